@@ -1,0 +1,2 @@
+//! The command line: wires everything.
+fn main() {}

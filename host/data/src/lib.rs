@@ -1,0 +1,1 @@
+//! Data from outside: signatures, sources, splits.

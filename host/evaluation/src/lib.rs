@@ -1,0 +1,1 @@
+//! What the host computes about a model: metrics, gates, figures, reports.

@@ -1,0 +1,1 @@
+//! What a run is: the six stages in order; knows no Wasm.

@@ -1,0 +1,1 @@
+//! The sandbox: the only crate that names wasmtime.

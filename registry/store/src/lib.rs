@@ -1,0 +1,1 @@
+//! What lasts: artifacts, runs, models.

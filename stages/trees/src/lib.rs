@@ -1,0 +1,1 @@
+//! Histogram trees: forests and gradient boosting.

@@ -1,0 +1,1 @@
+//! Small stages that only tests and benchmarks run.

@@ -1,0 +1,2 @@
+//! The commands that people run.
+fn main() {}
