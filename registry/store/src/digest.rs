@@ -1,0 +1,142 @@
+//! The SHA-256 digest that names every artifact and component.
+//!
+//! Owns the one textual form, `sha256:<64 lower-case hex digits>`, used in the database, in JSON, in error messages
+//! and (without the prefix) in file names. A digest without its algorithm is never shown, so that another algorithm
+//! can be added without guessing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+/// What every textual digest starts with.
+const PREFIX: &str = "sha256:";
+
+/// A SHA-256 digest. Prints, parses and serialises as `sha256:<64 hex>`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+/// The text is not a digest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a digest\nhint: a digest is `sha256:` and 64 lower-case hex digits")]
+pub struct DigestParseError {
+    /// What was given, at most its first 100 characters.
+    pub text: String,
+}
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// Wraps 32 bytes that already are a SHA-256 digest.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The 64 lower-case hex digits without the prefix; what file names use.
+    pub fn to_hex(&self) -> String {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hex = String::with_capacity(64);
+        for byte in self.0 {
+            hex.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            hex.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+        hex
+    }
+
+    /// Reads 64 lower-case hex digits without the prefix.
+    ///
+    /// # Errors
+    /// [`DigestParseError`] for anything else, upper-case digits included: a digest has one spelling.
+    pub fn from_hex(hex: &str) -> Result<Self, DigestParseError> {
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let refuse = || DigestParseError {
+            text: hex.chars().take(100).collect(),
+        };
+        let bytes = hex.as_bytes();
+        if bytes.len() != 64 {
+            return Err(refuse());
+        }
+        let mut out = [0; 32];
+        for (byte, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+            let (high, low) = digit(pair[0]).zip(digit(pair[1])).ok_or_else(refuse)?;
+            *byte = high << 4 | low;
+        }
+        Ok(Self(out))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(PREFIX)?;
+        f.write_str(&self.to_hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = DigestParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.strip_prefix(PREFIX)
+            .and_then(|hex| Self::from_hex(hex).ok())
+            .ok_or_else(|| DigestParseError {
+                text: text.chars().take(100).collect(),
+            })
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FIPS 180-4's example for "abc".
+    const ABC: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn a_digest_prints_and_parses_as_prefixed_hex() {
+        let digest = Digest::of(b"abc");
+        assert_eq!(digest.to_string(), ABC);
+        assert_eq!(ABC.parse::<Digest>(), Ok(digest));
+        assert_eq!(Digest::from_hex(&digest.to_hex()), Ok(digest));
+    }
+
+    #[test]
+    fn other_spellings_of_a_digest_are_refused() {
+        let upper = ABC.to_uppercase();
+        let short = &ABC[..ABC.len() - 1];
+        for text in ["", "sha256:", &ABC[7..], &upper, short, "sha256:zz"] {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
+    }
+}
