@@ -1,1 +1,43 @@
 //! The pipeline file: reading and checking it.
+//!
+//! A pipeline file (docs/manifest.md) becomes a [`Manifest`], in which everything is present, typed and consistent, or a
+//! [`ManifestError`], which holds everything that is wrong with file, line and hint. It runs nothing and opens no data.
+//!
+//! ```text
+//! text --document--> tree with origins --overrides--> tree --sections--> Manifest
+//! ```
+
+mod component;
+mod document;
+mod gates;
+mod limits;
+mod manifest;
+mod names;
+mod nearest;
+mod overrides;
+mod parameters;
+mod problem;
+mod reader;
+mod signature;
+mod source;
+mod split;
+mod stage;
+mod starter;
+mod task;
+mod units;
+mod world;
+
+pub use component::{ComponentSection, Stub};
+pub use gates::{BINARY_METRICS, ChampionUnreadable, GatesSection, NoRegression};
+pub use limits::Limits;
+pub use manifest::Manifest;
+pub use names::{Identifier, Name};
+pub use overrides::Overrides;
+pub use problem::{ManifestError, Place, Problem};
+pub use signature::{ExtraColumns, SignatureSection};
+pub use source::{QueryParameter, SourceLocation, SourceSection, SqliteRows};
+pub use split::{SplitMethod, SplitSection};
+pub use stage::StageSection;
+pub use starter::{Starter, write_manifest};
+pub use task::{TaskKind, TaskSection};
+pub use world::{UnknownWorld, World};

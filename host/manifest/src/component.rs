@@ -1,0 +1,119 @@
+//! `[components.NAME]`: where a component is and how it is set.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::{Map, Number, Value as Json};
+
+use crate::document::Value;
+use crate::names::Identifier;
+use crate::reader::{Item, Section};
+use crate::source::identifier;
+
+/// One component.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ComponentSection {
+    /// The `.wasm` file, relative to the current directory or absolute; `None` for a built-in component.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// The WASI interfaces that it may link although nothing is behind them: they always fail.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stubs: Vec<Stub>,
+    /// Its parameters, checked against its own schema by [`crate::Manifest::check_parameters`].
+    pub parameters: Map<String, Json>,
+}
+
+/// A WASI interface with nothing behind it, for language runtimes that link it and never use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stub {
+    /// `wasi:filesystem`: an empty one, in which nothing can be opened.
+    Filesystem,
+    /// `wasi:sockets`: no connection can be made.
+    Sockets,
+}
+
+impl Stub {
+    /// The word in the manifest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Filesystem => "filesystem",
+            Self::Sockets => "sockets",
+        }
+    }
+}
+
+/// Reads all components.
+pub(crate) fn read_all(section: Section<'_>) -> Vec<(Identifier, Option<ComponentSection>)> {
+    let read = |(name, item): (&str, Item<'_>)| {
+        let identifier = identifier(&item, name, "component");
+        let component = item.section().and_then(read_component);
+        Some((identifier?, component))
+    };
+    section.items().filter_map(read).collect()
+}
+
+fn read_component(section: Section<'_>) -> Option<ComponentSection> {
+    let path = section.get("path").map(|item| item.path());
+    let stubs = section
+        .get("stubs")
+        .map_or(Some(Vec::new()), |item| read_stubs(&item));
+    let parameters = section.section("parameters").map_or_else(
+        || section.get("parameters").is_none().then(Map::new),
+        |section| {
+            let entries = section
+                .items()
+                .map(|(name, item)| Some((name.to_owned(), json(&item)?)))
+                .collect::<Vec<_>>();
+            entries.into_iter().collect()
+        },
+    );
+    let key = section.key.clone();
+    section.finish_with(|_| Some(format!("parameters go under `[{key}.parameters]`")));
+    Some(ComponentSection {
+        path: path.map_or(Some(None), |it| it.map(Some))?,
+        stubs: stubs?,
+        parameters: parameters?,
+    })
+}
+
+fn read_stubs(item: &Item<'_>) -> Option<Vec<Stub>> {
+    let choices = [Stub::Filesystem, Stub::Sockets].map(|stub| (stub.as_str(), stub));
+    let stubs = item
+        .array()?
+        .iter()
+        .map(|item| item.choice(&choices))
+        .collect::<Vec<_>>();
+    let mut stubs: Vec<Stub> = stubs.into_iter().collect::<Option<_>>()?;
+    stubs.dedup();
+    Some(stubs)
+}
+
+/// A parameter as JSON; dates become text.
+fn json(item: &Item<'_>) -> Option<Json> {
+    match &item.node.value {
+        Value::String(text) | Value::Datetime(text) => Some(Json::String(text.clone())),
+        Value::Boolean(claim) => Some(Json::Bool(*claim)),
+        Value::Integer(number) => i64::try_from(*number).ok().map(Json::from),
+        Value::Float(_) => item.float().and_then(Number::from_f64).map(Json::Number),
+        Value::Array(_) => item
+            .array()?
+            .iter()
+            .map(json)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .collect(),
+        Value::Table(_) => {
+            let entries = item
+                .section()?
+                .items()
+                .map(|(name, item)| Some((name.to_owned(), json(&item)?)))
+                .collect::<Vec<_>>();
+            entries
+                .into_iter()
+                .collect::<Option<Map<_, _>>>()
+                .map(Json::Object)
+        }
+    }
+}

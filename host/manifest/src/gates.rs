@@ -1,0 +1,249 @@
+//! `[gates]`: what a candidate must reach to become champion.
+//!
+//! Owns which gates can be written. Judging is stagewright-evaluation's. A gate on a metric that nobody computes is no error here: it
+//! fails closed when it is judged, and says that the metric is missing. Only what is plainly a slip of a known name is refused.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::nearest::nearest;
+use crate::reader::{Item, Section};
+use crate::task::{TaskKind, TaskSection};
+
+/// The metrics that the host computes for binary tasks.
+pub const BINARY_METRICS: [&str; 7] = [
+    "roc_auc",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "log_loss",
+    "precision_at_recall_80",
+];
+
+/// Metrics where less is better, so that a candidate cannot "exceed" a champion in them.
+const LOSSES: [&str; 4] = [
+    "log_loss",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "root_mean_squared_error",
+];
+
+/// What a candidate must reach.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct GatesSection {
+    /// The metric in which a candidate must beat the champion. More is better.
+    pub primary: String,
+    /// By more than how much; not negative.
+    pub margin: f64,
+    /// What each metric must at least be.
+    pub minimum: BTreeMap<String, f64>,
+    /// What each metric must at most be.
+    pub maximum: BTreeMap<String, f64>,
+    /// How far metrics may fall below the champion's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_regression: Option<NoRegression>,
+    /// What happens when the champion cannot read today's table.
+    pub champion_unreadable: ChampionUnreadable,
+}
+
+/// How far metrics may fall below the champion's.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NoRegression {
+    /// The share of the champion's figure that may be lost; from 0, below 1.
+    pub tolerance: f64,
+    /// The metrics compared. More is better in each.
+    pub metrics: Vec<String>,
+}
+
+/// What happens when the champion cannot read today's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChampionUnreadable {
+    /// The run fails.
+    Error,
+    /// The candidate is judged by `minimum` and `maximum` alone.
+    AbsoluteGates,
+}
+
+impl GatesSection {
+    /// No gate but the champion, in the task's usual metric.
+    pub(crate) fn defaults(task: Option<&TaskSection>) -> Self {
+        let primary = match task.map(|task| &task.kind) {
+            Some(TaskKind::MultiClass) => "accuracy",
+            Some(TaskKind::Regression) => "r2",
+            Some(TaskKind::Binary { .. }) | None => "roc_auc",
+        };
+        Self {
+            primary: primary.to_owned(),
+            margin: 0.0,
+            minimum: BTreeMap::new(),
+            maximum: BTreeMap::new(),
+            no_regression: None,
+            champion_unreadable: ChampionUnreadable::Error,
+        }
+    }
+
+    pub(crate) fn read(section: Section<'_>, task: Option<&TaskSection>) -> Self {
+        let mut gates = Self::defaults(task);
+        if let Some(primary) = section
+            .get("primary")
+            .and_then(|item| compared_metric(&item))
+        {
+            gates.primary = primary;
+        }
+        let margin = section
+            .get("margin")
+            .and_then(|it| it.float_within("from 0 to below 1", |x| (0.0..1.0).contains(&x)));
+        gates.margin = margin.unwrap_or(gates.margin);
+        gates.minimum = section
+            .section("minimum")
+            .map(thresholds)
+            .unwrap_or_default();
+        if let Some(maximum) = section.section("maximum") {
+            let minimum = &gates.minimum;
+            for (metric, item) in maximum.items() {
+                let (Some(least), Some(greatest)) = (minimum.get(metric), number(&item)) else {
+                    continue;
+                };
+                if greatest < *least {
+                    let hint = format!("no model can have at least {least} and at most {greatest}");
+                    item.report(
+                        format!("`{}` lies below the minimum of the same metric", item.key),
+                        Some(hint),
+                    );
+                }
+            }
+            gates.maximum = thresholds(maximum);
+        }
+        gates.no_regression = section
+            .section("no-regression")
+            .and_then(|it| no_regression(it, &gates.primary));
+        let policies = [
+            ("error", ChampionUnreadable::Error),
+            ("absolute-gates", ChampionUnreadable::AbsoluteGates),
+        ];
+        if let Some(policy) = section
+            .get("champion-unreadable")
+            .and_then(|item| item.choice(&policies))
+        {
+            gates.champion_unreadable = policy;
+        }
+        section.finish_with(|name| {
+            BINARY_METRICS
+                .contains(&name)
+                .then(|| format!("write `minimum = {{ {name} = ... }}`"))
+        });
+        gates
+    }
+}
+
+/// The number of an item, without reporting anything.
+fn number(item: &Item<'_>) -> Option<f64> {
+    match item.node.value {
+        crate::document::Value::Float(number) => Some(number),
+        crate::document::Value::Integer(number) => Some(number as f64),
+        _ => None,
+    }
+}
+
+fn thresholds(section: Section<'_>) -> BTreeMap<String, f64> {
+    let mut thresholds = BTreeMap::new();
+    for (metric, item) in section.items() {
+        let known = check_metric(metric, |message, hint| item.report(message, hint));
+        let share = BINARY_METRICS.contains(&metric) && metric != "log_loss";
+        let figure = if share {
+            item.float_within("from 0 to 1: this metric is never outside", |x| {
+                (0.0..=1.0).contains(&x)
+            })
+        } else {
+            item.float()
+        };
+        if let (true, Some(figure)) = (known, figure) {
+            thresholds.insert(metric.to_owned(), figure);
+        }
+    }
+    thresholds
+}
+
+fn no_regression(section: Section<'_>, primary: &str) -> Option<NoRegression> {
+    let tolerance = section
+        .require("tolerance", "tolerance = 0.01")
+        .and_then(|it| it.float_within("from 0 to below 1", |x| (0.0..1.0).contains(&x)));
+    let metrics = match section.get("metrics") {
+        None => Some(vec![primary.to_owned()]),
+        Some(item) => item.array().and_then(|items| {
+            if items.is_empty() {
+                item.report_value(
+                    format!("`{}` is empty", item.key),
+                    Some("name at least one metric".to_owned()),
+                );
+            }
+            items
+                .iter()
+                .map(compared_metric)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .collect()
+        }),
+    };
+    section.finish();
+    Some(NoRegression {
+        tolerance: tolerance?,
+        metrics: metrics?,
+    })
+}
+
+/// The name of a metric in which candidate and champion are compared.
+fn compared_metric(item: &Item<'_>) -> Option<String> {
+    let metric = item.string()?;
+    if !check_metric(metric, |message, hint| item.report_value(message, hint)) {
+        return None;
+    }
+    if LOSSES.contains(&metric) {
+        let hint = format!(
+            "compare in a metric such as `roc_auc`, and bound this one by `maximum = {{ {metric} = ... }}`"
+        );
+        item.report_value(
+            format!(
+                "`{}` needs a metric where more is better, not `{metric}`",
+                item.key
+            ),
+            Some(hint),
+        );
+        return None;
+    }
+    Some(metric.to_owned())
+}
+
+/// Whether a metric's name is well formed and no slip of a known one.
+fn check_metric(metric: &str, report: impl Fn(String, Option<String>)) -> bool {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let well_formed = !metric.is_empty() && metric.len() <= 64 && metric.bytes().all(letter);
+    let meant = match metric.to_ascii_lowercase().as_str() {
+        _ if BINARY_METRICS.contains(&metric) => return true,
+        "auc" | "auc_roc" | "roc" | "rocauc" => Some("roc_auc"),
+        "acc" => Some("accuracy"),
+        "f1_score" | "f_score" => Some("f1"),
+        "logloss" | "cross_entropy" => Some("log_loss"),
+        other => nearest(other, BINARY_METRICS),
+    };
+    match meant {
+        Some(meant) => report(
+            format!("`{metric}` is not a metric"),
+            Some(format!("did you mean `{meant}`?")),
+        ),
+        None if !well_formed => {
+            let hint = "use lower-case letters, digits and `_`; at most 64".to_owned();
+            report(
+                format!("`{}` is not a name for a metric", metric.escape_debug()),
+                Some(hint),
+            );
+        }
+        None => return true,
+    }
+    false
+}

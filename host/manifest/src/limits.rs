@@ -1,0 +1,138 @@
+//! What a stage may use: defaults, bounds and reading.
+//!
+//! Every limit is always on and finite. The operator's ceilings are applied elsewhere; what is here is what a manifest may say at
+//! all. Whoever changes a figure changes docs/manifest.md too: a test compares them.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::reader::{Item, Section};
+use crate::units::{bytes_text, duration_text};
+use crate::world::World;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Below a few Wasm pages nothing starts; above 64 GiB no machine is meant on which one instance runs (a memory has 4 GiB at most).
+const MEMORY: RangeInclusive<u64> = MIB..=64 * GIB;
+/// Below 1 KiB not even a document fits; above 1 TiB it is no limit.
+const OUTPUT: RangeInclusive<u64> = KIB..=1024 * GIB;
+/// Above 1 GiB nobody reads it.
+const LOG: RangeInclusive<u64> = KIB..=GIB;
+/// Below 10 ms a cold start may trip it; above a week it is no limit.
+const TIME: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(7 * 24 * 3600);
+
+/// What one stage may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Bytes of memory of one instance, summed over all its memories.
+    #[serde(serialize_with = "size")]
+    pub memory: u64,
+    /// CPU time of the stage, summed over its instances.
+    #[serde(serialize_with = "duration")]
+    pub cpu: Duration,
+    /// Time from start to end, waiting included.
+    #[serde(serialize_with = "duration")]
+    pub wall: Duration,
+    /// Bytes of all artifacts that the stage writes.
+    #[serde(serialize_with = "size")]
+    pub output: u64,
+    /// Bytes of log lines; further lines are counted and dropped.
+    #[serde(serialize_with = "size")]
+    pub log: u64,
+}
+
+fn size<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&bytes_text(*bytes))
+}
+
+fn duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&duration_text(*duration))
+}
+
+impl Limits {
+    /// What a stage may use if the manifest does not say.
+    pub fn defaults(world: World) -> Self {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        // A million rows of twenty columns are 160 MB; they pass in batches of 8 MiB, so 1 GiB is room for a stage that keeps them.
+        let base = Self {
+            memory: GIB,
+            cpu: minutes(10),
+            wall: minutes(15),
+            output: 4 * GIB,
+            log: MIB,
+        };
+        match world {
+            World::Ingestion | World::Transformation => base,
+            // Training is where the work is, and a trainer may keep the whole table, binned. Models are smaller than tables.
+            World::Training => Self {
+                memory: 2 * GIB,
+                cpu: minutes(60),
+                wall: minutes(90),
+                output: GIB,
+                ..base
+            },
+            // Findings, metrics and figures, no tables.
+            World::Validation | World::Evaluation => Self {
+                output: 64 * MIB,
+                ..base
+            },
+            // Compares a handful of numbers.
+            World::Promotion => Self {
+                memory: 64 * MIB,
+                cpu: Duration::from_secs(10),
+                wall: Duration::from_secs(60),
+                output: MIB,
+                ..base
+            },
+        }
+    }
+
+    /// Reads a stage's `limits`; what is absent or wrong keeps its default.
+    pub(crate) fn read(section: Section<'_>, world: World) -> Self {
+        let mut limits = Self::defaults(world);
+        for (name, bounds, slot) in [
+            ("memory", MEMORY, &mut limits.memory),
+            ("output", OUTPUT, &mut limits.output),
+            ("log", LOG, &mut limits.log),
+        ] {
+            let within = |item: Item<'_>| within(&item, item.bytes()?, &bounds, bytes_text);
+            if let Some(bytes) = section.get(name).and_then(within) {
+                *slot = bytes;
+            }
+        }
+        for (name, slot) in [("cpu", &mut limits.cpu), ("wall", &mut limits.wall)] {
+            let within = |item: Item<'_>| within(&item, item.duration()?, &TIME, duration_text);
+            if let Some(duration) = section.get(name).and_then(within) {
+                *slot = duration;
+            }
+        }
+        section.finish();
+        limits
+    }
+}
+
+fn within<T: Copy + PartialOrd>(
+    item: &Item<'_>,
+    amount: T,
+    bounds: &RangeInclusive<T>,
+    text: impl Fn(T) -> String,
+) -> Option<T> {
+    if bounds.contains(&amount) {
+        return Some(amount);
+    }
+    let hint = format!(
+        "choose from `{}` to `{}`",
+        text(*bounds.start()),
+        text(*bounds.end())
+    );
+    item.report_value(
+        format!("`{}` is out of range: `{}`", item.key, text(amount)),
+        Some(hint),
+    );
+    None
+}

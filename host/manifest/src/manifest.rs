@@ -1,0 +1,304 @@
+//! The whole pipeline file: loading, checking, and the configuration that results.
+//!
+//! Owns the top level and what its sections must be together. After [`Manifest::load`] every value is present, typed and within its bounds,
+//! and every name that refers to something in the file refers to something that is there. What it cannot know, the binary asks afterwards:
+//! whether components exist ([`Manifest::check_components`]) and take these parameters ([`Manifest::check_parameters`]).
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::component::{self, ComponentSection};
+use crate::document::{self, Origin, Table, Value};
+use crate::gates::GatesSection;
+use crate::names::{Identifier, Name};
+use crate::overrides::Overrides;
+use crate::problem::{Collector, ManifestError, Source};
+use crate::reader::{Context, Item, Section};
+use crate::signature::SignatureSection;
+use crate::source::{self, SourceSection};
+use crate::split::SplitSection;
+use crate::stage::{self, StageSection};
+use crate::task::TaskSection;
+use crate::world::World;
+
+/// The largest file that is read. A table of 10,000 columns takes less than one.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+
+/// The most workers: beyond the cores of any one machine, each would only cost memory.
+const MAX_WORKERS: u64 = 1024;
+
+/// Where clocks start if the manifest does not say: any fixed moment, so that runs can be reproduced.
+const DEFAULT_AS_OF: &str = "2026-01-01T00:00:00Z";
+
+/// A pipeline, checked.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Manifest {
+    /// The pipeline's name.
+    pub pipeline: Identifier,
+    /// The experiment that its runs belong to.
+    pub experiment: Name,
+    /// The name under which models are registered.
+    pub model: Name,
+    /// What all randomness is drawn from.
+    pub seed: u64,
+    /// Where the clocks of stages start.
+    #[serde(serialize_with = "displayed")]
+    pub as_of: Timestamp,
+    /// How many instances work at once; `None` for as many as there are cores. No result depends on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<NonZeroUsize>,
+    /// What is being learnt.
+    pub task: TaskSection,
+    /// Where data come from, by name.
+    pub sources: BTreeMap<Identifier, SourceSection>,
+    /// What the columns are.
+    pub signature: SignatureSection,
+    /// Which rows are for what.
+    pub split: SplitSection,
+    /// The six stages in lifecycle order; see [`Manifest::stage`].
+    #[serde(serialize_with = "by_world")]
+    pub stages: [StageSection; 6],
+    /// Every component that the file configures or a stage uses.
+    pub components: BTreeMap<Identifier, ComponentSection>,
+    /// What a candidate must reach.
+    pub gates: GatesSection,
+    /// The text, for problems that are found later.
+    #[serde(skip)]
+    pub(crate) source: Arc<Source>,
+    /// The tree, for the same.
+    #[serde(skip)]
+    pub(crate) root: Arc<Table>,
+}
+
+fn displayed<T: std::fmt::Display, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn by_world<S: Serializer>(stages: &[StageSection; 6], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(stages.iter().map(|stage| (stage.world.as_str(), stage)))
+}
+
+impl Manifest {
+    /// Reads and checks a file, with what the command line changes.
+    ///
+    /// # Errors
+    /// [`ManifestError`] with everything that is wrong, in the file and in the overrides. Faults of the TOML itself hide the rest: the tree is then not
+    /// what its author meant.
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ManifestError> {
+        let file = path.display().to_string();
+        let unreadable =
+            |message: String, hint: &str| ManifestError::unreadable(file.clone(), message, hint);
+        let cannot = |error: std::io::Error| {
+            unreadable(
+                format!("cannot read the file: {error}"),
+                "give the path of a pipeline file",
+            )
+        };
+        let size = std::fs::metadata(path).map_err(cannot)?.len();
+        if size > MAX_FILE_BYTES {
+            return Err(unreadable(
+                format!("the file has {size} bytes"),
+                "a pipeline file has at most 16 MiB; is it the data?",
+            ));
+        }
+        let bytes = std::fs::read(path).map_err(cannot)?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1;
+            unreadable(
+                format!("line {line} is not UTF-8"),
+                "save the file as UTF-8",
+            )
+        })?;
+        let directory = path.parent().map(Path::to_owned).unwrap_or_default();
+        Self::parse(&file, text, directory, overrides)
+    }
+
+    /// Checks a text. `file` is what errors call it, `directory` where relative paths in it start.
+    ///
+    /// # Errors
+    /// As for [`Manifest::load`].
+    pub fn parse(
+        file: &str,
+        text: String,
+        directory: PathBuf,
+        overrides: &Overrides,
+    ) -> Result<Self, ManifestError> {
+        let source = Arc::new(Source::new(file.to_owned(), text));
+        let collector = Collector::new(Arc::clone(&source));
+        let mut root = match document::parse(&source.text) {
+            Ok(root) => root,
+            Err(faults) => {
+                for fault in faults {
+                    collector.report(&Origin::File(fault.span), "", fault.message, None);
+                }
+                return Err(ManifestError::new(&source, collector.into_problems()));
+            }
+        };
+        overrides.apply(&mut root, &collector);
+        let root = Arc::new(root);
+        let context = Context {
+            collector: &collector,
+            directory,
+        };
+        let manifest = read(&context, &source, &root);
+        let fine = collector.is_empty();
+        match manifest {
+            Some(manifest) if fine => Ok(manifest),
+            _ => Err(ManifestError::new(&source, collector.into_problems())),
+        }
+    }
+
+    /// The stage of this world.
+    pub fn stage(&self, world: World) -> &StageSection {
+        // Both are in lifecycle order.
+        &self.stages[world as usize]
+    }
+
+    /// The component of this world's stage.
+    pub fn component(&self, world: World) -> &ComponentSection {
+        &self.components[&self.stage(world).component]
+    }
+
+    /// The source that ingestion reads, if it reads one.
+    pub fn ingestion_source(&self) -> Option<(&Identifier, &SourceSection)> {
+        self.stage(World::Ingestion)
+            .source
+            .as_ref()
+            .and_then(|name| self.sources.get_key_value(name))
+    }
+
+    /// The file, as it was given.
+    pub fn file(&self) -> &str {
+        &self.source.file
+    }
+
+    /// The whole configuration, overrides and defaults included, in the words of the file. Stored with a run.
+    pub fn effective(&self) -> serde_json::Value {
+        serde_json::to_value(self)
+            .expect("every key is text and every number finite: the readers saw to it")
+    }
+}
+
+/// Reads all sections; `None` if one of them could not be read.
+fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Option<Manifest> {
+    let file = Section::root(context, root);
+    let pipeline = file
+        .require("pipeline", "pipeline = \"churn\"")
+        .and_then(|item| item.identifier());
+    let experiment = file
+        .require("experiment", "experiment = \"churn\"")
+        .and_then(|item| item.name());
+    let model = file
+        .require("model", "model = \"churn-classifier\"")
+        .and_then(|item| item.name());
+    let seed = file
+        .require("seed", "seed = 42")
+        .and_then(|item| item.integer(0, u64::MAX));
+    let as_of = file
+        .get("as-of")
+        .map_or_else(|| DEFAULT_AS_OF.parse().ok(), |item| as_of(&item));
+    let workers = file
+        .get("workers")
+        .and_then(|item| item.integer(1, MAX_WORKERS));
+    let workers = workers
+        .and_then(|number| usize::try_from(number).ok())
+        .and_then(NonZeroUsize::new);
+
+    let task = file
+        .require("task", "[task]")
+        .and_then(|item| TaskSection::read(item.section()?));
+    let sources = file
+        .section("sources")
+        .map(source::read_all)
+        .unwrap_or_default();
+    let signature = file
+        .section("signature")
+        .map(|it| SignatureSection::read(it, task.as_ref()))
+        .unwrap_or_default();
+    let split = file
+        .section("split")
+        .map(|it| SplitSection::read(it, task.as_ref()))
+        .unwrap_or_default();
+    let stages = file
+        .require("stages", "[stages.ingestion]")
+        .and_then(|item| item.section())
+        .map(|section| {
+            let names: Vec<&str> = root
+                .table_at(&["sources"])
+                .into_iter()
+                .flat_map(Table::iter)
+                .map(|it| it.name.as_str())
+                .collect();
+            stage::check_source(&section, &names);
+            stage::read_all(section)
+        });
+    let components = file
+        .section("components")
+        .map(component::read_all)
+        .unwrap_or_default();
+    let gates = file.section("gates").map_or_else(
+        || GatesSection::defaults(task.as_ref()),
+        |it| GatesSection::read(it, task.as_ref()),
+    );
+    file.finish();
+
+    let stages: Vec<StageSection> = stages?.into_iter().collect::<Option<_>>()?;
+    let mut components: BTreeMap<_, _> = components
+        .into_iter()
+        .map(|(name, it)| Some((name, it?)))
+        .collect::<Option<_>>()?;
+    for stage in &stages {
+        components.entry(stage.component.clone()).or_default();
+    }
+    Some(Manifest {
+        pipeline: pipeline?,
+        experiment: experiment?,
+        model: model?,
+        seed: seed?,
+        as_of: as_of?,
+        workers,
+        task: task?,
+        sources: sources
+            .into_iter()
+            .map(|(name, it)| Some((name, it?)))
+            .collect::<Option<_>>()?,
+        signature,
+        split,
+        stages: stages.try_into().ok()?,
+        components,
+        gates,
+        source: Arc::clone(source),
+        root: Arc::clone(root),
+    })
+}
+
+/// A moment from 1970 on: the clocks that stages see cannot show an earlier one.
+fn as_of(item: &Item<'_>) -> Option<Timestamp> {
+    let (Value::String(text) | Value::Datetime(text)) = &item.node.value else {
+        // Reports the type.
+        return item.string().and(None);
+    };
+    let moment = text
+        .parse::<Timestamp>()
+        .ok()
+        .filter(|moment| *moment >= Timestamp::UNIX_EPOCH);
+    if moment.is_none() {
+        let hint =
+            format!("write a moment from 1970 on, with its offset, such as `{DEFAULT_AS_OF}`");
+        item.report_value(format!("`as-of` is not a moment: `{text}`"), Some(hint));
+    }
+    moment
+}

@@ -1,0 +1,57 @@
+//! "Did you mean": the known word nearest to a mistyped one.
+
+/// The candidate nearest to `word`, if one is near enough to be meant: at most a third of its letters wrong, where
+/// case does not count and `_` equals `-`.
+pub(crate) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    // Nobody mistypes a word of this length; and the distance is quadratic.
+    const LONGEST: usize = 64;
+    let plain = |text: &str| text.to_lowercase().replace('_', "-");
+    let word = plain(word);
+    if word.len() > LONGEST {
+        return None;
+    }
+    candidates
+        .into_iter()
+        .filter(|candidate| candidate.len() <= LONGEST)
+        .map(|candidate| (strsim::osa_distance(&word, &plain(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Words in backticks, separated by commas.
+pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    words
+        .into_iter()
+        .map(|word| format!("`{word}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A hint for a word that is none of `candidates`: the one that was meant, or all of them.
+pub(crate) fn did_you_mean<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str> + Clone,
+) -> String {
+    match nearest(word, candidates.clone()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("use one of {}", listed(candidates)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_recognised_and_a_stranger_is_not() {
+        let words = ["learning_rate", "max_depth", "as-of"];
+        assert_eq!(nearest("learnin_rate", words), Some("learning_rate"));
+        assert_eq!(nearest("Learning-Rate", words), Some("learning_rate"));
+        assert_eq!(nearest("as_of", words), Some("as-of"));
+        assert_eq!(nearest("colour", words), None);
+    }
+}

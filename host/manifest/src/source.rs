@@ -1,0 +1,339 @@
+//! `[sources.NAME]`: where data comes from.
+//!
+//! Owns the forms of a source's URI. It opens nothing.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::document::{Table, Value};
+use crate::names::Identifier;
+use crate::nearest::nearest;
+use crate::reader::{Item, Section};
+
+/// The schemes of a URI, each with its form.
+const FORMS: [(&str, &str); 3] = [
+    ("csv", "csv:FILE"),
+    ("sqlite", "sqlite:FILE#TABLE"),
+    ("parquet", "parquet:FILE"),
+];
+
+/// One source of data.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SourceSection {
+    /// The URI as it was written.
+    pub uri: String,
+    /// What it means.
+    #[serde(flatten)]
+    pub location: SourceLocation,
+}
+
+/// What a source reads. Paths are relative to the current directory, or absolute.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum SourceLocation {
+    /// Text with separated values.
+    Csv {
+        /// The file.
+        #[serde(skip)]
+        path: PathBuf,
+        /// The separator: one ASCII character.
+        delimiter: char,
+        /// Whether the first line names the columns. If not, the signature does.
+        header: bool,
+    },
+    /// A SQLite database.
+    Sqlite {
+        /// The file.
+        #[serde(skip)]
+        path: PathBuf,
+        /// Which rows of it.
+        #[serde(flatten)]
+        rows: SqliteRows,
+    },
+    /// A Parquet file.
+    Parquet {
+        /// The file.
+        #[serde(skip)]
+        path: PathBuf,
+    },
+}
+
+/// Which rows of a database a source reads.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum SqliteRows {
+    /// All rows of a table or view.
+    Table {
+        /// Its name.
+        table: String,
+    },
+    /// The rows that a query returns.
+    Query {
+        /// The SQL, with a `?` for each parameter.
+        query: String,
+        /// What is bound to them, in order. Bound, never pasted into the SQL.
+        parameters: Vec<QueryParameter>,
+    },
+}
+
+/// A value that is bound to a `?` of a query.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum QueryParameter {
+    /// True or false; SQLite stores 1 or 0.
+    Boolean(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A finite number.
+    Float(f64),
+    /// Text, and dates as they were written.
+    Text(String),
+}
+
+impl SourceLocation {
+    /// The file.
+    pub fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Csv { path, .. } | Self::Sqlite { path, .. } | Self::Parquet { path } => path,
+        }
+    }
+}
+
+impl SourceSection {
+    pub(crate) fn read(section: Section<'_>) -> Option<Self> {
+        let uri = section.require("uri", "uri = \"csv:FILE\"");
+        let query = section.get("query");
+        let parameters = section.get("parameters");
+        let delimiter = section.get("delimiter");
+        let header = section.get("header");
+        let sql = query.as_ref().map(|item| item.text().map(str::to_owned));
+        let bound = parameters.as_ref().map(bound).unwrap_or_default();
+        let separator = delimiter.as_ref().map_or(Some(','), separator);
+        let named = header.as_ref().map_or(Some(true), Item::boolean);
+        let location = uri.and_then(|item| {
+            let (scheme, rest) = split_uri(&item)?;
+            let only = |owner: &str, options: &[&Option<Item<'_>>]| {
+                for option in options.iter().copied().flatten() {
+                    let hint = format!("remove it, or use a `{owner}:` URI");
+                    option.report(
+                        format!("`{}` has no meaning for a `{scheme}:` source", option.key),
+                        Some(hint),
+                    );
+                }
+            };
+            match scheme {
+                "csv" => {
+                    only("sqlite", &[&query, &parameters]);
+                    let path = item.resolve(file(&item, rest)?);
+                    Some((
+                        item.text()?,
+                        SourceLocation::Csv {
+                            path,
+                            delimiter: separator?,
+                            header: named?,
+                        },
+                    ))
+                }
+                "parquet" => {
+                    only("csv", &[&delimiter, &header]);
+                    only("sqlite", &[&query, &parameters]);
+                    let path = item.resolve(file(&item, rest)?);
+                    Some((item.text()?, SourceLocation::Parquet { path }))
+                }
+                _ => {
+                    only("csv", &[&delimiter, &header]);
+                    if let (Some(parameters), None) = (&parameters, &query) {
+                        let hint = "add `query = \"SELECT ... WHERE x > ?\"`".to_owned();
+                        parameters
+                            .report(format!("`{}` needs a query", parameters.key), Some(hint));
+                    }
+                    let query = sql.map(|sql| {
+                        Some(SqliteRows::Query {
+                            query: sql?,
+                            parameters: bound?,
+                        })
+                    });
+                    let (path, rows) = sqlite(&item, rest, query)?;
+                    Some((
+                        item.text()?,
+                        SourceLocation::Sqlite {
+                            path: item.resolve(path),
+                            rows,
+                        },
+                    ))
+                }
+            }
+        });
+        section.finish();
+        location.map(|(uri, location)| Self {
+            uri: uri.to_owned(),
+            location,
+        })
+    }
+}
+
+/// Splits a URI at its scheme; anything but a known scheme is reported.
+fn split_uri<'a>(item: &Item<'a>) -> Option<(&'a str, &'a str)> {
+    let uri = item.text()?;
+    let forms = || {
+        format!(
+            "use {}",
+            FORMS.map(|(_, form)| format!("`{form}`")).join(", ")
+        )
+    };
+    let Some((scheme, rest)) = uri.split_once(':') else {
+        let guess = match uri.rsplit_once('.').map(|(_, ending)| ending) {
+            Some("csv" | "tsv" | "txt") => Some(format!("did you mean `csv:{uri}`?")),
+            Some("parquet") => Some(format!("did you mean `parquet:{uri}`?")),
+            Some("db" | "sqlite" | "sqlite3") => {
+                Some(format!("did you mean `sqlite:{uri}#TABLE`?"))
+            }
+            _ => None,
+        };
+        item.report_value(
+            format!("`{uri}` names no kind of source"),
+            Some(guess.unwrap_or_else(forms)),
+        );
+        return None;
+    };
+    if !FORMS.iter().any(|(name, _)| *name == scheme) {
+        let hint = nearest(scheme, FORMS.map(|(name, _)| name))
+            .map(|meant| format!("did you mean `{meant}:{rest}`?"));
+        item.report_value(
+            format!("`{scheme}:` is not a kind of source"),
+            Some(hint.unwrap_or_else(forms)),
+        );
+        return None;
+    }
+    Some((scheme, rest))
+}
+
+fn file<'a>(item: &Item<'_>, path: &'a str) -> Option<&'a str> {
+    if path.is_empty() || path.contains('\0') {
+        item.report_value(
+            format!("`{}` names no file", item.key),
+            Some("write `csv:FILE`".to_owned()),
+        );
+        return None;
+    }
+    Some(path)
+}
+
+/// The file and the rows of a SQLite URI; `query` is `Some(None)` if there is one that could not be read.
+fn sqlite<'a>(
+    item: &Item<'_>,
+    rest: &'a str,
+    query: Option<Option<SqliteRows>>,
+) -> Option<(&'a str, SqliteRows)> {
+    match (rest.rsplit_once('#'), query) {
+        (Some((path, table)), None) if !table.is_empty() => Some((
+            file(item, path)?,
+            SqliteRows::Table {
+                table: table.to_owned(),
+            },
+        )),
+        (None, Some(query)) => Some((file(item, rest)?, query?)),
+        (Some((path, _)), Some(_)) => {
+            let hint = format!("write `sqlite:{path}`, or remove the query");
+            item.report_value(
+                format!("`{}` names a table, but there is a query too", item.key),
+                Some(hint),
+            );
+            None
+        }
+        (Some(_) | None, None) => {
+            let hint = "write `sqlite:FILE#TABLE`, or add a `query`".to_owned();
+            item.report_value(format!("`{}` names no table", item.key), Some(hint));
+            None
+        }
+    }
+}
+
+/// The parameters of a query; `None` if one could not be read.
+fn bound(item: &Item<'_>) -> Option<Vec<QueryParameter>> {
+    let read = |item: &Item<'_>| match &item.node.value {
+        Value::Boolean(claim) => Some(QueryParameter::Boolean(*claim)),
+        Value::Integer(number) => i64::try_from(*number).ok().map(QueryParameter::Integer),
+        Value::Float(_) => item.float().map(QueryParameter::Float),
+        Value::String(text) | Value::Datetime(text) => Some(QueryParameter::Text(text.clone())),
+        Value::Array(_) | Value::Table(_) => {
+            let message = format!(
+                "`{}` must be a single value, not {}",
+                item.key,
+                item.node.value.kind()
+            );
+            item.report_value(message, None);
+            None
+        }
+    };
+    let items = item.array()?;
+    items
+        .iter()
+        .map(read)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .collect()
+}
+
+fn separator(item: &Item<'_>) -> Option<char> {
+    let text = item.string()?;
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        (Some(letter), None)
+            if letter.is_ascii() && !matches!(letter, '"' | '\n' | '\r' | '\0') =>
+        {
+            Some(letter)
+        }
+        _ => {
+            let hint =
+                "use one ASCII character such as `,`, `;` or `\\t`, and no quote or line break"
+                    .to_owned();
+            item.report_value(
+                format!(
+                    "`{}` is not a delimiter: `{}`",
+                    item.key,
+                    text.escape_debug()
+                ),
+                Some(hint),
+            );
+            None
+        }
+    }
+}
+
+/// Removes what an argument's URI makes meaningless: options of another kind of source, and the query if the URI names a table.
+pub(crate) fn drop_foreign_options(source: &mut Table, uri: &str) {
+    let scheme = uri.split(':').next().unwrap_or_default();
+    if scheme != "csv" {
+        source.remove("delimiter");
+        source.remove("header");
+    }
+    if scheme != "sqlite" || uri.contains('#') {
+        source.remove("query");
+        source.remove("parameters");
+    }
+}
+
+/// Reads all sources.
+pub(crate) fn read_all(section: Section<'_>) -> Vec<(Identifier, Option<SourceSection>)> {
+    let read = |(name, item): (&str, Item<'_>)| {
+        let identifier = identifier(&item, name, "source");
+        let source = item.section().and_then(SourceSection::read);
+        Some((identifier?, source))
+    };
+    section.items().filter_map(read).collect()
+}
+
+/// Checks a key that is a name of the user's.
+pub(crate) fn identifier(item: &Item<'_>, name: &str, what: &str) -> Option<Identifier> {
+    Identifier::new(name)
+        .map_err(|rule| {
+            item.report(
+                format!("`{name}` is not a name for a {what}"),
+                Some(rule.to_owned()),
+            )
+        })
+        .ok()
+}

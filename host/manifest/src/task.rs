@@ -1,0 +1,111 @@
+//! `[task]`: what is being learnt.
+
+use serde::Serialize;
+
+use crate::document::Value;
+use crate::reader::{Item, Section};
+
+/// What is being learnt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TaskSection {
+    /// The kind of task, with what only this kind has.
+    #[serde(flatten)]
+    pub kind: TaskKind,
+    /// The column that the model predicts.
+    pub target: String,
+}
+
+/// The kinds of task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum TaskKind {
+    /// Two classes.
+    Binary {
+        /// The target's value that becomes class 1, as text.
+        positive: String,
+    },
+    /// More than two classes.
+    MultiClass,
+    /// A number.
+    Regression,
+}
+
+impl TaskKind {
+    /// The word in the manifest.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Binary { .. } => "binary",
+            Self::MultiClass => "multi-class",
+            Self::Regression => "regression",
+        }
+    }
+}
+
+/// The kind alone, as far as it could be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Binary,
+    MultiClass,
+    Regression,
+}
+
+impl TaskSection {
+    pub(crate) fn read(section: Section<'_>) -> Option<Self> {
+        let choices = [
+            ("binary", Kind::Binary),
+            ("multi-class", Kind::MultiClass),
+            ("regression", Kind::Regression),
+        ];
+        let kind = section
+            .require("kind", "kind = \"binary\"")
+            .and_then(|item| item.choice(&choices));
+        let target = section
+            .require("target", "target = \"COLUMN\"")
+            .and_then(|item| item.text().map(str::to_owned));
+        let positive = section.get("positive");
+        let kind = match kind {
+            Some(Kind::Binary) => match &positive {
+                Some(item) => label(item).map(|positive| TaskKind::Binary { positive }),
+                None => {
+                    let hint = "add `positive = \"...\"`: the target's value whose probability is predicted";
+                    section.report(
+                        "missing key `positive` in `task`".to_owned(),
+                        Some(hint.to_owned()),
+                    );
+                    None
+                }
+            },
+            Some(other) => {
+                let kind = if other == Kind::MultiClass {
+                    TaskKind::MultiClass
+                } else {
+                    TaskKind::Regression
+                };
+                if let Some(item) = &positive {
+                    let hint = "remove it, or set `task.kind` to `binary`".to_owned();
+                    item.report(
+                        format!("`task.positive` has no meaning in a {} task", kind.as_str()),
+                        Some(hint),
+                    );
+                }
+                Some(kind)
+            }
+            None => None,
+        };
+        section.finish();
+        Some(Self {
+            kind: kind?,
+            target: target?,
+        })
+    }
+}
+
+/// A class's label: text, or the text of a whole number or a boolean.
+fn label(item: &Item<'_>) -> Option<String> {
+    match &item.node.value {
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Boolean(claim) => Some(claim.to_string()),
+        _ => item.text().map(str::to_owned),
+    }
+}
