@@ -1,1 +1,47 @@
 //! What the author of a Rust stage uses.
+//!
+//! A stage is a type that implements the trait of its world and a macro call that makes a component of it:
+//!
+//! | world | trait | macro |
+//! | --- | --- | --- |
+//! | `ingestion` | [`Ingestion`] | [`ingestion!`] |
+//! | `validation` | [`Validation`] | [`validation!`] |
+//! | `transformation` | [`Transformation`] | [`transformation!`] |
+//! | `training` | [`Training`] | [`training!`] |
+//! | `sharded-training` | [`Training`] and [`Sharding`] | [`sharded_training!`] |
+//! | `evaluation` | [`Evaluation`] | [`evaluation!`] |
+//! | `promotion` | [`Promotion`] | [`promotion!`] |
+//!
+//! Stages read through the traits [`Table`], [`Blob`], [`Cursor`](source::Cursor) and [`Model`], which the host's
+//! resources implement in a component and values in memory implement in native tests. Depends on no host crate.
+
+pub mod bindings;
+mod blob;
+mod column;
+mod failure;
+mod matrix;
+pub mod parameters;
+pub mod source;
+mod table;
+pub mod tracking;
+mod worlds;
+
+pub use bindings::stagewright::stage::types::{
+    Batch, BinaryClasses, Categorical, Column, DataFault, DataType, Failure, FeatureImportance, Field, Metric,
+    ParameterFault, Role, Strings, Task, Values,
+};
+pub use bindings::exports::stagewright::stage::decide;
+pub use bindings::exports::stagewright::stage::metadata::ArtifactKind;
+pub use bindings::exports::stagewright::stage::predict::Output;
+pub use bindings::exports::stagewright::stage::validate::{Cell, Check, ColumnSummary, Findings};
+pub use blob::{Blob, BlobReader, BlobWriter};
+pub use column::{StringView, TextView, bitmap};
+pub use matrix::{FeatureMatrix, matrix, numbers};
+pub use ndarray;
+pub use parameters::{NoParameters, Settings};
+pub use schemars;
+pub use serde;
+pub use table::{Batches, FinishedTable, MemoryTable, ROWS_PER_BATCH, Table, TableWriter};
+pub use worlds::{
+    Described, Evaluation, Ingestion, Model, Products, Promotion, Sharding, Stage, Training, Transformation, Validation,
+};

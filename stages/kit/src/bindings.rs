@@ -1,0 +1,73 @@
+//! What wit-bindgen makes of `wit/`.
+//!
+//! Owns the generated code, nothing else. It is generated once, for a world that has every interface, so that a
+//! `Batch`, a `Failure` or a `train::Guest` is one Rust type wherever it appears; a `generate!` per world would give
+//! each world types of its own and macros of the same names. A stage exports the interfaces of its own world through
+//! `export_stage!`, which also adds the custom section that describes that world (made by `build.rs`); the component
+//! encoder drops the imports that a stage never calls. So a component exports exactly what its world lists, and
+//! imports no more.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::undocumented_unsafe_blocks,
+    unsafe_op_in_unsafe_fn,
+    reason = "generated code; its documentation is the WIT's"
+)]
+
+wit_bindgen::generate!({
+    path: "../../wit",
+    inline: "
+        package stagewright:kit;
+        world everything {
+            import stagewright:stage/types@0.1.0;
+            import stagewright:stage/tables@0.1.0;
+            import stagewright:stage/blobs@0.1.0;
+            import stagewright:stage/sources@0.1.0;
+            import stagewright:stage/models@0.1.0;
+            import stagewright:stage/tracking@0.1.0;
+            export stagewright:stage/metadata@0.1.0;
+            export stagewright:stage/ingest@0.1.0;
+            export stagewright:stage/validate@0.1.0;
+            export stagewright:stage/transform@0.1.0;
+            export stagewright:stage/predict@0.1.0;
+            export stagewright:stage/train@0.1.0;
+            export stagewright:stage/shards@0.1.0;
+            export stagewright:stage/evaluate@0.1.0;
+            export stagewright:stage/decide@0.1.0;
+        }
+    ",
+    generate_all,
+    generate_unused_types: true,
+    additional_derives: [PartialEq],
+    pub_export_macro: true,
+    export_macro_name: "export_everything",
+    default_bindings_module: "stagewright_kit::bindings",
+});
+
+/// What describes a world to the component encoder, as a custom section's content.
+pub mod sections {
+    /// Defines the section of one world.
+    macro_rules! section {
+        ($name:ident, $file:literal) => {
+            #[doc = concat!("The section in `", $file, "`.")]
+            pub const $name: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/", $file));
+        };
+    }
+    section!(INGESTION, "ingestion.bin");
+    section!(VALIDATION, "validation.bin");
+    section!(TRANSFORMATION, "transformation.bin");
+    section!(TRAINING, "training.bin");
+    section!(SHARDED_TRAINING, "sharded-training.bin");
+    section!(EVALUATION, "evaluation.bin");
+    section!(PROMOTION, "promotion.bin");
+
+    /// A section's bytes as the array that a `static` needs.
+    pub const fn bytes<const LENGTH: usize>(section: &[u8]) -> [u8; LENGTH] {
+        let mut bytes = [0; LENGTH];
+        bytes.copy_from_slice(section);
+        bytes
+    }
+}

@@ -1,0 +1,170 @@
+//! Blobs as `std::io` streams: fitted states and models, read and written in chunks, so that one may be larger than
+//! the stage's memory.
+
+use std::io::{self, Read, Write};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Failure;
+use crate::bindings::stagewright::stage::blobs as imported;
+
+/// How many bytes cross at a time: large enough that the call does not count, far below the 8 MiB that are allowed.
+const CHUNK: usize = 256 * 1024;
+
+/// Bytes that a stage reads. Implemented by the host's blob and by `Vec<u8>`.
+pub trait Blob {
+    /// How many bytes there are.
+    fn size(&self) -> u64;
+    /// Bytes from `offset` on, at most `length`, none only at the end.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>, Failure>;
+}
+
+impl Blob for imported::Blob {
+    fn size(&self) -> u64 {
+        Self::size(self)
+    }
+    fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>, Failure> {
+        Self::read(self, offset, length)
+    }
+}
+
+impl Blob for Vec<u8> {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+    fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>, Failure> {
+        let rest = self.get(offset as usize..).unwrap_or_default();
+        Ok(rest[..rest.len().min(length as usize)].to_vec())
+    }
+}
+
+/// Reads a blob from its start, buffered.
+pub struct BlobReader<'a> {
+    blob: &'a dyn Blob,
+    offset: u64,
+    chunk: Vec<u8>,
+    used: usize,
+}
+
+impl<'a> BlobReader<'a> {
+    /// Begins at the first byte.
+    pub fn new(blob: &'a dyn Blob) -> Self {
+        Self { blob, offset: 0, chunk: Vec::new(), used: 0 }
+    }
+
+    /// How many bytes the whole blob has.
+    pub fn size(&self) -> u64 {
+        self.blob.size()
+    }
+
+    /// Reads one JSON value, which must be all there is.
+    ///
+    /// # Errors
+    /// `internal` if the bytes are not this JSON: a state of another version of the stage.
+    pub fn read_json<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
+        let mut bytes = Vec::with_capacity(usize::try_from(self.size()).unwrap_or_default());
+        self.read_to_end(&mut bytes)?;
+        serde_json::from_slice(&bytes).map_err(|error| Failure::internal(format!("the state cannot be read: {error}")))
+    }
+}
+
+impl Read for BlobReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.used == self.chunk.len() {
+            self.chunk = self.blob.read(self.offset, CHUNK as u32).map_err(io::Error::other)?;
+            self.offset += self.chunk.len() as u64;
+            self.used = 0;
+        }
+        let rest = &self.chunk[self.used..];
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        self.used += count;
+        Ok(count)
+    }
+}
+
+/// Writes a blob, buffered: the host's in a component, to memory natively. The kit hands it over when the stage's
+/// function returns `Ok`.
+pub struct BlobWriter {
+    #[cfg(target_arch = "wasm32")]
+    blob: imported::BlobWriter,
+    buffer: Vec<u8>,
+}
+
+impl Default for BlobWriter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BlobWriter {
+    /// Begins with no bytes.
+    pub fn new() -> Self {
+        Self {
+            #[cfg(target_arch = "wasm32")]
+            blob: imported::BlobWriter::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Writes one JSON value. Floats keep all their bits but NaN and infinities, which JSON cannot say.
+    ///
+    /// # Errors
+    /// What the host says; `internal` if the value cannot be JSON.
+    pub fn write_json<T: Serialize>(&mut self, value: &T) -> Result<(), Failure> {
+        Ok(serde_json::to_writer(self, value)?)
+    }
+
+    /// What was written, for native tests.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.buffer
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn finish(mut self) -> Result<imported::Blob, Failure> {
+        self.flush()?;
+        imported::BlobWriter::finish(self.blob)
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn finish(self) -> Result<imported::Blob, Failure> {
+        unreachable!("only a component returns a blob to the host")
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() >= CHUNK {
+            self.flush()?;
+        }
+        let count = bytes.len().min(CHUNK);
+        self.buffer.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.buffer.is_empty() {
+            self.blob.write(&self.buffer).map_err(io::Error::other)?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,346 @@
+//! Columns and batches: typed views, builders, conversions.
+//!
+//! Works on the generated types, which hold `Vec`s: building a column from a vector and taking a vector out of one
+//! move it. Nothing here calls the host.
+
+use crate::{Batch, Categorical, Column, DataType, Failure, Field, Strings, Values};
+
+/// A bitmap's bytes: least significant bit first, trailing bits 0.
+pub mod bitmap {
+    /// Bit `index`.
+    ///
+    /// # Panics
+    /// If the bitmap is too short.
+    #[inline]
+    pub fn get(bytes: &[u8], index: usize) -> bool {
+        bytes[index / 8] >> (index % 8) & 1 == 1
+    }
+
+    /// The bitmap of `bits`.
+    pub fn pack(bits: impl IntoIterator<Item = bool>) -> Vec<u8> {
+        let bits = bits.into_iter();
+        let mut bytes = Vec::with_capacity(bits.size_hint().0.div_ceil(8));
+        for (index, bit) in bits.enumerate() {
+            if index % 8 == 0 {
+                bytes.push(0);
+            }
+            if bit && let Some(last) = bytes.last_mut() {
+                *last |= 1 << (index % 8);
+            }
+        }
+        bytes
+    }
+
+    /// How many of the first `length` bits are 0.
+    pub fn zeros(bytes: &[u8], length: usize) -> usize {
+        length - bytes.iter().map(|byte| byte.count_ones() as usize).sum::<usize>()
+    }
+}
+
+/// Strings of a column or of its categories, borrowed.
+#[derive(Debug, Clone, Copy)]
+pub struct StringView<'a> {
+    text: &'a str,
+    offsets: &'a [i32],
+}
+
+impl<'a> StringView<'a> {
+    /// How many strings there are.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// String `index`; the empty string where the offsets make no sense, which the host rules out.
+    #[inline]
+    pub fn get(&self, index: usize) -> &'a str {
+        let range = self.offsets[index] as usize..self.offsets[index + 1] as usize;
+        self.text.get(range).unwrap_or_default()
+    }
+
+    /// All strings, in order.
+    pub fn iter(self) -> impl ExactSizeIterator<Item = &'a str> {
+        (0..self.len()).map(move |index| self.get(index))
+    }
+}
+
+impl Strings {
+    /// The strings in `items`, in order.
+    ///
+    /// # Panics
+    /// If together they are longer than 2 GiB, far above what a batch may hold.
+    pub fn collect<S: AsRef<str>>(items: impl IntoIterator<Item = S>) -> Self {
+        let items = items.into_iter();
+        let mut offsets = Vec::with_capacity(items.size_hint().0 + 1);
+        let mut bytes = Vec::new();
+        offsets.push(0);
+        for item in items {
+            bytes.extend_from_slice(item.as_ref().as_bytes());
+            offsets.push(i32::try_from(bytes.len()).expect("a batch holds at most 8 MiB"));
+        }
+        Self { offsets, bytes }
+    }
+
+    /// A view that hands out `&str`.
+    ///
+    /// # Errors
+    /// `internal` if the bytes are not UTF-8, which the host rules out.
+    pub fn view(&self) -> Result<StringView<'_>, Failure> {
+        let text = std::str::from_utf8(&self.bytes).map_err(|_| Failure::internal("a string column is not UTF-8"))?;
+        Ok(StringView { text, offsets: &self.offsets })
+    }
+}
+
+/// A text column row by row: [`Values::Utf8`] and [`Values::Categorical`] alike.
+#[derive(Debug, Clone, Copy)]
+pub struct TextView<'a> {
+    strings: StringView<'a>,
+    codes: Option<&'a [i32]>,
+    validity: Option<&'a [u8]>,
+}
+
+impl<'a> TextView<'a> {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.codes.map_or(self.strings.len(), <[i32]>::len)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The text in row `row`; `None` for null.
+    #[inline]
+    pub fn get(&self, row: usize) -> Option<&'a str> {
+        if self.validity.is_some_and(|bits| !bitmap::get(bits, row)) {
+            return None;
+        }
+        Some(self.strings.get(self.codes.map_or(row, |codes| codes[row] as usize)))
+    }
+
+    /// All rows, in order.
+    pub fn iter(self) -> impl ExactSizeIterator<Item = Option<&'a str>> {
+        (0..self.len()).map(move |row| self.get(row))
+    }
+}
+
+impl Values {
+    /// The type of the values.
+    pub fn data_type(&self) -> DataType {
+        match self {
+            Self::Boolean(_) => DataType::Boolean,
+            Self::Int64(_) => DataType::Int64,
+            Self::Float64(_) => DataType::Float64,
+            Self::Utf8(_) => DataType::Utf8,
+            Self::Categorical(_) => DataType::Categorical,
+            Self::Timestamp(_) => DataType::Timestamp,
+        }
+    }
+}
+
+impl From<Values> for Column {
+    /// A column without nulls.
+    fn from(values: Values) -> Self {
+        Self { values, validity: None }
+    }
+}
+
+impl From<Vec<f64>> for Column {
+    /// A float64 column without nulls. Moves the vector.
+    fn from(values: Vec<f64>) -> Self {
+        Values::Float64(values).into()
+    }
+}
+
+impl From<Vec<i64>> for Column {
+    /// An int64 column without nulls. Moves the vector.
+    fn from(values: Vec<i64>) -> Self {
+        Values::Int64(values).into()
+    }
+}
+
+impl Column {
+    /// A utf8 column; `None` becomes null.
+    pub fn utf8<S: AsRef<str>>(rows: impl IntoIterator<Item = Option<S>>) -> Self {
+        let mut valid = Vec::new();
+        let strings = Strings::collect(rows.into_iter().map(|row| {
+            valid.push(row.is_some());
+            OrEmpty(row)
+        }));
+        Self::from(Values::Utf8(strings)).with_validity(valid)
+    }
+
+    /// A boolean column without nulls.
+    pub fn boolean(rows: impl IntoIterator<Item = bool>) -> Self {
+        Values::Boolean(bitmap::pack(rows)).into()
+    }
+
+    /// A categorical column without nulls.
+    pub fn categorical<S: AsRef<str>>(codes: Vec<i32>, categories: impl IntoIterator<Item = S>) -> Self {
+        let categories = Strings::collect(categories);
+        Values::Categorical(Categorical { codes, categories }).into()
+    }
+
+    /// A timestamp column without nulls, in microseconds since the epoch, UTC.
+    pub fn timestamp(rows: Vec<i64>) -> Self {
+        Values::Timestamp(rows).into()
+    }
+
+    /// The same values with nulls where `valid` is false. No bitmap is kept when all are true.
+    #[must_use]
+    pub fn with_validity(mut self, valid: impl IntoIterator<Item = bool>) -> Self {
+        let mut all = true;
+        let bits = bitmap::pack(valid.into_iter().inspect(|bit| all &= bit));
+        self.validity = (!all).then_some(bits);
+        self
+    }
+
+    /// The type of the column.
+    pub fn data_type(&self) -> DataType {
+        self.values.data_type()
+    }
+
+    /// Whether row `row` is null.
+    #[inline]
+    pub fn is_null(&self, row: usize) -> bool {
+        self.validity.as_deref().is_some_and(|bits| !bitmap::get(bits, row))
+    }
+
+    /// How many of the first `rows` rows are null.
+    pub fn null_count(&self, rows: usize) -> usize {
+        self.validity.as_deref().map_or(0, |bits| bitmap::zeros(bits, rows))
+    }
+
+    /// The values of a float64 column as they are, nulls included (see [`Column::is_null`]).
+    pub fn as_f64(&self) -> Option<&[f64]> {
+        match &self.values {
+            Values::Float64(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The values of an int64 column as they are, nulls included.
+    pub fn as_i64(&self) -> Option<&[i64]> {
+        match &self.values {
+            Values::Int64(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// A utf8 or categorical column row by row; `None` for another type.
+    ///
+    /// # Errors
+    /// `internal` if the text is not UTF-8, which the host rules out.
+    pub fn as_text(&self) -> Result<Option<TextView<'_>>, Failure> {
+        let (strings, codes) = match &self.values {
+            Values::Utf8(strings) => (strings.view()?, None),
+            Values::Categorical(column) => (column.categories.view()?, Some(column.codes.as_slice())),
+            _ => return Ok(None),
+        };
+        Ok(Some(TextView { strings, codes, validity: self.validity.as_deref() }))
+    }
+
+    /// The first `rows` rows as numbers, nulls as NaN: float64 and int64 as they are (int64 beyond 2^53 rounded),
+    /// booleans as 0 and 1, timestamps as microseconds. `None` for text. A float64 column without nulls is moved.
+    pub fn into_numbers(self, rows: usize) -> Option<Vec<f64>> {
+        let mut numbers = match self.values {
+            Values::Float64(values) => values,
+            Values::Int64(values) | Values::Timestamp(values) => values.into_iter().map(|value| value as f64).collect(),
+            Values::Boolean(bits) => (0..rows).map(|row| f64::from(bitmap::get(&bits, row))).collect(),
+            Values::Utf8(_) | Values::Categorical(_) => return None,
+        };
+        if let Some(bits) = self.validity {
+            for (row, number) in numbers.iter_mut().enumerate() {
+                if !bitmap::get(&bits, row) {
+                    *number = f64::NAN;
+                }
+            }
+        }
+        Some(numbers)
+    }
+
+    /// Some rows, copied. Categories stay as they are.
+    ///
+    /// # Panics
+    /// If the rows do not exist.
+    #[must_use]
+    pub fn slice(&self, rows: std::ops::Range<usize>) -> Self {
+        let cut = |bits: &[u8]| bitmap::pack(rows.clone().map(|row| bitmap::get(bits, row)));
+        let values = match &self.values {
+            Values::Boolean(bits) => Values::Boolean(cut(bits)),
+            Values::Int64(values) => Values::Int64(values[rows.clone()].to_vec()),
+            Values::Float64(values) => Values::Float64(values[rows.clone()].to_vec()),
+            Values::Timestamp(values) => Values::Timestamp(values[rows.clone()].to_vec()),
+            Values::Utf8(strings) => {
+                let offsets = &strings.offsets[rows.start..=rows.end];
+                let (first, last) = (offsets[0], offsets[rows.len()]);
+                Values::Utf8(Strings {
+                    offsets: offsets.iter().map(|offset| offset - first).collect(),
+                    bytes: strings.bytes[first as usize..last as usize].to_vec(),
+                })
+            }
+            Values::Categorical(column) => Values::Categorical(Categorical {
+                codes: column.codes[rows.clone()].to_vec(),
+                categories: column.categories.clone(),
+            }),
+        };
+        Self { values, validity: self.validity.as_deref().map(cut) }
+    }
+
+    /// Value `row` as text, for messages; `None` for null.
+    pub fn display(&self, row: usize) -> Option<String> {
+        if self.is_null(row) {
+            return None;
+        }
+        Some(match &self.values {
+            Values::Boolean(bits) => bitmap::get(bits, row).to_string(),
+            Values::Int64(values) | Values::Timestamp(values) => values[row].to_string(),
+            Values::Float64(values) => values[row].to_string(),
+            Values::Utf8(strings) => strings.view().ok()?.get(row).to_owned(),
+            Values::Categorical(column) => column.categories.view().ok()?.get(column.codes[row] as usize).to_owned(),
+        })
+    }
+}
+
+/// A null's text is empty.
+struct OrEmpty<S>(Option<S>);
+
+impl<S: AsRef<str>> AsRef<str> for OrEmpty<S> {
+    fn as_ref(&self) -> &str {
+        self.0.as_ref().map_or("", AsRef::as_ref)
+    }
+}
+
+impl Batch {
+    /// A batch of `rows` rows.
+    pub fn new(rows: u32, columns: Vec<Column>) -> Self {
+        Self { rows, columns }
+    }
+
+    /// The number of rows, as an index.
+    pub fn len(&self) -> usize {
+        self.rows as usize
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+}
+
+impl Field {
+    /// A field that may hold nulls.
+    pub fn nullable(name: impl Into<String>, data_type: DataType) -> Self {
+        Self { name: name.into(), data_type, nullable: true }
+    }
+
+    /// A field without nulls.
+    pub fn required(name: impl Into<String>, data_type: DataType) -> Self {
+        Self { name: name.into(), data_type, nullable: false }
+    }
+}

@@ -1,0 +1,92 @@
+//! Between tables and `ndarray`: matrices in column-major order, as columns arrive.
+
+use ndarray::{Array2, ShapeBuilder};
+
+use crate::{Batch, Failure, Role, Table};
+
+/// A table's features, target and weights as numbers, whole in memory: 8 bytes a value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureMatrix {
+    /// The features' names, one per column of `values`.
+    pub names: Vec<String>,
+    /// Rows by features, column-major. Nulls are NaN.
+    pub values: Array2<f64>,
+    /// The target, one per row; a class is its number.
+    pub target: Vec<f64>,
+    /// How much each row counts; `None` where the table says nothing.
+    pub weight: Option<Vec<f64>>,
+}
+
+impl FeatureMatrix {
+    /// Reads the columns with the roles feature, target and weight. Needs the matrix and one batch of memory.
+    ///
+    /// # Errors
+    /// `data` if a feature is text; `internal` if there is no target.
+    pub fn read(table: &dyn Table) -> Result<Self, Failure> {
+        let target = table
+            .column_with(Role::Target)
+            .ok_or_else(|| Failure::internal("the table has no target"))?;
+        let features = table.columns_with(Role::Feature);
+        let fields = table.fields();
+        let names = features.iter().map(|&index| fields[index as usize].name.clone()).collect();
+        let weight = match table.column_with(Role::Weight) {
+            Some(column) => Some(numbers(table, column)?),
+            None => None,
+        };
+        Ok(Self { names, values: matrix(table, &features)?, target: numbers(table, target)?, weight })
+    }
+}
+
+/// Reads columns of numbers as a matrix, rows by columns, column-major. Nulls are NaN.
+///
+/// # Errors
+/// `data` if a column is text.
+pub fn matrix(table: &dyn Table, columns: &[u32]) -> Result<Array2<f64>, Failure> {
+    let rows = usize::try_from(table.rows()).map_err(|_| Failure::data("the table does not fit into memory"))?;
+    let mut values = vec![0.0; rows * columns.len()];
+    for batch in table.batches(Some(columns)) {
+        let (start, batch) = batch?;
+        let (start, length) = (start as usize, batch.len());
+        for (position, column) in batch.columns.into_iter().enumerate() {
+            let numbers = column.into_numbers(length).ok_or_else(|| not_a_number(table, columns[position]))?;
+            let offset = position * rows + start;
+            values[offset..offset + length].copy_from_slice(&numbers);
+        }
+    }
+    Array2::from_shape_vec((rows, columns.len()).f(), values).map_err(|error| Failure::internal(error.to_string()))
+}
+
+/// Reads one column of numbers. Nulls are NaN.
+///
+/// # Errors
+/// `data` if the column is text.
+pub fn numbers(table: &dyn Table, column: u32) -> Result<Vec<f64>, Failure> {
+    Ok(matrix(table, &[column])?.into_raw_vec_and_offset().0)
+}
+
+impl Batch {
+    /// All columns as a matrix, rows by columns, column-major. Nulls are NaN.
+    ///
+    /// # Errors
+    /// `data` if a column is text.
+    pub fn into_matrix(self) -> Result<Array2<f64>, Failure> {
+        let (rows, width) = (self.len(), self.columns.len());
+        let mut values = Vec::with_capacity(rows * width);
+        for (index, column) in self.columns.into_iter().enumerate() {
+            let numbers = column.into_numbers(rows);
+            values.extend(numbers.ok_or_else(|| Failure::data(format!("column {index} holds text, not numbers")))?);
+        }
+        Array2::from_shape_vec((rows, width).f(), values).map_err(|error| Failure::internal(error.to_string()))
+    }
+
+    /// A batch of float64 columns, one per column of `values`.
+    pub fn from_matrix(values: &Array2<f64>) -> Self {
+        let columns = values.columns().into_iter().map(|column| column.to_vec().into()).collect();
+        Self::new(values.nrows() as u32, columns)
+    }
+}
+
+fn not_a_number(table: &dyn Table, column: u32) -> Failure {
+    let name = table.fields().swap_remove(column as usize).name;
+    Failure::data("the column holds text, not numbers").in_column(name)
+}

@@ -1,0 +1,273 @@
+//! Tables: reading in batches, writing, and a table in memory for native tests.
+//!
+//! Stages take `&dyn Table`, so the same code reads the host's table in a component and a [`MemoryTable`] in a test.
+
+use crate::bindings::stagewright::stage::tables as imported;
+use crate::{Batch, Failure, Field, Role};
+
+/// How many rows [`Batches`] asks for at a time. The host gives fewer where a batch would pass 8 MiB.
+pub const ROWS_PER_BATCH: u32 = 65_536;
+
+/// A table that a stage reads. Implemented by the host's table and by [`MemoryTable`].
+pub trait Table {
+    /// The columns.
+    fn fields(&self) -> Vec<Field>;
+    /// What each column is for, in the order of `fields`.
+    fn roles(&self) -> Vec<Role>;
+    /// How many rows there are.
+    fn rows(&self) -> u64;
+    /// Rows from `start` on, at most `rows`, none only at the end; `columns` are indices into `fields`, `None` means all.
+    ///
+    /// # Errors
+    /// `internal` if `start` lies past the end or a column does not exist.
+    fn read(&self, start: u64, rows: u32, columns: Option<&[u32]>) -> Result<Batch, Failure>;
+}
+
+impl Table for imported::Table {
+    fn fields(&self) -> Vec<Field> {
+        Self::fields(self)
+    }
+    fn roles(&self) -> Vec<Role> {
+        Self::roles(self)
+    }
+    fn rows(&self) -> u64 {
+        Self::rows(self)
+    }
+    fn read(&self, start: u64, rows: u32, columns: Option<&[u32]>) -> Result<Batch, Failure> {
+        Self::read(self, start, rows, columns)
+    }
+}
+
+impl<'t> dyn Table + 't {
+    /// The whole table in batches, in order. `columns` as in [`Table::read`].
+    pub fn batches<'a>(&'a self, columns: Option<&'a [u32]>) -> Batches<'a> {
+        Batches { table: self, columns, start: 0, rows: self.rows() }
+    }
+
+    /// The indices of the columns with a role, in order.
+    pub fn columns_with(&self, role: Role) -> Vec<u32> {
+        let roles = self.roles();
+        (0..).zip(roles).filter(|(_, found)| *found == role).map(|(index, _)| index).collect()
+    }
+
+    /// The index of the only column with a role; `None` if there is none or more than one.
+    pub fn column_with(&self, role: Role) -> Option<u32> {
+        let columns = self.columns_with(role);
+        (columns.len() == 1).then(|| columns[0])
+    }
+
+    /// The index of the column called `name`.
+    pub fn column_named(&self, name: &str) -> Option<u32> {
+        (0..).zip(self.fields()).find(|(_, field)| field.name == name).map(|(index, _)| index)
+    }
+}
+
+/// The rows of a table, batch by batch. Made by `batches`.
+pub struct Batches<'a> {
+    table: &'a dyn Table,
+    columns: Option<&'a [u32]>,
+    start: u64,
+    rows: u64,
+}
+
+impl Iterator for Batches<'_> {
+    /// The number of the first row, and the rows.
+    type Item = Result<(u64, Batch), Failure>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.start >= self.rows {
+            return None;
+        }
+        let start = self.start;
+        let wanted = u32::try_from(self.rows - start).unwrap_or(u32::MAX).min(ROWS_PER_BATCH);
+        let batch = match self.table.read(start, wanted, self.columns) {
+            Ok(batch) if batch.rows > 0 => batch,
+            Ok(_) => {
+                self.start = self.rows;
+                return Some(Err(Failure::internal(format!("a table of {} rows ended at row {start}", self.rows))));
+            }
+            Err(failure) => {
+                self.start = self.rows;
+                return Some(Err(failure));
+            }
+        };
+        self.start += u64::from(batch.rows);
+        Some(Ok((start, batch)))
+    }
+}
+
+/// A table that a stage is making: the host's in a component, in memory natively.
+pub struct TableWriter(#[cfg(target_arch = "wasm32")] imported::TableWriter, #[cfg(not(target_arch = "wasm32"))] MemoryTable);
+
+/// A table that a stage made, ready to be returned.
+pub struct FinishedTable(#[cfg(target_arch = "wasm32")] imported::Table, #[cfg(not(target_arch = "wasm32"))] MemoryTable);
+
+#[cfg(target_arch = "wasm32")]
+impl TableWriter {
+    /// Begins a table with these columns.
+    pub fn new(fields: &[Field]) -> Self {
+        Self(imported::TableWriter::new(fields))
+    }
+
+    /// Appends rows.
+    ///
+    /// # Errors
+    /// `internal` if the batch does not fit the fields.
+    pub fn write(&mut self, rows: Batch) -> Result<(), Failure> {
+        self.0.write(&rows)
+    }
+
+    /// Ends the table.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn finish(self) -> Result<FinishedTable, Failure> {
+        imported::TableWriter::finish(self.0).map(FinishedTable)
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl TableWriter {
+    /// Begins a table with these columns.
+    pub fn new(fields: &[Field]) -> Self {
+        Self(MemoryTable::new(fields.iter().map(|field| (field.clone(), Role::Feature)), Vec::new()))
+    }
+
+    /// Appends rows.
+    ///
+    /// # Errors
+    /// `internal` if the batch does not fit the fields.
+    pub fn write(&mut self, rows: Batch) -> Result<(), Failure> {
+        self.0.push(rows)
+    }
+
+    /// Ends the table.
+    ///
+    /// # Errors
+    /// None natively.
+    pub fn finish(self) -> Result<FinishedTable, Failure> {
+        Ok(FinishedTable(self.0))
+    }
+}
+
+impl FinishedTable {
+    /// What the host takes.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn into_imported(self) -> imported::Table {
+        self.0
+    }
+
+    /// Natively there is no host to take it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn into_imported(self) -> imported::Table {
+        unreachable!("only a component returns a table to the host")
+    }
+}
+
+impl Table for FinishedTable {
+    fn fields(&self) -> Vec<Field> {
+        self.0.fields()
+    }
+    fn roles(&self) -> Vec<Role> {
+        self.0.roles()
+    }
+    fn rows(&self) -> u64 {
+        self.0.rows()
+    }
+    fn read(&self, start: u64, rows: u32, columns: Option<&[u32]>) -> Result<Batch, Failure> {
+        self.0.read(start, rows, columns)
+    }
+}
+
+/// A table in memory, for native tests. Its reads end where its batches do, so a test decides how rows are chunked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemoryTable {
+    fields: Vec<Field>,
+    roles: Vec<Role>,
+    batches: Vec<Batch>,
+}
+
+impl MemoryTable {
+    /// A table of `batches`, whose columns are in the order of `fields`.
+    pub fn new(fields: impl IntoIterator<Item = (Field, Role)>, batches: Vec<Batch>) -> Self {
+        let (fields, roles) = fields.into_iter().unzip();
+        Self { fields, roles, batches }
+    }
+
+    /// Appends rows.
+    ///
+    /// # Errors
+    /// `internal` if the number or the types of the columns are not the table's.
+    pub fn push(&mut self, rows: Batch) -> Result<(), Failure> {
+        let fits = rows.columns.len() == self.fields.len()
+            && rows.columns.iter().zip(&self.fields).all(|(column, field)| {
+                column.data_type() == field.data_type && (field.nullable || column.null_count(rows.len()) == 0)
+            });
+        if !fits {
+            return Err(Failure::internal("the batch does not fit the table's fields"));
+        }
+        self.batches.push(rows);
+        Ok(())
+    }
+}
+
+impl Table for MemoryTable {
+    fn fields(&self) -> Vec<Field> {
+        self.fields.clone()
+    }
+
+    fn roles(&self) -> Vec<Role> {
+        self.roles.clone()
+    }
+
+    fn rows(&self) -> u64 {
+        self.batches.iter().map(|batch| u64::from(batch.rows)).sum()
+    }
+
+    fn read(&self, start: u64, rows: u32, columns: Option<&[u32]>) -> Result<Batch, Failure> {
+        let mut first = 0;
+        for batch in &self.batches {
+            let next = first + u64::from(batch.rows);
+            if start < next {
+                let from = (start - first) as usize;
+                let to = batch.len().min(from + rows as usize);
+                return batch.select(from..to, columns);
+            }
+            first = next;
+        }
+        if start > first {
+            return Err(Failure::internal(format!("row {start} lies past the end of {first} rows")));
+        }
+        Ok(Batch::new(0, Vec::new()))
+    }
+}
+
+impl Batch {
+    /// Some rows and columns, copied.
+    ///
+    /// # Errors
+    /// `internal` if a column does not exist.
+    ///
+    /// # Panics
+    /// If the rows do not exist.
+    pub fn select(&self, rows: std::ops::Range<usize>, columns: Option<&[u32]>) -> Result<Self, Failure> {
+        let every: Vec<u32>;
+        let columns = match columns {
+            Some(columns) => columns,
+            None => {
+                every = (0..self.columns.len() as u32).collect();
+                &every
+            }
+        };
+        let columns = columns
+            .iter()
+            .map(|&index| {
+                let column = self.columns.get(index as usize);
+                column
+                    .map(|column| column.slice(rows.clone()))
+                    .ok_or_else(|| Failure::internal(format!("there is no column {index}")))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self::new(rows.len() as u32, columns))
+    }
+}

@@ -1,1 +1,0 @@
-//! Small stages that only tests and benchmarks run.
