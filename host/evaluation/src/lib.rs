@@ -1,1 +1,19 @@
 //! What the host computes about a model: metrics, gates, figures, reports.
+//!
+//! This crate owns the arithmetic that gates read and everything that people see of it. It is pure: no tables, no files,
+//! no clock, no Wasm. Its inputs are slices and plain structs, its outputs structs, SVG, HTML and JSON, and the same
+//! input gives the same bytes on every machine, because its outputs are stored by their content.
+//!
+//! - [`metrics`]: numbers from labels and predictions, equal to scikit-learn's.
+//! - [`gates`]: whether those numbers are good enough, and why not.
+//! - [`figure`]: figures as data, their limits, their drawing as SVG; and the figures that the host makes itself.
+//! - [`report`]: the validation and the evaluation report, as HTML and as JSON.
+
+mod error;
+pub mod figure;
+pub mod gates;
+pub mod metrics;
+pub mod report;
+mod text;
+
+pub use error::Error;

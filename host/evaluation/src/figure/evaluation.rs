@@ -1,0 +1,329 @@
+//! The figures that the host makes of an evaluation: candidate and champion on one plot wherever both are known.
+
+use super::{BarPlot, BarSeries, Figure, LinePlot, MAX_BARS, MatrixPlot, Plot, Series};
+use crate::Error;
+use crate::metrics::{Binning, ConfusionMatrix, Curve, DRAWN_POINTS, Ranking, calibration_curve};
+use crate::text::number;
+
+/// How many bins a calibration curve has.
+const BINS: usize = 10;
+/// How many features an importance figure shows.
+const FEATURES: usize = 20;
+
+/// One model's predictions on the test rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Predictions<'a> {
+    /// How the legend calls the model: `candidate`, `champion v3`.
+    pub name: &'a str,
+    /// The probability of class 1, one per test row.
+    pub scores: &'a [f64],
+}
+
+/// One model's importance of features.
+#[derive(Debug, Clone, Copy)]
+pub struct Importance<'a> {
+    /// How the legend calls the model.
+    pub name: &'a str,
+    /// Features and how much they count; not negative.
+    pub features: &'a [(String, f64)],
+}
+
+/// ROC, precision-recall and calibration of one or more models on the same test rows. Figures that do not exist (of a
+/// single class) are left out.
+///
+/// # Errors
+///
+/// As [`Ranking::new`], for any of the models.
+pub fn prediction_figures(labels: &[u8], models: &[Predictions<'_>]) -> Result<Vec<Figure>, Error> {
+    let roc = roc_figure(labels, models)?;
+    let precision_recall = precision_recall_figure(labels, models)?;
+    let calibration = calibration_figure(labels, models)?;
+    Ok(roc
+        .into_iter()
+        .chain(precision_recall)
+        .chain([calibration])
+        .collect())
+}
+
+/// The ROC curves (figure `roc`), with the diagonal of chance. `None` if there is only one class.
+///
+/// # Errors
+///
+/// As [`Ranking::new`].
+pub fn roc_figure(labels: &[u8], models: &[Predictions<'_>]) -> Result<Option<Figure>, Error> {
+    let mut series = vec![reference("chance", &[(0.0, 0.0), (1.0, 1.0)])];
+    for model in models {
+        let ranking = Ranking::new(labels, model.scores)?;
+        let Some(curve) = ranking.roc_curve() else {
+            return Ok(None);
+        };
+        series.push(of_curve(
+            format!("{} (AUC {})", model.name, number(ranking.roc_auc())),
+            &curve,
+        ));
+    }
+    Ok(Some(unit_figure(
+        "roc",
+        "ROC curve",
+        "False positive rate",
+        "True positive rate",
+        series,
+    )))
+}
+
+/// The precision-recall curves (figure `precision-recall`), with the share of positives: the precision of chance.
+/// `None` without positives.
+///
+/// # Errors
+///
+/// As [`Ranking::new`].
+pub fn precision_recall_figure(
+    labels: &[u8],
+    models: &[Predictions<'_>],
+) -> Result<Option<Figure>, Error> {
+    let share =
+        labels.iter().filter(|&&label| label == 1).count() as f64 / labels.len().max(1) as f64;
+    let mut series = vec![reference("chance", &[(0.0, share), (1.0, share)])];
+    for model in models {
+        let ranking = Ranking::new(labels, model.scores)?;
+        let Some(curve) = ranking.precision_recall_curve() else {
+            return Ok(None);
+        };
+        series.push(of_curve(
+            format!(
+                "{} (AP {})",
+                model.name,
+                number(ranking.average_precision())
+            ),
+            &curve,
+        ));
+    }
+    Ok(Some(unit_figure(
+        "precision-recall",
+        "Precision and recall",
+        "Recall",
+        "Precision",
+        series,
+    )))
+}
+
+/// The calibration curves (figure `calibration`), in ten bins of equal numbers of rows.
+///
+/// # Errors
+///
+/// As [`Ranking::new`].
+pub fn calibration_figure(labels: &[u8], models: &[Predictions<'_>]) -> Result<Figure, Error> {
+    let mut series = vec![reference("perfectly calibrated", &[(0.0, 0.0), (1.0, 1.0)])];
+    for model in models {
+        let curve = calibration_curve(labels, model.scores, BINS, Binning::Quantile)?;
+        series.push(Series::new(model.name, curve.predicted, curve.observed));
+    }
+    Ok(unit_figure(
+        "calibration",
+        "Calibration",
+        "Mean predicted probability",
+        "Share of positives",
+        series,
+    ))
+}
+
+/// A model's confusion matrix (figure `confusion-MODEL`; `model` must be an identifier, as `candidate`). `classes` are
+/// the names of class 0 and class 1.
+#[must_use]
+pub fn confusion_figure(model: &str, classes: [&str; 2], confusion: &ConfusionMatrix) -> Figure {
+    let ConfusionMatrix {
+        true_negatives,
+        false_positives,
+        false_negatives,
+        true_positives,
+    } = *confusion;
+    Figure {
+        name: format!("confusion-{model}"),
+        title: format!("Confusion matrix of the {model}"),
+        plot: Plot::Matrix(MatrixPlot {
+            rows: classes
+                .iter()
+                .map(|class| format!("actual {class}"))
+                .collect(),
+            columns: classes
+                .iter()
+                .map(|class| format!("predicted {class}"))
+                .collect(),
+            values: [
+                true_negatives,
+                false_positives,
+                false_negatives,
+                true_positives,
+            ]
+            .map(|rows| rows as f64)
+            .to_vec(),
+        }),
+    }
+}
+
+/// How much features count (figure `importance`): the twenty that count most for the first model, each model's scaled
+/// to sum to 1. A feature that another model does not have counts 0 there. `None` if the first model names none.
+#[must_use]
+pub fn importance_figure(models: &[Importance<'_>]) -> Option<Figure> {
+    let mut first: Vec<&(String, f64)> = models.first()?.features.iter().collect();
+    if first.is_empty() {
+        return None;
+    }
+    // Equal ones by name: their order must not depend on how they came.
+    first.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    first.truncate(FEATURES.min(MAX_BARS));
+    let labels: Vec<String> = first.iter().map(|(feature, _)| feature.clone()).collect();
+    let series = models
+        .iter()
+        .filter(|model| !model.features.is_empty())
+        .map(|model| {
+            let total: f64 = model
+                .features
+                .iter()
+                .map(|(_, importance)| importance)
+                .sum();
+            let scaled = |importance: f64| if total > 0.0 { importance / total } else { 0.0 };
+            let of = |label: &String| model.features.iter().find(|(feature, _)| feature == label);
+            BarSeries {
+                name: model.name.to_owned(),
+                values: labels
+                    .iter()
+                    .map(|label| of(label).map_or(0.0, |(_, importance)| scaled(*importance)))
+                    .collect(),
+            }
+        })
+        .collect();
+    Some(Figure {
+        name: "importance".to_owned(),
+        title: "Feature importance".to_owned(),
+        plot: Plot::Bars(BarPlot {
+            value_label: "Share of the model's total importance".to_owned(),
+            labels,
+            series,
+        }),
+    })
+}
+
+fn of_curve(name: String, curve: &Curve) -> Series {
+    let Curve { x, y, .. } = curve.thinned(DRAWN_POINTS);
+    Series::new(name, x, y)
+}
+
+fn reference(name: &str, points: &[(f64, f64)]) -> Series {
+    let (x, y) = points.iter().copied().unzip();
+    Series {
+        name: name.to_owned(),
+        x,
+        y,
+        reference: true,
+    }
+}
+
+fn unit_figure(
+    name: &str,
+    title: &str,
+    x_label: &str,
+    y_label: &str,
+    series: Vec<Series>,
+) -> Figure {
+    let plot = LinePlot {
+        unit_axes: true,
+        ..LinePlot::new(x_label, y_label, series)
+    };
+    Figure {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        plot: Plot::Lines(plot),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn importance_is_scaled_sorted_and_lined_up_with_the_champions() {
+        let candidate: Vec<(String, f64)> =
+            vec![("b".into(), 1.0), ("tenure".into(), 6.0), ("a".into(), 1.0)];
+        let champion: Vec<(String, f64)> = vec![("tenure".into(), 0.5), ("old".into(), 0.5)];
+        let figure = importance_figure(&[
+            Importance {
+                name: "candidate",
+                features: &candidate,
+            },
+            Importance {
+                name: "champion",
+                features: &champion,
+            },
+        ])
+        .unwrap();
+        let Plot::Bars(plot) = &figure.plot else {
+            panic!("not bars")
+        };
+        assert_eq!(plot.labels, ["tenure", "a", "b"]);
+        assert_eq!(plot.series[0].values, [0.75, 0.125, 0.125]);
+        assert_eq!(plot.series[1].values, [0.5, 0.0, 0.0]);
+        assert_eq!(figure.check(), Ok(()));
+        assert_eq!(
+            importance_figure(&[Importance {
+                name: "candidate",
+                features: &[]
+            }]),
+            None
+        );
+    }
+
+    #[test]
+    fn figures_of_many_predictions_stay_within_the_caps() {
+        let labels: Vec<u8> = (0..50_000_u32)
+            .map(|row| u8::from(row % 7 < row / 10_000))
+            .collect();
+        let scores: Vec<f64> = (0..50_000).map(|row| f64::from(row) / 50_000.0).collect();
+        let models = [
+            Predictions {
+                name: "candidate",
+                scores: &scores,
+            },
+            Predictions {
+                name: "champion",
+                scores: &scores,
+            },
+        ];
+        let figures = prediction_figures(&labels, &models).unwrap();
+        assert_eq!(
+            figures
+                .iter()
+                .map(|figure| figure.name.as_str())
+                .collect::<Vec<_>>(),
+            ["roc", "precision-recall", "calibration"]
+        );
+        for figure in figures {
+            assert_eq!(figure.check(), Ok(()));
+            let Plot::Lines(plot) = figure.plot else {
+                panic!("not lines")
+            };
+            assert_eq!(plot.series.len(), 3);
+            assert!(
+                plot.series
+                    .iter()
+                    .all(|series| series.x.len() <= DRAWN_POINTS)
+            );
+        }
+    }
+
+    #[test]
+    fn one_class_leaves_only_what_can_be_drawn() {
+        let models = [Predictions {
+            name: "candidate",
+            scores: &[0.1, 0.2],
+        }];
+        let figures = prediction_figures(&[0, 0], &models).unwrap();
+        assert_eq!(
+            figures
+                .iter()
+                .map(|figure| figure.name.as_str())
+                .collect::<Vec<_>>(),
+            ["calibration"]
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! The two reports that people open after a run, each as one HTML file and as JSON with the same numbers.
+//!
+//! A page needs nothing but itself: styles and drawings are inline, there are no scripts, and a content security policy
+//! forbids the network to it, whatever a stage wrote. What stages wrote is made printable, cut and escaped.
+//! Reports are stored by their content: they hold no times and no paths, and the same input gives the same bytes.
+
+mod evaluation;
+mod page;
+mod validation;
+
+use serde::{Deserialize, Serialize};
+
+pub use evaluation::{
+    Artifact, Champion, Confusion, Decision, EvaluatedModel, EvaluationReport, Reason, Reported,
+    Verdict,
+};
+pub use validation::{Cell, Check, ColumnSummary, ValidationReport};
+
+/// A component that took part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    /// Its own name.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// The digest of its bytes.
+    pub digest: String,
+}
+
+/// A table that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// What it is called among the artifacts: `table`, `test`.
+    pub name: String,
+    /// The digest of its content.
+    pub digest: String,
+    /// How many rows it has.
+    pub rows: u64,
+}
+
+/// A report as JSON text that ends with a line break.
+fn json(twin: &impl Serialize) -> String {
+    let mut text =
+        serde_json::to_string_pretty(twin).expect("reports have string keys and no failing parts");
+    text.push('\n');
+    text
+}

@@ -1,0 +1,101 @@
+//! Text that others wrote, made fit to be shown: printable and cut. Escaping for HTML and SVG is maud's, on top of this.
+
+use std::fmt::Write as _;
+
+/// `text` with everything that is not plainly visible written as an escape, cut after `limit` characters.
+///
+/// Control characters are not allowed in SVG (XML 1.0, section 2.2), and bidirectional overrides make text read as
+/// something else (Unicode TR 36); both come out as `\u{..}`. A line break becomes a space.
+pub(crate) fn printable(text: &str, limit: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(limit * 4));
+    for (seen, character) in text.chars().enumerate() {
+        if seen == limit {
+            out.push('…');
+            break;
+        }
+        match character {
+            '\n' | '\r' | '\t' => out.push(' '),
+            hidden if hidden.is_control() || is_invisible(hidden) => {
+                // Writing to a `String` cannot fail.
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(hidden));
+            }
+            visible => out.push(visible),
+        }
+    }
+    out
+}
+
+/// Characters that change how their neighbours are shown without being seen, and XML's two forbidden code points.
+fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFFE}' | '\u{FFFF}')
+}
+
+/// A number for people: as many decimals as four significant digits of a fraction need, without trailing zeros.
+pub(crate) fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "n/a".to_owned();
+    }
+    let magnitude = value.abs();
+    if magnitude != 0.0 && !(1e-4..1e15).contains(&magnitude) {
+        return format!("{value:.3e}");
+    }
+    let decimals = match magnitude {
+        m if m >= 1000.0 => 2,
+        m if m >= 0.01 || m == 0.0 => 4,
+        _ => 6,
+    };
+    trim_zeros(&format!("{value:.decimals$}"))
+}
+
+/// A count with its thousands separated, as in `7,043`.
+pub(crate) fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Removes the zeros that end a decimal fraction, and the sign of a zero.
+pub(crate) fn trim_zeros(text: &str) -> String {
+    let trimmed = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
+    };
+    if trimmed == "-0" {
+        "0".to_owned()
+    } else {
+        trimmed.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printable_escapes_what_cannot_be_seen_and_cuts_what_is_long() {
+        assert_eq!(printable("a\u{0}b\u{202e}c\nd", 99), "a\\u{0}b\\u{202e}c d");
+        assert_eq!(printable("abcdef", 3), "abc…");
+        assert_eq!(printable("abc", 3), "abc");
+    }
+
+    #[test]
+    fn numbers_are_short_but_never_hide_a_small_value() {
+        assert_eq!(number(0.84), "0.84");
+        assert_eq!(number(0.123_456), "0.1235");
+        assert_eq!(number(0.001_234_6), "0.001235");
+        assert_eq!(number(2_283.300_44), "2283.3");
+        assert_eq!(number(0.000_012_34), "1.234e-5");
+        assert_eq!(number(-0.0), "0");
+        assert_eq!(number(f64::NAN), "n/a");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(count(43), "43");
+    }
+}
