@@ -1,0 +1,445 @@
+//! Gradient boosting on histograms (Friedman, 2001; second order as in Chen and Guestrin, "XGBoost", KDD 2016; leaf-wise
+//! growth as in Ke et al., "LightGBM", NIPS 2017).
+//!
+//! Grown depth-wise this stands for XGBoost's `hist` method, grown leaf-wise for LightGBM. Stochastic options draw from
+//! the seed and the number of the round, so the same call gives the same model.
+
+use crate::error::TreesError;
+use crate::growth::{Extent, Grower, Grown, Round};
+use crate::histogram::{Scale, Sums};
+use crate::loss::{logistic_loss, sigmoid};
+use crate::matrix::TrainingSet;
+use crate::model::{Objective, TreeModel};
+use crate::random::Random;
+use crate::split::Regularisation;
+use crate::tree::GrownTree;
+
+/// What is learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Binary classification: targets 0 and 1, log loss; the model predicts the probability of class 1.
+    Logistic,
+    /// Regression: finite targets, half the squared error; the model predicts the value.
+    SquaredError,
+}
+
+/// Which leaf is split next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// Every leaf down to `max_depth`.
+    DepthWise,
+    /// The most gainful leaf, until there are `max_leaves`.
+    LeafWise,
+}
+
+/// Hyperparameters of boosting, not yet checked. The defaults are XGBoost's where it has the parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoostedOptions {
+    /// What is learnt.
+    pub loss: Loss,
+    /// The number of trees, at least 1 (300).
+    pub n_estimators: u32,
+    /// What each tree's values are multiplied by, in (0, 1] (0.1).
+    pub learning_rate: f64,
+    /// Which leaf is split next (depth-wise).
+    pub growth: Growth,
+    /// The most splits above a leaf; `None`: no limit, for leaf-wise growth only (6).
+    pub max_depth: Option<u32>,
+    /// The most leaves of a tree grown leaf-wise, at least 2 (31).
+    pub max_leaves: u32,
+    /// The least number of rows of a leaf, at least 1; estimated from hessians as LightGBM does (1).
+    pub min_samples_leaf: u32,
+    /// The least sum of hessians of a leaf, at least 0 (1).
+    pub min_child_weight: f64,
+    /// L2 regularisation of leaf values, at least 0 (1).
+    pub lambda: f64,
+    /// L1 regularisation of leaf values, at least 0 (0).
+    pub alpha: f64,
+    /// What a split must gain, at least 0 (0).
+    pub min_split_gain: f64,
+    /// The share of rows that each tree is grown on, in (0, 1] (1).
+    pub subsample: f64,
+    /// The share of features that each tree may use, in (0, 1] (1).
+    pub colsample: f64,
+    /// What the weights of class 1 are multiplied by, above 0 (1).
+    pub scale_pos_weight: f64,
+    /// Stop when the validation loss has not improved for this many rounds, at least 1; `None`: never. Needs a validation set.
+    pub early_stopping_rounds: Option<u32>,
+    /// Seeds `subsample` and `colsample` (0).
+    pub seed: u64,
+}
+
+impl Default for BoostedOptions {
+    fn default() -> Self {
+        Self {
+            loss: Loss::Logistic,
+            n_estimators: 300,
+            learning_rate: 0.1,
+            growth: Growth::DepthWise,
+            max_depth: Some(6),
+            max_leaves: 31,
+            min_samples_leaf: 1,
+            min_child_weight: 1.0,
+            lambda: 1.0,
+            alpha: 0.0,
+            min_split_gain: 0.0,
+            subsample: 1.0,
+            colsample: 1.0,
+            scale_pos_weight: 1.0,
+            early_stopping_rounds: None,
+            seed: 0,
+        }
+    }
+}
+
+/// Hyperparameters of boosting that have been checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoostedValidParams(pub(crate) BoostedOptions);
+
+impl std::ops::Deref for BoostedValidParams {
+    type Target = BoostedOptions;
+
+    fn deref(&self) -> &BoostedOptions {
+        &self.0
+    }
+}
+
+impl BoostedOptions {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`TreesError::Parameter`] with the first that is out of range.
+    pub fn check(self) -> Result<BoostedValidParams, TreesError> {
+        self.verify()?;
+        Ok(BoostedValidParams(self))
+    }
+
+    pub(crate) fn verify(&self) -> Result<(), TreesError> {
+        let wrong = |parameter, value: &dyn ToString, expected| {
+            Err(TreesError::Parameter { parameter, value: value.to_string(), expected })
+        };
+        let share = "must be above 0 and at most 1";
+        let positive = "must be a finite number of at least 0";
+        for (parameter, value) in
+            [("learning_rate", self.learning_rate), ("subsample", self.subsample), ("colsample", self.colsample)]
+        {
+            if !(value > 0.0 && value <= 1.0) {
+                return wrong(parameter, &value, share);
+            }
+        }
+        for (parameter, value) in [
+            ("min_child_weight", self.min_child_weight),
+            ("lambda", self.lambda),
+            ("alpha", self.alpha),
+            ("min_split_gain", self.min_split_gain),
+        ] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return wrong(parameter, &value, positive);
+            }
+        }
+        for (parameter, value) in [("n_estimators", self.n_estimators), ("min_samples_leaf", self.min_samples_leaf)] {
+            if value == 0 {
+                return wrong(parameter, &value, "must be at least 1");
+            }
+        }
+        match (self.growth, self.max_depth) {
+            (_, Some(0)) => return wrong("max_depth", &0, "must be at least 1"),
+            (Growth::DepthWise, Some(depth)) if depth > 30 => {
+                return wrong("max_depth", &depth, "must be at most 30 for depth-wise growth");
+            }
+            (Growth::DepthWise, None) => return wrong("max_depth", &"none", "depth-wise growth needs a limit, e.g. 6"),
+            (Growth::LeafWise, _) if self.max_leaves < 2 => {
+                return wrong("max_leaves", &self.max_leaves, "must be at least 2");
+            }
+            _ => {}
+        }
+        if !(self.scale_pos_weight > 0.0 && self.scale_pos_weight.is_finite()) {
+            return wrong("scale_pos_weight", &self.scale_pos_weight, "must be a finite number above 0");
+        }
+        if self.early_stopping_rounds == Some(0) {
+            return wrong("early_stopping_rounds", &0, "must be at least 1");
+        }
+        Ok(())
+    }
+
+    fn extent(&self) -> Extent {
+        let max_leaves = (self.growth == Growth::LeafWise).then_some(self.max_leaves as usize);
+        Extent { max_depth: self.max_depth.map_or(usize::MAX, |depth| depth as usize), max_leaves }
+    }
+
+    fn rules(&self) -> Regularisation {
+        Regularisation {
+            lambda: self.lambda,
+            alpha: self.alpha,
+            min_split_gain: self.min_split_gain,
+            min_child_weight: self.min_child_weight,
+            min_samples_leaf: self.min_samples_leaf as usize,
+        }
+    }
+}
+
+/// What a round of boosting did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RoundReport {
+    /// The round, from 0.
+    pub round: u32,
+    /// The mean loss on the training rows after the round, where it was asked for.
+    pub training_loss: Option<f64>,
+    /// The mean loss on the validation rows after the round, if there are any.
+    pub validation_loss: Option<f64>,
+}
+
+/// Watches the training.
+pub struct Watcher<'a> {
+    /// Whether the training loss is computed, which costs about a tenth of a round.
+    pub training_loss: bool,
+    /// Called after every round.
+    pub after_round: &'a mut dyn FnMut(RoundReport),
+}
+
+/// Learns from `train`. With `validation` (coded by the bins of `train`: [`crate::BinnedMatrix::encode`]) and
+/// `early_stopping_rounds`, the trees after the best round are dropped.
+///
+/// # Errors
+/// [`TreesError`] if the data cannot be learnt from: shapes, targets, weights, a single class; or if early
+/// stopping was asked for without a validation set.
+pub fn train(
+    params: &BoostedValidParams,
+    train: TrainingSet<'_>,
+    validation: Option<TrainingSet<'_>>,
+    watcher: Option<Watcher<'_>>,
+) -> Result<TreeModel, TreesError> {
+    train.check(params.loss == Loss::Logistic)?;
+    if let Some(validation) = &validation {
+        validation.check_shapes()?;
+        validation.check_targets(params.loss == Loss::Logistic)?;
+        if validation.features.width() != train.features.width() {
+            return Err(TreesError::Shape {
+                what: "validation features",
+                expected: train.features.width(),
+                found: validation.features.width(),
+            });
+        }
+    } else if let Some(rounds) = params.early_stopping_rounds {
+        let expected = "early stopping needs a validation set";
+        return Err(TreesError::Parameter { parameter: "early_stopping_rounds", value: rounds.to_string(), expected });
+    }
+    Booster::new(params, train, validation).run(watcher)
+}
+
+/// The state between rounds.
+struct Booster<'a> {
+    params: &'a BoostedValidParams,
+    train: TrainingSet<'a>,
+    grower: Grower<'a>,
+    base: f64,
+    /// The rows of positive weight.
+    rows: Vec<u32>,
+    weights: Vec<f32>,
+    scores: Vec<f64>,
+    /// Gradient and hessian of each row.
+    gradients: Vec<[f32; 2]>,
+    payloads: Vec<u64>,
+    trees: Vec<GrownTree>,
+    validation: Option<Validation<'a>>,
+}
+
+/// The rows that tell when to stop.
+struct Validation<'a> {
+    set: TrainingSet<'a>,
+    scores: Vec<f64>,
+    best_loss: f64,
+    /// The number of trees at the best loss.
+    best_trees: usize,
+}
+
+impl<'a> Booster<'a> {
+    fn new(params: &'a BoostedValidParams, train: TrainingSet<'a>, validation: Option<TrainingSet<'a>>) -> Self {
+        let rows = train.features.rows();
+        let positive = |row: usize| {
+            if params.loss == Loss::Logistic && train.targets[row] == 1.0 { params.scale_pos_weight } else { 1.0 }
+        };
+        let weights: Vec<f32> = (0..rows).map(|row| (train.weight(row) * positive(row)) as f32).collect();
+        let base = base_score(params.loss, train.targets, &weights);
+        let validation = validation.map(|set| Validation {
+            scores: vec![base; set.features.rows()],
+            set,
+            best_loss: f64::INFINITY,
+            best_trees: 0,
+        });
+        Self {
+            params,
+            train,
+            grower: Grower::new(train.features, params.extent(), params.rules()),
+            base,
+            rows: (0..rows as u32).filter(|&row| weights[row as usize] > 0.0).collect(),
+            weights,
+            scores: vec![base; rows],
+            gradients: vec![[0.0; 2]; rows],
+            payloads: vec![0; rows],
+            trees: Vec::with_capacity(params.n_estimators as usize),
+            validation,
+        }
+    }
+
+    fn run(mut self, mut watcher: Option<Watcher<'_>>) -> Result<TreeModel, TreesError> {
+        for round in 0..self.params.n_estimators {
+            self.grow(round);
+            let validation_loss = self.validate();
+            if let Some(watcher) = &mut watcher {
+                let training_loss =
+                    watcher.training_loss.then(|| mean_loss(self.params.loss, &self.train, &self.scores));
+                (watcher.after_round)(RoundReport { round, training_loss, validation_loss });
+            }
+            if self.should_stop() {
+                break;
+            }
+        }
+        if let (Some(validation), Some(_)) = (&self.validation, self.params.early_stopping_rounds) {
+            self.trees.truncate(validation.best_trees);
+        }
+        let objective = match self.params.loss {
+            Loss::Logistic => Objective::Logistic,
+            Loss::SquaredError => Objective::Value,
+        };
+        TreeModel::from_grown(objective, self.base, self.train.features, &self.trees)
+    }
+
+    /// Grows one tree and adds it to the scores.
+    fn grow(&mut self, round: u32) {
+        let scale = self.compute_gradients();
+        let total = self.rows.len() as u32;
+        let mut rows = if self.params.subsample < 1.0 {
+            let count = ((f64::from(total) * self.params.subsample) as u32).max(1);
+            let chosen = Random::new(self.params.seed, 2 * u64::from(round)).choose(count, total);
+            chosen.into_iter().map(|place| self.rows[place as usize]).collect()
+        } else {
+            self.rows.clone()
+        };
+        let wanted = self.choose_features(round);
+        let Grown { mut tree, ranges } =
+            self.grower.grow(&mut rows, Round { payloads: &self.payloads, scale, wanted: &wanted });
+        let rules = self.params.rules();
+        for (node, range) in tree.nodes.iter_mut().zip(ranges) {
+            if node.left != 0 {
+                continue;
+            }
+            let leaf = &rows[range];
+            let mut sums = Sums { gradient: 0.0, hessian: 0.0 };
+            for &row in leaf {
+                let [gradient, hessian] = self.gradients[row as usize];
+                sums.gradient += f64::from(gradient);
+                sums.hessian += f64::from(hessian);
+            }
+            node.value = rules.leaf_value(sums) * self.params.learning_rate;
+            for &row in leaf {
+                self.scores[row as usize] += node.value;
+            }
+        }
+        if rows.len() < self.scores.len() {
+            let mut grown_on = vec![false; self.scores.len()];
+            rows.iter().for_each(|&row| grown_on[row as usize] = true);
+            tree.add_to(self.train.features, (0..grown_on.len()).filter(|&row| !grown_on[row]), &mut self.scores);
+        }
+        self.trees.push(tree);
+    }
+
+    /// Computes each row's gradient, hessian and histogram cell from its score.
+    fn compute_gradients(&mut self) -> Scale {
+        let rows = self.gradients.iter_mut().zip(&self.scores).zip(self.train.targets).zip(&self.weights);
+        match self.params.loss {
+            Loss::Logistic => {
+                for (((pair, &score), &target), &weight) in rows {
+                    let probability = sigmoid(score);
+                    let weight = f64::from(weight);
+                    *pair = [
+                        ((probability - target) * weight) as f32,
+                        ((probability * (1.0 - probability)).max(1e-16) * weight) as f32,
+                    ];
+                }
+            }
+            Loss::SquaredError => {
+                for (((pair, &score), &target), &weight) in rows {
+                    *pair = [((score - target) * f64::from(weight)) as f32, weight];
+                }
+            }
+        }
+        // Four sums side by side: one would wait for each addition to end.
+        let (mut gradients, mut hessians) = ([0.0; 4], [0.0; 4]);
+        for four in self.gradients.chunks(4) {
+            for (lane, pair) in four.iter().enumerate() {
+                gradients[lane] += f64::from(pair[0].abs());
+                hessians[lane] += f64::from(pair[1]);
+            }
+        }
+        let scale = Scale::new(gradients.iter().sum(), hessians.iter().sum());
+        for (payload, pair) in self.payloads.iter_mut().zip(&self.gradients) {
+            *payload = scale.pack(f64::from(pair[0]), f64::from(pair[1]));
+        }
+        scale
+    }
+
+    /// Which features the round's tree may use.
+    fn choose_features(&self, round: u32) -> Vec<bool> {
+        let total = self.train.features.width();
+        if self.params.colsample >= 1.0 {
+            return vec![true; total];
+        }
+        let count = ((total as f64 * self.params.colsample) as u32).max(1);
+        let mut wanted = vec![false; total];
+        for feature in Random::new(self.params.seed, 2 * u64::from(round) + 1).choose(count, total as u32) {
+            wanted[feature as usize] = true;
+        }
+        wanted
+    }
+
+    /// Adds the newest tree to the validation scores and returns the loss.
+    fn validate(&mut self) -> Option<f64> {
+        let validation = self.validation.as_mut()?;
+        let rows = 0..validation.scores.len();
+        if let Some(tree) = self.trees.last() {
+            tree.add_to(validation.set.features, rows, &mut validation.scores);
+        }
+        let loss = mean_loss(self.params.loss, &validation.set, &validation.scores);
+        if loss < validation.best_loss {
+            validation.best_loss = loss;
+            validation.best_trees = self.trees.len();
+        }
+        Some(loss)
+    }
+
+    fn should_stop(&self) -> bool {
+        match (&self.validation, self.params.early_stopping_rounds) {
+            (Some(validation), Some(rounds)) => self.trees.len() - validation.best_trees >= rounds as usize,
+            _ => false,
+        }
+    }
+}
+
+/// The best score that is the same for all rows: log odds, or the mean.
+fn base_score(loss: Loss, targets: &[f64], weights: &[f32]) -> f64 {
+    let (mut weighted, mut total) = (0.0, 0.0);
+    for (&target, &weight) in targets.iter().zip(weights) {
+        weighted += target * f64::from(weight);
+        total += f64::from(weight);
+    }
+    match loss {
+        Loss::Logistic => (weighted / (total - weighted)).ln(),
+        Loss::SquaredError => weighted / total,
+    }
+}
+
+/// The weighted mean loss of scores.
+fn mean_loss(loss: Loss, set: &TrainingSet<'_>, scores: &[f64]) -> f64 {
+    let (mut sum, mut total) = (0.0, 0.0);
+    for (row, (&score, &target)) in scores.iter().zip(set.targets).enumerate() {
+        let weight = set.weight(row);
+        sum += weight
+            * match loss {
+                Loss::Logistic => logistic_loss(score, target == 1.0),
+                Loss::SquaredError => 0.5 * (score - target) * (score - target),
+            };
+        total += weight;
+    }
+    sum / total
+}

@@ -1,0 +1,245 @@
+//! The model's bytes: docs/formats/tree-model.md. The reader trusts nothing: a model may come from anywhere.
+
+use crate::error::TreesError;
+use crate::model::{MISSING_LEFT, Node, Objective, TreeModel};
+use std::io::{Read, Write};
+
+/// The first bytes of a model.
+const MAGIC: [u8; 8] = *b"SWTREES\0";
+
+/// The version that is written and read.
+const VERSION: u16 = 1;
+
+/// The longest feature name in bytes; what the contract of tables allows.
+const LONGEST_NAME: u16 = 256;
+
+/// Features, as many as a table can have.
+const MOST_FEATURES: u32 = 1 << 20;
+
+/// Nodes that are read before more memory is taken: a forged count then costs the bytes that were sent, not memory.
+const NODES_AT_ONCE: usize = 4_096;
+
+/// Writes through to `inner` and sums up.
+struct Summing<T> {
+    inner: T,
+    sum: crc32fast::Hasher,
+}
+
+impl TreeModel {
+    /// Writes the model; ends with a flush. Wrap the writer in a `BufWriter`: nodes come one by one.
+    ///
+    /// # Errors
+    /// [`TreesError::Io`] if the writer fails; [`TreesError::Format`] if a feature's name is longer than 256 bytes.
+    pub fn write_to(&self, writer: impl Write) -> Result<(), TreesError> {
+        let mut out = Summing { inner: writer, sum: crc32fast::Hasher::new() };
+        out.put(&MAGIC)?;
+        out.put(&VERSION.to_le_bytes())?;
+        out.put(&[objective_code(self.objective), 0])?;
+        for number in [self.names.len() as u32, self.trees() as u32, self.first_tree] {
+            out.put(&number.to_le_bytes())?;
+        }
+        out.put(&self.base.to_le_bytes())?;
+        for name in &self.names {
+            let length = u16::try_from(name.len()).ok().filter(|length| *length <= LONGEST_NAME);
+            let Some(length) = length else {
+                return refuse(format!("the name of feature `{name:.40}` is longer than {LONGEST_NAME} bytes"));
+            };
+            out.put(&length.to_le_bytes())?;
+            out.put(name.as_bytes())?;
+        }
+        for importance in &self.importance {
+            out.put(&importance.to_le_bytes())?;
+        }
+        for tree in self.starts.windows(2) {
+            out.put(&((tree[1] - tree[0]) as u32).to_le_bytes())?;
+        }
+        for node in &self.nodes {
+            out.put(&node_bytes(node))?;
+        }
+        let sum = out.sum.finalize();
+        out.inner.write_all(&sum.to_le_bytes())?;
+        out.inner.flush()?;
+        Ok(())
+    }
+
+    /// Reads a model. Wrap the reader in a `BufReader`.
+    ///
+    /// # Errors
+    /// [`TreesError::Format`] if the bytes are anything but one whole model: every count, index, number and the checksum is
+    /// checked. [`TreesError::Io`] if the reader fails.
+    pub fn read_from(reader: impl Read) -> Result<Self, TreesError> {
+        let mut input = Summing { inner: reader, sum: crc32fast::Hasher::new() };
+        if input.take()? != MAGIC {
+            return refuse("it does not begin with `SWTREES`".to_owned());
+        }
+        let version = u16::from_le_bytes(input.take()?);
+        if version != VERSION {
+            return refuse(format!("its format version is {version}, and only {VERSION} can be read"));
+        }
+        let [objective, reserved] = input.take()?;
+        let objective = match (objective, reserved) {
+            (0, 0) => Objective::Logistic,
+            (1, 0) => Objective::Value,
+            (2, 0) => Objective::MeanProbability,
+            other => return refuse(format!("its objective is `{other:?}`")),
+        };
+        let [features, trees, first_tree] = [input.take()?, input.take()?, input.take()?].map(u32::from_le_bytes);
+        let base = input.number("base score")?;
+        if !(1..=MOST_FEATURES).contains(&features) {
+            return refuse(format!("it has {features} features"));
+        }
+        let mut model = Self::empty(objective, base, Vec::new());
+        model.first_tree = first_tree;
+        for _ in 0..features {
+            model.names.push(input.name()?);
+        }
+        for _ in 0..features {
+            let importance = input.number("importance")?;
+            if importance < 0.0 {
+                return refuse(format!("an importance is `{importance}`"));
+            }
+            model.importance.push(importance);
+        }
+        for tree in 0..trees {
+            let nodes = u32::from_le_bytes(input.take()?);
+            if nodes % 2 == 0 {
+                return refuse(format!("tree {tree} has {nodes} nodes, and a tree has an odd number"));
+            }
+            let start = model.starts[tree as usize];
+            let Some(end) = start.checked_add(nodes as usize) else {
+                return refuse("it has too many nodes".to_owned());
+            };
+            model.starts.push(end);
+        }
+        for tree in 0..trees as usize {
+            let length = model.starts[tree + 1] - model.starts[tree];
+            input.tree(&mut model, tree, length)?;
+        }
+        input.end()?;
+        Ok(model)
+    }
+}
+
+impl<W: Write> Summing<W> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), TreesError> {
+        self.sum.update(bytes);
+        Ok(self.inner.write_all(bytes)?)
+    }
+}
+
+impl<R: Read> Summing<R> {
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), TreesError> {
+        self.inner.read_exact(bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => TreesError::Format { reason: "it ends too early".to_owned() },
+            _ => TreesError::Io(error),
+        })?;
+        self.sum.update(bytes);
+        Ok(())
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], TreesError> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn number(&mut self, what: &str) -> Result<f64, TreesError> {
+        let number = f64::from_le_bytes(self.take()?);
+        if number.is_finite() { Ok(number) } else { refuse(format!("a {what} is `{number}`")) }
+    }
+
+    fn name(&mut self) -> Result<String, TreesError> {
+        let length = u16::from_le_bytes(self.take()?);
+        if !(1..=LONGEST_NAME).contains(&length) {
+            return refuse(format!("a feature's name is {length} bytes long"));
+        }
+        let mut bytes = vec![0; usize::from(length)];
+        self.fill(&mut bytes)?;
+        String::from_utf8(bytes).or_else(|_| refuse("a feature's name is not UTF-8".to_owned()))
+    }
+
+    /// Reads the nodes of one tree and checks that they are a tree.
+    fn tree(&mut self, model: &mut TreeModel, tree: usize, length: usize) -> Result<(), TreesError> {
+        let start = model.nodes.len();
+        let mut left = length;
+        let mut bytes = vec![0; NODES_AT_ONCE.min(length) * 16];
+        while left > 0 {
+            let count = left.min(NODES_AT_ONCE);
+            self.fill(&mut bytes[..count * 16])?;
+            model.nodes.extend(bytes[..count * 16].as_chunks::<16>().0.iter().map(node_from));
+            left -= count;
+        }
+        let wrong = |node: usize, what: &str| refuse(format!("node {node} of tree {tree} {what}"));
+        let mut has_parent = vec![false; length];
+        for (number, node) in model.nodes[start..].iter().enumerate() {
+            if !node.value.is_finite() {
+                return wrong(number, "has a value that is not finite");
+            }
+            if number > 0 && !has_parent[number] {
+                return wrong(number, "is nobody's child");
+            }
+            if node.left == 0 {
+                if node.feature != 0 {
+                    return wrong(number, "is a leaf with a feature");
+                }
+                if model.objective == Objective::MeanProbability && !(0.0..=1.0).contains(&node.value) {
+                    return wrong(number, "has a probability outside 0 to 1");
+                }
+                continue;
+            }
+            if (node.feature & !MISSING_LEFT) as usize >= model.names.len() {
+                return wrong(number, "splits on a feature that does not exist");
+            }
+            let child = node.left as usize;
+            if child <= number || child >= length - 1 {
+                return wrong(number, "has children outside of the tree or before itself");
+            }
+            if std::mem::replace(&mut has_parent[child], true) || std::mem::replace(&mut has_parent[child + 1], true) {
+                return wrong(number, "has a child that is another's already");
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the sum and that nothing follows.
+    fn end(mut self) -> Result<(), TreesError> {
+        let expected = self.sum.clone().finalize();
+        if u32::from_le_bytes(self.take()?) != expected {
+            return refuse("its checksum does not fit its content".to_owned());
+        }
+        let mut more = [0];
+        match self.inner.read(&mut more)? {
+            0 => Ok(()),
+            _ => refuse("bytes follow its end".to_owned()),
+        }
+    }
+}
+
+fn refuse<T>(reason: String) -> Result<T, TreesError> {
+    Err(TreesError::Format { reason })
+}
+
+fn objective_code(objective: Objective) -> u8 {
+    match objective {
+        Objective::Logistic => 0,
+        Objective::Value => 1,
+        Objective::MeanProbability => 2,
+    }
+}
+
+fn node_bytes(node: &Node) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&node.value.to_le_bytes());
+    bytes[8..12].copy_from_slice(&node.left.to_le_bytes());
+    bytes[12..].copy_from_slice(&node.feature.to_le_bytes());
+    bytes
+}
+
+fn node_from(bytes: &[u8; 16]) -> Node {
+    let [a, b, c, d, e, f, g, h, left @ .., i, j, k, l] = *bytes;
+    Node {
+        value: f64::from_le_bytes([a, b, c, d, e, f, g, h]),
+        left: u32::from_le_bytes(left),
+        feature: u32::from_le_bytes([i, j, k, l]),
+    }
+}
