@@ -128,25 +128,15 @@ pub struct GateSummary {
 
 /// Judges a candidate by every gate, in order. `champion` is `None` if there is none.
 #[must_use]
-pub fn judge(
-    gates: &[Gate],
-    candidate: &MetricSet,
-    champion: Option<&MetricSet>,
-) -> Vec<GateResult> {
-    gates
-        .iter()
-        .map(|gate| judge_one(gate, candidate, champion))
-        .collect()
+pub fn judge(gates: &[Gate], candidate: &MetricSet, champion: Option<&MetricSet>) -> Vec<GateResult> {
+    gates.iter().map(|gate| judge_one(gate, candidate, champion)).collect()
 }
 
 /// Compares every metric that the candidate or the champion has. A metric has regressed if it is worse by more than
 /// `tolerance`, a share of the champion's figure, or if only one of the two has it.
 #[must_use]
 pub fn compare(candidate: &MetricSet, champion: &MetricSet, tolerance: f64) -> Comparison {
-    let names = candidate
-        .iter()
-        .chain(champion.iter())
-        .map(|(name, _)| name);
+    let names = candidate.iter().chain(champion.iter()).map(|(name, _)| name);
     let metrics: BTreeMap<String, MetricComparison> = names
         .map(|name| {
             let (new, baseline) = (candidate.get(name), champion.get(name));
@@ -163,21 +153,15 @@ pub fn compare(candidate: &MetricSet, champion: &MetricSet, tolerance: f64) -> C
             (name.to_owned(), comparison)
         })
         .collect();
-    Comparison {
-        improved: metrics.values().all(|metric| !metric.regressed),
-        metrics,
-    }
+    Comparison { improved: metrics.values().all(|metric| !metric.regressed), metrics }
 }
 
 /// What to tell when a model is rejected: `Model failed quality gates: roc_auc 0.8123 is below 0.85, ...`. `None` if
 /// every gate is passed.
 #[must_use]
 pub fn failure_text(results: &[GateResult]) -> Option<String> {
-    let reasons: Vec<&str> = results
-        .iter()
-        .filter(|result| !result.passed)
-        .map(|result| result.message.as_str())
-        .collect();
+    let reasons: Vec<&str> =
+        results.iter().filter(|result| !result.passed).map(|result| result.message.as_str()).collect();
     (!reasons.is_empty()).then(|| format!("Model failed quality gates: {}", reasons.join(", ")))
 }
 
@@ -196,26 +180,15 @@ impl GateSummary {
             };
             let Gate { rule, metric, .. } = &result.gate;
             let ruled = format!("{metric}.{}", rule.name());
-            let mut key = if rule.compares_with_champion() {
-                ruled.clone()
-            } else {
-                metric.clone()
-            };
+            let mut key = if rule.compares_with_champion() { ruled.clone() } else { metric.clone() };
             let mut number = 1;
             while details.contains_key(&key) {
-                key = if number == 1 {
-                    ruled.clone()
-                } else {
-                    format!("{ruled}.{number}")
-                };
+                key = if number == 1 { ruled.clone() } else { format!("{ruled}.{number}") };
                 number += 1;
             }
             details.insert(key, detail);
         }
-        Self {
-            passed: results.iter().all(|result| result.passed),
-            details,
-        }
+        Self { passed: results.iter().all(|result| result.passed), details }
     }
 }
 
@@ -229,14 +202,7 @@ fn judge_one(gate: &Gate, candidate: &MetricSet, champion: Option<&MetricSet>) -
         Some(actual) => match gate.rule {
             GateRule::Minimum | GateRule::Maximum => absolute(gate, actual),
             GateRule::Margin | GateRule::NoRegression => match (champion, baseline) {
-                (None, _) => (
-                    true,
-                    format!(
-                        "{} {}: no champion, accepted by default",
-                        gate.metric,
-                        short(actual)
-                    ),
-                ),
+                (None, _) => (true, format!("{} {}: no champion, accepted by default", gate.metric, short(actual))),
                 (Some(_), None) => (
                     false,
                     format!(
@@ -245,9 +211,7 @@ fn judge_one(gate: &Gate, candidate: &MetricSet, champion: Option<&MetricSet>) -
                         short(actual)
                     ),
                 ),
-                (Some(_), Some(base)) if gate.rule == GateRule::Margin => {
-                    margin(gate, actual, base)
-                }
+                (Some(_), Some(base)) if gate.rule == GateRule::Margin => margin(gate, actual, base),
                 (Some(_), Some(base)) => no_regression(gate, actual, base),
             },
         },
@@ -256,9 +220,7 @@ fn judge_one(gate: &Gate, candidate: &MetricSet, champion: Option<&MetricSet>) -
         gate: gate.clone(),
         actual,
         baseline,
-        improvement_percent: actual
-            .zip(baseline)
-            .map(|(new, base)| improvement_percent(&gate.metric, new, base)),
+        improvement_percent: actual.zip(baseline).map(|(new, base)| improvement_percent(&gate.metric, new, base)),
         passed,
         missing,
         message,
@@ -266,35 +228,23 @@ fn judge_one(gate: &Gate, candidate: &MetricSet, champion: Option<&MetricSet>) -
 }
 
 fn missing_message(gate: &Gate) -> String {
-    let Gate {
-        rule,
-        metric,
-        threshold,
-    } = gate;
+    let Gate { rule, metric, threshold } = gate;
     match rule {
         GateRule::Minimum => {
             format!("{metric} is missing or undefined (counts as 0, minimum {threshold})")
         }
         GateRule::Maximum => format!("{metric} is missing or undefined (maximum {threshold})"),
         GateRule::Margin | GateRule::NoRegression => {
-            format!(
-                "{metric} is missing or undefined, so it cannot be compared with the champion's"
-            )
+            format!("{metric} is missing or undefined, so it cannot be compared with the champion's")
         }
     }
 }
 
 fn absolute(gate: &Gate, actual: f64) -> (bool, String) {
-    let Gate {
-        rule,
-        metric,
-        threshold,
-    } = gate;
+    let Gate { rule, metric, threshold } = gate;
     let shown = beside(actual, *threshold);
     match rule {
-        GateRule::Maximum if actual <= *threshold => {
-            (true, format!("{metric} {shown} is at most {threshold}"))
-        }
+        GateRule::Maximum if actual <= *threshold => (true, format!("{metric} {shown} is at most {threshold}")),
         GateRule::Maximum => (false, format!("{metric} {shown} is above {threshold}")),
         _ if actual >= *threshold => (true, format!("{metric} {shown} is at least {threshold}")),
         _ => (false, format!("{metric} {shown} is below {threshold}")),
@@ -302,15 +252,9 @@ fn absolute(gate: &Gate, actual: f64) -> (bool, String) {
 }
 
 fn margin(gate: &Gate, actual: f64, base: f64) -> (bool, String) {
-    let Gate {
-        metric, threshold, ..
-    } = gate;
+    let Gate { metric, threshold, .. } = gate;
     let lower = lower_is_better(metric);
-    let passed = if lower {
-        clearly_below(actual, base - threshold)
-    } else {
-        clearly_below(base + threshold, actual)
-    };
+    let passed = if lower { clearly_below(actual, base - threshold) } else { clearly_below(base + threshold, actual) };
     let verb = match (passed, lower) {
         (true, false) => "exceeds",
         (true, true) => "is below",
@@ -322,15 +266,13 @@ fn margin(gate: &Gate, actual: f64, base: f64) -> (bool, String) {
         "{metric} {} {verb} the champion's {} by more than {threshold} (difference {})",
         beside(actual, base),
         beside(base, actual),
-        signed(gained, *threshold),
+        signed(4, gained, *threshold),
     );
     (passed, message)
 }
 
 fn no_regression(gate: &Gate, actual: f64, base: f64) -> (bool, String) {
-    let Gate {
-        metric, threshold, ..
-    } = gate;
+    let Gate { metric, threshold, .. } = gate;
     let passed = !regressed(metric, actual, base, *threshold);
     let tolerance = trim_zeros(&format!("{:.6}", threshold * 100.0));
     let change = improvement_percent(metric, actual, base);
@@ -339,7 +281,7 @@ fn no_regression(gate: &Gate, actual: f64, base: f64) -> (bool, String) {
         "{metric} {} {verb} than the champion's {} by more than {tolerance} % (change {} %)",
         beside(actual, base),
         beside(base, actual),
-        signed(change, threshold * 100.0),
+        signed(2, change, -threshold * 100.0),
     );
     (passed, message)
 }
@@ -348,37 +290,15 @@ fn no_regression(gate: &Gate, actual: f64, base: f64) -> (bool, String) {
 /// better: `new < base * (1 - tolerance)`; a negative base is widened away from zero.
 fn regressed(metric: &str, new: f64, base: f64, tolerance: f64) -> bool {
     if lower_is_better(metric) {
-        clearly_below(
-            if base < 0.0 {
-                base * (1.0 - tolerance)
-            } else {
-                base * (1.0 + tolerance)
-            },
-            new,
-        )
+        clearly_below(if base < 0.0 { base * (1.0 - tolerance) } else { base * (1.0 + tolerance) }, new)
     } else {
-        clearly_below(
-            new,
-            if base < 0.0 {
-                base * (1.0 + tolerance)
-            } else {
-                base * (1.0 - tolerance)
-            },
-        )
+        clearly_below(new, if base < 0.0 { base * (1.0 + tolerance) } else { base * (1.0 - tolerance) })
     }
 }
 
 fn improvement_percent(metric: &str, new: f64, base: f64) -> f64 {
-    let gained = if lower_is_better(metric) {
-        base - new
-    } else {
-        new - base
-    };
-    if base == 0.0 {
-        0.0
-    } else {
-        gained / base.abs() * 100.0
-    }
+    let gained = if lower_is_better(metric) { base - new } else { new - base };
+    if base == 0.0 { 0.0 } else { gained / base.abs() * 100.0 }
 }
 
 /// `low < high` by more than the rounding of one addition or multiplication of numbers of their size.
@@ -393,21 +313,21 @@ fn short(value: f64) -> String {
 
 /// A figure with four decimals, or as many more as it takes to tell it from `other`.
 fn beside(value: f64, other: f64) -> String {
+    with_decimals(4, value, other)
+}
+
+fn with_decimals(least: usize, value: f64, other: f64) -> String {
     let rounded = |decimals: usize| trim_zeros(&format!("{value:.decimals$}"));
     let theirs = |decimals: usize| trim_zeros(&format!("{other:.decimals$}"));
-    (4..=16)
+    (least..=16)
         .find(|&decimals| value == other || rounded(decimals) != theirs(decimals))
         .map_or_else(|| value.to_string(), rounded)
 }
 
-/// As [`beside`], with its sign.
-fn signed(value: f64, other: f64) -> String {
-    let text = beside(value, other);
-    if value > 0.0 {
-        format!("+{text}")
-    } else {
-        text
-    }
+/// A difference with its sign, and as many decimals as it takes to tell it from `limit`.
+fn signed(least: usize, value: f64, limit: f64) -> String {
+    let text = with_decimals(least, value, limit);
+    if value > 0.0 { format!("+{text}") } else { text }
 }
 
 #[cfg(test)]

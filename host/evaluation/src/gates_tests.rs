@@ -3,46 +3,22 @@
 use super::*;
 
 fn gate(rule: GateRule, metric: &str, threshold: f64) -> Gate {
-    Gate {
-        rule,
-        metric: metric.to_owned(),
-        threshold,
-    }
+    Gate { rule, metric: metric.to_owned(), threshold }
 }
 
 fn set(metrics: &[(&str, f64)]) -> MetricSet {
     metrics.iter().copied().collect()
 }
 
-fn one(
-    rule: GateRule,
-    metric: &str,
-    threshold: f64,
-    actual: f64,
-    champion: Option<f64>,
-) -> GateResult {
+fn one(rule: GateRule, metric: &str, threshold: f64, actual: f64, champion: Option<f64>) -> GateResult {
     let champion = champion.map(|value| set(&[(metric, value)]));
-    judge(
-        &[gate(rule, metric, threshold)],
-        &set(&[(metric, actual)]),
-        champion.as_ref(),
-    )
-    .remove(0)
+    judge(&[gate(rule, metric, threshold)], &set(&[(metric, actual)]), champion.as_ref()).remove(0)
 }
 
 #[test]
 fn a_minimum_passes_at_equality() {
     assert!(one(GateRule::Minimum, "accuracy", 0.85, 0.85, None).passed);
-    assert!(
-        !one(
-            GateRule::Minimum,
-            "accuracy",
-            0.85,
-            0.85_f64.next_down(),
-            None
-        )
-        .passed
-    );
+    assert!(!one(GateRule::Minimum, "accuracy", 0.85, 0.85_f64.next_down(), None).passed);
 }
 
 #[test]
@@ -54,31 +30,14 @@ fn a_maximum_passes_at_equality() {
 #[test]
 fn a_missing_or_undefined_metric_fails_every_rule_and_is_flagged() {
     let champion = set(&[("roc_auc", 0.5)]);
-    for rule in [
-        GateRule::Minimum,
-        GateRule::Maximum,
-        GateRule::Margin,
-        GateRule::NoRegression,
-    ] {
+    for rule in [GateRule::Minimum, GateRule::Maximum, GateRule::Margin, GateRule::NoRegression] {
         for candidate in [set(&[]), set(&[("roc_auc", f64::NAN)])] {
             for champion in [None, Some(&champion)] {
                 // Thresholds that a value of 0 would meet.
                 let threshold = if rule == GateRule::Minimum { -1.0 } else { 1.0 };
-                let result =
-                    judge(&[gate(rule, "roc_auc", threshold)], &candidate, champion).remove(0);
-                assert!(
-                    !result.passed && result.missing && result.actual.is_none(),
-                    "{result:?}"
-                );
-                assert_eq!(
-                    GateSummary::new(&[result])
-                        .details
-                        .into_values()
-                        .next()
-                        .unwrap()
-                        .actual,
-                    0.0
-                );
+                let result = judge(&[gate(rule, "roc_auc", threshold)], &candidate, champion).remove(0);
+                assert!(!result.passed && result.missing && result.actual.is_none(), "{result:?}");
+                assert_eq!(GateSummary::new(&[result]).details.into_values().next().unwrap().actual, 0.0);
             }
         }
     }
@@ -92,15 +51,8 @@ fn a_margin_must_be_exceeded_strictly() {
     // Every equality in four decimals rejects, however binary rounds it.
     for base in 5_000..9_000 {
         for step in [1, 10, 50, 100] {
-            let (base, margin, actual) = (
-                f64::from(base) / 1e4,
-                f64::from(step) / 1e4,
-                f64::from(base + step) / 1e4,
-            );
-            assert!(
-                !one(GateRule::Margin, "roc_auc", margin, actual, Some(base)).passed,
-                "{actual} {base} {margin}"
-            );
+            let (base, margin, actual) = (f64::from(base) / 1e4, f64::from(step) / 1e4, f64::from(base + step) / 1e4);
+            assert!(!one(GateRule::Margin, "roc_auc", margin, actual, Some(base)).passed, "{actual} {base} {margin}");
         }
     }
 }
@@ -109,10 +61,7 @@ fn a_margin_must_be_exceeded_strictly() {
 fn comparisons_pass_without_a_champion() {
     for rule in [GateRule::Margin, GateRule::NoRegression] {
         let result = one(rule, "roc_auc", 0.01, 0.3, None);
-        assert!(
-            result.passed && !result.missing && result.baseline.is_none(),
-            "{result:?}"
-        );
+        assert!(result.passed && !result.missing && result.baseline.is_none(), "{result:?}");
     }
 }
 
@@ -120,37 +69,21 @@ fn comparisons_pass_without_a_champion() {
 fn a_champion_without_the_metric_cannot_be_compared_with() {
     let champion = set(&[("accuracy", 0.8)]);
     for rule in [GateRule::Margin, GateRule::NoRegression] {
-        let result = judge(
-            &[gate(rule, "roc_auc", 0.01)],
-            &set(&[("roc_auc", 0.9)]),
-            Some(&champion),
-        )
-        .remove(0);
+        let result = judge(&[gate(rule, "roc_auc", 0.01)], &set(&[("roc_auc", 0.9)]), Some(&champion)).remove(0);
         assert!(!result.passed && result.missing, "{result:?}");
     }
 }
 
 #[test]
 fn a_degradation_within_the_tolerance_is_no_regression() {
-    let degraded = |percent: f64| {
-        one(
-            GateRule::NoRegression,
-            "f1",
-            0.01,
-            0.8 * (1.0 - percent / 100.0),
-            Some(0.8),
-        )
-    };
+    let degraded = |percent: f64| one(GateRule::NoRegression, "f1", 0.01, 0.8 * (1.0 - percent / 100.0), Some(0.8));
     assert!(degraded(0.9).passed);
     assert!(degraded(1.0).passed);
     assert!(!degraded(1.1).passed);
     assert!(degraded(-5.0).passed);
     let result = degraded(1.1);
     assert!((result.improvement_percent.unwrap() + 1.1).abs() < 1e-9);
-    assert_eq!(
-        one(GateRule::NoRegression, "f1", 0.01, 0.3, Some(0.0)).improvement_percent,
-        Some(0.0)
-    );
+    assert_eq!(one(GateRule::NoRegression, "f1", 0.01, 0.3, Some(0.0)).improvement_percent, Some(0.0));
 }
 
 #[test]
@@ -171,26 +104,12 @@ fn an_equal_negative_figure_is_no_regression() {
 #[test]
 fn a_comparison_lists_every_metric_and_the_verdict() {
     let champion = set(&[("roc_auc", 0.80), ("f1", 0.50), ("log_loss", 0.40)]);
-    let better = compare(
-        &set(&[("roc_auc", 0.81), ("f1", 0.497), ("log_loss", 0.40)]),
-        &champion,
-        0.01,
-    );
+    let better = compare(&set(&[("roc_auc", 0.81), ("f1", 0.497), ("log_loss", 0.40)]), &champion, 0.01);
     assert!(better.improved, "{better:?}");
     assert!((better.metrics["roc_auc"].improvement_percent.unwrap() - 1.25).abs() < 1e-9);
-    let worse = compare(
-        &set(&[("roc_auc", 0.81), ("f1", 0.494), ("log_loss", 0.40)]),
-        &champion,
-        0.01,
-    );
-    assert!(
-        !worse.improved && worse.metrics["f1"].regressed && !worse.metrics["roc_auc"].regressed
-    );
-    let lost = compare(
-        &set(&[("roc_auc", 0.81), ("log_loss", 0.40)]),
-        &champion,
-        0.01,
-    );
+    let worse = compare(&set(&[("roc_auc", 0.81), ("f1", 0.494), ("log_loss", 0.40)]), &champion, 0.01);
+    assert!(!worse.improved && worse.metrics["f1"].regressed && !worse.metrics["roc_auc"].regressed);
+    let lost = compare(&set(&[("roc_auc", 0.81), ("log_loss", 0.40)]), &champion, 0.01);
     assert!(!lost.improved && lost.metrics["f1"].regressed);
 }
 
@@ -206,29 +125,14 @@ fn gates_on_one_metric_do_not_hide_each_other() {
     ];
     let summary = GateSummary::new(&judge(&gates, &set(&[("f1", 0.5)]), None));
     let keys: Vec<&str> = summary.details.keys().map(String::as_str).collect();
-    assert_eq!(
-        keys,
-        [
-            "f1",
-            "f1.margin",
-            "f1.maximum",
-            "f1.minimum",
-            "f1.minimum.2",
-            "f1.no-regression"
-        ]
-    );
-    assert!(
-        !summary.passed && !summary.details["f1.minimum"].passed && summary.details["f1"].passed
-    );
+    assert_eq!(keys, ["f1", "f1.margin", "f1.maximum", "f1.minimum", "f1.minimum.2", "f1.no-regression"]);
+    assert!(!summary.passed && !summary.details["f1.minimum"].passed && summary.details["f1"].passed);
 }
 
 #[test]
 fn the_summary_has_the_shape_that_programs_expect() {
-    let summary = GateSummary::new(&judge(
-        &[gate(GateRule::Minimum, "accuracy", 0.78)],
-        &set(&[("accuracy", 0.78)]),
-        None,
-    ));
+    let summary =
+        GateSummary::new(&judge(&[gate(GateRule::Minimum, "accuracy", 0.78)], &set(&[("accuracy", 0.78)]), None));
     insta::assert_snapshot!(serde_json::to_string_pretty(&summary).unwrap(), @r#"
     {
       "passed": true,
@@ -247,18 +151,8 @@ fn the_summary_has_the_shape_that_programs_expect() {
 
 #[test]
 fn every_gate_says_what_it_found() {
-    let candidate = set(&[
-        ("roc_auc", 0.8123),
-        ("accuracy", 0.849_996),
-        ("log_loss", 0.431),
-        ("f1", 0.52),
-    ]);
-    let champion = set(&[
-        ("roc_auc", 0.8100),
-        ("accuracy", 0.87),
-        ("log_loss", 0.43),
-        ("f1", 0.52),
-    ]);
+    let candidate = set(&[("roc_auc", 0.8123), ("accuracy", 0.849_996), ("log_loss", 0.431), ("f1", 0.52)]);
+    let champion = set(&[("roc_auc", 0.8100), ("accuracy", 0.87), ("log_loss", 0.43), ("f1", 0.52)]);
     let gates = [
         gate(GateRule::Minimum, "roc_auc", 0.85),
         gate(GateRule::Minimum, "roc_auc", 0.8),
@@ -275,10 +169,7 @@ fn every_gate_says_what_it_found() {
         gate(GateRule::NoRegression, "log_loss", 0.01),
     ];
     let results = judge(&gates, &candidate, Some(&champion));
-    let lines: Vec<String> = results
-        .iter()
-        .map(|result| format!("{:5} {}", result.passed, result.message))
-        .collect();
+    let lines: Vec<String> = results.iter().map(|result| format!("{:5} {}", result.passed, result.message)).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
 
@@ -289,11 +180,7 @@ fn a_rejection_lists_each_miss() {
         gate(GateRule::Minimum, "accuracy", 0.78),
         gate(GateRule::Minimum, "precision", 0.8),
     ];
-    let results = judge(
-        &gates,
-        &set(&[("roc_auc", 0.8123), ("accuracy", 0.8)]),
-        None,
-    );
+    let results = judge(&gates, &set(&[("roc_auc", 0.8123), ("accuracy", 0.8)]), None);
     insta::assert_snapshot!(
         failure_text(&results).unwrap(),
         @"Model failed quality gates: roc_auc 0.8123 is below 0.85, precision is missing or undefined (counts as 0, minimum 0.8)"

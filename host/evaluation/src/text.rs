@@ -48,6 +48,14 @@ pub(crate) fn number(value: f64) -> String {
     trim_zeros(&format!("{value:.decimals$}"))
 }
 
+/// A number for a column of figures: four decimals wherever they say enough, so that the points stand below each other.
+pub(crate) fn aligned(value: f64) -> String {
+    if value == 0.0 || (0.001..1_000.0).contains(&value.abs()) {
+        return format!("{:.4}", value + 0.0);
+    }
+    number(value)
+}
+
 /// A count with its thousands separated, as in `7,043`.
 pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
@@ -63,16 +71,8 @@ pub(crate) fn count(value: u64) -> String {
 
 /// Removes the zeros that end a decimal fraction, and the sign of a zero.
 pub(crate) fn trim_zeros(text: &str) -> String {
-    let trimmed = if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        text
-    };
-    if trimmed == "-0" {
-        "0".to_owned()
-    } else {
-        trimmed.to_owned()
-    }
+    let trimmed = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
+    if trimmed == "-0" { "0".to_owned() } else { trimmed.to_owned() }
 }
 
 #[cfg(test)]
@@ -95,6 +95,7 @@ mod tests {
         assert_eq!(number(0.000_012_34), "1.234e-5");
         assert_eq!(number(-0.0), "0");
         assert_eq!(number(f64::NAN), "n/a");
+        assert_eq!([0.87, -0.0, 0.000_5, 2_283.5].map(aligned), ["0.8700", "0.0000", "0.0005", "2283.5"]);
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(count(43), "43");
     }

@@ -59,10 +59,7 @@ fn assert_same(case: &str, ours: &MetricSet, theirs: &MetricSet) {
         match (ours.get(name), expected) {
             (Some(actual), Some(expected)) => {
                 let allowed = TOLERANCE * expected.abs().max(1.0);
-                assert!(
-                    (actual - expected).abs() <= allowed,
-                    "{case}: {name} is {actual}, not {expected}"
-                );
+                assert!((actual - expected).abs() <= allowed, "{case}: {name} is {actual}, not {expected}");
             }
             (actual, expected) => assert_eq!(actual, expected, "{case}: {name}"),
         }
@@ -73,10 +70,7 @@ fn assert_points(case: &str, ours: (&[f64], &[f64]), theirs: &Points) {
     for (ours, theirs) in [(ours.0, &theirs.x), (ours.1, &theirs.y)] {
         assert_eq!(ours.len(), theirs.len(), "{case}");
         for (actual, expected) in ours.iter().zip(theirs) {
-            assert!(
-                (actual - expected).abs() <= TOLERANCE,
-                "{case}: {actual}, not {expected}"
-            );
+            assert!((actual - expected).abs() <= TOLERANCE, "{case}: {actual}, not {expected}");
         }
     }
 }
@@ -89,12 +83,8 @@ fn binary_metrics_equal_scikit_learn() {
         let ours = metrics::binary(&case.labels, &case.scores, 0.5).unwrap();
         assert_same(&case.name, &ours.named(), &case.metrics);
         let confusion = ours.confusion;
-        let counts = [
-            confusion.true_negatives,
-            confusion.false_positives,
-            confusion.false_negatives,
-            confusion.true_positives,
-        ];
+        let counts =
+            [confusion.true_negatives, confusion.false_positives, confusion.false_negatives, confusion.true_positives];
         assert_eq!(counts, case.confusion, "{}", case.name);
     }
 }
@@ -143,18 +133,11 @@ fn regression_metrics_equal_scikit_learn() {
 #[test]
 fn the_order_of_rows_does_not_matter() {
     for case in vectors().binary {
-        let ours = metrics::binary(&case.labels, &case.scores, 0.5)
-            .unwrap()
-            .named();
+        let ours = metrics::binary(&case.labels, &case.scores, 0.5).unwrap().named();
         let labels: Vec<u8> = case.labels.iter().rev().copied().collect();
         let scores: Vec<f64> = case.scores.iter().rev().copied().collect();
         let reversed = metrics::binary(&labels, &scores, 0.5).unwrap().named();
-        assert_eq!(
-            ours.get("roc_auc"),
-            reversed.get("roc_auc"),
-            "{}",
-            case.name
-        );
+        assert_eq!(ours.get("roc_auc"), reversed.get("roc_auc"), "{}", case.name);
         assert_same(&case.name, &reversed, &ours);
     }
 }

@@ -6,57 +6,43 @@ use stagewright_evaluation::figure::{
 use stagewright_evaluation::gates::{self, Gate, GateRule};
 use stagewright_evaluation::metrics;
 use stagewright_evaluation::report::{
-    Artifact, Cell, Champion, Check, ColumnSummary, Component, Confusion, Decision, EvaluatedModel,
-    EvaluationReport, Reason, Reported, Table, ValidationReport, Verdict,
+    Artifact, Cell, Champion, Check, ColumnSummary, Component, Confusion, Decision, EvaluatedModel, EvaluationReport,
+    Reason, Reported, Table, ValidationReport, Verdict,
 };
 
 /// Text that would do harm in HTML or SVG, or read as something else.
-const HOSTILE: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&<svg onload=x>]]>--></style>\u{1b}[31m\u{0}\u{202e}";
+const HOSTILE: &str =
+    "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&<svg onload=x>]]>--></style>\u{1b}[31m\u{0}\u{202e}";
 
 /// A fixed sequence from 0 to 1 that looks random (a linear congruential generator; Knuth, TAOCP 2, 3.3.4).
 fn noise(rows: usize, seed: u64) -> Vec<f64> {
     let mut state = seed;
     (0..rows)
         .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 11) as f64 / (1_u64 << 53) as f64
         })
         .collect()
 }
 
 fn labels(rows: usize) -> Vec<u8> {
-    noise(rows, 1)
-        .into_iter()
-        .map(|value| u8::from(value < 0.265))
-        .collect()
+    noise(rows, 1).into_iter().map(|value| u8::from(value < 0.265)).collect()
 }
 
 fn scores(labels: &[u8], strength: f64, seed: u64) -> Vec<f64> {
     labels
         .iter()
         .zip(noise(labels.len(), seed))
-        .map(|(&label, value)| {
-            (value * (0.35 + strength * f64::from(label)) + 0.3 * f64::from(label) * value).min(1.0)
-        })
+        .map(|(&label, value)| (value * (0.35 + strength * f64::from(label)) + 0.3 * f64::from(label) * value).min(1.0))
         .collect()
 }
 
 fn component(name: &str) -> Component {
-    Component {
-        name: name.to_owned(),
-        version: "0.1.0".to_owned(),
-        digest: "sha256:c0ffee".to_owned(),
-    }
+    Component { name: name.to_owned(), version: "0.1.0".to_owned(), digest: "sha256:c0ffee".to_owned() }
 }
 
 fn test_table() -> Table {
-    Table {
-        name: "test".to_owned(),
-        digest: "sha256:7e57".to_owned(),
-        rows: 300,
-    }
+    Table { name: "test".to_owned(), digest: "sha256:7e57".to_owned(), rows: 300 }
 }
 
 fn evaluated(labels: &[u8], scores: &[f64], version: Option<u64>, digest: &str) -> EvaluatedModel {
@@ -71,67 +57,34 @@ fn evaluated(labels: &[u8], scores: &[f64], version: Option<u64>, digest: &str) 
 }
 
 fn importances(scale: f64) -> Vec<(String, f64)> {
-    [
-        "tenure",
-        "MonthlyCharges",
-        "Contract=Month-to-month",
-        "OnlineSecurity=No",
-        "PaymentMethod=Electronic check",
-    ]
-    .iter()
-    .enumerate()
-    .map(|(rank, name)| ((*name).to_owned(), (8.0 / (rank as f64 + scale)).round()))
-    .collect()
+    ["tenure", "MonthlyCharges", "Contract=Month-to-month", "OnlineSecurity=No", "PaymentMethod=Electronic check"]
+        .iter()
+        .enumerate()
+        .map(|(rank, name)| ((*name).to_owned(), (8.0 / (rank as f64 + scale)).round()))
+        .collect()
 }
 
 fn host_figures() -> Vec<Figure> {
     let labels = labels(300);
     let (candidate, champion) = (scores(&labels, 0.55, 2), scores(&labels, 0.4, 3));
-    let models = [
-        Predictions {
-            name: "candidate",
-            scores: &candidate,
-        },
-        Predictions {
-            name: "champion v3",
-            scores: &champion,
-        },
-    ];
+    let models =
+        [Predictions { name: "candidate", scores: &candidate }, Predictions { name: "champion v3", scores: &champion }];
     let mut figures = figure::prediction_figures(&labels, &models).unwrap();
     let confusion = metrics::binary(&labels, &candidate, 0.5).unwrap().confusion;
-    figures.push(figure::confusion_figure(
-        "candidate",
-        ["No", "Yes"],
-        &confusion,
-    ));
+    figures.push(figure::confusion_figure("candidate", ["No", "Yes"], &confusion));
     let (ours, theirs) = (importances(1.0), importances(1.5));
     figures.extend(figure::importance_figure(&[
-        Importance {
-            name: "candidate",
-            features: &ours,
-        },
-        Importance {
-            name: "champion v3",
-            features: &theirs,
-        },
+        Importance { name: "candidate", features: &ours },
+        Importance { name: "champion v3", features: &theirs },
     ]));
     figures
 }
 
 fn evaluation() -> EvaluationReport {
     let labels = labels(300);
-    let candidate = evaluated(
-        &labels,
-        &scores(&labels, 0.55, 2),
-        None,
-        "sha256:ca11d1da7e",
-    );
+    let candidate = evaluated(&labels, &scores(&labels, 0.55, 2), None, "sha256:ca11d1da7e");
     let champion = evaluated(&labels, &scores(&labels, 0.4, 3), Some(3), "sha256:c4a3b1");
-    let gate = |rule, metric: &str, threshold| Gate {
-        rule,
-        metric: metric.to_owned(),
-        threshold,
-    };
+    let gate = |rule, metric: &str, threshold| Gate { rule, metric: metric.to_owned(), threshold };
     let gates = [
         gate(GateRule::Minimum, "roc_auc", 0.82),
         gate(GateRule::Margin, "roc_auc", 0.001),
@@ -162,12 +115,7 @@ fn evaluation() -> EvaluationReport {
         figures: host_figures(),
         reported: Some(Reported {
             component: component("evaluate-classifier"),
-            metrics: [
-                ("expected_calibration_error", 0.0312),
-                ("undefined", f64::NAN),
-            ]
-            .into_iter()
-            .collect(),
+            metrics: [("expected_calibration_error", 0.0312), ("undefined", f64::NAN)].into_iter().collect(),
             figures: vec![guest_table()],
         }),
         artifacts: vec![Artifact {
@@ -191,39 +139,14 @@ fn validation() -> ValidationReport {
     };
     ValidationReport {
         component: component("validate-table"),
-        table: Table {
-            name: "table".to_owned(),
-            digest: "sha256:7ab1e".to_owned(),
-            rows: 7_043,
-        },
+        table: Table { name: "table".to_owned(), digest: "sha256:7ab1e".to_owned(), rows: 7_043 },
         checks: vec![
             check("schema_match", None, true, "21 columns", "21 columns"),
-            check(
-                "null_ratio",
-                Some("TotalCharges"),
-                true,
-                "11 nulls, 0.16 %",
-                "less than 10 %",
-            ),
+            check("null_ratio", Some("TotalCharges"), true, "11 nulls, 0.16 %", "less than 10 %"),
             Check {
                 failures: 2,
-                examples: vec![
-                    Cell {
-                        row: 1_204,
-                        value: Some("-5".to_owned()),
-                    },
-                    Cell {
-                        row: 6_001,
-                        value: None,
-                    },
-                ],
-                ..check(
-                    "value_range",
-                    Some("tenure"),
-                    false,
-                    "2 values out of range",
-                    "0 to 120",
-                )
+                examples: vec![Cell { row: 1_204, value: Some("-5".to_owned()) }, Cell { row: 6_001, value: None }],
+                ..check("value_range", Some("tenure"), false, "2 values out of range", "0 to 120")
             },
         ],
         columns: vec![
@@ -255,10 +178,7 @@ fn guest_table() -> Figure {
         title: "Churn by tenure".to_owned(),
         plot: Plot::Text(TextTable {
             columns: vec!["months".to_owned(), "share".to_owned()],
-            rows: rows
-                .iter()
-                .map(|row| row.map(str::to_owned).to_vec())
-                .collect(),
+            rows: rows.iter().map(|row| row.map(str::to_owned).to_vec()).collect(),
         }),
     }
 }
@@ -267,30 +187,12 @@ fn guest_table() -> Figure {
 fn hostile_figures() -> Vec<Figure> {
     let text = || HOSTILE.to_owned();
     let plots = [
-        Plot::Lines(LinePlot::new(
-            text(),
-            text(),
-            vec![Series::new(text(), vec![0.0, 1.0], vec![5.0, 6.0])],
-        )),
+        Plot::Lines(LinePlot::new(text(), text(), vec![Series::new(text(), vec![0.0, 1.0], vec![5.0, 6.0])])),
         Plot::Bars(BarPlot::new(text(), vec![text()], vec![-1.0])),
-        Plot::Matrix(MatrixPlot {
-            rows: vec![text()],
-            columns: vec![text()],
-            values: vec![1.0],
-        }),
-        Plot::Text(TextTable {
-            columns: vec![text()],
-            rows: vec![vec![text()]],
-        }),
+        Plot::Matrix(MatrixPlot { rows: vec![text()], columns: vec![text()], values: vec![1.0] }),
+        Plot::Text(TextTable { columns: vec![text()], rows: vec![vec![text()]] }),
     ];
-    plots
-        .into_iter()
-        .map(|plot| Figure {
-            name: "n".to_owned(),
-            title: text(),
-            plot,
-        })
-        .collect()
+    plots.into_iter().map(|plot| Figure { name: "n".to_owned(), title: text(), plot }).collect()
 }
 
 /// One element a line, so that a difference can be read.
@@ -299,22 +201,10 @@ fn by_lines(markup: &str) -> String {
 }
 
 fn assert_harmless(markup: &str) {
-    for bad in [
-        "<script",
-        "<img",
-        "onload=x>",
-        "</style>\u{1b}",
-        "\u{1b}",
-        "\u{0}",
-        "\u{202e}",
-        "]]>",
-    ] {
+    for bad in ["<script", "<img", "onload=x>", "</style>\u{1b}", "\u{1b}", "\u{0}", "\u{202e}", "]]>"] {
         assert!(!markup.contains(bad), "{bad:?} survived");
     }
-    assert!(
-        markup.contains("&lt;script&gt;"),
-        "the text is gone instead of escaped"
-    );
+    assert!(markup.contains("&lt;script&gt;"), "the text is gone instead of escaped");
 }
 
 #[test]
@@ -334,10 +224,7 @@ fn the_validation_report_reads_as_before() {
 
 #[test]
 fn the_evaluation_report_reads_as_before() {
-    let report = EvaluationReport {
-        figures: Vec::new(),
-        ..evaluation()
-    };
+    let report = EvaluationReport { figures: Vec::new(), ..evaluation() };
     insta::assert_snapshot!("evaluation_html", by_lines(&report.html()));
     insta::assert_snapshot!("evaluation_json", report.json());
 }
@@ -345,14 +232,8 @@ fn the_evaluation_report_reads_as_before() {
 #[test]
 fn reports_come_back_from_their_json() {
     let (validation, evaluation) = (validation(), evaluation());
-    assert_eq!(
-        serde_json::from_str::<ValidationReport>(&validation.json()).unwrap(),
-        validation
-    );
-    assert_eq!(
-        serde_json::from_str::<EvaluationReport>(&evaluation.json()).unwrap(),
-        evaluation
-    );
+    assert_eq!(serde_json::from_str::<ValidationReport>(&validation.json()).unwrap(), validation);
+    assert_eq!(serde_json::from_str::<EvaluationReport>(&evaluation.json()).unwrap(), evaluation);
 }
 
 #[test]
@@ -366,13 +247,8 @@ fn the_same_report_gives_the_same_bytes() {
 fn a_report_needs_nothing_but_itself() {
     for page in [evaluation().html(), validation().html()] {
         let outside = page.replace("http://www.w3.org/2000/svg", "");
-        for reference in [
-            "http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link", "<iframe",
-        ] {
-            assert!(
-                !outside.contains(reference),
-                "{reference} in a page that must stand alone"
-            );
+        for reference in ["http:", "https:", "src=", "href=", "url(", "@import", "<script", "<link", "<iframe"] {
+            assert!(!outside.contains(reference), "{reference} in a page that must stand alone");
         }
         assert!(page.contains("default-src 'none'"));
     }
@@ -383,14 +259,7 @@ fn both_models_and_their_common_test_table_are_named() {
     let report = evaluation();
     assert!(report.same_test_rows() && !report.passed());
     let page = report.html();
-    for text in [
-        "sha256:ca11d1da7e",
-        "sha256:c4a3b1",
-        "version 3",
-        "sha256:7e57",
-        "sha256:b10b",
-        "churn-classifier",
-    ] {
+    for text in ["sha256:ca11d1da7e", "sha256:c4a3b1", "version 3", "sha256:7e57", "sha256:b10b", "churn-classifier"] {
         assert!(page.contains(text), "{text} is missing");
     }
     let mut mixed = evaluation();
@@ -400,17 +269,8 @@ fn both_models_and_their_common_test_table_are_named() {
 
 #[test]
 fn a_first_model_says_that_there_is_no_champion() {
-    let report = EvaluationReport {
-        champion: Champion::None,
-        decision: None,
-        gates: Vec::new(),
-        ..evaluation()
-    };
-    assert!(
-        report.passed()
-            && report.html().contains("no champion")
-            && report.json().contains(r#""state": "none""#)
-    );
+    let report = EvaluationReport { champion: Champion::None, decision: None, gates: Vec::new(), ..evaluation() };
+    assert!(report.passed() && report.html().contains("no champion") && report.json().contains(r#""state": "none""#));
 }
 
 #[test]
@@ -431,22 +291,11 @@ fn hostile_text_in_a_validation_report_is_only_text() {
         observed: text(),
         expected: text(),
         failures: u64::MAX,
-        examples: vec![Cell {
-            row: u64::MAX,
-            value: Some(text()),
-        }],
+        examples: vec![Cell { row: u64::MAX, value: Some(text()) }],
     };
     let report = ValidationReport {
-        component: Component {
-            name: text(),
-            version: text(),
-            digest: text(),
-        },
-        table: Table {
-            name: text(),
-            digest: text(),
-            rows: 0,
-        },
+        component: Component { name: text(), version: text(), digest: text() },
+        table: Table { name: text(), digest: text(), rows: 0 },
         checks: vec![hostile(true), hostile(false)],
         columns: vec![ColumnSummary {
             column: text(),
@@ -469,41 +318,22 @@ fn hostile_text_in_an_evaluation_report_is_only_text() {
         digest: text(),
         test_digest: text(),
         metrics: [(text(), 1.0)].into_iter().collect(),
-        confusion: Some(Confusion {
-            classes: vec![text()],
-            counts: vec![1],
-        }),
+        confusion: Some(Confusion { classes: vec![text()], counts: vec![1] }),
     };
-    let hostile_component = || Component {
-        name: text(),
-        version: text(),
-        digest: text(),
-    };
-    let gate = Gate {
-        rule: GateRule::Minimum,
-        metric: text(),
-        threshold: 0.5,
-    };
+    let hostile_component = || Component { name: text(), version: text(), digest: text() };
+    let gate = Gate { rule: GateRule::Minimum, metric: text(), threshold: 0.5 };
     let report = |champion| EvaluationReport {
         model: text(),
         task: text(),
         primary_metric: text(),
-        test: Table {
-            name: text(),
-            digest: text(),
-            rows: 1,
-        },
+        test: Table { name: text(), digest: text(), rows: 1 },
         candidate: model(),
         champion,
         gates: gates::judge(std::slice::from_ref(&gate), &model().metrics, None),
         decision: Some(Decision {
             verdict: Verdict::Approved,
             component: Some(hostile_component()),
-            reasons: vec![Reason {
-                gate: text(),
-                passed: true,
-                message: text(),
-            }],
+            reasons: vec![Reason { gate: text(), passed: true, message: text() }],
         }),
         figures: hostile_figures(),
         reported: Some(Reported {
@@ -511,22 +341,10 @@ fn hostile_text_in_an_evaluation_report_is_only_text() {
             metrics: [(text(), 1.0)].into_iter().collect(),
             figures: hostile_figures(),
         }),
-        artifacts: vec![Artifact {
-            stage: text(),
-            name: text(),
-            kind: text(),
-            digest: text(),
-        }],
+        artifacts: vec![Artifact { stage: text(), name: text(), kind: text(), digest: text() }],
     };
     assert_harmless(&report(Champion::Evaluated(model())).html());
-    assert_harmless(
-        &report(Champion::Unreadable {
-            version: 1,
-            digest: text(),
-            reason: text(),
-        })
-        .html(),
-    );
+    assert_harmless(&report(Champion::Unreadable { version: 1, digest: text(), reason: text() }).html());
 }
 
 #[test]
@@ -534,40 +352,17 @@ fn a_figure_at_the_edge_of_what_numbers_can_be_is_still_drawn() {
     let extremes = vec![f64::MAX, -f64::MAX, f64::MIN_POSITIVE, -0.0, 1e-320];
     let labels: Vec<String> = (0..extremes.len()).map(|label| label.to_string()).collect();
     let plots = [
-        Plot::Lines(LinePlot::new(
-            "x",
-            "y",
-            vec![Series::new("s", extremes.clone(), extremes.clone())],
-        )),
-        Plot::Lines(LinePlot::new(
-            "x",
-            "y",
-            vec![Series::new("s", vec![], vec![])],
-        )),
+        Plot::Lines(LinePlot::new("x", "y", vec![Series::new("s", extremes.clone(), extremes.clone())])),
+        Plot::Lines(LinePlot::new("x", "y", vec![Series::new("s", vec![], vec![])])),
         Plot::Lines(LinePlot::new("x", "y", vec![])),
         Plot::Bars(BarPlot::new("v", labels.clone(), extremes.clone())),
         Plot::Bars(BarPlot::new("v", vec![], vec![])),
-        Plot::Matrix(MatrixPlot {
-            rows: vec!["r".to_owned()],
-            columns: labels,
-            values: extremes,
-        }),
-        Plot::Matrix(MatrixPlot {
-            rows: vec![],
-            columns: vec![],
-            values: vec![],
-        }),
-        Plot::Text(TextTable {
-            columns: vec![],
-            rows: vec![vec![]; 1_000],
-        }),
+        Plot::Matrix(MatrixPlot { rows: vec!["r".to_owned()], columns: labels, values: extremes }),
+        Plot::Matrix(MatrixPlot { rows: vec![], columns: vec![], values: vec![] }),
+        Plot::Text(TextTable { columns: vec![], rows: vec![vec![]; 1_000] }),
     ];
     for plot in plots {
-        let figure = Figure {
-            name: "n".to_owned(),
-            title: "t".to_owned(),
-            plot,
-        };
+        let figure = Figure { name: "n".to_owned(), title: "t".to_owned(), plot };
         assert_eq!(figure.check(), Ok(()));
         let svg = figure::svg(&figure);
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");

@@ -25,11 +25,7 @@ impl Axis {
         Self {
             low: 0.0,
             high: 1.0,
-            ticks: ticks
-                .iter()
-                .enumerate()
-                .map(|(tick, text)| (tick as f64 / 5.0, (*text).to_owned()))
-                .collect(),
+            ticks: ticks.iter().enumerate().map(|(tick, text)| (tick as f64 / 5.0, (*text).to_owned())).collect(),
         }
     }
 
@@ -39,11 +35,7 @@ impl Axis {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values.map(|value| value.clamp(-GREATEST, GREATEST)) {
             // Subnormal numbers have too few digits to divide.
-            let value = if value.abs() < f64::MIN_POSITIVE {
-                0.0
-            } else {
-                value
-            };
+            let value = if value.abs() < f64::MIN_POSITIVE { 0.0 } else { value };
             low = low.min(value);
             high = high.max(value);
         }
@@ -52,11 +44,7 @@ impl Axis {
         }
         let magnitude = low.abs().max(high.abs());
         if high - low <= magnitude * 1e-9 {
-            let room = if magnitude < 1e-200 {
-                0.5
-            } else {
-                magnitude * 0.1
-            };
+            let room = if magnitude < 1e-200 { 0.5 } else { magnitude * 0.1 };
             low -= room;
             high += room;
         }
@@ -70,11 +58,7 @@ impl Axis {
                 (value, label(value, exponent, magnitude))
             })
             .collect();
-        Self {
-            low: first * step,
-            high: last * step,
-            ticks,
-        }
+        Self { low: first * step, high: last * step, ticks }
     }
 
     /// Where a value lies: 0 at the beginning, 1 at the end.
@@ -98,10 +82,7 @@ fn nice_step(rough: f64) -> (f64, i32) {
 /// The exponent of ten of a positive number, by way of its decimal digits: logarithms and powers of the platform may
 /// differ in the last bit, and figures must not.
 fn exponent_of(value: f64) -> i32 {
-    format!("{value:e}")
-        .split_once('e')
-        .and_then(|(_, exponent)| exponent.parse().ok())
-        .unwrap_or(0)
+    format!("{value:e}").split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0)
 }
 
 fn power_of_ten(exponent: i32) -> f64 {
@@ -127,18 +108,11 @@ mod tests {
 
     fn labels(values: &[f64]) -> String {
         let axis = Axis::around(values.iter().copied());
-        assert!(
-            axis.low < axis.high && axis.ticks.len() >= 2 && axis.ticks.len() < 15,
-            "{axis:?}"
-        );
+        assert!(axis.low < axis.high && axis.ticks.len() >= 2 && axis.ticks.len() < 15, "{axis:?}");
         for value in values {
             assert!((0.0..=1.0).contains(&axis.place(*value)), "{axis:?}");
         }
-        axis.ticks
-            .into_iter()
-            .map(|(_, text)| text)
-            .collect::<Vec<_>>()
-            .join(" ")
+        axis.ticks.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(" ")
     }
 
     #[test]

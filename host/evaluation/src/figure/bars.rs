@@ -13,44 +13,23 @@ const LABEL: usize = 34;
 /// Draws the plot; returns its height too.
 pub(super) fn draw(plot: &BarPlot) -> (f64, Markup) {
     let entries: Vec<(String, Mark)> = if plot.series.len() > 1 {
-        plot.series
-            .iter()
-            .enumerate()
-            .map(|(number, series)| (series.name.clone(), Mark::Box(number)))
-            .collect()
+        plot.series.iter().enumerate().map(|(number, series)| (series.name.clone(), Mark::Box(number))).collect()
     } else {
         Vec::new()
     };
     let (top, legend) = legend(&entries);
-    let labels: Vec<String> = plot
-        .labels
-        .iter()
-        .map(|label| printable(label, LABEL))
-        .collect();
-    let values = || {
-        plot.series
-            .iter()
-            .flat_map(|series| series.values.iter().copied())
-            .filter(|value| value.is_finite())
-    };
+    let labels: Vec<String> = plot.labels.iter().map(|label| printable(label, LABEL)).collect();
+    let values =
+        || plot.series.iter().flat_map(|series| series.values.iter().copied()).filter(|value| value.is_finite());
     // Bars begin at zero, so the axis holds it.
     let axis = Axis::around(values().chain([0.0]));
-    let widest = labels
-        .iter()
-        .map(|label| label.chars().count())
-        .max()
-        .unwrap_or(0);
+    let widest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
     let left = 28.0 + widest as f64 * CHARACTER;
     let bar = if plot.series.len() > 1 { 9.0 } else { 14.0 };
     let group = bar * plot.series.len() as f64 + 8.0;
     let height = (group * labels.len() as f64).max(group);
     // What is right of the area is room for the greatest value's figure.
-    let area = Area {
-        left,
-        top: top + 6.0,
-        width: WIDTH - left - 70.0,
-        height,
-    };
+    let area = Area { left, top: top + 6.0, width: WIDTH - left - 70.0, height };
     let zero = area.x(&axis, 0.0);
     let body = html! {
         (legend)
@@ -69,20 +48,9 @@ pub(super) fn draw(plot: &BarPlot) -> (f64, Markup) {
     (area.top + area.height + 52.0, body)
 }
 
-fn one_bar(
-    area: &Area,
-    zero: f64,
-    end: f64,
-    y: f64,
-    height: f64,
-    series: usize,
-    value: f64,
-) -> Markup {
-    let (text_x, anchor) = if value < 0.0 && end - area.left > 48.0 {
-        (end - 5.0, "end")
-    } else {
-        (end.max(zero) + 5.0, "start")
-    };
+fn one_bar(area: &Area, zero: f64, end: f64, y: f64, height: f64, series: usize, value: f64) -> Markup {
+    let (text_x, anchor) =
+        if value < 0.0 && end - area.left > 48.0 { (end - 5.0, "end") } else { (end.max(zero) + 5.0, "start") };
     html! {
         rect class=(fill_class(series)) x=(unit(zero.min(end))) y=(unit(y)) width=(unit((end - zero).abs()))
             height=(unit(height - 1.0)) rx="1.5" {}

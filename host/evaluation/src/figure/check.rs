@@ -28,23 +28,14 @@ impl Figure {
     ///
     /// [`Error::Figure`] with the first cap that is broken.
     pub fn check(&self) -> Result<(), Error> {
-        self.problem().map_or(Ok(()), |problem| {
-            Err(Error::Figure {
-                figure: printable(&self.name, MAX_NAME_BYTES),
-                problem,
-            })
-        })
+        self.problem()
+            .map_or(Ok(()), |problem| Err(Error::Figure { figure: printable(&self.name, MAX_NAME_BYTES), problem }))
     }
 
     fn problem(&self) -> Option<String> {
-        let allowed = |byte: u8| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-')
-        };
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
         if self.name.is_empty() || !self.name.bytes().all(allowed) {
-            return Some(
-                "its name may hold only lower case, digits, `_` and `-`, and must not be empty"
-                    .to_owned(),
-            );
+            return Some("its name may hold only lower case, digits, `_` and `-`, and must not be empty".to_owned());
         }
         over("byte", "its name", self.name.len(), MAX_NAME_BYTES)
             .or_else(|| match &self.plot {
@@ -69,9 +60,7 @@ impl Figure {
                     plot.value_label.len() + length(&plot.labels) + names
                 }
                 Plot::Matrix(plot) => length(&plot.rows) + length(&plot.columns),
-                Plot::Text(table) => {
-                    length(&table.columns) + table.rows.iter().map(|row| length(row)).sum::<usize>()
-                }
+                Plot::Text(table) => length(&table.columns) + table.rows.iter().map(|row| length(row)).sum::<usize>(),
             }
     }
 }
@@ -80,23 +69,10 @@ fn lines(plot: &LinePlot) -> Option<String> {
     over("series", "it", plot.series.len(), MAX_SERIES).or_else(|| {
         plot.series.iter().enumerate().find_map(|(number, series)| {
             let what = format!("series {number}");
-            over(
-                "point",
-                &what,
-                series.x.len().max(series.y.len()),
-                MAX_POINTS,
-            )
-            .or_else(|| {
-                unequal(
-                    &what,
-                    "x values",
-                    series.x.len(),
-                    "y values",
-                    series.y.len(),
-                )
-            })
-            .or_else(|| not_finite(&what, &series.x))
-            .or_else(|| not_finite(&what, &series.y))
+            over("point", &what, series.x.len().max(series.y.len()), MAX_POINTS)
+                .or_else(|| unequal(&what, "x values", series.x.len(), "y values", series.y.len()))
+                .or_else(|| not_finite(&what, &series.x))
+                .or_else(|| not_finite(&what, &series.y))
         })
     })
 }
@@ -109,14 +85,8 @@ fn bars(plot: &BarPlot) -> Option<String> {
         .or_else(|| over("series", "it", plot.series.len(), MAX_SERIES))
         .or_else(|| {
             plot.series.iter().find_map(|series| {
-                unequal(
-                    "it",
-                    "labels",
-                    plot.labels.len(),
-                    "values",
-                    series.values.len(),
-                )
-                .or_else(|| not_finite("it", &series.values))
+                unequal("it", "labels", plot.labels.len(), "values", series.values.len())
+                    .or_else(|| not_finite("it", &series.values))
             })
         })
 }
@@ -124,15 +94,7 @@ fn bars(plot: &BarPlot) -> Option<String> {
 fn matrix(plot: &MatrixPlot) -> Option<String> {
     over("row", "it", plot.rows.len(), MAX_MATRIX_SIDE)
         .or_else(|| over("column", "it", plot.columns.len(), MAX_MATRIX_SIDE))
-        .or_else(|| {
-            unequal(
-                "it",
-                "cells",
-                plot.rows.len() * plot.columns.len(),
-                "values",
-                plot.values.len(),
-            )
-        })
+        .or_else(|| unequal("it", "cells", plot.rows.len() * plot.columns.len(), "values", plot.values.len()))
         .or_else(|| not_finite("it", &plot.values))
 }
 
@@ -141,21 +103,14 @@ fn text(table: &TextTable) -> Option<String> {
         .or_else(|| over("row", "it", table.rows.len(), MAX_TEXT_ROWS))
         .or_else(|| {
             table.rows.iter().enumerate().find_map(|(number, row)| {
-                unequal(
-                    &format!("row {number}"),
-                    "columns",
-                    table.columns.len(),
-                    "cells",
-                    row.len(),
-                )
+                unequal(&format!("row {number}"), "columns", table.columns.len(), "cells", row.len())
             })
         })
 }
 
 fn over(unit: &str, what: &str, count: usize, limit: usize) -> Option<String> {
     let plural = if unit.ends_with('s') { "" } else { "s" };
-    (count > limit)
-        .then(|| format!("{what} has `{count}` {unit}{plural}, and at most `{limit}` are allowed"))
+    (count > limit).then(|| format!("{what} has `{count}` {unit}{plural}, and at most `{limit}` are allowed"))
 }
 
 fn unequal(what: &str, one: &str, ones: usize, other: &str, others: usize) -> Option<String> {
@@ -166,12 +121,7 @@ fn not_finite(what: &str, values: &[f64]) -> Option<String> {
     values
         .iter()
         .position(|value| !value.is_finite())
-        .map(|at| {
-            format!(
-                "{what} has the value `{}` at position `{at}`, which is not finite",
-                values[at]
-            )
-        })
+        .map(|at| format!("{what} has the value `{}` at position `{at}`, which is not finite", values[at]))
 }
 
 #[cfg(test)]
@@ -180,68 +130,29 @@ mod tests {
     use super::*;
 
     fn problem(name: &str, plot: Plot) -> String {
-        let figure = Figure {
-            name: name.to_owned(),
-            title: "A title".to_owned(),
-            plot,
-        };
-        figure
-            .check()
-            .map_or_else(|error| error.to_string(), |()| "fine".to_owned())
+        let figure = Figure { name: name.to_owned(), title: "A title".to_owned(), plot };
+        figure.check().map_or_else(|error| error.to_string(), |()| "fine".to_owned())
     }
 
     fn of_points(points: usize) -> Plot {
-        Plot::Lines(LinePlot::new(
-            "x",
-            "y",
-            vec![Series::new("s", vec![0.0; points], vec![1.0; points])],
-        ))
+        Plot::Lines(LinePlot::new("x", "y", vec![Series::new("s", vec![0.0; points], vec![1.0; points])]))
     }
 
     #[test]
     fn a_figure_at_every_cap_is_fine() {
-        assert_eq!(
-            problem(&"n".repeat(MAX_NAME_BYTES), of_points(MAX_POINTS)),
-            "fine"
-        );
+        assert_eq!(problem(&"n".repeat(MAX_NAME_BYTES), of_points(MAX_POINTS)), "fine");
         let series = vec![Series::new("s", vec![], vec![]); MAX_SERIES];
+        assert_eq!(problem("n", Plot::Lines(LinePlot::new("x", "y", series))), "fine");
         assert_eq!(
-            problem("n", Plot::Lines(LinePlot::new("x", "y", series))),
-            "fine"
-        );
-        assert_eq!(
-            problem(
-                "n",
-                Plot::Bars(BarPlot::new(
-                    "v",
-                    vec![String::new(); MAX_BARS],
-                    vec![0.0; MAX_BARS]
-                ))
-            ),
+            problem("n", Plot::Bars(BarPlot::new("v", vec![String::new(); MAX_BARS], vec![0.0; MAX_BARS]))),
             "fine"
         );
         let side = vec![String::new(); MAX_MATRIX_SIDE];
         let values = vec![0.0; MAX_MATRIX_SIDE * MAX_MATRIX_SIDE];
-        assert_eq!(
-            problem(
-                "n",
-                Plot::Matrix(MatrixPlot {
-                    rows: side.clone(),
-                    columns: side,
-                    values
-                })
-            ),
-            "fine"
-        );
+        assert_eq!(problem("n", Plot::Matrix(MatrixPlot { rows: side.clone(), columns: side, values })), "fine");
         let row = vec![String::new(); MAX_TEXT_COLUMNS];
         assert_eq!(
-            problem(
-                "n",
-                Plot::Text(TextTable {
-                    columns: row.clone(),
-                    rows: vec![row; MAX_TEXT_ROWS]
-                })
-            ),
+            problem("n", Plot::Text(TextTable { columns: row.clone(), rows: vec![row; MAX_TEXT_ROWS] })),
             "fine"
         );
     }
@@ -257,72 +168,16 @@ mod tests {
             problem(&"n".repeat(MAX_NAME_BYTES + 1), of_points(1)),
             problem("n", of_points(MAX_POINTS + 1)),
             problem("n", Plot::Lines(LinePlot::new("x", "y", series))),
-            problem(
-                "n",
-                Plot::Lines(LinePlot::new(
-                    "x",
-                    "y",
-                    vec![Series::new("s", vec![0.0], vec![])],
-                )),
-            ),
-            problem(
-                "n",
-                Plot::Lines(LinePlot::new(
-                    "x",
-                    "y",
-                    vec![Series::new("s", vec![0.0], vec![f64::NAN])],
-                )),
-            ),
-            problem(
-                "n",
-                Plot::Bars(BarPlot::new(
-                    "v",
-                    vec![String::new(); MAX_BARS + 1],
-                    vec![0.0; MAX_BARS + 1],
-                )),
-            ),
+            problem("n", Plot::Lines(LinePlot::new("x", "y", vec![Series::new("s", vec![0.0], vec![])]))),
+            problem("n", Plot::Lines(LinePlot::new("x", "y", vec![Series::new("s", vec![0.0], vec![f64::NAN])]))),
+            problem("n", Plot::Bars(BarPlot::new("v", vec![String::new(); MAX_BARS + 1], vec![0.0; MAX_BARS + 1]))),
             problem("n", Plot::Bars(BarPlot::new("v", cell.clone(), vec![]))),
-            problem(
-                "n",
-                Plot::Bars(BarPlot::new("v", cell.clone(), vec![f64::INFINITY])),
-            ),
-            problem(
-                "n",
-                Plot::Matrix(MatrixPlot {
-                    rows: side,
-                    columns: cell.clone(),
-                    values: vec![],
-                }),
-            ),
-            problem(
-                "n",
-                Plot::Matrix(MatrixPlot {
-                    rows: cell.clone(),
-                    columns: cell.clone(),
-                    values: vec![],
-                }),
-            ),
-            problem(
-                "n",
-                Plot::Text(TextTable {
-                    columns: cell.clone(),
-                    rows: vec![cell.clone(); MAX_TEXT_ROWS + 1],
-                }),
-            ),
-            problem(
-                "n",
-                Plot::Text(TextTable {
-                    columns: cell.clone(),
-                    rows: vec![vec![]],
-                }),
-            ),
-            problem(
-                "n",
-                Plot::Text(TextTable {
-                    columns: vec!["x".repeat(MAX_TEXT_BYTES)],
-                    rows: vec![],
-                }),
-            ),
+            problem("n", Plot::Bars(BarPlot::new("v", cell.clone(), vec![f64::INFINITY]))),
+            problem("n", Plot::Matrix(MatrixPlot { rows: side, columns: cell.clone(), values: vec![] })),
+            problem("n", Plot::Matrix(MatrixPlot { rows: cell.clone(), columns: cell.clone(), values: vec![] })),
+            problem("n", Plot::Text(TextTable { columns: cell.clone(), rows: vec![cell.clone(); MAX_TEXT_ROWS + 1] })),
+            problem("n", Plot::Text(TextTable { columns: cell.clone(), rows: vec![vec![]] })),
+            problem("n", Plot::Text(TextTable { columns: vec!["x".repeat(MAX_TEXT_BYTES)], rows: vec![] })),
         ];
         insta::assert_snapshot!(cases.join("\n"));
     }

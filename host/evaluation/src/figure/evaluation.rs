@@ -1,6 +1,6 @@
 //! The figures that the host makes of an evaluation: candidate and champion on one plot wherever both are known.
 
-use super::{BarPlot, BarSeries, Figure, LinePlot, MAX_BARS, MatrixPlot, Plot, Series};
+use super::{BarPlot, BarSeries, Figure, LinePlot, MatrixPlot, Plot, Series};
 use crate::Error;
 use crate::metrics::{Binning, ConfusionMatrix, Curve, DRAWN_POINTS, Ranking, calibration_curve};
 use crate::text::number;
@@ -35,14 +35,9 @@ pub struct Importance<'a> {
 ///
 /// As [`Ranking::new`], for any of the models.
 pub fn prediction_figures(labels: &[u8], models: &[Predictions<'_>]) -> Result<Vec<Figure>, Error> {
-    let roc = roc_figure(labels, models)?;
-    let precision_recall = precision_recall_figure(labels, models)?;
+    let ranked = rank(labels, models)?;
     let calibration = calibration_figure(labels, models)?;
-    Ok(roc
-        .into_iter()
-        .chain(precision_recall)
-        .chain([calibration])
-        .collect())
+    Ok(roc_of(&ranked).into_iter().chain(precision_recall_of(&ranked)).chain([calibration]).collect())
 }
 
 /// The ROC curves (figure `roc`), with the diagonal of chance. `None` if there is only one class.
@@ -51,24 +46,7 @@ pub fn prediction_figures(labels: &[u8], models: &[Predictions<'_>]) -> Result<V
 ///
 /// As [`Ranking::new`].
 pub fn roc_figure(labels: &[u8], models: &[Predictions<'_>]) -> Result<Option<Figure>, Error> {
-    let mut series = vec![reference("chance", &[(0.0, 0.0), (1.0, 1.0)])];
-    for model in models {
-        let ranking = Ranking::new(labels, model.scores)?;
-        let Some(curve) = ranking.roc_curve() else {
-            return Ok(None);
-        };
-        series.push(of_curve(
-            format!("{} (AUC {})", model.name, number(ranking.roc_auc())),
-            &curve,
-        ));
-    }
-    Ok(Some(unit_figure(
-        "roc",
-        "ROC curve",
-        "False positive rate",
-        "True positive rate",
-        series,
-    )))
+    Ok(roc_of(&rank(labels, models)?))
 }
 
 /// The precision-recall curves (figure `precision-recall`), with the share of positives: the precision of chance.
@@ -77,34 +55,32 @@ pub fn roc_figure(labels: &[u8], models: &[Predictions<'_>]) -> Result<Option<Fi
 /// # Errors
 ///
 /// As [`Ranking::new`].
-pub fn precision_recall_figure(
-    labels: &[u8],
-    models: &[Predictions<'_>],
-) -> Result<Option<Figure>, Error> {
-    let share =
-        labels.iter().filter(|&&label| label == 1).count() as f64 / labels.len().max(1) as f64;
-    let mut series = vec![reference("chance", &[(0.0, share), (1.0, share)])];
-    for model in models {
-        let ranking = Ranking::new(labels, model.scores)?;
-        let Some(curve) = ranking.precision_recall_curve() else {
-            return Ok(None);
-        };
-        series.push(of_curve(
-            format!(
-                "{} (AP {})",
-                model.name,
-                number(ranking.average_precision())
-            ),
-            &curve,
-        ));
+pub fn precision_recall_figure(labels: &[u8], models: &[Predictions<'_>]) -> Result<Option<Figure>, Error> {
+    Ok(precision_recall_of(&rank(labels, models)?))
+}
+
+/// Orders every model's predictions, once for all figures.
+fn rank<'a>(labels: &[u8], models: &[Predictions<'a>]) -> Result<Vec<(&'a str, Ranking)>, Error> {
+    models.iter().map(|model| Ok((model.name, Ranking::new(labels, model.scores)?))).collect()
+}
+
+fn roc_of(ranked: &[(&str, Ranking)]) -> Option<Figure> {
+    let mut series = vec![reference("chance", &[(0.0, 0.0), (1.0, 1.0)])];
+    for (name, ranking) in ranked {
+        series.push(of_curve(format!("{name} (AUC {})", number(ranking.roc_auc())), &ranking.roc_curve()?));
     }
-    Ok(Some(unit_figure(
-        "precision-recall",
-        "Precision and recall",
-        "Recall",
-        "Precision",
-        series,
-    )))
+    Some(unit_figure("roc", "ROC curve", "False positive rate", "True positive rate", series))
+}
+
+fn precision_recall_of(ranked: &[(&str, Ranking)]) -> Option<Figure> {
+    let (_, first) = ranked.first()?;
+    let share = first.positives() as f64 / (first.positives() + first.negatives()) as f64;
+    let mut series = vec![reference("chance", &[(0.0, share), (1.0, share)])];
+    for (name, ranking) in ranked {
+        let curve = ranking.precision_recall_curve()?;
+        series.push(of_curve(format!("{name} (AP {})", number(ranking.average_precision())), &curve));
+    }
+    Some(unit_figure("precision-recall", "Precision and recall", "Recall", "Precision", series))
 }
 
 /// The calibration curves (figure `calibration`), in ten bins of equal numbers of rows.
@@ -118,89 +94,67 @@ pub fn calibration_figure(labels: &[u8], models: &[Predictions<'_>]) -> Result<F
         let curve = calibration_curve(labels, model.scores, BINS, Binning::Quantile)?;
         series.push(Series::new(model.name, curve.predicted, curve.observed));
     }
-    Ok(unit_figure(
-        "calibration",
-        "Calibration",
-        "Mean predicted probability",
-        "Share of positives",
-        series,
-    ))
+    Ok(unit_figure("calibration", "Calibration", "Mean predicted probability", "Share of positives", series))
 }
 
 /// A model's confusion matrix (figure `confusion-MODEL`; `model` must be an identifier, as `candidate`). `classes` are
 /// the names of class 0 and class 1.
 #[must_use]
 pub fn confusion_figure(model: &str, classes: [&str; 2], confusion: &ConfusionMatrix) -> Figure {
-    let ConfusionMatrix {
-        true_negatives,
-        false_positives,
-        false_negatives,
-        true_positives,
-    } = *confusion;
+    let ConfusionMatrix { true_negatives, false_positives, false_negatives, true_positives } = *confusion;
     Figure {
         name: format!("confusion-{model}"),
         title: format!("Confusion matrix of the {model}"),
         plot: Plot::Matrix(MatrixPlot {
-            rows: classes
-                .iter()
-                .map(|class| format!("actual {class}"))
-                .collect(),
-            columns: classes
-                .iter()
-                .map(|class| format!("predicted {class}"))
-                .collect(),
-            values: [
-                true_negatives,
-                false_positives,
-                false_negatives,
-                true_positives,
-            ]
-            .map(|rows| rows as f64)
-            .to_vec(),
+            rows: classes.iter().map(|class| format!("actual {class}")).collect(),
+            columns: classes.iter().map(|class| format!("predicted {class}")).collect(),
+            values: [true_negatives, false_positives, false_negatives, true_positives].map(|rows| rows as f64).to_vec(),
         }),
     }
 }
 
-/// How much features count (figure `importance`): the twenty that count most for the first model, each model's scaled
-/// to sum to 1. A feature that another model does not have counts 0 there. `None` if the first model names none.
+/// Features by how much they count, scaled to sum to 1, the greatest first and equal ones by name. What is negative or
+/// not finite counts as 0; if nothing counts, all stay 0.
+#[must_use]
+pub fn scaled_importance(features: &[(String, f64)]) -> Vec<(String, f64)> {
+    let usable = |importance: f64| if importance.is_finite() { importance.max(0.0) } else { 0.0 };
+    // Divided by the greatest first, the sum of the greatest numbers does not overflow.
+    let greatest = features.iter().map(|(_, importance)| usable(*importance)).fold(0.0, f64::max);
+    let relative = |importance: f64| if greatest > 0.0 { usable(importance) / greatest } else { 0.0 };
+    let total: f64 = features.iter().map(|(_, importance)| relative(*importance)).sum();
+    let mut scaled: Vec<(String, f64)> = features
+        .iter()
+        .map(|(feature, importance)| (feature.clone(), relative(*importance) / total.max(1.0)))
+        .collect();
+    scaled.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    scaled
+}
+
+/// How much features count (figure `importance`): the twenty that count most for the first model, each model's as
+/// [`scaled_importance`] gives it. A feature that another model does not have counts 0 there. `None` if the first model
+/// names none.
 #[must_use]
 pub fn importance_figure(models: &[Importance<'_>]) -> Option<Figure> {
-    let mut first: Vec<&(String, f64)> = models.first()?.features.iter().collect();
-    if first.is_empty() {
-        return None;
-    }
-    // Equal ones by name: their order must not depend on how they came.
-    first.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    first.truncate(FEATURES.min(MAX_BARS));
-    let labels: Vec<String> = first.iter().map(|(feature, _)| feature.clone()).collect();
-    let series = models
+    let scaled: Vec<(&str, Vec<(String, f64)>)> =
+        models.iter().map(|model| (model.name, scaled_importance(model.features))).collect();
+    let (_, first) = scaled.first().filter(|(_, features)| !features.is_empty())?;
+    let labels: Vec<String> = first.iter().take(FEATURES).map(|(feature, _)| feature.clone()).collect();
+    let value_of = |features: &[(String, f64)], label: &String| {
+        features.iter().find(|(feature, _)| feature == label).map_or(0.0, |(_, importance)| *importance)
+    };
+    let series = scaled
         .iter()
-        .filter(|model| !model.features.is_empty())
-        .map(|model| {
-            let total: f64 = model
-                .features
-                .iter()
-                .map(|(_, importance)| importance)
-                .sum();
-            let scaled = |importance: f64| if total > 0.0 { importance / total } else { 0.0 };
-            let of = |label: &String| model.features.iter().find(|(feature, _)| feature == label);
-            BarSeries {
-                name: model.name.to_owned(),
-                values: labels
-                    .iter()
-                    .map(|label| of(label).map_or(0.0, |(_, importance)| scaled(*importance)))
-                    .collect(),
-            }
+        .filter(|(_, features)| !features.is_empty())
+        .map(|(name, features)| BarSeries {
+            name: (*name).to_owned(),
+            values: labels.iter().map(|label| value_of(features, label)).collect(),
         })
         .collect();
+    let value_label = "Share of the model's total importance".to_owned();
     Some(Figure {
         name: "importance".to_owned(),
         title: "Feature importance".to_owned(),
-        plot: Plot::Bars(BarPlot {
-            value_label: "Share of the model's total importance".to_owned(),
-            labels,
-            series,
-        }),
+        plot: Plot::Bars(BarPlot { value_label, labels, series }),
     })
 }
 
@@ -211,30 +165,12 @@ fn of_curve(name: String, curve: &Curve) -> Series {
 
 fn reference(name: &str, points: &[(f64, f64)]) -> Series {
     let (x, y) = points.iter().copied().unzip();
-    Series {
-        name: name.to_owned(),
-        x,
-        y,
-        reference: true,
-    }
+    Series { name: name.to_owned(), x, y, reference: true }
 }
 
-fn unit_figure(
-    name: &str,
-    title: &str,
-    x_label: &str,
-    y_label: &str,
-    series: Vec<Series>,
-) -> Figure {
-    let plot = LinePlot {
-        unit_axes: true,
-        ..LinePlot::new(x_label, y_label, series)
-    };
-    Figure {
-        name: name.to_owned(),
-        title: title.to_owned(),
-        plot: Plot::Lines(plot),
-    }
+fn unit_figure(name: &str, title: &str, x_label: &str, y_label: &str, series: Vec<Series>) -> Figure {
+    let plot = LinePlot { unit_axes: true, ..LinePlot::new(x_label, y_label, series) };
+    Figure { name: name.to_owned(), title: title.to_owned(), plot: Plot::Lines(plot) }
 }
 
 #[cfg(test)]
@@ -243,87 +179,58 @@ mod tests {
 
     #[test]
     fn importance_is_scaled_sorted_and_lined_up_with_the_champions() {
-        let candidate: Vec<(String, f64)> =
-            vec![("b".into(), 1.0), ("tenure".into(), 6.0), ("a".into(), 1.0)];
+        let candidate: Vec<(String, f64)> = vec![("b".into(), 2.0), ("tenure".into(), 4.0), ("a".into(), 2.0)];
         let champion: Vec<(String, f64)> = vec![("tenure".into(), 0.5), ("old".into(), 0.5)];
         let figure = importance_figure(&[
-            Importance {
-                name: "candidate",
-                features: &candidate,
-            },
-            Importance {
-                name: "champion",
-                features: &champion,
-            },
+            Importance { name: "candidate", features: &candidate },
+            Importance { name: "champion", features: &champion },
         ])
         .unwrap();
-        let Plot::Bars(plot) = &figure.plot else {
-            panic!("not bars")
-        };
+        let Plot::Bars(plot) = &figure.plot else { panic!("not bars") };
         assert_eq!(plot.labels, ["tenure", "a", "b"]);
-        assert_eq!(plot.series[0].values, [0.75, 0.125, 0.125]);
+        assert_eq!(plot.series[0].values, [0.5, 0.25, 0.25]);
         assert_eq!(plot.series[1].values, [0.5, 0.0, 0.0]);
         assert_eq!(figure.check(), Ok(()));
-        assert_eq!(
-            importance_figure(&[Importance {
-                name: "candidate",
-                features: &[]
-            }]),
-            None
-        );
+        assert_eq!(importance_figure(&[Importance { name: "candidate", features: &[] }]), None);
+    }
+
+    #[test]
+    fn importance_sums_to_one_whatever_a_model_says() {
+        let features = |values: &[f64]| -> Vec<(String, f64)> {
+            values.iter().enumerate().map(|(number, value)| (format!("f{number}"), *value)).collect()
+        };
+        for values in [&[1.0, 3.0][..], &[f64::MAX, f64::MAX, 1.0], &[f64::NAN, -4.0, 0.25, f64::INFINITY]] {
+            let scaled = scaled_importance(&features(values));
+            let total: f64 = scaled.iter().map(|(_, importance)| importance).sum();
+            assert!((total - 1.0).abs() < 1e-12, "{scaled:?}");
+            assert!(scaled.is_sorted_by(|a, b| a.1 >= b.1), "{scaled:?}");
+        }
+        assert_eq!(scaled_importance(&features(&[0.0, -1.0])), features(&[0.0, 0.0]));
     }
 
     #[test]
     fn figures_of_many_predictions_stay_within_the_caps() {
-        let labels: Vec<u8> = (0..50_000_u32)
-            .map(|row| u8::from(row % 7 < row / 10_000))
-            .collect();
+        let labels: Vec<u8> = (0..50_000_u32).map(|row| u8::from(row % 7 < row / 10_000)).collect();
         let scores: Vec<f64> = (0..50_000).map(|row| f64::from(row) / 50_000.0).collect();
-        let models = [
-            Predictions {
-                name: "candidate",
-                scores: &scores,
-            },
-            Predictions {
-                name: "champion",
-                scores: &scores,
-            },
-        ];
+        let models =
+            [Predictions { name: "candidate", scores: &scores }, Predictions { name: "champion", scores: &scores }];
         let figures = prediction_figures(&labels, &models).unwrap();
         assert_eq!(
-            figures
-                .iter()
-                .map(|figure| figure.name.as_str())
-                .collect::<Vec<_>>(),
+            figures.iter().map(|figure| figure.name.as_str()).collect::<Vec<_>>(),
             ["roc", "precision-recall", "calibration"]
         );
         for figure in figures {
             assert_eq!(figure.check(), Ok(()));
-            let Plot::Lines(plot) = figure.plot else {
-                panic!("not lines")
-            };
+            let Plot::Lines(plot) = figure.plot else { panic!("not lines") };
             assert_eq!(plot.series.len(), 3);
-            assert!(
-                plot.series
-                    .iter()
-                    .all(|series| series.x.len() <= DRAWN_POINTS)
-            );
+            assert!(plot.series.iter().all(|series| series.x.len() <= DRAWN_POINTS));
         }
     }
 
     #[test]
     fn one_class_leaves_only_what_can_be_drawn() {
-        let models = [Predictions {
-            name: "candidate",
-            scores: &[0.1, 0.2],
-        }];
+        let models = [Predictions { name: "candidate", scores: &[0.1, 0.2] }];
         let figures = prediction_figures(&[0, 0], &models).unwrap();
-        assert_eq!(
-            figures
-                .iter()
-                .map(|figure| figure.name.as_str())
-                .collect::<Vec<_>>(),
-            ["calibration"]
-        );
+        assert_eq!(figures.iter().map(|figure| figure.name.as_str()).collect::<Vec<_>>(), ["calibration"]);
     }
 }

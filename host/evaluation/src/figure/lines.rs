@@ -13,35 +13,18 @@ const HEIGHT: f64 = 330.0;
 /// Draws the plot; returns its height too.
 pub(super) fn draw(plot: &LinePlot) -> (f64, Markup) {
     let marks = marks(plot);
-    let entries: Vec<(String, Mark)> = plot
-        .series
-        .iter()
-        .zip(&marks)
-        .map(|(series, mark)| (series.name.clone(), *mark))
-        .collect();
+    let entries: Vec<(String, Mark)> =
+        plot.series.iter().zip(&marks).map(|(series, mark)| (series.name.clone(), *mark)).collect();
     let (top, legend) = legend(&entries);
     let points = || plot.series.iter().flat_map(finite_points);
     let (x_axis, y_axis) = if plot.unit_axes {
         (Axis::unit(), Axis::unit())
     } else {
-        (
-            Axis::around(points().map(|(x, _)| x)),
-            Axis::around(points().map(|(_, y)| y)),
-        )
+        (Axis::around(points().map(|(x, _)| x)), Axis::around(points().map(|(_, y)| y)))
     };
-    let widest = y_axis
-        .ticks
-        .iter()
-        .map(|(_, text)| text.chars().count())
-        .max()
-        .unwrap_or(0);
+    let widest = y_axis.ticks.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(0);
     let left = 44.0 + widest as f64 * 6.6;
-    let area = Area {
-        left,
-        top: top + 6.0,
-        width: WIDTH - left - 24.0,
-        height: HEIGHT,
-    };
+    let area = Area { left, top: top + 6.0, width: WIDTH - left - 24.0, height: HEIGHT };
     let body = html! {
         (legend)
         (area.x_axis(&x_axis, &plot.x_label))
@@ -72,22 +55,12 @@ fn marks(plot: &LinePlot) -> Vec<Mark> {
 }
 
 fn finite_points(series: &Series) -> impl Iterator<Item = (f64, f64)> {
-    series
-        .x
-        .iter()
-        .copied()
-        .zip(series.y.iter().copied())
-        .filter(|(x, y)| x.is_finite() && y.is_finite())
+    series.x.iter().copied().zip(series.y.iter().copied()).filter(|(x, y)| x.is_finite() && y.is_finite())
 }
 
 fn line(series: &Series, mark: Mark, area: &Area, x_axis: &Axis, y_axis: &Axis) -> Markup {
     let mut places: Vec<(String, String)> = finite_points(series)
-        .map(|(x, y)| {
-            (
-                format!("{:.1}", area.x(x_axis, x)),
-                format!("{:.1}", area.y(y_axis, y)),
-            )
-        })
+        .map(|(x, y)| (format!("{:.1}", area.x(x_axis, x)), format!("{:.1}", area.y(y_axis, y))))
         .collect();
     // Points that fall on the same tenth of a unit as the one before cannot be seen.
     places.dedup();

@@ -16,46 +16,19 @@ const LIGHT_TEXT: f64 = 0.5;
 pub(super) fn draw(plot: &MatrixPlot) -> (f64, Markup) {
     let columns = plot.columns.len().max(1);
     let rows: Vec<String> = plot.rows.iter().map(|row| printable(row, 30)).collect();
-    let widest = rows
-        .iter()
-        .map(|row| row.chars().count())
-        .max()
-        .unwrap_or(0);
+    let widest = rows.iter().map(|row| row.chars().count()).max().unwrap_or(0);
     let left = 28.0 + widest as f64 * CHARACTER;
     let width = (WIDTH - left - 24.0) / columns as f64;
     // Few rows are tall enough to read at a glance, many low enough to fit a page.
     let height = (320.0 / rows.len().max(1) as f64).clamp(14.0, 72.0);
     let in_cell = (width / CHARACTER) as usize;
-    let slanted = plot
-        .columns
-        .iter()
-        .any(|column| column.chars().count() > in_cell);
-    let longest = plot
-        .columns
-        .iter()
-        .map(|column| column.chars().count().min(18))
-        .max()
-        .unwrap_or(0);
-    let top = if slanted {
-        20.0 + longest as f64 * CHARACTER * 0.75
-    } else {
-        26.0
-    };
-    let finite = || {
-        plot.values
-            .iter()
-            .copied()
-            .filter(|value| value.is_finite())
-    };
-    let (low, high) = finite().fold((0.0_f64, f64::NEG_INFINITY), |(low, high), value| {
-        (low.min(value), high.max(value))
-    });
-    let cells = plot
-        .values
-        .iter()
-        .copied()
-        .take(columns * rows.len())
-        .enumerate();
+    let slanted = plot.columns.iter().any(|column| column.chars().count() > in_cell);
+    let longest = plot.columns.iter().map(|column| column.chars().count().min(18)).max().unwrap_or(0);
+    let top = if slanted { 20.0 + longest as f64 * CHARACTER * 0.75 } else { 26.0 };
+    let finite = || plot.values.iter().copied().filter(|value| value.is_finite());
+    let (low, high) =
+        finite().fold((0.0_f64, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    let cells = plot.values.iter().copied().take(columns * rows.len()).enumerate();
     let body = html! {
         @for (column, name) in plot.columns.iter().enumerate() {
             (column_name(name, left + (column as f64 + 0.5) * width, top - 10.0, slanted))
@@ -95,11 +68,7 @@ fn column_name(name: &str, x: f64, y: f64, slanted: bool) -> Markup {
 fn share(value: f64, low: f64, high: f64) -> f64 {
     // Halved, so that the span of the greatest numbers does not overflow.
     let span = high / 2.0 - low / 2.0;
-    if span > 0.0 && value.is_finite() {
-        ((value / 2.0 - low / 2.0) / span).clamp(0.0, 1.0)
-    } else {
-        0.0
-    }
+    if span > 0.0 && value.is_finite() { ((value / 2.0 - low / 2.0) / span).clamp(0.0, 1.0) } else { 0.0 }
 }
 
 fn shade(share: f64) -> String {
@@ -109,9 +78,5 @@ fn shade(share: f64) -> String {
 
 /// Counts with their thousands separated, anything else as a number.
 fn cell_text(value: f64) -> String {
-    if value >= 0.0 && value.fract() == 0.0 && value < 1e9 {
-        count(value as u64)
-    } else {
-        number(value)
-    }
+    if value >= 0.0 && value.fract() == 0.0 && value < 1e9 { count(value as u64) } else { number(value) }
 }

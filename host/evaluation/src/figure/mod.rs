@@ -16,12 +16,11 @@ mod text_table;
 use serde::{Deserialize, Serialize};
 
 pub use check::{
-    MAX_BARS, MAX_MATRIX_SIDE, MAX_NAME_BYTES, MAX_POINTS, MAX_SERIES, MAX_TEXT_BYTES,
-    MAX_TEXT_COLUMNS, MAX_TEXT_ROWS,
+    MAX_BARS, MAX_MATRIX_SIDE, MAX_NAME_BYTES, MAX_POINTS, MAX_SERIES, MAX_TEXT_BYTES, MAX_TEXT_COLUMNS, MAX_TEXT_ROWS,
 };
 pub use evaluation::{
-    Importance, Predictions, calibration_figure, confusion_figure, importance_figure,
-    precision_recall_figure, prediction_figures, roc_figure,
+    Importance, Predictions, calibration_figure, confusion_figure, importance_figure, precision_recall_figure,
+    prediction_figures, roc_figure, scaled_importance,
 };
 pub use svg::svg;
 pub(crate) use svg::{STYLE, drawing};
@@ -123,29 +122,15 @@ impl Series {
     /// Points to be joined by a line.
     #[must_use]
     pub fn new(name: impl Into<String>, x: Vec<f64>, y: Vec<f64>) -> Self {
-        Self {
-            name: name.into(),
-            x,
-            y,
-            reference: false,
-        }
+        Self { name: name.into(), x, y, reference: false }
     }
 }
 
 impl LinePlot {
     /// Series over axes that fit their points.
     #[must_use]
-    pub fn new(
-        x_label: impl Into<String>,
-        y_label: impl Into<String>,
-        series: Vec<Series>,
-    ) -> Self {
-        Self {
-            x_label: x_label.into(),
-            y_label: y_label.into(),
-            series,
-            unit_axes: false,
-        }
+    pub fn new(x_label: impl Into<String>, y_label: impl Into<String>, series: Vec<Series>) -> Self {
+        Self { x_label: x_label.into(), y_label: y_label.into(), series, unit_axes: false }
     }
 }
 
@@ -153,13 +138,6 @@ impl BarPlot {
     /// One bar per label.
     #[must_use]
     pub fn new(value_label: impl Into<String>, labels: Vec<String>, values: Vec<f64>) -> Self {
-        Self {
-            value_label: value_label.into(),
-            labels,
-            series: vec![BarSeries {
-                name: String::new(),
-                values,
-            }],
-        }
+        Self { value_label: value_label.into(), labels, series: vec![BarSeries { name: String::new(), values }] }
     }
 }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{MetricSet, Ranking, Sum, ratio};
 use crate::Error;
 
+/// The score from which on a row is predicted to be of class 1.
+pub const DECISION_THRESHOLD: f64 = 0.5;
+
 /// The recall at which `precision_at_recall_80` is read.
 const RECALL: f64 = 0.80;
 
@@ -52,7 +55,7 @@ pub struct BinaryMetrics {
 }
 
 /// Computes the metrics of a binary task. Labels are 0 or 1, scores probabilities of class 1; a row is predicted to be
-/// of class 1 if its score is at least `threshold`. Takes O(n log n).
+/// of class 1 if its score is at least `threshold` (usually [`DECISION_THRESHOLD`]). Takes O(n log n).
 ///
 /// # Errors
 ///
@@ -60,18 +63,11 @@ pub struct BinaryMetrics {
 pub fn binary(labels: &[u8], scores: &[f64], threshold: f64) -> Result<BinaryMetrics, Error> {
     let ranking = Ranking::new(labels, scores)?;
     let confusion = ConfusionMatrix::new(labels, scores, threshold);
-    let ConfusionMatrix {
-        true_negatives,
-        false_positives,
-        false_negatives,
-        true_positives,
-    } = confusion;
+    let ConfusionMatrix { true_negatives, false_positives, false_negatives, true_positives } = confusion;
     let (mut log_loss, mut brier) = (Sum::default(), Sum::default());
     for (&label, &score) in labels.iter().zip(scores) {
         let of_actual = if label == 1 { score } else { 1.0 - score };
-        log_loss.add(-libm::log(
-            of_actual.clamp(f64::EPSILON, 1.0 - f64::EPSILON),
-        ));
+        log_loss.add(-libm::log(of_actual.clamp(f64::EPSILON, 1.0 - f64::EPSILON)));
         let distance = score - f64::from(label);
         brier.add(distance * distance);
     }
@@ -81,10 +77,7 @@ pub fn binary(labels: &[u8], scores: &[f64], threshold: f64) -> Result<BinaryMet
         accuracy: (true_negatives + true_positives) as f64 / rows,
         precision: ratio(true_positives, true_positives + false_positives),
         recall: ratio(true_positives, true_positives + false_negatives),
-        f1: ratio(
-            2 * true_positives,
-            2 * true_positives + false_positives + false_negatives,
-        ),
+        f1: ratio(2 * true_positives, 2 * true_positives + false_positives + false_negatives),
         log_loss: log_loss.value() / rows,
         precision_at_recall_80: ranking.precision_at_recall(RECALL),
         average_precision: ranking.average_precision(),
@@ -100,18 +93,8 @@ impl ConfusionMatrix {
         for (&label, &score) in labels.iter().zip(scores) {
             counts[usize::from(label) * 2 + usize::from(score >= threshold)] += 1;
         }
-        let [
-            true_negatives,
-            false_positives,
-            false_negatives,
-            true_positives,
-        ] = counts;
-        Self {
-            true_negatives,
-            false_positives,
-            false_negatives,
-            true_positives,
-        }
+        let [true_negatives, false_positives, false_negatives, true_positives] = counts;
+        Self { true_negatives, false_positives, false_negatives, true_positives }
     }
 }
 
@@ -145,32 +128,15 @@ mod tests {
         assert_eq!(metrics.accuracy, 1.0);
         assert_eq!(
             metrics.confusion,
-            ConfusionMatrix {
-                true_negatives: 1,
-                false_positives: 0,
-                false_negatives: 0,
-                true_positives: 1
-            }
+            ConfusionMatrix { true_negatives: 1, false_positives: 0, false_negatives: 0, true_positives: 1 }
         );
     }
 
     #[test]
     fn a_certain_mistake_costs_a_finite_log_loss() {
         let metrics = binary(&[1, 0], &[0.0, 1.0], 0.5).unwrap();
-        assert!(
-            (metrics.log_loss - 36.043_653_389_117_15).abs() < 1e-12,
-            "{}",
-            metrics.log_loss
-        );
-        assert_eq!(
-            (
-                metrics.roc_auc,
-                metrics.precision,
-                metrics.recall,
-                metrics.f1
-            ),
-            (0.0, 0.0, 0.0, 0.0)
-        );
+        assert!((metrics.log_loss - 36.043_653_389_117_15).abs() < 1e-12, "{}", metrics.log_loss);
+        assert_eq!((metrics.roc_auc, metrics.precision, metrics.recall, metrics.f1), (0.0, 0.0, 0.0, 0.0));
     }
 
     #[test]

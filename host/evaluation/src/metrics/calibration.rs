@@ -29,12 +29,7 @@ pub struct Calibration {
 /// # Errors
 ///
 /// As [`super::Ranking::new`].
-pub fn calibration_curve(
-    labels: &[u8],
-    scores: &[f64],
-    bins: usize,
-    binning: Binning,
-) -> Result<Calibration, Error> {
+pub fn calibration_curve(labels: &[u8], scores: &[f64], bins: usize, binning: Binning) -> Result<Calibration, Error> {
     ranking::check(labels, scores)?;
     let bins = bins.max(1);
     let inner = |bin: usize| bin as f64 * (1.0 / bins as f64);
@@ -57,14 +52,8 @@ pub fn calibration_curve(
     }
     let filled: Vec<usize> = (0..bins).filter(|&bin| rows[bin] > 0).collect();
     Ok(Calibration {
-        predicted: filled
-            .iter()
-            .map(|&bin| sums[bin].value() / rows[bin] as f64)
-            .collect(),
-        observed: filled
-            .iter()
-            .map(|&bin| positives[bin] as f64 / rows[bin] as f64)
-            .collect(),
+        predicted: filled.iter().map(|&bin| sums[bin].value() / rows[bin] as f64).collect(),
+        observed: filled.iter().map(|&bin| positives[bin] as f64 / rows[bin] as f64).collect(),
         rows: filled.iter().map(|&bin| rows[bin]).collect(),
     })
 }
@@ -77,11 +66,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     let above = (below + 1).min(sorted.len() - 1);
     let (low, high) = (sorted[below], sorted[above]);
     let part = position - below as f64;
-    if part >= 0.5 {
-        high - (high - low) * (1.0 - part)
-    } else {
-        low + (high - low) * part
-    }
+    if part >= 0.5 { high - (high - low) * (1.0 - part) } else { low + (high - low) * part }
 }
 
 #[cfg(test)]
@@ -91,14 +76,7 @@ mod tests {
     #[test]
     fn constant_scores_fill_one_bin() {
         let curve = calibration_curve(&[0, 1, 1, 0], &[0.3; 4], 10, Binning::Quantile).unwrap();
-        assert_eq!(
-            curve,
-            Calibration {
-                predicted: vec![0.3],
-                observed: vec![0.5],
-                rows: vec![4]
-            }
-        );
+        assert_eq!(curve, Calibration { predicted: vec![0.3], observed: vec![0.5], rows: vec![4] });
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod ranking;
 mod regression;
 mod set;
 
-pub use binary::{BinaryMetrics, ConfusionMatrix, binary};
+pub use binary::{BinaryMetrics, ConfusionMatrix, DECISION_THRESHOLD, binary};
 pub use calibration::{Binning, Calibration, calibration_curve};
 pub use multi_class::{MultiClassMetrics, multi_class};
 pub use ranking::{Curve, DRAWN_POINTS, Ranking};
@@ -32,11 +32,8 @@ struct Sum {
 impl Sum {
     fn add(&mut self, term: f64) {
         let total = self.total + term;
-        self.lost += if self.total.abs() >= term.abs() {
-            (self.total - total) + term
-        } else {
-            (term - total) + self.total
-        };
+        self.lost +=
+            if self.total.abs() >= term.abs() { (self.total - total) + term } else { (term - total) + self.total };
         self.total = total;
     }
 
@@ -47,11 +44,7 @@ impl Sum {
 
 /// `numerator / denominator`, 0 where the denominator is 0 (scikit-learn's `zero_division=0`).
 fn ratio(numerator: u64, denominator: u64) -> f64 {
-    if denominator == 0 {
-        0.0
-    } else {
-        numerator as f64 / denominator as f64
-    }
+    if denominator == 0 { 0.0 } else { numerator as f64 / denominator as f64 }
 }
 
 #[cfg(test)]

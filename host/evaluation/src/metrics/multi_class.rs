@@ -29,38 +29,21 @@ pub struct MultiClassMetrics {
 ///
 /// No rows, another number of probabilities than rows times classes, a label that is no class, a number that is not in
 /// 0 to 1, a row whose numbers do not sum to 1 within 1e-6.
-pub fn multi_class(
-    labels: &[u32],
-    probabilities: &[f64],
-    classes: usize,
-) -> Result<MultiClassMetrics, Error> {
+pub fn multi_class(labels: &[u32], probabilities: &[f64], classes: usize) -> Result<MultiClassMetrics, Error> {
     check(labels, probabilities, classes)?;
     let mut confusion = vec![0_u64; classes * classes];
     let mut log_loss = Sum::default();
     for (&label, row) in labels.iter().zip(probabilities.chunks_exact(classes)) {
         let actual = label as usize;
-        let predicted = (1..classes).fold(
-            0,
-            |best, class| if row[class] > row[best] { class } else { best },
-        );
+        let predicted = (1..classes).fold(0, |best, class| if row[class] > row[best] { class } else { best });
         confusion[actual * classes + predicted] += 1;
-        log_loss.add(-libm::log(
-            row[actual].clamp(f64::EPSILON, 1.0 - f64::EPSILON),
-        ));
+        log_loss.add(-libm::log(row[actual].clamp(f64::EPSILON, 1.0 - f64::EPSILON)));
     }
-    let right: u64 = (0..classes)
-        .map(|class| confusion[class * classes + class])
-        .sum();
+    let right: u64 = (0..classes).map(|class| confusion[class * classes + class]).sum();
     let mut areas = Sum::default();
     for class in 0..classes {
         let of_class = labels.iter().map(|&label| label as usize == class);
-        areas.add(
-            Ranking::of_checked(
-                of_class,
-                probabilities.iter().copied().skip(class).step_by(classes),
-            )
-            .roc_auc(),
-        );
+        areas.add(Ranking::of_checked(of_class, probabilities.iter().copied().skip(class).step_by(classes)).roc_auc());
     }
     let rows = labels.len() as f64;
     Ok(MultiClassMetrics {
@@ -91,15 +74,10 @@ fn f1_macro(confusion: &[u64], classes: usize) -> f64 {
     let mut sum = Sum::default();
     let mut counted = 0_u64;
     for class in 0..classes {
-        let actual: u64 = confusion[class * classes..(class + 1) * classes]
-            .iter()
-            .sum();
+        let actual: u64 = confusion[class * classes..(class + 1) * classes].iter().sum();
         let predicted: u64 = confusion.iter().skip(class).step_by(classes).sum();
         if actual + predicted > 0 {
-            sum.add(ratio(
-                2 * confusion[class * classes + class],
-                actual + predicted,
-            ));
+            sum.add(ratio(2 * confusion[class * classes + class], actual + predicted));
             counted += 1;
         }
     }
@@ -109,20 +87,13 @@ fn f1_macro(confusion: &[u64], classes: usize) -> f64 {
 fn check(labels: &[u32], probabilities: &[f64], classes: usize) -> Result<(), Error> {
     let expected = labels.len() * classes;
     if probabilities.len() != expected {
-        return Err(Error::Length {
-            expected,
-            predictions: probabilities.len(),
-        });
+        return Err(Error::Length { expected, predictions: probabilities.len() });
     }
     if expected == 0 {
         return Err(Error::Empty);
     }
     if let Some(row) = labels.iter().position(|&label| label as usize >= classes) {
-        return Err(Error::Label {
-            row,
-            label: labels[row].into(),
-            classes,
-        });
+        return Err(Error::Label { row, label: labels[row].into(), classes });
     }
     for (row, values) in probabilities.chunks_exact(classes).enumerate() {
         ranking::probabilities(values).map_err(|error| match error {
@@ -145,26 +116,10 @@ mod tests {
     #[test]
     fn probabilities_that_do_not_sum_to_one_are_refused_with_their_row() {
         let error = multi_class(&[0, 1], &[0.5, 0.5, 0.5, 0.6], 2).unwrap_err();
-        assert!(
-            matches!(error, Error::ProbabilitySum { row: 1, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, Error::ProbabilitySum { row: 1, .. }), "{error}");
         let error = multi_class(&[0, 1], &[0.5, 0.5, -0.5, 1.5], 2).unwrap_err();
-        assert_eq!(
-            error,
-            Error::Probability {
-                row: 1,
-                value: -0.5
-            }
-        );
-        assert_eq!(
-            multi_class(&[2], &[0.5, 0.5], 2).unwrap_err(),
-            Error::Label {
-                row: 0,
-                label: 2,
-                classes: 2
-            }
-        );
+        assert_eq!(error, Error::Probability { row: 1, value: -0.5 });
+        assert_eq!(multi_class(&[2], &[0.5, 0.5], 2).unwrap_err(), Error::Label { row: 0, label: 2, classes: 2 });
     }
 
     #[test]

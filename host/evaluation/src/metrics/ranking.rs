@@ -34,30 +34,18 @@ impl Ranking {
     /// No rows, another number of scores than of labels, a label above 1, a score that is not in 0 to 1.
     pub fn new(labels: &[u8], scores: &[f64]) -> Result<Self, Error> {
         check(labels, scores)?;
-        Ok(Self::of_checked(
-            labels.iter().map(|&label| label == 1),
-            scores.iter().copied(),
-        ))
+        Ok(Self::of_checked(labels.iter().map(|&label| label == 1), scores.iter().copied()))
     }
 
     /// As [`Ranking::new`] for what was checked before.
-    pub(super) fn of_checked(
-        labels: impl Iterator<Item = bool>,
-        scores: impl Iterator<Item = f64>,
-    ) -> Self {
+    pub(super) fn of_checked(labels: impl Iterator<Item = bool>, scores: impl Iterator<Item = f64>) -> Self {
         // The bits of numbers from 0 to 1 sort like the numbers (adding 0.0 turns -0.0 to 0.0), and their top bit is
         // free: score and label fit one integer, which sorts several times faster than a pair.
-        let mut keys: Vec<u64> = scores
-            .zip(labels)
-            .map(|(score, label)| ((score + 0.0).to_bits() << 1) | u64::from(label))
-            .collect();
+        let mut keys: Vec<u64> =
+            scores.zip(labels).map(|(score, label)| ((score + 0.0).to_bits() << 1) | u64::from(label)).collect();
         keys.sort_unstable_by(|a, b| b.cmp(a));
 
-        let mut ranking = Self {
-            thresholds: Vec::new(),
-            true_positives: Vec::new(),
-            false_positives: Vec::new(),
-        };
+        let mut ranking = Self { thresholds: Vec::new(), true_positives: Vec::new(), false_positives: Vec::new() };
         let (mut positives, mut negatives) = (0, 0);
         for (row, key) in keys.iter().enumerate() {
             positives += key & 1;
@@ -103,17 +91,10 @@ impl Ranking {
     /// Recall (1 without positives, as in scikit-learn) and precision at every threshold, from the strictest.
     fn precision_recall(&self) -> impl Iterator<Item = (f64, f64)> {
         let positives = self.positives();
-        self.true_positives
-            .iter()
-            .zip(&self.false_positives)
-            .map(move |(&tp, &fp)| {
-                let recall = if positives == 0 {
-                    1.0
-                } else {
-                    tp as f64 / positives as f64
-                };
-                (recall, tp as f64 / (tp + fp) as f64)
-            })
+        self.true_positives.iter().zip(&self.false_positives).map(move |(&tp, &fp)| {
+            let recall = if positives == 0 { 1.0 } else { tp as f64 / positives as f64 };
+            (recall, tp as f64 / (tp + fp) as f64)
+        })
     }
 
     /// Average precision: precision summed over thresholds, each weighted by the recall it adds. Not interpolated; 0
@@ -148,9 +129,7 @@ impl Ranking {
             return None;
         }
         let share = |counts: &[u64], all: u64| -> Vec<f64> {
-            std::iter::once(0.0)
-                .chain(counts.iter().map(|&count| count as f64 / all as f64))
-                .collect()
+            std::iter::once(0.0).chain(counts.iter().map(|&count| count as f64 / all as f64)).collect()
         };
         Some(Curve {
             x: share(&self.false_positives, negatives),
@@ -166,20 +145,12 @@ impl Ranking {
         if self.positives() == 0 {
             return None;
         }
-        let (x, y) = std::iter::once((0.0, 1.0))
-            .chain(self.precision_recall())
-            .unzip();
-        Some(Curve {
-            x,
-            y,
-            thresholds: self.thresholds_from_infinity(),
-        })
+        let (x, y) = std::iter::once((0.0, 1.0)).chain(self.precision_recall()).unzip();
+        Some(Curve { x, y, thresholds: self.thresholds_from_infinity() })
     }
 
     fn thresholds_from_infinity(&self) -> Vec<f64> {
-        std::iter::once(f64::INFINITY)
-            .chain(self.thresholds.iter().copied())
-            .collect()
+        std::iter::once(f64::INFINITY).chain(self.thresholds.iter().copied()).collect()
     }
 }
 
@@ -197,8 +168,7 @@ impl Curve {
         let mut length = 0.0;
         travelled.push(length);
         for next in 1..points {
-            length +=
-                (self.x[next] - self.x[next - 1]).abs() + (self.y[next] - self.y[next - 1]).abs();
+            length += (self.x[next] - self.x[next - 1]).abs() + (self.y[next] - self.y[next - 1]).abs();
             travelled.push(length);
         }
         let step = length / (limit - 1) as f64;
@@ -211,31 +181,20 @@ impl Curve {
         }
         kept.push(points - 1);
         let pick = |values: &[f64]| kept.iter().map(|&point| values[point]).collect();
-        Self {
-            x: pick(&self.x),
-            y: pick(&self.y),
-            thresholds: pick(&self.thresholds),
-        }
+        Self { x: pick(&self.x), y: pick(&self.y), thresholds: pick(&self.thresholds) }
     }
 }
 
 /// Refuses what is not a binary label or a probability.
 pub(super) fn check(labels: &[u8], scores: &[f64]) -> Result<(), Error> {
     if labels.len() != scores.len() {
-        return Err(Error::Length {
-            expected: labels.len(),
-            predictions: scores.len(),
-        });
+        return Err(Error::Length { expected: labels.len(), predictions: scores.len() });
     }
     if labels.is_empty() {
         return Err(Error::Empty);
     }
     if let Some(row) = labels.iter().position(|&label| label > 1) {
-        return Err(Error::Label {
-            row,
-            label: labels[row].into(),
-            classes: 2,
-        });
+        return Err(Error::Label { row, label: labels[row].into(), classes: 2 });
     }
     probabilities(scores)
 }
@@ -244,14 +203,8 @@ pub(super) fn check(labels: &[u8], scores: &[f64]) -> Result<(), Error> {
 pub(super) fn probabilities(scores: &[f64]) -> Result<(), Error> {
     match scores.iter().position(|score| !(0.0..=1.0).contains(score)) {
         None => Ok(()),
-        Some(row) if scores[row].is_finite() => Err(Error::Probability {
-            row,
-            value: scores[row],
-        }),
-        Some(row) => Err(Error::NotFinite {
-            row,
-            value: scores[row],
-        }),
+        Some(row) if scores[row].is_finite() => Err(Error::Probability { row, value: scores[row] }),
+        Some(row) => Err(Error::NotFinite { row, value: scores[row] }),
     }
 }
 
@@ -262,25 +215,9 @@ mod tests {
     #[test]
     fn a_bad_score_or_label_is_named_with_its_row() {
         assert_eq!(Ranking::new(&[], &[]).unwrap_err(), Error::Empty);
-        assert_eq!(
-            Ranking::new(&[1], &[]).unwrap_err(),
-            Error::Length {
-                expected: 1,
-                predictions: 0
-            }
-        );
-        assert_eq!(
-            Ranking::new(&[0, 2], &[0.1, 0.2]).unwrap_err(),
-            Error::Label {
-                row: 1,
-                label: 2,
-                classes: 2
-            }
-        );
-        assert_eq!(
-            Ranking::new(&[0, 1], &[0.1, 1.5]).unwrap_err(),
-            Error::Probability { row: 1, value: 1.5 }
-        );
+        assert_eq!(Ranking::new(&[1], &[]).unwrap_err(), Error::Length { expected: 1, predictions: 0 });
+        assert_eq!(Ranking::new(&[0, 2], &[0.1, 0.2]).unwrap_err(), Error::Label { row: 1, label: 2, classes: 2 });
+        assert_eq!(Ranking::new(&[0, 1], &[0.1, 1.5]).unwrap_err(), Error::Probability { row: 1, value: 1.5 });
         let nan = Ranking::new(&[0, 1], &[f64::NAN, 0.5]).unwrap_err();
         assert!(matches!(nan, Error::NotFinite { row: 0, .. }), "{nan}");
     }
@@ -298,41 +235,22 @@ mod tests {
         assert!(ranking.roc_auc().is_nan());
         assert_eq!(ranking.roc_curve(), None);
         assert!(ranking.precision_recall_curve().is_some());
-        assert_eq!(
-            Ranking::new(&[0, 0], &[0.2, 0.7])
-                .unwrap()
-                .precision_recall_curve(),
-            None
-        );
+        assert_eq!(Ranking::new(&[0, 0], &[0.2, 0.7]).unwrap().precision_recall_curve(), None);
     }
 
     #[test]
     fn a_thinned_curve_keeps_its_ends_and_stays_within_its_limit() {
-        let labels: Vec<u8> = (0..20_000_u32)
-            .map(|row| u8::from(row * 7919 % 13 > row / 4_000))
-            .collect();
+        let labels: Vec<u8> = (0..20_000_u32).map(|row| u8::from(row * 7919 % 13 > row / 4_000)).collect();
         let scores: Vec<f64> = (0..20_000).map(|row| f64::from(row) / 20_000.0).collect();
         let curve = Ranking::new(&labels, &scores).unwrap().roc_curve().unwrap();
         for limit in [2, 10, DRAWN_POINTS] {
             let thinned = curve.thinned(limit);
             assert!(thinned.x.len() <= limit, "{} points", thinned.x.len());
-            assert!(
-                thinned.x.len() >= limit / 2,
-                "only {} points",
-                thinned.x.len()
-            );
+            assert!(thinned.x.len() >= limit / 2, "only {} points", thinned.x.len());
             assert_eq!((thinned.x[0], thinned.y[0]), (0.0, 0.0));
-            assert_eq!(
-                (thinned.x.last(), thinned.y.last()),
-                (Some(&1.0), Some(&1.0))
-            );
+            assert_eq!((thinned.x.last(), thinned.y.last()), (Some(&1.0), Some(&1.0)));
         }
-        let widest = curve
-            .thinned(DRAWN_POINTS)
-            .x
-            .windows(2)
-            .map(|pair| pair[1] - pair[0])
-            .fold(0.0, f64::max);
+        let widest = curve.thinned(DRAWN_POINTS).x.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
         assert!(widest < 0.01, "a gap of {widest} would show");
     }
 }

@@ -22,20 +22,14 @@ pub struct RegressionMetrics {
 /// No rows, another number of predictions than of values, a prediction (or value) that is not finite.
 pub fn regression(actual: &[f64], predicted: &[f64]) -> Result<RegressionMetrics, Error> {
     if actual.len() != predicted.len() {
-        return Err(Error::Length {
-            expected: actual.len(),
-            predictions: predicted.len(),
-        });
+        return Err(Error::Length { expected: actual.len(), predictions: predicted.len() });
     }
     if actual.is_empty() {
         return Err(Error::Empty);
     }
     for values in [actual, predicted] {
         if let Some(row) = values.iter().position(|value| !value.is_finite()) {
-            return Err(Error::NotFinite {
-                row,
-                value: values[row],
-            });
+            return Err(Error::NotFinite { row, value: values[row] });
         }
     }
     let rows = actual.len() as f64;
@@ -55,20 +49,14 @@ pub fn regression(actual: &[f64], predicted: &[f64]) -> Result<RegressionMetrics
         (_, _, 0.0) => 0.0,
         (_, squared, spread) => 1.0 - squared / spread,
     };
-    Ok(RegressionMetrics {
-        rmse: (squared.value() / rows).sqrt(),
-        mae: absolute.value() / rows,
-        r2,
-    })
+    Ok(RegressionMetrics { rmse: (squared.value() / rows).sqrt(), mae: absolute.value() / rows, r2 })
 }
 
 impl RegressionMetrics {
     /// The metrics by name.
     #[must_use]
     pub fn named(&self) -> MetricSet {
-        [("rmse", self.rmse), ("mae", self.mae), ("r2", self.r2)]
-            .into_iter()
-            .collect()
+        [("rmse", self.rmse), ("mae", self.mae), ("r2", self.r2)].into_iter().collect()
     }
 }
 
@@ -79,12 +67,6 @@ mod tests {
     #[test]
     fn a_prediction_that_is_not_finite_is_named_with_its_row() {
         let error = regression(&[1.0, 2.0], &[1.0, f64::INFINITY]).unwrap_err();
-        assert_eq!(
-            error,
-            Error::NotFinite {
-                row: 1,
-                value: f64::INFINITY
-            }
-        );
+        assert_eq!(error, Error::NotFinite { row: 1, value: f64::INFINITY });
     }
 }

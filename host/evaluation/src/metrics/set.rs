@@ -32,10 +32,7 @@ impl MetricSet {
     /// The value of a metric; `None` if it is undefined or not there.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<f64> {
-        self.entries
-            .iter()
-            .find(|(known, _)| known == name)
-            .and_then(|(_, value)| *value)
+        self.entries.iter().find(|(known, _)| known == name).and_then(|(_, value)| *value)
     }
 
     /// Whether there are none.
@@ -52,9 +49,7 @@ impl MetricSet {
 
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<f64>)> {
-        self.entries
-            .iter()
-            .map(|(name, value)| (name.as_str(), *value))
+        self.entries.iter().map(|(name, value)| (name.as_str(), *value))
     }
 }
 
@@ -113,9 +108,7 @@ mod tests {
 
     #[test]
     fn a_set_keeps_its_order_and_writes_an_undefined_metric_as_null() {
-        let set: MetricSet = [("roc_auc", f64::NAN), ("accuracy", 0.5), ("f1", 0.25)]
-            .into_iter()
-            .collect();
+        let set: MetricSet = [("roc_auc", f64::NAN), ("accuracy", 0.5), ("f1", 0.25)].into_iter().collect();
         let json = serde_json::to_string(&set).unwrap();
         assert_eq!(json, r#"{"roc_auc":null,"accuracy":0.5,"f1":0.25}"#);
         assert_eq!(serde_json::from_str::<MetricSet>(&json).unwrap(), set);
@@ -127,10 +120,7 @@ mod tests {
     fn setting_a_metric_again_replaces_it_in_place() {
         let mut set: MetricSet = [("a", 1.0), ("b", 2.0)].into_iter().collect();
         set.set("a", 3.0);
-        assert_eq!(
-            set.iter().collect::<Vec<_>>(),
-            [("a", Some(3.0)), ("b", Some(2.0))]
-        );
+        assert_eq!(set.iter().collect::<Vec<_>>(), [("a", Some(3.0)), ("b", Some(2.0))]);
         assert_eq!(set.len(), 2);
     }
 }

@@ -8,7 +8,7 @@ use super::{Component, Table};
 use crate::figure::Figure;
 use crate::gates::{GateResult, GateSummary, failure_text};
 use crate::metrics::{ConfusionMatrix, MetricSet, lower_is_better};
-use crate::text::{count, number};
+use crate::text::{aligned, count, number};
 
 /// Test rows by actual and predicted class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,20 +23,10 @@ impl Confusion {
     /// The matrix of a binary task; `classes` are the names of class 0 and class 1.
     #[must_use]
     pub fn binary(classes: [&str; 2], confusion: &ConfusionMatrix) -> Self {
-        let ConfusionMatrix {
-            true_negatives,
-            false_positives,
-            false_negatives,
-            true_positives,
-        } = *confusion;
+        let ConfusionMatrix { true_negatives, false_positives, false_negatives, true_positives } = *confusion;
         Self {
             classes: classes.map(str::to_owned).to_vec(),
-            counts: vec![
-                true_negatives,
-                false_positives,
-                false_negatives,
-                true_positives,
-            ],
+            counts: vec![true_negatives, false_positives, false_negatives, true_positives],
         }
     }
 }
@@ -174,19 +164,14 @@ impl EvaluationReport {
     #[must_use]
     pub fn passed(&self) -> bool {
         self.gates.iter().all(|gate| gate.passed)
-            && self
-                .decision
-                .as_ref()
-                .is_none_or(|decision| decision.verdict == Verdict::Approved)
+            && self.decision.as_ref().is_none_or(|decision| decision.verdict == Verdict::Approved)
     }
 
     /// Whether the champion, if it was evaluated, predicted the rows that the candidate predicted.
     #[must_use]
     pub fn same_test_rows(&self) -> bool {
         self.candidate.test_digest == self.test.digest
-            && self
-                .evaluated_champion()
-                .is_none_or(|champion| champion.test_digest == self.test.digest)
+            && self.evaluated_champion().is_none_or(|champion| champion.test_digest == self.test.digest)
     }
 
     /// The report as JSON text, with the verdict, the text of a failure, the gates for programs
@@ -237,9 +222,7 @@ impl EvaluationReport {
         let Some(champion) = self.evaluated_champion() else {
             return MetricSet::new();
         };
-        let both = |(name, value): (&str, Option<f64>)| {
-            Some((name.to_owned(), value? - champion.metrics.get(name)?))
-        };
+        let both = |(name, value): (&str, Option<f64>)| Some((name.to_owned(), value? - champion.metrics.get(name)?));
         self.candidate.metrics.iter().filter_map(both).collect()
     }
 
@@ -311,7 +294,7 @@ impl EvaluationReport {
                     tbody {
                         @for result in &self.gates {
                             tr {
-                                th { (result.gate.rule.name()) }
+                                th class="rule" { (result.gate.rule.name()) }
                                 td { code { (short(&result.gate.metric)) } }
                                 td class="n" { (number(result.gate.threshold)) }
                                 td class="n" { (figure_or_dash(result.actual)) }
@@ -356,10 +339,7 @@ impl EvaluationReport {
     }
 
     fn confusions(&self) -> Markup {
-        let models = [
-            ("Candidate", Some(&self.candidate)),
-            ("Champion", self.evaluated_champion()),
-        ];
+        let models = [("Candidate", Some(&self.candidate)), ("Champion", self.evaluated_champion())];
         html! {
             div class="figures" {
                 @for (name, model) in models {
@@ -406,9 +386,9 @@ fn difference(metric: &str, value: Option<f64>) -> Markup {
     let Some(value) = value else {
         return figure_or_dash(None);
     };
-    let text = number(value);
+    let text = aligned(value);
     let class = match value {
-        v if v == 0.0 => "badge none",
+        0.0 => "badge none",
         v if (v > 0.0) != lower_is_better(metric) => "badge good",
         _ => "badge bad",
     };

@@ -11,8 +11,7 @@ mod validation;
 use serde::{Deserialize, Serialize};
 
 pub use evaluation::{
-    Artifact, Champion, Confusion, Decision, EvaluatedModel, EvaluationReport, Reason, Reported,
-    Verdict,
+    Artifact, Champion, Confusion, Decision, EvaluatedModel, EvaluationReport, Reason, Reported, Verdict,
 };
 pub use validation::{Cell, Check, ColumnSummary, ValidationReport};
 
@@ -40,8 +39,7 @@ pub struct Table {
 
 /// A report as JSON text that ends with a line break.
 fn json(twin: &impl Serialize) -> String {
-    let mut text =
-        serde_json::to_string_pretty(twin).expect("reports have string keys and no failing parts");
+    let mut text = serde_json::to_string_pretty(twin).expect("reports have string keys and no failing parts");
     text.push('\n');
     text
 }

@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Component;
 use crate::figure::{self, Figure, Plot, TextTable};
-use crate::text::{number, printable};
+use crate::text::{aligned, printable};
 
 /// Names, values and other short texts of stages are cut after so many characters.
 const SHORT: usize = 120;
@@ -25,7 +25,7 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\
 th,td{padding:.4rem .7rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--rule)}\
 thead th{background:var(--stripe);font-weight:600;white-space:nowrap}tbody tr:last-child>*{border-bottom:0}\
 tbody th{font-weight:500}.n{text-align:right;white-space:nowrap}\
-code{font:.86em/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}\
+code{font:.86em/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:break-word}.digest{overflow-wrap:anywhere}.rule{white-space:nowrap}\
 .badge{display:inline-block;padding:.05rem .55rem;border-radius:1rem;font-weight:600;font-size:.85em;white-space:nowrap}\
 .good{color:var(--good);background:var(--good-paper)}.bad{color:var(--bad);background:var(--bad-paper)}\
 .none{color:var(--muted);background:var(--stripe)}\
@@ -72,12 +72,12 @@ pub(super) fn badge(good: bool, yes: &str, no: &str) -> Markup {
 
 /// A number, or a dash for none.
 pub(super) fn figure_or_dash(value: Option<f64>) -> Markup {
-    html! { @match value { Some(value) => (number(value)), None => span class="muted" { "–" } } }
+    html! { @match value { Some(value) => (aligned(value)), None => span class="muted" { "–" } } }
 }
 
 /// A digest.
 pub(super) fn digest(digest: &str) -> Markup {
-    html! { code { (short(digest)) } }
+    html! { code class="digest" { (short(digest)) } }
 }
 
 /// A component in one line.

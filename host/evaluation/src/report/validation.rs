@@ -87,11 +87,7 @@ impl ValidationReport {
     /// The report as JSON text, with the overall verdict as `passed`.
     #[must_use]
     pub fn json(&self) -> String {
-        super::json(&Twin {
-            format: "stagewright-validation-report/1",
-            passed: self.passed(),
-            report: self,
-        })
+        super::json(&Twin { format: "stagewright-validation-report/1", passed: self.passed(), report: self })
     }
 
     /// The report as one HTML file.
@@ -173,11 +169,7 @@ fn examples(cells: &[Cell]) -> Markup {
 
 fn columns(columns: &[ColumnSummary], rows: u64) -> Markup {
     let percent = |nulls: u64| {
-        if rows == 0 {
-            0.0
-        } else {
-            nulls as f64 / rows as f64 * 100.0
-        }
+        if rows == 0 { 0.0 } else { nulls as f64 / rows as f64 * 100.0 }
     };
     html! {
         div class="scroll" {
