@@ -4,13 +4,13 @@ use maud::{Markup, html};
 
 use super::MatrixPlot;
 use super::svg::{CHARACTER, WIDTH, unit};
-use crate::text::{count, number, printable};
+use crate::text::{count, number, printable, trim_zeros};
 
 /// The colours of the least and the greatest value: readable on light and dark paper alike.
 const PALE: [f64; 3] = [233.0, 241.0, 250.0];
 const DEEP: [f64; 3] = [8.0, 69.0, 124.0];
 /// From this share of the range on, text is light.
-const LIGHT_TEXT: f64 = 0.5;
+const LIGHT_TEXT: f64 = 0.62;
 
 /// Draws the plot; returns its height too.
 pub(super) fn draw(plot: &MatrixPlot) -> (f64, Markup) {
@@ -29,6 +29,7 @@ pub(super) fn draw(plot: &MatrixPlot) -> (f64, Markup) {
     let (low, high) =
         finite().fold((0.0_f64, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     let cells = plot.values.iter().copied().take(columns * rows.len()).enumerate();
+    let texts = cell_texts(&plot.values, in_cell);
     let body = html! {
         @for (column, name) in plot.columns.iter().enumerate() {
             (column_name(name, left + (column as f64 + 0.5) * width, top - 10.0, slanted))
@@ -42,8 +43,7 @@ pub(super) fn draw(plot: &MatrixPlot) -> (f64, Markup) {
             @let (x, y) = (left + (cell % columns) as f64 * width, top + (cell / columns) as f64 * height);
             @let share = share(value, low, high);
             rect x=(unit(x)) y=(unit(y)) width=(unit(width - 1.5)) height=(unit(height - 1.5)) rx="2" fill=(shade(share)) {}
-            @let text = cell_text(value);
-            @if text.chars().count() <= in_cell {
+            @if let Some(text) = texts.get(cell) {
                 text text-anchor="middle" x=(unit(x + width / 2.0)) y=(unit(y + height / 2.0 + 4.0))
                     font-size=(if height > 40.0 { "15" } else { "11" })
                     fill=(if share >= LIGHT_TEXT { "#ffffff" } else { "#1f2328" }) { (text) }
@@ -76,7 +76,34 @@ fn shade(share: f64) -> String {
     format!("#{:02x}{:02x}{:02x}", channel(0), channel(1), channel(2))
 }
 
-/// Counts with their thousands separated, anything else as a number.
-fn cell_text(value: f64) -> String {
-    if value >= 0.0 && value.fract() == 0.0 && value < 1e9 { count(value as u64) } else { number(value) }
+/// What to write into the cells: as exact as the width allows for all of them, or nothing.
+fn cell_texts(values: &[f64], in_cell: usize) -> Vec<String> {
+    let whole = |value: f64| (0.0..1e9).contains(&value) && value.fract() == 0.0;
+    let exact = |value: f64| if whole(value) { count(value as u64) } else { number(value) };
+    let write = |decimals: Option<usize>| -> Vec<String> {
+        let one =
+            |value: &f64| decimals.map_or_else(|| exact(*value), |decimals| trim_zeros(&format!("{value:.decimals$}")));
+        values.iter().map(one).collect()
+    };
+    // Fewer than one decimal would show shares as nothing but 0 and 1.
+    [None, Some(2), Some(1)]
+        .into_iter()
+        .map(write)
+        .find(|texts| texts.iter().all(|text| text.chars().count() <= in_cell))
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_show_as_much_as_all_of_them_have_room_for() {
+        let values = [0.123_456, -0.5, 3.0];
+        assert_eq!(cell_texts(&values, 8), ["0.1235", "-0.5", "3"]);
+        assert_eq!(cell_texts(&values, 5), ["0.12", "-0.5", "3"]);
+        assert_eq!(cell_texts(&values, 4), ["0.12", "-0.5", "3"]);
+        assert_eq!(cell_texts(&values, 2), [""; 0]);
+        assert_eq!(cell_texts(&[7_043.0], 8), ["7,043"]);
+    }
 }
