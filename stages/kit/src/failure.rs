@@ -5,20 +5,12 @@ use crate::{DataFault, Failure, ParameterFault};
 impl Failure {
     /// The data is wrong, as a whole.
     pub fn data(message: impl Into<String>) -> Self {
-        Self::Data(DataFault {
-            message: message.into(),
-            column: None,
-            row: None,
-            value: None,
-        })
+        Self::Data(DataFault { message: message.into(), column: None, row: None, value: None })
     }
 
     /// A parameter is wrong in a way that its JSON Schema could not say. `parameter` is dotted where nested.
     pub fn parameter(parameter: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Parameter(ParameterFault {
-            parameter: parameter.into(),
-            message: message.into(),
-        })
+        Self::Parameter(ParameterFault { parameter: parameter.into(), message: message.into() })
     }
 
     /// The stage itself failed.

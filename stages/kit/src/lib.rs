@@ -26,14 +26,14 @@ mod table;
 pub mod tracking;
 mod worlds;
 
-pub use bindings::stagewright::stage::types::{
-    Batch, BinaryClasses, Categorical, Column, DataFault, DataType, Failure, FeatureImportance, Field, Metric,
-    ParameterFault, Role, Strings, Task, Values,
-};
 pub use bindings::exports::stagewright::stage::decide;
 pub use bindings::exports::stagewright::stage::metadata::ArtifactKind;
 pub use bindings::exports::stagewright::stage::predict::Output;
 pub use bindings::exports::stagewright::stage::validate::{Cell, Check, ColumnSummary, Findings};
+pub use bindings::stagewright::stage::types::{
+    Batch, BinaryClasses, Categorical, Column, DataFault, DataType, Failure, FeatureImportance, Field, Metric,
+    ParameterFault, Role, Strings, Task, Values,
+};
 pub use blob::{Blob, BlobReader, BlobWriter};
 pub use column::{StringView, TextView, bitmap};
 pub use matrix::{FeatureMatrix, matrix, numbers};

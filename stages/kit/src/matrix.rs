@@ -23,9 +23,7 @@ impl FeatureMatrix {
     /// # Errors
     /// `data` if a feature is text; `internal` if there is no target.
     pub fn read(table: &dyn Table) -> Result<Self, Failure> {
-        let target = table
-            .column_with(Role::Target)
-            .ok_or_else(|| Failure::internal("the table has no target"))?;
+        let target = table.column_with(Role::Target).ok_or_else(|| Failure::internal("the table has no target"))?;
         let features = table.columns_with(Role::Feature);
         let fields = table.fields();
         let names = features.iter().map(|&index| fields[index as usize].name.clone()).collect();

@@ -45,7 +45,11 @@ pub fn parse<P: DeserializeOwned>(json: &str) -> Result<P, Failure> {
 /// The JSON Schema (2020-12) of a parameter type. Doc comments become descriptions, serde's defaults defaults;
 /// `#[serde(deny_unknown_fields)]` makes a misspelt key an error before anything runs.
 pub fn schema<P: JsonSchema>() -> String {
-    schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<P>().as_value().to_string()
+    schemars::generate::SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<P>()
+        .as_value()
+        .to_string()
 }
 
 #[cfg(test)]

@@ -97,10 +97,16 @@ impl Iterator for Batches<'_> {
 }
 
 /// A table that a stage is making: the host's in a component, in memory natively.
-pub struct TableWriter(#[cfg(target_arch = "wasm32")] imported::TableWriter, #[cfg(not(target_arch = "wasm32"))] MemoryTable);
+pub struct TableWriter(
+    #[cfg(target_arch = "wasm32")] imported::TableWriter,
+    #[cfg(not(target_arch = "wasm32"))] MemoryTable,
+);
 
 /// A table that a stage made, ready to be returned.
-pub struct FinishedTable(#[cfg(target_arch = "wasm32")] imported::Table, #[cfg(not(target_arch = "wasm32"))] MemoryTable);
+pub struct FinishedTable(
+    #[cfg(target_arch = "wasm32")] imported::Table,
+    #[cfg(not(target_arch = "wasm32"))] MemoryTable,
+);
 
 #[cfg(target_arch = "wasm32")]
 impl TableWriter {

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::Stage;
-use crate::bindings::stagewright::stage::{tables, types};
 use crate::bindings::exports::stagewright::stage::ingest::Guest;
+use crate::bindings::stagewright::stage::{tables, types};
 use crate::{Described, Failure, FinishedTable, Settings};
 
 /// An ingestion stage.
@@ -25,4 +25,3 @@ impl<T: Ingestion + Described> Guest for Stage<T> {
         Ok(T::ingest(source.as_deref(), &Settings::parse(&settings)?)?.into_imported())
     }
 }
-

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::Stage;
-use crate::bindings::stagewright::stage::types;
 use crate::bindings::exports::stagewright::stage::decide::{self, Decision, Gate, Guest};
+use crate::bindings::stagewright::stage::types;
 use crate::{Described, Failure, Settings};
 
 /// A promotion stage.

@@ -1,8 +1,8 @@
 //! Training whose work falls into independent parts.
 
 use super::{Described, Stage};
-use crate::bindings::stagewright::stage::{blobs, tables, types};
 use crate::bindings::exports::stagewright::stage::shards::Guest;
+use crate::bindings::stagewright::stage::{blobs, tables, types};
 use crate::{Blob, BlobWriter, Failure, Settings, Table, Task, Training};
 
 /// A training stage that the host may run in parts, in several instances at once.
@@ -30,11 +30,8 @@ pub trait Sharding: Training {
     ///
     /// # Errors
     /// `internal` if a part is not of this stage and version.
-    fn merge(
-        parts: &[&dyn Blob],
-        settings: &Settings<Self::Parameters>,
-        model: &mut BlobWriter,
-    ) -> Result<(), Failure>;
+    fn merge(parts: &[&dyn Blob], settings: &Settings<Self::Parameters>, model: &mut BlobWriter)
+    -> Result<(), Failure>;
 }
 
 impl<T: Sharding + Described> Guest for Stage<T> {

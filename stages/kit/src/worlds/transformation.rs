@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::Stage;
-use crate::bindings::stagewright::stage::{blobs, tables, types};
 use crate::bindings::exports::stagewright::stage::transform::{Guest, GuestTransformer, Transformer};
+use crate::bindings::stagewright::stage::{blobs, tables, types};
 use crate::{Batch, BlobReader, BlobWriter, Described, Failure, Field, FinishedTable, Settings, Table, Task};
 
 /// A transformation stage. The type itself is the fitted transformation.

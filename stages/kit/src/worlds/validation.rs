@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::Stage;
-use crate::bindings::stagewright::stage::{tables, types};
 use crate::bindings::exports::stagewright::stage::validate::{Findings, Guest};
+use crate::bindings::stagewright::stage::{tables, types};
 use crate::{Described, Failure, Field, Settings, Table};
 
 /// A validation stage.

@@ -1,0 +1,114 @@
+//! The ingestion stage `ingest-table`: reads the source that the manifest hands over, batch by batch.
+//!
+//! Types, null tokens and roles are the host's; this stage chooses columns and rows. Holds one batch at a time.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stagewright_kit::source::{self, Cursor};
+use stagewright_kit::{Batch, Column, Failure, Field, FinishedTable, Ingestion, Settings, TableWriter, info};
+
+/// How many rows are asked for at a time; the host gives fewer where a batch would pass 8 MiB.
+const ROWS: u32 = 65_536;
+
+/// The stage's parameters.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Parameters {
+    /// The columns to keep, in this order, by their names in the source. All if absent.
+    pub columns: Option<Vec<String>>,
+    /// New names, by the names in the source.
+    pub rename: BTreeMap<String, String>,
+    /// The most rows to read. All if absent.
+    #[schemars(range(min = 1))]
+    pub limit: Option<u64>,
+}
+
+/// The stage.
+pub struct IngestTable;
+
+impl Ingestion for IngestTable {
+    type Parameters = Parameters;
+
+    fn ingest(source: Option<&str>, settings: &Settings<Parameters>) -> Result<FinishedTable, Failure> {
+        let source = source.ok_or_else(|| {
+            Failure::parameter("source", "ingest-table needs a source; name one in the ingestion stage of the manifest")
+        })?;
+        read(source::open(source)?.as_mut(), &settings.parameters)
+    }
+}
+
+stagewright_kit::ingestion!(IngestTable);
+
+/// Copies a cursor's rows to a table.
+///
+/// # Errors
+/// What the cursor says, as it is; `parameter` for a column that does not exist.
+pub fn read(cursor: &mut dyn Cursor, parameters: &Parameters) -> Result<FinishedTable, Failure> {
+    let fields = cursor.fields();
+    let kept = kept_columns(&fields, parameters.columns.as_deref())?;
+    if let Some(name) = parameters.rename.keys().find(|name| fields.iter().all(|field| field.name != **name)) {
+        return Err(no_such_column(format!("rename.{name}"), name, &fields));
+    }
+    let renamed: Vec<Field> = kept
+        .iter()
+        .map(|&index| {
+            let mut field = fields[index].clone();
+            if let Some(name) = parameters.rename.get(&field.name) {
+                field.name.clone_from(name);
+            }
+            field
+        })
+        .collect();
+    for (index, field) in renamed.iter().enumerate() {
+        if renamed[..index].iter().any(|other| other.name == field.name) {
+            return Err(Failure::parameter("rename", format!("two columns would be called `{}`", field.name)));
+        }
+    }
+    let everything = kept.iter().copied().eq(0..fields.len());
+    let mut table = TableWriter::new(&renamed);
+    let mut left = parameters.limit.unwrap_or(u64::MAX);
+    let mut rows: u64 = 0;
+    while left > 0 {
+        let wanted = u32::try_from(left).unwrap_or(u32::MAX).min(ROWS);
+        let Some(batch) = cursor.next(wanted)? else { break };
+        left -= u64::from(batch.rows).min(left);
+        rows += u64::from(batch.rows);
+        table.write(if everything { batch } else { keep(batch, &kept) })?;
+    }
+    info!("read {rows} rows of {} columns", renamed.len());
+    table.finish()
+}
+
+/// The indices of the columns to keep, in order.
+fn kept_columns(fields: &[Field], columns: Option<&[String]>) -> Result<Vec<usize>, Failure> {
+    let Some(columns) = columns else { return Ok((0..fields.len()).collect()) };
+    if columns.is_empty() {
+        return Err(Failure::parameter("columns", "names no column; leave it out to keep all"));
+    }
+    let mut kept = Vec::with_capacity(columns.len());
+    for (position, name) in columns.iter().enumerate() {
+        let index = fields
+            .iter()
+            .position(|field| field.name == *name)
+            .ok_or_else(|| no_such_column(format!("columns.{position}"), name, fields))?;
+        if kept.contains(&index) {
+            return Err(Failure::parameter(format!("columns.{position}"), format!("names `{name}` a second time")));
+        }
+        kept.push(index);
+    }
+    Ok(kept)
+}
+
+fn no_such_column(parameter: String, name: &str, fields: &[Field]) -> Failure {
+    let names: Vec<String> = fields.iter().map(|field| format!("`{}`", field.name)).collect();
+    Failure::parameter(parameter, format!("the source has no column `{name}`; it has {}", names.join(", ")))
+}
+
+/// Moves the kept columns out of a batch.
+fn keep(batch: Batch, kept: &[usize]) -> Batch {
+    let mut columns: Vec<Option<Column>> = batch.columns.into_iter().map(Some).collect();
+    let columns = kept.iter().filter_map(|&index| columns[index].take()).collect();
+    Batch { rows: batch.rows, columns }
+}

@@ -1,0 +1,174 @@
+//! The promotion stage `promote-gated`: approves a candidate if every gate of the manifest passed and the rules of the
+//! stage's own parameters hold.
+//!
+//! The gates are the host's findings; this stage repeats them as reasons and may add stricter rules. It never overrules
+//! a gate: the host would not let it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stagewright_kit::decide::{Decision, Evaluation, Gate, GateRule, Reason, Verdict};
+use stagewright_kit::{Failure, Metric, Promotion, Settings};
+
+/// The stage's parameters: rules beyond the manifest's gates, on the candidate's metrics as the host computed them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Parameters {
+    /// The least that a metric of the candidate must be, by the metric's name.
+    pub minimum: BTreeMap<String, f64>,
+    /// The most that a metric of the candidate may be, by the metric's name.
+    pub maximum: BTreeMap<String, f64>,
+}
+
+/// The stage.
+pub struct PromoteGated;
+
+impl Promotion for PromoteGated {
+    type Parameters = Parameters;
+
+    fn decide(evaluation: &Evaluation, gates: &[Gate], settings: &Settings<Parameters>) -> Result<Decision, Failure> {
+        let Parameters { minimum, maximum } = &settings.parameters;
+        let mut reasons: Vec<Reason> = gates.iter().map(of_gate).collect();
+        for (rules, bound) in [(minimum, Bound::Minimum), (maximum, Bound::Maximum)] {
+            reasons.extend(rules.iter().map(|(metric, &limit)| of_rule(bound, metric, limit, &evaluation.candidate)));
+        }
+        let approved = reasons.iter().all(|reason| reason.passed);
+        Ok(Decision { verdict: if approved { Verdict::Approved } else { Verdict::Rejected }, reasons })
+    }
+}
+
+stagewright_kit::promotion!(PromoteGated);
+
+/// Which side of a limit is allowed.
+#[derive(Clone, Copy)]
+enum Bound {
+    Minimum,
+    Maximum,
+}
+
+/// A gate of the manifest, in words.
+fn of_gate(gate: &Gate) -> Reason {
+    let metric = &gate.metric;
+    let (rule, threshold) = (rule_name(gate.rule), gate.threshold);
+    let message = match (gate.actual, gate.baseline) {
+        (None, _) => format!("the candidate has no `{metric}`"),
+        (Some(actual), None) => match gate.rule {
+            GateRule::Minimum => format!("{metric} is {actual:.4}, {} {threshold}", relation(gate.passed, "at least")),
+            GateRule::Maximum => format!("{metric} is {actual:.4}, {} {threshold}", relation(gate.passed, "at most")),
+            GateRule::Margin | GateRule::NoRegression => {
+                format!("{metric} is {actual:.4}; there is no champion to compare with")
+            }
+        },
+        (Some(actual), Some(baseline)) => {
+            let change = actual - baseline;
+            let wanted = match gate.rule {
+                GateRule::Minimum => format!("at least {threshold}"),
+                GateRule::Maximum => format!("at most {threshold}"),
+                GateRule::Margin => format!("more than {threshold} above it"),
+                GateRule::NoRegression => format!("at least {:.4}", baseline * (1.0 - threshold)),
+            };
+            format!(
+                "{metric} is {actual:.4}, the champion's {baseline:.4} ({change:+.4}); {}",
+                relation(gate.passed, &wanted)
+            )
+        }
+    };
+    Reason { gate: format!("{rule} {metric}"), passed: gate.passed, message }
+}
+
+/// What the sentence says of a limit that was kept, or that was not.
+fn relation(passed: bool, limit: &str) -> String {
+    if passed { format!("as wanted {limit}") } else { format!("wanted {limit}") }
+}
+
+fn rule_name(rule: GateRule) -> &'static str {
+    match rule {
+        GateRule::Minimum => "minimum",
+        GateRule::Maximum => "maximum",
+        GateRule::Margin => "margin",
+        GateRule::NoRegression => "no-regression",
+    }
+}
+
+/// A rule of the stage's own. A metric that is missing or NaN does not pass.
+fn of_rule(bound: Bound, metric: &str, limit: f64, candidate: &[Metric]) -> Reason {
+    let (name, words) = match bound {
+        Bound::Minimum => ("minimum", "at least"),
+        Bound::Maximum => ("maximum", "at most"),
+    };
+    let gate = format!("promote-gated {name} {metric}");
+    let Some(actual) = candidate.iter().find(|found| found.name == metric).map(|found| found.value) else {
+        let message = format!("the candidate has no `{metric}`");
+        return Reason { gate, passed: false, message };
+    };
+    let passed = match bound {
+        Bound::Minimum => actual >= limit,
+        Bound::Maximum => actual <= limit,
+    };
+    let message = format!("{metric} is {actual:.4}, {}", relation(passed, &format!("{words} {limit}")));
+    Reason { gate, passed, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metric(name: &str, value: f64) -> Metric {
+        Metric { name: name.to_owned(), value }
+    }
+
+    fn gate(rule: GateRule, actual: Option<f64>, baseline: Option<f64>, passed: bool) -> Gate {
+        Gate { rule, metric: "roc_auc".to_owned(), threshold: 0.01, actual, baseline, passed }
+    }
+
+    fn decide(gates: &[Gate], parameters: Parameters) -> Decision {
+        let evaluation = Evaluation {
+            candidate: vec![metric("roc_auc", 0.84), metric("log_loss", f64::NAN)],
+            champion: None,
+            reported: Vec::new(),
+        };
+        PromoteGated::decide(&evaluation, gates, &Settings { parameters, seed: 0 }).unwrap()
+    }
+
+    fn limits(name: &str, value: f64) -> BTreeMap<String, f64> {
+        BTreeMap::from([(name.to_owned(), value)])
+    }
+
+    #[test]
+    fn a_candidate_that_passed_every_gate_is_approved_with_a_reason_per_gate() {
+        let gates =
+            [gate(GateRule::Minimum, Some(0.84), None, true), gate(GateRule::Margin, Some(0.84), Some(0.82), true)];
+        let decision = decide(&gates, Parameters::default());
+        assert_eq!(decision.verdict, Verdict::Approved);
+        assert_eq!(decision.reasons[0].gate, "minimum roc_auc");
+        assert_eq!(
+            decision.reasons[1].message,
+            "roc_auc is 0.8400, the champion's 0.8200 (+0.0200); as wanted more than 0.01 above it"
+        );
+    }
+
+    #[test]
+    fn one_failed_gate_rejects_whatever_the_own_rules_say() {
+        let gates = [gate(GateRule::NoRegression, Some(0.84), Some(0.86), false)];
+        let decision = decide(&gates, Parameters { minimum: limits("roc_auc", 0.5), ..Default::default() });
+        assert_eq!(decision.verdict, Verdict::Rejected);
+        assert!(!decision.reasons[0].passed && decision.reasons[1].passed);
+    }
+
+    #[test]
+    fn an_own_rule_rejects_what_the_gates_let_through() {
+        let gates = [gate(GateRule::Minimum, Some(0.84), None, true)];
+        let decision = decide(&gates, Parameters { minimum: limits("roc_auc", 0.85), ..Default::default() });
+        assert_eq!(decision.verdict, Verdict::Rejected);
+        assert_eq!(decision.reasons[1].message, "roc_auc is 0.8400, wanted at least 0.85");
+    }
+
+    #[test]
+    fn a_missing_or_undefined_metric_does_not_pass_a_rule() {
+        for name in ["f1", "log_loss"] {
+            let decision = decide(&[], Parameters { maximum: limits(name, 9.0), ..Default::default() });
+            assert_eq!(decision.verdict, Verdict::Rejected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The model's state: JSON, described in `docs/formats/logistic-model.md`. Reading one executes nothing and trusts
+//! nothing: every length and number is checked.
+
+use serde::{Deserialize, Serialize};
+use stagewright_kit::{Batch, BlobReader, Failure, FeatureImportance};
+
+use crate::solver::sigmoid;
+
+/// What the first key must say.
+pub const FORMAT: &str = "stagewright-logistic";
+
+/// Grows with every change that an older reader would misread.
+pub const VERSION: u32 = 1;
+
+/// A trained model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogisticModel {
+    /// [`FORMAT`].
+    pub format: String,
+    /// [`VERSION`].
+    pub version: u32,
+    /// What the target called class 1, whose probability is predicted.
+    pub positive: String,
+    /// The features' names, in the order of the columns.
+    pub features: Vec<String>,
+    /// One per feature: the change of the log odds per unit.
+    pub coefficients: Vec<f64>,
+    /// The log odds where every feature is 0.
+    pub intercept: f64,
+    /// The features' standard deviations in the training rows; for importance only.
+    pub deviations: Vec<f64>,
+}
+
+impl LogisticModel {
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// `internal` if it is not one, or not of this version.
+    pub fn read(blob: &mut BlobReader<'_>) -> Result<Self, Failure> {
+        let model: Self = blob.read_json()?;
+        if model.format != FORMAT || model.version != VERSION {
+            return Err(Failure::internal(format!(
+                "the model is `{}` version {}, this stage reads `{FORMAT}` version {VERSION}",
+                model.format, model.version
+            )));
+        }
+        let width = model.features.len();
+        if model.coefficients.len() != width || model.deviations.len() != width {
+            return Err(Failure::internal("the model's lists differ in length"));
+        }
+        let finite = |numbers: &[f64]| numbers.iter().all(|number| number.is_finite());
+        if !finite(&model.coefficients) || !finite(&model.deviations) || !model.intercept.is_finite() {
+            return Err(Failure::internal("the model holds a number that is not finite"));
+        }
+        Ok(model)
+    }
+
+    /// The probability of the positive class for each row.
+    ///
+    /// # Errors
+    /// `data`, with column and row, for text, a null or NaN; `internal` if the number of columns is not the model's.
+    pub fn predict(&self, rows: Batch) -> Result<Vec<f64>, Failure> {
+        if rows.columns.len() != self.features.len() {
+            return Err(Failure::internal(format!(
+                "the model has {} features, the batch {} columns",
+                self.features.len(),
+                rows.columns.len()
+            )));
+        }
+        let length = rows.len();
+        let mut sums = vec![self.intercept; length];
+        for (index, column) in rows.columns.into_iter().enumerate() {
+            let values = column.into_numbers(length).ok_or_else(|| not_a_number(&self.features[index]))?;
+            // One column at a time is checked while it is in the cache.
+            if let Some(row) = values.iter().position(|value| !value.is_finite()) {
+                return Err(not_finite(&self.features[index], row as u64, values[row]));
+            }
+            let coefficient = self.coefficients[index];
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum += coefficient * value;
+            }
+        }
+        for sum in &mut sums {
+            *sum = sigmoid(*sum);
+        }
+        Ok(sums)
+    }
+
+    /// The size of each feature's effect: `|coefficient|` times its standard deviation, the change of the log odds
+    /// that one standard deviation makes. Comparable whether or not features were scaled.
+    pub fn importance(&self) -> Vec<FeatureImportance> {
+        let effects = self.coefficients.iter().zip(&self.deviations).map(|(slope, deviation)| slope.abs() * deviation);
+        let named = self.features.iter().zip(effects);
+        named.map(|(feature, importance)| FeatureImportance { feature: feature.clone(), importance }).collect()
+    }
+}
+
+fn not_a_number(feature: &str) -> Failure {
+    Failure::data("a logistic model takes numbers only; encode text in the transformation").in_column(feature)
+}
+
+/// A value that no linear model can use.
+pub(crate) fn not_finite(feature: &str, row: u64, value: f64) -> Failure {
+    let what = if value.is_nan() { "null or NaN" } else { "infinite" };
+    Failure::data(format!("the value is {what}; a logistic model needs numbers, fill gaps in the transformation"))
+        .in_column(feature)
+        .at_row(row)
+        .with_value(value)
+}
