@@ -1,0 +1,91 @@
+//! The categories of a column: strings and their numbers.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+
+/// Up to this many strings, comparing one by one is faster than hashing.
+const COMPARED: usize = 8;
+
+/// Distinct strings, numbered from 0 in the order they came. Looking one up costs a comparison if it equals the one before, a few
+/// if there are few strings, a hash else.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Categories {
+    strings: Vec<Box<str>>,
+    /// Numbers by string; used where there are more than [`COMPARED`].
+    numbers: HashMap<Box<str>, u32>,
+    last: Cell<u32>,
+}
+
+impl Categories {
+    /// The number of `string`.
+    pub(crate) fn find(&self, string: &str) -> Option<u32> {
+        let last = self.last.get();
+        if self.strings.get(last as usize).is_some_and(|known| **known == *string) {
+            return Some(last);
+        }
+        let found = if self.strings.len() <= COMPARED {
+            self.strings.iter().position(|known| **known == *string).map(|number| number as u32)
+        } else {
+            self.numbers.get(string).copied()
+        };
+        self.last.set(found.unwrap_or(last));
+        found
+    }
+
+    /// The number of `string`, which is added if it is new.
+    pub(crate) fn find_or_add(&mut self, string: &str) -> u32 {
+        if let Some(number) = self.find(string) {
+            return number;
+        }
+        let number = self.strings.len() as u32;
+        self.strings.push(string.into());
+        if self.strings.len() > COMPARED {
+            if self.numbers.is_empty() {
+                let all = self.strings.iter().zip(0..);
+                self.numbers.extend(all.map(|(string, number)| (string.clone(), number)));
+            } else {
+                self.numbers.insert(string.into(), number);
+            }
+        }
+        number
+    }
+
+    /// The strings, in the order of their numbers.
+    pub(crate) fn strings(&self) -> &[Box<str>] {
+        &self.strings
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<S> for Categories {
+    fn from_iter<I: IntoIterator<Item = S>>(strings: I) -> Self {
+        let mut categories = Self::default();
+        for string in strings {
+            categories.find_or_add(string.as_ref());
+        }
+        categories
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_found_whether_few_or_many() {
+        for count in [1, 8, 9, 10, 1000] {
+            let names: Vec<String> = (0..count).map(|index| format!("c{index}")).collect();
+            let categories: Categories = names.iter().chain(&names).collect();
+            assert_eq!(categories.strings().len(), count);
+            for (number, name) in names.iter().enumerate() {
+                assert_eq!(categories.find(name), Some(number as u32));
+                assert_eq!(categories.find(name), Some(number as u32), "after itself");
+            }
+            assert_eq!(categories.find("other"), None);
+        }
+    }
+
+    #[test]
+    fn nothing_is_found_among_no_strings() {
+        assert_eq!(Categories::default().find(""), None);
+    }
+}

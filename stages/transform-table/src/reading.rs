@@ -1,0 +1,145 @@
+//! Raw columns as numbers and as categories, whatever their type.
+//!
+//! Owns the conversions that fitting and transforming share, so that both read a value alike.
+
+use std::borrow::Cow;
+
+use stagewright_kit::{Column, DataFault, Failure, Values};
+
+use crate::categories::Categories;
+use crate::parameters::{InteractionKind, ZeroDivision};
+use crate::state::Source;
+
+/// The code of a null among codes of categories.
+pub(crate) const MISSING: u32 = u32::MAX;
+/// The code of a string that is no category.
+pub(crate) const UNSEEN: u32 = u32::MAX - 1;
+
+/// A column as numbers; NaN where it is null. Flags are 0 and 1, timestamps seconds since 1970; text is parsed and blank text
+/// missing.
+///
+/// # Errors
+/// `data`, with the row of the batch, if a text is not a number. The caller adds the column.
+pub(crate) fn numbers(column: &Column, rows: usize) -> Result<Vec<f64>, Failure> {
+    if let Some(text) = column.as_text()? {
+        let parsed = text.iter().enumerate().map(|(row, value)| match value.map(str::trim) {
+            None | Some("") => Ok(f64::NAN),
+            Some(value) => value.parse::<f64>().map_err(|_| not_a_number(row, value)),
+        });
+        return parsed.collect();
+    }
+    let seconds = matches!(column.values, Values::Timestamp(_));
+    let mut numbers = column.clone().into_numbers(rows).ok_or_else(|| Failure::internal("a column is neither text nor numbers"))?;
+    if seconds {
+        numbers.iter_mut().for_each(|value| *value /= 1e6);
+    }
+    Ok(numbers)
+}
+
+fn not_a_number(row: usize, value: &str) -> Failure {
+    Failure::data("a text is not a number").at_row(row as u64).with_value(value)
+}
+
+/// A source's values. `column` finds the columns of the batch by their names.
+///
+/// # Errors
+/// `data`, with column and row of the batch.
+pub(crate) fn source_values<'a>(source: &Source, column: impl Fn(&str) -> &'a Column, rows: usize) -> Result<Vec<f64>, Failure> {
+    let read = |name: &str| numbers(column(name), rows).map_err(|failure| failure.in_column(name));
+    match source {
+        Source::Column { column } => read(column),
+        Source::Ratio { numerator, denominator, zero_division } => {
+            let mut values = read(numerator)?;
+            for (value, below) in values.iter_mut().zip(read(denominator)?) {
+                *value = ratio(*value, below, *zero_division);
+            }
+            Ok(values)
+        }
+        Source::Interaction { left, right, kind } => {
+            let mut values = read(left)?;
+            for (value, other) in values.iter_mut().zip(read(right)?) {
+                *value = match kind {
+                    InteractionKind::Product => *value * other,
+                    InteractionKind::Difference => *value - other,
+                    InteractionKind::Sum => *value + other,
+                };
+            }
+            Ok(values)
+        }
+    }
+}
+
+/// `above / below`; never infinite unless an operand is, or the quotient leaves the range of numbers.
+fn ratio(above: f64, below: f64, zero_division: ZeroDivision) -> f64 {
+    if below != 0.0 || above.is_nan() {
+        return above / below;
+    }
+    match zero_division {
+        _ if above == 0.0 => 0.0,
+        ZeroDivision::Zero => 0.0,
+        ZeroDivision::Null => f64::NAN,
+        ZeroDivision::Constant(value) => value,
+    }
+}
+
+/// The first infinite value, as a fault: no mean exists, and no scale holds it.
+pub(crate) fn refuse_infinite(values: &[f64]) -> Result<(), Failure> {
+    // No early exit: so it is vectorised, and an infinite value is rare.
+    if !values.iter().fold(false, |any, value| any | value.is_infinite()) {
+        return Ok(());
+    }
+    let row = values.iter().position(|value| value.is_infinite()).unwrap_or_default();
+    Err(Failure::data("a value is infinite").at_row(row as u64).with_value(values[row]))
+}
+
+/// A column's categories as codes: `code` numbers a string, nulls are [`MISSING`]. Each category of a categorical column is looked
+/// up once.
+///
+/// # Errors
+/// What `code` says, and `internal` if the text is not UTF-8.
+pub(crate) fn codes(column: &Column, rows: usize, mut code: impl FnMut(&str) -> u32) -> Result<Vec<u32>, Failure> {
+    let mut codes: Vec<u32> = match &column.values {
+        // A null's text is no category, not even the empty one.
+        Values::Utf8(strings) if column.validity.is_some() => {
+            let texts = strings.view()?.iter().enumerate();
+            texts.map(|(row, text)| if column.is_null(row) { MISSING } else { code(text) }).collect()
+        }
+        Values::Utf8(strings) => strings.view()?.iter().map(code).collect(),
+        Values::Categorical(categorical) => {
+            let known: Vec<u32> = categorical.categories.view()?.iter().map(code).collect();
+            // At a null, any code may stand, even without categories.
+            categorical.codes.iter().map(|&number| known.get(number as usize).copied().unwrap_or(MISSING)).collect()
+        }
+        Values::Boolean(_) | Values::Int64(_) | Values::Float64(_) | Values::Timestamp(_) => {
+            (0..rows).map(|row| column.display(row).map_or(MISSING, |value| code(&value))).collect()
+        }
+    };
+    if column.validity.is_some() {
+        for (row, code) in codes.iter_mut().enumerate() {
+            if column.is_null(row) {
+                *code = MISSING;
+            }
+        }
+    }
+    Ok(codes)
+}
+
+/// Codes of known categories; [`UNSEEN`] for others.
+pub(crate) fn known_codes(column: &Column, rows: usize, categories: &Categories) -> Result<Vec<u32>, Failure> {
+    codes(column, rows, |string| categories.find(string).unwrap_or(UNSEEN))
+}
+
+/// A value as text, for messages.
+pub(crate) fn shown(column: &Column, row: usize) -> Cow<'static, str> {
+    column.display(row).map_or(Cow::Borrowed("null"), Cow::Owned)
+}
+
+/// Moves the row of a fault from the batch to the table.
+pub(crate) fn from_row(failure: Failure, start: u64) -> Failure {
+    match failure {
+        Failure::Data(DataFault { message, column, row, value }) => {
+            Failure::Data(DataFault { message, column, row: row.map(|row| row + start), value })
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,261 @@
+//! What `fit` learns, as JSON: docs/formats/transform-state.md.
+//!
+//! Owns the format and its checks. A state is data: loading one runs nothing. Categories are strings, never codes.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use stagewright_kit::{DataType, Failure, Field};
+
+use crate::parameters::{Encoding, InteractionKind, Unseen, ZeroDivision};
+
+/// The format's name, so that a state of another stage is recognised.
+const FORMAT: &str = "stagewright/transform-table";
+/// The format's version. A reader takes its own only: a model is loaded by the component that made it.
+const VERSION: u32 = 1;
+
+/// A fitted transformation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct State {
+    format: String,
+    version: u32,
+    /// The feature columns that `fit` saw, in order.
+    pub(crate) inputs: Vec<Input>,
+    /// What makes the features, in order.
+    pub(crate) steps: Vec<Step>,
+}
+
+/// A feature column of the raw table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Input {
+    pub(crate) name: String,
+    pub(crate) data_type: InputType,
+}
+
+/// The type of a raw column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum InputType {
+    Boolean,
+    Int64,
+    Float64,
+    /// utf8 or categorical: the same to this stage.
+    Text,
+    Timestamp,
+}
+
+impl From<DataType> for InputType {
+    fn from(data_type: DataType) -> Self {
+        match data_type {
+            DataType::Boolean => Self::Boolean,
+            DataType::Int64 => Self::Int64,
+            DataType::Float64 => Self::Float64,
+            DataType::Utf8 | DataType::Categorical => Self::Text,
+            DataType::Timestamp => Self::Timestamp,
+        }
+    }
+}
+
+/// What makes one or more features.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Step {
+    Numeric(Numeric),
+    Categorical(Categorical),
+}
+
+/// A feature that is a number: the source's value, clipped, filled if missing, centred and scaled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Numeric {
+    /// The feature's name.
+    pub(crate) name: String,
+    pub(crate) source: Source,
+    pub(crate) missing: MissingNumber,
+    /// Least and greatest value.
+    pub(crate) clip: Option<[f64; 2]>,
+    /// Is subtracted.
+    pub(crate) center: f64,
+    /// Divides.
+    pub(crate) scale: f64,
+}
+
+/// Where a number comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Source {
+    /// A column.
+    Column { column: String },
+    /// One column divided by another.
+    Ratio { numerator: String, denominator: String, zero_division: ZeroDivision },
+    /// Two columns combined.
+    Interaction { left: String, right: String, kind: InteractionKind },
+}
+
+impl Source {
+    /// The columns that it reads.
+    pub(crate) fn columns(&self) -> Vec<&str> {
+        match self {
+            Self::Column { column } => vec![column],
+            Self::Ratio { numerator, denominator, .. } => vec![numerator, denominator],
+            Self::Interaction { left, right, .. } => vec![left, right],
+        }
+    }
+}
+
+/// What becomes of a missing number.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MissingNumber {
+    /// This takes its place.
+    Fill(f64),
+    /// It stays NaN.
+    Keep,
+    /// It is an error.
+    Error,
+}
+
+/// A column of text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Categorical {
+    pub(crate) column: String,
+    pub(crate) encoding: Encoding,
+    pub(crate) unseen: Unseen,
+    pub(crate) missing: MissingText,
+    /// Sorted by bytes, distinct.
+    pub(crate) categories: Vec<String>,
+}
+
+/// What becomes of a missing text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MissingText {
+    /// This category takes its place.
+    Fill(String),
+    /// It is a category of its own, after the others.
+    Category,
+    /// It is treated like an unseen category: the training rows had none.
+    Unseen,
+    /// It is an error.
+    Error,
+}
+
+impl Categorical {
+    /// How many codes there are: a feature each if one-hot.
+    pub(crate) fn codes(&self) -> usize {
+        self.categories.len()
+            + usize::from(self.missing == MissingText::Category)
+            + usize::from(self.unseen == Unseen::Bucket)
+    }
+
+    /// The names of its features.
+    fn feature_names(&self) -> Vec<String> {
+        if self.encoding == Encoding::Ordinal {
+            return vec![self.column.clone()];
+        }
+        let missing = (self.missing == MissingText::Category).then_some("(missing)");
+        let unseen = (self.unseen == Unseen::Bucket).then_some("(unseen)");
+        let labels = self.categories.iter().map(String::as_str).chain(missing).chain(unseen);
+        labels.map(|label| format!("{}={label}", self.column)).collect()
+    }
+}
+
+impl State {
+    pub(crate) fn new(inputs: &[Field], steps: Vec<Step>) -> Self {
+        let inputs = inputs.iter().map(|field| Input { name: field.name.clone(), data_type: field.data_type.into() });
+        Self { format: FORMAT.to_owned(), version: VERSION, inputs: inputs.collect(), steps }
+    }
+
+    /// The place of the raw column called `name`.
+    pub(crate) fn input(&self, name: &str) -> Option<usize> {
+        self.inputs.iter().position(|input| input.name == name)
+    }
+
+    /// The names of all features, in order: distinct and fit for a table.
+    pub(crate) fn feature_names(&self) -> Vec<String> {
+        let mut taken = HashSet::new();
+        let mut names = Vec::new();
+        for step in &self.steps {
+            let own = match step {
+                Step::Numeric(numeric) => vec![numeric.name.clone()],
+                Step::Categorical(categorical) => categorical.feature_names(),
+            };
+            names.extend(own.into_iter().map(|name| distinct(presentable(&name), &mut taken)));
+        }
+        names
+    }
+
+    /// Checks what the types do not say.
+    ///
+    /// # Errors
+    /// `internal` if the state is not one that `fit` writes.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let broken = |what: String| Err(Failure::internal(format!("the state cannot be read: {what}")));
+        if self.format != FORMAT || self.version != VERSION {
+            return broken(format!("`{}` version {} instead of `{FORMAT}` version {VERSION}", self.format, self.version));
+        }
+        let known = |name: &&str| self.input(name).is_none();
+        for step in &self.steps {
+            let fault = match step {
+                Step::Numeric(numeric) => numeric.source.columns().into_iter().find(known).map(|name| format!("no input `{name}`")).or_else(|| numeric.fault()),
+                Step::Categorical(text) if self.input(&text.column).is_none() => Some(format!("no input `{}`", text.column)),
+                Step::Categorical(text) => text.fault(),
+            };
+            if let Some(fault) = fault {
+                return broken(fault);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Numeric {
+    fn fault(&self) -> Option<String> {
+        let scaled = self.center.is_finite() && self.scale.is_finite() && self.scale > 0.0;
+        let clipped = self.clip.is_none_or(|[low, high]| low <= high);
+        (!scaled || !clipped).then(|| format!("the scale or bounds of `{}` are not numbers in order", self.name))
+    }
+}
+
+impl Categorical {
+    fn fault(&self) -> Option<String> {
+        let sorted = self.categories.is_sorted_by(|left, right| left < right);
+        let filled = match &self.missing {
+            MissingText::Fill(category) => self.categories.binary_search(category).is_ok(),
+            _ => true,
+        };
+        (!sorted || !filled).then(|| format!("the categories of `{}` are not sorted, distinct and complete", self.column))
+    }
+}
+
+/// A field's name has at most 256 bytes and no control characters; a category may have anything.
+fn presentable(name: &str) -> String {
+    const LENGTH: usize = 240; // leaves room for a number that tells equal ones apart
+    let mut shown = String::with_capacity(name.len());
+    for character in name.chars() {
+        let length = shown.len();
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+        if shown.len() > LENGTH {
+            shown.truncate(length);
+            break;
+        }
+    }
+    shown
+}
+
+fn distinct(name: String, taken: &mut HashSet<String>) -> String {
+    let mut candidate = name.clone();
+    let mut number = 2;
+    while !taken.insert(candidate.clone()) {
+        candidate = format!("{name}#{number}");
+        number += 1;
+    }
+    candidate
+}
