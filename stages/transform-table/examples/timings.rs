@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use stagewright_kit::{
-    Batch, BinaryClasses, BlobReader, BlobWriter, Column, DataType, Failure, Field, MemoryTable, Role, Settings, Table, Task,
-    Transformation, parameters,
+    Batch, BinaryClasses, BlobReader, BlobWriter, Column, DataType, Failure, Field, MemoryTable, Role, Settings, Table,
+    Task, Transformation, parameters,
 };
 use transform_table::Features;
 
@@ -36,7 +36,8 @@ fn main() -> Result<(), Failure> {
         batch.columns.append(&mut classes?.1.columns);
     }
     let fields = features.fields().into_iter().map(|field| (field, Role::Feature));
-    let train = MemoryTable::new(fields.chain([(Field::required("Churn", DataType::Int64), Role::Target)]), transformed);
+    let train =
+        MemoryTable::new(fields.chain([(Field::required("Churn", DataType::Int64), Role::Target)]), transformed);
     let begin = Instant::now();
     let rebalanced = Features::rebalance(&train, &task, &settings)?;
     println!("rebalance {:?} to {} rows", begin.elapsed(), rebalanced.map_or(rows, |table| table.rows()));
@@ -54,7 +55,9 @@ fn customers(rows: u64) -> MemoryTable {
     let batches = (0..rows).step_by(CHUNK as usize).map(|start| {
         let mut batch: Batch = ingest_synthetic::batch(42, start..rows.min(start + CHUNK), 0.0);
         batch.columns.remove(0);
-        let churn = batch.columns.pop().map(|column| (0..batch.len()).map(|row| i64::from(column.display(row).as_deref() == Some("Yes"))).collect::<Vec<_>>());
+        let churn = batch.columns.pop().map(|column| {
+            (0..batch.len()).map(|row| i64::from(column.display(row).as_deref() == Some("Yes"))).collect::<Vec<_>>()
+        });
         batch.columns.push(Column::from(churn.unwrap_or_default()));
         batch
     });

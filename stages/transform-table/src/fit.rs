@@ -66,7 +66,11 @@ impl Learner<'_> {
         }
         let count = column.count;
         if count == 0 && matches!(plan.missing, NumericMissing::Mean | NumericMissing::Median) {
-            let message = format!("all {} training rows are missing: drop the column (`columns.{}.drop = true`) or fill in a constant", self.train.rows(), plan.name);
+            let message = format!(
+                "all {} training rows are missing: drop the column (`columns.{}.drop = true`) or fill in a constant",
+                self.train.rows(),
+                plan.name
+            );
             return Err(blame(Failure::data(message)));
         }
         let clip = if count > 0 { bounds(&mut column, plan.outliers).map_err(blame)? } else { None };
@@ -108,7 +112,8 @@ impl Learner<'_> {
     fn categorical(&self, plan: CategoricalPlan) -> Result<Categorical, Failure> {
         let counted = self.count_categories(&plan.column)?;
         let blame = |failure: Failure| failure.in_column(&plan.column);
-        let mut frequent: Vec<(&str, u64)> = counted.categories.strings().iter().map(AsRef::as_ref).zip(counted.rows).collect();
+        let mut frequent: Vec<(&str, u64)> =
+            counted.categories.strings().iter().map(AsRef::as_ref).zip(counted.rows).collect();
         // Unused categories of a categorical column were never seen.
         frequent.retain(|(_, rows)| *rows > 0);
         frequent.sort_by(|left, right| right.1.cmp(&left.1).then(left.0.cmp(right.0)));
@@ -122,7 +127,10 @@ impl Learner<'_> {
             CategoricalMissing::MostFrequent => match frequent.first() {
                 Some((category, _)) => MissingText::Fill((*category).to_owned()),
                 None => {
-                    let message = format!("all training rows are missing: drop the column (`columns.{}.drop = true`)", plan.column);
+                    let message = format!(
+                        "all training rows are missing: drop the column (`columns.{}.drop = true`)",
+                        plan.column
+                    );
                     return Err(blame(Failure::data(message)));
                 }
             },
@@ -130,7 +138,11 @@ impl Learner<'_> {
         let kept = plan.max_categories.min(frequent.len());
         let rare: u64 = frequent[kept..].iter().map(|(_, rows)| rows).sum();
         if rare > 0 && plan.unseen == Unseen::Error {
-            let message = format!("{} categories are more than `max_categories` = {} and `unseen` is `error`", frequent.len(), plan.max_categories);
+            let message = format!(
+                "{} categories are more than `max_categories` = {} and `unseen` is `error`",
+                frequent.len(),
+                plan.max_categories
+            );
             return Err(blame(Failure::data(message)));
         }
         if counted.missing > 0 {
@@ -146,10 +158,14 @@ impl Learner<'_> {
 
     fn count_categories(&self, name: &str) -> Result<Counted, Failure> {
         let place = [self.place(name)?];
-        let mut counted = Counted { categories: Categories::default(), rows: Vec::new(), missing: 0, first_missing: None };
+        let mut counted =
+            Counted { categories: Categories::default(), rows: Vec::new(), missing: 0, first_missing: None };
         for batch in self.train.batches(Some(&place)) {
             let (start, batch) = batch?;
-            for (row, code) in codes(&batch.columns[0], batch.len(), |text| counted.categories.find_or_add(text))?.into_iter().enumerate() {
+            for (row, code) in codes(&batch.columns[0], batch.len(), |text| counted.categories.find_or_add(text))?
+                .into_iter()
+                .enumerate()
+            {
                 if code == MISSING {
                     counted.missing += 1;
                     counted.first_missing.get_or_insert(start + row as u64);
@@ -161,7 +177,9 @@ impl Learner<'_> {
                 }
             }
             if counted.categories.strings().len() > MOST_DISTINCT {
-                let message = format!("more than {MOST_DISTINCT} distinct values in a column of text: give it the role `identifier`, or drop it (`columns.{name}.drop = true`)");
+                let message = format!(
+                    "more than {MOST_DISTINCT} distinct values in a column of text: give it the role `identifier`, or drop it (`columns.{name}.drop = true`)"
+                );
                 return Err(Failure::data(message).in_column(name));
             }
         }

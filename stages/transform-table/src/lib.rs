@@ -61,11 +61,20 @@ pub struct Features(Transformer);
 impl Transformation for Features {
     type Parameters = Parameters;
 
-    fn fit(train: &dyn Table, _task: &Task, settings: &Settings<Parameters>, state: &mut BlobWriter) -> Result<(), Failure> {
+    fn fit(
+        train: &dyn Table,
+        _task: &Task,
+        settings: &Settings<Parameters>,
+        state: &mut BlobWriter,
+    ) -> Result<(), Failure> {
         state.write_json(&fit::fit(train, &settings.parameters)?)
     }
 
-    fn rebalance(train: &dyn Table, task: &Task, settings: &Settings<Parameters>) -> Result<Option<FinishedTable>, Failure> {
+    fn rebalance(
+        train: &dyn Table,
+        task: &Task,
+        settings: &Settings<Parameters>,
+    ) -> Result<Option<FinishedTable>, Failure> {
         match settings.parameters.smote.filter(|smote| smote.enabled) {
             Some(smote) => rebalance::rebalance(train, task, &smote, settings.seed),
             None => Ok(None),

@@ -185,7 +185,8 @@ impl Neighbours {
         while let Some((node, start, end)) = pending.pop() {
             let rows = &mut order[start..end];
             index.set_box(node, rows, &unordered);
-            let split = if rows.len() <= LANES * LEAF_GROUPS { None } else { choose_split(rows, &unordered, &index.layout) };
+            let split =
+                if rows.len() <= LANES * LEAF_GROUPS { None } else { choose_split(rows, &unordered, &index.layout) };
             match split.map(|split| partition(rows, split, &unordered)) {
                 // Many equal rows cannot be told apart: a large leaf.
                 None => index.set_leaf(node, rows, &unordered),
@@ -235,7 +236,9 @@ impl Neighbours {
                 self.lanes.push(row);
             }
             for word in 0..unordered.words {
-                let of_lane = |lane: usize| group.get(lane).map_or(0, |&row| unordered.bits[row as usize * unordered.words + word]);
+                let of_lane = |lane: usize| {
+                    group.get(lane).map_or(0, |&row| unordered.bits[row as usize * unordered.words + word])
+                };
                 self.bits.push(std::array::from_fn(of_lane));
             }
             for column in 0..unordered.width {
@@ -260,7 +263,14 @@ impl Neighbours {
     #[must_use]
     pub fn search(&self, k: usize) -> Search<'_> {
         let (words, width) = (self.layout.words.len(), self.layout.floats.len());
-        Search { index: self, k, bits: vec![0; words], floats: vec![0.0; width], boxes: BinaryHeap::new(), nearest: Vec::with_capacity(k + 1) }
+        Search {
+            index: self,
+            k,
+            bits: vec![0; words],
+            floats: vec![0.0; width],
+            boxes: BinaryHeap::new(),
+            nearest: Vec::with_capacity(k + 1),
+        }
     }
 }
 
@@ -300,7 +310,9 @@ fn partition(rows: &mut [u32], split: Split, unordered: &Unordered) -> usize {
         }
         Split::Float { column } => {
             let middle = rows.len() / 2;
-            let by_value = |left: &u32, right: &u32| unordered.float(*left, column).total_cmp(&unordered.float(*right, column)).then(left.cmp(right));
+            let by_value = |left: &u32, right: &u32| {
+                unordered.float(*left, column).total_cmp(&unordered.float(*right, column)).then(left.cmp(right))
+            };
             rows.select_nth_unstable_by(middle, by_value);
             middle
         }
@@ -377,7 +389,11 @@ impl Search<'_> {
 
     /// The squared distance that must be undercut.
     fn worst(&self) -> f32 {
-        if self.nearest.len() < self.k { f32::INFINITY } else { self.nearest.last().map_or(0.0, |last| last.squared_distance) }
+        if self.nearest.len() < self.k {
+            f32::INFINITY
+        } else {
+            self.nearest.last().map_or(0.0, |last| last.squared_distance)
+        }
     }
 
     /// No row of the node is nearer than this.
@@ -401,7 +417,9 @@ impl Search<'_> {
         let (words, width) = (index.layout.words.len(), index.layout.floats.len());
         for group in groups {
             let mut distances = [0.0_f32; LANES];
-            for (word, (mine, theirs)) in self.bits.iter().zip(&index.bits[group * words..(group + 1) * words]).enumerate() {
+            for (word, (mine, theirs)) in
+                self.bits.iter().zip(&index.bits[group * words..(group + 1) * words]).enumerate()
+            {
                 let weight = index.layout.words[word].weight;
                 for (distance, bits) in distances.iter_mut().zip(theirs) {
                     *distance += (mine ^ bits).count_ones() as f32 * weight;

@@ -133,7 +133,12 @@ pub struct Categorical {
 
 impl Default for Categorical {
     fn default() -> Self {
-        Self { encoding: Encoding::OneHot, unseen: Unseen::Ignore, missing: CategoricalMissing::Category, max_categories: 100 }
+        Self {
+            encoding: Encoding::OneHot,
+            unseen: Unseen::Ignore,
+            missing: CategoricalMissing::Category,
+            max_categories: 100,
+        }
     }
 }
 

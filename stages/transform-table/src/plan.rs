@@ -81,9 +81,16 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn derived_names(&self) -> impl Iterator<Item = (String, &str)> {
-        let ratios = self.parameters.ratios.iter().enumerate().map(|(index, ratio)| (format!("ratios[{index}].name"), ratio.name.as_str()));
+        let ratios = self
+            .parameters
+            .ratios
+            .iter()
+            .enumerate()
+            .map(|(index, ratio)| (format!("ratios[{index}].name"), ratio.name.as_str()));
         let interactions = self.parameters.interactions.iter().enumerate();
-        ratios.chain(interactions.map(|(index, interaction)| (format!("interactions[{index}].name"), interaction.name.as_str())))
+        ratios.chain(
+            interactions.map(|(index, interaction)| (format!("interactions[{index}].name"), interaction.name.as_str())),
+        )
     }
 
     /// Every name is given once, and every override is of something.
@@ -91,7 +98,10 @@ impl Planner<'_> {
         let mut names: BTreeSet<&str> = self.inputs.iter().map(|field| field.name.as_str()).collect();
         for (parameter, name) in self.derived_names() {
             if name.is_empty() || name.len() > 256 || name.chars().any(char::is_control) {
-                return Err(Failure::parameter(parameter, "a feature's name has 1 to 256 bytes and no control characters"));
+                return Err(Failure::parameter(
+                    parameter,
+                    "a feature's name has 1 to 256 bytes and no control characters",
+                ));
             }
             if !names.insert(name) {
                 return Err(Failure::parameter(parameter, format!("`{name}` is taken by another column or feature")));
@@ -137,7 +147,8 @@ impl Planner<'_> {
         let of_text = own.encoding.is_some() || own.unseen.is_some() || own.max_categories.is_some();
         let derived = !matches!(source, Source::Column { .. });
         if of_text || (derived && own.read_as.is_some()) {
-            let message = "`encoding`, `unseen` and `max_categories` are for text, and `as` is for columns of the table";
+            let message =
+                "`encoding`, `unseen` and `max_categories` are for text, and `as` is for columns of the table";
             return Err(Failure::parameter(format!("columns.{name}"), message));
         }
         let missing = match own.missing {
@@ -154,7 +165,8 @@ impl Planner<'_> {
             }
         };
         let outliers = own.outliers.unwrap_or(general.outliers);
-        let place = if own.outliers.is_some() { format!("columns.{name}.outliers") } else { "numeric.outliers".to_owned() };
+        let place =
+            if own.outliers.is_some() { format!("columns.{name}.outliers") } else { "numeric.outliers".to_owned() };
         check_outliers(outliers, &place)?;
         let scale = own.scale.unwrap_or(general.scale);
         Ok(Some(Plan::Numeric(NumericPlan { name: name.to_owned(), source, missing, outliers, scale })))
@@ -218,7 +230,8 @@ impl Planner<'_> {
 fn check_outliers(outliers: Outliers, place: &str) -> Result<(), Failure> {
     match outliers {
         Outliers::Clip(bounds) if !(0.0 <= bounds.lower && bounds.lower < bounds.upper && bounds.upper <= 1.0) => {
-            let message = format!("`lower` = {} and `upper` = {} are not quantiles in order", bounds.lower, bounds.upper);
+            let message =
+                format!("`lower` = {} and `upper` = {} are not quantiles in order", bounds.lower, bounds.upper);
             Err(Failure::parameter(format!("{place}.clip"), message))
         }
         Outliers::Iqr(fences) if !(fences.factor >= 0.0 && fences.factor.is_finite()) => {

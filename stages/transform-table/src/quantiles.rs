@@ -103,7 +103,10 @@ mod tests {
 
     #[test]
     fn radix_selection_finds_what_sorting_finds() {
-        let values: Vec<f64> = (0..997_i32).map(|index| f64::from(index * 7919 % 997 - 500) * 1.37e-3).chain([-0.0, 0.0, 1e300, -1e300]).collect();
+        let values: Vec<f64> = (0..997_i32)
+            .map(|index| f64::from(index * 7919 % 997 - 500) * 1.37e-3)
+            .chain([-0.0, 0.0, 1e300, -1e300])
+            .collect();
         let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);
         let ranks: Vec<u64> = (0..values.len() as u64).step_by(50).collect();

@@ -29,7 +29,8 @@ pub(crate) fn numbers(column: &Column, rows: usize) -> Result<Vec<f64>, Failure>
         return parsed.collect();
     }
     let seconds = matches!(column.values, Values::Timestamp(_));
-    let mut numbers = column.clone().into_numbers(rows).ok_or_else(|| Failure::internal("a column is neither text nor numbers"))?;
+    let mut numbers =
+        column.clone().into_numbers(rows).ok_or_else(|| Failure::internal("a column is neither text nor numbers"))?;
     if seconds {
         numbers.iter_mut().for_each(|value| *value /= 1e6);
     }
@@ -44,7 +45,11 @@ fn not_a_number(row: usize, value: &str) -> Failure {
 ///
 /// # Errors
 /// `data`, with column and row of the batch.
-pub(crate) fn source_values<'a>(source: &Source, column: impl Fn(&str) -> &'a Column, rows: usize) -> Result<Vec<f64>, Failure> {
+pub(crate) fn source_values<'a>(
+    source: &Source,
+    column: impl Fn(&str) -> &'a Column,
+    rows: usize,
+) -> Result<Vec<f64>, Failure> {
     let read = |name: &str| numbers(column(name), rows).map_err(|failure| failure.in_column(name));
     match source {
         Source::Column { column } => read(column),

@@ -15,7 +15,12 @@ const BATCH_BYTES: usize = 4 << 20;
 ///
 /// # Errors
 /// `data` if a feature of a rare class is missing or infinite, or a class has a single row; `parameter` for regression.
-pub(crate) fn rebalance(train: &dyn Table, task: &Task, smote: &Smote, seed: u64) -> Result<Option<FinishedTable>, Failure> {
+pub(crate) fn rebalance(
+    train: &dyn Table,
+    task: &Task,
+    smote: &Smote,
+    seed: u64,
+) -> Result<Option<FinishedTable>, Failure> {
     let classes = match task {
         Task::Binary(_) => 2,
         Task::MultiClass(names) => names.len(),
@@ -25,7 +30,10 @@ pub(crate) fn rebalance(train: &dyn Table, task: &Task, smote: &Smote, seed: u64
         return Err(Failure::parameter("smote.k_neighbors", "at least one neighbour is needed"));
     }
     if !(0.0..=1.0).contains(&smote.sampling_strategy) {
-        return Err(Failure::parameter("smote.sampling_strategy", format!("`{}` is not from 0 to 1", smote.sampling_strategy)));
+        return Err(Failure::parameter(
+            "smote.sampling_strategy",
+            format!("`{}` is not from 0 to 1", smote.sampling_strategy),
+        ));
     }
     let target = train.column_with(Role::Target).ok_or_else(|| Failure::internal("the table has no target"))?;
     let counts = count_classes(train, target, classes)?;
@@ -63,10 +71,20 @@ fn targets(column: &Column) -> Result<&[i64], Failure> {
 }
 
 /// Writes `new` rows of one class.
-fn make_up(train: &dyn Table, target: u32, class: i64, new: usize, k: usize, seed: u64, writer: &mut TableWriter) -> Result<(), Failure> {
+fn make_up(
+    train: &dyn Table,
+    target: u32,
+    class: i64,
+    new: usize,
+    k: usize,
+    seed: u64,
+    writer: &mut TableWriter,
+) -> Result<(), Failure> {
     let rows = read_class(train, target, class)?;
     if rows.count() < 2 {
-        return Err(Failure::data(format!("class {class} has a single training row, and SMOTE needs two: use more rows, or no SMOTE")));
+        return Err(Failure::data(format!(
+            "class {class} has a single training row, and SMOTE needs two: use more rows, or no SMOTE"
+        )));
     }
     // Neighbours are found among features alone, not by how much a row weighs.
     let Segments { segments, approximate } = segments(&rows.features, rows.width, new, k, seed, tracking::progress);
@@ -76,14 +94,18 @@ fn make_up(train: &dyn Table, target: u32, class: i64, new: usize, k: usize, see
     let width = train.fields().len();
     for chunk in segments.chunks((BATCH_BYTES / 8 / width).max(1)) {
         let column = |place: usize| -> Column {
-            let values = chunk.iter().map(|segment| segment.at(rows.value(segment.base, place), rows.value(segment.towards, place)));
+            let values = chunk
+                .iter()
+                .map(|segment| segment.at(rows.value(segment.base, place), rows.value(segment.towards, place)));
             Column::from(values.collect::<Vec<f64>>())
         };
         let columns = rows.places.iter().map(|place| match place {
             Place::Target => Column::from(vec![class; chunk.len()]),
             Place::Feature(feature) => column(*feature),
             Place::Weight => {
-                let weights = chunk.iter().map(|segment| segment.at(rows.weights[segment.base as usize], rows.weights[segment.towards as usize]));
+                let weights = chunk.iter().map(|segment| {
+                    segment.at(rows.weights[segment.base as usize], rows.weights[segment.towards as usize])
+                });
                 Column::from(weights.collect::<Vec<f64>>())
             }
         });
@@ -125,7 +147,9 @@ fn places(train: &dyn Table) -> Vec<Place> {
     let place = |role| match role {
         Role::Target => Place::Target,
         Role::Weight => Place::Weight,
-        Role::Feature | Role::Identifier | Role::Time | Role::Group => Place::Feature(features.next().unwrap_or_default()),
+        Role::Feature | Role::Identifier | Role::Time | Role::Group => {
+            Place::Feature(features.next().unwrap_or_default())
+        }
     };
     train.roles().into_iter().map(place).collect()
 }
@@ -145,10 +169,16 @@ fn read_class(train: &dyn Table, target: u32, class: i64) -> Result<ClassRows, F
         let first = rows.features.len();
         rows.features.resize(first + members.len() * width, 0.0);
         for ((place, column), field) in rows.places.iter().zip(&batch.columns).zip(&fields) {
-            let values = || column.as_f64().ok_or_else(|| Failure::data("SMOTE needs features of type float64").in_column(&field.name));
+            let values = || {
+                column
+                    .as_f64()
+                    .ok_or_else(|| Failure::data("SMOTE needs features of type float64").in_column(&field.name))
+            };
             match place {
                 Place::Target => {}
-                Place::Weight => rows.weights.extend(members.iter().map(|&row| values().map(|values| values[row])).collect::<Result<Vec<_>, _>>()?),
+                Place::Weight => rows.weights.extend(
+                    members.iter().map(|&row| values().map(|values| values[row])).collect::<Result<Vec<_>, _>>()?,
+                ),
                 Place::Feature(feature) => {
                     let values = values()?;
                     for (member, &row) in members.iter().enumerate() {

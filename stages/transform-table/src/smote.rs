@@ -39,7 +39,14 @@ pub(crate) struct Segments {
 
 /// Draws `new` segments between the rows of one class: `rows` is row by row, `width` finite values each, at least one row.
 /// `progress` is told how many of how many bases have their neighbours.
-pub(crate) fn segments(rows: &[f64], width: usize, new: usize, k: usize, seed: u64, mut progress: impl FnMut(u64, u64)) -> Segments {
+pub(crate) fn segments(
+    rows: &[f64],
+    width: usize,
+    new: usize,
+    k: usize,
+    seed: u64,
+    mut progress: impl FnMut(u64, u64),
+) -> Segments {
     let count = rows.len() / width;
     let times = times_as_base(count, new, seed);
     let index = Neighbours::new(rows, width);

@@ -195,13 +195,24 @@ impl State {
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let broken = |what: String| Err(Failure::internal(format!("the state cannot be read: {what}")));
         if self.format != FORMAT || self.version != VERSION {
-            return broken(format!("`{}` version {} instead of `{FORMAT}` version {VERSION}", self.format, self.version));
+            return broken(format!(
+                "`{}` version {} instead of `{FORMAT}` version {VERSION}",
+                self.format, self.version
+            ));
         }
         let known = |name: &&str| self.input(name).is_none();
         for step in &self.steps {
             let fault = match step {
-                Step::Numeric(numeric) => numeric.source.columns().into_iter().find(known).map(|name| format!("no input `{name}`")).or_else(|| numeric.fault()),
-                Step::Categorical(text) if self.input(&text.column).is_none() => Some(format!("no input `{}`", text.column)),
+                Step::Numeric(numeric) => numeric
+                    .source
+                    .columns()
+                    .into_iter()
+                    .find(known)
+                    .map(|name| format!("no input `{name}`"))
+                    .or_else(|| numeric.fault()),
+                Step::Categorical(text) if self.input(&text.column).is_none() => {
+                    Some(format!("no input `{}`", text.column))
+                }
                 Step::Categorical(text) => text.fault(),
             };
             if let Some(fault) = fault {
@@ -227,7 +238,8 @@ impl Categorical {
             MissingText::Fill(category) => self.categories.binary_search(category).is_ok(),
             _ => true,
         };
-        (!sorted || !filled).then(|| format!("the categories of `{}` are not sorted, distinct and complete", self.column))
+        (!sorted || !filled)
+            .then(|| format!("the categories of `{}` are not sorted, distinct and complete", self.column))
     }
 }
 

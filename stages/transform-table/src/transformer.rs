@@ -55,7 +55,10 @@ impl Transformer {
         }
         let Touched { missing, clipped, unseen } = touched;
         if missing + clipped + unseen > 0 {
-            debug!("{} rows: {missing} missing values filled, {clipped} clipped, {unseen} unseen categories", batch.rows);
+            debug!(
+                "{} rows: {missing} missing values filled, {clipped} clipped, {unseen} unseen categories",
+                batch.rows
+            );
         }
         Ok(Batch::new(batch.rows, features))
     }
@@ -63,11 +66,16 @@ impl Transformer {
     fn check_inputs(&self, batch: &Batch) -> Result<(), Failure> {
         let inputs = &self.state.inputs;
         if batch.columns.len() != inputs.len() {
-            return Err(Failure::internal(format!("{} columns instead of the {} that were fitted", batch.columns.len(), inputs.len())));
+            return Err(Failure::internal(format!(
+                "{} columns instead of the {} that were fitted",
+                batch.columns.len(),
+                inputs.len()
+            )));
         }
         for (column, input) in batch.columns.iter().zip(inputs) {
             if InputType::from(column.data_type()) != input.data_type {
-                let message = format!("the column is {:?}, but was fitted as {:?}", column.data_type(), input.data_type);
+                let message =
+                    format!("the column is {:?}, but was fitted as {:?}", column.data_type(), input.data_type);
                 return Err(Failure::data(message).in_column(&input.name));
             }
         }
@@ -110,7 +118,14 @@ impl Transformer {
         Ok(values)
     }
 
-    fn categorical(&self, text: &Categorical, categories: &Categories, batch: &Batch, features: &mut Vec<Column>, touched: &mut Touched) -> Result<(), Failure> {
+    fn categorical(
+        &self,
+        text: &Categorical,
+        categories: &Categories,
+        batch: &Batch,
+        features: &mut Vec<Column>,
+        touched: &mut Touched,
+    ) -> Result<(), Failure> {
         let column = self.column(batch, &text.column);
         let codes = known_codes(column, batch.len(), categories)?;
         let of_unseen = if text.unseen == Unseen::Bucket { Some(text.codes() as u32 - 1) } else { None };
@@ -122,7 +137,10 @@ impl Transformer {
         let mut final_codes = Vec::with_capacity(codes.len());
         for (row, code) in codes.into_iter().enumerate() {
             final_codes.push(match code {
-                MISSING if text.missing == MissingText::Error || (text.missing == MissingText::Unseen && text.unseen == Unseen::Error) => {
+                MISSING
+                    if text.missing == MissingText::Error
+                        || (text.missing == MissingText::Unseen && text.unseen == Unseen::Error) =>
+                {
                     return Err(Failure::data("a value is missing").in_column(&text.column).at_row(row as u64));
                 }
                 UNSEEN if text.unseen == Unseen::Error => {
@@ -141,7 +159,9 @@ impl Transformer {
             });
         }
         match text.encoding {
-            Encoding::Ordinal => features.push(Column::from(final_codes.into_iter().map(|code| code.map_or(-1.0, f64::from)).collect::<Vec<_>>())),
+            Encoding::Ordinal => features.push(Column::from(
+                final_codes.into_iter().map(|code| code.map_or(-1.0, f64::from)).collect::<Vec<_>>(),
+            )),
             Encoding::OneHot => {
                 let mut columns = vec![vec![0.0; final_codes.len()]; text.codes()];
                 for (row, code) in final_codes.into_iter().enumerate() {

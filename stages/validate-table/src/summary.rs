@@ -1,0 +1,125 @@
+//! A column in figures: nulls, distinct values, least, greatest, mean.
+
+use std::collections::HashSet;
+
+use stagewright_kit::{Column, ColumnSummary, Failure, Values, bitmap};
+
+use crate::duplicates::{Hashed, fold};
+
+/// Distinct values that are counted; the contract's limit.
+const MOST_DISTINCT: usize = 1000;
+
+/// What is known of a column so far.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    name: String,
+    nulls: u64,
+    texts: HashSet<Box<str>>,
+    numbers: HashSet<u64, Hashed>,
+    many: bool,
+    minimum: f64,
+    maximum: f64,
+    sum: f64,
+    count: u64,
+    last_text: String,
+}
+
+impl Summary {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            nulls: 0,
+            texts: HashSet::new(),
+            numbers: HashSet::default(),
+            many: false,
+            minimum: f64::INFINITY,
+            maximum: f64::NEG_INFINITY,
+            sum: 0.0,
+            count: 0,
+            last_text: String::new(),
+        }
+    }
+
+    /// How many nulls there are.
+    pub(crate) fn nulls(&self) -> u64 {
+        self.nulls
+    }
+
+    /// Adds `rows` rows. `numbers` are the column's values where it has numbers, NaN at nulls.
+    pub(crate) fn add(&mut self, column: &Column, rows: usize, numbers: Option<&[f64]>) -> Result<(), Failure> {
+        self.nulls += column.null_count(rows) as u64;
+        match (&column.values, numbers) {
+            (Values::Categorical(_) | Values::Utf8(_), _) => self.add_texts(column)?,
+            (_, Some(numbers)) => self.add_numbers(numbers),
+            (_, None) => {}
+        }
+        Ok(())
+    }
+
+    fn add_texts(&mut self, column: &Column) -> Result<(), Failure> {
+        if self.many {
+            return Ok(());
+        }
+        let Some(texts) = column.as_text()? else { return Ok(()) };
+        for text in texts.iter().flatten() {
+            // A hash for each cell would be most of the cost, and neighbours are often equal.
+            if *text == *self.last_text && !self.texts.is_empty() {
+                continue;
+            }
+            if !self.texts.contains(text) {
+                self.texts.insert(text.into());
+                if self.texts.len() > MOST_DISTINCT {
+                    self.many = true;
+                    self.texts.clear();
+                    return Ok(());
+                }
+            }
+            self.last_text.clear();
+            self.last_text.push_str(text);
+        }
+        Ok(())
+    }
+
+    fn add_numbers(&mut self, numbers: &[f64]) {
+        let mut previous = None;
+        for &number in numbers {
+            if number.is_nan() {
+                continue;
+            }
+            self.minimum = self.minimum.min(number);
+            self.maximum = self.maximum.max(number);
+            self.sum += number;
+            self.count += 1;
+            if !self.many && previous != Some(number) {
+                // 0 and -0 are one value.
+                self.numbers.insert(fold((number + 0.0).to_bits() ^ 0xD6E8_FEB8_6659_FD93, 0x9E37_79B9_7F4A_7C15));
+                self.many = self.numbers.len() > MOST_DISTINCT;
+                previous = Some(number);
+            }
+        }
+    }
+
+    pub(crate) fn finish(self) -> ColumnSummary {
+        let seen = self.count > 0;
+        let mean = self.sum / self.count as f64;
+        ColumnSummary {
+            column: self.name,
+            nulls: self.nulls,
+            distinct: (!self.many).then_some((self.texts.len() + self.numbers.len()) as u64),
+            minimum: seen.then_some(self.minimum),
+            maximum: seen.then_some(self.maximum),
+            mean: (seen && mean.is_finite()).then_some(mean),
+        }
+    }
+}
+
+/// The rows of a batch as numbers, NaN at nulls; `None` for text.
+pub(crate) fn numbers(column: &Column, rows: usize) -> Option<Vec<f64>> {
+    match &column.values {
+        Values::Utf8(_) | Values::Categorical(_) => None,
+        Values::Boolean(bits) if column.validity.is_none() => {
+            Some((0..rows).map(|row| f64::from(bitmap::get(bits, row))).collect())
+        }
+        _ => column.clone().into_numbers(rows),
+    }
+}
