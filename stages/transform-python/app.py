@@ -1,0 +1,137 @@
+"""The transformation stage `transform-python`: features from raw columns, in plain Python.
+
+Numbers are standardised, nulls and NaN filled with the mean first; text becomes one column per category, all of them 0
+for null and for categories that `fit` never saw; timestamps make no feature. It stands in for `transform-table` with
+its defaults, and shows that a stage can be written in Python; see docs/stages.md.
+
+`fit`, here, reads batch by batch and keeps sums and categories only. The state is JSON. The fitted transformation is in
+transform.py.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+
+import columns as state
+from columns import data_fault, internal, numbers, strings, write
+from wit_world import exports
+from wit_world.exports.metadata import ArtifactKind, Description, Product
+from wit_world.imports import blobs, tables, tracking, types
+
+NAME = "transform-python"
+VERSION = "0.1.0"
+ROWS_PER_BATCH = 16_384  # a Python float takes four times the room of a double
+
+PARAMETERS = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Parameters",
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "max_categories": {
+            "description": "A text column with more categories than this is refused: it is likely an identifier.",
+            "type": "integer",
+            "minimum": 1,
+            "default": 100,
+        }
+    },
+}
+
+
+class Metadata(exports.Metadata):
+    def describe(self) -> Description:
+        return Description(
+            name=NAME,
+            version=VERSION,
+            summary="Standardises numbers and one-hot encodes text, in plain Python",
+            parameters=json.dumps(PARAMETERS),
+            produces=[Product("state", ArtifactKind.BLOB), Product("features", ArtifactKind.TABLE)],
+        )
+
+
+class Transform(exports.Transform):
+    def fit(self, train: tables.Table, task: types.Task, settings: types.Settings) -> blobs.Blob:
+        limit = json.loads(settings.parameters).get("max_categories", 100)
+        roles = train.roles()
+        features = [(index, field) for index, field in enumerate(train.fields()) if roles[index] is types.Role.FEATURE]
+        learners = [learner_of(field, limit) for _, field in features]
+        start, total = 0, train.rows()
+        while start < total:
+            batch = train.read(start, ROWS_PER_BATCH, [index for index, _ in features])
+            for learner, column in zip(learners, batch.columns):
+                learner.learn(column, batch.rows, start)
+            start += batch.rows
+            tracking.progress(start, total)
+        columns = [learner.learnt() for learner in learners]
+        return write({"format": state.FORMAT, "version": state.VERSION, "columns": columns})
+
+    def rebalance(self, train: tables.Table, task: types.Task, settings: types.Settings) -> tables.Table | None:
+        return None
+
+
+# What `fit` keeps of a column.
+
+
+@dataclass
+class NumberLearner:
+    """Mean and variance; batches are merged as in Chan, Golub and LeVeque (1979)."""
+
+    name: str
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def learn(self, column: types.Column, rows: int, start: int) -> None:
+        values = [value for value in numbers(column, rows, self.name, start) if value is not None]
+        if not values:
+            return
+        mean = math.fsum(values) / len(values)
+        squares = math.fsum((value - mean) ** 2 for value in values)
+        count = self.count + len(values)
+        apart = mean - self.mean
+        self.squares += squares + apart * apart * self.count * len(values) / count
+        self.mean += apart * len(values) / count
+        self.count = count
+
+    def learnt(self) -> dict:
+        deviation = math.sqrt(self.squares / self.count) if self.count else 0.0
+        return {"name": self.name, "kind": "number", "mean": self.mean, "deviation": deviation or 1.0}
+
+
+@dataclass
+class TextLearner:
+    """The categories, in alphabetical order once all are known."""
+
+    name: str
+    limit: int
+    categories: set[str]
+
+    def learn(self, column: types.Column, rows: int, start: int) -> None:
+        self.categories.update(text for text in strings(column) if text is not None)
+        if len(self.categories) > self.limit:
+            message = f"the column has more than {self.limit} categories; raise `max_categories`, or give it another role"
+            raise data_fault(message, self.name)
+
+    def learnt(self) -> dict:
+        return {"name": self.name, "kind": "text", "categories": sorted(self.categories)}
+
+
+@dataclass
+class Skipped:
+    """A column that makes no feature."""
+
+    name: str
+
+    def learn(self, column: types.Column, rows: int, start: int) -> None:
+        pass
+
+    def learnt(self) -> dict:
+        return {"name": self.name, "kind": "skipped"}
+
+
+def learner_of(field: types.Field, limit: int) -> NumberLearner | TextLearner | Skipped:
+    if field.data_type in (types.DataType.UTF8, types.DataType.CATEGORICAL):
+        return TextLearner(field.name, limit, set())
+    if field.data_type is types.DataType.TIMESTAMP:
+        return Skipped(field.name)
+    return NumberLearner(field.name)
