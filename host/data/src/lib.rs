@@ -1,1 +1,32 @@
-//! Data from outside: signatures, sources, splits.
+//! Data from outside, under the host's rules.
+//!
+//! - `signature`: what data must look like; [`Signature`] is written in the manifest and stored in every model.
+//! - `cell`, `column`: the one decoder from a foreign value to a typed column.
+//! - `source`: CSV, SQLite and Parquet; [`open`] gives a [`Cursor`] of Arrow batches.
+//! - `request`: rows that arrive whole, as JSON or CSV, for prediction.
+//! - `infer`: proposes a signature for data that nobody described.
+//! - `split`: which rows train, validate and test.
+//! - `target`: the target column as a task wants it.
+//!
+//! Nothing here knows Wasm, manifests or the registry. `docs/types.md` says how types map, for users.
+
+mod cell;
+mod column;
+mod error;
+mod infer;
+mod interrupt;
+mod request;
+mod signature;
+mod source;
+mod split;
+mod target;
+mod values;
+
+pub use error::{DataError, DataFault, MAX_SHOWN_BYTES, shown};
+pub use infer::{ColumnReport, Inference, InferenceOptions, infer};
+pub use interrupt::Interrupt;
+pub use request::{decode_csv, decode_json};
+pub use signature::{ExtraColumns, Signature, Strictness};
+pub use source::{Cursor, Literal, Source, SourceUri, open};
+pub use split::{Partition, Select, Split, SplitMethod, SplitPlan, select};
+pub use target::{Task, TaskKind};

@@ -1,0 +1,223 @@
+//! Columns under construction: cells go in, one Arrow array comes out.
+//!
+//! Each builder knows its type's one decoding ([`crate::cell`]) and the null tokens. Categories are numbered within a
+//! batch in order of appearance; two batches of a table may number them differently, which the contract allows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanBuilder, DictionaryArray, Float64Builder, Int32Builder, Int64Builder, StringArray, StringBuilder,
+    TimestampMicrosecondBuilder,
+};
+use arrow::error::ArrowError;
+use stagewright_store::DataType;
+
+use crate::cell::{Cell, Complaint, NullTokens};
+
+/// Slots of a column's cache of recent categories; a power of two. Features rarely have more categories.
+const CACHE_SLOTS: usize = 64;
+const EMPTY: i32 = -1;
+
+/// A column under construction.
+#[derive(Debug)]
+pub(crate) enum ColumnBuilder {
+    Boolean(BooleanBuilder),
+    Int64(Int64Builder),
+    Float64(Float64Builder),
+    Utf8(StringBuilder),
+    Categorical(CategoryBuilder),
+    Timestamp(TimestampMicrosecondBuilder),
+}
+
+impl ColumnBuilder {
+    pub(crate) fn new(data_type: DataType) -> Self {
+        match data_type {
+            DataType::Boolean => Self::Boolean(BooleanBuilder::new()),
+            DataType::Int64 => Self::Int64(Int64Builder::new()),
+            DataType::Float64 => Self::Float64(Float64Builder::new()),
+            DataType::Utf8 => Self::Utf8(StringBuilder::new()),
+            DataType::Categorical => Self::Categorical(CategoryBuilder::default()),
+            DataType::Timestamp => Self::Timestamp(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
+        }
+    }
+
+    /// Appends a cell as a value of the column's type, or as null; says whether it was null.
+    #[inline]
+    pub(crate) fn append(&mut self, cell: Cell<'_>, tokens: &NullTokens) -> Result<bool, Complaint> {
+        if tokens.matches(cell) {
+            self.append_null();
+            return Ok(true);
+        }
+        match self {
+            Self::Boolean(values) => values.append_value(cell.to_boolean()?),
+            Self::Int64(values) => {
+                let number = cell.to_int64()?;
+                if tokens.matches_integer(number) {
+                    values.append_null();
+                    return Ok(true);
+                }
+                values.append_value(number);
+            }
+            Self::Float64(values) => {
+                let number = cell.to_float64()?;
+                if tokens.matches_float(number) {
+                    values.append_null();
+                    return Ok(true);
+                }
+                values.append_value(number);
+            }
+            Self::Utf8(values) => cell.with_text(|text| values.append_value(text)),
+            Self::Categorical(values) => cell.with_text(|text| values.append_value(text)),
+            Self::Timestamp(values) => values.append_value(cell.to_timestamp()?),
+        }
+        Ok(false)
+    }
+
+    fn append_null(&mut self) {
+        match self {
+            Self::Boolean(values) => values.append_null(),
+            Self::Int64(values) => values.append_null(),
+            Self::Float64(values) => values.append_null(),
+            Self::Utf8(values) => values.append_null(),
+            Self::Categorical(values) => values.codes.append_null(),
+            Self::Timestamp(values) => values.append_null(),
+        }
+    }
+
+    /// Ends the batch: the array of all cells since the last one. The builder is empty afterwards.
+    pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
+            Self::Boolean(values) => Arc::new(values.finish()),
+            Self::Int64(values) => Arc::new(values.finish()),
+            Self::Float64(values) => Arc::new(values.finish()),
+            Self::Utf8(values) => Arc::new(values.finish()),
+            Self::Categorical(values) => values.finish()?,
+            Self::Timestamp(values) => Arc::new(values.finish()),
+        })
+    }
+}
+
+/// A categorical column under construction.
+#[derive(Debug)]
+pub(crate) struct CategoryBuilder {
+    codes: Int32Builder,
+    categories: Vec<Box<str>>,
+    by_text: HashMap<Box<str>, i32>,
+    /// Codes of recent categories by a hash of length and first bytes; verified against the text, so a clash only costs time.
+    cache: [i32; CACHE_SLOTS],
+}
+
+impl Default for CategoryBuilder {
+    fn default() -> Self {
+        Self {
+            codes: Int32Builder::new(),
+            categories: Vec::new(),
+            by_text: HashMap::new(),
+            cache: [EMPTY; CACHE_SLOTS],
+        }
+    }
+}
+
+impl CategoryBuilder {
+    #[inline]
+    fn append_value(&mut self, text: &str) {
+        let slot = cache_slot(text);
+        let cached = self.cache[slot];
+        if let Ok(index) = usize::try_from(cached)
+            && *self.categories[index] == *text
+        {
+            self.codes.append_value(cached);
+            return;
+        }
+        let code = self.code_of(text);
+        self.cache[slot] = code;
+        self.codes.append_value(code);
+    }
+
+    fn code_of(&mut self, text: &str) -> i32 {
+        if let Some(&code) = self.by_text.get(text) {
+            return code;
+        }
+        // A batch has at most 2^31 - 1 rows (Arrow's own limit for these arrays), so there are no more categories.
+        let code = i32::try_from(self.categories.len()).expect("a batch has fewer than 2^31 categories");
+        self.categories.push(text.into());
+        self.by_text.insert(text.into(), code);
+        code
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        let categories = StringArray::from_iter_values(self.categories.iter());
+        self.categories.clear();
+        self.by_text.clear();
+        self.cache = [EMPTY; CACHE_SLOTS];
+        Ok(Arc::new(DictionaryArray::try_new(self.codes.finish(), Arc::new(categories))?))
+    }
+}
+
+#[inline]
+fn cache_slot(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut head = [0; 8];
+    let length = bytes.len().min(8);
+    head[..length].copy_from_slice(&bytes[..length]);
+    // Fibonacci hashing (Knuth, TAOCP 3, 6.4): the top bits of a product with 2^64 / phi.
+    let mixed = (u64::from_le_bytes(head) ^ (bytes.len() as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(mixed >> (64 - CACHE_SLOTS.ilog2())).expect("six bits fit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::Int32Type;
+
+    fn append_all(builder: &mut ColumnBuilder, cells: &[Cell<'_>]) -> Result<(), Complaint> {
+        let tokens = NullTokens::new(&["NA".to_owned(), "-1".to_owned()]);
+        cells.iter().try_for_each(|&cell| builder.append(cell, &tokens).map(|_| ()))
+    }
+
+    #[test]
+    fn categories_are_numbered_in_order_of_appearance_in_each_batch() {
+        let mut builder = ColumnBuilder::new(DataType::Categorical);
+        append_all(&mut builder, &["b", "a", "NA", "b"].map(Cell::Text)).unwrap();
+        let first = builder.finish().unwrap();
+        append_all(&mut builder, &["a"].map(Cell::Text)).unwrap();
+        let second = builder.finish().unwrap();
+        let first = first.as_dictionary::<Int32Type>();
+        assert_eq!(first.keys().iter().collect::<Vec<_>>(), [Some(0), Some(1), None, Some(0)]);
+        assert_eq!(first.values().as_string::<i32>().iter().flatten().collect::<Vec<_>>(), ["b", "a"]);
+        assert_eq!(second.as_dictionary::<Int32Type>().values().len(), 1);
+    }
+
+    #[test]
+    fn categories_that_clash_in_the_cache_stay_apart() {
+        let words: Vec<String> = (0..1000).map(|index| format!("same start {}", index % 300)).collect();
+        let mut builder = ColumnBuilder::new(DataType::Categorical);
+        append_all(&mut builder, &words.iter().map(|word| Cell::Text(word)).collect::<Vec<_>>()).unwrap();
+        let array = builder.finish().unwrap();
+        let array = array.as_dictionary::<Int32Type>().downcast_dict::<StringArray>().unwrap();
+        let read: Vec<&str> = array.into_iter().flatten().collect();
+        assert_eq!(read, words);
+        assert_eq!(array.values().len(), 300);
+    }
+
+    #[test]
+    fn a_number_equal_to_a_null_token_is_null_however_it_is_written() {
+        let mut builder = ColumnBuilder::new(DataType::Float64);
+        let cells = [Cell::Text("-1"), Cell::Text("-1.0"), Cell::Integer(-1), Cell::Float(-1.0), Cell::Text("-1.5")];
+        append_all(&mut builder, &cells).unwrap();
+        let array = builder.finish().unwrap();
+        assert_eq!(array.null_count(), 4);
+    }
+
+    #[test]
+    fn a_boolean_cell_is_no_number_but_has_a_text() {
+        let mut numbers = ColumnBuilder::new(DataType::Int64);
+        assert!(append_all(&mut numbers, &[Cell::Boolean(true)]).is_err());
+        let mut texts = ColumnBuilder::new(DataType::Utf8);
+        append_all(&mut texts, &[Cell::Boolean(true), Cell::Integer(5), Cell::Float(1.0)]).unwrap();
+        let array = texts.finish().unwrap();
+        assert_eq!(array.as_string::<i32>().iter().flatten().collect::<Vec<_>>(), ["true", "5", "1.0"]);
+    }
+}

@@ -1,0 +1,319 @@
+//! What data from outside must look like, and the decoder that holds it to that.
+//!
+//! A [`Signature`] is written in the manifest and stored inside every registered model, so that a row means the same when
+//! a model is trained and when it predicts. It must not depend on where the data comes from. [`Decoder`] turns cells into
+//! Arrow columns under a signature; sources and prediction requests all go through it.
+
+use std::collections::HashMap;
+
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use serde::{Deserialize, Serialize};
+use stagewright_store::{Field, Role, Schema, SchemaError};
+
+use crate::cell::{Cell, NullTokens};
+use crate::column::ColumnBuilder;
+use crate::error::{DataError, DataFault, listed};
+
+/// What happens to columns that the signature does not name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExtraColumns {
+    /// They are not read.
+    #[default]
+    Ignore,
+    /// They are a fault that names them all.
+    Error,
+}
+
+/// For what rows are decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strictness {
+    /// For training: every column of the signature must be there, nulls are admitted everywhere (validation judges them,
+    /// and can then count them), extra columns follow the signature's policy.
+    Ingest,
+    /// For prediction: only the features are read and must be there, a null in one that is not nullable is a fault, extra
+    /// columns (the target, an identifier) are ignored.
+    Predict,
+}
+
+/// The columns that data must have, and what stands for a missing value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Signature {
+    /// The columns, in the order of the table: names, types, nullability and roles.
+    pub fields: Schema,
+    /// Texts that stand for a missing value, compared with the whole cell before anything else is looked at. One that
+    /// reads as a number also stands for that number where a source holds numbers.
+    pub null_values: Vec<String>,
+    /// What happens to columns that `fields` does not name.
+    #[serde(default)]
+    pub extra_columns: ExtraColumns,
+}
+
+impl Signature {
+    /// A signature of these columns where the empty text is null and extra columns are ignored.
+    ///
+    /// # Errors
+    /// [`DataError::Plan`] for a bad or repeated name.
+    pub fn new(fields: Vec<Field>) -> Result<Self, DataError> {
+        Ok(Self {
+            fields: schema_of(fields)?,
+            null_values: vec![String::new()],
+            extra_columns: ExtraColumns::default(),
+        })
+    }
+
+    /// The same signature with other null tokens.
+    #[must_use]
+    pub fn with_null_values<T: Into<String>>(mut self, null_values: impl IntoIterator<Item = T>) -> Self {
+        self.null_values = null_values.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The same signature with another policy for extra columns.
+    #[must_use]
+    pub fn with_extra_columns(mut self, policy: ExtraColumns) -> Self {
+        self.extra_columns = policy;
+        self
+    }
+
+    /// The columns that a model sees.
+    pub fn features(&self) -> Schema {
+        self.with_roles(&[Role::Feature]).fields
+    }
+
+    /// The part of the signature whose columns have one of these roles, in order. Extra columns are ignored in it.
+    #[must_use]
+    pub fn with_roles(&self, roles: &[Role]) -> Self {
+        let columns = self.fields.indices_where(|field| roles.contains(&field.role));
+        Self {
+            fields: self.fields.project(&columns),
+            null_values: self.null_values.clone(),
+            extra_columns: ExtraColumns::Ignore,
+        }
+    }
+
+    /// The columns that decoding gives: all of them nullable at ingestion, the features alone for prediction.
+    pub fn decoded(&self, strictness: Strictness) -> Schema {
+        match strictness {
+            Strictness::Predict => self.features(),
+            Strictness::Ingest => {
+                let fields = self.fields.fields().iter().map(|field| field.clone().with_nullable(true)).collect();
+                Schema::new(fields).expect("the names are those of a schema")
+            }
+        }
+    }
+
+    /// Finds the columns among those that a source has: for each column of [`Signature::decoded`], its place in `names`.
+    ///
+    /// # Errors
+    /// [`DataError::Fault`] naming all columns that are missing, repeated, or (where that is the policy) not wanted.
+    pub(crate) fn bind<T: AsRef<str>>(&self, names: &[T], strictness: Strictness) -> Result<Vec<usize>, DataError> {
+        let places = unique_places(names)?;
+        let wanted = self.decoded(strictness);
+        let missing: Vec<&str> =
+            wanted.fields().iter().map(|field| field.name.as_str()).filter(|name| !places.contains_key(name)).collect();
+        if !missing.is_empty() {
+            let columns = if missing.len() == 1 { "column" } else { "columns" };
+            let message = format!("the data has no {columns} {}; it has {}", listed(&missing), listed(names));
+            let fault = DataFault::new(message);
+            return Err(if let [only] = missing[..] { fault.in_column(only) } else { fault }.into());
+        }
+        if strictness == Strictness::Ingest && self.extra_columns == ExtraColumns::Error {
+            let extra: Vec<&str> =
+                names.iter().map(AsRef::as_ref).filter(|name| self.fields.index_of(name).is_none()).collect();
+            if !extra.is_empty() {
+                let message =
+                    format!("the signature does not name {}, and says that extra columns are an error", listed(&extra));
+                return Err(DataFault::new(message).into());
+            }
+        }
+        Ok(wanted.fields().iter().map(|field| places[field.name.as_str()]).collect())
+    }
+}
+
+/// Where each name is.
+pub(crate) fn unique_places<T: AsRef<str>>(names: &[T]) -> Result<HashMap<&str, usize>, DataError> {
+    let mut places = HashMap::with_capacity(names.len());
+    let mut repeated: Vec<&str> = Vec::new();
+    for (place, name) in names.iter().map(AsRef::as_ref).enumerate() {
+        if places.insert(name, place).is_some() && !repeated.contains(&name) {
+            repeated.push(name);
+        }
+    }
+    if repeated.is_empty() {
+        return Ok(places);
+    }
+    Err(DataFault::new(format!("more than one column is named {}", listed(&repeated))).into())
+}
+
+fn schema_of(fields: Vec<Field>) -> Result<Schema, DataError> {
+    Schema::new(fields).map_err(|error: SchemaError| DataError::plan(error.to_string(), ""))
+}
+
+/// Turns cells into record batches under a signature.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    schema: Schema,
+    columns: Vec<ColumnBuilder>,
+    tokens: NullTokens,
+    admits_nulls: bool,
+    /// Rows of the batch under construction.
+    rows: usize,
+    /// Rows of the batches before it.
+    rows_before: u64,
+}
+
+impl Decoder {
+    pub(crate) fn new(signature: &Signature, strictness: Strictness) -> Self {
+        let schema = signature.decoded(strictness);
+        Self {
+            columns: schema.fields().iter().map(|field| ColumnBuilder::new(field.data_type)).collect(),
+            schema,
+            tokens: NullTokens::new(&signature.null_values),
+            admits_nulls: strictness == Strictness::Ingest,
+            rows: 0,
+            rows_before: 0,
+        }
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Rows in the batch under construction.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Appends a cell to column `column` of the current row.
+    #[inline]
+    pub(crate) fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>> {
+        match self.columns[column].append(cell, &self.tokens) {
+            Ok(false) => Ok(()),
+            Ok(true) if self.admits_nulls || self.schema.fields()[column].nullable => Ok(()),
+            Ok(true) => Err(self.null_fault(column)),
+            Err(complaint) => Err(self.value_fault(column, cell, complaint)),
+        }
+    }
+
+    /// Ends the current row: every column has got one cell.
+    #[inline]
+    pub(crate) fn end_row(&mut self) {
+        self.rows += 1;
+    }
+
+    /// Ends `rows` rows at once, for sources that hold columns.
+    pub(crate) fn end_rows(&mut self, rows: usize) {
+        self.rows += rows;
+    }
+
+    /// The row under construction, from 0 in the table.
+    pub(crate) fn row(&self) -> u64 {
+        self.rows_before + self.rows as u64
+    }
+
+    /// The rows since the last batch.
+    pub(crate) fn finish(&mut self) -> Result<RecordBatch, DataError> {
+        let arrays = self.columns.iter_mut().map(ColumnBuilder::finish).collect::<Result<_, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        let batch = RecordBatch::try_new_with_options(self.schema.to_arrow(), arrays, &options)?;
+        self.rows_before += self.rows as u64;
+        self.rows = 0;
+        Ok(batch)
+    }
+
+    #[cold]
+    fn null_fault(&self, column: usize) -> Box<DataFault> {
+        let fault = DataFault::new("the value is missing, and the signature says that it never is");
+        Box::new(fault.in_column(&self.schema.fields()[column].name).in_row(self.row()))
+    }
+
+    #[cold]
+    fn value_fault(&self, column: usize, cell: Cell<'_>, complaint: &str) -> Box<DataFault> {
+        let fault = cell.with_text(|text| DataFault::of_value(text, complaint));
+        Box::new(fault.in_column(&self.schema.fields()[column].name).in_row(self.row()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stagewright_store::DataType;
+
+    fn signature() -> Signature {
+        Signature::new(vec![
+            Field::new("id", DataType::Utf8).with_role(Role::Identifier),
+            Field::new("tenure", DataType::Int64),
+            Field::new("charges", DataType::Float64).with_nullable(true),
+            Field::new("churn", DataType::Categorical).with_role(Role::Target),
+        ])
+        .unwrap()
+        .with_null_values(["", " "])
+    }
+
+    #[test]
+    fn missing_columns_are_all_named() {
+        let error = signature().bind(&["tenure", "other"], Strictness::Ingest).unwrap_err();
+        assert_eq!(error.to_string(), "the data has no columns `id`, `charges`, `churn`; it has `tenure`, `other`");
+    }
+
+    #[test]
+    fn columns_are_found_by_name_whatever_their_order() {
+        let places = signature().bind(&["churn", "x", "charges", "tenure", "id"], Strictness::Ingest).unwrap();
+        assert_eq!(places, [4, 3, 2, 0]);
+    }
+
+    #[test]
+    fn prediction_wants_the_features_alone() {
+        assert_eq!(signature().bind(&["charges", "tenure", "x"], Strictness::Predict).unwrap(), [1, 0]);
+        let error = signature().bind(&["id"], Strictness::Predict).unwrap_err();
+        assert!(error.to_string().contains("no columns `tenure`, `charges`"), "{error}");
+    }
+
+    #[test]
+    fn extra_columns_are_an_error_only_where_the_policy_says_so() {
+        let strict = signature().with_extra_columns(ExtraColumns::Error);
+        let names = ["id", "tenure", "charges", "churn", "x", "y"];
+        assert!(signature().bind(&names, Strictness::Ingest).is_ok());
+        assert!(strict.bind(&names, Strictness::Predict).is_ok());
+        let error = strict.bind(&names, Strictness::Ingest).unwrap_err();
+        assert!(error.to_string().contains("does not name `x`, `y`"), "{error}");
+    }
+
+    #[test]
+    fn repeated_columns_are_named() {
+        let error = signature().bind(&["a", "id", "a", "id"], Strictness::Ingest).unwrap_err();
+        assert_eq!(error.to_string(), "more than one column is named `a`, `id`");
+    }
+
+    #[test]
+    fn a_null_passes_ingestion_and_fails_prediction_unless_the_field_is_nullable() {
+        let mut ingest = Decoder::new(&signature(), Strictness::Ingest);
+        assert!(ingest.cell(1, Cell::Text(" ")).is_ok());
+        let mut predict = Decoder::new(&signature(), Strictness::Predict);
+        assert!(predict.cell(1, Cell::Text(" ")).is_ok(), "charges is nullable");
+        let fault = predict.cell(0, Cell::Text(" ")).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "column `tenure`, row 0: the value is missing, and the signature says that it never is"
+        );
+    }
+
+    #[test]
+    fn rows_are_counted_across_batches() {
+        let narrow = signature().with_roles(&[Role::Target]);
+        let mut decoder = Decoder::new(&narrow, Strictness::Ingest);
+        decoder.cell(0, Cell::Text("No")).unwrap();
+        decoder.end_row();
+        assert_eq!(decoder.finish().unwrap().num_rows(), 1);
+        assert_eq!(decoder.row(), 1);
+    }
+
+    #[test]
+    fn a_signature_survives_serialisation() {
+        let text = serde_json::to_string(&signature()).unwrap();
+        assert!(text.contains(r#""null-values":[""," "]"#), "{text}");
+        assert_eq!(serde_json::from_str::<Signature>(&text).unwrap(), signature());
+    }
+}

@@ -1,0 +1,104 @@
+//! Text with delimiters, from a file or from a request's body.
+//!
+//! Owns headers and the words for what is wrong with a line; [`super::records`] finds the cells.
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::cell::Cell;
+use crate::error::{DataError, DataFault};
+use crate::interrupt::Interrupt;
+use crate::source::CellVisitor;
+use crate::source::records::{RecordError, Records};
+
+/// How many rows pass between two looks at the interrupt.
+const ROWS_PER_LOOK: u64 = 4096;
+
+/// A CSV text whose header has been read.
+pub(crate) struct CsvText<R> {
+    records: Records<R>,
+    /// What errors call the text: its path.
+    name: String,
+    columns: Vec<String>,
+}
+
+impl<R: Read> CsvText<R> {
+    /// Reads the header, or counts the columns of the first record and puts it back.
+    pub(crate) fn new(input: R, name: String, delimiter: u8, has_header: bool) -> Result<Self, DataError> {
+        let mut records = Records::new(input, delimiter);
+        let columns = match records.next() {
+            Ok(Some(record)) if has_header => Ok(record.to_strings()),
+            Ok(Some(record)) => Ok((0..record.len()).map(|index| format!("column_{index}")).collect()),
+            Ok(None) => return Err(DataFault::new("the text is empty: it has not even a header line").into()),
+            Err(error) => Err(error),
+        };
+        let columns = columns.map_err(|error| in_words(error, &name, &[], None))?;
+        if !has_header {
+            records.put_back();
+        }
+        Ok(Self { records, name, columns })
+    }
+
+    /// Pushes all cells to the visitor.
+    pub(crate) fn visit(mut self, interrupt: &Interrupt, visitor: &mut impl CellVisitor) -> Result<(), DataError> {
+        let places = visitor.columns(&self.columns)?;
+        let mut row = 0;
+        loop {
+            if row % ROWS_PER_LOOK == 0 && interrupt.is_set() {
+                return Err(DataError::Interrupted);
+            }
+            let record = match self.records.next() {
+                Ok(Some(record)) => record,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(in_words(error, &self.name, &self.columns, Some(row))),
+            };
+            if record.len() != self.columns.len() {
+                return Err(uneven(record.len(), self.columns.len()).in_row(row).on_line(record.line).into());
+            }
+            for (column, &place) in places.iter().enumerate() {
+                visitor
+                    .cell(column, Cell::Text(record.cell(place)))
+                    .map_err(|fault| DataError::from(fault.on_line(record.line)))?;
+            }
+            if !visitor.end_rows(1)? {
+                return Ok(());
+            }
+            row += 1;
+        }
+    }
+}
+
+fn uneven(found: usize, wanted: usize) -> DataFault {
+    let hint =
+        if found < wanted { "the file may be truncated" } else { "a cell with the delimiter in it needs quotes" };
+    DataFault::new(format!("the line has {found} cells, the header has {wanted}\nhint: {hint}"))
+}
+
+fn in_words(error: RecordError, name: &str, columns: &[String], row: Option<u64>) -> DataError {
+    let fault = match error {
+        RecordError::Io(error) => return DataError::unreadable(Path::new(name), error, ""),
+        RecordError::Unclosed { line } => {
+            DataFault::new("the quote that opens here is never closed\nhint: the file may be truncated").on_line(line)
+        }
+        RecordError::AfterQuote { line } => {
+            DataFault::new("text follows the closing quote of a cell\nhint: write a quote inside a quoted cell twice")
+                .on_line(line)
+        }
+        RecordError::TooLong { line } => {
+            DataFault::new("the record that begins here is longer than 64 MiB\nhint: a quote may be missing")
+                .on_line(line)
+        }
+        RecordError::NotUtf8 { line, cell } => {
+            let fault =
+                DataFault::new("the text is not UTF-8\nhint: convert the file, e.g. `iconv -f latin1 -t utf-8`");
+            match columns.get(cell) {
+                Some(column) => fault.in_column(column).on_line(line),
+                None => fault.on_line(line),
+            }
+        }
+    };
+    DataError::from(match row {
+        Some(row) => fault.in_row(row),
+        None => fault,
+    })
+}

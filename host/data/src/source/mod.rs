@@ -1,0 +1,136 @@
+//! Data from files: what can be read, and one way to read it.
+//!
+//! Each kind of source has a module that pushes its cells, row by row or column by column, to a [`CellVisitor`]: the decoder
+//! behind a [`Cursor`], or [`crate::infer`]. Sources must not interpret values (that is [`crate::cell`]'s) and never write:
+//! SQLite is opened read-only.
+//!
+//! Pushing, and a thread that turns it into pulling, because SQLite's statements borrow their connection and cannot be kept in a
+//! struct without unsafe code; and because a batch is then decoded while the stage looks at the one before.
+
+mod address;
+mod csv;
+mod cursor;
+mod parquet;
+pub(crate) mod records;
+mod sqlite;
+
+use std::fs::File;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cell::Cell;
+use crate::error::{DataError, DataFault};
+use crate::interrupt::Interrupt;
+
+pub use address::SourceUri;
+pub(crate) use csv::CsvText;
+pub use cursor::{Cursor, open};
+
+/// A value bound to a query's `?`. It never becomes part of the query's text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Literal {
+    /// Bound as 0 or 1.
+    Boolean(bool),
+    /// Bound as an integer.
+    Integer(i64),
+    /// Bound as a real.
+    Float(f64),
+    /// Bound as text.
+    Text(String),
+}
+
+/// A source: an address, and for databases what to ask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Source {
+    /// Where the data is.
+    pub uri: SourceUri,
+    /// For SQLite instead of a table: one `SELECT`, with a `?` for each parameter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// Values for the query's `?`, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Literal>,
+}
+
+impl Source {
+    /// A whole file or table.
+    pub fn new(uri: SourceUri) -> Self {
+        Self { uri, query: None, parameters: Vec::new() }
+    }
+
+    /// What a query gives.
+    #[must_use]
+    pub fn with_query(mut self, query: impl Into<String>, parameters: Vec<Literal>) -> Self {
+        self.query = Some(query.into());
+        self.parameters = parameters;
+        self
+    }
+}
+
+/// Who takes the cells of a source.
+pub(crate) trait CellVisitor {
+    /// Called once, before any cell, with the names of the source's columns. Returns which of them it wants, by place.
+    fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError>;
+
+    /// Called for each row (or for a column of several rows, before the next column) with the number of a column among those
+    /// wanted.
+    fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>>;
+
+    /// Called when `rows` rows are complete. Returns whether it wants more.
+    fn end_rows(&mut self, rows: usize) -> Result<bool, DataError>;
+
+    /// At most how many rows should come column by column.
+    fn rows_at_once(&self) -> usize;
+}
+
+/// Pushes a source's cells until it ends or the visitor has enough.
+///
+/// # Errors
+/// Any [`DataError`]; [`DataError::Interrupted`] when told to stop.
+pub(crate) fn visit(source: &Source, interrupt: &Interrupt, visitor: &mut impl CellVisitor) -> Result<(), DataError> {
+    if !matches!(source.uri, SourceUri::Sqlite { .. }) && (source.query.is_some() || !source.parameters.is_empty()) {
+        return Err(DataError::plan(
+            format!("source `{}` has a query, which only databases answer", source.uri),
+            "remove `query` and `parameters`",
+        ));
+    }
+    match &source.uri {
+        SourceUri::Csv { path, delimiter, header } => {
+            let delimiter = delimiter.unwrap_or_else(|| delimiter_by_extension(path));
+            let name = path.display().to_string();
+            CsvText::new(open_file(path)?, name, delimiter, *header)?.visit(interrupt, visitor)
+        }
+        SourceUri::Sqlite { path, table } => {
+            check_is_file(path)?;
+            sqlite::visit(path, table.as_deref(), source, interrupt, visitor)
+        }
+        SourceUri::Parquet { path } => parquet::visit(path, open_file(path)?, interrupt, visitor),
+    }
+}
+
+fn delimiter_by_extension(path: &Path) -> u8 {
+    let is_tab = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("tsv") || it.eq_ignore_ascii_case("tab"));
+    if is_tab { b'\t' } else { b',' }
+}
+
+fn open_file(path: &Path) -> Result<File, DataError> {
+    check_is_file(path)?;
+    File::open(path).map_err(|error| DataError::unreadable(path, error, ""))
+}
+
+/// Tells a missing file and a folder apart from what a reader would say about them.
+fn check_is_file(path: &Path) -> Result<(), DataError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Err(DataError::unreadable(path, "it is a directory", "name a file in it")),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let here = std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default();
+            let hint = if path.is_relative() { format!("the path is taken from `{here}`") } else { String::new() };
+            Err(DataError::unreadable(path, "there is no such file", &hint))
+        }
+        Err(error) => Err(DataError::unreadable(path, error, "")),
+    }
+}

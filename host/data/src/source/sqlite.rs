@@ -1,0 +1,188 @@
+//! Tables and queries of a SQLite database, read-only.
+//!
+//! The database is opened without the right to write, an authorizer lets nothing pass but reading and functions (so no `ATTACH`, no
+//! `PRAGMA`), and parameters are bound, never pasted. A progress handler asks the interrupt, so that a query without end ends.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Statement, ToSql};
+
+use crate::cell::Cell;
+use crate::error::{DataError, DataFault, listed, shown};
+use crate::interrupt::Interrupt;
+use crate::source::{CellVisitor, Literal, Source};
+
+/// How long to wait for a writer that holds the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Virtual machine steps between two looks at the interrupt: well under a millisecond.
+const STEPS_PER_LOOK: i32 = 10_000;
+/// The longest text or blob; the same limit as a CSV record's. SQLite's own would let one function call take 1 GB.
+const MAX_VALUE_BYTES: i32 = 64 << 20;
+
+const ONE_SELECT: &str = "a query is one SELECT statement; it cannot write, attach or set anything";
+
+/// Pushes the cells of a table or of a query's result.
+pub(crate) fn visit(
+    path: &Path,
+    table: Option<&str>,
+    source: &Source,
+    interrupt: &Interrupt,
+    visitor: &mut impl CellVisitor,
+) -> Result<(), DataError> {
+    let connection = connect(path, interrupt).map_err(|error| in_words(error, path, None))?;
+    let sql = statement_text(&connection, path, table, source)?;
+    let asked = source.query.as_deref();
+    let mut statement = connection.prepare(&sql).map_err(|error| in_words(error, path, asked))?;
+    if !statement.readonly() || statement.column_count() == 0 || statement.is_explain() != 0 {
+        return Err(refused(&sql, ONE_SELECT, ""));
+    }
+    let wanted = statement.parameter_count();
+    if wanted != source.parameters.len() {
+        let message = format!("it has {wanted} parameters, and {} are given", source.parameters.len());
+        return Err(refused(&sql, &message, "give one value in `parameters` for each `?`"));
+    }
+    bind(&mut statement, &source.parameters).map_err(|error| in_words(error, path, asked))?;
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let places = visitor.columns(&names)?;
+    let mut rows = statement.raw_query();
+    let mut number = 0;
+    loop {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(in_words(error, path, asked)),
+        };
+        for (column, &place) in places.iter().enumerate() {
+            let value = row.get_ref(place).map_err(|error| in_words(error, path, asked))?;
+            let cell =
+                cell(value).map_err(|message| DataFault::new(message).in_column(&names[place]).in_row(number))?;
+            visitor.cell(column, cell).map_err(DataError::Fault)?;
+        }
+        number += 1;
+        if !visitor.end_rows(1)? {
+            return Ok(());
+        }
+    }
+}
+
+fn connect(path: &Path, interrupt: &Interrupt) -> rusqlite::Result<Connection> {
+    let mut connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    // A database from elsewhere may define views that call functions; and `"typo"` must be an error, not a text.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    connection.authorizer(Some(|context: AuthContext<'_>| match context.action {
+        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Function { .. } | AuthAction::Recursive => {
+            Authorization::Allow
+        }
+        _ => Authorization::Deny,
+    }))?;
+    let interrupt = interrupt.clone();
+    connection.progress_handler(STEPS_PER_LOOK, Some(move || interrupt.is_set()))?;
+    Ok(connection)
+}
+
+/// The statement that reads what the source asks for.
+fn statement_text(
+    connection: &Connection,
+    path: &Path,
+    table: Option<&str>,
+    source: &Source,
+) -> Result<String, DataError> {
+    match (table, &source.query) {
+        (None, Some(query)) => Ok(query.clone()),
+        (Some(_), Some(_)) => Err(DataError::plan(
+            format!("source `{}` names a table and has a query", source.uri),
+            "write sqlite:PATH without #TABLE, or remove `query`",
+        )),
+        (None, None) => Err(DataError::plan(
+            format!(
+                "source `{}` names no table and has no query; the database has {}",
+                source.uri,
+                listed(&tables(connection, path)?)
+            ),
+            "write sqlite:PATH#TABLE",
+        )),
+        (Some(_), None) if !source.parameters.is_empty() => {
+            Err(DataError::plan(format!("source `{}` has parameters but no query", source.uri), "remove `parameters`"))
+        }
+        (Some(table), None) => {
+            let tables = tables(connection, path)?;
+            if !tables.iter().any(|name| name == table) {
+                let has = if tables.is_empty() { "no tables".to_owned() } else { listed(&tables) };
+                let message = format!("it has no table `{}`; it has {has}", shown(table));
+                return Err(DataError::unreadable(path, message, "table names are case-sensitive here"));
+            }
+            Ok(format!("SELECT * FROM \"{}\"", table.replace('"', "\"\"")))
+        }
+    }
+}
+
+fn tables(connection: &Connection, path: &Path) -> Result<Vec<String>, DataError> {
+    let read = || {
+        let sql = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
+        let mut statement = connection.prepare(sql)?;
+        let names: rusqlite::Result<Vec<String>> = statement.query_map([], |row| row.get(0))?.collect();
+        names
+    };
+    read().map_err(|error| in_words(error, path, None))
+}
+
+fn bind(statement: &mut Statement<'_>, parameters: &[Literal]) -> rusqlite::Result<()> {
+    for (index, literal) in parameters.iter().enumerate() {
+        let value: &dyn ToSql = match literal {
+            Literal::Boolean(value) => value,
+            Literal::Integer(value) => value,
+            Literal::Float(value) => value,
+            Literal::Text(value) => value,
+        };
+        statement.raw_bind_parameter(index + 1, value)?;
+    }
+    Ok(())
+}
+
+fn cell(value: ValueRef<'_>) -> Result<Cell<'_>, &'static str> {
+    match value {
+        ValueRef::Null => Ok(Cell::Null),
+        ValueRef::Integer(number) => Ok(Cell::Integer(number)),
+        ValueRef::Real(number) => Ok(Cell::Float(number)),
+        ValueRef::Text(bytes) => std::str::from_utf8(bytes).map(Cell::Text).map_err(|_| "the text is not UTF-8"),
+        ValueRef::Blob(_) => {
+            Err("the value is a blob, which tables do not hold\nhint: leave the column out, or cast it in a query")
+        }
+    }
+}
+
+fn refused(query: &str, message: &str, hint: &str) -> DataError {
+    DataError::Query { query: shown(query), message: message.to_owned(), hint: hint.to_owned() }
+}
+
+/// SQLite's errors, sorted by who can do something about them.
+fn in_words(error: Error, path: &Path, query: Option<&str>) -> DataError {
+    let wal_hint = "a database in WAL mode needs its -wal and -shm files beside it, or a folder that may be written";
+    match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => DataError::Interrupted,
+        Some(ErrorCode::NotADatabase) => DataError::unreadable(path, "it is not a SQLite database", "check the path"),
+        Some(ErrorCode::DatabaseCorrupt) => {
+            DataError::unreadable(path, "the database is damaged", "try `sqlite3 FILE .recover`, or restore a copy")
+        }
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => DataError::unreadable(path, error, wal_hint),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            DataError::unreadable(path, "another process holds the database", "try again when it has finished writing")
+        }
+        Some(ErrorCode::AuthorizationForStatementDenied) => refused(query.unwrap_or_default(), ONE_SELECT, ""),
+        _ => match (error, query) {
+            (Error::MultipleStatement, Some(query)) => refused(query, ONE_SELECT, ""),
+            (error, Some(query)) => refused(query, &error.to_string(), ""),
+            (error, None) => DataError::unreadable(path, error, ""),
+        },
+    }
+}

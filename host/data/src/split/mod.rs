@@ -1,0 +1,345 @@
+//! Which rows train, validate and test: the host's decision, never a stage's.
+//!
+//! Every row gets a number in [0, 1) from SHA-256 over the seed and the row's key, so that membership is the same on every machine and a
+//! row stays where it is when the table grows or is reordered. The key is the group columns, else the identifier columns, else
+//! the whole row: rows of a group, and duplicates of a row, stay on one side. A stratified split takes exact shares of each class
+//! instead, ordered by the same number; its members may change sides when the table grows.
+//!
+//! SHA-256 and not a faster hash, because anybody can recompute it in any language (`docs/types.md`), and because an owner of the data who
+//! knows no seed cannot choose identifiers that land in the test rows.
+
+mod file;
+mod select;
+
+use std::collections::BTreeMap;
+
+use arrow::record_batch::RecordBatch;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use stagewright_store::{DataType, Role, Schema};
+
+use crate::cell::Cell;
+use crate::error::{DataError, DataFault, listed};
+use crate::values::Values;
+
+pub use select::{Select, select};
+
+/// Separates this use of SHA-256 from every other; a new rule gets a new name.
+const DOMAIN: &[u8] = b"stagewright.split.v1\0";
+/// More classes are more likely a target that is no class.
+const MAX_CLASSES: usize = 1000;
+
+/// How rows are dealt out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitMethod {
+    /// By a seeded hash of group, identifier or row: stable under growth, shares are met on average.
+    #[default]
+    Hash,
+    /// Exact shares of each class of the target: the counts differ from the share by less than one row.
+    Stratified,
+}
+
+/// The split that a manifest asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SplitPlan {
+    /// How rows are dealt out.
+    #[serde(default)]
+    pub method: SplitMethod,
+    /// The share of test rows among all rows, in (0, 1).
+    pub test: f64,
+    /// The share of validation rows among those that are not test rows, in [0, 1).
+    #[serde(default)]
+    pub validation: f64,
+    /// Another seed gives another split.
+    pub seed: u64,
+}
+
+/// What a row is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum Partition {
+    /// `fit` and `train` see it.
+    Train,
+    /// Early stopping sees it.
+    Validation,
+    /// The host measures on it; no trainer sees it.
+    Test,
+}
+
+impl Partition {
+    /// All partitions.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
+    /// The name in files and JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// A partition for every row of a table: disjoint and exhaustive by construction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    partitions: Vec<Partition>,
+}
+
+impl SplitPlan {
+    /// The columns that [`SplitPlan::split`] reads; a caller may project the table to them.
+    pub fn columns(&self, schema: &Schema) -> Vec<usize> {
+        let mut columns = key_columns(schema);
+        if self.method == SplitMethod::Stratified {
+            columns.extend(schema.indices_with(Role::Target));
+        }
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    /// Deals out the rows of a table, given as batches in order. All of them have `schema`.
+    ///
+    /// # Errors
+    /// [`DataError::Plan`] for shares out of range, a split that leaves a partition empty, or a stratified one of groups or of a
+    /// target that is no class; [`DataError::Fault`] for a null in the target of a stratified split; whatever reading a batch fails with.
+    pub fn split<E: From<DataError>>(
+        &self,
+        schema: &Schema,
+        batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
+    ) -> Result<Split, E> {
+        self.check_shares()?;
+        let split = match self.method {
+            SplitMethod::Hash => self.by_hash(schema, batches)?,
+            SplitMethod::Stratified => self.by_class(schema, batches)?,
+        };
+        split.check_not_empty(self)?;
+        Ok(split)
+    }
+
+    fn check_shares(&self) -> Result<(), DataError> {
+        if !(self.test > 0.0 && self.test < 1.0) {
+            let message = format!("the share of test rows is {}", self.test);
+            return Err(DataError::plan(message, "it lies between 0 and 1, e.g. 0.2"));
+        }
+        if !(self.validation >= 0.0 && self.validation < 1.0) {
+            let message = format!("the share of validation rows is {}", self.validation);
+            return Err(DataError::plan(message, "it lies between 0 (no validation rows) and 1, e.g. 0.1"));
+        }
+        Ok(())
+    }
+
+    fn by_hash<E: From<DataError>>(
+        &self,
+        schema: &Schema,
+        batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
+    ) -> Result<Split, E> {
+        let keys = Keys::new(schema, self.seed);
+        // Of the interval [0, 1): first the test rows, then the validation rows.
+        let validation_end = self.test + (1.0 - self.test) * self.validation;
+        let mut partitions = Vec::new();
+        for batch in batches {
+            keys.hash(&batch?, |hash| {
+                let number = unit_interval(hash);
+                partitions.push(if number < self.test {
+                    Partition::Test
+                } else if number < validation_end {
+                    Partition::Validation
+                } else {
+                    Partition::Train
+                });
+            })?;
+        }
+        Ok(Split { partitions })
+    }
+
+    fn by_class<E: From<DataError>>(
+        &self,
+        schema: &Schema,
+        batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
+    ) -> Result<Split, E> {
+        let target = stratifiable_target(schema)?;
+        let name = &schema.fields()[target].name;
+        let keys = Keys::new(schema, self.seed);
+        let mut classes: BTreeMap<String, Vec<(u64, usize)>> = BTreeMap::new();
+        let mut rows = 0;
+        for batch in batches {
+            let batch = batch?;
+            let values = Values::of(batch.column(target))?;
+            let mut hashes = Vec::with_capacity(batch.num_rows());
+            keys.hash(&batch, |hash| hashes.push(hash))?;
+            for (offset, hash) in hashes.into_iter().enumerate() {
+                let row = rows + offset;
+                let cell = values.cell(offset);
+                if cell == Cell::Null {
+                    let fault = DataFault::new("the target is missing, so the row belongs to no class").in_column(name);
+                    return Err(DataError::from(fault.in_row(row as u64)).into());
+                }
+                cell.with_text(|text| match classes.get_mut(text) {
+                    Some(members) => members.push((hash, row)),
+                    None => drop(classes.insert(text.to_owned(), vec![(hash, row)])),
+                });
+                if classes.len() > MAX_CLASSES {
+                    let message = format!(
+                        "the target `{name}` has more than {MAX_CLASSES} distinct values: too many for classes"
+                    );
+                    return Err(DataError::plan(message, "use the split method `hash`").into());
+                }
+            }
+            rows += batch.num_rows();
+        }
+        Ok(self.deal(classes.into_values().collect(), rows))
+    }
+
+    /// Deals each class's rows, in order of their hash, to test, validation and training.
+    fn deal(&self, mut classes: Vec<Vec<(u64, usize)>>, rows: usize) -> Split {
+        let sizes: Vec<usize> = classes.iter().map(Vec::len).collect();
+        let tests = apportion(&sizes, self.test);
+        let rests: Vec<usize> = sizes.iter().zip(&tests).map(|(size, test)| size - test).collect();
+        let validations = apportion(&rests, self.validation);
+        let mut partitions = vec![Partition::Train; rows];
+        for ((class, test), validation) in classes.iter_mut().zip(tests).zip(validations) {
+            class.sort_unstable();
+            for &(_, row) in &class[..test] {
+                partitions[row] = Partition::Test;
+            }
+            for &(_, row) in &class[test..test + validation] {
+                partitions[row] = Partition::Validation;
+            }
+        }
+        Split { partitions }
+    }
+}
+
+/// `share` of each size, rounded down or up so that the sum is `share` of the sum, rounded: the largest remainders are rounded
+/// up (Hamilton's method), the earlier class first where they are equal.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "row counts are exact in a double and shares lie in [0, 1)"
+)]
+fn apportion(sizes: &[usize], share: f64) -> Vec<usize> {
+    let exact: Vec<f64> = sizes.iter().map(|&size| size as f64 * share).collect();
+    let mut counts: Vec<usize> = exact.iter().map(|exact| exact.floor() as usize).collect();
+    let total = (sizes.iter().sum::<usize>() as f64 * share).round() as usize;
+    let mut by_remainder: Vec<usize> = (0..sizes.len()).filter(|&class| exact[class].fract() > 0.0).collect();
+    by_remainder.sort_by(|&a, &b| exact[b].fract().total_cmp(&exact[a].fract()).then(a.cmp(&b)));
+    let short = total.saturating_sub(counts.iter().sum());
+    for &class in by_remainder.iter().take(short) {
+        counts[class] += 1;
+    }
+    counts
+}
+
+fn stratifiable_target(schema: &Schema) -> Result<usize, DataError> {
+    let groups = schema.indices_with(Role::Group);
+    if !groups.is_empty() {
+        let names: Vec<&str> = groups.iter().map(|&index| schema.fields()[index].name.as_str()).collect();
+        let message = format!(
+            "a stratified split cannot keep the rows of a group together, and {} has that role",
+            listed(&names)
+        );
+        return Err(DataError::plan(message, "use the split method `hash`"));
+    }
+    match schema.indices_with(Role::Target)[..] {
+        [target] => match schema.fields()[target].data_type {
+            DataType::Timestamp => {
+                Err(DataError::plan("a timestamp has no classes to stratify by", "use the split method `hash`"))
+            }
+            _ => Ok(target),
+        },
+        _ => Err(DataError::plan("a stratified split needs exactly one target", "give one column the role `target`")),
+    }
+}
+
+fn key_columns(schema: &Schema) -> Vec<usize> {
+    for role in [Role::Group, Role::Identifier] {
+        let columns = schema.indices_with(role);
+        if !columns.is_empty() {
+            return columns;
+        }
+    }
+    (0..schema.len()).collect()
+}
+
+/// Hashes the keys of rows.
+struct Keys {
+    columns: Vec<usize>,
+    /// Identifiers and groups count by their text, so that `7` is the same customer as a number and as a text.
+    is_text: bool,
+    seeded: Sha256,
+}
+
+impl Keys {
+    fn new(schema: &Schema, seed: u64) -> Self {
+        let columns = key_columns(schema);
+        let is_text =
+            columns.iter().all(|&column| matches!(schema.fields()[column].role, Role::Group | Role::Identifier));
+        Self { columns, is_text, seeded: Sha256::new().chain_update(DOMAIN).chain_update(seed.to_le_bytes()) }
+    }
+
+    /// Calls `take` with the hash of each row's key, in order.
+    fn hash(&self, batch: &RecordBatch, mut take: impl FnMut(u64)) -> Result<(), DataError> {
+        let columns: Vec<Values<'_>> =
+            self.columns.iter().map(|&column| Values::of(batch.column(column))).collect::<Result<_, _>>()?;
+        let mut key = Vec::new();
+        for row in 0..batch.num_rows() {
+            key.clear();
+            for values in &columns {
+                if self.is_text {
+                    values.write_text_key(row, &mut key);
+                } else {
+                    values.write_value_key(row, &mut key);
+                }
+            }
+            let digest = self.seeded.clone().chain_update(&key).finalize();
+            let mut head = [0; 8];
+            head.copy_from_slice(&digest[..8]);
+            take(u64::from_be_bytes(head));
+        }
+        Ok(())
+    }
+}
+
+/// The top 53 bits as a number in [0, 1).
+#[expect(clippy::cast_precision_loss, reason = "53 bits are exact in a double")]
+fn unit_interval(hash: u64) -> f64 {
+    (hash >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+impl Split {
+    /// The partition of every row, in order.
+    pub fn partitions(&self) -> &[Partition] {
+        &self.partitions
+    }
+
+    /// The rows of a partition, ascending.
+    pub fn indices(&self, partition: Partition) -> Vec<u64> {
+        (0..).zip(&self.partitions).filter(|&(_, &it)| it == partition).map(|(row, _)| row).collect()
+    }
+
+    /// How many rows a partition has.
+    pub fn count(&self, partition: Partition) -> u64 {
+        self.partitions.iter().filter(|&&it| it == partition).count() as u64
+    }
+
+    fn check_not_empty(&self, plan: &SplitPlan) -> Result<(), DataError> {
+        let rows = self.partitions.len();
+        for partition in Partition::ALL {
+            let is_wanted = partition != Partition::Validation || plan.validation > 0.0;
+            if is_wanted && self.count(partition) == 0 {
+                let message = format!("the split of {rows} rows leaves no {} rows", partition.name());
+                let hint = "use more rows, other shares, or the split method `stratified`, which meets shares exactly";
+                return Err(DataError::plan(message, hint));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
