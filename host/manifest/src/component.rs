@@ -14,7 +14,8 @@ use crate::source::identifier;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ComponentSection {
-    /// The `.wasm` file, relative to the current directory or absolute; `None` for a built-in component.
+    /// The `.wasm` file, relative to the current directory or absolute; `None` for a built-in
+    /// component.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
     /// The WASI interfaces that it may link although nothing is behind them: they always fail.
@@ -56,35 +57,22 @@ pub(crate) fn read_all(section: Section<'_>) -> Vec<(Identifier, Option<Componen
 
 fn read_component(section: Section<'_>) -> Option<ComponentSection> {
     let path = section.get("path").map(|item| item.path());
-    let stubs = section
-        .get("stubs")
-        .map_or(Some(Vec::new()), |item| read_stubs(&item));
+    let stubs = section.get("stubs").map_or(Some(Vec::new()), |item| read_stubs(&item));
     let parameters = section.section("parameters").map_or_else(
         || section.get("parameters").is_none().then(Map::new),
         |section| {
-            let entries = section
-                .items()
-                .map(|(name, item)| Some((name.to_owned(), json(&item)?)))
-                .collect::<Vec<_>>();
+            let entries = section.items().map(|(name, item)| Some((name.to_owned(), json(&item)?))).collect::<Vec<_>>();
             entries.into_iter().collect()
         },
     );
     let key = section.key.clone();
     section.finish_with(|_| Some(format!("parameters go under `[{key}.parameters]`")));
-    Some(ComponentSection {
-        path: path.map_or(Some(None), |it| it.map(Some))?,
-        stubs: stubs?,
-        parameters: parameters?,
-    })
+    Some(ComponentSection { path: path.map_or(Some(None), |it| it.map(Some))?, stubs: stubs?, parameters: parameters? })
 }
 
 fn read_stubs(item: &Item<'_>) -> Option<Vec<Stub>> {
     let choices = [Stub::Filesystem, Stub::Sockets].map(|stub| (stub.as_str(), stub));
-    let stubs = item
-        .array()?
-        .iter()
-        .map(|item| item.choice(&choices))
-        .collect::<Vec<_>>();
+    let stubs = item.array()?.iter().map(|item| item.choice(&choices)).collect::<Vec<_>>();
     let mut stubs: Vec<Stub> = stubs.into_iter().collect::<Option<_>>()?;
     stubs.dedup();
     Some(stubs)
@@ -97,23 +85,11 @@ fn json(item: &Item<'_>) -> Option<Json> {
         Value::Boolean(claim) => Some(Json::Bool(*claim)),
         Value::Integer(number) => i64::try_from(*number).ok().map(Json::from),
         Value::Float(_) => item.float().and_then(Number::from_f64).map(Json::Number),
-        Value::Array(_) => item
-            .array()?
-            .iter()
-            .map(json)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .collect(),
+        Value::Array(_) => item.array()?.iter().map(json).collect::<Vec<_>>().into_iter().collect(),
         Value::Table(_) => {
-            let entries = item
-                .section()?
-                .items()
-                .map(|(name, item)| Some((name.to_owned(), json(&item)?)))
-                .collect::<Vec<_>>();
-            entries
-                .into_iter()
-                .collect::<Option<Map<_, _>>>()
-                .map(Json::Object)
+            let entries =
+                item.section()?.items().map(|(name, item)| Some((name.to_owned(), json(&item)?))).collect::<Vec<_>>();
+            entries.into_iter().collect::<Option<Map<_, _>>>().map(Json::Object)
         }
     }
 }

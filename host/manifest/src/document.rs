@@ -1,10 +1,11 @@
 //! The pipeline file as a tree of values that know where they stand.
 //!
-//! Owns parsing of TOML text and the origin of every key and value: a place in the file, or the command-line argument
-//! that set it. It knows no key by name; [`crate::sections`] does.
+//! Owns parsing of TOML text and the origin of every key and value: a place in the file, or the
+//! command-line argument that set it. It knows no key by name; [`crate::sections`] does.
 //!
-//! Why a tree of our own and not serde: serde stops at the first error and loses the place of most others, and an
-//! argument must be able to replace a value and still be cited when that value is wrong.
+//! Why a tree of our own and not serde: serde stops at the first error and loses the place of most
+//! others, and an argument must be able to replace a value and still be cited when that value is
+//! wrong.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -120,11 +121,7 @@ impl Table {
         let Value::Table(table) = &mut entry.node.value else {
             return None;
         };
-        if rest.is_empty() {
-            Some(table)
-        } else {
-            table.table_at_mut(rest)
-        }
+        if rest.is_empty() { Some(table) } else { table.table_at_mut(rest) }
     }
 
     /// The entry at this path, if there is one.
@@ -145,24 +142,13 @@ impl Table {
 
     fn set_below(&mut self, path: &[String], depth: usize, node: Node) -> Result<(), NotATable> {
         let name = &path[depth];
-        let index = self
-            .entries
-            .iter()
-            .position(|entry| entry.name == *name)
-            .unwrap_or_else(|| {
-                let origin = node.origin.clone();
-                let value = Value::Table(Table::default());
-                let node = Node {
-                    value,
-                    origin: origin.clone(),
-                };
-                self.entries.push(Entry {
-                    name: name.clone(),
-                    origin,
-                    node,
-                });
-                self.entries.len() - 1
-            });
+        let index = self.entries.iter().position(|entry| entry.name == *name).unwrap_or_else(|| {
+            let origin = node.origin.clone();
+            let value = Value::Table(Table::default());
+            let node = Node { value, origin: origin.clone() };
+            self.entries.push(Entry { name: name.clone(), origin, node });
+            self.entries.len() - 1
+        });
         let entry = &mut self.entries[index];
         if depth + 1 == path.len() {
             entry.origin = node.origin.clone();
@@ -171,30 +157,20 @@ impl Table {
         }
         match &mut entry.node.value {
             Value::Table(table) => table.set_below(path, depth + 1, node),
-            other => Err(NotATable {
-                key: dotted(&path[..=depth]),
-                kind: other.kind(),
-            }),
+            other => Err(NotATable { key: dotted(&path[..=depth]), kind: other.kind() }),
         }
     }
 }
 
 /// A path as it is written in TOML: bare where possible, quoted where not.
 pub(crate) fn dotted<S: AsRef<str>>(path: &[S]) -> String {
-    path.iter()
-        .map(|name| key_text(name.as_ref()))
-        .collect::<Vec<_>>()
-        .join(".")
+    path.iter().map(|name| key_text(name.as_ref())).collect::<Vec<_>>().join(".")
 }
 
 /// A key as it is written in TOML.
 pub(crate) fn key_text(name: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if !name.is_empty() && name.bytes().all(bare) {
-        name.to_owned()
-    } else {
-        string_text(name)
-    }
+    if !name.is_empty() && name.bytes().all(bare) { name.to_owned() } else { string_text(name) }
 }
 
 /// A string as it is written in TOML, on one line.
@@ -209,9 +185,7 @@ pub(crate) fn string_text(text: &str) -> String {
             '\t' => quoted.push_str("\\t"),
             '\r' => quoted.push_str("\\r"),
             // Every control character of TOML lies in the first plane.
-            control if control.is_control() => {
-                quoted.push_str(&format!("\\u{:04X}", u32::from(control)))
-            }
+            control if control.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(control))),
             other => quoted.push(other),
         }
     }
@@ -224,17 +198,10 @@ pub(crate) fn parse(text: &str) -> Result<Table, Vec<SyntaxError>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut faults: Vec<SyntaxError> = errors
         .iter()
-        .map(|error| SyntaxError {
-            message: sentence(error.message()),
-            span: error.span().unwrap_or(0..0),
-        })
+        .map(|error| SyntaxError { message: sentence(error.message()), span: error.span().unwrap_or(0..0) })
         .collect();
     let root = convert_table(table.get_ref(), &|span| Origin::File(span), &mut faults);
-    if faults.is_empty() {
-        Ok(root)
-    } else {
-        Err(faults)
-    }
+    if faults.is_empty() { Ok(root) } else { Err(faults) }
 }
 
 /// Parses an argument's value: a TOML value, or a bare word that stands for a string.
@@ -243,12 +210,7 @@ pub(crate) fn parse_argument(text: &str, argument: &Arc<str>) -> Result<Node, St
     let origin = Origin::Argument(Arc::clone(argument));
     let mut faults = Vec::new();
     let value = match DeValue::parse(text) {
-        Ok(value) => convert(
-            value.get_ref(),
-            &|_| Origin::Argument(Arc::clone(argument)),
-            0..0,
-            &mut faults,
-        ),
+        Ok(value) => convert(value.get_ref(), &|_| Origin::Argument(Arc::clone(argument)), 0..0, &mut faults),
         Err(error) if text.starts_with(['"', '\'', '[', '{']) => {
             return Err(sentence(error.message()));
         }
@@ -279,29 +241,26 @@ pub(crate) fn parse_key(text: &str) -> Option<Vec<String>> {
     }
 }
 
-fn convert_table(
-    table: &DeTable<'_>,
-    origin: &dyn Fn(Range<usize>) -> Origin,
-    faults: &mut Vec<SyntaxError>,
-) -> Table {
+fn convert_table(table: &DeTable<'_>, origin: &dyn Fn(Range<usize>) -> Origin, faults: &mut Vec<SyntaxError>) -> Table {
     let mut entries: Vec<(usize, Entry)> = Vec::with_capacity(table.len());
     for (name, value) in table.iter() {
-        let node = Node {
-            value: convert(value.get_ref(), origin, value.span(), faults),
-            origin: origin(value.span()),
-        };
-        let entry = Entry {
-            name: name.get_ref().to_string(),
-            origin: origin(name.span()),
-            node,
-        };
-        entries.push((name.span().start, entry));
+        let node = Node { value: convert(value.get_ref(), origin, value.span(), faults), origin: origin(value.span()) };
+        let entry = Entry { name: name.get_ref().to_string(), origin: origin(name.span()), node };
+        entries.push((name.span().start.min(first_place(value.get_ref())), entry));
     }
-    // The parser sorts by name; the order of the file is the order of the keys' places.
+    // The parser sorts by name; the order of the file is the order of the keys' places. A table's
+    // keys count too: `[a.b]` may stand before `[a]`.
     entries.sort_by_key(|(start, _)| *start);
-    Table {
-        entries: entries.into_iter().map(|(_, entry)| entry).collect(),
-    }
+    Table { entries: entries.into_iter().map(|(_, entry)| entry).collect() }
+}
+
+/// Where the first key below a value stands.
+fn first_place(value: &DeValue<'_>) -> usize {
+    let DeValue::Table(table) = value else {
+        return usize::MAX;
+    };
+    let places = table.iter().map(|(name, value)| name.span().start.min(first_place(value.get_ref())));
+    places.min().unwrap_or(usize::MAX)
 }
 
 fn convert(
@@ -315,20 +274,14 @@ fn convert(
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Value::Integer(number.into()),
             Err(_) => {
-                faults.push(SyntaxError {
-                    message: format!("the integer `{number}` does not fit 64 bits"),
-                    span,
-                });
+                faults.push(SyntaxError { message: format!("the integer `{number}` does not fit 64 bits"), span });
                 Value::Integer(0)
             }
         },
         DeValue::Float(number) => match number.as_str().parse() {
             Ok(number) => Value::Float(number),
             Err(_) => {
-                faults.push(SyntaxError {
-                    message: format!("`{number}` is not a number"),
-                    span,
-                });
+                faults.push(SyntaxError { message: format!("`{number}` is not a number"), span });
                 Value::Float(0.0)
             }
         },
@@ -349,12 +302,7 @@ fn convert(
 
 /// The parser's message on one line, in this project's manner.
 fn sentence(message: &str) -> String {
-    message
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join(", ")
+    message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -366,12 +314,7 @@ mod tests {
         let root = parse("zebra = 1\n[beta.x]\n[alpha]\ny = 1\nb = 2\n[beta]\nq = 0\n").unwrap();
         let names: Vec<_> = root.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(names, ["zebra", "beta", "alpha"]);
-        let inner: Vec<_> = root
-            .table_at(&["alpha"])
-            .unwrap()
-            .iter()
-            .map(|entry| entry.name.clone())
-            .collect();
+        let inner: Vec<_> = root.table_at(&["alpha"]).unwrap().iter().map(|entry| entry.name.clone()).collect();
         assert_eq!(inner, ["y", "b"]);
     }
 
@@ -390,10 +333,7 @@ mod tests {
 
     #[test]
     fn dotted_keys_may_be_quoted() {
-        assert_eq!(
-            parse_key("training.\"a.b\".c").unwrap(),
-            ["training", "a.b", "c"]
-        );
+        assert_eq!(parse_key("training.\"a.b\".c").unwrap(), ["training", "a.b", "c"]);
         assert!(parse_key("training..c").is_none());
         assert!(parse_key("a = 1\nb").is_none());
         assert!(parse_key("").is_none());
@@ -401,12 +341,7 @@ mod tests {
 
     #[test]
     fn written_strings_are_read_back_as_they_were() {
-        for text in [
-            "",
-            "plain",
-            "a \"b\" \\ c",
-            "tab\t line\n \u{7f} \u{1b} \u{85} é 猫",
-        ] {
+        for text in ["", "plain", "a \"b\" \\ c", "tab\t line\n \u{7f} \u{1b} \u{85} é 猫"] {
             let root = parse(&format!("{} = {}", key_text(text), string_text(text))).unwrap();
             assert_eq!(root.string_at(&[text]), Some(text));
         }

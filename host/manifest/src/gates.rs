@@ -1,7 +1,8 @@
 //! `[gates]`: what a candidate must reach to become champion.
 //!
-//! Owns which gates can be written. Judging is stagewright-evaluation's. A gate on a metric that nobody computes is no error here: it
-//! fails closed when it is judged, and says that the metric is missing. Only what is plainly a slip of a known name is refused.
+//! Owns which gates can be written. Judging is stagewright-evaluation's. A gate on a metric that
+//! nobody computes is no error here: it fails closed when it is judged, and says that the metric is
+//! missing. Only what is plainly a slip of a known name is refused.
 
 use std::collections::BTreeMap;
 
@@ -9,26 +10,14 @@ use serde::Serialize;
 
 use crate::nearest::nearest;
 use crate::reader::{Item, Section};
-use crate::task::{TaskKind, TaskSection};
+use crate::task::{TaskDraft, TaskKind};
 
 /// The metrics that the host computes for binary tasks.
-pub const BINARY_METRICS: [&str; 7] = [
-    "roc_auc",
-    "accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "log_loss",
-    "precision_at_recall_80",
-];
+pub const BINARY_METRICS: [&str; 7] =
+    ["roc_auc", "accuracy", "precision", "recall", "f1", "log_loss", "precision_at_recall_80"];
 
 /// Metrics where less is better, so that a candidate cannot "exceed" a champion in them.
-const LOSSES: [&str; 4] = [
-    "log_loss",
-    "mean_squared_error",
-    "mean_absolute_error",
-    "root_mean_squared_error",
-];
+const LOSSES: [&str; 4] = ["log_loss", "mean_squared_error", "mean_absolute_error", "root_mean_squared_error"];
 
 /// What a candidate must reach.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -71,8 +60,8 @@ pub enum ChampionUnreadable {
 
 impl GatesSection {
     /// No gate but the champion, in the task's usual metric.
-    pub(crate) fn defaults(task: Option<&TaskSection>) -> Self {
-        let primary = match task.map(|task| &task.kind) {
+    pub(crate) fn defaults(kind: Option<&TaskKind>) -> Self {
+        let primary = match kind {
             Some(TaskKind::MultiClass) => "accuracy",
             Some(TaskKind::Regression) => "r2",
             Some(TaskKind::Binary { .. }) | None => "roc_auc",
@@ -87,22 +76,15 @@ impl GatesSection {
         }
     }
 
-    pub(crate) fn read(section: Section<'_>, task: Option<&TaskSection>) -> Self {
-        let mut gates = Self::defaults(task);
-        if let Some(primary) = section
-            .get("primary")
-            .and_then(|item| compared_metric(&item))
-        {
+    pub(crate) fn read(section: Section<'_>, task: &TaskDraft) -> Self {
+        let mut gates = Self::defaults(task.kind.as_ref());
+        if let Some(primary) = section.get("primary").and_then(|item| compared_metric(&item)) {
             gates.primary = primary;
         }
-        let margin = section
-            .get("margin")
-            .and_then(|it| it.float_within("from 0 to below 1", |x| (0.0..1.0).contains(&x)));
+        let margin =
+            section.get("margin").and_then(|it| it.float_within("from 0 to below 1", |x| (0.0..1.0).contains(&x)));
         gates.margin = margin.unwrap_or(gates.margin);
-        gates.minimum = section
-            .section("minimum")
-            .map(thresholds)
-            .unwrap_or_default();
+        gates.minimum = section.section("minimum").map(thresholds).unwrap_or_default();
         if let Some(maximum) = section.section("maximum") {
             let minimum = &gates.minimum;
             for (metric, item) in maximum.items() {
@@ -111,31 +93,18 @@ impl GatesSection {
                 };
                 if greatest < *least {
                     let hint = format!("no model can have at least {least} and at most {greatest}");
-                    item.report(
-                        format!("`{}` lies below the minimum of the same metric", item.key),
-                        Some(hint),
-                    );
+                    item.report(format!("`{}` lies below the minimum of the same metric", item.key), Some(hint));
                 }
             }
             gates.maximum = thresholds(maximum);
         }
-        gates.no_regression = section
-            .section("no-regression")
-            .and_then(|it| no_regression(it, &gates.primary));
-        let policies = [
-            ("error", ChampionUnreadable::Error),
-            ("absolute-gates", ChampionUnreadable::AbsoluteGates),
-        ];
-        if let Some(policy) = section
-            .get("champion-unreadable")
-            .and_then(|item| item.choice(&policies))
-        {
+        gates.no_regression = section.section("no-regression").and_then(|it| no_regression(it, &gates.primary));
+        let policies = [("error", ChampionUnreadable::Error), ("absolute-gates", ChampionUnreadable::AbsoluteGates)];
+        if let Some(policy) = section.get("champion-unreadable").and_then(|item| item.choice(&policies)) {
             gates.champion_unreadable = policy;
         }
         section.finish_with(|name| {
-            BINARY_METRICS
-                .contains(&name)
-                .then(|| format!("write `minimum = {{ {name} = ... }}`"))
+            BINARY_METRICS.contains(&name).then(|| format!("write `minimum = {{ {name} = ... }}`"))
         });
         gates
     }
@@ -156,9 +125,7 @@ fn thresholds(section: Section<'_>) -> BTreeMap<String, f64> {
         let known = check_metric(metric, |message, hint| item.report(message, hint));
         let share = BINARY_METRICS.contains(&metric) && metric != "log_loss";
         let figure = if share {
-            item.float_within("from 0 to 1: this metric is never outside", |x| {
-                (0.0..=1.0).contains(&x)
-            })
+            item.float_within("from 0 to 1: this metric is never outside", |x| (0.0..=1.0).contains(&x))
         } else {
             item.float()
         };
@@ -177,24 +144,13 @@ fn no_regression(section: Section<'_>, primary: &str) -> Option<NoRegression> {
         None => Some(vec![primary.to_owned()]),
         Some(item) => item.array().and_then(|items| {
             if items.is_empty() {
-                item.report_value(
-                    format!("`{}` is empty", item.key),
-                    Some("name at least one metric".to_owned()),
-                );
+                item.report_value(format!("`{}` is empty", item.key), Some("name at least one metric".to_owned()));
             }
-            items
-                .iter()
-                .map(compared_metric)
-                .collect::<Vec<_>>()
-                .into_iter()
-                .collect()
+            items.iter().map(compared_metric).collect::<Vec<_>>().into_iter().collect()
         }),
     };
     section.finish();
-    Some(NoRegression {
-        tolerance: tolerance?,
-        metrics: metrics?,
-    })
+    Some(NoRegression { tolerance: tolerance?, metrics: metrics? })
 }
 
 /// The name of a metric in which candidate and champion are compared.
@@ -204,16 +160,9 @@ fn compared_metric(item: &Item<'_>) -> Option<String> {
         return None;
     }
     if LOSSES.contains(&metric) {
-        let hint = format!(
-            "compare in a metric such as `roc_auc`, and bound this one by `maximum = {{ {metric} = ... }}`"
-        );
-        item.report_value(
-            format!(
-                "`{}` needs a metric where more is better, not `{metric}`",
-                item.key
-            ),
-            Some(hint),
-        );
+        let hint =
+            format!("compare in a metric such as `roc_auc`, and bound this one by `maximum = {{ {metric} = ... }}`");
+        item.report_value(format!("`{}` needs a metric where more is better, not `{metric}`", item.key), Some(hint));
         return None;
     }
     Some(metric.to_owned())
@@ -232,16 +181,10 @@ fn check_metric(metric: &str, report: impl Fn(String, Option<String>)) -> bool {
         other => nearest(other, BINARY_METRICS),
     };
     match meant {
-        Some(meant) => report(
-            format!("`{metric}` is not a metric"),
-            Some(format!("did you mean `{meant}`?")),
-        ),
+        Some(meant) => report(format!("`{metric}` is not a metric"), Some(format!("did you mean `{meant}`?"))),
         None if !well_formed => {
             let hint = "use lower-case letters, digits and `_`; at most 64".to_owned();
-            report(
-                format!("`{}` is not a name for a metric", metric.escape_debug()),
-                Some(hint),
-            );
+            report(format!("`{}` is not a name for a metric", metric.escape_debug()), Some(hint));
         }
         None => return true,
     }

@@ -1,7 +1,8 @@
 //! The pipeline file: reading and checking it.
 //!
-//! A pipeline file (docs/manifest.md) becomes a [`Manifest`], in which everything is present, typed and consistent, or a
-//! [`ManifestError`], which holds everything that is wrong with file, line and hint. It runs nothing and opens no data.
+//! A pipeline file (docs/manifest.md) becomes a [`Manifest`], in which everything is present, typed
+//! and consistent, or a [`ManifestError`], which holds everything that is wrong with file, line and
+//! hint. It runs nothing and opens no data.
 //!
 //! ```text
 //! text --document--> tree with origins --overrides--> tree --sections--> Manifest

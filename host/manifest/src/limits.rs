@@ -1,7 +1,8 @@
 //! What a stage may use: defaults, bounds and reading.
 //!
-//! Every limit is always on and finite. The operator's ceilings are applied elsewhere; what is here is what a manifest may say at
-//! all. Whoever changes a figure changes docs/manifest.md too: a test compares them.
+//! Every limit is always on and finite. The operator's ceilings are applied elsewhere; what is here
+//! is what a manifest may say at all. Whoever changes a figure changes docs/manifest.md too: a test
+//! compares them.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -16,15 +17,15 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Below a few Wasm pages nothing starts; above 64 GiB no machine is meant on which one instance runs (a memory has 4 GiB at most).
+/// Below a few Wasm pages nothing starts; above 64 GiB no machine is meant on which one instance
+/// runs (a memory has 4 GiB at most).
 const MEMORY: RangeInclusive<u64> = MIB..=64 * GIB;
 /// Below 1 KiB not even a document fits; above 1 TiB it is no limit.
 const OUTPUT: RangeInclusive<u64> = KIB..=1024 * GIB;
 /// Above 1 GiB nobody reads it.
 const LOG: RangeInclusive<u64> = KIB..=GIB;
 /// Below 10 ms a cold start may trip it; above a week it is no limit.
-const TIME: RangeInclusive<Duration> =
-    Duration::from_millis(10)..=Duration::from_secs(7 * 24 * 3600);
+const TIME: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(7 * 24 * 3600);
 
 /// What one stage may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -58,29 +59,16 @@ impl Limits {
     /// What a stage may use if the manifest does not say.
     pub fn defaults(world: World) -> Self {
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-        // A million rows of twenty columns are 160 MB; they pass in batches of 8 MiB, so 1 GiB is room for a stage that keeps them.
-        let base = Self {
-            memory: GIB,
-            cpu: minutes(10),
-            wall: minutes(15),
-            output: 4 * GIB,
-            log: MIB,
-        };
+        // A million rows of twenty columns are 160 MB; they pass in batches of 8 MiB, so 1 GiB is
+        // room for a stage that keeps them.
+        let base = Self { memory: GIB, cpu: minutes(10), wall: minutes(15), output: 4 * GIB, log: MIB };
         match world {
             World::Ingestion | World::Transformation => base,
-            // Training is where the work is, and a trainer may keep the whole table, binned. Models are smaller than tables.
-            World::Training => Self {
-                memory: 2 * GIB,
-                cpu: minutes(60),
-                wall: minutes(90),
-                output: GIB,
-                ..base
-            },
+            // Training is where the work is, and a trainer may keep the whole table, binned. Models
+            // are smaller than tables.
+            World::Training => Self { memory: 2 * GIB, cpu: minutes(60), wall: minutes(90), output: GIB, ..base },
             // Findings, metrics and figures, no tables.
-            World::Validation | World::Evaluation => Self {
-                output: 64 * MIB,
-                ..base
-            },
+            World::Validation | World::Evaluation => Self { output: 64 * MIB, ..base },
             // Compares a handful of numbers.
             World::Promotion => Self {
                 memory: 64 * MIB,
@@ -125,14 +113,7 @@ fn within<T: Copy + PartialOrd>(
     if bounds.contains(&amount) {
         return Some(amount);
     }
-    let hint = format!(
-        "choose from `{}` to `{}`",
-        text(*bounds.start()),
-        text(*bounds.end())
-    );
-    item.report_value(
-        format!("`{}` is out of range: `{}`", item.key, text(amount)),
-        Some(hint),
-    );
+    let hint = format!("choose from `{}` to `{}`", text(*bounds.start()), text(*bounds.end()));
+    item.report_value(format!("`{}` is out of range: `{}`", item.key, text(amount)), Some(hint));
     None
 }

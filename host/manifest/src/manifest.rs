@@ -1,8 +1,10 @@
 //! The whole pipeline file: loading, checking, and the configuration that results.
 //!
-//! Owns the top level and what its sections must be together. After [`Manifest::load`] every value is present, typed and within its bounds,
-//! and every name that refers to something in the file refers to something that is there. What it cannot know, the binary asks afterwards:
-//! whether components exist ([`Manifest::check_components`]) and take these parameters ([`Manifest::check_parameters`]).
+//! Owns the top level and what its sections must be together. After [`Manifest::load`] every value
+//! is present, typed and within its bounds, and every name that refers to something in the file
+//! refers to something that is there. What it cannot know, the binary asks afterwards: whether
+//! components exist ([`Manifest::check_components`]) and take these parameters
+//! ([`Manifest::check_parameters`]).
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -23,7 +25,7 @@ use crate::signature::SignatureSection;
 use crate::source::{self, SourceSection};
 use crate::split::SplitSection;
 use crate::stage::{self, StageSection};
-use crate::task::TaskSection;
+use crate::task::{TaskDraft, TaskSection};
 use crate::world::World;
 
 /// The largest file that is read. A table of 10,000 columns takes less than one.
@@ -32,7 +34,8 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The most workers: beyond the cores of any one machine, each would only cost memory.
 const MAX_WORKERS: u64 = 1024;
 
-/// Where clocks start if the manifest does not say: any fixed moment, so that runs can be reproduced.
+/// Where clocks start if the manifest does not say: any fixed moment, so that runs can be
+/// reproduced.
 const DEFAULT_AS_OF: &str = "2026-01-01T00:00:00Z";
 
 /// A pipeline, checked.
@@ -50,7 +53,8 @@ pub struct Manifest {
     /// Where the clocks of stages start.
     #[serde(serialize_with = "displayed")]
     pub as_of: Timestamp,
-    /// How many instances work at once; `None` for as many as there are cores. No result depends on it.
+    /// How many instances work at once; `None` for as many as there are cores. No result depends on
+    /// it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<NonZeroUsize>,
     /// What is being learnt.
@@ -76,10 +80,7 @@ pub struct Manifest {
     pub(crate) root: Arc<Table>,
 }
 
-fn displayed<T: std::fmt::Display, S: Serializer>(
-    value: &T,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn displayed<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 
@@ -91,17 +92,13 @@ impl Manifest {
     /// Reads and checks a file, with what the command line changes.
     ///
     /// # Errors
-    /// [`ManifestError`] with everything that is wrong, in the file and in the overrides. Faults of the TOML itself hide the rest: the tree is then not
-    /// what its author meant.
+    /// [`ManifestError`] with everything that is wrong, in the file and in the overrides. Faults of
+    /// the TOML itself hide the rest: the tree is then not what its author meant.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ManifestError> {
         let file = path.display().to_string();
-        let unreadable =
-            |message: String, hint: &str| ManifestError::unreadable(file.clone(), message, hint);
+        let unreadable = |message: String, hint: &str| ManifestError::unreadable(file.clone(), message, hint);
         let cannot = |error: std::io::Error| {
-            unreadable(
-                format!("cannot read the file: {error}"),
-                "give the path of a pipeline file",
-            )
+            unreadable(format!("cannot read the file: {error}"), "give the path of a pipeline file")
         };
         let size = std::fs::metadata(path).map_err(cannot)?.len();
         if size > MAX_FILE_BYTES {
@@ -112,15 +109,9 @@ impl Manifest {
         }
         let bytes = std::fs::read(path).map_err(cannot)?;
         let text = String::from_utf8(bytes).map_err(|error| {
-            let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1;
-            unreadable(
-                format!("line {line} is not UTF-8"),
-                "save the file as UTF-8",
-            )
+            let line =
+                error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            unreadable(format!("line {line} is not UTF-8"), "save the file as UTF-8")
         })?;
         let directory = path.parent().map(Path::to_owned).unwrap_or_default();
         Self::parse(&file, text, directory, overrides)
@@ -130,12 +121,7 @@ impl Manifest {
     ///
     /// # Errors
     /// As for [`Manifest::load`].
-    pub fn parse(
-        file: &str,
-        text: String,
-        directory: PathBuf,
-        overrides: &Overrides,
-    ) -> Result<Self, ManifestError> {
+    pub fn parse(file: &str, text: String, directory: PathBuf, overrides: &Overrides) -> Result<Self, ManifestError> {
         let source = Arc::new(Source::new(file.to_owned(), text));
         let collector = Collector::new(Arc::clone(&source));
         let mut root = match document::parse(&source.text) {
@@ -149,10 +135,7 @@ impl Manifest {
         };
         overrides.apply(&mut root, &collector);
         let root = Arc::new(root);
-        let context = Context {
-            collector: &collector,
-            directory,
-        };
+        let context = Context { collector: &collector, directory };
         let manifest = read(&context, &source, &root);
         let fine = collector.is_empty();
         match manifest {
@@ -174,10 +157,7 @@ impl Manifest {
 
     /// The source that ingestion reads, if it reads one.
     pub fn ingestion_source(&self) -> Option<(&Identifier, &SourceSection)> {
-        self.stage(World::Ingestion)
-            .source
-            .as_ref()
-            .and_then(|name| self.sources.get_key_value(name))
+        self.stage(World::Ingestion).source.as_ref().and_then(|name| self.sources.get_key_value(name))
     }
 
     /// The file, as it was given.
@@ -185,98 +165,73 @@ impl Manifest {
         &self.source.file
     }
 
-    /// The whole configuration, overrides and defaults included, in the words of the file. Stored with a run.
+    /// The whole configuration, overrides and defaults included, in the words of the file. Stored
+    /// with a run.
     pub fn effective(&self) -> serde_json::Value {
-        serde_json::to_value(self)
-            .expect("every key is text and every number finite: the readers saw to it")
+        serde_json::to_value(self).expect("every key is text and every number finite: the readers saw to it")
+    }
+}
+
+/// The keys of the top level; `None` for one that is missing or wrong.
+struct Head {
+    pipeline: Option<Identifier>,
+    experiment: Option<Name>,
+    model: Option<Name>,
+    seed: Option<u64>,
+    as_of: Option<Timestamp>,
+    workers: Option<NonZeroUsize>,
+}
+
+impl Head {
+    fn read(file: &Section<'_>) -> Self {
+        let example = |key: &str, value: &str| format!("{key} = \"{value}\"");
+        let workers = file.get("workers").and_then(|item| item.integer(1, MAX_WORKERS));
+        Self {
+            pipeline: file.require("pipeline", &example("pipeline", "churn")).and_then(|it| it.identifier()),
+            experiment: file.require("experiment", &example("experiment", "churn")).and_then(|it| it.name()),
+            model: file.require("model", &example("model", "churn-classifier")).and_then(|it| it.name()),
+            seed: file.require("seed", "seed = 42").and_then(|item| item.integer(0, u64::MAX)),
+            as_of: file.get("as-of").map_or_else(|| DEFAULT_AS_OF.parse().ok(), |item| as_of(&item)),
+            workers: workers.and_then(|number| usize::try_from(number).ok()).and_then(NonZeroUsize::new),
+        }
     }
 }
 
 /// Reads all sections; `None` if one of them could not be read.
 fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Option<Manifest> {
     let file = Section::root(context, root);
-    let pipeline = file
-        .require("pipeline", "pipeline = \"churn\"")
-        .and_then(|item| item.identifier());
-    let experiment = file
-        .require("experiment", "experiment = \"churn\"")
-        .and_then(|item| item.name());
-    let model = file
-        .require("model", "model = \"churn-classifier\"")
-        .and_then(|item| item.name());
-    let seed = file
-        .require("seed", "seed = 42")
-        .and_then(|item| item.integer(0, u64::MAX));
-    let as_of = file
-        .get("as-of")
-        .map_or_else(|| DEFAULT_AS_OF.parse().ok(), |item| as_of(&item));
-    let workers = file
-        .get("workers")
-        .and_then(|item| item.integer(1, MAX_WORKERS));
-    let workers = workers
-        .and_then(|number| usize::try_from(number).ok())
-        .and_then(NonZeroUsize::new);
-
-    let task = file
-        .require("task", "[task]")
-        .and_then(|item| TaskSection::read(item.section()?));
-    let sources = file
-        .section("sources")
-        .map(source::read_all)
-        .unwrap_or_default();
-    let signature = file
-        .section("signature")
-        .map(|it| SignatureSection::read(it, task.as_ref()))
-        .unwrap_or_default();
-    let split = file
-        .section("split")
-        .map(|it| SplitSection::read(it, task.as_ref()))
-        .unwrap_or_default();
-    let stages = file
-        .require("stages", "[stages.ingestion]")
-        .and_then(|item| item.section())
-        .map(|section| {
-            let names: Vec<&str> = root
-                .table_at(&["sources"])
-                .into_iter()
-                .flat_map(Table::iter)
-                .map(|it| it.name.as_str())
-                .collect();
-            stage::check_source(&section, &names);
-            stage::read_all(section)
-        });
-    let components = file
-        .section("components")
-        .map(component::read_all)
-        .unwrap_or_default();
-    let gates = file.section("gates").map_or_else(
-        || GatesSection::defaults(task.as_ref()),
-        |it| GatesSection::read(it, task.as_ref()),
-    );
+    let head = Head::read(&file);
+    let task = file.require("task", "[task]").and_then(|item| item.section()).map(TaskDraft::read);
+    let task = task.unwrap_or_default();
+    let sources = file.section("sources").map(source::read_all).unwrap_or_default();
+    let signature = file.section("signature").map(|section| SignatureSection::read(section, &task));
+    let split = file.section("split").map(|section| SplitSection::read(section, &task));
+    let stages = file.require("stages", "[stages.ingestion]").and_then(|item| item.section());
+    let stages = stages.map(|section| {
+        stage::check_source(&section, root.table_at(&["sources"]));
+        stage::read_all(section)
+    });
+    let components = file.section("components").map(component::read_all).unwrap_or_default();
+    let gates = file.section("gates").map(|section| GatesSection::read(section, &task));
+    let gates = gates.unwrap_or_else(|| GatesSection::defaults(task.kind.as_ref()));
     file.finish();
 
     let stages: Vec<StageSection> = stages?.into_iter().collect::<Option<_>>()?;
-    let mut components: BTreeMap<_, _> = components
-        .into_iter()
-        .map(|(name, it)| Some((name, it?)))
-        .collect::<Option<_>>()?;
+    let mut components = whole(components)?;
     for stage in &stages {
         components.entry(stage.component.clone()).or_default();
     }
     Some(Manifest {
-        pipeline: pipeline?,
-        experiment: experiment?,
-        model: model?,
-        seed: seed?,
-        as_of: as_of?,
-        workers,
-        task: task?,
-        sources: sources
-            .into_iter()
-            .map(|(name, it)| Some((name, it?)))
-            .collect::<Option<_>>()?,
-        signature,
-        split,
+        pipeline: head.pipeline?,
+        experiment: head.experiment?,
+        model: head.model?,
+        seed: head.seed?,
+        as_of: head.as_of?,
+        workers: head.workers,
+        task: task.whole()?,
+        sources: whole(sources)?,
+        signature: signature.unwrap_or_default(),
+        split: split.unwrap_or_default(),
         stages: stages.try_into().ok()?,
         components,
         gates,
@@ -285,19 +240,20 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
     })
 }
 
+/// Named sections, if each of them could be read.
+fn whole<T>(sections: Vec<(Identifier, Option<T>)>) -> Option<BTreeMap<Identifier, T>> {
+    sections.into_iter().map(|(name, section)| Some((name, section?))).collect()
+}
+
 /// A moment from 1970 on: the clocks that stages see cannot show an earlier one.
 fn as_of(item: &Item<'_>) -> Option<Timestamp> {
     let (Value::String(text) | Value::Datetime(text)) = &item.node.value else {
         // Reports the type.
         return item.string().and(None);
     };
-    let moment = text
-        .parse::<Timestamp>()
-        .ok()
-        .filter(|moment| *moment >= Timestamp::UNIX_EPOCH);
+    let moment = text.parse::<Timestamp>().ok().filter(|moment| *moment >= Timestamp::UNIX_EPOCH);
     if moment.is_none() {
-        let hint =
-            format!("write a moment from 1970 on, with its offset, such as `{DEFAULT_AS_OF}`");
+        let hint = format!("write a moment from 1970 on, with its offset, such as `{DEFAULT_AS_OF}`");
         item.report_value(format!("`as-of` is not a moment: `{text}`"), Some(hint));
     }
     moment

@@ -1,7 +1,8 @@
 //! Names that the manifest gives.
 //!
-//! Two kinds: an [`Identifier`] is a word of the pipeline itself (sources, components) and as narrow as the WIT contract's;
-//! a [`Name`] is shown to people and other programs (experiments, models) and may be what MLflow allows and a path does not misread.
+//! Two kinds: an [`Identifier`] is a word of the pipeline itself (sources, components) and as
+//! narrow as the WIT contract's; a [`Name`] is shown to people and other programs (experiments,
+//! models) and may be what MLflow allows and a path does not misread.
 
 use std::fmt;
 
@@ -49,13 +50,8 @@ impl Identifier {
     /// # Errors
     /// The rule that the text breaks.
     pub fn new(text: &str) -> Result<Self, &'static str> {
-        let allowed = |byte: u8| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_'
-        };
-        if text.starts_with(|first: char| first.is_ascii_lowercase())
-            && text.len() <= 64
-            && text.bytes().all(allowed)
-        {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+        if text.starts_with(|first: char| first.is_ascii_lowercase()) && text.len() <= 64 && text.bytes().all(allowed) {
             Ok(Self(text.to_owned()))
         } else {
             Err("use a lower-case letter, then lower-case letters, digits, `-` and `_`; at most 64")
@@ -63,8 +59,8 @@ impl Identifier {
     }
 }
 
-/// A letter or digit, then letters, digits, `-`, `_` and `.`; at most 128 bytes, ASCII. No `/`, `:` or `@`: those separate a model's name from its
-/// version and alias.
+/// A letter or digit, then letters, digits, `-`, `_` and `.`; at most 128 bytes, ASCII. No `/`, `:`
+/// or `@`: those separate a model's name from its version and alias.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Name(String);

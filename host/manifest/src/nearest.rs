@@ -1,11 +1,8 @@
 //! "Did you mean": the known word nearest to a mistyped one.
 
-/// The candidate nearest to `word`, if one is near enough to be meant: at most a third of its letters wrong, where
-/// case does not count and `_` equals `-`.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+/// The candidate nearest to `word`, if one is near enough to be meant: at most a third of its
+/// letters wrong, where case does not count and `_` equals `-`.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Nobody mistypes a word of this length; and the distance is quadratic.
     const LONGEST: usize = 64;
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
@@ -24,18 +21,11 @@ pub(crate) fn nearest<'a>(
 
 /// Words in backticks, separated by commas.
 pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    words
-        .into_iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// A hint for a word that is none of `candidates`: the one that was meant, or all of them.
-pub(crate) fn did_you_mean<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str> + Clone,
-) -> String {
+pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
     match nearest(word, candidates.clone()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => format!("use one of {}", listed(candidates)),

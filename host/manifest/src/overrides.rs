@@ -1,7 +1,8 @@
 //! What the command line changes in a pipeline file.
 //!
-//! Owns the meaning of `--set`, `--source` and their like: each becomes a value in the tree, with the argument as its origin, before
-//! anything is checked. So an override is checked like the file, and what is wrong with it cites the argument.
+//! Owns the meaning of `--set`, `--source` and their like: each becomes a value in the tree, with
+//! the argument as its origin, before anything is checked. So an override is checked like the file,
+//! and what is wrong with it cites the argument.
 
 use std::sync::Arc;
 
@@ -34,12 +35,14 @@ const STAGE_KEYS: [&str; 3] = ["component", "source", "limits"];
 /// What the command line changes. Later entries win over earlier ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// `KEY=VALUE`. The key is a dotted path of the file (`gates.margin`, `gates.minimum.accuracy`), or begins with a stage:
-    /// `training.component`, `training.limits.cpu`, and `training.learning_rate` for a parameter of that stage's component, whichever
-    /// that is after all overrides. The value is a TOML value; what is none stands for a string.
+    /// `KEY=VALUE`. The key is a dotted path of the file (`gates.margin`,
+    /// `gates.minimum.accuracy`), or begins with a stage: `training.component`,
+    /// `training.limits.cpu`, and `training.learning_rate` for a parameter of that stage's
+    /// component, whichever that is after all overrides. The value is a TOML value; what is none
+    /// stands for a string.
     pub set: Vec<String>,
-    /// `NAME=URI` for a source that the file declares; paths are relative to the current directory. Options that have no meaning for the new
-    /// URI (a delimiter for a database) are dropped.
+    /// `NAME=URI` for a source that the file declares; paths are relative to the current directory.
+    /// Options that have no meaning for the new URI (a delimiter for a database) are dropped.
     pub sources: Vec<String>,
     /// Replaces `seed`.
     pub seed: Option<u64>,
@@ -60,14 +63,9 @@ struct Setting {
 impl Overrides {
     /// Puts every override into the tree; what cannot be is reported.
     pub(crate) fn apply(&self, root: &mut Table, collector: &Collector) {
-        let settings: Vec<Setting> = self
-            .set
-            .iter()
-            .filter_map(|text| setting(text, collector))
-            .collect();
+        let settings: Vec<Setting> = self.set.iter().filter_map(|text| setting(text, collector)).collect();
         // Components first: which parameters a stage has depends on its component.
-        let (components, others): (Vec<_>, Vec<_>) =
-            settings.into_iter().partition(Setting::is_component);
+        let (components, others): (Vec<_>, Vec<_>) = settings.into_iter().partition(Setting::is_component);
         for setting in components.into_iter().chain(others) {
             setting.apply(root, collector);
         }
@@ -75,22 +73,12 @@ impl Overrides {
             apply_source(text, root, collector);
         }
         let number = |number: u64| Value::Integer(number.into());
-        let workers = self
-            .workers
-            .map(|workers| u64::try_from(workers).unwrap_or(u64::MAX));
+        let workers = self.workers.map(|workers| u64::try_from(workers).unwrap_or(u64::MAX));
         let scalars = [
             ("seed", "--seed", self.seed.map(number)),
             ("workers", "--workers", workers.map(number)),
-            (
-                "experiment",
-                "--experiment-name",
-                self.experiment.clone().map(Value::String),
-            ),
-            (
-                "model",
-                "--register-name",
-                self.register_name.clone().map(Value::String),
-            ),
+            ("experiment", "--experiment-name", self.experiment.clone().map(Value::String)),
+            ("model", "--register-name", self.register_name.clone().map(Value::String)),
         ];
         for (key, option, value) in scalars {
             let Some(value) = value else { continue };
@@ -100,14 +88,8 @@ impl Overrides {
                 _ => String::new(),
             };
             let argument: Arc<str> = format!("{option} {shown}").into();
-            Setting {
-                path: vec![key.to_owned()],
-                node: Node {
-                    value,
-                    origin: Origin::Argument(argument),
-                },
-            }
-            .apply(root, collector);
+            Setting { path: vec![key.to_owned()], node: Node { value, origin: Origin::Argument(argument) } }
+                .apply(root, collector);
         }
     }
 }
@@ -124,10 +106,7 @@ impl Setting {
             return;
         };
         if let Err(blocked) = root.set(&path, self.node) {
-            let message = format!(
-                "`{}` is {} in the file and has no keys below it",
-                blocked.key, blocked.kind
-            );
+            let message = format!("`{}` is {} in the file and has no keys below it", blocked.key, blocked.kind);
             collector.report(&origin, &dotted(&path), message, None);
         }
     }
@@ -141,11 +120,7 @@ fn setting(text: &str, collector: &Collector) -> Option<Setting> {
         collector.report(&Origin::Argument(Arc::clone(&argument)), key, message, hint);
     };
     let Some((key, value)) = split(text) else {
-        report(
-            "",
-            "there is no `=`".to_owned(),
-            "write `--set stage.key=value`",
-        );
+        report("", "there is no `=`".to_owned(), "write `--set stage.key=value`");
         return None;
     };
     let Some(path) = document::parse_key(key.trim()) else {
@@ -159,11 +134,7 @@ fn setting(text: &str, collector: &Collector) -> Option<Setting> {
     match document::parse_argument(value, &argument) {
         Ok(node) => Some(Setting { path, node }),
         Err(message) => {
-            report(
-                &dotted(&path),
-                format!("`{}` is not a TOML value: {message}", value.trim()),
-                "",
-            );
+            report(&dotted(&path), format!("`{}` is not a TOML value: {message}", value.trim()), "");
             None
         }
     }
@@ -184,15 +155,8 @@ fn split(text: &str) -> Option<(&str, &str)> {
 }
 
 /// The path in the file that an override's path means.
-fn full_path(
-    path: &[String],
-    root: &Table,
-    origin: &Origin,
-    collector: &Collector,
-) -> Option<Vec<String>> {
-    let report = |message: String, hint: String| {
-        collector.report(origin, &dotted(path), message, Some(hint))
-    };
+fn full_path(path: &[String], root: &Table, origin: &Origin, collector: &Collector) -> Option<Vec<String>> {
+    let report = |message: String, hint: String| collector.report(origin, &dotted(path), message, Some(hint));
     let (first, rest) = path.split_first()?;
     let Some(world) = World::from_name(first) else {
         if ROOT_KEYS.contains(&first.as_str()) {
@@ -201,43 +165,25 @@ fn full_path(
         let words = || World::ALL.into_iter().map(World::as_str).chain(ROOT_KEYS);
         let hint = match nearest(first, words()) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!(
-                "begin with a stage ({}) or a key of the file",
-                World::order()
-            ),
+            None => format!("begin with a stage ({}) or a key of the file", World::order()),
         };
-        report(
-            format!("`{first}` is neither a stage nor a key of the file"),
-            hint,
-        );
+        report(format!("`{first}` is neither a stage nor a key of the file"), hint);
         return None;
     };
     let prefix = match rest.first().map(String::as_str) {
         None => {
             let hint = format!("write `{world}.component=NAME`, or `{world}.PARAMETER=VALUE`");
-            report(
-                format!("`{world}` is a stage and cannot be set as a whole"),
-                hint,
-            );
+            report(format!("`{world}` is a stage and cannot be set as a whole"), hint);
             return None;
         }
-        Some(key) if STAGE_KEYS.contains(&key) => {
-            ["stages", world.as_str()].map(str::to_owned).to_vec()
-        }
+        Some(key) if STAGE_KEYS.contains(&key) => ["stages", world.as_str()].map(str::to_owned).to_vec(),
         Some(_) => {
             let Some(component) = root.string_at(&["stages", world.as_str(), "component"]) else {
                 let hint = format!("set `{world}.component` too");
-                report(
-                    format!("stage `{world}` has no component whose parameter could be set"),
-                    hint,
-                );
+                report(format!("stage `{world}` has no component whose parameter could be set"), hint);
                 return None;
             };
-            vec![
-                "components".to_owned(),
-                component.to_owned(),
-                "parameters".to_owned(),
-            ]
+            vec!["components".to_owned(), component.to_owned(), "parameters".to_owned()]
         }
     };
     Some(prefix.into_iter().chain(rest.iter().cloned()).collect())
@@ -248,18 +194,13 @@ fn apply_source(text: &str, root: &mut Table, collector: &Collector) {
     let argument: Arc<str> = format!("--source {text}").into();
     let origin = Origin::Argument(argument);
     let Some((name, uri)) = text.split_once('=') else {
-        let hint =
-            "write `--source name=uri`, such as `--source customers=csv:telco.csv`".to_owned();
+        let hint = "write `--source name=uri`, such as `--source customers=csv:telco.csv`".to_owned();
         collector.report(&origin, "sources", "there is no `=`".to_owned(), Some(hint));
         return;
     };
     let Some(source) = root.table_at_mut(&["sources", name]) else {
-        let declared: Vec<&str> = root
-            .table_at(&["sources"])
-            .into_iter()
-            .flat_map(Table::iter)
-            .map(|it| it.name.as_str())
-            .collect();
+        let declared: Vec<&str> =
+            root.table_at(&["sources"]).into_iter().flat_map(Table::iter).map(|it| it.name.as_str()).collect();
         let hint = match nearest(name, declared.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None if declared.is_empty() => {
@@ -267,21 +208,10 @@ fn apply_source(text: &str, root: &mut Table, collector: &Collector) {
             }
             None => format!("the file declares `{}`", declared.join("`, `")),
         };
-        collector.report(
-            &origin,
-            "sources",
-            format!("no source is named `{name}`"),
-            Some(hint),
-        );
+        collector.report(&origin, "sources", format!("no source is named `{name}`"), Some(hint));
         return;
     };
     drop_foreign_options(source, uri);
     // Cannot fail: a path of one key has no table on the way.
-    let _ = source.set(
-        &["uri".to_owned()],
-        Node {
-            value: Value::String(uri.to_owned()),
-            origin,
-        },
-    );
+    let _ = source.set(&["uri".to_owned()], Node { value: Value::String(uri.to_owned()), origin });
 }

@@ -1,7 +1,8 @@
 //! What can be checked only when components are known: that they exist, and take these parameters.
 //!
-//! Owns the way from a violation of a JSON Schema to a place in the file. The schema comes from a component that nobody trusts, so it is bounded before
-//! it is compiled: no references to itself or to elsewhere, no backtracking patterns.
+//! Owns the way from a violation of a JSON Schema to a place in the file. The schema comes from a
+//! component that nobody trusts, so it is bounded before it is compiled: no references to itself or
+//! to elsewhere, no backtracking patterns.
 
 use jsonschema::error::{ValidationError, ValidationErrorKind};
 use jsonschema::paths::{Location, LocationSegment};
@@ -13,21 +14,21 @@ use crate::nearest::{listed, nearest};
 use crate::problem::{Collector, ManifestError, Problem};
 use crate::world::World;
 
-/// How many parts of a schema are looked at, references followed. A component with a hundred parameters has about a thousand.
+/// How many parts of a schema are looked at, references followed. A component with a hundred
+/// parameters has about a thousand.
 const MAX_SCHEMA_PARTS: usize = 100_000;
 
-/// How deep the parts of a schema may lie in one another, references followed. Each level costs stack.
+/// How deep the parts of a schema may lie in one another, references followed. Each level costs
+/// stack.
 const MAX_SCHEMA_DEPTH: usize = 64;
 
 impl Manifest {
-    /// Checks the components by name: `built_in` are those that need no `path`. A stage must use one that exists; a section
-    /// must configure one that exists.
+    /// Checks the components by name: `built_in` are those that need no `path`. A stage must use
+    /// one that exists; a section must configure one that exists.
     pub fn check_components(&self, built_in: &[&str]) -> Vec<Problem> {
         let collector = Collector::new(self.source.clone());
-        let unknown = |name: &str| {
-            !built_in.contains(&name)
-                && self.components.get(name).is_none_or(|it| it.path.is_none())
-        };
+        let unknown =
+            |name: &str| !built_in.contains(&name) && self.components.get(name).is_none_or(|it| it.path.is_none());
         let hint = |name: &str| match nearest(name, built_in.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!(
@@ -35,78 +36,43 @@ impl Manifest {
                 listed(built_in.iter().copied())
             ),
         };
-        for stage in self
-            .stages
-            .iter()
-            .filter(|stage| unknown(stage.component.as_str()))
-        {
+        for stage in self.stages.iter().filter(|stage| unknown(stage.component.as_str())) {
             let name = stage.component.as_str();
             let key = format!("stages.{}.component", stage.world);
             if let Some(entry) = self.root.at(&["stages", stage.world.as_str(), "component"]) {
-                collector.report(
-                    &entry.node.origin,
-                    &key,
-                    format!("there is no component `{name}`"),
-                    Some(hint(name)),
-                );
+                collector.report(&entry.node.origin, &key, format!("there is no component `{name}`"), Some(hint(name)));
             }
         }
-        let used = |name: &str| {
-            self.stages
-                .iter()
-                .any(|stage| stage.component.as_str() == name)
-        };
-        for name in self
-            .components
-            .keys()
-            .map(AsRef::as_ref)
-            .filter(|name| unknown(name) && !used(name))
-        {
+        let used = |name: &str| self.stages.iter().any(|stage| stage.component.as_str() == name);
+        for name in self.components.keys().map(AsRef::as_ref).filter(|name| unknown(name) && !used(name)) {
             if let Some(entry) = self.root.at(&["components", name]) {
                 let key = format!("components.{name}");
-                collector.report(
-                    &entry.origin,
-                    &key,
-                    format!("there is no component `{name}`"),
-                    Some(hint(name)),
-                );
+                collector.report(&entry.origin, &key, format!("there is no component `{name}`"), Some(hint(name)));
             }
         }
         collector.into_problems()
     }
 
-    /// Checks the parameters of a stage's component against the component's own JSON Schema (2020-12).
+    /// Checks the parameters of a stage's component against the component's own JSON Schema
+    /// (2020-12).
     ///
-    /// A schema that is none, or that refers to itself or to elsewhere, is a problem too: of the component, cited where the stage names it.
+    /// A schema that is none, or that refers to itself or to elsewhere, is a problem too: of the
+    /// component, cited where the stage names it.
     pub fn check_parameters(&self, world: World, schema: &Json) -> Vec<Problem> {
         let collector = Collector::new(self.source.clone());
         let component = self.stage(world).component.as_str();
         let faulty = |reason: String| {
-            let message = format!(
-                "component `{component}` describes its parameters by a schema that cannot be used: {reason}"
-            );
+            let message =
+                format!("component `{component}` describes its parameters by a schema that cannot be used: {reason}");
             let hint = "tell the author of the component".to_owned();
-            collector.report(
-                &self.origin_of(&["stages", world.as_str(), "component"]),
-                "",
-                message,
-                Some(hint),
-            );
+            collector.report(&self.origin_of(&["stages", world.as_str(), "component"]), "", message, Some(hint));
         };
         let mut parts = 0;
-        match bounded(schema, schema, 0, &mut Vec::new(), &mut parts)
-            .and_then(|()| validator(schema))
-        {
+        match bounded(schema, schema, 0, &mut Vec::new(), &mut parts).and_then(|()| validator(schema)) {
             Err(reason) => faulty(reason),
             Ok(validator) => {
                 let parameters = Json::Object(self.component(world).parameters.clone());
-                let report = Report {
-                    manifest: self,
-                    collector: &collector,
-                    world,
-                    component,
-                    schema,
-                };
+                let report = Report { manifest: self, collector: &collector, world, component, schema };
                 for error in validator.iter_errors(&parameters) {
                     report.error(&error);
                 }
@@ -115,21 +81,12 @@ impl Manifest {
         collector.into_problems()
     }
 
-    /// A problem with a key of the file, found by somebody else: `key` is its dotted path as parts (`["stages", "training", "component"]`).
-    /// It is cited where the key stands, or the nearest key above it.
-    pub fn problem(
-        &self,
-        key: &[&str],
-        message: impl Into<String>,
-        hint: Option<String>,
-    ) -> Problem {
+    /// A problem with a key of the file, found by somebody else: `key` is its dotted path as parts
+    /// (`["stages", "training", "component"]`). It is cited where the key stands, or the nearest
+    /// key above it.
+    pub fn problem(&self, key: &[&str], message: impl Into<String>, hint: Option<String>) -> Problem {
         let collector = Collector::new(self.source.clone());
-        collector.report(
-            &self.origin_of(key),
-            &crate::document::dotted(key),
-            message.into(),
-            hint,
-        );
+        collector.report(&self.origin_of(key), &crate::document::dotted(key), message.into(), hint);
         collector.into_problems().swap_remove(0)
     }
 
@@ -144,15 +101,16 @@ impl Manifest {
             Value::Table(_) => entry.origin.clone(),
             _ => entry.node.origin.clone(),
         });
-        let above = || {
-            (1..key.len())
-                .rev()
-                .find_map(|depth| self.root.at(&key[..depth]))
-        };
-        whole
-            .or_else(|| above().map(|entry| entry.origin.clone()))
-            .unwrap_or(Origin::File(0..0))
+        let above = || (1..key.len()).rev().find_map(|depth| self.root.at(&key[..depth]));
+        whole.or_else(|| above().map(|entry| entry.origin.clone())).unwrap_or(Origin::File(0..0))
     }
+}
+
+/// One step of the way to a part of a JSON value.
+#[derive(Clone)]
+enum Step {
+    Key(String),
+    Index(usize),
 }
 
 /// Turns violations into problems.
@@ -166,7 +124,7 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn error(&self, error: &ValidationError<'_>) {
-        let path = segments(error.instance_path());
+        let path = steps(error.instance_path());
         let schema = self.schema_at(error);
         match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected }
@@ -177,98 +135,74 @@ impl Report<'_> {
             }
             ValidationErrorKind::Required { property } => {
                 let name = property.as_str().unwrap_or_default();
-                let hint = format!(
-                    "add `{} = ...` under `[{}]`",
-                    key_text(name),
-                    self.dotted(&path)
-                );
-                self.report(
-                    &path,
-                    format!(
-                        "component `{}` needs the parameter `{name}`",
-                        self.component
-                    ),
-                    Some(hint),
-                );
+                let hint = format!("add `{} = ...` under `[{}]`", key_text(name), self.dotted(&path));
+                self.report(&path, format!("component `{}` needs the parameter `{name}`", self.component), Some(hint));
             }
             kind => {
                 let (rule, hint) = rule(kind, self.schema, schema);
-                let rule = rule
-                    .unwrap_or_else(|| format!("breaks its schema: {}", brief(&error.to_string())));
+                let rule = rule.unwrap_or_else(|| format!("breaks its schema: {}", brief(&error.to_string())));
                 self.report(&path, format!("`{}` {rule}", self.dotted(&path)), hint);
             }
         }
     }
 
-    fn unknown(&self, path: &[String], name: &str, schema: Option<&Json>) {
-        let known = schema
-            .and_then(|schema| schema.get("properties"))
-            .and_then(Json::as_object);
-        let names: Vec<&str> = known
-            .into_iter()
-            .flat_map(|known| known.keys())
-            .map(String::as_str)
-            .collect();
+    fn unknown(&self, path: &[Step], name: &str, schema: Option<&Json>) {
+        let known = schema.and_then(|schema| schema.get("properties")).and_then(Json::as_object);
+        let names: Vec<&str> = known.into_iter().flat_map(|known| known.keys()).map(String::as_str).collect();
         let hint = match nearest(name, names.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None if names.is_empty() => "it takes none here: remove the key".to_owned(),
             None => format!("it takes {}", listed(names)),
         };
-        let path: Vec<String> = path.iter().cloned().chain([name.to_owned()]).collect();
-        self.report_at_key(
-            &path,
-            format!("component `{}` has no parameter `{name}`", self.component),
-            Some(hint),
-        );
+        let path: Vec<Step> = path.iter().cloned().chain([Step::Key(name.to_owned())]).collect();
+        self.report_at_key(&path, format!("component `{}` has no parameter `{name}`", self.component), Some(hint));
     }
 
-    /// The dotted path of a parameter.
-    fn dotted(&self, path: &[String]) -> String {
-        let parts = ["components", self.component, "parameters"]
-            .into_iter()
-            .chain(path.iter().map(String::as_str));
-        crate::document::dotted(&parts.collect::<Vec<_>>())
+    /// The path of a parameter, as messages write it.
+    fn dotted(&self, path: &[Step]) -> String {
+        let mut text = crate::document::dotted(&["components", self.component, "parameters"]);
+        for step in path {
+            match step {
+                Step::Key(name) => text.extend([".", &key_text(name)]),
+                Step::Index(index) => text.push_str(&format!("[{index}]")),
+            }
+        }
+        text
     }
 
-    fn report(&self, path: &[String], message: String, hint: Option<String>) {
+    fn report(&self, path: &[Step], message: String, hint: Option<String>) {
         let (key, value) = self.place(path);
-        let origin = value
-            .filter(|node| !matches!(node.value, Value::Table(_)))
-            .map_or(key, |node| node.origin.clone());
-        self.collector
-            .report(&origin, &self.dotted(path), message, hint);
+        let origin =
+            value.filter(|node| !matches!(node.value, Value::Table(_))).map_or(key, |node| node.origin.clone());
+        self.collector.report(&origin, &self.dotted(path), message, hint);
     }
 
-    fn report_at_key(&self, path: &[String], message: String, hint: Option<String>) {
-        self.collector
-            .report(&self.place(path).0, &self.dotted(path), message, hint);
+    fn report_at_key(&self, path: &[Step], message: String, hint: Option<String>) {
+        self.collector.report(&self.place(path).0, &self.dotted(path), message, hint);
     }
 
-    /// The key of a parameter and its value; or the nearest key above it, down to where the stage names the component.
-    fn place(&self, path: &[String]) -> (Origin, Option<&Node>) {
+    /// The key of a parameter and its value; or the nearest key above it, down to where the stage
+    /// names the component.
+    fn place(&self, path: &[Step]) -> (Origin, Option<&Node>) {
         let root = &self.manifest.root;
         let section = root.at(&["components", self.component, "parameters"]);
         let Some(section) = section.or_else(|| root.at(&["components", self.component])) else {
-            return (
-                self.manifest
-                    .origin_of(&["stages", self.world.as_str(), "component"]),
-                None,
-            );
+            return (self.manifest.origin_of(&["stages", self.world.as_str(), "component"]), None);
         };
         let (mut key, mut node) = (&section.origin, &section.node);
-        for part in path {
-            match &node.value {
-                Value::Table(table) => match table.get(part) {
-                    Some(entry) => (key, node) = (&entry.origin, &entry.node),
-                    None => return (key.clone(), None),
-                },
-                Value::Array(items) => {
-                    match part.parse().ok().and_then(|index: usize| items.get(index)) {
-                        Some(item) => (key, node) = (&item.origin, item),
-                        None => return (key.clone(), None),
-                    }
+        for step in path {
+            let next = match (&node.value, step) {
+                (Value::Table(table), Step::Key(name)) => table.get(name).map(|entry| (&entry.origin, &entry.node)),
+                // A pointer does not tell an index from a key of digits.
+                (Value::Table(table), Step::Index(index)) => {
+                    table.get(&index.to_string()).map(|entry| (&entry.origin, &entry.node))
                 }
-                _ => return (key.clone(), None),
+                (Value::Array(items), Step::Index(index)) => items.get(*index).map(|item| (&item.origin, item)),
+                _ => None,
+            };
+            match next {
+                Some(next) => (key, node) = next,
+                None => return (key.clone(), None),
             }
         }
         (key.clone(), Some(node))
@@ -276,16 +210,15 @@ impl Report<'_> {
 
     /// The part of the schema that was violated: the object that holds the keyword.
     fn schema_at(&self, error: &ValidationError<'_>) -> Option<&Json> {
-        let keyword = segments(error.evaluation_path());
+        let keyword = steps(error.evaluation_path());
         let (_, path) = keyword.split_last()?;
         let mut part = self.schema;
         for step in path {
-            part = match step.as_str() {
-                "$ref" => target(self.schema, part)?,
-                step => match part {
-                    Json::Array(items) => items.get(step.parse::<usize>().ok()?)?,
-                    other => other.get(step)?,
-                },
+            part = match (step, part) {
+                (Step::Key(name), _) if name == "$ref" => target(self.schema, part)?,
+                (Step::Key(name), _) => part.get(name)?,
+                (Step::Index(index), Json::Array(items)) => items.get(*index)?,
+                (Step::Index(index), _) => part.get(index.to_string())?,
             };
         }
         Some(part)
@@ -293,41 +226,25 @@ impl Report<'_> {
 }
 
 /// What a violated keyword asks for, and a hint where it can say more.
-fn rule(
-    kind: &ValidationErrorKind,
-    root: &Json,
-    schema: Option<&Json>,
-) -> (Option<String>, Option<String>) {
-    let choose = |options: Vec<String>| format!("use one of {}", options.join(", "));
+fn rule(kind: &ValidationErrorKind, root: &Json, schema: Option<&Json>) -> (Option<String>, Option<String>) {
+    let choose = |options: Vec<String>| match &options[..] {
+        [only] => format!("use {only}"),
+        several => format!("use one of {}", several.join(", ")),
+    };
     let text = match kind {
         ValidationErrorKind::Type { .. } => {
             let expected = match schema.and_then(|schema| schema.get("type")) {
                 Some(Json::String(name)) => Some(name.clone()),
-                Some(Json::Array(names)) => Some(
-                    names
-                        .iter()
-                        .filter_map(Json::as_str)
-                        .collect::<Vec<_>>()
-                        .join(" or "),
-                ),
+                Some(Json::Array(names)) => {
+                    Some(names.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(" or "))
+                }
                 _ => None,
             };
-            return (
-                expected.map(|expected| format!("must be of type {expected}")),
-                None,
-            );
+            return (expected.map(|expected| format!("must be of type {expected}")), None);
         }
         ValidationErrorKind::Enum { options } => {
-            let options = options
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|option| format!("`{option}`"))
-                .collect();
-            return (
-                Some("is not an allowed value".to_owned()),
-                Some(choose(options)),
-            );
+            let options = options.as_array().into_iter().flatten().map(|option| format!("`{option}`")).collect();
+            return (Some("is not an allowed value".to_owned()), Some(choose(options)));
         }
         ValidationErrorKind::OneOfNotValid { .. } | ValidationErrorKind::AnyOf { .. } => {
             let options = alternatives(root, schema);
@@ -352,7 +269,8 @@ fn rule(
     (Some(text), None)
 }
 
-/// What a choice of schemas allows, in the words of the file; empty if that cannot be said in a few words.
+/// What a choice of schemas allows, in the words of the file; empty if that cannot be said in a few
+/// words.
 fn alternatives(root: &Json, schema: Option<&Json>) -> Vec<String> {
     let Some(schema) = schema else {
         return Vec::new();
@@ -366,28 +284,15 @@ fn alternatives(root: &Json, schema: Option<&Json>) -> Vec<String> {
     if schema.get("$ref").is_some() {
         return alternatives(root, target(root, schema));
     }
-    if let Some(branches) = schema
-        .get("oneOf")
-        .or_else(|| schema.get("anyOf"))
-        .and_then(Json::as_array)
-    {
-        return branches
-            .iter()
-            .flat_map(|branch| alternatives(root, Some(branch)))
-            .collect();
+    if let Some(branches) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Json::as_array) {
+        return branches.iter().flat_map(|branch| alternatives(root, Some(branch))).collect();
     }
-    match (
-        schema.get("type").and_then(Json::as_str),
-        schema.get("required").and_then(Json::as_array),
-    ) {
+    match (schema.get("type").and_then(Json::as_str), schema.get("required").and_then(Json::as_array)) {
         // TOML has no null: what may be null may be left out.
         (Some("null"), _) => Vec::new(),
         (Some("object"), Some(names)) => {
-            let names: Vec<_> = names
-                .iter()
-                .filter_map(Json::as_str)
-                .map(|name| format!("{} = ...", key_text(name)))
-                .collect();
+            let names: Vec<_> =
+                names.iter().filter_map(Json::as_str).map(|name| format!("{} = ...", key_text(name))).collect();
             vec![format!("`{{ {} }}`", names.join(", "))]
         }
         (Some(kind), _) => vec![format!("a value of type {kind}")],
@@ -398,22 +303,19 @@ fn alternatives(root: &Json, schema: Option<&Json>) -> Vec<String> {
 /// A foreign text on one line, cut: it may quote a value of any length.
 fn brief(text: &str) -> String {
     const LONGEST: usize = 200;
-    let line: String = text
-        .chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect();
+    let line: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
     }
 }
 
-fn segments(location: &Location) -> Vec<String> {
+fn steps(location: &Location) -> Vec<Step> {
     location
         .iter()
         .map(|segment| match segment {
-            LocationSegment::Property(name) => name.into_owned(),
-            LocationSegment::Index(index) => index.to_string(),
+            LocationSegment::Property(name) => Step::Key(name.into_owned()),
+            LocationSegment::Index(index) => Step::Index(index),
         })
         .collect()
 }
@@ -461,13 +363,9 @@ fn bounded<'a>(
                 bounded(root, target, depth + 1, active, parts)?;
                 active.pop();
             }
-            entries
-                .values()
-                .try_for_each(|inner| bounded(root, inner, depth + 1, active, parts))
+            entries.values().try_for_each(|inner| bounded(root, inner, depth + 1, active, parts))
         }
-        Json::Array(items) => items
-            .iter()
-            .try_for_each(|inner| bounded(root, inner, depth + 1, active, parts)),
+        Json::Array(items) => items.iter().try_for_each(|inner| bounded(root, inner, depth + 1, active, parts)),
         _ => Ok(()),
     }
 }

@@ -1,7 +1,8 @@
 //! What is wrong with a pipeline file, and how it is shown.
 //!
-//! Owns [`Problem`], [`ManifestError`] and the places they cite. It does not decide what is wrong. The colourful rendering is the
-//! binary's (miette's `fancy`); the plain one, for pipes and logs, is here.
+//! Owns [`Problem`], [`ManifestError`] and the places they cite. It does not decide what is wrong.
+//! The colourful rendering is the binary's (miette's `fancy`); the plain one, for pipes and logs,
+//! is here.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,7 +13,8 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
 use crate::document::Origin;
 
-/// More problems than this are counted, not listed: nobody reads them, and a file of 10,000 bad fields is one mistake.
+/// More problems than this are counted, not listed: nobody reads them, and a file of 10,000 bad
+/// fields is one mistake.
 const MOST_LISTED: usize = 100;
 
 /// The file's text, for citing places in it.
@@ -27,9 +29,7 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(file: String, text: String) -> Self {
-        let lines = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { file, text, lines }
     }
 
@@ -37,10 +37,7 @@ impl Source {
     fn position(&self, at: usize) -> (usize, usize) {
         let line = self.lines.partition_point(|start| *start <= at);
         let start = self.lines[line - 1];
-        let column = self
-            .text
-            .get(start..at)
-            .map_or(1, |before| before.chars().count() + 1);
+        let column = self.text.get(start..at).map_or(1, |before| before.chars().count() + 1);
         (line, column)
     }
 
@@ -48,11 +45,7 @@ impl Source {
         match origin {
             Origin::File(span) => {
                 let (line, column) = self.position(span.start);
-                Place::File {
-                    span: span.clone(),
-                    line,
-                    column,
-                }
+                Place::File { span: span.clone(), line, column }
             }
             Origin::Argument(text) => Place::Argument(text.to_string()),
         }
@@ -122,22 +115,19 @@ impl std::error::Error for Problem {}
 
 impl Diagnostic for Problem {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.hint
-            .as_ref()
-            .map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
+        self.hint.as_ref().map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         match &self.place {
-            Place::File { span, .. } => Some(Box::new(std::iter::once(LabeledSpan::underline(
-                span.start..span.end,
-            )))),
+            Place::File { span, .. } => Some(Box::new(std::iter::once(LabeledSpan::underline(span.start..span.end)))),
             Place::Argument(_) | Place::Whole => None,
         }
     }
 }
 
-/// Everything that is wrong with a pipeline file, in the order of the file; what is wrong with arguments comes last.
+/// Everything that is wrong with a pipeline file, in the order of the file; what is wrong with
+/// arguments comes last.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}` has {}", .source_code.name(), counted(*.total))]
 pub struct ManifestError {
@@ -147,11 +137,7 @@ pub struct ManifestError {
 }
 
 fn counted(total: usize) -> String {
-    if total == 1 {
-        "a problem".to_owned()
-    } else {
-        format!("{total} problems")
-    }
+    if total == 1 { "a problem".to_owned() } else { format!("{total} problems") }
 }
 
 impl ManifestError {
@@ -161,25 +147,12 @@ impl ManifestError {
         let total = problems.len();
         problems.truncate(MOST_LISTED);
         let source_code = NamedSource::new(&source.file, source.text.clone()).with_language("TOML");
-        Self {
-            source_code,
-            problems,
-            total,
-        }
+        Self { source_code, problems, total }
     }
 
     pub(crate) fn unreadable(file: String, message: String, hint: &str) -> Self {
-        let problem = Problem {
-            message,
-            hint: Some(hint.to_owned()),
-            key: String::new(),
-            place: Place::Whole,
-        };
-        Self {
-            source_code: NamedSource::new(file, String::new()),
-            problems: vec![problem],
-            total: 1,
-        }
+        let problem = Problem { message, hint: Some(hint.to_owned()), key: String::new(), place: Place::Whole };
+        Self { source_code: NamedSource::new(file, String::new()), problems: vec![problem], total: 1 }
     }
 
     /// The problems, at most 100 of them.
@@ -197,14 +170,13 @@ impl ManifestError {
         self.source_code.name()
     }
 
-    /// The problems as plain text, for pipes and logs: `file:line: message`, each followed by its hint on a line of its own.
+    /// The problems as plain text, for pipes and logs: `file:line: message`, each followed by its
+    /// hint on a line of its own.
     pub fn render(&self) -> String {
         let mut text = String::new();
         for problem in &self.problems {
             match &problem.place {
-                Place::File { line, .. } => {
-                    text.push_str(&format!("{}:{line}: {problem}\n", self.file()))
-                }
+                Place::File { line, .. } => text.push_str(&format!("{}:{line}: {problem}\n", self.file())),
                 Place::Argument(_) => text.push_str(&format!("{problem}\n")),
                 Place::Whole => text.push_str(&format!("{}: {problem}\n", self.file())),
             }
@@ -225,11 +197,7 @@ impl Diagnostic for ManifestError {
     }
 
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        Some(Box::new(
-            self.problems
-                .iter()
-                .map(|problem| problem as &dyn Diagnostic),
-        ))
+        Some(Box::new(self.problems.iter().map(|problem| problem as &dyn Diagnostic)))
     }
 }
 
@@ -241,20 +209,12 @@ pub(crate) struct Collector {
 
 impl Collector {
     pub(crate) fn new(source: Arc<Source>) -> Self {
-        Self {
-            source,
-            problems: RefCell::default(),
-        }
+        Self { source, problems: RefCell::default() }
     }
 
     pub(crate) fn report(&self, origin: &Origin, key: &str, message: String, hint: Option<String>) {
         let place = self.source.place(origin);
-        self.problems.borrow_mut().push(Problem {
-            message,
-            hint,
-            key: key.to_owned(),
-            place,
-        });
+        self.problems.borrow_mut().push(Problem { message, hint, key: key.to_owned(), place });
     }
 
     pub(crate) fn is_empty(&self) -> bool {

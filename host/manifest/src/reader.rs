@@ -1,7 +1,8 @@
 //! Reading typed values out of the tree, with every problem collected.
 //!
-//! Owns the wording of what is missing, unknown or of the wrong type. A reader never stops: what cannot be read is reported
-//! and comes back as `None`, and the caller goes on with the rest. It knows no key by name.
+//! Owns the wording of what is missing, unknown or of the wrong type. A reader never stops: what
+//! cannot be read is reported and comes back as `None`, and the caller goes on with the rest. It
+//! knows no key by name.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -20,7 +21,8 @@ pub(crate) struct Context<'a> {
     pub(crate) directory: PathBuf,
 }
 
-/// A table that is being read. Dropping it without [`Section::finish`] skips the check for unknown keys.
+/// A table that is being read. Dropping it without [`Section::finish`] skips the check for unknown
+/// keys.
 pub(crate) struct Section<'a> {
     pub(crate) context: &'a Context<'a>,
     /// The dotted path; empty at the root.
@@ -42,13 +44,7 @@ pub(crate) struct Item<'a> {
 
 impl<'a> Section<'a> {
     pub(crate) fn root(context: &'a Context<'a>, table: &'a Table) -> Self {
-        Self {
-            context,
-            key: String::new(),
-            origin: Origin::File(0..0),
-            table,
-            known: RefCell::default(),
-        }
+        Self { context, key: String::new(), origin: Origin::File(0..0), table, known: RefCell::default() }
     }
 
     /// The value of a key that may be absent.
@@ -61,15 +57,8 @@ impl<'a> Section<'a> {
     pub(crate) fn require(&self, name: &'static str, example: &str) -> Option<Item<'a>> {
         let item = self.get(name);
         if item.is_none() {
-            let place = if self.key.is_empty() {
-                String::new()
-            } else {
-                format!(" in `{}`", self.key)
-            };
-            self.report(
-                format!("missing key `{name}`{place}"),
-                Some(format!("add `{example}`")),
-            );
+            let place = if self.key.is_empty() { String::new() } else { format!(" in `{}`", self.key) };
+            self.report(format!("missing key `{name}`{place}"), Some(format!("add `{example}`")));
         }
         item
     }
@@ -81,28 +70,19 @@ impl<'a> Section<'a> {
 
     /// All values, for tables whose keys are the user's.
     pub(crate) fn items(&self) -> impl Iterator<Item = (&'a str, Item<'a>)> + '_ {
-        self.table
-            .iter()
-            .map(|entry| (entry.name.as_str(), self.item(entry)))
+        self.table.iter().map(|entry| (entry.name.as_str(), self.item(entry)))
     }
 
     /// Reports every key that nobody asked for. `advice` may know better than the nearest key.
     pub(crate) fn finish_with(self, advice: impl Fn(&str) -> Option<String>) {
         let known = self.known.borrow();
         for (name, item) in self.items().filter(|(name, _)| !known.contains(name)) {
-            let place = if self.key.is_empty() {
-                String::new()
-            } else {
-                format!(" in `{}`", self.key)
-            };
+            let place = if self.key.is_empty() { String::new() } else { format!(" in `{}`", self.key) };
             let hint = nearest(name, known.iter().copied())
                 .map(|meant| format!("did you mean `{meant}`?"))
                 .or_else(|| advice(name))
                 .unwrap_or_else(|| format!("the keys here are {}", listed(known.iter().copied())));
-            item.report(
-                format!("unknown key `{}`{place}", key_text(name)),
-                Some(hint),
-            );
+            item.report(format!("unknown key `{}`{place}", key_text(name)), Some(hint));
         }
     }
 
@@ -112,51 +92,29 @@ impl<'a> Section<'a> {
     }
 
     pub(crate) fn report(&self, message: String, hint: Option<String>) {
-        self.context
-            .collector
-            .report(&self.origin, &self.key, message, hint);
+        self.context.collector.report(&self.origin, &self.key, message, hint);
     }
 
     fn item(&self, entry: &'a Entry) -> Item<'a> {
         let name = key_text(&entry.name);
-        let key = if self.key.is_empty() {
-            name
-        } else {
-            format!("{}.{name}", self.key)
-        };
-        Item {
-            context: self.context,
-            key,
-            origin: entry.origin.clone(),
-            node: &entry.node,
-        }
+        let key = if self.key.is_empty() { name } else { format!("{}.{name}", self.key) };
+        Item { context: self.context, key, origin: entry.origin.clone(), node: &entry.node }
     }
 }
 
 impl<'a> Item<'a> {
     /// Reports a problem at the key.
     pub(crate) fn report(&self, message: String, hint: Option<String>) {
-        self.context
-            .collector
-            .report(&self.origin, &self.key, message, hint);
+        self.context.collector.report(&self.origin, &self.key, message, hint);
     }
 
     /// Reports a problem at the value.
     pub(crate) fn report_value(&self, message: String, hint: Option<String>) {
-        self.context
-            .collector
-            .report(&self.node.origin, &self.key, message, hint);
+        self.context.collector.report(&self.node.origin, &self.key, message, hint);
     }
 
     fn wrong_type<T>(&self, expected: &str, hint: Option<String>) -> Option<T> {
-        self.report_value(
-            format!(
-                "`{}` must be {expected}, not {}",
-                self.key,
-                self.node.value.kind()
-            ),
-            hint,
-        );
+        self.report_value(format!("`{}` must be {expected}, not {}", self.key, self.node.value.kind()), hint);
         None
     }
 
@@ -196,10 +154,7 @@ impl<'a> Item<'a> {
     pub(crate) fn boolean(&self) -> Option<bool> {
         match &self.node.value {
             Value::Boolean(claim) => Some(*claim),
-            _ => self.wrong_type(
-                "a boolean",
-                Some("write `true` or `false`, without quotes".to_owned()),
-            ),
+            _ => self.wrong_type("a boolean", Some("write `true` or `false`, without quotes".to_owned())),
         }
     }
 
@@ -216,10 +171,7 @@ impl<'a> Item<'a> {
             Ok(number) if (least..=greatest).contains(&number) => Some(number),
             _ => {
                 let hint = format!("choose from {least} to {greatest}");
-                self.report_value(
-                    format!("`{}` is out of range: `{number}`", self.key),
-                    Some(hint),
-                );
+                self.report_value(format!("`{}` is out of range: `{number}`", self.key), Some(hint));
                 None
             }
         }
@@ -237,10 +189,7 @@ impl<'a> Item<'a> {
             _ => return self.wrong_type("a number", None),
         };
         if !number.is_finite() {
-            self.report_value(
-                format!("`{}` must be finite, not `{number}`", self.key),
-                None,
-            );
+            self.report_value(format!("`{}` must be finite, not `{number}`", self.key), None);
             return None;
         }
         Some(number)
@@ -250,10 +199,7 @@ impl<'a> Item<'a> {
     pub(crate) fn float_within(&self, range: &str, allowed: impl Fn(f64) -> bool) -> Option<f64> {
         let number = self.float()?;
         if !allowed(number) {
-            self.report_value(
-                format!("`{}` is out of range: `{number}`", self.key),
-                Some(format!("choose {range}")),
-            );
+            self.report_value(format!("`{}` is out of range: `{number}`", self.key), Some(format!("choose {range}")));
             return None;
         }
         Some(number)
@@ -274,12 +220,7 @@ impl<'a> Item<'a> {
 
     pub(crate) fn strings(&self) -> Option<Vec<String>> {
         let items = self.array()?;
-        items
-            .iter()
-            .map(|item| item.string().map(str::to_owned))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .collect()
+        items.iter().map(|item| item.string().map(str::to_owned)).collect::<Vec<_>>().into_iter().collect()
     }
 
     /// One of the words of an enumeration.
@@ -288,10 +229,7 @@ impl<'a> Item<'a> {
         let found = choices.iter().find(|(name, _)| *name == word);
         if found.is_none() {
             let hint = did_you_mean(word, choices.iter().map(|(name, _)| *name));
-            self.report_value(
-                format!("`{word}` is not a value of `{}`", self.key),
-                Some(hint),
-            );
+            self.report_value(format!("`{word}` is not a value of `{}`", self.key), Some(hint));
         }
         found.map(|(_, choice)| *choice)
     }
@@ -309,10 +247,7 @@ impl<'a> Item<'a> {
         let parsed = parse(text);
         parsed
             .map_err(|rule| {
-                self.report_value(
-                    format!("`{text}` is not a name for `{}`", self.key),
-                    Some(rule.to_owned()),
-                )
+                self.report_value(format!("`{text}` is not a name for `{}`", self.key), Some(rule.to_owned()))
             })
             .ok()
     }
@@ -325,21 +260,12 @@ impl<'a> Item<'a> {
         self.quantity("a duration such as `30 s`", units::parse_duration)
     }
 
-    fn quantity<T>(
-        &self,
-        what: &str,
-        parse: impl Fn(&str) -> Result<T, units::UnitError>,
-    ) -> Option<T> {
+    fn quantity<T>(&self, what: &str, parse: impl Fn(&str) -> Result<T, units::UnitError>) -> Option<T> {
         let Value::String(text) = &self.node.value else {
             return self.wrong_type(what, Some("write number and unit in quotes".to_owned()));
         };
         parse(text)
-            .map_err(|error| {
-                self.report_value(
-                    format!("`{}` is not {what}: `{text}`", self.key),
-                    Some(error.hint),
-                )
-            })
+            .map_err(|error| self.report_value(format!("`{}` is not {what}: `{text}`", self.key), Some(error.hint)))
             .ok()
     }
 

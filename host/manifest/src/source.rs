@@ -12,11 +12,7 @@ use crate::nearest::nearest;
 use crate::reader::{Item, Section};
 
 /// The schemes of a URI, each with its form.
-const FORMS: [(&str, &str); 3] = [
-    ("csv", "csv:FILE"),
-    ("sqlite", "sqlite:FILE#TABLE"),
-    ("parquet", "parquet:FILE"),
-];
+const FORMS: [(&str, &str); 3] = [("csv", "csv:FILE"), ("sqlite", "sqlite:FILE#TABLE"), ("parquet", "parquet:FILE")];
 
 /// One source of data.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -104,107 +100,85 @@ impl SourceLocation {
 impl SourceSection {
     pub(crate) fn read(section: Section<'_>) -> Option<Self> {
         let uri = section.require("uri", "uri = \"csv:FILE\"");
-        let query = section.get("query");
-        let parameters = section.get("parameters");
-        let delimiter = section.get("delimiter");
-        let header = section.get("header");
-        let sql = query.as_ref().map(|item| item.text().map(str::to_owned));
-        let bound = parameters.as_ref().map(bound).unwrap_or_default();
-        let separator = delimiter.as_ref().map_or(Some(','), separator);
-        let named = header.as_ref().map_or(Some(true), Item::boolean);
-        let location = uri.and_then(|item| {
-            let (scheme, rest) = split_uri(&item)?;
-            let only = |owner: &str, options: &[&Option<Item<'_>>]| {
-                for option in options.iter().copied().flatten() {
-                    let hint = format!("remove it, or use a `{owner}:` URI");
-                    option.report(
-                        format!("`{}` has no meaning for a `{scheme}:` source", option.key),
-                        Some(hint),
-                    );
-                }
-            };
-            match scheme {
-                "csv" => {
-                    only("sqlite", &[&query, &parameters]);
-                    let path = item.resolve(file(&item, rest)?);
-                    Some((
-                        item.text()?,
-                        SourceLocation::Csv {
-                            path,
-                            delimiter: separator?,
-                            header: named?,
-                        },
-                    ))
-                }
-                "parquet" => {
-                    only("csv", &[&delimiter, &header]);
-                    only("sqlite", &[&query, &parameters]);
-                    let path = item.resolve(file(&item, rest)?);
-                    Some((item.text()?, SourceLocation::Parquet { path }))
-                }
-                _ => {
-                    only("csv", &[&delimiter, &header]);
-                    if let (Some(parameters), None) = (&parameters, &query) {
-                        let hint = "add `query = \"SELECT ... WHERE x > ?\"`".to_owned();
-                        parameters
-                            .report(format!("`{}` needs a query", parameters.key), Some(hint));
-                    }
-                    let query = sql.map(|sql| {
-                        Some(SqliteRows::Query {
-                            query: sql?,
-                            parameters: bound?,
-                        })
-                    });
-                    let (path, rows) = sqlite(&item, rest, query)?;
-                    Some((
-                        item.text()?,
-                        SourceLocation::Sqlite {
-                            path: item.resolve(path),
-                            rows,
-                        },
-                    ))
-                }
-            }
-        });
+        let options = Options {
+            query: section.get("query"),
+            parameters: section.get("parameters"),
+            delimiter: section.get("delimiter"),
+            header: section.get("header"),
+        };
+        let location = uri.and_then(|item| Some((item.text()?, options.location(&item)?)));
         section.finish();
-        location.map(|(uri, location)| Self {
-            uri: uri.to_owned(),
-            location,
-        })
+        location.map(|(uri, location)| Self { uri: uri.to_owned(), location })
+    }
+}
+
+/// What a source says beside its URI.
+struct Options<'a> {
+    query: Option<Item<'a>>,
+    parameters: Option<Item<'a>>,
+    delimiter: Option<Item<'a>>,
+    header: Option<Item<'a>>,
+}
+
+impl Options<'_> {
+    /// What the URI and the options mean together.
+    fn location(&self, uri: &Item<'_>) -> Option<SourceLocation> {
+        // Options are read before the URI is judged, so that their faults are told too.
+        let delimiter = self.delimiter.as_ref().map_or(Some(','), separator);
+        let header = self.header.as_ref().map_or(Some(true), Item::boolean);
+        let query = self.query.as_ref().map(|item| item.text().map(str::to_owned));
+        let parameters = self.parameters.as_ref().map_or_else(|| Some(Vec::new()), bound);
+        let (scheme, rest) = split_uri(uri)?;
+        if scheme != "csv" {
+            foreign(scheme, "csv", [&self.delimiter, &self.header]);
+        }
+        if scheme != "sqlite" {
+            foreign(scheme, "sqlite", [&self.query, &self.parameters]);
+        }
+        match scheme {
+            "csv" => {
+                let path = uri.resolve(file(uri, rest)?);
+                Some(SourceLocation::Csv { path, delimiter: delimiter?, header: header? })
+            }
+            "parquet" => Some(SourceLocation::Parquet { path: uri.resolve(file(uri, rest)?) }),
+            _ => {
+                if let (Some(parameters), None) = (&self.parameters, &query) {
+                    let hint = "add `query = \"SELECT ... WHERE x > ?\"`".to_owned();
+                    parameters.report(format!("`{}` needs a query", parameters.key), Some(hint));
+                }
+                let query = query.map(|query| Some(SqliteRows::Query { query: query?, parameters: parameters? }));
+                let (path, rows) = sqlite(uri, rest, query)?;
+                Some(SourceLocation::Sqlite { path: uri.resolve(path), rows })
+            }
+        }
+    }
+}
+
+/// Reports options that have no meaning for this kind of source.
+fn foreign(scheme: &str, owner: &str, options: [&Option<Item<'_>>; 2]) {
+    for option in options.into_iter().flatten() {
+        let hint = format!("remove it, or use a `{owner}:` URI");
+        option.report(format!("`{}` has no meaning for a `{scheme}:` source", option.key), Some(hint));
     }
 }
 
 /// Splits a URI at its scheme; anything but a known scheme is reported.
 fn split_uri<'a>(item: &Item<'a>) -> Option<(&'a str, &'a str)> {
     let uri = item.text()?;
-    let forms = || {
-        format!(
-            "use {}",
-            FORMS.map(|(_, form)| format!("`{form}`")).join(", ")
-        )
-    };
+    let forms = || format!("use {}", FORMS.map(|(_, form)| format!("`{form}`")).join(", "));
     let Some((scheme, rest)) = uri.split_once(':') else {
         let guess = match uri.rsplit_once('.').map(|(_, ending)| ending) {
             Some("csv" | "tsv" | "txt") => Some(format!("did you mean `csv:{uri}`?")),
             Some("parquet") => Some(format!("did you mean `parquet:{uri}`?")),
-            Some("db" | "sqlite" | "sqlite3") => {
-                Some(format!("did you mean `sqlite:{uri}#TABLE`?"))
-            }
+            Some("db" | "sqlite" | "sqlite3") => Some(format!("did you mean `sqlite:{uri}#TABLE`?")),
             _ => None,
         };
-        item.report_value(
-            format!("`{uri}` names no kind of source"),
-            Some(guess.unwrap_or_else(forms)),
-        );
+        item.report_value(format!("`{uri}` names no kind of source"), Some(guess.unwrap_or_else(forms)));
         return None;
     };
     if !FORMS.iter().any(|(name, _)| *name == scheme) {
-        let hint = nearest(scheme, FORMS.map(|(name, _)| name))
-            .map(|meant| format!("did you mean `{meant}:{rest}`?"));
-        item.report_value(
-            format!("`{scheme}:` is not a kind of source"),
-            Some(hint.unwrap_or_else(forms)),
-        );
+        let hint = nearest(scheme, FORMS.map(|(name, _)| name)).map(|meant| format!("did you mean `{meant}:{rest}`?"));
+        item.report_value(format!("`{scheme}:` is not a kind of source"), Some(hint.unwrap_or_else(forms)));
         return None;
     }
     Some((scheme, rest))
@@ -212,35 +186,23 @@ fn split_uri<'a>(item: &Item<'a>) -> Option<(&'a str, &'a str)> {
 
 fn file<'a>(item: &Item<'_>, path: &'a str) -> Option<&'a str> {
     if path.is_empty() || path.contains('\0') {
-        item.report_value(
-            format!("`{}` names no file", item.key),
-            Some("write `csv:FILE`".to_owned()),
-        );
+        item.report_value(format!("`{}` names no file", item.key), Some("write `csv:FILE`".to_owned()));
         return None;
     }
     Some(path)
 }
 
-/// The file and the rows of a SQLite URI; `query` is `Some(None)` if there is one that could not be read.
-fn sqlite<'a>(
-    item: &Item<'_>,
-    rest: &'a str,
-    query: Option<Option<SqliteRows>>,
-) -> Option<(&'a str, SqliteRows)> {
+/// The file and the rows of a SQLite URI; `query` is `Some(None)` if there is one that could not be
+/// read.
+fn sqlite<'a>(item: &Item<'_>, rest: &'a str, query: Option<Option<SqliteRows>>) -> Option<(&'a str, SqliteRows)> {
     match (rest.rsplit_once('#'), query) {
-        (Some((path, table)), None) if !table.is_empty() => Some((
-            file(item, path)?,
-            SqliteRows::Table {
-                table: table.to_owned(),
-            },
-        )),
+        (Some((path, table)), None) if !table.is_empty() => {
+            Some((file(item, path)?, SqliteRows::Table { table: table.to_owned() }))
+        }
         (None, Some(query)) => Some((file(item, rest)?, query?)),
         (Some((path, _)), Some(_)) => {
             let hint = format!("write `sqlite:{path}`, or remove the query");
-            item.report_value(
-                format!("`{}` names a table, but there is a query too", item.key),
-                Some(hint),
-            );
+            item.report_value(format!("`{}` names a table, but there is a query too", item.key), Some(hint));
             None
         }
         (Some(_) | None, None) => {
@@ -259,51 +221,30 @@ fn bound(item: &Item<'_>) -> Option<Vec<QueryParameter>> {
         Value::Float(_) => item.float().map(QueryParameter::Float),
         Value::String(text) | Value::Datetime(text) => Some(QueryParameter::Text(text.clone())),
         Value::Array(_) | Value::Table(_) => {
-            let message = format!(
-                "`{}` must be a single value, not {}",
-                item.key,
-                item.node.value.kind()
-            );
+            let message = format!("`{}` must be a single value, not {}", item.key, item.node.value.kind());
             item.report_value(message, None);
             None
         }
     };
     let items = item.array()?;
-    items
-        .iter()
-        .map(read)
-        .collect::<Vec<_>>()
-        .into_iter()
-        .collect()
+    items.iter().map(read).collect::<Vec<_>>().into_iter().collect()
 }
 
 fn separator(item: &Item<'_>) -> Option<char> {
     let text = item.string()?;
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
-        (Some(letter), None)
-            if letter.is_ascii() && !matches!(letter, '"' | '\n' | '\r' | '\0') =>
-        {
-            Some(letter)
-        }
+        (Some(letter), None) if letter.is_ascii() && !matches!(letter, '"' | '\n' | '\r' | '\0') => Some(letter),
         _ => {
-            let hint =
-                "use one ASCII character such as `,`, `;` or `\\t`, and no quote or line break"
-                    .to_owned();
-            item.report_value(
-                format!(
-                    "`{}` is not a delimiter: `{}`",
-                    item.key,
-                    text.escape_debug()
-                ),
-                Some(hint),
-            );
+            let hint = "use one ASCII character such as `,`, `;` or `\\t`, and no quote or line break".to_owned();
+            item.report_value(format!("`{}` is not a delimiter: `{}`", item.key, text.escape_debug()), Some(hint));
             None
         }
     }
 }
 
-/// Removes what an argument's URI makes meaningless: options of another kind of source, and the query if the URI names a table.
+/// Removes what an argument's URI makes meaningless: options of another kind of source, and the
+/// query if the URI names a table.
 pub(crate) fn drop_foreign_options(source: &mut Table, uri: &str) {
     let scheme = uri.split(':').next().unwrap_or_default();
     if scheme != "csv" {
@@ -329,11 +270,6 @@ pub(crate) fn read_all(section: Section<'_>) -> Vec<(Identifier, Option<SourceSe
 /// Checks a key that is a name of the user's.
 pub(crate) fn identifier(item: &Item<'_>, name: &str, what: &str) -> Option<Identifier> {
     Identifier::new(name)
-        .map_err(|rule| {
-            item.report(
-                format!("`{name}` is not a name for a {what}"),
-                Some(rule.to_owned()),
-            )
-        })
+        .map_err(|rule| item.report(format!("`{name}` is not a name for a {what}"), Some(rule.to_owned())))
         .ok()
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::reader::Section;
-use crate::task::{TaskKind, TaskSection};
+use crate::task::TaskDraft;
 
 /// How the host splits the rows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,7 +26,8 @@ pub struct SplitSection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitMethod {
-    /// By a seeded hash of the identifier, or of the row: shares are approximate, and a row stays where it is when data grow.
+    /// By a seeded hash of the identifier, or of the row: shares are approximate, and a row stays
+    /// where it is when data grow.
     Hash,
     /// Exact shares of each class, by a seeded shuffle.
     Stratified,
@@ -35,38 +36,25 @@ pub enum SplitMethod {
 impl Default for SplitSection {
     /// A fifth for the test and a tenth of the rest for validation, by hash.
     fn default() -> Self {
-        Self {
-            method: SplitMethod::Hash,
-            test: 0.2,
-            validation: 0.1,
-            file: None,
-        }
+        Self { method: SplitMethod::Hash, test: 0.2, validation: 0.1, file: None }
     }
 }
 
 impl SplitSection {
-    pub(crate) fn read(section: Section<'_>, task: Option<&TaskSection>) -> Self {
+    pub(crate) fn read(section: Section<'_>, task: &TaskDraft) -> Self {
         let mut split = Self::default();
-        let methods = [
-            ("hash", SplitMethod::Hash),
-            ("stratified", SplitMethod::Stratified),
-        ];
+        let methods = [("hash", SplitMethod::Hash), ("stratified", SplitMethod::Stratified)];
         if let Some(item) = section.get("method") {
             split.method = item.choice(&methods).unwrap_or(split.method);
-            let regression = task.is_some_and(|task| task.kind == TaskKind::Regression);
-            if split.method == SplitMethod::Stratified && regression {
-                let message =
-                    "a stratified split needs classes, and the task is a regression".to_owned();
+            if split.method == SplitMethod::Stratified && task.is_regression() {
+                let message = "a stratified split needs classes, and the task is a regression".to_owned();
                 item.report_value(message, Some("use `hash`".to_owned()));
             }
         }
-        let share = section
-            .get("test")
-            .and_then(|it| it.float_within("above 0 and below 1", |x| x > 0.0 && x < 1.0));
+        let share = section.get("test").and_then(|it| it.float_within("above 0 and below 1", |x| x > 0.0 && x < 1.0));
         split.test = share.unwrap_or(split.test);
-        let share = section
-            .get("validation")
-            .and_then(|it| it.float_within("from 0 to below 1", |x| (0.0..1.0).contains(&x)));
+        let share =
+            section.get("validation").and_then(|it| it.float_within("from 0 to below 1", |x| (0.0..1.0).contains(&x)));
         split.validation = share.unwrap_or(split.validation);
         split.file = section.get("file").and_then(|item| item.path());
         section.finish();

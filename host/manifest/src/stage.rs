@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::document::{Entry, Value};
+use crate::document::{Entry, Table, Value};
 use crate::limits::Limits;
 use crate::names::Identifier;
 use crate::nearest::nearest;
@@ -33,10 +33,7 @@ pub(crate) fn read_all(section: Section<'_>) -> [Option<StageSection>; 6] {
     let stages = World::ALL.map(|world| {
         let stage = section.get(world.as_str());
         if stage.is_none() {
-            let hint = format!(
-                "add `[stages.{world}]`; the six stages are, in order, {}",
-                World::order()
-            );
+            let hint = format!("add `[stages.{world}]`; the six stages are, in order, {}", World::order());
             section.report(format!("missing stage `{world}`"), Some(hint));
         }
         stage.and_then(|item| read_stage(item.section()?, world))
@@ -47,39 +44,25 @@ pub(crate) fn read_all(section: Section<'_>) -> [Option<StageSection>; 6] {
 }
 
 fn read_stage(section: Section<'_>, world: World) -> Option<StageSection> {
-    let component = section
-        .require("component", "component = \"NAME\"")
-        .and_then(|item| item.identifier());
+    let component = section.require("component", "component = \"NAME\"").and_then(|item| item.identifier());
     let source = section.get("source");
     if let (Some(item), true) = (&source, world != World::Ingestion) {
-        let hint = "remove it: a source is handed to `ingestion`, and later stages get its table"
-            .to_owned();
+        let hint = "remove it: a source is handed to `ingestion`, and later stages get its table".to_owned();
         item.report(format!("`{world}` cannot read a source"), Some(hint));
     }
     let source = match source {
         Some(item) if world == World::Ingestion => Some(item.identifier()),
         _ => None,
     };
-    let limits = section.section("limits").map_or_else(
-        || Limits::defaults(world),
-        |limits| Limits::read(limits, world),
-    );
+    let limits =
+        section.section("limits").map_or_else(|| Limits::defaults(world), |limits| Limits::read(limits, world));
     let name = component.as_ref().map_or("NAME", Identifier::as_str);
-    section.finish_with(|_| {
-        Some(format!(
-            "parameters go under `[components.{name}.parameters]`"
-        ))
-    });
-    Some(StageSection {
-        world,
-        component: component?,
-        source: source.map_or(Some(None), |it| it.map(Some))?,
-        limits,
-    })
+    section.finish_with(|_| Some(format!("parameters go under `[components.{name}.parameters]`")));
+    Some(StageSection { world, component: component?, source: source.map_or(Some(None), |it| it.map(Some))?, limits })
 }
 
-/// The stages must stand in the order in which they run. A stage that is out of order is a sign that the reader of the file expects
-/// another pipeline than the one that runs.
+/// The stages must stand in the order in which they run. A stage that is out of order is a sign
+/// that the reader of the file expects another pipeline than the one that runs.
 fn check_order(section: &Section<'_>) {
     let mut latest: Option<World> = None;
     for (name, item) in section.items() {
@@ -89,10 +72,7 @@ fn check_order(section: &Section<'_>) {
         match latest {
             Some(before) if world < before => {
                 let hint = format!("the order is fixed: {}", World::order());
-                item.report(
-                    format!("stage `{world}` stands after `{before}`"),
-                    Some(hint),
-                );
+                item.report(format!("stage `{world}` stands after `{before}`"), Some(hint));
             }
             _ => latest = Some(world),
         }
@@ -102,10 +82,7 @@ fn check_order(section: &Section<'_>) {
 /// A component implements one world, so no two stages can share one.
 fn check_components(section: &Section<'_>) {
     let mut users: BTreeMap<String, &str> = BTreeMap::new();
-    for (name, stage) in section
-        .items()
-        .filter(|(name, _)| World::from_name(name).is_some())
-    {
+    for (name, stage) in section.items().filter(|(name, _)| World::from_name(name).is_some()) {
         let Value::Table(table) = &stage.node.value else {
             continue;
         };
@@ -113,24 +90,21 @@ fn check_components(section: &Section<'_>) {
             continue;
         };
         if let Some(first) = users.insert(component.to_owned(), name) {
-            let hint =
-                "a component implements one world: choose another for one of the two".to_owned();
-            stage.report(
-                format!("`{component}` is the component of `{first}` and of `{name}`"),
-                Some(hint),
-            );
+            let hint = "a component implements one world: choose another for one of the two".to_owned();
+            stage.report(format!("`{component}` is the component of `{first}` and of `{name}`"), Some(hint));
         }
     }
 }
 
 /// The source that ingestion names must be declared.
-pub(crate) fn check_source(stages: &Section<'_>, sources: &[&str]) {
+pub(crate) fn check_source(stages: &Section<'_>, sources: Option<&Table>) {
     let Some(Entry { node, .. }) = stages.table.at(&[World::Ingestion.as_str(), "source"]) else {
         return;
     };
     let Value::String(name) = &node.value else {
         return;
     };
+    let sources: Vec<&str> = sources.into_iter().flat_map(Table::iter).map(|entry| entry.name.as_str()).collect();
     if sources.contains(&name.as_str()) {
         return;
     }
@@ -139,10 +113,5 @@ pub(crate) fn check_source(stages: &Section<'_>, sources: &[&str]) {
         None => format!("add `[sources.{name}]` with a `uri`"),
     };
     let key = "stages.ingestion.source";
-    stages.context.collector.report(
-        &node.origin,
-        key,
-        format!("no source is named `{name}`"),
-        Some(hint),
-    );
+    stages.context.collector.report(&node.origin, key, format!("no source is named `{name}`"), Some(hint));
 }

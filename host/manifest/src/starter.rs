@@ -1,6 +1,7 @@
 //! A first pipeline file for a table that somebody has: what `stagewright init` writes.
 //!
-//! Owns the text, which explains itself and loads without a change. What the columns are is found out by the caller.
+//! Owns the text, which explains itself and loads without a change. What the columns are is found
+//! out by the caller.
 
 use std::fmt::Write as _;
 
@@ -39,16 +40,8 @@ pub fn write_manifest(starter: &Starter<'_>) -> String {
 }
 
 fn write_head(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
-    let Starter {
-        pipeline,
-        uri,
-        task,
-        ..
-    } = starter;
-    writeln!(
-        out,
-        "# A Stagewright pipeline. Every key is explained in docs/manifest.md."
-    )?;
+    let Starter { pipeline, uri, task, .. } = starter;
+    writeln!(out, "# A Stagewright pipeline. Every key is explained in docs/manifest.md.")?;
     writeln!(out, "# Run it: stagewright run THIS_FILE\n")?;
     writeln!(out, "pipeline = {}", string_text(pipeline.as_str()))?;
     writeln!(out, "experiment = {}", string_text(pipeline.as_str()))?;
@@ -57,30 +50,15 @@ fn write_head(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
         "model = {} # the name under which models are registered",
         string_text(&format!("{pipeline}-model"))
     )?;
-    writeln!(
-        out,
-        "seed = 42 # the same seed, data and components give the same model, bit for bit\n"
-    )?;
+    writeln!(out, "seed = 42 # the same seed, data and components give the same model, bit for bit\n")?;
     writeln!(out, "[task]")?;
-    writeln!(
-        out,
-        "kind = {} # binary, multi-class or regression",
-        string_text(task.kind.as_str())
-    )?;
+    writeln!(out, "kind = {} # binary, multi-class or regression", string_text(task.kind.as_str()))?;
     writeln!(out, "target = {}", string_text(&task.target))?;
     if let TaskKind::Binary { positive } = &task.kind {
-        writeln!(
-            out,
-            "positive = {} # the class whose probability is predicted",
-            string_text(positive)
-        )?;
+        writeln!(out, "positive = {} # the class whose probability is predicted", string_text(positive))?;
     }
     writeln!(out, "\n[sources.data]")?;
-    writeln!(
-        out,
-        "uri = {} # csv:FILE, sqlite:FILE#TABLE or parquet:FILE, relative to this file",
-        string_text(uri)
-    )?;
+    writeln!(out, "uri = {} # csv:FILE, sqlite:FILE#TABLE or parquet:FILE, relative to this file", string_text(uri))?;
     if let Some(delimiter) = starter.delimiter {
         writeln!(out, "delimiter = {}", string_text(&delimiter.to_string()))?;
     }
@@ -88,31 +66,15 @@ fn write_head(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
 }
 
 fn write_signature(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
-    let nulls = starter
-        .null_values
-        .iter()
-        .map(|text| string_text(text))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let nulls = starter.null_values.iter().map(|text| string_text(text)).collect::<Vec<_>>().join(", ");
     writeln!(out, "[signature]")?;
     writeln!(out, "null-values = [{nulls}] # texts that mean null")?;
     writeln!(out, "extra-columns = \"error\" # or ignore\n")?;
-    writeln!(
-        out,
-        "# Types: boolean, int64, float64, utf8, categorical, timestamp."
-    )?;
-    writeln!(
-        out,
-        "# Roles: feature (if none is given), target, weight, identifier, time, group."
-    )?;
+    writeln!(out, "# Types: boolean, int64, float64, utf8, categorical, timestamp.")?;
+    writeln!(out, "# Roles: feature (if none is given), target, weight, identifier, time, group.")?;
     writeln!(out, "[signature.fields]")?;
     for field in starter.fields {
-        let Field {
-            name,
-            data_type,
-            nullable,
-            ..
-        } = field;
+        let Field { name, data_type, nullable, .. } = field;
         let target = *name == starter.task.target;
         let role = if target { Role::Target } else { field.role };
         let mut settings = format!("type = \"{data_type}\"");
@@ -124,11 +86,7 @@ fn write_signature(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result 
             write!(settings, ", role = \"{role}\"")?;
         }
         let plain = settings.len() == format!("type = \"{data_type}\"").len();
-        let value = if plain {
-            format!("\"{data_type}\"")
-        } else {
-            format!("{{ {settings} }}")
-        };
+        let value = if plain { format!("\"{data_type}\"") } else { format!("{{ {settings} }}") };
         writeln!(out, "{} = {value}", key_text(name))?;
     }
     writeln!(out)
@@ -146,52 +104,27 @@ fn write_rest(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
             "or stratified: exact shares of each class"
         }
     )?;
-    writeln!(
-        out,
-        "test = 0.2 # share of the rows that training never sees"
-    )?;
-    writeln!(
-        out,
-        "validation = 0.1 # share of the training rows that decides when to stop\n"
-    )?;
-    writeln!(
-        out,
-        "[stages.ingestion]\ncomponent = \"ingest-table\"\nsource = \"data\"\n"
-    )?;
+    writeln!(out, "test = 0.2 # share of the rows that training never sees")?;
+    writeln!(out, "validation = 0.1 # share of the training rows that decides when to stop\n")?;
+    writeln!(out, "[stages.ingestion]\ncomponent = \"ingest-table\"\nsource = \"data\"\n")?;
     writeln!(out, "[stages.validation]\ncomponent = \"validate-table\"\n")?;
-    writeln!(
-        out,
-        "[stages.transformation]\ncomponent = \"transform-table\"\n"
-    )?;
+    writeln!(out, "[stages.transformation]\ncomponent = \"transform-table\"\n")?;
     writeln!(out, "[stages.training]")?;
-    writeln!(
-        out,
-        "component = \"train-boosted\" # or train-forest, train-logistic"
-    )?;
+    writeln!(out, "component = \"train-boosted\" # or train-forest, train-logistic")?;
     writeln!(out, "# Limits are always on; raise one when a run says so:")?;
     writeln!(out, "# limits = {{ memory = \"4 GiB\", cpu = \"2 h\" }}\n")?;
-    writeln!(
-        out,
-        "[stages.evaluation]\ncomponent = \"evaluate-classifier\"\n"
-    )?;
+    writeln!(out, "[stages.evaluation]\ncomponent = \"evaluate-classifier\"\n")?;
     writeln!(out, "[stages.promotion]\ncomponent = \"promote-gated\"\n")?;
     writeln!(
         out,
         "# Parameters belong to a component: `[components.train-boosted.parameters]`, then `n_estimators = 300`.\n"
     )?;
-    let primary = GatesSection::defaults(Some(starter.task)).primary;
+    let primary = GatesSection::defaults(Some(&starter.task.kind)).primary;
     writeln!(out, "[gates]")?;
-    writeln!(
-        out,
-        "primary = {} # in this metric a candidate must beat the champion",
-        string_text(&primary)
-    )?;
+    writeln!(out, "primary = {} # in this metric a candidate must beat the champion", string_text(&primary))?;
     writeln!(out, "margin = 0.0 # by more than this")?;
     if !regression {
-        writeln!(
-            out,
-            "# minimum = {{ accuracy = 0.75 }} # what a candidate must reach in any case"
-        )?;
+        writeln!(out, "# minimum = {{ accuracy = 0.75 }} # what a candidate must reach in any case")?;
     }
     Ok(())
 }

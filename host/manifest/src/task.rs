@@ -50,54 +50,49 @@ enum Kind {
     Regression,
 }
 
-impl TaskSection {
-    pub(crate) fn read(section: Section<'_>) -> Option<Self> {
-        let choices = [
-            ("binary", Kind::Binary),
-            ("multi-class", Kind::MultiClass),
-            ("regression", Kind::Regression),
-        ];
-        let kind = section
-            .require("kind", "kind = \"binary\"")
-            .and_then(|item| item.choice(&choices));
-        let target = section
-            .require("target", "target = \"COLUMN\"")
-            .and_then(|item| item.text().map(str::to_owned));
+/// What could be read of a task. The other sections are checked against what there is of it.
+#[derive(Default)]
+pub(crate) struct TaskDraft {
+    pub(crate) kind: Option<TaskKind>,
+    pub(crate) target: Option<String>,
+}
+
+impl TaskDraft {
+    pub(crate) fn is_regression(&self) -> bool {
+        self.kind == Some(TaskKind::Regression)
+    }
+
+    /// The task, if all of it could be read.
+    pub(crate) fn whole(self) -> Option<TaskSection> {
+        Some(TaskSection { kind: self.kind?, target: self.target? })
+    }
+
+    pub(crate) fn read(section: Section<'_>) -> Self {
+        let choices = [("binary", Kind::Binary), ("multi-class", Kind::MultiClass), ("regression", Kind::Regression)];
+        let kind = section.require("kind", "kind = \"binary\"").and_then(|item| item.choice(&choices));
+        let target = section.require("target", "target = \"COLUMN\"").and_then(|item| item.text().map(str::to_owned));
         let positive = section.get("positive");
         let kind = match kind {
             Some(Kind::Binary) => match &positive {
                 Some(item) => label(item).map(|positive| TaskKind::Binary { positive }),
                 None => {
                     let hint = "add `positive = \"...\"`: the target's value whose probability is predicted";
-                    section.report(
-                        "missing key `positive` in `task`".to_owned(),
-                        Some(hint.to_owned()),
-                    );
+                    section.report("missing key `positive` in `task`".to_owned(), Some(hint.to_owned()));
                     None
                 }
             },
             Some(other) => {
-                let kind = if other == Kind::MultiClass {
-                    TaskKind::MultiClass
-                } else {
-                    TaskKind::Regression
-                };
+                let kind = if other == Kind::MultiClass { TaskKind::MultiClass } else { TaskKind::Regression };
                 if let Some(item) = &positive {
                     let hint = "remove it, or set `task.kind` to `binary`".to_owned();
-                    item.report(
-                        format!("`task.positive` has no meaning in a {} task", kind.as_str()),
-                        Some(hint),
-                    );
+                    item.report(format!("`task.positive` has no meaning in a {} task", kind.as_str()), Some(hint));
                 }
                 Some(kind)
             }
             None => None,
         };
         section.finish();
-        Some(Self {
-            kind: kind?,
-            target: target?,
-        })
+        Self { kind, target }
     }
 }
 

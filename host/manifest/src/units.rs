@@ -1,19 +1,13 @@
 //! Sizes and durations as people write them: `512 MiB`, `30 s`.
 //!
-//! Strict on purpose, so that nobody's limit is a silent guess: one whole number and one unit. `MB` is refused, because half of
-//! its readers mean 1000² and half 1024²; so is a number alone. The crates for this (bytesize, humantime) accept both, and
-//! months.
+//! Strict on purpose, so that nobody's limit is a silent guess: one whole number and one unit. `MB`
+//! is refused, because half of its readers mean 1000² and half 1024²; so is a number alone. The
+//! crates for this (bytesize, humantime) accept both, and months.
 
 use std::time::Duration;
 
 /// Units of sizes, from the largest.
-const SIZES: [(&str, u64); 5] = [
-    ("TiB", 1 << 40),
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
+const SIZES: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Units of durations in milliseconds, from the largest.
 const DURATIONS: [(&str, u64); 4] = [("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1)];
@@ -61,10 +55,7 @@ pub(crate) fn bytes_text(bytes: u64) -> String {
 
 /// Writes a duration with the largest unit that keeps it whole, to the millisecond.
 pub(crate) fn duration_text(duration: Duration) -> String {
-    text(
-        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-        &DURATIONS,
-    )
+    text(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &DURATIONS)
 }
 
 fn parse(
@@ -74,45 +65,28 @@ fn parse(
     meant: impl Fn(&str, &str) -> Option<String>,
 ) -> Result<u64, UnitError> {
     let text = text.trim();
-    let split = text
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(text.len());
+    let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = (&text[..split], text[split..].trim());
-    let names = units
-        .iter()
-        .rev()
-        .map(|(name, _)| *name)
-        .collect::<Vec<_>>()
-        .join(", ");
-    let format = || UnitError {
-        hint: format!("write a whole number and a unit ({names}), such as {example}"),
-    };
+    let names = units.iter().rev().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let format = || UnitError { hint: format!("write a whole number and a unit ({names}), such as {example}") };
     if number.is_empty() {
         return Err(format());
     }
     let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
-        let hint = meant(number, unit).map(|meant| UnitError {
-            hint: format!("did you mean `{meant}`? the units are {names}"),
-        });
+        let hint = meant(number, unit)
+            .map(|meant| UnitError { hint: format!("did you mean `{meant}`? the units are {names}") });
         return Err(hint.unwrap_or_else(format));
     };
     number
         .parse::<u64>()
         .ok()
         .and_then(|number| number.checked_mul(*factor))
-        .ok_or_else(|| UnitError {
-            hint: "the number is too large".to_owned(),
-        })
+        .ok_or_else(|| UnitError { hint: "the number is too large".to_owned() })
 }
 
 fn text(amount: u64, units: &[(&str, u64)]) -> String {
     let fits = |(_, factor): &&(&str, u64)| amount != 0 && amount % factor == 0;
-    let (name, factor) = units
-        .iter()
-        .find(fits)
-        .or(units.last())
-        .copied()
-        .unwrap_or(("", 1));
+    let (name, factor) = units.iter().find(fits).or(units.last()).copied().unwrap_or(("", 1));
     format!("{} {name}", amount / factor)
 }
 
@@ -131,26 +105,11 @@ mod tests {
 
     #[test]
     fn a_decimal_unit_is_refused_with_the_binary_one_named() {
-        assert!(
-            parse_bytes("512 MB")
-                .unwrap_err()
-                .hint
-                .contains("`512 MiB`")
-        );
+        assert!(parse_bytes("512 MB").unwrap_err().hint.contains("`512 MiB`"));
         assert!(parse_bytes("512").unwrap_err().hint.contains("`512 B`"));
-        assert!(
-            parse_bytes("1.5 GiB")
-                .unwrap_err()
-                .hint
-                .contains("whole number")
-        );
+        assert!(parse_bytes("1.5 GiB").unwrap_err().hint.contains("whole number"));
         assert!(parse_bytes("-1 GiB").is_err());
-        assert!(
-            parse_bytes("99999999999 TiB")
-                .unwrap_err()
-                .hint
-                .contains("too large")
-        );
+        assert!(parse_bytes("99999999999 TiB").unwrap_err().hint.contains("too large"));
     }
 
     #[test]

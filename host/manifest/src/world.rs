@@ -25,14 +25,8 @@ pub enum World {
 
 impl World {
     /// All of them, in lifecycle order.
-    pub const ALL: [Self; 6] = [
-        Self::Ingestion,
-        Self::Validation,
-        Self::Transformation,
-        Self::Training,
-        Self::Evaluation,
-        Self::Promotion,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Ingestion, Self::Validation, Self::Transformation, Self::Training, Self::Evaluation, Self::Promotion];
 
     /// The word in manifests, arguments and messages.
     pub const fn as_str(self) -> &'static str {

@@ -1,0 +1,139 @@
+use serde_json::json;
+use stagewright_manifest::{Manifest, Overrides, Problem, World};
+
+use crate::{WHOLE, parse};
+
+const BUILT_IN: [&str; 7] = [
+    "ingest-table",
+    "validate-table",
+    "transform-table",
+    "train-boosted",
+    "train-forest",
+    "evaluate-classifier",
+    "promote-gated",
+];
+
+fn with(settings: &[&str]) -> Manifest {
+    let set = settings.iter().map(|it| (*it).to_owned()).collect();
+    parse(WHOLE, &Overrides { set, ..Overrides::default() }).unwrap()
+}
+
+fn shown(manifest: &Manifest, problems: Vec<Problem>) -> String {
+    manifest.error(problems).render()
+}
+
+/// The shape that schemars gives to a parameter type with an enumeration and a nested type.
+fn schema() -> serde_json::Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["n_estimators"],
+        "properties": {
+            "n_estimators": { "type": "integer", "minimum": 1, "maximum": 10000 },
+            "learning_rate": { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
+            "growth": { "$ref": "#/$defs/Growth" },
+            "sampling": { "type": "string", "enum": ["uniform", "weighted"] },
+            "depth": { "anyOf": [{ "type": "integer" }, { "type": "null" }] },
+            "style": { "anyOf": [{ "$ref": "#/$defs/Growth" }, { "type": "null" }] },
+            "categories": { "$ref": "#/$defs/Categories" }
+        },
+        "$defs": {
+            "Growth": { "oneOf": [
+                { "const": "depth-wise" },
+                { "type": "string", "enum": ["leaf-wise"] },
+                { "type": "object", "required": ["levels"], "properties": { "levels": { "type": "integer" } } }
+            ] },
+            "Categories": {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "order": { "type": "array", "items": { "type": "string" } },
+                    "unseen": { "type": "string" }
+                }
+            }
+        }
+    })
+}
+
+#[test]
+fn parameters_that_fit_their_schema_are_no_problem() {
+    assert_eq!(with(&[]).check_parameters(World::Training, &schema()), []);
+}
+
+#[test]
+fn each_parameter_that_breaks_its_schema_is_cited_with_its_line() {
+    let text = WHOLE
+        .replacen("n_estimators = 300", "n_estimators = 0", 1)
+        .replacen("learning_rate = 0.1", "learnin_rate = 0.1", 1)
+        .replacen("growth = \"depth-wise\"", "growth = \"deep\"\nsampling = \"none\"\ndepth = \"3\"\nstyle = \"x\"", 1)
+        .replacen("{ order = [\"low\", \"high\"] }", "{ order = [\"low\", 3], unsen = \"x\", other = 1 }", 1);
+    let manifest = parse(&text, &Overrides::default()).unwrap();
+    insta::assert_snapshot!(shown(&manifest, manifest.check_parameters(World::Training, &schema())));
+}
+
+#[test]
+fn a_parameter_set_by_an_argument_is_cited_as_the_argument() {
+    let manifest = with(&["training.n_estimators=0"]);
+    let text = shown(&manifest, manifest.check_parameters(World::Training, &schema()));
+    assert!(text.starts_with("--set training.n_estimators=0: "), "{text}");
+    assert!(text.contains("must be at least 1"), "{text}");
+}
+
+#[test]
+fn a_missing_parameter_cites_where_it_should_be() {
+    let manifest = with(&["training.component=train-forest"]);
+    let text = shown(&manifest, manifest.check_parameters(World::Training, &schema()));
+    assert!(text.starts_with("--set training.component=train-forest: "), "{text}");
+    assert!(text.contains("needs the parameter `n_estimators`"), "{text}");
+    assert!(text.contains("[components.train-forest.parameters]"), "{text}");
+}
+
+#[test]
+fn a_schema_that_would_harm_the_host_is_the_components_fault() {
+    let manifest = with(&[]);
+    let deep = (0..90).fold(json!({}), |inner, _| json!({ "not": inner }));
+    // Each definition refers twice to the one before: two to the thirtieth parts.
+    let twice = |number: u32| {
+        let before = json!({ "$ref": format!("#/$defs/{}", number - 1) });
+        (number.to_string(), json!({ "allOf": [before.clone(), before] }))
+    };
+    let mut definitions: serde_json::Map<_, _> = (1..30).map(twice).collect();
+    definitions.insert("0".to_owned(), json!({ "type": "integer" }));
+    let wide = json!({ "$defs": definitions });
+    for schema in [
+        json!({ "$ref": "#" }),
+        json!({ "properties": { "a": { "$ref": "#/properties/a" } } }),
+        json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/b" }, "b": { "$ref": "#/$defs/a" } } }),
+        json!({ "$ref": "http://example.org/schema.json" }),
+        json!({ "$dynamicRef": "#meta" }),
+        json!({ "type": 7 }),
+        json!("not a schema"),
+        json!({ "pattern": "(?=a)(a+)+$" , "patternProperties": { "(": {} } }),
+        deep,
+        wide,
+    ] {
+        let text = shown(&manifest, manifest.check_parameters(World::Training, &schema));
+        assert!(
+            text.contains("component `train-boosted` describes its parameters by a schema that cannot be used"),
+            "{schema}: {text}"
+        );
+    }
+}
+
+#[test]
+fn components_that_do_not_exist_are_cited_where_they_are_named() {
+    let manifest = with(&["training.component=train-bosted", "components.train-forst.parameters.n_estimators=3"]);
+    assert_eq!(with(&[]).check_components(&BUILT_IN), []);
+    insta::assert_snapshot!(shown(&manifest, manifest.check_components(&BUILT_IN)));
+}
+
+#[test]
+fn somebody_elses_problem_is_cited_at_its_key() {
+    let manifest = with(&[]);
+    let problem = manifest.problem(&["stages", "training", "component"], "it implements `validation`", None);
+    let line = WHOLE.lines().position(|line| line == "component = \"train-boosted\"").unwrap() + 1;
+    assert_eq!((problem.line(), problem.key.as_str()), (Some(line), "stages.training.component"));
+    let absent = manifest.problem(&["stages", "training", "limits", "cpu"], "too short", None);
+    assert_eq!(absent.line(), Some(line - 1));
+}
