@@ -62,9 +62,7 @@ impl Digest {
             b'a'..=b'f' => Some(byte - b'a' + 10),
             _ => None,
         };
-        let refuse = || DigestParseError {
-            text: hex.chars().take(100).collect(),
-        };
+        let refuse = || DigestParseError { text: hex.chars().take(100).collect() };
         let bytes = hex.as_bytes();
         if bytes.len() != 64 {
             return Err(refuse());
@@ -97,9 +95,7 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.strip_prefix(PREFIX)
             .and_then(|hex| Self::from_hex(hex).ok())
-            .ok_or_else(|| DigestParseError {
-                text: text.chars().take(100).collect(),
-            })
+            .ok_or_else(|| DigestParseError { text: text.chars().take(100).collect() })
     }
 }
 

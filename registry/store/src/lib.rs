@@ -1,7 +1,37 @@
-//! What lasts: artifacts, runs, models.
+//! What lasts: artifacts by content, runs, models.
+//!
+//! - [`schema`](Schema): names, types and roles of columns
+//! - [`check`] and [`raw_columns`]: batches from and to an untrusted guest
+//! - [`ArtifactStore`]: tables, blobs and documents by content
+//! - [`Registry`]: runs, stages, models, aliases
+//! - [`Home`]: the directory that holds it all
 
+#[cfg(not(target_endian = "little"))]
+compile_error!("tables are mapped into memory as they are stored: little-endian");
+
+mod artifact;
+mod bitmap;
+mod checked;
 mod digest;
+mod error;
+mod fault;
+mod home;
+mod liveness;
+mod outgoing;
+mod registry;
 mod schema;
+mod table;
 
+pub use artifact::{ArtifactKind, ArtifactStore, Blob, BlobWriter, Document, Staging, UnknownKind, fsyncs};
+pub use checked::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS, RawColumn, RawValues, check};
 pub use digest::{Digest, DigestParseError};
+pub use error::StoreError;
+pub use fault::{BatchFault, BatchProblem};
+pub use home::Home;
+pub use outgoing::{batch_bytes, raw_columns, rows_within};
+pub use registry::{
+    AliasMove, ArtifactRecord, CHAMPION, InputRecord, LogLine, MetricRecord, Model, ModelVersion, NewRun, NewVersion,
+    Registry, Run, RunId, RunStatus, Stage, StageRecord, Verdict,
+};
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
+pub use table::{Table, TableWriter, export_csv, export_parquet};

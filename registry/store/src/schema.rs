@@ -75,14 +75,8 @@ pub struct UnknownName {
 
 impl DataType {
     /// All types, in the order of the contract.
-    pub const ALL: [Self; 6] = [
-        Self::Boolean,
-        Self::Int64,
-        Self::Float64,
-        Self::Utf8,
-        Self::Categorical,
-        Self::Timestamp,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Boolean, Self::Int64, Self::Float64, Self::Utf8, Self::Categorical, Self::Timestamp];
 
     /// The name in manifests, JSON and the database.
     pub const fn name(self) -> &'static str {
@@ -117,12 +111,8 @@ impl DataType {
             Arrow::Int64 => Some(Self::Int64),
             Arrow::Float64 => Some(Self::Float64),
             Arrow::Utf8 => Some(Self::Utf8),
-            Arrow::Dictionary(key, value) if **key == Arrow::Int32 && **value == Arrow::Utf8 => {
-                Some(Self::Categorical)
-            }
-            Arrow::Timestamp(TimeUnit::Microsecond, Some(zone)) if &**zone == "UTC" => {
-                Some(Self::Timestamp)
-            }
+            Arrow::Dictionary(key, value) if **key == Arrow::Int32 && **value == Arrow::Utf8 => Some(Self::Categorical),
+            Arrow::Timestamp(TimeUnit::Microsecond, Some(zone)) if &**zone == "UTC" => Some(Self::Timestamp),
             _ => None,
         }
     }
@@ -140,14 +130,7 @@ impl DataType {
 
 impl Role {
     /// All roles, in the order of the contract.
-    pub const ALL: [Self; 6] = [
-        Self::Feature,
-        Self::Target,
-        Self::Weight,
-        Self::Identifier,
-        Self::Time,
-        Self::Group,
-    ];
+    pub const ALL: [Self; 6] = [Self::Feature, Self::Target, Self::Weight, Self::Identifier, Self::Time, Self::Group];
 
     /// The name in manifests, JSON and the database.
     pub const fn name(self) -> &'static str {
@@ -178,14 +161,11 @@ impl FromStr for DataType {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|it| it.name() == text)
-            .ok_or_else(|| UnknownName {
-                text: text.to_owned(),
-                what: "data type",
-                allowed: "boolean, int64, float64, utf8, categorical, timestamp",
-            })
+        Self::ALL.into_iter().find(|it| it.name() == text).ok_or_else(|| UnknownName {
+            text: text.to_owned(),
+            what: "data type",
+            allowed: "boolean, int64, float64, utf8, categorical, timestamp",
+        })
     }
 }
 
@@ -193,14 +173,11 @@ impl FromStr for Role {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|it| it.name() == text)
-            .ok_or_else(|| UnknownName {
-                text: text.to_owned(),
-                what: "role",
-                allowed: "feature, target, weight, identifier, time, group",
-            })
+        Self::ALL.into_iter().find(|it| it.name() == text).ok_or_else(|| UnknownName {
+            text: text.to_owned(),
+            what: "role",
+            allowed: "feature, target, weight, identifier, time, group",
+        })
     }
 }
 
@@ -220,12 +197,7 @@ pub struct Field {
 impl Field {
     /// A field that is not nullable and a feature.
     pub fn new(name: impl Into<String>, data_type: DataType) -> Self {
-        Self {
-            name: name.into(),
-            data_type,
-            nullable: false,
-            role: Role::Feature,
-        }
+        Self { name: name.into(), data_type, nullable: false, role: Role::Feature }
     }
 
     /// The same field, nullable or not.
@@ -244,8 +216,7 @@ impl Field {
 
     fn to_arrow(&self) -> arrow_types::Field {
         let role = HashMap::from([(ROLE_KEY.to_owned(), self.role.name().to_owned())]);
-        arrow_types::Field::new(&self.name, self.data_type.to_arrow(), self.nullable)
-            .with_metadata(role)
+        arrow_types::Field::new(&self.name, self.data_type.to_arrow(), self.nullable).with_metadata(role)
     }
 }
 
@@ -253,9 +224,7 @@ impl Field {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
     /// A name is empty or longer than [`MAX_NAME_BYTES`].
-    #[error(
-        "the name of column {index} has {bytes} bytes\nhint: a column's name has 1 to {MAX_NAME_BYTES} bytes"
-    )]
+    #[error("the name of column {index} has {bytes} bytes\nhint: a column's name has 1 to {MAX_NAME_BYTES} bytes")]
     NameLength {
         /// The column's index, from 0.
         index: usize,
@@ -318,32 +287,17 @@ impl Schema {
         let mut by_name = HashMap::with_capacity(fields.len());
         for (index, Field { name, .. }) in fields.iter().enumerate() {
             if name.is_empty() || name.len() > MAX_NAME_BYTES {
-                return Err(SchemaError::NameLength {
-                    index,
-                    bytes: name.len(),
-                });
+                return Err(SchemaError::NameLength { index, bytes: name.len() });
             }
             if name.chars().any(char::is_control) {
-                return Err(SchemaError::NameControl {
-                    index,
-                    name: name.clone(),
-                });
+                return Err(SchemaError::NameControl { index, name: name.clone() });
             }
             if let Some(first) = by_name.insert(name.clone(), index) {
-                return Err(SchemaError::Duplicate {
-                    name: name.clone(),
-                    first,
-                    second: index,
-                });
+                return Err(SchemaError::Duplicate { name: name.clone(), first, second: index });
             }
         }
-        let arrow =
-            arrow_types::Schema::new(fields.iter().map(Field::to_arrow).collect::<Vec<_>>());
-        Ok(Self(Arc::new(Inner {
-            fields,
-            by_name,
-            arrow: Arc::new(arrow),
-        })))
+        let arrow = arrow_types::Schema::new(fields.iter().map(Field::to_arrow).collect::<Vec<_>>());
+        Ok(Self(Arc::new(Inner { fields, by_name, arrow: Arc::new(arrow) })))
     }
 
     /// The columns, in order.
@@ -378,9 +332,7 @@ impl Schema {
 
     /// The indices of the columns that `keep` accepts, in order.
     pub fn indices_where(&self, keep: impl Fn(&Field) -> bool) -> Vec<usize> {
-        (0..self.len())
-            .filter(|&index| keep(&self.0.fields[index]))
-            .collect()
+        (0..self.len()).filter(|&index| keep(&self.0.fields[index])).collect()
     }
 
     /// The schema of these columns, in the order given.
@@ -389,10 +341,7 @@ impl Schema {
     /// If an index is past the end or given twice.
     #[must_use]
     pub fn project(&self, columns: &[usize]) -> Self {
-        let fields = columns
-            .iter()
-            .map(|&index| self.0.fields[index].clone())
-            .collect();
+        let fields = columns.iter().map(|&index| self.0.fields[index].clone()).collect();
         Self::new(fields).expect("a projection of distinct columns keeps names unique")
     }
 
@@ -404,12 +353,7 @@ impl Schema {
     /// How many rows a chunk of a table with these columns has (the last one may have fewer): the greatest power of
     /// two between 64 and 8192 whose chunk is estimated at no more than 4 MiB.
     pub fn chunk_rows(&self) -> usize {
-        let row: usize = self
-            .0
-            .fields
-            .iter()
-            .map(|field| field.data_type.estimated_bytes())
-            .sum();
+        let row: usize = self.0.fields.iter().map(|field| field.data_type.estimated_bytes()).sum();
         let rows = (CHUNK_BYTES / row.max(1)).clamp(MIN_CHUNK_ROWS, MAX_CHUNK_ROWS);
         1 << rows.ilog2()
     }
@@ -423,25 +367,11 @@ impl TryFrom<&arrow_types::Schema> for Schema {
     fn try_from(arrow: &arrow_types::Schema) -> Result<Self, SchemaError> {
         let field = |field: &Arc<arrow_types::Field>| {
             let name = field.name().clone();
-            let data_type =
-                DataType::from_arrow(field.data_type()).ok_or_else(|| SchemaError::ArrowType {
-                    name: name.clone(),
-                    arrow: field.data_type().to_string(),
-                })?;
-            let role = field
-                .metadata()
-                .get(ROLE_KEY)
-                .map_or(Ok(Role::Feature), |role| role.parse());
-            let role = role.map_err(|source| SchemaError::Role {
-                name: name.clone(),
-                source,
-            })?;
-            Ok(Field {
-                name,
-                data_type,
-                nullable: field.is_nullable(),
-                role,
-            })
+            let data_type = DataType::from_arrow(field.data_type())
+                .ok_or_else(|| SchemaError::ArrowType { name: name.clone(), arrow: field.data_type().to_string() })?;
+            let role = field.metadata().get(ROLE_KEY).map_or(Ok(Role::Feature), |role| role.parse());
+            let role = role.map_err(|source| SchemaError::Role { name: name.clone(), source })?;
+            Ok(Field { name, data_type, nullable: field.is_nullable(), role })
         };
         Self::new(arrow.fields().iter().map(field).collect::<Result<_, _>>()?)
     }

@@ -1,0 +1,170 @@
+//! The directory that holds published artifacts, and the one in which a process makes new ones.
+//!
+//! Each process stages in `staging/<pid>-<random>/`, beside the lock of that name that says that it lives
+//! ([`crate::liveness`]). Opening a store removes the staging directories of dead processes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::artifact::{ArtifactKind, Blob, Document, Staging, count_fsync};
+use crate::digest::Digest;
+use crate::error::{StoreError, io_error};
+use crate::liveness::{self, LifeLock};
+use crate::table::Table;
+
+const STAGING: &str = "staging";
+
+/// Artifacts by content, in one directory. Cheap to clone; any number of processes may use a directory at once.
+#[derive(Clone, Debug)]
+pub struct ArtifactStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    directory: PathBuf,
+    /// Where this process stages; made when first needed, since reading needs none.
+    staging: Mutex<Option<StagingDirectory>>,
+    next_file: AtomicU64,
+}
+
+/// A staging directory and the lock that says that its process lives. Dropping it removes both.
+#[derive(Debug)]
+struct StagingDirectory {
+    path: PathBuf,
+    _lock: LifeLock,
+}
+
+impl ArtifactStore {
+    /// Opens the store in `directory`, which is made if missing, and removes what dead processes left behind.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the directory cannot be made or listed.
+    pub fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let directory = directory.into();
+        let staging = directory.join(STAGING);
+        fs::create_dir_all(&staging).map_err(io_error("create", &staging))?;
+        remove_abandoned(&staging)?;
+        let inner = Inner { directory, staging: Mutex::new(None), next_file: AtomicU64::new(0) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.inner.directory
+    }
+
+    /// Begins a set of artifacts that will become visible together, or not at all.
+    pub fn stage(&self) -> Staging {
+        Staging::new(self.clone())
+    }
+
+    /// Where the artifact of this kind and digest is, or would be.
+    pub fn path(&self, kind: ArtifactKind, digest: &Digest) -> PathBuf {
+        self.inner.directory.join(format!("{}.{kind}", digest.to_hex()))
+    }
+
+    /// Whether the artifact is stored. Does not verify it.
+    pub fn contains(&self, kind: ArtifactKind, digest: &Digest) -> bool {
+        self.path(kind, digest).is_file()
+    }
+
+    /// Opens a table and checks its structure, so that a cut or edited file is an error and never a panic. The content is
+    /// checked by [`Table::verify`].
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Damaged`] or [`StoreError::Io`].
+    pub fn open_table(&self, digest: &Digest) -> Result<Table, StoreError> {
+        let (file, path) = self.open_file(ArtifactKind::Table, digest)?;
+        Table::open(&file, path, *digest)
+    }
+
+    /// Opens a blob and verifies its digest.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::DigestDiffers`] or [`StoreError::Io`].
+    pub fn open_blob(&self, digest: &Digest) -> Result<Blob, StoreError> {
+        let (file, path) = self.open_file(ArtifactKind::Blob, digest)?;
+        Blob::open(file, path, *digest)
+    }
+
+    /// Reads a document and verifies its digest. Its media type is in the record of the stage that made it.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::DigestDiffers`] or [`StoreError::Io`].
+    pub fn open_document(&self, digest: &Digest, media_type: &str) -> Result<Document, StoreError> {
+        let (file, path) = self.open_file(ArtifactKind::Document, digest)?;
+        Document::open(file, path, *digest, media_type)
+    }
+
+    fn open_file(&self, kind: ArtifactKind, digest: &Digest) -> Result<(File, PathBuf), StoreError> {
+        let path = self.path(kind, digest);
+        match File::open(&path) {
+            Ok(file) => Ok((file, path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(StoreError::Missing { kind, digest: *digest, store: self.inner.directory.clone() })
+            }
+            Err(source) => Err(StoreError::Io { action: "open", path, source }),
+        }
+    }
+
+    /// Creates a new file, readable and writable through the handle only: nobody may open it for writing again.
+    pub(crate) fn create_staged(&self) -> Result<(File, PathBuf), StoreError> {
+        let number = self.inner.next_file.fetch_add(1, Ordering::Relaxed);
+        let path = self.staging_directory()?.join(number.to_string());
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o444);
+        let file = options.open(&path).map_err(io_error("create", &path))?;
+        Ok((file, path))
+    }
+
+    fn staging_directory(&self) -> Result<PathBuf, StoreError> {
+        // A panic elsewhere cannot leave the option half set.
+        let mut staging = self.inner.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(staging) = &*staging {
+            return Ok(staging.path.clone());
+        }
+        let made = StagingDirectory::create(&self.inner.directory.join(STAGING))?;
+        Ok(staging.insert(made).path.clone())
+    }
+
+    /// Makes renames into the directory last.
+    pub(crate) fn sync_directory(&self) -> Result<(), StoreError> {
+        let directory = &self.inner.directory;
+        count_fsync();
+        File::open(directory).and_then(|it| it.sync_all()).map_err(io_error("synchronise", directory))
+    }
+}
+
+impl StagingDirectory {
+    fn create(parent: &Path) -> Result<Self, StoreError> {
+        let lock = LifeLock::create(parent)?;
+        let path = lock.path();
+        fs::create_dir(&path).map_err(io_error("create", &path))?;
+        Ok(Self { path, _lock: lock })
+    }
+}
+
+impl Drop for StagingDirectory {
+    fn drop(&mut self) {
+        // What cannot be removed is removed by whoever opens the store next. The lock goes after this.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes the staging directories of dead processes.
+fn remove_abandoned(staging: &Path) -> Result<(), StoreError> {
+    for dead in liveness::dead_locks(staging)? {
+        // A failure costs no more than disk space, and the next one to look tries again.
+        match fs::remove_dir_all(dead.path()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {}
+            _ => dead.remove(),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! Artifacts that are being made, and the step that makes them visible.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::artifact::{ArtifactKind, ArtifactStore, BlobWriter, Document, count_fsync};
+use crate::digest::Digest;
+use crate::error::{StoreError, io_error};
+use crate::schema::Schema;
+use crate::table::TableWriter;
+
+/// A set of artifacts being made, visible to nobody else. Dropping it removes its files; handles that were taken from it
+/// stay readable.
+#[derive(Clone, Debug)]
+pub struct Staging {
+    store: ArtifactStore,
+    finished: Arc<Mutex<Vec<StagedFile>>>,
+}
+
+/// A whole file that waits to be published. Dropping it removes the file.
+#[derive(Debug)]
+pub(crate) struct StagedFile {
+    pub(crate) path: PathBuf,
+    pub(crate) file: File,
+    pub(crate) kind: ArtifactKind,
+    pub(crate) digest: Digest,
+}
+
+/// Removes an unfinished file when its writer is dropped.
+#[derive(Debug)]
+pub(crate) struct RemoveOnDrop(pub(crate) Option<PathBuf>);
+
+impl Drop for RemoveOnDrop {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // If it cannot be removed now, whoever opens the store after this process does it.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        // After publication there is nothing under this name.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl Staging {
+    pub(crate) fn new(store: ArtifactStore) -> Self {
+        Self { store, finished: Arc::default() }
+    }
+
+    /// Begins a table.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if its file cannot be created.
+    pub fn create_table(&self, schema: &Schema) -> Result<TableWriter, StoreError> {
+        TableWriter::create(self.clone(), schema)
+    }
+
+    /// Begins a blob.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if its file cannot be created.
+    pub fn create_blob(&self) -> Result<BlobWriter, StoreError> {
+        BlobWriter::create(self.clone())
+    }
+
+    /// Adds a document.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if it cannot be written.
+    pub fn put_document(&self, media_type: &str, bytes: impl Into<Vec<u8>>) -> Result<Document, StoreError> {
+        let document = Document::new(media_type, bytes.into());
+        let (mut file, path) = self.store.create_staged()?;
+        let mut unfinished = RemoveOnDrop(Some(path.clone()));
+        file.write_all(document.bytes()).map_err(io_error("write", &path))?;
+        unfinished.0 = None;
+        self.add(StagedFile { path, file, kind: ArtifactKind::Document, digest: document.digest() });
+        Ok(document)
+    }
+
+    /// Makes every finished artifact visible, so that it survives a loss of power: flushes the files, renames them to
+    /// their content's address, flushes the directory once. Atomic per artifact and idempotent: what is there already is
+    /// left as it is. Record the artifacts in the registry after this, never before.
+    ///
+    /// Writers that were not finished are left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]. If a file could not be flushed, none has become visible.
+    pub fn publish(self) -> Result<(), StoreError> {
+        let files = std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
+        if files.is_empty() {
+            return Ok(());
+        }
+        let mut new = Vec::with_capacity(files.len());
+        for staged in files {
+            let target = self.store.path(staged.kind, &staged.digest);
+            let bytes = staged.file.metadata().map_err(io_error("look at", &staged.path))?.len();
+            // A file cut short by a broken disk is replaced; a whole one is not written twice.
+            if fs::metadata(&target).is_ok_and(|there| there.is_file() && there.len() == bytes) {
+                continue;
+            }
+            count_fsync();
+            staged.file.sync_data().map_err(io_error("flush", &staged.path))?;
+            new.push((staged, target));
+        }
+        for (staged, target) in &new {
+            fs::rename(&staged.path, target).map_err(io_error("create", target))?;
+        }
+        // Also if nothing is new: another process may have renamed the same content and not flushed it yet.
+        self.store.sync_directory()
+    }
+
+    /// Like [`Staging::publish`], for the artifacts with these digests alone; the others are removed.
+    ///
+    /// # Errors
+    /// As [`Staging::publish`].
+    pub fn publish_only(self, wanted: &[Digest]) -> Result<(), StoreError> {
+        let unwanted: Vec<StagedFile> = {
+            let mut files = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+            files.extract_if(.., |file| !wanted.contains(&file.digest)).collect()
+        };
+        drop(unwanted);
+        self.publish()
+    }
+
+    pub(crate) fn store(&self) -> &ArtifactStore {
+        &self.store
+    }
+
+    pub(crate) fn add(&self, file: StagedFile) {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+    }
+}

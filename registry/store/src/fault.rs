@@ -1,0 +1,156 @@
+//! What can be wrong with a batch that a stage sent: one enum of problems, each with its column and row.
+
+use std::fmt;
+
+use crate::schema::DataType;
+
+/// A batch that does not fit its schema or breaks Arrow's layout; the fault of the stage that sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchFault {
+    /// The column's name, where one is to blame.
+    pub column: Option<String>,
+    /// The row within the batch, from 0, where one is to blame.
+    pub row: Option<usize>,
+    /// What is wrong.
+    pub problem: BatchProblem,
+}
+
+/// What is wrong with a batch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchProblem {
+    /// More or fewer columns than the schema has.
+    #[error("the batch has {found} columns where the table has {expected}")]
+    ColumnCount {
+        /// Columns in the batch.
+        found: usize,
+        /// Columns in the schema.
+        expected: usize,
+    },
+    /// The batch is larger than [`crate::MAX_BATCH_BYTES`].
+    #[error(
+        "the batch has {bytes} bytes, more than the {} that a batch may have\nhint: pass fewer rows at a time",
+        crate::MAX_BATCH_BYTES
+    )]
+    TooLarge {
+        /// The bytes of all its columns.
+        bytes: usize,
+    },
+    /// More rows than a batch of bitmaps could hold.
+    #[error("the batch has {rows} rows, more than the {} that a batch may have", crate::MAX_BATCH_ROWS)]
+    TooManyRows {
+        /// Its rows.
+        rows: usize,
+    },
+    /// The values are of another type.
+    #[error("the values are {found} where the column is {expected}")]
+    Type {
+        /// The type of the values.
+        found: DataType,
+        /// The column's type.
+        expected: DataType,
+    },
+    /// The number of values differs from the number of rows.
+    #[error("{found} values stand for {rows} rows")]
+    ValueCount {
+        /// Values in the column.
+        found: usize,
+        /// Rows in the batch.
+        rows: usize,
+    },
+    /// A bitmap has the wrong size.
+    #[error("the {bitmap} bitmap has {found} bytes where {expected} are needed")]
+    BitmapSize {
+        /// `value` or `validity`.
+        bitmap: &'static str,
+        /// Its bytes.
+        found: usize,
+        /// `ceil(rows / 8)`.
+        expected: usize,
+    },
+    /// A bitmap has bits set past its last row.
+    #[error("the {bitmap} bitmap has bits set past the last row")]
+    TrailingBits {
+        /// `value` or `validity`.
+        bitmap: &'static str,
+    },
+    /// A null in a column that may not hold one.
+    #[error("a null stands in a column that is not nullable")]
+    Null,
+    /// The number of offsets is not one more than the number of strings.
+    #[error("there are {found} {what} offsets where {expected} are needed")]
+    OffsetCount {
+        /// `string` or `category`.
+        what: &'static str,
+        /// Offsets found.
+        found: usize,
+        /// One more than there are strings.
+        expected: usize,
+    },
+    /// The offsets do not start at 0.
+    #[error("the {what} offsets start at {found} instead of 0")]
+    OffsetStart {
+        /// `string` or `category`.
+        what: &'static str,
+        /// The first offset.
+        found: i32,
+    },
+    /// An offset is smaller than the one before it.
+    #[error("{what} offset {index} is smaller than the one before it")]
+    OffsetOrder {
+        /// `string` or `category`.
+        what: &'static str,
+        /// The index of the smaller one.
+        index: usize,
+    },
+    /// The last offset is not the length of the text.
+    #[error("the {what} offsets end at {found} where the text has {expected} bytes")]
+    OffsetEnd {
+        /// `string` or `category`.
+        what: &'static str,
+        /// The last offset.
+        found: i32,
+        /// The bytes of text.
+        expected: usize,
+    },
+    /// A string is not UTF-8.
+    #[error("the string is not valid UTF-8")]
+    StringUtf8,
+    /// A category is not UTF-8.
+    #[error("category {index} is not valid UTF-8")]
+    CategoryUtf8 {
+        /// Its index.
+        index: usize,
+    },
+    /// Two categories are equal.
+    #[error("categories {first} and {second} are equal")]
+    CategoryTwice {
+        /// The first one's index.
+        first: usize,
+        /// The second one's index.
+        second: usize,
+    },
+    /// A code names no category.
+    #[error("code {code} names none of {categories} categories")]
+    Code {
+        /// The code.
+        code: i32,
+        /// How many categories there are.
+        categories: usize,
+    },
+    /// Arrow refuses what passed every check above.
+    #[error("{0}")]
+    Arrow(String),
+}
+
+impl fmt::Display for BatchFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.column, self.row) {
+            (Some(column), Some(row)) => write!(f, "column `{column}`, row {row}: {}", self.problem),
+            (Some(column), None) => write!(f, "column `{column}`: {}", self.problem),
+            (None, _) => self.problem.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BatchFault {}

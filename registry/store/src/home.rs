@@ -1,0 +1,45 @@
+//! The one directory in which everything lasts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::artifact::ArtifactStore;
+use crate::error::{StoreError, io_error};
+use crate::registry::Registry;
+
+/// `STAGEWRIGHT_HOME`: `artifacts/`, `cache/`, and the registry `stagewright.db`. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Home {
+    path: PathBuf,
+    /// What stages made.
+    pub artifacts: ArtifactStore,
+    /// What happened, and what may serve.
+    pub registry: Registry,
+}
+
+impl Home {
+    /// Opens the home at `path`, which is made if missing.
+    ///
+    /// # Errors
+    /// What [`ArtifactStore::open`] and [`Registry::open`] fail with.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        let cache = path.join("cache");
+        fs::create_dir_all(&cache).map_err(io_error("create", &cache))?;
+        Ok(Self {
+            artifacts: ArtifactStore::open(path.join("artifacts"))?,
+            registry: Registry::open(path.join("stagewright.db"))?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where anything that can be made again may be kept: compiled components, stage results by key.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.path.join("cache")
+    }
+}

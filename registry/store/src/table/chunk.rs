@@ -1,0 +1,220 @@
+//! A chunk that is being filled: raw vectors per column, in the canonical form that is both stored and hashed.
+//!
+//! Whatever arrives (slices, any batch sizes, any numbering of categories), the same rows leave the same bytes: values at
+//! nulls are zero, NaN is the canonical NaN, text starts at offset 0, codes count categories in order of first appearance
+//! in the table, and a column of a chunk without nulls has no bitmap.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, StringArray,
+    TimestampMicrosecondArray,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+
+use crate::bitmap;
+use crate::checked::canonicalise_nans;
+use crate::schema::DataType;
+
+/// The most bytes of a table's categories (text and 4 bytes each): they are held in memory, and every reader loads them.
+pub(super) const MAX_CATEGORY_BYTES: usize = 64 << 20;
+
+/// A table's categories of one column, numbered in order of first appearance.
+#[derive(Debug, Default)]
+pub(super) struct Categories {
+    numbers: HashMap<Arc<str>, i32>,
+    list: Vec<Arc<str>>,
+    bytes: usize,
+    /// The dictionary that was seen last and what its codes are here (-1: not met yet). Slices of a batch share one
+    /// dictionary, and so do the chunks of a table.
+    last: Option<(ArrayRef, Vec<i32>)>,
+}
+
+impl Categories {
+    /// In order of their numbers.
+    pub(super) fn list(&self) -> &[Arc<str>] {
+        &self.list
+    }
+
+    /// How many bytes they take: text, and 4 each.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn number(&mut self, category: &str) -> Result<i32, String> {
+        if let Some(&number) = self.numbers.get(category) {
+            return Ok(number);
+        }
+        self.bytes += category.len() + 4;
+        if self.bytes > MAX_CATEGORY_BYTES {
+            let most = MAX_CATEGORY_BYTES >> 20;
+            return Err(format!("its categories take more than {most} MiB\nhint: make the column utf8"));
+        }
+        // At 4 bytes each, an i32 counts more than MAX_CATEGORY_BYTES allows.
+        let number = i32::try_from(self.list.len()).expect("categories are bounded");
+        let category: Arc<str> = category.into();
+        self.list.push(Arc::clone(&category));
+        self.numbers.insert(category, number);
+        Ok(number)
+    }
+
+    fn append(&mut self, array: &DictionaryArray<Int32Type>, codes: &mut Vec<i32>) -> Result<(), String> {
+        let dictionary = array.values();
+        let mut numbers = match self.last.take() {
+            Some((last, numbers)) if Arc::ptr_eq(&last, dictionary) => numbers,
+            _ => vec![-1; dictionary.len()],
+        };
+        let categories = dictionary.as_string::<i32>();
+        codes.reserve(array.len());
+        for row in 0..array.len() {
+            if array.is_null(row) {
+                codes.push(0);
+                continue;
+            }
+            let code = array.keys().value(row) as usize;
+            if numbers[code] < 0 {
+                numbers[code] = self.number(categories.value(code))?;
+            }
+            codes.push(numbers[code]);
+        }
+        self.last = Some((Arc::clone(dictionary), numbers));
+        Ok(())
+    }
+}
+
+/// One column of a chunk that is being filled.
+#[derive(Debug)]
+pub(super) struct ColumnBuilder {
+    rows: usize,
+    capacity: usize,
+    /// Made when the first null arrives.
+    validity: Option<Vec<u8>>,
+    values: Values,
+}
+
+#[derive(Debug)]
+enum Values {
+    Boolean(Vec<u8>),
+    Int64(Vec<i64>),
+    Float64(Vec<f64>),
+    Utf8 { offsets: Vec<i32>, bytes: Vec<u8> },
+    Codes(Vec<i32>),
+    Timestamp(Vec<i64>),
+}
+
+impl ColumnBuilder {
+    /// An empty column for chunks of `capacity` rows.
+    pub(super) fn new(data_type: DataType, capacity: usize) -> Self {
+        let values = match data_type {
+            DataType::Boolean => Values::Boolean(Vec::with_capacity(bitmap::bytes_for(capacity))),
+            DataType::Int64 => Values::Int64(Vec::with_capacity(capacity)),
+            DataType::Float64 => Values::Float64(Vec::with_capacity(capacity)),
+            DataType::Utf8 => {
+                let mut offsets = Vec::with_capacity(capacity + 1);
+                offsets.push(0);
+                Values::Utf8 { offsets, bytes: Vec::new() }
+            }
+            DataType::Categorical => Values::Codes(Vec::with_capacity(capacity)),
+            DataType::Timestamp => Values::Timestamp(Vec::with_capacity(capacity)),
+        };
+        Self { rows: 0, capacity, validity: None, values }
+    }
+
+    /// Appends an array of this column's type; `categories` are the table's.
+    ///
+    /// # Errors
+    /// What is too long.
+    pub(super) fn append(&mut self, array: &dyn Array, categories: &mut Categories) -> Result<(), String> {
+        let added = array.nulls().filter(|nulls| nulls.null_count() > 0);
+        let validity = added.map(|nulls| bitmap::from_buffer(nulls.inner()));
+        let validity_bits = validity.as_deref();
+        match &mut self.values {
+            Values::Boolean(bits) => {
+                let values = array.as_boolean().values();
+                match added {
+                    Some(nulls) => bitmap::append(bits, self.rows, &(values & nulls.inner())),
+                    None => bitmap::append(bits, self.rows, values),
+                }
+            }
+            Values::Int64(values) => append_numbers(values, array.as_primitive::<Int64Type>().values(), validity_bits),
+            Values::Timestamp(values) => {
+                append_numbers(values, array.as_primitive::<TimestampMicrosecondType>().values(), validity_bits);
+            }
+            Values::Float64(values) => {
+                append_numbers(values, array.as_primitive::<Float64Type>().values(), validity_bits);
+                canonicalise_nans(&mut values[self.rows..]);
+            }
+            Values::Utf8 { offsets, bytes } => append_text(offsets, bytes, array.as_string::<i32>(), added)?,
+            Values::Codes(codes) => categories.append(array.as_dictionary::<Int32Type>(), codes)?,
+        }
+        match (&mut self.validity, added) {
+            (Some(bits), Some(nulls)) => bitmap::append(bits, self.rows, nulls.inner()),
+            (Some(bits), None) => bitmap::append_ones(bits, self.rows, array.len()),
+            (empty, Some(nulls)) => {
+                let mut bits = Vec::with_capacity(bitmap::bytes_for(self.capacity));
+                bitmap::append_ones(&mut bits, 0, self.rows);
+                bitmap::append(&mut bits, self.rows, nulls.inner());
+                *empty = Some(bits);
+            }
+            (None, None) => {}
+        }
+        self.rows += array.len();
+        Ok(())
+    }
+
+    /// The column as it is stored (categoricals as codes); empties the builder for the next chunk.
+    pub(super) fn take(&mut self, data_type: DataType) -> ArrayRef {
+        let full = std::mem::replace(self, Self::new(data_type, self.capacity));
+        let bits = |bits| BooleanBuffer::new(Buffer::from_vec::<u8>(bits), 0, full.rows);
+        let nulls = full.validity.map(|validity| NullBuffer::new(bits(validity)));
+        match full.values {
+            Values::Boolean(values) => Arc::new(BooleanArray::new(bits(values), nulls)),
+            Values::Int64(values) => Arc::new(Int64Array::new(values.into(), nulls)),
+            Values::Float64(values) => Arc::new(Float64Array::new(values.into(), nulls)),
+            Values::Codes(values) => Arc::new(Int32Array::new(values.into(), nulls)),
+            Values::Timestamp(values) => {
+                Arc::new(TimestampMicrosecondArray::new(values.into(), nulls).with_timezone("UTC"))
+            }
+            Values::Utf8 { offsets, bytes } => {
+                let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+                Arc::new(StringArray::new(offsets, Buffer::from_vec(bytes), nulls))
+            }
+        }
+    }
+}
+
+fn append_numbers<T: Copy + Default>(values: &mut Vec<T>, added: &[T], validity: Option<&[u8]>) {
+    let start = values.len();
+    values.extend_from_slice(added);
+    if let Some(validity) = validity {
+        bitmap::zero_at_nulls(&mut values[start..], validity);
+    }
+}
+
+fn append_text(
+    offsets: &mut Vec<i32>,
+    bytes: &mut Vec<u8>,
+    strings: &StringArray,
+    nulls: Option<&NullBuffer>,
+) -> Result<(), String> {
+    let too_long = |_| {
+        let most = i32::MAX >> 20;
+        format!("the text of one chunk takes more than {most} MiB\nhint: shorten the text or drop the column")
+    };
+    if strings.offsets().has_non_empty_nulls(nulls) {
+        for value in strings {
+            bytes.extend_from_slice(value.unwrap_or_default().as_bytes());
+            offsets.push(i32::try_from(bytes.len()).map_err(too_long)?);
+        }
+        return Ok(());
+    }
+    let (first, last) = (strings.offsets()[0], strings.offsets()[strings.len()]);
+    let added = &strings.value_data()[first as usize..last as usize];
+    i32::try_from(bytes.len() + added.len()).map_err(too_long)?;
+    let base = bytes.len() as i32 - first;
+    offsets.extend(strings.offsets()[1..].iter().map(|offset| offset + base));
+    bytes.extend_from_slice(added);
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Tables as files for other programs.
+//!
+//! An export is written aside and renamed, so a failed one leaves no file and an existing file is replaced whole. It is
+//! not an artifact: nothing in the store refers to it.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use tempfile::NamedTempFile;
+
+use crate::error::{StoreError, io_error};
+use crate::schema::DataType;
+use crate::table::Table;
+
+/// Writes a table as Parquet, compressed with zstd. Categorical columns become dictionary-encoded strings.
+///
+/// # Errors
+/// [`StoreError::Io`], [`StoreError::Export`], or what [`Table::read`] fails with.
+pub fn export_parquet(table: &Table, path: &Path) -> Result<(), StoreError> {
+    let failed = |error: &dyn Display| StoreError::Export { path: path.to_owned(), problem: error.to_string() };
+    write_aside(path, |file| {
+        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
+        let mut writer =
+            ArrowWriter::try_new(file, table.schema().to_arrow(), Some(properties)).map_err(|it| failed(&it))?;
+        for batch in table.batches(None) {
+            writer.write(&batch?).map_err(|it| failed(&it))?;
+        }
+        writer.close().map_err(|it| failed(&it))?;
+        Ok(())
+    })
+}
+
+/// Writes a table as CSV: a header, nulls as empty fields, timestamps as RFC 3339 in UTC, floats so that they read back
+/// bit for bit. An empty string cannot be told from a null.
+///
+/// # Errors
+/// [`StoreError::Io`], [`StoreError::Export`], or what [`Table::read`] fails with.
+pub fn export_csv(table: &Table, path: &Path) -> Result<(), StoreError> {
+    let failed = |error: &dyn Display| StoreError::Export { path: path.to_owned(), problem: error.to_string() };
+    write_aside(path, |file| {
+        let mut writer = csv::Writer::from_writer(BufWriter::new(file));
+        writer.write_record(table.schema().fields().iter().map(|it| &it.name)).map_err(|it| failed(&it))?;
+        for batch in table.batches(None) {
+            let batch = batch?;
+            for row in 0..batch.num_rows() {
+                for (field, array) in table.schema().fields().iter().zip(batch.columns()) {
+                    writer.write_field(cell(field.data_type, array, row)).map_err(|it| failed(&it))?;
+                }
+                writer.write_record(None::<&[u8]>).map_err(|it| failed(&it))?;
+            }
+        }
+        let buffer = writer.into_inner().map_err(|it| failed(&it))?;
+        buffer.into_inner().map_err(|it| failed(&it))?;
+        Ok(())
+    })
+}
+
+fn write_aside(path: &Path, write: impl FnOnce(&File) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let aside = NamedTempFile::new_in(directory).map_err(io_error("create a file in", directory))?;
+    write(aside.as_file())?;
+    aside.persist(path).map_err(|error| io_error("create", path)(error.error))?;
+    Ok(())
+}
+
+fn cell(data_type: DataType, array: &dyn Array, row: usize) -> String {
+    if array.is_null(row) {
+        return String::new();
+    }
+    match data_type {
+        DataType::Boolean => array.as_boolean().value(row).to_string(),
+        DataType::Int64 => array.as_primitive::<Int64Type>().value(row).to_string(),
+        // The shortest text that reads back to the same value.
+        DataType::Float64 => array.as_primitive::<Float64Type>().value(row).to_string(),
+        DataType::Utf8 => array.as_string::<i32>().value(row).to_owned(),
+        DataType::Categorical => {
+            let array = array.as_dictionary::<Int32Type>();
+            array.values().as_string::<i32>().value(array.keys().value(row) as usize).to_owned()
+        }
+        DataType::Timestamp => {
+            let array = array.as_primitive::<TimestampMicrosecondType>();
+            match array.value_as_datetime(row) {
+                Some(time) => format!("{}Z", time.format("%Y-%m-%dT%H:%M:%S%.f")),
+                // Beyond the calendar: the number is all there is to say.
+                None => array.value(row).to_string(),
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Tables: columns on disk, read without a copy.
+//!
+//! A table is an uncompressed Arrow IPC file of one record batch per chunk, mapped into memory. Categorical columns are
+//! stored as int32 codes, with the table's list of categories in the footer: IPC files cannot grow a dictionary, and the
+//! list is known only at the end. The digest is over logical content (docs/formats/table-digest.md), so that it depends
+//! neither on how rows arrived nor on what a version of Arrow writes.
+
+mod chunk;
+mod column_digest;
+mod export;
+mod file;
+mod hashing;
+mod reader;
+mod writer;
+
+pub use export::{export_csv, export_parquet};
+pub use reader::Table;
+pub use writer::TableWriter;

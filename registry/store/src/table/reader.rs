@@ -1,0 +1,188 @@
+//! A finished table, read without a copy.
+
+use std::fmt;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
+    StringArray, TimestampMicrosecondArray,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::ArrowNativeType;
+use sha2::{Digest as _, Sha256};
+
+use crate::digest::Digest;
+use crate::error::StoreError;
+use crate::schema::{DataType, Schema};
+use crate::table::column_digest::{Message, table_digest};
+use crate::table::file::{ColumnBuffers, TableFile, nulls};
+
+/// A table that is stored, or about to be published. Immutable, cheap to clone, readable from any thread.
+#[derive(Clone)]
+pub struct Table(Arc<Inner>);
+
+struct Inner {
+    file: TableFile,
+    path: PathBuf,
+    digest: Digest,
+}
+
+impl Table {
+    pub(crate) fn open(file: &File, path: PathBuf, digest: Digest) -> Result<Self, StoreError> {
+        match TableFile::open(file) {
+            Ok(file) => Ok(Self(Arc::new(Inner { file, path, digest }))),
+            Err(problem) => Err(StoreError::Damaged { path, problem }),
+        }
+    }
+
+    /// Its columns.
+    pub fn schema(&self) -> &Schema {
+        &self.0.file.schema
+    }
+
+    /// How many rows it has.
+    pub fn rows(&self) -> u64 {
+        self.0.file.rows
+    }
+
+    /// The digest of its schema and logical content (docs/formats/table-digest.md).
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+
+    /// Logical bytes: values, offsets, text, codes, categories, and bitmaps where there are nulls.
+    pub fn bytes(&self) -> u64 {
+        self.0.file.bytes
+    }
+
+    /// How many chunks it is stored in.
+    pub fn chunks(&self) -> usize {
+        self.0.file.chunks()
+    }
+
+    /// Rows from `start` on, at most `rows` of them and at most to the end of their chunk: none only at the end of the
+    /// table. `columns` are indices, in the order wanted; `None` means all. Nothing is copied; text and codes are validated
+    /// as they are read.
+    ///
+    /// # Errors
+    /// [`StoreError::PastEnd`], [`StoreError::NoColumn`]; [`StoreError::Damaged`] if what is read is not valid.
+    pub fn read(&self, start: u64, rows: usize, columns: Option<&[usize]>) -> Result<RecordBatch, StoreError> {
+        let Inner { file, .. } = &*self.0;
+        if start > file.rows {
+            return Err(StoreError::PastEnd { start, rows: file.rows });
+        }
+        let schema = file.schema.to_arrow();
+        let all: Vec<usize>;
+        let (columns, schema) = match columns {
+            Some(columns) => {
+                if let Some(&index) = columns.iter().find(|&&index| index >= file.schema.len()) {
+                    return Err(StoreError::NoColumn { index, columns: file.schema.len() });
+                }
+                let fields: Vec<_> = columns.iter().map(|&index| Arc::clone(&schema.fields()[index])).collect();
+                (columns, Arc::new(arrow::datatypes::Schema::new(fields)))
+            }
+            None => {
+                all = (0..file.schema.len()).collect();
+                (&all[..], schema)
+            }
+        };
+        if start == file.rows || rows == 0 {
+            return Ok(RecordBatch::new_empty(schema));
+        }
+        let chunk_rows = file.schema.chunk_rows() as u64;
+        // Both quotients fit: the chunks and their rows are counted in `usize`.
+        let (number, first) = ((start / chunk_rows) as usize, (start % chunk_rows) as usize);
+        let chunk = file.chunk(number).map_err(|problem| self.damaged(number, None, problem))?;
+        let rows = rows.min(chunk.rows - first);
+        let arrays = columns
+            .iter()
+            .map(|&index| {
+                let column = chunk.column(index).and_then(|buffers| self.slice(index, buffers, first, rows));
+                column.map_err(|problem| self.damaged(number, Some(index), problem))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(schema, arrays, &options)
+            .map_err(|error| self.damaged(number, None, error.to_string()))
+    }
+
+    /// All rows in order, chunk by chunk.
+    pub fn batches(&self, columns: Option<&[usize]>) -> impl Iterator<Item = Result<RecordBatch, StoreError>> {
+        let chunk_rows = self.schema().chunk_rows();
+        (0..self.chunks()).map(move |number| self.read((number * chunk_rows) as u64, chunk_rows, columns))
+    }
+
+    /// Reads the whole table and compares its digest with the one that it was opened under.
+    ///
+    /// # Errors
+    /// [`StoreError::DigestDiffers`] or [`StoreError::Damaged`].
+    pub fn verify(&self) -> Result<(), StoreError> {
+        let Inner { file, path, digest } = &*self.0;
+        let mut columns = Sha256::new();
+        for number in 0..file.chunks() {
+            let chunk = file.chunk(number).map_err(|problem| self.damaged(number, None, problem))?;
+            for (index, field) in file.schema.fields().iter().enumerate() {
+                let buffers = chunk.column(index).map_err(|problem| self.damaged(number, Some(index), problem))?;
+                let has_nulls = nulls(buffers.nulls.as_ref(), 0, chunk.rows).is_some();
+                let validity = buffers.nulls.as_deref().filter(|_| has_nulls).unwrap_or_default();
+                let text = buffers.text.as_deref().unwrap_or_default();
+                let message = Message::new(field.data_type, chunk.rows, validity, &buffers.values, text);
+                columns.update(message.digest().as_bytes());
+            }
+        }
+        let columns = Digest::from_bytes(columns.finalize().into());
+        let actual = table_digest(&file.schema, file.rows, &file.category_lists(), columns);
+        if actual != *digest {
+            return Err(StoreError::DigestDiffers { path: path.clone(), actual });
+        }
+        Ok(())
+    }
+
+    fn slice(&self, index: usize, column: ColumnBuffers, first: usize, rows: usize) -> Result<ArrayRef, String> {
+        let ColumnBuffers { nulls: bits, values, text } = column;
+        let nulls = nulls(bits.as_ref(), first, rows);
+        Ok(match self.schema().fields()[index].data_type {
+            DataType::Boolean => Arc::new(BooleanArray::new(BooleanBuffer::new(values, first, rows), nulls)),
+            DataType::Int64 => Arc::new(Int64Array::new(scalars(values, first, rows), nulls)),
+            DataType::Float64 => Arc::new(Float64Array::new(scalars(values, first, rows), nulls)),
+            DataType::Timestamp => {
+                Arc::new(TimestampMicrosecondArray::new(scalars(values, first, rows), nulls).with_timezone("UTC"))
+            }
+            DataType::Utf8 => strings(scalars(values, first, rows + 1), text.unwrap_or_default(), nulls)?,
+            DataType::Categorical => {
+                let codes = Int32Array::new(scalars(values, first, rows), nulls);
+                let categories = self.0.file.categories[index].clone().ok_or("it has no categories")?;
+                Arc::new(DictionaryArray::try_new(codes, categories).map_err(|error| error.to_string())?)
+            }
+        })
+    }
+
+    fn damaged(&self, chunk: usize, column: Option<usize>, problem: String) -> StoreError {
+        let problem = match column {
+            Some(index) => format!("chunk {chunk}, column `{}`: {problem}", self.schema().fields()[index].name),
+            None => format!("chunk {chunk}: {problem}"),
+        };
+        StoreError::Damaged { path: self.0.path.clone(), problem }
+    }
+}
+
+/// Of a buffer whose size and alignment were checked for the whole chunk.
+fn scalars<T: ArrowNativeType>(values: Buffer, first: usize, rows: usize) -> ScalarBuffer<T> {
+    ScalarBuffer::new(values, first, rows)
+}
+
+fn strings(offsets: ScalarBuffer<i32>, text: Buffer, nulls: Option<NullBuffer>) -> Result<ArrayRef, String> {
+    if offsets[0] < 0 || offsets.windows(2).any(|pair| pair[1] < pair[0]) {
+        return Err("its offsets decrease".to_owned());
+    }
+    let strings = StringArray::try_new(OffsetBuffer::new(offsets), text, nulls);
+    Ok(Arc::new(strings.map_err(|error| error.to_string())?))
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("digest", &self.digest()).field("rows", &self.rows()).finish_non_exhaustive()
+    }
+}

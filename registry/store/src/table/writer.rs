@@ -1,0 +1,191 @@
+//! Writes a table: cuts what arrives into chunks, stores and hashes them, keeps a few in memory at most.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::ipc::writer::FileWriter;
+
+use crate::artifact::{ArtifactKind, RemoveOnDrop, StagedFile, Staging};
+use crate::error::{StoreError, io_error};
+use crate::schema::{DataType, Schema};
+use crate::table::chunk::{Categories, ColumnBuilder};
+use crate::table::column_digest::table_digest;
+use crate::table::file::{column_bytes, storage_schema, write_notes};
+use crate::table::hashing::Hashing;
+use crate::table::reader::Table;
+
+/// Columns of a chunk are at most this long unless they hold text, so they pass the buffer by; what is smaller (bitmaps,
+/// padding) is gathered.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// A table that is being made. Dropping it removes what was written.
+pub struct TableWriter {
+    staging: Staging,
+    schema: Schema,
+    storage: SchemaRef,
+    file: FileWriter<BufWriter<File>>,
+    path: PathBuf,
+    unfinished: RemoveOnDrop,
+    columns: Vec<ColumnBuilder>,
+    categories: Vec<Categories>,
+    hashing: Hashing,
+    chunk_rows: usize,
+    /// Rows in the chunk that is being filled.
+    filled: usize,
+    rows: u64,
+    bytes: u64,
+}
+
+impl TableWriter {
+    pub(crate) fn create(staging: Staging, schema: &Schema) -> Result<Self, StoreError> {
+        let storage = storage_schema(schema);
+        let (file, path) = staging.store().create_staged()?;
+        let unfinished = RemoveOnDrop(Some(path.clone()));
+        let file = FileWriter::try_new(BufWriter::with_capacity(BUFFER_BYTES, file), &storage)
+            .map_err(|error| arrow_error(error, &path))?;
+        let chunk_rows = schema.chunk_rows();
+        let column = |field: &crate::Field| ColumnBuilder::new(field.data_type, chunk_rows);
+        Ok(Self {
+            columns: schema.fields().iter().map(column).collect(),
+            categories: schema.fields().iter().map(|_| Categories::default()).collect(),
+            hashing: Hashing::new(schema),
+            schema: schema.clone(),
+            staging,
+            storage,
+            file,
+            path,
+            unfinished,
+            chunk_rows,
+            filled: 0,
+            rows: 0,
+            bytes: 0,
+        })
+    }
+
+    /// The table's schema.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// How many rows were written so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// How many logical bytes were written to disk so far: what [`Table::bytes`] will say, without the last chunk.
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Appends rows. How they are cut into batches, sliced and numbered makes no difference to the table.
+    ///
+    /// # Errors
+    /// [`StoreError::BatchMismatch`] if names or types differ from the schema's, [`StoreError::Null`] for a null where
+    /// none may be, [`StoreError::TextTooLong`], and [`StoreError::Io`], for example when the disk is full. After an error the
+    /// table cannot be finished meaningfully: drop the writer.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
+        self.check(batch)?;
+        let mut start = 0;
+        while start < batch.num_rows() {
+            let rows = (batch.num_rows() - start).min(self.chunk_rows - self.filled);
+            for (index, array) in batch.columns().iter().enumerate() {
+                self.columns[index]
+                    .append(&array.slice(start, rows), &mut self.categories[index])
+                    .map_err(|problem| self.too_long(index, problem))?;
+            }
+            start += rows;
+            self.filled += rows;
+            self.rows += rows as u64;
+            if self.filled == self.chunk_rows {
+                self.end_chunk()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the table. It is readable at once, and visible to others when its staging is published.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn finish(mut self) -> Result<Table, StoreError> {
+        if self.filled > 0 {
+            self.end_chunk()?;
+        }
+        let lists: Vec<Vec<&str>> = self
+            .schema
+            .indices_where(|field| field.data_type == DataType::Categorical)
+            .into_iter()
+            .map(|index| self.categories[index].list().iter().map(|category| &**category).collect())
+            .collect();
+        let category_bytes: usize = self.categories.iter().map(Categories::bytes).sum();
+        let bytes = self.bytes + category_bytes as u64;
+        write_notes(&mut self.file, bytes, &lists).map_err(|error| arrow_error(error, &self.path))?;
+        self.file.finish().map_err(|error| arrow_error(error, &self.path))?;
+        let buffer = self.file.into_inner().map_err(|error| arrow_error(error, &self.path))?;
+        let file = buffer.into_inner().map_err(|error| io_error("write", &self.path)(error.into_error()))?;
+        let digest = table_digest(&self.schema, self.rows, &lists, self.hashing.finish());
+        let table = Table::open(&file, self.path.clone(), digest)?;
+        self.unfinished.0 = None;
+        self.staging.add(StagedFile { path: self.path, file, kind: ArtifactKind::Table, digest });
+        Ok(table)
+    }
+
+    fn check(&self, batch: &RecordBatch) -> Result<(), StoreError> {
+        let mismatch = |problem| Err(StoreError::BatchMismatch { problem });
+        if batch.num_columns() != self.schema.len() {
+            return mismatch(format!("{} columns instead of {}", batch.num_columns(), self.schema.len()));
+        }
+        let given = batch.schema_ref().fields();
+        for ((field, given), array) in self.schema.fields().iter().zip(given).zip(batch.columns()) {
+            if *given.name() != field.name {
+                return mismatch(format!("column `{}` stands where `{}` belongs", given.name(), field.name));
+            }
+            if DataType::from_arrow(array.data_type()) != Some(field.data_type) {
+                let found = array.data_type();
+                return mismatch(format!("column `{}` is {found} instead of {}", field.name, field.data_type));
+            }
+            if !field.nullable && array.null_count() > 0 {
+                let row = (0..array.len()).find(|&row| array.is_null(row)).unwrap_or_default();
+                return Err(StoreError::Null { column: field.name.clone(), row: self.rows + row as u64 });
+            }
+        }
+        Ok(())
+    }
+
+    fn end_chunk(&mut self) -> Result<(), StoreError> {
+        let fields = self.schema.fields();
+        let arrays: Vec<ArrayRef> =
+            self.columns.iter_mut().zip(fields).map(|(column, field)| column.take(field.data_type)).collect();
+        self.bytes += arrays.iter().zip(fields).map(|(it, field)| column_bytes(field.data_type, it)).sum::<u64>();
+        let options = RecordBatchOptions::new().with_row_count(Some(self.filled));
+        let chunk = RecordBatch::try_new_with_options(Arc::clone(&self.storage), arrays, &options)
+            .map_err(|error| arrow_error(error, &self.path))?;
+        self.hashing.add(&chunk);
+        self.file.write(&chunk).map_err(|error| arrow_error(error, &self.path))?;
+        self.filled = 0;
+        Ok(())
+    }
+
+    fn too_long(&self, index: usize, problem: String) -> StoreError {
+        StoreError::TextTooLong { column: self.schema.fields()[index].name.clone(), problem }
+    }
+}
+
+impl std::fmt::Debug for TableWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TableWriter").field("path", &self.path).field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
+/// What Arrow's writer says: nearly always what the system said.
+fn arrow_error(error: ArrowError, path: &std::path::Path) -> StoreError {
+    match error {
+        ArrowError::IoError(_, source) => StoreError::Io { action: "write", path: path.to_owned(), source },
+        other => StoreError::Io { action: "write", path: path.to_owned(), source: std::io::Error::other(other) },
+    }
+}
