@@ -45,6 +45,8 @@ mod reading;
 mod rebalance;
 mod smote;
 mod state;
+#[cfg(test)]
+mod tests;
 mod transformer;
 
 use stagewright_kit::{

@@ -2,7 +2,7 @@
 
 /// Count, mean and sum of squared deviations of the values so far.
 ///
-/// Each chunk is summed in two passes and joined to the others (Chan, Golub, LeVeque: "Algorithms for computing the sample
+/// Each chunk is summed in passes of its own and joined to the others (Chan, Golub, LeVeque: "Algorithms for computing the sample
 /// variance", 1983, formula 2.1), which is both faster and more exact than adding value by value (Welford).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Moments {
@@ -19,6 +19,8 @@ impl Moments {
         }
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
+        // The rounding of the first sum, taken back: so the mean of equal values is that value.
+        let mean = mean + values.iter().map(|value| value - mean).sum::<f64>() / count;
         let squares = values.iter().map(|value| (value - mean) * (value - mean)).sum();
         self.join(Self { count, mean, squares });
     }

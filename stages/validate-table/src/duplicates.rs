@@ -37,7 +37,7 @@ impl Duplicates {
 
 /// 128 bits of a value: two lanes of multiply and fold (Wang Yi's wyhash in manner). Fixed, so that runs agree; not for values that an
 /// enemy chooses to collide, who could only make a table fail that they may as well fail openly.
-fn hash(value: &[u8]) -> [u64; 2] {
+pub(crate) fn hash(value: &[u8]) -> [u64; 2] {
     let mut lanes = [0x9E37_79B9_7F4A_7C15 ^ value.len() as u64, 0xD6E8_FEB8_6659_FD93];
     for chunk in value.chunks(8) {
         let mut word = [0; 8];

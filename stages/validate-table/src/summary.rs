@@ -4,24 +4,28 @@ use std::collections::HashSet;
 
 use stagewright_kit::{Column, ColumnSummary, Failure, Values, bitmap};
 
-use crate::duplicates::{Hashed, fold};
+use crate::duplicates::{Hashed, fold, hash};
 
 /// Distinct values that are counted; the contract's limit.
 const MOST_DISTINCT: usize = 1000;
+
+/// Distinct texts that are compared one by one; the others are hashed.
+const COMPARED: usize = 8;
 
 /// What is known of a column so far.
 #[derive(Debug)]
 pub(crate) struct Summary {
     name: String,
     nulls: u64,
-    texts: HashSet<Box<str>>,
-    numbers: HashSet<u64, Hashed>,
+    /// The first distinct texts: most columns have no more.
+    few: Vec<Box<str>>,
+    /// Hashes of the other texts, or of all numbers.
+    others: HashSet<u64, Hashed>,
     many: bool,
     minimum: f64,
     maximum: f64,
     sum: f64,
     count: u64,
-    last_text: String,
 }
 
 impl Summary {
@@ -29,14 +33,13 @@ impl Summary {
         Self {
             name: name.to_owned(),
             nulls: 0,
-            texts: HashSet::new(),
-            numbers: HashSet::default(),
+            few: Vec::new(),
+            others: HashSet::default(),
             many: false,
             minimum: f64::INFINITY,
             maximum: f64::NEG_INFINITY,
             sum: 0.0,
             count: 0,
-            last_text: String::new(),
         }
     }
 
@@ -61,21 +64,22 @@ impl Summary {
             return Ok(());
         }
         let Some(texts) = column.as_text()? else { return Ok(()) };
+        // Neighbours are often equal, and comparing is cheaper than hashing.
+        let mut last = None;
         for text in texts.iter().flatten() {
-            // A hash for each cell would be most of the cost, and neighbours are often equal.
-            if *text == *self.last_text && !self.texts.is_empty() {
+            if last == Some(text) || self.few.iter().any(|known| **known == *text) {
                 continue;
             }
-            if !self.texts.contains(text) {
-                self.texts.insert(text.into());
-                if self.texts.len() > MOST_DISTINCT {
-                    self.many = true;
-                    self.texts.clear();
-                    return Ok(());
-                }
+            last = Some(text);
+            if self.few.len() < COMPARED {
+                self.few.push(text.into());
+                continue;
             }
-            self.last_text.clear();
-            self.last_text.push_str(text);
+            self.others.insert(hash(text.as_bytes())[0]);
+            if self.few.len() + self.others.len() > MOST_DISTINCT {
+                self.many = true;
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -92,8 +96,8 @@ impl Summary {
             self.count += 1;
             if !self.many && previous != Some(number) {
                 // 0 and -0 are one value.
-                self.numbers.insert(fold((number + 0.0).to_bits() ^ 0xD6E8_FEB8_6659_FD93, 0x9E37_79B9_7F4A_7C15));
-                self.many = self.numbers.len() > MOST_DISTINCT;
+                self.others.insert(fold((number + 0.0).to_bits() ^ 0xD6E8_FEB8_6659_FD93, 0x9E37_79B9_7F4A_7C15));
+                self.many = self.others.len() > MOST_DISTINCT;
                 previous = Some(number);
             }
         }
@@ -105,7 +109,7 @@ impl Summary {
         ColumnSummary {
             column: self.name,
             nulls: self.nulls,
-            distinct: (!self.many).then_some((self.texts.len() + self.numbers.len()) as u64),
+            distinct: (!self.many).then_some((self.few.len() + self.others.len()) as u64),
             minimum: seen.then_some(self.minimum),
             maximum: seen.then_some(self.maximum),
             mean: (seen && mean.is_finite()).then_some(mean),
