@@ -161,7 +161,7 @@ fn trees(train: &Table, targets: &[f64], test: &Table, learner: Learner) -> Resu
     };
     let fitted = cpu() - start;
     let mut scores = Vec::new();
-    model.predict(&test.views(), &mut scores)?;
+    model.predictor().predict(&test.views(), &mut scores)?;
     let predicted = cpu() - start;
     println!(
         "{{\"bin_s\": {:.4}, \"fit_s\": {:.4}, \"predict_s\": {:.4}, \"nodes\": {}}}",

@@ -8,7 +8,7 @@
 //! together; combinations need no such condition, and one-hot groups, which have few, are found by themselves.
 
 use crate::histogram::{BundleCells, STRIDE};
-use crate::matrix::BinnedMatrix;
+use crate::matrix::{BinnedMatrix, by_rows};
 
 /// The most combinations of a bundle: its codes are bytes.
 const MAX_COMBINATIONS: usize = 256;
@@ -59,13 +59,7 @@ impl Bundles {
                 bundles.push((Bundle { members: vec![member], combinations: width }, column.codes.clone()));
             }
         }
-        let stride = bundles.len();
-        let mut rows = vec![0; stride * matrix.rows()];
-        for (place, (_, codes)) in bundles.iter().enumerate() {
-            for (row, &code) in rows.chunks_exact_mut(stride).zip(codes) {
-                row[place] = code;
-            }
-        }
+        let rows = by_rows(bundles.iter().map(|(_, codes)| codes.as_slice()), matrix.rows(), bundles.len());
         Self { bundles: bundles.into_iter().map(|(bundle, _)| bundle).collect(), rows }
     }
 

@@ -144,7 +144,7 @@ impl<D: Data<Elem = f64>> PredictInplace<ArrayBase<D, Ix2>, Array1<f64>> for Tre
         let columns = columns(records);
         let views: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
         let mut out = Vec::new();
-        self.predict(&views, &mut out).expect("one column per feature");
+        self.predictor().predict(&views, &mut out).expect("one column per feature");
         *scores = Array1::from_vec(out);
     }
 

@@ -7,7 +7,7 @@ use crate::bundles::Bundles;
 use crate::histogram::{Histogram, Histograms, Scale, subtract};
 use crate::matrix::BinnedMatrix;
 use crate::split::{Candidate, Regularisation, best_split};
-use crate::tree::{GrownNode, GrownTree, left_codes, partition};
+use crate::tree::{GrownNode, GrownTree, partition};
 
 /// Histograms of open nodes are kept for subtraction up to this many bytes; past it both children are built from their rows,
 /// which takes longer and gives the same.
@@ -28,6 +28,7 @@ struct Open {
     node: usize,
     range: std::ops::Range<usize>,
     depth: usize,
+    total: u64,
     histogram: Option<Histogram>,
     split: Candidate,
 }
@@ -117,18 +118,12 @@ impl<'a> Grower<'a> {
         let column = &self.matrix.features[feature as usize];
         let split = GrownNode { feature, bin, missing_left, gain, ..GrownNode::default() };
         let node = grown.tree.split(parent.node, split);
-        let lefts = partition(
-            &mut rows[parent.range.clone()],
-            &mut self.spare,
-            &column.codes,
-            &left_codes(&split, column.bins.missing_code()),
-        );
+        let here = &mut rows[parent.range.clone()];
+        let missing_code = column.bins.missing_code();
+        let lefts = partition(here, &mut self.spare, |row| column.codes[row as usize], &split, missing_code);
         let middle = parent.range.start + lefts;
         let depth = parent.depth + 1;
-        // The parent's total is not kept: it is the sum over any feature, and the right child's is counted from its rows.
-        let right = rows[middle..parent.range.end]
-            .iter()
-            .fold(0u64, |sum, &row| sum.wrapping_add(round.payloads[row as usize]));
+        let right = parent.total.wrapping_sub(left);
         let child = |node, range: std::ops::Range<usize>, total| {
             let splittable = self.splittable(total, range.len(), depth, round.scale);
             Child { node, range, total, splittable }
@@ -199,7 +194,7 @@ impl<'a> Grower<'a> {
             self.histograms.give(histogram);
             None
         };
-        open.push(Open { node, range, depth, histogram: kept, split });
+        open.push(Open { node, range, depth, total, histogram: kept, split });
     }
 
     fn build(&mut self, rows: &[u32], round: Round<'_>) -> Histogram {

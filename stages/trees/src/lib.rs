@@ -34,3 +34,4 @@ pub use estimators::{BoostedParams, ForestParams};
 pub use forest::{ForestOptions, ForestValidParams, MaxFeatures};
 pub use matrix::{BinnedMatrix, TrainingSet};
 pub use model::{Objective, TreeModel};
+pub use predict::Predictor;

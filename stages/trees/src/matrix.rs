@@ -107,6 +107,22 @@ impl BinnedMatrix {
     }
 }
 
+/// Writes columns of codes row by row: `stride` bytes a row, of which the first are the columns'.
+pub(crate) fn by_rows<'a>(columns: impl Iterator<Item = &'a [u8]>, rows: usize, stride: usize) -> Vec<u8> {
+    // Rows whose bytes stay in the cache while one column after the other is written.
+    const BLOCK: usize = 512;
+    let columns: Vec<&[u8]> = columns.collect();
+    let mut table = vec![0; rows * stride];
+    for (block, table) in table.chunks_mut(BLOCK * stride.max(1)).enumerate() {
+        for (place, column) in columns.iter().enumerate() {
+            for (row, &code) in table.chunks_exact_mut(stride).zip(&column[block * BLOCK..]) {
+                row[place] = code;
+            }
+        }
+    }
+    table
+}
+
 /// What a learner learns from.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainingSet<'a> {

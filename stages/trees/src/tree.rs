@@ -54,14 +54,23 @@ impl GrownTree {
     }
 }
 
-/// Moves the rows whose code goes left to the front, keeping the order on both sides, and returns how many there are.
-/// `left` tells for each code whether it goes left. `spare` is as long as `rows` and may hold anything.
-pub(crate) fn partition(rows: &mut [u32], spare: &mut [u32], codes: &[u8], left: &[bool; 256]) -> usize {
+/// Moves the rows that go left to the front, keeping the order on both sides, and returns how many there are. `code` gives a
+/// row's code of the split's feature. `spare` is at least as long as `rows` and may hold anything.
+pub(crate) fn partition(
+    rows: &mut [u32],
+    spare: &mut [u32],
+    code: impl Fn(u32) -> u8,
+    split: &GrownNode,
+    missing_code: u8,
+) -> usize {
+    // The missing code is the largest. Subtracting it, modulo 256, makes it the smallest and keeps the order of the others.
+    let shift = if split.missing_left { missing_code } else { 0 };
+    let limit = split.bin.wrapping_sub(shift);
     let spare = &mut spare[..rows.len()];
     let (mut lefts, mut rights) = (0, 0);
     for i in 0..rows.len() {
         let row = rows[i];
-        let goes_left = usize::from(left[usize::from(codes[row as usize])]);
+        let goes_left = usize::from(code(row).wrapping_sub(shift) <= limit);
         // Both are written and one of them counts: no branch to guess.
         rows[lefts] = row;
         spare[rights] = row;
@@ -72,10 +81,20 @@ pub(crate) fn partition(rows: &mut [u32], spare: &mut [u32], codes: &[u8], left:
     lefts
 }
 
-/// Which codes go left at a split.
-pub(crate) fn left_codes(split: &GrownNode, missing_code: u8) -> [bool; 256] {
-    let mut left = [false; 256];
-    left[..=usize::from(split.bin)].fill(true);
-    left[usize::from(missing_code)] = split.missing_left;
-    left
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_parted_by_code_and_missing_values_follow_their_direction() {
+        let codes = [0, 3, 1, 2, 3, 0];
+        for (missing_left, left, right) in
+            [(true, [0, 1, 2, 4, 5].as_slice(), [3].as_slice()), (false, &[0, 2, 5], &[1, 3, 4])]
+        {
+            let mut rows = [0, 1, 2, 3, 4, 5];
+            let split = GrownNode { bin: 1, missing_left, ..GrownNode::default() };
+            let lefts = partition(&mut rows, &mut [0; 6], |row| codes[row as usize], &split, 3);
+            assert_eq!((&rows[..lefts], &rows[lefts..]), (left, right));
+        }
+    }
 }

@@ -1,17 +1,30 @@
 //! Growing one tree of a forest: bootstrap, random features at each node, the best gini split among them.
 //!
 //! A cell holds the weight of the rows in its upper half's class 1 and in its lower half altogether, as whole numbers: one addition
-//! a row and feature. Only the features that were drawn are looked at, so histograms are per feature and are not kept. Features
-//! that are constant in a node are so in all nodes below, and are not looked at again.
+//! a row and feature. Only the features that were drawn are looked at, so histograms are per feature and are not kept. Several
+//! features are counted in one pass over codes that stand row by row: the processor then waits neither for the memory of each
+//! feature's code nor for one addition to reach the next. Once a node's rows fit the second-level cache, they are copied there and
+//! its whole subtree works on the copy. Features that are constant in a node are so in all nodes below, and
+//! are not looked at again.
 
 use super::ForestValidParams;
 use crate::bins::FeatureBins;
-use crate::matrix::TrainingSet;
+use crate::histogram::STRIDE;
+use crate::matrix::{TrainingSet, by_rows};
 use crate::random::Random;
-use crate::tree::{GrownNode, GrownTree, left_codes, partition};
+use crate::tree::{GrownNode, GrownTree, partition};
 
 /// What the weights of a tree's rows may sum to, in units.
 const LARGEST_SUM: f64 = (1u64 << 31) as f64;
+
+/// How many features are counted in one pass at most.
+const GROUP: usize = 8;
+
+/// The bytes of codes of a node whose rows are copied: small enough for a second-level cache of 512 KB beside the rest.
+const COPIED_BYTES: usize = 256 << 10;
+
+/// Nodes of fewer rows note which bins they fill row by row; in others all bins are looked through.
+const FEW_ROWS: usize = 48;
 
 /// The weight of class 1 and of all rows in a cell.
 fn weights(cell: u64) -> (f64, f64) {
@@ -26,6 +39,8 @@ struct Waiting {
     end: usize,
     depth: u32,
     total: u64,
+    /// Whether its rows are numbers of the copy.
+    copied: bool,
 }
 
 /// The best split of a node so far.
@@ -38,15 +53,6 @@ struct Best {
     score: f64,
 }
 
-/// What looking at a feature showed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finding {
-    /// All rows of the node have the same code.
-    Constant,
-    /// They differ, whether or not that gave a better split.
-    Varies,
-}
-
 /// Grows trees on one table; keeps its memory between them.
 pub(super) struct TreeGrower<'a> {
     params: &'a ForestValidParams,
@@ -54,8 +60,10 @@ pub(super) struct TreeGrower<'a> {
     max_features: usize,
     rows: Vec<u32>,
     spare: Vec<u32>,
-    /// A cell per row of the table.
-    payloads: Vec<u64>,
+    /// The whole table.
+    table: RowTable,
+    /// The rows of the subtree that is grown, once they are few.
+    copy: RowTable,
     /// The cells of the current node's rows, in their order.
     gathered: Vec<u64>,
     /// The features, in the order in which they were drawn last.
@@ -64,30 +72,66 @@ pub(super) struct TreeGrower<'a> {
     constants: Vec<u64>,
     /// The same for the current node.
     constant: Vec<u64>,
-    histogram: Scratch,
+    /// The features drawn for the current node that are to be counted.
+    drawn: Vec<u32>,
+    histograms: Vec<Histogram>,
 }
 
-/// The histogram of one feature.
-struct Scratch {
-    cells: [u64; 256],
-    counts: [u32; 256],
+/// Codes and cells, row by row.
+struct RowTable {
+    codes: Vec<u8>,
+    stride: usize,
+    /// A cell per row.
+    payloads: Vec<u64>,
+}
+
+impl RowTable {
+    /// A row's codes.
+    fn codes(&self, row: u32) -> &[u8] {
+        let start = row as usize * self.stride;
+        &self.codes[start..start + self.stride]
+    }
+
+    /// Takes over rows of another table, and numbers them anew.
+    fn copy_from(&mut self, other: &Self, rows: &mut [u32]) {
+        self.codes.clear();
+        self.payloads.clear();
+        for (number, row) in rows.iter_mut().enumerate() {
+            self.codes.extend_from_slice(other.codes(*row));
+            self.payloads.push(other.payloads[*row as usize]);
+            *row = number as u32;
+        }
+    }
+}
+
+/// The histogram of one feature. Empty between uses.
+#[derive(Clone)]
+struct Histogram {
+    cells: [u64; STRIDE],
+    /// How many different rows there are in each bin, if that is asked for.
+    rows: [u32; STRIDE],
 }
 
 impl<'a> TreeGrower<'a> {
     pub(super) fn new(params: &'a ForestValidParams, set: TrainingSet<'a>) -> Self {
         let (rows, width) = (set.features.rows(), set.features.width());
+        // Rows at multiples of 16 bytes lie in as few cache lines as can be.
+        let stride = width.next_multiple_of(16);
+        let columns = set.features.features.iter().map(|feature| feature.codes.as_slice());
         Self {
             params,
             set,
+            table: RowTable { codes: by_rows(columns, rows, stride), stride, payloads: vec![0; rows] },
+            copy: RowTable { codes: Vec::new(), stride, payloads: Vec::new() },
             max_features: params.max_features.of(width),
             rows: Vec::with_capacity(rows),
             spare: vec![0; rows],
-            payloads: vec![0; rows],
             gathered: vec![0; rows],
             order: Vec::new(),
             constants: Vec::new(),
             constant: vec![0; width.div_ceil(64)],
-            histogram: Scratch { cells: [0; 256], counts: [0; 256] },
+            drawn: Vec::new(),
+            histograms: vec![Histogram { cells: [0; STRIDE], rows: [0; STRIDE] }; GROUP],
         }
     }
 
@@ -99,15 +143,23 @@ impl<'a> TreeGrower<'a> {
         self.order.extend(0..self.set.features.width() as u32);
         self.constants.clear();
         self.constants.resize(self.constant.len(), 0);
-        let total = self.rows.iter().map(|&row| self.payloads[row as usize]).sum();
+        let total = self.rows.iter().map(|&row| self.table.payloads[row as usize]).sum();
         let mut tree = GrownTree::stump();
-        let mut waiting = vec![Waiting { node: 0, start: 0, end: self.rows.len(), depth: 0, total }];
-        while let Some(next) = waiting.pop() {
+        let mut waiting = vec![Waiting { node: 0, start: 0, end: self.rows.len(), depth: 0, total, copied: false }];
+        while let Some(mut next) = waiting.pop() {
             let words = self.constant.len();
             let slot = waiting.len() * words;
             self.constant.copy_from_slice(&self.constants[slot..slot + words]);
             self.constants.truncate(slot);
-            let best = if self.splittable(&next) { self.best_split(&next, &mut random) } else { None };
+            let best = if self.splittable(&next) {
+                if !next.copied && (next.end - next.start) * self.table.stride <= COPIED_BYTES {
+                    self.copy.copy_from(&self.table, &mut self.rows[next.start..next.end]);
+                    next.copied = true;
+                }
+                self.best_split(&next, &mut random)
+            } else {
+                None
+            };
             match best {
                 None => {
                     let (positive, all) = weights(next.total);
@@ -126,24 +178,30 @@ impl<'a> TreeGrower<'a> {
 
     /// Draws the tree's rows, and turns how often each was drawn, times its weight, into whole units.
     fn draw_rows(&mut self, random: &mut Random) {
-        let rows = self.payloads.len();
-        self.payloads.fill(0);
+        let rows = self.table.payloads.len();
+        self.table.payloads.fill(0);
         if self.params.bootstrap {
             for _ in 0..rows {
-                self.payloads[random.below(rows as u32) as usize] += 1;
+                self.table.payloads[random.below(rows as u32) as usize] += 1;
             }
         } else {
-            self.payloads.fill(1);
+            self.table.payloads.fill(1);
         }
         let unit = self.units_of_weight();
         self.rows.clear();
-        for (row, payload) in self.payloads.iter_mut().enumerate() {
-            let weight = self.set.weight(row);
-            if *payload == 0 || weight == 0.0 {
+        for (row, payload) in self.table.payloads.iter_mut().enumerate() {
+            if *payload == 0 {
                 continue;
             }
-            // At least one unit: a cell of 0 is a bin without rows.
-            let units = u64::from(((f64::from(*payload as u32) * weight * unit).round() as u32).max(1));
+            let mut units = *payload;
+            if self.set.weights.is_some() {
+                let weight = self.set.weight(row);
+                if weight == 0.0 {
+                    continue;
+                }
+                // At least one unit: a cell of 0 is a bin without rows.
+                units = u64::from(((f64::from(*payload as u32) * weight * unit).round() as u32).max(1));
+            }
             let positive = if self.set.targets[row] == 1.0 { units } else { 0 };
             *payload = positive << 32 | units;
             self.rows.push(row as u32);
@@ -154,7 +212,7 @@ impl<'a> TreeGrower<'a> {
     fn units_of_weight(&self) -> f64 {
         let Some(given) = self.set.weights else { return 1.0 };
         let total: f64 =
-            given.iter().zip(&self.payloads).map(|(weight, &drawn)| weight * f64::from(drawn as u32)).sum();
+            given.iter().zip(&self.table.payloads).map(|(weight, &drawn)| weight * f64::from(drawn as u32)).sum();
         if total <= LARGEST_SUM && given.iter().all(|weight| weight.fract() == 0.0) { 1.0 } else { LARGEST_SUM / total }
     }
 
@@ -172,34 +230,45 @@ impl<'a> TreeGrower<'a> {
     /// Draws features and returns the best split among them. Goes on past `max_features` until one of them varies.
     fn best_split(&mut self, node: &Waiting, random: &mut Random) -> Option<Best> {
         let rows = &self.rows[node.start..node.end];
+        let table = if node.copied { &self.copy } else { &self.table };
         let gathered = &mut self.gathered[..rows.len()];
         for (cell, &row) in gathered.iter_mut().zip(rows) {
-            *cell = self.payloads[row as usize];
+            *cell = table.payloads[row as usize];
         }
         let mut search = Search {
             rows,
+            table,
             cells: gathered,
             total: node.total,
             least: if self.params.min_samples_leaf > 1 { self.params.min_samples_leaf } else { 0 },
             best: None,
         };
-        let mut constants = 0;
-        for drawn in 0..self.order.len() {
-            if drawn >= self.max_features && drawn > constants {
-                break;
-            }
-            let other = drawn + random.below((self.order.len() - drawn) as u32) as usize;
-            self.order.swap(drawn, other);
-            let feature = self.order[drawn];
-            let (word, bit) = (feature as usize / 64, 1u64 << (feature % 64));
-            if self.constant[word] & bit == 0 {
-                let column = &self.set.features.features[feature as usize];
-                if search.look(feature, &column.bins, &column.codes, &mut self.histogram) == Finding::Varies {
-                    continue;
+        let (mut drawn, mut constants) = (0, 0);
+        let total = self.order.len();
+        while drawn < total && (drawn < self.max_features || drawn == constants) {
+            // All that are surely looked at, then one by one.
+            let until = if drawn < self.max_features { self.max_features } else { drawn + 1 };
+            self.drawn.clear();
+            for place in drawn..until {
+                let other = place + random.below((total - place) as u32) as usize;
+                self.order.swap(place, other);
+                let feature = self.order[place];
+                if self.constant[feature as usize / 64] >> (feature % 64) & 1 == 0 {
+                    self.drawn.push(feature);
                 }
-                self.constant[word] |= bit;
             }
-            constants += 1;
+            constants += until - drawn - self.drawn.len();
+            drawn = until;
+            for group in self.drawn.chunks(GROUP) {
+                search.count(group, &mut self.histograms);
+                for (&feature, histogram) in group.iter().zip(&mut self.histograms) {
+                    let column = &self.set.features.features[feature as usize];
+                    if !search.look(feature, &column.bins, histogram) {
+                        self.constant[feature as usize / 64] |= 1 << (feature % 64);
+                        constants += 1;
+                    }
+                }
+            }
         }
         search.best
     }
@@ -221,13 +290,19 @@ impl<'a> TreeGrower<'a> {
             ..GrownNode::default()
         };
         let left = tree.split(parent.node, split);
-        let codes = left_codes(&split, column.bins.missing_code());
-        let middle =
-            parent.start + partition(&mut self.rows[parent.start..parent.end], &mut self.spare, &column.codes, &codes);
-        let depth = parent.depth + 1;
+        let here = &mut self.rows[parent.start..parent.end];
+        let (spare, missing_code) = (&mut self.spare, column.bins.missing_code());
+        // The whole table's column is a 50th of its rows, and so stays in the cache.
+        let lefts = if parent.copied {
+            partition(here, spare, |row| self.copy.codes(row)[best.feature as usize], &split, missing_code)
+        } else {
+            partition(here, spare, |row| column.codes[row as usize], &split, missing_code)
+        };
+        let middle = parent.start + lefts;
+        let (depth, copied) = (parent.depth + 1, parent.copied);
         [
-            Waiting { node: left + 1, start: middle, end: parent.end, depth, total: parent.total - best.left },
-            Waiting { node: left, start: parent.start, end: middle, depth, total: best.left },
+            Waiting { node: left + 1, start: middle, end: parent.end, depth, total: parent.total - best.left, copied },
+            Waiting { node: left, start: parent.start, end: middle, depth, total: best.left, copied },
         ]
     }
 }
@@ -235,6 +310,9 @@ impl<'a> TreeGrower<'a> {
 /// The search for a node's best split.
 struct Search<'a> {
     rows: &'a [u32],
+    /// What `rows` are numbers of.
+    table: &'a RowTable,
+    /// The rows' cells.
     cells: &'a [u64],
     total: u64,
     /// The least number of rows of a child; 0: not to be counted.
@@ -242,64 +320,96 @@ struct Search<'a> {
     best: Option<Best>,
 }
 
-/// The non-empty bins of a feature, ascending.
+/// The bins of a feature that have rows.
 struct Present<'a> {
     feature: u32,
-    histogram: &'a Scratch,
+    histogram: &'a Histogram,
+    /// A bit per bin.
     bins: [u64; 4],
     /// The bins for values; a missing value's code is this.
     value_bins: usize,
 }
 
 impl Search<'_> {
-    /// Looks at a feature: counts its bins, tries each split, and keeps the best.
-    fn look(&mut self, feature: u32, bins: &FeatureBins, codes: &[u8], scratch: &mut Scratch) -> Finding {
-        if bins.width() < 2 {
-            return Finding::Constant;
+    /// Fills the histograms of a group of features.
+    fn count(&self, group: &[u32], histograms: &mut [Histogram]) {
+        match *group {
+            [a] => self.count_each([a], histograms),
+            [a, b] => self.count_each([a, b], histograms),
+            [a, b, c] => self.count_each([a, b, c], histograms),
+            [a, b, c, d] => self.count_each([a, b, c, d], histograms),
+            [a, b, c, d, e] => self.count_each([a, b, c, d, e], histograms),
+            [a, b, c, d, e, f] => self.count_each([a, b, c, d, e, f], histograms),
+            [a, b, c, d, e, f, g] => self.count_each([a, b, c, d, e, f, g], histograms),
+            [a, b, c, d, e, f, g, h] => self.count_each([a, b, c, d, e, f, g, h], histograms),
+            _ => unreachable!("groups have 1 to {GROUP} features"),
         }
-        let present = if self.least > 0 {
-            self.count::<true>(codes, bins.width(), scratch)
-        } else {
-            self.count::<false>(codes, bins.width(), scratch)
-        };
-        if present.iter().map(|word| word.count_ones()).sum::<u32>() < 2 {
-            return Finding::Constant;
-        }
-        let present = Present { feature, histogram: scratch, bins: present, value_bins: bins.value_bins() };
-        let missing = present.missing();
-        self.scan(&present, None);
-        if missing {
-            self.scan(&present, Some(bins.missing_code()));
-        }
-        Finding::Varies
     }
 
-    /// Fills the histogram and returns which bins have rows.
-    fn count<const ROWS: bool>(&self, codes: &[u8], width: usize, scratch: &mut Scratch) -> [u64; 4] {
-        scratch.cells[..width].fill(0);
-        if ROWS {
-            scratch.counts[..width].fill(0);
+    fn count_each<const N: usize>(&self, group: [u32; N], histograms: &mut [Histogram]) {
+        let Some((histograms, _)) = histograms.split_first_chunk_mut::<N>() else { return };
+        if self.least > 0 {
+            self.count_rows::<N, true>(group, histograms);
+        } else {
+            self.count_rows::<N, false>(group, histograms);
         }
+    }
+
+    fn count_rows<const N: usize, const ROWS: bool>(&self, group: [u32; N], into: &mut [Histogram; N]) {
         for (&row, &cell) in self.rows.iter().zip(self.cells) {
-            let code = usize::from(codes[row as usize]);
-            scratch.cells[code] += cell;
-            if ROWS {
-                scratch.counts[code] += 1;
+            let codes = self.table.codes(row);
+            for (histogram, &feature) in into.iter_mut().zip(&group) {
+                let code = usize::from(codes[feature as usize]);
+                histogram.cells[code] += cell;
+                if ROWS {
+                    histogram.rows[code] += 1;
+                }
             }
         }
-        let mut present = [0u64; 4];
-        for (word, cells) in present.iter_mut().zip(scratch.cells[..width].chunks(64)) {
-            for (bit, &cell) in cells.iter().enumerate() {
-                *word |= u64::from(cell != 0) << bit;
+    }
+
+    /// Tries each split of a counted feature, keeps the best, and empties the histogram. False if the feature is constant.
+    fn look(&mut self, feature: u32, bins_of: &FeatureBins, histogram: &mut Histogram) -> bool {
+        let width = bins_of.width();
+        let mut bins = [0u64; 4];
+        let few = self.rows.len() < FEW_ROWS;
+        if few {
+            for &row in self.rows {
+                let code = self.table.codes(row)[feature as usize];
+                bins[usize::from(code / 64)] |= 1 << (code % 64);
+            }
+        } else {
+            for (word, cells) in bins.iter_mut().zip(histogram.cells[..width].chunks(64)) {
+                for (bit, &cell) in cells.iter().enumerate() {
+                    *word |= u64::from(cell != 0) << bit;
+                }
             }
         }
-        present
+        let varies = bins.iter().map(|word| word.count_ones()).sum::<u32>() > 1;
+        if varies {
+            let present = Present { feature, histogram, bins, value_bins: bins_of.value_bins() };
+            self.scan(&present, None);
+            if present.missing() {
+                self.scan(&present, Some(bins_of.missing_code()));
+            }
+        }
+        if few {
+            for &row in self.rows {
+                let code = usize::from(self.table.codes(row)[feature as usize]);
+                histogram.cells[code] = 0;
+                histogram.rows[code] = 0;
+            }
+        } else {
+            histogram.cells[..width].fill(0);
+            histogram.rows[..width].fill(0);
+        }
+        varies
     }
 
     /// Tries a split between any two neighbouring bins that have rows. `missing` is the bin of missing values if they are
     /// to go left.
     fn scan(&mut self, present: &Present<'_>, missing: Option<u8>) {
-        let Scratch { cells, counts } = present.histogram;
+        let Histogram { cells, rows: counts } = present.histogram;
         let (mut left, mut rows) = missing.map_or((0, 0), |bin| (cells[usize::from(bin)], counts[usize::from(bin)]));
         let mut before = None;
         for (number, &word) in present.bins.iter().enumerate() {
