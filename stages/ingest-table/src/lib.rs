@@ -112,3 +112,75 @@ fn keep(batch: Batch, kept: &[usize]) -> Batch {
     let columns = kept.iter().filter_map(|&index| columns[index].take()).collect();
     Batch { rows: batch.rows, columns }
 }
+
+#[cfg(test)]
+mod tests {
+    use stagewright_kit::{DataType, Table};
+
+    use super::*;
+
+    /// Three rows at a time of `a` and `b`, until `rows` were read.
+    struct Counting {
+        given: u32,
+        rows: u32,
+    }
+
+    impl Cursor for Counting {
+        fn fields(&self) -> Vec<Field> {
+            vec![Field::required("a", DataType::Int64), Field::required("b", DataType::Float64)]
+        }
+
+        fn next(&mut self, rows: u32) -> Result<Option<Batch>, Failure> {
+            let count = rows.min(3).min(self.rows - self.given);
+            let range = self.given..self.given + count;
+            self.given += count;
+            let a: Vec<i64> = range.clone().map(i64::from).collect();
+            let b: Vec<f64> = range.map(|row| f64::from(row) / 2.0).collect();
+            Ok((count > 0).then(|| Batch::new(count, vec![a.into(), b.into()])))
+        }
+    }
+
+    fn ingest(parameters: &Parameters) -> Result<FinishedTable, Failure> {
+        read(&mut Counting { given: 0, rows: 10 }, parameters)
+    }
+
+    fn names(table: &FinishedTable) -> Vec<String> {
+        table.fields().into_iter().map(|field| field.name).collect()
+    }
+
+    #[test]
+    fn everything_is_read_by_default() {
+        let table = ingest(&Parameters::default()).unwrap();
+        assert_eq!((table.rows(), names(&table)), (10, vec!["a".to_owned(), "b".to_owned()]));
+    }
+
+    #[test]
+    fn columns_are_kept_in_the_order_asked_for_and_renamed() {
+        let columns = Some(vec!["b".to_owned(), "a".to_owned()]);
+        let rename = BTreeMap::from([("b".to_owned(), "half".to_owned())]);
+        let table = ingest(&Parameters { columns, rename, limit: None }).unwrap();
+        assert_eq!(names(&table), ["half", "a"]);
+        assert_eq!(table.read(4, 1, None).unwrap().columns[0].as_f64(), Some([2.0].as_slice()));
+    }
+
+    #[test]
+    fn no_more_rows_are_read_than_the_limit() {
+        let table = ingest(&Parameters { limit: Some(7), ..Default::default() }).unwrap();
+        assert_eq!(table.rows(), 7);
+    }
+
+    #[test]
+    fn a_column_that_does_not_exist_is_a_parameter_failure_that_names_those_that_do() {
+        let columns = Some(vec!["a".to_owned(), "c".to_owned()]);
+        let failure = ingest(&Parameters { columns, ..Default::default() }).err();
+        let Some(Failure::Parameter(fault)) = failure else { panic!("{failure:?}") };
+        assert_eq!(fault.parameter, "columns.1");
+        assert_eq!(fault.message, "the source has no column `c`; it has `a`, `b`");
+    }
+
+    #[test]
+    fn two_columns_of_one_name_are_refused() {
+        let rename = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        assert!(matches!(ingest(&Parameters { rename, ..Default::default() }), Err(Failure::Parameter(_))));
+    }
+}

@@ -168,3 +168,46 @@ impl Write for BlobWriter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_longer_than_a_chunk_is_read_whole() {
+        let bytes: Vec<u8> = (0..CHUNK * 2 + 7).map(|index| (index % 251) as u8).collect();
+        let mut read = Vec::new();
+        BlobReader::new(&bytes).read_to_end(&mut read).unwrap();
+        assert_eq!(read, bytes);
+    }
+
+    #[test]
+    fn json_keeps_every_bit_of_a_number() {
+        let numbers = vec![0.1, -0.0, f64::MIN_POSITIVE, 1e308, 1.0 / 3.0];
+        let mut writer = BlobWriter::new();
+        writer.write_json(&numbers).unwrap();
+        let bytes = writer.into_bytes();
+        let read: Vec<f64> = BlobReader::new(&bytes).read_json().unwrap();
+        assert!(read.iter().zip(&numbers).all(|(a, b)| a.to_bits() == b.to_bits()), "{read:?}");
+    }
+
+    #[test]
+    fn bytes_after_the_json_are_refused() {
+        let bytes = b"1 2".to_vec();
+        assert!(BlobReader::new(&bytes).read_json::<u32>().is_err());
+    }
+
+    #[test]
+    fn the_hosts_failure_reaches_the_stage_through_a_reader() {
+        struct Broken;
+        impl Blob for Broken {
+            fn size(&self) -> u64 {
+                10
+            }
+            fn read(&self, _: u64, _: u32) -> Result<Vec<u8>, Failure> {
+                Err(Failure::internal("gone"))
+            }
+        }
+        assert_eq!(BlobReader::new(&Broken).read_json::<u32>(), Err(Failure::internal("gone")));
+    }
+}

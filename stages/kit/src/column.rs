@@ -344,3 +344,76 @@ impl Field {
         Self { name: name.into(), data_type, nullable: false }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_packed_least_significant_first_with_trailing_zeros() {
+        let bits = [true, false, false, true, false, false, false, false, true];
+        let packed = bitmap::pack(bits);
+        assert_eq!(packed, [0b0000_1001, 0b0000_0001]);
+        assert!((0..9).all(|index| bitmap::get(&packed, index) == bits[index]));
+        assert_eq!(bitmap::zeros(&packed, 9), 6);
+    }
+
+    #[test]
+    fn numbers_of_every_type_come_with_nulls_as_nan() {
+        let valid = [true, false, true];
+        let columns = [
+            Column::from(vec![1.0, 9.0, 0.0]),
+            Column::from(vec![1i64, 9, 0]),
+            Column::timestamp(vec![1, 9, 0]),
+            Column::boolean([true, true, false]),
+        ];
+        for column in columns {
+            let numbers = column.with_validity(valid).into_numbers(3).unwrap();
+            assert_eq!((numbers[0], numbers[2]), (1.0, 0.0));
+            assert!(numbers[1].is_nan());
+        }
+    }
+
+    #[test]
+    fn a_float_column_without_nulls_is_moved_not_copied() {
+        let values = vec![1.0; 1000];
+        let place = values.as_ptr();
+        let numbers = Column::from(values).into_numbers(1000).unwrap();
+        assert_eq!(numbers.as_ptr(), place);
+    }
+
+    #[test]
+    fn text_reads_the_same_from_utf8_and_categorical_columns() {
+        let utf8 = Column::utf8([Some("one"), None, Some("zwei"), Some("")]);
+        let categorical =
+            Column::categorical(vec![1, 0, 2, 0], ["", "one", "zwei"]).with_validity([true, false, true, true]);
+        for column in [utf8, categorical] {
+            let text = column.as_text().unwrap().unwrap();
+            assert_eq!(text.iter().collect::<Vec<_>>(), [Some("one"), None, Some("zwei"), Some("")]);
+            assert_eq!(column.null_count(4), 1);
+            assert_eq!(column.display(2).as_deref(), Some("zwei"));
+            assert_eq!(column.display(1), None);
+        }
+    }
+
+    #[test]
+    fn no_bitmap_is_kept_where_nothing_is_null() {
+        assert_eq!(Column::from(vec![1i64]).with_validity([true]).validity, None);
+    }
+
+    #[test]
+    fn a_slice_holds_the_rows_of_every_type() {
+        let columns = [
+            Column::utf8([Some("a"), None, Some("ccc"), Some("d")]),
+            Column::categorical(vec![0, 1, 1, 0], ["x", "y"]),
+            Column::boolean([true, false, false, true]),
+            Column::from(vec![1.0, 2.0, 3.0, 4.0]),
+        ];
+        for column in columns {
+            let slice = column.slice(1..4);
+            for row in 0..3 {
+                assert_eq!(slice.display(row), column.display(row + 1));
+            }
+        }
+    }
+}

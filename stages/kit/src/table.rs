@@ -277,3 +277,81 @@ impl Batch {
         Ok(Self::new(rows.len() as u32, columns))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Column, DataType};
+
+    fn table() -> MemoryTable {
+        let fields = [
+            (Field::required("id", DataType::Int64), Role::Identifier),
+            (Field::nullable("x", DataType::Float64), Role::Feature),
+            (Field::required("y", DataType::Int64), Role::Target),
+        ];
+        let batch = |first: i64| {
+            let x = Column::from(vec![first as f64, 0.0]).with_validity([true, false]);
+            Batch::new(2, vec![vec![first, first + 1].into(), x, vec![0i64, 1].into()])
+        };
+        MemoryTable::new(fields, vec![batch(0), batch(2), batch(4)])
+    }
+
+    #[test]
+    fn batches_cover_every_row_once_and_in_order() {
+        let table = table();
+        let table: &dyn Table = &table;
+        let mut ids = Vec::new();
+        for batch in table.batches(Some(&[0])) {
+            let (start, batch) = batch.unwrap();
+            assert_eq!(start, ids.len() as u64);
+            ids.extend_from_slice(batch.columns[0].as_i64().unwrap());
+        }
+        assert_eq!(ids, [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn columns_are_found_by_role_and_by_name() {
+        let table = table();
+        let table: &dyn Table = &table;
+        assert_eq!(table.columns_with(Role::Feature), [1]);
+        assert_eq!(table.column_with(Role::Target), Some(2));
+        assert_eq!(table.column_with(Role::Weight), None);
+        assert_eq!(table.column_named("id"), Some(0));
+    }
+
+    #[test]
+    fn a_matrix_has_the_rows_of_all_batches_column_by_column() {
+        let matrix = crate::matrix(&table(), &[1, 0]).unwrap();
+        assert_eq!(matrix.dim(), (6, 2));
+        assert_eq!(matrix.column(1).to_vec(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(matrix[[2, 0]], 2.0);
+        assert!(matrix[[3, 0]].is_nan());
+        assert!(matrix.t().is_standard_layout());
+    }
+
+    #[test]
+    fn features_target_and_weight_are_taken_by_their_roles() {
+        let data = crate::FeatureMatrix::read(&table()).unwrap();
+        assert_eq!(data.names, ["x"]);
+        assert_eq!(data.target, [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
+        assert_eq!(data.weight, None);
+    }
+
+    #[test]
+    fn text_among_the_features_is_named() {
+        let fields = [(Field::required("plan", DataType::Utf8), Role::Feature)];
+        let table = MemoryTable::new(fields, vec![Batch::new(1, vec![Column::utf8([Some("a")])])]);
+        let Err(Failure::Data(fault)) = crate::matrix(&table, &[0]) else { panic!("read") };
+        assert_eq!(fault.column.as_deref(), Some("plan"));
+    }
+
+    #[test]
+    fn a_writer_refuses_a_batch_that_does_not_fit_its_fields() {
+        let mut writer = TableWriter::new(&[Field::required("x", DataType::Float64)]);
+        assert!(writer.write(Batch::new(1, vec![vec![1i64].into()])).is_err());
+        let null = Column::from(vec![1.0]).with_validity([false]);
+        assert!(writer.write(Batch::new(1, vec![null])).is_err());
+        writer.write(Batch::new(1, vec![vec![1.0].into()])).unwrap();
+        assert_eq!(writer.finish().unwrap().rows(), 1);
+    }
+}
