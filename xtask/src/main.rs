@@ -1,2 +1,49 @@
-//! The commands that people run.
-fn main() {}
+//! The commands that people run: `cargo xtask demo`, `test`, `stages`, `bench`, `install`.
+//!
+//! Depends on nothing but the standard library, so that a fresh machine compiles it in seconds. It builds the host and, by one nested cargo call into a
+//! target directory of their own, the stages; the host never builds a stage, and nothing it runs looks into the source tree.
+
+mod bench;
+mod build;
+mod demo;
+mod install;
+mod steps;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  demo              builds everything, runs the lifecycle twice on generated data, predicts; says what to type next
+  test              everything that CI runs: build, tests, fmt, clippy, docs, cargo-deny, the Python stage
+                    (real tables are used if STAGEWRIGHT_TEST_DATA names their folder)
+  stages            builds the host and the stages, and puts the stages where the binary finds them
+  install [--prefix FOLDER]
+                    installs the binary and the built-in stages (default prefix: ~/.local)
+  bench overhead|boundary|native|lifecycle [--rows N] [--model logistic|forest|boosted] [--smote] [--peer] [--repeat N]
+                    measures; prints a table and writes JSON to target/bench/
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rest = arguments.get(1..).unwrap_or_default();
+    let result = match arguments.first().map(String::as_str) {
+        Some("demo") => demo::demo(),
+        Some("test") => test::test(),
+        Some("stages") => build::everything().map(drop),
+        Some("install") => install::install(rest),
+        Some("bench") => bench::bench(rest),
+        Some("help" | "--help" | "-h") => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -224,7 +224,7 @@ fn a_name_that_is_no_column_is_no_text_either() {
     let path = database(&folder, ROWS);
     let error =
         read(&query(&path, "SELECT \"idd\" AS id, tenure, charges, contract FROM customers", vec![]), &signature());
-    assert!(error.unwrap_err().to_string().contains("no such column: idd"));
+    assert!(error.unwrap_err().to_string().contains("no such column"));
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_file_that_is_no_database_and_a_damaged_one_are_explained() {
     let error = read(&source(&format!("sqlite:{}#customers", text.display())), &signature()).unwrap_err();
     assert!(error.to_string().contains("it is not a SQLite database"), "{error}");
     let rows: String = (0..2000).map(|row| format!("INSERT INTO customers VALUES ('A{row}', 1, 2, 'x');")).collect();
-    let path = database(&folder, &rows);
+    let path = database(&folder, &format!("BEGIN; {rows} COMMIT"));
     let mut bytes = fs::read(&path).unwrap();
     let length = bytes.len();
     bytes[4096..length - 4096].fill(0xa5);

@@ -1,1 +1,19 @@
-//! What a run is: the six stages in order; knows no Wasm.
+//! What a run is: the six stages in order, their artifacts, their gates. Knows no Wasm.
+//!
+//! - [`run`]: the main flow. `stage`: one stage's inputs, outputs and account. `stages`: what the host does around each.
+//! - [`sandbox`]: what the flow asks of whoever runs components. [`fault`]: what can go wrong there, and whose fault it is.
+//! - [`model`]: a registered model as data. [`predict`]: new rows through one.
+//! - [`summary`]: what a run was. [`observer`]: who watches it.
+
+pub mod fault;
+pub mod model;
+pub mod observer;
+pub mod predict;
+pub mod run;
+pub mod sandbox;
+pub mod settings;
+mod stage;
+mod stages;
+pub mod summary;
+
+pub use run::{Request, Run, RunError};

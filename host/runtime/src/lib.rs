@@ -1,1 +1,32 @@
-//! The sandbox: the only crate that names wasmtime.
+//! The sandbox: runs stages as Wasm components. The only crate of the host that names wasmtime, besides serving.
+//!
+//! - `engine`: engine settings, pool, epochs. `component`: from a file to something that can be instantiated.
+//! - `guest`: what the host keeps for one instance, and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.
+//! - `tables`, `blobs`, `sources`, `models`, `tracking`: the host's side of the WIT interfaces of these names; `batch`, `convert`: values across.
+//! - `runtime`: the lifecycle's `Sandbox`; `predictor`: transformers and predictors; `parallel`: several instances at once.
+//!
+//! Calls are synchronous, on the caller's thread: CPU time is then the thread's, an evaluator that waits for a prediction lends its thread to it, and
+//! nothing can starve an async runtime. Host functions never block for long: clocks are virtual and sources watch the stage's deadline.
+
+mod batch;
+mod bindings;
+mod blobs;
+mod component;
+mod convert;
+mod engine;
+mod error;
+mod guest;
+mod instance;
+mod models;
+mod parallel;
+mod predictor;
+mod runtime;
+mod sources;
+mod tables;
+mod tracking;
+mod wasi;
+
+pub use component::Origin;
+pub use engine::EngineOptions;
+pub use error::RuntimeError;
+pub use runtime::{Runtime, StubGrants};

@@ -1,0 +1,234 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "stagewright", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Shows more of what happens; twice shows everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Where artifacts, runs and models are kept.
+    #[arg(long, global = true, env = "STAGEWRIGHT_HOME", default_value = ".stagewright", value_name = "FOLDER")]
+    pub(crate) home: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "Exit codes: 0 done or accepted, 2 usage or manifest, 3 data, 4 rejected by a gate, 5 stage fault, \
+6 limit, 7 host fault, 130 interrupted.\n\nBegin with: stagewright init --source csv:FILE --target COLUMN";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs a pipeline: ingestion, validation, transformation, training, evaluation, promotion.
+    Run(RunArguments),
+    /// Shows what a run would do, and checks everything that can be checked before it.
+    Plan(PlanArguments),
+    /// One stage alone, or one component.
+    #[command(subcommand)]
+    Stage(StageCommand),
+    /// Lists runs, newest first; or shows one.
+    Runs(RunsArguments),
+    /// Lists registered models; or shows one.
+    Models(ModelsArguments),
+    /// Predicts new rows with a registered model.
+    Predict(PredictArguments),
+    /// Lists and exports what stages made.
+    #[command(subcommand)]
+    Artifacts(ArtifactsCommand),
+    /// Writes a manifest for a table.
+    Init(InitArguments),
+    /// Checks this installation and its home.
+    Doctor(JsonArgument),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JsonArgument {
+    /// Prints one JSON object on standard output.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What changes a manifest for one run.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Changes {
+    /// Sets a key of a stage: its component, a limit, or a parameter of its component.
+    #[arg(long = "set", value_name = "STAGE.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Reads a source from somewhere else: `csv:FILE`, `sqlite:FILE#TABLE`, `parquet:FILE`.
+    #[arg(long = "source", value_name = "NAME=URI")]
+    pub(crate) sources: Vec<String>,
+    /// Seeds every random choice.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// How many instances may run at once; results do not depend on it. [default: the number of cores]
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
+    /// The experiment that the run belongs to.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) experiment_name: Option<String>,
+    /// The name under which the model is registered.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) register_name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The manifest.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    /// Stops after this stage.
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) until: Option<String>,
+    #[command(flatten)]
+    pub(crate) json: JsonArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    /// The manifest.
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    #[command(flatten)]
+    pub(crate) json: JsonArgument,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StageCommand {
+    /// Runs one stage on the artifacts of the last run.
+    Run(StageRunArguments),
+    /// Shows what a component is: world, imports, parameters.
+    Inspect(InspectArguments),
+    /// Lists the built-in components.
+    List(JsonArgument),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StageRunArguments {
+    /// The stage: ingestion, validation, transformation, training, evaluation or promotion.
+    pub(crate) name: String,
+    /// The manifest. [default: that of the run it works on]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// The run whose artifacts it works on. [default: the last one]
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    #[command(flatten)]
+    pub(crate) json: JsonArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArguments {
+    /// A `.wasm` file, or the name of a built-in component.
+    pub(crate) component: String,
+    #[command(flatten)]
+    pub(crate) json: JsonArgument,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct RunsArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<RunsCommand>,
+    /// How many to list.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) json: JsonArgument,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Shows one run: stages, artifacts, metrics, logs.
+    Show {
+        /// A run's identifier, or the beginning of one. [default: the last run]
+        run: Option<String>,
+        #[command(flatten)]
+        json: JsonArgument,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct ModelsArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<ModelsCommand>,
+    #[command(flatten)]
+    pub(crate) json: JsonArgument,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Shows a model's versions, or one of them.
+    Show {
+        /// `NAME`, `NAME@ALIAS` or `NAME/VERSION`.
+        model: String,
+        #[command(flatten)]
+        json: JsonArgument,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PredictArguments {
+    /// `NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.
+    pub(crate) model: String,
+    /// Rows: a `.csv` or `.json` file (an object, an array of objects, or one object a line), or `-` for JSON on standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// How many instances may run at once.
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
+    #[command(flatten)]
+    pub(crate) json: JsonArgument,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ArtifactsCommand {
+    /// Lists the artifacts of a run.
+    List {
+        /// A run's identifier, or the beginning of one. [default: the last run]
+        run: Option<String>,
+        #[command(flatten)]
+        json: JsonArgument,
+    },
+    /// Writes an artifact to a file: tables as Parquet or CSV, the rest as it is.
+    Export {
+        /// `STAGE.NAME` (as in `transformation.features-train`), or a digest.
+        artifact: String,
+        /// The file; its ending chooses the format of a table. `-` writes a document or a blob to standard output.
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+        /// The run that made it. [default: the last run]
+        #[arg(long)]
+        run: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    /// The table: `csv:FILE`, `sqlite:FILE#TABLE` or `parquet:FILE`.
+    #[arg(long, value_name = "URI")]
+    pub(crate) source: String,
+    /// The column to predict.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) target: String,
+    /// The value of the target that counts as positive, of two. [default: guessed]
+    #[arg(long)]
+    pub(crate) positive: Option<String>,
+    /// The column that names a row, if one does.
+    #[arg(long)]
+    pub(crate) identifier: Option<String>,
+    /// The pipeline's name. [default: the file's name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Where the manifest is written; an existing file is not overwritten.
+    #[arg(long, short, default_value = "pipeline.toml", value_name = "FILE")]
+    pub(crate) output: PathBuf,
+}

@@ -1,0 +1,84 @@
+//! `artifacts`: what stages made, out of the store.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, Home, export_csv, export_parquet};
+
+use crate::arguments::ArtifactsCommand;
+use crate::commands::print_json;
+use crate::commands::runs::{existing, find};
+use crate::ending::{Ending, UsageError};
+use crate::terminal::{bytes, right, table};
+
+/// Lists or exports.
+pub(crate) fn artifacts(home: &Path, command: &ArtifactsCommand) -> anyhow::Result<Ending> {
+    match command {
+        ArtifactsCommand::List { run, json } => list(home, run.as_deref(), json.json),
+        ArtifactsCommand::Export { artifact, output, run } => export(home, artifact, output, run.as_deref()),
+    }
+}
+
+fn of_run(home: &Path, run: Option<&str>) -> anyhow::Result<Vec<(String, ArtifactRecord)>> {
+    let run = find(home, run)?;
+    let stages = existing(home)?.registry.stages(&run.run_id)?;
+    Ok(stages.into_iter().flat_map(|stage| stage.outputs.into_iter().map(move |output| (stage.name.clone(), output))).collect())
+}
+
+fn list(home: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
+    let artifacts = of_run(home, run)?;
+    if json {
+        let rows: Vec<_> = artifacts.iter().map(|(stage, artifact)| serde_json::json!({ "stage": stage, "artifact": artifact })).collect();
+        print_json(&rows)?;
+        return Ok(Ending::Done);
+    }
+    let mut shown = table(&["artifact", "kind", "rows", "bytes", "digest"]);
+    for (stage, artifact) in &artifacts {
+        shown.add_row(vec![
+            comfy_table::Cell::new(format!("{stage}.{}", artifact.name)),
+            comfy_table::Cell::new(artifact.kind),
+            right(artifact.rows.map_or_else(String::new, |rows| rows.to_string())),
+            right(bytes(artifact.bytes)),
+            comfy_table::Cell::new(artifact.digest),
+        ]);
+    }
+    println!("{shown}");
+    Ok(Ending::Done)
+}
+
+fn export(home: &Path, artifact: &str, output: &Path, run: Option<&str>) -> anyhow::Result<Ending> {
+    let home_folder = existing(home)?;
+    let artifacts = of_run(home, run)?;
+    let digest: Option<Digest> = artifact.parse().ok();
+    let found = artifacts.iter().find(|(stage, record)| format!("{stage}.{}", record.name) == artifact || Some(record.digest) == digest);
+    let Some((_, record)) = found else {
+        let names: Vec<String> = artifacts.iter().map(|(stage, record)| format!("{stage}.{}", record.name)).collect();
+        return Err(UsageError::new(format!("that run has no artifact `{artifact}`"), format!("it has {}", names.join(", "))));
+    };
+    match record.kind {
+        ArtifactKind::Table => export_table(&home_folder, record, output)?,
+        ArtifactKind::Blob => write(output, &home_folder.artifacts.open_blob(&record.digest)?.read_all()?)?,
+        ArtifactKind::Document => write(output, home_folder.artifacts.open_document(&record.digest, &record.media_type)?.bytes())?,
+    }
+    if output != Path::new("-") {
+        eprintln!("wrote {}", output.display());
+    }
+    Ok(Ending::Done)
+}
+
+fn export_table(home: &Home, record: &ArtifactRecord, output: &Path) -> anyhow::Result<()> {
+    let table = home.artifacts.open_table(&record.digest)?;
+    match output.extension().and_then(|ending| ending.to_str()) {
+        Some("parquet") => Ok(export_parquet(&table, output)?),
+        Some("csv") => Ok(export_csv(&table, output)?),
+        _ => Err(UsageError::new(format!("cannot tell the format of {}", output.display()), "tables are written as .parquet or .csv")),
+    }
+}
+
+fn write(output: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if output == Path::new("-") {
+        return Ok(std::io::stdout().lock().write_all(bytes)?);
+    }
+    std::fs::write(output, bytes).with_context(|| format!("cannot write {}", output.display()))
+}

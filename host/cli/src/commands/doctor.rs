@@ -1,0 +1,60 @@
+//! `doctor`: is this installation fit to run pipelines?
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::arguments::JsonArgument;
+use crate::commands::print_json;
+use crate::ending::Ending;
+use crate::workplace::Workplace;
+
+#[derive(Serialize)]
+struct Finding {
+    check: &'static str,
+    ok: bool,
+    detail: String,
+    hint: Option<String>,
+}
+
+/// Checks the home, the engine and the built-in stages.
+pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<Ending> {
+    let mut findings = vec![Finding { check: "version", ok: true, detail: format!("stagewright {}", env!("CARGO_PKG_VERSION")), hint: None }];
+    match Workplace::open(home) {
+        Err(error) => findings.push(Finding {
+            check: "home",
+            ok: false,
+            detail: format!("{error:#}"),
+            hint: Some("choose a folder that you may write with --home or STAGEWRIGHT_HOME".into()),
+        }),
+        Ok(workplace) => {
+            findings.push(Finding { check: "home", ok: true, detail: home.display().to_string(), hint: None });
+            findings.push(stages(&workplace));
+            let runs = workplace.home.registry.list_runs(usize::MAX)?.len();
+            let models = workplace.home.registry.models()?.len();
+            findings.push(Finding { check: "registry", ok: true, detail: format!("{runs} runs, {models} models"), hint: None });
+        }
+    }
+    findings.push(Finding { check: "workers", ok: true, detail: crate::workplace::workers(None).to_string(), hint: None });
+    let fine = findings.iter().all(|finding| finding.ok);
+    if arguments.json {
+        print_json(&findings)?;
+    } else {
+        for finding in &findings {
+            println!("{:<4} {:<10} {}", if finding.ok { "ok" } else { "FAIL" }, finding.check, finding.detail);
+            if let Some(hint) = &finding.hint {
+                println!("     hint: {hint}");
+            }
+        }
+    }
+    Ok(if fine { Ending::Done } else { Ending::Host })
+}
+
+fn stages(workplace: &Workplace) -> Finding {
+    let names: Vec<String> = workplace.runtime.built_in().into_iter().map(|(name, _)| name).collect();
+    if names.is_empty() {
+        let hint = "build them with `cargo xtask stages`, or name their folder with STAGEWRIGHT_STAGES".to_owned();
+        return Finding { check: "stages", ok: false, detail: "no built-in stages were found".into(), hint: Some(hint) };
+    }
+    Finding { check: "stages", ok: true, detail: names.join(", "), hint: None }
+}

@@ -1,0 +1,90 @@
+//! `run`: the whole lifecycle, or a part of it.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use stagewright_evaluation::report::Verdict;
+use stagewright_lifecycle::summary::Summary;
+use stagewright_lifecycle::{Request, Run, RunError};
+use stagewright_manifest::{Manifest, World};
+use stagewright_store::RunId;
+
+use crate::arguments::{Changes, RunArguments};
+use crate::commands::{overrides, print_json};
+use crate::ending::{Ending, FailedRun, UsageError, classify};
+use crate::terminal::{self, Watch};
+use crate::workplace::{self, Workplace};
+
+/// Runs a pipeline.
+pub(crate) fn run(home: &Path, arguments: RunArguments) -> anyhow::Result<Ending> {
+    let last = match &arguments.until {
+        None => World::Promotion,
+        Some(name) => world(name)?,
+    };
+    let job = Job { file: &arguments.file, changes: &arguments.changes, stages: World::Ingestion..=last, upon: None, json: arguments.json.json };
+    job.run(home)
+}
+
+/// The stage of this name.
+pub(crate) fn world(name: &str) -> anyhow::Result<World> {
+    let names = World::ALL.map(World::as_str).join(", ");
+    World::from_name(name).ok_or_else(|| UsageError::new(format!("there is no stage `{name}`"), format!("the stages are {names}")))
+}
+
+/// A run that was asked for.
+pub(crate) struct Job<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) changes: &'a Changes,
+    pub(crate) stages: RangeInclusive<World>,
+    pub(crate) upon: Option<RunId>,
+    pub(crate) json: bool,
+}
+
+impl Job<'_> {
+    /// Checks everything, then runs.
+    pub(crate) fn run(self, home: &Path) -> anyhow::Result<Ending> {
+        let manifest = Manifest::load(self.file, &overrides(self.changes))?;
+        let text = std::fs::read_to_string(self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
+        let workplace = Workplace::open(home)?;
+        let components = workplace.components(&manifest, &World::ALL)?;
+        let workers = workplace::workers(manifest.workers.map(usize::from));
+        let manifest = Arc::new(manifest);
+        let request = Request {
+            manifest: manifest.clone(),
+            manifest_text: text,
+            home: workplace.home,
+            sandbox: Arc::new(workplace.runtime),
+            components,
+            observer: Arc::new(Watch::new(self.json)),
+            workers,
+            cancel: workplace::cancel_on_signals(),
+            stages: self.stages,
+            upon: self.upon,
+        };
+        let (summary, result) = Run::execute(request);
+        conclude(&summary, result, manifest.file(), self.json)
+    }
+}
+
+fn conclude(summary: &Summary, result: Result<(), RunError>, manifest: &str, json: bool) -> anyhow::Result<Ending> {
+    let failed = result.map_err(|error| anyhow::Error::from(FailedRun { error, manifest: manifest.to_owned() }));
+    if json {
+        let mut object = serde_json::to_value(summary)?;
+        if let Err(error) = &failed {
+            let (ending, hint) = classify(error);
+            object["error"] = serde_json::json!({ "message": format!("{error:#}"), "hint": hint, "exit_code": ending as u8 });
+        }
+        print_json(&object)?;
+    } else if !summary.stages.is_empty() {
+        terminal::show_summary(summary);
+    }
+    failed?;
+    if let (Some(model), false) = (&summary.model, json) {
+        println!("next: stagewright predict {} --input rows.csv", model.name);
+        println!("      stagewright artifacts export evaluation.report --output evaluation.html");
+    }
+    let rejected = summary.decision.as_ref().is_some_and(|decision| decision.verdict == Verdict::Rejected);
+    Ok(if rejected { Ending::Rejected } else { Ending::Done })
+}

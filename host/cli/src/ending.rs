@@ -1,0 +1,171 @@
+//! How the program ends: exit codes, and errors as people read them.
+//!
+//! | code | meaning |
+//! | --- | --- |
+//! | 0 | done; of a run: the candidate was accepted |
+//! | 2 | wrong usage, or a wrong manifest |
+//! | 3 | the data is wrong, or failed validation |
+//! | 4 | the candidate was rejected by a gate |
+//! | 5 | a stage crashed, failed or broke the contract |
+//! | 6 | a stage ran past a limit |
+//! | 7 | the host failed: disk, database, engine |
+//! | 130 | interrupted |
+
+use std::process::ExitCode;
+
+use stagewright_data::DataError;
+use stagewright_lifecycle::RunError;
+use stagewright_lifecycle::fault::StageFault;
+use stagewright_manifest::ManifestError;
+use stagewright_runtime::RuntimeError;
+use stagewright_store::StoreError;
+
+/// An exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Ending {
+    Done = 0,
+    Usage = 2,
+    Data = 3,
+    Rejected = 4,
+    Stage = 5,
+    Limit = 6,
+    Host = 7,
+    Interrupted = 130,
+}
+
+impl From<Ending> for ExitCode {
+    fn from(ending: Ending) -> Self {
+        Self::from(ending as u8)
+    }
+}
+
+/// A problem with what the user typed.
+#[derive(Debug)]
+pub(crate) struct UsageError {
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl UsageError {
+    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+        Self { message: message.into(), hint: Some(hint.into()) }.into()
+    }
+}
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// A run's error with the manifest that hints cite.
+#[derive(Debug)]
+pub(crate) struct FailedRun {
+    pub(crate) error: RunError,
+    pub(crate) manifest: String,
+}
+
+impl std::fmt::Display for FailedRun {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(formatter)
+    }
+}
+
+impl std::error::Error for FailedRun {}
+
+fn fault_ending(fault: &StageFault) -> Ending {
+    match fault {
+        StageFault::Data { .. } => Ending::Data,
+        StageFault::Parameter { .. } => Ending::Usage,
+        StageFault::Internal { .. } | StageFault::Trap { .. } | StageFault::Contract { .. } | StageFault::Denied { .. } => Ending::Stage,
+        StageFault::Limit { .. } => Ending::Limit,
+        StageFault::Cancelled { .. } => Ending::Interrupted,
+        StageFault::Host { .. } => Ending::Host,
+    }
+}
+
+fn run_ending(error: &RunError) -> Ending {
+    match error {
+        RunError::Stage(fault) => fault_ending(fault),
+        RunError::Unfit { .. } => Ending::Data,
+        RunError::MissingArtifact { .. } => Ending::Usage,
+        RunError::Store(_) => Ending::Host,
+    }
+}
+
+/// The code and the hint of an error.
+pub(crate) fn classify(error: &anyhow::Error) -> (Ending, Option<String>) {
+    for cause in error.chain() {
+        if let Some(usage) = cause.downcast_ref::<UsageError>() {
+            return (Ending::Usage, usage.hint.clone());
+        }
+        if let Some(failed) = cause.downcast_ref::<FailedRun>() {
+            return (run_ending(&failed.error), run_hint(&failed.error, &failed.manifest));
+        }
+        if let Some(fault) = cause.downcast_ref::<StageFault>() {
+            return (fault_ending(fault), fault.hint("the manifest"));
+        }
+        if let Some(error) = cause.downcast_ref::<RuntimeError>() {
+            let ending = match error {
+                RuntimeError::Cache { .. } | RuntimeError::Engine(_) => Ending::Host,
+                _ => Ending::Usage,
+            };
+            return (ending, error.hint());
+        }
+        if let Some(error) = cause.downcast_ref::<DataError>() {
+            return (Ending::Data, error.hint().map(str::to_owned));
+        }
+        if let Some(error) = cause.downcast_ref::<StoreError>() {
+            return (store_ending(error), error.hint());
+        }
+        if cause.is::<ManifestError>() {
+            return (Ending::Usage, None);
+        }
+    }
+    (Ending::Host, None)
+}
+
+/// Names that the user typed and the registry does not know are his to mend; the rest is the host's.
+fn store_ending(error: &StoreError) -> Ending {
+    match error {
+        StoreError::NoRun { .. } | StoreError::AmbiguousRun { .. } | StoreError::NoModel { .. } | StoreError::NoVersion { .. } => Ending::Usage,
+        _ => Ending::Host,
+    }
+}
+
+fn run_hint(error: &RunError, manifest: &str) -> Option<String> {
+    match error {
+        RunError::Stage(fault) => fault.hint(manifest),
+        RunError::Unfit { .. } => Some("`stagewright artifacts export validation.report --output report.html` shows every check; mend the data, or relax the check under [components.*.parameters]".into()),
+        RunError::MissingArtifact { stage, .. } => Some(format!("run that stage first: stagewright stage run {stage}")),
+        RunError::Store(error) => error.hint(),
+    }
+}
+
+/// Shows an error on standard error; returns its exit code.
+pub(crate) fn report(error: &anyhow::Error) -> Ending {
+    let (ending, hint) = classify(error);
+    if let Some(manifest) = error.downcast_ref::<ManifestError>() {
+        crate::terminal::show_manifest_error(manifest);
+        return ending;
+    }
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        // Some errors repeat their cause in their own text.
+        if !text.contains(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause);
+        }
+    }
+    eprintln!("error: {text}");
+    if let Some(hint) = hint {
+        eprintln!("hint: {hint}");
+    }
+    ending
+}

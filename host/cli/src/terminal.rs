@@ -1,0 +1,195 @@
+//! What people see: progress while it runs, tables at the end. Everything goes to standard error but results.
+
+use std::collections::HashMap;
+use std::io::IsTerminal as _;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use stagewright_evaluation::report::Verdict;
+use stagewright_lifecycle::observer::Observer;
+use stagewright_lifecycle::sandbox::Level;
+use stagewright_lifecycle::summary::{StageSummary, Summary};
+use stagewright_manifest::{ManifestError, World};
+use tracing_subscriber::EnvFilter;
+
+/// Log lines of the host on standard error, by `-v` or `RUST_LOG`.
+pub(crate) fn start_logging(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "stagewright=debug,info",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).without_time().init();
+}
+
+/// A manifest's problems: with the source around them on a terminal, plain lines elsewhere.
+pub(crate) fn show_manifest_error(error: &ManifestError) {
+    if std::io::stderr().is_terminal() {
+        let mut text = String::new();
+        if miette::GraphicalReportHandler::new().render_report(&mut text, error).is_ok() {
+            eprintln!("{text}");
+            return;
+        }
+    }
+    eprint!("{}", error.render());
+}
+
+/// Shows stages as they run: bars on a terminal, lines elsewhere, nothing when a program reads.
+pub(crate) struct Watch {
+    bars: Option<MultiProgress>,
+    active: Mutex<HashMap<World, ProgressBar>>,
+    quiet: bool,
+}
+
+impl Watch {
+    pub(crate) fn new(quiet: bool) -> Self {
+        let bars = (!quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
+        Self { bars, active: Mutex::default(), quiet }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bars {
+            // What cannot be shown is no reason to stop.
+            Some(bars) => drop(bars.println(text)),
+            None if !self.quiet => eprintln!("{text}"),
+            None => {}
+        }
+    }
+
+    fn bar(&self, world: World) -> Option<ProgressBar> {
+        self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&world).cloned()
+    }
+}
+
+impl Observer for Watch {
+    fn stage_started(&self, world: World, component: &str) {
+        match &self.bars {
+            Some(bars) => {
+                let style = ProgressStyle::with_template("{spinner} {prefix:<15} {msg} {elapsed}").expect("the template is valid");
+                let bar = bars.add(ProgressBar::new_spinner().with_style(style).with_prefix(world.as_str()).with_message(component.to_owned()));
+                bar.enable_steady_tick(Duration::from_millis(100));
+                self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(world, bar);
+            }
+            None => tracing::info!("{world}: {component}"),
+        }
+    }
+
+    fn progress(&self, world: World, done: u64, total: u64) {
+        if let Some(bar) = self.bar(world) {
+            if bar.length() != Some(total) {
+                let style = ProgressStyle::with_template("{spinner} {prefix:<15} {msg} {bar:24} {pos}/{len} {eta}").expect("the template is valid");
+                bar.set_style(style);
+                bar.set_length(total);
+            }
+            bar.set_position(done);
+        }
+    }
+
+    fn log(&self, world: World, level: Level, message: &str) {
+        match level {
+            Level::Debug => tracing::debug!("{world}: {message}"),
+            Level::Info => tracing::info!("{world}: {message}"),
+            Level::Warn | Level::Error => self.line(&format!("{world}: {message}")),
+        }
+    }
+
+    fn stage_finished(&self, world: World, summary: &StageSummary) {
+        if let Some(bar) = self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&world) {
+            bar.finish_and_clear();
+        }
+        self.line(&format!(
+            "{:<15} {:<20} {:>8} {:>10} in, {} out",
+            world.as_str(),
+            summary.component,
+            milliseconds(summary.wall_ms),
+            bytes(summary.bytes_in),
+            bytes(summary.bytes_out)
+        ));
+    }
+}
+
+/// A table in the house style.
+pub(crate) fn table(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(head.iter().map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
+    table
+}
+
+/// A number's cell.
+pub(crate) fn right(text: impl std::fmt::Display) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+/// Milliseconds for people.
+pub(crate) fn milliseconds(value: f64) -> String {
+    if value >= 10_000.0 { format!("{:.1} s", value / 1e3) } else { format!("{value:.0} ms") }
+}
+
+/// Bytes for people.
+pub(crate) fn bytes(value: u64) -> String {
+    let value = value as f64;
+    match value {
+        _ if value >= (1_u64 << 30) as f64 => format!("{:.2} GiB", value / (1_u64 << 30) as f64),
+        _ if value >= (1 << 20) as f64 => format!("{:.1} MiB", value / f64::from(1 << 20)),
+        _ if value >= 1024.0 => format!("{:.1} KiB", value / 1024.0),
+        _ => format!("{value} B"),
+    }
+}
+
+/// The table at the end of a run.
+pub(crate) fn show_summary(summary: &Summary) {
+    println!("\nrun {}", summary.run_id);
+    let mut stages = table(&["stage", "component", "wall", "cpu", "peak memory", "rows in", "rows out", "bytes in", "bytes out", "copied"]);
+    for stage in &summary.stages {
+        stages.add_row(vec![
+            Cell::new(&stage.name),
+            Cell::new(&stage.component),
+            right(milliseconds(stage.wall_ms)),
+            right(milliseconds(stage.cpu_ms)),
+            right(bytes(stage.peak_memory_bytes)),
+            right(stage.rows_in),
+            right(stage.rows_out),
+            right(bytes(stage.bytes_in)),
+            right(bytes(stage.bytes_out)),
+            right(bytes(stage.bytes_copied)),
+        ]);
+    }
+    println!("{stages}");
+    show_metrics(summary);
+    show_decision(summary);
+}
+
+fn figure(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
+}
+
+fn show_metrics(summary: &Summary) {
+    let Some(metrics) = &summary.metrics else { return };
+    let mut shown = table(&["metric", "candidate", "champion"]);
+    for (name, value) in metrics.candidate.iter() {
+        let champion = metrics.champion.as_ref().map_or_else(|| "none".to_owned(), |champion| figure(champion.get(name)));
+        shown.add_row(vec![Cell::new(name), right(figure(value)), right(champion)]);
+    }
+    println!("{shown}");
+}
+
+fn show_decision(summary: &Summary) {
+    let Some(decision) = &summary.decision else { return };
+    let mut shown = table(&["gate", "", "reason"]);
+    for reason in &decision.reasons {
+        let (word, color) = if reason.passed { ("passed", Color::Green) } else { ("failed", Color::Red) };
+        shown.add_row(vec![Cell::new(&reason.gate), Cell::new(word).fg(color), Cell::new(&reason.message)]);
+    }
+    println!("{shown}");
+    if let Some(model) = &summary.model {
+        match decision.verdict {
+            Verdict::Approved => println!("approved: `{}` version {} is the champion", model.name, model.version),
+            Verdict::Rejected => println!("rejected: `{}` version {} is registered, the champion stays as it was", model.name, model.version),
+        }
+    }
+}

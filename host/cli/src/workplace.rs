@@ -1,0 +1,92 @@
+//! What a command works with: the home, the sandbox, the user's wish to stop.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use stagewright_lifecycle::sandbox::{Cancel, Component};
+use stagewright_manifest::{Manifest, Problem, Stub, World};
+use stagewright_runtime::{EngineOptions, Origin, Runtime, RuntimeError, StubGrants};
+use stagewright_store::Home;
+
+use crate::ending::Ending;
+
+/// The home folder and the runtime over it.
+pub(crate) struct Workplace {
+    pub(crate) home: Home,
+    pub(crate) runtime: Runtime,
+}
+
+impl Workplace {
+    /// Opens (or makes) a home and starts the engine.
+    pub(crate) fn open(home: &Path) -> anyhow::Result<Self> {
+        let home = Home::open(home).with_context(|| format!("cannot open the home {}", home.display()))?;
+        let cache = std::env::var_os("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
+        let runtime = Runtime::open(cache.join("components"), stage_folders(), EngineOptions::default())?;
+        Ok(Self { home, runtime })
+    }
+
+    /// Resolves the component of every stage at once, and checks all parameters: all problems are told together, before anything runs.
+    pub(crate) fn components(&self, manifest: &Manifest, worlds: &[World]) -> anyhow::Result<BTreeMap<World, Arc<Component>>> {
+        let built_in = self.runtime.built_in();
+        let names: Vec<&str> = built_in.iter().map(|(name, _)| name.as_str()).collect();
+        let missing = manifest.check_components(&names);
+        if !missing.is_empty() {
+            return Err(manifest.error(missing).into());
+        }
+        let resolved: Vec<(World, Result<Component, RuntimeError>)> = std::thread::scope(|scope| {
+            let resolving: Vec<_> = worlds.iter().map(|&world| scope.spawn(move || (world, self.resolve(manifest, world)))).collect();
+            resolving.into_iter().map(|thread| thread.join().expect("resolving does not panic")).collect()
+        });
+        let mut components = BTreeMap::new();
+        let mut problems: Vec<Problem> = Vec::new();
+        for (world, result) in resolved {
+            let component = result?;
+            problems.extend(manifest.check_parameters(world, &component.description.parameters));
+            components.insert(world, Arc::new(component));
+        }
+        if problems.is_empty() { Ok(components) } else { Err(manifest.error(problems).into()) }
+    }
+
+    fn resolve(&self, manifest: &Manifest, world: World) -> Result<Component, RuntimeError> {
+        let section = manifest.component(world);
+        let origin = section.path.clone().map_or(Origin::BuiltIn, Origin::File);
+        let stubs = StubGrants { filesystem: section.stubs.contains(&Stub::Filesystem), sockets: section.stubs.contains(&Stub::Sockets) };
+        self.runtime.resolve(world, manifest.stage(world).component.as_str(), &origin, stubs)
+    }
+}
+
+/// Where built-in stages lie: what `STAGEWRIGHT_STAGES` names, else beside the binary, else where an installation puts them.
+fn stage_folders() -> Vec<PathBuf> {
+    if let Some(folder) = std::env::var_os("STAGEWRIGHT_STAGES") {
+        return vec![folder.into()];
+    }
+    let binary = std::env::current_exe().and_then(|path| path.canonicalize());
+    let Ok(Some(folder)) = binary.map(|path| path.parent().map(Path::to_owned)) else { return Vec::new() };
+    let mut folders = vec![folder.join("stages")];
+    folders.extend(folder.parent().map(|prefix| prefix.join("lib/stagewright/stages")));
+    folders
+}
+
+/// How many instances may run at once.
+pub(crate) fn workers(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+}
+
+/// A wish to stop that Ctrl-C and SIGTERM make; the second one ends the process at once.
+pub(crate) fn cancel_on_signals() -> Cancel {
+    let cancel = Cancel::default();
+    let (asked, token) = (AtomicBool::new(false), cancel.clone());
+    let handler = move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(Ending::Interrupted as i32);
+        }
+        token.cancel();
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        tracing::warn!("Ctrl-C will end the process at once: {error}");
+    }
+    cancel
+}

@@ -1,0 +1,205 @@
+//! Why a stage failed, and whose fault it is.
+//!
+//! Guest text in here is cut at [`GUEST_TEXT`] bytes and its control characters are escaped, so that it can be shown anywhere.
+
+use stagewright_manifest::World;
+
+/// The longest text of a guest that is kept, in bytes.
+pub const GUEST_TEXT: usize = 4096;
+
+/// A limit of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitKind {
+    /// Linear memory of an instance, bytes.
+    Memory,
+    /// CPU time of all instances, nanoseconds.
+    Cpu,
+    /// Time on the wall, nanoseconds.
+    Wall,
+    /// Bytes written to artifacts.
+    Output,
+    /// An operator's limit that no manifest raises: handles, table elements, instances, stack, or the size of one call.
+    Operator(&'static str),
+}
+
+impl LimitKind {
+    /// The manifest's key.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            Self::Wall => "wall",
+            Self::Output => "output",
+            Self::Operator(name) => name,
+        }
+    }
+
+    /// A figure in the limit's unit, for people.
+    pub fn show(self, amount: u64) -> String {
+        match self {
+            Self::Memory | Self::Output => format!("{:.1} MiB", amount as f64 / (1 << 20) as f64),
+            Self::Cpu | Self::Wall => format!("{:.2} s", amount as f64 / 1e9),
+            Self::Operator(_) => amount.to_string(),
+        }
+    }
+}
+
+/// Why a stage run ended without a result.
+#[derive(Debug, Clone, thiserror::Error, serde::Serialize)]
+#[serde(tag = "fault", rename_all = "kebab-case")]
+pub enum StageFault {
+    /// The data is wrong.
+    #[error("stage `{stage}`: the data is wrong: {message}{}", place(.column.as_deref(), *.row, .value.as_deref()))]
+    Data {
+        /// The stage that says so.
+        stage: &'static str,
+        /// What is wrong.
+        message: String,
+        /// Where.
+        column: Option<String>,
+        /// Which row, from 0.
+        row: Option<u64>,
+        /// The value.
+        value: Option<String>,
+    },
+    /// A parameter is wrong in a way that no schema says.
+    #[error("stage `{stage}`: parameter `{parameter}`: {message}")]
+    Parameter {
+        /// The stage that says so.
+        stage: &'static str,
+        /// The parameter.
+        parameter: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The stage says that it failed.
+    #[error("stage `{stage}` (component `{component}`) failed: {message}")]
+    Internal {
+        /// The stage.
+        stage: &'static str,
+        /// Its component.
+        component: String,
+        /// What it says.
+        message: String,
+    },
+    /// The stage trapped.
+    #[error("stage `{stage}` (component `{component}`) crashed in `{export}`: {message}")]
+    Trap {
+        /// The stage.
+        stage: &'static str,
+        /// Its component.
+        component: String,
+        /// The export that was called.
+        export: String,
+        /// The trap, and what the guest wrote to stderr.
+        message: String,
+    },
+    /// The stage returned something that the contract forbids.
+    #[error("stage `{stage}` (component `{component}`) broke the contract in `{export}`: {message}")]
+    Contract {
+        /// The stage.
+        stage: &'static str,
+        /// Its component.
+        component: String,
+        /// The export or import where it happened.
+        export: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A limit tripped.
+    #[error("stage `{stage}` ran past its limit of {} {}: it used {}", .kind.show(*.allowed), .kind.key(), .kind.show(*.used))]
+    Limit {
+        /// The stage.
+        stage: &'static str,
+        /// Which limit.
+        kind: LimitKind,
+        /// What was used when it tripped, in the limit's unit.
+        used: u64,
+        /// What is allowed.
+        allowed: u64,
+    },
+    /// The stage wants what it was not granted.
+    #[error("stage `{stage}` (component `{component}`) wants {what}, which it was not granted")]
+    Denied {
+        /// The stage.
+        stage: &'static str,
+        /// Its component.
+        component: String,
+        /// The import or the source.
+        what: String,
+        /// The grant that would permit it.
+        grant: String,
+    },
+    /// Somebody asked to stop.
+    #[error("stage `{stage}` was cancelled")]
+    Cancelled {
+        /// The stage.
+        stage: &'static str,
+    },
+    /// The host failed: disk, database, engine.
+    #[error("{message}")]
+    Host {
+        /// What was tried and what happened.
+        message: String,
+    },
+}
+
+fn place(column: Option<&str>, row: Option<u64>, value: Option<&str>) -> String {
+    let mut parts = Vec::new();
+    if let Some(column) = column {
+        parts.push(format!("column `{column}`"));
+    }
+    if let Some(row) = row {
+        parts.push(format!("row {row}"));
+    }
+    if let Some(value) = value {
+        parts.push(format!("value `{value}`"));
+    }
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
+impl StageFault {
+    /// A fault of the host.
+    pub fn host(message: impl std::fmt::Display) -> Self {
+        Self::Host { message: message.to_string() }
+    }
+
+    /// What to do about it, if anything can be said.
+    pub fn hint(&self, manifest: &str) -> Option<String> {
+        Some(match self {
+            Self::Limit { kind: LimitKind::Operator(name), .. } => format!("the `{name}` limit is the operator's; the component has to use less"),
+            Self::Limit { stage, kind, .. } => {
+                format!("raise `{}` under [stages.{stage}.limits] in {manifest}, or pass --set {stage}.limits.{}=...", kind.key(), kind.key())
+            }
+            Self::Parameter { stage, parameter, .. } => format!("change it in {manifest}, or pass --set {stage}.{parameter}=..."),
+            Self::Denied { grant, .. } => grant.clone(),
+            Self::Trap { component, .. } | Self::Internal { component, .. } | Self::Contract { component, .. } => {
+                format!("this is a bug of the component `{component}`: tell its author, with this message")
+            }
+            Self::Data { .. } | Self::Cancelled { .. } | Self::Host { .. } => return None,
+        })
+    }
+}
+
+/// The word for a stage in faults.
+pub fn stage_name(world: World) -> &'static str {
+    world.as_str()
+}
+
+/// Makes text of a guest fit to be shown: cut, control characters and escapes made visible.
+pub fn guest_text(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(GUEST_TEXT));
+    for character in text.chars() {
+        if shown.len() >= GUEST_TEXT {
+            shown.push_str("… (cut)");
+            break;
+        }
+        if (character.is_control() && character != '\n') || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}

@@ -1,0 +1,117 @@
+//! A registered model as data: which components, which states, which signature. Enough to predict with, and nothing executable but the components
+//! themselves, which are named by digest.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use stagewright_data::Signature;
+use stagewright_data::Task;
+use stagewright_evaluation::metrics::MetricSet;
+use stagewright_manifest::World;
+use stagewright_store::{ArtifactStore, Blob, Digest, Role, Schema};
+
+use crate::fault::StageFault;
+use crate::sandbox::{Component, Sandbox};
+
+/// A component of a registered model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelComponent {
+    /// The name the manifest called it by.
+    pub name: String,
+    /// SHA-256 of its bytes, which the artifact store holds as a blob.
+    pub digest: Digest,
+    /// The always-failing parts of WASI it may link.
+    pub stubs: Vec<String>,
+    /// The parameters it was fitted or trained with.
+    pub parameters: serde_json::Value,
+}
+
+/// What a model version holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegisteredModel {
+    /// Makes features of raw rows.
+    pub transformation: ModelComponent,
+    /// Its fitted state, a blob.
+    pub state: Digest,
+    /// Makes predictions of features.
+    pub training: ModelComponent,
+    /// Its model, a blob.
+    pub model: Digest,
+    /// What is predicted.
+    pub task: Task,
+    /// How raw rows are decoded; its features are what the transformation reads.
+    pub signature: Signature,
+    /// The name of the target.
+    pub target: String,
+    /// How much the transformed features count.
+    pub importance: Vec<(String, f64)>,
+    /// On the test rows, computed by the host.
+    pub metrics: MetricSet,
+    /// The digest of the table that it was measured on.
+    pub test_digest: Digest,
+    /// The digest of the table that it was trained on, as ingested.
+    pub data_digest: Digest,
+    /// The run that made it.
+    pub run_id: String,
+    /// All randomness of that run.
+    pub seed: u64,
+    /// Where its clocks started, microseconds since the epoch.
+    pub as_of: i64,
+}
+
+impl RegisteredModel {
+    /// Numbers per row of its predictions.
+    pub fn width(&self) -> usize {
+        width(&self.task)
+    }
+
+    /// The raw features, in order.
+    pub fn features(&self) -> Schema {
+        self.signature.features()
+    }
+
+    /// Its state and its model, read and verified.
+    ///
+    /// # Errors
+    /// A blob is missing or does not match its digest.
+    pub fn blobs(&self, artifacts: &ArtifactStore) -> Result<(Blob, Blob), StageFault> {
+        let open = |digest: &Digest| artifacts.open_blob(digest).map_err(StageFault::host);
+        Ok((open(&self.state)?, open(&self.model)?))
+    }
+
+    /// Its components, ready to run.
+    ///
+    /// # Errors
+    /// A component is missing, does not match its digest, or is refused by today's host.
+    pub fn components(&self, sandbox: &dyn Sandbox, artifacts: &ArtifactStore) -> Result<(Arc<Component>, Arc<Component>), StageFault> {
+        let ready = |world, component: &ModelComponent| sandbox.restore(world, component, artifacts).map(Arc::new);
+        Ok((ready(World::Transformation, &self.transformation)?, ready(World::Training, &self.training)?))
+    }
+
+    /// Why it cannot predict the rows of a table with this schema, if it cannot.
+    pub fn cannot_read(&self, table: &Schema, task: &Task) -> Option<String> {
+        if &self.task != task {
+            return Some("it was trained for another task or other classes".into());
+        }
+        let wrong: Vec<String> = self
+            .features()
+            .fields()
+            .iter()
+            .filter_map(|wanted| match table.field(&wanted.name) {
+                Some(found) if found.data_type == wanted.data_type && found.role == Role::Feature => None,
+                Some(found) if found.role != Role::Feature => Some(format!("`{}` is no feature any more", wanted.name)),
+                Some(found) => Some(format!("`{}` is {} and not {}", wanted.name, found.data_type, wanted.data_type)),
+                None => Some(format!("`{}` is missing", wanted.name)),
+            })
+            .collect();
+        (!wrong.is_empty()).then(|| wrong.join(", "))
+    }
+}
+
+/// Numbers per row of a task's predictions.
+pub fn width(task: &Task) -> usize {
+    match task {
+        Task::MultiClass { classes } => classes.len(),
+        Task::Binary { .. } | Task::Regression => 1,
+    }
+}

@@ -1,0 +1,68 @@
+//! Predictions of new rows by a registered model: the components and the decoder that evaluation used, and nothing else.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use stagewright_manifest::{Limits, World};
+use stagewright_store::ArtifactStore;
+
+use crate::fault::StageFault;
+use crate::model::RegisteredModel;
+use crate::sandbox::{Cancel, Component, Meter, ModelParts, Sandbox, StageContext, Tracker};
+
+/// A registered model that is ready to predict.
+pub struct Ready {
+    parts: ModelParts,
+}
+
+impl Ready {
+    /// Verifies the model's blobs and readies its components. They run under the default limits of their worlds.
+    ///
+    /// # Errors
+    /// A blob or component is missing or does not match its digest.
+    pub fn new(
+        model: &RegisteredModel,
+        sandbox: &dyn Sandbox,
+        artifacts: &ArtifactStore,
+        tracker: Arc<dyn Tracker>,
+        workers: usize,
+        cancel: &Cancel,
+    ) -> Result<Self, StageFault> {
+        let (state, blob) = model.blobs(artifacts)?;
+        let (transformation, training) = model.components(sandbox, artifacts)?;
+        let context = |component: Arc<Component>, parameters: &serde_json::Value, world: World| {
+            Arc::new(StageContext {
+                world,
+                component,
+                parameters: parameters.to_string(),
+                seed: model.seed,
+                roles: std::collections::HashMap::new(),
+                as_of: model.as_of,
+                limits: Limits::defaults(world),
+                staging: None,
+                meter: Arc::<Meter>::default(),
+                tracker: tracker.clone(),
+                workers,
+                cancel: cancel.clone(),
+            })
+        };
+        let parts = ModelParts {
+            transformation: context(transformation, &model.transformation.parameters, World::Transformation),
+            state,
+            training: context(training, &model.training.parameters, World::Training),
+            model: blob,
+            features: model.features(),
+            width: model.width(),
+            importance: model.importance.clone(),
+        };
+        Ok(Self { parts })
+    }
+
+    /// Predicts decoded rows (the signature's features, in order): one number a row, or one per class.
+    ///
+    /// # Errors
+    /// A component fails or breaks the contract.
+    pub fn predict(&self, sandbox: &dyn Sandbox, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
+        sandbox.predict_batch(&self.parts, rows)
+    }
+}

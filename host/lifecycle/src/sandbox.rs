@@ -1,0 +1,362 @@
+//! What the lifecycle asks of a sandbox, in the lifecycle's own words.
+//!
+//! `host/runtime` implements [`Sandbox`] with Wasm components. Everything here is plain data or a trait, so that the
+//! flow of a run can be read, and tested, without a Wasm engine in mind. A sandbox never decides anything: it
+//! calls one export under limits and checks what comes back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arrow::array::RecordBatch;
+use stagewright_data::Task;
+use stagewright_evaluation::figure::Figure;
+use stagewright_evaluation::gates::GateResult;
+use stagewright_manifest::{Limits, World};
+use stagewright_store::{ArtifactStore, Blob, Digest, Field, Role, Schema, Staging, Table};
+
+use crate::fault::StageFault;
+use crate::model::ModelComponent;
+
+/// What a component says of itself (WIT `metadata.describe`).
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Description {
+    /// The component's name.
+    pub name: String,
+    /// Its semantic version.
+    pub version: String,
+    /// One sentence.
+    pub summary: String,
+    /// JSON Schema of its parameters.
+    pub parameters: serde_json::Value,
+    /// Names and kinds (`table`, `blob`, `document`) of what it makes.
+    pub produces: Vec<(String, String)>,
+}
+
+/// A component that was found, compiled, admitted and described.
+#[derive(Debug, Clone)]
+pub struct Component {
+    /// The name the manifest calls it by.
+    pub name: String,
+    /// The world it was admitted to.
+    pub world: World,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// What it says of itself.
+    pub description: Description,
+    /// Whether it exports WIT `shards`.
+    pub sharded: bool,
+    /// What it imports, for `plan`.
+    pub imports: Vec<String>,
+}
+
+/// Stops everything that runs under it, from any thread.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Asks everything to stop at the next safe point.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one stage run has used so far, over all its instances. Counters only grow.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// Thread CPU time of all instances, nanoseconds.
+    pub cpu_ns: AtomicU64,
+    /// Largest linear memory of one instance, bytes, summed over that instance's memories.
+    pub peak_memory: AtomicU64,
+    /// Rows that went into guests.
+    pub rows_in: AtomicU64,
+    /// Rows that came out of guests.
+    pub rows_out: AtomicU64,
+    /// Bytes of batches and blobs that went into guests.
+    pub bytes_in: AtomicU64,
+    /// Bytes of batches and blobs that came out of guests.
+    pub bytes_out: AtomicU64,
+    /// Bytes copied at the boundary, both ways, host side and guest side.
+    pub copied: AtomicU64,
+    /// Bytes written to artifacts; what the output limit counts.
+    pub output: AtomicU64,
+    /// Bytes of log lines; what the log limit counts.
+    pub log: AtomicU64,
+    /// Log lines dropped past the limit.
+    pub log_dropped: AtomicU64,
+    /// Time that the stage spent waiting for sandboxes of other stages, nanoseconds; taken off its wall time.
+    pub waited_ns: AtomicU64,
+    /// When the stage began; wall time counts from here.
+    pub started: Started,
+}
+
+/// A moment, by default now.
+#[derive(Debug, Clone, Copy)]
+pub struct Started(pub std::time::Instant);
+
+impl Default for Started {
+    fn default() -> Self {
+        Self(std::time::Instant::now())
+    }
+}
+
+impl Meter {
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, amount: u64) -> u64 {
+        counter.fetch_add(amount, Ordering::Relaxed) + amount
+    }
+
+    /// Time on the wall since the stage began, less what it spent waiting for other stages' sandboxes; nanoseconds.
+    pub fn wall_ns(&self) -> u64 {
+        (self.started.0.elapsed().as_nanos() as u64).saturating_sub(Self::get(&self.waited_ns))
+    }
+
+    /// Reads a counter.
+    pub fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}
+
+/// How loud a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// For the stage's author.
+    Debug,
+    /// Worth a line.
+    Info,
+    /// Something to look at.
+    Warn,
+    /// Something went wrong.
+    Error,
+}
+
+/// Receives what a stage tells people. Called from the stage's thread, often; must not block.
+/// Text is cut and its control characters are escaped before it gets here.
+pub trait Tracker: Send + Sync {
+    /// A line for the run's log.
+    fn log(&self, level: Level, message: &str);
+    /// `done` of `total` units of the current call are done.
+    fn progress(&self, done: u64, total: u64);
+    /// A point of a curve.
+    fn metric(&self, name: &str, value: f64, step: u64);
+    /// A figure, already checked.
+    fn figure(&self, figure: Figure);
+}
+
+/// A reading of one source, already decoded.
+pub trait SourceCursor: Send {
+    /// The columns.
+    fn schema(&self) -> &Schema;
+    /// The next rows, at most `rows`; `None` at the end.
+    ///
+    /// # Errors
+    /// A value that does not fit its type, or a source that cannot be read.
+    fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>, StageFault>;
+}
+
+/// The sources that one stage was granted.
+pub trait Sources: Send + Sync {
+    /// Opens a source by name.
+    ///
+    /// # Errors
+    /// [`StageFault::Denied`] for a name that was not granted.
+    fn open(&self, name: &str) -> Result<Box<dyn SourceCursor>, StageFault>;
+}
+
+/// Everything that one stage run hands to its instances.
+pub struct StageContext {
+    /// The stage, as it is called in errors and tables.
+    pub world: World,
+    /// The component.
+    pub component: Arc<Component>,
+    /// Its parameters, one JSON object.
+    pub parameters: String,
+    /// Seeds its random choices.
+    pub seed: u64,
+    /// The manifest's roles by column name, for the tables that it makes; other columns are features.
+    pub roles: HashMap<String, Role>,
+    /// Where its clocks start, microseconds since the epoch.
+    pub as_of: i64,
+    /// What it may use.
+    pub limits: Limits,
+    /// Where its artifacts are made. `None` where it may make none (prediction).
+    pub staging: Option<Staging>,
+    /// What it has used.
+    pub meter: Arc<Meter>,
+    /// Whom it tells.
+    pub tracker: Arc<dyn Tracker>,
+    /// How many instances may run at once.
+    pub workers: usize,
+    /// Stops it.
+    pub cancel: Cancel,
+}
+
+/// Rows and columns of a table, chosen by the host: a stage that gets a view sees nothing else.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The table.
+    pub table: Table,
+    /// The columns, as indices into the table's schema.
+    pub columns: Vec<usize>,
+    /// The columns' fields.
+    pub schema: Schema,
+}
+
+impl View {
+    /// All of a table.
+    pub fn whole(table: Table) -> Self {
+        let schema = table.schema().clone();
+        let columns = (0..schema.fields().len()).collect();
+        Self { table, columns, schema }
+    }
+
+    /// The columns whose fields `keep` wants.
+    pub fn of(table: Table, keep: impl Fn(&Field) -> bool) -> Self {
+        let (columns, fields): (Vec<_>, Vec<_>) = table
+            .schema()
+            .fields()
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| keep(field))
+            .map(|(index, field)| (index, field.clone()))
+            .unzip();
+        let schema = Schema::new(fields).expect("a subset of a valid schema is valid");
+        Self { table, columns, schema }
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> u64 {
+        self.table.rows()
+    }
+}
+
+/// A transformation and a predictor, ready to be instantiated.
+#[derive(Clone)]
+pub struct ModelParts {
+    /// Runs the transformation component.
+    pub transformation: Arc<StageContext>,
+    /// Its fitted state.
+    pub state: Blob,
+    /// Runs the training component.
+    pub training: Arc<StageContext>,
+    /// Its model.
+    pub model: Blob,
+    /// The raw features that the transformation reads, in order.
+    pub features: Schema,
+    /// Numbers per row: 1, or one per class.
+    pub width: usize,
+    /// The transformed features' importance; sums to 1 or is empty.
+    pub importance: Vec<(String, f64)>,
+}
+
+/// One check of a validation stage (WIT `validate.check`).
+pub use stagewright_evaluation::report::{Check, ColumnSummary};
+
+/// What a promotion stage decided.
+#[derive(Debug, Clone)]
+pub struct StageDecision {
+    /// Whether it approves.
+    pub approved: bool,
+    /// Gate, passed, message.
+    pub reasons: Vec<(String, bool, String)>,
+}
+
+/// What a promotion stage is told.
+#[derive(Debug, Clone)]
+pub struct DecisionInput {
+    /// The candidate's metrics, computed by the host.
+    pub candidate: Vec<(String, f64)>,
+    /// The champion's.
+    pub champion: Option<Vec<(String, f64)>>,
+    /// What the evaluation stage reported.
+    pub reported: Vec<(String, f64)>,
+    /// The manifest's gates, as the host found them.
+    pub gates: Vec<GateResult>,
+}
+
+/// Runs components. Each call instantiates afresh, enforces the context's limits, checks every byte that comes back, and leaves
+/// nothing behind when it fails.
+pub trait Sandbox: Send + Sync {
+    /// WIT `ingest.ingest`.
+    ///
+    /// # Errors
+    /// Every method fails with a [`StageFault`] that says whose fault it is.
+    fn ingest(&self, context: Arc<StageContext>, source: Option<&str>, sources: Arc<dyn Sources>) -> Result<Table, StageFault>;
+    /// WIT `validate.validate`.
+    ///
+    /// # Errors
+    /// See [`Sandbox::ingest`].
+    fn validate(&self, context: Arc<StageContext>, table: &Table, expected: &[Field]) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault>;
+    /// WIT `transform.fit`.
+    ///
+    /// # Errors
+    /// See [`Sandbox::ingest`].
+    fn fit(&self, context: Arc<StageContext>, train: &View, task: &Task) -> Result<Blob, StageFault>;
+    /// WIT `transformer.transform` over all rows, in several instances. `sink` receives the transformed batches in order of rows, each with
+    /// the row it starts at.
+    ///
+    /// # Errors
+    /// See [`Sandbox::ingest`].
+    fn transform(&self, context: Arc<StageContext>, state: &Blob, rows: &View, sink: TransformSink<'_>) -> Result<(), StageFault>;
+    /// WIT `transform.rebalance`.
+    ///
+    /// # Errors
+    /// See [`Sandbox::ingest`].
+    fn rebalance(&self, context: Arc<StageContext>, train: &Table, task: &Task) -> Result<Option<Table>, StageFault>;
+    /// WIT `train.train`, or `shards` in several instances where the component has them.
+    ///
+    /// # Errors
+    /// See [`Sandbox::ingest`].
+    fn train(&self, context: Arc<StageContext>, train: &Table, validation: Option<&Table>, task: &Task) -> Result<Blob, StageFault>;
+    /// WIT `train.importance`, scaled to sum to 1.
+    ///
+    /// # Errors
+    /// See [`Sandbox::ingest`].
+    fn importance(&self, context: Arc<StageContext>, model: &Blob) -> Result<Vec<(String, f64)>, StageFault>;
+    /// Transformation and prediction of raw rows, in several instances; `width` numbers per row.
+    ///
+    /// # Errors
+    /// See [`Sandbox::ingest`].
+    fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault>;
+    /// The same for one batch of raw features in memory, as serving does.
+    ///
+    /// # Errors
+    /// See [`Sandbox::ingest`].
+    fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault>;
+    /// WIT `evaluate.evaluate`.
+    ///
+    /// # Errors
+    /// See [`Sandbox::ingest`].
+    fn evaluate(
+        &self,
+        context: Arc<StageContext>,
+        test: &View,
+        candidate: ModelParts,
+        champion: Option<ModelParts>,
+        task: &Task,
+    ) -> Result<Vec<(String, f64)>, StageFault>;
+    /// The bytes of a component that was resolved, for keeping with a model.
+    ///
+    /// # Errors
+    /// Its file is gone or has changed.
+    fn component_bytes(&self, component: &Component) -> Result<Vec<u8>, StageFault>;
+    /// Readies a registered model's component, whose bytes the artifact store holds as a blob.
+    ///
+    /// # Errors
+    /// The blob is missing or corrupt, or today's host refuses the component.
+    fn restore(&self, world: World, component: &ModelComponent, artifacts: &ArtifactStore) -> Result<Component, StageFault>;
+    /// WIT `decide.decide`.
+    ///
+    /// # Errors
+    /// See [`Sandbox::ingest`].
+    fn decide(&self, context: Arc<StageContext>, input: &DecisionInput) -> Result<StageDecision, StageFault>;
+}
+
+/// Receives transformed batches: the schema that the transformer declared, the first row's number, the batch.
+pub type TransformSink<'a> = &'a mut dyn FnMut(&Schema, u64, RecordBatch) -> Result<(), StageFault>;

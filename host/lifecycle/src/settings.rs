@@ -1,0 +1,71 @@
+//! From the manifest's sections to the words of `stagewright-data` and `stagewright-evaluation`.
+
+use stagewright_data::{DataError, ExtraColumns, Literal, Signature, Source, SourceUri, SplitMethod, TaskKind};
+use stagewright_evaluation::gates::{Gate, GateRule};
+use stagewright_manifest::{self as manifest, Manifest, QueryParameter, SourceLocation, SourceSection, SplitSection, SqliteRows};
+
+/// A source as the readers know it.
+pub fn source(section: &SourceSection) -> Source {
+    match &section.location {
+        SourceLocation::Csv { path, delimiter, header } => Source::new(SourceUri::Csv { path: path.clone(), delimiter: *delimiter as u8, header: *header }),
+        SourceLocation::Parquet { path } => Source::new(SourceUri::Parquet { path: path.clone() }),
+        SourceLocation::Sqlite { path, rows } => match rows {
+            SqliteRows::Table { table } => Source::new(SourceUri::Sqlite { path: path.clone(), table: Some(table.clone()) }),
+            SqliteRows::Query { query, parameters } => {
+                let literal = |parameter: &QueryParameter| match parameter {
+                    QueryParameter::Boolean(value) => Literal::Boolean(*value),
+                    QueryParameter::Integer(value) => Literal::Integer(*value),
+                    QueryParameter::Float(value) => Literal::Float(*value),
+                    QueryParameter::Text(value) => Literal::Text(value.clone()),
+                };
+                Source::new(SourceUri::Sqlite { path: path.clone(), table: None }).with_query(query.clone(), parameters.iter().map(literal).collect())
+            }
+        },
+    }
+}
+
+/// The signature that the manifest declares, if it declares one.
+///
+/// # Errors
+/// Names that no table may have.
+pub fn signature(manifest: &Manifest) -> Result<Option<Signature>, DataError> {
+    let section = &manifest.signature;
+    if section.fields.is_empty() {
+        return Ok(None);
+    }
+    let extra = match section.extra_columns {
+        manifest::ExtraColumns::Error => ExtraColumns::Error,
+        manifest::ExtraColumns::Ignore => ExtraColumns::Ignore,
+    };
+    Ok(Some(Signature::new(section.fields.clone())?.with_null_values(section.null_values.clone()).with_extra_columns(extra)))
+}
+
+/// The task, before the data has shown its classes.
+pub fn task(manifest: &Manifest) -> TaskKind {
+    match &manifest.task.kind {
+        manifest::TaskKind::Binary { positive } => TaskKind::Binary { positive: positive.clone() },
+        manifest::TaskKind::MultiClass => TaskKind::MultiClass,
+        manifest::TaskKind::Regression => TaskKind::Regression,
+    }
+}
+
+/// How rows are split.
+pub fn split_method(section: &SplitSection) -> SplitMethod {
+    match section.method {
+        manifest::SplitMethod::Hash => SplitMethod::Hash,
+        manifest::SplitMethod::Stratified => SplitMethod::Stratified,
+    }
+}
+
+/// The manifest's gates, the primary margin first.
+pub fn gates(section: &manifest::GatesSection) -> Vec<Gate> {
+    let gate = |rule, metric: &str, threshold| Gate { rule, metric: metric.to_owned(), threshold };
+    let margin = gate(GateRule::Margin, &section.primary, section.margin);
+    let minimum = section.minimum.iter().map(|(metric, threshold)| gate(GateRule::Minimum, metric, *threshold));
+    let maximum = section.maximum.iter().map(|(metric, threshold)| gate(GateRule::Maximum, metric, *threshold));
+    let regression = section
+        .no_regression
+        .iter()
+        .flat_map(|section| section.metrics.iter().map(|metric| gate(GateRule::NoRegression, metric, section.tolerance)));
+    [margin].into_iter().chain(minimum).chain(maximum).chain(regression).collect()
+}

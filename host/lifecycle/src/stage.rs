@@ -1,0 +1,331 @@
+//! One stage of a run: its inputs, its outputs, its account.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stagewright_data::Interrupt;
+use stagewright_evaluation::figure::Figure;
+use stagewright_evaluation::report;
+use stagewright_manifest::World;
+use stagewright_store::{ArtifactKind, ArtifactRecord, Blob, InputRecord, LogLine, MetricRecord, Schema, StageRecord, Staging, Table, TableWriter};
+
+use crate::fault::StageFault;
+use crate::observer::Observer;
+use crate::run::{Run, RunError};
+use crate::sandbox::{Component, Level, Meter, StageContext, Tracker};
+use crate::summary::{ArtifactSummary, StageSummary};
+
+/// A stage at work.
+pub(crate) struct Stage<'r> {
+    pub(crate) run: &'r mut Run,
+    pub(crate) world: World,
+    pub(crate) component: Arc<Component>,
+    staging: Staging,
+    meter: Arc<Meter>,
+    /// Meters of other stages' components that worked for this one (predictions during evaluation).
+    nested: Vec<Arc<Meter>>,
+    notes: Arc<Notes>,
+    inputs: Vec<InputRecord>,
+    outputs: Vec<ArtifactRecord>,
+    began: Instant,
+    began_ms: i64,
+}
+
+/// What a stage said.
+struct Notes {
+    world: World,
+    observer: Arc<dyn Observer>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    logs: Vec<LogLine>,
+    metrics: Vec<MetricRecord>,
+    figures: Vec<Figure>,
+}
+
+impl Notes {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        // Every change under this lock is a single push.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tracker for Notes {
+    fn log(&self, level: Level, message: &str) {
+        self.observer.log(self.world, level, message);
+        let level = format!("{level:?}").to_lowercase();
+        self.kept().logs.push(LogLine { level, message: message.to_owned() });
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        self.observer.progress(self.world, done, total);
+    }
+
+    fn metric(&self, name: &str, value: f64, step: u64) {
+        self.kept().metrics.push(MetricRecord { name: name.to_owned(), value, step });
+    }
+
+    fn figure(&self, figure: Figure) {
+        self.kept().figures.push(figure);
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+impl<'r> Stage<'r> {
+    pub(crate) fn begin(run: &'r mut Run, world: World) -> Self {
+        let component = run.request.components[&world].clone();
+        run.request.observer.stage_started(world, &component.name);
+        let notes = Notes { world, observer: run.request.observer.clone(), kept: Mutex::default() };
+        Self {
+            staging: run.request.home.artifacts.stage(),
+            meter: Arc::default(),
+            nested: Vec::new(),
+            notes: Arc::new(notes),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            began: Instant::now(),
+            began_ms: now_ms(),
+            run,
+            world,
+            component,
+        }
+    }
+
+    /// Does the work; publishes and records what came of it.
+    pub(crate) fn execute(mut self, work: fn(&mut Self) -> Result<(), RunError>) -> Result<(), RunError> {
+        let result = work(&mut self);
+        if self.run.request.cancel.is_cancelled() && result.is_ok() {
+            return self.finish(Err(StageFault::Cancelled { stage: self.world.as_str() }.into()));
+        }
+        self.finish(result)
+    }
+
+    fn finish(self, result: Result<(), RunError>) -> Result<(), RunError> {
+        let kept: Vec<_> = self.outputs.iter().map(|output| output.digest).collect();
+        let published = result.and_then(|()| self.staging.clone().publish_only(&kept).map_err(RunError::from));
+        let summary = self.summary();
+        let record = self.record(&summary, published.as_ref().err());
+        self.run.request.home.registry.record_stage(&self.run.id, &record)?;
+        published?;
+        self.run.request.observer.stage_finished(self.world, &summary);
+        for output in self.outputs {
+            self.run.artifacts.insert((self.world, output.name.clone()), output);
+        }
+        self.run.summary.stages.push(summary);
+        Ok(())
+    }
+
+    fn total(&self, counter: impl Fn(&Meter) -> &std::sync::atomic::AtomicU64) -> u64 {
+        std::iter::once(&self.meter).chain(&self.nested).map(|meter| Meter::get(counter(meter))).sum()
+    }
+
+    fn summary(&self) -> StageSummary {
+        let meters = || std::iter::once(&self.meter).chain(&self.nested);
+        StageSummary {
+            name: self.world.as_str().to_owned(),
+            component: self.component.name.clone(),
+            digest: self.component.digest.to_string(),
+            wall_ms: self.began.elapsed().as_secs_f64() * 1e3,
+            cpu_ms: self.total(|meter| &meter.cpu_ns) as f64 / 1e6,
+            peak_memory_bytes: meters().map(|meter| Meter::get(&meter.peak_memory)).max().unwrap_or(0),
+            rows_in: self.total(|meter| &meter.rows_in),
+            rows_out: self.total(|meter| &meter.rows_out),
+            bytes_in: self.total(|meter| &meter.bytes_in),
+            bytes_out: self.total(|meter| &meter.bytes_out),
+            bytes_copied: self.total(|meter| &meter.copied),
+            log_lines_dropped: self.total(|meter| &meter.log_dropped),
+            artifacts: self
+                .outputs
+                .iter()
+                .map(|output| ArtifactSummary { name: output.name.clone(), kind: output.kind.to_string(), digest: output.digest.to_string() })
+                .collect(),
+        }
+    }
+
+    fn record(&self, summary: &StageSummary, error: Option<&RunError>) -> StageRecord {
+        let kept = std::mem::take(&mut *self.notes.kept());
+        let mut metrics = kept.metrics;
+        // Instances work at once: the order in which they reported is no part of the record.
+        metrics.sort_by(|a, b| (&a.name, a.step).cmp(&(&b.name, b.step)));
+        StageRecord {
+            name: summary.name.clone(),
+            component: summary.component.clone(),
+            digest: self.component.digest,
+            status: if error.is_some() { "failed" } else { "finished" }.to_owned(),
+            started_ms: self.began_ms,
+            ended_ms: now_ms(),
+            wall_ms: summary.wall_ms,
+            cpu_ms: summary.cpu_ms,
+            peak_memory_bytes: summary.peak_memory_bytes,
+            rows_in: summary.rows_in,
+            rows_out: summary.rows_out,
+            bytes_in: summary.bytes_in,
+            bytes_out: summary.bytes_out,
+            copies_bytes: summary.bytes_copied,
+            error: error.map(|error| serde_json::json!({ "message": error.to_string() })),
+            inputs: self.inputs.clone(),
+            outputs: if error.is_some() { Vec::new() } else { self.outputs.clone() },
+            metrics,
+            logs: kept.logs,
+        }
+    }
+
+    /// What the stage's instances get. `schema` names the roles of columns that the stage may write.
+    pub(crate) fn context(&self, schema: Option<&Schema>) -> Arc<StageContext> {
+        self.context_of(self.world, self.component.clone(), self.meter.clone(), Some(self.staging.clone()), schema)
+    }
+
+    /// A context for a component of another stage that works for this one. Its time counts against its own stage's limits.
+    pub(crate) fn nested_context(&mut self, world: World, component: Arc<Component>) -> Arc<StageContext> {
+        let meter = Arc::<Meter>::default();
+        self.nested.push(meter.clone());
+        self.context_of(world, component, meter, None, None)
+    }
+
+    fn context_of(
+        &self,
+        world: World,
+        component: Arc<Component>,
+        meter: Arc<Meter>,
+        staging: Option<Staging>,
+        schema: Option<&Schema>,
+    ) -> Arc<StageContext> {
+        let manifest = &self.run.manifest;
+        Arc::new(StageContext {
+            world,
+            component,
+            parameters: serde_json::Value::Object(manifest.component(world).parameters.clone()).to_string(),
+            seed: manifest.seed,
+            roles: Run::roles(schema),
+            as_of: manifest.as_of.as_microsecond(),
+            limits: manifest.stage(world).limits.clone(),
+            staging,
+            meter,
+            tracker: self.notes.clone(),
+            workers: self.run.request.workers,
+            cancel: self.run.request.cancel.clone(),
+        })
+    }
+
+    /// Ends long work of the host: at a wish to stop, and at the stage's deadline.
+    pub(crate) fn interrupt(&self) -> Interrupt {
+        let cancel = self.run.request.cancel.clone();
+        Interrupt::at(self.began + self.run.manifest.stage(self.world).limits.wall).or(&Interrupt::when(move || cancel.is_cancelled()))
+    }
+
+    /// A fault of the stage's component against the contract.
+    pub(crate) fn contract(&self, export: &str, message: impl std::fmt::Display) -> StageFault {
+        StageFault::Contract { stage: self.world.as_str(), component: self.component.name.clone(), export: export.into(), message: message.to_string() }
+    }
+
+    /// Begins a table that the host makes for the stage.
+    pub(crate) fn create_table(&self, schema: &Schema) -> Result<TableWriter, StageFault> {
+        self.staging.create_table(schema).map_err(StageFault::host)
+    }
+
+    fn input(&mut self, world: World, name: &str) -> Result<ArtifactRecord, RunError> {
+        let found = self.run.artifacts.get(&(world, name.to_owned())).cloned();
+        let found = found.ok_or_else(|| RunError::MissingArtifact { stage: world, name: name.to_owned() })?;
+        self.inputs.push(InputRecord { name: format!("{world}.{name}"), digest: found.digest });
+        Ok(found)
+    }
+
+    /// A table that an earlier stage made.
+    pub(crate) fn table(&mut self, world: World, name: &str) -> Result<Table, RunError> {
+        let input = self.input(world, name)?;
+        Ok(self.run.request.home.artifacts.open_table(&input.digest)?)
+    }
+
+    /// The same, where it need not be there.
+    pub(crate) fn optional_table(&mut self, world: World, name: &str) -> Result<Option<Table>, RunError> {
+        if self.run.artifacts.contains_key(&(world, name.to_owned())) { self.table(world, name).map(Some) } else { Ok(None) }
+    }
+
+    /// A blob that an earlier stage made, verified.
+    pub(crate) fn blob(&mut self, world: World, name: &str) -> Result<Blob, RunError> {
+        let input = self.input(world, name)?;
+        Ok(self.run.request.home.artifacts.open_blob(&input.digest)?)
+    }
+
+    /// A JSON document that the host made in an earlier stage.
+    pub(crate) fn json<T: DeserializeOwned>(&mut self, world: World, name: &str) -> Result<T, RunError> {
+        let input = self.input(world, name)?;
+        let document = self.run.request.home.artifacts.open_document(&input.digest, &input.media_type)?;
+        serde_json::from_slice(document.bytes()).map_err(|reason| StageFault::host(format!("cannot read `{name}` of stage `{world}`: {reason}")).into())
+    }
+
+    /// Makes a table one of the stage's outputs.
+    pub(crate) fn put_table(&mut self, name: &str, table: &Table) {
+        self.outputs.push(ArtifactRecord {
+            name: name.to_owned(),
+            kind: ArtifactKind::Table,
+            digest: table.digest(),
+            media_type: "application/vnd.apache.arrow.file".to_owned(),
+            rows: Some(table.rows()),
+            bytes: table.bytes(),
+        });
+    }
+
+    /// Makes a blob one of the stage's outputs.
+    pub(crate) fn put_blob(&mut self, name: &str, blob: &Blob) {
+        self.outputs.push(ArtifactRecord {
+            name: name.to_owned(),
+            kind: ArtifactKind::Blob,
+            digest: blob.digest(),
+            media_type: "application/octet-stream".to_owned(),
+            rows: None,
+            bytes: blob.size(),
+        });
+    }
+
+    /// Writes a blob from bytes of the host's.
+    pub(crate) fn put_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
+        let mut writer = self.staging.create_blob()?;
+        writer.write(bytes)?;
+        let blob = writer.finish()?;
+        self.put_blob(name, &blob);
+        Ok(())
+    }
+
+    /// Writes a document.
+    pub(crate) fn put_document(&mut self, name: &str, media_type: &str, text: String) -> Result<(), RunError> {
+        let bytes = text.into_bytes();
+        let size = bytes.len() as u64;
+        let document = self.staging.put_document(media_type, bytes)?;
+        self.outputs.push(ArtifactRecord {
+            name: name.to_owned(),
+            kind: ArtifactKind::Document,
+            digest: document.digest(),
+            media_type: media_type.to_owned(),
+            rows: None,
+            bytes: size,
+        });
+        Ok(())
+    }
+
+    /// Writes a value as a JSON document.
+    pub(crate) fn put_json(&mut self, name: &str, value: &impl Serialize) -> Result<(), RunError> {
+        let text = serde_json::to_string_pretty(value).map_err(StageFault::host)?;
+        self.put_document(name, "application/json", text)
+    }
+
+    /// The figures that the stage sent so far.
+    pub(crate) fn take_figures(&self) -> Vec<Figure> {
+        let mut figures = std::mem::take(&mut self.notes.kept().figures);
+        figures.sort_by(|a, b| a.name.cmp(&b.name));
+        figures
+    }
+
+    /// The component, as reports name it.
+    pub(crate) fn report_component(&self) -> report::Component {
+        let description = &self.component.description;
+        report::Component { name: description.name.clone(), version: description.version.clone(), digest: self.component.digest.to_string() }
+    }
+}

@@ -1,0 +1,8 @@
+//! The six stages: what the host does around each call into the sandbox. One file each, in the lifecycle's order.
+
+pub(crate) mod evaluation;
+pub(crate) mod ingestion;
+pub(crate) mod promotion;
+pub(crate) mod training;
+pub(crate) mod transformation;
+pub(crate) mod validation;

@@ -1,0 +1,177 @@
+//! Transformation: the host splits the rows and encodes the target; the stage learns from training rows and makes features of them.
+//!
+//! The stage sees neither identifiers nor, outside `fit` and `rebalance`, the target; the host puts target and weight beside the features itself.
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use stagewright_data::{DataError, Partition, Split, Task, select};
+use stagewright_manifest::World;
+use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter};
+
+use crate::fault::StageFault;
+use crate::run::RunError;
+use crate::sandbox::View;
+use crate::stage::Stage;
+use crate::stages::ingestion;
+
+/// Splits, fits, transforms, rebalances.
+pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
+    let table = stage.table(World::Ingestion, "table")?;
+    let task = stage.run.task(&table)?;
+    let split = stage.run.split(&table)?;
+    let part = |stage: &Stage<'_>, partition| rows_of(stage, &table, &split, &task, partition);
+    let train = part(stage, Partition::Train)?;
+    let test = part(stage, Partition::Test)?;
+    let validation = (split.count(Partition::Validation) > 0).then(|| part(stage, Partition::Validation)).transpose()?;
+    refuse_missing_class(&task, &train)?;
+
+    let context = stage.context(Some(train.schema()));
+    let seen = View::of(train.clone(), |field| matches!(field.role, Role::Feature | Role::Target | Role::Weight));
+    let state = stage.run.sandbox.fit(context.clone(), &seen, &task)?;
+    let mut features = transformed(stage, &state, &train)?;
+    if let Some(rebalanced) = stage.run.sandbox.rebalance(context, &features, &task)? {
+        check_rebalanced(stage, &features, &rebalanced)?;
+        features = rebalanced;
+    }
+    if let Some(validation) = validation {
+        let features = transformed(stage, &state, &validation)?;
+        stage.put_table("validation", &validation);
+        stage.put_table("features-validation", &features);
+    }
+    stage.put_json("task", &task)?;
+    stage.put_document("split", "text/csv", exported(&table, &split)?)?;
+    stage.put_table("train", &train);
+    stage.put_table("test", &test);
+    stage.put_blob("state", &state);
+    stage.put_table("features-train", &features);
+    Ok(())
+}
+
+/// Wraps a fault so that it can pass through `stagewright-data`'s iterators.
+pub(crate) struct ReadError(pub(crate) StageFault);
+
+impl From<DataError> for ReadError {
+    fn from(error: DataError) -> Self {
+        Self(ingestion::fault(&error))
+    }
+}
+
+/// Columns of a table, batch by batch in order.
+pub(crate) fn columns(table: &Table, columns: Vec<usize>) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
+    let table = table.clone();
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        (start < table.rows()).then(|| {
+            let rows = table.read(start, table.schema().chunk_rows(), Some(&columns)).map_err(|error| ReadError(StageFault::host(error)))?;
+            start += rows.num_rows() as u64;
+            Ok(rows)
+        })
+    })
+}
+
+fn all(table: &Table) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
+    columns(table, (0..table.schema().len()).collect())
+}
+
+/// The split as CSV, fit to be imported elsewhere.
+fn exported(table: &Table, split: &Split) -> Result<String, StageFault> {
+    let mut text = Vec::new();
+    split.export(table.schema(), all(table), &mut text).map_err(|ReadError(fault)| fault)?;
+    String::from_utf8(text).map_err(StageFault::host)
+}
+
+/// The rows of one partition as a table of their own, its target encoded for the task.
+fn rows_of(stage: &Stage<'_>, table: &Table, split: &Split, task: &Task, partition: Partition) -> Result<Table, StageFault> {
+    let target = target_of(table)?;
+    let name = table.schema().fields()[target].name.clone();
+    let schema = encoded_schema(table.schema(), target, task)?;
+    let mut writer = stage.create_table(&schema)?;
+    let indices = split.indices(partition);
+    let mut done = 0;
+    for rows in select(all(table), &indices) {
+        let rows = rows.map_err(|ReadError(fault)| fault)?;
+        let first = indices.get(done).copied().unwrap_or(0);
+        done += rows.num_rows();
+        let mut columns = rows.columns().to_vec();
+        columns[target] = task.encode(&name, rows.column(target), first).map_err(|error| ingestion::fault(&error))?;
+        writer.write(&batch(&schema, columns)?).map_err(StageFault::host)?;
+    }
+    writer.finish().map_err(StageFault::host)
+}
+
+fn target_of(table: &Table) -> Result<usize, StageFault> {
+    table.schema().indices_with(Role::Target).first().copied().ok_or_else(|| StageFault::host("the table has no target"))
+}
+
+fn batch(schema: &Schema, columns: Vec<ArrayRef>) -> Result<RecordBatch, StageFault> {
+    RecordBatch::try_new(schema.to_arrow(), columns).map_err(StageFault::host)
+}
+
+fn encoded_schema(schema: &Schema, target: usize, task: &Task) -> Result<Schema, StageFault> {
+    let mut fields = schema.fields().to_vec();
+    let data_type = if matches!(task, Task::Regression) { DataType::Float64 } else { DataType::Int64 };
+    fields[target] = Field::new(fields[target].name.clone(), data_type).with_nullable(false).with_role(Role::Target);
+    Schema::new(fields).map_err(StageFault::host)
+}
+
+/// A classifier's training rows must show every class.
+fn refuse_missing_class(task: &Task, train: &Table) -> Result<(), StageFault> {
+    let classes: Vec<&String> = match task {
+        Task::Binary { negative, positive } => vec![negative, positive],
+        Task::MultiClass { classes } => classes.iter().collect(),
+        Task::Regression => return Ok(()),
+    };
+    let target = target_of(train)?;
+    let mut seen = vec![false; classes.len()];
+    for rows in columns(train, vec![target]) {
+        let rows = rows.map_err(|ReadError(fault)| fault)?;
+        let codes = rows.column(0).as_any().downcast_ref::<Int64Array>().ok_or_else(|| StageFault::host("an encoded target is not int64"))?;
+        codes.values().iter().filter_map(|&code| usize::try_from(code).ok()).for_each(|code| seen[code] = true);
+    }
+    match seen.iter().position(|seen| !seen) {
+        None => Ok(()),
+        Some(missing) => Err(StageFault::Data {
+            stage: World::Transformation.as_str(),
+            message: format!("no training row is of class `{}`: nothing can be learnt about it", classes[missing]),
+            column: Some(train.schema().fields()[target].name.clone()),
+            row: None,
+            value: None,
+        }),
+    }
+}
+
+/// Features of a table's rows, with target and weight behind them.
+fn transformed(stage: &Stage<'_>, state: &Blob, table: &Table) -> Result<Table, StageFault> {
+    let features = View::of(table.clone(), |field| field.role == Role::Feature);
+    let kept = View::of(table.clone(), |field| matches!(field.role, Role::Target | Role::Weight));
+    let mut output: Option<(TableWriter, Schema)> = None;
+    stage.run.sandbox.transform(stage.context(None), state, &features, &mut |schema, start, rows| {
+        if output.is_none() {
+            let fields = schema.fields().iter().chain(kept.schema.fields()).cloned().collect();
+            let schema = Schema::new(fields).map_err(|reason| stage.contract("transformer.fields", reason))?;
+            output = Some((stage.create_table(&schema)?, schema));
+        }
+        let Some((writer, schema)) = &mut output else { return Ok(()) };
+        let mut done = 0;
+        while done < rows.num_rows() {
+            let beside = kept.table.read(start + done as u64, rows.num_rows() - done, Some(&kept.columns)).map_err(StageFault::host)?;
+            let part = rows.slice(done, beside.num_rows());
+            done += beside.num_rows();
+            let columns = part.columns().iter().chain(beside.columns()).cloned().collect();
+            writer.write(&batch(schema, columns)?).map_err(StageFault::host)?;
+        }
+        Ok(())
+    })?;
+    let (writer, _) = output.ok_or_else(|| StageFault::host("the transformation returned no batch"))?;
+    writer.finish().map_err(StageFault::host)
+}
+
+/// A rebalanced table must look like the one that was passed, but for its rows.
+fn check_rebalanced(stage: &Stage<'_>, before: &Table, after: &Table) -> Result<(), StageFault> {
+    if before.schema() != after.schema() {
+        return Err(stage.contract("transform.rebalance", "the table that came back has other columns"));
+    }
+    if after.rows() == 0 {
+        return Err(stage.contract("transform.rebalance", "the table that came back has no rows"));
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Batches across the boundary: Arrow on the host's side, WIT's lists on the guest's.
+//!
+//! Nothing here looks at values; `stagewright_store::check` does, for every batch that comes in.
+
+use arrow::array::RecordBatch;
+use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::sandbox::{Meter, StageContext};
+use stagewright_store::{BatchFault, DataType, Field, RawColumn, RawValues, Role, Schema};
+
+use crate::bindings::stagewright::stage::types;
+
+/// Bytes of a batch's columns.
+fn bytes(columns: &[RawColumn]) -> u64 {
+    columns.iter().map(|column| column.bytes() as u64).sum()
+}
+
+/// A batch for a guest. Counts rows, bytes and copies (one on this side, one when the lists are lowered).
+pub(crate) fn outgoing(batch: &RecordBatch, context: &StageContext) -> Result<types::Batch, StageFault> {
+    let columns = stagewright_store::raw_columns(batch).map_err(StageFault::host)?;
+    let size = bytes(&columns);
+    Meter::add(&context.meter.rows_in, batch.num_rows() as u64);
+    Meter::add(&context.meter.bytes_in, size);
+    Meter::add(&context.meter.copied, 2 * size);
+    Ok(types::Batch { rows: batch.num_rows() as u32, columns: columns.into_iter().map(column_out).collect() })
+}
+
+/// A guest's batch, checked against a schema. Counts rows, bytes and the one copy of lifting.
+pub(crate) fn incoming(batch: types::Batch, schema: &Schema, context: &StageContext) -> Result<RecordBatch, BatchFault> {
+    let columns: Vec<_> = batch.columns.into_iter().map(column_in).collect();
+    let size = bytes(&columns);
+    Meter::add(&context.meter.rows_out, u64::from(batch.rows));
+    Meter::add(&context.meter.bytes_out, size);
+    Meter::add(&context.meter.copied, size);
+    stagewright_store::check(batch.rows as usize, columns, schema)
+}
+
+fn column_out(column: RawColumn) -> types::Column {
+    let values = match column.values {
+        RawValues::Boolean(bits) => types::Values::Boolean(bits),
+        RawValues::Int64(values) => types::Values::Int64(values),
+        RawValues::Float64(values) => types::Values::Float64(values),
+        RawValues::Utf8 { offsets, bytes } => types::Values::Utf8(types::Strings { offsets, bytes }),
+        RawValues::Categorical { codes, offsets, bytes } => {
+            types::Values::Categorical(types::Categorical { codes, categories: types::Strings { offsets, bytes } })
+        }
+        RawValues::Timestamp(values) => types::Values::Timestamp(values),
+    };
+    types::Column { values, validity: column.validity }
+}
+
+fn column_in(column: types::Column) -> RawColumn {
+    let values = match column.values {
+        types::Values::Boolean(bits) => RawValues::Boolean(bits),
+        types::Values::Int64(values) => RawValues::Int64(values),
+        types::Values::Float64(values) => RawValues::Float64(values),
+        types::Values::Utf8(strings) => RawValues::Utf8 { offsets: strings.offsets, bytes: strings.bytes },
+        types::Values::Categorical(column) => {
+            RawValues::Categorical { codes: column.codes, offsets: column.categories.offsets, bytes: column.categories.bytes }
+        }
+        types::Values::Timestamp(values) => RawValues::Timestamp(values),
+    };
+    RawColumn { values, validity: column.validity }
+}
+
+/// A column's type in the contract's words.
+pub(crate) fn data_type_out(data_type: DataType) -> types::DataType {
+    match data_type {
+        DataType::Boolean => types::DataType::Boolean,
+        DataType::Int64 => types::DataType::Int64,
+        DataType::Float64 => types::DataType::Float64,
+        DataType::Utf8 => types::DataType::Utf8,
+        DataType::Categorical => types::DataType::Categorical,
+        DataType::Timestamp => types::DataType::Timestamp,
+    }
+}
+
+/// Fields in the contract's words.
+pub(crate) fn fields_out(fields: &[Field]) -> Vec<types::Field> {
+    let field = |field: &Field| types::Field {
+        name: field.name.clone(),
+        data_type: data_type_out(field.data_type),
+        nullable: field.nullable,
+    };
+    fields.iter().map(field).collect()
+}
+
+/// Roles in the contract's words.
+pub(crate) fn roles_out(fields: &[Field]) -> Vec<types::Role> {
+    let role = |field: &Field| match field.role {
+        Role::Feature => types::Role::Feature,
+        Role::Target => types::Role::Target,
+        Role::Weight => types::Role::Weight,
+        Role::Identifier => types::Role::Identifier,
+        Role::Time => types::Role::Time,
+        Role::Group => types::Role::Group,
+    };
+    fields.iter().map(role).collect()
+}
+
+/// A guest's fields as a schema of features; names are checked.
+pub(crate) fn schema_in(fields: Vec<types::Field>) -> Result<Schema, stagewright_store::SchemaError> {
+    let field = |field: types::Field| {
+        let data_type = match field.data_type {
+            types::DataType::Boolean => DataType::Boolean,
+            types::DataType::Int64 => DataType::Int64,
+            types::DataType::Float64 => DataType::Float64,
+            types::DataType::Utf8 => DataType::Utf8,
+            types::DataType::Categorical => DataType::Categorical,
+            types::DataType::Timestamp => DataType::Timestamp,
+        };
+        Field::new(field.name, data_type).with_nullable(field.nullable)
+    };
+    Schema::new(fields.into_iter().map(field).collect())
+}

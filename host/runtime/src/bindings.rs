@@ -1,0 +1,40 @@
+//! The host's side of the contract, generated from `wit/`.
+//!
+//! One world that imports and exports everything, so that a type is one Rust type in all of them; which of it a component gets is decided
+//! at admission, not here.
+
+#![expect(missing_docs, reason = "generated; documented in wit/")]
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    inline: "
+        package stagewright:host;
+        world host {
+            import stagewright:stage/types@0.1.0;
+            import stagewright:stage/tables@0.1.0;
+            import stagewright:stage/blobs@0.1.0;
+            import stagewright:stage/sources@0.1.0;
+            import stagewright:stage/models@0.1.0;
+            import stagewright:stage/tracking@0.1.0;
+            export stagewright:stage/metadata@0.1.0;
+            export stagewright:stage/ingest@0.1.0;
+            export stagewright:stage/validate@0.1.0;
+            export stagewright:stage/transform@0.1.0;
+            export stagewright:stage/predict@0.1.0;
+            export stagewright:stage/train@0.1.0;
+            export stagewright:stage/shards@0.1.0;
+            export stagewright:stage/evaluate@0.1.0;
+            export stagewright:stage/decide@0.1.0;
+        }
+    ",
+    world: "stagewright:host/host",
+    imports: { default: trappable },
+    with: {
+        "stagewright:stage/tables.table": crate::tables::TableHandle,
+        "stagewright:stage/tables.table-writer": crate::tables::WriterHandle,
+        "stagewright:stage/blobs.blob": crate::blobs::BlobHandle,
+        "stagewright:stage/blobs.blob-writer": crate::blobs::BlobWriterHandle,
+        "stagewright:stage/sources.cursor": crate::sources::CursorHandle,
+        "stagewright:stage/models.model": crate::models::ModelHandle,
+    },
+});

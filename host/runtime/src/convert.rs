@@ -1,0 +1,117 @@
+//! Small values across the boundary: tasks, findings, metrics, decisions. Guest text is cut and escaped on its way in; numbers that
+//! people will read as figures are checked.
+
+use stagewright_data::Task;
+use stagewright_evaluation::gates::GateRule;
+use stagewright_evaluation::report::{Cell, Check, ColumnSummary};
+use stagewright_lifecycle::fault::guest_text;
+use stagewright_lifecycle::sandbox::{DecisionInput, StageDecision};
+
+use crate::bindings::exports::stagewright::stage::{decide, validate};
+use crate::bindings::stagewright::stage::types;
+
+/// Checks, columns, metrics or reasons that one stage may return.
+const MAX_ENTRIES: usize = 100_000;
+
+/// Example cells of one check, as the contract says.
+const MAX_EXAMPLES: usize = 20;
+
+/// How a task is told to a stage.
+pub(crate) fn task_out(task: &Task) -> types::Task {
+    match task {
+        Task::Binary { negative, positive } => types::Task::Binary(types::BinaryClasses { negative: negative.clone(), positive: positive.clone() }),
+        Task::MultiClass { classes } => types::Task::MultiClass(classes.clone()),
+        Task::Regression => types::Task::Regression,
+    }
+}
+
+fn few<T>(what: &str, list: &[T]) -> Result<(), String> {
+    if list.len() > MAX_ENTRIES { Err(format!("{} {what}; at most {MAX_ENTRIES}", list.len())) } else { Ok(()) }
+}
+
+/// What a validation stage found.
+pub(crate) fn findings_in(findings: validate::Findings) -> Result<(Vec<Check>, Vec<ColumnSummary>), String> {
+    few("checks", &findings.checks)?;
+    few("columns", &findings.columns)?;
+    let cell = |cell: validate::Cell| Cell { row: cell.row, value: cell.value.as_deref().map(guest_text) };
+    let check = |check: validate::Check| Check {
+        name: guest_text(&check.name),
+        column: check.column.as_deref().map(guest_text),
+        passed: check.passed,
+        observed: guest_text(&check.observed),
+        expected: guest_text(&check.expected),
+        failures: check.failures,
+        examples: check.examples.into_iter().take(MAX_EXAMPLES).map(cell).collect(),
+    };
+    let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+    let column = |column: validate::ColumnSummary| ColumnSummary {
+        column: guest_text(&column.column),
+        nulls: column.nulls,
+        distinct: column.distinct,
+        minimum: finite(column.minimum),
+        maximum: finite(column.maximum),
+        mean: finite(column.mean),
+    };
+    Ok((findings.checks.into_iter().map(check).collect(), findings.columns.into_iter().map(column).collect()))
+}
+
+/// A model's importance, scaled to sum to 1; empty if all are 0.
+pub(crate) fn importance_in(importance: Vec<types::FeatureImportance>) -> Result<Vec<(String, f64)>, String> {
+    few("features", &importance)?;
+    if let Some(bad) = importance.iter().find(|entry| !entry.importance.is_finite() || entry.importance < 0.0) {
+        return Err(format!("the importance of `{}` is {}", guest_text(&bad.feature), bad.importance));
+    }
+    let total: f64 = importance.iter().map(|entry| entry.importance).sum();
+    if total <= 0.0 {
+        return Ok(Vec::new());
+    }
+    Ok(importance.into_iter().map(|entry| (guest_text(&entry.feature), entry.importance / total)).collect())
+}
+
+/// Metrics that a stage reports under its own name.
+pub(crate) fn metrics_in(metrics: Vec<types::Metric>) -> Result<Vec<(String, f64)>, String> {
+    few("metrics", &metrics)?;
+    let is_name = |name: &str| {
+        (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    match metrics.iter().find(|metric| !is_name(&metric.name)) {
+        Some(bad) => Err(format!("`{}` is not a metric's name: lower case, digits and `_`, at most 64 bytes", guest_text(&bad.name))),
+        None => Ok(metrics.into_iter().map(|metric| (metric.name, metric.value)).collect()),
+    }
+}
+
+fn metrics_out(metrics: &[(String, f64)]) -> Vec<types::Metric> {
+    metrics.iter().map(|(name, value)| types::Metric { name: name.clone(), value: *value }).collect()
+}
+
+/// What a promotion stage is told.
+pub(crate) fn decision_out(input: &DecisionInput) -> (decide::Evaluation, Vec<decide::Gate>) {
+    let evaluation = decide::Evaluation {
+        candidate: metrics_out(&input.candidate),
+        champion: input.champion.as_deref().map(metrics_out),
+        reported: metrics_out(&input.reported),
+    };
+    let gates = input.gates.iter().map(|result| decide::Gate {
+        rule: match result.gate.rule {
+            GateRule::Minimum => decide::GateRule::Minimum,
+            GateRule::Maximum => decide::GateRule::Maximum,
+            GateRule::Margin => decide::GateRule::Margin,
+            GateRule::NoRegression => decide::GateRule::NoRegression,
+        },
+        metric: result.gate.metric.clone(),
+        threshold: result.gate.threshold,
+        actual: result.actual,
+        baseline: result.baseline,
+        passed: result.passed,
+    });
+    (evaluation, gates.collect())
+}
+
+/// What a promotion stage decided.
+pub(crate) fn decision_in(decision: decide::Decision) -> StageDecision {
+    let reason = |reason: decide::Reason| (guest_text(&reason.gate), reason.passed, guest_text(&reason.message));
+    StageDecision {
+        approved: decision.verdict == decide::Verdict::Approved,
+        reasons: decision.reasons.into_iter().take(MAX_ENTRIES).map(reason).collect(),
+    }
+}

@@ -1,0 +1,102 @@
+//! The Wasm engine: its settings, its pool of memories, its clock.
+//!
+//! Settings that bind every stage (proposals, stack, pool sizes) live here; what differs between stages is in `limits`.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::error::RuntimeError;
+
+/// How often running stages look at their budgets. Ten times the cost of one look (two clock readings) is still below 0.1 %.
+const TICK: Duration = Duration::from_millis(5);
+
+/// The stack of one instance. 1 MiB is what native threads of small services get; recursion past it is a trap, not an abort.
+pub(crate) const MAX_WASM_STACK: usize = 1 << 20;
+
+/// Linear memories at once: 16 workers times transformer and predictor, and some room. Each reserves 4 GiB of address space.
+const POOL_MEMORIES: u32 = 48;
+
+/// Memory that a freed slot keeps, so that the next instance does not pay for fresh pages (3 s per GB on small machines).
+const KEEP_RESIDENT: usize = 16 << 20;
+
+/// How components are compiled and run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EngineOptions {
+    /// Lets the compiler canonicalise every NaN, for bit-equal results across architectures. Batches are canonicalised at the boundary anyway.
+    pub canonicalize_nans: bool,
+    /// Switches epoch interruption off. For benchmarks only: without it, no limit on time holds.
+    pub without_interruption: bool,
+}
+
+fn config(options: EngineOptions) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .concurrency_support(false)
+        .epoch_interruption(!options.without_interruption)
+        .cranelift_nan_canonicalization(options.canonicalize_nans)
+        .relaxed_simd_deterministic(true)
+        .max_wasm_stack(MAX_WASM_STACK)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
+    config
+}
+
+fn pooling() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_memories(POOL_MEMORIES)
+        .total_component_instances(POOL_MEMORIES)
+        .total_core_instances(POOL_MEMORIES * 8)
+        .total_tables(POOL_MEMORIES * 8)
+        .max_core_instances_per_component(64)
+        .max_memories_per_component(8)
+        .max_tables_per_component(64)
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(4 << 20)
+        .table_elements(100_000)
+        .max_memory_size(4 << 30)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+/// Makes an engine; pooled where the address space allows, on demand elsewhere (edge boards may have 39 bits).
+///
+/// # Errors
+/// The engine's settings are refused on this machine.
+pub(crate) fn engine(options: EngineOptions) -> Result<wasmtime::Engine, RuntimeError> {
+    let mut pooled = config(options);
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling()));
+    let engine = match wasmtime::Engine::new(&pooled) {
+        Ok(engine) => engine,
+        Err(reason) => {
+            tracing::debug!(%reason, "no pool of memories; allocating on demand");
+            wasmtime::Engine::new(&config(options)).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?
+        }
+    };
+    if !options.without_interruption {
+        tick(&engine);
+    }
+    Ok(engine)
+}
+
+/// Advances the engine's epoch from a thread of its own, until the engine is gone: never from an async runtime, whose only worker may be inside a stage.
+fn tick(engine: &wasmtime::Engine) {
+    let weak = engine.weak();
+    let ticker = move || {
+        while let Some(engine) = weak.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    };
+    std::thread::Builder::new().name("epochs".into()).spawn(ticker).expect("a process can start one thread");
+}
+
+/// What precompiled code depends on besides the component: compiler version, settings, target.
+pub(crate) fn compatibility(engine: &wasmtime::Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}

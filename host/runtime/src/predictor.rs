@@ -1,0 +1,159 @@
+//! Transformers and predictors as instances that answer batch after batch.
+//!
+//! The same code runs in a pipeline, for an evaluator and for `predict`: what is measured is what is served.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::sandbox::{Meter, ModelParts, StageContext};
+use stagewright_store::{Blob, Schema};
+use wasmtime::Store;
+use wasmtime::component::ResourceAny;
+
+use crate::batch;
+use crate::bindings::exports::stagewright::stage::{predict, transform};
+use crate::blobs::BlobHandle;
+use crate::guest::Guest;
+use crate::instance;
+use crate::runtime::Runtime;
+
+/// How far the probabilities of a row may be from 1 in sum.
+const SUM_TOLERANCE: f64 = 1e-6;
+
+/// An instance of a transformation component that has loaded its state.
+pub(crate) struct Transformer {
+    store: Store<Guest>,
+    guest: transform::Guest,
+    resource: ResourceAny,
+    schema: Schema,
+}
+
+impl Transformer {
+    pub(crate) fn new(runtime: &Runtime, context: &Arc<StageContext>, state: &Blob) -> Result<Self, StageFault> {
+        let (mut store, pre, started) = runtime.start(context.clone(), None)?;
+        let indices = transform::GuestIndices::new(&pre).map_err(|error| StageFault::host(format!("{error:#}")))?;
+        let guest = indices.load(&mut store, &started).map_err(|error| StageFault::host(format!("{error:#}")))?;
+        let blob = store.data_mut().table.push(BlobHandle(state.clone())).map_err(StageFault::host)?;
+        let resource = instance::call(&mut store, "transformer.load", |store| {
+            guest.transformer().call_load(store, wasmtime::component::Resource::new_borrow(blob.rep()))
+        })?;
+        let fields = instance::call(&mut store, "transformer.fields", |store| Ok(Ok(guest.transformer().call_fields(store, resource)?)))?;
+        let schema = batch::schema_in(fields).map_err(|reason| contract(context, "transformer.fields", reason))?;
+        Ok(Self { store, guest, resource, schema })
+    }
+
+    /// The columns that it returns.
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Transforms a batch of the raw features.
+    pub(crate) fn transform(&mut self, rows: &RecordBatch) -> Result<RecordBatch, StageFault> {
+        let context = self.store.data().context.clone();
+        let batch = batch::outgoing(rows, &context)?;
+        let (guest, resource) = (&self.guest, self.resource);
+        let transformed =
+            instance::call(&mut self.store, "transformer.transform", |store| guest.transformer().call_transform(store, resource, &batch))?;
+        drop(batch);
+        let transformed = batch::incoming(transformed, &self.schema, &context).map_err(|fault| contract(&context, "transformer.transform", fault))?;
+        if transformed.num_rows() != rows.num_rows() {
+            let message = format!("{} rows came back for {}", transformed.num_rows(), rows.num_rows());
+            return Err(contract(&context, "transformer.transform", message));
+        }
+        Ok(transformed)
+    }
+}
+
+/// An instance of a training component that has loaded a model.
+pub(crate) struct Predictor {
+    store: Store<Guest>,
+    guest: predict::Guest,
+    resource: ResourceAny,
+    output: predict::Output,
+    width: usize,
+}
+
+impl Predictor {
+    pub(crate) fn new(runtime: &Runtime, context: &Arc<StageContext>, model: &Blob, width: usize) -> Result<Self, StageFault> {
+        let (mut store, pre, started) = runtime.start(context.clone(), None)?;
+        let indices = predict::GuestIndices::new(&pre).map_err(|error| StageFault::host(format!("{error:#}")))?;
+        let guest = indices.load(&mut store, &started).map_err(|error| StageFault::host(format!("{error:#}")))?;
+        let blob = store.data_mut().table.push(BlobHandle(model.clone())).map_err(StageFault::host)?;
+        let resource = instance::call(&mut store, "predictor.load", |store| {
+            guest.predictor().call_load(store, wasmtime::component::Resource::new_borrow(blob.rep()))
+        })?;
+        let output = instance::call(&mut store, "predictor.output", |store| Ok(Ok(guest.predictor().call_output(store, resource)?)))?;
+        Ok(Self { store, guest, resource, output, width })
+    }
+
+    /// Predicts a batch of transformed features; `width` numbers per row, checked.
+    pub(crate) fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
+        let context = self.store.data().context.clone();
+        let batch = batch::outgoing(rows, &context)?;
+        let (guest, resource) = (&self.guest, self.resource);
+        let numbers = instance::call(&mut self.store, "predictor.predict", |store| guest.predictor().call_predict(store, resource, &batch))?;
+        Meter::add(&context.meter.rows_out, rows.num_rows() as u64);
+        Meter::add(&context.meter.bytes_out, numbers.len() as u64 * 8);
+        self.check(&numbers, rows.num_rows()).map_err(|message| contract(&context, "predictor.predict", message))?;
+        Ok(numbers)
+    }
+
+    fn check(&self, numbers: &[f64], rows: usize) -> Result<(), String> {
+        if numbers.len() != rows * self.width {
+            return Err(format!("{} numbers came back for {rows} rows of {}", numbers.len(), self.width));
+        }
+        let allowed = |number: &f64| match self.output {
+            predict::Output::Value => number.is_finite(),
+            predict::Output::Score | predict::Output::ClassProbabilities => (0.0..=1.0).contains(number),
+        };
+        if let Some(at) = numbers.iter().position(|number| !allowed(number)) {
+            return Err(format!("row {}: {} is not a {}", at / self.width, numbers[at], self.output_name()));
+        }
+        if self.output == predict::Output::ClassProbabilities {
+            let off = |row: &[f64]| (row.iter().sum::<f64>() - 1.0).abs() > SUM_TOLERANCE;
+            if let Some(row) = numbers.chunks_exact(self.width).position(off) {
+                return Err(format!("row {row}: the probabilities do not sum to 1"));
+            }
+        }
+        Ok(())
+    }
+
+    fn output_name(&self) -> &'static str {
+        match self.output {
+            predict::Output::Value => "finite value",
+            predict::Output::Score | predict::Output::ClassProbabilities => "probability",
+        }
+    }
+}
+
+/// A transformer and a predictor behind each other.
+pub(crate) struct Pipeline {
+    transformer: Transformer,
+    predictor: Predictor,
+}
+
+impl Pipeline {
+    pub(crate) fn new(runtime: &Runtime, parts: &ModelParts) -> Result<Self, StageFault> {
+        Ok(Self {
+            transformer: Transformer::new(runtime, &parts.transformation, &parts.state)?,
+            predictor: Predictor::new(runtime, &parts.training, &parts.model, parts.width)?,
+        })
+    }
+
+    /// From raw features to predictions.
+    pub(crate) fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
+        let features = self.transformer.transform(rows)?;
+        self.predictor.predict(&features)
+    }
+}
+
+/// A fault of the component against the contract.
+pub(crate) fn contract(context: &StageContext, export: &str, message: impl std::fmt::Display) -> StageFault {
+    StageFault::Contract {
+        stage: context.world.as_str(),
+        component: context.component.name.clone(),
+        export: export.into(),
+        message: stagewright_lifecycle::fault::guest_text(&message.to_string()),
+    }
+}

@@ -1,0 +1,384 @@
+//! The lifecycle's [`Sandbox`], on Wasm components.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use stagewright_data::Task;
+use stagewright_evaluation::figure::Figure;
+use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::model::ModelComponent;
+use stagewright_lifecycle::sandbox::{
+    Check, ColumnSummary, Component, DecisionInput, Level, ModelParts, Sandbox, Sources, StageContext, StageDecision, Tracker, TransformSink, View,
+};
+use stagewright_manifest::World;
+use stagewright_store::{ArtifactStore, Blob, Field, Table};
+use wasmtime::Store;
+use wasmtime::component::{Instance, InstancePre, Resource};
+
+use crate::batch;
+use crate::bindings::exports::stagewright::stage::{decide, evaluate, ingest, shards, train, transform, validate};
+use crate::bindings::stagewright::stage::types;
+use crate::blobs::BlobHandle;
+use crate::component::{Catalog, Origin};
+use crate::convert;
+use crate::engine::{self, EngineOptions};
+use crate::error::RuntimeError;
+use crate::guest::{self, Guest};
+use crate::instance;
+use crate::models::ModelHandle;
+use crate::parallel::in_order;
+use crate::predictor::{Pipeline, Transformer, contract};
+use crate::tables::TableHandle;
+use crate::wasi::Stubs;
+
+/// Parts that one training may fall into, at most.
+const MAX_SHARDS: u32 = 1024;
+
+/// A tracker for calls that nobody watches.
+pub(crate) struct Nobody;
+
+impl Tracker for Nobody {
+    fn log(&self, _: Level, _: &str) {}
+    fn progress(&self, _: u64, _: u64) {}
+    fn metric(&self, _: &str, _: f64, _: u64) {}
+    fn figure(&self, _: Figure) {}
+}
+
+/// Runs stages as Wasm components. Cheap to clone.
+#[derive(Clone)]
+pub struct Runtime(Arc<Catalog>);
+
+/// What of WASI a component may link although it always fails.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StubGrants {
+    /// An empty file system.
+    pub filesystem: bool,
+    /// Sockets that refuse every address.
+    pub sockets: bool,
+}
+
+impl Runtime {
+    /// Starts an engine that keeps compiled code in `cache` and looks for built-in stages in `folders`.
+    ///
+    /// # Errors
+    /// The cache cannot be made, or the engine refuses its settings.
+    pub fn open(cache: PathBuf, folders: Vec<PathBuf>, options: EngineOptions) -> Result<Self, RuntimeError> {
+        Ok(Self(Arc::new(Catalog::new(engine::engine(options)?, cache, folders)?)))
+    }
+
+    /// Finds, admits, compiles and describes a component, so that it can be run.
+    ///
+    /// # Errors
+    /// See [`RuntimeError`].
+    pub fn resolve(&self, world: World, name: &str, origin: &Origin, stubs: StubGrants) -> Result<Component, RuntimeError> {
+        self.0.resolve(world, name, origin, Stubs { filesystem: stubs.filesystem, sockets: stubs.sockets })
+    }
+
+    /// Names and files of the built-in stages.
+    pub fn built_in(&self) -> Vec<(String, PathBuf)> {
+        self.0.built_in().into_iter().collect()
+    }
+
+    /// A new instance in a store of its own.
+    pub(crate) fn start(
+        &self,
+        context: Arc<StageContext>,
+        sources: Option<Arc<dyn Sources>>,
+    ) -> Result<(Store<Guest>, InstancePre<Guest>, Instance), StageFault> {
+        let pre = self.0.ready(&context.component).ok_or_else(|| StageFault::host(format!("component `{}` was not resolved", context.component.name)))?;
+        let mut store = guest::store(&self.0.engine, context, sources);
+        let started = instance::start(&mut store, &pre)?;
+        Ok((store, pre, started))
+    }
+
+    /// One part of a sharded training, as a blob.
+    fn train_shard(&self, context: &Arc<StageContext>, inputs: &TrainInputs<'_>, shard: u32, shards: u32) -> Result<Blob, StageFault> {
+        let (mut store, pre, started) = self.start(context.clone(), None)?;
+        let indices = shards::GuestIndices::new(&pre);
+        let (train, validation) = inputs.push(&mut store)?;
+        let (task, settings) = (&inputs.task, settings(context));
+        let blob = instance::call(&mut store, "shards.train-shard", |mut store| {
+            let guest = indices?.load(&mut store, &started)?;
+            guest.call_train_shard(store, train, validation, task, &settings, shard, shards)
+        })?;
+        take_blob(&mut store, blob)
+    }
+
+    fn merge(&self, context: &Arc<StageContext>, parts: &[Blob]) -> Result<Blob, StageFault> {
+        let (mut store, pre, started) = self.start(context.clone(), None)?;
+        let indices = shards::GuestIndices::new(&pre);
+        let handles = parts
+            .iter()
+            .map(|part| store.data_mut().table.push(BlobHandle(part.clone())).map_err(StageFault::host))
+            .collect::<Result<Vec<_>, _>>()?;
+        let settings = settings(context);
+        let blob = instance::call(&mut store, "shards.merge", |mut store| {
+            let guest = indices?.load(&mut store, &started)?;
+            guest.call_merge(store, &handles, &settings)
+        })?;
+        take_blob(&mut store, blob)
+    }
+
+    fn train_whole(&self, context: &Arc<StageContext>, inputs: &TrainInputs<'_>) -> Result<Blob, StageFault> {
+        let (mut store, pre, started) = self.start(context.clone(), None)?;
+        let indices = train::GuestIndices::new(&pre);
+        let (train, validation) = inputs.push(&mut store)?;
+        let (task, settings) = (&inputs.task, settings(context));
+        let blob = instance::call(&mut store, "train.train", |mut store| {
+            let guest = indices?.load(&mut store, &started)?;
+            guest.call_train(store, train, validation, task, &settings)
+        })?;
+        take_blob(&mut store, blob)
+    }
+
+    fn plan_shards(&self, context: &Arc<StageContext>, rows: u64) -> Result<u32, StageFault> {
+        let (mut store, pre, started) = self.start(context.clone(), None)?;
+        let indices = shards::GuestIndices::new(&pre);
+        let settings = settings(context);
+        instance::call(&mut store, "shards.plan-shards", |mut store| {
+            let guest = indices?.load(&mut store, &started)?;
+            guest.call_plan_shards(store, rows, &settings)
+        })
+    }
+}
+
+/// What every part of a training reads.
+struct TrainInputs<'a> {
+    train: &'a Table,
+    validation: Option<&'a Table>,
+    task: types::Task,
+}
+
+impl TrainInputs<'_> {
+    #[expect(clippy::type_complexity, reason = "two handles, one optional")]
+    fn push(&self, store: &mut Store<Guest>) -> Result<(Resource<TableHandle>, Option<Resource<TableHandle>>), StageFault> {
+        let train = push_table(store, View::whole(self.train.clone()))?;
+        let validation = self.validation.map(|table| push_table(store, View::whole(table.clone()))).transpose()?;
+        Ok((train, validation))
+    }
+}
+
+fn settings(context: &StageContext) -> types::Settings {
+    types::Settings { parameters: context.parameters.clone(), seed: context.seed }
+}
+
+/// Lends a table to a guest: the handle is borrowed and dies with the store.
+fn push_table(store: &mut Store<Guest>, view: View) -> Result<Resource<TableHandle>, StageFault> {
+    let handle = store.data_mut().table.push(TableHandle(view)).map_err(StageFault::host)?;
+    Ok(Resource::new_borrow(handle.rep()))
+}
+
+fn push_blob(store: &mut Store<Guest>, blob: &Blob) -> Result<Resource<BlobHandle>, StageFault> {
+    let handle = store.data_mut().table.push(BlobHandle(blob.clone())).map_err(StageFault::host)?;
+    Ok(Resource::new_borrow(handle.rep()))
+}
+
+/// Takes back a table that a guest made.
+fn take_table(store: &mut Store<Guest>, table: Resource<TableHandle>) -> Result<Table, StageFault> {
+    Ok(store.data_mut().table.delete(table).map_err(StageFault::host)?.0.table)
+}
+
+fn take_blob(store: &mut Store<Guest>, blob: Resource<BlobHandle>) -> Result<Blob, StageFault> {
+    Ok(store.data_mut().table.delete(blob).map_err(StageFault::host)?.0)
+}
+
+/// Where pieces of a table begin: its chunks.
+fn piece_rows(view: &View) -> usize {
+    view.table.schema().chunk_rows()
+}
+
+fn pieces(view: &View) -> usize {
+    view.rows().div_ceil(piece_rows(view) as u64) as usize
+}
+
+/// The rows of one piece. Reads may end early, at a chunk or at the cap of a crossing; so a piece may come as several batches.
+fn each_batch(view: &View, piece: usize, mut take: impl FnMut(u64, RecordBatch) -> Result<(), StageFault>) -> Result<(), StageFault> {
+    let mut start = (piece * piece_rows(view)) as u64;
+    let end = (start + piece_rows(view) as u64).min(view.rows());
+    while start < end {
+        let rows = view.table.read(start, (end - start) as usize, Some(&view.columns)).map_err(StageFault::host)?;
+        let rows = crate::tables::within_cap(&rows)?;
+        let count = rows.num_rows() as u64;
+        take(start, rows)?;
+        start += count;
+    }
+    Ok(())
+}
+
+impl Sandbox for Runtime {
+    fn ingest(&self, context: Arc<StageContext>, source: Option<&str>, sources: Arc<dyn Sources>) -> Result<Table, StageFault> {
+        let (mut store, pre, started) = self.start(context.clone(), Some(sources))?;
+        let indices = ingest::GuestIndices::new(&pre);
+        let table = instance::call(&mut store, "ingest.ingest", |mut store| {
+            let guest = indices?.load(&mut store, &started)?;
+            guest.call_ingest(store, source, &settings(&context))
+        })?;
+        take_table(&mut store, table)
+    }
+
+    fn validate(&self, context: Arc<StageContext>, table: &Table, expected: &[Field]) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault> {
+        let (mut store, pre, started) = self.start(context.clone(), None)?;
+        let indices = validate::GuestIndices::new(&pre);
+        let handle = push_table(&mut store, View::whole(table.clone()))?;
+        let expected = batch::fields_out(expected);
+        let findings = instance::call(&mut store, "validate.validate", |mut store| {
+            let guest = indices?.load(&mut store, &started)?;
+            guest.call_validate(store, handle, &expected, &settings(&context))
+        })?;
+        convert::findings_in(findings).map_err(|message| contract(&context, "validate.validate", message))
+    }
+
+    fn fit(&self, context: Arc<StageContext>, train: &View, task: &Task) -> Result<Blob, StageFault> {
+        let (mut store, pre, started) = self.start(context.clone(), None)?;
+        let indices = transform::GuestIndices::new(&pre);
+        let handle = push_table(&mut store, train.clone())?;
+        let task = convert::task_out(task);
+        let blob = instance::call(&mut store, "transform.fit", |mut store| {
+            let guest = indices?.load(&mut store, &started)?;
+            guest.call_fit(store, handle, &task, &settings(&context))
+        })?;
+        take_blob(&mut store, blob)
+    }
+
+    fn transform(&self, context: Arc<StageContext>, state: &Blob, rows: &View, sink: TransformSink<'_>) -> Result<(), StageFault> {
+        let step = |transformer: &mut Transformer, piece: usize| {
+            let mut done = Vec::new();
+            each_batch(rows, piece, |start, batch| {
+                done.push((start, transformer.transform(&batch)?));
+                Ok(())
+            })?;
+            Ok((transformer.schema().clone(), done))
+        };
+        let mut declared = None;
+        in_order(pieces(rows).max(1), context.workers, || Transformer::new(self, &context, state), step, |_, (schema, done)| {
+            if declared.get_or_insert_with(|| schema.clone()) != &schema {
+                return Err(contract(&context, "transformer.fields", "two instances declare different columns"));
+            }
+            if done.is_empty() {
+                return sink(&schema, 0, RecordBatch::new_empty(schema.to_arrow()));
+            }
+            done.into_iter().try_for_each(|(start, batch)| sink(&schema, start, batch))
+        })
+    }
+
+    fn rebalance(&self, context: Arc<StageContext>, train: &Table, task: &Task) -> Result<Option<Table>, StageFault> {
+        let (mut store, pre, started) = self.start(context.clone(), None)?;
+        let indices = transform::GuestIndices::new(&pre);
+        let handle = push_table(&mut store, View::whole(train.clone()))?;
+        let task = convert::task_out(task);
+        let table = instance::call(&mut store, "transform.rebalance", |mut store| {
+            let guest = indices?.load(&mut store, &started)?;
+            guest.call_rebalance(store, handle, &task, &settings(&context))
+        })?;
+        table.map(|table| take_table(&mut store, table)).transpose()
+    }
+
+    fn train(&self, context: Arc<StageContext>, train: &Table, validation: Option<&Table>, task: &Task) -> Result<Blob, StageFault> {
+        let inputs = TrainInputs { train, validation, task: convert::task_out(task) };
+        let shards = if context.component.sharded { self.plan_shards(&context, train.rows())? } else { 1 };
+        if shards <= 1 {
+            return self.train_whole(&context, &inputs);
+        }
+        if shards > MAX_SHARDS {
+            return Err(contract(&context, "shards.plan-shards", format!("{shards} shards; at most {MAX_SHARDS}")));
+        }
+        let mut parts = Vec::with_capacity(shards as usize);
+        let step = |(): &mut (), shard: usize| self.train_shard(&context, &inputs, shard as u32, shards);
+        in_order(shards as usize, context.workers, || Ok(()), step, |_, part| {
+            parts.push(part);
+            Ok(())
+        })?;
+        self.merge(&context, &parts)
+    }
+
+    fn importance(&self, context: Arc<StageContext>, model: &Blob) -> Result<Vec<(String, f64)>, StageFault> {
+        let (mut store, pre, started) = self.start(context.clone(), None)?;
+        let indices = train::GuestIndices::new(&pre);
+        let handle = push_blob(&mut store, model)?;
+        let importance = instance::call(&mut store, "train.importance", |mut store| {
+            let guest = indices?.load(&mut store, &started)?;
+            guest.call_importance(store, handle)
+        })?;
+        convert::importance_in(importance).map_err(|message| contract(&context, "train.importance", message))
+    }
+
+    fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault> {
+        let mut scores = Vec::with_capacity(rows.rows() as usize * model.width);
+        let step = |pipeline: &mut Pipeline, piece: usize| {
+            let mut done = Vec::new();
+            each_batch(rows, piece, |_, batch| {
+                done.extend(pipeline.predict(&batch)?);
+                Ok(())
+            })?;
+            Ok(done)
+        };
+        in_order(pieces(rows), model.training.workers, || Pipeline::new(self, model), step, |_, done| {
+            scores.extend(done);
+            Ok(())
+        })?;
+        Ok(scores)
+    }
+
+    fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
+        let mut pipeline = Pipeline::new(self, model)?;
+        let mut scores = Vec::with_capacity(rows.num_rows() * model.width);
+        let mut rest = rows.clone();
+        while rest.num_rows() > 0 {
+            let first = crate::tables::within_cap(&rest)?;
+            scores.extend(pipeline.predict(&first)?);
+            rest = rest.slice(first.num_rows(), rest.num_rows() - first.num_rows());
+        }
+        Ok(scores)
+    }
+
+    fn evaluate(
+        &self,
+        context: Arc<StageContext>,
+        test: &View,
+        candidate: ModelParts,
+        champion: Option<ModelParts>,
+        task: &Task,
+    ) -> Result<Vec<(String, f64)>, StageFault> {
+        let (mut store, pre, started) = self.start(context.clone(), None)?;
+        let indices = evaluate::GuestIndices::new(&pre);
+        let table = push_table(&mut store, test.clone())?;
+        let mut lend = |parts: ModelParts| -> Result<Resource<ModelHandle>, StageFault> {
+            let handle = ModelHandle { runtime: self.clone(), parts, pipeline: None };
+            let handle = store.data_mut().table.push(handle).map_err(StageFault::host)?;
+            Ok(Resource::new_borrow(handle.rep()))
+        };
+        let candidate = lend(candidate)?;
+        let champion = champion.map(lend).transpose()?;
+        let task = convert::task_out(task);
+        let metrics = instance::call(&mut store, "evaluate.evaluate", |mut store| {
+            let guest = indices?.load(&mut store, &started)?;
+            guest.call_evaluate(store, table, candidate, champion, &task, &settings(&context))
+        })?;
+        convert::metrics_in(metrics).map_err(|message| contract(&context, "evaluate.evaluate", message))
+    }
+
+    fn component_bytes(&self, component: &Component) -> Result<Vec<u8>, StageFault> {
+        self.0.bytes(component).map_err(StageFault::host)
+    }
+
+    fn restore(&self, world: World, component: &ModelComponent, artifacts: &ArtifactStore) -> Result<Component, StageFault> {
+        let stubs = Stubs {
+            filesystem: component.stubs.iter().any(|stub| stub == "filesystem"),
+            sockets: component.stubs.iter().any(|stub| stub == "sockets"),
+        };
+        let origin = Origin::Stored(component.digest, artifacts.clone());
+        self.0.resolve(world, &component.name, &origin, stubs).map_err(StageFault::host)
+    }
+
+    fn decide(&self, context: Arc<StageContext>, input: &DecisionInput) -> Result<StageDecision, StageFault> {
+        let (mut store, pre, started) = self.start(context.clone(), None)?;
+        let indices = decide::GuestIndices::new(&pre);
+        let (evaluation, gates) = convert::decision_out(input);
+        let decision = instance::call(&mut store, "decide.decide", |mut store| {
+            let guest = indices?.load(&mut store, &started)?;
+            guest.call_decide(store, &evaluation, &gates, &settings(&context))
+        })?;
+        Ok(convert::decision_in(decision))
+    }
+}

@@ -1,0 +1,72 @@
+//! WIT `sources`: data from outside, decoded by the host.
+
+use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::sandbox::SourceCursor;
+use wasmtime::component::Resource;
+
+use crate::batch;
+use crate::bindings::stagewright::stage::sources::{Host, HostCursor};
+use crate::bindings::stagewright::stage::types::{Batch, DataFault, Failure, Field, ParameterFault};
+use crate::guest::Guest;
+use crate::tables::within_cap;
+
+/// Rows that a cursor decodes at once, at most: what fits a batch of the usual widths.
+const MAX_ROWS: usize = 65_536;
+
+/// A reading of one source. Holds back what did not fit the last batch.
+pub struct CursorHandle {
+    cursor: Box<dyn SourceCursor>,
+    rest: Option<arrow::array::RecordBatch>,
+}
+
+/// A fault that the guest may see as its own failure; the others end the call.
+fn failure(fault: StageFault) -> wasmtime::Result<Failure> {
+    match fault {
+        StageFault::Data { message, column, row, value, .. } => Ok(Failure::Data(DataFault { message, column, row, value })),
+        fault => Err(fault.into()),
+    }
+}
+
+impl Host for Guest {
+    fn open(&mut self, source: String) -> wasmtime::Result<Result<Resource<CursorHandle>, Failure>> {
+        self.check_time()?;
+        let Some(sources) = &self.sources else {
+            let fault = ParameterFault { parameter: "source".into(), message: "this stage was granted no source".into() };
+            return Ok(Err(Failure::Parameter(fault)));
+        };
+        match sources.open(&source) {
+            Ok(cursor) => Ok(Ok(self.table.push(CursorHandle { cursor, rest: None })?)),
+            Err(fault) => Ok(Err(failure(fault)?)),
+        }
+    }
+}
+
+impl HostCursor for Guest {
+    fn fields(&mut self, cursor: Resource<CursorHandle>) -> wasmtime::Result<Vec<Field>> {
+        Ok(batch::fields_out(self.table.get(&cursor)?.cursor.schema().fields()))
+    }
+
+    fn next(&mut self, cursor: Resource<CursorHandle>, rows: u32) -> wasmtime::Result<Result<Option<Batch>, Failure>> {
+        self.check_time()?;
+        let wanted = (rows as usize).clamp(1, MAX_ROWS);
+        let handle = self.table.get_mut(&cursor)?;
+        let rows = match handle.rest.take() {
+            Some(rest) => rest,
+            None => match handle.cursor.next(wanted) {
+                Ok(None) => return Ok(Ok(None)),
+                Ok(Some(rows)) => rows,
+                Err(fault) => return Ok(Err(failure(fault)?)),
+            },
+        };
+        let first = within_cap(&rows.slice(0, rows.num_rows().min(wanted)))?;
+        if first.num_rows() < rows.num_rows() {
+            handle.rest = Some(rows.slice(first.num_rows(), rows.num_rows() - first.num_rows()));
+        }
+        Ok(Ok(Some(batch::outgoing(&first, &self.context)?)))
+    }
+
+    fn drop(&mut self, cursor: Resource<CursorHandle>) -> wasmtime::Result<()> {
+        self.table.delete(cursor)?;
+        Ok(())
+    }
+}

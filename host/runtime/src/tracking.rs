@@ -1,0 +1,89 @@
+//! WIT `tracking`: what a stage tells the people who watch it.
+
+use stagewright_evaluation::figure;
+use stagewright_lifecycle::fault::guest_text;
+use stagewright_lifecycle::sandbox::{self, Meter};
+
+use crate::bindings::stagewright::stage::tracking::{Figure, Host, Level, Plot};
+use crate::bindings::stagewright::stage::types::Failure;
+use crate::guest::Guest;
+
+/// Points of curves that one stage may record.
+const MAX_METRIC_POINTS: u64 = 100_000;
+
+/// The longest name of a metric, in bytes.
+const MAX_METRIC_NAME: usize = 64;
+
+impl Guest {
+    /// Charges the log limit; false if the line is dropped.
+    pub(crate) fn charge_log(&self, bytes: usize) -> bool {
+        let meter = &self.context.meter;
+        let fits = Meter::add(&meter.log, bytes as u64) <= self.context.limits.log;
+        if !fits {
+            Meter::add(&meter.log_dropped, 1);
+        }
+        fits
+    }
+}
+
+/// Whether a name is an identifier that may stand in files and tables.
+fn is_metric_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= MAX_METRIC_NAME && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+impl Host for Guest {
+    fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
+        if self.charge_log(message.len()) {
+            let level = match level {
+                Level::Debug => sandbox::Level::Debug,
+                Level::Info => sandbox::Level::Info,
+                Level::Warn => sandbox::Level::Warn,
+                Level::Error => sandbox::Level::Error,
+            };
+            self.context.tracker.log(level, &guest_text(&message));
+        }
+        Ok(())
+    }
+
+    fn progress(&mut self, done: u64, total: u64) -> wasmtime::Result<()> {
+        self.context.tracker.progress(done.min(total), total);
+        Ok(())
+    }
+
+    fn metric(&mut self, name: String, value: f64, step: u64) -> wasmtime::Result<()> {
+        if is_metric_name(&name) && self.charge_log(16) && step < MAX_METRIC_POINTS {
+            self.context.tracker.metric(&name, value, step);
+        }
+        Ok(())
+    }
+
+    fn add_figure(&mut self, figure: Figure) -> wasmtime::Result<Result<(), Failure>> {
+        self.check_time()?;
+        let figure = figure_in(figure);
+        if let Err(reason) = figure.check() {
+            return Ok(Err(Failure::Internal(reason.to_string())));
+        }
+        if self.charge_log(size(&figure)) {
+            self.context.tracker.figure(figure);
+        }
+        Ok(Ok(()))
+    }
+}
+
+fn figure_in(figure: Figure) -> figure::Figure {
+    let plot = match figure.plot {
+        Plot::Lines(plot) => {
+            let series = plot.series.into_iter().map(|series| figure::Series::new(series.name, series.x, series.y)).collect();
+            figure::Plot::Lines(figure::LinePlot::new(plot.x_label, plot.y_label, series))
+        }
+        Plot::Bars(plot) => figure::Plot::Bars(figure::BarPlot::new(plot.value_label, plot.labels, plot.values)),
+        Plot::Matrix(plot) => figure::Plot::Matrix(figure::MatrixPlot { rows: plot.rows, columns: plot.columns, values: plot.values }),
+        Plot::Text(table) => figure::Plot::Text(figure::TextTable { columns: table.columns, rows: table.rows }),
+    };
+    figure::Figure { name: figure.name, title: figure.title, plot }
+}
+
+/// What a figure counts against the log limit: about its size in a report.
+fn size(figure: &figure::Figure) -> usize {
+    serde_json::to_vec(figure).map_or(usize::MAX >> 1, |json| json.len())
+}

@@ -1,0 +1,248 @@
+//! WASI as stages get it: virtual, deterministic, empty.
+//!
+//! Clocks start at the run's `as-of` and advance by a microsecond a reading; sleeping advances them without waiting. Random numbers come from the
+//! stage's seed. The environment is empty, standard input too; standard output and error become log lines. File system and sockets are linked only for
+//! components that the manifest gives stubs, and then hold nothing and refuse everything.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand_pcg::Pcg64Mcg;
+use rand_pcg::rand_core::SeedableRng as _;
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::bindings::{self, clocks, random};
+use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult, subscribe};
+use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::guest::Guest;
+
+/// How far a clock moves at each reading, nanoseconds.
+const STEP: u64 = 1_000;
+
+/// What is kept of a guest's standard error, to be shown when it crashes.
+const STDERR_KEPT: usize = 16 << 10;
+
+/// A clock that moves only when it is looked at.
+#[derive(Debug, Clone)]
+pub(crate) struct VirtualClock {
+    start: Duration,
+    elapsed: Arc<AtomicU64>,
+}
+
+impl VirtualClock {
+    /// A clock that starts `as_of` microseconds after the epoch (not before it).
+    pub(crate) fn new(as_of: i64) -> Self {
+        Self { start: Duration::from_micros(as_of.max(0) as u64), elapsed: Arc::default() }
+    }
+
+    fn read(&self) -> u64 {
+        self.elapsed.fetch_add(STEP, Ordering::Relaxed)
+    }
+}
+
+impl HostWallClock for VirtualClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(STEP)
+    }
+
+    fn now(&self) -> Duration {
+        self.start + Duration::from_nanos(self.read())
+    }
+}
+
+/// A timer that is over as soon as somebody waits for it: the clock jumps to its end.
+struct Timer {
+    until: u64,
+    elapsed: Arc<AtomicU64>,
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Timer {
+    async fn ready(&mut self) {
+        self.elapsed.fetch_max(self.until, Ordering::Relaxed);
+    }
+}
+
+/// What WASI's monotonic clock needs of a guest.
+pub(crate) struct ClockView<'a> {
+    clock: &'a VirtualClock,
+    table: &'a mut ResourceTable,
+}
+
+impl ClockView<'_> {
+    fn timer(&mut self, until: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        let timer = self.table.push(Timer { until, elapsed: self.clock.elapsed.clone() })?;
+        subscribe(self.table, timer)
+    }
+}
+
+impl clocks::monotonic_clock::Host for ClockView<'_> {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.clock.read())
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<u64> {
+        Ok(STEP)
+    }
+
+    fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.timer(when)
+    }
+
+    fn subscribe_duration(&mut self, duration: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        let until = self.clock.elapsed.load(Ordering::Relaxed).saturating_add(duration);
+        self.timer(until)
+    }
+}
+
+/// What a guest wrote to standard output and error during one call, and what of it came last: a panic's message.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Written(Arc<Mutex<(Vec<u8>, String)>>);
+
+impl Written {
+    /// Takes what was written since the last time.
+    pub(crate) fn take(&self) -> String {
+        let mut kept = self.0.lock().expect("no panic holds this lock");
+        let text = String::from_utf8_lossy(&std::mem::take(&mut kept.0)).into_owned();
+        if !text.is_empty() {
+            kept.1.clone_from(&text);
+        }
+        text
+    }
+
+    /// What was taken last.
+    pub(crate) fn last(&self) -> String {
+        self.0.lock().expect("no panic holds this lock").1.trim().to_owned()
+    }
+}
+
+impl OutputStream for Written {
+    fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
+        let kept = &mut self.0.lock().expect("no panic holds this lock").0;
+        let room = STDERR_KEPT.saturating_sub(kept.len());
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(STDERR_KEPT)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Written {
+    async fn ready(&mut self) {}
+}
+
+impl IsTerminal for Written {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Written {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
+        Box::new(tokio::io::sink())
+    }
+}
+
+/// The WASI state of one instance.
+pub(crate) fn context(seed: u64, clock: &VirtualClock, written: &Written) -> WasiCtx {
+    WasiCtxBuilder::new()
+        .stdout(written.clone())
+        .stderr(written.clone())
+        .wall_clock(clock.clone())
+        .secure_random(Pcg64Mcg::seed_from_u64(seed))
+        .insecure_random(Pcg64Mcg::seed_from_u64(seed ^ 0x9e37_79b9_7f4a_7c15))
+        .insecure_random_seed(u128::from(seed))
+        .max_random_size(1 << 20)
+        .allow_udp(false)
+        .allow_tcp(false)
+        .build()
+}
+
+struct Clocks;
+
+impl HasData for Clocks {
+    type Data<'a> = ClockView<'a>;
+}
+
+struct Io;
+
+impl HasData for Io {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Which always-failing parts of WASI a component may link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Stubs {
+    pub(crate) filesystem: bool,
+    pub(crate) sockets: bool,
+}
+
+/// Whether an import is part of the WASI that every stage gets, or that these stubs add.
+pub(crate) fn grants(import: &str, stubs: Stubs) -> bool {
+    const ALWAYS: [&str; 4] = ["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:random/"];
+    ALWAYS.iter().any(|prefix| import.starts_with(prefix))
+        || (stubs.filesystem && import.starts_with("wasi:filesystem/"))
+        || (stubs.sockets && import.starts_with("wasi:sockets/"))
+}
+
+/// Links WASI as described above.
+pub(crate) fn link(linker: &mut Linker<Guest>, stubs: Stubs) -> wasmtime::Result<()> {
+    use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+    use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+    use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
+    use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
+    use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
+
+    wasmtime_wasi_io::bindings::wasi::io::error::add_to_linker::<_, Io>(linker, |guest| &mut guest.table)?;
+    bindings::sync::io::poll::add_to_linker::<_, Io>(linker, |guest| &mut guest.table)?;
+    bindings::sync::io::streams::add_to_linker::<_, Io>(linker, |guest| &mut guest.table)?;
+    clocks::monotonic_clock::add_to_linker::<_, Clocks>(linker, |guest| ClockView { clock: &guest.clock, table: &mut guest.table })?;
+    clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
+    random::random::add_to_linker::<_, WasiRandom>(linker, Guest::random)?;
+    random::insecure::add_to_linker::<_, WasiRandom>(linker, Guest::random)?;
+    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, Guest::random)?;
+    bindings::cli::exit::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    bindings::cli::environment::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    bindings::cli::stdin::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    bindings::cli::stdout::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    bindings::cli::stderr::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    bindings::cli::terminal_input::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    bindings::cli::terminal_output::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    bindings::cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    bindings::cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    bindings::cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    if stubs.filesystem {
+        bindings::sync::filesystem::types::add_to_linker::<_, WasiFilesystem>(linker, Guest::filesystem)?;
+        bindings::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, Guest::filesystem)?;
+    }
+    if stubs.sockets {
+        let options = bindings::sockets::network::LinkOptions::default();
+        bindings::sync::sockets::tcp::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+        bindings::sync::sockets::udp::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+        bindings::sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+        bindings::sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+        bindings::sockets::instance_network::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+        bindings::sockets::network::add_to_linker::<_, WasiSockets>(linker, &options, Guest::sockets)?;
+        bindings::sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+    }
+    Ok(())
+}

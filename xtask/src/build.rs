@@ -1,0 +1,112 @@
+//! Builds the host and the stages.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::steps::{Result, output, run};
+
+/// What every Rust stage is compiled for.
+const TARGET: &str = "wasm32-wasip2";
+
+/// What was built.
+pub(crate) struct Built {
+    /// The binary.
+    pub(crate) binary: PathBuf,
+    /// The folder of built-in stages.
+    pub(crate) stages: PathBuf,
+    /// The folder of stages that only tests and benchmarks run.
+    pub(crate) guests: PathBuf,
+}
+
+/// The workspace's folder.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
+}
+
+/// The target directory that cargo uses.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// A cargo call in the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Builds host and stages; puts the stages beside the binary.
+pub(crate) fn everything() -> Result<Built> {
+    host()?;
+    stages()
+}
+
+/// Builds the binary.
+pub(crate) fn host() -> Result<()> {
+    run(cargo().args(["build", "--release", "--package", "stagewright"]))
+}
+
+/// Adds the Wasm target to the toolchain if it is missing.
+fn add_target() -> Result<()> {
+    let Ok(installed) = output(Command::new("rustup").args(["target", "list", "--installed"]).current_dir(root())) else {
+        return Err(format!("rustup is needed to add the target {TARGET}; or install that target another way"));
+    };
+    if installed.lines().any(|line| line.trim() == TARGET) {
+        return Ok(());
+    }
+    run(Command::new("rustup").args(["target", "add", TARGET]).current_dir(root()))
+}
+
+/// Crates below a folder that become components.
+fn components(folder: &str) -> Result<Vec<String>> {
+    let entries = fs::read_dir(root().join(folder)).map_err(|error| format!("cannot read {folder}: {error}"))?;
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter(|entry| fs::read_to_string(entry.path().join("Cargo.toml")).is_ok_and(|manifest| manifest.contains("cdylib")))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Builds all stages and guests by one nested cargo call into a target directory of their own.
+pub(crate) fn stages() -> Result<Built> {
+    add_target()?;
+    let (stages, guests) = (components("stages")?, components("tests/guests")?);
+    let nested = target().join("stages");
+    let mut command = cargo();
+    command.args(["build", "--profile", "stage", "--target", TARGET, "--target-dir"]).arg(&nested);
+    for name in stages.iter().chain(&guests) {
+        command.args(["--package", name]);
+    }
+    // What the outer cargo wants of the host's crates is not for these.
+    for variable in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_TARGET_DIR"] {
+        command.env_remove(variable);
+    }
+    run(&mut command)?;
+    let built = nested.join(TARGET).join("stage");
+    let release = target().join("release");
+    let result = Built { binary: release.join("stagewright"), stages: release.join("stages"), guests: release.join("guests") };
+    place(&stages, &built, &result.stages)?;
+    place(&guests, &built, &result.guests)?;
+    Ok(result)
+}
+
+/// Copies components under the names that manifests use; what is the same already is left alone.
+fn place(names: &[String], from: &Path, to: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| format!("cannot write {}: {error}", to.display());
+    fs::create_dir_all(to).map_err(failed)?;
+    for name in names {
+        let file = from.join(format!("{}.wasm", name.replace('-', "_")));
+        let bytes = fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+        let place = to.join(format!("{name}.wasm"));
+        if fs::read(&place).is_ok_and(|there| there == bytes) {
+            continue;
+        }
+        let aside = to.join(format!(".{name}.wasm"));
+        fs::write(&aside, bytes).map_err(failed)?;
+        fs::rename(&aside, &place).map_err(failed)?;
+    }
+    Ok(())
+}

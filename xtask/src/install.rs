@@ -1,0 +1,36 @@
+//! Puts the binary and the built-in stages where people expect them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::build;
+use crate::steps::Result;
+
+/// Installs to `PREFIX/bin` and `PREFIX/lib/stagewright/stages`.
+pub(crate) fn install(arguments: &[String]) -> Result<()> {
+    let prefix = match arguments {
+        [] => PathBuf::from(std::env::var_os("HOME").ok_or("HOME is not set: give --prefix FOLDER")?).join(".local"),
+        [option, folder] if option == "--prefix" => PathBuf::from(folder),
+        _ => return Err("usage: cargo xtask install [--prefix FOLDER]".into()),
+    };
+    let built = build::everything()?;
+    let (bin, stages) = (prefix.join("bin"), prefix.join("lib/stagewright/stages"));
+    copy(&built.binary, &bin.join("stagewright"))?;
+    let entries = fs::read_dir(&built.stages).map_err(|error| format!("cannot read {}: {error}", built.stages.display()))?;
+    for entry in entries.flatten().filter(|entry| entry.path().extension().is_some_and(|ending| ending == "wasm")) {
+        copy(&entry.path(), &stages.join(entry.file_name()))?;
+    }
+    println!("installed {} and the stages in {}", bin.join("stagewright").display(), stages.display());
+    println!("next: stagewright doctor   (put {} on your PATH if it is not)", bin.display());
+    Ok(())
+}
+
+/// Copies aside and renames, so that a running binary or a half copy is never in the way.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| format!("cannot write {}: {error}", to.display());
+    let folder = to.parent().ok_or("no folder to install to")?;
+    fs::create_dir_all(folder).map_err(failed)?;
+    let aside = folder.join(format!(".{}.new", to.file_name().unwrap_or_default().to_string_lossy()));
+    fs::copy(from, &aside).map_err(failed)?;
+    fs::rename(&aside, to).map_err(failed)
+}

@@ -1,0 +1,91 @@
+//! Everything that CI runs.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::build::{self, Built, cargo};
+use crate::steps::{Result, Steps, run};
+
+/// The version of cargo-deny that `deny.toml` is written for.
+const CARGO_DENY: &str = "0.20";
+
+/// Builds, tests, checks. The slowest parts are printed whatever comes of it.
+pub(crate) fn test() -> Result<()> {
+    let mut steps = Steps::default();
+    let result = all(&mut steps);
+    steps.report();
+    result
+}
+
+fn all(steps: &mut Steps) -> Result<()> {
+    steps.step("rustfmt", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    steps.step("build the host", build::host)?;
+    let built = steps.step("build the stages", build::stages)?;
+    steps.step("build the Python stage", || python_stage(&built))?;
+    steps.step("tests", || tests(&built))?;
+    steps.step("clippy", || run(cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])))?;
+    steps.step("docs", || run(cargo().args(["doc", "--release", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings")))?;
+    steps.step("only the runtime names wasmtime", wasmtime_wrappers)?;
+    steps.step("cargo-deny", deny)
+}
+
+/// Unit, property and end-to-end tests; those on real tables too, if there are any.
+fn tests(built: &Built) -> Result<()> {
+    let mut command = cargo();
+    command.args(["test", "--release", "--workspace"]);
+    command.env("STAGEWRIGHT_BIN", &built.binary).env("STAGEWRIGHT_GUESTS", &built.guests);
+    command.arg("--");
+    match std::env::var_os("STAGEWRIGHT_TEST_DATA").map(PathBuf::from) {
+        Some(folder) => {
+            let folder = fs::canonicalize(build::root().join(&folder))
+                .map_err(|error| format!("STAGEWRIGHT_TEST_DATA names {}: {error}", folder.display()))?;
+            command.env("STAGEWRIGHT_TEST_DATA", folder).arg("--include-ignored");
+        }
+        None => eprintln!("STAGEWRIGHT_TEST_DATA is not set: tests on real tables are left out"),
+    }
+    run(&mut command)
+}
+
+/// The stage in Python, by componentize-py in a virtual environment of its own.
+fn python_stage(built: &Built) -> Result<()> {
+    let environment = build::target().join("python");
+    let python = environment.join("bin/python");
+    if !python.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+    }
+    let folder = build::root().join("stages/transform-python");
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(folder.join("requirements.txt")))?;
+    let component = built.guests.join("transform-python.wasm");
+    run(Command::new(environment.join("bin/componentize-py"))
+        .current_dir(&folder)
+        .args(["-d", "../../wit", "-w", "stagewright:stage/transformation@0.1.0", "componentize", "app", "-o"])
+        .arg(&component))
+}
+
+/// Nothing but the runtime and what stands above it may depend on wasmtime.
+fn wasmtime_wrappers() -> Result<()> {
+    let tree = crate::steps::output(cargo().args(["tree", "--workspace", "--edges", "normal", "--invert", "wasmtime", "--depth", "1", "--prefix", "none"]))?;
+    let allowed = ["wasmtime ", "wasmtime-wasi ", "wasmtime-wasi-io ", "stagewright-runtime "];
+    match tree.lines().find(|line| !line.is_empty() && !allowed.iter().any(|name| line.starts_with(name))) {
+        Some(line) => Err(format!("`{line}` depends on wasmtime; only stagewright-runtime may")),
+        None => Ok(()),
+    }
+}
+
+/// Licences, advisories, bans. Installs cargo-deny if it is missing.
+fn deny() -> Result<()> {
+    let there = Command::new("cargo-deny").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !there {
+        run(cargo().args(["install", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY]).env_remove("CARGO_TARGET_DIR"))?;
+    }
+    // The advisory database comes from GitHub, which not every machine reaches; without it the other checks still hold.
+    let advisories = run(cargo().args(["deny", "--log-level", "error", "check", "advisories"]));
+    if let Err(message) = advisories {
+        if std::env::var_os("STAGEWRIGHT_REQUIRE_ADVISORIES").is_some() {
+            return Err(message);
+        }
+        eprintln!("advisories were not checked: {message}");
+    }
+    run(cargo().args(["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]))
+}
