@@ -81,17 +81,22 @@ fn check_order(section: &Section<'_>) {
 
 /// A component implements one world, so no two stages can share one.
 fn check_components(section: &Section<'_>) {
-    let mut users: BTreeMap<String, &str> = BTreeMap::new();
+    let mut users: BTreeMap<&String, &str> = BTreeMap::new();
     for (name, stage) in section.items().filter(|(name, _)| World::from_name(name).is_some()) {
         let Value::Table(table) = &stage.node.value else {
             continue;
         };
-        let Some(component) = table.string_at(&["component"]) else {
+        let Some(Entry { node, .. }) = table.get("component") else {
             continue;
         };
-        if let Some(first) = users.insert(component.to_owned(), name) {
+        let Value::String(component) = &node.value else {
+            continue;
+        };
+        if let Some(first) = users.insert(component, name) {
+            let message = format!("`{component}` is the component of `{first}` and of `{name}`");
             let hint = "a component implements one world: choose another for one of the two".to_owned();
-            stage.report(format!("`{component}` is the component of `{first}` and of `{name}`"), Some(hint));
+            let key = format!("stages.{name}.component");
+            section.context.collector.report(&node.origin, &key, message, Some(hint));
         }
     }
 }
