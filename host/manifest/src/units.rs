@@ -85,7 +85,7 @@ fn parse(
 }
 
 fn text(amount: u64, units: &[(&str, u64)]) -> String {
-    let fits = |(_, factor): &&(&str, u64)| amount != 0 && amount % factor == 0;
+    let fits = |(_, factor): &&(&str, u64)| amount != 0 && amount.is_multiple_of(*factor);
     let (name, factor) = units.iter().find(fits).or(units.last()).copied().unwrap_or(("", 1));
     format!("{} {name}", amount / factor)
 }
