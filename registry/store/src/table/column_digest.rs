@@ -7,31 +7,64 @@ use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 use crate::schema::{DataType, Field, Role, Schema};
+use crate::table::sha256_lanes::digests;
 
 /// Parts are padded with zeros to SHA-256's block, so that a column is hashed where it lies, without copying.
-const BLOCK: usize = 64;
-
-const ZEROS: [u8; BLOCK] = [0; BLOCK];
+pub(super) const BLOCK: usize = 64;
 
 /// What a table's digest begins with: name and version of the encoding.
 const TABLE_MAGIC: &[u8] = b"stagewright table 1\n";
 
-/// The parts of one column of one chunk, in the order in which they are hashed: a header block, then for each part its
-/// bytes and zeros up to a full block.
+/// What SHA-256 is computed of for one column of one chunk, in blocks: a header, then each part's bytes and zeros up to a
+/// full block, then SHA-256's own padding.
 pub(super) struct Message<'a> {
     header: [u8; BLOCK],
     parts: [&'a [u8]; 3],
+    /// The last block of each part, if it is not full.
+    tails: [[u8; BLOCK]; 3],
+    padding: [u8; BLOCK],
+    blocks: usize,
 }
 
 impl<'a> Message<'a> {
     /// `validity` is empty if there is no null, `text` if the column is not utf8.
     pub(super) fn new(data_type: DataType, rows: usize, validity: &'a [u8], values: &'a [u8], text: &'a [u8]) -> Self {
-        let mut header = ZEROS;
+        let mut header = [0; BLOCK];
         header[0] = type_tag(data_type);
         header[1] = u8::from(!validity.is_empty());
         header[8..16].copy_from_slice(&(rows as u64).to_le_bytes());
         header[16..24].copy_from_slice(&(text.len() as u64).to_le_bytes());
-        Self { header, parts: [validity, values, text] }
+        let parts = [validity, values, text];
+        let tails = parts.map(|part| {
+            let mut tail = [0; BLOCK];
+            let rest = part.as_chunks::<BLOCK>().1;
+            tail[..rest.len()].copy_from_slice(rest);
+            tail
+        });
+        let content = 1 + parts.iter().map(|part| part.len().div_ceil(BLOCK)).sum::<usize>();
+        let mut padding = [0; BLOCK];
+        padding[0] = 0x80;
+        padding[56..].copy_from_slice(&(content as u64 * BLOCK as u64 * 8).to_be_bytes());
+        Self { header, parts, tails, padding, blocks: content + 1 }
+    }
+
+    /// How many blocks there are, the padding included.
+    pub(super) fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// One block, where it lies.
+    #[inline]
+    pub(super) fn block(&self, index: usize) -> &[u8; BLOCK] {
+        let Some(mut index) = index.checked_sub(1) else { return &self.header };
+        for (part, tail) in self.parts.iter().zip(&self.tails) {
+            let blocks = part.len().div_ceil(BLOCK);
+            if index < blocks {
+                return part.as_chunks().0.get(index).unwrap_or(tail);
+            }
+            index -= blocks;
+        }
+        &self.padding
     }
 
     /// Of a column as it is stored: canonical, unsliced, categoricals as codes.
@@ -50,22 +83,13 @@ impl<'a> Message<'a> {
         };
         Self::new(data_type, array.len(), validity, values, text)
     }
-
-    /// SHA-256 of the header and the padded parts.
-    pub(super) fn digest(&self) -> Digest {
-        let mut hasher = Sha256::new();
-        hasher.update(self.header);
-        for part in self.parts {
-            hasher.update(part);
-            hasher.update(&ZEROS[..part.len().next_multiple_of(BLOCK) - part.len()]);
-        }
-        Digest::from_bytes(hasher.finalize().into())
-    }
 }
 
 /// The digests of columns of one chunk.
 pub(super) fn column_digests(fields: &[Field], columns: &[ArrayRef]) -> Vec<Digest> {
-    fields.iter().zip(columns).map(|(field, column)| Message::of_array(field.data_type, column).digest()).collect()
+    let columns = fields.iter().zip(columns);
+    let messages: Vec<Message<'_>> = columns.map(|(field, array)| Message::of_array(field.data_type, array)).collect();
+    digests(&messages)
 }
 
 /// Little-endian on every machine that this program supports (see `lib.rs`).

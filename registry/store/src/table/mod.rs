@@ -11,6 +11,7 @@ mod export;
 mod file;
 mod hashing;
 mod reader;
+mod sha256_lanes;
 mod writer;
 
 pub use export::{export_csv, export_parquet};

@@ -18,6 +18,7 @@ use crate::error::StoreError;
 use crate::schema::{DataType, Schema};
 use crate::table::column_digest::{Message, table_digest};
 use crate::table::file::{ColumnBuffers, TableFile, nulls};
+use crate::table::sha256_lanes::digests;
 
 /// A table that is stored, or about to be published. Immutable, cheap to clone, readable from any thread.
 #[derive(Clone)]
@@ -123,14 +124,13 @@ impl Table {
         let mut columns = Sha256::new();
         for number in 0..file.chunks() {
             let chunk = file.chunk(number).map_err(|problem| self.damaged(number, None, problem))?;
-            for (index, field) in file.schema.fields().iter().enumerate() {
-                let buffers = chunk.column(index).map_err(|problem| self.damaged(number, Some(index), problem))?;
-                let has_nulls = nulls(buffers.nulls.as_ref(), 0, chunk.rows).is_some();
-                let validity = buffers.nulls.as_deref().filter(|_| has_nulls).unwrap_or_default();
-                let text = buffers.text.as_deref().unwrap_or_default();
-                let message = Message::new(field.data_type, chunk.rows, validity, &buffers.values, text);
-                columns.update(message.digest().as_bytes());
-            }
+            let buffers = (0..file.schema.len())
+                .map(|index| chunk.column(index).map_err(|problem| self.damaged(number, Some(index), problem)))
+                .collect::<Result<Vec<_>, _>>()?;
+            let columns_of_chunk = file.schema.fields().iter().zip(&buffers);
+            let messages: Vec<Message<'_>> =
+                columns_of_chunk.map(|(field, column)| stored_message(field.data_type, chunk.rows, column)).collect();
+            digests(&messages).iter().for_each(|digest| columns.update(digest.as_bytes()));
         }
         let columns = Digest::from_bytes(columns.finalize().into());
         let actual = table_digest(&file.schema, file.rows, &file.category_lists(), columns);
@@ -166,6 +166,13 @@ impl Table {
         };
         StoreError::Damaged { path: self.0.path.clone(), problem }
     }
+}
+
+/// What is hashed of a column as it is stored.
+fn stored_message(data_type: DataType, rows: usize, column: &ColumnBuffers) -> Message<'_> {
+    let has_nulls = nulls(column.nulls.as_ref(), 0, rows).is_some();
+    let validity = column.nulls.as_deref().filter(|_| has_nulls).unwrap_or_default();
+    Message::new(data_type, rows, validity, &column.values, column.text.as_deref().unwrap_or_default())
 }
 
 /// Of a buffer whose size and alignment were checked for the whole chunk.

@@ -1,0 +1,208 @@
+//! Artifacts: nothing is visible before it is whole, nothing damaged is served, nothing is left behind.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch};
+use stagewright_store::{ArtifactKind, ArtifactStore, DataType, Digest, Field, Schema, StoreError, fsyncs};
+use tempfile::TempDir;
+
+fn store() -> (TempDir, ArtifactStore) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = ArtifactStore::open(directory.path().join("artifacts")).unwrap();
+    (directory, store)
+}
+
+/// Everything in a directory, recursively, without directories.
+fn files(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path.file_name().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    found.sort();
+    found
+}
+
+fn floats(rows: usize) -> (Schema, RecordBatch) {
+    let schema = Schema::new(vec![Field::new("x", DataType::Float64)]).unwrap();
+    let column: ArrayRef = Arc::new(Float64Array::from_iter_values((0..rows).map(|row| row as f64)));
+    let batch = RecordBatch::try_new(schema.to_arrow(), vec![column]).unwrap();
+    (schema, batch)
+}
+
+#[test]
+fn handles_are_readable_at_once_and_visible_to_others_after_publication() {
+    let (_directory, store) = store();
+    let staging = store.stage();
+    let mut writer = staging.create_blob().unwrap();
+    writer.write(b"hello ").unwrap();
+    writer.write(b"world").unwrap();
+    let blob = writer.finish().unwrap();
+    let document = staging.put_document("text/plain", *b"report").unwrap();
+    let (schema, batch) = floats(10);
+    let mut writer = staging.create_table(&schema).unwrap();
+    writer.write(&batch).unwrap();
+    let table = writer.finish().unwrap();
+
+    assert_eq!(blob.digest(), Digest::of(b"hello world"));
+    assert_eq!(blob.read(6, 100).unwrap(), b"world");
+    assert_eq!(blob.read(11, 1).unwrap(), b"");
+    assert_eq!(table.read(0, 10, None).unwrap(), batch);
+    assert!(matches!(store.open_blob(&blob.digest()), Err(StoreError::Missing { kind: ArtifactKind::Blob, .. })));
+
+    staging.publish().unwrap();
+    assert_eq!(store.open_blob(&blob.digest()).unwrap().read_all().unwrap(), b"hello world");
+    assert_eq!(store.open_document(&document.digest(), "text/plain").unwrap(), document);
+    assert_eq!(store.open_table(&table.digest()).unwrap().read(0, 10, None).unwrap(), batch);
+    assert_eq!(table.read(0, 10, None).unwrap(), batch);
+}
+
+#[test]
+fn what_is_not_published_is_removed() {
+    let (_directory, store) = store();
+    let staging = store.stage();
+    staging.put_document("text/plain", *b"one").unwrap();
+    let mut unfinished = staging.create_blob().unwrap();
+    unfinished.write(b"half").unwrap();
+    let (schema, batch) = floats(100_000);
+    let mut half = staging.create_table(&schema).unwrap();
+    half.write(&batch).unwrap();
+    assert_ne!(files(store.directory()), Vec::<String>::new());
+    drop((unfinished, half, staging));
+    let left = files(store.directory());
+    assert!(left.iter().all(|name| name.ends_with(".lock")), "{left:?}");
+    let directory = store.directory().to_owned();
+    drop(store);
+    assert_eq!(files(&directory), Vec::<String>::new());
+}
+
+#[test]
+fn publication_is_idempotent_and_waits_for_the_disk_once_per_new_file_and_directory() {
+    let (_directory, store) = store();
+    let publish = || {
+        let staging = store.stage();
+        staging.put_document("text/plain", *b"same").unwrap();
+        staging.put_document("text/plain", *b"same").unwrap();
+        staging.put_document("text/plain", *b"other").unwrap();
+        staging.publish().unwrap();
+    };
+    publish();
+    let files_after = files(store.directory());
+    publish();
+    assert_eq!(files(store.directory()), files_after);
+    assert_eq!(files_after.iter().filter(|name| name.ends_with(".document")).count(), 2);
+    // Other tests of this process wait for the disk too: only a lower bound can be said.
+    assert!(fsyncs() >= 4);
+}
+
+#[test]
+fn a_damaged_blob_or_document_is_never_served() {
+    let (_directory, store) = store();
+    let staging = store.stage();
+    let mut writer = staging.create_blob().unwrap();
+    writer.write(&vec![7; 1_000_000]).unwrap();
+    let blob = writer.finish().unwrap().digest();
+    let document = staging.put_document("text/plain", *b"report").unwrap().digest();
+    staging.publish().unwrap();
+
+    let path = store.path(ArtifactKind::Blob, &blob);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[999_999] ^= 1;
+    replace(&path, &bytes);
+    assert!(matches!(store.open_blob(&blob), Err(StoreError::DigestDiffers { .. })));
+    let path = store.path(ArtifactKind::Document, &document);
+    replace(&path, b"repor");
+    assert!(matches!(store.open_document(&document, "text/plain"), Err(StoreError::DigestDiffers { .. })));
+
+    // A file that was cut short is healed by making the artifact again.
+    let staging = store.stage();
+    staging.put_document("text/plain", *b"report").unwrap();
+    staging.publish().unwrap();
+    assert_eq!(store.open_document(&document, "text/plain").unwrap().bytes(), b"report");
+}
+
+fn replace(path: &Path, bytes: &[u8]) {
+    let aside = path.with_extension("aside");
+    fs::write(&aside, bytes).unwrap();
+    fs::rename(aside, path).unwrap();
+}
+
+/// Set for a child process of this test binary: it plays its part of the same test in this directory.
+const CHILD_DIRECTORY: &str = "STAGEWRIGHT_TEST_ARTIFACTS";
+
+#[test]
+fn opening_removes_what_dead_processes_left_and_nothing_of_live_ones() {
+    if let Some(directory) = std::env::var_os(CHILD_DIRECTORY) {
+        die_while_staging(&directory);
+    }
+    let (_directory, store) = store();
+    let alive = store.stage();
+    alive.put_document("text/plain", *b"alive").unwrap();
+
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["opening_removes_what_dead_processes_left_and_nothing_of_live_ones", "--exact"])
+        .env(CHILD_DIRECTORY, store.directory())
+        .output()
+        .unwrap();
+    assert!(!child.status.success());
+    let staged = |store: &ArtifactStore| {
+        files(&store.directory().join("staging")).into_iter().filter(|name| !name.ends_with(".lock")).count()
+    };
+    assert_eq!(staged(&store), 2, "{}", String::from_utf8_lossy(&child.stderr));
+
+    let again = ArtifactStore::open(store.directory()).unwrap();
+    assert_eq!(staged(&again), 1);
+    alive.publish().unwrap();
+    assert!(again.contains(ArtifactKind::Document, &Digest::of(b"alive")));
+}
+
+fn die_while_staging(directory: &OsStr) -> ! {
+    let store = ArtifactStore::open(directory).unwrap();
+    let staging = store.stage();
+    staging.put_document("text/plain", *b"dead").unwrap();
+    std::process::abort();
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_names_the_file_and_leaves_nothing() {
+    if let Some(directory) = std::env::var_os(CHILD_DIRECTORY) {
+        return fill_the_disk(&directory);
+    }
+    let (_directory, store) = store();
+    // A limit on file size stands for a full disk: writing fails half way in the same manner.
+    let child = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["a_full_disk_is_an_error_that_names_the_file_and_leaves_nothing", "--exact", "--nocapture"])
+        .env(CHILD_DIRECTORY, store.directory())
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+    assert!(child.status.success(), "{text}");
+    assert_eq!(files(store.directory()), Vec::<String>::new());
+}
+
+fn fill_the_disk(directory: &OsStr) {
+    let store = ArtifactStore::open(directory).unwrap();
+    let staging = store.stage();
+    let (schema, batch) = floats(1_000_000);
+    let mut writer = staging.create_table(&schema).unwrap();
+    let error = writer.write(&batch).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with("cannot write `") && text.contains(&*directory.to_string_lossy()), "{text}");
+    drop(writer);
+    let mut blob = staging.create_blob().unwrap();
+    assert!(matches!(blob.write(&vec![0; 1_000_000]), Err(StoreError::Io { action: "write", .. })));
+    drop(blob);
+    let document = staging.put_document("text/plain", vec![0; 1_000_000]);
+    assert!(matches!(document, Err(StoreError::Io { action: "write", .. })));
+    staging.publish().unwrap();
+}
