@@ -116,16 +116,21 @@ pub(crate) fn classify(error: &anyhow::Error) -> (Ending, Option<String>) {
             return (ending, error.hint());
         }
         if let Some(error) = cause.downcast_ref::<DataError>() {
-            return (Ending::Data, error.hint().map(str::to_owned));
+            return (data_ending(error), None);
         }
         if let Some(error) = cause.downcast_ref::<StoreError>() {
-            return (store_ending(error), error.hint());
+            return (store_ending(error), None);
         }
         if cause.is::<ManifestError>() {
             return (Ending::Usage, None);
         }
     }
     (Ending::Host, None)
+}
+
+/// A source that was mistyped is wrong usage; what is in it is data.
+fn data_ending(error: &DataError) -> Ending {
+    if matches!(error, DataError::Uri { .. }) { Ending::Usage } else { Ending::Data }
 }
 
 /// Names that the user typed and the registry does not know are his to mend; the rest is the host's.
@@ -141,7 +146,7 @@ fn run_hint(error: &RunError, manifest: &str) -> Option<String> {
         RunError::Stage(fault) => fault.hint(manifest),
         RunError::Unfit { .. } => Some("`stagewright artifacts export validation.report --output report.html` shows every check; mend the data, or relax the check under [components.*.parameters]".into()),
         RunError::MissingArtifact { stage, .. } => Some(format!("run that stage first: stagewright stage run {stage}")),
-        RunError::Store(error) => error.hint(),
+        RunError::Store(_) => None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use stagewright_evaluation::report::Verdict;
 use stagewright_lifecycle::observer::Observer;
@@ -115,8 +115,8 @@ impl Observer for Watch {
 /// A table in the house style.
 pub(crate) fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(head.iter().map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(head.to_vec());
     table
 }
 
@@ -182,8 +182,8 @@ fn show_decision(summary: &Summary) {
     let Some(decision) = &summary.decision else { return };
     let mut shown = table(&["gate", "", "reason"]);
     for reason in &decision.reasons {
-        let (word, color) = if reason.passed { ("passed", Color::Green) } else { ("failed", Color::Red) };
-        shown.add_row(vec![Cell::new(&reason.gate), Cell::new(word).fg(color), Cell::new(&reason.message)]);
+        let word = if reason.passed { "passed" } else { "FAILED" };
+        shown.add_row(vec![reason.gate.as_str(), word, reason.message.as_str()]);
     }
     println!("{shown}");
     if let Some(model) = &summary.model {

@@ -26,7 +26,8 @@ pub(crate) enum ColumnBuilder {
     Int64(Int64Builder),
     Float64(Float64Builder),
     Utf8(StringBuilder),
-    Categorical(CategoryBuilder),
+    /// Boxed: its cache makes it much larger than the others.
+    Categorical(Box<CategoryBuilder>),
     Timestamp(TimestampMicrosecondBuilder),
 }
 
@@ -37,7 +38,7 @@ impl ColumnBuilder {
             DataType::Int64 => Self::Int64(Int64Builder::new()),
             DataType::Float64 => Self::Float64(Float64Builder::new()),
             DataType::Utf8 => Self::Utf8(StringBuilder::new()),
-            DataType::Categorical => Self::Categorical(CategoryBuilder::default()),
+            DataType::Categorical => Self::Categorical(Box::default()),
             DataType::Timestamp => Self::Timestamp(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
         }
     }
@@ -162,7 +163,7 @@ fn cache_slot(text: &str) -> usize {
     let length = bytes.len().min(8);
     head[..length].copy_from_slice(&bytes[..length]);
     // Fibonacci hashing (Knuth, TAOCP 3, 6.4): the top bits of a product with 2^64 / phi.
-    let mixed = (u64::from_le_bytes(head) ^ (bytes.len() as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (u64::from_le_bytes(head) ^ ((bytes.len() as u64) << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     usize::try_from(mixed >> (64 - CACHE_SLOTS.ilog2())).expect("six bits fit")
 }
 

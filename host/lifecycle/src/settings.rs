@@ -7,7 +7,7 @@ use stagewright_manifest::{self as manifest, Manifest, QueryParameter, SourceLoc
 /// A source as the readers know it.
 pub fn source(section: &SourceSection) -> Source {
     match &section.location {
-        SourceLocation::Csv { path, delimiter, header } => Source::new(SourceUri::Csv { path: path.clone(), delimiter: *delimiter as u8, header: *header }),
+        SourceLocation::Csv { path, delimiter, header } => Source::new(SourceUri::Csv { path: path.clone(), delimiter: Some(*delimiter as u8), header: *header }),
         SourceLocation::Parquet { path } => Source::new(SourceUri::Parquet { path: path.clone() }),
         SourceLocation::Sqlite { path, rows } => match rows {
             SqliteRows::Table { table } => Source::new(SourceUri::Sqlite { path: path.clone(), table: Some(table.clone()) }),

@@ -83,8 +83,9 @@ impl<'r> Stage<'r> {
         let component = run.request.components[&world].clone();
         run.request.observer.stage_started(world, &component.name);
         let notes = Notes { world, observer: run.request.observer.clone(), kept: Mutex::default() };
+        let staging = run.request.home.artifacts.stage();
         Self {
-            staging: run.request.home.artifacts.stage(),
+            staging,
             meter: Arc::default(),
             nested: Vec::new(),
             notes: Arc::new(notes),
@@ -101,9 +102,8 @@ impl<'r> Stage<'r> {
     /// Does the work; publishes and records what came of it.
     pub(crate) fn execute(mut self, work: fn(&mut Self) -> Result<(), RunError>) -> Result<(), RunError> {
         let result = work(&mut self);
-        if self.run.request.cancel.is_cancelled() && result.is_ok() {
-            return self.finish(Err(StageFault::Cancelled { stage: self.world.as_str() }.into()));
-        }
+        let cancelled = result.is_ok() && self.run.request.cancel.is_cancelled();
+        let result = if cancelled { Err(StageFault::Cancelled { stage: self.world.as_str() }.into()) } else { result };
         self.finish(result)
     }
 

@@ -3,7 +3,7 @@
 //! One world that imports and exports everything, so that a type is one Rust type in all of them; which of it a component gets is decided
 //! at admission, not here.
 
-#![expect(missing_docs, reason = "generated; documented in wit/")]
+
 
 wasmtime::component::bindgen!({
     path: "../../wit",

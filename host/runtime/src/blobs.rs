@@ -10,9 +10,11 @@ use crate::bindings::stagewright::stage::types::Failure;
 use crate::guest::Guest;
 
 /// Bytes that a guest may read.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct BlobHandle(pub(crate) Blob);
 
 /// Bytes that a guest is writing; begun at the first write, so that a writer nobody uses costs nothing.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct BlobWriterHandle(Option<BlobWriter>);
 
 impl Host for Guest {}

@@ -12,6 +12,7 @@ use crate::predictor::Pipeline;
 use crate::runtime::Runtime;
 
 /// A model that a guest may ask. Its instances start at the first question.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct ModelHandle {
     pub(crate) runtime: Runtime,
     pub(crate) parts: ModelParts,

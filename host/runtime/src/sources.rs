@@ -14,6 +14,7 @@ use crate::tables::within_cap;
 const MAX_ROWS: usize = 65_536;
 
 /// A reading of one source. Holds back what did not fit the last batch.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct CursorHandle {
     cursor: Box<dyn SourceCursor>,
     rest: Option<arrow::array::RecordBatch>,

@@ -12,9 +12,11 @@ use crate::bindings::stagewright::stage::types::{Batch, Failure, Field, Role};
 use crate::guest::Guest;
 
 /// A table that a guest may read, as far as its view goes.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct TableHandle(pub(crate) View);
 
 /// A table that a guest is making.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct WriterHandle {
     /// `Err` holds why the fields were refused; told at the first write.
     writer: Result<(TableWriter, Schema), String>,

@@ -1,0 +1,39 @@
+//! Limits hold from the start; each error names the limit and how to raise it, and the next run works.
+#![expect(missing_docs, reason = "tests")]
+
+use stagewright_end_to_end::Place;
+
+fn trips(limit: &str, word: &str) {
+    let place = Place::new();
+    let stopped = place.churn(20_000, &["--set", limit]).expect(6);
+    let error = &stopped.json()["error"];
+    let message = error["message"].as_str().expect("a message");
+    assert!(message.contains(word) && message.contains("limit"), "{message}");
+    assert!(error["hint"].as_str().is_some_and(|hint| hint.contains(&format!("limits.{word}"))), "{error}");
+    // The stage that tripped shows nothing.
+    let runs = place.run(&["runs", "show", "--json"]).expect(0).json();
+    let last = runs["stages"].as_array().and_then(|stages| stages.last()).cloned().expect("a stage");
+    assert_eq!(last["status"], "failed");
+    assert_eq!(last["outputs"].as_array().map(Vec::len), Some(0));
+    place.churn(1000, &[]).expect(0);
+}
+
+#[test]
+fn memory() {
+    trips("training.limits.memory=4 MiB", "memory");
+}
+
+#[test]
+fn cpu() {
+    trips("training.limits.cpu=50 ms", "cpu");
+}
+
+#[test]
+fn wall() {
+    trips("ingestion.limits.wall=30 ms", "wall");
+}
+
+#[test]
+fn output() {
+    trips("ingestion.limits.output=100 KiB", "output");
+}
