@@ -127,3 +127,26 @@ fn until_stops_after_a_stage_and_nothing_is_registered() {
     assert!(run["model"].is_null() && run["decision"].is_null());
     assert_eq!(place.run(&["models", "--json"]).expect(0).json().as_array().map(Vec::len), Some(0));
 }
+
+#[test]
+fn an_interrupted_run_leaves_nothing_behind_and_the_next_one_works() {
+    let place = Place::new();
+    place.churn(1000, &[]).expect(0);
+    let before = place.artifacts();
+    for delay in [20, 150, 400] {
+        let manifest = config("churn.toml");
+        let arguments = ["run", manifest.as_str(), "--set", "ingestion.component=ingest-synthetic", "--set", "ingestion.rows=400000", "--seed", "3"];
+        let child = place.command(&arguments).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+        std::thread::sleep(std::time::Duration::from_millis(delay));
+        let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+        assert!(killed.success(), "the run was over before it could be interrupted");
+        let ended = child.wait_with_output().expect("it ends");
+        // Before the handler stands, the signal itself ends the process.
+        assert!(matches!(ended.status.code(), Some(130) | None), "{ended:?}");
+    }
+    assert_eq!(place.artifacts(), before, "the interrupted runs show nothing");
+    let statuses = place.run(&["runs", "--json"]).expect(0).json();
+    let running = statuses.as_array().expect("runs").iter().filter(|run| run["status"] == "running").count();
+    assert_eq!(running, 0);
+    place.churn(1000, &["--seed", "8"]);
+}
