@@ -269,7 +269,7 @@ proptest! {
         batch.column(0).to_data().validate_full().unwrap();
         let sent = raw_columns(&batch).unwrap();
         let again = check(rows, sent.clone(), &schema).unwrap();
-        prop_assert_eq!(format!("{batch:?}"), format!("{again:?}"));
+        prop_assert_eq!(cells(batch.column(0)), cells(again.column(0)));
         // By text, because NaN differs from itself.
         prop_assert_eq!(format!("{sent:?}"), format!("{:?}", raw_columns(&again).unwrap()));
     }

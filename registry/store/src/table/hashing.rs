@@ -106,7 +106,8 @@ impl Hashing {
     /// Hands over a chunk as it is stored. Waits while too many are waiting.
     pub(super) fn add(&mut self, chunk: &RecordBatch) {
         let per_chunk = self.schema.len().div_ceil(JOB_COLUMNS);
-        self.wait(|waiting| waiting < MAX_WAITING_CHUNKS * per_chunk);
+        // A table without columns has no jobs, and nothing to wait for.
+        self.wait(|waiting| waiting <= (MAX_WAITING_CHUNKS - 1) * per_chunk);
         locked(&self.shared.state).waiting += per_chunk;
         for first in (0..self.schema.len()).step_by(JOB_COLUMNS) {
             let columns = first..(first + JOB_COLUMNS).min(self.schema.len());
