@@ -256,7 +256,7 @@ fn a_cut_or_edited_file_is_an_error_and_never_a_panic() {
             );
         }
     }
-    let value = whole.windows(8).position(|bytes| bytes == (150.0_f64 / 3.0).to_le_bytes()).unwrap();
+    let value = whole.windows(8).position(|bytes| bytes == (151.0_f64 / 3.0).to_le_bytes()).unwrap();
     let mut edited = whole.clone();
     edited[value] ^= 1;
     assert!(matches!(with(&edited), Err(StoreError::DigestDiffers { .. })));
