@@ -317,3 +317,11 @@ fn a_state_loaded_and_written_again_is_the_same() {
 fn columns_are_held_up_to_32_mib() {
     assert_eq!(BUFFERED * 8, 32 << 20);
 }
+
+#[test]
+fn the_example_of_the_documentation_is_a_state() {
+    let page = include_str!("../../../../docs/formats/transform-state.md");
+    let example = page.split("```").nth(1).and_then(|block| block.strip_prefix("json")).expect("an example");
+    let names: Vec<String> = load(&example.as_bytes().to_vec()).fields().into_iter().map(|field| field.name).collect();
+    assert_eq!(names, ["tenure", "Contract=Month-to-month", "Contract=One year", "Contract=Two year"]);
+}
