@@ -1,4 +1,4 @@
-//! Measures: whole processes here, boundary and native in `tests/benchmarks`.
+//! Measures: whole processes here, the boundary in `host/runtime/benches`.
 //!
 //! Every figure is a median over repeats in one invocation; JSON goes to `target/bench/`.
 
@@ -18,15 +18,14 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some("overhead") => overhead(&options),
         Some("lifecycle") => lifecycle(&options),
-        Some(which @ ("boundary" | "native")) => {
+        Some("boundary") => {
             let built = build::everything()?;
-            run(cargo()
-                .args(["bench", "--package", "stagewright-benchmarks", "--bench", which])
-                .env("STAGEWRIGHT_STAGES", &built.stages)
-                .env("STAGEWRIGHT_GUESTS", &built.guests)
-                .env("STAGEWRIGHT_BENCH_OUTPUT", folder()?.join(format!("{which}.json"))))
+            let mut command = cargo();
+            command.args(["bench", "--quiet", "--package", "stagewright-runtime", "--bench", "boundary"]);
+            command.env("STAGEWRIGHT_GUESTS", &built.guests).env("STAGEWRIGHT_BENCH_OUTPUT", folder()?.join("boundary.json"));
+            run(&mut command)
         }
-        _ => Err("usage: cargo xtask bench overhead|boundary|native|lifecycle [options]".into()),
+        _ => Err("usage: cargo xtask bench overhead|boundary|lifecycle [options]".into()),
     }
 }
 
@@ -34,13 +33,12 @@ struct Options {
     rows: u64,
     model: String,
     smote: bool,
-    peer: bool,
     repeat: usize,
 }
 
 impl Options {
     fn parse(arguments: &[String]) -> Result<Self> {
-        let mut options = Self { rows: 7043, model: "boosted".into(), smote: false, peer: false, repeat: 5 };
+        let mut options = Self { rows: 7043, model: "boosted".into(), smote: false, repeat: 5 };
         let mut rest = arguments.iter();
         while let Some(option) = rest.next() {
             let mut value = || rest.next().ok_or(format!("{option} needs a value"));
@@ -49,7 +47,6 @@ impl Options {
                 "--model" => options.model = value()?.clone(),
                 "--repeat" => options.repeat = value()?.parse().map_err(|_| "--repeat takes a number")?,
                 "--smote" => options.smote = true,
-                "--peer" => options.peer = true,
                 _ => return Err(format!("unknown option {option}")),
             }
         }
@@ -198,8 +195,7 @@ fn lifecycle(options: &Options) -> Result<()> {
     write(
         &format!("lifecycle-{}-{}{}.json", options.rows, options.model, if options.smote { "-smote" } else { "" }),
         &format!("{{\"rows\":{},\"model\":\"{}\",\"smote\":{},\"repeat\":{repeat},\"wall_s\":{wall:.3},\"cpu_s\":{cpu:.3},\"peak_mib\":{peak:.1},\"roc_auc\":{auc}}}\n", options.rows, options.model, options.smote),
-    )?;
-    if options.peer { peer(options, &table, wall) } else { Ok(()) }
+    )
 }
 
 /// The hyperparameters of the peers' measurements.
@@ -238,24 +234,4 @@ fn customers(built: &Built, work: &Path, rows: u64) -> Result<PathBuf> {
     output(Command::new(&built.binary).arg("--home").arg(&home).args(["artifacts", "export", "ingestion.table", "--output"]).arg(&csv))?;
     run(Command::new("sqlite3").arg(&database).arg(".mode csv").arg(format!(".import {} customers", csv.display())))?;
     Ok(database)
-}
-
-/// The same job in Python, if its packages are installed.
-fn peer(options: &Options, table: &Path, ours: f64) -> Result<()> {
-    let python = std::env::var("STAGEWRIGHT_PEER_PYTHON").unwrap_or_else(|_| "python3".into());
-    let mut command = Command::new(python);
-    command.arg(build::root().join("tests/parity/peer.py")).arg(table).args(["--model", &options.model]);
-    if options.smote {
-        command.arg("--smote");
-    }
-    match measure(&mut command) {
-        Ok(cost) => {
-            println!("peer: wall {:.2} s, cpu {:.2} s, peak {:.0} MiB: {:.1} times ours\n{}", cost.wall_s, cost.cpu_s, cost.peak_mib, cost.wall_s / ours, cost.stdout.trim());
-            Ok(())
-        }
-        Err(message) => {
-            println!("no peer was measured: {message}");
-            Ok(())
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The commands that people run: `cargo xtask demo`, `test`, `stages`, `bench`, `install`.
 //!
-//! Depends on nothing but the standard library, so that a fresh machine compiles it in seconds. It builds the host and, by one nested cargo call into a
+//! Depends on next to nothing, so that a fresh machine compiles it in seconds. It builds the host and, by one nested cargo call into a
 //! target directory of their own, the stages; the host never builds a stage, and nothing it runs looks into the source tree.
 
 mod bench;
@@ -20,7 +20,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   stages            builds the host and the stages, and puts the stages where the binary finds them
   install [--prefix FOLDER]
                     installs the binary and the built-in stages (default prefix: ~/.local)
-  bench overhead|boundary|native|lifecycle [--rows N] [--model logistic|forest|boosted] [--smote] [--peer] [--repeat N]
+  bench overhead|boundary|lifecycle [--rows N] [--model logistic|forest|boosted] [--smote] [--repeat N]
                     measures; prints a table and writes JSON to target/bench/
 ";
 

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
-#[command(name = "stagewright", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "stagewright", version, about = "Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components", after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// Shows more of what happens; twice shows everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]

@@ -1,13 +1,11 @@
 //! Fits a learner to a CSV file and scores another: what `tests/parity` compares with the Python libraries, and what
 //! times the library natively, in CPU time.
 //!
-//! `fit_csv TRAIN.csv TEST.csv PARAMS.json SCORES.csv`: both tables have a header and numbers only (empty: missing), the
+//! `fit_trees TRAIN.csv TEST.csv PARAMS.json SCORES.csv`: both tables have a header and numbers only (empty: missing), the
 //! training table's last column is the target, the test table has the features alone. The parameters are an
-//! object with `learner` (`boosted`, `forest` or `logistic`) and the learner's own. Prints the times as JSON.
+//! object with `learner` (`boosted` or `forest`) and the learner's own. Prints the times as JSON.
 
 use linfa::ParamGuard as _;
-use linfa::traits::Fit as _;
-use ndarray::{Array1, Array2};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use stagewright_trees::{
@@ -42,9 +40,6 @@ enum Learner {
         min_samples_leaf: u32,
         seed: u64,
     },
-    Logistic {
-        alpha: f64,
-    },
 }
 
 fn one() -> f64 {
@@ -76,12 +71,6 @@ impl Table {
     fn views(&self) -> Vec<&[f64]> {
         self.columns.iter().map(Vec::as_slice).collect()
     }
-
-    fn array(&self) -> Result<Array2<f64>, Box<dyn Error>> {
-        let rows = self.columns.first().map_or(0, Vec::len);
-        let values: Vec<f64> = (0..rows).flat_map(|row| self.columns.iter().map(move |column| column[row])).collect();
-        Ok(Array2::from_shape_vec((rows, self.columns.len()), values)?)
-    }
 }
 
 /// The thread's CPU time in seconds: other work on the machine does not count.
@@ -93,24 +82,20 @@ fn cpu() -> f64 {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [train, test, params, out] = arguments.as_slice() else {
-        return Err("fit_csv TRAIN.csv TEST.csv PARAMS.json SCORES.csv".into());
+        return Err("fit_trees TRAIN.csv TEST.csv PARAMS.json SCORES.csv".into());
     };
     let mut train = Table::read(train)?;
     let targets = train.columns.pop().ok_or("the training table has no columns")?;
     train.names.pop();
     let test = Table::read(test)?;
     let learner: Learner = serde_json::from_str(&std::fs::read_to_string(params)?)?;
-    let scores = if let Learner::Logistic { alpha } = learner {
-        logistic(&train, &targets, &test, alpha)?
-    } else {
-        trees(&train, &targets, &test, learner)?
-    };
+    let scores = fit(&train, &targets, &test, learner)?;
     let lines: Vec<String> = scores.iter().map(f64::to_string).collect();
     std::fs::write(out, lines.join("\n") + "\n")?;
     Ok(())
 }
 
-fn trees(train: &Table, targets: &[f64], test: &Table, learner: Learner) -> Result<Vec<f64>, Box<dyn Error>> {
+fn fit(train: &Table, targets: &[f64], test: &Table, learner: Learner) -> Result<Vec<f64>, Box<dyn Error>> {
     let start = cpu();
     let features = BinnedMatrix::from_columns(&train.names, &train.views(), MAX_BINS)?;
     let binned = cpu() - start;
@@ -157,7 +142,6 @@ fn trees(train: &Table, targets: &[f64], test: &Table, learner: Learner) -> Resu
             };
             stagewright_trees::forest::train(&ForestParams::new(options).check()?, set, &mut |_| {})?
         }
-        Learner::Logistic { .. } => return Err("not a tree learner".into()),
     };
     let fitted = cpu() - start;
     let mut scores = Vec::new();
@@ -171,20 +155,4 @@ fn trees(train: &Table, targets: &[f64], test: &Table, learner: Learner) -> Resu
         model.nodes()
     );
     Ok(scores)
-}
-
-fn logistic(train: &Table, targets: &[f64], test: &Table, alpha: f64) -> Result<Vec<f64>, Box<dyn Error>> {
-    let labels: Array1<bool> = targets.iter().map(|&target| target == 1.0).collect();
-    let dataset = linfa::Dataset::new(train.array()?, labels);
-    let start = cpu();
-    let model = linfa_logistic::LogisticRegression::default()
-        .alpha(alpha)
-        .max_iterations(1_000)
-        .gradient_tolerance(1e-6)
-        .fit(&dataset)?;
-    println!("{{\"fit_s\": {:.4}}}", cpu() - start);
-    // The probability is that of linfa's positive label, which is the class seen first.
-    let positive = model.labels().pos.class;
-    let probabilities = model.predict_probabilities(&test.array()?);
-    Ok(probabilities.iter().map(|&p| if positive { p } else { 1.0 - p }).collect())
 }

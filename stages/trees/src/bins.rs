@@ -10,9 +10,9 @@ use crate::random::mix;
 /// The most bins that a feature can have, beside the one for missing values: codes are bytes.
 pub const MAX_BINS: usize = 255;
 
-/// How many values of a column are kept to find its quantiles. 512 a bin put a cut within about 5 % of a bin's width of
-/// its exact place; more would cost time in sorting and memory.
-const SAMPLE: usize = 131_072;
+/// How many values of a column are kept to find its quantiles: 257 a bin, so that a bin's share of the rows is within about
+/// 6 % of even. More would cost time in sorting; 1,000,000 rows would not be learnt better.
+const SAMPLE: usize = 65_536;
 
 /// Looks at a column, chunk by chunk, to find its bins. What it finds does not depend on where the chunks end.
 #[derive(Debug, Clone, Default)]
@@ -275,7 +275,7 @@ mod tests {
         let bins = bins_of(&values, 100);
         for (i, cut) in bins.cuts.iter().enumerate() {
             let exact = (i as f64 + 1.0) * 10.0;
-            assert!((cut - exact).abs() < 5.0, "cut {i} is {cut}, not near {exact}");
+            assert!((cut - exact).abs() < 8.0, "cut {i} is {cut}, not near {exact}");
         }
     }
 

@@ -112,6 +112,8 @@ impl Place {
         let mut names: Vec<String> = std::fs::read_dir(self.home().join("artifacts"))
             .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
             .unwrap_or_default();
+        // What is being made lies here; the next start clears what a killed process left.
+        names.retain(|name| name != "staging");
         names.sort();
         names
     }

@@ -47,6 +47,9 @@ pub(crate) fn init(arguments: &InitArguments) -> anyhow::Result<Ending> {
     for column in inference.columns.iter().filter(|column| column.field.role == Role::Identifier || column.nulls > 0) {
         println!("  `{}`: {}, {} missing", column.field.name, column.reason, column.nulls);
     }
+    if !matches!(task.kind, TaskKind::Binary { .. }) {
+        println!("note: the built-in trainers and the built-in evaluation learn targets of two classes; this task needs components of your own");
+    }
     println!("next: stagewright run {}", output.display());
     Ok(Ending::Done)
 }

@@ -1,0 +1,169 @@
+//! What the stages `train-forest` and `train-boosted` share: between the kit's tables and the histogram trees.
+//!
+//! Owns reading a table into bins, predicting batches, and whose fault an error is. Knows no parameters: those are the
+//! stages'. The trees' own crate stays free of tables, and the kit free of trees.
+
+use std::io::{BufReader, BufWriter, Write};
+
+use stagewright_kit::{Batch, BlobReader, BlobWriter, Failure, FeatureImportance, Output, Role, Table, numbers};
+use stagewright_trees::{
+    BinnedMatrix, FeatureSketch, MAX_BINS, Objective, Predictor, TrainingSet, TreeModel, TreesError,
+};
+
+/// A table, binned: a byte a value, and 8 bytes a row each for target and weight.
+#[derive(Debug, Clone)]
+pub struct BinnedTable {
+    features: BinnedMatrix,
+    targets: Vec<f64>,
+    weights: Option<Vec<f64>>,
+}
+
+impl BinnedTable {
+    /// Reads a training table, one column at a time, so beside the bins one column of numbers is in memory.
+    ///
+    /// # Errors
+    /// `data` if a feature is text; `internal` if there is no target.
+    pub fn read(table: &dyn Table) -> Result<Self, Failure> {
+        let fields = table.fields();
+        Self::read_with(table, |index, column, values, matrix: &mut BinnedMatrix| {
+            let mut sketch = FeatureSketch::new();
+            sketch.push(values);
+            let bins = sketch.finish(MAX_BINS);
+            let mut codes = Vec::with_capacity(values.len());
+            bins.encode(values, &mut codes);
+            let name =
+                fields.get(column as usize).map_or_else(|| format!("feature {index}"), |field| field.name.clone());
+            matrix.push(name, bins, codes).map_err(failure)
+        })
+    }
+
+    /// Reads another table of the same columns with the bins of this one, for validation.
+    ///
+    /// # Errors
+    /// As [`BinnedTable::read`]; `internal` if it has other features.
+    pub fn read_alike(&self, table: &dyn Table) -> Result<Self, Failure> {
+        let names: Vec<&str> = self.features.names().collect();
+        let alike = Self::read_with(table, |index, _, values, matrix: &mut BinnedMatrix| {
+            let (Some(bins), Some(name)) = (self.features.bins(index), names.get(index)) else {
+                return Err(Failure::internal("the validation table has more features than the training table"));
+            };
+            let mut codes = Vec::with_capacity(values.len());
+            bins.encode(values, &mut codes);
+            matrix.push(*name, bins.clone(), codes).map_err(failure)
+        })?;
+        if alike.features.width() != self.features.width() {
+            return Err(Failure::internal("the validation table has fewer features than the training table"));
+        }
+        Ok(alike)
+    }
+
+    fn read_with(
+        table: &dyn Table,
+        mut push: impl FnMut(usize, u32, &[f64], &mut BinnedMatrix) -> Result<(), Failure>,
+    ) -> Result<Self, Failure> {
+        let target = table.column_with(Role::Target).ok_or_else(|| Failure::internal("the table has no target"))?;
+        let targets = numbers(table, target)?;
+        let weights = table.column_with(Role::Weight).map(|column| numbers(table, column)).transpose()?;
+        let mut features = BinnedMatrix::new(targets.len());
+        for (index, column) in table.columns_with(Role::Feature).into_iter().enumerate() {
+            push(index, column, &numbers(table, column)?, &mut features)?;
+        }
+        Ok(Self { features, targets, weights })
+    }
+
+    /// What the learners take.
+    pub fn set(&self) -> TrainingSet<'_> {
+        TrainingSet { features: &self.features, targets: &self.targets, weights: self.weights.as_deref() }
+    }
+}
+
+/// A tree model that was read, ready to predict.
+#[derive(Debug, Clone)]
+pub struct LoadedTrees {
+    predictor: Predictor,
+    importance: Vec<FeatureImportance>,
+}
+
+impl LoadedTrees {
+    /// Reads a model, checking every byte: it may come from anywhere.
+    ///
+    /// # Errors
+    /// `internal` if it is not a whole model in the format of docs/formats/tree-model.md, or not one of `objectives`.
+    pub fn read(model: &mut BlobReader<'_>, objectives: &[Objective]) -> Result<Self, Failure> {
+        let model = read_model(model)?;
+        if !objectives.contains(&model.objective()) {
+            return Err(Failure::internal(format!("a {:?} model is not of this stage", model.objective())));
+        }
+        let gains = model.importance().into_iter();
+        let named = model.feature_names().iter().cloned().zip(gains).filter(|(_, importance)| *importance > 0.0);
+        let importance = named.map(|(feature, importance)| FeatureImportance { feature, importance }).collect();
+        Ok(Self { predictor: model.predictor(), importance })
+    }
+
+    /// What the numbers of [`LoadedTrees::predict`] are.
+    pub fn output(&self) -> Output {
+        match self.predictor.objective() {
+            Objective::Logistic | Objective::MeanProbability => Output::Score,
+            Objective::Value => Output::Value,
+        }
+    }
+
+    /// Predicts the feature columns, in the order of training. Nulls and NaN are missing values.
+    ///
+    /// # Errors
+    /// `data` if a column is text; `internal` if there is not one column per feature.
+    pub fn predict(&self, rows: Batch) -> Result<Vec<f64>, Failure> {
+        let length = rows.len();
+        let text = |index| Failure::data(format!("feature {index} holds text, not numbers"));
+        let columns = rows.columns.into_iter().enumerate();
+        let columns: Vec<Vec<f64>> = columns
+            .map(|(index, column)| column.into_numbers(length).ok_or_else(|| text(index)))
+            .collect::<Result<_, _>>()?;
+        let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+        let mut scores = Vec::new();
+        self.predictor.predict(&columns, &mut scores).map_err(failure)?;
+        Ok(scores)
+    }
+
+    /// How much each feature gained, for features that the model splits on.
+    pub fn importance(&self) -> Vec<FeatureImportance> {
+        self.importance.clone()
+    }
+}
+
+/// Reads a model.
+///
+/// # Errors
+/// `internal` if it is not one, or what the host says.
+pub fn read_model(model: &mut BlobReader<'_>) -> Result<TreeModel, Failure> {
+    TreeModel::read_from(BufReader::new(model)).map_err(failure)
+}
+
+/// Writes a model.
+///
+/// # Errors
+/// What the host says.
+pub fn write_model(model: &TreeModel, blob: &mut BlobWriter) -> Result<(), Failure> {
+    let mut buffered = BufWriter::new(blob);
+    model.write_to(&mut buffered).map_err(failure)?;
+    Ok(buffered.flush()?)
+}
+
+/// Whose fault it is.
+pub fn failure(error: TreesError) -> Failure {
+    let message = error.to_string();
+    match error {
+        TreesError::Parameter { parameter, value, expected } => {
+            Failure::parameter(parameter, format!("`{value}` {expected}"))
+        }
+        TreesError::Target { row, value, .. } | TreesError::Weight { row, value } => {
+            Failure::data(message).at_row(row as u64).with_value(value)
+        }
+        TreesError::NoRows
+        | TreesError::NoFeatures
+        | TreesError::TooManyRows { .. }
+        | TreesError::SingleClass { .. } => Failure::data(message),
+        TreesError::Io(error) => error.into(),
+        _ => Failure::internal(message),
+    }
+}
