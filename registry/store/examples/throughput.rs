@@ -1,7 +1,7 @@
 //! How fast tables are checked, written and read: `cargo run --release -p stagewright-store --example throughput`.
 //!
-//! Prints one line per measurement: the median of several passes, by the clock on the wall, and of this thread's processor
-//! time (Linux), which other programs disturb less.
+//! Prints one line per measurement, the median of several passes: by the clock on the wall, and of this thread's processor
+//! time (Linux; in steps of the scheduler's tick), which other programs disturb less.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -140,9 +140,9 @@ fn report(what: &str, bytes: usize, times: &mut [(f64, f64)]) {
         of(&times[times.len() / 2])
     };
     let (wall, cpu) = (median(|it| it.0), median(|it| it.1));
-    let rate = |seconds: f64| bytes as f64 / seconds.max(1e-9) / 1e9;
     print!("{what:45} wall {:9.3} ms, cpu {:9.3} ms", wall * 1e3, cpu * 1e3);
-    if bytes > 0 { println!(", {:6.2} GB/s by wall, {:6.2} by cpu", rate(wall), rate(cpu)) } else { println!() }
+    let rate = bytes as f64 / wall.max(1e-9) / 1e9;
+    if bytes > 0 { println!(", {rate:6.2} GB/s") } else { println!() }
 }
 
 /// Processor time of this thread, in seconds; 0 where the system does not say.
