@@ -22,7 +22,9 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
             let built = build::everything()?;
             let mut command = cargo();
             command.args(["bench", "--quiet", "--package", "stagewright-runtime", "--bench", "boundary"]);
-            command.env("STAGEWRIGHT_GUESTS", &built.guests).env("STAGEWRIGHT_BENCH_OUTPUT", folder()?.join("boundary.json"));
+            command
+                .env("STAGEWRIGHT_GUESTS", &built.guests)
+                .env("STAGEWRIGHT_BENCH_OUTPUT", folder()?.join("boundary.json"));
             run(&mut command)
         }
         _ => Err("usage: cargo xtask bench overhead|boundary|lifecycle [options]".into()),
@@ -136,7 +138,9 @@ fn overhead(options: &Options) -> Result<()> {
     println!("  wall {wall:.1} ms, cpu {cpu:.1} ms, {fsyncs:.0} fsyncs, peak {peak:.0} MiB");
     write(
         "overhead.json",
-        &format!("{{\"repeat\":{repeat},\"wall_ms\":{wall:.2},\"cpu_ms\":{cpu:.2},\"fsyncs\":{fsyncs},\"peak_mib\":{peak:.1}}}\n"),
+        &format!(
+            "{{\"repeat\":{repeat},\"wall_ms\":{wall:.2},\"cpu_ms\":{cpu:.2},\"fsyncs\":{fsyncs},\"peak_mib\":{peak:.1}}}\n"
+        ),
     )
 }
 
@@ -175,7 +179,11 @@ fn lifecycle(options: &Options) -> Result<()> {
         clear(&work.join("home"))?;
         // A cache of compiled components is warm in daily use: the first repeat fills it, and is left out.
         let mut command = Command::new(&built.binary);
-        command.current_dir(build::root()).env("STAGEWRIGHT_CACHE", work.join("cache")).arg("--home").arg(work.join("home"));
+        command
+            .current_dir(build::root())
+            .env("STAGEWRIGHT_CACHE", work.join("cache"))
+            .arg("--home")
+            .arg(work.join("home"));
         command.args(["run", config, "--json", "--set", &component]).args(peer_parameters(&options.model));
         command.arg("--source").arg(format!("customers=sqlite:{}#customers", table.display()));
         measure(&mut command)
@@ -188,13 +196,19 @@ fn lifecycle(options: &Options) -> Result<()> {
     let peak = median(costs.iter().map(|cost| cost.peak_mib).collect());
     let auc = costs.last().and_then(|cost| number_after(&cost.stdout, "roc_auc")).unwrap_or(f64::NAN);
     let smote = if options.smote { " with SMOTE" } else { "" };
-    println!("{} rows{smote}, {}: wall {wall:.2} s, cpu {cpu:.2} s, peak {peak:.0} MiB, roc_auc {auc:.4} (median of {repeat})", options.rows, options.model);
+    println!(
+        "{} rows{smote}, {}: wall {wall:.2} s, cpu {cpu:.2} s, peak {peak:.0} MiB, roc_auc {auc:.4} (median of {repeat})",
+        options.rows, options.model
+    );
     if let Some(cost) = costs.last() {
         stages(&cost.stdout);
     }
     write(
         &format!("lifecycle-{}-{}{}.json", options.rows, options.model, if options.smote { "-smote" } else { "" }),
-        &format!("{{\"rows\":{},\"model\":\"{}\",\"smote\":{},\"repeat\":{repeat},\"wall_s\":{wall:.3},\"cpu_s\":{cpu:.3},\"peak_mib\":{peak:.1},\"roc_auc\":{auc}}}\n", options.rows, options.model, options.smote),
+        &format!(
+            "{{\"rows\":{},\"model\":\"{}\",\"smote\":{},\"repeat\":{repeat},\"wall_s\":{wall:.3},\"cpu_s\":{cpu:.3},\"peak_mib\":{peak:.1},\"roc_auc\":{auc}}}\n",
+            options.rows, options.model, options.smote
+        ),
     )
 }
 
@@ -228,10 +242,24 @@ fn customers(built: &Built, work: &Path, rows: u64) -> Result<PathBuf> {
     let (home, csv) = (work.join("generate"), work.join("customers.csv"));
     let mut generate = Command::new(&built.binary);
     generate.current_dir(build::root()).arg("--home").arg(&home);
-    generate.args(["run", "config/churn.toml", "--json", "--until", "ingestion", "--set", "ingestion.component=ingest-synthetic"]);
+    generate.args([
+        "run",
+        "config/churn.toml",
+        "--json",
+        "--until",
+        "ingestion",
+        "--set",
+        "ingestion.component=ingest-synthetic",
+    ]);
     generate.args(["--set", &format!("ingestion.rows={rows}")]);
     output(&mut generate)?;
-    output(Command::new(&built.binary).arg("--home").arg(&home).args(["artifacts", "export", "ingestion.table", "--output"]).arg(&csv))?;
+    output(
+        Command::new(&built.binary)
+            .arg("--home")
+            .arg(&home)
+            .args(["artifacts", "export", "ingestion.table", "--output"])
+            .arg(&csv),
+    )?;
     run(Command::new("sqlite3").arg(&database).arg(".mode csv").arg(format!(".import {} customers", csv.display())))?;
     Ok(database)
 }

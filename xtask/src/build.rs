@@ -49,7 +49,8 @@ pub(crate) fn host() -> Result<()> {
 
 /// Adds the Wasm target to the toolchain if it is missing.
 fn add_target() -> Result<()> {
-    let Ok(installed) = output(Command::new("rustup").args(["target", "list", "--installed"]).current_dir(root())) else {
+    let Ok(installed) = output(Command::new("rustup").args(["target", "list", "--installed"]).current_dir(root()))
+    else {
         return Err(format!("rustup is needed to add the target {TARGET}; or install that target another way"));
     };
     if installed.lines().any(|line| line.trim() == TARGET) {
@@ -63,7 +64,9 @@ fn components(folder: &str) -> Result<Vec<String>> {
     let entries = fs::read_dir(root().join(folder)).map_err(|error| format!("cannot read {folder}: {error}"))?;
     let mut names: Vec<String> = entries
         .flatten()
-        .filter(|entry| fs::read_to_string(entry.path().join("Cargo.toml")).is_ok_and(|manifest| manifest.contains("cdylib")))
+        .filter(|entry| {
+            fs::read_to_string(entry.path().join("Cargo.toml")).is_ok_and(|manifest| manifest.contains("cdylib"))
+        })
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
@@ -81,13 +84,16 @@ pub(crate) fn stages() -> Result<Built> {
         command.args(["--package", name]);
     }
     // What the outer cargo wants of the host's crates is not for these.
-    for variable in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_TARGET_DIR"] {
+    for variable in
+        ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_TARGET_DIR"]
+    {
         command.env_remove(variable);
     }
     run(&mut command)?;
     let built = nested.join(TARGET).join("stage");
     let release = target().join("release");
-    let result = Built { binary: release.join("stagewright"), stages: release.join("stages"), guests: release.join("guests") };
+    let result =
+        Built { binary: release.join("stagewright"), stages: release.join("stages"), guests: release.join("guests") };
     place(&stages, &built, &result.stages)?;
     place(&guests, &built, &result.guests)?;
     Ok(result)

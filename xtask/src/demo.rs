@@ -29,7 +29,10 @@ pub(crate) fn demo() -> Result<()> {
     let rows = home.join("rows.csv");
     let two_lines: String = text.lines().take(2).map(|line| format!("{line}\n")).collect();
     fs::write(&rows, two_lines).map_err(|error| format!("cannot write {}: {error}", rows.display()))?;
-    print!("{}", output(stagewright(&built, &home).args(["predict", "churn-classifier@champion", "--input"]).arg(&rows))?);
+    print!(
+        "{}",
+        output(stagewright(&built, &home).args(["predict", "churn-classifier@champion", "--input"]).arg(&rows))?
+    );
     steps.report();
     let shown = built.binary.strip_prefix(build::root()).unwrap_or(&built.binary).display();
     println!("\nwhat to type next:");

@@ -16,7 +16,8 @@ pub(crate) fn install(arguments: &[String]) -> Result<()> {
     let built = build::everything()?;
     let (bin, stages) = (prefix.join("bin"), prefix.join("lib/stagewright/stages"));
     copy(&built.binary, &bin.join("stagewright"))?;
-    let entries = fs::read_dir(&built.stages).map_err(|error| format!("cannot read {}: {error}", built.stages.display()))?;
+    let entries =
+        fs::read_dir(&built.stages).map_err(|error| format!("cannot read {}: {error}", built.stages.display()))?;
     for entry in entries.flatten().filter(|entry| entry.path().extension().is_some_and(|ending| ending == "wasm")) {
         copy(&entry.path(), &stages.join(entry.file_name()))?;
     }

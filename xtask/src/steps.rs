@@ -43,7 +43,10 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// Runs a program and returns what it printed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let shown = format!("{command:?}");
-    let output = command.stderr(std::process::Stdio::inherit()).output().map_err(|error| format!("cannot start {shown}: {error}"))?;
+    let output = command
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|error| format!("cannot start {shown}: {error}"))?;
     if !output.status.success() {
         return Err(format!("{shown} ended with {}", output.status));
     }

@@ -25,8 +25,14 @@ fn all(steps: &mut Steps) -> Result<()> {
     let built = steps.step("build the stages", build::stages)?;
     steps.step("build the Python stage", || python_stage(&built))?;
     steps.step("tests", || tests(&built))?;
-    steps.step("clippy", || run(cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])))?;
-    steps.step("docs", || run(cargo().args(["doc", "--release", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings")))?;
+    steps.step("clippy", || {
+        run(cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    })?;
+    steps.step("docs", || {
+        run(cargo()
+            .args(["doc", "--release", "--workspace", "--no-deps", "--quiet"])
+            .env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
     steps.step("only the runtime names wasmtime", wasmtime_wrappers)?;
     steps.step("cargo-deny", deny)
 }
@@ -56,7 +62,9 @@ fn python_stage(built: &Built) -> Result<()> {
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
     }
     let folder = build::root().join("stages/transform-python");
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(folder.join("requirements.txt")))?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(folder.join("requirements.txt")))?;
     let component = built.guests.join("transform-python.wasm");
     run(Command::new(environment.join("bin/componentize-py"))
         .current_dir(&folder)
@@ -66,7 +74,18 @@ fn python_stage(built: &Built) -> Result<()> {
 
 /// Nothing but the runtime and what stands above it may depend on wasmtime.
 fn wasmtime_wrappers() -> Result<()> {
-    let tree = crate::steps::output(cargo().args(["tree", "--workspace", "--edges", "normal", "--invert", "wasmtime", "--depth", "1", "--prefix", "none"]))?;
+    let tree = crate::steps::output(cargo().args([
+        "tree",
+        "--workspace",
+        "--edges",
+        "normal",
+        "--invert",
+        "wasmtime",
+        "--depth",
+        "1",
+        "--prefix",
+        "none",
+    ]))?;
     let allowed = ["wasmtime ", "wasmtime-wasi ", "wasmtime-wasi-io ", "stagewright-runtime "];
     match tree.lines().find(|line| !line.is_empty() && !allowed.iter().any(|name| line.starts_with(name))) {
         Some(line) => Err(format!("`{line}` depends on wasmtime; only stagewright-runtime may")),
@@ -78,7 +97,9 @@ fn wasmtime_wrappers() -> Result<()> {
 fn deny() -> Result<()> {
     let there = Command::new("cargo-deny").arg("--version").output().is_ok_and(|output| output.status.success());
     if !there {
-        run(cargo().args(["install", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY]).env_remove("CARGO_TARGET_DIR"))?;
+        run(cargo()
+            .args(["install", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY])
+            .env_remove("CARGO_TARGET_DIR"))?;
     }
     // The advisory database comes from GitHub, which not every machine reaches; without it the other checks still hold.
     let advisories = run(cargo().args(["deny", "--log-level", "error", "check", "advisories"]));

@@ -80,7 +80,10 @@ fn fault_ending(fault: &StageFault) -> Ending {
     match fault {
         StageFault::Data { .. } => Ending::Data,
         StageFault::Parameter { .. } => Ending::Usage,
-        StageFault::Internal { .. } | StageFault::Trap { .. } | StageFault::Contract { .. } | StageFault::Denied { .. } => Ending::Stage,
+        StageFault::Internal { .. }
+        | StageFault::Trap { .. }
+        | StageFault::Contract { .. }
+        | StageFault::Denied { .. } => Ending::Stage,
         StageFault::Limit { .. } => Ending::Limit,
         StageFault::Cancelled { .. } => Ending::Interrupted,
         StageFault::Host { .. } => Ending::Host,
@@ -136,7 +139,10 @@ fn data_ending(error: &DataError) -> Ending {
 /// Names that the user typed and the registry does not know are his to mend; the rest is the host's.
 fn store_ending(error: &StoreError) -> Ending {
     match error {
-        StoreError::NoRun { .. } | StoreError::AmbiguousRun { .. } | StoreError::NoModel { .. } | StoreError::NoVersion { .. } => Ending::Usage,
+        StoreError::NoRun { .. }
+        | StoreError::AmbiguousRun { .. }
+        | StoreError::NoModel { .. }
+        | StoreError::NoVersion { .. } => Ending::Usage,
         _ => Ending::Host,
     }
 }

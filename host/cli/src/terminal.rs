@@ -23,7 +23,12 @@ pub(crate) fn start_logging(verbose: u8) {
         _ => "stagewright=debug,info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
 }
 
 /// A manifest's problems: with the source around them on a terminal, plain lines elsewhere.
@@ -69,8 +74,14 @@ impl Observer for Watch {
     fn stage_started(&self, world: World, component: &str) {
         match &self.bars {
             Some(bars) => {
-                let style = ProgressStyle::with_template("{spinner} {prefix:<15} {msg} {elapsed}").expect("the template is valid");
-                let bar = bars.add(ProgressBar::new_spinner().with_style(style).with_prefix(world.as_str()).with_message(component.to_owned()));
+                let style = ProgressStyle::with_template("{spinner} {prefix:<15} {msg} {elapsed}")
+                    .expect("the template is valid");
+                let bar = bars.add(
+                    ProgressBar::new_spinner()
+                        .with_style(style)
+                        .with_prefix(world.as_str())
+                        .with_message(component.to_owned()),
+                );
                 bar.enable_steady_tick(Duration::from_millis(100));
                 self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(world, bar);
             }
@@ -81,7 +92,8 @@ impl Observer for Watch {
     fn progress(&self, world: World, done: u64, total: u64) {
         if let Some(bar) = self.bar(world) {
             if bar.length() != Some(total) {
-                let style = ProgressStyle::with_template("{spinner} {prefix:<15} {msg} {bar:24} {pos}/{len} {eta}").expect("the template is valid");
+                let style = ProgressStyle::with_template("{spinner} {prefix:<15} {msg} {bar:24} {pos}/{len} {eta}")
+                    .expect("the template is valid");
                 bar.set_style(style);
                 bar.set_length(total);
             }
@@ -144,7 +156,18 @@ pub(crate) fn bytes(value: u64) -> String {
 /// The table at the end of a run.
 pub(crate) fn show_summary(summary: &Summary) {
     println!("\nrun {}", summary.run_id);
-    let mut stages = table(&["stage", "component", "wall", "cpu", "peak memory", "rows in", "rows out", "bytes in", "bytes out", "copied"]);
+    let mut stages = table(&[
+        "stage",
+        "component",
+        "wall",
+        "cpu",
+        "peak memory",
+        "rows in",
+        "rows out",
+        "bytes in",
+        "bytes out",
+        "copied",
+    ]);
     for stage in &summary.stages {
         stages.add_row(vec![
             Cell::new(&stage.name),
@@ -172,7 +195,8 @@ fn show_metrics(summary: &Summary) {
     let Some(metrics) = &summary.metrics else { return };
     let mut shown = table(&["metric", "candidate", "champion"]);
     for (name, value) in metrics.candidate.iter() {
-        let champion = metrics.champion.as_ref().map_or_else(|| "none".to_owned(), |champion| figure(champion.get(name)));
+        let champion =
+            metrics.champion.as_ref().map_or_else(|| "none".to_owned(), |champion| figure(champion.get(name)));
         shown.add_row(vec![Cell::new(name), right(figure(value)), right(champion)]);
     }
     println!("{shown}");
@@ -189,7 +213,10 @@ fn show_decision(summary: &Summary) {
     if let Some(model) = &summary.model {
         match decision.verdict {
             Verdict::Approved => println!("approved: `{}` version {} is the champion", model.name, model.version),
-            Verdict::Rejected => println!("rejected: `{}` version {} is registered, the champion stays as it was", model.name, model.version),
+            Verdict::Rejected => println!(
+                "rejected: `{}` version {} is registered, the champion stays as it was",
+                model.name, model.version
+            ),
         }
     }
 }

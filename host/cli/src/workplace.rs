@@ -29,7 +29,11 @@ impl Workplace {
     }
 
     /// Resolves the component of every stage at once, and checks all parameters: all problems are told together, before anything runs.
-    pub(crate) fn components(&self, manifest: &Manifest, worlds: &[World]) -> anyhow::Result<BTreeMap<World, Arc<Component>>> {
+    pub(crate) fn components(
+        &self,
+        manifest: &Manifest,
+        worlds: &[World],
+    ) -> anyhow::Result<BTreeMap<World, Arc<Component>>> {
         let built_in = self.runtime.built_in();
         let names: Vec<&str> = built_in.iter().map(|(name, _)| name.as_str()).collect();
         let missing = manifest.check_components(&names);
@@ -37,7 +41,8 @@ impl Workplace {
             return Err(manifest.error(missing).into());
         }
         let resolved: Vec<(World, Result<Component, RuntimeError>)> = std::thread::scope(|scope| {
-            let resolving: Vec<_> = worlds.iter().map(|&world| scope.spawn(move || (world, self.resolve(manifest, world)))).collect();
+            let resolving: Vec<_> =
+                worlds.iter().map(|&world| scope.spawn(move || (world, self.resolve(manifest, world)))).collect();
             resolving.into_iter().map(|thread| thread.join().expect("resolving does not panic")).collect()
         });
         let mut components = BTreeMap::new();
@@ -53,7 +58,10 @@ impl Workplace {
     fn resolve(&self, manifest: &Manifest, world: World) -> Result<Component, RuntimeError> {
         let section = manifest.component(world);
         let origin = section.path.clone().map_or(Origin::BuiltIn, Origin::File);
-        let stubs = StubGrants { filesystem: section.stubs.contains(&Stub::Filesystem), sockets: section.stubs.contains(&Stub::Sockets) };
+        let stubs = StubGrants {
+            filesystem: section.stubs.contains(&Stub::Filesystem),
+            sockets: section.stubs.contains(&Stub::Sockets),
+        };
         self.runtime.resolve(world, manifest.stage(world).component.as_str(), &origin, stubs)
     }
 }

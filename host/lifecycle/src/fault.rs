@@ -168,11 +168,19 @@ impl StageFault {
     /// What to do about it, if anything can be said.
     pub fn hint(&self, manifest: &str) -> Option<String> {
         Some(match self {
-            Self::Limit { kind: LimitKind::Operator(name), .. } => format!("the `{name}` limit is the operator's; the component has to use less"),
-            Self::Limit { stage, kind, .. } => {
-                format!("raise `{}` under [stages.{stage}.limits] in {manifest}, or pass --set {stage}.limits.{}=...", kind.key(), kind.key())
+            Self::Limit { kind: LimitKind::Operator(name), .. } => {
+                format!("the `{name}` limit is the operator's; the component has to use less")
             }
-            Self::Parameter { stage, parameter, .. } => format!("change it in {manifest}, or pass --set {stage}.{parameter}=..."),
+            Self::Limit { stage, kind, .. } => {
+                format!(
+                    "raise `{}` under [stages.{stage}.limits] in {manifest}, or pass --set {stage}.limits.{}=...",
+                    kind.key(),
+                    kind.key()
+                )
+            }
+            Self::Parameter { stage, parameter, .. } => {
+                format!("change it in {manifest}, or pass --set {stage}.{parameter}=...")
+            }
             Self::Denied { grant, .. } => grant.clone(),
             Self::Trap { component, .. } | Self::Internal { component, .. } | Self::Contract { component, .. } => {
                 format!("this is a bug of the component `{component}`: tell its author, with this message")
@@ -195,7 +203,9 @@ pub fn guest_text(text: &str) -> String {
             shown.push_str("… (cut)");
             break;
         }
-        if (character.is_control() && character != '\n') || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+        if (character.is_control() && character != '\n')
+            || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
             shown.extend(character.escape_default());
         } else {
             shown.push(character);

@@ -83,7 +83,11 @@ impl RegisteredModel {
     ///
     /// # Errors
     /// A component is missing, does not match its digest, or is refused by today's host.
-    pub fn components(&self, sandbox: &dyn Sandbox, artifacts: &ArtifactStore) -> Result<(Arc<Component>, Arc<Component>), StageFault> {
+    pub fn components(
+        &self,
+        sandbox: &dyn Sandbox,
+        artifacts: &ArtifactStore,
+    ) -> Result<(Arc<Component>, Arc<Component>), StageFault> {
         let ready = |world, component: &ModelComponent| sandbox.restore(world, component, artifacts).map(Arc::new);
         Ok((ready(World::Transformation, &self.transformation)?, ready(World::Training, &self.training)?))
     }

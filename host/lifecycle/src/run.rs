@@ -53,7 +53,13 @@ fn failed_checks(checks: &[Check]) -> String {
             Some(value) => format!("; first in row {}: `{value}`", cell.row),
             None => format!("; first in row {}", cell.row),
         });
-        format!("{}{column} is {}, expected {}{}", check.name, check.observed, check.expected, first.unwrap_or_default())
+        format!(
+            "{}{column} is {}, expected {}{}",
+            check.name,
+            check.observed,
+            check.expected,
+            first.unwrap_or_default()
+        )
     };
     let shown: Vec<String> = checks.iter().take(5).map(line).collect();
     let more = checks.len().saturating_sub(shown.len());
@@ -105,7 +111,19 @@ impl Run {
     pub fn execute(request: Request) -> (Summary, Result<(), RunError>) {
         let mut run = match Self::begin(request) {
             Ok(run) => run,
-            Err(error) => return (Summary { run_id: String::new(), stages: Vec::new(), fsyncs: 0, metrics: None, decision: None, model: None }, Err(error)),
+            Err(error) => {
+                return (
+                    Summary {
+                        run_id: String::new(),
+                        stages: Vec::new(),
+                        fsyncs: 0,
+                        metrics: None,
+                        decision: None,
+                        model: None,
+                    },
+                    Err(error),
+                );
+            }
         };
         let result = run.stages();
         let result = run.end(result);
@@ -131,7 +149,9 @@ impl Run {
         config["file"] = manifest.file().into();
         let parameters = World::ALL.into_iter().flat_map(|world| {
             let parameters = manifest.component(world).parameters.clone();
-            parameters.into_iter().map(move |(name, value)| (format!("{world}.{name}"), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+            parameters.into_iter().map(move |(name, value)| {
+                (format!("{world}.{name}"), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            })
         });
         let id = request.home.registry.begin_run(&NewRun {
             run_id: None,
@@ -142,7 +162,14 @@ impl Run {
             config,
             parameters: parameters.collect(),
         })?;
-        let summary = Summary { run_id: id.to_string(), stages: Vec::new(), fsyncs: 0, metrics: None, decision: None, model: None };
+        let summary = Summary {
+            run_id: id.to_string(),
+            stages: Vec::new(),
+            fsyncs: 0,
+            metrics: None,
+            decision: None,
+            model: None,
+        };
         let sandbox = request.sandbox.clone();
         let mut run = Self { request, manifest, sandbox, id, artifacts: BTreeMap::new(), registered: None, summary };
         if let Some(upon) = run.request.upon.clone() {
@@ -200,7 +227,11 @@ impl Run {
     }
 
     /// The signature: the manifest's, or one inferred from the source; `None` if there is neither.
-    pub(crate) fn signature(&self, source: Option<&Source>, interrupt: &Interrupt) -> Result<Option<Signature>, RunError> {
+    pub(crate) fn signature(
+        &self,
+        source: Option<&Source>,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Signature>, RunError> {
         if let Some(declared) = settings::signature(&self.manifest).map_err(|error| stages::ingestion::fault(&error))? {
             return Ok(Some(declared));
         }
@@ -210,14 +241,19 @@ impl Run {
             sample_rows: None,
             target: Some(self.manifest.task.target.clone()),
         };
-        let inferred: Inference = stagewright_data::infer(source, &options, interrupt).map_err(|error| stages::ingestion::fault(&error))?;
+        let inferred: Inference =
+            stagewright_data::infer(source, &options, interrupt).map_err(|error| stages::ingestion::fault(&error))?;
         Ok(Some(inferred.signature))
     }
 
     /// The signature of a table that a stage made up, where the manifest declares none.
     pub(crate) fn signature_of(&self, schema: &Schema) -> Result<Signature, RunError> {
         let target = &self.manifest.task.target;
-        let fields = schema.fields().iter().cloned().map(|field| if &field.name == target { field.with_role(Role::Target) } else { field });
+        let fields = schema
+            .fields()
+            .iter()
+            .cloned()
+            .map(|field| if &field.name == target { field.with_role(Role::Target) } else { field });
         Ok(Signature::new(fields.collect()).map_err(|error| stages::ingestion::fault(&error))?)
     }
 
@@ -232,8 +268,10 @@ impl Run {
             row: None,
             value: None,
         })?;
-        let column = stages::transformation::columns(table, vec![target]).map(|rows| rows.map(|rows| rows.column(0).clone()));
-        let task = TaskKind::with_classes(&kind, name, column).map_err(|stages::transformation::ReadError(fault)| fault)?;
+        let column =
+            stages::transformation::columns(table, vec![target]).map(|rows| rows.map(|rows| rows.column(0).clone()));
+        let task =
+            TaskKind::with_classes(&kind, name, column).map_err(|stages::transformation::ReadError(fault)| fault)?;
         Ok(task)
     }
 
@@ -244,11 +282,18 @@ impl Run {
         let all = || columns(table, (0..table.schema().len()).collect());
         let split = match &section.file {
             Some(path) => {
-                let file = std::fs::File::open(path).map_err(|reason| StageFault::host(format!("cannot read the split {}: {reason}", path.display())))?;
+                let file = std::fs::File::open(path).map_err(|reason| {
+                    StageFault::host(format!("cannot read the split {}: {reason}", path.display()))
+                })?;
                 Split::import(std::io::BufReader::new(file), table.schema(), all())
             }
             None => {
-                let plan = SplitPlan { method: settings::split_method(section), test: section.test, validation: section.validation, seed: self.manifest.seed };
+                let plan = SplitPlan {
+                    method: settings::split_method(section),
+                    test: section.test,
+                    validation: section.validation,
+                    seed: self.manifest.seed,
+                };
                 let needed = plan.columns(table.schema());
                 if needed.is_empty() {
                     plan.split(table.schema(), all())

@@ -287,12 +287,22 @@ pub trait Sandbox: Send + Sync {
     ///
     /// # Errors
     /// Every method fails with a [`StageFault`] that says whose fault it is.
-    fn ingest(&self, context: Arc<StageContext>, source: Option<&str>, sources: Arc<dyn Sources>) -> Result<Table, StageFault>;
+    fn ingest(
+        &self,
+        context: Arc<StageContext>,
+        source: Option<&str>,
+        sources: Arc<dyn Sources>,
+    ) -> Result<Table, StageFault>;
     /// WIT `validate.validate`.
     ///
     /// # Errors
     /// See [`Sandbox::ingest`].
-    fn validate(&self, context: Arc<StageContext>, table: &Table, expected: &[Field]) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault>;
+    fn validate(
+        &self,
+        context: Arc<StageContext>,
+        table: &Table,
+        expected: &[Field],
+    ) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault>;
     /// WIT `transform.fit`.
     ///
     /// # Errors
@@ -303,7 +313,13 @@ pub trait Sandbox: Send + Sync {
     ///
     /// # Errors
     /// See [`Sandbox::ingest`].
-    fn transform(&self, context: Arc<StageContext>, state: &Blob, rows: &View, sink: TransformSink<'_>) -> Result<(), StageFault>;
+    fn transform(
+        &self,
+        context: Arc<StageContext>,
+        state: &Blob,
+        rows: &View,
+        sink: TransformSink<'_>,
+    ) -> Result<(), StageFault>;
     /// WIT `transform.rebalance`.
     ///
     /// # Errors
@@ -313,7 +329,13 @@ pub trait Sandbox: Send + Sync {
     ///
     /// # Errors
     /// See [`Sandbox::ingest`].
-    fn train(&self, context: Arc<StageContext>, train: &Table, validation: Option<&Table>, task: &Task) -> Result<Blob, StageFault>;
+    fn train(
+        &self,
+        context: Arc<StageContext>,
+        train: &Table,
+        validation: Option<&Table>,
+        task: &Task,
+    ) -> Result<Blob, StageFault>;
     /// WIT `train.importance`, scaled to sum to 1.
     ///
     /// # Errors
@@ -350,7 +372,12 @@ pub trait Sandbox: Send + Sync {
     ///
     /// # Errors
     /// The blob is missing or corrupt, or today's host refuses the component.
-    fn restore(&self, world: World, component: &ModelComponent, artifacts: &ArtifactStore) -> Result<Component, StageFault>;
+    fn restore(
+        &self,
+        world: World,
+        component: &ModelComponent,
+        artifacts: &ArtifactStore,
+    ) -> Result<Component, StageFault>;
     /// WIT `decide.decide`.
     ///
     /// # Errors

@@ -2,15 +2,21 @@
 
 use stagewright_data::{DataError, ExtraColumns, Literal, Signature, Source, SourceUri, SplitMethod, TaskKind};
 use stagewright_evaluation::gates::{Gate, GateRule};
-use stagewright_manifest::{self as manifest, Manifest, QueryParameter, SourceLocation, SourceSection, SplitSection, SqliteRows};
+use stagewright_manifest::{
+    self as manifest, Manifest, QueryParameter, SourceLocation, SourceSection, SplitSection, SqliteRows,
+};
 
 /// A source as the readers know it.
 pub fn source(section: &SourceSection) -> Source {
     match &section.location {
-        SourceLocation::Csv { path, delimiter, header } => Source::new(SourceUri::Csv { path: path.clone(), delimiter: Some(*delimiter as u8), header: *header }),
+        SourceLocation::Csv { path, delimiter, header } => {
+            Source::new(SourceUri::Csv { path: path.clone(), delimiter: Some(*delimiter as u8), header: *header })
+        }
         SourceLocation::Parquet { path } => Source::new(SourceUri::Parquet { path: path.clone() }),
         SourceLocation::Sqlite { path, rows } => match rows {
-            SqliteRows::Table { table } => Source::new(SourceUri::Sqlite { path: path.clone(), table: Some(table.clone()) }),
+            SqliteRows::Table { table } => {
+                Source::new(SourceUri::Sqlite { path: path.clone(), table: Some(table.clone()) })
+            }
             SqliteRows::Query { query, parameters } => {
                 let literal = |parameter: &QueryParameter| match parameter {
                     QueryParameter::Boolean(value) => Literal::Boolean(*value),
@@ -18,7 +24,8 @@ pub fn source(section: &SourceSection) -> Source {
                     QueryParameter::Float(value) => Literal::Float(*value),
                     QueryParameter::Text(value) => Literal::Text(value.clone()),
                 };
-                Source::new(SourceUri::Sqlite { path: path.clone(), table: None }).with_query(query.clone(), parameters.iter().map(literal).collect())
+                Source::new(SourceUri::Sqlite { path: path.clone(), table: None })
+                    .with_query(query.clone(), parameters.iter().map(literal).collect())
             }
         },
     }
@@ -37,7 +44,9 @@ pub fn signature(manifest: &Manifest) -> Result<Option<Signature>, DataError> {
         manifest::ExtraColumns::Error => ExtraColumns::Error,
         manifest::ExtraColumns::Ignore => ExtraColumns::Ignore,
     };
-    Ok(Some(Signature::new(section.fields.clone())?.with_null_values(section.null_values.clone()).with_extra_columns(extra)))
+    Ok(Some(
+        Signature::new(section.fields.clone())?.with_null_values(section.null_values.clone()).with_extra_columns(extra),
+    ))
 }
 
 /// The task, before the data has shown its classes.
@@ -63,9 +72,8 @@ pub fn gates(section: &manifest::GatesSection) -> Vec<Gate> {
     let margin = gate(GateRule::Margin, &section.primary, section.margin);
     let minimum = section.minimum.iter().map(|(metric, threshold)| gate(GateRule::Minimum, metric, *threshold));
     let maximum = section.maximum.iter().map(|(metric, threshold)| gate(GateRule::Maximum, metric, *threshold));
-    let regression = section
-        .no_regression
-        .iter()
-        .flat_map(|section| section.metrics.iter().map(|metric| gate(GateRule::NoRegression, metric, section.tolerance)));
+    let regression = section.no_regression.iter().flat_map(|section| {
+        section.metrics.iter().map(|metric| gate(GateRule::NoRegression, metric, section.tolerance))
+    });
     [margin].into_iter().chain(minimum).chain(maximum).chain(regression).collect()
 }

@@ -9,7 +9,10 @@ use stagewright_data::Interrupt;
 use stagewright_evaluation::figure::Figure;
 use stagewright_evaluation::report;
 use stagewright_manifest::World;
-use stagewright_store::{ArtifactKind, ArtifactRecord, Blob, InputRecord, LogLine, MetricRecord, Schema, StageRecord, Staging, Table, TableWriter};
+use stagewright_store::{
+    ArtifactKind, ArtifactRecord, Blob, InputRecord, LogLine, MetricRecord, Schema, StageRecord, Staging, Table,
+    TableWriter,
+};
 
 use crate::fault::StageFault;
 use crate::observer::Observer;
@@ -144,7 +147,11 @@ impl<'r> Stage<'r> {
             artifacts: self
                 .outputs
                 .iter()
-                .map(|output| ArtifactSummary { name: output.name.clone(), kind: output.kind.to_string(), digest: output.digest.to_string() })
+                .map(|output| ArtifactSummary {
+                    name: output.name.clone(),
+                    kind: output.kind.to_string(),
+                    digest: output.digest.to_string(),
+                })
                 .collect(),
         }
     }
@@ -217,12 +224,18 @@ impl<'r> Stage<'r> {
     /// Ends long work of the host: at a wish to stop, and at the stage's deadline.
     pub(crate) fn interrupt(&self) -> Interrupt {
         let cancel = self.run.request.cancel.clone();
-        Interrupt::at(self.began + self.run.manifest.stage(self.world).limits.wall).or(&Interrupt::when(move || cancel.is_cancelled()))
+        Interrupt::at(self.began + self.run.manifest.stage(self.world).limits.wall)
+            .or(&Interrupt::when(move || cancel.is_cancelled()))
     }
 
     /// A fault of the stage's component against the contract.
     pub(crate) fn contract(&self, export: &str, message: impl std::fmt::Display) -> StageFault {
-        StageFault::Contract { stage: self.world.as_str(), component: self.component.name.clone(), export: export.into(), message: message.to_string() }
+        StageFault::Contract {
+            stage: self.world.as_str(),
+            component: self.component.name.clone(),
+            export: export.into(),
+            message: message.to_string(),
+        }
     }
 
     /// Begins a table that the host makes for the stage.
@@ -245,7 +258,11 @@ impl<'r> Stage<'r> {
 
     /// The same, where it need not be there.
     pub(crate) fn optional_table(&mut self, world: World, name: &str) -> Result<Option<Table>, RunError> {
-        if self.run.artifacts.contains_key(&(world, name.to_owned())) { self.table(world, name).map(Some) } else { Ok(None) }
+        if self.run.artifacts.contains_key(&(world, name.to_owned())) {
+            self.table(world, name).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// A blob that an earlier stage made, verified.
@@ -258,7 +275,8 @@ impl<'r> Stage<'r> {
     pub(crate) fn json<T: DeserializeOwned>(&mut self, world: World, name: &str) -> Result<T, RunError> {
         let input = self.input(world, name)?;
         let document = self.run.request.home.artifacts.open_document(&input.digest, &input.media_type)?;
-        serde_json::from_slice(document.bytes()).map_err(|reason| StageFault::host(format!("cannot read `{name}` of stage `{world}`: {reason}")).into())
+        serde_json::from_slice(document.bytes())
+            .map_err(|reason| StageFault::host(format!("cannot read `{name}` of stage `{world}`: {reason}")).into())
     }
 
     /// Makes a table one of the stage's outputs.
@@ -326,6 +344,10 @@ impl<'r> Stage<'r> {
     /// The component, as reports name it.
     pub(crate) fn report_component(&self) -> report::Component {
         let description = &self.component.description;
-        report::Component { name: description.name.clone(), version: description.version.clone(), digest: self.component.digest.to_string() }
+        report::Component {
+            name: description.name.clone(),
+            version: description.version.clone(),
+            digest: self.component.digest.to_string(),
+        }
     }
 }

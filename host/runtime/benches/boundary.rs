@@ -41,7 +41,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let home = Home::open(folder.path().join("home"))?;
     let runtime = Runtime::open(home.cache_dir().join("components"), Vec::new(), EngineOptions::default())?;
     let origin = Origin::File(guests.join("empty-transformation.wasm"));
-    let component = Arc::new(runtime.resolve(World::Transformation, "empty-transformation", &origin, StubGrants::default())?);
+    let component =
+        Arc::new(runtime.resolve(World::Transformation, "empty-transformation", &origin, StubGrants::default())?);
     let staging = home.artifacts.stage();
     let context = || {
         Arc::new(StageContext {
@@ -60,13 +61,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
     };
 
-    let fields = (0..COLUMNS).map(|column| Field::new(format!("f{column}"), DataType::Float64).with_nullable(false)).collect();
+    let fields =
+        (0..COLUMNS).map(|column| Field::new(format!("f{column}"), DataType::Float64).with_nullable(false)).collect();
     let schema = Schema::new(fields)?;
     let mut writer = staging.create_table(&schema)?;
     let chunk = schema.chunk_rows();
     for start in (0..ROWS).step_by(chunk) {
         let rows = chunk.min(ROWS - start);
-        let column = |column: usize| Arc::new(Float64Array::from_iter_values((0..rows).map(|row| ((start + row) * (column + 1)) as f64))) as ArrayRef;
+        let column = |column: usize| {
+            Arc::new(Float64Array::from_iter_values((0..rows).map(|row| ((start + row) * (column + 1)) as f64)))
+                as ArrayRef
+        };
         writer.write(&RecordBatch::try_new(schema.to_arrow(), (0..COLUMNS).map(column).collect())?)?;
     }
     let view = View::whole(writer.finish()?);
@@ -102,7 +107,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("float64, {COLUMNS} columns, batches of {chunk} rows, one instance, median of {REPEATS}:");
     println!("  crossing {crossing:.2} GB/s, memcpy {copy:.2} GB/s: {:.0} % of memcpy", 100.0 * crossing / copy);
     if let Some(path) = std::env::var_os("STAGEWRIGHT_BENCH_OUTPUT") {
-        let json = format!("{{\"crossing_gb_s\":{crossing:.3},\"memcpy_gb_s\":{copy:.3},\"share\":{:.3}}}\n", crossing / copy);
+        let json =
+            format!("{{\"crossing_gb_s\":{crossing:.3},\"memcpy_gb_s\":{copy:.3},\"share\":{:.3}}}\n", crossing / copy);
         std::fs::write(path, json)?;
     }
     Ok(())

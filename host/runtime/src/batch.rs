@@ -25,7 +25,11 @@ pub(crate) fn outgoing(batch: &RecordBatch, context: &StageContext) -> Result<ty
 }
 
 /// A guest's batch, checked against a schema. Counts rows, bytes and the one copy of lifting.
-pub(crate) fn incoming(batch: types::Batch, schema: &Schema, context: &StageContext) -> Result<RecordBatch, BatchFault> {
+pub(crate) fn incoming(
+    batch: types::Batch,
+    schema: &Schema,
+    context: &StageContext,
+) -> Result<RecordBatch, BatchFault> {
     let columns: Vec<_> = batch.columns.into_iter().map(column_in).collect();
     let size = bytes(&columns);
     Meter::add(&context.meter.rows_out, u64::from(batch.rows));
@@ -54,9 +58,11 @@ fn column_in(column: types::Column) -> RawColumn {
         types::Values::Int64(values) => RawValues::Int64(values),
         types::Values::Float64(values) => RawValues::Float64(values),
         types::Values::Utf8(strings) => RawValues::Utf8 { offsets: strings.offsets, bytes: strings.bytes },
-        types::Values::Categorical(column) => {
-            RawValues::Categorical { codes: column.codes, offsets: column.categories.offsets, bytes: column.categories.bytes }
-        }
+        types::Values::Categorical(column) => RawValues::Categorical {
+            codes: column.codes,
+            offsets: column.categories.offsets,
+            bytes: column.categories.bytes,
+        },
         types::Values::Timestamp(values) => RawValues::Timestamp(values),
     };
     RawColumn { values, validity: column.validity }

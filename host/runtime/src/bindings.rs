@@ -3,8 +3,6 @@
 //! One world that imports and exports everything, so that a type is one Rust type in all of them; which of it a component gets is decided
 //! at admission, not here.
 
-
-
 wasmtime::component::bindgen!({
     path: "../../wit",
     inline: "

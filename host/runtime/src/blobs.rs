@@ -24,7 +24,12 @@ impl HostBlob for Guest {
         Ok(self.table.get(&blob)?.0.size())
     }
 
-    fn read(&mut self, blob: Resource<BlobHandle>, offset: u64, length: u32) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
+    fn read(
+        &mut self,
+        blob: Resource<BlobHandle>,
+        offset: u64,
+        length: u32,
+    ) -> wasmtime::Result<Result<Vec<u8>, Failure>> {
         self.check_time()?;
         let blob = &self.table.get(&blob)?.0;
         if offset > blob.size() {
@@ -64,7 +69,10 @@ impl HostBlobWriter for Guest {
     fn write(&mut self, writer: Resource<BlobWriterHandle>, bytes: Vec<u8>) -> wasmtime::Result<Result<(), Failure>> {
         self.check_time()?;
         if bytes.len() > MAX_BATCH_BYTES {
-            return Ok(Err(Failure::Internal(format!("a write of {} bytes; at most {MAX_BATCH_BYTES} go at once", bytes.len()))));
+            return Ok(Err(Failure::Internal(format!(
+                "a write of {} bytes; at most {MAX_BATCH_BYTES} go at once",
+                bytes.len()
+            ))));
         }
         self.charge_output(bytes.len() as u64)?;
         Meter::add(&self.context.meter.bytes_out, bytes.len() as u64);
@@ -79,7 +87,10 @@ impl HostBlobWriter for Guest {
         Ok(Ok(()))
     }
 
-    fn finish(&mut self, writer: Resource<BlobWriterHandle>) -> wasmtime::Result<Result<Resource<BlobHandle>, Failure>> {
+    fn finish(
+        &mut self,
+        writer: Resource<BlobWriterHandle>,
+    ) -> wasmtime::Result<Result<Resource<BlobHandle>, Failure>> {
         let writer = match self.table.delete(writer)?.0 {
             Some(writer) => writer,
             None => self.create_blob()?,

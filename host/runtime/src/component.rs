@@ -91,7 +91,13 @@ impl Catalog {
     }
 
     /// Finds, admits, compiles and describes a component.
-    pub(crate) fn resolve(&self, world: World, name: &str, origin: &Origin, stubs: Stubs) -> Result<Component, RuntimeError> {
+    pub(crate) fn resolve(
+        &self,
+        world: World,
+        name: &str,
+        origin: &Origin,
+        stubs: Stubs,
+    ) -> Result<Component, RuntimeError> {
         let (digest, bytes) = match origin {
             Origin::BuiltIn => self.read(name, &self.find(name)?)?,
             Origin::File(path) => self.read(name, path)?,
@@ -100,9 +106,14 @@ impl Catalog {
         let compiled = self.compiled(name, digest, bytes, origin)?;
         let (imports, sharded) = admit(&self.engine, &compiled, world, name, stubs)?;
         let linker = linker(&self.engine, world, stubs).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
-        let pre = linker.instantiate_pre(&compiled).map_err(|error| RuntimeError::Invalid { name: name.into(), reason: format!("{error:#}") })?;
+        let pre = linker
+            .instantiate_pre(&compiled)
+            .map_err(|error| RuntimeError::Invalid { name: name.into(), reason: format!("{error:#}") })?;
         let description = self.description(name, world, digest, &pre)?;
-        self.ready.lock().expect("no panic holds this lock").insert((digest, world), Ready { pre, origin: origin.clone() });
+        self.ready
+            .lock()
+            .expect("no panic holds this lock")
+            .insert((digest, world), Ready { pre, origin: origin.clone() });
         Ok(Component { name: name.into(), world, digest, description, sharded, imports })
     }
 
@@ -118,7 +129,9 @@ impl Catalog {
     /// The bytes of a component that `resolve` made ready, for keeping with a model.
     pub(crate) fn bytes(&self, component: &Component) -> Result<Vec<u8>, RuntimeError> {
         let name = &component.name;
-        let found = self.found(component).ok_or_else(|| RuntimeError::Engine(format!("component `{name}` was not resolved")))?;
+        let found = self
+            .found(component)
+            .ok_or_else(|| RuntimeError::Engine(format!("component `{name}` was not resolved")))?;
         let (digest, bytes) = match &found.origin {
             Origin::BuiltIn => self.read(name, &self.find(name)?)?,
             Origin::File(path) => self.read(name, path)?,
@@ -143,32 +156,39 @@ impl Catalog {
 
     fn find(&self, name: &str) -> Result<PathBuf, RuntimeError> {
         let found = self.folders.iter().map(|folder| folder.join(format!("{name}.wasm"))).find(|path| path.is_file());
-        found.ok_or_else(|| RuntimeError::Unknown {
-            name: name.into(),
-            searched: self.folders.clone(),
-        })
+        found.ok_or_else(|| RuntimeError::Unknown { name: name.into(), searched: self.folders.clone() })
     }
 
     fn read(&self, name: &str, path: &Path) -> Result<(Digest, Vec<u8>), RuntimeError> {
-        let bytes = fs::read(path).map_err(|reason| RuntimeError::Read { name: name.into(), path: path.into(), reason })?;
+        let bytes =
+            fs::read(path).map_err(|reason| RuntimeError::Read { name: name.into(), path: path.into(), reason })?;
         Ok((Digest::of(&bytes), bytes))
     }
 
-    fn compiled(&self, name: &str, digest: Digest, bytes: Vec<u8>, origin: &Origin) -> Result<wasm::Component, RuntimeError> {
+    fn compiled(
+        &self,
+        name: &str,
+        digest: Digest,
+        bytes: Vec<u8>,
+        origin: &Origin,
+    ) -> Result<wasm::Component, RuntimeError> {
         let path = self.cache.join(format!("{}-{}.cwasm", hex(digest), self.compatibility));
         if path.is_file() {
             // SAFETY: the file lies in a directory that only its owner can write, was written whole by `keep` below from code that this
             // engine's compiler made, and its name binds it to this engine's compatibility hash; wasmtime checks that hash again.
             match unsafe { wasm::Component::deserialize_file(&self.engine, &path) } {
                 Ok(component) => return Ok(component),
-                Err(reason) => tracing::warn!(%reason, path = %path.display(), "recompiling a cached component that does not load"),
+                Err(reason) => {
+                    tracing::warn!(%reason, path = %path.display(), "recompiling a cached component that does not load")
+                }
             }
         }
         let bytes = match origin {
             Origin::Stored(digest, artifacts) => stored(name, digest, artifacts)?,
             _ => bytes,
         };
-        let invalid = |error: wasmtime::Error| RuntimeError::Invalid { name: name.into(), reason: format!("{error:#}") };
+        let invalid =
+            |error: wasmtime::Error| RuntimeError::Invalid { name: name.into(), reason: format!("{error:#}") };
         tracing::info!(component = name, "compiling (once; the result is kept)");
         let code = self.engine.precompile_component(&bytes).map_err(invalid)?;
         self.keep(&path, &code)?;
@@ -187,7 +207,13 @@ impl Catalog {
         write().map_err(|reason| RuntimeError::Cache { path: path.into(), reason })
     }
 
-    fn description(&self, name: &str, world: World, digest: Digest, pre: &InstancePre<Guest>) -> Result<Description, RuntimeError> {
+    fn description(
+        &self,
+        name: &str,
+        world: World,
+        digest: Digest,
+        pre: &InstancePre<Guest>,
+    ) -> Result<Description, RuntimeError> {
         let path = self.cache.join(format!("{}-{}.json", hex(digest), world.as_str()));
         if let Some(description) = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             return Ok(description);
@@ -196,7 +222,8 @@ impl Catalog {
         let context = Arc::new(describing(name, world, digest));
         let said = describe(&self.engine, pre, context).map_err(|fault| refused(fault.to_string()))?;
         let description = Description {
-            parameters: serde_json::from_str(&said.parameters).map_err(|reason| refused(format!("its parameters' schema is not JSON: {reason}")))?,
+            parameters: serde_json::from_str(&said.parameters)
+                .map_err(|reason| refused(format!("its parameters' schema is not JSON: {reason}")))?,
             name: said.name,
             version: said.version,
             summary: said.summary,
@@ -210,7 +237,10 @@ impl Catalog {
 
 fn stored(name: &str, digest: &Digest, artifacts: &ArtifactStore) -> Result<Vec<u8>, RuntimeError> {
     let read = artifacts.open_blob(digest).and_then(|blob| blob.read_all());
-    read.map_err(|reason| RuntimeError::Invalid { name: name.into(), reason: format!("its bytes cannot be read: {reason}") })
+    read.map_err(|reason| RuntimeError::Invalid {
+        name: name.into(),
+        reason: format!("its bytes cannot be read: {reason}"),
+    })
 }
 
 /// A digest fit for a file's name.
@@ -243,14 +273,26 @@ fn describe(
 
 /// The context of a `describe` call: default limits of the world, of which a description needs little.
 fn describing(name: &str, world: World, digest: Digest) -> StageContext {
-    let description =
-        Description { name: name.into(), version: String::new(), summary: String::new(), parameters: serde_json::Value::Null, produces: Vec::new() };
+    let description = Description {
+        name: name.into(),
+        version: String::new(),
+        summary: String::new(),
+        parameters: serde_json::Value::Null,
+        produces: Vec::new(),
+    };
     let mut limits = stagewright_manifest::Limits::defaults(world);
     limits.cpu = std::time::Duration::from_secs(10);
     limits.wall = std::time::Duration::from_secs(30);
     StageContext {
         world,
-        component: Arc::new(Component { name: name.into(), world, digest, description, sharded: false, imports: Vec::new() }),
+        component: Arc::new(Component {
+            name: name.into(),
+            world,
+            digest,
+            description,
+            sharded: false,
+            imports: Vec::new(),
+        }),
         parameters: "{}".into(),
         seed: 0,
         roles: HashMap::new(),
@@ -265,7 +307,13 @@ fn describing(name: &str, world: World, digest: Digest) -> StageContext {
 }
 
 /// Checks imports and exports by name; returns the imports and whether `shards` is exported.
-fn admit(engine: &wasmtime::Engine, component: &wasm::Component, world: World, name: &str, stubs: Stubs) -> Result<(Vec<String>, bool), RuntimeError> {
+fn admit(
+    engine: &wasmtime::Engine,
+    component: &wasm::Component,
+    world: World,
+    name: &str,
+    stubs: Stubs,
+) -> Result<(Vec<String>, bool), RuntimeError> {
     let kind = component.component_type();
     let exports: Vec<String> = kind.exports(engine).map(|(name, _)| name.to_owned()).collect();
     let has = |wanted: &str| exports.contains(&interface(wanted));

@@ -19,7 +19,9 @@ const MAX_EXAMPLES: usize = 20;
 /// How a task is told to a stage.
 pub(crate) fn task_out(task: &Task) -> types::Task {
     match task {
-        Task::Binary { negative, positive } => types::Task::Binary(types::BinaryClasses { negative: negative.clone(), positive: positive.clone() }),
+        Task::Binary { negative, positive } => {
+            types::Task::Binary(types::BinaryClasses { negative: negative.clone(), positive: positive.clone() })
+        }
         Task::MultiClass { classes } => types::Task::MultiClass(classes.clone()),
         Task::Regression => types::Task::Regression,
     }
@@ -72,10 +74,14 @@ pub(crate) fn importance_in(importance: Vec<types::FeatureImportance>) -> Result
 pub(crate) fn metrics_in(metrics: Vec<types::Metric>) -> Result<Vec<(String, f64)>, String> {
     few("metrics", &metrics)?;
     let is_name = |name: &str| {
-        (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        (1..=64).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
     };
     match metrics.iter().find(|metric| !is_name(&metric.name)) {
-        Some(bad) => Err(format!("`{}` is not a metric's name: lower case, digits and `_`, at most 64 bytes", guest_text(&bad.name))),
+        Some(bad) => Err(format!(
+            "`{}` is not a metric's name: lower case, digits and `_`, at most 64 bytes",
+            guest_text(&bad.name)
+        )),
         None => Ok(metrics.into_iter().map(|metric| (metric.name, metric.value)).collect()),
     }
 }

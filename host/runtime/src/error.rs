@@ -87,9 +87,10 @@ impl RuntimeError {
                 searched.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
             )),
             Self::Import { grant, .. } => grant.clone(),
-            Self::World { fits, .. } if !fits.is_empty() => {
-                Some(format!("it is a {} component", fits.iter().map(|world| world.as_str()).collect::<Vec<_>>().join(" and a ")))
-            }
+            Self::World { fits, .. } if !fits.is_empty() => Some(format!(
+                "it is a {} component",
+                fits.iter().map(|world| world.as_str()).collect::<Vec<_>>().join(" and a ")
+            )),
             _ => None,
         }
     }

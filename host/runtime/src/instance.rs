@@ -52,10 +52,16 @@ fn said(guest: &Guest, failure: Failure) -> StageFault {
             row: fault.row,
             value: fault.value.as_deref().map(guest_text),
         },
-        Failure::Parameter(fault) => StageFault::Parameter { stage, parameter: guest_text(&fault.parameter), message: guest_text(&fault.message) },
-        Failure::Internal(message) => {
-            StageFault::Internal { stage, component: guest.context.component.name.clone(), message: guest_text(&message) }
-        }
+        Failure::Parameter(fault) => StageFault::Parameter {
+            stage,
+            parameter: guest_text(&fault.parameter),
+            message: guest_text(&fault.message),
+        },
+        Failure::Internal(message) => StageFault::Internal {
+            stage,
+            component: guest.context.component.name.clone(),
+            message: guest_text(&message),
+        },
     }
 }
 

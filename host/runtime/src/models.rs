@@ -45,7 +45,10 @@ impl HostModel for Guest {
 
     fn importance(&mut self, model: Resource<ModelHandle>) -> wasmtime::Result<Vec<FeatureImportance>> {
         let importance = &self.table.get(&model)?.parts.importance;
-        Ok(importance.iter().map(|(feature, importance)| FeatureImportance { feature: feature.clone(), importance: *importance }).collect())
+        Ok(importance
+            .iter()
+            .map(|(feature, importance)| FeatureImportance { feature: feature.clone(), importance: *importance })
+            .collect())
     }
 
     fn drop(&mut self, model: Resource<ModelHandle>) -> wasmtime::Result<()> {

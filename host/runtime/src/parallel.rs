@@ -42,7 +42,8 @@ pub(crate) fn in_order<S, T: Send>(
             });
         }
         for piece in 0..pieces {
-            let result = results[piece % workers].recv().map_err(|_| StageFault::host("a worker thread ended early"))?;
+            let result =
+                results[piece % workers].recv().map_err(|_| StageFault::host("a worker thread ended early"))?;
             sink(piece, result?)?;
         }
         Ok(())
@@ -57,10 +58,16 @@ mod tests {
     fn results_come_in_order_with_any_number_of_workers() {
         for workers in [1, 2, 3, 8, 100] {
             let mut seen = Vec::new();
-            in_order(17, workers, || Ok(()), |(), piece| Ok(piece * piece), |piece, square| {
-                seen.push((piece, square));
-                Ok(())
-            })
+            in_order(
+                17,
+                workers,
+                || Ok(()),
+                |(), piece| Ok(piece * piece),
+                |piece, square| {
+                    seen.push((piece, square));
+                    Ok(())
+                },
+            )
             .expect("nothing fails");
             assert_eq!(seen, (0..17).map(|piece| (piece, piece * piece)).collect::<Vec<_>>());
         }
@@ -70,10 +77,16 @@ mod tests {
     fn the_first_fault_ends_the_work() {
         let step = |(): &mut (), piece: usize| if piece == 5 { Err(StageFault::host("five")) } else { Ok(piece) };
         let mut seen = Vec::new();
-        let result = in_order(1000, 4, || Ok(()), step, |piece, _| {
-            seen.push(piece);
-            Ok(())
-        });
+        let result = in_order(
+            1000,
+            4,
+            || Ok(()),
+            step,
+            |piece, _| {
+                seen.push(piece);
+                Ok(())
+            },
+        );
         assert_eq!(result.expect_err("piece 5 fails").to_string(), "five");
         assert_eq!(seen, [0, 1, 2, 3, 4]);
     }

@@ -38,7 +38,9 @@ impl Transformer {
         let resource = instance::call(&mut store, "transformer.load", |store| {
             guest.transformer().call_load(store, wasmtime::component::Resource::new_borrow(blob.rep()))
         })?;
-        let fields = instance::call(&mut store, "transformer.fields", |store| Ok(Ok(guest.transformer().call_fields(store, resource)?)))?;
+        let fields = instance::call(&mut store, "transformer.fields", |store| {
+            Ok(Ok(guest.transformer().call_fields(store, resource)?))
+        })?;
         let schema = batch::schema_in(fields).map_err(|reason| contract(context, "transformer.fields", reason))?;
         Ok(Self { store, guest, resource, schema })
     }
@@ -53,10 +55,12 @@ impl Transformer {
         let context = self.store.data().context.clone();
         let batch = batch::outgoing(rows, &context)?;
         let (guest, resource) = (&self.guest, self.resource);
-        let transformed =
-            instance::call(&mut self.store, "transformer.transform", |store| guest.transformer().call_transform(store, resource, &batch))?;
+        let transformed = instance::call(&mut self.store, "transformer.transform", |store| {
+            guest.transformer().call_transform(store, resource, &batch)
+        })?;
         drop(batch);
-        let transformed = batch::incoming(transformed, &self.schema, &context).map_err(|fault| contract(&context, "transformer.transform", fault))?;
+        let transformed = batch::incoming(transformed, &self.schema, &context)
+            .map_err(|fault| contract(&context, "transformer.transform", fault))?;
         if transformed.num_rows() != rows.num_rows() {
             let message = format!("{} rows came back for {}", transformed.num_rows(), rows.num_rows());
             return Err(contract(&context, "transformer.transform", message));
@@ -75,7 +79,12 @@ pub(crate) struct Predictor {
 }
 
 impl Predictor {
-    pub(crate) fn new(runtime: &Runtime, context: &Arc<StageContext>, model: &Blob, width: usize) -> Result<Self, StageFault> {
+    pub(crate) fn new(
+        runtime: &Runtime,
+        context: &Arc<StageContext>,
+        model: &Blob,
+        width: usize,
+    ) -> Result<Self, StageFault> {
         let (mut store, pre, started) = runtime.start(context.clone(), None)?;
         let indices = predict::GuestIndices::new(&pre).map_err(|error| StageFault::host(format!("{error:#}")))?;
         let guest = indices.load(&mut store, &started).map_err(|error| StageFault::host(format!("{error:#}")))?;
@@ -83,7 +92,9 @@ impl Predictor {
         let resource = instance::call(&mut store, "predictor.load", |store| {
             guest.predictor().call_load(store, wasmtime::component::Resource::new_borrow(blob.rep()))
         })?;
-        let output = instance::call(&mut store, "predictor.output", |store| Ok(Ok(guest.predictor().call_output(store, resource)?)))?;
+        let output = instance::call(&mut store, "predictor.output", |store| {
+            Ok(Ok(guest.predictor().call_output(store, resource)?))
+        })?;
         Ok(Self { store, guest, resource, output, width })
     }
 
@@ -92,7 +103,9 @@ impl Predictor {
         let context = self.store.data().context.clone();
         let batch = batch::outgoing(rows, &context)?;
         let (guest, resource) = (&self.guest, self.resource);
-        let numbers = instance::call(&mut self.store, "predictor.predict", |store| guest.predictor().call_predict(store, resource, &batch))?;
+        let numbers = instance::call(&mut self.store, "predictor.predict", |store| {
+            guest.predictor().call_predict(store, resource, &batch)
+        })?;
         Meter::add(&context.meter.rows_out, rows.num_rows() as u64);
         Meter::add(&context.meter.bytes_out, numbers.len() as u64 * 8);
         self.check(&numbers, rows.num_rows()).map_err(|message| contract(&context, "predictor.predict", message))?;

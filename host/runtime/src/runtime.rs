@@ -9,7 +9,8 @@ use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::model::ModelComponent;
 use stagewright_lifecycle::sandbox::{
-    Check, ColumnSummary, Component, DecisionInput, Level, ModelParts, Sandbox, Sources, StageContext, StageDecision, Tracker, TransformSink, View,
+    Check, ColumnSummary, Component, DecisionInput, Level, ModelParts, Sandbox, Sources, StageContext, StageDecision,
+    Tracker, TransformSink, View,
 };
 use stagewright_manifest::World;
 use stagewright_store::{ArtifactStore, Blob, Field, Table};
@@ -71,7 +72,13 @@ impl Runtime {
     ///
     /// # Errors
     /// See [`RuntimeError`].
-    pub fn resolve(&self, world: World, name: &str, origin: &Origin, stubs: StubGrants) -> Result<Component, RuntimeError> {
+    pub fn resolve(
+        &self,
+        world: World,
+        name: &str,
+        origin: &Origin,
+        stubs: StubGrants,
+    ) -> Result<Component, RuntimeError> {
         self.0.resolve(world, name, origin, Stubs { filesystem: stubs.filesystem, sockets: stubs.sockets })
     }
 
@@ -86,14 +93,23 @@ impl Runtime {
         context: Arc<StageContext>,
         sources: Option<Arc<dyn Sources>>,
     ) -> Result<(Store<Guest>, InstancePre<Guest>, Instance), StageFault> {
-        let pre = self.0.ready(&context.component).ok_or_else(|| StageFault::host(format!("component `{}` was not resolved", context.component.name)))?;
+        let pre = self
+            .0
+            .ready(&context.component)
+            .ok_or_else(|| StageFault::host(format!("component `{}` was not resolved", context.component.name)))?;
         let mut store = guest::store(&self.0.engine, context, sources);
         let started = instance::start(&mut store, &pre)?;
         Ok((store, pre, started))
     }
 
     /// One part of a sharded training, as a blob.
-    fn train_shard(&self, context: &Arc<StageContext>, inputs: &TrainInputs<'_>, shard: u32, shards: u32) -> Result<Blob, StageFault> {
+    fn train_shard(
+        &self,
+        context: &Arc<StageContext>,
+        inputs: &TrainInputs<'_>,
+        shard: u32,
+        shards: u32,
+    ) -> Result<Blob, StageFault> {
         let (mut store, pre, started) = self.start(context.clone(), None)?;
         let indices = shards::GuestIndices::new(&pre);
         let (train, validation) = inputs.push(&mut store)?;
@@ -152,7 +168,10 @@ struct TrainInputs<'a> {
 
 impl TrainInputs<'_> {
     #[expect(clippy::type_complexity, reason = "two handles, one optional")]
-    fn push(&self, store: &mut Store<Guest>) -> Result<(Resource<TableHandle>, Option<Resource<TableHandle>>), StageFault> {
+    fn push(
+        &self,
+        store: &mut Store<Guest>,
+    ) -> Result<(Resource<TableHandle>, Option<Resource<TableHandle>>), StageFault> {
         let train = push_table(store, View::whole(self.train.clone()))?;
         let validation = self.validation.map(|table| push_table(store, View::whole(table.clone()))).transpose()?;
         Ok((train, validation))
@@ -193,7 +212,11 @@ fn pieces(view: &View) -> usize {
 }
 
 /// The rows of one piece. Reads may end early, at a chunk or at the cap of a crossing; so a piece may come as several batches.
-fn each_batch(view: &View, piece: usize, mut take: impl FnMut(u64, RecordBatch) -> Result<(), StageFault>) -> Result<(), StageFault> {
+fn each_batch(
+    view: &View,
+    piece: usize,
+    mut take: impl FnMut(u64, RecordBatch) -> Result<(), StageFault>,
+) -> Result<(), StageFault> {
     let mut start = (piece * piece_rows(view)) as u64;
     let end = (start + piece_rows(view) as u64).min(view.rows());
     while start < end {
@@ -207,7 +230,12 @@ fn each_batch(view: &View, piece: usize, mut take: impl FnMut(u64, RecordBatch) 
 }
 
 impl Sandbox for Runtime {
-    fn ingest(&self, context: Arc<StageContext>, source: Option<&str>, sources: Arc<dyn Sources>) -> Result<Table, StageFault> {
+    fn ingest(
+        &self,
+        context: Arc<StageContext>,
+        source: Option<&str>,
+        sources: Arc<dyn Sources>,
+    ) -> Result<Table, StageFault> {
         let (mut store, pre, started) = self.start(context.clone(), Some(sources))?;
         let indices = ingest::GuestIndices::new(&pre);
         let table = instance::call(&mut store, "ingest.ingest", |mut store| {
@@ -217,7 +245,12 @@ impl Sandbox for Runtime {
         take_table(&mut store, table)
     }
 
-    fn validate(&self, context: Arc<StageContext>, table: &Table, expected: &[Field]) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault> {
+    fn validate(
+        &self,
+        context: Arc<StageContext>,
+        table: &Table,
+        expected: &[Field],
+    ) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault> {
         let (mut store, pre, started) = self.start(context.clone(), None)?;
         let indices = validate::GuestIndices::new(&pre);
         let handle = push_table(&mut store, View::whole(table.clone()))?;
@@ -241,7 +274,13 @@ impl Sandbox for Runtime {
         take_blob(&mut store, blob)
     }
 
-    fn transform(&self, context: Arc<StageContext>, state: &Blob, rows: &View, sink: TransformSink<'_>) -> Result<(), StageFault> {
+    fn transform(
+        &self,
+        context: Arc<StageContext>,
+        state: &Blob,
+        rows: &View,
+        sink: TransformSink<'_>,
+    ) -> Result<(), StageFault> {
         let step = |transformer: &mut Transformer, piece: usize| {
             let mut done = Vec::new();
             each_batch(rows, piece, |start, batch| {
@@ -251,15 +290,21 @@ impl Sandbox for Runtime {
             Ok((transformer.schema().clone(), done))
         };
         let mut declared = None;
-        in_order(pieces(rows).max(1), context.workers, || Transformer::new(self, &context, state), step, |_, (schema, done)| {
-            if declared.get_or_insert_with(|| schema.clone()) != &schema {
-                return Err(contract(&context, "transformer.fields", "two instances declare different columns"));
-            }
-            if done.is_empty() {
-                return sink(&schema, 0, RecordBatch::new_empty(schema.to_arrow()));
-            }
-            done.into_iter().try_for_each(|(start, batch)| sink(&schema, start, batch))
-        })
+        in_order(
+            pieces(rows).max(1),
+            context.workers,
+            || Transformer::new(self, &context, state),
+            step,
+            |_, (schema, done)| {
+                if declared.get_or_insert_with(|| schema.clone()) != &schema {
+                    return Err(contract(&context, "transformer.fields", "two instances declare different columns"));
+                }
+                if done.is_empty() {
+                    return sink(&schema, 0, RecordBatch::new_empty(schema.to_arrow()));
+                }
+                done.into_iter().try_for_each(|(start, batch)| sink(&schema, start, batch))
+            },
+        )
     }
 
     fn rebalance(&self, context: Arc<StageContext>, train: &Table, task: &Task) -> Result<Option<Table>, StageFault> {
@@ -274,7 +319,13 @@ impl Sandbox for Runtime {
         table.map(|table| take_table(&mut store, table)).transpose()
     }
 
-    fn train(&self, context: Arc<StageContext>, train: &Table, validation: Option<&Table>, task: &Task) -> Result<Blob, StageFault> {
+    fn train(
+        &self,
+        context: Arc<StageContext>,
+        train: &Table,
+        validation: Option<&Table>,
+        task: &Task,
+    ) -> Result<Blob, StageFault> {
         let inputs = TrainInputs { train, validation, task: convert::task_out(task) };
         let shards = if context.component.sharded { self.plan_shards(&context, train.rows())? } else { 1 };
         if shards <= 1 {
@@ -285,10 +336,16 @@ impl Sandbox for Runtime {
         }
         let mut parts = Vec::with_capacity(shards as usize);
         let step = |(): &mut (), shard: usize| self.train_shard(&context, &inputs, shard as u32, shards);
-        in_order(shards as usize, context.workers, || Ok(()), step, |_, part| {
-            parts.push(part);
-            Ok(())
-        })?;
+        in_order(
+            shards as usize,
+            context.workers,
+            || Ok(()),
+            step,
+            |_, part| {
+                parts.push(part);
+                Ok(())
+            },
+        )?;
         self.merge(&context, &parts)
     }
 
@@ -313,10 +370,16 @@ impl Sandbox for Runtime {
             })?;
             Ok(done)
         };
-        in_order(pieces(rows), model.training.workers, || Pipeline::new(self, model), step, |_, done| {
-            scores.extend(done);
-            Ok(())
-        })?;
+        in_order(
+            pieces(rows),
+            model.training.workers,
+            || Pipeline::new(self, model),
+            step,
+            |_, done| {
+                scores.extend(done);
+                Ok(())
+            },
+        )?;
         Ok(scores)
     }
 
@@ -362,7 +425,12 @@ impl Sandbox for Runtime {
         self.0.bytes(component).map_err(StageFault::host)
     }
 
-    fn restore(&self, world: World, component: &ModelComponent, artifacts: &ArtifactStore) -> Result<Component, StageFault> {
+    fn restore(
+        &self,
+        world: World,
+        component: &ModelComponent,
+        artifacts: &ArtifactStore,
+    ) -> Result<Component, StageFault> {
         let stubs = Stubs {
             filesystem: component.stubs.iter().any(|stub| stub == "filesystem"),
             sockets: component.stubs.iter().any(|stub| stub == "sockets"),

@@ -23,7 +23,9 @@ pub struct CursorHandle {
 /// A fault that the guest may see as its own failure; the others end the call.
 fn failure(fault: StageFault) -> wasmtime::Result<Failure> {
     match fault {
-        StageFault::Data { message, column, row, value, .. } => Ok(Failure::Data(DataFault { message, column, row, value })),
+        StageFault::Data { message, column, row, value, .. } => {
+            Ok(Failure::Data(DataFault { message, column, row, value }))
+        }
         fault => Err(fault.into()),
     }
 }
@@ -32,7 +34,8 @@ impl Host for Guest {
     fn open(&mut self, source: String) -> wasmtime::Result<Result<Resource<CursorHandle>, Failure>> {
         self.check_time()?;
         let Some(sources) = &self.sources else {
-            let fault = ParameterFault { parameter: "source".into(), message: "this stage was granted no source".into() };
+            let fault =
+                ParameterFault { parameter: "source".into(), message: "this stage was granted no source".into() };
             return Ok(Err(Failure::Parameter(fault)));
         };
         match sources.open(&source) {

@@ -51,9 +51,15 @@ impl HostTable for Guest {
         }
         let chosen = match columns {
             None => view.columns.clone(),
-            Some(wanted) => match wanted.iter().map(|&column| view.columns.get(column as usize).copied()).collect::<Option<Vec<_>>>() {
+            Some(wanted) => match wanted
+                .iter()
+                .map(|&column| view.columns.get(column as usize).copied())
+                .collect::<Option<Vec<_>>>()
+            {
                 Some(chosen) => chosen,
-                None => return Ok(Err(Failure::Internal(format!("no such column: the table has {}", view.columns.len())))),
+                None => {
+                    return Ok(Err(Failure::Internal(format!("no such column: the table has {}", view.columns.len()))));
+                }
             },
         };
         let rows = view.table.read(start, rows as usize, Some(&chosen)).map_err(StageFault::host)?;

@@ -28,7 +28,9 @@ impl Guest {
 
 /// Whether a name is an identifier that may stand in files and tables.
 fn is_metric_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= MAX_METRIC_NAME && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    !name.is_empty()
+        && name.len() <= MAX_METRIC_NAME
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 impl Host for Guest {
@@ -73,11 +75,14 @@ impl Host for Guest {
 fn figure_in(figure: Figure) -> figure::Figure {
     let plot = match figure.plot {
         Plot::Lines(plot) => {
-            let series = plot.series.into_iter().map(|series| figure::Series::new(series.name, series.x, series.y)).collect();
+            let series =
+                plot.series.into_iter().map(|series| figure::Series::new(series.name, series.x, series.y)).collect();
             figure::Plot::Lines(figure::LinePlot::new(plot.x_label, plot.y_label, series))
         }
         Plot::Bars(plot) => figure::Plot::Bars(figure::BarPlot::new(plot.value_label, plot.labels, plot.values)),
-        Plot::Matrix(plot) => figure::Plot::Matrix(figure::MatrixPlot { rows: plot.rows, columns: plot.columns, values: plot.values }),
+        Plot::Matrix(plot) => {
+            figure::Plot::Matrix(figure::MatrixPlot { rows: plot.rows, columns: plot.columns, values: plot.values })
+        }
         Plot::Text(table) => figure::Plot::Text(figure::TextTable { columns: table.columns, rows: table.rows }),
     };
     figure::Figure { name: figure.name, title: figure.title, plot }

@@ -215,7 +215,10 @@ pub(crate) fn link(linker: &mut Linker<Guest>, stubs: Stubs) -> wasmtime::Result
     wasmtime_wasi_io::bindings::wasi::io::error::add_to_linker::<_, Io>(linker, |guest| &mut guest.table)?;
     bindings::sync::io::poll::add_to_linker::<_, Io>(linker, |guest| &mut guest.table)?;
     bindings::sync::io::streams::add_to_linker::<_, Io>(linker, |guest| &mut guest.table)?;
-    clocks::monotonic_clock::add_to_linker::<_, Clocks>(linker, |guest| ClockView { clock: &guest.clock, table: &mut guest.table })?;
+    clocks::monotonic_clock::add_to_linker::<_, Clocks>(linker, |guest| ClockView {
+        clock: &guest.clock,
+        table: &mut guest.table,
+    })?;
     clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
     random::random::add_to_linker::<_, WasiRandom>(linker, Guest::random)?;
     random::insecure::add_to_linker::<_, WasiRandom>(linker, Guest::random)?;
@@ -239,7 +242,7 @@ pub(crate) fn link(linker: &mut Linker<Guest>, stubs: Stubs) -> wasmtime::Result
         bindings::sync::sockets::tcp::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
         bindings::sync::sockets::udp::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
         bindings::sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
-        bindings::sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+        bindings::sync::sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
         bindings::sockets::instance_network::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
         bindings::sockets::network::add_to_linker::<_, WasiSockets>(linker, &options, Guest::sockets)?;
         bindings::sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;

@@ -248,14 +248,14 @@ mod tests {
 
     #[test]
     fn many_values_are_cut_into_equal_shares() {
-        let values: Vec<f64> = (0..100_000).map(f64::from).collect();
+        let values: Vec<f64> = (0..51_000).map(f64::from).collect();
         let bins = bins_of(&values, 255);
         let mut codes = Vec::new();
         bins.encode(&values, &mut codes);
         let mut counts = [0u32; 256];
         codes.iter().for_each(|&c| counts[usize::from(c)] += 1);
         assert_eq!(bins.width(), 255);
-        assert!(counts[..255].iter().all(|c| (380..=400).contains(c)), "{counts:?}");
+        assert!(counts[..255].iter().all(|&c| c == 200), "{counts:?}");
     }
 
     #[test]

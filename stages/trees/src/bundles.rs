@@ -155,7 +155,7 @@ mod tests {
     /// A matrix of one-hot groups, a flag with missing values and a continuous column.
     fn mixed(rows: usize) -> BinnedMatrix {
         let mut random = Random::new(5, 0);
-        let mut columns = vec![Vec::with_capacity(rows); 12];
+        let mut columns = vec![Vec::new(); 12];
         for _ in 0..rows {
             let (a, b) = (random.below(4), random.below(6));
             for k in 0..4 {

@@ -37,7 +37,7 @@ fn uniform(seed: u64) -> impl FnMut() -> f64 {
 /// Noise columns, a flag, and column 2, which alone decides (but for 5 % of the rows).
 fn planted(rows: usize) -> Data {
     let mut next = uniform(11);
-    let mut columns = vec![Vec::with_capacity(rows); 6];
+    let mut columns = vec![Vec::new(); 6];
     let mut targets = Vec::with_capacity(rows);
     for _ in 0..rows {
         for (place, column) in columns.iter_mut().enumerate() {

@@ -27,7 +27,8 @@ impl Ended {
     /// # Panics
     /// If it is none.
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON ({error}):\n{}\n{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("no JSON ({error}):\n{}\n{}", self.stdout, self.stderr))
     }
 
     /// Asserts the exit code.
@@ -92,14 +93,19 @@ impl Place {
     pub fn run(&self, arguments: &[&str]) -> Ended {
         let Output { status, stdout, stderr } = self.command(arguments).output().expect("the binary starts");
         let code = status.code().expect("an exit code");
-        Ended { code, stdout: String::from_utf8(stdout).expect("UTF-8"), stderr: String::from_utf8(stderr).expect("UTF-8") }
+        Ended {
+            code,
+            stdout: String::from_utf8(stdout).expect("UTF-8"),
+            stderr: String::from_utf8(stderr).expect("UTF-8"),
+        }
     }
 
     /// Runs the churn pipeline on generated customers.
     pub fn churn(&self, rows: u32, more: &[&str]) -> Ended {
         let manifest = config("churn.toml");
         let rows = format!("ingestion.rows={rows}");
-        let mut arguments = vec!["run", &manifest, "--json", "--set", "ingestion.component=ingest-synthetic", "--set", &rows];
+        let mut arguments =
+            vec!["run", &manifest, "--json", "--set", "ingestion.component=ingest-synthetic", "--set", &rows];
         arguments.extend(more);
         self.run(&arguments)
     }
@@ -124,7 +130,8 @@ impl Place {
 /// # Panics
 /// If it was not built.
 pub fn binary() -> PathBuf {
-    let path = std::env::var_os("STAGEWRIGHT_BIN").map_or_else(|| root().join("target/release/stagewright"), PathBuf::from);
+    let path =
+        std::env::var_os("STAGEWRIGHT_BIN").map_or_else(|| root().join("target/release/stagewright"), PathBuf::from);
     assert!(path.exists(), "{} is missing: run `cargo xtask test`, which builds it", path.display());
     path
 }
@@ -139,7 +146,9 @@ pub fn guests() -> PathBuf {
 /// # Panics
 /// If `STAGEWRIGHT_TEST_DATA` does not name it.
 pub fn data() -> PathBuf {
-    std::env::var_os("STAGEWRIGHT_TEST_DATA").map(PathBuf::from).expect("STAGEWRIGHT_TEST_DATA names the folder of real tables")
+    std::env::var_os("STAGEWRIGHT_TEST_DATA")
+        .map(PathBuf::from)
+        .expect("STAGEWRIGHT_TEST_DATA names the folder of real tables")
 }
 
 /// A file of `config/`.
@@ -157,9 +166,12 @@ pub fn digests(run: &Value) -> Vec<(String, String)> {
     let of_stage = |stage: &Value| {
         let name = stage["name"].as_str().expect("a name").to_owned();
         let artifacts = stage["artifacts"].as_array().expect("artifacts").clone();
-        artifacts
-            .into_iter()
-            .map(move |artifact| (format!("{name}.{}", artifact["name"].as_str().expect("a name")), artifact["digest"].as_str().expect("a digest").to_owned()))
+        artifacts.into_iter().map(move |artifact| {
+            (
+                format!("{name}.{}", artifact["name"].as_str().expect("a name")),
+                artifact["digest"].as_str().expect("a digest").to_owned(),
+            )
+        })
     };
     stages.iter().flat_map(of_stage).collect()
 }

@@ -9,7 +9,8 @@ const STAGES: [&str; 6] = ["ingestion", "validation", "transformation", "trainin
 fn a_first_run_makes_a_champion_and_a_second_is_judged_against_it() {
     let place = Place::new();
     let first = place.churn(3000, &[]).expect(0).json();
-    let names: Vec<&str> = first["stages"].as_array().expect("stages").iter().filter_map(|stage| stage["name"].as_str()).collect();
+    let names: Vec<&str> =
+        first["stages"].as_array().expect("stages").iter().filter_map(|stage| stage["name"].as_str()).collect();
     assert_eq!(names, STAGES);
     assert_eq!(first["decision"]["verdict"], "approved");
     assert_eq!(first["model"]["version"], 1);
@@ -44,17 +45,28 @@ fn artifacts_do_not_depend_on_workers_or_processes() {
 fn smote_changes_training_rows_and_leaves_test_rows_alone() {
     let place = Place::new();
     let manifest = config("churn-smote.toml");
-    let common = ["--json", "--set", "ingestion.component=ingest-synthetic", "--set", "ingestion.rows=3000", "--set", "training.n_estimators=20"];
+    let common = [
+        "--json",
+        "--set",
+        "ingestion.component=ingest-synthetic",
+        "--set",
+        "ingestion.rows=3000",
+        "--set",
+        "training.n_estimators=20",
+    ];
     let plain = place.churn(3000, &["--set", "split.validation=0.0"]).json();
     let smote = place.run(&[&["run", manifest.as_str()][..], &common[..]].concat()).json();
-    let of = |run: &serde_json::Value, name: &str| digests(run).into_iter().find(|(artifact, _)| artifact == name).map(|(_, digest)| digest);
+    let of = |run: &serde_json::Value, name: &str| {
+        digests(run).into_iter().find(|(artifact, _)| artifact == name).map(|(_, digest)| digest)
+    };
     assert_eq!(of(&plain, "transformation.test"), of(&smote, "transformation.test"));
     assert_ne!(of(&plain, "transformation.features-train"), of(&smote, "transformation.features-train"));
     let csv = place.path().join("train.csv");
     let csv = csv.display().to_string();
     place.run(&["artifacts", "export", "transformation.features-train", "--output", &csv]).expect(0);
     let text = std::fs::read_to_string(csv).expect("the export");
-    let target = text.lines().next().expect("a header").split(',').position(|name| name == "Churn").expect("the target");
+    let target =
+        text.lines().next().expect("a header").split(',').position(|name| name == "Churn").expect("the target");
     let churned = text.lines().skip(1).filter(|line| line.split(',').nth(target) == Some("1")).count();
     assert_eq!(churned * 2, text.lines().count() - 1, "as many who left as who stayed");
 }
@@ -65,7 +77,11 @@ fn a_failed_gate_leaves_the_champion_and_the_aliases_as_they_were() {
     place.churn(2000, &[]).expect(0);
     let before = place.run(&["models", "--json"]).expect(0).json();
     let rejected = place.churn(2000, &["--seed", "7", "--set", "gates.minimum.roc_auc=0.999"]).expect(4).json();
-    let failed = rejected["decision"]["reasons"].as_array().expect("reasons").iter().any(|reason| reason["gate"] == "minimum roc_auc" && reason["passed"] == false);
+    let failed = rejected["decision"]["reasons"]
+        .as_array()
+        .expect("reasons")
+        .iter()
+        .any(|reason| reason["gate"] == "minimum roc_auc" && reason["passed"] == false);
     assert!(failed, "{rejected}");
     let after = place.run(&["models", "--json"]).expect(0).json();
     assert_eq!(before[0]["aliases"], after[0]["aliases"]);
@@ -79,7 +95,8 @@ fn stages_run_alone_make_what_the_whole_run_made() {
     let run = whole["run_id"].as_str().expect("a run").to_owned();
     let changes = ["--set", "ingestion.component=ingest-synthetic", "--set", "ingestion.rows=2000"];
     for stage in ["validation", "transformation", "training"] {
-        let alone = place.run(&[&["stage", "run", stage, "--run", &run, "--json"][..], &changes[..]].concat()).expect(0).json();
+        let alone =
+            place.run(&[&["stage", "run", stage, "--run", &run, "--json"][..], &changes[..]].concat()).expect(0).json();
         let made = digests(&alone);
         assert!(!made.is_empty());
         for artifact in made {
@@ -106,8 +123,12 @@ fn a_registered_model_predicts_raw_rows_alike_from_csv_and_json() {
         .collect();
     let one = place.write("one.csv", format!("{}\n{}\n", head.join(","), row.join(",")));
     let json = place.write("one.json", serde_json::to_string(&object).expect("JSON"));
-    let from_csv = place.run(&["predict", "churn-classifier", "--json", "--input", &one.display().to_string()]).expect(0).json();
-    let from_json = place.run(&["predict", "churn-classifier@champion", "--json", "--input", &json.display().to_string()]).expect(0).json();
+    let from_csv =
+        place.run(&["predict", "churn-classifier", "--json", "--input", &one.display().to_string()]).expect(0).json();
+    let from_json = place
+        .run(&["predict", "churn-classifier@champion", "--json", "--input", &json.display().to_string()])
+        .expect(0)
+        .json();
     assert_eq!(from_csv, from_json);
     let probability = from_csv["predictions"][0]["probability"].as_f64().expect("a probability");
     assert!((0.0..=1.0).contains(&probability));
@@ -131,14 +152,29 @@ fn until_stops_after_a_stage_and_nothing_is_registered() {
 #[test]
 fn an_interrupted_run_leaves_nothing_behind_and_the_next_one_works() {
     let place = Place::new();
-    place.churn(1000, &[]).expect(0);
+    place.churn(3000, &[]).expect(0);
     let before = place.artifacts();
     for delay in [20, 150, 400] {
         let manifest = config("churn.toml");
-        let arguments = ["run", manifest.as_str(), "--set", "ingestion.component=ingest-synthetic", "--set", "ingestion.rows=400000", "--seed", "3"];
-        let child = place.command(&arguments).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().expect("it starts");
+        let arguments = [
+            "run",
+            manifest.as_str(),
+            "--set",
+            "ingestion.component=ingest-synthetic",
+            "--set",
+            "ingestion.rows=400000",
+            "--seed",
+            "3",
+        ];
+        let child = place
+            .command(&arguments)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts");
         std::thread::sleep(std::time::Duration::from_millis(delay));
-        let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+        let killed =
+            std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
         assert!(killed.success(), "the run was over before it could be interrupted");
         let ended = child.wait_with_output().expect("it ends");
         // Before the handler stands, the signal itself ends the process.
@@ -148,5 +184,5 @@ fn an_interrupted_run_leaves_nothing_behind_and_the_next_one_works() {
     let statuses = place.run(&["runs", "--json"]).expect(0).json();
     let running = statuses.as_array().expect("runs").iter().filter(|run| run["status"] == "running").count();
     assert_eq!(running, 0);
-    place.churn(1000, &["--seed", "8"]);
+    place.churn(3000, &["--register-name", "another"]).expect(0);
 }

@@ -46,7 +46,8 @@ fn every_trainer_reaches_the_reference_and_the_first_gate_accepts() {
     let place = Place::new();
     for component in ["train-logistic", "train-forest", "train-boosted"] {
         let component = format!("training.component={component}");
-        let ended = run(&place, &csv(), &["--set", &component, "--register-name", &component.replace(['.', '='], "-")]).expect(0);
+        let ended = run(&place, &csv(), &["--set", &component, "--register-name", &component.replace(['.', '='], "-")])
+            .expect(0);
         let ended = ended.json();
         assert!(auc(&ended) >= 0.838, "{component}: {}", auc(&ended));
         assert_eq!(ended["decision"]["verdict"], "approved", "{component}");
@@ -57,13 +58,17 @@ fn every_trainer_reaches_the_reference_and_the_first_gate_accepts() {
 #[ignore = "needs STAGEWRIGHT_TEST_DATA"]
 fn the_unreachable_gate_rejects_and_names_each_miss() {
     let place = Place::new();
-    let gates = ["accuracy=0.85", "precision=0.80", "recall=0.75", "roc_auc=0.85"].map(|gate| format!("gates.minimum.{gate}"));
+    let gates =
+        ["accuracy=0.85", "precision=0.80", "recall=0.75", "roc_auc=0.85"].map(|gate| format!("gates.minimum.{gate}"));
     let more: Vec<&str> = gates.iter().flat_map(|gate| ["--set", gate]).collect();
     let rejected = run(&place, &csv(), &more).expect(4).json();
     let reasons = rejected["decision"]["reasons"].as_array().expect("reasons");
     for (metric, minimum) in [("accuracy", 0.85), ("precision", 0.80), ("recall", 0.75), ("roc_auc", 0.85)] {
         let gate = format!("minimum {metric}");
-        let reason = reasons.iter().find(|reason| reason["gate"] == gate.as_str()).unwrap_or_else(|| panic!("{gate} is not among {reasons:?}"));
+        let reason = reasons
+            .iter()
+            .find(|reason| reason["gate"] == gate.as_str())
+            .unwrap_or_else(|| panic!("{gate} is not among {reasons:?}"));
         let actual = rejected["metrics"]["candidate"][metric].as_f64().expect("a metric");
         assert_eq!(reason["passed"], actual >= minimum, "{reason}");
         // On this split the AUC alone may reach its minimum; the others never do.
@@ -78,7 +83,8 @@ fn eleven_missing_charges_are_found_and_csv_and_sqlite_give_the_same_table() {
     let place = Place::new();
     let from_csv = run(&place, &csv(), &["--until", "validation"]).expect(0).json();
     place.run(&["artifacts", "export", "validation.findings", "--output", "findings.json"]).expect(0);
-    let findings: Value = serde_json::from_slice(&std::fs::read(place.path().join("findings.json")).expect("findings")).expect("JSON");
+    let findings: Value =
+        serde_json::from_slice(&std::fs::read(place.path().join("findings.json")).expect("findings")).expect("JSON");
     for column in findings["columns"].as_array().expect("columns") {
         let expected = if column["column"] == "TotalCharges" { 11 } else { 0 };
         assert_eq!(column["nulls"], expected, "{}", column["column"]);
@@ -95,11 +101,17 @@ fn a_python_stage_replaces_the_rust_one() {
     let component = guests().join("transform-python.wasm");
     let manifest = std::fs::read_to_string(config("churn.toml")).expect("the manifest");
     let manifest = manifest.replace("component = \"transform-table\"", "component = \"transform-python\"");
-    let python = format!("\n[components.transform-python]\npath = {:?}\nstubs = [\"filesystem\", \"sockets\"]\n", component.display().to_string());
+    let python = format!(
+        "\n[components.transform-python]\npath = {:?}\nstubs = [\"filesystem\", \"sockets\"]\n",
+        component.display().to_string()
+    );
     let manifest = place.write("python.toml", format!("{manifest}{python}"));
     let manifest = manifest.display().to_string();
     let source = csv();
-    let ended = place.run(&["run", &manifest, "--json", "--source", &source, "--set", "training.component=train-logistic"]).expect(0).json();
+    let ended = place
+        .run(&["run", &manifest, "--json", "--source", &source, "--set", "training.component=train-logistic"])
+        .expect(0)
+        .json();
     assert_eq!(ended["stages"][2]["component"], "transform-python");
     assert!(auc(&ended) >= 0.835, "{}", auc(&ended));
 }
@@ -109,7 +121,8 @@ fn a_python_stage_replaces_the_rust_one() {
 fn another_table_needs_a_manifest_and_no_code() {
     let place = Place::new();
     let text = std::fs::read_to_string(data().join("higgs_7k.train.tsv")).expect("the table");
-    let head: Vec<String> = (0..29).map(|column| if column == 0 { "label".into() } else { format!("feature_{column}") }).collect();
+    let head: Vec<String> =
+        (0..29).map(|column| if column == 0 { "label".into() } else { format!("feature_{column}") }).collect();
     place.write("higgs.csv", format!("{}\n{}", head.join(","), text.replace('\t', ",")));
     place.run(&["init", "--source", "csv:higgs.csv", "--target", "label"]).expect(0);
     let ended = place.run(&["run", "pipeline.toml", "--json"]).expect(0).json();
@@ -124,6 +137,7 @@ fn a_split_exported_from_one_run_is_the_split_of_another() {
     place.run(&["artifacts", "export", "transformation.split", "--output", "split.csv"]).expect(0);
     let split = format!("split.file={}", place.path().join("split.csv").display());
     let again = run(&place, &csv(), &["--until", "transformation", "--seed", "99", "--set", &split]).expect(0).json();
-    let test = |run: &Value| stagewright_end_to_end::digests(run).into_iter().find(|(name, _)| name == "transformation.test");
+    let test =
+        |run: &Value| stagewright_end_to_end::digests(run).into_iter().find(|(name, _)| name == "transformation.test");
     assert_eq!(test(&first), test(&again));
 }

@@ -23,13 +23,19 @@ pub(crate) fn artifacts(home: &Path, command: &ArtifactsCommand) -> anyhow::Resu
 fn of_run(home: &Path, run: Option<&str>) -> anyhow::Result<Vec<(String, ArtifactRecord)>> {
     let run = find(home, run)?;
     let stages = existing(home)?.registry.stages(&run.run_id)?;
-    Ok(stages.into_iter().flat_map(|stage| stage.outputs.into_iter().map(move |output| (stage.name.clone(), output))).collect())
+    Ok(stages
+        .into_iter()
+        .flat_map(|stage| stage.outputs.into_iter().map(move |output| (stage.name.clone(), output)))
+        .collect())
 }
 
 fn list(home: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
     let artifacts = of_run(home, run)?;
     if json {
-        let rows: Vec<_> = artifacts.iter().map(|(stage, artifact)| serde_json::json!({ "stage": stage, "artifact": artifact })).collect();
+        let rows: Vec<_> = artifacts
+            .iter()
+            .map(|(stage, artifact)| serde_json::json!({ "stage": stage, "artifact": artifact }))
+            .collect();
         print_json(&rows)?;
         return Ok(Ending::Done);
     }
@@ -51,15 +57,22 @@ fn export(home: &Path, artifact: &str, output: &Path, run: Option<&str>) -> anyh
     let home_folder = existing(home)?;
     let artifacts = of_run(home, run)?;
     let digest: Option<Digest> = artifact.parse().ok();
-    let found = artifacts.iter().find(|(stage, record)| format!("{stage}.{}", record.name) == artifact || Some(record.digest) == digest);
+    let found = artifacts
+        .iter()
+        .find(|(stage, record)| format!("{stage}.{}", record.name) == artifact || Some(record.digest) == digest);
     let Some((_, record)) = found else {
         let names: Vec<String> = artifacts.iter().map(|(stage, record)| format!("{stage}.{}", record.name)).collect();
-        return Err(UsageError::new(format!("that run has no artifact `{artifact}`"), format!("it has {}", names.join(", "))));
+        return Err(UsageError::new(
+            format!("that run has no artifact `{artifact}`"),
+            format!("it has {}", names.join(", ")),
+        ));
     };
     match record.kind {
         ArtifactKind::Table => export_table(&home_folder, record, output)?,
         ArtifactKind::Blob => write(output, &home_folder.artifacts.open_blob(&record.digest)?.read_all()?)?,
-        ArtifactKind::Document => write(output, home_folder.artifacts.open_document(&record.digest, &record.media_type)?.bytes())?,
+        ArtifactKind::Document => {
+            write(output, home_folder.artifacts.open_document(&record.digest, &record.media_type)?.bytes())?
+        }
     }
     if output != Path::new("-") {
         eprintln!("wrote {}", output.display());
@@ -72,7 +85,10 @@ fn export_table(home: &Home, record: &ArtifactRecord, output: &Path) -> anyhow::
     match output.extension().and_then(|ending| ending.to_str()) {
         Some("parquet") => Ok(export_parquet(&table, output)?),
         Some("csv") => Ok(export_csv(&table, output)?),
-        _ => Err(UsageError::new(format!("cannot tell the format of {}", output.display()), "tables are written as .parquet or .csv")),
+        _ => Err(UsageError::new(
+            format!("cannot tell the format of {}", output.display()),
+            "tables are written as .parquet or .csv",
+        )),
     }
 }
 

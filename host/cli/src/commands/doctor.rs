@@ -19,7 +19,12 @@ struct Finding {
 
 /// Checks the home, the engine and the built-in stages.
 pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<Ending> {
-    let mut findings = vec![Finding { check: "version", ok: true, detail: format!("stagewright {}", env!("CARGO_PKG_VERSION")), hint: None }];
+    let mut findings = vec![Finding {
+        check: "version",
+        ok: true,
+        detail: format!("stagewright {}", env!("CARGO_PKG_VERSION")),
+        hint: None,
+    }];
     match Workplace::open(home) {
         Err(error) => findings.push(Finding {
             check: "home",
@@ -32,10 +37,20 @@ pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<En
             findings.push(stages(&workplace));
             let runs = workplace.home.registry.list_runs(usize::MAX)?.len();
             let models = workplace.home.registry.models()?.len();
-            findings.push(Finding { check: "registry", ok: true, detail: format!("{runs} runs, {models} models"), hint: None });
+            findings.push(Finding {
+                check: "registry",
+                ok: true,
+                detail: format!("{runs} runs, {models} models"),
+                hint: None,
+            });
         }
     }
-    findings.push(Finding { check: "workers", ok: true, detail: crate::workplace::workers(None).to_string(), hint: None });
+    findings.push(Finding {
+        check: "workers",
+        ok: true,
+        detail: crate::workplace::workers(None).to_string(),
+        hint: None,
+    });
     let fine = findings.iter().all(|finding| finding.ok);
     if arguments.json {
         print_json(&findings)?;
@@ -54,7 +69,12 @@ fn stages(workplace: &Workplace) -> Finding {
     let names: Vec<String> = workplace.runtime.built_in().into_iter().map(|(name, _)| name).collect();
     if names.is_empty() {
         let hint = "build them with `cargo xtask stages`, or name their folder with STAGEWRIGHT_STAGES".to_owned();
-        return Finding { check: "stages", ok: false, detail: "no built-in stages were found".into(), hint: Some(hint) };
+        return Finding {
+            check: "stages",
+            ok: false,
+            detail: "no built-in stages were found".into(),
+            hint: Some(hint),
+        };
     }
     Finding { check: "stages", ok: true, detail: names.join(", "), hint: None }
 }

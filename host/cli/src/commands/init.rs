@@ -28,7 +28,12 @@ pub(crate) fn init(arguments: &InitArguments) -> anyhow::Result<Ending> {
     let mut fields: Vec<Field> = inference.signature.fields.fields().to_vec();
     if let Some(identifier) = &arguments.identifier {
         let field = fields.iter_mut().find(|field| &field.name == identifier);
-        let field = field.ok_or_else(|| UsageError::new(format!("the table has no column `{identifier}`"), "name one of its columns with --identifier"))?;
+        let field = field.ok_or_else(|| {
+            UsageError::new(
+                format!("the table has no column `{identifier}`"),
+                "name one of its columns with --identifier",
+            )
+        })?;
         field.role = Role::Identifier;
     }
     let name = pipeline_name(arguments, uri.path())?;
@@ -41,14 +46,27 @@ pub(crate) fn init(arguments: &InitArguments) -> anyhow::Result<Ending> {
         fields: &fields,
     });
     let output = &arguments.output;
-    let mut file = OpenOptions::new().write(true).create_new(true).open(output).with_context(|| format!("cannot write {}", output.display()))?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(output)
+        .with_context(|| format!("cannot write {}", output.display()))?;
     file.write_all(written.as_bytes()).with_context(|| format!("cannot write {}", output.display()))?;
-    println!("wrote {}: {} columns, {} rows seen, target `{}` ({})", output.display(), fields.len(), inference.rows, task.target, task.kind.as_str());
+    println!(
+        "wrote {}: {} columns, {} rows seen, target `{}` ({})",
+        output.display(),
+        fields.len(),
+        inference.rows,
+        task.target,
+        task.kind.as_str()
+    );
     for column in inference.columns.iter().filter(|column| column.field.role == Role::Identifier || column.nulls > 0) {
         println!("  `{}`: {}, {} missing", column.field.name, column.reason, column.nulls);
     }
     if !matches!(task.kind, TaskKind::Binary { .. }) {
-        println!("note: the built-in trainers and the built-in evaluation learn targets of two classes; this task needs components of your own");
+        println!(
+            "note: the built-in trainers and the built-in evaluation learn targets of two classes; this task needs components of your own"
+        );
     }
     println!("next: stagewright run {}", output.display());
     Ok(Ending::Done)
@@ -57,10 +75,18 @@ pub(crate) fn init(arguments: &InitArguments) -> anyhow::Result<Ending> {
 /// What kind of task a target asks for.
 fn task(arguments: &InitArguments, inference: &Inference) -> anyhow::Result<TaskSection> {
     let target = inference.columns.iter().find(|column| column.field.name == arguments.target);
-    let target = target.ok_or_else(|| UsageError::new(format!("the table has no column `{}`", arguments.target), "name one of its columns with --target"))?;
+    let target = target.ok_or_else(|| {
+        UsageError::new(
+            format!("the table has no column `{}`", arguments.target),
+            "name one of its columns with --target",
+        )
+    })?;
     let kind = match (target.field.data_type, target.distinct) {
         (_, 0 | 1) => {
-            return Err(UsageError::new(format!("`{}` has {} distinct values: nothing can be learnt", arguments.target, target.distinct), "name another --target"));
+            return Err(UsageError::new(
+                format!("`{}` has {} distinct values: nothing can be learnt", arguments.target, target.distinct),
+                "name another --target",
+            ));
         }
         (_, 2) => TaskKind::Binary { positive: positive(arguments, &target.examples)? },
         (DataType::Float64 | DataType::Timestamp, _) => TaskKind::Regression,
@@ -73,7 +99,10 @@ fn task(arguments: &InitArguments, inference: &Inference) -> anyhow::Result<Task
 fn positive(arguments: &InitArguments, seen: &[String]) -> anyhow::Result<String> {
     match &arguments.positive {
         Some(positive) if seen.contains(positive) => Ok(positive.clone()),
-        Some(positive) => Err(UsageError::new(format!("the target has no value `{positive}`"), format!("it has {}", seen.join(" and ")))),
+        Some(positive) => Err(UsageError::new(
+            format!("the target has no value `{positive}`"),
+            format!("it has {}", seen.join(" and ")),
+        )),
         None => {
             let usual = seen.iter().find(|value| POSITIVE.contains(&value.to_lowercase().as_str()));
             Ok(usual.or(seen.last()).cloned().unwrap_or_default())
@@ -86,9 +115,15 @@ fn pipeline_name(arguments: &InitArguments, path: &Path) -> anyhow::Result<Ident
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default();
         let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let name = name.trim_matches('-').to_owned();
-        if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("table-{name}").trim_end_matches('-').to_owned() }
+        if name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            name
+        } else {
+            format!("table-{name}").trim_end_matches('-').to_owned()
+        }
     });
-    Identifier::new(&name).map_err(|reason| UsageError::new(format!("`{name}` cannot name a pipeline: {reason}"), "choose one with --name"))
+    Identifier::new(&name).map_err(|reason| {
+        UsageError::new(format!("`{name}` cannot name a pipeline: {reason}"), "choose one with --name")
+    })
 }
 
 /// The URI with its path as seen from the manifest's folder; absolute paths stay.

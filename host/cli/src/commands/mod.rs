@@ -51,5 +51,6 @@ fn overrides(changes: &Changes) -> stagewright_manifest::Overrides {
 
 /// A moment for people, UTC.
 fn moment(milliseconds: i64) -> String {
-    jiff::Timestamp::from_millisecond(milliseconds).map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    jiff::Timestamp::from_millisecond(milliseconds)
+        .map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }

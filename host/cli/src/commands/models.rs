@@ -23,7 +23,9 @@ pub(crate) fn models(home: &Path, arguments: &ModelsArguments) -> anyhow::Result
 /// A version of a model from `NAME`, `NAME@ALIAS` or `NAME/VERSION`.
 pub(crate) fn find(home: &Home, model: &str, default_alias: &str) -> anyhow::Result<ModelVersion> {
     if let Some((name, version)) = model.split_once('/') {
-        let version = version.parse().map_err(|_| UsageError::new(format!("`{version}` is not a version"), "versions are numbers: churn-classifier/3"))?;
+        let version = version.parse().map_err(|_| {
+            UsageError::new(format!("`{version}` is not a version"), "versions are numbers: churn-classifier/3")
+        })?;
         return Ok(home.registry.version(name, version)?);
     }
     let (name, alias) = model.split_once('@').unwrap_or((model, default_alias));
@@ -31,7 +33,10 @@ pub(crate) fn find(home: &Home, model: &str, default_alias: &str) -> anyhow::Res
     home.registry.versions(name)?;
     let version = home.registry.alias(name, alias)?;
     let version = version.ok_or_else(|| {
-        UsageError::new(format!("model `{name}` has no alias `{alias}`"), format!("`stagewright models show {name}` lists its versions; name one as {name}/VERSION"))
+        UsageError::new(
+            format!("model `{name}` has no alias `{alias}`"),
+            format!("`stagewright models show {name}` lists its versions; name one as {name}/VERSION"),
+        )
     })?;
     Ok(home.registry.version(name, version)?)
 }
@@ -44,7 +49,8 @@ fn list(home: &Home, json: bool) -> anyhow::Result<Ending> {
     }
     let mut shown = table(&["model", "latest version", "aliases"]);
     for model in &models {
-        let aliases: Vec<String> = model.aliases.iter().map(|(alias, version)| format!("{alias} -> {version}")).collect();
+        let aliases: Vec<String> =
+            model.aliases.iter().map(|(alias, version)| format!("{alias} -> {version}")).collect();
         shown.add_row(vec![model.name.clone(), model.latest_version.to_string(), aliases.join(", ")]);
     }
     println!("{shown}");
@@ -75,7 +81,9 @@ fn show(home: &Home, model: &str, json: bool) -> anyhow::Result<Ending> {
             version.verdict.map_or_else(|| "-".to_owned(), |verdict| verdict.name().to_owned()),
             version.aliases.join(", "),
             described.as_ref().map_or_else(String::new, |model| model.training.name.clone()),
-            described.and_then(|model| model.metrics.get("roc_auc")).map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}")),
+            described
+                .and_then(|model| model.metrics.get("roc_auc"))
+                .map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}")),
         ]);
     }
     println!("{shown}");

@@ -22,10 +22,15 @@ pub(crate) fn plan(home: &Path, arguments: &PlanArguments) -> anyhow::Result<End
                 serde_json::json!({ "name": world, "component": component.name, "digest": component.digest, "imports": component.imports })
             })
             .collect();
-        print_json(&serde_json::json!({ "pipeline": manifest.pipeline, "stages": stages, "configuration": manifest.effective() }))?;
+        print_json(
+            &serde_json::json!({ "pipeline": manifest.pipeline, "stages": stages, "configuration": manifest.effective() }),
+        )?;
         return Ok(Ending::Done);
     }
-    println!("pipeline `{}`: model `{}` in experiment `{}`, seed {}", manifest.pipeline, manifest.model, manifest.experiment, manifest.seed);
+    println!(
+        "pipeline `{}`: model `{}` in experiment `{}`, seed {}",
+        manifest.pipeline, manifest.model, manifest.experiment, manifest.seed
+    );
     let mut shown = table(&["stage", "component", "digest", "gets", "memory", "cpu", "wall", "output"]);
     for (world, component) in &components {
         let stage = manifest.stage(*world);

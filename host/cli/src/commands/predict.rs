@@ -38,11 +38,13 @@ pub(crate) fn predict(home: &Path, arguments: &PredictArguments) -> anyhow::Resu
     crate::commands::runs::existing(home)?;
     let workplace = Workplace::open(home)?;
     let version = models::find(&workplace.home, &arguments.model, CHAMPION)?;
-    let model: RegisteredModel = serde_json::from_value(version.description).context("the registered model cannot be read")?;
+    let model: RegisteredModel =
+        serde_json::from_value(version.description).context("the registered model cannot be read")?;
     let rows = read(&arguments.input, &model.signature)?;
     let cancel = workplace::cancel_on_signals();
     let workers = workplace::workers(arguments.workers);
-    let ready = Ready::new(&model, &workplace.runtime, &workplace.home.artifacts, Arc::new(Warnings), workers, &cancel)?;
+    let ready =
+        Ready::new(&model, &workplace.runtime, &workplace.home.artifacts, Arc::new(Warnings), workers, &cancel)?;
     let numbers = ready.predict(&workplace.runtime, &rows)?;
     if arguments.json.json {
         let rows: Vec<_> = numbers.chunks(model.width()).map(|row| prediction(&model.task, row)).collect();
@@ -62,10 +64,15 @@ fn read(input: &Path, signature: &Signature) -> anyhow::Result<RecordBatch> {
             std::io::stdin().read_to_end(&mut text).with_context(cannot)?;
             Ok(decode_json(&text, signature, Strictness::Predict)?)
         }
-        "json" | "jsonl" | "ndjson" => Ok(decode_json(&std::fs::read(input).with_context(cannot)?, signature, Strictness::Predict)?),
+        "json" | "jsonl" | "ndjson" => {
+            Ok(decode_json(&std::fs::read(input).with_context(cannot)?, signature, Strictness::Predict)?)
+        }
         "csv" => Ok(decode_csv(File::open(input).with_context(cannot)?, b',', signature, Strictness::Predict)?),
         "tsv" => Ok(decode_csv(File::open(input).with_context(cannot)?, b'\t', signature, Strictness::Predict)?),
-        _ => Err(UsageError::new(format!("cannot tell the format of {}", input.display()), "rows come as .csv, .tsv, .json or .jsonl, or as JSON through `-`")),
+        _ => Err(UsageError::new(
+            format!("cannot tell the format of {}", input.display()),
+            "rows come as .csv, .tsv, .json or .jsonl, or as JSON through `-`",
+        )),
     }
 }
 
@@ -85,7 +92,8 @@ fn prediction(task: &Task, row: &[f64]) -> serde_json::Value {
     match task {
         Task::Binary { .. } => serde_json::json!({ "label": label(task, row), "probability": row[0] }),
         Task::MultiClass { classes } => {
-            let probabilities: serde_json::Map<_, _> = classes.iter().cloned().zip(row.iter().map(|&value| value.into())).collect();
+            let probabilities: serde_json::Map<_, _> =
+                classes.iter().cloned().zip(row.iter().map(|&value| value.into())).collect();
             serde_json::json!({ "label": label(task, row), "probabilities": probabilities })
         }
         Task::Regression => serde_json::json!({ "value": row[0] }),
@@ -103,7 +111,11 @@ fn write_csv(task: &Task, numbers: &[f64], width: usize) -> anyhow::Result<()> {
     for row in numbers.chunks(width) {
         match label(task, row) {
             Some(label) => {
-                let label = if label.contains([',', '"', '\n']) { format!("\"{}\"", label.replace('"', "\"\"")) } else { label.to_owned() };
+                let label = if label.contains([',', '"', '\n']) {
+                    format!("\"{}\"", label.replace('"', "\"\""))
+                } else {
+                    label.to_owned()
+                };
                 writeln!(out, "{label},{}", row.iter().copied().fold(f64::MIN, f64::max))?;
             }
             None => writeln!(out, "{}", row[0])?,

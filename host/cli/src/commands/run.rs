@@ -23,14 +23,21 @@ pub(crate) fn run(home: &Path, arguments: RunArguments) -> anyhow::Result<Ending
         None => World::Promotion,
         Some(name) => world(name)?,
     };
-    let job = Job { file: &arguments.file, changes: &arguments.changes, stages: World::Ingestion..=last, upon: None, json: arguments.json.json };
+    let job = Job {
+        file: &arguments.file,
+        changes: &arguments.changes,
+        stages: World::Ingestion..=last,
+        upon: None,
+        json: arguments.json.json,
+    };
     job.run(home)
 }
 
 /// The stage of this name.
 pub(crate) fn world(name: &str) -> anyhow::Result<World> {
     let names = World::ALL.map(World::as_str).join(", ");
-    World::from_name(name).ok_or_else(|| UsageError::new(format!("there is no stage `{name}`"), format!("the stages are {names}")))
+    World::from_name(name)
+        .ok_or_else(|| UsageError::new(format!("there is no stage `{name}`"), format!("the stages are {names}")))
 }
 
 /// A run that was asked for.
@@ -46,7 +53,8 @@ impl Job<'_> {
     /// Checks everything, then runs.
     pub(crate) fn run(self, home: &Path) -> anyhow::Result<Ending> {
         let manifest = Manifest::load(self.file, &overrides(self.changes))?;
-        let text = std::fs::read_to_string(self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
+        let text =
+            std::fs::read_to_string(self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
         let workplace = Workplace::open(home)?;
         let components = workplace.components(&manifest, &World::ALL)?;
         let workers = workplace::workers(manifest.workers.map(usize::from));
@@ -74,7 +82,8 @@ fn conclude(summary: &Summary, result: Result<(), RunError>, manifest: &str, jso
         let mut object = serde_json::to_value(summary)?;
         if let Err(error) = &failed {
             let (ending, hint) = classify(error);
-            object["error"] = serde_json::json!({ "message": format!("{error:#}"), "hint": hint, "exit_code": ending as u8 });
+            object["error"] =
+                serde_json::json!({ "message": format!("{error:#}"), "hint": hint, "exit_code": ending as u8 });
         }
         print_json(&object)?;
     } else if !summary.stages.is_empty() {

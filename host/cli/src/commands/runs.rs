@@ -21,7 +21,10 @@ pub(crate) fn runs(home: &Path, arguments: &RunsArguments) -> anyhow::Result<End
 /// The home, if there is one: looking for runs makes none.
 pub(crate) fn existing(home: &Path) -> anyhow::Result<Home> {
     if !home.is_dir() {
-        return Err(UsageError::new(format!("there is no home at {}", home.display()), "run a pipeline first, or name the home with --home or STAGEWRIGHT_HOME"));
+        return Err(UsageError::new(
+            format!("there is no home at {}", home.display()),
+            "run a pipeline first, or name the home with --home or STAGEWRIGHT_HOME",
+        ));
     }
     Home::open(home).with_context(|| format!("cannot open the home {}", home.display()))
 }
@@ -33,7 +36,9 @@ pub(crate) fn find(home: &Path, run: Option<&str>) -> anyhow::Result<Run> {
         Some(run) => Ok(home.registry.run(run)?),
         None => {
             let last = home.registry.list_runs(1)?.pop();
-            last.ok_or_else(|| UsageError::new("there are no runs yet", "run a pipeline: stagewright run pipeline.toml"))
+            last.ok_or_else(|| {
+                UsageError::new("there are no runs yet", "run a pipeline: stagewright run pipeline.toml")
+            })
         }
     }
 }

@@ -26,12 +26,16 @@ fn run(home: &Path, arguments: &StageRunArguments) -> anyhow::Result<Ending> {
     let world = world(&arguments.name)?;
     let upon = crate::commands::runs::find(home, arguments.run.as_deref())?;
     let recorded = upon.config.get("file").and_then(|file| file.as_str()).map(PathBuf::from);
-    let file = arguments
-        .file
-        .clone()
-        .or(recorded)
-        .ok_or_else(|| UsageError::new("that run does not say which manifest it read", "name the manifest: --file pipeline.toml"))?;
-    let job = Job { file: &file, changes: &arguments.changes, stages: world..=world, upon: Some(upon.run_id), json: arguments.json.json };
+    let file = arguments.file.clone().or(recorded).ok_or_else(|| {
+        UsageError::new("that run does not say which manifest it read", "name the manifest: --file pipeline.toml")
+    })?;
+    let job = Job {
+        file: &file,
+        changes: &arguments.changes,
+        stages: world..=world,
+        upon: Some(upon.run_id),
+        json: arguments.json.json,
+    };
     job.run(home)
 }
 
@@ -55,7 +59,8 @@ fn inspect(home: &Path, arguments: &InspectArguments) -> anyhow::Result<Ending> 
     println!("world   {}\ndigest  {}", component.world, component.digest);
     println!("imports");
     component.imports.iter().for_each(|import| println!("  {import}"));
-    let produces: Vec<String> = component.description.produces.iter().map(|(name, kind)| format!("{name} ({kind})")).collect();
+    let produces: Vec<String> =
+        component.description.produces.iter().map(|(name, kind)| format!("{name} ({kind})")).collect();
     println!("makes   {}", produces.join(", "));
     println!("parameters\n{}", serde_json::to_string_pretty(&component.description.parameters)?);
     Ok(Ending::Done)
@@ -66,7 +71,9 @@ fn fitting(workplace: &Workplace, name: &str, origin: &Origin, stubs: StubGrants
     let mut worlds = World::ALL.into_iter();
     let first = worlds.next().unwrap_or(World::Ingestion);
     match workplace.runtime.resolve(first, name, origin, stubs) {
-        Err(RuntimeError::World { fits, .. }) if !fits.is_empty() => workplace.runtime.resolve(fits[0], name, origin, stubs),
+        Err(RuntimeError::World { fits, .. }) if !fits.is_empty() => {
+            workplace.runtime.resolve(fits[0], name, origin, stubs)
+        }
         result => result,
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use arrow::array::{Float64Array, Int64Array, RecordBatch};
 use stagewright_data::Task;
-use stagewright_evaluation::figure::{Figure, Importance, Predictions, confusion_figure, importance_figure, prediction_figures};
+use stagewright_evaluation::figure::{
+    Figure, Importance, Predictions, confusion_figure, importance_figure, prediction_figures,
+};
 use stagewright_evaluation::gates::judge;
 use stagewright_evaluation::metrics::{self, MetricSet};
 use stagewright_evaluation::report::{self, Champion, Confusion, EvaluatedModel, EvaluationReport, Reported};
@@ -64,7 +66,11 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let context = stage.context(None);
     let reported = stage.run.sandbox.evaluate(context, &view, candidate, champion_parts, &task)?;
 
-    let gates = judge(&settings::gates(&stage.run.manifest.gates), &measured.metrics, champion.as_ref().map(|champion| &champion.metrics));
+    let gates = judge(
+        &settings::gates(&stage.run.manifest.gates),
+        &measured.metrics,
+        champion.as_ref().map(|champion| &champion.metrics),
+    );
     let report = EvaluationReport {
         model: stage.run.manifest.model.to_string(),
         task: task_text(&task),
@@ -75,7 +81,11 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
         gates,
         decision: None,
         figures: figures(&task, &labels, &measured, champion.as_ref())?,
-        reported: Some(Reported { component: stage.report_component(), metrics: reported.iter().cloned().collect(), figures: stage.take_figures() }),
+        reported: Some(Reported {
+            component: stage.report_component(),
+            metrics: reported.iter().cloned().collect(),
+            figures: stage.take_figures(),
+        }),
         artifacts: lineage(stage),
     };
     stage.put_document("evaluation", "application/json", report.json())?;
@@ -115,14 +125,22 @@ fn standing(stage: &mut Stage<'_>, test: &Table, task: &Task) -> Result<Standing
     let name = stage.run.manifest.model.to_string();
     let Some(version) = home.registry.alias(&name, CHAMPION)? else { return Ok(Standing::Absent) };
     let description = home.registry.version(&name, version)?.description;
-    let model: RegisteredModel = serde_json::from_value(description)
-        .map_err(|reason| StageFault::host(format!("cannot read the champion, version {version} of `{name}`: {reason}")))?;
+    let model: RegisteredModel = serde_json::from_value(description).map_err(|reason| {
+        StageFault::host(format!("cannot read the champion, version {version} of `{name}`: {reason}"))
+    })?;
     if let Some(reason) = model.cannot_read(test.schema(), task) {
         if stage.run.manifest.gates.champion_unreadable == ChampionUnreadable::Error {
             let message = format!(
                 "the champion (version {version} of `{name}`) cannot read today's table: {reason}; with `champion-unreadable = \"absolute-gates\"` under [gates] the absolute gates decide"
             );
-            return Err(StageFault::Data { stage: stage.world.as_str(), message, column: None, row: None, value: None }.into());
+            return Err(StageFault::Data {
+                stage: stage.world.as_str(),
+                message,
+                column: None,
+                row: None,
+                value: None,
+            }
+            .into());
         }
         return Ok(Standing::Unreadable { version, model: model.model, reason });
     }
@@ -160,7 +178,11 @@ fn labels(test: &Table) -> Result<Vec<f64>, StageFault> {
 
 /// The columns that a model reads, wherever they stand in today's table.
 fn view_for(parts: &ModelParts, test: &Table) -> Result<View, StageFault> {
-    let place = |field: &Field| test.schema().index_of(&field.name).ok_or_else(|| StageFault::host(format!("the test table lost `{}`", field.name)));
+    let place = |field: &Field| {
+        test.schema()
+            .index_of(&field.name)
+            .ok_or_else(|| StageFault::host(format!("the test table lost `{}`", field.name)))
+    };
     let columns = parts.features.fields().iter().map(place).collect::<Result<Vec<_>, _>>()?;
     Ok(View { table: test.clone(), schema: test.schema().project(&columns), columns })
 }
@@ -201,10 +223,18 @@ fn measure(
 }
 
 /// Scores of the test rows as an artifact of their own, so that anybody can compute other metrics.
-fn put_predictions(stage: &mut Stage<'_>, candidate: &Measured, champion: Option<&Measured>, task: &Task) -> Result<(), RunError> {
+fn put_predictions(
+    stage: &mut Stage<'_>,
+    candidate: &Measured,
+    champion: Option<&Measured>,
+    task: &Task,
+) -> Result<(), RunError> {
     let classes = width(task);
-    let models: Vec<(&str, &Measured)> = [("candidate", candidate)].into_iter().chain(champion.map(|champion| ("champion", champion))).collect();
-    let names = models.iter().flat_map(|(name, _)| (0..classes).map(move |class| if classes == 1 { (*name).to_owned() } else { format!("{name}_{class}") }));
+    let models: Vec<(&str, &Measured)> =
+        [("candidate", candidate)].into_iter().chain(champion.map(|champion| ("champion", champion))).collect();
+    let names = models.iter().flat_map(|(name, _)| {
+        (0..classes).map(move |class| if classes == 1 { (*name).to_owned() } else { format!("{name}_{class}") })
+    });
     let fields = names.map(|name| Field::new(name, DataType::Float64).with_nullable(false)).collect();
     let schema = Schema::new(fields).map_err(StageFault::host)?;
     let columns = models.iter().flat_map(|(_, measured)| {
@@ -221,16 +251,26 @@ fn put_predictions(stage: &mut Stage<'_>, candidate: &Measured, champion: Option
     Ok(())
 }
 
-fn figures(task: &Task, labels: &[f64], candidate: &Measured, champion: Option<&Measured>) -> Result<Vec<Figure>, StageFault> {
-    let models: Vec<(&str, &Measured)> = [("candidate", candidate)].into_iter().chain(champion.map(|champion| ("champion", champion))).collect();
+fn figures(
+    task: &Task,
+    labels: &[f64],
+    candidate: &Measured,
+    champion: Option<&Measured>,
+) -> Result<Vec<Figure>, StageFault> {
+    let models: Vec<(&str, &Measured)> =
+        [("candidate", candidate)].into_iter().chain(champion.map(|champion| ("champion", champion))).collect();
     let mut figures = Vec::new();
     if matches!(task, Task::Binary { .. }) {
         let classes: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
-        let predictions: Vec<Predictions<'_>> = models.iter().map(|(name, measured)| Predictions { name, scores: &measured.scores }).collect();
+        let predictions: Vec<Predictions<'_>> =
+            models.iter().map(|(name, measured)| Predictions { name, scores: &measured.scores }).collect();
         figures.extend(prediction_figures(&classes, &predictions).map_err(StageFault::host)?);
     }
-    figures.extend(models.iter().filter_map(|(_, measured)| measured.confusion.as_ref().and_then(|(_, figure)| figure.clone())));
-    let importance: Vec<Importance<'_>> = models.iter().map(|(name, measured)| Importance { name, features: &measured.importance }).collect();
+    figures.extend(
+        models.iter().filter_map(|(_, measured)| measured.confusion.as_ref().and_then(|(_, figure)| figure.clone())),
+    );
+    let importance: Vec<Importance<'_>> =
+        models.iter().map(|(name, measured)| Importance { name, features: &measured.importance }).collect();
     figures.extend(importance_figure(&importance));
     Ok(figures)
 }

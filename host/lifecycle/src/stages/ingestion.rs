@@ -24,7 +24,14 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let table = stage.run.sandbox.ingest(context, name.as_deref(), Arc::new(granted))?;
     if table.rows() == 0 {
         let message = "the table is empty: it has columns, but no rows".into();
-        return Err(StageFault::Data { stage: World::Ingestion.as_str(), message, column: None, row: None, value: None }.into());
+        return Err(StageFault::Data {
+            stage: World::Ingestion.as_str(),
+            message,
+            column: None,
+            row: None,
+            value: None,
+        }
+        .into());
     }
     let signature = match signature {
         Some(signature) => signature,
@@ -48,7 +55,8 @@ impl Sources for Granted {
     fn open(&self, name: &str) -> Result<Box<dyn SourceCursor>, StageFault> {
         match (&self.source, &self.signature) {
             (Some((granted, source)), Some(signature)) if granted == name => {
-                let cursor = stagewright_data::open(source, signature, Strictness::Ingest, &self.interrupt).map_err(|error| fault(&error))?;
+                let cursor = stagewright_data::open(source, signature, Strictness::Ingest, &self.interrupt)
+                    .map_err(|error| fault(&error))?;
                 Ok(Box::new(Opened(cursor)))
             }
             _ => Err(StageFault::Denied {
@@ -78,7 +86,17 @@ pub(crate) fn fault(error: &DataError) -> StageFault {
     let stage = World::Ingestion.as_str();
     match error.as_fault() {
         Some(fault) => {
-            StageFault::Data { stage, message: fault.message.clone(), column: fault.column.clone(), row: fault.row, value: fault.value.clone() }
+            let message = match fault.line {
+                Some(line) => format!("line {line}: {}", fault.message),
+                None => fault.message.clone(),
+            };
+            StageFault::Data {
+                stage,
+                message,
+                column: fault.column.clone(),
+                row: fault.row,
+                value: fault.value.clone(),
+            }
         }
         None => StageFault::Data { stage, message: error.to_string(), column: None, row: None, value: None },
     }

@@ -37,7 +37,12 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let reported = evaluated.reported.as_ref().map(|reported| named(&reported.metrics)).unwrap_or_default();
     // Judged again, by today's gates: a single stage may run with other gates than the evaluation it works on.
     let gates = judge(&settings::gates(&stage.run.manifest.gates), &evaluated.candidate.metrics, champion);
-    let input = DecisionInput { candidate: named(&evaluated.candidate.metrics), champion: champion.map(named), reported, gates };
+    let input = DecisionInput {
+        candidate: named(&evaluated.candidate.metrics),
+        champion: champion.map(named),
+        reported,
+        gates,
+    };
     let decision = stage.run.sandbox.decide(stage.context(None), &input)?;
     let (verdict, reasons) = combine(&input.gates, decision, &stage.component.name);
     let model = registered(stage, &evaluated)?;
@@ -59,21 +64,29 @@ fn named(set: &MetricSet) -> Vec<(String, f64)> {
 /// The host's gates are final where they say no; the component's own rules stand beside them.
 fn combine(gates: &[GateResult], decision: StageDecision, component: &str) -> (Verdict, Vec<Reason>) {
     let name = |result: &GateResult| format!("{} {}", result.gate.rule.name(), result.gate.metric);
-    let mut reasons: Vec<Reason> =
-        gates.iter().map(|result| Reason { gate: name(result), passed: result.passed, message: result.message.clone() }).collect();
+    let mut reasons: Vec<Reason> = gates
+        .iter()
+        .map(|result| Reason { gate: name(result), passed: result.passed, message: result.message.clone() })
+        .collect();
     let known: Vec<String> = reasons.iter().map(|reason| reason.gate.clone()).collect();
     let own = decision.reasons.into_iter().filter(|(gate, passed, _)| !(known.contains(gate) && *passed));
     for (gate, passed, message) in own {
         match reasons.iter_mut().find(|reason| reason.gate == gate) {
             // The component refuses at a gate that the host passed: it is stricter there.
-            Some(reason) if reason.passed => *reason = Reason { gate, passed, message: format!("{component}: {message}") },
+            Some(reason) if reason.passed => {
+                *reason = Reason { gate, passed, message: format!("{component}: {message}") }
+            }
             Some(_) => {}
             None => reasons.push(Reason { gate, passed, message }),
         }
     }
     let gates_passed = gates.iter().all(|result| result.passed);
     if gates_passed && !decision.approved && reasons.iter().all(|reason| reason.passed) {
-        reasons.push(Reason { gate: component.to_owned(), passed: false, message: "the promotion component rejects the candidate without a reason".into() });
+        reasons.push(Reason {
+            gate: component.to_owned(),
+            passed: false,
+            message: "the promotion component rejects the candidate without a reason".into(),
+        });
     }
     let verdict = if gates_passed && decision.approved { Verdict::Approved } else { Verdict::Rejected };
     (verdict, reasons)
@@ -122,7 +135,8 @@ pub(crate) fn promote(run: &mut Run) -> Result<(), RunError> {
     let name = run.manifest.model.to_string();
     let description = serde_json::to_value(model).map_err(StageFault::host)?;
     let version = registry.create_version(&name, &NewVersion { run_id: Some(run.id.clone()), description })?;
-    let failed: Vec<&str> = decision.reasons.iter().filter(|reason| !reason.passed).map(|reason| reason.message.as_str()).collect();
+    let failed: Vec<&str> =
+        decision.reasons.iter().filter(|reason| !reason.passed).map(|reason| reason.message.as_str()).collect();
     let (verdict, reason) = match decision.verdict {
         Verdict::Approved => (store::Verdict::Approved, "every gate passed".to_owned()),
         Verdict::Rejected => (store::Verdict::Rejected, failed.join("; ")),

@@ -21,7 +21,8 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let part = |stage: &Stage<'_>, partition| rows_of(stage, &table, &split, &task, partition);
     let train = part(stage, Partition::Train)?;
     let test = part(stage, Partition::Test)?;
-    let validation = (split.count(Partition::Validation) > 0).then(|| part(stage, Partition::Validation)).transpose()?;
+    let validation =
+        (split.count(Partition::Validation) > 0).then(|| part(stage, Partition::Validation)).transpose()?;
     refuse_missing_class(&task, &train)?;
 
     let context = stage.context(Some(train.schema()));
@@ -61,7 +62,9 @@ pub(crate) fn columns(table: &Table, columns: Vec<usize>) -> impl Iterator<Item 
     let mut start = 0;
     std::iter::from_fn(move || {
         (start < table.rows()).then(|| {
-            let rows = table.read(start, table.schema().chunk_rows(), Some(&columns)).map_err(|error| ReadError(StageFault::host(error)))?;
+            let rows = table
+                .read(start, table.schema().chunk_rows(), Some(&columns))
+                .map_err(|error| ReadError(StageFault::host(error)))?;
             start += rows.num_rows() as u64;
             Ok(rows)
         })
@@ -80,7 +83,13 @@ fn exported(table: &Table, split: &Split) -> Result<String, StageFault> {
 }
 
 /// The rows of one partition as a table of their own, its target encoded for the task.
-fn rows_of(stage: &Stage<'_>, table: &Table, split: &Split, task: &Task, partition: Partition) -> Result<Table, StageFault> {
+fn rows_of(
+    stage: &Stage<'_>,
+    table: &Table,
+    split: &Split,
+    task: &Task,
+    partition: Partition,
+) -> Result<Table, StageFault> {
     let target = target_of(table)?;
     let name = table.schema().fields()[target].name.clone();
     let schema = encoded_schema(table.schema(), target, task)?;
@@ -99,7 +108,12 @@ fn rows_of(stage: &Stage<'_>, table: &Table, split: &Split, task: &Task, partiti
 }
 
 fn target_of(table: &Table) -> Result<usize, StageFault> {
-    table.schema().indices_with(Role::Target).first().copied().ok_or_else(|| StageFault::host("the table has no target"))
+    table
+        .schema()
+        .indices_with(Role::Target)
+        .first()
+        .copied()
+        .ok_or_else(|| StageFault::host("the table has no target"))
 }
 
 fn batch(schema: &Schema, columns: Vec<ArrayRef>) -> Result<RecordBatch, StageFault> {
@@ -124,7 +138,11 @@ fn refuse_missing_class(task: &Task, train: &Table) -> Result<(), StageFault> {
     let mut seen = vec![false; classes.len()];
     for rows in columns(train, vec![target]) {
         let rows = rows.map_err(|ReadError(fault)| fault)?;
-        let codes = rows.column(0).as_any().downcast_ref::<Int64Array>().ok_or_else(|| StageFault::host("an encoded target is not int64"))?;
+        let codes = rows
+            .column(0)
+            .as_any()
+            .downcast_ref::<Int64Array>()
+            .ok_or_else(|| StageFault::host("an encoded target is not int64"))?;
         codes.values().iter().filter_map(|&code| usize::try_from(code).ok()).for_each(|code| seen[code] = true);
     }
     match seen.iter().position(|seen| !seen) {
@@ -153,7 +171,10 @@ fn transformed(stage: &Stage<'_>, state: &Blob, table: &Table) -> Result<Table, 
         let Some((writer, schema)) = &mut output else { return Ok(()) };
         let mut done = 0;
         while done < rows.num_rows() {
-            let beside = kept.table.read(start + done as u64, rows.num_rows() - done, Some(&kept.columns)).map_err(StageFault::host)?;
+            let beside = kept
+                .table
+                .read(start + done as u64, rows.num_rows() - done, Some(&kept.columns))
+                .map_err(StageFault::host)?;
             let part = rows.slice(done, beside.num_rows());
             done += beside.num_rows();
             let columns = part.columns().iter().chain(beside.columns()).cloned().collect();
