@@ -121,7 +121,7 @@ fn overhead(options: &Options) -> Result<()> {
     clear(&work)?;
     let manifest = work.join("empty.toml");
     fs::write(&manifest, empty_pipeline(&built.guests)).map_err(|error| error.to_string())?;
-    let mut command = || {
+    let command = || {
         let mut command = Command::new(&built.binary);
         command.arg("--home").arg(work.join("home")).arg("run").arg(&manifest).args(["--json", "--workers", "1"]);
         command

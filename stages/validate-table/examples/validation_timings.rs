@@ -1,4 +1,4 @@
-//! Prints how long a validation takes natively on made-up customers: `cargo run --release -p validate-table --example timings -- 100000`.
+//! Prints how long a validation takes natively on made-up customers: `cargo run --release -p validate-table --example validation_timings -- 100000`.
 
 use std::time::Instant;
 
