@@ -21,7 +21,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
         Some("boundary") => {
             let built = build::everything()?;
             let mut command = cargo();
-            command.args(["bench", "--quiet", "--package", "stagewright-runtime", "--bench", "boundary"]);
+            command.args(["bench", "--quiet", "--workspace", "--bench", "boundary"]);
             command
                 .env("STAGEWRIGHT_GUESTS", &built.guests)
                 .env("STAGEWRIGHT_BENCH_OUTPUT", folder()?.join("boundary.json"));

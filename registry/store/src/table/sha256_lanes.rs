@@ -110,7 +110,6 @@ fn compress_avx2(state: &mut [[u32; 8]; 8], blocks: &[&[u8; BLOCK]; 8]) {
 
 /// FIPS 180-4, section 6.2.2, for `L` messages. Inlined into functions that have vectors of `L` words.
 #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only called with vectors"))]
-#[expect(clippy::needless_range_loop, reason = "lanes side by side in several arrays become vectors this way")]
 #[inline(always)]
 fn compress<const L: usize>(state: &mut [[u32; L]; 8], blocks: &[&[u8; BLOCK]; L]) {
     let mut schedule = [[0; L]; 16];
