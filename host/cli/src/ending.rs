@@ -48,7 +48,7 @@ pub(crate) struct UsageError {
 }
 
 impl UsageError {
-    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+    pub(crate) fn error(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
         Self { message: message.into(), hint: Some(hint.into()) }.into()
     }
 }

@@ -212,7 +212,7 @@ impl<'r> Stage<'r> {
             seed: manifest.seed,
             roles: Run::roles(schema),
             as_of: manifest.as_of.as_microsecond(),
-            limits: manifest.stage(world).limits.clone(),
+            limits: manifest.stage(world).limits,
             staging,
             meter,
             tracker: self.notes.clone(),

@@ -167,7 +167,6 @@ struct TrainInputs<'a> {
 }
 
 impl TrainInputs<'_> {
-    #[expect(clippy::type_complexity, reason = "two handles, one optional")]
     fn push(
         &self,
         store: &mut Store<Guest>,

@@ -19,10 +19,10 @@ fn table(first: usize, rows: usize, size: usize) -> MemoryTable {
     let batch = |start: usize| {
         let range = start..(first + rows).min(start + size);
         let months = Column::from(range.clone().map(|row| (row * 37 % 72) as i64).collect::<Vec<_>>());
-        let left = |row: usize| (row * 37 % 72 < 20 && row % 11 != 0) != (row * 31 % 10 == 0);
+        let left = |row: usize| (row * 37 % 72 < 20 && !row.is_multiple_of(11)) != (row * 31).is_multiple_of(10);
         let columns = vec![
             range.clone().map(|row| (row * 53 % 997) as f64).collect::<Vec<_>>().into(),
-            months.with_validity(range.clone().map(|row| row % 11 != 0)),
+            months.with_validity(range.clone().map(|row| !row.is_multiple_of(11))),
             range.clone().map(|row| i64::from(left(row))).collect::<Vec<_>>().into(),
         ];
         Batch::new(range.len() as u32, columns)

@@ -1,5 +1,4 @@
 //! Bad input ends with a clear error that names the fix, and an unchanged store.
-#![expect(missing_docs, reason = "tests")]
 
 use stagewright_end_to_end::{Ended, Place, config};
 

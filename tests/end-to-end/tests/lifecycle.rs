@@ -1,5 +1,4 @@
 //! The lifecycle on generated customers.
-#![expect(missing_docs, reason = "tests")]
 
 use stagewright_end_to_end::{Place, config, digests};
 

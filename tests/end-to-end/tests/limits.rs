@@ -1,5 +1,4 @@
 //! Limits hold from the start; each error names the limit and how to raise it, and the next run works.
-#![expect(missing_docs, reason = "tests")]
 
 use stagewright_end_to_end::Place;
 

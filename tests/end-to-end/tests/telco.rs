@@ -1,5 +1,4 @@
 //! The real Telco table.
-#![expect(missing_docs, reason = "tests")]
 
 use std::path::PathBuf;
 

@@ -62,7 +62,7 @@ fn export(home: &Path, artifact: &str, output: &Path, run: Option<&str>) -> anyh
         .find(|(stage, record)| format!("{stage}.{}", record.name) == artifact || Some(record.digest) == digest);
     let Some((_, record)) = found else {
         let names: Vec<String> = artifacts.iter().map(|(stage, record)| format!("{stage}.{}", record.name)).collect();
-        return Err(UsageError::new(
+        return Err(UsageError::error(
             format!("that run has no artifact `{artifact}`"),
             format!("it has {}", names.join(", ")),
         ));
@@ -85,7 +85,7 @@ fn export_table(home: &Home, record: &ArtifactRecord, output: &Path) -> anyhow::
     match output.extension().and_then(|ending| ending.to_str()) {
         Some("parquet") => Ok(export_parquet(&table, output)?),
         Some("csv") => Ok(export_csv(&table, output)?),
-        _ => Err(UsageError::new(
+        _ => Err(UsageError::error(
             format!("cannot tell the format of {}", output.display()),
             "tables are written as .parquet or .csv",
         )),

@@ -29,7 +29,7 @@ pub(crate) fn init(arguments: &InitArguments) -> anyhow::Result<Ending> {
     if let Some(identifier) = &arguments.identifier {
         let field = fields.iter_mut().find(|field| &field.name == identifier);
         let field = field.ok_or_else(|| {
-            UsageError::new(
+            UsageError::error(
                 format!("the table has no column `{identifier}`"),
                 "name one of its columns with --identifier",
             )
@@ -76,14 +76,14 @@ pub(crate) fn init(arguments: &InitArguments) -> anyhow::Result<Ending> {
 fn task(arguments: &InitArguments, inference: &Inference) -> anyhow::Result<TaskSection> {
     let target = inference.columns.iter().find(|column| column.field.name == arguments.target);
     let target = target.ok_or_else(|| {
-        UsageError::new(
+        UsageError::error(
             format!("the table has no column `{}`", arguments.target),
             "name one of its columns with --target",
         )
     })?;
     let kind = match (target.field.data_type, target.distinct) {
         (_, 0 | 1) => {
-            return Err(UsageError::new(
+            return Err(UsageError::error(
                 format!("`{}` has {} distinct values: nothing can be learnt", arguments.target, target.distinct),
                 "name another --target",
             ));
@@ -99,7 +99,7 @@ fn task(arguments: &InitArguments, inference: &Inference) -> anyhow::Result<Task
 fn positive(arguments: &InitArguments, seen: &[String]) -> anyhow::Result<String> {
     match &arguments.positive {
         Some(positive) if seen.contains(positive) => Ok(positive.clone()),
-        Some(positive) => Err(UsageError::new(
+        Some(positive) => Err(UsageError::error(
             format!("the target has no value `{positive}`"),
             format!("it has {}", seen.join(" and ")),
         )),
@@ -122,7 +122,7 @@ fn pipeline_name(arguments: &InitArguments, path: &Path) -> anyhow::Result<Ident
         }
     });
     Identifier::new(&name).map_err(|reason| {
-        UsageError::new(format!("`{name}` cannot name a pipeline: {reason}"), "choose one with --name")
+        UsageError::error(format!("`{name}` cannot name a pipeline: {reason}"), "choose one with --name")
     })
 }
 

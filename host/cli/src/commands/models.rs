@@ -24,7 +24,7 @@ pub(crate) fn models(home: &Path, arguments: &ModelsArguments) -> anyhow::Result
 pub(crate) fn find(home: &Home, model: &str, default_alias: &str) -> anyhow::Result<ModelVersion> {
     if let Some((name, version)) = model.split_once('/') {
         let version = version.parse().map_err(|_| {
-            UsageError::new(format!("`{version}` is not a version"), "versions are numbers: churn-classifier/3")
+            UsageError::error(format!("`{version}` is not a version"), "versions are numbers: churn-classifier/3")
         })?;
         return Ok(home.registry.version(name, version)?);
     }
@@ -33,7 +33,7 @@ pub(crate) fn find(home: &Home, model: &str, default_alias: &str) -> anyhow::Res
     home.registry.versions(name)?;
     let version = home.registry.alias(name, alias)?;
     let version = version.ok_or_else(|| {
-        UsageError::new(
+        UsageError::error(
             format!("model `{name}` has no alias `{alias}`"),
             format!("`stagewright models show {name}` lists its versions; name one as {name}/VERSION"),
         )

@@ -69,7 +69,7 @@ fn read(input: &Path, signature: &Signature) -> anyhow::Result<RecordBatch> {
         }
         "csv" => Ok(decode_csv(File::open(input).with_context(cannot)?, b',', signature, Strictness::Predict)?),
         "tsv" => Ok(decode_csv(File::open(input).with_context(cannot)?, b'\t', signature, Strictness::Predict)?),
-        _ => Err(UsageError::new(
+        _ => Err(UsageError::error(
             format!("cannot tell the format of {}", input.display()),
             "rows come as .csv, .tsv, .json or .jsonl, or as JSON through `-`",
         )),

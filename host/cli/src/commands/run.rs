@@ -37,7 +37,7 @@ pub(crate) fn run(home: &Path, arguments: RunArguments) -> anyhow::Result<Ending
 pub(crate) fn world(name: &str) -> anyhow::Result<World> {
     let names = World::ALL.map(World::as_str).join(", ");
     World::from_name(name)
-        .ok_or_else(|| UsageError::new(format!("there is no stage `{name}`"), format!("the stages are {names}")))
+        .ok_or_else(|| UsageError::error(format!("there is no stage `{name}`"), format!("the stages are {names}")))
 }
 
 /// A run that was asked for.

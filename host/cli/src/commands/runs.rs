@@ -21,7 +21,7 @@ pub(crate) fn runs(home: &Path, arguments: &RunsArguments) -> anyhow::Result<End
 /// The home, if there is one: looking for runs makes none.
 pub(crate) fn existing(home: &Path) -> anyhow::Result<Home> {
     if !home.is_dir() {
-        return Err(UsageError::new(
+        return Err(UsageError::error(
             format!("there is no home at {}", home.display()),
             "run a pipeline first, or name the home with --home or STAGEWRIGHT_HOME",
         ));
@@ -37,7 +37,7 @@ pub(crate) fn find(home: &Path, run: Option<&str>) -> anyhow::Result<Run> {
         None => {
             let last = home.registry.list_runs(1)?.pop();
             last.ok_or_else(|| {
-                UsageError::new("there are no runs yet", "run a pipeline: stagewright run pipeline.toml")
+                UsageError::error("there are no runs yet", "run a pipeline: stagewright run pipeline.toml")
             })
         }
     }

@@ -27,7 +27,7 @@ fn run(home: &Path, arguments: &StageRunArguments) -> anyhow::Result<Ending> {
     let upon = crate::commands::runs::find(home, arguments.run.as_deref())?;
     let recorded = upon.config.get("file").and_then(|file| file.as_str()).map(PathBuf::from);
     let file = arguments.file.clone().or(recorded).ok_or_else(|| {
-        UsageError::new("that run does not say which manifest it read", "name the manifest: --file pipeline.toml")
+        UsageError::error("that run does not say which manifest it read", "name the manifest: --file pipeline.toml")
     })?;
     let job = Job {
         file: &file,

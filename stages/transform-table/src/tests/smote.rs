@@ -9,7 +9,7 @@ use crate::neighbours::Neighbours;
 /// Rows of two numbers, three flags and a weight; about a fifth are of class 1.
 fn training_table(rows: usize) -> MemoryTable {
     let mut draws = Draws::new(7, 7);
-    let mut columns = vec![Vec::with_capacity(rows); 6];
+    let mut columns = vec![Vec::new(); 6];
     let mut classes = Vec::new();
     for _ in 0..rows {
         let class = i64::from(draws.unit() < 0.2);
