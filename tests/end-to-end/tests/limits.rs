@@ -29,7 +29,7 @@ fn cpu() {
 
 #[test]
 fn wall() {
-    trips("ingestion.limits.wall=30 ms", "wall");
+    trips("ingestion.limits.wall=10 ms", "wall");
 }
 
 #[test]
