@@ -153,7 +153,7 @@ fn clear(folder: &Path) -> Result<()> {
 
 fn empty_pipeline(guests: &Path) -> String {
     let mut text = "pipeline = \"empty\"\nexperiment = \"bench\"\nmodel = \"empty\"\nseed = 1\n\
-        [task]\nkind = \"binary\"\ntarget = \"target\"\npositive = \"1\"\n\
+        [task]\nkind = \"binary\"\ntarget = \"y\"\npositive = \"1\"\n\
         [split]\nmethod = \"stratified\"\ntest = 0.5\nvalidation = 0.0\n"
         .to_owned();
     let worlds = ["ingestion", "validation", "transformation", "training", "evaluation", "promotion"];

@@ -14,6 +14,10 @@ use stagewright_manifest::{Limits, World};
 use stagewright_runtime::{EngineOptions, Origin, Runtime, StubGrants};
 use stagewright_store::{DataType, Field, Home, Schema};
 
+/// As in the binary: fresh pages would cost more than the crossing.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const COLUMNS: usize = 45;
 const ROWS: usize = 400_000;
 const REPEATS: usize = 9;
