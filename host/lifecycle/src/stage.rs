@@ -10,7 +10,7 @@ use stagewright_evaluation::figure::Figure;
 use stagewright_evaluation::report;
 use stagewright_manifest::World;
 use stagewright_store::{
-    ArtifactKind, ArtifactRecord, Blob, InputRecord, LogLine, MetricRecord, Schema, StageRecord, Staging, Table,
+    ArtifactKind, ArtifactRecord, Blob, InputRecord, LogLine, MetricRecord, Role, Schema, StageRecord, Staging, Table,
     TableWriter,
 };
 
@@ -205,12 +205,17 @@ impl<'r> Stage<'r> {
         schema: Option<&Schema>,
     ) -> Arc<StageContext> {
         let manifest = &self.run.manifest;
+        let mut roles = Run::roles(schema);
+        if world == World::Ingestion {
+            // A table that a stage makes up may come without a signature; its target is known all the same.
+            roles.entry(manifest.task.target.clone()).or_insert(Role::Target);
+        }
         Arc::new(StageContext {
             world,
             component,
             parameters: serde_json::Value::Object(manifest.component(world).parameters.clone()).to_string(),
             seed: manifest.seed,
-            roles: Run::roles(schema),
+            roles,
             as_of: manifest.as_of.as_microsecond(),
             limits: manifest.stage(world).limits,
             staging,
