@@ -1,3 +1,5 @@
+//! Membership, shares and files of splits: fixed examples, and properties over made-up tables. Owns no data of its own.
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
