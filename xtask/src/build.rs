@@ -42,9 +42,10 @@ pub(crate) fn everything() -> Result<Built> {
     stages()
 }
 
-/// Builds the binary.
+/// Builds the binary. `--workspace` makes cargo choose features over all members, as `cargo xtask test` does, so that neither command
+/// rebuilds the other's dependencies.
 pub(crate) fn host() -> Result<()> {
-    run(cargo().args(["build", "--release", "--package", "stagewright"]))
+    run(cargo().args(["build", "--release", "--workspace", "--bin", "stagewright"]))
 }
 
 /// Adds the Wasm target to the toolchain if it is missing.
