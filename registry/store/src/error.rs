@@ -12,7 +12,7 @@ use crate::schema::SchemaError;
 #[non_exhaustive]
 pub enum StoreError {
     /// The operating system refused an operation on a file.
-    #[error("cannot {action} `{}`: {source}", path.display())]
+    #[error("cannot {action} `{}`: {source}{}", path.display(), room_hint(is_full(source)))]
     Io {
         /// A verb: `write`, `open`.
         action: &'static str,
@@ -97,7 +97,7 @@ pub enum StoreError {
         problem: String,
     },
     /// SQLite refused an operation.
-    #[error("cannot {action} in `{}`: {source}", path.display())]
+    #[error("cannot {action} in `{}`: {source}{}", path.display(), room_hint(is_full_database(source)))]
     Database {
         /// What was tried: `record a stage`.
         action: &'static str,
@@ -214,6 +214,21 @@ pub enum StoreError {
         /// `rejected` or `not judged`.
         state: String,
     },
+}
+
+/// What to do about a full disk.
+fn room_hint(full: bool) -> &'static str {
+    if full { "\nhint: free some space on that disk, or use another" } else { "" }
+}
+
+/// Whether there is no room for what was written: on the disk, in the user's quota, under a limit on files.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+fn is_full_database(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
 fn version_text(version: Option<u32>) -> String {
