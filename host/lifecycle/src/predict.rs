@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagewright_manifest::{Limits, World};
 use stagewright_store::ArtifactStore;
 

@@ -1,6 +1,6 @@
 //! What a stage may use: defaults, bounds and reading.
 //!
-//! Every limit is always on and finite. The operator's ceilings are applied elsewhere; what is here
+//! Every limit is always on and finite. The operator's ceilings are applied in `operator`; what is here
 //! is what a manifest may say at all. Whoever changes a figure changes docs/manifest.md too: a test
 //! compares them.
 
@@ -80,27 +80,35 @@ impl Limits {
         }
     }
 
+    /// The most that any manifest may say.
+    pub fn greatest() -> Self {
+        Self { memory: *MEMORY.end(), cpu: *TIME.end(), wall: *TIME.end(), output: *OUTPUT.end(), log: *LOG.end() }
+    }
+
     /// Reads a stage's `limits`; what is absent or wrong keeps its default.
     pub(crate) fn read(section: Section<'_>, world: World) -> Self {
-        let mut limits = Self::defaults(world);
-        for (name, bounds, slot) in [
-            ("memory", MEMORY, &mut limits.memory),
-            ("output", OUTPUT, &mut limits.output),
-            ("log", LOG, &mut limits.log),
-        ] {
+        let limits = Self::defaults(world).read_keys(&section);
+        section.finish();
+        limits
+    }
+
+    /// The same with what a section says.
+    pub(crate) fn read_keys(mut self, section: &Section<'_>) -> Self {
+        for (name, bounds, slot) in
+            [("memory", MEMORY, &mut self.memory), ("output", OUTPUT, &mut self.output), ("log", LOG, &mut self.log)]
+        {
             let within = |item: Item<'_>| within(&item, item.bytes()?, &bounds, bytes_text);
             if let Some(bytes) = section.get(name).and_then(within) {
                 *slot = bytes;
             }
         }
-        for (name, slot) in [("cpu", &mut limits.cpu), ("wall", &mut limits.wall)] {
+        for (name, slot) in [("cpu", &mut self.cpu), ("wall", &mut self.wall)] {
             let within = |item: Item<'_>| within(&item, item.duration()?, &TIME, duration_text);
             if let Some(duration) = section.get(name).and_then(within) {
                 *slot = duration;
             }
         }
-        section.finish();
-        limits
+        self
     }
 }
 

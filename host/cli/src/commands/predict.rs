@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagewright_data::{Signature, Strictness, Task, decode_csv, decode_json};
 use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::model::RegisteredModel;
