@@ -41,7 +41,12 @@ impl LimitKind {
     /// A figure in the limit's unit, for people.
     pub fn show(self, amount: u64) -> String {
         match self {
+            // Fine enough that what was used does not look like what is allowed.
+            Self::Memory | Self::Output | Self::Response if amount < 10 << 20 => {
+                format!("{:.1} KiB", amount as f64 / 1024.0)
+            }
             Self::Memory | Self::Output | Self::Response => format!("{:.1} MiB", amount as f64 / (1 << 20) as f64),
+            Self::Cpu | Self::Wall if amount < 10_000_000_000 => format!("{:.0} ms", amount as f64 / 1e6),
             Self::Cpu | Self::Wall => format!("{:.2} s", amount as f64 / 1e9),
             Self::Operator(_) => amount.to_string(),
         }

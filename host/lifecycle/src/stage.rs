@@ -145,6 +145,8 @@ impl<'r> Stage<'r> {
             bytes_in: self.total(|meter| &meter.bytes_in),
             bytes_out: self.total(|meter| &meter.bytes_out),
             bytes_copied: self.total(|meter| &meter.copied),
+            output_bytes: self.total(|meter| &meter.output),
+            log_bytes: self.total(|meter| &meter.log),
             log_lines_dropped: self.total(|meter| &meter.log_dropped),
             artifacts: self
                 .outputs

@@ -33,7 +33,7 @@ mod world;
 pub use component::{ComponentSection, Stub};
 pub use gates::{BINARY_METRICS, ChampionUnreadable, GatesSection, NoRegression};
 pub use http_grant::HttpGrant;
-pub use limits::Limits;
+pub use limits::{Limits, Usage};
 pub use manifest::Manifest;
 pub use names::{Identifier, Name};
 pub use operator::{CompilationLimits, InstanceLimits, OPERATOR_FILE, Operator};

@@ -221,27 +221,22 @@ impl Manifest {
         for world in World::ALL {
             let ceiling = operator.ceiling(world);
             let stage = &mut self.stages[world as usize];
-            let bytes = |key, asked: &mut u64, allowed: u64| {
-                let over = *asked > allowed;
-                let texts = (bytes_text(*asked), bytes_text(allowed));
-                *asked = (*asked).min(allowed);
-                over.then_some((key, texts))
+            let bytes = |key, asked: u64, allowed: u64| {
+                (asked > allowed).then(|| (key, bytes_text(asked), bytes_text(allowed)))
             };
-            let time = |key, asked: &mut Duration, allowed: Duration| {
-                let over = *asked > allowed;
-                let texts = (duration_text(*asked), duration_text(allowed));
-                *asked = (*asked).min(allowed);
-                over.then_some((key, texts))
+            let time = |key, asked: Duration, allowed: Duration| {
+                (asked > allowed).then(|| (key, duration_text(asked), duration_text(allowed)))
             };
-            let Limits { memory, cpu, wall, output, log } = &mut stage.limits;
+            let asked = stage.limits;
             let over = [
-                bytes("memory", memory, ceiling.memory),
-                time("cpu", cpu, ceiling.cpu),
-                time("wall", wall, ceiling.wall),
-                bytes("output", output, ceiling.output),
-                bytes("log", log, ceiling.log),
+                bytes("memory", asked.memory, ceiling.memory),
+                time("cpu", asked.cpu, ceiling.cpu),
+                time("wall", asked.wall, ceiling.wall),
+                bytes("output", asked.output, ceiling.output),
+                bytes("log", asked.log, ceiling.log),
             ];
-            for (key, (asked, allowed)) in over.into_iter().flatten() {
+            stage.limits = asked.at_most(ceiling);
+            for (key, asked, allowed) in over.into_iter().flatten() {
                 if let Some(entry) = self.root.at(&["stages", world.as_str(), "limits", key]) {
                     let message = format!("`{key}` is above the operator's ceiling: `{asked}`");
                     let hint = format!("choose at most `{allowed}`, or have the ceiling raised in {whose}");
