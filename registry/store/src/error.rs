@@ -12,7 +12,7 @@ use crate::schema::SchemaError;
 #[non_exhaustive]
 pub enum StoreError {
     /// The operating system refused an operation on a file.
-    #[error("cannot {action} `{}`: {source}{}", path.display(), room_hint(is_full(source)))]
+    #[error("cannot {action} `{}`: {source}{}", path.display(), disk_hint(source))]
     Io {
         /// A verb: `write`, `open`.
         action: &'static str,
@@ -97,7 +97,7 @@ pub enum StoreError {
         problem: String,
     },
     /// SQLite refused an operation.
-    #[error("cannot {action} in `{}`: {source}{}", path.display(), room_hint(is_full_database(source)))]
+    #[error("cannot {action} in `{}`: {source}{}", path.display(), database_hint(source))]
     Database {
         /// What was tried: `record a stage`.
         action: &'static str,
@@ -216,19 +216,25 @@ pub enum StoreError {
     },
 }
 
-/// What to do about a full disk.
-fn room_hint(full: bool) -> &'static str {
-    if full { "\nhint: free some space on that disk, or use another" } else { "" }
-}
-
-/// Whether there is no room for what was written: on the disk, in the user's quota, under a limit on files.
-fn is_full(error: &io::Error) -> bool {
+/// What to do about a disk that is full: the system's error, a quota's, or that of a limit on files.
+fn disk_hint(error: &io::Error) -> &'static str {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => "\nhint: free some space on that disk, or use another",
+        _ => "",
+    }
 }
 
-fn is_full_database(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+/// The same, of a database. SQLite tells a full disk as such only where it writes rows.
+fn database_hint(error: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode::{CannotOpen, DiskFull, SystemIoFailure};
+    match error.sqlite_error_code() {
+        Some(DiskFull) => "\nhint: free some space on that disk, or use another",
+        Some(CannotOpen | SystemIoFailure) => {
+            "\nhint: see that the disk has free space and no errors, and that you may write there"
+        }
+        _ => "",
+    }
 }
 
 fn version_text(version: Option<u32>) -> String {

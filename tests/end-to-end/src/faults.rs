@@ -49,14 +49,13 @@ impl Fault {
     }
 }
 
-/// Makes a command count its operations on files below `folder`, into the file `log`.
+/// Makes a command tell its operations on files below `folder` in the file `log`.
 pub fn count(command: &mut Command, folder: &Path, log: &Path) {
     command.env("LD_PRELOAD", library()).env("FAULTS_UNDER", folder).env("FAULTS_LOG", log);
 }
 
-/// Makes an operation of a command on files below `folder` go wrong.
-pub fn inject(command: &mut Command, folder: &Path, fault: Fault, operation: usize) {
-    command.env("LD_PRELOAD", library()).env("FAULTS_UNDER", folder);
+/// Makes an operation of a command that tells them go wrong.
+pub fn inject(command: &mut Command, fault: Fault, operation: usize) {
     command.env("FAULTS_KIND", fault.name()).env("FAULTS_AT", operation.to_string());
 }
 

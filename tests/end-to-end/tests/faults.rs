@@ -2,9 +2,10 @@
 //! A fault at every file operation of a whole run: nothing partial becomes visible, nothing is left behind after the next
 //! start, the record says what happened, and the next run works.
 //!
-//! The least pipeline does some 270 operations in a new home and some 200 in one that has a champion. Each is tried with each
-//! fault that differs there, by the built binary: a series of the same operation on one file (SQLite writing a
-//! transaction) is tried at its first, second and last.
+//! The least pipeline does some 270 operations in a new home and some 480 in one where a run was killed. Each is tried with
+//! each fault that differs there, by the built binary; of a series of one operation on one file (SQLite writing a
+//! transaction) the first, the second and the last. So that it takes half a minute, some walks take every eighth of these
+//! points, and the next run is tried after every other; `STAGEWRIGHT_FAULTS=all` leaves nothing out.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,7 +43,8 @@ impl Scenario {
         let manifest = place.write("least.toml", least_pipeline("empty-training")).display().to_string();
         let arguments = ["run", &manifest, "--workers", "1"].map(str::to_owned).to_vec();
         place.run(&["run", &manifest]).expect(0);
-        Self { place, arguments, begins_with: None, runs_before: 0, champion_before: None, operations: vec![] }.counted()
+        Self { place, arguments, begins_with: None, runs_before: 0, champion_before: None, operations: vec![] }
+            .counted()
     }
 
     /// A run that replaces a champion, in a home where a run was killed half way: that is cleaned up first.
@@ -52,7 +54,8 @@ impl Scenario {
         arguments.extend(["--seed", "6", "--set", "training.component=train-logistic"].map(str::to_owned));
         let middle = operations.iter().rposition(|it| it.name == "create").expect("a file");
         let mut killed = place.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        faults::inject(&mut killed, &place.home(), Fault::Kill, middle / 2);
+        faults::count(&mut killed, &place.home(), &place.path().join("killed"));
+        faults::inject(&mut killed, Fault::Kill, middle / 2);
         assert_eq!(killed.output().expect("it starts").status.signal(), Some(9));
         assert_ne!(entries(&place.home().join("artifacts/staging")), BTreeSet::new());
         let begins_with = Some(place.home());
@@ -93,25 +96,29 @@ impl Scenario {
             let other = other.and_then(|other| all.get(other));
             other.is_some_and(|other| other.name == all[at].name && other.path == all[at].path)
         };
-        let in_series = |at: usize| like(at, at.checked_sub(1)) && like(at, at.checked_sub(2)) && like(at, Some(at + 1));
+        let in_series =
+            |at: usize| like(at, at.checked_sub(1)) && like(at, at.checked_sub(2)) && like(at, Some(at + 1));
         let differs = |operation: &Operation| match fault {
             Fault::Full => operation.needs_room,
             // Bytes that were not flushed are lost, however many there were.
             Fault::Power => !operation.name.contains("write"),
-            Fault::Error | Fault::Kill | Fault::Interrupt => true,
+            // At the others a loss of power is the worse.
+            Fault::Kill => operation.name.contains("write"),
+            Fault::Error | Fault::Interrupt => true,
         };
         (0..all.len()).filter(|&at| !in_series(at) && differs(&all[at])).map(|at| &all[at]).collect()
     }
 
-    /// Disturbs the run at each point; tells all that went wrong.
-    fn walk(&self, fault: Fault) {
-        let points = self.points(fault);
+    /// Disturbs the run at each point, or at every `step`th; tells all that went wrong.
+    fn walk(&self, fault: Fault, step: usize) {
+        let step = if all() { 1 } else { step };
+        let points: Vec<&Operation> = self.points(fault).into_iter().step_by(step).collect();
         let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
             while let Some(operation) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let home = self.home(&format!("{fault:?}-{}", operation.number));
-                if let Err(problem) = self.disturb(&home, fault, operation) {
-                    wrong.lock().expect("no panic").push(format!("{fault:?} at {operation:?}: {problem}"));
+                if let Err(problem) = self.disturb(&home, fault, operation.number) {
+                    wrong.lock().expect("no panic").push(format!("{fault:?} at {}: {problem}", operation.number));
                 }
                 fs::remove_dir_all(home).expect("a home");
             }
@@ -119,58 +126,85 @@ impl Scenario {
         std::thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(work))));
         let wrong = wrong.into_inner().expect("no panic");
         assert!(wrong.is_empty(), "{} of {} points:\n{}", wrong.len(), points.len(), wrong.join("\n"));
-        eprintln!("{fault:?}: {} points of {} operations", points.len(), self.operations.len());
+        println!("{fault:?}: {} points of {} operations", points.len(), self.operations.len());
     }
 
-    fn disturb(&self, home: &Path, fault: Fault, operation: &Operation) -> Result<(), String> {
+    fn disturb(&self, home: &Path, fault: Fault, at: usize) -> Result<(), String> {
         let mut command = self.command(home);
-        faults::inject(&mut command, home, fault, operation.number);
+        let log = home.with_extension("log");
+        faults::count(&mut command, home, &log);
+        faults::inject(&mut command, fault, at);
         let ended = command.output().expect("it starts");
-        self.check_ending(fault, &ended).and_then(|()| self.check_home(home, fault, operation, &ended)).map_err(
-            |problem| format!("{problem}; {}\n{}", ended.status, String::from_utf8_lossy(&ended.stderr)),
-        )?;
+        let operations = faults::operations(&log);
+        fs::remove_file(log).expect("a log");
+        let operation = operations.get(at - 1);
+        self.check_ending(fault, operation, &ended)
+            .and_then(|()| self.check_home(home, fault, operation, &ended))
+            .map_err(|problem| {
+                format!("{operation:?}: {problem}; {}\n{}", ended.status, String::from_utf8_lossy(&ended.stderr))
+            })?;
+        if at % 2 == 1 && !all() {
+            return Ok(());
+        }
         // What a clean run does depends only on whether the disturbed one had become champion.
         let champion = champion(home)?;
         let clean = self.command(home).output().expect("it starts");
         let expected = if champion > self.champion_before { 4 } else { 0 };
         let code = clean.status.code();
-        ensure(code == Some(expected), || format!("the next run: {code:?}: {}", String::from_utf8_lossy(&clean.stderr)))?;
+        ensure(code == Some(expected), || {
+            format!("the next run: {code:?}: {}", String::from_utf8_lossy(&clean.stderr))
+        })?;
         left_behind(home)
     }
 
-    fn check_ending(&self, fault: Fault, ended: &Output) -> Result<(), String> {
+    fn check_ending(&self, fault: Fault, operation: Option<&Operation>, ended: &Output) -> Result<(), String> {
+        if operation.is_none() {
+            // Random names make some runs a few operations shorter (SQLite's pages): nothing went wrong then.
+            return ensure(ended.status.code() == Some(0), || "it went wrong by itself".to_owned());
+        }
         let (code, signal) = (ended.status.code(), ended.status.signal());
         let text = String::from_utf8_lossy(&ended.stderr);
         match fault {
             Fault::Kill | Fault::Power => ensure(signal == Some(9), || "it was not killed".to_owned()),
             // Until the handler stands, the signal itself ends the process.
-            Fault::Interrupt => {
-                ensure(matches!(code, Some(0 | INTERRUPTED)) || matches!(signal, Some(2 | 15)), || "its ending".to_owned())
-            }
+            Fault::Interrupt => ensure(matches!(code, Some(0 | INTERRUPTED)) || matches!(signal, Some(2 | 15)), || {
+                "its ending".to_owned()
+            }),
             Fault::Error | Fault::Full => {
                 ensure(matches!(code, Some(0 | HOST_FAILED)), || "its ending".to_owned())?;
                 let told = code == Some(0) || text.starts_with("error: ") || text.contains("\nerror: ");
                 ensure(told, || "no error is told".to_owned())?;
-                let hint = fault != Fault::Full || code == Some(0) || text.contains("hint: free some space");
+                let hint = fault != Fault::Full
+                    || code == Some(0)
+                    || (text.contains("free some space") || text.contains("free space"));
                 ensure(hint, || "no hint".to_owned())
             }
         }
     }
 
-    fn check_home(&self, home: &Path, fault: Fault, operation: &Operation, ended: &Output) -> Result<(), String> {
+    fn check_home(
+        &self,
+        home: &Path,
+        fault: Fault,
+        operation: Option<&Operation>,
+        ended: &Output,
+    ) -> Result<(), String> {
         let died = ended.status.code().is_none();
         // What cannot be removed stays until the next start.
-        let refused = fault == Fault::Error && matches!(operation.name.as_str(), "unlink" | "create" | "rename");
+        let refused = fault == Fault::Error && operation.is_some_and(|it| it.name == "unlink");
         if !died && !refused && home.exists() {
             left_behind(home)?;
         }
         let opened = Home::open(home).map_err(|error| format!("the next start: {error}"))?;
         left_behind(home)?;
-        let known = ["artifacts", "cache", "stagewright.db", "stagewright.db-shm", "stagewright.db-wal", "stagewright.live"];
+        let known =
+            ["artifacts", "cache", "stagewright.db", "stagewright.db-shm", "stagewright.db-wal", "stagewright.live"];
         let unknown: Vec<String> = entries(home).into_iter().filter(|name| !known.contains(&name.as_str())).collect();
         ensure(unknown.is_empty(), || format!("left in the home: {unknown:?}"))?;
         everything_is_whole(&opened)?;
-        self.check_runs(&opened.registry, ended.status.code())?;
+        // A commit whose flush failed may have reached the disk all the same.
+        let unsure = fault == Fault::Error && operation.is_some_and(|it| it.name == "fsync");
+        self.check_runs(&opened.registry, ended.status.code().filter(|_| !unsure))?;
         self.check_versions(&opened, ended.status.code())
     }
 
@@ -217,6 +251,11 @@ impl Scenario {
         ensure(champion == approved, || format!("champion {champion:?}, approved {approved:?}"))?;
         ensure(code != Some(0) || champion > self.champion_before, || "nothing was promoted".to_owned())
     }
+}
+
+/// Whether to leave nothing out.
+fn all() -> bool {
+    std::env::var_os("STAGEWRIGHT_FAULTS").is_some_and(|it| it == "all")
 }
 
 fn champion(home: &Path) -> Result<Option<u32>, String> {
@@ -283,30 +322,30 @@ fn text(error: impl std::fmt::Display) -> String {
 
 #[test]
 fn a_disk_that_is_full_from_any_operation_on_leaves_nothing_partial() {
-    Scenario::first_run().walk(Fault::Full);
-    Scenario::after_a_killed_run().walk(Fault::Full);
+    Scenario::first_run().walk(Fault::Full, 1);
+    Scenario::after_a_killed_run().walk(Fault::Full, 8);
 }
 
 #[test]
 fn a_failure_of_any_operation_leaves_nothing_partial() {
-    Scenario::first_run().walk(Fault::Error);
-    Scenario::after_a_killed_run().walk(Fault::Error);
+    Scenario::first_run().walk(Fault::Error, 1);
+    Scenario::after_a_killed_run().walk(Fault::Error, 8);
 }
 
 #[test]
 fn a_process_killed_at_any_operation_leaves_nothing_partial() {
-    Scenario::first_run().walk(Fault::Kill);
-    Scenario::after_a_killed_run().walk(Fault::Kill);
+    Scenario::first_run().walk(Fault::Kill, 1);
+    Scenario::after_a_killed_run().walk(Fault::Kill, 8);
 }
 
 #[test]
 fn a_loss_of_power_at_any_operation_loses_nothing_that_was_recorded() {
-    Scenario::first_run().walk(Fault::Power);
-    Scenario::after_a_killed_run().walk(Fault::Power);
+    Scenario::first_run().walk(Fault::Power, 1);
+    Scenario::after_a_killed_run().walk(Fault::Power, 8);
 }
 
 #[test]
 fn an_interruption_at_any_operation_leaves_nothing_partial() {
-    Scenario::first_run().walk(Fault::Interrupt);
-    Scenario::after_a_killed_run().walk(Fault::Interrupt);
+    Scenario::first_run().walk(Fault::Interrupt, 8);
+    Scenario::after_a_killed_run().walk(Fault::Interrupt, 8);
 }

@@ -47,9 +47,12 @@ pub fn export_parquet(table: &Table, path: &Path) -> Result<(), StoreError> {
 /// bit for bit. An empty string cannot be told from a null.
 ///
 /// # Errors
-/// [`StoreError::Io`], or what [`Table::read`] fails with.
+/// [`StoreError::Io`], [`StoreError::Export`], or what [`Table::read`] fails with.
 pub fn export_csv(table: &Table, path: &Path) -> Result<(), StoreError> {
-    let failed = |error: csv::Error| io_error("write", path)(error.into());
+    let failed = |error: csv::Error| match error.into_kind() {
+        csv::ErrorKind::Io(source) => io_error("write", path)(source),
+        other => StoreError::Export { path: path.to_owned(), problem: format!("{other:?}") },
+    };
     write_aside(path, |file| {
         let mut writer = csv::Writer::from_writer(file);
         writer.write_record(table.schema().fields().iter().map(|it| &it.name)).map_err(failed)?;
