@@ -35,10 +35,10 @@ impl Ingestion for Wasi {
         refused("rename", fs::rename("/etc/passwd", "mine"))?;
         refused("remove", fs::remove_file("/etc/passwd"))?;
         refused("truncate", fs::OpenOptions::new().write(true).truncate(true).open("/etc/passwd"))?;
-        refused("connect by TCP", TcpStream::connect(([127, 0, 0, 1], 22)))?;
-        refused("connect to the metadata service", TcpStream::connect(([169, 254, 169, 254], 80)))?;
-        refused("listen", TcpListener::bind(([127, 0, 0, 1], 0)))?;
-        refused("open a UDP socket", UdpSocket::bind(([0, 0, 0, 0], 0)))?;
+        refused("connect by TCP", TcpStream::connect("127.0.0.1:22"))?;
+        refused("connect to the metadata service", TcpStream::connect("169.254.169.254:80"))?;
+        refused("listen", TcpListener::bind("127.0.0.1:0"))?;
+        refused("open a UDP socket", UdpSocket::bind("0.0.0.0:0"))?;
         refused("resolve localhost", ("localhost", 80).to_socket_addrs())?;
         refused("resolve a name", ("exfiltrate.example.com", 53).to_socket_addrs())?;
         let environment: Vec<_> = std::env::vars().collect();
