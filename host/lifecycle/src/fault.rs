@@ -217,7 +217,13 @@ pub fn guest_text(text: &str) -> String {
         }
         match character {
             '\n' => shown.push_str("\n  | "),
-            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
+            '\u{61c}'
+            | '\u{200b}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' => {
                 shown.extend(character.escape_default());
             }
             character if character.is_control() || ('\u{e0000}'..='\u{e007f}').contains(&character) => {

@@ -229,7 +229,8 @@ impl Catalog {
         }
         let refused = |reason: String| RuntimeError::Description { name: name.into(), reason };
         let context = Arc::new(describing(name, world, digest, &self.bounds));
-        let said = describe(&self.engine, self.bounds, pre, context, sharded).map_err(|fault| refused(fault.to_string()))?;
+        let said =
+            describe(&self.engine, self.bounds, pre, context, sharded).map_err(|fault| refused(fault.to_string()))?;
         let description = description::checked(said, &self.bounds).map_err(refused)?;
         let json = serde_json::to_vec(&description).map_err(|reason| refused(reason.to_string()))?;
         self.keep(&path, &json)?;

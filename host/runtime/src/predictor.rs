@@ -44,7 +44,8 @@ impl Transformer {
             Ok(Ok(guest.transformer().call_fields(store, resource)?))
         })?;
         let most = store.data().bounds.columns;
-        let schema = batch::schema_in(fields, most).map_err(|reason| contract(context, "transformer.fields", reason))?;
+        let schema =
+            batch::schema_in(fields, most).map_err(|reason| contract(context, "transformer.fields", reason))?;
         Ok(Self { store, guest, resource, schema })
     }
 

@@ -74,7 +74,8 @@ impl Host for Guest {
         }
         match self.context.meter.claim_figure(&figure.name, self.bounds.figures) {
             Claim::Taken => {
-                let message = format!("figure `{}` is there already: names are unique within a stage's run", figure.name);
+                let message =
+                    format!("figure `{}` is there already: names are unique within a stage's run", figure.name);
                 return Ok(Err(Failure::Internal(message)));
             }
             Claim::Full => {

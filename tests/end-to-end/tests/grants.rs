@@ -78,7 +78,10 @@ fn a_server_that_is_not_granted_is_not_asked() {
     let source = format!("customers=http://127.0.0.1:{port}/customers.csv");
     let ended = place.run(&["run", &config("churn.toml"), "--json", "--source", &source]).expect(5);
     let error = &ended.json()["error"];
-    assert!(error["message"].as_str().is_some_and(|it| it.contains(&format!("the host `127.0.0.1:{port}`"))), "{error}");
+    assert!(
+        error["message"].as_str().is_some_and(|it| it.contains(&format!("the host `127.0.0.1:{port}`"))),
+        "{error}"
+    );
     assert!(error["hint"].as_str().is_some_and(|it| it.contains("http = [")), "{error}");
     assert_eq!(answers.load(Ordering::SeqCst), 0);
     assert_eq!(place.artifacts(), Vec::<String>::new());
@@ -93,11 +96,13 @@ fn a_response_that_is_longer_than_allowed_is_cut_off() {
     let source = format!("customers=http://127.0.0.1:{port}/customers.csv");
     let grant = format!("ingestion.http=[\"127.0.0.1:{port}\"]");
     let limit = "sources.customers.max-bytes=100 KiB";
-    let arguments =
-        ["run", &config("churn.toml"), "--json", "--source", &source, "--set", &grant, "--set", limit];
+    let arguments = ["run", &config("churn.toml"), "--json", "--source", &source, "--set", &grant, "--set", limit];
     let ended = place.run(&arguments).expect(6);
     let error = &ended.json()["error"];
-    assert!(error["message"].as_str().is_some_and(|it| it.contains("100.0 KiB") && it.contains("max-bytes")), "{error}");
+    assert!(
+        error["message"].as_str().is_some_and(|it| it.contains("100.0 KiB") && it.contains("max-bytes")),
+        "{error}"
+    );
     assert_eq!(place.artifacts(), Vec::<String>::new());
     place.churn(1500, &[]).expect(0);
 }
@@ -115,7 +120,8 @@ fn the_operators_ceilings_bind_every_manifest() {
     };
     let (code, shown) = plan(&[]);
     assert_eq!(code, Some(0), "{shown}");
-    let limits = &serde_json::from_str::<serde_json::Value>(&shown).expect("JSON")["configuration"]["stages"]["training"]["limits"];
+    let limits = &serde_json::from_str::<serde_json::Value>(&shown).expect("JSON")["configuration"]["stages"]["training"]
+        ["limits"];
     assert_eq!((limits["memory"].as_str(), limits["cpu"].as_str()), (Some("128 MiB"), Some("20 s")), "lowered");
     let (code, shown) = plan(&["--set", "training.limits.memory=1 GiB"]);
     assert_eq!(code, Some(2), "{shown}");

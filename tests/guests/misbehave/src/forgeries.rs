@@ -33,7 +33,8 @@ pub(crate) fn forge(mut batch: Batch, forgery: Forgery) -> Result<Batch, Failure
         Forgery::CodeNegative => codes(&mut batch)?[3] = -1,
         Forgery::CategoryTwice | Forgery::CategoryNotUtf8 => {
             if let Values::Categorical(column) = &mut column(&mut batch, DataType::Categorical)?.values {
-                let bytes: &[u8] = if forgery == Forgery::CategoryTwice { b"sametwo-same" } else { b"same\xff\xfe\xfdfour" };
+                let bytes: &[u8] =
+                    if forgery == Forgery::CategoryTwice { b"sametwo-same" } else { b"same\xff\xfe\xfdfour" };
                 let ends = if forgery == Forgery::CategoryTwice { [0, 4, 8, 12] } else { [0, 4, 7, 11] };
                 column.categories.bytes = bytes.to_vec();
                 column.categories.offsets = ends.to_vec();

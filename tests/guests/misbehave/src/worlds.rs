@@ -431,7 +431,8 @@ impl decide::Guest for Stage<Promotion> {
         act::<Promotion>(&orders, Export::Decide)?;
         let approve = orders.is(Misdeed::ApproveAnyway, Export::Decide) || gates.iter().all(|gate| gate.passed);
         let verdict = if approve { decide::Verdict::Approved } else { decide::Verdict::Rejected };
-        let reason = |gate: &str, message: &str| decide::Reason { gate: gate.into(), passed: true, message: message.into() };
+        let reason =
+            |gate: &str, message: &str| decide::Reason { gate: gate.into(), passed: true, message: message.into() };
         let mut reasons = vec![reason("minimum roc_auc", "all is well")];
         if orders.is(Misdeed::LongFindings, Export::Decide) {
             let evil = EVIL.repeat(2000);
