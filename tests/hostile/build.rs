@@ -32,9 +32,10 @@ fn shapes() -> Vec<(&'static str, Shape)> {
     let schema = |schema: String| Shape::Core { items: String::new(), describe: "", schema };
     let text = |text: &str| Shape::Component(text.into());
     let recursion = "(func $deep (call $deep) (call $deep))";
-    let memories = |pages: u32| -> String {
-        let memories = format!("(memory {pages})").repeat(5);
-        exporting(&format!("(core module $m {memories}) (core instance (instantiate $m))"))
+    // As many core instances of one module.
+    let instances = |count: usize, module: &str| -> Shape {
+        let instances = "(core instance (instantiate $m))".repeat(count);
+        Shape::Component(exporting(&format!("(core module $m {module}) {instances}")))
     };
     vec![
         ("start-loop", plain(&format!("(func $start {LOOP}) (start $start)"), "")),
@@ -53,33 +54,21 @@ fn shapes() -> Vec<(&'static str, Shape)> {
                 "",
             ),
         ),
-        ("many-memories", text(&memories(256))),
+        ("many-memories", instances(5, "(memory 256)")),
         (
             "growing-memories",
-            plain(
-                "(memory $a 0) (memory $b 0) (memory $c 0)",
-                "(loop (drop (memory.grow $a (i32.const 16))) (drop (memory.grow $b (i32.const 16))) (drop (memory.grow $c (i32.const 16))) (br 0))",
-            ),
+            instances(5, "(memory 0) (func $grow (drop (memory.grow (i32.const 256)))) (start $grow)"),
         ),
-        (
-            "too-many-memories",
-            text(&exporting(&format!("(core module $m {}) (core instance (instantiate $m))", "(memory 0)".repeat(9)))),
-        ),
+        ("too-many-memories", instances(1, &"(memory 0)".repeat(9))),
         ("shared-memory", text(&exporting("(core module $m (memory 1 2 shared))"))),
         (
             "table-bomb",
             plain("(table $t 0 funcref)", "(loop (drop (table.grow $t (ref.null func) (i32.const 1000))) (br 0))"),
         ),
-        ("tables-bomb", plain("(table $a 60000 funcref) (table $b 60000 funcref)", "")),
+        ("tables-bomb", instances(2, "(table 60000 funcref)")),
         ("huge-table", plain("(table $t 1000000 funcref)", "")),
-        (
-            "instance-bomb",
-            text(&exporting(&format!(
-                "(core module $m (memory 0)) {}",
-                "(core instance (instantiate $m))".repeat(100)
-            ))),
-        ),
-        ("nested-components", text(&exporting(&nested(200)))),
+        ("instance-bomb", instances(150, "")),
+        ("nested-components", Shape::Binary(nested(1000))),
         ("start-recursion", plain(&format!("{recursion} (start $deep)"), "")),
         ("describe-recursion", plain(recursion, "(call $deep)")),
         (
@@ -129,8 +118,22 @@ fn exporting(items: &str) -> String {
     )
 }
 
-fn nested(depth: usize) -> String {
-    format!("{}{}", "(component ".repeat(depth), ")".repeat(depth))
+/// Components in one another, in binary: the text form's parser refuses to go so deep.
+fn nested(depth: usize) -> Vec<u8> {
+    const PREAMBLE: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+    const COMPONENT_SECTION: u8 = 4;
+    (0..depth).fold(PREAMBLE.to_vec(), |inner, _| {
+        let mut outer = PREAMBLE.to_vec();
+        outer.push(COMPONENT_SECTION);
+        let mut length = inner.len();
+        while length >= 0x80 {
+            outer.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        outer.push(length as u8);
+        outer.extend(inner);
+        outer
+    })
 }
 
 fn many_patterns() -> String {
@@ -167,6 +170,7 @@ fn build(shape: &Shape) -> Vec<u8> {
             let package = if wit.is_empty() { package_of(module) } else { String::new() };
             component(&core(&items, "", SCHEMA), Some((&package, module)))
         }
+        Shape::Binary(bytes) => bytes.clone(),
         Shape::Component(text) => wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}")),
     }
 }
@@ -179,6 +183,8 @@ enum Shape {
     Import { wit: &'static str, module: &'static str, function: &'static str, parameters: &'static str },
     /// A component in text form.
     Component(String),
+    /// A component's bytes.
+    Binary(Vec<u8>),
 }
 
 /// A core module that describes itself well: strings in its memory at 256, the record of their places at 64.
@@ -231,6 +237,7 @@ fn component(module: &str, imports: Option<(&str, &str)>) -> Vec<u8> {
     };
     let mut module = wat::parse_str(module).unwrap_or_else(|error| panic!("{error}\n{module}"));
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).expect("metadata");
-    let mut encoder = ComponentEncoder::default().module(&module).unwrap_or_else(|error| panic!("{error:#}"));
+    let mut encoder = ComponentEncoder::default();
+    encoder.module(&module).unwrap_or_else(|error| panic!("{error:#}"));
     encoder.encode().unwrap_or_else(|error| panic!("{error:#}"))
 }

@@ -71,7 +71,7 @@ impl Cancel {
 pub struct Meter {
     /// Thread CPU time of all instances, nanoseconds.
     pub cpu_ns: AtomicU64,
-    /// Largest linear memory of one instance, bytes, summed over that instance's memories.
+    /// Largest memory of one instance, bytes: all of its linear memories, and what the host kept for it.
     pub peak_memory: AtomicU64,
     /// Rows that went into guests.
     pub rows_in: AtomicU64,

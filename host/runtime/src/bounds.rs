@@ -42,7 +42,7 @@ impl Default for Bounds {
             // A Python runtime has some 20,000.
             table_elements: 100_000,
             // componentize-py's linked libraries need some 20.
-            instances: 64,
+            instances: 100,
             // What native threads of small services get; recursion past it is a trap, not an abort.
             stack: 1 << 20,
             // A batch of 8 MiB, its list headers, and some room.

@@ -97,6 +97,18 @@ fn tick(engine: &wasmtime::Engine) {
     std::thread::Builder::new().name("epochs".into()).spawn(ticker).expect("a process can start one thread");
 }
 
+/// Lets this process open as many files as the system allows it: 1,024 shards of a training are as many blobs, and usual soft limits are 1,024 files. Where even the hard
+/// limit is lower, opening the next file is an error of the host.
+pub(crate) fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(reason) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::debug!(%reason, "the limit on open files stays as it is");
+    }
+}
+
 /// What precompiled code depends on besides the component: compiler version, settings, target.
 pub(crate) fn compatibility(engine: &wasmtime::Engine) -> String {
     let mut hasher = DefaultHasher::new();

@@ -63,11 +63,12 @@ pub struct StubGrants {
 }
 
 impl Runtime {
-    /// Starts an engine that keeps compiled code in `cache` and looks for built-in stages in `folders`.
+    /// Starts an engine that keeps compiled code in `cache` and looks for built-in stages in `folders`. Raises the process's soft limit on open files.
     ///
     /// # Errors
     /// The cache cannot be made, or the engine refuses its settings.
     pub fn open(cache: PathBuf, folders: Vec<PathBuf>, options: EngineOptions) -> Result<Self, RuntimeError> {
+        engine::raise_file_limit();
         Ok(Self(Arc::new(Catalog::new(engine::engine(options)?, options.bounds, cache, folders)?)))
     }
 

@@ -39,8 +39,8 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
         Misdeed::FloodHandles => flood_handles(),
         Misdeed::GiantLogLine => tracking::log(Level::Info, &"x".repeat(40 << 20)),
         Misdeed::GiantFailure => return Err(Failure::internal("x".repeat(40 << 20))),
-        Misdeed::FloodLog => (0..10_000).for_each(|line| tracking::log(Level::Info, &format!("{line:01000}"))),
-        Misdeed::FloodStdout => (0..10_000).for_each(|line| println!("{line:01000}")),
+        Misdeed::FloodLog => (0..2000).for_each(|line| tracking::log(Level::Info, &format!("{line:01000}"))),
+        Misdeed::FloodStdout => (0..1000).for_each(|line| println!("{line:01000}")),
         Misdeed::TerminalEscapes => {
             tracking::log(Level::Warn, EVIL);
             eprint!("{EVIL}");
@@ -86,7 +86,8 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
         | Misdeed::HoardRows
         | Misdeed::HoardCategories
         | Misdeed::RowsWithoutColumns => {
-            if W::TABLES {
+            // A transformer declares too many itself.
+            if W::TABLES && (misdeed, export) != (Misdeed::TooManyColumns, Export::Fields) {
                 with_tables(misdeed)?;
             }
         }
@@ -154,10 +155,12 @@ fn memory_bomb() {
     }
 }
 
+/// Nothing of it has an address, so that it is the engine's stack that ends and not the one in linear memory.
+#[inline(never)]
 #[expect(unconditional_recursion, reason = "that is the misdeed")]
 fn recurse(depth: u64) -> u64 {
-    let frame = black_box([depth; 64]);
-    recurse(black_box(depth + 1)) + frame[7]
+    // A shift between them keeps the compiler from making a loop of it.
+    (recurse(depth + SEEN.load(Ordering::Relaxed) + 1) >> 3) ^ depth
 }
 
 /// Takes standard output again and again: each is a new handle.
@@ -177,7 +180,7 @@ fn flood_handles() {
 }
 
 fn flood_metrics() {
-    for step in 0..200_000u64 {
+    for step in 0..20_000u64 {
         let name = ["loss", "../loss", "LOSS", ""][step as usize % 4];
         tracking::metric(name, [0.5, f64::NAN, f64::INFINITY][step as usize % 3], step / 4);
     }
@@ -218,17 +221,18 @@ fn long_data_fault() -> Failure {
     })
 }
 
+/// Leaves a table and a blob half written, where the stage makes any.
 fn begin_artifact<W: World>() -> Result<(), Failure> {
-    if W::BLOBS {
+    if !W::TABLES {
+        return Ok(());
+    }
+    let writer = tables::TableWriter::new(&[float("x")]);
+    let makes_artifacts = writer.write(&Batch { rows: 2, columns: vec![vec![1.0, 2.0].into()] }).is_ok();
+    std::mem::forget(writer);
+    if W::BLOBS && makes_artifacts {
         let blob = blobs::BlobWriter::new();
         blob.write(b"half of somethi")?;
         std::mem::forget(blob);
-    }
-    if W::TABLES {
-        let writer = tables::TableWriter::new(&[float("x")]);
-        // Some exports may make no tables.
-        let _ = writer.write(&Batch { rows: 2, columns: vec![vec![1.0, 2.0].into()] });
-        std::mem::forget(writer);
     }
     Ok(())
 }

@@ -76,9 +76,9 @@ named! {
         HoardCategories = "hoard-categories",
         /// To write rows of no columns, which have no bytes.
         RowsWithoutColumns = "rows-without-columns",
-        /// To log ten times what is allowed.
+        /// To log twice what is allowed.
         FloodLog = "flood-log",
-        /// To print ten times what is allowed.
+        /// To print sixty times what is kept.
         FloodStdout = "flood-stdout",
         /// To log and print what a terminal obeys, and lines that look like the host's.
         TerminalEscapes = "terminal-escapes",

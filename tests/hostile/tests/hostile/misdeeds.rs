@@ -44,7 +44,9 @@ pub(crate) fn attempt(
     parameters: &[String],
 ) -> Ended {
     let (world, stages) = place(export);
-    let mut set: Vec<String> = limits.iter().map(|limit| format!("{world}.{limit}")).collect();
+    // What gets round every other limit must not keep the suite for ever; a plan's own limit comes later, and wins.
+    let limits = ["limits.cpu=20 s"].iter().chain(limits);
+    let mut set: Vec<String> = limits.map(|limit| format!("{world}.{limit}")).collect();
     if is_sharded(export) {
         set.push("training.component=misbehave-sharded-training".into());
     }
@@ -145,21 +147,19 @@ pub(crate) fn nothing_is_visible(what: &str, ended: &Ended) {
 fn forgeries(workshop: &Workshop, export: Export) -> usize {
     for forgery in Forgery::ALL.iter().copied() {
         let parts: &[&str] = match forgery {
-            Forgery::OneRowMore => &["column `x`", "rows"],
+            Forgery::OneRowMore => &["column `"],
             Forgery::BillionsOfRows => &["4294967295 rows"],
             Forgery::ColumnMissing => &["columns"],
             Forgery::OtherType => &["column `x`", "int64"],
-            Forgery::OffsetsStart => &["column `note`", "1"],
-            Forgery::OffsetsFall => &["column `note`", "row 1"],
-            Forgery::OffsetNegative => &["column `note`", "row 0"],
-            Forgery::OffsetsEnd | Forgery::OffsetMissing => &["column `note`"],
-            Forgery::TextNotUtf8 => &["column `note`", "row 0"],
+            Forgery::OffsetsStart | Forgery::OffsetsEnd | Forgery::OffsetMissing => &["column `", "offsets"],
+            Forgery::OffsetsFall => &["column `", "row 1"],
+            Forgery::OffsetNegative | Forgery::TextNotUtf8 => &["column `", "row 0"],
             Forgery::CodeTooLarge => &["column `plan`", "row 3", "2147483647"],
             Forgery::CodeNegative => &["column `plan`", "row 3", "-1"],
-            Forgery::CategoryTwice | Forgery::CategoryNotUtf8 => &["column `plan`"],
-            Forgery::BitmapShort | Forgery::TrailingBits => &["column `flag`"],
+            Forgery::CategoryTwice | Forgery::CategoryNotUtf8 => &["column `plan`", "categor"],
+            Forgery::BitmapShort | Forgery::TrailingBits => &["column `flag`", "bitmap"],
             Forgery::NullWhereNone => &["column `x`", "row 2"],
-            Forgery::TooLarge => &["9", "8 MiB"],
+            Forgery::TooLarge => &["bytes, more than the 8"],
         };
         let ended = attempt(workshop, Misdeed::ForgedBatch, export, &[], &[format!("forgery={}", forgery.name())]);
         let what = format!("`{}` in `{}`", forgery.name(), export.name());

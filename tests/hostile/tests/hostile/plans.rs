@@ -136,7 +136,9 @@ fn lines_were_dropped(ended: &Ended) {
 
 /// No line, in the record or on the way there, has what a terminal obeys, or begins like the host's.
 fn lines_are_clean(ended: &Ended) {
-    let recorded = ended.record.iter().flat_map(|stage| stage.logs.iter().map(|line| line.message.clone()));
+    // In the record a line stands beside its stage, which people are shown in front of it.
+    let recorded =
+        ended.record.iter().flat_map(|stage| stage.logs.iter().map(|line| format!("{}: {}", stage.name, line.message)));
     let lines: Vec<String> = ended.lines.iter().cloned().chain(recorded).collect();
     assert!(lines.iter().any(|line| line.contains("<script>")), "nothing was logged");
     for line in &lines {

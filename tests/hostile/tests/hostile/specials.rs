@@ -10,7 +10,14 @@ use stagewright_runtime::{RuntimeError, StubGrants};
 use stagewright_store::CHAMPION;
 
 use crate::misdeeds::{attempt, fault, nothing_is_visible};
-use crate::plans::{clean, is_sharded, place};
+use crate::plans::{clean, place};
+
+/// What was logged, in an order that does not depend on which worker came first.
+fn lines(ended: &Ended) -> Vec<String> {
+    let mut lines = ended.lines.clone();
+    lines.sort();
+    lines
+}
 
 /// The bytes of an artifact of the last stage that ran.
 fn artifact(workshop: &Workshop, ended: &Ended, name: &str) -> String {
@@ -101,7 +108,7 @@ pub(crate) fn remember(workshop: &Workshop) -> usize {
         let runs = [(); 2].map(|()| attempt(workshop, Misdeed::Remember, export, &[], &[]));
         runs.iter().for_each(|run| well("`remember`", run));
         assert!(
-            !runs[0].lines.is_empty() && runs[0].lines == runs[1].lines,
+            !runs[0].lines.is_empty() && lines(&runs[0]) == lines(&runs[1]),
             "{:?} and {:?}",
             runs[0].lines,
             runs[1].lines
@@ -183,15 +190,13 @@ pub(crate) fn clocks(workshop: &Workshop) -> usize {
     for export in Export::ALL.iter().copied() {
         let runs = [(); 2].map(|()| attempt(workshop, Misdeed::ReadClocks, export, &[], &[]));
         runs.iter().for_each(|run| well("`read-clocks`", run));
-        assert_eq!(runs[0].lines, runs[1].lines, "in `{}`", export.name());
+        assert_eq!(lines(&runs[0]), lines(&runs[1]), "in `{}`", export.name());
         let elapsed: Vec<u64> =
             runs[0].lines.iter().filter_map(|line| line.split_once("elapsed ")?.1.parse().ok()).collect();
         // Twenty million rounds take milliseconds; the clock moves by a microsecond a reading.
         assert!(!elapsed.is_empty() && elapsed.iter().all(|elapsed| *elapsed < 100_000), "{elapsed:?} ns");
         assert!(runs[0].lines.iter().any(|line| line.contains("environment []")), "{:?}", runs[0].lines);
-        if !is_sharded(export) {
-            workshop.next_run_is_well(place(export).1);
-        }
+        workshop.next_run_is_well(place(export).1);
     }
     2 * Export::ALL.len()
 }
@@ -208,7 +213,13 @@ pub(crate) fn canonical(workshop: &Workshop) -> usize {
         let variants = ["variant=0", "variant=1"];
         let runs = variants.map(|variant| attempt(workshop, misdeed, export, &[], &[variant.to_owned()]));
         runs.iter().for_each(|run| well(misdeed.name(), run));
-        assert_eq!(runs[0].digests(), runs[1].digests(), "`{}` in `{}`", misdeed.name(), export.name());
+        // The fitted state holds the orders, and the variant is among them.
+        let made = runs.each_ref().map(|run| {
+            let mut digests = run.digests();
+            digests.remove("transformation.state");
+            digests
+        });
+        assert_eq!(made[0], made[1], "`{}` in `{}`", misdeed.name(), export.name());
         let name = if export == Export::Ingest { "ingestion.table" } else { "transformation.features-train" };
         let same_as_always = runs[0].digests().get(name) == workshop.expected(name);
         assert_eq!(same_as_always, misdeed == Misdeed::CategoryOrder, "`{}` did nothing", misdeed.name());
@@ -240,7 +251,7 @@ pub(crate) fn long_findings(workshop: &Workshop, export: Export) -> usize {
             let own = decision.reasons.iter().find(|reason| reason.message.contains("DROP TABLE")).expect("its reason");
             clean(&own.gate);
             clean(&own.message);
-            page_is_clean(&artifact(workshop, &ended, "decision"));
+            assert!(!artifact(workshop, &ended, "decision").contains('\u{1b}'));
         }
         Err(error) => panic!("{error}"),
     }
