@@ -18,6 +18,8 @@ use wasmtime::component::{self as wasm, HasSelf, InstancePre, Linker};
 
 use crate::bindings::exports::stagewright::stage::metadata;
 use crate::bindings::stagewright::stage as host;
+use crate::bounds::Bounds;
+use crate::description;
 use crate::error::RuntimeError;
 use crate::guest::Guest;
 use crate::instance;
@@ -40,6 +42,7 @@ pub enum Origin {
 /// The folders and the caches of components.
 pub(crate) struct Catalog {
     pub(crate) engine: wasmtime::Engine,
+    pub(crate) bounds: Bounds,
     compatibility: String,
     cache: PathBuf,
     folders: Vec<PathBuf>,
@@ -81,13 +84,18 @@ fn interface(name: &str) -> String {
 }
 
 impl Catalog {
-    pub(crate) fn new(engine: wasmtime::Engine, cache: PathBuf, folders: Vec<PathBuf>) -> Result<Self, RuntimeError> {
+    pub(crate) fn new(
+        engine: wasmtime::Engine,
+        bounds: Bounds,
+        cache: PathBuf,
+        folders: Vec<PathBuf>,
+    ) -> Result<Self, RuntimeError> {
         let failed = |reason| RuntimeError::Cache { path: cache.clone(), reason };
         // Precompiled code is native code: nobody but its owner may write it, or even look.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&cache).map_err(failed)?;
         fs::set_permissions(&cache, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         let compatibility = crate::engine::compatibility(&engine);
-        Ok(Self { engine, compatibility, cache, folders, ready: Mutex::default() })
+        Ok(Self { engine, bounds, compatibility, cache, folders, ready: Mutex::default() })
     }
 
     /// Finds, admits, compiles and describes a component.
@@ -109,7 +117,7 @@ impl Catalog {
         let pre = linker
             .instantiate_pre(&compiled)
             .map_err(|error| RuntimeError::Invalid { name: name.into(), reason: format!("{error:#}") })?;
-        let description = self.description(name, world, digest, &pre)?;
+        let description = self.description(name, world, digest, &pre, sharded)?;
         self.ready
             .lock()
             .expect("no panic holds this lock")
@@ -213,22 +221,17 @@ impl Catalog {
         world: World,
         digest: Digest,
         pre: &InstancePre<Guest>,
+        sharded: bool,
     ) -> Result<Description, RuntimeError> {
         let path = self.cache.join(format!("{}-{}.json", hex(digest), world.as_str()));
         if let Some(description) = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             return Ok(description);
         }
         let refused = |reason: String| RuntimeError::Description { name: name.into(), reason };
-        let context = Arc::new(describing(name, world, digest));
-        let said = describe(&self.engine, pre, context).map_err(|fault| refused(fault.to_string()))?;
-        let description = Description {
-            parameters: serde_json::from_str(&said.parameters)
-                .map_err(|reason| refused(format!("its parameters' schema is not JSON: {reason}")))?,
-            name: said.name,
-            version: said.version,
-            summary: said.summary,
-            produces: said.produces.into_iter().map(|product| (product.name, kind(product.kind).to_owned())).collect(),
-        };
+        let context = Arc::new(describing(name, world, digest, &self.bounds));
+        let said =
+            describe(&self.engine, self.bounds, pre, context, sharded).map_err(|fault| refused(fault.to_string()))?;
+        let description = description::checked(said, &self.bounds).map_err(refused)?;
         let json = serde_json::to_vec(&description).map_err(|reason| refused(reason.to_string()))?;
         self.keep(&path, &json)?;
         Ok(description)
@@ -248,22 +251,18 @@ fn hex(digest: Digest) -> String {
     digest.to_string().trim_start_matches("sha256:").to_owned()
 }
 
-fn kind(kind: metadata::ArtifactKind) -> &'static str {
-    match kind {
-        metadata::ArtifactKind::Table => "table",
-        metadata::ArtifactKind::Blob => "blob",
-        metadata::ArtifactKind::Document => "document",
-    }
-}
-
-/// Runs `describe` with no staging, no sources and nobody listening.
+/// Checks the types of what is exported and runs `describe`, with no staging, no sources and nobody listening.
 fn describe(
     engine: &wasmtime::Engine,
+    bounds: Bounds,
     pre: &InstancePre<Guest>,
     context: Arc<StageContext>,
+    sharded: bool,
 ) -> Result<metadata::Description, stagewright_lifecycle::fault::StageFault> {
-    let mut store = crate::guest::store(engine, context, None);
+    let world = context.world;
+    let mut store = crate::guest::store(engine, bounds, context, None);
     let instance = instance::start(&mut store, pre)?;
+    instance::check_types(&mut store, pre, &instance, world, sharded)?;
     let indices = metadata::GuestIndices::new(pre);
     instance::call(&mut store, "describe", |mut store| {
         let guest = indices?.load(&mut store, &instance)?;
@@ -272,7 +271,7 @@ fn describe(
 }
 
 /// The context of a `describe` call: default limits of the world, of which a description needs little.
-fn describing(name: &str, world: World, digest: Digest) -> StageContext {
+fn describing(name: &str, world: World, digest: Digest, bounds: &Bounds) -> StageContext {
     let description = Description {
         name: name.into(),
         version: String::new(),
@@ -281,8 +280,9 @@ fn describing(name: &str, world: World, digest: Digest) -> StageContext {
         produces: Vec::new(),
     };
     let mut limits = stagewright_manifest::Limits::defaults(world);
-    limits.cpu = std::time::Duration::from_secs(10);
-    limits.wall = std::time::Duration::from_secs(30);
+    limits.cpu = bounds.describe_cpu;
+    // On a machine where others work too.
+    limits.wall = 6 * bounds.describe_cpu;
     StageContext {
         world,
         component: Arc::new(Component {

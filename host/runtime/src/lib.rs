@@ -1,6 +1,6 @@
 //! The sandbox: runs stages as Wasm components. The only crate of the host that names wasmtime, besides serving.
 //!
-//! - `engine`: engine settings, pool, epochs. `component`: from a file to something that can be instantiated.
+//! - `engine`: engine settings, pool, epochs. `bounds`: the operator's limits. `component`: from a file to something that can be instantiated; `description`: what a component may say of itself.
 //! - `guest`: what the host keeps for one instance, and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.
 //! - `tables`, `blobs`, `sources`, `models`, `tracking`: the host's side of the WIT interfaces of these names; `batch`, `convert`: values across.
 //! - `runtime`: the lifecycle's `Sandbox`; `predictor`: transformers and predictors; `parallel`: several instances at once.
@@ -11,8 +11,10 @@
 mod batch;
 mod bindings;
 mod blobs;
+mod bounds;
 mod component;
 mod convert;
+mod description;
 mod engine;
 mod error;
 mod guest;
@@ -26,6 +28,7 @@ mod tables;
 mod tracking;
 mod wasi;
 
+pub use bounds::Bounds;
 pub use component::Origin;
 pub use engine::EngineOptions;
 pub use error::RuntimeError;
