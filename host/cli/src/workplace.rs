@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use stagewright_lifecycle::sandbox::{Cancel, Component};
 use stagewright_manifest::{Manifest, Problem, Stub, World};
-use stagewright_runtime::{EngineOptions, Origin, Runtime, RuntimeError, StubGrants};
+use stagewright_runtime::{Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StubGrants};
 use stagewright_store::Home;
 
 use crate::ending::Ending;
@@ -24,7 +24,11 @@ impl Workplace {
     pub(crate) fn open(home: &Path) -> anyhow::Result<Self> {
         let home = Home::open(home).with_context(|| format!("cannot open the home {}", home.display()))?;
         let cache = std::env::var_os("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
-        let runtime = Runtime::open(cache.join("components"), stage_folders(), EngineOptions::default())?;
+        let mut installation = Installation::new(cache.join("components"), stage_folders(), compiler());
+        if let Some(key) = std::env::var_os("STAGEWRIGHT_HOST_KEY") {
+            installation.key = key.into();
+        }
+        let runtime = Runtime::open(installation, EngineOptions::default())?;
         Ok(Self { home, runtime })
     }
 
@@ -64,6 +68,11 @@ impl Workplace {
         };
         self.runtime.resolve(world, manifest.stage(world).component.as_str(), &origin, stubs)
     }
+}
+
+/// Who compiles: this program, in a child process; whatever is put under its name while it runs.
+fn compiler() -> Compiler {
+    if cfg!(feature = "compiler") { Compiler::Program("/proc/self/exe".into()) } else { Compiler::Absent }
 }
 
 /// Where built-in stages lie: what `STAGEWRIGHT_STAGES` names, else beside the binary, else where an installation puts them.

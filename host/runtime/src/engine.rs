@@ -2,7 +2,6 @@
 //!
 //! Settings that bind every stage (proposals, stack, pool sizes) live here; what differs between stages is in `limits`.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -39,6 +38,9 @@ fn config(options: EngineOptions) -> Config {
         .cranelift_nan_canonicalization(options.canonicalize_nans)
         .relaxed_simd_deterministic(true)
         .max_wasm_stack(MAX_WASM_STACK)
+        // Tables for debuggers and for unwinders other than wasmtime's own: a sixth of all code that every start reads and verifies.
+        .generate_address_map(false)
+        .native_unwind_info(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
     config
 }
@@ -94,9 +96,26 @@ fn tick(engine: &wasmtime::Engine) {
     std::thread::Builder::new().name("epochs".into()).spawn(ticker).expect("a process can start one thread");
 }
 
-/// What precompiled code depends on besides the component: compiler version, settings, target.
-pub(crate) fn compatibility(engine: &wasmtime::Engine) -> String {
-    let mut hasher = DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+/// An engine that only compiles: without the pool, whose address space a limited process does not have.
+///
+/// # Errors
+/// The engine's settings are refused on this machine.
+#[cfg(feature = "compiler")]
+pub(crate) fn compiling(options: EngineOptions, baseline: bool) -> Result<wasmtime::Engine, RuntimeError> {
+    let mut config = config(options);
+    if baseline {
+        // Naming a target switches off what wasmtime finds out about this very processor.
+        let target = format!("{}-unknown-{}-gnu", std::env::consts::ARCH, std::env::consts::OS);
+        config.target(&target).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+    }
+    wasmtime::Engine::new(&config).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
+}
+
+/// What names of compiled files say about what made them. A build without the compiler computes the same, so wasmtime's own hash cannot be asked; and what
+/// this leaves out (features of the processor, tunables), wasmtime checks when it loads a file.
+pub(crate) fn settings(options: EngineOptions) -> String {
+    let EngineOptions { canonicalize_nans, without_interruption } = options;
+    let (wasmtime, architecture, system) = (env!("STAGEWRIGHT_WASMTIME"), std::env::consts::ARCH, std::env::consts::OS);
+    let settings = format!("{wasmtime} {architecture} {system} {canonicalize_nans} {without_interruption}");
+    blake3::hash(settings.as_bytes()).to_hex()[..16].to_owned()
 }

@@ -1,6 +1,7 @@
 //! The sandbox: runs stages as Wasm components. The only crate of the host that names wasmtime, besides serving.
 //!
-//! - `engine`: engine settings, pool, epochs. `component`: from a file to something that can be instantiated.
+//! - `engine`: engine settings, pool, epochs. `component`: from a file to something that can be instantiated; `admission`: what it may import; `anatomy`: what its bytes
+//!   say; `compile`: compiling in a child process; `cache`: compiled code on disk, authenticated; `sealed`: bytes in memory that nobody can change.
 //! - `guest`: what the host keeps for one instance, and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.
 //! - `tables`, `blobs`, `sources`, `models`, `tracking`: the host's side of the WIT interfaces of these names; `batch`, `convert`: values across.
 //! - `runtime`: the lifecycle's `Sandbox`; `predictor`: transformers and predictors; `parallel`: several instances at once.
@@ -8,9 +9,13 @@
 //! Calls are synchronous, on the caller's thread: CPU time is then the thread's, an evaluator that waits for a prediction lends its thread to it, and
 //! nothing can starve an async runtime. Host functions never block for long: clocks are virtual and sources watch the stage's deadline.
 
+mod admission;
+mod anatomy;
 mod batch;
 mod bindings;
 mod blobs;
+mod cache;
+mod compile;
 mod component;
 mod convert;
 mod engine;
@@ -21,12 +26,16 @@ mod models;
 mod parallel;
 mod predictor;
 mod runtime;
+mod sealed;
 mod sources;
 mod tables;
 mod tracking;
 mod wasi;
 
-pub use component::Origin;
+pub use admission::Grant;
+pub use anatomy::{Package, Provenance};
+pub use compile::{CompileLimit, CompileLimits, Compiler, compile_if_asked};
+pub use component::{Inspection, Installation, Origin, Trust};
 pub use engine::EngineOptions;
 pub use error::RuntimeError;
 pub use runtime::{Runtime, StubGrants};
