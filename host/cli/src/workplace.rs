@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use stagewright_lifecycle::sandbox::{Cancel, Component};
-use stagewright_manifest::{Manifest, Problem, Stub, World};
+use stagewright_manifest::{Manifest, ManifestError, Operator, Problem, Stub, World};
 use stagewright_runtime::{Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StubGrants};
 use stagewright_store::Home;
 
@@ -21,10 +21,11 @@ pub(crate) struct Workplace {
 
 impl Workplace {
     /// Opens (or makes) a home and starts the engine.
-    pub(crate) fn open(home: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(home: &Path, operator: &Operator) -> anyhow::Result<Self> {
         let home = Home::open(home).with_context(|| format!("cannot open the home {}", home.display()))?;
         let cache = std::env::var_os("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
         let mut installation = Installation::new(cache.join("components"), stage_folders(), compiler());
+        installation.limits = operator.compilation;
         if let Some(key) = std::env::var_os("STAGEWRIGHT_HOST_KEY") {
             installation.key = key.into();
         }
@@ -73,6 +74,11 @@ impl Workplace {
 /// Who compiles: this program, in a child process; whatever is put under its name while it runs.
 fn compiler() -> Compiler {
     if cfg!(feature = "compiler") { Compiler::Program("/proc/self/exe".into()) } else { Compiler::Absent }
+}
+
+/// What the operator of this machine allows.
+pub(crate) fn operator() -> Result<Operator, ManifestError> {
+    Operator::find(std::env::var_os("STAGEWRIGHT_OPERATOR").map(PathBuf::from).as_deref())
 }
 
 /// Where built-in stages lie: what `STAGEWRIGHT_STAGES` names, else beside the binary, else where an installation puts them.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch};
+use arrow_array::{ArrayRef, Float64Array, RecordBatch};
 use stagewright_data::Task;
 use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::sandbox::{Cancel, Level, Meter, Sandbox, StageContext, Tracker, View};

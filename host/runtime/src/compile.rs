@@ -16,6 +16,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use stagewright_lifecycle::fault::guest_text;
+use stagewright_manifest::CompilationLimits;
 
 use crate::engine::EngineOptions;
 use crate::error::RuntimeError;
@@ -45,28 +46,10 @@ pub enum Compiler {
     InProcess,
 }
 
-/// What compiling one component may take. The operator's: no manifest changes them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CompileLimits {
-    /// Bytes of the component's file.
-    pub size: u64,
-    /// Bytes of memory of the child.
-    pub memory: u64,
-    /// Time on the wall.
-    pub wall: Duration,
-}
-
-impl Default for CompileLimits {
-    /// A Python runtime with its library (19 MB) takes 0.5 GB and under a minute on one slow core; data-frame libraries are twice as large.
-    fn default() -> Self {
-        Self { size: 256 << 20, memory: 4 << 30, wall: Duration::from_secs(600) }
-    }
-}
-
 /// Compiles as an operator wants it.
 pub(crate) struct Compilation {
     pub(crate) compiler: Compiler,
-    pub(crate) limits: CompileLimits,
+    pub(crate) limits: CompilationLimits,
     pub(crate) options: EngineOptions,
     /// For any processor of this architecture instead of this very one.
     pub(crate) baseline: bool,

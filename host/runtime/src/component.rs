@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use stagewright_lifecycle::sandbox::{Cancel, Component, Description, Meter, StageContext};
-use stagewright_manifest::World;
+use stagewright_manifest::{CompilationLimits, World};
 use stagewright_store::{ArtifactStore, Digest};
 use wasmtime::component::{self as wasm, InstancePre};
 
@@ -18,7 +18,7 @@ use crate::admission::{self, Grant, Interfaces};
 use crate::anatomy::{self, Anatomy, Provenance};
 use crate::bindings::exports::stagewright::stage::metadata;
 use crate::cache::{self, Cache, Unusable};
-use crate::compile::{Compilation, CompileLimits, Compiler};
+use crate::compile::{Compilation, Compiler};
 use crate::engine::EngineOptions;
 use crate::error::RuntimeError;
 use crate::guest::Guest;
@@ -49,14 +49,14 @@ pub struct Installation {
     /// Who compiles what is not in the cache.
     pub compiler: Compiler,
     /// What compiling one component may take.
-    pub limits: CompileLimits,
+    pub limits: CompilationLimits,
 }
 
 impl Installation {
     /// An installation whose key lies beside its cache.
     pub fn new(cache: PathBuf, stages: Vec<PathBuf>, compiler: Compiler) -> Self {
         let key = cache.with_file_name("host.key");
-        Self { cache, key, stages, compiler, limits: CompileLimits::default() }
+        Self { cache, key, stages, compiler, limits: CompilationLimits::default() }
     }
 }
 

@@ -149,7 +149,7 @@ impl RuntimeError {
                 fits.iter().map(|world| world.as_str()).collect::<Vec<_>>().join(" and a ")
             )),
             Self::CompileLimit { .. } => {
-                Some("what compiling may take is the operator's; the component has to be smaller or simpler".into())
+                Some("the component has to be smaller or simpler; or the operator raises the limit under [compilation] (docs/operator.md)".into())
             }
             Self::NoCompiler { name } => Some(format!(
                 "on a host with the compiler: stagewright stage precompile {name} --output FOLDER; then copy the files to this host's cache, and the host key too (docs/edge.md)"

@@ -34,7 +34,7 @@ mod wasi;
 
 pub use admission::Grant;
 pub use anatomy::{Package, Provenance};
-pub use compile::{CompileLimit, CompileLimits, Compiler, compile_if_asked};
+pub use compile::{CompileLimit, Compiler, compile_if_asked};
 pub use component::{Inspection, Installation, Origin, Trust};
 pub use engine::EngineOptions;
 pub use error::RuntimeError;

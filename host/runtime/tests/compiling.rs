@@ -78,7 +78,9 @@ fn bomb(loops: usize, locals: usize) -> Vec<u8> {
     let mut body = Vec::new();
     for local in 0..locals {
         // local = local + local of the next
-        body.extend([&[0x20][..], &leb(local), &[0x20], &leb((local + 1) % locals), &[0x7c, 0x21], &leb(local)].concat());
+        body.extend(
+            [&[0x20][..], &leb(local), &[0x20], &leb((local + 1) % locals), &[0x7c, 0x21], &leb(local)].concat(),
+        );
     }
     for _ in 0..loops {
         code.extend([0x03, 0x40]); // loop
@@ -166,7 +168,9 @@ fn what_is_no_component_and_what_is_not_trusted_is_refused_before_it_is_compiled
     assert!(matches!(refused, Err(RuntimeError::Refused { .. })), "{refused:?}");
     // A body that no decoder accepts: found by the child, which says why.
     let runtime = Runtime::open(place.installation(), EngineOptions::default()).expect("an engine");
-    let module = [b"\0asm\x01\0\0\0".to_vec(), section(1, &[1, 0x60, 0, 0]), section(3, &[1, 0]), section(10, &[1, 2, 0, 0xff])].concat();
+    let module =
+        [b"\0asm\x01\0\0\0".to_vec(), section(1, &[1, 0x60, 0, 0]), section(3, &[1, 0]), section(10, &[1, 2, 0, 0xff])]
+            .concat();
     let broken = place.write("broken.wasm", &[good(), section(1, &module)].concat());
     let invalid = resolve(&runtime, &broken).expect_err("an unknown opcode");
     assert!(invalid.to_string().starts_with("`guest` is not a valid component: "), "{invalid}");
