@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod demo;
 mod install;
+mod provenance;
 mod steps;
 mod test;
 

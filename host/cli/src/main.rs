@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod ending;
 mod terminal;
+mod trust;
 mod workplace;
 
 use std::process::ExitCode;

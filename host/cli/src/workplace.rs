@@ -12,11 +12,14 @@ use stagewright_runtime::{Compiler, EngineOptions, Installation, Origin, Runtime
 use stagewright_store::Home;
 
 use crate::ending::Ending;
+use crate::trust::Policy;
 
 /// The home folder and the runtime over it.
 pub(crate) struct Workplace {
     pub(crate) home: Home,
     pub(crate) runtime: Runtime,
+    /// The file of the key that this host's cache is authenticated with.
+    pub(crate) key: PathBuf,
 }
 
 impl Workplace {
@@ -29,8 +32,9 @@ impl Workplace {
         if let Some(key) = std::env::var_os("STAGEWRIGHT_HOST_KEY") {
             installation.key = key.into();
         }
+        let key = installation.key.clone();
         let runtime = Runtime::open(installation, EngineOptions::default())?;
-        Ok(Self { home, runtime })
+        Ok(Self { home, runtime, key })
     }
 
     /// Resolves the component of every stage at once, and checks all parameters: all problems are told together, before anything runs.
@@ -38,6 +42,7 @@ impl Workplace {
         &self,
         manifest: &Manifest,
         worlds: &[World],
+        policy: &Policy<'_>,
     ) -> anyhow::Result<BTreeMap<World, Arc<Component>>> {
         let built_in = self.runtime.built_in();
         let names: Vec<&str> = built_in.iter().map(|(name, _)| name.as_str()).collect();
@@ -46,8 +51,10 @@ impl Workplace {
             return Err(manifest.error(missing).into());
         }
         let resolved: Vec<(World, Result<Component, RuntimeError>)> = std::thread::scope(|scope| {
-            let resolving: Vec<_> =
-                worlds.iter().map(|&world| scope.spawn(move || (world, self.resolve(manifest, world)))).collect();
+            let resolving: Vec<_> = worlds
+                .iter()
+                .map(|&world| scope.spawn(move || (world, self.resolve(manifest, world, policy))))
+                .collect();
             resolving.into_iter().map(|thread| thread.join().expect("resolving does not panic")).collect()
         });
         let mut components = BTreeMap::new();
@@ -60,15 +67,25 @@ impl Workplace {
         if problems.is_empty() { Ok(components) } else { Err(manifest.error(problems).into()) }
     }
 
-    fn resolve(&self, manifest: &Manifest, world: World) -> Result<Component, RuntimeError> {
-        let section = manifest.component(world);
-        let origin = section.path.clone().map_or(Origin::BuiltIn, Origin::File);
-        let stubs = StubGrants {
-            filesystem: section.stubs.contains(&Stub::Filesystem),
-            sockets: section.stubs.contains(&Stub::Sockets),
-        };
-        self.runtime.resolve(world, manifest.stage(world).component.as_str(), &origin, stubs)
+    fn resolve(&self, manifest: &Manifest, world: World, policy: &Policy<'_>) -> Result<Component, RuntimeError> {
+        let origin = manifest.component(world).path.clone().map_or(Origin::BuiltIn, Origin::File);
+        let name = manifest.stage(world).component.as_str();
+        self.runtime
+            .resolve_trusted(world, name, &origin, stubs(manifest, world), &|digest| policy.admit(world, digest))
     }
+}
+
+/// What the manifest lets a stage's component link although nothing is behind it.
+pub(crate) fn stubs(manifest: &Manifest, world: World) -> StubGrants {
+    let stubs = &manifest.component(world).stubs;
+    StubGrants { filesystem: stubs.contains(&Stub::Filesystem), sockets: stubs.contains(&Stub::Sockets) }
+}
+
+/// The file of a built-in stage.
+pub(crate) fn built_in(name: &str) -> anyhow::Result<PathBuf> {
+    let folders = stage_folders();
+    let found = folders.iter().map(|folder| folder.join(format!("{name}.wasm"))).find(|path| path.is_file());
+    found.ok_or_else(|| RuntimeError::Unknown { name: name.into(), searched: folders }.into())
 }
 
 /// Who compiles: this program, in a child process; whatever is put under its name while it runs.

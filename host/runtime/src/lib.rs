@@ -1,7 +1,8 @@
 //! The sandbox: runs stages as Wasm components. The only crate of the host that names wasmtime, besides serving.
 //!
 //! - `engine`: engine settings, pool, epochs. `component`: from a file to something that can be instantiated; `admission`: what it may import; `anatomy`: what its bytes
-//!   say; `compile`: compiling in a child process; `cache`: compiled code on disk, authenticated; `sealed`: bytes in memory that nobody can change.
+//!   say; `compile`: compiling in a child process; `cache`: compiled code on disk, authenticated; `sealed`: bytes in memory that nobody can change; `signature`: who
+//!   vouches for a component.
 //! - `guest`: what the host keeps for one instance, and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.
 //! - `tables`, `blobs`, `sources`, `models`, `tracking`: the host's side of the WIT interfaces of these names; `batch`, `convert`: values across.
 //! - `runtime`: the lifecycle's `Sandbox`; `predictor`: transformers and predictors; `parallel`: several instances at once.
@@ -27,6 +28,7 @@ mod parallel;
 mod predictor;
 mod runtime;
 mod sealed;
+mod signature;
 mod sources;
 mod tables;
 mod tracking;
@@ -39,3 +41,4 @@ pub use component::{Inspection, Installation, Origin, Trust};
 pub use engine::EngineOptions;
 pub use error::RuntimeError;
 pub use runtime::{Runtime, StubGrants};
+pub use signature::{PublicKey, SecretKey, SignatureError, Signatures, signature_file};

@@ -17,6 +17,7 @@ use stagewright_store::{ArtifactStore, Blob, Field, Table};
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre, Resource};
 
+use crate::admission::{self, Grant};
 use crate::batch;
 use crate::bindings::exports::stagewright::stage::{decide, evaluate, ingest, shards, train, transform, validate};
 use crate::bindings::stagewright::stage::types;
@@ -101,6 +102,11 @@ impl Runtime {
         trust: Trust<'_>,
     ) -> Result<Component, RuntimeError> {
         self.0.resolve(world, name, origin, stubs.into(), trust)
+    }
+
+    /// What a component of this world gets for an import, with these stubs allowed.
+    pub fn grant(world: World, import: &str, stubs: StubGrants) -> Grant {
+        admission::grant(world, import, stubs.into())
     }
 
     /// Looks at a component without compiling or running anything of it; `stubs` are those that the manifest would allow.
