@@ -98,3 +98,30 @@ pub fn gates(section: &manifest::GatesSection) -> Vec<Gate> {
     });
     [margin].into_iter().chain(minimum).chain(maximum).chain(regression).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use stagewright_evaluation::metrics::{MetricSet, binary, lower_is_better, multi_class, regression};
+    use stagewright_manifest::metrics_of;
+
+    use super::*;
+
+    #[test]
+    fn a_manifest_may_name_exactly_the_metrics_that_the_host_computes() {
+        let labels = [0, 1];
+        let sets: [(manifest::TaskKind, MetricSet); 3] = [
+            (
+                manifest::TaskKind::Binary { positive: "Yes".into() },
+                binary(&labels, &[0.1, 0.9], 0.5).expect("two rows").named(),
+            ),
+            (manifest::TaskKind::MultiClass, multi_class(&[0, 1], &[0.9, 0.1, 0.2, 0.8], 2).expect("two rows").named()),
+            (manifest::TaskKind::Regression, regression(&[1.0, 2.0], &[1.0, 2.5]).expect("two rows").named()),
+        ];
+        for (kind, set) in sets {
+            let computed: Vec<&str> = set.iter().map(|(name, _)| name).collect();
+            assert_eq!(metrics_of(&kind), computed);
+            // The default of `primary` is one in which more is better.
+            assert!(computed.iter().any(|name| !lower_is_better(name)));
+        }
+    }
+}

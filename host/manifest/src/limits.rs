@@ -143,18 +143,18 @@ impl Limits {
     /// Limits with room above what was used: twice the bytes, since tables grow, and three times the time, since machines differ and are
     /// shared. Rounded up to figures that people would choose, and never so small that a cold start trips them.
     pub fn suggested(usage: &Usage) -> Self {
-        let bytes = |used: u64, least: u64| (2 * used).max(least).next_power_of_two();
+        let bytes = |used: u64, least: u64, most: u64| (2 * used.min(most)).max(least).next_power_of_two().min(most);
         let time = |used: Duration, least: u64| {
-            let milliseconds = u64::try_from(3 * used.as_millis()).unwrap_or(u64::MAX);
-            let step = if milliseconds < 60_000 { 1000 } else { 60_000 };
-            Duration::from_millis(milliseconds.max(least * 1000).div_ceil(step) * step)
+            let seconds = (3 * used.min(*TIME.end()).as_millis()).div_ceil(1000) as u64;
+            let step = if seconds < 60 { 1 } else { 60 };
+            Duration::from_secs(seconds.max(least).div_ceil(step) * step).min(*TIME.end())
         };
         Self {
-            memory: bytes(usage.memory, 16 * MIB).min(*MEMORY.end()),
-            cpu: time(usage.cpu, 5).min(*TIME.end()),
-            wall: time(usage.wall, 15).min(*TIME.end()),
-            output: bytes(usage.output, MIB).min(*OUTPUT.end()),
-            log: bytes(usage.log, 64 * KIB).min(*LOG.end()),
+            memory: bytes(usage.memory, 16 * MIB, *MEMORY.end()),
+            cpu: time(usage.cpu, 5),
+            wall: time(usage.wall, 15),
+            output: bytes(usage.output, MIB, *OUTPUT.end()),
+            log: bytes(usage.log, 64 * KIB, *LOG.end()),
         }
     }
 

@@ -50,7 +50,10 @@ fn a_table_on_a_granted_server_is_fetched_once_and_kept() {
         arguments.extend(more);
         place.run(&arguments)
     };
-    let first = run(&["--set", &grant]).expect(0).json();
+    // So few customers may not pass the gates; the lifecycle comes to its end all the same.
+    let first = run(&["--set", &grant]);
+    assert!([0, 4].contains(&first.code), "{}", first.stderr);
+    let first = first.json();
     assert_eq!(answers.load(Ordering::SeqCst), 1, "signature and table come from one response");
     let artifacts = first["stages"][0]["artifacts"].as_array().expect("artifacts").clone();
     let response = artifacts.iter().find(|artifact| artifact["name"] == "response").expect("the response is kept");
@@ -104,7 +107,7 @@ fn a_response_that_is_longer_than_allowed_is_cut_off() {
         "{error}"
     );
     assert_eq!(place.artifacts(), Vec::<String>::new());
-    place.churn(1500, &[]).expect(0);
+    place.churn(1500, &["--until", "validation"]).expect(0);
 }
 
 #[test]

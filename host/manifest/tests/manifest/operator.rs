@@ -39,7 +39,7 @@ fn a_default_above_its_ceiling_is_lowered() {
 fn a_limit_that_is_written_above_its_ceiling_is_an_error_that_names_both() {
     let operator = operator("[ceilings]\nmemory = \"256 MiB\"\nwall = \"1 min\"\n");
     let asks = ["training.limits.memory=1 GiB", "training.limits.wall=2 min", "ingestion.limits.memory=128 MiB"];
-    let error = manifest(&asks).within(&operator).unwrap_err().to_string();
+    let error = manifest(&asks).within(&operator).unwrap_err().render();
     assert!(error.contains("`memory` is above the operator's ceiling: `1 GiB`"), "{error}");
     assert!(error.contains("choose at most `256 MiB`") && error.contains("choose at most `1 min`"), "{error}");
     assert!(!error.contains("128 MiB"), "{error}");
@@ -50,7 +50,7 @@ fn a_grant_that_the_operator_does_not_allow_is_refused() {
     let operator = operator("[http]\nhosts = [\"data.example.org\", \"10.0.0.0/8\"]\n");
     assert!(manifest(&["ingestion.http=[\"data.example.org\"]"]).within(&operator).is_ok());
     let error = manifest(&["ingestion.http=[\"data.example.org\", \"evil.example\"]"]).within(&operator).unwrap_err();
-    assert!(error.to_string().contains("does not allow `evil.example`"), "{error}");
+    assert!(error.render().contains("does not allow `evil.example`"), "{}", error.render());
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn instance_limits_are_the_operators() {
 #[test]
 fn everything_that_is_wrong_is_told_at_once() {
     let text = "[ceilings]\nmemroy = \"1 GiB\"\ncpu = \"soon\"\n[ceilings.trainnig]\n[instances]\nstack = \"1 B\"\n[http]\nhosts = [\"https://x\"]\n";
-    let error = Operator::parse("operator.toml", text.to_owned()).unwrap_err().to_string();
+    let error = Operator::parse("operator.toml", text.to_owned()).unwrap_err().render();
     for part in ["memroy", "`soon`", "trainnig", "`instances.stack` is out of range", "not a server or a network"] {
         assert!(error.contains(part), "{part}: {error}");
     }
