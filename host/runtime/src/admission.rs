@@ -105,7 +105,8 @@ pub(crate) fn sharded(exports: &[String]) -> bool {
 /// [`RuntimeError::World`], [`RuntimeError::Import`].
 pub(crate) fn admit(interfaces: &Interfaces, world: World, name: &str, stubs: Stubs) -> Result<(), RuntimeError> {
     let wanted = ["metadata", export_of(world)].into_iter().chain((world == World::Training).then_some("predict"));
-    for missing in wanted.map(interface).filter(|wanted| !interfaces.exports.contains(wanted)) {
+    let missing = wanted.map(interface).find(|wanted| !interfaces.exports.contains(wanted));
+    if let Some(missing) = missing {
         return Err(RuntimeError::World { name: name.into(), world, missing, fits: worlds(&interfaces.exports) });
     }
     let refused = interfaces.imports.iter().find(|import| grant(world, import, stubs) == Grant::Refused);

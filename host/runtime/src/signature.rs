@@ -24,7 +24,7 @@ const MAX_SIGNATURES: usize = 100;
 
 /// A key that signatures are checked with. Prints and parses as `ed25519:<64 hex>`, which is its identifier too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PublicKey(VerifyingKey);
+pub struct PublicKey([u8; 32]);
 
 /// A key that signs.
 pub struct SecretKey(SigningKey);
@@ -98,7 +98,7 @@ fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{ED25519}{}", hex(self.0.as_bytes()))
+        write!(formatter, "{ED25519}{}", hex(&self.0))
     }
 }
 
@@ -108,7 +108,7 @@ impl FromStr for PublicKey {
     fn from_str(text: &str) -> Result<Self, SignatureError> {
         let wrong = || SignatureError::Key("write `ed25519:` and 64 lower-case hex digits".into());
         let bytes = text.strip_prefix(ED25519).and_then(bytes).ok_or_else(wrong)?;
-        VerifyingKey::from_bytes(&bytes).map(Self).map_err(|_| wrong())
+        VerifyingKey::from_bytes(&bytes).map(|key| Self(key.to_bytes())).map_err(|_| wrong())
     }
 }
 
@@ -118,7 +118,8 @@ impl PublicKey {
     /// # Errors
     /// It is none, or one of another kind.
     pub fn from_pem(text: &str) -> Result<Self, SignatureError> {
-        VerifyingKey::from_public_key_pem(text.trim()).map(Self).map_err(|error| SignatureError::Key(error.to_string()))
+        let key = VerifyingKey::from_public_key_pem(text.trim());
+        key.map(|key| Self(key.to_bytes())).map_err(|error| SignatureError::Key(error.to_string()))
     }
 
     /// The key in PEM, as OpenSSL reads it.
@@ -126,7 +127,8 @@ impl PublicKey {
     /// # Errors
     /// None that can be met: a key of this kind has an encoding.
     pub fn to_pem(&self) -> Result<String, SignatureError> {
-        self.0.to_public_key_pem(LineEnding::LF).map_err(|error| SignatureError::Key(error.to_string()))
+        let pem = VerifyingKey::from_bytes(&self.0).ok().and_then(|key| key.to_public_key_pem(LineEnding::LF).ok());
+        pem.ok_or_else(|| SignatureError::Key("it has no encoding".into()))
     }
 }
 
@@ -162,7 +164,7 @@ impl SecretKey {
 
     /// The key that its signatures are checked with.
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key())
+        PublicKey(self.0.verifying_key().to_bytes())
     }
 }
 
@@ -195,7 +197,7 @@ impl Signatures {
         let message = message(found);
         let checked = self.by.iter().map(|(key, signature)| {
             // Strict: no key or signature that several readers could judge differently.
-            let sound = key.0.verify_strict(message.as_bytes(), signature);
+            let sound = VerifyingKey::from_bytes(&key.0).and_then(|by| by.verify_strict(message.as_bytes(), signature));
             sound.map(|()| *key).map_err(|_| SignatureError::Forged { key: *key })
         });
         checked.collect()

@@ -231,11 +231,7 @@ fn an_import_that_is_not_granted_is_shown_and_refused_before_anything_is_compile
     let shown = alone(&place, &["stage", "inspect", &file.display().to_string()]).expect(0).stdout;
     says(
         &shown,
-        &[
-            "not run: component",
-            "refused      wasi:http/handler@0.2.0",
-            "world        stagewright:stage/types@0.1.0",
-        ],
+        &["not run: component", "refused      wasi:http/handler@0.2.0", "world        stagewright:stage/types@0.1.0"],
     );
     let json = alone(&place, &["stage", "inspect", &file.display().to_string(), "--json"]).expect(0).json();
     assert_eq!(json["grants"]["wasi:http/handler@0.2.0"], "refused");
