@@ -8,6 +8,7 @@ mod build;
 mod demo;
 mod fuzz;
 mod install;
+mod provenance;
 mod steps;
 mod test;
 
