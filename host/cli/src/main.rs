@@ -1,5 +1,8 @@
 //! The command line: parses, wires, exits. What a run is stands in `stagewright-lifecycle`; how stages are run in `stagewright-runtime`.
 
+#[macro_use]
+mod output;
+
 mod arguments;
 mod commands;
 mod ending;

@@ -17,8 +17,10 @@ use wasmtime::component::{self as wasm, InstancePre};
 use crate::admission::{self, Grant, Interfaces};
 use crate::anatomy::{self, Anatomy, Provenance};
 use crate::bindings::exports::stagewright::stage::metadata;
+use crate::bounds::Bounds;
 use crate::cache::{self, Cache, Unusable};
 use crate::compile::{Compilation, Compiler};
+use crate::description;
 use crate::engine::EngineOptions;
 use crate::error::RuntimeError;
 use crate::guest::Guest;
@@ -83,6 +85,7 @@ pub struct Inspection {
 /// The folders and the caches of components.
 pub(crate) struct Catalog {
     pub(crate) engine: wasmtime::Engine,
+    pub(crate) bounds: Bounds,
     settings: String,
     cache: Cache,
     folders: Vec<PathBuf>,
@@ -106,6 +109,7 @@ impl Catalog {
         let Installation { cache, key, stages, compiler, limits } = installation;
         Ok(Self {
             engine,
+            bounds: options.bounds,
             settings: crate::engine::settings(options),
             cache: Cache::open(cache, &key)?,
             folders: stages,
@@ -140,12 +144,12 @@ impl Catalog {
         let pre = linker
             .instantiate_pre(&compiled)
             .map_err(|error| RuntimeError::Invalid { name: name.into(), reason: format!("{error:#}") })?;
-        let description = self.description(name, world, digest, &pre)?;
+        let sharded = admission::sharded(&interfaces.exports);
+        let description = self.description(name, world, digest, &pre, sharded)?;
         self.ready
             .lock()
             .expect("no panic holds this lock")
             .insert((digest, world), Ready { pre, origin: origin.clone() });
-        let sharded = admission::sharded(&interfaces.exports);
         Ok(Component { name: name.into(), world, digest, description, sharded, imports: interfaces.imports })
     }
 
@@ -296,6 +300,7 @@ impl Catalog {
         world: World,
         digest: Digest,
         pre: &InstancePre<Guest>,
+        sharded: bool,
     ) -> Result<Description, RuntimeError> {
         let file = format!("{}-{}.description", digest.to_hex(), world.as_str());
         match self.cache.bytes(&file) {
@@ -311,16 +316,10 @@ impl Catalog {
             }
         }
         let refused = |reason: String| RuntimeError::Description { name: name.into(), reason };
-        let context = Arc::new(describing(name, world, digest));
-        let said = describe(&self.engine, pre, context).map_err(|fault| refused(fault.to_string()))?;
-        let description = Description {
-            parameters: serde_json::from_str(&said.parameters)
-                .map_err(|reason| refused(format!("its parameters' schema is not JSON: {reason}")))?,
-            name: said.name,
-            version: said.version,
-            summary: said.summary,
-            produces: said.produces.into_iter().map(|product| (product.name, kind(product.kind).to_owned())).collect(),
-        };
+        let context = Arc::new(describing(name, world, digest, &self.bounds));
+        let said =
+            describe(&self.engine, self.bounds, pre, context, sharded).map_err(|fault| refused(fault.to_string()))?;
+        let description = description::checked(said, &self.bounds).map_err(refused)?;
         let json = serde_json::to_vec(&description).map_err(|reason| refused(reason.to_string()))?;
         if let Err(reason) = self.cache.keep(&file, &mut &json[..]) {
             tracing::warn!(
@@ -349,22 +348,18 @@ fn stored(name: &str, digest: &Digest, artifacts: &ArtifactStore) -> Result<Vec<
     })
 }
 
-fn kind(kind: metadata::ArtifactKind) -> &'static str {
-    match kind {
-        metadata::ArtifactKind::Table => "table",
-        metadata::ArtifactKind::Blob => "blob",
-        metadata::ArtifactKind::Document => "document",
-    }
-}
-
-/// Runs `describe` with no staging, no sources and nobody listening.
+/// Checks the types of what is exported and runs `describe`, with no staging, no sources and nobody listening.
 fn describe(
     engine: &wasmtime::Engine,
+    bounds: Bounds,
     pre: &InstancePre<Guest>,
     context: Arc<StageContext>,
+    sharded: bool,
 ) -> Result<metadata::Description, stagewright_lifecycle::fault::StageFault> {
-    let mut store = crate::guest::store(engine, context, None);
+    let world = context.world;
+    let mut store = crate::guest::store(engine, bounds, context, None);
     let instance = instance::start(&mut store, pre)?;
+    instance::check_types(&mut store, pre, &instance, world, sharded)?;
     let indices = metadata::GuestIndices::new(pre);
     instance::call(&mut store, "describe", |mut store| {
         let guest = indices?.load(&mut store, &instance)?;
@@ -373,7 +368,7 @@ fn describe(
 }
 
 /// The context of a `describe` call: default limits of the world, of which a description needs little.
-fn describing(name: &str, world: World, digest: Digest) -> StageContext {
+fn describing(name: &str, world: World, digest: Digest, bounds: &Bounds) -> StageContext {
     let description = Description {
         name: name.into(),
         version: String::new(),
@@ -382,8 +377,9 @@ fn describing(name: &str, world: World, digest: Digest) -> StageContext {
         produces: Vec::new(),
     };
     let mut limits = stagewright_manifest::Limits::defaults(world);
-    limits.cpu = std::time::Duration::from_secs(10);
-    limits.wall = std::time::Duration::from_secs(30);
+    limits.cpu = bounds.describe_cpu;
+    // On a machine where others work too.
+    limits.wall = 6 * bounds.describe_cpu;
     StageContext {
         world,
         component: Arc::new(Component {

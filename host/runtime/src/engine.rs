@@ -1,21 +1,22 @@
 //! The Wasm engine: its settings, its pool of memories, its clock.
 //!
-//! Settings that bind every stage (proposals, stack, pool sizes) live here; what differs between stages is in `limits`.
+//! Settings that bind every stage (proposals, pool sizes) live here, the figures that an operator may want to change in `bounds`.
 
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::bounds::Bounds;
 use crate::error::RuntimeError;
 
 /// How often running stages look at their budgets. Ten times the cost of one look (two clock readings) is still below 0.1 %.
 const TICK: Duration = Duration::from_millis(5);
 
-/// The stack of one instance. 1 MiB is what native threads of small services get; recursion past it is a trap, not an abort.
-pub(crate) const MAX_WASM_STACK: usize = 1 << 20;
-
 /// Linear memories at once: 16 workers times transformer and predictor, and some room. Each reserves 4 GiB of address space.
 const POOL_MEMORIES: u32 = 48;
+
+/// Core instances, and tables, of a usual component: a Python one has some 20. Address space only.
+const INSTANCES_PER_COMPONENT: u32 = 24;
 
 /// Memory that a freed slot keeps, so that the next instance does not pay for fresh pages (3 s per GB on small machines).
 const KEEP_RESIDENT: usize = 16 << 20;
@@ -27,6 +28,8 @@ pub struct EngineOptions {
     pub canonicalize_nans: bool,
     /// Switches epoch interruption off. For benchmarks only: without it, no limit on time holds.
     pub without_interruption: bool,
+    /// What binds every stage.
+    pub bounds: Bounds,
 }
 
 fn config(options: EngineOptions) -> Config {
@@ -37,7 +40,7 @@ fn config(options: EngineOptions) -> Config {
         .epoch_interruption(!options.without_interruption)
         .cranelift_nan_canonicalization(options.canonicalize_nans)
         .relaxed_simd_deterministic(true)
-        .max_wasm_stack(MAX_WASM_STACK)
+        .max_wasm_stack(options.bounds.stack)
         // Tables for debuggers and for unwinders other than wasmtime's own: a sixth of all code that every start reads and verifies.
         .generate_address_map(false)
         .native_unwind_info(false)
@@ -45,18 +48,18 @@ fn config(options: EngineOptions) -> Config {
     config
 }
 
-fn pooling() -> PoolingAllocationConfig {
+fn pooling(bounds: &Bounds) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_memories(POOL_MEMORIES)
         .total_component_instances(POOL_MEMORIES)
-        .total_core_instances(POOL_MEMORIES * 8)
-        .total_tables(POOL_MEMORIES * 8)
-        .max_core_instances_per_component(64)
+        .total_core_instances(POOL_MEMORIES * INSTANCES_PER_COMPONENT)
+        .total_tables(POOL_MEMORIES * INSTANCES_PER_COMPONENT)
+        .max_core_instances_per_component(bounds.instances as u32)
         .max_memories_per_component(8)
-        .max_tables_per_component(64)
+        .max_tables_per_component(bounds.instances as u32)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
-        .table_elements(100_000)
+        .table_elements(bounds.table_elements)
         .max_memory_size(4 << 30)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .pagemap_scan(Enabled::Auto);
@@ -69,7 +72,7 @@ fn pooling() -> PoolingAllocationConfig {
 /// The engine's settings are refused on this machine.
 pub(crate) fn engine(options: EngineOptions) -> Result<wasmtime::Engine, RuntimeError> {
     let mut pooled = config(options);
-    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling()));
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(&options.bounds)));
     let engine = match wasmtime::Engine::new(&pooled) {
         Ok(engine) => engine,
         Err(reason) => {
@@ -94,6 +97,18 @@ fn tick(engine: &wasmtime::Engine) {
         }
     };
     std::thread::Builder::new().name("epochs".into()).spawn(ticker).expect("a process can start one thread");
+}
+
+/// Lets this process open as many files as the system allows it: 1,024 shards of a training are as many blobs, and usual soft limits are 1,024 files. Where even the hard
+/// limit is lower, opening the next file is an error of the host.
+pub(crate) fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(reason) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::debug!(%reason, "the limit on open files stays as it is");
+    }
 }
 
 /// An engine that only compiles: without the pool, whose address space a limited process does not have.

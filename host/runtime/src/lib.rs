@@ -1,6 +1,7 @@
 //! The sandbox: runs stages as Wasm components. The only crate of the host that names wasmtime, besides serving.
 //!
-//! - `engine`: engine settings, pool, epochs. `component`: from a file to something that can be instantiated; `admission`: what it may import; `anatomy`: what its bytes
+//! - `engine`: engine settings, pool, epochs. `bounds`: the operator's limits. `component`: from a file to something that can be instantiated;
+//!   `description`: what a component may say of itself; `admission`: what it may import; `anatomy`: what its bytes
 //!   say; `compile`: compiling in a child process; `cache`: compiled code on disk, authenticated; `sealed`: bytes in memory that nobody can change; `signature`: who
 //!   vouches for a component.
 //! - `guest`: what the host keeps for one instance, and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.
@@ -15,10 +16,12 @@ mod anatomy;
 mod batch;
 mod bindings;
 mod blobs;
+mod bounds;
 mod cache;
 mod compile;
 mod component;
 mod convert;
+mod description;
 mod engine;
 mod error;
 mod guest;
@@ -36,6 +39,7 @@ mod wasi;
 
 pub use admission::Grant;
 pub use anatomy::{Package, Provenance};
+pub use bounds::Bounds;
 pub use compile::{CompileLimit, Compiler, compile_if_asked};
 pub use component::{Inspection, Installation, Origin, Trust};
 pub use engine::EngineOptions;

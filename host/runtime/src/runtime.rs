@@ -29,10 +29,13 @@ use crate::error::RuntimeError;
 use crate::guest::{self, Guest};
 use crate::instance;
 use crate::models::ModelHandle;
-use crate::parallel::in_order;
+use crate::parallel::{in_order, on_stack};
 use crate::predictor::{Pipeline, Transformer, contract};
 use crate::tables::TableHandle;
 use crate::wasi::Stubs;
+
+/// Stack for the host's own frames above, between and below guests: an import that checks a batch, or compiles the champion, needs some 100 KiB.
+const HOST_STACK: usize = 2 << 20;
 
 /// Parts that one training may fall into, at most.
 const MAX_SHARDS: u32 = 1024;
@@ -67,11 +70,12 @@ impl From<StubGrants> for Stubs {
 }
 
 impl Runtime {
-    /// Starts an engine over an installation.
+    /// Starts an engine over an installation. Raises the process's soft limit on open files.
     ///
     /// # Errors
     /// The cache cannot be made or trusted, or the engine refuses its settings.
     pub fn open(installation: Installation, options: EngineOptions) -> Result<Self, RuntimeError> {
+        engine::raise_file_limit();
         Ok(Self(Arc::new(Catalog::new(engine::engine(options)?, installation, options)?)))
     }
 
@@ -138,6 +142,11 @@ impl Runtime {
         self.0.built_in().into_iter().collect()
     }
 
+    /// The stack of a thread that runs guests. Two may lie on one, an evaluator and a model that it asks; each may use all of its own; the rest is the host's.
+    fn stack(&self) -> usize {
+        2 * self.0.bounds.stack + HOST_STACK
+    }
+
     /// A new instance in a store of its own.
     pub(crate) fn start(
         &self,
@@ -148,7 +157,7 @@ impl Runtime {
             .0
             .ready(&context.component)
             .ok_or_else(|| StageFault::host(format!("component `{}` was not resolved", context.component.name)))?;
-        let mut store = guest::store(&self.0.engine, context, sources);
+        let mut store = guest::store(&self.0.engine, self.0.bounds, context, sources);
         let started = instance::start(&mut store, &pre)?;
         Ok((store, pre, started))
     }
@@ -309,7 +318,11 @@ impl Sandbox for Runtime {
             let guest = indices?.load(&mut store, &started)?;
             guest.call_validate(store, handle, &expected, &settings(&context))
         })?;
-        convert::findings_in(findings).map_err(|message| contract(&context, "validate.validate", message))
+        let (checks, columns) =
+            convert::findings_in(findings).map_err(|message| contract(&context, "validate.validate", message))?;
+        // Findings become a document.
+        store.data().charge_output(convert::findings_bytes(&checks, &columns))?;
+        Ok((checks, columns))
     }
 
     fn fit(&self, context: Arc<StageContext>, train: &View, task: &Task) -> Result<Blob, StageFault> {
@@ -343,6 +356,7 @@ impl Sandbox for Runtime {
         in_order(
             pieces(rows).max(1),
             context.workers,
+            self.stack(),
             || Transformer::new(self, &context, state),
             step,
             |_, (schema, done)| {
@@ -389,6 +403,7 @@ impl Sandbox for Runtime {
         in_order(
             shards as usize,
             context.workers,
+            self.stack(),
             || Ok(()),
             step,
             |_, part| {
@@ -411,7 +426,7 @@ impl Sandbox for Runtime {
     }
 
     fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault> {
-        let mut scores = Vec::with_capacity(rows.rows() as usize * model.width);
+        let mut scores = Vec::with_capacity(rows.rows() as usize * model.width());
         let step = |pipeline: &mut Pipeline, piece: usize| {
             let mut done = Vec::new();
             each_batch(rows, piece, |_, batch| {
@@ -423,6 +438,7 @@ impl Sandbox for Runtime {
         in_order(
             pieces(rows),
             model.training.workers,
+            self.stack(),
             || Pipeline::new(self, model),
             step,
             |_, done| {
@@ -435,7 +451,7 @@ impl Sandbox for Runtime {
 
     fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
         let mut pipeline = Pipeline::new(self, model)?;
-        let mut scores = Vec::with_capacity(rows.num_rows() * model.width);
+        let mut scores = Vec::with_capacity(rows.num_rows() * model.width());
         let mut rest = rows.clone();
         while rest.num_rows() > 0 {
             let first = crate::tables::within_cap(&rest)?;
@@ -453,22 +469,24 @@ impl Sandbox for Runtime {
         champion: Option<ModelParts>,
         task: &Task,
     ) -> Result<Vec<(String, f64)>, StageFault> {
-        let (mut store, pre, started) = self.start(context.clone(), None)?;
-        let indices = evaluate::GuestIndices::new(&pre);
-        let table = push_table(&mut store, test.clone())?;
-        let mut lend = |parts: ModelParts| -> Result<Resource<ModelHandle>, StageFault> {
-            let handle = ModelHandle { runtime: self.clone(), parts, pipeline: None };
-            let handle = store.data_mut().table.push(handle).map_err(StageFault::host)?;
-            Ok(Resource::new_borrow(handle.rep()))
-        };
-        let candidate = lend(candidate)?;
-        let champion = champion.map(lend).transpose()?;
-        let task = convert::task_out(task);
-        let metrics = instance::call(&mut store, "evaluate.evaluate", |mut store| {
-            let guest = indices?.load(&mut store, &started)?;
-            guest.call_evaluate(store, table, candidate, champion, &task, &settings(&context))
-        })?;
-        convert::metrics_in(metrics).map_err(|message| contract(&context, "evaluate.evaluate", message))
+        on_stack(self.stack(), || {
+            let (mut store, pre, started) = self.start(context.clone(), None)?;
+            let indices = evaluate::GuestIndices::new(&pre);
+            let table = push_table(&mut store, test.clone())?;
+            let mut lend = |parts: ModelParts| -> Result<Resource<ModelHandle>, StageFault> {
+                let handle = ModelHandle { runtime: self.clone(), parts, pipeline: None };
+                let handle = store.data_mut().table.push(handle).map_err(StageFault::host)?;
+                Ok(Resource::new_borrow(handle.rep()))
+            };
+            let candidate = lend(candidate)?;
+            let champion = champion.map(lend).transpose()?;
+            let task = convert::task_out(task);
+            let metrics = instance::call(&mut store, "evaluate.evaluate", |mut store| {
+                let guest = indices?.load(&mut store, &started)?;
+                guest.call_evaluate(store, table, candidate, champion, &task, &settings(&context))
+            })?;
+            convert::metrics_in(metrics).map_err(|message| contract(&context, "evaluate.evaluate", message))
+        })
     }
 
     fn component_bytes(&self, component: &Component) -> Result<Vec<u8>, StageFault> {
@@ -498,6 +516,6 @@ impl Sandbox for Runtime {
             let guest = indices?.load(&mut store, &started)?;
             guest.call_decide(store, &evaluation, &gates, &settings(&context))
         })?;
-        Ok(convert::decision_in(decision))
+        convert::decision_in(decision).map_err(|message| contract(&context, "decide.decide", message))
     }
 }
