@@ -294,6 +294,7 @@ fn compile_here(mut arguments: impl Iterator<Item = String>) -> Result<(), Child
     let options = EngineOptions {
         canonicalize_nans: flag("--canonicalize-nans"),
         without_interruption: flag("--without-interruption"),
+        // They bind instances, not code.
         ..EngineOptions::default()
     };
     let mut bytes = Vec::new();

@@ -129,8 +129,8 @@ pub(crate) fn compiling(options: EngineOptions, baseline: bool) -> Result<wasmti
 /// What names of compiled files say about what made them. A build without the compiler computes the same, so wasmtime's own hash cannot be asked; and what
 /// this leaves out (features of the processor, tunables), wasmtime checks when it loads a file.
 pub(crate) fn settings(options: EngineOptions) -> String {
-    let EngineOptions { canonicalize_nans, without_interruption, .. } = options;
+    let (nans, epochs) = (options.canonicalize_nans, !options.without_interruption);
     let (wasmtime, architecture, system) = (env!("STAGEWRIGHT_WASMTIME"), std::env::consts::ARCH, std::env::consts::OS);
-    let settings = format!("{wasmtime} {architecture} {system} {canonicalize_nans} {without_interruption}");
+    let settings = format!("{wasmtime} {architecture} {system} {nans} {epochs}");
     blake3::hash(settings.as_bytes()).to_hex()[..16].to_owned()
 }

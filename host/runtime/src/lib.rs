@@ -1,7 +1,7 @@
 //! The sandbox: runs stages as Wasm components. The only crate of the host that names wasmtime, besides serving.
 //!
-//! - `engine`: engine settings, pool, epochs. `bounds`: the operator's limits. `component`: from a file to something that can be instantiated; `description`: what a
-//!   component may say of itself; `admission`: what it may import; `anatomy`: what its bytes
+//! - `engine`: engine settings, pool, epochs. `bounds`: the operator's limits. `component`: from a file to something that can be instantiated;
+//!   `description`: what a component may say of itself; `admission`: what it may import; `anatomy`: what its bytes
 //!   say; `compile`: compiling in a child process; `cache`: compiled code on disk, authenticated; `sealed`: bytes in memory that nobody can change; `signature`: who
 //!   vouches for a component.
 //! - `guest`: what the host keeps for one instance, and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.

@@ -186,7 +186,7 @@ impl Workshop {
         let cache = guests().with_file_name("test-cache").join("components");
         let bounds = Bounds { describe_cpu: DESCRIBE_CPU, ..Bounds::default() };
         let options = EngineOptions { bounds, ..EngineOptions::default() };
-        // In this process, since these components are ours: what hostile ones do to the compiler is tested in host/runtime.
+        // What these components do is done when they run; they are this repository's own.
         let installation = Installation::new(cache, Vec::new(), Compiler::InProcess);
         let runtime = Runtime::open(installation, options).expect("an engine");
         let resolve = |world: World, name: &str| {
