@@ -28,18 +28,28 @@ pub(crate) fn check_types(
 ) -> Result<(), StageFault> {
     let mut check = || -> wasmtime::Result<()> {
         match world {
-            World::Ingestion => drop(ingest::GuestIndices::new(pre)?.load(&mut *store, instance)?),
-            World::Validation => drop(validate::GuestIndices::new(pre)?.load(&mut *store, instance)?),
-            World::Transformation => drop(transform::GuestIndices::new(pre)?.load(&mut *store, instance)?),
+            World::Ingestion => {
+                ingest::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+            }
+            World::Validation => {
+                validate::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+            }
+            World::Transformation => {
+                transform::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+            }
             World::Training => {
-                drop(train::GuestIndices::new(pre)?.load(&mut *store, instance)?);
-                drop(predict::GuestIndices::new(pre)?.load(&mut *store, instance)?);
+                train::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+                predict::GuestIndices::new(pre)?.load(&mut *store, instance)?;
                 if sharded {
-                    drop(shards::GuestIndices::new(pre)?.load(&mut *store, instance)?);
+                    shards::GuestIndices::new(pre)?.load(&mut *store, instance)?;
                 }
             }
-            World::Evaluation => drop(evaluate::GuestIndices::new(pre)?.load(&mut *store, instance)?),
-            World::Promotion => drop(decide::GuestIndices::new(pre)?.load(&mut *store, instance)?),
+            World::Evaluation => {
+                evaluate::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+            }
+            World::Promotion => {
+                decide::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+            }
         }
         Ok(())
     };
