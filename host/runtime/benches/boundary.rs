@@ -11,7 +11,7 @@ use stagewright_data::Task;
 use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::sandbox::{Cancel, Level, Meter, Sandbox, StageContext, Tracker, View};
 use stagewright_manifest::{Limits, World};
-use stagewright_runtime::{EngineOptions, Origin, Runtime, StubGrants};
+use stagewright_runtime::{Compiler, EngineOptions, Installation, Origin, Runtime, StubGrants};
 use stagewright_store::{DataType, Field, Home, Schema};
 
 /// As in the binary: fresh pages would cost more than the crossing.
@@ -43,7 +43,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let folder = tempfile::tempdir()?;
     let home = Home::open(folder.path().join("home"))?;
-    let runtime = Runtime::open(home.cache_dir().join("components"), Vec::new(), EngineOptions::default())?;
+    let installation = Installation::new(home.cache_dir().join("components"), Vec::new(), Compiler::InProcess);
+    let runtime = Runtime::open(installation, EngineOptions::default())?;
     let origin = Origin::File(guests.join("empty-transformation.wasm"));
     let component =
         Arc::new(runtime.resolve(World::Transformation, "empty-transformation", &origin, StubGrants::default())?);

@@ -2,7 +2,6 @@
 //!
 //! Settings that bind every stage (proposals, pool sizes) live here, the figures that an operator may want to change in `bounds`.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -42,6 +41,9 @@ fn config(options: EngineOptions) -> Config {
         .cranelift_nan_canonicalization(options.canonicalize_nans)
         .relaxed_simd_deterministic(true)
         .max_wasm_stack(options.bounds.stack)
+        // Tables for debuggers and for unwinders other than wasmtime's own: a sixth of all code that every start reads and verifies.
+        .generate_address_map(false)
+        .native_unwind_info(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
     config
 }
@@ -109,9 +111,26 @@ pub(crate) fn raise_file_limit() {
     }
 }
 
-/// What precompiled code depends on besides the component: compiler version, settings, target.
-pub(crate) fn compatibility(engine: &wasmtime::Engine) -> String {
-    let mut hasher = DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+/// An engine that only compiles: without the pool, whose address space a limited process does not have.
+///
+/// # Errors
+/// The engine's settings are refused on this machine.
+#[cfg(feature = "compiler")]
+pub(crate) fn compiling(options: EngineOptions, baseline: bool) -> Result<wasmtime::Engine, RuntimeError> {
+    let mut config = config(options);
+    if baseline {
+        // Naming a target switches off what wasmtime finds out about this very processor.
+        let target = format!("{}-unknown-{}-gnu", std::env::consts::ARCH, std::env::consts::OS);
+        config.target(&target).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+    }
+    wasmtime::Engine::new(&config).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
+}
+
+/// What names of compiled files say about what made them. A build without the compiler computes the same, so wasmtime's own hash cannot be asked; and what
+/// this leaves out (features of the processor, tunables), wasmtime checks when it loads a file.
+pub(crate) fn settings(options: EngineOptions) -> String {
+    let (nans, epochs) = (options.canonicalize_nans, !options.without_interruption);
+    let (wasmtime, architecture, system) = (env!("STAGEWRIGHT_WASMTIME"), std::env::consts::ARCH, std::env::consts::OS);
+    let settings = format!("{wasmtime} {architecture} {system} {nans} {epochs}");
+    blake3::hash(settings.as_bytes()).to_hex()[..16].to_owned()
 }

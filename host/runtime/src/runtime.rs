@@ -1,6 +1,6 @@
 //! The lifecycle's [`Sandbox`], on Wasm components.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -17,11 +17,12 @@ use stagewright_store::{ArtifactStore, Blob, Field, Table};
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre, Resource};
 
+use crate::admission::{self, Grant};
 use crate::batch;
 use crate::bindings::exports::stagewright::stage::{decide, evaluate, ingest, shards, train, transform, validate};
 use crate::bindings::stagewright::stage::types;
 use crate::blobs::BlobHandle;
-use crate::component::{Catalog, Origin};
+use crate::component::{Catalog, Inspection, Installation, Origin, Trust};
 use crate::convert;
 use crate::engine::{self, EngineOptions};
 use crate::error::RuntimeError;
@@ -62,14 +63,20 @@ pub struct StubGrants {
     pub sockets: bool,
 }
 
+impl From<StubGrants> for Stubs {
+    fn from(StubGrants { filesystem, sockets }: StubGrants) -> Self {
+        Self { filesystem, sockets }
+    }
+}
+
 impl Runtime {
-    /// Starts an engine that keeps compiled code in `cache` and looks for built-in stages in `folders`. Raises the process's soft limit on open files.
+    /// Starts an engine over an installation. Raises the process's soft limit on open files.
     ///
     /// # Errors
-    /// The cache cannot be made, or the engine refuses its settings.
-    pub fn open(cache: PathBuf, folders: Vec<PathBuf>, options: EngineOptions) -> Result<Self, RuntimeError> {
+    /// The cache cannot be made or trusted, or the engine refuses its settings.
+    pub fn open(installation: Installation, options: EngineOptions) -> Result<Self, RuntimeError> {
         engine::raise_file_limit();
-        Ok(Self(Arc::new(Catalog::new(engine::engine(options)?, options.bounds, cache, folders)?)))
+        Ok(Self(Arc::new(Catalog::new(engine::engine(options)?, installation, options)?)))
     }
 
     /// Finds, admits, compiles and describes a component, so that it can be run.
@@ -83,7 +90,51 @@ impl Runtime {
         origin: &Origin,
         stubs: StubGrants,
     ) -> Result<Component, RuntimeError> {
-        self.0.resolve(world, name, origin, Stubs { filesystem: stubs.filesystem, sockets: stubs.sockets })
+        self.resolve_trusted(world, name, origin, stubs, &|_| Ok(()))
+    }
+
+    /// As [`Runtime::resolve`], if `trust` accepts the component's digest: it is asked before anything of the component is compiled or run.
+    ///
+    /// # Errors
+    /// See [`RuntimeError`]; or what `trust` says.
+    pub fn resolve_trusted(
+        &self,
+        world: World,
+        name: &str,
+        origin: &Origin,
+        stubs: StubGrants,
+        trust: Trust<'_>,
+    ) -> Result<Component, RuntimeError> {
+        self.0.resolve(world, name, origin, stubs.into(), trust)
+    }
+
+    /// What a component of this world gets for an import, with these stubs allowed.
+    pub fn grant(world: World, import: &str, stubs: StubGrants) -> Grant {
+        admission::grant(world, import, stubs.into())
+    }
+
+    /// Looks at a component without compiling or running anything of it; `stubs` are those that the manifest would allow.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no component.
+    pub fn inspect(&self, name: &str, origin: &Origin, stubs: StubGrants) -> Result<Inspection, RuntimeError> {
+        self.0.inspect(name, origin, stubs.into())
+    }
+
+    /// Compiles a component into a folder, to be copied into the cache of a host with the key in the file `key`. Returns the name of the file, which is what
+    /// that host looks for. With `baseline` it runs on every processor of this architecture, else on those that can what this one can.
+    ///
+    /// # Errors
+    /// It cannot be read or compiled, or the folder or key cannot be used.
+    pub fn precompile(
+        &self,
+        name: &str,
+        origin: &Origin,
+        folder: &Path,
+        key: &Path,
+        baseline: bool,
+    ) -> Result<String, RuntimeError> {
+        self.0.precompile(name, origin, folder, key, baseline)
     }
 
     /// Names and files of the built-in stages.
@@ -453,7 +504,8 @@ impl Sandbox for Runtime {
             sockets: component.stubs.iter().any(|stub| stub == "sockets"),
         };
         let origin = Origin::Stored(component.digest, artifacts.clone());
-        self.0.resolve(world, &component.name, &origin, stubs).map_err(StageFault::host)
+        // The model's own components were admitted when it was registered, and are named by digest.
+        self.0.resolve(world, &component.name, &origin, stubs, &|_| Ok(())).map_err(StageFault::host)
     }
 
     fn decide(&self, context: Arc<StageContext>, input: &DecisionInput) -> Result<StageDecision, StageFault> {

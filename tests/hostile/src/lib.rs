@@ -12,7 +12,7 @@ use stagewright_lifecycle::sandbox::{Cancel, Component, Level};
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::{Request, Run, RunError};
 use stagewright_manifest::{Manifest, Overrides, World};
-use stagewright_runtime::{Bounds, EngineOptions, Origin, Runtime, RuntimeError, StubGrants};
+use stagewright_runtime::{Bounds, Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StubGrants};
 use stagewright_store::{Home, RunId, Stage};
 use tempfile::TempDir;
 
@@ -186,7 +186,9 @@ impl Workshop {
         let cache = guests().with_file_name("test-cache").join("components");
         let bounds = Bounds { describe_cpu: DESCRIBE_CPU, ..Bounds::default() };
         let options = EngineOptions { bounds, ..EngineOptions::default() };
-        let runtime = Runtime::open(cache, Vec::new(), options).expect("an engine");
+        // What these components do is done when they run; they are this repository's own.
+        let installation = Installation::new(cache, Vec::new(), Compiler::InProcess);
+        let runtime = Runtime::open(installation, options).expect("an engine");
         let resolve = |world: World, name: &str| {
             let origin = Origin::File(guests().join(format!("{name}.wasm")));
             let component = runtime.resolve(world, name, &origin, StubGrants::default());
