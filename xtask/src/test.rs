@@ -89,6 +89,8 @@ fn run_only() -> Result<()> {
         "--workspace",
         "--exclude",
         "stagewright-hostile",
+        "--exclude",
+        "stagewright-benchmarks",
     ];
     run(cargo().arg("check").args(without))?;
     let tree =
