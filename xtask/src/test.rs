@@ -25,6 +25,7 @@ fn all(steps: &mut Steps) -> Result<()> {
     let built = steps.step("build the stages", build::stages)?;
     steps.step("build the Python stage", || python_stage(&built))?;
     steps.step("tests", || tests(&built))?;
+    steps.step("fuzz smoke", crate::fuzz::smoke)?;
     steps.step("clippy", || {
         run(cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     })?;
