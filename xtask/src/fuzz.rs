@@ -53,7 +53,7 @@ pub(crate) fn fuzz(arguments: &[String]) -> Result<()> {
     let host = host()?;
     let folder = target().join("fuzz");
     run(cargo()
-        .args(["build", "--locked", "--bins", "--manifest-path", "fuzz/Cargo.toml", "--target", &host])
+        .args(["build", "--bins", "--manifest-path", "fuzz/Cargo.toml", "--target", &host])
         .arg("--target-dir")
         .arg(&folder)
         .env("RUSTC_WRAPPER", root().join("fuzz/instrument"))
