@@ -20,7 +20,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   stages            builds the host and the stages, and puts the stages where the binary finds them
   install [--prefix FOLDER]
                     installs the binary and the built-in stages (default prefix: ~/.local)
-  bench overhead|boundary|lifecycle [--rows N] [--model logistic|forest|boosted] [--smote] [--repeat N]
+  bench overhead|boundary|decode|native|sandbox|lifecycle [--rows N] [--repeat N]
+        native, sandbox: [--only STAGE]; lifecycle: [--model logistic|forest|boosted] [--smote] [--workers N] [--peer [PYTHON]]
                     measures; prints a table and writes JSON to target/bench/
 ";
 

@@ -22,9 +22,19 @@ pub(crate) struct Workplace {
 impl Workplace {
     /// Opens (or makes) a home and starts the engine.
     pub(crate) fn open(home: &Path) -> anyhow::Result<Self> {
+        Self::with(home, EngineOptions::default())
+    }
+
+    /// The same, with the engine as the manifest wants it.
+    pub(crate) fn open_for(home: &Path, manifest: &Manifest) -> anyhow::Result<Self> {
+        let canonicalize_nans = manifest.canonicalize_nans;
+        Self::with(home, EngineOptions { canonicalize_nans, ..EngineOptions::default() })
+    }
+
+    fn with(home: &Path, options: EngineOptions) -> anyhow::Result<Self> {
         let home = Home::open(home).with_context(|| format!("cannot open the home {}", home.display()))?;
         let cache = std::env::var_os("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
-        let runtime = Runtime::open(cache.join("components"), stage_folders(), EngineOptions::default())?;
+        let runtime = Runtime::open(cache.join("components"), stage_folders(), options)?;
         Ok(Self { home, runtime })
     }
 

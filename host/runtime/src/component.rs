@@ -262,7 +262,7 @@ fn describe(
     pre: &InstancePre<Guest>,
     context: Arc<StageContext>,
 ) -> Result<metadata::Description, stagewright_lifecycle::fault::StageFault> {
-    let mut store = crate::guest::store(engine, context, None);
+    let mut store = crate::guest::store(engine, context, None, crate::engine::EngineOptions::default());
     let instance = instance::start(&mut store, pre)?;
     let indices = metadata::GuestIndices::new(pre);
     instance::call(&mut store, "describe", |mut store| {

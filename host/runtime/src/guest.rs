@@ -12,6 +12,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
 
+use crate::engine::EngineOptions;
 use crate::wasi::{self, VirtualClock, Written};
 
 /// Handles that a guest may hold at once (tables, blobs, cursors, pollables), both in the host's table and in the component's.
@@ -141,6 +142,7 @@ pub(crate) fn store(
     engine: &wasmtime::Engine,
     context: Arc<StageContext>,
     sources: Option<Arc<dyn stagewright_lifecycle::sandbox::Sources>>,
+    options: EngineOptions,
 ) -> Store<Guest> {
     let clock = VirtualClock::new(context.as_of);
     let written = Written::default();
@@ -158,7 +160,9 @@ pub(crate) fn store(
         mark: None,
     };
     let mut store = Store::new(engine, guest);
-    store.limiter(|guest| guest);
+    if !options.without_limiter {
+        store.limiter(|guest| guest);
+    }
     store.set_hostcall_fuel(HOSTCALL_BYTES);
     store.set_max_component_handles(MAX_HANDLES);
     store.set_epoch_deadline(1);

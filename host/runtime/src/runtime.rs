@@ -48,7 +48,7 @@ impl Tracker for Nobody {
 
 /// Runs stages as Wasm components. Cheap to clone.
 #[derive(Clone)]
-pub struct Runtime(Arc<Catalog>);
+pub struct Runtime(Arc<Catalog>, EngineOptions);
 
 /// What of WASI a component may link although it always fails.
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,7 +65,7 @@ impl Runtime {
     /// # Errors
     /// The cache cannot be made, or the engine refuses its settings.
     pub fn open(cache: PathBuf, folders: Vec<PathBuf>, options: EngineOptions) -> Result<Self, RuntimeError> {
-        Ok(Self(Arc::new(Catalog::new(engine::engine(options)?, cache, folders)?)))
+        Ok(Self(Arc::new(Catalog::new(engine::engine(options)?, cache, folders)?), options))
     }
 
     /// Finds, admits, compiles and describes a component, so that it can be run.
@@ -97,7 +97,7 @@ impl Runtime {
             .0
             .ready(&context.component)
             .ok_or_else(|| StageFault::host(format!("component `{}` was not resolved", context.component.name)))?;
-        let mut store = guest::store(&self.0.engine, context, sources);
+        let mut store = guest::store(&self.0.engine, context, sources, self.1);
         let started = instance::start(&mut store, &pre)?;
         Ok((store, pre, started))
     }

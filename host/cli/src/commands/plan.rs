@@ -13,7 +13,7 @@ use crate::workplace::Workplace;
 /// Checks the manifest, the components and their parameters, and shows what each stage would get.
 pub(crate) fn plan(home: &Path, arguments: &PlanArguments) -> anyhow::Result<Ending> {
     let manifest = Manifest::load(&arguments.file, &overrides(&arguments.changes))?;
-    let workplace = Workplace::open(home)?;
+    let workplace = Workplace::open_for(home, &manifest)?;
     let components = workplace.components(&manifest, &World::ALL)?;
     if arguments.json.json {
         let stages: Vec<_> = components

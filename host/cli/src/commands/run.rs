@@ -55,7 +55,7 @@ impl Job<'_> {
         let manifest = Manifest::load(self.file, &overrides(self.changes))?;
         let text =
             std::fs::read_to_string(self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
-        let workplace = Workplace::open(home)?;
+        let workplace = Workplace::open_for(home, &manifest)?;
         let components = workplace.components(&manifest, &World::ALL)?;
         let workers = workplace::workers(manifest.workers.map(usize::from));
         let manifest = Arc::new(manifest);

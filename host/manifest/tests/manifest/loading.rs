@@ -17,6 +17,7 @@ fn a_whole_file_says_what_was_written() {
     assert_eq!(manifest.seed, 42);
     assert_eq!(manifest.as_of.to_string(), "2026-01-01T00:00:00Z");
     assert_eq!(manifest.workers.map(usize::from), Some(2));
+    assert!(manifest.canonicalize_nans);
     assert_eq!(manifest.task.kind, TaskKind::Binary { positive: "Yes".to_owned() });
     assert_eq!(manifest.signature.null_values, ["", " "]);
     assert_eq!(manifest.signature.extra_columns, ExtraColumns::Ignore);

@@ -1,0 +1,63 @@
+//! How fast sources are decoded: the same customers as CSV and in SQLite, through the reader that ingestion uses. Run by `cargo xtask
+//! bench decode [--rows N] [--repeat N]`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use stagewright_benchmarks::{Result, SetUp, interleaved, median, setting, tables, write_json};
+use stagewright_data::{Interrupt, Signature, Source, Strictness, open};
+use stagewright_manifest::World;
+use stagewright_runtime::EngineOptions;
+use stagewright_store::export_csv;
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Rows asked for at a time, as the ingestion stage does.
+const ROWS_PER_CALL: usize = 65_536;
+
+fn main() -> Result<()> {
+    let rows = setting("STAGEWRIGHT_BENCH_ROWS", 100_000)?;
+    let rounds = setting("STAGEWRIGHT_BENCH_REPEAT", 5)? as usize;
+    let folder = tempfile::tempdir()?;
+    let (csv, database) = (folder.path().join("customers.csv"), folder.path().join("customers.db"));
+    let signature = write_csv(&csv, rows)?;
+    tables::write_sqlite(&database, rows)?;
+    let source = |uri: String| -> Result<Source> { Ok(Source::new(uri.parse()?)) };
+    let from_csv = source(format!("csv:{}", csv.display()))?;
+    let from_sqlite = source(format!("sqlite:{}#customers", database.display()))?;
+    let seconds = interleaved(
+        &mut [&mut || read(&from_csv, &signature, rows), &mut || read(&from_sqlite, &signature, rows)],
+        rounds,
+    )?;
+    let mut result = json!({ "rows": rows, "rounds": rounds });
+    println!("{rows} customers, decoded and checked, wall time on two threads, median of {rounds}:");
+    for ((name, path), seconds) in [("csv", &csv), ("sqlite", &database)].into_iter().zip(seconds) {
+        let (bytes, seconds) = (std::fs::metadata(path)?.len() as f64, median(seconds));
+        println!("  {name:<7} {:>6.0} MB/s, {:>9.0} rows/s", bytes / seconds / 1e6, rows as f64 / seconds);
+        result[name] = json!({ "mb_s": bytes / seconds / 1e6, "rows_s": rows as f64 / seconds });
+    }
+    write_json(&result)
+}
+
+/// Reads a source from end to end.
+fn read(source: &Source, signature: &Signature, rows: u64) -> Result<Duration> {
+    let start = Instant::now();
+    let mut cursor = open(source, signature, Strictness::Ingest, &Interrupt::never())?;
+    let mut found = 0;
+    while let Some(batch) = cursor.next(ROWS_PER_CALL)? {
+        found += batch.num_rows() as u64;
+    }
+    if found == rows { Ok(start.elapsed()) } else { Err(format!("{found} rows of {rows}").into()) }
+}
+
+/// Writes customers as CSV and returns their signature.
+fn write_csv(path: &Path, rows: u64) -> Result<Signature> {
+    let set_up = SetUp::new()?;
+    let rig = set_up.rig(EngineOptions::default(), &[(World::Ingestion, "ingest-synthetic")])?;
+    let table = tables::generated(&rig, rows)?;
+    export_csv(&table, path)?;
+    Ok(Signature::new(table.schema().fields().to_vec())?.with_null_values(["", " "]))
+}
