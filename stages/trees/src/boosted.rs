@@ -7,7 +7,7 @@
 use crate::error::TreesError;
 use crate::growth::{Extent, Grower, Grown, Round};
 use crate::histogram::{Scale, Sums};
-use crate::loss::{logistic_loss, miss_probability};
+use crate::loss::{logistic_loss, miss_probabilities};
 use crate::matrix::TrainingSet;
 use crate::model::{Objective, TreeModel};
 use crate::random::Random;
@@ -398,54 +398,58 @@ impl<'a> Booster<'a> {
 /// Rows whose gradients are summed in single precision before the sums are added up.
 const BLOCK: usize = 1_024;
 
-/// Rows side by side: two registers of Wasm's.
-const LANES: usize = 8;
+/// Rows side by side: a register of Wasm's.
+const LANES: usize = 4;
 
-/// Computes gradients and hessians, and returns the sums of their absolute values.
+/// Computes gradients and hessians, and returns the sums of their absolute values, each the total of eight interleaved sums.
+#[inline(never)]
 fn gradients(loss: Loss, scores: &[f64], targets: &[f64], weights: &[f32], out: &mut [[f32; 2]]) -> [f32; 2] {
-    match loss {
-        Loss::Logistic => gradients_by(scores, targets, weights, out, |score, target, weight| {
-            let side = 2.0 * target as f32 - 1.0;
-            let miss = miss_probability(score as f32 * side);
-            [-side * miss * weight, (miss * (1.0 - miss)).max(1e-16) * weight]
-        }),
-        Loss::SquaredError => gradients_by(scores, targets, weights, out, |score, target, weight| {
-            [(score - target) as f32 * weight, weight]
-        }),
-    }
-}
-
-/// Computes gradient and hessian of each row from its score, target and weight. In arrays of fixed length, which the compiler turns
-/// into vector instructions.
-#[inline(always)]
-fn gradients_by(
-    scores: &[f64],
-    targets: &[f64],
-    weights: &[f32],
-    out: &mut [[f32; 2]],
-    pair: impl Fn(f64, f64, f32) -> [f32; 2],
-) -> [f32; 2] {
-    let mut sums = [[0.0f32; LANES]; 2];
+    let mut sums = [[[0.0f32; LANES]; 2]; 2];
     let inputs = scores.chunks(LANES).zip(targets.chunks(LANES)).zip(weights.chunks(LANES));
-    for (((scores, targets), weights), out) in inputs.zip(out.chunks_mut(LANES)) {
-        let (mut score, mut target, mut weight) = ([0.0; LANES], [0.0; LANES], [0.0f32; LANES]);
-        score[..scores.len()].copy_from_slice(scores);
-        target[..targets.len()].copy_from_slice(targets);
-        // Lanes past the end weigh nothing.
-        weight[..weights.len()].copy_from_slice(weights);
-        let (mut gradient, mut hessian) = ([0.0f32; LANES], [0.0f32; LANES]);
+    for (group, (((scores, targets), weights), out)) in inputs.zip(out.chunks_mut(LANES)).enumerate() {
+        let [gradient, hessian] = match loss {
+            Loss::Logistic => logistic_gradients(scores, targets, weights),
+            Loss::SquaredError => square_gradients(scores, targets, weights),
+        };
+        let [gradients, hessians] = &mut sums;
         for lane in 0..LANES {
-            [gradient[lane], hessian[lane]] = pair(score[lane], target[lane], weight[lane]);
-        }
-        for lane in 0..LANES {
-            sums[0][lane] += gradient[lane].abs();
-            sums[1][lane] += hessian[lane];
+            gradients[group % 2][lane] += gradient[lane].abs();
+            hessians[group % 2][lane] += hessian[lane];
         }
         for (out, pair) in out.iter_mut().zip(gradient.into_iter().zip(hessian)) {
             *out = pair.into();
         }
     }
-    sums.map(|lanes| lanes.iter().sum())
+    sums.map(|lanes| lanes.as_flattened().iter().sum())
+}
+
+/// Gradients and hessians of a few rows. Lanes past the end weigh nothing.
+#[inline(always)]
+fn logistic_gradients(scores: &[f64], targets: &[f64], weights: &[f32]) -> [[f32; LANES]; 2] {
+    let (mut side, mut margin, mut weight) = ([1.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
+    for (lane, ((&score, &target), &weighs)) in scores.iter().zip(targets).zip(weights).enumerate() {
+        side[lane] = 2.0 * target as f32 - 1.0;
+        margin[lane] = score as f32 * side[lane];
+        weight[lane] = weighs;
+    }
+    let miss = miss_probabilities(margin);
+    let (mut gradient, mut hessian) = ([0.0; LANES], [0.0; LANES]);
+    for lane in 0..LANES {
+        gradient[lane] = -side[lane] * miss[lane] * weight[lane];
+        hessian[lane] = (miss[lane] * (1.0 - miss[lane])).max(1e-16) * weight[lane];
+    }
+    [gradient, hessian]
+}
+
+/// The same for the squared error.
+#[inline(always)]
+fn square_gradients(scores: &[f64], targets: &[f64], weights: &[f32]) -> [[f32; LANES]; 2] {
+    let mut pair = [[0.0; LANES]; 2];
+    for (lane, ((score, target), &weight)) in scores.iter().zip(targets).zip(weights).enumerate() {
+        pair[0][lane] = (score - target) as f32 * weight;
+        pair[1][lane] = weight;
+    }
+    pair
 }
 
 /// Turns each row's gradient and hessian into its cell.

@@ -7,7 +7,9 @@ use stagewright_benchmarks::{Result, tables};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [path, rows] = &arguments[..] else { return Err("customers FILE ROWS: run `cargo xtask bench lifecycle`".into()) };
+    let [path, rows] = &arguments[..] else {
+        return Err("customers FILE ROWS: run `cargo xtask bench lifecycle`".into());
+    };
     let path = PathBuf::from(path);
     // Under its name it is whole.
     let unfinished = path.with_extension("unfinished");

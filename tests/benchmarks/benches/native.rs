@@ -15,19 +15,16 @@ fn main() -> Result<()> {
     let rounds = setting("STAGEWRIGHT_BENCH_REPEAT", 5)? as usize;
     let set_up = SetUp::new()?;
     let plain = set_up.rig(EngineOptions::default(), &COMPONENTS)?;
-    let canonical =
-        set_up.rig(EngineOptions { canonicalize_nans: true, ..EngineOptions::default() }, &COMPONENTS)?;
+    let canonical = set_up.rig(EngineOptions { canonicalize_nans: true, ..EngineOptions::default() }, &COMPONENTS)?;
     let inputs = Inputs::new(&set_up, &plain, rows)?;
     println!("{rows} customers, one thread, CPU seconds, median of {rounds}; ratios are medians of ratios by round:");
     println!("{:<28} {:>8} {:>8} {:>7} {:>10} {:>14}", "", "native", "sandbox", "ratio", "canonical", "over sandbox");
     let mut stages = Vec::new();
     for work in Work::chosen() {
         let seconds = interleaved(
-            &mut [
-                &mut || work.native(&inputs),
-                &mut || Ok(work.sandboxed(&inputs, &plain)?.cpu),
-                &mut || Ok(work.sandboxed(&inputs, &canonical)?.cpu),
-            ],
+            &mut [&mut || work.native(&inputs), &mut || Ok(work.sandboxed(&inputs, &plain)?.cpu), &mut || {
+                Ok(work.sandboxed(&inputs, &canonical)?.cpu)
+            }],
             rounds,
         )?;
         let [native, sandboxed, canonicalised] = &seconds[..] else { unreachable!("three variants") };

@@ -38,7 +38,10 @@ fn main() -> Result<()> {
     let prices = Prices::of(&inputs)?;
 
     println!("{rows} customers, one thread, CPU time; medians of {rounds} ratios to the run without the protection:");
-    println!("{:<28} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}", "", "seconds", "epochs", "limiter", "both", "checks", "NaNs");
+    println!(
+        "{:<28} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "", "seconds", "epochs", "limiter", "both", "checks", "NaNs"
+    );
     let mut stages = Vec::new();
     let mut totals = [0.0; 5];
     for work in Work::chosen() {
@@ -104,7 +107,8 @@ struct Prices {
 impl Prices {
     fn of(inputs: &Inputs) -> Result<Self> {
         let view = inputs.features();
-        let whole_numbers = |field: &Field| Field::new(field.name.clone(), DataType::Int64).with_nullable(field.nullable);
+        let whole_numbers =
+            |field: &Field| Field::new(field.name.clone(), DataType::Int64).with_nullable(field.nullable);
         let whole_numbers = Schema::new(view.schema.fields().iter().map(whole_numbers).collect())?;
         let all = seconds_a_byte(&view, &view.schema, |values| values)?;
         // The same rows as whole numbers: every check but that for NaNs.

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_lifecycle::sandbox::{
-    Cancel, Component, Level, Meter, SourceCursor, Sources, StageContext, Tracker,
-};
+use stagewright_lifecycle::sandbox::{Cancel, Component, Level, Meter, SourceCursor, Sources, StageContext, Tracker};
 use stagewright_manifest::{Limits, World};
 use stagewright_runtime::{EngineOptions, Origin, Runtime, StubGrants};
 use stagewright_store::{Home, Role, Staging};

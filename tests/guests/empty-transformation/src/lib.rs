@@ -8,14 +8,8 @@ use stagewright_kit::{
 pub struct Empty(Vec<(String, usize, bool)>);
 
 /// The types by number.
-const TYPES: [DataType; 6] = [
-    DataType::Boolean,
-    DataType::Int64,
-    DataType::Float64,
-    DataType::Utf8,
-    DataType::Categorical,
-    DataType::Timestamp,
-];
+const TYPES: [DataType; 6] =
+    [DataType::Boolean, DataType::Int64, DataType::Float64, DataType::Utf8, DataType::Categorical, DataType::Timestamp];
 
 impl Transformation for Empty {
     type Parameters = NoParameters;
