@@ -84,6 +84,9 @@ pub(crate) struct RunArguments {
     /// Stops after this stage.
     #[arg(long, value_name = "STAGE")]
     pub(crate) until: Option<String>,
+    /// Prints limits that leave room above what the stages used.
+    #[arg(long)]
+    pub(crate) suggest_limits: bool,
     #[command(flatten)]
     pub(crate) json: JsonArgument,
 }
@@ -120,6 +123,9 @@ pub(crate) struct StageRunArguments {
     pub(crate) run: Option<String>,
     #[command(flatten)]
     pub(crate) changes: Changes,
+    /// Prints limits that leave room above what the stages used.
+    #[arg(long)]
+    pub(crate) suggest_limits: bool,
     #[command(flatten)]
     pub(crate) json: JsonArgument,
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use stagewright_lifecycle::sandbox::{Cancel, Component};
-use stagewright_manifest::{Manifest, Problem, Stub, World};
+use stagewright_manifest::{Manifest, ManifestError, Operator, Problem, Stub, World};
 use stagewright_runtime::{EngineOptions, Origin, Runtime, RuntimeError, StubGrants};
 use stagewright_store::Home;
 
@@ -21,17 +21,17 @@ pub(crate) struct Workplace {
 
 impl Workplace {
     /// Opens (or makes) a home and starts the engine.
-    pub(crate) fn open(home: &Path) -> anyhow::Result<Self> {
-        Self::with(home, EngineOptions::default())
+    pub(crate) fn open(home: &Path, operator: &Operator) -> anyhow::Result<Self> {
+        Self::with(home, operator, EngineOptions::default())
     }
 
     /// The same, with the engine as the manifest wants it.
-    pub(crate) fn open_for(home: &Path, manifest: &Manifest) -> anyhow::Result<Self> {
+    pub(crate) fn open_for(home: &Path, operator: &Operator, manifest: &Manifest) -> anyhow::Result<Self> {
         let canonicalize_nans = manifest.canonicalize_nans;
-        Self::with(home, EngineOptions { canonicalize_nans, ..EngineOptions::default() })
+        Self::with(home, operator, EngineOptions { canonicalize_nans, ..EngineOptions::default() })
     }
 
-    fn with(home: &Path, options: EngineOptions) -> anyhow::Result<Self> {
+    fn with(home: &Path, _operator: &Operator, options: EngineOptions) -> anyhow::Result<Self> {
         let home = Home::open(home).with_context(|| format!("cannot open the home {}", home.display()))?;
         let cache = std::env::var_os("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
         let runtime = Runtime::open(cache.join("components"), stage_folders(), options)?;
@@ -74,6 +74,11 @@ impl Workplace {
         };
         self.runtime.resolve(world, manifest.stage(world).component.as_str(), &origin, stubs)
     }
+}
+
+/// What the operator of this machine allows.
+pub(crate) fn operator() -> Result<Operator, ManifestError> {
+    Operator::find(std::env::var_os("STAGEWRIGHT_OPERATOR").map(PathBuf::from).as_deref())
 }
 
 /// Where built-in stages lie: what `STAGEWRIGHT_STAGES` names, else beside the binary, else where an installation puts them.

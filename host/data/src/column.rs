@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanBuilder, DictionaryArray, Float64Builder, Int32Builder, Int64Builder, StringArray, StringBuilder,
-    TimestampMicrosecondBuilder,
+use arrow_array::builder::{
+    BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::error::ArrowError;
+use arrow_array::{ArrayRef, DictionaryArray, StringArray};
+use arrow_schema::ArrowError;
 use stagewright_store::DataType;
 
 use crate::cell::{Cell, Complaint, NullTokens};
@@ -170,8 +170,9 @@ fn cache_slot(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{Array, AsArray};
-    use arrow::datatypes::Int32Type;
+    use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int32Type;
 
     fn append_all(builder: &mut ColumnBuilder, cells: &[Cell<'_>]) -> Result<(), Complaint> {
         let tokens = NullTokens::new(&["NA".to_owned(), "-1".to_owned()]);

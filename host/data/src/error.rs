@@ -126,12 +126,38 @@ pub enum DataError {
         /// What would be right; empty if the message says so.
         hint: String,
     },
+    /// The network or a server failed.
+    #[error("cannot fetch `{url}`: {message}{}", hint_line(.hint))]
+    Unreachable {
+        /// The URL, without secrets.
+        url: String,
+        /// What happened.
+        message: String,
+        /// What may help; empty if nothing is known to.
+        hint: String,
+    },
+    /// The manifest does not grant what a source needs.
+    #[error("{what} is not granted")]
+    Denied {
+        /// The host or the address.
+        what: String,
+        /// The entry that would grant it.
+        grant: String,
+    },
+    /// A source gives more than it may.
+    #[error("the response is longer than the {allowed} bytes that are allowed: {used} bytes came and it goes on")]
+    TooLarge {
+        /// Bytes that came before it was cut off.
+        used: u64,
+        /// Bytes that are allowed.
+        allowed: u64,
+    },
     /// The reader was told to stop: its deadline passed, or the run was cancelled.
     #[error("reading was interrupted")]
     Interrupted,
     /// Arrow refused what this crate built: a bug.
     #[error("the host could not build a table: {0}")]
-    Arrow(#[from] arrow::error::ArrowError),
+    Arrow(#[from] arrow_schema::ArrowError),
 }
 
 impl DataError {

@@ -2,7 +2,7 @@
 //!
 //! - `signature`: what data must look like; [`Signature`] is written in the manifest and stored in every model.
 //! - `cell`, `column`: the one decoder from a foreign value to a typed column.
-//! - `source`: CSV, SQLite and Parquet; [`open`] gives a [`Cursor`] of Arrow batches.
+//! - `source`: CSV, SQLite and Parquet; [`open`] gives a [`Cursor`] of Arrow batches, [`fetch`] a file from an HTTP server.
 //! - `request`: rows that arrive whole, as JSON or CSV, for prediction.
 //! - `infer`: proposes a signature for data that nobody described.
 //! - `split`: which rows train, validate and test.
@@ -27,6 +27,6 @@ pub use infer::{ColumnReport, Inference, InferenceOptions, infer};
 pub use interrupt::Interrupt;
 pub use request::{decode_csv, decode_json};
 pub use signature::{ExtraColumns, Signature, Strictness};
-pub use source::{Cursor, Literal, Source, SourceUri, open};
+pub use source::{Cursor, HostGrant, HttpRequest, Literal, Source, SourceUri, fetch, open};
 pub use split::{Partition, Select, Split, SplitMethod, SplitPlan, select};
 pub use target::{Task, TaskKind};

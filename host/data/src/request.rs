@@ -5,7 +5,7 @@
 
 use std::io::Read;
 
-use arrow::record_batch::RecordBatch;
+use arrow_array::RecordBatch;
 use serde_json::{Deserializer, Map, Value};
 
 use crate::cell::Cell;
@@ -135,7 +135,7 @@ impl CellVisitor for CsvRows<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::Array;
+    use arrow_array::Array;
     use stagewright_store::{DataType, Field, Role};
 
     fn signature() -> Signature {

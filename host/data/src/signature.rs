@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow_array::{RecordBatch, RecordBatchOptions};
 use serde::{Deserialize, Serialize};
 use stagewright_store::{Field, Role, Schema, SchemaError};
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array};
+use arrow_array::{ArrayRef, Float64Array, Int64Array};
 use serde::{Deserialize, Serialize};
 use stagewright_store::DataType;
 
@@ -231,8 +231,9 @@ fn finite_values(column: &str, array: &ArrayRef, first_row: u64) -> Result<Float
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{AsArray, BooleanArray, StringArray};
-    use arrow::datatypes::{Float64Type, Int64Type};
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Float64Type, Int64Type};
+    use arrow_array::{BooleanArray, StringArray};
 
     fn texts(values: &[Option<&str>]) -> ArrayRef {
         Arc::new(StringArray::from(values.to_vec()))

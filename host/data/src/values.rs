@@ -1,10 +1,10 @@
 //! Reads the values of a table's column back: as text for labels and identifiers, as bytes for keys.
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, StringArray,
-    TimestampMicrosecondArray,
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use stagewright_store::DataType;
 
 use crate::cell::{Cell, canonical};

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Int32Array, StringArray, TimestampNanosecondArray,
-    UInt64Array,
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{
+    Array, ArrayRef, Date32Array, Decimal128Array, Int32Array, StringArray, TimestampNanosecondArray, UInt64Array,
 };
-use arrow::compute::concat_batches;
-use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
-use arrow::record_batch::RecordBatch;
+use arrow_select::concat::concat_batches;
 use parquet::arrow::ArrowWriter;
 use rusqlite::Connection;
 use stagewright_data::{DataError, ExtraColumns, Interrupt, Literal, Signature, Source, SourceUri, Strictness, open};
@@ -291,7 +291,7 @@ fn parquet(folder: &TempDir, columns: Vec<(&str, ArrayRef)>) -> PathBuf {
 fn parquet_types_become_the_contract_s() {
     let folder = tempfile::tempdir().unwrap();
     let decimals = Decimal128Array::from(vec![12345, -50]).with_precision_and_scale(10, 2).unwrap();
-    let words: arrow::array::DictionaryArray<arrow::datatypes::Int8Type> = ["b", "a"].into_iter().collect();
+    let words: arrow_array::DictionaryArray<arrow_array::types::Int8Type> = ["b", "a"].into_iter().collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("word", Arc::new(words)),
         ("small", Arc::new(Int32Array::from(vec![Some(7), None]))),

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use arrow::array::Array;
-use arrow::compute::concat_batches;
-use arrow::record_batch::RecordBatch;
+use arrow_array::Array;
+use arrow_array::RecordBatch;
+use arrow_select::concat::concat_batches;
 use rusqlite::Connection;
 use stagewright_data::{
     DataError, InferenceOptions, Interrupt, Partition, Signature, Source, SplitMethod, SplitPlan, Strictness, Task,
@@ -112,10 +112,10 @@ fn the_telco_table_splits_exactly_and_its_positive_class_is_churn() {
     assert_eq!(task, Task::Binary { negative: "No".to_owned(), positive: "Yes".to_owned() });
     let encoded = task.encode("Churn", target, 0).unwrap();
     let churned: i64 =
-        arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&encoded).values().iter().sum();
+        arrow_array::cast::AsArray::as_primitive::<arrow_array::types::Int64Type>(&encoded).values().iter().sum();
     assert_eq!(churned, 1869);
     let tested = split.indices(Partition::Test);
-    let values = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&encoded);
+    let values = arrow_array::cast::AsArray::as_primitive::<arrow_array::types::Int64Type>(&encoded);
     let churned_tested: i64 = tested.iter().map(|&row| values.value(usize::try_from(row).unwrap())).sum();
     assert_eq!(churned_tested, 374, "0.2 of 1869 is 373.8");
 }

@@ -19,6 +19,8 @@ pub enum LimitKind {
     Wall,
     /// Bytes written to artifacts.
     Output,
+    /// Bytes of a response that the host fetches for the stage.
+    Response,
     /// An operator's limit that no manifest raises: handles, table elements, instances, stack, or the size of one call.
     Operator(&'static str),
 }
@@ -31,6 +33,7 @@ impl LimitKind {
             Self::Cpu => "cpu",
             Self::Wall => "wall",
             Self::Output => "output",
+            Self::Response => "max-bytes",
             Self::Operator(name) => name,
         }
     }
@@ -38,7 +41,12 @@ impl LimitKind {
     /// A figure in the limit's unit, for people.
     pub fn show(self, amount: u64) -> String {
         match self {
-            Self::Memory | Self::Output => format!("{:.1} MiB", amount as f64 / (1 << 20) as f64),
+            // Fine enough that what was used does not look like what is allowed.
+            Self::Memory | Self::Output | Self::Response if amount < 10 << 20 => {
+                format!("{:.1} KiB", amount as f64 / 1024.0)
+            }
+            Self::Memory | Self::Output | Self::Response => format!("{:.1} MiB", amount as f64 / (1 << 20) as f64),
+            Self::Cpu | Self::Wall if amount < 10_000_000_000 => format!("{:.0} ms", amount as f64 / 1e6),
             Self::Cpu | Self::Wall => format!("{:.2} s", amount as f64 / 1e9),
             Self::Operator(_) => amount.to_string(),
         }
@@ -170,6 +178,9 @@ impl StageFault {
         Some(match self {
             Self::Limit { kind: LimitKind::Operator(name), .. } => {
                 format!("the `{name}` limit is the operator's; the component has to use less")
+            }
+            Self::Limit { kind: LimitKind::Response, .. } => {
+                format!("if the server means well, raise `max-bytes` of the source in {manifest}")
             }
             Self::Limit { stage, kind, .. } => {
                 format!(

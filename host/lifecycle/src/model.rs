@@ -26,9 +26,14 @@ pub struct ModelComponent {
     pub parameters: serde_json::Value,
 }
 
+/// The format of [`RegisteredModel`] that this version writes (docs/formats/home.md).
+const FORMAT: u32 = 1;
+
 /// What a model version holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RegisteredModel {
+    /// The version of this format.
+    pub format: Format,
     /// Makes features of raw rows.
     pub transformation: ModelComponent,
     /// Its fitted state, a blob.
@@ -57,6 +62,30 @@ pub struct RegisteredModel {
     pub seed: u64,
     /// Where its clocks started, microseconds since the epoch.
     pub as_of: i64,
+}
+
+/// A format that this version reads: [`FORMAT`] alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "u32", try_from = "u32")]
+pub struct Format;
+
+impl From<Format> for u32 {
+    fn from(_: Format) -> Self {
+        FORMAT
+    }
+}
+
+impl TryFrom<u32> for Format {
+    type Error = String;
+
+    fn try_from(format: u32) -> Result<Self, String> {
+        if format == FORMAT {
+            return Ok(Self);
+        }
+        Err(format!(
+            "the model was written in format {format}, and this version reads format {FORMAT}: use a newer stagewright"
+        ))
+    }
 }
 
 impl RegisteredModel {

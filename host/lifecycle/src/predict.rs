@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagewright_manifest::{Limits, World};
 use stagewright_store::ArtifactStore;
 
@@ -16,7 +16,7 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Verifies the model's blobs and readies its components. They run under the default limits of their worlds.
+    /// Verifies the model's blobs and readies its components. They run under `limits` of their worlds.
     ///
     /// # Errors
     /// A blob or component is missing or does not match its digest.
@@ -24,6 +24,7 @@ impl Ready {
         model: &RegisteredModel,
         sandbox: &dyn Sandbox,
         artifacts: &ArtifactStore,
+        limits: impl Fn(World) -> Limits,
         tracker: Arc<dyn Tracker>,
         workers: usize,
         cancel: &Cancel,
@@ -38,7 +39,7 @@ impl Ready {
                 seed: model.seed,
                 roles: std::collections::HashMap::new(),
                 as_of: model.as_of,
-                limits: Limits::defaults(world),
+                limits: limits(world),
                 staging: None,
                 meter: Arc::<Meter>::default(),
                 tracker: tracker.clone(),

@@ -221,11 +221,6 @@ impl Run {
         result.and(ended.map_err(RunError::from))
     }
 
-    /// The source that ingestion reads.
-    pub(crate) fn source(&self) -> Option<(String, Source)> {
-        self.manifest.ingestion_source().map(|(name, section)| (name.to_string(), settings::source(section)))
-    }
-
     /// The signature: the manifest's, or one inferred from the source; `None` if there is neither.
     pub(crate) fn signature(
         &self,

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagewright_data::Task;
 use stagewright_evaluation::figure::Figure;
 use stagewright_evaluation::gates::GateResult;

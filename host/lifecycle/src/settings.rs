@@ -1,18 +1,30 @@
 //! From the manifest's sections to the words of `stagewright-data` and `stagewright-evaluation`.
 
-use stagewright_data::{DataError, ExtraColumns, Literal, Signature, Source, SourceUri, SplitMethod, TaskKind};
+use std::path::{Path, PathBuf};
+
+use stagewright_data::{
+    DataError, ExtraColumns, HostGrant, Literal, Signature, Source, SourceUri, SplitMethod, TaskKind,
+};
 use stagewright_evaluation::gates::{Gate, GateRule};
 use stagewright_manifest::{
-    self as manifest, Manifest, QueryParameter, SourceLocation, SourceSection, SplitSection, SqliteRows,
+    self as manifest, HttpFormat, HttpGrant, Manifest, QueryParameter, SourceLocation, SourceSection, SplitSection,
+    SqliteRows,
 };
 
-/// A source as the readers know it.
-pub fn source(section: &SourceSection) -> Source {
-    match &section.location {
-        SourceLocation::Csv { path, delimiter, header } => {
-            Source::new(SourceUri::Csv { path: path.clone(), delimiter: Some(*delimiter as u8), header: *header })
-        }
+/// A source as the readers know it. `fetched` is the file that an HTTP source was fetched into.
+pub fn source(section: &SourceSection, fetched: Option<&Path>) -> Option<Source> {
+    let csv =
+        |path: PathBuf, delimiter: char, header| SourceUri::Csv { path, delimiter: Some(delimiter as u8), header };
+    Some(match &section.location {
+        SourceLocation::Csv { path, delimiter, header } => Source::new(csv(path.clone(), *delimiter, *header)),
         SourceLocation::Parquet { path } => Source::new(SourceUri::Parquet { path: path.clone() }),
+        SourceLocation::Http { format, .. } => {
+            let path = fetched?.to_owned();
+            Source::new(match format {
+                HttpFormat::Csv { delimiter, header } => csv(path, *delimiter, *header),
+                HttpFormat::Parquet => SourceUri::Parquet { path },
+            })
+        }
         SourceLocation::Sqlite { path, rows } => match rows {
             SqliteRows::Table { table } => {
                 Source::new(SourceUri::Sqlite { path: path.clone(), table: Some(table.clone()) })
@@ -28,7 +40,16 @@ pub fn source(section: &SourceSection) -> Source {
                     .with_query(query.clone(), parameters.iter().map(literal).collect())
             }
         },
-    }
+    })
+}
+
+/// What the host may reach for a stage.
+pub fn host_grants(grants: &[HttpGrant]) -> Vec<HostGrant> {
+    let grant = |grant: &HttpGrant| match grant {
+        HttpGrant::Host { host, port } => HostGrant::Host { host: host.clone(), port: *port },
+        HttpGrant::Network { address, prefix } => HostGrant::Network { address: *address, prefix: *prefix },
+    };
+    grants.iter().map(grant).collect()
 }
 
 /// The signature that the manifest declares, if it declares one.
@@ -76,4 +97,31 @@ pub fn gates(section: &manifest::GatesSection) -> Vec<Gate> {
         section.metrics.iter().map(|metric| gate(GateRule::NoRegression, metric, section.tolerance))
     });
     [margin].into_iter().chain(minimum).chain(maximum).chain(regression).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use stagewright_evaluation::metrics::{MetricSet, binary, lower_is_better, multi_class, regression};
+    use stagewright_manifest::metrics_of;
+
+    use super::*;
+
+    #[test]
+    fn a_manifest_may_name_exactly_the_metrics_that_the_host_computes() {
+        let labels = [0, 1];
+        let sets: [(manifest::TaskKind, MetricSet); 3] = [
+            (
+                manifest::TaskKind::Binary { positive: "Yes".into() },
+                binary(&labels, &[0.1, 0.9], 0.5).expect("two rows").named(),
+            ),
+            (manifest::TaskKind::MultiClass, multi_class(&[0, 1], &[0.9, 0.1, 0.2, 0.8], 2).expect("two rows").named()),
+            (manifest::TaskKind::Regression, regression(&[1.0, 2.0], &[1.0, 2.5]).expect("two rows").named()),
+        ];
+        for (kind, set) in sets {
+            let computed: Vec<&str> = set.iter().map(|(name, _)| name).collect();
+            assert_eq!(metrics_of(&kind), computed);
+            // The default of `primary` is one in which more is better.
+            assert!(computed.iter().any(|name| !lower_is_better(name)));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! One stage of a run: its inputs, its outputs, its account.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -10,11 +10,11 @@ use stagewright_evaluation::figure::Figure;
 use stagewright_evaluation::report;
 use stagewright_manifest::World;
 use stagewright_store::{
-    ArtifactKind, ArtifactRecord, Blob, InputRecord, LogLine, MetricRecord, Role, Schema, StageRecord, Staging, Table,
-    TableWriter,
+    ArtifactKind, ArtifactRecord, Blob, BlobWriter, InputRecord, LogLine, MetricRecord, Role, Schema, StageRecord,
+    Staging, Table, TableWriter,
 };
 
-use crate::fault::StageFault;
+use crate::fault::{LimitKind, StageFault};
 use crate::observer::Observer;
 use crate::run::{Run, RunError};
 use crate::sandbox::{Component, Level, Meter, StageContext, Tracker};
@@ -104,9 +104,11 @@ impl<'r> Stage<'r> {
 
     /// Does the work; publishes and records what came of it.
     pub(crate) fn execute(mut self, work: fn(&mut Self) -> Result<(), RunError>) -> Result<(), RunError> {
-        let result = work(&mut self);
-        let cancelled = result.is_ok() && self.run.request.cancel.is_cancelled();
-        let result = if cancelled { Err(StageFault::Cancelled { stage: self.world.as_str() }.into()) } else { result };
+        let result = match work(&mut self) {
+            Ok(()) if self.run.request.cancel.is_cancelled() => Err(self.interrupted().into()),
+            Err(RunError::Stage(StageFault::Cancelled { .. })) => Err(self.interrupted().into()),
+            result => result,
+        };
         self.finish(result)
     }
 
@@ -143,6 +145,8 @@ impl<'r> Stage<'r> {
             bytes_in: self.total(|meter| &meter.bytes_in),
             bytes_out: self.total(|meter| &meter.bytes_out),
             bytes_copied: self.total(|meter| &meter.copied),
+            output_bytes: self.total(|meter| &meter.output),
+            log_bytes: self.total(|meter| &meter.log),
             log_lines_dropped: self.total(|meter| &meter.log_dropped),
             artifacts: self
                 .outputs
@@ -229,8 +233,33 @@ impl<'r> Stage<'r> {
     /// Ends long work of the host: at a wish to stop, and at the stage's deadline.
     pub(crate) fn interrupt(&self) -> Interrupt {
         let cancel = self.run.request.cancel.clone();
-        Interrupt::at(self.began + self.run.manifest.stage(self.world).limits.wall)
-            .or(&Interrupt::when(move || cancel.is_cancelled()))
+        Interrupt::at(self.deadline()).or(&Interrupt::when(move || cancel.is_cancelled()))
+    }
+
+    /// When the stage must be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.began + self.run.manifest.stage(self.world).limits.wall
+    }
+
+    /// Why long work of the host ended early.
+    pub(crate) fn interrupted(&self) -> StageFault {
+        let stage = self.world.as_str();
+        if self.run.request.cancel.is_cancelled() {
+            return StageFault::Cancelled { stage };
+        }
+        let nanoseconds = |duration: Duration| duration.as_nanos() as u64;
+        let allowed = nanoseconds(self.run.manifest.stage(self.world).limits.wall);
+        StageFault::Limit { stage, kind: LimitKind::Wall, used: nanoseconds(self.began.elapsed()), allowed }
+    }
+
+    /// A blob that the store has already, verified.
+    pub(crate) fn kept_blob(&self, digest: &str) -> Option<Blob> {
+        self.run.request.home.artifacts.open_blob(&digest.parse().ok()?).ok()
+    }
+
+    /// Begins a blob that the host makes for the stage.
+    pub(crate) fn create_blob(&self) -> Result<BlobWriter, StageFault> {
+        self.staging.create_blob().map_err(StageFault::host)
     }
 
     /// A fault of the stage's component against the contract.

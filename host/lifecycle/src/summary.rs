@@ -40,6 +40,10 @@ pub struct StageSummary {
     pub bytes_out: u64,
     /// Bytes copied at the boundary.
     pub bytes_copied: u64,
+    /// Bytes written to artifacts by its instances: what the output limit counts.
+    pub output_bytes: u64,
+    /// Bytes of log lines and figures: what the log limit counts.
+    pub log_bytes: u64,
     /// Log lines dropped past the limit.
     pub log_lines_dropped: u64,
     /// What it made.

@@ -1,8 +1,7 @@
 //! `[gates]`: what a candidate must reach to become champion.
 //!
-//! Owns which gates can be written. Judging is stagewright-evaluation's. A gate on a metric that
-//! nobody computes is no error here: it fails closed when it is judged, and says that the metric is
-//! missing. Only what is plainly a slip of a known name is refused.
+//! Owns which gates can be written: those on metrics that the host computes for the task. Judging is
+//! stagewright-evaluation's, where a metric that is missing all the same fails closed.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +11,29 @@ use crate::nearest::nearest;
 use crate::reader::{Item, Section};
 use crate::task::{TaskDraft, TaskKind};
 
-/// The metrics that the host computes for binary tasks.
-pub const BINARY_METRICS: [&str; 7] =
-    ["roc_auc", "accuracy", "precision", "recall", "f1", "log_loss", "precision_at_recall_80"];
+/// The metrics that the host computes for a task. A test of the binary compares them with what it computes.
+pub const fn metrics_of(kind: &TaskKind) -> &'static [&'static str] {
+    match kind {
+        TaskKind::Binary { .. } => &[
+            "roc_auc",
+            "accuracy",
+            "precision",
+            "recall",
+            "f1",
+            "log_loss",
+            "precision_at_recall_80",
+            "average_precision",
+            "brier",
+        ],
+        TaskKind::MultiClass => &["roc_auc_ovr", "accuracy", "f1_macro", "log_loss"],
+        TaskKind::Regression => &["rmse", "mae", "r2"],
+    }
+}
 
 /// Metrics where less is better, so that a candidate cannot "exceed" a champion in them.
-const LOSSES: [&str; 4] = ["log_loss", "mean_squared_error", "mean_absolute_error", "root_mean_squared_error"];
+const LOSSES: [&str; 4] = ["log_loss", "brier", "rmse", "mae"];
+/// Metrics that may be any number; the others are shares.
+const UNBOUNDED: [&str; 4] = ["log_loss", "rmse", "mae", "r2"];
 
 /// What a candidate must reach.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -78,13 +94,15 @@ impl GatesSection {
 
     pub(crate) fn read(section: Section<'_>, task: &TaskDraft) -> Self {
         let mut gates = Self::defaults(task.kind.as_ref());
-        if let Some(primary) = section.get("primary").and_then(|item| compared_metric(&item)) {
+        // A task that could not be read is reported where it stands; then every metric is let through.
+        let known = task.kind.as_ref().map(metrics_of);
+        if let Some(primary) = section.get("primary").and_then(|item| compared_metric(&item, known)) {
             gates.primary = primary;
         }
         let margin =
             section.get("margin").and_then(|it| it.float_within("from 0 to below 1", |x| (0.0..1.0).contains(&x)));
         gates.margin = margin.unwrap_or(gates.margin);
-        gates.minimum = section.section("minimum").map(thresholds).unwrap_or_default();
+        gates.minimum = section.section("minimum").map(|it| thresholds(it, known)).unwrap_or_default();
         if let Some(maximum) = section.section("maximum") {
             let minimum = &gates.minimum;
             for (metric, item) in maximum.items() {
@@ -96,15 +114,15 @@ impl GatesSection {
                     item.report(format!("`{}` lies below the minimum of the same metric", item.key), Some(hint));
                 }
             }
-            gates.maximum = thresholds(maximum);
+            gates.maximum = thresholds(maximum, known);
         }
-        gates.no_regression = section.section("no-regression").and_then(|it| no_regression(it, &gates.primary));
+        gates.no_regression = section.section("no-regression").and_then(|it| no_regression(it, &gates.primary, known));
         let policies = [("error", ChampionUnreadable::Error), ("absolute-gates", ChampionUnreadable::AbsoluteGates)];
         if let Some(policy) = section.get("champion-unreadable").and_then(|item| item.choice(&policies)) {
             gates.champion_unreadable = policy;
         }
         section.finish_with(|name| {
-            BINARY_METRICS.contains(&name).then(|| format!("write `minimum = {{ {name} = ... }}`"))
+            known.unwrap_or_default().contains(&name).then(|| format!("write `minimum = {{ {name} = ... }}`"))
         });
         gates
     }
@@ -119,24 +137,26 @@ fn number(item: &Item<'_>) -> Option<f64> {
     }
 }
 
-fn thresholds(section: Section<'_>) -> BTreeMap<String, f64> {
+/// The names that a gate may have, where the task is known.
+type Known = Option<&'static [&'static str]>;
+
+fn thresholds(section: Section<'_>, known: Known) -> BTreeMap<String, f64> {
     let mut thresholds = BTreeMap::new();
     for (metric, item) in section.items() {
-        let known = check_metric(metric, |message, hint| item.report(message, hint));
-        let share = BINARY_METRICS.contains(&metric) && metric != "log_loss";
-        let figure = if share {
+        let fine = check_metric(metric, known, |message, hint| item.report(message, hint));
+        let figure = if fine && !UNBOUNDED.contains(&metric) {
             item.float_within("from 0 to 1: this metric is never outside", |x| (0.0..=1.0).contains(&x))
         } else {
             item.float()
         };
-        if let (true, Some(figure)) = (known, figure) {
+        if let (true, Some(figure)) = (fine, figure) {
             thresholds.insert(metric.to_owned(), figure);
         }
     }
     thresholds
 }
 
-fn no_regression(section: Section<'_>, primary: &str) -> Option<NoRegression> {
+fn no_regression(section: Section<'_>, primary: &str, known: Known) -> Option<NoRegression> {
     let tolerance = section
         .require("tolerance", "tolerance = 0.01")
         .and_then(|it| it.float_within("from 0 to below 1", |x| (0.0..1.0).contains(&x)));
@@ -146,7 +166,7 @@ fn no_regression(section: Section<'_>, primary: &str) -> Option<NoRegression> {
             if items.is_empty() {
                 item.report_value(format!("`{}` is empty", item.key), Some("name at least one metric".to_owned()));
             }
-            items.iter().map(compared_metric).collect::<Vec<_>>().into_iter().collect()
+            items.iter().map(|item| compared_metric(item, known)).collect::<Vec<_>>().into_iter().collect()
         }),
     };
     section.finish();
@@ -154,39 +174,40 @@ fn no_regression(section: Section<'_>, primary: &str) -> Option<NoRegression> {
 }
 
 /// The name of a metric in which candidate and champion are compared.
-fn compared_metric(item: &Item<'_>) -> Option<String> {
+fn compared_metric(item: &Item<'_>, known: Known) -> Option<String> {
     let metric = item.string()?;
-    if !check_metric(metric, |message, hint| item.report_value(message, hint)) {
+    if !check_metric(metric, known, |message, hint| item.report_value(message, hint)) {
         return None;
     }
     if LOSSES.contains(&metric) {
         let hint =
-            format!("compare in a metric such as `roc_auc`, and bound this one by `maximum = {{ {metric} = ... }}`");
+            format!("compare in a metric where more is better, and bound this one by `maximum = {{ {metric} = ... }}`");
         item.report_value(format!("`{}` needs a metric where more is better, not `{metric}`", item.key), Some(hint));
         return None;
     }
     Some(metric.to_owned())
 }
 
-/// Whether a metric's name is well formed and no slip of a known one.
-fn check_metric(metric: &str, report: impl Fn(String, Option<String>)) -> bool {
-    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let well_formed = !metric.is_empty() && metric.len() <= 64 && metric.bytes().all(letter);
-    let meant = match metric.to_ascii_lowercase().as_str() {
-        _ if BINARY_METRICS.contains(&metric) => return true,
-        "auc" | "auc_roc" | "roc" | "rocauc" => Some("roc_auc"),
-        "acc" => Some("accuracy"),
-        "f1_score" | "f_score" => Some("f1"),
-        "logloss" | "cross_entropy" => Some("log_loss"),
-        other => nearest(other, BINARY_METRICS),
-    };
-    match meant {
-        Some(meant) => report(format!("`{metric}` is not a metric"), Some(format!("did you mean `{meant}`?"))),
-        None if !well_formed => {
-            let hint = "use lower-case letters, digits and `_`; at most 64".to_owned();
-            report(format!("`{}` is not a name for a metric", metric.escape_debug()), Some(hint));
-        }
-        None => return true,
+/// Whether the host computes this metric for the task.
+fn check_metric(metric: &str, known: Known, report: impl Fn(String, Option<String>)) -> bool {
+    let Some(known) = known else { return true };
+    if known.contains(&metric) {
+        return true;
     }
+    let meant = match metric.to_ascii_lowercase().as_str() {
+        "auc" | "auc_roc" | "roc" | "rocauc" => known.iter().copied().find(|name| name.starts_with("roc_auc")),
+        "acc" => Some("accuracy"),
+        "f1_score" | "f_score" => known.iter().copied().find(|name| name.starts_with("f1")),
+        "logloss" | "cross_entropy" => Some("log_loss"),
+        "auprc" | "ap" | "pr_auc" => Some("average_precision"),
+        other => nearest(other, known.iter().copied()),
+    };
+    let hint = match meant.filter(|meant| known.contains(meant)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => {
+            format!("the host computes {}", known.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", "))
+        }
+    };
+    report(format!("`{}` is not a metric of this task", metric.escape_debug()), Some(hint));
     false
 }

@@ -1,6 +1,6 @@
 //! What a stage may use: defaults, bounds and reading.
 //!
-//! Every limit is always on and finite. The operator's ceilings are applied elsewhere; what is here
+//! Every limit is always on and finite. The operator's ceilings are applied in `operator`; what is here
 //! is what a manifest may say at all. Whoever changes a figure changes docs/manifest.md too: a test
 //! compares them.
 
@@ -80,27 +80,95 @@ impl Limits {
         }
     }
 
+    /// The most that any manifest may say.
+    pub fn greatest() -> Self {
+        Self { memory: *MEMORY.end(), cpu: *TIME.end(), wall: *TIME.end(), output: *OUTPUT.end(), log: *LOG.end() }
+    }
+
+    /// The lower of each two.
+    #[must_use]
+    pub fn at_most(&self, ceiling: &Self) -> Self {
+        Self {
+            memory: self.memory.min(ceiling.memory),
+            cpu: self.cpu.min(ceiling.cpu),
+            wall: self.wall.min(ceiling.wall),
+            output: self.output.min(ceiling.output),
+            log: self.log.min(ceiling.log),
+        }
+    }
+
     /// Reads a stage's `limits`; what is absent or wrong keeps its default.
     pub(crate) fn read(section: Section<'_>, world: World) -> Self {
-        let mut limits = Self::defaults(world);
-        for (name, bounds, slot) in [
-            ("memory", MEMORY, &mut limits.memory),
-            ("output", OUTPUT, &mut limits.output),
-            ("log", LOG, &mut limits.log),
-        ] {
+        let limits = Self::defaults(world).read_keys(&section);
+        section.finish();
+        limits
+    }
+
+    /// The same with what a section says.
+    pub(crate) fn read_keys(mut self, section: &Section<'_>) -> Self {
+        for (name, bounds, slot) in
+            [("memory", MEMORY, &mut self.memory), ("output", OUTPUT, &mut self.output), ("log", LOG, &mut self.log)]
+        {
             let within = |item: Item<'_>| within(&item, item.bytes()?, &bounds, bytes_text);
             if let Some(bytes) = section.get(name).and_then(within) {
                 *slot = bytes;
             }
         }
-        for (name, slot) in [("cpu", &mut limits.cpu), ("wall", &mut limits.wall)] {
+        for (name, slot) in [("cpu", &mut self.cpu), ("wall", &mut self.wall)] {
             let within = |item: Item<'_>| within(&item, item.duration()?, &TIME, duration_text);
             if let Some(duration) = section.get(name).and_then(within) {
                 *slot = duration;
             }
         }
-        section.finish();
-        limits
+        self
+    }
+}
+
+/// What a stage used, as its run's summary says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Largest memory of one instance, in bytes.
+    pub memory: u64,
+    /// CPU time of all instances.
+    pub cpu: Duration,
+    /// Time on the wall.
+    pub wall: Duration,
+    /// Bytes of artifacts.
+    pub output: u64,
+    /// Bytes of log lines.
+    pub log: u64,
+}
+
+impl Limits {
+    /// Limits with room above what was used: twice the bytes, since tables grow, and three times the time, since machines differ and are
+    /// shared. Rounded up to figures that people would choose, and never so small that a cold start trips them.
+    pub fn suggested(usage: &Usage) -> Self {
+        let bytes = |used: u64, least: u64, most: u64| (2 * used.min(most)).max(least).next_power_of_two().min(most);
+        let time = |used: Duration, least: u64| {
+            let seconds = (3 * used.min(*TIME.end()).as_millis()).div_ceil(1000) as u64;
+            let step = if seconds < 60 { 1 } else { 60 };
+            Duration::from_secs(seconds.max(least).div_ceil(step) * step).min(*TIME.end())
+        };
+        Self {
+            memory: bytes(usage.memory, 16 * MIB, *MEMORY.end()),
+            cpu: time(usage.cpu, 5),
+            wall: time(usage.wall, 15),
+            output: bytes(usage.output, MIB, *OUTPUT.end()),
+            log: bytes(usage.log, 64 * KIB, *LOG.end()),
+        }
+    }
+
+    /// The section of a pipeline file that says them.
+    pub fn to_toml(&self, world: World) -> String {
+        let Self { memory, cpu, wall, output, log } = self;
+        format!(
+            "[stages.{world}.limits]\nmemory = \"{}\"\ncpu = \"{}\"\nwall = \"{}\"\noutput = \"{}\"\nlog = \"{}\"\n",
+            bytes_text(*memory),
+            duration_text(*cpu),
+            duration_text(*wall),
+            bytes_text(*output),
+            bytes_text(*log)
+        )
     }
 }
 
@@ -116,4 +184,39 @@ fn within<T: Copy + PartialOrd>(
     let hint = format!("choose from `{}` to `{}`", text(*bounds.start()), text(*bounds.end()));
     item.report_value(format!("`{}` is out of range: `{}`", item.key, text(amount)), Some(hint));
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggestions_leave_room_and_are_round() {
+        let used = Usage {
+            memory: 90 * MIB,
+            cpu: Duration::from_millis(2345),
+            wall: Duration::from_secs(40),
+            output: 3 * MIB,
+            log: 10,
+        };
+        let limits = Limits::suggested(&used);
+        let text = limits.to_toml(World::Training);
+        for line in
+            ["memory = \"256 MiB\"", "cpu = \"8 s\"", "wall = \"2 min\"", "output = \"8 MiB\"", "log = \"64 KiB\""]
+        {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+
+    #[test]
+    fn suggestions_are_limits_that_a_manifest_takes() {
+        let most = Usage {
+            memory: u64::MAX / 4,
+            cpu: Duration::MAX / 4,
+            wall: Duration::MAX / 4,
+            output: u64::MAX / 4,
+            log: u64::MAX / 4,
+        };
+        assert_eq!(Limits::suggested(&most), Limits::greatest());
+    }
 }

@@ -30,7 +30,7 @@ pub(crate) const ROOT_KEYS: [&str; 13] = [
 ];
 
 /// A stage's own keys; every other key after a stage's name is a parameter of its component.
-const STAGE_KEYS: [&str; 3] = ["component", "source", "limits"];
+const STAGE_KEYS: [&str; 4] = ["component", "source", "http", "limits"];
 
 /// What the command line changes. Later entries win over earlier ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -12,7 +12,16 @@ use crate::nearest::nearest;
 use crate::reader::{Item, Section};
 
 /// The schemes of a URI, each with its form.
-const FORMS: [(&str, &str); 3] = [("csv", "csv:FILE"), ("sqlite", "sqlite:FILE#TABLE"), ("parquet", "parquet:FILE")];
+const FORMS: [(&str, &str); 5] = [
+    ("csv", "csv:FILE"),
+    ("sqlite", "sqlite:FILE#TABLE"),
+    ("parquet", "parquet:FILE"),
+    ("https", "https://HOST/PATH"),
+    ("http", "http://HOST/PATH"),
+];
+
+/// The longest body of an HTTP response, if the manifest does not say.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// One source of data.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -54,6 +63,38 @@ pub enum SourceLocation {
         #[serde(skip)]
         path: PathBuf,
     },
+    /// A file that the host fetches from a server, where `http` of the stage that reads it grants the server.
+    Http {
+        /// The URL.
+        #[serde(skip)]
+        url: String,
+        /// What the body is.
+        #[serde(flatten)]
+        format: HttpFormat,
+        /// The SHA-256 of the body, in hexadecimal. What the store has already is then not fetched again.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+        /// The variable of the environment that holds a bearer token. Its value is neither recorded nor shown.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        token_env: Option<String>,
+        /// The longest body, in bytes.
+        max_bytes: u64,
+    },
+}
+
+/// What the body of an HTTP response is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "format", rename_all = "lowercase")]
+pub enum HttpFormat {
+    /// Text with separated values.
+    Csv {
+        /// The separator: one ASCII character.
+        delimiter: char,
+        /// Whether the first line names the columns.
+        header: bool,
+    },
+    /// A Parquet file.
+    Parquet,
 }
 
 /// Which rows of a database a source reads.
@@ -88,15 +129,6 @@ pub enum QueryParameter {
     Text(String),
 }
 
-impl SourceLocation {
-    /// The file.
-    pub fn path(&self) -> &std::path::Path {
-        match self {
-            Self::Csv { path, .. } | Self::Sqlite { path, .. } | Self::Parquet { path } => path,
-        }
-    }
-}
-
 impl SourceSection {
     pub(crate) fn read(section: Section<'_>) -> Option<Self> {
         let uri = section.require("uri", "uri = \"csv:FILE\"");
@@ -105,6 +137,10 @@ impl SourceSection {
             parameters: section.get("parameters"),
             delimiter: section.get("delimiter"),
             header: section.get("header"),
+            format: section.get("format"),
+            sha256: section.get("sha256"),
+            token_env: section.get("token-env"),
+            max_bytes: section.get("max-bytes"),
         };
         let location = uri.and_then(|item| Some((item.text()?, options.location(&item)?)));
         section.finish();
@@ -118,6 +154,10 @@ struct Options<'a> {
     parameters: Option<Item<'a>>,
     delimiter: Option<Item<'a>>,
     header: Option<Item<'a>>,
+    format: Option<Item<'a>>,
+    sha256: Option<Item<'a>>,
+    token_env: Option<Item<'a>>,
+    max_bytes: Option<Item<'a>>,
 }
 
 impl Options<'_> {
@@ -129,13 +169,18 @@ impl Options<'_> {
         let query = self.query.as_ref().map(|item| item.text().map(str::to_owned));
         let parameters = self.parameters.as_ref().map_or_else(|| Some(Vec::new()), bound);
         let (scheme, rest) = split_uri(uri)?;
-        if scheme != "csv" {
-            foreign(scheme, "csv", [&self.delimiter, &self.header]);
+        let is_http = matches!(scheme, "http" | "https");
+        if scheme != "csv" && !is_http {
+            foreign(scheme, "csv", &[&self.delimiter, &self.header]);
         }
         if scheme != "sqlite" {
-            foreign(scheme, "sqlite", [&self.query, &self.parameters]);
+            foreign(scheme, "sqlite", &[&self.query, &self.parameters]);
+        }
+        if !is_http {
+            foreign(scheme, "https", &[&self.format, &self.sha256, &self.token_env, &self.max_bytes]);
         }
         match scheme {
+            "http" | "https" => self.http(uri, delimiter?, header?),
             "csv" => {
                 let path = uri.resolve(file(uri, rest)?);
                 Some(SourceLocation::Csv { path, delimiter: delimiter?, header: header? })
@@ -154,9 +199,54 @@ impl Options<'_> {
     }
 }
 
+impl Options<'_> {
+    /// A file on a server.
+    fn http(&self, uri: &Item<'_>, delimiter: char, header: bool) -> Option<SourceLocation> {
+        let url = uri.text()?;
+        let authority = url.split("//").nth(1).unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default();
+        if authority.is_empty() || authority.contains('@') {
+            let (message, hint) = if authority.is_empty() {
+                (format!("`{}` names no server", uri.key), "write `https://HOST/PATH`")
+            } else {
+                (
+                    format!("`{}` carries a user or a password, which would be recorded with every run", uri.key),
+                    "put a token into a variable of the environment, and its name into `token-env`",
+                )
+            };
+            uri.report_value(message, Some(hint.to_owned()));
+            return None;
+        }
+        let path = url.split(['?', '#']).next().unwrap_or_default();
+        let guess = if path.ends_with(".parquet") { "parquet" } else { "csv" };
+        let format =
+            self.format.as_ref().map_or(Some(guess), |item| item.choice(&[("csv", "csv"), ("parquet", "parquet")]))?;
+        if format == "parquet" {
+            foreign("https: Parquet", "csv", &[&self.delimiter, &self.header]);
+        }
+        let sha256 = self.sha256.as_ref().map(|item| {
+            let text = item.string()?;
+            let is_digest = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            if !is_digest {
+                let hint = "write the 64 lower-case hexadecimal digits that `sha256sum` prints".to_owned();
+                item.report_value(format!("`{}` is not a SHA-256", item.key), Some(hint));
+            }
+            is_digest.then(|| text.to_owned())
+        });
+        let token_env = self.token_env.as_ref().map(|item| item.text().map(str::to_owned));
+        let max_bytes = self.max_bytes.as_ref().map_or(Some(MAX_BYTES), Item::bytes);
+        Some(SourceLocation::Http {
+            url: url.to_owned(),
+            format: if format == "csv" { HttpFormat::Csv { delimiter, header } } else { HttpFormat::Parquet },
+            sha256: sha256.map_or(Some(None), |it| it.map(Some))?,
+            token_env: token_env.map_or(Some(None), |it| it.map(Some))?,
+            max_bytes: max_bytes?,
+        })
+    }
+}
+
 /// Reports options that have no meaning for this kind of source.
-fn foreign(scheme: &str, owner: &str, options: [&Option<Item<'_>>; 2]) {
-    for option in options.into_iter().flatten() {
+fn foreign(scheme: &str, owner: &str, options: &[&Option<Item<'_>>]) {
+    for option in options.iter().copied().flatten() {
         let hint = format!("remove it, or use a `{owner}:` URI");
         option.report(format!("`{}` has no meaning for a `{scheme}:` source", option.key), Some(hint));
     }
@@ -247,9 +337,12 @@ fn separator(item: &Item<'_>) -> Option<char> {
 /// query if the URI names a table.
 pub(crate) fn drop_foreign_options(source: &mut Table, uri: &str) {
     let scheme = uri.split(':').next().unwrap_or_default();
-    if scheme != "csv" {
-        source.remove("delimiter");
-        source.remove("header");
+    if !matches!(scheme, "http" | "https") {
+        ["format", "sha256", "token-env", "max-bytes"].into_iter().for_each(|option| source.remove(option));
+        if scheme != "csv" {
+            source.remove("delimiter");
+            source.remove("header");
+        }
     }
     if scheme != "sqlite" || uri.contains('#') {
         source.remove("query");

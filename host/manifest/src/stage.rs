@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::document::{Entry, Table, Value};
+use crate::http_grant::HttpGrant;
 use crate::limits::Limits;
 use crate::names::Identifier;
 use crate::nearest::nearest;
@@ -23,6 +24,9 @@ pub struct StageSection {
     /// The source that it may read; ingestion only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Identifier>,
+    /// The servers and networks that the host may ask for the stage's source; ingestion only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpGrant>,
     /// What it may use.
     pub limits: Limits,
 }
@@ -54,11 +58,18 @@ fn read_stage(section: Section<'_>, world: World) -> Option<StageSection> {
         Some(item) if world == World::Ingestion => Some(item.identifier()),
         _ => None,
     };
+    let http = section.get("http");
+    if let (Some(item), true) = (&http, world != World::Ingestion) {
+        let hint = "remove it: only `ingestion` has a source, and the host fetches it".to_owned();
+        item.report(format!("`{world}` reaches no server"), Some(hint));
+    }
+    let http = http.filter(|_| world == World::Ingestion).map_or(Some(Vec::new()), |item| HttpGrant::read_all(&item));
     let limits =
         section.section("limits").map_or_else(|| Limits::defaults(world), |limits| Limits::read(limits, world));
     let name = component.as_ref().map_or("NAME", Identifier::as_str);
     section.finish_with(|_| Some(format!("parameters go under `[components.{name}.parameters]`")));
-    Some(StageSection { world, component: component?, source: source.map_or(Some(None), |it| it.map(Some))?, limits })
+    let source = source.map_or(Some(None), |it| it.map(Some))?;
+    Some(StageSection { world, component: component?, source, http: http?, limits })
 }
 
 /// The stages must stand in the order in which they run. A stage that is out of order is a sign

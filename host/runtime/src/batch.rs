@@ -2,7 +2,7 @@
 //!
 //! Nothing here looks at values; `stagewright_store::check` does, for every batch that comes in.
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{Meter, StageContext};
 use stagewright_store::{BatchFault, DataType, Field, RawColumn, RawValues, Role, Schema};

@@ -59,7 +59,7 @@ impl HostModel for Guest {
 
 impl Guest {
     /// Runs the model's own sandboxes on this thread, while this guest waits: no other permit is needed.
-    fn ask(&mut self, model: &Resource<ModelHandle>, rows: &arrow::array::RecordBatch) -> wasmtime::Result<Vec<f64>> {
+    fn ask(&mut self, model: &Resource<ModelHandle>, rows: &arrow_array::RecordBatch) -> wasmtime::Result<Vec<f64>> {
         let handle = self.table.get_mut(model)?;
         if handle.pipeline.is_none() {
             handle.pipeline = Some(Pipeline::new(&handle.runtime, &handle.parts)?);

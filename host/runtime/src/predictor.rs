@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{Meter, ModelParts, StageContext};
 use stagewright_store::{Blob, Schema};

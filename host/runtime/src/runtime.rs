@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagewright_data::Task;
 use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::fault::StageFault;

@@ -17,7 +17,7 @@ const MAX_ROWS: usize = 65_536;
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct CursorHandle {
     cursor: Box<dyn SourceCursor>,
-    rest: Option<arrow::array::RecordBatch>,
+    rest: Option<arrow_array::RecordBatch>,
 }
 
 /// A fault that the guest may see as its own failure; the others end the call.

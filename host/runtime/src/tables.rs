@@ -1,6 +1,6 @@
 //! WIT `tables`: what a stage reads and what it makes.
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::View;
 use stagewright_store::{MAX_BATCH_BYTES, Schema, TableWriter, batch_bytes, rows_within};

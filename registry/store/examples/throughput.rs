@@ -7,8 +7,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch};
-use arrow::datatypes::Float64Type;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Float64Type;
+use arrow_array::{ArrayRef, Float64Array, RecordBatch};
 use stagewright_store::{
     DataType, Field, Home, NewRun, RawColumn, RawValues, RunStatus, Schema, StoreError, check, fsyncs, raw_columns,
 };

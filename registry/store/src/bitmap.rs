@@ -2,7 +2,7 @@
 //!
 //! Works on byte slices that start at bit 0; offsets into shared buffers are resolved by [`from_buffer`].
 
-use arrow::buffer::BooleanBuffer;
+use arrow_buffer::BooleanBuffer;
 
 /// How many bytes `rows` bits take.
 pub(crate) const fn bytes_for(rows: usize) -> usize {

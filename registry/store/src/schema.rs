@@ -11,7 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow::datatypes as arrow_types;
+use arrow_schema as arrow_types;
 use serde::{Deserialize, Serialize};
 
 /// The most bytes in a column's name; the contract's limit (`wit/types.wit`).

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch};
+use arrow_array::{ArrayRef, Float64Array, RecordBatch};
 use stagewright_store::{ArtifactKind, ArtifactStore, DataType, Digest, Field, Schema, StoreError, fsyncs};
 use tempfile::TempDir;
 

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, StringArray};
-use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray};
 use proptest::prelude::*;
 use stagewright_store::{
     BatchFault, BatchProblem as Problem, CANONICAL_NAN, DataType, Field, MAX_BATCH_BYTES, RawColumn, RawValues, Schema,
@@ -146,7 +147,7 @@ fn a_batch_of_other_columns_or_too_many_bytes_is_refused() {
 #[test]
 fn a_slice_of_a_table_with_many_categories_is_sent_with_those_that_it_uses() {
     let values: Vec<String> = (0..1000).map(|number| format!("category {number}")).collect();
-    let array: arrow::array::DictionaryArray<Int32Type> = values.iter().map(String::as_str).collect();
+    let array: arrow_array::DictionaryArray<Int32Type> = values.iter().map(String::as_str).collect();
     let batch = RecordBatch::try_from_iter([("x", Arc::new(array) as ArrayRef)]).unwrap().slice(500, 2);
     let columns = raw_columns(&batch).unwrap();
     let expected = categorical(&[0, 1], &[0, 12, 24], b"category 500category 501");

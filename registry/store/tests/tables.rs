@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray,
 };
-use arrow::datatypes::{Float64Type, Int32Type};
 use proptest::prelude::*;
 use stagewright_store::{
     ArtifactKind, ArtifactStore, DataType, Digest, Field, Role, Schema, StoreError, Table, export_csv, export_parquet,
@@ -68,7 +69,7 @@ fn cells(batch: &RecordBatch) -> Vec<String> {
     let text = |array: &ArrayRef, row| {
         let array = array.slice(row, 1);
         match array.data_type() {
-            arrow::datatypes::DataType::Dictionary(..) => {
+            arrow_schema::DataType::Dictionary(..) => {
                 let array = array.as_dictionary::<Int32Type>();
                 let values = array.values().as_string::<i32>();
                 format!("{:?}", array.key(0).map(|key| values.value(key)))
@@ -127,7 +128,7 @@ fn empty_tables_and_tables_without_columns_work() {
     empty.verify().unwrap();
 
     let none = Schema::new(vec![]).unwrap();
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(9000));
+    let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(9000));
     let batch = RecordBatch::try_new_with_options(none.to_arrow(), vec![], &options).unwrap();
     let table = write(&store, &none, &[batch]);
     assert_eq!(store.open_table(&table.digest()).unwrap().rows(), 9000);

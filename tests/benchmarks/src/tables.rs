@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow_array::cast::AsArray;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use stagewright_kit::{Column, Values};
 use stagewright_lifecycle::sandbox::{Sandbox as _, View};

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use serde::Serialize;
+use stagewright_manifest::OPERATOR_FILE;
 
 use crate::arguments::JsonArgument;
 use crate::commands::print_json;
 use crate::ending::Ending;
-use crate::workplace::Workplace;
+use crate::workplace::{self, Workplace};
 
 #[derive(Serialize)]
 struct Finding {
@@ -25,7 +26,13 @@ pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<En
         detail: format!("stagewright {}", env!("CARGO_PKG_VERSION")),
         hint: None,
     }];
-    match Workplace::open(home) {
+    let operator = workplace::operator()?;
+    let file = operator.file.as_ref().map_or_else(
+        || format!("no operator's file ({OPERATOR_FILE} or STAGEWRIGHT_OPERATOR): manifests' own bounds hold"),
+        |file| file.display().to_string(),
+    );
+    findings.push(Finding { check: "operator", ok: true, detail: file, hint: None });
+    match Workplace::open(home, &operator) {
         Err(error) => findings.push(Finding {
             check: "home",
             ok: false,

@@ -8,12 +8,13 @@ use crate::arguments::PlanArguments;
 use crate::commands::{overrides, print_json};
 use crate::ending::Ending;
 use crate::terminal::{bytes, table};
-use crate::workplace::Workplace;
+use crate::workplace::{self, Workplace};
 
 /// Checks the manifest, the components and their parameters, and shows what each stage would get.
 pub(crate) fn plan(home: &Path, arguments: &PlanArguments) -> anyhow::Result<Ending> {
-    let manifest = Manifest::load(&arguments.file, &overrides(&arguments.changes))?;
-    let workplace = Workplace::open_for(home, &manifest)?;
+    let operator = workplace::operator()?;
+    let manifest = Manifest::load(&arguments.file, &overrides(&arguments.changes))?.within(&operator)?;
+    let workplace = Workplace::open_for(home, &operator, &manifest)?;
     let components = workplace.components(&manifest, &World::ALL)?;
     if arguments.json.json {
         let stages: Vec<_> = components
@@ -35,6 +36,7 @@ pub(crate) fn plan(home: &Path, arguments: &PlanArguments) -> anyhow::Result<End
     for (world, component) in &components {
         let stage = manifest.stage(*world);
         let mut gets: Vec<String> = stage.source.iter().map(|source| format!("source `{source}`")).collect();
+        gets.extend(stage.http.iter().map(|grant| format!("http `{grant}`")));
         gets.extend(manifest.component(*world).stubs.iter().map(|stub| format!("failing {}", stub.as_str())));
         shown.add_row(vec![
             world.as_str().to_owned(),

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use stagewright_data::{Signature, Strictness, Task, decode_csv, decode_json};
 use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_lifecycle::predict::Ready;
 use stagewright_lifecycle::sandbox::{Level, Tracker};
+use stagewright_manifest::Limits;
 use stagewright_store::CHAMPION;
 
 use crate::arguments::PredictArguments;
@@ -36,15 +37,17 @@ impl Tracker for Warnings {
 /// Predicts.
 pub(crate) fn predict(home: &Path, arguments: &PredictArguments) -> anyhow::Result<Ending> {
     crate::commands::runs::existing(home)?;
-    let workplace = Workplace::open(home)?;
+    let operator = workplace::operator()?;
+    let workplace = Workplace::open(home, &operator)?;
     let version = models::find(&workplace.home, &arguments.model, CHAMPION)?;
     let model: RegisteredModel =
         serde_json::from_value(version.description).context("the registered model cannot be read")?;
     let rows = read(&arguments.input, &model.signature)?;
     let cancel = workplace::cancel_on_signals();
     let workers = workplace::workers(arguments.workers);
-    let ready =
-        Ready::new(&model, &workplace.runtime, &workplace.home.artifacts, Arc::new(Warnings), workers, &cancel)?;
+    let limits = |world| Limits::defaults(world).at_most(operator.ceiling(world));
+    let artifacts = &workplace.home.artifacts;
+    let ready = Ready::new(&model, &workplace.runtime, artifacts, limits, Arc::new(Warnings), workers, &cancel)?;
     let numbers = ready.predict(&workplace.runtime, &rows)?;
     if arguments.json.json {
         let rows: Vec<_> = numbers.chunks(model.width()).map(|row| prediction(&model.task, row)).collect();

@@ -3,12 +3,13 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use stagewright_evaluation::report::Verdict;
-use stagewright_lifecycle::summary::Summary;
+use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::{Request, Run, RunError};
-use stagewright_manifest::{Manifest, World};
+use stagewright_manifest::{Limits, Manifest, Usage, World};
 use stagewright_store::RunId;
 
 use crate::arguments::{Changes, RunArguments};
@@ -28,6 +29,7 @@ pub(crate) fn run(home: &Path, arguments: RunArguments) -> anyhow::Result<Ending
         changes: &arguments.changes,
         stages: World::Ingestion..=last,
         upon: None,
+        suggest_limits: arguments.suggest_limits,
         json: arguments.json.json,
     };
     job.run(home)
@@ -46,16 +48,18 @@ pub(crate) struct Job<'a> {
     pub(crate) changes: &'a Changes,
     pub(crate) stages: RangeInclusive<World>,
     pub(crate) upon: Option<RunId>,
+    pub(crate) suggest_limits: bool,
     pub(crate) json: bool,
 }
 
 impl Job<'_> {
     /// Checks everything, then runs.
     pub(crate) fn run(self, home: &Path) -> anyhow::Result<Ending> {
-        let manifest = Manifest::load(self.file, &overrides(self.changes))?;
+        let operator = workplace::operator()?;
+        let manifest = Manifest::load(self.file, &overrides(self.changes))?.within(&operator)?;
         let text =
             std::fs::read_to_string(self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
-        let workplace = Workplace::open_for(home, &manifest)?;
+        let workplace = Workplace::open_for(home, &operator, &manifest)?;
         let components = workplace.components(&manifest, &World::ALL)?;
         let workers = workplace::workers(manifest.workers.map(usize::from));
         let manifest = Arc::new(manifest);
@@ -72,7 +76,39 @@ impl Job<'_> {
             upon: self.upon,
         };
         let (summary, result) = Run::execute(request);
-        conclude(&summary, result, manifest.file(), self.json)
+        let ending = conclude(&summary, result, manifest.file(), self.json);
+        if self.suggest_limits && !self.json {
+            suggest_limits(&summary, manifest.file());
+        }
+        ending
+    }
+}
+
+/// Prints limits for every stage that came to its end.
+fn suggest_limits(summary: &Summary, manifest: &str) {
+    println!("\n# for {manifest}, from what this run used; measure with the largest table that you expect");
+    for stage in &summary.stages {
+        let Some(world) = World::from_name(&stage.name) else { continue };
+        println!(
+            "# used: memory {}, cpu {}, wall {}, output {}, log {}",
+            terminal::bytes(stage.peak_memory_bytes),
+            terminal::milliseconds(stage.cpu_ms),
+            terminal::milliseconds(stage.wall_ms),
+            terminal::bytes(stage.output_bytes),
+            terminal::bytes(stage.log_bytes),
+        );
+        println!("{}", Limits::suggested(&usage(stage)).to_toml(world));
+    }
+}
+
+fn usage(stage: &StageSummary) -> Usage {
+    let milliseconds = |value: f64| Duration::from_micros((value * 1e3) as u64);
+    Usage {
+        memory: stage.peak_memory_bytes,
+        cpu: milliseconds(stage.cpu_ms),
+        wall: milliseconds(stage.wall_ms),
+        output: stage.output_bytes,
+        log: stage.log_bytes,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::commands::print_json;
 use crate::commands::run::{Job, world};
 use crate::ending::{Ending, UsageError};
 use crate::terminal::table;
-use crate::workplace::Workplace;
+use crate::workplace::{self, Workplace};
 
 /// Runs a `stage` command.
 pub(crate) fn stage(home: &Path, command: StageCommand) -> anyhow::Result<Ending> {
@@ -34,13 +34,14 @@ fn run(home: &Path, arguments: &StageRunArguments) -> anyhow::Result<Ending> {
         changes: &arguments.changes,
         stages: world..=world,
         upon: Some(upon.run_id),
+        suggest_limits: arguments.suggest_limits,
         json: arguments.json.json,
     };
     job.run(home)
 }
 
 fn inspect(home: &Path, arguments: &InspectArguments) -> anyhow::Result<Ending> {
-    let workplace = Workplace::open(home)?;
+    let workplace = Workplace::open(home, &workplace::operator()?)?;
     let path = PathBuf::from(&arguments.component);
     let is_file = path.extension().is_some_and(|ending| ending == "wasm");
     let name = path.file_stem().map_or_else(|| arguments.component.clone(), |stem| stem.to_string_lossy().into_owned());
@@ -79,7 +80,7 @@ fn fitting(workplace: &Workplace, name: &str, origin: &Origin, stubs: StubGrants
 }
 
 fn list(home: &Path, arguments: &JsonArgument) -> anyhow::Result<Ending> {
-    let workplace = Workplace::open(home)?;
+    let workplace = Workplace::open(home, &workplace::operator()?)?;
     let mut components = Vec::new();
     for (name, _) in workplace.runtime.built_in() {
         components.push(fitting(&workplace, &name, &Origin::BuiltIn, StubGrants::default())?);

@@ -79,7 +79,11 @@ impl FromStr for SourceUri {
                 None => Ok(Self::Sqlite { path: rest.into(), table: None }),
             },
             "parquet" => Ok(Self::Parquet { path: rest.into() }),
-            "postgres" | "postgresql" | "s3" | "http" | "https" => {
+            "http" | "https" => Err(wrong(
+                "a manifest fetches it, under a grant",
+                "write it as the `uri` of a source in a pipeline file",
+            )),
+            "postgres" | "postgresql" | "s3" => {
                 let message = format!("`{kind}` sources are not available in this version");
                 Err(wrong(&message, "copy the data to a CSV, SQLite or Parquet file"))
             }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use arrow::record_batch::RecordBatch;
+use arrow_array::RecordBatch;
 use stagewright_store::{Field, Schema};
 
 use crate::cell::Cell;

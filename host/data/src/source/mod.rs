@@ -10,6 +10,7 @@
 mod address;
 mod csv;
 mod cursor;
+mod http;
 mod parquet;
 pub(crate) mod records;
 mod sqlite;
@@ -26,6 +27,7 @@ use crate::interrupt::Interrupt;
 pub use address::SourceUri;
 pub(crate) use csv::CsvText;
 pub use cursor::{Cursor, open};
+pub use http::{HostGrant, HttpRequest, fetch};
 
 /// A value bound to a query's `?`. It never becomes part of the query's text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,11 +5,12 @@
 use std::fs::File;
 use std::path::Path;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::cast;
-use arrow::datatypes as types;
-use arrow::datatypes::{DataType, TimeUnit};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow_array::cast::AsArray;
+use arrow_array::types;
+use arrow_array::{Array, ArrayRef};
+use arrow_cast::cast;
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -85,11 +86,11 @@ enum ArrayError {
         row: usize,
         message: String,
     },
-    Arrow(arrow::error::ArrowError),
+    Arrow(arrow_schema::ArrowError),
 }
 
-impl From<arrow::error::ArrowError> for ArrayError {
-    fn from(error: arrow::error::ArrowError) -> Self {
+impl From<arrow_schema::ArrowError> for ArrayError {
+    fn from(error: arrow_schema::ArrowError) -> Self {
         Self::Arrow(error)
     }
 }

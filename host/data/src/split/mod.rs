@@ -13,7 +13,7 @@ mod select;
 
 use std::collections::BTreeMap;
 
-use arrow::record_batch::RecordBatch;
+use arrow_array::RecordBatch;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stagewright_store::{DataType, Role, Schema};

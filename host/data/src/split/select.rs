@@ -1,8 +1,8 @@
 //! Picks rows out of a table, batch by batch.
 
-use arrow::array::UInt64Array;
-use arrow::compute::take_record_batch;
-use arrow::record_batch::RecordBatch;
+use arrow_array::RecordBatch;
+use arrow_array::UInt64Array;
+use arrow_select::take::take_record_batch;
 
 use crate::error::DataError;
 

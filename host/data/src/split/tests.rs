@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use proptest::prelude::*;
 use stagewright_store::Field;
 
@@ -137,7 +137,7 @@ fn rows_are_selected_in_order_across_batches() {
         select(batches(&schema, &numbers(30), 4), &wanted).collect::<Result<_, DataError>>().unwrap();
     let rows: Vec<usize> = found.iter().map(RecordBatch::num_rows).collect();
     assert_eq!(rows, [4, 1, 2]);
-    let found = arrow::compute::concat_batches(&schema.to_arrow(), &found).unwrap();
+    let found = arrow_select::concat::concat_batches(&schema.to_arrow(), &found).unwrap();
     assert_eq!(found, batch(&schema, &wanted.map(|row| u32::try_from(row).unwrap())));
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Float64Array, Int64Array, RecordBatch};
+use arrow_array::{Float64Array, Int64Array, RecordBatch};
 use stagewright_data::Task;
 use stagewright_evaluation::figure::{
     Figure, Importance, Predictions, confusion_figure, importance_figure, prediction_figures,
@@ -240,7 +240,7 @@ fn put_predictions(
     let columns = models.iter().flat_map(|(_, measured)| {
         (0..classes).map(move |class| {
             let column: Vec<f64> = measured.scores.iter().skip(class).step_by(classes).copied().collect();
-            Arc::new(Float64Array::from(column)) as arrow::array::ArrayRef
+            Arc::new(Float64Array::from(column)) as arrow_array::ArrayRef
         })
     });
     let rows = RecordBatch::try_new(schema.to_arrow(), columns.collect()).map_err(StageFault::host)?;

@@ -1,21 +1,32 @@
 //! Ingestion: data from outside becomes a table, under the manifest's signature.
+//!
+//! What comes from a server is fetched once, by the host, and kept as an artifact: the signature is inferred from the same bytes that are then read,
+//! and a run can be repeated without the server.
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use stagewright_data::{Cursor, DataError, Interrupt, Signature, Source, Strictness};
-use stagewright_manifest::World;
-use stagewright_store::Schema;
+use arrow_array::RecordBatch;
+use stagewright_data::{Cursor, DataError, HttpRequest, Interrupt, Signature, Source, Strictness};
+use stagewright_manifest::{SourceLocation, SourceSection, World};
+use stagewright_store::{Blob, BlobWriter, Schema};
 
-use crate::fault::StageFault;
+use crate::fault::{LimitKind, StageFault};
 use crate::run::RunError;
 use crate::sandbox::{SourceCursor, Sources};
+use crate::settings;
 use crate::stage::Stage;
 
 /// Ingests, and records the signature that was used.
 pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
-    let source = stage.run.source();
+    let manifest = stage.run.manifest.clone();
     let interrupt = stage.interrupt();
+    let response = match manifest.ingestion_source() {
+        Some((name, section)) => fetch(stage, name.as_str(), section, &interrupt)?,
+        None => None,
+    };
+    let source = manifest.ingestion_source().and_then(|(name, section)| {
+        Some((name.to_string(), settings::source(section, response.as_ref().map(Blob::path))?))
+    });
     let signature = stage.run.signature(source.as_ref().map(|(_, source)| source), &interrupt)?;
     let name = source.as_ref().map(|(name, _)| name.clone());
     let component = stage.component.name.clone();
@@ -40,7 +51,76 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     };
     stage.put_json("signature", &signature)?;
     stage.put_table("table", &table);
+    if let Some(response) = &response {
+        stage.put_blob("response", response);
+    }
     Ok(())
+}
+
+/// Fetches the source if it is on a server; takes it from the store if its digest is given and there.
+fn fetch(
+    stage: &Stage<'_>,
+    name: &str,
+    section: &SourceSection,
+    interrupt: &Interrupt,
+) -> Result<Option<Blob>, RunError> {
+    let SourceLocation::Http { url, sha256, token_env, max_bytes, .. } = &section.location else { return Ok(None) };
+    let expected = sha256.as_ref().map(|digits| format!("sha256:{digits}"));
+    if let Some(kept) = expected.as_ref().and_then(|digest| stage.kept_blob(digest)) {
+        return Ok(Some(kept));
+    }
+    let parameter = |parameter: &str, message: String| StageFault::Parameter {
+        stage: World::Ingestion.as_str(),
+        parameter: format!("sources.{name}.{parameter}"),
+        message,
+    };
+    let token = |variable: &String| {
+        std::env::var(variable)
+            .map_err(|_| parameter("token-env", format!("the variable `{variable}` is not set, or is not UTF-8")))
+    };
+    let request = HttpRequest {
+        url: url.clone(),
+        grants: settings::host_grants(&stage.run.manifest.stage(World::Ingestion).http),
+        bearer_token: token_env.as_ref().map(token).transpose()?,
+        max_bytes: *max_bytes,
+        deadline: stage.deadline(),
+    };
+    let mut writer = stage.create_blob()?;
+    stagewright_data::fetch(&request, interrupt, &mut Kept(&mut writer)).map_err(|error| match error {
+        DataError::TooLarge { used, allowed } => {
+            StageFault::Limit { stage: World::Ingestion.as_str(), kind: LimitKind::Response, used, allowed }
+        }
+        DataError::Denied { what, grant } => StageFault::Denied {
+            stage: World::Ingestion.as_str(),
+            component: stage.component.name.clone(),
+            what,
+            grant: format!("to grant it, write `http = [\"{grant}\"]` under [stages.ingestion]"),
+        },
+        DataError::Interrupted => stage.interrupted(),
+        error => fault(&error),
+    })?;
+    let response = writer.finish()?;
+    match expected {
+        Some(expected) if expected != response.digest().to_string() => {
+            let message = format!("`{url}` gives {}, not {expected}: the file has changed", response.digest());
+            Err(parameter("sha256", message).into())
+        }
+        _ => Ok(Some(response)),
+    }
+}
+
+/// A blob as a writer.
+struct Kept<'a>(&'a mut BlobWriter);
+
+impl std::io::Write for Kept<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes).map_err(std::io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The one source that ingestion may open.
@@ -84,6 +164,10 @@ impl SourceCursor for Opened {
 /// What went wrong with the data, in a stage's words.
 pub(crate) fn fault(error: &DataError) -> StageFault {
     let stage = World::Ingestion.as_str();
+    if matches!(error, DataError::Interrupted) {
+        // The stage that reads knows whether it was the deadline.
+        return StageFault::Cancelled { stage };
+    }
     match error.as_fault() {
         Some(fault) => {
             let message = match fault.line {

@@ -12,7 +12,7 @@ use stagewright_manifest::World;
 use stagewright_store::{self as store, CHAMPION, NewVersion};
 
 use crate::fault::StageFault;
-use crate::model::{ModelComponent, RegisteredModel};
+use crate::model::{Format, ModelComponent, RegisteredModel};
 use crate::run::{Run, RunError};
 use crate::sandbox::{DecisionInput, StageDecision};
 use crate::settings;
@@ -111,6 +111,7 @@ fn registered(stage: &mut Stage<'_>, evaluated: &EvaluationReport) -> Result<Reg
         }
     };
     Ok(RegisteredModel {
+        format: Format,
         transformation: component(World::Transformation),
         state,
         training: component(World::Training),

@@ -2,7 +2,7 @@
 //!
 //! The stage sees neither identifiers nor, outside `fit` and `rebalance`, the target; the host puts target and weight beside the features itself.
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use stagewright_data::{DataError, Partition, Split, Task, select};
 use stagewright_manifest::World;
 use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter};

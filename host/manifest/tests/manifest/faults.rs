@@ -83,8 +83,9 @@ fn a_target_that_is_no_field_is_named() {
 }
 
 #[test]
-fn a_positive_class_has_no_meaning_in_a_regression() {
+fn classes_have_no_meaning_in_a_regression() {
     let text = said("kind = \"binary\"", "kind = \"regression\"");
+    assert!(text.contains("a stratified split needs classes, and the task is a regression"), "{text}");
     assert!(text.contains("`task.positive` has no meaning in a regression task"), "{text}");
 }
 

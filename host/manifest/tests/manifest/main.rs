@@ -2,6 +2,7 @@
 
 mod faults;
 mod loading;
+mod operator;
 mod overrides;
 mod parameters;
 mod starter;

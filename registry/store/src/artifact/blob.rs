@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -56,6 +56,11 @@ impl Blob {
     /// How many bytes there are.
     pub fn size(&self) -> u64 {
         self.0.size
+    }
+
+    /// The file that holds it, for the host's own readers. It moves when its staging is published.
+    pub fn path(&self) -> &Path {
+        &self.0.path
     }
 
     /// At most `length` bytes from `offset` on; fewer, or none, at the end.

@@ -1,8 +1,9 @@
 //! The digest of one column of one chunk, and of the table that they make. The encoding is a format: it is written down
 //! in docs/formats/table-digest.md, and changing it changes every table's address.
 
-use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
-use arrow::datatypes::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, PrimitiveArray};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;

@@ -10,13 +10,15 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, StringArray};
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
-use arrow::datatypes::{self as arrow_types, SchemaRef};
-use arrow::error::ArrowError;
-use arrow::ipc::convert::try_fb_to_schema;
-use arrow::ipc::writer::FileWriter;
-use arrow::ipc::{self, root_as_footer, root_as_message};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, StringArray};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
+use arrow_ipc::convert::try_fb_to_schema;
+use arrow_ipc::writer::FileWriter;
+use arrow_ipc::{self as ipc, root_as_footer, root_as_message};
+use arrow_schema as arrow_types;
+use arrow_schema::ArrowError;
+use arrow_schema::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 use crate::bitmap;

@@ -9,7 +9,7 @@ use std::num::NonZero;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;

@@ -5,12 +5,12 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{
+use arrow_array::{
     ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
     StringArray, TimestampMicrosecondArray,
 };
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::ArrowNativeType;
+use arrow_buffer::ArrowNativeType;
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
@@ -82,7 +82,7 @@ impl Table {
                     return Err(StoreError::NoColumn { index, columns: file.schema.len() });
                 }
                 let fields: Vec<_> = columns.iter().map(|&index| Arc::clone(&schema.fields()[index])).collect();
-                (columns, Arc::new(arrow::datatypes::Schema::new(fields)))
+                (columns, Arc::new(arrow_schema::Schema::new(fields)))
             }
             None => {
                 all = (0..file.schema.len()).collect();

@@ -1,0 +1,357 @@
+//! HTTP: fetching a file for the host, from where it may be fetched and no further.
+//!
+//! Deny by default, by name and by address: a URL's host must be granted; every address that its name resolves to must be public or granted
+//! itself, and the connection goes to the address that was checked, so that a name cannot be pointed elsewhere in between (DNS rebinding). A
+//! redirect is a new request under the same rules, and never from `https` to `http`. No proxy is used: it would choose the address. Headers,
+//! body and time are capped.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ureq::http::Uri;
+use ureq::http::header::{AUTHORIZATION, LOCATION};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+
+use crate::error::{DataError, shown};
+use crate::interrupt::Interrupt;
+
+/// Requests that one fetch may take: the first, and redirects.
+const MAX_REQUESTS: usize = 6;
+/// Bytes of a response's status line and headers.
+const MAX_HEADER_BYTES: usize = 64 << 10;
+/// How long a connection may take, and how long a peer may be silent.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes read between two looks at the interrupt.
+const PIECE: usize = 64 << 10;
+
+/// What may be reached: a host by name (its default port, or one port), or addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostGrant {
+    /// A host, as it stands in URLs; a name allows public addresses only.
+    Host {
+        /// The name or the address, in lower case.
+        host: String,
+        /// The port; `None` for the default port of the URL's scheme.
+        port: Option<u16>,
+    },
+    /// Addresses that granted names may resolve to although they are not public: `10.1.0.0/16`.
+    Network {
+        /// Any address of the network.
+        address: IpAddr,
+        /// How many leading bits all of its addresses share.
+        prefix: u8,
+    },
+}
+
+/// What to fetch, and what is allowed on the way.
+#[derive(Clone, Debug)]
+pub struct HttpRequest {
+    /// An `http` or `https` URL without user and password.
+    pub url: String,
+    /// What may be reached.
+    pub grants: Vec<HostGrant>,
+    /// Sent as `Authorization: Bearer ...` to the URL's own host, over `https` (or to this very machine).
+    pub bearer_token: Option<String>,
+    /// The longest body, in bytes.
+    pub max_bytes: u64,
+    /// When the fetch must be over.
+    pub deadline: Instant,
+}
+
+/// Fetches a URL's body into a writer; returns how many bytes it has.
+///
+/// # Errors
+/// [`DataError::Denied`] for a host, an address or a redirect that is not granted, [`DataError::TooLarge`] for a longer body,
+/// [`DataError::Unreachable`] if the network or the server fails, [`DataError::Interrupted`] when told to stop or past the deadline.
+pub fn fetch(request: &HttpRequest, interrupt: &Interrupt, into: &mut dyn Write) -> Result<u64, DataError> {
+    let mut url = parse(&request.url)?;
+    let first = origin(&url);
+    for _ in 0..MAX_REQUESTS {
+        if interrupt.is_set() {
+            return Err(DataError::Interrupted);
+        }
+        request.admit(&url)?;
+        let mut response = request.send(&url, origin(&url) == first)?;
+        let status = response.status();
+        if status.is_redirection() {
+            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            url = redirected(&url, location)?;
+            continue;
+        }
+        if status.as_u16() != 200 {
+            let hint = match status.as_u16() {
+                401 | 403 => "give a token: `token-env = \"NAME\"` names the variable that holds it",
+                404 | 410 => "check the path of the URL",
+                _ => "",
+            };
+            return Err(unreachable(&url, format!("the server answers with status {status}"), hint));
+        }
+        return request.receive(&url, response.body_mut().as_reader(), interrupt, into);
+    }
+    Err(unreachable(&url, format!("more than {} redirects", MAX_REQUESTS - 1), "give the URL that they lead to"))
+}
+
+impl HttpRequest {
+    /// Whether the URL's host is granted by name.
+    fn admit(&self, url: &Uri) -> Result<(), DataError> {
+        let (host, port) = (url.host().unwrap_or_default().to_ascii_lowercase(), url.port_u16());
+        let default = default_port(url);
+        let granted = self.grants.iter().any(|grant| match grant {
+            HostGrant::Host { host: name, port: wanted } => {
+                *name == host && wanted.unwrap_or(default) == port.unwrap_or(default)
+            }
+            HostGrant::Network { .. } => false,
+        });
+        if granted {
+            return Ok(());
+        }
+        let name = match port {
+            Some(port) if port != default => format!("{host}:{port}"),
+            _ => host,
+        };
+        Err(DataError::Denied { what: format!("the host `{}`", shown(&name)), grant: name })
+    }
+
+    fn send(&self, url: &Uri, own_host: bool) -> Result<ureq::http::Response<ureq::Body>, DataError> {
+        let refused = Arc::new(Mutex::new(None));
+        let resolver = Checked { grants: self.grants.clone(), refused: refused.clone() };
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(DataError::Interrupted);
+        }
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .max_response_header_size(MAX_HEADER_BYTES)
+            .timeout_global(Some(left))
+            .timeout_connect(Some(PATIENCE))
+            .timeout_recv_response(Some(PATIENCE))
+            .timeout_per_read(Some(PATIENCE))
+            .user_agent(concat!("stagewright/", env!("CARGO_PKG_VERSION")))
+            .build();
+        let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), resolver);
+        let mut call = agent.get(url);
+        if let (Some(token), true) = (&self.bearer_token, own_host) {
+            let here = url.host().and_then(address_of).is_some_and(|address| address.is_loopback());
+            if url.scheme_str() != Some("https") && !here {
+                let hint = "use an `https` URL, or remove `token-env`";
+                return Err(unreachable(url, "a token is not sent over plain http".into(), hint));
+            }
+            call = call.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        call.call().map_err(|error| match refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(address) => DataError::Denied {
+                what: format!(
+                    "the address `{address}`, which the host `{}` resolves to and which is not public",
+                    url.host().unwrap_or_default()
+                ),
+                grant: format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 }),
+            },
+            None => self.failed(url, &error),
+        })
+    }
+
+    fn receive(
+        &self,
+        url: &Uri,
+        mut body: impl Read,
+        interrupt: &Interrupt,
+        into: &mut dyn Write,
+    ) -> Result<u64, DataError> {
+        let mut piece = vec![0; PIECE];
+        let mut received = 0;
+        loop {
+            if interrupt.is_set() {
+                return Err(DataError::Interrupted);
+            }
+            let read = body.read(&mut piece).map_err(|error| self.failed(url, &ureq::Error::from(error)))?;
+            if read == 0 {
+                return Ok(received);
+            }
+            received += read as u64;
+            if received > self.max_bytes {
+                return Err(DataError::TooLarge { used: received, allowed: self.max_bytes });
+            }
+            into.write_all(&piece[..read])
+                .map_err(|error| unreachable(url, format!("its body cannot be kept: {error}"), ""))?;
+        }
+    }
+
+    fn failed(&self, url: &Uri, error: &ureq::Error) -> DataError {
+        if Instant::now() >= self.deadline {
+            return DataError::Interrupted;
+        }
+        let hint = match error {
+            ureq::Error::HostNotFound => "check the host's name",
+            ureq::Error::ConnectionFailed | ureq::Error::Io(_) => "is the server up, and its port right?",
+            _ => "",
+        };
+        unreachable(url, shown(&error.to_string()), hint)
+    }
+}
+
+fn unreachable(url: &Uri, message: String, hint: &str) -> DataError {
+    DataError::Unreachable { url: shown(&url.to_string()), message, hint: hint.to_owned() }
+}
+
+/// A URL that can be asked for.
+fn parse(text: &str) -> Result<Uri, DataError> {
+    let wrong =
+        |message: &str, hint: &str| DataError::Uri { uri: shown(text), message: message.into(), hint: hint.into() };
+    let url: Uri = text.parse().map_err(|_| wrong("it is not a URL", "write `https://HOST/PATH`"))?;
+    if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none_or(str::is_empty) {
+        return Err(wrong("it is not an http URL", "write `https://HOST/PATH`"));
+    }
+    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        let hint = "put a token into a variable, and its name into `token-env`";
+        return Err(DataError::Uri {
+            uri: format!("{}://...@{}", url.scheme_str().unwrap_or_default(), url.host().unwrap_or_default()),
+            message: "it carries a user or a password, which would be recorded with every run".into(),
+            hint: hint.into(),
+        });
+    }
+    Ok(url)
+}
+
+/// Where a redirect leads.
+fn redirected(from: &Uri, location: &str) -> Result<Uri, DataError> {
+    let to = if location.starts_with('/') && !location.starts_with("//") {
+        format!(
+            "{}://{}{location}",
+            from.scheme_str().unwrap_or_default(),
+            from.authority().map_or("", |it| it.as_str())
+        )
+    } else if let Some(rest) = location.strip_prefix("//") {
+        format!("{}://{rest}", from.scheme_str().unwrap_or_default())
+    } else {
+        location.to_owned()
+    };
+    let to = parse(&to).map_err(|_| unreachable(from, format!("it redirects to `{}`", shown(location)), ""))?;
+    if from.scheme_str() == Some("https") && to.scheme_str() != Some("https") {
+        return Err(unreachable(
+            from,
+            format!("it redirects from https to `{}`", shown(location)),
+            "use its https URL",
+        ));
+    }
+    Ok(to)
+}
+
+fn default_port(url: &Uri) -> u16 {
+    if url.scheme_str() == Some("https") { 443 } else { 80 }
+}
+
+/// Scheme, host and port: who a token is for.
+fn origin(url: &Uri) -> (String, String, u16) {
+    let text = |part: Option<&str>| part.unwrap_or_default().to_ascii_lowercase();
+    (text(url.scheme_str()), text(url.host()), url.port_u16().unwrap_or_else(|| default_port(url)))
+}
+
+/// A host that is an address.
+fn address_of(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+/// Resolves names, and refuses addresses that are neither public nor granted.
+struct Checked {
+    grants: Vec<HostGrant>,
+    /// The address that was refused, for the error: ureq's own has no room for it.
+    refused: Arc<Mutex<Option<IpAddr>>>,
+}
+
+impl fmt::Debug for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checked").field("grants", &self.grants).finish_non_exhaustive()
+    }
+}
+
+impl Checked {
+    fn allows(&self, address: IpAddr) -> bool {
+        let granted = |grant: &HostGrant| match grant {
+            HostGrant::Network { address: network, prefix } => within(address, *network, *prefix),
+            HostGrant::Host { host, .. } => address_of(host).is_some_and(|host| canonical(host) == canonical(address)),
+        };
+        is_public(address) || self.grants.iter().any(granted)
+    }
+}
+
+impl Resolver for Checked {
+    fn resolve(&self, url: &Uri, _: &ureq::config::Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = url.host().unwrap_or_default();
+        let port = url.port_u16().unwrap_or_else(|| default_port(url));
+        let found: Vec<SocketAddr> = match address_of(host) {
+            Some(address) => vec![SocketAddr::new(address, port)],
+            None => (host, port).to_socket_addrs().map_err(|_| ureq::Error::HostNotFound)?.collect(),
+        };
+        let mut allowed = self.empty();
+        // All or nothing: a name with one address inside the house is no public name.
+        for address in found.into_iter().take(16) {
+            if !self.allows(address.ip()) {
+                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.ip());
+                return Err(ureq::Error::HostNotFound);
+            }
+            allowed.push(address);
+        }
+        if allowed.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(allowed) }
+    }
+}
+
+/// IPv4 addresses that came as IPv6 are judged as what they are.
+fn canonical(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => address.to_canonical(),
+        address => address,
+    }
+}
+
+fn within(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
+    let shift = |bits: u32| bits - u32::from(prefix).min(bits);
+    match (canonical(address), canonical(network)) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => u64::from(a.to_bits() ^ b.to_bits()) >> shift(32) == 0,
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).checked_shr(shift(128)).unwrap_or(0) == 0,
+        _ => false,
+    }
+}
+
+/// Whether an address belongs to the public internet: none of IANA's special-purpose ranges
+/// (<https://www.iana.org/assignments/iana-ipv4-special-registry>, and the same for IPv6).
+fn is_public(address: IpAddr) -> bool {
+    match canonical(address) {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    !(address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_multicast()
+        || address.is_documentation()
+        || a == 0
+        || a >= 240
+        || (a == 100 && (64..128).contains(&b)) // carriers' own
+        || (a == 192 && b == 0 && c == 0) // protocol assignments
+        || (a == 192 && b == 88 && c == 99) // 6to4 relays
+        || (a == 198 && (b == 18 || b == 19))) // benchmarks
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let segments = address.segments();
+    // Global unicast is 2000::/3; within it, ranges that embed or stand for other addresses are refused.
+    segments[0] & 0xe000 == 0x2000
+        && segments[0] != 0x2002 // 6to4
+        && !(segments[0] == 0x2001 && segments[1] < 0x0200) // Teredo, benchmarks, ORCHID
+        && !(segments[0] == 0x2001 && segments[1] == 0x0db8) // documentation
+        && !(segments[0] == 0x3fff && segments[1] < 0x1000) // documentation
+}
+
+#[cfg(test)]
+mod tests;

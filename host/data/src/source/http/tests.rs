@@ -1,0 +1,234 @@
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
+use super::*;
+
+/// A server that answers each connection by `answer(path, head)`, byte for byte.
+fn serve(answer: impl Fn(&str, &str, &mut std::net::TcpStream) + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = String::new();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            while reader.read_line(&mut head).is_ok_and(|read| read > 2) {}
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            answer(&path, &head, &mut stream);
+        }
+    });
+    port
+}
+
+fn text(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+/// `HOST`, `HOST:PORT` or `ADDRESS/PREFIX`.
+fn grant(text: &str) -> HostGrant {
+    if let Some((address, prefix)) = text.split_once('/') {
+        return HostGrant::Network { address: address.parse().unwrap(), prefix: prefix.parse().unwrap() };
+    }
+    match text.split_once(':') {
+        Some((host, port)) => HostGrant::Host { host: host.into(), port: Some(port.parse().unwrap()) },
+        None => HostGrant::Host { host: text.into(), port: None },
+    }
+}
+
+fn request(url: String, grants: &[&str]) -> HttpRequest {
+    HttpRequest {
+        url,
+        grants: grants.iter().map(|text| grant(text)).collect(),
+        bearer_token: None,
+        max_bytes: 1000,
+        deadline: Instant::now() + Duration::from_secs(20),
+    }
+}
+
+fn get(request: &HttpRequest) -> Result<String, DataError> {
+    let mut body = Vec::new();
+    let bytes = fetch(request, &Interrupt::never(), &mut body)?;
+    assert_eq!(bytes, body.len() as u64);
+    Ok(String::from_utf8(body).unwrap())
+}
+
+#[test]
+fn a_granted_host_is_read() {
+    let port = serve(|_, _, stream| stream.write_all(text("a,b\n1,2\n").as_bytes()).unwrap());
+    let grant = format!("127.0.0.1:{port}");
+    assert_eq!(get(&request(format!("http://127.0.0.1:{port}/x.csv"), &[&grant])).unwrap(), "a,b\n1,2\n");
+}
+
+#[test]
+fn a_host_that_is_not_granted_is_not_even_asked() {
+    let port = serve(|_, _, _| panic!("somebody connected"));
+    for grants in [&[][..], &["example.org"], &["127.0.0.1"], &["127.0.0.1:1"]] {
+        let error = get(&request(format!("http://127.0.0.1:{port}/"), grants)).unwrap_err();
+        let DataError::Denied { what, grant } = &error else { panic!("{error}") };
+        assert_eq!(what, &format!("the host `127.0.0.1:{port}`"));
+        assert_eq!(grant, &format!("127.0.0.1:{port}"));
+    }
+}
+
+#[test]
+fn a_granted_name_that_resolves_to_an_internal_address_is_refused_unless_the_address_is_granted() {
+    let port = serve(|_, _, stream| stream.write_all(text("inside").as_bytes()).unwrap());
+    let (url, name) = (format!("http://localhost:{port}/"), format!("localhost:{port}"));
+    let error = get(&request(url.clone(), &[&name])).unwrap_err();
+    let DataError::Denied { what, grant } = &error else { panic!("{error}") };
+    assert!(what.contains("not public"), "{what}");
+    assert!(["127.0.0.1/32", "::1/128"].contains(&grant.as_str()), "{grant}");
+    assert_eq!(get(&request(url, &[&name, "127.0.0.0/8", "::1/128"])).unwrap(), "inside");
+}
+
+#[test]
+fn a_redirect_is_followed_only_to_what_is_granted() {
+    let inside = serve(|_, _, _| panic!("the redirect was followed"));
+    let port = serve(move |path, _, stream| {
+        let answer = match path {
+            "/here" => {
+                "HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into()
+            }
+            "/there" => text("found"),
+            "/loop" => "HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into(),
+            _ => format!(
+                "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{inside}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            ),
+        };
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    let grant = format!("127.0.0.1:{port}");
+    let at = |path: &str| get(&request(format!("http://127.0.0.1:{port}{path}"), &[&grant]));
+    assert_eq!(at("/here").unwrap(), "found");
+    assert!(
+        matches!(at("/away").unwrap_err(), DataError::Denied { grant, .. } if grant == format!("127.0.0.1:{inside}"))
+    );
+    assert!(at("/loop").unwrap_err().to_string().contains("more than 5 redirects"));
+}
+
+#[test]
+fn a_redirect_never_leaves_https() {
+    let from: Uri = "https://a.example/x".parse().unwrap();
+    assert!(redirected(&from, "http://a.example/x").unwrap_err().to_string().contains("from https"));
+    assert!(redirected(&from, "file:///etc/passwd").is_err());
+    assert_eq!(redirected(&from, "//b.example/y").unwrap().to_string(), "https://b.example/y");
+}
+
+#[test]
+fn an_endless_body_ends_at_the_cap() {
+    let port = serve(|_, _, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        while stream.write_all(b"10\r\n0123456789abcdef\r\n").is_ok() {}
+    });
+    let error = get(&request(format!("http://127.0.0.1:{port}/"), &[&format!("127.0.0.1:{port}")])).unwrap_err();
+    assert!(matches!(error, DataError::TooLarge { used, allowed: 1000 } if used > 1000), "{error}");
+}
+
+#[test]
+fn endless_headers_end_at_the_cap() {
+    let port = serve(|_, _, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+        let mut number = 0;
+        while stream.write_all(format!("X-{number}: {}\r\n", "y".repeat(1000)).as_bytes()).is_ok() {
+            number += 1;
+        }
+    });
+    let error = get(&request(format!("http://127.0.0.1:{port}/"), &[&format!("127.0.0.1:{port}")])).unwrap_err();
+    assert!(matches!(error, DataError::Unreachable { .. }), "{error}");
+}
+
+#[test]
+fn a_body_that_breaks_off_is_an_error() {
+    let port = serve(|_, _, stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\nConnection: close\r\n\r\na,b\n").unwrap();
+    });
+    let error = get(&request(format!("http://127.0.0.1:{port}/"), &[&format!("127.0.0.1:{port}")])).unwrap_err();
+    assert!(matches!(error, DataError::Unreachable { .. }), "{error}");
+}
+
+#[test]
+fn a_silent_server_ends_at_the_deadline() {
+    let port = serve(|_, _, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\na");
+        thread::sleep(Duration::from_secs(60));
+    });
+    let mut request = request(format!("http://127.0.0.1:{port}/"), &[&format!("127.0.0.1:{port}")]);
+    request.deadline = Instant::now() + Duration::from_millis(300);
+    assert!(matches!(get(&request).unwrap_err(), DataError::Interrupted));
+}
+
+#[test]
+fn a_token_goes_to_its_own_host_only() {
+    let other = serve(|_, head, stream| {
+        let told = if head.to_ascii_lowercase().contains("authorization") { "leaked" } else { "nothing" };
+        stream.write_all(text(told).as_bytes()).unwrap();
+    });
+    let port = serve(move |path, head, stream| {
+        let answer = if path == "/away" {
+            format!(
+                "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{other}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+        } else {
+            let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with("authorization"));
+            text(line.unwrap_or_default())
+        };
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    let grants = [format!("127.0.0.1:{port}"), format!("127.0.0.1:{other}")];
+    let grants: Vec<&str> = grants.iter().map(String::as_str).collect();
+    let with_token = |path: &str| HttpRequest {
+        bearer_token: Some("secret".into()),
+        ..request(format!("http://127.0.0.1:{port}{path}"), &grants)
+    };
+    assert!(get(&with_token("/own")).unwrap().to_ascii_lowercase().ends_with("bearer secret"));
+    assert_eq!(get(&with_token("/away")).unwrap(), "nothing");
+}
+
+#[test]
+fn a_url_with_a_password_is_refused_and_not_repeated() {
+    let error = get(&request("https://me:secret@example.org/".into(), &["example.org"])).unwrap_err().to_string();
+    assert!(error.contains("password") && !error.contains("secret"), "{error}");
+}
+
+#[test]
+fn special_addresses_are_not_public() {
+    for inside in [
+        "0.0.0.0",
+        "10.1.2.3",
+        "100.64.0.1",
+        "127.0.0.1",
+        "169.254.169.254",
+        "172.16.0.1",
+        "192.168.1.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::ffff:10.0.0.1",
+        "fe80::1",
+        "fd00::1",
+        "ff02::1",
+        "2001:db8::1",
+        "2002:a00:1::1",
+        "64:ff9b::a00:1",
+    ] {
+        assert!(!is_public(inside.parse().unwrap()), "{inside}");
+    }
+    for outside in ["1.1.1.1", "93.184.216.34", "100.128.0.1", "2606:4700::1111", "2001:4860::8888"] {
+        assert!(is_public(outside.parse().unwrap()), "{outside}");
+    }
+}
+
+#[test]
+fn a_network_holds_what_shares_its_prefix() {
+    let holds = |network: &str, address: &str| {
+        let HostGrant::Network { address: base, prefix } = grant(network) else { panic!("{network}") };
+        within(address.parse().unwrap(), base, prefix)
+    };
+    assert!(holds("10.1.0.0/16", "10.1.255.255") && !holds("10.1.0.0/16", "10.2.0.0"));
+    assert!(holds("0.0.0.0/0", "8.8.8.8") && !holds("0.0.0.0/0", "2001::"));
+    assert!(holds("fd00::/8", "fdff::1") && !holds("fd00::/8", "fe80::1"));
+    assert!(holds("10.0.0.0/8", "::ffff:10.9.9.9"));
+}

@@ -1,0 +1,258 @@
+//! The operator's file: what no pipeline on this machine may exceed.
+//!
+//! Owns the ceilings of limits, the limits that are the operator's alone, and the servers that manifests may grant. A manifest asks, this file bounds: a limit
+//! that a manifest writes above its ceiling is an error of the manifest; a default above it is lowered. Without a file the bounds are those that any manifest
+//! has (docs/operator.md).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::document::{self, Origin};
+use crate::http_grant::HttpGrant;
+use crate::limits::Limits;
+use crate::manifest::Manifest;
+use crate::problem::{Collector, ManifestError, Source};
+use crate::reader::{Context, Item, Section};
+use crate::units::{bytes_text, duration_text};
+use crate::world::World;
+
+/// Where the file is looked for.
+pub const OPERATOR_FILE: &str = "/etc/stagewright/operator.toml";
+
+const MIB: u64 = 1 << 20;
+
+/// What the operator allows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Operator {
+    /// The file that says so, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// The most that a stage of each world may be given, in lifecycle order.
+    #[serde(skip)]
+    pub ceilings: [Limits; 6],
+    /// What every instance may hold.
+    pub instances: InstanceLimits,
+    /// How unknown components are compiled.
+    pub compilation: CompilationLimits,
+    /// What manifests may grant; `None`: any server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<Vec<HttpGrant>>,
+}
+
+/// What one instance of a component may hold. A manifest cannot change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct InstanceLimits {
+    /// Handles at once: tables, blobs, cursors, pollables.
+    pub handles: u64,
+    /// Elements of all of its tables of functions.
+    pub table_elements: u64,
+    /// Core instances, memories and tables, each.
+    pub instances: u64,
+    /// Bytes of stack. One figure for the whole process, since it is compiled into the engine.
+    pub stack: u64,
+}
+
+impl Default for InstanceLimits {
+    fn default() -> Self {
+        // A Python runtime needs some 20 instances and 20,000 elements; native threads of small services get 1 MiB of stack.
+        Self { handles: 10_000, table_elements: 100_000, instances: 100, stack: MIB }
+    }
+}
+
+/// What compiling one component may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CompilationLimits {
+    /// Bytes of memory of the compiling process.
+    pub memory: u64,
+    /// Time on the wall.
+    pub wall: Duration,
+    /// Bytes of the component.
+    pub size: u64,
+}
+
+impl Default for CompilationLimits {
+    fn default() -> Self {
+        // A component with polars in it (32 MiB) takes 16 s and 1.5 GiB on two cores.
+        Self { memory: 4 << 30, wall: Duration::from_secs(300), size: 256 * MIB }
+    }
+}
+
+impl Default for Operator {
+    fn default() -> Self {
+        Self {
+            file: None,
+            ceilings: [Limits::greatest(); 6],
+            instances: InstanceLimits::default(),
+            compilation: CompilationLimits::default(),
+            http: None,
+        }
+    }
+}
+
+impl Operator {
+    /// What holds on this machine: [`OPERATOR_FILE`] if it exists, else `file`, else no more than every manifest's own bounds. The
+    /// machine's file wins, so that no user's environment loosens it.
+    ///
+    /// # Errors
+    /// [`ManifestError`] with everything that is wrong in the file.
+    pub fn find(file: Option<&Path>) -> Result<Self, ManifestError> {
+        let machine = Path::new(OPERATOR_FILE);
+        match (machine.exists(), file) {
+            (true, _) => Self::load(machine),
+            (false, Some(file)) => Self::load(file),
+            (false, None) => Ok(Self::default()),
+        }
+    }
+
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// As for [`Operator::find`].
+    pub fn load(path: &Path) -> Result<Self, ManifestError> {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let hint = "give the path of an operator's file, or remove the setting that names it";
+            ManifestError::unreadable(file.clone(), format!("cannot read the file: {error}"), hint)
+        })?;
+        let operator = Self::parse(&file, text)?;
+        Ok(Self { file: Some(path.to_owned()), ..operator })
+    }
+
+    /// Checks a text; `file` is what errors call it.
+    ///
+    /// # Errors
+    /// As for [`Operator::find`].
+    pub fn parse(file: &str, text: String) -> Result<Self, ManifestError> {
+        let source = Arc::new(Source::new(file.to_owned(), text));
+        let collector = Collector::new(Arc::clone(&source));
+        match document::parse(&source.text) {
+            Ok(root) => {
+                let context = Context { collector: &collector, directory: PathBuf::new() };
+                let operator = read(Section::root(&context, &root));
+                if collector.is_empty() {
+                    Ok(operator)
+                } else {
+                    Err(ManifestError::new(&source, collector.into_problems()))
+                }
+            }
+            Err(faults) => {
+                for fault in faults {
+                    collector.report(&Origin::File(fault.span), "", fault.message, None);
+                }
+                Err(ManifestError::new(&source, collector.into_problems()))
+            }
+        }
+    }
+
+    /// The most that a stage of this world may be given.
+    pub fn ceiling(&self, world: World) -> &Limits {
+        &self.ceilings[world as usize]
+    }
+}
+
+fn read(file: Section<'_>) -> Operator {
+    let mut operator = Operator::default();
+    if let Some(section) = file.section("ceilings") {
+        let all = Limits::greatest().read_keys(&section);
+        operator.ceilings = World::ALL.map(|world| match section.section(world.as_str()) {
+            Some(own) => {
+                let ceiling = all.read_keys(&own);
+                own.finish();
+                ceiling
+            }
+            None => all,
+        });
+        section.finish();
+    }
+    if let Some(section) = file.section("instances") {
+        let InstanceLimits { handles, table_elements, instances, stack } = &mut operator.instances;
+        set(handles, section.get("handles").and_then(|item| item.integer(100, 1_000_000)));
+        set(table_elements, section.get("table-elements").and_then(|item| item.integer(1000, 10_000_000)));
+        set(instances, section.get("instances").and_then(|item| item.integer(1, 1000)));
+        set(stack, section.get("stack").and_then(|item| size(&item, 64 << 10, 64 * MIB)));
+        section.finish();
+    }
+    if let Some(section) = file.section("compilation") {
+        let CompilationLimits { memory, wall, size: bytes } = &mut operator.compilation;
+        set(memory, section.get("memory").and_then(|item| size(&item, 64 * MIB, 1 << 40)));
+        set(wall, section.get("wall").and_then(|item| item.duration()));
+        set(bytes, section.get("size").and_then(|item| size(&item, 64 << 10, 4 << 30)));
+        section.finish();
+    }
+    if let Some(section) = file.section("http") {
+        operator.http = section.get("hosts").and_then(|item| HttpGrant::read_all(&item));
+        section.finish();
+    }
+    file.finish();
+    operator
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+fn size(item: &Item<'_>, least: u64, greatest: u64) -> Option<u64> {
+    let bytes = item.bytes()?;
+    if (least..=greatest).contains(&bytes) {
+        return Some(bytes);
+    }
+    let hint = format!("choose from `{}` to `{}`", bytes_text(least), bytes_text(greatest));
+    item.report_value(format!("`{}` is out of range: `{}`", item.key, bytes_text(bytes)), Some(hint));
+    None
+}
+
+impl Manifest {
+    /// The same pipeline within what the operator allows: defaults are lowered to their ceilings.
+    ///
+    /// # Errors
+    /// [`ManifestError`] with every limit that is written above its ceiling, and every grant that the operator does not allow.
+    pub fn within(mut self, operator: &Operator) -> Result<Self, ManifestError> {
+        let collector = Collector::new(Arc::clone(&self.source));
+        let whose =
+            operator.file.as_ref().map_or_else(|| "the operator's file".to_owned(), |file| file.display().to_string());
+        for world in World::ALL {
+            let ceiling = operator.ceiling(world);
+            let stage = &mut self.stages[world as usize];
+            let bytes = |key, asked: u64, allowed: u64| {
+                (asked > allowed).then(|| (key, bytes_text(asked), bytes_text(allowed)))
+            };
+            let time = |key, asked: Duration, allowed: Duration| {
+                (asked > allowed).then(|| (key, duration_text(asked), duration_text(allowed)))
+            };
+            let asked = stage.limits;
+            let over = [
+                bytes("memory", asked.memory, ceiling.memory),
+                time("cpu", asked.cpu, ceiling.cpu),
+                time("wall", asked.wall, ceiling.wall),
+                bytes("output", asked.output, ceiling.output),
+                bytes("log", asked.log, ceiling.log),
+            ];
+            stage.limits = asked.at_most(ceiling);
+            for (key, asked, allowed) in over.into_iter().flatten() {
+                if let Some(entry) = self.root.at(&["stages", world.as_str(), "limits", key]) {
+                    let message = format!("`{key}` is above the operator's ceiling: `{asked}`");
+                    let hint = format!("choose at most `{allowed}`, or have the ceiling raised in {whose}");
+                    let path = format!("stages.{world}.limits.{key}");
+                    collector.report(&entry.node.origin, &path, message, Some(hint));
+                }
+            }
+        }
+        let grants = &self.stage(World::Ingestion).http;
+        if let (Some(allowed), Some(entry)) = (&operator.http, self.root.at(&["stages", "ingestion", "http"])) {
+            for grant in grants.iter().filter(|grant| !allowed.contains(grant)) {
+                let message = format!("the operator does not allow `{grant}`");
+                let hint = format!("have it added to `hosts` under [http] in {whose}");
+                collector.report(&entry.node.origin, "stages.ingestion.http", message, Some(hint));
+            }
+        }
+        if collector.is_empty() { Ok(self) } else { Err(ManifestError::new(&self.source, collector.into_problems())) }
+    }
+}

@@ -1,0 +1,69 @@
+//! The operator's file bounds what a manifest may ask.
+
+use std::time::Duration;
+
+use stagewright_manifest::{InstanceLimits, Limits, Manifest, Operator, Overrides, World};
+
+fn operator(text: &str) -> Operator {
+    Operator::parse("operator.toml", text.to_owned()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn manifest(more: &[&str]) -> Manifest {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/churn.toml");
+    let overrides = Overrides { set: more.iter().map(|it| (*it).to_owned()).collect(), ..Overrides::default() };
+    Manifest::load(file.as_ref(), &overrides).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn without_a_file_only_the_bounds_of_every_manifest_hold() {
+    let operator = operator("");
+    assert_eq!(operator, Operator::default());
+    assert_eq!(
+        manifest(&[]).within(&operator).unwrap().stage(World::Training).limits,
+        Limits::defaults(World::Training)
+    );
+}
+
+#[test]
+fn a_default_above_its_ceiling_is_lowered() {
+    let operator =
+        operator("[ceilings]\nmemory = \"256 MiB\"\n[ceilings.training]\nmemory = \"512 MiB\"\ncpu = \"60 s\"\n");
+    let bounded = manifest(&[]).within(&operator).unwrap();
+    assert_eq!(bounded.stage(World::Ingestion).limits.memory, 256 << 20);
+    assert_eq!(bounded.stage(World::Promotion).limits.memory, 64 << 20);
+    let training = bounded.stage(World::Training).limits;
+    assert_eq!((training.memory, training.cpu), (512 << 20, Duration::from_secs(60)));
+}
+
+#[test]
+fn a_limit_that_is_written_above_its_ceiling_is_an_error_that_names_both() {
+    let operator = operator("[ceilings]\nmemory = \"256 MiB\"\nwall = \"1 min\"\n");
+    let asks = ["training.limits.memory=1 GiB", "training.limits.wall=2 min", "ingestion.limits.memory=128 MiB"];
+    let error = manifest(&asks).within(&operator).unwrap_err().render();
+    assert!(error.contains("`memory` is above the operator's ceiling: `1 GiB`"), "{error}");
+    assert!(error.contains("choose at most `256 MiB`") && error.contains("choose at most `1 min`"), "{error}");
+    assert!(!error.contains("128 MiB"), "{error}");
+}
+
+#[test]
+fn a_grant_that_the_operator_does_not_allow_is_refused() {
+    let operator = operator("[http]\nhosts = [\"data.example.org\", \"10.0.0.0/8\"]\n");
+    assert!(manifest(&["ingestion.http=[\"data.example.org\"]"]).within(&operator).is_ok());
+    let error = manifest(&["ingestion.http=[\"data.example.org\", \"evil.example\"]"]).within(&operator).unwrap_err();
+    assert!(error.render().contains("does not allow `evil.example`"), "{}", error.render());
+}
+
+#[test]
+fn instance_limits_are_the_operators() {
+    let limits = operator("[instances]\nhandles = 500\nstack = \"256 KiB\"\n").instances;
+    assert_eq!(limits, InstanceLimits { handles: 500, stack: 256 << 10, ..InstanceLimits::default() });
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let text = "[ceilings]\nmemroy = \"1 GiB\"\ncpu = \"soon\"\n[ceilings.trainnig]\n[instances]\nstack = \"1 B\"\n[http]\nhosts = [\"https://x\"]\n";
+    let error = Operator::parse("operator.toml", text.to_owned()).unwrap_err().render();
+    for part in ["memroy", "`soon`", "trainnig", "`instances.stack` is out of range", "not a server or a network"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}

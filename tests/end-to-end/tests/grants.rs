@@ -1,0 +1,153 @@
+//! What a pipeline reaches is what its manifest grants, within what the operator allows.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use stagewright_end_to_end::{Place, config};
+
+/// A server of one file; counts its answers.
+fn serve(body: String) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let counted = Arc::new(AtomicUsize::new(0));
+    let counter = counted.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut reader = BufReader::new(stream.try_clone().expect("the same connection"));
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                line.clear();
+            }
+            counter.fetch_add(1, Ordering::SeqCst);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            // Who hangs up early has seen enough.
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+        }
+    });
+    (port, counted)
+}
+
+/// Generated customers as CSV.
+fn customers(place: &Place) -> String {
+    place.churn(1500, &["--until", "ingestion"]).expect(0);
+    place.run(&["artifacts", "export", "ingestion.table", "--output", "customers.csv"]).expect(0);
+    std::fs::read_to_string(place.path().join("customers.csv")).expect("the export")
+}
+
+#[test]
+fn a_table_on_a_granted_server_is_fetched_once_and_kept() {
+    let place = Place::new();
+    let csv = customers(&place);
+    let (port, answers) = serve(csv.clone());
+    let manifest = config("churn.toml");
+    let source = format!("customers=http://127.0.0.1:{port}/customers.csv");
+    let grant = format!("ingestion.http=[\"127.0.0.1:{port}\"]");
+    let run = |more: &[&str]| {
+        let mut arguments = vec!["run", &manifest, "--json", "--source", &source];
+        arguments.extend(more);
+        place.run(&arguments)
+    };
+    // So few customers may not pass the gates; the lifecycle comes to its end all the same.
+    let first = run(&["--set", &grant]);
+    assert!([0, 4].contains(&first.code), "{}", first.stderr);
+    let first = first.json();
+    assert_eq!(answers.load(Ordering::SeqCst), 1, "signature and table come from one response");
+    let artifacts = first["stages"][0]["artifacts"].as_array().expect("artifacts").clone();
+    let response = artifacts.iter().find(|artifact| artifact["name"] == "response").expect("the response is kept");
+    let digest = response["digest"].as_str().expect("a digest").trim_start_matches("sha256:").to_owned();
+    place.run(&["artifacts", "export", "ingestion.response", "--output", "response.csv"]).expect(0);
+    assert_eq!(std::fs::read_to_string(place.path().join("response.csv")).expect("the export"), csv);
+
+    // With its digest given, the run needs no server, and no grant for one.
+    let pin = format!("sources.customers.sha256=\"{digest}\"");
+    let again = run(&["--set", &pin]);
+    assert!([0, 4].contains(&again.code), "{}", again.stderr);
+    assert_eq!(answers.load(Ordering::SeqCst), 1);
+    assert_eq!(again.json()["stages"][0]["artifacts"], first["stages"][0]["artifacts"]);
+
+    // A file that is another one is refused.
+    let other = format!("sources.customers.sha256=\"{}\"", "0".repeat(64));
+    let changed = run(&["--set", &grant, "--set", &other]).expect(2);
+    assert!(changed.stdout.contains("the file has changed"), "{}", changed.stdout);
+}
+
+#[test]
+fn a_server_that_is_not_granted_is_not_asked() {
+    let place = Place::new();
+    let (port, answers) = serve(String::new());
+    let source = format!("customers=http://127.0.0.1:{port}/customers.csv");
+    let ended = place.run(&["run", &config("churn.toml"), "--json", "--source", &source]).expect(5);
+    let error = &ended.json()["error"];
+    assert!(
+        error["message"].as_str().is_some_and(|it| it.contains(&format!("the host `127.0.0.1:{port}`"))),
+        "{error}"
+    );
+    assert!(error["hint"].as_str().is_some_and(|it| it.contains("http = [")), "{error}");
+    assert_eq!(answers.load(Ordering::SeqCst), 0);
+    assert_eq!(place.artifacts(), Vec::<String>::new());
+    let record = place.run(&["runs", "show", "--json"]).expect(0).json();
+    assert!(record["stages"][0]["error"]["message"].as_str().is_some_and(|it| it.contains("was not granted")));
+}
+
+#[test]
+fn a_response_that_is_longer_than_allowed_is_cut_off() {
+    let place = Place::new();
+    let (port, _) = serve(format!("a,b\n{}", "1,2\n".repeat(100_000)));
+    let source = format!("customers=http://127.0.0.1:{port}/customers.csv");
+    let grant = format!("ingestion.http=[\"127.0.0.1:{port}\"]");
+    let limit = "sources.customers.max-bytes=100 KiB";
+    let arguments = ["run", &config("churn.toml"), "--json", "--source", &source, "--set", &grant, "--set", limit];
+    let ended = place.run(&arguments).expect(6);
+    let error = &ended.json()["error"];
+    assert!(
+        error["message"].as_str().is_some_and(|it| it.contains("100.0 KiB") && it.contains("max-bytes")),
+        "{error}"
+    );
+    assert_eq!(place.artifacts(), Vec::<String>::new());
+    place.churn(1500, &["--until", "validation"]).expect(0);
+}
+
+#[test]
+fn the_operators_ceilings_bind_every_manifest() {
+    let place = Place::new();
+    let operator = place.write("operator.toml", "[ceilings.training]\nmemory = \"128 MiB\"\ncpu = \"20 s\"\n");
+    let plan = |more: &[&str]| {
+        let manifest = config("churn.toml");
+        let mut arguments = vec!["plan", &manifest, "--json"];
+        arguments.extend(more);
+        let output = place.command(&arguments).env("STAGEWRIGHT_OPERATOR", &operator).output().expect("the binary");
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let (code, shown) = plan(&[]);
+    assert_eq!(code, Some(0), "{shown}");
+    let limits = &serde_json::from_str::<serde_json::Value>(&shown).expect("JSON")["configuration"]["stages"]["training"]
+        ["limits"];
+    assert_eq!((limits["memory"].as_str(), limits["cpu"].as_str()), (Some("128 MiB"), Some("20 s")), "lowered");
+    let (code, shown) = plan(&["--set", "training.limits.memory=1 GiB"]);
+    assert_eq!(code, Some(2), "{shown}");
+    assert!(shown.contains("above the operator's ceiling") && shown.contains("128 MiB"), "{shown}");
+}
+
+#[test]
+fn suggested_limits_are_enough_for_the_same_run() {
+    let place = Place::new();
+    let manifest = config("churn.toml");
+    let run = ["run", &manifest, "--set", "ingestion.component=ingest-synthetic", "--set", "ingestion.rows=2000"];
+    let shown = place.run(&[&run[..], &["--suggest-limits"]].concat()).expect(0).stdout;
+    let mut limits: Vec<String> = Vec::new();
+    let mut stage = String::new();
+    for line in shown.lines() {
+        if let Some(name) = line.strip_prefix("[stages.").and_then(|rest| rest.strip_suffix(".limits]")) {
+            stage = name.to_owned();
+        } else if let Some((key, value)) = line.split_once(" = ") {
+            limits.push(format!("{stage}.limits.{key}={value}"));
+        }
+    }
+    assert_eq!(limits.len(), 6 * 5, "{shown}");
+    let sets: Vec<&str> = limits.iter().flat_map(|limit| ["--set", limit]).collect();
+    let again = place.run(&[&run[..], &sets].concat());
+    assert!([0, 4].contains(&again.code), "{}", again.stderr);
+}
