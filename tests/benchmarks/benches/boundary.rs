@@ -1,13 +1,13 @@
 //! What crossing the boundary costs: columns of each kind from the host into a guest that hands them back, every check included, as a
-//! share of what `memcpy` does with batches of the same size in the same process. Run by `cargo xtask bench boundary`.
+//! share of what `memcpy` does with batches of the same size in the same process. In CPU time, which other programs disturb less. Run by `cargo xtask bench boundary`.
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow_array::{ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray};
 use serde_json::json;
-use stagewright_benchmarks::{Result, Rig, SetUp, interleaved, median, ratio, setting, write_json};
+use stagewright_benchmarks::{Result, Rig, SetUp, interleaved, median, process_cpu, ratio, setting, write_json};
 use stagewright_data::Task;
 use stagewright_lifecycle::sandbox::{Sandbox as _, View};
 use stagewright_manifest::World;
@@ -85,23 +85,23 @@ fn measure(rig: &Rig, view: &View, rounds: usize) -> Result<(f64, f64, f64)> {
     // Each byte crosses twice.
     let bytes = 2.0 * chunk_bytes as f64 * (ROWS as f64 / chunk as f64);
     let mut crossing = || -> Result<Duration> {
-        let start = Instant::now();
+        let start = process_cpu();
         let mut rows = 0;
         rig.runtime.transform(context(), &state, view, &mut |_, _, batch| {
             rows += batch.num_rows();
             Ok(())
         })?;
-        if rows == ROWS { Ok(start.elapsed()) } else { Err(format!("{rows} rows came back").into()) }
+        if rows == ROWS { Ok(process_cpu() - start) } else { Err(format!("{rows} rows came back").into()) }
     };
     let source = vec![1_u8; chunk_bytes];
     let mut target = vec![0_u8; chunk_bytes];
     let mut copying = || -> Result<Duration> {
-        let start = Instant::now();
+        let start = process_cpu();
         for _ in 0..2 * ROWS.div_ceil(chunk) {
             target.copy_from_slice(black_box(&source));
             black_box(&mut target);
         }
-        Ok(start.elapsed())
+        Ok(process_cpu() - start)
     };
     let seconds = interleaved(&mut [&mut crossing, &mut copying], rounds)?;
     let copied = 2.0 * chunk_bytes as f64 * ROWS.div_ceil(chunk) as f64;

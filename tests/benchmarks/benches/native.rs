@@ -1,6 +1,8 @@
 //! Each stage's work in the sandbox against the same Rust code native, one thread, in CPU time; with the compiler's NaN
 //! canonicalisation off and on. Run by `cargo xtask bench native [--rows N] [--repeat N]`.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 use stagewright_benchmarks::work::{COMPONENTS, Inputs, Work};
 use stagewright_benchmarks::{Result, SetUp, interleaved, median, ratio, setting, write_json};
@@ -17,8 +19,15 @@ fn main() -> Result<()> {
     let plain = set_up.rig(EngineOptions::default(), &COMPONENTS)?;
     let canonical = set_up.rig(EngineOptions { canonicalize_nans: true, ..EngineOptions::default() }, &COMPONENTS)?;
     let inputs = Inputs::new(&set_up, &plain, rows)?;
-    println!("{rows} customers, one thread, CPU seconds, median of {rounds}; ratios are medians of ratios by round:");
-    println!("{:<28} {:>8} {:>8} {:>7} {:>10} {:>14}", "", "native", "sandbox", "ratio", "canonical", "over sandbox");
+    // Told at the end: natively, stages log to standard error meanwhile.
+    let mut told = format!(
+        "{rows} customers, one thread, CPU seconds, median of {rounds}; ratios are medians of ratios by round:\n"
+    );
+    writeln!(
+        told,
+        "{:<28} {:>8} {:>8} {:>7} {:>10} {:>14}",
+        "", "native", "sandbox", "ratio", "canonical", "over sandbox"
+    )?;
     let mut stages = Vec::new();
     for work in Work::chosen() {
         let seconds = interleaved(
@@ -31,17 +40,19 @@ fn main() -> Result<()> {
         let (over_native, over_plain) = (ratio(sandboxed, native), ratio(canonicalised, sandboxed));
         let medians = [native, sandboxed, canonicalised].map(|seconds| median(seconds.clone()));
         let mark = if work.grows_trees() && over_native > 1.3 { "  above the target of 1.3" } else { "" };
-        println!(
+        writeln!(
+            told,
             "{:<28} {:>8.4} {:>8.4} {over_native:>7.2} {:>10.4} {over_plain:>14.3}{mark}",
             work.name(),
             medians[0],
             medians[1],
             medians[2]
-        );
+        )?;
         stages.push(json!({
             "stage": work.name(), "native_s": medians[0], "sandbox_s": medians[1], "canonical_s": medians[2],
             "sandbox_over_native": over_native, "canonical_over_sandbox": over_plain,
         }));
     }
+    print!("{told}");
     write_json(&json!({ "rows": rows, "rounds": rounds, "stages": stages }))
 }

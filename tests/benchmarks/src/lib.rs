@@ -11,7 +11,7 @@ mod timing;
 pub mod work;
 
 pub use rig::{Rig, SetUp, Used};
-pub use timing::{cpu, interleaved, median, ratio, setting, write_json};
+pub use timing::{cpu, interleaved, median, process_cpu, ratio, setting, write_json};
 
 /// Whatever went wrong ends a benchmark.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

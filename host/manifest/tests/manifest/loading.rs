@@ -17,7 +17,6 @@ fn a_whole_file_says_what_was_written() {
     assert_eq!(manifest.seed, 42);
     assert_eq!(manifest.as_of.to_string(), "2026-01-01T00:00:00Z");
     assert_eq!(manifest.workers.map(usize::from), Some(2));
-    assert!(manifest.canonicalize_nans);
     assert_eq!(manifest.task.kind, TaskKind::Binary { positive: "Yes".to_owned() });
     assert_eq!(manifest.signature.null_values, ["", " "]);
     assert_eq!(manifest.signature.extra_columns, ExtraColumns::Ignore);
@@ -29,6 +28,15 @@ fn a_whole_file_says_what_was_written() {
     assert_eq!(manifest.gates.maximum["log_loss"], 0.6);
     assert_eq!(manifest.gates.champion_unreadable, ChampionUnreadable::AbsoluteGates);
     assert_eq!(manifest.gates.no_regression.unwrap().metrics, ["roc_auc"]);
+}
+
+#[test]
+fn the_compiler_makes_nans_canonical_only_on_request() {
+    assert!(!parse(WHOLE, &Overrides::default()).unwrap().canonicalize_nans);
+    let asked = WHOLE.replace("workers = 2\n", "workers = 2\ncanonicalize-nans = true\n");
+    let manifest = parse(&asked, &Overrides::default()).unwrap();
+    assert!(manifest.canonicalize_nans);
+    assert_eq!(manifest.effective()["canonicalize-nans"], true);
 }
 
 #[test]
