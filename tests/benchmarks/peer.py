@@ -78,12 +78,31 @@ def learner(model):
         from xgboost import XGBClassifier
 
         return XGBClassifier(
-            n_estimators=300, max_depth=6, learning_rate=0.05, tree_method="hist", n_jobs=1, random_state=SEED
+            n_estimators=300,
+            max_depth=6,
+            learning_rate=0.05,
+            min_child_weight=5,
+            reg_lambda=5,
+            subsample=0.8,
+            colsample_bytree=0.8,
+            tree_method="hist",
+            n_jobs=1,
+            random_state=SEED,
         )
     from lightgbm import LGBMClassifier
 
     return LGBMClassifier(
-        n_estimators=300, num_leaves=31, learning_rate=0.05, n_jobs=1, random_state=SEED, verbosity=-1
+        n_estimators=300,
+        num_leaves=31,
+        learning_rate=0.05,
+        min_child_weight=5,
+        reg_lambda=5,
+        subsample=0.8,
+        subsample_freq=1,
+        colsample_bytree=0.8,
+        n_jobs=1,
+        random_state=SEED,
+        verbosity=-1,
     )
 
 

@@ -57,6 +57,8 @@ fn pooling() -> PoolingAllocationConfig {
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
         .table_elements(100_000)
+        // Stacks are for async calls, of which there are none; a thousand guard pages would take milliseconds to set up.
+        .total_stacks(0)
         .max_memory_size(4 << 30)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .pagemap_scan(Enabled::Auto);
