@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::provenance;
 use crate::steps::{Result, output, run};
 
 /// What every Rust stage is compiled for.
@@ -95,18 +96,19 @@ pub(crate) fn stages() -> Result<Built> {
     let release = target().join("release");
     let result =
         Built { binary: release.join("stagewright"), stages: release.join("stages"), guests: release.join("guests") };
-    place(&stages, &built, &result.stages)?;
-    place(&guests, &built, &result.guests)?;
+    place(&stages, &built, &result.stages, |name| provenance::sections(name, TARGET))?;
+    place(&guests, &built, &result.guests, |_| Ok(Vec::new()))?;
     Ok(result)
 }
 
-/// Copies components under the names that manifests use; what is the same already is left alone.
-fn place(names: &[String], from: &Path, to: &Path) -> Result<()> {
+/// Copies components under the names that manifests use, with more sections at their end; what is the same already is left alone.
+fn place(names: &[String], from: &Path, to: &Path, sections: impl Fn(&str) -> Result<Vec<u8>>) -> Result<()> {
     let failed = |error: std::io::Error| format!("cannot write {}: {error}", to.display());
     fs::create_dir_all(to).map_err(failed)?;
     for name in names {
         let file = from.join(format!("{}.wasm", name.replace('-', "_")));
-        let bytes = fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+        let mut bytes = fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+        bytes.extend(sections(name)?);
         let place = to.join(format!("{name}.wasm"));
         if fs::read(&place).is_ok_and(|there| there == bytes) {
             continue;

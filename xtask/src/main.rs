@@ -1,4 +1,4 @@
-//! The commands that people run: `cargo xtask demo`, `test`, `stages`, `bench`, `install`.
+//! The commands that people run: `cargo xtask demo`, `test`, `stages`, `bench`, `fuzz`, `install`.
 //!
 //! Depends on next to nothing, so that a fresh machine compiles it in seconds. It builds the host and, by one nested cargo call into a
 //! target directory of their own, the stages; the host never builds a stage, and nothing it runs looks into the source tree.
@@ -6,7 +6,9 @@
 mod bench;
 mod build;
 mod demo;
+mod fuzz;
 mod install;
+mod provenance;
 mod steps;
 mod test;
 
@@ -20,6 +22,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   stages            builds the host and the stages, and puts the stages where the binary finds them
   install [--prefix FOLDER]
                     installs the binary and the built-in stages (default prefix: ~/.local)
+  fuzz [TARGET] [--seconds N]
+                    fuzzes the readers of untrusted bytes, 60 s each; findings go to target/fuzz/findings/
   bench overhead|boundary|decode|native|sandbox|lifecycle [--rows N] [--repeat N]
         native, sandbox: [--only STAGE]; lifecycle: [--model logistic|forest|boosted] [--smote] [--workers N] [--peer [PYTHON]]
                     measures; prints a table and writes JSON to target/bench/
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
         Some("test") => test::test(),
         Some("stages") => build::everything().map(drop),
         Some("install") => install::install(rest),
+        Some("fuzz") => fuzz::fuzz(rest),
         Some("bench") => bench::bench(rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

@@ -51,7 +51,12 @@ fn tests(built: &Built) -> Result<()> {
         }
         None => eprintln!("STAGEWRIGHT_TEST_DATA is not set: tests on real tables are left out"),
     }
-    run(&mut command)
+    run(&mut command)?;
+    // Said in the middle of a long log; it is worth being seen.
+    if let Ok(counts) = fs::read_to_string(build::target().join("tmp/hostile.txt")) {
+        eprint!("{counts}");
+    }
+    Ok(())
 }
 
 /// The stage in Python, by componentize-py in a virtual environment of its own.

@@ -30,6 +30,8 @@ pub(crate) enum Command {
     /// One stage alone, or one component.
     #[command(subcommand)]
     Stage(StageCommand),
+    /// Pins the components that a pipeline names by path, by their digests, in `stagewright.lock` beside it.
+    Lock(LockArguments),
     /// Lists runs, newest first; or shows one.
     Runs(RunsArguments),
     /// Lists registered models; or shows one.
@@ -73,6 +75,9 @@ pub(crate) struct Changes {
     /// The name under which the model is registered.
     #[arg(long, value_name = "NAME")]
     pub(crate) register_name: Option<String>,
+    /// Refuses components that `stagewright.lock` does not pin, instead of pinning them.
+    #[arg(long)]
+    pub(crate) locked: bool,
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +114,14 @@ pub(crate) enum StageCommand {
     Inspect(InspectArguments),
     /// Lists the built-in components.
     List(JsonArgument),
+    /// Makes a pair of keys for signing components.
+    Keygen(KeygenArguments),
+    /// Signs components: writes `COMPONENT.sig` beside each.
+    Sign(SignArguments),
+    /// Verifies that a component was signed by one of some keys.
+    Verify(VerifyArguments),
+    /// Compiles components for hosts that carry no compiler.
+    Precompile(PrecompileArguments),
 }
 
 #[derive(Debug, Args)]
@@ -136,6 +149,60 @@ pub(crate) struct InspectArguments {
     pub(crate) component: String,
     #[command(flatten)]
     pub(crate) json: JsonArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LockArguments {
+    /// The manifest.
+    pub(crate) file: PathBuf,
+    /// Accepts components that changed: these, or all.
+    #[arg(long, value_name = "NAME", num_args = 0..)]
+    pub(crate) update: Option<Vec<String>>,
+    /// Pins the built-in stages that the manifest uses too: an upgrade of stagewright must then be accepted.
+    #[arg(long)]
+    pub(crate) built_in: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeygenArguments {
+    /// The file of the key that signs; the one that verifies is written beside it, with `.pub` at the end.
+    #[arg(long, short, value_name = "KEY")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SignArguments {
+    /// `.wasm` files.
+    #[arg(required = true, value_name = "COMPONENT")]
+    pub(crate) components: Vec<PathBuf>,
+    /// The key that signs: Ed25519, PKCS#8 in PEM.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// A `.wasm` file.
+    pub(crate) component: PathBuf,
+    /// A key to trust: a PEM file, or `ed25519:` and 64 hex digits. Repeatable.
+    #[arg(long = "key", required = true, value_name = "KEY")]
+    pub(crate) keys: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PrecompileArguments {
+    /// `.wasm` files, and names of built-in components.
+    #[arg(required = true, value_name = "COMPONENT")]
+    pub(crate) components: Vec<String>,
+    /// The folder to write to.
+    #[arg(long, short, value_name = "FOLDER")]
+    pub(crate) output: PathBuf,
+    /// The key of the host that will run them. [default: this host's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Uses nothing that only this machine's processor can: for hosts with others of its kind.
+    #[arg(long)]
+    pub(crate) baseline: bool,
 }
 
 #[derive(Debug, Args)]

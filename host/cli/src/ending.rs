@@ -113,7 +113,12 @@ pub(crate) fn classify(error: &anyhow::Error) -> (Ending, Option<String>) {
         }
         if let Some(error) = cause.downcast_ref::<RuntimeError>() {
             let ending = match error {
-                RuntimeError::Cache { .. } | RuntimeError::Engine(_) => Ending::Host,
+                RuntimeError::Cache { .. }
+                | RuntimeError::Exposed { .. }
+                | RuntimeError::Compiler { .. }
+                | RuntimeError::NoCompiler { .. }
+                | RuntimeError::Engine(_) => Ending::Host,
+                RuntimeError::CompileLimit { .. } => Ending::Limit,
                 _ => Ending::Usage,
             };
             return (ending, error.hint());

@@ -1,9 +1,13 @@
 //! The command line: parses, wires, exits. What a run is stands in `stagewright-lifecycle`; how stages are run in `stagewright-runtime`.
 
+#[macro_use]
+mod output;
+
 mod arguments;
 mod commands;
 mod ending;
 mod terminal;
+mod trust;
 mod workplace;
 
 use std::process::ExitCode;
@@ -15,6 +19,10 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Started by itself to compile a component: nothing else of the environment is read.
+    if let Some(code) = stagewright_runtime::compile_if_asked() {
+        return code;
+    }
     // The process's own environment wins over the file; a file that is not there is no error.
     let dotenv = dotenvy::dotenv();
     let arguments = arguments::Arguments::parse();

@@ -28,6 +28,7 @@ pub(crate) fn start_logging(verbose: u8) {
         .with_writer(std::io::stderr)
         .with_target(false)
         .without_time()
+        .log_internal_errors(false) // it would panic where standard error cannot be written to
         .init();
 }
 

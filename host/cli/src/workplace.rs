@@ -7,16 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use stagewright_lifecycle::sandbox::{Cancel, Component};
-use stagewright_manifest::{Manifest, ManifestError, Operator, Problem, Stub, World};
-use stagewright_runtime::{EngineOptions, Origin, Runtime, RuntimeError, StubGrants};
+use stagewright_manifest::{InstanceLimits, Manifest, ManifestError, Operator, Problem, Stub, World};
+use stagewright_runtime::{Bounds, Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StubGrants};
 use stagewright_store::Home;
 
 use crate::ending::Ending;
+use crate::trust::Policy;
 
 /// The home folder and the runtime over it.
 pub(crate) struct Workplace {
     pub(crate) home: Home,
     pub(crate) runtime: Runtime,
+    /// The file of the key that this host's cache is authenticated with.
+    pub(crate) key: PathBuf,
 }
 
 impl Workplace {
@@ -31,11 +34,18 @@ impl Workplace {
         Self::with(home, operator, EngineOptions { canonicalize_nans, ..EngineOptions::default() })
     }
 
-    fn with(home: &Path, _operator: &Operator, options: EngineOptions) -> anyhow::Result<Self> {
+    fn with(home: &Path, operator: &Operator, options: EngineOptions) -> anyhow::Result<Self> {
         let home = Home::open(home).with_context(|| format!("cannot open the home {}", home.display()))?;
         let cache = std::env::var_os("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
-        let runtime = Runtime::open(cache.join("components"), stage_folders(), options)?;
-        Ok(Self { home, runtime })
+        let mut installation = Installation::new(cache.join("components"), stage_folders(), compiler());
+        installation.limits = operator.compilation;
+        if let Some(key) = std::env::var_os("STAGEWRIGHT_HOST_KEY") {
+            installation.key = key.into();
+        }
+        let key = installation.key.clone();
+        let options = EngineOptions { bounds: bounds(&operator.instances), ..options };
+        let runtime = Runtime::open(installation, options)?;
+        Ok(Self { home, runtime, key })
     }
 
     /// Resolves the component of every stage at once, and checks all parameters: all problems are told together, before anything runs.
@@ -43,6 +53,7 @@ impl Workplace {
         &self,
         manifest: &Manifest,
         worlds: &[World],
+        policy: &Policy<'_>,
     ) -> anyhow::Result<BTreeMap<World, Arc<Component>>> {
         let built_in = self.runtime.built_in();
         let names: Vec<&str> = built_in.iter().map(|(name, _)| name.as_str()).collect();
@@ -51,8 +62,10 @@ impl Workplace {
             return Err(manifest.error(missing).into());
         }
         let resolved: Vec<(World, Result<Component, RuntimeError>)> = std::thread::scope(|scope| {
-            let resolving: Vec<_> =
-                worlds.iter().map(|&world| scope.spawn(move || (world, self.resolve(manifest, world)))).collect();
+            let resolving: Vec<_> = worlds
+                .iter()
+                .map(|&world| scope.spawn(move || (world, self.resolve(manifest, world, policy))))
+                .collect();
             resolving.into_iter().map(|thread| thread.join().expect("resolving does not panic")).collect()
         });
         let mut components = BTreeMap::new();
@@ -65,15 +78,42 @@ impl Workplace {
         if problems.is_empty() { Ok(components) } else { Err(manifest.error(problems).into()) }
     }
 
-    fn resolve(&self, manifest: &Manifest, world: World) -> Result<Component, RuntimeError> {
-        let section = manifest.component(world);
-        let origin = section.path.clone().map_or(Origin::BuiltIn, Origin::File);
-        let stubs = StubGrants {
-            filesystem: section.stubs.contains(&Stub::Filesystem),
-            sockets: section.stubs.contains(&Stub::Sockets),
-        };
-        self.runtime.resolve(world, manifest.stage(world).component.as_str(), &origin, stubs)
+    fn resolve(&self, manifest: &Manifest, world: World, policy: &Policy<'_>) -> Result<Component, RuntimeError> {
+        let origin = manifest.component(world).path.clone().map_or(Origin::BuiltIn, Origin::File);
+        let name = manifest.stage(world).component.as_str();
+        self.runtime
+            .resolve_trusted(world, name, &origin, stubs(manifest, world), &|digest| policy.admit(world, digest))
     }
+}
+
+/// The operator's figures in the runtime's words; what the file does not name keeps its default.
+fn bounds(instances: &InstanceLimits) -> Bounds {
+    let count = |figure: u64| usize::try_from(figure).unwrap_or(usize::MAX);
+    Bounds {
+        handles: count(instances.handles),
+        table_elements: count(instances.table_elements),
+        instances: count(instances.instances),
+        stack: count(instances.stack),
+        ..Bounds::default()
+    }
+}
+
+/// What the manifest lets a stage's component link although nothing is behind it.
+pub(crate) fn stubs(manifest: &Manifest, world: World) -> StubGrants {
+    let stubs = &manifest.component(world).stubs;
+    StubGrants { filesystem: stubs.contains(&Stub::Filesystem), sockets: stubs.contains(&Stub::Sockets) }
+}
+
+/// The file of a built-in stage.
+pub(crate) fn built_in(name: &str) -> anyhow::Result<PathBuf> {
+    let folders = stage_folders();
+    let found = folders.iter().map(|folder| folder.join(format!("{name}.wasm"))).find(|path| path.is_file());
+    found.ok_or_else(|| RuntimeError::Unknown { name: name.into(), searched: folders }.into())
+}
+
+/// Who compiles: this program, in a child process; whatever is put under its name while it runs.
+fn compiler() -> Compiler {
+    if cfg!(feature = "compiler") { Compiler::Program("/proc/self/exe".into()) } else { Compiler::Absent }
 }
 
 /// What the operator of this machine allows.

@@ -206,7 +206,8 @@ pub fn stage_name(world: World) -> &'static str {
     world.as_str()
 }
 
-/// Makes text of a guest fit to be shown: cut, control characters and escapes made visible.
+/// Makes text of a guest fit to be shown: cut, and with everything escaped that a terminal or a reader could take for something else: control characters, and those that
+/// turn or hide text. A line break stays one, but what follows is marked, so that no guest writes a line that looks like the host's.
 pub fn guest_text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(GUEST_TEXT));
     for character in text.chars() {
@@ -214,13 +215,36 @@ pub fn guest_text(text: &str) -> String {
             shown.push_str("… (cut)");
             break;
         }
-        if (character.is_control() && character != '\n')
-            || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
+        match character {
+            '\n' => shown.push_str("\n  | "),
+            '\u{61c}'
+            | '\u{200b}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' => {
+                shown.extend(character.escape_default());
+            }
+            character if character.is_control() || ('\u{e0000}'..='\u{e007f}').contains(&character) => {
+                shown.extend(character.escape_default());
+            }
+            character => shown.push(character),
         }
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_guest_is_cut_escaped_and_cannot_look_like_the_hosts() {
+        let shown = guest_text("\u{1b}[2J\u{202e}\u{200b}\r\u{9b}31m\0\nhint: run rm -rf");
+        assert_eq!(shown, "\\u{1b}[2J\\u{202e}\\u{200b}\\r\\u{9b}31m\\u{0}\n  | hint: run rm -rf");
+        let long = guest_text(&"\u{1b}".repeat(1 << 20));
+        assert!(long.len() < GUEST_TEXT + 32 && long.ends_with("… (cut)"), "{}", long.len());
+        assert_eq!(guest_text("naïve 日本 <b>&amp;"), "naïve 日本 <b>&amp;");
+    }
 }

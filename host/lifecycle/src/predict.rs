@@ -53,7 +53,7 @@ impl Ready {
             training: context(training, &model.training.parameters, World::Training),
             model: blob,
             features: model.features(),
-            width: model.width(),
+            task: model.task.clone(),
             importance: model.importance.clone(),
         };
         Ok(Self { parts })

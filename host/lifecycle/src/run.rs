@@ -46,18 +46,28 @@ pub enum RunError {
     Store(#[from] StoreError),
 }
 
+/// Letters of each part of a finding that an error shows; all of it stands in the report.
+const SHOWN: usize = 200;
+
+fn brief(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 fn failed_checks(checks: &[Check]) -> String {
     let line = |check: &Check| {
-        let column = check.column.as_ref().map(|column| format!(" of `{column}`")).unwrap_or_default();
+        let column = check.column.as_ref().map(|column| format!(" of `{}`", brief(column))).unwrap_or_default();
         let first = check.examples.first().map(|cell| match &cell.value {
-            Some(value) => format!("; first in row {}: `{value}`", cell.row),
+            Some(value) => format!("; first in row {}: `{}`", cell.row, brief(value)),
             None => format!("; first in row {}", cell.row),
         });
         format!(
             "{}{column} is {}, expected {}{}",
-            check.name,
-            check.observed,
-            check.expected,
+            brief(&check.name),
+            brief(&check.observed),
+            brief(&check.expected),
             first.unwrap_or_default()
         )
     };

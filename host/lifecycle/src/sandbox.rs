@@ -4,9 +4,9 @@
 //! flow of a run can be read, and tested, without a Wasm engine in mind. A sandbox never decides anything: it
 //! calls one export under limits and checks what comes back.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use stagewright_data::Task;
@@ -71,7 +71,7 @@ impl Cancel {
 pub struct Meter {
     /// Thread CPU time of all instances, nanoseconds.
     pub cpu_ns: AtomicU64,
-    /// Largest linear memory of one instance, bytes, summed over that instance's memories.
+    /// Largest memory of one instance, bytes: all of its linear memories, and what the host kept for it.
     pub peak_memory: AtomicU64,
     /// Rows that went into guests.
     pub rows_in: AtomicU64,
@@ -87,12 +87,27 @@ pub struct Meter {
     pub output: AtomicU64,
     /// Bytes of log lines; what the log limit counts.
     pub log: AtomicU64,
-    /// Log lines dropped past the limit.
+    /// Log lines, points and figures dropped: past the limit, or not as the contract wants them.
     pub log_dropped: AtomicU64,
+    /// Points of curves recorded.
+    pub points: AtomicU64,
+    /// Names of the figures added so far.
+    figures: Mutex<BTreeSet<String>>,
     /// Time that the stage spent waiting for sandboxes of other stages, nanoseconds; taken off its wall time.
     pub waited_ns: AtomicU64,
     /// When the stage began; wall time counts from here.
     pub started: Started,
+}
+
+/// Whether a figure may be added under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// It may; the name is taken from now on.
+    Granted,
+    /// Another figure of this stage run has the name.
+    Taken,
+    /// The stage has as many as it may.
+    Full,
 }
 
 /// A moment, by default now.
@@ -114,6 +129,20 @@ impl Meter {
     /// Time on the wall since the stage began, less what it spent waiting for other stages' sandboxes; nanoseconds.
     pub fn wall_ns(&self) -> u64 {
         (self.started.0.elapsed().as_nanos() as u64).saturating_sub(Self::get(&self.waited_ns))
+    }
+
+    /// Takes a figure's name, of which a stage run may have `most`.
+    pub fn claim_figure(&self, name: &str, most: u64) -> Claim {
+        // Every change under this lock is a single insertion.
+        let mut names = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.contains(name) {
+            Claim::Taken
+        } else if names.len() as u64 >= most {
+            Claim::Full
+        } else {
+            names.insert(name.to_owned());
+            Claim::Granted
+        }
     }
 
     /// Reads a counter.
@@ -249,10 +278,17 @@ pub struct ModelParts {
     pub model: Blob,
     /// The raw features that the transformation reads, in order.
     pub features: Schema,
-    /// Numbers per row: 1, or one per class.
-    pub width: usize,
+    /// What is predicted.
+    pub task: Task,
     /// The transformed features' importance; sums to 1 or is empty.
     pub importance: Vec<(String, f64)>,
+}
+
+impl ModelParts {
+    /// Numbers per row: 1, or one per class.
+    pub fn width(&self) -> usize {
+        crate::model::width(&self.task)
+    }
 }
 
 /// One check of a validation stage (WIT `validate.check`).

@@ -117,8 +117,10 @@ impl<'r> Stage<'r> {
         let published = result.and_then(|()| self.staging.clone().publish_only(&kept).map_err(RunError::from));
         let summary = self.summary();
         let record = self.record(&summary, published.as_ref().err());
-        self.run.request.home.registry.record_stage(&self.run.id, &record)?;
+        let recorded = self.run.request.home.registry.record_stage(&self.run.id, &record);
+        // A disk that is full may refuse the record too: what stopped the stage is what is told.
         published?;
+        recorded?;
         self.run.request.observer.stage_finished(self.world, &summary);
         for output in self.outputs {
             self.run.artifacts.insert((self.world, output.name.clone()), output);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::{Map, Number, Value as Json};
 
-use crate::document::Value;
+use crate::document::{Origin, Value};
 use crate::names::Identifier;
 use crate::reader::{Item, Section};
 use crate::source::identifier;
@@ -18,6 +18,9 @@ pub struct ComponentSection {
     /// component.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// Whether the path comes from the command line: then it is for one run, and no lock file has to do with it.
+    #[serde(skip)]
+    pub path_typed: bool,
     /// The WASI interfaces that it may link although nothing is behind them: they always fail.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stubs: Vec<Stub>,
@@ -56,7 +59,9 @@ pub(crate) fn read_all(section: Section<'_>) -> Vec<(Identifier, Option<Componen
 }
 
 fn read_component(section: Section<'_>) -> Option<ComponentSection> {
-    let path = section.get("path").map(|item| item.path());
+    let path = section.get("path");
+    let path_typed = path.as_ref().is_some_and(|item| matches!(item.node.origin, Origin::Argument(_)));
+    let path = path.map(|item| item.path());
     let stubs = section.get("stubs").map_or(Some(Vec::new()), |item| read_stubs(&item));
     let parameters = section.section("parameters").map_or_else(
         || section.get("parameters").is_none().then(Map::new),
@@ -67,7 +72,8 @@ fn read_component(section: Section<'_>) -> Option<ComponentSection> {
     );
     let key = section.key.clone();
     section.finish_with(|_| Some(format!("parameters go under `[{key}.parameters]`")));
-    Some(ComponentSection { path: path.map_or(Some(None), |it| it.map(Some))?, stubs: stubs?, parameters: parameters? })
+    let path = path.map_or(Some(None), |it| it.map(Some))?;
+    Some(ComponentSection { path, path_typed, stubs: stubs?, parameters: parameters? })
 }
 
 fn read_stubs(item: &Item<'_>) -> Option<Vec<Stub>> {

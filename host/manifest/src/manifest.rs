@@ -26,6 +26,7 @@ use crate::source::{self, SourceSection};
 use crate::split::SplitSection;
 use crate::stage::{self, StageSection};
 use crate::task::{TaskDraft, TaskSection};
+use crate::trust::TrustSection;
 use crate::world::World;
 
 /// The largest file that is read. A table of 10,000 columns takes less than one.
@@ -75,6 +76,9 @@ pub struct Manifest {
     pub components: BTreeMap<Identifier, ComponentSection>,
     /// What a candidate must reach.
     pub gates: GatesSection,
+    /// Whose components may run.
+    #[serde(skip_serializing_if = "TrustSection::is_default")]
+    pub trust: TrustSection,
     /// The text, for problems that are found later.
     #[serde(skip)]
     pub(crate) source: Arc<Source>,
@@ -219,6 +223,7 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
     let components = file.section("components").map(component::read_all).unwrap_or_default();
     let gates = file.section("gates").map(|section| GatesSection::read(section, &task));
     let gates = gates.unwrap_or_else(|| GatesSection::defaults(task.kind.as_ref()));
+    let trust = file.section("trust").map(TrustSection::read);
     file.finish();
 
     let stages: Vec<StageSection> = stages?.into_iter().collect::<Option<_>>()?;
@@ -241,6 +246,7 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
         stages: stages.try_into().ok()?,
         components,
         gates,
+        trust: trust.unwrap_or_default(),
         source: Arc::clone(source),
         root: Arc::clone(root),
     })

@@ -22,6 +22,12 @@ const MAX_SCHEMA_PARTS: usize = 100_000;
 /// stack.
 const MAX_SCHEMA_DEPTH: usize = 64;
 
+/// How many patterns a schema may have: each is a program of its own.
+const MAX_PATTERNS: usize = 64;
+
+/// How large the program of one pattern may be, in bytes. `^[A-Za-z_][A-Za-z0-9_]{0,63}$` takes some 20 KiB.
+const MAX_PATTERN_BYTES: usize = 1 << 20;
+
 impl Manifest {
     /// Checks the components by name: `built_in` are those that need no `path`. A stage must use
     /// one that exists; a section must configure one that exists.
@@ -67,8 +73,8 @@ impl Manifest {
             let hint = "tell the author of the component".to_owned();
             collector.report(&self.origin_of(&["stages", world.as_str(), "component"]), "", message, Some(hint));
         };
-        let mut parts = 0;
-        match bounded(schema, schema, 0, &mut Vec::new(), &mut parts).and_then(|()| validator(schema)) {
+        let mut cost = Cost::default();
+        match bounded(schema, schema, 0, &mut Vec::new(), &mut cost).and_then(|()| validator(schema)) {
             Err(reason) => faulty(reason),
             Ok(validator) => {
                 let parameters = Json::Object(self.component(world).parameters.clone());
@@ -323,7 +329,9 @@ fn steps(location: &Location) -> Vec<Step> {
 fn validator(schema: &Json) -> Result<jsonschema::Validator, String> {
     jsonschema::draft202012::options()
         // Linear in the text, unlike the default engine.
-        .with_pattern_options(jsonschema::PatternOptions::regex())
+        .with_pattern_options(
+            jsonschema::PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES),
+        )
         .build(schema)
         .map_err(|error| brief(&error.to_string()))
 }
@@ -334,16 +342,23 @@ fn target<'a>(root: &'a Json, part: &Json) -> Option<&'a Json> {
     root.pointer(reference.strip_prefix('#')?)
 }
 
+/// What a schema will cost the validator.
+#[derive(Default)]
+struct Cost {
+    parts: usize,
+    patterns: usize,
+}
+
 /// Refuses a schema that would cost the validator more than its length suggests.
 fn bounded<'a>(
     root: &'a Json,
     part: &'a Json,
     depth: usize,
     active: &mut Vec<&'a str>,
-    parts: &mut usize,
+    cost: &mut Cost,
 ) -> Result<(), String> {
-    *parts += 1;
-    if *parts > MAX_SCHEMA_PARTS {
+    cost.parts += 1;
+    if cost.parts > MAX_SCHEMA_PARTS {
         return Err("it is too large".to_owned());
     }
     if depth > MAX_SCHEMA_DEPTH {
@@ -354,18 +369,23 @@ fn bounded<'a>(
             if entries.contains_key("$dynamicRef") || (depth > 0 && entries.contains_key("$id")) {
                 return Err("it uses `$dynamicRef` or an inner `$id`".to_owned());
             }
+            let keys = entries.get("patternProperties").and_then(Json::as_object).map_or(0, serde_json::Map::len);
+            cost.patterns += keys + usize::from(entries.get("pattern").is_some_and(Json::is_string));
+            if cost.patterns > MAX_PATTERNS {
+                return Err(format!("it has more than {MAX_PATTERNS} patterns"));
+            }
             if let Some(reference) = entries.get("$ref").and_then(Json::as_str) {
                 if active.contains(&reference) {
                     return Err(format!("`{}` refers to itself", brief(reference)));
                 }
                 let target = target(root, part).ok_or("a `$ref` points to nothing in it")?;
                 active.push(reference);
-                bounded(root, target, depth + 1, active, parts)?;
+                bounded(root, target, depth + 1, active, cost)?;
                 active.pop();
             }
-            entries.values().try_for_each(|inner| bounded(root, inner, depth + 1, active, parts))
+            entries.values().try_for_each(|inner| bounded(root, inner, depth + 1, active, cost))
         }
-        Json::Array(items) => items.iter().try_for_each(|inner| bounded(root, inner, depth + 1, active, parts)),
+        Json::Array(items) => items.iter().try_for_each(|inner| bounded(root, inner, depth + 1, active, cost)),
         _ => Ok(()),
     }
 }

@@ -103,8 +103,14 @@ pub(crate) fn roles_out(fields: &[Field]) -> Vec<types::Role> {
     fields.iter().map(role).collect()
 }
 
-/// A guest's fields as a schema of features; names are checked.
-pub(crate) fn schema_in(fields: Vec<types::Field>) -> Result<Schema, stagewright_store::SchemaError> {
+/// A guest's fields, at most `most`, as a schema of features; names are checked.
+///
+/// # Errors
+/// What is wrong with them, for people.
+pub(crate) fn schema_in(fields: Vec<types::Field>, most: usize) -> Result<Schema, String> {
+    if fields.len() > most {
+        return Err(format!("{} columns; at most {most} are allowed", fields.len()));
+    }
     let field = |field: types::Field| {
         let data_type = match field.data_type {
             types::DataType::Boolean => DataType::Boolean,
@@ -116,5 +122,5 @@ pub(crate) fn schema_in(fields: Vec<types::Field>) -> Result<Schema, stagewright
         };
         Field::new(field.name, data_type).with_nullable(field.nullable)
     };
-    Schema::new(fields.into_iter().map(field).collect())
+    Schema::new(fields.into_iter().map(field).collect()).map_err(|reason| reason.to_string())
 }

@@ -48,7 +48,8 @@ impl HostBlob for Guest {
 }
 
 impl Guest {
-    fn create_blob(&self) -> Result<BlobWriter, StageFault> {
+    fn create_blob(&mut self) -> Result<BlobWriter, StageFault> {
+        self.begin_artifact()?;
         match &self.context.staging {
             Some(staging) => staging.create_blob().map_err(StageFault::host),
             None => Err(StageFault::Contract {

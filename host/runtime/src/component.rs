@@ -1,30 +1,32 @@
-//! From a file to something that can be instantiated: digest, admission, compilation, description.
+//! From a file to something that can be instantiated: digest, trust, admission, compilation, description.
 //!
-//! Admission happens before anything of the component runs: every import must be one that its world lists, or WASI in its virtual form, or a stub that the
-//! manifest allows; anything else is refused by name. Precompiled code is kept in the cache, named by the component's digest and by all that
-//! compilation depends on. `describe` runs once per digest, under limits.
+//! The order is the point. The digest of the bytes comes first; whoever asked says whether it may be used; its imports are looked at in the bytes; only then is it
+//! compiled, in a child process, or taken from the authenticated cache. `describe` runs once per digest, under limits. If a file is read twice, the second
+//! reading must have the digest of the first.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use stagewright_lifecycle::sandbox::{Cancel, Component, Description, Meter, StageContext};
-use stagewright_manifest::World;
+use stagewright_manifest::{CompilationLimits, World};
 use stagewright_store::{ArtifactStore, Digest};
-use wasmtime::component::{self as wasm, HasSelf, InstancePre, Linker};
+use wasmtime::component::{self as wasm, InstancePre};
 
+use crate::admission::{self, Grant, Interfaces};
+use crate::anatomy::{self, Anatomy, Provenance};
 use crate::bindings::exports::stagewright::stage::metadata;
-use crate::bindings::stagewright::stage as host;
+use crate::bounds::Bounds;
+use crate::cache::{self, Cache, Unusable};
+use crate::compile::{Compilation, Compiler};
+use crate::description;
+use crate::engine::EngineOptions;
 use crate::error::RuntimeError;
 use crate::guest::Guest;
 use crate::instance;
-use crate::wasi::{self, Stubs};
-
-/// The version of the contract, as it stands in the names of interfaces.
-const VERSION: &str = "@0.1.0";
+use crate::sealed::Sealed;
+use crate::wasi::Stubs;
 
 /// Where a component comes from.
 #[derive(Debug, Clone)]
@@ -37,12 +39,57 @@ pub enum Origin {
     Stored(Digest, ArtifactStore),
 }
 
+/// What a runtime works with.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    /// The folder of compiled components; made if it is missing, for its owner alone.
+    pub cache: PathBuf,
+    /// The file of the host's key, under which the cache is authenticated; made if it is missing.
+    pub key: PathBuf,
+    /// Folders of built-in stages.
+    pub stages: Vec<PathBuf>,
+    /// Who compiles what is not in the cache.
+    pub compiler: Compiler,
+    /// What compiling one component may take.
+    pub limits: CompilationLimits,
+}
+
+impl Installation {
+    /// An installation whose key lies beside its cache.
+    pub fn new(cache: PathBuf, stages: Vec<PathBuf>, compiler: Compiler) -> Self {
+        let key = cache.with_file_name("host.key");
+        Self { cache, key, stages, compiler, limits: CompilationLimits::default() }
+    }
+}
+
+/// Whether a component of this digest may be used; asked before anything of it is compiled.
+pub type Trust<'a> = &'a dyn Fn(Digest) -> Result<(), RuntimeError>;
+
+/// A component as its bytes show it, compiled or not, admitted or not.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// How many bytes it has.
+    pub size: u64,
+    /// The worlds that it implements.
+    pub worlds: Vec<World>,
+    /// Its imports, each with what its first world grants for it; stubs only where the manifest may allow them.
+    pub imports: Vec<(String, Grant)>,
+    /// Its exports.
+    pub exports: Vec<String>,
+    /// Who made it of what.
+    pub provenance: Provenance,
+}
+
 /// The folders and the caches of components.
 pub(crate) struct Catalog {
     pub(crate) engine: wasmtime::Engine,
-    compatibility: String,
-    cache: PathBuf,
+    pub(crate) bounds: Bounds,
+    settings: String,
+    cache: Cache,
     folders: Vec<PathBuf>,
+    compilation: Compilation,
     ready: Mutex<HashMap<(Digest, World), Ready>>,
 }
 
@@ -53,41 +100,22 @@ struct Ready {
     origin: Origin,
 }
 
-/// The interface that a world's components export beside `metadata`.
-fn export_of(world: World) -> &'static str {
-    match world {
-        World::Ingestion => "ingest",
-        World::Validation => "validate",
-        World::Transformation => "transform",
-        World::Training => "train",
-        World::Evaluation => "evaluate",
-        World::Promotion => "decide",
-    }
-}
-
-/// The interfaces that a world's components may import, besides `types`.
-fn imports_of(world: World) -> &'static [&'static str] {
-    match world {
-        World::Ingestion => &["tables", "sources", "tracking"],
-        World::Validation => &["tables", "tracking"],
-        World::Transformation | World::Training => &["tables", "blobs", "tracking"],
-        World::Evaluation => &["tables", "models", "tracking"],
-        World::Promotion => &["tracking"],
-    }
-}
-
-fn interface(name: &str) -> String {
-    format!("stagewright:stage/{name}{VERSION}")
-}
-
 impl Catalog {
-    pub(crate) fn new(engine: wasmtime::Engine, cache: PathBuf, folders: Vec<PathBuf>) -> Result<Self, RuntimeError> {
-        let failed = |reason| RuntimeError::Cache { path: cache.clone(), reason };
-        // Precompiled code is native code: nobody but its owner may write it, or even look.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&cache).map_err(failed)?;
-        fs::set_permissions(&cache, fs::Permissions::from_mode(0o700)).map_err(failed)?;
-        let compatibility = crate::engine::compatibility(&engine);
-        Ok(Self { engine, compatibility, cache, folders, ready: Mutex::default() })
+    pub(crate) fn new(
+        engine: wasmtime::Engine,
+        installation: Installation,
+        options: EngineOptions,
+    ) -> Result<Self, RuntimeError> {
+        let Installation { cache, key, stages, compiler, limits } = installation;
+        Ok(Self {
+            engine,
+            bounds: options.bounds,
+            settings: crate::engine::settings(options),
+            cache: Cache::open(cache, &key)?,
+            folders: stages,
+            compilation: Compilation { compiler, limits, options, baseline: false },
+            ready: Mutex::default(),
+        })
     }
 
     /// Finds, admits, compiles and describes a component.
@@ -97,24 +125,65 @@ impl Catalog {
         name: &str,
         origin: &Origin,
         stubs: Stubs,
+        trust: Trust<'_>,
     ) -> Result<Component, RuntimeError> {
-        let (digest, bytes) = match origin {
-            Origin::BuiltIn => self.read(name, &self.find(name)?)?,
-            Origin::File(path) => self.read(name, path)?,
-            Origin::Stored(digest, _) => (*digest, Vec::new()),
+        let digest = self.digest(name, origin)?;
+        trust(digest)?;
+        let compiled = match self.cached(name, digest) {
+            Some(compiled) => compiled,
+            None => {
+                let bytes = self.bytes_of(name, digest, origin)?;
+                admission::admit(&self.anatomy(name, &bytes)?.interfaces, world, name, stubs)?;
+                self.compile(name, digest, &bytes)?
+            }
         };
-        let compiled = self.compiled(name, digest, bytes, origin)?;
-        let (imports, sharded) = admit(&self.engine, &compiled, world, name, stubs)?;
-        let linker = linker(&self.engine, world, stubs).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+        let interfaces = interfaces(&self.engine, &compiled);
+        admission::admit(&interfaces, world, name, stubs)?;
+        let linker = admission::linker(&self.engine, world, stubs)
+            .map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         let pre = linker
             .instantiate_pre(&compiled)
             .map_err(|error| RuntimeError::Invalid { name: name.into(), reason: format!("{error:#}") })?;
-        let description = self.description(name, world, digest, &pre)?;
+        let sharded = admission::sharded(&interfaces.exports);
+        let description = self.description(name, world, digest, &pre, sharded)?;
         self.ready
             .lock()
             .expect("no panic holds this lock")
             .insert((digest, world), Ready { pre, origin: origin.clone() });
-        Ok(Component { name: name.into(), world, digest, description, sharded, imports })
+        Ok(Component { name: name.into(), world, digest, description, sharded, imports: interfaces.imports })
+    }
+
+    /// Looks at a component without compiling it.
+    pub(crate) fn inspect(&self, name: &str, origin: &Origin, stubs: Stubs) -> Result<Inspection, RuntimeError> {
+        let digest = self.digest(name, origin)?;
+        let bytes = self.bytes_of(name, digest, origin)?;
+        let Anatomy { interfaces: Interfaces { imports, exports }, provenance } = self.anatomy(name, &bytes)?;
+        let worlds = admission::worlds(&exports);
+        let grant =
+            |import: &String| worlds.first().map_or(Grant::Refused, |world| admission::grant(*world, import, stubs));
+        let imports = imports.iter().map(|import| (import.clone(), grant(import))).collect();
+        Ok(Inspection { digest, size: bytes.len() as u64, worlds, imports, exports, provenance })
+    }
+
+    /// Compiles a component for the cache of a host with this key, for any processor of this architecture if `baseline`; returns the file's name.
+    pub(crate) fn precompile(
+        &self,
+        name: &str,
+        origin: &Origin,
+        folder: &Path,
+        key: &Path,
+        baseline: bool,
+    ) -> Result<String, RuntimeError> {
+        let digest = self.digest(name, origin)?;
+        let bytes = self.bytes_of(name, digest, origin)?;
+        self.anatomy(name, &bytes)?;
+        let Compilation { compiler, limits, options, .. } = &self.compilation;
+        let compilation = Compilation { compiler: compiler.clone(), limits: *limits, options: *options, baseline };
+        let code = compilation.compile(name, &bytes)?;
+        let file = self.file(digest);
+        let reading = |reason| RuntimeError::Cache { path: folder.join(&file), reason };
+        cache::export(folder, key, &file, &mut code.reader().map_err(reading)?)?;
+        Ok(file)
     }
 
     /// What `resolve` made ready.
@@ -132,15 +201,7 @@ impl Catalog {
         let found = self
             .found(component)
             .ok_or_else(|| RuntimeError::Engine(format!("component `{name}` was not resolved")))?;
-        let (digest, bytes) = match &found.origin {
-            Origin::BuiltIn => self.read(name, &self.find(name)?)?,
-            Origin::File(path) => self.read(name, path)?,
-            Origin::Stored(digest, artifacts) => (*digest, stored(name, digest, artifacts)?),
-        };
-        if digest != component.digest {
-            return Err(RuntimeError::Invalid { name: name.clone(), reason: "its file changed while it ran".into() });
-        }
-        Ok(bytes)
+        self.bytes_of(name, component.digest, &found.origin)
     }
 
     /// Names of the built-in stages.
@@ -159,52 +220,78 @@ impl Catalog {
         found.ok_or_else(|| RuntimeError::Unknown { name: name.into(), searched: self.folders.clone() })
     }
 
-    fn read(&self, name: &str, path: &Path) -> Result<(Digest, Vec<u8>), RuntimeError> {
-        let bytes =
-            fs::read(path).map_err(|reason| RuntimeError::Read { name: name.into(), path: path.into(), reason })?;
-        Ok((Digest::of(&bytes), bytes))
+    /// The digest of a component's bytes, which are not kept: most components are in the cache, and some have 30 MB.
+    fn digest(&self, name: &str, origin: &Origin) -> Result<Digest, RuntimeError> {
+        let path = match origin {
+            Origin::BuiltIn => &self.find(name)?,
+            Origin::File(path) => path,
+            Origin::Stored(digest, _) => return Ok(*digest),
+        };
+        let read = File::open(path).and_then(Digest::of_reader);
+        read.map_err(|reason| RuntimeError::Read { name: name.into(), path: path.clone(), reason })
     }
 
-    fn compiled(
-        &self,
-        name: &str,
-        digest: Digest,
-        bytes: Vec<u8>,
-        origin: &Origin,
-    ) -> Result<wasm::Component, RuntimeError> {
-        let path = self.cache.join(format!("{}-{}.cwasm", hex(digest), self.compatibility));
-        if path.is_file() {
-            // SAFETY: the file lies in a directory that only its owner can write, was written whole by `keep` below from code that this
-            // engine's compiler made, and its name binds it to this engine's compatibility hash; wasmtime checks that hash again.
-            match unsafe { wasm::Component::deserialize_file(&self.engine, &path) } {
-                Ok(component) => return Ok(component),
-                Err(reason) => {
-                    tracing::warn!(%reason, path = %path.display(), "recompiling a cached component that does not load")
+    /// The bytes of this digest.
+    fn bytes_of(&self, name: &str, expected: Digest, origin: &Origin) -> Result<Vec<u8>, RuntimeError> {
+        let path = match origin {
+            Origin::BuiltIn => &self.find(name)?,
+            Origin::File(path) => path,
+            Origin::Stored(digest, artifacts) => return stored(name, digest, artifacts),
+        };
+        let failed = |reason| RuntimeError::Read { name: name.into(), path: path.clone(), reason };
+        self.compilation.within_size(name, fs::metadata(path).map_err(failed)?.len())?;
+        let bytes = fs::read(path).map_err(failed)?;
+        match Digest::of(&bytes) {
+            found if found != expected => Err(RuntimeError::Changed { name: name.into(), expected, found }),
+            _ => Ok(bytes),
+        }
+    }
+
+    fn anatomy(&self, name: &str, bytes: &[u8]) -> Result<Anatomy, RuntimeError> {
+        anatomy::read(bytes).map_err(|reason| RuntimeError::Invalid { name: name.into(), reason })
+    }
+
+    /// The name of the file with a component's code.
+    fn file(&self, digest: Digest) -> String {
+        format!("{}-{}.cwasm", digest.to_hex(), self.settings)
+    }
+
+    /// A component's code from the cache, if this host wrote it and this engine can load it. What cannot be used is reported and made again.
+    fn cached(&self, name: &str, digest: Digest) -> Option<wasm::Component> {
+        let file = self.file(digest);
+        let loaded = self.cache.sealed(&file).map_err(|reason| match reason {
+            Unusable::Missing => None,
+            reason => Some(reason.to_string()),
+        });
+        match loaded.and_then(|code| self.load(&code).map_err(|reason| Some(format!("{reason:#}")))) {
+            Ok(component) => Some(component),
+            Err(reason) => {
+                if let Some(reason) = reason {
+                    let path = self.cache.path(&file);
+                    tracing::warn!("the compiled code of `{name}` is not used: {reason} ({})", path.display());
                 }
+                None
             }
         }
-        let bytes = match origin {
-            Origin::Stored(digest, artifacts) => stored(name, digest, artifacts)?,
-            _ => bytes,
-        };
-        let invalid =
-            |error: wasmtime::Error| RuntimeError::Invalid { name: name.into(), reason: format!("{error:#}") };
-        tracing::info!(component = name, "compiling (once; the result is kept)");
-        let code = self.engine.precompile_component(&bytes).map_err(invalid)?;
-        self.keep(&path, &code)?;
-        // SAFETY: as above; the file was written by this process a moment ago.
-        unsafe { wasm::Component::deserialize_file(&self.engine, &path) }.map_err(invalid)
     }
 
-    /// Writes a cache file whole or not at all.
-    fn keep(&self, path: &Path, bytes: &[u8]) -> Result<(), RuntimeError> {
-        let write = || -> std::io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(&self.cache)?;
-            file.write_all(bytes)?;
-            file.persist(path).map_err(|error| error.error)?;
-            Ok(())
-        };
-        write().map_err(|reason| RuntimeError::Cache { path: path.into(), reason })
+    fn compile(&self, name: &str, digest: Digest, bytes: &[u8]) -> Result<wasm::Component, RuntimeError> {
+        tracing::info!(component = name, "compiling (once; the result is kept)");
+        let code = self.compilation.compile(name, bytes)?;
+        let file = self.file(digest);
+        if let Err(reason) = code.reader().and_then(|mut code| self.cache.keep(&file, &mut code)) {
+            tracing::warn!(
+                "the compiled code of `{name}` cannot be kept: {reason} ({})",
+                self.cache.path(&file).display()
+            );
+        }
+        self.load(&code).map_err(|reason| RuntimeError::Invalid { name: name.into(), reason: format!("{reason:#}") })
+    }
+
+    fn load(&self, code: &Sealed) -> wasmtime::Result<wasm::Component> {
+        // SAFETY: the bytes were made by this program's compiler, for a component that was admitted: either a moment ago, or earlier by somebody with the host's key,
+        // over which they were verified. They are sealed, so nobody changes them while they are mapped. That they fit this engine, wasmtime checks itself.
+        unsafe { wasm::Component::deserialize_file(&self.engine, code.path()) }
     }
 
     fn description(
@@ -213,25 +300,43 @@ impl Catalog {
         world: World,
         digest: Digest,
         pre: &InstancePre<Guest>,
+        sharded: bool,
     ) -> Result<Description, RuntimeError> {
-        let path = self.cache.join(format!("{}-{}.json", hex(digest), world.as_str()));
-        if let Some(description) = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-            return Ok(description);
+        let file = format!("{}-{}.description", digest.to_hex(), world.as_str());
+        match self.cache.bytes(&file) {
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(description) => return Ok(description),
+                // Another version of this program wrote it.
+                Err(reason) => tracing::debug!("the description of `{name}` is asked for again: {reason}"),
+            },
+            Err(Unusable::Missing) => {}
+            Err(reason) => {
+                let path = self.cache.path(&file);
+                tracing::warn!("the kept description of `{name}` is not used: {reason} ({})", path.display());
+            }
         }
         let refused = |reason: String| RuntimeError::Description { name: name.into(), reason };
-        let context = Arc::new(describing(name, world, digest));
-        let said = describe(&self.engine, pre, context).map_err(|fault| refused(fault.to_string()))?;
-        let description = Description {
-            parameters: serde_json::from_str(&said.parameters)
-                .map_err(|reason| refused(format!("its parameters' schema is not JSON: {reason}")))?,
-            name: said.name,
-            version: said.version,
-            summary: said.summary,
-            produces: said.produces.into_iter().map(|product| (product.name, kind(product.kind).to_owned())).collect(),
-        };
+        let context = Arc::new(describing(name, world, digest, &self.bounds));
+        let said =
+            describe(&self.engine, self.bounds, pre, context, sharded).map_err(|fault| refused(fault.to_string()))?;
+        let description = description::checked(said, &self.bounds).map_err(refused)?;
         let json = serde_json::to_vec(&description).map_err(|reason| refused(reason.to_string()))?;
-        self.keep(&path, &json)?;
+        if let Err(reason) = self.cache.keep(&file, &mut &json[..]) {
+            tracing::warn!(
+                "the description of `{name}` cannot be kept: {reason} ({})",
+                self.cache.path(&file).display()
+            );
+        }
         Ok(description)
+    }
+}
+
+/// Imports and exports of compiled code.
+fn interfaces(engine: &wasmtime::Engine, component: &wasm::Component) -> Interfaces {
+    let kind = component.component_type();
+    Interfaces {
+        imports: kind.imports(engine).map(|(name, _)| name.to_owned()).collect(),
+        exports: kind.exports(engine).map(|(name, _)| name.to_owned()).collect(),
     }
 }
 
@@ -243,27 +348,18 @@ fn stored(name: &str, digest: &Digest, artifacts: &ArtifactStore) -> Result<Vec<
     })
 }
 
-/// A digest fit for a file's name.
-fn hex(digest: Digest) -> String {
-    digest.to_string().trim_start_matches("sha256:").to_owned()
-}
-
-fn kind(kind: metadata::ArtifactKind) -> &'static str {
-    match kind {
-        metadata::ArtifactKind::Table => "table",
-        metadata::ArtifactKind::Blob => "blob",
-        metadata::ArtifactKind::Document => "document",
-    }
-}
-
-/// Runs `describe` with no staging, no sources and nobody listening.
+/// Checks the types of what is exported and runs `describe`, with no staging, no sources and nobody listening.
 fn describe(
     engine: &wasmtime::Engine,
+    bounds: Bounds,
     pre: &InstancePre<Guest>,
     context: Arc<StageContext>,
+    sharded: bool,
 ) -> Result<metadata::Description, stagewright_lifecycle::fault::StageFault> {
-    let mut store = crate::guest::store(engine, context, None, crate::engine::EngineOptions::default());
+    let world = context.world;
+    let mut store = crate::guest::store(engine, EngineOptions { bounds, ..EngineOptions::default() }, context, None);
     let instance = instance::start(&mut store, pre)?;
+    instance::check_types(&mut store, pre, &instance, world, sharded)?;
     let indices = metadata::GuestIndices::new(pre);
     instance::call(&mut store, "describe", |mut store| {
         let guest = indices?.load(&mut store, &instance)?;
@@ -272,7 +368,7 @@ fn describe(
 }
 
 /// The context of a `describe` call: default limits of the world, of which a description needs little.
-fn describing(name: &str, world: World, digest: Digest) -> StageContext {
+fn describing(name: &str, world: World, digest: Digest, bounds: &Bounds) -> StageContext {
     let description = Description {
         name: name.into(),
         version: String::new(),
@@ -281,8 +377,9 @@ fn describing(name: &str, world: World, digest: Digest) -> StageContext {
         produces: Vec::new(),
     };
     let mut limits = stagewright_manifest::Limits::defaults(world);
-    limits.cpu = std::time::Duration::from_secs(10);
-    limits.wall = std::time::Duration::from_secs(30);
+    limits.cpu = bounds.describe_cpu;
+    // On a machine where others work too.
+    limits.wall = 6 * bounds.describe_cpu;
     StageContext {
         world,
         component: Arc::new(Component {
@@ -304,51 +401,4 @@ fn describing(name: &str, world: World, digest: Digest) -> StageContext {
         workers: 1,
         cancel: Cancel::default(),
     }
-}
-
-/// Checks imports and exports by name; returns the imports and whether `shards` is exported.
-fn admit(
-    engine: &wasmtime::Engine,
-    component: &wasm::Component,
-    world: World,
-    name: &str,
-    stubs: Stubs,
-) -> Result<(Vec<String>, bool), RuntimeError> {
-    let kind = component.component_type();
-    let exports: Vec<String> = kind.exports(engine).map(|(name, _)| name.to_owned()).collect();
-    let has = |wanted: &str| exports.contains(&interface(wanted));
-    for wanted in ["metadata", export_of(world)].into_iter().chain((world == World::Training).then_some("predict")) {
-        if !has(wanted) {
-            let fits = World::ALL.into_iter().filter(|world| has(export_of(*world))).collect();
-            return Err(RuntimeError::World { name: name.into(), world, missing: interface(wanted), fits });
-        }
-    }
-    let imports: Vec<String> = kind.imports(engine).map(|(name, _)| name.to_owned()).collect();
-    let ours: Vec<String> = imports_of(world).iter().chain(["types"].iter()).map(|name| interface(name)).collect();
-    for import in &imports {
-        if !ours.contains(import) && !wasi::grants(import, stubs) {
-            let stub = ["filesystem", "sockets"].into_iter().find(|stub| import.starts_with(&format!("wasi:{stub}/")));
-            let grant = stub.map(|stub| {
-                format!("if its language runtime links it without need, write `stubs = [\"{stub}\"]` under [components.{name}]: it gets an empty, always failing one")
-            });
-            return Err(RuntimeError::Import { name: name.into(), world, import: import.clone(), grant });
-        }
-    }
-    Ok((imports, has("shards")))
-}
-
-/// A linker with what a world may import, and nothing else.
-fn linker(engine: &wasmtime::Engine, world: World, stubs: Stubs) -> wasmtime::Result<Linker<Guest>> {
-    let mut linker = Linker::new(engine);
-    wasi::link(&mut linker, stubs)?;
-    for interface in imports_of(world) {
-        match *interface {
-            "tables" => host::tables::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
-            "blobs" => host::blobs::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
-            "sources" => host::sources::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
-            "models" => host::models::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
-            _ => host::tracking::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
-        }
-    }
-    Ok(linker)
 }

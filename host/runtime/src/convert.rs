@@ -1,6 +1,8 @@
 //! Small values across the boundary: tasks, findings, metrics, decisions. Guest text is cut and escaped on its way in; numbers that
 //! people will read as figures are checked.
 
+use std::collections::HashSet;
+
 use stagewright_data::Task;
 use stagewright_evaluation::gates::GateRule;
 use stagewright_evaluation::report::{Cell, Check, ColumnSummary};
@@ -10,8 +12,11 @@ use stagewright_lifecycle::sandbox::{DecisionInput, StageDecision};
 use crate::bindings::exports::stagewright::stage::{decide, validate};
 use crate::bindings::stagewright::stage::types;
 
-/// Checks, columns, metrics or reasons that one stage may return.
-const MAX_ENTRIES: usize = 100_000;
+/// Checks or columns that a validation may return: one of each kind for every column of the widest table.
+const MAX_ENTRIES: usize = 500_000;
+
+/// Metrics or reasons that a stage may return: more than anybody reads.
+const MAX_METRICS: usize = 1_000;
 
 /// Example cells of one check, as the contract says.
 const MAX_EXAMPLES: usize = 20;
@@ -27,14 +32,20 @@ pub(crate) fn task_out(task: &Task) -> types::Task {
     }
 }
 
-fn few<T>(what: &str, list: &[T]) -> Result<(), String> {
-    if list.len() > MAX_ENTRIES { Err(format!("{} {what}; at most {MAX_ENTRIES}", list.len())) } else { Ok(()) }
+fn few<T>(what: &str, list: &[T], most: usize) -> Result<(), String> {
+    if list.len() > most { Err(format!("{} {what}; at most {most}", list.len())) } else { Ok(()) }
+}
+
+/// The first name that stands in a list twice.
+fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = HashSet::new();
+    names.into_iter().find(|name| !seen.insert(*name))
 }
 
 /// What a validation stage found.
 pub(crate) fn findings_in(findings: validate::Findings) -> Result<(Vec<Check>, Vec<ColumnSummary>), String> {
-    few("checks", &findings.checks)?;
-    few("columns", &findings.columns)?;
+    few("checks", &findings.checks, MAX_ENTRIES)?;
+    few("columns", &findings.columns, MAX_ENTRIES)?;
     let cell = |cell: validate::Cell| Cell { row: cell.row, value: cell.value.as_deref().map(guest_text) };
     let check = |check: validate::Check| Check {
         name: guest_text(&check.name),
@@ -57,13 +68,32 @@ pub(crate) fn findings_in(findings: validate::Findings) -> Result<(Vec<Check>, V
     Ok((findings.checks.into_iter().map(check).collect(), findings.columns.into_iter().map(column).collect()))
 }
 
+/// Bytes of findings as they count against the output limit: their text, and a little for each.
+pub(crate) fn findings_bytes(checks: &[Check], columns: &[ColumnSummary]) -> u64 {
+    const ENTRY: usize = 64;
+    let text = |text: &Option<String>| text.as_deref().map_or(0, str::len);
+    let of_check = |check: &Check| {
+        let cells: usize = check.examples.iter().map(|cell| ENTRY + text(&cell.value)).sum();
+        ENTRY + check.name.len() + text(&check.column) + check.observed.len() + check.expected.len() + cells
+    };
+    let checks: usize = checks.iter().map(of_check).sum();
+    let columns: usize = columns.iter().map(|column| ENTRY + column.column.len()).sum();
+    (checks + columns) as u64
+}
+
 /// A model's importance, scaled to sum to 1; empty if all are 0.
 pub(crate) fn importance_in(importance: Vec<types::FeatureImportance>) -> Result<Vec<(String, f64)>, String> {
-    few("features", &importance)?;
+    few("features", &importance, MAX_ENTRIES)?;
     if let Some(bad) = importance.iter().find(|entry| !entry.importance.is_finite() || entry.importance < 0.0) {
         return Err(format!("the importance of `{}` is {}", guest_text(&bad.feature), bad.importance));
     }
+    if let Some(name) = repeated(importance.iter().map(|entry| entry.feature.as_str())) {
+        return Err(format!("the importance of `{}` is there twice", guest_text(name)));
+    }
     let total: f64 = importance.iter().map(|entry| entry.importance).sum();
+    if !total.is_finite() {
+        return Err("the importance of all features has no finite sum".to_owned());
+    }
     if total <= 0.0 {
         return Ok(Vec::new());
     }
@@ -72,7 +102,7 @@ pub(crate) fn importance_in(importance: Vec<types::FeatureImportance>) -> Result
 
 /// Metrics that a stage reports under its own name.
 pub(crate) fn metrics_in(metrics: Vec<types::Metric>) -> Result<Vec<(String, f64)>, String> {
-    few("metrics", &metrics)?;
+    few("metrics", &metrics, MAX_METRICS)?;
     let is_name = |name: &str| {
         (1..=64).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
@@ -82,7 +112,10 @@ pub(crate) fn metrics_in(metrics: Vec<types::Metric>) -> Result<Vec<(String, f64
             "`{}` is not a metric's name: lower case, digits and `_`, at most 64 bytes",
             guest_text(&bad.name)
         )),
-        None => Ok(metrics.into_iter().map(|metric| (metric.name, metric.value)).collect()),
+        None => match repeated(metrics.iter().map(|metric| metric.name.as_str())) {
+            Some(name) => Err(format!("the metric `{name}` is there twice")),
+            None => Ok(metrics.into_iter().map(|metric| (metric.name, metric.value)).collect()),
+        },
     }
 }
 
@@ -114,10 +147,11 @@ pub(crate) fn decision_out(input: &DecisionInput) -> (decide::Evaluation, Vec<de
 }
 
 /// What a promotion stage decided.
-pub(crate) fn decision_in(decision: decide::Decision) -> StageDecision {
+pub(crate) fn decision_in(decision: decide::Decision) -> Result<StageDecision, String> {
+    few("reasons", &decision.reasons, MAX_METRICS)?;
     let reason = |reason: decide::Reason| (guest_text(&reason.gate), reason.passed, guest_text(&reason.message));
-    StageDecision {
+    Ok(StageDecision {
         approved: decision.verdict == decide::Verdict::Approved,
-        reasons: decision.reasons.into_iter().take(MAX_ENTRIES).map(reason).collect(),
-    }
+        reasons: decision.reasons.into_iter().map(reason).collect(),
+    })
 }

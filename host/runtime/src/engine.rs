@@ -1,22 +1,22 @@
 //! The Wasm engine: its settings, its pool of memories, its clock.
 //!
-//! Settings that bind every stage (proposals, stack, pool sizes) live here; what differs between stages is in `limits`.
+//! Settings that bind every stage (proposals, pool sizes) live here, the figures that an operator may want to change in `bounds`.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::bounds::Bounds;
 use crate::error::RuntimeError;
 
 /// How often running stages look at their budgets. Ten times the cost of one look (two clock readings) is still below 0.1 %.
 const TICK: Duration = Duration::from_millis(5);
 
-/// The stack of one instance. 1 MiB is what native threads of small services get; recursion past it is a trap, not an abort.
-pub(crate) const MAX_WASM_STACK: usize = 1 << 20;
-
 /// Linear memories at once: 16 workers times transformer and predictor, and some room. Each reserves 4 GiB of address space.
 const POOL_MEMORIES: u32 = 48;
+
+/// Core instances, and tables, of a usual component: a Python one has some 20. Address space only.
+const INSTANCES_PER_COMPONENT: u32 = 24;
 
 /// Memory that a freed slot keeps, so that the next instance does not pay for fresh pages (3 s per GB on small machines).
 const KEEP_RESIDENT: usize = 16 << 20;
@@ -30,6 +30,8 @@ pub struct EngineOptions {
     pub without_interruption: bool,
     /// Switches the limiter of memory, tables and instances off. For benchmarks only: without it, those limits do not hold.
     pub without_limiter: bool,
+    /// What binds every stage.
+    pub bounds: Bounds,
 }
 
 fn config(options: EngineOptions) -> Config {
@@ -40,23 +42,26 @@ fn config(options: EngineOptions) -> Config {
         .epoch_interruption(!options.without_interruption)
         .cranelift_nan_canonicalization(options.canonicalize_nans)
         .relaxed_simd_deterministic(true)
-        .max_wasm_stack(MAX_WASM_STACK)
+        .max_wasm_stack(options.bounds.stack)
+        // Tables for debuggers and for unwinders other than wasmtime's own: a sixth of all code that every start reads and verifies.
+        .generate_address_map(false)
+        .native_unwind_info(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
     config
 }
 
-fn pooling() -> PoolingAllocationConfig {
+fn pooling(bounds: &Bounds) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_memories(POOL_MEMORIES)
         .total_component_instances(POOL_MEMORIES)
-        .total_core_instances(POOL_MEMORIES * 8)
-        .total_tables(POOL_MEMORIES * 8)
-        .max_core_instances_per_component(64)
+        .total_core_instances(POOL_MEMORIES * INSTANCES_PER_COMPONENT)
+        .total_tables(POOL_MEMORIES * INSTANCES_PER_COMPONENT)
+        .max_core_instances_per_component(bounds.instances as u32)
         .max_memories_per_component(8)
-        .max_tables_per_component(64)
+        .max_tables_per_component(bounds.instances as u32)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
-        .table_elements(100_000)
+        .table_elements(bounds.table_elements)
         // Stacks are for async calls, of which there are none; a thousand guard pages would take milliseconds to set up.
         .total_stacks(0)
         .max_memory_size(4 << 30)
@@ -71,7 +76,7 @@ fn pooling() -> PoolingAllocationConfig {
 /// The engine's settings are refused on this machine.
 pub(crate) fn engine(options: EngineOptions) -> Result<wasmtime::Engine, RuntimeError> {
     let mut pooled = config(options);
-    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling()));
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(&options.bounds)));
     let engine = match wasmtime::Engine::new(&pooled) {
         Ok(engine) => engine,
         Err(reason) => {
@@ -98,14 +103,44 @@ fn tick(engine: &wasmtime::Engine) {
     std::thread::Builder::new().name("epochs".into()).spawn(ticker).expect("a process can start one thread");
 }
 
-/// What precompiled code depends on besides the component: compiler version, settings, target.
-pub(crate) fn compatibility(engine: &wasmtime::Engine) -> String {
-    let mut hasher = DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+/// Lets this process open as many files as the system allows it: 1,024 shards of a training are as many blobs, and usual soft limits are 1,024 files. Where even the hard
+/// limit is lower, opening the next file is an error of the host.
+pub(crate) fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(reason) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        tracing::debug!(%reason, "the limit on open files stays as it is");
+    }
 }
 
-#[cfg(test)]
+/// An engine that only compiles: without the pool, whose address space a limited process does not have.
+///
+/// # Errors
+/// The engine's settings are refused on this machine.
+#[cfg(feature = "compiler")]
+pub(crate) fn compiling(options: EngineOptions, baseline: bool) -> Result<wasmtime::Engine, RuntimeError> {
+    let mut config = config(options);
+    if baseline {
+        // Naming a target switches off what wasmtime finds out about this very processor.
+        let target = format!("{}-unknown-{}-gnu", std::env::consts::ARCH, std::env::consts::OS);
+        config.target(&target).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+    }
+    wasmtime::Engine::new(&config).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
+}
+
+/// What names of compiled files say about what made them. A build without the compiler computes the same, so wasmtime's own hash cannot be asked; and what
+/// this leaves out (features of the processor, tunables), wasmtime checks when it loads a file.
+pub(crate) fn settings(options: EngineOptions) -> String {
+    let (nans, epochs) = (options.canonicalize_nans, !options.without_interruption);
+    let (wasmtime, architecture, system) = (env!("STAGEWRIGHT_WASMTIME"), std::env::consts::ARCH, std::env::consts::OS);
+    let settings = format!("{wasmtime} {architecture} {system} {nans} {epochs}");
+    blake3::hash(settings.as_bytes()).to_hex()[..16].to_owned()
+}
+
+// Without the compiler there is nothing to compile the tests' module with.
+#[cfg(all(test, feature = "compiler"))]
 mod tests {
     use super::*;
     use wasmtime::{Instance, Module, Store};
@@ -137,9 +172,8 @@ mod tests {
 
     #[test]
     fn code_compiled_with_other_options_is_other_code_to_the_cache() {
-        let of = |options| compatibility(&engine(options).expect("an engine"));
         let canonical = EngineOptions { canonicalize_nans: true, ..EngineOptions::default() };
-        assert_ne!(of(canonical), of(EngineOptions::default()));
-        assert_eq!(of(EngineOptions::default()), of(EngineOptions::default()));
+        assert_ne!(settings(canonical), settings(EngineOptions::default()));
+        assert_eq!(settings(EngineOptions::default()), settings(EngineOptions::default()));
     }
 }

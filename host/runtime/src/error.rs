@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use stagewright_manifest::World;
+use stagewright_store::Digest;
+
+use crate::compile::CompileLimit;
 
 /// A component that cannot be used, or an engine that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +68,60 @@ pub enum RuntimeError {
         /// The reason.
         reason: String,
     },
+    /// Compiling the component takes more than it may.
+    #[error("compiling component `{name}` ran past its limit of {} {}: it used {}", .limit.show(*.allowed), .limit.as_str(), .limit.show(*.used))]
+    CompileLimit {
+        /// The component.
+        name: String,
+        /// Which limit.
+        limit: CompileLimit,
+        /// What was used when it tripped, in the limit's unit.
+        used: u64,
+        /// What is allowed.
+        allowed: u64,
+    },
+    /// The compiler's process failed.
+    #[error("cannot compile component `{name}`: {reason}")]
+    Compiler {
+        /// The component.
+        name: String,
+        /// The reason.
+        reason: String,
+    },
+    /// The component has to be compiled, and nobody here compiles.
+    #[error("component `{name}` is not compiled for this host, and this stagewright carries no compiler")]
+    NoCompiler {
+        /// The component.
+        name: String,
+    },
+    /// The file changed between two looks at it.
+    #[error("component `{name}` changed while it was read: it was {expected}, it is {found}")]
+    Changed {
+        /// The component.
+        name: String,
+        /// The digest that was admitted.
+        expected: Digest,
+        /// The digest of what was read later.
+        found: Digest,
+    },
+    /// Whoever asked for the component does not trust it.
+    #[error("{message}")]
+    Refused {
+        /// What is wrong with it.
+        message: String,
+        /// How it could be accepted.
+        hint: Option<String>,
+    },
+    /// Others could have put native code there.
+    #[error("cannot trust {}: {problem}", .path.display())]
+    Exposed {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        mend: String,
+    },
     /// The compile cache cannot be written.
     #[error("cannot use the compile cache at {}: {reason}", .path.display())]
     Cache {
@@ -91,6 +148,15 @@ impl RuntimeError {
                 "it is a {} component",
                 fits.iter().map(|world| world.as_str()).collect::<Vec<_>>().join(" and a ")
             )),
+            Self::CompileLimit { .. } => {
+                Some("the component has to be smaller or simpler; or the operator raises the limit under [compilation] (docs/operator.md)".into())
+            }
+            Self::NoCompiler { name } => Some(format!(
+                "on a host with the compiler: stagewright stage precompile {name} --output FOLDER; then copy the files to this host's cache, and the host key too (docs/edge.md)"
+            )),
+            Self::Changed { .. } => Some("run again when nobody writes the file".into()),
+            Self::Refused { hint, .. } => hint.clone(),
+            Self::Exposed { mend, .. } => Some(mend.clone()),
             _ => None,
         }
     }

@@ -12,20 +12,9 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
 
+use crate::bounds::Bounds;
 use crate::engine::EngineOptions;
 use crate::wasi::{self, VirtualClock, Written};
-
-/// Handles that a guest may hold at once (tables, blobs, cursors, pollables), both in the host's table and in the component's.
-pub(crate) const MAX_HANDLES: usize = 10_000;
-
-/// Bytes that one call may lift out of a guest: a batch of 8 MiB, its list headers, and some room.
-const HOSTCALL_BYTES: usize = 32 << 20;
-
-/// Elements of all of an instance's tables (function pointers; a Python runtime has some 20,000).
-const MAX_TABLE_ELEMENTS: usize = 100_000;
-
-/// Core instances, memories and tables of one component. componentize-py's linked libraries need some 20 instances.
-const MAX_INSTANCES: usize = 100;
 
 /// The host's side of one instance.
 pub(crate) struct Guest {
@@ -35,8 +24,16 @@ pub(crate) struct Guest {
     pub(crate) written: Written,
     pub(crate) context: Arc<StageContext>,
     pub(crate) sources: Option<Arc<dyn stagewright_lifecycle::sandbox::Sources>>,
+    pub(crate) bounds: Bounds,
+    /// Bytes of linear memory. Never falls: a memory does not shrink.
     memory: u64,
+    /// Bytes that the host keeps for the guest from call to call: rows and categories of tables that it is making.
+    held: u64,
     elements: usize,
+    /// Tables and blobs begun.
+    artifacts: usize,
+    /// Cursors open now.
+    cursors: usize,
     mark: Option<Duration>,
 }
 
@@ -94,6 +91,58 @@ impl Guest {
         Ok(())
     }
 
+    /// A fault at one of the operator's limits, of which the guest wanted one more than it has.
+    pub(crate) fn bound(&self, name: &'static str, allowed: usize) -> StageFault {
+        self.limit(LimitKind::Operator(name), allowed as u64 + 1, allowed as u64)
+    }
+
+    /// Takes memory in the stage's account: the guest's own, and what the host keeps for it.
+    fn check_memory(&self, memory: u64, held: u64) -> Result<(), StageFault> {
+        let used = memory.saturating_add(held);
+        if used > self.context.limits.memory {
+            return Err(self.limit(LimitKind::Memory, used, self.context.limits.memory));
+        }
+        self.context.meter.peak_memory.fetch_max(used, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Counts bytes that the host will keep for the guest from call to call. They are part of the guest's memory: else a writer that is never
+    /// finished were a way around its limit.
+    pub(crate) fn hold(&mut self, bytes: u64) -> Result<(), StageFault> {
+        let held = self.held.saturating_add(bytes);
+        self.check_memory(self.memory, held)?;
+        self.held = held;
+        Ok(())
+    }
+
+    /// Gives back what was held.
+    pub(crate) fn release(&mut self, bytes: u64) {
+        self.held = self.held.saturating_sub(bytes);
+    }
+
+    /// Counts a table or a blob that the guest begins.
+    pub(crate) fn begin_artifact(&mut self) -> Result<(), StageFault> {
+        if self.artifacts >= self.bounds.artifacts {
+            return Err(self.bound("artifacts", self.bounds.artifacts));
+        }
+        self.artifacts += 1;
+        Ok(())
+    }
+
+    /// Counts a cursor that the guest opens.
+    pub(crate) fn open_cursor(&mut self) -> Result<(), StageFault> {
+        if self.cursors >= self.bounds.cursors {
+            return Err(self.bound("cursors", self.bounds.cursors));
+        }
+        self.cursors += 1;
+        Ok(())
+    }
+
+    /// The guest closed one, or opening it failed.
+    pub(crate) fn close_cursor(&mut self) {
+        self.cursors = self.cursors.saturating_sub(1);
+    }
+
     /// Counts bytes that go into an artifact.
     pub(crate) fn charge_output(&self, bytes: u64) -> Result<(), StageFault> {
         let written = Meter::add(&self.context.meter.output, bytes);
@@ -104,50 +153,56 @@ impl Guest {
     }
 }
 
+/// Growth that is allowed and fails all the same (the machine has no more) stays counted: giving it back could be provoked, and so be a way around the limit.
 impl ResourceLimiter for Guest {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let memory = self.memory + (desired - current) as u64;
-        if memory > self.context.limits.memory {
-            return Err(self.limit(LimitKind::Memory, memory, self.context.limits.memory).into());
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let memory = self.memory.saturating_add(desired.saturating_sub(current) as u64);
+        self.check_memory(memory, self.held)?;
+        // Past its own maximum, a memory cannot grow: the guest is told so, and nothing is charged.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
         }
         self.memory = memory;
-        self.context.meter.peak_memory.fetch_max(memory, std::sync::atomic::Ordering::Relaxed);
         Ok(true)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        self.elements += desired - current;
-        if self.elements > MAX_TABLE_ELEMENTS {
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let elements = self.elements.saturating_add(desired.saturating_sub(current));
+        if elements > self.bounds.table_elements {
             let kind = LimitKind::Operator("table elements");
-            return Err(self.limit(kind, self.elements as u64, MAX_TABLE_ELEMENTS as u64).into());
+            return Err(self.limit(kind, elements as u64, self.bounds.table_elements as u64).into());
         }
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        self.elements = elements;
         Ok(true)
     }
 
     fn instances(&self) -> usize {
-        MAX_INSTANCES
+        self.bounds.instances
     }
 
     fn tables(&self) -> usize {
-        MAX_INSTANCES
+        self.bounds.instances
     }
 
     fn memories(&self) -> usize {
-        MAX_INSTANCES
+        self.bounds.instances
     }
 }
 
 /// A store for one instance of a stage, with every limit on.
 pub(crate) fn store(
     engine: &wasmtime::Engine,
+    options: EngineOptions,
     context: Arc<StageContext>,
     sources: Option<Arc<dyn stagewright_lifecycle::sandbox::Sources>>,
-    options: EngineOptions,
 ) -> Store<Guest> {
     let clock = VirtualClock::new(context.as_of);
     let written = Written::default();
     let mut table = ResourceTable::new();
-    table.set_max_capacity(MAX_HANDLES);
+    table.set_max_capacity(options.bounds.handles);
     let guest = Guest {
         table,
         wasi: wasi::context(context.seed, &clock, &written),
@@ -155,16 +210,20 @@ pub(crate) fn store(
         written,
         context,
         sources,
+        bounds: options.bounds,
         memory: 0,
+        held: 0,
         elements: 0,
+        artifacts: 0,
+        cursors: 0,
         mark: None,
     };
     let mut store = Store::new(engine, guest);
     if !options.without_limiter {
         store.limiter(|guest| guest);
     }
-    store.set_hostcall_fuel(HOSTCALL_BYTES);
-    store.set_max_component_handles(MAX_HANDLES);
+    store.set_hostcall_fuel(options.bounds.call_bytes);
+    store.set_max_component_handles(options.bounds.handles);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut store| {
         store.data_mut().check_time()?;

@@ -1,6 +1,9 @@
 //! The sandbox: runs stages as Wasm components. The only crate of the host that names wasmtime, besides serving.
 //!
-//! - `engine`: engine settings, pool, epochs. `component`: from a file to something that can be instantiated.
+//! - `engine`: engine settings, pool, epochs. `bounds`: the operator's limits. `component`: from a file to something that can be instantiated;
+//!   `description`: what a component may say of itself; `admission`: what it may import; `anatomy`: what its bytes
+//!   say; `compile`: compiling in a child process; `cache`: compiled code on disk, authenticated; `sealed`: bytes in memory that nobody can change; `signature`: who
+//!   vouches for a component.
 //! - `guest`: what the host keeps for one instance, and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.
 //! - `tables`, `blobs`, `sources`, `models`, `tracking`: the host's side of the WIT interfaces of these names; `batch`, `convert`: values across.
 //! - `runtime`: the lifecycle's `Sandbox`; `predictor`: transformers and predictors; `parallel`: several instances at once.
@@ -8,11 +11,17 @@
 //! Calls are synchronous, on the caller's thread: CPU time is then the thread's, an evaluator that waits for a prediction lends its thread to it, and
 //! nothing can starve an async runtime. Host functions never block for long: clocks are virtual and sources watch the stage's deadline.
 
+mod admission;
+mod anatomy;
 mod batch;
 mod bindings;
 mod blobs;
+mod bounds;
+mod cache;
+mod compile;
 mod component;
 mod convert;
+mod description;
 mod engine;
 mod error;
 mod guest;
@@ -21,12 +30,19 @@ mod models;
 mod parallel;
 mod predictor;
 mod runtime;
+mod sealed;
+mod signature;
 mod sources;
 mod tables;
 mod tracking;
 mod wasi;
 
-pub use component::Origin;
+pub use admission::Grant;
+pub use anatomy::{Package, Provenance};
+pub use bounds::Bounds;
+pub use compile::{CompileLimit, Compiler, compile_if_asked};
+pub use component::{Inspection, Installation, Origin, Trust};
 pub use engine::EngineOptions;
 pub use error::RuntimeError;
 pub use runtime::{Runtime, StubGrants};
+pub use signature::{PublicKey, SecretKey, SignatureError, Signatures, signature_file};

@@ -7,23 +7,28 @@ use std::sync::mpsc;
 
 use stagewright_lifecycle::fault::StageFault;
 
-/// Runs `step` for pieces `0..pieces` on up to `workers` threads, each with a state that `start` made on it, and gives the results to `sink` in order.
-/// The first error ends everything; results before it have been given.
+/// Threads at once, at most: a transformer and a predictor on each fit the engine's pool of memories, and no machine that this is meant for has many more cores.
+const MAX_WORKERS: usize = 16;
+
+/// Runs `step` for pieces `0..pieces` on up to `workers` threads with `stack` bytes each, each with a state that `start` made on it, and gives the results to
+/// `sink` in order. The first error ends everything; results before it have been given.
 pub(crate) fn in_order<S, T: Send>(
     pieces: usize,
     workers: usize,
+    stack: usize,
     start: impl Fn() -> Result<S, StageFault> + Sync,
     step: impl Fn(&mut S, usize) -> Result<T, StageFault> + Sync,
     mut sink: impl FnMut(usize, T) -> Result<(), StageFault>,
 ) -> Result<(), StageFault> {
-    let workers = workers.clamp(1, pieces.max(1));
+    let workers = workers.clamp(1, MAX_WORKERS).min(pieces.max(1));
     std::thread::scope(|scope| {
-        let mut results = Vec::with_capacity(workers);
+        let mut receivers = Vec::with_capacity(workers);
+        let mut threads = Vec::with_capacity(workers);
         for worker in 0..workers {
             let (sender, receiver) = mpsc::sync_channel::<Result<T, StageFault>>(2);
-            results.push(receiver);
+            receivers.push(receiver);
             let (start, step) = (&start, &step);
-            scope.spawn(move || {
+            let work = move || {
                 let mut state = match start() {
                     Ok(state) => state,
                     Err(fault) => {
@@ -39,20 +44,60 @@ pub(crate) fn in_order<S, T: Send>(
                         return;
                     }
                 }
-            });
+            };
+            threads.push(std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, work).map_err(no_thread)?);
         }
-        for piece in 0..pieces {
-            let result =
-                results[piece % workers].recv().map_err(|_| StageFault::host("a worker thread ended early"))?;
-            sink(piece, result?)?;
+        let mut given = (0..pieces).try_for_each(|piece| {
+            let ended = |_| StageFault::host("a worker thread ended early");
+            sink(piece, receivers[piece % workers].recv().map_err(ended)??)
+        });
+        // Workers that wait to hand something over see that nobody takes it.
+        drop(receivers);
+        for thread in threads {
+            if let Err(panic) = thread.join() {
+                given = Err(panicked(&*panic));
+            }
         }
-        Ok(())
+        given
     })
+}
+
+/// Runs `work` on a thread of its own with `stack` bytes, and waits for it.
+pub(crate) fn on_stack<T: Send>(
+    stack: usize,
+    work: impl FnOnce() -> Result<T, StageFault> + Send,
+) -> Result<T, StageFault> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, work).map_err(no_thread)?;
+        thread.join().unwrap_or_else(|panic| Err(panicked(&*panic)))
+    })
+}
+
+fn no_thread(reason: std::io::Error) -> StageFault {
+    StageFault::host(format!("cannot start a thread: {reason}"))
+}
+
+/// A bug of the host costs the stage's run and not the process.
+fn panicked(panic: &(dyn std::any::Any + Send)) -> StageFault {
+    let message = panic.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    StageFault::host(format!("a thread of the host panicked, please report this: {message}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const STACK: usize = 1 << 20;
+
+    #[test]
+    fn a_panic_of_a_worker_is_a_fault_and_no_panic() {
+        let step = |(): &mut (), piece: usize| if piece == 3 { panic!("piece {piece}") } else { Ok(piece) };
+        let fault = in_order(10, 2, STACK, || Ok(()), step, |_, _| Ok(())).expect_err("piece 3 panics");
+        assert!(fault.to_string().contains("panicked") && fault.to_string().contains("piece 3"), "{fault}");
+        let fault = on_stack::<()>(STACK, || panic!("alone")).expect_err("it panics");
+        assert!(fault.to_string().contains("alone"), "{fault}");
+    }
 
     #[test]
     fn results_come_in_order_with_any_number_of_workers() {
@@ -61,6 +106,7 @@ mod tests {
             in_order(
                 17,
                 workers,
+                STACK,
                 || Ok(()),
                 |(), piece| Ok(piece * piece),
                 |piece, square| {
@@ -80,6 +126,7 @@ mod tests {
         let result = in_order(
             1000,
             4,
+            STACK,
             || Ok(()),
             step,
             |piece, _| {

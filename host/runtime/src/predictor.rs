@@ -5,9 +5,11 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use stagewright_data::Task;
 use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::model::width;
 use stagewright_lifecycle::sandbox::{Meter, ModelParts, StageContext};
-use stagewright_store::{Blob, Schema};
+use stagewright_store::{Blob, Schema, batch_bytes};
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
@@ -32,8 +34,8 @@ pub(crate) struct Transformer {
 impl Transformer {
     pub(crate) fn new(runtime: &Runtime, context: &Arc<StageContext>, state: &Blob) -> Result<Self, StageFault> {
         let (mut store, pre, started) = runtime.start(context.clone(), None)?;
-        let indices = transform::GuestIndices::new(&pre).map_err(|error| StageFault::host(format!("{error:#}")))?;
-        let guest = indices.load(&mut store, &started).map_err(|error| StageFault::host(format!("{error:#}")))?;
+        let indices = transform::GuestIndices::new(&pre);
+        let guest = instance::call(&mut store, "transformer", |store| Ok(Ok(indices?.load(store, &started)?)))?;
         let blob = store.data_mut().table.push(BlobHandle(state.clone())).map_err(StageFault::host)?;
         let resource = instance::call(&mut store, "transformer.load", |store| {
             guest.transformer().call_load(store, wasmtime::component::Resource::new_borrow(blob.rep()))
@@ -41,7 +43,9 @@ impl Transformer {
         let fields = instance::call(&mut store, "transformer.fields", |store| {
             Ok(Ok(guest.transformer().call_fields(store, resource)?))
         })?;
-        let schema = batch::schema_in(fields).map_err(|reason| contract(context, "transformer.fields", reason))?;
+        let most = store.data().bounds.columns;
+        let schema =
+            batch::schema_in(fields, most).map_err(|reason| contract(context, "transformer.fields", reason))?;
         Ok(Self { store, guest, resource, schema })
     }
 
@@ -65,6 +69,11 @@ impl Transformer {
             let message = format!("{} rows came back for {}", transformed.num_rows(), rows.num_rows());
             return Err(contract(&context, "transformer.transform", message));
         }
+        if context.staging.is_some() {
+            // The host writes the rows into an artifact of the stage.
+            let size = batch_bytes(&transformed, transformed.num_rows()).map_err(StageFault::host)?;
+            self.store.data().charge_output(size as u64)?;
+        }
         Ok(transformed)
     }
 }
@@ -83,11 +92,11 @@ impl Predictor {
         runtime: &Runtime,
         context: &Arc<StageContext>,
         model: &Blob,
-        width: usize,
+        task: &Task,
     ) -> Result<Self, StageFault> {
         let (mut store, pre, started) = runtime.start(context.clone(), None)?;
-        let indices = predict::GuestIndices::new(&pre).map_err(|error| StageFault::host(format!("{error:#}")))?;
-        let guest = indices.load(&mut store, &started).map_err(|error| StageFault::host(format!("{error:#}")))?;
+        let indices = predict::GuestIndices::new(&pre);
+        let guest = instance::call(&mut store, "predictor", |store| Ok(Ok(indices?.load(store, &started)?)))?;
         let blob = store.data_mut().table.push(BlobHandle(model.clone())).map_err(StageFault::host)?;
         let resource = instance::call(&mut store, "predictor.load", |store| {
             guest.predictor().call_load(store, wasmtime::component::Resource::new_borrow(blob.rep()))
@@ -95,7 +104,16 @@ impl Predictor {
         let output = instance::call(&mut store, "predictor.output", |store| {
             Ok(Ok(guest.predictor().call_output(store, resource)?))
         })?;
-        Ok(Self { store, guest, resource, output, width })
+        let fitting = match task {
+            Task::Binary { .. } => predict::Output::Score,
+            Task::MultiClass { .. } => predict::Output::ClassProbabilities,
+            Task::Regression => predict::Output::Value,
+        };
+        if output != fitting {
+            let message = format!("it predicts `{}`, and the task wants `{}`", name(output), name(fitting));
+            return Err(contract(context, "predictor.output", message));
+        }
+        Ok(Self { store, guest, resource, output, width: width(task) })
     }
 
     /// Predicts a batch of transformed features; `width` numbers per row, checked.
@@ -140,6 +158,15 @@ impl Predictor {
     }
 }
 
+/// An output's name in the contract.
+fn name(output: predict::Output) -> &'static str {
+    match output {
+        predict::Output::Score => "score",
+        predict::Output::ClassProbabilities => "class-probabilities",
+        predict::Output::Value => "value",
+    }
+}
+
 /// A transformer and a predictor behind each other.
 pub(crate) struct Pipeline {
     transformer: Transformer,
@@ -150,7 +177,7 @@ impl Pipeline {
     pub(crate) fn new(runtime: &Runtime, parts: &ModelParts) -> Result<Self, StageFault> {
         Ok(Self {
             transformer: Transformer::new(runtime, &parts.transformation, &parts.state)?,
-            predictor: Predictor::new(runtime, &parts.training, &parts.model, parts.width)?,
+            predictor: Predictor::new(runtime, &parts.training, &parts.model, &parts.task)?,
         })
     }
 

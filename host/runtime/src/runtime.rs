@@ -1,6 +1,6 @@
 //! The lifecycle's [`Sandbox`], on Wasm components.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -17,21 +17,25 @@ use stagewright_store::{ArtifactStore, Blob, Field, Table};
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre, Resource};
 
+use crate::admission::{self, Grant};
 use crate::batch;
 use crate::bindings::exports::stagewright::stage::{decide, evaluate, ingest, shards, train, transform, validate};
 use crate::bindings::stagewright::stage::types;
 use crate::blobs::BlobHandle;
-use crate::component::{Catalog, Origin};
+use crate::component::{Catalog, Inspection, Installation, Origin, Trust};
 use crate::convert;
 use crate::engine::{self, EngineOptions};
 use crate::error::RuntimeError;
 use crate::guest::{self, Guest};
 use crate::instance;
 use crate::models::ModelHandle;
-use crate::parallel::in_order;
+use crate::parallel::{in_order, on_stack};
 use crate::predictor::{Pipeline, Transformer, contract};
 use crate::tables::TableHandle;
 use crate::wasi::Stubs;
+
+/// Stack for the host's own frames above, between and below guests: an import that checks a batch, or compiles the champion, needs some 100 KiB.
+const HOST_STACK: usize = 2 << 20;
 
 /// Parts that one training may fall into, at most.
 const MAX_SHARDS: u32 = 1024;
@@ -59,13 +63,20 @@ pub struct StubGrants {
     pub sockets: bool,
 }
 
+impl From<StubGrants> for Stubs {
+    fn from(StubGrants { filesystem, sockets }: StubGrants) -> Self {
+        Self { filesystem, sockets }
+    }
+}
+
 impl Runtime {
-    /// Starts an engine that keeps compiled code in `cache` and looks for built-in stages in `folders`.
+    /// Starts an engine over an installation. Raises the process's soft limit on open files.
     ///
     /// # Errors
-    /// The cache cannot be made, or the engine refuses its settings.
-    pub fn open(cache: PathBuf, folders: Vec<PathBuf>, options: EngineOptions) -> Result<Self, RuntimeError> {
-        Ok(Self(Arc::new(Catalog::new(engine::engine(options)?, cache, folders)?), options))
+    /// The cache cannot be made or trusted, or the engine refuses its settings.
+    pub fn open(installation: Installation, options: EngineOptions) -> Result<Self, RuntimeError> {
+        engine::raise_file_limit();
+        Ok(Self(Arc::new(Catalog::new(engine::engine(options)?, installation, options)?), options))
     }
 
     /// Finds, admits, compiles and describes a component, so that it can be run.
@@ -79,12 +90,61 @@ impl Runtime {
         origin: &Origin,
         stubs: StubGrants,
     ) -> Result<Component, RuntimeError> {
-        self.0.resolve(world, name, origin, Stubs { filesystem: stubs.filesystem, sockets: stubs.sockets })
+        self.resolve_trusted(world, name, origin, stubs, &|_| Ok(()))
+    }
+
+    /// As [`Runtime::resolve`], if `trust` accepts the component's digest: it is asked before anything of the component is compiled or run.
+    ///
+    /// # Errors
+    /// See [`RuntimeError`]; or what `trust` says.
+    pub fn resolve_trusted(
+        &self,
+        world: World,
+        name: &str,
+        origin: &Origin,
+        stubs: StubGrants,
+        trust: Trust<'_>,
+    ) -> Result<Component, RuntimeError> {
+        self.0.resolve(world, name, origin, stubs.into(), trust)
+    }
+
+    /// What a component of this world gets for an import, with these stubs allowed.
+    pub fn grant(world: World, import: &str, stubs: StubGrants) -> Grant {
+        admission::grant(world, import, stubs.into())
+    }
+
+    /// Looks at a component without compiling or running anything of it; `stubs` are those that the manifest would allow.
+    ///
+    /// # Errors
+    /// It cannot be read, or is no component.
+    pub fn inspect(&self, name: &str, origin: &Origin, stubs: StubGrants) -> Result<Inspection, RuntimeError> {
+        self.0.inspect(name, origin, stubs.into())
+    }
+
+    /// Compiles a component into a folder, to be copied into the cache of a host with the key in the file `key`. Returns the name of the file, which is what
+    /// that host looks for. With `baseline` it runs on every processor of this architecture, else on those that can what this one can.
+    ///
+    /// # Errors
+    /// It cannot be read or compiled, or the folder or key cannot be used.
+    pub fn precompile(
+        &self,
+        name: &str,
+        origin: &Origin,
+        folder: &Path,
+        key: &Path,
+        baseline: bool,
+    ) -> Result<String, RuntimeError> {
+        self.0.precompile(name, origin, folder, key, baseline)
     }
 
     /// Names and files of the built-in stages.
     pub fn built_in(&self) -> Vec<(String, PathBuf)> {
         self.0.built_in().into_iter().collect()
+    }
+
+    /// The stack of a thread that runs guests. Two may lie on one, an evaluator and a model that it asks; each may use all of its own; the rest is the host's.
+    fn stack(&self) -> usize {
+        2 * self.0.bounds.stack + HOST_STACK
     }
 
     /// A new instance in a store of its own.
@@ -97,7 +157,7 @@ impl Runtime {
             .0
             .ready(&context.component)
             .ok_or_else(|| StageFault::host(format!("component `{}` was not resolved", context.component.name)))?;
-        let mut store = guest::store(&self.0.engine, context, sources, self.1);
+        let mut store = guest::store(&self.0.engine, self.1, context, sources);
         let started = instance::start(&mut store, &pre)?;
         Ok((store, pre, started))
     }
@@ -258,7 +318,11 @@ impl Sandbox for Runtime {
             let guest = indices?.load(&mut store, &started)?;
             guest.call_validate(store, handle, &expected, &settings(&context))
         })?;
-        convert::findings_in(findings).map_err(|message| contract(&context, "validate.validate", message))
+        let (checks, columns) =
+            convert::findings_in(findings).map_err(|message| contract(&context, "validate.validate", message))?;
+        // Findings become a document.
+        store.data().charge_output(convert::findings_bytes(&checks, &columns))?;
+        Ok((checks, columns))
     }
 
     fn fit(&self, context: Arc<StageContext>, train: &View, task: &Task) -> Result<Blob, StageFault> {
@@ -292,6 +356,7 @@ impl Sandbox for Runtime {
         in_order(
             pieces(rows).max(1),
             context.workers,
+            self.stack(),
             || Transformer::new(self, &context, state),
             step,
             |_, (schema, done)| {
@@ -338,6 +403,7 @@ impl Sandbox for Runtime {
         in_order(
             shards as usize,
             context.workers,
+            self.stack(),
             || Ok(()),
             step,
             |_, part| {
@@ -360,7 +426,7 @@ impl Sandbox for Runtime {
     }
 
     fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault> {
-        let mut scores = Vec::with_capacity(rows.rows() as usize * model.width);
+        let mut scores = Vec::with_capacity(rows.rows() as usize * model.width());
         let step = |pipeline: &mut Pipeline, piece: usize| {
             let mut done = Vec::new();
             each_batch(rows, piece, |_, batch| {
@@ -372,6 +438,7 @@ impl Sandbox for Runtime {
         in_order(
             pieces(rows),
             model.training.workers,
+            self.stack(),
             || Pipeline::new(self, model),
             step,
             |_, done| {
@@ -384,7 +451,7 @@ impl Sandbox for Runtime {
 
     fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
         let mut pipeline = Pipeline::new(self, model)?;
-        let mut scores = Vec::with_capacity(rows.num_rows() * model.width);
+        let mut scores = Vec::with_capacity(rows.num_rows() * model.width());
         let mut rest = rows.clone();
         while rest.num_rows() > 0 {
             let first = crate::tables::within_cap(&rest)?;
@@ -402,22 +469,24 @@ impl Sandbox for Runtime {
         champion: Option<ModelParts>,
         task: &Task,
     ) -> Result<Vec<(String, f64)>, StageFault> {
-        let (mut store, pre, started) = self.start(context.clone(), None)?;
-        let indices = evaluate::GuestIndices::new(&pre);
-        let table = push_table(&mut store, test.clone())?;
-        let mut lend = |parts: ModelParts| -> Result<Resource<ModelHandle>, StageFault> {
-            let handle = ModelHandle { runtime: self.clone(), parts, pipeline: None };
-            let handle = store.data_mut().table.push(handle).map_err(StageFault::host)?;
-            Ok(Resource::new_borrow(handle.rep()))
-        };
-        let candidate = lend(candidate)?;
-        let champion = champion.map(lend).transpose()?;
-        let task = convert::task_out(task);
-        let metrics = instance::call(&mut store, "evaluate.evaluate", |mut store| {
-            let guest = indices?.load(&mut store, &started)?;
-            guest.call_evaluate(store, table, candidate, champion, &task, &settings(&context))
-        })?;
-        convert::metrics_in(metrics).map_err(|message| contract(&context, "evaluate.evaluate", message))
+        on_stack(self.stack(), || {
+            let (mut store, pre, started) = self.start(context.clone(), None)?;
+            let indices = evaluate::GuestIndices::new(&pre);
+            let table = push_table(&mut store, test.clone())?;
+            let mut lend = |parts: ModelParts| -> Result<Resource<ModelHandle>, StageFault> {
+                let handle = ModelHandle { runtime: self.clone(), parts, pipeline: None };
+                let handle = store.data_mut().table.push(handle).map_err(StageFault::host)?;
+                Ok(Resource::new_borrow(handle.rep()))
+            };
+            let candidate = lend(candidate)?;
+            let champion = champion.map(lend).transpose()?;
+            let task = convert::task_out(task);
+            let metrics = instance::call(&mut store, "evaluate.evaluate", |mut store| {
+                let guest = indices?.load(&mut store, &started)?;
+                guest.call_evaluate(store, table, candidate, champion, &task, &settings(&context))
+            })?;
+            convert::metrics_in(metrics).map_err(|message| contract(&context, "evaluate.evaluate", message))
+        })
     }
 
     fn component_bytes(&self, component: &Component) -> Result<Vec<u8>, StageFault> {
@@ -435,7 +504,8 @@ impl Sandbox for Runtime {
             sockets: component.stubs.iter().any(|stub| stub == "sockets"),
         };
         let origin = Origin::Stored(component.digest, artifacts.clone());
-        self.0.resolve(world, &component.name, &origin, stubs).map_err(StageFault::host)
+        // The model's own components were admitted when it was registered, and are named by digest.
+        self.0.resolve(world, &component.name, &origin, stubs, &|_| Ok(())).map_err(StageFault::host)
     }
 
     fn decide(&self, context: Arc<StageContext>, input: &DecisionInput) -> Result<StageDecision, StageFault> {
@@ -446,6 +516,6 @@ impl Sandbox for Runtime {
             let guest = indices?.load(&mut store, &started)?;
             guest.call_decide(store, &evaluation, &gates, &settings(&context))
         })?;
-        Ok(convert::decision_in(decision))
+        convert::decision_in(decision).map_err(|message| contract(&context, "decide.decide", message))
     }
 }

@@ -33,14 +33,18 @@ fn failure(fault: StageFault) -> wasmtime::Result<Failure> {
 impl Host for Guest {
     fn open(&mut self, source: String) -> wasmtime::Result<Result<Resource<CursorHandle>, Failure>> {
         self.check_time()?;
-        let Some(sources) = &self.sources else {
+        let Some(sources) = self.sources.clone() else {
             let fault =
                 ParameterFault { parameter: "source".into(), message: "this stage was granted no source".into() };
             return Ok(Err(Failure::Parameter(fault)));
         };
+        self.open_cursor()?;
         match sources.open(&source) {
             Ok(cursor) => Ok(Ok(self.table.push(CursorHandle { cursor, rest: None })?)),
-            Err(fault) => Ok(Err(failure(fault)?)),
+            Err(fault) => {
+                self.close_cursor();
+                Ok(Err(failure(fault)?))
+            }
         }
     }
 }
@@ -71,6 +75,7 @@ impl HostCursor for Guest {
 
     fn drop(&mut self, cursor: Resource<CursorHandle>) -> wasmtime::Result<()> {
         self.table.delete(cursor)?;
+        self.close_cursor();
         Ok(())
     }
 }

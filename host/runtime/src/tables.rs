@@ -20,7 +20,12 @@ pub struct TableHandle(pub(crate) View);
 pub struct WriterHandle {
     /// `Err` holds why the fields were refused; told at the first write.
     writer: Result<(TableWriter, Schema), String>,
+    /// Bytes that the writer keeps in memory, as the guest is charged for them.
+    held: u64,
 }
+
+/// What a column of a chunk takes on disk besides its values: its place in the chunk's head, and padding.
+const CHUNK_OVERHEAD: u64 = 128;
 
 impl Host for Guest {}
 
@@ -51,6 +56,11 @@ impl HostTable for Guest {
         }
         let chosen = match columns {
             None => view.columns.clone(),
+            // A list of a million times the same column would be a million columns in the host.
+            Some(wanted) if wanted.len() > view.columns.len() => {
+                let message = format!("{} columns wanted of a table of {}", wanted.len(), view.columns.len());
+                return Ok(Err(Failure::Internal(message)));
+            }
             Some(wanted) => match wanted
                 .iter()
                 .map(|&column| view.columns.get(column as usize).copied())
@@ -86,45 +96,72 @@ pub(crate) fn within_cap(batch: &RecordBatch) -> Result<RecordBatch, StageFault>
     Ok(batch.slice(0, fit))
 }
 
+impl Guest {
+    /// Begins a table with the manifest's roles; the inner `Err` is the guest's to hear.
+    fn create_table(&mut self, fields: Vec<Field>) -> Result<Result<(TableWriter, Schema), String>, StageFault> {
+        self.begin_artifact()?;
+        if fields.is_empty() {
+            return Ok(Err("a table has at least one column".to_owned()));
+        }
+        let schema = match batch::schema_in(fields, self.bounds.columns) {
+            Ok(schema) => schema,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let roles = &self.context.roles;
+        let with_roles = schema.fields().iter().cloned().map(|field| match roles.get(&field.name) {
+            Some(role) => field.with_role(*role),
+            None => field,
+        });
+        let schema = Schema::new(with_roles.collect()).map_err(StageFault::host)?;
+        match &self.context.staging {
+            Some(staging) => Ok(Ok((staging.create_table(&schema).map_err(StageFault::host)?, schema))),
+            None => Ok(Err("this call makes no tables".to_owned())),
+        }
+    }
+}
+
+/// Chunks that so many rows fill, the last in part.
+fn chunks(rows: u64, schema: &Schema) -> u64 {
+    rows.div_ceil(schema.chunk_rows() as u64)
+}
+
 impl HostTableWriter for Guest {
     fn new(&mut self, fields: Vec<Field>) -> wasmtime::Result<Resource<WriterHandle>> {
-        let writer = match batch::schema_in(fields) {
-            Err(reason) => Err(reason.to_string()),
-            Ok(schema) => {
-                let roles = &self.context.roles;
-                let with_roles = schema.fields().iter().cloned().map(|field| match roles.get(&field.name) {
-                    Some(role) => field.with_role(*role),
-                    None => field,
-                });
-                let schema = Schema::new(with_roles.collect()).map_err(StageFault::host)?;
-                match &self.context.staging {
-                    Some(staging) => Ok((staging.create_table(&schema).map_err(StageFault::host)?, schema)),
-                    None => Err("this call makes no tables".to_owned()),
-                }
-            }
-        };
-        Ok(self.table.push(WriterHandle { writer })?)
+        let writer = self.create_table(fields)?;
+        Ok(self.table.push(WriterHandle { writer, held: 0 })?)
     }
 
     fn write(&mut self, writer: Resource<WriterHandle>, rows: Batch) -> wasmtime::Result<Result<(), Failure>> {
         self.check_time()?;
-        let handle = self.table.get_mut(&writer)?;
-        let (writer, schema) = match &mut handle.writer {
-            Ok(writer) => writer,
+        let (schema, before) = match &self.table.get(&writer)?.writer {
+            Ok((writer, schema)) => (schema.clone(), writer.rows()),
             Err(reason) => return Ok(Err(Failure::Internal(reason.clone()))),
         };
-        let rows = match batch::incoming(rows, schema, &self.context) {
+        let rows = match batch::incoming(rows, &schema, &self.context) {
             Ok(rows) => rows,
             Err(fault) => return Ok(Err(Failure::Internal(fault.to_string()))),
         };
-        writer.write(&rows).map_err(StageFault::host)?;
+        // Charged before anything is kept or written.
         let size = batch_bytes(&rows, rows.num_rows()).map_err(StageFault::host)? as u64;
-        self.charge_output(size)?;
+        let begun = chunks(before + rows.num_rows() as u64, &schema) - chunks(before, &schema);
+        self.charge_output(size + begun * schema.len() as u64 * CHUNK_OVERHEAD)?;
+        self.hold(size)?;
+        let handle = self.table.get_mut(&writer)?;
+        let charged = handle.held + size;
+        if let Ok((writer, _)) = &mut handle.writer {
+            writer.write(&rows).map_err(StageFault::host)?;
+            handle.held = writer.held_bytes();
+        }
+        let held = handle.held;
+        self.release(charged);
+        self.hold(held)?;
         Ok(Ok(()))
     }
 
     fn finish(&mut self, writer: Resource<WriterHandle>) -> wasmtime::Result<Result<Resource<TableHandle>, Failure>> {
-        let (writer, _) = match self.table.delete(writer)?.writer {
+        let handle = self.table.delete(writer)?;
+        self.release(handle.held);
+        let (writer, _) = match handle.writer {
             Ok(writer) => writer,
             Err(reason) => return Ok(Err(Failure::Internal(reason))),
         };
@@ -133,7 +170,8 @@ impl HostTableWriter for Guest {
     }
 
     fn drop(&mut self, writer: Resource<WriterHandle>) -> wasmtime::Result<()> {
-        self.table.delete(writer)?;
+        let handle = self.table.delete(writer)?;
+        self.release(handle.held);
         Ok(())
     }
 }

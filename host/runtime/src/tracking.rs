@@ -2,14 +2,17 @@
 
 use stagewright_evaluation::figure;
 use stagewright_lifecycle::fault::guest_text;
-use stagewright_lifecycle::sandbox::{self, Meter};
+use stagewright_lifecycle::sandbox::{self, Claim, Meter};
 
 use crate::bindings::stagewright::stage::tracking::{Figure, Host, Level, Plot};
 use crate::bindings::stagewright::stage::types::Failure;
 use crate::guest::Guest;
 
-/// Points of curves that one stage may record.
-const MAX_METRIC_POINTS: u64 = 100_000;
+/// Steps of a curve, as the contract says.
+const MAX_STEPS: u64 = 100_000;
+
+/// What a point counts against the log limit, as the contract says.
+const POINT_BYTES: usize = 16;
 
 /// The longest name of a metric, in bytes.
 const MAX_METRIC_NAME: usize = 64;
@@ -53,7 +56,11 @@ impl Host for Guest {
     }
 
     fn metric(&mut self, name: String, value: f64, step: u64) -> wasmtime::Result<()> {
-        if is_metric_name(&name) && self.charge_log(16) && step < MAX_METRIC_POINTS {
+        let meter = &self.context.meter;
+        if !is_metric_name(&name) || step >= MAX_STEPS || Meter::get(&meter.points) >= self.bounds.points {
+            Meter::add(&meter.log_dropped, 1);
+        } else if self.charge_log(POINT_BYTES) {
+            Meter::add(&meter.points, 1);
             self.context.tracker.metric(&name, value, step);
         }
         Ok(())
@@ -65,8 +72,20 @@ impl Host for Guest {
         if let Err(reason) = figure.check() {
             return Ok(Err(Failure::Internal(reason.to_string())));
         }
-        if self.charge_log(size(&figure)) {
-            self.context.tracker.figure(figure);
+        match self.context.meter.claim_figure(&figure.name, self.bounds.figures) {
+            Claim::Taken => {
+                let message =
+                    format!("figure `{}` is there already: names are unique within a stage's run", figure.name);
+                return Ok(Err(Failure::Internal(message)));
+            }
+            Claim::Full => {
+                Meter::add(&self.context.meter.log_dropped, 1);
+            }
+            Claim::Granted => {
+                if self.charge_log(size(&figure)) {
+                    self.context.tracker.figure(figure);
+                }
+            }
         }
         Ok(Ok(()))
     }

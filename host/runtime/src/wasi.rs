@@ -99,30 +99,56 @@ impl clocks::monotonic_clock::Host for ClockView<'_> {
 
 /// What a guest wrote to standard output and error during one call, and what of it came last: a panic's message.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Written(Arc<Mutex<(Vec<u8>, String)>>);
+pub(crate) struct Written(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    /// Lines that did not fit.
+    dropped: u64,
+    /// What was taken last.
+    last: String,
+}
+
+/// What a guest wrote during one call.
+pub(crate) struct Taken {
+    /// The text, as far as it was kept.
+    pub(crate) text: String,
+    /// How many lines were not.
+    pub(crate) dropped: u64,
+}
 
 impl Written {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        // Every change under this lock leaves it whole.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Takes what was written since the last time.
-    pub(crate) fn take(&self) -> String {
-        let mut kept = self.0.lock().expect("no panic holds this lock");
-        let text = String::from_utf8_lossy(&std::mem::take(&mut kept.0)).into_owned();
+    pub(crate) fn take(&self) -> Taken {
+        let mut kept = self.kept();
+        let text = String::from_utf8_lossy(&std::mem::take(&mut kept.bytes)).into_owned();
         if !text.is_empty() {
-            kept.1.clone_from(&text);
+            kept.last.clone_from(&text);
         }
-        text
+        Taken { text, dropped: std::mem::take(&mut kept.dropped) }
     }
 
     /// What was taken last.
     pub(crate) fn last(&self) -> String {
-        self.0.lock().expect("no panic holds this lock").1.trim().to_owned()
+        self.kept().last.trim().to_owned()
     }
 }
 
 impl OutputStream for Written {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
-        let kept = &mut self.0.lock().expect("no panic holds this lock").0;
-        let room = STDERR_KEPT.saturating_sub(kept.len());
-        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let mut kept = self.kept();
+        let room = STDERR_KEPT.saturating_sub(kept.bytes.len());
+        let (fits, rest) = bytes.split_at(bytes.len().min(room));
+        kept.bytes.extend_from_slice(fits);
+        if !rest.is_empty() {
+            kept.dropped += (rest.iter().filter(|byte| **byte == b'\n').count() as u64).max(1);
+        }
         Ok(())
     }
 

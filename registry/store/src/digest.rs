@@ -31,6 +31,22 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest of all that a reader has left.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    pub fn of_reader(mut reader: impl std::io::Read) -> std::io::Result<Self> {
+        let (mut hasher, mut piece) = (Sha256::new(), vec![0; 128 << 10]);
+        loop {
+            match reader.read(&mut piece) {
+                Ok(0) => return Ok(Self(hasher.finalize().into())),
+                Ok(read) => hasher.update(&piece[..read]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Wraps 32 bytes that already are a SHA-256 digest.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -125,6 +141,7 @@ mod tests {
         assert_eq!(digest.to_string(), ABC);
         assert_eq!(ABC.parse::<Digest>(), Ok(digest));
         assert_eq!(Digest::from_hex(&digest.to_hex()), Ok(digest));
+        assert_eq!(Digest::of_reader(&b"abc"[..]).ok(), Some(digest));
     }
 
     #[test]

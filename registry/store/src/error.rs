@@ -12,7 +12,7 @@ use crate::schema::SchemaError;
 #[non_exhaustive]
 pub enum StoreError {
     /// The operating system refused an operation on a file.
-    #[error("cannot {action} `{}`: {source}", path.display())]
+    #[error("cannot {action} `{}`: {source}{}", path.display(), disk_hint(source))]
     Io {
         /// A verb: `write`, `open`.
         action: &'static str,
@@ -97,7 +97,7 @@ pub enum StoreError {
         problem: String,
     },
     /// SQLite refused an operation.
-    #[error("cannot {action} in `{}`: {source}", path.display())]
+    #[error("cannot {action} in `{}`: {source}{}", path.display(), database_hint(source))]
     Database {
         /// What was tried: `record a stage`.
         action: &'static str,
@@ -214,6 +214,27 @@ pub enum StoreError {
         /// `rejected` or `not judged`.
         state: String,
     },
+}
+
+/// What to do about a disk that is full: the system's error, a quota's, or that of a limit on files.
+fn disk_hint(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => "\nhint: free some space on that disk, or use another",
+        _ => "",
+    }
+}
+
+/// The same, of a database. SQLite tells a full disk as such only where it writes rows.
+fn database_hint(error: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode::{CannotOpen, DiskFull, SystemIoFailure};
+    match error.sqlite_error_code() {
+        Some(DiskFull) => "\nhint: free some space on that disk, or use another",
+        Some(CannotOpen | SystemIoFailure) => {
+            "\nhint: see that the disk has free space and no errors, and that you may write there"
+        }
+        _ => "",
+    }
 }
 
 fn version_text(version: Option<u32>) -> String {

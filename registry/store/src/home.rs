@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::artifact::ArtifactStore;
+use crate::artifact::{ArtifactStore, sync_directory};
 use crate::error::{StoreError, io_error};
 use crate::registry::Registry;
 
@@ -24,6 +24,9 @@ impl Home {
     /// What [`ArtifactStore::open`] and [`Registry::open`] fail with.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref();
+        if !path.is_dir() {
+            make_lasting(path)?;
+        }
         let cache = path.join("cache");
         fs::create_dir_all(&cache).map_err(io_error("create", &cache))?;
         Ok(Self {
@@ -41,5 +44,15 @@ impl Home {
     /// Where anything that can be made again may be kept: compiled components, stage results by key.
     pub fn cache_dir(&self) -> PathBuf {
         self.path.join("cache")
+    }
+}
+
+/// Makes the home so that it is there after a loss of power; what is in it sees to itself.
+fn make_lasting(path: &Path) -> Result<(), StoreError> {
+    fs::create_dir_all(path).map_err(io_error("create", path))?;
+    let absolute = std::path::absolute(path).map_err(io_error("look at", path))?;
+    match absolute.parent() {
+        Some(parent) => sync_directory(parent),
+        None => Ok(()),
     }
 }

@@ -34,4 +34,4 @@ pub use registry::{
     Registry, Run, RunId, RunStatus, Stage, StageRecord, Verdict,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
-pub use table::{Table, TableWriter, export_csv, export_parquet};
+pub use table::{Table, TableWriter, export_bytes, export_csv, export_parquet};

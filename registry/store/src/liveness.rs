@@ -89,7 +89,7 @@ pub(crate) fn dead_locks(directory: &Path) -> Result<Vec<DeadLock>, StoreError> 
     Ok(dead)
 }
 
-/// Whether the process of this name holds no lock in `directory`.
-pub(crate) fn is_gone(directory: &Path, name: &str) -> bool {
-    !directory.join(name).with_added_extension(EXTENSION).exists()
+/// Whether the process holds no lock whose path without extension this is.
+pub(crate) fn is_gone(path: &Path) -> bool {
+    !path.with_added_extension(EXTENSION).exists()
 }

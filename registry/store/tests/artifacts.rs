@@ -206,3 +206,18 @@ fn fill_the_disk(directory: &OsStr) {
     assert!(matches!(document, Err(StoreError::Io { action: "write", .. })));
     staging.publish().unwrap();
 }
+
+#[test]
+fn a_staging_directory_whose_lock_is_gone_is_removed_and_one_whose_lock_is_there_is_not() {
+    let (_directory, store) = store();
+    let alive = store.stage();
+    alive.put_document("text/plain", *b"alive").unwrap();
+    let lost = store.directory().join("staging/1-lost");
+    fs::create_dir(&lost).unwrap();
+    fs::write(lost.join("0"), b"half").unwrap();
+
+    let again = ArtifactStore::open(store.directory()).unwrap();
+    assert!(!lost.exists());
+    alive.publish().unwrap();
+    assert!(again.contains(ArtifactKind::Document, &Digest::of(b"alive")));
+}

@@ -7,8 +7,8 @@ use std::thread;
 
 use serde_json::json;
 use stagewright_store::{
-    ArtifactKind, ArtifactRecord, Digest, Home, InputRecord, LogLine, MetricRecord, NewRun, NewVersion, Registry,
-    RunId, RunStatus, StageRecord, StoreError, Verdict,
+    ArtifactKind, ArtifactRecord, CHAMPION, Digest, Home, InputRecord, LogLine, MetricRecord, NewRun, NewVersion,
+    Registry, RunId, RunStatus, StageRecord, StoreError, Verdict,
 };
 use tempfile::TempDir;
 
@@ -301,4 +301,26 @@ fn die_while_running(database: &OsStr) -> ! {
     let registry = Registry::open(database).unwrap();
     registry.begin_run(&new_run("dead")).unwrap();
     std::process::abort();
+}
+
+#[test]
+fn a_candidate_is_registered_and_judged_even_if_the_champion_has_moved() {
+    let (_directory, registry) = registry();
+    let register = |verdict, expected| registry.register_candidate("churn", &version(), verdict, "why", expected);
+    assert_eq!(register(Verdict::Approved, None).unwrap(), 1);
+    assert_eq!(register(Verdict::Rejected, Some(1)).unwrap(), 2);
+    assert_eq!(register(Verdict::Approved, Some(1)).unwrap(), 3);
+    assert_eq!(registry.alias("churn", CHAMPION).unwrap(), Some(3));
+    assert_eq!(registry.alias_moves("churn").unwrap().len(), 2);
+
+    let moved = register(Verdict::Approved, Some(1)).unwrap_err();
+    assert!(matches!(moved, StoreError::AliasMoved { expected: Some(1), actual: Some(3), .. }), "{moved}");
+    assert_eq!(registry.alias("churn", CHAMPION).unwrap(), Some(3));
+    let verdicts: Vec<_> = registry.versions("churn").unwrap().iter().map(|version| version.verdict).collect();
+    let (approved, rejected) = (Some(Verdict::Approved), Some(Verdict::Rejected));
+    assert_eq!(verdicts, [approved, rejected, approved, approved]);
+    assert!(matches!(
+        registry.register_candidate("a b", &version(), Verdict::Approved, "", None),
+        Err(StoreError::BadName { .. })
+    ));
 }

@@ -9,7 +9,7 @@ use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{Cancel, Component, Level, Meter, SourceCursor, Sources, StageContext, Tracker};
 use stagewright_manifest::{Limits, World};
-use stagewright_runtime::{EngineOptions, Origin, Runtime, StubGrants};
+use stagewright_runtime::{Compiler, EngineOptions, Installation, Origin, Runtime, StubGrants};
 use stagewright_store::{Home, Role, Staging};
 
 use crate::Result;
@@ -46,7 +46,8 @@ impl SetUp {
     /// A component is missing or refused.
     pub fn rig(&self, options: EngineOptions, components: &[(World, &str)]) -> Result<Rig> {
         let cache = self.folder.path().join("cache");
-        let runtime = Runtime::open(cache, vec![self.stages.clone(), self.guests.clone()], options)?;
+        let folders = vec![self.stages.clone(), self.guests.clone()];
+        let runtime = Runtime::open(Installation::new(cache, folders, Compiler::InProcess), options)?;
         let resolve = |&(world, name): &(World, &str)| -> Result<_> {
             let component = runtime.resolve(world, name, &Origin::BuiltIn, StubGrants::default())?;
             Ok((name.to_owned(), Arc::new(component)))

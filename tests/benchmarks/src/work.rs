@@ -269,7 +269,7 @@ impl Inputs {
             training: rig.context(trainer.component(), trainer.parameters()),
             model: self.model(trainer).clone(),
             features: self.raw.schema.clone(),
-            width: 1,
+            task: task(),
             importance: Vec::new(),
         }
     }

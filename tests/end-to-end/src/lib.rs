@@ -1,5 +1,8 @@
 //! Runs the built binary in a home of its own. `cargo xtask test` names binary, guests and real tables in the environment.
 
+#[cfg(target_os = "linux")]
+pub mod faults;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -9,6 +12,7 @@ use tempfile::TempDir;
 /// A home, a working folder, and the binary.
 pub struct Place {
     folder: TempDir,
+    home: PathBuf,
 }
 
 /// What a command ended with.
@@ -22,6 +26,16 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Runs a command to its end. What it was told to print elsewhere is empty here.
+    ///
+    /// # Panics
+    /// If it cannot be started or was killed.
+    pub fn of(mut command: Command) -> Self {
+        let Output { status, stdout, stderr } = command.output().expect("the binary starts");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Self { code: status.code().expect("an exit code"), stdout: text(stdout), stderr: text(stderr) }
+    }
+
     /// Standard output as JSON.
     ///
     /// # Panics
@@ -54,7 +68,15 @@ impl Place {
     /// # Panics
     /// If no temporary folder can be made.
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = folder.path().join("home");
+        Self { folder, home }
+    }
+
+    /// The same place with its home elsewhere.
+    #[must_use]
+    pub fn with_home(self, home: &Path) -> Self {
+        Self { home: home.to_owned(), ..self }
     }
 
     /// Its folder.
@@ -64,7 +86,7 @@ impl Place {
 
     /// Its home.
     pub fn home(&self) -> PathBuf {
-        self.path().join("home")
+        self.home.clone()
     }
 
     /// Writes a file into the folder.
@@ -79,10 +101,15 @@ impl Place {
 
     /// A command of the binary in this place. The compile cache is shared between tests: compiling is not what they test.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_in(&self.home, arguments)
+    }
+
+    /// The same, in another home.
+    pub fn command_in(&self, home: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(self.path()).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("STAGEWRIGHT_CACHE", binary().with_file_name("test-cache"));
-        command.arg("--home").arg(self.home()).args(arguments);
+        command.arg("--home").arg(home).args(arguments);
         command
     }
 
@@ -91,13 +118,7 @@ impl Place {
     /// # Panics
     /// If it cannot be started or was killed.
     pub fn run(&self, arguments: &[&str]) -> Ended {
-        let Output { status, stdout, stderr } = self.command(arguments).output().expect("the binary starts");
-        let code = status.code().expect("an exit code");
-        Ended {
-            code,
-            stdout: String::from_utf8(stdout).expect("UTF-8"),
-            stderr: String::from_utf8(stderr).expect("UTF-8"),
-        }
+        Ended::of(self.command(arguments))
     }
 
     /// Runs the churn pipeline on generated customers.
@@ -123,6 +144,23 @@ impl Place {
         names.sort();
         names
     }
+}
+
+/// A manifest of the least stages (tests/guests), with the training component of this name: eight rows, no gates.
+pub fn least_pipeline(training: &str) -> String {
+    let head = "pipeline = \"least\"\nexperiment = \"tests\"\nmodel = \"least\"\nseed = 1\n\
+        [task]\nkind = \"binary\"\ntarget = \"y\"\npositive = \"1\"\n\
+        [split]\nmethod = \"stratified\"\ntest = 0.5\nvalidation = 0.0\n";
+    let mut text = head.to_owned();
+    for world in ["ingestion", "validation", "transformation", "training", "evaluation", "promotion"] {
+        let component = if world == "training" { training.to_owned() } else { format!("empty-{world}") };
+        text.push_str(&format!("[stages.{world}]\ncomponent = \"{component}\"\n"));
+        let path = guests().join(format!("{component}.wasm"));
+        if path.exists() {
+            text.push_str(&format!("[components.{component}]\npath = {:?}\n", path.display().to_string()));
+        }
+    }
+    text
 }
 
 /// The binary under test.

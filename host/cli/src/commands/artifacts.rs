@@ -1,10 +1,8 @@
 //! `artifacts`: what stages made, out of the store.
 
-use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::Context as _;
-use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, Home, export_csv, export_parquet};
+use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, Home, export_bytes, export_csv, export_parquet};
 
 use crate::arguments::ArtifactsCommand;
 use crate::commands::print_json;
@@ -94,7 +92,8 @@ fn export_table(home: &Home, record: &ArtifactRecord, output: &Path) -> anyhow::
 
 fn write(output: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if output == Path::new("-") {
-        return Ok(std::io::stdout().lock().write_all(bytes)?);
+        crate::output::bytes(bytes);
+        return Ok(());
     }
-    std::fs::write(output, bytes).with_context(|| format!("cannot write {}", output.display()))
+    Ok(export_bytes(bytes, output)?)
 }

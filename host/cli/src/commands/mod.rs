@@ -3,11 +3,15 @@
 mod artifacts;
 mod doctor;
 mod init;
+mod inspect;
+mod lock;
 mod models;
 mod plan;
+mod precompile;
 mod predict;
 mod run;
 mod runs;
+mod sign;
 mod stage;
 
 use serde::Serialize;
@@ -22,6 +26,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
         Command::Run(arguments) => run::run(home, arguments),
         Command::Plan(arguments) => plan::plan(home, &arguments),
         Command::Stage(command) => stage::stage(home, command),
+        Command::Lock(arguments) => lock::lock(&arguments),
         Command::Runs(arguments) => runs::runs(home, &arguments),
         Command::Models(arguments) => models::models(home, &arguments),
         Command::Predict(arguments) => predict::predict(home, &arguments),

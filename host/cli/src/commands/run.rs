@@ -16,6 +16,7 @@ use crate::arguments::{Changes, RunArguments};
 use crate::commands::{overrides, print_json};
 use crate::ending::{Ending, FailedRun, UsageError, classify};
 use crate::terminal::{self, Watch};
+use crate::trust::Policy;
 use crate::workplace::{self, Workplace};
 
 /// Runs a pipeline.
@@ -60,7 +61,9 @@ impl Job<'_> {
         let text =
             std::fs::read_to_string(self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
         let workplace = Workplace::open_for(home, &operator, &manifest)?;
-        let components = workplace.components(&manifest, &World::ALL)?;
+        let policy = Policy::load(&manifest, self.changes.locked)?;
+        let components = workplace.components(&manifest, &World::ALL, &policy)?;
+        policy.settle();
         let workers = workplace::workers(manifest.workers.map(usize::from));
         let manifest = Arc::new(manifest);
         let request = Request {

@@ -1,14 +1,13 @@
-//! `stage`: one stage alone; what a component is.
+//! `stage`: one stage alone; which stages there are.
 
 use std::path::{Path, PathBuf};
 
-use stagewright_lifecycle::sandbox::Component;
 use stagewright_manifest::World;
-use stagewright_runtime::{Origin, RuntimeError, StubGrants};
+use stagewright_runtime::{Origin, StubGrants};
 
-use crate::arguments::{InspectArguments, JsonArgument, StageCommand, StageRunArguments};
-use crate::commands::print_json;
+use crate::arguments::{JsonArgument, StageCommand, StageRunArguments};
 use crate::commands::run::{Job, world};
+use crate::commands::{inspect, precompile, print_json, sign};
 use crate::ending::{Ending, UsageError};
 use crate::terminal::table;
 use crate::workplace::{self, Workplace};
@@ -17,7 +16,11 @@ use crate::workplace::{self, Workplace};
 pub(crate) fn stage(home: &Path, command: StageCommand) -> anyhow::Result<Ending> {
     match command {
         StageCommand::Run(arguments) => run(home, &arguments),
-        StageCommand::Inspect(arguments) => inspect(home, &arguments),
+        StageCommand::Inspect(arguments) => inspect::inspect(home, &arguments),
+        StageCommand::Keygen(arguments) => sign::keygen(&arguments),
+        StageCommand::Sign(arguments) => sign::sign(&arguments),
+        StageCommand::Verify(arguments) => sign::verify(&arguments),
+        StageCommand::Precompile(arguments) => precompile::precompile(home, &arguments),
         StageCommand::List(arguments) => list(home, &arguments),
     }
 }
@@ -40,50 +43,14 @@ fn run(home: &Path, arguments: &StageRunArguments) -> anyhow::Result<Ending> {
     job.run(home)
 }
 
-fn inspect(home: &Path, arguments: &InspectArguments) -> anyhow::Result<Ending> {
-    let workplace = Workplace::open(home, &workplace::operator()?)?;
-    let path = PathBuf::from(&arguments.component);
-    let is_file = path.extension().is_some_and(|ending| ending == "wasm");
-    let name = path.file_stem().map_or_else(|| arguments.component.clone(), |stem| stem.to_string_lossy().into_owned());
-    let origin = if is_file { Origin::File(path) } else { Origin::BuiltIn };
-    let stubs = StubGrants { filesystem: true, sockets: true };
-    let component = fitting(&workplace, &name, &origin, stubs)?;
-    if arguments.json.json {
-        print_json(&serde_json::json!({
-            "name": component.description.name, "version": component.description.version, "summary": component.description.summary,
-            "world": component.world, "digest": component.digest, "imports": component.imports, "sharded": component.sharded,
-            "parameters": component.description.parameters, "produces": component.description.produces,
-        }))?;
-        return Ok(Ending::Done);
-    }
-    println!("{} {}: {}", component.description.name, component.description.version, component.description.summary);
-    println!("world   {}\ndigest  {}", component.world, component.digest);
-    println!("imports");
-    component.imports.iter().for_each(|import| println!("  {import}"));
-    let produces: Vec<String> =
-        component.description.produces.iter().map(|(name, kind)| format!("{name} ({kind})")).collect();
-    println!("makes   {}", produces.join(", "));
-    println!("parameters\n{}", serde_json::to_string_pretty(&component.description.parameters)?);
-    Ok(Ending::Done)
-}
-
-/// The component in the first world that it fits.
-fn fitting(workplace: &Workplace, name: &str, origin: &Origin, stubs: StubGrants) -> Result<Component, RuntimeError> {
-    let mut worlds = World::ALL.into_iter();
-    let first = worlds.next().unwrap_or(World::Ingestion);
-    match workplace.runtime.resolve(first, name, origin, stubs) {
-        Err(RuntimeError::World { fits, .. }) if !fits.is_empty() => {
-            workplace.runtime.resolve(fits[0], name, origin, stubs)
-        }
-        result => result,
-    }
-}
-
 fn list(home: &Path, arguments: &JsonArgument) -> anyhow::Result<Ending> {
     let workplace = Workplace::open(home, &workplace::operator()?)?;
     let mut components = Vec::new();
     for (name, _) in workplace.runtime.built_in() {
-        components.push(fitting(&workplace, &name, &Origin::BuiltIn, StubGrants::default())?);
+        let stubs = StubGrants::default();
+        let worlds = workplace.runtime.inspect(&name, &Origin::BuiltIn, stubs)?.worlds;
+        let world = worlds.first().copied().unwrap_or(World::Ingestion);
+        components.push(workplace.runtime.resolve(world, &name, &Origin::BuiltIn, stubs)?);
     }
     components.sort_by_key(|component| component.world);
     if arguments.json {

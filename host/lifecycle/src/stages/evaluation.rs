@@ -110,7 +110,7 @@ fn candidate(stage: &mut Stage<'_>, test: &Table) -> Result<ModelParts, RunError
         training: stage.nested_context(World::Training, training),
         model,
         features: features_of(test.schema()),
-        width: width(&task),
+        task,
         importance,
     })
 }
@@ -152,7 +152,7 @@ fn standing(stage: &mut Stage<'_>, test: &Table, task: &Task) -> Result<Standing
         training: stage.nested_context(World::Training, training),
         model: blob,
         features: model.features(),
-        width: model.width(),
+        task: model.task.clone(),
         importance: model.importance.clone(),
     };
     Ok(Standing::Readable { version, parts: Box::new(parts) })

@@ -9,7 +9,7 @@ use stagewright_evaluation::gates::{GateResult, judge};
 use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::{Champion, EvaluationReport, Reason, Verdict};
 use stagewright_manifest::World;
-use stagewright_store::{self as store, CHAMPION, NewVersion};
+use stagewright_store::{self as store, NewVersion};
 
 use crate::fault::StageFault;
 use crate::model::{Format, ModelComponent, RegisteredModel};
@@ -129,23 +129,20 @@ fn registered(stage: &mut Stage<'_>, evaluated: &EvaluationReport) -> Result<Reg
     })
 }
 
-/// Registers the candidate, records the verdict, and moves `champion` to it if it is approved and the champion is still the one it was compared with.
+/// Registers the candidate with its verdict, and moves `champion` to it if it is approved and the champion is still the one it was compared with.
 pub(crate) fn promote(run: &mut Run) -> Result<(), RunError> {
     let (Some((model, champion)), Some(decision)) = (&run.registered, &run.summary.decision) else { return Ok(()) };
     let registry = &run.request.home.registry;
     let name = run.manifest.model.to_string();
     let description = serde_json::to_value(model).map_err(StageFault::host)?;
-    let version = registry.create_version(&name, &NewVersion { run_id: Some(run.id.clone()), description })?;
+    let version = NewVersion { run_id: Some(run.id.clone()), description };
     let failed: Vec<&str> =
         decision.reasons.iter().filter(|reason| !reason.passed).map(|reason| reason.message.as_str()).collect();
     let (verdict, reason) = match decision.verdict {
         Verdict::Approved => (store::Verdict::Approved, "every gate passed".to_owned()),
         Verdict::Rejected => (store::Verdict::Rejected, failed.join("; ")),
     };
-    registry.tag_verdict(&name, version, verdict, &reason)?;
-    if decision.verdict == Verdict::Approved {
-        registry.set_alias(&name, CHAMPION, compared_with(champion)?, version)?;
-    }
+    let version = registry.register_candidate(&name, &version, verdict, &reason, compared_with(champion)?)?;
     let aliases = registry.version(&name, version)?.aliases;
     run.summary.model = Some(ModelSummary { name, version, aliases });
     Ok(())

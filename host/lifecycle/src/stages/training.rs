@@ -2,6 +2,7 @@
 
 use stagewright_data::Task;
 use stagewright_manifest::World;
+use stagewright_store::Role;
 
 use crate::run::RunError;
 use crate::stage::Stage;
@@ -14,6 +15,11 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let context = stage.context(None);
     let model = stage.run.sandbox.train(context.clone(), &train, validation.as_ref(), &task)?;
     let importance = stage.run.sandbox.importance(context, &model)?;
+    let is_feature = |name: &str| train.schema().field(name).is_some_and(|field| field.role == Role::Feature);
+    if let Some((name, _)) = importance.iter().find(|(name, _)| !is_feature(name)) {
+        let message = format!("the table that it learnt from has no feature `{name}`");
+        return Err(stage.contract("train.importance", message).into());
+    }
     stage.put_blob("model", &model);
     stage.put_json("importance", &importance)
 }

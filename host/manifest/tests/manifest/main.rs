@@ -6,6 +6,7 @@ mod operator;
 mod overrides;
 mod parameters;
 mod starter;
+mod trust;
 
 use std::path::PathBuf;
 

@@ -135,10 +135,14 @@ impl ArtifactStore {
 
     /// Makes renames into the directory last.
     pub(crate) fn sync_directory(&self) -> Result<(), StoreError> {
-        let directory = &self.inner.directory;
-        count_fsync();
-        File::open(directory).and_then(|it| it.sync_all()).map_err(io_error("synchronise", directory))
+        sync_directory(&self.inner.directory)
     }
+}
+
+/// Makes names in a directory last.
+pub(crate) fn sync_directory(directory: &Path) -> Result<(), StoreError> {
+    count_fsync();
+    File::open(directory).and_then(|it| it.sync_all()).map_err(io_error("synchronise", directory))
 }
 
 impl StagingDirectory {
@@ -161,10 +165,25 @@ impl Drop for StagingDirectory {
 fn remove_abandoned(staging: &Path) -> Result<(), StoreError> {
     for dead in liveness::dead_locks(staging)? {
         // A failure costs no more than disk space, and the next one to look tries again.
-        match fs::remove_dir_all(dead.path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {}
-            _ => dead.remove(),
+        if removed(&dead.path()) {
+            dead.remove();
+        }
+    }
+    // A process that could not remove its directory at its end has removed the lock all the same. The lock is made before
+    // the directory and removed after it: a directory without one is nobody's.
+    for entry in fs::read_dir(staging).map_err(io_error("list", staging))? {
+        let path = entry.map_err(io_error("list", staging))?.path();
+        if path.is_dir() && liveness::is_gone(&path) {
+            removed(&path);
         }
     }
     Ok(())
+}
+
+/// Removes a directory; whether nothing is there any more.
+fn removed(directory: &Path) -> bool {
+    match fs::remove_dir_all(directory) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use blob::{Blob, BlobWriter, Document};
 pub use directory::ArtifactStore;
+pub(crate) use directory::sync_directory;
 pub use staging::Staging;
 pub(crate) use staging::{RemoveOnDrop, StagedFile};
 

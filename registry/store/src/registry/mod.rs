@@ -105,7 +105,7 @@ impl Registry {
             statement.query_map([], |row| row.get(0))?.collect()
         })?;
         let is_dead = |owner: &String| {
-            dead.iter().any(|lock| lock.name() == *owner) || liveness::is_gone(&self.inner.locks, owner)
+            dead.iter().any(|lock| lock.name() == *owner) || liveness::is_gone(&self.inner.locks.join(owner))
         };
         let abandoned: Vec<String> = owners.into_iter().filter(is_dead).collect();
         if !abandoned.is_empty() {

@@ -107,21 +107,7 @@ impl Registry {
     /// [`StoreError::BadName`] or [`StoreError::Database`].
     pub fn create_version(&self, model: &str, version: &NewVersion) -> Result<u32, StoreError> {
         check_name("model", model)?;
-        let action = "register a model version";
-        self.write(action, |transaction| {
-            let insert = || {
-                let now = now_ms();
-                transaction.execute("INSERT INTO models VALUES (?1, ?2) ON CONFLICT DO NOTHING", params![model, now])?;
-                transaction.query_row(
-                    "INSERT INTO model_versions (model, version, run_id, created_ms, description)
-                     VALUES (?1, (SELECT coalesce(max(version), 0) + 1 FROM model_versions WHERE model = ?1), ?2, ?3, ?4)
-                     RETURNING version",
-                    params![model, version.run_id.as_ref().map(RunId::as_str), now, version.description.to_string()],
-                    |row| row.get(0),
-                )
-            };
-            insert().map_err(self.failed(action))
-        })
+        self.write("register a model version", |transaction| self.insert_version(transaction, model, version))
     }
 
     /// Records what the gates said about a version, once and for all.
@@ -129,18 +115,7 @@ impl Registry {
     /// # Errors
     /// [`StoreError::NoModel`], [`StoreError::NoVersion`], [`StoreError::AlreadyJudged`] or [`StoreError::Database`].
     pub fn tag_verdict(&self, model: &str, version: u32, verdict: Verdict, reason: &str) -> Result<(), StoreError> {
-        self.write("record a verdict", |transaction| {
-            if let Some(verdict) = self.verdict(transaction, model, version)? {
-                return Err(StoreError::AlreadyJudged { model: model.to_owned(), version, verdict });
-            }
-            transaction
-                .execute(
-                    "UPDATE model_versions SET verdict = ?3, reason = ?4, judged_ms = ?5 WHERE model = ?1 AND version = ?2",
-                    params![model, version, verdict.name(), reason, now_ms()],
-                )
-                .map_err(self.failed("record a verdict"))?;
-            Ok(())
-        })
+        self.write("record a verdict", |transaction| self.judge(transaction, model, version, verdict, reason))
     }
 
     /// Moves an alias to version `new`, if it still points to `expected` (`None`: nowhere). Atomic.
@@ -151,33 +126,38 @@ impl Registry {
     /// [`StoreError::Database`].
     pub fn set_alias(&self, model: &str, alias: &str, expected: Option<u32>, new: u32) -> Result<(), StoreError> {
         check_name("alias", alias)?;
-        let action = "move an alias";
-        self.write(action, |transaction| {
-            let verdict = self.verdict(transaction, model, new)?;
-            if alias == CHAMPION && verdict.as_deref() != Some(Verdict::Approved.name()) {
-                let state = verdict.unwrap_or_else(|| "not judged".to_owned());
-                let (model, alias) = (model.to_owned(), alias.to_owned());
-                return Err(StoreError::NotApproved { model, version: new, alias, state });
-            }
-            let actual = alias_of(transaction, model, alias).map_err(self.failed(action))?;
-            if actual != expected {
-                let (model, alias) = (model.to_owned(), alias.to_owned());
-                return Err(StoreError::AliasMoved { model, alias, expected, actual });
-            }
-            let change = || {
-                transaction.execute(
-                    "INSERT INTO aliases VALUES (?1, ?2, ?3)
-                     ON CONFLICT (model, alias) DO UPDATE SET version = excluded.version",
-                    params![model, alias, new],
-                )?;
-                transaction.execute(
-                    "INSERT INTO alias_moves (model, alias, old_version, new_version, moved_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
-                    params![model, alias, expected, new, now_ms()],
-                )
+        self.write("move an alias", |transaction| self.move_alias(transaction, model, alias, expected, new))
+    }
+
+    /// [`Registry::create_version`], [`Registry::tag_verdict`] and, of an approved version, [`Registry::set_alias`] of
+    /// [`CHAMPION`] in one step: a process that dies leaves no version that nobody judged, and no approved one that was
+    /// not made champion. Returns the version's number.
+    ///
+    /// # Errors
+    /// [`StoreError::AliasMoved`] if the champion is not `expected` any more: the version is registered and judged all the
+    /// same. [`StoreError::BadName`] or [`StoreError::Database`]: nothing is.
+    pub fn register_candidate(
+        &self,
+        model: &str,
+        version: &NewVersion,
+        verdict: Verdict,
+        reason: &str,
+        expected: Option<u32>,
+    ) -> Result<u32, StoreError> {
+        check_name("model", model)?;
+        let (number, moved) = self.write("register a candidate", |transaction| {
+            let number = self.insert_version(transaction, model, version)?;
+            self.judge(transaction, model, number, verdict, reason)?;
+            let moved = match verdict {
+                Verdict::Approved => self.move_alias(transaction, model, CHAMPION, expected, number),
+                Verdict::Rejected => Ok(()),
             };
-            change().map_err(self.failed(action))?;
-            Ok(())
-        })
+            match moved {
+                Ok(()) | Err(StoreError::AliasMoved { .. }) => Ok((number, moved)),
+                Err(error) => Err(error),
+            }
+        })?;
+        moved.map(|()| number)
     }
 
     /// The version that an alias points to; `None` if there is no such model or alias.
@@ -266,6 +246,80 @@ impl Registry {
             statement.query_map(params![model, version], &mut found)?.collect::<Result<Vec<_>, _>>()
         })?;
         found.into_iter().map(|it| it.map_err(|problem| self.bad_record(problem))).collect()
+    }
+
+    fn insert_version(
+        &self,
+        transaction: &Transaction<'_>,
+        model: &str,
+        version: &NewVersion,
+    ) -> Result<u32, StoreError> {
+        let insert = || {
+            let now = now_ms();
+            transaction.execute("INSERT INTO models VALUES (?1, ?2) ON CONFLICT DO NOTHING", params![model, now])?;
+            transaction.query_row(
+                "INSERT INTO model_versions (model, version, run_id, created_ms, description)
+                 VALUES (?1, (SELECT coalesce(max(version), 0) + 1 FROM model_versions WHERE model = ?1), ?2, ?3, ?4)
+                 RETURNING version",
+                params![model, version.run_id.as_ref().map(RunId::as_str), now, version.description.to_string()],
+                |row| row.get(0),
+            )
+        };
+        insert().map_err(self.failed("register a model version"))
+    }
+
+    fn judge(
+        &self,
+        transaction: &Transaction<'_>,
+        model: &str,
+        version: u32,
+        verdict: Verdict,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        if let Some(verdict) = self.verdict(transaction, model, version)? {
+            return Err(StoreError::AlreadyJudged { model: model.to_owned(), version, verdict });
+        }
+        transaction
+            .execute(
+                "UPDATE model_versions SET verdict = ?3, reason = ?4, judged_ms = ?5 WHERE model = ?1 AND version = ?2",
+                params![model, version, verdict.name(), reason, now_ms()],
+            )
+            .map_err(self.failed("record a verdict"))?;
+        Ok(())
+    }
+
+    fn move_alias(
+        &self,
+        transaction: &Transaction<'_>,
+        model: &str,
+        alias: &str,
+        expected: Option<u32>,
+        new: u32,
+    ) -> Result<(), StoreError> {
+        let verdict = self.verdict(transaction, model, new)?;
+        if alias == CHAMPION && verdict.as_deref() != Some(Verdict::Approved.name()) {
+            let state = verdict.unwrap_or_else(|| "not judged".to_owned());
+            let (model, alias) = (model.to_owned(), alias.to_owned());
+            return Err(StoreError::NotApproved { model, version: new, alias, state });
+        }
+        let actual = alias_of(transaction, model, alias).map_err(self.failed("move an alias"))?;
+        if actual != expected {
+            let (model, alias) = (model.to_owned(), alias.to_owned());
+            return Err(StoreError::AliasMoved { model, alias, expected, actual });
+        }
+        let change = || {
+            transaction.execute(
+                "INSERT INTO aliases VALUES (?1, ?2, ?3)
+                 ON CONFLICT (model, alias) DO UPDATE SET version = excluded.version",
+                params![model, alias, new],
+            )?;
+            transaction.execute(
+                "INSERT INTO alias_moves (model, alias, old_version, new_version, moved_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![model, alias, expected, new, now_ms()],
+            )
+        };
+        change().map_err(self.failed("move an alias"))?;
+        Ok(())
     }
 
     /// The verdict on a version that must exist.

@@ -22,6 +22,9 @@ use crate::schema::DataType;
 /// The most bytes of a table's categories (text and 4 bytes each): they are held in memory, and every reader loads them.
 pub(super) const MAX_CATEGORY_BYTES: usize = 64 << 20;
 
+/// What a category takes in memory besides its text: two fat pointers, a number, counts, and a map at most half empty.
+const CATEGORY_OVERHEAD: usize = 96;
+
 /// A table's categories of one column, numbered in order of first appearance.
 #[derive(Debug, Default)]
 pub(super) struct Categories {
@@ -42,6 +45,11 @@ impl Categories {
     /// How many bytes they take: text, and 4 each.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of memory, about: each category is in a map and in a list, with a head of its own.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes + self.list.len() * CATEGORY_OVERHEAD
     }
 
     fn number(&mut self, category: &str) -> Result<i32, String> {
@@ -163,6 +171,18 @@ impl ColumnBuilder {
         }
         self.rows += array.len();
         Ok(())
+    }
+
+    /// Bytes of the values so far.
+    pub(super) fn held_bytes(&self) -> usize {
+        let values = match &self.values {
+            Values::Boolean(bits) => bits.len(),
+            Values::Int64(values) | Values::Timestamp(values) => size_of_val(&values[..]),
+            Values::Float64(values) => size_of_val(&values[..]),
+            Values::Utf8 { offsets, bytes } => size_of_val(&offsets[..]) + bytes.len(),
+            Values::Codes(codes) => size_of_val(&codes[..]),
+        };
+        values + self.validity.as_ref().map_or(0, Vec::len)
     }
 
     /// The column as it is stored (categoricals as codes); empties the builder for the next chunk.

@@ -1,11 +1,11 @@
-//! Tables as files for other programs.
+//! Artifacts as files for other programs.
 //!
 //! An export is written aside and renamed, so a failed one leaves no file and an existing file is replaced whole. It is
-//! not an artifact: nothing in the store refers to it.
+//! not an artifact: nothing in the store refers to it. What is there and is no file (a pipe, a device) is written to as it
+//! is: it must not be replaced by a file.
 
-use std::fmt::Display;
-use std::fs::File;
-use std::io::BufWriter;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use arrow_array::Array;
@@ -13,8 +13,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use tempfile::NamedTempFile;
 
 use crate::error::{StoreError, io_error};
 use crate::schema::DataType;
@@ -25,15 +25,20 @@ use crate::table::Table;
 /// # Errors
 /// [`StoreError::Io`], [`StoreError::Export`], or what [`Table::read`] fails with.
 pub fn export_parquet(table: &Table, path: &Path) -> Result<(), StoreError> {
-    let failed = |error: &dyn Display| StoreError::Export { path: path.to_owned(), problem: error.to_string() };
+    let failed = |error| match error {
+        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
+            Ok(source) => io_error("write", path)(*source),
+            Err(other) => StoreError::Export { path: path.to_owned(), problem: other.to_string() },
+        },
+        other => StoreError::Export { path: path.to_owned(), problem: other.to_string() },
+    };
     write_aside(path, |file| {
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
-        let mut writer =
-            ArrowWriter::try_new(file, table.schema().to_arrow(), Some(properties)).map_err(|it| failed(&it))?;
+        let mut writer = ArrowWriter::try_new(file, table.schema().to_arrow(), Some(properties)).map_err(failed)?;
         for batch in table.batches(None) {
-            writer.write(&batch?).map_err(|it| failed(&it))?;
+            writer.write(&batch?).map_err(failed)?;
         }
-        writer.close().map_err(|it| failed(&it))?;
+        writer.close().map_err(failed)?;
         Ok(())
     })
 }
@@ -44,31 +49,48 @@ pub fn export_parquet(table: &Table, path: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError::Io`], [`StoreError::Export`], or what [`Table::read`] fails with.
 pub fn export_csv(table: &Table, path: &Path) -> Result<(), StoreError> {
-    let failed = |error: &dyn Display| StoreError::Export { path: path.to_owned(), problem: error.to_string() };
+    let failed = |error: csv::Error| match error.into_kind() {
+        csv::ErrorKind::Io(source) => io_error("write", path)(source),
+        other => StoreError::Export { path: path.to_owned(), problem: format!("{other:?}") },
+    };
     write_aside(path, |file| {
-        let mut writer = csv::Writer::from_writer(BufWriter::new(file));
-        writer.write_record(table.schema().fields().iter().map(|it| &it.name)).map_err(|it| failed(&it))?;
+        let mut writer = csv::Writer::from_writer(file);
+        writer.write_record(table.schema().fields().iter().map(|it| &it.name)).map_err(failed)?;
         for batch in table.batches(None) {
             let batch = batch?;
             for row in 0..batch.num_rows() {
                 for (field, array) in table.schema().fields().iter().zip(batch.columns()) {
-                    writer.write_field(cell(field.data_type, array, row)).map_err(|it| failed(&it))?;
+                    writer.write_field(cell(field.data_type, array, row)).map_err(failed)?;
                 }
-                writer.write_record(None::<&[u8]>).map_err(|it| failed(&it))?;
+                writer.write_record(None::<&[u8]>).map_err(failed)?;
             }
         }
-        let buffer = writer.into_inner().map_err(|it| failed(&it))?;
-        buffer.into_inner().map_err(|it| failed(&it))?;
-        Ok(())
+        writer.flush().map_err(io_error("write", path))
     })
 }
 
+/// Writes a blob's or document's bytes.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub fn export_bytes(bytes: &[u8], path: &Path) -> Result<(), StoreError> {
+    write_aside(path, |mut file| file.write_all(bytes).map_err(io_error("write", path)))
+}
+
 fn write_aside(path: &Path, write: impl FnOnce(&File) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        let file = OpenOptions::new().write(true).open(path).map_err(io_error("open", path))?;
+        return write(&file);
+    }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let aside = NamedTempFile::new_in(directory).map_err(io_error("create a file in", directory))?;
+    let mut aside = tempfile::Builder::new();
+    // As any new file; left to itself, tempfile makes one that nobody else may read.
+    #[cfg(unix)]
+    aside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let aside = aside.tempfile_in(directory).map_err(io_error("create a file in", directory))?;
     write(aside.as_file())?;
     aside.persist(path).map_err(|error| io_error("create", path)(error.error))?;
     Ok(())

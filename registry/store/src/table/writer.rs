@@ -82,6 +82,13 @@ impl TableWriter {
         self.bytes
     }
 
+    /// Bytes that the writer keeps in memory: rows of the chunk that is being filled, and all categories.
+    pub fn held_bytes(&self) -> u64 {
+        let columns: usize = self.columns.iter().map(ColumnBuilder::held_bytes).sum();
+        let categories: usize = self.categories.iter().map(Categories::held_bytes).sum();
+        (columns + categories) as u64
+    }
+
     /// Appends rows. How they are cut into batches, sliced and numbered makes no difference to the table.
     ///
     /// # Errors

@@ -1,0 +1,169 @@
+//! `stage inspect`: what a component is, before anybody trusts it.
+//!
+//! Everything but the description is read from the bytes. Only a component that would be admitted is compiled and asked to describe itself.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use stagewright_lifecycle::sandbox::Component;
+use stagewright_manifest::World;
+use stagewright_runtime::{Grant, Inspection, Origin, Provenance, Runtime, RuntimeError, StubGrants, signature_file};
+
+use crate::arguments::InspectArguments;
+use crate::commands::print_json;
+use crate::ending::Ending;
+use crate::terminal::bytes;
+use crate::trust;
+use crate::workplace::{self, Workplace};
+
+/// Every stub: which of them a manifest allows is not known here.
+const STUBS: StubGrants = StubGrants { filesystem: true, sockets: true };
+
+/// Name and place of a component that was typed: a `.wasm` file, or the name of a built-in stage.
+pub(crate) fn located(component: &str) -> (String, Origin) {
+    let path = PathBuf::from(component);
+    if path.extension().is_some_and(|ending| ending == "wasm") {
+        let name = path.file_stem().map_or_else(|| component.to_owned(), |stem| stem.to_string_lossy().into_owned());
+        (name, Origin::File(path))
+    } else {
+        (component.to_owned(), Origin::BuiltIn)
+    }
+}
+
+/// Inspects a component.
+pub(crate) fn inspect(home: &Path, arguments: &InspectArguments) -> anyhow::Result<Ending> {
+    let workplace = Workplace::open(home, &workplace::operator()?)?;
+    let (name, origin) = located(&arguments.component);
+    let inspection = workplace.runtime.inspect(&name, &origin, STUBS)?;
+    let described = described(&workplace.runtime, &name, &origin, &inspection);
+    let signature = Signature::of(&origin, &inspection);
+    if arguments.json.json {
+        print_json(&as_json(&name, &inspection, &described, &signature))?;
+        return Ok(Ending::Done);
+    }
+    match &described {
+        Ok(Component { description, .. }) => {
+            println!("{} {}: {}", description.name, description.version, description.summary)
+        }
+        Err(error) => println!("{name}: not run: {error}"),
+    }
+    let worlds: Vec<&str> = inspection.worlds.iter().map(|world| world.as_str()).collect();
+    println!("world      {}", if worlds.is_empty() { "none of ours".to_owned() } else { worlds.join(", ") });
+    println!("digest     {}\nsize       {}\nsignature  {signature}", inspection.digest, bytes(inspection.size));
+    println!("imports");
+    inspection
+        .imports
+        .iter()
+        .for_each(|(import, grant)| println!("  {:<12} {import}{}", grant.as_str(), condition(*grant)));
+    println!("exports");
+    inspection.exports.iter().for_each(|export| println!("  {export}"));
+    show_provenance(&inspection.provenance);
+    if let Ok(Component { description, .. }) = &described {
+        let produces: Vec<String> =
+            description.produces.iter().map(|(name, kind)| format!("{name} ({kind})")).collect();
+        println!("makes      {}", produces.join(", "));
+        println!("parameters\n{}", serde_json::to_string_pretty(&description.parameters)?);
+    }
+    Ok(Ending::Done)
+}
+
+/// The component in the first world that it is for, if it would be admitted there.
+fn described(
+    runtime: &Runtime,
+    name: &str,
+    origin: &Origin,
+    inspection: &Inspection,
+) -> Result<Component, RuntimeError> {
+    runtime.resolve(inspection.worlds.first().copied().unwrap_or(World::Ingestion), name, origin, STUBS)
+}
+
+fn condition(grant: Grant) -> String {
+    match grant {
+        Grant::Stub(stub) => format!("   if the manifest says `stubs = [\"{stub}\"]`"),
+        _ => String::new(),
+    }
+}
+
+fn show_provenance(provenance: &Provenance) {
+    for (name, text) in &provenance.notes {
+        println!("{name:<10} {text}");
+    }
+    for (field, values) in &provenance.producers {
+        println!("{field:<12} {}", values.iter().map(String::as_str).collect::<Vec<_>>().join(", "));
+    }
+    if let Some(packages) = &provenance.packages {
+        println!("packages ({}, as it says itself)", packages.len());
+        packages.iter().for_each(|package| println!("  {} {} ({})", package.name, package.version, package.source));
+    }
+}
+
+/// What stands beside a component.
+enum Signature {
+    BuiltIn,
+    Missing,
+    By(Vec<String>),
+    Bad(String),
+}
+
+impl Signature {
+    fn of(origin: &Origin, inspection: &Inspection) -> Self {
+        let Origin::File(path) = origin else { return Self::BuiltIn };
+        match trust::read_signatures(&signature_file(path)) {
+            Ok(None) => Self::Missing,
+            Ok(Some(signatures)) => match signatures.verify(inspection.digest) {
+                Ok(by) => Self::By(by.iter().map(ToString::to_string).collect()),
+                Err(error) => Self::Bad(error.to_string()),
+            },
+            Err(reason) => Self::Bad(reason),
+        }
+    }
+
+    fn as_json(&self) -> Value {
+        match self {
+            Self::BuiltIn => json!({ "state": "built-in" }),
+            Self::Missing => json!({ "state": "none" }),
+            Self::By(keys) => json!({ "state": "sound", "by": keys }),
+            Self::Bad(reason) => json!({ "state": "bad", "reason": reason }),
+        }
+    }
+}
+
+impl std::fmt::Display for Signature {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::BuiltIn => formatter.write_str("none; it is part of this installation"),
+            Self::Missing => formatter.write_str("none"),
+            Self::By(keys) => write!(formatter, "sound, by {}", keys.join(", ")),
+            Self::Bad(reason) => write!(formatter, "BAD: {reason}"),
+        }
+    }
+}
+
+fn as_json(
+    name: &str,
+    inspection: &Inspection,
+    described: &Result<Component, RuntimeError>,
+    signature: &Signature,
+) -> Value {
+    let imports: Vec<&String> = inspection.imports.iter().map(|(import, _)| import).collect();
+    let grants: serde_json::Map<String, Value> =
+        inspection.imports.iter().map(|(import, grant)| (import.clone(), grant.as_str().into())).collect();
+    let mut shown = json!({
+        "name": name, "digest": inspection.digest, "size": inspection.size,
+        "world": inspection.worlds.first(), "worlds": inspection.worlds,
+        "imports": imports, "grants": grants, "exports": inspection.exports,
+        "signature": signature.as_json(), "provenance": inspection.provenance,
+    });
+    match described {
+        Ok(Component { description, sharded, .. }) => {
+            shown["name"] = description.name.as_str().into();
+            shown["version"] = description.version.as_str().into();
+            shown["summary"] = description.summary.as_str().into();
+            shown["sharded"] = (*sharded).into();
+            shown["parameters"] = description.parameters.clone();
+            shown["produces"] = json!(description.produces);
+        }
+        Err(error) => shown["refused"] = error.to_string().into(),
+    }
+    shown
+}

@@ -1,0 +1,99 @@
+//! `lock`: pins the components of a pipeline by digest.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+use stagewright_manifest::{Lock, Manifest, Overrides};
+use stagewright_store::Digest;
+
+use crate::arguments::LockArguments;
+use crate::ending::{Ending, UsageError};
+use crate::workplace;
+
+/// What a command may change in the lock.
+struct Pins<'a> {
+    /// Components whose digests are replaced; all of them if it is empty, none without `--update`.
+    update: Option<&'a [String]>,
+    changed: Vec<String>,
+}
+
+impl Pins<'_> {
+    /// Pins one component, or sees that it is the one that is pinned.
+    fn pin(
+        &mut self,
+        digests: &mut BTreeMap<String, Digest>,
+        key: &str,
+        name: &str,
+        path: &Path,
+    ) -> anyhow::Result<()> {
+        let found = File::open(path).and_then(Digest::of_reader).map_err(|error| {
+            UsageError::error(
+                format!("cannot read component `{name}` at {}: {error}", path.display()),
+                "mend its path in the manifest",
+            )
+        })?;
+        match digests.insert(key.to_owned(), found) {
+            Some(pinned) if pinned == found => {}
+            None => self.changed.push(format!("pinned `{name}` ({key}): {found}")),
+            Some(pinned)
+                if self.update.is_some_and(|names| names.is_empty() || names.iter().any(|asked| asked == name)) =>
+            {
+                self.changed.push(format!("updated `{name}` ({key}): {pinned} -> {found}"));
+            }
+            Some(pinned) => {
+                return Err(UsageError::error(
+                    format!("component `{name}` changed: the lock pins {pinned}, {} is now {found}", path.display()),
+                    format!("if that is meant: --update {name}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Pins what is not pinned yet, and renews what is to be updated. What other pipelines of the folder pinned stays.
+pub(crate) fn lock(arguments: &LockArguments) -> anyhow::Result<Ending> {
+    let manifest = Manifest::load(&arguments.file, &Overrides::default())?;
+    let path = Lock::beside(&arguments.file);
+    let mut lock = Lock::load(&path)?;
+    let before = lock.clone();
+    let used: Vec<&str> = manifest.stages.iter().map(|stage| stage.component.as_str()).collect();
+    if let Some(stranger) = arguments
+        .update
+        .iter()
+        .flatten()
+        .find(|name| !manifest.components.keys().any(|known| known.as_str() == name.as_str()))
+    {
+        let names: Vec<&str> = manifest.components.keys().map(|name| name.as_str()).collect();
+        return Err(UsageError::error(
+            format!("the manifest has no component `{stranger}`"),
+            format!("it has {}", names.join(", ")),
+        ));
+    }
+    let mut pins = Pins { update: arguments.update.as_deref(), changed: Vec::new() };
+    for (name, section) in &manifest.components {
+        match &section.path {
+            Some(file) => pins.pin(&mut lock.files, &Lock::name_of(&arguments.file, file), name.as_str(), file)?,
+            None if used.contains(&name.as_str())
+                && (arguments.built_in || lock.built_in.contains_key(name.as_str())) =>
+            {
+                pins.pin(&mut lock.built_in, name.as_str(), name.as_str(), &workplace::built_in(name.as_str())?)?;
+            }
+            None => {}
+        }
+    }
+    if lock == before && path.exists() {
+        println!("{} is up to date", path.display());
+        return Ok(Ending::Done);
+    }
+    lock.write(&path).map_err(|error| {
+        UsageError::error(
+            format!("cannot write {}: {error}", path.display()),
+            "write it where you may, and ship it with the manifest",
+        )
+    })?;
+    pins.changed.iter().for_each(|line| println!("{line}"));
+    println!("wrote {}", path.display());
+    Ok(Ending::Done)
+}

@@ -1,0 +1,91 @@
+//! `stage keygen`, `stage sign`, `stage verify`: who vouches for a component.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use stagewright_runtime::{PublicKey, SecretKey, Signatures, signature_file};
+use stagewright_store::Digest;
+
+use crate::arguments::{KeygenArguments, SignArguments, VerifyArguments};
+use crate::ending::{Ending, UsageError};
+use crate::trust;
+
+/// Makes a pair of keys: `KEY`, which signs and is its owner's alone, and `KEY.pub`.
+pub(crate) fn keygen(arguments: &KeygenArguments) -> anyhow::Result<Ending> {
+    let key = SecretKey::generate()?;
+    let mut public = arguments.output.as_os_str().to_owned();
+    public.push(".pub");
+    write_new(&arguments.output, 0o600, &key.to_pem()?)?;
+    write_new(Path::new(&public), 0o644, &key.public().to_pem()?)?;
+    println!("{}", key.public());
+    eprintln!("wrote {} (keep it to yourself) and {}", arguments.output.display(), Path::new(&public).display());
+    Ok(Ending::Done)
+}
+
+fn write_new(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| {
+        UsageError::error(
+            format!("cannot write {}: {error}", path.display()),
+            "name a file that does not exist, in a folder that you may write",
+        )
+    })
+}
+
+fn digest(component: &Path) -> anyhow::Result<Digest> {
+    File::open(component).and_then(Digest::of_reader).map_err(|error| {
+        UsageError::error(format!("cannot read the component {}: {error}", component.display()), "name a .wasm file")
+    })
+}
+
+/// Signs components; signatures of other keys over the same bytes stay.
+pub(crate) fn sign(arguments: &SignArguments) -> anyhow::Result<Ending> {
+    let hint = "a signing key is a PKCS#8 PEM file with an Ed25519 key: stagewright stage keygen --output KEY";
+    let cannot =
+        |reason: String| UsageError::error(format!("cannot read the key {}: {reason}", arguments.key.display()), hint);
+    let text = trust::read_text(&arguments.key).map_err(|error| cannot(error.to_string()))?;
+    let key = SecretKey::from_pem(&text).map_err(|error| cannot(error.to_string()))?;
+    for component in &arguments.components {
+        let digest = digest(component)?;
+        let file = signature_file(component);
+        // Signatures of bytes that are no more are of no use to anybody.
+        let kept = trust::read_signatures(&file).ok().flatten().filter(|signatures| signatures.verify(digest).is_ok());
+        let mut signatures = kept.unwrap_or_else(|| Signatures::new(digest));
+        signatures.sign(&key);
+        std::fs::write(&file, signatures.to_string()).map_err(|error| {
+            UsageError::error(
+                format!("cannot write {}: {error}", file.display()),
+                "sign it in a folder that you may write",
+            )
+        })?;
+        println!("{}: {digest} signed by {}", component.display(), key.public());
+    }
+    Ok(Ending::Done)
+}
+
+/// Verifies that one of the keys signed a component.
+pub(crate) fn verify(arguments: &VerifyArguments) -> anyhow::Result<Ending> {
+    let keys = arguments.keys.iter().map(|key| trust::public_key(key)).collect::<anyhow::Result<Vec<PublicKey>>>()?;
+    let component = &arguments.component;
+    let file = signature_file(component);
+    let refused = |reason: String, hint: &str| {
+        UsageError::error(format!("{} is not verified: {reason}", component.display()), hint)
+    };
+    let signatures = trust::read_signatures(&file)
+        .map_err(|reason| refused(format!("{}: {reason}", file.display()), "get its signature anew"))?
+        .ok_or_else(|| {
+            refused(format!("there is no {}", file.display()), "get its signature, or sign it: stagewright stage sign")
+        })?;
+    let by = signatures
+        .trusted(digest(component)?, &keys)
+        .map_err(|error| refused(error.to_string(), "do not run it before you know whose it is"))?;
+    println!("{}: {} signed by {by}", component.display(), signatures.digest);
+    Ok(Ending::Done)
+}

@@ -1,0 +1,171 @@
+//! Which components a pipeline may run: those that its lock file pins, signed where its manifest wants signatures.
+//!
+//! Asked by the runtime for each component's digest, before anything of the component is compiled. Only components that the manifest names by a path are pinned and
+//! need signatures; built-in stages are part of the installation (docs/decisions/lock-file.md), and the components of a registered model are named by digest.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use stagewright_manifest::{Lock, Manifest, TrustedKey, World};
+use stagewright_runtime::{PublicKey, RuntimeError, SignatureError, Signatures, signature_file};
+use stagewright_store::Digest;
+
+use crate::ending::UsageError;
+
+/// The largest signature or key file that is read.
+const MAX_TEXT: u64 = 64 << 10;
+
+/// What a manifest's components are held to.
+pub(crate) struct Policy<'a> {
+    manifest: &'a Manifest,
+    lock: Lock,
+    lock_file: PathBuf,
+    locked: bool,
+    keys: Vec<PublicKey>,
+    /// Files that the lock does not have yet, as they were found.
+    found: Mutex<Vec<(String, Digest)>>,
+}
+
+/// Reads a small text, such as a key.
+pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
+    if std::fs::metadata(path)?.len() > MAX_TEXT {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is too large to be one"));
+    }
+    std::fs::read_to_string(path)
+}
+
+/// The public key in a PEM file, or one that is written out.
+pub(crate) fn public_key(key: &str) -> anyhow::Result<PublicKey> {
+    if key.starts_with("ed25519:") {
+        return key.parse().map_err(|error: SignatureError| UsageError::error(format!("`{key}` is {error}"), KEY_HINT));
+    }
+    let cannot = |reason: String| UsageError::error(format!("cannot read the key {key}: {reason}"), KEY_HINT);
+    let text = read_text(Path::new(key)).map_err(|error| cannot(error.to_string()))?;
+    PublicKey::from_pem(&text).map_err(|error| cannot(error.to_string()))
+}
+
+const KEY_HINT: &str =
+    "a public key is a PEM file (`stagewright stage keygen` writes `KEY.pub`), or `ed25519:` and 64 hex digits";
+
+impl<'a> Policy<'a> {
+    /// Reads lock file and keys. `locked`: a component that is not pinned is refused, instead of pinned.
+    pub(crate) fn load(manifest: &'a Manifest, locked: bool) -> anyhow::Result<Self> {
+        let lock_file = Lock::beside(Path::new(manifest.file()));
+        let keys = manifest.trust.trusted_keys.iter().map(|key| match key {
+            TrustedKey::File(path) => public_key(&path.display().to_string()),
+            TrustedKey::Inline(key) => public_key(key),
+        });
+        Ok(Self {
+            manifest,
+            lock: Lock::load(&lock_file)?,
+            lock_file,
+            locked,
+            keys: keys.collect::<anyhow::Result<_>>()?,
+            found: Mutex::default(),
+        })
+    }
+
+    /// Whether this stage's component may be used.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Refused`], which says what changed or what is missing, and how to accept it.
+    pub(crate) fn admit(&self, world: World, digest: Digest) -> Result<(), RuntimeError> {
+        let name = self.manifest.stage(world).component.as_str();
+        let section = self.manifest.component(world);
+        match &section.path {
+            None => self.unchanged(name, "the built-in stage", self.lock.built_in.get(name), digest),
+            Some(path) => {
+                self.signed(name, path, digest)?;
+                self.pinned(name, path, section.path_typed, digest)
+            }
+        }
+    }
+
+    fn pinned(&self, name: &str, path: &Path, typed: bool, digest: Digest) -> Result<(), RuntimeError> {
+        let key = Lock::name_of(Path::new(self.manifest.file()), path);
+        let pinned = self.lock.files.get(&key).filter(|_| !typed);
+        if pinned.is_some() || (typed && !self.locked) {
+            return self.unchanged(name, &path.display().to_string(), pinned, digest);
+        }
+        if self.locked {
+            let hint = if typed {
+                "write its path into the manifest and pin it, or leave out --locked".to_owned()
+            } else {
+                format!("look at it, then pin it: stagewright lock {}", self.manifest.file())
+            };
+            let message =
+                format!("component `{name}` ({}) is not pinned in {}", path.display(), self.lock_file.display());
+            return Err(RuntimeError::Refused { message, hint: Some(hint) });
+        }
+        self.found.lock().expect("no panic holds this lock").push((key, digest));
+        Ok(())
+    }
+
+    fn unchanged(&self, name: &str, what: &str, pinned: Option<&Digest>, found: Digest) -> Result<(), RuntimeError> {
+        match pinned {
+            Some(pinned) if *pinned != found => Err(RuntimeError::Refused {
+                message: format!(
+                    "component `{name}` changed: {} pins {pinned}, {what} is now {found}",
+                    self.lock_file.display()
+                ),
+                hint: Some(format!("if that is meant: stagewright lock {} --update {name}", self.manifest.file())),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn signed(&self, name: &str, path: &Path, digest: Digest) -> Result<(), RuntimeError> {
+        if !self.manifest.trust.require_signature {
+            return Ok(());
+        }
+        let file = signature_file(path);
+        let refused = |reason: String, hint: String| RuntimeError::Refused {
+            message: format!("component `{name}` ({}) is refused: {reason}", path.display()),
+            hint: Some(hint),
+        };
+        let sign = || format!("sign it: stagewright stage sign {} --key KEY", path.display());
+        let signatures = match read_signatures(&file) {
+            Ok(Some(signatures)) => signatures,
+            Ok(None) => return Err(refused(format!("it is not signed: there is no {}", file.display()), sign())),
+            Err(reason) => return Err(refused(format!("{}: {reason}", file.display()), sign())),
+        };
+        match signatures.trusted(digest, &self.keys) {
+            Ok(_) => Ok(()),
+            Err(error @ SignatureError::Untrusted { .. }) => {
+                let hint =
+                    format!("if you trust a key, add it to `trusted-keys` under [trust] in {}", self.manifest.file());
+                Err(refused(error.to_string(), hint))
+            }
+            Err(error @ SignatureError::OtherBytes { .. }) => Err(refused(
+                error.to_string(),
+                format!("get the component that was signed; or, if it is yours, {}", sign()),
+            )),
+            Err(error) => Err(refused(error.to_string(), sign())),
+        }
+    }
+
+    /// Pins what the lock did not have. Where the folder cannot be written, the run goes on: it is what `--locked` is for.
+    pub(crate) fn settle(self) {
+        let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if found.is_empty() {
+            return;
+        }
+        let mut lock = self.lock;
+        lock.files.extend(found);
+        match lock.write(&self.lock_file) {
+            Ok(()) => tracing::info!("pinned components in {}", self.lock_file.display()),
+            Err(error) => {
+                tracing::warn!("components are not pinned: cannot write {}: {error}", self.lock_file.display())
+            }
+        }
+    }
+}
+
+/// The signatures beside a component, if there are any.
+pub(crate) fn read_signatures(file: &Path) -> Result<Option<Signatures>, String> {
+    match read_text(file) {
+        Ok(text) => text.parse().map(Some).map_err(|error: SignatureError| error.to_string()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,181 @@
+//! `stagewright.lock`: the digests of the components that the pipelines of a folder use.
+//!
+//! A path says where a component lies, not which one it is. The lock file, beside the pipeline file and kept with it under version control, says that. It pins the files
+//! that manifests name by `path`; built-in stages are part of the installation and are pinned only on request (docs/decisions/lock-file.md). What it is compared
+//! with, and when it is written, is not decided here.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use stagewright_store::Digest;
+
+use crate::document::{self, Origin};
+use crate::problem::{Collector, ManifestError, Source};
+use crate::reader::{Context, Section};
+
+/// The file's name.
+pub const LOCK_FILE: &str = "stagewright.lock";
+
+/// The version of the format that is written, and the only one that is read.
+const VERSION: u64 = 1;
+
+const TITLE: &str = "# The components that the pipelines of this folder use, by digest. Written by stagewright; keep it under version control.
+# `stagewright lock FILE --update [NAME]` accepts components that changed.
+";
+
+/// Digests by path and by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lock {
+    /// Of files: by their path relative to the lock file's folder, or absolute.
+    pub files: BTreeMap<String, Digest>,
+    /// Of built-in stages, by name.
+    pub built_in: BTreeMap<String, Digest>,
+}
+
+impl Lock {
+    /// Where the lock of a pipeline file lies.
+    pub fn beside(manifest: &Path) -> PathBuf {
+        manifest.with_file_name(LOCK_FILE)
+    }
+
+    /// How a component's file is called in the lock of this pipeline file.
+    pub fn name_of(manifest: &Path, component: &Path) -> String {
+        let folder = manifest.parent().unwrap_or(Path::new(""));
+        component.strip_prefix(folder).unwrap_or(component).display().to_string()
+    }
+
+    /// Reads a lock file; an empty lock if there is none.
+    ///
+    /// # Errors
+    /// [`ManifestError`] with everything that is wrong in the file.
+    pub fn load(path: &Path) -> Result<Self, ManifestError> {
+        let file = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&file, text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(ManifestError::unreadable(
+                file,
+                format!("cannot read the file: {error}"),
+                "restore it, or remove it and pin anew",
+            )),
+        }
+    }
+
+    /// Checks a text; `file` is what errors call it.
+    ///
+    /// # Errors
+    /// As for [`Lock::load`].
+    pub fn parse(file: &str, text: String) -> Result<Self, ManifestError> {
+        let source = Arc::new(Source::new(file.to_owned(), text));
+        let collector = Collector::new(Arc::clone(&source));
+        let mut lock = Self::default();
+        match document::parse(&source.text) {
+            Ok(root) => {
+                lock = read(Section::root(&Context { collector: &collector, directory: PathBuf::new() }, &root))
+            }
+            Err(faults) => {
+                for fault in faults {
+                    collector.report(&Origin::File(fault.span), "", fault.message, None);
+                }
+            }
+        }
+        if collector.is_empty() { Ok(lock) } else { Err(ManifestError::new(&source, collector.into_problems())) }
+    }
+
+    /// The file's text. The same digests make the same text.
+    pub fn render(&self) -> String {
+        // A JSON string is a TOML string.
+        let line =
+            |(name, digest): (&String, &Digest)| format!("{} = \"{digest}\"\n", serde_json::Value::from(name.as_str()));
+        let mut text = format!("{TITLE}version = {VERSION}\n");
+        for (section, entries) in [("files", &self.files), ("built-in", &self.built_in)] {
+            if !entries.is_empty() {
+                text.push_str(&format!("\n[{section}]\n"));
+                text.extend(entries.iter().map(line));
+            }
+        }
+        text
+    }
+
+    /// Writes the file whole or not at all.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+        let aside = path.with_file_name(format!("{LOCK_FILE}.{}.new", std::process::id()));
+        let written = std::fs::File::create(&aside)
+            .and_then(|mut file| {
+                file.write_all(self.render().as_bytes())?;
+                file.sync_all()
+            })
+            .and_then(|()| std::fs::rename(&aside, path));
+        if written.is_err() {
+            drop(std::fs::remove_file(&aside));
+        }
+        written
+    }
+}
+
+fn read(file: Section<'_>) -> Lock {
+    if let Some(item) = file.require("version", "version = 1") {
+        item.integer(VERSION, VERSION);
+    }
+    let digests = |name| {
+        let mut digests = BTreeMap::new();
+        for (name, item) in file.section(name).iter().flat_map(|section| section.items().collect::<Vec<_>>()) {
+            let Some(text) = item.string() else { continue };
+            match text.parse() {
+                Ok(digest) => drop(digests.insert(name.to_owned(), digest)),
+                Err(_) => item.report_value(
+                    format!("`{text}` is not a digest"),
+                    Some("a digest is `sha256:` and 64 lower-case hex digits".to_owned()),
+                ),
+            }
+        }
+        digests
+    };
+    let lock = Lock { files: digests("files"), built_in: digests("built-in") };
+    file.finish();
+    lock
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_whatever_the_names_are() {
+        let mut lock = Lock::default();
+        for name in ["stages/mine.wasm", "a \"quoted\" name\\with\nlines.wasm", "/absolute/ü.wasm", "a.b.wasm"] {
+            lock.files.insert(name.to_owned(), Digest::of(name.as_bytes()));
+        }
+        lock.built_in.insert("train-boosted".to_owned(), Digest::of(b"x"));
+        assert_eq!(Lock::parse("stagewright.lock", lock.render()).expect("its own text"), lock);
+        assert_eq!(Lock::parse("stagewright.lock", Lock::default().render()).expect("its own text"), Lock::default());
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_with_its_line() {
+        let text = "version = 2\n[files]\na = 'sha256:1'\nb = 3\n[stages]\n";
+        let told = Lock::parse("stagewright.lock", text.to_owned()).expect_err("faults").render();
+        for part in [
+            "stagewright.lock:1: `version` is out of range: `2`",
+            "stagewright.lock:3: `sha256:1` is not a digest",
+            "stagewright.lock:4:",
+            "unknown key `stages`",
+        ] {
+            assert!(told.contains(part), "{part} is not in:\n{told}");
+        }
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_lock_files_folder() {
+        let name = |manifest: &str, component: &str| Lock::name_of(Path::new(manifest), Path::new(component));
+        assert_eq!(name("config/p.toml", "config/stages/mine.wasm"), "stages/mine.wasm");
+        assert_eq!(name("p.toml", "stages/mine.wasm"), "stages/mine.wasm");
+        assert_eq!(name("config/p.toml", "/lib/mine.wasm"), "/lib/mine.wasm");
+        assert_eq!(Lock::beside(Path::new("config/p.toml")), Path::new("config/stagewright.lock"));
+    }
+}

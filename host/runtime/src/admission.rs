@@ -1,0 +1,133 @@
+//! What a component may import, and what it must export: decided by names, before anything of it is compiled or run.
+//!
+//! Every import must be an interface that its world lists, or WASI in its virtual form, or a stub that the manifest allows; anything else is refused by name.
+
+use stagewright_manifest::World;
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::bindings::stagewright::stage as host;
+use crate::error::RuntimeError;
+use crate::guest::Guest;
+use crate::wasi::{self, Stubs};
+
+/// The version of the contract, as it stands in the names of interfaces.
+const VERSION: &str = "@0.1.0";
+
+/// The names that a component imports and exports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Interfaces {
+    pub(crate) imports: Vec<String>,
+    pub(crate) exports: Vec<String>,
+}
+
+/// Why a component gets what it imports; or that it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// An interface of its world.
+    World,
+    /// WASI as every stage gets it: virtual and empty.
+    Wasi,
+    /// An interface with nothing behind it, which the manifest allows by name.
+    Stub(&'static str),
+    /// Nothing: the component is refused.
+    Refused,
+}
+
+impl Grant {
+    /// The word for people and programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::World => "world",
+            Self::Wasi => "virtual WASI",
+            Self::Stub(_) => "failing stub",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The interface that a world's components export beside `metadata`.
+fn export_of(world: World) -> &'static str {
+    match world {
+        World::Ingestion => "ingest",
+        World::Validation => "validate",
+        World::Transformation => "transform",
+        World::Training => "train",
+        World::Evaluation => "evaluate",
+        World::Promotion => "decide",
+    }
+}
+
+/// The interfaces that a world's components may import, besides `types`.
+fn imports_of(world: World) -> &'static [&'static str] {
+    match world {
+        World::Ingestion => &["tables", "sources", "tracking"],
+        World::Validation => &["tables", "tracking"],
+        World::Transformation | World::Training => &["tables", "blobs", "tracking"],
+        World::Evaluation => &["tables", "models", "tracking"],
+        World::Promotion => &["tracking"],
+    }
+}
+
+fn interface(name: &str) -> String {
+    format!("stagewright:stage/{name}{VERSION}")
+}
+
+/// The stub that would stand behind an import.
+fn stub_of(import: &str) -> Option<&'static str> {
+    ["filesystem", "sockets"].into_iter().find(|stub| import.starts_with(&format!("wasi:{stub}/")))
+}
+
+/// What a component of a world gets for an import.
+pub(crate) fn grant(world: World, import: &str, stubs: Stubs) -> Grant {
+    if imports_of(world).iter().chain(&["types"]).any(|name| interface(name) == import) {
+        return Grant::World;
+    }
+    match stub_of(import) {
+        _ if !wasi::grants(import, stubs) => Grant::Refused,
+        Some(stub) => Grant::Stub(stub),
+        None => Grant::Wasi,
+    }
+}
+
+/// The worlds whose interface a component exports.
+pub(crate) fn worlds(exports: &[String]) -> Vec<World> {
+    World::ALL.into_iter().filter(|world| exports.contains(&interface(export_of(*world)))).collect()
+}
+
+/// Whether a component's training falls into parts.
+pub(crate) fn sharded(exports: &[String]) -> bool {
+    exports.contains(&interface("shards"))
+}
+
+/// Refuses a component that lacks an export of its world, or imports what the world does not have.
+///
+/// # Errors
+/// [`RuntimeError::World`], [`RuntimeError::Import`].
+pub(crate) fn admit(interfaces: &Interfaces, world: World, name: &str, stubs: Stubs) -> Result<(), RuntimeError> {
+    let wanted = ["metadata", export_of(world)].into_iter().chain((world == World::Training).then_some("predict"));
+    let missing = wanted.map(interface).find(|wanted| !interfaces.exports.contains(wanted));
+    if let Some(missing) = missing {
+        return Err(RuntimeError::World { name: name.into(), world, missing, fits: worlds(&interfaces.exports) });
+    }
+    let refused = interfaces.imports.iter().find(|import| grant(world, import, stubs) == Grant::Refused);
+    refused.map_or(Ok(()), |import| {
+        let hint = |stub| format!("if its language runtime links it without need, write `stubs = [\"{stub}\"]` under [components.{name}]: it gets an empty, always failing one");
+        Err(RuntimeError::Import { name: name.into(), world, import: import.clone(), grant: stub_of(import).map(hint) })
+    })
+}
+
+/// A linker with what a world may import, and nothing else.
+pub(crate) fn linker(engine: &wasmtime::Engine, world: World, stubs: Stubs) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasi::link(&mut linker, stubs)?;
+    for interface in imports_of(world) {
+        match *interface {
+            "tables" => host::tables::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
+            "blobs" => host::blobs::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
+            "sources" => host::sources::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
+            "models" => host::models::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
+            _ => host::tracking::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
+        }
+    }
+    Ok(linker)
+}

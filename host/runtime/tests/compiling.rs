@@ -1,0 +1,224 @@
+//! Components that are made to be expensive to compile, against the real binary as the compiler's child.
+
+#![cfg(feature = "compiler")]
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use stagewright_manifest::World;
+use stagewright_runtime::{
+    CompileLimit, Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StubGrants,
+};
+
+fn built(variable: &str, place: &str) -> PathBuf {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = std::env::var_os(variable).map_or_else(|| root.join("target/release").join(place), PathBuf::from);
+    assert!(path.exists(), "{} is missing: run `cargo xtask test`, which builds it", path.display());
+    path
+}
+
+/// A cache of its own, and the binary that compiles into it.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.0.path().join("components")
+    }
+
+    fn installation(&self) -> Installation {
+        Installation::new(self.cache(), Vec::new(), Compiler::Program(built("STAGEWRIGHT_BIN", "stagewright")))
+    }
+
+    fn cached(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.cache()).expect("the cache").flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Origin {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, bytes).expect("room");
+        Origin::File(path)
+    }
+}
+
+fn resolve(runtime: &Runtime, origin: &Origin) -> Result<(), RuntimeError> {
+    runtime.resolve(World::Promotion, "guest", origin, StubGrants::default()).map(drop)
+}
+
+fn good() -> Vec<u8> {
+    std::fs::read(built("STAGEWRIGHT_GUESTS", "guests").join("empty-promotion.wasm")).expect("a guest")
+}
+
+/// An unsigned LEB128 number.
+fn leb(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = (value & 0x7f) as u8;
+        value >>= 7;
+        if value == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    [&[id][..], &leb(content.len()), content].concat()
+}
+
+/// A good component with one more module in it, whose only function has `loops` loops after one another, each of which changes all of its `locals`: as many values to merge at
+/// each loop as there are locals, which is what compilers keep tables of.
+fn bomb(loops: usize, locals: usize) -> Vec<u8> {
+    let mut code = [&[1][..], &leb(locals), &[0x7e]].concat(); // locals of one kind: i64
+    let mut body = Vec::new();
+    for local in 0..locals {
+        // local = local + local of the next
+        body.extend(
+            [&[0x20][..], &leb(local), &[0x20], &leb((local + 1) % locals), &[0x7c, 0x21], &leb(local)].concat(),
+        );
+    }
+    for _ in 0..loops {
+        code.extend([0x03, 0x40]); // loop
+        code.extend(&body);
+        code.extend([0x20, 0x00, 0x50, 0x0d, 0x00, 0x0b]); // again if the first local is zero; end
+    }
+    code.push(0x0b);
+    let function = [leb(code.len()), code].concat();
+    let module = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, &[1, 0x60, 0, 0]),
+        section(3, &[1, 0]),
+        section(10, &[leb(1), function].concat()),
+    ]
+    .concat();
+    [good(), section(1, &module)].concat()
+}
+
+/// After a component that was refused: nothing is in the cache, and a good one compiles, in this process and for good.
+fn the_next_one_works(place: &Place, runtime: &Runtime) {
+    assert_eq!(place.cached(), Vec::<String>::new());
+    let origin = place.write("good.wasm", &good());
+    resolve(runtime, &origin).expect("a good component");
+    let cached = place.cached();
+    assert!(cached.iter().any(|name| name.ends_with(".cwasm")) && cached.len() == 2, "{cached:?}");
+}
+
+#[test]
+fn a_component_that_takes_all_memory_to_compile_is_refused_and_the_next_one_works() {
+    let place = Place::new();
+    let mut installation = place.installation();
+    installation.limits.memory = 192 << 20;
+    let runtime = Runtime::open(installation, EngineOptions::default()).expect("an engine");
+    let refused = resolve(&runtime, &place.write("bomb.wasm", &bomb(1500, 500))).expect_err("a bomb");
+    let RuntimeError::CompileLimit { limit: CompileLimit::Memory, used, allowed, .. } = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(used >= allowed && allowed == 192 << 20, "{refused}");
+    let text = refused.to_string();
+    assert!(text.starts_with("compiling component `guest` ran past its limit of 192.0 MiB memory: it used "), "{text}");
+    the_next_one_works(&place, &runtime);
+}
+
+#[test]
+fn a_component_that_takes_for_ever_to_compile_is_killed_and_the_next_one_works() {
+    let place = Place::new();
+    let mut installation = place.installation();
+    installation.limits.wall = Duration::from_millis(300);
+    let runtime = Runtime::open(installation, EngineOptions::default()).expect("an engine");
+    let start = Instant::now();
+    let refused = resolve(&runtime, &place.write("bomb.wasm", &bomb(1500, 500))).expect_err("a bomb");
+    let RuntimeError::CompileLimit { limit: CompileLimit::Wall, used, allowed, .. } = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(used >= allowed && start.elapsed() < Duration::from_secs(60), "{refused}");
+    assert!(refused.to_string().contains("limit of 0.30 s wall"), "{refused}");
+    // A good component takes less than the default on any machine, but perhaps not less than that.
+    let runtime = Runtime::open(place.installation(), EngineOptions::default()).expect("an engine");
+    the_next_one_works(&place, &runtime);
+}
+
+#[test]
+fn a_component_that_is_too_large_is_not_even_read() {
+    let place = Place::new();
+    let mut installation = place.installation();
+    installation.limits.size = 100_000;
+    let runtime = Runtime::open(installation, EngineOptions::default()).expect("an engine");
+    let refused = resolve(&runtime, &place.write("good.wasm", &good())).expect_err("too large");
+    assert!(matches!(refused, RuntimeError::CompileLimit { limit: CompileLimit::Size, .. }), "{refused:?}");
+}
+
+#[test]
+fn what_is_no_component_and_what_is_not_trusted_is_refused_before_it_is_compiled() {
+    let place = Place::new();
+    // Nothing here could be compiled at all.
+    let absent = Installation { compiler: Compiler::Absent, ..place.installation() };
+    let runtime = Runtime::open(absent, EngineOptions::default()).expect("an engine");
+    let text = resolve(&runtime, &place.write("text.wasm", b"(component)")).expect_err("text");
+    assert!(matches!(text, RuntimeError::Invalid { .. }), "{text:?}");
+    let origin = place.write("good.wasm", &good());
+    let foreign = runtime.resolve(World::Training, "guest", &origin, StubGrants::default()).expect_err("another world");
+    assert!(matches!(foreign, RuntimeError::World { .. }), "{foreign:?}");
+    let distrust = |_| Err(RuntimeError::Refused { message: "no".into(), hint: None });
+    let refused = runtime.resolve_trusted(World::Promotion, "guest", &origin, StubGrants::default(), &distrust);
+    assert!(matches!(refused, Err(RuntimeError::Refused { .. })), "{refused:?}");
+    // A body that no decoder accepts: found by the child, which says why.
+    let runtime = Runtime::open(place.installation(), EngineOptions::default()).expect("an engine");
+    let module =
+        [b"\0asm\x01\0\0\0".to_vec(), section(1, &[1, 0x60, 0, 0]), section(3, &[1, 0]), section(10, &[1, 2, 0, 0xff])]
+            .concat();
+    let broken = place.write("broken.wasm", &[good(), section(1, &module)].concat());
+    let invalid = resolve(&runtime, &broken).expect_err("an unknown opcode");
+    assert!(invalid.to_string().starts_with("`guest` is not a valid component: "), "{invalid}");
+}
+
+#[test]
+fn a_host_without_a_compiler_runs_what_another_compiled_for_its_key() {
+    let (full, edge) = (Place::new(), Place::new());
+    let origin = full.write("good.wasm", &good());
+    let absent = || Installation { compiler: Compiler::Absent, ..edge.installation() };
+    let runtime = Runtime::open(absent(), EngineOptions::default()).expect("an engine");
+    let missing = resolve(&runtime, &origin).expect_err("nothing is compiled");
+    assert!(matches!(missing, RuntimeError::NoCompiler { .. }), "{missing:?}");
+    assert!(missing.hint().is_some_and(|hint| hint.contains("stage precompile")), "{missing:?}");
+
+    let compiler = Runtime::open(full.installation(), EngineOptions::default()).expect("an engine");
+    let folder = full.0.path().join("export");
+    // Under another host's key it is as good as a forged one.
+    let own_key = full.installation().key;
+    let file = compiler.precompile("guest", &origin, &folder, &own_key, false).expect("compiled");
+    std::fs::copy(folder.join(&file), edge.cache().join(&file)).expect("copied");
+    assert!(matches!(resolve(&runtime, &origin), Err(RuntimeError::NoCompiler { .. })));
+    for baseline in [false, true] {
+        compiler.precompile("guest", &origin, &folder, &edge.installation().key, baseline).expect("compiled");
+        std::fs::copy(folder.join(&file), edge.cache().join(&file)).expect("copied");
+        let runtime = Runtime::open(absent(), EngineOptions::default()).expect("an engine");
+        resolve(&runtime, &origin).expect("compiled elsewhere");
+    }
+}
+
+#[test]
+fn a_cached_file_that_was_changed_is_compiled_again() {
+    let place = Place::new();
+    let origin = place.write("good.wasm", &good());
+    let runtime = Runtime::open(place.installation(), EngineOptions::default()).expect("an engine");
+    resolve(&runtime, &origin).expect("a good component");
+    for name in place.cached() {
+        let path = place.cache().join(name);
+        let good = std::fs::read(&path).expect("the file");
+        let mut bad = good.clone();
+        let middle = bad.len() / 2;
+        bad[middle] ^= 1;
+        std::fs::write(&path, bad).expect("written");
+        resolve(&runtime, &origin).expect("made again");
+        assert!(std::fs::read(&path).expect("the file").len() == good.len());
+        // With nobody who could compile, what is there now must be good.
+        let absent = Installation { compiler: Compiler::Absent, ..place.installation() };
+        let runtime = Runtime::open(absent, EngineOptions::default()).expect("an engine");
+        resolve(&runtime, &origin).expect("the file that was made again");
+    }
+}

@@ -1,0 +1,357 @@
+#![cfg(target_os = "linux")]
+//! A fault at every file operation of a whole run: nothing partial becomes visible, nothing is left behind after the next
+//! start, the record says what happened, and the next run works.
+//!
+//! The least pipeline does some 270 operations in a new home and some 480 in one where a run was killed. Each is tried with
+//! each fault that differs there, by the built binary; of a series of one operation on one file (SQLite writing a
+//! transaction) the first, the second and the last. So that it takes half a minute, some walks take every eighth of these
+//! points, and the next run is tried after every other; `STAGEWRIGHT_FAULTS=all` leaves nothing out.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use stagewright_end_to_end::faults::{self, Fault, Operation};
+use stagewright_end_to_end::{Place, least_pipeline};
+use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, Registry, RunStatus, Verdict};
+
+const MODEL: &str = "least";
+const HOST_FAILED: i32 = 7;
+const INTERRUPTED: i32 = 130;
+
+/// A run to be disturbed: where it begins and what it would do.
+struct Scenario {
+    /// Holds manifest and prepared home.
+    place: Place,
+    arguments: Vec<String>,
+    /// The home it begins with; `None`: none.
+    begins_with: Option<PathBuf>,
+    runs_before: usize,
+    champion_before: Option<u32>,
+    /// What it does when nothing goes wrong.
+    operations: Vec<Operation>,
+}
+
+impl Scenario {
+    /// The first run ever, which makes its candidate champion.
+    fn first_run() -> Self {
+        let place = Place::new();
+        let manifest = place.write("least.toml", least_pipeline("empty-training")).display().to_string();
+        let arguments = ["run", &manifest, "--workers", "1"].map(str::to_owned).to_vec();
+        place.run(&["run", &manifest]).expect(0);
+        Self { place, arguments, begins_with: None, runs_before: 0, champion_before: None, operations: vec![] }
+            .counted()
+    }
+
+    /// A run that replaces a champion, in a home where a run was killed half way: that is cleaned up first.
+    fn after_a_killed_run() -> Self {
+        let Self { place, mut arguments, operations, .. } = Self::first_run();
+        // With this seed a model of the eight rows is better than the champion, a constant.
+        arguments.extend(["--seed", "6", "--set", "training.component=train-logistic"].map(str::to_owned));
+        let middle = operations.iter().rposition(|it| it.name == "create").expect("a file");
+        let mut killed = place.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        faults::count(&mut killed, &place.home(), &place.path().join("killed"));
+        faults::inject(&mut killed, Fault::Kill, middle / 2);
+        assert_eq!(killed.output().expect("it starts").status.signal(), Some(9));
+        assert_ne!(entries(&place.home().join("artifacts/staging")), BTreeSet::new());
+        let begins_with = Some(place.home());
+        Self { place, arguments, begins_with, runs_before: 2, champion_before: Some(1), operations: vec![] }.counted()
+    }
+
+    fn counted(mut self) -> Self {
+        let home = self.home("counted");
+        let log = self.place.path().join("operations");
+        let mut command = self.command(&home);
+        faults::count(&mut command, &home, &log);
+        let output = command.output().expect("it starts");
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        self.operations = faults::operations(&log);
+        assert!(self.operations.len() > 100, "{} operations: is the binary linked dynamically?", self.operations.len());
+        fs::remove_dir_all(home).expect("a home");
+        self
+    }
+
+    /// A home of this name as the scenario begins with it.
+    fn home(&self, name: &str) -> PathBuf {
+        let home = self.place.path().join(name);
+        if let Some(begins_with) = &self.begins_with {
+            copy(begins_with, &home);
+        }
+        home
+    }
+
+    fn command(&self, home: &Path) -> Command {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        self.place.command_in(home, &arguments)
+    }
+
+    /// The operations that differ for a fault.
+    fn points(&self, fault: Fault) -> Vec<&Operation> {
+        let all = &self.operations;
+        let like = |at: usize, other: Option<usize>| {
+            let other = other.and_then(|other| all.get(other));
+            other.is_some_and(|other| other.name == all[at].name && other.path == all[at].path)
+        };
+        let in_series =
+            |at: usize| like(at, at.checked_sub(1)) && like(at, at.checked_sub(2)) && like(at, Some(at + 1));
+        let differs = |operation: &Operation| match fault {
+            Fault::Full => operation.needs_room,
+            // Bytes that were not flushed are lost, however many there were.
+            Fault::Power => !operation.name.contains("write"),
+            // At the others a loss of power is the worse.
+            Fault::Kill => operation.name.contains("write"),
+            Fault::Error | Fault::Interrupt => true,
+        };
+        (0..all.len()).filter(|&at| !in_series(at) && differs(&all[at])).map(|at| &all[at]).collect()
+    }
+
+    /// Disturbs the run at each point, or at every `step`th; tells all that went wrong.
+    fn walk(&self, fault: Fault, step: usize) {
+        let step = if all() { 1 } else { step };
+        let points: Vec<&Operation> = self.points(fault).into_iter().step_by(step).collect();
+        let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let work = || {
+            while let Some(operation) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let home = self.home(&format!("{fault:?}-{}", operation.number));
+                if let Err(problem) = self.disturb(&home, fault, operation.number) {
+                    wrong.lock().expect("no panic").push(format!("{fault:?} at {}: {problem}", operation.number));
+                }
+                fs::remove_dir_all(home).expect("a home");
+            }
+        };
+        std::thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(work))));
+        let wrong = wrong.into_inner().expect("no panic");
+        assert!(wrong.is_empty(), "{} of {} points:\n{}", wrong.len(), points.len(), wrong.join("\n"));
+        println!("{fault:?}: {} points of {} operations", points.len(), self.operations.len());
+    }
+
+    fn disturb(&self, home: &Path, fault: Fault, at: usize) -> Result<(), String> {
+        let mut command = self.command(home);
+        let log = home.with_extension("log");
+        faults::count(&mut command, home, &log);
+        faults::inject(&mut command, fault, at);
+        let ended = command.output().expect("it starts");
+        let operations = faults::operations(&log);
+        fs::remove_file(log).expect("a log");
+        let operation = operations.get(at - 1);
+        self.check_ending(fault, operation, &ended)
+            .and_then(|()| self.check_home(home, fault, operation, &ended))
+            .map_err(|problem| {
+                format!("{operation:?}: {problem}; {}\n{}", ended.status, String::from_utf8_lossy(&ended.stderr))
+            })?;
+        if at % 2 == 1 && !all() {
+            return Ok(());
+        }
+        // What a clean run does depends only on whether the disturbed one had become champion.
+        let champion = champion(home)?;
+        let clean = self.command(home).output().expect("it starts");
+        let expected = if champion > self.champion_before { 4 } else { 0 };
+        let code = clean.status.code();
+        ensure(code == Some(expected), || {
+            format!("the next run: {code:?}: {}", String::from_utf8_lossy(&clean.stderr))
+        })?;
+        left_behind(home)
+    }
+
+    fn check_ending(&self, fault: Fault, operation: Option<&Operation>, ended: &Output) -> Result<(), String> {
+        if operation.is_none() {
+            // Random names make some runs a few operations shorter (SQLite's pages): nothing went wrong then.
+            return ensure(ended.status.code() == Some(0), || "it went wrong by itself".to_owned());
+        }
+        let (code, signal) = (ended.status.code(), ended.status.signal());
+        let text = String::from_utf8_lossy(&ended.stderr);
+        match fault {
+            Fault::Kill | Fault::Power => ensure(signal == Some(9), || "it was not killed".to_owned()),
+            // Until the handler stands, the signal itself ends the process.
+            Fault::Interrupt => ensure(matches!(code, Some(0 | INTERRUPTED)) || matches!(signal, Some(2 | 15)), || {
+                "its ending".to_owned()
+            }),
+            Fault::Error | Fault::Full => {
+                ensure(matches!(code, Some(0 | HOST_FAILED)), || "its ending".to_owned())?;
+                let told = code == Some(0) || text.starts_with("error: ") || text.contains("\nerror: ");
+                ensure(told, || "no error is told".to_owned())?;
+                let hint = fault != Fault::Full
+                    || code == Some(0)
+                    || (text.contains("free some space") || text.contains("free space"));
+                ensure(hint, || "no hint".to_owned())
+            }
+        }
+    }
+
+    fn check_home(
+        &self,
+        home: &Path,
+        fault: Fault,
+        operation: Option<&Operation>,
+        ended: &Output,
+    ) -> Result<(), String> {
+        let died = ended.status.code().is_none();
+        // What cannot be removed stays until the next start.
+        let refused = fault == Fault::Error && operation.is_some_and(|it| it.name == "unlink");
+        if !died && !refused {
+            let before = self.begins_with.as_deref().map(temporary).unwrap_or_default();
+            let left = temporary(home);
+            ensure(left.is_subset(&before), || format!("left by a process that lived: {left:?}"))?;
+        }
+        let opened = Home::open(home).map_err(|error| format!("the next start: {error}"))?;
+        left_behind(home)?;
+        let known =
+            ["artifacts", "cache", "stagewright.db", "stagewright.db-shm", "stagewright.db-wal", "stagewright.live"];
+        let unknown: Vec<String> = entries(home).into_iter().filter(|name| !known.contains(&name.as_str())).collect();
+        ensure(unknown.is_empty(), || format!("left in the home: {unknown:?}"))?;
+        everything_is_whole(&opened)?;
+        // A commit whose flush failed may have reached the disk all the same.
+        let unsure = fault == Fault::Error && operation.is_some_and(|it| it.name == "fsync");
+        self.check_runs(&opened.registry, ended.status.code(), unsure)?;
+        self.check_versions(&opened, ended.status.code())
+    }
+
+    fn check_runs(&self, registry: &Registry, code: Option<i32>, unsure: bool) -> Result<(), String> {
+        let runs = registry.list_runs(usize::MAX).map_err(text)?;
+        let new = runs.len() - self.runs_before;
+        ensure(new <= 1, || format!("{new} new runs"))?;
+        for run in &runs {
+            ensure(run.status != RunStatus::Running, || "a dead run is running".to_owned())?;
+            let stages = registry.stages(&run.run_id).map_err(text)?;
+            let finished = stages.iter().filter(|stage| stage.status == "finished").count();
+            ensure(run.status != RunStatus::Finished || finished == 6, || format!("finished after {finished} stages"))?;
+            ensure(stages.len() <= 6 && stages.len() - finished <= 1, || "stages after a failed one".to_owned())?;
+        }
+        let status = (new == 1).then(|| runs[0].status);
+        let fits = match code {
+            Some(0) => status == Some(RunStatus::Finished),
+            Some(INTERRUPTED) => status == Some(RunStatus::Killed),
+            // A record that could not be written counts as killed.
+            Some(_) => matches!(status, None | Some(RunStatus::Failed | RunStatus::Killed)),
+            None => matches!(status, None | Some(RunStatus::Finished | RunStatus::Killed)),
+        };
+        ensure(fits || unsure, || format!("the run is recorded as {status:?}"))
+    }
+
+    /// Versions are consecutive, judged, whole; the champion is the approved one that came last.
+    fn check_versions(&self, home: &Home, code: Option<i32>) -> Result<(), String> {
+        let models = home.registry.models().map_err(text)?;
+        let versions = if models.is_empty() { vec![] } else { home.registry.versions(MODEL).map_err(text)? };
+        let mut approved = None;
+        for (number, version) in (1..).zip(&versions) {
+            ensure(version.version == number, || format!("version {} after {}", version.version, number - 1))?;
+            ensure(version.verdict.is_some(), || format!("version {number} is not judged"))?;
+            if version.verdict == Some(Verdict::Approved) {
+                approved = Some(number);
+            }
+            for part in ["/state", "/model", "/transformation/digest", "/training/digest"] {
+                let digest = version.description.pointer(part).and_then(|it| it.as_str()).unwrap_or_default();
+                let digest: Digest = digest.parse().map_err(|_| format!("version {number} has no {part}"))?;
+                home.artifacts.open_blob(&digest).map_err(text)?;
+            }
+        }
+        let champion = home.registry.alias(MODEL, CHAMPION).map_err(text)?;
+        ensure(champion == approved, || format!("champion {champion:?}, approved {approved:?}"))?;
+        ensure(code != Some(0) || champion > self.champion_before, || "nothing was promoted".to_owned())
+    }
+}
+
+/// Whether to leave nothing out.
+fn all() -> bool {
+    std::env::var_os("STAGEWRIGHT_FAULTS").is_some_and(|it| it == "all")
+}
+
+fn champion(home: &Path) -> Result<Option<u32>, String> {
+    Registry::open(home.join("stagewright.db")).and_then(|it| it.alias(MODEL, CHAMPION)).map_err(text)
+}
+
+/// Nothing temporary is in a home that no process uses.
+fn left_behind(home: &Path) -> Result<(), String> {
+    let left = temporary(home);
+    ensure(left.is_empty(), || format!("left behind: {left:?}"))
+}
+
+/// What is in the folders that are for living processes alone.
+fn temporary(home: &Path) -> BTreeSet<String> {
+    ["artifacts/staging", "stagewright.live"].iter().flat_map(|folder| entries(&home.join(folder))).collect()
+}
+
+/// Every published file is what its name says, and every recorded artifact is published.
+fn everything_is_whole(home: &Home) -> Result<(), String> {
+    for name in entries(home.artifacts.directory()) {
+        if name == "staging" {
+            continue;
+        }
+        let (digest, kind) = name.split_once('.').ok_or_else(|| format!("`{name}` is no artifact"))?;
+        let digest: Digest = format!("sha256:{digest}").parse().map_err(|_| format!("`{name}` is no artifact"))?;
+        let kind: ArtifactKind = kind.parse().map_err(|_| format!("`{name}` is no artifact"))?;
+        verify(home, kind, &digest)?;
+    }
+    for (_, _, artifact) in home.registry.artifacts(usize::MAX).map_err(text)? {
+        verify(home, artifact.kind, &artifact.digest)?;
+    }
+    Ok(())
+}
+
+fn verify(home: &Home, kind: ArtifactKind, digest: &Digest) -> Result<(), String> {
+    let opened = match kind {
+        ArtifactKind::Table => home.artifacts.open_table(digest).and_then(|table| table.verify()),
+        ArtifactKind::Blob => home.artifacts.open_blob(digest).map(drop),
+        ArtifactKind::Document => home.artifacts.open_document(digest, "").map(drop),
+    };
+    opened.map_err(text)
+}
+
+fn entries(folder: &Path) -> BTreeSet<String> {
+    let Ok(entries) = fs::read_dir(folder) else { return BTreeSet::new() };
+    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a file");
+        }
+    }
+}
+
+fn ensure(holds: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(problem()) }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+#[test]
+fn a_disk_that_is_full_from_any_operation_on_leaves_nothing_partial() {
+    Scenario::first_run().walk(Fault::Full, 1);
+    Scenario::after_a_killed_run().walk(Fault::Full, 8);
+}
+
+#[test]
+fn a_failure_of_any_operation_leaves_nothing_partial() {
+    Scenario::first_run().walk(Fault::Error, 1);
+    Scenario::after_a_killed_run().walk(Fault::Error, 8);
+}
+
+#[test]
+fn a_process_killed_at_any_operation_leaves_nothing_partial() {
+    Scenario::first_run().walk(Fault::Kill, 1);
+    Scenario::after_a_killed_run().walk(Fault::Kill, 8);
+}
+
+#[test]
+fn a_loss_of_power_at_any_operation_loses_nothing_that_was_recorded() {
+    Scenario::first_run().walk(Fault::Power, 1);
+    Scenario::after_a_killed_run().walk(Fault::Power, 8);
+}
+
+#[test]
+fn an_interruption_at_any_operation_leaves_nothing_partial() {
+    Scenario::first_run().walk(Fault::Interrupt, 8);
+    Scenario::after_a_killed_run().walk(Fault::Interrupt, 8);
+}

@@ -1,0 +1,294 @@
+//! Whose components run: pinned, signed, cached code that nobody changed, and nothing that was not looked at first.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use stagewright_end_to_end::{Ended, Place, guests};
+
+const WORLDS: [&str; 6] = ["ingestion", "validation", "transformation", "training", "evaluation", "promotion"];
+
+/// A pipeline of six empty stages, all of them files beside the manifest.
+fn pipeline(place: &Place, more: &str) -> String {
+    let mut text = "pipeline = \"empty\"\nexperiment = \"trust\"\nmodel = \"empty\"\nseed = 1\n\
+        [task]\nkind = \"binary\"\ntarget = \"y\"\npositive = \"1\"\n\
+        [split]\nmethod = \"stratified\"\ntest = 0.5\nvalidation = 0.0\n"
+        .to_owned();
+    for world in WORLDS {
+        text.push_str(&format!("[stages.{world}]\ncomponent = \"empty-{world}\"\n"));
+    }
+    for world in WORLDS {
+        fs::copy(guests().join(format!("empty-{world}.wasm")), stage(place, world)).expect("a guest");
+        text.push_str(&format!("[components.empty-{world}]\npath = \"empty-{world}.wasm\"\n"));
+    }
+    place.write("empty.toml", text + more).display().to_string()
+}
+
+fn stage(place: &Place, world: &str) -> PathBuf {
+    place.path().join(format!("empty-{world}.wasm"))
+}
+
+/// The same component to a compiler, other bytes to everybody else: an empty custom section named `x`.
+fn change(file: &Path) {
+    let mut bytes = fs::read(file).expect("a component");
+    bytes.extend([0, 2, 1, b'x']);
+    fs::write(file, bytes).expect("written");
+}
+
+/// Runs a command with a cache of its own.
+fn alone(place: &Place, arguments: &[&str]) -> Ended {
+    let output = place.command(arguments).env("STAGEWRIGHT_CACHE", cache(place)).output().expect("the binary starts");
+    Ended {
+        code: output.status.code().expect("an exit code"),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+fn cache(place: &Place) -> PathBuf {
+    place.path().join("cache")
+}
+
+fn compiled(place: &Place) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cache(place).join("components")).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|ending| ending == "cwasm")).collect()
+}
+
+#[track_caller]
+fn says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+}
+
+#[test]
+fn the_first_run_pins_files_and_a_changed_one_is_refused_until_it_is_accepted() {
+    let place = Place::new();
+    let manifest = pipeline(&place, "");
+    let lock = place.path().join("stagewright.lock");
+    place.run(&["plan", &manifest]).expect(0);
+    assert!(!lock.exists(), "a plan changes nothing");
+    place.run(&["run", &manifest, "--json"]).expect(0);
+    let pinned = fs::read_to_string(&lock).expect("the lock");
+    WORLDS.iter().for_each(|world| says(&pinned, &[&format!("\"empty-{world}.wasm\" = \"sha256:")]));
+    place.run(&["plan", &manifest, "--locked"]).expect(0);
+
+    change(&stage(&place, "training"));
+    let line = |text: &str| text.lines().find(|line| line.contains("empty-training")).expect("a line").to_owned();
+    let old = line(&pinned).split('"').nth(3).expect("a digest").to_owned();
+    for command in ["run", "plan"] {
+        let refused = place.run(&[command, &manifest]).expect(2);
+        says(&refused.stderr, &["component `empty-training` changed", &old, "empty-training.wasm is now sha256:"]);
+        says(&refused.stderr, &[&format!("stagewright lock {manifest} --update empty-training")]);
+    }
+    says(&place.run(&["lock", &manifest]).expect(2).stderr, &["component `empty-training` changed"]);
+    says(&place.run(&["lock", &manifest, "--update", "empty-promotion"]).expect(2).stderr, &["empty-training"]);
+    let updated = place.run(&["lock", &manifest, "--update", "empty-training"]).expect(0);
+    says(&updated.stdout, &[&old, "updated `empty-training`"]);
+    let now = fs::read_to_string(&lock).expect("the lock");
+    assert_ne!(line(&now), line(&pinned));
+    assert_eq!(now.lines().count(), pinned.lines().count());
+    place.run(&["plan", &manifest, "--locked"]).expect(0);
+    says(&place.run(&["lock", &manifest, "--update", "mine"]).expect(2).stderr, &["no component `mine`"]);
+}
+
+#[test]
+fn locked_refuses_what_is_not_pinned_and_writes_nothing() {
+    let place = Place::new();
+    let manifest = pipeline(&place, "");
+    let refused = place.run(&["run", &manifest, "--locked"]).expect(2);
+    says(&refused.stderr, &["is not pinned in", "stagewright.lock", &format!("stagewright lock {manifest}")]);
+    assert!(!place.path().join("stagewright.lock").exists());
+    place.run(&["lock", &manifest]).expect(0);
+    place.run(&["run", &manifest, "--locked", "--json"]).expect(0);
+    // A path that is typed is for one run: not compared, not pinned, and refused where only what is pinned may run.
+    let before = fs::read(place.path().join("stagewright.lock")).expect("the lock");
+    change(&stage(&place, "training"));
+    let typed = ["--set", "components.empty-training.path=empty-training.wasm"];
+    place.run(&[&["plan", &manifest][..], &typed[..]].concat()).expect(0);
+    let refused = place.run(&[&["plan", &manifest, "--locked"][..], &typed[..]].concat()).expect(2);
+    says(&refused.stderr, &["`empty-training`", "is not pinned"]);
+    assert_eq!(fs::read(place.path().join("stagewright.lock")).expect("the lock"), before);
+}
+
+#[test]
+fn built_in_stages_are_pinned_only_on_request() {
+    let place = Place::new();
+    let shipped = fs::read_to_string(stagewright_end_to_end::config("churn.toml")).expect("the shipped pipeline");
+    let manifest = place.write("churn.toml", shipped).display().to_string();
+    place.run(&["lock", &manifest]).expect(0);
+    let lock = place.path().join("stagewright.lock");
+    assert!(!fs::read_to_string(&lock).expect("the lock").contains("sha256:"));
+    place.run(&["lock", &manifest, "--built-in"]).expect(0);
+    let text = fs::read_to_string(&lock).expect("the lock");
+    says(&text, &["[built-in]\n", "\"train-boosted\" = \"sha256:"]);
+    assert!(!text.contains("train-forest"), "it is configured, but no stage uses it");
+    place.run(&["plan", &manifest, "--locked"]).expect(0);
+    let other = format!("\"train-boosted\" = \"sha256:{}\"", "0".repeat(64));
+    let edited: Vec<&str> =
+        text.lines().map(|line| if line.starts_with("\"train-boosted\"") { other.as_str() } else { line }).collect();
+    fs::write(&lock, edited.join("\n")).expect("written");
+    says(&place.run(&["plan", &manifest]).expect(2).stderr, &["`train-boosted` changed", "the built-in stage is now"]);
+    place.run(&["lock", &manifest, "--update"]).expect(0);
+    assert_eq!(fs::read_to_string(&lock).expect("the lock"), text);
+}
+
+#[test]
+fn a_damaged_lock_is_an_error_with_its_line() {
+    let place = Place::new();
+    let manifest = pipeline(&place, "");
+    place.write("stagewright.lock", "version = 1\n[files]\n\"empty-training.wasm\" = \"sha256:no\"\n");
+    says(&place.run(&["plan", &manifest]).expect(2).stderr, &["stagewright.lock:3: `sha256:no` is not a digest"]);
+}
+
+#[test]
+fn a_pipeline_that_requires_signatures_runs_only_what_a_trusted_key_signed() {
+    let place = Place::new();
+    let own = place.path().join("own.key").display().to_string();
+    let strange = place.path().join("strange.key").display().to_string();
+    let public = place.run(&["stage", "keygen", "--output", &own]).expect(0).stdout.trim().to_owned();
+    place.run(&["stage", "keygen", "--output", &strange]).expect(0);
+    let mode = fs::metadata(&own).expect("the key").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    place.run(&["stage", "keygen", "--output", &own]).expect(2);
+    let manifest = pipeline(&place, "[trust]\nrequire-signature = true\ntrusted-keys = [\"own.key.pub\"]\n");
+
+    let unsigned = alone(&place, &["plan", &manifest]).expect(2);
+    says(&unsigned.stderr, &["is refused: it is not signed", ".wasm.sig", "stagewright stage sign"]);
+    assert_eq!(compiled(&place), Vec::<PathBuf>::new(), "nothing was compiled");
+
+    let files: Vec<String> = WORLDS.iter().map(|world| stage(&place, world).display().to_string()).collect();
+    let sign = |key: &str| {
+        let files = files.iter().map(String::as_str);
+        place.run(&["stage", "sign", "--key", key].into_iter().chain(files).collect::<Vec<_>>()).expect(0)
+    };
+    sign(&strange);
+    let untrusted = alone(&place, &["plan", &manifest]).expect(2);
+    says(&untrusted.stderr, &["none of them is trusted", "ed25519:", "`trusted-keys` under [trust]"]);
+    sign(&own);
+    place.run(&["plan", &manifest]).expect(0);
+    for key in [public.as_str(), &format!("{own}.pub")] {
+        says(&place.run(&["stage", "verify", &files[0], "--key", key]).expect(0).stdout, &["signed by", &public]);
+    }
+
+    change(&stage(&place, "training"));
+    let other = place.run(&["plan", &manifest]).expect(2);
+    says(&other.stderr, &["`empty-training`", "the signature is for other bytes"]);
+    says(
+        &place.run(&["stage", "inspect", &files[3]]).expect(0).stdout,
+        &["signature  BAD: the signature is for other bytes"],
+    );
+    place.run(&["stage", "verify", &files[3], "--key", &public]).expect(2);
+    sign(&own);
+    place.run(&["plan", &manifest]).expect(0);
+    says(&place.run(&["stage", "inspect", &files[3]]).expect(0).stdout, &[&format!("signature  sound, by {public}")]);
+}
+
+#[test]
+fn cached_code_that_was_changed_is_reported_and_made_again() {
+    let place = Place::new();
+    let manifest = pipeline(&place, "");
+    says(&alone(&place, &["plan", &manifest]).expect(0).stderr, &[]);
+    let files = compiled(&place);
+    assert_eq!(files.len(), 6);
+    let good: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("code")).collect();
+    let mut edited = good[0].clone();
+    edited[100] ^= 1;
+    fs::write(&files[0], edited).expect("written");
+    fs::write(&files[1], &good[1][..5000]).expect("written");
+    fs::write(&files[2], &good[3]).expect("written");
+    let warned = alone(&place, &["plan", &manifest]).expect(0).stderr;
+    for file in &files[..3] {
+        says(&warned, &["is not used: it was changed, cut, renamed", &file.display().to_string()]);
+    }
+    assert_eq!(warned.matches("is not used").count(), 3, "{warned}");
+    assert_eq!(alone(&place, &["plan", &manifest]).expect(0).stderr, "");
+
+    // Another key: everything is foreign. Then a folder that anybody could have written: nothing starts.
+    fs::remove_file(cache(&place).join("host.key")).expect("the key");
+    let warned = alone(&place, &["plan", &manifest]).expect(0).stderr;
+    assert_eq!(warned.matches("the compiled code of").count(), 6, "{warned}");
+    fs::set_permissions(cache(&place).join("components"), fs::Permissions::from_mode(0o777)).expect("owned");
+    let refused = alone(&place, &["plan", &manifest]).expect(7);
+    says(&refused.stderr, &["cannot trust", "others can write it (mode 777)", "chmod 700"]);
+}
+
+#[test]
+fn an_import_that_is_not_granted_is_shown_and_refused_before_anything_is_compiled() {
+    let place = Place::new();
+    let manifest = pipeline(&place, "");
+    let file = stage(&place, "promotion");
+    // One more import section: the function `wasi:http/handler`.
+    let name = b"wasi:http/handler@0.2.0";
+    let mut bytes = fs::read(&file).expect("a component");
+    bytes.extend([&[10, name.len() as u8 + 5, 1, 0, name.len() as u8][..], name, &[1, 0]].concat());
+    fs::write(&file, bytes).expect("written");
+    let refused = alone(&place, &["run", &manifest]).expect(2);
+    says(
+        &refused.stderr,
+        &["`empty-promotion` imports `wasi:http/handler@0.2.0`, which a promotion stage is not given"],
+    );
+    let shown = alone(&place, &["stage", "inspect", &file.display().to_string()]).expect(0).stdout;
+    says(
+        &shown,
+        &["not run: component", "refused      wasi:http/handler@0.2.0", "world        stagewright:stage/types@0.1.0"],
+    );
+    let json = alone(&place, &["stage", "inspect", &file.display().to_string(), "--json"]).expect(0).json();
+    assert_eq!(json["grants"]["wasi:http/handler@0.2.0"], "refused");
+    assert_eq!(
+        compiled(&place)
+            .iter()
+            .filter(|path| path.to_string_lossy().contains(&json["digest"].as_str().expect("a digest")[7..]))
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_plan_shows_imports_against_grants_and_inspection_shows_where_a_stage_comes_from() {
+    let place = Place::new();
+    let manifest = pipeline(&place, "");
+    let shown = place.run(&["plan", &manifest]).expect(0).stdout;
+    says(&shown, &["training        virtual WASI: cli", "world: blobs, tables, types"]);
+    let plan = place.run(&["plan", &manifest, "--json"]).expect(0).json();
+    assert_eq!(plan["stages"][3]["grants"]["stagewright:stage/blobs@0.1.0"], "world");
+    let json = place.run(&["stage", "inspect", "train-logistic", "--json"]).expect(0).json();
+    assert_eq!((json["signature"]["state"].as_str(), json["world"].as_str()), (Some("built-in"), Some("training")));
+    let provenance = &json["provenance"];
+    assert_eq!(provenance["notes"]["licenses"], "Apache-2.0");
+    assert_eq!(provenance["notes"]["version"], json["version"]);
+    let packages = provenance["packages"].as_array().expect("packages");
+    assert!(packages.iter().any(|package| package["name"] == "stagewright-kit"), "{provenance}");
+    assert!(packages.iter().any(|package| package["name"] == "serde_json" && package["source"] == "crates.io"));
+    let tools = provenance["producers"]["processed-by"].to_string();
+    assert!(tools.contains("wit-component"), "{provenance}");
+}
+
+#[test]
+fn what_compiling_may_take_is_the_operators() {
+    let place = Place::new();
+    let manifest = pipeline(&place, "");
+    let operator = place.write("operator.toml", "[compilation]\nsize = \"64 KiB\"\n");
+    let mut command = place.command(&["plan", &manifest]);
+    let output = command
+        .env("STAGEWRIGHT_OPERATOR", operator)
+        .env("STAGEWRIGHT_CACHE", cache(&place))
+        .output()
+        .expect("it starts");
+    assert_eq!(output.status.code(), Some(6));
+    says(&String::from_utf8_lossy(&output.stderr), &["ran past its limit of 0.1 MiB size: it used", "[compilation]"]);
+}
+
+#[test]
+fn stages_are_precompiled_for_another_host() {
+    let place = Place::new();
+    let key = place.write("edge.key", format!("{}\n", "5a".repeat(32)));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("owned");
+    let (folder, key) = (place.path().join("compiled").display().to_string(), key.display().to_string());
+    let arguments = ["stage", "precompile", "promote-gated", "--output", &folder, "--key", &key, "--baseline"];
+    let made = place.run(&arguments).expect(0);
+    let file = made.stdout.trim().strip_prefix("promote-gated: ").expect("a file").to_owned();
+    assert!(fs::metadata(&file).is_ok_and(|found| found.len() > 100_000), "{file}");
+    fs::set_permissions(Path::new(&key), fs::Permissions::from_mode(0o644)).expect("owned");
+    says(&place.run(&arguments).expect(7).stderr, &["cannot trust", "others can read or write it"]);
+}

@@ -1,0 +1,7 @@
+//! The world `ingestion`, misbehaving: see `misbehave`.
+
+misbehave::export!(
+    Ingestion, INGESTION:
+    metadata __export_stagewright_stage_metadata_0_1_0_cabi,
+    ingest __export_stagewright_stage_ingest_0_1_0_cabi
+);

@@ -1,0 +1,7 @@
+//! The world `promotion`, misbehaving: see `misbehave`.
+
+misbehave::export!(
+    Promotion, PROMOTION:
+    metadata __export_stagewright_stage_metadata_0_1_0_cabi,
+    decide __export_stagewright_stage_decide_0_1_0_cabi
+);

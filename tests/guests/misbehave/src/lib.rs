@@ -1,0 +1,275 @@
+//! Stages that misbehave, for the hostile suite.
+//!
+//! One source for all worlds: `misbehave-<world>` beside this folder is a component of one line. Its parameters order one [`Misdeed`] in one [`Export`]; in every other
+//! export, and with no orders, it is a well-behaved stage. The suite (tests/hostile) takes the names from here, and its match over [`Misdeed`] has no wildcard: a misdeed without a test does
+//! not compile.
+//!
+//! The stages speak to the generated bindings and not through the kit's traits, which are too polite: they check batches, finish blobs and drop handles.
+
+mod deeds;
+mod forgeries;
+mod worlds;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use stagewright_kit::Failure;
+
+pub use worlds::{Evaluation, Ingestion, Promotion, ShardedTraining, Stage, Training, Transformation, Validation};
+
+/// An enum whose variants have names, for parameters and for what the suite prints.
+macro_rules! named {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$doc])* $variant,)* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The name in parameters.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+named! {
+    /// What a stage can try.
+    Misdeed {
+        /// An endless loop.
+        Loop = "loop",
+        /// To sleep for a century, and to read what never comes.
+        Sleep = "sleep",
+        /// To give way again and again, for ever.
+        Yield = "yield",
+        /// To use some time in every call and never much.
+        Dawdle = "dawdle",
+        /// To ask for memory until there is no more.
+        MemoryBomb = "memory-bomb",
+        /// To call itself without end.
+        Recursion = "recursion",
+        /// To take handle after handle and drop none.
+        FloodHandles = "flood-handles",
+        /// To begin table after table.
+        FloodTables = "flood-tables",
+        /// To finish blob after blob.
+        FloodBlobs = "flood-blobs",
+        /// To open its source again and again.
+        FloodCursors = "flood-cursors",
+        /// To log a line of 40 MiB.
+        GiantLogLine = "giant-log-line",
+        /// To fail with a text of 40 MiB.
+        GiantFailure = "giant-failure",
+        /// To read a column a million times at once.
+        GiantColumnList = "giant-column-list",
+        /// To begin a table of 200,000 columns.
+        TooManyColumns = "too-many-columns",
+        /// To write rows for ever.
+        EndlessTable = "endless-table",
+        /// To write bytes for ever.
+        EndlessBlob = "endless-blob",
+        /// To write long strings that the host has to keep until a chunk is full.
+        HoardRows = "hoard-rows",
+        /// To write ever new categories, which the host has to keep.
+        HoardCategories = "hoard-categories",
+        /// To write rows of no columns, which have no bytes.
+        RowsWithoutColumns = "rows-without-columns",
+        /// To log twice what is allowed.
+        FloodLog = "flood-log",
+        /// To print sixty times what is kept.
+        FloodStdout = "flood-stdout",
+        /// To log and print what a terminal obeys, and lines that look like the host's.
+        TerminalEscapes = "terminal-escapes",
+        /// To report progress, sensible or not, all the time.
+        FloodProgress = "flood-progress",
+        /// To record endless points of curves, some not numbers, some badly named.
+        FloodMetrics = "flood-metrics",
+        /// To add thousands of figures.
+        FloodFigures = "flood-figures",
+        /// To add two figures of one name.
+        DuplicateFigure = "duplicate-figure",
+        /// To add a figure whose texts are script.
+        ScriptFigure = "script-figure",
+        /// To add figures whose names are paths.
+        PathFigures = "path-figures",
+        /// To open a path, as if it were a source.
+        PathSource = "path-source",
+        /// To pass off the files that the host itself reads (Arrow, Parquet, SQLite, nested JSON) as state and model.
+        ForgedFiles = "forged-files",
+        /// To write batches whose lengths, offsets, codes or validity are wrong.
+        ForgedBatch = "forged-batch",
+        /// To return fewer rows than came.
+        FewerRows = "fewer-rows",
+        /// To rebalance into another table.
+        OtherColumns = "other-columns",
+        /// To remember earlier runs and other stages.
+        Remember = "remember",
+        /// To read clocks and randomness.
+        ReadClocks = "read-clocks",
+        /// To write NaNs with payloads.
+        NanPayloads = "nan-payloads",
+        /// To number categories in another order, and to list some that no row has.
+        CategoryOrder = "category-order",
+        /// To predict NaN.
+        PredictNan = "predict-nan",
+        /// To predict two.
+        PredictTwo = "predict-two",
+        /// To predict fewer numbers than there are rows.
+        PredictFew = "predict-few",
+        /// To say that it predicts something else than the task asks for.
+        OtherOutput = "other-output",
+        /// To claim importance for features that are not, in figures that are not.
+        ForgedImportance = "forged-importance",
+        /// To want four billion shards.
+        ManyShards = "many-shards",
+        /// To report perfect metrics.
+        ForgedMetrics = "forged-metrics",
+        /// To report a metric twice.
+        DuplicateMetrics = "duplicate-metrics",
+        /// To approve what a gate refuses.
+        ApproveAnyway = "approve-anyway",
+        /// To begin an artifact, to say so, and never to come back.
+        Linger = "linger",
+        /// To blame the data in megabytes of escapes, HTML and SQL.
+        LongDataFault = "long-data-fault",
+        /// The same with a parameter.
+        LongParameterFault = "long-parameter-fault",
+        /// The same with itself.
+        LongInternalFault = "long-internal-fault",
+        /// The same in findings or reasons.
+        LongFindings = "long-findings",
+        /// To panic with such a text.
+        Panic = "panic",
+        /// To end the process.
+        Exit = "exit",
+    }
+}
+
+named! {
+    /// Where a misdeed is tried.
+    Export {
+        /// `ingest.ingest`
+        Ingest = "ingest",
+        /// `validate.validate`
+        Validate = "validate",
+        /// `transform.fit`
+        Fit = "fit",
+        /// `transformer.load`
+        Load = "load",
+        /// `transformer.fields`
+        Fields = "fields",
+        /// `transformer.transform` of training rows
+        Transform = "transform",
+        /// `transformer.transform` of test rows, for the evaluation
+        TransformServed = "transform-served",
+        /// `transform.rebalance`
+        Rebalance = "rebalance",
+        /// `train.train`
+        Train = "train",
+        /// `train.importance`
+        Importance = "importance",
+        /// `shards.plan-shards`
+        PlanShards = "plan-shards",
+        /// `shards.train-shard`
+        TrainShard = "train-shard",
+        /// `shards.merge`
+        Merge = "merge",
+        /// `predictor.load`
+        LoadPredictor = "load-predictor",
+        /// `predictor.output`
+        Output = "output",
+        /// `predictor.predict`
+        Predict = "predict",
+        /// `evaluate.evaluate`
+        Evaluate = "evaluate",
+        /// `decide.decide`
+        Decide = "decide",
+    }
+}
+
+named! {
+    /// How a batch can be wrong.
+    Forgery {
+        /// It claims one row more than its columns have.
+        OneRowMore = "one-row-more",
+        /// It claims four billion rows.
+        BillionsOfRows = "billions-of-rows",
+        /// Its last column is missing.
+        ColumnMissing = "column-missing",
+        /// Numbers are of the other type.
+        OtherType = "other-type",
+        /// Strings begin past the first byte.
+        OffsetsStart = "offsets-start",
+        /// An offset is less than the one before.
+        OffsetsFall = "offsets-fall",
+        /// An offset is negative.
+        OffsetNegative = "offset-negative",
+        /// The last offset lies past the text.
+        OffsetsEnd = "offsets-end",
+        /// An offset is missing.
+        OffsetMissing = "offset-missing",
+        /// Text is no UTF-8.
+        TextNotUtf8 = "text-not-utf8",
+        /// A code names no category.
+        CodeTooLarge = "code-too-large",
+        /// A code is negative.
+        CodeNegative = "code-negative",
+        /// A category is there twice.
+        CategoryTwice = "category-twice",
+        /// A category is no UTF-8.
+        CategoryNotUtf8 = "category-not-utf8",
+        /// A bitmap is a byte short.
+        BitmapShort = "bitmap-short",
+        /// Bits past the last row are set.
+        TrailingBits = "trailing-bits",
+        /// A row is null where the field allows none.
+        NullWhereNone = "null-where-none",
+        /// A column has nine million bytes.
+        TooLarge = "too-large",
+    }
+}
+
+/// What a stage is to do: its parameters, and what it stores as fitted state or model, so that the exports that get no parameters know it too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Orders {
+    /// A misdeed's name; none if empty.
+    pub misdeed: String,
+    /// The export's name in which to do it.
+    pub export: String,
+    /// The forgery's name, for `forged-batch`.
+    pub forgery: String,
+    /// Which of several ways that must make no difference.
+    pub variant: u32,
+}
+
+impl Orders {
+    fn parse(json: &str) -> Result<Self, Failure> {
+        stagewright_kit::parameters::parse(json)
+    }
+
+    /// Whether this is ordered here.
+    fn is(&self, misdeed: Misdeed, export: Export) -> bool {
+        self.misdeed == misdeed.name() && self.export == export.name()
+    }
+
+    /// What is ordered here, if anything is.
+    fn here(&self, export: Export) -> Option<Misdeed> {
+        // Dawdling is done everywhere: it is the sum that counts.
+        Misdeed::ALL.iter().copied().find(|misdeed| self.is(*misdeed, export)).or_else(|| {
+            (self.misdeed == Misdeed::Dawdle.name() || self.misdeed == Misdeed::Remember.name())
+                .then(|| Misdeed::ALL.iter().copied().find(|misdeed| self.misdeed == misdeed.name()))
+                .flatten()
+        })
+    }
+
+    fn forgery(&self) -> Result<Forgery, Failure> {
+        Forgery::ALL
+            .iter()
+            .copied()
+            .find(|forgery| forgery.name() == self.forgery)
+            .ok_or_else(|| Failure::parameter("forgery", "there is no such forgery"))
+    }
+}

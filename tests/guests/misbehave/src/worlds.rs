@@ -1,0 +1,463 @@
+//! The exports of every world: well-behaved but for what is ordered.
+
+use std::marker::PhantomData;
+
+use stagewright_kit::bindings::exports::stagewright::stage::{
+    decide, evaluate, ingest, metadata, predict, shards, train, transform, validate,
+};
+use stagewright_kit::bindings::stagewright::stage::{blobs, models, sources, tables, types};
+use stagewright_kit::{
+    Batch, Categorical, Column, DataType, Failure, FeatureImportance, Field, Metric, Role, Strings, Task, Values,
+};
+
+use crate::deeds::{EVIL, act, float};
+use crate::forgeries::forge;
+use crate::{Export, Misdeed, Orders};
+
+/// What a world may import. Code behind a constant that is false is gone before the component is made, and with it the import.
+pub trait World: 'static {
+    /// Whether it has `tables`.
+    const TABLES: bool;
+    /// Whether it has `blobs`.
+    const BLOBS: bool = false;
+    /// Whether it has `sources`.
+    const SOURCES: bool = false;
+}
+
+/// The components, by world.
+macro_rules! world {
+    ($(#[$doc:meta])* $name:ident: $($constant:ident = $value:literal),*) => {
+        $(#[$doc])*
+        pub struct $name;
+        impl World for $name { $(const $constant: bool = $value;)* }
+    };
+}
+
+world!(#[doc = "The world `ingestion`."] Ingestion: TABLES = true, SOURCES = true);
+world!(#[doc = "The world `validation`."] Validation: TABLES = true);
+world!(#[doc = "The world `transformation`."] Transformation: TABLES = true, BLOBS = true);
+world!(#[doc = "The world `training`."] Training: TABLES = true, BLOBS = true);
+world!(#[doc = "The world `sharded-training`."] ShardedTraining: TABLES = true, BLOBS = true);
+world!(#[doc = "The world `evaluation`."] Evaluation: TABLES = true);
+world!(#[doc = "The world `promotion`."] Promotion: TABLES = false);
+
+/// A component of a world.
+pub struct Stage<W>(PhantomData<W>);
+
+impl<W: World> metadata::Guest for Stage<W> {
+    fn describe() -> metadata::Description {
+        metadata::Description {
+            name: "misbehave".into(),
+            version: "0.1.0".into(),
+            summary: "Does one misdeed in one export".into(),
+            parameters: stagewright_kit::parameters::schema::<Orders>(),
+            produces: Vec::new(),
+        }
+    }
+}
+
+fn read_all(blob: &blobs::Blob) -> Result<Vec<u8>, Failure> {
+    blob.read(0, 8 << 20)
+}
+
+/// The orders that stand at the head of a state or a model.
+fn orders_of(blob: &blobs::Blob) -> Result<Orders, Failure> {
+    let bytes = read_all(blob)?;
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let json = std::str::from_utf8(&bytes[..end]).map_err(|error| Failure::internal(error.to_string()))?;
+    Orders::parse(json)
+}
+
+/// A state or a model: the orders, and forged files behind them if that is ordered.
+fn write_orders(parameters: &str, orders: &Orders, export: Export) -> Result<blobs::Blob, Failure> {
+    let writer = blobs::BlobWriter::new();
+    writer.write(parameters.as_bytes())?;
+    if orders.is(Misdeed::ForgedFiles, export) {
+        writer.write(b"\0ARROW1\0\0\xff\xff\xff\xff\xff\xff\xff\x7fPAR1\xff\xff\xff\x7fPAR1SQLite format 3\0")?;
+        writer.write(&[b'['; 1 << 20])?;
+    }
+    blobs::BlobWriter::finish(writer)
+}
+
+fn copy(table: &tables::Table, change: impl Fn(Batch) -> Result<Batch, Failure>) -> Result<tables::Table, Failure> {
+    let writer = tables::TableWriter::new(&table.fields());
+    let mut start = 0;
+    loop {
+        let batch = table.read(start, 8192, None)?;
+        if batch.rows == 0 {
+            return tables::TableWriter::finish(writer);
+        }
+        start += u64::from(batch.rows);
+        writer.write(&change(batch)?)?;
+    }
+}
+
+/// Misdeeds with a table that is read: they end in the failure that the host gives back.
+fn with_table(orders: &Orders, export: Export, table: &tables::Table) -> Result<(), Failure> {
+    if orders.is(Misdeed::GiantColumnList, export) {
+        table.read(0, 8, Some(&vec![0; 1 << 20]))?;
+        return Err(Failure::internal("escaped: a column was read a million times"));
+    }
+    if orders.is(Misdeed::ForgedBatch, export) {
+        copy(table, |batch| forge(batch, orders.forgery()?))?;
+        return Err(Failure::internal("escaped: a forged batch was written"));
+    }
+    Ok(())
+}
+
+/// The first float64 column with NaNs whose payloads depend on the variant, and a -0.0.
+fn with_nans(mut batch: Batch, variant: u32) -> Batch {
+    for column in &mut batch.columns {
+        if let Values::Float64(values) = &mut column.values {
+            for (row, value) in values.iter_mut().enumerate().step_by(3) {
+                *value = f64::from_bits(0x7ff8_0000_0000_0000 | (u64::from(variant) * 77 + 1) * (row as u64 + 1));
+            }
+            values[1] = -0.0;
+            break;
+        }
+    }
+    batch
+}
+
+/// Categories in another order, with one that no row has.
+fn with_other_order(mut batch: Batch, variant: u32) -> Batch {
+    for column in &mut batch.columns {
+        if let (Values::Categorical(column), 1..) = (&mut column.values, variant) {
+            let count = column.categories.offsets.len() - 1;
+            let texts: Vec<&[u8]> = column
+                .categories
+                .offsets
+                .windows(2)
+                .map(|ends| &column.categories.bytes[ends[0] as usize..ends[1] as usize])
+                .collect();
+            let mut turned = Strings { offsets: vec![0], bytes: Vec::new() };
+            for text in [&b"nobody has this"[..]].into_iter().chain(texts.into_iter().rev()) {
+                turned.bytes.extend_from_slice(text);
+                turned.offsets.push(turned.bytes.len() as i32);
+            }
+            let codes = column.codes.iter().map(|code| (count - *code as usize) as i32).collect();
+            *column = Categorical { codes, categories: turned };
+        }
+    }
+    batch
+}
+
+impl ingest::Guest for Stage<Ingestion> {
+    fn ingest(source: Option<String>, settings: types::Settings) -> Result<tables::Table, Failure> {
+        let orders = Orders::parse(&settings.parameters)?;
+        let cursor = sources::open(&source.unwrap_or_default())?;
+        act::<Ingestion>(&orders, Export::Ingest)?;
+        // The suite's table has no nulls.
+        let fields: Vec<Field> = cursor.fields().into_iter().map(|field| Field { nullable: false, ..field }).collect();
+        let writer = tables::TableWriter::new(&fields);
+        while let Some(mut batch) = cursor.next(8192)? {
+            if orders.is(Misdeed::ForgedBatch, Export::Ingest) {
+                batch = forge(batch, orders.forgery()?)?;
+            }
+            if orders.is(Misdeed::NanPayloads, Export::Ingest) {
+                batch = with_nans(batch, orders.variant);
+            }
+            if orders.is(Misdeed::CategoryOrder, Export::Ingest) {
+                batch = with_other_order(batch, orders.variant);
+            }
+            writer.write(&batch)?;
+        }
+        tables::TableWriter::finish(writer)
+    }
+}
+
+impl validate::Guest for Stage<Validation> {
+    fn validate(
+        table: &tables::Table,
+        _: Vec<Field>,
+        settings: types::Settings,
+    ) -> Result<validate::Findings, Failure> {
+        let orders = Orders::parse(&settings.parameters)?;
+        act::<Validation>(&orders, Export::Validate)?;
+        with_table(&orders, Export::Validate, table)?;
+        let evil = orders.is(Misdeed::LongFindings, Export::Validate);
+        let text = || if evil { EVIL.repeat(2000) } else { "fine".to_owned() };
+        let cell = || validate::Cell { row: u64::MAX, value: Some(text()) };
+        let check = || validate::Check {
+            name: text(),
+            column: evil.then(text),
+            passed: !evil,
+            observed: text(),
+            expected: text(),
+            failures: u64::from(evil),
+            examples: if evil { vec![cell(), cell()] } else { Vec::new() },
+        };
+        let checks = (0..if evil { 6 } else { 1 }).map(|_| check()).collect();
+        Ok(validate::Findings { checks, columns: Vec::new() })
+    }
+}
+
+/// A loaded transformation.
+pub struct Transformer(Orders);
+
+impl transform::Guest for Stage<Transformation> {
+    type Transformer = Transformer;
+
+    fn fit(train: &tables::Table, _: Task, settings: types::Settings) -> Result<blobs::Blob, Failure> {
+        let orders = Orders::parse(&settings.parameters)?;
+        act::<Transformation>(&orders, Export::Fit)?;
+        with_table(&orders, Export::Fit, train)?;
+        write_orders(&settings.parameters, &orders, Export::Fit)
+    }
+
+    fn rebalance(train: &tables::Table, _: Task, settings: types::Settings) -> Result<Option<tables::Table>, Failure> {
+        let orders = Orders::parse(&settings.parameters)?;
+        act::<Transformation>(&orders, Export::Rebalance)?;
+        with_table(&orders, Export::Rebalance, train)?;
+        if orders.is(Misdeed::OtherColumns, Export::Rebalance) {
+            let writer = tables::TableWriter::new(&[float("another")]);
+            writer.write(&Batch { rows: 1, columns: vec![vec![1.0].into()] })?;
+            return tables::TableWriter::finish(writer).map(Some);
+        }
+        if orders.is(Misdeed::NanPayloads, Export::Rebalance) {
+            return copy(train, |batch| Ok(with_nans(batch, orders.variant))).map(Some);
+        }
+        Ok(None)
+    }
+}
+
+/// The raw features of the suite's table, which pass as they are.
+fn features() -> Vec<Field> {
+    let field = |name: &str, data_type| Field { name: name.into(), data_type, nullable: false };
+    vec![
+        float("x"),
+        float("y"),
+        field("plan", DataType::Categorical),
+        field("note", DataType::Utf8),
+        field("flag", DataType::Boolean),
+    ]
+}
+
+/// Whether this instance works for an evaluation or a prediction: then it may make no tables.
+fn is_served() -> bool {
+    let writer = tables::TableWriter::new(&[float("x")]);
+    writer.write(&Batch { rows: 0, columns: vec![Vec::<f64>::new().into()] }).is_err()
+}
+
+impl transform::GuestTransformer for Transformer {
+    fn load(state: &blobs::Blob) -> Result<transform::Transformer, Failure> {
+        let orders = orders_of(state)?;
+        act::<Transformation>(&orders, Export::Load)?;
+        Ok(transform::Transformer::new(Self(orders)))
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        if let Err(failure) = act::<Transformation>(&self.0, Export::Fields) {
+            panic!("{failure:?}");
+        }
+        if self.0.is(Misdeed::TooManyColumns, Export::Fields) {
+            return (0..200_000).map(|number| float(&number.to_string())).collect();
+        }
+        features()
+    }
+
+    fn transform(&self, mut rows: Batch) -> Result<Batch, Failure> {
+        act::<Transformation>(&self.0, Export::Transform)?;
+        if self.0.export == Export::TransformServed.name() && is_served() {
+            act::<Transformation>(&self.0, Export::TransformServed)?;
+        }
+        if self.0.is(Misdeed::ForgedBatch, Export::Transform) {
+            rows = forge(rows, self.0.forgery()?)?;
+        }
+        if self.0.is(Misdeed::NanPayloads, Export::Transform) {
+            rows = with_nans(rows, self.0.variant);
+        }
+        if self.0.is(Misdeed::FewerRows, Export::Transform) {
+            rows = Batch { rows: 0, columns: rows.columns.into_iter().map(emptied).collect() };
+        }
+        Ok(rows)
+    }
+}
+
+fn emptied(column: Column) -> Column {
+    let none = || Strings { offsets: vec![0], bytes: Vec::new() };
+    let values = match column.values {
+        Values::Boolean(_) => Values::Boolean(Vec::new()),
+        Values::Int64(_) => Values::Int64(Vec::new()),
+        Values::Float64(_) => Values::Float64(Vec::new()),
+        Values::Utf8(_) => Values::Utf8(none()),
+        Values::Categorical(_) => Values::Categorical(Categorical { codes: Vec::new(), categories: none() }),
+        Values::Timestamp(_) => Values::Timestamp(Vec::new()),
+    };
+    Column { values, validity: None }
+}
+
+impl<W: World> train::Guest for Stage<W> {
+    fn train(
+        train: &tables::Table,
+        _: Option<&tables::Table>,
+        _: Task,
+        settings: types::Settings,
+    ) -> Result<blobs::Blob, Failure> {
+        let orders = Orders::parse(&settings.parameters)?;
+        act::<W>(&orders, Export::Train)?;
+        with_table(&orders, Export::Train, train)?;
+        write_orders(&settings.parameters, &orders, Export::Train)
+    }
+
+    fn importance(model: &blobs::Blob) -> Result<Vec<FeatureImportance>, Failure> {
+        let orders = orders_of(model)?;
+        act::<W>(&orders, Export::Importance)?;
+        let entry = |feature: &str, importance| FeatureImportance { feature: feature.into(), importance };
+        if orders.is(Misdeed::ForgedImportance, Export::Importance) {
+            return Ok(match orders.variant {
+                0 => vec![entry("x", f64::NAN)],
+                1 => vec![entry("x", -1.0)],
+                2 => vec![entry("x", f64::MAX), entry("y", f64::MAX)],
+                3 => vec![entry("x", 1.0), entry("x", 1.0)],
+                _ => vec![entry("<script>", 1.0)],
+            });
+        }
+        Ok(vec![entry("x", 1.0)])
+    }
+}
+
+/// A loaded model.
+pub struct Predictor<W>(Orders, PhantomData<W>);
+
+impl<W: World> predict::Guest for Stage<W> {
+    type Predictor = Predictor<W>;
+}
+
+impl<W: World> predict::GuestPredictor for Predictor<W> {
+    fn load(model: &blobs::Blob) -> Result<predict::Predictor, Failure> {
+        let orders = orders_of(model)?;
+        act::<W>(&orders, Export::LoadPredictor)?;
+        Ok(predict::Predictor::new(Self(orders, PhantomData)))
+    }
+
+    fn output(&self) -> predict::Output {
+        if let Err(failure) = act::<W>(&self.0, Export::Output) {
+            panic!("{failure:?}");
+        }
+        if self.0.is(Misdeed::OtherOutput, Export::Output) {
+            return predict::Output::Value;
+        }
+        predict::Output::Score
+    }
+
+    fn predict(&self, rows: Batch) -> Result<Vec<f64>, Failure> {
+        act::<W>(&self.0, Export::Predict)?;
+        let Some(Column { values: Values::Float64(x), .. }) = rows.columns.into_iter().next() else {
+            return Err(Failure::internal("the first feature is no number"));
+        };
+        let mut scores: Vec<f64> = x.into_iter().map(|x| x.clamp(0.0, 1.0)).collect();
+        if self.0.is(Misdeed::PredictNan, Export::Predict) {
+            scores[1] = f64::NAN;
+        }
+        if self.0.is(Misdeed::PredictTwo, Export::Predict) {
+            scores[1] = 2.0;
+        }
+        if self.0.is(Misdeed::PredictFew, Export::Predict) {
+            scores.pop();
+        }
+        Ok(scores)
+    }
+}
+
+impl shards::Guest for Stage<ShardedTraining> {
+    fn plan_shards(_: u64, settings: types::Settings) -> Result<u32, Failure> {
+        let orders = Orders::parse(&settings.parameters)?;
+        act::<ShardedTraining>(&orders, Export::PlanShards)?;
+        Ok(if orders.is(Misdeed::ManyShards, Export::PlanShards) { u32::MAX } else { 3 })
+    }
+
+    fn train_shard(
+        train: &tables::Table,
+        _: Option<&tables::Table>,
+        _: Task,
+        settings: types::Settings,
+        _: u32,
+        _: u32,
+    ) -> Result<blobs::Blob, Failure> {
+        let orders = Orders::parse(&settings.parameters)?;
+        act::<ShardedTraining>(&orders, Export::TrainShard)?;
+        with_table(&orders, Export::TrainShard, train)?;
+        write_orders(&settings.parameters, &orders, Export::TrainShard)
+    }
+
+    fn merge(parts: Vec<blobs::Blob>, settings: types::Settings) -> Result<blobs::Blob, Failure> {
+        let orders = Orders::parse(&settings.parameters)?;
+        act::<ShardedTraining>(&orders, Export::Merge)?;
+        for part in &parts {
+            orders_of(part)?;
+        }
+        write_orders(&settings.parameters, &orders, Export::Merge)
+    }
+}
+
+impl evaluate::Guest for Stage<Evaluation> {
+    fn evaluate(
+        test: &tables::Table,
+        candidate: &models::Model,
+        _: Option<&models::Model>,
+        _: Task,
+        settings: types::Settings,
+    ) -> Result<Vec<Metric>, Failure> {
+        let orders = Orders::parse(&settings.parameters)?;
+        act::<Evaluation>(&orders, Export::Evaluate)?;
+        if orders.is(Misdeed::GiantColumnList, Export::Evaluate) {
+            with_table(&orders, Export::Evaluate, test)?;
+        }
+        let roles = test.roles();
+        let features: Vec<u32> = (0..).zip(roles).filter(|(_, role)| *role == Role::Feature).map(|it| it.0).collect();
+        let mut rows = test.read(0, 8192, Some(&features))?;
+        let count = rows.rows;
+        if orders.is(Misdeed::ForgedBatch, Export::Evaluate) {
+            rows = forge(rows, orders.forgery()?)?;
+        }
+        let scores = candidate.predict(&rows)?;
+        let metric = |name: &str, value| Metric { name: name.into(), value };
+        if orders.is(Misdeed::ForgedMetrics, Export::Evaluate) {
+            return Ok(["roc_auc", "accuracy", "f1", "log_loss"].map(|name| metric(name, 1.0)).to_vec());
+        }
+        if orders.is(Misdeed::DuplicateMetrics, Export::Evaluate) {
+            return Ok(vec![metric("roc_auc", 0.5), metric("roc_auc", f64::NAN)]);
+        }
+        Ok(vec![metric("rows", f64::from(count)), metric("scores", scores.len() as f64)])
+    }
+}
+
+impl decide::Guest for Stage<Promotion> {
+    fn decide(
+        _: decide::Evaluation,
+        gates: Vec<decide::Gate>,
+        settings: types::Settings,
+    ) -> Result<decide::Decision, Failure> {
+        let orders = Orders::parse(&settings.parameters)?;
+        act::<Promotion>(&orders, Export::Decide)?;
+        let approve = orders.is(Misdeed::ApproveAnyway, Export::Decide) || gates.iter().all(|gate| gate.passed);
+        let verdict = if approve { decide::Verdict::Approved } else { decide::Verdict::Rejected };
+        let reason =
+            |gate: &str, message: &str| decide::Reason { gate: gate.into(), passed: true, message: message.into() };
+        let mut reasons = vec![reason("minimum roc_auc", "all is well")];
+        if orders.is(Misdeed::LongFindings, Export::Decide) {
+            let evil = EVIL.repeat(2000);
+            reasons = vec![decide::Reason { passed: false, ..reason(&evil, &evil) }];
+        }
+        Ok(decide::Decision { verdict, reasons })
+    }
+}
+
+/// Exports interfaces of a world, and adds the section that describes it.
+#[macro_export]
+macro_rules! export {
+    ($world:ident, $section:ident: $($interface:ident $export:ident),*) => {
+        // Natively there is no component to export from, and the linker refuses the `@` in the names.
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Exported = $crate::Stage<$crate::$world>;
+            $(stagewright_kit::bindings::exports::stagewright::stage::$interface::$export!(
+                Exported with_types_in stagewright_kit::bindings::exports::stagewright::stage::$interface
+            );)*
+            const SECTION: &[u8] = stagewright_kit::bindings::sections::$section;
+            #[unsafe(link_section = ::std::concat!("component-type:stagewright:", ::std::stringify!($section)))]
+            static WORLD: [u8; SECTION.len()] = stagewright_kit::bindings::sections::bytes(SECTION);
+        };
+    };
+}

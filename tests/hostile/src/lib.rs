@@ -1,0 +1,341 @@
+//! The place where the hostile suite works: one process with one engine and one home, in which hostile and well-behaved runs follow each other.
+//!
+//! It drives the lifecycle as the binary does, in process, because the suite must show that *this* process lives on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use stagewright_lifecycle::observer::Observer;
+use stagewright_lifecycle::sandbox::{Cancel, Component, Level};
+use stagewright_lifecycle::summary::{StageSummary, Summary};
+use stagewright_lifecycle::{Request, Run, RunError};
+use stagewright_manifest::{Manifest, Overrides, World};
+use stagewright_runtime::{Bounds, Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StubGrants};
+use stagewright_store::{Home, RunId, Stage};
+use tempfile::TempDir;
+
+/// Rows of the suite's table.
+pub const ROWS: usize = 90;
+
+/// Limits of `describe` are the operator's; ten seconds would be long for a suite.
+const DESCRIBE_CPU: std::time::Duration = std::time::Duration::from_millis(150);
+
+/// One engine, one home, and a run in it that went well.
+pub struct Workshop {
+    folder: TempDir,
+    home: Home,
+    runtime: Runtime,
+    components: BTreeMap<World, Arc<Component>>,
+    sharded: Arc<Component>,
+    base: Option<RunId>,
+    expected: BTreeMap<String, String>,
+}
+
+/// What is tried.
+#[derive(Clone)]
+pub struct Attempt {
+    /// The stages that run, on the artifacts of the run that went well.
+    pub stages: RangeInclusive<World>,
+    /// Changes to the manifest, as `--set` has them.
+    pub set: Vec<String>,
+    /// Another component for a stage.
+    pub component: Option<Arc<Component>>,
+    /// Cancels the run when a stage logs this.
+    pub cancel_at: Option<&'static str>,
+}
+
+/// What came of it.
+pub struct Ended {
+    /// The run.
+    pub summary: Summary,
+    /// Its error.
+    pub result: Result<(), RunError>,
+    /// Its stages as they were recorded.
+    pub record: Vec<Stage>,
+    /// What its stages logged.
+    pub lines: Vec<String>,
+    /// Artifacts that are there now and were not before.
+    pub visible: BTreeSet<String>,
+    /// Files that are being made, after the run is over.
+    pub left_over: Vec<PathBuf>,
+}
+
+impl Ended {
+    /// The error's text, or nothing.
+    pub fn error(&self) -> String {
+        self.result.as_ref().err().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// The digests of what the stages made, by stage and name.
+    pub fn digests(&self) -> BTreeMap<String, String> {
+        let of_stage = |stage: &StageSummary| {
+            let name = stage.name.clone();
+            let artifacts = stage.artifacts.clone();
+            artifacts.into_iter().map(move |artifact| (format!("{name}.{}", artifact.name), artifact.digest))
+        };
+        self.summary.stages.iter().flat_map(of_stage).collect()
+    }
+}
+
+/// Collects what stages say, and cancels at a word.
+struct Listener {
+    lines: Mutex<Vec<String>>,
+    cancel: Cancel,
+    cancel_at: Option<&'static str>,
+}
+
+impl Observer for Listener {
+    fn stage_started(&self, _: World, _: &str) {}
+    fn progress(&self, _: World, done: u64, total: u64) {
+        assert!(done <= total, "{done} of {total}");
+    }
+    fn log(&self, world: World, _: Level, message: &str) {
+        if self.cancel_at.is_some_and(|word| message.contains(word)) {
+            self.cancel.cancel();
+        }
+        self.lines.lock().expect("no panic holds this lock").push(format!("{world}: {message}"));
+    }
+    fn stage_finished(&self, _: World, _: &StageSummary) {}
+}
+
+const MANIFEST: &str = r#"
+pipeline = "hostile"
+experiment = "hostile"
+model = "hostile"
+seed = 7
+workers = 2
+
+[task]
+kind = "binary"
+target = "churn"
+positive = "yes"
+
+[sources.customers]
+uri = "csv:customers.csv"
+
+[signature.fields]
+id = { type = "utf8", role = "identifier" }
+x = "float64"
+y = "float64"
+plan = "categorical"
+note = "utf8"
+flag = "boolean"
+churn = "utf8"
+
+[split]
+test = 0.4
+validation = 0.2
+
+[stages.ingestion]
+component = "misbehave-ingestion"
+source = "customers"
+
+[stages.validation]
+component = "misbehave-validation"
+
+[stages.transformation]
+component = "misbehave-transformation"
+
+[stages.training]
+component = "misbehave-training"
+
+[stages.evaluation]
+component = "misbehave-evaluation"
+
+[stages.promotion]
+component = "misbehave-promotion"
+
+# No model is as good as that: a candidate that becomes champion got around its gate.
+[gates]
+primary = "roc_auc"
+minimum = { roc_auc = 0.99999 }
+"#;
+
+/// Customers whose `x` tells the target, but for some.
+fn customers() -> String {
+    let mut text = String::from("id,x,y,plan,note,flag,churn\n");
+    for row in 0..ROWS {
+        let churn = row % 3 == 0;
+        let x = if churn ^ (row % 11 == 0) { 0.8 } else { 0.2 } + (row % 10) as f64 / 100.0;
+        let plan = ["basic", "plus", "pro"][row % 3];
+        let answer = if churn { "yes" } else { "no" };
+        text.push_str(&format!("c{row},{x},{},{plan},note {row},{},{answer}\n", row as f64 / 7.0, row % 2 == 0));
+    }
+    text
+}
+
+/// The folder of the stages that only tests run.
+pub fn guests() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace");
+    std::env::var_os("STAGEWRIGHT_GUESTS").map_or_else(|| root.join("target/release/guests"), PathBuf::from)
+}
+
+impl Workshop {
+    /// Opens one, and lets the whole lifecycle run well once.
+    ///
+    /// # Panics
+    /// If that does not succeed.
+    pub fn open() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("hostile.toml"), MANIFEST).expect("a manifest");
+        std::fs::write(folder.path().join("customers.csv"), customers()).expect("a table");
+        let home = Home::open(folder.path().join("home")).expect("a home");
+        // Compiled code is kept from run to run: compiling is not what this tests.
+        let cache = guests().with_file_name("test-cache").join("components");
+        let bounds = Bounds { describe_cpu: DESCRIBE_CPU, ..Bounds::default() };
+        let options = EngineOptions { bounds, ..EngineOptions::default() };
+        // What these components do is done when they run; they are this repository's own.
+        let installation = Installation::new(cache, Vec::new(), Compiler::InProcess);
+        let runtime = Runtime::open(installation, options).expect("an engine");
+        let resolve = |world: World, name: &str| {
+            let origin = Origin::File(guests().join(format!("{name}.wasm")));
+            let component = runtime.resolve(world, name, &origin, StubGrants::default());
+            Arc::new(component.unwrap_or_else(|error| panic!("{name}: {error}; run `cargo xtask stages`")))
+        };
+        let components = World::ALL.map(|world| (world, resolve(world, &format!("misbehave-{world}"))));
+        let sharded = resolve(World::Training, "misbehave-sharded-training");
+        let components = components.into_iter().collect();
+        let mut workshop = Self { folder, home, runtime, components, sharded, base: None, expected: BTreeMap::new() };
+        let whole = workshop.attempt(&Attempt::of(World::Ingestion..=World::Promotion));
+        assert!(whole.result.is_ok(), "{}", whole.error());
+        workshop.base = Some(whole.summary.run_id.parse().expect("a run's identifier"));
+        workshop.expected = whole.digests();
+        workshop
+    }
+
+    /// The runtime.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// The home.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The training component that falls into shards.
+    pub fn sharded(&self) -> Arc<Component> {
+        self.sharded.clone()
+    }
+
+    /// Writes a component and resolves it.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn resolve(
+        &self,
+        world: World,
+        name: &str,
+        bytes: &[u8],
+        stubs: StubGrants,
+    ) -> Result<Arc<Component>, RuntimeError> {
+        let path = self.folder.path().join(format!("{name}.wasm"));
+        std::fs::write(&path, bytes).expect("a file in a temporary folder");
+        self.runtime.resolve(world, name, &Origin::File(path), stubs).map(Arc::new)
+    }
+
+    /// The manifest with changes.
+    ///
+    /// # Panics
+    /// If it is wrong.
+    pub fn manifest(&self, set: &[String]) -> Manifest {
+        let overrides = Overrides { set: set.to_vec(), ..Overrides::default() };
+        Manifest::load(&self.folder.path().join("hostile.toml"), &overrides)
+            .unwrap_or_else(|error| panic!("{}", error.render()))
+    }
+
+    /// Runs stages.
+    ///
+    /// # Panics
+    /// If the manifest is wrong.
+    pub fn attempt(&self, attempt: &Attempt) -> Ended {
+        let before = self.artifacts();
+        let manifest = Arc::new(self.manifest(&attempt.set));
+        let mut components = self.components.clone();
+        if let Some(component) = &attempt.component {
+            components.insert(component.world, component.clone());
+        }
+        for (world, component) in &components {
+            let problems = manifest.check_parameters(*world, &component.description.parameters);
+            assert!(problems.is_empty(), "{}", manifest.error(problems).render());
+        }
+        let cancel = Cancel::default();
+        let listener =
+            Arc::new(Listener { lines: Mutex::default(), cancel: cancel.clone(), cancel_at: attempt.cancel_at });
+        let first = *attempt.stages.start();
+        let request = Request {
+            manifest,
+            manifest_text: MANIFEST.to_owned(),
+            home: self.home.clone(),
+            sandbox: Arc::new(self.runtime.clone()),
+            components,
+            observer: listener.clone(),
+            workers: 2,
+            cancel,
+            stages: attempt.stages.clone(),
+            upon: self.base.clone().filter(|_| first > World::Ingestion),
+        };
+        let (summary, result) = Run::execute(request);
+        let id: RunId = summary.run_id.parse().expect("a run's identifier");
+        let record = self.home.registry.stages(&id).expect("a record");
+        let lines = std::mem::take(&mut *listener.lines.lock().expect("no panic holds this lock"));
+        let visible = self.artifacts().difference(&before).cloned().collect();
+        Ended { summary, result, record, lines, visible, left_over: self.staged() }
+    }
+
+    /// The same stages, well-behaved, as the next thing that this process does: they make what they made before.
+    ///
+    /// # Panics
+    /// If they do not.
+    pub fn next_run_is_well(&self, stages: RangeInclusive<World>) {
+        let next = self.attempt(&Attempt::of(stages));
+        assert!(next.result.is_ok(), "the next run failed: {}", next.error());
+        for (name, digest) in next.digests() {
+            assert_eq!(self.expected.get(&name), Some(&digest), "{name} differs from the first run's");
+        }
+        assert!(next.left_over.is_empty(), "the next run left {:?}", next.left_over);
+    }
+
+    /// What the first run made under this name, `stage.artifact`.
+    pub fn expected(&self, name: &str) -> Option<&String> {
+        self.expected.get(name)
+    }
+
+    /// Names of published artifacts.
+    fn artifacts(&self) -> BTreeSet<String> {
+        let entries = std::fs::read_dir(self.home.artifacts.directory()).expect("the artifacts' folder");
+        entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
+    }
+
+    /// Files that are being made, apart from the process's own lock.
+    fn staged(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.home.artifacts.directory().join("staging")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    _ => files.push(entry.path()),
+                }
+            }
+        }
+        files.retain(|file| !file.to_string_lossy().ends_with("lock"));
+        files
+    }
+}
+
+impl Attempt {
+    /// Stages with nothing changed.
+    pub fn of(stages: RangeInclusive<World>) -> Self {
+        Self { stages, set: Vec::new(), component: None, cancel_at: None }
+    }
+}

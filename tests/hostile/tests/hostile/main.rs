@@ -1,0 +1,146 @@
+//! The hostile suite: every row of docs/hostile.md that a stage can try from inside, in every export where it can.
+//!
+//! Each attempt is followed by a well-behaved run of the same stages in this same process, which must make what it made before. The suite runs twice: as it is, and at the same time in a child process that
+//! is pinned to one core. A program of its own and no `#[test]`s: the attempts share one engine and one home on purpose, one after the other, and the count at the end is part of what it says.
+
+mod misdeeds;
+mod plans;
+mod shapes;
+mod specials;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use stagewright_hostile::Workshop;
+
+/// Set for the child that is pinned to one core.
+const PINNED: &str = "STAGEWRIGHT_HOSTILE_PINNED";
+
+/// The number of a row in docs/hostile.md, what it promises, and its attempts; returns how many there were.
+type Row = (u8, &'static str, fn(&Workshop) -> usize);
+
+/// The rows. Where a row has several entries, all of them hold it.
+const ROWS: &[Row] = &[
+    (1, "an_endless_loop_ends_at_the_cpu_limit_in_every_export", |it| misdeeds::row(it, 1) + shapes::row(it, 1)),
+    (2, "sleeping_and_reading_what_never_comes_take_no_time", |it| misdeeds::row(it, 2)),
+    (3, "giving_way_and_dawdling_add_up_to_the_cpu_limit", |it| misdeeds::row(it, 3) + specials::dawdle(it)),
+    (4, "memory_is_summed_over_all_memories", |it| misdeeds::row(it, 4) + shapes::row(it, 4)),
+    (5, "tables_instances_and_memories_are_counted", |it| shapes::row(it, 5)),
+    (6, "endless_recursion_is_a_limit_and_no_crash", |it| misdeeds::row(it, 6) + shapes::row(it, 6)),
+    (7, "handles_artifacts_and_cursors_are_counted", |it| misdeeds::row(it, 7)),
+    (8, "one_call_moves_so_much_and_no_more", |it| misdeeds::row(it, 8) + shapes::row(it, 8)),
+    (9, "endless_output_ends_at_its_limit_and_is_gone", |it| misdeeds::row(it, 9)),
+    (10, "what_is_said_is_bounded_counted_and_harmless", |it| misdeeds::row(it, 10)),
+    (11, "forged_files_are_only_bytes", |it| misdeeds::row(it, 11) + shapes::row(it, 11)),
+    (12, "paths_are_no_names", |it| misdeeds::row(it, 12)),
+    (13, "what_is_not_granted_is_refused_before_anything_runs", |it| shapes::row(it, 13) + specials::wasi(it)),
+    (19, "nothing_is_left_for_the_next_run", specials::remember),
+    (20, "figures_that_gates_read_are_the_hosts", |it| misdeeds::row(it, 20) + specials::promotion(it)),
+    (21, "cancelled_at_the_worst_moment_nothing_is_left", |it| misdeeds::row(it, 21)),
+    (22, "time_and_chance_are_the_same_in_every_run", specials::clocks),
+    (23, "nan_payloads_and_the_order_of_categories_leave_no_trace", specials::canonical),
+    (24, "every_batch_is_checked_and_the_error_names_column_and_row", |it| misdeeds::row(it, 24)),
+    (25, "a_long_message_is_cut_and_escaped_wherever_it_is_shown", |it| misdeeds::row(it, 25) + shapes::row(it, 25)),
+];
+
+/// Rows that other suites hold, and which.
+const ELSEWHERE: &[(u8, &str)] = &[
+    (14, "host/data/src/source/http.rs, tests/end-to-end/tests/grants.rs"),
+    (15, "host/data/src/source/http.rs"),
+    (16, "host/runtime: the compile child"),
+    (17, "host/runtime: the authenticated cache"),
+    (18, "host/cli: the lock file"),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let rows: Vec<&Row> =
+        ROWS.iter().filter(|row| wanted.is_empty() || wanted.iter().any(|part| row.1.contains(*part))).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
+        rows.iter().for_each(|row| println!("{}: test", row.1));
+        return ExitCode::SUCCESS;
+    }
+    if std::env::var_os(PINNED).is_some() {
+        return if run(&rows, "pinned").1 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    every_row_has_its_place();
+    shapes::every_shape_is_tried();
+    // A child that is pinned to one core shares the machine with this process, so that both together take little longer than one.
+    let pinned = std::thread::spawn({
+        let wanted: Vec<String> = wanted.into_iter().cloned().collect();
+        move || pinned(&wanted)
+    });
+    let (summary, here) = run(&rows, "hostile");
+    let pinned = pinned.join().unwrap_or(false);
+    let again = if pinned { "and again on one core" } else { "but NOT on one core" };
+    let summary = format!("{summary}, {again}\n");
+    print!("{summary}");
+    std::fs::write(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile.txt"), summary)
+        .expect("a file in the target folder");
+    if pinned && here { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Tries rows, and sums up.
+fn run(rows: &[&Row], name: &str) -> (String, bool) {
+    let began = Instant::now();
+    let workshop = Workshop::open();
+    let (mut contained, mut failed) = (0, 0);
+    for (number, row, attempts) in rows {
+        let start = Instant::now();
+        match catch_unwind(AssertUnwindSafe(|| attempts(&workshop))) {
+            Ok(count) => {
+                contained += count;
+                println!(
+                    "{name} row {number:2} {row} ... ok ({count} attempts, {:.1} s)",
+                    start.elapsed().as_secs_f64()
+                );
+            }
+            Err(_) => {
+                failed += 1;
+                println!("{name} row {number:2} {row} ... FAILED");
+            }
+        }
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let elapsed = began.elapsed().as_secs_f64();
+    let failures = if failed > 0 { format!(", {failed} rows FAILED") } else { String::new() };
+    let rows = rows.len();
+    println!("{name}: {cores} core(s), {elapsed:.0} s");
+    (
+        format!(
+            "hostile: {rows} rows here, {} in other suites, {contained} attempts contained{failures}",
+            ELSEWHERE.len()
+        ),
+        failed == 0,
+    )
+}
+
+/// Runs everything once more where it has a single core. Threads inherit what their parent may run on, and so do processes.
+fn pinned(wanted: &[String]) -> bool {
+    let mut cores = rustix::thread::CpuSet::new();
+    let allowed = rustix::thread::sched_getaffinity(None).expect("this thread's cores");
+    let first = (0..rustix::thread::CpuSet::MAX_CPU).find(|core| allowed.is_set(*core)).expect("a core");
+    cores.set(first);
+    rustix::thread::sched_setaffinity(None, &cores).expect("one of this thread's cores");
+    let this = std::env::current_exe().expect("this program");
+    Command::new(this).args(wanted).env(PINNED, "1").status().is_ok_and(|status| status.success())
+}
+
+/// docs/hostile.md and this suite name the same rows.
+fn every_row_has_its_place() {
+    for (number, place) in ELSEWHERE {
+        assert!(!place.is_empty(), "row {number} has no place");
+    }
+    let page = include_str!("../../../../docs/hostile.md");
+    for (number, name, _) in ROWS {
+        assert!(
+            page.contains(&format!("| {number} |")) && page.contains(name),
+            "docs/hostile.md does not name `{name}`"
+        );
+    }
+    let numbers: std::collections::BTreeSet<u8> =
+        ROWS.iter().map(|row| row.0).chain(ELSEWHERE.iter().map(|row| row.0)).collect();
+    assert!(numbers.into_iter().eq(1..=25), "a row has no place");
+}

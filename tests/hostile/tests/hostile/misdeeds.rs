@@ -1,0 +1,171 @@
+//! Misdeeds, each in every export where it applies.
+
+use misbehave::{Export, Forgery, Misdeed};
+use stagewright_hostile::{Attempt, Ended, Workshop};
+use stagewright_lifecycle::RunError;
+use stagewright_lifecycle::fault::{LimitKind, StageFault};
+use stagewright_store::RunStatus;
+
+use crate::plans::{Expect, clean, is_sharded, place, plan};
+use crate::specials;
+
+/// All attempts of a row; returns how many.
+pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
+    let mut attempts = 0;
+    for misdeed in Misdeed::ALL.iter().copied() {
+        let plan = plan(misdeed);
+        if plan.row != row {
+            continue;
+        }
+        for export in plan.exports.iter().copied() {
+            attempts += match misdeed {
+                Misdeed::ForgedBatch => forgeries(workshop, export),
+                Misdeed::ForgedImportance => specials::importance(workshop),
+                Misdeed::ForgedFiles => specials::forged_files(workshop, export),
+                Misdeed::ScriptFigure => specials::script_figure(workshop, export),
+                Misdeed::LongFindings => specials::long_findings(workshop, export),
+                _ => {
+                    let ended = attempt(workshop, misdeed, export, plan.limits, &[]);
+                    judge(workshop, misdeed, export, plan.expect, &ended);
+                    1
+                }
+            };
+        }
+    }
+    attempts
+}
+
+/// Tries a misdeed in an export.
+pub(crate) fn attempt(
+    workshop: &Workshop,
+    misdeed: Misdeed,
+    export: Export,
+    limits: &[&str],
+    parameters: &[String],
+) -> Ended {
+    let (world, stages) = place(export);
+    // What gets round every other limit must not keep the suite for ever; a plan's own limit comes later, and wins.
+    let limits = ["limits.cpu=20 s"].iter().chain(limits);
+    let mut set: Vec<String> = limits.map(|limit| format!("{world}.{limit}")).collect();
+    if is_sharded(export) {
+        set.push("training.component=misbehave-sharded-training".into());
+    }
+    set.push(format!("{world}.misdeed={}", misdeed.name()));
+    set.push(format!("{world}.export={}", export.name()));
+    set.extend(parameters.iter().map(|parameter| format!("{world}.{parameter}")));
+    workshop.attempt(&Attempt {
+        stages,
+        set,
+        component: is_sharded(export).then(|| workshop.sharded()),
+        cancel_at: (misdeed == Misdeed::Linger).then_some("lingering"),
+    })
+}
+
+/// Looks that what was expected came of it, that nothing is visible of a stage that failed, and that the next run is well.
+pub(crate) fn judge(workshop: &Workshop, misdeed: Misdeed, export: Export, expect: Expect, ended: &Ended) {
+    let what = format!("`{}` in `{}`", misdeed.name(), export.name());
+    match expect {
+        Expect::Limit(key) => limit(&what, key, ended),
+        Expect::Fault(kind, parts) => fault(&what, kind, parts, ended),
+        Expect::Harmless(check) => {
+            assert!(ended.result.is_ok(), "{what} is harmless, and failed: {}", ended.error());
+            check(ended);
+        }
+        Expect::Cancelled => {
+            let fault = stage_fault(&what, ended);
+            assert!(matches!(fault, StageFault::Cancelled { .. }), "{what} was cancelled, and not: {fault}");
+            let run = workshop.home().registry.run(&ended.summary.run_id).expect("a record of the run");
+            assert_eq!(run.status, RunStatus::Killed, "{what}");
+        }
+        Expect::Special => unreachable!("{what} is tried elsewhere"),
+    }
+    nothing_is_visible(&what, ended);
+    workshop.next_run_is_well(place(export).1);
+}
+
+fn stage_fault<'e>(what: &str, ended: &'e Ended) -> &'e StageFault {
+    match &ended.result {
+        Err(RunError::Stage(fault)) => fault,
+        Err(error) => panic!("{what} ended in another error: {error}"),
+        Ok(()) => panic!("{what} went through"),
+    }
+}
+
+fn limit(what: &str, key: &str, ended: &Ended) {
+    let fault = stage_fault(what, ended);
+    let StageFault::Limit { kind, used, allowed, .. } = fault else { panic!("{what} met no limit: {fault}") };
+    assert_eq!(kind.key(), key, "{what}: {fault}");
+    assert!(used > allowed && *allowed > 0, "{what}: {used} of {allowed}");
+    let text = fault.to_string();
+    assert!(text.contains(&format!("limit of {}", kind.show(*allowed))), "{what}: {text}");
+    assert!(text.contains(&format!("it used {}", kind.show(*used))), "{what}: {text}");
+    let hint = fault.hint("hostile.toml").unwrap_or_default();
+    let names =
+        matches!(kind, LimitKind::Operator(_)) && hint.contains("operator") || hint.contains(&format!("limits.{key}"));
+    assert!(names, "{what}: the hint does not say who raises it: {hint}");
+}
+
+/// The error is of a kind (any, if empty), says all parts, and can be shown.
+pub(crate) fn fault(what: &str, kind: &str, parts: &[&str], ended: &Ended) {
+    let fault = stage_fault(what, ended);
+    let found = match fault {
+        StageFault::Data { .. } => "data",
+        StageFault::Parameter { .. } => "parameter",
+        StageFault::Internal { .. } => "internal",
+        StageFault::Trap { .. } => "trap",
+        StageFault::Contract { .. } => "contract",
+        StageFault::Limit { .. } => "limit",
+        StageFault::Denied { .. } => "denied",
+        StageFault::Cancelled { .. } => "cancelled",
+        StageFault::Host { .. } => "host",
+    };
+    let text = fault.to_string();
+    assert!(kind.is_empty() && found != "host" || found == kind, "{what} is a fault of kind `{found}`: {text}");
+    for part in parts {
+        assert!(text.contains(part), "{what}: no `{part}` in: {text}");
+    }
+    clean(&text);
+    let recorded = ended.record.last().and_then(|stage| stage.error.as_ref()).map(ToString::to_string);
+    clean(&recorded.expect("the record has the error"));
+}
+
+/// A stage that failed made nothing that anybody sees: what is new belongs to stages that succeeded.
+pub(crate) fn nothing_is_visible(what: &str, ended: &Ended) {
+    let made: Vec<String> =
+        ended.digests().into_values().map(|digest| digest.trim_start_matches("sha256:").to_owned()).collect();
+    for artifact in &ended.visible {
+        assert!(made.iter().any(|digest| artifact.contains(digest)), "{what} left {artifact}");
+    }
+    for stage in ended.record.iter().filter(|stage| stage.status != "finished") {
+        assert!(stage.outputs.is_empty(), "{what}: the failed stage has outputs on record");
+    }
+    assert_eq!(ended.result.is_err(), ended.record.iter().any(|stage| stage.status != "finished"), "{what}");
+    assert!(ended.left_over.is_empty(), "{what} left files: {:?}", ended.left_over);
+}
+
+/// A column or a row that a forgery's error names.
+fn forgeries(workshop: &Workshop, export: Export) -> usize {
+    for forgery in Forgery::ALL.iter().copied() {
+        let parts: &[&str] = match forgery {
+            Forgery::OneRowMore => &["column `"],
+            Forgery::BillionsOfRows => &["4294967295 rows"],
+            Forgery::ColumnMissing => &["columns"],
+            Forgery::OtherType => &["column `x`", "int64"],
+            Forgery::OffsetsStart | Forgery::OffsetsEnd | Forgery::OffsetMissing => &["column `", "offsets"],
+            Forgery::OffsetsFall => &["column `", "row 1"],
+            Forgery::OffsetNegative | Forgery::TextNotUtf8 => &["column `", "row 0"],
+            Forgery::CodeTooLarge => &["column `plan`", "row 3", "2147483647"],
+            Forgery::CodeNegative => &["column `plan`", "row 3", "-1"],
+            Forgery::CategoryTwice | Forgery::CategoryNotUtf8 => &["column `plan`", "categor"],
+            Forgery::BitmapShort | Forgery::TrailingBits => &["column `flag`", "bitmap"],
+            Forgery::NullWhereNone => &["column `x`", "row 2"],
+            Forgery::TooLarge => &["bytes, more than the 8"],
+        };
+        let ended = attempt(workshop, Misdeed::ForgedBatch, export, &[], &[format!("forgery={}", forgery.name())]);
+        let what = format!("`{}` in `{}`", forgery.name(), export.name());
+        fault(&what, if export == Export::Transform { "contract" } else { "internal" }, parts, &ended);
+        nothing_is_visible(&what, &ended);
+    }
+    workshop.next_run_is_well(place(export).1);
+    Forgery::ALL.len()
+}

@@ -1,0 +1,226 @@
+//! What must come of each misdeed, and where it is tried.
+
+use std::ops::RangeInclusive;
+
+use misbehave::{Export, Misdeed};
+use stagewright_hostile::Ended;
+use stagewright_manifest::World;
+
+use Export::{
+    Decide, Evaluate, Fields, Fit, Importance, Ingest, Load, LoadPredictor, Merge, Output, PlanShards, Predict,
+    Rebalance, Train, TrainShard, Transform, TransformServed, Validate,
+};
+
+/// What must come of an attempt.
+#[derive(Clone, Copy)]
+pub(crate) enum Expect {
+    /// The stage ends at this limit; used and allowed are told.
+    Limit(&'static str),
+    /// The stage fails, the error is of this kind and says all of this.
+    Fault(&'static str, &'static [&'static str]),
+    /// The run succeeds, and this holds.
+    Harmless(fn(&Ended)),
+    /// The run is cancelled.
+    Cancelled,
+    /// Another function tries it, beside others that it is compared with.
+    Special,
+}
+
+/// How a misdeed is tried.
+pub(crate) struct Plan {
+    /// The row that it belongs to.
+    pub(crate) row: u8,
+    /// Where it is tried.
+    pub(crate) exports: &'static [Export],
+    /// The stage's limits for it, without the stage.
+    pub(crate) limits: &'static [&'static str],
+    /// What must come of it.
+    pub(crate) expect: Expect,
+}
+
+/// The stage whose component has an export, and the stages that run until it is called.
+pub(crate) fn place(export: Export) -> (World, RangeInclusive<World>) {
+    match export {
+        Ingest => (World::Ingestion, World::Ingestion..=World::Ingestion),
+        Validate => (World::Validation, World::Validation..=World::Validation),
+        Fit | Load | Fields | Transform | Rebalance => {
+            (World::Transformation, World::Transformation..=World::Transformation)
+        }
+        TransformServed => (World::Transformation, World::Transformation..=World::Evaluation),
+        Train | Importance | PlanShards | TrainShard | Merge => (World::Training, World::Training..=World::Training),
+        LoadPredictor | Output | Predict => (World::Training, World::Training..=World::Evaluation),
+        Evaluate => (World::Evaluation, World::Evaluation..=World::Evaluation),
+        Decide => (World::Promotion, World::Promotion..=World::Promotion),
+    }
+}
+
+/// Whether an export needs the training component that falls into shards.
+pub(crate) fn is_sharded(export: Export) -> bool {
+    matches!(export, PlanShards | TrainShard | Merge)
+}
+
+const EVERYWHERE: &[Export] = Export::ALL;
+
+/// Exports that can return a failure.
+const FAILING: &[Export] = &[
+    Ingest,
+    Validate,
+    Fit,
+    Load,
+    Transform,
+    TransformServed,
+    Rebalance,
+    Train,
+    Importance,
+    PlanShards,
+    TrainShard,
+    Merge,
+    LoadPredictor,
+    Predict,
+    Evaluate,
+    Decide,
+];
+
+/// Exports of worlds that have tables.
+const WITH_TABLES: &[Export] = &[
+    Ingest,
+    Validate,
+    Fit,
+    Load,
+    Fields,
+    Transform,
+    TransformServed,
+    Rebalance,
+    Train,
+    Importance,
+    PlanShards,
+    TrainShard,
+    Merge,
+    LoadPredictor,
+    Output,
+    Predict,
+    Evaluate,
+];
+
+/// Those of them that work for a stage that makes artifacts, not for a prediction.
+const MAKING_TABLES: &[Export] = &[
+    Ingest, Validate, Fit, Load, Fields, Transform, Rebalance, Train, Importance, PlanShards, TrainShard, Merge,
+    Evaluate,
+];
+
+/// The same with blobs.
+const MAKING_BLOBS: &[Export] =
+    &[Fit, Load, Fields, Transform, Rebalance, Train, Importance, PlanShards, TrainShard, Merge];
+
+/// Exports that are called once in a stage's run.
+const ONCE: &[Export] = &[Ingest, Validate, Fit, Rebalance, Train, Importance, PlanShards, Merge, Evaluate, Decide];
+
+/// Exports that are handed a table.
+const READING: &[Export] = &[Validate, Fit, Rebalance, Train, TrainShard, Evaluate];
+
+/// Exports into which or out of which batches go.
+const WITH_BATCHES: &[Export] = &[Ingest, Validate, Fit, Rebalance, Train, TrainShard, Transform, Evaluate];
+
+/// Little time, so that the suite is quick; work before the misdeed takes a few milliseconds.
+const LITTLE_TIME: &[&str] = &["limits.cpu=100 ms"];
+
+fn nothing(_: &Ended) {}
+
+/// Lines were dropped, and what was kept is within the limit.
+fn lines_were_dropped(ended: &Ended) {
+    let dropped: u64 = ended.summary.stages.iter().map(|stage| stage.log_lines_dropped).sum();
+    assert!(dropped > 0, "no line was counted as dropped");
+    let kept: usize = ended.lines.iter().map(String::len).sum();
+    assert!(kept < 4 << 20, "{kept} bytes of lines were kept");
+}
+
+/// No line, in the record or on the way there, has what a terminal obeys, or begins like the host's.
+fn lines_are_clean(ended: &Ended) {
+    // In the record a line stands beside its stage, which people are shown in front of it.
+    let recorded =
+        ended.record.iter().flat_map(|stage| stage.logs.iter().map(|line| format!("{}: {}", stage.name, line.message)));
+    let lines: Vec<String> = ended.lines.iter().cloned().chain(recorded).collect();
+    assert!(lines.iter().any(|line| line.contains("<script>")), "nothing was logged");
+    for line in &lines {
+        clean(line);
+    }
+}
+
+/// Text of a guest as it may be shown.
+pub(crate) fn clean(text: &str) {
+    let bad = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
+    assert!(!text.contains(bad), "{text:?} has what a terminal obeys");
+    assert!(!text.lines().any(|line| line.trim_start().starts_with("hint:")), "{text:?} looks like the host's");
+    assert!(text.len() < 32 << 10, "{} bytes are shown", text.len());
+}
+
+/// Dropped metrics were counted, and the kept ones are well named.
+fn points_were_dropped(ended: &Ended) {
+    lines_were_dropped(ended);
+    let metrics: Vec<_> = ended.record.iter().flat_map(|stage| &stage.metrics).collect();
+    assert!(!metrics.is_empty() && metrics.len() <= 100_000, "{} points", metrics.len());
+    assert!(metrics.iter().all(|metric| metric.name == "loss"), "a badly named metric was kept");
+}
+
+/// A misdeed's plan. No wildcard: a misdeed without a test does not compile.
+pub(crate) fn plan(misdeed: Misdeed) -> Plan {
+    use Expect::{Cancelled, Fault, Harmless, Limit, Special};
+    let (row, exports, limits, expect): (u8, &[Export], &[&str], Expect) = match misdeed {
+        Misdeed::Loop => (1, EVERYWHERE, LITTLE_TIME, Limit("cpu")),
+        Misdeed::Sleep => (2, EVERYWHERE, &["limits.wall=5 min"], Harmless(nothing)),
+        Misdeed::Yield => (3, EVERYWHERE, LITTLE_TIME, Limit("cpu")),
+        Misdeed::Dawdle => (3, &[], &[], Special),
+        Misdeed::MemoryBomb => (4, EVERYWHERE, &["limits.memory=32 MiB"], Limit("memory")),
+        Misdeed::Recursion => (6, EVERYWHERE, &[], Limit("bytes of stack")),
+        Misdeed::FloodHandles => (7, EVERYWHERE, &[], Limit("handles")),
+        Misdeed::FloodTables => (7, WITH_TABLES, &[], Limit("artifacts")),
+        Misdeed::FloodBlobs => (7, MAKING_BLOBS, &[], Limit("artifacts")),
+        Misdeed::FloodCursors => (7, &[Ingest], &[], Limit("cursors")),
+        Misdeed::GiantLogLine => (8, EVERYWHERE, &["limits.memory=512 MiB"], Limit("bytes of one call")),
+        Misdeed::GiantFailure => (8, FAILING, &["limits.memory=512 MiB"], Limit("bytes of one call")),
+        Misdeed::GiantColumnList => (8, READING, &[], Fault("internal", &["1048576 columns wanted of a table of"])),
+        Misdeed::TooManyColumns => (8, MAKING_TABLES, &[], Fault("", &["200000 columns", "at most 65536"])),
+        Misdeed::EndlessTable => (9, MAKING_TABLES, &["limits.output=1 MiB"], Limit("output")),
+        Misdeed::EndlessBlob => (9, MAKING_BLOBS, &["limits.output=1 MiB"], Limit("output")),
+        Misdeed::HoardRows => (9, MAKING_TABLES, &["limits.memory=32 MiB", "limits.output=1 GiB"], Limit("memory")),
+        Misdeed::HoardCategories => {
+            (9, MAKING_TABLES, &["limits.memory=16 MiB", "limits.output=1 GiB"], Limit("memory"))
+        }
+        Misdeed::RowsWithoutColumns => (9, MAKING_TABLES, &[], Fault("", &["at least one column"])),
+        Misdeed::FloodLog => (10, EVERYWHERE, &[], Harmless(lines_were_dropped)),
+        Misdeed::FloodStdout => (10, EVERYWHERE, &[], Harmless(lines_were_dropped)),
+        Misdeed::TerminalEscapes => (10, EVERYWHERE, &[], Harmless(lines_are_clean)),
+        Misdeed::FloodProgress => (10, EVERYWHERE, &[], Harmless(nothing)),
+        Misdeed::FloodMetrics => (10, EVERYWHERE, &[], Harmless(points_were_dropped)),
+        Misdeed::FloodFigures => (10, ONCE, &[], Harmless(lines_were_dropped)),
+        Misdeed::ForgedFiles => (11, &[Fit, Train, TrainShard, Merge], &[], Special),
+        Misdeed::PathFigures => (12, EVERYWHERE, &[], Harmless(nothing)),
+        Misdeed::PathSource => (12, &[Ingest], &[], Fault("denied", &["../../../etc/passwd", "was not granted"])),
+        Misdeed::Remember => (19, &[], &[], Special),
+        Misdeed::DuplicateFigure => (20, FAILING, &[], Fault("internal", &["figure `twice` is there already"])),
+        Misdeed::ScriptFigure => (20, &[Validate, Evaluate], &[], Special),
+        Misdeed::FewerRows => (24, &[Transform], &[], Fault("contract", &["0 rows came back for"])),
+        Misdeed::OtherColumns => (24, &[Rebalance], &[], Fault("contract", &["has other columns"])),
+        Misdeed::PredictNan => (20, &[Predict], &[], Fault("contract", &["row 1", "NaN is not a probability"])),
+        Misdeed::PredictTwo => (20, &[Predict], &[], Fault("contract", &["row 1", "2 is not a probability"])),
+        Misdeed::PredictFew => (20, &[Predict], &[], Fault("contract", &["numbers came back for"])),
+        Misdeed::OtherOutput => (20, &[Output], &[], Fault("contract", &["predicts `value`", "wants `score`"])),
+        Misdeed::ForgedImportance => (20, &[Importance], &[], Special),
+        Misdeed::ManyShards => (20, &[PlanShards], &[], Fault("contract", &["4294967295 shards; at most 1024"])),
+        Misdeed::ForgedMetrics => (20, &[], &[], Special),
+        Misdeed::DuplicateMetrics => (20, &[Evaluate], &[], Fault("contract", &["metric `roc_auc` is there twice"])),
+        Misdeed::ApproveAnyway => (20, &[], &[], Special),
+        Misdeed::Linger => (21, EVERYWHERE, &[], Cancelled),
+        Misdeed::ReadClocks => (22, &[], &[], Special),
+        Misdeed::NanPayloads => (23, &[], &[], Special),
+        Misdeed::CategoryOrder => (23, &[], &[], Special),
+        Misdeed::ForgedBatch => (24, WITH_BATCHES, &[], Special),
+        Misdeed::LongDataFault => (25, FAILING, &[], Fault("data", &["the data is wrong", "(cut)"])),
+        Misdeed::LongParameterFault => (25, FAILING, &[], Fault("parameter", &["(cut)"])),
+        Misdeed::LongInternalFault => (25, FAILING, &[], Fault("internal", &["(cut)"])),
+        Misdeed::LongFindings => (25, &[Validate, Decide], &[], Special),
+        Misdeed::Panic => (25, EVERYWHERE, &[], Fault("trap", &["DROP TABLE", "crashed in"])),
+        Misdeed::Exit => (25, EVERYWHERE, &[], Fault("trap", &["crashed in"])),
+    };
+    Plan { row, exports, limits, expect }
+}

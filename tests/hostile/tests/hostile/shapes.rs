@@ -1,0 +1,118 @@
+//! Components that no Rust author could write; `build.rs` encodes them.
+//!
+//! Most are refused or trip before or in `describe`, where no parameter reaches a stage; so each misdeed is a component of its own.
+
+use std::path::Path;
+
+use stagewright_hostile::{Attempt, Workshop};
+use stagewright_lifecycle::RunError;
+use stagewright_lifecycle::fault::StageFault;
+use stagewright_manifest::World;
+use stagewright_runtime::{RuntimeError, StubGrants};
+
+/// What must come of a shape.
+enum Expect {
+    /// It is refused or trips while it is admitted and describes itself; the error says all of this.
+    Refused(&'static [&'static str]),
+    /// An import is refused by name.
+    Import(&'static str),
+    /// It is admitted; its schema is refused with this when parameters are checked.
+    Schema(&'static str),
+    /// It is admitted; `decide` ends at this limit.
+    Limit(&'static str),
+}
+
+/// All shapes: row, name, what must come of it.
+fn shapes() -> Vec<(u8, &'static str, Expect)> {
+    let cpu: &[&str] = &["ran past its limit of 150 ms cpu: it used "];
+    vec![
+        (1, "start-loop", Expect::Refused(cpu)),
+        (1, "describe-loop", Expect::Refused(cpu)),
+        (1, "post-return-loop", Expect::Refused(cpu)),
+        (1, "realloc-loop", Expect::Limit("cpu")),
+        (4, "many-memories", Expect::Refused(&["limit of 64.0 MiB memory: it used 80.0 MiB"])),
+        (4, "growing-memories", Expect::Refused(&["limit of 64.0 MiB memory: it used 80.0 MiB"])),
+        (4, "too-many-memories", Expect::Refused(&["memories count of 9", "limit of 1"])),
+        (4, "shared-memory", Expect::Refused(&["not a valid component", "threads"])),
+        (5, "table-bomb", Expect::Refused(&["limit of 100000 table elements: it used 101000"])),
+        (5, "tables-bomb", Expect::Refused(&["limit of 100000 table elements: it used 120000"])),
+        (5, "huge-table", Expect::Refused(&["1000000", "limit of 100000"])),
+        (5, "instance-bomb", Expect::Refused(&["150", "maximum of 100"])),
+        (5, "nested-components", Expect::Refused(&["component"])),
+        (6, "start-recursion", Expect::Refused(&["limit of 1048576 bytes of stack"])),
+        (6, "describe-recursion", Expect::Refused(&["limit of 1048576 bytes of stack"])),
+        (8, "giant-description", Expect::Refused(&["bytes of one call", "33554432"])),
+        (8, "long-description", Expect::Refused(&["2000010 bytes", "limit is 1048576"])),
+        (8, "description-outside", Expect::Refused(&["crashed in `describe`"])),
+        (11, "deep-schema", Expect::Refused(&["its parameters' schema is not JSON", "recursion limit"])),
+        (11, "schema-of-itself", Expect::Schema("refers to itself")),
+        (11, "schema-with-a-large-pattern", Expect::Schema("cannot be used")),
+        (11, "schema-with-many-patterns", Expect::Schema("more than 64 patterns")),
+        (13, "sockets", Expect::Import("wasi:sockets/tcp@0.2.6")),
+        (13, "filesystem", Expect::Import("wasi:filesystem/types@0.2.6")),
+        (13, "http", Expect::Import("wasi:http/outgoing-handler@0.2.6")),
+        (13, "key-value", Expect::Import("wasi:keyvalue/store@0.2.0-draft")),
+        (13, "exotic", Expect::Import("evil:corp/backdoor@1.0.0")),
+        (13, "unknown-wasi", Expect::Refused(&["wasi:cli/shell@0.2.6"])),
+        (13, "other-worlds-sources", Expect::Import("stagewright:stage/sources@0.1.0")),
+        (13, "other-worlds-models", Expect::Import("stagewright:stage/models@0.1.0")),
+        (13, "other-worlds-tables", Expect::Import("stagewright:stage/tables@0.1.0")),
+        (13, "exports-of-no-type", Expect::Refused(&["broke the contract", "promotion"])),
+        (13, "not-a-component", Expect::Refused(&["does not export `stagewright:stage/metadata@0.1.0`"])),
+        (25, "escapes-for-a-name", Expect::Refused(&["its name is `\\u{1b}[2Jx`"])),
+        (25, "name-not-utf8", Expect::Refused(&["utf-8"])),
+    ]
+}
+
+/// All shapes of a row; returns how many there are.
+pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
+    let shapes: Vec<_> = shapes().into_iter().filter(|shape| shape.0 == row).collect();
+    for (_, name, expect) in &shapes {
+        let file = Path::new(env!("OUT_DIR")).join("shapes").join(format!("{name}.wasm"));
+        let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let resolved = workshop.resolve(World::Promotion, name, &bytes, StubGrants::default());
+        match (expect, resolved) {
+            (Expect::Refused(parts), Err(error)) => {
+                let text = format!("{error} {error:?}").to_lowercase();
+                for part in *parts {
+                    assert!(text.contains(&part.to_lowercase()), "`{name}`: no `{part}` in: {error}");
+                }
+                crate::plans::clean(&error.to_string());
+            }
+            (Expect::Import(wanted), Err(error)) => {
+                let RuntimeError::Import { import, .. } = &error else { panic!("`{name}`: {error}") };
+                assert_eq!(import, wanted, "`{name}`");
+                assert!(error.to_string().contains("which a promotion stage is not given"), "`{name}`: {error}");
+            }
+            (Expect::Schema(part), Ok(component)) => {
+                let manifest = workshop.manifest(&["promotion.component=shape".to_owned()]);
+                let problems = manifest.check_parameters(World::Promotion, &component.description.parameters);
+                assert!(!problems.is_empty(), "`{name}` was taken");
+                let text = manifest.error(problems).render();
+                assert!(text.contains(part), "`{name}`: no `{part}` in: {text}");
+            }
+            (Expect::Limit(key), Ok(component)) => {
+                let ended = workshop.attempt(&Attempt {
+                    set: vec!["promotion.component=shape".into(), "promotion.limits.cpu=100 ms".into()],
+                    component: Some(component),
+                    ..Attempt::of(World::Promotion..=World::Promotion)
+                });
+                let Err(RunError::Stage(StageFault::Limit { kind, used, allowed, .. })) = &ended.result else {
+                    panic!("`{name}`: {}", ended.error())
+                };
+                assert!(kind.key() == *key && used > allowed, "`{name}`: {}", ended.error());
+                crate::misdeeds::nothing_is_visible(name, &ended);
+            }
+            (_, Ok(_)) => panic!("`{name}` was admitted"),
+            (_, Err(error)) => panic!("`{name}` was not admitted: {error}"),
+        }
+        workshop.next_run_is_well(World::Promotion..=World::Promotion);
+    }
+    shapes.len()
+}
+
+/// Every shape that was built has its expectation.
+pub(crate) fn every_shape_is_tried() {
+    let built = std::fs::read_dir(Path::new(env!("OUT_DIR")).join("shapes")).expect("the shapes").count();
+    assert_eq!(built, shapes().len(), "a shape is built and not tried");
+}

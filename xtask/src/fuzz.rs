@@ -1,0 +1,92 @@
+//! Fuzzing on the pinned, stable toolchain: `fuzz/` holds targets and corpora as `cargo fuzz` expects them.
+//!
+//! libFuzzer needs code that counts its edges and comparisons; those flags are stable. Only sanitizers are not, and the code
+//! under test has next to no `unsafe`: what is looked for are panics, overflows, broken promises, endless loops and memory
+//! without bound. So neither nightly nor `cargo fuzz` has to be installed, on CI or elsewhere. With both,
+//! `cargo +nightly fuzz run TARGET` runs the same targets under the address sanitizer.
+
+use std::fs;
+use std::process::Command;
+
+use crate::build::{cargo, root, target};
+use crate::steps::{Result, output, run};
+
+/// What `cargo fuzz run --sanitizer none` passes to rustc.
+const FLAGS: [&str; 8] = [
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Cllvm-args=-simplifycfg-branch-fold-threshold=0",
+    "-Ccodegen-units=4",
+];
+
+/// How long each target runs in CI, in seconds: its corpus, and a little more.
+const SMOKE: &str = "5";
+
+/// The slowest that one input may be, in seconds: far above what it takes, so that a busy machine is no finding.
+const SLOWEST: u32 = 60;
+
+/// The most memory, in MiB: an input of a few KiB that takes more is a finding.
+const MEMORY: u32 = 1024;
+
+/// Each target for a few seconds.
+pub(crate) fn smoke() -> Result<()> {
+    fuzz(&["--seconds".to_owned(), SMOKE.to_owned()])
+}
+
+/// `[TARGET] [--seconds N]`: builds the targets and runs one of them, or all.
+pub(crate) fn fuzz(arguments: &[String]) -> Result<()> {
+    let (mut chosen, mut seconds) = (None, "60".to_owned());
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--seconds" => seconds = arguments.next().ok_or("--seconds needs a number")?.clone(),
+            name => chosen = Some(name.to_owned()),
+        }
+    }
+    let targets = targets()?;
+    if let Some(name) = chosen.as_ref().filter(|name| !targets.contains(name)) {
+        return Err(format!("there is no target `{name}`; there are {}", targets.join(", ")));
+    }
+    let host = host()?;
+    let folder = target().join("fuzz");
+    run(cargo()
+        .args(["build", "--locked", "--bins", "--manifest-path", "fuzz/Cargo.toml", "--target", &host])
+        .arg("--target-dir")
+        .arg(&folder)
+        .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f")))?;
+    for name in targets.iter().filter(|name| chosen.as_ref().is_none_or(|chosen| chosen == *name)) {
+        eprintln!("fuzzing {name} for {seconds} s");
+        // What is new goes to the first folder; the committed corpus is only read.
+        let (found, findings) = (folder.join("corpus").join(name), folder.join("findings").join(name));
+        for folder in [&found, &findings] {
+            fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+        }
+        run(Command::new(folder.join(&host).join("debug").join(name))
+            .args([&found, &root().join("fuzz/corpus").join(name)])
+            .args([format!("-max_total_time={seconds}"), format!("-timeout={SLOWEST}")])
+            .args([format!("-rss_limit_mb={MEMORY}"), format!("-artifact_prefix={}/", findings.display())])
+            .args(["-verbosity=0", "-print_final_stats=1"]))?;
+    }
+    Ok(())
+}
+
+/// The targets, by name.
+fn targets() -> Result<Vec<String>> {
+    let folder = root().join("fuzz/fuzz_targets");
+    let entries = fs::read_dir(&folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
+    let name = |entry: fs::DirEntry| entry.path().file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let mut names: Vec<String> = entries.flatten().filter_map(name).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// The machine's own target: named, the flags are not for build scripts and macros.
+fn host() -> Result<String> {
+    let version = output(Command::new("rustc").arg("-vV").current_dir(root()))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| "rustc does not say its host".to_owned())
+}
