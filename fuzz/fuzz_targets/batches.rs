@@ -4,7 +4,9 @@
 use arbitrary::Arbitrary;
 use arrow_array::Array as _;
 use libfuzzer_sys::fuzz_target;
-use stagewright_store::{DataType, Field, MAX_BATCH_BYTES, RawColumn, RawValues, Schema, check, raw_columns, rows_within};
+use stagewright_store::{
+    DataType, Field, MAX_BATCH_BYTES, RawColumn, RawValues, Schema, check, raw_columns, rows_within,
+};
 
 #[derive(Arbitrary, Debug)]
 struct Sent {
@@ -26,11 +28,21 @@ enum Values {
     Boolean(Vec<u8>),
     Int64(Vec<i64>),
     Float64(Vec<f64>),
-    Utf8 { offsets: Vec<i32>, bytes: Vec<u8> },
+    Utf8 {
+        offsets: Vec<i32>,
+        bytes: Vec<u8>,
+    },
     /// Offsets that fit their bytes, so that text is reached.
     Text(Vec<Vec<u8>>),
-    Categorical { codes: Vec<i32>, offsets: Vec<i32>, bytes: Vec<u8> },
-    Categories { codes: Vec<u8>, categories: Vec<String> },
+    Categorical {
+        codes: Vec<i32>,
+        offsets: Vec<i32>,
+        bytes: Vec<u8>,
+    },
+    Categories {
+        codes: Vec<u8>,
+        categories: Vec<String>,
+    },
     Timestamp(Vec<i64>),
 }
 

@@ -6,21 +6,20 @@
 //! `cargo +nightly fuzz run TARGET` runs the same targets under the address sanitizer.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::build::{cargo, root, target};
 use crate::steps::{Result, output, run};
 
-/// What `cargo fuzz run --sanitizer none` passes to rustc.
-const FLAGS: [&str; 8] = [
-    "--cfg=fuzzing",
+/// What `cargo fuzz run --sanitizer none` passes to rustc; `fuzz/instrument` says for which crates.
+const FLAGS: [&str; 6] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
     "-Cllvm-args=-simplifycfg-branch-fold-threshold=0",
-    "-Ccodegen-units=4",
 ];
 
 /// How long each target runs in CI, in seconds: its corpus, and a little more.
@@ -57,21 +56,44 @@ pub(crate) fn fuzz(arguments: &[String]) -> Result<()> {
         .args(["build", "--locked", "--bins", "--manifest-path", "fuzz/Cargo.toml", "--target", &host])
         .arg("--target-dir")
         .arg(&folder)
-        .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f")))?;
+        .env("RUSTC_WRAPPER", root().join("fuzz/instrument"))
+        .env("STAGEWRIGHT_FUZZ_FLAGS", FLAGS.join(" ")))?;
     for name in targets.iter().filter(|name| chosen.as_ref().is_none_or(|chosen| chosen == *name)) {
         eprintln!("fuzzing {name} for {seconds} s");
-        // What is new goes to the first folder; the committed corpus is only read.
-        let (found, findings) = (folder.join("corpus").join(name), folder.join("findings").join(name));
-        for folder in [&found, &findings] {
-            fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
-        }
-        run(Command::new(folder.join(&host).join("debug").join(name))
-            .args([&found, &root().join("fuzz/corpus").join(name)])
-            .args([format!("-max_total_time={seconds}"), format!("-timeout={SLOWEST}")])
-            .args([format!("-rss_limit_mb={MEMORY}"), format!("-artifact_prefix={}/", findings.display())])
-            .args(["-verbosity=0", "-print_final_stats=1"]))?;
+        one(name, &folder, &host, &seconds)?;
     }
     Ok(())
+}
+
+/// Runs one target. What it says goes to a file beside its findings, since stages and libFuzzer say much.
+fn one(name: &str, folder: &Path, host: &str, seconds: &str) -> Result<()> {
+    // What is new goes to the first folder; the committed corpus is only read.
+    let (found, findings) = (folder.join("corpus").join(name), folder.join("findings").join(name));
+    for folder in [&found, &findings] {
+        fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    }
+    let log = findings.with_extension("log");
+    let said = fs::File::create(&log).map_err(|error| format!("cannot create {}: {error}", log.display()))?;
+    let ended = run(Command::new(folder.join(host).join("debug").join(name))
+        .args([&found, &root().join("fuzz/corpus").join(name)])
+        .args([format!("-max_total_time={seconds}"), format!("-timeout={SLOWEST}")])
+        .args([format!("-rss_limit_mb={MEMORY}"), format!("-artifact_prefix={}/", findings.display())])
+        .args(["-verbosity=0", "-print_funcs=0", "-print_final_stats=1"])
+        .stderr(said));
+    let said = fs::read(&log).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    match ended {
+        Ok(()) => {
+            let executed = said.lines().rev().find_map(|line| line.strip_prefix("stat::number_of_executed_units: "));
+            eprintln!("  {} executions", executed.unwrap_or("?").trim());
+            Ok(())
+        }
+        Err(message) => {
+            let lines: Vec<&str> = said.lines().collect();
+            eprintln!("{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+            Err(message)
+        }
+    }
 }
 
 /// The targets, by name.

@@ -25,6 +25,7 @@ fn all(steps: &mut Steps) -> Result<()> {
     let built = steps.step("build the stages", build::stages)?;
     steps.step("build the Python stage", || python_stage(&built))?;
     steps.step("tests", || tests(&built))?;
+    steps.step("fuzz smoke", crate::fuzz::smoke)?;
     steps.step("clippy", || {
         run(cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     })?;
@@ -33,6 +34,7 @@ fn all(steps: &mut Steps) -> Result<()> {
             .args(["doc", "--release", "--workspace", "--no-deps", "--quiet"])
             .env("RUSTDOCFLAGS", "-D warnings"))
     })?;
+    steps.step("the run-only build carries no compiler", run_only)?;
     steps.step("only the runtime names wasmtime", wasmtime_wrappers)?;
     steps.step("cargo-deny", deny)
 }
@@ -75,6 +77,29 @@ fn python_stage(built: &Built) -> Result<()> {
         .current_dir(&folder)
         .args(["-d", "../../wit", "-w", "stagewright:stage/transformation@0.1.0", "componentize", "app", "-o"])
         .arg(&component))
+}
+
+/// The binary for hosts without a compiler compiles, and cranelift is no part of it. Those who ask for the compiler are left out; the others' features stay as they are, so
+/// that most of what clippy checked is not checked again.
+fn run_only() -> Result<()> {
+    let without = [
+        "--no-default-features",
+        "--release",
+        "--bin",
+        "stagewright",
+        "--workspace",
+        "--exclude",
+        "stagewright-hostile",
+        "--exclude",
+        "stagewright-benchmarks",
+    ];
+    run(cargo().arg("check").args(without))?;
+    let tree =
+        ["tree", "--package", "stagewright", "--no-default-features", "--edges", "normal,build", "--prefix", "none"];
+    match crate::steps::output(cargo().args(tree))?.lines().find(|line| line.starts_with("cranelift-codegen ")) {
+        Some(line) => Err(format!("`{line}` is in the build without the compiler")),
+        None => Ok(()),
+    }
 }
 
 /// Nothing but the runtime and what stands above it may depend on wasmtime.

@@ -378,8 +378,8 @@ fn describing(name: &str, world: World, digest: Digest, bounds: &Bounds) -> Stag
     };
     let mut limits = stagewright_manifest::Limits::defaults(world);
     limits.cpu = bounds.describe_cpu;
-    // On a machine where others work too.
-    limits.wall = 6 * bounds.describe_cpu;
+    // Nothing in it can wait, but others may use the machine too.
+    limits.wall = bounds.describe_cpu + std::time::Duration::from_secs(60);
     StageContext {
         world,
         component: Arc::new(Component {

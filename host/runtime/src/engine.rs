@@ -40,13 +40,14 @@ fn config(options: EngineOptions) -> Config {
         .wasm_component_model(true)
         .concurrency_support(false)
         .epoch_interruption(!options.without_interruption)
-        .cranelift_nan_canonicalization(options.canonicalize_nans)
         .relaxed_simd_deterministic(true)
         .max_wasm_stack(options.bounds.stack)
         // Tables for debuggers and for unwinders other than wasmtime's own: a sixth of all code that every start reads and verifies.
         .generate_address_map(false)
         .native_unwind_info(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
+    #[cfg(feature = "compiler")]
+    config.cranelift_nan_canonicalization(options.canonicalize_nans);
     config
 }
 

@@ -11,6 +11,7 @@ use crate::bindings::exports::stagewright::stage::{
 };
 use crate::bindings::stagewright::stage::types::Failure;
 use crate::guest::Guest;
+use crate::parallel::on_stack;
 use crate::predictor::contract;
 
 /// Instantiates a component; its start functions run under the stage's limits.
@@ -28,18 +29,28 @@ pub(crate) fn check_types(
 ) -> Result<(), StageFault> {
     let mut check = || -> wasmtime::Result<()> {
         match world {
-            World::Ingestion => drop(ingest::GuestIndices::new(pre)?.load(&mut *store, instance)?),
-            World::Validation => drop(validate::GuestIndices::new(pre)?.load(&mut *store, instance)?),
-            World::Transformation => drop(transform::GuestIndices::new(pre)?.load(&mut *store, instance)?),
+            World::Ingestion => {
+                ingest::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+            }
+            World::Validation => {
+                validate::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+            }
+            World::Transformation => {
+                transform::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+            }
             World::Training => {
-                drop(train::GuestIndices::new(pre)?.load(&mut *store, instance)?);
-                drop(predict::GuestIndices::new(pre)?.load(&mut *store, instance)?);
+                train::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+                predict::GuestIndices::new(pre)?.load(&mut *store, instance)?;
                 if sharded {
-                    drop(shards::GuestIndices::new(pre)?.load(&mut *store, instance)?);
+                    shards::GuestIndices::new(pre)?.load(&mut *store, instance)?;
                 }
             }
-            World::Evaluation => drop(evaluate::GuestIndices::new(pre)?.load(&mut *store, instance)?),
-            World::Promotion => drop(decide::GuestIndices::new(pre)?.load(&mut *store, instance)?),
+            World::Evaluation => {
+                evaluate::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+            }
+            World::Promotion => {
+                decide::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+            }
         }
         Ok(())
     };
@@ -49,15 +60,18 @@ pub(crate) fn check_types(
     })
 }
 
-/// Runs one call into a guest.
-pub(crate) fn call<R>(
+/// Stack that any thread has that calls into the runtime: Rust's threads have 2 MiB, half of it for the host.
+const CALLERS_STACK: usize = 1 << 20;
+
+/// Runs one call into a guest. Where the operator allows guests more stack than a thread usually has, it runs on one that has it: running out of the thread's own stack would end the process.
+pub(crate) fn call<R: Send>(
     store: &mut Store<Guest>,
     export: &str,
-    run: impl FnOnce(&mut Store<Guest>) -> wasmtime::Result<Result<R, Failure>>,
+    run: impl FnOnce(&mut Store<Guest>) -> wasmtime::Result<Result<R, Failure>> + Send,
 ) -> Result<R, StageFault> {
-    store.data_mut().enter();
-    let result = run(store);
-    store.data_mut().leave();
+    let stack = store.data().bounds.stack;
+    let result =
+        if stack > CALLERS_STACK { on_stack(2 * stack, || Ok(charged(store, run)))? } else { charged(store, run) };
     pass_on_output(store.data());
     match result {
         // A guest that comes back just past its budget is past it all the same.
@@ -65,6 +79,17 @@ pub(crate) fn call<R>(
         Ok(Err(failure)) => Err(said(store.data(), failure)),
         Err(error) => Err(crashed(store.data(), export, &error)),
     }
+}
+
+/// Runs a call and charges its time. On one thread from begin to end: the clock is the thread's.
+fn charged<R>(
+    store: &mut Store<Guest>,
+    run: impl FnOnce(&mut Store<Guest>) -> wasmtime::Result<R>,
+) -> wasmtime::Result<R> {
+    store.data_mut().enter();
+    let result = run(store);
+    store.data_mut().leave();
+    result
 }
 
 /// What a guest wrote to standard output and error becomes log lines.

@@ -166,3 +166,17 @@ fn output_that_cannot_be_written_is_told_and_never_a_panic() {
     command.stderr(fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full"));
     assert_eq!(command.status().expect("it starts").code(), Some(0));
 }
+
+#[test]
+fn a_source_that_the_system_cannot_read_is_told_with_its_error_and_shows_nothing() {
+    let place = Place::new();
+    place.churn(500, &["--until", "ingestion"]).expect(0);
+    let before = place.artifacts();
+    let manifest = stagewright_end_to_end::config("churn.toml");
+    // Reading this file at its start is an input/output error on every Linux.
+    let ended = place.run(&["run", &manifest, "--source", "customers=csv:/proc/self/mem"]).expect(3);
+    assert!(ended.stderr.contains("cannot read `/proc/self/mem`: Input/output error"), "{}", ended.stderr);
+    assert_eq!(place.artifacts(), before);
+    let shown = place.run(&["runs", "show", "--json"]).expect(0).json();
+    assert_eq!(shown["run"]["status"], "failed");
+}

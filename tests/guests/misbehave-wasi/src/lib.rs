@@ -42,8 +42,8 @@ impl Ingestion for Wasi {
         refused("resolve localhost", ("localhost", 80).to_socket_addrs())?;
         refused("resolve a name", ("exfiltrate.example.com", 53).to_socket_addrs())?;
         let environment: Vec<_> = std::env::vars().collect();
-        refused("find an environment variable", environment.first().map_or(Err("there is none"), Ok))?;
-        refused("find an argument", std::env::args().next().map_or(Err("there is none"), Ok))?;
+        refused("find an environment variable", environment.first().ok_or("there is none"))?;
+        refused("find an argument", std::env::args().next().ok_or("there is none"))?;
 
         let mut cursor = stagewright_kit::source::open(source.unwrap_or_default())?;
         let mut writer = TableWriter::new(&cursor.fields());

@@ -110,7 +110,7 @@ fn with_nans(mut batch: Batch, variant: u32) -> Batch {
     for column in &mut batch.columns {
         if let Values::Float64(values) = &mut column.values {
             for (row, value) in values.iter_mut().enumerate().step_by(3) {
-                *value = f64::from_bits(0x7ff8_0000_0000_0000 | (u64::from(variant) * 77 + 1) * (row as u64 + 1));
+                *value = f64::from_bits(0x7ff8_0000_0000_0000 | ((u64::from(variant) * 77 + 1) * (row as u64 + 1)));
             }
             values[1] = -0.0;
             break;

@@ -9,8 +9,8 @@ use stagewright_manifest::World;
 use stagewright_runtime::{RuntimeError, StubGrants};
 use stagewright_store::CHAMPION;
 
-use crate::misdeeds::{attempt, fault, nothing_is_visible};
-use crate::plans::{clean, place};
+use crate::misdeeds::{attempt, fault, judge, nothing_is_visible};
+use crate::plans::{Expect, clean, place};
 
 /// What was logged, in an order that does not depend on which worker came first.
 fn lines(ended: &Ended) -> Vec<String> {
@@ -30,6 +30,15 @@ fn artifact(workshop: &Workshop, ended: &Ended, name: &str) -> String {
 fn well(what: &str, ended: &Ended) {
     assert!(ended.result.is_ok(), "{what}: {}", ended.error());
     nothing_is_visible(what, ended);
+}
+
+/// Row 2: whatever a stage does with its time, the wall limit ends it. Little of it, so that the suite is quick.
+pub(crate) fn wall(workshop: &Workshop) -> usize {
+    for export in Export::ALL.iter().copied() {
+        let ended = attempt(workshop, Misdeed::Loop, export, &["limits.wall=100 ms"], &[]);
+        judge(workshop, Misdeed::Loop, export, Expect::Limit("wall"), &ended);
+    }
+    Export::ALL.len()
 }
 
 /// Row 3: no call uses much, and all calls together use too much.
