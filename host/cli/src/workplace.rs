@@ -25,6 +25,16 @@ pub(crate) struct Workplace {
 impl Workplace {
     /// Opens (or makes) a home and starts the engine.
     pub(crate) fn open(home: &Path, operator: &Operator) -> anyhow::Result<Self> {
+        Self::with(home, operator, EngineOptions::default())
+    }
+
+    /// The same, with the engine as the manifest wants it.
+    pub(crate) fn open_for(home: &Path, operator: &Operator, manifest: &Manifest) -> anyhow::Result<Self> {
+        let canonicalize_nans = manifest.canonicalize_nans;
+        Self::with(home, operator, EngineOptions { canonicalize_nans, ..EngineOptions::default() })
+    }
+
+    fn with(home: &Path, operator: &Operator, options: EngineOptions) -> anyhow::Result<Self> {
         let home = Home::open(home).with_context(|| format!("cannot open the home {}", home.display()))?;
         let cache = std::env::var_os("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
         let mut installation = Installation::new(cache.join("components"), stage_folders(), compiler());
@@ -33,7 +43,7 @@ impl Workplace {
             installation.key = key.into();
         }
         let key = installation.key.clone();
-        let options = EngineOptions { bounds: bounds(&operator.instances), ..EngineOptions::default() };
+        let options = EngineOptions { bounds: bounds(&operator.instances), ..options };
         let runtime = Runtime::open(installation, options)?;
         Ok(Self { home, runtime, key })
     }

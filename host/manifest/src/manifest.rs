@@ -58,6 +58,9 @@ pub struct Manifest {
     /// it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<NonZeroUsize>,
+    /// Whether stages are compiled so that every NaN that arithmetic makes has the same bits on every architecture.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub canonicalize_nans: bool,
     /// What is being learnt.
     pub task: TaskSection,
     /// Where data come from, by name.
@@ -184,6 +187,7 @@ struct Head {
     seed: Option<u64>,
     as_of: Option<Timestamp>,
     workers: Option<NonZeroUsize>,
+    canonicalize_nans: bool,
 }
 
 impl Head {
@@ -197,6 +201,7 @@ impl Head {
             seed: file.require("seed", "seed = 42").and_then(|item| item.integer(0, u64::MAX)),
             as_of: file.get("as-of").map_or_else(|| DEFAULT_AS_OF.parse().ok(), |item| as_of(&item)),
             workers: workers.and_then(|number| usize::try_from(number).ok()).and_then(NonZeroUsize::new),
+            canonicalize_nans: file.get("canonicalize-nans").and_then(|item| item.boolean()).unwrap_or_default(),
         }
     }
 }
@@ -233,6 +238,7 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
         seed: head.seed?,
         as_of: head.as_of?,
         workers: head.workers,
+        canonicalize_nans: head.canonicalize_nans,
         task: task.whole()?,
         sources: whole(sources)?,
         signature: signature.unwrap_or_default(),

@@ -357,7 +357,7 @@ fn describe(
     sharded: bool,
 ) -> Result<metadata::Description, stagewright_lifecycle::fault::StageFault> {
     let world = context.world;
-    let mut store = crate::guest::store(engine, bounds, context, None);
+    let mut store = crate::guest::store(engine, EngineOptions { bounds, ..EngineOptions::default() }, context, None);
     let instance = instance::start(&mut store, pre)?;
     instance::check_types(&mut store, pre, &instance, world, sharded)?;
     let indices = metadata::GuestIndices::new(pre);

@@ -28,6 +28,8 @@ pub struct EngineOptions {
     pub canonicalize_nans: bool,
     /// Switches epoch interruption off. For benchmarks only: without it, no limit on time holds.
     pub without_interruption: bool,
+    /// Switches the limiter of memory, tables and instances off. For benchmarks only: without it, those limits do not hold.
+    pub without_limiter: bool,
     /// What binds every stage.
     pub bounds: Bounds,
 }
@@ -61,6 +63,8 @@ fn pooling(bounds: &Bounds) -> PoolingAllocationConfig {
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
         .table_elements(bounds.table_elements)
+        // Stacks are for async calls, of which there are none; a thousand guard pages would take milliseconds to set up.
+        .total_stacks(0)
         .max_memory_size(4 << 30)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .pagemap_scan(Enabled::Auto);
@@ -134,4 +138,43 @@ pub(crate) fn settings(options: EngineOptions) -> String {
     let (wasmtime, architecture, system) = (env!("STAGEWRIGHT_WASMTIME"), std::env::consts::ARCH, std::env::consts::OS);
     let settings = format!("{wasmtime} {architecture} {system} {nans} {epochs}");
     blake3::hash(settings.as_bytes()).to_hex()[..16].to_owned()
+}
+
+// Without the compiler there is nothing to compile the tests' module with.
+#[cfg(all(test, feature = "compiler"))]
+mod tests {
+    use super::*;
+    use wasmtime::{Instance, Module, Store};
+
+    /// `(module (func (export "f") (param f64 f64) (result i64) (i64.reinterpret_f64 (f64.div (local.get 0) (local.get 1)))))`
+    const DIVISION: &[u8] = b"\0asm\x01\0\0\0\x01\x07\x01\x60\x02\x7c\x7c\x01\x7e\x03\x02\x01\0\x07\x05\x01\x01f\0\0\
+        \x0a\x0a\x01\x08\0\x20\0\x20\x01\xa3\xbd\x0b";
+
+    fn divided(options: EngineOptions, numerator: f64, denominator: f64) -> u64 {
+        let engine = engine(EngineOptions { without_interruption: true, ..options }).expect("an engine");
+        let module = Module::new(&engine, DIVISION).expect("the module is valid");
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[]).expect("the module imports nothing");
+        let function = instance.get_typed_func::<(f64, f64), i64>(&mut store, "f").expect("the export is there");
+        function.call(&mut store, (numerator, denominator)).expect("division does not trap") as u64
+    }
+
+    #[test]
+    fn every_nan_is_the_canonical_one_if_the_compiler_is_asked() {
+        let options = EngineOptions { canonicalize_nans: true, ..EngineOptions::default() };
+        let strange = f64::from_bits(0xfff8_0000_0000_beef);
+        for (numerator, denominator) in [(0.0, 0.0), (strange, 1.0), (1.0, strange), (f64::INFINITY, f64::INFINITY)] {
+            let bits = divided(options, numerator, denominator);
+            assert_eq!(bits, 0x7ff8_0000_0000_0000, "{numerator} / {denominator}");
+        }
+        // What the option is for: without it, the payload passes.
+        assert_ne!(divided(EngineOptions::default(), strange, 1.0), 0x7ff8_0000_0000_0000);
+    }
+
+    #[test]
+    fn code_compiled_with_other_options_is_other_code_to_the_cache() {
+        let canonical = EngineOptions { canonicalize_nans: true, ..EngineOptions::default() };
+        assert_ne!(settings(canonical), settings(EngineOptions::default()));
+        assert_eq!(settings(EngineOptions::default()), settings(EngineOptions::default()));
+    }
 }

@@ -13,6 +13,7 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::WasiCtx;
 
 use crate::bounds::Bounds;
+use crate::engine::EngineOptions;
 use crate::wasi::{self, VirtualClock, Written};
 
 /// The host's side of one instance.
@@ -194,14 +195,14 @@ impl ResourceLimiter for Guest {
 /// A store for one instance of a stage, with every limit on.
 pub(crate) fn store(
     engine: &wasmtime::Engine,
-    bounds: Bounds,
+    options: EngineOptions,
     context: Arc<StageContext>,
     sources: Option<Arc<dyn stagewright_lifecycle::sandbox::Sources>>,
 ) -> Store<Guest> {
     let clock = VirtualClock::new(context.as_of);
     let written = Written::default();
     let mut table = ResourceTable::new();
-    table.set_max_capacity(bounds.handles);
+    table.set_max_capacity(options.bounds.handles);
     let guest = Guest {
         table,
         wasi: wasi::context(context.seed, &clock, &written),
@@ -209,7 +210,7 @@ pub(crate) fn store(
         written,
         context,
         sources,
-        bounds,
+        bounds: options.bounds,
         memory: 0,
         held: 0,
         elements: 0,
@@ -218,9 +219,11 @@ pub(crate) fn store(
         mark: None,
     };
     let mut store = Store::new(engine, guest);
-    store.limiter(|guest| guest);
-    store.set_hostcall_fuel(bounds.call_bytes);
-    store.set_max_component_handles(bounds.handles);
+    if !options.without_limiter {
+        store.limiter(|guest| guest);
+    }
+    store.set_hostcall_fuel(options.bounds.call_bytes);
+    store.set_max_component_handles(options.bounds.handles);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut store| {
         store.data_mut().check_time()?;

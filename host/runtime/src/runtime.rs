@@ -52,7 +52,7 @@ impl Tracker for Nobody {
 
 /// Runs stages as Wasm components. Cheap to clone.
 #[derive(Clone)]
-pub struct Runtime(Arc<Catalog>);
+pub struct Runtime(Arc<Catalog>, EngineOptions);
 
 /// What of WASI a component may link although it always fails.
 #[derive(Debug, Clone, Copy, Default)]
@@ -76,7 +76,7 @@ impl Runtime {
     /// The cache cannot be made or trusted, or the engine refuses its settings.
     pub fn open(installation: Installation, options: EngineOptions) -> Result<Self, RuntimeError> {
         engine::raise_file_limit();
-        Ok(Self(Arc::new(Catalog::new(engine::engine(options)?, installation, options)?)))
+        Ok(Self(Arc::new(Catalog::new(engine::engine(options)?, installation, options)?), options))
     }
 
     /// Finds, admits, compiles and describes a component, so that it can be run.
@@ -157,7 +157,7 @@ impl Runtime {
             .0
             .ready(&context.component)
             .ok_or_else(|| StageFault::host(format!("component `{}` was not resolved", context.component.name)))?;
-        let mut store = guest::store(&self.0.engine, self.0.bounds, context, sources);
+        let mut store = guest::store(&self.0.engine, self.1, context, sources);
         let started = instance::start(&mut store, &pre)?;
         Ok((store, pre, started))
     }

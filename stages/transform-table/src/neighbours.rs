@@ -29,6 +29,8 @@ const LANES: usize = 8;
 const LEAF_GROUPS: usize = 6;
 /// Two-valued columns that must share a weight to become bits; fewer are as cheap as floats.
 const LEAST_BITS: usize = 4;
+/// Columns of floats that are added to distances between two looks whether a group is too far already.
+const COLUMNS_PER_LOOK: usize = 8;
 /// Rows that a split's column is chosen by.
 const SAMPLE: usize = 128;
 /// Boxes are computed in another order than distances; a bound is lowered by this share so that rounding never cuts off a row.
@@ -397,6 +399,7 @@ impl Search<'_> {
     }
 
     /// No row of the node is nearer than this.
+    #[inline(never)]
     fn bound(&self, node: usize) -> f32 {
         let layout = &self.index.layout;
         let (words, width) = (layout.words.len(), layout.floats.len());
@@ -415,7 +418,12 @@ impl Search<'_> {
     fn look_into_leaf(&mut self, row: u32, groups: std::ops::Range<usize>) {
         let index = self.index;
         let (words, width) = (index.layout.words.len(), index.layout.floats.len());
-        for group in groups {
+        'groups: for group in groups {
+            let worst = self.worst();
+            if worst <= 0.0 {
+                // Equal rows are as near as can be, however many there are.
+                return;
+            }
             let mut distances = [0.0_f32; LANES];
             for (word, (mine, theirs)) in
                 self.bits.iter().zip(&index.bits[group * words..(group + 1) * words]).enumerate()
@@ -425,16 +433,13 @@ impl Search<'_> {
                     *distance += (mine ^ bits).count_ones() as f32 * weight;
                 }
             }
-            for (mine, theirs) in self.floats.iter().zip(&index.floats[group * width..(group + 1) * width]) {
-                for (distance, value) in distances.iter_mut().zip(theirs) {
-                    let difference = mine - value;
-                    *distance += difference * difference;
+            let floats = index.floats[group * width..(group + 1) * width].chunks(COLUMNS_PER_LOOK);
+            for (mine, theirs) in self.floats.chunks(COLUMNS_PER_LOOK).zip(floats) {
+                // Distances only grow with columns.
+                if distances.iter().all(|&distance| distance >= worst) {
+                    continue 'groups;
                 }
-            }
-            let worst = self.worst();
-            if worst <= 0.0 {
-                // Equal rows are as near as can be, however many there are.
-                return;
+                add_squares(mine, theirs, &mut distances);
             }
             if distances.iter().any(|&distance| distance < worst) {
                 for (lane, &squared_distance) in distances.iter().enumerate() {
@@ -454,4 +459,18 @@ impl Search<'_> {
         let place = self.nearest.partition_point(|kept| kept.squared_distance <= found.squared_distance);
         self.nearest.insert(place, found);
     }
+}
+
+/// Adds the squared differences of some columns to the distances of a lane group.
+// On its own: within a large function, Wasm's compiler keeps what the loop needs on the stack.
+#[inline(never)]
+fn add_squares(mine: &[f32], theirs: &[[f32; LANES]], distances: &mut [f32; LANES]) {
+    let mut sums = *distances;
+    for (mine, theirs) in mine.iter().zip(theirs) {
+        for (sum, value) in sums.iter_mut().zip(theirs) {
+            let difference = mine - value;
+            *sum += difference * difference;
+        }
+    }
+    *distances = sums;
 }

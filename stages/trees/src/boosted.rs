@@ -7,12 +7,12 @@
 use crate::error::TreesError;
 use crate::growth::{Extent, Grower, Grown, Round};
 use crate::histogram::{Scale, Sums};
-use crate::loss::{logistic_loss, miss_probability};
+use crate::loss::{logistic_loss, miss_probabilities};
 use crate::matrix::TrainingSet;
 use crate::model::{Objective, TreeModel};
 use crate::random::Random;
 use crate::split::Regularisation;
-use crate::tree::GrownTree;
+use crate::tree::{GrownTree, add_value};
 
 /// What is learnt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,6 +240,8 @@ struct Booster<'a> {
     /// Gradient and hessian of each row.
     gradients: Vec<[f32; 2]>,
     payloads: Vec<u64>,
+    /// Room for as many rows as any table has.
+    spare: Vec<u32>,
     trees: Vec<GrownTree>,
     validation: Option<Validation<'a>>,
 }
@@ -277,6 +279,7 @@ impl<'a> Booster<'a> {
             scores: vec![base; rows],
             gradients: vec![[0.0; 2]; rows],
             payloads: vec![0; rows],
+            spare: vec![0; rows.max(validation.as_ref().map_or(0, |validation| validation.scores.len()))],
             trees: Vec::with_capacity(params.n_estimators as usize),
             validation,
         }
@@ -308,39 +311,27 @@ impl<'a> Booster<'a> {
     /// Grows one tree and adds it to the scores.
     fn grow(&mut self, round: u32) {
         let scale = self.compute_gradients();
-        let total = self.rows.len() as u32;
-        let mut rows = if self.params.subsample < 1.0 {
-            let count = ((f64::from(total) * self.params.subsample) as u32).max(1);
-            let chosen = Random::new(self.params.seed, 2 * u64::from(round)).choose(count, total);
-            chosen.into_iter().map(|place| self.rows[place as usize]).collect()
-        } else {
-            self.rows.clone()
-        };
+        let mut rows = self.rows.clone();
+        let mut grown_on = rows.len();
+        if self.params.subsample < 1.0 {
+            grown_on = ((grown_on as f64 * self.params.subsample) as usize).max(1);
+            rows = Random::new(self.params.seed, 2 * u64::from(round)).choose(grown_on, &rows);
+        }
+        let (rows, others) = rows.split_at_mut(grown_on);
         let wanted = self.choose_features(round);
         let Grown { mut tree, ranges } =
-            self.grower.grow(&mut rows, Round { payloads: &self.payloads, scale, wanted: &wanted });
+            self.grower.grow(rows, Round { payloads: &self.payloads, scale, wanted: &wanted });
         let rules = self.params.rules();
         for (node, range) in tree.nodes.iter_mut().zip(ranges) {
             if node.left != 0 {
                 continue;
             }
             let leaf = &rows[range];
-            let mut sums = Sums { gradient: 0.0, hessian: 0.0 };
-            for &row in leaf {
-                let [gradient, hessian] = self.gradients[row as usize];
-                sums.gradient += f64::from(gradient);
-                sums.hessian += f64::from(hessian);
-            }
-            node.value = rules.leaf_value(sums) * self.params.learning_rate;
-            for &row in leaf {
-                self.scores[row as usize] += node.value;
-            }
+            node.value = rules.leaf_value(sums_of(leaf, &self.gradients)) * self.params.learning_rate;
+            add_value(leaf, node.value, &mut self.scores);
         }
-        if rows.len() < self.scores.len() {
-            let mut grown_on = vec![false; self.scores.len()];
-            rows.iter().for_each(|&row| grown_on[row as usize] = true);
-            tree.add_to(self.train.features, (0..grown_on.len()).filter(|&row| !grown_on[row]), &mut self.scores);
-        }
+        // Rows without weight are nowhere: their scores do not matter.
+        tree.add_to(self.train.features, others, &mut self.spare, &mut self.scores);
         self.trees.push(tree);
     }
 
@@ -362,9 +353,7 @@ impl<'a> Booster<'a> {
             totals[1] += f64::from(sums[1]);
         }
         let scale = Scale::new(totals[0], totals[1]);
-        for (payload, pair) in self.payloads.iter_mut().zip(&self.gradients) {
-            *payload = scale.pack(f64::from(pair[0]), f64::from(pair[1]));
-        }
+        pack(scale, &self.gradients, &mut self.payloads);
         scale
     }
 
@@ -374,9 +363,10 @@ impl<'a> Booster<'a> {
         if self.params.colsample >= 1.0 {
             return vec![true; total];
         }
-        let count = ((total as f64 * self.params.colsample) as u32).max(1);
+        let count = ((total as f64 * self.params.colsample) as usize).max(1);
+        let all: Vec<u32> = (0..total as u32).collect();
         let mut wanted = vec![false; total];
-        for feature in Random::new(self.params.seed, 2 * u64::from(round) + 1).choose(count, total as u32) {
+        for &feature in &Random::new(self.params.seed, 2 * u64::from(round) + 1).choose(count, &all)[..count] {
             wanted[feature as usize] = true;
         }
         wanted
@@ -385,9 +375,9 @@ impl<'a> Booster<'a> {
     /// Adds the newest tree to the validation scores and returns the loss.
     fn validate(&mut self) -> Option<f64> {
         let validation = self.validation.as_mut()?;
-        let rows = 0..validation.scores.len();
         if let Some(tree) = self.trees.last() {
-            tree.add_to(validation.set.features, rows, &mut validation.scores);
+            let mut rows: Vec<u32> = (0..validation.scores.len() as u32).collect();
+            tree.add_to(validation.set.features, &mut rows, &mut self.spare, &mut validation.scores);
         }
         let loss = mean_loss(self.params.loss, &validation.set, &validation.scores);
         if loss < validation.best_loss {
@@ -405,41 +395,81 @@ impl<'a> Booster<'a> {
     }
 }
 
-/// Rows whose gradients are computed together, eight side by side.
+/// Rows whose gradients are summed in single precision before the sums are added up.
 const BLOCK: usize = 1_024;
 
-/// Computes gradients and hessians, and returns the sums of their absolute values.
+/// Rows side by side: a register of Wasm's.
+const LANES: usize = 4;
+
+/// Computes gradients and hessians, and returns the sums of their absolute values, each the total of eight interleaved sums.
+#[inline(never)]
 fn gradients(loss: Loss, scores: &[f64], targets: &[f64], weights: &[f32], out: &mut [[f32; 2]]) -> [f32; 2] {
-    let mut sums = [[0.0f32; 8]; 2];
-    let inputs = scores.chunks(8).zip(targets.chunks(8)).zip(weights.chunks(8));
-    for (((scores, targets), weights), out) in inputs.zip(out.chunks_mut(8)) {
-        // Eight rows in arrays of fixed length, which the compiler turns into vector instructions.
-        let (mut score, mut target, mut weight) = ([0.0f32; 8], [0.0f32; 8], [0.0f32; 8]);
-        for lane in 0..scores.len() {
-            target[lane] = targets[lane] as f32;
-            score[lane] =
-                if loss == Loss::Logistic { scores[lane] as f32 } else { (scores[lane] - targets[lane]) as f32 };
-            weight[lane] = weights[lane];
+    let mut sums = [[[0.0f32; LANES]; 2]; 2];
+    let inputs = scores.chunks(LANES).zip(targets.chunks(LANES)).zip(weights.chunks(LANES));
+    for (group, (((scores, targets), weights), out)) in inputs.zip(out.chunks_mut(LANES)).enumerate() {
+        let [gradient, hessian] = match loss {
+            Loss::Logistic => logistic_gradients(scores, targets, weights),
+            Loss::SquaredError => square_gradients(scores, targets, weights),
+        };
+        let [gradients, hessians] = &mut sums;
+        for lane in 0..LANES {
+            gradients[group % 2][lane] += gradient[lane].abs();
+            hessians[group % 2][lane] += hessian[lane];
         }
-        let (mut gradient, mut hessian) = ([0.0f32; 8], [0.0f32; 8]);
-        for lane in 0..8 {
-            if loss == Loss::Logistic {
-                let side = 2.0 * target[lane] - 1.0;
-                let miss = miss_probability(score[lane] * side);
-                gradient[lane] = -side * miss * weight[lane];
-                hessian[lane] = (miss * (1.0 - miss)).max(1e-16) * weight[lane];
-            } else {
-                gradient[lane] = score[lane] * weight[lane];
-                hessian[lane] = weight[lane];
-            }
-            sums[0][lane] += gradient[lane].abs();
-            sums[1][lane] += hessian[lane];
-        }
-        for (pair, (gradient, hessian)) in out.iter_mut().zip(gradient.into_iter().zip(hessian)) {
-            *pair = [gradient, hessian];
+        for (out, pair) in out.iter_mut().zip(gradient.into_iter().zip(hessian)) {
+            *out = pair.into();
         }
     }
-    sums.map(|lanes| lanes.iter().sum())
+    sums.map(|lanes| lanes.as_flattened().iter().sum())
+}
+
+/// Gradients and hessians of a few rows. Lanes past the end weigh nothing.
+#[inline(always)]
+fn logistic_gradients(scores: &[f64], targets: &[f64], weights: &[f32]) -> [[f32; LANES]; 2] {
+    let (mut side, mut margin, mut weight) = ([1.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
+    for (lane, ((&score, &target), &weighs)) in scores.iter().zip(targets).zip(weights).enumerate() {
+        side[lane] = 2.0 * target as f32 - 1.0;
+        margin[lane] = score as f32 * side[lane];
+        weight[lane] = weighs;
+    }
+    let miss = miss_probabilities(margin);
+    let (mut gradient, mut hessian) = ([0.0; LANES], [0.0; LANES]);
+    for lane in 0..LANES {
+        gradient[lane] = -side[lane] * miss[lane] * weight[lane];
+        hessian[lane] = (miss[lane] * (1.0 - miss[lane])).max(1e-16) * weight[lane];
+    }
+    [gradient, hessian]
+}
+
+/// The same for the squared error.
+#[inline(always)]
+fn square_gradients(scores: &[f64], targets: &[f64], weights: &[f32]) -> [[f32; LANES]; 2] {
+    let mut pair = [[0.0; LANES]; 2];
+    for (lane, ((score, target), &weight)) in scores.iter().zip(targets).zip(weights).enumerate() {
+        pair[0][lane] = (score - target) as f32 * weight;
+        pair[1][lane] = weight;
+    }
+    pair
+}
+
+/// Turns each row's gradient and hessian into its cell.
+#[inline(never)]
+fn pack(scale: Scale, gradients: &[[f32; 2]], payloads: &mut [u64]) {
+    for (payload, &[gradient, hessian]) in payloads.iter_mut().zip(gradients) {
+        *payload = scale.pack(f64::from(gradient), f64::from(hessian));
+    }
+}
+
+/// The sums over some rows.
+#[inline(never)]
+fn sums_of(rows: &[u32], gradients: &[[f32; 2]]) -> Sums {
+    let mut sums = Sums { gradient: 0.0, hessian: 0.0 };
+    for &row in rows {
+        let [gradient, hessian] = gradients[row as usize];
+        sums.gradient += f64::from(gradient);
+        sums.hessian += f64::from(hessian);
+    }
+    sums
 }
 
 /// The best score that is the same for all rows: log odds, or the mean.

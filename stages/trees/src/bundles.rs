@@ -69,15 +69,25 @@ impl Bundles {
     }
 
     /// Adds the payloads of `rows` to the bundles' cells.
+    #[inline(never)]
     pub(crate) fn accumulate(&self, rows: &[u32], payloads: &[u64], cells: &mut [BundleCells]) {
         let stride = self.bundles.len();
         for &row in rows {
             let row = row as usize;
             let payload = payloads[row];
-            let codes = &self.rows[row * stride..(row + 1) * stride];
-            for (cells, &code) in cells.iter_mut().zip(codes) {
+            let (eights, codes) = self.rows[row * stride..(row + 1) * stride].as_chunks::<8>();
+            let (cells_of_eights, cells) = cells.as_chunks_mut::<8>();
+            let add = |cells: &mut BundleCells, code: u8| {
                 let cell = &mut cells[usize::from(code)];
                 *cell = cell.wrapping_add(payload);
+            };
+            for (cells, codes) in cells_of_eights.iter_mut().zip(eights) {
+                for (cells, &code) in cells.iter_mut().zip(codes) {
+                    add(cells, code);
+                }
+            }
+            for (cells, &code) in cells.iter_mut().zip(codes) {
+                add(cells, code);
             }
         }
     }

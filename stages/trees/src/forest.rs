@@ -5,6 +5,7 @@
 //! would have made.
 
 mod grow;
+mod packing;
 
 use crate::error::TreesError;
 use crate::matrix::TrainingSet;

@@ -124,6 +124,7 @@ impl Histograms {
 }
 
 /// Turns a parent's histogram into that of the child whose sibling's is `sibling`.
+#[inline(never)]
 pub(crate) fn subtract(parent: &mut Histogram, sibling: &Histogram) {
     for (cell, &other) in parent.iter_mut().zip(sibling) {
         *cell = cell.wrapping_sub(other);

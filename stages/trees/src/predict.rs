@@ -1,8 +1,8 @@
 //! Prediction: blocks of rows through one tree after the other.
 //!
-//! A block's values are turned row by row, so that the features of a row lie together, and its rows go through a tree side
-//! by side: eight independent walks hide each other's waiting, and a step has no branch to guess. Leaves lead to themselves,
-//! so all eight take the same number of steps. A tree stays in the cache for the whole block.
+//! A block's values are copied feature by feature, so that neighbouring rows lie together, and its rows go through a tree side
+//! by side: independent walks hide each other's waiting, and a step has no branch to guess. Leaves lead to themselves,
+//! so all rows take the same number of steps. A tree stays in the cache for the whole block.
 
 use crate::error::TreesError;
 use crate::loss::sigmoid;
@@ -87,15 +87,15 @@ impl Predictor {
         if let Some(column) = columns.iter().find(|column| column.len() != rows) {
             return Err(TreesError::Shape { what: "rows of a column", expected: rows, found: column.len() });
         }
-        let mut block = vec![0.0; BLOCK.min(rows).next_multiple_of(LANES) * self.width];
+        let mut block = vec![[0.0; BLOCK]; self.width];
         out.reserve(rows);
         for start in (0..rows).step_by(BLOCK) {
             let length = BLOCK.min(rows - start);
             let mut missing = false;
-            for (feature, column) in columns.iter().enumerate() {
-                for (row, &value) in block.chunks_exact_mut(self.width).zip(&column[start..start + length]) {
+            for (copy, column) in block.iter_mut().zip(columns) {
+                for (copy, &value) in copy.iter_mut().zip(&column[start..start + length]) {
                     missing |= value.is_nan();
-                    row[feature] = value.clamp(f64::MIN, f64::MAX);
+                    *copy = value.clamp(f64::MIN, f64::MAX);
                 }
             }
             let mut sums = [0.0; BLOCK];
@@ -114,17 +114,19 @@ impl Predictor {
 
     /// Adds each row's leaf to its sum. Rows past the block's end hold old values, and their sums are not looked at. `MISSING`
     /// says whether there may be missing values.
-    fn walk<const MISSING: bool>(&self, tree: &Tree, block: &[f64], sums: &mut [f64]) {
+    // On its own: within a large function, Wasm's compiler keeps what the loop needs on the stack.
+    #[inline(never)]
+    fn walk<const MISSING: bool>(&self, tree: &Tree, block: &[[f64; BLOCK]], sums: &mut [f64]) {
         let steps = &self.steps[tree.start..tree.end];
         let values = &self.values[tree.start..tree.end];
         let (sums, _) = sums.as_chunks_mut::<LANES>();
-        for (rows, sums) in block.chunks_exact(LANES * self.width).zip(sums) {
+        for (group, sums) in sums.iter_mut().enumerate() {
             let mut places = [0u32; LANES];
             for _ in 0..tree.depth {
                 let mut moved = 0;
                 for (lane, place) in places.iter_mut().enumerate() {
                     let step = steps[*place as usize];
-                    let value = rows[lane * self.width + (step.feature & !MISSING_LEFT) as usize];
+                    let value = block[(step.feature & !MISSING_LEFT) as usize][(group * LANES + lane) % BLOCK];
                     let mut right = value > step.threshold;
                     if MISSING {
                         right |= value.is_nan() & (step.feature & MISSING_LEFT == 0);

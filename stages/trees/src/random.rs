@@ -32,16 +32,25 @@ impl Random {
         (((self.bits() >> 32) * u64::from(bound)) >> 32) as u32
     }
 
-    /// Chooses `count` of `0..total` without replacement, in ascending order (Knuth, TAOCP 2, 3.4.2, algorithm S).
-    pub(crate) fn choose(&mut self, count: u32, total: u32) -> Vec<u32> {
-        let mut chosen = Vec::with_capacity(count as usize);
-        for candidate in 0..total {
-            let needed = count - chosen.len() as u32;
-            if self.below(total - candidate) < needed {
-                chosen.push(candidate);
+    /// Chooses `count` of `candidates` without replacement (Knuth, TAOCP 2, 3.4.2, algorithm S). The chosen stand first in what it
+    /// returns, the others after them, both in the candidates' order.
+    pub(crate) fn choose(&mut self, count: usize, candidates: &[u32]) -> Vec<u32> {
+        let mut all = vec![0; candidates.len()];
+        let (chosen, others) = all.split_at_mut(count.min(candidates.len()));
+        let (mut taken, mut left) = (0, 0);
+        for (number, &candidate) in candidates.iter().enumerate() {
+            let is_taken = (self.below((candidates.len() - number) as u32) as usize) < chosen.len() - taken;
+            // A branch on chance is guessed wrong: both are written where there is room, and one of them counts.
+            if let Some(place) = chosen.get_mut(taken) {
+                *place = candidate;
             }
+            if let Some(place) = others.get_mut(left) {
+                *place = candidate;
+            }
+            taken += usize::from(is_taken);
+            left += usize::from(!is_taken);
         }
-        chosen
+        all
     }
 }
 
@@ -51,10 +60,13 @@ mod tests {
 
     #[test]
     fn a_choice_has_the_right_size_and_order() {
-        let chosen = Random::new(1, 2).choose(30, 100);
-        assert_eq!(chosen.len(), 30);
-        assert!(chosen.is_sorted_by(|a, b| a < b));
-        assert!(chosen.iter().all(|&c| c < 100));
+        let candidates: Vec<u32> = (100..200).collect();
+        let all = Random::new(1, 2).choose(30, &candidates);
+        let (chosen, others) = all.split_at(30);
+        assert!(chosen.is_sorted_by(|a, b| a < b) && others.is_sorted_by(|a, b| a < b));
+        let mut sorted = all.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, candidates);
     }
 
     #[test]

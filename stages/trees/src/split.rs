@@ -108,6 +108,7 @@ pub(crate) fn best_split(
 impl Search<'_> {
     /// Tries a split after each of `cells`. `start` goes left in any case. Without missing values in the node, those of later rows follow
     /// the heavier child.
+    #[inline(never)]
     fn scan(&mut self, feature: usize, cells: &[u64], start: u64, missing_left: Option<bool>) {
         let (gradient_unit, hessian_unit) = self.units;
         let lambda = self.rules.lambda;

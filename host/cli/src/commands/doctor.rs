@@ -23,7 +23,11 @@ pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<En
     let mut findings = vec![Finding {
         check: "version",
         ok: true,
-        detail: format!("stagewright {}", env!("CARGO_PKG_VERSION")),
+        detail: format!(
+            "stagewright {}{}",
+            env!("CARGO_PKG_VERSION"),
+            if cfg!(feature = "compiler") { "" } else { ", run-only: it carries no compiler" }
+        ),
         hint: None,
     }];
     let operator = workplace::operator()?;

@@ -18,7 +18,7 @@ use crate::workplace::{self, Workplace};
 pub(crate) fn plan(home: &Path, arguments: &PlanArguments) -> anyhow::Result<Ending> {
     let operator = workplace::operator()?;
     let manifest = Manifest::load(&arguments.file, &overrides(&arguments.changes))?.within(&operator)?;
-    let workplace = Workplace::open(home, &operator)?;
+    let workplace = Workplace::open_for(home, &operator, &manifest)?;
     // What a run would pin, it only looks at.
     let policy = Policy::load(&manifest, arguments.changes.locked)?;
     let components = workplace.components(&manifest, &World::ALL, &policy)?;

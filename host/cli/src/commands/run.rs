@@ -60,7 +60,7 @@ impl Job<'_> {
         let manifest = Manifest::load(self.file, &overrides(self.changes))?.within(&operator)?;
         let text =
             std::fs::read_to_string(self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
-        let workplace = Workplace::open(home, &operator)?;
+        let workplace = Workplace::open_for(home, &operator, &manifest)?;
         let policy = Policy::load(&manifest, self.changes.locked)?;
         let components = workplace.components(&manifest, &World::ALL, &policy)?;
         policy.settle();

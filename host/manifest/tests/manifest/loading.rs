@@ -31,6 +31,15 @@ fn a_whole_file_says_what_was_written() {
 }
 
 #[test]
+fn the_compiler_makes_nans_canonical_only_on_request() {
+    assert!(!parse(WHOLE, &Overrides::default()).unwrap().canonicalize_nans);
+    let asked = WHOLE.replace("workers = 2\n", "workers = 2\ncanonicalize-nans = true\n");
+    let manifest = parse(&asked, &Overrides::default()).unwrap();
+    assert!(manifest.canonicalize_nans);
+    assert_eq!(manifest.effective()["canonicalize-nans"], true);
+}
+
+#[test]
 fn fields_keep_their_order_and_the_target_its_implied_role() {
     let manifest = parse(WHOLE, &Overrides::default()).unwrap();
     let fields: Vec<_> = manifest.signature.fields.iter().map(|it| (it.name.as_str(), it.data_type, it.role)).collect();

@@ -1,13 +1,14 @@
 //! Growing one tree of a forest: bootstrap, random features at each node, the best gini split among them.
 //!
-//! A cell holds the weight of the rows in its upper half's class 1 and in its lower half altogether, as whole numbers: one addition
-//! a row and feature. Only the features that were drawn are looked at, so histograms are per feature and are not kept. Several
+//! A cell holds the weight of its rows, that of those in class 1 and, where there is room, their number, as whole numbers side by side
+//! ([`Packing`]): one addition a row and feature. Only the features that were drawn are looked at, so histograms are per feature and are not kept. Several
 //! features are counted in one pass over codes that stand row by row: the processor then waits neither for the memory of each
 //! feature's code nor for one addition to reach the next. Once a node's rows fit the second-level cache, they are copied there and
 //! its whole subtree works on the copy. Features that are constant in a node are so in all nodes below, and
 //! are not looked at again.
 
 use super::ForestValidParams;
+use super::packing::Packing;
 use crate::bins::FeatureBins;
 use crate::histogram::STRIDE;
 use crate::matrix::{TrainingSet, by_rows};
@@ -25,11 +26,6 @@ const COPIED_BYTES: usize = 256 << 10;
 
 /// Nodes of fewer rows note which bins they fill row by row; in others all bins are looked through.
 const FEW_ROWS: usize = 48;
-
-/// The weight of class 1 and of all rows in a cell.
-fn weights(cell: u64) -> (f64, f64) {
-    (f64::from((cell >> 32) as u32), f64::from(cell as u32))
-}
 
 /// A node that waits for its split.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +53,7 @@ struct Best {
 pub(super) struct TreeGrower<'a> {
     params: &'a ForestValidParams,
     set: TrainingSet<'a>,
+    packing: Packing,
     max_features: usize,
     rows: Vec<u32>,
     spare: Vec<u32>,
@@ -108,7 +105,7 @@ impl RowTable {
 #[derive(Clone)]
 struct Histogram {
     cells: [u64; STRIDE],
-    /// How many different rows there are in each bin, if that is asked for.
+    /// How many different rows there are in each bin, if that is asked for and the cells do not say.
     rows: [u32; STRIDE],
 }
 
@@ -120,6 +117,7 @@ impl<'a> TreeGrower<'a> {
         let columns = set.features.features.iter().map(|feature| feature.codes.as_slice());
         Self {
             params,
+            packing: Packing::of(&set),
             set,
             table: RowTable { codes: by_rows(columns, rows, stride), stride, payloads: vec![0; rows] },
             copy: RowTable { codes: Vec::new(), stride, payloads: Vec::new() },
@@ -162,7 +160,7 @@ impl<'a> TreeGrower<'a> {
             };
             match best {
                 None => {
-                    let (positive, all) = weights(next.total);
+                    let (positive, all) = self.packing.weights(next.total);
                     tree.nodes[next.node].value = positive / all;
                 }
                 Some(best) => {
@@ -202,8 +200,7 @@ impl<'a> TreeGrower<'a> {
                 // At least one unit: a cell of 0 is a bin without rows.
                 units = u64::from(((f64::from(*payload as u32) * weight * unit).round() as u32).max(1));
             }
-            let positive = if self.set.targets[row] == 1.0 { units } else { 0 };
-            *payload = positive << 32 | units;
+            *payload = self.packing.cell(units, self.set.targets[row] == 1.0);
             self.rows.push(row as u32);
         }
     }
@@ -219,7 +216,7 @@ impl<'a> TreeGrower<'a> {
     /// Whether a node is large, shallow and mixed enough for a split.
     fn splittable(&self, node: &Waiting) -> bool {
         let rows = node.end - node.start;
-        let (positive, all) = weights(node.total);
+        let (positive, all) = self.packing.weights(node.total);
         self.params.max_depth.is_none_or(|limit| node.depth < limit)
             && rows >= self.params.min_samples_split as usize
             && rows >= 2 * self.params.min_samples_leaf as usize
@@ -232,13 +229,12 @@ impl<'a> TreeGrower<'a> {
         let rows = &self.rows[node.start..node.end];
         let table = if node.copied { &self.copy } else { &self.table };
         let gathered = &mut self.gathered[..rows.len()];
-        for (cell, &row) in gathered.iter_mut().zip(rows) {
-            *cell = table.payloads[row as usize];
-        }
+        gather(rows, &table.payloads, gathered);
         let mut search = Search {
             rows,
             table,
             cells: gathered,
+            packing: self.packing,
             total: node.total,
             least: if self.params.min_samples_leaf > 1 { self.params.min_samples_leaf } else { 0 },
             best: None,
@@ -276,7 +272,8 @@ impl<'a> TreeGrower<'a> {
     /// Splits a node and returns its children, the right one first: the left is taken next.
     fn split(&mut self, parent: &Waiting, best: Best, tree: &mut GrownTree) -> [Waiting; 2] {
         let column = &self.set.features.features[best.feature as usize];
-        let ((positive, all), (left_positive, left_all)) = (weights(parent.total), weights(best.left));
+        let [(positive, all), (left_positive, left_all)] =
+            [parent.total, best.left].map(|cell| self.packing.weights(cell));
         let right_positive = positive - left_positive;
         // Weight times impurity, of the node less that of its children.
         let gain = 2.0
@@ -307,6 +304,14 @@ impl<'a> TreeGrower<'a> {
     }
 }
 
+/// Copies the payloads of rows.
+#[inline(never)]
+fn gather(rows: &[u32], payloads: &[u64], gathered: &mut [u64]) {
+    for (cell, &row) in gathered.iter_mut().zip(rows) {
+        *cell = payloads[row as usize];
+    }
+}
+
 /// The search for a node's best split.
 struct Search<'a> {
     rows: &'a [u32],
@@ -314,6 +319,7 @@ struct Search<'a> {
     table: &'a RowTable,
     /// The rows' cells.
     cells: &'a [u64],
+    packing: Packing,
     total: u64,
     /// The least number of rows of a child; 0: not to be counted.
     least: u32,
@@ -348,13 +354,15 @@ impl Search<'_> {
 
     fn count_each<const N: usize>(&self, group: [u32; N], histograms: &mut [Histogram]) {
         let Some((histograms, _)) = histograms.split_first_chunk_mut::<N>() else { return };
-        if self.least > 0 {
+        if self.least > 0 && !self.packing.counts_rows() {
             self.count_rows::<N, true>(group, histograms);
         } else {
             self.count_rows::<N, false>(group, histograms);
         }
     }
 
+    // On its own, as all hot loops here: within a large function, Wasm's compiler keeps what a loop needs on the stack.
+    #[inline(never)]
     fn count_rows<const N: usize, const ROWS: bool>(&self, group: [u32; N], into: &mut [Histogram; N]) {
         for (&row, &cell) in self.rows.iter().zip(self.cells) {
             let codes = self.table.codes(row);
@@ -369,6 +377,7 @@ impl Search<'_> {
     }
 
     /// Tries each split of a counted feature, keeps the best, and empties the histogram. False if the feature is constant.
+    #[inline(never)]
     fn look(&mut self, feature: u32, bins_of: &FeatureBins, histogram: &mut Histogram) -> bool {
         let width = bins_of.width();
         let mut bins = [0u64; 4];
@@ -432,12 +441,13 @@ impl Search<'_> {
 
     /// Keeps a split if it is the best so far. Between two bins the cut is in the middle of the gap.
     fn try_split(&mut self, present: &Present<'_>, between: (usize, usize), left: (u64, u32), missing_left: bool) {
-        let (left, rows) = left;
+        let (left, counted) = left;
+        let rows = if self.packing.counts_rows() { self.packing.rows(left) } else { counted };
         if self.least > 0 && (rows < self.least || self.rows.len() as u32 - rows < self.least) {
             return;
         }
-        let (positive, all) = weights(self.total);
-        let (left_positive, left_all) = weights(left);
+        let (positive, all) = self.packing.weights(self.total);
+        let (left_positive, left_all) = self.packing.weights(left);
         let (right_positive, right_all) = (positive - left_positive, all - left_all);
         let numerator = left_positive * left_positive * right_all + right_positive * right_positive * left_all;
         let denominator = left_all * right_all;

@@ -1,27 +1,24 @@
-//! The least transformation: float64 features pass as they are. For `bench overhead`.
+//! The least transformation: features pass as they are. For `bench overhead` and `bench boundary`.
 
 use stagewright_kit::{
     Batch, BlobReader, BlobWriter, DataType, Failure, Field, NoParameters, Role, Settings, Table, Task, Transformation,
 };
 
-/// The stage; knows the names of the features and which of them may be null.
-pub struct Empty(Vec<(String, bool)>);
+/// The stage; knows the features: their names, their types by their place in [`TYPES`], and whether they may be null.
+pub struct Empty(Vec<(String, usize, bool)>);
+
+/// The types by number.
+const TYPES: [DataType; 6] =
+    [DataType::Boolean, DataType::Int64, DataType::Float64, DataType::Utf8, DataType::Categorical, DataType::Timestamp];
 
 impl Transformation for Empty {
     type Parameters = NoParameters;
 
     fn fit(train: &dyn Table, _: &Task, _: &Settings<NoParameters>, state: &mut BlobWriter) -> Result<(), Failure> {
-        let mut features = Vec::new();
-        for (field, role) in train.fields().into_iter().zip(train.roles()) {
-            if role != Role::Feature {
-                continue;
-            }
-            if field.data_type != DataType::Float64 {
-                return Err(Failure::data("only float64 features pass").in_column(field.name));
-            }
-            features.push((field.name, field.nullable));
-        }
-        state.write_json(&features)
+        let features = train.fields().into_iter().zip(train.roles()).filter(|(_, role)| *role == Role::Feature);
+        let number = |data_type| TYPES.iter().position(|known| *known == data_type).unwrap_or_default();
+        let features = features.map(|(field, _)| (field.name, number(field.data_type), field.nullable));
+        state.write_json(&features.collect::<Vec<_>>())
     }
 
     fn load(state: &mut BlobReader<'_>) -> Result<Self, Failure> {
@@ -29,9 +26,9 @@ impl Transformation for Empty {
     }
 
     fn fields(&self) -> Vec<Field> {
-        let field = |(name, nullable): &(String, bool)| Field {
+        let field = |(name, data_type, nullable): &(String, usize, bool)| Field {
             name: name.clone(),
-            data_type: DataType::Float64,
+            data_type: TYPES.get(*data_type).copied().unwrap_or(DataType::Float64),
             nullable: *nullable,
         };
         self.0.iter().map(field).collect()

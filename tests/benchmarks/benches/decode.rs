@@ -1,0 +1,72 @@
+//! How fast sources are decoded: the same customers as CSV and in SQLite, through the reader that ingestion uses. Run by `cargo xtask
+//! bench decode [--rows N] [--repeat N]`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use stagewright_benchmarks::{Result, SetUp, interleaved, median, process_cpu, setting, tables, write_json};
+use stagewright_data::{Interrupt, Signature, Source, Strictness, open};
+use stagewright_manifest::World;
+use stagewright_runtime::EngineOptions;
+use stagewright_store::export_csv;
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Rows asked for at a time, as the ingestion stage does.
+const ROWS_PER_CALL: usize = 65_536;
+
+fn main() -> Result<()> {
+    let rows = setting("STAGEWRIGHT_BENCH_ROWS", 100_000)?;
+    let rounds = setting("STAGEWRIGHT_BENCH_REPEAT", 5)? as usize;
+    let folder = tempfile::tempdir()?;
+    let (csv, database) = (folder.path().join("customers.csv"), folder.path().join("customers.db"));
+    let signature = write_csv(&csv, rows)?;
+    tables::write_sqlite(&database, rows)?;
+    let source = |uri: String| -> Result<Source> { Ok(Source::new(uri.parse()?)) };
+    let from_csv = source(format!("csv:{}", csv.display()))?;
+    let from_sqlite = source(format!("sqlite:{}#customers", database.display()))?;
+    let (mut csv_walls, mut sqlite_walls) = (Vec::new(), Vec::new());
+    let seconds = interleaved(
+        &mut [&mut || read(&from_csv, &signature, rows, &mut csv_walls), &mut || {
+            read(&from_sqlite, &signature, rows, &mut sqlite_walls)
+        }],
+        rounds,
+    )?;
+    let mut result = json!({ "rows": rows, "rounds": rounds });
+    println!("{rows} customers, decoded and checked, median of {rounds}:");
+    let found = [("csv", &csv, csv_walls), ("sqlite", &database, sqlite_walls)];
+    for ((name, path, walls), seconds) in found.into_iter().zip(seconds) {
+        let megabytes = std::fs::metadata(path)?.len() as f64 / 1e6;
+        let (cpu, wall) = (megabytes / median(seconds.clone()), megabytes / median(walls));
+        let rows_a_second = rows as f64 / median(seconds);
+        println!(
+            "  {name:<7} {cpu:>5.0} MB and {rows_a_second:>8.0} rows per second of CPU, {wall:>5.0} MB/s on the wall"
+        );
+        result[name] = json!({ "mb_per_cpu_s": cpu, "rows_per_cpu_s": rows_a_second, "mb_s": wall });
+    }
+    write_json(&result)
+}
+
+/// Reads a source from end to end; returns the CPU time of all threads and notes the time on the wall.
+fn read(source: &Source, signature: &Signature, rows: u64, walls: &mut Vec<f64>) -> Result<Duration> {
+    let (start, used) = (Instant::now(), process_cpu());
+    let mut cursor = open(source, signature, Strictness::Ingest, &Interrupt::never())?;
+    let mut found = 0;
+    while let Some(batch) = cursor.next(ROWS_PER_CALL)? {
+        found += batch.num_rows() as u64;
+    }
+    walls.push(start.elapsed().as_secs_f64());
+    if found == rows { Ok(process_cpu() - used) } else { Err(format!("{found} rows of {rows}").into()) }
+}
+
+/// Writes customers as CSV and returns their signature.
+fn write_csv(path: &Path, rows: u64) -> Result<Signature> {
+    let set_up = SetUp::new()?;
+    let rig = set_up.rig(EngineOptions::default(), &[(World::Ingestion, "ingest-synthetic")])?;
+    let table = tables::generated(&rig, rows)?;
+    export_csv(&table, path)?;
+    Ok(Signature::new(table.schema().fields().to_vec())?.with_null_values(["", " "]))
+}

@@ -1,0 +1,17 @@
+//! What the benchmarks share: a home and a runtime ([`Rig`]), tables of generated customers ([`tables`]), the host's tables as
+//! native code reads them ([`native`]), the stages as work that can be done natively and in the sandbox ([`work`]), and timing.
+//!
+//! Not part of the product. `cargo xtask bench NAME` builds what is needed and runs `benches/NAME.rs`; docs/benchmarks.md has
+//! commands and figures.
+
+pub mod native;
+mod rig;
+pub mod tables;
+mod timing;
+pub mod work;
+
+pub use rig::{Rig, SetUp, Used};
+pub use timing::{cpu, interleaved, median, process_cpu, ratio, setting, write_json};
+
+/// Whatever went wrong ends a benchmark.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

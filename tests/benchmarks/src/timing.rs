@@ -1,0 +1,76 @@
+//! Clocks, medians and results.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::Result;
+
+/// This thread's CPU time: what else the machine does counts little.
+pub fn cpu() -> Duration {
+    read(ClockId::ThreadCPUTime)
+}
+
+/// The CPU time of all threads of this process.
+pub fn process_cpu() -> Duration {
+    read(ClockId::ProcessCPUTime)
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The middle value.
+///
+/// # Panics
+/// If there is none.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The median of what `one` was in each round relative to `other` in the same round.
+pub fn ratio(one: &[f64], other: &[f64]) -> f64 {
+    median(one.iter().zip(other).map(|(one, other)| one / other).collect())
+}
+
+/// Measures each variant once per round, so that all of them meet the same disturbances: seconds by variant and round. A first round
+/// that warms caches is left out.
+///
+/// # Errors
+/// What the variants say.
+pub fn interleaved(variants: &mut [&mut dyn FnMut() -> Result<Duration>], rounds: usize) -> Result<Vec<Vec<f64>>> {
+    let mut seconds = vec![Vec::with_capacity(rounds); variants.len()];
+    for round in 0..=rounds {
+        for (variant, seconds) in variants.iter_mut().zip(&mut seconds) {
+            let took = variant()?.as_secs_f64();
+            if round > 0 {
+                seconds.push(took);
+            }
+        }
+    }
+    Ok(seconds)
+}
+
+/// Writes a result to the file that `STAGEWRIGHT_BENCH_OUTPUT` names, if it does.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_json(result: &serde_json::Value) -> Result<()> {
+    if let Some(path) = std::env::var_os("STAGEWRIGHT_BENCH_OUTPUT") {
+        std::fs::write(path, format!("{result:#}\n"))?;
+    }
+    Ok(())
+}
+
+/// A number that `cargo xtask bench` passes on.
+///
+/// # Errors
+/// The variable is set, and not to a number.
+pub fn setting(variable: &str, default: u64) -> Result<u64> {
+    match std::env::var(variable) {
+        Ok(text) => Ok(text.parse().map_err(|_| format!("{variable} is no number: {text}"))?),
+        Err(_) => Ok(default),
+    }
+}

@@ -1,0 +1,57 @@
+//! Six stages that do the least they may: what the host itself costs.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::bench::process::{Medians, measure, number_after};
+use crate::bench::{Options, clear, folder, write};
+use crate::build;
+use crate::steps::Result;
+
+/// Repeats, if nobody says: a run takes some ten milliseconds.
+const REPEAT: usize = 21;
+
+pub(super) fn overhead(options: &Options) -> Result<()> {
+    let built = build::everything()?;
+    let work = folder()?.join("overhead");
+    clear(&work)?;
+    let manifest = work.join("empty.toml");
+    fs::write(&manifest, pipeline(&built.guests)).map_err(|error| error.to_string())?;
+    let command = || {
+        let mut command = Command::new(&built.binary);
+        command.arg("--home").arg(work.join("home")).arg("run").arg(&manifest).args(["--json", "--workers", "1"]);
+        command
+    };
+    // Fills the compile cache; its version of the model becomes champion, so that later runs compare with one.
+    measure(&mut command())?;
+    let repeat = options.repeat.unwrap_or(REPEAT);
+    let costs = (0..repeat).map(|_| measure(&mut command())).collect::<Result<Vec<_>>>()?;
+    let Medians { wall_s, cpu_s, peak_mib } = Medians::of(&costs);
+    let (wall, cpu) = (wall_s * 1e3, cpu_s * 1e3);
+    let fsyncs = costs.last().and_then(|cost| number_after(&cost.stdout, "fsyncs")).unwrap_or(f64::NAN);
+    println!("six empty stages, whole process, warm compile cache, median of {repeat}:");
+    println!("  wall {wall:.1} ms, cpu {cpu:.1} ms, {fsyncs:.0} fsyncs, peak {peak_mib:.0} MiB");
+    write(
+        "overhead.json",
+        &format!(
+            "{{\"repeat\":{repeat},\"wall_ms\":{wall:.2},\"cpu_ms\":{cpu:.2},\"fsyncs\":{fsyncs},\"peak_mib\":{peak_mib:.1}}}\n"
+        ),
+    )
+}
+
+fn pipeline(guests: &Path) -> String {
+    let mut text = "pipeline = \"empty\"\nexperiment = \"bench\"\nmodel = \"empty\"\nseed = 1\n\
+        [task]\nkind = \"binary\"\ntarget = \"y\"\npositive = \"1\"\n\
+        [split]\nmethod = \"stratified\"\ntest = 0.5\nvalidation = 0.0\n"
+        .to_owned();
+    let worlds = ["ingestion", "validation", "transformation", "training", "evaluation", "promotion"];
+    for world in worlds {
+        text.push_str(&format!("[stages.{world}]\ncomponent = \"empty-{world}\"\n"));
+    }
+    for world in worlds {
+        let path = guests.join(format!("empty-{world}.wasm"));
+        text.push_str(&format!("[components.empty-{world}]\npath = {:?}\n", path.display().to_string()));
+    }
+    text
+}
