@@ -167,6 +167,9 @@ fn a_file_that_is_not_there_and_a_directory_are_told_apart() {
         let directory = source(&format!("{kind}:{}{table}", folder.path().display()));
         let error = read(&directory, &signature()).unwrap_err().to_string();
         assert!(error.ends_with("it is a directory\nhint: name a file in it"), "{error}");
+        // A device stands for all that is neither file nor directory: opening a pipe would wait for its writer.
+        let error = read(&source(&format!("{kind}:/dev/zero{table}")), &signature()).unwrap_err().to_string();
+        assert!(error.contains("it is no regular file"), "{error}");
     }
 }
 
