@@ -37,10 +37,22 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Builds host and stages; puts the stages beside the binary.
-pub(crate) fn everything() -> Result<Built> {
-    host()?;
-    stages()
+/// Whether components that only tests and benchmarks run are built too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guests {
+    With,
+    Without,
+}
+
+/// Builds host and stages, both at once (each ends with crates that only one core can work on); puts the stages beside the binary.
+pub(crate) fn everything(guests: Guests) -> Result<Built> {
+    add_target()?;
+    std::thread::scope(|scope| {
+        let host = scope.spawn(host);
+        let built = stages(guests);
+        host.join().map_err(|_| "building the host panicked".to_owned())??;
+        built
+    })
 }
 
 /// Builds the binary. `--workspace` makes cargo choose features over all members, as `cargo xtask test` does, so that neither command
@@ -75,10 +87,11 @@ fn components(folder: &str) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds all stages and guests by one nested cargo call into a target directory of their own.
-pub(crate) fn stages() -> Result<Built> {
+/// Builds the stages, and the guests if they are wanted, by one nested cargo call into a target directory of their own.
+pub(crate) fn stages(guests: Guests) -> Result<Built> {
     add_target()?;
-    let (stages, guests) = (components("stages")?, components("tests/guests")?);
+    let stages = components("stages")?;
+    let guests = if guests == Guests::With { components("tests/guests")? } else { Vec::new() };
     let nested = target().join("stages");
     let mut command = cargo();
     command.args(["build", "--profile", "stage", "--target", TARGET, "--target-dir"]).arg(&nested);

@@ -10,8 +10,7 @@ use crate::steps::{Result, Steps, output};
 /// Builds and shows.
 pub(crate) fn demo() -> Result<()> {
     let mut steps = Steps::default();
-    steps.step("build the host", build::host)?;
-    let built = steps.step("build the stages", build::stages)?;
+    let built = steps.step("build host and stages", || build::everything(build::Guests::Without))?;
     let home = build::target().join("demo");
     // A demonstration begins without a champion.
     if home.exists() {

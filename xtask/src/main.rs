@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let result = match arguments.first().map(String::as_str) {
         Some("demo") => demo::demo(),
         Some("test") => test::test(),
-        Some("stages") => build::everything().map(drop),
+        Some("stages") => build::everything(build::Guests::Without).map(drop),
         Some("install") => install::install(rest),
         Some("fuzz") => fuzz::fuzz(rest),
         Some("bench") => bench::bench(rest),

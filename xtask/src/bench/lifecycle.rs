@@ -17,7 +17,7 @@ const ROWS: u64 = 7043;
 const REPEAT: usize = 5;
 
 pub(super) fn lifecycle(options: &Options) -> Result<()> {
-    let built = build::everything()?;
+    let built = build::everything(build::Guests::Without)?;
     let rows = options.rows.unwrap_or(ROWS);
     let work = folder()?.join(format!("lifecycle-{rows}"));
     fs::create_dir_all(&work).map_err(|error| format!("cannot create {}: {error}", work.display()))?;

@@ -88,7 +88,7 @@ fn python(named: Option<&String>) -> PathBuf {
 
 /// A benchmark that runs the sandbox in its own process.
 fn inside(name: &str, options: &Options) -> Result<()> {
-    let built = build::everything()?;
+    let built = build::everything(build::Guests::With)?;
     let mut command = cargo();
     command.args(["bench", "--quiet", "--workspace", "--bench", name]);
     command

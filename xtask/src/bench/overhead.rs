@@ -13,7 +13,7 @@ use crate::steps::Result;
 const REPEAT: usize = 21;
 
 pub(super) fn overhead(options: &Options) -> Result<()> {
-    let built = build::everything()?;
+    let built = build::everything(build::Guests::With)?;
     let work = folder()?.join("overhead");
     clear(&work)?;
     let manifest = work.join("empty.toml");
