@@ -129,7 +129,9 @@ fn check_is_file(path: &Path) -> Result<(), DataError> {
         Ok(metadata) if metadata.is_file() => Ok(()),
         Ok(metadata) if metadata.is_dir() => Err(DataError::unreadable(path, "it is a directory", "name a file in it")),
         // Opening a pipe waits for its writer, for ever; and the signature and the rows are read one after the other.
-        Ok(_) => Err(DataError::unreadable(path, "it is no regular file", "write what comes out of it to a file first")),
+        Ok(_) => {
+            Err(DataError::unreadable(path, "it is no regular file", "write what comes out of it to a file first"))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let here = std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default();
             let hint = if path.is_relative() { format!("the path is taken from `{here}`") } else { String::new() };
