@@ -69,6 +69,25 @@ pub(crate) fn count(value: u64) -> String {
     out
 }
 
+/// Text whose digests and commits, runs of at least 32 hexadecimal digits, are cut to their first 12: people compare those.
+pub(crate) fn abbreviated(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let run = rest.find(|character: char| !character.is_ascii_hexdigit()).unwrap_or(rest.len());
+        if run >= 32 {
+            out.push_str(&rest[..12]);
+            out.push('…');
+        } else {
+            out.push_str(&rest[..run]);
+        }
+        let other = rest[run..].find(|character: char| character.is_ascii_hexdigit()).unwrap_or(rest.len() - run);
+        out.push_str(&rest[run..run + other]);
+        rest = &rest[run + other..];
+    }
+    out
+}
+
 /// Removes the zeros that end a decimal fraction, and the sign of a zero.
 pub(crate) fn trim_zeros(text: &str) -> String {
     let trimmed = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
@@ -84,6 +103,15 @@ mod tests {
         assert_eq!(printable("a\u{0}b\u{202e}c\nd", 99), "a\\u{0}b\\u{202e}c d");
         assert_eq!(printable("abcdef", 3), "abc…");
         assert_eq!(printable("abc", 3), "abc");
+    }
+
+    #[test]
+    fn only_digests_are_abbreviated() {
+        let digest = "0123456789abcdef".repeat(4);
+        assert_eq!(abbreviated(&format!("train sha256:{digest} (7 rows)")), "train sha256:0123456789ab… (7 rows)");
+        for text in ["", "decade", "é", "ü0123456789abcdef"] {
+            assert_eq!(abbreviated(text), text);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use calibration::{Binning, Calibration, calibration_curve};
 pub use multi_class::{MultiClassMetrics, multi_class};
 pub use ranking::{Curve, DRAWN_POINTS, Ranking};
 pub use regression::{RegressionMetrics, regression};
-pub use set::{MetricSet, lower_is_better};
+pub use set::{Direction, MetricSet, canonical_name, direction, lower_is_better};
 
 /// A sum whose rounding error does not grow with the number of terms (Neumaier, ZAMM 54, 1974).
 #[derive(Default)]

@@ -102,6 +102,44 @@ pub fn lower_is_better(metric: &str) -> bool {
     matches!(metric, "log_loss" | "brier" | "rmse" | "mae")
 }
 
+/// Which way a metric is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// More is better.
+    Higher,
+    /// Less is better.
+    Lower,
+}
+
+/// Which way a metric is better, for people who compare: known for what this crate computes and for what calls itself a
+/// loss or an error. `None` where [`lower_is_better`] would only assume it.
+#[must_use]
+pub fn direction(metric: &str) -> Option<Direction> {
+    match metric {
+        "roc_auc"
+        | "roc_auc_ovr"
+        | "accuracy"
+        | "precision"
+        | "recall"
+        | "f1"
+        | "f1_macro"
+        | "precision_at_recall_80"
+        | "average_precision"
+        | "r2" => Some(Direction::Higher),
+        loss if lower_is_better(loss) || loss.ends_with("loss") || loss.ends_with("error") => Some(Direction::Lower),
+        _ => None,
+    }
+}
+
+/// The name of a metric that people also call otherwise: `auc` is `roc_auc`.
+#[must_use]
+pub fn canonical_name(metric: &str) -> &str {
+    match metric {
+        "auc" => "roc_auc",
+        name => name,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +152,14 @@ mod tests {
         assert_eq!(serde_json::from_str::<MetricSet>(&json).unwrap(), set);
         assert_eq!(set.get("roc_auc"), None);
         assert_eq!(set.get("f1"), Some(0.25));
+    }
+
+    #[test]
+    fn a_direction_is_known_or_not_told() {
+        assert_eq!(direction("roc_auc"), Some(Direction::Higher));
+        assert_eq!(direction("brier"), Some(Direction::Lower));
+        assert_eq!(direction("expected_calibration_error"), Some(Direction::Lower));
+        assert_eq!(direction("conversion"), None);
     }
 
     #[test]

@@ -1,11 +1,17 @@
-//! The two reports that people open after a run, each as one HTML file and as JSON with the same numbers.
+//! What people open after a run, each as one HTML file and as JSON with the same numbers: the validation and the evaluation
+//! report, the [`comparison`] of models side by side, and the [`card`] of a model, which is Markdown too.
 //!
 //! A page needs nothing but itself: styles and drawings are inline, there are no scripts, and a content security policy
 //! forbids the network to it, whatever a stage wrote. What stages wrote is made printable, cut and escaped.
 //! Reports are stored by their content: they hold no times and no paths, and the same input gives the same bytes.
 
+pub mod card;
+pub mod comparison;
+mod document;
 mod evaluation;
 mod page;
+mod pairs;
+mod provenance;
 mod validation;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use evaluation::{
     Artifact, Champion, Confusion, Decision, EvaluatedModel, EvaluationReport, Reason, Reported, Verdict,
 };
+pub use provenance::{Code, Dataset, StageComponent};
 pub use validation::{Cell, Check, ColumnSummary, ValidationReport};
 
 /// A component that took part.

@@ -1,0 +1,96 @@
+//! What to beware of: derived from the card, so that nobody has to remember to write it.
+
+use super::Card;
+use crate::report::{Champion, Code, Confusion, Verdict};
+use crate::text::{count, number};
+
+/// With fewer test rows than this, a share of 0.8 has a standard error of 1.8 percentage points or more: more than gates
+/// usually ask a candidate to be better by.
+const FEW_TEST_ROWS: u64 = 500;
+/// Where a class has less than this share of the test rows, whoever never predicts it is 80 % accurate.
+const RARE: f64 = 0.2;
+
+/// All caveats, the decision first.
+pub(super) fn of(card: &Card) -> Vec<String> {
+    let found = [
+        decision(card),
+        gates(card),
+        code(card),
+        intended_use(card),
+        test_rows(card),
+        balance(card),
+        undefined(card),
+        champion(card),
+    ];
+    found.into_iter().flatten().collect()
+}
+
+fn decision(card: &Card) -> Option<String> {
+    match card.details.verdict {
+        Some(Verdict::Approved) => None,
+        Some(Verdict::Rejected) => Some("It was rejected: it must not serve.".to_owned()),
+        None => Some("Nothing has been decided about it yet.".to_owned()),
+    }
+}
+
+fn gates(card: &Card) -> Option<String> {
+    let failed: Vec<&str> =
+        card.evaluation.gates.iter().filter(|result| !result.passed).map(|result| result.message.as_str()).collect();
+    (!failed.is_empty()).then(|| format!("It failed gates: {}.", failed.join("; ")))
+}
+
+fn code(card: &Card) -> Option<String> {
+    match &card.code {
+        None | Some(Code { commit: None, .. }) => Some(
+            "The commit that it was made with is not known: the run may not be repeatable from the repository."
+                .to_owned(),
+        ),
+        Some(Code { dirty: true, .. }) => Some(
+            "The working tree had changes that no commit holds: the commit alone does not reproduce it.".to_owned(),
+        ),
+        Some(_) => None,
+    }
+}
+
+fn intended_use(card: &Card) -> Option<String> {
+    card.intended_use
+        .business_objective
+        .is_none()
+        .then(|| "The manifest does not say what it is meant for: judge its fitness for a purpose yourself.".to_owned())
+}
+
+fn test_rows(card: &Card) -> Option<String> {
+    let Some(test) = &card.evaluation.test else {
+        return Some("It is not known which rows its metrics were measured on.".to_owned());
+    };
+    test.rows
+        .filter(|rows| *rows < FEW_TEST_ROWS)
+        .map(|rows| format!("Only {} test rows: small differences between metrics may be chance.", count(rows)))
+}
+
+fn balance(card: &Card) -> Option<String> {
+    let Confusion { classes, counts } = card.evaluation.confusion.as_ref()?;
+    let rows_of: Vec<u64> = counts.chunks(classes.len().max(1)).map(|row| row.iter().sum()).collect();
+    let all: u64 = rows_of.iter().sum();
+    let (class, rows) = classes.iter().zip(rows_of).min_by_key(|(_, rows)| *rows)?;
+    let share = rows as f64 / all.max(1) as f64;
+    (all > 0 && share < RARE).then(|| {
+        let percent = number((share * 1_000.0).round() / 10.0);
+        format!("Class imbalance: `{class}` has {percent} % of the test rows, so accuracy says little about it.")
+    })
+}
+
+fn undefined(card: &Card) -> Option<String> {
+    let undefined: Vec<&str> =
+        card.evaluation.metrics.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+    (!undefined.is_empty()).then(|| format!("Undefined on the test rows: {}.", undefined.join(", ")))
+}
+
+fn champion(card: &Card) -> Option<String> {
+    match card.evaluation.champion.as_ref()? {
+        Champion::Unreadable { version, reason, .. } => Some(format!(
+            "It was not compared with the champion, version {version}, which cannot read its table: {reason}."
+        )),
+        Champion::None | Champion::Evaluated(_) => None,
+    }
+}

@@ -1,0 +1,124 @@
+//! The sections of a card about what was measured: metrics, gates, champion, analyses, importance.
+
+use super::Evaluation;
+use super::sections::dataset;
+use crate::figure::{Importance, Plot, importance_figure, scaled_importance};
+use crate::gates::GateResult;
+use crate::report::document::{Block, Grid, Line, Piece, Section, dash, number_or_dash, signed};
+use crate::report::{Champion, Confusion, EvaluatedModel};
+use crate::text::{aligned, count, number};
+
+/// Evaluation data, metrics, quantitative analyses and importance.
+pub(super) fn sections(evaluation: &Evaluation) -> Vec<Section> {
+    vec![
+        Section::new("Evaluation data", data(evaluation)),
+        Section::new("Metrics", metrics(evaluation)),
+        Section::new("Gates", gates(&evaluation.gates)),
+        Section::new("Quantitative analyses", analyses(evaluation)),
+        Section::new("Feature importance", importance(&evaluation.importance)),
+    ]
+}
+
+fn data(evaluation: &Evaluation) -> Vec<Block> {
+    let champion = match &evaluation.champion {
+        None => Piece::Muted("not known".to_owned()).into(),
+        Some(Champion::None) => Piece::text("there was no champion").into(),
+        Some(Champion::Evaluated(EvaluatedModel { version, digest, .. })) => {
+            let version = version.map_or_else(String::new, |version| format!("version {version} "));
+            vec![Piece::text(version), Piece::Digest(digest.clone())]
+        }
+        Some(Champion::Unreadable { version, digest, .. }) => vec![
+            Piece::text(format!("version {version} ")),
+            Piece::Digest(digest.clone()),
+            Piece::text(" could not read the table"),
+        ],
+    };
+    let test = dataset(evaluation.test.as_ref());
+    vec![Block::Facts(vec![("Test table".to_owned(), test), ("Compared with".to_owned(), champion)])]
+}
+
+fn metrics(evaluation: &Evaluation) -> Vec<Block> {
+    if evaluation.metrics.is_empty() {
+        return vec![Block::nothing("None are recorded.")];
+    }
+    let champion = match &evaluation.champion {
+        Some(Champion::Evaluated(champion)) => Some(&champion.metrics),
+        _ => None,
+    };
+    let row = |(name, value): (&str, Option<f64>)| {
+        let mut head = vec![Piece::Code(name.to_owned())];
+        if evaluation.primary_metric.as_deref() == Some(name) {
+            head.push(Piece::Muted(" (primary)".to_owned()));
+        }
+        let mut row = vec![head, number_or_dash(value)];
+        if let Some(champion) = champion {
+            let base = champion.get(name);
+            let difference =
+                value.zip(base).map_or_else(dash, |(value, base)| Piece::text(signed(value - base)).into());
+            row.extend([number_or_dash(base), difference]);
+        }
+        row
+    };
+    let rows = evaluation.metrics.iter().map(row).collect();
+    let columns: &[&str] =
+        if champion.is_some() { &["Metric", "#Value", "#Champion", "#Difference"] } else { &["Metric", "#Value"] };
+    vec![Block::Table(Grid::new(columns, rows))]
+}
+
+fn gates(gates: &[GateResult]) -> Vec<Block> {
+    if gates.is_empty() {
+        return vec![Block::nothing("None are recorded.")];
+    }
+    let row = |result: &GateResult| {
+        vec![
+            Piece::text(result.gate.rule.name()).into(),
+            Piece::Code(result.gate.metric.clone()).into(),
+            Piece::text(number(result.gate.threshold)).into(),
+            number_or_dash(result.actual),
+            Piece::mark(result.passed, "passed", if result.missing { "missing" } else { "failed" }).into(),
+            Piece::text(result.message.as_str()).into(),
+        ]
+    };
+    let rows = gates.iter().map(row).collect();
+    let columns = ["Gate", "Metric", "#Threshold", "#Actual", "Result", "Finding"];
+    vec![Block::Table(Grid::new(&columns, rows))]
+}
+
+fn analyses(evaluation: &Evaluation) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    if let Some(confusion) = &evaluation.confusion {
+        blocks.push(Block::Heading("Confusion".to_owned()));
+        blocks.push(confusion_table(confusion));
+    }
+    // The confusion is a table above, and importance has a section.
+    let drawn = |plot: &Plot| matches!(plot, Plot::Lines(_) | Plot::Text(_));
+    let figures: Vec<_> = evaluation.figures.iter().filter(|figure| drawn(&figure.plot)).cloned().collect();
+    if !figures.is_empty() {
+        blocks.push(Block::Heading("Figures".to_owned()));
+        blocks.push(Block::Figures(figures));
+    }
+    if blocks.is_empty() {
+        blocks.push(Block::nothing("None are recorded."));
+    }
+    blocks
+}
+
+fn confusion_table(confusion: &Confusion) -> Block {
+    let head = [("actual \\ predicted".to_owned(), false)];
+    let columns = head.into_iter().chain(confusion.classes.iter().map(|class| (class.clone(), true))).collect();
+    let row = |(class, counts): (&String, &[u64])| -> Vec<Line> {
+        let cells = counts.iter().map(|rows| Piece::Text(count(*rows)).into());
+        [Piece::text(class.as_str()).into()].into_iter().chain(cells).collect()
+    };
+    let rows = confusion.classes.iter().zip(confusion.counts.chunks(confusion.classes.len().max(1))).map(row).collect();
+    Block::Table(Grid { columns, rows })
+}
+
+fn importance(features: &[(String, f64)]) -> Vec<Block> {
+    let Some(figure) = importance_figure(&[Importance { name: "model", features }]) else {
+        return vec![Block::nothing("The model names none.")];
+    };
+    let row = |(feature, share): (String, f64)| vec![Piece::Code(feature).into(), Piece::text(aligned(share)).into()];
+    let rows = scaled_importance(features).into_iter().map(row).collect();
+    vec![Block::Figures(vec![figure]), Block::Table(Grid::new(&["Feature", "#Share"], rows))]
+}

@@ -1,0 +1,238 @@
+//! The model card of a version: what it is, what it is for, how it was measured, and what to beware of.
+//!
+//! After Mitchell et al., "Model Cards for Model Reporting" (FAT* 2019), whose sections it follows; lineage, limits and the
+//! history of the version are added. Nothing is known here of registries: the caller fills a [`Card`] with strings and
+//! numbers, and whatever it leaves out is said to be unknown.
+
+mod caveats;
+mod evaluated;
+mod sections;
+
+use serde::{Deserialize, Serialize};
+
+use super::document::{Document, Line, Piece};
+use super::{Champion, Code, Confusion, Dataset, StageComponent, Verdict, pairs};
+use crate::figure::Figure;
+use crate::gates::GateResult;
+use crate::metrics::MetricSet;
+use crate::text::number;
+
+/// What is known of a model version.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Card {
+    /// What it is.
+    pub details: Details,
+    /// What it is for, as the manifest has it.
+    pub intended_use: IntendedUse,
+    /// What it learnt from.
+    pub data: Data,
+    /// How it was measured.
+    pub evaluation: Evaluation,
+    /// The limits that its stages ran under, in lifecycle order.
+    pub limits: Vec<StageLimits>,
+    /// The working tree that it comes from, if it is known.
+    pub code: Option<Code>,
+    /// What happened to it since, the oldest first.
+    pub history: Vec<Event>,
+}
+
+/// What a model version is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Details {
+    /// The model's name.
+    pub model: String,
+    /// Its version in the registry.
+    pub version: u64,
+    /// Its semantic version: `1.2.0`.
+    pub semantic_version: Option<String>,
+    /// What made it that version.
+    pub version_reasons: Vec<String>,
+    /// Its stage: `staging`.
+    pub stage: Option<String>,
+    /// Aliases that point to it.
+    pub aliases: Vec<String>,
+    /// What was decided; `None` if nothing was.
+    pub verdict: Option<Verdict>,
+    /// Why.
+    pub reason: Option<String>,
+    /// When it was registered, for people.
+    pub registered_at: Option<String>,
+    /// Who registered it.
+    pub registered_by: Option<String>,
+    /// The run that made it.
+    pub run: Option<String>,
+    /// What it learnt: `binary, positive class Yes`.
+    pub task: Option<String>,
+    /// The digest of the model.
+    pub digest: Option<String>,
+    /// The components of the run, in lifecycle order.
+    pub components: Vec<StageComponent>,
+    /// Their parameters, by name: `training.learning_rate`.
+    #[serde(with = "pairs")]
+    pub parameters: Vec<(String, String)>,
+}
+
+/// The definition of the problem.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IntendedUse {
+    /// What it shall achieve.
+    pub business_objective: Option<String>,
+    /// How its success is measured.
+    pub success_metric: Option<String>,
+    /// What it must heed.
+    pub constraints: Vec<String>,
+}
+
+/// What a model learnt from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Data {
+    /// The table that was ingested.
+    pub source: Option<Dataset>,
+    /// The table that the transformation made.
+    pub features: Option<Dataset>,
+    /// The columns of the source.
+    pub fields: Vec<DataField>,
+    /// How rows were split, for people: `stratified, 20 % test, 10 % validation, seed 42`.
+    pub split: Option<String>,
+}
+
+/// A column.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataField {
+    /// Its name.
+    pub name: String,
+    /// Its type: `float64`.
+    pub data_type: String,
+    /// What it is for: `feature`.
+    pub role: String,
+    /// Whether it may hold nulls.
+    pub nullable: bool,
+}
+
+/// How a model was measured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Evaluation {
+    /// The metric that counts most.
+    pub primary_metric: Option<String>,
+    /// What the host computed from its predictions.
+    pub metrics: MetricSet,
+    /// The gates as they were found.
+    pub gates: Vec<GateResult>,
+    /// The untouched rows.
+    pub test: Option<Dataset>,
+    /// The champion that it was compared with; `None` if that is not known.
+    pub champion: Option<Champion>,
+    /// Its confusion matrix, of a classification.
+    pub confusion: Option<Confusion>,
+    /// The host's figures: ROC, precision and recall, calibration.
+    pub figures: Vec<Figure>,
+    /// How much features count; scaled to sum to 1 when shown.
+    #[serde(with = "pairs")]
+    pub importance: Vec<(String, f64)>,
+}
+
+/// What a stage was allowed, for people: `512 MiB`, `30 s`. Empty where it is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StageLimits {
+    /// The stage.
+    pub stage: String,
+    /// Memory.
+    pub memory: String,
+    /// CPU time.
+    pub cpu: String,
+    /// Time on the wall.
+    pub wall: String,
+}
+
+/// Something that happened to a version.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Event {
+    /// When, for people.
+    pub at: String,
+    /// Who did it.
+    pub who: String,
+    /// What: `stage changed`.
+    pub what: String,
+    /// What it was.
+    pub from: Option<String>,
+    /// What it is since.
+    pub to: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Twin<'a> {
+    format: &'static str,
+    caveats: Vec<String>,
+    #[serde(flatten)]
+    card: &'a Card,
+}
+
+impl Card {
+    /// The version as people and commands name it: `churn-classifier/3`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.details.model, self.details.version)
+    }
+
+    /// What to beware of, as far as it can be told from the card itself.
+    #[must_use]
+    pub fn caveats(&self) -> Vec<String> {
+        caveats::of(self)
+    }
+
+    /// The card as JSON text, with its caveats.
+    #[must_use]
+    pub fn json(&self) -> String {
+        super::json(&Twin { format: "stagewright-model-card/1", caveats: self.caveats(), card: self })
+    }
+
+    /// The card as one HTML file.
+    #[must_use]
+    pub fn html(&self) -> String {
+        self.document().html()
+    }
+
+    /// The card as Markdown, with what figures show in words.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        self.document().markdown()
+    }
+
+    fn document(&self) -> Document {
+        let title = format!("Model card of {}", self.title());
+        Document { title, lead: self.lead(), sections: sections::all(self) }
+    }
+
+    fn lead(&self) -> Line {
+        let Details { verdict, semantic_version, stage, .. } = &self.details;
+        let mut line: Line = match verdict {
+            Some(verdict) => Piece::mark(*verdict == Verdict::Approved, "approved", "rejected").into(),
+            None => Piece::Strong("not judged".to_owned()).into(),
+        };
+        if let Some(version) = semantic_version {
+            line.extend([Piece::text("; version "), Piece::Strong(version.clone())]);
+        }
+        if let Some(stage) = stage {
+            line.extend([Piece::text("; stage "), Piece::Strong(stage.clone())]);
+        }
+        let primary = self.evaluation.primary_metric.as_ref();
+        if let Some((name, value)) = primary.and_then(|name| Some((name, self.evaluation.metrics.get(name)?))) {
+            line.extend([Piece::text("; "), Piece::Code(name.clone()), Piece::text(" "), Piece::Strong(number(value))]);
+        }
+        line.push(Piece::text(match self.caveats().len() {
+            0 => ".".to_owned(),
+            1 => "; 1 caveat, at the end.".to_owned(),
+            many => format!("; {many} caveats, at the end."),
+        }));
+        line
+    }
+}

@@ -1,0 +1,323 @@
+//! Two or more model versions or runs side by side: what differs, by how much, and whether the metrics can be compared.
+//!
+//! The first subject is the one that the others are compared with. Nothing is known here of registries and runs: the
+//! caller fills subjects with strings and numbers, and whatever one of them lacks is shown as missing.
+
+mod figures;
+mod metrics;
+mod rows;
+
+use serde::{Deserialize, Serialize};
+
+pub use metrics::{MetricCell, MetricRow, Standing};
+pub use rows::{Row, Section};
+
+use super::document::{Block, Document, Grid, Line, Piece, Section as Part, Tone, dash, signed, signed_percent};
+use super::{Code, Dataset, StageComponent, pairs};
+use crate::figure::Figure;
+use crate::metrics::MetricSet;
+use crate::text::{abbreviated, aligned};
+
+/// A model version or a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Subject {
+    /// What it is called: `churn-classifier/3`.
+    pub title: String,
+    /// What else is known of it, in order: version, stage, verdict, reason, aliases, run, time, semantic version.
+    #[serde(with = "pairs")]
+    pub facts: Vec<(String, String)>,
+    /// Parameters by name, such as `training.learning_rate`.
+    #[serde(with = "pairs")]
+    pub parameters: Vec<(String, String)>,
+    /// What the host computed from its predictions.
+    pub metrics: MetricSet,
+    /// Its tables; [`Dataset::MEASURED_ON`] tells whether metrics can be compared.
+    pub data: Vec<Dataset>,
+    /// Its components.
+    pub components: Vec<StageComponent>,
+    /// The working tree that it comes from, if it is known.
+    pub code: Option<Code>,
+    /// Limits that it ran under, by name: `training.memory`.
+    #[serde(with = "pairs")]
+    pub limits: Vec<(String, String)>,
+    /// How much features count; scaled to sum to 1 when shown.
+    #[serde(with = "pairs")]
+    pub importance: Vec<(String, f64)>,
+    /// Plots of lines, as the evaluation report has them: `roc`, `precision-recall`, `calibration`. Of each, the first
+    /// series that is no reference is this subject's; plots of one name are drawn together.
+    pub curves: Vec<Figure>,
+}
+
+/// Subjects side by side.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// At least one; the first is the one that the others are compared with.
+    pub subjects: Vec<Subject>,
+}
+
+/// Something to know before figures are compared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// Whether it forbids a conclusion that one might draw.
+    pub warning: bool,
+    /// One or two sentences.
+    pub text: String,
+}
+
+#[derive(Serialize)]
+struct Twin<'a> {
+    format: &'static str,
+    comparable: bool,
+    notes: Vec<Note>,
+    metric_rows: Vec<MetricRow>,
+    rows: Vec<Row>,
+    #[serde(flatten)]
+    comparison: &'a Comparison,
+}
+
+impl Comparison {
+    /// Whether all subjects are known to have been measured on the same test rows.
+    #[must_use]
+    pub fn comparable(&self) -> bool {
+        let mut tables = self.subjects.iter().map(Subject::measured_on);
+        let first = tables.next().flatten();
+        first.is_some() && tables.all(|table| table == first)
+    }
+
+    /// What to know first: other test tables, unknown ones, common training data.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let measured = self.by_digest(Subject::measured_on);
+        if measured.len() > 1 {
+            let groups: Vec<String> = measured
+                .iter()
+                .map(|(digest, titles)| format!("{} on {}", listed(titles), abbreviated(digest)))
+                .collect();
+            let text = format!(
+                "The test tables differ, so the metrics cannot be compared: measured were {}.",
+                groups.join("; ")
+            );
+            notes.push(Note { warning: true, text });
+        }
+        let unknown: Vec<&str> = self
+            .subjects
+            .iter()
+            .filter(|subject| subject.measured_on().is_none())
+            .map(|subject| subject.title.as_str())
+            .collect();
+        if !unknown.is_empty() {
+            let text = format!("It is not known which test table was used for {}.", listed(&unknown));
+            notes.push(Note { warning: true, text });
+        }
+        for (digest, titles) in self.by_digest(Subject::trained_on).iter().filter(|(_, titles)| titles.len() > 1) {
+            let text = format!("Trained on the same data ({}): {}.", abbreviated(digest), listed(titles));
+            notes.push(Note { warning: false, text });
+        }
+        notes
+    }
+
+    /// The metrics of all subjects, those that differ first.
+    #[must_use]
+    pub fn metric_rows(&self) -> Vec<MetricRow> {
+        metrics::rows(&self.subjects)
+    }
+
+    /// Everything that is compared as plain text, section by section, rows that differ first. Digests are abbreviated.
+    #[must_use]
+    pub fn text_rows(&self) -> Vec<Row> {
+        let several = self.subjects.len() > 2;
+        let mut rows = rows::rows(&self.subjects, Section::Facts);
+        rows.extend(self.metric_rows().iter().map(|row| row.text(several)));
+        for section in Section::AFTER_METRICS {
+            rows.extend(rows::rows(&self.subjects, section));
+        }
+        for value in rows.iter_mut().flat_map(|row| row.values.iter_mut()).flatten() {
+            *value = abbreviated(value);
+        }
+        rows
+    }
+
+    /// The comparison as JSON text: subjects as they were given, notes and rows.
+    #[must_use]
+    pub fn json(&self) -> String {
+        super::json(&Twin {
+            format: "stagewright-comparison/1",
+            comparable: self.comparable(),
+            notes: self.notes(),
+            metric_rows: self.metric_rows(),
+            rows: self.text_rows(),
+            comparison: self,
+        })
+    }
+
+    /// The comparison as one HTML file.
+    #[must_use]
+    pub fn html(&self) -> String {
+        self.document().html()
+    }
+
+    /// The comparison as Markdown; figures are only named.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        self.document().markdown()
+    }
+
+    fn document(&self) -> Document {
+        let titles: Vec<&str> = self.titles().collect();
+        let mut sections = vec![self.part(Section::Facts), self.metrics()];
+        sections.extend(Section::AFTER_METRICS.into_iter().map(|section| self.part(section)));
+        let curves = figures::curves(&self.subjects);
+        if !curves.is_empty() {
+            sections.insert(2, Part::new("Curves", vec![Block::Figures(curves)]));
+        }
+        let notes = self.notes().into_iter().map(note).collect();
+        sections.insert(0, Part::new("Before you compare", vec![Block::List(notes)]));
+        sections.retain(|part| part.blocks.iter().any(|block| *block != Block::List(Vec::new())));
+        Document { title: format!("Comparison of {}", listed(&titles)), lead: self.lead(), sections }
+    }
+
+    fn lead(&self) -> Line {
+        let rows = self.text_rows();
+        let differing = rows.iter().filter(|row| row.differs).count();
+        let count =
+            Piece::text(format!(" {differing} of {} rows differ; they are marked ≠ and come first.", rows.len()));
+        let verdict = match (self.comparable(), self.by_digest(Subject::measured_on).len()) {
+            (true, _) => Piece::mark(true, "same test table", ""),
+            (false, 0 | 1) => Piece::mark(false, "", "test tables not known"),
+            (false, _) => Piece::mark(false, "", "different test tables"),
+        };
+        vec![verdict, count]
+    }
+
+    fn metrics(&self) -> Part {
+        let several = self.subjects.len() > 2;
+        let rows = self.metric_rows();
+        if rows.is_empty() {
+            return Part::new(Section::Metrics.name(), Vec::new());
+        }
+        let bars = figures::metric_bars(&self.subjects, &rows);
+        let lines = rows.iter().map(|row| {
+            let head = vec![Piece::Code(row.metric.clone())];
+            let values = row.cells.iter().map(|cell| metric_cell(cell, several)).collect();
+            marked(head, values, row.differs)
+        });
+        let grid = self.grid(lines.collect(), true);
+        Part::new(Section::Metrics.name(), vec![Block::Table(grid), Block::Figures(bars)])
+    }
+
+    fn part(&self, section: Section) -> Part {
+        let rows = rows::rows(&self.subjects, section);
+        if rows.is_empty() {
+            return Part::new(section.name(), Vec::new());
+        }
+        let lines = rows.iter().map(|row| {
+            let values = row.values.iter().map(|value| text_cell(section, value.as_deref())).collect();
+            marked(head(section, &row.key), values, row.differs)
+        });
+        let mut blocks = vec![Block::Table(self.grid(lines.collect(), section == Section::Importance))];
+        if section == Section::Importance {
+            blocks.extend(figures::importance_bars(&self.subjects).map(|figure| Block::Figures(vec![figure])));
+        }
+        Part::new(section.name(), blocks)
+    }
+
+    fn grid(&self, rows: Vec<Vec<Line>>, numbers: bool) -> Grid {
+        let subjects = self.titles().map(|title| (title.to_owned(), numbers));
+        let columns = [(String::new(), false)].into_iter().chain(subjects).chain([("Differs".to_owned(), false)]);
+        Grid { columns: columns.collect(), rows }
+    }
+
+    fn titles(&self) -> impl Iterator<Item = &str> {
+        self.subjects.iter().map(|subject| subject.title.as_str())
+    }
+
+    /// Titles of the subjects with the same digest, digests in the order that subjects have them.
+    fn by_digest<'a>(&'a self, of: impl Fn(&'a Subject) -> Option<&'a str>) -> Vec<(&'a str, Vec<&'a str>)> {
+        let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+        for subject in &self.subjects {
+            let Some(digest) = of(subject) else { continue };
+            match groups.iter_mut().find(|(known, _)| *known == digest) {
+                Some((_, titles)) => titles.push(&subject.title),
+                None => groups.push((digest, vec![&subject.title])),
+            }
+        }
+        groups
+    }
+}
+
+impl Subject {
+    fn measured_on(&self) -> Option<&str> {
+        self.digest_of(Dataset::MEASURED_ON)
+    }
+
+    fn trained_on(&self) -> Option<&str> {
+        self.digest_of(Dataset::TRAINED_ON)
+    }
+
+    fn digest_of(&self, name: &str) -> Option<&str> {
+        self.data.iter().find(|table| table.name == name).map(|table| table.digest.as_str())
+    }
+}
+
+fn note(note: Note) -> Line {
+    let Note { warning, text } = note;
+    if warning {
+        vec![Piece::mark(false, "", "caution"), Piece::text(format!(" {text}"))]
+    } else {
+        vec![Piece::Text(text)]
+    }
+}
+
+/// A row with its mark at the end.
+fn marked(head: Line, values: Vec<Line>, differs: bool) -> Vec<Line> {
+    let mark =
+        if differs { Piece::Badge(Tone::Neutral, "≠ differs".to_owned()) } else { Piece::Muted("same".to_owned()) };
+    [head].into_iter().chain(values).chain([mark.into()]).collect()
+}
+
+fn head(section: Section, key: &str) -> Line {
+    match section {
+        Section::Parameters | Section::Limits | Section::Importance => Piece::Code(key.to_owned()).into(),
+        _ => Piece::text(key).into(),
+    }
+}
+
+fn text_cell(section: Section, value: Option<&str>) -> Line {
+    let Some(value) = value else { return dash() };
+    match section {
+        Section::Data | Section::Components | Section::Code => Piece::Abbreviated(value.to_owned()).into(),
+        _ => Piece::text(value).into(),
+    }
+}
+
+fn metric_cell(cell: &MetricCell, several: bool) -> Line {
+    let Some(value) = cell.value else { return dash() };
+    let mut line: Line = if several && cell.best {
+        vec![Piece::Strong(aligned(value)), Piece::Muted(" best".to_owned())]
+    } else {
+        vec![Piece::Text(aligned(value))]
+    };
+    if let Some(difference) = cell.difference {
+        let share = cell.percent.map_or_else(String::new, |percent| format!(" ({})", signed_percent(percent)));
+        let change = format!("{}{share}", signed(difference));
+        line.push(Piece::Break);
+        line.push(match cell.standing {
+            Some(Standing::Better) => Piece::Badge(Tone::Good, format!("better {change}")),
+            Some(Standing::Worse) => Piece::Badge(Tone::Bad, format!("worse {change}")),
+            Some(Standing::Same) => Piece::Muted("same".to_owned()),
+            None => Piece::Badge(Tone::Neutral, change),
+        });
+    }
+    line
+}
+
+/// `a, b and c`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [others @ .., last] => format!("{} and {last}", others.join(", ")),
+    }
+}

@@ -1,0 +1,125 @@
+//! The rows of a comparison: the union of what the subjects have, and which of them differ.
+
+use serde::Serialize;
+
+use super::Subject;
+use crate::figure::scaled_importance;
+use crate::report::{Code, Dataset};
+use crate::text::{aligned, count};
+
+/// What a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Section {
+    /// Version, verdict, aliases and the like.
+    Facts,
+    /// Metrics on the test rows.
+    Metrics,
+    /// Parameters of the components.
+    Parameters,
+    /// Tables.
+    Data,
+    /// Components.
+    Components,
+    /// The working tree.
+    Code,
+    /// Limits.
+    Limits,
+    /// How much features count, scaled to sum to 1.
+    Importance,
+}
+
+impl Section {
+    /// What is shown below the metrics.
+    pub(super) const AFTER_METRICS: [Self; 6] =
+        [Self::Parameters, Self::Data, Self::Components, Self::Code, Self::Limits, Self::Importance];
+
+    /// Its heading.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Facts => "Facts",
+            Self::Metrics => "Metrics",
+            Self::Parameters => "Parameters",
+            Self::Data => "Data",
+            Self::Components => "Components",
+            Self::Code => "Code",
+            Self::Limits => "Limits",
+            Self::Importance => "Feature importance",
+        }
+    }
+}
+
+/// A row as text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// What it is about.
+    pub section: Section,
+    /// What is compared: `training.learning_rate`.
+    pub key: String,
+    /// One per subject, in their order; `None` where a subject has none.
+    pub values: Vec<Option<String>>,
+    /// Whether the values are not all the same. A missing one is another value.
+    pub differs: bool,
+}
+
+/// The rows of a section: those that differ first, otherwise in the order in which the subjects have them.
+pub(super) fn rows(subjects: &[Subject], section: Section) -> Vec<Row> {
+    let columns: Vec<Vec<(String, String)>> = subjects.iter().map(|subject| column(subject, section)).collect();
+    let mut rows: Vec<Row> = union(columns.iter().flatten().map(|(key, _)| key.as_str()))
+        .into_iter()
+        .map(|key| {
+            let value = |column: &Vec<(String, String)>| {
+                column.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
+            };
+            let values: Vec<Option<String>> = columns.iter().map(value).collect();
+            let differs = values.iter().any(|value| *value != values[0]);
+            Row { section, key: key.to_owned(), values, differs }
+        })
+        .collect();
+    rows.sort_by_key(|row| !row.differs);
+    rows
+}
+
+/// Every key once, in the order of their first appearance.
+pub(super) fn union<'a>(keys: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut union: Vec<&str> = Vec::new();
+    for key in keys {
+        if !union.contains(&key) {
+            union.push(key);
+        }
+    }
+    union
+}
+
+fn column(subject: &Subject, section: Section) -> Vec<(String, String)> {
+    match section {
+        Section::Facts => subject.facts.clone(),
+        Section::Parameters => subject.parameters.clone(),
+        Section::Limits => subject.limits.clone(),
+        Section::Data => subject.data.iter().map(|table| (table.name.clone(), shown(table))).collect(),
+        Section::Components => {
+            let component = |name: &str, digest: &str| format!("{name} {digest}");
+            subject.components.iter().map(|part| (part.stage.clone(), component(&part.name, &part.digest))).collect()
+        }
+        Section::Code => subject.code.as_ref().map(code).unwrap_or_default(),
+        Section::Importance => scaled_importance(&subject.importance)
+            .into_iter()
+            .map(|(feature, share)| (feature, aligned(share)))
+            .collect(),
+        Section::Metrics => Vec::new(),
+    }
+}
+
+fn shown(table: &Dataset) -> String {
+    table.rows.map_or_else(|| table.digest.clone(), |rows| format!("{} ({} rows)", table.digest, count(rows)))
+}
+
+fn code(code: &Code) -> Vec<(String, String)> {
+    let Code { commit, branch, dirty } = code;
+    let tree = if *dirty { "changed since the commit" } else { "clean" };
+    [("commit", commit.as_deref()), ("branch", branch.as_deref()), ("working tree", Some(tree))]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+        .collect()
+}
