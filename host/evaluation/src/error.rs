@@ -1,7 +1,7 @@
 //! The one error of this crate: inputs that no number, figure or report can be made of.
 
-/// Why an evaluation cannot be computed. Every case but [`Error::Empty`] is the fault of whoever made the predictions
-/// or the figure; the host's own labels never cause one.
+/// Why an evaluation cannot be computed. Every case but [`Error::Empty`] and [`Error::Gate`] is the fault of whoever made
+/// the predictions or the figure; the host's own labels never cause one.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -57,5 +57,11 @@ pub enum Error {
         figure: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// A text names no gate.
+    #[error("`{text}` is no gate\nhint: write METRIC=VALUE, as in roc_auc=0.82")]
+    Gate {
+        /// What was given, made printable and cut.
+        text: String,
     },
 }

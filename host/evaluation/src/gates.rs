@@ -10,8 +10,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{MetricSet, lower_is_better};
-use crate::text::trim_zeros;
+use crate::Error;
+use crate::metrics::{MetricSet, canonical_name, lower_is_better};
+use crate::text::{printable, trim_zeros};
+
+/// The tolerance of [`compare`] where nobody asks for another: a metric may lose 1 % of the baseline's figure, which is about
+/// what another seed does to it.
+pub const DEGRADATION_TOLERANCE: f64 = 0.01;
 
 /// What a gate compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -124,6 +129,29 @@ pub struct GateSummary {
     /// `metric.margin` or `metric.no-regression`. Should that name be taken already, the rule's name follows and then
     /// a number, so that no gate hides another: `f1`, `f1.maximum`, `f1.minimum.2`.
     pub details: BTreeMap<String, GateDetail>,
+}
+
+impl Gate {
+    /// A gate on a metric, which may go by another name that people use: `auc` for `roc_auc`.
+    #[must_use]
+    pub fn new(rule: GateRule, metric: &str, threshold: f64) -> Self {
+        Self { rule, metric: canonical_name(metric).to_owned(), threshold }
+    }
+
+    /// A gate from `METRIC=VALUE`, as commands take it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gate`] if there is no metric or no finite number.
+    pub fn parse(rule: GateRule, text: &str) -> Result<Self, Error> {
+        let (metric, threshold) =
+            text.split_once('=').map(|(metric, value)| (metric.trim(), value.trim())).unwrap_or_default();
+        let threshold = threshold.parse().ok().filter(|threshold: &f64| threshold.is_finite());
+        match threshold {
+            Some(threshold) if !metric.is_empty() => Ok(Self::new(rule, metric, threshold)),
+            _ => Err(Error::Gate { text: printable(text, 100) }),
+        }
+    }
 }
 
 /// Judges a candidate by every gate, in order. `champion` is `None` if there is none.

@@ -187,3 +187,54 @@ fn a_rejection_lists_each_miss() {
     );
     assert_eq!(failure_text(&results[1..2]), None);
 }
+
+#[test]
+fn a_gate_is_read_from_a_command_line() {
+    assert_eq!(Gate::parse(GateRule::Minimum, "accuracy=0.78"), Ok(gate(GateRule::Minimum, "accuracy", 0.78)));
+    assert_eq!(Gate::parse(GateRule::Maximum, " log_loss = 4e-1 "), Ok(gate(GateRule::Maximum, "log_loss", 0.4)));
+    for text in ["", "accuracy", "accuracy=", "=0.5", "accuracy=high", "accuracy=NaN", "accuracy=inf", "a=0.5=0.6"] {
+        assert_eq!(Gate::parse(GateRule::Minimum, text), Err(Error::Gate { text: text.to_owned() }));
+    }
+}
+
+#[test]
+fn auc_is_another_name_of_roc_auc() {
+    assert_eq!(Gate::new(GateRule::Minimum, "auc", 0.82), gate(GateRule::Minimum, "roc_auc", 0.82));
+    let parsed = Gate::parse(GateRule::Minimum, "auc=0.82").unwrap();
+    let summary = GateSummary::new(&judge(&[parsed], &set(&[("roc_auc", 0.82)]), None));
+    assert!(summary.passed && summary.details["roc_auc"].passed);
+}
+
+#[test]
+fn a_missing_metric_counts_as_zero_fails_and_is_flagged_in_the_summary() {
+    let results = judge(&[gate(GateRule::Minimum, "recall", 0.0)], &set(&[("roc_auc", 0.9)]), None);
+    insta::assert_snapshot!(serde_json::to_string(&GateSummary::new(&results)).unwrap(), @r#"{"passed":false,"details":{"recall":{"rule":"minimum","threshold":0.0,"actual":0.0,"passed":false,"missing":true}}}"#);
+}
+
+#[test]
+fn a_degradation_of_1_1_percent_is_no_improvement_and_one_of_0_9_percent_is() {
+    for base in [0.5, 0.78, 0.846] {
+        let compared = |percent: f64| {
+            let new = set(&[("roc_auc", base * (1.0 - percent / 100.0)), ("accuracy", 0.9)]);
+            compare(&new, &set(&[("roc_auc", base), ("accuracy", 0.8)]), DEGRADATION_TOLERANCE)
+        };
+        assert!(!compared(1.1).improved && compared(1.1).metrics["roc_auc"].regressed);
+        assert!(compared(0.9).improved && compared(0.0).improved && compared(-5.0).improved);
+        let accuracy = compared(1.1).metrics["accuracy"];
+        assert_eq!((accuracy.new, accuracy.baseline, accuracy.regressed), (Some(0.9), Some(0.8), false));
+        assert!((accuracy.improvement_percent.unwrap() - 12.5).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn an_improvement_over_a_baseline_of_zero_is_zero() {
+    let compared = compare(&set(&[("f1", 0.4)]), &set(&[("f1", 0.0)]), DEGRADATION_TOLERANCE);
+    assert!(compared.improved);
+    assert_eq!(compared.metrics["f1"].improvement_percent, Some(0.0));
+}
+
+#[test]
+fn a_comparison_has_the_shape_that_programs_expect() {
+    let compared = compare(&set(&[("f1", 0.5)]), &set(&[("f1", 0.4)]), DEGRADATION_TOLERANCE);
+    insta::assert_snapshot!(serde_json::to_string(&compared).unwrap(), @r#"{"improved":true,"metrics":{"f1":{"new":0.5,"baseline":0.4,"improvement_percent":24.999999999999993,"regressed":false}}}"#);
+}

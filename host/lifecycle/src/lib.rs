@@ -2,7 +2,7 @@
 //!
 //! - [`run`]: the main flow. `stage`: one stage's inputs, outputs and account. `stages`: what the host does around each.
 //! - [`sandbox`]: what the flow asks of whoever runs components. [`fault`]: what can go wrong there, and whose fault it is.
-//! - [`model`]: a registered model as data. [`predict`]: new rows through one.
+//! - [`model`]: a registered model as data. [`semantic_version`]: what a new one changes. [`predict`]: new rows through one.
 //! - [`summary`]: what a run was. [`observer`]: who watches it.
 
 pub mod fault;
@@ -11,6 +11,7 @@ pub mod observer;
 pub mod predict;
 pub mod run;
 pub mod sandbox;
+pub mod semantic_version;
 pub mod settings;
 mod stage;
 mod stages;
