@@ -5,6 +5,7 @@
 //! - [`model`]: a registered model as data. [`semantic_version`]: what a new one changes. [`predict`]: new rows through one.
 //! - [`summary`]: what a run was. [`observer`]: who watches it.
 
+pub mod code;
 pub mod fault;
 pub mod model;
 pub mod observer;

@@ -26,8 +26,39 @@ pub struct ModelComponent {
     pub parameters: serde_json::Value,
 }
 
-/// The format of [`RegisteredModel`] that this version writes (docs/formats/home.md).
-const FORMAT: u32 = 1;
+/// Where the manifest came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Code {
+    /// The commit that was checked out, in hex.
+    pub commit: String,
+    /// The branch, if one was checked out.
+    pub branch: Option<String>,
+    /// Whether a file that git knows differed from the commit.
+    pub dirty: bool,
+}
+
+/// What a stage was allowed, and what it used of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageLimits {
+    /// The stage's name.
+    pub stage: String,
+    /// Bytes of memory allowed.
+    pub memory: u64,
+    /// Bytes of memory used at most.
+    pub memory_used: u64,
+    /// Milliseconds of processor time allowed.
+    pub cpu_ms: u64,
+    /// Milliseconds of processor time used.
+    pub cpu_used_ms: u64,
+    /// Milliseconds from beginning to end allowed.
+    pub wall_ms: u64,
+    /// Milliseconds from beginning to end used.
+    pub wall_used_ms: u64,
+}
+
+/// The format of [`RegisteredModel`] that this version writes (docs/formats/home.md). It reads format 1 too, which has no
+/// lineage of code and features, and no limits.
+const FORMAT: u32 = 2;
 
 /// What a model version holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +87,18 @@ pub struct RegisteredModel {
     pub test_digest: Digest,
     /// The digest of the table that it was trained on, as ingested.
     pub data_digest: Digest,
+    /// The digest of the transformed rows that it was trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features_digest: Option<Digest>,
+    /// The source's name in the manifest, if the table came from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Where the manifest came from; `None` outside of a git repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
+    /// Limits of the stages that made it, and what they used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<StageLimits>,
     /// The run that made it.
     pub run_id: String,
     /// All randomness of that run.
@@ -64,7 +107,7 @@ pub struct RegisteredModel {
     pub as_of: i64,
 }
 
-/// A format that this version reads: [`FORMAT`] alone.
+/// A format that this version reads: [`FORMAT`] and those before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "u32", try_from = "u32")]
 pub struct Format;
@@ -79,11 +122,11 @@ impl TryFrom<u32> for Format {
     type Error = String;
 
     fn try_from(format: u32) -> Result<Self, String> {
-        if format == FORMAT {
+        if (1..=FORMAT).contains(&format) {
             return Ok(Self);
         }
         Err(format!(
-            "the model was written in format {format}, and this version reads format {FORMAT}: use a newer stagewright"
+            "the model was written in format {format}, and this version reads formats up to {FORMAT}: use a newer stagewright"
         ))
     }
 }

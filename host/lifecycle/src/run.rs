@@ -10,10 +10,12 @@ use std::sync::Arc;
 use stagewright_data::{Inference, InferenceOptions, Interrupt, Signature, Source, Split, SplitPlan, Task, TaskKind};
 use stagewright_evaluation::report::{Champion, Check, ValidationReport};
 use stagewright_manifest::{Manifest, World};
+use stagewright_promotion::Destination;
+use stagewright_promotion::promote::PromoteError;
 use stagewright_store::{ArtifactRecord, Home, NewRun, Role, RunId, RunStatus, Schema, StoreError, Table};
 
 use crate::fault::StageFault;
-use crate::model::RegisteredModel;
+use crate::model::{Code, RegisteredModel};
 use crate::observer::Observer;
 use crate::sandbox::{Cancel, Component, Sandbox};
 use crate::settings;
@@ -44,6 +46,9 @@ pub enum RunError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The candidate was approved, and did not get to production.
+    #[error("the candidate was registered and approved, and not promoted: {0}")]
+    Promotion(#[from] PromoteError),
 }
 
 /// Letters of each part of a finding that an error shows; all of it stands in the report.
@@ -98,6 +103,23 @@ pub struct Request {
     pub stages: RangeInclusive<World>,
     /// The run whose artifacts the first stage works on, if it is not ingestion.
     pub upon: Option<RunId>,
+    /// Where the manifest comes from.
+    pub code: Option<Code>,
+    /// Where an approved candidate is copied to; `None`: nowhere.
+    pub destination: Option<Arc<Destination>>,
+}
+
+/// What MLflow's clients look for in a run.
+fn tags(request: &Request) -> Vec<(String, String)> {
+    let source = ("mlflow.source.name".to_owned(), request.manifest.file().to_owned());
+    let kind = ("mlflow.source.type".to_owned(), "PROJECT".to_owned());
+    let code = request.code.iter().flat_map(|code| {
+        let commit = ("mlflow.source.git.commit".to_owned(), code.commit.clone());
+        let branch = code.branch.iter().map(|branch| ("mlflow.source.git.branch".to_owned(), branch.clone()));
+        let dirty = ("mlflow.source.git.dirty".to_owned(), code.dirty.to_string());
+        [commit, dirty].into_iter().chain(branch)
+    });
+    [source, kind].into_iter().chain(code).collect()
 }
 
 /// A run at work.
@@ -165,12 +187,14 @@ impl Run {
         });
         let id = request.home.registry.begin_run(&NewRun {
             run_id: None,
+            name: String::new(),
             pipeline: manifest.pipeline.to_string(),
             experiment: manifest.experiment.to_string(),
             seed: manifest.seed,
             manifest: request.manifest_text.clone(),
             config,
             parameters: parameters.collect(),
+            tags: tags(&request),
         })?;
         let summary = Summary {
             run_id: id.to_string(),

@@ -32,6 +32,8 @@ pub(crate) struct Stage<'r> {
     notes: Arc<Notes>,
     inputs: Vec<InputRecord>,
     outputs: Vec<ArtifactRecord>,
+    /// What the host found, which becomes the run's metrics.
+    results: Vec<(String, f64)>,
     began: Instant,
     began_ms: i64,
 }
@@ -94,6 +96,7 @@ impl<'r> Stage<'r> {
             notes: Arc::new(notes),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            results: Vec::new(),
             began: Instant::now(),
             began_ms: now_ms(),
             run,
@@ -117,7 +120,7 @@ impl<'r> Stage<'r> {
         let published = result.and_then(|()| self.staging.clone().publish_only(&kept).map_err(RunError::from));
         let summary = self.summary();
         let record = self.record(&summary, published.as_ref().err());
-        let recorded = self.run.request.home.registry.record_stage(&self.run.id, &record);
+        let recorded = self.run.request.home.registry.record_stage(&self.run.id, &record, &self.results);
         // A disk that is full may refuse the record too: what stopped the stage is what is told.
         published?;
         recorded?;
@@ -337,6 +340,11 @@ impl<'r> Stage<'r> {
             rows: None,
             bytes: blob.size(),
         });
+    }
+
+    /// Makes figures that the host computed metrics of the run.
+    pub(crate) fn put_results(&mut self, results: impl IntoIterator<Item = (String, f64)>) {
+        self.results.extend(results);
     }
 
     /// Writes a blob from bytes of the host's.

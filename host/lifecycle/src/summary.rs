@@ -75,6 +75,8 @@ pub struct ModelSummary {
     pub name: String,
     /// Its number.
     pub version: u32,
+    /// `MAJOR.MINOR.PATCH`: how much it differs from the version before it.
+    pub semantic_version: Option<String>,
     /// Aliases that point to it now.
     pub aliases: Vec<String>,
 }

@@ -52,6 +52,8 @@ pub struct GatesSection {
     pub no_regression: Option<NoRegression>,
     /// What happens when the champion cannot read today's table.
     pub champion_unreadable: ChampionUnreadable,
+    /// Whether a rejected candidate gets a number too. Without, only what passes is numbered.
+    pub register_rejected: bool,
 }
 
 /// How far metrics may fall below the champion's.
@@ -89,6 +91,7 @@ impl GatesSection {
             maximum: BTreeMap::new(),
             no_regression: None,
             champion_unreadable: ChampionUnreadable::Error,
+            register_rejected: true,
         }
     }
 
@@ -120,6 +123,9 @@ impl GatesSection {
         let policies = [("error", ChampionUnreadable::Error), ("absolute-gates", ChampionUnreadable::AbsoluteGates)];
         if let Some(policy) = section.get("champion-unreadable").and_then(|item| item.choice(&policies)) {
             gates.champion_unreadable = policy;
+        }
+        if let Some(register) = section.get("register-rejected").and_then(|item| item.boolean()) {
+            gates.register_rejected = register;
         }
         section.finish_with(|name| {
             known.unwrap_or_default().contains(&name).then(|| format!("write `minimum = {{ {name} = ... }}`"))

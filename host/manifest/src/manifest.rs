@@ -19,6 +19,7 @@ use crate::document::{self, Origin, Table, Value};
 use crate::gates::GatesSection;
 use crate::names::{Identifier, Name};
 use crate::overrides::Overrides;
+use crate::production::{ProblemSection, ProductionSection};
 use crate::problem::{Collector, ManifestError, Source};
 use crate::reader::{Context, Item, Section};
 use crate::signature::SignatureSection;
@@ -76,6 +77,12 @@ pub struct Manifest {
     pub components: BTreeMap<Identifier, ComponentSection>,
     /// What a candidate must reach.
     pub gates: GatesSection,
+    /// Where approved versions are copied to.
+    #[serde(skip_serializing_if = "ProductionSection::is_default")]
+    pub production: ProductionSection,
+    /// What the model is for.
+    #[serde(skip_serializing_if = "ProblemSection::is_default")]
+    pub problem: ProblemSection,
     /// Whose components may run.
     #[serde(skip_serializing_if = "TrustSection::is_default")]
     pub trust: TrustSection,
@@ -223,6 +230,8 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
     let components = file.section("components").map(component::read_all).unwrap_or_default();
     let gates = file.section("gates").map(|section| GatesSection::read(section, &task));
     let gates = gates.unwrap_or_else(|| GatesSection::defaults(task.kind.as_ref()));
+    let production = file.section("production").map(ProductionSection::read);
+    let problem = file.section("problem").map(ProblemSection::read);
     let trust = file.section("trust").map(TrustSection::read);
     file.finish();
 
@@ -246,6 +255,8 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
         stages: stages.try_into().ok()?,
         components,
         gates,
+        production: production.unwrap_or_default(),
+        problem: problem.unwrap_or_default(),
         trust: trust.unwrap_or_default(),
         source: Arc::clone(source),
         root: Arc::clone(root),

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::artifact::ArtifactKind;
+use crate::database::DatabaseError;
 use crate::digest::Digest;
 use crate::schema::SchemaError;
 
@@ -96,31 +97,53 @@ pub enum StoreError {
         /// What its writer said.
         problem: String,
     },
-    /// SQLite refused an operation.
-    #[error("cannot {action} in `{}`: {source}{}", path.display(), database_hint(source))]
+    /// The database refused an operation.
+    #[error("cannot {action} in `{place}`: {source}")]
     Database {
         /// What was tried: `record a stage`.
         action: &'static str,
-        /// The database.
-        path: PathBuf,
-        /// What SQLite said.
-        source: rusqlite::Error,
+        /// The database: a path, or a URL without its password.
+        place: String,
+        /// What it said.
+        source: DatabaseError,
     },
     /// The database was written by a newer Stagewright.
-    #[error("`{}` has format {found}; this program knows formats up to {known}\nhint: install a newer Stagewright, or use another STAGEWRIGHT_HOME", path.display())]
+    #[error("`{place}` has format {found}; this program knows formats up to {known}\nhint: install a newer Stagewright, or use another STAGEWRIGHT_HOME or STAGEWRIGHT_REGISTRY")]
     TooNew {
         /// The database.
-        path: PathBuf,
+        place: String,
         /// Its format.
         found: u32,
         /// The newest known one.
         known: u32,
     },
     /// A row of the database holds what nothing ever wrote there.
-    #[error("`{}` is damaged: {problem}", path.display())]
+    #[error("`{place}` is damaged: {problem}")]
     BadRecord {
         /// The database.
-        path: PathBuf,
+        place: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The URL of a registry names nothing that this program knows.
+    #[error("`{url}` is not a registry{}", if *built { "\nhint: postgresql://USER@HOST/DATABASE" } else { "\nhint: this program was built without PostgreSQL: leave STAGEWRIGHT_REGISTRY away, or take a build with the feature `postgres`" })]
+    BadRegistryUrl {
+        /// What was given.
+        url: String,
+        /// Whether this program knows PostgreSQL.
+        built: bool,
+    },
+    /// The system gives no random numbers.
+    #[error("cannot get random numbers: {problem}")]
+    Random {
+        /// What it said.
+        problem: String,
+    },
+    /// An entry of the audit was edited, removed or moved.
+    #[error("the audit was tampered with at entry {seq}: {problem}\nhint: compare with a backup of the registry, and with the heads that promotions wrote beside their models")]
+    Tampered {
+        /// Its place in the chain, from 1.
+        seq: u64,
         /// What is wrong.
         problem: String,
     },
@@ -129,6 +152,162 @@ pub enum StoreError {
     NoRun {
         /// What was asked for.
         id: String,
+    },
+    /// A run is deleted that is still running.
+    #[error("run `{id}` is running\nhint: stop it first")]
+    RunRunning {
+        /// The run.
+        id: String,
+    },
+    /// A parameter was logged with another value.
+    #[error("parameter `{name}` of run `{run}` is `{old}` and cannot become `{new}`\nhint: a parameter is logged once; begin another run, or log a tag")]
+    ParameterChanged {
+        /// The run.
+        run: String,
+        /// The parameter.
+        name: String,
+        /// Its value.
+        old: String,
+        /// The other value.
+        new: String,
+    },
+    /// No experiment has this name.
+    #[error("no experiment `{name}`\nhint: `stagewright runs list` shows the experiments of runs")]
+    NoExperiment {
+        /// The name.
+        name: String,
+    },
+    /// An experiment of this name exists already.
+    #[error("experiment `{name}` exists already")]
+    ExperimentExists {
+        /// The name.
+        name: String,
+    },
+    /// The experiment is deleted.
+    #[error("experiment `{name}` is deleted\nhint: restore it, or use another name")]
+    ExperimentDeleted {
+        /// The name.
+        name: String,
+    },
+    /// The text cannot name an experiment.
+    #[error("`{name}` cannot name an experiment\nhint: use 1 to 500 bytes without control characters")]
+    BadExperimentName {
+        /// What was given.
+        name: String,
+    },
+    /// The name of a tag, a parameter or a metric is too long or empty.
+    #[error("`{name}` cannot name a {what}\nhint: use 1 to {limit} bytes without NUL")]
+    BadKey {
+        /// `tag`, `metric`.
+        what: &'static str,
+        /// What was given.
+        name: String,
+        /// The most bytes.
+        limit: usize,
+    },
+    /// The value of a tag or a parameter is too long.
+    #[error("the value of {what} `{name}` has too many bytes, or a NUL\nhint: use at most {limit} bytes")]
+    BadKeyValue {
+        /// `tag`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The most bytes.
+        limit: usize,
+    },
+    /// There is no such tag.
+    #[error("there is no tag `{name}`")]
+    NoTag {
+        /// The name.
+        name: String,
+    },
+    /// A model of this name exists already.
+    #[error("model `{model}` exists already")]
+    ModelExists {
+        /// The name.
+        model: String,
+    },
+    /// A version refers to an artifact that is missing or damaged.
+    #[error("a version of model `{model}` cannot be registered without its {role}: {source}")]
+    Incomplete {
+        /// The model's name.
+        model: String,
+        /// What the artifact is to the version.
+        role: String,
+        /// What is wrong with it.
+        source: Box<StoreError>,
+    },
+    /// The model has no such alias.
+    #[error("model `{model}` has no alias `{alias}`")]
+    NoAlias {
+        /// The model's name.
+        model: String,
+        /// The alias.
+        alias: String,
+    },
+    /// The alias means something else.
+    #[error("`{alias}` cannot be set as an alias\nhint: `champion` moves by `stagewright models promote`; `latest` and `v1` name versions")]
+    ReservedAlias {
+        /// The alias.
+        alias: String,
+    },
+    /// The word names no stage of a version's life.
+    #[error("`{name}` is not a stage of a version\nhint: use one of none, staging, production, archived")]
+    BadStage {
+        /// What was given.
+        name: String,
+    },
+    /// Production is reached by promotion alone.
+    #[error("version {version} of model `{model}` comes to production by promotion alone\nhint: stagewright models promote {model}/{version}")]
+    NeedsPromotion {
+        /// The model's name.
+        model: String,
+        /// The version.
+        version: u32,
+    },
+    /// The champion cannot go without another one in its place.
+    #[error("version {version} of model `{model}` is the champion and cannot be {action}\nhint: promote another version first, or roll back: stagewright models rollback {model}")]
+    IsChampion {
+        /// The model's name.
+        model: String,
+        /// The version.
+        version: u32,
+        /// `deleted`, `archived`.
+        action: &'static str,
+    },
+    /// Nothing to roll back to.
+    #[error("No archived version available for rollback of model `{model}`\nhint: a version is archived when another one follows it as champion; `stagewright models promote` takes any approved version")]
+    NoArchivedVersion {
+        /// The model's name.
+        model: String,
+    },
+    /// There is no such promotion.
+    #[error("no promotion `{id}`")]
+    NoPromotion {
+        /// What was asked for.
+        id: String,
+    },
+    /// The promotion has ended.
+    #[error("promotion `{id}` is {state}")]
+    PromotionEnded {
+        /// The promotion.
+        id: String,
+        /// How it stands.
+        state: &'static str,
+    },
+    /// Somebody promotes right now.
+    #[error("promotion `{promotion}` of model `{model}` is not finished\nhint: try again when it is; `stagewright models promote {model}@champion` finishes one whose process died")]
+    PromotionRunning {
+        /// The model's name.
+        model: String,
+        /// The promotion.
+        promotion: String,
+    },
+    /// Somebody collects garbage at the destination.
+    #[error("garbage is being collected at `{destination}`\nhint: try again when it is done")]
+    CollectionRunning {
+        /// The destination.
+        destination: String,
     },
     /// Several runs have this prefix.
     #[error("`{prefix}` stands for {count} runs\nhint: give more digits")]
@@ -203,7 +382,7 @@ pub enum StoreError {
         actual: Option<u32>,
     },
     /// Only approved versions may become champion.
-    #[error("version {version} of model `{model}` cannot become `{alias}`: it is {state}")]
+    #[error("version {version} of model `{model}` cannot become `{alias}`: it is {state}\nhint: only a version that passed its gates is promoted; `stagewright models show {model}/{version}` tells why")]
     NotApproved {
         /// The model's name.
         model: String,
@@ -221,18 +400,6 @@ fn disk_hint(error: &io::Error) -> &'static str {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match error.kind() {
         StorageFull | QuotaExceeded | FileTooLarge => "\nhint: free some space on that disk, or use another",
-        _ => "",
-    }
-}
-
-/// The same, of a database. SQLite tells a full disk as such only where it writes rows.
-fn database_hint(error: &rusqlite::Error) -> &'static str {
-    use rusqlite::ErrorCode::{CannotOpen, DiskFull, SystemIoFailure};
-    match error.sqlite_error_code() {
-        Some(DiskFull) => "\nhint: free some space on that disk, or use another",
-        Some(CannotOpen | SystemIoFailure) => {
-            "\nhint: see that the disk has free space and no errors, and that you may write there"
-        }
         _ => "",
     }
 }

@@ -23,6 +23,14 @@ impl Home {
     /// # Errors
     /// What [`ArtifactStore::open`] and [`Registry::open`] fail with.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(path, None)
+    }
+
+    /// The same, with its registry elsewhere: a PostgreSQL database by its URL.
+    ///
+    /// # Errors
+    /// What [`ArtifactStore::open`] and [`Registry::connect`] fail with.
+    pub fn open_with(path: impl AsRef<Path>, registry: Option<&str>) -> Result<Self, StoreError> {
         let path = path.as_ref();
         if !path.is_dir() {
             make_lasting(path)?;
@@ -31,7 +39,10 @@ impl Home {
         fs::create_dir_all(&cache).map_err(io_error("create", &cache))?;
         Ok(Self {
             artifacts: ArtifactStore::open(path.join("artifacts"))?,
-            registry: Registry::open(path.join("stagewright.db"))?,
+            registry: match registry {
+                Some(url) => Registry::connect(url)?,
+                None => Registry::open(path.join("stagewright.db"))?,
+            },
             path: path.to_owned(),
         })
     }
@@ -39,6 +50,11 @@ impl Home {
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where approved versions are copied to if nobody names another place.
+    pub fn production_dir(&self) -> PathBuf {
+        self.path.join("production")
     }
 
     /// Where anything that can be made again may be kept: compiled components, stage results by key.

@@ -12,6 +12,7 @@ compile_error!("tables are mapped into memory as they are stored: little-endian"
 mod artifact;
 mod bitmap;
 mod checked;
+mod database;
 mod digest;
 mod error;
 mod fault;
@@ -24,14 +25,16 @@ mod table;
 
 pub use artifact::{ArtifactKind, ArtifactStore, Blob, BlobWriter, Document, Staging, UnknownKind, fsyncs};
 pub use checked::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS, RawColumn, RawValues, check};
+pub use database::DatabaseError;
 pub use digest::{Digest, DigestParseError};
 pub use error::StoreError;
 pub use fault::{BatchFault, BatchProblem};
 pub use home::Home;
 pub use outgoing::{batch_bytes, raw_columns, rows_within};
 pub use registry::{
-    AliasMove, ArtifactRecord, CHAMPION, InputRecord, LogLine, MetricRecord, Model, ModelVersion, NewRun, NewVersion,
-    Registry, Run, RunId, RunStatus, Stage, StageRecord, Verdict,
+    ArtifactRecord, AuditCheck, AuditEntry, CHAMPION, Experiment, InputRecord, LifecycleStage, LogLine, LoggedMetric,
+    MetricPoint, MetricRecord, Model, ModelVersion, NewModel, NewRun, NewVersion, Numbering, Promotion,
+    PromotionRequest, PromotionState, Reference, Registry, Run, RunId, RunStatus, Stage, StageRecord, Verdict,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
 pub use table::{Table, TableWriter, export_bytes, export_csv, export_parquet};

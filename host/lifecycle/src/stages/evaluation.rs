@@ -90,10 +90,17 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     };
     stage.put_document("evaluation", "application/json", report.json())?;
     stage.put_document("report", "text/html", report.html())?;
+    let rows = ("test_rows".to_owned(), test.rows() as f64);
+    stage.put_results(named(&measured.metrics).into_iter().chain([rows]));
 
     let champion = champion.map(|champion| champion.metrics);
     stage.run.summary.metrics = Some(MetricsSummary { candidate: measured.metrics, champion });
     Ok(())
+}
+
+/// Metrics by name; NaN where one is undefined.
+pub(crate) fn named(set: &MetricSet) -> Vec<(String, f64)> {
+    set.iter().map(|(name, value)| (name.to_owned(), value.unwrap_or(f64::NAN))).collect()
 }
 
 /// The model of this run.
@@ -124,8 +131,8 @@ fn standing(stage: &mut Stage<'_>, test: &Table, task: &Task) -> Result<Standing
     let home = stage.run.request.home.clone();
     let name = stage.run.manifest.model.to_string();
     let Some(version) = home.registry.alias(&name, CHAMPION)? else { return Ok(Standing::Absent) };
-    let description = home.registry.version(&name, version)?.description;
-    let model: RegisteredModel = serde_json::from_value(description).map_err(|reason| {
+    let contents = home.registry.version(&name, version)?.contents;
+    let model: RegisteredModel = serde_json::from_value(contents).map_err(|reason| {
         StageFault::host(format!("cannot read the champion, version {version} of `{name}`: {reason}"))
     })?;
     if let Some(reason) = model.cannot_read(test.schema(), task) {

@@ -1,22 +1,25 @@
 //! Promotion: the decision, then the registry.
 //!
+//! An approved candidate is copied to the production location before it becomes champion, and pointed to there after.
 //! The candidate is approved only if every gate of the manifest passed, as the host found, and the promotion component approves too: it can be stricter, never
 //! looser. Every evaluated candidate is registered and judged once; only an approved one becomes champion, by compare-and-set.
 
 use serde::Serialize;
 use stagewright_data::{Signature, Task};
 use stagewright_evaluation::gates::{GateResult, judge};
-use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::{Champion, EvaluationReport, Reason, Verdict};
 use stagewright_manifest::World;
-use stagewright_store::{self as store, NewVersion};
+use stagewright_promotion::promote::carry_out;
+use stagewright_store::{self as store, ArtifactKind, NewVersion, PromotionRequest, Reference};
 
 use crate::fault::StageFault;
-use crate::model::{Format, ModelComponent, RegisteredModel};
+use crate::model::{Format, ModelComponent, RegisteredModel, StageLimits};
 use crate::run::{Run, RunError};
 use crate::sandbox::{DecisionInput, StageDecision};
+use crate::semantic_version;
 use crate::settings;
 use crate::stage::Stage;
+use crate::stages::evaluation::named;
 use crate::summary::{DecisionSummary, ModelSummary};
 
 /// The decision as an artifact.
@@ -55,10 +58,6 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     stage.run.summary.decision = Some(DecisionSummary { verdict, reasons });
     stage.run.registered = Some((model, evaluated.champion));
     Ok(())
-}
-
-fn named(set: &MetricSet) -> Vec<(String, f64)> {
-    set.iter().map(|(name, value)| (name.to_owned(), value.unwrap_or(f64::NAN))).collect()
 }
 
 /// The host's gates are final where they say no; the component's own rules stand beside them.
@@ -100,6 +99,7 @@ fn registered(stage: &mut Stage<'_>, evaluated: &EvaluationReport) -> Result<Reg
     let data = stage.table(World::Ingestion, "table")?.digest();
     let state = stage.blob(World::Transformation, "state")?.digest();
     let model = stage.blob(World::Training, "model")?.digest();
+    let features = stage.optional_table(World::Transformation, "features-train")?.map(|table| table.digest());
     let component = |world| {
         let component = &stage.run.request.components[&world];
         let section = stage.run.manifest.component(world);
@@ -123,29 +123,132 @@ fn registered(stage: &mut Stage<'_>, evaluated: &EvaluationReport) -> Result<Reg
         metrics: evaluated.candidate.metrics.clone(),
         test_digest: evaluated.test.digest.parse().map_err(StageFault::host)?,
         data_digest: data,
+        features_digest: features,
+        source: stage.run.manifest.ingestion_source().map(|(name, _)| name.to_string()),
+        code: stage.run.request.code.clone(),
+        limits: limits(stage.run),
         run_id: stage.run.id.to_string(),
         seed: stage.run.manifest.seed,
         as_of: stage.run.manifest.as_of.as_microsecond(),
     })
 }
 
-/// Registers the candidate with its verdict, and moves `champion` to it if it is approved and the champion is still the one it was compared with.
+/// Limits of the stages so far, and what they used of them.
+fn limits(run: &Run) -> Vec<StageLimits> {
+    let limits = |stage: &crate::summary::StageSummary| {
+        let allowed = run.manifest.stage(World::from_name(&stage.name)?).limits;
+        Some(StageLimits {
+            stage: stage.name.clone(),
+            memory: allowed.memory,
+            memory_used: stage.peak_memory_bytes,
+            cpu_ms: allowed.cpu.as_millis() as u64,
+            cpu_used_ms: stage.cpu_ms.ceil() as u64,
+            wall_ms: allowed.wall.as_millis() as u64,
+            wall_used_ms: stage.wall_ms.ceil() as u64,
+        })
+    };
+    run.summary.stages.iter().filter_map(limits).collect()
+}
+
+/// Registers the candidate with its verdict. An approved one is copied to the production location and becomes champion, if the
+/// champion is still the one that it was compared with.
 pub(crate) fn promote(run: &mut Run) -> Result<(), RunError> {
     let (Some((model, champion)), Some(decision)) = (&run.registered, &run.summary.decision) else { return Ok(()) };
-    let registry = &run.request.home.registry;
-    let name = run.manifest.model.to_string();
-    let description = serde_json::to_value(model).map_err(StageFault::host)?;
-    let version = NewVersion { run_id: Some(run.id.clone()), description };
     let failed: Vec<&str> =
         decision.reasons.iter().filter(|reason| !reason.passed).map(|reason| reason.message.as_str()).collect();
     let (verdict, reason) = match decision.verdict {
         Verdict::Approved => (store::Verdict::Approved, "every gate passed".to_owned()),
         Verdict::Rejected => (store::Verdict::Rejected, failed.join("; ")),
     };
-    let version = registry.register_candidate(&name, &version, verdict, &reason, compared_with(champion)?)?;
-    let aliases = registry.version(&name, version)?.aliases;
-    run.summary.model = Some(ModelSummary { name, version, aliases });
+    if verdict == store::Verdict::Rejected && !run.manifest.gates.register_rejected {
+        return Ok(());
+    }
+    let (home, name) = (&run.request.home, run.manifest.model.to_string());
+    let destination = run.request.destination.as_deref();
+    let request = PromotionRequest {
+        destination: destination.map_or_else(String::new, |it| it.uri().to_owned()),
+        expected: Some(compared_with(champion)?),
+        reason: reason.clone(),
+    };
+    let version = new_version(run, model)?;
+    let numbering = |previous: Option<(&serde_json::Value, &str)>| Some(numbered(previous, model));
+    let (version, promotion) = home.registry.register_candidate(
+        &home.artifacts,
+        &name,
+        &version,
+        &numbering,
+        (verdict, &reason),
+        &request,
+    )?;
+    if let Some(promotion) = promotion {
+        match destination {
+            Some(destination) => {
+                let progress = |done, total| run.request.observer.progress(World::Promotion, done, total);
+                carry_out(home, destination, &promotion, &progress)?;
+            }
+            None => {
+                home.registry.complete_promotion(&promotion.id)?;
+                home.registry.finish_promotion(&promotion.id)?;
+            }
+        }
+    }
+    let registered = home.registry.version(&name, version)?;
+    let (aliases, semantic_version) = (registered.aliases, registered.semantic_version);
+    run.summary.model = Some(ModelSummary { name, version, semantic_version, aliases });
     Ok(())
+}
+
+/// The semantic version that follows the newest one of a model.
+fn numbered(previous: Option<(&serde_json::Value, &str)>, model: &RegisteredModel) -> String {
+    let read = |(contents, version): (&serde_json::Value, &str)| {
+        let previous: RegisteredModel = serde_json::from_value(contents.clone()).ok()?;
+        Some((previous, version.parse().ok()?))
+    };
+    let previous = previous.and_then(read);
+    let previous = previous.as_ref().map(|(model, version)| (model, *version));
+    semantic_version::next(previous, model).0.to_string()
+}
+
+/// The candidate with everything that it refers to.
+fn new_version(run: &Run, model: &RegisteredModel) -> Result<NewVersion, StageFault> {
+    let blob = |role: &str, digest| Reference { role: role.to_owned(), kind: ArtifactKind::Blob, digest, needed: true };
+    let mut references = vec![
+        blob("transformation-component", model.transformation.digest),
+        blob("transformation-state", model.state),
+        blob("training-component", model.training.digest),
+        blob("model", model.model),
+    ];
+    for ((world, name), artifact) in &run.artifacts {
+        let explains = matches!(
+            (world, name.as_str()),
+            (World::Ingestion, "table" | "signature")
+                | (World::Transformation, "features-train" | "test" | "split")
+                | (World::Training, "importance")
+                | (World::Evaluation, "evaluation" | "report" | "predictions")
+                | (World::Promotion, "decision")
+        );
+        if explains {
+            let (role, kind, digest) = (format!("{world}.{name}"), artifact.kind, artifact.digest);
+            references.push(Reference { role, kind, digest, needed: false });
+        }
+    }
+    let metrics = named(&model.metrics);
+    let worlds = [(World::Transformation, &model.transformation), (World::Training, &model.training)];
+    let parameters = worlds.into_iter().flat_map(|(world, component)| {
+        let own = component.parameters.as_object().into_iter().flatten();
+        let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let named = own.map(move |(name, value)| (format!("{world}.{name}"), text(value)));
+        named.chain([(format!("{world}.component"), component.name.clone())])
+    });
+    let code = model.code.iter().map(|code| ("mlflow.source.git.commit".to_owned(), code.commit.clone()));
+    Ok(NewVersion {
+        run_id: Some(run.id.clone()),
+        contents: serde_json::to_value(model).map_err(StageFault::host)?,
+        references,
+        metrics,
+        parameters: parameters.collect(),
+        tags: code.collect(),
+    })
 }
 
 /// The version that stood as champion when the candidate was evaluated.

@@ -110,6 +110,7 @@ impl Staging {
         }
         for (staged, target) in &new {
             fs::rename(&staged.path, target).map_err(io_error("create", target))?;
+            self.store.note_written(staged.kind, staged.digest);
         }
         // Also if nothing is new: another process may have renamed the same content and not flushed it yet.
         self.store.sync_directory()

@@ -1,217 +1,210 @@
 //! Runs and models: what happened, and what may serve.
 //!
-//! Owns one SQLite database in WAL mode with full synchronisation: a record that was made survives a loss of power. Every
-//! change is one immediate transaction, so writers in any number of threads and processes queue instead of failing half
-//! way with "database is locked". Artifacts are published before they are recorded, never after.
+//! Owns one database, SQLite or PostgreSQL ([`crate::database`]). Every change is one transaction; artifacts are published
+//! before they are recorded, never after. Every change of a model leaves an entry in the audit chain, in the same
+//! transaction.
 //!
-//! Why SQLite and not files? Consecutive version numbers, compare-and-set of aliases and queries by run need transactions;
-//! and nothing else that an edge host runs has to be installed for it.
+//! - runs: [`runs`], [`logging`], [`stages`], [`experiments`]
+//! - models: [`models`], [`versions`], [`lifecycle`], [`aliases`], [`promotions`]
+//! - across: [`audit`], [`find`] (searches), [`reachable`] (what garbage collection must leave)
+//!
+//! Why a database and not files? Consecutive version numbers, compare-and-set of aliases and searches need transactions;
+//! and SQLite needs nothing to be installed on an edge host.
 
+mod aliases;
+pub(crate) mod audit;
+mod experiments;
+mod lifecycle;
+mod logging;
 mod models;
+mod promotions;
+mod reachable;
 mod runs;
 mod stages;
+mod versions;
 
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use crate::database::{Connection, Database, Life, Outcome, Scope};
+use crate::error::StoreError;
 
-use crate::artifact::count_fsync;
-use crate::error::{StoreError, io_error};
-use crate::liveness::{self, LifeLock};
-
-pub use models::{AliasMove, CHAMPION, Model, ModelVersion, NewVersion, Verdict};
+pub use aliases::CHAMPION;
+pub use audit::{AuditCheck, AuditEntry};
+pub use experiments::Experiment;
+pub use lifecycle::{LifecycleStage, Verdict};
+pub use logging::{LoggedMetric, MetricPoint};
+pub use models::{Model, NewModel};
+pub use promotions::{Promotion, PromotionRequest, PromotionState};
 pub use runs::{NewRun, Run, RunId, RunStatus};
 pub use stages::{ArtifactRecord, InputRecord, LogLine, MetricRecord, Stage, StageRecord};
+pub use versions::{ModelVersion, NewVersion, Numbering, Reference};
 
-/// The format of the database that this program writes: `PRAGMA user_version`.
-const FORMAT: u32 = 1;
-
-/// `MIGRATIONS[n]` leads from format `n` to `n + 1`.
-const MIGRATIONS: [&str; FORMAT as usize] = [include_str!("schema.sql")];
-
-/// How long a writer waits for others: longer than any queue of writers that are alive.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The most bytes in the name of a model, an alias or an experiment's run.
+const MAX_NAME_BYTES: usize = 128;
 
 /// Runs, stages and models, in one database. Cheap to clone; usable from any thread.
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
+    /// Whom the audit names.
+    actor: Arc<str>,
 }
 
 struct Inner {
-    path: PathBuf,
-    /// Where the life locks of processes with running runs are.
-    locks: PathBuf,
-    connection: Mutex<Connection>,
-    /// Made when this process begins its first run.
-    life: Mutex<Option<LifeLock>>,
+    database: Database,
+    /// Made when this process begins its first run or promotion.
+    life: Mutex<Option<Life>>,
 }
 
 impl Registry {
-    /// Opens the database at `path`, which is made if missing, and marks the runs of dead processes as killed. Opening an
-    /// existing database writes nothing unless there are such runs.
+    /// Opens the SQLite database at `path`, which is made if missing, and settles what dead processes left: their runs are
+    /// killed, their promotions undone. Opening a database writes nothing unless there is something of that kind.
     ///
     /// # Errors
     /// [`StoreError::TooNew`], [`StoreError::Database`] or [`StoreError::Io`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let path = path.into();
-        let locks = path.with_extension("live");
-        fs::create_dir_all(&locks).map_err(io_error("create", &locks))?;
-        let connection = connect(&path)?;
-        let inner = Inner { path, locks, connection: Mutex::new(connection), life: Mutex::new(None) };
-        let registry = Self { inner: Arc::new(inner) };
-        registry.migrate()?;
-        registry.kill_abandoned_runs()?;
+        Self::over(Database::open_file(path.into())?)
+    }
+
+    /// The same, of a PostgreSQL database by its URL, `postgresql://USER@HOST/DATABASE`.
+    ///
+    /// # Errors
+    /// As [`Registry::open`]; [`StoreError::BadRegistryUrl`] for another URL, or where this program was built without it.
+    pub fn connect(url: &str) -> Result<Self, StoreError> {
+        if !is_url(url) {
+            return Err(StoreError::BadRegistryUrl { url: shortened(url), built: cfg!(feature = "postgres") });
+        }
+        #[cfg(feature = "postgres")]
+        return Self::over(Database::open_server(url)?);
+        #[cfg(not(feature = "postgres"))]
+        Err(StoreError::BadRegistryUrl { url: "postgresql:".into(), built: false })
+    }
+
+    fn over(database: Database) -> Result<Self, StoreError> {
+        let inner = Inner { database, life: Mutex::new(None) };
+        let registry = Self { inner: Arc::new(inner), actor: "".into() };
+        registry.settle_abandoned()?;
         Ok(registry)
     }
 
-    /// The database's file.
-    pub fn path(&self) -> &Path {
-        &self.inner.path
+    /// The same registry, whose changes the audit attributes to `actor`.
+    #[must_use]
+    pub fn acting_as(&self, actor: &str) -> Self {
+        Self { inner: self.inner.clone(), actor: shortened(actor).into() }
     }
 
-    fn migrate(&self) -> Result<(), StoreError> {
-        let format =
-            |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
-        let found = self.read("read the format", |connection| format(connection))?;
-        if found == FORMAT {
+    /// Where it is: a path, or a URL without its password.
+    pub fn place(&self) -> String {
+        self.inner.database.place()
+    }
+
+    /// What processes that have died were at: their runs are not running any more, their promotions not intended.
+    fn settle_abandoned(&self) -> Result<(), StoreError> {
+        let owners: Vec<String> = self.read("look for abandoned runs", |connection| {
+            let owners = "SELECT owner FROM runs WHERE status = 'running'
+                UNION SELECT owner FROM promotions WHERE state = 'intended' UNION SELECT owner FROM collections";
+            connection.query(owners, &[])?.iter().map(|row| Ok(row.get(0)?)).collect()
+        })?;
+        let dead = self.inner.database.dead(&owners)?;
+        if dead.is_empty() {
             return Ok(());
         }
-        let path = &self.inner.path;
-        if found > FORMAT {
-            return Err(StoreError::TooNew { path: path.clone(), found, known: FORMAT });
-        }
-        self.write("create the tables", |transaction| {
-            // Somebody else may have been faster.
-            let found = format(transaction).map_err(self.failed("read the format"))?;
-            for migration in MIGRATIONS.iter().skip(found as usize) {
-                transaction.execute_batch(migration).map_err(self.failed("create the tables"))?;
+        self.write("settle what dead processes left", Scope::Models, |connection| {
+            for owner in &dead {
+                runs::kill_abandoned(connection, owner)?;
+                promotions::settle_abandoned(connection, owner)?;
             }
-            transaction.pragma_update(None, "user_version", FORMAT).map_err(self.failed("write the format"))
+            Ok(())
         })
     }
 
-    /// Runs whose process has died are not running any more.
-    fn kill_abandoned_runs(&self) -> Result<(), StoreError> {
-        let dead = liveness::dead_locks(&self.inner.locks)?;
-        let owners: Vec<String> = self.read("look for abandoned runs", |connection| {
-            let mut statement = connection.prepare("SELECT DISTINCT owner FROM runs WHERE status = 'running'")?;
-            statement.query_map([], |row| row.get(0))?.collect()
-        })?;
-        let is_dead = |owner: &String| {
-            dead.iter().any(|lock| lock.name() == *owner) || liveness::is_gone(&self.inner.locks.join(owner))
-        };
-        let abandoned: Vec<String> = owners.into_iter().filter(is_dead).collect();
-        if !abandoned.is_empty() {
-            self.write("mark abandoned runs", |transaction| {
-                for owner in &abandoned {
-                    transaction
-                        .execute(
-                            "UPDATE runs SET status = 'killed', ended_ms = ?2 WHERE status = 'running' AND owner = ?1",
-                            (owner, now_ms()),
-                        )
-                        .map_err(self.failed("mark abandoned runs"))?;
-                }
-                Ok(())
-            })?;
-        }
-        dead.into_iter().for_each(liveness::DeadLock::remove);
-        Ok(())
-    }
-
-    /// The name of this process's life lock.
+    /// The name of this process's life.
     fn owner(&self) -> Result<String, StoreError> {
         // A panic elsewhere cannot leave the option half set.
         let mut life = self.inner.life.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lock) = &*life {
-            return Ok(lock.name());
+        if let Some(life) = &*life {
+            return Ok(life.name());
         }
-        let lock = LifeLock::create(&self.inner.locks)?;
-        Ok(life.insert(lock).name())
+        let begun = self.inner.database.begin_life()?;
+        Ok(life.insert(begun).name())
     }
 
-    /// Reads under a lock on the connection.
     fn read<T>(
         &self,
         action: &'static str,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        query: impl FnOnce(&mut Connection) -> Outcome<T>,
     ) -> Result<T, StoreError> {
-        query(&self.connection()).map_err(self.failed(action))
+        self.inner.database.read(action, query)
     }
 
-    /// Runs `change` in an immediate transaction: all of it is kept, or, after an error, nothing.
     fn write<T>(
         &self,
         action: &'static str,
-        change: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+        scope: Scope,
+        change: impl FnOnce(&mut Connection) -> Outcome<T>,
     ) -> Result<T, StoreError> {
-        let mut connection = self.connection();
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(self.failed(action))?;
-        let result = change(&transaction)?;
-        count_fsync();
-        transaction.commit().map_err(self.failed(action))?;
-        Ok(result)
+        self.inner.database.write(action, scope, change)
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        // A panic drops its transaction, which rolls it back.
-        self.inner.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn failed(&self, action: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError + '_ {
-        database_error(action, &self.inner.path)
-    }
-
-    fn bad_record(&self, problem: String) -> StoreError {
-        StoreError::BadRecord { path: self.inner.path.clone(), problem }
+    /// Adds an entry to the audit, in the transaction of what it tells of.
+    fn audit(&self, connection: &mut Connection, entry: &audit::NewEntry<'_>) -> Outcome<()> {
+        audit::append(connection, &self.actor, entry)
     }
 }
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry").field("path", &self.inner.path).finish_non_exhaustive()
+        f.debug_struct("Registry").field("place", &self.place()).field("actor", &self.actor).finish()
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let failed = |error| database_error("open the database", path)(error);
-    let connection = Connection::open(path).map_err(failed)?;
-    connection.busy_timeout(PATIENCE).map_err(failed)?;
-    let began = Instant::now();
-    loop {
-        // The one statement that SQLite does not always queue: while another process makes the same change.
-        let mode = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
-        match mode {
-            Ok(_) => break,
-            Err(error) if is_busy(&error) && began.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(5)),
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    connection.pragma_update(None, "synchronous", "full").map_err(failed)?;
-    connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
-    // The log is durable as it is; moving it into the database at every exit would cost two more waits for the disk.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-    Ok(connection)
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
-}
-
-fn database_error(action: &'static str, path: &Path) -> impl FnOnce(rusqlite::Error) -> StoreError + use<> {
-    let path = path.to_owned();
-    move |source| StoreError::Database { action, path, source }
+/// Whether this names a database on a server, and not a file.
+pub(crate) fn is_url(place: &str) -> bool {
+    place.starts_with("postgresql://") || place.starts_with("postgres://")
 }
 
 /// Milliseconds since the epoch; 0 on a machine whose clock stands before it.
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Models and aliases are named by identifiers: they are parts of paths and URLs.
+fn check_name(what: &'static str, name: &str) -> Result<(), StoreError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let dots = name.bytes().all(|byte| byte == b'.');
+    if (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(allowed) && !dots {
+        Ok(())
+    } else {
+        Err(StoreError::BadName { what, name: shortened(name) })
+    }
+}
+
+/// The most bytes in a tag's name and value: MLflow's.
+const MAX_TAG_NAME: usize = 250;
+const MAX_TAG_VALUE: usize = 100_000;
+
+/// Names of tags, parameters and metrics are free text, within limits.
+fn check_key(what: &'static str, name: &str, value: &str) -> Result<(), StoreError> {
+    if name.is_empty() || name.len() > MAX_TAG_NAME || name.contains('\0') {
+        return Err(StoreError::BadKey { what, name: shortened(name), limit: MAX_TAG_NAME });
+    }
+    if value.len() > MAX_TAG_VALUE || value.contains('\0') {
+        return Err(StoreError::BadKeyValue { what, name: shortened(name), limit: MAX_TAG_VALUE });
+    }
+    Ok(())
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(200).collect()
+}
+
+/// A random identifier of 32 lower-case hex digits, as MLflow's.
+fn random_id() -> Result<String, StoreError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Random { problem: error.to_string() })?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

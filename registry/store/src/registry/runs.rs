@@ -1,13 +1,14 @@
 //! Runs: begun, finished, found again.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
+use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::error::StoreError;
-use crate::registry::{Registry, now_ms};
+use crate::registry::{LoggedMetric, Registry, check_key, experiments, now_ms, random_id};
 
 /// A run's identifier: 32 lower-case hex digits, as MLflow's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -83,8 +84,14 @@ impl RunStatus {
         }
     }
 
-    fn from_name(name: &str) -> Option<Self> {
-        [Self::Running, Self::Finished, Self::Failed, Self::Killed].into_iter().find(|it| it.name() == name)
+}
+
+impl FromStr for RunStatus {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = [Self::Running, Self::Finished, Self::Failed, Self::Killed];
+        all.into_iter().find(|it| it.name() == name).ok_or_else(|| format!("a run is `{name}`"))
     }
 }
 
@@ -99,6 +106,8 @@ impl fmt::Display for RunStatus {
 pub struct NewRun {
     /// Its identifier; `None`: a new random one.
     pub run_id: Option<RunId>,
+    /// Its name for people; empty: the beginning of its identifier.
+    pub name: String,
     /// The pipeline's name.
     pub pipeline: String,
     /// The experiment's name; created if missing.
@@ -111,6 +120,8 @@ pub struct NewRun {
     pub config: serde_json::Value,
     /// Parameters by name, as text; the last of a repeated name counts.
     pub parameters: Vec<(String, String)>,
+    /// Tags by name; the last of a repeated name counts.
+    pub tags: Vec<(String, String)>,
 }
 
 /// A run as recorded.
@@ -118,10 +129,14 @@ pub struct NewRun {
 pub struct Run {
     /// Its identifier.
     pub run_id: RunId,
+    /// Its name for people.
+    pub name: String,
     /// The pipeline's name.
     pub pipeline: String,
     /// The experiment's name.
     pub experiment: String,
+    /// Who began it.
+    pub actor: String,
     /// The seed of all random choices.
     pub seed: u64,
     /// The manifest's text.
@@ -130,42 +145,47 @@ pub struct Run {
     pub config: serde_json::Value,
     /// Parameters, by name.
     pub parameters: Vec<(String, String)>,
+    /// Tags, by name.
+    pub tags: Vec<(String, String)>,
+    /// The last value of every metric, by name.
+    pub metrics: Vec<LoggedMetric>,
     /// How it stands.
     pub status: RunStatus,
     /// When it began, in milliseconds since the epoch.
     pub started_ms: i64,
     /// When it ended, in milliseconds since the epoch.
     pub ended_ms: Option<i64>,
+    /// When it was deleted, if it is; it can be restored.
+    pub deleted_ms: Option<i64>,
     /// Why it failed.
     pub error: Option<serde_json::Value>,
 }
 
 /// What [`run_from_row`] reads.
-const RUN_COLUMNS: &str = "runs.id, run_id, pipeline, experiments.name, seed, manifest, config, status, started_ms, \
-     ended_ms, error FROM runs JOIN experiments ON experiments.id = runs.experiment";
+const COLUMNS: &str = "runs.id, run_id, runs.name, pipeline, experiments.name, actor, seed, manifest, config, status, \
+     started_ms, ended_ms, runs.deleted_ms, error FROM runs JOIN experiments ON experiments.id = runs.experiment";
+
+/// Runs whose parameters, tags and metrics are read with one query each.
+const PIECE: usize = 500;
 
 impl Registry {
     /// Records that a run begins, in this process. If the process dies, the next one to open the registry marks the run as
     /// killed.
     ///
     /// # Errors
-    /// [`StoreError::RunExists`], [`StoreError::Database`] or [`StoreError::Io`].
+    /// [`StoreError::RunExists`], [`StoreError::ExperimentDeleted`], [`StoreError::BadKey`], [`StoreError::Database`] or
+    /// [`StoreError::Io`].
     pub fn begin_run(&self, run: &NewRun) -> Result<RunId, StoreError> {
+        for (name, value) in run.parameters.iter().chain(&run.tags) {
+            check_key("parameter or tag", name, value)?;
+        }
         let owner = self.owner()?;
-        self.write("record a run", |transaction| {
-            let failed = || self.failed("record a run");
-            let run_id = match &run.run_id {
-                Some(run_id) => run_id.clone(),
-                None => {
-                    let random = "SELECT lower(hex(randomblob(16)))";
-                    RunId(transaction.query_row(random, [], |row| row.get(0)).map_err(failed())?)
-                }
-            };
-            let exists = "SELECT EXISTS (SELECT 1 FROM runs WHERE run_id = ?1)";
-            if transaction.query_row(exists, [run_id.as_str()], |row| row.get(0)).map_err(failed())? {
-                return Err(StoreError::RunExists { id: run_id.0 });
-            }
-            insert_run(transaction, run, &run_id, &owner).map_err(failed())?;
+        let run_id = match &run.run_id {
+            Some(run_id) => run_id.clone(),
+            None => RunId(random_id()?),
+        };
+        self.write("record a run", Scope::Runs, |connection| {
+            insert_run(connection, run, &run_id, &owner, &self.actor)?;
             Ok(run_id)
         })
     }
@@ -180,25 +200,26 @@ impl Registry {
         status: RunStatus,
         error: Option<&serde_json::Value>,
     ) -> Result<(), StoreError> {
-        self.write("record the end of a run", |transaction| {
-            let id = self.running(transaction, run_id)?;
-            transaction
-                .execute(
-                    "UPDATE runs SET status = ?2, ended_ms = ?3, error = ?4 WHERE id = ?1",
-                    params![id, status.name(), now_ms(), error.map(ToString::to_string)],
-                )
-                .map_err(self.failed("record the end of a run"))?;
+        self.write("record the end of a run", Scope::Runs, |connection| {
+            let id = running(connection, run_id)?;
+            connection.execute(
+                "UPDATE runs SET status = ?2, ended_ms = ?3, error = ?4 WHERE id = ?1",
+                values![id, status.name(), now_ms(), error.map(ToString::to_string)],
+            )?;
             Ok(())
         })
     }
 
-    /// The latest runs, newest first.
+    /// The latest runs that are not deleted, newest first.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn list_runs(&self, limit: usize) -> Result<Vec<Run>, StoreError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.runs(&format!("SELECT {RUN_COLUMNS} ORDER BY runs.id DESC LIMIT ?1"), [limit])
+        self.read("read runs", |connection| {
+            let query = format!("SELECT {COLUMNS} WHERE runs.deleted_ms IS NULL ORDER BY runs.id DESC LIMIT ?1");
+            let rows = connection.query(&query, values![limit])?;
+            complete(connection, &rows)
+        })
     }
 
     /// The run with this identifier, or with a unique beginning of one.
@@ -210,15 +231,18 @@ impl Registry {
         if id.is_empty() || id.len() > 32 || !is_hex(id) {
             return Err(none());
         }
-        // `g` follows every hex digit.
-        let matching = "WHERE run_id >= ?1 AND run_id < ?1 || 'g'";
-        let mut runs = self.runs(&format!("SELECT {RUN_COLUMNS} {matching} LIMIT 2"), [id])?;
-        if runs.len() > 1 {
-            let count = format!("SELECT count(*) FROM runs {matching}");
-            let count = self.read("count runs", |it| it.query_row(&count, [id], |row| row.get::<_, u32>(0)))?;
-            return Err(StoreError::AmbiguousRun { prefix: id.to_owned(), count: count as usize });
-        }
-        runs.pop().ok_or_else(none)
+        self.read("read runs", |connection| {
+            // `g` follows every hex digit.
+            let (first, end) = (id.to_owned(), format!("{id}g"));
+            let query = format!("SELECT {COLUMNS} WHERE run_id >= ?1 AND run_id < ?2 LIMIT 2");
+            let rows = connection.query(&query, values![&first, &end])?;
+            if rows.len() > 1 {
+                let count = "SELECT count(*) FROM runs WHERE run_id >= ?1 AND run_id < ?2";
+                let count: u64 = connection.one(count, values![first, end])?.get(0)?;
+                return Err(StoreError::AmbiguousRun { prefix: id.to_owned(), count: count as usize }.into());
+            }
+            complete(connection, &rows)?.pop().ok_or_else(|| none().into())
+        })
     }
 
     /// The run of this pipeline that began last.
@@ -226,105 +250,154 @@ impl Registry {
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn last_run(&self, pipeline: &str) -> Result<Option<Run>, StoreError> {
-        let query = format!("SELECT {RUN_COLUMNS} WHERE pipeline = ?1 ORDER BY runs.id DESC LIMIT 1");
-        Ok(self.runs(&query, [pipeline])?.pop())
-    }
-
-    /// The names of all experiments, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn experiments(&self) -> Result<Vec<String>, StoreError> {
-        self.read("list experiments", |connection| {
-            let mut statement = connection.prepare_cached("SELECT name FROM experiments ORDER BY id")?;
-            statement.query_map([], |row| row.get(0))?.collect()
+        self.read("read runs", |connection| {
+            let query = format!("SELECT {COLUMNS} WHERE pipeline = ?1 AND runs.deleted_ms IS NULL ORDER BY runs.id DESC LIMIT 1");
+            let rows = connection.query(&query, values![pipeline])?;
+            Ok(complete(connection, &rows)?.pop())
         })
     }
 
-    fn runs(&self, query: &str, parameters: impl rusqlite::Params) -> Result<Vec<Run>, StoreError> {
-        let found = self.read("read runs", |connection| {
-            let mut statement = connection.prepare_cached(query)?;
-            let rows = statement.query_map(parameters, run_from_row)?.collect::<Result<Vec<_>, _>>()?;
-            let mut parameters =
-                connection.prepare_cached("SELECT name, value FROM parameters WHERE run = ?1 ORDER BY name")?;
-            let mut found = Vec::with_capacity(rows.len());
-            for (id, run) in rows {
-                let pairs = parameters.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-                found.push((run, pairs.collect::<Result<Vec<_>, _>>()?));
+    /// Deletes a run so that it can be restored, or restores it. What it alone reaches is garbage from then on.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`], [`StoreError::RunRunning`] or [`StoreError::Database`].
+    pub fn delete_run(&self, run_id: &RunId, deleted: bool) -> Result<(), StoreError> {
+        self.write("delete a run", Scope::Runs, |connection| {
+            let row = connection.first("SELECT status FROM runs WHERE run_id = ?1", values![run_id.as_str()])?;
+            let row = row.ok_or_else(|| StoreError::NoRun { id: run_id.0.clone() })?;
+            if row.parsed::<RunStatus>(0)? == RunStatus::Running {
+                return Err(StoreError::RunRunning { id: run_id.0.clone() }.into());
             }
-            Ok(found)
-        })?;
-        let run = |(run, parameters): (Result<Run, String>, _)| match run {
-            Ok(run) => Ok(Run { parameters, ..run }),
-            Err(problem) => Err(self.bad_record(problem)),
-        };
-        found.into_iter().map(run).collect()
+            let update = "UPDATE runs SET deleted_ms = ?2 WHERE run_id = ?1";
+            connection.execute(update, values![run_id.as_str(), deleted.then(now_ms)])?;
+            Ok(())
+        })
     }
 
-    /// The number of a run that is running.
-    pub(super) fn running(&self, transaction: &Transaction<'_>, run_id: &RunId) -> Result<i64, StoreError> {
-        let found = transaction
-            .query_row("SELECT id, status FROM runs WHERE run_id = ?1", [run_id.as_str()], |row| {
-                Ok((row.get(0)?, row.get::<_, String>(1)?))
-            })
-            .optional()
-            .map_err(self.failed("read a run"))?;
-        match found {
-            None => Err(StoreError::NoRun { id: run_id.0.clone() }),
-            Some((id, status)) if status == RunStatus::Running.name() => Ok(id),
-            Some((_, status)) => Err(StoreError::RunEnded { id: run_id.0.clone(), status }),
+    /// The runs with these numbers, in this order.
+    pub(super) fn runs_numbered(connection: &mut Connection, numbers: &[i64]) -> Outcome<Vec<Run>> {
+        let mut runs = Vec::with_capacity(numbers.len());
+        for piece in numbers.chunks(PIECE) {
+            let rows = connection.query_once(&format!("SELECT {COLUMNS} WHERE runs.id IN ({})", listed(piece)))?;
+            let place = |row: &Row| piece.iter().position(|number| row.get::<i64>(0).is_ok_and(|id| id == *number));
+            let mut rows = rows;
+            rows.sort_by_key(place);
+            runs.extend(complete(connection, &rows)?);
         }
+        Ok(runs)
     }
 }
 
-fn insert_run(transaction: &Transaction<'_>, run: &NewRun, run_id: &RunId, owner: &str) -> rusqlite::Result<()> {
-    let now = now_ms();
-    let experiment = "INSERT INTO experiments (name, created_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-    transaction.execute(experiment, params![run.experiment, now])?;
-    transaction.execute(
-        "INSERT INTO runs (run_id, experiment, pipeline, seed, manifest, config, status, started_ms, owner)
-         VALUES (?1, (SELECT id FROM experiments WHERE name = ?2), ?3, ?4, ?5, ?6, 'running', ?7, ?8)",
-        params![
+/// The number of a run that is running.
+pub(super) fn running(connection: &mut Connection, run_id: &RunId) -> Outcome<i64> {
+    let row = connection.first("SELECT id, status FROM runs WHERE run_id = ?1", values![run_id.as_str()])?;
+    let row = row.ok_or_else(|| StoreError::NoRun { id: run_id.0.clone() })?;
+    let status: String = row.get(1)?;
+    if status == RunStatus::Running.name() {
+        Ok(row.get(0)?)
+    } else {
+        Err(StoreError::RunEnded { id: run_id.0.clone(), status }.into())
+    }
+}
+
+/// Runs of a process that has died are not running any more.
+pub(super) fn kill_abandoned(connection: &mut Connection, owner: &str) -> Outcome<()> {
+    let update = "UPDATE runs SET status = 'killed', ended_ms = ?2 WHERE status = 'running' AND owner = ?1";
+    connection.execute(update, values![owner, now_ms()])?;
+    Ok(())
+}
+
+fn insert_run(connection: &mut Connection, run: &NewRun, run_id: &RunId, owner: &str, actor: &str) -> Outcome<()> {
+    let experiment = experiments::named(connection, &run.experiment)?;
+    let name = if run.name.is_empty() { &run_id.0[..8] } else { &run.name };
+    let inserted = connection.first(
+        "INSERT INTO runs (run_id, name, experiment, pipeline, actor, seed, manifest, config, status, started_ms, owner)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'running', ?9, ?10) ON CONFLICT DO NOTHING RETURNING id",
+        values![
             run_id.as_str(),
-            run.experiment,
-            run.pipeline,
+            name,
+            experiment,
+            &run.pipeline,
+            actor,
             run.seed.cast_signed(),
-            run.manifest,
+            &run.manifest,
             run.config.to_string(),
-            now,
+            now_ms(),
             owner
         ],
     )?;
-    let id = transaction.last_insert_rowid();
-    let mut parameter = transaction.prepare_cached("INSERT OR REPLACE INTO parameters VALUES (?1, ?2, ?3)")?;
-    for (name, value) in &run.parameters {
-        parameter.execute(params![id, name, value])?;
+    let Some(inserted) = inserted else { return Err(StoreError::RunExists { id: run_id.0.clone() }.into()) };
+    let id: i64 = inserted.get(0)?;
+    for (table, pairs) in [("parameters", &run.parameters), ("run_tags", &run.tags)] {
+        let upsert = format!(
+            "INSERT INTO {table} (run, name, value) VALUES (?1, ?2, ?3)
+             ON CONFLICT (run, name) DO UPDATE SET value = excluded.value"
+        );
+        for (name, value) in pairs {
+            connection.execute(&upsert, values![id, name, value])?;
+        }
     }
     Ok(())
 }
 
-/// The run's number, and the run without its parameters or what is wrong with it.
-fn run_from_row(row: &Row<'_>) -> rusqlite::Result<(i64, Result<Run, String>)> {
-    let run_id: String = row.get(1)?;
-    let (config, status): (String, String) = (row.get(6)?, row.get(7)?);
-    let error: Option<String> = row.get(10)?;
-    let (pipeline, experiment, manifest) = (row.get(2)?, row.get(3)?, row.get(5)?);
-    let (seed, started_ms, ended_ms) = (row.get::<_, i64>(4)?.cast_unsigned(), row.get(8)?, row.get(9)?);
-    let run = move || {
-        let json = |text: &str| serde_json::from_str(text).map_err(|error| format!("run `{run_id}`: {error}"));
-        Ok(Run {
-            config: json(&config)?,
-            status: RunStatus::from_name(&status).ok_or_else(|| format!("run `{run_id}` is `{status}`"))?,
-            error: error.as_deref().map(json).transpose()?,
-            run_id: run_id.parse().map_err(|error: StoreError| error.to_string())?,
-            parameters: Vec::new(),
-            pipeline,
-            experiment,
-            seed,
-            manifest,
-            started_ms,
-            ended_ms,
-        })
-    };
-    Ok((row.get(0)?, run()))
+fn listed(numbers: &[i64]) -> String {
+    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Runs of these rows, with all that belongs to them.
+fn complete(connection: &mut Connection, rows: &[Row]) -> Outcome<Vec<Run>> {
+    let mut runs = Vec::with_capacity(rows.len());
+    for piece in rows.chunks(PIECE) {
+        let numbers = piece.iter().map(|row| Ok(row.get(0)?)).collect::<Outcome<Vec<i64>>>()?;
+        let among = listed(&numbers);
+        let mut parameters = pairs(connection, "parameters", &among)?;
+        let mut tags = pairs(connection, "run_tags", &among)?;
+        let mut metrics: HashMap<i64, Vec<LoggedMetric>> = HashMap::new();
+        let query = format!(
+            "SELECT run, name, value, step, at_ms FROM latest_metrics WHERE run IN ({among}) ORDER BY run, name"
+        );
+        for row in connection.query_once(&query)? {
+            metrics.entry(row.get(0)?).or_default().push(LoggedMetric::from_row(&row, 1)?);
+        }
+        for (id, row) in numbers.iter().zip(piece) {
+            runs.push(Run {
+                parameters: parameters.remove(id).unwrap_or_default(),
+                tags: tags.remove(id).unwrap_or_default(),
+                metrics: metrics.remove(id).unwrap_or_default(),
+                ..run_from_row(row)?
+            });
+        }
+    }
+    Ok(runs)
+}
+
+fn pairs(connection: &mut Connection, table: &str, among: &str) -> Outcome<HashMap<i64, Vec<(String, String)>>> {
+    let mut found: HashMap<i64, Vec<(String, String)>> = HashMap::new();
+    let query = format!("SELECT run, name, value FROM {table} WHERE run IN ({among}) ORDER BY run, name");
+    for row in connection.query_once(&query)? {
+        found.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
+    }
+    Ok(found)
+}
+
+/// A run without what other tables hold of it.
+fn run_from_row(row: &Row) -> Outcome<Run> {
+    Ok(Run {
+        run_id: row.parsed(1)?,
+        name: row.get(2)?,
+        pipeline: row.get(3)?,
+        experiment: row.get(4)?,
+        actor: row.get(5)?,
+        seed: row.get::<i64>(6)?.cast_unsigned(),
+        manifest: row.get(7)?,
+        config: row.json(8)?,
+        parameters: Vec::new(),
+        tags: Vec::new(),
+        metrics: Vec::new(),
+        status: row.parsed(9)?,
+        started_ms: row.get(10)?,
+        ended_ms: row.get(11)?,
+        deleted_ms: row.get(12)?,
+        error: row.optional_json(13)?,
+    })
 }

@@ -1,0 +1,272 @@
+//! PostgreSQL: the same tables for many hosts.
+//!
+//! A transaction that changes models takes one advisory lock first, so that such changes happen one after another, as they
+//! do in SQLite; transactions of runs do not. A process says that it lives by a session lock on a connection of its own:
+//! the server lets go of it when the process dies or its network fails.
+//!
+//! TLS is rustls: `sslmode=require` and `prefer` verify the server's certificate, by Mozilla's roots or, where
+//! `PGSSLROOTCERT` names a PEM file, by those in it.
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::fmt;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use ::postgres::types::private::BytesMut;
+use ::postgres::types::{FromSql, IsNull, ToSql, Type};
+use ::postgres::{Client, Config, NoTls, Statement};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::{DatabaseError, Outcome, Row, Scope, Value, values};
+
+/// What all Stagewright advisory locks begin with: "stag".
+const LOCKS: i32 = 0x7374_6167;
+/// The lock of changes of models; those of lives are random.
+const MODELS: i32 = 0;
+/// How long a server may take to answer a connection.
+const CONNECTING: Duration = Duration::from_secs(10);
+/// A statement that waits longer for others has met a fault.
+const PATIENCE: &str = "SET lock_timeout = '60s'; SET client_min_messages = warning; SET application_name = 'stagewright'";
+
+/// A database on a server.
+#[derive(Clone)]
+pub(super) struct Server {
+    config: Config,
+    place: String,
+}
+
+/// A connection with its prepared statements.
+pub(super) struct Connection {
+    client: Client,
+    statements: HashMap<String, Statement>,
+}
+
+impl Server {
+    pub(super) fn parse(url: &str) -> Result<Self, DatabaseError> {
+        let mut config: Config = url.parse()?;
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECTING);
+        }
+        if config.get_password().is_none()
+            && let Ok(password) = std::env::var("PGPASSWORD")
+        {
+            config.password(password);
+        }
+        Ok(Self { config, place: without_password(url) })
+    }
+
+    pub(super) fn place(&self) -> String {
+        self.place.clone()
+    }
+
+    pub(super) fn connect(&self) -> Result<Connection, DatabaseError> {
+        let mut client = match self.config.get_ssl_mode() {
+            ::postgres::config::SslMode::Disable => self.config.connect(NoTls)?,
+            _ => self.config.connect(tokio_postgres_rustls::MakeRustlsConnect::new(tls()?))?,
+        };
+        client.batch_execute(PATIENCE)?;
+        Ok(Connection { client, statements: HashMap::new() })
+    }
+}
+
+fn tls() -> Result<rustls::ClientConfig, DatabaseError> {
+    let mut roots = rustls::RootCertStore::empty();
+    match std::env::var_os("PGSSLROOTCERT") {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(path) => {
+            let problem = |reason: String| DatabaseError::Url {
+                problem: format!(
+                    "cannot read `{}`, which PGSSLROOTCERT names: {reason}\nhint: name a PEM file of certificates",
+                    path.display()
+                ),
+            };
+            let certificates = CertificateDer::pem_file_iter(&path).map_err(|error| problem(error.to_string()))?;
+            for certificate in certificates {
+                let certificate = certificate.map_err(|error| problem(error.to_string()))?;
+                roots.add(certificate).map_err(|error| problem(error.to_string()))?;
+            }
+        }
+    }
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| DatabaseError::Url { problem: error.to_string() })?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+impl Connection {
+    pub(super) fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64, DatabaseError> {
+        let statement = self.statement(sql)?;
+        Ok(self.client.execute(&statement, &borrowed(parameters))?)
+    }
+
+    pub(super) fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, DatabaseError> {
+        let statement = self.statement(sql)?;
+        rows(self.client.query(&statement, &borrowed(parameters))?)
+    }
+
+    pub(super) fn query_once(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, DatabaseError> {
+        rows(self.client.query(&sql.replace('?', "$"), &borrowed(parameters))?)
+    }
+
+    pub(super) fn batch(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        Ok(self.client.batch_execute(sql)?)
+    }
+
+    pub(super) fn begin(&mut self, scope: Scope) -> Result<(), DatabaseError> {
+        match scope {
+            Scope::Runs => self.batch("BEGIN"),
+            Scope::Models => self.batch(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCKS}, {MODELS})")),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    fn statement(&mut self, sql: &str) -> Result<Statement, DatabaseError> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        // SQLite's `?1` is PostgreSQL's `$1`; no statement of this crate has another question mark.
+        let statement = self.client.prepare(&sql.replace('?', "$"))?;
+        self.statements.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+}
+
+fn rows(rows: Vec<::postgres::Row>) -> Result<Vec<Row>, DatabaseError> {
+    let row = |row: ::postgres::Row| {
+        let values = (0..row.len()).map(|index| row.try_get::<_, Option<Value>>(index));
+        let values = values.map(|value| Ok(value?.unwrap_or(Value::Null)));
+        values.collect::<Result<_, DatabaseError>>().map(Row)
+    };
+    rows.into_iter().map(row).collect()
+}
+
+fn borrowed(parameters: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    parameters.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+}
+
+impl ToSql for Value {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match (self, ty) {
+            (Self::Null, _) => Ok(IsNull::Yes),
+            (Self::Integer(integer), &Type::INT4) => i32::try_from(*integer)?.to_sql(ty, out),
+            (Self::Integer(integer), &Type::FLOAT8) => (*integer as f64).to_sql(ty, out),
+            (Self::Integer(integer), _) => integer.to_sql(&Type::INT8, out),
+            (Self::Real(real), _) => real.to_sql(&Type::FLOAT8, out),
+            (Self::Text(text), _) => text.to_sql(&Type::TEXT, out),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(*ty, Type::INT4 | Type::INT8 | Type::FLOAT8 | Type::TEXT | Type::VARCHAR | Type::NAME)
+    }
+
+    ::postgres::types::to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Value {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(match *ty {
+            Type::BOOL => Self::Integer(bool::from_sql(ty, raw)?.into()),
+            Type::INT4 => Self::Integer(i32::from_sql(ty, raw)?.into()),
+            Type::INT8 => Self::Integer(i64::from_sql(ty, raw)?),
+            Type::FLOAT8 => Self::Real(f64::from_sql(ty, raw)?),
+            _ => Self::Text(String::from_sql(ty, raw)?),
+        })
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::BOOL || <Self as ToSql>::accepts(ty)
+    }
+}
+
+/// A session lock that says "this process lives".
+pub(crate) struct Life {
+    number: i32,
+    /// Never used again, only kept open.
+    _connection: Mutex<Client>,
+}
+
+impl Life {
+    pub(super) fn begin(server: &Server) -> Result<Self, DatabaseError> {
+        let mut client = server.connect()?.client;
+        loop {
+            let row = client.query_one("SELECT (random() * 2147483646)::int + 1", &[])?;
+            let number: i32 = row.try_get(0)?;
+            let row = client.query_one("SELECT pg_try_advisory_lock($1, $2)", &[&LOCKS, &number])?;
+            if row.try_get(0)? {
+                return Ok(Self { number, _connection: Mutex::new(client) });
+            }
+        }
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.number.to_string()
+    }
+}
+
+impl fmt::Debug for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Life").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// Which of these lives have ended: their locks can be taken.
+pub(super) fn dead(connection: &mut super::Connection, owners: &[String]) -> Outcome<Vec<String>> {
+    let mut dead = Vec::new();
+    for owner in owners {
+        // What is no number was written by a registry on SQLite.
+        let Ok(number) = owner.parse::<i32>() else { continue };
+        let held = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted
+                    AND classid::bigint = ?1 AND objid::bigint = ?2)";
+        if !connection.one(held, values![i64::from(LOCKS), i64::from(number)])?.get::<bool>(0)? {
+            dead.push(owner.clone());
+        }
+    }
+    Ok(dead)
+}
+
+/// A URL as it may be shown.
+pub(super) fn without_password(url: &str) -> String {
+    let hidden = url.split_once("://").and_then(|(scheme, rest)| {
+        let end = rest.find('/').unwrap_or(rest.len());
+        let at = rest[..end].rfind('@')?;
+        let user = rest[..at].split(':').next().unwrap_or_default();
+        Some(format!("{scheme}://{user}@{}", &rest[at + 1..]))
+    });
+    let shown = hidden.unwrap_or_else(|| url.to_owned());
+    // A password may stand among the options too.
+    let mut parts = shown.splitn(2, '?');
+    let (address, options) = (parts.next().unwrap_or_default().to_owned(), parts.next().unwrap_or_default());
+    let options: Vec<&str> = options.split('&').filter(|it| !it.is_empty() && !it.starts_with("password=")).collect();
+    if options.is_empty() { address } else { format!("{address}?{}", options.join("&")) }
+}
+
+/// The server's words, where it has some: the driver's own text says only "db error".
+pub(super) fn text(error: &::postgres::Error) -> String {
+    match (error.as_db_error(), error.source()) {
+        (Some(server), _) => server.to_string(),
+        (None, Some(source)) => format!("{error}: {source}"),
+        (None, None) => error.to_string(),
+    }
+}
+
+pub(super) fn hint(error: &::postgres::Error) -> &'static str {
+    use ::postgres::error::SqlState;
+    match error.code() {
+        Some(code) if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            "\nhint: check the user and password of STAGEWRIGHT_REGISTRY, or set PGPASSWORD"
+        }
+        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => "\nhint: create the database first: createdb NAME",
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+            "\nhint: the user must own the tables, or be granted everything on them"
+        }
+        Some(_) => "",
+        None => "\nhint: see that the server runs and that STAGEWRIGHT_REGISTRY names it: postgresql://user@host/database",
+    }
+}
+

@@ -1,0 +1,112 @@
+//! SQLite: one file in WAL mode with full synchronisation, so that a record that was made survives a loss of power.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::ErrorCode;
+use rusqlite::config::DbConfig;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+
+use super::{DatabaseError, Row, Value};
+
+/// How long a writer waits for others: longer than any queue of writers that are alive.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Prepared statements that a connection keeps: more than there are in this crate.
+const STATEMENTS: usize = 128;
+
+/// A connection to a file.
+pub(super) struct Connection(rusqlite::Connection);
+
+impl Connection {
+    pub(super) fn open(path: &Path) -> Result<Self, DatabaseError> {
+        let connection = rusqlite::Connection::open(path)?;
+        connection.busy_timeout(PATIENCE)?;
+        let began = Instant::now();
+        loop {
+            // The one statement that SQLite does not always queue: while another process makes the same change.
+            let mode = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
+            match mode {
+                Ok(_) => break,
+                Err(error) if is_busy(&error) && began.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(5)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        // The log is durable as it is; moving it into the database at every exit would cost two more waits for the disk.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(Self(connection))
+    }
+
+    pub(super) fn execute(&self, sql: &str, parameters: &[Value]) -> Result<u64, DatabaseError> {
+        let mut statement = self.0.prepare_cached(sql)?;
+        Ok(statement.execute(rusqlite::params_from_iter(parameters))? as u64)
+    }
+
+    pub(super) fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, DatabaseError> {
+        rows(&mut *self.0.prepare_cached(sql)?, parameters)
+    }
+
+    pub(super) fn query_once(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, DatabaseError> {
+        rows(&mut self.0.prepare(sql)?, parameters)
+    }
+
+    pub(super) fn batch(&self, sql: &str) -> Result<(), DatabaseError> {
+        Ok(self.0.execute_batch(sql)?)
+    }
+
+    /// Whether no transaction is open on it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.0.is_autocommit()
+    }
+}
+
+fn rows(statement: &mut rusqlite::Statement<'_>, parameters: &[Value]) -> Result<Vec<Row>, DatabaseError> {
+    let columns = statement.column_count();
+    let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let values = (0..columns).map(|index| Ok(value(row.get_ref(index)?)));
+        found.push(Row(values.collect::<Result<_, rusqlite::Error>>()?));
+    }
+    Ok(found)
+}
+
+fn value(found: ValueRef<'_>) -> Value {
+    match found {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(integer) => Value::Integer(integer),
+        ValueRef::Real(real) => Value::Real(real),
+        // The tables hold no blobs, and text that this program wrote.
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
+    }
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(integer) => ValueRef::Integer(*integer),
+            Self::Real(real) => ValueRef::Real(*real),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// What to do about an error. SQLite tells a full disk as such only where it writes rows.
+pub(super) fn hint(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "\nhint: free some space on that disk, or use another",
+        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => {
+            "\nhint: see that the disk has free space and no errors, and that you may write there"
+        }
+        _ => "",
+    }
+}

@@ -1,0 +1,123 @@
+//! Aliases: names that point to one version of a model each, moved by compare-and-set.
+//!
+//! `champion` is no alias of its own but the version in production, so that alias and lifecycle stage cannot disagree; it
+//! moves by promotion alone ([`crate::registry::promotions`]).
+
+use crate::database::{Connection, Outcome, Scope, values};
+use crate::error::StoreError;
+use crate::registry::audit::NewEntry;
+use crate::registry::{Registry, check_name, models, shortened, versions};
+
+/// The alias of the version that is in production.
+pub const CHAMPION: &str = "champion";
+
+impl Registry {
+    /// Moves an alias to version `new` (`None`: removes it), if it still points to `expected` (`None`: nowhere). Atomic.
+    ///
+    /// # Errors
+    /// [`StoreError::AliasMoved`] if it points elsewhere, [`StoreError::ReservedAlias`] for `champion`, `latest` and `v1`,
+    /// [`StoreError::BadName`], [`StoreError::NoModel`], [`StoreError::NoVersion`] or [`StoreError::Database`].
+    pub fn set_alias(
+        &self,
+        model: &str,
+        alias: &str,
+        expected: Option<u32>,
+        new: Option<u32>,
+    ) -> Result<(), StoreError> {
+        check_alias(alias)?;
+        self.write("move an alias", Scope::Models, |connection| {
+            let actual = pointed_to(connection, model, alias)?;
+            if actual != expected {
+                let (model, alias) = (model.to_owned(), alias.to_owned());
+                return Err(StoreError::AliasMoved { model, alias, expected, actual }.into());
+            }
+            self.move_alias(connection, model, alias, actual, new)
+        })
+    }
+
+    /// Moves an alias wherever it points to now.
+    ///
+    /// # Errors
+    /// As [`Registry::set_alias`].
+    pub fn force_alias(&self, model: &str, alias: &str, new: Option<u32>) -> Result<(), StoreError> {
+        check_alias(alias)?;
+        self.write("move an alias", Scope::Models, |connection| {
+            let actual = pointed_to(connection, model, alias)?;
+            if actual.is_none() && new.is_none() {
+                return Err(StoreError::NoAlias { model: model.to_owned(), alias: shortened(alias) }.into());
+            }
+            self.move_alias(connection, model, alias, actual, new)
+        })
+    }
+
+    /// The version that an alias points to; `None` if there is no such model or alias.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn alias(&self, model: &str, alias: &str) -> Result<Option<u32>, StoreError> {
+        self.read("read an alias", |connection| pointed_to_if_any(connection, model, alias))
+    }
+
+    fn move_alias(
+        &self,
+        connection: &mut Connection,
+        model: &str,
+        alias: &str,
+        actual: Option<u32>,
+        new: Option<u32>,
+    ) -> Outcome<()> {
+        let id = models::required(connection, model)?;
+        match new {
+            Some(new) => {
+                let version = versions::numbered(connection, model, new)?;
+                let upsert = "INSERT INTO version_aliases (model, alias, version) VALUES (?1, ?2, ?3)
+                    ON CONFLICT (model, alias) DO UPDATE SET version = excluded.version";
+                connection.execute(upsert, values![id, alias, version])?;
+            }
+            None => {
+                let delete = "DELETE FROM version_aliases WHERE model = ?1 AND alias = ?2";
+                connection.execute(delete, values![id, alias])?;
+            }
+        }
+        models::touch(connection, id)?;
+        let named = |version: u32| format!("{alias} -> {version}");
+        let entry = NewEntry::about("alias.moved", model, new.or(actual));
+        self.audit(connection, &entry.states(actual.map(named), new.map(named)))
+    }
+}
+
+/// The free aliases of a version, by name.
+pub(super) fn of_version(connection: &mut Connection, version: i64) -> Outcome<Vec<String>> {
+    let query = "SELECT alias FROM version_aliases WHERE version = ?1 ORDER BY alias";
+    connection.query(query, values![version])?.iter().map(|row| Ok(row.get(0)?)).collect()
+}
+
+fn pointed_to(connection: &mut Connection, model: &str, alias: &str) -> Outcome<Option<u32>> {
+    models::required(connection, model)?;
+    pointed_to_if_any(connection, model, alias)
+}
+
+fn pointed_to_if_any(connection: &mut Connection, model: &str, alias: &str) -> Outcome<Option<u32>> {
+    let row = if alias == CHAMPION {
+        let query = "SELECT version FROM versions JOIN registered_models ON registered_models.id = versions.model
+            WHERE name = ?1 AND stage = 'production'";
+        connection.first(query, values![model])?
+    } else {
+        let query = "SELECT versions.version FROM version_aliases
+            JOIN versions ON versions.id = version_aliases.version
+            JOIN registered_models ON registered_models.id = version_aliases.model WHERE name = ?1 AND alias = ?2";
+        connection.first(query, values![model, alias])?
+    };
+    Ok(row.map(|row| row.get(0)).transpose()?)
+}
+
+/// `latest` and `v1` mean versions to MLflow's clients; `champion` moves by promotion.
+fn check_alias(alias: &str) -> Result<(), StoreError> {
+    check_name("alias", alias)?;
+    let lower = alias.to_ascii_lowercase();
+    let numbered = lower.strip_prefix('v').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|it| it.is_ascii_digit()));
+    if lower == CHAMPION || lower == "latest" || numbered {
+        return Err(StoreError::ReservedAlias { alias: alias.to_owned() });
+    }
+    Ok(())
+}

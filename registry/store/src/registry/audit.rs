@@ -1,0 +1,246 @@
+//! The audit: every change of a model, in a chain of hashes.
+//!
+//! Each entry's hash covers the entry and the hash before it, so that editing, removing or reordering an entry breaks the
+//! chain at that place; the last hash, the head, is kept apart, so that removing the last entries shows too. Whoever can
+//! write the database can forge a whole new chain: the head that `stagewright audit verify` prints, and that every
+//! promotion writes beside the model it promotes, is what such a chain can be held against.
+//!
+//! The database refuses to change or remove entries (triggers), and entries name models by text: they survive them.
+
+use serde::Serialize;
+
+use crate::database::{Connection, Outcome, Row, Scope, values};
+use crate::digest::Digest;
+use crate::error::StoreError;
+use crate::registry::{Registry, now_ms};
+
+/// Entries read at a time.
+const PIECE: u32 = 10_000;
+
+/// An entry of the audit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditEntry {
+    /// Its place in the chain, from 1.
+    pub seq: u64,
+    /// When, in milliseconds since the epoch.
+    pub at_ms: i64,
+    /// Who.
+    pub actor: String,
+    /// What was done: `version.judged`, `version.transitioned`, `alias.moved`, ...
+    pub action: String,
+    /// The model's name.
+    pub model: String,
+    /// The version, where one is concerned.
+    pub version: Option<u32>,
+    /// How it stood before.
+    pub old_state: Option<String>,
+    /// How it stands since.
+    pub new_state: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// SHA-256 over this entry and the hash before it, in hex.
+    pub hash: String,
+}
+
+/// What a verification of the chain saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditCheck {
+    /// How many entries there are.
+    pub entries: u64,
+    /// The hash of the last one; empty if there is none.
+    pub head: String,
+}
+
+/// What is known of an entry before it has its place.
+pub(crate) struct NewEntry<'a> {
+    pub(crate) action: &'static str,
+    pub(crate) model: &'a str,
+    pub(crate) version: Option<u32>,
+    pub(crate) old_state: Option<String>,
+    pub(crate) new_state: Option<String>,
+    pub(crate) reason: &'a str,
+}
+
+impl<'a> NewEntry<'a> {
+    /// An entry about a model or one of its versions.
+    pub(crate) fn about(action: &'static str, model: &'a str, version: Option<u32>) -> Self {
+        Self { action, model, version, old_state: None, new_state: None, reason: "" }
+    }
+
+    /// The same, that tells of a change of state.
+    pub(crate) fn states(self, old: Option<String>, new: Option<String>) -> Self {
+        Self { old_state: old, new_state: new, ..self }
+    }
+
+    /// The same, with a reason.
+    pub(crate) fn because(self, reason: &'a str) -> Self {
+        Self { reason, ..self }
+    }
+}
+
+impl AuditEntry {
+    /// SHA-256 of the entry's JSON and the hash before it; see docs/formats/audit.md.
+    fn chained(&self, previous: &str) -> String {
+        let Self { seq, at_ms, actor, action, model, version, old_state, new_state, reason, hash: _ } = self;
+        let text = serde_json::json!([previous, seq, at_ms, actor, action, model, version, old_state, new_state, reason]);
+        Digest::of(text.to_string().as_bytes()).to_hex()
+    }
+}
+
+/// Adds an entry.
+pub(crate) fn append(connection: &mut Connection, actor: &str, entry: &NewEntry<'_>) -> Outcome<()> {
+    append_at(connection, actor, now_ms(), entry)
+}
+
+/// Adds an entry about something that happened then.
+pub(crate) fn append_at(connection: &mut Connection, actor: &str, at_ms: i64, entry: &NewEntry<'_>) -> Outcome<()> {
+    debug_assert_eq!(connection.scope(), Scope::Models, "the chain has one writer at a time");
+    let head = connection.one("SELECT seq, hash FROM audit_head", &[])?;
+    let (last, previous): (u64, String) = (head.get(0)?, head.get(1)?);
+    let mut entry = AuditEntry {
+        seq: last + 1,
+        at_ms,
+        actor: actor.to_owned(),
+        action: entry.action.to_owned(),
+        model: entry.model.to_owned(),
+        version: entry.version,
+        old_state: entry.old_state.clone(),
+        new_state: entry.new_state.clone(),
+        reason: entry.reason.to_owned(),
+        hash: String::new(),
+    };
+    entry.hash = entry.chained(&previous);
+    connection.execute(
+        "INSERT INTO audit (seq, at_ms, actor, action, model, version, old_state, new_state, reason, hash)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        values![
+            entry.seq,
+            at_ms,
+            entry.actor,
+            entry.action,
+            entry.model,
+            entry.version,
+            entry.old_state,
+            entry.new_state,
+            entry.reason,
+            &entry.hash
+        ],
+    )?;
+    connection.execute("UPDATE audit_head SET seq = ?1, hash = ?2", values![entry.seq, entry.hash])?;
+    Ok(())
+}
+
+const COLUMNS: &str = "seq, at_ms, actor, action, model, version, old_state, new_state, reason, hash FROM audit";
+
+fn entry(row: &Row) -> Outcome<AuditEntry> {
+    Ok(AuditEntry {
+        seq: row.get(0)?,
+        at_ms: row.get(1)?,
+        actor: row.get(2)?,
+        action: row.get(3)?,
+        model: row.get(4)?,
+        version: row.get(5)?,
+        old_state: row.get(6)?,
+        new_state: row.get(7)?,
+        reason: row.get(8)?,
+        hash: row.get(9)?,
+    })
+}
+
+impl Registry {
+    /// What happened to a model, oldest first; with `version`, to that version of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn audit_of(&self, model: &str, version: Option<u32>) -> Result<Vec<AuditEntry>, StoreError> {
+        self.read("read the audit", |connection| {
+            let query = format!(
+                "SELECT {COLUMNS} WHERE model = ?1 AND (CAST(?2 AS BIGINT) IS NULL OR version = ?2) ORDER BY seq"
+            );
+            connection.query(&query, values![model, version])?.iter().map(entry).collect()
+        })
+    }
+
+    /// The latest entries, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn audit_entries(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        self.read("read the audit", |connection| {
+            let query = format!("SELECT {COLUMNS} ORDER BY seq DESC LIMIT ?1");
+            connection.query(&query, values![limit])?.iter().map(entry).collect()
+        })
+    }
+
+    /// The version of a model that was in production at a moment, by the audit; survives the model's deletion.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn champion_at(&self, model: &str, at_ms: i64) -> Result<Option<u32>, StoreError> {
+        let entries = self.audit_of(model, None)?;
+        let mut champion = None;
+        for entry in entries.iter().filter(|entry| entry.at_ms <= at_ms) {
+            let moved = entry.action == "alias.moved"
+                && entry.new_state.as_deref().is_some_and(|state| state.starts_with("champion -> "));
+            match (entry.action.as_str(), entry.new_state.as_deref()) {
+                ("version.transitioned", Some("production")) => champion = entry.version,
+                ("version.transitioned" | "version.deleted", _) if champion == entry.version => champion = None,
+                ("model.deleted", _) => champion = None,
+                _ if moved => champion = entry.version,
+                _ => {}
+            }
+        }
+        Ok(champion)
+    }
+
+    /// The hash of the last entry; empty if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn audit_head(&self) -> Result<String, StoreError> {
+        self.read("read the audit", |connection| Ok(connection.one("SELECT hash FROM audit_head", &[])?.get(0)?))
+    }
+
+    /// Recomputes the whole chain.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`] names the first entry that was edited, removed or moved; [`StoreError::Database`].
+    pub fn verify_audit(&self) -> Result<AuditCheck, StoreError> {
+        self.read("verify the audit", |connection| {
+            let (mut check, mut expected) = (AuditCheck { entries: 0, head: String::new() }, 1);
+            let query = format!("SELECT {COLUMNS} WHERE seq >= ?1 ORDER BY seq LIMIT ?2");
+            let tampered = |seq, problem: &str| StoreError::Tampered { seq, problem: problem.to_owned() };
+            loop {
+                let rows = connection.query(&query, values![expected, PIECE])?;
+                if rows.is_empty() {
+                    break;
+                }
+                for row in &rows {
+                    let entry = entry(row)?;
+                    if entry.seq != expected {
+                        return Err(tampered(expected, "it was removed").into());
+                    }
+                    if entry.hash != entry.chained(&check.head) {
+                        return Err(tampered(entry.seq, "it, or its place, was changed").into());
+                    }
+                    expected += 1;
+                    check = AuditCheck { entries: entry.seq, head: entry.hash };
+                }
+            }
+            let head = connection.one("SELECT seq, hash FROM audit_head", &[])?;
+            let (seq, hash): (u64, String) = (head.get(0)?, head.get(1)?);
+            if seq > check.entries {
+                return Err(tampered(check.entries + 1, "it was removed").into());
+            }
+            if hash != check.head {
+                return Err(tampered(check.entries, "the chain does not end with the head that was kept").into());
+            }
+            // Nothing may stand before the first place or under no place at all.
+            let rows: u64 = connection.one("SELECT count(*) FROM audit", &[])?.get(0)?;
+            if rows != check.entries {
+                return Err(tampered(0, "there are entries outside of the chain").into());
+            }
+            Ok(check)
+        })
+    }
+}

@@ -1,0 +1,161 @@
+//! Experiments: names under which runs are compared.
+
+use serde::Serialize;
+
+use crate::database::{Connection, Outcome, Row, Scope, values};
+use crate::error::StoreError;
+use crate::registry::{Registry, check_key, now_ms, shortened};
+
+/// The most bytes in an experiment's name: MLflow's.
+const MAX_NAME_BYTES: usize = 500;
+
+/// An experiment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Experiment {
+    /// Its number.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// When it was made, in milliseconds since the epoch.
+    pub created_ms: i64,
+    /// When it was changed last.
+    pub updated_ms: i64,
+    /// When it was deleted, if it is; it can be restored.
+    pub deleted_ms: Option<i64>,
+    /// Its tags, by name.
+    pub tags: Vec<(String, String)>,
+}
+
+const COLUMNS: &str = "id, name, created_ms, updated_ms, deleted_ms FROM experiments";
+
+impl Registry {
+    /// Creates an experiment; its number.
+    ///
+    /// # Errors
+    /// [`StoreError::ExperimentExists`], [`StoreError::BadExperimentName`] or [`StoreError::Database`].
+    pub fn create_experiment(&self, name: &str, tags: &[(String, String)]) -> Result<i64, StoreError> {
+        check_experiment(name)?;
+        self.write("create an experiment", Scope::Runs, |connection| {
+            let now = now_ms();
+            let insert = "INSERT INTO experiments (name, created_ms, updated_ms) VALUES (?1, ?2, ?2)
+                ON CONFLICT DO NOTHING RETURNING id";
+            let Some(row) = connection.first(insert, values![name, now])? else {
+                return Err(StoreError::ExperimentExists { name: shortened(name) }.into());
+            };
+            let id = row.get(0)?;
+            for (tag, value) in tags {
+                set_tag(connection, id, tag, value)?;
+            }
+            Ok(id)
+        })
+    }
+
+    /// All experiments, oldest first, deleted ones included.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn experiments(&self) -> Result<Vec<Experiment>, StoreError> {
+        self.read("list experiments", |connection| {
+            let rows = connection.query(&format!("SELECT {COLUMNS} ORDER BY id"), &[])?;
+            rows.iter().map(|row| experiment(connection, row)).collect()
+        })
+    }
+
+    /// The experiment of this name; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn experiment(&self, name: &str) -> Result<Option<Experiment>, StoreError> {
+        self.read("read an experiment", |connection| {
+            let row = connection.first(&format!("SELECT {COLUMNS} WHERE name = ?1"), values![name])?;
+            row.map(|row| experiment(connection, &row)).transpose()
+        })
+    }
+
+    /// Renames an experiment.
+    ///
+    /// # Errors
+    /// [`StoreError::NoExperiment`], [`StoreError::ExperimentExists`], [`StoreError::BadExperimentName`] or
+    /// [`StoreError::Database`].
+    pub fn rename_experiment(&self, name: &str, new: &str) -> Result<(), StoreError> {
+        check_experiment(new)?;
+        self.write("rename an experiment", Scope::Runs, |connection| {
+            let taken = "SELECT EXISTS (SELECT 1 FROM experiments WHERE name = ?1)";
+            if name != new && connection.one(taken, values![new])?.get(0)? {
+                return Err(StoreError::ExperimentExists { name: shortened(new) }.into());
+            }
+            let update = "UPDATE experiments SET name = ?2, updated_ms = ?3 WHERE name = ?1";
+            changed(connection.execute(update, values![name, new, now_ms()])?, name)
+        })
+    }
+
+    /// Deletes an experiment so that it can be restored, or restores it. Its runs are found no more, or again.
+    ///
+    /// # Errors
+    /// [`StoreError::NoExperiment`] or [`StoreError::Database`].
+    pub fn delete_experiment(&self, name: &str, deleted: bool) -> Result<(), StoreError> {
+        self.write("delete an experiment", Scope::Runs, |connection| {
+            let update = "UPDATE experiments SET deleted_ms = ?2, updated_ms = ?3 WHERE name = ?1";
+            changed(connection.execute(update, values![name, deleted.then(now_ms), now_ms()])?, name)
+        })
+    }
+
+    /// Sets a tag of an experiment.
+    ///
+    /// # Errors
+    /// [`StoreError::NoExperiment`], [`StoreError::BadKey`] or [`StoreError::Database`].
+    pub fn tag_experiment(&self, name: &str, tag: &str, value: &str) -> Result<(), StoreError> {
+        check_key("tag", tag, value)?;
+        self.write("tag an experiment", Scope::Runs, |connection| {
+            let row = connection.first("SELECT id FROM experiments WHERE name = ?1", values![name])?;
+            let row = row.ok_or_else(|| StoreError::NoExperiment { name: shortened(name) })?;
+            set_tag(connection, row.get(0)?, tag, value)
+        })
+    }
+}
+
+/// The number of the experiment of this name, which is made if missing.
+pub(super) fn named(connection: &mut Connection, name: &str) -> Outcome<i64> {
+    check_experiment(name)?;
+    let find = "SELECT id, deleted_ms FROM experiments WHERE name = ?1";
+    if connection.first(find, values![name])?.is_none() {
+        let insert = "INSERT INTO experiments (name, created_ms, updated_ms) VALUES (?1, ?2, ?2) ON CONFLICT DO NOTHING";
+        connection.execute(insert, values![name, now_ms()])?;
+    }
+    let row = connection.one(find, values![name])?;
+    if row.get::<Option<i64>>(1)?.is_some() {
+        return Err(StoreError::ExperimentDeleted { name: shortened(name) }.into());
+    }
+    Ok(row.get(0)?)
+}
+
+fn experiment(connection: &mut Connection, row: &Row) -> Outcome<Experiment> {
+    let id: i64 = row.get(0)?;
+    let tags = connection.query("SELECT name, value FROM experiment_tags WHERE experiment = ?1 ORDER BY name", values![id])?;
+    Ok(Experiment {
+        id,
+        name: row.get(1)?,
+        created_ms: row.get(2)?,
+        updated_ms: row.get(3)?,
+        deleted_ms: row.get(4)?,
+        tags: tags.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Outcome<_>>()?,
+    })
+}
+
+fn set_tag(connection: &mut Connection, experiment: i64, name: &str, value: &str) -> Outcome<()> {
+    let upsert = "INSERT INTO experiment_tags (experiment, name, value) VALUES (?1, ?2, ?3)
+        ON CONFLICT (experiment, name) DO UPDATE SET value = excluded.value";
+    connection.execute(upsert, values![experiment, name, value])?;
+    Ok(())
+}
+
+fn changed(rows: u64, name: &str) -> Outcome<()> {
+    if rows == 0 { Err(StoreError::NoExperiment { name: shortened(name) }.into()) } else { Ok(()) }
+}
+
+fn check_experiment(name: &str) -> Result<(), StoreError> {
+    if name.trim().is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+        return Err(StoreError::BadExperimentName { name: shortened(name) });
+    }
+    Ok(())
+}

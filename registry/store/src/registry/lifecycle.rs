@@ -1,0 +1,191 @@
+//! The life of a version: judged once, then none, staging, production, archived.
+//!
+//! Production is the champion: the database lets one version of a model be there, and it comes there by promotion alone
+//! ([`crate::registry::promotions`]), which archives the one before it in the same transaction.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::database::{Connection, Outcome, Scope, values};
+use crate::error::StoreError;
+use crate::registry::audit::NewEntry;
+use crate::registry::{Registry, models, now_ms, versions};
+
+/// What the gates said about a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It may become champion.
+    Approved,
+    /// It may not.
+    Rejected,
+}
+
+impl Verdict {
+    /// The name in JSON and in the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Verdict {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = [Self::Approved, Self::Rejected];
+        all.into_iter().find(|it| it.name() == name).ok_or_else(|| format!("a verdict is `{name}`"))
+    }
+}
+
+/// Where a version stands in its life; MLflow's stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LifecycleStage {
+    /// Registered, no more.
+    None,
+    /// Tried out before production.
+    Staging,
+    /// The champion.
+    Production,
+    /// It was in production, or was set aside.
+    Archived,
+}
+
+impl LifecycleStage {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::None, Self::Staging, Self::Production, Self::Archived];
+
+    /// The name in JSON and in the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Staging => "staging",
+            Self::Production => "production",
+            Self::Archived => "archived",
+        }
+    }
+}
+
+impl fmt::Display for LifecycleStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for LifecycleStage {
+    type Err = StoreError;
+
+    /// Reads a stage as MLflow spells it too: `Production`.
+    fn from_str(name: &str) -> Result<Self, StoreError> {
+        let lower = name.to_ascii_lowercase();
+        let found = Self::ALL.into_iter().find(|it| it.name() == lower);
+        found.ok_or_else(|| StoreError::BadStage { name: super::shortened(name) })
+    }
+}
+
+impl Registry {
+    /// Records what the gates said about a version, once and for all.
+    ///
+    /// # Errors
+    /// [`StoreError::NoModel`], [`StoreError::NoVersion`], [`StoreError::AlreadyJudged`] or [`StoreError::Database`].
+    pub fn tag_verdict(&self, model: &str, version: u32, verdict: Verdict, reason: &str) -> Result<(), StoreError> {
+        self.write("record a verdict", Scope::Models, |connection| {
+            let id = versions::numbered(connection, model, version)?;
+            self.judge(connection, id, model, version, verdict, reason)
+        })
+    }
+
+    /// Moves a version to another stage than production.
+    ///
+    /// # Errors
+    /// [`StoreError::IsChampion`] of the version in production, which another one must replace;
+    /// [`StoreError::NeedsPromotion`] to production; [`StoreError::NoModel`], [`StoreError::NoVersion`] or
+    /// [`StoreError::Database`].
+    pub fn transition(&self, model: &str, version: u32, to: LifecycleStage, reason: &str) -> Result<(), StoreError> {
+        if to == LifecycleStage::Production {
+            return Err(StoreError::NeedsPromotion { model: model.to_owned(), version });
+        }
+        self.write("move a version to another stage", Scope::Models, |connection| {
+            let id = versions::numbered(connection, model, version)?;
+            let from = stage_of(connection, id)?;
+            if from == LifecycleStage::Production {
+                let action = if to == LifecycleStage::Archived { "archived" } else { "moved" };
+                return Err(StoreError::IsChampion { model: model.to_owned(), version, action }.into());
+            }
+            if from == to {
+                return Ok(());
+            }
+            self.move_stage(connection, id, (model, version), (from, to), false, reason)
+        })
+    }
+
+    /// The version that a rollback would lead to: of those that were in production and were followed by another, the one
+    /// that was archived last. A version that a rollback went away from is not among them, so that one rollback after
+    /// another leads further back.
+    ///
+    /// # Errors
+    /// [`StoreError::NoArchivedVersion`], [`StoreError::NoModel`] or [`StoreError::Database`].
+    pub fn rollback_target(&self, model: &str) -> Result<u32, StoreError> {
+        self.read("look for an archived version", |connection| rollback_target(connection, model))
+    }
+
+    pub(super) fn judge(
+        &self,
+        connection: &mut Connection,
+        id: i64,
+        model: &str,
+        version: u32,
+        verdict: Verdict,
+        reason: &str,
+    ) -> Outcome<()> {
+        let row = connection.one("SELECT verdict FROM versions WHERE id = ?1", values![id])?;
+        if let Some(verdict) = row.get::<Option<String>>(0)? {
+            return Err(StoreError::AlreadyJudged { model: model.to_owned(), version, verdict }.into());
+        }
+        let update = "UPDATE versions SET verdict = ?2, reason = ?3, judged_ms = ?4, updated_ms = ?4 WHERE id = ?1";
+        connection.execute(update, values![id, verdict.name(), reason, now_ms()])?;
+        let entry = NewEntry::about("version.judged", model, Some(version));
+        self.audit(connection, &entry.states(None, Some(verdict.name().to_owned())).because(reason))
+    }
+
+    /// Moves a version from one stage to another, in a transaction that keeps production single.
+    pub(super) fn move_stage(
+        &self,
+        connection: &mut Connection,
+        id: i64,
+        (model, version): (&str, u32),
+        (from, to): (LifecycleStage, LifecycleStage),
+        withdrawn: bool,
+        reason: &str,
+    ) -> Outcome<()> {
+        let update = "UPDATE versions SET stage = ?2, stage_ms = ?3, updated_ms = ?3, withdrawn = ?4 WHERE id = ?1";
+        connection.execute(update, values![id, to.name(), now_ms(), withdrawn])?;
+        let entry = NewEntry::about("version.transitioned", model, Some(version));
+        let entry = entry.states(Some(from.name().to_owned()), Some(to.name().to_owned()));
+        self.audit(connection, &entry.because(reason))
+    }
+}
+
+pub(super) fn stage_of(connection: &mut Connection, id: i64) -> Outcome<LifecycleStage> {
+    Ok(connection.one("SELECT stage FROM versions WHERE id = ?1", values![id])?.parsed(0)?)
+}
+
+pub(super) fn rollback_target(connection: &mut Connection, model: &str) -> Outcome<u32> {
+    let id = models::required(connection, model)?;
+    let latest = "SELECT version FROM versions
+        WHERE model = ?1 AND stage = 'archived' AND withdrawn = 0 AND verdict = 'approved'
+        ORDER BY stage_ms DESC, version DESC LIMIT 1";
+    let row = connection.first(latest, values![id])?;
+    Ok(row.ok_or_else(|| StoreError::NoArchivedVersion { model: model.to_owned() })?.get(0)?)
+}

@@ -1,0 +1,175 @@
+//! What is logged of a run while it runs and after: metrics with their histories, parameters once, tags.
+
+use serde::Serialize;
+
+use crate::database::{Connection, Outcome, Row, Scope, Value, values};
+use crate::error::StoreError;
+use crate::registry::{Registry, RunId, check_key, now_ms};
+
+/// The last value of a metric: that with the greatest step, of these the latest, of these the greatest, as MLflow has it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LoggedMetric {
+    /// Its name.
+    pub name: String,
+    /// Its value; NaN where it is undefined (`null` in JSON).
+    pub value: f64,
+    /// Where on the curve.
+    pub step: i64,
+    /// When it was logged, in milliseconds since the epoch.
+    pub at_ms: i64,
+}
+
+/// A value to log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricPoint {
+    /// The metric's name.
+    pub name: String,
+    /// Its value; NaN and infinities are values.
+    pub value: f64,
+    /// Where on the curve; 0 for a figure of its own.
+    pub step: i64,
+    /// When, in milliseconds since the epoch; `None`: now.
+    pub at_ms: Option<i64>,
+}
+
+impl LoggedMetric {
+    /// Of a row with name, value, step and time from column `first` on.
+    pub(super) fn from_row(row: &Row, first: usize) -> Outcome<Self> {
+        let value = row.get::<Option<f64>>(first + 1)?.unwrap_or(f64::NAN);
+        Ok(Self { name: row.get(first)?, value, step: row.get(first + 2)?, at_ms: row.get(first + 3)? })
+    }
+}
+
+/// A value that is about to be inserted.
+pub(super) struct Reported<'a> {
+    pub(super) name: &'a str,
+    pub(super) value: f64,
+    pub(super) step: Value,
+    pub(super) at_ms: i64,
+}
+
+impl Registry {
+    /// Logs one value of a metric; durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`], [`StoreError::BadKey`] or [`StoreError::Database`].
+    pub fn log_metric(&self, run_id: &RunId, point: &MetricPoint) -> Result<(), StoreError> {
+        self.log_batch(run_id, std::slice::from_ref(point), &[], &[])
+    }
+
+    /// Logs metrics, parameters and tags of a run, all of them or none, with one wait for the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`], [`StoreError::ParameterChanged`] if a parameter has another value already,
+    /// [`StoreError::BadKey`] or [`StoreError::Database`].
+    pub fn log_batch(
+        &self,
+        run_id: &RunId,
+        metrics: &[MetricPoint],
+        parameters: &[(String, String)],
+        tags: &[(String, String)],
+    ) -> Result<(), StoreError> {
+        for point in metrics {
+            check_key("metric", &point.name, "")?;
+        }
+        for (name, value) in parameters.iter().chain(tags) {
+            check_key("parameter or tag", name, value)?;
+        }
+        self.write("log", Scope::Runs, |connection| {
+            let run = active(connection, run_id)?;
+            for MetricPoint { name, value, step, at_ms } in metrics {
+                let at_ms = at_ms.unwrap_or_else(now_ms);
+                insert_point(connection, run, None, &Reported { name, value: *value, step: (*step).into(), at_ms })?;
+            }
+            for (name, value) in parameters {
+                insert_parameter(connection, run, run_id, name, value)?;
+            }
+            for (name, value) in tags {
+                set_tag(connection, run, name, value)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes a tag of a run.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`], [`StoreError::NoTag`] or [`StoreError::Database`].
+    pub fn delete_run_tag(&self, run_id: &RunId, name: &str) -> Result<(), StoreError> {
+        self.write("delete a tag", Scope::Runs, |connection| {
+            let run = active(connection, run_id)?;
+            let delete = "DELETE FROM run_tags WHERE run = ?1 AND name = ?2";
+            if connection.execute(delete, values![run, name])? == 0 {
+                return Err(StoreError::NoTag { name: super::shortened(name) }.into());
+            }
+            Ok(())
+        })
+    }
+
+    /// Every value of a metric of a run, in the order of logging.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`] or [`StoreError::Database`].
+    pub fn metric_history(&self, run_id: &RunId, name: &str) -> Result<Vec<LoggedMetric>, StoreError> {
+        self.read("read a metric's history", |connection| {
+            let run = active(connection, run_id)?;
+            let query = "SELECT name, value, step, at_ms FROM metric_points WHERE run = ?1 AND name = ?2 ORDER BY id";
+            let rows = connection.query(query, values![run, name])?;
+            rows.iter().map(|row| LoggedMetric::from_row(row, 0)).collect()
+        })
+    }
+}
+
+/// Inserts a value, and keeps it as the metric's last one if it is.
+pub(super) fn insert_point(
+    connection: &mut Connection,
+    run: i64,
+    stage: Option<i64>,
+    point: &Reported<'_>,
+) -> Outcome<()> {
+    let Reported { name, value, step, at_ms } = point;
+    connection.execute(
+        "INSERT INTO metric_points (run, stage, name, value, step, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        values![run, stage, *name, *value, step.clone(), *at_ms],
+    )?;
+    // NaN, which is NULL, is below every value at the same step and time.
+    connection.execute(
+        "INSERT INTO latest_metrics (run, name, value, step, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (run, name) DO UPDATE SET value = excluded.value, step = excluded.step, at_ms = excluded.at_ms
+         WHERE (excluded.step, excluded.at_ms) > (latest_metrics.step, latest_metrics.at_ms)
+            OR ((excluded.step, excluded.at_ms) = (latest_metrics.step, latest_metrics.at_ms)
+                AND (latest_metrics.value IS NULL OR excluded.value > latest_metrics.value))",
+        values![run, *name, *value, step.clone(), *at_ms],
+    )?;
+    Ok(())
+}
+
+/// The number of a run that is not deleted; it may have ended.
+fn active(connection: &mut Connection, run_id: &RunId) -> Outcome<i64> {
+    let query = "SELECT id FROM runs WHERE run_id = ?1 AND deleted_ms IS NULL";
+    let row = connection.first(query, values![run_id.as_str()])?;
+    let row = row.ok_or_else(|| StoreError::NoRun { id: run_id.to_string() })?;
+    Ok(row.get(0)?)
+}
+
+/// A parameter is logged once; the same value again is no change.
+fn insert_parameter(connection: &mut Connection, run: i64, run_id: &RunId, name: &str, value: &str) -> Outcome<()> {
+    let insert = "INSERT INTO parameters (run, name, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    if connection.execute(insert, values![run, name, value])? == 1 {
+        return Ok(());
+    }
+    let query = "SELECT value FROM parameters WHERE run = ?1 AND name = ?2";
+    let old: String = connection.one(query, values![run, name])?.get(0)?;
+    if old == value {
+        return Ok(());
+    }
+    let (name, run) = (super::shortened(name), run_id.to_string());
+    Err(StoreError::ParameterChanged { run, name, old: super::shortened(&old), new: super::shortened(value) }.into())
+}
+
+fn set_tag(connection: &mut Connection, run: i64, name: &str, value: &str) -> Outcome<()> {
+    let upsert = "INSERT INTO run_tags (run, name, value) VALUES (?1, ?2, ?3)
+        ON CONFLICT (run, name) DO UPDATE SET value = excluded.value";
+    connection.execute(upsert, values![run, name, value])?;
+    Ok(())
+}

@@ -1,0 +1,446 @@
+//! Promotions: intended first, then done, then told to the production location.
+//!
+//! 1. *intended*: recorded before a byte is copied ([`Registry::begin_promotion`]).
+//! 2. The caller copies the version to its destination and verifies it there. Nothing points to it yet.
+//! 3. *current*: the version is the champion ([`Registry::complete_promotion`]), by compare-and-set against the champion that
+//!    stood when the promotion was intended; the one before it is archived in the same transaction. The database is the
+//!    truth from here on.
+//! 4. The caller moves the pointer at the destination, which is derived from the database.
+//! 5. *finished* ([`Registry::finish_promotion`]).
+//!
+//! A process that dies before 3 leaves an intent that whoever opens the registry next undoes; after 3 it leaves a pointer
+//! to be repaired, which [`Registry::unfinished_promotions`] finds. At no point is there no champion, or are there two.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::artifact::ArtifactStore;
+use crate::database::{Connection, Outcome, Row, Scope, values};
+use crate::error::StoreError;
+use crate::registry::audit::NewEntry;
+use crate::registry::lifecycle::{self, LifecycleStage, Verdict};
+use crate::registry::versions::{self, NewVersion, Numbering};
+use crate::registry::{CHAMPION, Registry, models, now_ms, random_id};
+
+/// How a promotion stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PromotionState {
+    /// Nothing has changed yet.
+    Intended,
+    /// The version is champion; the destination may not know it yet.
+    Current,
+    /// The destination points to it, or to a later one.
+    Finished,
+    /// Nothing came of it.
+    Undone,
+}
+
+impl PromotionState {
+    /// The name in JSON and in the database.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Intended => "intended",
+            Self::Current => "current",
+            Self::Finished => "finished",
+            Self::Undone => "undone",
+        }
+    }
+}
+
+impl fmt::Display for PromotionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for PromotionState {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = [Self::Intended, Self::Current, Self::Finished, Self::Undone];
+        all.into_iter().find(|it| it.name() == name).ok_or_else(|| format!("a promotion is `{name}`"))
+    }
+}
+
+/// What is known when a promotion is intended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PromotionRequest {
+    /// Where the version is copied to: a URI without secrets; empty: nowhere.
+    pub destination: String,
+    /// The champion that the caller believes in (`Some(None)`: none); `None`: whoever is champion now.
+    pub expected: Option<Option<u32>>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A promotion as recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Promotion {
+    /// Its identifier: 32 hex digits.
+    pub id: String,
+    /// The model's name.
+    pub model: String,
+    /// The version that becomes champion.
+    pub version: u32,
+    /// The champion that it replaces.
+    pub expected: Option<u32>,
+    /// Whether it is a rollback.
+    pub rollback: bool,
+    /// Where the version is copied to.
+    pub destination: String,
+    /// How it stands.
+    pub state: PromotionState,
+    /// Who promotes.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When it was intended, in milliseconds since the epoch.
+    pub began_ms: i64,
+    /// When it was finished or undone.
+    pub ended_ms: Option<i64>,
+}
+
+const COLUMNS: &str = "promotions.id, registered_models.name, promoted.version, expected.version, rollback, destination, \
+     state, promotions.actor, promotions.reason, began_ms, ended_ms, promotions.version, promotions.expected \
+     FROM promotions JOIN registered_models ON registered_models.id = promotions.model \
+     JOIN versions promoted ON promoted.id = promotions.version \
+     LEFT JOIN versions expected ON expected.id = promotions.expected";
+
+impl Registry {
+    /// Intends to make an approved version champion. Intending it for the champion itself repairs its destination.
+    ///
+    /// # Errors
+    /// [`StoreError::NotApproved`], [`StoreError::CollectionRunning`] while garbage is collected at the destination,
+    /// [`StoreError::NoModel`], [`StoreError::NoVersion`] or [`StoreError::Database`].
+    pub fn begin_promotion(
+        &self,
+        model: &str,
+        version: u32,
+        request: &PromotionRequest,
+    ) -> Result<Promotion, StoreError> {
+        let (id, owner) = (random_id()?, self.owner()?);
+        self.write("intend a promotion", Scope::Models, |connection| {
+            self.intend(connection, &id, &owner, (model, version), request, false)
+        })
+    }
+
+    /// Intends to go back to the version that [`Registry::rollback_target`] names.
+    ///
+    /// # Errors
+    /// [`StoreError::NoArchivedVersion`], and those of [`Registry::begin_promotion`].
+    pub fn begin_rollback(&self, model: &str, request: &PromotionRequest) -> Result<Promotion, StoreError> {
+        let (id, owner) = (random_id()?, self.owner()?);
+        self.write("intend a rollback", Scope::Models, |connection| {
+            let version = lifecycle::rollback_target(connection, model)?;
+            self.intend(connection, &id, &owner, (model, version), request, true)
+        })
+    }
+
+    /// Makes the version of an intended promotion champion, and archives the one before it, if the champion is still the one
+    /// that was expected. Atomic.
+    ///
+    /// # Errors
+    /// [`StoreError::AliasMoved`] if another version has become champion since: the promotion is undone.
+    /// [`StoreError::PromotionEnded`], [`StoreError::NoPromotion`] or [`StoreError::Database`].
+    pub fn complete_promotion(&self, id: &str) -> Result<Promotion, StoreError> {
+        let completed = self.write("make a version champion", Scope::Models, |connection| {
+            let (promotion, version, expected) = unfinished(connection, id)?;
+            if promotion.state == PromotionState::Current {
+                return Ok(Ok(promotion));
+            }
+            let champion = champion(connection, &promotion.model)?;
+            if champion.map(|(id, _)| id) != expected {
+                self.end(connection, &promotion, PromotionState::Undone, "the champion has changed since")?;
+                let (model, alias) = (promotion.model, CHAMPION.to_owned());
+                let (expected, actual) = (promotion.expected, champion.map(|(_, version)| version));
+                return Ok(Err(StoreError::AliasMoved { model, alias, expected, actual }));
+            }
+            self.crown(connection, &promotion, version, champion)?;
+            connection.execute("UPDATE promotions SET state = 'current' WHERE id = ?1", values![id])?;
+            Ok(Ok(Promotion { state: PromotionState::Current, ..promotion }))
+        })?;
+        completed
+    }
+
+    /// Records that the destination points to the champion. Earlier promotions to the same destination, whose pointers were
+    /// never moved, are finished with it.
+    ///
+    /// # Errors
+    /// [`StoreError::NoPromotion`], [`StoreError::PromotionEnded`] or [`StoreError::Database`].
+    pub fn finish_promotion(&self, id: &str) -> Result<(), StoreError> {
+        self.write("finish a promotion", Scope::Models, |connection| {
+            let (promotion, ..) = unfinished(connection, id)?;
+            let update = "UPDATE promotions SET state = 'finished', ended_ms = ?3 WHERE destination = ?2 AND state = 'current'
+                AND model = (SELECT model FROM promotions WHERE id = ?1)";
+            connection.execute(update, values![id, promotion.destination, now_ms()])?;
+            Ok(())
+        })
+    }
+
+    /// Gives an intended promotion up. The champion is as it was.
+    ///
+    /// # Errors
+    /// [`StoreError::NoPromotion`], [`StoreError::PromotionEnded`] (also of one that is current) or [`StoreError::Database`].
+    pub fn undo_promotion(&self, id: &str, reason: &str) -> Result<(), StoreError> {
+        self.write("undo a promotion", Scope::Models, |connection| {
+            let (promotion, ..) = unfinished(connection, id)?;
+            if promotion.state == PromotionState::Current {
+                return Err(StoreError::PromotionEnded { id: id.to_owned(), state: promotion.state.name() }.into());
+            }
+            self.end(connection, &promotion, PromotionState::Undone, reason)
+        })
+    }
+
+    /// [`Registry::begin_promotion`] and [`Registry::complete_promotion`] in one step, for a version that is copied nowhere.
+    ///
+    /// # Errors
+    /// Theirs.
+    pub fn promote(&self, model: &str, version: u32, request: &PromotionRequest) -> Result<(), StoreError> {
+        let (id, owner) = (random_id()?, self.owner()?);
+        self.write("promote a version", Scope::Models, |connection| {
+            let promotion = self.intend(connection, &id, &owner, (model, version), request, false)?;
+            let champion = champion(connection, model)?;
+            if champion.map(|(_, version)| version) != promotion.expected {
+                let (model, alias) = (model.to_owned(), CHAMPION.to_owned());
+                let (expected, actual) = (promotion.expected, champion.map(|(_, version)| version));
+                return Err(StoreError::AliasMoved { model, alias, expected, actual }.into());
+            }
+            let number = versions::numbered(connection, model, version)?;
+            self.crown(connection, &promotion, number, champion)?;
+            self.end(connection, &promotion, PromotionState::Finished, "")
+        })
+    }
+
+    /// Registers a version, judges it and, of an approved one, intends its promotion, in one step: a process that dies leaves
+    /// no version that nobody judged. The version's number, and the promotion to complete.
+    ///
+    /// # Errors
+    /// Those of [`Registry::create_version`] and [`Registry::begin_promotion`]: nothing is registered then.
+    pub fn register_candidate(
+        &self,
+        artifacts: &ArtifactStore,
+        model: &str,
+        version: &NewVersion,
+        numbering: Numbering<'_>,
+        (verdict, reason): (Verdict, &str),
+        request: &PromotionRequest,
+    ) -> Result<(u32, Option<Promotion>), StoreError> {
+        let sizes = versions::verify(artifacts, model, version)?;
+        let (id, owner) = (random_id()?, self.owner()?);
+        self.write("register a candidate", Scope::Models, |connection| {
+            let (number, version) = versions::insert(self, connection, model, version, &sizes, numbering)?;
+            self.judge(connection, number, model, version, verdict, reason)?;
+            let promotion = match verdict {
+                Verdict::Approved => Some(self.intend(connection, &id, &owner, (model, version), request, false)?),
+                Verdict::Rejected => None,
+            };
+            Ok((version, promotion))
+        })
+    }
+
+    /// One promotion.
+    ///
+    /// # Errors
+    /// [`StoreError::NoPromotion`] or [`StoreError::Database`].
+    pub fn promotion(&self, id: &str) -> Result<Promotion, StoreError> {
+        self.read("read a promotion", |connection| Ok(by_id(connection, id)?.0))
+    }
+
+    /// The promotion by which a version became champion last.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn promotion_of(&self, model: &str, version: u32) -> Result<Option<Promotion>, StoreError> {
+        self.read("read a promotion", |connection| {
+            let query = format!(
+                "SELECT {COLUMNS} WHERE registered_models.name = ?1 AND promoted.version = ?2
+                 AND state IN ('current', 'finished') ORDER BY began_ms DESC, promotions.id LIMIT 1"
+            );
+            connection.first(&query, values![model, version])?.map(|row| promotion(&row)).transpose()
+        })
+    }
+
+    /// Promotions whose destinations may not know yet who is champion: those that are current, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn unfinished_promotions(&self) -> Result<Vec<Promotion>, StoreError> {
+        self.read("read promotions", |connection| {
+            let query = format!("SELECT {COLUMNS} WHERE state = 'current' ORDER BY began_ms, promotions.id");
+            connection.query(&query, &[])?.iter().map(promotion).collect()
+        })
+    }
+
+    /// Reserves a destination for a collection of garbage: no promotion begins there until [`Registry::end_collection`].
+    ///
+    /// # Errors
+    /// [`StoreError::PromotionRunning`] or [`StoreError::CollectionRunning`] if somebody works there; [`StoreError::Database`].
+    pub fn begin_collection(&self, destination: &str) -> Result<(), StoreError> {
+        let owner = self.owner()?;
+        self.write("begin to collect garbage", Scope::Models, |connection| {
+            let busy = format!("SELECT {COLUMNS} WHERE destination = ?1 AND state IN ('intended', 'current') LIMIT 1");
+            if let Some(row) = connection.first(&busy, values![destination])? {
+                let Promotion { model, id, .. } = promotion(&row)?;
+                return Err(StoreError::PromotionRunning { model, promotion: id }.into());
+            }
+            let insert = "INSERT INTO collections (destination, owner, began_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+            if connection.execute(insert, values![destination, owner, now_ms()])? == 0 {
+                return Err(StoreError::CollectionRunning { destination: destination.to_owned() }.into());
+            }
+            Ok(())
+        })
+    }
+
+    /// Lets promotions to a destination begin again.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn end_collection(&self, destination: &str) -> Result<(), StoreError> {
+        self.write("end a collection of garbage", Scope::Models, |connection| {
+            connection.execute("DELETE FROM collections WHERE destination = ?1", values![destination])?;
+            Ok(())
+        })
+    }
+
+    fn intend(
+        &self,
+        connection: &mut Connection,
+        id: &str,
+        owner: &str,
+        (model, version): (&str, u32),
+        request: &PromotionRequest,
+        rollback: bool,
+    ) -> Outcome<Promotion> {
+        let number = versions::numbered(connection, model, version)?;
+        let verdict: Option<String> =
+            connection.one("SELECT verdict FROM versions WHERE id = ?1", values![number])?.get(0)?;
+        if verdict.as_deref() != Some(Verdict::Approved.name()) {
+            let state = verdict.unwrap_or_else(|| "not judged".to_owned());
+            let (model, alias) = (model.to_owned(), CHAMPION.to_owned());
+            return Err(StoreError::NotApproved { model, version, alias, state }.into());
+        }
+        let collecting = "SELECT EXISTS (SELECT 1 FROM collections WHERE destination = ?1)";
+        if connection.one(collecting, values![&request.destination])?.get(0)? {
+            return Err(StoreError::CollectionRunning { destination: request.destination.clone() }.into());
+        }
+        let expected = match request.expected {
+            None => champion(connection, model)?.map(|(id, _)| id),
+            Some(None) => None,
+            Some(Some(expected)) => Some(versions::numbered(connection, model, expected)?),
+        };
+        connection.execute(
+            "INSERT INTO promotions (id, model, version, expected, rollback, destination, state, owner, actor, reason, began_ms)
+             VALUES (?1, (SELECT model FROM versions WHERE id = ?2), ?2, ?3, ?4, ?5, 'intended', ?6, ?7, ?8, ?9)",
+            values![
+                id,
+                number,
+                expected,
+                rollback,
+                &request.destination,
+                owner,
+                &*self.actor,
+                &request.reason,
+                now_ms()
+            ],
+        )?;
+        let entry = NewEntry::about("promotion.intended", model, Some(version)).because(&request.reason);
+        self.audit(connection, &entry.states(None, Some(id.to_owned())))?;
+        Ok(by_id(connection, id)?.0)
+    }
+
+    /// Puts a version in the place of the champion.
+    fn crown(
+        &self,
+        connection: &mut Connection,
+        promotion: &Promotion,
+        version: i64,
+        champion: Option<(i64, u32)>,
+    ) -> Outcome<()> {
+        let Promotion { model, version: number, rollback, reason, .. } = promotion;
+        if champion.is_some_and(|(id, _)| id == version) {
+            return Ok(());
+        }
+        if let Some((id, old)) = champion {
+            let stages = (LifecycleStage::Production, LifecycleStage::Archived);
+            let why = if *rollback { format!("rolled back to version {number}") } else { format!("version {number} followed") };
+            self.move_stage(connection, id, (model, old), stages, *rollback, &why)?;
+        }
+        let from = lifecycle::stage_of(connection, version)?;
+        self.move_stage(connection, version, (model, *number), (from, LifecycleStage::Production), false, reason)?;
+        let model = models::required(connection, model)?;
+        models::touch(connection, model)
+    }
+
+    fn end(
+        &self,
+        connection: &mut Connection,
+        promotion: &Promotion,
+        state: PromotionState,
+        reason: &str,
+    ) -> Outcome<()> {
+        let update = "UPDATE promotions SET state = ?2, ended_ms = ?3 WHERE id = ?1";
+        connection.execute(update, values![&promotion.id, state.name(), now_ms()])?;
+        if state == PromotionState::Undone {
+            let entry = NewEntry::about("promotion.undone", &promotion.model, Some(promotion.version));
+            self.audit(connection, &entry.states(Some(promotion.id.clone()), None).because(reason))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a process that has died intended is undone; what it collected may be promoted to again.
+pub(super) fn settle_abandoned(connection: &mut Connection, owner: &str) -> Outcome<()> {
+    let query = format!("SELECT {COLUMNS} WHERE state = 'intended' AND owner = ?1");
+    for row in connection.query(&query, values![owner])? {
+        let promotion = promotion(&row)?;
+        let update = "UPDATE promotions SET state = 'undone', ended_ms = ?2 WHERE id = ?1";
+        connection.execute(update, values![&promotion.id, now_ms()])?;
+        let entry = NewEntry::about("promotion.undone", &promotion.model, Some(promotion.version));
+        let entry = entry.states(Some(promotion.id), None).because("the process that promoted died");
+        super::audit::append(connection, &promotion.actor, &entry)?;
+    }
+    connection.execute("DELETE FROM collections WHERE owner = ?1", values![owner])?;
+    Ok(())
+}
+
+/// The version in production: its numbers in the database and among the model's versions.
+fn champion(connection: &mut Connection, model: &str) -> Outcome<Option<(i64, u32)>> {
+    let query = "SELECT versions.id, version FROM versions JOIN registered_models ON registered_models.id = versions.model
+        WHERE name = ?1 AND stage = 'production'";
+    let row = connection.first(query, values![model])?;
+    row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
+}
+
+/// A promotion that has not ended, with the numbers in the database of its version and of the champion it expects.
+fn unfinished(connection: &mut Connection, id: &str) -> Outcome<(Promotion, i64, Option<i64>)> {
+    let found = by_id(connection, id)?;
+    match found.0.state {
+        PromotionState::Intended | PromotionState::Current => Ok(found),
+        state => Err(StoreError::PromotionEnded { id: id.to_owned(), state: state.name() }.into()),
+    }
+}
+
+fn by_id(connection: &mut Connection, id: &str) -> Outcome<(Promotion, i64, Option<i64>)> {
+    let row = connection.first(&format!("SELECT {COLUMNS} WHERE promotions.id = ?1"), values![id])?;
+    let row = row.ok_or_else(|| StoreError::NoPromotion { id: super::shortened(id) })?;
+    Ok((promotion(&row)?, row.get(11)?, row.get(12)?))
+}
+
+fn promotion(row: &Row) -> Outcome<Promotion> {
+    Ok(Promotion {
+        id: row.get(0)?,
+        model: row.get(1)?,
+        version: row.get(2)?,
+        expected: row.get(3)?,
+        rollback: row.get(4)?,
+        destination: row.get(5)?,
+        state: row.parsed(6)?,
+        actor: row.get(7)?,
+        reason: row.get(8)?,
+        began_ms: row.get(9)?,
+        ended_ms: row.get(10)?,
+    })
+}

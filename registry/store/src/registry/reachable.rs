@@ -1,0 +1,51 @@
+//! What garbage collection must leave: every artifact that a run, a version or a promotion reaches.
+
+use std::collections::HashSet;
+
+use crate::database::values;
+use crate::digest::Digest;
+use crate::error::StoreError;
+use crate::registry::Registry;
+
+impl Registry {
+    /// The digests of all artifacts that runs (but deleted ones) made or read, and that versions refer to.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn reachable(&self) -> Result<HashSet<Digest>, StoreError> {
+        self.read("look for what is reachable", |connection| {
+            let mut reachable = HashSet::new();
+            let recorded = "SELECT stage_outputs.digest FROM stage_outputs JOIN stages ON stages.id = stage_outputs.stage
+                    JOIN runs ON runs.id = stages.run WHERE runs.deleted_ms IS NULL
+                UNION SELECT stage_inputs.digest FROM stage_inputs JOIN stages ON stages.id = stage_inputs.stage
+                    JOIN runs ON runs.id = stages.run WHERE runs.deleted_ms IS NULL
+                UNION SELECT digest FROM version_artifacts";
+            for row in connection.query(recorded, &[])? {
+                reachable.insert(row.parsed(0)?);
+            }
+            // Versions of format 1 list no artifacts: whatever looks like a digest in their contents counts.
+            let unlisted = "SELECT contents FROM versions WHERE NOT EXISTS (
+                SELECT 1 FROM version_artifacts WHERE version_artifacts.version = versions.id)";
+            for row in connection.query(unlisted, &[])? {
+                reachable.extend(digests_in(&row.get::<String>(0)?));
+            }
+            Ok(reachable)
+        })
+    }
+
+    /// The digests that the versions of one model, or of all, need where they are promoted to.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn needed_by_promotions(&self, destination: &str) -> Result<HashSet<Digest>, StoreError> {
+        self.read("look for what is promoted", |connection| {
+            let query = "SELECT digest FROM version_artifacts JOIN promotions ON promotions.version = version_artifacts.version
+                WHERE destination = ?1 AND state IN ('intended', 'current') AND needed = 1";
+            connection.query(query, values![destination])?.iter().map(|row| Ok(row.parsed(0)?)).collect()
+        })
+    }
+}
+
+fn digests_in(text: &str) -> impl Iterator<Item = Digest> + '_ {
+    text.split('"').filter_map(|word| word.parse().ok())
+}

@@ -1,0 +1,373 @@
+//! Versions of models: whole when they are created, numbered without gaps, never changed but for verdict, stage, tags.
+//!
+//! A version refers to every artifact without which it could not be used or explained. All of them are read and compared
+//! with their digests before the version is recorded, so that no version exists whose bytes do not.
+
+use serde::Serialize;
+
+use crate::artifact::{ArtifactKind, ArtifactStore};
+use crate::database::{Connection, Outcome, Row, Scope, values};
+use crate::digest::Digest;
+use crate::error::StoreError;
+use crate::registry::aliases::{self, CHAMPION};
+use crate::registry::audit::NewEntry;
+use crate::registry::{LifecycleStage, Registry, RunId, Verdict, check_key, check_name, models, now_ms, shortened};
+
+/// An artifact that belongs to a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reference {
+    /// What it is to the version: `training-component`, `model`.
+    pub role: String,
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// Its content.
+    pub digest: Digest,
+    /// Whether predictions need it; what they do not need explains the version.
+    pub needed: bool,
+}
+
+/// What is known when a version is registered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NewVersion {
+    /// The run that made it.
+    pub run_id: Option<RunId>,
+    /// All that is needed to use and to explain it (components, digests of states, signature, lineage), as the caller's
+    /// JSON.
+    pub contents: serde_json::Value,
+    /// Every artifact that `contents` names.
+    pub references: Vec<Reference>,
+    /// What it was measured to be worth, by name.
+    pub metrics: Vec<(String, f64)>,
+    /// What it was made with, by name.
+    pub parameters: Vec<(String, String)>,
+    /// Its tags.
+    pub tags: Vec<(String, String)>,
+}
+
+/// Gives a new version its semantic number: called inside the transaction with the newest version's contents and semantic
+/// number, `None` for a model's first.
+pub type Numbering<'a> = &'a dyn Fn(Option<(&serde_json::Value, &str)>) -> Option<String>;
+
+/// A version of a model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModelVersion {
+    /// The model's name.
+    pub model: String,
+    /// Counted from 1, without gaps.
+    pub version: u32,
+    /// `MAJOR.MINOR.PATCH`: how much it differs from the version before it.
+    pub semantic_version: Option<String>,
+    /// The run that made it.
+    pub run_id: Option<RunId>,
+    /// When it was registered, in milliseconds since the epoch.
+    pub created_ms: i64,
+    /// When its verdict, stage or tags changed last.
+    pub updated_ms: i64,
+    /// Who registered it.
+    pub actor: String,
+    /// What people say of it.
+    pub description: String,
+    /// What was registered.
+    pub contents: serde_json::Value,
+    /// What the gates said; `None`: nothing yet.
+    pub verdict: Option<Verdict>,
+    /// Why.
+    pub reason: Option<String>,
+    /// When, in milliseconds since the epoch.
+    pub judged_ms: Option<i64>,
+    /// Where it stands in its life.
+    pub stage: LifecycleStage,
+    /// Since when, in milliseconds since the epoch; `None`: since it was registered.
+    pub stage_ms: Option<i64>,
+    /// Whether a rollback went away from it.
+    pub withdrawn: bool,
+    /// The aliases that point to it, by name; `champion` if it is in production.
+    pub aliases: Vec<String>,
+    /// Its artifacts, by role.
+    pub references: Vec<Reference>,
+    /// What it was measured to be worth, by name.
+    pub metrics: Vec<(String, f64)>,
+    /// What it was made with, by name.
+    pub parameters: Vec<(String, String)>,
+    /// Its tags, by name.
+    pub tags: Vec<(String, String)>,
+}
+
+const COLUMNS: &str = "versions.id, version, semantic_version, run_id, versions.created_ms, versions.updated_ms, actor, \
+     versions.description, contents, verdict, reason, judged_ms, stage, stage_ms, withdrawn, registered_models.name \
+     FROM versions JOIN registered_models ON registered_models.id = versions.model";
+
+impl Registry {
+    /// Registers a new version of a model, which is created if missing. Versions are consecutive from 1 on, whoever else
+    /// registers at the same time.
+    ///
+    /// # Errors
+    /// [`StoreError::Incomplete`] if an artifact that it refers to is not in `artifacts` whole: nothing is registered then.
+    /// [`StoreError::BadName`], [`StoreError::BadKey`] or [`StoreError::Database`].
+    pub fn create_version(
+        &self,
+        artifacts: &ArtifactStore,
+        model: &str,
+        version: &NewVersion,
+        numbering: Numbering<'_>,
+    ) -> Result<u32, StoreError> {
+        let sizes = verify(artifacts, model, version)?;
+        self.write("register a model version", Scope::Models, |connection| {
+            Ok(insert(self, connection, model, version, &sizes, numbering)?.1)
+        })
+    }
+
+    /// All versions of a model, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::NoModel`], [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn versions(&self, model: &str) -> Result<Vec<ModelVersion>, StoreError> {
+        self.read("read model versions", |connection| {
+            let id = models::required(connection, model)?;
+            let rows = connection.query(&format!("SELECT {COLUMNS} WHERE versions.model = ?1 ORDER BY version"), values![id])?;
+            rows.iter().map(|row| complete(connection, row)).collect()
+        })
+    }
+
+    /// One version of a model.
+    ///
+    /// # Errors
+    /// [`StoreError::NoVersion`], [`StoreError::NoModel`], [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn version(&self, model: &str, version: u32) -> Result<ModelVersion, StoreError> {
+        self.read("read a model version", |connection| {
+            let id = numbered(connection, model, version)?;
+            let row = connection.one(&format!("SELECT {COLUMNS} WHERE versions.id = ?1"), values![id])?;
+            complete(connection, &row)
+        })
+    }
+
+    /// Says something else of a version.
+    ///
+    /// # Errors
+    /// [`StoreError::NoVersion`], [`StoreError::NoModel`] or [`StoreError::Database`].
+    pub fn describe_version(&self, model: &str, version: u32, description: &str) -> Result<(), StoreError> {
+        self.write("describe a model version", Scope::Models, |connection| {
+            let id = numbered(connection, model, version)?;
+            let update = "UPDATE versions SET description = ?2, updated_ms = ?3 WHERE id = ?1";
+            connection.execute(update, values![id, description, now_ms()])?;
+            self.audit(connection, &NewEntry::about("version.described", model, Some(version)))
+        })
+    }
+
+    /// Sets a tag of a version; `None` removes it.
+    ///
+    /// # Errors
+    /// [`StoreError::NoVersion`], [`StoreError::NoModel`], [`StoreError::NoTag`], [`StoreError::BadKey`] or
+    /// [`StoreError::Database`].
+    pub fn tag_version(&self, model: &str, version: u32, tag: &str, value: Option<&str>) -> Result<(), StoreError> {
+        check_key("tag", tag, value.unwrap_or_default())?;
+        self.write("tag a model version", Scope::Models, |connection| {
+            let id = numbered(connection, model, version)?;
+            let query = "SELECT value FROM version_tags WHERE version = ?1 AND name = ?2";
+            let old: Option<String> = connection.first(query, values![id, tag])?.map(|row| row.get(0)).transpose()?;
+            match (value, &old) {
+                (Some(value), _) => set_tag(connection, id, tag, value)?,
+                (None, Some(_)) => {
+                    let delete = "DELETE FROM version_tags WHERE version = ?1 AND name = ?2";
+                    connection.execute(delete, values![id, tag])?;
+                }
+                (None, None) => return Err(StoreError::NoTag { name: shortened(tag) }.into()),
+            }
+            connection.execute("UPDATE versions SET updated_ms = ?2 WHERE id = ?1", values![id, now_ms()])?;
+            let named = |value: &str| format!("{tag} = {value}");
+            let entry = NewEntry::about("version.tagged", model, Some(version));
+            self.audit(connection, &entry.states(old.as_deref().map(named), value.map(named)))
+        })
+    }
+
+    /// Deletes a version. Its number is not given again; what happened to it stays in the audit.
+    ///
+    /// # Errors
+    /// [`StoreError::IsChampion`] while it is in production, [`StoreError::PromotionRunning`], [`StoreError::NoVersion`],
+    /// [`StoreError::NoModel`] or [`StoreError::Database`].
+    pub fn delete_version(&self, model: &str, version: u32, reason: &str) -> Result<(), StoreError> {
+        self.write("delete a model version", Scope::Models, |connection| {
+            let id = numbered(connection, model, version)?;
+            let stage: LifecycleStage =
+                connection.one("SELECT stage FROM versions WHERE id = ?1", values![id])?.parsed(0)?;
+            if stage == LifecycleStage::Production {
+                let model = model.to_owned();
+                return Err(StoreError::IsChampion { model, version, action: "deleted" }.into());
+            }
+            remove(connection, id, model)?;
+            let entry = NewEntry::about("version.deleted", model, Some(version));
+            self.audit(connection, &entry.states(Some(stage.name().to_owned()), None).because(reason))
+        })
+    }
+
+    /// The versions with these numbers of the database, in this order.
+    pub(super) fn versions_numbered(connection: &mut Connection, numbers: &[i64]) -> Outcome<Vec<ModelVersion>> {
+        let query = format!("SELECT {COLUMNS} WHERE versions.id = ?1");
+        let version = |number: &i64| {
+            let row = connection.one(&query, values![*number])?;
+            complete(connection, &row)
+        };
+        numbers.iter().map(version).collect()
+    }
+}
+
+/// Reads every artifact that the version refers to; their sizes in bytes.
+pub(super) fn verify(artifacts: &ArtifactStore, model: &str, version: &NewVersion) -> Result<Vec<u64>, StoreError> {
+    check_name("model", model)?;
+    for (name, value) in version.parameters.iter().chain(&version.tags) {
+        check_key("parameter or tag", name, value)?;
+    }
+    for (name, _) in &version.metrics {
+        check_key("metric", name, "")?;
+    }
+    let size = |reference: &Reference| {
+        artifacts.verify(reference.kind, &reference.digest).map_err(|source| StoreError::Incomplete {
+            model: model.to_owned(),
+            role: reference.role.clone(),
+            source: Box::new(source),
+        })
+    };
+    version.references.iter().map(size).collect()
+}
+
+/// Inserts a version that was verified: its numbers in the database and among the model's versions.
+pub(super) fn insert(
+    registry: &Registry,
+    connection: &mut Connection,
+    model: &str,
+    version: &NewVersion,
+    sizes: &[u64],
+    numbering: Numbering<'_>,
+) -> Outcome<(i64, u32)> {
+    let model_id = match models::find(connection, model)? {
+        Some(id) => id,
+        None => models::create(registry, connection, model)?,
+    };
+    let newest = "SELECT contents, semantic_version FROM versions WHERE model = ?1 AND semantic_version IS NOT NULL
+        ORDER BY version DESC LIMIT 1";
+    let semantic = match connection.first(newest, values![model_id])? {
+        None => numbering(None),
+        Some(row) => numbering(Some((&row.json(0)?, &row.get::<String>(1)?))),
+    };
+    let next = "UPDATE registered_models SET last_version = last_version + 1, updated_ms = ?2 WHERE id = ?1
+        RETURNING last_version";
+    let now = now_ms();
+    let number: u32 = connection.one(next, values![model_id, now])?.get(0)?;
+    let row = connection.one(
+        "INSERT INTO versions (model, version, semantic_version, run_id, created_ms, updated_ms, actor, contents)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7) RETURNING id",
+        values![
+            model_id,
+            number,
+            semantic,
+            version.run_id.as_ref().map(RunId::as_str),
+            now,
+            &*registry.actor,
+            version.contents.to_string()
+        ],
+    )?;
+    let id = row.get(0)?;
+    insert_parts(connection, id, version, sizes)?;
+    registry.audit(connection, &NewEntry::about("version.registered", model, Some(number)))?;
+    Ok((id, number))
+}
+
+fn insert_parts(connection: &mut Connection, id: i64, version: &NewVersion, sizes: &[u64]) -> Outcome<()> {
+    let artifact = "INSERT INTO version_artifacts (version, role, kind, digest, bytes, needed)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    for (Reference { role, kind, digest, needed }, bytes) in version.references.iter().zip(sizes) {
+        connection.execute(artifact, values![id, role, *kind, *digest, *bytes, *needed])?;
+    }
+    let metric = "INSERT INTO version_metrics (version, name, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    for (name, value) in &version.metrics {
+        connection.execute(metric, values![id, name, *value])?;
+    }
+    let parameter = "INSERT INTO version_parameters (version, name, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    for (name, value) in &version.parameters {
+        connection.execute(parameter, values![id, name, value])?;
+    }
+    for (name, value) in &version.tags {
+        set_tag(connection, id, name, value)?;
+    }
+    Ok(())
+}
+
+/// Removes a version with all that belongs to it, unless somebody promotes it right now.
+pub(super) fn remove(connection: &mut Connection, id: i64, model: &str) -> Outcome<()> {
+    let running = "SELECT id FROM promotions WHERE version = ?1 AND state IN ('intended', 'current')";
+    if let Some(row) = connection.first(running, values![id])? {
+        return Err(StoreError::PromotionRunning { model: model.to_owned(), promotion: row.get(0)? }.into());
+    }
+    connection.execute("UPDATE promotions SET expected = NULL WHERE expected = ?1", values![id])?;
+    for table in ["version_artifacts", "version_metrics", "version_parameters", "version_tags", "version_aliases", "promotions"]
+    {
+        connection.execute(&format!("DELETE FROM {table} WHERE version = ?1"), values![id])?;
+    }
+    connection.execute("DELETE FROM versions WHERE id = ?1", values![id])?;
+    Ok(())
+}
+
+/// The number in the database of a version of a model.
+pub(super) fn numbered(connection: &mut Connection, model: &str, version: u32) -> Outcome<i64> {
+    let query = "SELECT versions.id FROM versions JOIN registered_models ON registered_models.id = versions.model
+        WHERE name = ?1 AND version = ?2";
+    if let Some(row) = connection.first(query, values![model, version])? {
+        return Ok(row.get(0)?);
+    }
+    models::required(connection, model)?;
+    Err(StoreError::NoVersion { model: shortened(model), version }.into())
+}
+
+fn set_tag(connection: &mut Connection, version: i64, name: &str, value: &str) -> Outcome<()> {
+    let upsert = "INSERT INTO version_tags (version, name, value) VALUES (?1, ?2, ?3)
+        ON CONFLICT (version, name) DO UPDATE SET value = excluded.value";
+    connection.execute(upsert, values![version, name, value])?;
+    Ok(())
+}
+
+fn complete(connection: &mut Connection, row: &Row) -> Outcome<ModelVersion> {
+    let (id, stage): (i64, LifecycleStage) = (row.get(0)?, row.parsed(12)?);
+    let mut aliases = aliases::of_version(connection, id)?;
+    if stage == LifecycleStage::Production {
+        aliases.push(CHAMPION.to_owned());
+        aliases.sort();
+    }
+    let metrics = "SELECT name, value FROM version_metrics WHERE version = ?1 ORDER BY name";
+    let metrics = connection.query(metrics, values![id])?;
+    let metric = |row: &Row| Ok((row.get(0)?, row.get::<Option<f64>>(1)?.unwrap_or(f64::NAN)));
+    Ok(ModelVersion {
+        version: row.get(1)?,
+        semantic_version: row.get(2)?,
+        run_id: row.optional_parsed(3)?,
+        created_ms: row.get(4)?,
+        updated_ms: row.get(5)?,
+        actor: row.get(6)?,
+        description: row.get(7)?,
+        contents: row.json(8)?,
+        verdict: row.optional_parsed(9)?,
+        reason: row.get(10)?,
+        judged_ms: row.get(11)?,
+        stage,
+        stage_ms: row.get(13)?,
+        withdrawn: row.get(14)?,
+        model: row.get(15)?,
+        aliases,
+        references: references(connection, id)?,
+        metrics: metrics.iter().map(metric).collect::<Outcome<_>>()?,
+        parameters: pairs(connection, "version_parameters", id)?,
+        tags: pairs(connection, "version_tags", id)?,
+    })
+}
+
+fn references(connection: &mut Connection, version: i64) -> Outcome<Vec<Reference>> {
+    let query = "SELECT role, kind, digest, needed FROM version_artifacts WHERE version = ?1 ORDER BY role";
+    let reference = |row: &Row| {
+        Ok(Reference { role: row.get(0)?, kind: row.parsed(1)?, digest: row.parsed(2)?, needed: row.get(3)? })
+    };
+    connection.query(query, values![version])?.iter().map(reference).collect()
+}
+
+fn pairs(connection: &mut Connection, table: &str, version: i64) -> Outcome<Vec<(String, String)>> {
+    let query = format!("SELECT name, value FROM {table} WHERE version = ?1 ORDER BY name");
+    connection.query(&query, values![version])?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+}
