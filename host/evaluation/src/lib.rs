@@ -7,7 +7,7 @@
 //! - [`metrics`]: numbers from labels and predictions, equal to scikit-learn's.
 //! - [`gates`]: whether those numbers are good enough, and why not.
 //! - [`figure`]: figures as data, their limits, their drawing as SVG; and the figures that the host makes itself.
-//! - [`report`]: the validation and the evaluation report, as HTML and as JSON.
+//! - [`report`]: validation, evaluation, comparison of models, model card: as HTML and JSON, some as Markdown.
 
 mod error;
 pub mod figure;

@@ -33,6 +33,7 @@ code{font:.86em/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflo
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.6rem 0}dt{color:var(--muted)}dd{margin:0}\
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,460px),1fr));gap:1rem;align-items:start}\
 .figures>*{border:1px solid var(--rule);border-radius:6px;min-width:0}.figures .sw-figure{display:block;width:100%;height:auto;border-radius:6px}\
+.figures>:only-child{max-width:760px}.scroll+.figures,.figures+.scroll{margin-top:1rem}\
 .figures h3{margin:.6rem .7rem}.figures .scroll{border:0;border-top:1px solid var(--rule);border-radius:0;max-height:30rem;overflow:auto}\
 details{margin:.25rem 0 0}summary{cursor:pointer;color:var(--accent)}ul{margin:.3rem 0;padding-left:1.2rem}\
 @media print{body{max-width:none;padding:0}.figures{grid-template-columns:1fr 1fr}}";

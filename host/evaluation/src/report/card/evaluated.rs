@@ -115,7 +115,7 @@ fn confusion_table(confusion: &Confusion) -> Block {
 }
 
 fn importance(features: &[(String, f64)]) -> Vec<Block> {
-    let Some(figure) = importance_figure(&[Importance { name: "model", features }]) else {
+    let Some(figure) = importance_figure(&[Importance { name: "", features }]) else {
         return vec![Block::nothing("The model names none.")];
     };
     let row = |(feature, share): (String, f64)| vec![Piece::Code(feature).into(), Piece::text(aligned(share)).into()];

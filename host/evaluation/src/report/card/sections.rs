@@ -26,7 +26,7 @@ fn details(details: &Details) -> Vec<Block> {
     let text = |text: &Option<String>| text_or_dash(text.as_deref());
     let verdict = details.verdict.map_or_else(dash, |verdict| {
         let mut line: Line = Piece::mark(verdict == Verdict::Approved, "approved", "rejected").into();
-        line.extend(details.reason.as_ref().map(|reason| Piece::text(format!(" {reason}"))));
+        line.extend(details.reason.as_ref().map(|reason| Piece::text(format!(": {reason}"))));
         line
     });
     let mut semantic = text(&details.semantic_version);
@@ -120,15 +120,16 @@ fn training_data(card: &Card) -> Vec<Block> {
     blocks
 }
 
-/// A table in one line.
+/// A table in one line. What it is for is said by whoever shows it.
 pub(super) fn dataset(table: Option<&Dataset>) -> Line {
     let Some(table) = table else { return dash() };
     let mut line: Line = Vec::new();
-    if !table.name.is_empty() {
-        line.push(Piece::text(format!("{} ", table.name)));
+    let is_purpose = [Dataset::TRAINED_ON, Dataset::MEASURED_ON, Dataset::FEATURES].contains(&table.name.as_str());
+    if !table.name.is_empty() && !is_purpose {
+        line.push(Piece::text(format!("{}, ", table.name)));
     }
     if let Some(rows) = table.rows {
-        line.push(Piece::text(format!("{} rows ", count(rows))));
+        line.push(Piece::text(format!("{} rows, ", count(rows))));
     }
     line.push(Piece::Digest(table.digest.clone()));
     line

@@ -32,7 +32,7 @@ pub struct MetricCell {
     /// Whether it is better than the first subject's; `None` if nobody knows: of a metric whose direction is unknown, or
     /// measured on other test rows.
     pub standing: Option<Standing>,
-    /// Whether no subject's is better; never where that is unknown, or if all are equal.
+    /// Whether no subject's is better; never where that is unknown, or no two figures differ.
     pub best: bool,
 }
 
@@ -60,9 +60,11 @@ fn row(subjects: &[Subject], metric: &str) -> MetricRow {
     let differs = values.iter().any(|value| *value != values[0]);
     let direction = direction(metric);
     let all_comparable = subjects.iter().all(|subject| same_test_rows(subject, &subjects[0]));
-    let best = direction.filter(|_| differs && all_comparable).and_then(|direction| {
-        let known = values.iter().copied().flatten();
-        if direction == Direction::Higher { known.reduce(f64::max) } else { known.reduce(f64::min) }
+    let known: Vec<f64> = values.iter().copied().flatten().collect();
+    let has_best = all_comparable && known.iter().any(|value| *value != known[0]);
+    let best = direction.filter(|_| has_best).and_then(|direction| {
+        let better = if direction == Direction::Higher { f64::max } else { f64::min };
+        known.iter().copied().reduce(better)
     });
     let cell = |(position, value): (usize, &Option<f64>)| {
         let base = if position == 0 { None } else { values[0] };

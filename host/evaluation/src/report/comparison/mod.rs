@@ -182,7 +182,7 @@ impl Comparison {
         let rows = self.text_rows();
         let differing = rows.iter().filter(|row| row.differs).count();
         let count =
-            Piece::text(format!(" {differing} of {} rows differ; they are marked ≠ and come first.", rows.len()));
+            Piece::text(format!("; {differing} of {} rows differ: they are marked ≠ and come first.", rows.len()));
         let verdict = match (self.comparable(), self.by_digest(Subject::measured_on).len()) {
             (true, _) => Piece::mark(true, "same test table", ""),
             (false, 0 | 1) => Piece::mark(false, "", "test tables not known"),
