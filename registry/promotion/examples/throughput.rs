@@ -1,0 +1,98 @@
+//! How fast a version is uploaded and verified, against the SDK alone:
+//! `cargo run --release -p stagewright-promotion --example throughput`.
+//!
+//! One object of 100 MB, to a server in this process, which shares the processor. Rates are medians of five passes in
+//! turn. The SDK alone: `put_object` of the file and `get_object` drained, one request each, nothing compared.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use stagewright_promotion::{Bundle, Destination, Object, Settings};
+use stagewright_services::s3;
+use stagewright_store::Digest;
+
+const BYTES: usize = 100_000_000;
+const PASSES: usize = 5;
+const TARGET: f64 = 0.7;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let server = s3::Server::start("models", s3::Options::default());
+    let folder = tempfile::tempdir()?;
+    let bundle = bundle(folder.path())?;
+    let settings = Settings { variables: server.variables().into_iter().collect(), ..Settings::default() };
+    let destination = Destination::open("s3://models/ours", &settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let client = client(&server.endpoint());
+
+    let mut times: [Vec<Duration>; 4] = Default::default();
+    for _ in 0..PASSES {
+        let (put, get) = runtime.block_on(sdk(&client, &bundle.objects[0].path))?;
+        let uploaded = destination.upload(&bundle, &|_, _| ())?;
+        for (times, time) in times.iter_mut().zip([put, get, uploaded.upload_time, uploaded.verify_time]) {
+            times.push(time);
+        }
+        for key in server.keys() {
+            server.remove(&key);
+        }
+    }
+    let rates = times.map(|mut times| {
+        times.sort();
+        BYTES as f64 / 1e6 / times[PASSES / 2].as_secs_f64()
+    });
+    let names = ["SDK, put_object", "SDK, get_object", "ours, upload", "ours, read back and compare"];
+    for (name, rate) in names.iter().zip(rates) {
+        println!("{name:28} {rate:7.0} MB/s");
+    }
+    for (name, ratio) in [("upload", rates[2] / rates[0]), ("verification", rates[3] / rates[1])] {
+        println!("{name}: {ratio:.2} of the SDK alone (target {TARGET}): {}", if ratio >= TARGET { "reached" } else { "missed" });
+    }
+    Ok(())
+}
+
+fn bundle(folder: &Path) -> Result<Bundle, Failure> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()
+    };
+    let content: Vec<u8> = std::iter::repeat_with(&mut next).flatten().take(BYTES).collect();
+    let (digest, path) = (Digest::of(&content), folder.join("model"));
+    std::fs::write(&path, content)?;
+    let manifest = format!(r#"{{"objects":[{{"digest":"{digest}","size":{BYTES},"role":"model"}}]}}"#);
+    let objects = vec![Object { digest, path, size: BYTES as u64 }];
+    Ok(Bundle { model: "churn".to_owned(), version: 1, objects, manifest: manifest.into_bytes() })
+}
+
+fn client(endpoint: &str) -> Client {
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(http)
+        .credentials_provider(Credentials::new(s3::ACCESS_KEY, s3::SECRET_KEY, None, None, "example"))
+        .region(Region::new(s3::REGION))
+        .endpoint_url(endpoint)
+        .force_path_style(true);
+    Client::from_conf(config.build())
+}
+
+/// One request up, one down.
+async fn sdk(client: &Client, file: &Path) -> Result<(Duration, Duration), Failure> {
+    let begun = Instant::now();
+    let body = ByteStream::from_path(file).await?;
+    client.put_object().bucket("models").key("sdk").body(body).send().await?;
+    let put = begun.elapsed();
+    let begun = Instant::now();
+    let mut reply = client.get_object().bucket("models").key("sdk").send().await?;
+    let mut bytes = 0;
+    while let Some(piece) = reply.body.try_next().await? {
+        bytes += piece.len();
+    }
+    assert_eq!(bytes, BYTES);
+    Ok((put, begun.elapsed()))
+}

@@ -1,0 +1,256 @@
+//! Why a version did not get to production, or could not be read there.
+//!
+//! No text holds a secret: of what the SDK says, only codes and messages of the service are taken, never a request.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use stagewright_store::Digest;
+
+/// Why a destination refused, failed, or is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PromotionError {
+    /// The text names no destination.
+    #[error(
+        "`{uri}` is not a destination: {problem}\nhint: write `s3://bucket/prefix`, `file:PATH`, or the path of a directory"
+    )]
+    BadUri {
+        /// What was given, without a user or password in it.
+        uri: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// This build cannot speak to S3.
+    #[error(
+        "`{uri}` needs S3, which this build was made without\nhint: take the standard build of stagewright, or build with `--features s3`"
+    )]
+    WithoutS3 {
+        /// What was given.
+        uri: String,
+    },
+    /// Nothing says who we are.
+    #[error(
+        "no credentials for `{uri}`: {problem}\nhint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment or in `.env`, or name a profile of ~/.aws/credentials with AWS_PROFILE; `aws configure export-credentials --format env` gives those of a role or of single sign-on"
+    )]
+    NoCredentials {
+        /// The destination.
+        uri: String,
+        /// What was looked for.
+        problem: String,
+    },
+    /// The store does not accept who we say we are.
+    #[error(
+        "the credentials for `{uri}` are refused: {code}\nhint: see that AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY belong together and to this endpoint, and that AWS_SESSION_TOKEN has not expired"
+    )]
+    BadCredentials {
+        /// The destination.
+        uri: String,
+        /// The store's word: `SignatureDoesNotMatch`.
+        code: String,
+    },
+    /// The bucket does not exist.
+    #[error(
+        "no bucket `{bucket}` at {endpoint}\nhint: create it, or correct the name in the destination; a promotion never creates one"
+    )]
+    NoBucket {
+        /// The bucket.
+        bucket: String,
+        /// The endpoint, or the region if it is AWS.
+        endpoint: String,
+    },
+    /// We may not do this.
+    #[error(
+        "not allowed to {action} `{key}` at `{uri}`: {code}\nhint: a promotion needs s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads for this bucket and prefix"
+    )]
+    AccessDenied {
+        /// The destination.
+        uri: String,
+        /// A verb: `write`.
+        action: &'static str,
+        /// The key, relative to the destination.
+        key: String,
+        /// The store's word.
+        code: String,
+    },
+    /// The bucket is in another region.
+    #[error("bucket `{bucket}` is not in region `{region}`{}\nhint: set AWS_REGION to the bucket's region", actual.as_ref().map(|it| format!(" but in `{it}`")).unwrap_or_default())]
+    WrongRegion {
+        /// The bucket.
+        bucket: String,
+        /// The region that was signed for.
+        region: String,
+        /// The bucket's own, if the store says so.
+        actual: Option<String>,
+    },
+    /// No connection to the store.
+    #[error(
+        "cannot reach {endpoint}: {problem}\nhint: see that the address is right (AWS_ENDPOINT_URL_S3 for a store that is not AWS) and that this machine may connect to it"
+    )]
+    Unreachable {
+        /// The endpoint.
+        endpoint: String,
+        /// What happened.
+        problem: String,
+    },
+    /// The store cannot move a pointer safely.
+    #[error(
+        "`{uri}` lacks conditional writes: {problem}\nhint: use a store that honours If-None-Match and If-Match (AWS S3, MinIO, Ceph from Tentacle, R2), or a directory; without them two promotions could overwrite one another"
+    )]
+    NoConditionalWrites {
+        /// The destination.
+        uri: String,
+        /// What it did.
+        problem: &'static str,
+    },
+    /// The store did not answer, or not well, as often as we tried.
+    #[error(
+        "cannot {action} `{key}` at `{uri}`: {problem} ({attempts} attempts)\nhint: try again when the store answers; what was uploaded is kept, and production is as it was"
+    )]
+    Unanswered {
+        /// The destination.
+        uri: String,
+        /// A verb: `read`.
+        action: &'static str,
+        /// The key, relative to the destination.
+        key: String,
+        /// What the last attempt met.
+        problem: String,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The store refused.
+    #[error("cannot {action} `{key}` at `{uri}`: {problem}")]
+    Refused {
+        /// The destination.
+        uri: String,
+        /// A verb: `write`.
+        action: &'static str,
+        /// The key, relative to the destination.
+        key: String,
+        /// The store's code and message.
+        problem: String,
+    },
+    /// The operating system refused an operation on a file.
+    #[error("cannot {action} `{}`: {source}{}", path.display(), io_hint(source))]
+    Io {
+        /// A verb: `write`, `open`.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A key would leave the destination, or could not be a file's name.
+    #[error("`{key}` is not a key\nhint: the names of models have 1 to 128 letters, digits, `.`, `_` or `-`")]
+    BadKey {
+        /// What was given, at most its first 200 characters.
+        key: String,
+    },
+    /// A local file is not what its digest says.
+    #[error(
+        "`{}` is damaged: {problem}, not `{digest}`\nhint: delete the file and run the pipeline again; nothing of it is left at the destination", path.display()
+    )]
+    LocalDiffers {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        digest: Digest,
+        /// What it is.
+        problem: String,
+    },
+    /// What was uploaded is not what is there.
+    #[error(
+        "`{key}` at `{uri}` differs from what was uploaded: {problem}\nhint: production is as it was; try again, and if it happens again, the store or the way to it damages data"
+    )]
+    UploadDiffers {
+        /// The destination.
+        uri: String,
+        /// The key, relative to the destination.
+        key: String,
+        /// What differs and what was done about it.
+        problem: String,
+    },
+    /// Another registry has written this version.
+    #[error(
+        "version {version} of model `{model}` is at `{uri}` already, with other content\nhint: another registry uses this destination; give each its own prefix"
+    )]
+    VersionTaken {
+        /// The destination.
+        uri: String,
+        /// The model.
+        model: String,
+        /// The version.
+        version: u32,
+    },
+    /// Someone else moved the pointer.
+    #[error(
+        "the champion of model `{model}` at `{uri}` was moved by someone else: it is {actual}\nhint: look at it, and promote again if yours should replace it"
+    )]
+    LostRace {
+        /// The destination.
+        uri: String,
+        /// The model.
+        model: String,
+        /// What the pointer says: `version 3, promotion ..`, or `gone`.
+        actual: String,
+    },
+    /// Nothing was promoted yet.
+    #[error(
+        "model `{model}` has no champion at `{uri}`\nhint: `stagewright promote {model} --to {uri}` puts one there"
+    )]
+    NoChampion {
+        /// The destination.
+        uri: String,
+        /// The model.
+        model: String,
+    },
+    /// The version was never promoted to here.
+    #[error("version {version} of model `{model}` is not at `{uri}`")]
+    NoVersion {
+        /// The destination.
+        uri: String,
+        /// The model.
+        model: String,
+        /// The version.
+        version: u32,
+    },
+    /// What is at the destination is not what it should be.
+    #[error(
+        "`{key}` at `{uri}` is damaged: {problem}\nhint: promote the version again: what is damaged is uploaded anew"
+    )]
+    Damaged {
+        /// The destination.
+        uri: String,
+        /// The key, relative to the destination.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The manifest to upload does not describe its objects.
+    #[error("the manifest of version {version} of model `{model}` cannot be promoted: {problem}")]
+    BadManifest {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u32,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// What to do about a disk that is full or a directory that is not ours.
+fn io_hint(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull, Unsupported};
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => "\nhint: free some space on that disk, or use another",
+        PermissionDenied | ReadOnlyFilesystem => "\nhint: see that you may write there",
+        Unsupported => "\nhint: use a file system with locks, or `s3://`",
+        _ => "",
+    }
+}
+
+/// Wraps an I/O error with what was tried on which file.
+pub(crate) fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> PromotionError + 'a {
+    move |source| PromotionError::Io { action, path: path.to_owned(), source }
+}

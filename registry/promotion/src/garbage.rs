@@ -1,0 +1,148 @@
+//! What failed promotions left behind: finding it, and removing it without taking anything that someone needs.
+//!
+//! Age is what protects a promotion that is under way: its objects are younger than the grace period. An old object that
+//! a new promotion has found and kept is protected by its caller, who says what is reachable; by a second look right
+//! before the removal; and by the promotion itself, which looks again once its manifest is written. Why not a mark at
+//! the destination? It would have to be cleaned up too.
+
+use std::collections::HashSet;
+use std::time::{Duration, SystemTime};
+
+use stagewright_store::Digest;
+
+use crate::destination::Destination;
+use crate::error::PromotionError;
+use crate::layout::{MODELS, OBJECTS, PROBES, manifest_objects, manifest_version, object_digest};
+use crate::store::{Entry, Unfinished};
+
+/// Something at a destination that nobody refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Garbage {
+    /// Its key, relative to the destination.
+    pub key: String,
+    /// What it is.
+    pub kind: GarbageKind,
+    /// Its size; 0 of an unfinished upload whose store does not tell.
+    pub bytes: u64,
+    /// When it was written, by the store's clock.
+    pub modified: SystemTime,
+}
+
+/// What kind of garbage it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GarbageKind {
+    /// An object that no manifest lists.
+    Object,
+    /// What a check wrote and could not remove.
+    Probe,
+    /// A write that was begun and not completed.
+    Unfinished(Unfinished),
+}
+
+/// What a removal did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// How many were removed.
+    pub count: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many were kept, because by now someone refers to them or has written them anew.
+    pub kept: usize,
+}
+
+impl Destination {
+    /// Lists what was written longer ago than `older_than` and belongs to no version: objects that no manifest here
+    /// lists and that are not `reachable`, unfinished uploads, probes. Removes nothing.
+    ///
+    /// `reachable` must say yes to the objects of every promotion that is under way. `older_than` must be longer than any
+    /// promotion takes, and than clocks differ: a day is.
+    ///
+    /// # Errors
+    /// If the store does not answer; [`PromotionError::Damaged`] if a manifest cannot be read, since then it is not known
+    /// what it needs.
+    pub fn garbage(
+        &self,
+        older_than: Duration,
+        reachable: &dyn Fn(&Digest) -> bool,
+    ) -> Result<Vec<Garbage>, PromotionError> {
+        let now = SystemTime::now();
+        let is_old = |time: &SystemTime| now.duration_since(*time).is_ok_and(|age| age > older_than);
+        // Objects before manifests: whatever is referred to while we look is known to be.
+        let objects = self.store.list(OBJECTS)?;
+        let probes = self.store.list(PROBES)?;
+        let unfinished = self.store.unfinished()?;
+        let needed = self.needed()?;
+
+        let garbage = |kind: GarbageKind| {
+            move |Entry { key, size, modified }| Garbage { key, kind: kind.clone(), bytes: size, modified }
+        };
+        let is_orphan = |entry: &Entry| {
+            object_digest(&entry.key).is_some_and(|digest| !needed.contains(&digest) && !reachable(&digest))
+        };
+        // Other registries may have prefixes below ours; their uploads are theirs.
+        let is_ours = |it: &Unfinished| it.key.starts_with(OBJECTS) || it.key.starts_with('.');
+        let unfinished = unfinished.into_iter().filter(is_ours).map(|it| Garbage {
+            key: it.key.clone(),
+            bytes: it.bytes,
+            modified: it.started,
+            kind: GarbageKind::Unfinished(it),
+        });
+        let mut found: Vec<Garbage> =
+            objects.into_iter().filter(is_orphan).map(garbage(GarbageKind::Object)).collect();
+        found.extend(probes.into_iter().map(garbage(GarbageKind::Probe)));
+        found.extend(unfinished);
+        found.retain(|it| is_old(&it.modified));
+        Ok(found)
+    }
+
+    /// Removes what [`Destination::garbage`] has listed. Looks again before each object: what is needed, reachable or
+    /// written anew by now is kept.
+    ///
+    /// # Errors
+    /// If the store does not answer. What was not removed is found again.
+    pub fn remove(
+        &self,
+        garbage: &[Garbage],
+        reachable: &dyn Fn(&Digest) -> bool,
+    ) -> Result<Removed, PromotionError> {
+        let mut removed = Removed::default();
+        let needed = self.needed()?;
+        for Garbage { key, kind, bytes, modified } in garbage {
+            match kind {
+                GarbageKind::Object => {
+                    let is_needed = object_digest(key).is_none_or(|it| needed.contains(&it) || reachable(&it));
+                    if is_needed || self.store.head(key)?.is_some_and(|entry| is_newer(entry.modified, *modified)) {
+                        removed.kept += 1;
+                        continue;
+                    }
+                    self.store.delete(key)?;
+                }
+                GarbageKind::Probe => self.store.delete(key)?,
+                GarbageKind::Unfinished(unfinished) => self.store.abort(unfinished)?,
+            }
+            removed.count += 1;
+            removed.bytes += bytes;
+        }
+        Ok(removed)
+    }
+
+    /// What the manifests list.
+    fn needed(&self) -> Result<HashSet<Digest>, PromotionError> {
+        let mut needed = HashSet::new();
+        for Entry { key, .. } in self.store.list(MODELS)? {
+            if manifest_version(&key).is_none() {
+                continue;
+            }
+            // Gone since the listing: then it needs nothing.
+            let Some((manifest, _)) = self.store.get(&key)? else { continue };
+            let damaged = |problem| PromotionError::Damaged { uri: self.uri().to_owned(), key: key.clone(), problem };
+            needed.extend(manifest_objects(&manifest).map_err(damaged)?.into_iter().map(|object| object.digest));
+        }
+        Ok(needed)
+    }
+}
+
+/// Whether a time is another one. S3 lists fractions of seconds that its replies to HEAD do not have.
+fn is_newer(time: SystemTime, than: SystemTime) -> bool {
+    time.duration_since(than).is_ok_and(|later| later >= Duration::from_secs(1))
+}

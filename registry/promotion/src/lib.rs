@@ -1,0 +1,36 @@
+//! How an approved model version gets to production, whole: to a bucket of S3 or a directory.
+//!
+//! - [`Destination`]: the logic; `check` before a training, `upload` and `point` after it, `load` for readers, `garbage`
+//! - [`ObjectStore`]: what it needs of a store; [`Directory`] and [`S3`] are the two
+//! - [`Pointer`]: the one key that changes
+//! - [`Settings`]: credentials, endpoint, time-outs
+//!
+//! Which version should be promoted, and what happened so far, is for the database to know (`stagewright-store`); nothing
+//! here decides. The format is docs/formats/production.md, the reasons docs/decisions/promotion-by-pointer.md.
+
+mod destination;
+mod directory;
+mod error;
+mod garbage;
+mod layout;
+mod load;
+mod pointer;
+#[cfg(feature = "s3")]
+mod s3;
+mod settings;
+mod store;
+mod upload;
+mod verify;
+
+pub use destination::{Destination, StoredVersion};
+pub use directory::Directory;
+pub use error::PromotionError;
+pub use garbage::{Garbage, GarbageKind, Removed};
+pub use layout::ManifestObject;
+pub use load::{Fetched, Loaded};
+pub use pointer::Pointer;
+#[cfg(feature = "s3")]
+pub use s3::S3;
+pub use settings::{Limits, Settings};
+pub use store::{Condition, Entry, Etag, ObjectStore, Put, Sink, Unfinished};
+pub use upload::{Bundle, Object, Uploaded};

@@ -1,0 +1,114 @@
+//! How a destination is reached: credentials, endpoint, time-outs.
+//!
+//! Variables are taken from a copy of the environment, not from the environment itself: a test, or a server with several
+//! destinations, has one for each. [`Settings`] prints names of variables, never values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// How to reach a destination. What is set here wins over the variables, these over `~/.aws/config`.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// The variables of the environment: `AWS_*`, `MLFLOW_S3_ENDPOINT_URL` and `HOME` matter.
+    pub variables: BTreeMap<String, String>,
+    /// The address of a store that is not AWS: `https://minio.example:9000`.
+    pub endpoint: Option<String>,
+    /// The bucket's region.
+    pub region: Option<String>,
+    /// Whether the bucket stands in the path instead of the host name. By default only with an endpoint of its own.
+    pub path_style: Option<bool>,
+    /// Time-outs, attempts and sizes.
+    pub limits: Limits,
+}
+
+/// What a destination may take: time, attempts, memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// To connect. 10 s: farther than any store is.
+    pub connect: Duration,
+    /// For one attempt of a request, its bytes not counted: each 256 KiB that it carries adds a second. 60 s.
+    pub attempt: Duration,
+    /// For a request with all its attempts. 30 minutes.
+    pub overall: Duration,
+    /// How often a request is tried that meets a passing fault. 5.
+    pub attempts: u32,
+    /// The pause after the first attempt; each further one is twice as long. 200 ms.
+    pub pause: Duration,
+    /// Files larger than this are uploaded in parts. 32 MiB.
+    pub multipart_from: u64,
+    /// The size of a part, at least 5 MiB where S3 checks it. 16 MiB; larger for files of more than 10,000 such parts.
+    pub part_size: u64,
+    /// How many parts are on their way at once. Each takes its size of memory while it is uploaded. 4.
+    pub parallel: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            attempt: Duration::from_secs(60),
+            overall: Duration::from_secs(30 * 60),
+            attempts: 5,
+            pause: Duration::from_millis(200),
+            multipart_from: 32 << 20,
+            part_size: 16 << 20,
+            parallel: 4,
+        }
+    }
+}
+
+impl Settings {
+    /// Those of this process.
+    pub fn from_environment() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let variables = std::env::vars_os().filter_map(text).filter(|(name, _)| matters(name)).collect();
+        Self { variables, ..Self::default() }
+    }
+}
+
+/// Whether a variable is one that a destination reads.
+fn matters(name: &str) -> bool {
+    name.starts_with("AWS_") || matches!(name, "MLFLOW_S3_ENDPOINT_URL" | "HOME" | "USERPROFILE")
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("variables", &self.variables.keys())
+            .field("endpoint", &self.endpoint.as_deref().map(without_user))
+            .field("region", &self.region)
+            .field("path_style", &self.path_style)
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
+
+/// A URI without the `user:password@` that someone may have put into it.
+pub(crate) fn without_user(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_values_of_variables_are_not_printed() {
+        let variables = [("AWS_SECRET_ACCESS_KEY".to_owned(), "hush".to_owned())].into();
+        let endpoint = Some("http://user:hush@host/".to_owned());
+        let text = format!("{:?}", Settings { variables, endpoint, ..Settings::default() });
+        assert!(text.contains("AWS_SECRET_ACCESS_KEY") && text.contains("http://host/"), "{text}");
+        assert!(!text.contains("hush"), "{text}");
+    }
+
+    #[test]
+    fn variables_of_others_are_not_taken() {
+        assert!(matters("AWS_PROFILE") && matters("HOME") && !matters("GITHUB_TOKEN"));
+    }
+}

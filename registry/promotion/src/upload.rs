@@ -1,0 +1,253 @@
+//! Bringing a version to a destination: objects, their verification, and last the manifest that makes it visible.
+//!
+//! Nothing refers to an object before its manifest exists, and no manifest exists before every byte of its objects was
+//! read back and compared with the local file. Why not trust the checksum that the store replies? It is computed from what
+//! arrived, not from what will be read. The local file's own digest is computed on a thread beside all this: in software,
+//! SHA-256 is slower than a network.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use stagewright_store::Digest;
+
+use crate::destination::Destination;
+use crate::error::{PromotionError, io_error};
+use crate::layout::{manifest_key, manifest_objects, object_key};
+use crate::store::{Condition, Put};
+use crate::verify::differing;
+
+/// A local file that never changes, and the digest that it should have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Of its bytes.
+    pub digest: Digest,
+    /// Where it is.
+    pub path: PathBuf,
+    /// How many bytes it has.
+    pub size: u64,
+}
+
+/// A version to promote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    /// The model's name.
+    pub model: String,
+    /// The version.
+    pub version: u32,
+    /// What its manifest lists, each once.
+    pub objects: Vec<Object>,
+    /// JSON with at least the list `objects` of `digest`, `size`, `role`. Its bytes are kept as they are.
+    pub manifest: Vec<u8>,
+}
+
+/// What an upload did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uploaded {
+    /// The digest of the manifest, for the pointer.
+    pub manifest: Digest,
+    /// Bytes of objects that were sent.
+    pub uploaded: u64,
+    /// Bytes of objects that were there already.
+    pub skipped: u64,
+    /// How long sending took.
+    pub upload_time: Duration,
+    /// How long reading back and comparing took.
+    pub verify_time: Duration,
+}
+
+/// Where an object stands.
+struct Progress<'a> {
+    object: &'a Object,
+    key: String,
+    /// Whether this upload found it there.
+    was_there: bool,
+}
+
+impl Destination {
+    /// Uploads a version, verifies it, and makes it visible by its manifest. Can be called again after any failure: what
+    /// is there already is verified and kept. Production does not change: see [`Destination::point`].
+    ///
+    /// `progress` is told the bytes that are there and those of all objects, on this thread.
+    ///
+    /// # Errors
+    /// If anything is not as it should be; then there is no manifest, unless it was there before.
+    pub fn upload(&self, bundle: &Bundle, progress: &dyn Fn(u64, u64)) -> Result<Uploaded, PromotionError> {
+        let key = manifest_key(&bundle.model, bundle.version)?;
+        check_manifest(bundle)?;
+        let mut progresses = Vec::with_capacity(bundle.objects.len());
+        let stop = AtomicBool::new(false);
+        let (upload_time, verify_time) = std::thread::scope(|scope| {
+            let digests = scope.spawn(|| check_digests(&bundle.objects, &stop));
+            let sent = self.send(bundle, &mut progresses, progress);
+            let times = sent.and_then(|upload_time| {
+                let begun = Instant::now();
+                self.verify(&mut progresses)?;
+                Ok((upload_time, begun.elapsed()))
+            });
+            stop.store(times.is_err(), Ordering::Relaxed);
+            let digests = digests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let times = times?;
+            // Here it is known that the wrong bytes were sent, under the name of the right ones.
+            digests.inspect_err(|_| self.discard(&progresses)).map(|()| times)
+        })?;
+        self.write_manifest(bundle, &key)?;
+        self.keep(&progresses)?;
+        let bytes = |was_there: bool| {
+            progresses.iter().filter(|it| it.was_there == was_there).map(|it| it.object.size).sum()
+        };
+        let manifest = Digest::of(&bundle.manifest);
+        Ok(Uploaded { manifest, uploaded: bytes(false), skipped: bytes(true), upload_time, verify_time })
+    }
+
+    /// Sends the objects that are not there in their right size.
+    fn send<'a>(
+        &self,
+        bundle: &'a Bundle,
+        progresses: &mut Vec<Progress<'a>>,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<Duration, PromotionError> {
+        let begun = Instant::now();
+        let total = bundle.objects.iter().map(|object| object.size).sum();
+        let mut before = 0;
+        for object in &bundle.objects {
+            let key = object_key(&object.digest);
+            let was_there = self.store.head(&key)?.is_some_and(|entry| entry.size == object.size);
+            if !was_there {
+                let done = std::cell::Cell::new(before);
+                let piece = |bytes: u64| {
+                    done.set(done.get() + bytes);
+                    progress(done.get(), total);
+                };
+                self.store.put_file(&key, &object.path, object.size, &piece)?;
+            }
+            before += object.size;
+            progress(before, total);
+            progresses.push(Progress { object, key, was_there });
+        }
+        Ok(begun.elapsed())
+    }
+
+    /// Compares every byte of every object with its local file. What was there before and differs is sent anew, once.
+    fn verify(&self, progresses: &mut [Progress<'_>]) -> Result<(), PromotionError> {
+        let all: Vec<_> = progresses.iter().map(|it| (it.key.as_str(), it.object)).collect();
+        for index in differing(self.store.as_ref(), &self.limits, &all)? {
+            let Progress { object, key, was_there } = &mut progresses[index];
+            let differs = |problem: &str| PromotionError::UploadDiffers {
+                uri: self.uri().to_owned(),
+                key: key.clone(),
+                problem: problem.to_owned(),
+            };
+            if !*was_there {
+                self.store.delete(key)?;
+                return Err(differs("it was removed"));
+            }
+            self.store.put_file(key, &object.path, object.size, &|_| ())?;
+            if !differing(self.store.as_ref(), &self.limits, &[(key, object)])?.is_empty() {
+                // Not removed: what stands in production may refer to it, and one bad reading is no proof.
+                return Err(differs("it was there before, was sent anew, and still differs"));
+            }
+            *was_there = false;
+        }
+        Ok(())
+    }
+
+    /// Removes what this upload has sent, as far as that is possible.
+    fn discard(&self, progresses: &[Progress<'_>]) {
+        for sent in progresses.iter().filter(|it| !it.was_there) {
+            // The failure that leads here is the one to tell. What stays is found wrong by the next upload.
+            let _ = self.store.delete(&sent.key);
+        }
+    }
+
+    /// The step that makes a version visible.
+    fn write_manifest(&self, bundle: &Bundle, key: &str) -> Result<(), PromotionError> {
+        let taken = || PromotionError::VersionTaken {
+            uri: self.uri().to_owned(),
+            model: bundle.model.clone(),
+            version: bundle.version,
+        };
+        match self.store.put(key, &bundle.manifest, &Condition::Absent)? {
+            Put::Refused => Err(taken()),
+            Put::Written(_) => {
+                // A second look, should the first one have been damaged on its way.
+                let same = || Ok(self.store.get(key)?.is_some_and(|(bytes, _)| bytes == bundle.manifest));
+                if same()? || same()? {
+                    return Ok(());
+                }
+                // Ours, and nothing refers to it yet.
+                self.store.delete(key)?;
+                let (uri, problem) = (self.uri().to_owned(), "it was removed".to_owned());
+                Err(PromotionError::UploadDiffers { uri, key: key.to_owned(), problem })
+            }
+        }
+    }
+
+    /// Sees that no cleaning up has taken an old object before the manifest referred to it.
+    fn keep(&self, progresses: &[Progress<'_>]) -> Result<(), PromotionError> {
+        for Progress { object, key, .. } in progresses.iter().filter(|it| it.was_there) {
+            if self.store.head(key)?.is_some_and(|entry| entry.size == object.size) {
+                continue;
+            }
+            self.store.put_file(key, &object.path, object.size, &|_| ())?;
+            if !differing(self.store.as_ref(), &self.limits, &[(key, object)])?.is_empty() {
+                let problem = "it vanished, was sent anew, and differs".to_owned();
+                return Err(PromotionError::UploadDiffers { uri: self.uri().to_owned(), key: key.clone(), problem });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A manifest that lists other objects than are uploaded would make a version that cannot be loaded.
+fn check_manifest(bundle: &Bundle) -> Result<(), PromotionError> {
+    let refuse = |problem: String| PromotionError::BadManifest {
+        model: bundle.model.clone(),
+        version: bundle.version,
+        problem,
+    };
+    let mut listed: Vec<_> =
+        manifest_objects(&bundle.manifest).map_err(refuse)?.iter().map(|it| (it.digest, it.size)).collect();
+    let mut given: Vec<_> = bundle.objects.iter().map(|it| (it.digest, it.size)).collect();
+    for list in [&mut listed, &mut given] {
+        list.sort_unstable();
+        list.dedup();
+    }
+    if listed == given {
+        return Ok(());
+    }
+    Err(refuse("its list of objects is not that of the files to upload".to_owned()))
+}
+
+fn check_digests(objects: &[Object], stop: &AtomicBool) -> Result<(), PromotionError> {
+    for Object { digest, path, .. } in objects {
+        let file = File::open(path).map_err(io_error("open", path))?;
+        let actual = match Digest::of_reader(Stoppable { file, stop }) {
+            // Something else failed: nobody waits for this any more.
+            Err(error) if error.kind() == io::ErrorKind::Other => return Ok(()),
+            other => other.map_err(io_error("read", path))?,
+        };
+        if actual != *digest {
+            let problem = format!("its content has the digest `{actual}`");
+            return Err(PromotionError::LocalDiffers { path: path.clone(), digest: *digest, problem });
+        }
+    }
+    Ok(())
+}
+
+/// A file whose reading ends early when it is in vain.
+struct Stoppable<'a> {
+    file: File,
+    stop: &'a AtomicBool,
+}
+
+impl io::Read for Stoppable<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("stopped"));
+        }
+        self.file.read(buffer)
+    }
+}

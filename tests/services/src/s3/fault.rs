@@ -1,0 +1,209 @@
+//! What goes wrong between a client and the store: faults at the level of HTTP, at a request of a given number.
+//!
+//! Only requests signed with [`ACCESS_KEY`](super::ACCESS_KEY) are numbered: whoever looks on with the other key sees the
+//! store as it is.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use s3s::Body;
+use s3s::service::S3Service;
+
+use super::{ACCESS_KEY, Options, REGION, lock};
+
+/// How long a slow request is held up.
+const SLOW: Duration = Duration::from_millis(100);
+/// The largest body that the server takes into memory.
+pub(super) const MAX_BODY: usize = 1 << 30;
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Status 500, nothing done.
+    Error500,
+    /// Status 500 after everything was done.
+    Error500After,
+    /// Status 503 with the code `SlowDown`, nothing done.
+    SlowDown,
+    /// No reply at all, nothing done.
+    TimeOut,
+    /// The connection is cut, nothing done.
+    Cut,
+    /// The connection is cut after everything was done.
+    CutAfter,
+    /// The reply comes late.
+    Slow,
+    /// A write stores other bytes than it was given and reports the checksum of those that it was given; a read gives
+    /// other bytes than are stored.
+    LyingChecksum,
+}
+
+impl Fault {
+    /// Each of them.
+    pub const ALL: [Self; 8] = [
+        Self::Error500,
+        Self::Error500After,
+        Self::SlowDown,
+        Self::TimeOut,
+        Self::Cut,
+        Self::CutAfter,
+        Self::Slow,
+        Self::LyingChecksum,
+    ];
+}
+
+/// Which requests suffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Plan {
+    /// None.
+    #[default]
+    Faultless,
+    /// The one of this number, from 1.
+    At(u64, Fault),
+    /// The one of this number and all that follow: the network or the client is gone.
+    From(u64, Fault),
+}
+
+/// A request of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// From 1; 0 for one who looks on.
+    pub number: u64,
+    /// `PUT`.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// The condition of a write: `if-match` or `if-none-match`.
+    pub condition: Option<String>,
+    /// What it suffered.
+    pub fault: Option<Fault>,
+}
+
+/// Marks a request whose bytes are to be stored wrongly.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lie;
+
+/// The connection is to be cut.
+#[derive(Debug)]
+pub(super) struct Cut;
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the connection is cut")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+/// Stands between the network and the store.
+#[derive(Debug)]
+pub(super) struct Layer {
+    options: Options,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    plan: Plan,
+    requests: u64,
+    log: Vec<Entry>,
+}
+
+impl Layer {
+    pub(super) fn new(options: Options) -> Self {
+        Self { options, state: Mutex::default() }
+    }
+
+    pub(super) fn restart(&self, plan: Plan) {
+        *lock(&self.state) = State { plan, ..State::default() };
+    }
+
+    pub(super) fn log(&self) -> Vec<Entry> {
+        lock(&self.state).log.clone()
+    }
+
+    /// Answers a request, or goes wrong as planned.
+    pub(super) async fn answer(&self, service: &S3Service, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+        let fault = self.number(&request);
+        if let Some(refusal) = self.refuse(&request) {
+            return Ok(refusal);
+        }
+        let mut request = request.map(Body::from);
+        match fault {
+            Some(Fault::Error500) => return Ok(error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "")),
+            Some(Fault::SlowDown) => return Ok(error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", "")),
+            Some(Fault::TimeOut) => return std::future::pending().await,
+            Some(Fault::Cut) => return Err(Cut),
+            Some(Fault::Slow) => tokio::time::sleep(SLOW).await,
+            Some(Fault::LyingChecksum) => drop(request.extensions_mut().insert(Lie)),
+            Some(Fault::Error500After | Fault::CutAfter) | None => {}
+        }
+        let is_get = request.method() == Method::GET;
+        let response = service.call(request).await.map_err(|_| Cut)?;
+        match fault {
+            Some(Fault::Error500After) => Ok(error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "")),
+            Some(Fault::CutAfter) => Err(Cut),
+            Some(Fault::LyingChecksum) if is_get => flip_body(response).await,
+            _ => Ok(response),
+        }
+    }
+
+    /// Writes the request into the log and says what it suffers.
+    fn number(&self, request: &Request<Incoming>) -> Option<Fault> {
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let ours = header("authorization").is_some_and(|value| value.contains(ACCESS_KEY));
+        let mut state = lock(&self.state);
+        state.requests += u64::from(ours);
+        let number = if ours { state.requests } else { 0 };
+        let fault = match state.plan {
+            Plan::At(at, fault) if ours && at == number => Some(fault),
+            Plan::From(from, fault) if ours && number >= from => Some(fault),
+            _ => None,
+        };
+        let condition = ["if-match", "if-none-match"].into_iter().find(|name| header(name).is_some());
+        let (method, target) = (request.method().to_string(), request.uri().to_string());
+        state.log.push(Entry { number, method, target, condition: condition.map(str::to_owned), fault });
+        fault
+    }
+
+    /// What the store refuses before it looks at anything: another region, or a write where none is allowed.
+    fn refuse(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+        let authorization = request.headers().get("authorization")?.to_str().ok()?;
+        // Credential=<key>/<date>/<region>/s3/aws4_request
+        let region = authorization.split('/').nth(2)?;
+        if region != REGION {
+            let details = format!("<Region>{REGION}</Region>");
+            return Some(error(StatusCode::BAD_REQUEST, "AuthorizationHeaderMalformed", &details));
+        }
+        let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+        (self.options.read_only && writes).then(|| error(StatusCode::FORBIDDEN, "AccessDenied", ""))
+    }
+}
+
+fn error(status: StatusCode, code: &str, details: &str) -> Response<Body> {
+    let text = format!("<Error><Code>{code}</Code><Message>injected</Message>{details}</Error>");
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response
+}
+
+/// Changes a byte in the middle of what a read gives. Listings stay as they are: they are not content.
+async fn flip_body(response: Response<Body>) -> Result<Response<Body>, Cut> {
+    let (parts, mut body) = response.into_parts();
+    let bytes = body.store_all_limited(MAX_BODY).await.map_err(|_| Cut)?;
+    let is_content = parts.headers.contains_key("etag");
+    Ok(Response::from_parts(parts, Body::from(if is_content { flip(&bytes) } else { bytes })))
+}
+
+/// The bytes with one of them changed.
+pub(super) fn flip(bytes: &[u8]) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    let middle = bytes.len() / 2;
+    if let Some(byte) = bytes.get_mut(middle) {
+        *byte ^= 1;
+    }
+    Bytes::from(bytes)
+}
