@@ -115,5 +115,9 @@ fn hostile_text() -> impl Strategy<Value = String> {
     const PIECES: &str = "metrics.|tags.|params.|datasets.|attributes.|name|status|verdict|alias|start_time|a|`a b`|'x'|\"y\"|'|`|.|,|\
         (|)|=|!=|<|>=|LIKE|IN|NOT|IS NULL|AND|AND |1|-2.5e3| |\u{301}";
     let pieces = vec(proptest::sample::select(PIECES.split('|').collect::<Vec<_>>()), 0..16);
-    prop_oneof!["(?s).{0,40}", pieces.clone().prop_map(|pieces| pieces.concat()), pieces.prop_map(|pieces| pieces.join(" "))]
+    prop_oneof![
+        "(?s).{0,40}",
+        pieces.clone().prop_map(|pieces| pieces.concat()),
+        pieces.prop_map(|pieces| pieces.join(" "))
+    ]
 }
