@@ -20,8 +20,9 @@
 //! - A record without the value (no such tag, metric or parameter, an attribute that is null) matches no clause but `IS NULL`:
 //!   neither `!=` nor `NOT IN`. The one exception is [`Clause::is_prompt_exclusion`].
 //! - A metric is its last value. A NaN matches no comparison; PostgreSQL says otherwise by itself, and SQLite keeps it as null.
-//! - A clause on an alias or on a dataset asks for one that fits; `!=` and `NOT IN` of an alias for none that is named.
-//! - Clauses on datasets together ask for one dataset that fits all of them.
+//! - A run may read several datasets: a clause on them is fulfilled by any one that fits, each clause by its own.
+//! - A version may have several aliases: so it is with these, but `!=` and `NOT IN` ask that none is named, `IS NULL` that
+//!   there is none.
 //! - Patterns have `%` and `_` and nothing that escapes them; [`like`] is what they mean. `LIKE` tells capitals from small
 //!   letters, `ILIKE` does not, in ASCII.
 //!
@@ -48,7 +49,7 @@ pub use key::{Attribute, DatasetField, Entity, Key, Kind};
 pub use like::{like, like_to_glob};
 pub use order::{Order, OrderBy};
 
-/// The most bytes in a filter or in one text of an order: a list of [`MAX_VALUES`] run identifiers fits, and as much again.
+/// The most bytes in a filter or in one text of an order: three lists of [`MAX_VALUES`] run identifiers fit.
 pub const MAX_BYTES: usize = 64 << 10;
 
 /// The most clauses in a filter. SQLite joins at most 64 tables; with [`MAX_KEYS`] and the record's own there is room left.
