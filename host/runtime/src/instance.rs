@@ -63,7 +63,10 @@ pub(crate) fn check_types(
 /// Stack that any thread has that calls into the runtime: Rust's threads have 2 MiB, half of it for the host.
 const CALLERS_STACK: usize = 1 << 20;
 
-/// Runs one call into a guest. Where the operator allows guests more stack than a thread usually has, it runs on one that has it: running out of the thread's own stack would end the process.
+/// Runs one call into a guest.
+///
+/// Where the operator allows guests more stack than a thread usually has, it runs on one that has it: running out of the thread's
+/// own stack would end the process.
 pub(crate) fn call<R: Send>(
     store: &mut Store<Guest>,
     export: &str,

@@ -2,6 +2,7 @@
 //!
 //! - [`Destination`]: the logic; `check` before a training, `upload` and `point` after it, `load` for readers, `garbage`
 //! - [`ObjectStore`]: what it needs of a store; [`Directory`] and [`S3`] are the two
+//! - [`promote`]: a promotion from end to end, with the registry
 //! - [`Pointer`]: the one key that changes
 //! - [`Settings`]: credentials, endpoint, time-outs
 //!
@@ -15,6 +16,7 @@ mod garbage;
 mod layout;
 mod load;
 mod pointer;
+pub mod promote;
 #[cfg(feature = "s3")]
 mod s3;
 mod settings;

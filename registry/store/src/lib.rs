@@ -4,6 +4,7 @@
 //! - [`check`] and [`raw_columns`]: batches from and to an untrusted guest
 //! - [`ArtifactStore`]: tables, blobs and documents by content
 //! - [`Registry`]: runs, stages, models, aliases
+//! - [`search`]: MLflow's grammar for filters and orders
 //! - [`Home`]: the directory that holds it all
 
 #[cfg(not(target_endian = "little"))]
@@ -21,6 +22,7 @@ mod liveness;
 mod outgoing;
 mod registry;
 mod schema;
+pub mod search;
 mod table;
 
 pub use artifact::{ArtifactKind, ArtifactStore, Blob, BlobWriter, Document, Staging, UnknownKind, fsyncs};

@@ -5,7 +5,8 @@
 //! The least pipeline does some 270 operations in a new home and some 480 in one where a run was killed. Each is tried with
 //! each fault that differs there, by the built binary; of a series of one operation on one file (SQLite writing a
 //! transaction) the first, the second and the last. So that it takes half a minute, some walks take every eighth of these
-//! points, and the next run is tried after every other; `STAGEWRIGHT_FAULTS=all` leaves nothing out.
+//! points, and the next run is tried after every other; `STAGEWRIGHT_FAULTS=all` takes all of them,
+//! and tries the next run after each.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -255,7 +256,7 @@ impl Scenario {
     }
 }
 
-/// Whether to leave nothing out.
+/// Whether to take every point, and to try the next run after each.
 fn all() -> bool {
     std::env::var_os("STAGEWRIGHT_FAULTS").is_some_and(|it| it == "all")
 }

@@ -86,8 +86,15 @@ fn of_reply(metadata: &aws_sdk_s3::error::ErrorMetadata, reply: &HttpResponse) -
         ("PermanentRedirect" | "TemporaryRedirect", _) | (_, 301 | 307) => Kind::Region(region()),
         ("AuthorizationHeaderMalformed", _) if region().is_some() => Kind::Region(region()),
         (
-            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken" | "InvalidSecurity"
-            | "TokenRefreshRequired" | "RequestTimeTooSkewed" | "AuthorizationHeaderMalformed" | "NotSignedUp",
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "InvalidToken"
+            | "InvalidSecurity"
+            | "TokenRefreshRequired"
+            | "RequestTimeTooSkewed"
+            | "AuthorizationHeaderMalformed"
+            | "NotSignedUp",
             _,
         ) => Kind::Credentials,
         ("NoSuchKey" | "NoSuchUpload" | "NotFound", _) => Kind::Missing,

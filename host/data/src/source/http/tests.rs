@@ -1,3 +1,5 @@
+//! Servers that answer as none should, on this machine: what is asked, what is taken, and what is told.
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::thread;

@@ -1,0 +1,161 @@
+//! Promotion from end to end: what the database intends, the destination gets; what the database says, the destination
+//! points to.
+//!
+//! [`carry_out`] reads as the steps of `stagewright_store`'s promotions. A process that dies between two of them leaves
+//! either an intent that the next one to open the registry undoes, or a pointer that [`repair`] derives anew. The old
+//! champion is complete at the destination all the while.
+
+use stagewright_store::{ArtifactKind, ArtifactStore, CHAMPION, Home, ModelVersion, Promotion, Registry, StoreError};
+
+use crate::destination::Destination;
+use crate::error::PromotionError;
+use crate::pointer::Pointer;
+use crate::upload::{Bundle, Object, Uploaded};
+
+/// How often a pointer is derived anew when others move it at the same time.
+const RACES: u32 = 20;
+
+/// Why a promotion came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum PromoteError {
+    /// The destination.
+    #[error(transparent)]
+    Destination(#[from] PromotionError),
+    /// The registry, or an artifact.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The version is champion, and the destination does not know it yet.
+    #[error(
+        "version {version} of model `{model}` is champion, but `{destination}` does not point to it yet: {source}\nhint: the pointer is repaired by the next run or promotion, or by: stagewright models promote {model}@champion"
+    )]
+    Pointer {
+        /// The model's name.
+        model: String,
+        /// The version.
+        version: u32,
+        /// Where it is not pointed to.
+        destination: String,
+        /// Why.
+        source: PromotionError,
+    },
+}
+
+/// Carries an intended promotion out: uploads and verifies, makes the version champion, moves the pointer. `progress` is told
+/// how many bytes of how many are there.
+///
+/// # Errors
+/// See [`PromoteError`]. After [`PromoteError::Pointer`] the version is champion; after every other error the champion is as
+/// it was, and the promotion undone.
+pub fn carry_out(
+    home: &Home,
+    destination: &Destination,
+    promotion: &Promotion,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Uploaded, PromoteError> {
+    let uploaded = upload(home, destination, promotion, progress).inspect_err(|error| {
+        // What is told is why it failed; a registry that fails too undoes it when it is opened next.
+        let _ = home.registry.undo_promotion(&promotion.id, &error.to_string());
+    })?;
+    home.registry.complete_promotion(&promotion.id)?;
+    point(&home.registry, &home.artifacts, destination, &promotion.model).map_err(|error| match error {
+        PromoteError::Destination(source) => PromoteError::Pointer {
+            model: promotion.model.clone(),
+            version: promotion.version,
+            destination: destination.uri().to_owned(),
+            source,
+        },
+        other => other,
+    })?;
+    home.registry.finish_promotion(&promotion.id)?;
+    Ok(uploaded)
+}
+
+/// Moves the pointers of promotions to this destination that were never finished: after a crash, or where the store did not
+/// answer. The models whose pointers were derived anew.
+///
+/// # Errors
+/// The first that occurs.
+pub fn repair(home: &Home, destination: &Destination) -> Result<Vec<String>, PromoteError> {
+    let mut repaired = Vec::new();
+    for promotion in home.registry.unfinished_promotions()? {
+        if promotion.destination == destination.uri() && !repaired.contains(&promotion.model) {
+            point(&home.registry, &home.artifacts, destination, &promotion.model)?;
+            home.registry.finish_promotion(&promotion.id)?;
+            repaired.push(promotion.model);
+        }
+    }
+    Ok(repaired)
+}
+
+fn upload(
+    home: &Home,
+    destination: &Destination,
+    promotion: &Promotion,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Uploaded, PromoteError> {
+    let version = home.registry.version(&promotion.model, promotion.version)?;
+    Ok(destination.upload(&bundle(&home.artifacts, &version)?, progress)?)
+}
+
+/// Makes the destination point to whoever is champion now.
+fn point(
+    registry: &Registry,
+    artifacts: &ArtifactStore,
+    destination: &Destination,
+    model: &str,
+) -> Result<(), PromoteError> {
+    let mut races = 0;
+    loop {
+        let Some(champion) = registry.alias(model, CHAMPION)? else { return Ok(()) };
+        let there = destination.pointer(model)?;
+        let version = registry.version(model, champion)?;
+        let manifest = stagewright_store::Digest::of(&bundle(artifacts, &version)?.manifest);
+        if there.as_ref().is_some_and(|(it, _)| it.version == champion && it.manifest == manifest) {
+            return Ok(());
+        }
+        let promotion = registry.promotion_of(model, champion)?.map_or_else(String::new, |it| it.id);
+        let moved_at = jiff::Timestamp::now().to_string();
+        let new = Pointer::new(model, champion, manifest, promotion, registry.audit_head()?, moved_at);
+        match destination.point(model, there.as_ref().map(|(_, etag)| etag), &new) {
+            // Somebody else moved it: to the champion of that moment, or of this one.
+            Err(PromotionError::LostRace { .. }) if races < RACES => races += 1,
+            // It may have become another's turn while ours was on its way.
+            Ok(()) if registry.alias(model, CHAMPION)? != Some(champion) && races < RACES => races += 1,
+            moved => return Ok(moved?),
+        }
+    }
+}
+
+/// What a version is made of at a destination. Its manifest holds nothing that changes after registration, so that writing it
+/// again writes the same bytes.
+pub fn bundle(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<Bundle, StoreError> {
+    let mut objects: Vec<Object> = Vec::new();
+    let mut listed = Vec::new();
+    for reference in version.references.iter().filter(|reference| reference.needed) {
+        let path = artifacts.path(reference.kind, &reference.digest);
+        let metadata = std::fs::metadata(&path);
+        let size = metadata.map_err(|source| StoreError::Io { action: "look at", path: path.clone(), source })?.len();
+        let media_type = if reference.kind == ArtifactKind::Document { "application/json" } else { "application/octet-stream" };
+        listed.push(serde_json::json!({
+            "role": reference.role, "digest": reference.digest, "size": size, "media_type": media_type,
+        }));
+        if !objects.iter().any(|object| object.digest == reference.digest) {
+            objects.push(Object { digest: reference.digest, path, size });
+        }
+    }
+    let manifest = serde_json::json!({
+        "format": 1,
+        "model": version.model,
+        "version": version.version,
+        "semantic_version": version.semantic_version,
+        "run_id": version.run_id,
+        "created_ms": version.created_ms,
+        "metrics": version.metrics.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "parameters": version.parameters.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "contents": version.contents,
+        "objects": listed,
+    });
+    let mut manifest = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
+    manifest.push(b'\n');
+    Ok(Bundle { model: version.model.clone(), version: version.version, objects, manifest })
+}
