@@ -55,7 +55,7 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// An installation whose key lies beside its cache.
+    /// An installation whose key lies beside its cache: for a cache that nobody else brings. Whoever can bring both can bring native code.
     pub fn new(cache: PathBuf, stages: Vec<PathBuf>, compiler: Compiler) -> Self {
         let key = cache.with_file_name("host.key");
         Self { cache, key, stages, compiler, limits: CompilationLimits::default() }

@@ -1,5 +1,6 @@
 //! What can go wrong before a stage runs.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use stagewright_manifest::World;
@@ -157,6 +158,9 @@ impl RuntimeError {
             Self::Changed { .. } => Some("run again when nobody writes the file".into()),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Exposed { mend, .. } => Some(mend.clone()),
+            Self::Cache { reason, .. } if matches!(reason.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+                Some("name places that this user may write: STAGEWRIGHT_CACHE for the cache, STAGEWRIGHT_HOST_KEY for the host key".into())
+            }
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use stagewright_manifest::OPERATOR_FILE;
 
 use crate::arguments::JsonArgument;
 use crate::commands::print_json;
-use crate::ending::Ending;
+use crate::ending::{Ending, classify};
 use crate::workplace::{self, Workplace};
 
 #[derive(Serialize)]
@@ -18,7 +18,7 @@ struct Finding {
     hint: Option<String>,
 }
 
-/// Checks the home, the engine and the built-in stages.
+/// Checks the home, the host key, the engine and the built-in stages.
 pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<Ending> {
     let mut findings = vec![Finding {
         check: "version",
@@ -41,10 +41,13 @@ pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<En
             check: "home",
             ok: false,
             detail: format!("{error:#}"),
-            hint: Some("choose a folder that you may write with --home or STAGEWRIGHT_HOME".into()),
+            hint: classify(&error)
+                .1
+                .or_else(|| Some("choose a folder that you may write with --home or STAGEWRIGHT_HOME".into())),
         }),
         Ok(workplace) => {
             findings.push(Finding { check: "home", ok: true, detail: home.display().to_string(), hint: None });
+            findings.push(Finding { check: "key", ok: true, detail: workplace.key.display().to_string(), hint: None });
             findings.push(stages(&workplace));
             let runs = workplace.home.registry.list_runs(usize::MAX)?.len();
             let models = workplace.home.registry.models()?.len();
