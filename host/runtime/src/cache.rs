@@ -4,7 +4,7 @@
 //! their owner's alone, and the key belongs elsewhere than the folder: permissions say nothing of an archive that its owner unpacked. Every file ends with a MAC under the host's key over its own name (component digest, engine settings, kind) and its bytes, so that a
 //! file that was edited, cut, renamed or brought from elsewhere is not used. And what is verified is a sealed copy in memory, not the file, which could change later.
 //!
-//! The MAC is keyed BLAKE3 (docs/formats/compiled.md): HMAC-SHA-256 took 5 ms per megabyte on a machine without SHA instructions, which every start would pay.
+//! The MAC is keyed BLAKE3 (docs/formats/compiled.md): HMAC-SHA-256 is many times slower on processors without SHA instructions, and every start would pay for it.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};

@@ -42,7 +42,7 @@ fn config(options: EngineOptions) -> Config {
         .epoch_interruption(!options.without_interruption)
         .relaxed_simd_deterministic(true)
         .max_wasm_stack(options.bounds.stack)
-        // Tables for debuggers and for unwinders other than wasmtime's own: a sixth of all code that every start reads and verifies.
+        // Tables for debuggers and for unwinders other than wasmtime's own; every start would read and verify them with the code.
         .generate_address_map(false)
         .native_unwind_info(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
