@@ -80,11 +80,16 @@ impl Workplace {
     }
 
     fn resolve(&self, manifest: &Manifest, world: World, policy: &Policy<'_>) -> Result<Component, RuntimeError> {
-        let origin = manifest.component(world).path.clone().map_or(Origin::BuiltIn, Origin::File);
+        let origin = origin(manifest, world);
         let name = manifest.stage(world).component.as_str();
         self.runtime
             .resolve_trusted(world, name, &origin, stubs(manifest, world), &|digest| policy.admit(world, digest))
     }
+}
+
+/// Where the component of a stage is.
+pub(crate) fn origin(manifest: &Manifest, world: World) -> Origin {
+    manifest.component(world).path.clone().map_or(Origin::BuiltIn, Origin::File)
 }
 
 /// The operator's figures in the runtime's words; what the file does not name keeps its default.

@@ -186,6 +186,10 @@ impl Catalog {
         Ok(file)
     }
 
+    pub(crate) fn is_compiled(&self, name: &str, origin: &Origin) -> Result<bool, RuntimeError> {
+        Ok(self.cached(name, self.digest(name, origin)?).is_some())
+    }
+
     /// What `resolve` made ready.
     pub(crate) fn ready(&self, component: &Component) -> Option<InstancePre<Guest>> {
         self.found(component).map(|ready| ready.pre)

@@ -153,7 +153,7 @@ impl RuntimeError {
                 Some("the component has to be smaller or simpler; or the operator raises the limit under [compilation] (docs/operator.md)".into())
             }
             Self::NoCompiler { name } => Some(format!(
-                "on a host with the compiler: stagewright stage precompile {name} --output FOLDER; then copy the files to this host's cache, and the host key too (docs/edge.md)"
+                "on a host with the compiler, and with this host's key: stagewright stage precompile {name} --output FOLDER --key KEY (or the manifest, for all that it uses); then copy the files to this host's cache (docs/edge.md)"
             )),
             Self::Changed { .. } => Some("run again when nobody writes the file".into()),
             Self::Refused { hint, .. } => hint.clone(),
