@@ -51,6 +51,7 @@ pub(crate) enum Guests {
 
 /// Builds host and stages, both at once (each ends with crates that only one core can work on); puts the stages beside the binary.
 pub(crate) fn everything(guests: Guests) -> Result<Built> {
+    // Before the threads, although `stages` would do it: rustup changes the toolchain that the host is then being compiled with.
     add_target()?;
     std::thread::scope(|scope| {
         let host = scope.spawn(host);

@@ -1,11 +1,11 @@
 //! Everything that CI runs.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::build::{self, Built, cargo};
-use crate::steps::{Result, Steps, run};
+use crate::steps::{Result, Steps, output, run};
 
 /// The version of cargo-deny that `deny.toml` is written for.
 const CARGO_DENY: &str = "^0.20";
@@ -24,7 +24,8 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("build host and tests", || run(cargo().args(["build", "--release", "--workspace", "--all-targets"])))?;
     let built = steps.step("build the stages", || build::stages(build::Guests::With))?;
     steps.step("build the Python stage", || python_stage(&built))?;
-    steps.step("tests", || tests(&built))?;
+    let run_only = steps.step("build without the compiler", || run_only(&built))?;
+    steps.step("tests", || tests(&built, &run_only))?;
     steps.step("fuzz smoke", crate::fuzz::smoke)?;
     steps.step("clippy", || {
         run(cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))
@@ -34,16 +35,16 @@ fn all(steps: &mut Steps) -> Result<()> {
             .args(["doc", "--release", "--workspace", "--no-deps", "--quiet"])
             .env("RUSTDOCFLAGS", "-D warnings"))
     })?;
-    steps.step("the run-only build carries no compiler", run_only)?;
     steps.step("only the runtime names wasmtime", wasmtime_wrappers)?;
     steps.step("cargo-deny", deny)
 }
 
 /// Unit, property and end-to-end tests; those on real tables too, if there are any.
-fn tests(built: &Built) -> Result<()> {
+fn tests(built: &Built, run_only: &Path) -> Result<()> {
     let mut command = cargo();
     command.args(["test", "--release", "--workspace"]);
     command.env("STAGEWRIGHT_BIN", &built.binary).env("STAGEWRIGHT_GUESTS", &built.guests);
+    command.env("STAGEWRIGHT_RUN_ONLY", run_only);
     command.arg("--");
     match std::env::var_os("STAGEWRIGHT_TEST_DATA").map(PathBuf::from) {
         Some(folder) => {
@@ -79,32 +80,27 @@ fn python_stage(built: &Built) -> Result<()> {
         .arg(&component))
 }
 
-/// The binary for hosts without a compiler compiles, and cranelift is no part of it. Those who ask for the compiler are left out; the others' features stay as they are, so
-/// that most of what clippy checked is not checked again.
-fn run_only() -> Result<()> {
-    let without = [
-        "--no-default-features",
-        "--release",
-        "--bin",
-        "stagewright",
-        "--workspace",
-        "--exclude",
-        "stagewright-hostile",
-        "--exclude",
-        "stagewright-benchmarks",
-    ];
-    run(cargo().arg("check").args(without))?;
+/// Builds the binary for hosts without a compiler, which the end-to-end tests run; cranelift is no part of it. Those who ask for the compiler are left out; the others' features
+/// stay as they are, so that little is built again. cargo puts it where the full one is, which is put back.
+fn run_only(built: &Built) -> Result<PathBuf> {
     let tree =
         ["tree", "--package", "stagewright", "--no-default-features", "--edges", "normal,build", "--prefix", "none"];
-    match crate::steps::output(cargo().args(tree))?.lines().find(|line| line.starts_with("cranelift-codegen ")) {
-        Some(line) => Err(format!("`{line}` is in the build without the compiler")),
-        None => Ok(()),
+    if let Some(line) = output(cargo().args(tree))?.lines().find(|line| line.starts_with("cranelift-codegen ")) {
+        return Err(format!("`{line}` is in the build without the compiler"));
     }
+    let without = ["--no-default-features", "--exclude", "stagewright-hostile", "--exclude", "stagewright-benchmarks"];
+    run(cargo().args(["build", "--release", "--workspace", "--bin", "stagewright"]).args(without))?;
+    let binary = build::target().join("run-only/stagewright");
+    let failed = |error: std::io::Error| format!("cannot write {}: {error}", binary.display());
+    fs::create_dir_all(build::target().join("run-only")).map_err(failed)?;
+    fs::copy(&built.binary, &binary).map_err(failed)?;
+    build::host()?;
+    Ok(binary)
 }
 
 /// Nothing but the runtime and what stands above it may depend on wasmtime.
 fn wasmtime_wrappers() -> Result<()> {
-    let tree = crate::steps::output(cargo().args([
+    let tree = output(cargo().args([
         "tree",
         "--workspace",
         "--edges",

@@ -191,7 +191,7 @@ pub(crate) struct VerifyArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct PrecompileArguments {
-    /// `.wasm` files, and names of built-in components.
+    /// `.wasm` files, names of built-in components, and manifests (`.toml`): all components that they use.
     #[arg(required = true, value_name = "COMPONENT")]
     pub(crate) components: Vec<String>,
     /// The folder to write to.

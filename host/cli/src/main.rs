@@ -6,6 +6,7 @@ mod output;
 mod arguments;
 mod commands;
 mod ending;
+mod environment;
 mod terminal;
 mod trust;
 mod workplace;
@@ -23,15 +24,10 @@ fn main() -> ExitCode {
     if let Some(code) = stagewright_runtime::compile_if_asked() {
         return code;
     }
-    // The process's own environment wins over the file; a file that is not there is no error.
-    let dotenv = dotenvy::dotenv();
+    let warnings = environment::read_file();
     let arguments = arguments::Arguments::parse();
     terminal::start_logging(arguments.verbose);
-    if let Err(error) = dotenv
-        && !error.not_found()
-    {
-        tracing::warn!("cannot read .env: {error}");
-    }
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     match commands::execute(arguments) {
         Ok(code) => code.into(),
         Err(error) => ending::report(&error).into(),

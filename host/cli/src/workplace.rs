@@ -12,6 +12,7 @@ use stagewright_runtime::{Bounds, Compiler, EngineOptions, Installation, Origin,
 use stagewright_store::Home;
 
 use crate::ending::Ending;
+use crate::environment;
 use crate::trust::Policy;
 
 /// The home folder and the runtime over it.
@@ -36,11 +37,11 @@ impl Workplace {
 
     fn with(home: &Path, operator: &Operator, options: EngineOptions) -> anyhow::Result<Self> {
         let home = Home::open(home).with_context(|| format!("cannot open the home {}", home.display()))?;
-        let cache = std::env::var_os("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
+        let cache = environment::own("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
         let mut installation = Installation::new(cache.join("components"), stage_folders(), compiler());
         installation.limits = operator.compilation;
-        if let Some(key) = std::env::var_os("STAGEWRIGHT_HOST_KEY") {
-            installation.key = key.into();
+        if let Some(key) = host_key() {
+            installation.key = key;
         }
         let key = installation.key.clone();
         let options = EngineOptions { bounds: bounds(&operator.instances), ..options };
@@ -79,11 +80,16 @@ impl Workplace {
     }
 
     fn resolve(&self, manifest: &Manifest, world: World, policy: &Policy<'_>) -> Result<Component, RuntimeError> {
-        let origin = manifest.component(world).path.clone().map_or(Origin::BuiltIn, Origin::File);
+        let origin = origin(manifest, world);
         let name = manifest.stage(world).component.as_str();
         self.runtime
             .resolve_trusted(world, name, &origin, stubs(manifest, world), &|digest| policy.admit(world, digest))
     }
+}
+
+/// Where the component of a stage is.
+pub(crate) fn origin(manifest: &Manifest, world: World) -> Origin {
+    manifest.component(world).path.clone().map_or(Origin::BuiltIn, Origin::File)
 }
 
 /// The operator's figures in the runtime's words; what the file does not name keeps its default.
@@ -116,14 +122,20 @@ fn compiler() -> Compiler {
     if cfg!(feature = "compiler") { Compiler::Program("/proc/self/exe".into()) } else { Compiler::Absent }
 }
 
+/// The file of the host's key, if this user has a place for it. It must not be in the home by itself: a home that came from elsewhere would bring code and the key that vouches for it.
+fn host_key() -> Option<PathBuf> {
+    let named = environment::own("STAGEWRIGHT_HOST_KEY").map(PathBuf::from);
+    named.or_else(|| Some(environment::state_folder()?.join("stagewright/host.key")))
+}
+
 /// What the operator of this machine allows.
 pub(crate) fn operator() -> Result<Operator, ManifestError> {
-    Operator::find(std::env::var_os("STAGEWRIGHT_OPERATOR").map(PathBuf::from).as_deref())
+    Operator::find(environment::own("STAGEWRIGHT_OPERATOR").map(PathBuf::from).as_deref())
 }
 
 /// Where built-in stages lie: what `STAGEWRIGHT_STAGES` names, else beside the binary, else where an installation puts them.
 fn stage_folders() -> Vec<PathBuf> {
-    if let Some(folder) = std::env::var_os("STAGEWRIGHT_STAGES") {
+    if let Some(folder) = environment::own("STAGEWRIGHT_STAGES") {
         return vec![folder.into()];
     }
     let binary = std::env::current_exe().and_then(|path| path.canonicalize());

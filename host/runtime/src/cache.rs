@@ -1,10 +1,10 @@
 //! Compiled code and descriptions on disk, authenticated: nothing of a file is used before it is known that this host wrote it, under this name.
 //!
 //! Compiled code is native code, so whoever can change a file of the cache could run anything as the host. Three things stand against that. Folder and key must be
-//! their owner's alone. Every file ends with a MAC under the host's key over its own name (component digest, engine settings, kind) and its bytes, so that a
+//! their owner's alone, and the key belongs elsewhere than the folder: permissions say nothing of an archive that its owner unpacked. Every file ends with a MAC under the host's key over its own name (component digest, engine settings, kind) and its bytes, so that a
 //! file that was edited, cut, renamed or brought from elsewhere is not used. And what is verified is a sealed copy in memory, not the file, which could change later.
 //!
-//! The MAC is keyed BLAKE3 (docs/formats/compiled.md): HMAC-SHA-256 took 5 ms per megabyte on a machine without SHA instructions, which every start would pay.
+//! The MAC is keyed BLAKE3 (docs/formats/compiled.md): HMAC-SHA-256 is many times slower on processors without SHA instructions, and every start would pay for it.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
@@ -165,7 +165,7 @@ fn own_folder(folder: &Path) -> Result<(), RuntimeError> {
     let failed = |reason| RuntimeError::Cache { path: folder.into(), reason };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     let found = fs::metadata(folder).map_err(failed)?;
-    own(folder, &found)?;
+    own(folder, &found, "STAGEWRIGHT_CACHE")?;
     let mode = found.mode() & 0o777;
     if mode & 0o022 != 0 {
         let mend = format!("look who did that, then: chmod 700 {0} && rm {0}/*", folder.display());
@@ -178,14 +178,14 @@ fn own_folder(folder: &Path) -> Result<(), RuntimeError> {
     Ok(())
 }
 
-/// Refuses what belongs to another user: its owner can change it at any time.
-fn own(path: &Path, found: &fs::Metadata) -> Result<(), RuntimeError> {
+/// Refuses what belongs to another user: its owner can change it at any time. The variable names another place.
+fn own(path: &Path, found: &fs::Metadata, variable: &str) -> Result<(), RuntimeError> {
     let user = rustix::process::geteuid().as_raw();
     if found.uid() == user {
         return Ok(());
     }
     let problem = format!("it belongs to user {}, and this process runs as user {user}", found.uid());
-    Err(exposed(path, problem, "name a folder of your own with STAGEWRIGHT_CACHE".into()))
+    Err(exposed(path, problem, format!("name a place of your own with {variable}")))
 }
 
 /// The host's key: read if it is there, else made. Of several processes that make it at once, one wins and all read its key.
@@ -199,7 +199,7 @@ fn host_key(path: &Path) -> Result<[u8; MAC], RuntimeError> {
         result => result.map_err(failed)?,
     };
     let found = file.metadata().map_err(failed)?;
-    own(path, &found)?;
+    own(path, &found, "STAGEWRIGHT_HOST_KEY")?;
     let mode = found.mode() & 0o777;
     if mode & 0o077 != 0 {
         let mend = format!("remove it: a new one is made, and components are compiled again: rm {}", path.display());

@@ -55,7 +55,7 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// An installation whose key lies beside its cache.
+    /// An installation whose key lies beside its cache: for a cache that nobody else brings. Whoever can bring both can bring native code.
     pub fn new(cache: PathBuf, stages: Vec<PathBuf>, compiler: Compiler) -> Self {
         let key = cache.with_file_name("host.key");
         Self { cache, key, stages, compiler, limits: CompilationLimits::default() }
@@ -184,6 +184,10 @@ impl Catalog {
         let reading = |reason| RuntimeError::Cache { path: folder.join(&file), reason };
         cache::export(folder, key, &file, &mut code.reader().map_err(reading)?)?;
         Ok(file)
+    }
+
+    pub(crate) fn is_compiled(&self, name: &str, origin: &Origin) -> Result<bool, RuntimeError> {
+        Ok(self.cached(name, self.digest(name, origin)?).is_some())
     }
 
     /// What `resolve` made ready.

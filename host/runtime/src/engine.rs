@@ -42,7 +42,7 @@ fn config(options: EngineOptions) -> Config {
         .epoch_interruption(!options.without_interruption)
         .relaxed_simd_deterministic(true)
         .max_wasm_stack(options.bounds.stack)
-        // Tables for debuggers and for unwinders other than wasmtime's own: a sixth of all code that every start reads and verifies.
+        // Tables for debuggers and for unwinders other than wasmtime's own; every start would read and verify them with the code.
         .generate_address_map(false)
         .native_unwind_info(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
@@ -63,7 +63,7 @@ fn pooling(bounds: &Bounds) -> PoolingAllocationConfig {
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
         .table_elements(bounds.table_elements)
-        // Stacks are for async calls, of which there are none; a thousand guard pages would take milliseconds to set up.
+        // Stacks are for async calls, of which there are none. wasmtime would map a thousand, each with a guard page of its own; for none it maps nothing.
         .total_stacks(0)
         .max_memory_size(4 << 30)
         .linear_memory_keep_resident(KEEP_RESIDENT)
@@ -169,6 +169,19 @@ mod tests {
         }
         // What the option is for: without it, the payload passes.
         assert_ne!(divided(EngineOptions::default(), strange, 1.0), 0x7ff8_0000_0000_0000);
+    }
+
+    #[test]
+    fn instances_come_from_the_pool() {
+        let engine = engine(EngineOptions::default()).expect("an engine");
+        let pool = engine.pooling_allocator_metrics().expect("a pool; this machine has address space for it");
+        assert_eq!(pool.core_instances(), 0);
+        let module = Module::new(&engine, DIVISION).expect("the module is valid");
+        let mut store = Store::new(&engine, ());
+        Instance::new(&mut store, &module, &[]).expect("the pool has room");
+        assert_eq!((pool.core_instances(), pool.stacks()), (1, 0));
+        drop(store);
+        assert_eq!(pool.core_instances(), 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What can go wrong before a stage runs.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use stagewright_manifest::World;
@@ -152,11 +153,14 @@ impl RuntimeError {
                 Some("the component has to be smaller or simpler; or the operator raises the limit under [compilation] (docs/operator.md)".into())
             }
             Self::NoCompiler { name } => Some(format!(
-                "on a host with the compiler: stagewright stage precompile {name} --output FOLDER; then copy the files to this host's cache, and the host key too (docs/edge.md)"
+                "on a host with the compiler, and with this host's key: stagewright stage precompile {name} --output FOLDER --key KEY (or the manifest, for all that it uses); then copy the files to this host's cache (docs/edge.md)"
             )),
             Self::Changed { .. } => Some("run again when nobody writes the file".into()),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Exposed { mend, .. } => Some(mend.clone()),
+            Self::Cache { reason, .. } if matches!(reason.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+                Some("name places that this user may write: STAGEWRIGHT_CACHE for the cache, STAGEWRIGHT_HOST_KEY for the host key".into())
+            }
             _ => None,
         }
     }

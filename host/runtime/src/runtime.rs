@@ -137,6 +137,14 @@ impl Runtime {
         self.0.precompile(name, origin, folder, key, baseline)
     }
 
+    /// Whether a component's code is in the cache and can be used: what a host without a compiler needs. What lies there and cannot be used is reported.
+    ///
+    /// # Errors
+    /// The component cannot be read.
+    pub fn is_compiled(&self, name: &str, origin: &Origin) -> Result<bool, RuntimeError> {
+        self.0.is_compiled(name, origin)
+    }
+
     /// Names and files of the built-in stages.
     pub fn built_in(&self) -> Vec<(String, PathBuf)> {
         self.0.built_in().into_iter().collect()

@@ -174,6 +174,17 @@ pub fn binary() -> PathBuf {
     path
 }
 
+/// The binary without a compiler.
+///
+/// # Panics
+/// If it was not built.
+pub fn run_only() -> PathBuf {
+    let path = std::env::var_os("STAGEWRIGHT_RUN_ONLY")
+        .map_or_else(|| root().join("target/run-only/stagewright"), PathBuf::from);
+    assert!(path.exists(), "{} is missing: run `cargo xtask test`, which builds it", path.display());
+    path
+}
+
 /// The folder of the stages that only tests run.
 pub fn guests() -> PathBuf {
     std::env::var_os("STAGEWRIGHT_GUESTS").map_or_else(|| root().join("target/release/guests"), PathBuf::from)

@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use stagewright_end_to_end::{Ended, Place, guests};
+use stagewright_end_to_end::{Ended, Place, binary, guests};
 
 const WORLDS: [&str; 6] = ["ingestion", "validation", "transformation", "training", "evaluation", "promotion"];
 
@@ -211,6 +212,76 @@ fn cached_code_that_was_changed_is_reported_and_made_again() {
     fs::set_permissions(cache(&place).join("components"), fs::Permissions::from_mode(0o777)).expect("owned");
     let refused = alone(&place, &["plan", &manifest]).expect(7);
     says(&refused.stderr, &["cannot trust", "others can write it (mode 777)", "chmod 700"]);
+}
+
+#[test]
+fn a_home_that_was_made_elsewhere_brings_no_code_with_it() {
+    let place = Place::new();
+    let manifest = pipeline(&place, "");
+    let plan = |user: &str| {
+        let mut command = place.command(&["plan", &manifest]);
+        command.env_remove("STAGEWRIGHT_CACHE").env("HOME", place.path().join(user));
+        Ended::of(command).expect(0).stderr
+    };
+    assert_eq!(plan("theirs"), "");
+    // What an archive could bring: the code, and the key that it was written under, where one without a HOME would lie.
+    let key = place.path().join("theirs/.local/state/stagewright/host.key");
+    fs::copy(key, place.home().join("cache/host.key")).expect("the key that was made");
+    let warned = plan("ours");
+    assert_eq!(warned.matches("the compiled code of").count(), 6, "{warned}");
+    says(&warned, &["is not used: it was changed, cut, renamed or written under another host key"]);
+    assert_eq!(plan("ours"), "", "it was made again");
+}
+
+#[test]
+fn the_host_key_is_kept_with_the_users_state_and_not_with_the_home() {
+    let place = Place::new();
+    let key = |variables: &[(&str, &Path)]| {
+        let mut command = place.command(&["doctor", "--json"]);
+        command.env_remove("STAGEWRIGHT_CACHE").envs(variables.iter().copied());
+        let findings = Ended::of(command).expect(0).json();
+        let found = findings.as_array().expect("findings").iter().find(|finding| finding["check"] == "key");
+        let path = PathBuf::from(found.expect("the key is told")["detail"].as_str().expect("a path"));
+        assert_eq!(fs::metadata(&path).expect("the key").permissions().mode() & 0o777, 0o600);
+        path
+    };
+    let (user, state) = (place.path().join("user"), place.path().join("state"));
+    let in_home_folder = user.join(".local/state/stagewright/host.key");
+    assert_eq!(key(&[("HOME", &user)]), in_home_folder);
+    assert_eq!(key(&[("HOME", &user), ("XDG_STATE_HOME", &state)]), state.join("stagewright/host.key"));
+    assert_eq!(key(&[("HOME", &user), ("XDG_STATE_HOME", Path::new("state"))]), in_home_folder);
+    assert_eq!(key(&[("HOME", &user), ("STAGEWRIGHT_HOST_KEY", &place.path().join("own"))]), place.path().join("own"));
+    assert_eq!(key(&[]), place.home().join("cache/host.key"));
+}
+
+#[test]
+fn a_file_that_comes_with_a_folder_does_not_decide_which_code_is_run() {
+    let place = Place::new();
+    let manifest = pipeline(&place, "");
+    place.write("operator.toml", "[compilation]\nsize = \"64 KiB\"\n");
+    let ignored = ["CACHE", "HOST_KEY", "STAGES", "OPERATOR"].map(|name| format!("STAGEWRIGHT_{name}"));
+    let folder = place.path().display();
+    let file = format!(
+        "STAGEWRIGHT_HOME=mine\nSTAGEWRIGHT_CACHE=theirs\nSTAGEWRIGHT_HOST_KEY={folder}/theirs\n\
+         STAGEWRIGHT_STAGES=theirs\nSTAGEWRIGHT_OPERATOR=operator.toml\nHOME={folder}/theirs\nXDG_STATE_HOME={folder}/theirs\n"
+    );
+    place.write(".env", file);
+    let run = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(binary());
+        command.current_dir(place.path()).env_clear().envs(variables.iter().copied()).args(["plan", &manifest]);
+        Ended::of(command).expect(0).stderr
+    };
+    let warned = run(&[]);
+    for name in ignored.iter().map(String::as_str).chain(["HOME", "XDG_STATE_HOME"]) {
+        says(&warned, &[&format!("`{name}` in .env is ignored")]);
+    }
+    assert_eq!(warned.lines().count(), 6, "{warned}");
+    assert!(!place.path().join("theirs").exists());
+    assert!(place.path().join("mine/cache/host.key").exists(), "a home may be named");
+    // The process's own environment is heard, and nothing is said of what it has.
+    let warned = run(&[("STAGEWRIGHT_CACHE", "cache"), ("HOME", "/nowhere"), ("STAGEWRIGHT_HOST_KEY", "cache/key")]);
+    assert!(place.path().join("cache/key").exists());
+    assert_eq!(warned.lines().count(), 3, "{warned}");
 }
 
 #[test]

@@ -4,11 +4,15 @@ use std::path::Path;
 
 use serde::Serialize;
 use stagewright_manifest::OPERATOR_FILE;
+use stagewright_runtime::Origin;
 
 use crate::arguments::JsonArgument;
 use crate::commands::print_json;
-use crate::ending::Ending;
+use crate::ending::{Ending, classify};
 use crate::workplace::{self, Workplace};
+
+/// Whether this program only runs what others compiled.
+const RUN_ONLY: bool = cfg!(not(feature = "compiler"));
 
 #[derive(Serialize)]
 struct Finding {
@@ -18,7 +22,7 @@ struct Finding {
     hint: Option<String>,
 }
 
-/// Checks the home, the engine and the built-in stages.
+/// Checks the home, the host key, the engine and the built-in stages.
 pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<Ending> {
     let mut findings = vec![Finding {
         check: "version",
@@ -26,7 +30,7 @@ pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<En
         detail: format!(
             "stagewright {}{}",
             env!("CARGO_PKG_VERSION"),
-            if cfg!(feature = "compiler") { "" } else { ", run-only: it carries no compiler" }
+            if RUN_ONLY { ", run-only: it carries no compiler" } else { "" }
         ),
         hint: None,
     }];
@@ -41,11 +45,17 @@ pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<En
             check: "home",
             ok: false,
             detail: format!("{error:#}"),
-            hint: Some("choose a folder that you may write with --home or STAGEWRIGHT_HOME".into()),
+            hint: classify(&error)
+                .1
+                .or_else(|| Some("choose a folder that you may write with --home or STAGEWRIGHT_HOME".into())),
         }),
         Ok(workplace) => {
             findings.push(Finding { check: "home", ok: true, detail: home.display().to_string(), hint: None });
+            findings.push(Finding { check: "key", ok: true, detail: workplace.key.display().to_string(), hint: None });
             findings.push(stages(&workplace));
+            if RUN_ONLY {
+                findings.push(compiled(&workplace)?);
+            }
             let runs = workplace.home.registry.list_runs(usize::MAX)?.len();
             let models = workplace.home.registry.models()?.len();
             findings.push(Finding {
@@ -76,16 +86,28 @@ pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<En
     Ok(if fine { Ending::Done } else { Ending::Host })
 }
 
+/// Which stages are there. A host without a compiler may have none, and predict with models that bring their own.
 fn stages(workplace: &Workplace) -> Finding {
     let names: Vec<String> = workplace.runtime.built_in().into_iter().map(|(name, _)| name).collect();
-    if names.is_empty() {
-        let hint = "build them with `cargo xtask stages`, or name their folder with STAGEWRIGHT_STAGES".to_owned();
-        return Finding {
-            check: "stages",
-            ok: false,
-            detail: "no built-in stages were found".into(),
-            hint: Some(hint),
-        };
+    if !names.is_empty() {
+        return Finding { check: "stages", ok: true, detail: names.join(", "), hint: None };
     }
-    Finding { check: "stages", ok: true, detail: names.join(", "), hint: None }
+    let hint = "build them with `cargo xtask stages`, or name their folder with STAGEWRIGHT_STAGES".to_owned();
+    Finding { check: "stages", ok: RUN_ONLY, detail: "no built-in stages were found".into(), hint: Some(hint) }
+}
+
+/// Which of the stages a host without a compiler can run.
+fn compiled(workplace: &Workplace) -> anyhow::Result<Finding> {
+    let mut ready = Vec::new();
+    for (name, _) in workplace.runtime.built_in() {
+        if workplace.runtime.is_compiled(&name, &Origin::BuiltIn)? {
+            ready.push(name);
+        }
+    }
+    let hint = "where there is a compiler: stagewright stage precompile (docs/edge.md)".to_owned();
+    Ok(if ready.is_empty() {
+        Finding { check: "compiled", ok: true, detail: "none of the built-in stages".into(), hint: Some(hint) }
+    } else {
+        Finding { check: "compiled", ok: true, detail: ready.join(", "), hint: None }
+    })
 }

@@ -1,25 +1,52 @@
 //! `stage precompile`: compiles components for hosts that carry no compiler.
+//!
+//! By the name of a manifest or one by one: a manifest also says how (`canonicalize-nans` makes other code), so what it uses is compiled as it wants it.
 
 use std::path::Path;
+
+use stagewright_manifest::{Manifest, Operator, Overrides, World};
+use stagewright_runtime::Origin;
 
 use crate::arguments::PrecompileArguments;
 use crate::commands::inspect::located;
 use crate::ending::Ending;
 use crate::workplace::{self, Workplace};
 
-/// Compiles components into a folder, authenticated with the host key of where they will run.
+/// Compiles components into a folder, authenticated with the host key of where they will run. A manifest stands for all components that it uses, compiled as it wants them.
 pub(crate) fn precompile(home: &Path, arguments: &PrecompileArguments) -> anyhow::Result<Ending> {
-    let workplace = Workplace::open(home, &workplace::operator()?)?;
+    let operator = workplace::operator()?;
+    let (manifests, named): (Vec<_>, Vec<_>) =
+        arguments.components.iter().partition(|component| component.ends_with(".toml"));
+    let workplace = Workplace::open(home, &operator)?;
     let own = workplace.key.clone();
     let key = arguments.key.as_ref().unwrap_or(&own);
-    for component in &arguments.components {
-        let (name, origin) = located(component);
-        let file = workplace.runtime.precompile(&name, &origin, &arguments.output, key, arguments.baseline)?;
+    let compile = |workplace: &Workplace, name: &str, origin: &Origin| -> anyhow::Result<()> {
+        let file = workplace.runtime.precompile(name, origin, &arguments.output, key, arguments.baseline)?;
         println!("{name}: {}", arguments.output.join(file).display());
+        Ok(())
+    };
+    for component in named {
+        let (name, origin) = located(component);
+        compile(&workplace, &name, &origin)?;
+    }
+    for manifest in manifests {
+        let (workplace, components) = used(home, Path::new(manifest), &operator)?;
+        for (name, origin) in &components {
+            compile(&workplace, name, origin)?;
+        }
     }
     eprintln!(
-        "copy them to components/ in the cache of the other host, which must have the key {} (docs/edge.md)",
+        "copy them to components/ in the cache of the other host, whose host key must be that of {} (docs/edge.md)",
         key.display()
     );
     Ok(Ending::Done)
+}
+
+/// The components that a manifest uses, and a workplace whose engine is as it wants it.
+fn used(home: &Path, file: &Path, operator: &Operator) -> anyhow::Result<(Workplace, Vec<(String, Origin)>)> {
+    let manifest = Manifest::load(file, &Overrides::default())?.within(operator)?;
+    let workplace = Workplace::open_for(home, operator, &manifest)?;
+    let component = |world| (manifest.stage(world).component.as_str().to_owned(), workplace::origin(&manifest, world));
+    let components = World::ALL.map(component).into();
+    Ok((workplace, components))
 }

@@ -3,7 +3,7 @@
 //! Deny by default, by name and by address: a URL's host must be granted; every address that its name resolves to must be public or granted
 //! itself, and the connection goes to the address that was checked, so that a name cannot be pointed elsewhere in between (DNS rebinding). A
 //! redirect is a new request under the same rules, and never from `https` to `http`. No proxy is used: it would choose the address. Headers,
-//! body and time are capped.
+//! body and time are capped. Whose certificates count is compiled in (Mozilla's list): what a run may believe does not depend on what a machine has installed.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -11,8 +11,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustls::CertificateError;
 use ureq::http::Uri;
 use ureq::http::header::{AUTHORIZATION, LOCATION};
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
@@ -68,6 +70,16 @@ pub struct HttpRequest {
 /// [`DataError::Denied`] for a host, an address or a redirect that is not granted, [`DataError::TooLarge`] for a longer body,
 /// [`DataError::Unreachable`] if the network or the server fails, [`DataError::Interrupted`] when told to stop or past the deadline.
 pub fn fetch(request: &HttpRequest, interrupt: &Interrupt, into: &mut dyn Write) -> Result<u64, DataError> {
+    fetch_trusting(&RootCerts::WebPki, request, interrupt, into)
+}
+
+/// Fetches from servers whose certificates these authorities signed.
+fn fetch_trusting(
+    roots: &RootCerts,
+    request: &HttpRequest,
+    interrupt: &Interrupt,
+    into: &mut dyn Write,
+) -> Result<u64, DataError> {
     let mut url = parse(&request.url)?;
     let first = origin(&url);
     for _ in 0..MAX_REQUESTS {
@@ -75,7 +87,7 @@ pub fn fetch(request: &HttpRequest, interrupt: &Interrupt, into: &mut dyn Write)
             return Err(DataError::Interrupted);
         }
         request.admit(&url)?;
-        let mut response = request.send(&url, origin(&url) == first)?;
+        let mut response = request.send(&url, origin(&url) == first, roots)?;
         let status = response.status();
         if status.is_redirection() {
             let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -116,7 +128,12 @@ impl HttpRequest {
         Err(DataError::Denied { what: format!("the host `{}`", shown(&name)), grant: name })
     }
 
-    fn send(&self, url: &Uri, own_host: bool) -> Result<ureq::http::Response<ureq::Body>, DataError> {
+    fn send(
+        &self,
+        url: &Uri,
+        own_host: bool,
+        roots: &RootCerts,
+    ) -> Result<ureq::http::Response<ureq::Body>, DataError> {
         let refused = Arc::new(Mutex::new(None));
         let resolver = Checked { grants: self.grants.clone(), refused: refused.clone() };
         let left = self.deadline.saturating_duration_since(Instant::now());
@@ -128,6 +145,7 @@ impl HttpRequest {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)
+            .tls_config(TlsConfig::builder().root_certs(roots.clone()).build())
             .max_response_header_size(MAX_HEADER_BYTES)
             .timeout_global(Some(left))
             .timeout_connect(Some(PATIENCE))
@@ -187,12 +205,47 @@ impl HttpRequest {
         if Instant::now() >= self.deadline {
             return DataError::Interrupted;
         }
+        if let Some(wrong) = certificate_error(error) {
+            let (reason, hint) = distrust(wrong);
+            return unreachable(url, format!("the server's certificate is not trusted: {}", shown(&reason)), hint);
+        }
         let hint = match error {
             ureq::Error::HostNotFound => "check the host's name",
             ureq::Error::ConnectionFailed | ureq::Error::Io(_) => "is the server up, and its port right?",
             _ => "",
         };
         unreachable(url, shown(&error.to_string()), hint)
+    }
+}
+
+/// What was wrong with a server's certificate, if that is what an error is about.
+fn certificate_error(error: &ureq::Error) -> Option<&CertificateError> {
+    let error = match error {
+        ureq::Error::Rustls(error) => error,
+        // A handshake is reading and writing: its errors come wrapped.
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref()?,
+        _ => return None,
+    };
+    match error {
+        rustls::Error::InvalidCertificate(wrong) => Some(wrong),
+        _ => None,
+    }
+}
+
+/// Why a certificate is not trusted, and what to do.
+fn distrust(wrong: &CertificateError) -> (String, &'static str) {
+    match wrong {
+        CertificateError::UnknownIssuer => (
+            "none of the authorities that stagewright knows vouches for it".to_owned(),
+            "Mozilla's authorities are compiled in, and there are no others: fetch the file by other means, and name it as `csv:FILE`",
+        ),
+        CertificateError::NotValidForNameContext { .. } => {
+            (wrong.to_string(), "use a name that the certificate is for")
+        }
+        CertificateError::ExpiredContext { .. } | CertificateError::NotValidYetContext { .. } => {
+            (wrong.to_string(), "is this machine's clock right?")
+        }
+        _ => (wrong.to_string(), ""),
     }
 }
 

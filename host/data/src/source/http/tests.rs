@@ -2,7 +2,11 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use ureq::tls::Certificate;
 
 use super::*;
 
@@ -185,6 +189,77 @@ fn a_token_goes_to_its_own_host_only() {
     };
     assert!(get(&with_token("/own")).unwrap().to_ascii_lowercase().ends_with("bearer secret"));
     assert_eq!(get(&with_token("/away")).unwrap(), "nothing");
+}
+
+/// For `localhost`, from 2020 to the year 9999, P-256: `openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes` and `openssl ca -selfsign -startdate 20200101000000Z -enddate
+/// 99991231235959Z` with `basicConstraints = critical,CA:FALSE` and `subjectAltName = DNS:localhost`.
+const CERTIFICATE: &[u8] = include_bytes!("tests/self-signed.der");
+const CERTIFICATE_KEY: &[u8] = include_bytes!("tests/self-signed.key.der");
+
+/// A server under that certificate; hands out the head of each request that gets through.
+fn serve_tls() -> (u16, Receiver<String>) {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|config| {
+            let key = PrivatePkcs8KeyDer::from(CERTIFICATE_KEY).into();
+            config.with_no_client_auth().with_single_cert(vec![CertificateDer::from(CERTIFICATE)], key)
+        })
+        .unwrap();
+    let (config, listener) = (Arc::new(config), TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = listener.local_addr().unwrap().port();
+    let (tell, heads) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            let mut reader = BufReader::new(rustls::StreamOwned::new(connection, stream.unwrap()));
+            let mut head = String::new();
+            while reader.read_line(&mut head).is_ok_and(|read| read > 2) {}
+            if !head.is_empty() {
+                let stream = reader.get_mut();
+                stream.write_all(text("a,b\n1,2\n").as_bytes()).unwrap();
+                stream.conn.send_close_notify();
+                stream.flush().unwrap();
+                tell.send(head).unwrap();
+            }
+        }
+    });
+    (port, heads)
+}
+
+/// A request to the server under its name, or under its address.
+fn over_tls(host: &str, port: u16) -> HttpRequest {
+    request(format!("https://{host}:{port}/x.csv"), &[&format!("{host}:{port}"), "127.0.0.0/8", "::1/128"])
+}
+
+#[test]
+fn a_server_with_a_trusted_certificate_is_read_over_tls() {
+    let (port, heads) = serve_tls();
+    let roots = RootCerts::new_with_certs(&[Certificate::from_der(CERTIFICATE)]);
+    let mut body = Vec::new();
+    let request = HttpRequest { bearer_token: Some("secret".into()), ..over_tls("localhost", port) };
+    fetch_trusting(&roots, &request, &Interrupt::never(), &mut body).unwrap();
+    assert_eq!(body, b"a,b\n1,2\n");
+    let head = heads.recv().unwrap();
+    assert!(head.starts_with("GET /x.csv ") && head.contains("Bearer secret"), "{head}");
+
+    let error = fetch_trusting(&roots, &over_tls("127.0.0.1", port), &Interrupt::never(), &mut body).unwrap_err();
+    assert!(error.to_string().contains("not trusted: certificate not valid for name \"127.0.0.1\""), "{error}");
+    assert!(heads.try_recv().is_err(), "nothing was asked of a server with another name");
+}
+
+#[test]
+fn a_certificate_that_no_authority_vouches_for_is_refused_in_clear_words() {
+    let (port, heads) = serve_tls();
+    let request = HttpRequest { bearer_token: Some("secret".into()), ..over_tls("localhost", port) };
+    let error = get(&request).unwrap_err();
+    let DataError::Unreachable { message, hint, .. } = &error else { panic!("{error}") };
+    assert_eq!(
+        message,
+        "the server's certificate is not trusted: none of the authorities that stagewright knows vouches for it"
+    );
+    assert!(hint.contains("Mozilla's authorities are compiled in"), "{hint}");
+    assert!(heads.try_recv().is_err(), "the token was sent");
 }
 
 #[test]
