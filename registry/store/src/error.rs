@@ -7,6 +7,7 @@ use crate::artifact::ArtifactKind;
 use crate::database::DatabaseError;
 use crate::digest::Digest;
 use crate::schema::SchemaError;
+use crate::search::SearchError;
 
 /// Why something could not be stored, found or read.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +154,9 @@ pub enum StoreError {
         /// What was asked for.
         id: String,
     },
+    /// The text of a search is wrong.
+    #[error(transparent)]
+    Search(#[from] SearchError),
     /// A run is deleted that is still running.
     #[error("run `{id}` is running\nhint: stop it first")]
     RunRunning {

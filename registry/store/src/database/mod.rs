@@ -180,13 +180,12 @@ impl Connection {
         }
     }
 
-    /// Runs a query whose text is made for this once, so that it is not kept prepared. It takes no parameters: whoever
-    /// writes it puts nothing but numbers into it.
-    pub(crate) fn query_once(&mut self, sql: &str) -> Result<Vec<Row>, DatabaseError> {
+    /// Runs a query whose text is made for this once, so that it is not kept prepared.
+    pub(crate) fn query_once(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, DatabaseError> {
         match &mut self.backend {
-            Backend::Sqlite(connection) => connection.query_once(sql, &[]),
+            Backend::Sqlite(connection) => connection.query_once(sql, parameters),
             #[cfg(feature = "postgres")]
-            Backend::Postgres(connection) => connection.query_once(sql, &[]),
+            Backend::Postgres(connection) => connection.query_once(sql, parameters),
         }
     }
 

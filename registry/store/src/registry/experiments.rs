@@ -114,6 +114,12 @@ impl Registry {
     }
 }
 
+/// The experiment with this number.
+pub(super) fn numbered(connection: &mut Connection, number: i64) -> Outcome<Experiment> {
+    let row = connection.one(&format!("SELECT {COLUMNS} WHERE id = ?1"), values![number])?;
+    experiment(connection, &row)
+}
+
 /// The number of the experiment of this name, which is made if missing.
 pub(super) fn named(connection: &mut Connection, name: &str) -> Outcome<i64> {
     check_experiment(name)?;

@@ -14,6 +14,7 @@
 mod aliases;
 pub(crate) mod audit;
 mod experiments;
+mod find;
 mod lifecycle;
 mod logging;
 mod models;
@@ -34,6 +35,7 @@ use crate::error::StoreError;
 pub use aliases::CHAMPION;
 pub use audit::{AuditCheck, AuditEntry};
 pub use experiments::Experiment;
+pub use find::{Page, View};
 pub use lifecycle::{LifecycleStage, Verdict};
 pub use logging::{LoggedMetric, MetricPoint};
 pub use models::{Model, NewModel};

@@ -176,6 +176,12 @@ impl Registry {
     }
 }
 
+/// The model with this number.
+pub(super) fn numbered(connection: &mut Connection, number: i64) -> Outcome<Model> {
+    let row = connection.one(&format!("SELECT {COLUMNS} WHERE registered_models.id = ?1"), values![number])?;
+    complete(connection, &row)
+}
+
 /// The number of the model of this name.
 pub(super) fn find(connection: &mut Connection, name: &str) -> Outcome<Option<i64>> {
     let row = connection.first("SELECT id FROM registered_models WHERE name = ?1", values![name])?;

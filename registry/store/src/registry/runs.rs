@@ -278,7 +278,7 @@ impl Registry {
     pub(super) fn runs_numbered(connection: &mut Connection, numbers: &[i64]) -> Outcome<Vec<Run>> {
         let mut runs = Vec::with_capacity(numbers.len());
         for piece in numbers.chunks(PIECE) {
-            let rows = connection.query_once(&format!("SELECT {COLUMNS} WHERE runs.id IN ({})", listed(piece)))?;
+            let rows = connection.query_once(&format!("SELECT {COLUMNS} WHERE runs.id IN ({})", listed(piece)), &[])?;
             let place = |row: &Row| piece.iter().position(|number| row.get::<i64>(0).is_ok_and(|id| id == *number));
             let mut rows = rows;
             rows.sort_by_key(place);
@@ -356,7 +356,7 @@ fn complete(connection: &mut Connection, rows: &[Row]) -> Outcome<Vec<Run>> {
         let query = format!(
             "SELECT run, name, value, step, at_ms FROM latest_metrics WHERE run IN ({among}) ORDER BY run, name"
         );
-        for row in connection.query_once(&query)? {
+        for row in connection.query_once(&query, &[])? {
             metrics.entry(row.get(0)?).or_default().push(LoggedMetric::from_row(&row, 1)?);
         }
         for (id, row) in numbers.iter().zip(piece) {
@@ -374,7 +374,7 @@ fn complete(connection: &mut Connection, rows: &[Row]) -> Outcome<Vec<Run>> {
 fn pairs(connection: &mut Connection, table: &str, among: &str) -> Outcome<HashMap<i64, Vec<(String, String)>>> {
     let mut found: HashMap<i64, Vec<(String, String)>> = HashMap::new();
     let query = format!("SELECT run, name, value FROM {table} WHERE run IN ({among}) ORDER BY run, name");
-    for row in connection.query_once(&query)? {
+    for row in connection.query_once(&query, &[])? {
         found.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
     }
     Ok(found)

@@ -1,0 +1,420 @@
+//! Searches: MLflow's filters and orders as SQL that both databases understand.
+//!
+//! What the clauses mean is written down in [`crate::search`]; this module translates them. Values always travel as
+//! parameters, never as text of the statement. A metric that is filtered by is joined, so that the database can walk its
+//! values in order; tags and parameters are looked up by value.
+
+use std::fmt::Write as _;
+
+use crate::database::{Connection, Outcome, Value};
+use crate::error::StoreError;
+use crate::registry::{Experiment, Model, ModelVersion, Registry, Run, experiments, models};
+use crate::search::{Attribute, Clause, Comparison, DatasetField, Entity, Filter, Key, Kind, OrderBy, like_to_glob};
+
+/// Which records of a search come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// At most so many.
+    pub limit: usize,
+    /// After so many.
+    pub offset: usize,
+}
+
+/// Whether deleted records are looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// Those that are not deleted.
+    #[default]
+    Active,
+    /// Those that are.
+    Deleted,
+    /// Both.
+    All,
+}
+
+impl View {
+    fn condition(self, column: &str) -> Option<String> {
+        match self {
+            Self::Active => Some(format!("{column} IS NULL")),
+            Self::Deleted => Some(format!("{column} IS NOT NULL")),
+            Self::All => None,
+        }
+    }
+}
+
+impl Registry {
+    /// The runs that fit, in order; of these experiments, or of all that are not deleted.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn search_runs(
+        &self,
+        experiments: Option<&[String]>,
+        filter: &Filter,
+        order: &OrderBy,
+        view: View,
+        page: Page,
+    ) -> Result<Vec<Run>, StoreError> {
+        self.read("search runs", |connection| {
+            let mut query = Query::new(Entity::Runs, connection.is_sqlite());
+            query.conditions.extend(view.condition("runs.deleted_ms"));
+            match experiments {
+                None => query.conditions.push("experiments.deleted_ms IS NULL".into()),
+                Some(names) => {
+                    let names = query.list(names);
+                    query.conditions.push(format!("experiments.name IN ({names})"));
+                }
+            }
+            let numbers = query.numbers(connection, filter, order, page)?;
+            Self::runs_numbered(connection, &numbers)
+        })
+    }
+
+    /// The versions of all models that fit, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn search_versions(
+        &self,
+        filter: &Filter,
+        order: &OrderBy,
+        page: Page,
+    ) -> Result<Vec<ModelVersion>, StoreError> {
+        self.read("search model versions", |connection| {
+            let query = Query::new(Entity::ModelVersions, connection.is_sqlite());
+            let numbers = query.numbers(connection, filter, order, page)?;
+            Self::versions_numbered(connection, &numbers)
+        })
+    }
+
+    /// The models that fit, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn search_models(&self, filter: &Filter, order: &OrderBy, page: Page) -> Result<Vec<Model>, StoreError> {
+        self.read("search models", |connection| {
+            let query = Query::new(Entity::RegisteredModels, connection.is_sqlite());
+            let numbers = query.numbers(connection, filter, order, page)?;
+            numbers.iter().map(|number| models::numbered(connection, *number)).collect()
+        })
+    }
+
+    /// The experiments that fit, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn search_experiments(
+        &self,
+        filter: &Filter,
+        order: &OrderBy,
+        view: View,
+        page: Page,
+    ) -> Result<Vec<Experiment>, StoreError> {
+        self.read("search experiments", |connection| {
+            let mut query = Query::new(Entity::Experiments, connection.is_sqlite());
+            query.conditions.extend(view.condition("experiments.deleted_ms"));
+            let numbers = query.numbers(connection, filter, order, page)?;
+            numbers.iter().map(|number| experiments::numbered(connection, *number)).collect()
+        })
+    }
+}
+
+/// Where an entity's records and what belongs to them are.
+struct Tables {
+    /// The table of the records, and what is joined to it.
+    from: &'static str,
+    /// The records' number.
+    id: &'static str,
+    /// Its name in the tables below.
+    owner: &'static str,
+    metrics: &'static str,
+    parameters: &'static str,
+    tags: &'static str,
+}
+
+impl Tables {
+    const fn of(entity: Entity) -> Self {
+        match entity {
+            Entity::Runs => Self {
+                from: "runs JOIN experiments ON experiments.id = runs.experiment",
+                id: "runs.id",
+                owner: "run",
+                metrics: "latest_metrics",
+                parameters: "parameters",
+                tags: "run_tags",
+            },
+            Entity::ModelVersions => Self {
+                from: "versions JOIN registered_models ON registered_models.id = versions.model",
+                id: "versions.id",
+                owner: "version",
+                metrics: "version_metrics",
+                parameters: "version_parameters",
+                tags: "version_tags",
+            },
+            // The grammar lets no metric and no parameter through for these.
+            Entity::RegisteredModels => Self {
+                from: "registered_models",
+                id: "registered_models.id",
+                owner: "model",
+                metrics: "",
+                parameters: "",
+                tags: "registered_model_tags",
+            },
+            Entity::Experiments => Self {
+                from: "experiments",
+                id: "experiments.id",
+                owner: "experiment",
+                metrics: "",
+                parameters: "",
+                tags: "experiment_tags",
+            },
+        }
+    }
+}
+
+/// A statement in the making.
+struct Query {
+    entity: Entity,
+    sqlite: bool,
+    tables: Tables,
+    joins: String,
+    /// Metrics that are joined and surely there, with their aliases.
+    joined: Vec<(String, String)>,
+    conditions: Vec<String>,
+    order: Vec<String>,
+    parameters: Vec<Value>,
+}
+
+impl Query {
+    fn new(entity: Entity, sqlite: bool) -> Self {
+        Self {
+            entity,
+            sqlite,
+            tables: Tables::of(entity),
+            joins: String::new(),
+            joined: Vec::new(),
+            conditions: Vec::new(),
+            order: Vec::new(),
+            parameters: Vec::new(),
+        }
+    }
+
+    /// The numbers of the records that fit.
+    fn numbers(
+        mut self,
+        connection: &mut Connection,
+        filter: &Filter,
+        order: &OrderBy,
+        page: Page,
+    ) -> Outcome<Vec<i64>> {
+        for clause in filter.clauses() {
+            self.add(clause);
+        }
+        for key in order.clone().total(self.entity).keys() {
+            self.add_order(&key.key, key.descending);
+        }
+        let Tables { from, id, .. } = self.tables;
+        let mut sql = format!("SELECT {id} FROM {from}{}", self.joins);
+        if !self.conditions.is_empty() {
+            let _ = write!(sql, " WHERE {}", self.conditions.join(" AND "));
+        }
+        let (limit, offset) = (self.value(page.limit), self.value(page.offset));
+        let _ = write!(sql, " ORDER BY {} LIMIT {limit} OFFSET {offset}", self.order.join(", "));
+        connection.query_once(&sql, &self.parameters)?.iter().map(|row| Ok(row.get(0)?)).collect()
+    }
+
+    /// Makes a value a parameter.
+    fn value(&mut self, value: impl Into<Value>) -> String {
+        self.parameters.push(value.into());
+        format!("?{}", self.parameters.len())
+    }
+
+    fn list<T: AsRef<str>>(&mut self, texts: &[T]) -> String {
+        let places: Vec<String> = texts.iter().map(|text| self.value(text.as_ref())).collect();
+        places.join(", ")
+    }
+
+    fn add(&mut self, clause: &Clause) {
+        let condition = match &clause.key {
+            Key::Metric(name) => {
+                let alias = self.metric(name);
+                self.compare(&format!("{alias}.value"), Kind::Number, &clause.comparison)
+            }
+            Key::Parameter(name) => self.owned(self.tables.parameters, name, clause),
+            Key::Tag(name) => self.owned(self.tables.tags, name, clause),
+            Key::Attribute(Attribute::Alias) => self.alias(&clause.comparison),
+            Key::Attribute(attribute) => {
+                let column = self.column(*attribute);
+                self.compare(column, clause.key.kind(), &clause.comparison)
+            }
+            Key::Dataset(field) => self.dataset(*field, &clause.comparison),
+        };
+        self.conditions.push(condition);
+    }
+
+    /// Joins a metric that the records must have; its alias.
+    fn metric(&mut self, name: &str) -> String {
+        if let Some((_, alias)) = self.joined.iter().find(|(joined, _)| joined == name) {
+            return alias.clone();
+        }
+        let alias = format!("metric_{}", self.joined.len());
+        let place = self.value(name);
+        let Tables { id, owner, metrics, .. } = self.tables;
+        let _ = write!(self.joins, " JOIN {metrics} {alias} ON {alias}.{owner} = {id} AND {alias}.name = {place}");
+        self.joined.push((name.to_owned(), alias.clone()));
+        alias
+    }
+
+    /// A condition on a tag or a parameter.
+    fn owned(&mut self, table: &str, name: &str, clause: &Clause) -> String {
+        let Tables { id, owner, .. } = self.tables;
+        let place = self.value(name);
+        match &clause.comparison {
+            Comparison::Null => format!("{id} NOT IN (SELECT {owner} FROM {table} WHERE name = {place})"),
+            Comparison::NotNull => format!("{id} IN (SELECT {owner} FROM {table} WHERE name = {place})"),
+            _ if clause.is_prompt_exclusion() => {
+                format!("{id} NOT IN (SELECT {owner} FROM {table} WHERE name = {place} AND value = 'true')")
+            }
+            comparison => {
+                let condition = self.compare("value", Kind::Text, comparison);
+                format!("{id} IN (SELECT {owner} FROM {table} WHERE name = {place} AND {condition})")
+            }
+        }
+    }
+
+    /// A condition on the aliases of a version, `champion` among them.
+    fn alias(&mut self, comparison: &Comparison) -> String {
+        const ALIASES: &str = "(SELECT alias FROM version_aliases WHERE version_aliases.version = versions.id
+            UNION ALL SELECT 'champion' WHERE versions.stage = 'production') named";
+        let (sign, positive) = match comparison {
+            Comparison::NotEqual(text) => ("NOT ", Comparison::Equal(text.clone())),
+            Comparison::NotIn(texts) => ("NOT ", Comparison::In(texts.clone())),
+            Comparison::Null => return format!("NOT EXISTS (SELECT 1 FROM {ALIASES})"),
+            Comparison::NotNull => return format!("EXISTS (SELECT 1 FROM {ALIASES})"),
+            other => ("", other.clone()),
+        };
+        let condition = self.compare("alias", Kind::Text, &positive);
+        format!("{sign}EXISTS (SELECT 1 FROM {ALIASES} WHERE {condition})")
+    }
+
+    /// A condition on the table that a run ingested.
+    fn dataset(&mut self, field: DatasetField, comparison: &Comparison) -> String {
+        let column = match field {
+            DatasetField::Name => "runs.pipeline",
+            DatasetField::Digest => "ingested.digest",
+            DatasetField::Context => "'train'",
+        };
+        let condition = self.compare(column, Kind::Text, comparison);
+        format!(
+            "EXISTS (SELECT 1 FROM stage_outputs ingested JOIN stages ON stages.id = ingested.stage
+             WHERE stages.run = runs.id AND stages.name = 'ingestion' AND ingested.name = 'table' AND {condition})"
+        )
+    }
+
+    fn compare(&mut self, column: &str, kind: Kind, comparison: &Comparison) -> String {
+        let text = if is_text(kind) && !self.sqlite { format!("{column} COLLATE \"C\"") } else { column.to_owned() };
+        match comparison {
+            Comparison::Number(relation, number) => format!("{column} {} {}", relation.sign(), self.value(*number)),
+            Comparison::Integer(relation, number) => format!("{column} {} {}", relation.sign(), self.value(*number)),
+            Comparison::Equal(value) => format!("{column} = {}", self.value(value)),
+            Comparison::NotEqual(value) => format!("{column} <> {}", self.value(value)),
+            Comparison::Like(pattern) if self.sqlite => format!("{column} GLOB {}", self.value(like_to_glob(pattern))),
+            Comparison::Like(pattern) => format!("{text} LIKE {} ESCAPE ''", self.value(pattern)),
+            Comparison::Ilike(pattern) if self.sqlite => format!("{column} LIKE {}", self.value(pattern)),
+            Comparison::Ilike(pattern) => format!("{text} ILIKE {} ESCAPE ''", self.value(pattern)),
+            Comparison::In(values) => format!("{column} IN ({})", self.list(values)),
+            Comparison::NotIn(values) => format!("{column} NOT IN ({})", self.list(values)),
+            Comparison::Null => format!("{column} IS NULL"),
+            Comparison::NotNull => format!("{column} IS NOT NULL"),
+        }
+    }
+
+    fn add_order(&mut self, key: &Key, descending: bool) {
+        let direction = if descending { "DESC" } else { "ASC" };
+        let Tables { id, owner, .. } = self.tables;
+        match key {
+            Key::Metric(name) => {
+                if let Some((_, alias)) = self.joined.iter().find(|(joined, _)| joined == name) {
+                    // A filter compares it: it is there, and no NaN.
+                    self.order.push(format!("{alias}.value {direction}"));
+                    return;
+                }
+                let alias = self.sorted(self.tables.metrics, name);
+                self.order.push(format!("({alias}.{owner} IS NULL), ({alias}.value IS NULL), {alias}.value {direction}"));
+            }
+            Key::Parameter(name) => self.add_text_order(self.tables.parameters, name, direction),
+            Key::Tag(name) => self.add_text_order(self.tables.tags, name, direction),
+            Key::Attribute(attribute) => {
+                let column = self.column(*attribute);
+                let collated = if is_text(key.kind()) && !self.sqlite { " COLLATE \"C\"" } else { "" };
+                // What is never null is not asked for it, so that the database may walk an index.
+                let nulls = if is_nullable(self.entity, *attribute) { format!("({column} IS NULL), ") } else { String::new() };
+                self.order.push(format!("{nulls}{column}{collated} {direction}"));
+            }
+            // Not ordered by: the grammar refuses it.
+            Key::Dataset(_) => self.order.push(id.to_owned()),
+        }
+    }
+
+    fn add_text_order(&mut self, table: &'static str, name: &str, direction: &str) {
+        let alias = self.sorted(table, name);
+        let collated = if self.sqlite { "" } else { " COLLATE \"C\"" };
+        self.order.push(format!("({alias}.value IS NULL), {alias}.value{collated} {direction}"));
+    }
+
+    /// Joins what the records need not have, to sort by it; its alias.
+    fn sorted(&mut self, table: &str, name: &str) -> String {
+        let alias = format!("sorted_{}", self.order.len());
+        let place = self.value(name);
+        let Tables { id, owner, .. } = self.tables;
+        let _ = write!(self.joins, " LEFT JOIN {table} {alias} ON {alias}.{owner} = {id} AND {alias}.name = {place}");
+        alias
+    }
+
+    fn column(&self, attribute: Attribute) -> &'static str {
+        use Attribute as A;
+        match (self.entity, attribute) {
+            (Entity::Runs, A::RunId) => "runs.run_id",
+            (Entity::Runs, A::RunName) => "runs.name",
+            (Entity::Runs, A::UserId) => "runs.actor",
+            (Entity::Runs, A::Status) => "upper(runs.status)",
+            (Entity::Runs, A::ArtifactUri) => {
+                "('mlflow-artifacts:/' || runs.experiment || '/' || runs.run_id || '/artifacts')"
+            }
+            (Entity::Runs, A::StartTime | A::CreationTime) => "runs.started_ms",
+            (Entity::Runs, A::EndTime) => "runs.ended_ms",
+            (Entity::Runs, A::Pipeline) => "nullif(runs.pipeline, '')",
+            (Entity::Experiments, A::ExperimentId) => "CAST(experiments.id AS TEXT)",
+            (Entity::Experiments, A::CreationTime) => "experiments.created_ms",
+            (Entity::Experiments, A::LastUpdateTime) => "experiments.updated_ms",
+            (Entity::Experiments, _) => "experiments.name",
+            (Entity::RegisteredModels, A::CreationTime) => "registered_models.created_ms",
+            (Entity::RegisteredModels, A::LastUpdateTime) => "registered_models.updated_ms",
+            (Entity::ModelVersions, A::RunId) => "versions.run_id",
+            (Entity::ModelVersions, A::VersionNumber) => "versions.version",
+            (Entity::ModelVersions, A::CreationTime) => "versions.created_ms",
+            (Entity::ModelVersions, A::LastUpdateTime) => "versions.updated_ms",
+            (Entity::ModelVersions, A::SourcePath) => "('models:/' || registered_models.name || '/' || versions.version)",
+            (Entity::ModelVersions, A::Stage) => "(upper(substr(versions.stage, 1, 1)) || substr(versions.stage, 2))",
+            (Entity::ModelVersions, A::Verdict) => "versions.verdict",
+            (Entity::ModelVersions, A::SemanticVersion) => "versions.semantic_version",
+            // A model's name; the grammar lets nothing else through.
+            _ => "registered_models.name",
+        }
+    }
+}
+
+/// Whether values of this kind are texts: PostgreSQL must be told how to compare them.
+fn is_text(kind: Kind) -> bool {
+    matches!(kind, Kind::Text | Kind::OptionalText | Kind::Entry)
+}
+
+/// Whether a record may be without the attribute.
+fn is_nullable(entity: Entity, attribute: Attribute) -> bool {
+    use Attribute as A;
+    matches!(
+        (entity, attribute),
+        (Entity::Runs, A::EndTime | A::Pipeline)
+            | (Entity::ModelVersions, A::RunId | A::Verdict | A::SemanticVersion)
+    )
+}
