@@ -17,6 +17,7 @@ use stagewright_data::DataError;
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_manifest::ManifestError;
+use stagewright_promotion::promote::PromoteError;
 use stagewright_runtime::RuntimeError;
 use stagewright_store::StoreError;
 
@@ -96,6 +97,14 @@ fn run_ending(error: &RunError) -> Ending {
         RunError::Unfit { .. } => Ending::Data,
         RunError::MissingArtifact { .. } => Ending::Usage,
         RunError::Store(_) => Ending::Host,
+        RunError::Promotion(error) => promote_ending(error),
+    }
+}
+
+fn promote_ending(error: &PromoteError) -> Ending {
+    match error {
+        PromoteError::Store(error) => store_ending(error),
+        PromoteError::Destination(_) | PromoteError::Pointer { .. } => Ending::Host,
     }
 }
 
@@ -126,6 +135,9 @@ pub(crate) fn classify(error: &anyhow::Error) -> (Ending, Option<String>) {
         if let Some(error) = cause.downcast_ref::<DataError>() {
             return (data_ending(error), None);
         }
+        if let Some(error) = cause.downcast_ref::<PromoteError>() {
+            return (promote_ending(error), None);
+        }
         if let Some(error) = cause.downcast_ref::<StoreError>() {
             return (store_ending(error), None);
         }
@@ -146,8 +158,23 @@ fn store_ending(error: &StoreError) -> Ending {
     match error {
         StoreError::NoRun { .. }
         | StoreError::AmbiguousRun { .. }
+        | StoreError::RunRunning { .. }
         | StoreError::NoModel { .. }
-        | StoreError::NoVersion { .. } => Ending::Usage,
+        | StoreError::NoVersion { .. }
+        | StoreError::NoAlias { .. }
+        | StoreError::NoTag { .. }
+        | StoreError::BadName { .. }
+        | StoreError::BadKey { .. }
+        | StoreError::BadKeyValue { .. }
+        | StoreError::BadStage { .. }
+        | StoreError::BadRegistryUrl { .. }
+        | StoreError::ReservedAlias { .. }
+        | StoreError::AlreadyJudged { .. }
+        | StoreError::IsChampion { .. }
+        | StoreError::NeedsPromotion { .. }
+        | StoreError::NoArchivedVersion { .. }
+        | StoreError::Search(_) => Ending::Usage,
+        StoreError::NotApproved { .. } => Ending::Rejected,
         _ => Ending::Host,
     }
 }
@@ -157,7 +184,7 @@ fn run_hint(error: &RunError, manifest: &str) -> Option<String> {
         RunError::Stage(fault) => fault.hint(manifest),
         RunError::Unfit { .. } => Some("`stagewright artifacts export validation.report --output report.html` shows every check; mend the data, or relax the check under [components.*.parameters]".into()),
         RunError::MissingArtifact { stage, .. } => Some(format!("run that stage first: stagewright stage run {stage}")),
-        RunError::Store(_) => None,
+        RunError::Store(_) | RunError::Promotion(_) => None,
     }
 }
 

@@ -15,8 +15,8 @@ static OWN: OnceLock<HashMap<OsString, OsString>> = OnceLock::new();
 /// How names of our own variables begin.
 const OURS: &str = "STAGEWRIGHT_";
 
-/// The one of ours that a file may set: whatever is in a home is verified or runs in the sandbox.
-const HARMLESS: &str = "STAGEWRIGHT_HOME";
+/// Those of ours that a file may set: whatever is in a home or a registry is verified or runs in the sandbox.
+const HARMLESS: [&str; 2] = ["STAGEWRIGHT_HOME", "STAGEWRIGHT_REGISTRY"];
 
 /// Variables of everybody that say where a user's keys are.
 const PLACES: [&str; 2] = ["XDG_STATE_HOME", "HOME"];
@@ -49,7 +49,7 @@ pub(crate) fn read_file() -> Vec<String> {
 }
 
 fn decides_what_runs(name: &str) -> bool {
-    (name.starts_with(OURS) && name != HARMLESS) || PLACES.contains(&name)
+    (name.starts_with(OURS) && !HARMLESS.contains(&name)) || PLACES.contains(&name)
 }
 
 /// Where this user's programs keep what only this machine needs: `XDG_STATE_HOME`, or its default in the home directory, as the XDG base directory specification 0.8 has it. It counts

@@ -7,6 +7,8 @@ mod arguments;
 mod commands;
 mod ending;
 mod environment;
+mod location;
+mod production;
 mod terminal;
 mod trust;
 mod workplace;

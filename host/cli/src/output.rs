@@ -6,6 +6,9 @@
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
 
 use crate::ending::Ending;
 
@@ -33,6 +36,11 @@ pub(crate) fn line(text: Arguments<'_>) {
 pub(crate) fn bytes(bytes: &[u8]) {
     let mut output = io::stdout().lock();
     end_if_failed(output.write_all(bytes).and_then(|()| output.flush()));
+}
+
+/// Writes a file that was asked for.
+pub(crate) fn file(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Writes to standard error, if it can be written to.

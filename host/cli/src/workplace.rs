@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context as _;
 use stagewright_lifecycle::sandbox::{Cancel, Component};
 use stagewright_manifest::{InstanceLimits, Manifest, ManifestError, Operator, Problem, Stub, World};
 use stagewright_runtime::{Bounds, Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StubGrants};
 use stagewright_store::Home;
 
 use crate::ending::Ending;
+use crate::location::Location;
 use crate::environment;
 use crate::trust::Policy;
 
@@ -25,18 +25,18 @@ pub(crate) struct Workplace {
 
 impl Workplace {
     /// Opens (or makes) a home and starts the engine.
-    pub(crate) fn open(home: &Path, operator: &Operator) -> anyhow::Result<Self> {
-        Self::with(home, operator, EngineOptions::default())
+    pub(crate) fn open(location: &Location, operator: &Operator) -> anyhow::Result<Self> {
+        Self::with(location, operator, EngineOptions::default())
     }
 
     /// The same, with the engine as the manifest wants it.
-    pub(crate) fn open_for(home: &Path, operator: &Operator, manifest: &Manifest) -> anyhow::Result<Self> {
+    pub(crate) fn open_for(location: &Location, operator: &Operator, manifest: &Manifest) -> anyhow::Result<Self> {
         let canonicalize_nans = manifest.canonicalize_nans;
-        Self::with(home, operator, EngineOptions { canonicalize_nans, ..EngineOptions::default() })
+        Self::with(location, operator, EngineOptions { canonicalize_nans, ..EngineOptions::default() })
     }
 
-    fn with(home: &Path, operator: &Operator, options: EngineOptions) -> anyhow::Result<Self> {
-        let home = Home::open(home).with_context(|| format!("cannot open the home {}", home.display()))?;
+    fn with(location: &Location, operator: &Operator, options: EngineOptions) -> anyhow::Result<Self> {
+        let home = location.open()?;
         let cache = environment::own("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
         let mut installation = Installation::new(cache.join("components"), stage_folders(), compiler());
         installation.limits = operator.compilation;

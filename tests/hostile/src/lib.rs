@@ -278,6 +278,8 @@ impl Workshop {
             workers: 2,
             cancel,
             stages: attempt.stages.clone(),
+            code: None,
+            destination: None,
             upon: self.base.clone().filter(|_| first > World::Ingestion),
         };
         let (summary, result) = Run::execute(request);

@@ -6,29 +6,30 @@ use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, Home, export_bytes
 
 use crate::arguments::ArtifactsCommand;
 use crate::commands::print_json;
-use crate::commands::runs::{existing, find};
+use crate::commands::runs::find;
 use crate::ending::{Ending, UsageError};
+use crate::location::Location;
 use crate::terminal::{bytes, right, table};
 
 /// Lists or exports.
-pub(crate) fn artifacts(home: &Path, command: &ArtifactsCommand) -> anyhow::Result<Ending> {
+pub(crate) fn artifacts(location: &Location, command: &ArtifactsCommand) -> anyhow::Result<Ending> {
     match command {
-        ArtifactsCommand::List { run, json } => list(home, run.as_deref(), json.json),
-        ArtifactsCommand::Export { artifact, output, run } => export(home, artifact, output, run.as_deref()),
+        ArtifactsCommand::List { run, json } => list(location, run.as_deref(), json.json),
+        ArtifactsCommand::Export { artifact, output, run } => export(location, artifact, output, run.as_deref()),
     }
 }
 
-fn of_run(home: &Path, run: Option<&str>) -> anyhow::Result<Vec<(String, ArtifactRecord)>> {
-    let run = find(home, run)?;
-    let stages = existing(home)?.registry.stages(&run.run_id)?;
+fn of_run(location: &Location, run: Option<&str>) -> anyhow::Result<Vec<(String, ArtifactRecord)>> {
+    let run = find(&location.existing()?, run)?;
+    let stages = location.existing()?.registry.stages(&run.run_id)?;
     Ok(stages
         .into_iter()
         .flat_map(|stage| stage.outputs.into_iter().map(move |output| (stage.name.clone(), output)))
         .collect())
 }
 
-fn list(home: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
-    let artifacts = of_run(home, run)?;
+fn list(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
+    let artifacts = of_run(location, run)?;
     if json {
         let rows: Vec<_> = artifacts
             .iter()
@@ -51,9 +52,9 @@ fn list(home: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
     Ok(Ending::Done)
 }
 
-fn export(home: &Path, artifact: &str, output: &Path, run: Option<&str>) -> anyhow::Result<Ending> {
-    let home_folder = existing(home)?;
-    let artifacts = of_run(home, run)?;
+fn export(location: &Location, artifact: &str, output: &Path, run: Option<&str>) -> anyhow::Result<Ending> {
+    let home_folder = location.existing()?;
+    let artifacts = of_run(location, run)?;
     let digest: Option<Digest> = artifact.parse().ok();
     let found = artifacts
         .iter()

@@ -1,6 +1,5 @@
 //! `doctor`: is this installation fit to run pipelines?
 
-use std::path::Path;
 
 use serde::Serialize;
 use stagewright_manifest::OPERATOR_FILE;
@@ -9,6 +8,7 @@ use stagewright_runtime::Origin;
 use crate::arguments::JsonArgument;
 use crate::commands::print_json;
 use crate::ending::{Ending, classify};
+use crate::location::Location;
 use crate::workplace::{self, Workplace};
 
 /// Whether this program only runs what others compiled.
@@ -23,7 +23,7 @@ struct Finding {
 }
 
 /// Checks the home, the host key, the engine and the built-in stages.
-pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<Ending> {
+pub(crate) fn doctor(location: &Location, arguments: &JsonArgument) -> anyhow::Result<Ending> {
     let mut findings = vec![Finding {
         check: "version",
         ok: true,
@@ -40,7 +40,7 @@ pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<En
         |file| file.display().to_string(),
     );
     findings.push(Finding { check: "operator", ok: true, detail: file, hint: None });
-    match Workplace::open(home, &operator) {
+    match Workplace::open(location, &operator) {
         Err(error) => findings.push(Finding {
             check: "home",
             ok: false,
@@ -50,7 +50,7 @@ pub(crate) fn doctor(home: &Path, arguments: &JsonArgument) -> anyhow::Result<En
                 .or_else(|| Some("choose a folder that you may write with --home or STAGEWRIGHT_HOME".into())),
         }),
         Ok(workplace) => {
-            findings.push(Finding { check: "home", ok: true, detail: home.display().to_string(), hint: None });
+            findings.push(Finding { check: "home", ok: true, detail: location.home.display().to_string(), hint: None });
             findings.push(Finding { check: "key", ok: true, detail: workplace.key.display().to_string(), hint: None });
             findings.push(stages(&workplace));
             if RUN_ONLY {

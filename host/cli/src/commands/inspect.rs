@@ -2,7 +2,7 @@
 //!
 //! Everything but the description is read from the bytes. Only a component that would be admitted is compiled and asked to describe itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use stagewright_lifecycle::sandbox::Component;
@@ -12,6 +12,7 @@ use stagewright_runtime::{Grant, Inspection, Origin, Provenance, Runtime, Runtim
 use crate::arguments::InspectArguments;
 use crate::commands::print_json;
 use crate::ending::Ending;
+use crate::location::Location;
 use crate::terminal::bytes;
 use crate::trust;
 use crate::workplace::{self, Workplace};
@@ -31,8 +32,8 @@ pub(crate) fn located(component: &str) -> (String, Origin) {
 }
 
 /// Inspects a component.
-pub(crate) fn inspect(home: &Path, arguments: &InspectArguments) -> anyhow::Result<Ending> {
-    let workplace = Workplace::open(home, &workplace::operator()?)?;
+pub(crate) fn inspect(location: &Location, arguments: &InspectArguments) -> anyhow::Result<Ending> {
+    let workplace = Workplace::open(location, &workplace::operator()?)?;
     let (name, origin) = located(&arguments.component);
     let inspection = workplace.runtime.inspect(&name, &origin, STUBS)?;
     let described = described(&workplace.runtime, &name, &origin, &inspection);

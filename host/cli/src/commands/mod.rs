@@ -1,7 +1,10 @@
 //! One file a command.
 
 mod artifacts;
+mod audit;
 mod doctor;
+mod gate;
+mod gc;
 mod init;
 mod inspect;
 mod lock;
@@ -11,6 +14,8 @@ mod precompile;
 mod predict;
 mod run;
 mod runs;
+mod searched;
+mod side_by_side;
 mod sign;
 mod stage;
 
@@ -18,21 +23,25 @@ use serde::Serialize;
 
 use crate::arguments::{Arguments, Changes, Command};
 use crate::ending::Ending;
+use crate::location::Location;
 
 /// Does what was asked.
 pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
-    let home = &arguments.home;
+    let location = &Location { home: arguments.home, registry: arguments.registry };
     match arguments.command {
-        Command::Run(arguments) => run::run(home, arguments),
-        Command::Plan(arguments) => plan::plan(home, &arguments),
-        Command::Stage(command) => stage::stage(home, command),
+        Command::Run(arguments) => run::run(location, arguments),
+        Command::Plan(arguments) => plan::plan(location, &arguments),
+        Command::Stage(command) => stage::stage(location, command),
         Command::Lock(arguments) => lock::lock(&arguments),
-        Command::Runs(arguments) => runs::runs(home, &arguments),
-        Command::Models(arguments) => models::models(home, &arguments),
-        Command::Predict(arguments) => predict::predict(home, &arguments),
-        Command::Artifacts(command) => artifacts::artifacts(home, &command),
+        Command::Runs(arguments) => runs::runs(location, &arguments),
+        Command::Models(arguments) => models::models(location, &arguments),
+        Command::Gate(arguments) => gate::gate(location, &arguments),
+        Command::Audit(command) => audit::audit(location, &command),
+        Command::Gc(arguments) => gc::gc(location, &arguments),
+        Command::Predict(arguments) => predict::predict(location, &arguments),
+        Command::Artifacts(command) => artifacts::artifacts(location, &command),
         Command::Init(arguments) => init::init(&arguments),
-        Command::Doctor(arguments) => doctor::doctor(home, &arguments),
+        Command::Doctor(arguments) => doctor::doctor(location, &arguments),
     }
 }
 

@@ -1,7 +1,6 @@
 //! `plan`: what a run would do, and whether it could.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use stagewright_lifecycle::sandbox::Component;
 use stagewright_manifest::{Manifest, World};
@@ -10,15 +9,16 @@ use stagewright_runtime::{Grant, Runtime};
 use crate::arguments::PlanArguments;
 use crate::commands::{overrides, print_json};
 use crate::ending::Ending;
+use crate::location::Location;
 use crate::terminal::{bytes, table};
 use crate::trust::Policy;
 use crate::workplace::{self, Workplace};
 
 /// Checks the manifest, the components and their parameters, and shows what each stage would get.
-pub(crate) fn plan(home: &Path, arguments: &PlanArguments) -> anyhow::Result<Ending> {
+pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Result<Ending> {
     let operator = workplace::operator()?;
     let manifest = Manifest::load(&arguments.file, &overrides(&arguments.changes))?.within(&operator)?;
-    let workplace = Workplace::open_for(home, &operator, &manifest)?;
+    let workplace = Workplace::open_for(location, &operator, &manifest)?;
     // What a run would pin, it only looks at.
     let policy = Policy::load(&manifest, arguments.changes.locked)?;
     let components = workplace.components(&manifest, &World::ALL, &policy)?;

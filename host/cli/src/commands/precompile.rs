@@ -10,14 +10,15 @@ use stagewright_runtime::Origin;
 use crate::arguments::PrecompileArguments;
 use crate::commands::inspect::located;
 use crate::ending::Ending;
+use crate::location::Location;
 use crate::workplace::{self, Workplace};
 
 /// Compiles components into a folder, authenticated with the host key of where they will run. A manifest stands for all components that it uses, compiled as it wants them.
-pub(crate) fn precompile(home: &Path, arguments: &PrecompileArguments) -> anyhow::Result<Ending> {
+pub(crate) fn precompile(location: &Location, arguments: &PrecompileArguments) -> anyhow::Result<Ending> {
     let operator = workplace::operator()?;
     let (manifests, named): (Vec<_>, Vec<_>) =
         arguments.components.iter().partition(|component| component.ends_with(".toml"));
-    let workplace = Workplace::open(home, &operator)?;
+    let workplace = Workplace::open(location, &operator)?;
     let own = workplace.key.clone();
     let key = arguments.key.as_ref().unwrap_or(&own);
     let compile = |workplace: &Workplace, name: &str, origin: &Origin| -> anyhow::Result<()> {
@@ -30,7 +31,7 @@ pub(crate) fn precompile(home: &Path, arguments: &PrecompileArguments) -> anyhow
         compile(&workplace, &name, &origin)?;
     }
     for manifest in manifests {
-        let (workplace, components) = used(home, Path::new(manifest), &operator)?;
+        let (workplace, components) = used(location, Path::new(manifest), &operator)?;
         for (name, origin) in &components {
             compile(&workplace, name, origin)?;
         }
@@ -43,9 +44,9 @@ pub(crate) fn precompile(home: &Path, arguments: &PrecompileArguments) -> anyhow
 }
 
 /// The components that a manifest uses, and a workplace whose engine is as it wants it.
-fn used(home: &Path, file: &Path, operator: &Operator) -> anyhow::Result<(Workplace, Vec<(String, Origin)>)> {
+fn used(location: &Location, file: &Path, operator: &Operator) -> anyhow::Result<(Workplace, Vec<(String, Origin)>)> {
     let manifest = Manifest::load(file, &Overrides::default())?.within(operator)?;
-    let workplace = Workplace::open_for(home, operator, &manifest)?;
+    let workplace = Workplace::open_for(location, operator, &manifest)?;
     let component = |world| (manifest.stage(world).component.as_str().to_owned(), workplace::origin(&manifest, world));
     let components = World::ALL.map(component).into();
     Ok((workplace, components))

@@ -18,6 +18,7 @@ use stagewright_store::CHAMPION;
 use crate::arguments::PredictArguments;
 use crate::commands::{models, print_json};
 use crate::ending::{Ending, UsageError};
+use crate::location::Location;
 use crate::workplace::{self, Workplace};
 
 /// Whoever predicts wants numbers, not the stages' lines; warnings are shown all the same.
@@ -35,13 +36,13 @@ impl Tracker for Warnings {
 }
 
 /// Predicts.
-pub(crate) fn predict(home: &Path, arguments: &PredictArguments) -> anyhow::Result<Ending> {
-    crate::commands::runs::existing(home)?;
+pub(crate) fn predict(location: &Location, arguments: &PredictArguments) -> anyhow::Result<Ending> {
+    location.existing()?;
     let operator = workplace::operator()?;
-    let workplace = Workplace::open(home, &operator)?;
+    let workplace = Workplace::open(location, &operator)?;
     let version = models::find(&workplace.home, &arguments.model, CHAMPION)?;
     let model: RegisteredModel =
-        serde_json::from_value(version.description).context("the registered model cannot be read")?;
+        serde_json::from_value(version.contents).context("the registered model cannot be read")?;
     let rows = read(&arguments.input, &model.signature)?;
     let cancel = workplace::cancel_on_signals();
     let workers = workplace::workers(arguments.workers);

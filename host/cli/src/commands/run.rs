@@ -3,24 +3,30 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use stagewright_evaluation::report::Verdict;
 use stagewright_lifecycle::summary::{StageSummary, Summary};
+use stagewright_lifecycle::code;
+use stagewright_lifecycle::model::Code;
 use stagewright_lifecycle::{Request, Run, RunError};
 use stagewright_manifest::{Limits, Manifest, Usage, World};
+use stagewright_promotion::promote::repair;
 use stagewright_store::RunId;
 
 use crate::arguments::{Changes, RunArguments};
 use crate::commands::{overrides, print_json};
 use crate::ending::{Ending, FailedRun, UsageError, classify};
+use crate::location::Location;
 use crate::terminal::{self, Watch};
 use crate::trust::Policy;
+use crate::production;
 use crate::workplace::{self, Workplace};
 
 /// Runs a pipeline.
-pub(crate) fn run(home: &Path, arguments: RunArguments) -> anyhow::Result<Ending> {
+pub(crate) fn run(location: &Location, arguments: RunArguments) -> anyhow::Result<Ending> {
     let last = match &arguments.until {
         None => World::Promotion,
         Some(name) => world(name)?,
@@ -33,7 +39,7 @@ pub(crate) fn run(home: &Path, arguments: RunArguments) -> anyhow::Result<Ending
         suggest_limits: arguments.suggest_limits,
         json: arguments.json.json,
     };
-    job.run(home)
+    job.run(location)
 }
 
 /// The stage of this name.
@@ -55,17 +61,25 @@ pub(crate) struct Job<'a> {
 
 impl Job<'_> {
     /// Checks everything, then runs.
-    pub(crate) fn run(self, home: &Path) -> anyhow::Result<Ending> {
+    pub(crate) fn run(self, location: &Location) -> anyhow::Result<Ending> {
         let operator = workplace::operator()?;
         let manifest = Manifest::load(self.file, &overrides(self.changes))?.within(&operator)?;
         let text =
             std::fs::read_to_string(self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
-        let workplace = Workplace::open_for(home, &operator, &manifest)?;
+        let code = code_of(self.file);
+        let workplace = Workplace::open_for(location, &operator, &manifest)?;
         let policy = Policy::load(&manifest, self.changes.locked)?;
         let components = workplace.components(&manifest, &World::ALL, &policy)?;
         policy.settle();
         let workers = workplace::workers(manifest.workers.map(usize::from));
         let manifest = Arc::new(manifest);
+        let promotes = self.stages.contains(&World::Promotion);
+        let destination = promotes.then(|| production::of_manifest(&workplace.home, &manifest.production)).transpose()?;
+        if let Some(destination) = &destination {
+            for model in repair(&workplace.home, destination)? {
+                tracing::warn!("an earlier promotion of `{model}` had not moved the pointer at {}: it does now", destination.uri());
+            }
+        }
         let request = Request {
             manifest: manifest.clone(),
             manifest_text: text,
@@ -77,6 +91,8 @@ impl Job<'_> {
             cancel: workplace::cancel_on_signals(),
             stages: self.stages,
             upon: self.upon,
+            code: code.join().unwrap_or_default(),
+            destination,
         };
         let (summary, result) = Run::execute(request);
         let ending = conclude(&summary, result, manifest.file(), self.json);
@@ -85,6 +101,12 @@ impl Job<'_> {
         }
         ending
     }
+}
+
+/// Looks for the repository of the manifest while the components are resolved.
+fn code_of(manifest: &Path) -> JoinHandle<Option<Code>> {
+    let folder = manifest.parent().map(Path::to_owned).unwrap_or_default();
+    std::thread::spawn(move || code::of(&folder))
 }
 
 /// Prints limits for every stage that came to its end.
@@ -131,6 +153,7 @@ fn conclude(summary: &Summary, result: Result<(), RunError>, manifest: &str, jso
     failed?;
     if let (Some(model), false) = (&summary.model, json) {
         println!("next: stagewright predict {} --input rows.csv", model.name);
+        println!("      stagewright models card {}/{} --output card.html", model.name, model.version);
         println!("      stagewright artifacts export evaluation.report --output evaluation.html");
     }
     let rejected = summary.decision.as_ref().is_some_and(|decision| decision.verdict == Verdict::Rejected);

@@ -1,37 +1,28 @@
 //! `runs`: what happened.
 
-use std::path::Path;
-
-use anyhow::Context as _;
 use stagewright_store::{Home, Run};
 
 use crate::arguments::{RunsArguments, RunsCommand};
-use crate::commands::{moment, print_json};
+use crate::commands::{moment, print_json, searched, side_by_side};
 use crate::ending::{Ending, UsageError};
+use crate::location::Location;
 use crate::terminal::{bytes, milliseconds, right, table};
 
-/// Lists runs or shows one.
-pub(crate) fn runs(home: &Path, arguments: &RunsArguments) -> anyhow::Result<Ending> {
+/// Does what was asked about runs.
+pub(crate) fn runs(location: &Location, arguments: &RunsArguments) -> anyhow::Result<Ending> {
     match &arguments.command {
-        Some(RunsCommand::Show { run, json }) => show(home, run.as_deref(), json.json),
-        None => list(home, arguments.limit, arguments.json.json),
+        None => list(location, arguments.limit, arguments.json.json),
+        Some(RunsCommand::List { limit, json }) => list(location, *limit, json.json),
+        Some(RunsCommand::Show { run, json }) => show(location, run.as_deref(), json.json),
+        Some(RunsCommand::Compare { runs, html, json }) => side_by_side::runs(location, runs, html.as_deref(), json.json),
+        Some(RunsCommand::Search { experiments, search }) => searched::runs(location, experiments, search),
+        Some(RunsCommand::Delete { run }) => delete(location, run, true),
+        Some(RunsCommand::Restore { run }) => delete(location, run, false),
     }
-}
-
-/// The home, if there is one: looking for runs makes none.
-pub(crate) fn existing(home: &Path) -> anyhow::Result<Home> {
-    if !home.is_dir() {
-        return Err(UsageError::error(
-            format!("there is no home at {}", home.display()),
-            "run a pipeline first, or name the home with --home or STAGEWRIGHT_HOME",
-        ));
-    }
-    Home::open(home).with_context(|| format!("cannot open the home {}", home.display()))
 }
 
 /// The run of this identifier, or the last one.
-pub(crate) fn find(home: &Path, run: Option<&str>) -> anyhow::Result<Run> {
-    let home = existing(home)?;
+pub(crate) fn find(home: &Home, run: Option<&str>) -> anyhow::Result<Run> {
     match run {
         Some(run) => Ok(home.registry.run(run)?),
         None => {
@@ -43,15 +34,24 @@ pub(crate) fn find(home: &Path, run: Option<&str>) -> anyhow::Result<Run> {
     }
 }
 
-fn list(home: &Path, limit: usize, json: bool) -> anyhow::Result<Ending> {
-    let runs = existing(home)?.registry.list_runs(limit)?;
-    if json {
-        print_json(&runs)?;
-        return Ok(Ending::Done);
+fn delete(location: &Location, run: &str, deleted: bool) -> anyhow::Result<Ending> {
+    let home = location.existing()?;
+    let run = home.registry.run(run)?.run_id;
+    home.registry.delete_run(&run, deleted)?;
+    if deleted {
+        println!("run {run} is deleted; `stagewright runs restore {run}` restores it until `stagewright gc`");
+    } else {
+        println!("run {run} is restored");
     }
-    let mut shown = table(&["run", "pipeline", "experiment", "began (UTC)", "took", "status"]);
-    for run in &runs {
+    Ok(Ending::Done)
+}
+
+/// A table of runs.
+pub(crate) fn table_of(runs: &[Run]) -> comfy_table::Table {
+    let mut shown = table(&["run", "pipeline", "experiment", "began (UTC)", "took", "status", "roc_auc"]);
+    for run in runs {
         let took = run.ended_ms.map_or_else(|| "-".to_owned(), |ended| milliseconds((ended - run.started_ms) as f64));
+        let auc = run.metrics.iter().find(|metric| metric.name == "roc_auc");
         shown.add_row(vec![
             run.run_id.to_string(),
             run.pipeline.clone(),
@@ -59,20 +59,34 @@ fn list(home: &Path, limit: usize, json: bool) -> anyhow::Result<Ending> {
             moment(run.started_ms),
             took,
             run.status.to_string(),
+            auc.map_or_else(|| "-".to_owned(), |metric| format!("{:.4}", metric.value)),
         ]);
     }
-    println!("{shown}");
+    shown
+}
+
+fn list(location: &Location, limit: usize, json: bool) -> anyhow::Result<Ending> {
+    let runs = location.existing()?.registry.list_runs(limit)?;
+    if json {
+        print_json(&runs)?;
+    } else {
+        println!("{}", table_of(&runs));
+    }
     Ok(Ending::Done)
 }
 
-fn show(home: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
-    let run = find(home, run)?;
-    let stages = existing(home)?.registry.stages(&run.run_id)?;
+fn show(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
+    let home = location.existing()?;
+    let run = find(&home, run)?;
+    let stages = home.registry.stages(&run.run_id)?;
     if json {
         print_json(&serde_json::json!({ "run": run, "stages": stages }))?;
         return Ok(Ending::Done);
     }
     println!("run {} of pipeline `{}` in experiment `{}`: {}", run.run_id, run.pipeline, run.experiment, run.status);
+    for (name, value) in run.tags.iter().filter(|(name, _)| name.starts_with("mlflow.source.git.")) {
+        println!("{name} {value}");
+    }
     if let Some(error) = &run.error {
         println!("error: {}", error["message"].as_str().unwrap_or_default());
     }
@@ -100,6 +114,13 @@ fn show(home: &Path, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
         for line in &stage.logs {
             println!("  {}: {}", line.level, line.message);
         }
+    }
+    if !run.metrics.is_empty() {
+        let mut shown = table(&["metric", "value", "step"]);
+        for metric in &run.metrics {
+            shown.add_row(vec![metric.name.clone(), format!("{:.6}", metric.value), metric.step.to_string()]);
+        }
+        println!("\n{shown}");
     }
     Ok(Ending::Done)
 }

@@ -1,6 +1,6 @@
 //! `stage`: one stage alone; which stages there are.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use stagewright_manifest::World;
 use stagewright_runtime::{Origin, StubGrants};
@@ -9,25 +9,26 @@ use crate::arguments::{JsonArgument, StageCommand, StageRunArguments};
 use crate::commands::run::{Job, world};
 use crate::commands::{inspect, precompile, print_json, sign};
 use crate::ending::{Ending, UsageError};
+use crate::location::Location;
 use crate::terminal::table;
 use crate::workplace::{self, Workplace};
 
 /// Runs a `stage` command.
-pub(crate) fn stage(home: &Path, command: StageCommand) -> anyhow::Result<Ending> {
+pub(crate) fn stage(location: &Location, command: StageCommand) -> anyhow::Result<Ending> {
     match command {
-        StageCommand::Run(arguments) => run(home, &arguments),
-        StageCommand::Inspect(arguments) => inspect::inspect(home, &arguments),
+        StageCommand::Run(arguments) => run(location, &arguments),
+        StageCommand::Inspect(arguments) => inspect::inspect(location, &arguments),
         StageCommand::Keygen(arguments) => sign::keygen(&arguments),
         StageCommand::Sign(arguments) => sign::sign(&arguments),
         StageCommand::Verify(arguments) => sign::verify(&arguments),
-        StageCommand::Precompile(arguments) => precompile::precompile(home, &arguments),
-        StageCommand::List(arguments) => list(home, &arguments),
+        StageCommand::Precompile(arguments) => precompile::precompile(location, &arguments),
+        StageCommand::List(arguments) => list(location, &arguments),
     }
 }
 
-fn run(home: &Path, arguments: &StageRunArguments) -> anyhow::Result<Ending> {
+fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<Ending> {
     let world = world(&arguments.name)?;
-    let upon = crate::commands::runs::find(home, arguments.run.as_deref())?;
+    let upon = crate::commands::runs::find(&location.existing()?, arguments.run.as_deref())?;
     let recorded = upon.config.get("file").and_then(|file| file.as_str()).map(PathBuf::from);
     let file = arguments.file.clone().or(recorded).ok_or_else(|| {
         UsageError::error("that run does not say which manifest it read", "name the manifest: --file pipeline.toml")
@@ -40,11 +41,11 @@ fn run(home: &Path, arguments: &StageRunArguments) -> anyhow::Result<Ending> {
         suggest_limits: arguments.suggest_limits,
         json: arguments.json.json,
     };
-    job.run(home)
+    job.run(location)
 }
 
-fn list(home: &Path, arguments: &JsonArgument) -> anyhow::Result<Ending> {
-    let workplace = Workplace::open(home, &workplace::operator()?)?;
+fn list(location: &Location, arguments: &JsonArgument) -> anyhow::Result<Ending> {
+    let workplace = Workplace::open(location, &workplace::operator()?)?;
     let mut components = Vec::new();
     for (name, _) in workplace.runtime.built_in() {
         let stubs = StubGrants::default();

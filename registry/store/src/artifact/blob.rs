@@ -140,6 +140,17 @@ impl BlobWriter {
     }
 }
 
+impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Self::write(self, bytes).map_err(std::io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// A report: JSON, HTML or SVG, whole in memory. Immutable, cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {

@@ -9,6 +9,7 @@
 
 mod blob;
 mod directory;
+mod garbage;
 mod staging;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use blob::{Blob, BlobWriter, Document};
 pub use directory::ArtifactStore;
+pub use garbage::CollectedArtifact;
 pub(crate) use directory::sync_directory;
 pub use staging::Staging;
 pub(crate) use staging::{RemoveOnDrop, StagedFile};

@@ -48,6 +48,12 @@ impl Drop for StagedFile {
     }
 }
 
+/// Makes a file as young as one that was just made.
+fn touch(path: &std::path::Path) -> Result<(), StoreError> {
+    let touched = File::open(path).and_then(|file| file.set_modified(std::time::SystemTime::now()));
+    touched.map_err(io_error("touch", path))
+}
+
 impl Staging {
     pub(crate) fn new(store: ArtifactStore) -> Self {
         Self { store, finished: Arc::default() }
@@ -96,12 +102,15 @@ impl Staging {
         if files.is_empty() {
             return Ok(());
         }
+        let _publishing = self.store.lock_shared()?;
         let mut new = Vec::with_capacity(files.len());
         for staged in files {
             let target = self.store.path(staged.kind, &staged.digest);
             let bytes = staged.file.metadata().map_err(io_error("look at", &staged.path))?.len();
             // A file cut short by a broken disk is replaced; a whole one is not written twice.
             if fs::metadata(&target).is_ok_and(|there| there.is_file() && there.len() == bytes) {
+                // Young again, so that no collection takes it before it is recorded.
+                touch(&target)?;
                 continue;
             }
             count_fsync();

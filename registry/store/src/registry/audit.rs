@@ -193,6 +193,17 @@ impl Registry {
         Ok(champion)
     }
 
+    /// Whether the chain has an entry with this hash; the empty chain's head is part of every chain.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn audit_contains(&self, hash: &str) -> Result<bool, StoreError> {
+        self.read("read the audit", |connection| {
+            let query = "SELECT EXISTS (SELECT 1 FROM audit WHERE hash = ?1)";
+            Ok(hash.is_empty() || connection.one(query, values![hash])?.get(0)?)
+        })
+    }
+
     /// The hash of the last entry; empty if there is none.
     ///
     /// # Errors

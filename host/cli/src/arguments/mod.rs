@@ -4,6 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod registry;
+
+pub(crate) use registry::{
+    AuditCommand, DestinationArguments, GateArguments, GcArguments, ModelsArguments, ModelsCommand, RunsArguments,
+    RunsCommand, SearchArguments,
+};
+
 /// Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
 #[command(name = "stagewright", version, about = "Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components", after_help = AFTER_HELP, max_term_width = 100)]
@@ -14,6 +21,9 @@ pub(crate) struct Arguments {
     /// Where artifacts, runs and models are kept.
     #[arg(long, global = true, env = "STAGEWRIGHT_HOME", default_value = ".stagewright", value_name = "FOLDER")]
     pub(crate) home: PathBuf,
+    /// The registry, if it is not a file in the home: `postgresql://USER@HOST/DATABASE`.
+    #[arg(long, global = true, env = "STAGEWRIGHT_REGISTRY", value_name = "URL", hide_env_values = true)]
+    pub(crate) registry: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -32,10 +42,17 @@ pub(crate) enum Command {
     Stage(StageCommand),
     /// Pins the components that a pipeline names by path, by their digests, in `stagewright.lock` beside it.
     Lock(LockArguments),
-    /// Lists runs, newest first; or shows one.
+    /// Runs: lists, shows, compares, searches them.
     Runs(RunsArguments),
-    /// Lists registered models; or shows one.
+    /// Registered models: lists, shows, compares, promotes, rolls back, exports them.
     Models(ModelsArguments),
+    /// Judges a registered version by gates; can record the verdict, and promote what passes.
+    Gate(GateArguments),
+    /// The chain of everything that was ever done to a model.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Removes what no run, version or alias reaches: artifacts, and orphans at the production location.
+    Gc(GcArguments),
     /// Predicts new rows with a registered model.
     Predict(PredictArguments),
     /// Lists and exports what stages made.
@@ -47,7 +64,7 @@ pub(crate) enum Command {
     Doctor(JsonArgument),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct JsonArgument {
     /// Prints one JSON object on standard output.
     #[arg(long)]
@@ -203,49 +220,6 @@ pub(crate) struct PrecompileArguments {
     /// Uses nothing that only this machine's processor can: for hosts with others of its kind.
     #[arg(long)]
     pub(crate) baseline: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct RunsArguments {
-    #[command(subcommand)]
-    pub(crate) command: Option<RunsCommand>,
-    /// How many to list.
-    #[arg(long, default_value_t = 20)]
-    pub(crate) limit: usize,
-    #[command(flatten)]
-    pub(crate) json: JsonArgument,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RunsCommand {
-    /// Shows one run: stages, artifacts, metrics, logs.
-    Show {
-        /// A run's identifier, or the beginning of one. [default: the last run]
-        run: Option<String>,
-        #[command(flatten)]
-        json: JsonArgument,
-    },
-}
-
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct ModelsArguments {
-    #[command(subcommand)]
-    pub(crate) command: Option<ModelsCommand>,
-    #[command(flatten)]
-    pub(crate) json: JsonArgument,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ModelsCommand {
-    /// Shows a model's versions, or one of them.
-    Show {
-        /// `NAME`, `NAME@ALIAS` or `NAME/VERSION`.
-        model: String,
-        #[command(flatten)]
-        json: JsonArgument,
-    },
 }
 
 #[derive(Debug, Args)]

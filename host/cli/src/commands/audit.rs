@@ -1,0 +1,39 @@
+//! `audit`: the chain of everything that was ever done to a model.
+
+use crate::arguments::AuditCommand;
+use crate::commands::models::audit_table;
+use crate::commands::print_json;
+use crate::ending::{Ending, UsageError};
+use crate::location::Location;
+
+/// Verifies or lists the audit.
+pub(crate) fn audit(location: &Location, command: &AuditCommand) -> anyhow::Result<Ending> {
+    let registry = location.existing()?.registry;
+    match command {
+        AuditCommand::List { limit, json } => {
+            let entries = registry.audit_entries(*limit)?;
+            if json.json {
+                print_json(&entries)?;
+            } else {
+                println!("{}", audit_table(&entries, true));
+            }
+        }
+        AuditCommand::Verify { head, json } => {
+            let check = registry.verify_audit()?;
+            if let Some(head) = head
+                && !registry.audit_contains(head)?
+            {
+                return Err(UsageError::error(
+                    format!("the chain is whole, but `{head}` is not part of it"),
+                    "if the head was printed by this registry, the chain was forged since: compare with a backup",
+                ));
+            }
+            if json.json {
+                print_json(&check)?;
+            } else {
+                println!("{} entries, whole; head {}", check.entries, check.head);
+            }
+        }
+    }
+    Ok(Ending::Done)
+}

@@ -1,0 +1,92 @@
+//! `gc`: removes what nothing reaches, here and at the production location; safe beside running pipelines.
+
+use std::time::Duration;
+
+use stagewright_promotion::Destination;
+use stagewright_promotion::promote::repair;
+use stagewright_store::{Digest, Home};
+
+use crate::arguments::GcArguments;
+use crate::commands::print_json;
+use crate::ending::{Ending, UsageError};
+use crate::location::Location;
+use crate::production;
+use crate::terminal::{bytes, table};
+
+/// One thing that nothing reaches.
+#[derive(serde::Serialize)]
+struct Item {
+    place: &'static str,
+    name: String,
+    kind: String,
+    bytes: u64,
+}
+
+/// Collects garbage, or lists it.
+pub(crate) fn gc(location: &Location, arguments: &GcArguments) -> anyhow::Result<Ending> {
+    let home = location.existing()?;
+    let grace = duration(&arguments.grace)?;
+    let mut items = artifacts(&home, grace, arguments.dry_run)?;
+    let destination = production::of_command(&home, None, &arguments.destination)?;
+    if arguments.destination.destination.is_some() || home.production_dir().is_dir() {
+        items.extend(production(&home, &destination, grace, arguments.dry_run)?);
+    }
+    let total: u64 = items.iter().map(|item| item.bytes).sum();
+    if arguments.json.json {
+        print_json(&serde_json::json!({ "dry_run": arguments.dry_run, "bytes": total, "removed": items }))?;
+        return Ok(Ending::Done);
+    }
+    if !items.is_empty() {
+        let mut shown = table(&["where", "what", "kind", "bytes"]);
+        for item in &items {
+            shown.add_row(vec![item.place.to_owned(), item.name.clone(), item.kind.clone(), bytes(item.bytes)]);
+        }
+        println!("{shown}");
+    }
+    let done = if arguments.dry_run { "would be removed" } else { "removed" };
+    println!("{} of {} {done}", items.len(), bytes(total));
+    Ok(Ending::Done)
+}
+
+fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
+    let found = home.artifacts.collect(grace, dry_run, || home.registry.reachable())?;
+    let item = |it: stagewright_store::CollectedArtifact| Item {
+        place: "artifacts",
+        name: it.digest.to_string(),
+        kind: it.kind.to_string(),
+        bytes: it.bytes,
+    };
+    Ok(found.into_iter().map(item).collect())
+}
+
+fn production(home: &Home, destination: &Destination, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
+    repair(home, destination)?;
+    home.registry.begin_collection(destination.uri())?;
+    let collected = collected(home, destination, grace, dry_run);
+    let ended = home.registry.end_collection(destination.uri());
+    let items = collected?;
+    ended?;
+    Ok(items)
+}
+
+fn collected(home: &Home, destination: &Destination, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
+    let needed = home.registry.needed_by_promotions(destination.uri())?;
+    let reachable = |digest: &Digest| needed.contains(digest);
+    let garbage = destination.garbage(grace, &reachable)?;
+    let item = |it: &stagewright_promotion::Garbage| Item {
+        place: "production",
+        name: it.key.clone(),
+        kind: format!("{:?}", it.kind).to_lowercase(),
+        bytes: it.bytes,
+    };
+    let items = garbage.iter().map(item).collect();
+    if !dry_run {
+        destination.remove(&garbage, &reachable)?;
+    }
+    Ok(items)
+}
+
+fn duration(text: &str) -> anyhow::Result<Duration> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| UsageError::error(format!("`{text}` is not a duration"), "write 1h, 30min or 0s"))
+}

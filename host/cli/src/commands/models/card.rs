@@ -1,0 +1,171 @@
+//! `models card`: what a version is, what it is for, how it was measured, and what to beware of.
+
+use std::path::Path;
+
+use stagewright_evaluation::metrics::MetricSet;
+use stagewright_evaluation::report::card::{Card, Data, DataField, Details, Evaluation, Event, IntendedUse, StageLimits};
+use stagewright_evaluation::report::{Dataset, Verdict};
+use stagewright_lifecycle::model::RegisteredModel;
+use stagewright_store::{AuditEntry, CHAMPION, Home, ModelVersion, Run};
+
+use crate::commands::models::{contents, find};
+use crate::commands::side_by_side::{code, components, evaluation_of, rows_of, task_text};
+use crate::commands::{moment, print_json};
+use crate::ending::{Ending, UsageError};
+use crate::terminal::{bytes, milliseconds};
+
+/// Writes the card of a version.
+pub(super) fn card(home: &Home, model: &str, output: Option<&Path>, json: bool) -> anyhow::Result<Ending> {
+    let version = find(home, model, CHAMPION)?;
+    let card = of(home, &version)?;
+    if json {
+        print_json(&serde_json::from_str::<serde_json::Value>(&card.json())?)?;
+        return Ok(Ending::Done);
+    }
+    let Some(output) = output else {
+        println!("{}", card.markdown());
+        return Ok(Ending::Done);
+    };
+    let text = match output.extension().and_then(|extension| extension.to_str()) {
+        Some("html") => card.html(),
+        Some("md") => card.markdown(),
+        _ => {
+            let message = format!("`{}` is neither .html nor .md", output.display());
+            return Err(UsageError::error(message, "name the file card.html or card.md"));
+        }
+    };
+    crate::output::file(output, &text)?;
+    println!("{}", output.display());
+    Ok(Ending::Done)
+}
+
+fn of(home: &Home, version: &ModelVersion) -> anyhow::Result<Card> {
+    let model = contents(version)?;
+    let run = home.registry.run(&model.run_id).ok();
+    let history = home.registry.audit_of(&version.model, Some(version.version))?;
+    Ok(Card {
+        details: details(version, &model),
+        intended_use: intended_use(run.as_ref()),
+        data: data(home, &model, run.as_ref()),
+        evaluation: evaluation(home, version, &model, run.as_ref()),
+        limits: limits(&model),
+        code: code(&model),
+        history: history.iter().map(event).collect(),
+    })
+}
+
+fn details(version: &ModelVersion, model: &RegisteredModel) -> Details {
+    let verdict = version.verdict.map(|verdict| match verdict {
+        stagewright_store::Verdict::Approved => Verdict::Approved,
+        stagewright_store::Verdict::Rejected => Verdict::Rejected,
+    });
+    Details {
+        model: version.model.clone(),
+        version: version.version.into(),
+        semantic_version: version.semantic_version.clone(),
+        version_reasons: Vec::new(),
+        stage: Some(version.stage.to_string()),
+        aliases: version.aliases.clone(),
+        verdict,
+        reason: version.reason.clone(),
+        registered_at: Some(format!("{} UTC", moment(version.created_ms))),
+        registered_by: Some(version.actor.clone()).filter(|actor| !actor.is_empty()),
+        run: Some(model.run_id.clone()),
+        task: Some(task_text(&model.task)),
+        digest: Some(model.model.to_string()),
+        components: components(model),
+        parameters: version.parameters.clone(),
+    }
+}
+
+/// The problem as the manifest of the run defines it.
+fn intended_use(run: Option<&Run>) -> IntendedUse {
+    let text = |name: &str| run.and_then(|run| run.config["problem"][name].as_str()).map(str::to_owned);
+    let constraints = run.and_then(|run| run.config["problem"]["constraints"].as_array());
+    let constraints = constraints.into_iter().flatten().filter_map(|it| it.as_str().map(str::to_owned));
+    IntendedUse {
+        business_objective: text("business-objective"),
+        success_metric: text("success-metric"),
+        constraints: constraints.collect(),
+    }
+}
+
+fn data(home: &Home, model: &RegisteredModel, run: Option<&Run>) -> Data {
+    let dataset = |name: &str, digest: &stagewright_store::Digest| Dataset {
+        name: name.to_owned(),
+        digest: digest.to_string(),
+        rows: rows_of(home, digest),
+    };
+    let fields = model.signature.fields.fields().iter().map(|field| DataField {
+        name: field.name.clone(),
+        data_type: field.data_type.to_string(),
+        role: field.role.to_string(),
+        nullable: field.nullable,
+    });
+    Data {
+        source: Some(dataset(Dataset::TRAINED_ON, &model.data_digest)),
+        features: model.features_digest.as_ref().map(|digest| dataset(Dataset::FEATURES, digest)),
+        fields: fields.collect(),
+        split: run.and_then(split),
+    }
+}
+
+/// How rows were split: `stratified, 20 % test, 10 % validation, seed 42`.
+fn split(run: &Run) -> Option<String> {
+    let split = run.config.get("split")?;
+    let share = |name: &str| split[name].as_f64().map(|share| format!(", {} % {name}", (share * 100.0).round()));
+    let method = split["method"].as_str()?;
+    let (test, validation) = (share("test").unwrap_or_default(), share("validation").unwrap_or_default());
+    Some(format!("{method}{test}{validation}, seed {}", run.seed))
+}
+
+fn evaluation(home: &Home, version: &ModelVersion, model: &RegisteredModel, run: Option<&Run>) -> Evaluation {
+    let report = evaluation_of(home, version);
+    let test = Dataset {
+        name: Dataset::MEASURED_ON.to_owned(),
+        digest: model.test_digest.to_string(),
+        rows: report.as_ref().map(|report| report.test.rows).or_else(|| rows_of(home, &model.test_digest)),
+    };
+    let primary = run.and_then(|run| run.config["gates"]["primary"].as_str()).map(str::to_owned);
+    let metrics: MetricSet = model.metrics.clone();
+    match report {
+        None => Evaluation {
+            primary_metric: primary,
+            metrics,
+            test: Some(test),
+            importance: model.importance.clone(),
+            ..Evaluation::default()
+        },
+        Some(report) => Evaluation {
+            primary_metric: Some(report.primary_metric),
+            metrics,
+            gates: report.gates,
+            test: Some(test),
+            champion: Some(report.champion),
+            confusion: report.candidate.confusion,
+            figures: report.figures,
+            importance: model.importance.clone(),
+        },
+    }
+}
+
+fn limits(model: &RegisteredModel) -> Vec<StageLimits> {
+    let limits = |it: &stagewright_lifecycle::model::StageLimits| StageLimits {
+        stage: it.stage.clone(),
+        memory: format!("{} (used {})", bytes(it.memory), bytes(it.memory_used)),
+        cpu: format!("{} (used {})", milliseconds(it.cpu_ms as f64), milliseconds(it.cpu_used_ms as f64)),
+        wall: format!("{} (used {})", milliseconds(it.wall_ms as f64), milliseconds(it.wall_used_ms as f64)),
+    };
+    model.limits.iter().map(limits).collect()
+}
+
+fn event(entry: &AuditEntry) -> Event {
+    Event {
+        at: format!("{} UTC", moment(entry.at_ms)),
+        who: entry.actor.clone(),
+        what: entry.action.clone(),
+        from: entry.old_state.clone(),
+        to: entry.new_state.clone(),
+        reason: Some(entry.reason.clone()).filter(|reason| !reason.is_empty()),
+    }
+}

@@ -1,0 +1,70 @@
+//! `models history`: what happened to a model, and what was in production when.
+
+use stagewright_store::{AuditEntry, Home};
+
+use crate::commands::models::numbered;
+use crate::commands::{moment, print_json};
+use crate::ending::{Ending, UsageError};
+use crate::terminal::table;
+
+/// Tells a model's history, or its champion at a moment.
+pub(super) fn history(home: &Home, model: &str, at: Option<&str>, json: bool) -> anyhow::Result<Ending> {
+    let (name, version) = numbered(model)?.map_or((model, None), |(name, version)| (name, Some(version)));
+    if let Some(at) = at {
+        return champion_at(home, name, at, json);
+    }
+    let entries = home.registry.audit_of(name, version)?;
+    if entries.is_empty() {
+        return Err(UsageError::error(format!("nothing ever happened to `{model}`"), "`stagewright models` lists models"));
+    }
+    if json {
+        print_json(&entries)?;
+    } else {
+        println!("{}", table_of(&entries, false));
+    }
+    Ok(Ending::Done)
+}
+
+/// A table of entries of the audit.
+pub(crate) fn table_of(entries: &[AuditEntry], named: bool) -> comfy_table::Table {
+    let mut shown = table(&["when (UTC)", "who", "what", "version", "from", "to", "reason"]);
+    for entry in entries {
+        let version = entry.version.map(|version| version.to_string()).unwrap_or_default();
+        shown.add_row(vec![
+            moment(entry.at_ms),
+            entry.actor.clone(),
+            entry.action.clone(),
+            if named { format!("{}/{version}", entry.model) } else { version },
+            entry.old_state.clone().unwrap_or_default(),
+            entry.new_state.clone().unwrap_or_default(),
+            entry.reason.clone(),
+        ]);
+    }
+    shown
+}
+
+fn champion_at(home: &Home, model: &str, at: &str, json: bool) -> anyhow::Result<Ending> {
+    let moment = point_in_time(at)?;
+    let champion = home.registry.champion_at(model, moment.as_millisecond())?;
+    if json {
+        print_json(&serde_json::json!({ "model": model, "at": moment.to_string(), "version": champion }))?;
+    } else {
+        match champion {
+            Some(version) => println!("version {version} of `{model}` was in production at {moment}"),
+            None => println!("no version of `{model}` was in production at {moment}"),
+        }
+    }
+    Ok(Ending::Done)
+}
+
+/// A moment, or the end of a day, UTC.
+fn point_in_time(text: &str) -> anyhow::Result<jiff::Timestamp> {
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Ok(moment);
+    }
+    let day = text.parse::<jiff::civil::Date>().ok();
+    let end = day.and_then(|day| day.at(23, 59, 59, 999_999_999).to_zoned(jiff::tz::TimeZone::UTC).ok());
+    end.map(|end| end.timestamp()).ok_or_else(|| {
+        UsageError::error(format!("`{text}` is not a date"), "write 2026-11-21, or 2026-11-21T14:30:00Z")
+    })
+}

@@ -1,0 +1,112 @@
+//! `models promote`, `models rollback`: another champion, here and at the production location.
+
+use std::io::IsTerminal as _;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use stagewright_promotion::promote::{carry_out, repair};
+use stagewright_promotion::{Destination, Uploaded};
+use stagewright_store::{Home, ModelVersion, Promotion, PromotionRequest};
+
+use crate::arguments::DestinationArguments;
+use crate::commands::print_json;
+use crate::ending::Ending;
+use crate::production;
+
+/// Makes a version champion.
+pub(super) fn promote(
+    home: &Home,
+    version: &ModelVersion,
+    expected: Option<u32>,
+    reason: &str,
+    destination: &DestinationArguments,
+    json: bool,
+) -> anyhow::Result<Ending> {
+    let destination = production::of_command(home, Some(&version.model), destination)?;
+    let promotion = carried_out(home, version, expected, reason, &destination, json)?;
+    told(&promotion, &destination, json)
+}
+
+/// Goes back to the version that was archived last.
+pub(super) fn rollback(
+    home: &Home,
+    model: &str,
+    reason: &str,
+    destination: &DestinationArguments,
+    json: bool,
+) -> anyhow::Result<Ending> {
+    let destination = production::of_command(home, Some(model), destination)?;
+    // Fails here, before anything is asked of the destination, if there is nothing to go back to.
+    home.registry.rollback_target(model)?;
+    repair(home, &destination)?;
+    let request = PromotionRequest {
+        destination: destination.uri().to_owned(),
+        expected: None,
+        reason: if reason.is_empty() { "rollback".to_owned() } else { reason.to_owned() },
+    };
+    let promotion = home.registry.begin_rollback(model, &request)?;
+    let uploaded = watched(home, &destination, &promotion, json)?;
+    told(&(promotion, uploaded), &destination, json)
+}
+
+/// Promotes a version and shows how far it is.
+pub(crate) fn carried_out(
+    home: &Home,
+    version: &ModelVersion,
+    expected: Option<u32>,
+    reason: &str,
+    destination: &Destination,
+    json: bool,
+) -> anyhow::Result<(Promotion, Uploaded)> {
+    repair(home, destination)?;
+    let request = PromotionRequest {
+        destination: destination.uri().to_owned(),
+        expected: expected.map(Some),
+        reason: reason.to_owned(),
+    };
+    let promotion = home.registry.begin_promotion(&version.model, version.version, &request)?;
+    let uploaded = watched(home, destination, &promotion, json)?;
+    Ok((promotion, uploaded))
+}
+
+fn watched(home: &Home, destination: &Destination, promotion: &Promotion, json: bool) -> anyhow::Result<Uploaded> {
+    let bar = (!json && std::io::stderr().is_terminal()).then(|| {
+        let style = ProgressStyle::with_template("{spinner} {msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
+        let bar = ProgressBar::no_length().with_message(format!("{}/{}", promotion.model, promotion.version));
+        style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+    });
+    let progress = |done, total| {
+        if let Some(bar) = &bar {
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+    };
+    let uploaded = carry_out(home, destination, promotion, &progress);
+    if let Some(bar) = &bar {
+        bar.finish_and_clear();
+    }
+    Ok(uploaded?)
+}
+
+fn told((promotion, uploaded): &(Promotion, Uploaded), destination: &Destination, json: bool) -> anyhow::Result<Ending> {
+    let Promotion { id, model, version, expected, .. } = promotion;
+    if json {
+        print_json(&serde_json::json!({
+            "promotion": id, "model": model, "version": version, "replaced": expected, "destination": destination.uri(),
+            "uploaded_bytes": uploaded.uploaded, "skipped_bytes": uploaded.skipped,
+            "upload_ms": uploaded.upload_time.as_secs_f64() * 1e3, "verify_ms": uploaded.verify_time.as_secs_f64() * 1e3,
+        }))?;
+        return Ok(Ending::Done);
+    }
+    match expected {
+        Some(old) if old == version => println!("version {version} of `{model}` is champion; {} agrees", destination.uri()),
+        Some(old) => println!("version {version} of `{model}` is champion; version {old} is archived"),
+        None => println!("version {version} of `{model}` is champion, the first one"),
+    }
+    println!(
+        "{}: {} sent, {} there already, all verified",
+        destination.uri(),
+        crate::terminal::bytes(uploaded.uploaded),
+        crate::terminal::bytes(uploaded.skipped)
+    );
+    Ok(Ending::Done)
+}

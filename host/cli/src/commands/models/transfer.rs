@@ -1,0 +1,100 @@
+//! `models export`, `models import`: a version elsewhere, with everything that it needs and nothing lost on the way.
+
+use stagewright_promotion::promote::bundle;
+use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, NewVersion, Reference};
+
+use crate::arguments::DestinationArguments;
+use crate::commands::models::{find, numbered};
+use crate::commands::print_json;
+use crate::ending::{Ending, UsageError};
+use crate::production;
+
+/// What a manifest at a destination says of a version.
+#[derive(serde::Deserialize)]
+struct Exported {
+    contents: serde_json::Value,
+    semantic_version: Option<String>,
+    #[serde(default)]
+    metrics: std::collections::BTreeMap<String, Option<f64>>,
+    #[serde(default)]
+    parameters: std::collections::BTreeMap<String, String>,
+    objects: Vec<ExportedObject>,
+}
+
+#[derive(serde::Deserialize)]
+struct ExportedObject {
+    role: String,
+    digest: Digest,
+}
+
+fn named(destination: &DestinationArguments) -> anyhow::Result<()> {
+    if destination.destination.is_none() {
+        return Err(UsageError::error("where?", "name a folder or a bucket: --destination s3://BUCKET/PREFIX"));
+    }
+    Ok(())
+}
+
+/// Copies a version to a folder or a bucket; nothing points to it there.
+pub(super) fn export(home: &Home, model: &str, to: &DestinationArguments, json: bool) -> anyhow::Result<Ending> {
+    named(to)?;
+    let version = find(home, model, CHAMPION)?;
+    let destination = production::of_command(home, None, to)?;
+    let uploaded = destination.upload(&bundle(&home.artifacts, &version)?, &|_, _| ())?;
+    if json {
+        print_json(&serde_json::json!({
+            "model": version.model, "version": version.version, "destination": destination.uri(),
+            "manifest": uploaded.manifest, "uploaded_bytes": uploaded.uploaded, "skipped_bytes": uploaded.skipped,
+        }))?;
+    } else {
+        println!("version {} of `{}` is at {}, verified", version.version, version.model, destination.uri());
+    }
+    Ok(Ending::Done)
+}
+
+/// Registers a version from where it was exported or promoted to.
+pub(super) fn import(
+    home: &Home,
+    model: &str,
+    register_name: Option<&str>,
+    from: &DestinationArguments,
+    json: bool,
+) -> anyhow::Result<Ending> {
+    named(from)?;
+    let destination = production::of_command(home, None, from)?;
+    let (name, version) = numbered(model)?.map_or((model, None), |(name, version)| (name, Some(version)));
+    let loaded = destination.load(name, version)?;
+    let exported: Exported = serde_json::from_slice(&loaded.manifest)
+        .map_err(|reason| anyhow::anyhow!("the manifest of `{model}` at {} cannot be read: {reason}", destination.uri()))?;
+    let folder = tempfile::tempdir_in(home.cache_dir())?;
+    let staging = home.artifacts.stage();
+    for fetched in loaded.fetch(folder.path())? {
+        let mut writer = staging.create_blob()?;
+        let mut file = std::fs::File::open(&fetched.path)?;
+        std::io::copy(&mut file, &mut writer)?;
+        writer.finish()?;
+    }
+    staging.publish()?;
+    let link = format!("{}#{name}/{}", destination.uri(), loaded.version);
+    let new = NewVersion {
+        run_id: None,
+        contents: exported.contents,
+        references: exported
+            .objects
+            .into_iter()
+            .map(|it| Reference { role: it.role, kind: ArtifactKind::Blob, digest: it.digest, needed: true })
+            .collect(),
+        metrics: exported.metrics.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect(),
+        parameters: exported.parameters.into_iter().collect(),
+        tags: vec![("stagewright.source".to_owned(), link)],
+    };
+    let registered = register_name.unwrap_or(name);
+    let semantic = exported.semantic_version;
+    let number = home.registry.create_version(&home.artifacts, registered, &new, &|_| semantic.clone())?;
+    if json {
+        print_json(&home.registry.version(registered, number)?)?;
+    } else {
+        println!("registered as version {number} of `{registered}`, without a verdict");
+        println!("next: stagewright gate {registered}/{number} --min-auc 0.8 --record");
+    }
+    Ok(Ending::Done)
+}

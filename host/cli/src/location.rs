@@ -1,0 +1,44 @@
+//! Where everything is kept: the home, and the registry in it or on a server.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use stagewright_store::Home;
+
+use crate::ending::UsageError;
+use crate::environment;
+
+/// A home folder, and the URL of the registry if that is elsewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Location {
+    pub(crate) home: PathBuf,
+    pub(crate) registry: Option<String>,
+}
+
+impl Location {
+    /// Opens the home, which is made if missing.
+    pub(crate) fn open(&self) -> anyhow::Result<Home> {
+        let home = Home::open_with(&self.home, self.registry.as_deref());
+        let mut home = home.with_context(|| format!("cannot open the home {}", self.home.display()))?;
+        home.registry = home.registry.acting_as(&actor());
+        Ok(home)
+    }
+
+    /// Opens the home if there is one: looking for runs makes none.
+    pub(crate) fn existing(&self) -> anyhow::Result<Home> {
+        if !self.home.is_dir() && self.registry.is_none() {
+            return Err(UsageError::error(
+                format!("there is no home at {}", self.home.display()),
+                "run a pipeline first, or name the home with --home or STAGEWRIGHT_HOME",
+            ));
+        }
+        self.open()
+    }
+}
+
+/// Whom the audit names: `STAGEWRIGHT_ACTOR`, else the user of this session. It is a statement, not a proof.
+fn actor() -> String {
+    let named = ["STAGEWRIGHT_ACTOR", "USER", "LOGNAME"].into_iter().find_map(environment::own);
+    let named = named.and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty());
+    named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}

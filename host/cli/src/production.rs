@@ -1,0 +1,46 @@
+//! Where versions are copied to: what the command line says, else the manifest, else the last promotion, else the home.
+
+use std::sync::Arc;
+
+use stagewright_manifest::ProductionSection;
+use stagewright_promotion::{Destination, PromotionError, Settings};
+use stagewright_store::{CHAMPION, Home, StoreError};
+
+use crate::arguments::DestinationArguments;
+
+/// The destination of a pipeline's promotions, found fit for them before anything is trained.
+pub(crate) fn of_manifest(home: &Home, section: &ProductionSection) -> Result<Arc<Destination>, PromotionError> {
+    let ProductionSection { destination, endpoint, region, path_style } = section.clone();
+    let Some(uri) = destination else { return Ok(Arc::new(in_home(home)?)) };
+    let settings = Settings { endpoint, region, path_style, ..Settings::from_environment() };
+    let destination = Destination::open(&uri, &settings)?;
+    destination.check()?;
+    Ok(Arc::new(destination))
+}
+
+/// The destination that a command names, or that the model was promoted to last.
+pub(crate) fn of_command(
+    home: &Home,
+    model: Option<&str>,
+    arguments: &DestinationArguments,
+) -> anyhow::Result<Destination> {
+    let uri = match (&arguments.destination, model) {
+        (Some(uri), _) => Some(uri.clone()),
+        (None, Some(model)) => last(home, model)?,
+        (None, None) => None,
+    };
+    let Some(uri) = uri else { return Ok(in_home(home)?) };
+    let (endpoint, region) = (arguments.endpoint.clone(), arguments.region.clone());
+    let settings = Settings { endpoint, region, ..Settings::from_environment() };
+    Ok(Destination::open(&uri, &settings)?)
+}
+
+fn in_home(home: &Home) -> Result<Destination, PromotionError> {
+    Destination::open(&home.production_dir().display().to_string(), &Settings::from_environment())
+}
+
+fn last(home: &Home, model: &str) -> Result<Option<String>, StoreError> {
+    let Some(champion) = home.registry.alias(model, CHAMPION)? else { return Ok(None) };
+    let promotion = home.registry.promotion_of(model, champion)?;
+    Ok(promotion.map(|it| it.destination).filter(|uri| !uri.is_empty()))
+}

@@ -1,0 +1,77 @@
+//! Garbage: artifacts that nothing reaches, removed beside running pipelines.
+//!
+//! A pipeline publishes artifacts and records them a moment later; or finds one that is there already and leaves it. So what
+//! is younger than a time of grace is never removed, publishing makes what it finds young again, and both hold a lock:
+//! publishing a shared one, collecting an exclusive one from looking for what is reachable to removing the rest.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::time::{Duration, SystemTime};
+
+use crate::artifact::{ArtifactKind, ArtifactStore};
+use crate::digest::Digest;
+use crate::error::{StoreError, io_error};
+
+/// The file that publishing and collecting lock.
+const LOCK: &str = "collection.lock";
+
+/// An artifact that nothing reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectedArtifact {
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// Its content.
+    pub digest: Digest,
+    /// The bytes of its file.
+    pub bytes: u64,
+}
+
+impl ArtifactStore {
+    /// Removes artifacts that are older than `grace` and not among what `reachable` finds, which is called once the store is
+    /// locked; with `dry_run` only lists them.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], or what `reachable` fails with.
+    pub fn collect(
+        &self,
+        grace: Duration,
+        dry_run: bool,
+        reachable: impl FnOnce() -> Result<HashSet<Digest>, StoreError>,
+    ) -> Result<Vec<CollectedArtifact>, StoreError> {
+        let lock = self.lock_file()?;
+        lock.lock().map_err(io_error("lock", self.directory()))?;
+        let reachable = reachable()?;
+        let mut collected = Vec::new();
+        let directory = self.directory();
+        for entry in fs::read_dir(directory).map_err(io_error("list", directory))? {
+            let path = entry.map_err(io_error("list", directory))?.path();
+            let name = path.file_stem().and_then(|name| name.to_str()).and_then(|hex| Digest::from_hex(hex).ok());
+            let kind = path.extension().and_then(|kind| kind.to_str()).and_then(|kind| kind.parse().ok());
+            let (Some(digest), Some(kind)) = (name, kind) else { continue };
+            let metadata = fs::metadata(&path).map_err(io_error("look at", &path))?;
+            let age = metadata.modified().ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
+            if reachable.contains(&digest) || age.is_none_or(|age| age < grace) {
+                continue;
+            }
+            if !dry_run {
+                fs::remove_file(&path).map_err(io_error("remove", &path))?;
+            }
+            collected.push(CollectedArtifact { kind, digest, bytes: metadata.len() });
+        }
+        collected.sort_by_key(|it| (it.digest, it.kind));
+        Ok(collected)
+    }
+
+    /// Holds collections off while artifacts are published.
+    pub(crate) fn lock_shared(&self) -> Result<File, StoreError> {
+        let lock = self.lock_file()?;
+        lock.lock_shared().map_err(io_error("lock", self.directory()))?;
+        Ok(lock)
+    }
+
+    fn lock_file(&self) -> Result<File, StoreError> {
+        let path = self.directory().join(LOCK);
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        file.map_err(io_error("open", &path))
+    }
+}
