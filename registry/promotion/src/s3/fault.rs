@@ -46,7 +46,7 @@ impl Fault {
     }
 
     /// The body of a reply broke off.
-    pub(super) fn cut(error: impl Error) -> Self {
+    pub(super) fn cut(error: impl Error + 'static) -> Self {
         Self { kind: Kind::Passing, problem: innermost(&error) }
     }
 
@@ -86,8 +86,15 @@ fn of_reply(metadata: &aws_sdk_s3::error::ErrorMetadata, reply: &HttpResponse) -
         ("PermanentRedirect" | "TemporaryRedirect", _) | (_, 301 | 307) => Kind::Region(region()),
         ("AuthorizationHeaderMalformed", _) if region().is_some() => Kind::Region(region()),
         (
-            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken" | "InvalidSecurity"
-            | "TokenRefreshRequired" | "RequestTimeTooSkewed" | "AuthorizationHeaderMalformed" | "NotSignedUp",
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "InvalidToken"
+            | "InvalidSecurity"
+            | "TokenRefreshRequired"
+            | "RequestTimeTooSkewed"
+            | "AuthorizationHeaderMalformed"
+            | "NotSignedUp",
             _,
         ) => Kind::Credentials,
         ("NoSuchKey" | "NoSuchUpload" | "NotFound", _) => Kind::Missing,
@@ -124,18 +131,18 @@ fn cut(message: &str) -> String {
 }
 
 /// What lies behind all that wraps it: `Connection refused (os error 111)`.
-fn innermost(error: &dyn Error) -> String {
+fn innermost(error: &(dyn Error + 'static)) -> String {
     chain(error).last().map(|error| cut(&error.to_string())).unwrap_or_default()
 }
 
 /// Whether the connection did not come about. The type that knows is hidden in the HTTP client.
-fn says_connect(error: &dyn Error) -> bool {
+fn says_connect(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| {
         let text = error.to_string();
         ["(Connect)", "dns error", "connect timeout", "tcp connect error"].iter().any(|it| text.contains(it))
     })
 }
 
-fn chain(error: &dyn Error) -> impl Iterator<Item = &dyn Error> {
-    std::iter::successors(Some(error), |error| error.source())
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
 }
