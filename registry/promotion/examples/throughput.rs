@@ -50,7 +50,10 @@ fn main() -> Result<(), Failure> {
         println!("{name:28} {rate:7.0} MB/s");
     }
     for (name, ratio) in [("upload", rates[2] / rates[0]), ("verification", rates[3] / rates[1])] {
-        println!("{name}: {ratio:.2} of the SDK alone (target {TARGET}): {}", if ratio >= TARGET { "reached" } else { "missed" });
+        println!(
+            "{name}: {ratio:.2} of the SDK alone (target {TARGET}): {}",
+            if ratio >= TARGET { "reached" } else { "missed" }
+        );
     }
     Ok(())
 }

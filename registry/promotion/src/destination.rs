@@ -120,7 +120,7 @@ impl Location {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
             let prefix = prefix.trim_end_matches('/');
             return match () {
-                () if bucket.contains('@') => Err(refuse("credentials do not belong into it")),
+                () if bucket.contains('@') => Err(refuse("credentials do not belong in it")),
                 () if bucket.is_empty() => Err(refuse("it names no bucket")),
                 () if !bucket.bytes().all(allowed) => Err(refuse("that is not the name of a bucket")),
                 () if !prefix.is_empty() && crate::store::check_key(prefix).is_err() => {

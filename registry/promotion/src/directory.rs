@@ -178,7 +178,9 @@ impl ObjectStore for Directory {
                 let key = if name.is_empty() { segment } else { format!("{name}/{segment}") };
                 let path = item.path();
                 // Gone by now: somebody removed it.
-                let Some(metadata) = present(fs::metadata(&path)).map_err(io_error("look at", &path))? else { continue };
+                let Some(metadata) = present(fs::metadata(&path)).map_err(io_error("look at", &path))? else {
+                    continue;
+                };
                 if metadata.is_dir() && key != ASIDE {
                     waiting.push((path, key));
                 } else if metadata.is_file() && key.starts_with(prefix) && check_key(&key).is_ok() {

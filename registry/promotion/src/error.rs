@@ -95,7 +95,7 @@ pub enum PromotionError {
     },
     /// The store cannot move a pointer safely.
     #[error(
-        "`{uri}` lacks conditional writes: {problem}\nhint: use a store that honours If-None-Match and If-Match (AWS S3, MinIO, Ceph from Tentacle, R2), or a directory; without them two promotions could overwrite one another"
+        "`{uri}` lacks conditional writes: {problem}\nhint: use a store that honours If-None-Match and If-Match (AWS S3, MinIO and Cloudflare R2 do), or a directory; without them two promotions could overwrite one another"
     )]
     NoConditionalWrites {
         /// The destination.
@@ -241,10 +241,13 @@ pub enum PromotionError {
 
 /// What to do about a disk that is full or a directory that is not ours.
 fn io_hint(error: &io::Error) -> &'static str {
-    use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull, Unsupported};
+    use io::ErrorKind::{
+        FileTooLarge, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull, Unsupported,
+    };
     match error.kind() {
         StorageFull | QuotaExceeded | FileTooLarge => "\nhint: free some space on that disk, or use another",
         PermissionDenied | ReadOnlyFilesystem => "\nhint: see that you may write there",
+        NotADirectory => "\nhint: name a directory, or a path where one can be created",
         Unsupported => "\nhint: use a file system with locks, or `s3://`",
         _ => "",
     }

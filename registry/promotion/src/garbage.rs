@@ -87,8 +87,7 @@ impl Destination {
             modified: it.started,
             kind: GarbageKind::Unfinished(it),
         });
-        let mut found: Vec<Garbage> =
-            objects.into_iter().filter(is_orphan).map(garbage(GarbageKind::Object)).collect();
+        let mut found: Vec<Garbage> = objects.into_iter().filter(is_orphan).map(garbage(GarbageKind::Object)).collect();
         found.extend(probes.into_iter().map(garbage(GarbageKind::Probe)));
         found.extend(unfinished);
         found.retain(|it| is_old(&it.modified));
@@ -100,11 +99,7 @@ impl Destination {
     ///
     /// # Errors
     /// If the store does not answer. What was not removed is found again.
-    pub fn remove(
-        &self,
-        garbage: &[Garbage],
-        reachable: &dyn Fn(&Digest) -> bool,
-    ) -> Result<Removed, PromotionError> {
+    pub fn remove(&self, garbage: &[Garbage], reachable: &dyn Fn(&Digest) -> bool) -> Result<Removed, PromotionError> {
         let mut removed = Removed::default();
         let needed = self.needed()?;
         for Garbage { key, kind, bytes, modified } in garbage {

@@ -135,7 +135,8 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
 /// Refuses a key that is none: one that could leave the destination, or that a file system could not take.
 pub(crate) fn check_key(key: &str) -> Result<&str, PromotionError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let good = |segment: &str| !matches!(segment, "" | "." | "..") && segment.len() <= 200 && segment.bytes().all(allowed);
+    let good =
+        |segment: &str| !matches!(segment, "" | "." | "..") && segment.len() <= 200 && segment.bytes().all(allowed);
     if key.split('/').all(good) {
         return Ok(key);
     }

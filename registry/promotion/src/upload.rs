@@ -95,9 +95,8 @@ impl Destination {
         })?;
         self.write_manifest(bundle, &key)?;
         self.keep(&progresses)?;
-        let bytes = |was_there: bool| {
-            progresses.iter().filter(|it| it.was_there == was_there).map(|it| it.object.size).sum()
-        };
+        let bytes =
+            |was_there: bool| progresses.iter().filter(|it| it.was_there == was_there).map(|it| it.object.size).sum();
         let manifest = Digest::of(&bundle.manifest);
         Ok(Uploaded { manifest, uploaded: bytes(false), skipped: bytes(true), upload_time, verify_time })
     }
@@ -203,11 +202,8 @@ impl Destination {
 
 /// A manifest that lists other objects than are uploaded would make a version that cannot be loaded.
 fn check_manifest(bundle: &Bundle) -> Result<(), PromotionError> {
-    let refuse = |problem: String| PromotionError::BadManifest {
-        model: bundle.model.clone(),
-        version: bundle.version,
-        problem,
-    };
+    let refuse =
+        |problem: String| PromotionError::BadManifest { model: bundle.model.clone(), version: bundle.version, problem };
     let mut listed: Vec<_> =
         manifest_objects(&bundle.manifest).map_err(refuse)?.iter().map(|it| (it.digest, it.size)).collect();
     let mut given: Vec<_> = bundle.objects.iter().map(|it| (it.digest, it.size)).collect();

@@ -37,7 +37,8 @@ pub(crate) fn differing(
                 break;
             }
             let (key, object) = objects[*index];
-            let same = is_same(store, key, object, range, &mut piece).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            let same = is_same(store, key, object, range, &mut piece)
+                .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
             if !same {
                 wrong.lock().unwrap_or_else(PoisonError::into_inner).push(*index);
             }

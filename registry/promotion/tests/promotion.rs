@@ -48,7 +48,10 @@ fn a_version_is_promoted_and_loaded(place: &Place) {
     let folder = place.folder.path().join("fetched");
     for _ in 0..2 {
         let fetched = loaded.fetch(&folder).expect("fetched");
-        assert_eq!(fetched.iter().map(|it| it.object.role.as_str()).collect::<Vec<_>>(), ["transformation", "state", "model"]);
+        assert_eq!(
+            fetched.iter().map(|it| it.object.role.as_str()).collect::<Vec<_>>(),
+            ["transformation", "state", "model"]
+        );
         for (fetched, object) in fetched.iter().zip(&two.objects) {
             assert_eq!(std::fs::read(&fetched.path).expect("a file"), std::fs::read(&object.path).expect("a file"));
         }
@@ -101,7 +104,8 @@ fn what_is_damaged_at_the_destination_is_never_loaded(place: &Place) {
     let bundle = place.bundle(1);
     promote(&place.destination, &bundle).expect("promoted");
     let is_damaged = |version| {
-        let loaded = place.destination.load("churn", version).and_then(|loaded| loaded.fetch(&place.folder.path().join("f")));
+        let loaded =
+            place.destination.load("churn", version).and_then(|loaded| loaded.fetch(&place.folder.path().join("f")));
         matches!(loaded, Err(PromotionError::Damaged { .. }))
     };
     let key = format!("objects/sha256/{}", bundle.objects[1].digest.to_hex());

@@ -64,7 +64,8 @@ fn credentials_of_a_profile_are_found() {
         variables["AWS_ACCESS_KEY_ID"]
     );
     std::fs::write(home.path().join(".aws/credentials"), credentials).expect("a file");
-    let config = format!("[profile production]\nregion = {}\nendpoint_url = {}\n", variables["AWS_REGION"], server.endpoint());
+    let config =
+        format!("[profile production]\nregion = {}\nendpoint_url = {}\n", variables["AWS_REGION"], server.endpoint());
     std::fs::write(home.path().join(".aws/config"), config).expect("a file");
     let home = home.path().to_string_lossy().into_owned();
     let settings = settings(vec![("HOME".to_owned(), home), ("AWS_PROFILE".to_owned(), "production".to_owned())]);

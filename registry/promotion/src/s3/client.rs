@@ -9,7 +9,9 @@ use aws_runtime::env_config::source;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region, StalledStreamProtectionConfig};
+use aws_sdk_s3::config::{
+    BehaviorVersion, Config, Credentials, Region, ResponseChecksumValidation, StalledStreamProtectionConfig,
+};
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_types::os_shim_internal::{Env, Fs};
@@ -22,7 +24,8 @@ const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW
 /// What is signed for if nothing names a region: stores that are not AWS take it, and AWS answers with the right one.
 const REGION: &str = "us-east-1";
 /// What a profile may get its credentials from that is not in the file.
-const ELSEWHERE: [&str; 5] = ["role_arn", "sso_session", "sso_start_url", "credential_process", "web_identity_token_file"];
+const ELSEWHERE: [&str; 5] =
+    ["role_arn", "sso_session", "sso_start_url", "credential_process", "web_identity_token_file"];
 
 pub(super) struct Connection {
     pub(super) client: Client,
@@ -34,7 +37,9 @@ pub(super) struct Connection {
 /// Reads variables and profiles. Makes no request.
 pub(super) async fn connect(uri: &str, settings: &Settings) -> Result<Connection, PromotionError> {
     let no_credentials = |problem: String| PromotionError::NoCredentials { uri: uri.to_owned(), problem };
-    let environment = Env::from(settings.variables.iter().map(|(k, v)| (k.clone(), v.clone())).collect::<std::collections::HashMap<_, _>>());
+    let environment = Env::from(
+        settings.variables.iter().map(|(k, v)| (k.clone(), v.clone())).collect::<std::collections::HashMap<_, _>>(),
+    );
     let profiles = async {
         let files = source::load(&environment, &Fs::real(), &EnvConfigFiles::default()).await.ok()?;
         EnvConfigSections::parse(files).ok()
@@ -58,10 +63,13 @@ pub(super) async fn connect(uri: &str, settings: &Settings) -> Result<Connection
         .timeout_config(TimeoutConfig::builder().connect_timeout(limits.connect).build())
         // Attempts and their limits are ours: see the module above.
         .retry_config(RetryConfig::disabled())
+        // Content is compared with a file or a digest; a checksum of the store's would only hide what is to be repaired.
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .force_path_style(settings.path_style.unwrap_or(endpoint.is_some()));
     config.set_endpoint_url(endpoint.clone());
-    let endpoint = endpoint.map_or_else(|| format!("AWS S3 in region `{region}`"), |it| format!("`{}`", without_user(&it)));
+    let endpoint =
+        endpoint.map_or_else(|| format!("AWS S3 in region `{region}`"), |it| format!("`{}`", without_user(&it)));
     Ok(Connection { client: Client::from_conf(config.build()), region, endpoint })
 }
 
@@ -70,7 +78,8 @@ fn credentials(
     variable: &impl Fn(&str) -> Option<String>,
     profiles: &EnvConfigSections,
 ) -> Result<Credentials, String> {
-    let new = |key: String, secret: String, token: Option<String>| Credentials::new(key, secret, token, None, "stagewright");
+    let new =
+        |key: String, secret: String, token: Option<String>| Credentials::new(key, secret, token, None, "stagewright");
     match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
         (Some(key), Some(secret)) => return Ok(new(key, secret, variable("AWS_SESSION_TOKEN"))),
         (Some(_), None) => return Err("AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not".to_owned()),

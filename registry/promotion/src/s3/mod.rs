@@ -118,9 +118,7 @@ impl S3 {
         match fault.kind {
             Kind::Passing => PromotionError::Unanswered { uri, action, key, problem, attempts },
             Kind::NotConnected => PromotionError::Unreachable { endpoint: self.endpoint.clone(), problem },
-            Kind::NoBucket => {
-                PromotionError::NoBucket { bucket: self.bucket.clone(), endpoint: self.endpoint.clone() }
-            }
+            Kind::NoBucket => PromotionError::NoBucket { bucket: self.bucket.clone(), endpoint: self.endpoint.clone() },
             Kind::Denied => PromotionError::AccessDenied { uri, action, key, code: problem },
             Kind::Credentials => PromotionError::BadCredentials { uri, code: problem },
             Kind::Region(actual) => {
@@ -237,8 +235,7 @@ impl ObjectStore for S3 {
 
     fn head(&self, key: &str) -> Result<Option<Entry>, PromotionError> {
         let full = self.full(key)?;
-        let reply =
-            self.run(0, async || Ok(self.client.head_object().bucket(&self.bucket).key(&full).send().await?));
+        let reply = self.run(0, async || Ok(self.client.head_object().bucket(&self.bucket).key(&full).send().await?));
         let reply = present(reply).map_err(self.error("look at", key))?;
         Ok(reply.map(|reply| {
             let size = u64::try_from(reply.content_length.unwrap_or_default()).unwrap_or_default();
@@ -322,7 +319,11 @@ impl Drop for S3 {
 impl fmt::Debug for S3 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { uri, endpoint, region, .. } = self;
-        f.debug_struct("S3").field("uri", uri).field("endpoint", endpoint).field("region", region).finish_non_exhaustive()
+        f.debug_struct("S3")
+            .field("uri", uri)
+            .field("endpoint", endpoint)
+            .field("region", region)
+            .finish_non_exhaustive()
     }
 }
 

@@ -76,7 +76,9 @@ impl S3 {
             let page = page.map_err(self.error("list uploads of", ""))?;
             for upload in page.uploads.unwrap_or_default() {
                 let key = upload.key.as_deref().and_then(|key| key.strip_prefix(&self.prefix));
-                let (Some(key), Some(id)) = (key.filter(|key| check_key(key).is_ok()), upload.upload_id) else { continue };
+                let (Some(key), Some(id)) = (key.filter(|key| check_key(key).is_ok()), upload.upload_id) else {
+                    continue;
+                };
                 found.push(Unfinished { key: key.to_owned(), id, started: time(upload.initiated), bytes: 0 });
             }
             (after_key, after_id) = (page.next_key_marker, page.next_upload_id_marker);

@@ -11,7 +11,7 @@ use stagewright_services::s3;
 use stagewright_store::Digest;
 
 /// Small, so that a file of 100 KB has parts, and what hangs is given up soon.
-pub const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     connect: Duration::from_millis(500),
     attempt: Duration::from_secs(1),
     overall: Duration::from_secs(20),
@@ -23,50 +23,50 @@ pub const LIMITS: Limits = Limits {
 };
 
 /// The destination on the server.
-pub const BUCKET: &str = "s3://models/team/churn";
+pub(crate) const BUCKET: &str = "s3://models/team/churn";
 
 /// Settings that lead where the variables say, within [`LIMITS`].
-pub fn settings(variables: Vec<(String, String)>) -> Settings {
+pub(crate) fn settings(variables: Vec<(String, String)>) -> Settings {
     Settings { variables: variables.into_iter().collect(), limits: LIMITS, ..Settings::default() }
 }
 
 /// A server with the bucket `models`, whose listings have short pages.
-pub fn server() -> s3::Server {
+pub(crate) fn server() -> s3::Server {
     s3::Server::start("models", s3::Options { page: 3, ..s3::Options::default() })
 }
 
 /// The destination as the client sees it whose requests suffer faults.
-pub fn client(server: &s3::Server) -> Destination {
+pub(crate) fn client(server: &s3::Server) -> Destination {
     Destination::open(BUCKET, &settings(server.variables())).expect("a destination")
 }
 
 /// The destination as one sees it who looks on.
-pub fn observer(server: &s3::Server) -> Destination {
+pub(crate) fn observer(server: &s3::Server) -> Destination {
     Destination::open(BUCKET, &settings(server.observer_variables())).expect("a destination")
 }
 
 /// Where a test promotes to.
-pub struct Place {
-    pub destination: Destination,
-    pub folder: tempfile::TempDir,
-    pub server: Option<s3::Server>,
+pub(crate) struct Place {
+    pub(crate) destination: Destination,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) server: Option<s3::Server>,
 }
 
-pub fn directory() -> Place {
+pub(crate) fn directory() -> Place {
     let folder = tempfile::tempdir().expect("a folder");
     let uri = folder.path().join("production");
     let destination = Destination::open(&uri.to_string_lossy(), &settings(Vec::new())).expect("a destination");
     Place { destination, folder, server: None }
 }
 
-pub fn bucket() -> Place {
+pub(crate) fn bucket() -> Place {
     let (folder, server) = (tempfile::tempdir().expect("a folder"), server());
     Place { destination: client(&server), folder, server: Some(server) }
 }
 
 impl Place {
     /// Changes the bytes of a key behind everyone's back.
-    pub fn overwrite(&self, key: &str, bytes: &[u8]) {
+    pub(crate) fn overwrite(&self, key: &str, bytes: &[u8]) {
         match &self.server {
             Some(server) => server.write(&format!("team/churn/{key}"), bytes),
             None => std::fs::write(self.folder.path().join("production").join(key), bytes).expect("written"),
@@ -74,9 +74,11 @@ impl Place {
     }
 
     /// The keys that are there.
-    pub fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<String> {
         match &self.server {
-            Some(server) => server.keys().iter().filter_map(|it| it.strip_prefix("team/churn/")).map(str::to_owned).collect(),
+            Some(server) => {
+                server.keys().iter().filter_map(|it| it.strip_prefix("team/churn/")).map(str::to_owned).collect()
+            }
             None => {
                 let mut keys = Vec::new();
                 list(&self.folder.path().join("production"), "", &mut keys);
@@ -87,13 +89,15 @@ impl Place {
     }
 
     /// A version of `churn` with a part that all versions share, a small one and one of several parts.
-    pub fn bundle(&self, version: u32) -> Bundle {
+    pub(crate) fn bundle(&self, version: u32) -> Bundle {
         bundle(self.folder.path(), version)
     }
 }
 
 fn list(folder: &Path, prefix: &str, keys: &mut Vec<String>) {
-    for entry in std::fs::read_dir(folder).expect("a folder") {
+    // Nothing was written yet.
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries {
         let entry = entry.expect("an entry");
         let key = format!("{prefix}{}", entry.file_name().to_string_lossy());
         if entry.path().is_dir() {
@@ -105,7 +109,7 @@ fn list(folder: &Path, prefix: &str, keys: &mut Vec<String>) {
 }
 
 /// Bytes that look random, different for each seed.
-pub fn bytes(seed: u64, count: usize) -> Vec<u8> {
+pub(crate) fn bytes(seed: u64, count: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;
@@ -117,13 +121,13 @@ pub fn bytes(seed: u64, count: usize) -> Vec<u8> {
 }
 
 /// Writes a file and says what it is.
-pub fn object(folder: &Path, name: &str, bytes: &[u8]) -> Object {
+pub(crate) fn object(folder: &Path, name: &str, bytes: &[u8]) -> Object {
     let path: PathBuf = folder.join(name);
     std::fs::write(&path, bytes).expect("a file");
     Object { digest: Digest::of(bytes), path, size: bytes.len() as u64 }
 }
 
-pub fn bundle(folder: &Path, version: u32) -> Bundle {
+pub(crate) fn bundle(folder: &Path, version: u32) -> Bundle {
     let objects = vec![
         object(folder, "shared", &bytes(1000, 3000)),
         object(folder, &format!("state-{version}"), &bytes(u64::from(version), 5000)),
@@ -139,14 +143,14 @@ pub fn bundle(folder: &Path, version: u32) -> Bundle {
 }
 
 /// The pointer that a promotion of this bundle writes.
-pub fn pointer(bundle: &Bundle) -> Pointer {
+pub(crate) fn pointer(bundle: &Bundle) -> Pointer {
     let promotion = format!("promotion-{}", bundle.version);
     let manifest = Digest::of(&bundle.manifest);
     Pointer::new("churn", bundle.version, manifest, promotion, "sha256:audit", "2026-11-21T15:00:00Z")
 }
 
 /// A whole promotion, as its state machine goes through it.
-pub fn promote(destination: &Destination, bundle: &Bundle) -> Result<(), stagewright_promotion::PromotionError> {
+pub(crate) fn promote(destination: &Destination, bundle: &Bundle) -> Result<(), stagewright_promotion::PromotionError> {
     destination.check()?;
     destination.upload(bundle, &|_, _| ())?;
     let there = destination.pointer(&bundle.model)?;
@@ -157,14 +161,14 @@ pub fn promote(destination: &Destination, bundle: &Bundle) -> Result<(), stagewr
 }
 
 /// The champion, every byte of it read.
-pub fn champion(destination: &Destination) -> u32 {
+pub(crate) fn champion(destination: &Destination) -> u32 {
     let loaded = destination.load("churn", None).expect("a champion");
     loaded.verify().expect("a whole champion");
     loaded.version
 }
 
 /// The keys of versions that are promoted, and nothing else.
-pub fn expected_keys(bundles: &[Bundle]) -> Vec<String> {
+pub(crate) fn expected_keys(bundles: &[Bundle]) -> Vec<String> {
     let mut keys = vec!["models/churn/champion.json".to_owned()];
     for bundle in bundles {
         keys.push(format!("models/churn/versions/{}/manifest.json", bundle.version));

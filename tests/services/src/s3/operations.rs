@@ -18,7 +18,11 @@ pub(super) struct Operations {
 impl Operations {
     fn open(&self, bucket: &str) -> S3Result<MutexGuard<'_, Buckets>> {
         let buckets = lock(&self.buckets);
-        if buckets.has(bucket) { Ok(buckets) } else { Err(s3_error!(NoSuchBucket, "The specified bucket does not exist")) }
+        if buckets.has(bucket) {
+            Ok(buckets)
+        } else {
+            Err(s3_error!(NoSuchBucket, "The specified bucket does not exist"))
+        }
     }
 
     fn check(
@@ -240,7 +244,8 @@ impl S3 for Operations {
         let buckets = self.open(&input.bucket)?;
         let prefix = input.prefix.clone().unwrap_or_default();
         let marker = (input.key_marker.clone().unwrap_or_default(), input.upload_id_marker.clone().unwrap_or_default());
-        let mut sorted: Vec<_> = buckets.uploads.iter().map(|(id, it)| (it.key.clone(), id.clone(), it.started)).collect();
+        let mut sorted: Vec<_> =
+            buckets.uploads.iter().map(|(id, it)| (it.key.clone(), id.clone(), it.started)).collect();
         sorted.sort();
         sorted.retain(|(key, id, _)| key.starts_with(&prefix) && (key, id) > (&marker.0, &marker.1));
         let more = sorted.len() > self.options.page;
