@@ -14,9 +14,9 @@ use crate::build::{self, cargo};
 use crate::steps::{Result, run};
 
 /// What may be measured.
-const USAGE: &str = "usage: cargo xtask bench overhead|boundary|decode|native|sandbox|lifecycle
+const USAGE: &str = "usage: cargo xtask bench overhead|boundary|decode|native|sandbox|registry|lifecycle
   [--rows N] [--repeat N]
-  native, sandbox: [--only TEXT]
+  native, sandbox: [--only TEXT]    registry: --rows counts runs
   lifecycle: [--model logistic|forest|boosted] [--smote] [--workers N] [--peer [PYTHON]]";
 
 /// Runs one benchmark.
@@ -25,7 +25,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some("overhead") => overhead::overhead(&options),
         Some("lifecycle") => lifecycle::lifecycle(&options),
-        Some(name @ ("boundary" | "decode" | "native" | "sandbox")) => inside(name, &options),
+        Some(name @ ("boundary" | "decode" | "native" | "registry" | "sandbox")) => inside(name, &options),
         _ => Err(USAGE.into()),
     }
 }
