@@ -223,6 +223,11 @@ impl ObjectStore for Directory {
         present(fs::remove_file(&path)).map_err(io_error("remove", &path))?;
         Ok(())
     }
+
+    /// Whoever writes a file aside holds a lock on it: those without are of the dead.
+    fn sweep(&self) -> Result<(), PromotionError> {
+        self.unfinished()?.iter().try_for_each(|unfinished| self.abort(unfinished))
+    }
 }
 
 /// Of the content, so that it says no more than S3's: the same bytes may have the same etag.

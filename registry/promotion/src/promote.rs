@@ -76,6 +76,7 @@ pub fn carry_out(
 /// # Errors
 /// The first that occurs.
 pub fn repair(home: &Home, destination: &Destination) -> Result<Vec<String>, PromoteError> {
+    destination.store.sweep()?;
     let mut repaired = Vec::new();
     for promotion in home.registry.unfinished_promotions()? {
         if promotion.destination == destination.uri() && !repaired.contains(&promotion.model) {

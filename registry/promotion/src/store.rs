@@ -130,6 +130,15 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// If the store does not do it.
     fn abort(&self, unfinished: &Unfinished) -> Result<(), PromotionError>;
+
+    /// Removes what dead processes left, where that can be told for sure; called before every promotion. Elsewhere it waits
+    /// for a collection of garbage.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn sweep(&self) -> Result<(), PromotionError> {
+        Ok(())
+    }
 }
 
 /// Refuses a key that is none: one that could leave the destination, or that a file system could not take.

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stagewright_end_to_end::faults::{self, Fault, Operation};
 use stagewright_end_to_end::{Place, least_pipeline};
+use stagewright_promotion::{Destination, PromotionError, Settings};
 use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, Registry, RunStatus, Verdict};
 
 const MODEL: &str = "least";
@@ -155,7 +156,13 @@ impl Scenario {
         ensure(code == Some(expected), || {
             format!("the next run: {code:?}: {}", String::from_utf8_lossy(&clean.stderr))
         })?;
-        left_behind(home)
+        left_behind(home)?;
+        // Whatever was not finished is by now: production points to the champion, and holds nothing temporary.
+        let promoted = promoted(home)?;
+        let champion = self::champion(home)?;
+        ensure(promoted == champion, || format!("production has {promoted:?}, the champion is {champion:?}"))?;
+        let aside: Vec<String> = entries(&home.join("production/.stagewright")).into_iter().collect();
+        ensure(aside.iter().all(|name| name == "lock"), || format!("left in production: {aside:?}"))
     }
 
     fn check_ending(&self, fault: Fault, operation: Option<&Operation>, ended: &Output) -> Result<(), String> {
@@ -201,7 +208,7 @@ impl Scenario {
         let opened = Home::open(home).map_err(|error| format!("the next start: {error}"))?;
         left_behind(home)?;
         let known =
-            ["artifacts", "cache", "stagewright.db", "stagewright.db-shm", "stagewright.db-wal", "stagewright.live"];
+            ["artifacts", "cache", "production", "stagewright.db", "stagewright.db-shm", "stagewright.db-wal", "stagewright.live"];
         let unknown: Vec<String> = entries(home).into_iter().filter(|name| !known.contains(&name.as_str())).collect();
         ensure(unknown.is_empty(), || format!("left in the home: {unknown:?}"))?;
         everything_is_whole(&opened)?;
@@ -233,25 +240,30 @@ impl Scenario {
         ensure(fits || unsure, || format!("the run is recorded as {status:?}"))
     }
 
-    /// Versions are consecutive, judged, whole; the champion is the approved one that came last.
+    /// Versions are consecutive, judged, whole; the champion is approved, and production holds it, or the one before it, whole.
     fn check_versions(&self, home: &Home, code: Option<i32>) -> Result<(), String> {
         let models = home.registry.models().map_err(text)?;
         let versions = if models.is_empty() { vec![] } else { home.registry.versions(MODEL).map_err(text)? };
-        let mut approved = None;
+        let mut approved = vec![None];
         for (number, version) in (1..).zip(&versions) {
             ensure(version.version == number, || format!("version {} after {}", version.version, number - 1))?;
             ensure(version.verdict.is_some(), || format!("version {number} is not judged"))?;
             if version.verdict == Some(Verdict::Approved) {
-                approved = Some(number);
+                approved.push(Some(number));
             }
             for part in ["/state", "/model", "/transformation/digest", "/training/digest"] {
-                let digest = version.description.pointer(part).and_then(|it| it.as_str()).unwrap_or_default();
+                let digest = version.contents.pointer(part).and_then(|it| it.as_str()).unwrap_or_default();
                 let digest: Digest = digest.parse().map_err(|_| format!("version {number} has no {part}"))?;
                 home.artifacts.open_blob(&digest).map_err(text)?;
             }
         }
         let champion = home.registry.alias(MODEL, CHAMPION).map_err(text)?;
-        ensure(champion == approved, || format!("champion {champion:?}, approved {approved:?}"))?;
+        ensure(approved.contains(&champion), || format!("champion {champion:?}, approved {approved:?}"))?;
+        ensure(champion >= self.champion_before, || format!("champion {champion:?} after {:?}", self.champion_before))?;
+        home.registry.verify_audit().map_err(text)?;
+        let promoted = promoted(home.path())?;
+        let fits = promoted == champion || promoted == self.champion_before;
+        ensure(fits, || format!("production has {promoted:?}, the champion is {champion:?}"))?;
         ensure(code != Some(0) || champion > self.champion_before, || "nothing was promoted".to_owned())
     }
 }
@@ -263,6 +275,17 @@ fn all() -> bool {
 
 fn champion(home: &Path) -> Result<Option<u32>, String> {
     Registry::open(home.join("stagewright.db")).and_then(|it| it.alias(MODEL, CHAMPION)).map_err(text)
+}
+
+/// The version that the production location serves, verified.
+fn promoted(home: &Path) -> Result<Option<u32>, String> {
+    let uri = home.join("production").display().to_string();
+    let destination = Destination::open(&uri, &Settings::default()).map_err(text)?;
+    match destination.load(MODEL, None) {
+        Ok(loaded) => loaded.verify().map(|()| Some(loaded.version)).map_err(text),
+        Err(PromotionError::NoChampion { .. }) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Nothing temporary is in a home that no process uses.

@@ -12,9 +12,6 @@ use crate::artifact::{ArtifactKind, ArtifactStore};
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
 
-/// The file that publishing and collecting lock.
-const LOCK: &str = "collection.lock";
-
 /// An artifact that nothing reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectedArtifact {
@@ -38,7 +35,7 @@ impl ArtifactStore {
         dry_run: bool,
         reachable: impl FnOnce() -> Result<HashSet<Digest>, StoreError>,
     ) -> Result<Vec<CollectedArtifact>, StoreError> {
-        let lock = self.lock_file()?;
+        let lock = self.directory_file()?;
         lock.lock().map_err(io_error("lock", self.directory()))?;
         let reachable = reachable()?;
         let mut collected = Vec::new();
@@ -64,14 +61,13 @@ impl ArtifactStore {
 
     /// Holds collections off while artifacts are published.
     pub(crate) fn lock_shared(&self) -> Result<File, StoreError> {
-        let lock = self.lock_file()?;
+        let lock = self.directory_file()?;
         lock.lock_shared().map_err(io_error("lock", self.directory()))?;
         Ok(lock)
     }
 
-    fn lock_file(&self) -> Result<File, StoreError> {
-        let path = self.directory().join(LOCK);
-        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        file.map_err(io_error("open", &path))
+    /// The directory itself, which can be locked as a file can.
+    fn directory_file(&self) -> Result<File, StoreError> {
+        File::open(self.directory()).map_err(io_error("open", self.directory()))
     }
 }

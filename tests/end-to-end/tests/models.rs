@@ -1,0 +1,249 @@
+//! Models after training: gates, promotion, rollback, comparison, cards, history, garbage.
+
+use std::path::Path;
+
+use serde_json::Value;
+use stagewright_end_to_end::{Ended, Place, binary};
+use stagewright_promotion::{Destination, Settings};
+
+const MODEL: &str = "churn-classifier";
+
+/// Three versions: a champion, one that was rejected, and a better champion.
+fn three_versions(more: &[&str]) -> Place {
+    let place = Place::new();
+    place.churn(1500, &[&["--set", "training.component=train-logistic"], more].concat()).expect(0);
+    place.churn(1500, &[&["--set", "gates.minimum.roc_auc=0.999"], more].concat()).expect(4);
+    // Another seed splits other rows: any margin that is negative is refused, so the gates are left out instead.
+    place.churn(6000, &[&["--seed", "5", "--set", "training.component=train-forest"], more].concat());
+    place
+}
+
+fn json(place: &Place, arguments: &[&str]) -> Value {
+    place.run(&[arguments, &["--json"]].concat()).expect(0).json()
+}
+
+fn champion(place: &Place) -> Option<u64> {
+    let models = json(place, &["models", "list"]);
+    models.as_array()?.iter().find(|model| model["name"] == MODEL)?["champion"].as_u64()
+}
+
+#[test]
+fn promotion_rollback_and_history_agree() {
+    let place = Place::new();
+    let train = |component: &str, name: &str| {
+        let component = format!("training.component={component}");
+        place.churn(1500, &["--set", &component, "--register-name", name]).expect(0);
+    };
+    train("train-logistic", "one");
+    // Versions of one model without comparing them: each is the first of its own, then imported under one name.
+    train("train-forest", "two");
+    let folder = place.path().join("exported").display().to_string();
+    for name in ["one", "two"] {
+        place.run(&["models", "export", &format!("{name}/1"), "--destination", &folder]).expect(0);
+        place
+            .run(&["models", "import", &format!("{name}/1"), "--register-name", MODEL, "--destination", &folder])
+            .expect(0);
+    }
+    let unjudged = place.run(&["models", "promote", &format!("{MODEL}/1")]).expect(4);
+    assert!(unjudged.stderr.contains("not judged"), "{}", unjudged.stderr);
+
+    for version in ["1", "2"] {
+        let version = format!("{MODEL}/{version}");
+        place.run(&["gate", &version, "--min-auc", "0.6", "--min-accuracy", "0.6", "--promote"]).expect(0);
+    }
+    assert_eq!(champion(&place), Some(2));
+    let shown = json(&place, &["models", "show", &format!("{MODEL}/1")]);
+    assert_eq!((&shown["stage"], &shown["verdict"]), (&"archived".into(), &"approved".into()));
+
+    let failed = place.run(&["gate", &format!("{MODEL}/2"), "--min-auc", "0.999", "--json"]).expect(4).json();
+    assert_eq!(failed["passed"], false);
+    assert_eq!(failed["details"]["roc_auc"]["passed"], false);
+    let message = place.run(&["gate", &format!("{MODEL}/2"), "--min-auc", "0.999"]).expect(4).stderr;
+    assert!(message.contains("Model failed quality gates"), "{message}");
+
+    place.run(&["models", "rollback", MODEL, "--reason", "it was worse"]).expect(0);
+    assert_eq!(champion(&place), Some(1));
+    let nothing = place.run(&["models", "rollback", MODEL]).expect(2);
+    assert!(nothing.stderr.contains("No archived version available for rollback"), "{}", nothing.stderr);
+
+    let history = json(&place, &["models", "history", MODEL]);
+    let transitions: Vec<String> = history
+        .as_array()
+        .expect("entries")
+        .iter()
+        .filter(|entry| entry["action"] == "version.transitioned")
+        .map(|entry| format!("{}: {} -> {}", entry["version"], entry["old_state"], entry["new_state"]).replace('"', ""))
+        .collect();
+    let expected = [
+        "1: none -> production",
+        "1: production -> archived",
+        "2: none -> production",
+        "2: production -> archived",
+        "1: archived -> production",
+    ];
+    assert_eq!(transitions, expected);
+    let now = json(&place, &["models", "history", MODEL, "--at", "2999-01-01"]);
+    assert_eq!(now["version"], 1);
+    assert!(json(&place, &["models", "history", MODEL, "--at", "2000-01-01"])["version"].is_null());
+    let audit = json(&place, &["audit", "verify"]);
+    assert!(audit["entries"].as_u64() > Some(10), "{audit}");
+}
+
+#[test]
+fn the_production_location_points_to_the_champion_and_predicts_as_it_does() {
+    let place = Place::new();
+    place.churn(1500, &["--set", "training.component=train-logistic"]).expect(0);
+    let destination = Destination::open(&place.home().join("production").display().to_string(), &Settings::default());
+    let loaded = destination.expect("a destination").load(MODEL, None).expect("a champion");
+    assert_eq!(loaded.version, 1);
+    loaded.verify().expect("whole objects");
+    let roles: Vec<&str> = loaded.objects.iter().map(|object| object.role.as_str()).collect();
+    assert_eq!(roles.len(), 4, "{roles:?}");
+
+    // Another home knows nothing but what is there.
+    let other = Place::new();
+    other.run(&["runs"]).expect(2);
+    std::fs::create_dir(other.home()).expect("a folder");
+    let from = place.home().join("production").display().to_string();
+    other.run(&["models", "import", MODEL, "--destination", &from]).expect(0);
+    let rows = place.path().join("rows.csv").display().to_string();
+    place.run(&["artifacts", "export", "ingestion.table", "--output", &rows]).expect(0);
+    let ours = place.run(&["predict", MODEL, "--input", &rows]).expect(0).stdout;
+    let theirs = other.run(&["predict", &format!("{MODEL}/1"), "--input", &rows]).expect(0).stdout;
+    assert!(ours.lines().count() > 1000);
+    assert_eq!(ours, theirs);
+}
+
+#[test]
+fn versions_and_runs_are_compared_side_by_side_and_described_on_cards() {
+    let place = three_versions(&[]);
+    let html = place.path().join("compare.html").display().to_string();
+    let (one, two) = (format!("{MODEL}/1"), format!("{MODEL}/2"));
+    let text = place.run(&["models", "compare", &one, &two, "--html", &html]).expect(0).stdout;
+    for expected in ["training.component", "train-logistic", "train-boosted", "roc_auc", "measured on"] {
+        assert!(text.contains(expected), "{expected}:\n{text}");
+    }
+    let page = std::fs::read_to_string(html).expect("a page");
+    assert!(page.contains("<svg") && !page.contains("<script"), "a page with plots and without scripts");
+    let runs = json(&place, &["runs", "list"]);
+    let ids: Vec<&str> = runs.as_array().expect("runs").iter().filter_map(|run| run["run_id"].as_str()).collect();
+    let compared = json(&place, &["runs", "compare", ids[0], ids[1]]);
+    assert_eq!(compared["subjects"].as_array().map(Vec::len), Some(2));
+
+    let card = place.path().join("card.html").display().to_string();
+    place.run(&["models", "card", &one, "--output", &card]).expect(0);
+    assert!(std::fs::read_to_string(card).expect("a card").contains("Model card of churn-classifier/1"));
+    let markdown = place.run(&["models", "card", &two]).expect(0).stdout;
+    for expected in ["# Model card of churn-classifier/2", "rejected", "customerID", "roc_auc"] {
+        assert!(markdown.contains(expected), "{expected}:\n{markdown}");
+    }
+}
+
+#[test]
+fn runs_and_versions_are_found_by_mlflows_grammar() {
+    let place = three_versions(&[]);
+    let found = |arguments: &[&str]| json(&place, arguments).as_array().expect("a list").len();
+    assert_eq!(found(&["runs", "search"]), 3);
+    assert_eq!(found(&["runs", "search", "metrics.roc_auc > 0.5 AND status = 'FINISHED'"]), 3);
+    assert_eq!(found(&["runs", "search", "metrics.roc_auc > 2"]), 0);
+    assert_eq!(found(&["runs", "search", "metrics.roc_auc > 0", "--order-by", "metrics.roc_auc DESC", "--limit", "1"]), 1);
+    assert_eq!(found(&["models", "search", "stage = 'Production'"]), 1);
+    assert_eq!(found(&["models", "search", "verdict = 'rejected' AND name LIKE 'churn%'"]), 1);
+    place.run(&["models", "tag", &format!("{MODEL}/1"), "team=retention"]).expect(0);
+    place.run(&["models", "alias", &format!("{MODEL}/1"), "shadow"]).expect(0);
+    assert_eq!(found(&["models", "search", "tags.team = 'retention' AND alias = 'shadow'"]), 1);
+    let wrong = place.run(&["runs", "search", "metrics.roc_auc > 'x'"]).expect(2);
+    assert!(wrong.stderr.contains("hint:"), "{}", wrong.stderr);
+    let reserved = place.run(&["models", "alias", &format!("{MODEL}/1"), "champion"]).expect(2);
+    assert!(reserved.stderr.contains("models promote"), "{}", reserved.stderr);
+}
+
+#[test]
+fn only_what_passes_is_numbered_where_the_manifest_says_so() {
+    let place = Place::new();
+    let policy = ["--set", "gates.register-rejected=false"];
+    let rejected = place.churn(1500, &[&policy[..], &["--set", "gates.minimum.roc_auc=0.999"]].concat()).expect(4);
+    assert!(rejected.json()["model"].is_null());
+    let approved = place.churn(1500, &policy).expect(0).json();
+    assert_eq!(approved["model"]["version"], 1);
+    assert_eq!(approved["model"]["semantic_version"], "1.0.0");
+}
+
+#[test]
+fn garbage_is_what_nothing_reaches() {
+    let place = Place::new();
+    place.churn(1500, &["--set", "training.component=train-logistic"]).expect(0);
+    let before = place.artifacts();
+    assert_eq!(json(&place, &["gc", "--grace", "0s"])["removed"].as_array().map(Vec::len), Some(0));
+    assert_eq!(place.artifacts(), before, "everything is reached by the run");
+
+    // A run that made other rows and no version, deleted.
+    place.churn(900, &["--until", "transformation"]).expect(0);
+    let more = place.artifacts();
+    assert!(more.len() > before.len());
+    let run = json(&place, &["runs", "list"])[0]["run_id"].as_str().expect("a run").to_owned();
+    place.run(&["runs", "delete", &run]).expect(0);
+    assert_eq!(json(&place, &["gc"])["removed"].as_array().map(Vec::len), Some(0), "too young");
+    let planned = json(&place, &["gc", "--grace", "0s", "--dry-run"]);
+    assert_eq!(place.artifacts(), more, "a dry run removes nothing");
+    let removed = json(&place, &["gc", "--grace", "0s"]);
+    assert_eq!(planned["removed"], removed["removed"]);
+    assert_eq!(place.artifacts(), before);
+    let rows = place.path().join("rows.csv").display().to_string();
+    let first = json(&place, &["runs", "list"])[0]["run_id"].as_str().expect("a run").to_owned();
+    place.run(&["artifacts", "export", "ingestion.table", "--run", &first, "--output", &rows]).expect(0);
+    place.run(&["predict", MODEL, "--input", &rows]).expect(0);
+}
+
+#[test]
+fn a_version_whose_bytes_were_changed_is_never_served() {
+    let place = Place::new();
+    place.churn(1500, &["--set", "training.component=train-logistic"]).expect(0);
+    let version = json(&place, &["models", "show", &format!("{MODEL}/1")]);
+    let model = version["contents"]["model"].as_str().expect("a digest").trim_start_matches("sha256:").to_owned();
+    let path = place.home().join("artifacts").join(format!("{model}.blob"));
+    flip_a_byte(&path);
+    let rows = place.path().join("rows.csv").display().to_string();
+    place.run(&["artifacts", "export", "ingestion.table", "--output", &rows]).expect(0);
+    let refused = place.run(&["predict", MODEL, "--input", &rows]);
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("damaged"), "{}", refused.stderr);
+    let promoted = place.run(&["models", "promote", &format!("{MODEL}@champion"), "--destination", "elsewhere"]);
+    assert_ne!(promoted.code, 0, "{}", promoted.stdout);
+}
+
+fn flip_a_byte(path: &Path) {
+    let mut bytes = std::fs::read(path).expect("a blob");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::remove_file(path).expect("removed");
+    std::fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn a_manifest_under_git_is_recorded_with_its_commit() {
+    let place = Place::new();
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.current_dir(place.path()).args(["-c", "user.name=t", "-c", "user.email=t@example.org"]).args(arguments);
+        Ended::of(command).expect(0)
+    };
+    let manifest = std::fs::read_to_string(stagewright_end_to_end::config("churn.toml")).expect("a manifest");
+    let path = place.write("churn.toml", &manifest).display().to_string();
+    git(&["init", "--quiet"]);
+    git(&["add", "churn.toml"]);
+    git(&["commit", "--quiet", "-m", "a pipeline"]);
+    let commit = git(&["rev-parse", "HEAD"]).stdout.trim().to_owned();
+    let run = |more: &[&str]| {
+        let common = ["run", &path, "--json", "--set", "ingestion.component=ingest-synthetic"];
+        let quick = ["--set", "ingestion.rows=1500", "--set", "training.component=train-logistic"];
+        place.run(&[&common[..], &quick, more].concat())
+    };
+    run(&[]).expect(0);
+    let code = |version: &str| json(&place, &["models", "show", &format!("{MODEL}/{version}")])["contents"]["code"].clone();
+    assert_eq!((&code("1")["commit"], &code("1")["dirty"]), (&commit.clone().into(), &false.into()));
+    place.write("churn.toml", format!("{manifest}\n# changed\n"));
+    run(&[]).expect(4);
+    assert_eq!((&code("2")["commit"], &code("2")["dirty"]), (&commit.into(), &true.into()));
+    assert!(binary().is_file());
+}
