@@ -12,7 +12,7 @@ use crate::store::ObjectStore;
 use crate::upload::Object;
 
 /// What is compared at once: in the processor's cache, next to what the network has just put there.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 64 << 10;
 
 /// The indices of the objects whose stored bytes are not those of their files, in order.
 ///
