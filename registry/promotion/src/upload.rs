@@ -107,7 +107,11 @@ impl Destination {
             sent.map(|()| checked)
         })?;
         // If they are not, the wrong bytes were sent, under the name of the right ones.
-        checked.inspect_err(|_| self.discard(progresses))
+        checked.inspect_err(|_| {
+            for sent in progresses.iter().filter(|it| !it.was_there) {
+                self.discard(&sent.object.digest);
+            }
+        })
     }
 
     /// Sends the objects that are not there in their right size.
@@ -148,8 +152,7 @@ impl Destination {
                 problem: problem.to_owned(),
             };
             if !*was_there {
-                self.store.delete(key)?;
-                return Err(differs("it was removed"));
+                return Err(differs(self.discard(&object.digest)));
             }
             self.store.put_file(key, &object.path, object.size, &|_| ())?;
             if !differing(self.store.as_ref(), &self.limits, &[(key, object)])?.is_empty() {
@@ -161,11 +164,13 @@ impl Destination {
         Ok(())
     }
 
-    /// Removes what this upload has sent, as far as that is possible.
-    fn discard(&self, progresses: &[Progress<'_>]) {
-        for sent in progresses.iter().filter(|it| !it.was_there) {
-            // The failure that leads here is the one to tell. What stays is found wrong by the next upload.
-            let _ = self.store.delete(&sent.key);
+    /// Removes wrong bytes that this upload has sent, unless a version refers to them by now. Says what became of them: the
+    /// failure that leads here is the one to tell, and what stays is found wrong by the next upload.
+    fn discard(&self, digest: &Digest) -> &'static str {
+        match self.needed() {
+            Ok(needed) if needed.contains(digest) => "it stays, since another version lists it",
+            Ok(_) if self.store.delete(&object_key(digest)).is_ok() => "it was removed",
+            _ => "it could not be removed",
         }
     }
 
