@@ -197,7 +197,7 @@ pub enum PromotionError {
     },
     /// Nothing was promoted yet.
     #[error(
-        "model `{model}` has no champion at `{uri}`\nhint: `stagewright promote {model} --to {uri}` puts one there"
+        "model `{model}` has no champion at `{uri}`\nhint: promote a version of it there first"
     )]
     NoChampion {
         /// The destination.

@@ -122,7 +122,7 @@ impl Destination {
     }
 
     /// What the manifests list.
-    fn needed(&self) -> Result<HashSet<Digest>, PromotionError> {
+    pub(crate) fn needed(&self) -> Result<HashSet<Digest>, PromotionError> {
         let mut needed = HashSet::new();
         for Entry { key, .. } in self.store.list(MODELS)? {
             if manifest_version(&key).is_none() {

@@ -2,8 +2,8 @@
 //!
 //! Nothing refers to an object before its manifest exists, and no manifest exists before every byte of its objects was
 //! read back and compared with the local file. Why not trust the checksum that the store replies? It is computed from what
-//! arrived, not from what will be read. The local file's own digest is computed on a thread beside all this: in software,
-//! SHA-256 is slower than a network.
+//! arrived, not from what will be read. The local file's own digest is computed while it is sent: in software, SHA-256 is
+//! slower than a network.
 
 use std::fs::File;
 use std::io;
@@ -52,7 +52,7 @@ pub struct Uploaded {
     pub uploaded: u64,
     /// Bytes of objects that were there already.
     pub skipped: u64,
-    /// How long sending took.
+    /// How long sending took, and computing the digests of the local files beside it.
     pub upload_time: Duration,
     /// How long reading back and comparing took.
     pub verify_time: Duration,
@@ -78,21 +78,11 @@ impl Destination {
         let key = manifest_key(&bundle.model, bundle.version)?;
         check_manifest(bundle)?;
         let mut progresses = Vec::with_capacity(bundle.objects.len());
-        let stop = AtomicBool::new(false);
-        let (upload_time, verify_time) = std::thread::scope(|scope| {
-            let digests = scope.spawn(|| check_digests(&bundle.objects, &stop));
-            let sent = self.send(bundle, &mut progresses, progress);
-            let times = sent.and_then(|upload_time| {
-                let begun = Instant::now();
-                self.verify(&mut progresses)?;
-                Ok((upload_time, begun.elapsed()))
-            });
-            stop.store(times.is_err(), Ordering::Relaxed);
-            let digests = digests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            let times = times?;
-            // Here it is known that the wrong bytes were sent, under the name of the right ones.
-            digests.inspect_err(|_| self.discard(&progresses)).map(|()| times)
-        })?;
+        let begun = Instant::now();
+        self.send_and_check(bundle, &mut progresses, progress)?;
+        let upload_time = begun.elapsed();
+        self.verify(&mut progresses)?;
+        let verify_time = begun.elapsed() - upload_time;
         self.write_manifest(bundle, &key)?;
         self.keep(&progresses)?;
         let bytes =
@@ -101,14 +91,36 @@ impl Destination {
         Ok(Uploaded { manifest, uploaded: bytes(false), skipped: bytes(true), upload_time, verify_time })
     }
 
+    /// Sends what is missing, and sees meanwhile that the local files are what their digests say.
+    fn send_and_check<'a>(
+        &self,
+        bundle: &'a Bundle,
+        progresses: &mut Vec<Progress<'a>>,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<(), PromotionError> {
+        let stop = AtomicBool::new(false);
+        let checked = std::thread::scope(|scope| {
+            let checking = scope.spawn(|| check_digests(&bundle.objects, &stop));
+            let sent = self.send(bundle, progresses, progress);
+            stop.store(sent.is_err(), Ordering::Relaxed);
+            let checked = checking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            sent.map(|()| checked)
+        })?;
+        // If they are not, the wrong bytes were sent, under the name of the right ones.
+        checked.inspect_err(|_| {
+            for sent in progresses.iter().filter(|it| !it.was_there) {
+                self.discard(&sent.object.digest);
+            }
+        })
+    }
+
     /// Sends the objects that are not there in their right size.
     fn send<'a>(
         &self,
         bundle: &'a Bundle,
         progresses: &mut Vec<Progress<'a>>,
         progress: &dyn Fn(u64, u64),
-    ) -> Result<Duration, PromotionError> {
-        let begun = Instant::now();
+    ) -> Result<(), PromotionError> {
         let total = bundle.objects.iter().map(|object| object.size).sum();
         let mut before = 0;
         for object in &bundle.objects {
@@ -126,7 +138,7 @@ impl Destination {
             progress(before, total);
             progresses.push(Progress { object, key, was_there });
         }
-        Ok(begun.elapsed())
+        Ok(())
     }
 
     /// Compares every byte of every object with its local file. What was there before and differs is sent anew, once.
@@ -140,8 +152,7 @@ impl Destination {
                 problem: problem.to_owned(),
             };
             if !*was_there {
-                self.store.delete(key)?;
-                return Err(differs("it was removed"));
+                return Err(differs(self.discard(&object.digest)));
             }
             self.store.put_file(key, &object.path, object.size, &|_| ())?;
             if !differing(self.store.as_ref(), &self.limits, &[(key, object)])?.is_empty() {
@@ -153,11 +164,13 @@ impl Destination {
         Ok(())
     }
 
-    /// Removes what this upload has sent, as far as that is possible.
-    fn discard(&self, progresses: &[Progress<'_>]) {
-        for sent in progresses.iter().filter(|it| !it.was_there) {
-            // The failure that leads here is the one to tell. What stays is found wrong by the next upload.
-            let _ = self.store.delete(&sent.key);
+    /// Removes wrong bytes that this upload has sent, unless a version refers to them by now. Says what became of them: the
+    /// failure that leads here is the one to tell, and what stays is found wrong by the next upload.
+    fn discard(&self, digest: &Digest) -> &'static str {
+        match self.needed() {
+            Ok(needed) if needed.contains(digest) => "it stays, since another version lists it",
+            Ok(_) if self.store.delete(&object_key(digest)).is_ok() => "it was removed",
+            _ => "it could not be removed",
         }
     }
 

@@ -12,7 +12,7 @@ use crate::store::ObjectStore;
 use crate::upload::Object;
 
 /// What is compared at once: in the processor's cache, next to what the network has just put there.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 64 << 10;
 
 /// The indices of the objects whose stored bytes are not those of their files, in order.
 ///
@@ -50,7 +50,7 @@ pub(crate) fn differing(
         let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
-        threads.into_iter().map(join).collect::<Result<(), _>>()
+        threads.into_iter().try_for_each(join)
     })?;
     let mut wrong = wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
     wrong.sort_unstable();

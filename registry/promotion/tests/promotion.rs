@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use stagewright_promotion::{Destination, GarbageKind, PromotionError};
 use stagewright_store::Digest;
-use support::{Place, bucket, bytes, champion, directory, expected_keys, object, pointer, promote, settings};
+use support::{Place, bytes, champion, directory, expected_keys, object, pointer, promote, settings};
 
 macro_rules! places {
     ($($place:ident)*; $tests:tt) => { $(places!(@ $place $tests);)* };

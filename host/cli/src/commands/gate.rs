@@ -54,7 +54,9 @@ pub(crate) fn gate(location: &Location, arguments: &GateArguments) -> anyhow::Re
             ]);
         }
         println!("{shown}");
-        println!("{}/{}: {reason}", version.model, version.version);
+        if passed {
+            println!("{}/{}: {reason}", version.model, version.version);
+        }
     }
     if arguments.record || arguments.promote {
         record(&home, &version, passed, &reason)?;
