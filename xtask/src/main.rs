@@ -1,4 +1,4 @@
-//! The commands that people run: `cargo xtask demo`, `test`, `stages`, `bench`, `fuzz`, `install`.
+//! The commands that people run: `cargo xtask demo`, `test`, `stages`, `edge`, `bench`, `fuzz`, `install`.
 //!
 //! Depends on next to nothing, so that a fresh machine compiles it in seconds. It builds the host and, by one nested cargo call into a
 //! target directory of their own, the stages; the host never builds a stage, and nothing it runs looks into the source tree.
@@ -6,6 +6,7 @@
 mod bench;
 mod build;
 mod demo;
+mod edge;
 mod fuzz;
 mod install;
 mod provenance;
@@ -20,6 +21,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test              everything that CI runs: build, tests, fmt, clippy, docs, cargo-deny, the Python stage
                     (real tables are used if STAGEWRIGHT_TEST_DATA names their folder)
   stages            builds the host and the stages, and puts the stages where the binary finds them
+  edge              builds the binary without a compiler (target/run-only/stagewright) and runs a pipeline with it
   install [--prefix FOLDER]
                     installs the binary and the built-in stages (default prefix: ~/.local)
   fuzz [TARGET] [--seconds N]
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Some("demo") => demo::demo(),
         Some("test") => test::test(),
         Some("stages") => build::everything(build::Guests::Without).map(drop),
+        Some("edge") => edge::edge(),
         Some("install") => install::install(rest),
         Some("fuzz") => fuzz::fuzz(rest),
         Some("bench") => bench::bench(rest),

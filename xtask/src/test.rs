@@ -1,11 +1,12 @@
 //! Everything that CI runs.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::build::{self, Built, cargo};
-use crate::steps::{Result, Steps, output, run};
+use crate::edge;
+use crate::steps::{Result, Steps, run};
 
 /// The version of cargo-deny that `deny.toml` is written for.
 const CARGO_DENY: &str = "^0.20";
@@ -24,8 +25,7 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("build host and tests", || run(cargo().args(["build", "--release", "--workspace", "--all-targets"])))?;
     let built = steps.step("build the stages", || build::stages(build::Guests::With))?;
     steps.step("build the Python stage", || python_stage(&built))?;
-    let run_only = steps.step("build without the compiler", || run_only(&built))?;
-    steps.step("tests", || tests(&built, &run_only))?;
+    steps.step("tests", || tests(&built))?;
     steps.step("fuzz smoke", crate::fuzz::smoke)?;
     steps.step("clippy", || {
         run(cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))
@@ -35,22 +35,22 @@ fn all(steps: &mut Steps) -> Result<()> {
             .args(["doc", "--release", "--workspace", "--no-deps", "--quiet"])
             .env("RUSTDOCFLAGS", "-D warnings"))
     })?;
+    steps.step("the run-only build carries no compiler", run_only)?;
     steps.step("only the runtime names wasmtime", wasmtime_wrappers)?;
     steps.step("cargo-deny", deny)
 }
 
 /// Unit, property and end-to-end tests; those on real tables too, if there are any.
-fn tests(built: &Built, run_only: &Path) -> Result<()> {
+fn tests(built: &Built) -> Result<()> {
     let mut command = cargo();
     command.args(["test", "--release", "--workspace"]);
     command.env("STAGEWRIGHT_BIN", &built.binary).env("STAGEWRIGHT_GUESTS", &built.guests);
-    command.env("STAGEWRIGHT_RUN_ONLY", run_only);
     command.arg("--");
     match std::env::var_os("STAGEWRIGHT_TEST_DATA").map(PathBuf::from) {
         Some(folder) => {
             let folder = fs::canonicalize(build::root().join(&folder))
                 .map_err(|error| format!("STAGEWRIGHT_TEST_DATA names {}: {error}", folder.display()))?;
-            command.env("STAGEWRIGHT_TEST_DATA", folder).arg("--include-ignored");
+            command.env("STAGEWRIGHT_TEST_DATA", folder).args(["--include-ignored", "--skip", edge::TEST]);
         }
         None => eprintln!("STAGEWRIGHT_TEST_DATA is not set: tests on real tables are left out"),
     }
@@ -80,27 +80,20 @@ fn python_stage(built: &Built) -> Result<()> {
         .arg(&component))
 }
 
-/// Builds the binary for hosts without a compiler, which the end-to-end tests run; cranelift is no part of it. Those who ask for the compiler are left out; the others' features
-/// stay as they are, so that little is built again. cargo puts it where the full one is, which is put back.
-fn run_only(built: &Built) -> Result<PathBuf> {
+/// The binary for hosts without a compiler is valid, and cranelift is no part of it. Building and running it takes minutes: `cargo xtask edge`.
+fn run_only() -> Result<()> {
+    run(cargo().arg("check").args(edge::RUN_ONLY))?;
     let tree =
         ["tree", "--package", "stagewright", "--no-default-features", "--edges", "normal,build", "--prefix", "none"];
-    if let Some(line) = output(cargo().args(tree))?.lines().find(|line| line.starts_with("cranelift-codegen ")) {
-        return Err(format!("`{line}` is in the build without the compiler"));
+    match crate::steps::output(cargo().args(tree))?.lines().find(|line| line.starts_with("cranelift-codegen ")) {
+        Some(line) => Err(format!("`{line}` is in the build without the compiler")),
+        None => Ok(()),
     }
-    let without = ["--no-default-features", "--exclude", "stagewright-hostile", "--exclude", "stagewright-benchmarks"];
-    run(cargo().args(["build", "--release", "--workspace", "--bin", "stagewright"]).args(without))?;
-    let binary = build::target().join("run-only/stagewright");
-    let failed = |error: std::io::Error| format!("cannot write {}: {error}", binary.display());
-    fs::create_dir_all(build::target().join("run-only")).map_err(failed)?;
-    fs::copy(&built.binary, &binary).map_err(failed)?;
-    build::host()?;
-    Ok(binary)
 }
 
 /// Nothing but the runtime and what stands above it may depend on wasmtime.
 fn wasmtime_wrappers() -> Result<()> {
-    let tree = output(cargo().args([
+    let tree = crate::steps::output(cargo().args([
         "tree",
         "--workspace",
         "--edges",

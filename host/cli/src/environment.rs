@@ -41,9 +41,10 @@ pub(crate) fn read_file() -> Vec<String> {
             ));
         }
     }
-    match dotenvy::dotenv() {
-        Err(error) if !error.not_found() => warnings.push(format!("cannot read .env: {error}")),
-        _ => {}
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        warnings.push(format!("cannot read .env: {error}"));
     }
     warnings
 }

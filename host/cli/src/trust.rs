@@ -1,16 +1,18 @@
-//! Which components a pipeline may run: those that its lock file pins, signed where its manifest wants signatures.
+//! Which components a pipeline may run: those that its lock file pins, signed where its manifest wants signatures, and where the operator does.
 //!
 //! Asked by the runtime for each component's digest, before anything of the component is compiled. Only components that the manifest names by a path are pinned and
-//! need signatures; built-in stages are part of the installation (docs/decisions/lock-file.md), and the components of a registered model are named by digest.
+//! need signatures; built-in stages are part of the installation (docs/decisions/lock-file.md) unless somebody's environment names their folder, and the components of a registered model are named by digest: they were
+//! admitted when it was registered.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use stagewright_manifest::{Lock, Manifest, TrustedKey, World};
-use stagewright_runtime::{PublicKey, RuntimeError, SignatureError, Signatures, signature_file};
+use stagewright_manifest::{Lock, Manifest, Operator, TrustSection, TrustedKey, World};
+use stagewright_runtime::{Origin, PublicKey, RuntimeError, SignatureError, Signatures, signature_file};
 use stagewright_store::Digest;
 
 use crate::ending::UsageError;
+use crate::workplace;
 
 /// The largest signature or key file that is read.
 const MAX_TEXT: u64 = 64 << 10;
@@ -21,7 +23,9 @@ pub(crate) struct Policy<'a> {
     lock: Lock,
     lock_file: PathBuf,
     locked: bool,
-    keys: Vec<PublicKey>,
+    /// Who must have signed as the manifest has it, and as the operator has it: each list by itself, so that neither loosens the other.
+    manifests: Signers,
+    operators: Signers,
     /// Files that the lock does not have yet, as they were found.
     found: Mutex<Vec<(String, Digest)>>,
 }
@@ -49,18 +53,15 @@ const KEY_HINT: &str =
 
 impl<'a> Policy<'a> {
     /// Reads lock file and keys. `locked`: a component that is not pinned is refused, instead of pinned.
-    pub(crate) fn load(manifest: &'a Manifest, locked: bool) -> anyhow::Result<Self> {
+    pub(crate) fn load(manifest: &'a Manifest, operator: &Operator, locked: bool) -> anyhow::Result<Self> {
         let lock_file = Lock::beside(Path::new(manifest.file()));
-        let keys = manifest.trust.trusted_keys.iter().map(|key| match key {
-            TrustedKey::File(path) => public_key(&path.display().to_string()),
-            TrustedKey::Inline(key) => public_key(key),
-        });
         Ok(Self {
             manifest,
             lock: Lock::load(&lock_file)?,
             lock_file,
             locked,
-            keys: keys.collect::<anyhow::Result<_>>()?,
+            manifests: Signers::load(&manifest.trust, manifest.file())?,
+            operators: Signers::of(operator)?,
             found: Mutex::default(),
         })
     }
@@ -73,9 +74,13 @@ impl<'a> Policy<'a> {
         let name = self.manifest.stage(world).component.as_str();
         let section = self.manifest.component(world);
         match &section.path {
-            None => self.unchanged(name, "the built-in stage", self.lock.built_in.get(name), digest),
+            None => {
+                self.operators.admit(name, &Origin::BuiltIn, digest)?;
+                self.unchanged(name, "the built-in stage", self.lock.built_in.get(name), digest)
+            }
             Some(path) => {
-                self.signed(name, path, digest)?;
+                self.manifests.admit_file(name, path, digest)?;
+                self.operators.admit_file(name, path, digest)?;
                 self.pinned(name, path, section.path_typed, digest)
             }
         }
@@ -114,8 +119,61 @@ impl<'a> Policy<'a> {
         }
     }
 
-    fn signed(&self, name: &str, path: &Path, digest: Digest) -> Result<(), RuntimeError> {
-        if !self.manifest.trust.require_signature {
+    /// Pins what the lock did not have. Where the folder cannot be written, the run goes on: it is what `--locked` is for.
+    pub(crate) fn settle(self) {
+        let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if found.is_empty() {
+            return;
+        }
+        let mut lock = self.lock;
+        lock.files.extend(found);
+        match lock.write(&self.lock_file) {
+            Ok(()) => tracing::info!("pinned components in {}", self.lock_file.display()),
+            Err(error) => {
+                tracing::warn!("components are not pinned: cannot write {}: {error}", self.lock_file.display())
+            }
+        }
+    }
+}
+
+/// Who must have signed components.
+pub(crate) struct Signers {
+    required: bool,
+    keys: Vec<PublicKey>,
+    /// The file that says so.
+    file: String,
+}
+
+impl Signers {
+    fn load(trust: &TrustSection, file: &str) -> anyhow::Result<Self> {
+        let keys = trust.trusted_keys.iter().map(|key| match key {
+            TrustedKey::File(path) => public_key(&path.display().to_string()),
+            TrustedKey::Inline(key) => public_key(key),
+        });
+        Ok(Self { required: trust.require_signature, keys: keys.collect::<anyhow::Result<_>>()?, file: file.into() })
+    }
+
+    /// Whose signatures the operator of this machine wants.
+    pub(crate) fn of(operator: &Operator) -> anyhow::Result<Self> {
+        let file = operator.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
+        Self::load(&operator.trust, &file)
+    }
+
+    /// Whether a component may be used. As a part of the installation it may, and so may one that was admitted when its model was registered; a built-in stage out of a folder that the
+    /// environment names is a file like others.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Refused`]: it is not signed by one of these, which says what to do.
+    pub(crate) fn admit(&self, name: &str, origin: &Origin, digest: Digest) -> Result<(), RuntimeError> {
+        match (origin, workplace::stages_elsewhere()) {
+            (Origin::File(path), _) => self.admit_file(name, path, digest),
+            (Origin::BuiltIn, Some(folder)) => self.admit_file(name, &folder.join(format!("{name}.wasm")), digest),
+            (Origin::BuiltIn, None) | (Origin::Stored(..), _) => Ok(()),
+        }
+    }
+
+    fn admit_file(&self, name: &str, path: &Path, digest: Digest) -> Result<(), RuntimeError> {
+        if !self.required {
             return Ok(());
         }
         let file = signature_file(path);
@@ -132,8 +190,7 @@ impl<'a> Policy<'a> {
         match signatures.trusted(digest, &self.keys) {
             Ok(_) => Ok(()),
             Err(error @ SignatureError::Untrusted { .. }) => {
-                let hint =
-                    format!("if you trust a key, add it to `trusted-keys` under [trust] in {}", self.manifest.file());
+                let hint = format!("if you trust a key, add it to `trusted-keys` under [trust] in {}", self.file);
                 Err(refused(error.to_string(), hint))
             }
             Err(error @ SignatureError::OtherBytes { .. }) => Err(refused(
@@ -141,22 +198,6 @@ impl<'a> Policy<'a> {
                 format!("get the component that was signed; or, if it is yours, {}", sign()),
             )),
             Err(error) => Err(refused(error.to_string(), sign())),
-        }
-    }
-
-    /// Pins what the lock did not have. Where the folder cannot be written, the run goes on: it is what `--locked` is for.
-    pub(crate) fn settle(self) {
-        let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if found.is_empty() {
-            return;
-        }
-        let mut lock = self.lock;
-        lock.files.extend(found);
-        match lock.write(&self.lock_file) {
-            Ok(()) => tracing::info!("pinned components in {}", self.lock_file.display()),
-            Err(error) => {
-                tracing::warn!("components are not pinned: cannot write {}: {error}", self.lock_file.display())
-            }
         }
     }
 }

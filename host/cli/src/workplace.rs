@@ -133,10 +133,15 @@ pub(crate) fn operator() -> Result<Operator, ManifestError> {
     Operator::find(environment::own("STAGEWRIGHT_OPERATOR").map(PathBuf::from).as_deref())
 }
 
+/// The folder that is to be used instead of the installation's stages.
+pub(crate) fn stages_elsewhere() -> Option<PathBuf> {
+    environment::own("STAGEWRIGHT_STAGES").map(PathBuf::from)
+}
+
 /// Where built-in stages lie: what `STAGEWRIGHT_STAGES` names, else beside the binary, else where an installation puts them.
 fn stage_folders() -> Vec<PathBuf> {
-    if let Some(folder) = environment::own("STAGEWRIGHT_STAGES") {
-        return vec![folder.into()];
+    if let Some(folder) = stages_elsewhere() {
+        return vec![folder];
     }
     let binary = std::env::current_exe().and_then(|path| path.canonicalize());
     let Ok(Some(folder)) = binary.map(|path| path.parent().map(Path::to_owned)) else { return Vec::new() };

@@ -1,6 +1,6 @@
 //! The operator's file: what no pipeline on this machine may exceed.
 //!
-//! Owns the ceilings of limits, the limits that are the operator's alone, and the servers that manifests may grant. A manifest asks, this file bounds: a limit
+//! Owns the ceilings of limits, the limits that are the operator's alone, the servers that manifests may grant, and whose components they may name. A manifest asks, this file bounds: a limit
 //! that a manifest writes above its ceiling is an error of the manifest; a default above it is lowered. Without a file the bounds are those that any manifest
 //! has (docs/operator.md).
 
@@ -16,6 +16,7 @@ use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::problem::{Collector, ManifestError, Source};
 use crate::reader::{Context, Item, Section};
+use crate::trust::TrustSection;
 use crate::units::{bytes_text, duration_text};
 use crate::world::World;
 
@@ -41,6 +42,9 @@ pub struct Operator {
     /// What manifests may grant; `None`: any server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<Vec<HttpGrant>>,
+    /// Whose components may run, whatever manifests say.
+    #[serde(skip_serializing_if = "TrustSection::is_default")]
+    pub trust: TrustSection,
 }
 
 /// What one instance of a component may hold. A manifest cannot change it.
@@ -91,6 +95,7 @@ impl Default for Operator {
             instances: InstanceLimits::default(),
             compilation: CompilationLimits::default(),
             http: None,
+            trust: TrustSection::default(),
         }
     }
 }
@@ -133,7 +138,8 @@ impl Operator {
         let collector = Collector::new(Arc::clone(&source));
         match document::parse(&source.text) {
             Ok(root) => {
-                let context = Context { collector: &collector, directory: PathBuf::new() };
+                let directory = Path::new(file).parent().map_or_else(PathBuf::new, Path::to_owned);
+                let context = Context { collector: &collector, directory };
                 let operator = read(Section::root(&context, &root));
                 if collector.is_empty() {
                     Ok(operator)
@@ -188,6 +194,9 @@ fn read(file: Section<'_>) -> Operator {
     if let Some(section) = file.section("http") {
         operator.http = section.get("hosts").and_then(|item| HttpGrant::read_all(&item));
         section.finish();
+    }
+    if let Some(section) = file.section("trust") {
+        operator.trust = TrustSection::read(section);
     }
     file.finish();
     operator

@@ -181,7 +181,7 @@ pub fn binary() -> PathBuf {
 pub fn run_only() -> PathBuf {
     let path = std::env::var_os("STAGEWRIGHT_RUN_ONLY")
         .map_or_else(|| root().join("target/run-only/stagewright"), PathBuf::from);
-    assert!(path.exists(), "{} is missing: run `cargo xtask test`, which builds it", path.display());
+    assert!(path.exists(), "{} is missing: run `cargo xtask edge`, which builds it", path.display());
     path
 }
 

@@ -186,6 +186,63 @@ fn a_pipeline_that_requires_signatures_runs_only_what_a_trusted_key_signed() {
 }
 
 #[test]
+fn what_the_operator_wants_signed_no_manifest_and_no_environment_loosens() {
+    let place = Place::new();
+    let key = |name: &str| {
+        let file = place.path().join(name).display().to_string();
+        let public = place.run(&["stage", "keygen", "--output", &file]).expect(0).stdout.trim().to_owned();
+        (file, public)
+    };
+    let ((operators, _), (own, own_public)) = (key("operators.key"), key("own.key"));
+    let operator =
+        place.write("operator.toml", "[trust]\nrequire-signature = true\ntrusted-keys = [\"operators.key.pub\"]\n");
+    let under = |arguments: &[&str], more: &[(&str, &Path)]| {
+        let mut command = place.command(arguments);
+        command.env("STAGEWRIGHT_OPERATOR", &operator).env("STAGEWRIGHT_CACHE", cache(&place));
+        command.envs(more.iter().copied());
+        Ended::of(command)
+    };
+    // The manifest trusts a key of its own, or asks for nothing at all: neither is enough.
+    let manifest = pipeline(&place, &format!("[trust]\ntrusted-keys = [\"{own_public}\"]\n"));
+    let files: Vec<String> = WORLDS.iter().map(|world| stage(&place, world).display().to_string()).collect();
+    let sign = |key: &str, files: &[String]| {
+        let files = files.iter().map(String::as_str);
+        place.run(&["stage", "sign", "--key", key].into_iter().chain(files).collect::<Vec<_>>()).expect(0);
+    };
+    says(&under(&["plan", &manifest], &[]).expect(2).stderr, &["is refused: it is not signed"]);
+    sign(&own, &files);
+    let refused = under(&["plan", &manifest], &[]).expect(2).stderr;
+    says(&refused, &["none of them is trusted", &format!("[trust] in {}", operator.display())]);
+    says(&under(&["stage", "inspect", &files[0]], &[]).expect(0).stdout, &["not run: component `empty-ingestion`"]);
+    let precompile = ["stage", "precompile", &files[0], "--output", "compiled"];
+    says(&under(&precompile, &[]).expect(2).stderr, &["none of them is trusted"]);
+    assert_eq!(compiled(&place), Vec::<PathBuf>::new(), "nothing was compiled");
+    sign(&operators, &files);
+    under(&["run", &manifest, "--json"], &[]).expect(0);
+
+    // A manifest may want more.
+    let stricter = place.write(
+        "stricter.toml",
+        fs::read_to_string(&manifest).expect("the manifest").replace("[trust]", "[trust]\nrequire-signature = true"),
+    );
+    let stricter = stricter.display().to_string();
+    under(&["plan", &stricter], &[]).expect(0);
+    fs::remove_file(format!("{}.sig", files[0])).expect("the signatures");
+    sign(&operators, &files[..1]);
+    under(&["plan", &manifest], &[]).expect(0);
+    says(
+        &under(&["plan", &stricter], &[]).expect(2).stderr,
+        &["none of them is trusted", "[trust] in", "stricter.toml"],
+    );
+
+    // Stages of the installation need no signature; what the environment puts in their place does.
+    let elsewhere = binary().with_file_name("stages");
+    under(&["stage", "inspect", "promote-gated"], &[]).expect(0);
+    let shown = under(&["stage", "inspect", "promote-gated"], &[("STAGEWRIGHT_STAGES", &elsewhere)]).expect(0).stdout;
+    says(&shown, &["not run: component `promote-gated`", "is refused: it is not signed"]);
+}
+
+#[test]
 fn cached_code_that_was_changed_is_reported_and_made_again() {
     let place = Place::new();
     let manifest = pipeline(&place, "");

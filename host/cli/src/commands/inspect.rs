@@ -1,6 +1,6 @@
 //! `stage inspect`: what a component is, before anybody trusts it.
 //!
-//! Everything but the description is read from the bytes. Only a component that would be admitted is compiled and asked to describe itself.
+//! Everything but the description is read from the bytes. Only a component that would be admitted, and that the operator does not want signed by others, is compiled and asked to describe itself.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::commands::print_json;
 use crate::ending::Ending;
 use crate::location::Location;
 use crate::terminal::bytes;
-use crate::trust;
+use crate::trust::{self, Signers};
 use crate::workplace::{self, Workplace};
 
 /// Every stub: which of them a manifest allows is not known here.
@@ -33,10 +33,12 @@ pub(crate) fn located(component: &str) -> (String, Origin) {
 
 /// Inspects a component.
 pub(crate) fn inspect(location: &Location, arguments: &InspectArguments) -> anyhow::Result<Ending> {
-    let workplace = Workplace::open(location, &workplace::operator()?)?;
+    let operator = workplace::operator()?;
+    let signers = Signers::of(&operator)?;
+    let workplace = Workplace::open(location, &operator)?;
     let (name, origin) = located(&arguments.component);
     let inspection = workplace.runtime.inspect(&name, &origin, STUBS)?;
-    let described = described(&workplace.runtime, &name, &origin, &inspection);
+    let described = described(&workplace.runtime, &name, &origin, &inspection, &signers);
     let signature = Signature::of(&origin, &inspection);
     if arguments.json.json {
         print_json(&as_json(&name, &inspection, &described, &signature))?;
@@ -74,8 +76,10 @@ fn described(
     name: &str,
     origin: &Origin,
     inspection: &Inspection,
+    signers: &Signers,
 ) -> Result<Component, RuntimeError> {
-    runtime.resolve(inspection.worlds.first().copied().unwrap_or(World::Ingestion), name, origin, STUBS)
+    let world = inspection.worlds.first().copied().unwrap_or(World::Ingestion);
+    runtime.resolve_trusted(world, name, origin, STUBS, &|digest| signers.admit(name, origin, digest))
 }
 
 fn condition(grant: Grant) -> String {

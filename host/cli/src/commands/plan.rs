@@ -20,7 +20,7 @@ pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Re
     let manifest = Manifest::load(&arguments.file, &overrides(&arguments.changes))?.within(&operator)?;
     let workplace = Workplace::open_for(location, &operator, &manifest)?;
     // What a run would pin, it only looks at.
-    let policy = Policy::load(&manifest, arguments.changes.locked)?;
+    let policy = Policy::load(&manifest, &operator, arguments.changes.locked)?;
     let components = workplace.components(&manifest, &World::ALL, &policy)?;
     if arguments.json.json {
         let stages: Vec<_> = components

@@ -5,23 +5,27 @@
 use std::path::Path;
 
 use stagewright_manifest::{Manifest, Operator, Overrides, World};
-use stagewright_runtime::Origin;
+use stagewright_runtime::{Origin, StubGrants};
 
 use crate::arguments::PrecompileArguments;
 use crate::commands::inspect::located;
 use crate::ending::Ending;
 use crate::location::Location;
+use crate::trust::Signers;
 use crate::workplace::{self, Workplace};
 
 /// Compiles components into a folder, authenticated with the host key of where they will run. A manifest stands for all components that it uses, compiled as it wants them.
 pub(crate) fn precompile(location: &Location, arguments: &PrecompileArguments) -> anyhow::Result<Ending> {
     let operator = workplace::operator()?;
+    let signers = Signers::of(&operator)?;
     let (manifests, named): (Vec<_>, Vec<_>) =
         arguments.components.iter().partition(|component| component.ends_with(".toml"));
     let workplace = Workplace::open(location, &operator)?;
     let own = workplace.key.clone();
     let key = arguments.key.as_ref().unwrap_or(&own);
     let compile = |workplace: &Workplace, name: &str, origin: &Origin| -> anyhow::Result<()> {
+        let digest = workplace.runtime.inspect(name, origin, StubGrants::default())?.digest;
+        signers.admit(name, origin, digest)?;
         let file = workplace.runtime.precompile(name, origin, &arguments.output, key, arguments.baseline)?;
         println!("{name}: {}", arguments.output.join(file).display());
         Ok(())

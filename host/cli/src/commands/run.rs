@@ -68,7 +68,7 @@ impl Job<'_> {
             std::fs::read_to_string(self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
         let code = code_of(self.file);
         let workplace = Workplace::open_for(location, &operator, &manifest)?;
-        let policy = Policy::load(&manifest, self.changes.locked)?;
+        let policy = Policy::load(&manifest, &operator, self.changes.locked)?;
         let components = workplace.components(&manifest, &World::ALL, &policy)?;
         policy.settle();
         let workers = workplace::workers(manifest.workers.map(usize::from));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use stagewright_manifest::World;
-use stagewright_runtime::{Origin, StubGrants};
+use stagewright_runtime::{Origin, RuntimeError, StubGrants};
 
 use crate::arguments::{JsonArgument, StageCommand, StageRunArguments};
 use crate::commands::run::{Job, world};
@@ -11,6 +11,7 @@ use crate::commands::{inspect, precompile, print_json, sign};
 use crate::ending::{Ending, UsageError};
 use crate::location::Location;
 use crate::terminal::table;
+use crate::trust::Signers;
 use crate::workplace::{self, Workplace};
 
 /// Runs a `stage` command.
@@ -45,13 +46,20 @@ fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<End
 }
 
 fn list(location: &Location, arguments: &JsonArgument) -> anyhow::Result<Ending> {
-    let workplace = Workplace::open(location, &workplace::operator()?)?;
+    let operator = workplace::operator()?;
+    let signers = Signers::of(&operator)?;
+    let workplace = Workplace::open(location, &operator)?;
     let mut components = Vec::new();
     for (name, _) in workplace.runtime.built_in() {
         let stubs = StubGrants::default();
         let worlds = workplace.runtime.inspect(&name, &Origin::BuiltIn, stubs)?.worlds;
         let world = worlds.first().copied().unwrap_or(World::Ingestion);
-        components.push(workplace.runtime.resolve(world, &name, &Origin::BuiltIn, stubs)?);
+        let trust = |digest| signers.admit(&name, &Origin::BuiltIn, digest);
+        match workplace.runtime.resolve_trusted(world, &name, &Origin::BuiltIn, stubs, &trust) {
+            // A host without a compiler cannot run it, and so does not know what it says of itself.
+            Err(error @ RuntimeError::NoCompiler { .. }) => tracing::warn!("{error}"),
+            component => components.push(component?),
+        }
     }
     components.sort_by_key(|component| component.world);
     if arguments.json {

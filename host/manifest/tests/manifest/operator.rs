@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stagewright_manifest::{InstanceLimits, Limits, Manifest, Operator, Overrides, World};
+use stagewright_manifest::{InstanceLimits, Limits, Manifest, Operator, Overrides, TrustedKey, World};
 
 fn operator(text: &str) -> Operator {
     Operator::parse("operator.toml", text.to_owned()).unwrap_or_else(|error| panic!("{error}"))
@@ -57,6 +57,16 @@ fn a_grant_that_the_operator_does_not_allow_is_refused() {
 fn instance_limits_are_the_operators() {
     let limits = operator("[instances]\nhandles = 500\nstack = \"256 KiB\"\n").instances;
     assert_eq!(limits, InstanceLimits { handles: 500, stack: 256 << 10, ..InstanceLimits::default() });
+}
+
+#[test]
+fn signatures_are_required_in_the_words_of_a_manifest_and_keys_lie_beside_the_file() {
+    let text = "[trust]\nrequire-signature = true\ntrusted-keys = [\"release.pub\"]\n";
+    let operator = Operator::parse("/etc/stagewright/operator.toml", text.to_owned()).unwrap();
+    assert!(operator.trust.require_signature);
+    assert_eq!(operator.trust.trusted_keys, [TrustedKey::File("/etc/stagewright/release.pub".into())]);
+    let error = Operator::parse("operator.toml", "[trust]\nrequire-signature = true\n".to_owned()).unwrap_err();
+    assert!(error.render().contains("without a trusted key refuses every component"), "{}", error.render());
 }
 
 #[test]
