@@ -363,7 +363,11 @@ impl Database {
             return Err(StoreError::TooNew { place: self.place(), found, known: FORMAT });
         }
         // Somebody else may be faster: the format is read again inside.
-        self.write("create the tables", Scope::Models, |connection| migrations::migrate(connection))
+        let found = self.write("create the tables", Scope::Models, |connection| migrations::migrate(connection))?;
+        if found > FORMAT {
+            return Err(StoreError::TooNew { place: self.place(), found, known: FORMAT });
+        }
+        Ok(())
     }
 
     fn connection(&self) -> Result<Connection, DatabaseError> {
