@@ -12,9 +12,11 @@
 //! driver is three calls, and both drivers below are synchronous, as the registry's callers are.
 
 mod migrations;
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod sqlite;
+mod url;
 mod value;
 
 use std::fmt;
@@ -26,10 +28,8 @@ use crate::error::StoreError;
 use crate::liveness::LifeLock;
 
 pub(crate) use migrations::FORMAT;
+pub(crate) use url::without_password;
 pub(crate) use value::{Row, Value, values};
-
-/// Connections that are kept for the next reader.
-const IDLE_CONNECTIONS: usize = 8;
 
 /// What a transaction changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,17 @@ pub enum DatabaseError {
         /// What is wrong, with a hint.
         problem: String,
     },
+}
+
+impl DatabaseError {
+    /// Whether the connection is to blame, and another one may do.
+    fn is_of_connection(&self) -> bool {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres { source } => postgres::was_cut(source),
+            _ => false,
+        }
+    }
 }
 
 /// Why a reading or a change came to nothing: what the closures of [`Database`] fail with.
@@ -122,7 +133,7 @@ enum Location {
 /// A database that is open.
 pub(crate) struct Database {
     location: Location,
-    idle: Mutex<Vec<Connection>>,
+    pool: pool::Pool,
     /// Writers of this process queue here rather than in SQLite, which lets waiters poll.
     writing: Mutex<()>,
 }
@@ -184,9 +195,9 @@ impl Connection {
     /// writes it puts nothing but numbers into it.
     pub(crate) fn query_once(&mut self, sql: &str) -> Result<Vec<Row>, DatabaseError> {
         match &mut self.backend {
-            Backend::Sqlite(connection) => connection.query_once(sql, &[]),
+            Backend::Sqlite(connection) => connection.query_once(sql),
             #[cfg(feature = "postgres")]
-            Backend::Postgres(connection) => connection.query_once(sql, &[]),
+            Backend::Postgres(connection) => connection.query_once(sql),
         }
     }
 
@@ -220,6 +231,11 @@ impl Connection {
         }
     }
 
+    /// A transaction that only reads: it sees one state of the database.
+    fn begin_reading(&mut self) -> Result<(), DatabaseError> {
+        self.batch(if self.is_sqlite() { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" })
+    }
+
     fn begin(&mut self, scope: Scope) -> Result<(), DatabaseError> {
         self.scope = scope;
         match &mut self.backend {
@@ -251,14 +267,14 @@ impl Database {
         let server = postgres::Server::parse(url);
         let server = server.map_err(|source| StoreError::Database {
             action: "understand the registry's URL",
-            place: postgres::without_password(url),
+            place: without_password(url),
             source,
         })?;
         Self::open(Location::Server(Box::new(server)))
     }
 
     fn open(location: Location) -> Result<Self, StoreError> {
-        let database = Self { location, idle: Mutex::default(), writing: Mutex::default() };
+        let database = Self { location, pool: pool::Pool::default(), writing: Mutex::default() };
         database.migrate()?;
         Ok(database)
     }
@@ -279,12 +295,11 @@ impl Database {
         query: impl FnOnce(&mut Connection) -> Outcome<T>,
     ) -> Result<T, StoreError> {
         let work = || {
-            let mut connection = self.connection()?;
-            // A transaction that only reads sees one state of SQLite, and as good as one of PostgreSQL.
-            connection.batch(if connection.is_sqlite() { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ" })?;
+            let mut connection = self.begun(Connection::begin_reading)?;
             let result = query(&mut connection);
-            connection.batch("ROLLBACK")?;
-            self.put_back(connection);
+            if connection.batch("ROLLBACK").is_ok() {
+                connection.keep();
+            }
             result
         };
         work().map_err(|failure| self.error(action, failure))
@@ -299,19 +314,18 @@ impl Database {
     ) -> Result<T, StoreError> {
         let _queue = matches!(self.location, Location::File(_)).then(|| lock(&self.writing));
         let work = || {
-            let mut connection = self.connection()?;
-            connection.begin(scope)?;
+            let mut connection = self.begun(|connection| connection.begin(scope))?;
             // After a panic the connection is closed, which rolls back.
             match change(&mut connection) {
                 Ok(changed) => {
                     count_fsync();
                     connection.batch("COMMIT")?;
-                    self.put_back(connection);
+                    connection.keep();
                     Ok(changed)
                 }
                 Err(failure) => {
                     if connection.batch("ROLLBACK").is_ok() {
-                        self.put_back(connection);
+                        connection.keep();
                     }
                     Err(failure)
                 }
@@ -368,28 +382,6 @@ impl Database {
             return Err(StoreError::TooNew { place: self.place(), found, known: FORMAT });
         }
         Ok(())
-    }
-
-    fn connection(&self) -> Result<Connection, DatabaseError> {
-        let kept = || lock(&self.idle).pop();
-        while let Some(connection) = kept() {
-            if connection.is_usable() {
-                return Ok(connection);
-            }
-        }
-        let backend = match &self.location {
-            Location::File(path) => Backend::Sqlite(sqlite::Connection::open(path)?),
-            #[cfg(feature = "postgres")]
-            Location::Server(server) => Backend::Postgres(Box::new(server.connect()?)),
-        };
-        Ok(Connection { backend, scope: Scope::Runs })
-    }
-
-    fn put_back(&self, connection: Connection) {
-        let mut idle = lock(&self.idle);
-        if idle.len() < IDLE_CONNECTIONS && connection.is_usable() {
-            idle.push(connection);
-        }
     }
 
     fn error(&self, action: &'static str, failure: Failure) -> StoreError {

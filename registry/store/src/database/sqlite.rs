@@ -50,8 +50,8 @@ impl Connection {
         rows(&mut *self.0.prepare_cached(sql)?, parameters)
     }
 
-    pub(super) fn query_once(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, DatabaseError> {
-        rows(&mut self.0.prepare(sql)?, parameters)
+    pub(super) fn query_once(&self, sql: &str) -> Result<Vec<Row>, DatabaseError> {
+        rows(&mut self.0.prepare(sql)?, &[])
     }
 
     pub(super) fn batch(&self, sql: &str) -> Result<(), DatabaseError> {

@@ -159,22 +159,29 @@ impl Registry {
                 return Ok(Err(StoreError::AliasMoved { model, alias, expected, actual }));
             }
             self.crown(connection, &promotion, version, champion)?;
-            connection.execute("UPDATE promotions SET state = 'current' WHERE id = ?1", values![id])?;
+            let update = "UPDATE promotions SET state = 'current', completed = (SELECT seq FROM audit_head) WHERE id = ?1";
+            connection.execute(update, values![id])?;
             Ok(Ok(Promotion { state: PromotionState::Current, ..promotion }))
         })?;
         completed
     }
 
-    /// Records that the destination points to the champion. Earlier promotions to the same destination, whose pointers were
-    /// never moved, are finished with it.
+    /// Records that the destination points to the champion. Promotions to the same destination that were completed before,
+    /// whose pointers were never moved, are finished with it; those that were completed since are not, because the pointer
+    /// may be older than they are.
     ///
     /// # Errors
-    /// [`StoreError::NoPromotion`], [`StoreError::PromotionEnded`] or [`StoreError::Database`].
+    /// [`StoreError::PromotionEnded`] also of one that is only intended; [`StoreError::NoPromotion`] or
+    /// [`StoreError::Database`].
     pub fn finish_promotion(&self, id: &str) -> Result<(), StoreError> {
         self.write("finish a promotion", Scope::Models, |connection| {
             let (promotion, ..) = unfinished(connection, id)?;
+            if promotion.state == PromotionState::Intended {
+                return Err(StoreError::PromotionEnded { id: id.to_owned(), state: promotion.state.name() }.into());
+            }
             let update = "UPDATE promotions SET state = 'finished', ended_ms = ?3 WHERE destination = ?2 AND state = 'current'
-                AND model = (SELECT model FROM promotions WHERE id = ?1)";
+                AND model = (SELECT model FROM promotions WHERE id = ?1)
+                AND completed <= (SELECT completed FROM promotions WHERE id = ?1)";
             connection.execute(update, values![id, promotion.destination, now_ms()])?;
             Ok(())
         })
@@ -199,9 +206,10 @@ impl Registry {
     /// # Errors
     /// Theirs.
     pub fn promote(&self, model: &str, version: u32, request: &PromotionRequest) -> Result<(), StoreError> {
-        let (id, owner) = (random_id()?, self.owner()?);
+        let id = random_id()?;
         self.write("promote a version", Scope::Models, |connection| {
-            let promotion = self.intend(connection, &id, &owner, (model, version), request, false)?;
+            // It never stands between two steps, where its owner's death would matter.
+            let promotion = self.intend(connection, &id, "", (model, version), request, false)?;
             let champion = champion(connection, model)?;
             if champion.map(|(_, version)| version) != promotion.expected {
                 let (model, alias) = (model.to_owned(), CHAMPION.to_owned());

@@ -4,6 +4,9 @@
 //! `postgres::SUBJECT::TEST`. A function that it does not list is dead code, which the build refuses.
 //! What only one of the databases can do wrong is in [`migration`] and [`server`].
 
+mod migration;
+#[cfg(feature = "postgres")]
+mod server;
 mod world;
 
 use world::World;

@@ -99,7 +99,11 @@ impl World {
 
     /// Opens the same database once more, as another process would.
     pub(crate) fn reopened(&self) -> Registry {
-        self.place.open().unwrap()
+        self.try_reopen().unwrap()
+    }
+
+    pub(crate) fn try_reopen(&self) -> Result<Registry, StoreError> {
+        self.place.open()
     }
 
     /// Runs statements behind the registry's back.
@@ -167,21 +171,11 @@ impl World {
     /// Starts the test that runs in this thread again, as a process with a part.
     pub(crate) fn spawn(&self, part: &str) -> Child {
         let place = match &self.place {
-            Place::File(path) => path.clone().into_os_string(),
+            Place::File(path) => path.as_os_str(),
             #[cfg(feature = "postgres")]
-            Place::Server(url) => url.into(),
+            Place::Server(url) => url.as_ref(),
         };
-        let thread = std::thread::current();
-        let test = thread.name().expect("a test's thread has its name");
-        Command::new(std::env::current_exe().unwrap())
-            .args([test, "--exact", "--nocapture", "--include-ignored"])
-            .env(PLACE, place)
-            .env(HOME, &self.home)
-            .env(PART, part)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        spawn(place, &self.home, part)
     }
 
     /// A blob that is stored.
@@ -242,6 +236,21 @@ impl World {
     pub(crate) fn life(&self, model: &str) -> Vec<&'static str> {
         self.registry.versions(model).unwrap().iter().map(|version| version.stage.name()).collect()
     }
+}
+
+/// Starts the test that runs in this thread again, as a process that opens this database.
+pub(crate) fn spawn(place: &OsStr, home: &Path, part: &str) -> Child {
+    let thread = std::thread::current();
+    let test = thread.name().expect("a test's thread has its name");
+    Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture", "--include-ignored"])
+        .env(PLACE, place)
+        .env(HOME, home)
+        .env(PART, part)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 /// What a child said, if all went well.
