@@ -17,6 +17,7 @@ use stagewright_data::DataError;
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_manifest::ManifestError;
+use stagewright_promotion::PromotionError;
 use stagewright_promotion::promote::PromoteError;
 use stagewright_runtime::RuntimeError;
 use stagewright_store::StoreError;
@@ -104,7 +105,25 @@ fn run_ending(error: &RunError) -> Ending {
 fn promote_ending(error: &PromoteError) -> Ending {
     match error {
         PromoteError::Store(error) => store_ending(error),
-        PromoteError::Destination(_) | PromoteError::Pointer { .. } => Ending::Host,
+        PromoteError::Destination(error) => destination_ending(error),
+        PromoteError::Pointer { .. } => Ending::Host,
+    }
+}
+
+/// A destination that was named wrongly, or that gives us no access, is the user's to mend; that it fails is not.
+fn destination_ending(error: &PromotionError) -> Ending {
+    match error {
+        PromotionError::BadUri { .. }
+        | PromotionError::WithoutS3 { .. }
+        | PromotionError::NoCredentials { .. }
+        | PromotionError::BadCredentials { .. }
+        | PromotionError::NoBucket { .. }
+        | PromotionError::AccessDenied { .. }
+        | PromotionError::WrongRegion { .. }
+        | PromotionError::NoConditionalWrites { .. }
+        | PromotionError::NoChampion { .. }
+        | PromotionError::NoVersion { .. } => Ending::Usage,
+        _ => Ending::Host,
     }
 }
 
@@ -138,6 +157,9 @@ pub(crate) fn classify(error: &anyhow::Error) -> (Ending, Option<String>) {
         if let Some(error) = cause.downcast_ref::<PromoteError>() {
             return (promote_ending(error), None);
         }
+        if let Some(error) = cause.downcast_ref::<PromotionError>() {
+            return (destination_ending(error), None);
+        }
         if let Some(error) = cause.downcast_ref::<StoreError>() {
             return (store_ending(error), None);
         }
@@ -168,6 +190,7 @@ fn store_ending(error: &StoreError) -> Ending {
         | StoreError::BadKeyValue { .. }
         | StoreError::BadStage { .. }
         | StoreError::BadRegistryUrl { .. }
+        | StoreError::OtherRegistry { .. }
         | StoreError::ReservedAlias { .. }
         | StoreError::AlreadyJudged { .. }
         | StoreError::IsChampion { .. }

@@ -16,7 +16,7 @@ static OWN: OnceLock<HashMap<OsString, OsString>> = OnceLock::new();
 const OURS: &str = "STAGEWRIGHT_";
 
 /// Those of ours that a file may set: whatever is in a home or a registry is verified or runs in the sandbox.
-const HARMLESS: [&str; 2] = ["STAGEWRIGHT_HOME", "STAGEWRIGHT_REGISTRY"];
+const HARMLESS: [&str; 1] = ["STAGEWRIGHT_HOME"];
 
 /// Variables of everybody that say where a user's keys are.
 const PLACES: [&str; 2] = ["XDG_STATE_HOME", "HOME"];

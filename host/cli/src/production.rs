@@ -30,9 +30,23 @@ pub(crate) fn of_command(
         (None, None) => None,
     };
     let Some(uri) = uri else { return Ok(in_home(home)?) };
-    let (endpoint, region) = (arguments.endpoint.clone(), arguments.region.clone());
-    let settings = Settings { endpoint, region, ..Settings::from_environment() };
+    let DestinationArguments { endpoint, region, path_style, .. } = arguments.clone();
+    let settings =
+        Settings { endpoint, region, path_style: path_style.then_some(true), ..Settings::from_environment() };
     Ok(Destination::open(&uri, &settings)?)
+}
+
+/// The same, found fit to be written to.
+pub(crate) fn to_write(
+    home: &Home,
+    model: Option<&str>,
+    arguments: &DestinationArguments,
+) -> anyhow::Result<Destination> {
+    let destination = of_command(home, model, arguments)?;
+    if arguments.destination.is_some() || destination.uri().starts_with("s3://") {
+        destination.check()?;
+    }
+    Ok(destination)
 }
 
 fn in_home(home: &Home) -> Result<Destination, PromotionError> {

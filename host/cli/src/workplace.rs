@@ -11,8 +11,8 @@ use stagewright_runtime::{Bounds, Compiler, EngineOptions, Installation, Origin,
 use stagewright_store::Home;
 
 use crate::ending::Ending;
-use crate::location::Location;
 use crate::environment;
+use crate::location::Location;
 use crate::trust::Policy;
 
 /// The home folder and the runtime over it.

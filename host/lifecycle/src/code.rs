@@ -11,21 +11,29 @@ use crate::model::Code;
 /// The state of the repository that holds `folder`, if there is one.
 pub fn of(folder: &Path) -> Option<Code> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(folder)
-        // A repository's own settings could name programs to run.
-        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
-        .args(["status", "--porcelain=v2", "--branch", "--untracked-files=no"])
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    if !output.status.success() {
+    let filters = git(folder, &[], &["config", "--name-only", "--get-regexp", FILTERS]).unwrap_or_default();
+    // Empty, they do nothing. A name with `=` in it could not be emptied: then nothing is asked.
+    if filters.contains('=') {
         return None;
     }
-    parse(&String::from_utf8_lossy(&output.stdout))
+    let emptied: Vec<String> = filters.lines().map(|filter| format!("{filter}=")).collect();
+    let status = ["status", "--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules=all"];
+    parse(&git(folder, &emptied, &status)?)
+}
+
+/// Settings by which a repository names programs that turn files into what is committed.
+const FILTERS: &str = r"^filter\..*\.(clean|process|smudge)$";
+
+/// What `git` says, with the programs that a repository's own settings could name left out.
+fn git(folder: &Path, emptied: &[String], arguments: &[&str]) -> Option<String> {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]);
+    for setting in emptied {
+        command.args(["-c", setting]);
+    }
+    command.args(arguments).env("GIT_OPTIONAL_LOCKS", "0").stdin(Stdio::null()).stderr(Stdio::null());
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    String::from_utf8(output.stdout).ok()
 }
 
 /// Reads `git status --porcelain=v2 --branch`.
@@ -50,6 +58,31 @@ mod tests {
         assert_eq!(parse(&dirty), Some(Code { dirty: true, ..expected.clone() }));
         let detached = "# branch.oid 576b5c1\n# branch.head (detached)\n";
         assert_eq!(parse(detached), Some(Code { branch: None, ..expected }));
+    }
+
+    #[test]
+    fn nothing_that_a_repository_names_is_run() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let run = |arguments: &[&str]| {
+            let mut command = Command::new("git");
+            command.current_dir(folder.path()).args(["-c", "user.name=t", "-c", "user.email=t@example.org"]);
+            assert!(command.args(arguments).output().expect("git").status.success(), "{arguments:?}");
+        };
+        let ran = folder.path().join("ran");
+        run(&["init", "--quiet"]);
+        std::fs::write(folder.path().join(".gitattributes"), "* filter=evil\n").expect("a file");
+        std::fs::write(folder.path().join("file"), "one").expect("a file");
+        run(&["add", "."]);
+        run(&["commit", "--quiet", "-m", "one"]);
+        run(&["config", "filter.evil.clean", &format!("touch {}; cat", ran.display())]);
+        run(&["config", "filter.evil.process", &format!("touch {}", ran.display())]);
+        // Changed without a change of size: git must read it to know.
+        std::fs::write(folder.path().join("file"), "two").expect("a file");
+        let code = of(folder.path()).expect("a repository");
+        assert!(code.dirty && !ran.exists(), "{code:?}");
+        // The filter is one: without care it runs.
+        run(&["status"]);
+        assert!(ran.exists());
     }
 
     #[test]

@@ -47,8 +47,15 @@ pub enum RunError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The candidate was approved, and did not get to production.
-    #[error("the candidate was registered and approved, and not promoted: {0}")]
+    #[error("{}", promotion_text(.0))]
     Promotion(#[from] PromoteError),
+}
+
+fn promotion_text(error: &PromoteError) -> String {
+    match error {
+        PromoteError::Pointer { .. } => error.to_string(),
+        _ => format!("the candidate was registered and approved, and not promoted: {error}"),
+    }
 }
 
 /// Letters of each part of a finding that an error shows; all of it stands in the report.

@@ -198,6 +198,18 @@ fn parameter_changes(previous: &serde_json::Value, new: &serde_json::Value) -> V
     changed.chain(added.map(|(name, is)| format!("`{name}` was not set and is {is}"))).collect()
 }
 
+/// The text of the version that follows the newest one of a model, whose contents and version the registry gives; contents that
+/// cannot be read count as none.
+pub fn numbered(previous: Option<(&serde_json::Value, &str)>, model: &RegisteredModel) -> String {
+    let read = |(contents, version): (&serde_json::Value, &str)| {
+        let previous: RegisteredModel = serde_json::from_value(contents.clone()).ok()?;
+        Some((previous, version.parse().ok()?))
+    };
+    let previous = previous.and_then(read);
+    let previous = previous.as_ref().map(|(model, version)| (model, *version));
+    next(previous, model).0.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -231,6 +243,10 @@ mod tests {
             metrics: [("roc_auc", 0.84)].into_iter().collect(),
             test_digest: Digest::of(b"test"),
             data_digest: Digest::of(b"january"),
+            features_digest: None,
+            source: None,
+            code: None,
+            limits: Vec::new(),
             run_id: "run".into(),
             seed: 42,
             as_of: 0,

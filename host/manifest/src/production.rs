@@ -34,8 +34,10 @@ impl ProductionSection {
         let destination = section.get("destination").and_then(|item| {
             let text = item.text()?;
             // A path starts where the file is, as all paths in it.
-            let is_uri = text.contains("://") || text.starts_with("file:");
-            Some(if is_uri { text.to_owned() } else { item.resolve(text).display().to_string() })
+            if text.contains("://") {
+                return Some(text.to_owned());
+            }
+            Some(item.resolve(text.strip_prefix("file:").unwrap_or(text)).display().to_string())
         });
         let endpoint = section.get("endpoint").and_then(|item| {
             let text = item.text()?;

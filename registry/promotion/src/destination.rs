@@ -29,7 +29,7 @@ pub struct StoredVersion {
 }
 
 impl Destination {
-    /// Opens `s3://bucket/prefix`, `file:PATH`, or the path of a directory. Makes no request, and creates nothing.
+    /// Opens `s3://bucket/prefix` (`?endpoint=URL&region=NAME&path-style=true` may follow), `file:PATH`, or the path of a directory. Makes no request, and creates nothing.
     ///
     /// # Errors
     /// [`PromotionError::BadUri`], [`PromotionError::NoCredentials`], and [`PromotionError::WithoutS3`] in a build
@@ -38,7 +38,10 @@ impl Destination {
         let store: Arc<dyn ObjectStore> = match Location::parse(uri)? {
             Location::Directory(path) => Arc::new(Directory::new(path)),
             #[cfg(feature = "s3")]
-            Location::Bucket { bucket, prefix } => Arc::new(crate::s3::S3::new(&bucket, &prefix, settings)?),
+            Location::Bucket { bucket, prefix, query } => {
+                let refuse = |problem| PromotionError::BadUri { uri: without_user(uri), problem };
+                Arc::new(crate::s3::S3::new(&bucket, &prefix, &settings.with(&query).map_err(refuse)?)?)
+            }
             #[cfg(not(feature = "s3"))]
             Location::Bucket { .. } => return Err(PromotionError::WithoutS3 { uri: uri.to_owned() }),
         };
@@ -109,13 +112,19 @@ impl Destination {
 #[derive(Debug, PartialEq, Eq)]
 enum Location {
     Directory(PathBuf),
-    Bucket { bucket: String, prefix: String },
+    /// What stands behind a `?` says how to reach it.
+    Bucket {
+        bucket: String,
+        prefix: String,
+        query: String,
+    },
 }
 
 impl Location {
     fn parse(uri: &str) -> Result<Self, PromotionError> {
         let refuse = |problem| PromotionError::BadUri { uri: without_user(uri), problem };
         if let Some(rest) = uri.strip_prefix("s3://") {
+            let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
             let prefix = prefix.trim_end_matches('/');
@@ -126,13 +135,20 @@ impl Location {
                 () if !prefix.is_empty() && crate::store::check_key(prefix).is_err() => {
                     Err(refuse("a prefix has letters, digits, `.`, `_`, `-` and single `/`"))
                 }
-                () => Ok(Self::Bucket { bucket: bucket.to_owned(), prefix: prefix.to_owned() }),
+                () => {
+                    Ok(Self::Bucket { bucket: bucket.to_owned(), prefix: prefix.to_owned(), query: query.to_owned() })
+                }
             };
         }
         let path = match uri.strip_prefix("file:") {
             Some(path) => match path.strip_prefix("//") {
-                Some(absolute) if !absolute.starts_with('/') => return Err(refuse("it names another machine")),
-                Some(absolute) => absolute,
+                Some(named) => {
+                    let (machine, _) = named.split_once('/').unwrap_or((named, ""));
+                    if !machine.is_empty() && machine != "localhost" && machine != crate::directory::machine() {
+                        return Err(refuse("it names another machine"));
+                    }
+                    &named[machine.len()..]
+                }
                 None => path,
             },
             None if uri.contains("://") => return Err(refuse("this scheme is not known")),
@@ -152,7 +168,11 @@ mod tests {
     #[test]
     fn a_uri_names_a_bucket_or_a_directory() {
         let parse = |uri: &str| Location::parse(uri).expect(uri);
-        let bucket = |bucket: &str, prefix: &str| Location::Bucket { bucket: bucket.into(), prefix: prefix.into() };
+        let bucket = |bucket: &str, prefix: &str| Location::Bucket {
+            bucket: bucket.into(),
+            prefix: prefix.into(),
+            query: String::new(),
+        };
         assert_eq!(parse("s3://models"), bucket("models", ""));
         assert_eq!(parse("s3://models/team/churn/"), bucket("models", "team/churn"));
         for uri in ["file:/srv/models", "file:///srv/models", "/srv/models"] {

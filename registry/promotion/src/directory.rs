@@ -34,10 +34,13 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Names a directory. It is created by the first write.
+    /// Names a directory. It is created by the first write. What it is called names the machine too: a registry that several
+    /// machines use must not take one's directory for another's.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
-        Self { uri: format!("file:{}", root.display()), root }
+        let absolute = std::path::absolute(&root).unwrap_or_else(|_| root.clone());
+        let absolute: PathBuf = absolute.components().collect();
+        Self { uri: format!("file://{}{}", machine(), absolute.display()), root: absolute }
     }
 
     fn path(&self, key: &str) -> Result<PathBuf, PromotionError> {
@@ -86,6 +89,12 @@ impl Directory {
         file.lock().map_err(io_error("lock", &path))?;
         Ok(file)
     }
+}
+
+/// What this machine is called.
+pub(crate) fn machine() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
 }
 
 impl ObjectStore for Directory {

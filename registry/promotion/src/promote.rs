@@ -9,7 +9,9 @@ use stagewright_store::{ArtifactKind, ArtifactStore, CHAMPION, Home, ModelVersio
 
 use crate::destination::Destination;
 use crate::error::PromotionError;
+use crate::layout::pointer_key;
 use crate::pointer::Pointer;
+use crate::store::Etag;
 use crate::upload::{Bundle, Object, Uploaded};
 
 /// How often a pointer is derived anew when others move it at the same time.
@@ -26,7 +28,7 @@ pub enum PromoteError {
     Store(#[from] StoreError),
     /// The version is champion, and the destination does not know it yet.
     #[error(
-        "version {version} of model `{model}` is champion, but `{destination}` does not point to it yet: {source}\nhint: the pointer is repaired by the next run or promotion, or by: stagewright models promote {model}@champion"
+        "version {version} of model `{model}` is champion, but `{destination}` does not point to it yet: {source}\nhint: the next run or promotion to there repairs it, or: stagewright models promote {model}@champion"
     )]
     Pointer {
         /// The model's name.
@@ -108,10 +110,11 @@ fn point(
     let mut races = 0;
     loop {
         let Some(champion) = registry.alias(model, CHAMPION)? else { return Ok(()) };
-        let there = destination.pointer(model)?;
+        let there = standing(destination, model)?;
         let version = registry.version(model, champion)?;
         let manifest = stagewright_store::Digest::of(&bundle(artifacts, &version)?.manifest);
-        if there.as_ref().is_some_and(|(it, _)| it.version == champion && it.manifest == manifest) {
+        let points = |it: &Pointer| it.version == champion && it.manifest == manifest;
+        if there.as_ref().is_some_and(|(it, _)| it.as_ref().is_some_and(points)) {
             return Ok(());
         }
         let promotion = registry.promotion_of(model, champion)?.map_or_else(String::new, |it| it.id);
@@ -127,16 +130,33 @@ fn point(
     }
 }
 
+/// The pointer as it stands, and what names its content. One that is damaged is none, and is written over.
+fn standing(destination: &Destination, model: &str) -> Result<Option<(Option<Pointer>, Etag)>, PromotionError> {
+    match destination.pointer(model) {
+        Ok(there) => Ok(there.map(|(pointer, etag)| (Some(pointer), etag))),
+        Err(PromotionError::Damaged { .. }) => {
+            Ok(destination.store.get(&pointer_key(model)?)?.map(|(_, etag)| (None, etag)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// What a version is made of at a destination. Its manifest holds nothing that changes after registration, so that writing it
 /// again writes the same bytes.
 pub fn bundle(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<Bundle, StoreError> {
+    if !version.references.iter().any(|reference| reference.needed) {
+        let problem =
+            format!("version {} of model `{}` lists nothing that predictions need", version.version, version.model);
+        return Err(StoreError::BadRecord { place: "the registry".to_owned(), problem });
+    }
     let mut objects: Vec<Object> = Vec::new();
     let mut listed = Vec::new();
     for reference in version.references.iter().filter(|reference| reference.needed) {
         let path = artifacts.path(reference.kind, &reference.digest);
         let metadata = std::fs::metadata(&path);
         let size = metadata.map_err(|source| StoreError::Io { action: "look at", path: path.clone(), source })?.len();
-        let media_type = if reference.kind == ArtifactKind::Document { "application/json" } else { "application/octet-stream" };
+        let media_type =
+            if reference.kind == ArtifactKind::Document { "application/json" } else { "application/octet-stream" };
         listed.push(serde_json::json!({
             "role": reference.role, "digest": reference.digest, "size": size, "media_type": media_type,
         }));

@@ -69,6 +69,32 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The same, with what a URI says behind its `?`, where nothing else was said.
+    pub(crate) fn with(&self, query: &str) -> Result<Self, &'static str> {
+        let mut settings = self.clone();
+        for option in query.split('&').filter(|option| !option.is_empty()) {
+            match option.split_once('=') {
+                Some(("endpoint", value)) => settings.endpoint = settings.endpoint.or_else(|| Some(value.to_owned())),
+                Some(("region", value)) => settings.region = settings.region.or_else(|| Some(value.to_owned())),
+                Some(("path-style", "true")) => settings.path_style = settings.path_style.or(Some(true)),
+                Some(("path-style", "false")) => settings.path_style = settings.path_style.or(Some(false)),
+                _ => return Err("behind `?` it may say `endpoint=`, `region=` and `path-style=true`"),
+            }
+        }
+        Ok(settings)
+    }
+
+    /// What must be said again to reach the same place: what was set here, as the end of a URI.
+    pub(crate) fn query(&self) -> String {
+        let endpoint = self.endpoint.as_ref().map(|endpoint| format!("endpoint={}", without_user(endpoint)));
+        let region = self.region.as_ref().map(|region| format!("region={region}"));
+        let path_style = self.path_style.map(|path_style| format!("path-style={path_style}"));
+        let options: Vec<String> = [endpoint, region, path_style].into_iter().flatten().collect();
+        if options.is_empty() { String::new() } else { format!("?{}", options.join("&")) }
+    }
+}
+
 /// Whether a variable is one that a destination reads.
 fn matters(name: &str) -> bool {
     name.starts_with("AWS_") || matches!(name, "MLFLOW_S3_ENDPOINT_URL" | "HOME" | "USERPROFILE")

@@ -40,8 +40,8 @@ impl Home {
         Ok(Self {
             artifacts: ArtifactStore::open(path.join("artifacts"))?,
             registry: match registry {
-                Some(url) => Registry::connect(url)?,
-                None => Registry::open(path.join("stagewright.db"))?,
+                Some(url) => elsewhere(path, url)?,
+                None => inside(path)?,
             },
             path: path.to_owned(),
         })
@@ -61,6 +61,41 @@ impl Home {
     pub fn cache_dir(&self) -> PathBuf {
         self.path.join("cache")
     }
+}
+
+/// The file that says that a home's registry is elsewhere, and where.
+const ELSEWHERE: &str = "registry";
+/// The registry in a home.
+const DATABASE: &str = "stagewright.db";
+
+/// A home has one registry: with another, everything in it would look like garbage.
+fn elsewhere(path: &Path, url: &str) -> Result<Registry, StoreError> {
+    if path.join(DATABASE).exists() {
+        return Err(StoreError::OtherRegistry { home: path.to_owned(), own: DATABASE.to_owned() });
+    }
+    let registry = Registry::connect(url)?;
+    let (file, place) = (path.join(ELSEWHERE), registry.place());
+    match fs::read_to_string(&file) {
+        // Options may differ: how to connect is not where.
+        Ok(own) if address(own.trim()) == address(&place) => {}
+        Ok(own) => return Err(StoreError::OtherRegistry { home: path.to_owned(), own: own.trim().to_owned() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            fs::write(&file, format!("{place}\n")).map_err(io_error("write", &file))?;
+        }
+        Err(error) => return Err(io_error("read", &file)(error)),
+    }
+    Ok(registry)
+}
+
+fn address(place: &str) -> &str {
+    place.split('?').next().unwrap_or_default()
+}
+
+fn inside(path: &Path) -> Result<Registry, StoreError> {
+    if let Ok(own) = fs::read_to_string(path.join(ELSEWHERE)) {
+        return Err(StoreError::OtherRegistry { home: path.to_owned(), own: own.trim().to_owned() });
+    }
+    Registry::open(path.join(DATABASE))
 }
 
 /// Makes the home so that it is there after a loss of power; what is in it sees to itself.

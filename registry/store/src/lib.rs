@@ -25,7 +25,9 @@ mod schema;
 pub mod search;
 mod table;
 
-pub use artifact::{ArtifactKind, ArtifactStore, Blob, BlobWriter, CollectedArtifact, Document, Staging, UnknownKind, fsyncs};
+pub use artifact::{
+    ArtifactKind, ArtifactStore, Blob, BlobWriter, CollectedArtifact, Document, Staging, UnknownKind, fsyncs,
+};
 pub use checked::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS, RawColumn, RawValues, check};
 pub use database::DatabaseError;
 pub use digest::{Digest, DigestParseError};

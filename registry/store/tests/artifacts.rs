@@ -221,3 +221,50 @@ fn a_staging_directory_whose_lock_is_gone_is_removed_and_one_whose_lock_is_there
     alive.publish().unwrap();
     assert!(again.contains(ArtifactKind::Document, &Digest::of(b"alive")));
 }
+
+#[test]
+fn an_artifact_that_was_verified_is_read_again_when_its_file_has_changed() {
+    let (_directory, store) = store();
+    let staging = store.stage();
+    let mut blob = staging.create_blob().unwrap();
+    blob.write(&[7; 1000]).unwrap();
+    let blob = blob.finish().unwrap().digest();
+    let (schema, batch) = floats(1000);
+    let mut table = staging.create_table(&schema).unwrap();
+    table.write(&batch).unwrap();
+    let table = table.finish().unwrap().digest();
+    let document = staging.put_document("application/json", b"{\"report\": true}".to_vec()).unwrap().digest();
+    staging.publish().unwrap();
+    let again = ArtifactStore::open(store.directory()).unwrap();
+    for (kind, digest, bytes) in
+        [(ArtifactKind::Blob, blob, 1000), (ArtifactKind::Table, table, 8000), (ArtifactKind::Document, document, 16)]
+    {
+        // Whether this process wrote it or another one, and whether it is read or remembered.
+        for store in [&store, &again, &again] {
+            assert_eq!(store.verify(kind, &digest).unwrap(), bytes, "{kind}");
+        }
+        let path = store.path(kind, &digest);
+        let before = fs::metadata(&path).unwrap();
+        flip_in_place(&path, before.modified().unwrap());
+        let after = fs::metadata(&path).unwrap();
+        assert_eq!((before.len(), before.modified().unwrap()), (after.len(), after.modified().unwrap()));
+        for store in [&store, &again] {
+            let found = store.verify(kind, &digest);
+            assert!(matches!(found, Err(StoreError::DigestDiffers { .. } | StoreError::Damaged { .. })), "{found:?}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(store.verify(kind, &digest), Err(StoreError::Missing { .. })));
+    }
+}
+
+/// Changes a byte of a file, and hides that as far as a user can: size, name and time of modification stay.
+fn flip_in_place(path: &Path, modified: std::time::SystemTime) {
+    use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let (mut byte, middle) = ([0], fs::metadata(path).unwrap().len() / 2);
+    file.read_exact_at(&mut byte, middle).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], middle).unwrap();
+    file.set_modified(modified).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
+}

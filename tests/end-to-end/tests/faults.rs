@@ -207,8 +207,15 @@ impl Scenario {
         }
         let opened = Home::open(home).map_err(|error| format!("the next start: {error}"))?;
         left_behind(home)?;
-        let known =
-            ["artifacts", "cache", "production", "stagewright.db", "stagewright.db-shm", "stagewright.db-wal", "stagewright.live"];
+        let known = [
+            "artifacts",
+            "cache",
+            "production",
+            "stagewright.db",
+            "stagewright.db-shm",
+            "stagewright.db-wal",
+            "stagewright.live",
+        ];
         let unknown: Vec<String> = entries(home).into_iter().filter(|name| !known.contains(&name.as_str())).collect();
         ensure(unknown.is_empty(), || format!("left in the home: {unknown:?}"))?;
         everything_is_whole(&opened)?;

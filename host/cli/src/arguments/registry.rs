@@ -9,8 +9,8 @@ use super::JsonArgument;
 /// Where versions are copied to, if not where the manifest or the last promotion says.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct DestinationArguments {
-    /// Where approved versions are copied to: `s3://BUCKET/PREFIX` or a folder. [default: where the champion was promoted to,
-    /// or `production` in the home]
+    /// The production location: `s3://BUCKET/PREFIX` or a folder. [default: where the champion was promoted to, or
+    /// `production` in the home]
     #[arg(long, value_name = "URI")]
     pub(crate) destination: Option<String>,
     /// The address of a store that is not AWS. [default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL]
@@ -19,6 +19,9 @@ pub(crate) struct DestinationArguments {
     /// The bucket's region. [default: AWS_REGION, or the profile's]
     #[arg(long)]
     pub(crate) region: Option<String>,
+    /// Names the bucket in the path instead of the host name. [default: with an endpoint of its own]
+    #[arg(long)]
+    pub(crate) path_style: bool,
 }
 
 /// How a search is cut and sorted.

@@ -1,6 +1,5 @@
 //! `doctor`: is this installation fit to run pipelines?
 
-
 use serde::Serialize;
 use stagewright_manifest::OPERATOR_FILE;
 use stagewright_runtime::Origin;

@@ -59,10 +59,21 @@ pub(crate) fn gate(location: &Location, arguments: &GateArguments) -> anyhow::Re
         }
     }
     if arguments.record || arguments.promote {
+        // A name that was mistyped must not reject a version for good.
+        if let Some(missing) = results.iter().find(|result| result.missing) {
+            let known: Vec<&str> = version.metrics.iter().map(|(name, _)| name.as_str()).collect();
+            return Err(UsageError::error(
+                format!(
+                    "{}/{} has no metric `{}`; nothing was recorded",
+                    version.model, version.version, missing.gate.metric
+                ),
+                format!("it has {}", known.join(", ")),
+            ));
+        }
         record(&home, &version, passed, &reason)?;
     }
     if passed && arguments.promote {
-        let destination = production::of_command(&home, Some(&version.model), &arguments.destination)?;
+        let destination = production::to_write(&home, Some(&version.model), &arguments.destination)?;
         carried_out(&home, &version, None, &reason, &destination, arguments.json.json)?;
         if !arguments.json.json {
             println!("version {} of `{}` is champion", version.version, version.model);

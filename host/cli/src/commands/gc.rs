@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use stagewright_promotion::Destination;
 use stagewright_promotion::promote::repair;
+use stagewright_promotion::{Destination, GarbageKind};
 use stagewright_store::{Digest, Home};
 
 use crate::arguments::GcArguments;
@@ -49,6 +49,12 @@ pub(crate) fn gc(location: &Location, arguments: &GcArguments) -> anyhow::Result
 }
 
 fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
+    if home.registry.models()?.is_empty() && home.registry.list_runs(1)?.is_empty() {
+        return Err(UsageError::error(
+            format!("the registry {} knows no run and no model", home.registry.place()),
+            "everything would look like garbage: see that --home and --registry belong together",
+        ));
+    }
     let found = home.artifacts.collect(grace, dry_run, || home.registry.reachable())?;
     let item = |it: stagewright_store::CollectedArtifact| Item {
         place: "artifacts",
@@ -60,7 +66,9 @@ fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<
 }
 
 fn production(home: &Home, destination: &Destination, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
-    repair(home, destination)?;
+    if !dry_run {
+        repair(home, destination)?;
+    }
     home.registry.begin_collection(destination.uri())?;
     let collected = collected(home, destination, grace, dry_run);
     let ended = home.registry.end_collection(destination.uri());
@@ -76,7 +84,7 @@ fn collected(home: &Home, destination: &Destination, grace: Duration, dry_run: b
     let item = |it: &stagewright_promotion::Garbage| Item {
         place: "production",
         name: it.key.clone(),
-        kind: format!("{:?}", it.kind).to_lowercase(),
+        kind: kind(&it.kind).to_owned(),
         bytes: it.bytes,
     };
     let items = garbage.iter().map(item).collect();
@@ -84,6 +92,14 @@ fn collected(home: &Home, destination: &Destination, grace: Duration, dry_run: b
         destination.remove(&garbage, &reachable)?;
     }
     Ok(items)
+}
+
+fn kind(kind: &GarbageKind) -> &'static str {
+    match kind {
+        GarbageKind::Object => "object",
+        GarbageKind::Probe => "probe",
+        GarbageKind::Unfinished(_) => "unfinished upload",
+    }
 }
 
 fn duration(text: &str) -> anyhow::Result<Duration> {

@@ -27,7 +27,7 @@ use crate::location::Location;
 
 /// Does what was asked.
 pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
-    let location = &Location { home: arguments.home, registry: arguments.registry };
+    let location = &Location { home: arguments.home, registry: arguments.registry.filter(|url| !url.is_empty()) };
     match arguments.command {
         Command::Run(arguments) => run::run(location, arguments),
         Command::Plan(arguments) => plan::plan(location, &arguments),

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use stagewright_evaluation::report::Verdict;
-use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::code;
 use stagewright_lifecycle::model::Code;
+use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::{Request, Run, RunError};
 use stagewright_manifest::{Limits, Manifest, Usage, World};
 use stagewright_promotion::promote::repair;
@@ -20,9 +20,9 @@ use crate::arguments::{Changes, RunArguments};
 use crate::commands::{overrides, print_json};
 use crate::ending::{Ending, FailedRun, UsageError, classify};
 use crate::location::Location;
+use crate::production;
 use crate::terminal::{self, Watch};
 use crate::trust::Policy;
-use crate::production;
 use crate::workplace::{self, Workplace};
 
 /// Runs a pipeline.
@@ -74,10 +74,14 @@ impl Job<'_> {
         let workers = workplace::workers(manifest.workers.map(usize::from));
         let manifest = Arc::new(manifest);
         let promotes = self.stages.contains(&World::Promotion);
-        let destination = promotes.then(|| production::of_manifest(&workplace.home, &manifest.production)).transpose()?;
+        let destination =
+            promotes.then(|| production::of_manifest(&workplace.home, &manifest.production)).transpose()?;
         if let Some(destination) = &destination {
             for model in repair(&workplace.home, destination)? {
-                tracing::warn!("an earlier promotion of `{model}` had not moved the pointer at {}: it does now", destination.uri());
+                tracing::warn!(
+                    "an earlier promotion of `{model}` had not moved the pointer at {}: it does now",
+                    destination.uri()
+                );
             }
         }
         let request = Request {

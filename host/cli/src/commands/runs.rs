@@ -14,7 +14,9 @@ pub(crate) fn runs(location: &Location, arguments: &RunsArguments) -> anyhow::Re
         None => list(location, arguments.limit, arguments.json.json),
         Some(RunsCommand::List { limit, json }) => list(location, *limit, json.json),
         Some(RunsCommand::Show { run, json }) => show(location, run.as_deref(), json.json),
-        Some(RunsCommand::Compare { runs, html, json }) => side_by_side::runs(location, runs, html.as_deref(), json.json),
+        Some(RunsCommand::Compare { runs, html, json }) => {
+            side_by_side::runs(location, runs, html.as_deref(), json.json)
+        }
         Some(RunsCommand::Search { experiments, search }) => searched::runs(location, experiments, search),
         Some(RunsCommand::Delete { run }) => delete(location, run, true),
         Some(RunsCommand::Restore { run }) => delete(location, run, false),

@@ -76,10 +76,8 @@ fn of_version(home: &Home, version: &ModelVersion) -> anyhow::Result<Subject> {
         digest: digest.to_string(),
         rows: rows_of(home, digest),
     };
-    let mut data = vec![
-        dataset(Dataset::TRAINED_ON, &model.data_digest),
-        dataset(Dataset::MEASURED_ON, &model.test_digest),
-    ];
+    let mut data =
+        vec![dataset(Dataset::TRAINED_ON, &model.data_digest), dataset(Dataset::MEASURED_ON, &model.test_digest)];
     data.extend(model.features_digest.as_ref().map(|digest| dataset(Dataset::FEATURES, digest)));
     let limits = model.limits.iter().flat_map(|it| {
         [
@@ -174,7 +172,8 @@ pub(crate) fn rows_of(home: &Home, digest: &Digest) -> Option<u64> {
 
 /// The evaluation report of the run that made a version, if it is still kept.
 pub(crate) fn evaluation_of(home: &Home, version: &ModelVersion) -> Option<EvaluationReport> {
-    let kept = |it: &&stagewright_store::Reference| it.role == "evaluation.evaluation" && it.kind == ArtifactKind::Document;
+    let kept =
+        |it: &&stagewright_store::Reference| it.role == "evaluation.evaluation" && it.kind == ArtifactKind::Document;
     let reference = version.references.iter().find(kept)?;
     let document = home.artifacts.open_document(&reference.digest, "application/json").ok()?;
     serde_json::from_slice(document.bytes()).ok()

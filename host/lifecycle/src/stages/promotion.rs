@@ -4,13 +4,15 @@
 //! The candidate is approved only if every gate of the manifest passed, as the host found, and the promotion component approves too: it can be stricter, never
 //! looser. Every evaluated candidate is registered and judged once; only an approved one becomes champion, by compare-and-set.
 
+use std::time::{Duration, Instant};
+
 use serde::Serialize;
 use stagewright_data::{Signature, Task};
 use stagewright_evaluation::gates::{GateResult, judge};
 use stagewright_evaluation::report::{Champion, EvaluationReport, Reason, Verdict};
 use stagewright_manifest::World;
-use stagewright_promotion::promote::carry_out;
-use stagewright_store::{self as store, ArtifactKind, NewVersion, PromotionRequest, Reference};
+use stagewright_promotion::promote::{PromoteError, carry_out};
+use stagewright_store::{self as store, ArtifactKind, NewVersion, PromotionRequest, Reference, StoreError};
 
 use crate::fault::StageFault;
 use crate::model::{Format, ModelComponent, RegisteredModel, StageLimits};
@@ -21,6 +23,9 @@ use crate::settings;
 use crate::stage::Stage;
 use crate::stages::evaluation::named;
 use crate::summary::{DecisionSummary, ModelSummary};
+
+/// How long a collection of garbage is waited for.
+const COLLECTION: Duration = Duration::from_secs(15 * 60);
 
 /// The decision as an artifact.
 #[derive(Serialize)]
@@ -171,20 +176,22 @@ pub(crate) fn promote(run: &mut Run) -> Result<(), RunError> {
         reason: reason.clone(),
     };
     let version = new_version(run, model)?;
-    let numbering = |previous: Option<(&serde_json::Value, &str)>| Some(numbered(previous, model));
-    let (version, promotion) = home.registry.register_candidate(
-        &home.artifacts,
-        &name,
-        &version,
-        &numbering,
-        (verdict, &reason),
-        &request,
-    )?;
+    let numbering = |previous: Option<(&serde_json::Value, &str)>| Some(semantic_version::numbered(previous, model));
+    let register = || {
+        let registry = &home.registry;
+        registry.register_candidate(&home.artifacts, &name, &version, &numbering, (verdict, &reason), &request)
+    };
+    let (version, promotion) = after_collections(run, register)?;
+    let mut late = None;
     if let Some(promotion) = promotion {
         match destination {
             Some(destination) => {
                 let progress = |done, total| run.request.observer.progress(World::Promotion, done, total);
-                carry_out(home, destination, &promotion, &progress)?;
+                match carry_out(home, destination, &promotion, &progress) {
+                    // It is champion: only the pointer is late.
+                    Err(error @ PromoteError::Pointer { .. }) => late = Some(error),
+                    carried_out => drop(carried_out?),
+                }
             }
             None => {
                 home.registry.complete_promotion(&promotion.id)?;
@@ -195,18 +202,23 @@ pub(crate) fn promote(run: &mut Run) -> Result<(), RunError> {
     let registered = home.registry.version(&name, version)?;
     let (aliases, semantic_version) = (registered.aliases, registered.semantic_version);
     run.summary.model = Some(ModelSummary { name, version, semantic_version, aliases });
-    Ok(())
+    late.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// The semantic version that follows the newest one of a model.
-fn numbered(previous: Option<(&serde_json::Value, &str)>, model: &RegisteredModel) -> String {
-    let read = |(contents, version): (&serde_json::Value, &str)| {
-        let previous: RegisteredModel = serde_json::from_value(contents.clone()).ok()?;
-        Some((previous, version.parse().ok()?))
-    };
-    let previous = previous.and_then(read);
-    let previous = previous.as_ref().map(|(model, version)| (model, *version));
-    semantic_version::next(previous, model).0.to_string()
+/// Waits while garbage is collected at the destination: a training is not lost for it.
+fn after_collections<T>(run: &Run, register: impl Fn() -> Result<T, StoreError>) -> Result<T, RunError> {
+    let began = Instant::now();
+    loop {
+        match register() {
+            Err(StoreError::CollectionRunning { .. }) if began.elapsed() < COLLECTION => {
+                if run.request.cancel.is_cancelled() {
+                    return Err(StageFault::Cancelled { stage: World::Promotion.as_str() }.into());
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            registered => return Ok(registered?),
+        }
+    }
 }
 
 /// The candidate with everything that it refers to.

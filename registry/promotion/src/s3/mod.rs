@@ -52,8 +52,9 @@ impl S3 {
     /// # Errors
     /// [`PromotionError::NoCredentials`], [`PromotionError::BadUri`].
     pub fn new(bucket: &str, prefix: &str, settings: &Settings) -> Result<Self, PromotionError> {
-        let prefix = prefix.trim_matches('/');
-        let uri = if prefix.is_empty() { format!("s3://{bucket}") } else { format!("s3://{bucket}/{prefix}") };
+        let (prefix, query) = (prefix.trim_matches('/'), settings.query());
+        let separator = if prefix.is_empty() { "" } else { "/" };
+        let uri = format!("s3://{bucket}{separator}{prefix}{query}");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("stagewright-s3")

@@ -140,7 +140,10 @@ impl ArtifactStore {
         if let Some(stamp) = stamp
             && self.verified().get(&(kind, *digest)) == Some(&stamp)
         {
-            return Ok(stamp.bytes);
+            return match kind {
+                ArtifactKind::Table => Ok(self.open_table(digest)?.bytes()),
+                ArtifactKind::Blob | ArtifactKind::Document => Ok(stamp.bytes),
+            };
         }
         let bytes = match kind {
             ArtifactKind::Table => {

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 pub use blob::{Blob, BlobWriter, Document};
 pub use directory::ArtifactStore;
-pub use garbage::CollectedArtifact;
 pub(crate) use directory::sync_directory;
+pub use garbage::CollectedArtifact;
 pub use staging::Staging;
 pub(crate) use staging::{RemoveOnDrop, StagedFile};
 

@@ -1,7 +1,7 @@
 //! The tables, format by format.
 //!
 //! `migrations/N.sql` leads from format N - 1 to format N, for both databases: it is written for SQLite, and
-//! [`for_postgres`] replaces the four words that PostgreSQL spells otherwise. A migration is never edited after a release.
+//! [`for_postgres`] replaces the few words that PostgreSQL spells otherwise. A migration is never edited after a release.
 
 use super::{Connection, Outcome, values};
 use crate::registry::audit;
@@ -9,12 +9,13 @@ use crate::registry::audit;
 /// The format that this program writes: SQLite's `user_version`, PostgreSQL's table `stagewright_format`.
 pub(crate) const FORMAT: u32 = 2;
 
-const MIGRATIONS: [&str; FORMAT as usize] =
-    [include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
+const MIGRATIONS: [&str; FORMAT as usize] = [include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
 
 /// Nobody changes or removes what was audited, not even by mistake with a client.
 const APPEND_ONLY_SQLITE: &str = "
     CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit BEGIN SELECT raise(ABORT, 'the audit is append-only'); END;
+    CREATE TRIGGER audit_is_never_replaced BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq)
+        BEGIN SELECT raise(ABORT, 'the audit is append-only'); END;
     CREATE TRIGGER audit_is_never_removed BEFORE DELETE ON audit BEGIN SELECT raise(ABORT, 'the audit is append-only'); END;
 ";
 const APPEND_ONLY_POSTGRES: &str = "
@@ -38,9 +39,13 @@ pub(super) fn format(connection: &mut Connection) -> Outcome<u32> {
     }
 }
 
-/// Leads to today's format, inside a transaction.
-pub(super) fn migrate(connection: &mut Connection) -> Outcome<()> {
+/// Leads to today's format, inside a transaction; the format that the database has then, a newer one if somebody else was
+/// faster.
+pub(super) fn migrate(connection: &mut Connection) -> Outcome<u32> {
     let found = format(connection)?;
+    if found >= FORMAT {
+        return Ok(found);
+    }
     for migration in MIGRATIONS.iter().skip(found as usize) {
         if connection.is_sqlite() {
             connection.batch(migration)?;
@@ -50,6 +55,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Outcome<()> {
     }
     if found < 2 {
         chain_old_moves(connection)?;
+        list_old_contents(connection)?;
         connection.batch(if connection.is_sqlite() { APPEND_ONLY_SQLITE } else { APPEND_ONLY_POSTGRES })?;
     }
     if connection.is_sqlite() {
@@ -60,7 +66,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Outcome<()> {
              DELETE FROM stagewright_format; INSERT INTO stagewright_format VALUES ({FORMAT})"
         ))?;
     }
-    Ok(())
+    Ok(FORMAT)
 }
 
 /// The moves of aliases that format 1 kept become the beginning of the audit; its tables go.
@@ -93,6 +99,44 @@ fn chain_old_moves(connection: &mut Connection) -> Outcome<()> {
     Ok(())
 }
 
+/// What the contents of versions of format 1 name is listed beside them, as it is of new ones.
+fn list_old_contents(connection: &mut Connection) -> Outcome<()> {
+    const PARTS: [(&str, &str); 4] = [
+        ("transformation-component", "/transformation/digest"),
+        ("transformation-state", "/state"),
+        ("training-component", "/training/digest"),
+        ("model", "/model"),
+    ];
+    for row in connection.query("SELECT id, contents FROM versions", &[])? {
+        let (id, contents): (i64, _) = (row.get(0)?, row.json(1)?);
+        for (role, place) in PARTS {
+            // What is no digest was never readable as a model: it stays as it is.
+            let digest = contents.pointer(place).and_then(|it| it.as_str()?.parse::<crate::Digest>().ok());
+            let Some(digest) = digest else { continue };
+            let insert = "INSERT INTO version_artifacts (version, role, kind, digest, bytes, needed)
+                VALUES (?1, ?2, 'blob', ?3, 0, 1)";
+            connection.execute(insert, values![id, role, digest])?;
+        }
+        let metrics = contents.get("metrics").and_then(serde_json::Value::as_object);
+        for (name, value) in metrics.into_iter().flatten() {
+            let insert = "INSERT INTO version_metrics (version, name, value) VALUES (?1, ?2, ?3)";
+            connection.execute(insert, values![id, name, value.as_f64()])?;
+        }
+        for world in ["transformation", "training"] {
+            let component = contents.get(world).and_then(|it| it.get("name")?.as_str());
+            let parameters = contents.get(world).and_then(|it| it.get("parameters")?.as_object());
+            let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let own = parameters.into_iter().flatten().map(|(name, value)| (format!("{world}.{name}"), text(value)));
+            let named = component.map(|name| (format!("{world}.component"), name.to_owned()));
+            for (name, value) in own.chain(named) {
+                let insert = "INSERT INTO version_parameters (version, name, value) VALUES (?1, ?2, ?3)";
+                connection.execute(insert, values![id, name, value])?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The same tables in PostgreSQL's words.
 fn for_postgres(sql: &str) -> String {
     sql.replace(") STRICT, WITHOUT ROWID;", ");")
@@ -100,4 +144,6 @@ fn for_postgres(sql: &str) -> String {
         .replace(" INTEGER PRIMARY KEY,", " BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,")
         .replace(" INTEGER", " BIGINT")
         .replace(" REAL", " DOUBLE PRECISION")
+        // Texts are compared and sorted by their bytes, as SQLite does, whatever the server's locale.
+        .replace(" TEXT", " TEXT COLLATE \"C\"")
 }

@@ -12,9 +12,11 @@
 //! driver is three calls, and both drivers below are synchronous, as the registry's callers are.
 
 mod migrations;
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod sqlite;
+mod url;
 mod value;
 
 use std::fmt;
@@ -26,10 +28,8 @@ use crate::error::StoreError;
 use crate::liveness::LifeLock;
 
 pub(crate) use migrations::FORMAT;
+pub(crate) use url::without_password;
 pub(crate) use value::{Row, Value, values};
-
-/// Connections that are kept for the next reader.
-const IDLE_CONNECTIONS: usize = 8;
 
 /// What a transaction changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +65,17 @@ pub enum DatabaseError {
         /// What is wrong, with a hint.
         problem: String,
     },
+}
+
+impl DatabaseError {
+    /// Whether the connection is to blame, and another one may do.
+    fn is_of_connection(&self) -> bool {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres { source } => postgres::was_cut(source),
+            _ => false,
+        }
+    }
 }
 
 /// Why a reading or a change came to nothing: what the closures of [`Database`] fail with.
@@ -122,7 +133,7 @@ enum Location {
 /// A database that is open.
 pub(crate) struct Database {
     location: Location,
-    idle: Mutex<Vec<Connection>>,
+    pool: pool::Pool,
     /// Writers of this process queue here rather than in SQLite, which lets waiters poll.
     writing: Mutex<()>,
 }
@@ -219,6 +230,11 @@ impl Connection {
         }
     }
 
+    /// A transaction that only reads: it sees one state of the database.
+    fn begin_reading(&mut self) -> Result<(), DatabaseError> {
+        self.batch(if self.is_sqlite() { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" })
+    }
+
     fn begin(&mut self, scope: Scope) -> Result<(), DatabaseError> {
         self.scope = scope;
         match &mut self.backend {
@@ -250,14 +266,14 @@ impl Database {
         let server = postgres::Server::parse(url);
         let server = server.map_err(|source| StoreError::Database {
             action: "understand the registry's URL",
-            place: postgres::without_password(url),
+            place: without_password(url),
             source,
         })?;
         Self::open(Location::Server(Box::new(server)))
     }
 
     fn open(location: Location) -> Result<Self, StoreError> {
-        let database = Self { location, idle: Mutex::default(), writing: Mutex::default() };
+        let database = Self { location, pool: pool::Pool::default(), writing: Mutex::default() };
         database.migrate()?;
         Ok(database)
     }
@@ -278,12 +294,11 @@ impl Database {
         query: impl FnOnce(&mut Connection) -> Outcome<T>,
     ) -> Result<T, StoreError> {
         let work = || {
-            let mut connection = self.connection()?;
-            // A transaction that only reads sees one state of SQLite, and as good as one of PostgreSQL.
-            connection.batch(if connection.is_sqlite() { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ" })?;
+            let mut connection = self.begun(Connection::begin_reading)?;
             let result = query(&mut connection);
-            connection.batch("ROLLBACK")?;
-            self.put_back(connection);
+            if connection.batch("ROLLBACK").is_ok() {
+                connection.keep();
+            }
             result
         };
         work().map_err(|failure| self.error(action, failure))
@@ -298,19 +313,18 @@ impl Database {
     ) -> Result<T, StoreError> {
         let _queue = matches!(self.location, Location::File(_)).then(|| lock(&self.writing));
         let work = || {
-            let mut connection = self.connection()?;
-            connection.begin(scope)?;
+            let mut connection = self.begun(|connection| connection.begin(scope))?;
             // After a panic the connection is closed, which rolls back.
             match change(&mut connection) {
                 Ok(changed) => {
                     count_fsync();
                     connection.batch("COMMIT")?;
-                    self.put_back(connection);
+                    connection.keep();
                     Ok(changed)
                 }
                 Err(failure) => {
                     if connection.batch("ROLLBACK").is_ok() {
-                        self.put_back(connection);
+                        connection.keep();
                     }
                     Err(failure)
                 }
@@ -338,8 +352,7 @@ impl Database {
                 let directory = life_directory(path)?;
                 let dead = crate::liveness::dead_locks(&directory)?;
                 let is_dead = |owner: &&String| {
-                    dead.iter().any(|lock| lock.name() == **owner)
-                        || crate::liveness::is_gone(&directory.join(owner))
+                    dead.iter().any(|lock| lock.name() == **owner) || crate::liveness::is_gone(&directory.join(owner))
                 };
                 let gone = owners.iter().filter(is_dead).cloned().collect();
                 // A lock whose records somebody else cleans up at the same time is no loss: a record without one is dead.
@@ -362,29 +375,11 @@ impl Database {
             return Err(StoreError::TooNew { place: self.place(), found, known: FORMAT });
         }
         // Somebody else may be faster: the format is read again inside.
-        self.write("create the tables", Scope::Models, |connection| migrations::migrate(connection))
-    }
-
-    fn connection(&self) -> Result<Connection, DatabaseError> {
-        let kept = || lock(&self.idle).pop();
-        while let Some(connection) = kept() {
-            if connection.is_usable() {
-                return Ok(connection);
-            }
+        let found = self.write("create the tables", Scope::Models, |connection| migrations::migrate(connection))?;
+        if found > FORMAT {
+            return Err(StoreError::TooNew { place: self.place(), found, known: FORMAT });
         }
-        let backend = match &self.location {
-            Location::File(path) => Backend::Sqlite(sqlite::Connection::open(path)?),
-            #[cfg(feature = "postgres")]
-            Location::Server(server) => Backend::Postgres(Box::new(server.connect()?)),
-        };
-        Ok(Connection { backend, scope: Scope::Runs })
-    }
-
-    fn put_back(&self, connection: Connection) {
-        let mut idle = lock(&self.idle);
-        if idle.len() < IDLE_CONNECTIONS && connection.is_usable() {
-            idle.push(connection);
-        }
+        Ok(())
     }
 
     fn error(&self, action: &'static str, failure: Failure) -> StoreError {

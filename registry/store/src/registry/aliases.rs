@@ -16,7 +16,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`StoreError::AliasMoved`] if it points elsewhere, [`StoreError::ReservedAlias`] for `champion`, `latest` and `v1`,
-    /// [`StoreError::BadName`], [`StoreError::NoModel`], [`StoreError::NoVersion`] or [`StoreError::Database`].
+    /// [`StoreError::NoAlias`] if there is nothing to remove, [`StoreError::BadName`], [`StoreError::NoModel`], [`StoreError::NoVersion`] or [`StoreError::Database`].
     pub fn set_alias(
         &self,
         model: &str,
@@ -43,9 +43,6 @@ impl Registry {
         check_alias(alias)?;
         self.write("move an alias", Scope::Models, |connection| {
             let actual = pointed_to(connection, model, alias)?;
-            if actual.is_none() && new.is_none() {
-                return Err(StoreError::NoAlias { model: model.to_owned(), alias: shortened(alias) }.into());
-            }
             self.move_alias(connection, model, alias, actual, new)
         })
     }
@@ -66,6 +63,9 @@ impl Registry {
         actual: Option<u32>,
         new: Option<u32>,
     ) -> Outcome<()> {
+        if actual.is_none() && new.is_none() {
+            return Err(StoreError::NoAlias { model: model.to_owned(), alias: shortened(alias) }.into());
+        }
         let id = models::required(connection, model)?;
         match new {
             Some(new) => {
@@ -115,7 +115,8 @@ fn pointed_to_if_any(connection: &mut Connection, model: &str, alias: &str) -> O
 fn check_alias(alias: &str) -> Result<(), StoreError> {
     check_name("alias", alias)?;
     let lower = alias.to_ascii_lowercase();
-    let numbered = lower.strip_prefix('v').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|it| it.is_ascii_digit()));
+    let numbered =
+        lower.strip_prefix('v').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|it| it.is_ascii_digit()));
     if lower == CHAMPION || lower == "latest" || numbered {
         return Err(StoreError::ReservedAlias { alias: alias.to_owned() });
     }

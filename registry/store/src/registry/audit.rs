@@ -82,7 +82,8 @@ impl AuditEntry {
     /// SHA-256 of the entry's JSON and the hash before it; see docs/formats/audit.md.
     fn chained(&self, previous: &str) -> String {
         let Self { seq, at_ms, actor, action, model, version, old_state, new_state, reason, hash: _ } = self;
-        let text = serde_json::json!([previous, seq, at_ms, actor, action, model, version, old_state, new_state, reason]);
+        let text =
+            serde_json::json!([previous, seq, at_ms, actor, action, model, version, old_state, new_state, reason]);
         Digest::of(text.to_string().as_bytes()).to_hex()
     }
 }
@@ -147,6 +148,26 @@ fn entry(row: &Row) -> Outcome<AuditEntry> {
     })
 }
 
+/// The champion of a model by the entries before place `end` and not after `at_ms`.
+fn champion_before(connection: &mut Connection, model: &str, end: i64, at_ms: i64) -> Outcome<Option<u32>> {
+    let query = format!("SELECT {COLUMNS} WHERE model = ?1 AND seq < ?2 AND at_ms <= ?3 ORDER BY seq");
+    let mut champion = None;
+    for row in connection.query(&query, values![model, end, at_ms])? {
+        let entry = entry(&row)?;
+        match (entry.action.as_str(), entry.old_state.as_deref(), entry.new_state.as_deref()) {
+            ("version.transitioned", _, Some("production")) => champion = entry.version,
+            ("version.transitioned" | "version.deleted", ..) if champion == entry.version => champion = None,
+            ("alias.moved", _, Some(state)) if state.starts_with("champion -> ") => champion = entry.version,
+            ("model.deleted", ..) => champion = None,
+            // The place falls with every name, so this ends.
+            ("model.renamed", Some(old), _) => champion = champion_before(connection, old, row.get(0)?, at_ms)?,
+            ("model.renamed", None, _) => champion = None,
+            _ => {}
+        }
+    }
+    Ok(champion)
+}
+
 impl Registry {
     /// What happened to a model, oldest first; with `version`, to that version of it.
     ///
@@ -172,25 +193,13 @@ impl Registry {
         })
     }
 
-    /// The version of a model that was in production at a moment, by the audit; survives the model's deletion.
+    /// The version of a model that was in production at a moment, by the audit: survives the model's deletion, and follows it
+    /// through its names.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn champion_at(&self, model: &str, at_ms: i64) -> Result<Option<u32>, StoreError> {
-        let entries = self.audit_of(model, None)?;
-        let mut champion = None;
-        for entry in entries.iter().filter(|entry| entry.at_ms <= at_ms) {
-            let moved = entry.action == "alias.moved"
-                && entry.new_state.as_deref().is_some_and(|state| state.starts_with("champion -> "));
-            match (entry.action.as_str(), entry.new_state.as_deref()) {
-                ("version.transitioned", Some("production")) => champion = entry.version,
-                ("version.transitioned" | "version.deleted", _) if champion == entry.version => champion = None,
-                ("model.deleted", _) => champion = None,
-                _ if moved => champion = entry.version,
-                _ => {}
-            }
-        }
-        Ok(champion)
+        self.read("read the audit", |connection| champion_before(connection, model, i64::MAX, at_ms))
     }
 
     /// Whether the chain has an entry with this hash; the empty chain's head is part of every chain.
@@ -227,7 +236,9 @@ impl Registry {
                     break;
                 }
                 for row in &rows {
-                    let entry = entry(row)?;
+                    let Ok(entry) = entry(row) else {
+                        return Err(tampered(expected, "it holds what nobody writes there").into());
+                    };
                     if entry.seq != expected {
                         return Err(tampered(expected, "it was removed").into());
                     }

@@ -32,9 +32,13 @@ impl Registry {
     /// Creates an experiment; its number.
     ///
     /// # Errors
-    /// [`StoreError::ExperimentExists`], [`StoreError::BadExperimentName`] or [`StoreError::Database`].
+    /// [`StoreError::ExperimentExists`], [`StoreError::BadExperimentName`], [`StoreError::BadKey`] or
+    /// [`StoreError::Database`].
     pub fn create_experiment(&self, name: &str, tags: &[(String, String)]) -> Result<i64, StoreError> {
         check_experiment(name)?;
+        for (tag, value) in tags {
+            check_key("tag", tag, value)?;
+        }
         self.write("create an experiment", Scope::Runs, |connection| {
             let now = now_ms();
             let insert = "INSERT INTO experiments (name, created_ms, updated_ms) VALUES (?1, ?2, ?2)
@@ -124,11 +128,15 @@ pub(super) fn numbered(connection: &mut Connection, number: i64) -> Outcome<Expe
 pub(super) fn named(connection: &mut Connection, name: &str) -> Outcome<i64> {
     check_experiment(name)?;
     let find = "SELECT id, deleted_ms FROM experiments WHERE name = ?1";
-    if connection.first(find, values![name])?.is_none() {
-        let insert = "INSERT INTO experiments (name, created_ms, updated_ms) VALUES (?1, ?2, ?2) ON CONFLICT DO NOTHING";
-        connection.execute(insert, values![name, now_ms()])?;
-    }
-    let row = connection.one(find, values![name])?;
+    let row = match connection.first(find, values![name])? {
+        Some(row) => row,
+        None => {
+            let insert =
+                "INSERT INTO experiments (name, created_ms, updated_ms) VALUES (?1, ?2, ?2) ON CONFLICT DO NOTHING";
+            connection.execute(insert, values![name, now_ms()])?;
+            connection.one(find, values![name])?
+        }
+    };
     if row.get::<Option<i64>>(1)?.is_some() {
         return Err(StoreError::ExperimentDeleted { name: shortened(name) }.into());
     }
@@ -137,7 +145,8 @@ pub(super) fn named(connection: &mut Connection, name: &str) -> Outcome<i64> {
 
 fn experiment(connection: &mut Connection, row: &Row) -> Outcome<Experiment> {
     let id: i64 = row.get(0)?;
-    let tags = connection.query("SELECT name, value FROM experiment_tags WHERE experiment = ?1 ORDER BY name", values![id])?;
+    let tags =
+        connection.query("SELECT name, value FROM experiment_tags WHERE experiment = ?1 ORDER BY name", values![id])?;
     Ok(Experiment {
         id,
         name: row.get(1)?,

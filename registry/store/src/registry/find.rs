@@ -340,7 +340,8 @@ impl Query {
                     return;
                 }
                 let alias = self.sorted(self.tables.metrics, name);
-                self.order.push(format!("({alias}.{owner} IS NULL), ({alias}.value IS NULL), {alias}.value {direction}"));
+                self.order
+                    .push(format!("({alias}.{owner} IS NULL), ({alias}.value IS NULL), {alias}.value {direction}"));
             }
             Key::Parameter(name) => self.add_text_order(self.tables.parameters, name, direction),
             Key::Tag(name) => self.add_text_order(self.tables.tags, name, direction),
@@ -348,7 +349,8 @@ impl Query {
                 let column = self.column(*attribute);
                 let collated = if is_text(key.kind()) && !self.sqlite { " COLLATE \"C\"" } else { "" };
                 // What is never null is not asked for it, so that the database may walk an index.
-                let nulls = if is_nullable(self.entity, *attribute) { format!("({column} IS NULL), ") } else { String::new() };
+                let nulls =
+                    if is_nullable(self.entity, *attribute) { format!("({column} IS NULL), ") } else { String::new() };
                 self.order.push(format!("{nulls}{column}{collated} {direction}"));
             }
             // Not ordered by: the grammar refuses it.
@@ -394,7 +396,9 @@ impl Query {
             (Entity::ModelVersions, A::VersionNumber) => "versions.version",
             (Entity::ModelVersions, A::CreationTime) => "versions.created_ms",
             (Entity::ModelVersions, A::LastUpdateTime) => "versions.updated_ms",
-            (Entity::ModelVersions, A::SourcePath) => "('models:/' || registered_models.name || '/' || versions.version)",
+            (Entity::ModelVersions, A::SourcePath) => {
+                "('models:/' || registered_models.name || '/' || versions.version)"
+            }
             (Entity::ModelVersions, A::Stage) => "(upper(substr(versions.stage, 1, 1)) || substr(versions.stage, 2))",
             (Entity::ModelVersions, A::Verdict) => "versions.verdict",
             (Entity::ModelVersions, A::SemanticVersion) => "versions.semantic_version",
@@ -414,7 +418,6 @@ fn is_nullable(entity: Entity, attribute: Attribute) -> bool {
     use Attribute as A;
     matches!(
         (entity, attribute),
-        (Entity::Runs, A::EndTime | A::Pipeline)
-            | (Entity::ModelVersions, A::RunId | A::Verdict | A::SemanticVersion)
+        (Entity::Runs, A::EndTime | A::Pipeline) | (Entity::ModelVersions, A::RunId | A::Verdict | A::SemanticVersion)
     )
 }

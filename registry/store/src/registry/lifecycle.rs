@@ -126,7 +126,9 @@ impl Registry {
             if from == to {
                 return Ok(());
             }
-            self.move_stage(connection, id, (model, version), (from, to), false, reason)
+            // Set aside or not: a rollback went away from it all the same.
+            let withdrawn = connection.one("SELECT withdrawn FROM versions WHERE id = ?1", values![id])?.get(0)?;
+            self.move_stage(connection, id, (model, version), (from, to), withdrawn, reason)
         })
     }
 
@@ -169,11 +171,17 @@ impl Registry {
         withdrawn: bool,
         reason: &str,
     ) -> Outcome<()> {
-        let update = "UPDATE versions SET stage = ?2, stage_ms = ?3, updated_ms = ?3, withdrawn = ?4 WHERE id = ?1";
-        connection.execute(update, values![id, to.name(), now_ms(), withdrawn])?;
         let entry = NewEntry::about("version.transitioned", model, Some(version));
         let entry = entry.states(Some(from.name().to_owned()), Some(to.name().to_owned()));
-        self.audit(connection, &entry.because(reason))
+        self.audit(connection, &entry.because(reason))?;
+        let update = "UPDATE versions SET stage = ?2, stage_ms = ?3, updated_ms = ?3, withdrawn = ?4 WHERE id = ?1";
+        connection.execute(update, values![id, to.name(), now_ms(), withdrawn])?;
+        if from == LifecycleStage::Production {
+            // Not the time: two of them may be archived within a millisecond, or by hosts whose clocks differ.
+            let update = "UPDATE versions SET followed = (SELECT seq FROM audit_head) WHERE id = ?1";
+            connection.execute(update, values![id])?;
+        }
+        Ok(())
     }
 }
 
@@ -184,8 +192,8 @@ pub(super) fn stage_of(connection: &mut Connection, id: i64) -> Outcome<Lifecycl
 pub(super) fn rollback_target(connection: &mut Connection, model: &str) -> Outcome<u32> {
     let id = models::required(connection, model)?;
     let latest = "SELECT version FROM versions
-        WHERE model = ?1 AND stage = 'archived' AND withdrawn = 0 AND verdict = 'approved'
-        ORDER BY stage_ms DESC, version DESC LIMIT 1";
+        WHERE model = ?1 AND stage = 'archived' AND withdrawn = 0 AND verdict = 'approved' AND followed IS NOT NULL
+        ORDER BY followed DESC LIMIT 1";
     let row = connection.first(latest, values![id])?;
     Ok(row.ok_or_else(|| StoreError::NoArchivedVersion { model: model.to_owned() })?.get(0)?)
 }

@@ -1,8 +1,11 @@
 //! What is logged of a run while it runs and after: metrics with their histories, parameters once, tags.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::database::{Connection, Outcome, Row, Scope, Value, values};
+use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::error::StoreError;
 use crate::registry::{Registry, RunId, check_key, now_ms};
 
@@ -32,6 +35,14 @@ pub struct MetricPoint {
     pub at_ms: Option<i64>,
 }
 
+impl MetricPoint {
+    fn reported(&self) -> Reported<'_> {
+        let Self { name, value, step, at_ms } = self;
+        let at_ms = at_ms.unwrap_or_else(now_ms);
+        Reported { name: name.into(), value: *value, step: *step, at_ms, stage: None }
+    }
+}
+
 impl LoggedMetric {
     /// Of a row with name, value, step and time from column `first` on.
     pub(super) fn from_row(row: &Row, first: usize) -> Outcome<Self> {
@@ -42,10 +53,12 @@ impl LoggedMetric {
 
 /// A value that is about to be inserted.
 pub(super) struct Reported<'a> {
-    pub(super) name: &'a str,
+    pub(super) name: Cow<'a, str>,
     pub(super) value: f64,
-    pub(super) step: Value,
+    pub(super) step: i64,
     pub(super) at_ms: i64,
+    /// The stage that reported it; `None`: the host.
+    pub(super) stage: Option<i64>,
 }
 
 impl Registry {
@@ -77,14 +90,11 @@ impl Registry {
         }
         self.write("log", Scope::Runs, |connection| {
             let run = active(connection, run_id)?;
-            for MetricPoint { name, value, step, at_ms } in metrics {
-                let at_ms = at_ms.unwrap_or_else(now_ms);
-                insert_point(connection, run, None, &Reported { name, value: *value, step: (*step).into(), at_ms })?;
-            }
-            for (name, value) in parameters {
+            insert_points(connection, run, &metrics.iter().map(MetricPoint::reported).collect::<Vec<_>>())?;
+            for (name, value) in by_name(parameters) {
                 insert_parameter(connection, run, run_id, name, value)?;
             }
-            for (name, value) in tags {
+            for (name, value) in by_name(tags) {
                 set_tag(connection, run, name, value)?;
             }
             Ok(())
@@ -120,28 +130,42 @@ impl Registry {
     }
 }
 
-/// Inserts a value, and keeps it as the metric's last one if it is.
-pub(super) fn insert_point(
-    connection: &mut Connection,
-    run: i64,
-    stage: Option<i64>,
-    point: &Reported<'_>,
-) -> Outcome<()> {
-    let Reported { name, value, step, at_ms } = point;
-    connection.execute(
-        "INSERT INTO metric_points (run, stage, name, value, step, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        values![run, stage, *name, *value, step.clone(), *at_ms],
-    )?;
+/// In the order of names: PostgreSQL locks each row, and loggers in different orders would wait for each other in a ring.
+fn by_name(pairs: &[(String, String)]) -> Vec<&(String, String)> {
+    let mut sorted: Vec<_> = pairs.iter().collect();
+    sorted.sort_by_key(|(name, _)| name);
+    sorted
+}
+
+/// Inserts values, and keeps each metric's last one.
+pub(super) fn insert_points(connection: &mut Connection, run: i64, points: &[Reported<'_>]) -> Outcome<()> {
+    let insert = "INSERT INTO metric_points (run, stage, name, value, step, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    // In the order of names, as above.
+    let mut last: BTreeMap<&str, &Reported<'_>> = BTreeMap::new();
+    for point in points {
+        connection.execute(insert, values![run, point.stage, &*point.name, point.value, point.step, point.at_ms])?;
+        let last = last.entry(&*point.name).or_insert(point);
+        if point.rank() > last.rank() {
+            *last = point;
+        }
+    }
     // NaN, which is NULL, is below every value at the same step and time.
-    connection.execute(
-        "INSERT INTO latest_metrics (run, name, value, step, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+    let upsert = "INSERT INTO latest_metrics (run, name, value, step, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (run, name) DO UPDATE SET value = excluded.value, step = excluded.step, at_ms = excluded.at_ms
          WHERE (excluded.step, excluded.at_ms) > (latest_metrics.step, latest_metrics.at_ms)
             OR ((excluded.step, excluded.at_ms) = (latest_metrics.step, latest_metrics.at_ms)
-                AND (latest_metrics.value IS NULL OR excluded.value > latest_metrics.value))",
-        values![run, *name, *value, step.clone(), *at_ms],
-    )?;
+                AND (latest_metrics.value IS NULL OR excluded.value > latest_metrics.value))";
+    for (name, point) in last {
+        connection.execute(upsert, values![run, name, point.value, point.step, point.at_ms])?;
+    }
     Ok(())
+}
+
+impl Reported<'_> {
+    /// What makes one value later than another.
+    fn rank(&self) -> (i64, i64, Option<f64>) {
+        (self.step, self.at_ms, Some(self.value).filter(|value| !value.is_nan()))
+    }
 }
 
 /// The number of a run that is not deleted; it may have ended.

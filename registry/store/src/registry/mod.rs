@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::database::{Connection, Database, Life, Outcome, Scope};
+use crate::database::{Connection, Database, Life, Outcome, Scope, without_password};
 use crate::error::StoreError;
 
 pub use aliases::CHAMPION;
@@ -77,7 +77,10 @@ impl Registry {
     /// As [`Registry::open`]; [`StoreError::BadRegistryUrl`] for another URL, or where this program was built without it.
     pub fn connect(url: &str) -> Result<Self, StoreError> {
         if !is_url(url) {
-            return Err(StoreError::BadRegistryUrl { url: shortened(url), built: cfg!(feature = "postgres") });
+            return Err(StoreError::BadRegistryUrl {
+                url: shortened(&without_password(url)),
+                built: cfg!(feature = "postgres"),
+            });
         }
         #[cfg(feature = "postgres")]
         return Self::over(Database::open_server(url)?);

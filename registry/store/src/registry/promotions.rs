@@ -123,6 +123,14 @@ impl Registry {
     ) -> Result<Promotion, StoreError> {
         let (id, owner) = (random_id()?, self.owner()?);
         self.write("intend a promotion", Scope::Models, |connection| {
+            // Told before anything is copied; whoever is faster meanwhile is found at the end.
+            let actual = champion(connection, model)?.map(|(_, version)| version);
+            if let Some(expected) = request.expected
+                && expected != actual
+            {
+                let (model, alias) = (model.to_owned(), CHAMPION.to_owned());
+                return Err(StoreError::AliasMoved { model, alias, expected, actual }.into());
+            }
             self.intend(connection, &id, &owner, (model, version), request, false)
         })
     }
@@ -159,22 +167,34 @@ impl Registry {
                 return Ok(Err(StoreError::AliasMoved { model, alias, expected, actual }));
             }
             self.crown(connection, &promotion, version, champion)?;
-            connection.execute("UPDATE promotions SET state = 'current' WHERE id = ?1", values![id])?;
+            let update =
+                "UPDATE promotions SET state = 'current', completed = (SELECT seq FROM audit_head) WHERE id = ?1";
+            connection.execute(update, values![id])?;
             Ok(Ok(Promotion { state: PromotionState::Current, ..promotion }))
         })?;
         completed
     }
 
-    /// Records that the destination points to the champion. Earlier promotions to the same destination, whose pointers were
-    /// never moved, are finished with it.
+    /// Records that the destination points to the champion. Promotions to the same destination that were completed before,
+    /// whose pointers were never moved, are finished with it; those that were completed since are not, because the pointer
+    /// may be older than they are.
     ///
     /// # Errors
-    /// [`StoreError::NoPromotion`], [`StoreError::PromotionEnded`] or [`StoreError::Database`].
+    /// [`StoreError::PromotionEnded`] also of one that is only intended; [`StoreError::NoPromotion`] or
+    /// [`StoreError::Database`].
     pub fn finish_promotion(&self, id: &str) -> Result<(), StoreError> {
         self.write("finish a promotion", Scope::Models, |connection| {
-            let (promotion, ..) = unfinished(connection, id)?;
-            let update = "UPDATE promotions SET state = 'finished', ended_ms = ?3 WHERE destination = ?2 AND state = 'current'
-                AND model = (SELECT model FROM promotions WHERE id = ?1)";
+            let (promotion, ..) = by_id(connection, id)?;
+            match promotion.state {
+                // Whoever repaired the destination meanwhile has finished it.
+                PromotionState::Finished => return Ok(()),
+                PromotionState::Current => {}
+                state => return Err(StoreError::PromotionEnded { id: id.to_owned(), state: state.name() }.into()),
+            }
+            let update =
+                "UPDATE promotions SET state = 'finished', ended_ms = ?3 WHERE destination = ?2 AND state = 'current'
+                AND model = (SELECT model FROM promotions WHERE id = ?1)
+                AND completed <= (SELECT completed FROM promotions WHERE id = ?1)";
             connection.execute(update, values![id, promotion.destination, now_ms()])?;
             Ok(())
         })
@@ -199,9 +219,10 @@ impl Registry {
     /// # Errors
     /// Theirs.
     pub fn promote(&self, model: &str, version: u32, request: &PromotionRequest) -> Result<(), StoreError> {
-        let (id, owner) = (random_id()?, self.owner()?);
+        let id = random_id()?;
         self.write("promote a version", Scope::Models, |connection| {
-            let promotion = self.intend(connection, &id, &owner, (model, version), request, false)?;
+            // It never stands between two steps, where its owner's death would matter.
+            let promotion = self.intend(connection, &id, "", (model, version), request, false)?;
             let champion = champion(connection, model)?;
             if champion.map(|(_, version)| version) != promotion.expected {
                 let (model, alias) = (model.to_owned(), CHAMPION.to_owned());
@@ -286,7 +307,8 @@ impl Registry {
                 let Promotion { model, id, .. } = promotion(&row)?;
                 return Err(StoreError::PromotionRunning { model, promotion: id }.into());
             }
-            let insert = "INSERT INTO collections (destination, owner, began_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+            let insert =
+                "INSERT INTO collections (destination, owner, began_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
             if connection.execute(insert, values![destination, owner, now_ms()])? == 0 {
                 return Err(StoreError::CollectionRunning { destination: destination.to_owned() }.into());
             }
@@ -365,7 +387,11 @@ impl Registry {
         }
         if let Some((id, old)) = champion {
             let stages = (LifecycleStage::Production, LifecycleStage::Archived);
-            let why = if *rollback { format!("rolled back to version {number}") } else { format!("version {number} followed") };
+            let why = if *rollback {
+                format!("rolled back to version {number}")
+            } else {
+                format!("version {number} followed")
+            };
             self.move_stage(connection, id, (model, old), stages, *rollback, &why)?;
         }
         let from = lifecycle::stage_of(connection, version)?;
@@ -408,7 +434,8 @@ pub(super) fn settle_abandoned(connection: &mut Connection, owner: &str) -> Outc
 
 /// The version in production: its numbers in the database and among the model's versions.
 fn champion(connection: &mut Connection, model: &str) -> Outcome<Option<(i64, u32)>> {
-    let query = "SELECT versions.id, version FROM versions JOIN registered_models ON registered_models.id = versions.model
+    let query =
+        "SELECT versions.id, version FROM versions JOIN registered_models ON registered_models.id = versions.model
         WHERE name = ?1 AND stage = 'production'";
     let row = connection.first(query, values![model])?;
     row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()

@@ -83,7 +83,6 @@ impl RunStatus {
             Self::Killed => "killed",
         }
     }
-
 }
 
 impl FromStr for RunStatus {
@@ -201,11 +200,13 @@ impl Registry {
         error: Option<&serde_json::Value>,
     ) -> Result<(), StoreError> {
         self.write("record the end of a run", Scope::Runs, |connection| {
-            let id = running(connection, run_id)?;
-            connection.execute(
-                "UPDATE runs SET status = ?2, ended_ms = ?3, error = ?4 WHERE id = ?1",
-                values![id, status.name(), now_ms(), error.map(ToString::to_string)],
-            )?;
+            // One of many who end it at once does.
+            let update =
+                "UPDATE runs SET status = ?2, ended_ms = ?3, error = ?4 WHERE run_id = ?1 AND status = 'running'";
+            let error = error.map(ToString::to_string);
+            if connection.execute(update, values![run_id.as_str(), status.name(), now_ms(), error])? == 0 {
+                running(connection, run_id)?;
+            }
             Ok(())
         })
     }
@@ -251,7 +252,9 @@ impl Registry {
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn last_run(&self, pipeline: &str) -> Result<Option<Run>, StoreError> {
         self.read("read runs", |connection| {
-            let query = format!("SELECT {COLUMNS} WHERE pipeline = ?1 AND runs.deleted_ms IS NULL ORDER BY runs.id DESC LIMIT 1");
+            let query = format!(
+                "SELECT {COLUMNS} WHERE pipeline = ?1 AND runs.deleted_ms IS NULL ORDER BY runs.id DESC LIMIT 1"
+            );
             let rows = connection.query(&query, values![pipeline])?;
             Ok(complete(connection, &rows)?.pop())
         })
@@ -288,9 +291,15 @@ impl Registry {
     }
 }
 
-/// The number of a run that is running.
+/// The number of a run that is running, and is until the transaction ends.
 pub(super) fn running(connection: &mut Connection, run_id: &RunId) -> Outcome<i64> {
-    let row = connection.first("SELECT id, status FROM runs WHERE run_id = ?1", values![run_id.as_str()])?;
+    // SQLite has one writer at a time.
+    let query = if connection.is_sqlite() {
+        "SELECT id, status FROM runs WHERE run_id = ?1"
+    } else {
+        "SELECT id, status FROM runs WHERE run_id = ?1 FOR SHARE"
+    };
+    let row = connection.first(query, values![run_id.as_str()])?;
     let row = row.ok_or_else(|| StoreError::NoRun { id: run_id.0.clone() })?;
     let status: String = row.get(1)?;
     if status == RunStatus::Running.name() {

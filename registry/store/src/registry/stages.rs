@@ -117,14 +117,21 @@ impl Registry {
             let run = runs::running(connection, run_id)?;
             let id = insert_stage(connection, run, stage)?;
             let at_ms = now_ms();
-            for metric in &stage.metrics {
-                let name = format!("{}.{}", stage.name, metric.name);
-                let reported = Reported { name: &name, value: metric.value, step: metric.step.into(), at_ms };
-                logging::insert_point(connection, run, Some(id), &reported)?;
-            }
-            for (name, value) in results {
-                logging::insert_point(connection, run, None, &Reported { name, value: *value, step: 0_u32.into(), at_ms })?;
-            }
+            let own = stage.metrics.iter().map(|metric| Reported {
+                name: format!("{}.{}", stage.name, metric.name).into(),
+                value: metric.value,
+                step: i64::try_from(metric.step).unwrap_or(i64::MAX),
+                at_ms,
+                stage: Some(id),
+            });
+            let found = results.iter().map(|(name, value)| Reported {
+                name: name.into(),
+                value: *value,
+                step: 0,
+                at_ms,
+                stage: None,
+            });
+            logging::insert_points(connection, run, &own.chain(found).collect::<Vec<_>>())?;
             Ok(())
         })
     }
@@ -237,7 +244,8 @@ fn inputs(connection: &mut Connection, stage: i64) -> Outcome<Vec<InputRecord>> 
 }
 
 fn outputs(connection: &mut Connection, stage: i64) -> Outcome<Vec<ArtifactRecord>> {
-    let query = "SELECT name, kind, digest, media_type, rows, bytes FROM stage_outputs WHERE stage = ?1 ORDER BY position";
+    let query =
+        "SELECT name, kind, digest, media_type, rows, bytes FROM stage_outputs WHERE stage = ?1 ORDER BY position";
     let rows = connection.query(query, values![stage])?;
     rows.iter().map(artifact).collect()
 }

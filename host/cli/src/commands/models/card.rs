@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use stagewright_evaluation::metrics::MetricSet;
-use stagewright_evaluation::report::card::{Card, Data, DataField, Details, Evaluation, Event, IntendedUse, StageLimits};
+use stagewright_evaluation::report::card::{
+    Card, Data, DataField, Details, Evaluation, Event, IntendedUse, StageLimits,
+};
 use stagewright_evaluation::report::{Dataset, Verdict};
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_store::{AuditEntry, CHAMPION, Home, ModelVersion, Run};

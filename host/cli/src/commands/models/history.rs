@@ -15,7 +15,10 @@ pub(super) fn history(home: &Home, model: &str, at: Option<&str>, json: bool) ->
     }
     let entries = home.registry.audit_of(name, version)?;
     if entries.is_empty() {
-        return Err(UsageError::error(format!("nothing ever happened to `{model}`"), "`stagewright models` lists models"));
+        return Err(UsageError::error(
+            format!("nothing ever happened to `{model}`"),
+            "`stagewright models` lists models",
+        ));
     }
     if json {
         print_json(&entries)?;

@@ -56,8 +56,15 @@ pub(crate) fn find(home: &Home, model: &str, default_alias: &str) -> anyhow::Res
         return Ok(home.registry.version(name, version)?);
     }
     let (name, alias) = model.split_once('@').unwrap_or((model, default_alias));
+    // As MLflow's clients have it: `latest`, and `v3` for version 3.
+    if alias == "latest" {
+        return Ok(home.registry.version(name, home.registry.model(name)?.latest_version)?);
+    }
+    if let Some(version) = alias.strip_prefix('v').and_then(|version| version.parse().ok()) {
+        return Ok(home.registry.version(name, version)?);
+    }
     // An unknown model is told as such, not as a missing alias.
-    home.registry.versions(name)?;
+    home.registry.model(name)?;
     let version = home.registry.alias(name, alias)?;
     let version = version.ok_or_else(|| {
         UsageError::error(
@@ -225,7 +232,10 @@ fn point(home: &Home, model: &str, alias: &str, expected: Option<u32>, remove: b
         (Some((name, version)), false) => (name, Some(version)),
         (None, true) => (model, None),
         (None, false) => {
-            return Err(UsageError::error("which version?", format!("name it: {model}/VERSION, or --remove the alias")));
+            return Err(UsageError::error(
+                "which version?",
+                format!("name it: {model}/VERSION, or --remove the alias"),
+            ));
         }
         (Some((name, _)), true) => (name, None),
     };
@@ -245,6 +255,8 @@ fn delete(home: &Home, model: &str, reason: &str) -> anyhow::Result<Ending> {
         Some((name, version)) => home.registry.delete_version(name, version, reason)?,
         None => home.registry.delete_model(model, reason)?,
     }
-    println!("`{model}` is deleted; the audit keeps what happened to it. `stagewright gc` removes what it alone reached");
+    println!(
+        "`{model}` is deleted; the audit keeps what happened to it. `stagewright gc` removes what it alone reached"
+    );
     Ok(Ending::Done)
 }

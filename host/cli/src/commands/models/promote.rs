@@ -21,7 +21,7 @@ pub(super) fn promote(
     destination: &DestinationArguments,
     json: bool,
 ) -> anyhow::Result<Ending> {
-    let destination = production::of_command(home, Some(&version.model), destination)?;
+    let destination = production::to_write(home, Some(&version.model), destination)?;
     let promotion = carried_out(home, version, expected, reason, &destination, json)?;
     told(&promotion, &destination, json)
 }
@@ -34,9 +34,9 @@ pub(super) fn rollback(
     destination: &DestinationArguments,
     json: bool,
 ) -> anyhow::Result<Ending> {
-    let destination = production::of_command(home, Some(model), destination)?;
     // Fails here, before anything is asked of the destination, if there is nothing to go back to.
     home.registry.rollback_target(model)?;
+    let destination = production::to_write(home, Some(model), destination)?;
     repair(home, &destination)?;
     let request = PromotionRequest {
         destination: destination.uri().to_owned(),
@@ -87,7 +87,11 @@ fn watched(home: &Home, destination: &Destination, promotion: &Promotion, json: 
     Ok(uploaded?)
 }
 
-fn told((promotion, uploaded): &(Promotion, Uploaded), destination: &Destination, json: bool) -> anyhow::Result<Ending> {
+fn told(
+    (promotion, uploaded): &(Promotion, Uploaded),
+    destination: &Destination,
+    json: bool,
+) -> anyhow::Result<Ending> {
     let Promotion { id, model, version, expected, .. } = promotion;
     if json {
         print_json(&serde_json::json!({
@@ -98,7 +102,9 @@ fn told((promotion, uploaded): &(Promotion, Uploaded), destination: &Destination
         return Ok(Ending::Done);
     }
     match expected {
-        Some(old) if old == version => println!("version {version} of `{model}` is champion; {} agrees", destination.uri()),
+        Some(old) if old == version => {
+            println!("version {version} of `{model}` is champion; {} agrees", destination.uri())
+        }
         Some(old) => println!("version {version} of `{model}` is champion; version {old} is archived"),
         None => println!("version {version} of `{model}` is champion, the first one"),
     }

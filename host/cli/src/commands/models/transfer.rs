@@ -1,5 +1,8 @@
 //! `models export`, `models import`: a version elsewhere, with everything that it needs and nothing lost on the way.
 
+use stagewright_lifecycle::model::RegisteredModel;
+use stagewright_lifecycle::semantic_version;
+use stagewright_promotion::Destination;
 use stagewright_promotion::promote::bundle;
 use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, NewVersion, Reference};
 
@@ -13,7 +16,6 @@ use crate::production;
 #[derive(serde::Deserialize)]
 struct Exported {
     contents: serde_json::Value,
-    semantic_version: Option<String>,
     #[serde(default)]
     metrics: std::collections::BTreeMap<String, Option<f64>>,
     #[serde(default)]
@@ -27,6 +29,21 @@ struct ExportedObject {
     digest: Digest,
 }
 
+/// The model that a manifest describes, if everything that predictions need of it is listed.
+fn whole(exported: &Exported, name: &str, destination: &Destination) -> anyhow::Result<RegisteredModel> {
+    let uri = destination.uri();
+    let model: RegisteredModel = serde_json::from_value(exported.contents.clone())
+        .map_err(|reason| anyhow::anyhow!("the manifest of `{name}` at {uri} describes no model: {reason}"))?;
+    let needed = [model.transformation.digest, model.state, model.training.digest, model.model];
+    let missing = needed.into_iter().find(|digest| !exported.objects.iter().any(|object| object.digest == *digest));
+    match missing {
+        Some(digest) => {
+            Err(anyhow::anyhow!("the manifest of `{name}` at {uri} does not list `{digest}`, which the model needs"))
+        }
+        None => Ok(model),
+    }
+}
+
 fn named(destination: &DestinationArguments) -> anyhow::Result<()> {
     if destination.destination.is_none() {
         return Err(UsageError::error("where?", "name a folder or a bucket: --destination s3://BUCKET/PREFIX"));
@@ -38,7 +55,7 @@ fn named(destination: &DestinationArguments) -> anyhow::Result<()> {
 pub(super) fn export(home: &Home, model: &str, to: &DestinationArguments, json: bool) -> anyhow::Result<Ending> {
     named(to)?;
     let version = find(home, model, CHAMPION)?;
-    let destination = production::of_command(home, None, to)?;
+    let destination = production::to_write(home, None, to)?;
     let uploaded = destination.upload(&bundle(&home.artifacts, &version)?, &|_, _| ())?;
     if json {
         print_json(&serde_json::json!({
@@ -63,8 +80,10 @@ pub(super) fn import(
     let destination = production::of_command(home, None, from)?;
     let (name, version) = numbered(model)?.map_or((model, None), |(name, version)| (name, Some(version)));
     let loaded = destination.load(name, version)?;
-    let exported: Exported = serde_json::from_slice(&loaded.manifest)
-        .map_err(|reason| anyhow::anyhow!("the manifest of `{model}` at {} cannot be read: {reason}", destination.uri()))?;
+    let exported: Exported = serde_json::from_slice(&loaded.manifest).map_err(|reason| {
+        anyhow::anyhow!("the manifest of `{model}` at {} cannot be read: {reason}", destination.uri())
+    })?;
+    let model = whole(&exported, name, &destination)?;
     let folder = tempfile::tempdir_in(home.cache_dir())?;
     let staging = home.artifacts.stage();
     for fetched in loaded.fetch(folder.path())? {
@@ -88,8 +107,8 @@ pub(super) fn import(
         tags: vec![("stagewright.source".to_owned(), link)],
     };
     let registered = register_name.unwrap_or(name);
-    let semantic = exported.semantic_version;
-    let number = home.registry.create_version(&home.artifacts, registered, &new, &|_| semantic.clone())?;
+    let numbering = |previous: Option<(&serde_json::Value, &str)>| Some(semantic_version::numbered(previous, &model));
+    let number = home.registry.create_version(&home.artifacts, registered, &new, &numbering)?;
     if json {
         print_json(&home.registry.version(registered, number)?)?;
     } else {

@@ -56,11 +56,11 @@ INSERT INTO metric_points (run, stage, name, value, step, at_ms)
     SELECT stages.run, stages.id, stages.name || '.' || metrics.name, value, step, stages.ended_ms
     FROM metrics JOIN stages ON stages.id = metrics.stage ORDER BY metrics.stage, metrics.position;
 INSERT INTO latest_metrics (run, name, value, step, at_ms)
-    SELECT run, name, value, step, at_ms FROM metric_points WHERE id IN (
-        SELECT max(points.id) FROM metric_points points JOIN (
-            SELECT run, name, max(step) AS step FROM metric_points GROUP BY run, name
-        ) last ON last.run = points.run AND last.name = points.name AND last.step = points.step
-        GROUP BY points.run, points.name);
+    SELECT run, name, value, step, at_ms FROM (
+        SELECT run, name, value, step, at_ms, row_number() OVER (
+            PARTITION BY run, name ORDER BY step DESC, at_ms DESC, value DESC NULLS LAST) AS place
+        FROM metric_points) placed
+    WHERE place = 1;
 DROP TABLE metrics;
 
 CREATE INDEX stage_inputs_by_digest ON stage_inputs (digest);
@@ -100,6 +100,7 @@ CREATE TABLE versions (
     stage TEXT NOT NULL DEFAULT 'none' CHECK (stage IN ('none', 'staging', 'production', 'archived')),
     stage_ms INTEGER,                           -- since when
     withdrawn INTEGER NOT NULL DEFAULT 0,       -- 1: a rollback went away from it
+    followed INTEGER,                           -- its place in the audit when another one followed it as champion
     UNIQUE (model, version)
 ) STRICT;
 -- The version in production is the champion: there is one, or none.
@@ -109,16 +110,19 @@ CREATE INDEX versions_by_run ON versions (run_id);
 INSERT INTO registered_models (name, created_ms, updated_ms, last_version)
     SELECT name, models.created_ms, max(model_versions.created_ms), max(version)
     FROM models JOIN model_versions ON model = name GROUP BY name, models.created_ms ORDER BY name;
-INSERT INTO versions (model, version, run_id, created_ms, updated_ms, actor, contents, verdict, reason, judged_ms, stage, stage_ms)
+INSERT INTO versions (model, version, run_id, created_ms, updated_ms, actor, contents, verdict, reason, judged_ms, stage, stage_ms, followed)
     SELECT registered_models.id, model_versions.version, run_id, model_versions.created_ms, model_versions.created_ms, '',
         model_versions.description, verdict, reason, judged_ms,
         CASE WHEN aliases.version IS NOT NULL THEN 'production'
             WHEN moves.until IS NOT NULL THEN 'archived' ELSE 'none' END,
-        moves.until
+        CASE WHEN aliases.version IS NOT NULL THEN (SELECT max(moved_ms) FROM alias_moves WHERE alias = 'champion'
+            AND alias_moves.model = model_versions.model AND new_version = model_versions.version) ELSE moves.until END,
+        moves.place
     FROM model_versions JOIN registered_models ON registered_models.name = model_versions.model
     LEFT JOIN aliases ON aliases.model = model_versions.model AND aliases.version = model_versions.version AND alias = 'champion'
-    LEFT JOIN (SELECT model, old_version AS version, max(moved_ms) AS until FROM alias_moves WHERE alias = 'champion'
-        GROUP BY model, old_version) moves ON moves.model = model_versions.model AND moves.version = model_versions.version
+    LEFT JOIN (SELECT model, old_version AS version, max(moved_ms) AS until, max(place) AS place
+        FROM (SELECT model, alias, old_version, new_version, moved_ms, row_number() OVER (ORDER BY id) AS place FROM alias_moves) placed
+        WHERE alias = 'champion' AND old_version <> new_version GROUP BY model, old_version) moves ON moves.model = model_versions.model AND moves.version = model_versions.version
     ORDER BY registered_models.id, model_versions.version;
 
 -- Every artifact without which a version could not be used or explained.
@@ -181,7 +185,8 @@ CREATE TABLE promotions (
     actor TEXT NOT NULL,
     reason TEXT NOT NULL,
     began_ms INTEGER NOT NULL,
-    ended_ms INTEGER
+    ended_ms INTEGER,
+    completed INTEGER                           -- the audit's last place when its version became champion
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX promotions_unfinished ON promotions (destination) WHERE state IN ('intended', 'current');
 

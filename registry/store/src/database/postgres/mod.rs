@@ -1,16 +1,16 @@
 //! PostgreSQL: the same tables for many hosts.
 //!
 //! A transaction that changes models takes one advisory lock first, so that such changes happen one after another, as they
-//! do in SQLite; transactions of runs do not. A process says that it lives by a session lock on a connection of its own:
-//! the server lets go of it when the process dies or its network fails.
+//! do in SQLite; transactions of runs do not. Isolation is said each time: a server may have another default, under which
+//! the first statement after the lock would not see what the holder before did.
 //!
 //! TLS is rustls: `sslmode=require` and `prefer` verify the server's certificate, by Mozilla's roots or, where
 //! `PGSSLROOTCERT` names a PEM file, by those in it.
 
+mod life;
+
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::fmt;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use ::postgres::types::private::BytesMut;
@@ -19,7 +19,11 @@ use ::postgres::{Client, Config, NoTls, Statement};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::{DatabaseError, Outcome, Row, Scope, Value, values};
+use super::url::without_password;
+use super::{DatabaseError, Row, Scope, Value};
+
+pub(crate) use life::Life;
+pub(super) use life::dead;
 
 /// What all Stagewright advisory locks begin with: "stag".
 const LOCKS: i32 = 0x7374_6167;
@@ -28,7 +32,10 @@ const MODELS: i32 = 0;
 /// How long a server may take to answer a connection.
 const CONNECTING: Duration = Duration::from_secs(10);
 /// A statement that waits longer for others has met a fault.
-const PATIENCE: &str = "SET lock_timeout = '60s'; SET client_min_messages = warning; SET application_name = 'stagewright'";
+const PATIENCE: &str =
+    "SET lock_timeout = '60s'; SET client_min_messages = warning; SET application_name = 'stagewright'";
+
+const WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
 /// A database on a server.
 #[derive(Clone)]
@@ -46,6 +53,13 @@ pub(super) struct Connection {
 impl Server {
     pub(super) fn parse(url: &str) -> Result<Self, DatabaseError> {
         let mut config: Config = url.parse()?;
+        if !url.contains("keepalives") {
+            // A host that vanished is noticed within a minute.
+            config
+                .keepalives_idle(Duration::from_secs(30))
+                .keepalives_interval(Duration::from_secs(10))
+                .keepalives_retries(3);
+        }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECTING);
         }
@@ -107,6 +121,10 @@ impl Connection {
     }
 
     pub(super) fn query_once(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, DatabaseError> {
+        if parameters.is_empty() {
+            // One round trip, where preparing would take another.
+            return rows(self.client.query_typed(sql, &[])?);
+        }
         rows(self.client.query(&sql.replace('?', "$"), &borrowed(parameters))?)
     }
 
@@ -116,8 +134,8 @@ impl Connection {
 
     pub(super) fn begin(&mut self, scope: Scope) -> Result<(), DatabaseError> {
         match scope {
-            Scope::Runs => self.batch("BEGIN"),
-            Scope::Models => self.batch(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCKS}, {MODELS})")),
+            Scope::Runs => self.batch(WRITING),
+            Scope::Models => self.batch(&format!("{WRITING}; SELECT pg_advisory_xact_lock({LOCKS}, {MODELS})")),
         }
     }
 
@@ -157,6 +175,8 @@ impl ToSql for Value {
             (Self::Integer(integer), &Type::FLOAT8) => (*integer as f64).to_sql(ty, out),
             (Self::Integer(integer), _) => integer.to_sql(&Type::INT8, out),
             (Self::Real(real), _) => real.to_sql(&Type::FLOAT8, out),
+            // PostgreSQL's texts hold no NUL; a guest's may.
+            (Self::Text(text), _) if text.contains('\0') => text.replace('\0', "\u{fffd}").to_sql(&Type::TEXT, out),
             (Self::Text(text), _) => text.to_sql(&Type::TEXT, out),
         }
     }
@@ -184,66 +204,16 @@ impl<'a> FromSql<'a> for Value {
     }
 }
 
-/// A session lock that says "this process lives".
-pub(crate) struct Life {
-    number: i32,
-    /// Never used again, only kept open.
-    _connection: Mutex<Client>,
-}
-
-impl Life {
-    pub(super) fn begin(server: &Server) -> Result<Self, DatabaseError> {
-        let mut client = server.connect()?.client;
-        loop {
-            let row = client.query_one("SELECT (random() * 2147483646)::int + 1", &[])?;
-            let number: i32 = row.try_get(0)?;
-            let row = client.query_one("SELECT pg_try_advisory_lock($1, $2)", &[&LOCKS, &number])?;
-            if row.try_get(0)? {
-                return Ok(Self { number, _connection: Mutex::new(client) });
-            }
-        }
-    }
-
-    pub(super) fn name(&self) -> String {
-        self.number.to_string()
-    }
-}
-
-impl fmt::Debug for Life {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Life").field("number", &self.number).finish_non_exhaustive()
-    }
-}
-
-/// Which of these lives have ended: their locks can be taken.
-pub(super) fn dead(connection: &mut super::Connection, owners: &[String]) -> Outcome<Vec<String>> {
-    let mut dead = Vec::new();
-    for owner in owners {
-        // What is no number was written by a registry on SQLite.
-        let Ok(number) = owner.parse::<i32>() else { continue };
-        let held = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted
-                    AND classid::bigint = ?1 AND objid::bigint = ?2)";
-        if !connection.one(held, values![i64::from(LOCKS), i64::from(number)])?.get::<bool>(0)? {
-            dead.push(owner.clone());
-        }
-    }
-    Ok(dead)
-}
-
-/// A URL as it may be shown.
-pub(super) fn without_password(url: &str) -> String {
-    let hidden = url.split_once("://").and_then(|(scheme, rest)| {
-        let end = rest.find('/').unwrap_or(rest.len());
-        let at = rest[..end].rfind('@')?;
-        let user = rest[..at].split(':').next().unwrap_or_default();
-        Some(format!("{scheme}://{user}@{}", &rest[at + 1..]))
-    });
-    let shown = hidden.unwrap_or_else(|| url.to_owned());
-    // A password may stand among the options too.
-    let mut parts = shown.splitn(2, '?');
-    let (address, options) = (parts.next().unwrap_or_default().to_owned(), parts.next().unwrap_or_default());
-    let options: Vec<&str> = options.split('&').filter(|it| !it.is_empty() && !it.starts_with("password=")).collect();
-    if options.is_empty() { address } else { format!("{address}?{}", options.join("&")) }
+/// Whether the server, or the network, ended the connection.
+pub(super) fn was_cut(error: &::postgres::Error) -> bool {
+    use ::postgres::error::SqlState;
+    let ends = [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::IDLE_SESSION_TIMEOUT,
+    ];
+    error.code().is_none_or(|code| ends.contains(code))
 }
 
 /// The server's words, where it has some: the driver's own text says only "db error".
@@ -266,7 +236,8 @@ pub(super) fn hint(error: &::postgres::Error) -> &'static str {
             "\nhint: the user must own the tables, or be granted everything on them"
         }
         Some(_) => "",
-        None => "\nhint: see that the server runs and that STAGEWRIGHT_REGISTRY names it: postgresql://user@host/database",
+        None => {
+            "\nhint: see that the server runs and that STAGEWRIGHT_REGISTRY names it: postgresql://user@host/database"
+        }
     }
 }
-

@@ -1,0 +1,111 @@
+//! A process says that it lives by a session lock on a connection of its own.
+//!
+//! The server lets go of the lock when the process dies or its network fails; but also when the server itself restarts. So
+//! a thread looks after the connection and takes the lock again, and for a while after a start of the server nobody is
+//! taken for dead. Why not heartbeats in a table? They would be a write every few seconds for every process, and clocks.
+
+use std::fmt;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use ::postgres::Client;
+
+use super::{LOCKS, Server};
+use crate::database::{Connection, DatabaseError, Outcome, values};
+
+/// How often the connection is looked after.
+const BEAT: Duration = Duration::from_secs(2);
+/// How long the server may take to answer it.
+const ANSWERING: Duration = Duration::from_secs(10);
+/// How long after a start of the server the living may take to come back, in seconds: some beats.
+const RETURNING: i64 = 10;
+/// A server that hears nothing of a host for a minute takes it for dead; and it ends no session for being idle.
+const WATCHED: &str = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
+
+/// A session lock that says "this process lives". Dropping it lets go.
+pub(crate) struct Life {
+    number: i32,
+    /// Closed with the life, which ends its keeper.
+    _keeper: mpsc::Sender<()>,
+}
+
+impl Life {
+    pub(in crate::database) fn begin(server: &Server) -> Result<Self, DatabaseError> {
+        let mut client = connect(server)?;
+        loop {
+            let row = client.query_one("SELECT (random() * 2147483646)::int + 1", &[])?;
+            let number: i32 = row.try_get(0)?;
+            if !lock(&mut client, number)? {
+                continue;
+            }
+            let (sender, ended) = mpsc::channel();
+            let server = server.clone();
+            let keeper = thread::Builder::new().name("registry-life".into());
+            // Without its keeper, a life ends with its connection, no sooner.
+            let _ = keeper.spawn(move || keep(&server, number, client, &ended));
+            return Ok(Self { number, _keeper: sender });
+        }
+    }
+
+    pub(in crate::database) fn name(&self) -> String {
+        self.number.to_string()
+    }
+}
+
+impl fmt::Debug for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Life").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+fn connect(server: &Server) -> Result<Client, DatabaseError> {
+    let mut client = server.connect()?.client;
+    client.batch_execute(WATCHED)?;
+    // Servers before 14 do not know it, and end no session for being idle.
+    let _ = client.batch_execute("SET idle_session_timeout = 0");
+    Ok(client)
+}
+
+fn lock(client: &mut Client, number: i32) -> Result<bool, DatabaseError> {
+    Ok(client.query_one("SELECT pg_try_advisory_lock($1, $2)", &[&LOCKS, &number])?.try_get(0)?)
+}
+
+/// Holds the lock until the life ends.
+fn keep(server: &Server, number: i32, client: Client, ended: &Receiver<()>) {
+    let mut holder = Some(client);
+    while ended.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
+        if holder.as_mut().is_some_and(|client| client.is_valid(ANSWERING).is_ok()) {
+            continue;
+        }
+        // Whatever is wrong, the next beat tries again.
+        holder = connect(server).ok();
+        if !holder.as_mut().is_some_and(|client| lock(client, number).unwrap_or(false)) {
+            holder = None;
+        }
+    }
+}
+
+/// Which of these lives have ended: nobody holds their locks.
+pub(in crate::database) fn dead(connection: &mut Connection, owners: &[String]) -> Outcome<Vec<String>> {
+    // What is no number was written by a registry on SQLite.
+    let numbered = |owner: &&String| owner.parse::<i32>().is_ok();
+    if !owners.iter().any(|owner| numbered(&owner)) {
+        return Ok(Vec::new());
+    }
+    // After the crash of one of its processes the server ends all sessions without starting anew itself; those who may see
+    // it see it by its checkpointer.
+    let started = "SELECT greatest(pg_postmaster_start_time(),
+            (SELECT max(backend_start) FROM pg_stat_activity WHERE backend_type = 'checkpointer'))
+        > now() - CAST(?1 AS BIGINT) * interval '1 second'";
+    if connection.one(started, values![RETURNING])?.get(0)? {
+        return Ok(Vec::new());
+    }
+    let held = "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid::bigint = ?1
+        AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let mut living = Vec::new();
+    for row in connection.query(held, values![i64::from(LOCKS)])? {
+        living.push(row.get::<i64>(0)?.to_string());
+    }
+    Ok(owners.iter().filter(numbered).filter(|owner| !living.contains(owner)).cloned().collect())
+}

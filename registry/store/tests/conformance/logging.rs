@@ -1,0 +1,153 @@
+//! Metrics keep their histories and know their last value; parameters are logged once; tags are set and removed.
+
+use stagewright_store::{MetricPoint, RunId, RunStatus, StoreError};
+
+use crate::world::{World, new_run, nobody, pairs};
+
+fn point(value: f64, step: i64, at_ms: i64) -> MetricPoint {
+    MetricPoint { name: "loss".into(), value, step, at_ms: Some(at_ms) }
+}
+
+fn begun(world: &World) -> RunId {
+    world.registry.begin_run(&new_run("churn")).unwrap()
+}
+
+/// Value, step and time, where NaN equals NaN.
+fn last(world: &World, run: &RunId) -> (u64, i64, i64) {
+    let metric = &world.registry.run(run.as_str()).unwrap().metrics[0];
+    (metric.value.to_bits(), metric.step, metric.at_ms)
+}
+
+pub(crate) fn every_value_of_a_metric_is_kept_in_the_order_of_logging(world: &World) {
+    let run = begun(world);
+    let values = [0.5, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, -0.0, f64::MIN_POSITIVE, 0.1 + 0.2];
+    for (step, value) in (0..).zip(values) {
+        world.registry.log_metric(&run, &point(value, step % 3, 7)).unwrap();
+    }
+    let history = world.registry.metric_history(&run, "loss").unwrap();
+    let bits = |value: f64| if value.is_nan() { None } else { Some(value.to_bits()) };
+    let seen: Vec<_> = history.iter().map(|it| (it.name.as_str(), bits(it.value), it.step, it.at_ms)).collect();
+    let logged: Vec<_> = (0..).zip(values).map(|(step, value)| ("loss", bits(value), step % 3, 7)).collect();
+    assert_eq!(seen, logged);
+    assert_eq!(world.registry.metric_history(&run, "other").unwrap(), []);
+    assert!(matches!(world.registry.metric_history(&nobody(), "loss"), Err(StoreError::NoRun { .. })));
+}
+
+pub(crate) fn the_last_value_is_that_of_the_greatest_step_then_time_then_value(world: &World) {
+    let points = [
+        (point(5.0, 1, 100), point(5.0, 1, 100)),
+        // An earlier step changes nothing, however late it is logged.
+        (point(9.0, 0, 900), point(5.0, 1, 100)),
+        // The same step later.
+        (point(4.0, 1, 101), point(4.0, 1, 101)),
+        (point(9.0, 1, 100), point(4.0, 1, 101)),
+        // The same step at the same time: the greater value.
+        (point(3.0, 1, 101), point(4.0, 1, 101)),
+        (point(4.5, 1, 101), point(4.5, 1, 101)),
+        (point(f64::NAN, 1, 101), point(4.5, 1, 101)),
+        (point(f64::INFINITY, 1, 101), point(f64::INFINITY, 1, 101)),
+        // A NaN of a greater step is the last value, until there is another at that step and time.
+        (point(f64::NAN, 2, 50), point(f64::NAN, 2, 50)),
+        (point(f64::NEG_INFINITY, 2, 50), point(f64::NEG_INFINITY, 2, 50)),
+        (point(-1.0, 2, 50), point(-1.0, 2, 50)),
+        (point(1.0, -7, 999), point(-1.0, 2, 50)),
+    ];
+    let run = begun(world);
+    for (logged, expected) in points {
+        world.registry.log_metric(&run, &logged).unwrap();
+        let MetricPoint { value, step, at_ms, .. } = expected;
+        assert_eq!(last(world, &run), (value.to_bits(), step, at_ms.unwrap()), "after {logged:?}");
+    }
+}
+
+pub(crate) fn a_metric_without_a_time_is_logged_now(world: &World) {
+    let run = begun(world);
+    world.registry.log_metric(&run, &MetricPoint { at_ms: None, ..point(1.0, 0, 0) }).unwrap();
+    let (logged, begun) = (last(world, &run).2, world.registry.run(run.as_str()).unwrap().started_ms);
+    assert!((begun..begun + 600_000).contains(&logged), "{begun} {logged}");
+}
+
+pub(crate) fn a_parameter_is_logged_once(world: &World) {
+    let (registry, run) = (&world.registry, begun(world));
+    registry.log_batch(&run, &[], &pairs(&[("depth", "3")]), &[]).unwrap();
+    registry.log_batch(&run, &[], &pairs(&[("depth", "3")]), &[]).unwrap();
+    let changed = registry.log_batch(&run, &[], &pairs(&[("depth", "4")]), &[]).unwrap_err();
+    let text = format!(
+        "parameter `depth` of run `{run}` is `3` and cannot become `4`\n\
+         hint: a parameter is logged once; begin another run, or log a tag"
+    );
+    assert_eq!(changed.to_string(), text);
+    let parameters = registry.run(run.as_str()).unwrap().parameters;
+    assert_eq!(parameters, pairs(&[("depth", "3"), ("training.learning_rate", "0.1")]));
+}
+
+pub(crate) fn a_batch_is_logged_whole_or_not_at_all(world: &World) {
+    let (registry, run) = (&world.registry, begun(world));
+    let log = |depth: &str| {
+        registry.log_batch(&run, &[point(1.0, 0, 1)], &pairs(&[("depth", depth)]), &pairs(&[("depth", depth)]))
+    };
+    log("3").unwrap();
+    log("4").unwrap_err();
+    assert_eq!(registry.metric_history(&run, "loss").unwrap().len(), 1);
+    assert_eq!(registry.run(run.as_str()).unwrap().tags, pairs(&[("depth", "3"), ("team", "growth")]));
+}
+
+pub(crate) fn what_is_logged_has_names_within_limits(world: &World) {
+    let (registry, run) = (&world.registry, begun(world));
+    for name in ["", "a\0b", &"x".repeat(251)] {
+        let metric = MetricPoint { name: name.into(), ..point(1.0, 0, 1) };
+        assert!(matches!(registry.log_metric(&run, &metric), Err(StoreError::BadKey { .. })), "{name}");
+        for (parameters, tags) in [(pairs(&[(name, "")]), vec![]), (vec![], pairs(&[(name, "")]))] {
+            assert!(matches!(registry.log_batch(&run, &[], &parameters, &tags), Err(StoreError::BadKey { .. })));
+        }
+    }
+    for value in ["\0", &"x".repeat(100_001)] {
+        let refused = registry.log_batch(&run, &[], &[], &pairs(&[("note", value)]));
+        assert!(matches!(refused, Err(StoreError::BadKeyValue { .. })));
+    }
+    let odd = pairs(&[(&"ä".repeat(125), &"ß".repeat(50_000)), ("'; DROP TABLE runs; --", "?1 $1 \\")]);
+    registry.log_batch(&run, &[], &odd, &odd).unwrap();
+    let found = registry.run(run.as_str()).unwrap();
+    assert!(odd.iter().all(|pair| found.parameters.contains(pair) && found.tags.contains(pair)));
+}
+
+pub(crate) fn tags_are_replaced_and_removed(world: &World) {
+    let (registry, run) = (&world.registry, begun(world));
+    registry.log_batch(&run, &[], &[], &pairs(&[("team", "risk"), ("note", "1"), ("note", "2")])).unwrap();
+    assert_eq!(registry.run(run.as_str()).unwrap().tags, pairs(&[("note", "2"), ("team", "risk")]));
+    registry.delete_run_tag(&run, "note").unwrap();
+    assert!(matches!(registry.delete_run_tag(&run, "note"), Err(StoreError::NoTag { .. })));
+    assert_eq!(registry.run(run.as_str()).unwrap().tags, pairs(&[("team", "risk")]));
+}
+
+pub(crate) fn an_ended_run_is_still_logged_to_and_a_deleted_one_is_not(world: &World) {
+    let (registry, run) = (&world.registry, begun(world));
+    registry.finish_run(&run, RunStatus::Finished, None).unwrap();
+    registry.log_metric(&run, &point(1.0, 0, 1)).unwrap();
+    registry.delete_run(&run, true).unwrap();
+    assert!(matches!(registry.log_metric(&run, &point(2.0, 1, 2)), Err(StoreError::NoRun { .. })));
+    registry.delete_run(&run, false).unwrap();
+    assert_eq!(registry.metric_history(&run, "loss").unwrap().len(), 1);
+}
+
+pub(crate) fn loggers_in_opposite_orders_do_not_block_each_other(world: &World) {
+    let run = begun(world);
+    let names: Vec<String> = (0..20).map(|number| format!("name {number}")).collect();
+    let log = |reversed: bool| {
+        for step in 0..25 {
+            let mut metrics: Vec<_> =
+                names.iter().map(|name| MetricPoint { name: name.clone(), ..point(1.0, step, 1) }).collect();
+            let mut tags: Vec<_> = names.iter().map(|name| (name.clone(), step.to_string())).collect();
+            let mut parameters: Vec<_> = tags.iter().map(|(name, _)| (format!("{name} {step}"), "1".into())).collect();
+            if reversed {
+                metrics.reverse();
+                tags.reverse();
+                parameters.reverse();
+            }
+            world.registry.log_batch(&run, &metrics, &parameters, &tags).unwrap();
+        }
+    };
+    std::thread::scope(|scope| [false, true, false, true].map(|reversed| scope.spawn({ let log = &log; move || log(reversed) })).map(drop));
+    assert_eq!(world.registry.metric_history(&run, "name 0").unwrap().len(), 100);
+    assert_eq!(world.registry.run(run.as_str()).unwrap().parameters.len(), 501);
+}

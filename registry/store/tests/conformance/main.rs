@@ -1,0 +1,140 @@
+//! What every registry does, whatever its database: one suite, run against SQLite and PostgreSQL.
+//!
+//! Each test is a function over a [`World`]; `conformance!` makes two tests of it, `sqlite::SUBJECT::TEST` and
+//! `postgres::SUBJECT::TEST`. A function that it does not list is dead code, which the build refuses.
+//! What only one of the databases can do wrong is in [`migration`] and [`server`].
+
+mod migration;
+#[cfg(feature = "postgres")]
+mod server;
+mod world;
+
+use world::World;
+
+macro_rules! conformance {
+    ($($subject:ident: $($test:ident),+;)+) => {
+        $(mod $subject;)+
+
+        mod sqlite {
+            $(mod $subject {
+                $(#[test]
+                fn $test() {
+                    crate::$subject::$test(&crate::World::sqlite());
+                })+
+            })+
+        }
+
+        #[cfg(feature = "postgres")]
+        mod postgres {
+            $(mod $subject {
+                $(#[test]
+                #[ignore = "needs PostgreSQL"]
+                fn $test() {
+                    crate::$subject::$test(&crate::World::postgres());
+                })+
+            })+
+        }
+    };
+}
+
+conformance! {
+    runs:
+        a_run_is_read_back_as_it_was_recorded,
+        of_a_repeated_parameter_or_tag_the_last_counts,
+        a_run_ends_once,
+        of_many_who_end_a_run_one_does,
+        runs_are_found_by_prefix_pipeline_and_age,
+        a_deleted_run_is_listed_no_more_until_it_is_restored,
+        parts_of_many_runs_do_not_mix;
+    logging:
+        every_value_of_a_metric_is_kept_in_the_order_of_logging,
+        the_last_value_is_that_of_the_greatest_step_then_time_then_value,
+        a_metric_without_a_time_is_logged_now,
+        a_parameter_is_logged_once,
+        a_batch_is_logged_whole_or_not_at_all,
+        what_is_logged_has_names_within_limits,
+        tags_are_replaced_and_removed,
+        an_ended_run_is_still_logged_to_and_a_deleted_one_is_not,
+        loggers_in_opposite_orders_do_not_block_each_other;
+    experiments:
+        an_experiment_is_made_by_hand_or_by_its_first_run,
+        an_experiment_is_renamed_with_its_runs,
+        a_deleted_experiment_takes_no_runs_until_it_is_restored,
+        tags_of_experiments_are_replaced,
+        names_of_experiments_are_text_within_limits;
+    stages:
+        a_stage_is_read_back_as_it_was_recorded,
+        metrics_of_a_stage_become_the_runs_under_its_name,
+        a_metric_that_is_nan_comes_back_as_nan,
+        counts_beyond_the_databases_saturate,
+        a_run_that_has_ended_takes_no_more_stages,
+        artifacts_of_deleted_runs_are_not_reachable;
+    models:
+        a_model_is_registered_by_hand_or_by_its_first_version,
+        models_are_sorted_by_bytes,
+        names_are_identifiers,
+        tags_and_descriptions_of_models_are_changed,
+        an_alias_moves_only_from_where_it_is_believed_to_be,
+        an_alias_that_is_not_there_cannot_be_removed,
+        a_forced_alias_moves_from_anywhere,
+        some_aliases_are_reserved,
+        a_model_is_renamed_with_all_that_belongs_to_it,
+        a_model_is_deleted_but_for_its_audit,
+        a_model_with_a_champion_is_not_deleted;
+    versions:
+        a_version_is_read_back_as_it_was_registered,
+        a_version_without_one_of_its_artifacts_is_not_registered,
+        a_version_with_a_truncated_artifact_is_not_registered,
+        a_version_with_a_flipped_byte_in_an_artifact_is_not_registered,
+        a_version_whose_artifact_is_restored_is_registered,
+        numbers_are_consecutive_and_not_given_again,
+        semantic_numbers_are_given_from_the_version_before,
+        a_verdict_is_given_once_with_its_reason,
+        tags_and_descriptions_of_versions_are_changed;
+    lifecycle:
+        versions_go_through_stages,
+        production_is_reached_by_promotion_alone,
+        the_champion_is_not_set_aside_without_another,
+        only_an_approved_version_becomes_champion,
+        a_promotion_archives_the_champion_before,
+        one_rollback_after_another_leads_further_back,
+        a_rollback_goes_to_the_version_archived_last_and_not_to_the_newest,
+        a_version_that_never_was_champion_is_no_target_of_a_rollback,
+        a_deleted_version_is_no_target_of_a_rollback;
+    promotions:
+        a_promotion_is_intended_then_current_then_finished,
+        a_promotion_that_is_undone_leaves_the_champion,
+        a_promotion_is_undone_if_the_champion_moved_meanwhile,
+        a_promotion_is_undone_even_if_the_champion_it_expected_is_deleted,
+        a_promotion_against_another_champion_than_expected_is_refused,
+        promoting_the_champion_repairs_its_destination,
+        finishing_a_promotion_finishes_those_before_it_at_the_same_destination,
+        a_rollback_is_recorded_as_one,
+        garbage_is_not_collected_where_somebody_promotes_to,
+        what_a_promotion_copies_is_needed_until_it_is_finished,
+        a_candidate_is_registered_judged_and_intended_in_one_step,
+        a_candidate_that_cannot_be_promoted_is_not_registered;
+    audit:
+        an_empty_audit_verifies,
+        every_change_of_a_model_is_in_the_chain,
+        odd_texts_do_not_break_the_chain,
+        the_database_refuses_to_change_the_audit,
+        an_edited_entry_is_detected,
+        a_removed_entry_is_detected_wherever_it_stood,
+        an_entry_that_is_removed_so_that_the_others_close_ranks_is_detected,
+        reordered_entries_are_detected,
+        an_entry_that_nobody_made_is_detected,
+        the_champion_of_any_date_is_known,
+        views_answer_people_who_ask_in_sql;
+    concurrency:
+        sixty_four_writers_in_two_processes_get_consecutive_versions,
+        sixty_four_loggers_in_two_processes_lose_no_metric,
+        of_a_thousand_concurrent_promotions_one_champion_is_left,
+        an_experiment_that_many_runs_make_at_once_is_one,
+        an_alias_that_many_set_at_once_is_set_by_one,
+        runs_of_dead_processes_are_killed_and_those_of_live_ones_are_not;
+    crashes:
+        a_promotion_whose_process_dies_is_settled_by_whoever_opens_next,
+        a_process_that_is_killed_anywhere_leaves_one_champion,
+        a_collection_whose_process_dies_blocks_no_promotion;
+}

@@ -1,0 +1,230 @@
+//! Promotions: intended, done, told to the destination; whatever happens between, there is one champion.
+
+use stagewright_store::{CHAMPION, Numbering, Promotion, PromotionRequest, PromotionState, StoreError, Verdict};
+
+use crate::world::{World, reference, unnumbered, version};
+
+fn to(destination: &str) -> PromotionRequest {
+    PromotionRequest { destination: destination.into(), expected: None, reason: "better".into() }
+}
+
+fn begin(world: &World, version: u32) -> Promotion {
+    world.registry.begin_promotion("churn", version, &to("file:///production")).unwrap()
+}
+
+fn state(world: &World, promotion: &Promotion) -> PromotionState {
+    world.registry.promotion(&promotion.id).unwrap().state
+}
+
+fn unfinished(world: &World) -> Vec<String> {
+    world.registry.unfinished_promotions().unwrap().into_iter().map(|it| it.id).collect()
+}
+
+pub(crate) fn a_promotion_is_intended_then_current_then_finished(world: &World) {
+    let registry = world.registry.acting_as("ada");
+    world.approved("churn");
+    let begun = registry.begin_promotion("churn", 1, &to("file:///production")).unwrap();
+    assert_eq!((begun.state, begun.expected, begun.rollback), (PromotionState::Intended, None, false));
+    assert_eq!((begun.actor.as_str(), begun.reason.as_str()), ("ada", "better"));
+    assert_eq!((world.champion("churn"), unfinished(world)), (None, vec![]));
+    assert_eq!(registry.promotion_of("churn", 1).unwrap(), None);
+
+    let current = registry.complete_promotion(&begun.id).unwrap();
+    assert_eq!(current, Promotion { state: PromotionState::Current, ..begun.clone() });
+    assert_eq!(registry.complete_promotion(&begun.id).unwrap(), current, "once more changes nothing");
+    assert_eq!((world.champion("churn"), unfinished(world)), (Some(1), vec![begun.id.clone()]));
+    let undone = registry.undo_promotion(&begun.id, "").unwrap_err();
+    assert_eq!(undone.to_string(), format!("promotion `{}` is current", begun.id));
+
+    registry.finish_promotion(&begun.id).unwrap();
+    assert_eq!((world.champion("churn"), unfinished(world)), (Some(1), vec![]));
+    let finished = registry.promotion_of("churn", 1).unwrap().unwrap();
+    assert_eq!((&finished.id, finished.state), (&begun.id, PromotionState::Finished));
+    assert!(finished.ended_ms.unwrap() >= finished.began_ms);
+    for ended in [registry.finish_promotion(&begun.id), registry.complete_promotion(&begun.id).map(drop)] {
+        assert!(matches!(ended, Err(StoreError::PromotionEnded { state: "finished", .. })));
+    }
+    assert!(matches!(registry.promotion("nothing"), Err(StoreError::NoPromotion { .. })));
+    assert!(matches!(registry.complete_promotion("nothing"), Err(StoreError::NoPromotion { .. })));
+}
+
+pub(crate) fn a_promotion_that_is_undone_leaves_the_champion(world: &World) {
+    world.approved("churn");
+    world.approved("churn");
+    world.promote("churn", 1);
+    let begun = begin(world, 2);
+    world.registry.undo_promotion(&begun.id, "the copy failed").unwrap();
+    assert_eq!((state(world, &begun), world.champion("churn")), (PromotionState::Undone, Some(1)));
+    assert!(matches!(
+        world.registry.complete_promotion(&begun.id),
+        Err(StoreError::PromotionEnded { state: "undone", .. })
+    ));
+    let last = &world.registry.audit_entries(1).unwrap()[0];
+    assert_eq!((last.action.as_str(), last.reason.as_str()), ("promotion.undone", "the copy failed"));
+    assert_eq!(world.life("churn"), ["production", "none"]);
+}
+
+pub(crate) fn a_promotion_is_undone_if_the_champion_moved_meanwhile(world: &World) {
+    for _ in 0..3 {
+        world.approved("churn");
+    }
+    world.promote("churn", 1);
+    let (slow, fast) = (begin(world, 2), begin(world, 3));
+    assert_eq!((slow.expected, fast.expected), (Some(1), Some(1)));
+    world.registry.complete_promotion(&fast.id).unwrap();
+    let moved = world.registry.complete_promotion(&slow.id).unwrap_err();
+    assert!(matches!(moved, StoreError::AliasMoved { expected: Some(1), actual: Some(3), .. }), "{moved}");
+    assert_eq!((state(world, &slow), world.champion("churn")), (PromotionState::Undone, Some(3)));
+    assert_eq!(world.life("churn"), ["archived", "none", "production"]);
+}
+
+pub(crate) fn a_promotion_is_undone_even_if_the_champion_it_expected_is_deleted(world: &World) {
+    for _ in 0..3 {
+        world.approved("churn");
+    }
+    world.promote("churn", 1);
+    let slow = begin(world, 2);
+    world.promote("churn", 3);
+    world.registry.delete_version("churn", 1, "").unwrap();
+    let moved = world.registry.complete_promotion(&slow.id).unwrap_err();
+    assert!(matches!(moved, StoreError::AliasMoved { actual: Some(3), .. }), "{moved}");
+    assert_eq!(world.champion("churn"), Some(3));
+}
+
+pub(crate) fn a_promotion_against_another_champion_than_expected_is_refused(world: &World) {
+    world.approved("churn");
+    world.approved("churn");
+    world.promote("churn", 1);
+    let promote = |expected| world.registry.promote("churn", 2, &PromotionRequest { expected, ..to("") });
+    for (expected, said) in [(Some(None), None), (Some(Some(2)), Some(2))] {
+        let moved = promote(expected).unwrap_err();
+        assert!(matches!(moved, StoreError::AliasMoved { expected, actual: Some(1), .. } if expected == said), "{moved}");
+        assert_eq!(world.champion("churn"), Some(1));
+    }
+    assert!(matches!(promote(Some(Some(9))), Err(StoreError::NoVersion { .. })));
+    promote(Some(Some(1))).unwrap();
+    assert_eq!(world.champion("churn"), Some(2));
+}
+
+pub(crate) fn promoting_the_champion_repairs_its_destination(world: &World) {
+    world.approved("churn");
+    world.promote("churn", 1);
+    let life = world.registry.version("churn", 1).unwrap();
+    let repair = begin(world, 1);
+    assert_eq!(repair.expected, Some(1));
+    world.registry.complete_promotion(&repair.id).unwrap();
+    assert_eq!(unfinished(world), [repair.id.as_str()]);
+    world.registry.finish_promotion(&repair.id).unwrap();
+    assert_eq!(world.registry.version("churn", 1).unwrap(), life, "nothing else changed");
+    let stale = begin(world, 1);
+    let other = world.approved("churn");
+    world.promote("churn", other);
+    assert!(matches!(world.registry.complete_promotion(&stale.id), Err(StoreError::AliasMoved { .. })));
+    assert_eq!(world.champion("churn"), Some(other));
+}
+
+pub(crate) fn finishing_a_promotion_finishes_those_before_it_at_the_same_destination(world: &World) {
+    for _ in 0..4 {
+        world.approved("churn");
+    }
+    let elsewhere = world.registry.begin_promotion("churn", 4, &to("file:///elsewhere")).unwrap();
+    world.registry.complete_promotion(&elsewhere.id).unwrap();
+    let complete = |version| {
+        let promotion = begin(world, version);
+        world.registry.complete_promotion(&promotion.id).unwrap();
+        promotion
+    };
+    let [first, second, third] = [1, 2, 3].map(complete);
+    world.registry.finish_promotion(&second.id).unwrap();
+    assert_eq!(state(world, &first), PromotionState::Finished);
+    // The destination may still point to the second one: somebody has to move it.
+    assert_eq!(state(world, &third), PromotionState::Current);
+    let mut left = [elsewhere.id, third.id];
+    let mut found = unfinished(world);
+    left.sort();
+    found.sort();
+    assert_eq!(found, left);
+}
+
+pub(crate) fn a_rollback_is_recorded_as_one(world: &World) {
+    for _ in 0..2 {
+        let version = world.approved("churn");
+        world.promote("churn", version);
+    }
+    let begun = world.registry.begin_rollback("churn", &to("file:///production")).unwrap();
+    assert_eq!((begun.version, begun.expected, begun.rollback), (1, Some(2), true));
+    world.registry.complete_promotion(&begun.id).unwrap();
+    let audit = world.registry.audit_of("churn", Some(2)).unwrap();
+    assert_eq!(audit.last().unwrap().reason, "rolled back to version 1");
+    assert_eq!(world.registry.audit_of("churn", Some(1)).unwrap().last().unwrap().reason, "better");
+}
+
+pub(crate) fn garbage_is_not_collected_where_somebody_promotes_to(world: &World) {
+    let registry = &world.registry;
+    world.approved("churn");
+    let begun = begin(world, 1);
+    let busy = registry.begin_collection("file:///production").unwrap_err();
+    assert!(matches!(&busy, StoreError::PromotionRunning { promotion, .. } if *promotion == begun.id), "{busy}");
+    registry.begin_collection("file:///elsewhere").unwrap();
+    registry.complete_promotion(&begun.id).unwrap();
+    assert!(registry.begin_collection("file:///production").is_err(), "its pointer is not moved yet");
+    registry.finish_promotion(&begun.id).unwrap();
+    registry.begin_collection("file:///production").unwrap();
+    let again = registry.begin_collection("file:///production").unwrap_err();
+    assert!(matches!(again, StoreError::CollectionRunning { .. }), "{again}");
+    let refused = registry.begin_promotion("churn", 1, &to("file:///production")).unwrap_err();
+    assert!(matches!(refused, StoreError::CollectionRunning { .. }), "{refused}");
+    registry.end_collection("file:///production").unwrap();
+    registry.begin_promotion("churn", 1, &to("file:///production")).unwrap();
+}
+
+pub(crate) fn what_a_promotion_copies_is_needed_until_it_is_finished(world: &World) {
+    let (model, report) = (world.blob(b"model"), world.blob(b"report"));
+    let mut new = version();
+    new.references = vec![reference("model", model), reference("report", report)];
+    new.references[1].needed = false;
+    let verdict = (Verdict::Approved, "good");
+    let destination = "file:///production";
+    let numbering: Numbering<'_> = &unnumbered;
+    let registered =
+        world.registry.register_candidate(&world.artifacts, "churn", &new, numbering, verdict, &to(destination));
+    let (number, promotion) = registered.unwrap();
+    let promotion = promotion.unwrap();
+    assert_eq!((number, promotion.version, promotion.expected), (1, 1, None));
+    assert_eq!(world.registry.needed_by_promotions(destination).unwrap(), [model].into());
+    assert!(world.registry.needed_by_promotions("file:///elsewhere").unwrap().is_empty());
+    world.registry.complete_promotion(&promotion.id).unwrap();
+    world.registry.finish_promotion(&promotion.id).unwrap();
+    assert!(world.registry.needed_by_promotions(destination).unwrap().is_empty());
+}
+
+pub(crate) fn a_candidate_is_registered_judged_and_intended_in_one_step(world: &World) {
+    let register = |model: &str, verdict| {
+        let judged = (verdict, "why");
+        world.registry.register_candidate(&world.artifacts, model, &version(), &unnumbered, judged, &to(""))
+    };
+    let (first, promotion) = register("churn", Verdict::Approved).unwrap();
+    world.registry.complete_promotion(&promotion.unwrap().id).unwrap();
+    let (second, none) = register("churn", Verdict::Rejected).unwrap();
+    let (third, promotion) = register("churn", Verdict::Approved).unwrap();
+    assert_eq!((first, second, none, third), (1, 2, None, 3));
+    let promotion = promotion.unwrap();
+    assert_eq!(promotion.expected, Some(1));
+    assert_eq!(world.registry.alias("churn", CHAMPION).unwrap(), Some(1), "nothing is promoted yet");
+    let verdicts: Vec<_> = world.registry.versions("churn").unwrap().iter().map(|it| it.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Approved, Verdict::Rejected, Verdict::Approved].map(Some));
+    world.registry.complete_promotion(&promotion.id).unwrap();
+    assert_eq!(world.champion("churn"), Some(3));
+    assert!(matches!(register("a b", Verdict::Approved), Err(StoreError::BadName { .. })));
+}
+
+pub(crate) fn a_candidate_that_cannot_be_promoted_is_not_registered(world: &World) {
+    world.registry.begin_collection("file:///production").unwrap();
+    let verdict = (Verdict::Approved, "good");
+    let request = to("file:///production");
+    let refused =
+        world.registry.register_candidate(&world.artifacts, "churn", &version(), &unnumbered, verdict, &request);
+    assert!(matches!(refused, Err(StoreError::CollectionRunning { .. })));
+    assert!(matches!(world.registry.model("churn"), Err(StoreError::NoModel { .. })));
+    assert_eq!(world.registry.audit_entries(1).unwrap(), []);
+}

@@ -1,0 +1,231 @@
+//! What only a server can do: refuse, be gone, cut connections, restart, have its own ideas of isolation.
+
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use stagewright_services::postgres::Cluster;
+use stagewright_store::{NewModel, Registry, RunStatus, StoreError};
+
+use crate::world::{World, eventually, new_run, said, spawn};
+
+/// What connecting to this URL fails with.
+fn refusal(url: &str) -> String {
+    Registry::connect(url).unwrap_err().to_string()
+}
+
+/// An address of the shared cluster in parts: user, password, the rest.
+fn parts(url: &str) -> (&str, &str, &str) {
+    let (user, rest) = url.strip_prefix("postgres://").unwrap().split_once(':').unwrap();
+    let (password, rest) = rest.split_once('@').unwrap();
+    (user, password, rest)
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_wrong_password_is_a_clear_error_that_does_not_show_it() {
+    let url = Cluster::shared().create_database();
+    let (user, password, rest) = parts(&url);
+    for wrong in
+        [format!("postgres://{user}:not{password}@{rest}"), format!("postgres://{user}@{rest}?password=not{password}")]
+    {
+        let refused = refusal(&wrong);
+        let text = format!(
+            "cannot read the format in `postgres://{user}@{rest}`: FATAL: password authentication failed for user \
+             \"{user}\"\nhint: check the user and password of STAGEWRIGHT_REGISTRY, or set PGPASSWORD"
+        );
+        assert_eq!(refused, text);
+    }
+    let none = refusal(&format!("postgres://{user}@{rest}"));
+    assert!(none.contains("password missing") && none.contains("PGPASSWORD"), "{none}");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_missing_database_is_a_clear_error() {
+    let url = Cluster::shared().url();
+    let (user, password, rest) = parts(&url);
+    let place = rest.replace("/postgres", "/nowhere");
+    let refused = refusal(&format!("postgres://{user}:{password}@{place}"));
+    let text = format!(
+        "cannot read the format in `postgres://{user}@{place}`: FATAL: database \"nowhere\" does not exist\n\
+         hint: create the database first: createdb NAME"
+    );
+    assert_eq!(refused, text);
+    assert!(!refused.contains(password));
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_a_clear_error() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let text = format!(
+        "cannot read the format in `postgresql://ada@127.0.0.1:{port}/db`: error connecting to server: Connection refused \
+         (os error 111)\nhint: see that the server runs and that STAGEWRIGHT_REGISTRY names it: \
+         postgresql://user@host/database"
+    );
+    assert_eq!(refusal(&format!("postgresql://ada:secret@127.0.0.1:{port}/db")), text);
+}
+
+#[test]
+fn what_is_no_url_of_a_registry_is_a_clear_error() {
+    for (url, text) in [
+        (
+            "mysql://ada:secret@host/db",
+            "`mysql://ada@host/db` is not a registry\nhint: postgresql://USER@HOST/DATABASE",
+        ),
+        ("host=h password=secret", "`host` is not a registry\nhint: postgresql://USER@HOST/DATABASE"),
+        (
+            "postgresql://ada:secret@host:port/db",
+            "cannot understand the registry's URL in `postgresql://ada@host:port/db`: invalid connection string: invalid \
+             value for option `port`",
+        ),
+    ] {
+        let refused = refusal(url);
+        assert!(refused.starts_with(text), "{refused}");
+        assert!(!refused.contains("secret"), "{refused}");
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_server_without_tls_is_refused_where_tls_is_required() {
+    let url = Cluster::shared().create_database();
+    let refused = refusal(&format!("{url}?sslmode=require"));
+    let (_, password, _) = parts(&url);
+    assert!(refused.contains("server does not support TLS"), "{refused}");
+    assert!(!refused.contains(password), "{refused}");
+    for mode in ["prefer", "disable"] {
+        Registry::connect(&format!("{url}?sslmode={mode}")).unwrap();
+    }
+}
+
+/// Ends every session of this database but its own.
+const CUT: &str = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_connection_that_was_cut_is_replaced_on_the_next_call() {
+    let world = World::postgres();
+    let run = world.registry.begin_run(&new_run("churn")).unwrap();
+    for _ in 0..3 {
+        // Several connections are kept, and all of them are cut.
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| world.unjudged("churn"));
+            }
+        });
+        world.rows(CUT);
+        assert_eq!(world.registry.models().unwrap().len(), 1);
+        world.rows(CUT);
+        world.unjudged("churn");
+    }
+    assert_eq!(world.registry.model("churn").unwrap().latest_version, 15);
+    // The life was cut too, and comes back.
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND objid <> 0
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    eventually(|| (world.rows(locks) == ["1"]).then_some(()));
+    assert_eq!(world.reopened().run(run.as_str()).unwrap().status, RunStatus::Running);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn runs_survive_a_server_that_restarts() {
+    // Of its own: all sessions of the server end.
+    let cluster = Cluster::start();
+    let url = cluster.url();
+    let registry = Registry::connect(&url).unwrap();
+    let run = registry.begin_run(&new_run("churn")).unwrap();
+    // The death of one of its processes makes the server restart all others.
+    let victim = cluster.psql(&url, "SELECT pid FROM pg_stat_activity WHERE application_name = 'stagewright' LIMIT 1");
+    let killed = Command::new("kill").args(["-9", &victim.unwrap()]).status().unwrap();
+    assert!(killed.success());
+    // Whoever opens it at once takes nobody for dead, nor does whoever opens it later.
+    let status = |registry: &Registry| registry.run(run.as_str()).unwrap().status;
+    let opened = eventually(|| Registry::connect(&url).ok());
+    assert_eq!(status(&opened), RunStatus::Running);
+    thread::sleep(Duration::from_secs(13));
+    assert_eq!(status(&Registry::connect(&url).unwrap()), RunStatus::Running);
+    registry.create_model("churn", &NewModel::default()).unwrap();
+    registry.finish_run(&run, RunStatus::Finished, None).unwrap();
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_process_has_few_connections_however_many_threads() {
+    let world = World::postgres();
+    world.registry.begin_run(&new_run("churn")).unwrap();
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name = 'stagewright'";
+    thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| world.unjudged("churn"));
+            scope.spawn(|| world.registry.list_runs(10).unwrap());
+        }
+    });
+    let sessions: u32 = world.rows(sessions)[0].parse().unwrap();
+    assert!((2..=9).contains(&sessions), "{sessions}");
+    assert_eq!(world.registry.model("churn").unwrap().latest_version, 64);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_servers_own_defaults_of_transactions_change_nothing() {
+    for setting in ["default_transaction_isolation = 'serializable'", "default_transaction_read_only = on"] {
+        let url = Cluster::shared().create_database();
+        let database = url.rsplit('/').next().unwrap();
+        Cluster::shared().psql(&url, &format!("ALTER DATABASE {database} SET {setting}")).unwrap();
+        let registry = Registry::connect(&url).unwrap();
+        let run = registry.begin_run(&new_run("churn")).unwrap();
+        thread::scope(|scope| {
+            for number in 0..8 {
+                let (registry, run) = (&registry, &run);
+                scope.spawn(move || {
+                    for step in 0..10 {
+                        registry.create_model(&format!("model-{number}-{step}"), &NewModel::default()).unwrap();
+                        let tags = [("shared".to_owned(), number.to_string())];
+                        registry.log_batch(run, &[], &[], &tags).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(registry.verify_audit().unwrap().entries, 80);
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn several_processes_create_the_tables_at_once() {
+    if World::part().is_some() {
+        World::postgres().unjudged("churn");
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let url = Cluster::shared().create_database();
+    for child in [(); 6].map(|()| spawn(url.as_ref(), home.path(), "create")) {
+        said(child);
+    }
+    let registry = Registry::connect(&url).unwrap();
+    assert_eq!((registry.model("churn").unwrap().latest_version, registry.verify_audit().unwrap().entries), (6, 7));
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn tables_of_a_newer_program_are_left_alone() {
+    let world = World::postgres();
+    world.sql("UPDATE stagewright_format SET format = 99").unwrap();
+    let refused = world.try_reopen().unwrap_err();
+    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 2, .. }), "{refused}");
+    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["99"]);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn the_audit_cannot_be_truncated() {
+    let world = World::postgres();
+    world.unjudged("churn");
+    assert!(world.sql("TRUNCATE audit").unwrap_err().contains("the audit is append-only"));
+    world.registry.verify_audit().unwrap();
+}
