@@ -35,6 +35,14 @@ pub struct MetricPoint {
     pub at_ms: Option<i64>,
 }
 
+impl MetricPoint {
+    fn reported(&self) -> Reported<'_> {
+        let Self { name, value, step, at_ms } = self;
+        let at_ms = at_ms.unwrap_or_else(now_ms);
+        Reported { name: name.into(), value: *value, step: *step, at_ms, stage: None }
+    }
+}
+
 impl LoggedMetric {
     /// Of a row with name, value, step and time from column `first` on.
     pub(super) fn from_row(row: &Row, first: usize) -> Outcome<Self> {
@@ -82,14 +90,7 @@ impl Registry {
         }
         self.write("log", Scope::Runs, |connection| {
             let run = active(connection, run_id)?;
-            let reported = |MetricPoint { name, value, step, at_ms }: &MetricPoint| Reported {
-                name: name.into(),
-                value: *value,
-                step: *step,
-                at_ms: at_ms.unwrap_or_else(now_ms),
-                stage: None,
-            };
-            insert_points(connection, run, &metrics.iter().map(reported).collect::<Vec<_>>())?;
+            insert_points(connection, run, &metrics.iter().map(MetricPoint::reported).collect::<Vec<_>>())?;
             for (name, value) in by_name(parameters) {
                 insert_parameter(connection, run, run_id, name, value)?;
             }
@@ -143,7 +144,7 @@ pub(super) fn insert_points(connection: &mut Connection, run: i64, points: &[Rep
     let mut last: BTreeMap<&str, &Reported<'_>> = BTreeMap::new();
     for point in points {
         connection.execute(insert, values![run, point.stage, &*point.name, point.value, point.step, point.at_ms])?;
-        let last = last.entry(&point.name).or_insert(point);
+        let last = last.entry(&*point.name).or_insert(point);
         if point.rank() > last.rank() {
             *last = point;
         }
