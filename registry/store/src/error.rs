@@ -108,7 +108,9 @@ pub enum StoreError {
         source: DatabaseError,
     },
     /// The database was written by a newer Stagewright.
-    #[error("`{place}` has format {found}; this program knows formats up to {known}\nhint: install a newer Stagewright, or use another STAGEWRIGHT_HOME or STAGEWRIGHT_REGISTRY")]
+    #[error(
+        "`{place}` has format {found}; this program knows formats up to {known}\nhint: install a newer Stagewright, or use another STAGEWRIGHT_HOME or STAGEWRIGHT_REGISTRY"
+    )]
     TooNew {
         /// The database.
         place: String,
@@ -140,7 +142,9 @@ pub enum StoreError {
         problem: String,
     },
     /// An entry of the audit was edited, removed or moved.
-    #[error("the audit was tampered with at entry {seq}: {problem}\nhint: compare with a backup of the registry, and with the heads that promotions wrote beside their models")]
+    #[error(
+        "the audit was tampered with at entry {seq}: {problem}\nhint: compare with a backup of the registry, and with the heads that promotions wrote beside their models"
+    )]
     Tampered {
         /// Its place in the chain, from 1.
         seq: u64,
@@ -160,7 +164,9 @@ pub enum StoreError {
         id: String,
     },
     /// A parameter was logged with another value.
-    #[error("parameter `{name}` of run `{run}` is `{old}` and cannot become `{new}`\nhint: a parameter is logged once; begin another run, or log a tag")]
+    #[error(
+        "parameter `{name}` of run `{run}` is `{old}` and cannot become `{new}`\nhint: a parameter is logged once; begin another run, or log a tag"
+    )]
     ParameterChanged {
         /// The run.
         run: String,
@@ -246,7 +252,9 @@ pub enum StoreError {
         alias: String,
     },
     /// The alias means something else.
-    #[error("`{alias}` cannot be set as an alias\nhint: `champion` moves by `stagewright models promote`; `latest` and `v1` name versions")]
+    #[error(
+        "`{alias}` cannot be set as an alias\nhint: `champion` moves by `stagewright models promote`; `latest` and `v1` name versions"
+    )]
     ReservedAlias {
         /// The alias.
         alias: String,
@@ -258,7 +266,9 @@ pub enum StoreError {
         name: String,
     },
     /// Production is reached by promotion alone.
-    #[error("version {version} of model `{model}` comes to production by promotion alone\nhint: stagewright models promote {model}/{version}")]
+    #[error(
+        "version {version} of model `{model}` comes to production by promotion alone\nhint: stagewright models promote {model}/{version}"
+    )]
     NeedsPromotion {
         /// The model's name.
         model: String,
@@ -266,7 +276,9 @@ pub enum StoreError {
         version: u32,
     },
     /// The champion cannot go without another one in its place.
-    #[error("version {version} of model `{model}` is the champion and cannot be {action}\nhint: promote another version first, or roll back: stagewright models rollback {model}")]
+    #[error(
+        "version {version} of model `{model}` is the champion and cannot be {action}\nhint: promote another version first, or roll back: stagewright models rollback {model}"
+    )]
     IsChampion {
         /// The model's name.
         model: String,
@@ -276,7 +288,9 @@ pub enum StoreError {
         action: &'static str,
     },
     /// Nothing to roll back to.
-    #[error("No archived version available for rollback of model `{model}`\nhint: a version is archived when another one follows it as champion; `stagewright models promote` takes any approved version")]
+    #[error(
+        "No archived version available for rollback of model `{model}`\nhint: a version is archived when another one follows it as champion; `stagewright models promote` takes any approved version"
+    )]
     NoArchivedVersion {
         /// The model's name.
         model: String,
@@ -296,7 +310,9 @@ pub enum StoreError {
         state: &'static str,
     },
     /// Somebody promotes right now.
-    #[error("promotion `{promotion}` of model `{model}` is not finished\nhint: try again when it is; `stagewright models promote {model}@champion` finishes one whose process died")]
+    #[error(
+        "promotion `{promotion}` of model `{model}` is not finished\nhint: try again when it is; `stagewright models promote {model}@champion` finishes one whose process died"
+    )]
     PromotionRunning {
         /// The model's name.
         model: String,
@@ -382,7 +398,9 @@ pub enum StoreError {
         actual: Option<u32>,
     },
     /// Only approved versions may become champion.
-    #[error("version {version} of model `{model}` cannot become `{alias}`: it is {state}\nhint: only a version that passed its gates is promoted; `stagewright models show {model}/{version}` tells why")]
+    #[error(
+        "version {version} of model `{model}` cannot become `{alias}`: it is {state}\nhint: only a version that passed its gates is promoted; `stagewright models show {model}/{version}` tells why"
+    )]
     NotApproved {
         /// The model's name.
         model: String,

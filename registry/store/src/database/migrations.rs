@@ -9,8 +9,7 @@ use crate::registry::audit;
 /// The format that this program writes: SQLite's `user_version`, PostgreSQL's table `stagewright_format`.
 pub(crate) const FORMAT: u32 = 2;
 
-const MIGRATIONS: [&str; FORMAT as usize] =
-    [include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
+const MIGRATIONS: [&str; FORMAT as usize] = [include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
 
 /// Nobody changes or removes what was audited, not even by mistake with a client.
 const APPEND_ONLY_SQLITE: &str = "

@@ -353,8 +353,7 @@ impl Database {
                 let directory = life_directory(path)?;
                 let dead = crate::liveness::dead_locks(&directory)?;
                 let is_dead = |owner: &&String| {
-                    dead.iter().any(|lock| lock.name() == **owner)
-                        || crate::liveness::is_gone(&directory.join(owner))
+                    dead.iter().any(|lock| lock.name() == **owner) || crate::liveness::is_gone(&directory.join(owner))
                 };
                 let gone = owners.iter().filter(is_dead).cloned().collect();
                 // A lock whose records somebody else cleans up at the same time is no loss: a record without one is dead.

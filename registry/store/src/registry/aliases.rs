@@ -115,7 +115,8 @@ fn pointed_to_if_any(connection: &mut Connection, model: &str, alias: &str) -> O
 fn check_alias(alias: &str) -> Result<(), StoreError> {
     check_name("alias", alias)?;
     let lower = alias.to_ascii_lowercase();
-    let numbered = lower.strip_prefix('v').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|it| it.is_ascii_digit()));
+    let numbered =
+        lower.strip_prefix('v').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|it| it.is_ascii_digit()));
     if lower == CHAMPION || lower == "latest" || numbered {
         return Err(StoreError::ReservedAlias { alias: alias.to_owned() });
     }

@@ -82,7 +82,8 @@ impl AuditEntry {
     /// SHA-256 of the entry's JSON and the hash before it; see docs/formats/audit.md.
     fn chained(&self, previous: &str) -> String {
         let Self { seq, at_ms, actor, action, model, version, old_state, new_state, reason, hash: _ } = self;
-        let text = serde_json::json!([previous, seq, at_ms, actor, action, model, version, old_state, new_state, reason]);
+        let text =
+            serde_json::json!([previous, seq, at_ms, actor, action, model, version, old_state, new_state, reason]);
         Digest::of(text.to_string().as_bytes()).to_hex()
     }
 }
@@ -158,8 +159,10 @@ fn champion_before(connection: &mut Connection, model: &str, end: i64, at_ms: i6
             ("version.transitioned" | "version.deleted", ..) if champion == entry.version => champion = None,
             ("alias.moved", _, Some(state)) if state.starts_with("champion -> ") => champion = entry.version,
             ("model.deleted", ..) => champion = None,
-            // The place falls with every name, so this ends.
-            ("model.renamed", Some(old), _) => champion = champion_before(connection, old, row.get(0)?, at_ms)?,
+            // The old name's entry about the same stands just before. Places fall with every name, so this ends.
+            ("model.renamed", Some(old), _) => {
+                champion = champion_before(connection, old, row.get::<i64>(0)? - 1, at_ms)?
+            }
             ("model.renamed", None, _) => champion = None,
             _ => {}
         }

@@ -139,7 +139,8 @@ pub(super) fn named(connection: &mut Connection, name: &str) -> Outcome<i64> {
 
 fn experiment(connection: &mut Connection, row: &Row) -> Outcome<Experiment> {
     let id: i64 = row.get(0)?;
-    let tags = connection.query("SELECT name, value FROM experiment_tags WHERE experiment = ?1 ORDER BY name", values![id])?;
+    let tags =
+        connection.query("SELECT name, value FROM experiment_tags WHERE experiment = ?1 ORDER BY name", values![id])?;
     Ok(Experiment {
         id,
         name: row.get(1)?,

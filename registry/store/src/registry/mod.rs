@@ -75,7 +75,10 @@ impl Registry {
     /// As [`Registry::open`]; [`StoreError::BadRegistryUrl`] for another URL, or where this program was built without it.
     pub fn connect(url: &str) -> Result<Self, StoreError> {
         if !is_url(url) {
-            return Err(StoreError::BadRegistryUrl { url: shortened(&without_password(url)), built: cfg!(feature = "postgres") });
+            return Err(StoreError::BadRegistryUrl {
+                url: shortened(&without_password(url)),
+                built: cfg!(feature = "postgres"),
+            });
         }
         #[cfg(feature = "postgres")]
         return Self::over(Database::open_server(url)?);

@@ -113,11 +113,10 @@ impl Registry {
             if name != new && find(connection, new)?.is_some() {
                 return Err(StoreError::ModelExists { model: new.to_owned() }.into());
             }
-            connection.execute("UPDATE registered_models SET name = ?2, updated_ms = ?3 WHERE id = ?1", values![
-                id,
-                new,
-                now_ms()
-            ])?;
+            connection.execute(
+                "UPDATE registered_models SET name = ?2, updated_ms = ?3 WHERE id = ?1",
+                values![id, new, now_ms()],
+            )?;
             for (about, old, renamed) in [(name, None, Some(new)), (new, Some(name), None)] {
                 let entry = NewEntry::about("model.renamed", about, None)
                     .states(old.map(str::to_owned), renamed.map(str::to_owned));
@@ -210,7 +209,8 @@ fn set_tag(connection: &mut Connection, model: i64, name: &str, value: &str) -> 
 
 fn complete(connection: &mut Connection, row: &Row) -> Outcome<Model> {
     let (id, champion): (i64, Option<u32>) = (row.get(0)?, row.get(6)?);
-    let free = "SELECT alias, versions.version FROM version_aliases JOIN versions ON versions.id = version_aliases.version
+    let free =
+        "SELECT alias, versions.version FROM version_aliases JOIN versions ON versions.id = version_aliases.version
         WHERE version_aliases.model = ?1 ORDER BY alias";
     let mut aliases: Vec<(String, u32)> = Vec::new();
     for row in connection.query(free, values![id])? {

@@ -159,7 +159,8 @@ impl Registry {
                 return Ok(Err(StoreError::AliasMoved { model, alias, expected, actual }));
             }
             self.crown(connection, &promotion, version, champion)?;
-            let update = "UPDATE promotions SET state = 'current', completed = (SELECT seq FROM audit_head) WHERE id = ?1";
+            let update =
+                "UPDATE promotions SET state = 'current', completed = (SELECT seq FROM audit_head) WHERE id = ?1";
             connection.execute(update, values![id])?;
             Ok(Ok(Promotion { state: PromotionState::Current, ..promotion }))
         })?;
@@ -179,7 +180,8 @@ impl Registry {
             if promotion.state == PromotionState::Intended {
                 return Err(StoreError::PromotionEnded { id: id.to_owned(), state: promotion.state.name() }.into());
             }
-            let update = "UPDATE promotions SET state = 'finished', ended_ms = ?3 WHERE destination = ?2 AND state = 'current'
+            let update =
+                "UPDATE promotions SET state = 'finished', ended_ms = ?3 WHERE destination = ?2 AND state = 'current'
                 AND model = (SELECT model FROM promotions WHERE id = ?1)
                 AND completed <= (SELECT completed FROM promotions WHERE id = ?1)";
             connection.execute(update, values![id, promotion.destination, now_ms()])?;
@@ -294,7 +296,8 @@ impl Registry {
                 let Promotion { model, id, .. } = promotion(&row)?;
                 return Err(StoreError::PromotionRunning { model, promotion: id }.into());
             }
-            let insert = "INSERT INTO collections (destination, owner, began_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+            let insert =
+                "INSERT INTO collections (destination, owner, began_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
             if connection.execute(insert, values![destination, owner, now_ms()])? == 0 {
                 return Err(StoreError::CollectionRunning { destination: destination.to_owned() }.into());
             }
@@ -373,7 +376,11 @@ impl Registry {
         }
         if let Some((id, old)) = champion {
             let stages = (LifecycleStage::Production, LifecycleStage::Archived);
-            let why = if *rollback { format!("rolled back to version {number}") } else { format!("version {number} followed") };
+            let why = if *rollback {
+                format!("rolled back to version {number}")
+            } else {
+                format!("version {number} followed")
+            };
             self.move_stage(connection, id, (model, old), stages, *rollback, &why)?;
         }
         let from = lifecycle::stage_of(connection, version)?;
@@ -416,7 +423,8 @@ pub(super) fn settle_abandoned(connection: &mut Connection, owner: &str) -> Outc
 
 /// The version in production: its numbers in the database and among the model's versions.
 fn champion(connection: &mut Connection, model: &str) -> Outcome<Option<(i64, u32)>> {
-    let query = "SELECT versions.id, version FROM versions JOIN registered_models ON registered_models.id = versions.model
+    let query =
+        "SELECT versions.id, version FROM versions JOIN registered_models ON registered_models.id = versions.model
         WHERE name = ?1 AND stage = 'production'";
     let row = connection.first(query, values![model])?;
     row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()

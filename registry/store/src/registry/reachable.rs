@@ -15,7 +15,8 @@ impl Registry {
     pub fn reachable(&self) -> Result<HashSet<Digest>, StoreError> {
         self.read("look for what is reachable", |connection| {
             let mut reachable = HashSet::new();
-            let recorded = "SELECT stage_outputs.digest FROM stage_outputs JOIN stages ON stages.id = stage_outputs.stage
+            let recorded =
+                "SELECT stage_outputs.digest FROM stage_outputs JOIN stages ON stages.id = stage_outputs.stage
                     JOIN runs ON runs.id = stages.run WHERE runs.deleted_ms IS NULL
                 UNION SELECT stage_inputs.digest FROM stage_inputs JOIN stages ON stages.id = stage_inputs.stage
                     JOIN runs ON runs.id = stages.run WHERE runs.deleted_ms IS NULL
@@ -39,7 +40,8 @@ impl Registry {
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn needed_by_promotions(&self, destination: &str) -> Result<HashSet<Digest>, StoreError> {
         self.read("look for what is promoted", |connection| {
-            let query = "SELECT digest FROM version_artifacts JOIN promotions ON promotions.version = version_artifacts.version
+            let query =
+                "SELECT digest FROM version_artifacts JOIN promotions ON promotions.version = version_artifacts.version
                 WHERE destination = ?1 AND state IN ('intended', 'current') AND needed = 1";
             connection.query(query, values![destination])?.iter().map(|row| Ok(row.parsed(0)?)).collect()
         })

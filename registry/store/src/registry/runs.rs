@@ -83,7 +83,6 @@ impl RunStatus {
             Self::Killed => "killed",
         }
     }
-
 }
 
 impl FromStr for RunStatus {
@@ -202,7 +201,8 @@ impl Registry {
     ) -> Result<(), StoreError> {
         self.write("record the end of a run", Scope::Runs, |connection| {
             // One of many who end it at once does.
-            let update = "UPDATE runs SET status = ?2, ended_ms = ?3, error = ?4 WHERE run_id = ?1 AND status = 'running'";
+            let update =
+                "UPDATE runs SET status = ?2, ended_ms = ?3, error = ?4 WHERE run_id = ?1 AND status = 'running'";
             let error = error.map(ToString::to_string);
             if connection.execute(update, values![run_id.as_str(), status.name(), now_ms(), error])? == 0 {
                 running(connection, run_id)?;
@@ -252,7 +252,9 @@ impl Registry {
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn last_run(&self, pipeline: &str) -> Result<Option<Run>, StoreError> {
         self.read("read runs", |connection| {
-            let query = format!("SELECT {COLUMNS} WHERE pipeline = ?1 AND runs.deleted_ms IS NULL ORDER BY runs.id DESC LIMIT 1");
+            let query = format!(
+                "SELECT {COLUMNS} WHERE pipeline = ?1 AND runs.deleted_ms IS NULL ORDER BY runs.id DESC LIMIT 1"
+            );
             let rows = connection.query(&query, values![pipeline])?;
             Ok(complete(connection, &rows)?.pop())
         })

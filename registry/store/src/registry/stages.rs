@@ -244,7 +244,8 @@ fn inputs(connection: &mut Connection, stage: i64) -> Outcome<Vec<InputRecord>> 
 }
 
 fn outputs(connection: &mut Connection, stage: i64) -> Outcome<Vec<ArtifactRecord>> {
-    let query = "SELECT name, kind, digest, media_type, rows, bytes FROM stage_outputs WHERE stage = ?1 ORDER BY position";
+    let query =
+        "SELECT name, kind, digest, media_type, rows, bytes FROM stage_outputs WHERE stage = ?1 ORDER BY position";
     let rows = connection.query(query, values![stage])?;
     rows.iter().map(artifact).collect()
 }

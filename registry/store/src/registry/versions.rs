@@ -124,7 +124,8 @@ impl Registry {
     pub fn versions(&self, model: &str) -> Result<Vec<ModelVersion>, StoreError> {
         self.read("read model versions", |connection| {
             let id = models::required(connection, model)?;
-            let rows = connection.query(&format!("SELECT {COLUMNS} WHERE versions.model = ?1 ORDER BY version"), values![id])?;
+            let rows = connection
+                .query(&format!("SELECT {COLUMNS} WHERE versions.model = ?1 ORDER BY version"), values![id])?;
             rows.iter().map(|row| complete(connection, row)).collect()
         })
     }
@@ -299,7 +300,8 @@ pub(super) fn remove(connection: &mut Connection, id: i64, model: &str) -> Outco
         return Err(StoreError::PromotionRunning { model: model.to_owned(), promotion: row.get(0)? }.into());
     }
     connection.execute("UPDATE promotions SET expected = NULL WHERE expected = ?1", values![id])?;
-    for table in ["version_artifacts", "version_metrics", "version_parameters", "version_tags", "version_aliases", "promotions"]
+    for table in
+        ["version_artifacts", "version_metrics", "version_parameters", "version_tags", "version_aliases", "promotions"]
     {
         connection.execute(&format!("DELETE FROM {table} WHERE version = ?1"), values![id])?;
     }

@@ -34,11 +34,12 @@ fn runs_of_format_1_are_kept() {
     assert_eq!((run.status, run.seed, run.started_ms, run.ended_ms), (RunStatus::Finished, u64::MAX, 100, Some(400)));
     assert_eq!((run.parameters, run.tags), (pairs(&[("depth", "3")]), vec![]));
     assert_eq!((run.config, run.actor.as_str(), run.deleted_ms), (json!({"a": 1}), "", None));
-    let metrics: Vec<_> = run.metrics.iter().map(|it| (it.name.as_str(), it.value.to_string(), it.step, it.at_ms)).collect();
-    assert_eq!(metrics, [
-        ("evaluation.roc_auc", "NaN".to_owned(), 0, 300),
-        ("training.loss", "0.25".to_owned(), 1, 200)
-    ]);
+    let metrics: Vec<_> =
+        run.metrics.iter().map(|it| (it.name.as_str(), it.value.to_string(), it.step, it.at_ms)).collect();
+    assert_eq!(
+        metrics,
+        [("evaluation.roc_auc", "NaN".to_owned(), 0, 300), ("training.loss", "0.25".to_owned(), 1, 200)]
+    );
     let history = registry.metric_history(&run.run_id, "training.loss").unwrap();
     assert_eq!(history.iter().map(|it| it.value).collect::<Vec<_>>(), [0.5, 0.25]);
     let stages = registry.stages(&run.run_id).unwrap();
@@ -84,13 +85,16 @@ fn moves_of_aliases_of_format_1_are_the_beginning_of_the_audit() {
     assert_eq!(registry.verify_audit().unwrap().entries, 5);
     let audit = registry.audit_of("churn", None).unwrap();
     let moves: Vec<_> = audit.iter().map(|it| (it.at_ms, it.old_state.as_deref(), it.new_state.as_deref())).collect();
-    assert_eq!(moves, [
-        (1110, None, Some("champion -> 1")),
-        (1120, Some("champion -> 1"), Some("champion -> 3")),
-        (1130, None, Some("candidate -> 4")),
-        (1140, Some("champion -> 3"), Some("champion -> 1")),
-        (1220, Some("champion -> 1"), Some("champion -> 2")),
-    ]);
+    assert_eq!(
+        moves,
+        [
+            (1110, None, Some("champion -> 1")),
+            (1120, Some("champion -> 1"), Some("champion -> 3")),
+            (1130, None, Some("candidate -> 4")),
+            (1140, Some("champion -> 3"), Some("champion -> 1")),
+            (1220, Some("champion -> 1"), Some("champion -> 2")),
+        ]
+    );
     for (at_ms, champion) in [(1109, None), (1110, Some(1)), (1130, Some(3)), (1140, Some(1)), (1220, Some(2))] {
         assert_eq!(registry.champion_at("churn", at_ms).unwrap(), champion, "{at_ms}");
     }

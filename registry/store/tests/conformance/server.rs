@@ -4,7 +4,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use stagewright_services::postgres::Cluster;
+use stagewright_services::postgres::{Cluster, Durability};
 use stagewright_store::{NewModel, Registry, RunStatus, StoreError};
 
 use crate::world::{World, eventually, new_run, said, spawn};
@@ -26,7 +26,8 @@ fn parts(url: &str) -> (&str, &str, &str) {
 fn a_wrong_password_is_a_clear_error_that_does_not_show_it() {
     let url = Cluster::shared().create_database();
     let (user, password, rest) = parts(&url);
-    for wrong in [format!("postgres://{user}:not{password}@{rest}"), format!("postgres://{user}@{rest}?password=not{password}")]
+    for wrong in
+        [format!("postgres://{user}:not{password}@{rest}"), format!("postgres://{user}@{rest}?password=not{password}")]
     {
         let refused = refusal(&wrong);
         let text = format!(
@@ -70,7 +71,10 @@ fn a_server_that_cannot_be_reached_is_a_clear_error() {
 #[test]
 fn what_is_no_url_of_a_registry_is_a_clear_error() {
     for (url, text) in [
-        ("mysql://ada:secret@host/db", "`mysql://ada@host/db` is not a registry\nhint: postgresql://USER@HOST/DATABASE"),
+        (
+            "mysql://ada:secret@host/db",
+            "`mysql://ada@host/db` is not a registry\nhint: postgresql://USER@HOST/DATABASE",
+        ),
         ("host=h password=secret", "`host` is not a registry\nhint: postgresql://USER@HOST/DATABASE"),
         (
             "postgresql://ada:secret@host:port/db",
@@ -129,8 +133,8 @@ fn a_connection_that_was_cut_is_replaced_on_the_next_call() {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn runs_survive_a_server_that_restarts() {
-    // Of its own: all sessions of the server end.
-    let cluster = Cluster::start();
+    // Of its own, because all its sessions end, and one that keeps what was committed.
+    let cluster = Cluster::start_with(Durability::Synced);
     let url = cluster.url();
     let registry = Registry::connect(&url).unwrap();
     let run = registry.begin_run(&new_run("churn")).unwrap();

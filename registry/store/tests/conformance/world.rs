@@ -115,9 +115,7 @@ impl World {
                 connection.execute_batch(statements).map_err(|error| error.to_string())
             }
             #[cfg(feature = "postgres")]
-            Place::Server(url) => {
-                stagewright_services::postgres::Cluster::shared().psql(url, statements).map(drop)
-            }
+            Place::Server(url) => stagewright_services::postgres::Cluster::shared().psql(url, statements).map(drop),
         }
     }
 

@@ -22,8 +22,8 @@ use rustls::pki_types::pem::PemObject as _;
 use super::url::without_password;
 use super::{DatabaseError, Row, Scope, Value};
 
-pub(super) use life::dead;
 pub(crate) use life::Life;
+pub(super) use life::dead;
 
 /// What all Stagewright advisory locks begin with: "stag".
 const LOCKS: i32 = 0x7374_6167;
@@ -32,7 +32,8 @@ const MODELS: i32 = 0;
 /// How long a server may take to answer a connection.
 const CONNECTING: Duration = Duration::from_secs(10);
 /// A statement that waits longer for others has met a fault.
-const PATIENCE: &str = "SET lock_timeout = '60s'; SET client_min_messages = warning; SET application_name = 'stagewright'";
+const PATIENCE: &str =
+    "SET lock_timeout = '60s'; SET client_min_messages = warning; SET application_name = 'stagewright'";
 
 const WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
@@ -54,7 +55,10 @@ impl Server {
         let mut config: Config = url.parse()?;
         if !url.contains("keepalives") {
             // A host that vanished is noticed within a minute.
-            config.keepalives_idle(Duration::from_secs(30)).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
+            config
+                .keepalives_idle(Duration::from_secs(30))
+                .keepalives_interval(Duration::from_secs(10))
+                .keepalives_retries(3);
         }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECTING);
@@ -198,8 +202,12 @@ impl<'a> FromSql<'a> for Value {
 /// Whether the server, or the network, ended the connection.
 pub(super) fn was_cut(error: &::postgres::Error) -> bool {
     use ::postgres::error::SqlState;
-    let ends =
-        [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW, SqlState::IDLE_SESSION_TIMEOUT];
+    let ends = [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::IDLE_SESSION_TIMEOUT,
+    ];
     error.code().is_none_or(|code| ends.contains(code))
 }
 
@@ -212,18 +220,23 @@ pub(super) fn text(error: &::postgres::Error) -> String {
     }
 }
 
+const PASSWORD: &str = "\nhint: check the user and password of STAGEWRIGHT_REGISTRY, or set PGPASSWORD";
+
 pub(super) fn hint(error: &::postgres::Error) -> &'static str {
     use ::postgres::error::SqlState;
     match error.code() {
         Some(code) if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-            "\nhint: check the user and password of STAGEWRIGHT_REGISTRY, or set PGPASSWORD"
+            PASSWORD
         }
         Some(code) if *code == SqlState::INVALID_CATALOG_NAME => "\nhint: create the database first: createdb NAME",
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             "\nhint: the user must own the tables, or be granted everything on them"
         }
         Some(_) => "",
-        None => "\nhint: see that the server runs and that STAGEWRIGHT_REGISTRY names it: postgresql://user@host/database",
+        // The driver's word, for which it has no code.
+        None if error.source().is_some_and(|source| source.to_string() == "password missing") => PASSWORD,
+        None => {
+            "\nhint: see that the server runs and that STAGEWRIGHT_REGISTRY names it: postgresql://user@host/database"
+        }
     }
 }
-
