@@ -70,11 +70,11 @@ pub enum DatabaseError {
 impl DatabaseError {
     /// Whether the connection is to blame, and another one may do.
     fn is_of_connection(&self) -> bool {
-        match self {
-            #[cfg(feature = "postgres")]
-            Self::Postgres { source } => postgres::was_cut(source),
-            _ => false,
+        #[cfg(feature = "postgres")]
+        if let Self::Postgres { source } = self {
+            return postgres::was_cut(source);
         }
+        false
     }
 }
 

@@ -147,10 +147,10 @@ impl From<bool> for Value {
     }
 }
 
-/// SQLite has no NaN: null stands for it.
+/// SQLite has no NaN: null stands for it; and its zero has no sign.
 impl From<f64> for Value {
     fn from(real: f64) -> Self {
-        if real.is_nan() { Self::Null } else { Self::Real(real) }
+        if real.is_nan() { Self::Null } else { Self::Real(real + 0.0) }
     }
 }
 

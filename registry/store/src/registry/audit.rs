@@ -159,8 +159,10 @@ fn champion_before(connection: &mut Connection, model: &str, end: i64, at_ms: i6
             ("version.transitioned" | "version.deleted", ..) if champion == entry.version => champion = None,
             ("alias.moved", _, Some(state)) if state.starts_with("champion -> ") => champion = entry.version,
             ("model.deleted", ..) => champion = None,
-            // The place falls with every name, so this ends.
-            ("model.renamed", Some(old), _) => champion = champion_before(connection, old, row.get(0)?, at_ms)?,
+            // The old name's entry about the same stands just before. Places fall with every name, so this ends.
+            ("model.renamed", Some(old), _) => {
+                champion = champion_before(connection, old, row.get::<i64>(0)? - 1, at_ms)?
+            }
             ("model.renamed", None, _) => champion = None,
             _ => {}
         }

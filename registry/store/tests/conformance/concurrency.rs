@@ -46,7 +46,9 @@ pub(crate) fn sixty_four_loggers_in_two_processes_lose_no_metric(world: &World) 
         });
     }
     let run = world.registry.begin_run(&new_run("churn")).unwrap();
-    [0, 1].map(|process| world.spawn(&format!("{process} {run}"))).map(said);
+    for child in [0, 1].map(|process| world.spawn(&format!("{process} {run}"))) {
+        said(child);
+    }
     let shared = world.registry.metric_history(&run, "shared").unwrap();
     let mut seen: Vec<_> = shared.iter().map(|point| (point.step, point.value as usize)).collect();
     seen.sort_unstable();

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use stagewright_services::postgres::Cluster;
+use stagewright_services::postgres::{Cluster, Durability};
 use stagewright_store::{NewModel, Registry, RunStatus, StoreError};
 
 use crate::world::{World, eventually, new_run, said, spawn};
@@ -133,8 +133,8 @@ fn a_connection_that_was_cut_is_replaced_on_the_next_call() {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn runs_survive_a_server_that_restarts() {
-    // Of its own: all sessions of the server end.
-    let cluster = Cluster::start();
+    // Of its own, because all its sessions end, and one that keeps what was committed.
+    let cluster = Cluster::start_with(Durability::Synced);
     let url = cluster.url();
     let registry = Registry::connect(&url).unwrap();
     let run = registry.begin_run(&new_run("churn")).unwrap();

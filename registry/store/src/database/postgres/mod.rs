@@ -225,17 +225,21 @@ pub(super) fn text(error: &::postgres::Error) -> String {
     }
 }
 
+const PASSWORD: &str = "\nhint: check the user and password of STAGEWRIGHT_REGISTRY, or set PGPASSWORD";
+
 pub(super) fn hint(error: &::postgres::Error) -> &'static str {
     use ::postgres::error::SqlState;
     match error.code() {
         Some(code) if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-            "\nhint: check the user and password of STAGEWRIGHT_REGISTRY, or set PGPASSWORD"
+            PASSWORD
         }
         Some(code) if *code == SqlState::INVALID_CATALOG_NAME => "\nhint: create the database first: createdb NAME",
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
             "\nhint: the user must own the tables, or be granted everything on them"
         }
         Some(_) => "",
+        // The driver's word, for which it has no code.
+        None if error.source().is_some_and(|source| source.to_string() == "password missing") => PASSWORD,
         None => {
             "\nhint: see that the server runs and that STAGEWRIGHT_REGISTRY names it: postgresql://user@host/database"
         }
