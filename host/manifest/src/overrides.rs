@@ -13,7 +13,7 @@ use crate::source::drop_foreign_options;
 use crate::world::World;
 
 /// The keys of a pipeline file's top level, in the order in which it is usually written.
-pub(crate) const ROOT_KEYS: [&str; 13] = [
+pub(crate) const ROOT_KEYS: [&str; 15] = [
     "pipeline",
     "experiment",
     "model",
@@ -27,6 +27,8 @@ pub(crate) const ROOT_KEYS: [&str; 13] = [
     "stages",
     "components",
     "gates",
+    "production",
+    "problem",
 ];
 
 /// A stage's own keys; every other key after a stage's name is a parameter of its component.
