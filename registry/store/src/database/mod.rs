@@ -367,7 +367,7 @@ impl Database {
     }
 
     fn migrate(&self) -> Result<(), StoreError> {
-        let found = self.read("read the format", |connection| migrations::format(connection))?;
+        let found = self.read("read the format", migrations::format)?;
         if found == FORMAT {
             return Ok(());
         }
@@ -375,7 +375,7 @@ impl Database {
             return Err(StoreError::TooNew { place: self.place(), found, known: FORMAT });
         }
         // Somebody else may be faster: the format is read again inside.
-        let found = self.write("create the tables", Scope::Models, |connection| migrations::migrate(connection))?;
+        let found = self.write("create the tables", Scope::Models, migrations::migrate)?;
         if found > FORMAT {
             return Err(StoreError::TooNew { place: self.place(), found, known: FORMAT });
         }

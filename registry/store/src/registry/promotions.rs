@@ -154,7 +154,7 @@ impl Registry {
     /// [`StoreError::AliasMoved`] if another version has become champion since: the promotion is undone.
     /// [`StoreError::PromotionEnded`], [`StoreError::NoPromotion`] or [`StoreError::Database`].
     pub fn complete_promotion(&self, id: &str) -> Result<Promotion, StoreError> {
-        let completed = self.write("make a version champion", Scope::Models, |connection| {
+        self.write("make a version champion", Scope::Models, |connection| {
             let (promotion, version, expected) = unfinished(connection, id)?;
             if promotion.state == PromotionState::Current {
                 return Ok(Ok(promotion));
@@ -171,8 +171,7 @@ impl Registry {
                 "UPDATE promotions SET state = 'current', completed = (SELECT seq FROM audit_head) WHERE id = ?1";
             connection.execute(update, values![id])?;
             Ok(Ok(Promotion { state: PromotionState::Current, ..promotion }))
-        })?;
-        completed
+        })?
     }
 
     /// Records that the destination points to the champion. Promotions to the same destination that were completed before,

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use stagewright_services::postgres::{Cluster, Durability};
-use stagewright_store::{NewModel, Registry, RunStatus, StoreError};
+use stagewright_store::{ArtifactStore, MetricPoint, NewModel, Registry, RunStatus, StoreError};
 
-use crate::world::{World, eventually, new_run, said, spawn};
+use crate::world::{World, eventually, new_run, said, spawn, unnumbered, version};
 
 /// What connecting to this URL fails with.
 fn refusal(url: &str) -> String {
@@ -228,4 +228,43 @@ fn the_audit_cannot_be_truncated() {
     world.unjudged("churn");
     assert!(world.sql("TRUNCATE audit").unwrap_err().contains("the audit is append-only"));
     world.registry.verify_audit().unwrap();
+}
+
+/// What the server was asked since `from`: prepared and executed.
+fn asked(cluster: &Cluster, from: usize) -> (Vec<String>, Vec<String>) {
+    let log = cluster.log();
+    let asked = |what: &[&str]| -> Vec<String> {
+        let said = log[from..].lines().filter_map(|line| line.split_once(" ms  ").map(|(_, said)| said.to_owned()));
+        said.filter(|said| what.iter().any(|what| said.starts_with(what))).collect()
+    };
+    (asked(&["parse"]), asked(&["execute", "statement"]))
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn every_statement_is_prepared_once_and_there_is_no_needless_round_trip() {
+    // Of its own: nobody else is in its log.
+    let cluster = Cluster::start();
+    let url = cluster.url();
+    cluster.psql(&url, "ALTER DATABASE postgres SET log_min_duration_statement = 0").unwrap();
+    let registry = Registry::connect(&url).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let artifacts = ArtifactStore::open(home.path()).unwrap();
+    let point = MetricPoint { name: "loss".into(), value: 0.5, step: 0, at_ms: None };
+    let run = registry.begin_run(&new_run("churn")).unwrap();
+    registry.log_metric(&run, &point).unwrap();
+    registry.create_version(&artifacts, "churn", &version(), &unnumbered).unwrap();
+    let round_trips = |call: &dyn Fn()| {
+        let from = cluster.log().len();
+        call();
+        let (prepared, executed) = asked(&cluster, from);
+        assert_eq!(prepared, [""; 0]);
+        assert_eq!(executed.iter().filter(|it| it.starts_with("statement: BEGIN")).count(), 1, "{executed:#?}");
+        executed.len()
+    };
+    // Begin and commit among them; of a run, its one parameter and its one tag.
+    assert_eq!(round_trips(&|| registry.log_metric(&run, &point).unwrap()), 5);
+    assert_eq!(round_trips(&|| drop(registry.begin_run(&new_run("churn")).unwrap())), 6);
+    let create = || assert!(registry.create_version(&artifacts, "churn", &version(), &unnumbered).is_ok());
+    assert_eq!(round_trips(&create), 9);
 }
