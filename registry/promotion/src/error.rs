@@ -196,9 +196,7 @@ pub enum PromotionError {
         actual: String,
     },
     /// Nothing was promoted yet.
-    #[error(
-        "model `{model}` has no champion at `{uri}`\nhint: promote a version of it there first"
-    )]
+    #[error("model `{model}` has no champion at `{uri}`\nhint: promote a version of it there first")]
     NoChampion {
         /// The destination.
         uri: String,
