@@ -133,7 +133,7 @@ fn fill(path: &Path, runs: u64) -> Result<()> {
         "INSERT INTO latest_metrics (run, name, value, step, at_ms)
          SELECT i, 'accuracy', (i * 104729 % 100003) / 100003.0, 0, 0 FROM n",
         "INSERT INTO parameters (run, name, value) SELECT i, 'depth', i % 10 FROM n",
-        "INSERT INTO run_tags (run, name, value) SELECT i, 'team', 'team ' || i % 100 FROM n",
+        "INSERT INTO run_tags (run, name, value) SELECT i, 'team', 'team ' || (i % 100) FROM n",
     ] {
         let (head, select) = statement.split_at(statement.find("SELECT").unwrap_or_default());
         transaction.execute_batch(&format!("{head} {numbers} {select}"))?;

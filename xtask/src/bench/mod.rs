@@ -25,7 +25,8 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some("overhead") => overhead::overhead(&options),
         Some("lifecycle") => lifecycle::lifecycle(&options),
-        Some(name @ ("boundary" | "decode" | "native" | "registry" | "sandbox")) => inside(name, &options),
+        Some("registry") => ["registry", "promotion"].iter().try_for_each(|name| inside(name, &options)),
+        Some(name @ ("boundary" | "decode" | "native" | "sandbox")) => inside(name, &options),
         _ => Err(USAGE.into()),
     }
 }

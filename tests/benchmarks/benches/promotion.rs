@@ -1,5 +1,4 @@
-//! How fast a version is uploaded and verified, against the SDK alone:
-//! `cargo run --release -p stagewright-promotion --example throughput`.
+//! How fast a version is uploaded to S3 and verified there, against the SDK alone. Run by `cargo xtask bench registry`.
 //!
 //! One object of 100 MB, to a server in this process, which shares the processor. Rates are medians of five passes in
 //! turn. The SDK alone: `put_object` of the file, and of memory without a signature of the payload; `get_object` drained. One
@@ -12,6 +11,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Config, Credentials, Region};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use serde_json::json;
+use stagewright_benchmarks::{Result, write_json};
 use stagewright_promotion::{Bundle, Destination, Object, Settings};
 use stagewright_services::s3;
 use stagewright_store::Digest;
@@ -20,9 +21,7 @@ const BYTES: usize = 100_000_000;
 const PASSES: usize = 5;
 const TARGET: f64 = 0.7;
 
-type Failure = Box<dyn std::error::Error>;
-
-fn main() -> Result<(), Failure> {
+fn main() -> Result<()> {
     let server = s3::Server::start("models", s3::Options::default());
     let folder = tempfile::tempdir()?;
     let bundle = bundle(folder.path())?;
@@ -61,16 +60,19 @@ fn main() -> Result<(), Failure> {
         ("upload, against memory", rates[3] / rates[1]),
         ("verification", rates[4] / rates[2]),
     ];
+    let rate = |index: usize| (names[index].to_owned(), json!(rates[index]));
+    let mut result = json!({ "bytes": BYTES, "mb_s": (0..names.len()).map(rate).collect::<serde_json::Map<_, _>>() });
     for (name, ratio) in ratios {
+        result["ratio"][name] = json!(ratio);
         println!(
             "{name}: {ratio:.2} of the SDK alone (target {TARGET}): {}",
             if ratio >= TARGET { "reached" } else { "missed" }
         );
     }
-    Ok(())
+    write_json(&result)
 }
 
-fn bundle(folder: &Path) -> Result<Bundle, Failure> {
+fn bundle(folder: &Path) -> Result<Bundle> {
     let mut state = 1_u64;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -97,7 +99,7 @@ fn client(endpoint: &str) -> Client {
 }
 
 /// A file up, memory up, and down again.
-async fn sdk(client: &Client, file: &Path) -> Result<(Duration, Duration, Duration), Failure> {
+async fn sdk(client: &Client, file: &Path) -> Result<(Duration, Duration, Duration)> {
     let put = || client.put_object().bucket("models").key("sdk");
     let begun = Instant::now();
     put().body(ByteStream::from_path(file).await?).send().await?;
