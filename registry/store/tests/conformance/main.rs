@@ -137,4 +137,11 @@ conformance! {
         a_promotion_whose_process_dies_is_settled_by_whoever_opens_next,
         a_process_that_is_killed_anywhere_leaves_one_champion,
         a_collection_whose_process_dies_blocks_no_promotion;
+    search:
+        runs_are_found_by_metrics_parameters_tags_and_attributes,
+        what_is_missing_comes_last_in_every_order_and_nan_before_it,
+        pages_follow_each_other_without_gaps,
+        only_runs_of_these_experiments_are_found_and_deleted_ones_apart,
+        versions_are_found_by_stage_alias_verdict_and_tag,
+        models_and_experiments_are_found_by_name_and_tag;
 }
