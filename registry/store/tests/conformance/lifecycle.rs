@@ -114,6 +114,7 @@ pub(crate) fn a_rollback_goes_to_the_version_archived_last_and_not_to_the_newest
     for version in [3, 4, 1, 2] {
         world.promote("churn", version);
     }
+    world.sql("UPDATE versions SET stage_ms = 7").unwrap();
     assert_eq!(world.roll_back("churn").unwrap(), 1);
     assert_eq!(world.roll_back("churn").unwrap(), 4);
     assert_eq!(world.roll_back("churn").unwrap(), 3);
