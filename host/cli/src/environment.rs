@@ -37,7 +37,7 @@ pub(crate) fn read_file() -> Vec<String> {
     for (name, _) in dotenvy::dotenv_iter().into_iter().flatten().map_while(Result::ok) {
         if own(&name).is_none() && decides_what_runs(&name) {
             warnings.push(format!(
-                "`{name}` in .env is ignored: a file that comes with a folder does not decide which code is run as you; if it is meant, export {name}"
+                "`{name}` in .env is ignored: a file that comes with a folder does not decide what is run as you, nor in whose name; if it is meant, export {name}"
             ));
         }
     }

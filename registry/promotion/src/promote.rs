@@ -38,7 +38,7 @@ pub enum PromoteError {
         /// Where it is not pointed to.
         destination: String,
         /// Why.
-        source: PromotionError,
+        source: Box<PromotionError>,
     },
 }
 
@@ -64,7 +64,7 @@ pub fn carry_out(
             model: promotion.model.clone(),
             version: promotion.version,
             destination: destination.uri().to_owned(),
-            source,
+            source: Box::new(source),
         },
         other => other,
     })?;
