@@ -3,10 +3,9 @@
 use std::path::Path;
 
 fn main() {
-    let lock = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .map(|folder| folder.join("Cargo.lock"))
-        .find(|lock| lock.is_file());
+    // Asked when it runs: a target folder may have been moved since this was compiled.
+    let folder = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let lock = Path::new(&folder).ancestors().map(|folder| folder.join("Cargo.lock")).find(|lock| lock.is_file());
     let text = lock
         .iter()
         .inspect(|lock| println!("cargo::rerun-if-changed={}", lock.display()))
