@@ -121,6 +121,7 @@ fn destination_ending(error: &PromotionError) -> Ending {
         | PromotionError::AccessDenied { .. }
         | PromotionError::WrongRegion { .. }
         | PromotionError::NoConditionalWrites { .. }
+        | PromotionError::OtherRegistry { .. }
         | PromotionError::NoChampion { .. }
         | PromotionError::NoVersion { .. } => Ending::Usage,
         _ => Ending::Host,
@@ -183,6 +184,7 @@ fn store_ending(error: &StoreError) -> Ending {
         | StoreError::RunRunning { .. }
         | StoreError::NoModel { .. }
         | StoreError::NoVersion { .. }
+        | StoreError::NoExperiment { .. }
         | StoreError::NoAlias { .. }
         | StoreError::NoTag { .. }
         | StoreError::BadName { .. }

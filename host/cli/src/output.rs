@@ -28,7 +28,16 @@ macro_rules! eprint {
 }
 
 /// Writes a line of the result.
+///
+/// What people or stages wrote must not move the cursor of a terminal, or clear it: control characters are shown as such.
 pub(crate) fn line(text: Arguments<'_>) {
+    let text = text.to_string();
+    let control = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
+    let text = if text.contains(control) {
+        text.chars().map(|letter| if control(letter) { '\u{fffd}' } else { letter }).collect()
+    } else {
+        text
+    };
     end_if_failed(writeln!(io::stdout().lock(), "{text}"));
 }
 

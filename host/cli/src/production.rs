@@ -29,7 +29,7 @@ pub(crate) fn of_command(
         (None, Some(model)) => last(home, model)?,
         (None, None) => None,
     };
-    let Some(uri) = uri else { return Ok(in_home(home)?) };
+    let Some(uri) = uri.filter(|uri| uri != IN_HOME) else { return Ok(in_home(home)?) };
     let DestinationArguments { endpoint, region, path_style, .. } = arguments.clone();
     let settings =
         Settings { endpoint, region, path_style: path_style.then_some(true), ..Settings::from_environment() };
@@ -49,8 +49,12 @@ pub(crate) fn to_write(
     Ok(destination)
 }
 
+/// What promotions to the home itself are recorded as, where the registry is in the home too: both move together.
+const IN_HOME: &str = "home:production";
+
 fn in_home(home: &Home) -> Result<Destination, PromotionError> {
-    Destination::open(&home.production_dir().display().to_string(), &Settings::from_environment())
+    let folder = Destination::open(&home.production_dir().display().to_string(), &Settings::from_environment())?;
+    Ok(if home.has_own_registry() { folder.called(IN_HOME) } else { folder })
 }
 
 fn last(home: &Home, model: &str) -> Result<Option<String>, StoreError> {

@@ -15,6 +15,8 @@ use crate::store::{Condition, Etag, ObjectStore, Put};
 pub struct Destination {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) limits: Limits,
+    /// What it is called, if not by its URI.
+    name: Option<String>,
 }
 
 /// A version that is complete at a destination.
@@ -50,12 +52,18 @@ impl Destination {
 
     /// A destination over a store that is open already.
     pub fn over(store: Arc<dyn ObjectStore>, limits: Limits) -> Self {
-        Self { store, limits }
+        Self { store, limits, name: None }
+    }
+
+    /// The same destination under another name: that of a folder that may be moved together with what names it.
+    #[must_use]
+    pub fn called(self, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..self }
     }
 
     /// What people call it. Holds no secrets.
     pub fn uri(&self) -> &str {
-        self.store.uri()
+        self.name.as_deref().unwrap_or_else(|| self.store.uri())
     }
 
     /// Finds out whether a promotion to here can succeed: credentials, bucket, rights, conditional writes. Writes a key

@@ -13,13 +13,25 @@ use stagewright_store::Digest;
 pub enum PromotionError {
     /// The text names no destination.
     #[error(
-        "`{uri}` is not a destination: {problem}\nhint: write `s3://bucket/prefix`, `file:PATH`, or the path of a directory"
+        "`{uri}` is not a destination: {problem}\nhint: write `s3://bucket/prefix`, `file:PATH`, or the path of a directory; commands take it by --destination"
     )]
     BadUri {
         /// What was given, without a user or password in it.
         uri: String,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// The pointer there was moved by another registry.
+    #[error(
+        "`{uri}` points to version {version} of model `{model}` by another registry's promotion\nhint: give each registry a destination of its own; if this registry was restored from a backup that is older than the pointer, remove the key `models/{model}/champion.json` there and promote again"
+    )]
+    OtherRegistry {
+        /// The destination.
+        uri: String,
+        /// The model's name.
+        model: String,
+        /// The version that it points to.
+        version: u32,
     },
     /// This build cannot speak to S3.
     #[error(

@@ -117,6 +117,12 @@ fn point(
         if there.as_ref().is_some_and(|(it, _)| it.as_ref().is_some_and(points)) {
             return Ok(());
         }
+        if let Some((Some(pointer), _)) = &there
+            && !registry.audit_contains(&pointer.audit)?
+        {
+            let (uri, version) = (destination.uri().to_owned(), pointer.version);
+            return Err(PromotionError::OtherRegistry { uri, model: model.to_owned(), version }.into());
+        }
         let promotion = registry.promotion_of(model, champion)?.map_or_else(String::new, |it| it.id);
         let moved_at = jiff::Timestamp::now().to_string();
         let new = Pointer::new(model, champion, manifest, promotion, registry.audit_head()?, moved_at);

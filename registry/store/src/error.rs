@@ -137,7 +137,7 @@ pub enum StoreError {
         built: bool,
     },
     /// A home is used with another registry than its own.
-    #[error("the home `{}` has its registry in `{own}`\nhint: use that one, or another home: with another registry, everything in this home would look like garbage", home.display())]
+    #[error("the home `{}` has its registry in `{own}`\nhint: use that one, or another home: with another registry, everything in this home would look like garbage; if a server has only another name now, remove the file `registry` in the home", home.display())]
     OtherRegistry {
         /// The home.
         home: PathBuf,

@@ -52,6 +52,11 @@ impl Home {
         &self.path
     }
 
+    /// Whether the registry is in the home, so that both are moved and copied together.
+    pub fn has_own_registry(&self) -> bool {
+        self.path.join(DATABASE).exists()
+    }
+
     /// Where approved versions are copied to if nobody names another place.
     pub fn production_dir(&self) -> PathBuf {
         self.path.join("production")

@@ -38,7 +38,8 @@ pub use outgoing::{batch_bytes, raw_columns, rows_within};
 pub use registry::{
     ArtifactRecord, AuditCheck, AuditEntry, CHAMPION, Experiment, InputRecord, LifecycleStage, LogLine, LoggedMetric,
     MetricPoint, MetricRecord, Model, ModelVersion, NewModel, NewRun, NewVersion, Numbering, Page, Promotion,
-    PromotionRequest, PromotionState, Reference, Registry, Run, RunId, RunStatus, Stage, StageRecord, Verdict, View,
+    PromotionRequest, PromotionState, Reference, Registry, Run, RunId, RunStatus, SOURCE_TAG, Stage, StageRecord,
+    Verdict, View,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
 pub use table::{Table, TableWriter, export_bytes, export_csv, export_parquet};

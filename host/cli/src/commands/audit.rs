@@ -19,6 +19,12 @@ pub(crate) fn audit(location: &Location, command: &AuditCommand) -> anyhow::Resu
             }
         }
         AuditCommand::Verify { head, json } => {
+            if head.as_deref() == Some("") {
+                return Err(UsageError::error(
+                    "--head is empty",
+                    "leave it away, or name a head that was printed before",
+                ));
+            }
             let check = registry.verify_audit()?;
             if let Some(head) = head
                 && !registry.audit_contains(head)?

@@ -4,7 +4,7 @@ use stagewright_evaluation::gates::{DEGRADATION_TOLERANCE, Gate, GateRule, GateS
 use stagewright_store::{CHAMPION, Home, ModelVersion, Verdict};
 
 use crate::arguments::GateArguments;
-use crate::commands::models::{carried_out, find};
+use crate::commands::models::{carried_out, contents, find};
 use crate::commands::print_json;
 use crate::commands::side_by_side::metric_set;
 use crate::ending::{Ending, UsageError};
@@ -23,6 +23,17 @@ pub(crate) fn gate(location: &Location, arguments: &GateArguments) -> anyhow::Re
     let metrics = metric_set(&version);
     let results = judge(&gates, &metrics, None);
     let baseline = arguments.baseline.as_ref().map(|baseline| find(&home, baseline, CHAMPION)).transpose()?;
+    if let Some(other) = &baseline
+        && contents(&version)?.test_digest != contents(other)?.test_digest
+    {
+        return Err(UsageError::error(
+            format!(
+                "{}/{} and {}/{} were measured on different test rows: their metrics cannot be compared",
+                version.model, version.version, other.model, other.version
+            ),
+            "name a baseline of the same data, split and seed, or gates of fixed values",
+        ));
+    }
     let compared = baseline.as_ref().map(|it| compare(&metrics, &metric_set(it), DEGRADATION_TOLERANCE));
     let summary = GateSummary::new(&results);
     let passed = summary.passed && compared.as_ref().is_none_or(|compared| compared.improved);

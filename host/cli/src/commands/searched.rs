@@ -13,6 +13,11 @@ pub(crate) fn runs(location: &Location, experiments: &[String], search: &SearchA
     let (filter, order) = parsed(Entity::Runs, search)?;
     let experiments = (!experiments.is_empty()).then_some(experiments);
     let registry = location.existing()?.registry;
+    for name in experiments.into_iter().flatten() {
+        if registry.experiment(name)?.is_none() {
+            return Err(StoreError::NoExperiment { name: name.clone() }.into());
+        }
+    }
     let runs = registry.search_runs(experiments, &filter, &order, View::Active, page(search))?;
     if search.json.json {
         print_json(&runs)?;

@@ -256,7 +256,7 @@ impl Registry {
             if seq > check.entries {
                 return Err(tampered(check.entries + 1, "it was removed").into());
             }
-            if hash != check.head {
+            if hash != check.head || seq != check.entries {
                 return Err(tampered(check.entries, "the chain does not end with the head that was kept").into());
             }
             // Nothing may stand before the first place or under no place at all.

@@ -245,7 +245,7 @@ impl Query {
             Key::Attribute(Attribute::Alias) => self.alias(&clause.comparison),
             Key::Attribute(attribute) => {
                 let column = self.column(*attribute);
-                self.compare(column, clause.key.kind(), &clause.comparison)
+                self.compare(column, clause.key.kind(), &spelled(*attribute, &clause.comparison))
             }
             Key::Dataset(field) => self.dataset(*field, &clause.comparison),
         };
@@ -405,6 +405,26 @@ impl Query {
             // A model's name; the grammar lets nothing else through.
             _ => "registered_models.name",
         }
+    }
+}
+
+/// Words for status and stage in MLflow's spelling, however they were typed: the tables show them in lower case.
+fn spelled(attribute: Attribute, comparison: &Comparison) -> Comparison {
+    let word = |word: &String| match attribute {
+        Attribute::Status => word.to_uppercase(),
+        Attribute::Stage => {
+            let lower = word.to_lowercase();
+            let mut letters = lower.chars();
+            letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+        }
+        _ => word.clone(),
+    };
+    match comparison {
+        Comparison::Equal(text) => Comparison::Equal(word(text)),
+        Comparison::NotEqual(text) => Comparison::NotEqual(word(text)),
+        Comparison::In(texts) => Comparison::In(texts.iter().map(word).collect()),
+        Comparison::NotIn(texts) => Comparison::NotIn(texts.iter().map(word).collect()),
+        other => other.clone(),
     }
 }
 

@@ -42,7 +42,7 @@ pub use models::{Model, NewModel};
 pub use promotions::{Promotion, PromotionRequest, PromotionState};
 pub use runs::{NewRun, Run, RunId, RunStatus};
 pub use stages::{ArtifactRecord, InputRecord, LogLine, MetricRecord, Stage, StageRecord};
-pub use versions::{ModelVersion, NewVersion, Numbering, Reference};
+pub use versions::{ModelVersion, NewVersion, Numbering, Reference, SOURCE_TAG};
 
 /// The most bytes in the name of a model, an alias or an experiment's run.
 const MAX_NAME_BYTES: usize = 128;

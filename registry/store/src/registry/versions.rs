@@ -44,6 +44,9 @@ pub struct NewVersion {
     pub tags: Vec<(String, String)>,
 }
 
+/// The tag that says where a version was imported from; kept in the audit too.
+pub const SOURCE_TAG: &str = "stagewright.source";
+
 /// Gives a new version its semantic number: called inside the transaction with the newest version's contents and semantic
 /// number, `None` for a model's first.
 pub type Numbering<'a> = &'a dyn Fn(Option<(&serde_json::Value, &str)>) -> Option<String>;
@@ -269,7 +272,9 @@ pub(super) fn insert(
     )?;
     let id = row.get(0)?;
     insert_parts(connection, id, version, sizes)?;
-    registry.audit(connection, &NewEntry::about("version.registered", model, Some(number)))?;
+    // Where an imported one comes from: a verdict that was given there does not come with it.
+    let source = version.tags.iter().find(|(name, _)| name == SOURCE_TAG).map_or("", |(_, source)| source.as_str());
+    registry.audit(connection, &NewEntry::about("version.registered", model, Some(number)).because(source))?;
     Ok((id, number))
 }
 

@@ -65,6 +65,12 @@ fn point_in_time(text: &str) -> anyhow::Result<jiff::Timestamp> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
         return Ok(moment);
     }
+    // Without a zone it is UTC, as everything that is shown.
+    if text.contains([':', 'T'])
+        && let Ok(moment) = text.parse::<jiff::civil::DateTime>()
+    {
+        return Ok(moment.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp());
+    }
     let day = text.parse::<jiff::civil::Date>().ok();
     let end = day.and_then(|day| day.at(23, 59, 59, 999_999_999).to_zoned(jiff::tz::TimeZone::UTC).ok());
     end.map(|end| end.timestamp()).ok_or_else(|| {

@@ -20,7 +20,11 @@ pub(crate) use promote::carried_out;
 /// Does what was asked about models.
 pub(crate) fn models(location: &Location, arguments: &ModelsArguments) -> anyhow::Result<Ending> {
     use ModelsCommand as Ask;
-    let home = location.existing()?;
+    // A host that only serves has no home before its first import.
+    let home = match &arguments.command {
+        Some(Ask::Import { .. }) => location.open()?,
+        _ => location.existing()?,
+    };
     match &arguments.command {
         None => list(&home, arguments.json.json),
         Some(Ask::List(json)) => list(&home, json.json),

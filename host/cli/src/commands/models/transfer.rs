@@ -4,7 +4,7 @@ use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_lifecycle::semantic_version;
 use stagewright_promotion::Destination;
 use stagewright_promotion::promote::bundle;
-use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, NewVersion, Reference};
+use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, NewVersion, Reference, SOURCE_TAG};
 
 use crate::arguments::DestinationArguments;
 use crate::commands::models::{find, numbered};
@@ -104,7 +104,7 @@ pub(super) fn import(
             .collect(),
         metrics: exported.metrics.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect(),
         parameters: exported.parameters.into_iter().collect(),
-        tags: vec![("stagewright.source".to_owned(), link)],
+        tags: vec![(SOURCE_TAG.to_owned(), link)],
     };
     let registered = register_name.unwrap_or(name);
     let numbering = |previous: Option<(&serde_json::Value, &str)>| Some(semantic_version::numbered(previous, &model));
