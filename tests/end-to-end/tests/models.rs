@@ -194,6 +194,20 @@ fn garbage_is_what_nothing_reaches() {
     let removed = json(&place, &["gc", "--grace", "0s"]);
     assert_eq!(planned["removed"], removed["removed"]);
     assert_eq!(place.artifacts(), before);
+    // Of the cache, what no run used goes; of two components one was run.
+    let cache = place.home().join("cache/components");
+    std::fs::create_dir_all(&cache).expect("a folder");
+    let used = json(&place, &["runs", "show"])["stages"][0]["digest"].as_str().expect("a digest").to_owned();
+    let names = [used.trim_start_matches("sha256:"), &"0".repeat(64)].map(|digest| format!("{digest}-0.cwasm"));
+    for name in &names {
+        std::fs::write(cache.join(name), "compiled").expect("a file");
+    }
+    let mut gc = place.command(&["gc", "--grace", "0s", "--json"]);
+    gc.env_remove("STAGEWRIGHT_CACHE");
+    let removed = Ended::of(gc).expect(0).json();
+    assert_eq!(removed["removed"][0]["name"].as_str(), Some(names[1].as_str()), "{removed}");
+    assert!(cache.join(&names[0]).exists() && !cache.join(&names[1]).exists());
+
     let rows = place.path().join("rows.csv").display().to_string();
     let first = json(&place, &["runs", "list"])[0]["run_id"].as_str().expect("a run").to_owned();
     place.run(&["artifacts", "export", "ingestion.table", "--run", &first, "--output", &rows]).expect(0);

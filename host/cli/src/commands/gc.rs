@@ -27,6 +27,7 @@ pub(crate) fn gc(location: &Location, arguments: &GcArguments) -> anyhow::Result
     let home = location.existing()?;
     let grace = duration(&arguments.grace)?;
     let mut items = artifacts(&home, grace, arguments.dry_run)?;
+    items.extend(compiled(&home, grace, arguments.dry_run)?);
     let destination = production::of_command(&home, None, &arguments.destination)?;
     if arguments.destination.destination.is_some() || home.production_dir().is_dir() {
         items.extend(production(&home, &destination, grace, arguments.dry_run)?);
@@ -63,6 +64,34 @@ fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<
         bytes: it.bytes,
     };
     Ok(found.into_iter().map(item).collect())
+}
+
+/// Compiled components that no run used and no version needs. Whatever is removed here is compiled again when it is asked for.
+fn compiled(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
+    let mut items = Vec::new();
+    // A cache elsewhere is shared with other homes, of which nothing is known here.
+    if crate::environment::own("STAGEWRIGHT_CACHE").is_some() {
+        return Ok(items);
+    }
+    let Ok(entries) = std::fs::read_dir(home.cache_dir().join("components")) else { return Ok(items) };
+    let reachable = home.registry.reachable()?;
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(digest) = name.get(..64).and_then(|hex| Digest::from_hex(hex).ok()) else { continue };
+        // Gone by now: somebody else removed it.
+        let Ok(metadata) = path.metadata() else { continue };
+        let age = metadata.modified().ok().and_then(|modified| modified.elapsed().ok());
+        if reachable.contains(&digest) || age.is_none_or(|age| age < grace) {
+            continue;
+        }
+        if !dry_run {
+            std::fs::remove_file(&path)?;
+        }
+        items.push(Item { place: "cache", name, kind: "compiled component".to_owned(), bytes: metadata.len() });
+    }
+    items.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(items)
 }
 
 fn production(home: &Home, destination: &Destination, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {

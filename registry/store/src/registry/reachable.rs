@@ -8,7 +8,8 @@ use crate::error::StoreError;
 use crate::registry::Registry;
 
 impl Registry {
-    /// The digests of all artifacts that runs (but deleted ones) made or read, and that versions refer to.
+    /// The digests of all artifacts that runs (but deleted ones) made or read, of the components that they ran, and of what
+    /// versions refer to.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -20,6 +21,7 @@ impl Registry {
                     JOIN runs ON runs.id = stages.run WHERE runs.deleted_ms IS NULL
                 UNION SELECT stage_inputs.digest FROM stage_inputs JOIN stages ON stages.id = stage_inputs.stage
                     JOIN runs ON runs.id = stages.run WHERE runs.deleted_ms IS NULL
+                UNION SELECT stages.digest FROM stages JOIN runs ON runs.id = stages.run WHERE runs.deleted_ms IS NULL
                 UNION SELECT digest FROM version_artifacts";
             for row in connection.query(recorded, &[])? {
                 reachable.insert(row.parsed(0)?);
