@@ -81,6 +81,7 @@ mod tests {
         let code = of(folder.path()).expect("a repository");
         assert!(code.dirty && !ran.exists(), "{code:?}");
         // The filter is one: without care it runs.
+        run(&["config", "--unset", "filter.evil.process"]);
         run(&["status"]);
         assert!(ran.exists());
     }
