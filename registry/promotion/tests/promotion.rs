@@ -265,7 +265,8 @@ fn of_several_processes_one_moves_the_pointer_of_a_directory() {
 #[test]
 #[ignore = "needs variables: started by the test above, several times at once"]
 fn racer() {
-    let folder = std::path::PathBuf::from(std::env::var("RACER_FOLDER").expect("a folder"));
+    // Alone it has no part to play.
+    let Ok(folder) = std::env::var("RACER_FOLDER").map(std::path::PathBuf::from) else { return };
     let version: u32 = std::env::var("RACER_VERSION").expect("a version").parse().expect("a number");
     let uri = folder.join("production");
     let destination = Destination::open(&uri.to_string_lossy(), &settings(Vec::new())).expect("a destination");
