@@ -18,6 +18,7 @@ ALTER TABLE runs ADD COLUMN name TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN actor TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN deleted_ms INTEGER;
 CREATE INDEX runs_by_experiment ON runs (experiment, started_ms);
+CREATE INDEX runs_by_start ON runs (started_ms DESC, run_id); -- the order of searches that name none
 
 CREATE TABLE run_tags (
     run INTEGER NOT NULL REFERENCES runs (id),
