@@ -69,6 +69,7 @@ impl Settings {
     }
 }
 
+#[cfg(feature = "s3")]
 impl Settings {
     /// The same, with what a URI says behind its `?`, where nothing else was said.
     pub(crate) fn with(&self, query: &str) -> Result<Self, &'static str> {
