@@ -52,7 +52,7 @@ fn tests(built: &Built) -> Result<()> {
                 .map_err(|error| format!("STAGEWRIGHT_TEST_DATA names {}: {error}", folder.display()))?;
             command.env("STAGEWRIGHT_TEST_DATA", folder).args(["--include-ignored", "--skip", edge::TEST]);
         }
-        None => eprintln!("STAGEWRIGHT_TEST_DATA is not set: tests on real tables are left out"),
+        None => eprintln!("STAGEWRIGHT_TEST_DATA is not set: tests on real tables and on PostgreSQL are left out"),
     }
     run(&mut command)?;
     // Said in the middle of a long log; it is worth being seen.

@@ -96,6 +96,10 @@ fn upload(
     promotion: &Promotion,
     progress: &dyn Fn(u64, u64),
 ) -> Result<Uploaded, PromoteError> {
+    // Told before anything is sent, while the champion is as it was.
+    if let Some((Some(pointer), _)) = standing(destination, &promotion.model)? {
+        refuse_foreign(&home.registry, destination, &pointer)?;
+    }
     let version = home.registry.version(&promotion.model, promotion.version)?;
     Ok(destination.upload(&bundle(&home.artifacts, &version)?, progress)?)
 }
@@ -117,11 +121,8 @@ fn point(
         if there.as_ref().is_some_and(|(it, _)| it.as_ref().is_some_and(points)) {
             return Ok(());
         }
-        if let Some((Some(pointer), _)) = &there
-            && !registry.audit_contains(&pointer.audit)?
-        {
-            let (uri, version) = (destination.uri().to_owned(), pointer.version);
-            return Err(PromotionError::OtherRegistry { uri, model: model.to_owned(), version }.into());
+        if let Some((Some(pointer), _)) = &there {
+            refuse_foreign(registry, destination, pointer)?;
         }
         let promotion = registry.promotion_of(model, champion)?.map_or_else(String::new, |it| it.id);
         let moved_at = jiff::Timestamp::now().to_string();
@@ -134,6 +135,15 @@ fn point(
             moved => return Ok(moved?),
         }
     }
+}
+
+/// A pointer names the head of the audit of the registry that moved it: one that is not in our chain is another's.
+fn refuse_foreign(registry: &Registry, destination: &Destination, pointer: &Pointer) -> Result<(), PromoteError> {
+    if registry.audit_contains(&pointer.audit)? {
+        return Ok(());
+    }
+    let (uri, model) = (destination.uri().to_owned(), pointer.model.clone());
+    Err(PromotionError::OtherRegistry { uri, model, version: pointer.version }.into())
 }
 
 /// The pointer as it stands, and what names its content. One that is damaged is none, and is written over.

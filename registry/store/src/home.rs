@@ -29,7 +29,8 @@ impl Home {
     /// The same, with its registry elsewhere: a PostgreSQL database by its URL.
     ///
     /// # Errors
-    /// What [`ArtifactStore::open`] and [`Registry::connect`] fail with.
+    /// What [`ArtifactStore::open`] and [`Registry::connect`] fail with; [`StoreError::OtherRegistry`] if the home was used
+    /// with another registry before.
     pub fn open_with(path: impl AsRef<Path>, registry: Option<&str>) -> Result<Self, StoreError> {
         let path = path.as_ref();
         if !path.is_dir() {
@@ -83,11 +84,12 @@ fn elsewhere(path: &Path, url: &str) -> Result<Registry, StoreError> {
     match fs::read_to_string(&file) {
         // Options may differ: how to connect is not where.
         Ok(own) if address(own.trim()) == address(&place) => {}
-        Ok(own) => return Err(StoreError::OtherRegistry { home: path.to_owned(), own: own.trim().to_owned() }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            fs::write(&file, format!("{place}\n")).map_err(io_error("write", &file))?;
+        // Empty, where a process died before it wrote the name.
+        Ok(own) if !own.trim().is_empty() => {
+            return Err(StoreError::OtherRegistry { home: path.to_owned(), own: own.trim().to_owned() });
         }
-        Err(error) => return Err(io_error("read", &file)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io_error("read", &file)(error)),
+        _ => fs::write(&file, format!("{place}\n")).map_err(io_error("write", &file))?,
     }
     Ok(registry)
 }

@@ -117,6 +117,33 @@ fn the_production_location_points_to_the_champion_and_predicts_as_it_does() {
 }
 
 #[test]
+fn production_of_another_registry_is_left_alone() {
+    let (ours, theirs) = (Place::new(), Place::new());
+    theirs.churn(1500, &LOW).expect(0);
+    let production = theirs.home().join("production");
+    let pointer = || std::fs::read(production.join("models").join(MODEL).join("champion.json")).expect("a pointer");
+    let before = pointer();
+    let there = format!("production.destination={}", production.display());
+    let refused = ours.churn(1500, &[&LOW[..], &["--set", &there]].concat()).expect(2);
+    assert!(refused.json()["error"]["message"].as_str().is_some_and(|it| it.contains("another registry")));
+    assert_eq!((pointer(), champion(&ours)), (before, None));
+    // Nothing stands in the way of the next promotion, to where it belongs.
+    ours.run(&["models", "promote", &format!("{MODEL}/1")]).expect(0);
+    assert_eq!(champion(&ours), Some(1));
+}
+
+#[test]
+fn a_home_that_was_moved_keeps_its_production_location() {
+    let place = Place::new();
+    place.churn(1500, &LOW).expect(0);
+    let moved = place.path().join("moved");
+    std::fs::rename(place.home(), &moved).expect("a folder");
+    let promoted = place.command_in(&moved, &["models", "promote", &format!("{MODEL}@champion")]);
+    Ended::of(promoted).expect(0);
+    assert!(!place.home().exists(), "the old home is not made again");
+}
+
+#[test]
 fn versions_and_runs_are_compared_side_by_side_and_described_on_cards() {
     let place = three_versions(&[]);
     let html = place.path().join("compare.html").display().to_string();
