@@ -20,7 +20,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   demo              builds everything, runs the lifecycle twice on generated data, predicts; says what to type next
   test              everything that CI runs: build, tests, fmt, clippy, docs, cargo-deny, the Python stage
                     (real tables are used if STAGEWRIGHT_TEST_DATA names their folder)
-  stages            builds the host and the stages, and puts the stages where the binary finds them
+  stages [--guests] builds the host and the stages, and puts the stages where the binary finds them;
+                    with --guests also the components that only tests run
   edge              builds the binary without a compiler (target/run-only/stagewright) and runs a pipeline with it
   install [--prefix FOLDER]
                     installs the binary and the built-in stages (default prefix: ~/.local)
@@ -31,13 +32,23 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                     measures; prints a table and writes JSON to target/bench/
 ";
 
+/// Builds the host and the stages, on request with the guests of the tests.
+fn stages(arguments: &[String]) -> steps::Result<()> {
+    let guests = match arguments {
+        [] => build::Guests::Without,
+        [guests] if guests == "--guests" => build::Guests::With,
+        _ => return Err(USAGE.to_owned()),
+    };
+    build::everything(guests).map(drop)
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rest = arguments.get(1..).unwrap_or_default();
     let result = match arguments.first().map(String::as_str) {
         Some("demo") => demo::demo(),
         Some("test") => test::test(),
-        Some("stages") => build::everything(build::Guests::Without).map(drop),
+        Some("stages") => stages(rest),
         Some("edge") => edge::edge(),
         Some("install") => install::install(rest),
         Some("fuzz") => fuzz::fuzz(rest),
