@@ -28,5 +28,8 @@ pub use interrupt::Interrupt;
 pub use request::{decode_csv, decode_json};
 pub use signature::{ExtraColumns, Signature, Strictness};
 pub use source::{Cursor, HostGrant, HttpRequest, Literal, Source, SourceUri, fetch, open};
-pub use split::{Partition, Select, Split, SplitMethod, SplitPlan, select};
+pub use split::{
+    Gather, Partition, RowHash, Select, Split, SplitMethod, SplitPlan, hash_rows, in_hash_order, row_key_columns,
+    select,
+};
 pub use target::{Task, TaskKind};

@@ -42,7 +42,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    fn is_null(&self, row: usize) -> bool {
+    pub(crate) fn is_null(&self, row: usize) -> bool {
         match self {
             Self::Boolean(array) => array.is_null(row),
             Self::Int64(array) => array.is_null(row),

@@ -328,15 +328,9 @@ impl Run {
                     method: settings::split_method(section),
                     test: section.test,
                     validation: section.validation,
-                    seed: self.manifest.seed,
+                    seed: section.seed,
                 };
-                let needed = plan.columns(table.schema());
-                if needed.is_empty() {
-                    plan.split(table.schema(), all())
-                } else {
-                    let schema = table.schema().project(&needed);
-                    plan.split(&schema, columns(table, needed))
-                }
+                plan.split(table.schema(), all())
             }
         };
         Ok(split.map_err(|ReadError(fault)| fault)?)

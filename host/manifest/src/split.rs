@@ -17,6 +17,8 @@ pub struct SplitSection {
     pub test: f64,
     /// The share of the remaining rows that serves early stopping; 0 for none, below 1.
     pub validation: f64,
+    /// What the hash is seeded with. Not the run's seed, so that a run with another one measures on the same rows.
+    pub seed: u64,
     /// A split made elsewhere, to be imported; the other settings are then not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
@@ -29,14 +31,14 @@ pub enum SplitMethod {
     /// By a seeded hash of the identifier, or of the row: shares are approximate, and a row stays
     /// where it is when data grow.
     Hash,
-    /// Exact shares of each class, by a seeded shuffle.
+    /// Exact shares of each class, in the order of the same hash: rows change sides when data grow.
     Stratified,
 }
 
 impl Default for SplitSection {
-    /// A fifth for the test and a tenth of the rest for validation, by hash.
+    /// A fifth for the test and a tenth of the rest for validation, by hash, with the seed 0.
     fn default() -> Self {
-        Self { method: SplitMethod::Hash, test: 0.2, validation: 0.1, file: None }
+        Self { method: SplitMethod::Hash, test: 0.2, validation: 0.1, seed: 0, file: None }
     }
 }
 
@@ -56,6 +58,7 @@ impl SplitSection {
         let share =
             section.get("validation").and_then(|it| it.float_within("from 0 to below 1", |x| (0.0..1.0).contains(&x)));
         split.validation = share.unwrap_or(split.validation);
+        split.seed = section.get("seed").and_then(|it| it.integer(0, u64::MAX)).unwrap_or(split.seed);
         split.file = section.get("file").and_then(|item| item.path());
         section.finish();
         split

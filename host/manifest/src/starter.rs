@@ -27,6 +27,8 @@ pub struct Starter<'a> {
     pub null_values: &'a [String],
     /// The columns, in order. The role of the task's target is implied.
     pub fields: &'a [Field],
+    /// The seed of the split. A random one, so that nobody who owns the data can choose which rows are test rows.
+    pub split_seed: u64,
 }
 
 /// Writes a commented pipeline file that runs as it is.
@@ -101,11 +103,12 @@ fn write_rest(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
         if regression {
             "rows stay where they are when data grow"
         } else {
-            "or stratified: exact shares of each class"
+            "or stratified: exact shares of each class, but rows change sides when data grow"
         }
     )?;
     writeln!(out, "test = 0.2 # share of the rows that training never sees")?;
-    writeln!(out, "validation = 0.1 # share of the training rows that decides when to stop\n")?;
+    writeln!(out, "validation = 0.1 # share of the training rows that decides when to stop")?;
+    writeln!(out, "seed = {} # drawn for this file; another one deals all rows out anew\n", starter.split_seed)?;
     writeln!(out, "[stages.ingestion]\ncomponent = \"ingest-table\"\nsource = \"data\"\n")?;
     writeln!(out, "[stages.validation]\ncomponent = \"validate-table\"\n")?;
     writeln!(out, "[stages.transformation]\ncomponent = \"transform-table\"\n")?;

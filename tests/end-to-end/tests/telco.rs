@@ -135,8 +135,11 @@ fn a_split_exported_from_one_run_is_the_split_of_another() {
     let first = run(&place, &csv(), &["--until", "transformation"]).expect(0).json();
     place.run(&["artifacts", "export", "transformation.split", "--output", "split.csv"]).expect(0);
     let split = format!("split.file={}", place.path().join("split.csv").display());
-    let again = run(&place, &csv(), &["--until", "transformation", "--seed", "99", "--set", &split]).expect(0).json();
+    let other = ["--until", "transformation", "--set", "split.seed=99"];
+    let own = run(&place, &csv(), &other).expect(0).json();
+    let again = run(&place, &csv(), &[&other[..], &["--set", &split]].concat()).expect(0).json();
     let test =
         |run: &Value| stagewright_end_to_end::digests(run).into_iter().find(|(name, _)| name == "transformation.test");
+    assert_ne!(test(&first), test(&own));
     assert_eq!(test(&first), test(&again));
 }

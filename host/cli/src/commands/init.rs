@@ -44,6 +44,7 @@ pub(crate) fn init(arguments: &InitArguments) -> anyhow::Result<Ending> {
         task: &task,
         null_values: &inference.signature.null_values,
         fields: &fields,
+        split_seed: split_seed()?,
     });
     let output = &arguments.output;
     let mut file = OpenOptions::new()
@@ -70,6 +71,13 @@ pub(crate) fn init(arguments: &InitArguments) -> anyhow::Result<Ending> {
     }
     println!("next: stagewright run {}", output.display());
     Ok(Ending::Done)
+}
+
+/// A seed for the split of a new pipeline. 32 bits are short enough to be read and copied.
+fn split_seed() -> anyhow::Result<u64> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).context("the system gives no random numbers")?;
+    Ok(u32::from_le_bytes(bytes).into())
 }
 
 /// What kind of task a target asks for.

@@ -1,8 +1,9 @@
 //! A split as a CSV file: `row,partition` and the identifiers, so that it can be looked at, shared and used elsewhere.
 //!
-//! Written with the identifiers where these are unambiguous; read by them where the file has them, else by row number.
+//! Written with the identifiers where these are unambiguous; read by them where the file has them, else by row number. A row without an
+//! identifier has its row number alone, in a file with identifiers too: an empty cell names no row, and least of all many.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -57,8 +58,8 @@ impl Split {
     /// Reads a split of a table, given as batches, from what [`Split::export`] or somebody else wrote.
     ///
     /// # Errors
-    /// [`DataError::Fault`] naming rows of the table that the file lacks, rows that the table lacks, rows given twice, and
-    /// words that are no partition.
+    /// [`DataError::Fault`] naming rows of the table that the file lacks, rows that the table lacks, rows given twice, rows
+    /// without an identifier where the file has no row numbers, and words that are no partition.
     pub fn import<E: From<DataError>>(
         input: impl Read,
         schema: &Schema,
@@ -86,6 +87,7 @@ impl Split {
         let mut seen = HashMap::new();
         keys.iter()
             .zip(&self.partitions)
+            .filter(|(key, _)| !is_nameless(key))
             .all(|(key, partition)| seen.insert(key, partition).is_none_or(|before| before == partition))
     }
 }
@@ -113,51 +115,82 @@ fn read_keys<E: From<DataError>>(
     Ok(keys)
 }
 
+/// Whether a key names no row: all of its cells are empty, as those of nulls are.
+fn is_nameless(key: &[String]) -> bool {
+    key.iter().all(String::is_empty)
+}
+
 /// A split file that is being read.
 #[derive(Default)]
 struct SplitFile {
     identifiers: Vec<String>,
     is_by_identifier: bool,
-    /// The cells of the current row: the partition, then the row number or the identifiers.
+    has_numbers: bool,
+    /// The cells of the current row: the partition, the identifiers if it goes by them, the row number if there is one.
     cells: Vec<String>,
     rows: u64,
-    entries: HashMap<Vec<String>, Partition>,
+    by_name: HashMap<Vec<String>, Partition>,
+    by_number: BTreeMap<u64, Partition>,
 }
 
 impl SplitFile {
     fn by_identifier(self, keys: &[Vec<String>]) -> Result<Split, DataError> {
         let mut missing = Vec::new();
         let mut partitions = Vec::with_capacity(keys.len());
-        for key in keys {
-            match self.entries.get(key) {
+        let mut nameless = HashSet::new();
+        for (row, key) in (0..).zip(keys) {
+            let entry = if is_nameless(key) {
+                if !self.has_numbers {
+                    let message = format!(
+                        "the row has no identifier, and the split names rows by {} alone\nhint: give the split the column `{ROW}` too",
+                        listed(&self.identifiers)
+                    );
+                    return Err(DataFault::new(message).in_row(row).into());
+                }
+                nameless.insert(row);
+                self.by_number.get(&row)
+            } else {
+                self.by_name.get(key)
+            };
+            match entry {
                 Some(partition) => partitions.push(*partition),
+                None if is_nameless(key) => missing.push(row.to_string()),
                 None => missing.push(key.join(", ")),
             }
         }
-        let in_table: std::collections::HashSet<&Vec<String>> = keys.iter().collect();
+        let in_table: HashSet<&Vec<String>> = keys.iter().collect();
         let mut unknown: Vec<String> =
-            self.entries.keys().filter(|key| !in_table.contains(key)).map(|key| key.join(", ")).collect();
+            self.by_name.keys().filter(|key| !in_table.contains(key)).map(|key| key.join(", ")).collect();
         unknown.sort_unstable();
+        unknown.extend(self.by_number.keys().filter(|row| !nameless.contains(row)).map(u64::to_string));
         check_complete(&missing, &unknown)?;
         Ok(Split { partitions })
     }
 
     fn by_row(self, rows: usize) -> Result<Split, DataError> {
-        let mut unknown = Vec::new();
-        let mut partitions = vec![None; rows];
-        for (key, partition) in self.entries {
-            match key[0].parse::<usize>() {
-                Ok(row) if row < rows => partitions[row] = Some(partition),
-                Ok(row) => unknown.push(row),
-                Err(_) => return Err(DataFault::of_value(&key[0], "is not a row number").in_column(ROW).into()),
-            }
-        }
-        unknown.sort_unstable();
-        let unknown: Vec<String> = unknown.iter().map(usize::to_string).collect();
+        let rows = rows as u64;
+        let unknown: Vec<String> = self.by_number.keys().filter(|&&row| row >= rows).map(u64::to_string).collect();
         let missing: Vec<String> =
-            partitions.iter().enumerate().filter(|(_, it)| it.is_none()).map(|(row, _)| row.to_string()).collect();
+            (0..rows).filter(|row| !self.by_number.contains_key(row)).map(|row| row.to_string()).collect();
         check_complete(&missing, &unknown)?;
-        Ok(Split { partitions: partitions.into_iter().flatten().collect() })
+        Ok(Split { partitions: self.by_number.into_values().collect() })
+    }
+
+    /// Notes a row's partition. Returns how the file calls it if it had another one, or had been given by its number before.
+    fn insert(&mut self, mut name: Vec<String>, partition: Partition) -> Result<Option<String>, DataError> {
+        let number = if self.has_numbers { name.pop() } else { None };
+        match number {
+            Some(number) if !self.is_by_identifier || is_nameless(&name) => {
+                let row =
+                    number.parse().map_err(|_| DataFault::of_value(&number, "is not a row number").in_column(ROW))?;
+                Ok(self.by_number.insert(row, partition).map(|_| number))
+            }
+            // An identifier may stand in several rows of one partition.
+            _ => match self.by_name.insert(name.clone(), partition) {
+                Some(before) if before != partition => Ok(Some(name.join(", "))),
+                _ => Ok(None),
+            },
+        }
     }
 }
 
@@ -182,23 +215,17 @@ impl CellVisitor for SplitFile {
             DataFault::new(format!("a split needs the column `{PARTITION}`; the file has {}", listed(names)))
         })?;
         let identifiers: Option<Vec<usize>> = self.identifiers.iter().map(|name| place(name)).collect();
-        let keys = match (identifiers, place(ROW)) {
-            (Some(identifiers), _) if !identifiers.is_empty() => {
-                self.is_by_identifier = true;
-                identifiers
-            }
-            (_, Some(row)) => vec![row],
-            (_, None) => {
-                let wanted = if self.identifiers.is_empty() {
-                    String::new()
-                } else {
-                    format!(" or {}", listed(&self.identifiers))
-                };
-                let message = format!("a split needs the column `{ROW}`{wanted}; the file has {}", listed(names));
-                return Err(DataFault::new(message).into());
-            }
-        };
-        Ok(std::iter::once(partition).chain(keys).collect())
+        let number = place(ROW);
+        self.is_by_identifier = identifiers.as_ref().is_some_and(|identifiers| !identifiers.is_empty());
+        self.has_numbers = number.is_some();
+        if !self.is_by_identifier && !self.has_numbers {
+            let wanted =
+                if self.identifiers.is_empty() { String::new() } else { format!(" or {}", listed(&self.identifiers)) };
+            let message = format!("a split needs the column `{ROW}`{wanted}; the file has {}", listed(names));
+            return Err(DataFault::new(message).into());
+        }
+        let keys = identifiers.filter(|_| self.is_by_identifier).unwrap_or_default();
+        Ok(std::iter::once(partition).chain(keys).chain(number).collect())
     }
 
     fn cell(&mut self, _column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>> {
@@ -207,17 +234,14 @@ impl CellVisitor for SplitFile {
     }
 
     fn end_rows(&mut self, _rows: usize) -> Result<bool, DataError> {
-        let key = self.cells.split_off(1);
+        let name = self.cells.split_off(1);
         let word = self.cells.pop().unwrap_or_default();
         let partition = Partition::ALL.into_iter().find(|partition| partition.name() == word).ok_or_else(|| {
             let complaint = "is not a partition\nhint: write train, validation or test";
             DataFault::of_value(&word, complaint).in_column(PARTITION).in_row(self.rows)
         })?;
-        // The same row number twice is a mistake; an identifier may stand in several rows of one partition.
-        if let Some(before) = self.entries.insert(key.clone(), partition)
-            && (before != partition || !self.is_by_identifier)
-        {
-            let message = format!("the split names `{}` twice", shown(&key.join(", ")));
+        if let Some(name) = self.insert(name, partition)? {
+            let message = format!("the split names `{}` twice", shown(&name));
             return Err(DataFault::new(message).in_row(self.rows).into());
         }
         self.rows += 1;

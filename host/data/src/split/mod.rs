@@ -1,14 +1,14 @@
 //! Which rows train, validate and test: the host's decision, never a stage's.
 //!
-//! Every row gets a number in [0, 1) from SHA-256 over the seed and the row's key, so that membership is the same on every machine and a
-//! row stays where it is when the table grows or is reordered. The key is the group columns, else the identifier columns, else
-//! the whole row: rows of a group, and duplicates of a row, stay on one side. A stratified split takes exact shares of each class
-//! instead, ordered by the same number; its members may change sides when the table grows.
+//! Every row gets a number in [0, 1) from SHA-256 over the split's seed and the row's key (see `keys`), so that membership is the same
+//! on every machine and a row stays where it is when the table grows, or when its rows or columns come in another order. A stratified
+//! split takes exact shares of each class instead, ordered by the same number; its members may change sides when the table grows.
 //!
 //! SHA-256 and not a faster hash, because anybody can recompute it in any language (`docs/types.md`), and because an owner of the data who
 //! knows no seed cannot choose identifiers that land in the test rows.
 
 mod file;
+mod keys;
 mod select;
 
 use std::collections::BTreeMap;
@@ -22,10 +22,13 @@ use crate::cell::Cell;
 use crate::error::{DataError, DataFault, listed};
 use crate::values::Values;
 
-pub use select::{Select, select};
+use keys::Keys;
+
+pub use keys::{RowHash, hash_rows, in_hash_order, row_key_columns};
+pub use select::{Gather, Select, select};
 
 /// Separates this use of SHA-256 from every other; a new rule gets a new name.
-const DOMAIN: &[u8] = b"stagewright.split.v1\0";
+const DOMAIN: &[u8] = b"stagewright.split.v2\0";
 /// More classes are more likely a target that is no class.
 const MAX_CLASSES: usize = 1000;
 
@@ -52,7 +55,9 @@ pub struct SplitPlan {
     /// The share of validation rows among those that are not test rows, in [0, 1).
     #[serde(default)]
     pub validation: f64,
-    /// Another seed gives another split.
+    /// Another seed gives another split. It is the split's own: a run with another seed of its own measures on the same rows, and so
+    /// on rows that no earlier model of this pipeline learnt from.
+    #[serde(default)]
     pub seed: u64,
 }
 
@@ -90,17 +95,6 @@ pub struct Split {
 }
 
 impl SplitPlan {
-    /// The columns that [`SplitPlan::split`] reads; a caller may project the table to them.
-    pub fn columns(&self, schema: &Schema) -> Vec<usize> {
-        let mut columns = key_columns(schema);
-        if self.method == SplitMethod::Stratified {
-            columns.extend(schema.indices_with(Role::Target));
-        }
-        columns.sort_unstable();
-        columns.dedup();
-        columns
-    }
-
     /// Deals out the rows of a table, given as batches in order. All of them have `schema`.
     ///
     /// # Errors
@@ -137,23 +131,24 @@ impl SplitPlan {
         schema: &Schema,
         batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
     ) -> Result<Split, E> {
-        let keys = Keys::new(schema, self.seed);
         // Of the interval [0, 1): first the test rows, then the validation rows.
         let validation_end = self.test + (1.0 - self.test) * self.validation;
-        let mut partitions = Vec::new();
-        for batch in batches {
-            keys.hash(&batch?, |hash| {
-                let number = unit_interval(hash);
-                partitions.push(if number < self.test {
-                    Partition::Test
-                } else if number < validation_end {
-                    Partition::Validation
-                } else {
-                    Partition::Train
-                });
-            })?;
-        }
-        Ok(Split { partitions })
+        let partition = |hash| {
+            let number = unit_interval(hash);
+            if number < self.test {
+                Partition::Test
+            } else if number < validation_end {
+                Partition::Validation
+            } else {
+                Partition::Train
+            }
+        };
+        let hashes = self.keys(schema).hashes(batches, None)?;
+        Ok(Split { partitions: hashes.into_iter().map(partition).collect() })
+    }
+
+    fn keys(&self, schema: &Schema) -> Keys {
+        Keys::new(schema, Sha256::new().chain_update(DOMAIN).chain_update(self.seed.to_le_bytes()))
     }
 
     fn by_class<E: From<DataError>>(
@@ -162,36 +157,15 @@ impl SplitPlan {
         batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
     ) -> Result<Split, E> {
         let target = stratifiable_target(schema)?;
-        let name = &schema.fields()[target].name;
-        let keys = Keys::new(schema, self.seed);
-        let mut classes: BTreeMap<String, Vec<(u64, usize)>> = BTreeMap::new();
-        let mut rows = 0;
-        for batch in batches {
+        let mut classes = Classes::new(&schema.fields()[target].name);
+        let batches = batches.into_iter().map(|batch| {
             let batch = batch?;
-            let values = Values::of(batch.column(target))?;
-            let mut hashes = Vec::with_capacity(batch.num_rows());
-            keys.hash(&batch, |hash| hashes.push(hash))?;
-            for (offset, hash) in hashes.into_iter().enumerate() {
-                let row = rows + offset;
-                let cell = values.cell(offset);
-                if cell == Cell::Null {
-                    let fault = DataFault::new("the target is missing, so the row belongs to no class").in_column(name);
-                    return Err(DataError::from(fault.in_row(row as u64)).into());
-                }
-                cell.with_text(|text| match classes.get_mut(text) {
-                    Some(members) => members.push((hash, row)),
-                    None => drop(classes.insert(text.to_owned(), vec![(hash, row)])),
-                });
-                if classes.len() > MAX_CLASSES {
-                    let message = format!(
-                        "the target `{name}` has more than {MAX_CLASSES} distinct values: too many for classes"
-                    );
-                    return Err(DataError::plan(message, "use the split method `hash`").into());
-                }
-            }
-            rows += batch.num_rows();
-        }
-        Ok(self.deal(classes.into_values().collect(), rows))
+            classes.add(&Values::of(batch.column(target))?, batch.num_rows())?;
+            Ok::<_, E>(batch)
+        });
+        let hashes = self.keys(schema).hashes(batches, None)?;
+        let rows = hashes.len();
+        Ok(self.deal(classes.members(hashes), rows))
     }
 
     /// Deals each class's rows, in order of their hash, to test, validation and training.
@@ -256,52 +230,51 @@ fn stratifiable_target(schema: &Schema) -> Result<usize, DataError> {
     }
 }
 
-fn key_columns(schema: &Schema) -> Vec<usize> {
-    for role in [Role::Group, Role::Identifier] {
-        let columns = schema.indices_with(role);
-        if !columns.is_empty() {
-            return columns;
-        }
-    }
-    (0..schema.len()).collect()
+/// The class of each row of a table that is being read.
+struct Classes<'a> {
+    target: &'a str,
+    /// By text; numbered as they are met.
+    numbers: BTreeMap<String, usize>,
+    /// Each row's class, by its number.
+    of_rows: Vec<usize>,
 }
 
-/// Hashes the keys of rows.
-struct Keys {
-    columns: Vec<usize>,
-    /// Identifiers and groups count by their text, so that `7` is the same customer as a number and as a text.
-    is_text: bool,
-    seeded: Sha256,
-}
-
-impl Keys {
-    fn new(schema: &Schema, seed: u64) -> Self {
-        let columns = key_columns(schema);
-        let is_text =
-            columns.iter().all(|&column| matches!(schema.fields()[column].role, Role::Group | Role::Identifier));
-        Self { columns, is_text, seeded: Sha256::new().chain_update(DOMAIN).chain_update(seed.to_le_bytes()) }
+impl<'a> Classes<'a> {
+    fn new(target: &'a str) -> Self {
+        Self { target, numbers: BTreeMap::new(), of_rows: Vec::new() }
     }
 
-    /// Calls `take` with the hash of each row's key, in order.
-    fn hash(&self, batch: &RecordBatch, mut take: impl FnMut(u64)) -> Result<(), DataError> {
-        let columns: Vec<Values<'_>> =
-            self.columns.iter().map(|&column| Values::of(batch.column(column))).collect::<Result<_, _>>()?;
-        let mut key = Vec::new();
-        for row in 0..batch.num_rows() {
-            key.clear();
-            for values in &columns {
-                if self.is_text {
-                    values.write_text_key(row, &mut key);
-                } else {
-                    values.write_value_key(row, &mut key);
-                }
+    fn add(&mut self, values: &Values<'_>, rows: usize) -> Result<(), DataError> {
+        for offset in 0..rows {
+            let cell = values.cell(offset);
+            if cell == Cell::Null {
+                let fault = DataFault::new("the target is missing, so the row belongs to no class");
+                return Err(fault.in_column(self.target).in_row(self.of_rows.len() as u64).into());
             }
-            let digest = self.seeded.clone().chain_update(&key).finalize();
-            let mut head = [0; 8];
-            head.copy_from_slice(&digest[..8]);
-            take(u64::from_be_bytes(head));
+            let met = self.numbers.len();
+            let number = cell.with_text(|text| match self.numbers.get(text) {
+                Some(number) => *number,
+                None => *self.numbers.entry(text.to_owned()).or_insert(met),
+            });
+            self.of_rows.push(number);
+            if self.numbers.len() > MAX_CLASSES {
+                let message = format!(
+                    "the target `{}` has more than {MAX_CLASSES} distinct values: too many for classes",
+                    self.target
+                );
+                return Err(DataError::plan(message, "use the split method `hash`"));
+            }
         }
         Ok(())
+    }
+
+    /// The rows of each class with their hashes, the classes in the order of their text.
+    fn members(self, hashes: Vec<u64>) -> Vec<Vec<(u64, usize)>> {
+        let mut members = vec![Vec::new(); self.numbers.len()];
+        for (row, (class, hash)) in self.of_rows.into_iter().zip(hashes).enumerate() {
+            members[class].push((hash, row));
+        }
+        self.numbers.into_values().map(|number| std::mem::take(&mut members[number])).collect()
     }
 }
 
@@ -341,5 +314,7 @@ impl Split {
     }
 }
 
+#[cfg(test)]
+mod keys_tests;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,11 @@
-//! Picks rows out of a table, batch by batch.
+//! Picks rows out of a table: in its own order, batch by batch; or in any order.
 
-use arrow_array::RecordBatch;
-use arrow_array::UInt64Array;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch, UInt64Array};
+use arrow_select::interleave::interleave;
 use arrow_select::take::take_record_batch;
 
 use crate::error::DataError;
@@ -59,5 +63,67 @@ where
             return Some(take_record_batch(&batch, &offsets).map_err(|error| DataError::from(error).into()));
         }
         None
+    }
+}
+
+/// Picks rows out of a table in any order.
+///
+/// It keeps all batches. Those of a stored table are views of its mapped file, so that they cost no memory for their rows.
+#[derive(Debug)]
+pub struct Gather {
+    batches: Vec<RecordBatch>,
+    /// The row behind the last one of each batch.
+    ends: Vec<u64>,
+}
+
+impl Gather {
+    /// From a table's batches in order: at least one, all of one schema.
+    pub fn new(batches: Vec<RecordBatch>) -> Self {
+        let ends = batches.iter().scan(0, |end, batch| {
+            *end += batch.num_rows() as u64;
+            Some(*end)
+        });
+        Self { ends: ends.collect(), batches }
+    }
+
+    /// A copy of these rows, in this order.
+    ///
+    /// # Errors
+    /// [`DataError::Plan`] for a row that the table does not have.
+    pub fn rows(&self, rows: &[u64]) -> Result<RecordBatch, DataError> {
+        let places: Vec<(usize, usize)> = rows.iter().map(|&row| self.place(row)).collect::<Result<_, _>>()?;
+        let Some(first) = self.batches.first() else {
+            return Err(DataError::plan("rows were asked for, and the table has no batches", ""));
+        };
+        let columns = (0..first.num_columns()).map(|column| self.column(column, &places)).collect::<Result<_, _>>()?;
+        Ok(RecordBatch::try_new(first.schema(), columns)?)
+    }
+
+    /// The batch that a row is in, and its place there.
+    fn place(&self, row: u64) -> Result<(usize, usize), DataError> {
+        let batch = self.ends.partition_point(|&end| end <= row);
+        let Some(end) = self.ends.get(batch) else {
+            let rows = self.ends.last().copied().unwrap_or_default();
+            return Err(DataError::plan(format!("row {row} was asked for, and the table has {rows} rows"), ""));
+        };
+        let rows = self.batches[batch].num_rows();
+        // Less than `rows`: the row lies in this batch.
+        Ok((batch, rows - (end - row) as usize))
+    }
+
+    fn column(&self, column: usize, places: &[(usize, usize)]) -> Result<ArrayRef, DataError> {
+        let arrays: Vec<&dyn Array> = self.batches.iter().map(|batch| batch.column(column).as_ref()).collect();
+        let dictionaries: Option<Vec<&DictionaryArray<Int32Type>>> =
+            arrays.iter().map(|array| array.as_any().downcast_ref()).collect();
+        if let Some([first, others @ ..]) = dictionaries.as_deref() {
+            let categories = first.values();
+            // `interleave` would make a list of all batches' categories, one behind the other, for each batch that it gives.
+            if others.iter().all(|it| Arc::ptr_eq(it.values(), categories) || it.values() == categories) {
+                let codes: Vec<&dyn Array> = dictionaries.iter().flatten().map(|it| it.keys() as &dyn Array).collect();
+                let codes = interleave(&codes, places)?.as_primitive::<Int32Type>().clone();
+                return Ok(Arc::new(DictionaryArray::try_new(codes, Arc::clone(categories))?));
+            }
+        }
+        Ok(interleave(&arrays, places)?)
     }
 }

@@ -1,9 +1,11 @@
 //! Transformation: the host splits the rows and encodes the target; the stage learns from training rows and makes features of them.
 //!
 //! The stage sees neither identifiers nor, outside `fit` and `rebalance`, the target; the host puts target and weight beside the features itself.
+//! The test rows come in another order than the table's (see [`test_rows`]): what is scored on them cannot answer with a row's place in a
+//! source that was sorted by its target.
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use stagewright_data::{DataError, Partition, Split, Task, select};
+use stagewright_data::{DataError, Gather, Partition, Split, Task, in_hash_order, select};
 use stagewright_manifest::World;
 use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter};
 
@@ -20,7 +22,7 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let split = stage.run.split(&table)?;
     let part = |stage: &Stage<'_>, partition| rows_of(stage, &table, &split, &task, partition);
     let train = part(stage, Partition::Train)?;
-    let test = part(stage, Partition::Test)?;
+    let test = test_table(stage, &table, &split, &task)?;
     let validation =
         (split.count(Partition::Validation) > 0).then(|| part(stage, Partition::Validation)).transpose()?;
     refuse_missing_class(&task, &train)?;
@@ -82,7 +84,7 @@ fn exported(table: &Table, split: &Split) -> Result<String, StageFault> {
     String::from_utf8(text).map_err(StageFault::host)
 }
 
-/// The rows of one partition as a table of their own, its target encoded for the task.
+/// The rows of one partition as a table of their own, in order, its target encoded for the task.
 fn rows_of(
     stage: &Stage<'_>,
     table: &Table,
@@ -90,21 +92,66 @@ fn rows_of(
     task: &Task,
     partition: Partition,
 ) -> Result<Table, StageFault> {
-    let target = target_of(table)?;
-    let name = table.schema().fields()[target].name.clone();
-    let schema = encoded_schema(table.schema(), target, task)?;
-    let mut writer = stage.create_table(&schema)?;
+    let mut rows = EncodedRows::create(stage, table, task)?;
     let indices = split.indices(partition);
     let mut done = 0;
-    for rows in select(all(table), &indices) {
-        let rows = rows.map_err(|ReadError(fault)| fault)?;
+    for batch in select(all(table), &indices) {
+        let batch = batch.map_err(|ReadError(fault)| fault)?;
         let first = indices.get(done).copied().unwrap_or(0);
-        done += rows.num_rows();
-        let mut columns = rows.columns().to_vec();
-        columns[target] = task.encode(&name, rows.column(target), first).map_err(|error| ingestion::fault(&error))?;
-        writer.write(&batch(&schema, columns)?).map_err(StageFault::host)?;
+        done += batch.num_rows();
+        rows.write(&batch, first)?;
     }
-    writer.finish().map_err(StageFault::host)
+    rows.finish()
+}
+
+/// The numbers that the test rows have in `table`, the one that was split, in the order in which the table of test rows has
+/// them: that of a hash, which says nothing about their place in the source. It can be computed again from the table and the split.
+pub(crate) fn test_rows(table: &Table, split: &Split) -> Result<Vec<u64>, StageFault> {
+    in_hash_order(table.schema(), all(table), &split.indices(Partition::Test)).map_err(|ReadError(fault)| fault)
+}
+
+/// The test rows as a table of their own, in the order of [`test_rows`], its target encoded for the task.
+fn test_table(stage: &Stage<'_>, table: &Table, split: &Split, task: &Task) -> Result<Table, StageFault> {
+    let mut rows = EncodedRows::create(stage, table, task)?;
+    let order = test_rows(table, split)?;
+    // Views of the mapped file; a batch at a time is copied out of them.
+    let batches: Vec<RecordBatch> = table.batches(None).collect::<Result<_, _>>().map_err(StageFault::host)?;
+    let gather = Gather::new(batches);
+    for part in order.chunks(table.schema().chunk_rows()) {
+        let batch = gather.rows(part).map_err(StageFault::host)?;
+        rows.write(&batch, part[0])?;
+    }
+    rows.finish()
+}
+
+/// A table of some rows of another one, with the target encoded.
+struct EncodedRows<'a> {
+    task: &'a Task,
+    target: usize,
+    name: String,
+    schema: Schema,
+    writer: TableWriter,
+}
+
+impl<'a> EncodedRows<'a> {
+    fn create(stage: &Stage<'_>, table: &Table, task: &'a Task) -> Result<Self, StageFault> {
+        let target = target_of(table)?;
+        let schema = encoded_schema(table.schema(), target, task)?;
+        let name = schema.fields()[target].name.clone();
+        Ok(Self { task, target, name, writer: stage.create_table(&schema)?, schema })
+    }
+
+    /// Adds rows of the other table; `first` is the number of the first of them there, for errors.
+    fn write(&mut self, rows: &RecordBatch, first: u64) -> Result<(), StageFault> {
+        let mut columns = rows.columns().to_vec();
+        let target = self.task.encode(&self.name, &columns[self.target], first);
+        columns[self.target] = target.map_err(|error| ingestion::fault(&error))?;
+        self.writer.write(&batch(&self.schema, columns)?).map_err(StageFault::host)
+    }
+
+    fn finish(self) -> Result<Table, StageFault> {
+        self.writer.finish().map_err(StageFault::host)
+    }
 }
 
 fn target_of(table: &Table) -> Result<usize, StageFault> {

@@ -21,6 +21,7 @@ fn a_whole_file_says_what_was_written() {
     assert_eq!(manifest.signature.null_values, ["", " "]);
     assert_eq!(manifest.signature.extra_columns, ExtraColumns::Ignore);
     assert_eq!(manifest.split.method, SplitMethod::Stratified);
+    assert_eq!((manifest.seed, manifest.split.seed), (42, 20241));
     let training = manifest.component(World::Training);
     assert_eq!(training.parameters["n_estimators"], 300);
     assert_eq!(training.parameters["categories"]["order"][1], "high");
@@ -93,7 +94,7 @@ fn only_what_must_be_said_must_be_said() {
     assert_eq!(manifest.as_of.to_string(), "2026-01-01T00:00:00Z");
     assert_eq!(manifest.signature.null_values, [""]);
     assert!(manifest.signature.fields.is_empty());
-    assert_eq!((manifest.split.test, manifest.split.validation), (0.2, 0.1));
+    assert_eq!((manifest.split.test, manifest.split.validation, manifest.split.seed), (0.2, 0.1, 0));
     assert_eq!(manifest.gates.primary, "r2");
     assert!(manifest.ingestion_source().is_none());
 }

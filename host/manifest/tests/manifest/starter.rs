@@ -12,6 +12,7 @@ fn starter(task: &TaskSection, fields: &[Field]) -> String {
         task,
         null_values: &[String::new(), " ".to_owned()],
         fields,
+        split_seed: 2_718_281_828,
     })
 }
 

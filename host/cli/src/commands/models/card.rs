@@ -112,13 +112,15 @@ fn data(home: &Home, model: &RegisteredModel, run: Option<&Run>) -> Data {
     }
 }
 
-/// How rows were split: `stratified, 20 % test, 10 % validation, seed 42`.
+/// How rows were split: `hash, 20 % test, 10 % validation, seed 42`.
 fn split(run: &Run) -> Option<String> {
     let split = run.config.get("split")?;
     let share = |name: &str| split[name].as_f64().map(|share| format!(", {} % {name}", (share * 100.0).round()));
     let method = split["method"].as_str()?;
     let (test, validation) = (share("test").unwrap_or_default(), share("validation").unwrap_or_default());
-    Some(format!("{method}{test}{validation}, seed {}", run.seed))
+    // Before splits had a seed of their own, the run's was theirs.
+    let seed = split["seed"].as_u64().unwrap_or(run.seed);
+    Some(format!("{method}{test}{validation}, seed {seed}"))
 }
 
 fn evaluation(home: &Home, version: &ModelVersion, model: &RegisteredModel, run: Option<&Run>) -> Evaluation {

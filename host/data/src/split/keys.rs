@@ -1,0 +1,236 @@
+//! Who a row is: the hash that decides on which side it falls, and by which a model remembers it.
+//!
+//! A row's key is the first of these that the row has: its group, its identifier, and else its content with its number among the rows
+//! of equal content. A row without a group or an identifier (every cell of it null) is thereby a row of its own; if nulls were
+//! a key like others, all such rows would fall to one side. For the same reason rows of equal content have numbers. The k-th of them
+//! keeps its key when the table grows, and of rows that are equal nobody can tell which one is the k-th, so that the order
+//! of the rows does not matter. The order of the columns does not either: they are taken by name.
+
+use std::collections::HashMap;
+
+use arrow_array::RecordBatch;
+use sha2::{Digest, Sha256};
+use stagewright_store::{DataType, Field, Role, Schema};
+
+use crate::error::DataError;
+use crate::values::Values;
+
+/// Separates the hashes that a model keeps of rows from every other use of SHA-256.
+const MEMORY_DOMAIN: &[u8] = b"stagewright.rows.v1\0";
+/// Separates the order of test rows from every other use of SHA-256.
+const ORDER_DOMAIN: &[u8] = b"stagewright.order.v1\0";
+
+/// What is hashed follows as the values of all columns but groups and identifiers.
+const CONTENT: u8 = 0;
+/// Follows the group, or in a table without groups the identifier.
+const NAMED: u8 = 1;
+/// Follow a content's hash and a number.
+const NUMBERED: u8 = 2;
+/// Follows the identifier of a row that has no group, in a table with groups.
+const UNGROUPED: u8 = 3;
+
+/// A row as a model remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowHash {
+    /// Of the row's split key: equal for the rows of a group, and for those of one identifier.
+    pub key: u64,
+    /// Of all columns but groups and identifiers: equal for rows that differ in nothing that a model may learn from.
+    pub content: u64,
+}
+
+/// The hashes of a table's rows under a secret key, in order. The batches are all rows of the table, because a row
+/// that nothing names is known by its number among its equals.
+///
+/// # Errors
+/// Whatever reading a batch fails with.
+pub fn hash_rows<E: From<DataError>>(
+    schema: &Schema,
+    batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
+    key: &[u8; 32],
+) -> Result<Vec<RowHash>, E> {
+    let keys = Keys::new(schema, Sha256::new().chain_update(MEMORY_DOMAIN).chain_update(key));
+    let mut contents = Vec::new();
+    let hashes = keys.hashes(batches, Some(&mut contents))?;
+    Ok(hashes.into_iter().zip(contents).map(|(key, content)| RowHash { key, content }).collect())
+}
+
+/// The columns that the keys of [`hash_rows`] are made of, sorted: the groups, else the identifiers, else all. Each is written as its
+/// name, a colon and its type (`utf8` and `categorical` are both `text`). Keys of two tables can be compared only if
+/// these are equal: where a column was added or its type changed, a row's hash is another one.
+pub fn row_key_columns(schema: &Schema) -> Vec<String> {
+    let columns = [Role::Group, Role::Identifier].map(|role| schema.indices_with(role));
+    let columns = columns.into_iter().find(|columns| !columns.is_empty()).unwrap_or_else(|| content_columns(schema));
+    let mut names: Vec<String> = columns.into_iter().map(|column| name_and_type(&schema.fields()[column])).collect();
+    names.sort_unstable();
+    names
+}
+
+fn name_and_type(field: &Field) -> String {
+    let data_type = match field.data_type {
+        DataType::Utf8 | DataType::Categorical => "text",
+        other => other.name(),
+    };
+    format!("{}:{data_type}", field.name)
+}
+
+/// Brings rows of a table, named by their numbers, into an order that says nothing about where they stand in the table and
+/// nothing about their target. The batches are all rows of the table.
+///
+/// The order follows from the rows' contents and is the same for every order of the table's rows. Whoever is asked about the rows cannot
+/// compute it: it is a hash under a key that every row's content, the target included, goes into.
+///
+/// # Errors
+/// [`DataError::Plan`] for a row that the table does not have; whatever reading a batch fails with.
+pub fn in_hash_order<E: From<DataError>>(
+    schema: &Schema,
+    batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
+    rows: &[u64],
+) -> Result<Vec<u64>, E> {
+    let keys = Keys { groups: Vec::new(), identifiers: Vec::new(), ..Keys::new(schema, domain(ORDER_DOMAIN)) };
+    let hashes = keys.hashes(batches, None)?;
+    let mut all = hashes.clone();
+    all.sort_unstable();
+    let mut secret = domain(ORDER_DOMAIN);
+    all.iter().for_each(|hash| secret.update(hash.to_be_bytes()));
+    let secret = domain(&secret.finalize());
+    let place = |&row: &u64| match usize::try_from(row).ok().and_then(|row| hashes.get(row)) {
+        Some(hash) => Ok((head(secret.clone().chain_update(hash.to_be_bytes())), row)),
+        None => {
+            let message = format!("row {row} was asked for, and the table has {} rows", hashes.len());
+            Err(DataError::plan(message, ""))
+        }
+    };
+    let mut places: Vec<(u64, u64)> = rows.iter().map(place).collect::<Result<_, _>>()?;
+    places.sort_unstable();
+    Ok(places.into_iter().map(|(_, row)| row).collect())
+}
+
+fn domain(bytes: &[u8]) -> Sha256 {
+    Sha256::new().chain_update(bytes)
+}
+
+/// The first 8 bytes of a digest, big-endian.
+fn head(state: Sha256) -> u64 {
+    let mut head = [0; 8];
+    head.copy_from_slice(&state.finalize()[..8]);
+    u64::from_be_bytes(head)
+}
+
+fn content_columns(schema: &Schema) -> Vec<usize> {
+    let is_content = |&column: &usize| !matches!(schema.fields()[column].role, Role::Group | Role::Identifier);
+    (0..schema.len()).filter(is_content).collect()
+}
+
+/// Hashes the keys of a table's rows.
+pub(super) struct Keys {
+    groups: Vec<usize>,
+    identifiers: Vec<usize>,
+    content: Vec<usize>,
+    /// What every message begins with.
+    prefix: Sha256,
+}
+
+impl Keys {
+    pub(super) fn new(schema: &Schema, prefix: Sha256) -> Self {
+        let by_name = |mut columns: Vec<usize>| {
+            columns.sort_by_key(|&column| &schema.fields()[column].name);
+            columns
+        };
+        Self {
+            groups: by_name(schema.indices_with(Role::Group)),
+            identifiers: by_name(schema.indices_with(Role::Identifier)),
+            content: by_name(content_columns(schema)),
+            prefix,
+        }
+    }
+
+    /// The hash of each row's key, in order; and of each row's content, if somebody wants those.
+    pub(super) fn hashes<E: From<DataError>>(
+        &self,
+        batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
+        mut contents: Option<&mut Vec<u64>>,
+    ) -> Result<Vec<u64>, E> {
+        let mut hashes = Vec::new();
+        let mut is_nameless = Vec::new();
+        let mut message = Vec::new();
+        for batch in batches {
+            let batch = batch?;
+            let columns = self.columns(&batch)?;
+            for row in 0..batch.num_rows() {
+                let name = self.name(&columns, row, &mut message);
+                let content = (name.is_none() || contents.is_some()).then(|| self.content(&columns, row, &mut message));
+                hashes.push(name.or(content).unwrap_or_default());
+                is_nameless.push(name.is_none());
+                if let (Some(contents), Some(content)) = (&mut contents, content) {
+                    contents.push(content);
+                }
+            }
+        }
+        self.number(&mut hashes, &is_nameless);
+        Ok(hashes)
+    }
+
+    fn columns<'a>(&self, batch: &'a RecordBatch) -> Result<Columns<'a>, DataError> {
+        let values = |columns: &[usize]| -> Result<Vec<Values<'a>>, DataError> {
+            columns.iter().map(|&column| Values::of(batch.column(column))).collect()
+        };
+        Ok(Columns {
+            groups: values(&self.groups)?,
+            identifiers: values(&self.identifiers)?,
+            content: values(&self.content)?,
+        })
+    }
+
+    /// The hash of a row's group or identifier, if it has one. Of several columns one value is enough: what is known of a
+    /// group still ties its rows together.
+    fn name(&self, columns: &Columns<'_>, row: usize, message: &mut Vec<u8>) -> Option<u64> {
+        let has_value = |columns: &[Values<'_>]| columns.iter().any(|values| !values.is_null(row));
+        let (kind, named) = if has_value(&columns.groups) {
+            (NAMED, &columns.groups)
+        } else if has_value(&columns.identifiers) {
+            (if columns.groups.is_empty() { NAMED } else { UNGROUPED }, &columns.identifiers)
+        } else {
+            return None;
+        };
+        message.clear();
+        message.push(kind);
+        named.iter().for_each(|values| values.write_text_key(row, message));
+        Some(self.hash(message))
+    }
+
+    fn content(&self, columns: &Columns<'_>, row: usize, message: &mut Vec<u8>) -> u64 {
+        message.clear();
+        message.push(CONTENT);
+        columns.content.iter().for_each(|values| values.write_value_key(row, message));
+        self.hash(message)
+    }
+
+    /// Turns the content hashes of nameless rows into hashes of content and number.
+    fn number(&self, hashes: &mut [u64], is_nameless: &[bool]) {
+        let mut sorted: Vec<u64> =
+            hashes.iter().zip(is_nameless).filter(|(_, is_nameless)| **is_nameless).map(|(hash, _)| *hash).collect();
+        sorted.sort_unstable();
+        // Numbers are counted of contents that are there twice, so that a table of unlike rows costs no map.
+        let mut next: HashMap<u64, u64> =
+            sorted.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| (pair[0], 0)).collect();
+        drop(sorted);
+        for (hash, _) in hashes.iter_mut().zip(is_nameless).filter(|(_, is_nameless)| **is_nameless) {
+            let number = next.get_mut(hash).map_or(0, |next| std::mem::replace(next, *next + 1));
+            let mut message = [NUMBERED; 17];
+            message[1..9].copy_from_slice(&hash.to_be_bytes());
+            message[9..].copy_from_slice(&number.to_le_bytes());
+            *hash = self.hash(&message);
+        }
+    }
+
+    fn hash(&self, message: &[u8]) -> u64 {
+        head(self.prefix.clone().chain_update(message))
+    }
+}
+
+/// The values of a batch, by what they say about a row; each list by name.
+struct Columns<'a> {
+    groups: Vec<Values<'a>>,
+    identifiers: Vec<Values<'a>>,
+    content: Vec<Values<'a>>,
+}
