@@ -218,6 +218,10 @@ fn show_decision(summary: &Summary) {
                 "rejected: `{}` version {} is registered, the champion stays as it was",
                 model.name, model.version
             ),
+            Verdict::Undecided => println!(
+                "undecided: `{}` version {} is registered, the champion stays as it was",
+                model.name, model.version
+            ),
         }
     }
 }

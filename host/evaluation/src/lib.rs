@@ -5,10 +5,12 @@
 //! input gives the same bytes on every machine, because its outputs are stored by their content.
 //!
 //! - [`metrics`]: numbers from labels and predictions, equal to scikit-learn's.
+//! - [`difference`]: how much two models differ on the same rows, and how sure that is.
 //! - [`gates`]: whether those numbers are good enough, and why not.
 //! - [`figure`]: figures as data, their limits, their drawing as SVG; and the figures that the host makes itself.
 //! - [`report`]: validation, evaluation, comparison of models, model card: as HTML and JSON, some as Markdown.
 
+pub mod difference;
 mod error;
 pub mod figure;
 pub mod gates;

@@ -3,13 +3,16 @@
 mod pages;
 
 use pages::{HOSTILE, assert_harmless, assert_stands_alone, by_lines};
+use stagewright_evaluation::difference::{Difference, Method};
 use stagewright_evaluation::figure::{Figure, LinePlot, Plot, Series};
-use stagewright_evaluation::gates::{self, Gate, GateRule};
+use stagewright_evaluation::gates::{self, Comparison, Gate, GateRule, Gates, Policy};
 use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::card::{
-    Card, Data, DataField, Details, Evaluation, Event, IntendedUse, StageLimits,
+    Card, Data, DataField, Details, Evaluation, Event, IntendedUse, JudgedAgainst, StageLimits, VersionVerdict,
 };
-use stagewright_evaluation::report::{Champion, Code, Confusion, Dataset, EvaluatedModel, StageComponent, Verdict};
+use stagewright_evaluation::report::{
+    Champion, Code, Compared, Confusion, Dataset, EvaluatedModel, Reason, StageComponent, Verdict,
+};
 
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
@@ -52,15 +55,34 @@ fn details() -> Details {
 }
 
 fn evaluation() -> Evaluation {
-    let gate = |rule, metric: &str, threshold| Gate { rule, metric: metric.to_owned(), threshold };
-    let gates = [gate(GateRule::Minimum, "roc_auc", 0.82), gate(GateRule::Margin, "roc_auc", 0.0)];
+    let gate = |rule, metric: &str, threshold| Gate::new(rule, metric, threshold);
+    let gates = Gates {
+        primary: "roc_auc".to_owned(),
+        others: vec![gate(GateRule::Minimum, "roc_auc", 0.82)],
+        ..Gates::default()
+    };
+    let comparison = Comparison {
+        candidate: metrics(0.8476),
+        champion: metrics(0.84),
+        difference: Some(Difference {
+            metric: "roc_auc".to_owned(),
+            value: 0.0076,
+            low: -0.0011,
+            high: 0.0163,
+            confidence: 0.95,
+            p_value: Some(0.087),
+            method: Method::Delong,
+        }),
+        rows: 1_409,
+        undecided: None,
+    };
     let chance = Series { reference: true, ..Series::new("chance", vec![0.0, 1.0], vec![0.0, 1.0]) };
     let found = Series::new("candidate (AUC 0.8476)", vec![0.0, 0.2, 1.0], vec![0.0, 0.7, 1.0]);
     let plot = LinePlot { unit_axes: true, ..LinePlot::new("x", "y", vec![chance, found]) };
     Evaluation {
         primary_metric: text("roc_auc"),
         metrics: metrics(0.8476),
-        gates: gates::judge(&gates, &metrics(0.8476), Some(&metrics(0.84))),
+        gates: gates::judge(&gates, &metrics(0.8476), Some(&comparison)).gates,
         test: Some(table(Dataset::MEASURED_ON, "7e57", 1_409)),
         champion: Some(Champion::Evaluated(EvaluatedModel {
             version: Some(3),
@@ -69,12 +91,32 @@ fn evaluation() -> Evaluation {
             metrics: metrics(0.84),
             confusion: None,
         })),
+        compared: Compared {
+            policy: Policy::Better,
+            candidate_overlap_rows: Some(0),
+            champion_overlap_rows: Some(0),
+            equal_content_rows: None,
+            comparison: Some(comparison),
+        },
         confusion: Some(Confusion {
             classes: vec!["No".to_owned(), "Yes".to_owned()],
             counts: vec![940, 95, 180, 194],
         }),
         figures: vec![Figure { name: "roc".to_owned(), title: "ROC curve".to_owned(), plot: Plot::Lines(plot) }],
         importance: vec![("tenure".to_owned(), 3.0), ("Contract=Month-to-month".to_owned(), 5.0)],
+    }
+}
+
+fn verdict(verdict: Verdict, judged_against: JudgedAgainst) -> VersionVerdict {
+    VersionVerdict {
+        verdict,
+        policy: "better".to_owned(),
+        judged_against,
+        reason: "as it | was found".to_owned(),
+        reasons: vec![Reason { gate: "margin roc_auc".to_owned(), passed: true, message: "as it was".to_owned() }],
+        by: "ana".to_owned(),
+        at: "2026-01-02 03:04 UTC".to_owned(),
+        is_override: false,
     }
 }
 
@@ -99,6 +141,10 @@ fn card() -> Card {
             split: text("stratified, 20 % test, seed 42"),
         },
         evaluation: evaluation(),
+        verdicts: vec![verdict(Verdict::Rejected, JudgedAgainst::Champion(2)), VersionVerdict {
+            policy: "no-worse".to_owned(),
+            ..verdict(Verdict::Approved, JudgedAgainst::Champion(3))
+        }],
         limits: vec![StageLimits {
             stage: "training".to_owned(),
             memory: "512 MiB".to_owned(),
@@ -144,6 +190,7 @@ fn a_card_has_every_section_in_both_forms() {
         "Gates",
         "Quantitative analyses",
         "Feature importance",
+        "Verdicts",
         "Limits",
         "Lineage",
         "History",
@@ -168,8 +215,8 @@ fn caveats_are_derived() {
     doubtful.evaluation.confusion =
         Some(Confusion { classes: vec!["No".to_owned(), "Yes".to_owned()], counts: vec![400, 50, 40, 9] });
     doubtful.evaluation.metrics.set("f1", f64::NAN);
-    let gate = Gate { rule: GateRule::Minimum, metric: "roc_auc".to_owned(), threshold: 0.9 };
-    doubtful.evaluation.gates = gates::judge(&[gate], &metrics(0.8476), None);
+    let gates = Gates::absolute(vec![Gate::new(GateRule::Minimum, "roc_auc", 0.9)]);
+    doubtful.evaluation.gates = gates::judge(&gates, &metrics(0.8476), None).gates;
     doubtful.evaluation.champion = Some(Champion::Unreadable {
         version: 3,
         digest: "sha256:c4a3".to_owned(),
@@ -181,6 +228,42 @@ fn caveats_are_derived() {
     The commit that it was made with is not known: the run may not be repeatable from the repository.
     It is not known which rows its metrics were measured on.
     ");
+}
+
+#[test]
+fn a_persons_decision_is_shown_as_one() {
+    let mut decided = card();
+    decided.details.verdict = Some(Verdict::Approved);
+    decided.verdicts = vec![verdict(Verdict::Rejected, JudgedAgainst::Champion(3)), VersionVerdict {
+        policy: "person".to_owned(),
+        is_override: true,
+        ..verdict(Verdict::Approved, JudgedAgainst::NoChampion)
+    }];
+    assert_eq!(decided.caveats(), ["A person, ana, approved it by hand; the gates said: rejected."]);
+    for form in [decided.html(), decided.markdown()] {
+        assert!(form.contains("by a person") && form.contains("no champion"), "{form}");
+        assert!(form.contains("a person's decision") || form.contains("a person&#39;s decision"), "{form}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&decided.json()).unwrap();
+    let verdicts = json["verdicts"].as_array().unwrap();
+    assert_eq!((&verdicts[0]["judged_against"], &verdicts[0]["override"]), (&3.into(), &false.into()));
+    assert_eq!((&verdicts[1]["judged_against"], &verdicts[1]["override"]), (&serde_json::Value::Null, &true.into()));
+    decided.verdicts[1].judged_against = JudgedAgainst::Unknown;
+    assert!(decided.json().contains(r#""judged_against": "unknown""#));
+    assert_eq!(serde_json::from_str::<Card>(&decided.json()).unwrap(), decided);
+}
+
+#[test]
+fn rows_that_the_champion_learnt_from_are_a_caveat_known_or_not() {
+    let mut seen = card();
+    seen.evaluation.compared.champion_overlap_rows = Some(21);
+    assert_eq!(
+        seen.caveats(),
+        ["The champion learnt from 21 of the 1,409 test rows: the comparison leaves them out."]
+    );
+    seen.evaluation.compared.champion_overlap_rows = None;
+    assert!(seen.caveats()[0].starts_with("It is not known how many of the test rows the champion learnt from"));
+    assert!(seen.markdown().contains("not known"));
 }
 
 #[test]
@@ -216,7 +299,7 @@ fn hostile_card() -> Card {
         metrics: [(own(), 1.0)].into_iter().collect(),
         confusion: None,
     };
-    let gate = Gate { rule: GateRule::Minimum, metric: own(), threshold: 0.5 };
+    let gates = Gates::absolute(vec![Gate::new(GateRule::Minimum, &own(), 0.5)]);
     Card {
         details: Details {
             model: own(),
@@ -244,14 +327,32 @@ fn hostile_card() -> Card {
         },
         evaluation: Evaluation {
             primary_metric: some(),
-            gates: gates::judge(&[gate], &model().metrics, None),
+            gates: gates::judge(&gates, &model().metrics, None).gates,
             metrics: model().metrics,
             test: table(),
             champion: Some(Champion::Evaluated(model())),
+            compared: Compared {
+                comparison: Some(Comparison {
+                    candidate: model().metrics,
+                    champion: model().metrics,
+                    difference: None,
+                    rows: 1,
+                    undecided: Some(own()),
+                }),
+                ..Compared::default()
+            },
             confusion: Some(Confusion { classes: vec![own()], counts: vec![1] }),
             figures: evaluation().figures.into_iter().map(|figure| Figure { title: own(), ..figure }).collect(),
             importance: vec![(own(), 1.0)],
         },
+        verdicts: vec![VersionVerdict {
+            policy: own(),
+            reason: own(),
+            by: own(),
+            at: own(),
+            is_override: true,
+            ..verdict(Verdict::Approved, JudgedAgainst::Unknown)
+        }],
         limits: vec![StageLimits { stage: own(), memory: own(), cpu: own(), wall: own() }],
         code: Some(Code { commit: some(), branch: some(), dirty: true }),
         history: vec![Event { at: own(), who: own(), what: own(), from: some(), to: some(), reason: some() }],

@@ -3,14 +3,15 @@
 mod pages;
 
 use pages::{HOSTILE, assert_harmless, assert_stands_alone, by_lines};
+use stagewright_evaluation::difference::{Difference, Labels, Method, difference};
 use stagewright_evaluation::figure::{
     self, BarPlot, Figure, Importance, LinePlot, MatrixPlot, Plot, Predictions, Series, TextTable,
 };
-use stagewright_evaluation::gates::{self, Gate, GateRule};
+use stagewright_evaluation::gates::{self, Comparison, Gate, GateRule, Gates, Policy};
 use stagewright_evaluation::metrics;
 use stagewright_evaluation::report::{
-    Artifact, Cell, Champion, Check, ColumnSummary, Component, Confusion, Decision, EvaluatedModel, EvaluationReport,
-    Reason, Reported, Table, ValidationReport, Verdict,
+    Artifact, Cell, Champion, Check, ColumnSummary, Compared, Component, Confusion, Decision, EvaluatedModel,
+    EvaluationReport, Reason, Reported, Table, ValidationReport, Verdict,
 };
 
 /// A fixed sequence from 0 to 1 that looks random (a linear congruential generator; Knuth, TAOCP 2, 3.3.4).
@@ -79,18 +80,41 @@ fn host_figures() -> Vec<Figure> {
     figures
 }
 
+/// Both models on the test rows after the first twelve, which the champion learnt from.
+fn comparison(labels: &[u8], candidate: &[f64], champion: &[f64]) -> Comparison {
+    let (labels, candidate, champion) = (&labels[12..], &candidate[12..], &champion[12..]);
+    let measured = |scores| metrics::binary(labels, scores, 0.5).unwrap().named();
+    Comparison {
+        candidate: measured(candidate),
+        champion: measured(champion),
+        difference: difference(Labels::Binary(labels), candidate, champion, "roc_auc", 0.95).unwrap(),
+        rows: labels.len() as u64,
+        undecided: None,
+    }
+}
+
 fn evaluation() -> EvaluationReport {
     let labels = labels(300);
-    let candidate = evaluated(&labels, &scores(&labels, 0.55, 2), None, "sha256:ca11d1da7e");
-    let champion = evaluated(&labels, &scores(&labels, 0.4, 3), Some(3), "sha256:c4a3b1");
-    let gate = |rule, metric: &str, threshold| Gate { rule, metric: metric.to_owned(), threshold };
-    let gates = [
-        gate(GateRule::Minimum, "roc_auc", 0.82),
-        gate(GateRule::Margin, "roc_auc", 0.001),
-        gate(GateRule::NoRegression, "log_loss", 0.01),
-        gate(GateRule::Minimum, "conversion", 0.1),
-    ];
-    let gates = gates::judge(&gates, &candidate.metrics, Some(&champion.metrics));
+    let (ours, theirs) = (scores(&labels, 0.55, 2), scores(&labels, 0.4, 3));
+    let comparison = comparison(&labels, &ours, &theirs);
+    let candidate = evaluated(&labels, &ours, None, "sha256:ca11d1da7e");
+    let champion = EvaluatedModel {
+        metrics: comparison.champion.clone(),
+        ..evaluated(&labels, &theirs, Some(3), "sha256:c4a3b1")
+    };
+    let gate = |rule, metric: &str, threshold| Gate::new(rule, metric, threshold);
+    let gates = Gates {
+        policy: Policy::Better,
+        primary: "roc_auc".to_owned(),
+        margin: 0.001,
+        confidence: None,
+        others: vec![
+            gate(GateRule::Minimum, "roc_auc", 0.82),
+            gate(GateRule::NoRegression, "log_loss", 0.01),
+            gate(GateRule::Minimum, "conversion", 0.1),
+        ],
+    };
+    let gates = gates::judge(&gates, &candidate.metrics, Some(&comparison)).gates;
     EvaluationReport {
         model: "churn-classifier".to_owned(),
         task: "binary, positive class Yes".to_owned(),
@@ -98,13 +122,20 @@ fn evaluation() -> EvaluationReport {
         test: test_table(),
         candidate,
         champion: Champion::Evaluated(champion),
+        compared: Compared {
+            policy: Policy::Better,
+            candidate_overlap_rows: Some(0),
+            champion_overlap_rows: Some(12),
+            equal_content_rows: Some(2),
+            comparison: Some(comparison),
+        },
         decision: Some(Decision {
             verdict: Verdict::Rejected,
             component: Some(component("promote-gated")),
             reasons: gates
                 .iter()
                 .map(|result| Reason {
-                    gate: format!("{} {}", result.gate.rule.name(), result.gate.metric),
+                    gate: result.name(),
                     passed: result.passed,
                     message: result.message.clone(),
                 })
@@ -294,6 +325,68 @@ fn hostile_text_in_a_validation_report_is_only_text() {
 }
 
 #[test]
+fn a_report_without_a_decision_says_where_it_stands_and_promises_nothing() {
+    let report = EvaluationReport { decision: None, ..evaluation() };
+    let page = report.html();
+    assert!(page.contains("stagewright models show churn-classifier"));
+    assert!(!page.contains("ot decided yet"));
+}
+
+#[test]
+fn rows_that_nobody_can_tell_are_null_with_a_caveat_and_never_zero() {
+    let mut report = evaluation();
+    report.compared.champion_overlap_rows = None;
+    report.compared.candidate_overlap_rows = None;
+    let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    for key in ["champion_overlap_rows", "candidate_overlap_rows"] {
+        assert_eq!(json[key], serde_json::Value::Null);
+    }
+    assert_eq!((&json["test_rows"], &json["compared_rows"]), (&300.into(), &288.into()));
+    assert_eq!((&json["policy"], &json["judged_against"]), (&"better".into(), &3.into()));
+    assert_eq!(json["difference"]["method"], "delong");
+    let caveats = report.caveats().join(" ");
+    assert!(caveats.contains("how many of the test rows the champion learnt from"), "{caveats}");
+    assert!(caveats.contains("how many of the test rows the candidate learnt from"), "{caveats}");
+    assert!(report.html().contains("not known"));
+    // Without a champion there is nothing to know.
+    report.champion = Champion::None;
+    report.compared.comparison = None;
+    assert!(!report.caveats().join(" ").contains("champion"));
+}
+
+#[test]
+fn an_undecided_comparison_is_neither_passed_nor_failed() {
+    let mut report = evaluation();
+    let why = "only 3 rows of class `Yes` are left, and 10 are needed";
+    let comparison = report.compared.comparison.as_mut().unwrap();
+    comparison.undecided = Some(why.to_owned());
+    let gates = Gates { primary: "roc_auc".to_owned(), ..Gates::default() };
+    report.gates = gates::judge(&gates, &report.candidate.metrics, report.compared.comparison.as_ref()).gates;
+    report.decision = None;
+    assert_eq!((report.verdict(), report.passed()), (Verdict::Undecided, false));
+    let page = report.html();
+    assert!(page.contains("? undecided") && page.contains(why), "{page}");
+    assert!(!page.contains("✗"), "{page}");
+}
+
+#[test]
+fn a_report_comes_back_from_its_json_and_one_of_before_is_still_read() {
+    let report = evaluation();
+    let json = report.json();
+    assert_eq!(serde_json::from_str::<EvaluationReport>(&json).unwrap(), report);
+    let mut before: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let fields = before.as_object_mut().unwrap();
+    let new = ["policy", "candidate_overlap_rows", "champion_overlap_rows", "equal_content_rows", "comparison"];
+    new.iter().for_each(|field| drop(fields.remove(*field)));
+    fields["gates"].as_array_mut().unwrap().iter_mut().for_each(|gate| {
+        gate.as_object_mut().unwrap().remove("undecided");
+    });
+    let read: EvaluationReport = serde_json::from_value(before).unwrap();
+    assert_eq!(read.compared, Compared::default());
+    assert!(read.html().contains("not known"));
+}
+
+#[test]
 fn hostile_text_in_an_evaluation_report_is_only_text() {
     let text = || HOSTILE.to_owned();
     let model = || EvaluatedModel {
@@ -304,7 +397,22 @@ fn hostile_text_in_an_evaluation_report_is_only_text() {
         confusion: Some(Confusion { classes: vec![text()], counts: vec![1] }),
     };
     let hostile_component = || Component { name: text(), version: text(), digest: text() };
-    let gate = Gate { rule: GateRule::Minimum, metric: text(), threshold: 0.5 };
+    let gates = Gates::absolute(vec![Gate::new(GateRule::Minimum, &text(), 0.5)]);
+    let comparison = || Comparison {
+        candidate: model().metrics,
+        champion: model().metrics,
+        difference: Some(Difference {
+            metric: text(),
+            value: 0.0,
+            low: 0.0,
+            high: 0.0,
+            confidence: 0.95,
+            p_value: None,
+            method: Method::Bootstrap,
+        }),
+        rows: 1,
+        undecided: Some(text()),
+    };
     let report = |champion| EvaluationReport {
         model: text(),
         task: text(),
@@ -312,7 +420,8 @@ fn hostile_text_in_an_evaluation_report_is_only_text() {
         test: Table { name: text(), digest: text(), rows: 1 },
         candidate: model(),
         champion,
-        gates: gates::judge(std::slice::from_ref(&gate), &model().metrics, None),
+        compared: Compared { comparison: Some(comparison()), ..Compared::default() },
+        gates: gates::judge(&gates, &model().metrics, None).gates,
         decision: Some(Decision {
             verdict: Verdict::Approved,
             component: Some(hostile_component()),

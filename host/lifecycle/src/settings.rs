@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use stagewright_data::{
     DataError, ExtraColumns, HostGrant, Literal, Signature, Source, SourceUri, SplitMethod, TaskKind,
 };
-use stagewright_evaluation::gates::{Gate, GateRule};
+use stagewright_evaluation::gates::{Gate, GateRule, Gates, Policy};
 use stagewright_manifest::{
     self as manifest, HttpFormat, HttpGrant, Manifest, QueryParameter, SourceLocation, SourceSection, SplitSection,
     SqliteRows,
@@ -87,16 +87,25 @@ pub fn split_method(section: &SplitSection) -> SplitMethod {
     }
 }
 
-/// The manifest's gates, the primary margin first.
-pub fn gates(section: &manifest::GatesSection) -> Vec<Gate> {
-    let gate = |rule, metric: &str, threshold| Gate { rule, metric: metric.to_owned(), threshold };
-    let margin = gate(GateRule::Margin, &section.primary, section.margin);
+/// The manifest's gates.
+pub fn gates(section: &manifest::GatesSection) -> Gates {
+    let gate = |rule, metric: &str, threshold| Gate::new(rule, metric, threshold);
     let minimum = section.minimum.iter().map(|(metric, threshold)| gate(GateRule::Minimum, metric, *threshold));
     let maximum = section.maximum.iter().map(|(metric, threshold)| gate(GateRule::Maximum, metric, *threshold));
     let regression = section.no_regression.iter().flat_map(|section| {
         section.metrics.iter().map(|metric| gate(GateRule::NoRegression, metric, section.tolerance))
     });
-    [margin].into_iter().chain(minimum).chain(maximum).chain(regression).collect()
+    Gates {
+        policy: match section.policy {
+            manifest::Policy::Better => Policy::Better,
+            manifest::Policy::NoWorse => Policy::NoWorse,
+            manifest::Policy::Absolute => Policy::Absolute,
+        },
+        primary: section.primary.clone(),
+        margin: section.margin,
+        confidence: section.confidence,
+        others: minimum.chain(maximum).chain(regression).collect(),
+    }
 }
 
 #[cfg(test)]

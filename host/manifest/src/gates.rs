@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use stagewright_metric_names::canonical_name;
 
+use crate::document::Value;
 use crate::nearest::nearest;
 use crate::reader::{Item, Section};
 use crate::task::{TaskDraft, TaskKind};
@@ -35,14 +37,22 @@ const LOSSES: [&str; 4] = ["log_loss", "brier", "rmse", "mae"];
 /// Metrics that may be any number; the others are shares.
 const UNBOUNDED: [&str; 4] = ["log_loss", "rmse", "mae", "r2"];
 
+/// The most rows that a comparison may be asked to have of each class: more than any test table has is a mistake of typing.
+const MOST_ROWS_PER_CLASS: u64 = 1_000_000_000;
+
 /// What a candidate must reach.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct GatesSection {
-    /// The metric in which a candidate must beat the champion. More is better.
+    /// How a candidate is compared with the champion.
+    pub policy: Policy,
+    /// The metric in which they are compared. More is better.
     pub primary: String,
-    /// By more than how much; not negative.
+    /// The policy's margin; at least 0, below 1.
     pub margin: f64,
+    /// How sure the comparison must be: at least 0.5, below 1. `None` if the figures alone decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
     /// What each metric must at least be.
     pub minimum: BTreeMap<String, f64>,
     /// What each metric must at most be.
@@ -52,9 +62,55 @@ pub struct GatesSection {
     pub no_regression: Option<NoRegression>,
     /// What happens when the champion cannot read today's table.
     pub champion_unreadable: ChampionUnreadable,
-    /// Whether a rejected candidate gets a number too. Without, only what passes is numbered.
-    pub register_rejected: bool,
+    /// What happens when the champion learnt from test rows.
+    pub champion_overlap: ChampionOverlap,
+    /// How many rows of each class a comparison needs after rows were left out; with fewer it is undecided. At least 1.
+    pub overlap_rows_per_class: u64,
+    /// Which candidates become versions.
+    pub register: Register,
 }
+
+/// How a candidate is compared with the champion in the primary metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// It must be better by more than the margin.
+    Better,
+    /// It must not be worse by more than the margin.
+    NoWorse,
+    /// It is not compared: `minimum` and `maximum` decide.
+    Absolute,
+}
+
+impl Policy {
+    /// Every policy by its name.
+    pub const ALL: [(&str, Self); 3] =
+        [("better", Self::Better), ("no-worse", Self::NoWorse), ("absolute", Self::Absolute)];
+}
+
+/// What happens when the champion learnt from test rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChampionOverlap {
+    /// The comparison leaves those rows out.
+    Exclude,
+    /// The run fails.
+    Error,
+}
+
+/// Which candidates become versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Register {
+    /// Each, from the end of its training.
+    Always,
+    /// Those that were approved.
+    Passed,
+}
+
+/// The rows of each class that a comparison needs where the manifest does not say: with fewer, one row's luck moves the area
+/// under the ROC curve by more than gates ask for.
+const OVERLAP_ROWS_PER_CLASS: u64 = 10;
 
 /// How far metrics may fall below the champion's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -85,13 +141,17 @@ impl GatesSection {
             Some(TaskKind::Binary { .. }) | None => "roc_auc",
         };
         Self {
+            policy: Policy::Better,
             primary: primary.to_owned(),
             margin: 0.0,
+            confidence: None,
             minimum: BTreeMap::new(),
             maximum: BTreeMap::new(),
             no_regression: None,
             champion_unreadable: ChampionUnreadable::Error,
-            register_rejected: true,
+            champion_overlap: ChampionOverlap::Exclude,
+            overlap_rows_per_class: OVERLAP_ROWS_PER_CLASS,
+            register: Register::Always,
         }
     }
 
@@ -99,46 +159,83 @@ impl GatesSection {
         let mut gates = Self::defaults(task.kind.as_ref());
         // A task that could not be read is reported where it stands; then every metric is let through.
         let known = task.kind.as_ref().map(metrics_of);
+        if let Some(policy) = section.get("policy").and_then(|item| item.choice(&Policy::ALL)) {
+            gates.policy = policy;
+        }
         if let Some(primary) = section.get("primary").and_then(|item| compared_metric(&item, known)) {
             gates.primary = primary;
         }
         let margin =
             section.get("margin").and_then(|it| it.float_within("from 0 to below 1", |x| (0.0..1.0).contains(&x)));
         gates.margin = margin.unwrap_or(gates.margin);
-        gates.minimum = section.section("minimum").map(|it| thresholds(it, known)).unwrap_or_default();
-        if let Some(maximum) = section.section("maximum") {
-            let minimum = &gates.minimum;
-            for (metric, item) in maximum.items() {
-                let (Some(least), Some(greatest)) = (minimum.get(metric), number(&item)) else {
-                    continue;
-                };
-                if greatest < *least {
-                    let hint = format!("no model can have at least {least} and at most {greatest}");
-                    item.report(format!("`{}` lies below the minimum of the same metric", item.key), Some(hint));
-                }
-            }
-            gates.maximum = thresholds(maximum, known);
-        }
+        gates.confidence = section
+            .get("confidence")
+            .and_then(|it| it.float_within("from 0.5 to below 1, such as 0.95", |x| (0.5..1.0).contains(&x)));
+        (gates.minimum, gates.maximum) = bounds(&section, known);
         gates.no_regression = section.section("no-regression").and_then(|it| no_regression(it, &gates.primary, known));
-        let policies = [("error", ChampionUnreadable::Error), ("absolute-gates", ChampionUnreadable::AbsoluteGates)];
-        if let Some(policy) = section.get("champion-unreadable").and_then(|item| item.choice(&policies)) {
-            gates.champion_unreadable = policy;
-        }
-        if let Some(register) = section.get("register-rejected").and_then(|item| item.boolean()) {
-            gates.register_rejected = register;
-        }
+        gates.read_champion(&section);
+        gates.read_register(&section);
         section.finish_with(|name| {
-            known.unwrap_or_default().contains(&name).then(|| format!("write `minimum = {{ {name} = ... }}`"))
+            let metric = canonical_name(name);
+            known.unwrap_or_default().contains(&metric).then(|| format!("write `minimum = {{ {metric} = ... }}`"))
         });
         gates
     }
+
+    /// What is done about a champion that cannot be compared with as it is.
+    fn read_champion(&mut self, section: &Section<'_>) {
+        let choices = [("error", ChampionUnreadable::Error), ("absolute-gates", ChampionUnreadable::AbsoluteGates)];
+        if let Some(choice) = section.get("champion-unreadable").and_then(|item| item.choice(&choices)) {
+            self.champion_unreadable = choice;
+        }
+        let choices = [("exclude", ChampionOverlap::Exclude), ("error", ChampionOverlap::Error)];
+        if let Some(choice) = section.get("champion-overlap").and_then(|item| item.choice(&choices)) {
+            self.champion_overlap = choice;
+        }
+        let rows = section.get("overlap-rows-per-class").and_then(|item| item.integer(1, MOST_ROWS_PER_CLASS));
+        self.overlap_rows_per_class = rows.unwrap_or(self.overlap_rows_per_class);
+    }
+
+    fn read_register(&mut self, section: &Section<'_>) {
+        let choices = [("always", Register::Always), ("passed", Register::Passed)];
+        if let Some(choice) = section.get("register").and_then(|item| item.choice(&choices)) {
+            self.register = choice;
+        }
+        // The key of before, told with what to write instead.
+        if let Some(item) = section.get("register-rejected") {
+            let word = match item.node.value {
+                Value::Boolean(false) => "passed",
+                _ => "always",
+            };
+            item.report(
+                format!("`{}` is called `register` now", item.key),
+                Some(format!("write `register = \"{word}\"`")),
+            );
+        }
+    }
+}
+
+/// `minimum` and `maximum`, by metric.
+fn bounds(section: &Section<'_>, known: Known) -> (BTreeMap<String, f64>, BTreeMap<String, f64>) {
+    let minimum = section.section("minimum").map(|it| thresholds(it, known)).unwrap_or_default();
+    let Some(maximum) = section.section("maximum") else { return (minimum, BTreeMap::new()) };
+    for (metric, item) in maximum.items() {
+        let (Some(least), Some(greatest)) = (minimum.get(canonical_name(metric)), number(&item)) else {
+            continue;
+        };
+        if greatest < *least {
+            let hint = format!("no model can have at least {least} and at most {greatest}");
+            item.report(format!("`{}` lies below the minimum of the same metric", item.key), Some(hint));
+        }
+    }
+    (minimum, thresholds(maximum, known))
 }
 
 /// The number of an item, without reporting anything.
 fn number(item: &Item<'_>) -> Option<f64> {
     match item.node.value {
-        crate::document::Value::Float(number) => Some(number),
-        crate::document::Value::Integer(number) => Some(number as f64),
+        Value::Float(number) => Some(number),
+        Value::Integer(number) => Some(number as f64),
         _ => None,
     }
 }
@@ -148,8 +245,13 @@ type Known = Option<&'static [&'static str]>;
 
 fn thresholds(section: Section<'_>, known: Known) -> BTreeMap<String, f64> {
     let mut thresholds = BTreeMap::new();
-    for (metric, item) in section.items() {
-        let fine = check_metric(metric, known, |message, hint| item.report(message, hint));
+    for (name, item) in section.items() {
+        let metric = canonical_name(name);
+        let fine = check_metric(name, known, |message, hint| item.report(message, hint));
+        if thresholds.contains_key(metric) {
+            let hint = format!("keep one of them; the host calls it `{metric}`");
+            item.report(format!("`{}` names a metric that is there already", item.key), Some(hint));
+        }
         let figure = if fine && !UNBOUNDED.contains(&metric) {
             item.float_within("from 0 to 1: this metric is never outside", |x| (0.0..=1.0).contains(&x))
         } else {
@@ -181,10 +283,11 @@ fn no_regression(section: Section<'_>, primary: &str, known: Known) -> Option<No
 
 /// The name of a metric in which candidate and champion are compared.
 fn compared_metric(item: &Item<'_>, known: Known) -> Option<String> {
-    let metric = item.string()?;
-    if !check_metric(metric, known, |message, hint| item.report_value(message, hint)) {
+    let name = item.string()?;
+    if !check_metric(name, known, |message, hint| item.report_value(message, hint)) {
         return None;
     }
+    let metric = canonical_name(name);
     if LOSSES.contains(&metric) {
         let hint =
             format!("compare in a metric where more is better, and bound this one by `maximum = {{ {metric} = ... }}`");
@@ -194,26 +297,21 @@ fn compared_metric(item: &Item<'_>, known: Known) -> Option<String> {
     Some(metric.to_owned())
 }
 
-/// Whether the host computes this metric for the task.
-fn check_metric(metric: &str, known: Known, report: impl Fn(String, Option<String>)) -> bool {
+/// Whether the host computes this metric for the task, under whatever name.
+fn check_metric(name: &str, known: Known, report: impl Fn(String, Option<String>)) -> bool {
     let Some(known) = known else { return true };
+    let metric = canonical_name(name);
     if known.contains(&metric) {
         return true;
     }
-    let meant = match metric.to_ascii_lowercase().as_str() {
-        "auc" | "auc_roc" | "roc" | "rocauc" => known.iter().copied().find(|name| name.starts_with("roc_auc")),
-        "acc" => Some("accuracy"),
-        "f1_score" | "f_score" => known.iter().copied().find(|name| name.starts_with("f1")),
-        "logloss" | "cross_entropy" => Some("log_loss"),
-        "auprc" | "ap" | "pr_auc" => Some("average_precision"),
-        other => nearest(other, known.iter().copied()),
-    };
-    let hint = match meant.filter(|meant| known.contains(meant)) {
+    // A task with several classes has metrics of its own: `roc_auc_ovr`, `f1_macro`.
+    let family = known.iter().copied().find(|known| known.starts_with(metric) && metric.len() > 1);
+    let hint = match family.or_else(|| nearest(&metric.to_ascii_lowercase(), known.iter().copied())) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => {
             format!("the host computes {}", known.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", "))
         }
     };
-    report(format!("`{}` is not a metric of this task", metric.escape_debug()), Some(hint));
+    report(format!("`{}` is not a metric of this task", name.escape_debug()), Some(hint));
     false
 }

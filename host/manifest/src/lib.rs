@@ -34,7 +34,7 @@ mod units;
 mod world;
 
 pub use component::{ComponentSection, Stub};
-pub use gates::{ChampionUnreadable, GatesSection, NoRegression, metrics_of};
+pub use gates::{ChampionOverlap, ChampionUnreadable, GatesSection, NoRegression, Policy, Register, metrics_of};
 pub use http_grant::HttpGrant;
 pub use limits::{Limits, Usage};
 pub use lock::{LOCK_FILE, Lock};

@@ -135,10 +135,14 @@ pub(crate) fn decision_out(input: &DecisionInput) -> (decide::Evaluation, Vec<de
             GateRule::Minimum => decide::GateRule::Minimum,
             GateRule::Maximum => decide::GateRule::Maximum,
             GateRule::Margin => decide::GateRule::Margin,
-            GateRule::NoRegression => decide::GateRule::NoRegression,
+            // The contract has no such rule: a stage is told the same limit as a share of the champion's figure.
+            GateRule::NoWorse | GateRule::NoRegression => decide::GateRule::NoRegression,
         },
         metric: result.gate.metric.clone(),
-        threshold: result.gate.threshold,
+        threshold: match (result.gate.rule, result.baseline.map(f64::abs)) {
+            (GateRule::NoWorse, Some(baseline)) if baseline > 0.0 => result.gate.threshold / baseline,
+            _ => result.gate.threshold,
+        },
         actual: result.actual,
         baseline: result.baseline,
         passed: result.passed,

@@ -193,7 +193,7 @@ fn runs_and_versions_are_found_by_mlflows_grammar() {
 #[test]
 fn only_what_passes_is_numbered_where_the_manifest_says_so() {
     let place = Place::new();
-    let policy = ["--set", "gates.register-rejected=false"];
+    let policy = ["--set", "gates.register=passed"];
     let rejected = place.churn(1500, &[&policy[..], &["--set", "gates.minimum.roc_auc=0.999"]].concat()).expect(4);
     assert!(rejected.json()["model"].is_null());
     let approved = place.churn(1500, &[&LOW[..], &policy].concat()).expect(0).json();

@@ -1,6 +1,6 @@
 //! `gate`: any registered version against gates of the command line.
 
-use stagewright_evaluation::gates::{DEGRADATION_TOLERANCE, Gate, GateRule, GateSummary, compare, failure_text, judge};
+use stagewright_evaluation::gates::{DEGRADATION_TOLERANCE, Gate, GateRule, GateSummary, Gates, compare, failure_text, judge};
 use stagewright_store::{CHAMPION, Home, ModelVersion, Verdict};
 
 use crate::arguments::GateArguments;
@@ -21,7 +21,7 @@ pub(crate) fn gate(location: &Location, arguments: &GateArguments) -> anyhow::Re
     }
     let version = find(&home, &arguments.model, CHAMPION)?;
     let metrics = metric_set(&version);
-    let results = judge(&gates, &metrics, None);
+    let results = judge(&Gates::absolute(gates), &metrics, None).gates;
     let baseline = arguments.baseline.as_ref().map(|baseline| find(&home, baseline, CHAMPION)).transpose()?;
     if let Some(other) = &baseline
         && contents(&version)?.test_digest != contents(other)?.test_digest

@@ -63,8 +63,11 @@ pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Re
     for (world, component) in &components {
         println!("{:<15} {}", world.as_str(), imports(&manifest, *world, component));
     }
-    for gate in stagewright_lifecycle::settings::gates(&manifest.gates) {
-        println!("gate: {} {} {}", gate.rule.name(), gate.metric, gate.threshold);
+    let gates = stagewright_lifecycle::settings::gates(&manifest.gates);
+    println!("policy: {}", gates.policy.name());
+    for gate in gates.all() {
+        let confidence = gate.confidence.map(|it| format!(" at {} % confidence", it * 100.0)).unwrap_or_default();
+        println!("gate: {} {} {}{confidence}", gate.rule.name(), gate.metric, gate.threshold);
     }
     Ok(Ending::Done)
 }

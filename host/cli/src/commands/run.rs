@@ -160,6 +160,6 @@ fn conclude(summary: &Summary, result: Result<(), RunError>, manifest: &str, jso
         println!("      stagewright models card {}/{} --output card.html", model.name, model.version);
         println!("      stagewright artifacts export evaluation.report --output evaluation.html");
     }
-    let rejected = summary.decision.as_ref().is_some_and(|decision| decision.verdict == Verdict::Rejected);
+    let rejected = summary.decision.as_ref().is_some_and(|decision| decision.verdict != Verdict::Approved);
     Ok(if rejected { Ending::Rejected } else { Ending::Done })
 }

@@ -9,7 +9,7 @@ use crate::Error;
 pub const DECISION_THRESHOLD: f64 = 0.5;
 
 /// The recall at which `precision_at_recall_80` is read.
-const RECALL: f64 = 0.80;
+pub(crate) const READ_AT_RECALL: f64 = 0.80;
 
 /// Rows by actual and predicted class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,36 +63,71 @@ pub struct BinaryMetrics {
 pub fn binary(labels: &[u8], scores: &[f64], threshold: f64) -> Result<BinaryMetrics, Error> {
     let ranking = Ranking::new(labels, scores)?;
     let confusion = ConfusionMatrix::new(labels, scores, threshold);
-    let ConfusionMatrix { true_negatives, false_positives, false_negatives, true_positives } = confusion;
     let (mut log_loss, mut brier) = (Sum::default(), Sum::default());
     for (&label, &score) in labels.iter().zip(scores) {
-        let of_actual = if label == 1 { score } else { 1.0 - score };
-        log_loss.add(-libm::log(of_actual.clamp(f64::EPSILON, 1.0 - f64::EPSILON)));
-        let distance = score - f64::from(label);
-        brier.add(distance * distance);
+        log_loss.add(row_log_loss(label, score));
+        brier.add(row_brier(label, score));
     }
     let rows = labels.len() as f64;
     Ok(BinaryMetrics {
         roc_auc: ranking.roc_auc(),
-        accuracy: (true_negatives + true_positives) as f64 / rows,
-        precision: ratio(true_positives, true_positives + false_positives),
-        recall: ratio(true_positives, true_positives + false_negatives),
-        f1: ratio(2 * true_positives, 2 * true_positives + false_positives + false_negatives),
+        accuracy: confusion.accuracy(),
+        precision: confusion.precision(),
+        recall: confusion.recall(),
+        f1: confusion.f1(),
         log_loss: log_loss.value() / rows,
-        precision_at_recall_80: ranking.precision_at_recall(RECALL),
+        precision_at_recall_80: ranking.precision_at_recall(READ_AT_RECALL),
         average_precision: ranking.average_precision(),
         brier: brier.value() / rows,
         confusion,
     })
 }
 
+/// What a row adds to the logarithmic loss.
+pub(crate) fn row_log_loss(label: u8, score: f64) -> f64 {
+    let of_actual = if label == 1 { score } else { 1.0 - score };
+    -libm::log(of_actual.clamp(f64::EPSILON, 1.0 - f64::EPSILON))
+}
+
+/// What a row adds to the Brier score.
+pub(crate) fn row_brier(label: u8, score: f64) -> f64 {
+    let distance = score - f64::from(label);
+    distance * distance
+}
+
 impl ConfusionMatrix {
+    /// Share of rows whose class is predicted.
+    pub(crate) fn accuracy(&self) -> f64 {
+        let right = self.true_negatives + self.true_positives;
+        right as f64 / (right + self.false_positives + self.false_negatives) as f64
+    }
+
+    /// Share of the predicted positives that are; 0 if none is predicted.
+    pub(crate) fn precision(&self) -> f64 {
+        ratio(self.true_positives, self.true_positives + self.false_positives)
+    }
+
+    /// Share of the positives that are predicted; 0 if there are none.
+    pub(crate) fn recall(&self) -> f64 {
+        ratio(self.true_positives, self.true_positives + self.false_negatives)
+    }
+
+    /// Harmonic mean of precision and recall; 0 if nothing is positive nor predicted so.
+    pub(crate) fn f1(&self) -> f64 {
+        ratio(2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives)
+    }
+
     /// Counts rows. Lengths must agree and labels be 0 or 1.
     fn new(labels: &[u8], scores: &[f64], threshold: f64) -> Self {
         let mut counts = [0_u64; 4];
         for (&label, &score) in labels.iter().zip(scores) {
             counts[usize::from(label) * 2 + usize::from(score >= threshold)] += 1;
         }
+        Self::of_counts(counts)
+    }
+
+    /// From counts by actual class, then by predicted one.
+    pub(crate) fn of_counts(counts: [u64; 4]) -> Self {
         let [true_negatives, false_positives, false_negatives, true_positives] = counts;
         Self { true_negatives, false_positives, false_negatives, true_positives }
     }

@@ -15,29 +15,31 @@ mod ranking;
 mod regression;
 mod set;
 
+pub(crate) use binary::{READ_AT_RECALL, row_brier, row_log_loss};
 pub use binary::{BinaryMetrics, ConfusionMatrix, DECISION_THRESHOLD, binary};
 pub use calibration::{Binning, Calibration, calibration_curve};
 pub use multi_class::{MultiClassMetrics, multi_class};
 pub use ranking::{Curve, DRAWN_POINTS, Ranking};
 pub use regression::{RegressionMetrics, regression};
-pub use set::{Direction, MetricSet, canonical_name, direction, lower_is_better};
+pub use set::{Direction, MetricSet, direction, lower_is_better};
+pub use stagewright_metric_names::canonical_name;
 
 /// A sum whose rounding error does not grow with the number of terms (Neumaier, ZAMM 54, 1974).
 #[derive(Default)]
-struct Sum {
+pub(crate) struct Sum {
     total: f64,
     lost: f64,
 }
 
 impl Sum {
-    fn add(&mut self, term: f64) {
+    pub(crate) fn add(&mut self, term: f64) {
         let total = self.total + term;
         self.lost +=
             if self.total.abs() >= term.abs() { (self.total - total) + term } else { (term - total) + self.total };
         self.total = total;
     }
 
-    fn value(&self) -> f64 {
+    pub(crate) fn value(&self) -> f64 {
         self.total + self.lost
     }
 }

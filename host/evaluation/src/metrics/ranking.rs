@@ -60,6 +60,26 @@ impl Ranking {
         ranking
     }
 
+    /// The ranking of rows that are there several times or not at all. `rows` are scores in descending order with their
+    /// labels, `times` how often each is there.
+    pub(crate) fn repeated(rows: &[(f64, u8)], times: impl Fn(usize) -> u32) -> Self {
+        let mut ranking = Self { thresholds: Vec::new(), true_positives: Vec::new(), false_positives: Vec::new() };
+        let (mut positives, mut negatives) = (0, 0);
+        for (row, &(score, label)) in rows.iter().enumerate() {
+            let times = u64::from(times(row));
+            *if label == 1 { &mut positives } else { &mut negatives } += times;
+            let is_last = rows.get(row + 1).is_none_or(|next| next.0 != score);
+            let before = ranking.true_positives.last().copied().unwrap_or(0)
+                + ranking.false_positives.last().copied().unwrap_or(0);
+            if is_last && positives + negatives > before {
+                ranking.thresholds.push(score);
+                ranking.true_positives.push(positives);
+                ranking.false_positives.push(negatives);
+            }
+        }
+        ranking
+    }
+
     /// How many rows are of class 1.
     #[must_use]
     pub fn positives(&self) -> u64 {

@@ -131,15 +131,6 @@ pub fn direction(metric: &str) -> Option<Direction> {
     }
 }
 
-/// The name of a metric that people also call otherwise: `auc` is `roc_auc`.
-#[must_use]
-pub fn canonical_name(metric: &str) -> &str {
-    match metric {
-        "auc" => "roc_auc",
-        name => name,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 //! Reports are stored by their content: they hold no times and no paths, and the same input gives the same bytes.
 
 pub mod card;
+mod compared;
 pub mod comparison;
 mod document;
 mod evaluation;
@@ -16,10 +17,10 @@ mod validation;
 
 use serde::{Deserialize, Serialize};
 
-pub use evaluation::{
-    Artifact, Champion, Confusion, Decision, EvaluatedModel, EvaluationReport, Reason, Reported, Verdict,
-};
+pub use compared::Compared;
+pub use evaluation::{Artifact, Champion, Confusion, Decision, EvaluatedModel, EvaluationReport, Reason, Reported};
 pub use provenance::{Code, Dataset, StageComponent};
+pub use crate::gates::Verdict;
 pub use validation::{Cell, Check, ColumnSummary, ValidationReport};
 
 /// A component that took part.

@@ -4,6 +4,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Component;
 use crate::figure::{self, Figure, Plot, TextTable};
+use crate::gates::Verdict;
 use crate::text::{aligned, printable};
 
 /// Names, values and other short texts of stages are cut after so many characters.
@@ -69,6 +70,15 @@ pub(super) fn long(text: &str) -> String {
 /// A passed or failed mark, told apart by its word as well as by its colour.
 pub(super) fn badge(good: bool, yes: &str, no: &str) -> Markup {
     html! { @if good { span class="badge good" { "✓ " (yes) } } @else { span class="badge bad" { "✗ " (no) } } }
+}
+
+/// A verdict's mark, told apart by its word as well as by its colour.
+pub(super) fn verdict(verdict: Verdict) -> Markup {
+    match verdict {
+        Verdict::Approved => badge(true, "approved", ""),
+        Verdict::Rejected => badge(false, "", "rejected"),
+        Verdict::Undecided => html! { span class="badge none" { "? undecided" } },
+    }
 }
 
 /// A number, or a dash for none.

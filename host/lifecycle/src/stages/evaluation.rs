@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use arrow_array::{Float64Array, Int64Array, RecordBatch};
 use stagewright_data::Task;
+use stagewright_evaluation::difference::{Labels, difference};
 use stagewright_evaluation::figure::{
     Figure, Importance, Predictions, confusion_figure, importance_figure, prediction_figures,
 };
-use stagewright_evaluation::gates::judge;
+use stagewright_evaluation::gates::{Comparison, Gates, judge};
 use stagewright_evaluation::metrics::{self, MetricSet};
-use stagewright_evaluation::report::{self, Champion, Confusion, EvaluatedModel, EvaluationReport, Reported};
+use stagewright_evaluation::report::{self, Champion, Compared, Confusion, EvaluatedModel, EvaluationReport, Reported};
 use stagewright_manifest::{ChampionUnreadable, World};
 use stagewright_store::{CHAMPION, DataType, Field, Role, Schema, Table};
 
@@ -66,11 +67,15 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let context = stage.context(None);
     let reported = stage.run.sandbox.evaluate(context, &view, candidate, champion_parts, &task)?;
 
-    let gates = judge(
-        &settings::gates(&stage.run.manifest.gates),
-        &measured.metrics,
-        champion.as_ref().map(|champion| &champion.metrics),
-    );
+    let gates = settings::gates(&stage.run.manifest.gates);
+    let comparison =
+        champion.as_ref().map(|champion| compared(&gates, &task, &labels, &measured, champion)).transpose()?;
+    let compared = Compared { policy: gates.policy, comparison, ..Compared::default() };
+    let gates = match standing {
+        Standing::Unreadable { .. } => gates.without_comparison(),
+        Standing::Absent | Standing::Readable { .. } => gates,
+    };
+    let gates = judge(&gates, &measured.metrics, compared.comparison.as_ref()).gates;
     let report = EvaluationReport {
         model: stage.run.manifest.model.to_string(),
         task: task_text(&task),
@@ -78,6 +83,7 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
         test: report::Table { name: "test".into(), digest: test.digest().to_string(), rows: test.rows() },
         candidate: measured.model.clone(),
         champion: champion_in_report(&standing, champion.as_ref()),
+        compared,
         gates,
         decision: None,
         figures: figures(&task, &labels, &measured, champion.as_ref())?,
@@ -227,6 +233,32 @@ fn measure(
         confusion: confusion.as_ref().map(|(confusion, _)| confusion.clone()),
     };
     Ok(Measured { scores, metrics, confusion, model, importance: parts.importance.clone() })
+}
+
+/// Candidate and champion side by side, with the difference in the primary metric.
+fn compared(
+    gates: &Gates,
+    task: &Task,
+    labels: &[f64],
+    candidate: &Measured,
+    champion: &Measured,
+) -> Result<Comparison, StageFault> {
+    let classes: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
+    let codes: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
+    let known = match task {
+        Task::Binary { .. } => Labels::Binary(&classes),
+        Task::MultiClass { classes } => Labels::MultiClass { labels: &codes, classes: classes.len() },
+        Task::Regression => Labels::Regression(labels),
+    };
+    let confidence = gates.interval_confidence();
+    let difference = difference(known, &candidate.scores, &champion.scores, &gates.primary, confidence);
+    Ok(Comparison {
+        candidate: candidate.metrics.clone(),
+        champion: champion.metrics.clone(),
+        difference: difference.map_err(StageFault::host)?,
+        rows: labels.len() as u64,
+        undecided: None,
+    })
 }
 
 /// Scores of the test rows as an artifact of their own, so that anybody can compute other metrics.

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use stagewright_data::{Signature, Task};
-use stagewright_evaluation::gates::{GateResult, judge};
+use stagewright_evaluation::gates::{GateResult, GateRule, judge};
 use stagewright_evaluation::report::{Champion, EvaluationReport, Reason, Verdict};
-use stagewright_manifest::World;
+use stagewright_manifest::{Register, World};
 use stagewright_promotion::promote::{PromoteError, carry_out};
 use stagewright_store::{self as store, ArtifactKind, NewVersion, PromotionRequest, Reference, StoreError};
 
@@ -38,18 +38,21 @@ struct Decided<'a> {
 /// Decides, and keeps the components with the model, so that it is whole.
 pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let evaluated: EvaluationReport = stage.json(World::Evaluation, "evaluation")?;
-    let champion = match &evaluated.champion {
-        Champion::Evaluated(champion) => Some(&champion.metrics),
-        Champion::None | Champion::Unreadable { .. } => None,
-    };
+    let comparison = evaluated.compared.comparison.as_ref();
+    let champion = comparison.map(|comparison| &comparison.champion);
     let reported = evaluated.reported.as_ref().map(|reported| named(&reported.metrics)).unwrap_or_default();
     // Judged again, by today's gates: a single stage may run with other gates than the evaluation it works on.
-    let gates = judge(&settings::gates(&stage.run.manifest.gates), &evaluated.candidate.metrics, champion);
+    let gates = settings::gates(&stage.run.manifest.gates);
+    let gates = match &evaluated.champion {
+        Champion::Unreadable { .. } => gates.without_comparison(),
+        Champion::None | Champion::Evaluated(_) => gates,
+    };
+    let judgement = judge(&gates, &evaluated.candidate.metrics, comparison);
     let input = DecisionInput {
         candidate: named(&evaluated.candidate.metrics),
         champion: champion.map(named),
         reported,
-        gates,
+        gates: judgement.gates,
     };
     let decision = stage.run.sandbox.decide(stage.context(None), &input)?;
     let (verdict, reasons) = combine(&input.gates, decision, &stage.component.name);
@@ -67,13 +70,20 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
 
 /// The host's gates are final where they say no; the component's own rules stand beside them.
 fn combine(gates: &[GateResult], decision: StageDecision, component: &str) -> (Verdict, Vec<Reason>) {
-    let name = |result: &GateResult| format!("{} {}", result.gate.rule.name(), result.gate.metric);
     let mut reasons: Vec<Reason> = gates
         .iter()
-        .map(|result| Reason { gate: name(result), passed: result.passed, message: result.message.clone() })
+        .map(|result| Reason { gate: result.name(), passed: result.passed, message: result.message.clone() })
         .collect();
     let known: Vec<String> = reasons.iter().map(|reason| reason.gate.clone()).collect();
-    let own = decision.reasons.into_iter().filter(|(gate, passed, _)| !(known.contains(gate) && *passed));
+    let own: Vec<(String, bool, String)> = decision
+        .reasons
+        .into_iter()
+        .map(|(gate, passed, message)| (name_of_host(gates, gate), passed, message))
+        .filter(|(gate, passed, _)| !(known.contains(gate) && *passed))
+        .collect();
+    // A component that sees an undecided gate cannot approve. Only a rule of its own makes its refusal a rejection.
+    let undecided = |name: &String| gates.iter().any(|gate| gate.undecided && gate.name() == *name);
+    let is_only_undecided = own.iter().all(|(gate, passed, _)| *passed || undecided(gate));
     for (gate, passed, message) in own {
         match reasons.iter_mut().find(|reason| reason.gate == gate) {
             // The component refuses at a gate that the host passed: it is stricter there.
@@ -84,16 +94,29 @@ fn combine(gates: &[GateResult], decision: StageDecision, component: &str) -> (V
             None => reasons.push(Reason { gate, passed, message }),
         }
     }
-    let gates_passed = gates.iter().all(|result| result.passed);
-    if gates_passed && !decision.approved && reasons.iter().all(|reason| reason.passed) {
+    let found = Verdict::of(gates);
+    if found == Verdict::Approved && !decision.approved && reasons.iter().all(|reason| reason.passed) {
         reasons.push(Reason {
             gate: component.to_owned(),
             passed: false,
             message: "the promotion component rejects the candidate without a reason".into(),
         });
     }
-    let verdict = if gates_passed && decision.approved { Verdict::Approved } else { Verdict::Rejected };
+    let verdict = match found {
+        Verdict::Approved if decision.approved => Verdict::Approved,
+        Verdict::Undecided if decision.approved || is_only_undecided => Verdict::Undecided,
+        _ => Verdict::Rejected,
+    };
     (verdict, reasons)
+}
+
+/// What the host calls a gate that a component names: the contract has no `no-worse`, and tells it as a `no-regression`.
+fn name_of_host(gates: &[GateResult], told: String) -> String {
+    let is_told_so = |gate: &&GateResult| {
+        gate.gate.rule == GateRule::NoWorse && told == format!("{} {}", GateRule::NoRegression.name(), gate.gate.metric)
+    };
+    let is_a_name = gates.iter().any(|gate| gate.name() == told);
+    gates.iter().find(is_told_so).filter(|_| !is_a_name).map_or_else(|| told.clone(), GateResult::name)
 }
 
 /// The candidate as the registry will hold it.
@@ -163,9 +186,9 @@ pub(crate) fn promote(run: &mut Run) -> Result<(), RunError> {
         decision.reasons.iter().filter(|reason| !reason.passed).map(|reason| reason.message.as_str()).collect();
     let (verdict, reason) = match decision.verdict {
         Verdict::Approved => (store::Verdict::Approved, "every gate passed".to_owned()),
-        Verdict::Rejected => (store::Verdict::Rejected, failed.join("; ")),
+        Verdict::Rejected | Verdict::Undecided => (store::Verdict::Rejected, failed.join("; ")),
     };
-    if verdict == store::Verdict::Rejected && !run.manifest.gates.register_rejected {
+    if verdict == store::Verdict::Rejected && run.manifest.gates.register == Register::Passed {
         return Ok(());
     }
     let (home, name) = (&run.request.home, run.manifest.model.to_string());

@@ -1,6 +1,6 @@
 //! What to beware of: derived from the card, so that nobody has to remember to write it.
 
-use super::Card;
+use super::{Card, Evaluation};
 use crate::report::{Champion, Code, Confusion, Verdict};
 use crate::text::{count, number};
 
@@ -14,6 +14,7 @@ const RARE: f64 = 0.2;
 pub(super) fn of(card: &Card) -> Vec<String> {
     let found = [
         decision(card),
+        person(card),
         gates(card),
         code(card),
         intended_use(card),
@@ -22,20 +23,40 @@ pub(super) fn of(card: &Card) -> Vec<String> {
         undefined(card),
         champion(card),
     ];
-    found.into_iter().flatten().collect()
+    let Evaluation { compared, champion, test, .. } = &card.evaluation;
+    let rows = test.as_ref().and_then(|test| test.rows);
+    found.into_iter().flatten().chain(compared.caveats(champion.as_ref(), rows)).collect()
 }
 
 fn decision(card: &Card) -> Option<String> {
     match card.details.verdict {
         Some(Verdict::Approved) => None,
         Some(Verdict::Rejected) => Some("It was rejected: it must not serve.".to_owned()),
+        Some(Verdict::Undecided) => {
+            Some("It could not be compared with the champion: nothing has been decided about it.".to_owned())
+        }
         None => Some("Nothing has been decided about it yet.".to_owned()),
     }
 }
 
+/// A person's decision stands beside what gates said before, and may contradict it.
+fn person(card: &Card) -> Option<String> {
+    let last = card.verdicts.last().filter(|verdict| verdict.is_override)?;
+    let gates = card.verdicts.iter().rev().find(|verdict| !verdict.is_override);
+    let said = gates.map_or_else(
+        || "no gate has judged it".to_owned(),
+        |gates| format!("the gates said: {}", gates.verdict.name()),
+    );
+    let done = match last.verdict {
+        Verdict::Approved => "approved",
+        Verdict::Rejected | Verdict::Undecided => "rejected",
+    };
+    Some(format!("A person, {}, {done} it by hand; {said}.", last.by))
+}
+
 fn gates(card: &Card) -> Option<String> {
     let failed: Vec<&str> =
-        card.evaluation.gates.iter().filter(|result| !result.passed).map(|result| result.message.as_str()).collect();
+        card.evaluation.gates.iter().filter(|result| !result.passed && !result.undecided).map(|result| result.message.as_str()).collect();
     (!failed.is_empty()).then(|| format!("It failed gates: {}.", failed.join("; ")))
 }
 

@@ -4,8 +4,9 @@ use super::Evaluation;
 use super::sections::dataset;
 use crate::figure::{Importance, Plot, importance_figure, scaled_importance};
 use crate::gates::GateResult;
+use crate::report::compared::difference_text;
 use crate::report::document::{Block, Grid, Line, Piece, Section, dash, number_or_dash, signed};
-use crate::report::{Champion, Confusion, EvaluatedModel};
+use crate::report::{Champion, Confusion, EvaluatedModel, Verdict};
 use crate::text::{aligned, count, number};
 
 /// Evaluation data, metrics, quantitative analyses and importance.
@@ -34,34 +35,52 @@ fn data(evaluation: &Evaluation) -> Vec<Block> {
         ],
     };
     let test = dataset(evaluation.test.as_ref());
-    vec![Block::Facts(vec![("Test table".to_owned(), test), ("Compared with".to_owned(), champion)])]
+    let mut facts = vec![("Test table".to_owned(), test), ("Compared with".to_owned(), champion)];
+    // Of an evaluation that nobody kept, nothing is known of how it compared.
+    if let Some(champion) = &evaluation.champion {
+        let compared = &evaluation.compared;
+        facts.push(("Policy".to_owned(), Piece::text(compared.policy_text()).into()));
+        let rows = compared.rows_text(Some(champion));
+        facts.extend(rows.into_iter().map(|(name, rows)| (name.to_owned(), Piece::Text(rows).into())));
+        let difference = compared.comparison.as_ref().and_then(|it| it.difference.as_ref());
+        facts.extend(difference.map(|it| ("Difference".to_owned(), Piece::Text(difference_text(it)).into())));
+    }
+    vec![Block::Facts(facts)]
 }
 
 fn metrics(evaluation: &Evaluation) -> Vec<Block> {
     if evaluation.metrics.is_empty() {
         return vec![Block::nothing("None are recorded.")];
     }
+    let comparison = evaluation.compared.comparison.as_ref();
     let champion = match &evaluation.champion {
-        Some(Champion::Evaluated(champion)) => Some(&champion.metrics),
+        Some(Champion::Evaluated(champion)) => Some(comparison.map_or(&champion.metrics, |it| &it.champion)),
         _ => None,
     };
+    // Where rows were left out of the comparison alone, the candidate's figures on the rest stand in a column of their own.
+    let candidate = comparison.map(|it| &it.candidate).filter(|it| champion.is_some() && **it != evaluation.metrics);
     let row = |(name, value): (&str, Option<f64>)| {
         let mut head = vec![Piece::Code(name.to_owned())];
         if evaluation.primary_metric.as_deref() == Some(name) {
             head.push(Piece::Muted(" (primary)".to_owned()));
         }
         let mut row = vec![head, number_or_dash(value)];
+        row.extend(candidate.map(|candidate| number_or_dash(candidate.get(name))));
         if let Some(champion) = champion {
             let base = champion.get(name);
+            let compared = candidate.map_or(value, |candidate| candidate.get(name));
             let difference =
-                value.zip(base).map_or_else(dash, |(value, base)| Piece::text(signed(value - base)).into());
+                compared.zip(base).map_or_else(dash, |(value, base)| Piece::text(signed(value - base)).into());
             row.extend([number_or_dash(base), difference]);
         }
         row
     };
     let rows = evaluation.metrics.iter().map(row).collect();
-    let columns: &[&str] =
-        if champion.is_some() { &["Metric", "#Value", "#Champion", "#Difference"] } else { &["Metric", "#Value"] };
+    let columns: &[&str] = match (champion, candidate) {
+        (None, _) => &["Metric", "#Value"],
+        (Some(_), None) => &["Metric", "#Value", "#Champion", "#Difference"],
+        (Some(_), Some(_)) => &["Metric", "#Value", "#On compared rows", "#Champion", "#Difference"],
+    };
     vec![Block::Table(Grid::new(columns, rows))]
 }
 
@@ -75,13 +94,20 @@ fn gates(gates: &[GateResult]) -> Vec<Block> {
             Piece::Code(result.gate.metric.clone()).into(),
             Piece::text(number(result.gate.threshold)).into(),
             number_or_dash(result.actual),
-            Piece::mark(result.passed, "passed", if result.missing { "missing" } else { "failed" }).into(),
+            outcome(result).into(),
             Piece::text(result.message.as_str()).into(),
         ]
     };
     let rows = gates.iter().map(row).collect();
     let columns = ["Gate", "Metric", "#Threshold", "#Actual", "Result", "Finding"];
     vec![Block::Table(Grid::new(&columns, rows))]
+}
+
+fn outcome(result: &GateResult) -> Piece {
+    if result.undecided {
+        return Piece::verdict(Verdict::Undecided);
+    }
+    Piece::mark(result.passed, "passed", if result.missing { "missing" } else { "failed" })
 }
 
 fn analyses(evaluation: &Evaluation) -> Vec<Block> {

@@ -11,7 +11,7 @@ mod sections;
 use serde::{Deserialize, Serialize};
 
 use super::document::{Document, Line, Piece};
-use super::{Champion, Code, Confusion, Dataset, StageComponent, Verdict, pairs};
+use super::{Champion, Code, Compared, Confusion, Dataset, Reason, StageComponent, Verdict, pairs};
 use crate::figure::Figure;
 use crate::gates::GateResult;
 use crate::metrics::MetricSet;
@@ -29,6 +29,8 @@ pub struct Card {
     pub data: Data,
     /// How it was measured.
     pub evaluation: Evaluation,
+    /// Every verdict on it, the oldest first. The last one counts.
+    pub verdicts: Vec<VersionVerdict>,
     /// The limits that its stages ran under, in lifecycle order.
     pub limits: Vec<StageLimits>,
     /// The working tree that it comes from, if it is known.
@@ -53,7 +55,7 @@ pub struct Details {
     pub stage: Option<String>,
     /// Aliases that point to it.
     pub aliases: Vec<String>,
-    /// What was decided; `None` if nothing was.
+    /// What was decided last; `None` if nothing was.
     pub verdict: Option<Verdict>,
     /// Why.
     pub reason: Option<String>,
@@ -127,6 +129,9 @@ pub struct Evaluation {
     pub test: Option<Dataset>,
     /// The champion that it was compared with; `None` if that is not known.
     pub champion: Option<Champion>,
+    /// How the two were compared. In JSON its fields stand beside the others.
+    #[serde(flatten)]
+    pub compared: Compared,
     /// Its confusion matrix, of a classification.
     pub confusion: Option<Confusion>,
     /// The host's figures: ROC, precision and recall, calibration.
@@ -134,6 +139,66 @@ pub struct Evaluation {
     /// How much features count; scaled to sum to 1 when shown.
     #[serde(with = "pairs")]
     pub importance: Vec<(String, f64)>,
+}
+
+/// A verdict on a version. It is never changed; a later one supersedes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionVerdict {
+    /// The outcome.
+    pub verdict: Verdict,
+    /// How it was reached: `better`, `no-worse`, `absolute`, or `person`.
+    pub policy: String,
+    /// The champion of the moment.
+    pub judged_against: JudgedAgainst,
+    /// Why, in one line.
+    pub reason: String,
+    /// Every rule that was looked at.
+    pub reasons: Vec<Reason>,
+    /// Who gave it.
+    pub by: String,
+    /// When, for people.
+    pub at: String,
+    /// Whether a person gave it, whatever the gates said.
+    #[serde(rename = "override")]
+    pub is_override: bool,
+}
+
+/// The champion that a verdict was reached against. In JSON the version's number, `null` without a champion, or `"unknown"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "AgainstTwin", into = "AgainstTwin")]
+pub enum JudgedAgainst {
+    /// There was none.
+    NoChampion,
+    /// This version.
+    Champion(u64),
+    /// Nobody knows: the verdict is older than the record of it.
+    Unknown,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum AgainstTwin {
+    Champion(Option<u64>),
+    Unknown(String),
+}
+
+impl From<JudgedAgainst> for AgainstTwin {
+    fn from(against: JudgedAgainst) -> Self {
+        match against {
+            JudgedAgainst::NoChampion => Self::Champion(None),
+            JudgedAgainst::Champion(version) => Self::Champion(Some(version)),
+            JudgedAgainst::Unknown => Self::Unknown("unknown".to_owned()),
+        }
+    }
+}
+
+impl From<AgainstTwin> for JudgedAgainst {
+    fn from(twin: AgainstTwin) -> Self {
+        match twin {
+            AgainstTwin::Champion(version) => version.map_or(Self::NoChampion, Self::Champion),
+            AgainstTwin::Unknown(_) => Self::Unknown,
+        }
+    }
 }
 
 /// What a stage was allowed, for people: `512 MiB`, `30 s`. Empty where it is not known.
@@ -215,9 +280,12 @@ impl Card {
     fn lead(&self) -> Line {
         let Details { verdict, semantic_version, stage, .. } = &self.details;
         let mut line: Line = match verdict {
-            Some(verdict) => Piece::mark(*verdict == Verdict::Approved, "approved", "rejected").into(),
+            Some(verdict) => Piece::verdict(*verdict).into(),
             None => Piece::Strong("not judged".to_owned()).into(),
         };
+        if self.verdicts.last().is_some_and(|verdict| verdict.is_override) {
+            line.push(Piece::text(" by a person"));
+        }
         if let Some(version) = semantic_version {
             line.extend([Piece::text("; version "), Piece::Strong(version.clone())]);
         }

@@ -1,8 +1,8 @@
 //! The sections of a card: details, intended use, data, lineage, history. What was measured is `evaluated`'s.
 
-use super::{Card, DataField, Details, Event, StageLimits, evaluated};
+use super::{Card, DataField, Details, Event, JudgedAgainst, StageLimits, VersionVerdict, evaluated};
 use crate::report::document::{Block, Grid, Line, Piece, Section, dash, text_or_dash};
-use crate::report::{Code, Dataset, Verdict};
+use crate::report::{Code, Dataset};
 use crate::text::count;
 
 /// All sections, in the order of Mitchell et al.
@@ -14,6 +14,7 @@ pub(super) fn all(card: &Card) -> Vec<Section> {
     ];
     sections.extend(evaluated::sections(&card.evaluation));
     sections.extend([
+        Section::new("Verdicts", verdicts(&card.verdicts)),
         Section::new("Limits", limits(&card.limits)),
         Section::new("Lineage", lineage(card)),
         Section::new("History", history(&card.history)),
@@ -25,7 +26,7 @@ pub(super) fn all(card: &Card) -> Vec<Section> {
 fn details(details: &Details) -> Vec<Block> {
     let text = |text: &Option<String>| text_or_dash(text.as_deref());
     let verdict = details.verdict.map_or_else(dash, |verdict| {
-        let mut line: Line = Piece::mark(verdict == Verdict::Approved, "approved", "rejected").into();
+        let mut line: Line = Piece::verdict(verdict).into();
         line.extend(details.reason.as_ref().map(|reason| Piece::text(format!(": {reason}"))));
         line
     });
@@ -133,6 +134,35 @@ pub(super) fn dataset(table: Option<&Dataset>) -> Line {
     }
     line.push(Piece::Digest(table.digest.clone()));
     line
+}
+
+/// All verdicts: none is erased, and the last one counts.
+fn verdicts(verdicts: &[VersionVerdict]) -> Vec<Block> {
+    if verdicts.is_empty() {
+        return vec![Block::nothing("Nobody has judged it.")];
+    }
+    let row = |verdict: &VersionVerdict| {
+        let against = match verdict.judged_against {
+            JudgedAgainst::NoChampion => Piece::text("no champion"),
+            JudgedAgainst::Champion(version) => Piece::text(format!("version {version}")),
+            JudgedAgainst::Unknown => Piece::Muted("not known".to_owned()),
+        };
+        let how = if verdict.is_override {
+            Piece::Strong("a person's decision".to_owned())
+        } else {
+            Piece::text(verdict.policy.as_str())
+        };
+        vec![
+            Piece::text(verdict.at.as_str()).into(),
+            Piece::verdict(verdict.verdict).into(),
+            how.into(),
+            against.into(),
+            text_or_dash(Some(&verdict.by)),
+            text_or_dash(Some(&verdict.reason)),
+        ]
+    };
+    let rows = verdicts.iter().map(row).collect();
+    vec![Block::Table(Grid::new(&["When", "Verdict", "Policy", "Judged against", "By", "Reason"], rows))]
 }
 
 fn limits(limits: &[StageLimits]) -> Vec<Block> {

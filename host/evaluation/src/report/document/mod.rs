@@ -7,6 +7,7 @@ mod html;
 mod markdown;
 
 use crate::figure::Figure;
+use crate::gates::Verdict;
 use crate::text::aligned;
 
 /// A report.
@@ -121,6 +122,15 @@ impl Piece {
     /// A passed or failed mark.
     pub(super) fn mark(good: bool, yes: &str, no: &str) -> Self {
         if good { Self::Badge(Tone::Good, format!("✓ {yes}")) } else { Self::Badge(Tone::Bad, format!("✗ {no}")) }
+    }
+
+    /// A verdict's mark.
+    pub(super) fn verdict(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Approved => Self::mark(true, verdict.name(), ""),
+            Verdict::Rejected => Self::mark(false, "", verdict.name()),
+            Verdict::Undecided => Self::Badge(Tone::Neutral, format!("? {}", verdict.name())),
+        }
     }
 }
 

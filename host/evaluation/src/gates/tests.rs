@@ -3,7 +3,19 @@
 use super::*;
 
 fn gate(rule: GateRule, metric: &str, threshold: f64) -> Gate {
-    Gate { rule, metric: metric.to_owned(), threshold }
+    Gate { rule, metric: metric.to_owned(), threshold, confidence: None }
+}
+
+/// Judges gates as they are, whatever policy they would come from.
+fn judge_all(gates: &[Gate], candidate: &MetricSet, champion: Option<&MetricSet>) -> Vec<GateResult> {
+    let comparison = champion.map(|champion| Comparison {
+        candidate: candidate.clone(),
+        champion: champion.clone(),
+        difference: None,
+        rows: 1_000,
+        undecided: None,
+    });
+    gates.iter().map(|gate| rules::judge(gate, candidate, comparison.as_ref())).collect()
 }
 
 fn set(metrics: &[(&str, f64)]) -> MetricSet {
@@ -12,7 +24,7 @@ fn set(metrics: &[(&str, f64)]) -> MetricSet {
 
 fn one(rule: GateRule, metric: &str, threshold: f64, actual: f64, champion: Option<f64>) -> GateResult {
     let champion = champion.map(|value| set(&[(metric, value)]));
-    judge(&[gate(rule, metric, threshold)], &set(&[(metric, actual)]), champion.as_ref()).remove(0)
+    judge_all(&[gate(rule, metric, threshold)], &set(&[(metric, actual)]), champion.as_ref()).remove(0)
 }
 
 #[test]
@@ -35,7 +47,7 @@ fn a_missing_or_undefined_metric_fails_every_rule_and_is_flagged() {
             for champion in [None, Some(&champion)] {
                 // Thresholds that a value of 0 would meet.
                 let threshold = if rule == GateRule::Minimum { -1.0 } else { 1.0 };
-                let result = judge(&[gate(rule, "roc_auc", threshold)], &candidate, champion).remove(0);
+                let result = judge_all(&[gate(rule, "roc_auc", threshold)], &candidate, champion).remove(0);
                 assert!(!result.passed && result.missing && result.actual.is_none(), "{result:?}");
                 assert_eq!(GateSummary::new(&[result]).details.into_values().next().unwrap().actual, 0.0);
             }
@@ -69,7 +81,7 @@ fn comparisons_pass_without_a_champion() {
 fn a_champion_without_the_metric_cannot_be_compared_with() {
     let champion = set(&[("accuracy", 0.8)]);
     for rule in [GateRule::Margin, GateRule::NoRegression] {
-        let result = judge(&[gate(rule, "roc_auc", 0.01)], &set(&[("roc_auc", 0.9)]), Some(&champion)).remove(0);
+        let result = judge_all(&[gate(rule, "roc_auc", 0.01)], &set(&[("roc_auc", 0.9)]), Some(&champion)).remove(0);
         assert!(!result.passed && result.missing, "{result:?}");
     }
 }
@@ -123,7 +135,7 @@ fn gates_on_one_metric_do_not_hide_each_other() {
         gate(GateRule::Margin, "f1", 0.01),
         gate(GateRule::NoRegression, "f1", 0.01),
     ];
-    let summary = GateSummary::new(&judge(&gates, &set(&[("f1", 0.5)]), None));
+    let summary = GateSummary::new(&judge_all(&gates, &set(&[("f1", 0.5)]), None));
     let keys: Vec<&str> = summary.details.keys().map(String::as_str).collect();
     assert_eq!(keys, ["f1", "f1.margin", "f1.maximum", "f1.minimum", "f1.minimum.2", "f1.no-regression"]);
     assert!(!summary.passed && !summary.details["f1.minimum"].passed && summary.details["f1"].passed);
@@ -132,7 +144,7 @@ fn gates_on_one_metric_do_not_hide_each_other() {
 #[test]
 fn the_summary_has_the_shape_that_programs_expect() {
     let summary =
-        GateSummary::new(&judge(&[gate(GateRule::Minimum, "accuracy", 0.78)], &set(&[("accuracy", 0.78)]), None));
+        GateSummary::new(&judge_all(&[gate(GateRule::Minimum, "accuracy", 0.78)], &set(&[("accuracy", 0.78)]), None));
     insta::assert_snapshot!(serde_json::to_string_pretty(&summary).unwrap(), @r#"
     {
       "passed": true,
@@ -168,7 +180,7 @@ fn every_gate_says_what_it_found() {
         gate(GateRule::NoRegression, "roc_auc", 0.01),
         gate(GateRule::NoRegression, "log_loss", 0.01),
     ];
-    let results = judge(&gates, &candidate, Some(&champion));
+    let results = judge_all(&gates, &candidate, Some(&champion));
     let lines: Vec<String> = results.iter().map(|result| format!("{:5} {}", result.passed, result.message)).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
@@ -180,7 +192,7 @@ fn a_rejection_lists_each_miss() {
         gate(GateRule::Minimum, "accuracy", 0.78),
         gate(GateRule::Minimum, "precision", 0.8),
     ];
-    let results = judge(&gates, &set(&[("roc_auc", 0.8123), ("accuracy", 0.8)]), None);
+    let results = judge_all(&gates, &set(&[("roc_auc", 0.8123), ("accuracy", 0.8)]), None);
     insta::assert_snapshot!(
         failure_text(&results).unwrap(),
         @"Model failed quality gates: roc_auc 0.8123 is below 0.85, precision is missing or undefined (counts as 0, minimum 0.8)"
@@ -201,13 +213,13 @@ fn a_gate_is_read_from_a_command_line() {
 fn auc_is_another_name_of_roc_auc() {
     assert_eq!(Gate::new(GateRule::Minimum, "auc", 0.82), gate(GateRule::Minimum, "roc_auc", 0.82));
     let parsed = Gate::parse(GateRule::Minimum, "auc=0.82").unwrap();
-    let summary = GateSummary::new(&judge(&[parsed], &set(&[("roc_auc", 0.82)]), None));
+    let summary = GateSummary::new(&judge_all(&[parsed], &set(&[("roc_auc", 0.82)]), None));
     assert!(summary.passed && summary.details["roc_auc"].passed);
 }
 
 #[test]
 fn a_missing_metric_counts_as_zero_fails_and_is_flagged_in_the_summary() {
-    let results = judge(&[gate(GateRule::Minimum, "recall", 0.0)], &set(&[("roc_auc", 0.9)]), None);
+    let results = judge_all(&[gate(GateRule::Minimum, "recall", 0.0)], &set(&[("roc_auc", 0.9)]), None);
     insta::assert_snapshot!(serde_json::to_string(&GateSummary::new(&results)).unwrap(), @r#"{"passed":false,"details":{"recall":{"rule":"minimum","threshold":0.0,"actual":0.0,"passed":false,"missing":true}}}"#);
 }
 

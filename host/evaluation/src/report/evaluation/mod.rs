@@ -1,0 +1,248 @@
+//! The evaluation report: candidate beside champion on the same untouched test rows, gates, decision, figures, digests.
+
+mod html;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Compared, Component, Table};
+use crate::difference::Difference;
+use crate::figure::Figure;
+use crate::gates::{GateResult, GateSummary, Verdict, failure_text};
+use crate::metrics::{ConfusionMatrix, MetricSet};
+
+/// Test rows by actual and predicted class.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confusion {
+    /// The names of the classes, by index.
+    pub classes: Vec<String>,
+    /// Counts, actual class by actual class, each in the order of predicted classes; `classes` squared.
+    pub counts: Vec<u64>,
+}
+
+impl Confusion {
+    /// The matrix of a binary task; `classes` are the names of class 0 and class 1.
+    #[must_use]
+    pub fn binary(classes: [&str; 2], confusion: &ConfusionMatrix) -> Self {
+        let ConfusionMatrix { true_negatives, false_positives, false_negatives, true_positives } = *confusion;
+        Self {
+            classes: classes.map(str::to_owned).to_vec(),
+            counts: vec![true_negatives, false_positives, false_negatives, true_positives],
+        }
+    }
+}
+
+/// A model as it was evaluated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluatedModel {
+    /// Its version in the registry; `None` before it is registered.
+    pub version: Option<u64>,
+    /// The digest of the model.
+    pub digest: String,
+    /// The digest of the table whose rows it predicted.
+    pub test_digest: String,
+    /// What the host computed from its predictions: of the candidate, on the test rows that it did not learn from; of the
+    /// champion, on those that were compared.
+    pub metrics: MetricSet,
+    /// Its confusion matrix, of a classification.
+    pub confusion: Option<Confusion>,
+}
+
+/// The champion, or why it was not compared with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Champion {
+    /// There is none: the candidate is accepted unless an absolute gate rejects it.
+    None,
+    /// It predicted the same rows.
+    Evaluated(EvaluatedModel),
+    /// There is one, but it cannot read today's table, and the manifest lets absolute gates decide then.
+    Unreadable {
+        /// Its version in the registry.
+        version: u64,
+        /// The digest of the model.
+        digest: String,
+        /// Why it cannot.
+        reason: String,
+    },
+}
+
+/// Why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The gate or rule: `minimum roc_auc`.
+    pub gate: String,
+    /// Whether it speaks for the candidate.
+    pub passed: bool,
+    /// One sentence with the figures.
+    pub message: String,
+}
+
+/// What the promotion stage decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The outcome.
+    pub verdict: Verdict,
+    /// Who decided; `None` if the host did, by the gates alone.
+    pub component: Option<Component>,
+    /// Every rule that was looked at.
+    pub reasons: Vec<Reason>,
+}
+
+/// What the evaluation component said. Shown under its name, and read by no gate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reported {
+    /// Who said it.
+    pub component: Component,
+    /// Its metrics.
+    pub metrics: MetricSet,
+    /// Its figures; each has passed [`Figure::check`].
+    pub figures: Vec<Figure>,
+}
+
+/// An artifact of the run, by content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    /// The stage that made it.
+    pub stage: String,
+    /// Its name among the stage's.
+    pub name: String,
+    /// `table`, `blob` or `document`.
+    pub kind: String,
+    /// The digest of its content.
+    pub digest: String,
+}
+
+/// What is known about a candidate after its evaluation, and the decision if the report is that of a verdict. The report of a
+/// run's evaluation is written before anything is decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationReport {
+    /// The name of the registered model.
+    pub model: String,
+    /// What is learnt, for people: `binary, positive class Yes`.
+    pub task: String,
+    /// The metric that counts most.
+    pub primary_metric: String,
+    /// The untouched rows that both models predicted.
+    pub test: Table,
+    /// The candidate.
+    pub candidate: EvaluatedModel,
+    /// The champion.
+    pub champion: Champion,
+    /// How the two were compared. In JSON its fields stand beside the others.
+    #[serde(flatten)]
+    pub compared: Compared,
+    /// The manifest's gates as the host found them.
+    pub gates: Vec<GateResult>,
+    /// The decision; `None` in the report of an evaluation, which decides nothing.
+    pub decision: Option<Decision>,
+    /// The host's figures.
+    pub figures: Vec<Figure>,
+    /// What the evaluation component added.
+    pub reported: Option<Reported>,
+    /// The artifacts that the candidate comes from.
+    pub artifacts: Vec<Artifact>,
+}
+
+#[derive(Serialize)]
+struct Twin<'a> {
+    format: &'static str,
+    passed: bool,
+    verdict: Verdict,
+    judged_against: Option<u64>,
+    test_rows: u64,
+    compared_rows: Option<u64>,
+    difference: Option<&'a Difference>,
+    caveats: Vec<String>,
+    failure: Option<String>,
+    gate_summary: GateSummary,
+    differences: MetricSet,
+    #[serde(flatten)]
+    report: &'a EvaluationReport,
+}
+
+impl EvaluationReport {
+    /// The decision, else what the gates say by themselves.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.decision.as_ref().map_or_else(|| Verdict::of(&self.gates), |decision| decision.verdict)
+    }
+
+    /// Whether every gate is passed and no decision speaks against the candidate.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.gates.iter().all(|gate| gate.passed) && self.verdict() == Verdict::Approved
+    }
+
+    /// The version of the champion that stood when the candidate was evaluated, readable or not; `None` without one.
+    #[must_use]
+    pub fn judged_against(&self) -> Option<u64> {
+        match &self.champion {
+            Champion::None => None,
+            Champion::Evaluated(model) => model.version,
+            Champion::Unreadable { version, .. } => Some(*version),
+        }
+    }
+
+    /// What to know before the figures are believed: rows that a model learnt from, or that nobody can tell.
+    #[must_use]
+    pub fn caveats(&self) -> Vec<String> {
+        self.compared.caveats(Some(&self.champion), Some(self.test.rows))
+    }
+
+    /// Whether the champion, if it was evaluated, predicted the rows that the candidate predicted.
+    #[must_use]
+    pub fn same_test_rows(&self) -> bool {
+        self.candidate.test_digest == self.test.digest
+            && self.evaluated_champion().is_none_or(|champion| champion.test_digest == self.test.digest)
+    }
+
+    /// The report as JSON text, with the verdict, the text of a failure, the gates for programs
+    /// ([`GateSummary`]) and what the candidate has more than the champion.
+    #[must_use]
+    pub fn json(&self) -> String {
+        super::json(&Twin {
+            format: "stagewright-evaluation-report/1",
+            passed: self.passed(),
+            verdict: self.verdict(),
+            judged_against: self.judged_against(),
+            test_rows: self.test.rows,
+            compared_rows: self.compared.comparison.as_ref().map(|it| it.rows),
+            difference: self.compared.comparison.as_ref().and_then(|it| it.difference.as_ref()),
+            caveats: self.caveats(),
+            failure: failure_text(&self.gates),
+            gate_summary: GateSummary::new(&self.gates),
+            differences: self.differences(),
+            report: self,
+        })
+    }
+
+    /// The report as one HTML file.
+    #[must_use]
+    pub fn html(&self) -> String {
+        html::page(self)
+    }
+
+    fn evaluated_champion(&self) -> Option<&EvaluatedModel> {
+        match &self.champion {
+            Champion::Evaluated(model) => Some(model),
+            Champion::None | Champion::Unreadable { .. } => None,
+        }
+    }
+
+    /// Both models' metrics on the rows that were compared, candidate first; `None` without a champion that was evaluated.
+    fn compared_metrics(&self) -> Option<(&MetricSet, &MetricSet)> {
+        let champion = self.evaluated_champion()?;
+        // A report of before comparisons left rows out has both on the test table.
+        let all = (&self.candidate.metrics, &champion.metrics);
+        Some(self.compared.comparison.as_ref().map_or(all, |it| (&it.candidate, &it.champion)))
+    }
+
+    /// Candidate minus champion on the rows that were compared, of the metrics that both have.
+    fn differences(&self) -> MetricSet {
+        let Some((candidate, champion)) = self.compared_metrics() else {
+            return MetricSet::new();
+        };
+        let both = |(name, value): (&str, Option<f64>)| Some((name.to_owned(), value? - champion.get(name)?));
+        candidate.iter().filter_map(both).collect()
+    }
+}
