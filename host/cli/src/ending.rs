@@ -106,7 +106,10 @@ fn promote_ending(error: &PromoteError) -> Ending {
     match error {
         PromoteError::Store(error) => store_ending(error),
         PromoteError::Destination(error) => destination_ending(error),
-        PromoteError::Pointer { .. } => Ending::Host,
+        PromoteError::Pointer { .. }
+        | PromoteError::Unnoted { .. }
+        | PromoteError::InDoubt { .. }
+        | PromoteError::Withdrawal { .. } => Ending::Host,
     }
 }
 
@@ -123,7 +126,8 @@ fn destination_ending(error: &PromotionError) -> Ending {
         | PromotionError::NoConditionalWrites { .. }
         | PromotionError::OtherRegistry { .. }
         | PromotionError::NoChampion { .. }
-        | PromotionError::NoVersion { .. } => Ending::Usage,
+        | PromotionError::NoVersion { .. }
+        | PromotionError::Unmeasured { .. } => Ending::Usage,
         _ => Ending::Host,
     }
 }
@@ -194,12 +198,12 @@ fn store_ending(error: &StoreError) -> Ending {
         | StoreError::BadRegistryUrl { .. }
         | StoreError::OtherRegistry { .. }
         | StoreError::ReservedAlias { .. }
-        | StoreError::AlreadyJudged { .. }
+        | StoreError::NothingToRetire { .. }
         | StoreError::IsChampion { .. }
         | StoreError::NeedsPromotion { .. }
         | StoreError::NoArchivedVersion { .. }
         | StoreError::Search(_) => Ending::Usage,
-        StoreError::NotApproved { .. } => Ending::Rejected,
+        StoreError::NotApproved { .. } | StoreError::StaleVerdict { .. } => Ending::Rejected,
         _ => Ending::Host,
     }
 }

@@ -57,8 +57,11 @@ fn in_home(home: &Home) -> Result<Destination, PromotionError> {
     Ok(if home.has_own_registry() { folder.called(IN_HOME) } else { folder })
 }
 
+/// Where the champion was promoted to; of a model without one, where the last one was.
 fn last(home: &Home, model: &str) -> Result<Option<String>, StoreError> {
-    let Some(champion) = home.registry.alias(model, CHAMPION)? else { return Ok(None) };
-    let promotion = home.registry.promotion_of(model, champion)?;
+    let promotion = match home.registry.alias(model, CHAMPION)? {
+        Some(champion) => home.registry.promotion_of(model, champion)?,
+        None => home.registry.last_promotion(model)?,
+    };
     Ok(promotion.map(|it| it.destination).filter(|uri| !uri.is_empty()))
 }

@@ -53,7 +53,7 @@ pub enum RunError {
 
 fn promotion_text(error: &PromoteError) -> String {
     match error {
-        PromoteError::Pointer { .. } => error.to_string(),
+        PromoteError::Pointer { .. } | PromoteError::Unnoted { .. } | PromoteError::InDoubt { .. } => error.to_string(),
         _ => format!("the candidate was registered and approved, and not promoted: {error}"),
     }
 }

@@ -237,6 +237,16 @@ pub enum PromotionError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Nobody judged the version yet, so that its manifest would be another one later.
+    #[error(
+        "version {version} of model `{model}` was not judged yet, so its manifest is not final\nhint: judge it first: stagewright gate {model}/{version} --record"
+    )]
+    Unmeasured {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u32,
+    },
     /// The manifest to upload does not describe its objects.
     #[error("the manifest of version {version} of model `{model}` cannot be promoted: {problem}")]
     BadManifest {

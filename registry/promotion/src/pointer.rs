@@ -57,11 +57,10 @@ impl Pointer {
     }
 
     /// As it is stored.
-    fn to_bytes(&self) -> Vec<u8> {
-        // Strings and numbers alone: there is nothing that JSON could not hold.
-        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+    fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
-        bytes
+        Ok(bytes)
     }
 
     fn parse(bytes: &[u8], model: &str) -> Result<Self, String> {
@@ -105,7 +104,10 @@ impl Destination {
     /// moved: call it again, or read it.
     pub fn point(&self, model: &str, expected: Option<&Etag>, new: &Pointer) -> Result<(), PromotionError> {
         let key = pointer_key(model)?;
-        let bytes = new.to_bytes();
+        let bytes = new.to_bytes().map_err(|error| {
+            let (model, version, problem) = (model.to_owned(), new.version, error.to_string());
+            PromotionError::BadManifest { model, version, problem }
+        })?;
         let mut condition = expected.map_or(Condition::Absent, |etag| Condition::Unchanged(etag.clone()));
         for _ in 0..LOOKS {
             let Put::Written(written) = self.store.put(&key, &bytes, &condition)? else {

@@ -38,16 +38,63 @@ pub enum PromoteError {
         /// Where it is not pointed to.
         destination: String,
         /// Why.
-        source: Box<PromotionError>,
+        source: Box<PromoteError>,
     },
+    /// The version is champion and the destination knows it, but the registry does not know that.
+    #[error(
+        "version {version} of model `{model}` is champion and `{destination}` points to it, but the registry could not note that: {source}\nhint: the next run or promotion to there notes it, or: stagewright models promote {model}@champion"
+    )]
+    Unnoted {
+        /// The model's name.
+        model: String,
+        /// The version.
+        version: u32,
+        /// Where it is pointed to.
+        destination: String,
+        /// Why.
+        source: Box<StoreError>,
+    },
+    /// The registry failed so that nobody knows whether it made the version champion.
+    #[error(
+        "it is not known whether version {version} of model `{model}` became champion: {source}\nhint: `stagewright models show {model}` tells when the registry answers again; if it did not, promote it again"
+    )]
+    InDoubt {
+        /// The model's name.
+        model: String,
+        /// The version.
+        version: u32,
+        /// What the registry said.
+        source: Box<StoreError>,
+    },
+    /// The model is out of production, and the destination does not know it yet.
+    #[error(
+        "model `{model}` is retired, but `{destination}` still points to version {version}: {source}\nhint: the next run or promotion to there removes that pointer, or: stagewright models retire {model}"
+    )]
+    Withdrawal {
+        /// The model's name.
+        model: String,
+        /// The version that was champion.
+        version: u32,
+        /// Where it is still pointed to.
+        destination: String,
+        /// Why.
+        source: Box<PromoteError>,
+    },
+}
+
+impl PromoteError {
+    /// Whether the version is champion all the same, and only its destination or a note of the registry is late.
+    pub fn is_champion(&self) -> bool {
+        matches!(self, Self::Pointer { .. } | Self::Unnoted { .. })
+    }
 }
 
 /// Carries an intended promotion out: uploads and verifies, makes the version champion, moves the pointer. `progress` is told
 /// how many bytes of how many are there.
 ///
 /// # Errors
-/// See [`PromoteError`]. After [`PromoteError::Pointer`] the version is champion; after every other error the champion is as
-/// it was, and the promotion undone.
+/// See [`PromoteError`]. Where [`PromoteError::is_champion`] says so, the version is champion; after
+/// [`PromoteError::InDoubt`] nobody knows; after every other error the champion is as it was, and the promotion undone.
 pub fn carry_out(
     home: &Home,
     destination: &Destination,
@@ -58,18 +105,52 @@ pub fn carry_out(
         // What is told is why it failed; a registry that fails too undoes it when it is opened next.
         let _ = home.registry.undo_promotion(&promotion.id, &error.to_string());
     })?;
-    home.registry.complete_promotion(&promotion.id)?;
-    point(&home.registry, &home.artifacts, destination, &promotion.model).map_err(|error| match error {
-        PromoteError::Destination(source) => PromoteError::Pointer {
-            model: promotion.model.clone(),
-            version: promotion.version,
-            destination: destination.uri().to_owned(),
-            source: Box::new(source),
-        },
-        other => other,
+    complete(&home.registry, promotion)?;
+    let (model, version, uri) = (promotion.model.clone(), promotion.version, destination.uri().to_owned());
+    match point(&home.registry, &home.artifacts, destination, &promotion.model) {
+        Ok(()) => {}
+        Err(source) => return Err(PromoteError::Pointer { model, version, destination: uri, source: Box::new(source) }),
+    }
+    home.registry.finish_promotion(&promotion.id).map_err(|source| {
+        let source = Box::new(source);
+        PromoteError::Unnoted { model, version, destination: uri, source }
     })?;
-    home.registry.finish_promotion(&promotion.id)?;
     Ok(uploaded)
+}
+
+/// Makes the version of an intended promotion champion, or undoes the promotion.
+///
+/// # Errors
+/// [`PromoteError::Store`]: the champion is as it was. [`PromoteError::InDoubt`]: nobody knows.
+fn complete(registry: &Registry, promotion: &Promotion) -> Result<(), PromoteError> {
+    let Err(error) = registry.complete_promotion(&promotion.id) else { return Ok(()) };
+    match registry.undo_promotion(&promotion.id, &error.to_string()) {
+        // The change was made; what was lost is the word of it.
+        Err(StoreError::PromotionEnded { state: "current" | "finished", .. }) => Ok(()),
+        // Nothing has changed: it is undone now, or was already.
+        Ok(()) | Err(StoreError::PromotionEnded { .. } | StoreError::NoPromotion { .. }) => Err(error.into()),
+        Err(_) => {
+            let (model, version) = (promotion.model.clone(), promotion.version);
+            Err(PromoteError::InDoubt { model, version, source: Box::new(error) })
+        }
+    }
+}
+
+/// Removes the pointer of a model that is retired ([`Registry::retire_model`]).
+///
+/// # Errors
+/// [`PromoteError::Withdrawal`]; the model is retired all the same.
+pub fn withdraw(home: &Home, destination: &Destination, retirement: &Promotion) -> Result<(), PromoteError> {
+    let work = || {
+        point(&home.registry, &home.artifacts, destination, &retirement.model)?;
+        Ok(home.registry.finish_promotion(&retirement.id)?)
+    };
+    work().map_err(|source| PromoteError::Withdrawal {
+        model: retirement.model.clone(),
+        version: retirement.version,
+        destination: destination.uri().to_owned(),
+        source: Box::new(source),
+    })
 }
 
 /// Moves the pointers of promotions to this destination that were never finished: after a crash, or where the store did not
@@ -104,7 +185,7 @@ fn upload(
     Ok(destination.upload(&bundle(&home.artifacts, &version)?, progress)?)
 }
 
-/// Makes the destination point to whoever is champion now.
+/// Makes the destination point to whoever is champion now, or to nobody if the model is retired.
 fn point(
     registry: &Registry,
     artifacts: &ArtifactStore,
@@ -113,28 +194,59 @@ fn point(
 ) -> Result<(), PromoteError> {
     let mut races = 0;
     loop {
-        let Some(champion) = registry.alias(model, CHAMPION)? else { return Ok(()) };
-        let there = standing(destination, model)?;
-        let version = registry.version(model, champion)?;
-        let manifest = stagewright_store::Digest::of(&bundle(artifacts, &version)?.manifest);
-        let points = |it: &Pointer| it.version == champion && it.manifest == manifest;
-        if there.as_ref().is_some_and(|(it, _)| it.as_ref().is_some_and(points)) {
-            return Ok(());
-        }
-        if let Some((Some(pointer), _)) = &there {
-            refuse_foreign(registry, destination, pointer)?;
-        }
-        let promotion = registry.promotion_of(model, champion)?.map_or_else(String::new, |it| it.id);
-        let moved_at = jiff::Timestamp::now().to_string();
-        let new = Pointer::new(model, champion, manifest, promotion, registry.audit_head()?, moved_at);
-        match destination.point(model, there.as_ref().map(|(_, etag)| etag), &new) {
+        let Some(champion) = champion(registry, model)? else { return Ok(()) };
+        match point_to(registry, artifacts, destination, model, champion) {
             // Somebody else moved it: to the champion of that moment, or of this one.
-            Err(PromotionError::LostRace { .. }) if races < RACES => races += 1,
+            Err(PromoteError::Destination(PromotionError::LostRace { .. })) if races < RACES => races += 1,
             // It may have become another's turn while ours was on its way.
-            Ok(()) if registry.alias(model, CHAMPION)? != Some(champion) && races < RACES => races += 1,
-            moved => return Ok(moved?),
+            Ok(true) if self::champion(registry, model)? != Some(champion) && races < RACES => races += 1,
+            pointed => return pointed.map(drop),
         }
     }
+}
+
+/// Who is champion of a model, if anybody is; `None` of a model that was deleted or renamed meanwhile.
+fn champion(registry: &Registry, model: &str) -> Result<Option<Option<u32>>, StoreError> {
+    match registry.model(model) {
+        Ok(model) => Ok(Some(model.champion)),
+        Err(StoreError::NoModel { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Points to this version, or to none; whether that changed anything.
+fn point_to(
+    registry: &Registry,
+    artifacts: &ArtifactStore,
+    destination: &Destination,
+    model: &str,
+    champion: Option<u32>,
+) -> Result<bool, PromoteError> {
+    let there = standing(destination, model)?;
+    let refuse_foreign = || match &there {
+        Some((Some(pointer), _)) => refuse_foreign(registry, destination, pointer),
+        _ => Ok(()),
+    };
+    let Some(champion) = champion else {
+        if there.is_some() {
+            refuse_foreign()?;
+            // Stores know no conditional removal: whoever points there meanwhile is found by the look at the champion after it.
+            destination.store.delete(&pointer_key(model)?)?;
+        }
+        return Ok(there.is_some());
+    };
+    let version = registry.version(model, champion)?;
+    let manifest = stagewright_store::Digest::of(&bundle(artifacts, &version)?.manifest);
+    let points = |it: &Pointer| it.version == champion && it.manifest == manifest;
+    if there.as_ref().is_some_and(|(it, _)| it.as_ref().is_some_and(points)) {
+        return Ok(false);
+    }
+    refuse_foreign()?;
+    let promotion = registry.promotion_of(model, champion)?.map_or_else(String::new, |it| it.id);
+    let moved_at = jiff::Timestamp::now().to_string();
+    let new = Pointer::new(model, champion, manifest, promotion, registry.audit_head()?, moved_at);
+    destination.point(model, there.as_ref().map(|(_, etag)| etag), &new)?;
+    Ok(true)
 }
 
 /// A pointer names the head of the audit of the registry that moved it: one that is not in our chain is another's.
@@ -157,14 +269,25 @@ fn standing(destination: &Destination, model: &str) -> Result<Option<(Option<Poi
     }
 }
 
-/// What a version is made of at a destination. Its manifest holds nothing that changes after registration, so that writing it
-/// again writes the same bytes.
-pub fn bundle(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<Bundle, StoreError> {
+/// What a version is made of at a destination. Its manifest holds nothing that changes once it can be written, so that writing
+/// it again writes the same bytes: its metrics are those of the first verdict, whatever later ones say.
+///
+/// # Errors
+/// [`PromotionError::Unmeasured`] of a version that nobody judged yet, [`PromotionError::BadManifest`] of one that lists
+/// nothing that predictions need or that JSON cannot hold, [`StoreError::Io`] if an artifact is missing.
+pub fn bundle(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<Bundle, PromoteError> {
+    let refuse = |problem| PromotionError::BadManifest {
+        model: version.model.clone(),
+        version: version.version,
+        problem,
+    };
     if !version.references.iter().any(|reference| reference.needed) {
-        let problem =
-            format!("version {} of model `{}` lists nothing that predictions need", version.version, version.model);
-        return Err(StoreError::BadRecord { place: "the registry".to_owned(), problem });
+        return Err(refuse("it lists nothing that predictions need".to_owned()).into());
     }
+    let Some(metrics) = &version.published_metrics else {
+        let (model, version) = (version.model.clone(), version.version);
+        return Err(PromotionError::Unmeasured { model, version }.into());
+    };
     let mut objects: Vec<Object> = Vec::new();
     let mut listed = Vec::new();
     for reference in version.references.iter().filter(|reference| reference.needed) {
@@ -187,12 +310,12 @@ pub fn bundle(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<Bundl
         "semantic_version": version.semantic_version,
         "run_id": version.run_id,
         "created_ms": version.created_ms,
-        "metrics": version.metrics.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "metrics": metrics.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         "parameters": version.parameters.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         "contents": version.contents,
         "objects": listed,
     });
-    let mut manifest = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
+    let mut manifest = serde_json::to_vec_pretty(&manifest).map_err(|error| refuse(error.to_string()))?;
     manifest.push(b'\n');
     Ok(Bundle { model: version.model.clone(), version: version.version, objects, manifest })
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::artifact::ArtifactKind;
 use crate::database::DatabaseError;
 use crate::digest::Digest;
+use crate::registry::JudgedAgainst;
 use crate::schema::SchemaError;
 use crate::search::SearchError;
 
@@ -289,14 +290,14 @@ pub enum StoreError {
     },
     /// The champion cannot go without another one in its place.
     #[error(
-        "version {version} of model `{model}` is the champion and cannot be {action}\nhint: promote another version first, or roll back: stagewright models rollback {model}"
+        "version {version} of model `{model}` is the champion and cannot be {action}\nhint: promote another version first, roll back (`stagewright models rollback {model}`), or take the model out of production (`stagewright models retire {model}`)"
     )]
     IsChampion {
         /// The model's name.
         model: String,
         /// The version.
         version: u32,
-        /// `deleted`, `archived`.
+        /// `deleted`, `archived`, `judged`.
         action: &'static str,
     },
     /// Nothing to roll back to.
@@ -387,15 +388,53 @@ pub enum StoreError {
         /// The version asked for.
         version: u32,
     },
-    /// A version was judged before.
-    #[error("version {version} of model `{model}` is {verdict} already")]
-    AlreadyJudged {
+    /// A verdict was reached against another champion than the one of the moment.
+    #[error(
+        "a verdict on model `{model}` was reached against {judged_against}, and {}; it was not recorded\nhint: judge again",
+        champion_text(*.champion)
+    )]
+    ChampionChanged {
+        /// The model's name.
+        model: String,
+        /// The champion that the verdict was reached against.
+        judged_against: JudgedAgainst,
+        /// The champion of the moment.
+        champion: Option<u32>,
+    },
+    /// A version is approved, but against another champion than the one of the moment.
+    #[error(
+        "version {version} of model `{model}` was approved against {judged_against}, and {}\nhint: `stagewright gate {model}/{version} --promote` judges it again",
+        champion_text(*.champion)
+    )]
+    StaleVerdict {
         /// The model's name.
         model: String,
         /// The version.
         version: u32,
-        /// Its verdict.
-        verdict: String,
+        /// The champion that its latest verdict was reached against.
+        judged_against: JudgedAgainst,
+        /// The champion of the moment.
+        champion: Option<u32>,
+    },
+    /// The model has no champion that could retire.
+    #[error(
+        "model `{model}` has no champion, so there is nothing to retire\nhint: `stagewright models show {model}` lists its versions; `stagewright models delete {model} --reason TEXT` removes them"
+    )]
+    NothingToRetire {
+        /// The model's name.
+        model: String,
+    },
+    /// A destination still points to a version of a model that is retired.
+    #[error(
+        "model `{model}` is retired, but `{destination}` still points to version {version}\nhint: `stagewright models retire {model}` removes that pointer"
+    )]
+    RetirementUnfinished {
+        /// The model's name.
+        model: String,
+        /// The version that was champion.
+        version: u32,
+        /// Where it is still pointed to.
+        destination: String,
     },
     /// An alias was moved by somebody else since it was looked at.
     #[error("alias `{alias}` of model `{model}` points to {}, not to {}\nhint: another run moved it; look at it and try again", version_text(*.actual), version_text(*.expected))]
@@ -420,7 +459,7 @@ pub enum StoreError {
         version: u32,
         /// The alias.
         alias: String,
-        /// `rejected` or `not judged`.
+        /// `rejected`, `undecided` or `not judged`.
         state: String,
     },
 }
@@ -436,6 +475,13 @@ fn disk_hint(error: &io::Error) -> &'static str {
 
 fn version_text(version: Option<u32>) -> String {
     version.map_or_else(|| "no version".to_owned(), |version| format!("version {version}"))
+}
+
+fn champion_text(champion: Option<u32>) -> String {
+    champion.map_or_else(
+        || "there is no champion now".to_owned(),
+        |version| format!("version {version} is champion now"),
+    )
 }
 
 /// Wraps an I/O error with what was tried on which file.

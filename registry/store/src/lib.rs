@@ -36,10 +36,10 @@ pub use fault::{BatchFault, BatchProblem};
 pub use home::Home;
 pub use outgoing::{batch_bytes, raw_columns, rows_within};
 pub use registry::{
-    ArtifactRecord, AuditCheck, AuditEntry, CHAMPION, Experiment, InputRecord, LifecycleStage, LogLine, LoggedMetric,
-    MetricPoint, MetricRecord, Model, ModelVersion, NewModel, NewRun, NewVersion, Numbering, Page, Promotion,
-    PromotionRequest, PromotionState, Reference, Registry, Run, RunId, RunStatus, SOURCE_TAG, Stage, StageRecord,
-    Verdict, View,
+    ArtifactRecord, AuditCheck, AuditEntry, CHAMPION, Candidate, Experiment, InputRecord, JudgedAgainst, LifecycleStage,
+    LogLine, LoggedMetric, MetricPoint, MetricRecord, Model, ModelVersion, NewModel, NewRun, NewVerdict, NewVersion,
+    Numbering, PERSON, Page, Promotion, PromotionRequest, PromotionState, Reference, Registry, RowMemory, Run, RunId,
+    RunStatus, SOURCE_TAG, Stage, StageRecord, Verdict, VerdictReason, VersionVerdict, View,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
 pub use table::{Table, TableWriter, export_bytes, export_csv, export_parquet};

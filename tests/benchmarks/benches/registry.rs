@@ -188,6 +188,8 @@ fn new_version(home: &Home) -> Result<NewVersion> {
         run_id: None,
         contents: json!({ "signature": vec![json!({ "name": "column", "data_type": "float64" }); 20] }),
         references,
+        parts: None,
+        rows: None,
         metrics: (0..9).map(|metric| (format!("metric {metric}"), 0.5)).collect(),
         parameters: (0..20).map(|number| (format!("parameter {number}"), number.to_string())).collect(),
         tags: Vec::new(),

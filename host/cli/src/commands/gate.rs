@@ -1,7 +1,9 @@
 //! `gate`: any registered version against gates of the command line.
 
-use stagewright_evaluation::gates::{DEGRADATION_TOLERANCE, Gate, GateRule, GateSummary, Gates, compare, failure_text, judge};
-use stagewright_store::{CHAMPION, Home, ModelVersion, Verdict};
+use stagewright_evaluation::gates::{
+    DEGRADATION_TOLERANCE, Gate, GateResult, GateRule, GateSummary, Gates, compare, failure_text, judge,
+};
+use stagewright_store::{CHAMPION, Home, JudgedAgainst, ModelVersion, NewVerdict, Verdict, VerdictReason};
 
 use crate::arguments::GateArguments;
 use crate::commands::models::{carried_out, contents, find};
@@ -81,7 +83,7 @@ pub(crate) fn gate(location: &Location, arguments: &GateArguments) -> anyhow::Re
                 format!("it has {}", known.join(", ")),
             ));
         }
-        record(&home, &version, passed, &reason)?;
+        record(&home, &version, passed, &reason, &results)?;
     }
     if passed && arguments.promote {
         let destination = production::to_write(&home, Some(&version.model), &arguments.destination)?;
@@ -96,13 +98,37 @@ pub(crate) fn gate(location: &Location, arguments: &GateArguments) -> anyhow::Re
     Ok(if passed { Ending::Done } else { Ending::Rejected })
 }
 
-/// Gives the verdict, once; the same one again is no change.
-fn record(home: &Home, version: &ModelVersion, passed: bool, reason: &str) -> anyhow::Result<()> {
+/// Records the verdict. The champion is judged by nobody against itself: its verdict may only be confirmed.
+fn record(
+    home: &Home,
+    version: &ModelVersion,
+    passed: bool,
+    reason: &str,
+    results: &[GateResult],
+) -> anyhow::Result<()> {
     let verdict = if passed { Verdict::Approved } else { Verdict::Rejected };
-    if version.verdict != Some(verdict) {
-        home.registry.tag_verdict(&version.model, version.version, verdict, reason)?;
+    let champion = home.registry.alias(&version.model, CHAMPION)?;
+    if champion == Some(version.version) && version.verdict == Some(verdict) {
+        return Ok(());
     }
-    Ok(())
+    let reasons = results.iter().map(|result| VerdictReason {
+        gate: format!("{} {}", result.gate.rule.name(), result.gate.metric),
+        passed: result.passed,
+        message: result.message.clone(),
+    });
+    let verdict = NewVerdict {
+        verdict,
+        policy: "absolute".to_owned(),
+        judged_against: JudgedAgainst::from(champion),
+        reason: reason.to_owned(),
+        reasons: reasons.collect(),
+        evaluation: serde_json::Value::Null,
+        metrics: version.metrics.clone(),
+        references: Vec::new(),
+        run_id: None,
+        is_override: false,
+    };
+    Ok(home.registry.record_verdict(&home.artifacts, &version.model, version.version, &verdict)?)
 }
 
 fn gates(arguments: &GateArguments) -> anyhow::Result<Vec<Gate>> {

@@ -11,8 +11,11 @@ use stagewright_data::{Signature, Task};
 use stagewright_evaluation::gates::{GateResult, GateRule, judge};
 use stagewright_evaluation::report::{Champion, EvaluationReport, Reason, Verdict};
 use stagewright_manifest::{Register, World};
-use stagewright_promotion::promote::{PromoteError, carry_out};
-use stagewright_store::{self as store, ArtifactKind, NewVersion, PromotionRequest, Reference, StoreError};
+use stagewright_promotion::promote::carry_out;
+use stagewright_store::{
+    self as store, ArtifactKind, JudgedAgainst, NewVerdict, NewVersion, PromotionRequest, Reference, StoreError,
+    VerdictReason,
+};
 
 use crate::fault::StageFault;
 use crate::model::{Format, ModelComponent, RegisteredModel, StageLimits};
@@ -178,48 +181,39 @@ fn limits(run: &Run) -> Vec<StageLimits> {
     run.summary.stages.iter().filter_map(limits).collect()
 }
 
-/// Registers the candidate with its verdict. An approved one is copied to the production location and becomes champion, if the
-/// champion is still the one that it was compared with.
+/// Registers the candidate and records its verdict. An approved one is copied to the production location and becomes champion,
+/// if the champion is still the one that it was compared with.
 pub(crate) fn promote(run: &mut Run) -> Result<(), RunError> {
     let (Some((model, champion)), Some(decision)) = (&run.registered, &run.summary.decision) else { return Ok(()) };
-    let failed: Vec<&str> =
-        decision.reasons.iter().filter(|reason| !reason.passed).map(|reason| reason.message.as_str()).collect();
-    let (verdict, reason) = match decision.verdict {
-        Verdict::Approved => (store::Verdict::Approved, "every gate passed".to_owned()),
-        Verdict::Rejected | Verdict::Undecided => (store::Verdict::Rejected, failed.join("; ")),
-    };
-    if verdict == store::Verdict::Rejected && run.manifest.gates.register == Register::Passed {
+    if decision.verdict != Verdict::Approved && run.manifest.gates.register == Register::Passed {
         return Ok(());
     }
     let (home, name) = (&run.request.home, run.manifest.model.to_string());
-    let destination = run.request.destination.as_deref();
-    let request = PromotionRequest {
-        destination: destination.map_or_else(String::new, |it| it.uri().to_owned()),
-        expected: Some(compared_with(champion)?),
-        reason: reason.clone(),
-    };
     let version = new_version(run, model)?;
+    let verdict = new_verdict(run, model, decision, compared_with(champion)?)?;
     let numbering = |previous: Option<(&serde_json::Value, &str)>| Some(semantic_version::numbered(previous, model));
-    let register = || {
-        let registry = &home.registry;
-        registry.register_candidate(&home.artifacts, &name, &version, &numbering, (verdict, &reason), &request)
-    };
-    let (version, promotion) = after_collections(run, register)?;
+    let registry = &home.registry;
+    let version = registry.register_candidate(&home.artifacts, &name, &version, &numbering)?.version;
+    registry.record_verdict(&home.artifacts, &name, version, &verdict)?;
     let mut late = None;
-    if let Some(promotion) = promotion {
+    if verdict.verdict == store::Verdict::Approved {
+        let destination = run.request.destination.as_deref();
+        let request = PromotionRequest {
+            destination: destination.map_or_else(String::new, |it| it.uri().to_owned()),
+            expected: Some(verdict.judged_against.champion()),
+            reason: verdict.reason.clone(),
+        };
         match destination {
             Some(destination) => {
+                let promotion = after_collections(run, || registry.begin_promotion(&name, version, &request))?;
                 let progress = |done, total| run.request.observer.progress(World::Promotion, done, total);
                 match carry_out(home, destination, &promotion, &progress) {
                     // It is champion: only the pointer is late.
-                    Err(error @ PromoteError::Pointer { .. }) => late = Some(error),
+                    Err(error) if error.is_champion() => late = Some(error),
                     carried_out => drop(carried_out?),
                 }
             }
-            None => {
-                home.registry.complete_promotion(&promotion.id)?;
-                home.registry.finish_promotion(&promotion.id)?;
-            }
+            None => registry.promote(&name, version, &request)?,
         }
     }
     let registered = home.registry.version(&name, version)?;
@@ -228,18 +222,67 @@ pub(crate) fn promote(run: &mut Run) -> Result<(), RunError> {
     late.map_or(Ok(()), |error| Err(error.into()))
 }
 
+/// The decision as the registry records it, with everything that explains it.
+fn new_verdict(
+    run: &Run,
+    model: &RegisteredModel,
+    decision: &DecisionSummary,
+    champion: Option<u32>,
+) -> Result<NewVerdict, StageFault> {
+    let failed = decision.reasons.iter().filter(|reason| !reason.passed).map(|reason| reason.message.as_str());
+    let (verdict, reason) = match decision.verdict {
+        Verdict::Approved => (store::Verdict::Approved, "every gate passed".to_owned()),
+        Verdict::Rejected => (store::Verdict::Rejected, failed.collect::<Vec<_>>().join("; ")),
+        Verdict::Undecided => (store::Verdict::Undecided, failed.collect::<Vec<_>>().join("; ")),
+    };
+    let reason_of = |it: &Reason| VerdictReason {
+        gate: it.gate.clone(),
+        passed: it.passed,
+        message: it.message.clone(),
+    };
+    Ok(NewVerdict {
+        verdict,
+        policy: "better".to_owned(),
+        judged_against: JudgedAgainst::from(champion),
+        reason,
+        reasons: decision.reasons.iter().map(reason_of).collect(),
+        evaluation: serde_json::to_value(&model.metrics).map_err(StageFault::host)?,
+        metrics: named(&model.metrics),
+        references: explaining(run, |world, name| {
+            matches!(
+                (world, name),
+                (World::Evaluation, "evaluation" | "report" | "predictions") | (World::Promotion, "decision")
+            )
+        }),
+        run_id: Some(run.id.clone()),
+        is_override: false,
+    })
+}
+
+/// The run's artifacts that explain something, by role.
+fn explaining(run: &Run, explains: impl Fn(World, &str) -> bool) -> Vec<Reference> {
+    let artifacts = run.artifacts.iter().filter(|((world, name), _)| explains(*world, name));
+    let reference = |((world, name), artifact): (&(World, String), &store::ArtifactRecord)| Reference {
+        role: format!("{world}.{name}"),
+        kind: artifact.kind,
+        digest: artifact.digest,
+        needed: false,
+    };
+    artifacts.map(reference).collect()
+}
+
 /// Waits while garbage is collected at the destination: a training is not lost for it.
-fn after_collections<T>(run: &Run, register: impl Fn() -> Result<T, StoreError>) -> Result<T, RunError> {
+fn after_collections<T>(run: &Run, begin: impl Fn() -> Result<T, StoreError>) -> Result<T, RunError> {
     let began = Instant::now();
     loop {
-        match register() {
+        match begin() {
             Err(StoreError::CollectionRunning { .. }) if began.elapsed() < COLLECTION => {
                 if run.request.cancel.is_cancelled() {
                     return Err(StageFault::Cancelled { stage: World::Promotion.as_str() }.into());
                 }
                 std::thread::sleep(Duration::from_millis(200));
             }
-            registered => return Ok(registered?),
+            begun => return Ok(begun?),
         }
     }
 }
@@ -253,21 +296,14 @@ fn new_version(run: &Run, model: &RegisteredModel) -> Result<NewVersion, StageFa
         blob("training-component", model.training.digest),
         blob("model", model.model),
     ];
-    for ((world, name), artifact) in &run.artifacts {
-        let explains = matches!(
-            (world, name.as_str()),
+    references.extend(explaining(run, |world, name| {
+        matches!(
+            (world, name),
             (World::Ingestion, "table" | "signature")
                 | (World::Transformation, "features-train" | "test" | "split")
                 | (World::Training, "importance")
-                | (World::Evaluation, "evaluation" | "report" | "predictions")
-                | (World::Promotion, "decision")
-        );
-        if explains {
-            let (role, kind, digest) = (format!("{world}.{name}"), artifact.kind, artifact.digest);
-            references.push(Reference { role, kind, digest, needed: false });
-        }
-    }
-    let metrics = named(&model.metrics);
+        )
+    }));
     let worlds = [(World::Transformation, &model.transformation), (World::Training, &model.training)];
     let parameters = worlds.into_iter().flat_map(|(world, component)| {
         let own = component.parameters.as_object().into_iter().flatten();
@@ -280,7 +316,9 @@ fn new_version(run: &Run, model: &RegisteredModel) -> Result<NewVersion, StageFa
         run_id: Some(run.id.clone()),
         contents: serde_json::to_value(model).map_err(StageFault::host)?,
         references,
-        metrics,
+        parts: None,
+        rows: None,
+        metrics: Vec::new(),
         parameters: parameters.collect(),
         tags: code.collect(),
     })

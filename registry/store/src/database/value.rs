@@ -1,4 +1,4 @@
-//! What statements take and rows hold: four kinds of value, as both databases have them.
+//! What statements take and rows hold: five kinds of value, as both databases have them.
 
 use crate::artifact::ArtifactKind;
 use crate::digest::Digest;
@@ -10,6 +10,7 @@ pub(crate) enum Value {
     Integer(i64),
     Real(f64),
     Text(String),
+    Bytes(Vec<u8>),
 }
 
 /// A row of a query.
@@ -110,6 +111,15 @@ impl FromValue for String {
     }
 }
 
+impl FromValue for Vec<u8> {
+    fn from_value(value: &Value) -> Result<Self, Mismatch> {
+        match value {
+            Value::Bytes(bytes) => Ok(bytes.clone()),
+            other => mismatch("bytes", other),
+        }
+    }
+}
+
 impl<T: FromValue> FromValue for Option<T> {
     fn from_value(value: &Value) -> Result<Self, Mismatch> {
         if *value == Value::Null { Ok(None) } else { T::from_value(value).map(Some) }
@@ -169,6 +179,12 @@ impl From<String> for Value {
 impl From<&String> for Value {
     fn from(text: &String) -> Self {
         Self::Text(text.clone())
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The life of a version: judged once, then none, staging, production, archived.
+//! The life of a version: none, staging, production, archived.
 //!
 //! Production is the champion: the database lets one version of a model be there, and it comes there by promotion alone
 //! ([`crate::registry::promotions`]), which archives the one before it in the same transaction.
@@ -12,41 +12,6 @@ use crate::database::{Connection, Outcome, Scope, values};
 use crate::error::StoreError;
 use crate::registry::audit::NewEntry;
 use crate::registry::{Registry, models, now_ms, versions};
-
-/// What the gates said about a version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It may become champion.
-    Approved,
-    /// It may not.
-    Rejected,
-}
-
-impl Verdict {
-    /// The name in JSON and in the database.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Verdict {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let all = [Self::Approved, Self::Rejected];
-        all.into_iter().find(|it| it.name() == name).ok_or_else(|| format!("a verdict is `{name}`"))
-    }
-}
 
 /// Where a version stands in its life; MLflow's stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -95,17 +60,6 @@ impl FromStr for LifecycleStage {
 }
 
 impl Registry {
-    /// Records what the gates said about a version, once and for all.
-    ///
-    /// # Errors
-    /// [`StoreError::NoModel`], [`StoreError::NoVersion`], [`StoreError::AlreadyJudged`] or [`StoreError::Database`].
-    pub fn tag_verdict(&self, model: &str, version: u32, verdict: Verdict, reason: &str) -> Result<(), StoreError> {
-        self.write("record a verdict", Scope::Models, |connection| {
-            let id = versions::numbered(connection, model, version)?;
-            self.judge(connection, id, model, version, verdict, reason)
-        })
-    }
-
     /// Moves a version to another stage than production.
     ///
     /// # Errors
@@ -140,25 +94,6 @@ impl Registry {
     /// [`StoreError::NoArchivedVersion`], [`StoreError::NoModel`] or [`StoreError::Database`].
     pub fn rollback_target(&self, model: &str) -> Result<u32, StoreError> {
         self.read("look for an archived version", |connection| rollback_target(connection, model))
-    }
-
-    pub(super) fn judge(
-        &self,
-        connection: &mut Connection,
-        id: i64,
-        model: &str,
-        version: u32,
-        verdict: Verdict,
-        reason: &str,
-    ) -> Outcome<()> {
-        let row = connection.one("SELECT verdict FROM versions WHERE id = ?1", values![id])?;
-        if let Some(verdict) = row.get::<Option<String>>(0)? {
-            return Err(StoreError::AlreadyJudged { model: model.to_owned(), version, verdict }.into());
-        }
-        let update = "UPDATE versions SET verdict = ?2, reason = ?3, judged_ms = ?4, updated_ms = ?4 WHERE id = ?1";
-        connection.execute(update, values![id, verdict.name(), reason, now_ms()])?;
-        let entry = NewEntry::about("version.judged", model, Some(version));
-        self.audit(connection, &entry.states(None, Some(verdict.name().to_owned())).because(reason))
     }
 
     /// Moves a version from one stage to another, in a transaction that keeps production single.

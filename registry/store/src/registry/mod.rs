@@ -5,7 +5,8 @@
 //! transaction.
 //!
 //! - runs: [`runs`], [`logging`], [`stages`], [`experiments`]
-//! - models: [`models`], [`versions`], [`lifecycle`], [`aliases`], [`promotions`]
+//! - models: [`models`], [`versions`], [`row_memory`], [`verdicts`], [`lifecycle`], [`aliases`], [`promotions`],
+//!   [`retirement`]
 //! - across: [`audit`], [`find`] (searches), [`reachable`] (what garbage collection must leave)
 //!
 //! Why a database and not files? Consecutive version numbers, compare-and-set of aliases and searches need transactions;
@@ -20,8 +21,11 @@ mod logging;
 mod models;
 mod promotions;
 mod reachable;
+mod retirement;
+pub(crate) mod row_memory;
 mod runs;
 mod stages;
+mod verdicts;
 mod versions;
 
 use std::fmt;
@@ -36,13 +40,15 @@ pub use aliases::CHAMPION;
 pub use audit::{AuditCheck, AuditEntry};
 pub use experiments::Experiment;
 pub use find::{Page, View};
-pub use lifecycle::{LifecycleStage, Verdict};
+pub use lifecycle::LifecycleStage;
 pub use logging::{LoggedMetric, MetricPoint};
 pub use models::{Model, NewModel};
 pub use promotions::{Promotion, PromotionRequest, PromotionState};
+pub use row_memory::RowMemory;
 pub use runs::{NewRun, Run, RunId, RunStatus};
 pub use stages::{ArtifactRecord, InputRecord, LogLine, MetricRecord, Stage, StageRecord};
-pub use versions::{ModelVersion, NewVersion, Numbering, Reference, SOURCE_TAG};
+pub use verdicts::{JudgedAgainst, NewVerdict, PERSON, Verdict, VerdictReason, VersionVerdict};
+pub use versions::{Candidate, ModelVersion, NewVersion, Numbering, Reference, SOURCE_TAG};
 
 /// The most bytes in the name of a model, an alias or an experiment's run.
 const MAX_NAME_BYTES: usize = 128;

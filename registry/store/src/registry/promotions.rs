@@ -1,6 +1,7 @@
 //! Promotions: intended first, then done, then told to the production location.
 //!
-//! 1. *intended*: recorded before a byte is copied ([`Registry::begin_promotion`]).
+//! 1. *intended*: recorded before a byte is copied ([`Registry::begin_promotion`]). The version's latest verdict approves it
+//!    against the champion of the moment, or it goes no further.
 //! 2. The caller copies the version to its destination and verifies it there. Nothing points to it yet.
 //! 3. *current*: the version is the champion ([`Registry::complete_promotion`]), by compare-and-set against the champion that
 //!    stood when the promotion was intended; the one before it is archived in the same transaction. The database is the
@@ -16,13 +17,11 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use crate::artifact::ArtifactStore;
 use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::error::StoreError;
 use crate::registry::audit::NewEntry;
-use crate::registry::lifecycle::{self, LifecycleStage, Verdict};
-use crate::registry::versions::{self, NewVersion, Numbering};
-use crate::registry::{CHAMPION, Registry, models, now_ms, random_id};
+use crate::registry::lifecycle::{self, LifecycleStage};
+use crate::registry::{CHAMPION, JudgedAgainst, Registry, Verdict, models, now_ms, random_id, versions};
 
 /// How a promotion stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -89,6 +88,8 @@ pub struct Promotion {
     pub expected: Option<u32>,
     /// Whether it is a rollback.
     pub rollback: bool,
+    /// Whether it is a retirement: the pointer to the version is removed, and nothing is copied.
+    pub retirement: bool,
     /// Where the version is copied to.
     pub destination: String,
     /// How it stands.
@@ -104,17 +105,20 @@ pub struct Promotion {
 }
 
 const COLUMNS: &str = "promotions.id, registered_models.name, promoted.version, expected.version, rollback, destination, \
-     state, promotions.actor, promotions.reason, began_ms, ended_ms, promotions.version, promotions.expected \
+     state, promotions.actor, promotions.reason, began_ms, ended_ms, promotions.version, promotions.expected, retirement \
      FROM promotions JOIN registered_models ON registered_models.id = promotions.model \
      JOIN versions promoted ON promoted.id = promotions.version \
      LEFT JOIN versions expected ON expected.id = promotions.expected";
 
 impl Registry {
-    /// Intends to make an approved version champion. Intending it for the champion itself repairs its destination.
+    /// Intends to make a version champion that is approved against the champion of the moment. Intending it for the champion
+    /// itself repairs its destination.
     ///
     /// # Errors
-    /// [`StoreError::NotApproved`], [`StoreError::CollectionRunning`] while garbage is collected at the destination,
-    /// [`StoreError::NoModel`], [`StoreError::NoVersion`] or [`StoreError::Database`].
+    /// [`StoreError::NotApproved`]; [`StoreError::StaleVerdict`] of a version that was approved against another champion, or
+    /// nobody knows which; [`StoreError::AliasMoved`] if the champion is not the one that the request expects;
+    /// [`StoreError::CollectionRunning`] while garbage is collected at the destination, [`StoreError::NoModel`],
+    /// [`StoreError::NoVersion`] or [`StoreError::Database`].
     pub fn begin_promotion(
         &self,
         model: &str,
@@ -135,7 +139,8 @@ impl Registry {
         })
     }
 
-    /// Intends to go back to the version that [`Registry::rollback_target`] names.
+    /// Intends to go back to the version that [`Registry::rollback_target`] names. It was champion already: its verdict may be
+    /// as old as it likes.
     ///
     /// # Errors
     /// [`StoreError::NoArchivedVersion`], and those of [`Registry::begin_promotion`].
@@ -234,33 +239,6 @@ impl Registry {
         })
     }
 
-    /// Registers a version, judges it and, of an approved one, intends its promotion, in one step: a process that dies leaves
-    /// no version that nobody judged. The version's number, and the promotion to complete.
-    ///
-    /// # Errors
-    /// Those of [`Registry::create_version`] and [`Registry::begin_promotion`]: nothing is registered then.
-    pub fn register_candidate(
-        &self,
-        artifacts: &ArtifactStore,
-        model: &str,
-        version: &NewVersion,
-        numbering: Numbering<'_>,
-        (verdict, reason): (Verdict, &str),
-        request: &PromotionRequest,
-    ) -> Result<(u32, Option<Promotion>), StoreError> {
-        let sizes = versions::verify(artifacts, model, version)?;
-        let (id, owner) = (random_id()?, self.owner()?);
-        self.write("register a candidate", Scope::Models, |connection| {
-            let (number, version) = versions::insert(self, connection, model, version, &sizes, numbering)?;
-            self.judge(connection, number, model, version, verdict, reason)?;
-            let promotion = match verdict {
-                Verdict::Approved => Some(self.intend(connection, &id, &owner, (model, version), request, false)?),
-                Verdict::Rejected => None,
-            };
-            Ok((version, promotion))
-        })
-    }
-
     /// One promotion.
     ///
     /// # Errors
@@ -277,13 +255,28 @@ impl Registry {
         self.read("read a promotion", |connection| {
             let query = format!(
                 "SELECT {COLUMNS} WHERE registered_models.name = ?1 AND promoted.version = ?2
-                 AND state IN ('current', 'finished') ORDER BY began_ms DESC, promotions.id LIMIT 1"
+                 AND state IN ('current', 'finished') AND retirement = 0 ORDER BY began_ms DESC, promotions.id LIMIT 1"
             );
             connection.first(&query, values![model, version])?.map(|row| promotion(&row)).transpose()
         })
     }
 
-    /// Promotions whose destinations may not know yet who is champion: those that are current, oldest first.
+    /// The promotion of any version of a model that came about last.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn last_promotion(&self, model: &str) -> Result<Option<Promotion>, StoreError> {
+        self.read("read a promotion", |connection| {
+            let query = format!(
+                "SELECT {COLUMNS} WHERE registered_models.name = ?1
+                 AND state IN ('current', 'finished') AND retirement = 0 ORDER BY began_ms DESC, promotions.id LIMIT 1"
+            );
+            connection.first(&query, values![model])?.map(|row| promotion(&row)).transpose()
+        })
+    }
+
+    /// Promotions whose destinations may not know yet who is champion, or that nobody is: those that are current, oldest
+    /// first.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -297,14 +290,20 @@ impl Registry {
     /// Reserves a destination for a collection of garbage: no promotion begins there until [`Registry::end_collection`].
     ///
     /// # Errors
-    /// [`StoreError::PromotionRunning`] or [`StoreError::CollectionRunning`] if somebody works there; [`StoreError::Database`].
+    /// [`StoreError::PromotionRunning`], [`StoreError::RetirementUnfinished`] or [`StoreError::CollectionRunning`] if there is
+    /// work to do or somebody at it; [`StoreError::Database`].
     pub fn begin_collection(&self, destination: &str) -> Result<(), StoreError> {
         let owner = self.owner()?;
         self.write("begin to collect garbage", Scope::Models, |connection| {
             let busy = format!("SELECT {COLUMNS} WHERE destination = ?1 AND state IN ('intended', 'current') LIMIT 1");
             if let Some(row) = connection.first(&busy, values![destination])? {
-                let Promotion { model, id, .. } = promotion(&row)?;
-                return Err(StoreError::PromotionRunning { model, promotion: id }.into());
+                let Promotion { model, id, version, destination, retirement, .. } = promotion(&row)?;
+                return Err(if retirement {
+                    StoreError::RetirementUnfinished { model, version, destination }
+                } else {
+                    StoreError::PromotionRunning { model, promotion: id }
+                }
+                .into());
             }
             let insert =
                 "INSERT INTO collections (destination, owner, began_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
@@ -336,19 +335,14 @@ impl Registry {
         rollback: bool,
     ) -> Outcome<Promotion> {
         let number = versions::numbered(connection, model, version)?;
-        let verdict: Option<String> =
-            connection.one("SELECT verdict FROM versions WHERE id = ?1", values![number])?.get(0)?;
-        if verdict.as_deref() != Some(Verdict::Approved.name()) {
-            let state = verdict.unwrap_or_else(|| "not judged".to_owned());
-            let (model, alias) = (model.to_owned(), CHAMPION.to_owned());
-            return Err(StoreError::NotApproved { model, version, alias, state }.into());
-        }
+        let champion = champion(connection, model)?;
+        check_verdict(connection, number, (model, version), champion, rollback)?;
         let collecting = "SELECT EXISTS (SELECT 1 FROM collections WHERE destination = ?1)";
         if connection.one(collecting, values![&request.destination])?.get(0)? {
             return Err(StoreError::CollectionRunning { destination: request.destination.clone() }.into());
         }
         let expected = match request.expected {
-            None => champion(connection, model)?.map(|(id, _)| id),
+            None => champion.map(|(id, _)| id),
             Some(None) => None,
             Some(Some(expected)) => Some(versions::numbered(connection, model, expected)?),
         };
@@ -431,8 +425,44 @@ pub(super) fn settle_abandoned(connection: &mut Connection, owner: &str) -> Outc
     Ok(())
 }
 
+/// Whether a version may become champion: its latest verdict approves it, and was reached against the champion of the moment.
+/// A rollback goes back to what was champion before, and the champion itself only has its destination repaired.
+fn check_verdict(
+    connection: &mut Connection,
+    number: i64,
+    (model, version): (&str, u32),
+    champion: Option<(i64, u32)>,
+    rollback: bool,
+) -> Outcome<()> {
+    if champion.is_some_and(|(id, _)| id == number) {
+        return Ok(());
+    }
+    let row = connection.one("SELECT verdict, judged_against FROM versions WHERE id = ?1", values![number])?;
+    let verdict: Option<Verdict> = row.optional_parsed(0)?;
+    if verdict != Some(Verdict::Approved) {
+        let state = verdict.map_or("not judged", Verdict::name).to_owned();
+        let (model, alias) = (model.to_owned(), CHAMPION.to_owned());
+        return Err(StoreError::NotApproved { model, version, alias, state }.into());
+    }
+    let judged_against = JudgedAgainst::from_stored(row.get(1)?);
+    let champion = champion.map(|(_, version)| version);
+    if !rollback && judged_against != JudgedAgainst::from(champion) {
+        return Err(StoreError::StaleVerdict { model: model.to_owned(), version, judged_against, champion }.into());
+    }
+    Ok(())
+}
+
+/// Destinations that still point to a version of a model that is retired, by name.
+pub(super) fn retirements_of(connection: &mut Connection, model: &str) -> Outcome<Vec<Promotion>> {
+    let query = format!(
+        "SELECT {COLUMNS} WHERE registered_models.name = ?1 AND state = 'current' AND retirement = 1
+         ORDER BY destination, promotions.id"
+    );
+    connection.query(&query, values![model])?.iter().map(promotion).collect()
+}
+
 /// The version in production: its numbers in the database and among the model's versions.
-fn champion(connection: &mut Connection, model: &str) -> Outcome<Option<(i64, u32)>> {
+pub(super) fn champion(connection: &mut Connection, model: &str) -> Outcome<Option<(i64, u32)>> {
     let query =
         "SELECT versions.id, version FROM versions JOIN registered_models ON registered_models.id = versions.model
         WHERE name = ?1 AND stage = 'production'";
@@ -468,5 +498,6 @@ fn promotion(row: &Row) -> Outcome<Promotion> {
         reason: row.get(8)?,
         began_ms: row.get(9)?,
         ended_ms: row.get(10)?,
+        retirement: row.get(13)?,
     })
 }

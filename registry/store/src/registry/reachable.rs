@@ -22,7 +22,7 @@ impl Registry {
                 UNION SELECT stage_inputs.digest FROM stage_inputs JOIN stages ON stages.id = stage_inputs.stage
                     JOIN runs ON runs.id = stages.run WHERE runs.deleted_ms IS NULL
                 UNION SELECT stages.digest FROM stages JOIN runs ON runs.id = stages.run WHERE runs.deleted_ms IS NULL
-                UNION SELECT digest FROM version_artifacts";
+                UNION SELECT digest FROM version_artifacts UNION SELECT digest FROM verdict_artifacts";
             for row in connection.query(recorded, &[])? {
                 reachable.insert(row.parsed(0)?);
             }

@@ -1,7 +1,8 @@
 //! Versions of models: whole when they are created, numbered without gaps, never changed but for verdict, stage, tags.
 //!
-//! A version refers to every artifact without which it could not be used or explained. All of them are read and compared
-//! with their digests before the version is recorded, so that no version exists whose bytes do not.
+//! A version is there from the end of its training, without a verdict. It refers to every artifact without which it could
+//! not be used or explained. All of them are read and compared with their digests before the version is recorded, so that
+//! no version exists whose bytes do not. What explains a verdict is recorded with the verdict.
 
 use serde::Serialize;
 
@@ -11,7 +12,10 @@ use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::registry::aliases::{self, CHAMPION};
 use crate::registry::audit::NewEntry;
-use crate::registry::{LifecycleStage, Registry, RunId, Verdict, check_key, check_name, models, now_ms, shortened};
+use crate::registry::{
+    JudgedAgainst, LifecycleStage, Registry, RowMemory, RunId, Verdict, check_key, check_name, models, now_ms, row_memory,
+    shortened, verdicts,
+};
 
 /// An artifact that belongs to a version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,12 +40,25 @@ pub struct NewVersion {
     pub contents: serde_json::Value,
     /// Every artifact that `contents` names.
     pub references: Vec<Reference>,
-    /// What it was measured to be worth, by name.
+    /// The digest of all that its predictions depend on; `None`: not known, so that no other version is taken for the same.
+    pub parts: Option<Digest>,
+    /// The rows that it learnt from; `None`: not known.
+    pub rows: Option<RowMemory>,
+    /// What it was measured to be worth before it came here, by name; empty of one that nobody measured.
     pub metrics: Vec<(String, f64)>,
     /// What it was made with, by name.
     pub parameters: Vec<(String, String)>,
     /// Its tags.
     pub tags: Vec<(String, String)>,
+}
+
+/// What became of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its version.
+    pub version: u32,
+    /// Whether it was registered now; else a version of the same parts was there already.
+    pub is_new: bool,
 }
 
 /// The tag that says where a version was imported from; kept in the audit too.
@@ -72,11 +89,13 @@ pub struct ModelVersion {
     pub description: String,
     /// What was registered.
     pub contents: serde_json::Value,
-    /// What the gates said; `None`: nothing yet.
+    /// Its latest verdict ([`Registry::verdicts`] has all of them); `None`: it was not judged yet.
     pub verdict: Option<Verdict>,
     /// Why.
     pub reason: Option<String>,
-    /// When, in milliseconds since the epoch.
+    /// The champion that the verdict was reached against; `None` without a verdict.
+    pub judged_against: Option<JudgedAgainst>,
+    /// When it was judged, in milliseconds since the epoch.
     pub judged_ms: Option<i64>,
     /// Where it stands in its life.
     pub stage: LifecycleStage,
@@ -86,10 +105,16 @@ pub struct ModelVersion {
     pub withdrawn: bool,
     /// The aliases that point to it, by name; `champion` if it is in production.
     pub aliases: Vec<String>,
-    /// Its artifacts, by role.
+    /// The digest of all that its predictions depend on, if known.
+    pub parts: Option<Digest>,
+    /// Its artifacts, by role; those that explain its verdicts among them, of each role the latest.
     pub references: Vec<Reference>,
-    /// What it was measured to be worth, by name.
+    /// What it was measured to be worth, by name: by the latest verdict that measured.
     pub metrics: Vec<(String, f64)>,
+    /// The metrics of its manifest in production, which never change: those that it was registered with, else those of its
+    /// first verdict; `None`: it has neither yet.
+    #[serde(skip)]
+    pub published_metrics: Option<Vec<(String, f64)>>,
     /// What it was made with, by name.
     pub parameters: Vec<(String, String)>,
     /// Its tags, by name.
@@ -97,12 +122,13 @@ pub struct ModelVersion {
 }
 
 const COLUMNS: &str = "versions.id, version, semantic_version, run_id, versions.created_ms, versions.updated_ms, actor, \
-     versions.description, contents, verdict, reason, judged_ms, stage, stage_ms, withdrawn, registered_models.name \
+     versions.description, contents, verdict, reason, judged_ms, stage, stage_ms, withdrawn, registered_models.name, \
+     judged_against, parts, published \
      FROM versions JOIN registered_models ON registered_models.id = versions.model";
 
 impl Registry {
-    /// Registers a new version of a model, which is created if missing. Versions are consecutive from 1 on, whoever else
-    /// registers at the same time.
+    /// Registers a new version of a model, which is created if missing, as it comes from elsewhere: with the metrics that it
+    /// has. Versions are consecutive from 1 on, whoever else registers at the same time.
     ///
     /// # Errors
     /// [`StoreError::Incomplete`] if an artifact that it refers to is not in `artifacts` whole: nothing is registered then.
@@ -116,7 +142,34 @@ impl Registry {
     ) -> Result<u32, StoreError> {
         let sizes = verify(artifacts, model, version)?;
         self.write("register a model version", Scope::Models, |connection| {
-            Ok(insert(self, connection, model, version, &sizes, numbering)?.1)
+            insert(self, connection, model, (version, true), &sizes, numbering)
+        })
+    }
+
+    /// Registers what a training made, before anybody judges it. A version of the same `parts` is the same model: then no
+    /// other is made, and the rows that both trainings learnt from are its rows.
+    ///
+    /// # Errors
+    /// Those of [`Registry::create_version`].
+    pub fn register_candidate(
+        &self,
+        artifacts: &ArtifactStore,
+        model: &str,
+        version: &NewVersion,
+        numbering: Numbering<'_>,
+    ) -> Result<Candidate, StoreError> {
+        let sizes = verify(artifacts, model, version)?;
+        self.write("register a candidate", Scope::Models, |connection| {
+            if let Some((id, same)) = of_same_parts(connection, model, version.parts)? {
+                if row_memory::add(connection, id, version.rows.as_ref())? {
+                    let run = version.run_id.as_ref().map_or_else(String::new, |run| format!("run {run}"));
+                    let entry = NewEntry::about("version.rows-added", model, Some(same));
+                    self.audit(connection, &entry.because(&run))?;
+                }
+                return Ok(Candidate { version: same, is_new: false });
+            }
+            let version = insert(self, connection, model, (version, !version.metrics.is_empty()), &sizes, numbering)?;
+            Ok(Candidate { version, is_new: true })
         })
     }
 
@@ -215,8 +268,18 @@ impl Registry {
     }
 }
 
-/// Reads every artifact that the version refers to; their sizes in bytes.
-pub(super) fn verify(artifacts: &ArtifactStore, model: &str, version: &NewVersion) -> Result<Vec<u64>, StoreError> {
+/// The version of a model that is made of these parts: the champion, if it is, else the newest.
+fn of_same_parts(connection: &mut Connection, model: &str, parts: Option<Digest>) -> Outcome<Option<(i64, u32)>> {
+    let Some(parts) = parts else { return Ok(None) };
+    let query =
+        "SELECT versions.id, version FROM versions JOIN registered_models ON registered_models.id = versions.model
+        WHERE name = ?1 AND parts = ?2 ORDER BY stage = 'production' DESC, version DESC LIMIT 1";
+    let row = connection.first(query, values![model, parts])?;
+    row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
+}
+
+/// Checks what is known of a new version and reads every artifact that it refers to; their sizes in bytes.
+fn verify(artifacts: &ArtifactStore, model: &str, version: &NewVersion) -> Result<Vec<u64>, StoreError> {
     check_name("model", model)?;
     for (name, value) in version.parameters.iter().chain(&version.tags) {
         check_key("parameter or tag", name, value)?;
@@ -224,6 +287,15 @@ pub(super) fn verify(artifacts: &ArtifactStore, model: &str, version: &NewVersio
     for (name, _) in &version.metrics {
         check_key("metric", name, "")?;
     }
+    sizes(artifacts, model, &version.references)
+}
+
+/// Reads artifacts that belong to a version; their sizes in bytes.
+pub(super) fn sizes(
+    artifacts: &ArtifactStore,
+    model: &str,
+    references: &[Reference],
+) -> Result<Vec<u64>, StoreError> {
     let size = |reference: &Reference| {
         artifacts.verify(reference.kind, &reference.digest).map_err(|source| StoreError::Incomplete {
             model: model.to_owned(),
@@ -231,18 +303,18 @@ pub(super) fn verify(artifacts: &ArtifactStore, model: &str, version: &NewVersio
             source: Box::new(source),
         })
     };
-    version.references.iter().map(size).collect()
+    references.iter().map(size).collect()
 }
 
-/// Inserts a version that was verified: its numbers in the database and among the model's versions.
-pub(super) fn insert(
+/// Inserts a version that was verified, and says whether its metrics are those of its manifest; its number.
+fn insert(
     registry: &Registry,
     connection: &mut Connection,
     model: &str,
-    version: &NewVersion,
+    (version, published): (&NewVersion, bool),
     sizes: &[u64],
     numbering: Numbering<'_>,
-) -> Outcome<(i64, u32)> {
+) -> Outcome<u32> {
     let model_id = match models::find(connection, model)? {
         Some(id) => id,
         None => models::create(registry, connection, model)?,
@@ -258,8 +330,8 @@ pub(super) fn insert(
     let now = now_ms();
     let number: u32 = connection.one(next, values![model_id, now])?.get(0)?;
     let row = connection.one(
-        "INSERT INTO versions (model, version, semantic_version, run_id, created_ms, updated_ms, actor, contents)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7) RETURNING id",
+        "INSERT INTO versions (model, version, semantic_version, run_id, created_ms, updated_ms, actor, contents, parts, published)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9) RETURNING id",
         values![
             model_id,
             number,
@@ -267,15 +339,20 @@ pub(super) fn insert(
             version.run_id.as_ref().map(RunId::as_str),
             now,
             &*registry.actor,
-            version.contents.to_string()
+            version.contents.to_string(),
+            version.parts,
+            published
         ],
     )?;
     let id = row.get(0)?;
     insert_parts(connection, id, version, sizes)?;
+    if published {
+        insert_metrics(connection, "published_metrics", id, &version.metrics)?;
+    }
     // Where an imported one comes from: a verdict that was given there does not come with it.
     let source = version.tags.iter().find(|(name, _)| name == SOURCE_TAG).map_or("", |(_, source)| source.as_str());
     registry.audit(connection, &NewEntry::about("version.registered", model, Some(number)).because(source))?;
-    Ok((id, number))
+    Ok(number)
 }
 
 fn insert_parts(connection: &mut Connection, id: i64, version: &NewVersion, sizes: &[u64]) -> Outcome<()> {
@@ -284,10 +361,8 @@ fn insert_parts(connection: &mut Connection, id: i64, version: &NewVersion, size
     for (Reference { role, kind, digest, needed }, bytes) in version.references.iter().zip(sizes) {
         connection.execute(artifact, values![id, role, *kind, *digest, *bytes, *needed])?;
     }
-    let metric = "INSERT INTO version_metrics (version, name, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-    for (name, value) in &version.metrics {
-        connection.execute(metric, values![id, name, *value])?;
-    }
+    insert_metrics(connection, "version_metrics", id, &version.metrics)?;
+    row_memory::insert(connection, id, version.rows.as_ref())?;
     let parameter = "INSERT INTO version_parameters (version, name, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     for (name, value) in &version.parameters {
         connection.execute(parameter, values![id, name, value])?;
@@ -298,16 +373,61 @@ fn insert_parts(connection: &mut Connection, id: i64, version: &NewVersion, size
     Ok(())
 }
 
-/// Removes a version with all that belongs to it, unless somebody promotes it right now.
+/// Adds metrics of a version to a table of such.
+pub(super) fn insert_metrics(
+    connection: &mut Connection,
+    table: &str,
+    version: i64,
+    metrics: &[(String, f64)],
+) -> Outcome<()> {
+    let metric = format!("INSERT INTO {table} (version, name, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING");
+    for (name, value) in metrics {
+        connection.execute(&metric, values![version, name, *value])?;
+    }
+    Ok(())
+}
+
+/// Fixes the metrics of a version's manifest in production, unless they are already.
+pub(super) fn publish_metrics(connection: &mut Connection, version: i64, metrics: &[(String, f64)]) -> Outcome<()> {
+    let publish = "UPDATE versions SET published = 1 WHERE id = ?1 AND published = 0";
+    if connection.execute(publish, values![version])? == 1 {
+        insert_metrics(connection, "published_metrics", version, metrics)?;
+    }
+    Ok(())
+}
+
+/// The metrics that a query over names and values finds.
+pub(super) fn metrics(connection: &mut Connection, query: &str, owner: i64) -> Outcome<Vec<(String, f64)>> {
+    let metric = |row: &Row| Ok((row.get(0)?, row.get::<Option<f64>>(1)?.unwrap_or(f64::NAN)));
+    connection.query(query, values![owner])?.iter().map(metric).collect()
+}
+
+/// Removes a version with all that belongs to it, unless somebody promotes it right now or a destination still points to it
+/// after its retirement.
 pub(super) fn remove(connection: &mut Connection, id: i64, model: &str) -> Outcome<()> {
     let running = "SELECT id FROM promotions WHERE version = ?1 AND state = 'intended'";
     if let Some(row) = connection.first(running, values![id])? {
         return Err(StoreError::PromotionRunning { model: model.to_owned(), promotion: row.get(0)? }.into());
     }
+    // Without this record nobody would remove the pointer any more.
+    let retiring = "SELECT versions.version, destination FROM promotions JOIN versions ON versions.id = promotions.version
+        WHERE versions.id = ?1 AND state = 'current' AND retirement = 1";
+    if let Some(row) = connection.first(retiring, values![id])? {
+        let (model, version, destination) = (model.to_owned(), row.get(0)?, row.get(1)?);
+        return Err(StoreError::RetirementUnfinished { model, version, destination }.into());
+    }
     connection.execute("UPDATE promotions SET expected = NULL WHERE expected = ?1", values![id])?;
-    for table in
-        ["version_artifacts", "version_metrics", "version_parameters", "version_tags", "version_aliases", "promotions"]
-    {
+    verdicts::remove(connection, id)?;
+    row_memory::remove(connection, id)?;
+    for table in [
+        "version_artifacts",
+        "version_metrics",
+        "published_metrics",
+        "version_parameters",
+        "version_tags",
+        "version_aliases",
+        "promotions",
+    ] {
         connection.execute(&format!("DELETE FROM {table} WHERE version = ?1"), values![id])?;
     }
     connection.execute("DELETE FROM versions WHERE id = ?1", values![id])?;
@@ -339,9 +459,11 @@ fn complete(connection: &mut Connection, row: &Row) -> Outcome<ModelVersion> {
         aliases.push(CHAMPION.to_owned());
         aliases.sort();
     }
-    let metrics = "SELECT name, value FROM version_metrics WHERE version = ?1 ORDER BY name";
-    let metrics = connection.query(metrics, values![id])?;
-    let metric = |row: &Row| Ok((row.get(0)?, row.get::<Option<f64>>(1)?.unwrap_or(f64::NAN)));
+    let latest = "SELECT name, value FROM version_metrics WHERE version = ?1 ORDER BY name";
+    let published = "SELECT name, value FROM published_metrics WHERE version = ?1 ORDER BY name";
+    let is_published: bool = row.get(18)?;
+    let verdict: Option<Verdict> = row.optional_parsed(9)?;
+    let against = row.get(16)?;
     Ok(ModelVersion {
         version: row.get(1)?,
         semantic_version: row.get(2)?,
@@ -351,27 +473,36 @@ fn complete(connection: &mut Connection, row: &Row) -> Outcome<ModelVersion> {
         actor: row.get(6)?,
         description: row.get(7)?,
         contents: row.json(8)?,
-        verdict: row.optional_parsed(9)?,
+        verdict,
         reason: row.get(10)?,
+        judged_against: verdict.map(|_| JudgedAgainst::from_stored(against)),
         judged_ms: row.get(11)?,
         stage,
         stage_ms: row.get(13)?,
         withdrawn: row.get(14)?,
         model: row.get(15)?,
         aliases,
+        parts: row.optional_parsed(17)?,
         references: references(connection, id)?,
-        metrics: metrics.iter().map(metric).collect::<Outcome<_>>()?,
+        metrics: metrics(connection, latest, id)?,
+        published_metrics: is_published.then(|| metrics(connection, published, id)).transpose()?,
         parameters: pairs(connection, "version_parameters", id)?,
         tags: pairs(connection, "version_tags", id)?,
     })
 }
 
 fn references(connection: &mut Connection, version: i64) -> Outcome<Vec<Reference>> {
-    let query = "SELECT role, kind, digest, needed FROM version_artifacts WHERE version = ?1 ORDER BY role";
-    let reference = |row: &Row| {
-        Ok(Reference { role: row.get(0)?, kind: row.parsed(1)?, digest: row.parsed(2)?, needed: row.get(3)? })
-    };
-    connection.query(query, values![version])?.iter().map(reference).collect()
+    let query = "SELECT role, kind, digest, needed FROM version_artifacts WHERE version = ?1";
+    let mut found = verdicts::references_of(connection, version)?;
+    for row in connection.query(query, values![version])? {
+        let reference =
+            Reference { role: row.get(0)?, kind: row.parsed(1)?, digest: row.parsed(2)?, needed: row.get(3)? };
+        // What explains a verdict is newer than what the registration said of the same role.
+        if reference.needed || !found.contains_key(&reference.role) {
+            found.insert(reference.role.clone(), reference);
+        }
+    }
+    Ok(found.into_values().collect())
 }
 
 fn pairs(connection: &mut Connection, table: &str, version: i64) -> Outcome<Vec<(String, String)>> {

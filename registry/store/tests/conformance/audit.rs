@@ -1,14 +1,14 @@
 //! The audit tells of every change of a model, and shows when somebody changed it.
 
-use stagewright_store::{AuditCheck, StoreError};
+use stagewright_store::{AuditCheck, JudgedAgainst, PromotionRequest, StoreError, Verdict};
 
-use crate::world::World;
+use crate::world::{World, judged};
 
 /// A registry with twelve entries and more.
 fn busy(world: &World) -> u64 {
     for _ in 0..3 {
         let version = world.approved("churn");
-        world.promote("churn", version);
+        world.registry.promote("churn", version, &PromotionRequest::default()).unwrap();
     }
     world.registry.verify_audit().unwrap().entries
 }
@@ -51,11 +51,15 @@ pub(crate) fn every_change_of_a_model_is_in_the_chain(world: &World) {
 }
 
 pub(crate) fn odd_texts_do_not_break_the_chain(world: &World) {
-    let registry = world.registry.acting_as("ädä \"quoted\" \\ '; DROP TABLE audit; --");
+    let odd = "ädä \"quoted\" \\ '; DROP TABLE audit; --";
+    let registry = world.registry.acting_as(odd);
     for reason in ["", "null", "\u{feff}ß\u{10ffff}\t\r\n", "?1 $1", &"x".repeat(50_000)] {
         let version = world.unjudged("churn");
-        registry.tag_verdict("churn", version, stagewright_store::Verdict::Approved, reason).unwrap();
+        let verdict = judged(Verdict::Approved, JudgedAgainst::NoChampion, reason);
+        registry.record_verdict(&world.artifacts, "churn", version, &verdict).unwrap();
         assert_eq!(registry.audit_entries(1).unwrap()[0].reason, reason);
+        let verdicts = registry.verdicts("churn", version).unwrap();
+        assert_eq!((verdicts[0].reason.as_str(), verdicts[0].by.as_str()), (reason, odd));
     }
     registry.verify_audit().unwrap();
 }

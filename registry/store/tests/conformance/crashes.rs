@@ -14,6 +14,7 @@ fn request() -> PromotionRequest {
 pub(crate) fn a_promotion_whose_process_dies_is_settled_by_whoever_opens_next(world: &World) {
     if let Some(part) = World::part() {
         let steps: usize = part.parse().unwrap();
+        world.approve("churn", 2);
         let promotion = world.registry.begin_promotion("churn", 2, &request()).unwrap();
         println!("\npromotion {}", promotion.id);
         if steps > 1 {
@@ -93,6 +94,7 @@ fn promote_for_ever(world: &World) -> ! {
     println!("\npromoting");
     loop {
         for version in [1, 2] {
+            world.approve("churn", version);
             let promotion = world.registry.begin_promotion("churn", version, &request()).unwrap();
             world.registry.complete_promotion(&promotion.id).unwrap();
             world.registry.finish_promotion(&promotion.id).unwrap();

@@ -89,8 +89,17 @@ conformance! {
         a_version_whose_artifact_is_restored_is_registered,
         numbers_are_consecutive_and_not_given_again,
         semantic_numbers_are_given_from_the_version_before,
-        a_verdict_is_given_once_with_its_reason,
+        a_candidate_of_the_same_parts_is_no_new_version,
+        the_rows_that_a_version_learnt_from_are_kept,
+        rows_that_are_not_known_of_one_training_are_not_known_of_the_version,
+        rows_are_hashed_with_a_key_of_the_registrys_own,
         tags_and_descriptions_of_versions_are_changed;
+    verdicts:
+        a_verdict_is_read_back_as_it_was_recorded,
+        a_later_verdict_supersedes_an_earlier_one_and_erases_nothing,
+        a_verdict_against_another_champion_is_not_recorded,
+        a_verdict_without_what_explains_it_is_not_recorded,
+        metrics_of_a_manifest_are_those_of_the_first_verdict;
     lifecycle:
         versions_go_through_stages,
         production_is_reached_by_promotion_alone,
@@ -112,8 +121,12 @@ conformance! {
         a_rollback_is_recorded_as_one,
         garbage_is_not_collected_where_somebody_promotes_to,
         what_a_promotion_copies_is_needed_until_it_is_finished,
-        a_candidate_is_registered_judged_and_intended_in_one_step,
-        a_candidate_that_cannot_be_promoted_is_not_registered;
+        a_version_is_promoted_only_against_the_champion_that_it_was_judged_against,
+        what_is_rejected_or_undecided_is_not_promoted_until_it_is_judged_again;
+    retirement:
+        a_model_retires_and_is_deleted,
+        a_retired_champion_comes_back_by_rollback_or_by_a_new_verdict,
+        a_promotion_that_expected_the_retired_champion_is_undone;
     audit:
         an_empty_audit_verifies,
         every_change_of_a_model_is_in_the_chain,
@@ -130,6 +143,7 @@ conformance! {
         sixty_four_writers_in_two_processes_get_consecutive_versions,
         sixty_four_loggers_in_two_processes_lose_no_metric,
         of_a_thousand_concurrent_promotions_one_champion_is_left,
+        of_two_candidates_judged_against_one_champion_one_succeeds_it_and_the_other_is_judged_again,
         an_experiment_that_many_runs_make_at_once_is_one,
         an_alias_that_many_set_at_once_is_set_by_one,
         runs_of_dead_processes_are_killed_and_those_of_live_ones_are_not;

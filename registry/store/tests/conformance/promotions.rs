@@ -1,6 +1,6 @@
 //! Promotions: intended, done, told to the destination; whatever happens between, there is one champion.
 
-use stagewright_store::{CHAMPION, Numbering, Promotion, PromotionRequest, PromotionState, StoreError, Verdict};
+use stagewright_store::{JudgedAgainst, NewVerdict, Promotion, PromotionRequest, PromotionState, StoreError, Verdict};
 
 use crate::world::{World, reference, unnumbered, version};
 
@@ -8,7 +8,9 @@ fn to(destination: &str) -> PromotionRequest {
     PromotionRequest { destination: destination.into(), expected: None, reason: "better".into() }
 }
 
+/// Judges the version against the champion of the moment and intends its promotion.
 fn begin(world: &World, version: u32) -> Promotion {
+    world.approve("churn", version);
     world.registry.begin_promotion("churn", version, &to("file:///production")).unwrap()
 }
 
@@ -97,6 +99,7 @@ pub(crate) fn a_promotion_against_another_champion_than_expected_is_refused(worl
     world.approved("churn");
     world.approved("churn");
     world.promote("churn", 1);
+    world.approve("churn", 2);
     let promote = |expected| world.registry.promote("churn", 2, &PromotionRequest { expected, ..to("") });
     for (expected, said) in [(Some(None), None), (Some(Some(2)), Some(2))] {
         let moved = promote(expected).unwrap_err();
@@ -185,14 +188,10 @@ pub(crate) fn what_a_promotion_copies_is_needed_until_it_is_finished(world: &Wor
     let mut new = version();
     new.references = vec![reference("model", model), reference("report", report)];
     new.references[1].needed = false;
-    let verdict = (Verdict::Approved, "good");
     let destination = "file:///production";
-    let numbering: Numbering<'_> = &unnumbered;
-    let registered =
-        world.registry.register_candidate(&world.artifacts, "churn", &new, numbering, verdict, &to(destination));
-    let (number, promotion) = registered.unwrap();
-    let promotion = promotion.unwrap();
-    assert_eq!((number, promotion.version, promotion.expected), (1, 1, None));
+    world.registry.create_version(&world.artifacts, "churn", &new, &unnumbered).unwrap();
+    let promotion = begin(world, 1);
+    assert_eq!((promotion.version, promotion.expected), (1, None));
     assert_eq!(world.registry.needed_by_promotions(destination).unwrap(), [model].into());
     assert!(world.registry.needed_by_promotions("file:///elsewhere").unwrap().is_empty());
     world.registry.complete_promotion(&promotion.id).unwrap();
@@ -200,33 +199,52 @@ pub(crate) fn what_a_promotion_copies_is_needed_until_it_is_finished(world: &Wor
     assert!(world.registry.needed_by_promotions(destination).unwrap().is_empty());
 }
 
-pub(crate) fn a_candidate_is_registered_judged_and_intended_in_one_step(world: &World) {
-    let register = |model: &str, verdict| {
-        let judged = (verdict, "why");
-        world.registry.register_candidate(&world.artifacts, model, &version(), &unnumbered, judged, &to(""))
-    };
-    let (first, promotion) = register("churn", Verdict::Approved).unwrap();
-    world.registry.complete_promotion(&promotion.unwrap().id).unwrap();
-    let (second, none) = register("churn", Verdict::Rejected).unwrap();
-    let (third, promotion) = register("churn", Verdict::Approved).unwrap();
-    assert_eq!((first, second, none, third), (1, 2, None, 3));
-    let promotion = promotion.unwrap();
-    assert_eq!(promotion.expected, Some(1));
-    assert_eq!(world.registry.alias("churn", CHAMPION).unwrap(), Some(1), "nothing is promoted yet");
-    let verdicts: Vec<_> = world.registry.versions("churn").unwrap().iter().map(|it| it.verdict).collect();
-    assert_eq!(verdicts, [Verdict::Approved, Verdict::Rejected, Verdict::Approved].map(Some));
-    world.registry.complete_promotion(&promotion.id).unwrap();
-    assert_eq!(world.champion("churn"), Some(3));
-    assert!(matches!(register("a b", Verdict::Approved), Err(StoreError::BadName { .. })));
+pub(crate) fn a_version_is_promoted_only_against_the_champion_that_it_was_judged_against(world: &World) {
+    let registry = &world.registry;
+    let [old, first] = [world.approved("churn"), world.approved("churn")];
+    registry.promote("churn", first, &to("")).unwrap();
+    // Approved while there was no champion, which says nothing about this one.
+    let promote = |version| registry.promote("churn", version, &to("")).unwrap_err();
+    let begin_promotion = |version| registry.begin_promotion("churn", version, &to("")).unwrap_err();
+    for refused in [promote(old), begin_promotion(old)] {
+        let text = "version 1 of model `churn` was approved against no champion, and version 2 is champion now\n\
+                    hint: `stagewright gate churn/1 --promote` judges it again";
+        assert_eq!(refused.to_string(), text);
+    }
+    assert_eq!(world.champion("churn"), Some(first));
+    world.approve("churn", old);
+    registry.promote("churn", old, &to("")).unwrap();
+    // And back: what was champion before is judged again too, unless a rollback leads to it.
+    let stale = promote(first);
+    assert!(matches!(
+        stale,
+        StoreError::StaleVerdict { version: 2, judged_against: JudgedAgainst::NoChampion, champion: Some(1), .. }
+    ));
+    assert_eq!(world.roll_back("churn").unwrap(), first);
+    // It was approved against this very champion.
+    registry.promote("churn", old, &to("")).unwrap();
+    // A person's approval ages as any other.
+    let decided = NewVerdict::by_person(Verdict::Approved, JudgedAgainst::Champion(old), "I know better");
+    registry.record_verdict(&world.artifacts, "churn", first, &decided).unwrap();
+    let third = world.approved("churn");
+    registry.promote("churn", third, &to("")).unwrap();
+    assert!(matches!(promote(first), StoreError::StaleVerdict { champion: Some(3), .. }));
+    assert_eq!(world.champion("churn"), Some(third));
 }
 
-pub(crate) fn a_candidate_that_cannot_be_promoted_is_not_registered(world: &World) {
-    world.registry.begin_collection("file:///production").unwrap();
-    let verdict = (Verdict::Approved, "good");
-    let request = to("file:///production");
-    let refused =
-        world.registry.register_candidate(&world.artifacts, "churn", &version(), &unnumbered, verdict, &request);
-    assert!(matches!(refused, Err(StoreError::CollectionRunning { .. })));
-    assert!(matches!(world.registry.model("churn"), Err(StoreError::NoModel { .. })));
-    assert_eq!(world.registry.audit_entries(1).unwrap(), []);
+pub(crate) fn what_is_rejected_or_undecided_is_not_promoted_until_it_is_judged_again(world: &World) {
+    let registry = &world.registry;
+    let champion = world.approved("churn");
+    registry.promote("churn", champion, &to("")).unwrap();
+    let candidate = world.approved("churn");
+    for verdict in [Verdict::Rejected, Verdict::Undecided] {
+        world.judge("churn", candidate, verdict, "not good enough");
+        let refused = registry.begin_promotion("churn", candidate, &to("")).unwrap_err();
+        assert!(matches!(&refused, StoreError::NotApproved { state, .. } if state == verdict.name()), "{refused}");
+    }
+    world.approve("churn", candidate);
+    registry.promote("churn", candidate, &to("")).unwrap();
+    // What was rejected since is no target of a rollback.
+    world.judge("churn", champion, Verdict::Rejected, "it leaks the target");
+    assert!(matches!(world.roll_back("churn"), Err(StoreError::NoArchivedVersion { .. })));
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch};
 use serde_json::json;
 use stagewright_store::{
-    ArtifactKind, DataType, Digest, Field, LifecycleStage, NewVersion, Reference, Schema, StoreError, Verdict,
+    ArtifactKind, Candidate, DataType, Digest, Field, LifecycleStage, NewVersion, Reference, RowMemory, Schema, StoreError,
 };
 
 use crate::world::{World, new_run, pairs, reference, unnumbered, version};
@@ -22,6 +22,8 @@ pub(crate) fn a_version_is_read_back_as_it_was_registered(world: &World) {
         run_id: Some(run.clone()),
         contents: json!({"signature": {"rows": 1.5}, "list": [null, "ä"]}),
         references: references.clone(),
+        parts: Some(Digest::of(b"parts")),
+        rows: None,
         metrics: vec![("brier".into(), f64::NAN), ("roc_auc".into(), 0.9), ("z".into(), f64::NEG_INFINITY)],
         parameters: pairs(&[("depth", "3")]),
         tags: pairs(&[("a", "1"), ("b", "2")]),
@@ -33,6 +35,7 @@ pub(crate) fn a_version_is_read_back_as_it_was_registered(world: &World) {
     assert_eq!((found.run_id.as_ref(), &found.contents), (Some(&run), &new.contents));
     assert_eq!((&found.references, &found.parameters, &found.tags), (&references, &new.parameters, &new.tags));
     assert_eq!((found.verdict, found.stage, found.stage_ms), (None, LifecycleStage::None, None));
+    assert_eq!((found.judged_against, found.parts), (None, new.parts));
     assert!(found.metrics[0].1.is_nan());
     assert_eq!(found.metrics[1..], new.metrics[1..]);
     assert_eq!(format!("{:?}", registry.versions("churn").unwrap()), format!("[{found:?}]"));
@@ -111,17 +114,85 @@ pub(crate) fn semantic_numbers_are_given_from_the_version_before(world: &World) 
     assert_eq!(numbers, ["1.0.0", "1.0.0+0", "1.0.0+0+1"].map(|number| Some(number.to_owned())));
 }
 
-pub(crate) fn a_verdict_is_given_once_with_its_reason(world: &World) {
+pub(crate) fn a_candidate_of_the_same_parts_is_no_new_version(world: &World) {
+    let (registry, artifacts) = (&world.registry, &world.artifacts);
+    let rows = |keys: &[u64]| Some(RowMemory::new(vec!["id".into()], keys.to_vec(), keys.to_vec()));
+    let candidate = |model: &str, parts: &[u8], keys: &[u64]| {
+        let new = NewVersion { parts: Some(Digest::of(parts)), rows: rows(keys), ..version() };
+        let Candidate { version, is_new } = registry.register_candidate(artifacts, model, &new, &unnumbered).unwrap();
+        (version, is_new)
+    };
+    assert_eq!(candidate("churn", b"one", &[1, 2]), (1, true));
+    assert_eq!(candidate("churn", b"two", &[1, 2]), (2, true));
+    let head = registry.audit_head().unwrap();
+    assert_eq!(candidate("churn", b"one", &[2, 1]), (1, false));
+    assert_eq!(registry.audit_head().unwrap(), head, "nothing has changed");
+    assert_eq!(candidate("churn", b"one", &[2, 3]), (1, false));
+    assert_eq!(registry.row_memory("churn", 1).unwrap(), rows(&[1, 2, 3]));
+    assert_eq!(registry.row_memory("churn", 2).unwrap(), rows(&[1, 2]));
+    assert_eq!(registry.audit_entries(1).unwrap()[0].action, "version.rows-added");
+    assert_eq!(candidate("other", b"one", &[7]), (1, true), "another model's version is another");
+    assert_eq!(registry.version("churn", 2).unwrap().parts, Some(Digest::of(b"two")));
+    // Without parts, nothing is taken for the same.
+    let unknown = || registry.register_candidate(artifacts, "churn", &version(), &unnumbered).unwrap();
+    assert_eq!([unknown(), unknown()].map(|it| (it.version, it.is_new)), [(3, true), (4, true)]);
+    registry.delete_version("churn", 1, "").unwrap();
+    assert_eq!(candidate("churn", b"one", &[5]), (5, true));
+    assert_eq!(registry.row_memory("churn", 5).unwrap(), rows(&[5]));
+}
+
+pub(crate) fn the_rows_that_a_version_learnt_from_are_kept(world: &World) {
     let registry = &world.registry;
-    assert!(matches!(registry.tag_verdict("churn", 1, Verdict::Approved, ""), Err(StoreError::NoModel { .. })));
+    // Over several pieces, with both ends of the numbers.
+    let keys: Vec<u64> = (0..200_000).map(|number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+    let contents = vec![u64::MAX, 0, 7, 7, 0];
+    let rows = RowMemory::new(vec!["b".into(), "a".into()], keys.iter().chain(&keys[..10]).copied().collect(), contents);
+    assert_eq!((rows.keys.len(), rows.contents.as_slice()), (200_000, &[0, 7, u64::MAX][..]));
+    assert_eq!(rows.columns, ["a", "b"]);
+    let new = NewVersion { rows: Some(rows.clone()), ..version() };
+    registry.create_version(&world.artifacts, "churn", &new, &unnumbered).unwrap();
+    assert_eq!(registry.row_memory("churn", 1).unwrap(), Some(rows));
+    let bytes = world.rows("SELECT count(*), sum(length(hashes)) FROM row_memory_chunks WHERE kind = 'key'");
+    assert_eq!(bytes, ["4|1600000"], "eight bytes a row");
+    // No row, and not known which, are two things.
+    let none = NewVersion { rows: Some(RowMemory::default()), ..version() };
+    registry.create_version(&world.artifacts, "churn", &none, &unnumbered).unwrap();
+    assert_eq!(registry.row_memory("churn", 2).unwrap(), Some(RowMemory::default()));
     world.unjudged("churn");
-    assert!(matches!(registry.tag_verdict("churn", 2, Verdict::Approved, ""), Err(StoreError::NoVersion { .. })));
-    registry.tag_verdict("churn", 1, Verdict::Rejected, "roc_auc 0.7 < 0.8").unwrap();
-    let again = registry.tag_verdict("churn", 1, Verdict::Approved, "").unwrap_err();
-    assert_eq!(again.to_string(), "version 1 of model `churn` is rejected already");
-    let found = registry.version("churn", 1).unwrap();
-    assert_eq!((found.verdict, found.reason.as_deref()), (Some(Verdict::Rejected), Some("roc_auc 0.7 < 0.8")));
-    assert!(found.judged_ms.unwrap() >= found.created_ms);
+    assert_eq!(registry.row_memory("churn", 3).unwrap(), None);
+    assert!(matches!(registry.row_memory("churn", 9), Err(StoreError::NoVersion { .. })));
+    for version in 1..=3 {
+        registry.delete_version("churn", version, "").unwrap();
+    }
+    assert_eq!(world.rows("SELECT count(*) FROM row_memory_chunks"), ["0"]);
+    assert_eq!(world.rows("SELECT count(*) FROM row_memories"), ["0"]);
+}
+
+pub(crate) fn rows_that_are_not_known_of_one_training_are_not_known_of_the_version(world: &World) {
+    let registry = &world.registry;
+    let rows = |columns: &[&str]| {
+        Some(RowMemory::new(columns.iter().map(|it| (*it).to_owned()).collect(), vec![1], vec![2]))
+    };
+    let parts = |number: u8| Some(Digest::of(&[number]));
+    let cases = [(rows(&["id"]), None), (None, rows(&["id"])), (rows(&["id"]), rows(&["other"])), (rows(&[]), rows(&["id"]))];
+    for (number, (first, second)) in (0..).zip(cases) {
+        let train = |rows: &Option<RowMemory>| {
+            let new = NewVersion { parts: parts(number), rows: rows.clone(), ..version() };
+            registry.register_candidate(&world.artifacts, "churn", &new, &unnumbered).unwrap().version
+        };
+        let trained = train(&first);
+        assert_eq!(registry.row_memory("churn", trained).unwrap(), first);
+        assert_eq!(train(&second), trained);
+        assert_eq!(registry.row_memory("churn", trained).unwrap(), None, "{first:?} {second:?}");
+    }
+}
+
+pub(crate) fn rows_are_hashed_with_a_key_of_the_registrys_own(world: &World) {
+    let key = world.registry.row_hash_key().unwrap();
+    assert_eq!(world.reopened().row_hash_key().unwrap(), key);
+    let other = World::sqlite_of_its_own();
+    assert_ne!(other.registry.row_hash_key().unwrap(), key);
+    assert!(key.iter().any(|byte| *byte != 0));
 }
 
 pub(crate) fn tags_and_descriptions_of_versions_are_changed(world: &World) {

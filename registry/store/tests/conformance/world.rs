@@ -11,8 +11,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::json;
 use stagewright_store::{
-    ArtifactKind, ArtifactStore, Digest, NewRun, NewVersion, PromotionRequest, Reference, Registry, RunId, StoreError,
-    Verdict,
+    ArtifactKind, ArtifactStore, CHAMPION, Digest, JudgedAgainst, NewRun, NewVerdict, NewVersion, PromotionRequest,
+    Reference, Registry, RunId, StoreError, Verdict,
 };
 use tempfile::TempDir;
 
@@ -63,6 +63,11 @@ impl World {
             let directory = tempfile::tempdir().unwrap();
             Self::new(Place::File(directory.path().join("stagewright.db")), directory)
         })
+    }
+
+    /// A world in SQLite beside the test's.
+    pub(crate) fn sqlite_of_its_own() -> Self {
+        Self::in_file(tempfile::tempdir().unwrap())
     }
 
     /// A world in PostgreSQL; in a child process, its parent's.
@@ -133,7 +138,11 @@ impl World {
                             rusqlite::types::Value::Integer(integer) => integer.to_string(),
                             rusqlite::types::Value::Real(real) => real.to_string(),
                             rusqlite::types::Value::Text(text) => text,
-                            rusqlite::types::Value::Blob(_) => panic!("the tables hold no blobs"),
+                            // As PostgreSQL's shell prints them.
+                            rusqlite::types::Value::Blob(bytes) => {
+                                let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+                                format!("\\x{}", digits.collect::<String>())
+                            }
                         })
                     };
                     Ok((0..columns).map(value).collect::<Result<Vec<_>, rusqlite::Error>>()?.join("|"))
@@ -191,22 +200,41 @@ impl World {
         self.registry.create_version(&self.artifacts, model, &version(), &unnumbered).unwrap()
     }
 
-    /// A version of the model that passed its gates.
+    /// A version of the model that passed its gates, against the champion of the moment.
     pub(crate) fn approved(&self, model: &str) -> u32 {
         let version = self.unjudged(model);
-        self.registry.tag_verdict(model, version, Verdict::Approved, "good").unwrap();
+        self.judge(model, version, Verdict::Approved, "good");
         version
     }
 
     /// A version of the model that did not.
     pub(crate) fn rejected(&self, model: &str) -> u32 {
         let version = self.unjudged(model);
-        self.registry.tag_verdict(model, version, Verdict::Rejected, "bad").unwrap();
+        self.judge(model, version, Verdict::Rejected, "bad");
         version
     }
 
-    /// Makes the version champion in one step.
+    /// Records a verdict against the champion of the moment, whoever else changes it meanwhile. The champion is not judged.
+    pub(crate) fn judge(&self, model: &str, version: u32, verdict: Verdict, reason: &str) {
+        loop {
+            let champion = self.registry.alias(model, CHAMPION).unwrap();
+            let verdict = judged(verdict, JudgedAgainst::from(champion), reason);
+            match self.registry.record_verdict(&self.artifacts, model, version, &verdict) {
+                Err(StoreError::ChampionChanged { .. }) => {}
+                Err(StoreError::IsChampion { .. }) => return,
+                recorded => return recorded.unwrap(),
+            }
+        }
+    }
+
+    /// Approves the version against the champion of the moment.
+    pub(crate) fn approve(&self, model: &str, version: u32) {
+        self.judge(model, version, Verdict::Approved, "good");
+    }
+
+    /// Judges the version and makes it champion in one step.
     pub(crate) fn promote(&self, model: &str, version: u32) {
+        self.approve(model, version);
         self.registry.promote(model, version, &PromotionRequest::default()).unwrap();
     }
 
@@ -280,6 +308,15 @@ pub(crate) fn new_run(pipeline: &str) -> NewRun {
 /// A version that refers to nothing.
 pub(crate) fn version() -> NewVersion {
     NewVersion { contents: json!({"components": []}), ..NewVersion::default() }
+}
+
+/// A verdict of gates that measured nothing.
+pub(crate) fn judged(verdict: Verdict, judged_against: JudgedAgainst, reason: &str) -> NewVerdict {
+    NewVerdict {
+        policy: "better".into(),
+        is_override: false,
+        ..NewVerdict::by_person(verdict, judged_against, reason)
+    }
 }
 
 pub(crate) fn reference(role: &str, digest: Digest) -> Reference {

@@ -58,9 +58,10 @@ fn of(home: &Home, version: &ModelVersion) -> anyhow::Result<Card> {
 }
 
 fn details(version: &ModelVersion, model: &RegisteredModel) -> Details {
-    let verdict = version.verdict.map(|verdict| match verdict {
-        stagewright_store::Verdict::Approved => Verdict::Approved,
-        stagewright_store::Verdict::Rejected => Verdict::Rejected,
+    let verdict = version.verdict.and_then(|verdict| match verdict {
+        stagewright_store::Verdict::Approved => Some(Verdict::Approved),
+        stagewright_store::Verdict::Rejected => Some(Verdict::Rejected),
+        stagewright_store::Verdict::Undecided => None,
     });
     Details {
         model: version.model.clone(),

@@ -102,6 +102,9 @@ pub(super) fn import(
             .into_iter()
             .map(|it| Reference { role: it.role, kind: ArtifactKind::Blob, digest: it.digest, needed: true })
             .collect(),
+        parts: None,
+        // Which rows it learnt from, the registry that it comes from knows.
+        rows: None,
         metrics: exported.metrics.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect(),
         parameters: exported.parameters.into_iter().collect(),
         tags: vec![(SOURCE_TAG.to_owned(), link)],

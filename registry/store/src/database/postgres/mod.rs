@@ -178,11 +178,15 @@ impl ToSql for Value {
             // PostgreSQL's texts hold no NUL; a guest's may.
             (Self::Text(text), _) if text.contains('\0') => text.replace('\0', "\u{fffd}").to_sql(&Type::TEXT, out),
             (Self::Text(text), _) => text.to_sql(&Type::TEXT, out),
+            (Self::Bytes(bytes), _) => bytes.to_sql(&Type::BYTEA, out),
         }
     }
 
     fn accepts(ty: &Type) -> bool {
-        matches!(*ty, Type::INT4 | Type::INT8 | Type::FLOAT8 | Type::TEXT | Type::VARCHAR | Type::NAME)
+        matches!(
+            *ty,
+            Type::INT4 | Type::INT8 | Type::FLOAT8 | Type::TEXT | Type::VARCHAR | Type::NAME | Type::BYTEA
+        )
     }
 
     ::postgres::types::to_sql_checked!();
@@ -195,6 +199,7 @@ impl<'a> FromSql<'a> for Value {
             Type::INT4 => Self::Integer(i32::from_sql(ty, raw)?.into()),
             Type::INT8 => Self::Integer(i64::from_sql(ty, raw)?),
             Type::FLOAT8 => Self::Real(f64::from_sql(ty, raw)?),
+            Type::BYTEA => Self::Bytes(Vec::from_sql(ty, raw)?),
             _ => Self::Text(String::from_sql(ty, raw)?),
         })
     }

@@ -1,0 +1,54 @@
+//! Retirement: a champion leaves production without another one in its place.
+//!
+//! The database is the truth, as in promotions: it says so first, and records for each destination that the champion was
+//! promoted to that its pointer has to go ([`Registry::unfinished_promotions`]). Whoever works with that destination next
+//! removes it, should the process that retires the model die before.
+
+use crate::database::{Connection, Outcome, Scope, values};
+use crate::error::StoreError;
+use crate::registry::audit::NewEntry;
+use crate::registry::promotions::{self, Promotion};
+use crate::registry::{LifecycleStage, Registry, models, now_ms, random_id};
+
+impl Registry {
+    /// Takes the champion of a model out of production and archives it; a rollback brings it back. What is returned are the
+    /// destinations whose pointers have to go now, as promotions to nothing that [`Registry::finish_promotion`] finishes; of
+    /// a model that retired before, those that are left. Atomic.
+    ///
+    /// # Errors
+    /// [`StoreError::NothingToRetire`], [`StoreError::NoModel`] or [`StoreError::Database`].
+    pub fn retire_model(&self, model: &str, reason: &str) -> Result<Vec<Promotion>, StoreError> {
+        let owner = self.owner()?;
+        self.write("retire a model", Scope::Models, |connection| {
+            let id = models::required(connection, model)?;
+            if let Some((champion, version)) = promotions::champion(connection, model)? {
+                let entry = NewEntry::about("model.retired", model, Some(version));
+                self.audit(connection, &entry.because(reason))?;
+                let stages = (LifecycleStage::Production, LifecycleStage::Archived);
+                self.move_stage(connection, champion, (model, version), stages, false, reason)?;
+                models::touch(connection, id)?;
+                self.intend_removals(connection, champion, &owner, reason)?;
+                return promotions::retirements_of(connection, model);
+            }
+            let left = promotions::retirements_of(connection, model)?;
+            if left.is_empty() { Err(StoreError::NothingToRetire { model: model.to_owned() }.into()) } else { Ok(left) }
+        })
+    }
+
+    /// Records which pointers to a version have to go.
+    fn intend_removals(&self, connection: &mut Connection, version: i64, owner: &str, reason: &str) -> Outcome<()> {
+        let promoted = "SELECT DISTINCT destination FROM promotions
+            WHERE version = ?1 AND state IN ('current', 'finished') AND retirement = 0 AND destination <> '' ORDER BY destination";
+        for row in connection.query(promoted, values![version])? {
+            let destination: String = row.get(0)?;
+            connection.execute(
+                "INSERT INTO promotions (id, model, version, expected, rollback, retirement, destination, state, owner, actor,
+                     reason, began_ms, completed)
+                 VALUES (?1, (SELECT model FROM versions WHERE id = ?2), ?2, ?2, 0, 1, ?3, 'current', ?4, ?5, ?6, ?7,
+                     (SELECT seq FROM audit_head))",
+                values![random_id()?, version, destination, owner, &*self.actor, reason, now_ms()],
+            )?;
+        }
+        Ok(())
+    }
+}
