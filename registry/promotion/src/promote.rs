@@ -5,7 +5,7 @@
 //! either an intent that the next one to open the registry undoes, or a pointer that [`repair`] derives anew. The old
 //! champion is complete at the destination all the while.
 
-use stagewright_store::{ArtifactKind, ArtifactStore, CHAMPION, Home, ModelVersion, Promotion, Registry, StoreError};
+use stagewright_store::{ArtifactKind, ArtifactStore, Home, ModelVersion, Promotion, Registry, StoreError};
 
 use crate::destination::Destination;
 use crate::error::PromotionError;

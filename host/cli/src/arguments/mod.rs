@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 mod registry;
 
 pub(crate) use registry::{
-    AuditCommand, DestinationArguments, GateArguments, GcArguments, ModelsArguments, ModelsCommand, RunsArguments,
-    RunsCommand, SearchArguments,
+    AuditCommand, DecisionArguments, DestinationArguments, GateArguments, GcArguments, ModelsArguments, ModelsCommand,
+    RetireArguments, RunsArguments, RunsCommand, SearchArguments,
 };
 
 /// Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components.

@@ -144,6 +144,10 @@ pub(crate) enum ModelsCommand {
         #[command(flatten)]
         json: JsonArgument,
     },
+    /// Approves a version, whatever its gates say: a person's decision, shown as such.
+    Approve(DecisionArguments),
+    /// Rejects a version, whatever its gates say: a person's decision, shown as such.
+    Reject(DecisionArguments),
     /// Makes an approved version champion: copies it to the production location, then moves the alias.
     Promote {
         /// `NAME/VERSION` or `NAME@ALIAS`. `NAME@champion` repairs the production location.
@@ -171,6 +175,8 @@ pub(crate) enum ModelsCommand {
         #[command(flatten)]
         json: JsonArgument,
     },
+    /// Takes a model out of production: its champion is archived, and no destination points to it any more.
+    Retire(RetireArguments),
     /// Moves a version to another stage: none, staging or archived.
     Transition {
         /// `NAME/VERSION` or `NAME@ALIAS`.
@@ -246,6 +252,39 @@ pub(crate) enum ModelsCommand {
         #[arg(long, default_value = "", value_name = "TEXT")]
         reason: String,
     },
+}
+
+/// What a person decides about.
+#[derive(Debug, Args)]
+pub(crate) struct DecisionArguments {
+    /// `NAME/VERSION`, `NAME@ALIAS` or `NAME@latest`.
+    pub(crate) model: String,
+    /// Why; kept with the verdict and in the audit.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) json: JsonArgument,
+}
+
+/// Which model retires, and how its destinations are reached if they are buckets.
+#[derive(Debug, Args)]
+pub(crate) struct RetireArguments {
+    /// The model.
+    pub(crate) model: String,
+    /// Why; kept in the audit.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// The address of a store that is not AWS. [default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// The bucket's region. [default: AWS_REGION, or the profile's]
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    /// Names the bucket in the path instead of the host name. [default: with an endpoint of its own]
+    #[arg(long)]
+    pub(crate) path_style: bool,
+    #[command(flatten)]
+    pub(crate) json: JsonArgument,
 }
 
 #[derive(Debug, Args)]

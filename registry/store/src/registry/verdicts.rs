@@ -172,7 +172,11 @@ impl NewVerdict {
             policy: PERSON.to_owned(),
             judged_against,
             reason: reason.to_owned(),
-            reasons: Vec::new(),
+            reasons: vec![VerdictReason {
+                gate: PERSON.to_owned(),
+                passed: verdict == Verdict::Approved,
+                message: reason.to_owned(),
+            }],
             evaluation: serde_json::Value::Null,
             metrics: Vec::new(),
             references: Vec::new(),

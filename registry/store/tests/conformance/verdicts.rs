@@ -86,6 +86,8 @@ pub(crate) fn a_later_verdict_supersedes_an_earlier_one_and_erases_nothing(world
     assert_eq!(told, expected);
     assert_eq!(verdicts[0].references[0].digest, Digest::of(b"report"));
     assert!(verdicts[2].metrics.is_empty() && verdicts[2].references.is_empty());
+    let person = VerdictReason { gate: PERSON.into(), passed: false, message: "it is unfair".into() };
+    assert_eq!(verdicts[2].reasons, [person]);
     // The version has what was said last, and what was measured last.
     let found = registry.version("churn", 1).unwrap();
     assert_eq!((found.verdict, found.reason.as_deref()), (Some(Verdict::Rejected), Some("it is unfair")));

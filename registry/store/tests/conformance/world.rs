@@ -84,6 +84,12 @@ impl World {
         Self::new(Place::File(directory.path().join("stagewright.db")), directory)
     }
 
+    /// A world in a database on a server that may hold something already.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn on_server(url: String) -> Self {
+        Self::new(Place::Server(url), tempfile::tempdir().unwrap())
+    }
+
     fn new(place: Place, directory: TempDir) -> Self {
         let home = directory.path().to_owned();
         let artifacts = ArtifactStore::open(home.join("artifacts")).unwrap();

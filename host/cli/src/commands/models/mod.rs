@@ -1,12 +1,14 @@
 //! `models`: what was registered, what serves, and how that changes.
 
 mod card;
+mod decide;
 mod history;
 mod promote;
+mod retire;
 mod transfer;
 
 use stagewright_lifecycle::model::RegisteredModel;
-use stagewright_store::{CHAMPION, Home, LifecycleStage, ModelVersion};
+use stagewright_store::{CHAMPION, Home, LifecycleStage, ModelVersion, Verdict, VersionVerdict};
 
 use crate::arguments::{ModelsArguments, ModelsCommand};
 use crate::commands::{moment, print_json, searched, side_by_side};
@@ -31,6 +33,8 @@ pub(crate) fn models(location: &Location, arguments: &ModelsArguments) -> anyhow
         Some(Ask::Show { model, json }) => show(&home, model, json.json),
         Some(Ask::Compare { models, html, json }) => side_by_side::models(&home, models, html.as_deref(), json.json),
         Some(Ask::Card { model, output, json }) => card::card(&home, model, output.as_deref(), json.json),
+        Some(Ask::Approve(decision)) => decide::decide(&home, Verdict::Approved, decision),
+        Some(Ask::Reject(decision)) => decide::decide(&home, Verdict::Rejected, decision),
         Some(Ask::Promote { model, expected, reason, destination, json }) => {
             let version = find(&home, model, CHAMPION)?;
             promote::promote(&home, &version, *expected, reason, destination, json.json)
@@ -38,6 +42,7 @@ pub(crate) fn models(location: &Location, arguments: &ModelsArguments) -> anyhow
         Some(Ask::Rollback { model, reason, destination, json }) => {
             promote::rollback(&home, model, reason, destination, json.json)
         }
+        Some(Ask::Retire(retirement)) => retire::retire(&home, retirement),
         Some(Ask::Transition { model, stage, reason }) => transition(&home, model, stage, reason),
         Some(Ask::Tag { model, tags, remove }) => tag(&home, model, tags, remove),
         Some(Ask::Alias { model, alias, expected, remove }) => point(&home, model, alias, *expected, *remove),
@@ -108,6 +113,13 @@ fn list(home: &Home, json: bool) -> anyhow::Result<Ending> {
     }
     println!("{shown}");
     for promotion in home.registry.unfinished_promotions()? {
+        if promotion.retirement {
+            println!(
+                "{} still points to version {} of `{}`, which is retired: stagewright models retire {}",
+                promotion.destination, promotion.version, promotion.model, promotion.model
+            );
+            continue;
+        }
         println!(
             "{} does not point to version {} of `{}` yet: stagewright models promote {}@champion",
             promotion.destination, promotion.version, promotion.model, promotion.model
@@ -142,19 +154,33 @@ fn show(home: &Home, model: &str, json: bool) -> anyhow::Result<Ending> {
     if model.contains(['@', '/']) {
         let version = find(home, model, CHAMPION)?;
         if json {
-            print_json(&version)?;
+            print_json(&with_verdicts(home, &version)?)?;
         } else {
-            show_version(&version)?;
+            show_version(home, &version)?;
         }
         return Ok(Ending::Done);
     }
     let versions = home.registry.versions(model)?;
     if json {
-        print_json(&versions)?;
+        let versions = versions.iter().map(|version| with_verdicts(home, version));
+        print_json(&versions.collect::<anyhow::Result<Vec<_>>>()?)?;
     } else {
         println!("{}", table_of(&versions, false));
     }
     Ok(Ending::Done)
+}
+
+/// A version as JSON, with everything that was said about it, oldest first.
+fn with_verdicts(home: &Home, version: &ModelVersion) -> anyhow::Result<serde_json::Value> {
+    let verdict = |verdict: &VersionVerdict| -> anyhow::Result<serde_json::Value> {
+        let mut shown = serde_json::to_value(verdict)?;
+        shown["at"] = jiff::Timestamp::from_millisecond(verdict.at_ms)?.to_string().into();
+        Ok(shown)
+    };
+    let mut shown = serde_json::to_value(version)?;
+    let verdicts = home.registry.verdicts(&version.model, version.version)?;
+    shown["verdicts"] = verdicts.iter().map(verdict).collect::<anyhow::Result<Vec<_>>>()?.into();
+    Ok(shown)
 }
 
 /// What a version holds, as it was registered.
@@ -164,7 +190,7 @@ pub(crate) fn contents(version: &ModelVersion) -> anyhow::Result<RegisteredModel
     })
 }
 
-fn show_version(version: &ModelVersion) -> anyhow::Result<()> {
+fn show_version(home: &Home, version: &ModelVersion) -> anyhow::Result<()> {
     let model = contents(version)?;
     let semantic = version.semantic_version.as_ref().map_or_else(String::new, |it| format!(" ({it})"));
     println!(
@@ -192,6 +218,17 @@ fn show_version(version: &ModelVersion) -> anyhow::Result<()> {
     println!("measured on     {}", model.test_digest);
     for (name, value) in &version.tags {
         println!("tag             {name} = {value}");
+    }
+    for verdict in home.registry.verdicts(&version.model, version.version)? {
+        let how = if verdict.is_override { "a person's decision" } else { &verdict.policy };
+        let who = if verdict.by.is_empty() { "somebody" } else { &verdict.by };
+        println!(
+            "verdict         {} UTC, {who}: {}, {how}, against {}: {}",
+            moment(verdict.at_ms),
+            verdict.verdict,
+            verdict.judged_against,
+            verdict.reason
+        );
     }
     let mut shown = table(&["metric", "value"]);
     for (name, value) in &version.metrics {

@@ -1,0 +1,42 @@
+//! `models approve`, `models reject`: a person's verdict, whatever gates say, recorded as such.
+
+use stagewright_store::{CHAMPION, Home, JudgedAgainst, NewVerdict, Verdict};
+
+use crate::arguments::DecisionArguments;
+use crate::commands::models::{find, with_verdicts};
+use crate::commands::print_json;
+use crate::ending::{Ending, UsageError};
+
+/// Records what a person decided about a version.
+pub(super) fn decide(home: &Home, verdict: Verdict, arguments: &DecisionArguments) -> anyhow::Result<Ending> {
+    let DecisionArguments { model, reason, json } = arguments;
+    if !model.contains(['/', '@']) {
+        return Err(UsageError::error("which version?", format!("name it: {model}/VERSION, or {model}@latest")));
+    }
+    // One line, as gates give theirs.
+    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    if reason.is_empty() {
+        return Err(UsageError::error("a decision needs a reason", "say why: --reason \"TEXT\""));
+    }
+    let version = find(home, model, CHAMPION)?;
+    let (name, number) = (&version.model, version.version);
+    let champion = home.registry.alias(name, CHAMPION)?;
+    if champion == Some(number) && verdict == Verdict::Approved {
+        return Err(UsageError::error(
+            format!("version {number} of `{name}` is the champion already"),
+            format!("`stagewright models show {name}` lists the other versions"),
+        ));
+    }
+    let judged_against = JudgedAgainst::from(champion);
+    let decision = NewVerdict::by_person(verdict, judged_against, &reason);
+    home.registry.record_verdict(&home.artifacts, name, number, &decision)?;
+    if json.json {
+        print_json(&with_verdicts(home, &home.registry.version(name, number)?)?)?;
+        return Ok(Ending::Done);
+    }
+    println!("version {number} of `{name}` is {verdict} by a person's decision, against {judged_against}: {reason}");
+    if verdict == Verdict::Approved {
+        println!("next: stagewright models promote {name}/{number}");
+    }
+    Ok(Ending::Done)
+}

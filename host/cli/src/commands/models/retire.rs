@@ -1,0 +1,37 @@
+//! `models retire`: a champion leaves production without another one in its place.
+
+use stagewright_promotion::promote::withdraw;
+use stagewright_store::Home;
+
+use crate::arguments::{DestinationArguments, RetireArguments};
+use crate::commands::print_json;
+use crate::ending::Ending;
+use crate::production;
+
+/// Retires a model: in the registry first, then wherever its champion was promoted to. Asked again, it does what is left.
+pub(super) fn retire(home: &Home, arguments: &RetireArguments) -> anyhow::Result<Ending> {
+    let RetireArguments { model, reason, endpoint, region, path_style, json } = arguments;
+    let champion = home.registry.model(model)?.champion;
+    let removals = home.registry.retire_model(model, reason)?;
+    if let (Some(champion), false) = (champion, json.json) {
+        println!("version {champion} of `{model}` is archived; the model has no champion now");
+    }
+    for removal in &removals {
+        let place = DestinationArguments {
+            destination: Some(removal.destination.clone()),
+            endpoint: endpoint.clone(),
+            region: region.clone(),
+            path_style: *path_style,
+        };
+        let destination = production::of_command(home, None, &place)?;
+        withdraw(home, &destination, removal)?;
+        if !json.json {
+            println!("{} does not point to it any more", destination.uri());
+        }
+    }
+    if json.json {
+        let destinations: Vec<&str> = removals.iter().map(|removal| removal.destination.as_str()).collect();
+        print_json(&serde_json::json!({ "model": model, "retired": champion, "destinations": destinations }))?;
+    }
+    Ok(Ending::Done)
+}
