@@ -242,7 +242,7 @@ fn new_verdict(
     };
     Ok(NewVerdict {
         verdict,
-        policy: "better".to_owned(),
+        policy: settings::gates(&run.manifest.gates).policy.name().to_owned(),
         judged_against: JudgedAgainst::from(champion),
         reason,
         reasons: decision.reasons.iter().map(reason_of).collect(),

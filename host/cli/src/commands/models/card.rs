@@ -4,9 +4,9 @@ use std::path::Path;
 
 use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::card::{
-    Card, Data, DataField, Details, Evaluation, Event, IntendedUse, StageLimits,
+    Card, Data, DataField, Details, Evaluation, Event, IntendedUse, JudgedAgainst, StageLimits, VersionVerdict,
 };
-use stagewright_evaluation::report::{Dataset, Verdict};
+use stagewright_evaluation::report::{Dataset, Reason, Verdict};
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_store::{AuditEntry, CHAMPION, Home, ModelVersion, Run};
 
@@ -45,12 +45,13 @@ fn of(home: &Home, version: &ModelVersion) -> anyhow::Result<Card> {
     let model = contents(version)?;
     let run = home.registry.run(&model.run_id).ok();
     let history = home.registry.audit_of(&version.model, Some(version.version))?;
+    let verdicts = home.registry.verdicts(&version.model, version.version)?;
     Ok(Card {
         details: details(version, &model),
         intended_use: intended_use(run.as_ref()),
         data: data(home, &model, run.as_ref()),
         evaluation: evaluation(home, version, &model, run.as_ref()),
-        verdicts: Vec::new(),
+        verdicts: verdicts.iter().map(verdict).collect(),
         limits: limits(&model),
         code: code(&model),
         history: history.iter().map(event).collect(),
@@ -58,11 +59,6 @@ fn of(home: &Home, version: &ModelVersion) -> anyhow::Result<Card> {
 }
 
 fn details(version: &ModelVersion, model: &RegisteredModel) -> Details {
-    let verdict = version.verdict.and_then(|verdict| match verdict {
-        stagewright_store::Verdict::Approved => Some(Verdict::Approved),
-        stagewright_store::Verdict::Rejected => Some(Verdict::Rejected),
-        stagewright_store::Verdict::Undecided => None,
-    });
     Details {
         model: version.model.clone(),
         version: version.version.into(),
@@ -70,7 +66,7 @@ fn details(version: &ModelVersion, model: &RegisteredModel) -> Details {
         version_reasons: Vec::new(),
         stage: Some(version.stage.to_string()),
         aliases: version.aliases.clone(),
-        verdict,
+        verdict: version.verdict.map(outcome),
         reason: version.reason.clone(),
         registered_at: Some(format!("{} UTC", moment(version.created_ms))),
         registered_by: Some(version.actor.clone()).filter(|actor| !actor.is_empty()),
@@ -79,6 +75,36 @@ fn details(version: &ModelVersion, model: &RegisteredModel) -> Details {
         digest: Some(model.model.to_string()),
         components: components(model),
         parameters: version.parameters.clone(),
+    }
+}
+
+fn outcome(verdict: stagewright_store::Verdict) -> Verdict {
+    match verdict {
+        stagewright_store::Verdict::Approved => Verdict::Approved,
+        stagewright_store::Verdict::Rejected => Verdict::Rejected,
+        stagewright_store::Verdict::Undecided => Verdict::Undecided,
+    }
+}
+
+fn verdict(recorded: &stagewright_store::VersionVerdict) -> VersionVerdict {
+    let reason = |it: &stagewright_store::VerdictReason| Reason {
+        gate: it.gate.clone(),
+        passed: it.passed,
+        message: it.message.clone(),
+    };
+    VersionVerdict {
+        verdict: outcome(recorded.verdict),
+        policy: recorded.policy.clone(),
+        judged_against: match recorded.judged_against {
+            stagewright_store::JudgedAgainst::NoChampion => JudgedAgainst::NoChampion,
+            stagewright_store::JudgedAgainst::Champion(version) => JudgedAgainst::Champion(version.into()),
+            stagewright_store::JudgedAgainst::Unknown => JudgedAgainst::Unknown,
+        },
+        reason: recorded.reason.clone(),
+        reasons: recorded.reasons.iter().map(reason).collect(),
+        by: recorded.by.clone(),
+        at: format!("{} UTC", moment(recorded.at_ms)),
+        is_override: recorded.is_override,
     }
 }
 
