@@ -1,56 +1,154 @@
 //! What the process's environment says, and what a file `.env` may add to it.
 //!
-//! A `.env` comes with a folder, and the folder may come from anybody: a repository, an archive. It may name the home, tokens and log filters. It may not name what decides which
-//! native code this process runs and under whose limits: keys, the cache, stages, the operator's file. Those are asked of [`own`], which no file has a part in. New variables are on that
-//! side unless they are named here, and clippy.toml forbids every other way to ask. (Leaving such lines out while loading would need `unsafe`, since setting a variable is.)
+//! A `.env` comes with a folder, and the folder may come from anybody: a repository, an archive. So it is read by name: the few variables of [`ALLOWED`] count, everything else in it does
+//! not. What it says is kept here and never becomes part of the process's environment, which libraries and child processes read on their own. It never decides which code is run, under
+//! whose limits, in whose name, or to which server something is sent that the user exported.
+//!
+//! Why not load it and remove what is harmful? Nobody can list that: `LD_PRELOAD`, `GIT_TRACE`, `AWS_CONFIG_FILE` and their siblings belong to programs that change.
 
-use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The environment that this process was started with.
-static OWN: OnceLock<HashMap<OsString, OsString>> = OnceLock::new();
+use crate::ending::UsageError;
 
-/// How names of our own variables begin.
-const OURS: &str = "STAGEWRIGHT_";
+mod assignments;
 
-/// Those of ours that a file may set: whatever is in a home or a registry is verified or runs in the sandbox.
-const HARMLESS: [&str; 1] = ["STAGEWRIGHT_HOME"];
+/// The file, in the current folder. No other folder is searched: what lies above may be another user's.
+const FILE: &str = ".env";
 
-/// Variables of everybody that say where a user's keys are.
-const PLACES: [&str; 2] = ["XDG_STATE_HOME", "HOME"];
+/// The largest file that is read: a hundred times what one holds.
+const MAX_FILE: u64 = 64 << 10;
+
+/// The variables that the file may set, besides those of [`TOKENS`] and, with both keys, [`ENDPOINTS`].
+const ALLOWED: [&str; 4] = ["STAGEWRIGHT_HOME", "PGPASSWORD", "AWS_REGION", "AWS_DEFAULT_REGION"];
+
+/// How the variables begin whose values a manifest may have sent to a server.
+const TOKENS: &str = stagewright_manifest::TOKEN_PREFIX;
+
+/// Credentials of S3. They are one thing: with one of them exported, none of the file counts.
+const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+
+/// Where requests to S3 go: the file's count only with credentials of the file, so that nobody else's are shown to its server.
+const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL"];
+
+/// How variables begin that somebody writes into the file because they are read here, or used to be.
+const MEANT: [&str; 6] = ["STAGEWRIGHT_", "AWS_", "MLFLOW_", "PG", "XDG_STATE_HOME", "RUST_LOG"];
+
+/// What the file says, of what it may say.
+static ADDED: OnceLock<BTreeMap<String, String>> = OnceLock::new();
 
 /// What a variable was when this process was started.
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is asked")]
 pub(crate) fn own(name: &str) -> Option<OsString> {
-    #[expect(clippy::disallowed_methods, reason = "first called before `.env` is read")]
-    let own = OWN.get_or_init(|| std::env::vars_os().collect());
-    own.get(OsStr::new(name)).cloned()
+    std::env::var_os(name)
 }
 
-/// Reads `.env` of this folder or one above it, where the environment itself says nothing; returns what there is to warn about.
+/// The value of a variable that the file may set, where the environment does not.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    match own(name) {
+        Some(value) => value.into_string().ok(),
+        None => ADDED.get()?.get(name).cloned(),
+    }
+}
+
+/// All variables that are text, with what the file adds.
+pub(crate) fn variables() -> BTreeMap<String, String> {
+    #[expect(clippy::disallowed_methods, reason = "this is where the environment is asked")]
+    let own = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    ADDED.get().cloned().unwrap_or_default().into_iter().chain(own).collect()
+}
+
+/// Reads the file of the current folder, if there is one; returns what there is to warn about.
 ///
-/// The first thing that a process does, while it has one thread.
-pub(crate) fn read_file() -> Vec<String> {
+/// # Errors
+/// Somebody else could have written it, or it cannot be read: then it is not known where this process is to work.
+pub(crate) fn read_file() -> anyhow::Result<Vec<String>> {
+    let text = match read(Path::new(FILE)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            let hint = "let nobody but you write it, with `chmod go-w .env` or `chown`, or remove it";
+            return Err(UsageError::error(format!("the file .env of this folder is refused: {error}"), hint));
+        }
+    };
+    let (added, warnings) = admitted(&text, &|name| own(name).is_some());
+    ADDED.set(added).map_err(|_| anyhow::anyhow!("the file .env was read twice"))?;
+    Ok(warnings)
+}
+
+/// The file's text, if nobody but this user or root can have written it.
+fn read(path: &Path) -> io::Result<String> {
+    let refused = |reason: String| io::Error::new(io::ErrorKind::PermissionDenied, reason);
+    let (named, file) = (path.symlink_metadata()?, stagewright_store::open_regular(path)?);
+    let found = file.metadata()?;
+    let own = rustix::process::geteuid().as_raw();
+    if let Some(owner) = [named.uid(), found.uid()].into_iter().find(|&owner| owner != own && owner != 0) {
+        return Err(refused(format!("it belongs to another user (uid {owner})")));
+    }
+    if found.mode() & 0o022 != 0 {
+        return Err(refused(format!("others can write it (mode {:o})", found.mode() & 0o777)));
+    }
+    text(file)
+}
+
+fn text(file: File) -> io::Result<String> {
+    let bytes = stagewright_store::read_bounded(file, MAX_FILE)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+/// What counts of a file's text, and what to warn about. `is_exported`: whether the environment has a variable.
+fn admitted(text: &str, is_exported: &dyn Fn(&str) -> bool) -> (BTreeMap<String, String>, Vec<String>) {
     let mut warnings = Vec::new();
-    // What cannot be read ends both readings at the same line.
-    for (name, _) in dotenvy::dotenv_iter().into_iter().flatten().map_while(Result::ok) {
-        if own(&name).is_none() && decides_what_runs(&name) {
-            warnings.push(format!(
-                "`{name}` in .env is ignored: a file that comes with a folder does not decide what is run as you, nor in whose name; if it is meant, export {name}"
-            ));
+    let mut said = BTreeMap::new();
+    for (line, assignment) in assignments::read(text) {
+        match assignment {
+            Ok((name, value)) => drop(said.insert(name, value)),
+            Err(reason) => warnings.push(format!("line {line} of .env is ignored: {reason}")),
         }
     }
-    if let Err(error) = dotenvy::dotenv()
-        && !error.not_found()
-    {
-        warnings.push(format!("cannot read .env: {error}"));
+    let has = |name: &str| said.contains_key(name);
+    let brings_keys = has(CREDENTIALS[0]) && has(CREDENTIALS[1]) && !CREDENTIALS.iter().any(|name| is_exported(name));
+    let mut added = BTreeMap::new();
+    for (name, value) in &said {
+        if is_exported(name) {
+            continue;
+        }
+        match refusal(name, value, brings_keys) {
+            None => drop(added.insert(name.clone(), value.clone())),
+            Some(reason) if MEANT.iter().any(|meant| name.starts_with(meant)) || name == "HOME" => {
+                warnings.push(format!("`{name}` in .env is ignored: {reason}; if it is meant, export {name}"));
+            }
+            // Other programs' variables are no business of this one.
+            Some(_) => {}
+        }
     }
-    warnings
+    (added, warnings)
 }
 
-fn decides_what_runs(name: &str) -> bool {
-    (name.starts_with(OURS) && !HARMLESS.contains(&name)) || PLACES.contains(&name)
+/// Why a variable of the file does not count.
+fn refusal(name: &str, value: &str, brings_keys: bool) -> Option<&'static str> {
+    let is_endpoint = ENDPOINTS.contains(&name);
+    if is_endpoint || CREDENTIALS.contains(&name) {
+        let reason = if is_endpoint {
+            "a file that comes with a folder names a server of S3 only together with both keys for it, where none is exported"
+        } else {
+            "credentials of S3 count together, both keys in the file and none exported"
+        };
+        return (!brings_keys).then_some(reason);
+    }
+    if name.ends_with("_REGION") && !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        // It becomes part of a server's name.
+        return Some("it is not the name of a region");
+    }
+    let is_allowed = ALLOWED.contains(&name) || name.starts_with(TOKENS);
+    (!is_allowed).then_some(
+        "a file that comes with a folder does not decide what is run as you, nor in whose name, nor which servers are believed",
+    )
 }
 
 /// Where this user's programs keep what only this machine needs: `XDG_STATE_HOME`, or its default in the home directory, as the XDG base directory specification 0.8 has it. It counts
@@ -58,4 +156,59 @@ fn decides_what_runs(name: &str) -> bool {
 pub(crate) fn state_folder() -> Option<PathBuf> {
     let absolute = |name| own(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str, exported: &[&str]) -> (Vec<String>, Vec<String>) {
+        let (added, warnings) = admitted(text, &|name| exported.contains(&name));
+        (added.into_keys().collect(), warnings)
+    }
+
+    #[test]
+    fn only_names_of_the_list_count() {
+        let (added, warnings) = names(
+            "STAGEWRIGHT_HOME=home\nPGPASSWORD=x\nSTAGEWRIGHT_TOKEN_PARTNER=x\nAWS_REGION=eu-west-1\n\
+             LD_PRELOAD=./x.so\nLD_LIBRARY_PATH=.\nLD_AUDIT=./x.so\nPATH=.\nGIT_TRACE=/tmp/x\nGIT_SSH_COMMAND=./x\nGIT_DIR=.\n\
+             TMPDIR=.\nSSL_CERT_FILE=./x\nHTTPS_PROXY=http://x\nMIMALLOC_VERBOSE=1\nRUST_BACKTRACE=1\nGLIBC_TUNABLES=x\n",
+            &[],
+        );
+        assert_eq!(added, ["AWS_REGION", "PGPASSWORD", "STAGEWRIGHT_HOME", "STAGEWRIGHT_TOKEN_PARTNER"]);
+        assert_eq!(warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_looks_meant_and_does_not_count_is_told() {
+        for name in [
+            "STAGEWRIGHT_REGISTRY", "STAGEWRIGHT_STAGES", "STAGEWRIGHT_OPERATOR", "STAGEWRIGHT_HOST_KEY", "STAGEWRIGHT_CACHE",
+            "STAGEWRIGHT_ACTOR", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            "PGSSLROOTCERT", "PGHOST", "RUST_LOG", "HOME", "XDG_STATE_HOME",
+        ] {
+            let (added, warnings) = names(&format!("{name}=x"), &[]);
+            assert_eq!(added, Vec::<String>::new(), "{name}");
+            assert!(warnings[0].contains(&format!("`{name}` in .env is ignored")), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_counts_only_with_credentials_that_come_with_it() {
+        let endpoint = "AWS_ENDPOINT_URL_S3=http://theirs\n";
+        let keys = "AWS_ACCESS_KEY_ID=x\nAWS_SECRET_ACCESS_KEY=x\n";
+        assert_eq!(names(endpoint, &[]).0, Vec::<String>::new());
+        assert_eq!(names(&format!("{endpoint}AWS_ACCESS_KEY_ID=x"), &[]).0, Vec::<String>::new());
+        let all = format!("{endpoint}{keys}");
+        assert_eq!(names(&all, &[]).0, ["AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY"]);
+        for exported in CREDENTIALS {
+            assert_eq!(names(&all, &[exported]).0, Vec::<String>::new(), "{exported}");
+        }
+        assert_eq!(names("AWS_REGION=x.theirs.example/", &[]).0, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_environment_is_heard_first() {
+        assert_eq!(names("STAGEWRIGHT_HOME=theirs", &["STAGEWRIGHT_HOME"]), (vec![], vec![]));
+    }
 }

@@ -18,7 +18,8 @@ pub(crate) struct Location {
 impl Location {
     /// Opens the home, which is made if missing.
     pub(crate) fn open(&self) -> anyhow::Result<Home> {
-        let home = Home::open_with(&self.home, self.registry.as_deref());
+        let password = environment::variable("PGPASSWORD");
+        let home = Home::open_with(&self.home, self.registry.as_deref(), password.as_deref());
         let mut home = home.with_context(|| format!("cannot open the home {}", self.home.display()))?;
         home.registry = home.registry.acting_as(&actor());
         Ok(home)

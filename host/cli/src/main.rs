@@ -26,11 +26,13 @@ fn main() -> ExitCode {
     if let Some(code) = stagewright_runtime::compile_if_asked() {
         return code;
     }
-    let warnings = environment::read_file();
     let arguments = arguments::Arguments::parse();
     terminal::start_logging(arguments.verbose);
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    match commands::execute(arguments) {
+    let done = environment::read_file().and_then(|warnings| {
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        commands::execute(arguments)
+    });
+    match done {
         Ok(code) => code.into(),
         Err(error) => ending::report(&error).into(),
     }

@@ -47,9 +47,9 @@ pub(crate) fn bytes(bytes: &[u8]) {
     end_if_failed(output.write_all(bytes).and_then(|()| output.flush()));
 }
 
-/// Writes a file that was asked for.
+/// Writes a file that was asked for, whole or not at all; a link in its place is replaced, not followed.
 pub(crate) fn file(path: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    stagewright_store::export_bytes(text.as_bytes(), path).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Writes to standard error, if it can be written to.

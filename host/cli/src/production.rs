@@ -7,12 +7,18 @@ use stagewright_promotion::{Destination, PromotionError, Settings};
 use stagewright_store::{CHAMPION, Home, StoreError};
 
 use crate::arguments::DestinationArguments;
+use crate::environment;
+
+/// Variables of the environment, and what a file `.env` may add to them.
+fn settings() -> Settings {
+    Settings::from_variables(environment::variables())
+}
 
 /// The destination of a pipeline's promotions, found fit for them before anything is trained.
 pub(crate) fn of_manifest(home: &Home, section: &ProductionSection) -> Result<Arc<Destination>, PromotionError> {
     let ProductionSection { destination, endpoint, region, path_style } = section.clone();
     let Some(uri) = destination else { return Ok(Arc::new(in_home(home)?)) };
-    let settings = Settings { endpoint, region, path_style, ..Settings::from_environment() };
+    let settings = Settings { endpoint, region, path_style, ..settings() };
     let destination = Destination::open(&uri, &settings)?;
     destination.check()?;
     Ok(Arc::new(destination))
@@ -32,7 +38,7 @@ pub(crate) fn of_command(
     let Some(uri) = uri.filter(|uri| uri != IN_HOME) else { return Ok(in_home(home)?) };
     let DestinationArguments { endpoint, region, path_style, .. } = arguments.clone();
     let settings =
-        Settings { endpoint, region, path_style: path_style.then_some(true), ..Settings::from_environment() };
+        Settings { endpoint, region, path_style: path_style.then_some(true), ..settings() };
     Ok(Destination::open(&uri, &settings)?)
 }
 
@@ -53,7 +59,7 @@ pub(crate) fn to_write(
 const IN_HOME: &str = "home:production";
 
 fn in_home(home: &Home) -> Result<Destination, PromotionError> {
-    let folder = Destination::open(&home.production_dir().display().to_string(), &Settings::from_environment())?;
+    let folder = Destination::open(&home.production_dir().display().to_string(), &settings())?;
     Ok(if home.has_own_registry() { folder.called(IN_HOME) } else { folder })
 }
 

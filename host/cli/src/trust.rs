@@ -32,10 +32,7 @@ pub(crate) struct Policy<'a> {
 
 /// Reads a small text, such as a key.
 pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
-    if std::fs::metadata(path)?.len() > MAX_TEXT {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is too large to be one"));
-    }
-    std::fs::read_to_string(path)
+    stagewright_store::read_regular_text(path, MAX_TEXT)
 }
 
 /// The public key in a PEM file, or one that is written out.

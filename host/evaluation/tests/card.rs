@@ -151,7 +151,7 @@ fn card() -> Card {
             cpu: "30 s".to_owned(),
             wall: String::new(),
         }],
-        code: Some(Code { commit: text("1a2b3c4d"), branch: text("main"), dirty: false }),
+        code: Some(Code { commit: text("1a2b3c4d"), branch: text("main"), dirty: Some(false) }),
         history: vec![Event {
             at: "2026-01-02 03:05 UTC".to_owned(),
             who: "ana".to_owned(),
@@ -209,7 +209,7 @@ fn caveats_are_derived() {
     assert_eq!(card().caveats(), Vec::<String>::new());
     let mut doubtful = card();
     doubtful.details.verdict = Some(Verdict::Rejected);
-    doubtful.code = Some(Code { dirty: true, ..doubtful.code.unwrap() });
+    doubtful.code = Some(Code { dirty: Some(true), ..doubtful.code.unwrap() });
     doubtful.intended_use = IntendedUse::default();
     doubtful.evaluation.test = Some(table("test", "7e57", 499));
     doubtful.evaluation.confusion =
@@ -354,7 +354,7 @@ fn hostile_card() -> Card {
             ..verdict(Verdict::Approved, JudgedAgainst::Unknown)
         }],
         limits: vec![StageLimits { stage: own(), memory: own(), cpu: own(), wall: own() }],
-        code: Some(Code { commit: some(), branch: some(), dirty: true }),
+        code: Some(Code { commit: some(), branch: some(), dirty: Some(true) }),
         history: vec![Event { at: own(), who: own(), what: own(), from: some(), to: some(), reason: some() }],
     }
 }

@@ -33,8 +33,8 @@ pub struct Code {
     pub commit: String,
     /// The branch, if one was checked out.
     pub branch: Option<String>,
-    /// Whether a file that git knows differed from the commit.
-    pub dirty: bool,
+    /// Whether a file that git knows differed from the commit; `None`: it could not be told.
+    pub dirty: Option<bool>,
 }
 
 /// What a stage was allowed, and what it used of it.

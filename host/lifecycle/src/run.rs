@@ -112,6 +112,8 @@ pub struct Request {
     pub upon: Option<RunId>,
     /// Where the manifest comes from.
     pub code: Option<Code>,
+    /// The tokens that sources need, by the variables that the manifest names. They are sent, and neither recorded nor shown.
+    pub tokens: BTreeMap<String, String>,
     /// Where an approved candidate is copied to; `None`: nowhere.
     pub destination: Option<Arc<Destination>>,
 }
@@ -123,8 +125,8 @@ fn tags(request: &Request) -> Vec<(String, String)> {
     let code = request.code.iter().flat_map(|code| {
         let commit = ("mlflow.source.git.commit".to_owned(), code.commit.clone());
         let branch = code.branch.iter().map(|branch| ("mlflow.source.git.branch".to_owned(), branch.clone()));
-        let dirty = ("mlflow.source.git.dirty".to_owned(), code.dirty.to_string());
-        [commit, dirty].into_iter().chain(branch)
+        let dirty = code.dirty.map_or_else(|| "unknown".to_owned(), |dirty| dirty.to_string());
+        [commit, ("mlflow.source.git.dirty".to_owned(), dirty)].into_iter().chain(branch)
     });
     [source, kind].into_iter().chain(code).collect()
 }
@@ -318,7 +320,7 @@ impl Run {
         let all = || columns(table, (0..table.schema().len()).collect());
         let split = match &section.file {
             Some(path) => {
-                let file = std::fs::File::open(path).map_err(|reason| {
+                let file = stagewright_store::open_regular(path).map_err(|reason| {
                     StageFault::host(format!("cannot read the split {}: {reason}", path.display()))
                 })?;
                 Split::import(std::io::BufReader::new(file), table.schema(), all())

@@ -45,7 +45,7 @@ pub use overrides::Overrides;
 pub use problem::{ManifestError, Place, Problem};
 pub use production::{ProblemSection, ProductionSection};
 pub use signature::{ExtraColumns, SignatureSection};
-pub use source::{HttpFormat, QueryParameter, SourceLocation, SourceSection, SqliteRows};
+pub use source::{HttpFormat, QueryParameter, SourceLocation, SourceSection, SqliteRows, TOKEN_PREFIX, without_query};
 pub use split::{SplitMethod, SplitSection};
 pub use stage::StageSection;
 pub use starter::{Starter, write_manifest};

@@ -5,8 +5,7 @@
 //! with, and when it is written, is not decided here.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use stagewright_store::Digest;
@@ -20,6 +19,9 @@ pub const LOCK_FILE: &str = "stagewright.lock";
 
 /// The version of the format that is written, and the only one that is read.
 const VERSION: u64 = 1;
+
+/// The largest lock file that is read: a hundred thousand components.
+const MAX_LOCK: u64 = 16 << 20;
 
 const TITLE: &str = "# The components that the pipelines of this folder use, by digest. Written by stagewright; keep it under version control.
 # `stagewright lock FILE --update [NAME]` accepts components that changed.
@@ -40,10 +42,19 @@ impl Lock {
         manifest.with_file_name(LOCK_FILE)
     }
 
-    /// How a component's file is called in the lock of this pipeline file.
+    /// How a component's file is called in the lock of this pipeline file: one file has one name, however its path is written.
     pub fn name_of(manifest: &Path, component: &Path) -> String {
         let folder = manifest.parent().unwrap_or(Path::new(""));
-        component.strip_prefix(folder).unwrap_or(component).display().to_string()
+        let whole = |path: &Path| plain(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+        let (whole_folder, whole_component) = (whole(folder), whole(component));
+        if let Ok(inside) = whole_component.strip_prefix(&whole_folder) {
+            return inside.display().to_string();
+        }
+        // Written relative to the file, it stays so: folder and file can be moved together.
+        match component.strip_prefix(folder) {
+            Ok(relative) if relative.is_relative() => plain(relative).display().to_string(),
+            _ => whole_component.display().to_string(),
+        }
     }
 
     /// Reads a lock file; an empty lock if there is none.
@@ -52,7 +63,7 @@ impl Lock {
     /// [`ManifestError`] with everything that is wrong in the file.
     pub fn load(path: &Path) -> Result<Self, ManifestError> {
         let file = path.display().to_string();
-        match std::fs::read_to_string(path) {
+        match stagewright_store::read_regular_text(path, MAX_LOCK) {
             Ok(text) => Self::parse(&file, text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(ManifestError::unreadable(
@@ -99,23 +110,31 @@ impl Lock {
         text
     }
 
-    /// Writes the file whole or not at all.
+    /// Writes the file whole or not at all; a link in its place is replaced, not followed.
     ///
     /// # Errors
     /// The folder cannot be written.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
-        let aside = path.with_file_name(format!("{LOCK_FILE}.{}.new", std::process::id()));
-        let written = std::fs::File::create(&aside)
-            .and_then(|mut file| {
-                file.write_all(self.render().as_bytes())?;
-                file.sync_all()
-            })
-            .and_then(|()| std::fs::rename(&aside, path));
-        if written.is_err() {
-            drop(std::fs::remove_file(&aside));
-        }
-        written
+        stagewright_store::write_whole(path, self.render().as_bytes())
     }
+}
+
+/// A path without `.`, without `//`, and without `..` where a name stands before it.
+///
+/// Where that name is a link, the path may come to be another file's. Then two files share an entry, and the second one is refused: never let through.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => {
+                plain.pop();
+            }
+            Component::ParentDir if plain.has_root() => {}
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 fn read(file: Section<'_>) -> Lock {
@@ -123,11 +142,19 @@ fn read(file: Section<'_>) -> Lock {
         item.integer(VERSION, VERSION);
     }
     let digests = |name| {
-        let mut digests = BTreeMap::new();
+        let mut digests: BTreeMap<String, Digest> = BTreeMap::new();
         for (name, item) in file.section(name).iter().flat_map(|section| section.items().collect::<Vec<_>>()) {
             let Some(text) = item.string() else { continue };
             match text.parse() {
-                Ok(digest) => drop(digests.insert(name.to_owned(), digest)),
+                Ok(digest) => {
+                    let name = plain(Path::new(name)).display().to_string();
+                    if digests.insert(name, digest).is_some_and(|other| other != digest) {
+                        item.report(
+                            "the same file is pinned twice, by different digests".to_owned(),
+                            Some("remove the entry that is not meant".to_owned()),
+                        );
+                    }
+                }
                 Err(_) => item.report_value(
                     format!("`{text}` is not a digest"),
                     Some("a digest is `sha256:` and 64 lower-case hex digits".to_owned()),
@@ -171,10 +198,45 @@ mod tests {
     }
 
     #[test]
+    fn one_file_has_one_name_however_it_is_written() {
+        let name = |manifest: &str, component: &str| Lock::name_of(Path::new(manifest), Path::new(component));
+        for component in ["x.wasm", "./x.wasm", ".//x.wasm", "a/../x.wasm", "././a/./../x.wasm"] {
+            assert_eq!(name("p.toml", component), "x.wasm", "{component}");
+            assert_eq!(name("./p.toml", component), "x.wasm", "{component}");
+            assert_eq!(name("config/p.toml", &format!("config/{component}")), "x.wasm", "{component}");
+            assert_eq!(name("/pipelines/p.toml", &format!("/pipelines/{component}")), "x.wasm", "{component}");
+        }
+        let here = std::path::absolute("x.wasm").expect("a folder").display().to_string();
+        assert_eq!(name("p.toml", &here), "x.wasm");
+        let digest = Digest::of(b"x");
+        let text = |other: Digest| format!("version = 1\n[files]\n\"./x.wasm\" = \"{digest}\"\n\"x.wasm\" = \"{other}\"\n");
+        let lock = Lock::parse("stagewright.lock", text(digest)).expect("one file");
+        assert_eq!(lock.files, [("x.wasm".to_owned(), digest)].into());
+        let told = Lock::parse("stagewright.lock", text(Digest::of(b"y"))).expect_err("which?").render();
+        assert!(told.contains("pinned twice"), "{told}");
+    }
+
+    #[test]
+    fn a_link_in_the_way_is_replaced_and_nothing_outside_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (outside, path) = (folder.path().join("outside"), folder.path().join(LOCK_FILE));
+        std::fs::write(&outside, "precious").expect("a file");
+        // As the name once was that could be foreseen, and the file itself.
+        let aside = folder.path().join(format!("{LOCK_FILE}.{}.new", std::process::id()));
+        for link in [&aside, &path] {
+            std::os::unix::fs::symlink(&outside, link).expect("a link");
+        }
+        Lock::default().write(&path).expect("written");
+        assert_eq!(std::fs::read_to_string(&outside).expect("the file"), "precious");
+        assert!(!path.is_symlink());
+    }
+
+    #[test]
     fn paths_are_relative_to_the_lock_files_folder() {
         let name = |manifest: &str, component: &str| Lock::name_of(Path::new(manifest), Path::new(component));
         assert_eq!(name("config/p.toml", "config/stages/mine.wasm"), "stages/mine.wasm");
         assert_eq!(name("p.toml", "stages/mine.wasm"), "stages/mine.wasm");
+        assert_eq!(name("config/p.toml", "config/../stages/mine.wasm"), "../stages/mine.wasm");
         assert_eq!(name("config/p.toml", "/lib/mine.wasm"), "/lib/mine.wasm");
         assert_eq!(Lock::beside(Path::new("config/p.toml")), Path::new("config/stagewright.lock"));
     }

@@ -23,7 +23,7 @@ use crate::problem::{Collector, ManifestError, Source};
 use crate::production::{ProblemSection, ProductionSection};
 use crate::reader::{Context, Item, Section};
 use crate::signature::SignatureSection;
-use crate::source::{self, SourceSection};
+use crate::source::{self, SourceLocation, SourceSection};
 use crate::split::SplitSection;
 use crate::stage::{self, StageSection};
 use crate::task::{TaskDraft, TaskSection};
@@ -114,14 +114,15 @@ impl Manifest {
         let cannot = |error: std::io::Error| {
             unreadable(format!("cannot read the file: {error}"), "give the path of a pipeline file")
         };
-        let size = std::fs::metadata(path).map_err(cannot)?.len();
-        if size > MAX_FILE_BYTES {
-            return Err(unreadable(
+        let opened = stagewright_store::open_regular(path).map_err(cannot)?;
+        let size = opened.metadata().map_err(cannot)?.len();
+        let bytes = stagewright_store::read_bounded(opened, MAX_FILE_BYTES).map_err(|error| match error.kind() {
+            std::io::ErrorKind::FileTooLarge => unreadable(
                 format!("the file has {size} bytes"),
                 "a pipeline file has at most 16 MiB; is it the data?",
-            ));
-        }
-        let bytes = std::fs::read(path).map_err(cannot)?;
+            ),
+            _ => cannot(error),
+        })?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let line =
                 error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -156,6 +157,35 @@ impl Manifest {
             Some(manifest) if fine => Ok(manifest),
             _ => Err(ManifestError::new(&source, collector.into_problems())),
         }
+    }
+
+    /// The file's text, as it is recorded with a run: as it was read, without the queries of sources' URLs, which may hold keys.
+    pub fn recorded_text(&self) -> String {
+        let mut text = self.source.text.clone();
+        let uris = self.sources.iter().filter_map(|(name, source)| {
+            let entry = self.root.at(&["sources", name.as_str(), "uri"])?;
+            let Origin::File(place) = &entry.node.origin else { return None };
+            match source::without_query(&source.uri) {
+                std::borrow::Cow::Owned(without) => Some((place.clone(), without)),
+                std::borrow::Cow::Borrowed(_) => None,
+            }
+        });
+        let mut uris: Vec<_> = uris.collect();
+        // From the end, so that places stay what they are.
+        uris.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
+        for (place, without) in uris {
+            // A JSON string is a TOML string.
+            text.replace_range(place, &serde_json::Value::from(without).to_string());
+        }
+        text
+    }
+
+    /// The variables that sources name for their tokens, each with the source.
+    pub fn token_variables(&self) -> impl Iterator<Item = (&Identifier, &str)> {
+        self.sources.iter().filter_map(|(name, source)| match &source.location {
+            SourceLocation::Http { token_env, .. } => Some((name, token_env.as_deref()?)),
+            _ => None,
+        })
     }
 
     /// The stage of this world.

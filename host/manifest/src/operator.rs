@@ -16,6 +16,7 @@ use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::problem::{Collector, ManifestError, Source};
 use crate::reader::{Context, Item, Section};
+use crate::source::TOKEN_PREFIX;
 use crate::trust::TrustSection;
 use crate::units::{bytes_text, duration_text};
 use crate::world::World;
@@ -24,6 +25,9 @@ use crate::world::World;
 pub const OPERATOR_FILE: &str = "/etc/stagewright/operator.toml";
 
 const MIB: u64 = 1 << 20;
+
+/// The largest file that is read, as of a manifest.
+const MAX_BYTES: u64 = 16 * MIB;
 
 /// What the operator allows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,6 +46,9 @@ pub struct Operator {
     /// What manifests may grant; `None`: any server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<Vec<HttpGrant>>,
+    /// Variables whose values manifests may have sent as tokens, besides those of [`TOKEN_PREFIX`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub token_env: Vec<String>,
     /// Whose components may run, whatever manifests say.
     #[serde(skip_serializing_if = "TrustSection::is_default")]
     pub trust: TrustSection,
@@ -95,6 +102,7 @@ impl Default for Operator {
             instances: InstanceLimits::default(),
             compilation: CompilationLimits::default(),
             http: None,
+            token_env: Vec::new(),
             trust: TrustSection::default(),
         }
     }
@@ -121,7 +129,7 @@ impl Operator {
     /// As for [`Operator::find`].
     pub fn load(path: &Path) -> Result<Self, ManifestError> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = stagewright_store::read_regular_text(path, MAX_BYTES).map_err(|error| {
             let hint = "give the path of an operator's file, or remove the setting that names it";
             ManifestError::unreadable(file.clone(), format!("cannot read the file: {error}"), hint)
         })?;
@@ -193,6 +201,8 @@ fn read(file: Section<'_>) -> Operator {
     }
     if let Some(section) = file.section("http") {
         operator.http = section.get("hosts").and_then(|item| HttpGrant::read_all(&item));
+        let names = section.get("token-env").and_then(|item| item.array());
+        operator.token_env = names.iter().flatten().filter_map(|item| Some(item.text()?.to_owned())).collect();
         section.finish();
     }
     if let Some(section) = file.section("trust") {
@@ -262,6 +272,23 @@ impl Manifest {
                 collector.report(&entry.node.origin, "stages.ingestion.http", message, Some(hint));
             }
         }
+        self.check_tokens(operator, &whose, &collector);
         if collector.is_empty() { Ok(self) } else { Err(ManifestError::new(&self.source, collector.into_problems())) }
+    }
+
+    /// Whoever writes a manifest chooses the server too: so it names variables that are meant to be sent, and no others.
+    fn check_tokens(&self, operator: &Operator, whose: &str, collector: &Collector) {
+        for (source, name) in self.token_variables() {
+            if name.starts_with(TOKEN_PREFIX) || operator.token_env.iter().any(|listed| listed == name) {
+                continue;
+            }
+            let path = format!("sources.{source}.token-env");
+            let message = format!("`{name}` is not a variable that a manifest may have sent to a server");
+            let hint = format!(
+                "call it `{TOKEN_PREFIX}...`, or have `{name}` added to `token-env` under [http] in {whose}"
+            );
+            let origin = self.root.at(&["sources", source.as_str(), "token-env"]).map(|entry| &entry.node.origin);
+            collector.report(origin.unwrap_or(&Origin::File(0..0)), &path, message, Some(hint));
+        }
     }
 }

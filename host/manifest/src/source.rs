@@ -23,11 +23,15 @@ const FORMS: [(&str, &str); 5] = [
 /// The longest body of an HTTP response, if the manifest does not say.
 const MAX_BYTES: u64 = 1 << 30;
 
+/// How the variables begin whose values any manifest may have sent to a server as a token.
+pub const TOKEN_PREFIX: &str = "STAGEWRIGHT_TOKEN_";
+
 /// One source of data.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SourceSection {
-    /// The URI as it was written.
+    /// The URI as it was written. It is recorded without the query of a URL, which may hold a key.
+    #[serde(serialize_with = "recorded")]
     pub uri: String,
     /// What it means.
     #[serde(flatten)]
@@ -127,6 +131,19 @@ pub enum QueryParameter {
     Float(f64),
     /// Text, and dates as they were written.
     Text(String),
+}
+
+fn recorded<S: serde::Serializer>(uri: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&without_query(uri))
+}
+
+/// A source's URI as it is recorded: a URL without its query and its fragment, for which `?…` stands.
+pub fn without_query(uri: &str) -> std::borrow::Cow<'_, str> {
+    let is_url = uri.split_once(':').is_some_and(|(scheme, _)| matches!(scheme, "http" | "https"));
+    match uri.split_once(['?', '#']).filter(|_| is_url) {
+        Some((place, _)) => format!("{place}?…").into(),
+        None => uri.into(),
+    }
 }
 
 impl SourceSection {

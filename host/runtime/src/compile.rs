@@ -279,13 +279,17 @@ impl From<io::Error> for ChildError {
 /// The child: limits itself, reads, compiles, writes.
 #[cfg(feature = "compiler")]
 fn compile_here(mut arguments: impl Iterator<Item = String>) -> Result<(), ChildError> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let mut number = || arguments.next().and_then(|text| text.parse::<u64>().ok());
     let (Some(memory), Some(seconds)) = (number(), number()) else {
         return Err(io::Error::other("it is started by stagewright itself, with its limits").into());
     };
-    let cap = |resource, most: u64| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
+    let cap = |resource, most: u64| {
+        // Whoever started this program may have set less, which cannot be raised.
+        let most = getrlimit(resource).maximum.map_or(most, |allowed| allowed.min(most));
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+    };
     cap(Resource::Data, memory).map_err(io::Error::from)?;
     cap(Resource::Cpu, seconds).map_err(io::Error::from)?;
     cap(Resource::Core, 0).map_err(io::Error::from)?;

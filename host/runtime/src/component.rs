@@ -5,13 +5,13 @@
 //! reading must have the digest of the first.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use stagewright_lifecycle::sandbox::{Cancel, Component, Description, Meter, StageContext};
 use stagewright_manifest::{CompilationLimits, World};
-use stagewright_store::{ArtifactStore, Digest};
+use stagewright_store::{ArtifactStore, Digest, open_regular, read_bounded};
 use wasmtime::component::{self as wasm, InstancePre};
 
 use crate::admission::{self, Grant, Interfaces};
@@ -231,8 +231,11 @@ impl Catalog {
             Origin::File(path) => path,
             Origin::Stored(digest, _) => return Ok(*digest),
         };
-        let read = File::open(path).and_then(Digest::of_reader);
-        read.map_err(|reason| RuntimeError::Read { name: name.into(), path: path.clone(), reason })
+        let failed = |reason| RuntimeError::Read { name: name.into(), path: path.clone(), reason };
+        let file = open_regular(path).map_err(failed)?;
+        // Before it is hashed: a file can be longer than any disk.
+        self.compilation.within_size(name, file.metadata().map_err(failed)?.len())?;
+        Digest::of_reader(file).map_err(failed)
     }
 
     /// The bytes of this digest.
@@ -243,8 +246,9 @@ impl Catalog {
             Origin::Stored(digest, artifacts) => return stored(name, digest, artifacts),
         };
         let failed = |reason| RuntimeError::Read { name: name.into(), path: path.clone(), reason };
-        self.compilation.within_size(name, fs::metadata(path).map_err(failed)?.len())?;
-        let bytes = fs::read(path).map_err(failed)?;
+        let file = open_regular(path).map_err(failed)?;
+        self.compilation.within_size(name, file.metadata().map_err(failed)?.len())?;
+        let bytes = read_bounded(file, self.compilation.limits.size).map_err(failed)?;
         match Digest::of(&bytes) {
             found if found != expected => Err(RuntimeError::Changed { name: name.into(), expected, found }),
             _ => Ok(bytes),

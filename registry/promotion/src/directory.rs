@@ -14,11 +14,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use stagewright_store::Digest;
+use stagewright_store::{Digest, open_regular, read_regular};
 use tempfile::NamedTempFile;
 
 use crate::error::{PromotionError, io_error};
-use crate::store::{Condition, Entry, Etag, ObjectStore, Put, Sink, Unfinished, check_key};
+use crate::store::{Condition, Entry, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, Unfinished, check_key};
 
 /// Files aside and the lock, in the directory; not listed as keys.
 const ASIDE: &str = ".stagewright";
@@ -139,7 +139,7 @@ impl ObjectStore for Directory {
 
     fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Etag)>, PromotionError> {
         let path = self.path(key)?;
-        let bytes = present(fs::read(&path)).map_err(io_error("read", &path))?;
+        let bytes = present(read_regular(&path, MAX_DOCUMENT)).map_err(io_error("read", &path))?;
         Ok(bytes.map(|bytes| {
             let etag = etag(&bytes);
             (bytes, etag)
@@ -148,7 +148,7 @@ impl ObjectStore for Directory {
 
     fn read(&self, key: &str, range: Range<u64>, sink: &mut Sink<'_>) -> Result<(), PromotionError> {
         let path = self.path(key)?;
-        let mut file = File::open(&path).map_err(io_error("open", &path))?;
+        let mut file = open_regular(&path).map_err(io_error("open", &path))?;
         file.seek(SeekFrom::Start(range.start)).map_err(io_error("read", &path))?;
         let mut left = range.end.saturating_sub(range.start);
         let mut piece = vec![0; PIECE.min(left as usize)];

@@ -34,5 +34,5 @@ pub use pointer::Pointer;
 #[cfg(feature = "s3")]
 pub use s3::S3;
 pub use settings::{Limits, Settings};
-pub use store::{Condition, Entry, Etag, ObjectStore, Put, Sink, Unfinished};
+pub use store::{Condition, Entry, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, Unfinished};
 pub use upload::{Bundle, Object, Uploaded};

@@ -59,12 +59,9 @@ impl Default for Limits {
 }
 
 impl Settings {
-    /// Those of this process.
-    pub fn from_environment() -> Self {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        let variables = std::env::vars_os().filter_map(text).filter(|(name, _)| matters(name)).collect();
+    /// With those of some variables that matter.
+    pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let variables = variables.into_iter().filter(|(name, _)| matters(name)).collect();
         Self { variables, ..Self::default() }
     }
 }

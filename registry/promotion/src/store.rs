@@ -11,6 +11,9 @@ use std::time::SystemTime;
 
 use crate::error::PromotionError;
 
+/// The longest pointer or manifest that is read, in bytes. A manifest names every column: 65,536 columns take a fifth of it.
+pub const MAX_DOCUMENT: u64 = 32 << 20;
+
 /// Names the content that a key had when it was read. Its text means nothing but equality.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Etag(pub(crate) String);
@@ -92,7 +95,7 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// The bytes of a key, at once: for pointers and manifests. None if nothing is there.
     ///
     /// # Errors
-    /// If the store does not give them.
+    /// If the store does not give them, or there are more than [`MAX_DOCUMENT`], of which no more are then kept.
     fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Etag)>, PromotionError>;
 
     /// Gives a range of the bytes of a key to `sink`, in order and each once.

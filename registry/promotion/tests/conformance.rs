@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Barrier;
 use std::time::{Duration, SystemTime};
 
-use stagewright_promotion::{Condition, Directory, Etag, ObjectStore, PromotionError, Put, S3};
+use stagewright_promotion::{Condition, Directory, Etag, MAX_DOCUMENT, ObjectStore, PromotionError, Put, S3};
 use stagewright_services::s3::Server;
 use support::{bytes, object, server, settings};
 
@@ -54,6 +54,7 @@ stores!(directory bucket; {
     keys_that_leave_the_store_are_refused
     a_reader_sees_the_old_bytes_or_the_new_ones
     a_file_that_is_shorter_than_it_was_is_not_written
+    a_document_that_is_too_long_is_an_error
 });
 
 fn written(put: Result<Put, PromotionError>) -> Etag {
@@ -258,4 +259,13 @@ fn a_file_that_is_shorter_than_it_was_is_not_written(Open { store, folder, .. }:
         assert_eq!(store.list("").expect("a list"), []);
     }
     assert_eq!(store.unfinished().expect("a list"), []);
+}
+
+fn a_document_that_is_too_long_is_an_error(open: &Open) {
+    let store = &open.store;
+    let file = open.folder.path().join("long");
+    std::fs::File::create(&file).and_then(|file| file.set_len(MAX_DOCUMENT + 1)).expect("a file");
+    store.put_file("manifest.json", &file, MAX_DOCUMENT + 1, &|_| ()).expect("a file");
+    let error = store.get("manifest.json").expect_err("it is too long").to_string();
+    assert!(error.contains("it is longer than 33554432 bytes"), "{error}");
 }

@@ -1,10 +1,10 @@
 //! The one directory in which everything lasts.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::artifact::{ArtifactStore, sync_directory};
 use crate::error::{StoreError, io_error};
+use crate::files::{create_private, read_regular_text, write_whole};
 use crate::registry::Registry;
 
 /// `STAGEWRIGHT_HOME`: `artifacts/`, `cache/`, and the registry `stagewright.db`. Cheap to clone.
@@ -23,25 +23,29 @@ impl Home {
     /// # Errors
     /// What [`ArtifactStore::open`] and [`Registry::open`] fail with.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::open_with(path, None)
+        Self::open_with(path, None, None)
     }
 
-    /// The same, with its registry elsewhere: a PostgreSQL database by its URL.
+    /// The same, with its registry elsewhere: a PostgreSQL database by its URL, and the password to use if the URL has none.
     ///
     /// # Errors
     /// What [`ArtifactStore::open`] and [`Registry::connect`] fail with; [`StoreError::OtherRegistry`] if the home was used
     /// with another registry before.
-    pub fn open_with(path: impl AsRef<Path>, registry: Option<&str>) -> Result<Self, StoreError> {
+    pub fn open_with(
+        path: impl AsRef<Path>,
+        registry: Option<&str>,
+        password: Option<&str>,
+    ) -> Result<Self, StoreError> {
         let path = path.as_ref();
         if !path.is_dir() {
             make_lasting(path)?;
         }
         let cache = path.join("cache");
-        fs::create_dir_all(&cache).map_err(io_error("create", &cache))?;
+        create_private(&cache).map_err(io_error("create", &cache))?;
         Ok(Self {
             artifacts: ArtifactStore::open(path.join("artifacts"))?,
             registry: match registry {
-                Some(url) => elsewhere(path, url)?,
+                Some(url) => elsewhere(path, url, password)?,
                 None => inside(path)?,
             },
             path: path.to_owned(),
@@ -71,17 +75,19 @@ impl Home {
 
 /// The file that says that a home's registry is elsewhere, and where.
 const ELSEWHERE: &str = "registry";
+/// The longest address of a registry that is read back: it is a line.
+const MAX_PLACE: u64 = 64 << 10;
 /// The registry in a home.
 const DATABASE: &str = "stagewright.db";
 
 /// A home has one registry: with another, everything in it would look like garbage.
-fn elsewhere(path: &Path, url: &str) -> Result<Registry, StoreError> {
+fn elsewhere(path: &Path, url: &str, password: Option<&str>) -> Result<Registry, StoreError> {
     if path.join(DATABASE).exists() {
         return Err(StoreError::OtherRegistry { home: path.to_owned(), own: DATABASE.to_owned() });
     }
-    let registry = Registry::connect(url)?;
+    let registry = Registry::connect_with(url, password)?;
     let (file, place) = (path.join(ELSEWHERE), registry.place());
-    match fs::read_to_string(&file) {
+    match read_regular_text(&file, MAX_PLACE) {
         // Options may differ: how to connect is not where.
         Ok(own) if address(own.trim()) == address(&place) => {}
         // Empty, where a process died before it wrote the name.
@@ -89,7 +95,7 @@ fn elsewhere(path: &Path, url: &str) -> Result<Registry, StoreError> {
             return Err(StoreError::OtherRegistry { home: path.to_owned(), own: own.trim().to_owned() });
         }
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io_error("read", &file)(error)),
-        _ => fs::write(&file, format!("{place}\n")).map_err(io_error("write", &file))?,
+        _ => write_whole(&file, format!("{place}\n").as_bytes()).map_err(io_error("write", &file))?,
     }
     Ok(registry)
 }
@@ -99,7 +105,7 @@ fn address(place: &str) -> &str {
 }
 
 fn inside(path: &Path) -> Result<Registry, StoreError> {
-    if let Ok(own) = fs::read_to_string(path.join(ELSEWHERE)) {
+    if let Ok(own) = read_regular_text(&path.join(ELSEWHERE), MAX_PLACE) {
         return Err(StoreError::OtherRegistry { home: path.to_owned(), own: own.trim().to_owned() });
     }
     Registry::open(path.join(DATABASE))
@@ -107,7 +113,7 @@ fn inside(path: &Path) -> Result<Registry, StoreError> {
 
 /// Makes the home so that it is there after a loss of power; what is in it sees to itself.
 fn make_lasting(path: &Path) -> Result<(), StoreError> {
-    fs::create_dir_all(path).map_err(io_error("create", path))?;
+    create_private(path).map_err(io_error("create", path))?;
     let absolute = std::path::absolute(path).map_err(io_error("look at", path))?;
     match absolute.parent() {
         Some(parent) => sync_directory(parent),

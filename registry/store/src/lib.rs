@@ -17,6 +17,7 @@ mod database;
 mod digest;
 mod error;
 mod fault;
+mod files;
 mod home;
 mod liveness;
 mod outgoing;
@@ -33,6 +34,7 @@ pub use database::DatabaseError;
 pub use digest::{Digest, DigestParseError};
 pub use error::StoreError;
 pub use fault::{BatchFault, BatchProblem};
+pub use files::{open_regular, read_bounded, read_regular, read_regular_text, write_whole};
 pub use home::Home;
 pub use outgoing::{batch_bytes, raw_columns, rows_within};
 pub use registry::{
@@ -42,4 +44,4 @@ pub use registry::{
     RunStatus, SOURCE_TAG, Stage, StageRecord, Verdict, VerdictReason, VersionVerdict, View,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
-pub use table::{Table, TableWriter, export_bytes, export_csv, export_parquet};
+pub use table::{Formulas, Table, TableWriter, export_bytes, export_csv, export_parquet};

@@ -12,7 +12,7 @@ use arrow_array::{
 };
 use proptest::prelude::*;
 use stagewright_store::{
-    ArtifactKind, ArtifactStore, DataType, Digest, Field, Role, Schema, StoreError, Table, export_csv, export_parquet,
+    ArtifactKind, ArtifactStore, DataType, Digest, Field, Formulas, Role, Schema, StoreError, Table, export_csv, export_parquet,
 };
 use tempfile::TempDir;
 
@@ -284,7 +284,7 @@ fn exports_hold_the_same_rows() {
     assert_eq!(read, all_cells(&table));
 
     let csv = directory.path().join("table.csv");
-    export_csv(&table, &csv).unwrap();
+    export_csv(&table, &csv, Formulas::Kept).unwrap();
     let text = fs::read_to_string(&csv).unwrap();
     let mut lines = text.lines();
     assert_eq!(lines.next(), Some("boolean,int64,float64,utf8,categorical,timestamp"));
@@ -295,11 +295,40 @@ fn exports_hold_the_same_rows() {
 }
 
 #[test]
+fn text_that_a_spreadsheet_would_run_is_quoted_on_request() {
+    let (directory, store) = store();
+    let fields = vec![
+        Field::new("=cmd|' /C calc'!A0", DataType::Utf8),
+        Field::new("number", DataType::Int64),
+    ];
+    let texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "a=b", ""];
+    let batch = RecordBatch::try_new(
+        Schema::new(fields.clone()).unwrap().to_arrow(),
+        vec![Arc::new(StringArray::from(texts.to_vec())), Arc::new(Int64Array::from(vec![-1; texts.len()]))],
+    )
+    .unwrap();
+    let table = write(&store, &Schema::new(fields).unwrap(), &[batch]);
+    let export = |formulas| {
+        let csv = directory.path().join("table.csv");
+        export_csv(&table, &csv, formulas).unwrap();
+        fs::read_to_string(&csv).unwrap()
+    };
+    assert_eq!(
+        export(Formulas::Quoted),
+        "'=cmd|' /C calc'!A0,number\n'=1+1,-1\n'+1,-1\n'-1,-1\n'@SUM(A1),-1\n'\tx,-1\na=b,-1\n,-1\n"
+    );
+    assert_eq!(
+        export(Formulas::Kept),
+        "=cmd|' /C calc'!A0,number\n=1+1,-1\n+1,-1\n-1,-1\n@SUM(A1),-1\n\tx,-1\na=b,-1\n,-1\n"
+    );
+}
+
+#[test]
 fn a_failed_export_leaves_no_file() {
     let (directory, store) = store();
     let table = write(&store, &all_types(), &[rows(0..10)]);
     let missing = directory.path().join("missing").join("table.csv");
-    let error = export_csv(&table, &missing).unwrap_err();
+    let error = export_csv(&table, &missing, Formulas::Kept).unwrap_err();
     assert!(error.to_string().contains("missing"), "{error}");
     assert!(!missing.exists());
 }

@@ -9,7 +9,7 @@ use stagewright_benchmarks::{Result, SetUp, interleaved, median, process_cpu, se
 use stagewright_data::{Interrupt, Signature, Source, Strictness, open};
 use stagewright_manifest::World;
 use stagewright_runtime::EngineOptions;
-use stagewright_store::export_csv;
+use stagewright_store::{Formulas, export_csv};
 
 /// As in the binary.
 #[global_allocator]
@@ -67,6 +67,6 @@ fn write_csv(path: &Path, rows: u64) -> Result<Signature> {
     let set_up = SetUp::new()?;
     let rig = set_up.rig(EngineOptions::default(), &[(World::Ingestion, "ingest-synthetic")])?;
     let table = tables::generated(&rig, rows)?;
-    export_csv(&table, path)?;
+    export_csv(&table, path, Formulas::Kept)?;
     Ok(Signature::new(table.schema().fields().to_vec())?.with_null_values(["", " "]))
 }

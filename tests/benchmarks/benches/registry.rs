@@ -43,7 +43,7 @@ fn main() -> Result<()> {
     if std::env::var_os("STAGEWRIGHT_BENCH_WITHOUT_POSTGRES").is_none() {
         println!("PostgreSQL on this machine, which flushes too:");
         let cluster = Cluster::start_with(Durability::Synced);
-        let home = Home::open_with(folder.path().join("elsewhere"), Some(&cluster.create_database()))?;
+        let home = Home::open_with(folder.path().join("elsewhere"), Some(&cluster.create_database()), None)?;
         result["postgres"] = changes(&home, repeat)?;
     }
     write_json(&result)

@@ -18,9 +18,9 @@ pub(crate) struct Arguments {
     /// Shows more of what happens; twice shows everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Where artifacts, runs and models are kept.
-    #[arg(long, global = true, env = "STAGEWRIGHT_HOME", default_value = ".stagewright", value_name = "FOLDER")]
-    pub(crate) home: PathBuf,
+    /// Where artifacts, runs and models are kept. [default: .stagewright]
+    #[arg(long, global = true, env = "STAGEWRIGHT_HOME", value_name = "FOLDER")]
+    pub(crate) home: Option<PathBuf>,
     /// The registry, if it is not a file in the home: `postgresql://USER@HOST/DATABASE`.
     #[arg(long, global = true, env = "STAGEWRIGHT_REGISTRY", value_name = "URL", hide_env_values = true)]
     pub(crate) registry: Option<String>,
@@ -255,6 +255,9 @@ pub(crate) enum ArtifactsCommand {
         /// The run that made it. [default: the last run]
         #[arg(long)]
         run: Option<String>,
+        /// For a spreadsheet: text in CSV that it would run as a formula gets an apostrophe before it.
+        #[arg(long)]
+        spreadsheet: bool,
     },
 }
 

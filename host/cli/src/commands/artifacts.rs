@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, Home, export_bytes, export_csv, export_parquet};
+use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, Formulas, Home, export_bytes, export_csv, export_parquet};
 
 use crate::arguments::ArtifactsCommand;
 use crate::commands::print_json;
@@ -15,7 +15,10 @@ use crate::terminal::{bytes, right, table};
 pub(crate) fn artifacts(location: &Location, command: &ArtifactsCommand) -> anyhow::Result<Ending> {
     match command {
         ArtifactsCommand::List { run, json } => list(location, run.as_deref(), json.json),
-        ArtifactsCommand::Export { artifact, output, run } => export(location, artifact, output, run.as_deref()),
+        ArtifactsCommand::Export { artifact, output, run, spreadsheet } => {
+            let formulas = if *spreadsheet { Formulas::Quoted } else { Formulas::Kept };
+            export(location, artifact, output, run.as_deref(), formulas)
+        }
     }
 }
 
@@ -52,7 +55,13 @@ fn list(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<En
     Ok(Ending::Done)
 }
 
-fn export(location: &Location, artifact: &str, output: &Path, run: Option<&str>) -> anyhow::Result<Ending> {
+fn export(
+    location: &Location,
+    artifact: &str,
+    output: &Path,
+    run: Option<&str>,
+    formulas: Formulas,
+) -> anyhow::Result<Ending> {
     let home_folder = location.existing()?;
     let artifacts = of_run(location, run)?;
     let digest: Option<Digest> = artifact.parse().ok();
@@ -67,7 +76,7 @@ fn export(location: &Location, artifact: &str, output: &Path, run: Option<&str>)
         ));
     };
     match record.kind {
-        ArtifactKind::Table => export_table(&home_folder, record, output)?,
+        ArtifactKind::Table => export_table(&home_folder, record, output, formulas)?,
         ArtifactKind::Blob => write(output, &home_folder.artifacts.open_blob(&record.digest)?.read_all()?)?,
         ArtifactKind::Document => {
             write(output, home_folder.artifacts.open_document(&record.digest, &record.media_type)?.bytes())?
@@ -79,11 +88,11 @@ fn export(location: &Location, artifact: &str, output: &Path, run: Option<&str>)
     Ok(Ending::Done)
 }
 
-fn export_table(home: &Home, record: &ArtifactRecord, output: &Path) -> anyhow::Result<()> {
+fn export_table(home: &Home, record: &ArtifactRecord, output: &Path, formulas: Formulas) -> anyhow::Result<()> {
     let table = home.artifacts.open_table(&record.digest)?;
     match output.extension().and_then(|ending| ending.to_str()) {
         Some("parquet") => Ok(export_parquet(&table, output)?),
-        Some("csv") => Ok(export_csv(&table, output)?),
+        Some("csv") => Ok(export_csv(&table, output, formulas)?),
         _ => Err(UsageError::error(
             format!("cannot tell the format of {}", output.display()),
             "tables are written as .parquet or .csv",

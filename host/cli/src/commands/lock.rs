@@ -1,7 +1,6 @@
 //! `lock`: pins the components of a pipeline by digest.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
 use stagewright_manifest::{Lock, Manifest, Overrides};
@@ -27,7 +26,7 @@ impl Pins<'_> {
         name: &str,
         path: &Path,
     ) -> anyhow::Result<()> {
-        let found = File::open(path).and_then(Digest::of_reader).map_err(|error| {
+        let found = stagewright_store::open_regular(path).and_then(Digest::of_reader).map_err(|error| {
             UsageError::error(
                 format!("cannot read component `{name}` at {}: {error}", path.display()),
                 "mend its path in the manifest",

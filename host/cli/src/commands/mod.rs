@@ -23,11 +23,17 @@ use serde::Serialize;
 
 use crate::arguments::{Arguments, Changes, Command};
 use crate::ending::Ending;
+use crate::environment;
 use crate::location::Location;
+
+/// The home, where nobody names one.
+const HOME: &str = ".stagewright";
 
 /// Does what was asked.
 pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
-    let location = &Location { home: arguments.home, registry: arguments.registry.filter(|url| !url.is_empty()) };
+    let home = arguments.home.or_else(|| environment::variable("STAGEWRIGHT_HOME").map(Into::into));
+    let home = home.unwrap_or_else(|| HOME.into());
+    let location = &Location { home, registry: arguments.registry.filter(|url| !url.is_empty()) };
     match arguments.command {
         Command::Run(arguments) => run::run(location, arguments),
         Command::Plan(arguments) => plan::plan(location, &arguments),

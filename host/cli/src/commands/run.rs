@@ -1,12 +1,12 @@
 //! `run`: the whole lifecycle, or a part of it.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use stagewright_evaluation::report::Verdict;
 use stagewright_lifecycle::code;
 use stagewright_lifecycle::model::Code;
@@ -19,6 +19,7 @@ use stagewright_store::RunId;
 use crate::arguments::{Changes, RunArguments};
 use crate::commands::{overrides, print_json};
 use crate::ending::{Ending, FailedRun, UsageError, classify};
+use crate::environment;
 use crate::location::Location;
 use crate::production;
 use crate::terminal::{self, Watch};
@@ -64,8 +65,6 @@ impl Job<'_> {
     pub(crate) fn run(self, location: &Location) -> anyhow::Result<Ending> {
         let operator = workplace::operator()?;
         let manifest = Manifest::load(self.file, &overrides(self.changes))?.within(&operator)?;
-        let text =
-            std::fs::read_to_string(self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
         let code = code_of(self.file);
         let workplace = Workplace::open_for(location, &operator, &manifest)?;
         let policy = Policy::load(&manifest, &operator, self.changes.locked)?;
@@ -86,7 +85,7 @@ impl Job<'_> {
         }
         let request = Request {
             manifest: manifest.clone(),
-            manifest_text: text,
+            manifest_text: manifest.recorded_text(),
             home: workplace.home,
             sandbox: Arc::new(workplace.runtime),
             components,
@@ -96,6 +95,7 @@ impl Job<'_> {
             stages: self.stages,
             upon: self.upon,
             code: code.join().unwrap_or_default(),
+            tokens: tokens(&manifest),
             destination,
         };
         let (summary, result) = Run::execute(request);
@@ -105,6 +105,11 @@ impl Job<'_> {
         }
         ending
     }
+}
+
+/// The tokens that the sources name, where the environment has them.
+fn tokens(manifest: &Manifest) -> BTreeMap<String, String> {
+    manifest.token_variables().filter_map(|(_, name)| Some((name.to_owned(), environment::variable(name)?))).collect()
 }
 
 /// Looks for the repository of the manifest while the components are resolved.

@@ -125,7 +125,7 @@ fn of_run(home: &Home, run: &Run) -> anyhow::Result<Subject> {
     let code = tag("mlflow.source.git.commit").map(|commit| Code {
         commit: Some(commit),
         branch: tag("mlflow.source.git.branch"),
-        dirty: tag("mlflow.source.git.dirty").is_some_and(|dirty| dirty == "true"),
+        dirty: tag("mlflow.source.git.dirty").and_then(|dirty| dirty.parse().ok()),
     });
     Ok(Subject {
         title: run.run_id.as_str()[..8].to_owned(),

@@ -1,6 +1,6 @@
 //! `stage keygen`, `stage sign`, `stage verify`: who vouches for a component.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -40,7 +40,7 @@ fn write_new(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
 }
 
 fn digest(component: &Path) -> anyhow::Result<Digest> {
-    File::open(component).and_then(Digest::of_reader).map_err(|error| {
+    stagewright_store::open_regular(component).and_then(Digest::of_reader).map_err(|error| {
         UsageError::error(format!("cannot read the component {}: {error}", component.display()), "name a .wasm file")
     })
 }
@@ -59,7 +59,7 @@ pub(crate) fn sign(arguments: &SignArguments) -> anyhow::Result<Ending> {
         let kept = trust::read_signatures(&file).ok().flatten().filter(|signatures| signatures.verify(digest).is_ok());
         let mut signatures = kept.unwrap_or_else(|| Signatures::new(digest));
         signatures.sign(&key);
-        std::fs::write(&file, signatures.to_string()).map_err(|error| {
+        stagewright_store::write_whole(&file, signatures.to_string().as_bytes()).map_err(|error| {
             UsageError::error(
                 format!("cannot write {}: {error}", file.display()),
                 "sign it in a folder that you may write",

@@ -96,7 +96,7 @@ fn fetch_trusting(
         }
         if status.as_u16() != 200 {
             let hint = match status.as_u16() {
-                401 | 403 => "give a token: `token-env = \"NAME\"` names the variable that holds it",
+                401 | 403 => "give a token: `token-env = \"STAGEWRIGHT_TOKEN_...\"` names the variable that holds it",
                 404 | 410 => "check the path of the URL",
                 _ => "",
             };
@@ -250,13 +250,21 @@ fn distrust(wrong: &CertificateError) -> (String, &'static str) {
 }
 
 fn unreachable(url: &Uri, message: String, hint: &str) -> DataError {
-    DataError::Unreachable { url: shown(&url.to_string()), message, hint: hint.to_owned() }
+    DataError::Unreachable { url: named(&url.to_string()), message, hint: hint.to_owned() }
+}
+
+/// A URL as errors name it. They are recorded, and a query may hold a key.
+fn named(url: &str) -> String {
+    match url.split_once(['?', '#']) {
+        Some((place, _)) => format!("{}?…", shown(place)),
+        None => shown(url),
+    }
 }
 
 /// A URL that can be asked for.
 fn parse(text: &str) -> Result<Uri, DataError> {
     let wrong =
-        |message: &str, hint: &str| DataError::Uri { uri: shown(text), message: message.into(), hint: hint.into() };
+        |message: &str, hint: &str| DataError::Uri { uri: named(text), message: message.into(), hint: hint.into() };
     let url: Uri = text.parse().map_err(|_| wrong("it is not a URL", "write `https://HOST/PATH`"))?;
     if !matches!(url.scheme_str(), Some("http" | "https")) || url.host().is_none_or(str::is_empty) {
         return Err(wrong("it is not an http URL", "write `https://HOST/PATH`"));
@@ -285,11 +293,11 @@ fn redirected(from: &Uri, location: &str) -> Result<Uri, DataError> {
     } else {
         location.to_owned()
     };
-    let to = parse(&to).map_err(|_| unreachable(from, format!("it redirects to `{}`", shown(location)), ""))?;
+    let to = parse(&to).map_err(|_| unreachable(from, format!("it redirects to `{}`", named(location)), ""))?;
     if from.scheme_str() == Some("https") && to.scheme_str() != Some("https") {
         return Err(unreachable(
             from,
-            format!("it redirects from https to `{}`", shown(location)),
+            format!("it redirects from https to `{}`", named(location)),
             "use its https URL",
         ));
     }
@@ -325,10 +333,14 @@ impl fmt::Debug for Checked {
 }
 
 impl Checked {
-    fn allows(&self, address: IpAddr) -> bool {
+    /// Whether a connection may go to an address. `default`: the port of the URL's scheme, which a grant without a port means.
+    fn allows(&self, to: SocketAddr, default: u16) -> bool {
+        let address = canonical(to.ip());
         let granted = |grant: &HostGrant| match grant {
             HostGrant::Network { address: network, prefix } => within(address, *network, *prefix),
-            HostGrant::Host { host, .. } => address_of(host).is_some_and(|host| canonical(host) == canonical(address)),
+            HostGrant::Host { host, port } => {
+                address_of(host).is_some_and(|host| canonical(host) == address) && port.unwrap_or(default) == to.port()
+            }
         };
         is_public(address) || self.grants.iter().any(granted)
     }
@@ -345,7 +357,7 @@ impl Resolver for Checked {
         let mut allowed = self.empty();
         // All or nothing: a name with one address inside the house is no public name.
         for address in found.into_iter().take(16) {
-            if !self.allows(address.ip()) {
+            if !self.allows(address, default_port(url)) {
                 *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.ip());
                 return Err(ureq::Error::HostNotFound);
             }

@@ -42,6 +42,6 @@ pub struct Code {
     pub commit: Option<String>,
     /// The branch, if one was checked out.
     pub branch: Option<String>,
-    /// Whether files differed from the commit.
-    pub dirty: bool,
+    /// Whether files differed from the commit; `None` if it is not known.
+    pub dirty: Option<bool>,
 }

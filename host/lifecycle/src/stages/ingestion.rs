@@ -75,8 +75,8 @@ fn fetch(
         message,
     };
     let token = |variable: &String| {
-        std::env::var(variable)
-            .map_err(|_| parameter("token-env", format!("the variable `{variable}` is not set, or is not UTF-8")))
+        let token = stage.run.request.tokens.get(variable).cloned();
+        token.ok_or_else(|| parameter("token-env", format!("the variable `{variable}` is not set, or is not UTF-8")))
     };
     let request = HttpRequest {
         url: url.clone(),
@@ -102,6 +102,7 @@ fn fetch(
     let response = writer.finish()?;
     match expected {
         Some(expected) if expected != response.digest().to_string() => {
+            let url = stagewright_manifest::without_query(url);
             let message = format!("`{url}` gives {}, not {expected}: the file has changed", response.digest());
             Err(parameter("sha256", message).into())
         }

@@ -53,6 +53,49 @@ fn a_grant_that_the_operator_does_not_allow_is_refused() {
     assert!(error.render().contains("does not allow `evil.example`"), "{}", error.render());
 }
 
+/// The shipped pipeline with its rows on a server.
+fn fetching(source: &str) -> Manifest {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/churn.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let at = lines.iter().position(|line| line.trim_start().starts_with("uri")).expect("a source");
+    lines[at] = source;
+    Manifest::parse("churn.toml", lines.join("\n"), "config".into(), &Overrides::default())
+        .unwrap_or_else(|error| panic!("{}", error.render()))
+}
+
+#[test]
+fn a_manifest_names_only_variables_that_are_meant_to_be_sent() {
+    let source = |name: &str| fetching(&format!("uri = \"https://theirs.example/x.csv\"\ntoken-env = \"{name}\""));
+    assert!(source("STAGEWRIGHT_TOKEN_PARTNER").within(&Operator::default()).is_ok());
+    for name in ["AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "GITHUB_TOKEN", "STAGEWRIGHT_TOKE", "stagewright_token_x"] {
+        let error = source(name).within(&Operator::default()).unwrap_err().render();
+        assert!(error.contains("churn.toml:") && error.contains(&format!("`{name}` is not a variable")), "{error}");
+        assert!(error.contains("STAGEWRIGHT_TOKEN_...") && error.contains("`token-env` under [http]"), "{error}");
+    }
+    let listed = operator("[http]\ntoken-env = [\"GITHUB_TOKEN\"]\n");
+    assert!(source("GITHUB_TOKEN").within(&listed).is_ok());
+    assert!(source("PGPASSWORD").within(&listed).is_err());
+    let names: Vec<String> = source("GITHUB_TOKEN").token_variables().map(|(_, name)| name.to_owned()).collect();
+    assert_eq!(names, ["GITHUB_TOKEN"]);
+}
+
+#[test]
+fn the_query_of_a_url_is_not_recorded() {
+    for written in
+        ["\"https://h.example/x.csv?api_key=hush#more\"", "'https://h.example/x.csv?api_key=hush'", "\"https://h.example/x.csv\\u003Fapi_key=hush\""]
+    {
+        let manifest = fetching(&format!("uri = {written} # a comment"));
+        let recorded = manifest.recorded_text();
+        assert!(recorded.contains("uri = \"https://h.example/x.csv?…\" # a comment"), "{recorded}");
+        let config = serde_json::to_string(&manifest).unwrap();
+        assert!(config.contains("https://h.example/x.csv?…"), "{config}");
+        assert!(!recorded.contains("hush") && !config.contains("hush"));
+    }
+    let plain = fetching("uri = \"csv:a?b#c.csv\"");
+    assert!(plain.recorded_text().contains("uri = \"csv:a?b#c.csv\""));
+}
+
 #[test]
 fn instance_limits_are_the_operators() {
     let limits = operator("[instances]\nhandles = 500\nstack = \"256 KiB\"\n").instances;

@@ -50,6 +50,11 @@ impl Fault {
         Self { kind: Kind::Passing, problem: innermost(&error) }
     }
 
+    /// The body of a reply is longer than anything that is read at once.
+    pub(super) fn too_long(most: u64) -> Self {
+        Self { kind: Kind::Other, problem: format!("it is longer than {most} bytes") }
+    }
+
     /// The body of a reply is shorter than was asked for.
     pub(super) fn ended(at: u64) -> Self {
         Self { kind: Kind::Passing, problem: format!("it ended after {at} bytes") }

@@ -21,7 +21,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::error::PromotionError;
 use crate::settings::{Limits, Settings};
-use crate::store::{Condition, Entry, Etag, ObjectStore, Put, Sink, Unfinished, check_key};
+use crate::store::{Condition, Entry, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, Unfinished, check_key};
 use fault::{Fault, Kind};
 
 /// What a second of an attempt must carry at least: a slow line of 2 Mbit/s.
@@ -203,8 +203,14 @@ impl ObjectStore for S3 {
         let got = self.run(0, async || {
             let reply = self.client.get_object().bucket(&self.bucket).key(&full).send().await?;
             let etag = Etag(reply.e_tag.unwrap_or_default());
-            let body = reply.body.collect().await.map_err(Fault::cut)?;
-            Ok((body.to_vec(), etag))
+            let (mut body, mut bytes) = (reply.body, Vec::new());
+            while let Some(piece) = body.try_next().await.map_err(Fault::cut)? {
+                if (bytes.len() + piece.len()) as u64 > MAX_DOCUMENT {
+                    return Err(Fault::too_long(MAX_DOCUMENT));
+                }
+                bytes.extend_from_slice(&piece);
+            }
+            Ok((bytes, etag))
         });
         present(got).map_err(self.error("read", key))
     }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::artifact::{ArtifactKind, Blob, Document, Staging, count_fsync};
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
+use crate::files::{create_private, open_regular};
 use crate::liveness::{self, LifeLock};
 use crate::table::Table;
 
@@ -73,7 +74,8 @@ impl ArtifactStore {
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let directory = directory.into();
         let staging = directory.join(STAGING);
-        fs::create_dir_all(&staging).map_err(io_error("create", &staging))?;
+        create_private(&directory).map_err(io_error("create", &directory))?;
+        create_private(&staging).map_err(io_error("create", &staging))?;
         remove_abandoned(&staging)?;
         let inner =
             Inner { directory, staging: Mutex::new(None), next_file: AtomicU64::new(0), verified: Mutex::default() };
@@ -174,7 +176,7 @@ impl ArtifactStore {
 
     fn open_file(&self, kind: ArtifactKind, digest: &Digest) -> Result<(File, PathBuf), StoreError> {
         let path = self.path(kind, digest);
-        match File::open(&path) {
+        match open_regular(&path) {
             Ok(file) => Ok((file, path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(StoreError::Missing { kind, digest: *digest, store: self.inner.directory.clone() })

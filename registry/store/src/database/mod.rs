@@ -257,13 +257,14 @@ impl Connection {
 impl Database {
     /// Opens a SQLite file, which is made if missing. Writes nothing to a database of today's format.
     pub(crate) fn open_file(path: PathBuf) -> Result<Self, StoreError> {
+        own_file(&path).map_err(crate::error::io_error("open", &path))?;
         Self::open(Location::File(path))
     }
 
     /// Opens a PostgreSQL database by URL: `postgresql://user:password@host:port/database?sslmode=require`.
     #[cfg(feature = "postgres")]
-    pub(crate) fn open_server(url: &str) -> Result<Self, StoreError> {
-        let server = postgres::Server::parse(url);
+    pub(crate) fn open_server(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
+        let server = postgres::Server::parse(url, password);
         let server = server.map_err(|source| StoreError::Database {
             action: "understand the registry's URL",
             place: without_password(url),
@@ -397,10 +398,25 @@ impl fmt::Debug for Database {
     }
 }
 
+/// Makes a database's file, which only its owner can read, if it is missing. A link would lead to another program's database.
+fn own_file(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    match path.symlink_metadata() {
+        Ok(found) if found.is_file() => return Ok(()),
+        Ok(_) => return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Where the life locks of processes with running runs are, beside a SQLite file.
 fn life_directory(path: &Path) -> Result<PathBuf, StoreError> {
     let locks = path.with_extension("live");
-    std::fs::create_dir_all(&locks).map_err(crate::error::io_error("create", &locks))?;
+    crate::files::create_private(&locks).map_err(crate::error::io_error("create", &locks))?;
     Ok(locks)
 }
 

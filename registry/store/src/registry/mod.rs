@@ -82,6 +82,14 @@ impl Registry {
     /// # Errors
     /// As [`Registry::open`]; [`StoreError::BadRegistryUrl`] for another URL, or where this program was built without it.
     pub fn connect(url: &str) -> Result<Self, StoreError> {
+        Self::connect_with(url, None)
+    }
+
+    /// The same, with the password to use if the URL has none; without either, that of the variable `PGPASSWORD`.
+    ///
+    /// # Errors
+    /// As [`Registry::connect`].
+    pub fn connect_with(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
         if !is_url(url) {
             return Err(StoreError::BadRegistryUrl {
                 url: shortened(&without_password(url)),
@@ -89,7 +97,9 @@ impl Registry {
             });
         }
         #[cfg(feature = "postgres")]
-        return Self::over(Database::open_server(url)?);
+        return Self::over(Database::open_server(url, password)?);
+        #[cfg(not(feature = "postgres"))]
+        let _ = password;
         #[cfg(not(feature = "postgres"))]
         Err(StoreError::BadRegistryUrl { url: "postgresql:".into(), built: false })
     }

@@ -4,6 +4,7 @@
 //! not an artifact: nothing in the store refers to it. What is there and is no file (a pipe, a device) is written to as it
 //! is: it must not be replaced by a file.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -43,24 +44,47 @@ pub fn export_parquet(table: &Table, path: &Path) -> Result<(), StoreError> {
     })
 }
 
+/// What becomes of text in CSV that a spreadsheet would take for a formula, which may start programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Formulas {
+    /// It is written as it is: what is read back is what was there.
+    Kept,
+    /// An apostrophe is put before it, so that spreadsheets show it as text.
+    Quoted,
+}
+
+impl Formulas {
+    fn text(self, text: &str) -> Cow<'_, str> {
+        // The list of OWASP's "CSV Injection".
+        if self == Self::Quoted && text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+            return format!("'{text}").into();
+        }
+        text.into()
+    }
+}
+
 /// Writes a table as CSV: a header, nulls as empty fields, timestamps as RFC 3339 in UTC, floats so that they read back
 /// bit for bit. An empty string cannot be told from a null.
 ///
 /// # Errors
 /// [`StoreError::Io`], [`StoreError::Export`], or what [`Table::read`] fails with.
-pub fn export_csv(table: &Table, path: &Path) -> Result<(), StoreError> {
+pub fn export_csv(table: &Table, path: &Path, formulas: Formulas) -> Result<(), StoreError> {
     let failed = |error: csv::Error| match error.into_kind() {
         csv::ErrorKind::Io(source) => io_error("write", path)(source),
         other => StoreError::Export { path: path.to_owned(), problem: format!("{other:?}") },
     };
     write_aside(path, |file| {
         let mut writer = csv::Writer::from_writer(file);
-        writer.write_record(table.schema().fields().iter().map(|it| &it.name)).map_err(failed)?;
+        let names = table.schema().fields().iter().map(|it| formulas.text(&it.name).into_owned());
+        writer.write_record(names).map_err(failed)?;
         for batch in table.batches(None) {
             let batch = batch?;
             for row in 0..batch.num_rows() {
                 for (field, array) in table.schema().fields().iter().zip(batch.columns()) {
-                    writer.write_field(cell(field.data_type, array, row)).map_err(failed)?;
+                    let cell = cell(field.data_type, array, row);
+                    let is_text = matches!(field.data_type, DataType::Utf8 | DataType::Categorical);
+                    let cell = if is_text { formulas.text(&cell) } else { cell.into() };
+                    writer.write_field(&*cell).map_err(failed)?;
                 }
                 writer.write_record(None::<&[u8]>).map_err(failed)?;
             }

@@ -207,7 +207,11 @@ fn show_version(home: &Home, version: &ModelVersion) -> anyhow::Result<()> {
     println!("aliases         {}", version.aliases.join(", "));
     println!("run             {}", model.run_id);
     if let Some(code) = &model.code {
-        let dirty = if code.dirty { ", with changes that were not committed" } else { "" };
+        let dirty = match code.dirty {
+            Some(true) => ", with changes that were not committed",
+            Some(false) => "",
+            None => ", with or without changes that were not committed",
+        };
         println!("code            {} {}{dirty}", code.commit, code.branch.as_deref().unwrap_or("(no branch)"));
     }
     println!("transformation  {} {}", model.transformation.name, model.transformation.digest);

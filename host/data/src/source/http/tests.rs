@@ -299,6 +299,58 @@ fn special_addresses_are_not_public() {
 }
 
 #[test]
+fn an_address_is_granted_at_its_port_alone() {
+    let allows = |grants: &[&str], to: &str, url: &str| {
+        let checked = Checked { grants: grants.iter().map(|text| grant(text)).collect(), refused: Arc::default() };
+        checked.allows(to.parse().unwrap(), default_port(&url.parse().unwrap()))
+    };
+    assert!(allows(&["10.0.0.1:8080"], "10.0.0.1:8080", "http://inside:8080/"));
+    assert!(!allows(&["10.0.0.1:8080"], "10.0.0.1:9090", "http://inside:9090/"));
+    assert!(!allows(&["10.0.0.1:8080"], "10.0.0.1:80", "http://inside/"));
+    // Without a port, that of the scheme.
+    assert!(allows(&["10.0.0.1"], "10.0.0.1:443", "https://inside/"));
+    assert!(allows(&["10.0.0.1"], "10.0.0.1:80", "http://inside/"));
+    assert!(!allows(&["10.0.0.1"], "10.0.0.1:443", "http://inside:443/"));
+    assert!(!allows(&["10.0.0.1"], "10.0.0.1:8080", "http://inside:8080/"));
+    assert!(allows(&["10.0.0.0/8"], "10.0.0.1:8080", "http://inside:8080/"));
+    assert!(allows(&["10.0.0.1:80"], "[::ffff:10.0.0.1]:80", "http://inside/"));
+}
+
+#[test]
+fn a_granted_address_does_not_open_another_port_to_a_name() {
+    let granted = serve(|_, _, stream| stream.write_all(text("granted").as_bytes()).unwrap());
+    let other = serve(|_, _, _| panic!("somebody connected"));
+    let grants = [format!("127.0.0.1:{granted}"), format!("[::1]:{granted}"), format!("localhost:{other}")];
+    let grants: Vec<HostGrant> = grants
+        .iter()
+        .map(|text| {
+            let (host, port) = text.rsplit_once(':').unwrap();
+            HostGrant::Host { host: host.into(), port: port.parse().ok() }
+        })
+        .collect();
+    let request = HttpRequest { grants, ..request(format!("http://localhost:{other}/"), &[]) };
+    let error = get(&request).unwrap_err();
+    assert!(matches!(&error, DataError::Denied { what, .. } if what.contains("not public")), "{error}");
+}
+
+#[test]
+fn the_query_of_a_url_is_not_told() {
+    let port = serve(|path, _, stream| {
+        let answer = if path.starts_with("/away") {
+            "HTTP/1.1 302 Found\r\nLocation: ftp://x/?key=hush\r\nContent-Length: 0\r\n\r\n"
+        } else {
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+        };
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    for path in ["x.csv?api_key=hush", "away?api_key=hush"] {
+        let error =
+            get(&request(format!("http://127.0.0.1:{port}/{path}"), &[&format!("127.0.0.1:{port}")])).unwrap_err().to_string();
+        assert!(error.contains("?…") && !error.contains("hush"), "{error}");
+    }
+}
+
+#[test]
 fn a_network_holds_what_shares_its_prefix() {
     let holds = |network: &str, address: &str| {
         let HostGrant::Network { address: base, prefix } = grant(network) else { panic!("{network}") };

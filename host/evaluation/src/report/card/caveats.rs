@@ -66,8 +66,12 @@ fn code(card: &Card) -> Option<String> {
             "The commit that it was made with is not known: the run may not be repeatable from the repository."
                 .to_owned(),
         ),
-        Some(Code { dirty: true, .. }) => Some(
+        Some(Code { dirty: Some(true), .. }) => Some(
             "The working tree had changes that no commit holds: the commit alone does not reproduce it.".to_owned(),
+        ),
+        Some(Code { dirty: None, .. }) => Some(
+            "Whether the working tree had changes that no commit holds is not known: the commit alone may not reproduce it."
+                .to_owned(),
         ),
         Some(_) => None,
     }

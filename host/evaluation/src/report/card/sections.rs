@@ -182,7 +182,11 @@ fn lineage(card: &Card) -> Vec<Block> {
     let code = card.code.as_ref().and_then(|code| Some((code, code.commit.as_ref()?)));
     let code = code.map_or_else(dash, |(Code { branch, dirty, .. }, commit)| {
         let branch = branch.as_ref().map(|branch| format!(" on branch {branch}")).unwrap_or_default();
-        let tree = if *dirty { ", with changes that no commit holds" } else { "" };
+        let tree = match dirty {
+            Some(true) => ", with changes that no commit holds",
+            Some(false) => "",
+            None => ", with or without changes that no commit holds",
+        };
         vec![Piece::Code(commit.clone()), Piece::text(format!("{branch}{tree}"))]
     });
     let digest = card.details.digest.as_ref().map_or_else(dash, |digest| Piece::Digest(digest.clone()).into());

@@ -117,7 +117,11 @@ fn shown(table: &Dataset) -> String {
 
 fn code(code: &Code) -> Vec<(String, String)> {
     let Code { commit, branch, dirty } = code;
-    let tree = if *dirty { "changed since the commit" } else { "clean" };
+    let tree = match dirty {
+        Some(true) => "changed since the commit",
+        Some(false) => "clean",
+        None => "unknown",
+    };
     [("commit", commit.as_deref()), ("branch", branch.as_deref()), ("working tree", Some(tree))]
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))

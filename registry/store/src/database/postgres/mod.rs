@@ -51,7 +51,7 @@ pub(super) struct Connection {
 }
 
 impl Server {
-    pub(super) fn parse(url: &str) -> Result<Self, DatabaseError> {
+    pub(super) fn parse(url: &str, password: Option<&str>) -> Result<Self, DatabaseError> {
         let mut config: Config = url.parse()?;
         if !url.contains("keepalives") {
             // A host that vanished is noticed within a minute.
@@ -64,7 +64,7 @@ impl Server {
             config.connect_timeout(CONNECTING);
         }
         if config.get_password().is_none()
-            && let Ok(password) = std::env::var("PGPASSWORD")
+            && let Some(password) = password.map(str::to_owned).or_else(|| std::env::var("PGPASSWORD").ok())
         {
             config.password(password);
         }
