@@ -59,7 +59,8 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 /// All variables that are text, with what the file adds.
 pub(crate) fn variables() -> BTreeMap<String, String> {
     #[expect(clippy::disallowed_methods, reason = "this is where the environment is asked")]
-    let own = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let own =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     ADDED.get().cloned().unwrap_or_default().into_iter().chain(own).collect()
 }
 
@@ -182,10 +183,24 @@ mod tests {
     #[test]
     fn what_looks_meant_and_does_not_count_is_told() {
         for name in [
-            "STAGEWRIGHT_REGISTRY", "STAGEWRIGHT_STAGES", "STAGEWRIGHT_OPERATOR", "STAGEWRIGHT_HOST_KEY", "STAGEWRIGHT_CACHE",
-            "STAGEWRIGHT_ACTOR", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE",
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_EC2_METADATA_SERVICE_ENDPOINT",
-            "PGSSLROOTCERT", "PGHOST", "RUST_LOG", "HOME", "XDG_STATE_HOME",
+            "STAGEWRIGHT_REGISTRY",
+            "STAGEWRIGHT_STAGES",
+            "STAGEWRIGHT_OPERATOR",
+            "STAGEWRIGHT_HOST_KEY",
+            "STAGEWRIGHT_CACHE",
+            "STAGEWRIGHT_ACTOR",
+            "AWS_PROFILE",
+            "AWS_CONFIG_FILE",
+            "AWS_SHARED_CREDENTIALS_FILE",
+            "AWS_CA_BUNDLE",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            "PGSSLROOTCERT",
+            "PGHOST",
+            "RUST_LOG",
+            "HOME",
+            "XDG_STATE_HOME",
         ] {
             let (added, warnings) = names(&format!("{name}=x"), &[]);
             assert_eq!(added, Vec::<String>::new(), "{name}");

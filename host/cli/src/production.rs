@@ -37,8 +37,7 @@ pub(crate) fn of_command(
     };
     let Some(uri) = uri.filter(|uri| uri != IN_HOME) else { return Ok(in_home(home)?) };
     let DestinationArguments { endpoint, region, path_style, .. } = arguments.clone();
-    let settings =
-        Settings { endpoint, region, path_style: path_style.then_some(true), ..settings() };
+    let settings = Settings { endpoint, region, path_style: path_style.then_some(true), ..settings() };
     Ok(Destination::open(&uri, &settings)?)
 }
 

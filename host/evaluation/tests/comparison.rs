@@ -41,7 +41,11 @@ fn subject(version: u32, training: &str, auc: f64) -> Subject {
             name: training.to_owned(),
             digest: digest('c'),
         }],
-        code: Some(Code { commit: Some("1a2b3c4d5e".repeat(4)), branch: Some("main".to_owned()), dirty: Some(version == 4) }),
+        code: Some(Code {
+            commit: Some("1a2b3c4d5e".repeat(4)),
+            branch: Some("main".to_owned()),
+            dirty: Some(version == 4),
+        }),
         limits: pairs(&[("training.memory", "512 MiB")]),
         importance: vec![("tenure".to_owned(), 6.0), ("Contract".to_owned(), f64::from(version))],
         curves: vec![curve("roc", &format!("candidate (AUC {auc})"), auc)],

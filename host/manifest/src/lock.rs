@@ -209,7 +209,8 @@ mod tests {
         let here = std::path::absolute("x.wasm").expect("a folder").display().to_string();
         assert_eq!(name("p.toml", &here), "x.wasm");
         let digest = Digest::of(b"x");
-        let text = |other: Digest| format!("version = 1\n[files]\n\"./x.wasm\" = \"{digest}\"\n\"x.wasm\" = \"{other}\"\n");
+        let text =
+            |other: Digest| format!("version = 1\n[files]\n\"./x.wasm\" = \"{digest}\"\n\"x.wasm\" = \"{other}\"\n");
         let lock = Lock::parse("stagewright.lock", text(digest)).expect("one file");
         assert_eq!(lock.files, [("x.wasm".to_owned(), digest)].into());
         let told = Lock::parse("stagewright.lock", text(Digest::of(b"y"))).expect_err("which?").render();

@@ -117,10 +117,9 @@ impl Manifest {
         let opened = stagewright_store::open_regular(path).map_err(cannot)?;
         let size = opened.metadata().map_err(cannot)?.len();
         let bytes = stagewright_store::read_bounded(opened, MAX_FILE_BYTES).map_err(|error| match error.kind() {
-            std::io::ErrorKind::FileTooLarge => unreadable(
-                format!("the file has {size} bytes"),
-                "a pipeline file has at most 16 MiB; is it the data?",
-            ),
+            std::io::ErrorKind::FileTooLarge => {
+                unreadable(format!("the file has {size} bytes"), "a pipeline file has at most 16 MiB; is it the data?")
+            }
             _ => cannot(error),
         })?;
         let text = String::from_utf8(bytes).map_err(|error| {

@@ -284,9 +284,8 @@ impl Manifest {
             }
             let path = format!("sources.{source}.token-env");
             let message = format!("`{name}` is not a variable that a manifest may have sent to a server");
-            let hint = format!(
-                "call it `{TOKEN_PREFIX}...`, or have `{name}` added to `token-env` under [http] in {whose}"
-            );
+            let hint =
+                format!("call it `{TOKEN_PREFIX}...`, or have `{name}` added to `token-env` under [http] in {whose}");
             let origin = self.root.at(&["sources", source.as_str(), "token-env"]).map(|entry| &entry.node.origin);
             collector.report(origin.unwrap_or(&Origin::File(0..0)), &path, message, Some(hint));
         }

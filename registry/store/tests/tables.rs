@@ -12,7 +12,8 @@ use arrow_array::{
 };
 use proptest::prelude::*;
 use stagewright_store::{
-    ArtifactKind, ArtifactStore, DataType, Digest, Field, Formulas, Role, Schema, StoreError, Table, export_csv, export_parquet,
+    ArtifactKind, ArtifactStore, DataType, Digest, Field, Formulas, Role, Schema, StoreError, Table, export_csv,
+    export_parquet,
 };
 use tempfile::TempDir;
 
@@ -297,10 +298,7 @@ fn exports_hold_the_same_rows() {
 #[test]
 fn text_that_a_spreadsheet_would_run_is_quoted_on_request() {
     let (directory, store) = store();
-    let fields = vec![
-        Field::new("=cmd|' /C calc'!A0", DataType::Utf8),
-        Field::new("number", DataType::Int64),
-    ];
+    let fields = vec![Field::new("=cmd|' /C calc'!A0", DataType::Utf8), Field::new("number", DataType::Int64)];
     let texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "a=b", ""];
     let batch = RecordBatch::try_new(
         Schema::new(fields.clone()).unwrap().to_arrow(),

@@ -316,7 +316,8 @@ fn a_file_that_comes_with_a_folder_does_not_decide_which_code_is_run() {
     let place = Place::new();
     let manifest = pipeline(&place, "");
     place.write("operator.toml", "[compilation]\nsize = \"64 KiB\"\n");
-    let ignored = ["CACHE", "HOST_KEY", "STAGES", "OPERATOR", "REGISTRY", "ACTOR"].map(|name| format!("STAGEWRIGHT_{name}"));
+    let ignored =
+        ["CACHE", "HOST_KEY", "STAGES", "OPERATOR", "REGISTRY", "ACTOR"].map(|name| format!("STAGEWRIGHT_{name}"));
     let folder = place.path().display();
     let file = format!(
         "STAGEWRIGHT_HOME=mine\nSTAGEWRIGHT_CACHE=theirs\nSTAGEWRIGHT_HOST_KEY={folder}/theirs\n\
@@ -453,7 +454,8 @@ fn two_ways_to_write_a_path_are_one_entry_of_the_lock() {
     let manifest = pipeline(&place, "");
     place.run(&["lock", &manifest]).expect(0);
     let text = fs::read_to_string(&manifest).expect("the manifest");
-    fs::write(&manifest, text.replace("path = \"empty-training.wasm\"", "path = \"./empty-training.wasm\"")).expect("written");
+    fs::write(&manifest, text.replace("path = \"empty-training.wasm\"", "path = \"./empty-training.wasm\""))
+        .expect("written");
     place.run(&["plan", &manifest, "--locked"]).expect(0);
     change(&stage(&place, "training"));
     says(&place.run(&["plan", &manifest]).expect(2).stderr, &["`empty-training` changed"]);
@@ -469,9 +471,11 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
     let text = fs::read_to_string(&manifest).expect("the manifest");
     for path in [fifo.as_str(), "/dev/zero"] {
         let refused = "it is not a regular file";
-        let component = place.write("other.toml", text.replace("path = \"empty-training.wasm\"", &format!("path = \"{path}\"")));
+        let component =
+            place.write("other.toml", text.replace("path = \"empty-training.wasm\"", &format!("path = \"{path}\"")));
         let component = component.display().to_string();
-        for command in [["plan", path], ["plan", &component], ["run", &component], ["lock", &component], ["lock", path]] {
+        for command in [["plan", path], ["plan", &component], ["run", &component], ["lock", &component], ["lock", path]]
+        {
             says(&place.run(&command).expect(2).stderr, &[refused]);
         }
         let link = place.path().join("link.wasm");

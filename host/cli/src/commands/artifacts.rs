@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, Formulas, Home, export_bytes, export_csv, export_parquet};
+use stagewright_store::{
+    ArtifactKind, ArtifactRecord, Digest, Formulas, Home, export_bytes, export_csv, export_parquet,
+};
 
 use crate::arguments::ArtifactsCommand;
 use crate::commands::print_json;

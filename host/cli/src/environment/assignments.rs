@@ -6,7 +6,9 @@
 pub(super) fn read(text: &str) -> impl Iterator<Item = (usize, Result<(String, String), &'static str>)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = (1..).zip(text.lines().map(str::trim));
-    lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).map(|(number, line)| (number, assignment(line)))
+    lines
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(number, line)| (number, assignment(line)))
 }
 
 fn assignment(line: &str) -> Result<(String, String), &'static str> {
@@ -25,7 +27,11 @@ fn unquoted(value: &str) -> Result<String, &'static str> {
     let rest_is_comment = |rest: &str| rest.trim_start().is_empty() || rest.trim_start().starts_with('#');
     if let Some(quoted) = value.strip_prefix('\'') {
         let (inside, rest) = quoted.split_once('\'').ok_or("a quote is not closed")?;
-        return if rest_is_comment(rest) { Ok(inside.to_owned()) } else { Err("there is text behind the closing quote") };
+        return if rest_is_comment(rest) {
+            Ok(inside.to_owned())
+        } else {
+            Err("there is text behind the closing quote")
+        };
     }
     if let Some(quoted) = value.strip_prefix('"') {
         let mut inside = String::new();

@@ -107,14 +107,33 @@ fn a_repository_of_sha256_has_a_commit_too() {
 fn arm(place: &Place) -> PathBuf {
     let ran = place.folder.path().join("ran");
     let evil = place.folder.path().join("evil");
-    fs::write(&evil, format!("#!/bin/sh\necho \"$0 $*\" >> {}\ncat\n", ran.display())).expect("a file");
+    fs::write(&evil, format!("#!/bin/sh\necho \"$0 $*\" >> {}\nexit 1\n", ran.display())).expect("a file");
     fs::set_permissions(&evil, fs::Permissions::from_mode(0o755)).expect("owned");
     let evil = evil.display().to_string();
     for setting in [
-        "core.fsmonitor", "core.sshCommand", "core.gitProxy", "core.pager", "core.editor", "core.askPass", "core.alternateRefsCommand",
-        "filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "diff.external", "diff.evil.textconv", "diff.evil.command",
-        "merge.evil.driver", "credential.helper", "remote.origin.uploadpack", "remote.origin.vcs", "pager.status", "alias.status",
-        "gpg.program", "submodule.sub.update", "uploadpack.packObjectsHook", "trace2.eventTarget",
+        "core.fsmonitor",
+        "core.sshCommand",
+        "core.gitProxy",
+        "core.pager",
+        "core.editor",
+        "core.askPass",
+        "core.alternateRefsCommand",
+        "filter.evil.clean",
+        "filter.evil.smudge",
+        "filter.evil.process",
+        "diff.external",
+        "diff.evil.textconv",
+        "diff.evil.command",
+        "merge.evil.driver",
+        "credential.helper",
+        "remote.origin.uploadpack",
+        "remote.origin.vcs",
+        "pager.status",
+        "alias.status",
+        "gpg.program",
+        "submodule.sub.update",
+        "uploadpack.packObjectsHook",
+        "trace2.eventTarget",
     ] {
         place.git(&["config", setting, &evil]);
     }
@@ -168,12 +187,24 @@ fn what_a_partial_clone_lacks_is_not_fetched() {
     let place = Place::new();
     let tree = place.git(&["rev-parse", "HEAD^{tree}"]);
     let ran = arm(&place);
-    for setting in ["remote.origin.vcs", "core.fsmonitor", "filter.evil.clean", "filter.evil.process", "core.hooksPath", "diff.external", "alias.status"] {
+    for setting in [
+        "remote.origin.vcs",
+        "core.fsmonitor",
+        "filter.evil.clean",
+        "filter.evil.process",
+        "core.hooksPath",
+        "diff.external",
+        "alias.status",
+    ] {
         place.git(&["config", "--unset", setting]);
     }
     fs::remove_dir_all(place.work().join(".git/hooks")).expect("a folder");
     fs::remove_file(place.work().join(".git").join("objects").join(&tree[..2]).join(&tree[2..])).expect("an object");
-    for url in [format!("ext::{}", place.folder.path().join("evil").display()), "ssh://theirs.invalid/x".into(), "git://theirs.invalid/x".into()] {
+    for url in [
+        format!("ext::{}", place.folder.path().join("evil").display()),
+        "ssh://theirs.invalid/x".into(),
+        "git://theirs.invalid/x".into(),
+    ] {
         place.git(&["config", "remote.origin.url", &url]);
         drop(fs::remove_file(&ran));
         let code = place.code();
@@ -208,8 +239,17 @@ fn what_is_no_commit_is_unknown() {
     let secret = place.folder.path().join("secret");
     fs::write(&secret, "0123456789012345678901234567890123456789\n").expect("a file");
     for text in [
-        "ref: refs/heads/none", "ref: ../../secret", "ref: refs/../../../secret", "ref: refs/heads/../../../../secret", "ref: /etc/passwd",
-        "ref: refs/heads/a\u{1b}[2J", "ref: refs/heads/.invalid", "0123", "x", "", "\0",
+        "ref: refs/heads/none",
+        "ref: ../../secret",
+        "ref: refs/../../../secret",
+        "ref: refs/heads/../../../../secret",
+        "ref: /etc/passwd",
+        "ref: refs/heads/a\u{1b}[2J",
+        "ref: refs/heads/.invalid",
+        "0123",
+        "x",
+        "",
+        "\0",
     ] {
         fs::write(&head, text).expect("a file");
         assert_eq!(of(&place.work()), None, "{text:?}");

@@ -82,9 +82,11 @@ fn a_manifest_names_only_variables_that_are_meant_to_be_sent() {
 
 #[test]
 fn the_query_of_a_url_is_not_recorded() {
-    for written in
-        ["\"https://h.example/x.csv?api_key=hush#more\"", "'https://h.example/x.csv?api_key=hush'", "\"https://h.example/x.csv\\u003Fapi_key=hush\""]
-    {
+    for written in [
+        "\"https://h.example/x.csv?api_key=hush#more\"",
+        "'https://h.example/x.csv?api_key=hush'",
+        "\"https://h.example/x.csv\\u003Fapi_key=hush\"",
+    ] {
         let manifest = fetching(&format!("uri = {written} # a comment"));
         let recorded = manifest.recorded_text();
         assert!(recorded.contains("uri = \"https://h.example/x.csv?…\" # a comment"), "{recorded}");

@@ -344,8 +344,9 @@ fn the_query_of_a_url_is_not_told() {
         stream.write_all(answer.as_bytes()).unwrap();
     });
     for path in ["x.csv?api_key=hush", "away?api_key=hush"] {
-        let error =
-            get(&request(format!("http://127.0.0.1:{port}/{path}"), &[&format!("127.0.0.1:{port}")])).unwrap_err().to_string();
+        let error = get(&request(format!("http://127.0.0.1:{port}/{path}"), &[&format!("127.0.0.1:{port}")]))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("?…") && !error.contains("hush"), "{error}");
     }
 }
