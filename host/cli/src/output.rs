@@ -10,6 +10,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use stagewright_text::{CONTINUED, printable};
+
 use crate::ending::Ending;
 
 /// As the standard library's, but for failures.
@@ -29,16 +31,9 @@ macro_rules! eprint {
 
 /// Writes a line of the result.
 ///
-/// What people or stages wrote must not move the cursor of a terminal, or clear it: control characters are shown as such.
+/// What people or stages wrote must not move the cursor of a terminal, clear it, or turn and hide text: such characters are shown as what they are.
 pub(crate) fn line(text: Arguments<'_>) {
-    let text = text.to_string();
-    let control = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
-    let text = if text.contains(control) {
-        text.chars().map(|letter| if control(letter) { '\u{fffd}' } else { letter }).collect()
-    } else {
-        text
-    };
-    end_if_failed(writeln!(io::stdout().lock(), "{text}"));
+    end_if_failed(writeln!(io::stdout().lock(), "{}", printable(&text.to_string())));
 }
 
 /// Writes bytes of the result.
@@ -52,9 +47,31 @@ pub(crate) fn file(path: &Path, text: &str) -> anyhow::Result<()> {
     stagewright_store::export_bytes(text.as_bytes(), path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Writes to standard error, if it can be written to.
+/// Writes to standard error, if it can be written to, under the same rule.
 pub(crate) fn note(text: Arguments<'_>) {
-    let _ = io::stderr().lock().write_fmt(text);
+    coloured(&printable(&text.to_string()));
+}
+
+/// Writes to standard error what was made of escaped text, with the colours that were put around it.
+pub(crate) fn coloured(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Standard error for log lines: each event is one line, and further ones are marked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogLines;
+
+impl io::Write for LogLines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let event = text.strip_suffix('\n').unwrap_or(&text);
+        note(format_args!("{}\n", event.replace('\n', CONTINUED)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn end_if_failed(written: io::Result<()>) {

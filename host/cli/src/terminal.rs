@@ -6,14 +6,17 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::{CellAlignment, ContentArrangement, Table};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use stagewright_evaluation::report::Verdict;
 use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::sandbox::Level;
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_manifest::{ManifestError, World};
+use stagewright_text::{Outside, printable};
 use tracing_subscriber::EnvFilter;
+
+use crate::output::LogLines;
 
 /// Log lines of the host on standard error, by `-v` or `RUST_LOG`.
 pub(crate) fn start_logging(verbose: u8) {
@@ -25,7 +28,8 @@ pub(crate) fn start_logging(verbose: u8) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| LogLines)
+        .with_ansi(false) // whoever reads escapes cannot tell the host's from a stage's
         .with_target(false)
         .without_time()
         .log_internal_errors(false) // it would panic where standard error cannot be written to
@@ -37,7 +41,7 @@ pub(crate) fn show_manifest_error(error: &ManifestError) {
     if std::io::stderr().is_terminal() {
         let mut text = String::new();
         if miette::GraphicalReportHandler::new().render_report(&mut text, error).is_ok() {
-            eprintln!("{text}");
+            crate::output::coloured(&format!("{text}\n"));
             return;
         }
     }
@@ -60,7 +64,7 @@ impl Watch {
     fn line(&self, text: &str) {
         match &self.bars {
             // What cannot be shown is no reason to stop.
-            Some(bars) => drop(bars.println(text)),
+            Some(bars) => drop(bars.println(printable(text))),
             None if !self.quiet => eprintln!("{text}"),
             None => {}
         }
@@ -81,7 +85,7 @@ impl Observer for Watch {
                     ProgressBar::new_spinner()
                         .with_style(style)
                         .with_prefix(world.as_str())
-                        .with_message(component.to_owned()),
+                        .with_message(Outside::new(component).to_string()),
                 );
                 bar.enable_steady_tick(Duration::from_millis(100));
                 self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(world, bar);
@@ -125,17 +129,54 @@ impl Observer for Watch {
     }
 }
 
+/// A table in the house style. Its cells hold text from outside: each is shown on one line, escaped.
+pub(crate) struct Grid(Table);
+
 /// A table in the house style.
-pub(crate) fn table(head: &[&str]) -> Table {
+pub(crate) fn table(head: &[&str]) -> Grid {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(head.to_vec());
-    table
+    table.set_header(head.iter().map(|name| Cell::from(*name).0));
+    Grid(table)
+}
+
+impl Grid {
+    /// Adds a row.
+    pub(crate) fn add_row<C: Into<Cell>>(&mut self, cells: Vec<C>) {
+        self.0.add_row(cells.into_iter().map(|cell| cell.into().0));
+    }
+}
+
+impl std::fmt::Display for Grid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A cell of a table.
+pub(crate) struct Cell(comfy_table::Cell);
+
+impl Cell {
+    pub(crate) fn new(text: impl std::fmt::Display) -> Self {
+        Self(comfy_table::Cell::new(Outside::new(&text.to_string())))
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
 }
 
 /// A number's cell.
 pub(crate) fn right(text: impl std::fmt::Display) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
+    Cell(Cell::new(text).0.set_alignment(CellAlignment::Right))
 }
 
 /// Milliseconds for people.

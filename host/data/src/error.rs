@@ -195,8 +195,9 @@ pub fn shown(value: &str) -> String {
         let before = text.len();
         match character {
             '`' => text.push_str("\\`"),
-            '"' | '\'' => text.push(character),
-            _ => text.extend(character.escape_debug()),
+            '\\' => text.push_str("\\\\"),
+            hidden if stagewright_text::is_hidden(hidden) => text.extend(hidden.escape_default()),
+            visible => text.push(visible),
         }
         if text.len() > MAX_SHOWN_BYTES {
             text.truncate(before);

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use stagewright_text::is_hidden;
+
 /// `text` with everything that is not plainly visible written as an escape, cut after `limit` characters.
 ///
 /// Control characters are not allowed in SVG (XML 1.0, section 2.2), and bidirectional overrides make text read as
@@ -15,7 +17,7 @@ pub(crate) fn printable(text: &str, limit: usize) -> String {
         }
         match character {
             '\n' | '\r' | '\t' => out.push(' '),
-            hidden if hidden.is_control() || is_invisible(hidden) => {
+            hidden if is_hidden(hidden) => {
                 // Writing to a `String` cannot fail.
                 let _ = write!(out, "\\u{{{:x}}}", u32::from(hidden));
             }
@@ -23,12 +25,6 @@ pub(crate) fn printable(text: &str, limit: usize) -> String {
         }
     }
     out
-}
-
-/// Characters that change how their neighbours are shown without being seen, and XML's two forbidden code points.
-fn is_invisible(character: char) -> bool {
-    matches!(character,
-        '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFFE}' | '\u{FFFF}')
 }
 
 /// A number for people: as many decimals as four significant digits of a fraction need, without trailing zeros.

@@ -141,10 +141,10 @@ fn card() -> Card {
             split: text("stratified, 20 % test, seed 42"),
         },
         evaluation: evaluation(),
-        verdicts: vec![verdict(Verdict::Rejected, JudgedAgainst::Champion(2)), VersionVerdict {
-            policy: "no-worse".to_owned(),
-            ..verdict(Verdict::Approved, JudgedAgainst::Champion(3))
-        }],
+        verdicts: vec![
+            verdict(Verdict::Rejected, JudgedAgainst::Champion(2)),
+            VersionVerdict { policy: "no-worse".to_owned(), ..verdict(Verdict::Approved, JudgedAgainst::Champion(3)) },
+        ],
         limits: vec![StageLimits {
             stage: "training".to_owned(),
             memory: "512 MiB".to_owned(),
@@ -234,11 +234,14 @@ fn caveats_are_derived() {
 fn a_persons_decision_is_shown_as_one() {
     let mut decided = card();
     decided.details.verdict = Some(Verdict::Approved);
-    decided.verdicts = vec![verdict(Verdict::Rejected, JudgedAgainst::Champion(3)), VersionVerdict {
-        policy: "person".to_owned(),
-        is_override: true,
-        ..verdict(Verdict::Approved, JudgedAgainst::NoChampion)
-    }];
+    decided.verdicts = vec![
+        verdict(Verdict::Rejected, JudgedAgainst::Champion(3)),
+        VersionVerdict {
+            policy: "person".to_owned(),
+            is_override: true,
+            ..verdict(Verdict::Approved, JudgedAgainst::NoChampion)
+        },
+    ];
     assert_eq!(decided.caveats(), ["A person, ana, approved it by hand; the gates said: rejected."]);
     for form in [decided.html(), decided.markdown()] {
         assert!(form.contains("by a person") && form.contains("no champion"), "{form}");
@@ -257,10 +260,7 @@ fn a_persons_decision_is_shown_as_one() {
 fn rows_that_the_champion_learnt_from_are_a_caveat_known_or_not() {
     let mut seen = card();
     seen.evaluation.compared.champion_overlap_rows = Some(21);
-    assert_eq!(
-        seen.caveats(),
-        ["The champion learnt from 21 of the 1,409 test rows: the comparison leaves them out."]
-    );
+    assert_eq!(seen.caveats(), ["The champion learnt from 21 of the 1,409 test rows: the comparison leaves them out."]);
     seen.evaluation.compared.champion_overlap_rows = None;
     assert!(seen.caveats()[0].starts_with("It is not known how many of the test rows the champion learnt from"));
     assert!(seen.markdown().contains("not known"));

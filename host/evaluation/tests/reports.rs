@@ -134,11 +134,7 @@ fn evaluation() -> EvaluationReport {
             component: Some(component("promote-gated")),
             reasons: gates
                 .iter()
-                .map(|result| Reason {
-                    gate: result.name(),
-                    passed: result.passed,
-                    message: result.message.clone(),
-                })
+                .map(|result| Reason { gate: result.name(), passed: result.passed, message: result.message.clone() })
                 .collect(),
         }),
         gates,

@@ -3,6 +3,7 @@
 //! Guest text in here is cut at [`GUEST_TEXT`] bytes and its control characters are escaped, so that it can be shown anywhere.
 
 use stagewright_manifest::World;
+use stagewright_text::Outside;
 
 /// The longest text of a guest that is kept, in bytes.
 pub const GUEST_TEXT: usize = 4096;
@@ -209,30 +210,12 @@ pub fn stage_name(world: World) -> &'static str {
 /// Makes text of a guest fit to be shown: cut, and with everything escaped that a terminal or a reader could take for something else: control characters, and those that
 /// turn or hide text. A line break stays one, but what follows is marked, so that no guest writes a line that looks like the host's.
 pub fn guest_text(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len().min(GUEST_TEXT));
-    for character in text.chars() {
-        if shown.len() >= GUEST_TEXT {
-            shown.push_str("… (cut)");
-            break;
-        }
-        match character {
-            '\n' => shown.push_str("\n  | "),
-            '\u{61c}'
-            | '\u{200b}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' => {
-                shown.extend(character.escape_default());
-            }
-            character if character.is_control() || ('\u{e0000}'..='\u{e007f}').contains(&character) => {
-                shown.extend(character.escape_default());
-            }
-            character => shown.push(character),
-        }
-    }
-    shown
+    Outside::lines(text).cut(GUEST_TEXT).to_string()
+}
+
+/// The same of a name, or of whatever else is one line: a line break is shown as `\n`.
+pub fn guest_name(text: &str) -> String {
+    Outside::new(text).cut(GUEST_TEXT).to_string()
 }
 
 #[cfg(test)]

@@ -309,7 +309,8 @@ fn alternatives(root: &Json, schema: Option<&Json>) -> Vec<String> {
 /// A foreign text on one line, cut: it may quote a value of any length.
 fn brief(text: &str) -> String {
     const LONGEST: usize = 200;
-    let line: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    let line: String =
+        text.chars().map(|letter| if stagewright_text::is_hidden(letter) { ' ' } else { letter }).collect();
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,

@@ -11,11 +11,34 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
+use stagewright_text::{Outside, is_hidden};
+
 use crate::document::Origin;
 
 /// More problems than this are counted, not listed: nobody reads them, and a file of 10,000 bad
 /// fields is one mistake.
 const MOST_LISTED: usize = 100;
+
+/// Bytes of a message that are shown: a hint may list every name that there is.
+const MOST_SHOWN: usize = 64 << 10;
+
+/// A text in which each character that is not plainly visible has a visible one of as many bytes in its place, so that places in it stay what they are.
+fn masked(text: &str) -> String {
+    let mask = |letter: char| match letter {
+        '\n' | '\t' => None,
+        '\r' => Some(" "),
+        hidden if is_hidden(hidden) => Some(["?", "??", "\u{fffd}", "????"][hidden.len_utf8() - 1]),
+        _ => None,
+    };
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match mask(letter) {
+            Some(mask) => shown.push_str(mask),
+            None => shown.push(letter),
+        }
+    }
+    shown
+}
 
 /// The file's text, for citing places in it.
 #[derive(Debug)]
@@ -92,6 +115,16 @@ impl Problem {
         }
     }
 
+    /// Names in a file, and in the schema of a component, may be made to move a terminal's cursor or to look like another line.
+    fn escape(&mut self) {
+        let escaped = |text: &str| Outside::lines(text).cut(MOST_SHOWN).to_string();
+        self.message = escaped(&self.message);
+        self.hint = self.hint.as_deref().map(escaped);
+        if let Place::Argument(argument) = &mut self.place {
+            *argument = escaped(argument);
+        }
+    }
+
     /// Places in the file first, in their order; then arguments.
     fn order(&self) -> (u8, usize) {
         match &self.place {
@@ -142,16 +175,20 @@ fn counted(total: usize) -> String {
 
 impl ManifestError {
     pub(crate) fn new(source: &Source, mut problems: Vec<Problem>) -> Self {
+        for problem in &mut problems {
+            problem.escape();
+        }
         problems.sort_by_key(Problem::order);
         problems.dedup();
         let total = problems.len();
         problems.truncate(MOST_LISTED);
-        let source_code = NamedSource::new(&source.file, source.text.clone()).with_language("TOML");
+        let source_code = NamedSource::new(&source.file, masked(&source.text)).with_language("TOML");
         Self { source_code, problems, total }
     }
 
     pub(crate) fn unreadable(file: String, message: String, hint: &str) -> Self {
-        let problem = Problem { message, hint: Some(hint.to_owned()), key: String::new(), place: Place::Whole };
+        let mut problem = Problem { message, hint: Some(hint.to_owned()), key: String::new(), place: Place::Whole };
+        problem.escape();
         Self { source_code: NamedSource::new(file, String::new()), problems: vec![problem], total: 1 }
     }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use stagewright_lifecycle::fault::guest_text;
+use stagewright_lifecycle::fault::{guest_name, guest_text};
 use wasmparser::{CustomSectionReader, Encoding, KnownCustom, Parser, Payload};
 
 use crate::admission::Interfaces;
@@ -70,12 +70,12 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Anatomy, String> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section.into_iter().take(MAX_ENTRIES) {
-                    anatomy.interfaces.imports.push(import.map_err(broken)?.name.name.to_owned());
+                    anatomy.interfaces.imports.push(guest_name(import.map_err(broken)?.name.name));
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section.into_iter().take(MAX_ENTRIES) {
-                    anatomy.interfaces.exports.push(export.map_err(broken)?.name.name.to_owned());
+                    anatomy.interfaces.exports.push(guest_name(export.map_err(broken)?.name.name));
                 }
             }
             Payload::CustomSection(section) => anatomy.provenance.take(&section, depth),
@@ -91,17 +91,17 @@ impl Provenance {
         match section.as_known() {
             KnownCustom::Producers(fields) => {
                 for field in fields.into_iter().flatten() {
-                    let kept = self.producers.entry(guest_text(field.name)).or_default();
+                    let kept = self.producers.entry(guest_name(field.name)).or_default();
                     for value in field.values.into_iter().flatten() {
                         if kept.len() < MAX_ENTRIES {
-                            kept.insert(guest_text(format!("{} {}", value.name, value.version).trim()));
+                            kept.insert(guest_name(format!("{} {}", value.name, value.version).trim()));
                         }
                     }
                 }
             }
             // Those of modules within speak of themselves.
             _ if depth == 0 && NOTES.contains(&section.name()) => {
-                let text = guest_text(&String::from_utf8_lossy(section.data()));
+                let text = guest_name(&String::from_utf8_lossy(section.data()));
                 self.notes.insert(section.name().to_owned(), text);
             }
             _ if section.name() == PACKAGES => {
@@ -125,7 +125,7 @@ fn packages(data: &[u8]) -> Option<Vec<Package>> {
     }
     let json = miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(data, MAX_PACKAGES_BYTES).ok()?;
     let list: List = serde_json::from_slice(&json).ok()?;
-    let shown = |text: String| guest_text(&text);
+    let shown = |text: String| guest_name(&text);
     let package = |Package { name, version, source }| Package {
         name: shown(name),
         version: shown(version),

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use stagewright_data::Task;
 use stagewright_evaluation::gates::GateRule;
 use stagewright_evaluation::report::{Cell, Check, ColumnSummary};
-use stagewright_lifecycle::fault::guest_text;
+use stagewright_lifecycle::fault::guest_name;
 use stagewright_lifecycle::sandbox::{DecisionInput, StageDecision};
 
 use crate::bindings::exports::stagewright::stage::{decide, validate};
@@ -46,19 +46,19 @@ fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
 pub(crate) fn findings_in(findings: validate::Findings) -> Result<(Vec<Check>, Vec<ColumnSummary>), String> {
     few("checks", &findings.checks, MAX_ENTRIES)?;
     few("columns", &findings.columns, MAX_ENTRIES)?;
-    let cell = |cell: validate::Cell| Cell { row: cell.row, value: cell.value.as_deref().map(guest_text) };
+    let cell = |cell: validate::Cell| Cell { row: cell.row, value: cell.value.as_deref().map(guest_name) };
     let check = |check: validate::Check| Check {
-        name: guest_text(&check.name),
-        column: check.column.as_deref().map(guest_text),
+        name: guest_name(&check.name),
+        column: check.column.as_deref().map(guest_name),
         passed: check.passed,
-        observed: guest_text(&check.observed),
-        expected: guest_text(&check.expected),
+        observed: guest_name(&check.observed),
+        expected: guest_name(&check.expected),
         failures: check.failures,
         examples: check.examples.into_iter().take(MAX_EXAMPLES).map(cell).collect(),
     };
     let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
     let column = |column: validate::ColumnSummary| ColumnSummary {
-        column: guest_text(&column.column),
+        column: guest_name(&column.column),
         nulls: column.nulls,
         distinct: column.distinct,
         minimum: finite(column.minimum),
@@ -85,10 +85,10 @@ pub(crate) fn findings_bytes(checks: &[Check], columns: &[ColumnSummary]) -> u64
 pub(crate) fn importance_in(importance: Vec<types::FeatureImportance>) -> Result<Vec<(String, f64)>, String> {
     few("features", &importance, MAX_ENTRIES)?;
     if let Some(bad) = importance.iter().find(|entry| !entry.importance.is_finite() || entry.importance < 0.0) {
-        return Err(format!("the importance of `{}` is {}", guest_text(&bad.feature), bad.importance));
+        return Err(format!("the importance of `{}` is {}", guest_name(&bad.feature), bad.importance));
     }
     if let Some(name) = repeated(importance.iter().map(|entry| entry.feature.as_str())) {
-        return Err(format!("the importance of `{}` is there twice", guest_text(name)));
+        return Err(format!("the importance of `{}` is there twice", guest_name(name)));
     }
     let total: f64 = importance.iter().map(|entry| entry.importance).sum();
     if !total.is_finite() {
@@ -97,7 +97,7 @@ pub(crate) fn importance_in(importance: Vec<types::FeatureImportance>) -> Result
     if total <= 0.0 {
         return Ok(Vec::new());
     }
-    Ok(importance.into_iter().map(|entry| (guest_text(&entry.feature), entry.importance / total)).collect())
+    Ok(importance.into_iter().map(|entry| (guest_name(&entry.feature), entry.importance / total)).collect())
 }
 
 /// Metrics that a stage reports under its own name.
@@ -110,7 +110,7 @@ pub(crate) fn metrics_in(metrics: Vec<types::Metric>) -> Result<Vec<(String, f64
     match metrics.iter().find(|metric| !is_name(&metric.name)) {
         Some(bad) => Err(format!(
             "`{}` is not a metric's name: lower case, digits and `_`, at most 64 bytes",
-            guest_text(&bad.name)
+            guest_name(&bad.name)
         )),
         None => match repeated(metrics.iter().map(|metric| metric.name.as_str())) {
             Some(name) => Err(format!("the metric `{name}` is there twice")),
@@ -153,7 +153,7 @@ pub(crate) fn decision_out(input: &DecisionInput) -> (decide::Evaluation, Vec<de
 /// What a promotion stage decided.
 pub(crate) fn decision_in(decision: decide::Decision) -> Result<StageDecision, String> {
     few("reasons", &decision.reasons, MAX_METRICS)?;
-    let reason = |reason: decide::Reason| (guest_text(&reason.gate), reason.passed, guest_text(&reason.message));
+    let reason = |reason: decide::Reason| (guest_name(&reason.gate), reason.passed, guest_name(&reason.message));
     Ok(StageDecision {
         approved: decision.verdict == decide::Verdict::Approved,
         reasons: decision.reasons.into_iter().map(reason).collect(),

@@ -3,7 +3,7 @@
 //! `describe` is the first thing that an untrusted component says, and it is shown in lists, plans and errors: names must be what the contract calls them, texts are cut and
 //! escaped, the whole is bounded. Whether the schema is one that parameters can be checked against is the manifest's to say, which bounds it too.
 
-use stagewright_lifecycle::fault::guest_text;
+use stagewright_lifecycle::fault::guest_name;
 use stagewright_lifecycle::sandbox::Description;
 
 use crate::bindings::exports::stagewright::stage::metadata::{self, ArtifactKind};
@@ -41,7 +41,7 @@ pub(crate) fn checked(said: metadata::Description, bounds: &Bounds) -> Result<De
         parameters,
         name: said.name,
         version: said.version,
-        summary: guest_text(&said.summary),
+        summary: guest_name(&said.summary),
         produces: said.produces.into_iter().map(|product| (product.name, kind(product.kind).to_owned())).collect(),
     })
 }
@@ -60,7 +60,7 @@ fn named(what: &str, rule: &str, text: &str, allowed: impl Fn(u8) -> bool) -> Re
 
 /// A text that is no name is not worth a page.
 fn brief(text: &str) -> String {
-    guest_text(&text.chars().take(MAX_NAME).collect::<String>())
+    guest_name(&text.chars().take(MAX_NAME).collect::<String>())
 }
 
 fn kind(kind: ArtifactKind) -> &'static str {

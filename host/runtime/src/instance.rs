@@ -1,6 +1,6 @@
 //! Starting instances and calling their exports: time is charged, and what goes wrong is put into the lifecycle's words.
 
-use stagewright_lifecycle::fault::{StageFault, guest_text};
+use stagewright_lifecycle::fault::{StageFault, guest_name, guest_text};
 use stagewright_lifecycle::sandbox::{Level, Meter};
 use stagewright_manifest::World;
 use wasmtime::component::{Instance, InstancePre, ResourceTableError};
@@ -113,13 +113,13 @@ fn said(guest: &Guest, failure: Failure) -> StageFault {
         Failure::Data(fault) => StageFault::Data {
             stage,
             message: guest_text(&fault.message),
-            column: fault.column.as_deref().map(guest_text),
+            column: fault.column.as_deref().map(guest_name),
             row: fault.row,
-            value: fault.value.as_deref().map(guest_text),
+            value: fault.value.as_deref().map(guest_name),
         },
         Failure::Parameter(fault) => StageFault::Parameter {
             stage,
-            parameter: guest_text(&fault.parameter),
+            parameter: guest_name(&fault.parameter),
             message: guest_text(&fault.message),
         },
         Failure::Internal(message) => StageFault::Internal {

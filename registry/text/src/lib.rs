@@ -77,8 +77,10 @@ fn escape(text: &mut String, character: char) {
         '\n' => text.push_str("\\n"),
         '\r' => text.push_str("\\r"),
         '\t' => text.push_str("\\t"),
-        // Writing to a `String` cannot fail.
-        character => drop(write!(text, "\\u{{{:x}}}", u32::from(character))),
+        character => {
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, "\\u{{{:x}}}", u32::from(character));
+        }
     }
 }
 
@@ -115,7 +117,7 @@ pub fn json(text: &str) -> Cow<'_, str> {
         }
         for unit in character.encode_utf16(&mut [0; 2]) {
             // Writing to a `String` cannot fail.
-            drop(write!(shown, "\\u{unit:04x}"));
+            let _ = write!(shown, "\\u{unit:04x}");
         }
     }
     shown.into()

@@ -46,11 +46,11 @@ fn list(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<En
     let mut shown = table(&["artifact", "kind", "rows", "bytes", "digest"]);
     for (stage, artifact) in &artifacts {
         shown.add_row(vec![
-            comfy_table::Cell::new(format!("{stage}.{}", artifact.name)),
-            comfy_table::Cell::new(artifact.kind),
+            crate::terminal::Cell::new(format!("{stage}.{}", artifact.name)),
+            crate::terminal::Cell::new(artifact.kind),
             right(artifact.rows.map_or_else(String::new, |rows| rows.to_string())),
             right(bytes(artifact.bytes)),
-            comfy_table::Cell::new(artifact.digest),
+            crate::terminal::Cell::new(artifact.digest),
         ]);
     }
     println!("{shown}");

@@ -65,7 +65,7 @@ pub(crate) fn inspect(location: &Location, arguments: &InspectArguments) -> anyh
         let produces: Vec<String> =
             description.produces.iter().map(|(name, kind)| format!("{name} ({kind})")).collect();
         println!("makes      {}", produces.join(", "));
-        println!("parameters\n{}", serde_json::to_string_pretty(&description.parameters)?);
+        println!("parameters\n{}", stagewright_text::json(&serde_json::to_string_pretty(&description.parameters)?));
     }
     Ok(Ending::Done)
 }

@@ -53,7 +53,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
 
 /// Prints one JSON object on standard output.
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    println!("{}", stagewright_text::json(&serde_json::to_string_pretty(value)?));
     Ok(())
 }
 

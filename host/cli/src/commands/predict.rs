@@ -14,6 +14,7 @@ use stagewright_lifecycle::predict::Ready;
 use stagewright_lifecycle::sandbox::{Level, Tracker};
 use stagewright_manifest::Limits;
 use stagewright_store::CHAMPION;
+use stagewright_text::Outside;
 
 use crate::arguments::PredictArguments;
 use crate::commands::{models, print_json};
@@ -115,11 +116,10 @@ fn write_csv(task: &Task, numbers: &[f64], width: usize) -> anyhow::Result<()> {
     for row in numbers.chunks(width) {
         match label(task, row) {
             Some(label) => {
-                let label = if label.contains([',', '"', '\n']) {
-                    format!("\"{}\"", label.replace('"', "\"\""))
-                } else {
-                    label.to_owned()
-                };
+                // As it is shown everywhere; JSON has it as it is.
+                let label = Outside::new(label).to_string();
+                let label =
+                    if label.contains([',', '"']) { format!("\"{}\"", label.replace('"', "\"\"")) } else { label };
                 writeln!(out, "{label},{}", row.iter().copied().fold(f64::MIN, f64::max))?;
             }
             None => writeln!(out, "{}", row[0])?,

@@ -1,6 +1,7 @@
 //! `runs`: what happened.
 
 use stagewright_store::{Home, Run};
+use stagewright_text::{CONTINUED, Outside};
 
 use crate::arguments::{RunsArguments, RunsCommand};
 use crate::commands::{moment, print_json, searched, side_by_side};
@@ -49,7 +50,7 @@ fn delete(location: &Location, run: &str, deleted: bool) -> anyhow::Result<Endin
 }
 
 /// A table of runs.
-pub(crate) fn table_of(runs: &[Run]) -> comfy_table::Table {
+pub(crate) fn table_of(runs: &[Run]) -> crate::terminal::Grid {
     let mut shown = table(&["run", "pipeline", "experiment", "began (UTC)", "took", "status", "roc_auc"]);
     for run in runs {
         let took = run.ended_ms.map_or_else(|| "-".to_owned(), |ended| milliseconds((ended - run.started_ms) as f64));
@@ -77,6 +78,11 @@ fn list(location: &Location, limit: usize, json: bool) -> anyhow::Result<Ending>
     Ok(Ending::Done)
 }
 
+/// A recorded message on lines that cannot be taken for other ones. Those of stages are marked already.
+fn said(message: &str) -> String {
+    Outside::lines(&message.replace(CONTINUED, "\n")).to_string()
+}
+
 fn show(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
     let home = location.existing()?;
     let run = find(&home, run)?;
@@ -85,18 +91,24 @@ fn show(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<En
         print_json(&serde_json::json!({ "run": run, "stages": stages }))?;
         return Ok(Ending::Done);
     }
-    println!("run {} of pipeline `{}` in experiment `{}`: {}", run.run_id, run.pipeline, run.experiment, run.status);
+    println!(
+        "run {} of pipeline `{}` in experiment `{}`: {}",
+        run.run_id,
+        Outside::new(&run.pipeline),
+        Outside::new(&run.experiment),
+        run.status
+    );
     for (name, value) in run.tags.iter().filter(|(name, _)| name.starts_with("mlflow.source.git.")) {
-        println!("{name} {value}");
+        println!("{name} {}", Outside::new(value));
     }
     if let Some(error) = &run.error {
-        println!("error: {}", error["message"].as_str().unwrap_or_default());
+        println!("error: {}", Outside::lines(error["message"].as_str().unwrap_or_default()));
     }
     for stage in &stages {
         println!(
             "\n{} ({}): {}, {} wall, {} cpu, {} peak memory",
-            stage.name,
-            stage.component,
+            Outside::new(&stage.name),
+            Outside::new(&stage.component),
             stage.status,
             milliseconds(stage.wall_ms),
             milliseconds(stage.cpu_ms),
@@ -105,16 +117,16 @@ fn show(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<En
         let mut shown = table(&["artifact", "kind", "rows", "bytes", "digest"]);
         for output in &stage.outputs {
             shown.add_row(vec![
-                comfy_table::Cell::new(&output.name),
-                comfy_table::Cell::new(output.kind),
+                crate::terminal::Cell::new(&output.name),
+                crate::terminal::Cell::new(output.kind),
                 right(output.rows.map_or_else(String::new, |rows| rows.to_string())),
                 right(bytes(output.bytes)),
-                comfy_table::Cell::new(output.digest),
+                crate::terminal::Cell::new(output.digest),
             ]);
         }
         println!("{shown}");
         for line in &stage.logs {
-            println!("  {}: {}", line.level, line.message);
+            println!("  {}: {}", line.level, said(&line.message));
         }
     }
     if !run.metrics.is_empty() {

@@ -98,7 +98,10 @@ fn the_bootstrap_of_accuracy_equals_the_formula_of_paired_proportions() {
     let error = ((gained + lost - (gained - lost).powi(2) / rows) / (rows * rows)).sqrt();
     let (low, high) = (found.value - 1.959_964 * error, found.value + 1.959_964 * error);
     let width = high - low;
-    assert!((found.low - low).abs() < 0.05 * width && (found.high - high).abs() < 0.05 * width, "{found:?} {low} {high}");
+    assert!(
+        (found.low - low).abs() < 0.05 * width && (found.high - high).abs() < 0.05 * width,
+        "{found:?} {low} {high}"
+    );
 }
 
 /// A mean's bootstrap is its normal interval, where rows are many.
@@ -117,7 +120,10 @@ fn the_bootstrap_of_the_brier_score_equals_the_interval_of_a_mean() {
     let error = (terms.iter().map(|term| (term - mean).powi(2)).sum::<f64>() / (rows - 1.0) / rows).sqrt();
     let (low, high) = (mean - 1.644_854 * error, mean + 1.644_854 * error);
     let width = high - low;
-    assert!((found.low - low).abs() < 0.05 * width && (found.high - high).abs() < 0.05 * width, "{found:?} {low} {high}");
+    assert!(
+        (found.low - low).abs() < 0.05 * width && (found.high - high).abs() < 0.05 * width,
+        "{found:?} {low} {high}"
+    );
 }
 
 #[test]

@@ -201,9 +201,9 @@ impl Gates {
             Policy::NoWorse => Some(GateRule::NoWorse),
             Policy::Absolute => None,
         };
-        let primary = rule.map(|rule| Gate { confidence: self.confidence, ..Gate::new(rule, &self.primary, self.margin) });
-        let others =
-            self.others.iter().filter(|gate| rule.is_some() || !gate.rule.compares_with_champion()).cloned();
+        let primary =
+            rule.map(|rule| Gate { confidence: self.confidence, ..Gate::new(rule, &self.primary, self.margin) });
+        let others = self.others.iter().filter(|gate| rule.is_some() || !gate.rule.compares_with_champion()).cloned();
         primary.into_iter().chain(others).collect()
     }
 

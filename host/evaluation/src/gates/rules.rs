@@ -71,9 +71,13 @@ fn alone(gate: &Gate, actual: f64) -> Finding {
     let Gate { rule, metric, threshold, .. } = gate;
     let shown = beside(actual, *threshold);
     match rule {
-        GateRule::Minimum if actual >= *threshold => Finding::Passed(format!("{metric} {shown} is at least {threshold}")),
+        GateRule::Minimum if actual >= *threshold => {
+            Finding::Passed(format!("{metric} {shown} is at least {threshold}"))
+        }
         GateRule::Minimum => Finding::Failed(format!("{metric} {shown} is below {threshold}")),
-        GateRule::Maximum if actual <= *threshold => Finding::Passed(format!("{metric} {shown} is at most {threshold}")),
+        GateRule::Maximum if actual <= *threshold => {
+            Finding::Passed(format!("{metric} {shown} is at most {threshold}"))
+        }
         GateRule::Maximum => Finding::Failed(format!("{metric} {shown} is above {threshold}")),
         GateRule::Margin | GateRule::NoWorse | GateRule::NoRegression => {
             Finding::Passed(format!("{metric} {}: no champion, accepted by default", short(actual)))
@@ -87,7 +91,13 @@ fn compared(gate: &Gate, actual: f64, base: f64, comparison: &Comparison) -> Fin
     }
     let difference = comparison.difference.as_ref().filter(|it| it.metric == gate.metric);
     let Some(confidence) = gate.confidence else {
-        return primary(gate, actual, base, if lower_is_better(&gate.metric) { base - actual } else { actual - base }, difference);
+        return primary(
+            gate,
+            actual,
+            base,
+            if lower_is_better(&gate.metric) { base - actual } else { actual - base },
+            difference,
+        );
     };
     match difference.filter(|it| it.confidence == confidence) {
         Some(sure) => primary(gate, actual, base, sure.least_gain(), Some(sure)),

@@ -15,8 +15,8 @@ mod ranking;
 mod regression;
 mod set;
 
-pub(crate) use binary::{READ_AT_RECALL, row_brier, row_log_loss};
 pub use binary::{BinaryMetrics, ConfusionMatrix, DECISION_THRESHOLD, binary};
+pub(crate) use binary::{READ_AT_RECALL, row_brier, row_log_loss};
 pub use calibration::{Binning, Calibration, calibration_curve};
 pub use multi_class::{MultiClassMetrics, multi_class};
 pub use ranking::{Curve, DRAWN_POINTS, Ranking};

@@ -39,7 +39,8 @@ impl Compared {
 
     /// Which rows were left out and compared, by name.
     pub(super) fn rows_text(&self, champion: Option<&Champion>) -> Vec<(&'static str, String)> {
-        let rows = |rows: Option<u64>| rows.map_or_else(|| "not known".to_owned(), |rows| format!("{} rows", count(rows)));
+        let rows =
+            |rows: Option<u64>| rows.map_or_else(|| "not known".to_owned(), |rows| format!("{} rows", count(rows)));
         let mut facts = vec![("Learnt from by the candidate", rows(self.candidate_overlap_rows))];
         if matches!(champion, Some(Champion::Evaluated(_))) {
             facts.push(("Learnt from by the champion", rows(self.champion_overlap_rows)));

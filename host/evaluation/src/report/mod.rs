@@ -17,10 +17,10 @@ mod validation;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::gates::Verdict;
 pub use compared::Compared;
 pub use evaluation::{Artifact, Champion, Confusion, Decision, EvaluatedModel, EvaluationReport, Reason, Reported};
 pub use provenance::{Code, Dataset, StageComponent};
-pub use crate::gates::Verdict;
 pub use validation::{Cell, Check, ColumnSummary, ValidationReport};
 
 /// A component that took part.
@@ -49,5 +49,5 @@ pub struct Table {
 fn json(twin: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(twin).expect("reports have string keys and no failing parts");
     text.push('\n');
-    text
+    stagewright_text::json(&text).into_owned()
 }

@@ -143,7 +143,7 @@ impl Sources for Granted {
             _ => Err(StageFault::Denied {
                 stage: World::Ingestion.as_str(),
                 component: self.component.clone(),
-                what: format!("the source `{}`", crate::fault::guest_text(name)),
+                what: format!("the source `{}`", crate::fault::guest_name(name)),
                 grant: "to grant it, write `source = \"...\"` under [stages.ingestion]".into(),
             }),
         }

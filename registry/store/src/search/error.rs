@@ -36,5 +36,5 @@ impl SearchError {
 
 /// The text with a mark in place of each character that would move the cursor.
 pub(super) fn visible(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+    text.chars().map(|character| if stagewright_text::is_hidden(character) { '\u{fffd}' } else { character }).collect()
 }

@@ -29,7 +29,7 @@ pub(super) fn history(home: &Home, model: &str, at: Option<&str>, json: bool) ->
 }
 
 /// A table of entries of the audit.
-pub(crate) fn table_of(entries: &[AuditEntry], named: bool) -> comfy_table::Table {
+pub(crate) fn table_of(entries: &[AuditEntry], named: bool) -> crate::terminal::Grid {
     let mut shown = table(&["when (UTC)", "who", "what", "version", "from", "to", "reason"]);
     for entry in entries {
         let version = entry.version.map(|version| version.to_string()).unwrap_or_default();

@@ -55,8 +55,13 @@ fn person(card: &Card) -> Option<String> {
 }
 
 fn gates(card: &Card) -> Option<String> {
-    let failed: Vec<&str> =
-        card.evaluation.gates.iter().filter(|result| !result.passed && !result.undecided).map(|result| result.message.as_str()).collect();
+    let failed: Vec<&str> = card
+        .evaluation
+        .gates
+        .iter()
+        .filter(|result| !result.passed && !result.undecided)
+        .map(|result| result.message.as_str())
+        .collect();
     (!failed.is_empty()).then(|| format!("It failed gates: {}.", failed.join("; ")))
 }
 
