@@ -81,7 +81,7 @@ impl std::error::Error for FailedRun {}
 fn fault_ending(fault: &StageFault) -> Ending {
     match fault {
         StageFault::Data { .. } => Ending::Data,
-        StageFault::Parameter { .. } => Ending::Usage,
+        StageFault::Parameter { .. } | StageFault::Untrusted { .. } => Ending::Usage,
         StageFault::Internal { .. }
         | StageFault::Trap { .. }
         | StageFault::Contract { .. }

@@ -14,6 +14,10 @@ use stagewright_store::Digest;
 use crate::ending::UsageError;
 use crate::workplace;
 
+mod kept;
+
+pub(crate) use kept::Kept;
+
 /// The largest signature or key file that is read.
 const MAX_TEXT: u64 = 64 << 10;
 

@@ -7,18 +7,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use stagewright_lifecycle::sandbox::{Cancel, Component};
 use stagewright_manifest::{InstanceLimits, Manifest, ManifestError, Operator, Problem, Stub, World};
-use stagewright_runtime::{Bounds, Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StubGrants};
+use stagewright_runtime::{
+    Bounds, Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StoredTrust, StubGrants,
+};
 use stagewright_store::Home;
 
 use crate::ending::Ending;
 use crate::environment;
 use crate::location::Location;
-use crate::trust::Policy;
+use crate::trust::{Kept, Policy};
 
 /// The home folder and the runtime over it.
 pub(crate) struct Workplace {
     pub(crate) home: Home,
     pub(crate) runtime: Runtime,
+    /// Signatures of models' components.
+    trusted: Arc<Kept>,
     /// The file of the key that this host's cache is authenticated with.
     pub(crate) key: PathBuf,
 }
@@ -43,10 +47,13 @@ impl Workplace {
         if let Some(key) = host_key() {
             installation.key = key;
         }
+        let trusted = Arc::new(Kept::of(operator, &home)?);
+        let asked = trusted.clone();
+        installation.stored = StoredTrust::of(move |name, digest| asked.admit(name, digest));
         let key = installation.key.clone();
         let options = EngineOptions { bounds: bounds(&operator.instances), ..options };
         let runtime = Runtime::open(installation, options)?;
-        Ok(Self { home, runtime, key })
+        Ok(Self { home, runtime, key, trusted })
     }
 
     /// Resolves the component of every stage at once, and checks all parameters: all problems are told together, before anything runs.
@@ -73,10 +80,23 @@ impl Workplace {
         let mut problems: Vec<Problem> = Vec::new();
         for (world, result) in resolved {
             let component = result?;
+            self.keep_signatures(&origin(manifest, world), &component);
             problems.extend(manifest.check_parameters(world, &component.description.parameters));
             components.insert(world, Arc::new(component));
         }
         if problems.is_empty() { Ok(components) } else { Err(manifest.error(problems).into()) }
+    }
+
+    /// A model is registered without the folder that its components' signatures lie in.
+    fn keep_signatures(&self, origin: &Origin, component: &Component) {
+        let path = match origin {
+            Origin::File(path) => Some(path.clone()),
+            _ => stages_elsewhere().and_then(|_| built_in(&component.name).ok()),
+        };
+        let kept = path.map(|path| self.trusted.keep_beside(&path, component.digest));
+        if let Some(Err(error)) = kept {
+            tracing::warn!("the signatures of component `{}` are not kept: {error}", component.name);
+        }
     }
 
     fn resolve(&self, manifest: &Manifest, world: World, policy: &Policy<'_>) -> Result<Component, RuntimeError> {

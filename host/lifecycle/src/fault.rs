@@ -140,6 +140,14 @@ pub enum StageFault {
         /// The grant that would permit it.
         grant: String,
     },
+    /// A component of a registered model may not be used here: nobody whom the operator trusts signed it.
+    #[error("{message}")]
+    Untrusted {
+        /// Which component, and why.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
     /// Somebody asked to stop.
     #[error("stage `{stage}` was cancelled")]
     Cancelled {
@@ -194,6 +202,7 @@ impl StageFault {
                 format!("change it in {manifest}, or pass --set {stage}.{parameter}=...")
             }
             Self::Denied { grant, .. } => grant.clone(),
+            Self::Untrusted { hint, .. } => return hint.clone(),
             Self::Trap { component, .. } | Self::Internal { component, .. } | Self::Contract { component, .. } => {
                 format!("this is a bug of the component `{component}`: tell its author, with this message")
             }

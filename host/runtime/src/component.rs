@@ -5,6 +5,7 @@
 //! reading must have the digest of the first.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -52,13 +53,41 @@ pub struct Installation {
     pub compiler: Compiler,
     /// What compiling one component may take.
     pub limits: CompilationLimits,
+    /// Which components of registered models may be used.
+    pub stored: StoredTrust,
+}
+
+/// Says of a component of a registered model, by its name and digest, whether it may be used.
+type Judge = dyn Fn(&str, Digest) -> Result<(), RuntimeError> + Send + Sync;
+
+/// Whether a component of a registered model may be used; asked before anything of it is compiled or run. By default what was admitted when the model was registered may.
+#[derive(Clone, Default)]
+pub struct StoredTrust(Option<Arc<Judge>>);
+
+impl StoredTrust {
+    /// Asks somebody.
+    pub fn of(judge: impl Fn(&str, Digest) -> Result<(), RuntimeError> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(judge)))
+    }
+
+    /// # Errors
+    /// What whoever is asked says.
+    pub(crate) fn admit(&self, name: &str, digest: Digest) -> Result<(), RuntimeError> {
+        self.0.as_ref().map_or(Ok(()), |judge| judge(name, digest))
+    }
+}
+
+impl fmt::Debug for StoredTrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "StoredTrust(asks)" } else { "StoredTrust(all)" })
+    }
 }
 
 impl Installation {
     /// An installation whose key lies beside its cache: for a cache that nobody else brings. Whoever can bring both can bring native code.
     pub fn new(cache: PathBuf, stages: Vec<PathBuf>, compiler: Compiler) -> Self {
         let key = cache.with_file_name("host.key");
-        Self { cache, key, stages, compiler, limits: CompilationLimits::default() }
+        Self { cache, key, stages, compiler, limits: CompilationLimits::default(), stored: StoredTrust::default() }
     }
 }
 
@@ -91,6 +120,7 @@ pub(crate) struct Catalog {
     folders: Vec<PathBuf>,
     compilation: Compilation,
     ready: Mutex<HashMap<(Digest, World), Ready>>,
+    pub(crate) stored: StoredTrust,
 }
 
 /// A component that was admitted.
@@ -106,7 +136,7 @@ impl Catalog {
         installation: Installation,
         options: EngineOptions,
     ) -> Result<Self, RuntimeError> {
-        let Installation { cache, key, stages, compiler, limits } = installation;
+        let Installation { cache, key, stages, compiler, limits, stored } = installation;
         Ok(Self {
             engine,
             bounds: options.bounds,
@@ -115,6 +145,7 @@ impl Catalog {
             folders: stages,
             compilation: Compilation { compiler, limits, options, baseline: false },
             ready: Mutex::default(),
+            stored,
         })
     }
 

@@ -41,7 +41,7 @@ pub use admission::Grant;
 pub use anatomy::{Package, Provenance};
 pub use bounds::Bounds;
 pub use compile::{CompileLimit, Compiler, compile_if_asked};
-pub use component::{Inspection, Installation, Origin, Trust};
+pub use component::{Inspection, Installation, Origin, StoredTrust, Trust};
 pub use engine::EngineOptions;
 pub use error::RuntimeError;
 pub use runtime::{Runtime, StubGrants};

@@ -512,8 +512,12 @@ impl Sandbox for Runtime {
             sockets: component.stubs.iter().any(|stub| stub == "sockets"),
         };
         let origin = Origin::Stored(component.digest, artifacts.clone());
-        // The model's own components were admitted when it was registered, and are named by digest.
-        self.0.resolve(world, &component.name, &origin, stubs, &|_| Ok(())).map_err(StageFault::host)
+        // The model's own components were admitted when it was registered, and are named by digest; the operator may want more.
+        let trust = |digest| self.0.stored.admit(&component.name, digest);
+        self.0.resolve(world, &component.name, &origin, stubs, &trust).map_err(|error| match error {
+            RuntimeError::Refused { message, hint } => StageFault::Untrusted { message, hint },
+            error => StageFault::host(error),
+        })
     }
 
     fn decide(&self, context: Arc<StageContext>, input: &DecisionInput) -> Result<StageDecision, StageFault> {

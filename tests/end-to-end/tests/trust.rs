@@ -243,6 +243,66 @@ fn what_the_operator_wants_signed_no_manifest_and_no_environment_loosens() {
 }
 
 #[test]
+fn what_the_operator_wants_signed_holds_for_registered_models_too() {
+    let place = Place::new();
+    let key = place.path().join("operators.key").display().to_string();
+    place.run(&["stage", "keygen", "--output", &key]).expect(0);
+    let operator =
+        place.write("operator.toml", "[trust]\nrequire-signature = true\ntrusted-keys = [\"operators.key.pub\"]\n");
+    let under = |home: &Path, arguments: &[&str]| {
+        let mut command = place.command_in(home, arguments);
+        command.env("STAGEWRIGHT_OPERATOR", &operator);
+        Ended::of(command)
+    };
+    // Where nothing is asked, a model is made of components that nobody signed.
+    let manifest = pipeline(&place, "");
+    place.run(&["run", &manifest, "--json"]).expect(0);
+    place.run(&["artifacts", "export", "ingestion.table", "--output", "rows.csv"]).expect(0);
+    place.run(&["predict", "empty/1", "--input", "rows.csv"]).expect(0);
+    let exported = place.path().join("exported").display().to_string();
+    place.run(&["models", "export", "empty/1", "--destination", &exported]).expect(0);
+    let (home, other) = (place.home(), place.path().join("other"));
+    let (predict, promote) = (["predict", "empty/1", "--input", "rows.csv"], ["models", "promote", "empty/1"]);
+    let import = ["models", "import", "empty/1", "--destination", &exported];
+    for (home, command) in [(&home, &predict[..]), (&home, &promote), (&other, &import)] {
+        let refused = under(home, command).expect(2).stderr;
+        says(&refused, &["component `empty-t", "of the model (sha256:", "no signature of it is kept", "hint: have it signed"]);
+    }
+    assert_eq!(under(&other, &["models", "list", "--json"]).expect(0).json(), serde_json::json!([]), "nothing was registered");
+
+    // Signed by a key that the operator does not trust, and then by one that they do: kept when a pipeline admits them.
+    let strange = place.path().join("strange.key").display().to_string();
+    place.run(&["stage", "keygen", "--output", &strange]).expect(0);
+    let files: Vec<String> = WORLDS.iter().map(|world| stage(&place, world).display().to_string()).collect();
+    let sign = |key: &str| {
+        let files = files.iter().map(String::as_str);
+        place.run(&["stage", "sign", "--key", key].into_iter().chain(files).collect::<Vec<_>>()).expect(0);
+    };
+    sign(&strange);
+    place.run(&["plan", &manifest]).expect(0);
+    says(&under(&home, &predict).expect(2).stderr, &["none of them is trusted", "`trusted-keys` under [trust]"]);
+    sign(&key);
+    under(&home, &["plan", &manifest]).expect(0);
+    under(&home, &predict).expect(0);
+    under(&home, &promote).expect(0);
+
+    // Brought with a model from elsewhere.
+    let signature = |world: usize| format!("{}.sig", files[world]);
+    let with = |first: &str, second: &str| {
+        under(&other, &[&import[..], &["--signatures", first, "--signatures", second]].concat())
+    };
+    says(&with(&signature(0), &signature(3)).expect(2).stderr, &["which the model does not have"]);
+    with(&signature(2), &signature(3)).expect(0);
+    under(&other, &predict).expect(0);
+    // What is kept is worth what its signature is.
+    for entry in fs::read_dir(other.join("signatures")).expect("the signatures").flatten() {
+        let text = fs::read_to_string(entry.path()).expect("signatures");
+        fs::write(entry.path(), text.replace("ed25519:", "ed25519:0")).expect("written");
+    }
+    says(&under(&other, &predict).expect(2).stderr, &["is refused"]);
+}
+
+#[test]
 fn cached_code_that_was_changed_is_reported_and_made_again() {
     let place = Place::new();
     let manifest = pipeline(&place, "");

@@ -239,6 +239,9 @@ pub(crate) enum ModelsCommand {
         /// The name to register it under. [default: the same]
         #[arg(long, value_name = "NAME")]
         register_name: Option<String>,
+        /// Signatures of its components, as `stage sign` writes them: for machines whose operator requires some. Repeatable.
+        #[arg(long, value_name = "FILE")]
+        signatures: Vec<PathBuf>,
         #[command(flatten)]
         destination: DestinationArguments,
         #[command(flatten)]

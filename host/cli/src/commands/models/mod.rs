@@ -50,8 +50,8 @@ pub(crate) fn models(location: &Location, arguments: &ModelsArguments) -> anyhow
         Some(Ask::Search(search)) => searched::versions(&home, search),
         Some(Ask::History { model, at, json }) => history::history(&home, model, at.as_deref(), json.json),
         Some(Ask::Export { model, destination, json }) => transfer::export(&home, model, destination, json.json),
-        Some(Ask::Import { model, register_name, destination, json }) => {
-            transfer::import(&home, model, register_name.as_deref(), destination, json.json)
+        Some(Ask::Import { model, register_name, signatures, destination, json }) => {
+            transfer::import(&home, model, register_name.as_deref(), signatures, destination, json.json)
         }
         Some(Ask::Delete { model, reason }) => delete(&home, model, reason),
     }

@@ -8,9 +8,12 @@ use stagewright_promotion::{Destination, Uploaded};
 use stagewright_store::{Home, ModelVersion, Promotion, PromotionRequest};
 
 use crate::arguments::DestinationArguments;
+use crate::commands::models::contents;
 use crate::commands::print_json;
 use crate::ending::Ending;
 use crate::production;
+use crate::trust::Kept;
+use crate::workplace;
 
 /// Makes a version champion.
 pub(super) fn promote(
@@ -35,7 +38,8 @@ pub(super) fn rollback(
     json: bool,
 ) -> anyhow::Result<Ending> {
     // Fails here, before anything is asked of the destination, if there is nothing to go back to.
-    home.registry.rollback_target(model)?;
+    let target = home.registry.rollback_target(model)?;
+    may_serve(home, &home.registry.version(model, target)?)?;
     let destination = production::to_write(home, Some(model), destination)?;
     repair(home, &destination)?;
     let request = PromotionRequest {
@@ -48,6 +52,12 @@ pub(super) fn rollback(
     told(&(promotion, uploaded), &destination, json)
 }
 
+/// What the operator asks of components holds before a version is put where it serves, too.
+fn may_serve(home: &Home, version: &ModelVersion) -> anyhow::Result<()> {
+    let kept = Kept::of(&workplace::operator()?, home)?;
+    Ok(kept.admit_model(&contents(version)?)?)
+}
+
 /// Promotes a version and shows how far it is.
 pub(crate) fn carried_out(
     home: &Home,
@@ -57,6 +67,7 @@ pub(crate) fn carried_out(
     destination: &Destination,
     json: bool,
 ) -> anyhow::Result<(Promotion, Uploaded)> {
+    may_serve(home, version)?;
     repair(home, destination)?;
     let request = PromotionRequest {
         destination: destination.uri().to_owned(),

@@ -1,5 +1,7 @@
 //! `models export`, `models import`: a version elsewhere, with everything that it needs and nothing lost on the way.
 
+use std::path::PathBuf;
+
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_lifecycle::semantic_version;
 use stagewright_promotion::Destination;
@@ -11,6 +13,8 @@ use crate::commands::models::{find, numbered};
 use crate::commands::print_json;
 use crate::ending::{Ending, UsageError};
 use crate::production;
+use crate::trust::Kept;
+use crate::workplace;
 
 /// What a manifest at a destination says of a version.
 #[derive(serde::Deserialize)]
@@ -73,6 +77,7 @@ pub(super) fn import(
     home: &Home,
     model: &str,
     register_name: Option<&str>,
+    signatures: &[PathBuf],
     from: &DestinationArguments,
     json: bool,
 ) -> anyhow::Result<Ending> {
@@ -84,6 +89,9 @@ pub(super) fn import(
         anyhow::anyhow!("the manifest of `{model}` at {} cannot be read: {reason}", destination.uri())
     })?;
     let model = whole(&exported, name, &destination)?;
+    let trusted = Kept::of(&workplace::operator()?, home)?;
+    trusted.keep_files(signatures, &model)?;
+    trusted.admit_model(&model)?;
     let folder = tempfile::tempdir_in(home.cache_dir())?;
     let staging = home.artifacts.stage();
     for fetched in loaded.fetch(folder.path())? {

@@ -1,0 +1,127 @@
+//! Signatures of the components of registered models: kept in the home, by the digest of what they are for, and asked for wherever such a component is about to run or to be promoted.
+//!
+//! A component leaves its file's folder when a model is registered with it, and its signatures beside it would stay behind. So they are copied to `signatures/` in the home when the component is
+//! admitted. They need no protection there: each is checked against the operator's keys when it is used.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use stagewright_lifecycle::model::{ModelComponent, RegisteredModel};
+use stagewright_manifest::Operator;
+use stagewright_runtime::{RuntimeError, SignatureError, Signatures, signature_file};
+use stagewright_store::{Digest, Home};
+
+use super::{Signers, read_signatures};
+use crate::ending::UsageError;
+use crate::workplace;
+
+/// What the operator asks of the components of registered models.
+pub(crate) struct Kept {
+    signers: Signers,
+    folder: PathBuf,
+}
+
+impl Kept {
+    /// Of a home.
+    pub(crate) fn of(operator: &Operator, home: &Home) -> anyhow::Result<Self> {
+        Ok(Self { signers: Signers::of(operator)?, folder: home.path().join("signatures") })
+    }
+
+    fn file(&self, digest: Digest) -> PathBuf {
+        self.folder.join(format!("{}.sig", digest.to_hex()))
+    }
+
+    /// Keeps the signatures beside a component's file, if they are sound and for this digest.
+    ///
+    /// # Errors
+    /// The home cannot be written.
+    pub(crate) fn keep_beside(&self, component: &Path, digest: Digest) -> std::io::Result<()> {
+        match read_signatures(&signature_file(component)) {
+            Ok(Some(signatures)) if signatures.verify(digest).is_ok() => self.keep(signatures),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds sound signatures to those that are kept.
+    fn keep(&self, mut signatures: Signatures) -> std::io::Result<()> {
+        let file = self.file(signatures.digest);
+        let before = read_signatures(&file).ok().flatten().filter(|kept| kept.verify(signatures.digest).is_ok());
+        if let Some(kept) = &before {
+            signatures.add(kept);
+        }
+        if before.as_ref() == Some(&signatures) {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.folder)?;
+        stagewright_store::write_whole(&file, signatures.to_string().as_bytes())
+    }
+
+    /// Keeps the signatures in files that somebody names for the components of a model.
+    ///
+    /// # Errors
+    /// One cannot be read, is not sound, or is for another component.
+    pub(crate) fn keep_files(&self, files: &[PathBuf], model: &RegisteredModel) -> anyhow::Result<()> {
+        for file in files {
+            let wrong = |reason: String| {
+                UsageError::error(
+                    format!("cannot use the signatures in {}: {reason}", file.display()),
+                    "name the files that `stagewright stage sign` wrote for this model's components",
+                )
+            };
+            let signatures = read_signatures(file).map_err(wrong)?.ok_or_else(|| wrong("it is not there".to_owned()))?;
+            let digest = signatures.digest;
+            if ![model.transformation.digest, model.training.digest].contains(&digest) {
+                return Err(wrong(format!("they are for {digest}, which the model does not have")));
+            }
+            signatures.verify(digest).map_err(|error| wrong(error.to_string()))?;
+            self.keep(signatures)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a component may be used: it is a part of this installation, or a key that the operator trusts signed it.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Refused`], which says what to do.
+    pub(crate) fn admit(&self, name: &str, digest: Digest) -> Result<(), RuntimeError> {
+        if !self.signers.required || is_installed(name, digest) {
+            return Ok(());
+        }
+        let refused = |reason: String, hint: String| RuntimeError::Refused {
+            message: format!("component `{name}` of the model ({digest}) is refused: {reason}"),
+            hint: Some(hint),
+        };
+        let sign = "have it signed by a key that the operator trusts, run the pipeline again, or import the model with --signatures FILE";
+        match read_signatures(&self.file(digest)) {
+            Ok(None) => Err(refused("no signature of it is kept".to_owned(), sign.to_owned())),
+            Err(reason) => Err(refused(format!("{}: {reason}", self.file(digest).display()), sign.to_owned())),
+            Ok(Some(signatures)) => match signatures.trusted(digest, &self.signers.keys) {
+                Ok(_) => Ok(()),
+                Err(error @ SignatureError::Untrusted { .. }) => {
+                    let hint = format!("if you trust a key, add it to `trusted-keys` under [trust] in {}", self.signers.file);
+                    Err(refused(error.to_string(), hint))
+                }
+                Err(error) => Err(refused(error.to_string(), sign.to_owned())),
+            },
+        }
+    }
+
+    /// The same of both components of a model.
+    ///
+    /// # Errors
+    /// As for [`Kept::admit`].
+    pub(crate) fn admit_model(&self, model: &RegisteredModel) -> Result<(), RuntimeError> {
+        [&model.transformation, &model.training]
+            .into_iter()
+            .try_for_each(|ModelComponent { name, digest, .. }| self.admit(name, *digest))
+    }
+}
+
+/// Whether a digest is that of the built-in stage of this name. Out of a folder that the environment names, none is built in.
+fn is_installed(name: &str, digest: Digest) -> bool {
+    if workplace::stages_elsewhere().is_some() || name.contains(['/', '.']) {
+        return false;
+    }
+    let found = workplace::built_in(name).ok().and_then(|path| stagewright_store::open_regular(&path).ok());
+    found.and_then(|file| Digest::of_reader(file).ok()) == Some(digest)
+}
