@@ -21,6 +21,7 @@ use stagewright_promotion::PromotionError;
 use stagewright_promotion::promote::PromoteError;
 use stagewright_runtime::RuntimeError;
 use stagewright_store::StoreError;
+use stagewright_text::Outside;
 
 /// An exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +50,17 @@ pub(crate) struct UsageError {
     pub(crate) hint: Option<String>,
 }
 
+/// A message or a hint, which may cite names from outside: a line break in one begins no line of ours.
+fn shown(text: &str) -> String {
+    Outside::lines(text).cut(MOST_SHOWN).to_string()
+}
+
+/// Bytes of a message: a hint may list every name that there is.
+const MOST_SHOWN: usize = 64 << 10;
+
 impl UsageError {
     pub(crate) fn error(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
-        Self { message: message.into(), hint: Some(hint.into()) }.into()
+        Self { message: shown(&message.into()), hint: Some(hint.into()) }.into()
     }
 }
 
@@ -237,7 +246,7 @@ pub(crate) fn report(error: &anyhow::Error) -> Ending {
     }
     eprintln!("error: {text}");
     if let Some(hint) = hint {
-        eprintln!("hint: {hint}");
+        eprintln!("hint: {}", shown(&hint));
     }
     ending
 }

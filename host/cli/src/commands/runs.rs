@@ -99,7 +99,7 @@ fn show(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<En
         run.status
     );
     for (name, value) in run.tags.iter().filter(|(name, _)| name.starts_with("mlflow.source.git.")) {
-        println!("{name} {}", Outside::new(value));
+        println!("{} {}", Outside::new(name), Outside::new(value));
     }
     if let Some(error) = &run.error {
         println!("error: {}", Outside::lines(error["message"].as_str().unwrap_or_default()));

@@ -114,7 +114,7 @@ impl Registry {
     /// The same registry, whose changes the audit attributes to `actor`.
     #[must_use]
     pub fn acting_as(&self, actor: &str) -> Self {
-        Self { inner: self.inner.clone(), actor: shortened(actor).into() }
+        Self { inner: self.inner.clone(), actor: actor.chars().take(200).collect::<String>().into() }
     }
 
     /// Where it is: a path, or a URL without its password.
@@ -219,8 +219,9 @@ fn check_key(what: &'static str, name: &str, value: &str) -> Result<(), StoreErr
     Ok(())
 }
 
+/// A name as errors cite it: whatever was typed or read begins no line in them.
 fn shortened(name: &str) -> String {
-    name.chars().take(200).collect()
+    stagewright_text::Outside::new(name).cut(200).to_string()
 }
 
 /// A random identifier of 32 lower-case hex digits, as MLflow's.

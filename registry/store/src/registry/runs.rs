@@ -228,7 +228,7 @@ impl Registry {
     /// # Errors
     /// [`StoreError::NoRun`], [`StoreError::AmbiguousRun`], [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn run(&self, id: &str) -> Result<Run, StoreError> {
-        let none = || StoreError::NoRun { id: id.chars().take(100).collect() };
+        let none = || StoreError::NoRun { id: super::shortened(id) };
         if id.is_empty() || id.len() > 32 || !is_hex(id) {
             return Err(none());
         }
