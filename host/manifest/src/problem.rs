@@ -182,14 +182,19 @@ impl ManifestError {
         problems.dedup();
         let total = problems.len();
         problems.truncate(MOST_LISTED);
-        let source_code = NamedSource::new(Outside::new(&source.file).to_string(), masked(&source.text)).with_language("TOML");
+        let source_code =
+            NamedSource::new(Outside::new(&source.file).to_string(), masked(&source.text)).with_language("TOML");
         Self { source_code, problems, total }
     }
 
     pub(crate) fn unreadable(file: String, message: String, hint: &str) -> Self {
         let mut problem = Problem { message, hint: Some(hint.to_owned()), key: String::new(), place: Place::Whole };
         problem.escape();
-        Self { source_code: NamedSource::new(Outside::new(&file).to_string(), String::new()), problems: vec![problem], total: 1 }
+        Self {
+            source_code: NamedSource::new(Outside::new(&file).to_string(), String::new()),
+            problems: vec![problem],
+            total: 1,
+        }
     }
 
     /// The problems, at most 100 of them.

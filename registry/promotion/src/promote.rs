@@ -109,7 +109,9 @@ pub fn carry_out(
     let (model, version, uri) = (promotion.model.clone(), promotion.version, destination.uri().to_owned());
     match point(&home.registry, &home.artifacts, destination, &promotion.model) {
         Ok(()) => {}
-        Err(source) => return Err(PromoteError::Pointer { model, version, destination: uri, source: Box::new(source) }),
+        Err(source) => {
+            return Err(PromoteError::Pointer { model, version, destination: uri, source: Box::new(source) });
+        }
     }
     home.registry.finish_promotion(&promotion.id).map_err(|source| {
         let source = Box::new(source);
@@ -276,11 +278,8 @@ fn standing(destination: &Destination, model: &str) -> Result<Option<(Option<Poi
 /// [`PromotionError::Unmeasured`] of a version that nobody judged yet, [`PromotionError::BadManifest`] of one that lists
 /// nothing that predictions need or that JSON cannot hold, [`StoreError::Io`] if an artifact is missing.
 pub fn bundle(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<Bundle, PromoteError> {
-    let refuse = |problem| PromotionError::BadManifest {
-        model: version.model.clone(),
-        version: version.version,
-        problem,
-    };
+    let refuse =
+        |problem| PromotionError::BadManifest { model: version.model.clone(), version: version.version, problem };
     if !version.references.iter().any(|reference| reference.needed) {
         return Err(refuse("it lists nothing that predictions need".to_owned()).into());
     }

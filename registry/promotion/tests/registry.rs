@@ -38,7 +38,11 @@ impl World {
         staging.publish().expect("published");
         let reference = Reference { role: "model".into(), kind: ArtifactKind::Blob, digest, needed: true };
         let new = NewVersion { contents: json!({}), references: vec![reference], ..NewVersion::default() };
-        self.home.registry.register_candidate(&self.home.artifacts, "churn", &new, &|_| None).expect("registered").version
+        self.home
+            .registry
+            .register_candidate(&self.home.artifacts, "churn", &new, &|_| None)
+            .expect("registered")
+            .version
     }
 
     /// A verdict against the champion of the moment, by gates that measured this.
@@ -113,7 +117,10 @@ fn a_champion_whose_promotion_could_not_be_noted_is_told_as_champion() {
     assert!(error.is_champion() && matches!(error, PromoteError::Unnoted { version: 1, .. }), "{error}");
     let text = format!("version 1 of model `churn` is champion and `{}` points to it, but", world.destination.uri());
     assert!(error.to_string().starts_with(&text), "{error}");
-    assert_eq!((world.champion(), world.pointed_to(), world.state(&promotion)), (Some(1), Some(1), PromotionState::Current));
+    assert_eq!(
+        (world.champion(), world.pointed_to(), world.state(&promotion)),
+        (Some(1), Some(1), PromotionState::Current)
+    );
     world.mend("finished");
     assert_eq!(repair(&world.home, &world.destination).expect("repaired"), ["churn"]);
     assert_eq!(world.state(&promotion), PromotionState::Finished);

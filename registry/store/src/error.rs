@@ -478,10 +478,8 @@ fn version_text(version: Option<u32>) -> String {
 }
 
 fn champion_text(champion: Option<u32>) -> String {
-    champion.map_or_else(
-        || "there is no champion now".to_owned(),
-        |version| format!("version {version} is champion now"),
-    )
+    champion
+        .map_or_else(|| "there is no champion now".to_owned(), |version| format!("version {version} is champion now"))
 }
 
 /// Wraps an I/O error with what was tried on which file.

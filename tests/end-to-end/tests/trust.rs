@@ -266,9 +266,16 @@ fn what_the_operator_wants_signed_holds_for_registered_models_too() {
     let import = ["models", "import", "empty/1", "--destination", &exported];
     for (home, command) in [(&home, &predict[..]), (&home, &promote), (&other, &import)] {
         let refused = under(home, command).expect(2).stderr;
-        says(&refused, &["component `empty-t", "of the model (sha256:", "no signature of it is kept", "hint: have it signed"]);
+        says(
+            &refused,
+            &["component `empty-t", "of the model (sha256:", "no signature of it is kept", "hint: have it signed"],
+        );
     }
-    assert_eq!(under(&other, &["models", "list", "--json"]).expect(0).json(), serde_json::json!([]), "nothing was registered");
+    assert_eq!(
+        under(&other, &["models", "list", "--json"]).expect(0).json(),
+        serde_json::json!([]),
+        "nothing was registered"
+    );
 
     // Signed by a key that the operator does not trust, and then by one that they do: kept when a pipeline admits them.
     let strange = place.path().join("strange.key").display().to_string();

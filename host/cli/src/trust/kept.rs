@@ -68,7 +68,8 @@ impl Kept {
                     "name the files that `stagewright stage sign` wrote for this model's components",
                 )
             };
-            let signatures = read_signatures(file).map_err(wrong)?.ok_or_else(|| wrong("it is not there".to_owned()))?;
+            let signatures =
+                read_signatures(file).map_err(wrong)?.ok_or_else(|| wrong("it is not there".to_owned()))?;
             let digest = signatures.digest;
             if ![model.transformation.digest, model.training.digest].contains(&digest) {
                 return Err(wrong(format!("they are for {digest}, which the model does not have")));
@@ -98,7 +99,8 @@ impl Kept {
             Ok(Some(signatures)) => match signatures.trusted(digest, &self.signers.keys) {
                 Ok(_) => Ok(()),
                 Err(error @ SignatureError::Untrusted { .. }) => {
-                    let hint = format!("if you trust a key, add it to `trusted-keys` under [trust] in {}", self.signers.file);
+                    let hint =
+                        format!("if you trust a key, add it to `trusted-keys` under [trust] in {}", self.signers.file);
                     Err(refused(error.to_string(), hint))
                 }
                 Err(error) => Err(refused(error.to_string(), sign.to_owned())),

@@ -235,11 +235,8 @@ fn new_verdict(
         Verdict::Rejected => (store::Verdict::Rejected, failed.collect::<Vec<_>>().join("; ")),
         Verdict::Undecided => (store::Verdict::Undecided, failed.collect::<Vec<_>>().join("; ")),
     };
-    let reason_of = |it: &Reason| VerdictReason {
-        gate: it.gate.clone(),
-        passed: it.passed,
-        message: it.message.clone(),
-    };
+    let reason_of =
+        |it: &Reason| VerdictReason { gate: it.gate.clone(), passed: it.passed, message: it.message.clone() };
     Ok(NewVerdict {
         verdict,
         policy: settings::gates(&run.manifest.gates).policy.name().to_owned(),

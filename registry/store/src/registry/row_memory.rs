@@ -72,16 +72,16 @@ impl Registry {
     pub fn row_hash_key(&self) -> Result<[u8; 32], StoreError> {
         self.read("read the key of rows' hashes", |connection| {
             let text: String = connection.one("SELECT hash_key FROM row_hash_key", &[])?.get(0)?;
-            let digits = text.as_bytes().chunks_exact(2).map(|pair| {
-                std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok())
-            });
+            let digits = text
+                .as_bytes()
+                .chunks_exact(2)
+                .map(|pair| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()));
             let bytes: Option<Vec<u8>> = digits.collect();
             bytes
                 .and_then(|bytes| bytes.try_into().ok())
                 .ok_or_else(|| Failure::Record("the key of rows' hashes is not 64 hex digits".to_owned()))
         })
     }
-
 }
 
 /// Adds the rows of another training of the same parts to what a version is known to have learnt from; whether that changed

@@ -354,7 +354,8 @@ fn complete(connection: &mut Connection, row: &Row) -> Outcome<VersionVerdict> {
 
 /// The artifacts that explain the verdicts of a version, by role: of each role the latest.
 pub(super) fn references_of(connection: &mut Connection, version: i64) -> Outcome<BTreeMap<String, Reference>> {
-    let query = "SELECT role, kind, digest FROM verdict_artifacts JOIN verdicts ON verdicts.id = verdict_artifacts.verdict
+    let query =
+        "SELECT role, kind, digest FROM verdict_artifacts JOIN verdicts ON verdicts.id = verdict_artifacts.verdict
         WHERE version = ?1 ORDER BY verdicts.id";
     let mut found = BTreeMap::new();
     for row in connection.query(query, values![version])? {

@@ -13,8 +13,8 @@ use crate::error::StoreError;
 use crate::registry::aliases::{self, CHAMPION};
 use crate::registry::audit::NewEntry;
 use crate::registry::{
-    JudgedAgainst, LifecycleStage, Registry, RowMemory, RunId, Verdict, check_key, check_name, models, now_ms, row_memory,
-    shortened, verdicts,
+    JudgedAgainst, LifecycleStage, Registry, RowMemory, RunId, Verdict, check_key, check_name, models, now_ms,
+    row_memory, shortened, verdicts,
 };
 
 /// An artifact that belongs to a version.
@@ -291,11 +291,7 @@ fn verify(artifacts: &ArtifactStore, model: &str, version: &NewVersion) -> Resul
 }
 
 /// Reads artifacts that belong to a version; their sizes in bytes.
-pub(super) fn sizes(
-    artifacts: &ArtifactStore,
-    model: &str,
-    references: &[Reference],
-) -> Result<Vec<u64>, StoreError> {
+pub(super) fn sizes(artifacts: &ArtifactStore, model: &str, references: &[Reference]) -> Result<Vec<u64>, StoreError> {
     let size = |reference: &Reference| {
         artifacts.verify(reference.kind, &reference.digest).map_err(|source| StoreError::Incomplete {
             model: model.to_owned(),
@@ -410,7 +406,8 @@ pub(super) fn remove(connection: &mut Connection, id: i64, model: &str) -> Outco
         return Err(StoreError::PromotionRunning { model: model.to_owned(), promotion: row.get(0)? }.into());
     }
     // Without this record nobody would remove the pointer any more.
-    let retiring = "SELECT versions.version, destination FROM promotions JOIN versions ON versions.id = promotions.version
+    let retiring =
+        "SELECT versions.version, destination FROM promotions JOIN versions ON versions.id = promotions.version
         WHERE versions.id = ?1 AND state = 'current' AND retirement = 1";
     if let Some(row) = connection.first(retiring, values![id])? {
         let (model, version, destination) = (model.to_owned(), row.get(0)?, row.get(1)?);

@@ -82,7 +82,9 @@ fn on_a_server(format: u32) -> World {
             statements += ROWS_2;
         }
     }
-    let kept = format!("CREATE TABLE stagewright_format (format BIGINT NOT NULL); INSERT INTO stagewright_format VALUES ({format});");
+    let kept = format!(
+        "CREATE TABLE stagewright_format (format BIGINT NOT NULL); INSERT INTO stagewright_format VALUES ({format});"
+    );
     // As identities are left by a program that gave the numbers itself.
     let numbers = "SELECT setval(pg_get_serial_sequence('versions', 'id'), 100);
         SELECT setval(pg_get_serial_sequence('registered_models', 'id'), 100);";
@@ -107,7 +109,10 @@ fn models_of_format_2_are_kept_on_a_server_and_what_nobody_recorded_is_unknown()
 #[ignore = "needs PostgreSQL"]
 fn models_of_format_1_are_kept_on_a_server() {
     let world = on_a_server(1);
-    assert_eq!((world.champion("churn"), world.life("churn")), (Some(2), vec!["archived", "production", "archived", "none"]));
+    assert_eq!(
+        (world.champion("churn"), world.life("churn")),
+        (Some(2), vec!["archived", "production", "archived", "none"])
+    );
     let verdicts = world.registry.verdicts("churn", 2).unwrap();
     assert_eq!((verdicts.len(), verdicts[0].judged_against, verdicts[0].at_ms), (1, JudgedAgainst::Unknown, 1021));
     assert_eq!(world.registry.verdicts("other", 2).unwrap(), []);
@@ -118,11 +123,15 @@ fn models_of_format_1_are_kept_on_a_server() {
 /// What must be left of [`ROWS_2`].
 fn kept_from_format_2(world: &World) {
     let registry = &world.registry;
-    assert_eq!((world.champion("churn"), world.life("churn")), (Some(2), vec!["archived", "production", "staging", "none"]));
+    assert_eq!(
+        (world.champion("churn"), world.life("churn")),
+        (Some(2), vec!["archived", "production", "staging", "none"])
+    );
     registry.verify_audit().unwrap();
     // The verdict of before is one record, about whose champion nothing is known.
     let verdicts = registry.verdicts("churn", 1).unwrap();
-    let [VersionVerdict { verdict, policy, judged_against, reason, by, at_ms, metrics, references, .. }] = &verdicts[..]
+    let [VersionVerdict { verdict, policy, judged_against, reason, by, at_ms, metrics, references, .. }] =
+        &verdicts[..]
     else {
         panic!("{verdicts:?}")
     };

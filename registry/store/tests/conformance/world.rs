@@ -318,11 +318,7 @@ pub(crate) fn version() -> NewVersion {
 
 /// A verdict of gates that measured nothing.
 pub(crate) fn judged(verdict: Verdict, judged_against: JudgedAgainst, reason: &str) -> NewVerdict {
-    NewVerdict {
-        policy: "better".into(),
-        is_override: false,
-        ..NewVerdict::by_person(verdict, judged_against, reason)
-    }
+    NewVerdict { policy: "better".into(), is_override: false, ..NewVerdict::by_person(verdict, judged_against, reason) }
 }
 
 pub(crate) fn reference(role: &str, digest: Digest) -> Reference {
