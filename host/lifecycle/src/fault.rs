@@ -182,6 +182,15 @@ impl StageFault {
         Self::Host { message: message.to_string() }
     }
 
+    /// The same fault with its row counted from `first` rows earlier: of a batch that begins at row `first` of a table.
+    #[must_use]
+    pub fn counted_from(mut self, first: u64) -> Self {
+        if let Self::Data { row: Some(row), .. } = &mut self {
+            *row += first;
+        }
+        self
+    }
+
     /// What to do about it, if anything can be said.
     pub fn hint(&self, manifest: &str) -> Option<String> {
         Some(match self {

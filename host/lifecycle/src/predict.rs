@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use stagewright_manifest::{Limits, World};
-use stagewright_store::ArtifactStore;
+use stagewright_store::{ArtifactStore, DataType, Field};
 
 use crate::fault::StageFault;
 use crate::model::RegisteredModel;
@@ -65,5 +65,16 @@ impl Ready {
     /// A component fails or breaks the contract.
     pub fn predict(&self, sandbox: &dyn Sandbox, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
         sandbox.predict_batch(&self.parts, rows)
+    }
+
+    /// How many of the rows predicted so far have a category that training never saw, for each column that the transformation watches, in
+    /// the order of the features. `None` if there are columns of text and it watches none: it does not say.
+    pub fn unseen(&self) -> Option<Vec<(String, u64)>> {
+        let features = self.parts.features.fields();
+        let counts = self.parts.transformation.meter.unseen();
+        let named = counts.into_iter().filter_map(|(place, rows)| Some((features.get(place)?.name.clone(), rows)));
+        let named: Vec<_> = named.collect();
+        let is_text = |field: &Field| matches!(field.data_type, DataType::Utf8 | DataType::Categorical);
+        (!named.is_empty() || !features.iter().any(is_text)).then_some(named)
     }
 }

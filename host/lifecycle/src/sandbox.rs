@@ -4,7 +4,7 @@
 //! flow of a run can be read, and tested, without a Wasm engine in mind. A sandbox never decides anything: it
 //! calls one export under limits and checks what comes back.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -91,6 +91,8 @@ pub struct Meter {
     pub log_dropped: AtomicU64,
     /// Points of curves recorded.
     pub points: AtomicU64,
+    /// Rows with a category that training never saw, by the column's place among the features.
+    unseen: Mutex<BTreeMap<usize, u64>>,
     /// Names of the figures added so far.
     figures: Mutex<BTreeSet<String>>,
     /// Time that the stage spent waiting for sandboxes of other stages, nanoseconds; taken off its wall time.
@@ -129,6 +131,19 @@ impl Meter {
     /// Time on the wall since the stage began, less what it spent waiting for other stages' sandboxes; nanoseconds.
     pub fn wall_ns(&self) -> u64 {
         (self.started.0.elapsed().as_nanos() as u64).saturating_sub(Self::get(&self.waited_ns))
+    }
+
+    /// Counts rows with a category that training never saw; 0 says that the column is watched.
+    pub fn count_unseen(&self, column: usize, rows: u64) {
+        // Every change under this lock is a single addition.
+        let mut unseen = self.unseen.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = unseen.entry(column).or_default();
+        *count = count.saturating_add(rows);
+    }
+
+    /// What was counted, by the column's place among the features.
+    pub fn unseen(&self) -> BTreeMap<usize, u64> {
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes a figure's name, of which a stage run may have `most`.

@@ -4,6 +4,8 @@
 //! component that nobody trusts, so it is bounded before it is compiled: no references to itself or
 //! to elsewhere, no backtracking patterns.
 
+mod column_types;
+
 use jsonschema::error::{ValidationError, ValidationErrorKind};
 use jsonschema::paths::{Location, LocationSegment};
 use serde_json::Value as Json;
@@ -82,6 +84,7 @@ impl Manifest {
                 for error in validator.iter_errors(&parameters) {
                     report.error(&error);
                 }
+                column_types::check(&report, &parameters);
             }
         }
         collector.into_problems()
@@ -268,6 +271,11 @@ fn rule(kind: &ValidationErrorKind, root: &Json, schema: Option<&Json>) -> (Opti
             format!("must have at least {limit} characters")
         }
         ValidationErrorKind::MaxLength { limit } => format!("must have at most {limit} characters"),
+        ValidationErrorKind::MinProperties { limit } => {
+            let hint = schema.and_then(|schema| schema.get("properties")).and_then(Json::as_object);
+            let hint = hint.map(|known| format!("it takes {}", listed(known.keys().map(String::as_str))));
+            return (Some(format!("must have at least {limit} key{}", if *limit == 1 { "" } else { "s" })), hint);
+        }
         ValidationErrorKind::UniqueItems => "must not repeat an item".to_owned(),
         ValidationErrorKind::FalseSchema => "is not allowed here".to_owned(),
         _ => return (None, None),

@@ -5,13 +5,64 @@
 use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{Meter, StageContext};
-use stagewright_store::{BatchFault, DataType, Field, RawColumn, RawValues, Role, Schema};
+use stagewright_store::{
+    BatchFault, DataType, Field, MAX_BATCH_BYTES, RawColumn, RawValues, Role, Schema, batch_bytes, rows_within,
+};
 
 use crate::bindings::stagewright::stage::types;
 
 /// Bytes of a batch's columns.
 fn bytes(columns: &[RawColumn]) -> u64 {
     columns.iter().map(|column| column.bytes() as u64).sum()
+}
+
+/// The column of a guest's batch that takes the most room.
+pub(crate) fn largest(batch: &types::Batch) -> Option<usize> {
+    let size = |column: &types::Column| match &column.values {
+        types::Values::Utf8(strings) => strings.bytes.len(),
+        types::Values::Categorical(categorical) => categorical.categories.bytes.len(),
+        _ => 0,
+    };
+    (0..batch.columns.len()).max_by_key(|&column| size(&batch.columns[column]))
+}
+
+/// A fault of the data: one row alone is larger than a crossing.
+pub(crate) fn row_too_large(
+    stage: &'static str,
+    what: &str,
+    bytes: usize,
+    column: Option<String>,
+    row: u64,
+) -> StageFault {
+    let message =
+        format!("{what} take {bytes} bytes, more than the {MAX_BATCH_BYTES} that a batch may have: shorten its text");
+    StageFault::Data { stage, message, column, row: Some(row), value: None }
+}
+
+/// The first rows of a batch, as many as a crossing takes; at least one, of a batch that is not empty. `first` is the place of its
+/// first row in the stage's table.
+///
+/// # Errors
+/// A fault of the data, with column and row, if the first row alone is larger than a crossing.
+pub(crate) fn within_cap(batch: &RecordBatch, stage: &'static str, first: u64) -> Result<RecordBatch, StageFault> {
+    let rows = batch.num_rows();
+    if batch_bytes(batch, rows).map_err(StageFault::host)? <= MAX_BATCH_BYTES {
+        return Ok(batch.clone());
+    }
+    let fit = rows_within(batch, MAX_BATCH_BYTES).map_err(StageFault::host)?;
+    if fit > 0 {
+        return Ok(batch.slice(0, fit));
+    }
+    // The estimate counts the longest category of the column; this row may have a shorter one.
+    let row = batch.slice(0, 1);
+    let columns = stagewright_store::raw_columns(&row).map_err(StageFault::host)?;
+    let size = bytes(&columns) as usize;
+    if size <= MAX_BATCH_BYTES {
+        return Ok(row);
+    }
+    let largest = (0..columns.len()).max_by_key(|&column| columns[column].bytes());
+    let name = largest.map(|column| batch.schema_ref().field(column).name().clone());
+    Err(row_too_large(stage, "the values of one row", size, name, first))
 }
 
 /// A batch for a guest. Counts rows, bytes and copies (one on this side, one when the lists are lowered).

@@ -2,6 +2,7 @@
 
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
 use stagewright_lifecycle::sandbox::{Meter, ModelParts};
+use stagewright_store::{Field, Role, Schema};
 use wasmtime::component::Resource;
 
 use crate::batch;
@@ -14,9 +15,30 @@ use crate::runtime::Runtime;
 /// A model that a guest may ask. Its instances start at the first question.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct ModelHandle {
-    pub(crate) runtime: Runtime,
-    pub(crate) parts: ModelParts,
-    pub(crate) pipeline: Option<Pipeline>,
+    runtime: Runtime,
+    parts: ModelParts,
+    /// The columns that the guest passes: the features of the table that it looks at, in their order.
+    passed: Schema,
+    /// For each column that the model reads, its place among those.
+    places: Vec<usize>,
+    pipeline: Option<Pipeline>,
+}
+
+impl ModelHandle {
+    /// A model for a guest that looks at a table with these columns. The guest passes the table's features in the table's order; an
+    /// older model may read fewer of them, or in another order, and finds its own by name.
+    ///
+    /// # Errors
+    /// A fault of the host if the table lacks a column of the model, or has it in another type: such a model must not be lent.
+    pub(crate) fn new(runtime: Runtime, parts: ModelParts, table: &Schema) -> Result<Self, StageFault> {
+        let passed = table.project(&table.indices_with(Role::Feature));
+        let place = |wanted: &Field| match passed.index_of(&wanted.name) {
+            Some(place) if passed.fields()[place].data_type == wanted.data_type => Ok(place),
+            _ => Err(StageFault::host(format!("the test table has no {} column `{}`", wanted.data_type, wanted.name))),
+        };
+        let places = parts.features.fields().iter().map(place).collect::<Result<_, _>>()?;
+        Ok(Self { runtime, parts, passed, places, pipeline: None })
+    }
 }
 
 impl Host for Guest {}
@@ -25,8 +47,8 @@ impl HostModel for Guest {
     fn predict(&mut self, model: Resource<ModelHandle>, rows: Batch) -> wasmtime::Result<Result<Vec<f64>, Failure>> {
         self.check_time()?;
         let handle = self.table.get_mut(&model)?;
-        let rows = match batch::incoming(rows, &handle.parts.features, &self.context) {
-            Ok(rows) => rows,
+        let rows = match batch::incoming(rows, &handle.passed, &self.context) {
+            Ok(rows) => rows.project(&handle.places).map_err(StageFault::host)?,
             Err(fault) => return Ok(Err(Failure::Internal(fault.to_string()))),
         };
         self.leave();

@@ -9,7 +9,7 @@ use stagewright_data::Task;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::model::width;
 use stagewright_lifecycle::sandbox::{Meter, ModelParts, StageContext};
-use stagewright_store::{Blob, Schema, batch_bytes};
+use stagewright_store::{BatchProblem, Blob, DataType, Field, MAX_BATCH_BYTES, Schema, batch_bytes};
 use wasmtime::Store;
 use wasmtime::component::ResourceAny;
 
@@ -29,6 +29,27 @@ pub(crate) struct Transformer {
     guest: transform::Guest,
     resource: ResourceAny,
     schema: Schema,
+    /// Rows that the next call takes, at most: never more than `most_rows`.
+    rows: usize,
+    /// Rows whose features are expected to fit one crossing.
+    most_rows: usize,
+}
+
+/// Rows of a table with these columns that are expected to fit one crossing; at least 1. Exact for numbers without nulls; where it is
+/// too many, [`Transformer::transform`] finds out.
+pub(crate) fn rows_of_crossing(schema: &Schema) -> usize {
+    let bits = |field: &Field| {
+        let values = match field.data_type {
+            DataType::Boolean => 1,
+            DataType::Int64 | DataType::Float64 | DataType::Timestamp => 64,
+            DataType::Categorical => 32,
+            // An offset, and a short word.
+            DataType::Utf8 => 128,
+        };
+        values + usize::from(field.nullable)
+    };
+    let row: usize = schema.fields().iter().map(bits).sum();
+    (MAX_BATCH_BYTES * 8 / row.max(1)).max(1)
 }
 
 impl Transformer {
@@ -46,7 +67,8 @@ impl Transformer {
         let most = store.data().bounds.columns;
         let schema =
             batch::schema_in(fields, most).map_err(|reason| contract(context, "transformer.fields", reason))?;
-        Ok(Self { store, guest, resource, schema })
+        let most_rows = rows_of_crossing(&schema);
+        Ok(Self { store, guest, resource, schema, rows: most_rows, most_rows })
     }
 
     /// The columns that it returns.
@@ -54,8 +76,33 @@ impl Transformer {
         &self.schema
     }
 
-    /// Transforms a batch of the raw features.
-    pub(crate) fn transform(&mut self, rows: &RecordBatch) -> Result<RecordBatch, StageFault> {
+    /// Transforms a batch of the raw features and hands the features to `take`, each part with the place of its first row in
+    /// `rows`. Features may take far more room than what they are made of, so the rows go in as many calls as the features
+    /// need to fit their crossings: `transform` is row-wise, and so the parts are what one call would have given.
+    pub(crate) fn transform(
+        &mut self,
+        rows: &RecordBatch,
+        mut take: impl FnMut(usize, RecordBatch) -> Result<(), StageFault>,
+    ) -> Result<(), StageFault> {
+        let mut done = 0;
+        loop {
+            let part = rows.slice(done, self.rows.min(rows.num_rows() - done));
+            match self.transform_part(&part).map_err(|fault| fault.counted_from(done as u64))? {
+                Some(features) => {
+                    take(done, features)?;
+                    done += part.num_rows();
+                    self.rows = self.most_rows.min(self.rows.saturating_mul(2));
+                    if done >= rows.num_rows() {
+                        return Ok(());
+                    }
+                }
+                None => self.rows = (part.num_rows() / 2).max(1),
+            }
+        }
+    }
+
+    /// One call; `None` if fewer rows should be tried.
+    fn transform_part(&mut self, rows: &RecordBatch) -> Result<Option<RecordBatch>, StageFault> {
         let context = self.store.data().context.clone();
         let batch = batch::outgoing(rows, &context)?;
         let (guest, resource) = (&self.guest, self.resource);
@@ -63,8 +110,24 @@ impl Transformer {
             guest.transformer().call_transform(store, resource, &batch)
         })?;
         drop(batch);
-        let transformed = batch::incoming(transformed, &self.schema, &context)
-            .map_err(|fault| contract(&context, "transformer.transform", fault))?;
+        let largest = (rows.num_rows() == 1).then(|| batch::largest(&transformed)).flatten();
+        let transformed = match batch::incoming(transformed, &self.schema, &context) {
+            Ok(transformed) => transformed,
+            Err(fault) => match fault.problem {
+                BatchProblem::TooLarge { .. } if rows.num_rows() > 1 => return Ok(None),
+                BatchProblem::TooLarge { bytes } if rows.num_rows() == 1 => {
+                    let name = largest.and_then(|column| Some(self.schema.fields().get(column)?.name.clone()));
+                    return Err(batch::row_too_large(
+                        context.world.as_str(),
+                        "the features of one row",
+                        bytes,
+                        name,
+                        0,
+                    ));
+                }
+                _ => return Err(contract(&context, "transformer.transform", fault)),
+            },
+        };
         if transformed.num_rows() != rows.num_rows() {
             let message = format!("{} rows came back for {}", transformed.num_rows(), rows.num_rows());
             return Err(contract(&context, "transformer.transform", message));
@@ -74,7 +137,7 @@ impl Transformer {
             let size = batch_bytes(&transformed, transformed.num_rows()).map_err(StageFault::host)?;
             self.store.data().charge_output(size as u64)?;
         }
-        Ok(transformed)
+        Ok(Some(transformed))
     }
 }
 
@@ -183,8 +246,14 @@ impl Pipeline {
 
     /// From raw features to predictions.
     pub(crate) fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
-        let features = self.transformer.transform(rows)?;
-        self.predictor.predict(&features)
+        let Self { transformer, predictor } = self;
+        let mut numbers = Vec::with_capacity(rows.num_rows() * predictor.width);
+        transformer.transform(rows, |first, features| {
+            let part = predictor.predict(&features).map_err(|fault| fault.counted_from(first as u64))?;
+            numbers.extend(part);
+            Ok(())
+        })?;
+        Ok(numbers)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The lifecycle's [`Sandbox`], on Wasm components.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use stagewright_data::Task;
@@ -30,7 +30,7 @@ use crate::guest::{self, Guest};
 use crate::instance;
 use crate::models::ModelHandle;
 use crate::parallel::{in_order, on_stack};
-use crate::predictor::{Pipeline, Transformer, contract};
+use crate::predictor::{Pipeline, Transformer, contract, rows_of_crossing};
 use crate::tables::TableHandle;
 use crate::wasi::Stubs;
 
@@ -269,28 +269,26 @@ fn take_blob(store: &mut Store<Guest>, blob: Resource<BlobHandle>) -> Result<Blo
     Ok(store.data_mut().table.delete(blob).map_err(StageFault::host)?.0)
 }
 
-/// Where pieces of a table begin: its chunks.
-fn piece_rows(view: &View) -> usize {
-    view.table.schema().chunk_rows()
-}
-
-fn pieces(view: &View) -> usize {
-    view.rows().div_ceil(piece_rows(view) as u64) as usize
+/// Into how many pieces of `rows` rows a view falls.
+fn pieces(view: &View, rows: usize) -> usize {
+    view.rows().div_ceil(rows as u64) as usize
 }
 
 /// The rows of one piece. Reads may end early, at a chunk or at the cap of a crossing; so a piece may come as several batches.
 fn each_batch(
     view: &View,
+    stage: &'static str,
     piece: usize,
+    piece_rows: usize,
     mut take: impl FnMut(u64, RecordBatch) -> Result<(), StageFault>,
 ) -> Result<(), StageFault> {
-    let mut start = (piece * piece_rows(view)) as u64;
-    let end = (start + piece_rows(view) as u64).min(view.rows());
+    let mut start = (piece * piece_rows) as u64;
+    let end = (start + piece_rows as u64).min(view.rows());
     while start < end {
         let rows = view.table.read(start, (end - start) as usize, Some(&view.columns)).map_err(StageFault::host)?;
-        let rows = crate::tables::within_cap(&rows)?;
+        let rows = batch::within_cap(&rows, stage, start)?;
         let count = rows.num_rows() as u64;
-        take(start, rows)?;
+        take(start, rows).map_err(|fault| fault.counted_from(start))?;
         start += count;
     }
     Ok(())
@@ -352,31 +350,35 @@ impl Sandbox for Runtime {
         rows: &View,
         sink: TransformSink<'_>,
     ) -> Result<(), StageFault> {
+        // What the rows become decides how many of them are worked on at once: a worker holds three pieces at most, each of
+        // about one crossing. The instance that says so is the first worker's.
+        let first = Transformer::new(self, &context, state)?;
+        let piece_rows = rows.table.schema().chunk_rows().min(rows_of_crossing(first.schema()));
+        let first = Mutex::new(Some(first));
+        let start = || match first.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(transformer) => Ok(transformer),
+            None => Transformer::new(self, &context, state),
+        };
         let step = |transformer: &mut Transformer, piece: usize| {
             let mut done = Vec::new();
-            each_batch(rows, piece, |start, batch| {
-                done.push((start, transformer.transform(&batch)?));
-                Ok(())
+            each_batch(rows, context.world.as_str(), piece, piece_rows, |start, batch| {
+                transformer.transform(&batch, |place, features| {
+                    done.push((start + place as u64, features));
+                    Ok(())
+                })
             })?;
             Ok((transformer.schema().clone(), done))
         };
         let mut declared = None;
-        in_order(
-            pieces(rows).max(1),
-            context.workers,
-            self.stack(),
-            || Transformer::new(self, &context, state),
-            step,
-            |_, (schema, done)| {
-                if declared.get_or_insert_with(|| schema.clone()) != &schema {
-                    return Err(contract(&context, "transformer.fields", "two instances declare different columns"));
-                }
-                if done.is_empty() {
-                    return sink(&schema, 0, RecordBatch::new_empty(schema.to_arrow()));
-                }
-                done.into_iter().try_for_each(|(start, batch)| sink(&schema, start, batch))
-            },
-        )
+        in_order(pieces(rows, piece_rows).max(1), context.workers, self.stack(), start, step, |_, (schema, done)| {
+            if declared.get_or_insert_with(|| schema.clone()) != &schema {
+                return Err(contract(&context, "transformer.fields", "two instances declare different columns"));
+            }
+            if done.is_empty() {
+                return sink(&schema, 0, RecordBatch::new_empty(schema.to_arrow()));
+            }
+            done.into_iter().try_for_each(|(start, batch)| sink(&schema, start, batch))
+        })
     }
 
     fn rebalance(&self, context: Arc<StageContext>, train: &Table, task: &Task) -> Result<Option<Table>, StageFault> {
@@ -435,16 +437,17 @@ impl Sandbox for Runtime {
 
     fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault> {
         let mut scores = Vec::with_capacity(rows.rows() as usize * model.width());
+        let piece_rows = rows.table.schema().chunk_rows();
         let step = |pipeline: &mut Pipeline, piece: usize| {
             let mut done = Vec::new();
-            each_batch(rows, piece, |_, batch| {
+            each_batch(rows, World::Transformation.as_str(), piece, piece_rows, |_, batch| {
                 done.extend(pipeline.predict(&batch)?);
                 Ok(())
             })?;
             Ok(done)
         };
         in_order(
-            pieces(rows),
+            pieces(rows, piece_rows),
             model.training.workers,
             self.stack(),
             || Pipeline::new(self, model),
@@ -460,11 +463,12 @@ impl Sandbox for Runtime {
     fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
         let mut pipeline = Pipeline::new(self, model)?;
         let mut scores = Vec::with_capacity(rows.num_rows() * model.width());
-        let mut rest = rows.clone();
-        while rest.num_rows() > 0 {
-            let first = crate::tables::within_cap(&rest)?;
-            scores.extend(pipeline.predict(&first)?);
-            rest = rest.slice(first.num_rows(), rest.num_rows() - first.num_rows());
+        let mut done = 0;
+        while done < rows.num_rows() {
+            let rest = rows.slice(done, rows.num_rows() - done);
+            let first = batch::within_cap(&rest, World::Transformation.as_str(), done as u64)?;
+            scores.extend(pipeline.predict(&first).map_err(|fault| fault.counted_from(done as u64))?);
+            done += first.num_rows();
         }
         Ok(scores)
     }
@@ -482,7 +486,7 @@ impl Sandbox for Runtime {
             let indices = evaluate::GuestIndices::new(&pre);
             let table = push_table(&mut store, test.clone())?;
             let mut lend = |parts: ModelParts| -> Result<Resource<ModelHandle>, StageFault> {
-                let handle = ModelHandle { runtime: self.clone(), parts, pipeline: None };
+                let handle = ModelHandle::new(self.clone(), parts, &test.schema)?;
                 let handle = store.data_mut().table.push(handle).map_err(StageFault::host)?;
                 Ok(Resource::new_borrow(handle.rep()))
             };

@@ -8,7 +8,6 @@ use crate::batch;
 use crate::bindings::stagewright::stage::sources::{Host, HostCursor};
 use crate::bindings::stagewright::stage::types::{Batch, DataFault, Failure, Field, ParameterFault};
 use crate::guest::Guest;
-use crate::tables::within_cap;
 
 /// Rows that a cursor decodes at once, at most: what fits a batch of the usual widths.
 const MAX_ROWS: usize = 65_536;
@@ -18,6 +17,8 @@ const MAX_ROWS: usize = 65_536;
 pub struct CursorHandle {
     cursor: Box<dyn SourceCursor>,
     rest: Option<arrow_array::RecordBatch>,
+    /// Rows handed out so far.
+    given: u64,
 }
 
 /// A fault that the guest may see as its own failure; the others end the call.
@@ -40,7 +41,7 @@ impl Host for Guest {
         };
         self.open_cursor()?;
         match sources.open(&source) {
-            Ok(cursor) => Ok(Ok(self.table.push(CursorHandle { cursor, rest: None })?)),
+            Ok(cursor) => Ok(Ok(self.table.push(CursorHandle { cursor, rest: None, given: 0 })?)),
             Err(fault) => {
                 self.close_cursor();
                 Ok(Err(failure(fault)?))
@@ -56,6 +57,7 @@ impl HostCursor for Guest {
 
     fn next(&mut self, cursor: Resource<CursorHandle>, rows: u32) -> wasmtime::Result<Result<Option<Batch>, Failure>> {
         self.check_time()?;
+        let stage = self.stage();
         let wanted = (rows as usize).clamp(1, MAX_ROWS);
         let handle = self.table.get_mut(&cursor)?;
         let rows = match handle.rest.take() {
@@ -66,7 +68,8 @@ impl HostCursor for Guest {
                 Err(fault) => return Ok(Err(failure(fault)?)),
             },
         };
-        let first = within_cap(&rows.slice(0, rows.num_rows().min(wanted)))?;
+        let first = batch::within_cap(&rows.slice(0, rows.num_rows().min(wanted)), stage, handle.given)?;
+        handle.given += first.num_rows() as u64;
         if first.num_rows() < rows.num_rows() {
             handle.rest = Some(rows.slice(first.num_rows(), rows.num_rows() - first.num_rows()));
         }

@@ -1,9 +1,8 @@
 //! WIT `tables`: what a stage reads and what it makes.
 
-use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::View;
-use stagewright_store::{MAX_BATCH_BYTES, Schema, TableWriter, batch_bytes, rows_within};
+use stagewright_store::{Schema, TableWriter, batch_bytes};
 use wasmtime::component::Resource;
 
 use crate::batch;
@@ -73,7 +72,7 @@ impl HostTable for Guest {
             },
         };
         let rows = view.table.read(start, rows as usize, Some(&chosen)).map_err(StageFault::host)?;
-        let rows = within_cap(&rows)?;
+        let rows = batch::within_cap(&rows, self.stage(), start)?;
         Ok(Ok(batch::outgoing(&rows, &self.context)?))
     }
 
@@ -81,19 +80,6 @@ impl HostTable for Guest {
         self.table.delete(table)?;
         Ok(())
     }
-}
-
-/// The first rows of a batch, as many as a crossing takes.
-pub(crate) fn within_cap(batch: &RecordBatch) -> Result<RecordBatch, StageFault> {
-    let rows = batch.num_rows();
-    if batch_bytes(batch, rows).map_err(StageFault::host)? <= MAX_BATCH_BYTES {
-        return Ok(batch.clone());
-    }
-    let fit = rows_within(batch, MAX_BATCH_BYTES).map_err(StageFault::host)?;
-    if fit == 0 {
-        return Err(StageFault::host("one row is larger than a batch of 8 MiB"));
-    }
-    Ok(batch.slice(0, fit))
 }
 
 impl Guest {

@@ -4,6 +4,8 @@ use stagewright_evaluation::figure;
 use stagewright_lifecycle::fault::guest_text;
 use stagewright_lifecycle::sandbox::{self, Claim, Meter};
 
+use stagewright_manifest::World;
+
 use crate::bindings::stagewright::stage::tracking::{Figure, Host, Level, Plot};
 use crate::bindings::stagewright::stage::types::Failure;
 use crate::guest::Guest;
@@ -13,6 +15,10 @@ const MAX_STEPS: u64 = 100_000;
 
 /// What a point counts against the log limit, as the contract says.
 const POINT_BYTES: usize = 16;
+
+/// Under this name a transformer says how many rows of a batch have a category that `fit` never saw; the step is the column's place
+/// (docs/stages.md).
+const UNSEEN_CATEGORIES: &str = "unseen_categories";
 
 /// The longest name of a metric, in bytes.
 const MAX_METRIC_NAME: usize = 64;
@@ -57,6 +63,13 @@ impl Host for Guest {
 
     fn metric(&mut self, name: String, value: f64, step: u64) -> wasmtime::Result<()> {
         let meter = &self.context.meter;
+        if self.context.world == World::Transformation && name == UNSEEN_CATEGORIES {
+            // No point of a curve, and never dropped: a count for each column.
+            if step < self.bounds.columns as u64 && value >= 0.0 {
+                meter.count_unseen(step as usize, value as u64);
+            }
+            return Ok(());
+        }
         if !is_metric_name(&name) || step >= MAX_STEPS || Meter::get(&meter.points) >= self.bounds.points {
             Meter::add(&meter.log_dropped, 1);
         } else if self.charge_log(POINT_BYTES) {

@@ -30,6 +30,16 @@ pub fn metric(name: &str, value: f64, step: u64) {
     }
 }
 
+/// Says that `rows` rows of a batch have a category that `fit` never saw in one column, which stands at `column` among the columns of
+/// the batch. For transformations: the host adds up what all batches say, and `predict` shows it. A transformation that says 0 of a
+/// column when it is loaded lets people tell "none" from "nobody looked".
+pub fn unseen_categories(column: usize, rows: u64) {
+    metric(UNSEEN_CATEGORIES, rows as f64, column as u64);
+}
+
+/// The name under which [`unseen_categories`] speaks to the host: docs/stages.md.
+pub const UNSEEN_CATEGORIES: &str = "unseen_categories";
+
 /// Adds a figure to the stage's report.
 ///
 /// # Errors

@@ -142,8 +142,13 @@ fn row_weights(target: &[bool], weights: Option<Vec<f64>>, class_weight: ClassWe
     }
     let mut weights = weights.unwrap_or_else(|| vec![1.0; target.len()]);
     let total: f64 = weights.iter().sum();
-    let positive: f64 = weights.iter().zip(target).filter(|(_, positive)| **positive).map(|(weight, _)| weight).sum();
-    let factors = [total / (2.0 * (total - positive)), total / (2.0 * positive)];
+    let sum_of = |class: bool| -> f64 {
+        weights.iter().zip(target).filter(|(_, positive)| **positive == class).map(|(weight, _)| weight).sum()
+    };
+    let positive = sum_of(true);
+    // The difference of two sums is 0 where one class outweighs the other by more than a double's digits.
+    let negative = if total > positive { total - positive } else { sum_of(false) };
+    let factors = [total / (2.0 * negative), total / (2.0 * positive)];
     for (weight, &class) in weights.iter_mut().zip(target) {
         *weight *= factors[usize::from(class)];
     }

@@ -4,7 +4,7 @@
 //! [`BUFFERED`](crate::quantiles::BUFFERED) values, not by the table. Reads the columns with the role feature only; never the
 //! target.
 
-use stagewright_kit::{Batch, Column, Failure, Field, Role, Table, info};
+use stagewright_kit::{Batch, Column, DataType, Failure, Field, Role, Table, info, warn};
 
 use crate::categories::Categories;
 use crate::moments::Moments;
@@ -32,9 +32,22 @@ pub(crate) fn fit(train: &dyn Table, parameters: &Parameters) -> Result<State, F
     let mut steps = Vec::new();
     for plan in plan(&inputs, parameters)? {
         steps.push(match plan {
-            Plan::Numeric(plan) => Step::Numeric(learner.numeric(plan)?),
+            Plan::Numeric(plan) => match learner.numeric(plan)? {
+                Some(numeric) => Step::Numeric(numeric),
+                None => continue,
+            },
             Plan::Categorical(plan) => Step::Categorical(learner.categorical(plan)?),
         });
+    }
+    for input in inputs.iter().filter(|input| input.data_type == DataType::Timestamp) {
+        let used = |step: &Step| match step {
+            Step::Numeric(numeric) => numeric.source.columns().contains(&input.name.as_str()),
+            Step::Categorical(text) => text.column == input.name,
+        };
+        let dropped = parameters.columns.get(&input.name).is_some_and(|column| column.drop);
+        if !dropped && !steps.iter().any(used) {
+            warn!("column `{}` makes no feature: no part of its moments that is asked for differs", input.name);
+        }
     }
     if steps.is_empty() {
         return Err(Failure::data("no column is left to make features of"));
@@ -55,10 +68,15 @@ impl Learner<'_> {
         position.map(|position| self.columns[position]).ok_or_else(|| Failure::internal(format!("no column `{name}`")))
     }
 
-    fn numeric(&self, plan: NumericPlan) -> Result<Numeric, Failure> {
+    /// `None` if the source is a part of a date that all rows have in common.
+    fn numeric(&self, plan: NumericPlan) -> Result<Option<Numeric>, Failure> {
         let bounded = plan.outliers != Outliers::None;
         let mut column = NumericColumn::new(self, &plan.source, bounded)?;
-        let blame = |failure: Failure| failure.in_column(&plan.name);
+        let owner = match &plan.source {
+            Source::Part { column, .. } => column,
+            _ => &plan.name,
+        };
+        let blame = |failure: Failure| failure.in_column(owner);
         if plan.missing == NumericMissing::Error
             && let Some(row) = column.first_missing
         {
@@ -69,11 +87,15 @@ impl Learner<'_> {
             let message = format!(
                 "all {} training rows are missing: drop the column (`columns.{}.drop = true`) or fill in a constant",
                 self.train.rows(),
-                plan.name
+                owner
             );
             return Err(blame(Failure::data(message)));
         }
-        let clip = if count > 0 { bounds(&mut column, plan.outliers).map_err(blame)? } else { None };
+        if matches!(plan.source, Source::Part { .. }) && column.at_most(1)? && column.first_missing.is_none() {
+            info!("feature `{}` is left out: all training rows have the same", plan.name);
+            return Ok(None);
+        }
+        let clip = if count > 0 { bounds(&mut column, plan.outliers, &plan.name).map_err(blame)? } else { None };
         let mut moments = Moments::default();
         let mut clipped = 0;
         column.scan(&mut |chunk| match clip {
@@ -106,7 +128,7 @@ impl Learner<'_> {
         if !center.is_finite() || !scale.is_finite() {
             return Err(blame(Failure::data("the values are too large: their mean or variance is not a number")));
         }
-        Ok(Numeric { name: plan.name, source: plan.source, missing, clip, center, scale })
+        Ok(Some(Numeric { name: plan.name, source: plan.source, missing, clip, center, scale }))
     }
 
     fn categorical(&self, plan: CategoricalPlan) -> Result<Categorical, Failure> {
@@ -205,19 +227,28 @@ fn log_numeric(name: &str, missing: u64, becomes: MissingNumber, clipped: usize,
     }
 }
 
-/// Where values are clipped.
-fn bounds(column: &mut NumericColumn<'_>, outliers: Outliers) -> Result<Option<[f64; 2]>, Failure> {
+/// Where values are clipped; nowhere if that would take away what the column says.
+fn bounds(column: &mut NumericColumn<'_>, outliers: Outliers, name: &str) -> Result<Option<[f64; 2]>, Failure> {
     let (shares, factor) = match outliers {
         Outliers::None => return Ok(None),
         Outliers::Clip(bounds) => ([bounds.lower, bounds.upper], 0.0),
         Outliers::Iqr(fences) => ([0.25, 0.75], fences.factor),
     };
+    // The rarer of two values is no outlier, however rare it is.
+    if column.at_most(2)? {
+        info!("feature `{name}` has at most two values: no outliers are clipped");
+        return Ok(None);
+    }
     let count = column.count;
     let found = quantiles(column, count, &shares)?;
     let distance = found[1] - found[0];
     let bounds = [found[0] - factor * distance, found[1] + factor * distance];
     if bounds.iter().any(|bound| !bound.is_finite()) {
         return Err(Failure::data("so many values are infinite that the bounds for outliers are"));
+    }
+    if bounds[0] == bounds[1] {
+        warn!("feature `{name}`: clipping outliers would leave one value, {}; none are clipped", bounds[0]);
+        return Ok(None);
     }
     Ok(Some(bounds))
 }
@@ -257,6 +288,22 @@ impl<'a> NumericColumn<'a> {
         })?;
         (column.held, column.count, column.first_missing) = (held, count, first_missing);
         Ok(column)
+    }
+
+    /// Whether at most `most` different values occur.
+    fn at_most(&mut self, most: usize) -> Result<bool, Failure> {
+        let mut seen: Vec<f64> = Vec::with_capacity(most + 1);
+        self.scan(&mut |values| {
+            for value in values {
+                if seen.len() > most {
+                    return;
+                }
+                if !seen.contains(value) {
+                    seen.push(*value);
+                }
+            }
+        })?;
+        Ok(seen.len() <= most)
     }
 
     fn read(&self, mut see: impl FnMut(u64, &[f64]) -> Result<(), Failure>) -> Result<(), Failure> {

@@ -18,7 +18,8 @@
 //! | `categorical.unseen` | `"ignore"` | `"ignore"` (no feature is 1; ordinal -1), `"error"`, `"bucket"` (a feature `column=(unseen)`, a code after all others) |
 //! | `categorical.missing` | `"category"` | `"category"` (a feature `column=(missing)` where training rows have nulls; unseen else), `"most_frequent"`, `"error"` |
 //! | `categorical.max_categories` | 100 | the most frequent ones are kept, others count as unseen |
-//! | `columns.NAME` | | for one column, ratio or interaction: `drop`, `as` (`"float64"`, `"categorical"`), `missing`, `outliers`, `scale`, `encoding`, `unseen`, `max_categories` |
+//! | `timestamp.parts` | all five | which of `"year"`, `"month"`, `"day"`, `"weekday"` (Monday is 0) and `"hour"` become features, called `column.part`; in UTC |
+//! | `columns.NAME` | | for one column, ratio or interaction: `drop`, `as` (`"float64"`, `"categorical"`), `missing`, `outliers`, `scale`, `encoding`, `unseen`, `max_categories`, `parts` |
 //! | `ratios` | `[]` | `{ name, numerator, denominator, zero_division = "zero" \| "null" \| { constant = x } }`; 0/0 is 0, never infinite |
 //! | `interactions` | `[]` | `{ name, left, right, kind = "product" \| "difference" \| "sum" }` |
 //! | `smote` | absent: off | `{ enabled = true, k_neighbors = 5, sampling_strategy = 1.0 }`: each class gets at least that share of the largest one's rows |
@@ -27,13 +28,18 @@
 //!
 //! - int64 columns are numbers, also those of 0 and 1, and are scaled like others. Booleans are 0 and 1, unscaled unless
 //!   `columns.NAME.scale` says so.
-//! - Timestamps make no feature unless `as = "float64"` asks for seconds since 1970.
+//! - Of a timestamp, parts that differ among the training rows become features, numbers like others. `as = "float64"` asks for
+//!   seconds since 1970 instead.
+//! - Outliers are no outliers where a column has two values only, or where clipping would leave one: such a column stays as it is,
+//!   and the log says so.
+//! - Categories and nulls that the training rows did not have are counted, per column: `predict` shows them.
 //! - utf8 and categorical columns are the same. A column with more than 65,536 distinct texts is refused: it is an identifier.
 //! - The order is: source, clipping, filling in, scaling. Ratios and interactions are of raw values; if an operand is missing,
 //!   so is the result.
 //! - Infinite values are data faults unless outliers are clipped.
 
 mod categories;
+mod dates;
 mod draws;
 mod fit;
 mod moments;

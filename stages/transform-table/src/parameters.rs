@@ -15,6 +15,8 @@ pub struct Parameters {
     pub numeric: Numeric,
     /// Columns of text.
     pub categorical: Categorical,
+    /// Columns of moments.
+    pub timestamp: Timestamp,
     /// What single columns, ratios or interactions do differently, by name.
     pub columns: BTreeMap<String, Override>,
     /// Features that divide one column by another.
@@ -176,6 +178,52 @@ pub enum CategoricalMissing {
     Error,
 }
 
+/// What is done with columns of moments.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timestamp {
+    /// The parts that become features, called `column.part`; in UTC. A part that all training rows have in common makes none.
+    pub parts: Vec<DatePart>,
+}
+
+impl Default for Timestamp {
+    fn default() -> Self {
+        Self { parts: DatePart::ALL.to_vec() }
+    }
+}
+
+/// A part of a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DatePart {
+    /// The year.
+    Year,
+    /// The month, from 1.
+    Month,
+    /// The day of the month, from 1.
+    Day,
+    /// The day of the week, from 0 for Monday.
+    Weekday,
+    /// The hour, from 0.
+    Hour,
+}
+
+impl DatePart {
+    /// All parts, the longest first.
+    pub const ALL: [Self; 5] = [Self::Year, Self::Month, Self::Day, Self::Weekday, Self::Hour];
+
+    /// The name in parameters and features.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Year => "year",
+            Self::Month => "month",
+            Self::Day => "day",
+            Self::Weekday => "weekday",
+            Self::Hour => "hour",
+        }
+    }
+}
+
 /// What one column does differently. `missing` takes the words of its kind.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -198,6 +246,8 @@ pub struct Override {
     /// How many categories are kept (text).
     #[schemars(range(min = 1, max = 10_000))]
     pub max_categories: Option<u32>,
+    /// The parts that become features (timestamps).
+    pub parts: Option<Vec<DatePart>>,
 }
 
 /// The type that a column is read as.

@@ -20,6 +20,16 @@ pub(crate) enum Plan {
     Categorical(CategoricalPlan),
 }
 
+impl Plan {
+    /// The same under another name.
+    fn named(mut self, name: String) -> Self {
+        if let Self::Numeric(plan) = &mut self {
+            plan.name = name;
+        }
+        self
+    }
+}
+
 /// A feature that is a number.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NumericPlan {
@@ -49,7 +59,7 @@ pub(crate) fn plan(inputs: &[Field], parameters: &Parameters) -> Result<Vec<Plan
     planner.check_names()?;
     let mut plans = Vec::new();
     for field in inputs {
-        plans.extend(planner.column(field)?);
+        plans.append(&mut planner.column(field)?);
     }
     for (index, ratio) in parameters.ratios.iter().enumerate() {
         for (part, column) in [("numerator", &ratio.numerator), ("denominator", &ratio.denominator)] {
@@ -117,14 +127,34 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn column(&self, field: &Field) -> Result<Option<Plan>, Failure> {
-        let as_text = match self.override_of(&field.name).read_as {
+    fn column(&self, field: &Field) -> Result<Vec<Plan>, Failure> {
+        let own = self.override_of(&field.name);
+        let of_parts = field.data_type == DataType::Timestamp && own.read_as.is_none();
+        if own.parts.is_some() && !of_parts {
+            let message = "`parts` are for timestamps that are not read as another type";
+            return Err(Failure::parameter(format!("columns.{}.parts", field.name), message));
+        }
+        if of_parts {
+            return self.parts(field);
+        }
+        let as_text = match own.read_as {
             Some(read_as) => read_as == ReadAs::Categorical,
-            // The moment itself says little about the next one: a model that learnt from it would have to extrapolate.
-            None if field.data_type == DataType::Timestamp => return Ok(None),
             None => is_text(field.data_type),
         };
-        if as_text { self.categorical(field) } else { self.numeric_column(field) }
+        let plan = if as_text { self.categorical(field) } else { self.numeric_column(field) };
+        Ok(plan?.into_iter().collect())
+    }
+
+    /// A feature for each part of a moment.
+    fn parts(&self, field: &Field) -> Result<Vec<Plan>, Failure> {
+        let parts = self.override_of(&field.name).parts.as_ref().unwrap_or(&self.parameters.timestamp.parts);
+        let mut plans: Vec<Plan> = Vec::new();
+        for (_, &part) in parts.iter().enumerate().filter(|(place, part)| !parts[..*place].contains(part)) {
+            let source = Source::Part { column: field.name.clone(), part };
+            let plan = self.numeric(&field.name, source)?;
+            plans.extend(plan.map(|plan| plan.named(format!("{}.{}", field.name, part.name()))));
+        }
+        Ok(plans)
     }
 
     fn numeric_column(&self, field: &Field) -> Result<Option<Plan>, Failure> {
@@ -145,7 +175,7 @@ impl Planner<'_> {
             return Ok(None);
         }
         let of_text = own.encoding.is_some() || own.unseen.is_some() || own.max_categories.is_some();
-        let derived = !matches!(source, Source::Column { .. });
+        let derived = !matches!(source, Source::Column { .. } | Source::Part { .. });
         if of_text || (derived && own.read_as.is_some()) {
             let message =
                 "`encoding`, `unseen` and `max_categories` are for text, and `as` is for columns of the table";
@@ -222,6 +252,7 @@ impl Planner<'_> {
             encoding: None,
             unseen: None,
             max_categories: None,
+            parts: None,
         };
         self.parameters.columns.get(name).unwrap_or(&NONE)
     }

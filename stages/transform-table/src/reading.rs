@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use stagewright_kit::{Column, DataFault, Failure, Values};
 
 use crate::categories::Categories;
+use crate::dates::parts;
 use crate::parameters::{InteractionKind, ZeroDivision};
 use crate::state::Source;
 
@@ -53,6 +54,7 @@ pub(crate) fn source_values<'a>(
     let read = |name: &str| numbers(column(name), rows).map_err(|failure| failure.in_column(name));
     match source {
         Source::Column { column } => read(column),
+        Source::Part { column: name, part } => parts(column(name), *part).map_err(|failure| failure.in_column(name)),
         Source::Ratio { numerator, denominator, zero_division } => {
             let mut values = read(numerator)?;
             for (value, below) in values.iter_mut().zip(read(denominator)?) {

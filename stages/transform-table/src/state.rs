@@ -7,12 +7,14 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use stagewright_kit::{DataType, Failure, Field};
 
-use crate::parameters::{Encoding, InteractionKind, Unseen, ZeroDivision};
+use crate::parameters::{DatePart, Encoding, InteractionKind, Unseen, ZeroDivision};
 
 /// The format's name, so that a state of another stage is recognised.
 const FORMAT: &str = "stagewright/transform-table";
-/// The format's version. A reader takes its own only: a model is loaded by the component that made it.
-const VERSION: u32 = 1;
+/// The format's version, and the one before it, which has no parts of dates. A state is written in the first that can hold it, so that
+/// what version 1 could say has the bytes that it always had.
+const VERSION: u32 = 2;
+const WITHOUT_PARTS: u32 = 1;
 
 /// A fitted transformation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +68,12 @@ pub(crate) enum Step {
     Categorical(Categorical),
 }
 
+impl Step {
+    fn is_part(&self) -> bool {
+        matches!(self, Self::Numeric(Numeric { source: Source::Part { .. }, .. }))
+    }
+}
+
 /// A feature that is a number: the source's value, clipped, filled if missing, centred and scaled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,13 +100,15 @@ pub(crate) enum Source {
     Ratio { numerator: String, denominator: String, zero_division: ZeroDivision },
     /// Two columns combined.
     Interaction { left: String, right: String, kind: InteractionKind },
+    /// A part of a moment.
+    Part { column: String, part: DatePart },
 }
 
 impl Source {
     /// The columns that it reads.
     pub(crate) fn columns(&self) -> Vec<&str> {
         match self {
-            Self::Column { column } => vec![column],
+            Self::Column { column } | Self::Part { column, .. } => vec![column],
             Self::Ratio { numerator, denominator, .. } => vec![numerator, denominator],
             Self::Interaction { left, right, .. } => vec![left, right],
         }
@@ -166,7 +176,8 @@ impl Categorical {
 impl State {
     pub(crate) fn new(inputs: &[Field], steps: Vec<Step>) -> Self {
         let inputs = inputs.iter().map(|field| Input { name: field.name.clone(), data_type: field.data_type.into() });
-        Self { format: FORMAT.to_owned(), version: VERSION, inputs: inputs.collect(), steps }
+        let version = if steps.iter().any(Step::is_part) { VERSION } else { WITHOUT_PARTS };
+        Self { format: FORMAT.to_owned(), version, inputs: inputs.collect(), steps }
     }
 
     /// The place of the raw column called `name`.
@@ -194,11 +205,14 @@ impl State {
     /// `internal` if the state is not one that `fit` writes.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let broken = |what: String| Err(Failure::internal(format!("the state cannot be read: {what}")));
-        if self.format != FORMAT || self.version != VERSION {
+        if self.format != FORMAT || !(WITHOUT_PARTS..=VERSION).contains(&self.version) {
             return broken(format!(
-                "`{}` version {} instead of `{FORMAT}` version {VERSION}",
+                "`{}` version {} instead of `{FORMAT}` up to version {VERSION}",
                 self.format, self.version
             ));
+        }
+        if self.version == WITHOUT_PARTS && self.steps.iter().any(Step::is_part) {
+            return broken(format!("version {WITHOUT_PARTS} has no parts of dates"));
         }
         let known = |name: &&str| self.input(name).is_none();
         for step in &self.steps {
@@ -209,6 +223,7 @@ impl State {
                     .into_iter()
                     .find(known)
                     .map(|name| format!("no input `{name}`"))
+                    .or_else(|| self.part_fault(&numeric.source))
                     .or_else(|| numeric.fault()),
                 Step::Categorical(text) if self.input(&text.column).is_none() => {
                     Some(format!("no input `{}`", text.column))
@@ -220,6 +235,15 @@ impl State {
             }
         }
         Ok(())
+    }
+}
+
+impl State {
+    fn part_fault(&self, source: &Source) -> Option<String> {
+        let Source::Part { column, .. } = source else { return None };
+        let input = self.input(column).and_then(|place| self.inputs.get(place));
+        let is_timestamp = input.is_some_and(|input| input.data_type == InputType::Timestamp);
+        (!is_timestamp).then(|| format!("`{column}` has no timestamps to take parts of"))
     }
 }
 

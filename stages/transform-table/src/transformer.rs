@@ -1,6 +1,6 @@
 //! Raw rows to features, given the state. Row-wise: a row's features depend on that row and the state alone.
 
-use stagewright_kit::{Batch, Column, DataType, Failure, Field, debug};
+use stagewright_kit::{Batch, Column, DataType, Failure, Field, debug, tracking};
 
 use crate::categories::Categories;
 use crate::parameters::{Encoding, Unseen};
@@ -33,6 +33,11 @@ impl Transformer {
             Step::Numeric(_) => Categories::default(),
             Step::Categorical(text) => text.categories.iter().collect(),
         };
+        for step in &state.steps {
+            if let Step::Categorical(text) = step {
+                tracking::unseen_categories(state.input(&text.column).unwrap_or_default(), 0);
+            }
+        }
         Ok(Self { names: state.feature_names(), categories: state.steps.iter().map(of_step).collect(), state })
     }
 
@@ -134,6 +139,7 @@ impl Transformer {
             MissingText::Category => Some(text.categories.len() as u32),
             MissingText::Unseen | MissingText::Error => of_unseen,
         };
+        let mut never_seen = 0;
         let mut final_codes = Vec::with_capacity(codes.len());
         for (row, code) in codes.into_iter().enumerate() {
             final_codes.push(match code {
@@ -149,14 +155,19 @@ impl Transformer {
                 }
                 MISSING => {
                     touched.missing += 1;
+                    never_seen += u64::from(text.missing == MissingText::Unseen);
                     of_missing
                 }
                 UNSEEN => {
                     touched.unseen += 1;
+                    never_seen += 1;
                     of_unseen
                 }
                 known => Some(known),
             });
+        }
+        if never_seen > 0 {
+            tracking::unseen_categories(self.state.input(&text.column).unwrap_or_default(), never_seen);
         }
         match text.encoding {
             Encoding::Ordinal => features.push(Column::from(

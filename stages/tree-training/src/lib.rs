@@ -5,10 +5,16 @@
 
 use std::io::{BufReader, BufWriter, Write};
 
-use stagewright_kit::{Batch, BlobReader, BlobWriter, Failure, FeatureImportance, Output, Role, Table, numbers};
+use stagewright_kit::{
+    Batch, BlobReader, BlobWriter, Failure, FeatureImportance, Output, Role, Table, matrix, numbers,
+};
 use stagewright_trees::{
     BinnedMatrix, FeatureSketch, MAX_BINS, Objective, Predictor, TrainingSet, TreeModel, TreesError,
 };
+
+/// Numbers that are read at once. A table of ten thousand columns has chunks of some dozens of rows: read column by column, each
+/// would take a call for each chunk.
+const BLOCK_BYTES: usize = 4 << 20;
 
 /// A table, binned: a byte a value, and 8 bytes a row each for target and weight.
 #[derive(Debug, Clone)]
@@ -19,7 +25,7 @@ pub struct BinnedTable {
 }
 
 impl BinnedTable {
-    /// Reads a training table, one column at a time, so beside the bins one column of numbers is in memory.
+    /// Reads a training table, some columns at a time: beside the bins, numbers of [`BLOCK_BYTES`] are in memory, or one column.
     ///
     /// # Errors
     /// `data` if a feature is text; `internal` if there is no target.
@@ -64,9 +70,16 @@ impl BinnedTable {
         let target = table.column_with(Role::Target).ok_or_else(|| Failure::internal("the table has no target"))?;
         let targets = numbers(table, target)?;
         let weights = table.column_with(Role::Weight).map(|column| numbers(table, column)).transpose()?;
-        let mut features = BinnedMatrix::new(targets.len());
-        for (index, column) in table.columns_with(Role::Feature).into_iter().enumerate() {
-            push(index, column, &numbers(table, column)?, &mut features)?;
+        let rows = targets.len();
+        let mut features = BinnedMatrix::new(rows);
+        let columns = table.columns_with(Role::Feature);
+        let block = (BLOCK_BYTES / 8 / rows.max(1)).max(1);
+        for (number, block_columns) in columns.chunks(block).enumerate() {
+            // Column-major: a column's numbers lie one after the other.
+            let values = matrix(table, block_columns)?.into_raw_vec_and_offset().0;
+            for (place, &column) in block_columns.iter().enumerate() {
+                push(number * block + place, column, &values[place * rows..(place + 1) * rows], &mut features)?;
+            }
         }
         Ok(Self { features, targets, weights })
     }

@@ -52,6 +52,16 @@ pub(crate) fn same_type(found: DataType, expected: DataType) -> bool {
     found == expected || (is_text(found) && is_text(expected))
 }
 
+/// Whether `range` applies to a column of this type.
+pub(crate) fn has_range(data_type: DataType) -> bool {
+    matches!(data_type, DataType::Int64 | DataType::Float64 | DataType::Timestamp)
+}
+
+/// Whether `allowed_values` applies to a column of this type: a list names no moments.
+pub(crate) fn has_allowed_values(data_type: DataType) -> bool {
+    data_type != DataType::Timestamp
+}
+
 /// Whether `text` reads as a value of `data_type`.
 fn reads_as(text: &str, data_type: DataType) -> bool {
     match data_type {
@@ -155,7 +165,10 @@ impl AllowedCheck {
             let allowed = self.allowed.iter().any(|allowed| match allowed {
                 Allowed::Flag(flag) => f64::from(*flag) == *number,
                 Allowed::Number(allowed) => allowed == number,
-                Allowed::Text(text) => text.parse() == Ok(*number),
+                Allowed::Text(text) => match &column.values {
+                    Values::Boolean(_) => text.parse() == Ok(*number == 1.0),
+                    _ => text.parse() == Ok(*number),
+                },
             });
             if !allowed && !column.is_null(row) {
                 self.breaches.add(start + row as u64, || column.display(row));

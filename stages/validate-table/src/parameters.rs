@@ -6,20 +6,30 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use stagewright_kit::Failure;
 
+/// The share of nulls that a column may have where nothing is said.
+const MOST_NULLS: f64 = 0.1;
+
 /// What a table must be like.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
+    /// The table must have at least this many rows; 1 where neither this nor `more_than_rows` is given.
+    pub min_rows: Option<u64>,
     /// The table must have more rows than this.
-    pub min_rows: u64,
+    pub more_than_rows: Option<u64>,
+    /// In each column, at most this share of the rows may be null; 0.1 where neither this nor `null_ratio_below` is given.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_null_ratio: Option<f64>,
     /// In each column, the share of nulls must be less than this.
-    #[schemars(range(min = 0.0))]
-    pub max_null_ratio: f64,
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub null_ratio_below: Option<f64>,
     /// What single columns demand, by name.
     pub columns: BTreeMap<String, ColumnLimits>,
-    /// Where the numbers of a column must lie, by name.
+    /// Where the numbers of a column must lie, by name. Text and flags have no range.
+    #[schemars(extend("x-column-types" = ["int64", "float64", "timestamp"]))]
     pub ranges: BTreeMap<String, Range>,
     /// Which values a column may have, by name.
+    #[schemars(extend("x-column-types" = ["boolean", "int64", "float64", "utf8", "categorical"]))]
     pub allowed: BTreeMap<String, Vec<Allowed>>,
     /// Up to this share of a column's values may lie outside its range or its allowed values.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -33,8 +43,10 @@ pub struct Parameters {
 impl Default for Parameters {
     fn default() -> Self {
         Self {
-            min_rows: 0,
-            max_null_ratio: 0.1,
+            min_rows: None,
+            more_than_rows: None,
+            max_null_ratio: None,
+            null_ratio_below: None,
             columns: BTreeMap::new(),
             ranges: BTreeMap::new(),
             allowed: BTreeMap::new(),
@@ -45,17 +57,37 @@ impl Default for Parameters {
     }
 }
 
+/// A limit on a count or a share: its end counts as passed, or not, or there are both.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Limit {
+    /// The last that passes.
+    pub(crate) inclusive: Option<f64>,
+    /// The first that fails.
+    pub(crate) strict: Option<f64>,
+}
+
+impl Limit {
+    /// These two, or `default` inclusively if both are absent.
+    fn or(inclusive: Option<f64>, strict: Option<f64>, default: Self) -> Self {
+        if inclusive.is_none() && strict.is_none() { default } else { Self { inclusive, strict } }
+    }
+}
+
 /// What one column demands.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ColumnLimits {
-    /// The share of nulls must be less than this.
-    #[schemars(range(min = 0.0))]
+    /// At most this share of the rows may be null. This or `null_ratio_below` replaces what is said of all columns.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub max_null_ratio: Option<f64>,
+    /// The share of nulls must be less than this.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
+    pub null_ratio_below: Option<f64>,
 }
 
-/// Where numbers must lie. Both ends are allowed.
+/// Where numbers must lie; timestamps count as microseconds since 1970. Both ends are allowed, and one must be given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
+#[schemars(extend("minProperties" = 1))]
 #[serde(deny_unknown_fields, default)]
 pub struct Range {
     /// The least one.
@@ -92,13 +124,19 @@ impl Parameters {
     /// # Errors
     /// `parameter`.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        let ratios = self
-            .columns
-            .iter()
-            .filter_map(|(name, limits)| Some((format!("columns.{name}.max_null_ratio"), limits.max_null_ratio?)));
-        for (parameter, ratio) in ratios.chain([("max_null_ratio".to_owned(), self.max_null_ratio)]) {
-            if ratio.is_nan() || ratio < 0.0 {
-                return Err(Failure::parameter(parameter, format!("`{ratio}` is not a share")));
+        let general = [("max_null_ratio", self.max_null_ratio), ("null_ratio_below", self.null_ratio_below)];
+        let general = general.into_iter().map(|(key, ratio)| (key.to_owned(), ratio));
+        let own = self.columns.iter().flat_map(|(name, limits)| {
+            let keys = [("max_null_ratio", limits.max_null_ratio), ("null_ratio_below", limits.null_ratio_below)];
+            keys.into_iter().map(move |(key, ratio)| (format!("columns.{name}.{key}"), ratio))
+        });
+        for (parameter, ratio) in general.chain(own).filter_map(|(parameter, ratio)| Some((parameter, ratio?))) {
+            if !(0.0..=1.0).contains(&ratio) {
+                return Err(Failure::parameter(parameter, format!("`{ratio}` is not a share from 0 to 1")));
+            }
+            if ratio == 0.0 && parameter.ends_with("null_ratio_below") {
+                let message = "no share is less than 0: `max_null_ratio = 0` allows no nulls";
+                return Err(Failure::parameter(parameter, message));
             }
         }
         if !(0.0..=1.0).contains(&self.max_out_of_range_ratio) {
@@ -108,6 +146,9 @@ impl Parameters {
             ));
         }
         for (name, range) in &self.ranges {
+            if range.min.is_none() && range.max.is_none() {
+                return Err(Failure::parameter(format!("ranges.{name}"), "give `min`, `max` or both"));
+            }
             if let (Some(min), Some(max)) = (range.min, range.max)
                 && min > max
             {
@@ -117,11 +158,25 @@ impl Parameters {
                 ));
             }
         }
+        if let Some(name) = self.allowed.iter().find(|(_, allowed)| allowed.is_empty()).map(|(name, _)| name) {
+            return Err(Failure::parameter(format!("allowed.{name}"), "name at least one value"));
+        }
         Ok(())
     }
 
-    /// The share of nulls that column `name` must stay below.
-    pub(crate) fn null_limit(&self, name: &str) -> f64 {
-        self.columns.get(name).and_then(|limits| limits.max_null_ratio).unwrap_or(self.max_null_ratio)
+    /// The share of nulls that column `name` may have.
+    pub(crate) fn null_limit(&self, name: &str) -> Limit {
+        let most = Limit { inclusive: Some(MOST_NULLS), strict: None };
+        let general = Limit::or(self.max_null_ratio, self.null_ratio_below, most);
+        match self.columns.get(name) {
+            Some(own) => Limit::or(own.max_null_ratio, own.null_ratio_below, general),
+            None => general,
+        }
+    }
+
+    /// How many rows the table must have. Counts of rows are exact in a double up to 2^53.
+    pub(crate) fn row_limit(&self) -> Limit {
+        let count = |rows: Option<u64>| rows.map(|rows| rows as f64);
+        Limit::or(count(self.min_rows), count(self.more_than_rows), Limit { inclusive: Some(1.0), strict: None })
     }
 }

@@ -32,22 +32,82 @@ fn with_nulls(nulls: usize, rows: usize) -> MemoryTable {
 }
 
 #[test]
-fn row_count_is_strict() {
-    for (rows, passed) in [(10, false), (11, true)] {
-        let findings = find(&numbers(rows), &[], r#"{"min_rows": 10, "extra_columns": "ignore"}"#).unwrap();
-        assert_eq!(check(&findings, "row_count", None).passed, passed, "{rows}");
+fn min_rows_is_inclusive_and_more_than_rows_strict() {
+    for (json, rows, passed, expected) in [
+        (r#"{"min_rows": 10}"#, 9, false, "at least 10"),
+        (r#"{"min_rows": 10}"#, 10, true, "at least 10"),
+        (r#"{"more_than_rows": 10}"#, 10, false, "more than 10"),
+        (r#"{"more_than_rows": 10}"#, 11, true, "more than 10"),
+        (r#"{"min_rows": 12, "more_than_rows": 10}"#, 11, false, "at least 12 and more than 10"),
+        ("{}", 0, false, "at least 1"),
+        ("{}", 1, true, "at least 1"),
+        (r#"{"min_rows": 0}"#, 0, true, "at least 0"),
+    ] {
+        let findings = find(&numbers(rows), &[], json).unwrap();
+        let check = check(&findings, "row_count", None);
+        assert_eq!((check.passed, check.expected.as_str()), (passed, expected), "{json} of {rows}");
     }
 }
 
 #[test]
-fn null_ratio_is_strict() {
-    for (nulls, rows, passed) in [(999, 10_000, true), (1000, 10_000, false), (1001, 10_000, false), (0, 10_000, true)]
-    {
-        let findings = find(&with_nulls(nulls, rows), &[], "{}").unwrap();
+fn max_null_ratio_is_inclusive_and_null_ratio_below_strict() {
+    for (json, nulls, passed) in [
+        ("{}", 999, true),
+        ("{}", 1000, true),
+        ("{}", 1001, false),
+        (r#"{"max_null_ratio": 0.1}"#, 1000, true),
+        (r#"{"null_ratio_below": 0.1}"#, 999, true),
+        (r#"{"null_ratio_below": 0.1}"#, 1000, false),
+        (r#"{"null_ratio_below": 0.5}"#, 4999, true),
+        (r#"{"max_null_ratio": 0.2, "null_ratio_below": 0.5}"#, 3000, false),
+        (r#"{"max_null_ratio": 0}"#, 0, true),
+        (r#"{"max_null_ratio": 0}"#, 1, false),
+        (r#"{"max_null_ratio": 1}"#, 10_000, true),
+    ] {
+        let findings = find(&with_nulls(nulls, 10_000), &[], json).unwrap();
         let check = check(&findings, "null_ratio", Some("x"));
-        assert_eq!(check.passed, passed, "{nulls}");
+        assert_eq!(check.passed, passed, "{json}, {nulls} nulls");
         assert_eq!(findings.columns[0].nulls, nulls as u64);
     }
+}
+
+#[test]
+fn limits_that_nothing_could_meet_or_break_are_refused() {
+    for (json, parameter) in [
+        (r#"{"max_null_ratio": 10}"#, "max_null_ratio"),
+        (r#"{"null_ratio_below": 0}"#, "null_ratio_below"),
+        (r#"{"columns": {"x": {"null_ratio_below": 0}}}"#, "columns.x.null_ratio_below"),
+        (r#"{"columns": {"x": {"max_null_ratio": 1.5}}}"#, "columns.x.max_null_ratio"),
+        (r#"{"ranges": {"x": {}}}"#, "ranges.x"),
+        (r#"{"allowed": {"x": []}}"#, "allowed.x"),
+    ] {
+        match find(&numbers(1), &[], json) {
+            Err(Failure::Parameter(fault)) => assert_eq!(fault.parameter, parameter),
+            other => panic!("{json}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_check_that_the_columns_type_leaves_nothing_to_look_at_fails() {
+    let texts = Column::utf8([Some("-1.5"), Some("2")]);
+    let flags = Column::boolean([true, false]);
+    let moments = Column::timestamp(vec![0, 1]);
+    let table = table(vec![("t", texts), ("b", flags), ("m", moments)], 2);
+    for (json, name, column) in [
+        (r#"{"ranges": {"t": {"min": 0}}}"#, "range", "t"),
+        (r#"{"ranges": {"t": {"min": 0}}, "max_out_of_range_ratio": 1}"#, "range", "t"),
+        (r#"{"ranges": {"b": {"min": 0}}}"#, "range", "b"),
+        (r#"{"allowed": {"m": [0, 1]}}"#, "allowed_values", "m"),
+    ] {
+        let findings = find(&table, &[], json).unwrap();
+        let check = check(&findings, name, Some(column));
+        assert!(!check.passed, "{json}");
+        assert!(check.observed.starts_with("not checkable: the column is of type"), "{}", check.observed);
+    }
+    let findings = find(&table, &[], r#"{"ranges": {"m": {"min": 1}}, "allowed": {"b": ["true"]}}"#).unwrap();
+    assert_eq!(check(&findings, "range", Some("m")).failures, 1);
+    assert_eq!(check(&findings, "allowed_values", Some("b")).failures, 1);
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use stagewright_kit::{Batch, Check, Failure, Field, Findings, Table, tracking};
+use stagewright_kit::{Batch, Check, DataType, Failure, Field, Findings, Table, tracking};
 
 use crate::checks::{
-    AllowedCheck, Breaches, RangeCheck, TypeMismatch, UniqueCheck, check, counted, same_type, type_name,
+    AllowedCheck, Breaches, RangeCheck, TypeMismatch, UniqueCheck, check, counted, has_allowed_values, has_range,
+    same_type, type_name,
 };
 use crate::duplicates::MOST_VALUES;
-use crate::parameters::{ExtraColumns, Parameters};
+use crate::parameters::{ExtraColumns, Limit, Parameters};
 use crate::summary::{Summary, numbers};
 
 /// Checks `table` against `expected` and `parameters`.
@@ -28,7 +29,7 @@ pub(crate) fn validate(table: &dyn Table, expected: &[Field], parameters: &Param
         tracking::progress(start + u64::from(batch.rows), rows);
     }
     let mut checks = schema_checks(&fields, expected, parameters, &mut columns, rows);
-    checks.push(row_count(rows, parameters.min_rows));
+    checks.push(row_count(rows, parameters.row_limit()));
     let mut summaries = Vec::with_capacity(columns.len());
     for column in columns {
         checks.extend(column.checks(rows, parameters));
@@ -50,10 +51,10 @@ fn see(columns: &mut [ColumnState], batch: &Batch, start: u64) -> Result<(), Fai
         if let Some(mismatch) = &mut state.mismatch {
             mismatch.see(column, start, rows);
         }
-        if let (Some(range), Some(numbers)) = (&mut state.range, &numbers) {
+        if let (true, Some(range), Some(numbers)) = (has_range(state.data_type), &mut state.range, &numbers) {
             range.see(column, numbers, start);
         }
-        if let Some(allowed) = &mut state.allowed {
+        if let (true, Some(allowed)) = (has_allowed_values(state.data_type), &mut state.allowed) {
             allowed.see(column, numbers.as_deref(), start, rows)?;
         }
         if let Some(unique) = &mut state.unique {
@@ -83,6 +84,8 @@ fn refuse_unknown_columns(fields: &[Field], expected: &[Field], parameters: &Par
 /// What is kept of a column.
 struct ColumnState {
     name: String,
+    /// The column's type in the table.
+    data_type: DataType,
     /// Whether the signature allows nulls; extra columns may have them.
     nullable: bool,
     summary: Summary,
@@ -100,6 +103,7 @@ impl ColumnState {
         let mismatch = wanted.filter(|wanted| !same_type(field.data_type, wanted.data_type));
         Self {
             name: name.clone(),
+            data_type: field.data_type,
             nullable: wanted.is_none_or(|wanted| wanted.nullable),
             summary: Summary::new(name),
             null_examples: Breaches::default(),
@@ -120,7 +124,9 @@ impl ColumnState {
             ratio => format!("{expected}, but for at most {} %", 100.0 * ratio),
         };
         let taken = |breaches: &Breaches| Breaches { rows: breaches.rows, examples: breaches.examples.clone() };
-        if let Some(range) = &self.range {
+        if let Some(range) = self.range.as_ref().filter(|_| !has_range(self.data_type)) {
+            checks.push(self.inapplicable("range", range.expected()));
+        } else if let Some(range) = &self.range {
             let observed = counted(range.breaches.rows, values, "value") + " outside";
             checks.push(check(
                 "range",
@@ -131,7 +137,9 @@ impl ColumnState {
                 at_most(range.expected()),
             ));
         }
-        if let Some(allowed) = &self.allowed {
+        if let Some(allowed) = self.allowed.as_ref().filter(|_| !has_allowed_values(self.data_type)) {
+            checks.push(self.inapplicable("allowed_values", allowed.expected()));
+        } else if let Some(allowed) = &self.allowed {
             let observed = counted(allowed.breaches.rows, values, "value") + " not allowed";
             checks.push(check(
                 "allowed_values",
@@ -156,16 +164,27 @@ impl ColumnState {
         checks
     }
 
-    fn null_ratio(&self, rows: u64, limit: f64) -> Check {
+    /// A check that the column's type leaves nothing to look at by: it fails, for nobody knows whether the data is right.
+    fn inapplicable(&self, name: &str, expected: String) -> Check {
+        let what = type_name(self.data_type);
+        let observed = format!("not checkable: the column is of type {what}");
+        let mut check = check(name, &self.name, Breaches::default(), 0.0, observed, expected);
+        check.passed = false;
+        check
+    }
+
+    fn null_ratio(&self, rows: u64, limit: Limit) -> Check {
         let nulls = self.summary.nulls();
         let ratio = if rows == 0 { 0.0 } else { nulls as f64 / rows as f64 };
-        let passed = ratio < limit;
+        let passed = limit.inclusive.is_none_or(|most| ratio <= most) && limit.strict.is_none_or(|end| ratio < end);
+        let most = limit.inclusive.map(|most| format!("at most {} %", 100.0 * most));
+        let below = limit.strict.map(|end| format!("less than {} %", 100.0 * end));
         Check {
             name: "null_ratio".to_owned(),
             column: Some(self.name.clone()),
             passed,
             observed: counted(nulls, rows, "null"),
-            expected: format!("less than {} %", 100.0 * limit),
+            expected: most.into_iter().chain(below).collect::<Vec<_>>().join(" and "),
             failures: if passed { 0 } else { nulls },
             examples: if passed { Vec::new() } else { self.null_examples.examples.clone() },
         }
@@ -253,13 +272,16 @@ fn nullability(column: &ColumnState, rows: u64) -> Check {
     }
 }
 
-fn row_count(rows: u64, min_rows: u64) -> Check {
+fn row_count(rows: u64, limit: Limit) -> Check {
+    let least = limit.inclusive.map(|least| format!("at least {least}"));
+    let more = limit.strict.map(|end| format!("more than {end}"));
+    let count = rows as f64;
     Check {
         name: "row_count".to_owned(),
         column: None,
-        passed: rows > min_rows,
+        passed: limit.inclusive.is_none_or(|least| count >= least) && limit.strict.is_none_or(|end| count > end),
         observed: format!("{rows} rows"),
-        expected: format!("more than {min_rows}"),
+        expected: least.into_iter().chain(more).collect::<Vec<_>>().join(" and "),
         failures: 0,
         examples: Vec::new(),
     }

@@ -51,13 +51,26 @@ pub(crate) fn predict(location: &Location, arguments: &PredictArguments) -> anyh
     let artifacts = &workplace.home.artifacts;
     let ready = Ready::new(&model, &workplace.runtime, artifacts, limits, Arc::new(Warnings), workers, &cancel)?;
     let numbers = ready.predict(&workplace.runtime, &rows)?;
+    warn_of_unseen(&ready, rows.num_rows());
     if arguments.json.json {
         let rows: Vec<_> = numbers.chunks(model.width()).map(|row| prediction(&model.task, row)).collect();
-        print_json(&serde_json::json!({ "model": version.model, "version": version.version, "predictions": rows }))?;
+        let unseen = ready.unseen().map(|counts| {
+            counts.into_iter().map(|(column, rows)| (column, rows.into())).collect::<serde_json::Map<_, _>>()
+        });
+        print_json(&serde_json::json!({
+            "model": version.model, "version": version.version, "predictions": rows, "unseen": unseen
+        }))?;
     } else {
         write_csv(&model.task, &numbers, model.width())?;
     }
     Ok(Ending::Done)
+}
+
+/// Says which columns have categories that the model cannot know: such rows are scored without what those columns say.
+fn warn_of_unseen(ready: &Ready, rows: usize) {
+    for (column, count) in ready.unseen().into_iter().flatten().filter(|(_, count)| *count > 0) {
+        tracing::warn!("column `{column}`: {count} of {rows} rows have a category that training never saw");
+    }
 }
 
 fn read(input: &Path, signature: &Signature) -> anyhow::Result<RecordBatch> {

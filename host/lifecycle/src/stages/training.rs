@@ -6,12 +6,16 @@ use stagewright_store::Role;
 
 use crate::run::RunError;
 use crate::stage::Stage;
+use crate::stages::weights;
 
 /// Trains, and asks the model what counts.
 pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let train = stage.table(World::Transformation, "features-train")?;
     let validation = stage.optional_table(World::Transformation, "features-validation")?;
     let task: Task = stage.json(World::Transformation, "task")?;
+    // Again, for what `rebalance` made, and for features that another version of this program made.
+    weights::refuse_wrong(stage.world, &train)?;
+    weights::refuse_weightless(stage.world, &task, &train)?;
     let context = stage.context(None);
     let model = stage.run.sandbox.train(context.clone(), &train, validation.as_ref(), &task)?;
     let importance = stage.run.sandbox.importance(context, &model)?;

@@ -13,12 +13,13 @@ use crate::fault::StageFault;
 use crate::run::RunError;
 use crate::sandbox::View;
 use crate::stage::Stage;
-use crate::stages::ingestion;
+use crate::stages::{ingestion, weights};
 
 /// Splits, fits, transforms, rebalances.
 pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let table = stage.table(World::Ingestion, "table")?;
     let task = stage.run.task(&table)?;
+    weights::refuse_wrong(stage.world, &table)?;
     let split = stage.run.split(&table)?;
     let part = |stage: &Stage<'_>, partition| rows_of(stage, &table, &split, &task, partition);
     let train = part(stage, Partition::Train)?;
@@ -26,6 +27,7 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let validation =
         (split.count(Partition::Validation) > 0).then(|| part(stage, Partition::Validation)).transpose()?;
     refuse_missing_class(&task, &train)?;
+    weights::refuse_weightless(stage.world, &task, &train)?;
 
     let context = stage.context(Some(train.schema()));
     let seen = View::of(train.clone(), |field| matches!(field.role, Role::Feature | Role::Target | Role::Weight));

@@ -122,6 +122,21 @@ fn a_schema_that_would_harm_the_host_is_the_components_fault() {
 }
 
 #[test]
+fn a_parameter_that_is_not_for_a_columns_type_is_cited_with_its_line() {
+    let schema = json!({ "type": "object", "properties": {
+        "ranges": { "type": "object", "x-column-types": ["int64", "float64"] },
+        "sorted": { "type": "array", "items": { "type": "string" }, "x-column-types": ["int64"] },
+    } });
+    let text = WHOLE.replacen(
+        "[components.train-boosted.parameters]\n",
+        "[components.train-boosted.parameters]\nranges = { tenure = { min = 0 }, Churn = { min = 0 }, unknown = {} }\nsorted = [\"tenure\", \"Total Charges\"]\n",
+        1,
+    );
+    let manifest = parse(&text, &Overrides::default()).unwrap();
+    insta::assert_snapshot!(shown(&manifest, manifest.check_parameters(World::Training, &schema)));
+}
+
+#[test]
 fn components_that_do_not_exist_are_cited_where_they_are_named() {
     let manifest = with(&["training.component=train-bosted", "components.train-forst.parameters.n_estimators=3"]);
     assert_eq!(with(&[]).check_components(&BUILT_IN), []);

@@ -203,9 +203,84 @@ fn columns_are_read_as_the_type_that_the_manifest_says() {
 }
 
 #[test]
-fn flags_are_0_and_1_and_timestamps_make_no_feature_by_default() {
-    let train = table(vec![("b", Column::boolean([true, false, true])), ("m", Column::timestamp(vec![1, 2, 3]))], 3);
+fn flags_are_0_and_1() {
+    let train = table(vec![("b", Column::boolean([true, false, true]))], 3);
     assert_eq!(features(&train, "{}", &batch(&train)).unwrap(), [("b".to_owned(), vec![1.0, 0.0, 1.0])]);
+}
+
+/// 2024-02-29T23:30, 2024-03-01T08:00 and a null.
+fn moments() -> MemoryTable {
+    let moments = Column::timestamp(vec![1_709_249_400_000_000, 1_709_280_000_000_000, 0]);
+    table(vec![("m", moments.with_validity([true, true, false])), ("x", Column::from(vec![1.0, 2.0, 3.0]))], 3)
+}
+
+#[test]
+fn the_parts_of_a_moment_become_features() {
+    let train = moments();
+    let json = r#"{"numeric": {"scale": "none", "missing": {"constant": -1.0}}}"#;
+    let found = features(&train, json, &batch(&train)).unwrap();
+    let expected = [
+        ("m.year", vec![2024.0, 2024.0, -1.0]),
+        ("m.month", vec![2.0, 3.0, -1.0]),
+        ("m.day", vec![29.0, 1.0, -1.0]),
+        ("m.weekday", vec![3.0, 4.0, -1.0]),
+        ("m.hour", vec![23.0, 8.0, -1.0]),
+        ("x", vec![1.0, 2.0, 3.0]),
+    ];
+    assert_eq!(found, expected.map(|(name, values)| (name.to_owned(), values)));
+}
+
+#[test]
+fn a_part_that_all_training_rows_share_makes_no_feature() {
+    let days = Column::timestamp(vec![1_709_164_800_000_000, 1_709_251_200_000_000]);
+    let train = table(vec![("m", days), ("x", Column::from(vec![1.0, 2.0]))], 2);
+    let names: Vec<String> =
+        features(&train, "{}", &batch(&train)).unwrap().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["m.month", "m.day", "m.weekday", "x"], "no year, and no hour of dates");
+}
+
+#[test]
+fn parts_are_chosen_for_all_columns_or_for_one() {
+    let train = moments();
+    let names = |json: &str| -> Vec<String> {
+        features(&train, json, &batch(&train)).unwrap().into_iter().map(|(name, _)| name).collect()
+    };
+    assert_eq!(names(r#"{"timestamp": {"parts": ["hour", "day", "hour"]}}"#), ["m.hour", "m.day", "x"]);
+    assert_eq!(names(r#"{"timestamp": {"parts": []}, "columns": {"m": {"parts": ["month"]}}}"#), ["m.month", "x"]);
+    assert_eq!(names(r#"{"timestamp": {"parts": []}}"#), ["x"]);
+    assert_eq!(names(r#"{"columns": {"m": {"drop": true}}}"#), ["x"]);
+    assert_eq!(parameter_at_fault(fit(&train, r#"{"columns": {"x": {"parts": ["day"]}}}"#)), "columns.x.parts");
+}
+
+#[test]
+fn a_state_with_parts_of_dates_is_of_version_2_and_any_other_of_version_1() {
+    let text = |state: Vec<u8>| String::from_utf8(state).unwrap();
+    let with = text(fit(&moments(), "{}").unwrap());
+    assert!(with.contains("\"version\":2"), "{with}");
+    assert!(text(fit(&contracts(), "{}").unwrap()).contains("\"version\":1"));
+    for broken in [with.replace("\"version\":2", "\"version\":1"), with.replace("timestamp", "int64")] {
+        assert!(Features::load(&mut BlobReader::new(&broken.clone().into_bytes())).is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn clipping_leaves_columns_of_two_values_as_they_are() {
+    for (rare, common) in [(1.0, 0.0), (0.0, 1.0), (7.0, -3.0)] {
+        for outliers in [r#"{"iqr": {}}"#, r#"{"clip": {}}"#] {
+            let flag = (0..1000).map(|row| if row % 250 == 0 { rare } else { common }).collect::<Vec<f64>>();
+            let train = table(vec![("flag", Column::from(flag.clone()))], 1000);
+            let json = format!(r#"{{"numeric": {{"scale": "none", "outliers": {outliers}}}}}"#);
+            assert_eq!(features(&train, &json, &batch(&train)).unwrap()[0].1, flag, "{outliers}");
+        }
+    }
+}
+
+#[test]
+fn clipping_never_makes_a_column_constant() {
+    let counts = (0..1000).map(|row| if row % 10 == 0 { f64::from(row) } else { 0.0 }).collect::<Vec<f64>>();
+    let train = table(vec![("visits", Column::from(counts.clone()))], 1000);
+    let json = r#"{"numeric": {"scale": "none", "outliers": {"iqr": {}}}}"#;
+    assert_eq!(features(&train, json, &batch(&train)).unwrap()[0].1, counts);
 }
 
 #[test]
@@ -293,7 +368,7 @@ fn a_state_of_another_kind_or_version_is_refused() {
     let state = fit(&contracts(), "{}").unwrap();
     let text = String::from_utf8(state.clone()).unwrap();
     for broken in [
-        text.replace("\"version\":1", "\"version\":2"),
+        text.replace("\"version\":1", "\"version\":3"),
         text.replace("transform-table", "other"),
         text.replace("\"Month\",", ""),
         text.replace("[\"Month\"", "[\"Zebra\"").clone(),
