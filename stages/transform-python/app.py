@@ -1,7 +1,8 @@
 """The transformation stage `transform-python`: features from raw columns, in plain Python.
 
 Numbers are standardised, nulls and NaN filled with the mean first; text becomes one column per category, all of them 0
-for null and for categories that `fit` never saw; timestamps make no feature. It stands in for `transform-table` with
+for null and for categories that `fit` never saw, which are counted, or refused with `unseen = "error"`; timestamps make no
+feature, and the log says so. It stands in for `transform-table` with
 its defaults, and shows that a stage can be written in Python; see docs/stages.md.
 
 `fit`, here, reads batch by batch and keeps sums and categories only. The state is JSON. The fitted transformation is in
@@ -33,7 +34,12 @@ PARAMETERS = {
             "type": "integer",
             "minimum": 1,
             "default": 100,
-        }
+        },
+        "unseen": {
+            "description": "What becomes of a category that the training rows did not have: no feature is 1, or an error.",
+            "enum": ["ignore", "error"],
+            "default": "ignore",
+        },
     },
 }
 
@@ -51,10 +57,11 @@ class Metadata(exports.Metadata):
 
 class Transform(exports.Transform):
     def fit(self, train: tables.Table, task: types.Task, settings: types.Settings) -> blobs.Blob:
-        limit = json.loads(settings.parameters).get("max_categories", 100)
+        parameters = json.loads(settings.parameters)
+        limit, unseen = parameters.get("max_categories", 100), parameters.get("unseen", "ignore")
         roles = train.roles()
         features = [(index, field) for index, field in enumerate(train.fields()) if roles[index] is types.Role.FEATURE]
-        learners = [learner_of(field, limit) for _, field in features]
+        learners = [learner_of(field, limit, unseen) for _, field in features]
         start, total = 0, train.rows()
         while start < total:
             batch = train.read(start, ROWS_PER_BATCH, [index for index, _ in features])
@@ -104,6 +111,7 @@ class TextLearner:
 
     name: str
     limit: int
+    unseen: str
     categories: set[str]
 
     def learn(self, column: types.Column, rows: int, start: int) -> None:
@@ -113,7 +121,8 @@ class TextLearner:
             raise data_fault(message, self.name)
 
     def learnt(self) -> dict:
-        return {"name": self.name, "kind": "text", "categories": sorted(self.categories)}
+        learnt = {"name": self.name, "kind": "text", "categories": sorted(self.categories)}
+        return learnt | {"unseen": "error"} if self.unseen == "error" else learnt
 
 
 @dataclass
@@ -126,12 +135,13 @@ class Skipped:
         pass
 
     def learnt(self) -> dict:
+        tracking.log(tracking.Level.WARN, f"column `{self.name}` makes no feature: this stage knows no dates")
         return {"name": self.name, "kind": "skipped"}
 
 
-def learner_of(field: types.Field, limit: int) -> NumberLearner | TextLearner | Skipped:
+def learner_of(field: types.Field, limit: int, unseen: str) -> NumberLearner | TextLearner | Skipped:
     if field.data_type in (types.DataType.UTF8, types.DataType.CATEGORICAL):
-        return TextLearner(field.name, limit, set())
+        return TextLearner(field.name, limit, unseen, set())
     if field.data_type is types.DataType.TIMESTAMP:
         return Skipped(field.name)
     return NumberLearner(field.name)

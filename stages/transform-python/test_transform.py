@@ -37,6 +37,9 @@ class Writer:
 
 blobs.BlobWriter = Writer
 tracking.progress = lambda done, total: None
+said: list[tuple] = []
+tracking.metric = lambda name, value, step: said.append((name, value, step))
+tracking.log = lambda level, message: said.append((message,))
 
 import app  # noqa: E402
 import transform  # noqa: E402
@@ -133,6 +136,22 @@ class TransformPython(unittest.TestCase):
             self.assertEqual([field.name for field in transformer.fields()], ["plan=a", "plan=b"])
             result = transformer.transform(batch(column(kind, ["a", "b", "c", NULL]), rows=4))
             self.assertEqual(values(result), [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]])
+
+    def test_categories_that_were_never_seen_are_counted_by_column_or_refused(self):
+        columns = {"x": (types.DataType.INT64, [1, 2]), "plan": (types.DataType.UTF8, ["a", "b"])}
+        rows = batch(column(types.DataType.INT64, [1, 1, 1]), column(types.DataType.UTF8, ["c", NULL, "d"]), rows=3)
+        said.clear()
+        load(fit(columns)).transform(rows)
+        self.assertEqual(said, [("unseen_categories", 0.0, 1), ("unseen_categories", 2.0, 1)])
+        with self.assertRaises(Err) as raised:
+            load(fit(columns, {"unseen": "error"})).transform(rows)
+        fault = raised.exception.value.value
+        self.assertEqual((fault.column, fault.row, fault.value), ("plan", 0, "c"))
+
+    def test_a_column_of_moments_is_not_left_out_without_a_word(self):
+        said.clear()
+        fit({"at": (types.DataType.TIMESTAMP, [1, 2]), "on": (types.DataType.BOOLEAN, [1, 0])})
+        self.assertIn("column `at` makes no feature", said[0][0])
 
     def test_timestamps_make_no_feature_and_the_target_is_not_one(self):
         transformer = load(fit({"at": (types.DataType.TIMESTAMP, [1, 2]), "on": (types.DataType.BOOLEAN, [1, 0])}))
