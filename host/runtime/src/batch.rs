@@ -175,3 +175,52 @@ pub(crate) fn schema_in(fields: Vec<types::Field>, most: usize) -> Result<Schema
     };
     Schema::new(fields.into_iter().map(field).collect()).map_err(|reason| reason.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::types::Int32Type;
+    use arrow_array::{ArrayRef, DictionaryArray, Int64Array, StringArray};
+
+    use super::*;
+
+    fn batch(texts: ArrayRef, data_type: DataType) -> RecordBatch {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..texts.len() as i64));
+        let fields = vec![Field::new("n", DataType::Int64), Field::new("t", data_type)];
+        let schema = Schema::new(fields).expect("two names");
+        RecordBatch::try_new(schema.to_arrow(), vec![numbers, texts]).expect("columns of these types")
+    }
+
+    fn texts(sizes: &[usize]) -> RecordBatch {
+        let texts: StringArray = sizes.iter().map(|&size| Some("x".repeat(size))).collect();
+        batch(Arc::new(texts), DataType::Utf8)
+    }
+
+    #[test]
+    fn a_batch_is_cut_where_a_crossing_is_full() {
+        let third = MAX_BATCH_BYTES / 3;
+        assert_eq!(within_cap(&texts(&[1, 2, 3]), "training", 0).expect("small").num_rows(), 3);
+        assert_eq!(within_cap(&texts(&[third; 5]), "training", 0).expect("two fit").num_rows(), 2);
+        assert_eq!(within_cap(&texts(&[0; 0]), "training", 0).expect("empty").num_rows(), 0);
+    }
+
+    #[test]
+    fn a_row_that_is_too_large_is_the_datas_fault_with_column_and_row() {
+        let fault = within_cap(&texts(&[MAX_BATCH_BYTES + 1, 1]), "training", 41).expect_err("too large");
+        let StageFault::Data { column, row, .. } = fault else { panic!("{fault}") };
+        assert_eq!((column.as_deref(), row), (Some("t"), Some(41)));
+    }
+
+    #[test]
+    fn a_row_is_not_blamed_for_a_longer_category_of_another() {
+        let categories: ArrayRef = Arc::new(StringArray::from(vec!["short".to_owned(), "x".repeat(MAX_BATCH_BYTES)]));
+        let codes = arrow_array::Int32Array::from(vec![0, 1, 0]);
+        let array = DictionaryArray::<Int32Type>::try_new(codes, categories).expect("codes of two categories");
+        let rows = batch(Arc::new(array), DataType::Categorical);
+        assert_eq!(within_cap(&rows, "training", 0).expect("the first row is short").num_rows(), 1);
+        let fault = within_cap(&rows.slice(1, 2), "training", 1).expect_err("too large");
+        let StageFault::Data { column, row, .. } = fault else { panic!("{fault}") };
+        assert_eq!((column.as_deref(), row), (Some("t"), Some(1)));
+    }
+}

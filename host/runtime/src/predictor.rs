@@ -266,3 +266,23 @@ pub(crate) fn contract(context: &StageContext, export: &str, message: impl std::
         message: stagewright_lifecycle::fault::guest_text(&message.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(columns: usize) -> Schema {
+        let field = |column| Field::new(format!("f{column}"), DataType::Float64).with_nullable(false);
+        Schema::new((0..columns).map(field).collect()).expect("distinct names")
+    }
+
+    #[test]
+    fn as_many_rows_of_numbers_are_tried_as_a_crossing_holds() {
+        for columns in [1, 40, 128, 129, 150, 10_000, 65_536] {
+            let rows = rows_of_crossing(&floats(columns));
+            assert!(rows * columns * 8 <= MAX_BATCH_BYTES, "{columns}");
+            assert!((rows + 1) * columns * 8 > MAX_BATCH_BYTES, "{columns}");
+        }
+        assert!(rows_of_crossing(&floats(0)) > 0);
+    }
+}
