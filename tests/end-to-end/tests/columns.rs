@@ -150,7 +150,7 @@ fn wrong_weights_are_refused_alike_before_any_trainer_sees_them() {
             place.write("t.csv", text);
             let ended = place.run(&["run", &path]).expect(3);
             says(&ended, words);
-            assert!(!ended.stderr.contains("training "), "nothing was trained: {}", ended.stderr);
+            assert!(!ended.stderr.contains(training), "nothing was trained: {}", ended.stderr);
         }
         place.write("t.csv", weighted(|row| format!("{}", 1 + row % 3)));
         assert!(auc(&place.run(&["run", &path, "--json", "--register-name", training]).expect(0).json()) > 0.7);
@@ -262,7 +262,7 @@ fn a_check_that_cannot_look_at_its_column_is_refused_before_anything_runs_or_fai
     }
     let inferred = manifest("", "train-boosted", check).replace("[signature.fields]\ny = \"int64\"\n", "");
     let path = place.write("inferred.toml", inferred).display().to_string();
-    says(&place.run(&["run", &path]).expect(3), &["range of `c0`", "not checkable: the column is of type utf8"]);
+    says(&place.run(&["run", &path]).expect(3), &["range of `c0`", "not checkable: the column is of type"]);
 }
 
 #[test]
