@@ -273,7 +273,7 @@ fn a_migrated_database_has_the_tables_of_a_new_one() {
     assert_eq!(tables(&World::in_file(old_database())), tables(&World::sqlite()));
     let columns = |world: &World| {
         world.rows(
-            "SELECT tables.name, columns.name, type, \"notnull\", dflt_value, pk FROM sqlite_schema tables
+            "SELECT tables.name, columns.name, columns.type, \"notnull\", dflt_value, pk FROM sqlite_schema tables
              JOIN pragma_table_info(tables.name) columns WHERE tables.type = 'table' ORDER BY tables.name, columns.name",
         )
     };
