@@ -47,7 +47,9 @@ fn a_persons_decision_is_shown_as_such_and_ages_as_any_other() {
     assert!(verdicts[1]["by"].as_str().is_some_and(|by| !by.is_empty()), "{verdicts}");
     // The list of versions has the same.
     assert_eq!(shown(&place, MODEL)[1]["verdicts"], verdicts);
-    for (command, expected) in [("show", "a person's decision"), ("history", "version.judged-by-person"), ("card", "a person's decision")] {
+    for (command, expected) in
+        [("show", "a person's decision"), ("history", "version.judged-by-person"), ("card", "a person's decision")]
+    {
         let text = place.run(&["models", command, &second]).expect(0).stdout;
         assert!(text.contains(expected) && text.contains("March"), "{command}: {text}");
     }
