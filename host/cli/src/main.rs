@@ -7,8 +7,12 @@ mod arguments;
 mod commands;
 mod ending;
 mod environment;
+#[cfg(test)]
+mod hints;
 mod location;
+mod origin;
 mod production;
+mod tasks;
 mod terminal;
 mod trust;
 mod workplace;

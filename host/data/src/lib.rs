@@ -23,7 +23,7 @@ mod target;
 mod values;
 
 pub use error::{DataError, DataFault, MAX_SHOWN_BYTES, shown};
-pub use infer::{ColumnReport, Inference, InferenceOptions, infer};
+pub use infer::{ColumnReport, Inference, InferenceOptions, LeftOut, TargetReport, infer, propose};
 pub use interrupt::Interrupt;
 pub use request::{decode_csv, decode_json};
 pub use signature::{ExtraColumns, Signature, Strictness};

@@ -107,10 +107,11 @@ impl Signature {
     /// Finds the columns among those that a source has: for each column of [`Signature::decoded`], its place in `names`.
     ///
     /// # Errors
-    /// [`DataError::Fault`] naming all columns that are missing, repeated, or (where that is the policy) not wanted.
+    /// [`DataError::Fault`] naming all columns that are missing, repeated (if they are wanted), or (where that is the policy) not
+    /// wanted.
     pub(crate) fn bind<T: AsRef<str>>(&self, names: &[T], strictness: Strictness) -> Result<Vec<usize>, DataError> {
-        let places = unique_places(names)?;
         let wanted = self.decoded(strictness);
+        let places = places(names, &wanted)?;
         let missing: Vec<&str> =
             wanted.fields().iter().map(|field| field.name.as_str()).filter(|name| !places.contains_key(name)).collect();
         if !missing.is_empty() {
@@ -132,12 +133,13 @@ impl Signature {
     }
 }
 
-/// Where each name is.
-pub(crate) fn unique_places<T: AsRef<str>>(names: &[T]) -> Result<HashMap<&str, usize>, DataError> {
+/// Where each name is. A repeated one is a fault only if it is wanted: of the others, none is looked at.
+fn places<'a, T: AsRef<str>>(names: &'a [T], wanted: &Schema) -> Result<HashMap<&'a str, usize>, DataError> {
     let mut places = HashMap::with_capacity(names.len());
     let mut repeated: Vec<&str> = Vec::new();
     for (place, name) in names.iter().map(AsRef::as_ref).enumerate() {
-        if places.insert(name, place).is_some() && !repeated.contains(&name) {
+        let is_repeated = places.insert(name, place).is_some();
+        if is_repeated && wanted.index_of(name).is_some() && !repeated.contains(&name) {
             repeated.push(name);
         }
     }
@@ -282,9 +284,14 @@ mod tests {
     }
 
     #[test]
-    fn repeated_columns_are_named() {
-        let error = signature().bind(&["a", "id", "a", "id"], Strictness::Ingest).unwrap_err();
-        assert_eq!(error.to_string(), "more than one column is named `a`, `id`");
+    fn repeated_columns_are_a_fault_only_where_they_are_wanted() {
+        let error = signature().bind(&["tenure", "id", "a", "tenure", "id", "a"], Strictness::Ingest).unwrap_err();
+        assert_eq!(error.to_string(), "more than one column is named `tenure`, `id`");
+        let names = ["", "id", "tenure", "charges", "churn", "", "a", "a"];
+        assert_eq!(signature().bind(&names, Strictness::Ingest).unwrap(), [1, 2, 3, 4]);
+        assert_eq!(signature().bind(&["id", "id", "tenure", "charges"], Strictness::Predict).unwrap(), [2, 3]);
+        let strict = signature().with_extra_columns(ExtraColumns::Error);
+        assert!(strict.bind(&names, Strictness::Ingest).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array};
 use serde::{Deserialize, Serialize};
 use stagewright_store::DataType;
 
-use crate::cell::{Cell, parse_boolean, parse_float64};
+use crate::cell::{Cell, parse_boolean, parse_float64, parse_int64};
 use crate::error::{DataError, DataFault, listed, shown};
 use crate::values::Values;
 
@@ -149,16 +149,16 @@ fn one_class(column: &str, class: &str) -> DataError {
 /// How a class of this type is called, given what a person calls it.
 fn class_named(label: &str, data_type: Option<DataType>) -> String {
     match data_type {
-        Some(DataType::Int64 | DataType::Float64) => {
-            parse_float64(label).map_or_else(|_| label.to_owned(), number_class)
-        }
+        // Exact, where a double would not be.
+        Some(DataType::Int64) => parse_int64(label).map_or_else(|_| label.to_owned(), |number| number.to_string()),
+        Some(DataType::Float64) => parse_float64(label).map_or_else(|_| label.to_owned(), number_class),
         Some(DataType::Boolean) => parse_boolean(label).map_or_else(|_| label.to_owned(), |value| value.to_string()),
         _ => label.to_owned(),
     }
 }
 
 /// `1` for 1.0: a class is the same whether a source stores it as an integer or a real.
-fn number_class(number: f64) -> String {
+pub(crate) fn number_class(number: f64) -> String {
     // Display writes whole doubles without a fraction; -0 is 0.
     (number + 0.0).to_string()
 }
@@ -269,6 +269,13 @@ mod tests {
                 assert_eq!(encoded.as_primitive::<Int64Type>().values()[..], [0, 1], "{positive} in {array:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_class_beyond_the_whole_numbers_of_a_double_is_found() {
+        let array: ArrayRef = Arc::new(Int64Array::from(vec![i64::MAX, i64::MAX - 1]));
+        let task = classes_of(&binary_of("9223372036854775807"), array.clone()).unwrap();
+        assert_eq!(task.encode("churn", &array, 0).unwrap().as_primitive::<Int64Type>().values()[..], [1, 0]);
     }
 
     #[test]

@@ -81,6 +81,8 @@ pub enum StageFault {
         parameter: String,
         /// What is wrong.
         message: String,
+        /// The key that `--set` takes for it; `None` if it is no key of the manifest.
+        key: Option<String>,
     },
     /// The stage says that it failed.
     #[error("stage `{stage}` (component `{component}`) failed: {message}")]
@@ -207,9 +209,8 @@ impl StageFault {
                     kind.key()
                 )
             }
-            Self::Parameter { stage, parameter, .. } => {
-                format!("change it in {manifest}, or pass --set {stage}.{parameter}=...")
-            }
+            Self::Parameter { key: Some(key), .. } => format!("change it in {manifest}, or pass --set {key}=..."),
+            Self::Parameter { .. } => format!("change it in {manifest}"),
             Self::Denied { grant, .. } => grant.clone(),
             Self::Untrusted { hint, .. } => return hint.clone(),
             Self::Trap { component, .. } | Self::Internal { component, .. } | Self::Contract { component, .. } => {
@@ -217,6 +218,29 @@ impl StageFault {
             }
             Self::Data { .. } | Self::Cancelled { .. } | Self::Host { .. } => return None,
         })
+    }
+}
+
+/// The key that `--set` takes for what a component calls `parameter`, given the schema of its parameters; `None` if there is
+/// none, or none that could be written without quotes.
+pub fn settable(stage: World, parameter: &str, schema: &serde_json::Value) -> Option<String> {
+    let is_bare = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    if !parameter.split('.').all(is_bare) {
+        return None;
+    }
+    let first = parameter.split('.').next()?;
+    match schema.get("properties").and_then(|properties| properties.get(first)) {
+        // A number after a dot is the place in a list, which `--set` sets as a whole.
+        Some(_) if parameter.split('.').any(|name| name.bytes().all(|byte| byte.is_ascii_digit())) => {
+            Some(format!("{stage}.{first}"))
+        }
+        Some(_) => Some(format!("{stage}.{parameter}")),
+        // Two things that stages complain of and that are no parameters of theirs.
+        None if parameter == "task" => Some("task.kind".to_owned()),
+        None if parameter == "source" && stage == World::Ingestion => Some("ingestion.source".to_owned()),
+        None => None,
     }
 }
 
@@ -239,6 +263,20 @@ pub fn guest_name(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_keys_that_exist_are_settable() {
+        let schema = serde_json::json!({ "properties": { "max_depth": {}, "columns": {} } });
+        let key = |parameter| settable(World::Training, parameter, &schema);
+        assert_eq!(key("max_depth").as_deref(), Some("training.max_depth"));
+        assert_eq!(key("columns.age.missing").as_deref(), Some("training.columns.age.missing"));
+        assert_eq!(key("columns.1").as_deref(), Some("training.columns"));
+        assert_eq!(key("task").as_deref(), Some("task.kind"));
+        for parameter in ["source", "nonsense", "", "columns.my age", "columns[0].name", "columns.", "max_depth=1"] {
+            assert_eq!(key(parameter), None, "{parameter}");
+        }
+        assert_eq!(settable(World::Ingestion, "source", &schema).as_deref(), Some("ingestion.source"));
+    }
 
     #[test]
     fn text_of_a_guest_is_cut_escaped_and_cannot_look_like_the_hosts() {

@@ -173,7 +173,8 @@ pub(crate) fn key_text(name: &str) -> String {
     if !name.is_empty() && name.bytes().all(bare) { name.to_owned() } else { string_text(name) }
 }
 
-/// A string as it is written in TOML, on one line.
+/// A string as it is written in TOML, on one line. What cannot be seen is escaped: control characters, those that turn or
+/// hide text, and every space but the usual one.
 pub(crate) fn string_text(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -184,13 +185,37 @@ pub(crate) fn string_text(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
             '\r' => quoted.push_str("\\r"),
-            // Every control character of TOML lies in the first plane.
-            control if control.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(control))),
-            other => quoted.push(other),
+            other => push_visibly(&mut quoted, other),
         }
     }
     quoted.push('"');
     quoted
+}
+
+/// A text as it is written in a comment: on one line, and visible as a string's is.
+pub(crate) fn comment_text(text: &str) -> String {
+    let mut visible = String::with_capacity(text.len());
+    text.chars().for_each(|letter| push_visibly(&mut visible, letter));
+    visible
+}
+
+/// Writes a character, as TOML escapes it if it cannot be seen.
+fn push_visibly(text: &mut String, letter: char) {
+    match u32::from(letter) {
+        _ if !letter.is_control() && !is_unseen(letter) => text.push(letter),
+        code @ 0..=0xFFFF => text.push_str(&format!("\\u{code:04X}")),
+        code => text.push_str(&format!("\\U{code:08X}")),
+    }
+}
+
+/// Whether a character shows nothing of itself: spaces that look like others, joiners, marks that change the direction of
+/// text (Unicode TR 36), tags and variation selectors.
+fn is_unseen(letter: char) -> bool {
+    (letter.is_whitespace() && letter != ' ')
+        || matches!(letter,
+            '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
+            | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}'
+            | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
 /// Parses the text of a file. All faults of the text are found in one pass.
@@ -341,9 +366,21 @@ mod tests {
 
     #[test]
     fn written_strings_are_read_back_as_they_were() {
-        for text in ["", "plain", "a \"b\" \\ c", "tab\t line\n \u{7f} \u{1b} \u{85} é 猫"] {
+        for text in [
+            "",
+            "plain",
+            "a \"b\" \\ c",
+            "tab\t line\n \u{7f} \u{1b} \u{85} é 猫",
+            "a\u{a0}b\u{200b}\u{202e}c\u{feff}\u{e0041}",
+        ] {
             let root = parse(&format!("{} = {}", key_text(text), string_text(text))).unwrap();
             assert_eq!(root.string_at(&[text]), Some(text));
         }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_written_as_an_escape() {
+        let written = string_text("n\u{a0}o\u{200b}\u{202e}\u{e0041}é");
+        assert_eq!(written, "\"n\\u00A0o\\u200B\\u202E\\U000E0041é\"");
     }
 }

@@ -48,7 +48,7 @@ pub use signature::{ExtraColumns, SignatureSection};
 pub use source::{HttpFormat, QueryParameter, SourceLocation, SourceSection, SqliteRows, TOKEN_PREFIX, without_query};
 pub use split::{SplitMethod, SplitSection};
 pub use stage::StageSection;
-pub use starter::{Starter, write_manifest};
+pub use starter::{Starter, StarterField, write_manifest};
 pub use task::{TaskKind, TaskSection};
 pub use trust::{TrustSection, TrustedKey};
 pub use world::{UnknownWorld, World};

@@ -97,9 +97,7 @@ impl Lock {
 
     /// The file's text. The same digests make the same text.
     pub fn render(&self) -> String {
-        // A JSON string is a TOML string.
-        let line =
-            |(name, digest): (&String, &Digest)| format!("{} = \"{digest}\"\n", serde_json::Value::from(name.as_str()));
+        let line = |(name, digest): (&String, &Digest)| format!("{} = \"{digest}\"\n", document::string_text(name));
         let mut text = format!("{TITLE}version = {VERSION}\n");
         for (section, entries) in [("files", &self.files), ("built-in", &self.built_in)] {
             if !entries.is_empty() {
@@ -175,7 +173,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_whatever_the_names_are() {
         let mut lock = Lock::default();
-        for name in ["stages/mine.wasm", "a \"quoted\" name\\with\nlines.wasm", "/absolute/ü.wasm", "a.b.wasm"] {
+        for name in
+            ["stages/mine.wasm", "a \"quoted\" name\\with\nlines.wasm", "/absolute/ü.wasm", "a.b.wasm", "\u{7f}.wasm"]
+        {
             lock.files.insert(name.to_owned(), Digest::of(name.as_bytes()));
         }
         lock.built_in.insert("train-boosted".to_owned(), Digest::of(b"x"));

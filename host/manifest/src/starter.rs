@@ -7,9 +7,11 @@ use std::fmt::Write as _;
 
 use stagewright_store::{Field, Role};
 
-use crate::document::{key_text, string_text};
+use crate::document::{comment_text, key_text, string_text};
 use crate::gates::GatesSection;
 use crate::names::Identifier;
+use crate::signature::ExtraColumns;
+use crate::split::{SplitMethod, SplitSection};
 use crate::task::{TaskKind, TaskSection};
 
 /// What a first pipeline file is written from.
@@ -25,10 +27,34 @@ pub struct Starter<'a> {
     pub task: &'a TaskSection,
     /// Texts that mean null.
     pub null_values: &'a [String],
-    /// The columns, in order. The role of the task's target is implied.
-    pub fields: &'a [Field],
-    /// The seed of the split. A random one, so that nobody who owns the data can choose which rows are test rows.
-    pub split_seed: u64,
+    /// What happens to columns that are not among the fields.
+    pub extra_columns: ExtraColumns,
+    /// The columns, in order.
+    pub fields: &'a [StarterField],
+    /// Which rows are for what. Its seed is a random one, so that nobody who owns the data can choose which rows are test rows.
+    pub split: &'a SplitSection,
+    /// What a reader should know first: sentences that become comments.
+    pub notes: &'a [String],
+}
+
+/// A column of a first pipeline file.
+#[derive(Clone, Debug)]
+pub struct StarterField {
+    /// Name, type, nullability and role. The role of the task's target is implied.
+    pub field: Field,
+    /// The share of nulls that validation allows, if it is not the default's.
+    pub max_null_ratio: Option<f64>,
+    /// Whether the transformation leaves the column out.
+    pub is_dropped: bool,
+    /// What a reader should know of it: sentences that become comments.
+    pub notes: Vec<String>,
+}
+
+impl From<Field> for StarterField {
+    /// A column with nothing special about it.
+    fn from(field: Field) -> Self {
+        Self { field, max_null_ratio: None, is_dropped: false, notes: Vec::new() }
+    }
 }
 
 /// Writes a commented pipeline file that runs as it is.
@@ -37,14 +63,23 @@ pub fn write_manifest(starter: &Starter<'_>) -> String {
     // Writing to a string cannot fail.
     let _ = write_head(&mut text, starter);
     let _ = write_signature(&mut text, starter);
-    let _ = write_rest(&mut text, starter);
+    let _ = write_split(&mut text, starter);
+    let _ = write_stages(&mut text, starter);
+    let _ = write_gates(&mut text, starter);
     text
+}
+
+/// A comment on a line of its own, which it does not leave whatever its text is.
+fn write_note(out: &mut String, note: &str) -> std::fmt::Result {
+    writeln!(out, "# {}", comment_text(note))
 }
 
 fn write_head(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
     let Starter { pipeline, uri, task, .. } = starter;
     writeln!(out, "# A Stagewright pipeline. Every key is explained in docs/manifest.md.")?;
-    writeln!(out, "# Run it: stagewright run THIS_FILE\n")?;
+    writeln!(out, "# Run it: stagewright run THIS_FILE")?;
+    starter.notes.iter().try_for_each(|note| write_note(out, note))?;
+    writeln!(out)?;
     writeln!(out, "pipeline = {}", string_text(pipeline.as_str()))?;
     writeln!(out, "experiment = {}", string_text(pipeline.as_str()))?;
     writeln!(
@@ -71,11 +106,16 @@ fn write_signature(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result 
     let nulls = starter.null_values.iter().map(|text| string_text(text)).collect::<Vec<_>>().join(", ");
     writeln!(out, "[signature]")?;
     writeln!(out, "null-values = [{nulls}] # texts that mean null")?;
-    writeln!(out, "extra-columns = \"error\" # or ignore\n")?;
+    let (policy, other) = match starter.extra_columns {
+        ExtraColumns::Error => ("error", "ignore"),
+        ExtraColumns::Ignore => ("ignore", "error"),
+    };
+    writeln!(out, "extra-columns = \"{policy}\" # or {other}\n")?;
     writeln!(out, "# Types: boolean, int64, float64, utf8, categorical, timestamp.")?;
     writeln!(out, "# Roles: feature (if none is given), target, weight, identifier, time, group.")?;
     writeln!(out, "[signature.fields]")?;
-    for field in starter.fields {
+    for StarterField { field, notes, .. } in starter.fields {
+        notes.iter().try_for_each(|note| write_note(out, note))?;
         let Field { name, data_type, nullable, .. } = field;
         let target = *name == starter.task.target;
         let role = if target { Role::Target } else { field.role };
@@ -94,24 +134,39 @@ fn write_signature(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result 
     writeln!(out)
 }
 
-fn write_rest(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
-    let regression = starter.task.kind == TaskKind::Regression;
-    writeln!(out, "[split]")?;
-    writeln!(
-        out,
-        "method = \"hash\" # {}",
-        if regression {
-            "rows stay where they are when data grow"
-        } else {
-            "or stratified: exact shares of each class, but rows change sides when data grow"
+fn write_split(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
+    let SplitSection { method, test, validation, seed, .. } = starter.split;
+    let (method, other) = match method {
+        SplitMethod::Hash if starter.task.kind == TaskKind::Regression => {
+            ("hash", "rows stay where they are when data grow")
         }
-    )?;
-    writeln!(out, "test = 0.2 # share of the rows that training never sees")?;
-    writeln!(out, "validation = 0.1 # share of the training rows that decides when to stop")?;
-    writeln!(out, "seed = {} # drawn for this file; another one deals all rows out anew\n", starter.split_seed)?;
+        SplitMethod::Hash => {
+            ("hash", "or stratified: exact shares of each class, but rows change sides when data grow")
+        }
+        SplitMethod::Stratified => {
+            ("stratified", "so that each class is on both sides; hash keeps rows where they are when data grow")
+        }
+    };
+    writeln!(out, "[split]\nmethod = \"{method}\" # {other}")?;
+    writeln!(out, "test = {test:?} # share of the rows that training never sees")?;
+    writeln!(out, "validation = {validation:?} # share of the training rows that decides when to stop")?;
+    writeln!(out, "seed = {seed} # drawn for this file; another one deals all rows out anew\n")
+}
+
+fn write_stages(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
     writeln!(out, "[stages.ingestion]\ncomponent = \"ingest-table\"\nsource = \"data\"\n")?;
     writeln!(out, "[stages.validation]\ncomponent = \"validate-table\"\n")?;
+    for StarterField { field, max_null_ratio, .. } in starter.fields {
+        if let Some(ratio) = max_null_ratio {
+            writeln!(out, "[components.validate-table.parameters.columns.{}]", key_text(&field.name))?;
+            writeln!(out, "max_null_ratio = {ratio:?} # 0.1 for the others\n")?;
+        }
+    }
     writeln!(out, "[stages.transformation]\ncomponent = \"transform-table\"\n")?;
+    for StarterField { field, .. } in starter.fields.iter().filter(|it| it.is_dropped) {
+        writeln!(out, "[components.transform-table.parameters.columns.{}]", key_text(&field.name))?;
+        writeln!(out, "drop = true # no feature is made of it\n")?;
+    }
     writeln!(out, "[stages.training]")?;
     writeln!(out, "component = \"train-boosted\" # or train-forest, train-logistic")?;
     writeln!(out, "# Limits are always on; raise one when a run says so:")?;
@@ -121,12 +176,16 @@ fn write_rest(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
     writeln!(
         out,
         "# Parameters belong to a component: `[components.train-boosted.parameters]`, then `n_estimators = 300`.\n"
-    )?;
-    let primary = GatesSection::defaults(Some(&starter.task.kind)).primary;
+    )
+}
+
+fn write_gates(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
+    let kind = &starter.task.kind;
+    let primary = GatesSection::defaults(Some(kind)).primary;
     writeln!(out, "[gates]")?;
     writeln!(out, "primary = {} # in this metric a candidate must beat the champion", string_text(&primary))?;
     writeln!(out, "margin = 0.0 # by more than this")?;
-    if !regression {
+    if *kind != TaskKind::Regression {
         writeln!(out, "# minimum = {{ accuracy = 0.75 }} # what a candidate must reach in any case")?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Starting instances and calling their exports: time is charged, and what goes wrong is put into the lifecycle's words.
 
-use stagewright_lifecycle::fault::{StageFault, guest_name, guest_text};
+use stagewright_lifecycle::fault::{StageFault, guest_name, guest_text, settable};
 use stagewright_lifecycle::sandbox::{Level, Meter};
 use stagewright_manifest::World;
 use wasmtime::component::{Instance, InstancePre, ResourceTableError};
@@ -119,6 +119,7 @@ fn said(guest: &Guest, failure: Failure) -> StageFault {
         },
         Failure::Parameter(fault) => StageFault::Parameter {
             stage,
+            key: settable(guest.context.world, &fault.parameter, &guest.context.component.description.parameters),
             parameter: guest_name(&fault.parameter),
             message: guest_text(&fault.message),
         },

@@ -46,7 +46,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
         Command::Gc(arguments) => gc::gc(location, &arguments),
         Command::Predict(arguments) => predict::predict(location, &arguments),
         Command::Artifacts(command) => artifacts::artifacts(location, &command),
-        Command::Init(arguments) => init::init(&arguments),
+        Command::Init(arguments) => init::init(location, &arguments),
         Command::Doctor(arguments) => doctor::doctor(location, &arguments),
     }
 }

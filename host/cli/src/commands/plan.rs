@@ -10,6 +10,7 @@ use crate::arguments::PlanArguments;
 use crate::commands::{overrides, print_json};
 use crate::ending::Ending;
 use crate::location::Location;
+use crate::tasks;
 use crate::terminal::{bytes, table};
 use crate::trust::Policy;
 use crate::workplace::{self, Workplace};
@@ -18,6 +19,7 @@ use crate::workplace::{self, Workplace};
 pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Result<Ending> {
     let operator = workplace::operator()?;
     let manifest = Manifest::load(&arguments.file, &overrides(&arguments.changes))?.within(&operator)?;
+    tasks::refuse_undoable(&manifest, &(World::Ingestion..=World::Promotion))?;
     let workplace = Workplace::open_for(location, &operator, &manifest)?;
     // What a run would pin, it only looks at.
     let policy = Policy::load(&manifest, &operator, arguments.changes.locked)?;

@@ -22,6 +22,7 @@ use crate::ending::{Ending, FailedRun, UsageError, classify};
 use crate::environment;
 use crate::location::Location;
 use crate::production;
+use crate::tasks;
 use crate::terminal::{self, Watch};
 use crate::trust::Policy;
 use crate::workplace::{self, Workplace};
@@ -65,6 +66,7 @@ impl Job<'_> {
     pub(crate) fn run(self, location: &Location) -> anyhow::Result<Ending> {
         let operator = workplace::operator()?;
         let manifest = Manifest::load(self.file, &overrides(self.changes))?.within(&operator)?;
+        tasks::refuse_undoable(&manifest, &self.stages)?;
         let code = code_of(self.file);
         let workplace = Workplace::open_for(location, &operator, &manifest)?;
         let policy = Policy::load(&manifest, &operator, self.changes.locked)?;

@@ -73,6 +73,7 @@ fn fetch(
         stage: World::Ingestion.as_str(),
         parameter: format!("sources.{name}.{parameter}"),
         message,
+        key: Some(format!("sources.{name}.{parameter}")),
     };
     let token = |variable: &String| {
         let token = stage.run.request.tokens.get(variable).cloned();

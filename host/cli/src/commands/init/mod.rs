@@ -1,0 +1,127 @@
+//! `init`: a manifest for a table that nobody described yet.
+//!
+//! The file runs as it is, or `init` refuses with the reason. What it leaves out and what it is not sure of stands in the file as
+//! comments and on the terminal, foreign text escaped.
+
+mod proposal;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use stagewright_data::{InferenceOptions, Interrupt, Source, SourceUri, propose, shown};
+use stagewright_manifest::{Identifier, TaskKind};
+
+use crate::arguments::InitArguments;
+use crate::ending::{Ending, UsageError};
+use crate::location::Location;
+use crate::origin;
+use proposal::Proposal;
+
+/// The longest name of a pipeline; [`Identifier`]'s rule.
+const MAX_NAME: usize = 64;
+/// Lines about columns on the terminal; the file has all of them.
+const MAX_LINES: usize = 40;
+
+/// Looks at the table and writes a manifest.
+pub(crate) fn init(location: &Location, arguments: &InitArguments) -> anyhow::Result<Ending> {
+    let uri: SourceUri = arguments.source.parse()?;
+    let options = InferenceOptions { target: Some(arguments.target.clone()), ..InferenceOptions::default() };
+    let inference = propose(&Source::new(uri.clone()), &options, &Interrupt::never())?;
+    let proposal = Proposal::of(arguments, &inference, split_seed()?)?;
+    let name = pipeline_name(arguments, uri.path())?;
+    let written = proposal.manifest(&name, &relative(&arguments.source, &uri, &arguments.output)?);
+    let output = &arguments.output;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(output)
+        .with_context(|| format!("cannot write {}", output.display()))?;
+    file.write_all(written.as_bytes()).with_context(|| format!("cannot write {}", output.display()))?;
+    println!(
+        "wrote {}: {} columns, {} rows seen, target `{}` ({})",
+        output.display(),
+        proposal.fields.len(),
+        inference.rows,
+        shown(&proposal.task.target),
+        proposal.task.kind.as_str()
+    );
+    let lines = proposal.lines(&inference);
+    lines.iter().take(MAX_LINES).for_each(|line| println!("  {line}"));
+    if lines.len() > MAX_LINES {
+        println!("  and {} more lines: they are comments in {}", lines.len() - MAX_LINES, output.display());
+    }
+    warn_of_namesake(location, &name, uri.path());
+    match proposal.task.kind {
+        TaskKind::Binary { .. } => println!("next: stagewright run {}", output.display()),
+        _ => println!(
+            "note: it does not run as it is: the built-in trainers and the built-in evaluation learn targets of two classes. Name components of your own in it"
+        ),
+    }
+    Ok(Ending::Done)
+}
+
+/// A seed for the split of a new pipeline. 32 bits are short enough to be read and copied.
+fn split_seed() -> anyhow::Result<u64> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).context("the system gives no random numbers")?;
+    Ok(u32::from_le_bytes(bytes).into())
+}
+
+/// Says so where the registry has a model of the name that came from another source: a run would follow it, and replace its
+/// champion.
+fn warn_of_namesake(location: &Location, name: &Identifier, path: &Path) {
+    let model = format!("{name}-model");
+    let Some(other) = origin::of_model(location, &model).filter(|other| !other.is_file(path)) else { return };
+    let folder = std::path::absolute(path).ok().and_then(|path| Some(path.parent()?.file_name()?.to_owned()));
+    let folder = folder.map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
+    let own = [word(&format!("{folder}-{name}")), word(&format!("{name}-2"))];
+    let free =
+        own.iter().find(|own| **own != name.as_str() && origin::of_model(location, &format!("{own}-model")).is_none());
+    println!(
+        "note: the registry has a model `{model}` already, which learnt from {other}: what this file makes would be its next version, and could replace it in production"
+    );
+    if let Some(free) = free {
+        println!("hint: give it a name of its own: `--name {free}`, or `--register-name {free}-model` with each run");
+    }
+}
+
+fn pipeline_name(arguments: &InitArguments, path: &Path) -> anyhow::Result<Identifier> {
+    let name = arguments
+        .name
+        .clone()
+        .unwrap_or_else(|| word(&path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()));
+    Identifier::new(&name).map_err(|reason| {
+        UsageError::error(format!("`{}` cannot name a pipeline: {reason}", shown(&name)), "choose one with --name")
+    })
+}
+
+/// A text as a pipeline's name.
+fn word(text: &str) -> String {
+    let name: String =
+        text.to_lowercase().chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
+    let name = name.trim_matches('-');
+    let name = match name.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
+        true => name.to_owned(),
+        false => format!("table-{name}"),
+    };
+    name[..name.len().min(MAX_NAME)].trim_end_matches('-').to_owned()
+}
+
+/// The URI with its path as seen from the manifest's folder; absolute paths stay.
+fn relative(text: &str, uri: &SourceUri, output: &Path) -> anyhow::Result<String> {
+    let path = uri.path();
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let (Some(folder), false) = (folder, path.is_absolute()) else { return Ok(text.to_owned()) };
+    let absolute = std::path::absolute(path)?;
+    let folder = std::path::absolute(folder)?;
+    let seen: PathBuf = match absolute.strip_prefix(&folder) {
+        Ok(below) => below.to_owned(),
+        Err(_) => absolute,
+    };
+    Ok(text.replacen(&path.display().to_string(), &seen.display().to_string(), 1))
+}

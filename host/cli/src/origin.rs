@@ -1,0 +1,63 @@
+//! Where a registered model's data came from, for telling models apart that share a name by accident.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use stagewright_data::shown;
+use stagewright_store::Home;
+
+use crate::location::Location;
+
+/// The source of the run that made a model's latest version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ModelOrigin {
+    /// The URIs of the manifest's sources, as they were written.
+    uris: Vec<String>,
+    /// The same as files, where they are files that are still there.
+    files: Vec<PathBuf>,
+}
+
+impl ModelOrigin {
+    /// Whether the model learnt from this file.
+    pub(crate) fn is_file(&self, path: &Path) -> bool {
+        path.canonicalize().is_ok_and(|path| self.files.contains(&path))
+    }
+}
+
+impl fmt::Display for ModelOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.uris[..] {
+            [] => f.write_str("a source that its run does not name"),
+            uris => {
+                let uris: Vec<String> = uris.iter().map(|uri| format!("`{}`", shown(uri))).collect();
+                f.write_str(&uris.join(", "))
+            }
+        }
+    }
+}
+
+/// The origin of a model of this name; `None` if there is no such model, or no registry yet. Looking for one makes none, and a
+/// registry that cannot be read is another command's matter.
+pub(crate) fn of_model(location: &Location, model: &str) -> Option<ModelOrigin> {
+    let home = location.existing().ok()?;
+    latest(&home, model)
+}
+
+fn latest(home: &Home, model: &str) -> Option<ModelOrigin> {
+    let versions = home.registry.versions(model).ok()?;
+    let version = versions.iter().max_by_key(|version| version.version)?;
+    let run = version.run_id.as_ref().and_then(|id| home.registry.run(id.as_str()).ok());
+    let config = run.map(|run| run.config).unwrap_or_default();
+    let folder = config["file"].as_str().and_then(|file| Path::new(file).parent()).unwrap_or(Path::new(""));
+    let sources = config["sources"].as_object().into_iter().flatten();
+    let uris: Vec<String> = sources.filter_map(|(_, source)| Some(source["uri"].as_str()?.to_owned())).collect();
+    let files = uris.iter().filter_map(|uri| file_of(uri, folder)).collect();
+    Some(ModelOrigin { uris, files })
+}
+
+/// The file that a URI names, seen from the manifest's folder or, as an argument's is, from the current one.
+fn file_of(uri: &str, folder: &Path) -> Option<PathBuf> {
+    let uri: stagewright_data::SourceUri = uri.parse().ok()?;
+    let places = [folder.join(uri.path()), uri.path().to_owned()];
+    places.iter().find_map(|path| path.canonicalize().ok())
+}

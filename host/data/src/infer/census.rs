@@ -1,0 +1,325 @@
+//! What is counted in each column while a source is read once.
+//!
+//! Owns the counting, in bounded memory; what follows from it is [`super`]'s.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+
+use stagewright_store::MAX_NAME_BYTES;
+
+use super::LeftOut;
+use super::markers::is_marker;
+use crate::cell::{Cell, NullTokens, parse_boolean, parse_float64, parse_int64, parse_timestamp};
+use crate::error::{DataError, DataFault, shown};
+use crate::source::CellVisitor;
+
+/// Distinct values are counted up to here (16 MiB of hashes a column at most).
+const MAX_DISTINCT: usize = 1_000_000;
+/// More spellings of "missing" in one column are more likely its values.
+const MAX_MARKERS: usize = 16;
+/// Distinct values of the target that are kept: one more than a task may have classes.
+pub(super) const MAX_LABELS: usize = 1001;
+/// And how many bytes of them: labels of 1 KiB.
+const MAX_LABEL_BYTES: usize = 1 << 20;
+const EXAMPLES: usize = 3;
+/// Texts among numbers that are named.
+const ODD_EXAMPLES: usize = 3;
+
+/// All columns under observation.
+pub(super) struct Census<'a> {
+    tokens: NullTokens,
+    sample_rows: u64,
+    target: Option<&'a str>,
+    pub(super) rows: u64,
+    pub(super) columns: Vec<ColumnCensus>,
+    pub(super) left_out: Vec<LeftOut>,
+    hasher: RandomState,
+}
+
+impl<'a> Census<'a> {
+    pub(super) fn new(null_values: &[String], sample_rows: Option<u64>, target: Option<&'a str>) -> Self {
+        Self {
+            tokens: NullTokens::new(null_values),
+            sample_rows: sample_rows.unwrap_or(u64::MAX),
+            target,
+            rows: 0,
+            columns: Vec::new(),
+            left_out: Vec::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Why a column of this name cannot be one of a table; `None` if it can.
+    fn unfit(name: &str, times: usize) -> Option<String> {
+        if name.is_empty() {
+            Some("it has no name".to_owned())
+        } else if name.len() > MAX_NAME_BYTES {
+            Some(format!("its name has {} bytes, and {MAX_NAME_BYTES} are the most", name.len()))
+        } else if name.chars().any(char::is_control) {
+            Some("its name has a control character".to_owned())
+        } else {
+            (times > 1).then(|| format!("{times} columns have this name"))
+        }
+    }
+}
+
+impl CellVisitor for Census<'_> {
+    fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError> {
+        let mut times: HashMap<&str, usize> = HashMap::new();
+        names.iter().for_each(|name| *times.entry(name).or_default() += 1);
+        let mut places = Vec::with_capacity(names.len());
+        for (place, name) in names.iter().enumerate() {
+            match Self::unfit(name, times[name.as_str()]) {
+                Some(reason) => self.left_out.push(LeftOut { place, name: name.clone(), reason }),
+                None => {
+                    places.push(place);
+                    self.columns.push(ColumnCensus::new(name, self.target == Some(name)));
+                }
+            }
+        }
+        match &self.left_out[..] {
+            [first, ..] if places.is_empty() => {
+                let message = format!("no column can be read; the first is `{}`: {}", shown(&first.name), first.reason);
+                Err(DataFault::new(message).into())
+            }
+            _ => Ok(places),
+        }
+    }
+
+    fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>> {
+        let is_null = self.tokens.matches(cell);
+        self.columns[column].see(cell, is_null, &self.hasher);
+        Ok(())
+    }
+
+    fn end_rows(&mut self, rows: usize) -> Result<bool, DataError> {
+        self.rows += rows as u64;
+        Ok(self.rows < self.sample_rows)
+    }
+
+    fn rows_at_once(&self) -> usize {
+        8192
+    }
+}
+
+/// A column under observation.
+pub(super) struct ColumnCensus {
+    pub(super) name: String,
+    pub(super) nulls: u64,
+    /// Texts that may mean "missing", as they are spelt, and how often each stands there. They count nowhere else.
+    pub(super) markers: BTreeMap<String, u64>,
+    /// Values that are neither null nor a marker, and how many of them read as each type.
+    pub(super) values: u64,
+    pub(super) booleans: u64,
+    pub(super) int64s: u64,
+    pub(super) float64s: u64,
+    pub(super) timestamps: u64,
+    /// Whole numbers that no int64 holds.
+    pub(super) wide: u64,
+    /// Texts that look like a date, in a spelling that is not read.
+    pub(super) foreign_dates: u64,
+    /// The first texts that are no numbers, once there was a number.
+    pub(super) odd: Vec<String>,
+    /// Hashes of the distinct values. With up to a million of them, two values share one with a chance of 3 in 10^8.
+    distinct: HashSet<u64>,
+    pub(super) has_repeats: bool,
+    /// The next number of a column that counts its rows, from 0 or 1; `None` once it did not.
+    next_number: Option<i64>,
+    pub(super) examples: Vec<String>,
+    /// The target's values as they are spelt, and how often each stands there.
+    pub(super) labels: Option<Labels>,
+}
+
+/// The spellings of a target's values.
+#[derive(Default)]
+pub(super) struct Labels {
+    pub(super) counts: BTreeMap<String, u64>,
+    bytes: usize,
+    /// There were more than are kept.
+    pub(super) is_cut: bool,
+}
+
+impl Labels {
+    fn add(&mut self, text: &str) {
+        if let Some(count) = self.counts.get_mut(text) {
+            *count += 1;
+        } else if self.counts.len() < MAX_LABELS && self.bytes + text.len() <= MAX_LABEL_BYTES {
+            self.bytes += text.len();
+            self.counts.insert(text.to_owned(), 1);
+        } else {
+            self.is_cut = true;
+        }
+    }
+}
+
+impl ColumnCensus {
+    fn new(name: &str, is_target: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            nulls: 0,
+            markers: BTreeMap::new(),
+            values: 0,
+            booleans: 0,
+            int64s: 0,
+            float64s: 0,
+            timestamps: 0,
+            wide: 0,
+            foreign_dates: 0,
+            odd: Vec::new(),
+            distinct: HashSet::new(),
+            has_repeats: false,
+            next_number: Some(0),
+            examples: Vec::new(),
+            labels: is_target.then(Labels::default),
+        }
+    }
+
+    pub(super) fn distinct(&self) -> u64 {
+        self.distinct.len() as u64
+    }
+
+    /// Whether the column holds 0, 1, 2, ... or 1, 2, 3, ... in the order of the rows.
+    pub(super) fn counts_rows(&self) -> bool {
+        self.next_number.is_some() && self.values > 0
+    }
+
+    fn see(&mut self, cell: Cell<'_>, is_null: bool, hasher: &RandomState) {
+        if is_null {
+            self.nulls += 1;
+            self.next_number = None;
+            return;
+        }
+        if let Some(labels) = &mut self.labels {
+            cell.with_text(|text| labels.add(text));
+        }
+        match cell {
+            Cell::Text(text) if is_marker(text) && self.has_room_for_marker(text) => {
+                self.next_number = None;
+                *self.markers.entry(text.to_owned()).or_default() += 1;
+            }
+            Cell::Float(number) if number.is_nan() => {
+                self.next_number = None;
+                *self.markers.entry("NaN".to_owned()).or_default() += 1;
+            }
+            cell => self.count(cell, hasher),
+        }
+    }
+
+    fn has_room_for_marker(&self, text: &str) -> bool {
+        self.markers.len() < MAX_MARKERS || self.markers.contains_key(text)
+    }
+
+    fn count(&mut self, cell: Cell<'_>, hasher: &RandomState) {
+        self.values += 1;
+        self.count_types(cell);
+        self.count_rows(cell);
+        if self.distinct.len() < MAX_DISTINCT {
+            let hash = cell.with_text(|text| hasher.hash_one(text));
+            if !self.distinct.insert(hash) {
+                self.has_repeats = true;
+            } else if self.examples.len() < EXAMPLES {
+                self.examples.push(cell.with_text(shown));
+            }
+        }
+    }
+
+    fn count_types(&mut self, cell: Cell<'_>) {
+        let others = self.values - 1;
+        let Cell::Text(text) = cell else {
+            self.booleans += u64::from(matches!(cell, Cell::Boolean(_)));
+            self.int64s += u64::from(cell.to_int64().is_ok());
+            self.float64s += u64::from(cell.to_float64().is_ok());
+            self.timestamps += u64::from(cell.to_timestamp().is_ok());
+            return;
+        };
+        // Yes and No, 0 and 1 are better left as categories and integers; see docs/types.md.
+        self.booleans += u64::from(["true", "false"].iter().any(|word| word.eq_ignore_ascii_case(text.trim_ascii())));
+        let is_code = is_code(text);
+        let is_number = !is_code && parse_float64(text).is_ok();
+        if is_number {
+            self.float64s += 1;
+            // The other types are settled by the first value that does not fit.
+            self.int64s += u64::from(self.int64s + self.wide == others && parse_int64(text).is_ok());
+            self.wide += u64::from(is_wide(text));
+            return;
+        }
+        self.timestamps += u64::from(self.timestamps == others && parse_timestamp(text).is_ok());
+        self.foreign_dates += u64::from(self.foreign_dates == others && looks_like_date(text));
+        if self.float64s > 0 && self.odd.len() < ODD_EXAMPLES && !self.odd.iter().any(|odd| odd == text) {
+            self.odd.push(text.chars().take(80).collect());
+        }
+    }
+
+    fn count_rows(&mut self, cell: Cell<'_>) {
+        let Some(next) = self.next_number else { return };
+        self.next_number = match cell.to_int64() {
+            Ok(number) if number == next || (self.values == 1 && number == 1) => number.checked_add(1),
+            _ => None,
+        };
+    }
+
+    /// Whether every value reads as a boolean, `yes` and `1` among them.
+    pub(super) fn labels_are_boolean(&self) -> bool {
+        let labels = self.labels.as_ref();
+        labels.is_some_and(|it| !it.is_cut && it.counts.keys().all(|text| parse_boolean(text).is_ok()))
+    }
+}
+
+/// Whether digits are a name rather than a number: a leading zero would be lost (postal codes).
+fn is_code(text: &str) -> bool {
+    let digits = text.trim_ascii().as_bytes();
+    digits.len() > 1 && digits[0] == b'0' && digits.iter().all(u8::is_ascii_digit)
+}
+
+/// Whether a text is a whole number in digits that no int64 holds.
+fn is_wide(text: &str) -> bool {
+    let text = text.trim_ascii();
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    digits.len() > 18 && digits.bytes().all(|digit| digit.is_ascii_digit()) && text.parse::<i64>().is_err()
+}
+
+/// `01/06/2024`, `6.1.24`, `2024/01/06 10:00`, `6 Jan 2024`: a date to people, and several of them to programs.
+fn looks_like_date(text: &str) -> bool {
+    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    let text = text.trim();
+    if text.len() > 40 || !text.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        return false;
+    }
+    let parts: Vec<&str> = text.split(['/', '.', '-', ' ', ',', 'T']).filter(|part| !part.is_empty()).take(3).collect();
+    let [first, second, third] = parts[..] else { return false };
+    let is_digits = |part: &str, most| part.len() <= most && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_month = |part: &str| {
+        part.get(..3).is_some_and(|head| MONTHS.iter().any(|month| month.eq_ignore_ascii_case(head)))
+            && part.len() <= 9
+            && part.bytes().all(|byte| byte.is_ascii_alphabetic())
+    };
+    let is_year = |part: &str| is_digits(part, 4) && matches!(part.len(), 2 | 4);
+    match (is_digits(first, 4), is_digits(second, 2)) {
+        (true, true) if first.len() == 4 => is_digits(third, 2),
+        (true, true) => is_year(third),
+        (true, false) => first.len() <= 2 && is_month(second) && is_year(third),
+        (false, true) => is_month(first) && is_year(third),
+        (false, false) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_in_other_spellings_are_recognised_and_other_texts_are_not() {
+        for text in ["01/06/2024", "6.1.24", "2024/1/6 10:00", "6 Jan 2024", "Jan 6, 2024", "06-January-2024"] {
+            assert!(looks_like_date(text), "{text}");
+        }
+        for text in ["", "1.2.3.4", "a/b/c", "10 Main Street", "1/2", "v1.2.345", "May be, or not", "3-in-1"] {
+            assert!(!looks_like_date(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn digits_beyond_64_bits_are_wide() {
+        assert!(is_wide("9223372036854775808") && is_wide("-99999999999999999999"));
+        assert!(!is_wide("9223372036854775807") && !is_wide("1e30") && !is_wide("12"));
+    }
+}

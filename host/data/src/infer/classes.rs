@@ -1,0 +1,77 @@
+//! The classes of a target, named as [`crate::target`] names them once the column has its type.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stagewright_store::DataType;
+
+use super::census::{ColumnCensus, Labels};
+use crate::cell::{parse_boolean, parse_float64, parse_int64};
+use crate::error::shown;
+use crate::target::number_class;
+
+/// What the target's column holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetReport {
+    /// The classes by name, and how many rows each has. `1` and `1.0` are one class of a column of numbers.
+    pub classes: Vec<(String, u64)>,
+    /// There are more classes than the thousand that a task may have; the rest is not among `classes`.
+    pub is_cut: bool,
+    /// Rows without a value, and those whose value says that it is missing (`NA` among numbers).
+    pub missing: u64,
+    /// How such values are spelt, escaped; the empty text is not among them.
+    pub missing_as: Vec<String>,
+}
+
+impl TargetReport {
+    pub(super) fn of(column: &ColumnCensus, labels: &Labels, data_type: DataType, tokens: &BTreeSet<String>) -> Self {
+        // Among numbers and booleans a marker is no class; among texts it may be one.
+        let markers_are_missing = column.type_of_values().is_some();
+        let is_missing =
+            |text: &String| column.markers.contains_key(text) && (markers_are_missing || tokens.contains(text));
+        let mut classes: BTreeMap<String, u64> = BTreeMap::new();
+        let mut report = Self { missing: column.nulls, is_cut: labels.is_cut, ..Self::default() };
+        for (text, count) in &labels.counts {
+            if is_missing(text) {
+                report.missing += count;
+                report.missing_as.push(shown(text));
+            } else {
+                *classes.entry(class_of(text, data_type)).or_default() += count;
+            }
+        }
+        report.classes = classes.into_iter().collect();
+        report
+    }
+}
+
+/// The class that a cell of this text is in a column of this type.
+fn class_of(text: &str, data_type: DataType) -> String {
+    let class = match data_type {
+        DataType::Boolean => parse_boolean(text).ok().map(|value| value.to_string()),
+        DataType::Int64 => parse_int64(text).ok().map(|number| number.to_string()),
+        DataType::Float64 => parse_float64(text).ok().map(number_class),
+        DataType::Utf8 | DataType::Categorical | DataType::Timestamp => None,
+    };
+    class.unwrap_or_else(|| text.to_owned())
+}
+
+impl ColumnCensus {
+    /// The type of a target whose values are of type `found`; `None`: it is text.
+    pub(super) fn label_type(&self, found: Option<DataType>) -> Option<(DataType, String)> {
+        let labels = self.labels.as_ref()?;
+        let is_finite =
+            |text: &String| parse_float64(text).is_ok_and(f64::is_finite) || self.markers.contains_key(text);
+        // What a missing value is written as does not make a number a text: the caller is told of it.
+        match found.or_else(|| self.type_of_values()) {
+            Some(DataType::Boolean) => Some((DataType::Boolean, "every value is true or false".to_owned())),
+            Some(DataType::Int64) => Some((DataType::Int64, "every value is a whole number".to_owned())),
+            // An infinity is no class of numbers; and digits that a number would round are names.
+            Some(DataType::Float64) if self.wide == 0 && (labels.is_cut || labels.counts.keys().all(is_finite)) => {
+                Some((DataType::Float64, "every value is a number".to_owned()))
+            }
+            None if labels.counts.len() > 2 && self.labels_are_boolean() => {
+                Some((DataType::Boolean, "every value is a spelling of true or false".to_owned()))
+            }
+            _ => None,
+        }
+    }
+}

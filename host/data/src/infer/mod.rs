@@ -1,0 +1,329 @@
+//! Proposes a signature for data that nobody has described yet: what `stagewright init` writes into a manifest.
+//!
+//! It looks at every value (or at the first rows, if told), keeps the types that all of them fit, and proposes roles. It is a
+//! proposal: a person reads it before anything is learnt. The decoder's own parsers are used, so that what is proposed can be read.
+//! What it leaves out, and what it is not sure of, it says.
+
+mod census;
+mod classes;
+mod markers;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use stagewright_store::{DataType, Field, Role};
+
+use crate::cell::parse_float64;
+use crate::error::{DataError, DataFault, listed, shown};
+use crate::interrupt::Interrupt;
+use crate::signature::Signature;
+use crate::source::{Source, visit};
+
+use census::{Census, ColumnCensus};
+pub use classes::TargetReport;
+
+/// Text with more distinct values than this is proposed as utf8: too many for one-hot columns.
+const MAX_CATEGORIES: u64 = 100;
+/// Fewer rows say nothing about whether a text names the row.
+const MIN_IDENTIFIED_ROWS: u64 = 20;
+/// A column of text in which at most one value of so many is no number was probably meant to be one of numbers.
+const MOSTLY_NUMBERS: u64 = 10;
+
+/// How to look.
+#[derive(Clone, Debug)]
+pub struct InferenceOptions {
+    /// What stands for a missing value.
+    pub null_values: Vec<String>,
+    /// Look at so many rows only. Later rows may then hold nulls or other types than proposed.
+    pub sample_rows: Option<u64>,
+    /// The column that shall be the target.
+    pub target: Option<String>,
+}
+
+impl Default for InferenceOptions {
+    /// All rows; the empty text and a single space are null.
+    fn default() -> Self {
+        Self { null_values: vec![String::new(), " ".to_owned()], sample_rows: None, target: None }
+    }
+}
+
+/// A proposal and what it rests on.
+#[derive(Clone, Debug)]
+pub struct Inference {
+    /// The proposed signature. It ignores the columns that are left out.
+    pub signature: Signature,
+    /// One per column of the signature, in order.
+    pub columns: Vec<ColumnReport>,
+    /// The columns that are not in the signature.
+    pub left_out: Vec<LeftOut>,
+    /// The target's classes; `None` if no target was named.
+    pub target: Option<TargetReport>,
+    /// How many rows were looked at.
+    pub rows: u64,
+    /// Whether there were more.
+    pub is_sample: bool,
+}
+
+/// A column that no signature can name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its place in the source, from 0.
+    pub place: usize,
+    /// Its name there, as it is.
+    pub name: String,
+    /// Why: the rest of a sentence about the column.
+    pub reason: String,
+}
+
+/// What was seen in a column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ColumnReport {
+    /// What is proposed.
+    pub field: Field,
+    /// Missing values.
+    pub nulls: u64,
+    /// Distinct values, up to a million.
+    pub distinct: u64,
+    /// The first distinct values, at most three, cut.
+    pub examples: Vec<String>,
+    /// Why this type and role, for people.
+    pub reason: String,
+    /// What the proposal is not sure of, and what would be needed to be: sentences for people, foreign text in them escaped.
+    pub doubts: Vec<String>,
+}
+
+/// Looks at a source and proposes a signature with the null tokens of the options.
+///
+/// # Errors
+/// As [`crate::open`]; [`DataError::Fault`] if there are no rows, or no column that can be read; [`DataError::Plan`] if the target is
+/// not among the columns.
+pub fn infer(source: &Source, options: &InferenceOptions, interrupt: &Interrupt) -> Result<Inference, DataError> {
+    look(source, options, interrupt, |_| BTreeSet::new())
+}
+
+/// The same, and proposes more null tokens: what stands for a missing value in a column whose other values are numbers, dates or
+/// booleans (`NA`, `?`). A token holds for all columns; one that is a class of the target is not proposed.
+///
+/// # Errors
+/// As [`infer`].
+pub fn propose(source: &Source, options: &InferenceOptions, interrupt: &Interrupt) -> Result<Inference, DataError> {
+    look(source, options, interrupt, proposed_tokens)
+}
+
+fn look(
+    source: &Source,
+    options: &InferenceOptions,
+    interrupt: &Interrupt,
+    tokens: impl FnOnce(&[ColumnCensus]) -> BTreeSet<String>,
+) -> Result<Inference, DataError> {
+    let target = options.target.as_deref();
+    let mut census = Census::new(&options.null_values, options.sample_rows, target);
+    visit(source, interrupt, &mut census)?;
+    if census.rows == 0 {
+        return Err(DataFault::new("there are no rows to infer types from").into());
+    }
+    if let Some(target) = target {
+        find_target(&census, target)?;
+    }
+    let tokens = tokens(&census.columns);
+    let rows = census.rows;
+    let mut columns: Vec<ColumnReport> = census.columns.iter().map(|column| column.report(rows, &tokens)).collect();
+    keep_one_time(&mut columns);
+    let target = census.columns.iter().zip(&columns).find_map(|(column, report)| {
+        column.labels.as_ref().map(|labels| TargetReport::of(column, labels, report.field.data_type, &tokens))
+    });
+    let mut null_values = options.null_values.clone();
+    null_values.extend(tokens);
+    let fields = columns.iter().map(|column| column.field.clone()).collect();
+    Ok(Inference {
+        signature: Signature::new(fields)?.with_null_values(null_values),
+        columns,
+        left_out: census.left_out,
+        target,
+        rows,
+        is_sample: options.sample_rows.is_some_and(|limit| rows >= limit),
+    })
+}
+
+fn find_target(census: &Census<'_>, target: &str) -> Result<(), DataError> {
+    if census.columns.iter().any(|column| column.name == target) {
+        return Ok(());
+    }
+    if let Some(unfit) = census.left_out.iter().find(|column| column.name == target) {
+        let message = format!("the column `{}` cannot be the target: {}", shown(target), unfit.reason);
+        return Err(DataError::plan(message, "rename it in the data"));
+    }
+    let names: Vec<&str> = census.columns.iter().map(|column| column.name.as_str()).collect();
+    let message = format!("there is no column `{}` to be the target", shown(target));
+    Err(DataError::plan(message, format!("name one of {}", listed(&names))))
+}
+
+/// What stands for a missing value in columns that would otherwise be numbers, dates or booleans.
+fn proposed_tokens(columns: &[ColumnCensus]) -> BTreeSet<String> {
+    let is_label = |text: &String| {
+        let mut labels = columns.iter().filter_map(|column| column.labels.as_ref());
+        labels.any(|labels| labels.is_cut || labels.counts.contains_key(text))
+    };
+    let typed = columns.iter().filter(|column| column.labels.is_none() && column.type_of_values().is_some());
+    typed.flat_map(|column| column.markers.keys()).filter(|text| !is_label(text)).cloned().collect()
+}
+
+/// One column says when a row was observed: the first that always does. The others stay, and say what they are.
+fn keep_one_time(columns: &mut [ColumnReport]) {
+    let times = || columns.iter().filter(|column| column.field.role == Role::Time);
+    let Some(kept) = times().find(|column| column.nulls == 0).or(times().next()) else { return };
+    let kept = kept.field.name.clone();
+    for column in columns.iter_mut().filter(|it| it.field.role == Role::Time && it.field.name != kept) {
+        column.field.role = Role::Feature;
+        "every value is a date or time".clone_into(&mut column.reason);
+        column.doubts.push(format!("only one column has the role `time`, and `{}` got it", shown(&kept)));
+    }
+}
+
+impl ColumnCensus {
+    /// The type that all values but the markers have; `None` for text, and without values.
+    fn type_of_values(&self) -> Option<DataType> {
+        match self.values {
+            0 => None,
+            all if self.booleans == all => Some(DataType::Boolean),
+            all if self.int64s == all => Some(DataType::Int64),
+            all if self.float64s == all => Some(DataType::Float64),
+            all if self.timestamps == all => Some(DataType::Timestamp),
+            _ => None,
+        }
+    }
+
+    /// The markers that count as values, because they are no tokens.
+    fn strays<'a>(&'a self, tokens: &'a BTreeSet<String>) -> impl Iterator<Item = (&'a String, u64)> + Clone {
+        self.markers.iter().filter(|(text, _)| !tokens.contains(*text)).map(|(text, count)| (text, *count))
+    }
+
+    fn report(&self, rows: u64, tokens: &BTreeSet<String>) -> ColumnReport {
+        let missing: BTreeMap<&String, u64> = self
+            .markers
+            .iter()
+            .filter(|(text, _)| tokens.contains(*text))
+            .map(|(text, count)| (text, *count))
+            .collect();
+        let nulls = self.nulls + missing.values().sum::<u64>();
+        let distinct = self.distinct() + self.strays(tokens).count() as u64;
+        let has_repeats = self.has_repeats || self.strays(tokens).any(|(_, count)| count > 1);
+        let (data_type, why_type) = self.propose_type(distinct, has_repeats, tokens);
+        let is_unique = !has_repeats && nulls == 0 && rows >= MIN_IDENTIFIED_ROWS;
+        let (role, why_role) = self.propose_role(data_type, is_unique);
+        let field = Field { name: self.name.clone(), data_type, nullable: nulls > 0, role };
+        let reason = if why_role.is_empty() { why_type } else { format!("{why_type}; {why_role}") };
+        let mut doubts: Vec<String> = missing
+            .iter()
+            .map(|(text, count)| format!("`{}` ({}) is taken for a missing value", shown(text), counted(*count)))
+            .collect();
+        doubts.extend(self.doubts(&field, distinct, missing.values().sum(), tokens));
+        ColumnReport { field, nulls, distinct, examples: self.examples.clone(), reason, doubts }
+    }
+
+    fn propose_type(&self, distinct: u64, has_repeats: bool, tokens: &BTreeSet<String>) -> (DataType, String) {
+        let strays: Vec<&String> = self.strays(tokens).map(|(text, _)| text).collect();
+        // A stray `nan` is a float64 like others; every other stray is text.
+        let all_floats = strays.iter().all(|text| parse_float64(text).is_ok());
+        let typed = match self.type_of_values() {
+            Some(DataType::Int64 | DataType::Float64) if !strays.is_empty() && all_floats => Some(DataType::Float64),
+            None if self.values == 0 && !strays.is_empty() && all_floats => Some(DataType::Float64),
+            found => found.filter(|_| strays.is_empty()),
+        };
+        let as_text = if distinct <= MAX_CATEGORIES && (has_repeats || distinct == 1) {
+            (DataType::Categorical, format!("{distinct} distinct texts"))
+        } else {
+            (DataType::Utf8, format!("{distinct} distinct texts, too many for categories"))
+        };
+        match typed {
+            None if distinct == 0 => (DataType::Utf8, "every value is missing".to_owned()),
+            _ if self.labels.is_some() => self.label_type(typed).unwrap_or(as_text),
+            Some(DataType::Boolean) => (DataType::Boolean, "every value is true or false".to_owned()),
+            Some(DataType::Int64) => (DataType::Int64, "every value is a whole number".to_owned()),
+            Some(DataType::Float64) if self.is_long_code(has_repeats) => {
+                (DataType::Utf8, "digits beyond 64 bits, which a number would round".to_owned())
+            }
+            Some(DataType::Float64) => (DataType::Float64, "every value is a number".to_owned()),
+            Some(DataType::Timestamp) => (DataType::Timestamp, "every value is a date or time".to_owned()),
+            _ => as_text,
+        }
+    }
+
+    /// Whether digits that no int64 holds are a name rather than a number.
+    fn is_long_code(&self, has_repeats: bool) -> bool {
+        self.wide > 0 && self.int64s + self.wide == self.values && (!has_repeats || sounds_like_identifier(&self.name))
+    }
+
+    fn propose_role(&self, data_type: DataType, is_unique: bool) -> (Role, &'static str) {
+        if self.labels.is_some() {
+            return (Role::Target, "named as the target");
+        }
+        match data_type {
+            DataType::Utf8 if is_unique => (Role::Identifier, "every value is different"),
+            DataType::Int64 if is_unique && sounds_like_identifier(&self.name) => {
+                (Role::Identifier, "every value is different, and the name says that it identifies")
+            }
+            DataType::Int64 if is_unique && self.counts_rows() && sounds_like_row_number(&self.name) => {
+                (Role::Identifier, "it counts the rows")
+            }
+            DataType::Timestamp => (Role::Time, "says when"),
+            _ => (Role::Feature, ""),
+        }
+    }
+
+    fn doubts(&self, field: &Field, distinct: u64, missing: u64, tokens: &BTreeSet<String>) -> Vec<String> {
+        let Field { data_type, role, .. } = *field;
+        let mut doubts = Vec::new();
+        let is_text = matches!(data_type, DataType::Utf8 | DataType::Categorical);
+        let strays: u64 = self.strays(tokens).map(|(_, count)| count).sum();
+        let others = (self.values + strays).saturating_sub(self.float64s);
+        let mostly_numbers = others.saturating_mul(MOSTLY_NUMBERS) <= self.values + strays;
+        if self.labels.is_none() && is_text && mostly_numbers && others > 0 {
+            let names: Vec<&String> = self.strays(tokens).map(|(text, _)| text).chain(&self.odd).collect();
+            doubts.push(format!(
+                "all values but {others} are numbers, and it is read as text because of {}: if that means missing, add it to `null-values` and make the type float64",
+                listed(&names)
+            ));
+        }
+        if is_text && self.values > 0 && self.foreign_dates == self.values {
+            doubts
+                .push("the values look like dates in a spelling that is not read: write them as 2024-01-31".to_owned());
+        }
+        if data_type == DataType::Float64 && self.wide > 0 {
+            doubts.push("some values have more digits than 64 bits hold, and are rounded to 16 of them".to_owned());
+        }
+        if distinct == 1 && self.nulls + missing == 0 && self.labels.is_none() && data_type != DataType::Timestamp {
+            doubts.push("every row has the same value: nothing can be learnt from it".to_owned());
+        }
+        if role == Role::Feature && self.counts_rows() && distinct >= MIN_IDENTIFIED_ROWS {
+            doubts
+                .push("it counts the rows: if it is no more than their number, make its role `identifier`".to_owned());
+        }
+        doubts
+    }
+}
+
+fn counted(rows: u64) -> String {
+    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
+}
+
+/// `id`, `customer_id`, `customerID`, `CustomerId`, `row_number`, `RowNumber`, `key`, ...
+fn sounds_like_identifier(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let squeezed: String = lower.chars().filter(|character| character.is_ascii_alphanumeric()).collect();
+    ["id", "key", "uuid", "index", "rownumber", "rowid"].contains(&squeezed.as_str())
+        || ["_id", "_key", "-id", " id"].iter().any(|ending| lower.ends_with(ending))
+        || name.ends_with("ID")
+        || name.ends_with("Id")
+}
+
+/// What programs and people call a column of row numbers: `Unnamed: 0` is pandas' name for an index that it wrote itself.
+fn sounds_like_row_number(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    lower.starts_with("unnamed: ")
+        || ["row", "rows", "no", "no.", "nr", "nr.", "num", "#", "n", "rn", "line"].contains(&&*lower)
+}
+
+#[cfg(test)]
+mod tests;
