@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use stagewright_store::{DataType, Field, Role, Schema};
 
 use crate::error::DataError;
+use crate::split::select::select;
 use crate::values::Values;
 
 /// Separates the hashes that a model keeps of rows from every other use of SHA-256.
@@ -73,11 +74,11 @@ fn name_and_type(field: &Field) -> String {
     format!("{}:{data_type}", field.name)
 }
 
-/// Brings rows of a table, named by their numbers, into an order that says nothing about where they stand in the table and
-/// nothing about their target. The batches are all rows of the table.
+/// Brings rows of a table, named by their numbers in ascending order, into an order that says nothing about where they stand in the
+/// table and nothing about their target. The batches are all rows of the table.
 ///
-/// The order follows from the rows' contents and is the same for every order of the table's rows. Whoever is asked about the rows cannot
-/// compute it: it is a hash under a key that every row's content, the target included, goes into.
+/// The order follows from the contents of these rows and is the same for every order of the table's rows. Whoever is asked about the
+/// rows cannot compute it: it is a hash under a key that every one of these contents, the target included, goes into.
 ///
 /// # Errors
 /// [`DataError::Plan`] for a row that the table does not have; whatever reading a batch fails with.
@@ -87,20 +88,14 @@ pub fn in_hash_order<E: From<DataError>>(
     rows: &[u64],
 ) -> Result<Vec<u64>, E> {
     let keys = Keys { groups: Vec::new(), identifiers: Vec::new(), ..Keys::new(schema, domain(ORDER_DOMAIN)) };
-    let hashes = keys.hashes(batches, None)?;
-    let mut all = hashes.clone();
-    all.sort_unstable();
+    let hashes = keys.hashes(select(batches, rows), None)?;
+    let mut sorted = hashes.clone();
+    sorted.sort_unstable();
     let mut secret = domain(ORDER_DOMAIN);
-    all.iter().for_each(|hash| secret.update(hash.to_be_bytes()));
+    sorted.iter().for_each(|hash| secret.update(hash.to_be_bytes()));
     let secret = domain(&secret.finalize());
-    let place = |&row: &u64| match usize::try_from(row).ok().and_then(|row| hashes.get(row)) {
-        Some(hash) => Ok((head(secret.clone().chain_update(hash.to_be_bytes())), row)),
-        None => {
-            let message = format!("row {row} was asked for, and the table has {} rows", hashes.len());
-            Err(DataError::plan(message, ""))
-        }
-    };
-    let mut places: Vec<(u64, u64)> = rows.iter().map(place).collect::<Result<_, _>>()?;
+    let place = |hash: u64| head(secret.clone().chain_update(hash.to_be_bytes()));
+    let mut places: Vec<(u64, u64)> = hashes.into_iter().map(place).zip(rows.iter().copied()).collect();
     places.sort_unstable();
     Ok(places.into_iter().map(|(_, row)| row).collect())
 }
