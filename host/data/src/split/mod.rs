@@ -306,7 +306,7 @@ impl Split {
             let is_wanted = partition != Partition::Validation || plan.validation > 0.0;
             if is_wanted && self.count(partition) == 0 {
                 let message = format!("the split of {rows} rows leaves no {} rows", partition.name());
-                let hint = "use more rows, other shares, or the split method `stratified`, which meets shares exactly";
+                let hint = "use more rows, other shares, another `split.seed`, or, for classes without groups, the split method `stratified`, which meets shares exactly";
                 return Err(DataError::plan(message, hint));
             }
         }
