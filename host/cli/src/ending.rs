@@ -87,6 +87,18 @@ impl std::fmt::Display for FailedRun {
 
 impl std::error::Error for FailedRun {}
 
+/// A registered model's fault while it predicts.
+#[derive(Debug)]
+pub(crate) struct FailedPrediction(pub(crate) StageFault);
+
+impl std::fmt::Display for FailedPrediction {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::error::Error for FailedPrediction {}
+
 fn fault_ending(fault: &StageFault) -> Ending {
     match fault {
         StageFault::Data { .. } => Ending::Data,
@@ -149,6 +161,9 @@ pub(crate) fn classify(error: &anyhow::Error) -> (Ending, Option<String>) {
         }
         if let Some(failed) = cause.downcast_ref::<FailedRun>() {
             return (run_ending(&failed.error), run_hint(&failed.error, &failed.manifest));
+        }
+        if let Some(FailedPrediction(fault)) = cause.downcast_ref() {
+            return (fault_ending(fault), fault.hint_for_model());
         }
         if let Some(fault) = cause.downcast_ref::<StageFault>() {
             return (fault_ending(fault), fault.hint("the manifest"));

@@ -27,7 +27,9 @@ impl Location {
 
     /// Opens the home if there is one: looking for runs makes none.
     pub(crate) fn existing(&self) -> anyhow::Result<Home> {
-        if !self.home.is_dir() && self.registry.is_none() {
+        // One that cannot be looked at fails when it is opened, with the reason.
+        let absent = self.home.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+        if absent && self.registry.is_none() {
             return Err(UsageError::error(
                 format!("there is no home at {}", self.home.display()),
                 "run a pipeline first, or name the home with --home or STAGEWRIGHT_HOME",

@@ -244,6 +244,21 @@ pub fn settable(stage: World, parameter: &str, schema: &serde_json::Value) -> Op
     }
 }
 
+impl StageFault {
+    /// As [`StageFault::hint`] for a registered model, which has no manifest: its limits are those that it was trained under.
+    pub fn hint_for_model(&self) -> Option<String> {
+        match self {
+            Self::Limit { stage, kind: kind @ (LimitKind::Memory | LimitKind::Cpu | LimitKind::Wall), .. } => {
+                let key = kind.key();
+                Some(format!(
+                    "the model was trained under this limit; to raise it here, pass --set {stage}.limits.{key}=..."
+                ))
+            }
+            _ => self.hint("the manifest"),
+        }
+    }
+}
+
 /// The word for a stage in faults.
 pub fn stage_name(world: World) -> &'static str {
     world.as_str()

@@ -3,6 +3,7 @@
 //! - [`run`]: the main flow. `stage`: one stage's inputs, outputs and account. `stages`: what the host does around each.
 //! - [`sandbox`]: what the flow asks of whoever runs components. [`fault`]: what can go wrong there, and whose fault it is.
 //! - [`model`]: a registered model as data. [`semantic_version`]: what a new one changes. [`predict`]: new rows through one.
+//! - `purity`: whether answers for a row hang on nothing but the row. [`wall_clock`]: how a stage's time is counted.
 //! - [`summary`]: what a run was. [`observer`]: who watches it.
 
 pub mod code;
@@ -10,6 +11,7 @@ pub mod fault;
 pub mod model;
 pub mod observer;
 pub mod predict;
+mod purity;
 pub mod run;
 pub mod sandbox;
 pub mod semantic_version;
@@ -17,5 +19,6 @@ pub mod settings;
 mod stage;
 mod stages;
 pub mod summary;
+pub mod wall_clock;
 
 pub use run::{Request, Run, RunError};

@@ -2,12 +2,13 @@
 //! themselves, which are named by digest.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use stagewright_data::Signature;
 use stagewright_data::Task;
 use stagewright_evaluation::metrics::MetricSet;
-use stagewright_manifest::World;
+use stagewright_manifest::{Limits, World};
 use stagewright_store::{ArtifactStore, Blob, Digest, Role, Schema};
 
 use crate::fault::StageFault;
@@ -140,6 +141,18 @@ impl RegisteredModel {
     /// The raw features, in order.
     pub fn features(&self) -> Schema {
         self.signature.features()
+    }
+
+    /// What a stage of the run that made it was allowed, as far as that is on record; the defaults of its world otherwise.
+    pub fn limits_of(&self, world: World) -> Limits {
+        let defaults = Limits::defaults(world);
+        let recorded = self.limits.iter().find(|limits| limits.stage == world.as_str());
+        recorded.map_or(defaults, |limits| Limits {
+            memory: limits.memory,
+            cpu: Duration::from_millis(limits.cpu_ms),
+            wall: Duration::from_millis(limits.wall_ms),
+            ..defaults
+        })
     }
 
     /// Its state and its model, read and verified.

@@ -16,7 +16,7 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Verifies the model's blobs and readies its components. They run under `limits` of their worlds.
+    /// Verifies the model's blobs and readies its components: transformation and training, which run under these limits.
     ///
     /// # Errors
     /// A blob or component is missing or does not match its digest.
@@ -24,7 +24,7 @@ impl Ready {
         model: &RegisteredModel,
         sandbox: &dyn Sandbox,
         artifacts: &ArtifactStore,
-        limits: impl Fn(World) -> Limits,
+        limits: [(World, Limits); 2],
         tracker: Arc<dyn Tracker>,
         workers: usize,
         cancel: &Cancel,
@@ -32,6 +32,8 @@ impl Ready {
         let (state, blob) = model.blobs(artifacts)?;
         let (transformation, training) = model.components(sandbox, artifacts)?;
         let context = |component: Arc<Component>, parameters: &serde_json::Value, world: World| {
+            let limits =
+                limits.iter().find(|(of, _)| *of == world).map_or(Limits::defaults(world), |(_, limits)| *limits);
             Arc::new(StageContext {
                 world,
                 component,
@@ -39,9 +41,9 @@ impl Ready {
                 seed: model.seed,
                 roles: std::collections::HashMap::new(),
                 as_of: model.as_of,
-                limits: limits(world),
+                limits,
                 staging: None,
-                meter: Arc::<Meter>::default(),
+                meter: Arc::new(Meter::while_called()),
                 tracker: tracker.clone(),
                 workers,
                 cancel: cancel.clone(),

@@ -17,6 +17,7 @@ use stagewright_store::{ArtifactStore, Blob, Digest, Field, Role, Schema, Stagin
 
 use crate::fault::StageFault;
 use crate::model::ModelComponent;
+use crate::wall_clock::WallClock;
 
 /// What a component says of itself (WIT `metadata.describe`).
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -48,6 +49,8 @@ pub struct Component {
     pub sharded: bool,
     /// What it imports, for `plan`.
     pub imports: Vec<String>,
+    /// The always-failing parts of WASI that it was admitted with.
+    pub stubs: Vec<String>,
 }
 
 /// Stops everything that runs under it, from any thread.
@@ -97,8 +100,8 @@ pub struct Meter {
     figures: Mutex<BTreeSet<String>>,
     /// Time that the stage spent waiting for sandboxes of other stages, nanoseconds; taken off its wall time.
     pub waited_ns: AtomicU64,
-    /// When the stage began; wall time counts from here.
-    pub started: Started,
+    /// The stage's time on the wall.
+    pub wall: WallClock,
 }
 
 /// Whether a figure may be added under a name.
@@ -128,9 +131,40 @@ impl Meter {
         counter.fetch_add(amount, Ordering::Relaxed) + amount
     }
 
-    /// Time on the wall since the stage began, less what it spent waiting for other stages' sandboxes; nanoseconds.
+    /// The meter of a component that works for another stage: its time on the wall counts while it is called.
+    pub fn while_called() -> Self {
+        Self { wall: WallClock::while_called(), ..Self::default() }
+    }
+
+    /// A meter that goes on where this one stands in time, and counts everything else anew: for work that is within the same limits on time and is no part of what the stage did.
+    /// [`Meter::settle`] takes over what it counted.
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        Self {
+            cpu_ns: Self::get(&self.cpu_ns).into(),
+            waited_ns: Self::get(&self.waited_ns).into(),
+            wall: self.wall.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes over the time and the greatest memory of a meter that was set [aside](Meter::aside) when this one showed `cpu_ns`.
+    pub fn settle(&self, aside: &Self, cpu_ns: u64) {
+        Self::add(&self.cpu_ns, Self::get(&aside.cpu_ns).saturating_sub(cpu_ns));
+        self.peak_memory.fetch_max(Self::get(&aside.peak_memory), Ordering::Relaxed);
+    }
+
+    /// Time on the wall, less what the stage spent waiting for other stages' sandboxes; nanoseconds.
     pub fn wall_ns(&self) -> u64 {
-        (self.started.0.elapsed().as_nanos() as u64).saturating_sub(Self::get(&self.waited_ns))
+        (self.wall.elapsed().as_nanos() as u64).saturating_sub(Self::get(&self.waited_ns))
+    }
+
+    /// Does what the stage waits for: other stages' sandboxes have time limits of their own.
+    pub fn waiting<T>(&self, work: impl FnOnce() -> T) -> T {
+        let begin = std::time::Instant::now();
+        let result = work();
+        Self::add(&self.waited_ns, begin.elapsed().as_nanos() as u64);
+        result
     }
 
     /// Counts rows with a category that training never saw; 0 says that the column is watched.
@@ -397,11 +431,34 @@ pub trait Sandbox: Send + Sync {
     /// # Errors
     /// See [`Sandbox::ingest`].
     fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault>;
-    /// The same for one batch of raw features in memory, as serving does.
+    /// The same for rows of raw features in memory, as serving does.
     ///
     /// # Errors
     /// See [`Sandbox::ingest`].
     fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault>;
+    /// WIT `transformer.transform` of these batches of raw features, one after the other, by one fresh instance; as many rows in the
+    /// same order, in batches of any size. With nothing to make artifacts with, whatever the context has: as it is called for a prediction.
+    ///
+    /// # Errors
+    /// See [`Sandbox::ingest`].
+    fn transform_again(
+        &self,
+        context: &Arc<StageContext>,
+        state: &Blob,
+        batches: &[RecordBatch],
+    ) -> Result<Vec<RecordBatch>, StageFault>;
+    /// WIT `predictor.predict` of these batches of transformed features, one after the other, by one fresh instance; numbers as
+    /// [`Sandbox::predict`] gives them.
+    ///
+    /// # Errors
+    /// See [`Sandbox::ingest`].
+    fn predict_again(
+        &self,
+        context: &Arc<StageContext>,
+        model: &Blob,
+        task: &Task,
+        batches: &[RecordBatch],
+    ) -> Result<Vec<f64>, StageFault>;
     /// WIT `evaluate.evaluate`.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use stagewright_store::{
 };
 
 use crate::fault::{LimitKind, StageFault};
+use crate::model::RegisteredModel;
 use crate::observer::Observer;
 use crate::run::{Run, RunError};
 use crate::sandbox::{Component, Level, Meter, StageContext, Tracker};
@@ -195,14 +196,33 @@ impl<'r> Stage<'r> {
 
     /// What the stage's instances get. `schema` names the roles of columns that the stage may write.
     pub(crate) fn context(&self, schema: Option<&Schema>) -> Arc<StageContext> {
-        self.context_of(self.world, self.component.clone(), self.meter.clone(), Some(self.staging.clone()), schema)
+        let staging = Some(self.staging.clone());
+        Arc::new(self.context_of(self.world, self.component.clone(), self.meter.clone(), staging, schema))
     }
 
-    /// A context for a component of another stage that works for this one. Its time counts against its own stage's limits.
+    /// A context for a component of another stage that works for this one. Its time counts against its own stage's limits, and only while it is called.
     pub(crate) fn nested_context(&mut self, world: World, component: Arc<Component>) -> Arc<StageContext> {
-        let meter = Arc::<Meter>::default();
+        let meter = Arc::new(Meter::while_called());
         self.nested.push(meter.clone());
-        self.context_of(world, component, meter, None, None)
+        Arc::new(self.context_of(world, component, meter, None, None))
+    }
+
+    /// The same for a component of a registered model: what it predicts is what `predict` serves, with the parameters, seed and clocks of the run that made it.
+    pub(crate) fn registered_context(
+        &mut self,
+        world: World,
+        component: Arc<Component>,
+        model: &RegisteredModel,
+    ) -> Arc<StageContext> {
+        let own = if world == World::Transformation { &model.transformation } else { &model.training };
+        let meter = Arc::new(Meter::while_called());
+        self.nested.push(meter.clone());
+        Arc::new(StageContext {
+            parameters: own.parameters.to_string(),
+            seed: model.seed,
+            as_of: model.as_of,
+            ..self.context_of(world, component, meter, None, None)
+        })
     }
 
     fn context_of(
@@ -212,14 +232,14 @@ impl<'r> Stage<'r> {
         meter: Arc<Meter>,
         staging: Option<Staging>,
         schema: Option<&Schema>,
-    ) -> Arc<StageContext> {
+    ) -> StageContext {
         let manifest = &self.run.manifest;
         let mut roles = Run::roles(schema);
         if world == World::Ingestion {
             // A table that a stage makes up may come without a signature; its target is known all the same.
             roles.entry(manifest.task.target.clone()).or_insert(Role::Target);
         }
-        Arc::new(StageContext {
+        StageContext {
             world,
             component,
             parameters: serde_json::Value::Object(manifest.component(world).parameters.clone()).to_string(),
@@ -232,7 +252,12 @@ impl<'r> Stage<'r> {
             tracker: self.notes.clone(),
             workers: self.run.request.workers,
             cancel: self.run.request.cancel.clone(),
-        })
+        }
+    }
+
+    /// Does what this stage waits for: components of other stages at work. It is no part of its time on the wall.
+    pub(crate) fn waiting<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.meter.waiting(work)
     }
 
     /// Ends long work of the host: at a wish to stop, and at the stage's deadline.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use stagewright_store::Digest;
 
 use crate::document::{self, Origin};
+use crate::presence::is_there;
 use crate::problem::{Collector, ManifestError, Source};
 use crate::reader::{Context, Section};
 
@@ -46,7 +47,9 @@ impl Lock {
     pub fn name_of(manifest: &Path, component: &Path) -> String {
         let folder = manifest.parent().unwrap_or(Path::new(""));
         let whole = |path: &Path| plain(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
-        let (whole_folder, whole_component) = (whole(folder), whole(component));
+        // A file that is named without a folder lies in the current one, which has no name of its own here.
+        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let (whole_folder, whole_component) = (whole(here), whole(component));
         if let Ok(inside) = whole_component.strip_prefix(&whole_folder) {
             return inside.display().to_string();
         }
@@ -63,9 +66,11 @@ impl Lock {
     /// [`ManifestError`] with everything that is wrong in the file.
     pub fn load(path: &Path) -> Result<Self, ManifestError> {
         let file = path.display().to_string();
-        match stagewright_store::read_regular_text(path, MAX_LOCK) {
-            Ok(text) => Self::parse(&file, text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+        let read = || stagewright_store::read_regular_text(path, MAX_LOCK);
+        let text = is_there(path).and_then(|there| there.then(read).transpose());
+        match text {
+            Ok(Some(text)) => Self::parse(&file, text),
+            Ok(None) => Ok(Self::default()),
             Err(error) => Err(ManifestError::unreadable(
                 file,
                 format!("cannot read the file: {error}"),
@@ -230,6 +235,16 @@ mod tests {
         Lock::default().write(&path).expect("written");
         assert_eq!(std::fs::read_to_string(&outside).expect("the file"), "precious");
         assert!(!path.is_symlink());
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_looked_at_pins_nothing_and_is_an_error() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join(LOCK_FILE);
+        assert_eq!(Lock::load(&path).expect("there is none"), Lock::default());
+        std::os::unix::fs::symlink(folder.path().join("gone"), &path).expect("a link");
+        let told = Lock::load(&path).expect_err("it was meant to be there").render();
+        assert!(told.contains("cannot read the file") && told.contains("pin anew"), "{told}");
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::document::{self, Origin};
 use crate::http_grant::HttpGrant;
 use crate::limits::Limits;
 use crate::manifest::Manifest;
+use crate::overrides::Overrides;
+use crate::presence::is_there;
 use crate::problem::{Collector, ManifestError, Source};
 use crate::reader::{Context, Item, Section};
 use crate::source::TOKEN_PREFIX;
@@ -115,8 +117,17 @@ impl Operator {
     /// # Errors
     /// [`ManifestError`] with everything that is wrong in the file.
     pub fn find(file: Option<&Path>) -> Result<Self, ManifestError> {
-        let machine = Path::new(OPERATOR_FILE);
-        match (machine.exists(), file) {
+        Self::find_at(Path::new(OPERATOR_FILE), file)
+    }
+
+    /// The same with the machine's file at `machine`. One that cannot be looked at is an error, never "there is none".
+    fn find_at(machine: &Path, file: Option<&Path>) -> Result<Self, ManifestError> {
+        let exists = is_there(machine).map_err(|error| {
+            let message = format!("cannot tell whether the operator's file is there: {error}");
+            let hint = "let every user search its folder and read it (chmod a+rX), or remove it";
+            ManifestError::unreadable(machine.display().to_string(), message, hint)
+        })?;
+        match (exists, file) {
             (true, _) => Self::load(machine),
             (false, Some(file)) => Self::load(file),
             (false, None) => Ok(Self::default()),
@@ -228,6 +239,71 @@ fn size(item: &Item<'_>, least: u64, greatest: u64) -> Option<u64> {
     None
 }
 
+/// Limits above their ceilings: the key, what is asked and what is allowed.
+fn over(asked: &Limits, ceiling: &Limits) -> [Option<(&'static str, String, String)>; 5] {
+    let bytes =
+        |key, asked: u64, allowed: u64| (asked > allowed).then(|| (key, bytes_text(asked), bytes_text(allowed)));
+    let time = |key, asked: Duration, allowed: Duration| {
+        (asked > allowed).then(|| (key, duration_text(asked), duration_text(allowed)))
+    };
+    [
+        bytes("memory", asked.memory, ceiling.memory),
+        time("cpu", asked.cpu, ceiling.cpu),
+        time("wall", asked.wall, ceiling.wall),
+        bytes("output", asked.output, ceiling.output),
+        bytes("log", asked.log, ceiling.log),
+    ]
+}
+
+impl Operator {
+    /// Limits of a registered model's stages: those that it was made under, lowered to their ceilings, with what `--set` changes
+    /// (`training.limits.memory=4 GiB`).
+    ///
+    /// # Errors
+    /// [`ManifestError`] with every argument that is no limit of these stages, and every one above its ceiling.
+    pub fn limits_of_model<const N: usize>(
+        &self,
+        recorded: [(World, Limits); N],
+        set: &[String],
+    ) -> Result<[(World, Limits); N], ManifestError> {
+        let source = Arc::new(Source::new("--set".to_owned(), String::new()));
+        let collector = Collector::new(Arc::clone(&source));
+        let mut root = document::Table::default();
+        Overrides { set: set.to_vec(), ..Overrides::default() }.apply(&mut root, &collector);
+        let context = Context { collector: &collector, directory: PathBuf::new() };
+        let arguments = Section::root(&context, &root);
+        let stages = arguments.section("stages");
+        let limits = recorded.map(|(world, recorded)| {
+            let ceiling = self.ceiling(world);
+            let allowed = recorded.at_most(ceiling);
+            let Some(stage) = stages.as_ref().and_then(|stages| stages.section(world.as_str())) else {
+                return (world, allowed);
+            };
+            let Some(section) = stage.section("limits") else {
+                stage.finish();
+                return (world, allowed);
+            };
+            let asked = allowed.read_keys(&section);
+            for (key, asked, allowed) in over(&asked, ceiling).into_iter().flatten() {
+                let message = format!("`{key}` is above the operator's ceiling: `{asked}`");
+                let whose = self.file.as_ref().map_or("the operator's file".into(), |file| file.display().to_string());
+                let hint = format!("choose at most `{allowed}`, or have the ceiling raised in {whose}");
+                let entry = root.at(&["stages", world.as_str(), "limits", key]);
+                let origin = entry.map_or(Origin::File(0..0), |entry| entry.node.origin.clone());
+                collector.report(&origin, &format!("stages.{world}.limits.{key}"), message, Some(hint));
+            }
+            section.finish();
+            stage.finish();
+            (world, asked)
+        });
+        if let Some(stages) = stages {
+            stages.finish();
+        }
+        arguments.finish_with(|_| Some("a model has limits: `--set training.limits.memory=4GiB`".to_owned()));
+        if collector.is_empty() { Ok(limits) } else { Err(ManifestError::new(&source, collector.into_problems())) }
+    }
+}
+
 impl Manifest {
     /// The same pipeline within what the operator allows: defaults are lowered to their ceilings.
     ///
@@ -240,20 +316,8 @@ impl Manifest {
         for world in World::ALL {
             let ceiling = operator.ceiling(world);
             let stage = &mut self.stages[world as usize];
-            let bytes = |key, asked: u64, allowed: u64| {
-                (asked > allowed).then(|| (key, bytes_text(asked), bytes_text(allowed)))
-            };
-            let time = |key, asked: Duration, allowed: Duration| {
-                (asked > allowed).then(|| (key, duration_text(asked), duration_text(allowed)))
-            };
             let asked = stage.limits;
-            let over = [
-                bytes("memory", asked.memory, ceiling.memory),
-                time("cpu", asked.cpu, ceiling.cpu),
-                time("wall", asked.wall, ceiling.wall),
-                bytes("output", asked.output, ceiling.output),
-                bytes("log", asked.log, ceiling.log),
-            ];
+            let over = over(&asked, ceiling);
             stage.limits = asked.at_most(ceiling);
             for (key, asked, allowed) in over.into_iter().flatten() {
                 if let Some(entry) = self.root.at(&["stages", world.as_str(), "limits", key]) {
@@ -289,5 +353,65 @@ impl Manifest {
             let origin = self.root.at(&["sources", source.as_str(), "token-env"]).map(|entry| &entry.node.origin);
             collector.report(origin.unwrap_or(&Origin::File(0..0)), &path, message, Some(hint));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_models_limits_are_those_that_it_was_made_under_below_the_ceilings() {
+        const MIB: u64 = super::MIB;
+        let own = |world| Limits { memory: 300 * MIB, cpu: Duration::from_secs(20), ..Limits::defaults(world) };
+        let recorded = [World::Transformation, World::Training].map(|world| (world, own(world)));
+        let operator = Operator::parse("operator.toml", "[ceilings.training]\nmemory = \"256 MiB\"\n".into());
+        let operator = operator.expect("a file");
+        let limits = |set: &[&str]| {
+            let set: Vec<String> = set.iter().map(|text| (*text).to_owned()).collect();
+            operator.limits_of_model(recorded, &set).map_err(|error| error.render())
+        };
+        let found = limits(&[]).expect("nothing is set");
+        assert_eq!(found[0], (World::Transformation, own(World::Transformation)));
+        assert_eq!(found[1], (World::Training, Limits { memory: 256 * MIB, ..own(World::Training) }));
+        let set = ["transformation.limits.memory=1 GiB", "training.limits.cpu=90 s", "training.limits.memory=200 MiB"];
+        let found = limits(&set).expect("these are limits");
+        assert_eq!((found[0].1.memory, found[0].1.cpu), (1024 * MIB, Duration::from_secs(20)));
+        assert_eq!((found[1].1.memory, found[1].1.cpu), (200 * MIB, Duration::from_secs(90)));
+        for (set, told) in [
+            ("training.limits.memory=1 GiB", "choose at most `256 MiB`"),
+            ("training.limits.memory=tiny", "limits.memory"),
+            ("training.limits.memry=1 GiB", "did you mean `memory`?"),
+            ("evaluation.limits.memory=1 GiB", "unknown key `evaluation`"),
+            ("training.component=mine", "unknown key `component`"),
+            ("gates.margin=0.1", "a model has limits"),
+            ("training.depth=3", "stage `training` has no component"),
+        ] {
+            let error = limits(&[set]).expect_err(set);
+            assert!(error.contains(told), "{set}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_operators_file_that_cannot_be_looked_at_is_an_error_and_not_absent() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("own.toml"), "[ceilings]\nmemory = \"1 GiB\"\n").expect("a file");
+        let own = path("own.toml");
+        // Folders that nobody can search, the superuser neither; and a file that was meant to be there.
+        std::os::unix::fs::symlink(path("loop"), path("loop")).expect("a link");
+        std::os::unix::fs::symlink(path("gone"), path("link.toml")).expect("a link");
+        for hidden in ["loop/operator.toml", "link.toml", "own.toml/operator.toml"] {
+            for file in [None, Some(own.as_path())] {
+                let told = Operator::find_at(&path(hidden), file).expect_err("it may say anything").render();
+                assert!(told.contains(hidden) && told.contains("hint"), "{told}");
+            }
+        }
+        let absent = path("absent/operator.toml");
+        assert_eq!(Operator::find_at(&absent, None).expect("there is none"), Operator::default());
+        assert_eq!(Operator::find_at(&absent, Some(&own)).expect("a file").file, Some(own.clone()));
+        std::fs::write(path("machine.toml"), "").expect("a file");
+        let machine = Operator::find_at(&path("machine.toml"), Some(&own)).expect("a file");
+        assert_eq!(machine.file, Some(path("machine.toml")), "the machine's file wins");
     }
 }

@@ -119,7 +119,8 @@ pub(crate) struct Catalog {
     cache: Cache,
     folders: Vec<PathBuf>,
     compilation: Compilation,
-    ready: Mutex<HashMap<(Digest, World), Ready>>,
+    /// By all that decides what is linked.
+    ready: Mutex<HashMap<(Digest, World, Stubs), Ready>>,
     pub(crate) stored: StoredTrust,
 }
 
@@ -180,8 +181,9 @@ impl Catalog {
         self.ready
             .lock()
             .expect("no panic holds this lock")
-            .insert((digest, world), Ready { pre, origin: origin.clone() });
-        Ok(Component { name: name.into(), world, digest, description, sharded, imports: interfaces.imports })
+            .insert((digest, world, stubs), Ready { pre, origin: origin.clone() });
+        let stubs = stubs.names();
+        Ok(Component { name: name.into(), world, digest, description, sharded, imports: interfaces.imports, stubs })
     }
 
     /// Looks at a component without compiling it.
@@ -227,7 +229,8 @@ impl Catalog {
     }
 
     fn found(&self, component: &Component) -> Option<Ready> {
-        self.ready.lock().expect("no panic holds this lock").get(&(component.digest, component.world)).cloned()
+        let key = (component.digest, component.world, Stubs::named(&component.stubs));
+        self.ready.lock().expect("no panic holds this lock").get(&key).cloned()
     }
 
     /// The bytes of a component that `resolve` made ready, for keeping with a model.
@@ -428,6 +431,7 @@ fn describing(name: &str, world: World, digest: Digest, bounds: &Bounds) -> Stag
             description,
             sharded: false,
             imports: Vec::new(),
+            stubs: Vec::new(),
         }),
         parameters: "{}".into(),
         seed: 0,

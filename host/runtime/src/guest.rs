@@ -48,8 +48,9 @@ impl Guest {
         self.context.world.as_str()
     }
 
-    /// Begins to charge CPU time.
+    /// Begins to charge CPU time, and time on the wall where that counts by call.
     pub(crate) fn enter(&mut self) {
+        self.context.meter.wall.enter();
         self.mark = Some(thread_cpu());
     }
 
@@ -65,6 +66,7 @@ impl Guest {
     /// Charges what is due and stops charging: the guest returned, or waits for another sandbox.
     pub(crate) fn leave(&mut self) {
         self.charge();
+        self.context.meter.wall.leave();
         self.mark = None;
     }
 

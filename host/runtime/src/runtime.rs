@@ -30,7 +30,7 @@ use crate::guest::{self, Guest};
 use crate::instance;
 use crate::models::ModelHandle;
 use crate::parallel::{in_order, on_stack};
-use crate::predictor::{Pipeline, Transformer, contract, rows_of_crossing};
+use crate::predictor::{Pipeline, Predictor, Transformer, contract, rows_of_crossing};
 use crate::tables::TableHandle;
 use crate::wasi::Stubs;
 
@@ -39,6 +39,9 @@ const HOST_STACK: usize = 2 << 20;
 
 /// Parts that one training may fall into, at most.
 const MAX_SHARDS: u32 = 1024;
+
+/// Ranges into which rows fall for predictions, at most. Each loads the model anew: few enough that this costs little beside the rows, and enough for every worker to have its share.
+const MAX_RANGES: usize = 32;
 
 /// A tracker for calls that nobody watches.
 pub(crate) struct Nobody;
@@ -216,6 +219,38 @@ impl Runtime {
         take_blob(&mut store, blob)
     }
 
+    /// Predictions piece by piece, in order, each range of pieces by a new instance: so they hang neither on other ranges nor on the number of workers.
+    fn predict_pieces(
+        &self,
+        model: &ModelParts,
+        rows: u64,
+        pieces: usize,
+        piece: impl Fn(&mut Pipeline, usize) -> Result<Vec<f64>, StageFault> + Sync,
+    ) -> Result<Vec<f64>, StageFault> {
+        // By the pieces alone, never by the workers.
+        let range = pieces.div_ceil(MAX_RANGES).max(1);
+        let mut scores = Vec::with_capacity(rows as usize * model.width());
+        in_order(
+            pieces.div_ceil(range),
+            model.training.workers,
+            self.stack(),
+            || Ok(()),
+            |(): &mut (), number| {
+                let mut pipeline = Pipeline::new(self, model)?;
+                let mut done = Vec::new();
+                for number in number * range..((number + 1) * range).min(pieces) {
+                    done.extend(piece(&mut pipeline, number)?);
+                }
+                Ok(done)
+            },
+            |_, done| {
+                scores.extend(done);
+                Ok(())
+            },
+        )?;
+        Ok(scores)
+    }
+
     fn plan_shards(&self, context: &Arc<StageContext>, rows: u64) -> Result<u32, StageFault> {
         let (mut store, pre, started) = self.start(context.clone(), None)?;
         let indices = shards::GuestIndices::new(&pre);
@@ -294,6 +329,23 @@ fn each_batch(
     Ok(())
 }
 
+/// A batch in as many as crossings take; its rows are counted from `first` on.
+fn each_within_cap(
+    batch: &RecordBatch,
+    world: World,
+    first: u64,
+    mut take: impl FnMut(RecordBatch) -> Result<(), StageFault>,
+) -> Result<(), StageFault> {
+    let mut done = 0;
+    while done < batch.num_rows() {
+        let start = first + done as u64;
+        let part = batch::within_cap(&batch.slice(done, batch.num_rows() - done), world.as_str(), start)?;
+        done += part.num_rows();
+        take(part).map_err(|fault| fault.counted_from(start))?;
+    }
+    Ok(())
+}
+
 impl Sandbox for Runtime {
     fn ingest(
         &self,
@@ -351,15 +403,17 @@ impl Sandbox for Runtime {
         sink: TransformSink<'_>,
     ) -> Result<(), StageFault> {
         // What the rows become decides how many of them are worked on at once: a worker holds three pieces at most, each of
-        // about one crossing. The instance that says so is the first worker's.
+        // about one crossing. The instance that says so makes the first of them.
         let first = Transformer::new(self, &context, state)?;
         let piece_rows = rows.table.schema().chunk_rows().min(rows_of_crossing(first.schema()));
         let first = Mutex::new(Some(first));
-        let start = || match first.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        // A new instance for each piece: what it made of other rows, and how many workers there are, leaves no trace.
+        let fresh = |piece| match first.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| piece == 0) {
             Some(transformer) => Ok(transformer),
             None => Transformer::new(self, &context, state),
         };
-        let step = |transformer: &mut Transformer, piece: usize| {
+        let step = |(): &mut (), piece: usize| {
+            let mut transformer = fresh(piece)?;
             let mut done = Vec::new();
             each_batch(rows, context.world.as_str(), piece, piece_rows, |start, batch| {
                 transformer.transform(&batch, |place, features| {
@@ -370,6 +424,7 @@ impl Sandbox for Runtime {
             Ok((transformer.schema().clone(), done))
         };
         let mut declared = None;
+        let start = || Ok(());
         in_order(pieces(rows, piece_rows).max(1), context.workers, self.stack(), start, step, |_, (schema, done)| {
             if declared.get_or_insert_with(|| schema.clone()) != &schema {
                 return Err(contract(&context, "transformer.fields", "two instances declare different columns"));
@@ -436,9 +491,8 @@ impl Sandbox for Runtime {
     }
 
     fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault> {
-        let mut scores = Vec::with_capacity(rows.rows() as usize * model.width());
         let piece_rows = rows.table.schema().chunk_rows();
-        let step = |pipeline: &mut Pipeline, piece: usize| {
+        let piece = |pipeline: &mut Pipeline, piece: usize| {
             let mut done = Vec::new();
             each_batch(rows, World::Transformation.as_str(), piece, piece_rows, |_, batch| {
                 done.extend(pipeline.predict(&batch)?);
@@ -446,31 +500,59 @@ impl Sandbox for Runtime {
             })?;
             Ok(done)
         };
-        in_order(
-            pieces(rows, piece_rows),
-            model.training.workers,
-            self.stack(),
-            || Pipeline::new(self, model),
-            step,
-            |_, done| {
-                scores.extend(done);
-                Ok(())
-            },
-        )?;
-        Ok(scores)
+        self.predict_pieces(model, rows.rows(), pieces(rows, piece_rows), piece)
     }
 
     fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
-        let mut pipeline = Pipeline::new(self, model)?;
-        let mut scores = Vec::with_capacity(rows.num_rows() * model.width());
-        let mut done = 0;
-        while done < rows.num_rows() {
-            let rest = rows.slice(done, rows.num_rows() - done);
-            let first = batch::within_cap(&rest, World::Transformation.as_str(), done as u64)?;
-            scores.extend(pipeline.predict(&first).map_err(|fault| fault.counted_from(done as u64))?);
-            done += first.num_rows();
+        let most = model.features.chunk_rows();
+        let piece = |pipeline: &mut Pipeline, piece: usize| {
+            let start = piece * most;
+            let mut done = Vec::new();
+            let part = rows.slice(start, most.min(rows.num_rows() - start));
+            each_within_cap(&part, World::Transformation, start as u64, |batch| {
+                done.extend(pipeline.predict(&batch)?);
+                Ok(())
+            })?;
+            Ok(done)
+        };
+        self.predict_pieces(model, rows.num_rows() as u64, rows.num_rows().div_ceil(most), piece)
+    }
+
+    fn transform_again(
+        &self,
+        context: &Arc<StageContext>,
+        state: &Blob,
+        batches: &[RecordBatch],
+    ) -> Result<Vec<RecordBatch>, StageFault> {
+        let mut transformer = Transformer::new(self, context, state)?;
+        let mut transformed = Vec::with_capacity(batches.len());
+        for batch in batches {
+            each_within_cap(batch, context.world, 0, |batch| {
+                transformer.transform(&batch, |_, features| {
+                    transformed.push(features);
+                    Ok(())
+                })
+            })?;
         }
-        Ok(scores)
+        Ok(transformed)
+    }
+
+    fn predict_again(
+        &self,
+        context: &Arc<StageContext>,
+        model: &Blob,
+        task: &Task,
+        batches: &[RecordBatch],
+    ) -> Result<Vec<f64>, StageFault> {
+        let mut predictor = Predictor::new(self, context, model, task)?;
+        let mut numbers = Vec::new();
+        for batch in batches {
+            each_within_cap(batch, context.world, 0, |batch| {
+                numbers.extend(predictor.predict(&batch)?);
+                Ok(())
+            })?;
+        }
+        Ok(numbers)
     }
 
     fn evaluate(
@@ -511,10 +593,7 @@ impl Sandbox for Runtime {
         component: &ModelComponent,
         artifacts: &ArtifactStore,
     ) -> Result<Component, StageFault> {
-        let stubs = Stubs {
-            filesystem: component.stubs.iter().any(|stub| stub == "filesystem"),
-            sockets: component.stubs.iter().any(|stub| stub == "sockets"),
-        };
+        let stubs = Stubs::named(&component.stubs);
         let origin = Origin::Stored(component.digest, artifacts.clone());
         // The model's own components were admitted when it was registered, and are named by digest; the operator may want more.
         let trust = |digest| self.0.stored.admit(&component.name, digest);

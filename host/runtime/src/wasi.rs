@@ -222,6 +222,20 @@ pub(crate) struct Stubs {
     pub(crate) sockets: bool,
 }
 
+impl Stubs {
+    /// Those of these names; others are none of today's.
+    pub(crate) fn named(names: &[String]) -> Self {
+        let has = |name: &str| names.iter().any(|stub| stub == name);
+        Self { filesystem: has("filesystem"), sockets: has("sockets") }
+    }
+
+    /// Their names, as manifests and models have them.
+    pub(crate) fn names(self) -> Vec<String> {
+        let names = [("filesystem", self.filesystem), ("sockets", self.sockets)];
+        names.into_iter().filter(|(_, granted)| *granted).map(|(name, _)| name.to_owned()).collect()
+    }
+}
+
 /// Whether an import is part of the WASI that every stage gets, or that these stubs add.
 pub(crate) fn grants(import: &str, stubs: Stubs) -> bool {
     const ALWAYS: [&str; 4] = ["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:random/"];

@@ -59,7 +59,7 @@ impl Home {
 
     /// Whether the registry is in the home, so that both are moved and copied together.
     pub fn has_own_registry(&self) -> bool {
-        self.path.join(DATABASE).exists()
+        matches!(self.path.join(DATABASE).try_exists(), Ok(true))
     }
 
     /// Where approved versions are copied to if nobody names another place.
@@ -82,7 +82,8 @@ const DATABASE: &str = "stagewright.db";
 
 /// A home has one registry: with another, everything in it would look like garbage.
 fn elsewhere(path: &Path, url: &str, password: Option<&str>) -> Result<Registry, StoreError> {
-    if path.join(DATABASE).exists() {
+    let own = path.join(DATABASE);
+    if own.try_exists().map_err(io_error("look at", &own))? {
         return Err(StoreError::OtherRegistry { home: path.to_owned(), own: DATABASE.to_owned() });
     }
     let registry = Registry::connect_with(url, password)?;
@@ -105,10 +106,13 @@ fn address(place: &str) -> &str {
 }
 
 fn inside(path: &Path) -> Result<Registry, StoreError> {
-    if let Ok(own) = read_regular_text(&path.join(ELSEWHERE), MAX_PLACE) {
-        return Err(StoreError::OtherRegistry { home: path.to_owned(), own: own.trim().to_owned() });
+    let file = path.join(ELSEWHERE);
+    match read_regular_text(&file, MAX_PLACE) {
+        Ok(own) => Err(StoreError::OtherRegistry { home: path.to_owned(), own: own.trim().to_owned() }),
+        // Of a registry that is elsewhere and cannot be named, everything here would look like garbage.
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error("read", &file)(error)),
+        Err(_) => Registry::open(path.join(DATABASE)),
     }
-    Registry::open(path.join(DATABASE))
 }
 
 /// Makes the home so that it is there after a loss of power; what is in it sees to itself.
@@ -118,5 +122,19 @@ fn make_lasting(path: &Path) -> Result<(), StoreError> {
     match absolute.parent() {
         Some(parent) => sync_directory(parent),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_whose_registry_cannot_be_told_is_not_opened_with_another() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        // What nobody can read as a text, the superuser neither.
+        std::fs::create_dir(home.path().join(ELSEWHERE)).expect("a folder");
+        assert!(matches!(Home::open(home.path()), Err(StoreError::Io { .. })));
+        assert!(!home.path().join(DATABASE).exists(), "a registry of its own was made");
     }
 }

@@ -89,7 +89,7 @@ pub(crate) fn dead_locks(directory: &Path) -> Result<Vec<DeadLock>, StoreError> 
     Ok(dead)
 }
 
-/// Whether the process holds no lock whose path without extension this is.
+/// Whether the process holds no lock whose path without extension this is. Where that cannot be told it may live.
 pub(crate) fn is_gone(path: &Path) -> bool {
-    !path.with_added_extension(EXTENSION).exists()
+    matches!(path.with_added_extension(EXTENSION).try_exists(), Ok(false))
 }

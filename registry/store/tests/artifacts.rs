@@ -129,6 +129,42 @@ fn a_damaged_blob_or_document_is_never_served() {
     assert_eq!(store.open_document(&document, "text/plain").unwrap().bytes(), b"report");
 }
 
+#[test]
+fn a_damaged_artifact_of_the_right_length_is_healed_by_making_it_again() {
+    let (directory, store) = store();
+    // By the process that wrote it, which remembers that, and by another one.
+    for store in [&store, &ArtifactStore::open(directory.path().join("artifacts")).unwrap()] {
+        let make = || {
+            let staging = store.stage();
+            let (schema, rows) = floats(10);
+            let mut table = staging.create_table(&schema).unwrap();
+            table.write(&rows).unwrap();
+            let mut blob = staging.create_blob().unwrap();
+            blob.write(&vec![7; 600_000]).unwrap();
+            let made = [
+                (ArtifactKind::Table, table.finish().unwrap().digest()),
+                (ArtifactKind::Blob, blob.finish().unwrap().digest()),
+                (ArtifactKind::Document, staging.put_document("text/plain", *b"report").unwrap().digest()),
+            ];
+            staging.publish().unwrap();
+            made
+        };
+        for (kind, digest) in make() {
+            let path = store.path(kind, &digest);
+            let whole = fs::read(&path).unwrap();
+            // In a table one of its values: its structure is whole.
+            let place = whole.windows(8).position(|word| kind == ArtifactKind::Table && word == 3f64.to_le_bytes());
+            let mut damaged = whole.clone();
+            damaged[place.unwrap_or(whole.len() - 1)] ^= 16;
+            replace(&path, &damaged);
+            assert!(store.verify(kind, &digest).is_err(), "{kind} is damaged");
+            make();
+            assert!(store.verify(kind, &digest).is_ok(), "{kind} is whole again");
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+    }
+}
+
 fn replace(path: &Path, bytes: &[u8]) {
     let aside = path.with_extension("aside");
     fs::write(&aside, bytes).unwrap();

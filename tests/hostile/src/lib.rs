@@ -215,6 +215,14 @@ impl Workshop {
         &self.home
     }
 
+    /// The misbehaving component of a world.
+    ///
+    /// # Panics
+    /// Never: there is one for each world.
+    pub fn component(&self, world: World) -> Arc<Component> {
+        self.components[&world].clone()
+    }
+
     /// The training component that falls into shards.
     pub fn sharded(&self) -> Arc<Component> {
         self.sharded.clone()
@@ -280,6 +288,7 @@ impl Workshop {
             stages: attempt.stages.clone(),
             code: None,
             destination: None,
+            tokens: BTreeMap::new(),
             upon: self.base.clone().filter(|_| first > World::Ingestion),
         };
         let (summary, result) = Run::execute(request);

@@ -232,6 +232,9 @@ pub(crate) struct PredictArguments {
     /// How many instances may run at once.
     #[arg(long)]
     pub(crate) workers: Option<usize>,
+    /// Changes a limit of the model's stages, such as `training.limits.memory=4GiB`. [default: what it was trained under]
+    #[arg(long, value_name = "STAGE.limits.LIMIT=VALUE")]
+    pub(crate) set: Vec<String>,
     #[command(flatten)]
     pub(crate) json: JsonArgument,
 }

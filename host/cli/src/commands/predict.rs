@@ -12,13 +12,13 @@ use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_lifecycle::predict::Ready;
 use stagewright_lifecycle::sandbox::{Level, Tracker};
-use stagewright_manifest::Limits;
+use stagewright_manifest::World;
 use stagewright_store::CHAMPION;
 use stagewright_text::Outside;
 
 use crate::arguments::PredictArguments;
 use crate::commands::{models, print_json};
-use crate::ending::{Ending, UsageError};
+use crate::ending::{Ending, FailedPrediction, UsageError};
 use crate::location::Location;
 use crate::workplace::{self, Workplace};
 
@@ -47,10 +47,11 @@ pub(crate) fn predict(location: &Location, arguments: &PredictArguments) -> anyh
     let rows = read(&arguments.input, &model.signature)?;
     let cancel = workplace::cancel_on_signals();
     let workers = workplace::workers(arguments.workers);
-    let limits = |world| Limits::defaults(world).at_most(operator.ceiling(world));
+    let recorded = [World::Transformation, World::Training].map(|world| (world, model.limits_of(world)));
+    let limits = operator.limits_of_model(recorded, &arguments.set)?;
     let artifacts = &workplace.home.artifacts;
     let ready = Ready::new(&model, &workplace.runtime, artifacts, limits, Arc::new(Warnings), workers, &cancel)?;
-    let numbers = ready.predict(&workplace.runtime, &rows)?;
+    let numbers = ready.predict(&workplace.runtime, &rows).map_err(FailedPrediction)?;
     warn_of_unseen(&ready, rows.num_rows());
     if arguments.json.json {
         let rows: Vec<_> = numbers.chunks(model.width()).map(|row| prediction(&model.task, row)).collect();

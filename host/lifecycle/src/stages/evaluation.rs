@@ -19,6 +19,7 @@ use stagewright_store::{CHAMPION, DataType, Field, Role, Schema, Table};
 
 use crate::fault::StageFault;
 use crate::model::{RegisteredModel, width};
+use crate::purity::predict_checked;
 use crate::run::RunError;
 use crate::sandbox::{ModelParts, View};
 use crate::settings;
@@ -160,9 +161,9 @@ fn standing(stage: &mut Stage<'_>, test: &Table, task: &Task) -> Result<Standing
     let (state, blob) = model.blobs(&home.artifacts)?;
     let (transformation, training) = model.components(&*stage.run.sandbox, &home.artifacts)?;
     let parts = ModelParts {
-        transformation: stage.nested_context(World::Transformation, transformation),
+        transformation: stage.registered_context(World::Transformation, transformation, &model),
         state,
-        training: stage.nested_context(World::Training, training),
+        training: stage.registered_context(World::Training, training, &model),
         model: blob,
         features: model.features(),
         task: model.task.clone(),
@@ -209,7 +210,8 @@ fn measure(
     task: &Task,
     labels: &[f64],
 ) -> Result<Measured, StageFault> {
-    let scores = stage.run.sandbox.predict(parts, &view_for(parts, test)?)?;
+    let view = view_for(parts, test)?;
+    let scores = stage.waiting(|| predict_checked(&*stage.run.sandbox, parts, &view))?;
     let failed = |error: stagewright_evaluation::Error| StageFault::host(format!("cannot measure the {name}: {error}"));
     let classes: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
     let (metrics, confusion) = match task {

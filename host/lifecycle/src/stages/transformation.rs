@@ -10,6 +10,7 @@ use stagewright_manifest::World;
 use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter};
 
 use crate::fault::StageFault;
+use crate::purity::check_transform;
 use crate::run::RunError;
 use crate::sandbox::View;
 use crate::stage::Stage;
@@ -232,7 +233,10 @@ fn transformed(stage: &Stage<'_>, state: &Blob, table: &Table) -> Result<Table, 
         Ok(())
     })?;
     let (writer, _) = output.ok_or_else(|| StageFault::host("the transformation returned no batch"))?;
-    writer.finish().map_err(StageFault::host)
+    let table = writer.finish().map_err(StageFault::host)?;
+    let made = View::of(table.clone(), |field| field.role == Role::Feature);
+    check_transform(&*stage.run.sandbox, &stage.context(None), state, &features, &made)?;
+    Ok(table)
 }
 
 /// A rebalanced table must look like the one that was passed, but for its rows.

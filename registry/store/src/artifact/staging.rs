@@ -90,8 +90,9 @@ impl Staging {
     }
 
     /// Makes every finished artifact visible, so that it survives a loss of power: flushes the files, renames them to
-    /// their content's address, flushes the directory once. Atomic per artifact and idempotent: what is there already is
-    /// left as it is. Record the artifacts in the registry after this, never before.
+    /// their content's address, flushes the directory once. Atomic per artifact and idempotent: what is there already and
+    /// is what its name says is left as it is; a damaged file is replaced. Record the artifacts in the registry after
+    /// this, never before.
     ///
     /// Writers that were not finished are left out.
     ///
@@ -106,11 +107,10 @@ impl Staging {
         let mut new = Vec::with_capacity(files.len());
         for staged in files {
             let target = self.store.path(staged.kind, &staged.digest);
-            let bytes = staged.file.metadata().map_err(io_error("look at", &staged.path))?.len();
-            // A file cut short by a broken disk is replaced; a whole one is not written twice.
-            if fs::metadata(&target).is_ok_and(|there| there.is_file() && there.len() == bytes) {
+            if self.store.is_whole(&staged, &target) {
                 // Young again, so that no collection takes it before it is recorded.
                 touch(&target)?;
+                self.store.note_written(staged.kind, staged.digest);
                 continue;
             }
             count_fsync();

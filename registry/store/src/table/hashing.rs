@@ -2,10 +2,12 @@
 //!
 //! One pool serves all writers of the process; its size changes how long hashing takes and nothing else, because digests
 //! are put in order of chunk and column before they are combined. A writer that has to wait, for room or for the end,
-//! hashes in the meantime. So at most [`MAX_WAITING_CHUNKS`] chunks of a writer are held in memory.
+//! hashes in the meantime, but only what is its own: the time is that of whoever writes. So at most
+//! [`MAX_WAITING_CHUNKS`] chunks of a writer are held in memory. A job that panics fails its writer and nobody else.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
@@ -25,7 +27,11 @@ const JOB_COLUMNS: usize = 16;
 /// More threads than this would only take memory bandwidth from the stages.
 const MAX_THREADS: usize = 4;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Work of one writer. It does not panic.
+struct Job {
+    owner: Arc<Shared>,
+    work: Box<dyn FnOnce() + Send>,
+}
 
 struct Pool {
     jobs: Mutex<VecDeque<Job>>,
@@ -61,7 +67,7 @@ impl Pool {
                 }
             };
             drop(jobs);
-            job();
+            (job.work)();
         }
     }
 
@@ -70,8 +76,11 @@ impl Pool {
         self.added.notify_one();
     }
 
-    fn take(&self) -> Option<Job> {
-        locked(&self.jobs).pop_front()
+    /// The next job of a writer that nobody has begun.
+    fn take(&self, owner: &Arc<Shared>) -> Option<Job> {
+        let mut jobs = locked(&self.jobs);
+        let own = jobs.iter().position(|job| Arc::ptr_eq(&job.owner, owner))?;
+        jobs.remove(own)
     }
 }
 
@@ -80,7 +89,13 @@ pub(super) struct Hashing {
     schema: Schema,
     shared: Arc<Shared>,
     jobs: u64,
+    /// Bytes of the last chunks that were handed over.
+    held: VecDeque<u64>,
 }
+
+/// A job panicked, and the digest will never be known: a bug of the host.
+#[derive(Debug)]
+pub(super) struct Panicked;
 
 struct Shared {
     state: Mutex<State>,
@@ -94,71 +109,165 @@ struct State {
     /// Digests of jobs that were done before an earlier one.
     early: BTreeMap<u64, Vec<Digest>>,
     waiting: usize,
+    panicked: bool,
 }
 
 impl Hashing {
     pub(super) fn new(schema: &Schema) -> Self {
-        let state = State { hasher: Sha256::new(), next: 0, early: BTreeMap::new(), waiting: 0 };
+        let state = State { hasher: Sha256::new(), next: 0, early: BTreeMap::new(), waiting: 0, panicked: false };
         let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
-        Self { schema: schema.clone(), shared: Arc::new(shared), jobs: 0 }
+        Self { schema: schema.clone(), shared: Arc::new(shared), jobs: 0, held: VecDeque::new() }
     }
 
-    /// Hands over a chunk as it is stored. Waits while too many are waiting.
-    pub(super) fn add(&mut self, chunk: &RecordBatch) {
+    /// Bytes of chunks that may still be held: those of the last [`MAX_WAITING_CHUNKS`] that were handed over. Some may be
+    /// hashed already; but a figure that is charged to somebody must not hang on how fast other threads are.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.held.iter().sum()
+    }
+
+    /// Hands over a chunk of so many bytes as it is stored. Waits while too many are waiting.
+    pub(super) fn add(&mut self, chunk: &RecordBatch, bytes: u64) -> Result<(), Panicked> {
         let per_chunk = self.schema.len().div_ceil(JOB_COLUMNS);
         // A table without columns has no jobs, and nothing to wait for.
-        self.wait(|waiting| waiting <= (MAX_WAITING_CHUNKS - 1) * per_chunk);
-        locked(&self.shared.state).waiting += per_chunk;
+        self.wait(|waiting| waiting <= (MAX_WAITING_CHUNKS - 1) * per_chunk)?;
+        if self.held.len() == MAX_WAITING_CHUNKS {
+            self.held.pop_front();
+        }
+        self.held.push_back(bytes);
         for first in (0..self.schema.len()).step_by(JOB_COLUMNS) {
             let columns = first..(first + JOB_COLUMNS).min(self.schema.len());
-            let (number, shared, schema, chunk) =
-                (self.jobs, Arc::clone(&self.shared), self.schema.clone(), chunk.clone());
-            self.jobs += 1;
-            Pool::get().add(Box::new(move || {
-                let digests = column_digests(&schema.fields()[columns.clone()], &chunk.columns()[columns]);
-                drop(chunk);
-                shared.done(number, digests);
-            }));
+            let (schema, chunk) = (self.schema.clone(), chunk.clone());
+            self.submit(move || column_digests(&schema.fields()[columns.clone()], &chunk.columns()[columns]));
         }
+        Ok(())
+    }
+
+    /// Adds a job, whose digests follow those of the jobs before it.
+    fn submit(&mut self, digests: impl FnOnce() -> Vec<Digest> + Send + 'static) {
+        let (number, shared) = (self.jobs, Arc::clone(&self.shared));
+        self.jobs += 1;
+        locked(&self.shared.state).waiting += 1;
+        // After a panic the digests are gone, and nothing that the job had is looked at again.
+        let work = move || shared.done(number, catch_unwind(AssertUnwindSafe(digests)).ok());
+        Pool::get().add(Job { owner: Arc::clone(&self.shared), work: Box::new(work) });
     }
 
     /// SHA-256 over the digests of all columns of all chunks. Waits until the last is there.
-    pub(super) fn finish(self) -> Digest {
-        self.wait(|waiting| waiting == 0);
+    pub(super) fn finish(self) -> Result<Digest, Panicked> {
+        self.wait(|waiting| waiting == 0)?;
         let hasher = std::mem::take(&mut locked(&self.shared.state).hasher);
-        Digest::from_bytes(hasher.finalize().into())
+        Ok(Digest::from_bytes(hasher.finalize().into()))
     }
 
-    /// Waits until the number of this writer's jobs satisfies `enough`, doing any writer's jobs meanwhile.
-    fn wait(&self, enough: impl Fn(usize) -> bool) {
-        loop {
-            if enough(locked(&self.shared.state).waiting) {
-                return;
-            }
-            match Pool::get().take() {
-                Some(job) => job(),
+    /// Waits until the number of this writer's jobs satisfies `enough`, doing some of them meanwhile.
+    fn wait(&self, enough: impl Fn(usize) -> bool) -> Result<(), Panicked> {
+        let over = |state: &State| state.panicked || enough(state.waiting);
+        while !over(&locked(&self.shared.state)) {
+            match Pool::get().take(&self.shared) {
+                Some(job) => (job.work)(),
                 None => {
                     // Every job of ours is being done by a thread, which will say so.
                     let state = locked(&self.shared.state);
-                    let until = self.shared.changed.wait_while(state, |state| !enough(state.waiting));
+                    let until = self.shared.changed.wait_while(state, |state| !over(state));
                     drop(until.unwrap_or_else(PoisonError::into_inner));
-                    return;
                 }
             }
         }
+        if locked(&self.shared.state).panicked { Err(Panicked) } else { Ok(()) }
     }
 }
 
 impl Shared {
-    fn done(&self, number: u64, digests: Vec<Digest>) {
+    /// Takes the digests of a job, `None` if it panicked.
+    fn done(&self, number: u64, digests: Option<Vec<Digest>>) {
         let mut state = locked(&self.state);
         let state = &mut *state;
-        state.early.insert(number, digests);
+        state.panicked |= digests.is_none();
+        state.early.insert(number, digests.unwrap_or_default());
         while let Some(digests) = state.early.remove(&state.next) {
             digests.iter().for_each(|digest| state.hasher.update(digest.as_bytes()));
             state.next += 1;
         }
         state.waiting -= 1;
         self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use arrow_array::{Float64Array, Int64Array};
+
+    use super::*;
+    use crate::schema::{DataType, Field};
+
+    fn schema() -> Schema {
+        Schema::new(vec![Field::new("x", DataType::Int64).with_nullable(false)]).expect("a schema")
+    }
+
+    fn chunk(values: Vec<i64>) -> RecordBatch {
+        RecordBatch::try_new(schema().to_arrow(), vec![Arc::new(Int64Array::from(values))]).expect("a batch")
+    }
+
+    #[test]
+    fn a_job_that_panics_fails_its_writer_and_nobody_else() {
+        let mut failing = Hashing::new(&schema());
+        // As many as the pool has threads, and more: a thread that died would leave later jobs undone.
+        (0..2 * MAX_THREADS).for_each(|_| failing.submit(|| panic!("a bug")));
+        assert!(failing.wait(|waiting| waiting == 0).is_err());
+        assert!(failing.add(&chunk(vec![1]), 8).is_err(), "a digest of what is left would be wrong");
+        assert!(failing.finish().is_err());
+        let digest = || {
+            let mut hashing = Hashing::new(&schema());
+            (0..10).for_each(|value| hashing.add(&chunk(vec![value]), 8).expect("no panic"));
+            hashing.finish().expect("no panic")
+        };
+        assert_eq!(digest(), digest());
+    }
+
+    #[test]
+    fn a_job_that_cannot_hash_its_chunk_panics_and_the_writer_is_told() {
+        let mut hashing = Hashing::new(&schema());
+        let other = Schema::new(vec![Field::new("x", DataType::Float64)]).expect("a schema");
+        let floats = RecordBatch::try_new(other.to_arrow(), vec![Arc::new(Float64Array::from(vec![1.0]))]);
+        hashing.add(&floats.expect("a batch"), 8).expect("it is hashed later");
+        assert!(hashing.finish().is_err());
+    }
+
+    #[test]
+    fn a_writer_does_no_other_writers_jobs() {
+        let (mut slow, mut quick) = (Hashing::new(&schema()), Hashing::new(&schema()));
+        let (hold, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        // These keep every thread of the pool, and any writer that would take one of them, until they are let go.
+        for _ in 0..2 * MAX_THREADS {
+            let held = Arc::clone(&held);
+            slow.submit(move || {
+                let _ = locked(&held).recv_timeout(Duration::from_secs(60));
+                Vec::new()
+            });
+        }
+        let (sender, finished) = mpsc::channel();
+        std::thread::spawn(move || {
+            quick.add(&chunk(vec![1]), 8).expect("no panic");
+            sender.send(quick.finish().is_ok()).expect("somebody waits");
+        });
+        assert_eq!(finished.recv_timeout(Duration::from_secs(30)), Ok(true), "it waits for another writer's jobs");
+        drop(hold);
+        assert!(slow.finish().is_ok());
+    }
+
+    #[test]
+    fn chunks_that_may_wait_are_counted_and_no_more_of_them() {
+        let mut hashing = Hashing::new(&schema());
+        let held: Vec<u64> = (1..=5)
+            .map(|bytes| {
+                hashing.add(&chunk(vec![1]), bytes).expect("no panic");
+                hashing.held_bytes()
+            })
+            .collect();
+        assert_eq!(held, [1, 3, 6, 9, 12]);
     }
 }

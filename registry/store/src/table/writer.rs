@@ -82,11 +82,15 @@ impl TableWriter {
         self.bytes
     }
 
-    /// Bytes that the writer keeps in memory: rows of the chunk that is being filled, and all categories.
+    /// Bytes that the writer keeps in memory: rows of the chunk that is being filled, chunks before it that may still be
+    /// hashed, and all categories. The same for the same rows, however fast hashing is.
     pub fn held_bytes(&self) -> u64 {
-        let columns: usize = self.columns.iter().map(ColumnBuilder::held_bytes).sum();
         let categories: usize = self.categories.iter().map(Categories::held_bytes).sum();
-        (columns + categories) as u64
+        self.filling_bytes() + self.hashing.held_bytes() + categories as u64
+    }
+
+    fn filling_bytes(&self) -> u64 {
+        self.columns.iter().map(ColumnBuilder::held_bytes).sum::<usize>() as u64
     }
 
     /// Appends rows. How they are cut into batches, sliced and numbered makes no difference to the table.
@@ -135,7 +139,8 @@ impl TableWriter {
         self.file.finish().map_err(|error| arrow_error(error, &self.path))?;
         let buffer = self.file.into_inner().map_err(|error| arrow_error(error, &self.path))?;
         let file = buffer.into_inner().map_err(|error| io_error("write", &self.path)(error.into_error()))?;
-        let digest = table_digest(&self.schema, self.rows, &lists, self.hashing.finish());
+        let columns = self.hashing.finish().map_err(|_| hashing_failed(&self.path))?;
+        let digest = table_digest(&self.schema, self.rows, &lists, columns);
         let table = Table::open(&file, self.path.clone(), digest)?;
         self.unfinished.0 = None;
         self.staging.add(StagedFile { path: self.path, file, kind: ArtifactKind::Table, digest });
@@ -166,13 +171,14 @@ impl TableWriter {
 
     fn end_chunk(&mut self) -> Result<(), StoreError> {
         let fields = self.schema.fields();
+        let held = self.filling_bytes();
         let arrays: Vec<ArrayRef> =
             self.columns.iter_mut().zip(fields).map(|(column, field)| column.take(field.data_type)).collect();
         self.bytes += arrays.iter().zip(fields).map(|(it, field)| column_bytes(field.data_type, it)).sum::<u64>();
         let options = RecordBatchOptions::new().with_row_count(Some(self.filled));
         let chunk = RecordBatch::try_new_with_options(Arc::clone(&self.storage), arrays, &options)
             .map_err(|error| arrow_error(error, &self.path))?;
-        self.hashing.add(&chunk);
+        self.hashing.add(&chunk, held).map_err(|_| hashing_failed(&self.path))?;
         self.file.write(&chunk).map_err(|error| arrow_error(error, &self.path))?;
         self.filled = 0;
         Ok(())
@@ -187,6 +193,12 @@ impl std::fmt::Debug for TableWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TableWriter").field("path", &self.path).field("rows", &self.rows).finish_non_exhaustive()
     }
+}
+
+/// A bug of the host costs the table and not the process.
+fn hashing_failed(path: &std::path::Path) -> StoreError {
+    let source = std::io::Error::other("a thread that hashes panicked, please report this");
+    StoreError::Io { action: "hash", path: path.to_owned(), source }
 }
 
 /// What Arrow's writer says: nearly always what the system said.

@@ -33,7 +33,7 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
         Misdeed::Yield => loop {
             std::thread::sleep(Duration::from_millis(1));
         },
-        Misdeed::Dawdle => burn(40_000_000),
+        Misdeed::Dawdle => burn(40_000_000 * (1 + u64::from(orders.variant))),
         Misdeed::MemoryBomb => memory_bomb(),
         Misdeed::Recursion => drop(black_box(recurse(0))),
         Misdeed::FloodHandles => flood_handles(),
@@ -69,7 +69,8 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
         }
         Misdeed::Linger => {
             begin_artifact::<W>()?;
-            tracking::log(Level::Info, "lingering");
+            // Loud enough to be heard from an instance that is only asked again.
+            tracking::log(Level::Warn, "lingering");
             spin();
         }
         Misdeed::LongDataFault => return Err(long_data_fault()),
@@ -113,6 +114,7 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
         | Misdeed::PredictTwo
         | Misdeed::PredictFew
         | Misdeed::OtherOutput
+        | Misdeed::Impure
         | Misdeed::ForgedImportance
         | Misdeed::ManyShards
         | Misdeed::ForgedMetrics

@@ -8,6 +8,7 @@
 
 mod deeds;
 mod forgeries;
+mod impurities;
 mod worlds;
 
 use schemars::JsonSchema;
@@ -120,6 +121,8 @@ named! {
         PredictFew = "predict-few",
         /// To say that it predicts something else than the task asks for.
         OtherOutput = "other-output",
+        /// To let its answer for a row hang on something else than the row.
+        Impure = "impure",
         /// To claim importance for features that are not, in figures that are not.
         ForgedImportance = "forged-importance",
         /// To want four billion shards.
@@ -231,6 +234,32 @@ named! {
     }
 }
 
+named! {
+    /// What the answer for a row can hang on besides the row.
+    Impurity {
+        /// The row's place in the table.
+        TablePosition = "table-position",
+        /// Its place in the batch.
+        BatchPosition = "batch-position",
+        /// How many rows the batch has.
+        BatchSize = "batch-size",
+        /// What the other rows of the batch hold.
+        OtherRows = "other-rows",
+        /// The row before it, in whatever call.
+        RowBefore = "row-before",
+        /// How often the instance was called.
+        Calls = "calls",
+        /// Whether it is the instance's first call.
+        FirstCall = "first-call",
+        /// The time of day.
+        TimeOfDay = "time-of-day",
+        /// A random number.
+        Random = "random",
+        /// Its place, in batches of more than twenty rows alone.
+        LargeBatches = "large-batches",
+    }
+}
+
 /// What a stage is to do: its parameters, and what it stores as fitted state or model, so that the exports that get no parameters know it too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -241,7 +270,9 @@ pub struct Orders {
     pub export: String,
     /// The forgery's name, for `forged-batch`.
     pub forgery: String,
-    /// Which of several ways that must make no difference.
+    /// The impurity's name, for `impure`.
+    pub impurity: String,
+    /// Which of several ways that must make no difference; of `dawdle`, how often over.
     pub variant: u32,
 }
 
@@ -263,6 +294,14 @@ impl Orders {
                 .then(|| Misdeed::ALL.iter().copied().find(|misdeed| self.misdeed == misdeed.name()))
                 .flatten()
         })
+    }
+
+    fn impurity(&self) -> Result<Impurity, Failure> {
+        Impurity::ALL
+            .iter()
+            .copied()
+            .find(|impurity| impurity.name() == self.impurity)
+            .ok_or_else(|| Failure::parameter("impurity", "there is no such impurity"))
     }
 
     fn forgery(&self) -> Result<Forgery, Failure> {

@@ -12,6 +12,7 @@ use stagewright_kit::{
 
 use crate::deeds::{EVIL, act, float};
 use crate::forgeries::forge;
+use crate::impurities::taint;
 use crate::{Export, Misdeed, Orders};
 
 /// What a world may import. Code behind a constant that is false is gone before the component is made, and with it the import.
@@ -109,10 +110,15 @@ fn with_table(orders: &Orders, export: Export, table: &tables::Table) -> Result<
 fn with_nans(mut batch: Batch, variant: u32) -> Batch {
     for column in &mut batch.columns {
         if let Values::Float64(values) = &mut column.values {
-            for (row, value) in values.iter_mut().enumerate().step_by(3) {
-                *value = f64::from_bits(0x7ff8_0000_0000_0000 | ((u64::from(variant) * 77 + 1) * (row as u64 + 1)));
+            for value in values {
+                // By what the row holds, and not by its place: no other answer is allowed.
+                let bits = value.to_bits() >> 40;
+                match bits % 3 {
+                    0 => *value = f64::from_bits(0x7ff8_0000_0000_0000 | ((u64::from(variant) * 77 + 1) * (bits + 1))),
+                    1 => *value = -0.0,
+                    _ => {}
+                }
             }
-            values[1] = -0.0;
             break;
         }
     }
@@ -267,6 +273,14 @@ impl transform::GuestTransformer for Transformer {
         if self.0.is(Misdeed::NanPayloads, Export::Transform) {
             rows = with_nans(rows, self.0.variant);
         }
+        let served = self.0.is(Misdeed::Impure, Export::TransformServed) && is_served();
+        if self.0.is(Misdeed::Impure, Export::Transform) || served {
+            let numbers = rows.columns.iter_mut().find_map(|column| match &mut column.values {
+                Values::Float64(numbers) => Some(numbers),
+                _ => None,
+            });
+            taint(self.0.impurity()?, numbers.ok_or_else(|| Failure::internal("no feature is a number"))?);
+        }
         if self.0.is(Misdeed::FewerRows, Export::Transform) {
             rows = Batch { rows: 0, columns: rows.columns.into_iter().map(emptied).collect() };
         }
@@ -347,6 +361,9 @@ impl<W: World> predict::GuestPredictor for Predictor<W> {
             return Err(Failure::internal("the first feature is no number"));
         };
         let mut scores: Vec<f64> = x.into_iter().map(|x| x.clamp(0.0, 1.0)).collect();
+        if self.0.is(Misdeed::Impure, Export::Predict) {
+            taint(self.0.impurity()?, &mut scores);
+        }
         if self.0.is(Misdeed::PredictNan, Export::Predict) {
             scores[1] = f64::NAN;
         }

@@ -3,6 +3,7 @@
 //! Each attempt is followed by a well-behaved run of the same stages in this same process, which must make what it made before. The suite runs twice: as it is, and at the same time in a child process that
 //! is pinned to one core. A program of its own and no `#[test]`s: the attempts share one engine and one home on purpose, one after the other, and the count at the end is part of what it says.
 
+mod impurities;
 mod misdeeds;
 mod plans;
 mod shapes;
@@ -42,6 +43,8 @@ const ROWS: &[Row] = &[
     (23, "nan_payloads_and_the_order_of_categories_leave_no_trace", specials::canonical),
     (24, "every_batch_is_checked_and_the_error_names_column_and_row", |it| misdeeds::row(it, 24)),
     (25, "a_long_message_is_cut_and_escaped_wherever_it_is_shown", |it| misdeeds::row(it, 25) + shapes::row(it, 25)),
+    (26, "an_answer_hangs_on_its_row_alone", |it| misdeeds::row(it, 26) + impurities::workers(it)),
+    (27, "a_stage_answers_for_its_own_time_alone", |it| impurities::evaluators_time(it) + impurities::models_time(it)),
 ];
 
 /// Rows that other suites hold, and which.
@@ -145,5 +148,5 @@ fn every_row_has_its_place() {
     }
     let numbers: std::collections::BTreeSet<u8> =
         ROWS.iter().map(|row| row.0).chain(ELSEWHERE.iter().map(|row| row.0)).collect();
-    assert!(numbers.into_iter().eq(1..=25), "a row has no place");
+    assert!(numbers.into_iter().eq(1..=27), "a row has no place");
 }

@@ -7,7 +7,7 @@ use stagewright_lifecycle::fault::{LimitKind, StageFault};
 use stagewright_store::RunStatus;
 
 use crate::plans::{Expect, clean, is_sharded, place, plan};
-use crate::specials;
+use crate::{impurities, specials};
 
 /// All attempts of a row; returns how many.
 pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
@@ -21,6 +21,7 @@ pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
             attempts += match misdeed {
                 Misdeed::ForgedBatch => forgeries(workshop, export),
                 Misdeed::ForgedImportance => specials::importance(workshop),
+                Misdeed::Impure => impurities::impure(workshop, export),
                 Misdeed::ForgedFiles => specials::forged_files(workshop, export),
                 Misdeed::ScriptFigure => specials::script_figure(workshop, export),
                 Misdeed::LongFindings => specials::long_findings(workshop, export),

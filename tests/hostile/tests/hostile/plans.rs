@@ -205,6 +205,7 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::PredictTwo => (20, &[Predict], &[], Fault("contract", &["row 1", "2 is not a probability"])),
         Misdeed::PredictFew => (20, &[Predict], &[], Fault("contract", &["numbers came back for"])),
         Misdeed::OtherOutput => (20, &[Output], &[], Fault("contract", &["predicts `value`", "wants `score`"])),
+        Misdeed::Impure => (26, &[Transform, TransformServed, Predict], &[], Special),
         Misdeed::ForgedImportance => (20, &[Importance], &[], Special),
         Misdeed::ManyShards => (20, &[PlanShards], &[], Fault("contract", &["4294967295 shards; at most 1024"])),
         Misdeed::ForgedMetrics => (20, &[], &[], Special),

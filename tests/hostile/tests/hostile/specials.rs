@@ -1,10 +1,13 @@
 //! Misdeeds that show only beside another run, or in what a run made.
 
+use std::sync::Arc;
+
 use misbehave::{Export, Misdeed};
 use stagewright_evaluation::report::Verdict;
 use stagewright_hostile::{Attempt, Ended, Workshop, guests};
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::sandbox::Component;
 use stagewright_manifest::World;
 use stagewright_runtime::{RuntimeError, StubGrants};
 use stagewright_store::CHAMPION;
@@ -27,7 +30,7 @@ fn artifact(workshop: &Workshop, ended: &Ended, name: &str) -> String {
     String::from_utf8(document.bytes().to_vec()).expect("UTF-8")
 }
 
-fn well(what: &str, ended: &Ended) {
+pub(crate) fn well(what: &str, ended: &Ended) {
     assert!(ended.result.is_ok(), "{what}: {}", ended.error());
     nothing_is_visible(what, ended);
 }
@@ -95,6 +98,14 @@ pub(crate) fn wasi(workshop: &Workshop) -> usize {
     }
     let stubs = StubGrants { filesystem: true, sockets: true };
     let component = workshop.resolve(World::Ingestion, "misbehave-wasi", &bytes, stubs).expect("with stubs it links");
+    // Of the same bytes, nothing is ready that links less.
+    let bare = Component { stubs: Vec::new(), ..Component::clone(&component) };
+    let refused = workshop.attempt(&Attempt {
+        component: Some(Arc::new(bare)),
+        set: vec!["ingestion.component=misbehave-wasi".into()],
+        ..Attempt::of(World::Ingestion..=World::Ingestion)
+    });
+    assert!(refused.error().contains("was not resolved"), "{}", refused.error());
     let ended = workshop.attempt(&Attempt {
         component: Some(component),
         set: vec!["ingestion.component=misbehave-wasi".into()],

@@ -1,0 +1,333 @@
+//! Stages of a few lines that answer in their ways, and what the check says of each.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow_array::{ArrayRef, Float64Array};
+use stagewright_data::Task;
+use stagewright_manifest::{Limits, World};
+use stagewright_store::{ArtifactStore, Field, Schema, Table};
+
+use super::*;
+use crate::model::ModelComponent;
+use crate::sandbox::{
+    Cancel, Check, ColumnSummary, Component, DecisionInput, Description, Sources, StageDecision, TransformSink,
+};
+
+/// What one instance adds to the numbers of a batch: of the rows that it saw before, how often it was called before, and the batch.
+type Taint = fn(seen: usize, calls: usize, rows: &[f64]) -> Vec<f64>;
+
+fn pure(_: usize, _: usize, rows: &[f64]) -> Vec<f64> {
+    vec![0.0; rows.len()]
+}
+
+/// A transformation that halves `x`, and a predictor that adds one; each taints what it returns.
+struct Fake {
+    transform: Taint,
+    predict: Taint,
+    /// CPU time of each instance.
+    costs: u64,
+    instances: AtomicU64,
+}
+
+fn numbers(batch: &RecordBatch) -> &[f64] {
+    batch.column(0).as_primitive::<Float64Type>().values()
+}
+
+impl Fake {
+    fn new(transform: Taint, predict: Taint) -> Self {
+        Self { transform, predict, costs: 5, instances: AtomicU64::new(0) }
+    }
+
+    /// One instance that is asked batch after batch.
+    fn ask<'b>(
+        &self,
+        context: &StageContext,
+        taint: Taint,
+        batches: impl IntoIterator<Item = &'b [f64]>,
+        answer: fn(f64) -> f64,
+    ) -> Vec<Vec<f64>> {
+        Meter::add(&context.meter.cpu_ns, self.costs);
+        self.instances.fetch_add(1, Ordering::Relaxed);
+        let (mut seen, mut calls) = (0, 0);
+        let asked = batches.into_iter().map(|rows| {
+            let taints = taint(seen, calls, rows);
+            seen += rows.len();
+            calls += 1;
+            rows.iter().zip(taints).map(|(row, taint)| answer(*row) + taint).collect()
+        });
+        asked.collect()
+    }
+}
+
+impl Sandbox for Fake {
+    fn transform_again(
+        &self,
+        context: &Arc<StageContext>,
+        _: &Blob,
+        batches: &[RecordBatch],
+    ) -> Result<Vec<RecordBatch>, StageFault> {
+        let answers = self.ask(context, self.transform, batches.iter().map(numbers), |x| x / 2.0);
+        Ok(answers.into_iter().map(batch).collect())
+    }
+
+    fn predict_again(
+        &self,
+        context: &Arc<StageContext>,
+        _: &Blob,
+        _: &Task,
+        batches: &[RecordBatch],
+    ) -> Result<Vec<f64>, StageFault> {
+        Ok(self.ask(context, self.predict, batches.iter().map(numbers), |x| x + 1.0).concat())
+    }
+
+    /// As the runtime does: an instance of each for every chunk.
+    fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault> {
+        let mut scores = Vec::new();
+        for chunk in rows.table.batches(None) {
+            let features = self.transform_again(&model.transformation, &model.state, &[chunk.expect("a chunk")])?;
+            scores.extend(self.predict_again(&model.training, &model.model, &model.task, &features)?);
+        }
+        Ok(scores)
+    }
+
+    fn ingest(&self, _: Arc<StageContext>, _: Option<&str>, _: Arc<dyn Sources>) -> Result<Table, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+    fn validate(
+        &self,
+        _: Arc<StageContext>,
+        _: &Table,
+        _: &[Field],
+    ) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+    fn fit(&self, _: Arc<StageContext>, _: &View, _: &Task) -> Result<Blob, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+    fn transform(&self, _: Arc<StageContext>, _: &Blob, _: &View, _: TransformSink<'_>) -> Result<(), StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+    fn rebalance(&self, _: Arc<StageContext>, _: &Table, _: &Task) -> Result<Option<Table>, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+    fn train(&self, _: Arc<StageContext>, _: &Table, _: Option<&Table>, _: &Task) -> Result<Blob, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+    fn importance(&self, _: Arc<StageContext>, _: &Blob) -> Result<Vec<(String, f64)>, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+    fn predict_batch(&self, _: &ModelParts, _: &RecordBatch) -> Result<Vec<f64>, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+    fn evaluate(
+        &self,
+        _: Arc<StageContext>,
+        _: &View,
+        _: ModelParts,
+        _: Option<ModelParts>,
+        _: &Task,
+    ) -> Result<Vec<(String, f64)>, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+    fn component_bytes(&self, _: &Component) -> Result<Vec<u8>, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+    fn restore(&self, _: World, _: &ModelComponent, _: &ArtifactStore) -> Result<Component, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+    fn decide(&self, _: Arc<StageContext>, _: &DecisionInput) -> Result<StageDecision, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+}
+
+fn schema() -> Schema {
+    Schema::new(vec![Field::new("x", DataType::Float64).with_nullable(false)]).expect("a schema")
+}
+
+fn batch(numbers: Vec<f64>) -> RecordBatch {
+    RecordBatch::try_new(schema().to_arrow(), vec![Arc::new(Float64Array::from(numbers)) as ArrayRef]).expect("a batch")
+}
+
+/// A store, a table of so many rows in it, and a model.
+struct Place {
+    _folder: tempfile::TempDir,
+    store: ArtifactStore,
+    rows: View,
+    model: ModelParts,
+}
+
+impl Place {
+    fn new(rows: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = ArtifactStore::open(folder.path()).expect("a store");
+        let table = table(&store, (0..rows).map(|row| row as f64).collect());
+        let mut blob = store.stage().create_blob().expect("a blob");
+        blob.write(b"anything").expect("bytes");
+        let blob = blob.finish().expect("a blob");
+        let model = ModelParts {
+            transformation: context(World::Transformation),
+            state: blob.clone(),
+            training: context(World::Training),
+            model: blob,
+            features: schema(),
+            task: Task::Regression,
+            importance: Vec::new(),
+        };
+        Self { _folder: folder, store, rows: View::whole(table), model }
+    }
+
+    fn predict(&self, fake: &Fake) -> Result<Vec<f64>, String> {
+        predict_checked(fake, &self.model, &self.rows).map_err(|fault| fault.to_string())
+    }
+
+    /// Checks what a transformation made of the table's rows, chunk by chunk.
+    fn transform(&self, fake: &Fake) -> Result<(), String> {
+        let chunks: Vec<RecordBatch> = self.rows.table.batches(None).map(|chunk| chunk.expect("a chunk")).collect();
+        let context = &self.model.transformation;
+        let made =
+            chunks.iter().flat_map(|chunk| fake.ask(context, fake.transform, [numbers(chunk)], |x| x / 2.0).concat());
+        let made = View::whole(table(&self.store, made.collect()));
+        check_transform(fake, context, &self.model.state, &self.rows, &made).map_err(|fault| fault.to_string())
+    }
+}
+
+fn table(store: &ArtifactStore, numbers: Vec<f64>) -> Table {
+    let mut writer = store.stage().create_table(&schema()).expect("a table");
+    writer.write(&batch(numbers)).expect("rows");
+    writer.finish().expect("a table")
+}
+
+fn context(world: World) -> Arc<StageContext> {
+    struct Nobody;
+    impl Tracker for Nobody {
+        fn log(&self, _: Level, _: &str) {}
+        fn progress(&self, _: u64, _: u64) {}
+        fn metric(&self, _: &str, _: f64, _: u64) {}
+        fn figure(&self, _: Figure) {}
+    }
+    let description = Description {
+        name: "fake".into(),
+        version: "1.0.0".into(),
+        summary: String::new(),
+        parameters: serde_json::Value::Null,
+        produces: Vec::new(),
+    };
+    Arc::new(StageContext {
+        world,
+        component: Arc::new(Component {
+            name: "fake".into(),
+            world,
+            digest: Digest::of(b"fake"),
+            description,
+            sharded: false,
+            imports: Vec::new(),
+            stubs: Vec::new(),
+        }),
+        parameters: "{}".into(),
+        seed: 0,
+        roles: HashMap::new(),
+        as_of: 0,
+        limits: Limits::defaults(world),
+        staging: None,
+        meter: Arc::new(Meter::default()),
+        tracker: Arc::new(Nobody),
+        workers: 1,
+        cancel: Cancel::default(),
+    })
+}
+
+const TAINTS: [(&str, Taint); 7] = [
+    ("place in the table", |seen, _, rows| (0..rows.len()).map(|row| (seen + row) as f64).collect()),
+    ("place in the batch", |_, _, rows| (0..rows.len()).map(|row| row as f64).collect()),
+    ("size of the batch", |_, _, rows| vec![rows.len() as f64; rows.len()]),
+    ("calls", |_, calls, rows| vec![calls as f64; rows.len()]),
+    ("first call", |_, calls, rows| vec![f64::from(u8::from(calls == 0)); rows.len()]),
+    ("other rows", |_, _, rows| vec![rows.iter().sum(); rows.len()]),
+    ("large batches", |_, _, rows| {
+        (0..rows.len()).map(|row| if rows.len() > 30 { row as f64 / 1e9 } else { 0.0 }).collect()
+    }),
+];
+
+#[test]
+fn answers_that_hang_on_their_rows_alone_pass_and_are_the_first_ones() {
+    for rows in [0, 1, 2, 3, 40, 20_000] {
+        let place = Place::new(rows);
+        let fake = Fake::new(pure, pure);
+        assert_eq!(place.transform(&fake), Ok(()), "{rows} rows");
+        let expected: Vec<f64> = (0..rows).map(|row| row as f64 / 2.0 + 1.0).collect();
+        assert_eq!(place.predict(&fake), Ok(expected), "{rows} rows");
+    }
+}
+
+#[test]
+fn whatever_else_an_answer_hangs_on_is_a_fault_that_names_the_export_and_a_row() {
+    for rows in [40, 20_000] {
+        let place = Place::new(rows);
+        for (name, taint) in TAINTS {
+            let told = place.transform(&Fake::new(taint, pure)).expect_err(name);
+            for part in ["stage `transformation`", "`transformer.transform`", "row ", "column `x`", "asked again"] {
+                assert!(told.contains(part), "{name}: no {part} in {told}");
+            }
+            // The same in a prediction, told from the predictor's.
+            let told = place.predict(&Fake::new(taint, pure)).expect_err(name);
+            assert!(told.contains("`transformer.transform`") && told.contains("column `x`"), "{name}: {told}");
+            let told = place.predict(&Fake::new(pure, taint)).expect_err(name);
+            for part in ["stage `training`", "`predictor.predict`", "row ", "asked again"] {
+                assert!(told.contains(part), "{name}: no {part} in {told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_single_bit_is_a_difference() {
+    let place = Place::new(40);
+    let bit: Taint = |_, calls, rows| {
+        rows.iter().map(|row| if calls == 0 && *row == 2.0 { f64::EPSILON * 2.0 } else { 0.0 }).collect()
+    };
+    let told = place.predict(&Fake::new(pure, bit)).expect_err("2 + 1 in the first call");
+    assert!(told.contains("row 4: 3.0000000000000004 among all rows, and 3 when asked again"), "{told}");
+}
+
+#[test]
+fn the_time_counts_against_the_stage_and_the_rows_do_not() {
+    let place = Place::new(40);
+    let fake = Fake::new(pure, pure);
+    place.predict(&fake).expect("it is pure");
+    let (transformation, training) = (&place.model.transformation.meter, &place.model.training.meter);
+    let spent = Meter::get(&transformation.cpu_ns) + Meter::get(&training.cpu_ns);
+    let instances = fake.instances.load(Ordering::Relaxed);
+    assert_eq!(spent, fake.costs * instances);
+    // The first time, and two ways to ask again, each of a transformer and a predictor.
+    assert_eq!(instances, 2 * (1 + 2));
+    assert_eq!(Meter::get(&training.rows_in) + Meter::get(&training.rows_out), 0);
+}
+
+#[test]
+fn a_sample_is_spread_over_the_table_and_all_of_a_small_one() {
+    let random = || Random::new(Digest::of(b"seed"));
+    assert_eq!(chosen(5, 5, &mut random()), [0, 1, 2, 3, 4]);
+    let some = chosen(1_000_000, 1000, &mut random());
+    assert!(some.iter().enumerate().all(|(part, row)| row / 1000 == part as u64), "one of each thousand");
+    assert_eq!(some, chosen(1_000_000, 1000, &mut random()));
+    assert_ne!(some, chosen(1_000_000, 1000, &mut Random::new(Digest::of(b"another"))));
+}
+
+#[test]
+fn asked_again_no_row_is_in_its_place() {
+    for rows in 2..40 {
+        let place = Place::new(rows);
+        let seed = Digest::of(&[rows as u8]);
+        let sample = Sample::of(&place.rows, usize::MAX, seed).expect("rows").expect("some");
+        assert_eq!(sample.rows.len(), rows);
+        let ways = sample.ways(seed);
+        let order: Vec<usize> = ways[0].order().copied().collect();
+        assert!(order.iter().enumerate().all(|(place, position)| place != *position), "{order:?}");
+        let mut all = order;
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..rows));
+        assert!(ways[1].batches.iter().all(|batch| batch.len() == 1) && ways[1].batches.len() == rows.min(SINGLES));
+        assert_eq!(ways.len(), 2);
+    }
+}

@@ -1,0 +1,118 @@
+//! A stage's time on the wall, as its limit counts it.
+//!
+//! A stage of the run has the whole time from its begin. A model that works for another stage has only the time in which one of its instances is called: it is not to blame for what its
+//! caller does between two questions.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A clock that all instances of a stage share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct WallClock(Arc<Kind>);
+
+#[derive(Debug)]
+enum Kind {
+    Since(Instant),
+    WhileCalled(Mutex<Calls>),
+}
+
+#[derive(Debug)]
+struct Calls {
+    /// Calls that are running.
+    running: usize,
+    /// When the first of them began.
+    since: Instant,
+    /// Time in which some call ran, until the last one ended.
+    spent: Duration,
+}
+
+impl Default for WallClock {
+    fn default() -> Self {
+        Self(Arc::new(Kind::Since(Instant::now())))
+    }
+}
+
+impl WallClock {
+    /// A clock that runs while an instance is called. Calls at the same time count once.
+    pub fn while_called() -> Self {
+        let calls = Calls { running: 0, since: Instant::now(), spent: Duration::ZERO };
+        Self(Arc::new(Kind::WhileCalled(Mutex::new(calls))))
+    }
+
+    /// An instance is called.
+    pub fn enter(&self) {
+        let Some(mut calls) = self.calls() else { return };
+        if calls.running == 0 {
+            calls.since = Instant::now();
+        }
+        calls.running += 1;
+    }
+
+    /// The call is over, or the instance waits for another stage's.
+    pub fn leave(&self) {
+        let Some(mut calls) = self.calls() else { return };
+        calls.running = calls.running.saturating_sub(1);
+        if calls.running == 0 {
+            let spent = calls.since.elapsed();
+            calls.spent += spent;
+        }
+    }
+
+    /// The time that it counted until now.
+    pub fn elapsed(&self) -> Duration {
+        match &*self.0 {
+            Kind::Since(begin) => begin.elapsed(),
+            Kind::WhileCalled(calls) => {
+                let calls = locked(calls);
+                calls.spent + if calls.running > 0 { calls.since.elapsed() } else { Duration::ZERO }
+            }
+        }
+    }
+
+    fn calls(&self) -> Option<MutexGuard<'_, Calls>> {
+        match &*self.0 {
+            Kind::Since(_) => None,
+            Kind::WhileCalled(calls) => Some(locked(calls)),
+        }
+    }
+}
+
+/// Nothing that holds this lock can panic half way.
+fn locked(calls: &Mutex<Calls>) -> MutexGuard<'_, Calls> {
+    calls.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(30);
+
+    #[test]
+    fn a_clock_counts_while_an_instance_is_called_and_calls_at_once_count_once() {
+        let clock = WallClock::while_called();
+        std::thread::sleep(MOMENT);
+        assert_eq!(clock.elapsed(), Duration::ZERO, "nobody called");
+        let began = Instant::now();
+        clock.enter();
+        clock.enter();
+        std::thread::sleep(MOMENT);
+        assert!(clock.elapsed() >= MOMENT, "a call is running");
+        clock.leave();
+        std::thread::sleep(MOMENT);
+        clock.leave();
+        let (counted, passed) = (clock.elapsed(), began.elapsed());
+        assert!(counted >= 2 * MOMENT && counted <= passed, "{counted:?} of {passed:?}");
+        std::thread::sleep(MOMENT);
+        assert_eq!(clock.elapsed(), counted, "the calls are over");
+    }
+
+    #[test]
+    fn a_stages_own_clock_runs_from_its_begin() {
+        let clock = WallClock::default();
+        std::thread::sleep(MOMENT);
+        clock.enter();
+        clock.leave();
+        assert!(clock.elapsed() >= MOMENT);
+    }
+}

@@ -1,0 +1,75 @@
+//! `predict` at work: in parallel, and under the limits of the model that it asks.
+
+use std::path::PathBuf;
+
+use stagewright_end_to_end::Place;
+
+/// A place with a model, trained under these settings, and a file with so many rows for it.
+fn trained(set: &[&str], rows: usize) -> (Place, PathBuf) {
+    let place = Place::new();
+    place.churn(1500, set).expect(0);
+    let csv = place.path().join("customers.csv").display().to_string();
+    place.run(&["artifacts", "export", "ingestion.table", "--output", &csv]).expect(0);
+    let text = std::fs::read_to_string(&csv).expect("the export");
+    let (head, body) = text.split_once('\n').expect("a header");
+    let lines: Vec<&str> = body.lines().cycle().take(rows).collect();
+    let input = place.write("many.csv", format!("{head}\n{}\n", lines.join("\n")));
+    (place, input)
+}
+
+#[test]
+fn predictions_do_not_depend_on_the_number_of_workers() {
+    let (place, input) = trained(&[], 20_000);
+    let input = input.display().to_string();
+    let predict = |workers: &str| {
+        let ended = place.run(&["predict", "churn-classifier", "--input", &input, "--workers", workers]).expect(0);
+        ended.stdout
+    };
+    let one = predict("1");
+    let lines: Vec<&str> = one.lines().collect();
+    assert_eq!(lines.len(), 20_001);
+    // The same rows over and over: in every piece, at every place.
+    assert_eq!(lines[1..1501], lines[1501..3001]);
+    assert_eq!(lines[1..1501], lines[18_001..19_501]);
+    for workers in ["2", "3", "8"] {
+        assert!(predict(workers) == one, "{workers} workers predict something else");
+    }
+}
+
+#[test]
+fn a_model_predicts_under_the_limits_that_it_was_trained_under() {
+    let (place, input) = trained(&["--set", "transformation.limits.cpu=400 ms"], 300_000);
+    let input = input.display().to_string();
+    let common = ["predict", "churn-classifier", "--json", "--input", input.as_str()];
+    let predict = |more: &[&str]| place.run(&[&common[..], more].concat());
+    let stopped = predict(&[]).expect(6);
+    assert!(stopped.stderr.contains("its limit of 400 ms cpu"), "{}", stopped.stderr);
+    let hint = stopped.stderr.lines().find(|line| line.contains("hint:")).expect("a hint");
+    // What the hint says is what helps.
+    let option = hint.split_once("pass ").map(|(_, option)| option.trim_end_matches("...")).expect("an option");
+    let (flag, setting) = option.split_once(' ').expect("a flag and its value");
+    predict(&[flag, &format!("{setting}10min")]).expect(0);
+    // A limit may be lowered too, and must be one.
+    let stopped = predict(&["--set", "training.limits.memory=1 MiB"]).expect(6);
+    assert!(stopped.stderr.contains("--set training.limits.memory=..."), "{}", stopped.stderr);
+    let refused = predict(&["--set", "training.limits.memry=1 MiB"]).expect(2);
+    assert!(refused.stderr.contains("did you mean `memory`?"), "{}", refused.stderr);
+}
+
+#[test]
+fn the_operators_ceilings_bind_a_prediction() {
+    let (place, input) = trained(&[], 10);
+    let operator = place.write("operator.toml", "[ceilings.training]\nmemory = \"1 MiB\"\n");
+    let input = input.display().to_string();
+    let predict = |more: &[&str]| {
+        let mut command = place.command(&[&["predict", "churn-classifier", "--input", &input][..], more].concat());
+        stagewright_end_to_end::Ended::of({
+            command.env("STAGEWRIGHT_OPERATOR", &operator);
+            command
+        })
+    };
+    let stopped = predict(&[]).expect(6);
+    assert!(stopped.stderr.contains("limit of 1024.0 KiB memory"), "{}", stopped.stderr);
+    let refused = predict(&["--set", "training.limits.memory=64 MiB"]).expect(2);
+    assert!(refused.stderr.contains("above the operator's ceiling"), "{}", refused.stderr);
+}
