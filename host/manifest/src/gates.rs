@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use stagewright_metric_names::canonical_name;
 
-use crate::document::Value;
+use crate::document::{Origin, Value};
 use crate::nearest::nearest;
 use crate::reader::{Item, Section};
 use crate::task::{TaskDraft, TaskKind};
@@ -243,25 +243,29 @@ fn number(item: &Item<'_>) -> Option<f64> {
 /// The names that a gate may have, where the task is known.
 type Known = Option<&'static [&'static str]>;
 
+/// Figures by metric. An argument may name a metric otherwise than the file does, and replaces the file's figure.
 fn thresholds(section: Section<'_>, known: Known) -> BTreeMap<String, f64> {
-    let mut thresholds = BTreeMap::new();
+    let mut thresholds: BTreeMap<String, (f64, bool)> = BTreeMap::new();
     for (name, item) in section.items() {
         let metric = canonical_name(name);
         let fine = check_metric(name, known, |message, hint| item.report(message, hint));
-        if thresholds.contains_key(metric) {
-            let hint = format!("keep one of them; the host calls it `{metric}`");
-            item.report(format!("`{}` names a metric that is there already", item.key), Some(hint));
-        }
         let figure = if fine && !UNBOUNDED.contains(&metric) {
             item.float_within("from 0 to 1: this metric is never outside", |x| (0.0..=1.0).contains(&x))
         } else {
             item.float()
         };
-        if let (true, Some(figure)) = (fine, figure) {
-            thresholds.insert(metric.to_owned(), figure);
+        let (true, Some(figure)) = (fine, figure) else { continue };
+        let is_argument = matches!(item.node.origin, Origin::Argument(_));
+        match thresholds.get(metric) {
+            Some((_, argument)) if *argument == is_argument => {
+                let hint = format!("keep one of them; the host calls it `{metric}`");
+                item.report(format!("`{}` names a metric that is there already", item.key), Some(hint));
+            }
+            Some((_, true)) => {}
+            Some((_, false)) | None => drop(thresholds.insert(metric.to_owned(), (figure, is_argument))),
         }
     }
-    thresholds
+    thresholds.into_iter().map(|(metric, (figure, _))| (metric, figure)).collect()
 }
 
 fn no_regression(section: Section<'_>, primary: &str, known: Known) -> Option<NoRegression> {

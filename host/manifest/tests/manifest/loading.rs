@@ -158,7 +158,7 @@ fn a_gate_on_a_metric_that_the_host_does_not_compute_for_the_task_is_refused() {
     let text = said("maximum = { log_loss = 0.6 }", "maximum = { cost_per_month = 10000 }");
     assert!(text.contains("`cost_per_month` is not a metric of this task"), "{text}");
     assert!(text.contains("the host computes `roc_auc`, `accuracy`"), "{text}");
-    assert!(said("log_loss = 0.6", "logloss = 0.6").contains("did you mean `log_loss`?"));
+    assert!(said("log_loss = 0.6", "log_los = 0.6").contains("did you mean `log_loss`?"));
     assert!(said("log_loss = 0.6", "brier = 0.2, rmse = 3").contains("`rmse` is not a metric of this task"));
     assert!(changed("maximum = { log_loss = 0.6 }", "maximum = { brier = 0.2 }").is_ok());
 }
