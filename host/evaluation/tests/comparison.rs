@@ -48,6 +48,7 @@ fn subject(version: u32, training: &str, auc: f64) -> Subject {
         }),
         limits: pairs(&[("training.memory", "512 MiB")]),
         importance: vec![("tenure".to_owned(), 6.0), ("Contract".to_owned(), f64::from(version))],
+        caveats: Vec::new(),
         curves: vec![curve("roc", &format!("candidate (AUC {auc})"), auc)],
     }
 }
@@ -80,6 +81,16 @@ fn two_versions_read_as_before() {
     insta::assert_snapshot!("comparison_rows", as_text(&two().text_rows()));
     insta::assert_snapshot!("comparison_html", by_lines(&two().html()));
     insta::assert_snapshot!("comparison_json", two().json());
+}
+
+#[test]
+fn rows_that_a_model_learnt_from_are_told_before_anybody_compares() {
+    let mut seen = two();
+    seen.subjects[1].caveats = vec!["The champion learnt from 12 of the 300 test rows.".to_owned()];
+    let note = seen.notes().into_iter().find(|note| note.text.contains("learnt from")).unwrap();
+    assert!(note.warning);
+    assert_eq!(note.text, "churn-classifier/4: The champion learnt from 12 of the 300 test rows.");
+    assert!(seen.html().contains("12 of the 300 test rows") && seen.markdown().contains("12 of the 300 test rows"));
 }
 
 #[test]
@@ -210,6 +221,7 @@ fn hostile_text_in_a_comparison_is_only_text() {
     let table = || Dataset { name: text(), digest: text(), rows: Some(u64::MAX) };
     let measured = || Dataset { name: Dataset::MEASURED_ON.to_owned(), digest: text(), rows: None };
     let hostile = |dirty| Subject {
+        caveats: vec![HOSTILE.to_owned()],
         title: text(),
         facts: pairs(),
         parameters: pairs(),

@@ -351,6 +351,20 @@ fn rows_that_nobody_can_tell_are_null_with_a_caveat_and_never_zero() {
 }
 
 #[test]
+fn the_facts_of_a_report_say_how_it_was_judged() {
+    let facts: Vec<String> = evaluation().facts().iter().map(|(name, fact)| format!("{name}: {fact}")).collect();
+    insta::assert_snapshot!(facts.join("\n"), @r"
+    policy: better
+    judged against: version 3
+    learnt from by the candidate: 0 rows
+    learnt from by the champion: 12 rows
+    compared on: 288 rows
+    equal to rows learnt from: 2 rows
+    difference: roc_auc -0.0109, 95 % interval -0.0915 to +0.0697 (DeLong, p 0.7911)
+    ");
+}
+
+#[test]
 fn an_undecided_comparison_is_neither_passed_nor_failed() {
     let mut report = evaluation();
     let why = "only 3 rows of class `Yes` are left, and 10 are needed";

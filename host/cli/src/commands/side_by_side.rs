@@ -87,6 +87,8 @@ fn of_version(home: &Home, version: &ModelVersion) -> anyhow::Result<Subject> {
         ]
     });
     let report = evaluation_of(home, version);
+    facts.extend(report.iter().flat_map(EvaluationReport::facts));
+    let caveats = report.as_ref().map(EvaluationReport::caveats).unwrap_or_default();
     Ok(Subject {
         title: format!("{}/{}", version.model, version.version),
         facts,
@@ -98,6 +100,7 @@ fn of_version(home: &Home, version: &ModelVersion) -> anyhow::Result<Subject> {
         limits: limits.collect(),
         importance: model.importance.clone(),
         curves: report.map(|report| report.figures).unwrap_or_default(),
+        caveats,
     })
 }
 

@@ -250,3 +250,146 @@ fn a_comparison_has_the_shape_that_programs_expect() {
     let compared = compare(&set(&[("f1", 0.5)]), &set(&[("f1", 0.4)]), DEGRADATION_TOLERANCE);
     insta::assert_snapshot!(serde_json::to_string(&compared).unwrap(), @r#"{"improved":true,"metrics":{"f1":{"new":0.5,"baseline":0.4,"improvement_percent":24.999999999999993,"regressed":false}}}"#);
 }
+
+fn policy(policy: Policy, margin: f64, confidence: Option<f64>) -> Gates {
+    Gates { policy, primary: "roc_auc".to_owned(), margin, confidence, others: Vec::new() }
+}
+
+fn compared(actual: f64, base: f64, interval: Option<(f64, f64)>) -> Comparison {
+    Comparison {
+        candidate: set(&[("roc_auc", actual)]),
+        champion: set(&[("roc_auc", base)]),
+        difference: interval.map(|(low, high)| Difference {
+            metric: "roc_auc".to_owned(),
+            value: actual - base,
+            low,
+            high,
+            confidence: 0.95,
+            p_value: None,
+            method: crate::difference::Method::Delong,
+        }),
+        rows: 1_000,
+        undecided: None,
+    }
+}
+
+fn verdict(gates: &Gates, comparison: &Comparison) -> Verdict {
+    judge(gates, &comparison.candidate, Some(comparison)).verdict
+}
+
+#[test]
+fn each_policy_has_its_side_of_the_margin_and_equality_is_decimal() {
+    for base in 5_000..9_000 {
+        for step in [0, 1, 10, 50, 100] {
+            let (figure, margin) = (f64::from(base) / 1e4, f64::from(step) / 1e4);
+            let (above, below) = (f64::from(base + step) / 1e4, f64::from(base - step) / 1e4);
+            let (better, no_worse) = (policy(Policy::Better, margin, None), policy(Policy::NoWorse, margin, None));
+            // At the margin, `better` fails and `no-worse` passes; one ten-thousandth beyond, it is the other way round.
+            assert_eq!(verdict(&better, &compared(above, figure, None)), Verdict::Rejected, "{above} {figure}");
+            assert_eq!(verdict(&better, &compared(above + 1e-4, figure, None)), Verdict::Approved);
+            assert_eq!(verdict(&no_worse, &compared(below, figure, None)), Verdict::Approved, "{below} {figure}");
+            assert_eq!(verdict(&no_worse, &compared(below - 1e-4, figure, None)), Verdict::Rejected);
+        }
+    }
+}
+
+#[test]
+fn the_absolute_policy_compares_nothing() {
+    let others = vec![gate(GateRule::NoRegression, "roc_auc", 0.01), gate(GateRule::Minimum, "roc_auc", 0.82)];
+    let gates = Gates { others, ..policy(Policy::Absolute, 0.01, Some(0.95)) };
+    let judged = |actual| judge(&gates, &set(&[("roc_auc", actual)]), Some(&compared(actual, 0.99, None)));
+    assert_eq!(judged(0.83).verdict, Verdict::Approved);
+    assert_eq!(judged(0.81).verdict, Verdict::Rejected);
+    assert_eq!(judged(0.83).gates.iter().map(GateResult::name).collect::<Vec<_>>(), ["minimum roc_auc"]);
+}
+
+#[test]
+fn a_confidence_asks_for_the_interval_and_not_for_the_difference() {
+    let better = policy(Policy::Better, 0.0, Some(0.95));
+    assert_eq!(verdict(&better, &compared(0.86, 0.84, Some((-0.001, 0.041)))), Verdict::Rejected);
+    assert_eq!(verdict(&better, &compared(0.86, 0.84, Some((0.0, 0.04)))), Verdict::Rejected);
+    assert_eq!(verdict(&better, &compared(0.86, 0.84, Some((0.001, 0.039)))), Verdict::Approved);
+    let no_worse = policy(Policy::NoWorse, 0.01, Some(0.95));
+    assert_eq!(verdict(&no_worse, &compared(0.84, 0.84, Some((-0.011, 0.011)))), Verdict::Rejected);
+    assert_eq!(verdict(&no_worse, &compared(0.84, 0.84, Some((-0.01, 0.01)))), Verdict::Approved);
+    // An interval that is missing, or of another confidence, is not sure enough.
+    assert_eq!(verdict(&better, &compared(0.99, 0.5, None)), Verdict::Rejected);
+    let other = policy(Policy::Better, 0.0, Some(0.99));
+    let judged = judge(&other, &set(&[("roc_auc", 0.99)]), Some(&compared(0.99, 0.5, Some((0.4, 0.6)))));
+    assert!(judged.gates[0].missing && judged.gates[0].message.contains("no interval of 99 %"), "{judged:?}");
+}
+
+#[test]
+fn a_loss_is_surely_better_where_its_interval_lies_below_zero() {
+    let gates = Gates { primary: "log_loss".to_owned(), ..policy(Policy::Better, 0.01, Some(0.95)) };
+    let comparison = |low, high| Comparison {
+        candidate: set(&[("log_loss", 0.40)]),
+        champion: set(&[("log_loss", 0.43)]),
+        difference: compared(0.40, 0.43, Some((low, high)))
+            .difference
+            .map(|it| Difference { metric: "log_loss".to_owned(), ..it }),
+        rows: 1_000,
+        undecided: None,
+    };
+    assert_eq!(verdict(&gates, &comparison(-0.045, -0.015)), Verdict::Approved);
+    assert_eq!(verdict(&gates, &comparison(-0.055, -0.005)), Verdict::Rejected);
+}
+
+#[test]
+fn too_few_rows_are_undecided_unless_a_gate_of_its_own_rejects() {
+    let few =
+        Comparison { undecided: Some("only 3 rows of class `Yes` are left".to_owned()), ..compared(0.9, 0.8, None) };
+    let gates = |least| Gates {
+        others: vec![gate(GateRule::Minimum, "roc_auc", least), gate(GateRule::NoRegression, "roc_auc", 0.01)],
+        ..policy(Policy::Better, 0.0, None)
+    };
+    let judged = judge(&gates(0.8), &set(&[("roc_auc", 0.85)]), Some(&few));
+    assert_eq!(judged.verdict, Verdict::Undecided);
+    let undecided: Vec<bool> = judged.gates.iter().map(|gate| gate.undecided).collect();
+    assert_eq!(undecided, [true, false, true]);
+    assert!(judged.gates.iter().all(|gate| gate.passed != gate.undecided && !gate.missing));
+    assert!(!GateSummary::new(&judged.gates).passed);
+    let text = failure_text(&judged.gates).unwrap();
+    assert!(text.starts_with("Undecided: roc_auc cannot be compared with the champion's: only 3 rows"), "{text}");
+    assert_eq!(judge(&gates(0.9), &set(&[("roc_auc", 0.85)]), Some(&few)).verdict, Verdict::Rejected);
+    // No policy that compares approves on so few rows, and one that does not compare is not held up by them.
+    assert_eq!(verdict(&policy(Policy::NoWorse, 0.5, Some(0.5)), &few), Verdict::Undecided);
+    assert_eq!(verdict(&policy(Policy::Absolute, 0.0, None), &few), Verdict::Approved);
+}
+
+#[test]
+fn absolute_gates_read_all_test_rows_and_comparisons_the_compared_ones() {
+    let gates = Gates { others: vec![gate(GateRule::Minimum, "roc_auc", 0.82)], ..policy(Policy::Better, 0.0, None) };
+    // On all rows 0.81, on those that neither learnt from 0.9.
+    let judged = judge(&gates, &set(&[("roc_auc", 0.81)]), Some(&compared(0.9, 0.85, None)));
+    assert_eq!(judged.gates.iter().map(|gate| gate.actual).collect::<Vec<_>>(), [Some(0.9), Some(0.81)]);
+    assert_eq!(judged.gates.iter().map(|gate| gate.passed).collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
+fn every_policy_passes_without_a_champion() {
+    for rule in [Policy::Better, Policy::NoWorse, Policy::Absolute] {
+        let gates = policy(rule, 0.01, Some(0.95));
+        assert_eq!(judge(&gates, &set(&[("roc_auc", 0.3)]), None).verdict, Verdict::Approved);
+        // And none of them where the metric is undefined, unless it compares nothing.
+        let undefined = judge(&gates, &set(&[("roc_auc", f64::NAN)]), None).verdict;
+        assert_eq!(undefined == Verdict::Approved, rule == Policy::Absolute);
+    }
+}
+
+#[test]
+fn a_policys_gate_says_what_it_found_and_how_sure_that_is() {
+    let lines: Vec<String> = [
+        (policy(Policy::Better, 0.0, None), compared(0.8554, 0.8546, Some((-0.0031, 0.0047)))),
+        (policy(Policy::Better, 0.0, Some(0.95)), compared(0.8554, 0.8546, Some((-0.0031, 0.0047)))),
+        (policy(Policy::Better, 0.0, Some(0.95)), compared(0.8654, 0.8546, Some((0.0031, 0.0185)))),
+        (policy(Policy::NoWorse, 0.0, None), compared(0.8546, 0.8554, None)),
+        (policy(Policy::NoWorse, 0.005, None), compared(0.8546, 0.8554, Some((-0.0047, 0.0031)))),
+        (policy(Policy::NoWorse, 0.005, Some(0.95)), compared(0.8546, 0.8554, Some((-0.0047, 0.0031)))),
+        (policy(Policy::NoWorse, 0.001, Some(0.95)), compared(0.8546, 0.8554, Some((-0.0047, 0.0031)))),
+    ]
+    .iter()
+    .map(|(gates, comparison)| judge(gates, &comparison.candidate, Some(comparison)).gates.remove(0).message)
+    .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}

@@ -72,6 +72,28 @@ pub(crate) fn runs_are_found_by_metrics_parameters_tags_and_attributes(world: &W
     }
 }
 
+pub(crate) fn a_metric_is_found_by_each_of_its_names(world: &World) {
+    five_runs(world);
+    for name in ["auc", "auc_roc", "AUC", "roc_auc"] {
+        assert_eq!(found(world, &format!("metrics.{name} > 0.7"), "run_name", ALL), "ce", "{name}");
+        assert_eq!(found(world, "", &format!("metrics.{name} DESC"), ALL), "ecbda", "{name}");
+    }
+    // A client logged the same metric by another name; of a run that has both, the name that was asked for counts.
+    for (name, metrics) in [("f", &[("auc", 0.8)][..]), ("g", &[("auc", 0.1), ("roc_auc", 0.95)][..])] {
+        let id = world.registry.begin_run(&NewRun { name: name.into(), ..NewRun::default() }).unwrap();
+        for (metric, value) in metrics {
+            let point = MetricPoint { name: (*metric).into(), value: *value, step: 0, at_ms: Some(1) };
+            world.registry.log_metric(&id, &point).unwrap();
+        }
+    }
+    assert_eq!(found(world, "metrics.roc_auc > 0.7", "run_name", ALL), "cefg");
+    assert_eq!(found(world, "metrics.auc > 0.7", "run_name", ALL), "cef");
+    assert_eq!(found(world, "metrics.auc_roc > 0.7 AND metrics.auc_roc < 2", "metrics.auc DESC", ALL), "cfg");
+    assert_eq!(found(world, "", "metrics.roc_auc DESC", ALL), "egcfbda");
+    // Names that nobody knows are only themselves.
+    assert_eq!(found(world, "metrics.`auc 2` > 0", "run_name", ALL), "");
+}
+
 pub(crate) fn what_is_missing_comes_last_in_every_order_and_nan_before_it(world: &World) {
     five_runs(world);
     for (order, names) in [

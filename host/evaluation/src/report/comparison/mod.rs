@@ -47,6 +47,8 @@ pub struct Subject {
     /// Plots of lines, as the evaluation report has them: `roc`, `precision-recall`, `calibration`. Of each, the first
     /// series that is no reference is this subject's; plots of one name are drawn together.
     pub curves: Vec<Figure>,
+    /// What to know before its figures are believed, as its evaluation report has them.
+    pub caveats: Vec<String>,
 }
 
 /// Subjects side by side.
@@ -85,7 +87,7 @@ impl Comparison {
         first.is_some() && tables.all(|table| table == first)
     }
 
-    /// What to know first: other test tables, unknown ones, common training data.
+    /// What to know first: other test tables, unknown ones, rows that a model learnt from, common training data.
     #[must_use]
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();
@@ -110,6 +112,10 @@ impl Comparison {
         if !unknown.is_empty() {
             let text = format!("It is not known which test table was used for {}.", listed(&unknown));
             notes.push(Note { warning: true, text });
+        }
+        for subject in &self.subjects {
+            let note = |caveat: &String| Note { warning: true, text: format!("{}: {caveat}", subject.title) };
+            notes.extend(subject.caveats.iter().map(note));
         }
         for (digest, titles) in self.by_digest(Subject::trained_on).iter().filter(|(_, titles)| titles.len() > 1) {
             let text = format!("Trained on the same data ({}): {}.", abbreviated(digest), listed(titles));

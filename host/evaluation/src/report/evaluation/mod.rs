@@ -4,6 +4,7 @@ mod html;
 
 use serde::{Deserialize, Serialize};
 
+use super::compared::difference_text;
 use super::{Compared, Component, Table};
 use crate::difference::Difference;
 use crate::figure::Figure;
@@ -194,6 +195,23 @@ impl EvaluationReport {
     pub fn same_test_rows(&self) -> bool {
         self.candidate.test_digest == self.test.digest
             && self.evaluated_champion().is_none_or(|champion| champion.test_digest == self.test.digest)
+    }
+
+    /// How the candidate was judged, by name and in words, for those who put models side by side: policy, champion, rows,
+    /// difference.
+    #[must_use]
+    pub fn facts(&self) -> Vec<(String, String)> {
+        let against = match (&self.champion, self.judged_against()) {
+            (Champion::None, _) => "no champion".to_owned(),
+            (_, Some(version)) => format!("version {version}"),
+            (_, None) => "not known".to_owned(),
+        };
+        let mut facts = vec![("policy", self.compared.policy.name().to_owned()), ("judged against", against)];
+        let rows = self.compared.rows_text(Some(&self.champion));
+        facts.extend(rows);
+        let difference = self.compared.comparison.as_ref().and_then(|it| it.difference.as_ref());
+        facts.extend(difference.map(|it| ("difference", difference_text(it))));
+        facts.into_iter().map(|(name, fact)| (name.to_lowercase(), fact)).collect()
     }
 
     /// The report as JSON text, with the verdict, the text of a failure, the gates for programs
