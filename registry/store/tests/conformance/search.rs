@@ -80,7 +80,8 @@ pub(crate) fn a_metric_is_found_by_each_of_its_names(world: &World) {
     }
     // A client logged the same metric by another name; of a run that has both, the name that was asked for counts.
     for (name, metrics) in [("f", &[("auc", 0.8)][..]), ("g", &[("auc", 0.1), ("roc_auc", 0.95)][..])] {
-        let id = world.registry.begin_run(&NewRun { name: name.into(), ..NewRun::default() }).unwrap();
+        let run = NewRun { name: name.into(), experiment: "churn".into(), ..NewRun::default() };
+        let id = world.registry.begin_run(&run).unwrap();
         for (metric, value) in metrics {
             let point = MetricPoint { name: (*metric).into(), value: *value, step: 0, at_ms: Some(1) };
             world.registry.log_metric(&id, &point).unwrap();
