@@ -5,7 +5,7 @@
 //! Results are written when the work is done, so that ending here leaves nothing half done.
 
 use std::fmt::Arguments;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -34,6 +34,15 @@ macro_rules! eprint {
 /// What people or stages wrote must not move the cursor of a terminal, clear it, or turn and hide text: such characters are shown as what they are.
 pub(crate) fn line(text: Arguments<'_>) {
     end_if_failed(writeln!(io::stdout().lock(), "{}", printable(&text.to_string())));
+}
+
+/// Writes lines of the result that are data for another program; what a terminal could obey is replaced if they go to one.
+pub(crate) fn rows(text: &str) {
+    if io::stdout().is_terminal() {
+        line(format_args!("{}", text.trim_end_matches('\n')));
+    } else {
+        bytes(text.as_bytes());
+    }
 }
 
 /// Writes bytes of the result.

@@ -4,11 +4,22 @@
 //! and in prediction, so that the same value means the same everywhere. `docs/types.md` has the rules as a table; a
 //! conversion that would lose something is a complaint, never a guess.
 
-use jiff::civil;
-use jiff::tz::TimeZone;
+use jiff::SignedDuration;
+use jiff::civil::{self, DateTime};
+use jiff::fmt::temporal::Pieces;
 
-/// Whole numbers up to here are exact in a double; beyond, a double may stand for several of them.
+/// Whole numbers below 2^53 are exact in a double; from there on, a double stands for several of them.
 const EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
+/// A number of so many decimal digits comes back from a double with the same digits.
+const EXACT_DIGITS: usize = 15;
+/// No int64 has more digits.
+const MAX_INTEGER_DIGITS: usize = 19;
+/// Where timestamps are counted from.
+const EPOCH: DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
+/// -9999-01-01T00:00:00Z, the earliest time that has a text, in microseconds.
+pub(crate) const MIN_TIMESTAMP: i64 = -377_705_116_800_000_000;
+/// 9999-12-31T23:59:59.999999Z, the latest time that has a text, in microseconds.
+pub(crate) const MAX_TIMESTAMP: i64 = 253_402_300_799_999_999;
 
 /// A value as a source holds it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,6 +28,8 @@ pub(crate) enum Cell<'a> {
     Text(&'a str),
     Integer(i64),
     Float(f64),
+    /// A number with a fraction or an exponent as it is written, which a double might only be near.
+    Decimal(&'a str),
     Boolean(bool),
     /// Microseconds since the epoch, UTC.
     Timestamp(i64),
@@ -31,7 +44,10 @@ const NOT_BOOLEAN: Complaint = "is not a boolean";
 const NOT_TIMESTAMP: Complaint = "is not a timestamp";
 const OUTSIDE_INT64: Complaint = "lies outside int64";
 const NOT_WHOLE: Complaint = "is not an int64: it has a fraction";
-const NOT_EXACT: Complaint = "is not surely an int64: as a float it is beyond 2^53";
+const NOT_EXACT: Complaint = "is not surely an int64: from 2^53 on a float stands for several whole numbers";
+const OUTSIDE_FLOAT64: Complaint = "lies outside float64";
+const LEAP_SECOND: Complaint = "is not a timestamp: days have no second 60 here";
+pub(crate) const OUTSIDE_CALENDAR: Complaint = "lies outside the years -9999 to 9999";
 
 /// What stands for a missing value: some texts, and the numbers among them.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +73,7 @@ impl NullTokens {
             Cell::Text(text) => self.matches_text(text),
             Cell::Integer(number) => self.matches_integer(number),
             Cell::Float(number) => self.matches_float(number),
+            Cell::Decimal(text) => parse_float64(text).is_ok_and(|number| self.matches_float(number)),
             Cell::Boolean(_) | Cell::Timestamp(_) => false,
         }
     }
@@ -90,7 +107,7 @@ impl Cell<'_> {
     pub(crate) fn to_int64(self) -> Result<i64, Complaint> {
         match self {
             Self::Integer(number) => Ok(number),
-            Self::Text(text) => parse_int64(text),
+            Self::Text(text) | Self::Decimal(text) => parse_int64(text),
             Self::Float(number) => whole(number),
             Self::Null | Self::Boolean(_) | Self::Timestamp(_) => Err(NOT_INT64),
         }
@@ -100,7 +117,7 @@ impl Cell<'_> {
     pub(crate) fn to_float64(self) -> Result<f64, Complaint> {
         match self {
             Self::Float(number) => Ok(canonical(number)),
-            Self::Text(text) => parse_float64(text),
+            Self::Text(text) | Self::Decimal(text) => parse_float64(text),
             #[expect(clippy::cast_precision_loss, reason = "the nearest double, as if the digits had been parsed")]
             Self::Integer(number) => Ok(number as f64),
             Self::Null | Self::Boolean(_) | Self::Timestamp(_) => Err(NOT_FLOAT64),
@@ -123,7 +140,7 @@ impl Cell<'_> {
         match self {
             Self::Timestamp(microseconds) => Ok(microseconds),
             Self::Text(text) => parse_timestamp(text),
-            Self::Null | Self::Integer(_) | Self::Float(_) | Self::Boolean(_) => Err(NOT_TIMESTAMP),
+            Self::Null | Self::Integer(_) | Self::Float(_) | Self::Decimal(_) | Self::Boolean(_) => Err(NOT_TIMESTAMP),
         }
     }
 
@@ -135,6 +152,12 @@ impl Cell<'_> {
             Self::Null => take(""),
             Self::Integer(number) => take(&number.to_string()),
             Self::Float(number) => take(&float_text(number)),
+            Self::Decimal(text) => match parse_float64(text) {
+                Ok(number) if text.bytes().filter(u8::is_ascii_digit).count() <= EXACT_DIGITS => {
+                    take(&float_text(number))
+                }
+                _ => take(text),
+            },
             Self::Boolean(value) => take(if value { "true" } else { "false" }),
             Self::Timestamp(microseconds) => take(&timestamp_text(microseconds)),
         }
@@ -146,9 +169,12 @@ pub(crate) fn float_text(number: f64) -> String {
     format!("{number:?}")
 }
 
-/// RFC 3339 in UTC, `2024-01-06T23:10:00Z`; the bare count where the calendar ends (the year 9999).
+/// RFC 3339 in UTC, `2024-01-06T23:10:00Z`; the bare count outside the years -9999 to 9999.
 pub(crate) fn timestamp_text(microseconds: i64) -> String {
-    jiff::Timestamp::from_microsecond(microseconds).map_or_else(|_| microseconds.to_string(), |time| time.to_string())
+    match EPOCH.checked_add(SignedDuration::from_micros(microseconds)) {
+        Ok(time) => format!("{time}Z"),
+        Err(_) => microseconds.to_string(),
+    }
 }
 
 /// One NaN for all, so that a payload cannot change a digest.
@@ -162,10 +188,10 @@ fn whole(number: f64) -> Result<i64, Complaint> {
         Err(NOT_INT64)
     } else if number.fract() != 0.0 {
         Err(NOT_WHOLE)
-    } else if number.abs() > EXACT_INTEGER {
+    } else if number.abs() >= EXACT_INTEGER {
         Err(NOT_EXACT)
     } else {
-        #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+        #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
         Ok(number as i64)
     }
 }
@@ -174,26 +200,55 @@ fn whole(number: f64) -> Result<i64, Complaint> {
 #[inline]
 pub(crate) fn parse_int64(text: &str) -> Result<i64, Complaint> {
     let trimmed = text.trim_ascii();
-    trimmed.parse().or_else(|_| parse_written_as_float(trimmed))
+    trimmed.parse().or_else(|_| parse_decimal(trimmed))
 }
 
+/// A whole number in decimal or exponent notation, from its digits: a double on the way would round it.
 #[cold]
-fn parse_written_as_float(text: &str) -> Result<i64, Complaint> {
-    let whole_part = match text.split_once('.') {
-        Some((whole_part, zeros)) if !zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0') => whole_part,
-        _ => text,
-    };
-    let digits = whole_part.strip_prefix(['+', '-']).unwrap_or(whole_part);
-    if !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return whole_part.parse().map_err(|_| OUTSIDE_INT64);
+fn parse_decimal(text: &str) -> Result<i64, Complaint> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(left, right)| (left, Some(right)));
+    let unsigned = mantissa.strip_prefix(['+', '-']).unwrap_or(mantissa);
+    let (whole_part, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let are_digits = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
+    if whole_part.len() + fraction.len() == 0 || !are_digits(whole_part) || !are_digits(fraction) {
+        return Err(NOT_INT64);
     }
-    whole(text.parse::<f64>().map_err(|_| NOT_INT64)?)
+    let digits = format!("{whole_part}{fraction}");
+    let significant = digits.trim_start_matches('0').trim_end_matches('0');
+    let exponent = exponent.map_or(Ok(0), exponent_of)?;
+    if significant.is_empty() {
+        return Ok(0);
+    }
+    // The number is `significant`, followed by so many zeros.
+    let trailing = digits.len() - digits.trim_end_matches('0').len();
+    let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let zeros = exponent.saturating_sub(length(fraction.len())).saturating_add(length(trailing));
+    let zeros = usize::try_from(zeros).map_err(|_| NOT_WHOLE)?;
+    if significant.len().saturating_add(zeros) > MAX_INTEGER_DIGITS {
+        return Err(OUTSIDE_INT64);
+    }
+    let sign = if mantissa.starts_with('-') { "-" } else { "" };
+    format!("{sign}{significant}{}", "0".repeat(zeros)).parse().map_err(|_| OUTSIDE_INT64)
 }
 
-/// Decimal or exponent notation, correctly rounded; `inf`, `infinity` and `nan` with any case and sign.
+/// The number behind an `e`; far ones are as good as endless.
+fn exponent_of(text: &str) -> Result<i64, Complaint> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(NOT_INT64);
+    }
+    Ok(text.parse().unwrap_or(if text.starts_with('-') { i64::MIN } else { i64::MAX }))
+}
+
+/// Decimal or exponent notation, correctly rounded; `inf`, `infinity` and `nan` with any case and sign. Digits that no double is
+/// near are no infinity.
 #[inline]
 pub(crate) fn parse_float64(text: &str) -> Result<f64, Complaint> {
-    text.trim_ascii().parse().map(canonical).map_err(|_| NOT_FLOAT64)
+    let number: f64 = text.trim_ascii().parse().map_err(|_| NOT_FLOAT64)?;
+    if number.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit()) {
+        return Err(OUTSIDE_FLOAT64);
+    }
+    Ok(canonical(number))
 }
 
 /// `true`, `yes`, `t`, `y`, `1` and their opposites, in any case.
@@ -217,44 +272,74 @@ pub(crate) fn parse_timestamp(text: &str) -> Result<i64, Complaint> {
     if text.len() < 10 || text.as_bytes()[4] != b'-' || text.as_bytes()[7] != b'-' || text.ends_with(']') {
         return Err(NOT_TIMESTAMP);
     }
-    let nanoseconds = if text.len() == 10 {
-        let date: civil::Date = text.parse().map_err(|_| NOT_TIMESTAMP)?;
-        date.to_zoned(TimeZone::UTC).map_err(|_| NOT_TIMESTAMP)?.timestamp().as_nanosecond()
-    } else if has_offset(text) {
-        text.parse::<jiff::Timestamp>().map_err(|_| NOT_TIMESTAMP)?.as_nanosecond()
-    } else {
-        let time: civil::DateTime = text.parse().map_err(|_| NOT_TIMESTAMP)?;
-        time.to_zoned(TimeZone::UTC).map_err(|_| NOT_TIMESTAMP)?.timestamp().as_nanosecond()
+    // The parser would make it the second before.
+    if text.get(16..19) == Some(":60") {
+        return Err(LEAP_SECOND);
+    }
+    let pieces = Pieces::parse(text).map_err(|_| NOT_TIMESTAMP)?;
+    let time = match pieces.time() {
+        Some(time) => time,
+        None if text.len() == 10 => civil::Time::midnight(),
+        None => return Err(NOT_TIMESTAMP),
     };
-    i64::try_from(nanoseconds.div_euclid(1000)).map_err(|_| NOT_TIMESTAMP)
+    // Counted on the calendar, not as an instant of the parser's crate, whose last one is a day short of the year 9999's end.
+    let local = pieces.date().to_datetime(time).duration_since(EPOCH).as_nanos();
+    let offset = pieces.to_numeric_offset().map_or(0, |offset| i128::from(offset.seconds()));
+    let microseconds = (local - offset * 1_000_000_000).div_euclid(1000);
+    i64::try_from(microseconds).ok().filter(|it| in_calendar(*it)).ok_or(OUTSIDE_CALENDAR)
 }
 
-/// Whether the part after the date ends in `Z` or an offset.
-fn has_offset(text: &str) -> bool {
-    text.as_bytes()[10..].iter().any(|byte| matches!(byte, b'Z' | b'z' | b'+' | b'-'))
+/// Whether a timestamp has a text, so that every source can hold it.
+pub(crate) fn in_calendar(microseconds: i64) -> bool {
+    (MIN_TIMESTAMP..=MAX_TIMESTAMP).contains(&microseconds)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn an_int64_may_be_written_with_sign_spaces_or_a_zero_fraction() {
-        for (text, expected) in [("7", 7), ("+7", 7), ("-7", -7), (" 7 ", 7), ("3.0", 3), ("-3.000", -3), ("1e3", 1000)]
-        {
+        for (text, expected) in [
+            ("7", 7),
+            ("+7", 7),
+            ("-7", -7),
+            (" 7 ", 7),
+            ("3.0", 3),
+            ("-3.000", -3),
+            ("3.", 3),
+            ("1e3", 1000),
+            ("1.5E+1", 15),
+            ("1500e-2", 15),
+            ("0e99999999999999999999", 0),
+            ("-0.0", 0),
+            ("1e17", 100_000_000_000_000_000),
+            ("9.007199254740993e15", 9_007_199_254_740_993),
+            ("9223372036854775807.0", i64::MAX),
+            ("-9.223372036854775808e18", i64::MIN),
+        ] {
             assert_eq!(parse_int64(text), Ok(expected), "{text}");
         }
-        assert_eq!(parse_int64("9223372036854775807.0"), Ok(i64::MAX));
     }
 
     #[test]
     fn an_int64_is_never_rounded_or_wrapped() {
         assert_eq!(parse_int64("3.5"), Err(NOT_WHOLE));
         assert_eq!(parse_int64("9223372036854775808"), Err(OUTSIDE_INT64));
-        assert_eq!(parse_int64("1e17"), Err(NOT_EXACT));
+        for text in ["2.9999999999999999999", "1e-1", "15e-2", "1e-99999999999999999999", "-0.1"] {
+            assert_eq!(parse_int64(text), Err(NOT_WHOLE), "{text}");
+        }
+        for text in ["9.223372036854775808e18", "1e19", "-9223372036854775809.0", "1e99999999999999999999"] {
+            assert_eq!(parse_int64(text), Err(OUTSIDE_INT64), "{text}");
+        }
         assert_eq!(Cell::Float(9.1e15).to_int64(), Err(NOT_EXACT));
-        for text in ["", "abc", "1,000", "1_000", "0x10", "nan", "inf", ".", "-", "1.0.0", "--1.0"] {
-            assert!(parse_int64(text).is_err(), "{text}");
+        assert_eq!(Cell::Float(9_007_199_254_740_992.0).to_int64(), Err(NOT_EXACT), "2^53 + 1 is this double too");
+        assert_eq!(Cell::Float(9_007_199_254_740_991.0).to_int64(), Ok(9_007_199_254_740_991));
+        for text in
+            ["", "abc", "1,000", "1_000", "0x10", "nan", "inf", ".", "-", "1.0.0", "--1.0", "e3", "1e", "1e+", "1e1.0"]
+        {
+            assert_eq!(parse_int64(text), Err(NOT_INT64), "{text}");
         }
     }
 
@@ -267,6 +352,16 @@ mod tests {
         for text in ["", " ", "1,5", "one", "1_0", "0x1p3"] {
             assert_eq!(parse_float64(text), Err(NOT_FLOAT64), "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_that_no_double_is_near_is_not_infinite() {
+        for text in ["1e309", "-1e309", "1.8e308"] {
+            assert_eq!(parse_float64(text), Err(OUTSIDE_FLOAT64), "{text}");
+            assert_eq!(Cell::Decimal(text).to_float64(), Err(OUTSIDE_FLOAT64), "{text}");
+        }
+        assert_eq!(parse_float64("1.7976931348623157e308"), Ok(f64::MAX));
+        assert_eq!(parse_float64("1e-400"), Ok(0.0), "the nearest double");
     }
 
     #[test]
@@ -312,6 +407,7 @@ mod tests {
             "2024-02-30",
             "01/06/2024",
             "2024-01-06T25:00:00Z",
+            "2024-01-06Z",
             "äöüäöü-2024",
         ] {
             assert_eq!(parse_timestamp(text), Err(NOT_TIMESTAMP), "{text}");
@@ -324,5 +420,43 @@ mod tests {
         assert!(tokens.matches_text(" ") && tokens.matches_text("-999"));
         assert!(tokens.matches_integer(-999) && tokens.matches_float(-999.0));
         assert!(!tokens.matches_text("") && !tokens.matches_text("  ") && !tokens.matches_integer(0));
+    }
+
+    #[test]
+    fn every_day_of_the_years_that_four_digits_name_is_a_timestamp() {
+        assert_eq!(parse_timestamp("9999-12-31"), Ok(253_402_214_400_000_000));
+        assert_eq!(parse_timestamp("9999-12-31T23:59:59.999999999Z"), Ok(MAX_TIMESTAMP));
+        assert_eq!(parse_timestamp("9999-12-31T22:00:00-05:00"), Err(OUTSIDE_CALENDAR));
+        assert_eq!(parse_timestamp("0001-01-01 00:00"), Ok(-62_135_596_800_000_000));
+        assert_eq!(timestamp_text(MAX_TIMESTAMP), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(timestamp_text(MIN_TIMESTAMP), "-009999-01-01T00:00:00Z");
+        assert_eq!(timestamp_text(MAX_TIMESTAMP + 1), "253402300800000000");
+        assert_eq!(timestamp_text(MIN_TIMESTAMP - 1), "-377705116800000001");
+        assert_eq!(parse_timestamp("2016-12-31T23:59:60Z"), Err(LEAP_SECOND));
+    }
+
+    proptest! {
+        #[test]
+        fn a_whole_number_is_read_exactly_however_it_is_written(number: i64, point in 0_usize..19, zeros in 0_usize..4) {
+            let digits = number.unsigned_abs().to_string();
+            let point = point.min(digits.len());
+            let (before, after) = digits.split_at(digits.len() - point);
+            let sign = if number < 0 { "-" } else { "" };
+            let text = format!("{sign}{before}.{after}{}e{point}", "0".repeat(zeros));
+            prop_assert_eq!(parse_int64(&text), Ok(number), "{}", text);
+            prop_assert_eq!(Cell::Decimal(&text).to_int64(), Ok(number));
+            prop_assert!(parse_int64(&format!("{sign}{before}.{after}{}1e{point}", "0".repeat(zeros))).is_err());
+        }
+
+        #[test]
+        fn a_timestamp_reads_back_from_its_text(microseconds in MIN_TIMESTAMP..=MAX_TIMESTAMP) {
+            let text = timestamp_text(microseconds);
+            if let Ok(time) = jiff::Timestamp::from_microsecond(microseconds) {
+                prop_assert_eq!(time.to_string(), text.as_str());
+            }
+            if microseconds >= -62_167_219_200_000_000 {
+                prop_assert_eq!(parse_timestamp(&text), Ok(microseconds), "{}", text);
+            }
+        }
     }
 }

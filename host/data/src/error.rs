@@ -20,7 +20,7 @@ pub struct DataFault {
     pub message: String,
     /// The column's name, where one is to blame.
     pub column: Option<String>,
-    /// The row, counted from 0 in the table, where one is to blame.
+    /// The row, counted from 0 in the table, where one is to blame. Messages count from 1: [`row_text`].
     pub row: Option<u64>,
     /// The line of the text file, counted from 1, where the row begins.
     pub line: Option<u64>,
@@ -66,8 +66,8 @@ impl fmt::Display for DataFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let column = self.column.as_deref().map(|name| format!("column `{}`", shown(name)));
         let place = match (self.row, self.line) {
-            (Some(row), Some(line)) => Some(format!("row {row} (line {line})")),
-            (Some(row), None) => Some(format!("row {row}")),
+            (Some(row), Some(line)) => Some(format!("{} (line {line})", row_text(row))),
+            (Some(row), None) => Some(row_text(row)),
             (None, Some(line)) => Some(format!("line {line}")),
             (None, None) => None,
         };
@@ -188,6 +188,11 @@ fn hint_line(hint: &str) -> String {
     if hint.is_empty() { String::new() } else { format!("\nhint: {hint}") }
 }
 
+/// A row as messages name it. `row` counts from 0; people count the rows of a file from 1, its header not among them.
+pub fn row_text(row: u64) -> String {
+    format!("data row {}", row.saturating_add(1))
+}
+
 /// A foreign value as it is shown: control characters, backslashes and backticks escaped, cut at [`MAX_SHOWN_BYTES`].
 pub fn shown(value: &str) -> String {
     let mut text = String::new();
@@ -225,7 +230,7 @@ mod tests {
     #[test]
     fn a_fault_names_column_row_line_and_value() {
         let fault = DataFault::of_value("abc", "is not an int64").in_column("tenure").in_row(17).on_line(19);
-        assert_eq!(fault.to_string(), "column `tenure`, row 17 (line 19): `abc` is not an int64");
+        assert_eq!(fault.to_string(), "column `tenure`, data row 18 (line 19): `abc` is not an int64");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod column;
 mod error;
 mod infer;
 mod interrupt;
+mod json;
 mod request;
 mod signature;
 mod source;
@@ -22,10 +23,10 @@ mod split;
 mod target;
 mod values;
 
-pub use error::{DataError, DataFault, MAX_SHOWN_BYTES, shown};
+pub use error::{DataError, DataFault, MAX_SHOWN_BYTES, row_text, shown};
 pub use infer::{ColumnReport, Inference, InferenceOptions, LeftOut, TargetReport, infer, propose};
 pub use interrupt::Interrupt;
-pub use request::{decode_csv, decode_json};
+pub use request::{KeptColumn, Rows, RowsInput, decode_csv, decode_json, decode_rows};
 pub use signature::{ExtraColumns, Signature, Strictness};
 pub use source::{Cursor, HostGrant, HttpRequest, Literal, Source, SourceUri, fetch, open};
 pub use split::{

@@ -1,95 +1,95 @@
 //! Rows that arrive whole: the body of a prediction request, or a file given to `predict`.
 //!
-//! JSON and CSV go through the decoder that training used. JSON may be an array of objects, one object, or objects one after the
-//! other (JSON Lines).
+//! JSON, CSV and every source go through the decoder that training used. JSON may be an array of objects, one object, or objects one after
+//! the other (JSON Lines).
 
+use std::collections::HashMap;
 use std::io::Read;
+use std::path::Path;
 
 use arrow_array::RecordBatch;
-use serde_json::{Deserializer, Map, Value};
+use serde_json::Value;
 
 use crate::cell::Cell;
 use crate::error::{DataError, DataFault, listed};
 use crate::interrupt::Interrupt;
-use crate::signature::{Decoder, ExtraColumns, Signature, Strictness};
-use crate::source::{CellVisitor, CsvText};
+use crate::json;
+use crate::signature::{Decoder, ExtraColumns, Signature, Strictness, unique_places};
+use crate::source::{CellVisitor, CsvText, Source, recognise, visit};
+
+/// So many rows of a source are decoded at once.
+const ROWS_AT_ONCE: usize = 8192;
+
+/// Where rows to predict come from.
+#[derive(Clone, Copy, Debug)]
+pub enum RowsInput<'a> {
+    /// A text of JSON.
+    Json(&'a [u8]),
+    /// A text with delimiters.
+    Csv {
+        /// The text.
+        text: &'a [u8],
+        /// What separates its cells.
+        delimiter: u8,
+        /// Whether the first line names the columns.
+        header: bool,
+    },
+    /// A file or a table, as training reads it.
+    Source(&'a Source),
+}
+
+/// Rows to predict, decoded.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// The features, in the signature's order.
+    pub batch: RecordBatch,
+    /// The columns that were to be kept, in the order in which they were asked for.
+    pub kept: Vec<KeptColumn>,
+}
+
+/// A column that is passed on as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptColumn {
+    /// Its name.
+    pub name: String,
+    /// A value for each row. Cells of CSV are texts; times are texts too, and numbers that no JSON number of this program holds exactly.
+    pub values: Vec<Value>,
+}
+
+/// Decodes rows for prediction and keeps columns beside them, whether the signature knows them or not.
+///
+/// `name` is what errors call the input.
+///
+/// # Errors
+/// As [`decode_json`], [`decode_csv`] and [`crate::open`]; [`DataError::Fault`] if a column that is to be kept is not there.
+pub fn decode_rows(
+    input: RowsInput<'_>,
+    name: &str,
+    signature: &Signature,
+    keep: &[String],
+) -> Result<Rows, DataError> {
+    let mut rows = Taken::new(signature, Strictness::Predict, keep);
+    match input {
+        RowsInput::Json(text) => rows.append_json(text, name)?,
+        RowsInput::Csv { text, delimiter, header } => {
+            CsvText::new(text, name.to_owned(), delimiter, header)?.visit(&Interrupt::never(), &mut rows)?;
+        }
+        RowsInput::Source(source) => visit(source, &Interrupt::never(), &mut rows)?,
+    }
+    Ok(Rows { batch: rows.decoder.finish()?, kept: rows.kept })
+}
 
 /// Decodes rows of JSON to one batch.
 ///
 /// A key that is absent is not the same as a null: it is a fault, so that a misspelt name does not pass for a missing value.
-/// Nested values become JSON text in utf8 and categorical columns and fit no other.
+/// Nested values become JSON text in utf8 and categorical columns and fit no other. Numbers are read from their digits.
 ///
 /// # Errors
 /// [`DataError::Fault`] if the text is not JSON, if a row is not an object or lacks a column, if a value does not fit.
 pub fn decode_json(text: &[u8], signature: &Signature, strictness: Strictness) -> Result<RecordBatch, DataError> {
-    let mut rows = JsonRows { decoder: Decoder::new(signature, strictness), signature, strictness };
-    for value in Deserializer::from_slice(text).into_iter::<Value>() {
-        match value.map_err(|error| DataFault::new(format!("the text is not JSON: {error}")))? {
-            Value::Array(values) => values.iter().try_for_each(|value| rows.append(value))?,
-            value => rows.append(&value)?,
-        }
-    }
+    let mut rows = Taken::new(signature, strictness, &[]);
+    rows.append_json(text, "the request")?;
     rows.decoder.finish()
-}
-
-struct JsonRows<'a> {
-    decoder: Decoder,
-    signature: &'a Signature,
-    strictness: Strictness,
-}
-
-impl JsonRows<'_> {
-    fn append(&mut self, value: &Value) -> Result<(), DataError> {
-        let Value::Object(object) = value else {
-            let fault = DataFault::of_value(&value.to_string(), "is not an object with a value for each column");
-            return Err(fault.in_row(self.decoder.row()).into());
-        };
-        self.check_keys(object)?;
-        for column in 0..self.decoder.schema().len() {
-            let value = &object[&self.decoder.schema().fields()[column].name];
-            append_value(&mut self.decoder, column, value)?;
-        }
-        self.decoder.end_row();
-        Ok(())
-    }
-
-    fn check_keys(&self, object: &Map<String, Value>) -> Result<(), DataError> {
-        let fields = self.decoder.schema().fields();
-        let missing: Vec<&String> =
-            fields.iter().map(|field| &field.name).filter(|name| !object.contains_key(*name)).collect();
-        let row = self.decoder.row();
-        if !missing.is_empty() {
-            let message =
-                format!("the object has no {}\nhint: write null for a value that is not known", listed(&missing));
-            return Err(DataFault::new(message).in_row(row).into());
-        }
-        if self.strictness == Strictness::Ingest && self.signature.extra_columns == ExtraColumns::Error {
-            let extra: Vec<&String> =
-                object.keys().filter(|name| self.signature.fields.index_of(name).is_none()).collect();
-            if !extra.is_empty() {
-                let message =
-                    format!("the signature does not name {}, and says that extra columns are an error", listed(&extra));
-                return Err(DataFault::new(message).in_row(row).into());
-            }
-        }
-        Ok(())
-    }
-}
-
-fn append_value(decoder: &mut Decoder, column: usize, value: &Value) -> Result<(), DataError> {
-    let result = match value {
-        Value::Null => decoder.cell(column, Cell::Null),
-        Value::Bool(value) => decoder.cell(column, Cell::Boolean(*value)),
-        Value::String(text) => decoder.cell(column, Cell::Text(text)),
-        Value::Number(number) => match (number.as_i64(), number.is_u64(), number.as_f64()) {
-            (Some(integer), _, _) => decoder.cell(column, Cell::Integer(integer)),
-            (None, false, Some(float)) => decoder.cell(column, Cell::Float(float)),
-            // Beyond int64: the digits decide what they fit.
-            _ => decoder.cell(column, Cell::Text(&number.to_string())),
-        },
-        Value::Array(_) | Value::Object(_) => decoder.cell(column, Cell::Text(&value.to_string())),
-    };
-    result.map_err(DataError::Fault)
 }
 
 /// Decodes rows of CSV with a header to one batch.
@@ -102,24 +102,140 @@ pub fn decode_csv(
     signature: &Signature,
     strictness: Strictness,
 ) -> Result<RecordBatch, DataError> {
-    let mut rows = CsvRows { decoder: Decoder::new(signature, strictness), signature, strictness };
+    let mut rows = Taken::new(signature, strictness, &[]);
     CsvText::new(input, "the request".to_owned(), delimiter, true)?.visit(&Interrupt::never(), &mut rows)?;
     rows.decoder.finish()
 }
 
-struct CsvRows<'a> {
+/// Takes rows: features to the decoder, kept columns beside it.
+struct Taken<'a> {
     decoder: Decoder,
     signature: &'a Signature,
     strictness: Strictness,
+    kept: Vec<KeptColumn>,
 }
 
-impl CellVisitor for CsvRows<'_> {
+impl<'a> Taken<'a> {
+    fn new(signature: &'a Signature, strictness: Strictness, keep: &[String]) -> Self {
+        let kept = |name: &String| KeptColumn { name: name.clone(), values: Vec::new() };
+        let decoder = Decoder::new(signature, strictness);
+        Self { decoder, signature, strictness, kept: keep.iter().map(kept).collect() }
+    }
+
+    fn append_json(&mut self, text: &[u8], name: &str) -> Result<(), DataError> {
+        if let Some(found) = recognise(text) {
+            return Err(found.error(Path::new(name)));
+        }
+        let text = std::str::from_utf8(text)
+            .map_err(|error| DataFault::new(format!("the text is not UTF-8, from byte {} on", error.valid_up_to())))?;
+        json::rows(text.strip_prefix('\u{feff}').unwrap_or(text))?.into_iter().try_for_each(|row| self.append(row))
+    }
+
+    fn append(&mut self, row: &str) -> Result<(), DataError> {
+        let number = self.decoder.row();
+        let unread = |error| DataError::from(DataFault::new(format!("the text is not JSON: {error}")).in_row(number));
+        let Some(object) = json::members(row).map_err(unread)? else {
+            let fault = DataFault::of_value(row, "is not an object with a value for each column");
+            return Err(fault.in_row(number).into());
+        };
+        self.check_keys(&object)?;
+        for column in 0..self.decoder.schema().len() {
+            let value = object[&self.decoder.schema().fields()[column].name];
+            with_cell(value, |cell| self.decoder.cell(column, cell)).map_err(unread)?.map_err(DataError::Fault)?;
+        }
+        for column in &mut self.kept {
+            let value = object[&column.name];
+            column.values.push(kept_json(value).map_err(unread)?);
+        }
+        self.decoder.end_row();
+        Ok(())
+    }
+
+    fn check_keys(&self, object: &HashMap<String, &str>) -> Result<(), DataError> {
+        let wanted = self.decoder.schema().fields().iter().map(|field| &field.name);
+        let wanted = wanted.chain(self.kept.iter().map(|column| &column.name));
+        let missing: Vec<&String> = wanted.filter(|name| !object.contains_key(*name)).collect();
+        let row = self.decoder.row();
+        if !missing.is_empty() {
+            let message =
+                format!("the object has no {}\nhint: write null for a value that is not known", listed(&missing));
+            return Err(DataFault::new(message).in_row(row).into());
+        }
+        if self.strictness == Strictness::Ingest && self.signature.extra_columns == ExtraColumns::Error {
+            let mut extra: Vec<&String> =
+                object.keys().filter(|name| self.signature.fields.index_of(name).is_none()).collect();
+            extra.sort_unstable();
+            if !extra.is_empty() {
+                let message =
+                    format!("the signature does not name {}, and says that extra columns are an error", listed(&extra));
+                return Err(DataFault::new(message).in_row(row).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Calls `take` with the cell that a JSON value, as it is written, stands for.
+fn with_cell<T>(value: &str, take: impl FnOnce(Cell<'_>) -> T) -> Result<T, serde_json::Error> {
+    Ok(match value.as_bytes().first() {
+        Some(b'"') => take(Cell::Text(&serde_json::from_str::<String>(value)?)),
+        Some(b'{' | b'[') => take(Cell::Text(&serde_json::from_str::<Value>(value)?.to_string())),
+        Some(b't') => take(Cell::Boolean(true)),
+        Some(b'f') => take(Cell::Boolean(false)),
+        Some(b'n') | None => take(Cell::Null),
+        Some(_) => match value.parse() {
+            // An integer has no negative zero.
+            Ok(integer) if value != "-0" => take(Cell::Integer(integer)),
+            _ if value == "-0" || value.contains(['.', 'e', 'E']) => take(Cell::Decimal(value)),
+            // Beyond int64: the digits decide what they fit.
+            _ => take(Cell::Text(value)),
+        },
+    })
+}
+
+/// A JSON value that is passed on.
+fn kept_json(value: &str) -> Result<Value, serde_json::Error> {
+    match serde_json::from_str::<Value>(value) {
+        Ok(Value::Number(number)) if number.to_string() != value => Ok(Value::from(value)),
+        // A number that is too large for a double.
+        Err(_) if value.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => Ok(Value::from(value)),
+        other => other,
+    }
+}
+
+/// A cell that is passed on.
+fn kept_cell(cell: Cell<'_>) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        Cell::Boolean(value) => value.into(),
+        Cell::Integer(number) => number.into(),
+        Cell::Float(number) if number.is_finite() => number.into(),
+        cell => cell.with_text(|text| Value::from(text)),
+    }
+}
+
+impl CellVisitor for Taken<'_> {
     fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError> {
-        self.signature.bind(names, self.strictness)
+        let mut places = self.signature.bind(names, self.strictness)?;
+        let by_name = unique_places(names)?;
+        let missing: Vec<&String> =
+            self.kept.iter().map(|column| &column.name).filter(|name| !by_name.contains_key(name.as_str())).collect();
+        if !missing.is_empty() {
+            let message = format!("the data has no {} to keep; it has {}", listed(&missing), listed(names));
+            return Err(DataFault::new(message).into());
+        }
+        places.extend(self.kept.iter().map(|column| by_name[column.name.as_str()]));
+        Ok(places)
     }
 
     fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>> {
-        self.decoder.cell(column, cell)
+        match column.checked_sub(self.decoder.schema().len()) {
+            Some(kept) => {
+                self.kept[kept].values.push(kept_cell(cell));
+                Ok(())
+            }
+            None => self.decoder.cell(column, cell),
+        }
     }
 
     fn end_rows(&mut self, rows: usize) -> Result<bool, DataError> {
@@ -128,7 +244,7 @@ impl CellVisitor for CsvRows<'_> {
     }
 
     fn rows_at_once(&self) -> usize {
-        usize::MAX
+        ROWS_AT_ONCE
     }
 }
 
@@ -136,6 +252,8 @@ impl CellVisitor for CsvRows<'_> {
 mod tests {
     use super::*;
     use arrow_array::Array;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Float64Type, Int64Type};
     use stagewright_store::{DataType, Field, Role};
 
     fn signature() -> Signature {
@@ -172,7 +290,7 @@ mod tests {
     fn every_absent_key_is_named() {
         let error = decode_json(br#"[{"tenure": 1, "charges": 2}]"#, &signature(), Strictness::Predict).unwrap_err();
         assert!(
-            error.to_string().starts_with("row 0: the object has no `contract`, `paperless`, `since`\n"),
+            error.to_string().starts_with("data row 1: the object has no `contract`, `paperless`, `since`\n"),
             "{error}"
         );
     }
@@ -182,18 +300,21 @@ mod tests {
         let narrow = signature().with_roles(&[Role::Feature]);
         let narrow = Signature { fields: narrow.fields.project(&[0, 2]), ..narrow };
         for (text, message) in [
-            (r#"{"tenure": 1.5, "contract": "a"}"#, "column `tenure`, row 0: `1.5` is not an int64: it has a fraction"),
-            (r#"{"tenure": true, "contract": "a"}"#, "column `tenure`, row 0: `true` is not an int64"),
-            (r#"{"tenure": [1], "contract": "a"}"#, "column `tenure`, row 0: `[1]` is not an int64"),
+            (
+                r#"{"tenure": 1.5, "contract": "a"}"#,
+                "column `tenure`, data row 1: `1.5` is not an int64: it has a fraction",
+            ),
+            (r#"{"tenure": true, "contract": "a"}"#, "column `tenure`, data row 1: `true` is not an int64"),
+            (r#"{"tenure": [1], "contract": "a"}"#, "column `tenure`, data row 1: `[1]` is not an int64"),
             (
                 r#"{"tenure": 18446744073709551615, "contract": "a"}"#,
-                "column `tenure`, row 0: `18446744073709551615` lies outside int64",
+                "column `tenure`, data row 1: `18446744073709551615` lies outside int64",
             ),
             (
                 r#"{"tenure": 1, "contract": null}"#,
-                "column `contract`, row 0: the value is missing, and the signature says that it never is",
+                "column `contract`, data row 1: the value is missing, and the signature says that it never is",
             ),
-            ("[1]", "row 0: `1` is not an object with a value for each column"),
+            ("[1]", "data row 1: `1` is not an object with a value for each column"),
             ("{", "the text is not JSON: EOF while parsing an object at line 1 column 1"),
         ] {
             let error = decode_json(text.as_bytes(), &narrow, Strictness::Predict).unwrap_err();
@@ -205,5 +326,54 @@ mod tests {
     fn no_rows_are_an_empty_batch() {
         let batch = decode_json(b"[]", &signature(), Strictness::Predict).unwrap();
         assert_eq!((batch.num_rows(), batch.num_columns()), (0, 5));
+    }
+
+    #[test]
+    fn numbers_of_json_are_read_from_their_digits() {
+        let fields = vec![Field::new("n", DataType::Int64), Field::new("x", DataType::Float64)];
+        let signature = Signature::new(fields).unwrap();
+        let read = |text: &str| decode_json(text.as_bytes(), &signature, Strictness::Predict);
+        let batch = read("{\"n\": 9007199254740993.0, \"x\": 2.9999999999999999999}").unwrap();
+        assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(0), 9_007_199_254_740_993);
+        assert_eq!(batch.column(1).as_primitive::<Float64Type>().value(0), 3.0, "the nearest double");
+        for (text, message) in [
+            (
+                "{\"n\": 2.9999999999999999999, \"x\": 0}",
+                "column `n`, data row 1: `2.9999999999999999999` is not an int64: it has a fraction",
+            ),
+            ("{\"n\": 1, \"x\": 1e999}", "column `x`, data row 1: `1e999` lies outside float64"),
+            (
+                "{\"n\": 1, \"x\": \"\\ud800\"}",
+                "data row 1: the text is not JSON: unexpected end of hex escape at line 1 column 8",
+            ),
+        ] {
+            assert_eq!(read(text).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn kept_columns_are_passed_on_as_they_came() {
+        let keep = ["id", "extra", "tenure"].map(str::to_owned);
+        let text =
+            b"id,since,tenure,charges,contract,paperless,extra\n007,2024-01-06, 1 ,29.85,Monthly,yes,\"a \"\"b\"\"\"\n";
+        let input = RowsInput::Csv { text, delimiter: b',', header: true };
+        let rows = decode_rows(input, "rows.csv", &signature(), &keep).unwrap();
+        let kept: Vec<_> = rows.kept.iter().map(|column| (column.name.as_str(), column.values.clone())).collect();
+        let text = |text: &str| vec![Value::from(text)];
+        assert_eq!(kept, [("id", text("007")), ("extra", text("a \"b\"")), ("tenure", text(" 1 "))]);
+        assert_eq!(rows.batch.num_columns(), 5);
+
+        let json =
+            br#"{"id": 18446744073709551616, "extra": [1, null], "tenure": 1, "since": "2024-01-06", "charges": 1,
+            "contract": "a", "paperless": true}"#;
+        let json = [b"\xef\xbb\xbf", &json[..]].concat();
+        let rows = decode_rows(RowsInput::Json(&json), "rows.json", &signature(), &keep).unwrap();
+        let kept: Vec<_> = rows.kept.iter().map(|column| column.values[0].clone()).collect();
+        assert_eq!(kept, [Value::from("18446744073709551616"), serde_json::json!([1, null]), Value::from(1)]);
+
+        let error = decode_rows(input, "rows.csv", &signature(), &["nobody".to_owned()]).unwrap_err().to_string();
+        assert!(error.starts_with("the data has no `nobody` to keep; it has `id`, `since`"), "{error}");
+        let error = decode_rows(RowsInput::Json(&json), "x", &signature(), &["nobody".to_owned()]).unwrap_err();
+        assert!(error.to_string().starts_with("data row 1: the object has no `nobody`"), "{error}");
     }
 }

@@ -233,7 +233,11 @@ impl Decoder {
 
     #[cold]
     fn value_fault(&self, column: usize, cell: Cell<'_>, complaint: &str) -> Box<DataFault> {
-        let fault = cell.with_text(|text| DataFault::of_value(text, complaint));
+        let fault = match cell {
+            // As it is written, not as the number that it is near.
+            Cell::Decimal(text) => DataFault::of_value(text, complaint),
+            cell => cell.with_text(|text| DataFault::of_value(text, complaint)),
+        };
         Box::new(fault.in_column(&self.schema.fields()[column].name).in_row(self.row()))
     }
 }
@@ -303,7 +307,7 @@ mod tests {
         let fault = predict.cell(0, Cell::Text(" ")).unwrap_err();
         assert_eq!(
             fault.to_string(),
-            "column `tenure`, row 0: the value is missing, and the signature says that it never is"
+            "column `tenure`, data row 1: the value is missing, and the signature says that it never is"
         );
     }
 

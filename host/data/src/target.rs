@@ -285,7 +285,7 @@ mod tests {
                 vec![Some("No"), Some("No")],
                 "column `churn`: every row of the target is `No`: from one class only, nothing can be learnt",
             ),
-            (vec![Some("No"), None], "column `churn`, row 1: the target is missing"),
+            (vec![Some("No"), None], "column `churn`, data row 2: the target is missing"),
             (
                 vec![Some("No"), Some("Yes"), Some("Maybe")],
                 "column `churn`: a binary target has two classes, and this one has 3: `Maybe`, `No`, `Yes`",
@@ -314,7 +314,7 @@ mod tests {
         let error = task.encode("churn", &texts(&[Some("Yes"), Some("?")]), 100).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "column `churn`, row 101: `?` is not a class of this task; the classes are `No`, `Yes`"
+            "column `churn`, data row 102: `?` is not a class of this task; the classes are `No`, `Yes`"
         );
     }
 
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(encoded.as_primitive::<Float64Type>().values()[..], [1.0, 2.0]);
         let infinite: ArrayRef = Arc::new(Float64Array::from(vec![1.0, f64::INFINITY]));
         let error = Task::Regression.encode("price", &infinite, 0).unwrap_err();
-        assert_eq!(error.to_string(), "column `price`, row 1: `inf` is not a finite number");
+        assert_eq!(error.to_string(), "column `price`, data row 2: `inf` is not a finite number");
         assert!(Task::Regression.encode("price", &texts(&[Some("1")]), 0).is_err());
     }
 }

@@ -92,7 +92,7 @@ impl<'a> Values<'a> {
             Cell::Boolean(value) => key.push(value.into()),
             Cell::Integer(number) | Cell::Timestamp(number) => key.extend(number.to_le_bytes()),
             Cell::Float(number) => key.extend(canonical(number).to_bits().to_le_bytes()),
-            Cell::Text(text) => write_text(text, key),
+            Cell::Text(text) | Cell::Decimal(text) => write_text(text, key),
         }
     }
 }

@@ -111,19 +111,19 @@ fn a_file_without_header_has_numbered_columns() {
 #[test]
 fn a_wrong_value_is_a_fault_with_column_row_line_and_value() {
     let text = b"id,tenure,charges,contract\nA,1,2,x\n\"B\nB\",1,2,x\nC,abc,2,x\n";
-    assert_eq!(csv_error(text), "column `tenure`, row 2 (line 5): `abc` is not an int64");
+    assert_eq!(csv_error(text), "column `tenure`, data row 3 (line 5): `abc` is not an int64");
     let folder = tempfile::tempdir().unwrap();
     let path = database(&folder, "INSERT INTO customers VALUES ('A', 1, 2, 'x'), ('B', 1, x'00', 'x')");
     let error = read(&source(&format!("sqlite:{}#customers", path.display())), &signature()).unwrap_err();
-    assert!(error.to_string().starts_with("column `charges`, row 1: the value is a blob"), "{error}");
+    assert!(error.to_string().starts_with("column `charges`, data row 2: the value is a blob"), "{error}");
 }
 
 #[test]
 fn a_truncated_csv_is_a_fault_with_its_line() {
     let error = csv_error(b"id,tenure,charges,contract\nA,1,2,x\nB,1");
-    assert_eq!(error, "row 1 (line 3): the line has 2 cells, the header has 4\nhint: the file may be truncated");
+    assert_eq!(error, "data row 2 (line 3): the line has 2 cells, the header has 4\nhint: the file may be truncated");
     let error = csv_error(b"id,tenure,charges,contract\nA,1,2,x\nB,1,2,\"One, ye");
-    assert!(error.starts_with("row 1 (line 3): the quote that opens here is never closed"), "{error}");
+    assert!(error.starts_with("data row 2 (line 3): the quote that opens here is never closed"), "{error}");
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn bad_csv_is_explained() {
         (b"id,charges\nA,1\n", "the data has no columns `tenure`, `contract`; it has `id`, `charges`"),
         (
             b"id,tenure,charges,contract\nA,1,2,caf\xe9\n",
-            "column `contract`, row 0 (line 2): the text is not UTF-8\nhint: convert the file, e.g. `iconv -f latin1 -t utf-8`",
+            "column `contract`, data row 1 (line 2): the text is not UTF-8\nhint: convert the file, e.g. `iconv -f WINDOWS-1252 -t UTF-8 FILE > FILE.utf8.csv`",
         ),
         (b"", "the text is empty: it has not even a header line"),
     ] {
@@ -324,7 +324,7 @@ fn parquet_types_become_the_contract_s() {
 
     let narrow = Signature::new(vec![field("big", DataType::Int64)]).unwrap();
     let error = read(&parquet, &narrow).unwrap_err();
-    assert_eq!(error.to_string(), "column `big`, row 1: `18446744073709551615` lies outside int64");
+    assert_eq!(error.to_string(), "column `big`, data row 2: `18446744073709551615` lies outside int64");
     let narrow = Signature::new(vec![field("big", DataType::Utf8)]).unwrap();
     assert_eq!(read(&parquet, &narrow).unwrap().column(0).as_string::<i32>().value(1), "18446744073709551615");
 }
@@ -336,7 +336,7 @@ fn a_truncated_parquet_file_is_explained() {
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let error = read(&source(&format!("parquet:{}", path.display())), &signature()).unwrap_err();
-    assert!(error.to_string().contains("it is not a Parquet file that can be read"), "{error}");
+    assert!(error.to_string().contains("does not end as one\nhint: the file may be truncated"), "{error}");
 }
 
 #[test]

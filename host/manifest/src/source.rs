@@ -1,10 +1,12 @@
 //! `[sources.NAME]`: where data comes from.
 //!
-//! Owns the forms of a source's URI. It opens nothing.
+//! Owns what a manifest adds to an address: its keys, and files on servers. Addresses of files are read by `stagewright-data`, as
+//! everywhere. It opens nothing.
 
 use std::path::PathBuf;
 
 use serde::Serialize;
+use stagewright_data::{DataError, SourceUri};
 
 use crate::document::{Table, Value};
 use crate::names::Identifier;
@@ -181,11 +183,11 @@ impl Options<'_> {
     /// What the URI and the options mean together.
     fn location(&self, uri: &Item<'_>) -> Option<SourceLocation> {
         // Options are read before the URI is judged, so that their faults are told too.
-        let delimiter = self.delimiter.as_ref().map_or(Some(','), separator);
-        let header = self.header.as_ref().map_or(Some(true), Item::boolean);
+        let delimiter = self.delimiter.as_ref().map(separator);
+        let header = self.header.as_ref().map(Item::boolean);
         let query = self.query.as_ref().map(|item| item.text().map(str::to_owned));
         let parameters = self.parameters.as_ref().map_or_else(|| Some(Vec::new()), bound);
-        let (scheme, rest) = split_uri(uri)?;
+        let scheme = scheme_of(uri)?;
         let is_http = matches!(scheme, "http" | "https");
         if scheme != "csv" && !is_http {
             foreign(scheme, "csv", &[&self.delimiter, &self.header]);
@@ -196,23 +198,66 @@ impl Options<'_> {
         if !is_http {
             foreign(scheme, "https", &[&self.format, &self.sha256, &self.token_env, &self.max_bytes]);
         }
-        match scheme {
-            "http" | "https" => self.http(uri, delimiter?, header?),
-            "csv" => {
-                let path = uri.resolve(file(uri, rest)?);
-                Some(SourceLocation::Csv { path, delimiter: delimiter?, header: header? })
+        if is_http {
+            return self.http(uri, delimiter.unwrap_or(Some(','))?, header.unwrap_or(Some(true))?);
+        }
+        match address(uri)? {
+            SourceUri::Csv { path, delimiter: within, header: has_header } => {
+                let within = within.map(char::from);
+                let delimiter = once(self.delimiter.as_ref(), delimiter, "delimiter", within)?;
+                let header = once(self.header.as_ref(), header, "header", has_header)?;
+                let delimiter = delimiter.unwrap_or_else(|| SourceUri::delimiter_by_ending(&path).into());
+                Some(SourceLocation::Csv { path: resolved(uri, &path), delimiter, header: header.unwrap_or(true) })
             }
-            "parquet" => Some(SourceLocation::Parquet { path: uri.resolve(file(uri, rest)?) }),
-            _ => {
+            SourceUri::Parquet { path } => Some(SourceLocation::Parquet { path: resolved(uri, &path) }),
+            SourceUri::Sqlite { path, table } => {
                 if let (Some(parameters), None) = (&self.parameters, &query) {
                     let hint = "add `query = \"SELECT ... WHERE x > ?\"`".to_owned();
                     parameters.report(format!("`{}` needs a query", parameters.key), Some(hint));
                 }
                 let query = query.map(|query| Some(SqliteRows::Query { query: query?, parameters: parameters? }));
-                let (path, rows) = sqlite(uri, rest, query)?;
-                Some(SourceLocation::Sqlite { path: uri.resolve(path), rows })
+                let rows = sqlite_rows(uri, &path, table, query)?;
+                Some(SourceLocation::Sqlite { path: resolved(uri, &path), rows })
             }
         }
+    }
+}
+
+/// An address of a file, as all commands read it.
+fn address(uri: &Item<'_>) -> Option<SourceUri> {
+    match uri.text()?.parse() {
+        Ok(address) => Some(address),
+        Err(DataError::Uri { message, hint, .. }) => {
+            uri.report_value(format!("`{}`: {message}", uri.key), Some(hint));
+            None
+        }
+        Err(error) => {
+            uri.report_value(format!("`{}`: {error}", uri.key), None);
+            None
+        }
+    }
+}
+
+fn resolved(uri: &Item<'_>, path: &std::path::Path) -> PathBuf {
+    uri.resolve(&path.to_string_lossy())
+}
+
+/// An option that the URI and a key may name, but not differently. `Some(None)` if neither does; `None` if the key cannot be read.
+fn once<T: PartialEq>(
+    key: Option<&Item<'_>>,
+    of_key: Option<Option<T>>,
+    name: &str,
+    within_uri: Option<T>,
+) -> Option<Option<T>> {
+    match (key, of_key, within_uri) {
+        (_, Some(None), _) => None,
+        (Some(key), Some(Some(of_key)), Some(within)) if of_key != within => {
+            let hint = format!("remove the key, or `{name}=` from the URI");
+            key.report(format!("`{}` and the URI name different ones", key.key), Some(hint));
+            None
+        }
+        (_, Some(of_key), within) => Some(of_key.or(within)),
+        (_, None, within) => Some(within),
     }
 }
 
@@ -269,14 +314,14 @@ fn foreign(scheme: &str, owner: &str, options: &[&Option<Item<'_>>]) {
     }
 }
 
-/// Splits a URI at its scheme; anything but a known scheme is reported.
-fn split_uri<'a>(item: &Item<'a>) -> Option<(&'a str, &'a str)> {
+/// A URI's scheme; anything but a known one is reported.
+fn scheme_of<'a>(item: &Item<'a>) -> Option<&'a str> {
     let uri = item.text()?;
     let forms = || format!("use {}", FORMS.map(|(_, form)| format!("`{form}`")).join(", "));
     let Some((scheme, rest)) = uri.split_once(':') else {
-        let guess = match uri.rsplit_once('.').map(|(_, ending)| ending) {
-            Some("csv" | "tsv" | "txt") => Some(format!("did you mean `csv:{uri}`?")),
-            Some("parquet") => Some(format!("did you mean `parquet:{uri}`?")),
+        let guess = match uri.split('?').next().and_then(|path| path.rsplit_once('.')).map(|(_, ending)| ending) {
+            Some("csv" | "tsv" | "tab" | "txt") => Some(format!("did you mean `csv:{uri}`?")),
+            Some("parquet" | "pq") => Some(format!("did you mean `parquet:{uri}`?")),
             Some("db" | "sqlite" | "sqlite3") => Some(format!("did you mean `sqlite:{uri}#TABLE`?")),
             _ => None,
         };
@@ -288,31 +333,25 @@ fn split_uri<'a>(item: &Item<'a>) -> Option<(&'a str, &'a str)> {
         item.report_value(format!("`{scheme}:` is not a kind of source"), Some(hint.unwrap_or_else(forms)));
         return None;
     }
-    Some((scheme, rest))
+    Some(scheme)
 }
 
-fn file<'a>(item: &Item<'_>, path: &'a str) -> Option<&'a str> {
-    if path.is_empty() || path.contains('\0') {
-        item.report_value(format!("`{}` names no file", item.key), Some("write `csv:FILE`".to_owned()));
-        return None;
-    }
-    Some(path)
-}
-
-/// The file and the rows of a SQLite URI; `query` is `Some(None)` if there is one that could not be
-/// read.
-fn sqlite<'a>(item: &Item<'_>, rest: &'a str, query: Option<Option<SqliteRows>>) -> Option<(&'a str, SqliteRows)> {
-    match (rest.rsplit_once('#'), query) {
-        (Some((path, table)), None) if !table.is_empty() => {
-            Some((file(item, path)?, SqliteRows::Table { table: table.to_owned() }))
-        }
-        (None, Some(query)) => Some((file(item, rest)?, query?)),
-        (Some((path, _)), Some(_)) => {
-            let hint = format!("write `sqlite:{path}`, or remove the query");
+/// The rows of a SQLite source; `query` is `Some(None)` if there is one that could not be read.
+fn sqlite_rows(
+    item: &Item<'_>,
+    path: &std::path::Path,
+    table: Option<String>,
+    query: Option<Option<SqliteRows>>,
+) -> Option<SqliteRows> {
+    match (table, query) {
+        (Some(table), None) => Some(SqliteRows::Table { table }),
+        (None, Some(query)) => query,
+        (Some(_), Some(_)) => {
+            let hint = format!("write `sqlite:{}`, or remove the query", path.display());
             item.report_value(format!("`{}` names a table, but there is a query too", item.key), Some(hint));
             None
         }
-        (Some(_) | None, None) => {
+        (None, None) => {
             let hint = "write `sqlite:FILE#TABLE`, or add a `query`".to_owned();
             item.report_value(format!("`{}` names no table", item.key), Some(hint));
             None
@@ -360,6 +399,11 @@ pub(crate) fn drop_foreign_options(source: &mut Table, uri: &str) {
             source.remove("delimiter");
             source.remove("header");
         }
+    }
+    // What an argument's URI says itself wins over the file's keys.
+    if let Ok(SourceUri::Csv { delimiter, header, .. }) = uri.parse() {
+        let said = [("delimiter", delimiter.is_some()), ("header", header.is_some())];
+        said.into_iter().filter(|(_, is_said)| *is_said).for_each(|(option, _)| source.remove(option));
     }
     if scheme != "sqlite" || uri.contains('#') {
         source.remove("query");

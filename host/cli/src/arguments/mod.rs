@@ -226,9 +226,13 @@ pub(crate) struct PrecompileArguments {
 pub(crate) struct PredictArguments {
     /// `NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.
     pub(crate) model: String,
-    /// Rows: a `.csv` or `.json` file (an object, an array of objects, or one object a line), or `-` for JSON on standard input.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) input: PathBuf,
+    /// Rows: a file (`.csv`, `.tsv`, `.parquet`, or `.json`: an object, an array of objects, or one object a line), a source as training
+    /// reads it (`csv:FILE?delimiter=;`, `parquet:FILE`, `sqlite:FILE#TABLE`), or `-` for standard input.
+    #[arg(long, value_name = "FILE|URI")]
+    pub(crate) input: String,
+    /// Puts a column of the input before the predictions, such as an identifier; may be repeated.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) keep: Vec<String>,
     /// How many instances may run at once.
     #[arg(long)]
     pub(crate) workers: Option<usize>,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use stagewright_store::{
-    ArtifactKind, ArtifactRecord, Digest, Formulas, Home, export_bytes, export_csv, export_parquet,
+    ArtifactKind, ArtifactRecord, Digest, Formulas, Home, StoreError, export_bytes, export_csv, export_parquet,
 };
 
 use crate::arguments::ArtifactsCommand;
@@ -92,13 +92,20 @@ fn export(
 
 fn export_table(home: &Home, record: &ArtifactRecord, output: &Path, formulas: Formulas) -> anyhow::Result<()> {
     let table = home.artifacts.open_table(&record.digest)?;
-    match output.extension().and_then(|ending| ending.to_str()) {
-        Some("parquet") => Ok(export_parquet(&table, output)?),
-        Some("csv") => Ok(export_csv(&table, output, formulas)?),
-        _ => Err(UsageError::error(
-            format!("cannot tell the format of {}", output.display()),
-            "tables are written as .parquet or .csv",
-        )),
+    let written = match output.extension().and_then(|ending| ending.to_str()) {
+        Some("parquet") => export_parquet(&table, output),
+        Some("csv") => export_csv(&table, output, formulas),
+        _ => {
+            return Err(UsageError::error(
+                format!("cannot tell the format of {}", output.display()),
+                "tables are written as .parquet or .csv",
+            ));
+        }
+    };
+    match written {
+        // A pipe whose reader has seen enough.
+        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
 }
 

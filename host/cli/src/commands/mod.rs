@@ -53,7 +53,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
 
 /// Prints one JSON object on standard output.
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", stagewright_text::json(&serde_json::to_string_pretty(value)?));
+    crate::output::bytes(format!("{}\n", stagewright_text::json(&serde_json::to_string_pretty(value)?)).as_bytes());
     Ok(())
 }
 

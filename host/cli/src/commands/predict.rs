@@ -1,13 +1,9 @@
 //! `predict`: new rows through a registered model, decoded as training data was.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use arrow_array::RecordBatch;
-use stagewright_data::{Signature, Strictness, Task, decode_csv, decode_json};
+use stagewright_data::{KeptColumn, Task};
 use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_lifecycle::predict::Ready;
@@ -15,6 +11,8 @@ use stagewright_lifecycle::sandbox::{Level, Tracker};
 use stagewright_manifest::World;
 use stagewright_store::CHAMPION;
 use stagewright_text::Outside;
+
+mod input;
 
 use crate::arguments::PredictArguments;
 use crate::commands::{models, print_json};
@@ -44,17 +42,20 @@ pub(crate) fn predict(location: &Location, arguments: &PredictArguments) -> anyh
     let version = models::find(&workplace.home, &arguments.model, CHAMPION)?;
     let model: RegisteredModel =
         serde_json::from_value(version.contents).context("the registered model cannot be read")?;
-    let rows = read(&arguments.input, &model.signature)?;
+    let keep = kept_names(&arguments.keep, &model.task)?;
+    let rows = input::read(&arguments.input, &model.signature, &keep)?;
     let cancel = workplace::cancel_on_signals();
     let workers = workplace::workers(arguments.workers);
     let recorded = [World::Transformation, World::Training].map(|world| (world, model.limits_of(world)));
     let limits = operator.limits_of_model(recorded, &arguments.set)?;
     let artifacts = &workplace.home.artifacts;
     let ready = Ready::new(&model, &workplace.runtime, artifacts, limits, Arc::new(Warnings), workers, &cancel)?;
-    let numbers = ready.predict(&workplace.runtime, &rows).map_err(FailedPrediction)?;
-    warn_of_unseen(&ready, rows.num_rows());
+    let numbers = ready.predict(&workplace.runtime, &rows.batch).map_err(FailedPrediction)?;
+    warn_of_unseen(&ready, rows.batch.num_rows());
+    let predictions = numbers.chunks(model.width()).enumerate();
     if arguments.json.json {
-        let rows: Vec<_> = numbers.chunks(model.width()).map(|row| prediction(&model.task, row)).collect();
+        let rows: Vec<_> =
+            predictions.map(|(row, numbers)| prediction(&model.task, numbers, &rows.kept, row)).collect();
         let unseen = ready.unseen().map(|counts| {
             counts.into_iter().map(|(column, rows)| (column, rows.into())).collect::<serde_json::Map<_, _>>()
         });
@@ -62,7 +63,11 @@ pub(crate) fn predict(location: &Location, arguments: &PredictArguments) -> anyh
             "model": version.model, "version": version.version, "predictions": rows, "unseen": unseen
         }))?;
     } else {
-        write_csv(&model.task, &numbers, model.width())?;
+        let mut text = csv_line(rows.kept.iter().map(|column| column.name.clone()), header(&model.task));
+        for (row, numbers) in predictions {
+            text.push_str(&csv_row(&model.task, numbers, &rows.kept, row));
+        }
+        crate::output::rows(&text);
     }
     Ok(Ending::Done)
 }
@@ -74,25 +79,22 @@ fn warn_of_unseen(ready: &Ready, rows: usize) {
     }
 }
 
-fn read(input: &Path, signature: &Signature) -> anyhow::Result<RecordBatch> {
-    let cannot = || format!("cannot read {}", input.display());
-    let ending = input.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
-    match ending.as_str() {
-        _ if input == Path::new("-") => {
-            let mut text = Vec::new();
-            std::io::stdin().read_to_end(&mut text).with_context(cannot)?;
-            Ok(decode_json(&text, signature, Strictness::Predict)?)
-        }
-        "json" | "jsonl" | "ndjson" => {
-            Ok(decode_json(&std::fs::read(input).with_context(cannot)?, signature, Strictness::Predict)?)
-        }
-        "csv" => Ok(decode_csv(File::open(input).with_context(cannot)?, b',', signature, Strictness::Predict)?),
-        "tsv" => Ok(decode_csv(File::open(input).with_context(cannot)?, b'\t', signature, Strictness::Predict)?),
-        _ => Err(UsageError::error(
-            format!("cannot tell the format of {}", input.display()),
-            "rows come as .csv, .tsv, .json or .jsonl, or as JSON through `-`",
-        )),
+/// The columns to keep, each once; a prediction's own names are taken.
+fn kept_names(asked: &[String], task: &Task) -> anyhow::Result<Vec<String>> {
+    let own = header(task).split(',').chain(["probabilities"]);
+    if let Some(taken) = own.into_iter().find(|own| asked.iter().any(|name| name == own)) {
+        return Err(UsageError::error(
+            format!("the column `{taken}` cannot be kept: predictions have one of that name"),
+            "rename it in the input",
+        ));
     }
+    let mut names: Vec<String> = Vec::new();
+    asked.iter().for_each(|name| {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    });
+    Ok(names)
 }
 
 /// The most probable class.
@@ -107,38 +109,58 @@ fn label<'a>(task: &'a Task, row: &[f64]) -> Option<&'a str> {
     }
 }
 
-fn prediction(task: &Task, row: &[f64]) -> serde_json::Value {
+fn prediction(task: &Task, numbers: &[f64], kept: &[KeptColumn], row: usize) -> serde_json::Value {
+    let mut members: serde_json::Map<_, _> =
+        kept.iter().map(|column| (column.name.clone(), column.values[row].clone())).collect();
     match task {
-        Task::Binary { .. } => serde_json::json!({ "label": label(task, row), "probability": row[0] }),
+        Task::Binary { .. } => {
+            members.insert("label".into(), label(task, numbers).into());
+            members.insert("probability".into(), numbers[0].into());
+        }
         Task::MultiClass { classes } => {
             let probabilities: serde_json::Map<_, _> =
-                classes.iter().cloned().zip(row.iter().map(|&value| value.into())).collect();
-            serde_json::json!({ "label": label(task, row), "probabilities": probabilities })
+                classes.iter().cloned().zip(numbers.iter().map(|&value| value.into())).collect();
+            members.insert("label".into(), label(task, numbers).into());
+            members.insert("probabilities".into(), probabilities.into());
         }
-        Task::Regression => serde_json::json!({ "value": row[0] }),
+        Task::Regression => {
+            members.insert("value".into(), numbers[0].into());
+        }
+    }
+    members.into()
+}
+
+/// The names of the predictions' own columns.
+fn header(task: &Task) -> &'static str {
+    match task {
+        Task::Binary { .. } | Task::MultiClass { .. } => "label,probability",
+        Task::Regression => "value",
     }
 }
 
-/// A comma-separated line for each row, for pipes.
-fn write_csv(task: &Task, numbers: &[f64], width: usize) -> anyhow::Result<()> {
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    match task {
-        Task::Binary { .. } => writeln!(out, "label,probability")?,
-        Task::MultiClass { .. } => writeln!(out, "label,probability")?,
-        Task::Regression => writeln!(out, "value")?,
-    }
-    for row in numbers.chunks(width) {
-        match label(task, row) {
-            Some(label) => {
-                // As it is shown everywhere; JSON has it as it is.
-                let label = Outside::new(label).to_string();
-                let label =
-                    if label.contains([',', '"']) { format!("\"{}\"", label.replace('"', "\"\"")) } else { label };
-                writeln!(out, "{label},{}", row.iter().copied().fold(f64::MIN, f64::max))?;
-            }
-            None => writeln!(out, "{}", row[0])?,
-        }
-    }
-    out.flush()?;
-    Ok(())
+/// A comma-separated line: what was kept, then the prediction.
+fn csv_row(task: &Task, numbers: &[f64], kept: &[KeptColumn], row: usize) -> String {
+    let text = |column: &KeptColumn| match &column.values[row] {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text.clone(),
+        value => value.to_string(),
+    };
+    let prediction = match label(task, numbers) {
+        // As it is shown everywhere; JSON has it as it is.
+        Some(label) => format!("{},{}", quoted(&Outside::new(label).to_string()), numbers.iter().copied().fold(f64::MIN, f64::max)),
+        None => numbers[0].to_string(),
+    };
+    csv_line(kept.iter().map(text), &prediction)
+}
+
+fn csv_line(kept: impl Iterator<Item = String>, rest: &str) -> String {
+    let mut line: String = kept.map(|cell| quoted(&cell) + ",").collect();
+    line.push_str(rest);
+    line.push('\n');
+    line
+}
+
+/// A cell as CSV has it.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }

@@ -1,7 +1,8 @@
-//! Where data is: the address of a source as the manifest and `--source name=...` write it.
+//! Where data is: the address of a source, wherever one is written: in a manifest, behind `--source`, for `init` and for `predict`.
 //!
-//! An address is host-held; a stage knows the source's name only. Addresses of kinds that a later version will read are
-//! recognised, so that the error says so instead of calling them nonsense.
+//! This is the only parser of addresses of files; a manifest adds what it may fetch from a server. An address is host-held; a stage knows
+//! the source's name only. Addresses of kinds that a later version will read are recognised, so that the error says so instead of calling
+//! them nonsense.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DataError, shown};
 
-const KINDS: &str = "write csv:PATH, sqlite:PATH#TABLE or parquet:PATH";
+const KINDS: &str = "write csv:FILE, sqlite:FILE#TABLE or parquet:FILE";
+const OPTIONS: &str =
+    "options are ?delimiter=X (one character, or tab, comma, semicolon, pipe, space) and ?header=false, joined by &";
+/// Delimiters by name: most of them mean something to a shell.
+const DELIMITERS: [(&str, u8); 5] =
+    [("tab", b'\t'), ("comma", b','), ("semicolon", b';'), ("pipe", b'|'), ("space", b' ')];
 
 /// An address, parsed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,10 +27,10 @@ pub enum SourceUri {
     Csv {
         /// The file.
         path: PathBuf,
-        /// One ASCII character (`tab` for the tab); `None`: a tab for `.tsv` and `.tab` files, else a comma.
+        /// One ASCII character, or its name; `None`: [`SourceUri::delimiter_by_ending`].
         delimiter: Option<u8>,
-        /// Whether the first line names the columns. Without a header they are called `column_0`, `column_1`, ...
-        header: bool,
+        /// Whether the first line names the columns; `None`: it does. Without a header they are called `column_0`, `column_1`, ...
+        header: Option<bool>,
     },
     /// `sqlite:PATH#TABLE`, or `sqlite:PATH` together with a query.
     Sqlite {
@@ -48,6 +54,13 @@ impl SourceUri {
         }
     }
 
+    /// What separates the cells of a text file whose address does not say it: a tab for `.tsv` and `.tab`, else a comma.
+    pub fn delimiter_by_ending(path: &Path) -> u8 {
+        let is_tab =
+            |ending: &std::ffi::OsStr| ending.eq_ignore_ascii_case("tsv") || ending.eq_ignore_ascii_case("tab");
+        if path.extension().is_some_and(is_tab) { b'\t' } else { b',' }
+    }
+
     /// The same address, a relative path taken from `folder`.
     #[must_use]
     pub fn relative_to(mut self, folder: &Path) -> Self {
@@ -66,15 +79,23 @@ impl FromStr for SourceUri {
             message: message.to_owned(),
             hint: hint.to_owned(),
         };
-        let (kind, rest) =
-            uri.split_once(':').ok_or_else(|| wrong("it does not say what kind of source it is", KINDS))?;
-        if rest.is_empty() && matches!(kind, "csv" | "sqlite" | "parquet") {
+        let Some((kind, rest)) = uri.split_once(':') else {
+            let guess = match uri.split('?').next().and_then(|path| path.rsplit_once('.')).map(|(_, ending)| ending) {
+                Some("csv" | "tsv" | "tab" | "txt") => format!("did you mean csv:{uri}?"),
+                Some("parquet" | "pq") => format!("did you mean parquet:{uri}?"),
+                Some("db" | "sqlite" | "sqlite3") => format!("did you mean sqlite:{uri}#TABLE?"),
+                _ => KINDS.to_owned(),
+            };
+            return Err(wrong("it does not say what kind of source it is", &guess));
+        };
+        if (rest.is_empty() || rest.contains('\0')) && matches!(kind, "csv" | "sqlite" | "parquet") {
             return Err(wrong("it names no file", KINDS));
         }
         match kind {
-            "csv" => csv_address(rest).map_err(|message| wrong(&message, "options are ?delimiter=; and ?header=false")),
+            "csv" => csv_address(rest).map_err(|message| wrong(&message, OPTIONS)),
             "sqlite" => match rest.rsplit_once('#') {
-                Some((_, "")) => Err(wrong("it names no table", "write sqlite:PATH#TABLE")),
+                Some((_, "")) => Err(wrong("it names no table", "write sqlite:FILE#TABLE")),
+                Some(("", _)) => Err(wrong("it names no file", KINDS)),
                 Some((path, table)) => Ok(Self::Sqlite { path: path.into(), table: Some(table.to_owned()) }),
                 None => Ok(Self::Sqlite { path: rest.into(), table: None }),
             },
@@ -100,28 +121,47 @@ fn without_secret(uri: &str) -> String {
     }
 }
 
-/// Splits `PATH?key=value&key=value`. A `?` that no `=` follows belongs to the path.
+/// Splits `PATH?key=value&key=value`. A `?` that no `key=` follows belongs to the path.
 fn csv_address(rest: &str) -> Result<SourceUri, String> {
-    let (path, options) = match rest.rsplit_once('?') {
-        Some((path, options)) if options.contains('=') => (path, options),
-        _ => (rest, ""),
-    };
-    let (mut delimiter, mut header) = (None, true);
-    for option in options.split('&').filter(|option| !option.is_empty()) {
+    let (path, mut options) = split_options(rest);
+    let (mut delimiter, mut header) = (None, None);
+    while !options.is_empty() {
+        if let Some(rest) = options.strip_prefix("delimiter=&") {
+            delimiter = Some(b'&');
+            options = rest.strip_prefix('&').unwrap_or(rest);
+            continue;
+        }
+        let (option, rest) = options.split_once('&').unwrap_or((options, ""));
         match option.split_once('=') {
-            Some(("delimiter", "tab" | "\t")) => delimiter = Some(b'\t'),
             Some(("delimiter", text)) => delimiter = Some(delimiter_of(text)?),
-            Some(("header", "true")) => header = true,
-            Some(("header", "false")) => header = false,
+            Some(("header", "true")) => header = Some(true),
+            Some(("header", "false")) => header = Some(false),
             _ => return Err(format!("`{}` is not an option", shown(option))),
         }
+        options = rest;
+    }
+    if path.is_empty() {
+        return Err("it names no file".to_owned());
     }
     Ok(SourceUri::Csv { path: path.into(), delimiter, header })
 }
 
+/// The path, and what stands behind the first `?` that begins options.
+fn split_options(rest: &str) -> (&str, &str) {
+    let begins_options = |tail: &str| {
+        let key = tail.bytes().take_while(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_')).count();
+        key > 0 && tail.as_bytes().get(key) == Some(&b'=')
+    };
+    let mut marks = rest.match_indices('?').map(|(at, _)| (&rest[..at], &rest[at + 1..]));
+    marks.find(|(_, tail)| begins_options(tail)).unwrap_or((rest, ""))
+}
+
 fn delimiter_of(text: &str) -> Result<u8, String> {
+    if let Some((_, byte)) = DELIMITERS.iter().find(|(name, _)| *name == text) {
+        return Ok(*byte);
+    }
     match text.as_bytes() {
-        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => Ok(*byte),
+        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n' | b'\0') => Ok(*byte),
         _ => Err(format!("`{}` is not a delimiter: it takes one ASCII character", shown(text))),
     }
 }
@@ -135,7 +175,7 @@ impl fmt::Display for SourceUri {
                     b'\t' => "delimiter=tab".to_owned(),
                     _ => format!("delimiter={}", char::from(byte)),
                 });
-                let header = (!header).then(|| "header=false".to_owned());
+                let header = header.map(|header| format!("header={header}"));
                 let options: Vec<String> = delimiter.into_iter().chain(header).collect();
                 if options.is_empty() { Ok(()) } else { write!(f, "?{}", options.join("&")) }
             }
@@ -170,6 +210,9 @@ mod tests {
             "csv:data/telco.csv",
             "csv:/tmp/a:b.csv?delimiter=;&header=false",
             "csv:x.txt?delimiter=tab",
+            "csv:x.txt?delimiter=&&header=true",
+            "csv:x.txt?delimiter=?",
+            "csv:what?.csv",
             "sqlite:telco.db#customers",
             "sqlite:dir#1/telco.db#my table",
             "sqlite:telco.db",
@@ -180,10 +223,28 @@ mod tests {
     }
 
     #[test]
+    fn a_delimiter_may_be_named() {
+        for (text, byte) in [
+            ("csv:x?delimiter=semicolon", b';'),
+            ("csv:x?delimiter=pipe&header=false", b'|'),
+            ("csv:x?delimiter=\t", b'\t'),
+            ("csv:x?header=true&delimiter==", b'='),
+            ("csv:x?delimiter=&", b'&'),
+        ] {
+            let SourceUri::Csv { path, delimiter, .. } = text.parse().unwrap() else { panic!("not CSV") };
+            assert_eq!((path.as_path(), delimiter), (Path::new("x"), Some(byte)), "{text}");
+        }
+        assert_eq!(SourceUri::delimiter_by_ending(Path::new("a.TSV")), b'\t');
+        assert_eq!(SourceUri::delimiter_by_ending(Path::new("tsv")), b',');
+    }
+
+    #[test]
     fn a_wrong_address_gets_a_hint() {
         for (text, part) in [
-            ("telco.csv", "does not say what kind"),
+            ("telco.csv", "does not say what kind of source it is\nhint: did you mean csv:telco.csv?"),
             ("csv:", "names no file"),
+            ("csv:?delimiter=;", "names no file"),
+            ("sqlite:#t", "names no file"),
             ("excel:a.xlsx", "no known kind"),
             ("sqlite:a.db#", "names no table"),
             ("postgres://u:p@host/db", "not available in this version"),

@@ -9,6 +9,7 @@ use crate::cell::Cell;
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 use crate::source::CellVisitor;
+use crate::source::recognise::recognise;
 use crate::source::records::{RecordError, Records};
 
 /// How many rows pass between two looks at the interrupt.
@@ -26,6 +27,14 @@ impl<R: Read> CsvText<R> {
     /// Reads the header, or counts the columns of the first record and puts it back.
     pub(crate) fn new(input: R, name: String, delimiter: u8, has_header: bool) -> Result<Self, DataError> {
         let mut records = Records::new(input, delimiter);
+        match records.head() {
+            Ok(head) => {
+                if let Some(found) = recognise(head) {
+                    return Err(found.error(Path::new(&name)));
+                }
+            }
+            Err(error) => return Err(in_words(error, &name, &[], None)),
+        }
         let columns = match records.next() {
             Ok(Some(record)) if has_header => Ok(record.to_strings()),
             Ok(Some(record)) => Ok((0..record.len()).map(|index| format!("column_{index}")).collect()),
@@ -89,8 +98,9 @@ fn in_words(error: RecordError, name: &str, columns: &[String], row: Option<u64>
                 .on_line(line)
         }
         RecordError::NotUtf8 { line, cell } => {
-            let fault =
-                DataFault::new("the text is not UTF-8\nhint: convert the file, e.g. `iconv -f latin1 -t utf-8`");
+            let fault = DataFault::new(
+                "the text is not UTF-8\nhint: convert the file, e.g. `iconv -f WINDOWS-1252 -t UTF-8 FILE > FILE.utf8.csv`",
+            );
             match columns.get(cell) {
                 Some(column) => fault.in_column(column).on_line(line),
                 None => fault.on_line(line),

@@ -12,6 +12,7 @@ mod csv;
 mod cursor;
 mod http;
 mod parquet;
+mod recognise;
 pub(crate) mod records;
 mod sqlite;
 
@@ -28,6 +29,7 @@ pub use address::SourceUri;
 pub(crate) use csv::CsvText;
 pub use cursor::{Cursor, open};
 pub use http::{HostGrant, HttpRequest, fetch};
+pub(crate) use recognise::recognise;
 
 /// A value bound to a query's `?`. It never becomes part of the query's text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,9 +103,9 @@ pub(crate) fn visit(source: &Source, interrupt: &Interrupt, visitor: &mut impl C
     }
     match &source.uri {
         SourceUri::Csv { path, delimiter, header } => {
-            let delimiter = delimiter.unwrap_or_else(|| delimiter_by_extension(path));
+            let delimiter = delimiter.unwrap_or_else(|| SourceUri::delimiter_by_ending(path));
             let name = path.display().to_string();
-            CsvText::new(open_file(path)?, name, delimiter, *header)?.visit(interrupt, visitor)
+            CsvText::new(open_file(path)?, name, delimiter, header.unwrap_or(true))?.visit(interrupt, visitor)
         }
         SourceUri::Sqlite { path, table } => {
             check_is_file(path)?;
@@ -111,11 +113,6 @@ pub(crate) fn visit(source: &Source, interrupt: &Interrupt, visitor: &mut impl C
         }
         SourceUri::Parquet { path } => parquet::visit(path, open_file(path)?, interrupt, visitor),
     }
-}
-
-fn delimiter_by_extension(path: &Path) -> u8 {
-    let is_tab = path.extension().is_some_and(|it| it.eq_ignore_ascii_case("tsv") || it.eq_ignore_ascii_case("tab"));
-    if is_tab { b'\t' } else { b',' }
 }
 
 fn open_file(path: &Path) -> Result<File, DataError> {

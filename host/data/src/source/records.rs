@@ -11,6 +11,8 @@
 use std::io::Read;
 use std::ops::Range;
 
+use super::recognise::HEAD_BYTES;
+
 /// How much is read at once.
 const READ_BYTES: usize = 256 << 10;
 /// A longer record is more likely an unclosed quote than data; 10,000 columns of 1 KiB still fit.
@@ -145,6 +147,14 @@ impl<R: Read> Records<R> {
             }
         }
         self.record().map(Some)
+    }
+
+    /// The first bytes of the input, at most a few hundred; to be asked for before the first record. None is consumed.
+    pub(crate) fn head(&mut self) -> Result<&[u8], RecordError> {
+        if self.end == 0 && !self.is_at_end {
+            self.fill()?;
+        }
+        Ok(&self.buffer[self.start..self.end.min(self.start + HEAD_BYTES)])
     }
 
     /// Makes the record that was handed out last the next one again.

@@ -1,0 +1,262 @@
+//! Arrow's arrays as cells: each value as the file holds it, or a fault.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types;
+use arrow_array::{Array, ArrayRef};
+use arrow_cast::cast;
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use arrow_schema::{DataType, TimeUnit};
+
+use crate::cell::{Cell, OUTSIDE_CALENDAR, in_calendar};
+use crate::error::DataFault;
+use crate::source::CellVisitor;
+
+const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
+const MICROSECONDS_PER_SECOND: i64 = 1_000_000;
+const UUID_BYTES: i32 = 16;
+
+pub(super) enum ArrayError {
+    /// The visitor refused a cell. It counts rows that are complete; the row here is the one within the batch.
+    Cell {
+        row: usize,
+        fault: Box<DataFault>,
+    },
+    /// A value is no cell.
+    Value {
+        row: usize,
+        fault: DataFault,
+    },
+    Arrow(arrow_schema::ArrowError),
+}
+
+impl From<arrow_schema::ArrowError> for ArrayError {
+    fn from(error: arrow_schema::ArrowError) -> Self {
+        Self::Arrow(error)
+    }
+}
+
+/// Pushes the values of one column.
+pub(super) fn visit(
+    array: &ArrayRef,
+    is_uuid: bool,
+    column: usize,
+    visitor: &mut impl CellVisitor,
+) -> Result<(), ArrayError> {
+    match array.data_type() {
+        // Its nulls have no bitmap, and `is_null` denies them.
+        DataType::Null => (0..array.len()).try_for_each(|row| push(Cell::Null, row, column, visitor)),
+        DataType::Boolean => {
+            let values = array.as_boolean();
+            each(array, column, visitor, |row| Ok(Cell::Boolean(values.value(row))))
+        }
+        DataType::Int64 => {
+            let values = array.as_primitive::<types::Int64Type>();
+            each(array, column, visitor, |row| Ok(Cell::Integer(values.value(row))))
+        }
+        DataType::Float64 => {
+            let values = array.as_primitive::<types::Float64Type>();
+            each(array, column, visitor, |row| Ok(Cell::Float(values.value(row))))
+        }
+        DataType::Utf8 => {
+            let values = array.as_string::<i32>();
+            each(array, column, visitor, |row| Ok(Cell::Text(values.value(row))))
+        }
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => {
+            visit(&cast(array, &DataType::Int64)?, is_uuid, column, visitor)
+        }
+        DataType::Float16 | DataType::Float32 => visit(&cast(array, &DataType::Float64)?, is_uuid, column, visitor),
+        DataType::LargeUtf8 | DataType::Utf8View => visit(&cast(array, &DataType::Utf8)?, is_uuid, column, visitor),
+        DataType::Dictionary(_, values) => visit(&cast(array, values)?, is_uuid, column, visitor),
+        DataType::FixedSizeBinary(UUID_BYTES) if is_uuid => visit_uuids(array, column, visitor),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            visit_binary(&cast(array, &DataType::LargeBinary)?, column, visitor)
+        }
+        DataType::Date32 => {
+            let values = array.as_primitive::<types::Date32Type>();
+            each(array, column, visitor, |row| time(values.value(row).into(), MICROSECONDS_PER_DAY, "days"))
+        }
+        DataType::Date64 => {
+            let values = array.as_primitive::<types::Date64Type>();
+            each(array, column, visitor, |row| time(values.value(row), 1000, "milliseconds"))
+        }
+        DataType::Timestamp(unit, _) => visit_timestamps(array, *unit, column, visitor),
+        DataType::Decimal128(_, scale) => {
+            let values = array.as_primitive::<types::Decimal128Type>();
+            visit_decimals(array, *scale, column, visitor, |row| values.value(row).to_string())
+        }
+        DataType::Decimal256(_, scale) => {
+            let values = array.as_primitive::<types::Decimal256Type>();
+            visit_decimals(array, *scale, column, visitor, |row| values.value(row).to_string())
+        }
+        // UInt64 as digits, so that none is lost before the column's type is known; times of day and nested values as text.
+        _ => visit_as_text(array, column, visitor),
+    }
+}
+
+fn push(cell: Cell<'_>, row: usize, column: usize, visitor: &mut impl CellVisitor) -> Result<(), ArrayError> {
+    visitor.cell(column, cell).map_err(|fault| ArrayError::Cell { row, fault })
+}
+
+fn each<'a>(
+    array: &ArrayRef,
+    column: usize,
+    visitor: &mut impl CellVisitor,
+    cell: impl Fn(usize) -> Result<Cell<'a>, DataFault>,
+) -> Result<(), ArrayError> {
+    for row in 0..array.len() {
+        let cell = if array.is_null(row) { Ok(Cell::Null) } else { cell(row) };
+        push(cell.map_err(|fault| ArrayError::Value { row, fault })?, row, column, visitor)?;
+    }
+    Ok(())
+}
+
+/// A time of so many units of `factor` microseconds since the epoch. Writers use the ends of a unit's range for infinities (DuckDB,
+/// PostgreSQL); these are no times.
+fn time(value: i64, factor: i64, unit: &str) -> Result<Cell<'static>, DataFault> {
+    match value.checked_mul(factor).filter(|microseconds| in_calendar(*microseconds)) {
+        Some(microseconds) => Ok(Cell::Timestamp(microseconds)),
+        None => Err(outside(value, unit)),
+    }
+}
+
+fn outside(value: i64, unit: &str) -> DataFault {
+    DataFault::of_value(&format!("{value} {unit} since 1970"), OUTSIDE_CALENDAR)
+}
+
+/// A time without a zone is taken for UTC; with one, Arrow already stores UTC.
+fn visit_timestamps(
+    array: &ArrayRef,
+    unit: TimeUnit,
+    column: usize,
+    visitor: &mut impl CellVisitor,
+) -> Result<(), ArrayError> {
+    match unit {
+        TimeUnit::Second => {
+            let values = array.as_primitive::<types::TimestampSecondType>();
+            each(array, column, visitor, |row| time(values.value(row), MICROSECONDS_PER_SECOND, "seconds"))
+        }
+        TimeUnit::Millisecond => {
+            let values = array.as_primitive::<types::TimestampMillisecondType>();
+            each(array, column, visitor, |row| time(values.value(row), 1000, "milliseconds"))
+        }
+        TimeUnit::Microsecond => {
+            let values = array.as_primitive::<types::TimestampMicrosecondType>();
+            each(array, column, visitor, |row| time(values.value(row), 1, "microseconds"))
+        }
+        TimeUnit::Nanosecond => {
+            let values = array.as_primitive::<types::TimestampNanosecondType>();
+            each(array, column, visitor, |row| Ok(Cell::Timestamp(values.value(row).div_euclid(1000))))
+        }
+    }
+}
+
+/// Whether the times of an INT96 column, read as seconds, are ones that microseconds hold.
+pub(super) fn check_seconds(array: &ArrayRef) -> Result<(), ArrayError> {
+    let values = array.as_primitive::<types::TimestampSecondType>();
+    for row in (0..values.len()).filter(|row| values.is_valid(*row)) {
+        time(values.value(row), MICROSECONDS_PER_SECOND, "seconds")
+            .map_err(|fault| ArrayError::Value { row, fault })?;
+    }
+    Ok(())
+}
+
+/// All digits that the file holds. Arrow's own text leaves out those beyond the column's precision.
+fn visit_decimals(
+    array: &ArrayRef,
+    scale: i8,
+    column: usize,
+    visitor: &mut impl CellVisitor,
+    unscaled: impl Fn(usize) -> String,
+) -> Result<(), ArrayError> {
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            push(Cell::Null, row, column, visitor)?;
+        } else {
+            push(Cell::Text(&decimal_text(&unscaled(row), scale)), row, column, visitor)?;
+        }
+    }
+    Ok(())
+}
+
+/// A decimal number from its digits without a point.
+fn decimal_text(unscaled: &str, scale: i8) -> String {
+    let (sign, digits) = unscaled.strip_prefix('-').map_or(("", unscaled), |digits| ("-", digits));
+    match usize::try_from(scale) {
+        Ok(0) => unscaled.to_owned(),
+        Ok(scale) => {
+            let digits = format!("{digits:0>width$}", width = scale + 1);
+            let (whole, fraction) = digits.split_at(digits.len() - scale);
+            format!("{sign}{whole}.{fraction}")
+        }
+        Err(_) if digits == "0" => unscaled.to_owned(),
+        Err(_) => format!("{unscaled}{}", "0".repeat(usize::from(scale.unsigned_abs()))),
+    }
+}
+
+/// Many writers leave out the mark that says that bytes are text.
+fn visit_binary(array: &ArrayRef, column: usize, visitor: &mut impl CellVisitor) -> Result<(), ArrayError> {
+    let values = array.as_binary::<i64>();
+    each(array, column, visitor, |row| {
+        std::str::from_utf8(values.value(row))
+            .map(Cell::Text)
+            .map_err(|_| DataFault::new("the value is binary, which tables do not hold"))
+    })
+}
+
+fn visit_uuids(array: &ArrayRef, column: usize, visitor: &mut impl CellVisitor) -> Result<(), ArrayError> {
+    let values = array.as_fixed_size_binary();
+    for row in 0..values.len() {
+        if values.is_null(row) {
+            push(Cell::Null, row, column, visitor)?;
+            continue;
+        }
+        let mut text = String::with_capacity(36);
+        for (index, byte) in values.value(row).iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            text.push_str(&format!("{byte:02x}"));
+        }
+        push(Cell::Text(&text), row, column, visitor)?;
+    }
+    Ok(())
+}
+
+fn visit_as_text(array: &ArrayRef, column: usize, visitor: &mut impl CellVisitor) -> Result<(), ArrayError> {
+    let options = FormatOptions::new();
+    let formatter = ArrayFormatter::try_new(array.as_ref(), &options)?;
+    let mut text = String::new();
+    for row in 0..array.len() {
+        text.clear();
+        if array.is_null(row) {
+            push(Cell::Null, row, column, visitor)?;
+            continue;
+        }
+        formatter.value(row).write(&mut text).map_err(|error| {
+            let fault = DataFault::new(format!("the value has no text: {error}"));
+            ArrayError::Value { row, fault }
+        })?;
+        push(Cell::Text(&text), row, column, visitor)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decimal_shows_all_its_digits() {
+        for (unscaled, scale, text) in [
+            ("12345", 2, "123.45"),
+            ("-50", 2, "-0.50"),
+            ("0", 3, "0.000"),
+            ("-7", 0, "-7"),
+            ("12", -3, "12000"),
+            ("0", -3, "0"),
+            ("123456789", 1, "12345678.9"),
+        ] {
+            assert_eq!(decimal_text(unscaled, scale), text);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What a Parquet file must be before a page of it is read.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+use parquet::basic::Compression;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+
+use crate::error::{DataError, shown};
+use crate::source::recognise::{Found, head_of, recognise};
+
+/// The shortest file: its mark, twice, and the footer's length between them.
+const MIN_BYTES: u64 = 12;
+
+/// Looks at both ends of a file; returns its length.
+pub(super) fn ends(path: &Path, mut file: &File) -> Result<u64, DataError> {
+    let unreadable = |error| DataError::unreadable(path, error, "");
+    let head = head_of(file).map_err(unreadable)?;
+    match recognise(&head) {
+        Some(Found::Parquet) => {}
+        Some(found) => return Err(found.error(path)),
+        None => {
+            let name = path.display();
+            let hint = match std::str::from_utf8(&head) {
+                Ok(text) if text.contains(',') || text.contains('\n') => format!("if it is text, write `csv:{name}`"),
+                _ => "check the path".to_owned(),
+            };
+            return Err(DataError::unreadable(path, "it is not a Parquet file", &hint));
+        }
+    }
+    let length = file.seek(SeekFrom::End(0)).map_err(unreadable)?;
+    let mut tail = [0; 4];
+    if length >= MIN_BYTES {
+        file.seek(SeekFrom::End(-4)).and_then(|_| file.read_exact(&mut tail)).map_err(unreadable)?;
+    }
+    file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+    match &tail {
+        b"PAR1" if head.starts_with(b"PAR1") => Ok(length),
+        b"PARE" => {
+            Err(DataError::unreadable(path, "its footer is encrypted", "have it written again without encryption"))
+        }
+        _ => Err(DataError::unreadable(
+            path,
+            "it begins as a Parquet file and does not end as one",
+            "the file may be truncated: copy it again, or have it written again",
+        )),
+    }
+}
+
+/// Checks what the footer says about the columns at these places: where their bytes are, how many values there are, how they are
+/// compressed.
+pub(super) fn columns(path: &Path, length: u64, metadata: &ParquetMetaData, places: &[usize]) -> Result<(), DataError> {
+    let schema = metadata.file_metadata().schema_descr();
+    let damaged = |problem: String| super::damaged(path, &problem);
+    let mut rows = 0_i64;
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        if group.num_rows() < 0 {
+            return Err(damaged(format!("row group {number} has {} rows", group.num_rows())));
+        }
+        rows = rows
+            .checked_add(group.num_rows())
+            .ok_or_else(|| damaged("its row groups have more rows than can be counted".to_owned()))?;
+        if group.num_columns() != schema.num_columns() {
+            let found = (group.num_columns(), schema.num_columns());
+            return Err(damaged(format!("row group {number} has {} columns, and the schema {}", found.0, found.1)));
+        }
+        for (leaf, chunk) in group.columns().iter().enumerate() {
+            if places.binary_search(&schema.get_column_root_idx(leaf)).is_ok() {
+                let name = shown(&chunk.column_path().string());
+                placed(chunk, length)
+                    .map_err(|problem| damaged(format!("column `{name}` of row group {number} {problem}")))?;
+                readable(chunk.compression()).map_err(|codec| unsupported(path, &name, codec))?;
+            }
+        }
+    }
+    if rows != metadata.file_metadata().num_rows() {
+        let said = metadata.file_metadata().num_rows();
+        return Err(damaged(format!("its row groups have {rows} rows together, and its footer says {said}")));
+    }
+    Ok(())
+}
+
+/// Whether the bytes of a column lie in the file.
+fn placed(chunk: &ColumnChunkMetaData, length: u64) -> Result<(), String> {
+    let starts = [Some(chunk.data_page_offset()), chunk.dictionary_page_offset()];
+    let bytes = u64::try_from(chunk.compressed_size())
+        .map_err(|_| format!("has a length of {} bytes", chunk.compressed_size()))?;
+    for start in starts.into_iter().flatten() {
+        let start = u64::try_from(start).map_err(|_| format!("begins at byte {start}"))?;
+        if start > length {
+            return Err(format!("begins at byte {start} of a file of {length}"));
+        }
+    }
+    let start = starts[1].or(starts[0]).and_then(|start| u64::try_from(start).ok()).unwrap_or_default();
+    if start.checked_add(bytes).is_none_or(|end| end > length) {
+        return Err(format!("ends at byte {} of a file of {length}", start.saturating_add(bytes)));
+    }
+    if chunk.num_values() < 0 || chunk.uncompressed_size() < 0 {
+        return Err(format!("has {} values in {} bytes", chunk.num_values(), chunk.uncompressed_size()));
+    }
+    Ok(())
+}
+
+/// Whether pages of this compression can be read.
+fn readable(compression: Compression) -> Result<(), &'static str> {
+    match compression {
+        Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) => Ok(()),
+        Compression::GZIP(_) => Err("gzip"),
+        Compression::BROTLI(_) => Err("brotli"),
+        Compression::LZ4 | Compression::LZ4_RAW => Err("LZ4"),
+        Compression::LZO => Err("LZO"),
+    }
+}
+
+fn unsupported(path: &Path, column: &str, codec: &str) -> DataError {
+    DataError::unreadable(
+        path,
+        format!("column `{column}` is compressed with {codec}, which is not read"),
+        "have it written with another codec, e.g. `pyarrow.parquet.write_table(table, FILE, compression=\"zstd\")`",
+    )
+}

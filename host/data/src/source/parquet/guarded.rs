@@ -1,0 +1,52 @@
+//! The last net: a panic inside of Arrow's reader becomes an error.
+//!
+//! Without it, a damaged file would print a panic of the host and look like a bug of ours. The reader is asked for nothing more after a
+//! panic, so that what it left behind is never seen.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+use crate::error::shown;
+
+thread_local! {
+    /// Whether this thread is inside of [`guarded`].
+    static IS_GUARDED: RefCell<bool> = const { RefCell::new(false) };
+}
+
+/// Does `work`; an error is the message of its panic. A panic in it prints nothing.
+pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // Another thread's panic, and one outside of the guard, is told as before.
+            if !IS_GUARDED.with_borrow(|it| *it) {
+                before(panic);
+            }
+        }));
+    });
+    let outer = IS_GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    IS_GUARDED.set(outer);
+    result.map_err(|panic| shown(&message(panic.as_ref())))
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "the reader gave up".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_with_its_message() {
+        let failed: Result<(), String> = guarded(|| panic!("page {} is negative", -1));
+        assert_eq!(failed, Err("page -1 is negative".to_owned()));
+        assert_eq!(guarded(|| 3), Ok(3));
+        assert!(!IS_GUARDED.with_borrow(|it| *it));
+    }
+}

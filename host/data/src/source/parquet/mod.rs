@@ -1,0 +1,134 @@
+//! Parquet files, through Arrow's reader.
+//!
+//! Owns what is checked before a page is read ([`check`]), how types are read that Arrow's reader would change ([`exact`]), and the
+//! mapping of Arrow's many types to cells ([`array`]; `docs/types.md` has it as a table). Only wanted columns are read.
+//!
+//! Arrow's reader trusts a file more than we do: some damaged ones make it panic. What can be known from the footer is checked first; a
+//! panic that is left becomes an error like others ([`guarded`]).
+
+mod array;
+mod check;
+mod exact;
+mod guarded;
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow_array::RecordBatch;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
+
+use crate::error::{DataError, DataFault};
+use crate::interrupt::Interrupt;
+use crate::source::CellVisitor;
+use array::ArrayError;
+use exact::Wanted;
+
+/// Pushes the cells of a file, column by column for some rows at a time.
+pub(crate) fn visit(
+    path: &Path,
+    file: File,
+    interrupt: &Interrupt,
+    visitor: &mut impl CellVisitor,
+) -> Result<(), DataError> {
+    guarded::guarded(|| visit_file(path, file, interrupt, visitor))
+        .unwrap_or_else(|panic| Err(damaged(path, &format!("its contents contradict each other ({panic})"))))
+}
+
+fn damaged(path: &Path, problem: &dyn std::fmt::Display) -> DataError {
+    DataError::unreadable(
+        path,
+        format!("it cannot be read as Parquet: {problem}"),
+        "the file may be damaged: copy it again, or have it written again",
+    )
+}
+
+fn visit_file(path: &Path, file: File, interrupt: &Interrupt, visitor: &mut impl CellVisitor) -> Result<(), DataError> {
+    let broken = |error: ParquetError| damaged(path, &error);
+    let length = check::ends(path, &file)?;
+    let metadata = ArrowReaderMetadata::load(&file, Default::default()).map_err(broken)?;
+    let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let places = visitor.columns(&names)?;
+    // The reader returns the columns of the mask in the file's order, whatever the order asked for, and each once.
+    let mut in_file_order = places.clone();
+    in_file_order.sort_unstable();
+    in_file_order.dedup();
+    check::columns(path, length, metadata.metadata(), &in_file_order)?;
+    let columns = exact::columns(&metadata, &in_file_order).map_err(|unfit| unfit.named(&names))?;
+    let mut reader = Readers::open(&file, &metadata, &columns, visitor.rows_at_once()).map_err(broken)?;
+    let mut row = 0;
+    while let Some((batch, seconds)) = reader.next().map_err(|error| damaged(path, &error))? {
+        if interrupt.is_set() {
+            return Err(DataError::Interrupted);
+        }
+        for (column, place) in places.iter().enumerate() {
+            let read = in_file_order.binary_search(place).expect("every place is in the mask");
+            let in_words = |error| in_words(error, row, &names[*place]);
+            if let (Some(position), Some(seconds)) = (columns[read].int96, &seconds) {
+                array::check_seconds(seconds.column(position)).map_err(in_words)?;
+            }
+            array::visit(batch.column(read), columns[read].is_uuid, column, visitor).map_err(in_words)?;
+        }
+        row += batch.num_rows() as u64;
+        if !visitor.end_rows(batch.num_rows())? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The error of an array as one of the file; `first` is the row of its first value.
+fn in_words(error: ArrayError, first: u64, name: &str) -> DataError {
+    match error {
+        ArrayError::Cell { row, fault } => fault.in_row(first + row as u64).into(),
+        ArrayError::Value { row, fault } => fault.in_column(name).in_row(first + row as u64).into(),
+        ArrayError::Arrow(error) => {
+            DataFault::new(format!("the values cannot be converted: {error}")).in_column(name).into()
+        }
+    }
+}
+
+/// The reader of the wanted columns, and beside it, where some are INT96, one of these as seconds.
+///
+/// An INT96 is a day and nanoseconds in it. Arrow's reader makes microseconds of both, and wraps around where they do not fit; as seconds
+/// every value fits, and shows whether the other reading may be trusted.
+struct Readers {
+    values: ParquetRecordBatchReader,
+    seconds: Option<ParquetRecordBatchReader>,
+}
+
+impl Readers {
+    fn open(
+        file: &File,
+        metadata: &ArrowReaderMetadata,
+        columns: &[Wanted],
+        rows_at_once: usize,
+    ) -> Result<Self, ParquetError> {
+        let read = |schema, places: &mut dyn Iterator<Item = usize>| {
+            let options = parquet::arrow::arrow_reader::ArrowReaderOptions::new().with_schema(schema);
+            let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)?;
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.try_clone()?, metadata);
+            let mask = ProjectionMask::roots(builder.parquet_schema(), places);
+            builder.with_projection(mask).with_batch_size(rows_at_once).build()
+        };
+        let values = read(exact::schema(metadata, columns, false), &mut columns.iter().map(|column| column.place))?;
+        let mut int96 = columns.iter().filter(|column| column.int96.is_some()).map(|column| column.place).peekable();
+        let seconds = match int96.peek() {
+            Some(_) => Some(read(exact::schema(metadata, columns, true), &mut int96)?),
+            None => None,
+        };
+        Ok(Self { values, seconds })
+    }
+
+    fn next(&mut self) -> Result<Option<(RecordBatch, Option<RecordBatch>)>, arrow_schema::ArrowError> {
+        let values = self.values.next().transpose()?;
+        let seconds = self.seconds.as_mut().and_then(Iterator::next).transpose()?;
+        match (&values, &seconds) {
+            (Some(values), Some(seconds)) if values.num_rows() != seconds.num_rows() => {
+                Err(arrow_schema::ArrowError::ParquetError("its columns have different numbers of rows".to_owned()))
+            }
+            _ => Ok(values.map(|values| (values, seconds))),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Names what a file is, from its first bytes, where it is not what its reader expects.
+//!
+//! A reader of text would call an archive "not UTF-8" and a reader of Parquet would call a CSV file damaged. Neither helps. This module
+//! recognises encodings and formats that people really have, and says how to get from there to a file that is read.
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::error::DataError;
+
+/// So many bytes are enough to recognise a file.
+pub(crate) const HEAD_BYTES: usize = 512;
+
+/// Something else than what a source should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Text in an encoding that `iconv` knows by this name.
+    Encoding(&'static str),
+    /// Compressed: by whom, the ending that this program gives its files, and its command.
+    Compressed(&'static str, &'static str, &'static str),
+    /// A ZIP archive; workbooks are some.
+    Zip,
+    Parquet,
+    Sqlite,
+}
+
+/// What the first bytes of a file show, if it is neither text in UTF-8 nor unknown.
+pub(crate) fn recognise(head: &[u8]) -> Option<Found> {
+    const MAGIC: [(&[u8], Found); 12] = [
+        (b"PAR1", Found::Parquet),
+        (b"PARE", Found::Parquet),
+        (b"SQLite format 3\0", Found::Sqlite),
+        (b"\x1f\x8b", Found::Compressed("gzip", ".gz", "gzip -dc")),
+        (b"BZh", Found::Compressed("bzip2", ".bz2", "bzip2 -dc")),
+        (b"\xfd7zXZ\0", Found::Compressed("xz", ".xz", "xz -dc")),
+        (b"\x28\xb5\x2f\xfd", Found::Compressed("Zstandard", ".zst", "zstd -dc")),
+        (b"PK\x03\x04", Found::Zip),
+        (b"\xff\xfe\0\0", Found::Encoding("UTF-32")),
+        (b"\0\0\xfe\xff", Found::Encoding("UTF-32")),
+        (b"\xff\xfe", Found::Encoding("UTF-16")),
+        (b"\xfe\xff", Found::Encoding("UTF-16")),
+    ];
+    let known = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, found)| *found);
+    known.or_else(|| utf16_without_mark(head).map(Found::Encoding))
+}
+
+/// In UTF-16 every other byte of most texts is zero; in UTF-8 none is.
+fn utf16_without_mark(head: &[u8]) -> Option<&'static str> {
+    let head = &head[..head.len().min(HEAD_BYTES)];
+    let zeros = |first: usize| head.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
+    let (even, odd, enough) = (zeros(0), zeros(1), head.len() / 4);
+    match () {
+        () if head.len() < 4 => None,
+        () if odd >= enough && even < odd / 4 => Some("UTF-16LE"),
+        () if even >= enough && odd < even / 4 => Some("UTF-16BE"),
+        () => None,
+    }
+}
+
+impl Found {
+    /// What it is, and what to do, as the reader of `path` says it.
+    pub(crate) fn error(self, path: &Path) -> DataError {
+        let name = path.display().to_string();
+        let quoted = quoted(&name);
+        let beside = |ending: &str| {
+            let stem = name.strip_suffix(ending).filter(|stem| !stem.is_empty() && !stem.ends_with('/'));
+            self::quoted(&stem.map_or_else(|| format!("{name}.csv"), str::to_owned))
+        };
+        let (message, hint) = match self {
+            Self::Encoding(encoding) => {
+                (format!("it is text in {encoding}, and only UTF-8 is read"), convert(encoding, path))
+            }
+            Self::Compressed(by, ending, command) => (
+                format!("it is compressed with {by}, and only plain files are read"),
+                format!("unpack it, and name the unpacked file: `{command} {quoted} > {}`", beside(ending)),
+            ),
+            Self::Zip => (
+                "it is a ZIP archive (workbooks of spreadsheets are)".to_owned(),
+                "unpack it, or save the sheet as CSV, and name that file".to_owned(),
+            ),
+            Self::Parquet => ("it is a Parquet file".to_owned(), format!("write `parquet:{name}`")),
+            Self::Sqlite => ("it is a SQLite database".to_owned(), format!("write `sqlite:{name}#TABLE`")),
+        };
+        DataError::unreadable(path, message, &hint)
+    }
+}
+
+/// The command that makes UTF-8 of a text in another encoding.
+pub(crate) fn convert(encoding: &str, path: &Path) -> String {
+    let name = path.display().to_string();
+    format!(
+        "convert it, and name the new file: `iconv -f {encoding} -t UTF-8 {} > {}`",
+        quoted(&name),
+        quoted(&format!("{}.utf8.csv", name.strip_suffix(".csv").unwrap_or(&name)))
+    )
+}
+
+/// A file's name as a shell reads it.
+fn quoted(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(&byte);
+    if name.bytes().all(is_plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
+}
+
+/// The first bytes of a file, or as many as it has.
+pub(crate) fn head_of(mut input: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    input.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings_and_formats_are_told_by_their_first_bytes() {
+        let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let big = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
+        let marked = [&b"\xff\xfe"[..], &utf16("a,b\n1,2\n")].concat();
+        assert_eq!(recognise(&marked), Some(Found::Encoding("UTF-16")));
+        assert_eq!(recognise(&utf16("a,b\n1,2\n")), Some(Found::Encoding("UTF-16LE")));
+        assert_eq!(recognise(&big("name,größe\nMüller,2\n")), Some(Found::Encoding("UTF-16BE")));
+        assert_eq!(recognise(b"PK\x03\x04..."), Some(Found::Zip));
+        for text in ["", "a", "a,b\n1,2\n", "größe,b\n", "\u{feff}a,b\n"] {
+            assert_eq!(recognise(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hint_is_a_command_for_this_file() {
+        let error = Found::Compressed("gzip", ".gz", "gzip -dc").error(Path::new("my data/t.csv.gz")).to_string();
+        assert!(error.ends_with("`gzip -dc 'my data/t.csv.gz' > 'my data/t.csv'`"), "{error}");
+        let error = Found::Encoding("UTF-16").error(Path::new("t.csv")).to_string();
+        assert!(error.ends_with("`iconv -f UTF-16 -t UTF-8 t.csv > t.utf8.csv`"), "{error}");
+    }
+}
