@@ -141,6 +141,7 @@ fn destination_ending(error: &PromotionError) -> Ending {
         | PromotionError::WithoutS3 { .. }
         | PromotionError::NoCredentials { .. }
         | PromotionError::BadCredentials { .. }
+        | PromotionError::BadSetting { .. }
         | PromotionError::NoBucket { .. }
         | PromotionError::AccessDenied { .. }
         | PromotionError::WrongRegion { .. }

@@ -67,7 +67,7 @@ pub enum StageFault {
         message: String,
         /// Where.
         column: Option<String>,
-        /// Which row, from 0.
+        /// Which row of the source, from 0; messages count from 1. `None` where only its place in another table is known.
         row: Option<u64>,
         /// The value.
         value: Option<String>,
@@ -170,7 +170,7 @@ fn place(column: Option<&str>, row: Option<u64>, value: Option<&str>) -> String 
         parts.push(format!("column `{column}`"));
     }
     if let Some(row) = row {
-        parts.push(format!("row {row}"));
+        parts.push(stagewright_data::row_text(row));
     }
     if let Some(value) = value {
         parts.push(format!("value `{value}`"));
@@ -189,6 +189,16 @@ impl StageFault {
     pub fn counted_from(mut self, first: u64) -> Self {
         if let Self::Data { row: Some(row), .. } = &mut self {
             *row += first;
+        }
+        self
+    }
+
+    /// The same fault with another row: a stage counts in the table that it was passed, people in the file that the table comes from. `source_row`
+    /// says which row of the source a row of that table is, if it is one.
+    #[must_use]
+    pub fn at_source(mut self, source_row: impl FnOnce(u64) -> Option<u64>) -> Self {
+        if let Self::Data { row, .. } = &mut self {
+            *row = row.take().and_then(source_row);
         }
         self
     }
@@ -291,6 +301,22 @@ mod tests {
             assert_eq!(key(parameter), None, "{parameter}");
         }
         assert_eq!(settable(World::Ingestion, "source", &schema).as_deref(), Some("ingestion.source"));
+    }
+
+    #[test]
+    fn a_row_is_that_of_the_source_or_left_out() {
+        let fault = |row| StageFault::Data {
+            stage: "transformation",
+            message: "a value is infinite".into(),
+            column: Some("x".into()),
+            row,
+            value: None,
+        };
+        let sources = [7, 3, 9];
+        let told = |row| fault(row).at_source(|row| sources.get(row as usize).copied()).to_string();
+        assert!(told(Some(1)).ends_with("a value is infinite (column `x`, data row 4)"), "{}", told(Some(1)));
+        assert!(told(Some(3)).ends_with("a value is infinite (column `x`)"), "{}", told(Some(3)));
+        assert!(told(None).ends_with("a value is infinite (column `x`)"), "{}", told(None));
     }
 
     #[test]

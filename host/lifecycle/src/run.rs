@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use stagewright_data::{Inference, InferenceOptions, Interrupt, Signature, Source, Split, SplitPlan, Task, TaskKind};
+use stagewright_data::{
+    Inference, InferenceOptions, Interrupt, Signature, Source, Split, SplitPlan, Task, TaskKind, row_text,
+};
 use stagewright_evaluation::report::{Champion, Check, ValidationReport};
 use stagewright_manifest::{Manifest, World};
 use stagewright_promotion::Destination;
@@ -72,8 +74,8 @@ fn failed_checks(checks: &[Check]) -> String {
     let line = |check: &Check| {
         let column = check.column.as_ref().map(|column| format!(" of `{}`", brief(column))).unwrap_or_default();
         let first = check.examples.first().map(|cell| match &cell.value {
-            Some(value) => format!("; first in row {}: `{}`", cell.row, brief(value)),
-            None => format!("; first in row {}", cell.row),
+            Some(value) => format!("; first in {}: `{}`", row_text(cell.row), brief(value)),
+            None => format!("; first in {}", row_text(cell.row)),
         });
         format!(
             "{}{column} is {}, expected {}{}",

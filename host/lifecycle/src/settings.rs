@@ -13,8 +13,11 @@ use stagewright_manifest::{
 
 /// A source as the readers know it. `fetched` is the file that an HTTP source was fetched into.
 pub fn source(section: &SourceSection, fetched: Option<&Path>) -> Option<Source> {
-    let csv =
-        |path: PathBuf, delimiter: char, header| SourceUri::Csv { path, delimiter: Some(delimiter as u8), header: Some(header) };
+    let csv = |path: PathBuf, delimiter: char, header| SourceUri::Csv {
+        path,
+        delimiter: Some(delimiter as u8),
+        header: Some(header),
+    };
     Some(match &section.location {
         SourceLocation::Csv { path, delimiter, header } => Source::new(csv(path.clone(), *delimiter, *header)),
         SourceLocation::Parquet { path } => Source::new(SourceUri::Parquet { path: path.clone() }),

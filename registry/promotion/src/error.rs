@@ -51,6 +51,16 @@ pub enum PromotionError {
         /// What was looked for.
         problem: String,
     },
+    /// A credential, a region or an endpoint cannot be what it is set to.
+    #[error(
+        "{name} {problem}\nhint: set it again, e.g. `export NAME=\"$(tr -d '[:space:]' < FILE)\"` if it comes from a file"
+    )]
+    BadSetting {
+        /// The variable, or the key of a profile or a destination. Its value is not repeated: it may be a secret.
+        name: String,
+        /// What is wrong with its value.
+        problem: &'static str,
+    },
     /// The store does not accept who we say we are.
     #[error(
         "the credentials for `{uri}` are refused: {code}\nhint: see that AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY belong together and to this endpoint, and that AWS_SESSION_TOKEN has not expired"

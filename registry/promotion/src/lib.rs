@@ -33,6 +33,6 @@ pub use load::{Fetched, Loaded};
 pub use pointer::Pointer;
 #[cfg(feature = "s3")]
 pub use s3::S3;
-pub use settings::{Limits, Settings};
+pub use settings::{Limits, Settings, unfit_setting};
 pub use store::{Condition, Entry, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, Unfinished};
 pub use upload::{Bundle, Object, Uploaded};

@@ -93,6 +93,17 @@ impl Settings {
     }
 }
 
+/// Why a value cannot go into a header of a request, if it cannot: for credentials, tokens and the like, which have no spaces either.
+pub fn unfit_setting(value: &str) -> Option<&'static str> {
+    match () {
+        () if value.contains(['\n', '\r']) => Some("holds a line break"),
+        () if value.contains(char::is_control) => Some("holds a control character"),
+        () if value.contains(char::is_whitespace) => Some("holds a space"),
+        () if !value.is_ascii() => Some("holds a letter that is not ASCII"),
+        () => None,
+    }
+}
+
 /// Whether a variable is one that a destination reads.
 fn matters(name: &str) -> bool {
     name.starts_with("AWS_") || matches!(name, "MLFLOW_S3_ENDPOINT_URL" | "HOME" | "USERPROFILE")
@@ -129,6 +140,20 @@ mod tests {
         let text = format!("{:?}", Settings { variables, endpoint, ..Settings::default() });
         assert!(text.contains("AWS_SECRET_ACCESS_KEY") && text.contains("http://host/"), "{text}");
         assert!(!text.contains("hush"), "{text}");
+    }
+
+    #[test]
+    fn what_no_header_holds_is_named() {
+        for (value, problem) in [
+            ("a\nb", Some("holds a line break")),
+            ("a\r", Some("holds a line break")),
+            ("a\u{7f}b", Some("holds a control character")),
+            (" a", Some("holds a space")),
+            ("ключ", Some("holds a letter that is not ASCII")),
+            ("AKIA/+=~a", None),
+        ] {
+            assert_eq!(unfit_setting(value), problem, "{value:?}");
+        }
     }
 
     #[test]

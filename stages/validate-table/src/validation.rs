@@ -248,7 +248,9 @@ fn type_check(found: &Field, wanted: &Field, column: &mut ColumnState) -> Check 
     let expected = type_name(wanted.data_type).to_owned();
     let observed = match breaches.examples.first() {
         Some(cell) => {
-            format!("{}; row {} is `{}`", type_name(found.data_type), cell.row, cell.value.as_deref().unwrap_or("null"))
+            // Rows are counted from 1 where people read of them.
+            let (row, value) = (cell.row + 1, cell.value.as_deref().unwrap_or("null"));
+            format!("{}; data row {row} is `{value}`", type_name(found.data_type))
         }
         None => type_name(found.data_type).to_owned(),
     };

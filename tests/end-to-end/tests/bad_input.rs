@@ -93,7 +93,7 @@ fn a_missing_column() {
 
 #[test]
 fn a_wrong_type_in_a_row() {
-    refused(b"a,b,y\n1,x,1\nzero,y,0\n3,z,1\n", 3, &["column `a`", "row 1", "zero"]);
+    refused(b"a,b,y\n1,x,1\nzero,y,0\n3,z,1\n", 3, &["column `a`", "data row 2", "zero"]);
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub use address::SourceUri;
 pub(crate) use csv::CsvText;
 pub use cursor::{Cursor, open};
 pub use http::{HostGrant, HttpRequest, fetch};
+pub use recognise::STANDARD_INPUT;
 pub(crate) use recognise::recognise;
 
 /// A value bound to a query's `?`. It never becomes part of the query's text.

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use crate::error::DataError;
 
+/// What the input of a pipe is called.
+pub const STANDARD_INPUT: &str = "standard input";
 /// So many bytes are enough to recognise a file.
 pub(crate) const HEAD_BYTES: usize = 512;
 
@@ -61,6 +63,7 @@ impl Found {
     /// What it is, and what to do, as the reader of `path` says it.
     pub(crate) fn error(self, path: &Path) -> DataError {
         let name = path.display().to_string();
+        let is_piped = name == STANDARD_INPUT;
         let quoted = quoted(&name);
         let beside = |ending: &str| {
             let stem = name.strip_suffix(ending).filter(|stem| !stem.is_empty() && !stem.ends_with('/'));
@@ -68,8 +71,16 @@ impl Found {
         };
         let (message, hint) = match self {
             Self::Encoding(encoding) => {
-                (format!("it is text in {encoding}, and only UTF-8 is read"), convert(encoding, path))
+                let hint = match is_piped {
+                    true => format!("send it through `iconv -f {encoding} -t UTF-8` first"),
+                    false => convert(encoding, path),
+                };
+                (format!("it is text in {encoding}, and only UTF-8 is read"), hint)
             }
+            Self::Compressed(by, _, command) if is_piped => (
+                format!("it is compressed with {by}, and only plain text is read"),
+                format!("send it through `{command}` first"),
+            ),
             Self::Compressed(by, ending, command) => (
                 format!("it is compressed with {by}, and only plain files are read"),
                 format!("unpack it, and name the unpacked file: `{command} {quoted} > {}`", beside(ending)),
@@ -130,6 +141,8 @@ mod tests {
     fn a_hint_is_a_command_for_this_file() {
         let error = Found::Compressed("gzip", ".gz", "gzip -dc").error(Path::new("my data/t.csv.gz")).to_string();
         assert!(error.ends_with("`gzip -dc 'my data/t.csv.gz' > 'my data/t.csv'`"), "{error}");
+        let error = Found::Encoding("UTF-16").error(Path::new(STANDARD_INPUT)).to_string();
+        assert!(error.ends_with("hint: send it through `iconv -f UTF-16 -t UTF-8` first"), "{error}");
         let error = Found::Encoding("UTF-16").error(Path::new("t.csv")).to_string();
         assert!(error.ends_with("`iconv -f UTF-16 -t UTF-8 t.csv > t.utf8.csv`"), "{error}");
     }

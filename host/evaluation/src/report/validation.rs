@@ -157,7 +157,8 @@ fn examples(cells: &[Cell]) -> Markup {
                 ul {
                     @for cell in cells {
                         li {
-                            "row " (count(cell.row)) ": "
+                            // As messages count: the first row is 1.
+                            "data row " (count(cell.row.saturating_add(1))) ": "
                             @match &cell.value { Some(value) => code { "\"" (short(value)) "\"" }, None => span class="muted" { "null" } }
                         }
                     }

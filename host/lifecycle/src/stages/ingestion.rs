@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use stagewright_data::{Cursor, DataError, HttpRequest, Interrupt, Signature, Source, Strictness};
 use stagewright_manifest::{SourceLocation, SourceSection, World};
+use stagewright_promotion::unfit_setting;
 use stagewright_store::{Blob, BlobWriter, Schema};
 
 use crate::fault::{LimitKind, StageFault};
@@ -77,7 +78,12 @@ fn fetch(
     };
     let token = |variable: &String| {
         let token = stage.run.request.tokens.get(variable).cloned();
-        token.ok_or_else(|| parameter("token-env", format!("the variable `{variable}` is not set, or is not UTF-8")))
+        let token = token
+            .ok_or_else(|| parameter("token-env", format!("the variable `{variable}` is not set, or is not UTF-8")))?;
+        match unfit_setting(&token) {
+            Some(problem) => Err(parameter("token-env", format!("the variable `{variable}` {problem}"))),
+            None => Ok(token),
+        }
     };
     let request = HttpRequest {
         url: url.clone(),

@@ -29,17 +29,20 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
         (split.count(Partition::Validation) > 0).then(|| part(stage, Partition::Validation)).transpose()?;
     refuse_missing_class(&task, &train)?;
     weights::refuse_weightless(stage.world, &task, &train)?;
+    let (of_train, of_validation) = (split.indices(Partition::Train), split.indices(Partition::Validation));
+    let in_train = |fault: StageFault| fault.at_source(|row| source_row(&of_train, row));
 
     let context = stage.context(Some(train.schema()));
     let seen = View::of(train.clone(), |field| matches!(field.role, Role::Feature | Role::Target | Role::Weight));
-    let state = stage.run.sandbox.fit(context.clone(), &seen, &task)?;
-    let mut features = transformed(stage, &state, &train)?;
-    if let Some(rebalanced) = stage.run.sandbox.rebalance(context, &features, &task)? {
+    let state = stage.run.sandbox.fit(context.clone(), &seen, &task).map_err(in_train)?;
+    let mut features = transformed(stage, &state, &train).map_err(in_train)?;
+    if let Some(rebalanced) = stage.run.sandbox.rebalance(context, &features, &task).map_err(in_train)? {
         check_rebalanced(stage, &features, &rebalanced)?;
         features = rebalanced;
     }
     if let Some(validation) = validation {
-        let features = transformed(stage, &state, &validation)?;
+        let in_validation = |fault: StageFault| fault.at_source(|row| source_row(&of_validation, row));
+        let features = transformed(stage, &state, &validation).map_err(in_validation)?;
         stage.put_table("validation", &validation);
         stage.put_table("features-validation", &features);
     }
@@ -87,6 +90,11 @@ fn exported(table: &Table, split: &Split) -> Result<String, StageFault> {
     String::from_utf8(text).map_err(StageFault::host)
 }
 
+/// Which row of the source a row of a table is that has these.
+fn source_row(numbers: &[u64], row: u64) -> Option<u64> {
+    numbers.get(usize::try_from(row).ok()?).copied()
+}
+
 /// The rows of one partition as a table of their own, in order, its target encoded for the task.
 fn rows_of(
     stage: &Stage<'_>,
@@ -100,9 +108,9 @@ fn rows_of(
     let mut done = 0;
     for batch in select(all(table), &indices) {
         let batch = batch.map_err(|ReadError(fault)| fault)?;
-        let first = indices.get(done).copied().unwrap_or(0);
+        let numbers = &indices[done..done + batch.num_rows()];
         done += batch.num_rows();
-        rows.write(&batch, first)?;
+        rows.write(&batch, numbers)?;
     }
     rows.finish()
 }
@@ -122,7 +130,7 @@ fn test_table(stage: &Stage<'_>, table: &Table, split: &Split, task: &Task) -> R
     let gather = Gather::new(batches);
     for part in order.chunks(table.schema().chunk_rows()) {
         let batch = gather.rows(part).map_err(StageFault::host)?;
-        rows.write(&batch, part[0])?;
+        rows.write(&batch, part)?;
     }
     rows.finish()
 }
@@ -144,11 +152,12 @@ impl<'a> EncodedRows<'a> {
         Ok(Self { task, target, name, writer: stage.create_table(&schema)?, schema })
     }
 
-    /// Adds rows of the other table; `first` is the number of the first of them there, for errors.
-    fn write(&mut self, rows: &RecordBatch, first: u64) -> Result<(), StageFault> {
+    /// Adds rows of the other table, whose numbers there errors name.
+    fn write(&mut self, rows: &RecordBatch, numbers: &[u64]) -> Result<(), StageFault> {
         let mut columns = rows.columns().to_vec();
-        let target = self.task.encode(&self.name, &columns[self.target], first);
-        columns[self.target] = target.map_err(|error| ingestion::fault(&error))?;
+        let target = self.task.encode(&self.name, &columns[self.target], 0);
+        columns[self.target] =
+            target.map_err(|error| ingestion::fault(&error).at_source(|row| source_row(numbers, row)))?;
         self.writer.write(&batch(&self.schema, columns)?).map_err(StageFault::host)
     }
 

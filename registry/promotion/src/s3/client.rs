@@ -17,7 +17,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_types::os_shim_internal::{Env, Fs};
 
 use crate::error::PromotionError;
-use crate::settings::{Settings, without_user};
+use crate::settings::{Settings, unfit_setting, without_user};
 
 /// The endpoint's variables, the strongest first.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL"];
@@ -47,11 +47,34 @@ pub(super) async fn connect(uri: &str, settings: &Settings) -> Result<Connection
     let profiles = profiles.await.ok_or_else(|| no_credentials("the files in ~/.aws cannot be read".to_owned()))?;
 
     let variable = |name: &str| settings.variables.get(name).filter(|it| !it.is_empty()).cloned();
-    let credentials = credentials(&variable, &profiles).map_err(no_credentials)?;
-    let endpoint = settings.endpoint.clone().or_else(|| ENDPOINTS.into_iter().find_map(variable));
-    let endpoint = endpoint.or_else(|| profiles.get("endpoint_url").map(str::to_owned));
-    let region = settings.region.clone().or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
-    let region = region.or_else(|| profiles.get("region").map(str::to_owned)).unwrap_or_else(|| REGION.to_owned());
+    if let Some(profile) = variable("AWS_PROFILE") {
+        check("AWS_PROFILE", &profile)?;
+    }
+    let credentials = credentials(&variable, &profiles)?.map_err(no_credentials)?;
+    let named = |name: &'static str| variable(name).map(|value| (name.to_owned(), value));
+    let of_profile = |key: &str| profiles.get(key).map(|value| (in_profile(key, &profiles), value.to_owned()));
+    let given =
+        |key: &str, value: &Option<String>| value.clone().map(|value| (format!("`{key}` of the destination"), value));
+    let endpoint = given("endpoint", &settings.endpoint).or_else(|| ENDPOINTS.into_iter().find_map(named));
+    let endpoint = endpoint.or_else(|| of_profile("endpoint_url"));
+    if let Some((name, value)) = &endpoint {
+        check(name, value)?;
+        check_endpoint(name, value)?;
+    }
+    let endpoint = endpoint.map(|(_, value)| value);
+    let region = given("region", &settings.region).or_else(|| named("AWS_REGION"));
+    let region = region.or_else(|| named("AWS_DEFAULT_REGION")).or_else(|| of_profile("region"));
+    let region = match region {
+        Some((name, value)) => {
+            check(&name, &value)?;
+            // It becomes a part of a host's name.
+            if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+                return Err(bad(&name, "is not the name of a region"));
+            }
+            value
+        }
+        None => REGION.to_owned(),
+    };
 
     let limits = &settings.limits;
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
@@ -73,8 +96,51 @@ pub(super) async fn connect(uri: &str, settings: &Settings) -> Result<Connection
     Ok(Connection { client: Client::from_conf(config.build()), region, endpoint })
 }
 
-/// Those of the variables, or else of the profile. The error says what was looked for.
+fn bad(name: &str, problem: &'static str) -> PromotionError {
+    PromotionError::BadSetting { name: name.to_owned(), problem }
+}
+
+/// What goes into headers and signatures: the SDK panics at a line break in some of them, and signs other ones wrongly.
+fn check(name: &str, value: &str) -> Result<(), PromotionError> {
+    unfit_setting(value).map_or(Ok(()), |problem| Err(bad(name, problem)))
+}
+
+fn check_endpoint(name: &str, value: &str) -> Result<(), PromotionError> {
+    let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+    match rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default()) {
+        None => Err(bad(name, "does not begin with `https://` or `http://`")),
+        Some("") => Err(bad(name, "names no host")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// How errors call a key of the profile.
+fn in_profile(key: &str, profiles: &EnvConfigSections) -> String {
+    format!("`{key}` of profile `{}`", profiles.selected_profile())
+}
+
+/// Those of the variables, or else of the profile. The inner error says what was looked for.
 fn credentials(
+    variable: &impl Fn(&str) -> Option<String>,
+    profiles: &EnvConfigSections,
+) -> Result<Result<Credentials, String>, PromotionError> {
+    const KEYS: [(&str, &str); 3] = [
+        ("AWS_ACCESS_KEY_ID", "aws_access_key_id"),
+        ("AWS_SECRET_ACCESS_KEY", "aws_secret_access_key"),
+        ("AWS_SESSION_TOKEN", "aws_session_token"),
+    ];
+    let is_by_variables = KEYS[..2].iter().any(|(name, _)| variable(name).is_some());
+    for (name, key) in KEYS {
+        if is_by_variables {
+            variable(name).map_or(Ok(()), |value| check(name, &value))?;
+        } else {
+            profiles.get(key).map_or(Ok(()), |value| check(&in_profile(key, profiles), value))?;
+        }
+    }
+    Ok(found_credentials(variable, profiles))
+}
+
+fn found_credentials(
     variable: &impl Fn(&str) -> Option<String>,
     profiles: &EnvConfigSections,
 ) -> Result<Credentials, String> {

@@ -4,12 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
-use stagewright_data::{Rows, RowsInput, Signature, Source, SourceUri, decode_rows};
+use stagewright_data::{Rows, RowsInput, STANDARD_INPUT, Signature, Source, SourceUri, decode_rows};
 
 use crate::ending::UsageError;
 
-/// What standard input is called in errors.
-const STANDARD_INPUT: &str = "standard input";
 const FORMS: &str = "rows come as .csv, .tsv, .parquet, .json or .jsonl, as csv:FILE?delimiter=;, parquet:FILE or sqlite:FILE#TABLE, or through a pipe: --input -";
 
 /// Rows in a file that training could not read, or a source that it can.
@@ -82,6 +80,10 @@ impl Input {
                 Ok(Self::Source(SourceUri::Csv { path: input.into(), delimiter: None, header: None }))
             }
             "parquet" | "pq" => Ok(Self::Source(SourceUri::Parquet { path: input.into() })),
+            // What is compressed is told as that.
+            "gz" | "bz2" | "xz" | "zst" | "zip" | "xlsx" => {
+                Ok(Self::Source(SourceUri::Csv { path: input.into(), delimiter: None, header: None }))
+            }
             _ => Err(UsageError::error(format!("cannot tell the format of {input}"), FORMS)),
         }
     }
