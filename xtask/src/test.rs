@@ -50,7 +50,8 @@ fn tests(built: &Built) -> Result<()> {
         Some(folder) => {
             let folder = fs::canonicalize(build::root().join(&folder))
                 .map_err(|error| format!("STAGEWRIGHT_TEST_DATA names {}: {error}", folder.display()))?;
-            command.env("STAGEWRIGHT_TEST_DATA", folder).args(["--include-ignored", "--skip", edge::TEST]);
+            command.env("STAGEWRIGHT_TEST_DATA", folder).env("STAGEWRIGHT_PYTHON", python_with_pyarrow()?);
+            command.args(["--include-ignored", "--skip", edge::TEST]);
         }
         None => eprintln!("STAGEWRIGHT_TEST_DATA is not set: tests on real tables and on PostgreSQL are left out"),
     }
@@ -60,6 +61,19 @@ fn tests(built: &Built) -> Result<()> {
         eprint!("{counts}");
     }
     Ok(())
+}
+
+/// A Python that writes Parquet, for the test that compares with it.
+fn python_with_pyarrow() -> Result<PathBuf> {
+    let environment = build::target().join("python");
+    let python = environment.join("bin/python");
+    if !python.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+    }
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(build::root().join("host/data/tests/requirements.txt")))?;
+    Ok(python)
 }
 
 /// The stage in Python, by componentize-py in a virtual environment of its own.

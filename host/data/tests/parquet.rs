@@ -329,6 +329,17 @@ fn a_file_of_another_kind_is_named_as_what_it_is() {
     }
 }
 
+#[test]
+fn a_codec_that_is_not_read_is_named_with_what_to_do() {
+    for (file, codec) in [("gzip", "gzip"), ("brotli", "brotli"), ("lz4", "LZ4")] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{file}.parquet"));
+        let error = read(&path, "d", DataType::Int64).unwrap_err().to_string();
+        let (told, hint) = error.split_once("\nhint: ").unwrap();
+        assert!(told.ends_with(&format!("column `d` is compressed with {codec}, which is not read")), "{error}");
+        assert!(hint.contains("compression=\"zstd\""), "{error}");
+    }
+}
+
 /// What pyarrow writes and reads is what is read here. Needs a Python with pyarrow, which `STAGEWRIGHT_PYTHON` names.
 #[test]
 #[ignore = "needs pyarrow: STAGEWRIGHT_PYTHON names a Python that has it"]
@@ -343,6 +354,11 @@ fn every_time_and_decimal_that_pyarrow_writes_is_read_as_pyarrow_reads_it() {
     for line in expected.lines() {
         let case: serde_json::Value = serde_json::from_str(line).unwrap();
         let path = folder.path().join(case["file"].as_str().unwrap());
+        if case["kind"] == "refused" {
+            let error = texts(&path, "d").unwrap_err().to_string();
+            assert!(error.contains("column `d` is compressed with"), "{error}");
+            continue;
+        }
         let is_time = case["kind"] == "time";
         for (column, values) in case["columns"].as_object().unwrap() {
             for (row, value) in values.as_array().unwrap().iter().enumerate() {

@@ -54,6 +54,37 @@ fn without_credentials_a_destination_is_refused() {
 }
 
 #[test]
+fn what_no_header_holds_is_refused_with_the_name_of_its_variable_and_without_its_value() {
+    let server = server();
+    for (name, value, problem) in [
+        ("AWS_ACCESS_KEY_ID", "hush\nx", "holds a line break"),
+        ("AWS_SECRET_ACCESS_KEY", "hush\r", "holds a line break"),
+        ("AWS_SESSION_TOKEN", "hush\u{1b}", "holds a control character"),
+        ("AWS_REGION", "us-east-1\nhush", "holds a line break"),
+        ("AWS_REGION", " us-east-1", "holds a space"),
+        ("AWS_REGION", "hush/us", "is not the name of a region"),
+        ("AWS_PROFILE", "hush\n", "holds a line break"),
+        ("AWS_ACCESS_KEY_ID", "hush\u{e9}", "holds a letter that is not ASCII"),
+        ("AWS_ENDPOINT_URL_S3", "http://localhost:9000\n", "holds a line break"),
+        ("AWS_ENDPOINT_URL_S3", "localhost:9000", "does not begin with `https://` or `http://`"),
+        ("AWS_ENDPOINT_URL_S3", "http:///hush", "names no host"),
+    ] {
+        let error = check(BUCKET, &with(&server, name, value));
+        assert!(matches!(error, PromotionError::BadSetting { .. }), "{error:?}");
+        let told = text(&error, None);
+        assert!(told.starts_with(&format!("{name} {problem}\nhint: ")), "{told}");
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(home.path().join(".aws")).expect("a folder");
+    let file = "[default]\naws_access_key_id = hush hush\naws_secret_access_key = x\n";
+    std::fs::write(home.path().join(".aws/credentials"), file).expect("a file");
+    let mut settings = without(&server, &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]);
+    settings.variables.insert("HOME".to_owned(), home.path().to_string_lossy().into_owned());
+    let told = text(&check(BUCKET, &settings), None);
+    assert!(told.starts_with("`aws_access_key_id` of profile `default` holds a space\nhint: "), "{told}");
+}
+
+#[test]
 fn credentials_of_a_profile_are_found() {
     let server = server();
     let home = tempfile::tempdir().expect("a folder");

@@ -1,6 +1,6 @@
 //! The lifecycle on generated customers.
 
-use stagewright_end_to_end::{Place, config, digests};
+use stagewright_end_to_end::{Place, binary, config, digests};
 
 const STAGES: [&str; 6] = ["ingestion", "validation", "transformation", "training", "evaluation", "promotion"];
 
@@ -137,6 +137,59 @@ fn a_registered_model_predicts_raw_rows_alike_from_csv_and_json() {
     let lacking = place.write("lacking.json", serde_json::to_string(&lacking).expect("JSON"));
     let refused = place.run(&["predict", "churn-classifier", "--input", &lacking.display().to_string()]).expect(3);
     assert!(refused.stderr.contains("tenure"), "{}", refused.stderr);
+}
+
+#[test]
+fn rows_are_predicted_alike_from_every_source_and_keep_their_columns() {
+    let place = Place::new();
+    place.churn(2000, &[]).expect(0);
+    let path = |name: &str| place.path().join(name).display().to_string();
+    for name in ["rows.csv", "rows.parquet"] {
+        place.run(&["artifacts", "export", "ingestion.table", "--output", &path(name)]).expect(0);
+    }
+    let text = std::fs::read_to_string(path("rows.csv")).expect("the export");
+    // No cell of these customers holds a delimiter or a quote.
+    place.write("rows.tsv", text.replace(',', "\t"));
+    place.write("semicolons.txt", format!("\u{feff}{}", text.replace(',', ";")));
+    let predict = |input: &str| {
+        place
+            .run(&["predict", "churn-classifier", "--keep", "customerID", "--keep", "Churn", "--input", input])
+            .expect(0)
+    };
+    let expected = predict(&path("rows.csv")).stdout;
+    let mut lines = expected.lines();
+    assert_eq!(lines.next(), Some("customerID,Churn,label,probability"));
+    let identifier = text.lines().nth(1).and_then(|row| row.split(',').next()).expect("a first row");
+    assert!(lines.next().is_some_and(|line| line.starts_with(&format!("{identifier},"))), "{identifier}");
+    assert_eq!(expected.lines().count(), text.lines().count());
+    for input in [
+        path("rows.parquet"),
+        path("rows.tsv"),
+        format!("parquet:{}", path("rows.parquet")),
+        format!("csv:{}?delimiter=semicolon", path("semicolons.txt")),
+        format!("{}?delimiter=;", path("semicolons.txt")),
+    ] {
+        assert_eq!(predict(&input).stdout, expected, "{input}");
+    }
+    let json =
+        place.run(&["predict", "churn-classifier", "--json", "--keep", "customerID", "--input", &path("rows.tsv")]);
+    assert_eq!(json.expect(0).json()["predictions"][0]["customerID"], identifier);
+    let refused =
+        place.run(&["predict", "churn-classifier", "--keep", "nobody", "--input", &path("rows.csv")]).expect(3);
+    assert!(refused.stderr.contains("has no `nobody` to keep"), "{}", refused.stderr);
+
+    // A pipe, and a reader of the result that has seen enough after a line.
+    let pipe = |tail: &str| {
+        let command =
+            format!("cat '{}' | {} predict churn-classifier --input - {tail}", path("rows.csv"), binary().display());
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &command]).env("STAGEWRIGHT_HOME", place.home());
+        shell.env("STAGEWRIGHT_CACHE", binary().with_file_name("test-cache")).output().expect("a shell")
+    };
+    let whole = pipe("--keep customerID --keep Churn");
+    assert_eq!(String::from_utf8_lossy(&whole.stdout), expected);
+    let cut = pipe("2>&1 | head -n 1");
+    assert_eq!(String::from_utf8_lossy(&cut.stdout), "label,probability\n", "and no word about the pipe");
 }
 
 #[test]
