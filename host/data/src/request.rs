@@ -14,7 +14,7 @@ use crate::cell::Cell;
 use crate::error::{DataError, DataFault, listed};
 use crate::interrupt::Interrupt;
 use crate::json;
-use crate::signature::{Decoder, ExtraColumns, Signature, Strictness, unique_places};
+use crate::signature::{Decoder, ExtraColumns, Signature, Strictness};
 use crate::source::{CellVisitor, CsvText, Source, recognise, visit};
 
 /// So many rows of a source are decoded at once.
@@ -217,14 +217,22 @@ fn kept_cell(cell: Cell<'_>) -> Value {
 impl CellVisitor for Taken<'_> {
     fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError> {
         let mut places = self.signature.bind(names, self.strictness)?;
-        let by_name = unique_places(names)?;
-        let missing: Vec<&String> =
-            self.kept.iter().map(|column| &column.name).filter(|name| !by_name.contains_key(name.as_str())).collect();
+        let mut missing: Vec<&String> = Vec::new();
+        for column in &self.kept {
+            let mut found = (0..names.len()).filter(|place| names[*place] == column.name);
+            match (found.next(), found.next()) {
+                (Some(place), None) => places.push(place),
+                (None, _) => missing.push(&column.name),
+                (Some(_), Some(_)) => {
+                    let message = format!("more than one column is named {}", listed(&[&column.name]));
+                    return Err(DataFault::new(message).into());
+                }
+            }
+        }
         if !missing.is_empty() {
             let message = format!("the data has no {} to keep; it has {}", listed(&missing), listed(names));
             return Err(DataFault::new(message).into());
         }
-        places.extend(self.kept.iter().map(|column| by_name[column.name.as_str()]));
         Ok(places)
     }
 
