@@ -408,9 +408,10 @@ impl Sandbox for Runtime {
         let piece_rows = rows.table.schema().chunk_rows().min(rows_of_crossing(first.schema()));
         let first = Mutex::new(Some(first));
         // A new instance for each piece: what it made of other rows, and how many workers there are, leaves no trace.
-        let fresh = |piece| match first.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| piece == 0) {
-            Some(transformer) => Ok(transformer),
-            None => Transformer::new(self, &context, state),
+        let fresh = |piece: usize| {
+            // The lock is over before an instance starts: workers do not wait for each other.
+            let kept = first.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| piece == 0);
+            kept.map_or_else(|| Transformer::new(self, &context, state), Ok)
         };
         let step = |(): &mut (), piece: usize| {
             let mut transformer = fresh(piece)?;
