@@ -117,8 +117,9 @@ fn run_ending(error: &RunError) -> Ending {
     match error {
         RunError::Stage(fault) => fault_ending(fault),
         RunError::Unfit { .. } => Ending::Data,
-        RunError::MissingArtifact { .. } => Ending::Usage,
-        RunError::Store(_) => Ending::Host,
+        RunError::MissingArtifact { .. } | RunError::OtherComponent { .. } => Ending::Usage,
+        RunError::Overtaken { .. } => Ending::Host,
+        RunError::Store(error) => store_ending(error),
         RunError::Promotion(error) => promote_ending(error),
     }
 }
@@ -238,6 +239,12 @@ fn run_hint(error: &RunError, manifest: &str) -> Option<String> {
         RunError::Stage(fault) => fault.hint(manifest),
         RunError::Unfit { .. } => Some("`stagewright artifacts export validation.report --output report.html` shows every check; mend the data, or relax the check under [components.*.parameters]".into()),
         RunError::MissingArtifact { stage, .. } => Some(format!("run that stage first: stagewright stage run {stage}")),
+        RunError::OtherComponent { stage, .. } => Some(format!(
+            "run the stage again: stagewright stage run {stage}; or leave out what changes it"
+        )),
+        RunError::Overtaken { model, .. } => {
+            Some(format!("judge it against the champion of the moment: stagewright gate {model} --promote"))
+        }
         RunError::Store(_) | RunError::Promotion(_) => None,
     }
 }

@@ -13,6 +13,7 @@ use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::sandbox::Level;
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_manifest::{ManifestError, World};
+use stagewright_store::CHAMPION;
 use stagewright_text::{Outside, printable};
 use tracing_subscriber::EnvFilter;
 
@@ -226,6 +227,7 @@ pub(crate) fn show_summary(summary: &Summary) {
     }
     println!("{stages}");
     show_metrics(summary);
+    show_rows(summary);
     show_decision(summary);
 }
 
@@ -244,7 +246,34 @@ fn show_metrics(summary: &Summary) {
     println!("{shown}");
 }
 
+/// The rows that were measured on, where not all of them count.
+fn show_rows(summary: &Summary) {
+    let Some(rows) = &summary.evaluation else { return };
+    let known = |rows: Option<u64>| rows.map_or_else(|| "unknown".to_owned(), |rows| rows.to_string());
+    if summary.metrics.as_ref().is_some_and(|metrics| metrics.champion.is_some()) {
+        let compared = known(rows.compared_rows);
+        match rows.champion_overlap_rows {
+            Some(0) => println!("compared on {compared} test rows; the champion learnt from none of them"),
+            Some(learnt) => println!(
+                "compared on {compared} of {} test rows: the champion learnt from {learnt} of the others",
+                rows.test_rows
+            ),
+            None => println!(
+                "compared on {compared} test rows; which of them the champion learnt from is not known, so it may look better than it is"
+            ),
+        }
+    }
+}
+
 fn show_decision(summary: &Summary) {
+    if summary.is_champion_already
+        && let Some(model) = &summary.model
+    {
+        println!(
+            "nothing to judge: the candidate is `{}` version {}, which is the champion already",
+            model.name, model.version
+        );
+    }
     let Some(decision) = &summary.decision else { return };
     let mut shown = table(&["gate", "", "reason"]);
     for reason in &decision.reasons {
@@ -252,17 +281,20 @@ fn show_decision(summary: &Summary) {
         shown.add_row(vec![reason.gate.as_str(), word, reason.message.as_str()]);
     }
     println!("{shown}");
-    if let Some(model) = &summary.model {
-        match decision.verdict {
-            Verdict::Approved => println!("approved: `{}` version {} is the champion", model.name, model.version),
-            Verdict::Rejected => println!(
-                "rejected: `{}` version {} is registered, the champion stays as it was",
-                model.name, model.version
-            ),
-            Verdict::Undecided => println!(
-                "undecided: `{}` version {} is registered, the champion stays as it was",
-                model.name, model.version
-            ),
+    let stays = match decision.judged_against {
+        Some(champion) => format!("version {champion} stays the champion"),
+        None => "there is no champion".to_owned(),
+    };
+    let word = match decision.verdict {
+        Verdict::Approved => "approved",
+        Verdict::Rejected => "rejected",
+        Verdict::Undecided => "undecided",
+    };
+    match (&summary.model, decision.verdict) {
+        (Some(model), Verdict::Approved) if model.aliases.iter().any(|alias| alias == CHAMPION) => {
+            println!("{word}: `{}` version {} is the champion", model.name, model.version);
         }
+        (Some(model), _) => println!("{word}: `{}` version {} is registered; {stays}", model.name, model.version),
+        (None, _) => println!("{word}: nothing is registered; {stays}"),
     }
 }

@@ -6,8 +6,10 @@
 //! - `purity`: whether answers for a row hang on nothing but the row. [`wall_clock`]: how a stage's time is counted.
 //! - [`summary`]: what a run was. [`observer`]: who watches it.
 
+mod candidate;
 pub mod code;
 pub mod fault;
+pub mod judgement;
 pub mod model;
 pub mod observer;
 pub mod predict;
@@ -19,6 +21,8 @@ pub mod settings;
 mod stage;
 mod stages;
 pub mod summary;
+mod turn;
+pub mod upon;
 pub mod wall_clock;
 
 pub use run::{Request, Run, RunError};

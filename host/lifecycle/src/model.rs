@@ -57,9 +57,10 @@ pub struct StageLimits {
     pub wall_used_ms: u64,
 }
 
-/// The format of [`RegisteredModel`] that this version writes (docs/formats/home.md). It reads format 1 too, which has no
-/// lineage of code and features, and no limits.
-const FORMAT: u32 = 2;
+/// The format of [`RegisteredModel`] that this version writes (docs/formats/home.md). It reads the
+/// formats before it too: format 1 has no lineage of code and features, and no limits; formats 1 and
+/// 2 have the metrics of an evaluation, which belong to verdicts since.
+const FORMAT: u32 = 3;
 
 /// What a model version holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,9 +83,10 @@ pub struct RegisteredModel {
     pub target: String,
     /// How much the transformed features count.
     pub importance: Vec<(String, f64)>,
-    /// On the test rows, computed by the host.
-    pub metrics: MetricSet,
-    /// The digest of the table that it was measured on.
+    /// On the test rows, of formats before 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricSet>,
+    /// The digest of the test rows of the run that trained it.
     pub test_digest: Digest,
     /// The digest of the table that it was trained on, as ingested.
     pub data_digest: Digest,
@@ -133,6 +135,27 @@ impl TryFrom<u32> for Format {
 }
 
 impl RegisteredModel {
+    /// A digest over everything that its predictions depend on. Two models with the same parts give
+    /// the same predictions.
+    pub fn parts(&self) -> Digest {
+        let component = |component: &ModelComponent| {
+            let ModelComponent { name: _, digest, stubs, parameters } = component;
+            serde_json::json!({ "digest": digest, "stubs": stubs, "parameters": parameters })
+        };
+        let parts = serde_json::json!({
+            "transformation": component(&self.transformation),
+            "state": self.state,
+            "training": component(&self.training),
+            "model": self.model,
+            "task": self.task,
+            "signature": self.signature,
+            "target": self.target,
+            "seed": self.seed,
+            "as_of": self.as_of,
+        });
+        Digest::of(parts.to_string().as_bytes())
+    }
+
     /// Numbers per row of its predictions.
     pub fn width(&self) -> usize {
         width(&self.task)

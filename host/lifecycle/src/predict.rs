@@ -4,11 +4,27 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use stagewright_manifest::{Limits, World};
-use stagewright_store::{ArtifactStore, DataType, Field};
+use stagewright_store::{ArtifactStore, DataType, Field, Table};
 
 use crate::fault::StageFault;
 use crate::model::RegisteredModel;
-use crate::sandbox::{Cancel, Component, Meter, ModelParts, Sandbox, StageContext, Tracker};
+use crate::purity::predict_checked;
+use crate::sandbox::{Cancel, Component, Meter, ModelParts, Sandbox, StageContext, Tracker, View};
+
+/// The columns that a model reads, wherever they stand in a table.
+///
+/// # Errors
+/// The table lacks one of them.
+pub(crate) fn view_for(parts: &ModelParts, table: &Table) -> Result<View, StageFault> {
+    let place = |field: &Field| {
+        table
+            .schema()
+            .index_of(&field.name)
+            .ok_or_else(|| StageFault::host(format!("the table has no column `{}`", field.name)))
+    };
+    let columns = parts.features.fields().iter().map(place).collect::<Result<Vec<_>, _>>()?;
+    Ok(View { table: table.clone(), schema: table.schema().project(&columns), columns })
+}
 
 /// A registered model that is ready to predict.
 pub struct Ready {
@@ -67,6 +83,15 @@ impl Ready {
     /// A component fails or breaks the contract.
     pub fn predict(&self, sandbox: &dyn Sandbox, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
         sandbox.predict_batch(&self.parts, rows)
+    }
+
+    /// The same for the rows of a table that has at least the columns that the model reads, as evaluation does it:
+    /// whether the answers hang on their rows alone is looked at too.
+    ///
+    /// # Errors
+    /// A component fails or breaks the contract, or the table lacks a column.
+    pub fn predict_table(&self, sandbox: &dyn Sandbox, table: &Table) -> Result<Vec<f64>, StageFault> {
+        predict_checked(sandbox, &self.parts, &view_for(&self.parts, table)?)
     }
 
     /// How many of the rows predicted so far have a category that training never saw, for each column that the transformation watches, in

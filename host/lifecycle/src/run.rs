@@ -1,29 +1,35 @@
 //! A run: the six stages in order, each committed before the next begins.
 //!
-//! [`Run::execute`] is the main flow. A stage's artifacts are published (flushed, renamed) and then recorded in one transaction; what failed is
-//! recorded without artifacts. So what a later stage, a later run or a reader sees is whole, whatever happened.
+//! [`Run::execute`] is the main flow. A stage's artifacts are published (flushed, renamed) and then
+//! recorded in one transaction; a stage that fails is recorded without artifacts. So a later stage,
+//! a later run and a reader see whole stages only, whatever happened.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use stagewright_data::{
     Inference, InferenceOptions, Interrupt, Signature, Source, Split, SplitPlan, Task, TaskKind, row_text,
 };
-use stagewright_evaluation::report::{Champion, Check, ValidationReport};
+use stagewright_evaluation::report::{Check, ValidationReport};
 use stagewright_manifest::{Manifest, World};
 use stagewright_promotion::Destination;
 use stagewright_promotion::promote::PromoteError;
 use stagewright_store::{ArtifactRecord, Home, NewRun, Role, RunId, RunStatus, Schema, StoreError, Table};
 
+use crate::candidate::{self, Candidate};
 use crate::fault::StageFault;
-use crate::model::{Code, RegisteredModel};
+use crate::model::Code;
 use crate::observer::Observer;
-use crate::sandbox::{Cancel, Component, Sandbox};
+use crate::sandbox::{Cancel, Component, Level, Sandbox};
 use crate::settings;
 use crate::stage::Stage;
 use crate::stages;
+use crate::stages::promotion::Decision;
 use crate::summary::Summary;
+use crate::turn::Turn;
+use crate::upon;
 
 /// Why a run did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +51,30 @@ pub enum RunError {
         /// Its name.
         name: String,
     },
+    /// The run works on what another component or other parameters made.
+    #[error(
+        "stage `{stage}` of run {run} ran {recorded}, and the manifest names {named} now: a model of the two would be neither"
+    )]
+    OtherComponent {
+        /// The stage.
+        stage: World,
+        /// The run whose artifacts were to be used.
+        run: RunId,
+        /// The component that ran, or its parameters.
+        recorded: String,
+        /// The component of today's manifest, or its parameters.
+        named: String,
+    },
+    /// Another version became champion each time that the candidate had been judged.
+    #[error("the champion of `{model}` changed {tries} times while the candidate was judged: {reason}")]
+    Overtaken {
+        /// The model's name.
+        model: String,
+        /// How often it was judged.
+        tries: u32,
+        /// How the last try ended.
+        reason: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -53,12 +83,27 @@ pub enum RunError {
     Promotion(#[from] PromoteError),
 }
 
-fn promotion_text(error: &PromoteError) -> String {
-    match error {
-        PromoteError::Pointer { .. } | PromoteError::Unnoted { .. } | PromoteError::InDoubt { .. } => error.to_string(),
-        _ => format!("the candidate was registered and approved, and not promoted: {error}"),
+impl RunError {
+    /// Whether another version became champion while the candidate was judged or promoted.
+    pub(crate) fn champion_changed(&self) -> bool {
+        let (Self::Store(error) | Self::Promotion(PromoteError::Store(error))) = self else { return false };
+        matches!(
+            error,
+            StoreError::ChampionChanged { .. } | StoreError::StaleVerdict { .. } | StoreError::AliasMoved { .. }
+        )
     }
 }
+
+fn promotion_text(error: &PromoteError) -> String {
+    if error.is_champion() || matches!(error, PromoteError::InDoubt { .. }) {
+        error.to_string()
+    } else {
+        format!("the candidate was registered and approved, and not promoted: {error}")
+    }
+}
+
+/// How often a candidate is judged while others become champion.
+const TRIES: u32 = 3;
 
 /// Letters of each part of a finding that an error shows; all of it stands in the report.
 const SHOWN: usize = 200;
@@ -112,12 +157,28 @@ pub struct Request {
     pub stages: RangeInclusive<World>,
     /// The run whose artifacts the first stage works on, if it is not ingestion.
     pub upon: Option<RunId>,
+    /// What the command line changed in the manifest, for the record and for stages that follow.
+    pub changes: serde_json::Value,
     /// Where the manifest comes from.
     pub code: Option<Code>,
     /// The tokens that sources need, by the variables that the manifest names. They are sent, and neither recorded nor shown.
     pub tokens: BTreeMap<String, String>,
     /// Where an approved candidate is copied to; `None`: nowhere.
     pub destination: Option<Arc<Destination>>,
+}
+
+/// A component's parameters with the defaults that its schema states: a record names all of them, so
+/// that a search finds a run by a value that nobody wrote.
+pub(crate) fn with_defaults(
+    schema: &serde_json::Value,
+    mut parameters: serde_json::Map<String, serde_json::Value>,
+) -> serde_json::Map<String, serde_json::Value> {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        if let Some(default) = property.get("default").filter(|default| !default.is_null()) {
+            parameters.entry(name.clone()).or_insert_with(|| default.clone());
+        }
+    }
+    parameters
 }
 
 /// What MLflow's clients look for in a run.
@@ -141,8 +202,10 @@ pub struct Run {
     pub(crate) id: RunId,
     /// What the stages so far have made, by stage and name.
     pub(crate) artifacts: BTreeMap<(World, String), ArtifactRecord>,
-    /// The candidate, decided upon, and the champion that it was compared with.
-    pub(crate) registered: Option<(RegisteredModel, Champion)>,
+    /// The model that training made.
+    pub(crate) candidate: Option<Candidate>,
+    /// The promotion stage's decision on it.
+    pub(crate) decision: Option<Decision>,
     pub(crate) summary: Summary,
 }
 
@@ -155,20 +218,10 @@ impl Run {
         let mut run = match Self::begin(request) {
             Ok(run) => run,
             Err(error) => {
-                return (
-                    Summary {
-                        run_id: String::new(),
-                        stages: Vec::new(),
-                        fsyncs: 0,
-                        metrics: None,
-                        decision: None,
-                        model: None,
-                    },
-                    Err(error),
-                );
+                return (Summary::of(String::new()), Err(error));
             }
         };
-        let result = run.stages();
+        let result = upon::take_over(&mut run).and_then(|()| run.stages());
         let result = run.end(result);
         run.summary.fsyncs = stagewright_store::fsyncs();
         (run.summary, result)
@@ -181,8 +234,56 @@ impl Run {
         self.refuse_unfit_data()?;
         self.stage(World::Transformation, stages::transformation::run)?;
         self.stage(World::Training, stages::training::run)?;
-        self.stage(World::Evaluation, stages::evaluation::run)?;
-        self.stage(World::Promotion, stages::promotion::run)?;
+        if *self.request.stages.end() >= World::Training {
+            candidate::prepare(self)?;
+        }
+        self.judge()
+    }
+
+    /// Evaluates the candidate, decides, and promotes it if it is approved. A decision that was
+    /// reached against another champion than the present one is reached again.
+    fn judge(&mut self) -> Result<(), RunError> {
+        let evaluates = self.request.stages.contains(&World::Evaluation);
+        let promotes = self.request.stages.contains(&World::Promotion);
+        let mut tries = 0;
+        let mut is_stale = promotes && !evaluates && stages::promotion::is_outdated(self)?;
+        let mut turn = None;
+        loop {
+            if is_stale || evaluates {
+                Stage::begin(self, World::Evaluation).execute(stages::evaluation::run)?;
+            }
+            if !promotes {
+                return Ok(());
+            }
+            // Until the end: a candidate that has to be judged again is judged while it is its turn.
+            if turn.is_none() {
+                turn = Some(Turn::wait(&self.request.home, &self.request.cancel)?);
+            }
+            tries += 1;
+            let promoted = self.promote();
+            match promoted {
+                Err(error) if error.champion_changed() && tries >= TRIES => {
+                    let model = self.manifest.model.to_string();
+                    return Err(RunError::Overtaken { model, tries, reason: error.to_string() });
+                }
+                Err(error) if error.champion_changed() => is_stale = true,
+                promoted => return promoted,
+            }
+            if self.request.cancel.is_cancelled() {
+                return Err(StageFault::Cancelled { stage: World::Promotion.as_str() }.into());
+            }
+            let message = "the champion changed while the candidate was judged: it is judged again";
+            self.request.observer.log(World::Promotion, Level::Warn, message);
+        }
+    }
+
+    /// Decides and promotes. A candidate that is the champion already is neither.
+    fn promote(&mut self) -> Result<(), RunError> {
+        if candidate::is_champion(self)? {
+            self.summary.is_champion_already = true;
+            return Ok(());
+        }
+        Stage::begin(self, World::Promotion).execute(stages::promotion::run)?;
         stages::promotion::promote(self)
     }
 
@@ -190,9 +291,14 @@ impl Run {
         let manifest = request.manifest.clone();
         let mut config = manifest.effective();
         config["file"] = manifest.file().into();
+        config[upon::CHANGES] = request.changes.clone();
+        if let Some(upon) = &request.upon {
+            config[upon::UPON] = upon.as_str().into();
+        }
         let parameters = World::ALL.into_iter().flat_map(|world| {
             let parameters = manifest.component(world).parameters.clone();
-            parameters.into_iter().map(move |(name, value)| {
+            let schema = &request.components[&world].description.parameters;
+            with_defaults(schema, parameters).into_iter().map(move |(name, value)| {
                 (format!("{world}.{name}"), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
             })
         });
@@ -207,32 +313,18 @@ impl Run {
             parameters: parameters.collect(),
             tags: tags(&request),
         })?;
-        let summary = Summary {
-            run_id: id.to_string(),
-            stages: Vec::new(),
-            fsyncs: 0,
-            metrics: None,
-            decision: None,
-            model: None,
-        };
+        let summary = Summary::of(id.to_string());
         let sandbox = request.sandbox.clone();
-        let mut run = Self { request, manifest, sandbox, id, artifacts: BTreeMap::new(), registered: None, summary };
-        if let Some(upon) = run.request.upon.clone() {
-            run.take_over(&upon)?;
-        }
-        Ok(run)
-    }
-
-    /// Makes another run's artifacts this run's inputs.
-    fn take_over(&mut self, upon: &RunId) -> Result<(), RunError> {
-        let first = *self.request.stages.start();
-        for stage in self.request.home.registry.stages(upon)? {
-            let Some(world) = World::from_name(&stage.name).filter(|world| *world < first) else { continue };
-            for artifact in stage.outputs {
-                self.artifacts.insert((world, artifact.name.clone()), artifact);
-            }
-        }
-        Ok(())
+        Ok(Self {
+            request,
+            manifest,
+            sandbox,
+            id,
+            artifacts: BTreeMap::new(),
+            candidate: None,
+            decision: None,
+            summary,
+        })
     }
 
     fn stage(&mut self, world: World, work: fn(&mut Stage<'_>) -> Result<(), RunError>) -> Result<(), RunError> {
@@ -244,13 +336,10 @@ impl Run {
 
     /// Nothing is learnt from data that failed a check, or that nobody checked.
     fn refuse_unfit_data(&self) -> Result<(), RunError> {
-        if *self.request.stages.end() <= World::Validation {
+        if *self.request.stages.end() < World::Validation {
             return Ok(());
         }
-        let missing = || RunError::MissingArtifact { stage: World::Validation, name: "findings".to_owned() };
-        let record = self.artifacts.get(&(World::Validation, "findings".to_owned())).ok_or_else(missing)?;
-        let document = self.request.home.artifacts.open_document(&record.digest, &record.media_type)?;
-        let findings: ValidationReport = serde_json::from_slice(document.bytes()).map_err(StageFault::host)?;
+        let findings: ValidationReport = self.document(World::Validation, "findings")?;
         let failed: Vec<Check> = findings.checks.into_iter().filter(|check| !check.passed).collect();
         if failed.is_empty() { Ok(()) } else { Err(RunError::Unfit { checks: failed }) }
     }
@@ -338,6 +427,20 @@ impl Run {
             }
         };
         Ok(split.map_err(|ReadError(fault)| fault)?)
+    }
+
+    /// An artifact of a stage.
+    pub(crate) fn artifact(&self, world: World, name: &str) -> Result<&ArtifactRecord, RunError> {
+        let found = self.artifacts.get(&(world, name.to_owned()));
+        found.ok_or_else(|| RunError::MissingArtifact { stage: world, name: name.to_owned() })
+    }
+
+    /// A JSON document that the host made for a stage.
+    pub(crate) fn document<T: DeserializeOwned>(&self, world: World, name: &str) -> Result<T, RunError> {
+        let record = self.artifact(world, name)?;
+        let document = self.request.home.artifacts.open_document(&record.digest, &record.media_type)?;
+        serde_json::from_slice(document.bytes())
+            .map_err(|reason| StageFault::host(format!("cannot read `{name}` of stage `{world}`: {reason}")).into())
     }
 
     /// Roles by name, for the tables that stages make.

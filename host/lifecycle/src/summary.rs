@@ -1,6 +1,7 @@
 //! What a run was, for programs (`--json`) and for the table at its end.
 
 use serde::Serialize;
+use stagewright_evaluation::difference::Difference;
 use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::{Reason, Verdict};
 
@@ -59,11 +60,32 @@ pub struct MetricsSummary {
     pub champion: Option<MetricSet>,
 }
 
+/// The rows that candidate and champion were measured on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct EvaluationSummary {
+    /// Rows of the test table.
+    pub test_rows: u64,
+    /// How many of them the candidate learnt from; `null` if that is not known.
+    pub candidate_overlap_rows: Option<u64>,
+    /// How many of them the champion learnt from; `null` without a champion, or if that is not known.
+    pub champion_overlap_rows: Option<u64>,
+    /// Rows that neither learnt from, on which the two are compared; `null` without a comparison.
+    pub compared_rows: Option<u64>,
+    /// Test rows whose content, but not whose key, the champion learnt from; `null` as above.
+    pub equal_content_rows: Option<u64>,
+}
+
 /// How it was decided.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DecisionSummary {
-    /// `approved` or `rejected`.
+    /// `approved`, `rejected` or `undecided`.
     pub verdict: Verdict,
+    /// The policy by which candidate and champion were compared.
+    pub policy: String,
+    /// The version that was champion then; `null` if there was none.
+    pub judged_against: Option<u32>,
+    /// The primary metric's difference to the champion, with its interval; `null` without a comparison.
+    pub difference: Option<Difference>,
     /// Every rule that was looked at.
     pub reasons: Vec<Reason>,
 }
@@ -79,6 +101,8 @@ pub struct ModelSummary {
     pub semantic_version: Option<String>,
     /// Aliases that point to it now.
     pub aliases: Vec<String>,
+    /// Whether this run registered it. An older version that has the same parts is not registered twice.
+    pub is_new: bool,
 }
 
 /// A whole run.
@@ -92,8 +116,28 @@ pub struct Summary {
     pub fsyncs: u64,
     /// `null` if the run ended before evaluation.
     pub metrics: Option<MetricsSummary>,
-    /// `null` if the run ended before promotion.
+    /// `null` if the run ended before evaluation.
+    pub evaluation: Option<EvaluationSummary>,
+    /// `null` if the run ended before promotion, or if the candidate is the champion already.
     pub decision: Option<DecisionSummary>,
-    /// `null` if the run ended before promotion.
+    /// `null` if the run ended before the end of training, or if a candidate that failed was not to be registered.
     pub model: Option<ModelSummary>,
+    /// Whether the candidate equals the champion, so that there is nothing to judge.
+    pub is_champion_already: bool,
+}
+
+impl Summary {
+    /// The summary of a run that has done nothing yet.
+    pub fn of(run_id: String) -> Self {
+        Self {
+            run_id,
+            stages: Vec::new(),
+            fsyncs: 0,
+            metrics: None,
+            evaluation: None,
+            decision: None,
+            model: None,
+            is_champion_already: false,
+        }
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stagewright_metric_names::canonical_name;
 
 use crate::document::{Origin, Value};
@@ -41,8 +41,8 @@ const UNBOUNDED: [&str; 4] = ["log_loss", "rmse", "mae", "r2"];
 const MOST_ROWS_PER_CLASS: u64 = 1_000_000_000;
 
 /// What a candidate must reach.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
 pub struct GatesSection {
     /// How a candidate is compared with the champion.
     pub policy: Policy,
@@ -71,7 +71,7 @@ pub struct GatesSection {
 }
 
 /// How a candidate is compared with the champion in the primary metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
     /// It must be better by more than the margin.
@@ -89,7 +89,7 @@ impl Policy {
 }
 
 /// What happens when the champion learnt from test rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChampionOverlap {
     /// The comparison leaves those rows out.
@@ -99,7 +99,7 @@ pub enum ChampionOverlap {
 }
 
 /// Which candidates become versions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Register {
     /// Each, from the end of its training.
@@ -113,7 +113,7 @@ pub enum Register {
 const OVERLAP_ROWS_PER_CLASS: u64 = 10;
 
 /// How far metrics may fall below the champion's.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct NoRegression {
     /// The share of the champion's figure that may be lost; from 0, below 1.
@@ -123,13 +123,21 @@ pub struct NoRegression {
 }
 
 /// What happens when the champion cannot read today's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChampionUnreadable {
     /// The run fails.
     Error,
     /// The candidate is judged by `minimum` and `maximum` alone.
     AbsoluteGates,
+}
+
+impl Default for GatesSection {
+    /// The gates of a binary task whose file names none. A record of before lacks keys of today, which
+    /// then have these values.
+    fn default() -> Self {
+        Self::defaults(None)
+    }
 }
 
 impl GatesSection {

@@ -1,5 +1,10 @@
 //! The lifecycle on generated customers.
 
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
 use stagewright_end_to_end::{Place, binary, config, digests};
 
 const STAGES: [&str; 6] = ["ingestion", "validation", "transformation", "training", "evaluation", "promotion"];
@@ -19,9 +24,11 @@ fn a_first_run_makes_a_champion_and_a_second_is_judged_against_it() {
         assert!(first["metrics"]["candidate"][metric].is_number(), "{metric} is missing");
     }
 
-    // The very same candidate does not exceed the champion: the margin is strict.
-    let second = place.churn(3000, &[]).expect(4).json();
+    // A model that predicts the same does not exceed the champion: the margin is strict. Trees that are never
+    // needed make it another version all the same.
+    let second = place.churn(3000, &["--set", "training.n_estimators=499"]).expect(4).json();
     assert_eq!(second["decision"]["verdict"], "rejected");
+    assert_eq!(second["decision"]["judged_against"], 1);
     assert_eq!(second["metrics"]["champion"]["roc_auc"], second["metrics"]["candidate"]["roc_auc"]);
     assert_eq!(second["model"]["version"], 2);
     assert_eq!(second["model"]["aliases"].as_array().map(Vec::len), Some(0));
@@ -32,12 +39,20 @@ fn a_first_run_makes_a_champion_and_a_second_is_judged_against_it() {
 #[test]
 fn artifacts_do_not_depend_on_workers_or_processes() {
     let (one, eight) = (Place::new(), Place::new());
-    let alone = one.churn(12_000, &["--workers", "1", "--set", "training.component=train-forest"]).expect(0).json();
-    let crowd = eight.churn(12_000, &["--workers", "8", "--set", "training.component=train-forest"]).expect(0).json();
-    assert_eq!(digests(&alone), digests(&crowd));
-    let boosted = one.churn(12_000, &["--workers", "1", "--register-name", "b"]).json();
-    let again = eight.churn(12_000, &["--workers", "8", "--register-name", "b"]).json();
-    assert_eq!(digests(&boosted), digests(&again));
+    // Enough rows for many pieces; few trees, which are what takes long.
+    let compare = |name: &str, set: &[&str]| {
+        let common = ["--register-name", name, "--set", "gates.policy=absolute", "--set", "gates.minimum.roc_auc=0.5"];
+        let arguments =
+            |workers| [&common[..], &["--set", "gates.minimum.accuracy=0.5", "--workers", workers], set].concat();
+        let alone = one.churn(100_000, &arguments("1")).expect(0).json();
+        let crowd = eight.churn(100_000, &arguments("8")).expect(0).json();
+        let made = digests(&alone);
+        assert!(made.iter().any(|(name, _)| name == "evaluation.predictions"), "{made:?}");
+        assert_eq!(made, digests(&crowd));
+    };
+    compare("forest", &["--set", "training.component=train-forest", "--set", "training.n_estimators=16"]);
+    compare("boosted", &["--set", "training.n_estimators=20"]);
+    compare("logistic", &["--set", "training.component=train-logistic"]);
 }
 
 #[test]
@@ -75,6 +90,9 @@ fn a_failed_gate_leaves_the_champion_and_the_aliases_as_they_were() {
     let place = Place::new();
     place.churn(2000, &[]).expect(0);
     let before = place.run(&["models", "--json"]).expect(0).json();
+    let production = place.home().join("production");
+    let bytes_before = contents(&production);
+    assert!(bytes_before.len() > 4, "{:?}", bytes_before.keys());
     let rejected = place.churn(2000, &["--seed", "7", "--set", "gates.minimum.roc_auc=0.999"]).expect(4).json();
     let failed = rejected["decision"]["reasons"]
         .as_array()
@@ -84,6 +102,22 @@ fn a_failed_gate_leaves_the_champion_and_the_aliases_as_they_were() {
     assert!(failed, "{rejected}");
     let after = place.run(&["models", "--json"]).expect(0).json();
     assert_eq!(before[0]["aliases"], after[0]["aliases"]);
+    assert_eq!(bytes_before, contents(&production), "the production location is byte-identical");
+}
+
+/// Every file below a folder, by its path, with its bytes.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path => drop(files.insert(path.clone(), std::fs::read(&path).expect("a file"))),
+            }
+        }
+    }
+    files
 }
 
 #[test]
@@ -113,26 +147,29 @@ fn a_registered_model_predicts_raw_rows_alike_from_csv_and_json() {
     let text = std::fs::read_to_string(&csv).expect("the export");
     let mut lines = text.lines();
     let head: Vec<&str> = lines.next().expect("a header").split(',').collect();
-    let row: Vec<&str> = lines.next().expect("a row").split(',').collect();
-    let object: serde_json::Map<String, serde_json::Value> = head
-        .iter()
-        .zip(&row)
-        .filter(|(name, _)| !["customerID", "Churn"].contains(name))
-        .map(|(name, value)| ((*name).to_owned(), value.parse::<f64>().map_or_else(|_| (*value).into(), Into::into)))
-        .collect();
-    let one = place.write("one.csv", format!("{}\n{}\n", head.join(","), row.join(",")));
-    let json = place.write("one.json", serde_json::to_string(&object).expect("JSON"));
-    let from_csv =
-        place.run(&["predict", "churn-classifier", "--json", "--input", &one.display().to_string()]).expect(0).json();
+    let object = |row: &str| -> serde_json::Map<String, serde_json::Value> {
+        let cells = head.iter().zip(row.split(',')).filter(|(name, _)| !["customerID", "Churn"].contains(name));
+        let value = |cell: &str| match cell {
+            "" => serde_json::Value::Null,
+            cell => cell.parse::<f64>().map_or_else(|_| cell.into(), Into::into),
+        };
+        cells.map(|(name, cell)| ((*name).to_owned(), value(cell))).collect()
+    };
+    let objects: Vec<_> = lines.map(object).collect();
+    assert_eq!(objects.len(), 2000);
+    let json = place.write("all.json", serde_json::to_string(&objects).expect("JSON"));
+    let from_csv = place.run(&["predict", "churn-classifier", "--json", "--input", &csv]).expect(0).json();
     let from_json = place
         .run(&["predict", "churn-classifier@champion", "--json", "--input", &json.display().to_string()])
         .expect(0)
         .json();
     assert_eq!(from_csv, from_json);
-    let probability = from_csv["predictions"][0]["probability"].as_f64().expect("a probability");
-    assert!((0.0..=1.0).contains(&probability));
+    let predictions = from_csv["predictions"].as_array().expect("predictions");
+    let probability = |row: &serde_json::Value| row["probability"].as_f64().expect("a probability");
+    assert_eq!(predictions.len(), objects.len());
+    assert!(predictions.iter().all(|row| (0.0..=1.0).contains(&probability(row))));
 
-    let mut lacking = object;
+    let mut lacking = objects[0].clone();
     lacking.remove("tenure");
     let lacking = place.write("lacking.json", serde_json::to_string(&lacking).expect("JSON"));
     let refused = place.run(&["predict", "churn-classifier", "--input", &lacking.display().to_string()]).expect(3);
@@ -193,6 +230,37 @@ fn rows_are_predicted_alike_from_every_source_and_keep_their_columns() {
 }
 
 #[test]
+fn what_predict_says_is_what_evaluation_measured() {
+    let place = Place::new();
+    place.churn(2000, &["--set", "training.component=train-logistic", "--set", "gates.minimum.accuracy=0.5"]).expect(0);
+    let export = |artifact: &str, file: &str| {
+        let path = place.path().join(file).display().to_string();
+        place.run(&["artifacts", "export", artifact, "--output", &path]).expect(0);
+        std::fs::read_to_string(&path).expect("the export")
+    };
+    let table = export("ingestion.table", "table.csv");
+    let index = export("transformation.test-rows", "index.csv");
+    let measured = export("evaluation.predictions", "predictions.csv");
+    let rows: Vec<&str> = table.lines().collect();
+    let test: String = std::iter::once(rows[0])
+        .chain(index.lines().skip(1).map(|row| rows[1 + row.parse::<usize>().expect("a row number")]))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let test = place.write("test.csv", test).display().to_string();
+    let predicted = place.run(&["predict", "churn-classifier", "--input", &test, "--json"]).expect(0).json();
+    let predicted: Vec<u64> = predicted["predictions"]
+        .as_array()
+        .expect("predictions")
+        .iter()
+        .map(|row| row["probability"].as_f64().expect("a probability").to_bits())
+        .collect();
+    let measured: Vec<u64> =
+        measured.lines().skip(1).map(|row| row.parse::<f64>().expect("a number").to_bits()).collect();
+    assert!(measured.len() > 300, "{}", measured.len());
+    assert_eq!(predicted, measured);
+}
+
+#[test]
 fn until_stops_after_a_stage_and_nothing_is_registered() {
     let place = Place::new();
     let run = place.churn(1000, &["--until", "transformation"]).expect(0).json();
@@ -206,34 +274,46 @@ fn an_interrupted_run_leaves_nothing_behind_and_the_next_one_works() {
     let place = Place::new();
     place.churn(3000, &[]).expect(0);
     let before = place.artifacts();
-    // Not SIGINT, which faults.rs sends: whoever starts tests in the background may ignore it, and so would the program until its handler stands.
-    for delay in [20, 150, 400] {
+    let mut known: Vec<String> = Vec::new();
+    // Not SIGINT, which faults.rs sends: whoever starts tests in the background may ignore it.
+    for stage in ["ingestion", "transformation", "training"] {
         let manifest = config("churn.toml");
         let arguments = [
+            "--verbose",
             "run",
             manifest.as_str(),
             "--set",
             "ingestion.component=ingest-synthetic",
             "--set",
-            "ingestion.rows=400000",
+            "ingestion.rows=100000",
             "--seed",
             "3",
         ];
-        let child = place
-            .command(&arguments)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        std::thread::sleep(std::time::Duration::from_millis(delay));
-        let killed =
-            std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+        let mut child =
+            place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        // The stage has begun, and it takes a while.
+        let began = format!("{stage}: ");
+        assert!(lines.any(|line| line.expect("UTF-8").contains(&began)), "`{stage}` never began");
+        let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
         assert!(killed.success(), "the run was over before it could be interrupted");
-        let ended = child.wait_with_output().expect("it ends");
-        // Before the handler stands, the signal itself ends the process.
-        assert!(matches!(ended.status.code(), Some(130) | None), "{ended:?}");
+        let rest: Vec<String> = lines.map(|line| line.expect("UTF-8")).collect();
+        assert_eq!(child.wait().expect("it ends").code(), Some(130), "{rest:?}");
+        // What the stages before it committed stays; of the stage itself nothing is seen.
+        let run = place.run(&["runs", "show", "--json"]).expect(0).json();
+        let stages = run["stages"].as_array().expect("stages");
+        let outputs = |stage: &serde_json::Value| stage["outputs"].as_array().expect("outputs").clone();
+        let interrupted = stages.last().expect("a stage");
+        assert_eq!((&interrupted["name"], &interrupted["status"]), (&stage.into(), &"failed".into()), "{rest:?}");
+        assert!(outputs(interrupted).is_empty());
+        known.extend(stages.iter().flat_map(outputs).map(|it| it["digest"].as_str().expect("a digest").to_owned()));
     }
-    assert_eq!(place.artifacts(), before, "the interrupted runs show nothing");
+    let is_known = |name: &String| {
+        let digest = name.split('.').next().expect("a name");
+        before.contains(name) || known.iter().any(|known| known.ends_with(digest))
+    };
+    let unknown: Vec<String> = place.artifacts().into_iter().filter(|name| !is_known(name)).collect();
+    assert!(unknown.is_empty(), "nobody recorded {unknown:?}");
     let statuses = place.run(&["runs", "--json"]).expect(0).json();
     let running = statuses.as_array().expect("runs").iter().filter(|run| run["status"] == "running").count();
     assert_eq!(running, 0);

@@ -36,3 +36,16 @@ fn wall() {
 fn output() {
     trips("ingestion.limits.output=100 KiB", "output");
 }
+
+#[test]
+fn memory_that_grows_with_the_rows_is_limited_too() {
+    // Enough for few rows, so that it is not the instance itself that the limit stops.
+    let place = Place::new();
+    let limit = ["--set", "training.limits.memory=8 MiB", "--set", "gates.minimum.accuracy=0.5"];
+    let few = place.churn(1000, &[&limit[..], &["--set", "gates.minimum.roc_auc=0.5"]].concat()).expect(0).json();
+    let used = |run: &serde_json::Value| run["stages"][3]["peak_memory_bytes"].as_u64().expect("bytes");
+    assert!(used(&few) < 8 << 20);
+    let many = place.churn(150_000, &limit).expect(6).json();
+    let message = many["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("training") && message.contains("memory"), "{message}");
+}

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use serde::{Deserialize, Serialize};
 
 mod registry;
 
 pub(crate) use registry::{
     AuditCommand, DecisionArguments, DestinationArguments, GateArguments, GcArguments, ModelsArguments, ModelsCommand,
-    RetireArguments, RunsArguments, RunsCommand, SearchArguments,
+    PolicyName, RetireArguments, RunsArguments, RunsCommand, SearchArguments,
 };
 
 /// Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components.
@@ -71,8 +72,10 @@ pub(crate) struct JsonArgument {
     pub(crate) json: bool,
 }
 
-/// What changes a manifest for one run.
-#[derive(Debug, Clone, Default, Args)]
+/// What changes a manifest for one run. All but `workers` and `locked` are recorded with the run, and
+/// hold for the stages that are run after it.
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
 pub(crate) struct Changes {
     /// Sets a key of a stage: its component, a limit, or a parameter of its component.
     #[arg(long = "set", value_name = "STAGE.KEY=VALUE")]
@@ -85,6 +88,7 @@ pub(crate) struct Changes {
     pub(crate) seed: Option<u64>,
     /// How many instances may run at once; results do not depend on it. [default: the number of cores]
     #[arg(long)]
+    #[serde(skip)]
     pub(crate) workers: Option<usize>,
     /// The experiment that the run belongs to.
     #[arg(long, value_name = "NAME")]
@@ -94,7 +98,24 @@ pub(crate) struct Changes {
     pub(crate) register_name: Option<String>,
     /// Refuses components that `stagewright.lock` does not pin, instead of pinning them.
     #[arg(long)]
+    #[serde(skip)]
     pub(crate) locked: bool,
+}
+
+impl Changes {
+    /// These changes on top of those of an earlier run: where both change the same, these win.
+    pub(crate) fn after(&self, earlier: Self) -> Self {
+        let joined = |earlier: Vec<String>, later: &[String]| earlier.into_iter().chain(later.to_vec()).collect();
+        Self {
+            set: joined(earlier.set, &self.set),
+            sources: joined(earlier.sources, &self.sources),
+            seed: self.seed.or(earlier.seed),
+            workers: self.workers,
+            experiment_name: self.experiment_name.clone().or(earlier.experiment_name),
+            register_name: self.register_name.clone().or(earlier.register_name),
+            locked: self.locked,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -145,10 +166,10 @@ pub(crate) enum StageCommand {
 pub(crate) struct StageRunArguments {
     /// The stage: ingestion, validation, transformation, training, evaluation or promotion.
     pub(crate) name: String,
-    /// The manifest. [default: that of the run it works on]
+    /// The manifest. [default: that of the run it works on, with the changes that were made there]
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// The run whose artifacts it works on. [default: the last one]
+    /// The run whose artifacts it works on. [default: the last one; ingestion works on none]
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
     #[command(flatten)]

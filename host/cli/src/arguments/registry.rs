@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::JsonArgument;
 
@@ -257,6 +257,17 @@ pub(crate) enum ModelsCommand {
     },
 }
 
+/// How a version is compared with the champion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolicyName {
+    /// It must be better by more than the margin.
+    Better,
+    /// It may be worse by no more than the margin.
+    NoWorse,
+    /// It is not compared.
+    Absolute,
+}
+
 /// What a person decides about.
 #[derive(Debug, Args)]
 pub(crate) struct DecisionArguments {
@@ -292,8 +303,17 @@ pub(crate) struct RetireArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct GateArguments {
-    /// `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its champion).
-    pub(crate) model: String,
+    /// `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its newest version). [default: the newest version of all]
+    pub(crate) model: Option<String>,
+    /// How it is compared with the champion. [default: that of its manifest; absolute if figures are named here]
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub(crate) policy: Option<PolicyName>,
+    /// By how much it must be better than the champion, or may be worse. [default: 0]
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) margin: Option<f64>,
+    /// How sure the comparison must be, from 0.5 to below 1.
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) confidence: Option<f64>,
     /// The least ROC AUC.
     #[arg(long, value_name = "VALUE")]
     pub(crate) min_auc: Option<f64>,
@@ -309,7 +329,7 @@ pub(crate) struct GateArguments {
     /// A version that it may not fall more than 1 % behind: `NAME/VERSION` or `NAME@ALIAS`.
     #[arg(long, value_name = "MODEL")]
     pub(crate) baseline: Option<String>,
-    /// Records the verdict, once and for all, if none was given before.
+    /// Records the verdict. A later verdict supersedes an earlier one.
     #[arg(long)]
     pub(crate) record: bool,
     /// Records the verdict and promotes the version if it passes.

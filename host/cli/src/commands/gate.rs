@@ -1,136 +1,423 @@
-//! `gate`: any registered version against gates of the command line.
+//! `gate`: any registered version against the gates of its manifest, or of the command line.
+//!
+//! A verdict that is recorded is always reached anew: candidate and champion of the moment predict the
+//! candidate's test rows again. Without `--record` and `--promote`, and without a comparison, the
+//! figures of the latest verdict are enough.
 
+use std::sync::Arc;
+
+use stagewright_evaluation::difference::Difference;
 use stagewright_evaluation::gates::{
-    DEGRADATION_TOLERANCE, Gate, GateResult, GateRule, GateSummary, Gates, compare, failure_text, judge,
+    BaselineComparison, DEGRADATION_TOLERANCE, Gate, GateResult, GateRule, GateSummary, Gates, Judgement, Policy,
+    Verdict, compare, failure_text, judge,
 };
-use stagewright_store::{CHAMPION, Home, JudgedAgainst, ModelVersion, NewVerdict, Verdict, VerdictReason};
+use stagewright_evaluation::metrics::MetricSet;
+use stagewright_lifecycle::judgement::{self, Predicted, Rules, TestRows};
+use stagewright_lifecycle::model::RegisteredModel;
+use stagewright_lifecycle::predict::Ready;
+use stagewright_lifecycle::sandbox::Cancel;
+use stagewright_lifecycle::settings;
+use stagewright_lifecycle::summary::EvaluationSummary;
+use stagewright_manifest::{GatesSection, Operator, World};
+use stagewright_store::{
+    self as store, CHAMPION, Home, JudgedAgainst, ModelVersion, NewVerdict, StoreError, VerdictReason,
+};
 
-use crate::arguments::GateArguments;
+use crate::arguments::{GateArguments, PolicyName};
 use crate::commands::models::{carried_out, contents, find};
+use crate::commands::predict::Warnings;
 use crate::commands::print_json;
 use crate::commands::side_by_side::metric_set;
 use crate::ending::{Ending, UsageError};
 use crate::location::Location;
 use crate::production;
 use crate::terminal::table;
+use crate::workplace::{self, Workplace};
+
+/// How often a version is judged while others become champion.
+const TRIES: u32 = 3;
 
 /// Judges a version.
 pub(crate) fn gate(location: &Location, arguments: &GateArguments) -> anyhow::Result<Ending> {
-    let home = location.existing()?;
-    let gates = gates(arguments)?;
-    if gates.is_empty() && arguments.baseline.is_none() {
-        return Err(UsageError::error("no gate was named", "name some: --min-auc 0.82 --min-accuracy 0.78"));
+    location.existing()?;
+    let operator = workplace::operator()?;
+    let workplace = Workplace::open(location, &operator)?;
+    let home = &workplace.home;
+    let version = wanted(home, arguments)?;
+    let rules = rules(home, &version, arguments)?;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let found = look(&workplace, &operator, &version, &rules, arguments)?;
+        match settle(home, &version, &found, arguments) {
+            Err(error) if tries < TRIES && champion_changed(&error) => {
+                tracing::warn!("the champion changed while the version was judged: it is judged again");
+            }
+            settled => return told(&version, &found, settled?, arguments),
+        }
     }
-    let version = find(&home, &arguments.model, CHAMPION)?;
-    let metrics = metric_set(&version);
-    let results = judge(&Gates::absolute(gates), &metrics, None).gates;
-    let baseline = arguments.baseline.as_ref().map(|baseline| find(&home, baseline, CHAMPION)).transpose()?;
-    if let Some(other) = &baseline
-        && contents(&version)?.test_digest != contents(other)?.test_digest
-    {
-        return Err(UsageError::error(
-            format!(
-                "{}/{} and {}/{} were measured on different test rows: their metrics cannot be compared",
-                version.model, version.version, other.model, other.version
-            ),
-            "name a baseline of the same data, split and seed, or gates of fixed values",
-        ));
+}
+
+/// The version to judge: the one that is named, else the newest one, of the model or of all.
+fn wanted(home: &Home, arguments: &GateArguments) -> anyhow::Result<ModelVersion> {
+    if let Some(model) = &arguments.model {
+        return find(home, model, "latest");
     }
-    let compared = baseline.as_ref().map(|it| compare(&metrics, &metric_set(it), DEGRADATION_TOLERANCE));
-    let summary = GateSummary::new(&results);
-    let passed = summary.passed && compared.as_ref().is_none_or(|compared| compared.improved);
-    let mut problems: Vec<String> = failure_text(&results).into_iter().collect();
-    if let (Some(compared), Some(baseline)) = (&compared, &baseline) {
+    let newest = home
+        .registry
+        .models()?
+        .into_iter()
+        .filter(|model| model.latest_version > 0)
+        .map(|model| home.registry.version(&model.name, model.latest_version));
+    let newest = newest.collect::<Result<Vec<_>, _>>()?.into_iter().max_by_key(|version| version.created_ms);
+    newest.ok_or_else(|| {
+        UsageError::error("there are no registered versions yet", "run a pipeline: stagewright run pipeline.toml")
+    })
+}
+
+/// The gates: those of the command line, else those of the manifest that the version was made with.
+fn rules(home: &Home, version: &ModelVersion, arguments: &GateArguments) -> anyhow::Result<Rules> {
+    let recorded = version.run_id.as_ref().map(|run| home.registry.run(run.as_str())).transpose();
+    let section = recorded.ok().flatten().and_then(|run| run.config.get("gates").cloned());
+    let section: Option<GatesSection> = section.and_then(|section| serde_json::from_value(section).ok());
+    let refuse_overlap = section
+        .as_ref()
+        .is_some_and(|section| section.champion_overlap == stagewright_manifest::ChampionOverlap::Error);
+    let rows_per_class = section.as_ref().map_or(OVERLAP_ROWS_PER_CLASS, |section| section.overlap_rows_per_class);
+    let others = gates(arguments)?;
+    let says_nothing = others.is_empty()
+        && arguments.policy.is_none()
+        && arguments.margin.is_none()
+        && arguments.confidence.is_none()
+        && arguments.baseline.is_none();
+    let gates = match (section, says_nothing) {
+        (Some(section), true) => settings::gates(&section),
+        (None, true) => {
+            return Err(UsageError::error(
+                format!("{}/{} comes without gates of its own", version.model, version.version),
+                "name some: --min-auc 0.82 --min-accuracy 0.78, or --policy better",
+            ));
+        }
+        (section, false) => {
+            let policy = match (arguments.policy, arguments.margin, arguments.confidence) {
+                (Some(PolicyName::Better), ..) => Policy::Better,
+                (Some(PolicyName::NoWorse), ..) => Policy::NoWorse,
+                (Some(PolicyName::Absolute), None, None) | (None, None, None) => Policy::Absolute,
+                _ => {
+                    return Err(UsageError::error(
+                        "--margin and --confidence belong to a comparison with the champion",
+                        "add --policy better or --policy no-worse",
+                    ));
+                }
+            };
+            let primary = section.map_or_else(|| primary_of(version), |section| Ok(section.primary))?;
+            Gates { policy, primary, margin: arguments.margin.unwrap_or(0.0), confidence: arguments.confidence, others }
+        }
+    };
+    Ok(Rules { gates, refuse_overlap, rows_per_class })
+}
+
+/// The fewest compared rows of each class, where no manifest says it.
+const OVERLAP_ROWS_PER_CLASS: u64 = 10;
+
+fn primary_of(version: &ModelVersion) -> anyhow::Result<String> {
+    let task = contents(version)?.task;
+    let primary = match task {
+        stagewright_data::Task::Binary { .. } => "roc_auc",
+        stagewright_data::Task::MultiClass { .. } => "accuracy",
+        stagewright_data::Task::Regression => "r2",
+    };
+    Ok(primary.to_owned())
+}
+
+/// The role of a version's test rows among its artifacts.
+const TEST_ROWS: &str = "transformation.test";
+
+/// What was found out about a version.
+struct Found {
+    judgement: Judgement,
+    metrics: MetricSet,
+    policy: Policy,
+    judged_against: Option<u32>,
+    /// `None` if the figures of the latest verdict were enough.
+    rows: Option<EvaluationSummary>,
+    difference: Option<Difference>,
+    baseline: Option<BaselineComparison>,
+    problems: Vec<String>,
+}
+
+impl Found {
+    fn passed(&self) -> bool {
+        self.judgement.verdict == Verdict::Approved && self.problems.is_empty()
+    }
+
+    fn reason(&self) -> String {
+        if self.passed() { "every gate passed".to_owned() } else { self.problems.join("; ") }
+    }
+
+    fn verdict(&self) -> store::Verdict {
+        match self.judgement.verdict {
+            _ if self.passed() => store::Verdict::Approved,
+            Verdict::Undecided => store::Verdict::Undecided,
+            Verdict::Approved | Verdict::Rejected => store::Verdict::Rejected,
+        }
+    }
+}
+
+/// Judges, by figures that are computed anew where they are to be recorded or compared.
+fn look(
+    workplace: &Workplace,
+    operator: &Operator,
+    version: &ModelVersion,
+    rules: &Rules,
+    arguments: &GateArguments,
+) -> anyhow::Result<Found> {
+    let home = &workplace.home;
+    let champion = home.registry.alias(&version.model, CHAMPION)?;
+    let compares = rules.gates.policy != Policy::Absolute && champion.is_some_and(|it| it != version.version);
+    // An imported version came without its test rows, and with the figures of where it was trained.
+    let has_rows = version.references.iter().any(|reference| reference.role == TEST_ROWS);
+    let is_recorded = arguments.record || arguments.promote;
+    let is_judged_anew = compares || version.metrics.is_empty() || (is_recorded && has_rows);
+    let mut found = if is_judged_anew {
+        evaluated(workplace, operator, version, champion.filter(|it| *it != version.version), rules)?
+    } else {
+        let metrics = metric_set(version);
+        let judgement = judge(&rules.gates, &metrics, None);
+        let (rows, difference) = (None, None);
+        Found {
+            judgement,
+            metrics,
+            policy: rules.gates.policy,
+            judged_against: champion,
+            rows,
+            difference,
+            baseline: None,
+            problems: Vec::new(),
+        }
+    };
+    found.problems = failure_text(&found.judgement.gates).into_iter().collect();
+    let baseline = arguments.baseline.as_ref().map(|baseline| find(home, baseline, CHAMPION)).transpose()?;
+    if let Some(baseline) = baseline {
+        let compared = beside(version, &found.metrics, &baseline)?;
         let worse: Vec<&str> =
             compared.metrics.iter().filter(|(_, it)| it.regressed).map(|(name, _)| name.as_str()).collect();
         if !compared.improved {
-            problems.push(format!("behind {}/{} in {}", baseline.model, baseline.version, worse.join(", ")));
+            found.problems.push(format!("behind {}/{} in {}", baseline.model, baseline.version, worse.join(", ")));
         }
+        found.baseline = Some(compared);
     }
-    let reason = if passed { "every gate passed".to_owned() } else { problems.join("; ") };
+    Ok(found)
+}
+
+/// The recorded figures of another version, beside this one's.
+fn beside(version: &ModelVersion, metrics: &MetricSet, baseline: &ModelVersion) -> anyhow::Result<BaselineComparison> {
+    if contents(version)?.test_digest != contents(baseline)?.test_digest {
+        return Err(UsageError::error(
+            format!(
+                "{}/{} and {}/{} were measured on different test rows: their metrics cannot be compared",
+                version.model, version.version, baseline.model, baseline.version
+            ),
+            "name a baseline of the same data and split; or compare with the champion: --policy better",
+        ));
+    }
+    Ok(compare(metrics, &metric_set(baseline), DEGRADATION_TOLERANCE))
+}
+
+/// Lets the version and the champion predict the version's test rows.
+fn evaluated(
+    workplace: &Workplace,
+    operator: &Operator,
+    version: &ModelVersion,
+    champion: Option<u32>,
+    rules: &Rules,
+) -> anyhow::Result<Found> {
+    let home = &workplace.home;
+    let model = contents(version)?;
+    let test = test_rows(home, version, &model)?;
+    let cancel = workplace::cancel_on_signals();
+    let ask = |model: &RegisteredModel| asked(workplace, operator, model, &test, &cancel);
+    let scores = ask(&model)?;
+    let memory = home.registry.row_memory(&version.model, version.version)?;
+    let candidate = Predicted { scores: &scores, memory: memory.as_ref() };
+    let standing = champion.map(|champion| home.registry.version(&version.model, champion)).transpose()?;
+    let theirs = match &standing {
+        Some(standing) if rules.gates.policy != Policy::Absolute => {
+            let champion = contents(standing)?;
+            if let Some(reason) = champion.cannot_read(test.table.schema(), &test.task) {
+                return Err(UsageError::error(
+                    format!(
+                        "the champion (version {} of `{}`) cannot read these test rows: {reason}",
+                        standing.version, standing.model
+                    ),
+                    "judge by fixed figures alone: --policy absolute --min-auc 0.82",
+                ));
+            }
+            Some((ask(&champion)?, home.registry.row_memory(&standing.model, standing.version)?))
+        }
+        _ => None,
+    };
+    let theirs = theirs.as_ref().map(|(scores, memory)| Predicted { scores, memory: memory.as_ref() });
+    let judged = judgement::judge(&test, candidate, theirs, rules)?;
+    Ok(Found {
+        metrics: judged.metrics().clone(),
+        policy: rules.gates.policy,
+        judged_against: champion,
+        rows: Some(judged.rows),
+        difference: judged.comparison.and_then(|comparison| comparison.difference),
+        judgement: judged.judgement,
+        baseline: None,
+        problems: Vec::new(),
+    })
+}
+
+/// A registered model's predictions of test rows.
+fn asked(
+    workplace: &Workplace,
+    operator: &Operator,
+    model: &RegisteredModel,
+    test: &TestRows,
+    cancel: &Cancel,
+) -> anyhow::Result<Vec<f64>> {
+    let recorded = [World::Transformation, World::Training].map(|world| (world, model.limits_of(world)));
+    let limits = operator.limits_of_model(recorded, &[])?;
+    let (artifacts, workers) = (&workplace.home.artifacts, workplace::workers(None));
+    let ready = Ready::new(model, &workplace.runtime, artifacts, limits, Arc::new(Warnings), workers, cancel)?;
+    Ok(ready.predict_table(&workplace.runtime, &test.table)?)
+}
+
+/// The test rows of the run that trained the version.
+fn test_rows(home: &Home, version: &ModelVersion, model: &RegisteredModel) -> anyhow::Result<TestRows> {
+    let digest = |role: &str| version.references.iter().find(|it| it.role == role).map(|it| it.digest);
+    let Some(test) = digest(TEST_ROWS) else {
+        return Err(UsageError::error(
+            format!("{}/{} came here without its test rows, so it cannot be measured", version.model, version.version),
+            format!(
+                "a person can decide: stagewright models approve {}/{} --reason TEXT",
+                version.model, version.version
+            ),
+        ));
+    };
+    let key = home.registry.row_hash_key()?;
+    let sources = digest("ingestion.table").zip(digest("transformation.test-rows"));
+    let sources = sources.as_ref().map(|(ingested, index)| (ingested, index, &key));
+    Ok(TestRows::open(&home.artifacts, &test, model.task.clone(), sources)?)
+}
+
+/// Records the verdict and promotes, as it was asked for. Whether a verdict was recorded.
+fn settle(home: &Home, version: &ModelVersion, found: &Found, arguments: &GateArguments) -> anyhow::Result<bool> {
+    if !arguments.record && !arguments.promote {
+        return Ok(false);
+    }
+    // A name that was mistyped says nothing about a version.
+    if let Some(missing) = found.judgement.gates.iter().find(|result| result.missing) {
+        let known: Vec<&str> = found.metrics.iter().map(|(name, _)| name).collect();
+        return Err(UsageError::error(
+            format!(
+                "{}/{} has no metric `{}`; nothing was recorded",
+                version.model, version.version, missing.gate.metric
+            ),
+            format!("it has {}", known.join(", ")),
+        ));
+    }
+    // The champion is not judged against itself: it may only be confirmed.
+    if home.registry.alias(&version.model, CHAMPION)? == Some(version.version) {
+        if found.passed() {
+            return Ok(false);
+        }
+        return Err(UsageError::error(
+            format!(
+                "{}/{} is the champion, and no verdict changes that: {}",
+                version.model,
+                version.version,
+                found.reason()
+            ),
+            format!("go back to the version before it: stagewright models rollback {}", version.model),
+        ));
+    }
+    home.registry.record_verdict(&home.artifacts, &version.model, version.version, &record(found))?;
+    if found.passed() && arguments.promote {
+        let destination = production::to_write(home, Some(&version.model), &arguments.destination)?;
+        let expected = Some(found.judged_against);
+        carried_out(home, version, expected, &found.reason(), &destination, arguments.json.json)?;
+    }
+    Ok(true)
+}
+
+fn record(found: &Found) -> NewVerdict {
+    let reason = |result: &GateResult| VerdictReason {
+        gate: result.name(),
+        passed: result.passed,
+        message: result.message.clone(),
+    };
+    NewVerdict {
+        verdict: found.verdict(),
+        policy: found.policy.name().to_owned(),
+        judged_against: JudgedAgainst::from(found.judged_against),
+        reason: found.reason(),
+        reasons: found.judgement.gates.iter().map(reason).collect(),
+        evaluation: judgement::record(found.rows.as_ref(), found.difference.as_ref()),
+        metrics: found.metrics.iter().map(|(name, value)| (name.to_owned(), value.unwrap_or(f64::NAN))).collect(),
+        references: Vec::new(),
+        run_id: None,
+        is_override: false,
+    }
+}
+
+/// Whether another version became champion meanwhile.
+fn champion_changed(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(|error| {
+        matches!(
+            error,
+            StoreError::ChampionChanged { .. } | StoreError::StaleVerdict { .. } | StoreError::AliasMoved { .. }
+        )
+    })
+}
+
+fn told(version: &ModelVersion, found: &Found, is_recorded: bool, arguments: &GateArguments) -> anyhow::Result<Ending> {
+    let passed = found.passed();
+    let is_promoted = passed && is_recorded && arguments.promote;
     if arguments.json.json {
-        let mut object = serde_json::to_value(&summary)?;
+        let mut object = serde_json::to_value(GateSummary::new(&found.judgement.gates))?;
         object["passed"] = passed.into();
+        object["verdict"] = found.verdict().name().into();
+        object["policy"] = found.policy.name().into();
+        object["judged_against"] = found.judged_against.into();
         object["model"] = version.model.clone().into();
         object["version"] = version.version.into();
-        object["baseline"] = serde_json::to_value(&compared)?;
+        object["reasons"] = serde_json::to_value(record(found).reasons)?;
+        object["evaluation"] = judgement::record(found.rows.as_ref(), found.difference.as_ref());
+        object["baseline"] = serde_json::to_value(&found.baseline)?;
+        object["recorded"] = is_recorded.into();
+        object["promoted"] = is_promoted.into();
         print_json(&object)?;
     } else {
-        let mut shown = table(&["gate", "metric", "threshold", "actual", "passed"]);
-        for result in &results {
+        let mut shown = table(&["gate", "metric", "threshold", "actual", "champion", "passed"]);
+        let figure =
+            |value: Option<f64>, missing: &str| value.map_or_else(|| missing.to_owned(), |value| format!("{value:.6}"));
+        for result in &found.judgement.gates {
             shown.add_row(vec![
                 result.gate.rule.name().to_owned(),
                 result.gate.metric.clone(),
                 result.gate.threshold.to_string(),
-                result.actual.map_or_else(|| "missing".to_owned(), |actual| format!("{actual:.6}")),
+                figure(result.actual, "missing"),
+                figure(result.baseline, "-"),
                 if result.passed { "yes" } else { "no" }.to_owned(),
             ]);
         }
         println!("{shown}");
-        if passed {
-            println!("{}/{}: {reason}", version.model, version.version);
+        match passed {
+            true => println!("{}/{}: {}", version.model, version.version, found.reason()),
+            false => eprintln!("error: {}", found.reason()),
         }
-    }
-    if arguments.record || arguments.promote {
-        // A name that was mistyped must not reject a version for good.
-        if let Some(missing) = results.iter().find(|result| result.missing) {
-            let known: Vec<&str> = version.metrics.iter().map(|(name, _)| name.as_str()).collect();
-            return Err(UsageError::error(
-                format!(
-                    "{}/{} has no metric `{}`; nothing was recorded",
-                    version.model, version.version, missing.gate.metric
-                ),
-                format!("it has {}", known.join(", ")),
-            ));
-        }
-        record(&home, &version, passed, &reason, &results)?;
-    }
-    if passed && arguments.promote {
-        let destination = production::to_write(&home, Some(&version.model), &arguments.destination)?;
-        carried_out(&home, &version, None, &reason, &destination, arguments.json.json)?;
-        if !arguments.json.json {
+        if is_promoted {
             println!("version {} of `{}` is champion", version.version, version.model);
         }
-    }
-    if !passed && !arguments.json.json {
-        eprintln!("error: {reason}");
     }
     Ok(if passed { Ending::Done } else { Ending::Rejected })
 }
 
-/// Records the verdict. The champion is judged by nobody against itself: its verdict may only be confirmed.
-fn record(
-    home: &Home,
-    version: &ModelVersion,
-    passed: bool,
-    reason: &str,
-    results: &[GateResult],
-) -> anyhow::Result<()> {
-    let verdict = if passed { Verdict::Approved } else { Verdict::Rejected };
-    let champion = home.registry.alias(&version.model, CHAMPION)?;
-    if champion == Some(version.version) && version.verdict == Some(verdict) {
-        return Ok(());
-    }
-    let reasons = results.iter().map(|result| VerdictReason {
-        gate: format!("{} {}", result.gate.rule.name(), result.gate.metric),
-        passed: result.passed,
-        message: result.message.clone(),
-    });
-    let verdict = NewVerdict {
-        verdict,
-        policy: "absolute".to_owned(),
-        judged_against: JudgedAgainst::from(champion),
-        reason: reason.to_owned(),
-        reasons: reasons.collect(),
-        evaluation: serde_json::Value::Null,
-        metrics: version.metrics.clone(),
-        references: Vec::new(),
-        run_id: None,
-        is_override: false,
-    };
-    Ok(home.registry.record_verdict(&home.artifacts, &version.model, version.version, &verdict)?)
-}
-
+/// The gates of fixed figures that the command line names.
 fn gates(arguments: &GateArguments) -> anyhow::Result<Vec<Gate>> {
     let least = |metric: &str, value: Option<f64>| value.map(|value| Gate::new(GateRule::Minimum, metric, value));
     let mut gates: Vec<Gate> =

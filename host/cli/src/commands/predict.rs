@@ -21,7 +21,7 @@ use crate::location::Location;
 use crate::workplace::{self, Workplace};
 
 /// Whoever predicts wants numbers, not the stages' lines; warnings are shown all the same.
-struct Warnings;
+pub(crate) struct Warnings;
 
 impl Tracker for Warnings {
     fn log(&self, level: Level, message: &str) {

@@ -14,7 +14,7 @@ use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::{Request, Run, RunError};
 use stagewright_manifest::{Limits, Manifest, Usage, World};
 use stagewright_promotion::promote::repair;
-use stagewright_store::RunId;
+use stagewright_store::{CHAMPION, RunId};
 
 use crate::arguments::{Changes, RunArguments};
 use crate::commands::{overrides, print_json};
@@ -96,6 +96,7 @@ impl Job<'_> {
             cancel: workplace::cancel_on_signals(),
             stages: self.stages,
             upon: self.upon,
+            changes: serde_json::to_value(self.changes)?,
             code: code.join().unwrap_or_default(),
             tokens: tokens(&manifest),
             destination,
@@ -162,11 +163,34 @@ fn conclude(summary: &Summary, result: Result<(), RunError>, manifest: &str, jso
         terminal::show_summary(summary);
     }
     failed?;
-    if let (Some(model), false) = (&summary.model, json) {
-        println!("next: stagewright predict {} --input rows.csv", model.name);
-        println!("      stagewright models card {}/{} --output card.html", model.name, model.version);
-        println!("      stagewright artifacts export evaluation.report --output evaluation.html");
+    if !json {
+        for (position, command) in next_commands(summary).iter().enumerate() {
+            println!("{} stagewright {command}", if position == 0 { "next:" } else { "     " });
+        }
     }
-    let rejected = summary.decision.as_ref().is_some_and(|decision| decision.verdict != Verdict::Approved);
-    Ok(if rejected { Ending::Rejected } else { Ending::Done })
+    let verdict = summary.decision.as_ref().map(|decision| decision.verdict);
+    Ok(if matches!(verdict, Some(Verdict::Rejected | Verdict::Undecided)) { Ending::Rejected } else { Ending::Done })
+}
+
+/// Commands that are worth typing after a run that did not fail.
+fn next_commands(summary: &Summary) -> Vec<String> {
+    let last = summary.stages.last().and_then(|stage| World::from_name(&stage.name));
+    let following = last.and_then(|last| World::ALL.into_iter().find(|world| *world > last));
+    let decided = summary.decision.is_some() || summary.is_champion_already;
+    let mut commands = Vec::new();
+    if let Some(following) = following.filter(|_| !decided) {
+        commands.push(format!("stage run {following}"));
+    }
+    if let Some(model) = &summary.model {
+        let named = format!("{}/{}", model.name, model.version);
+        let serves = model.aliases.iter().any(|alias| alias == CHAMPION);
+        commands.push(format!("predict {} --input rows.csv", if serves { &model.name } else { &named }));
+        if decided {
+            commands.push(format!("models card {named} --output card.html"));
+        }
+    }
+    if summary.metrics.is_some() {
+        commands.push("artifacts export evaluation.report --output evaluation.html".to_owned());
+    }
+    commands
 }

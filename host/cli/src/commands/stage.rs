@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use stagewright_lifecycle::upon::CHANGES;
 use stagewright_manifest::World;
 use stagewright_runtime::{Origin, RuntimeError, StubGrants};
 
 use crate::arguments::{JsonArgument, StageCommand, StageRunArguments};
 use crate::commands::run::{Job, world};
-use crate::commands::{inspect, precompile, print_json, sign};
+use crate::commands::{inspect, precompile, print_json, runs, sign};
 use crate::ending::{Ending, UsageError};
 use crate::location::Location;
 use crate::terminal::table;
@@ -29,16 +30,24 @@ pub(crate) fn stage(location: &Location, command: StageCommand) -> anyhow::Resul
 
 fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<Ending> {
     let world = world(&arguments.name)?;
-    let upon = crate::commands::runs::find(&location.existing()?, arguments.run.as_deref())?;
-    let recorded = upon.config.get("file").and_then(|file| file.as_str()).map(PathBuf::from);
-    let file = arguments.file.clone().or(recorded).ok_or_else(|| {
+    // Ingestion works on no run; it may repeat the manifest and the changes of one.
+    let begins_anew = world == World::Ingestion && arguments.file.is_some() && arguments.run.is_none();
+    let before = if begins_anew { None } else { Some(runs::find(&location.existing()?, arguments.run.as_deref())?) };
+    let recorded = before.as_ref().and_then(|run| run.config.get("file")?.as_str()).map(PathBuf::from);
+    let file = arguments.file.clone().or(recorded.clone()).ok_or_else(|| {
         UsageError::error("that run does not say which manifest it read", "name the manifest: --file pipeline.toml")
     })?;
+    let remembered = before.as_ref().filter(|_| recorded.as_ref() == Some(&file));
+    let remembered = remembered.and_then(|run| run.config.get(CHANGES));
+    let changes = match remembered {
+        Some(earlier) => arguments.changes.after(serde_json::from_value(earlier.clone()).unwrap_or_default()),
+        None => arguments.changes.clone(),
+    };
     let job = Job {
         file: &file,
-        changes: &arguments.changes,
+        changes: &changes,
         stages: world..=world,
-        upon: Some(upon.run_id),
+        upon: before.map(|run| run.run_id).filter(|_| world != World::Ingestion),
         suggest_limits: arguments.suggest_limits,
         json: arguments.json.json,
     };

@@ -1,108 +1,215 @@
 //! Evaluation: candidate and champion on the same untouched rows.
 //!
-//! What gates read is computed here, from predictions that the host obtained itself. The evaluation component comes after that and adds to the report
-//! under its own name.
+//! What gates read is computed by the host, from predictions that it obtained itself. The evaluation
+//! component comes after that and adds to the report under its own name.
 
 use std::sync::Arc;
 
-use arrow_array::{Float64Array, Int64Array, RecordBatch};
-use stagewright_data::Task;
-use stagewright_evaluation::difference::{Labels, difference};
-use stagewright_evaluation::figure::{
-    Figure, Importance, Predictions, confusion_figure, importance_figure, prediction_figures,
-};
-use stagewright_evaluation::gates::{Comparison, Gates, judge};
-use stagewright_evaluation::metrics::{self, MetricSet};
-use stagewright_evaluation::report::{self, Champion, Compared, Confusion, EvaluatedModel, EvaluationReport, Reported};
-use stagewright_manifest::{ChampionUnreadable, World};
-use stagewright_store::{CHAMPION, DataType, Field, Role, Schema, Table};
+use arrow_array::{Float64Array, RecordBatch};
+use stagewright_data::{Task, select};
+use stagewright_evaluation::figure::{Figure, Importance, Predictions, importance_figure, prediction_figures};
+use stagewright_evaluation::metrics::MetricSet;
+use stagewright_evaluation::report::{self, Champion, Compared, EvaluatedModel, EvaluationReport, Reported};
+use stagewright_manifest::{ChampionOverlap, ChampionUnreadable, World};
+use stagewright_store::{CHAMPION, DataType, Digest, Field, Role, RowMemory, Schema, Table};
 
+use crate::candidate::Candidate;
 use crate::fault::StageFault;
+use crate::judgement::{Judged, Measured, Predicted, Rules, TestRows, judge, picked};
 use crate::model::{RegisteredModel, width};
+use crate::predict::view_for;
 use crate::purity::predict_checked;
 use crate::run::RunError;
 use crate::sandbox::{ModelParts, View};
 use crate::settings;
 use crate::stage::Stage;
-use crate::stages::transformation::{ReadError, columns};
+use crate::stages::transformation::{ReadError, all};
 use crate::summary::MetricsSummary;
-
-/// The probability from which a row counts as positive.
-const THRESHOLD: f64 = 0.5;
 
 /// The champion as it stands before this run.
 enum Standing {
     Absent,
-    Readable { version: u32, parts: Box<ModelParts> },
-    Unreadable { version: u32, model: stagewright_store::Digest, reason: String },
+    /// The candidate is the champion.
+    Itself {
+        version: u32,
+    },
+    Readable {
+        version: u32,
+        parts: Box<ModelParts>,
+        memory: Option<RowMemory>,
+    },
+    Unreadable {
+        version: u32,
+        model: Digest,
+        reason: String,
+    },
 }
 
-/// One model's predictions and what they are worth.
-struct Measured {
+/// A model that predicted the test rows.
+struct Asked<'a> {
+    name: &'a str,
+    parts: &'a ModelParts,
     scores: Vec<f64>,
-    metrics: MetricSet,
-    confusion: Option<(Confusion, Option<Figure>)>,
-    model: EvaluatedModel,
-    importance: Vec<(String, f64)>,
 }
 
 /// Measures both models, lets the component look at them, judges the gates.
 pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
-    let test = stage.table(World::Transformation, "test")?;
+    let test = test_rows(stage)?;
+    let parts = candidate(stage, &test)?;
+    let standing = standing(stage, &test)?;
+    let ask = |name, parts| -> Result<Asked<'_>, StageFault> {
+        let view = view_for(parts, &test.table)?;
+        let scores = stage.waiting(|| predict_checked(&*stage.run.sandbox, parts, &view))?;
+        Ok(Asked { name, parts, scores })
+    };
+    let candidate = ask("candidate", &parts)?;
+    let champion = match &standing {
+        Standing::Readable { parts, .. } => Some(ask("champion", parts)?),
+        Standing::Absent | Standing::Itself { .. } | Standing::Unreadable { .. } => None,
+    };
+    let judged = judged(stage, &test, &candidate, champion.as_ref(), &standing)?;
+    put_predictions(stage, &candidate, champion.as_ref(), &test.task)?;
+    let reported = component_looks(stage, &test, &judged, &parts, champion.as_ref())?;
+    let report = report(stage, &test, &standing, &judged, (&candidate, champion.as_ref()), reported)?;
+    stage.put_document("evaluation", "application/json", report.json())?;
+    stage.put_document("report", "text/html", report.html())?;
+    let rows = ("test_rows".to_owned(), test.table.rows() as f64);
+    stage.put_results(named(judged.metrics()).into_iter().chain([rows]));
+
+    let champion = judged.champion.map(|champion| champion.metrics);
+    stage.run.summary.metrics = Some(MetricsSummary { candidate: judged.candidate.metrics, champion });
+    stage.run.summary.evaluation = Some(judged.rows);
+    Ok(())
+}
+
+/// The rows to measure on, and by what they are recognised.
+fn test_rows(stage: &mut Stage<'_>) -> Result<TestRows, RunError> {
+    let table = stage.table(World::Transformation, "test")?;
     let task: Task = stage.json(World::Transformation, "task")?;
-    let labels = labels(&test)?;
-    let candidate = candidate(stage, &test)?;
-    let standing = standing(stage, &test, &task)?;
+    let ingested = stage.table(World::Ingestion, "table")?;
+    // Runs of before have no index: nobody knows then which rows a champion learnt from.
+    let index = stage.optional_table(World::Transformation, "test-rows")?;
+    let key = stage.run.request.home.registry.row_hash_key()?;
+    Ok(TestRows::new(table, task, index.as_ref().map(|index| (&ingested, index, &key)))?)
+}
 
-    let measured = measure(stage, "candidate", None, &candidate, &test, &task, &labels)?;
-    let (champion_parts, champion) = match &standing {
-        Standing::Readable { version, parts } => {
-            let measured = measure(stage, "champion", Some(*version), parts, &test, &task, &labels)?;
-            (Some((**parts).clone()), Some(measured))
-        }
-        Standing::Absent | Standing::Unreadable { .. } => (None, None),
-    };
-    put_predictions(stage, &measured, champion.as_ref(), &task)?;
-
-    let view = View::of(test.clone(), |field| matches!(field.role, Role::Feature | Role::Target | Role::Weight));
-    let context = stage.context(None);
-    let reported = stage.run.sandbox.evaluate(context, &view, candidate, champion_parts, &task)?;
-
-    let gates = settings::gates(&stage.run.manifest.gates);
-    let comparison =
-        champion.as_ref().map(|champion| compared(&gates, &task, &labels, &measured, champion)).transpose()?;
-    let compared = Compared { policy: gates.policy, comparison, ..Compared::default() };
+/// The rules by which the manifest judges.
+fn rules(stage: &Stage<'_>, standing: &Standing) -> Rules {
+    let section = &stage.run.manifest.gates;
+    let gates = settings::gates(section);
     let gates = match standing {
-        Standing::Unreadable { .. } => gates.without_comparison(),
         Standing::Absent | Standing::Readable { .. } => gates,
+        Standing::Itself { .. } | Standing::Unreadable { .. } => gates.without_comparison(),
     };
-    let gates = judge(&gates, &measured.metrics, compared.comparison.as_ref()).gates;
-    let report = EvaluationReport {
-        model: stage.run.manifest.model.to_string(),
-        task: task_text(&task),
-        primary_metric: stage.run.manifest.gates.primary.clone(),
-        test: report::Table { name: "test".into(), digest: test.digest().to_string(), rows: test.rows() },
-        candidate: measured.model.clone(),
-        champion: champion_in_report(&standing, champion.as_ref()),
-        compared,
+    Rules {
         gates,
+        refuse_overlap: section.champion_overlap == ChampionOverlap::Error,
+        rows_per_class: section.overlap_rows_per_class,
+    }
+}
+
+fn judged(
+    stage: &Stage<'_>,
+    test: &TestRows,
+    candidate: &Asked<'_>,
+    champion: Option<&Asked<'_>>,
+    standing: &Standing,
+) -> Result<Judged, StageFault> {
+    let own = stage.run.candidate.as_ref().map(|candidate: &Candidate| &candidate.memory);
+    let theirs = match standing {
+        Standing::Readable { memory, .. } => memory.as_ref(),
+        _ => None,
+    };
+    let champion = champion.map(|champion| Predicted { scores: &champion.scores, memory: theirs });
+    let candidate = Predicted { scores: &candidate.scores, memory: own };
+    judge(test, candidate, champion, &rules(stage, standing))
+}
+
+/// Lets the component evaluate both models on the rows that they are compared on.
+fn component_looks(
+    stage: &mut Stage<'_>,
+    test: &TestRows,
+    judged: &Judged,
+    candidate: &ModelParts,
+    champion: Option<&Asked<'_>>,
+) -> Result<Vec<(String, f64)>, RunError> {
+    let table = match judged.compared.as_ref().filter(|rows| rows.len() < test.labels.len()) {
+        None => test.table.clone(),
+        // It sees no champion where too few rows are left to look at.
+        Some(rows) if rows.is_empty() => test.table.clone(),
+        Some(rows) => {
+            let table = rows_of(stage, &test.table, rows)?;
+            stage.put_table("compared", &table);
+            table
+        }
+    };
+    let champion = champion.filter(|_| judged.compared.as_ref().is_none_or(|rows| !rows.is_empty()));
+    let view = View::of(table, |field| matches!(field.role, Role::Feature | Role::Target | Role::Weight));
+    let context = stage.context(None);
+    let champion = champion.map(|champion| champion.parts.clone());
+    Ok(stage.run.sandbox.evaluate(context, &view, candidate.clone(), champion, &test.task)?)
+}
+
+/// Some rows of a table, as a table of their own.
+fn rows_of(stage: &Stage<'_>, table: &Table, rows: &[usize]) -> Result<Table, StageFault> {
+    let mut writer = stage.create_table(table.schema())?;
+    let rows: Vec<u64> = rows.iter().map(|&row| row as u64).collect();
+    for batch in select(all(table), &rows) {
+        writer.write(&batch.map_err(|ReadError(fault)| fault)?).map_err(StageFault::host)?;
+    }
+    writer.finish().map_err(StageFault::host)
+}
+
+fn report(
+    stage: &Stage<'_>,
+    test: &TestRows,
+    standing: &Standing,
+    judged: &Judged,
+    (candidate, champion): (&Asked<'_>, Option<&Asked<'_>>),
+    reported: Vec<(String, f64)>,
+) -> Result<EvaluationReport, RunError> {
+    let model = |asked: &Asked<'_>, version: Option<u32>, measured: &Measured| EvaluatedModel {
+        version: version.map(u64::from),
+        digest: asked.parts.model.digest().to_string(),
+        test_digest: test.table.digest().to_string(),
+        metrics: measured.metrics.clone(),
+        confusion: measured.confusion.as_ref().map(|(confusion, _)| confusion.clone()),
+    };
+    let version = stage.run.candidate.as_ref().and_then(|candidate| candidate.version);
+    let in_report = match (standing, champion.zip(judged.champion.as_ref())) {
+        (Standing::Unreadable { version, model, reason }, _) => {
+            Champion::Unreadable { version: u64::from(*version), digest: model.to_string(), reason: reason.clone() }
+        }
+        (Standing::Itself { version }, _) => Champion::Evaluated(model(candidate, Some(*version), &judged.candidate)),
+        (Standing::Readable { version, .. }, Some((asked, measured))) => {
+            Champion::Evaluated(model(asked, Some(*version), measured))
+        }
+        _ => Champion::None,
+    };
+    Ok(EvaluationReport {
+        model: stage.run.manifest.model.to_string(),
+        task: task_text(&test.task),
+        primary_metric: stage.run.manifest.gates.primary.clone(),
+        test: report::Table { name: "test".into(), digest: test.table.digest().to_string(), rows: test.table.rows() },
+        candidate: model(candidate, version, &judged.candidate),
+        champion: in_report,
+        compared: Compared {
+            policy: judged.policy,
+            candidate_overlap_rows: judged.rows.candidate_overlap_rows,
+            champion_overlap_rows: judged.rows.champion_overlap_rows,
+            equal_content_rows: judged.rows.equal_content_rows,
+            comparison: judged.comparison.clone(),
+        },
+        gates: judged.judgement.gates.clone(),
         decision: None,
-        figures: figures(&task, &labels, &measured, champion.as_ref())?,
+        figures: figures(test, judged, candidate, champion)?,
         reported: Some(Reported {
             component: stage.report_component(),
-            metrics: reported.iter().cloned().collect(),
+            metrics: reported.into_iter().collect(),
             figures: stage.take_figures(),
         }),
         artifacts: lineage(stage),
-    };
-    stage.put_document("evaluation", "application/json", report.json())?;
-    stage.put_document("report", "text/html", report.html())?;
-    let rows = ("test_rows".to_owned(), test.rows() as f64);
-    stage.put_results(named(&measured.metrics).into_iter().chain([rows]));
-
-    let champion = champion.map(|champion| champion.metrics);
-    stage.run.summary.metrics = Some(MetricsSummary { candidate: measured.metrics, champion });
-    Ok(())
+    })
 }
 
 /// Metrics by name; NaN where one is undefined.
@@ -111,11 +218,10 @@ pub(crate) fn named(set: &MetricSet) -> Vec<(String, f64)> {
 }
 
 /// The model of this run.
-fn candidate(stage: &mut Stage<'_>, test: &Table) -> Result<ModelParts, RunError> {
+fn candidate(stage: &mut Stage<'_>, test: &TestRows) -> Result<ModelParts, RunError> {
     let state = stage.blob(World::Transformation, "state")?;
     let model = stage.blob(World::Training, "model")?;
     let importance = stage.json(World::Training, "importance")?;
-    let task: Task = stage.json(World::Transformation, "task")?;
     let transformation = stage.run.request.components[&World::Transformation].clone();
     let training = stage.run.request.components[&World::Training].clone();
     Ok(ModelParts {
@@ -123,8 +229,8 @@ fn candidate(stage: &mut Stage<'_>, test: &Table) -> Result<ModelParts, RunError
         state,
         training: stage.nested_context(World::Training, training),
         model,
-        features: features_of(test.schema()),
-        task,
+        features: features_of(test.table.schema()),
+        task: test.task.clone(),
         importance,
     })
 }
@@ -134,15 +240,18 @@ fn features_of(schema: &Schema) -> Schema {
 }
 
 /// The champion, if there is one. One that cannot be loaded is an error, never "no champion".
-fn standing(stage: &mut Stage<'_>, test: &Table, task: &Task) -> Result<Standing, RunError> {
+fn standing(stage: &mut Stage<'_>, test: &TestRows) -> Result<Standing, RunError> {
     let home = stage.run.request.home.clone();
     let name = stage.run.manifest.model.to_string();
     let Some(version) = home.registry.alias(&name, CHAMPION)? else { return Ok(Standing::Absent) };
+    if stage.run.candidate.as_ref().is_some_and(|candidate| candidate.version == Some(version)) {
+        return Ok(Standing::Itself { version });
+    }
     let contents = home.registry.version(&name, version)?.contents;
     let model: RegisteredModel = serde_json::from_value(contents).map_err(|reason| {
         StageFault::host(format!("cannot read the champion, version {version} of `{name}`: {reason}"))
     })?;
-    if let Some(reason) = model.cannot_read(test.schema(), task) {
+    if let Some(reason) = model.cannot_read(test.table.schema(), &test.task) {
         if stage.run.manifest.gates.champion_unreadable == ChampionUnreadable::Error {
             let message = format!(
                 "the champion (version {version} of `{name}`) cannot read today's table: {reason}; with `champion-unreadable = \"absolute-gates\"` under [gates] the absolute gates decide"
@@ -169,118 +278,30 @@ fn standing(stage: &mut Stage<'_>, test: &Table, task: &Task) -> Result<Standing
         task: model.task.clone(),
         importance: model.importance.clone(),
     };
-    Ok(Standing::Readable { version, parts: Box::new(parts) })
-}
-
-/// The target of every test row.
-fn labels(test: &Table) -> Result<Vec<f64>, StageFault> {
-    let target = test.schema().indices_with(Role::Target);
-    let mut labels = Vec::with_capacity(test.rows() as usize);
-    for rows in columns(test, target) {
-        let rows = rows.map_err(|ReadError(fault)| fault)?;
-        let column = rows.column(0).as_any();
-        if let Some(codes) = column.downcast_ref::<Int64Array>() {
-            labels.extend(codes.values().iter().map(|&code| code as f64));
-        } else if let Some(values) = column.downcast_ref::<Float64Array>() {
-            labels.extend(values.values());
-        } else {
-            return Err(StageFault::host("an encoded target is neither int64 nor float64"));
-        }
-    }
-    Ok(labels)
-}
-
-/// The columns that a model reads, wherever they stand in today's table.
-fn view_for(parts: &ModelParts, test: &Table) -> Result<View, StageFault> {
-    let place = |field: &Field| {
-        test.schema()
-            .index_of(&field.name)
-            .ok_or_else(|| StageFault::host(format!("the test table lost `{}`", field.name)))
-    };
-    let columns = parts.features.fields().iter().map(place).collect::<Result<Vec<_>, _>>()?;
-    Ok(View { table: test.clone(), schema: test.schema().project(&columns), columns })
-}
-
-fn measure(
-    stage: &Stage<'_>,
-    name: &str,
-    version: Option<u32>,
-    parts: &ModelParts,
-    test: &Table,
-    task: &Task,
-    labels: &[f64],
-) -> Result<Measured, StageFault> {
-    let view = view_for(parts, test)?;
-    let scores = stage.waiting(|| predict_checked(&*stage.run.sandbox, parts, &view))?;
-    let failed = |error: stagewright_evaluation::Error| StageFault::host(format!("cannot measure the {name}: {error}"));
-    let classes: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
-    let (metrics, confusion) = match task {
-        Task::Binary { negative, positive } => {
-            let measured = metrics::binary(&classes, &scores, THRESHOLD).map_err(failed)?;
-            let names = [negative.as_str(), positive.as_str()];
-            let figure = confusion_figure(name, names, &measured.confusion);
-            (measured.named(), Some((Confusion::binary(names, &measured.confusion), Some(figure))))
-        }
-        Task::MultiClass { classes } => {
-            let labels: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
-            (metrics::multi_class(&labels, &scores, classes.len()).map_err(failed)?.named(), None)
-        }
-        Task::Regression => (metrics::regression(labels, &scores).map_err(failed)?.named(), None),
-    };
-    let model = EvaluatedModel {
-        version: version.map(u64::from),
-        digest: parts.model.digest().to_string(),
-        test_digest: test.digest().to_string(),
-        metrics: metrics.clone(),
-        confusion: confusion.as_ref().map(|(confusion, _)| confusion.clone()),
-    };
-    Ok(Measured { scores, metrics, confusion, model, importance: parts.importance.clone() })
-}
-
-/// Candidate and champion side by side, with the difference in the primary metric.
-fn compared(
-    gates: &Gates,
-    task: &Task,
-    labels: &[f64],
-    candidate: &Measured,
-    champion: &Measured,
-) -> Result<Comparison, StageFault> {
-    let classes: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
-    let codes: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
-    let known = match task {
-        Task::Binary { .. } => Labels::Binary(&classes),
-        Task::MultiClass { classes } => Labels::MultiClass { labels: &codes, classes: classes.len() },
-        Task::Regression => Labels::Regression(labels),
-    };
-    let confidence = gates.interval_confidence();
-    let difference = difference(known, &candidate.scores, &champion.scores, &gates.primary, confidence);
-    Ok(Comparison {
-        candidate: candidate.metrics.clone(),
-        champion: champion.metrics.clone(),
-        difference: difference.map_err(StageFault::host)?,
-        rows: labels.len() as u64,
-        undecided: None,
-    })
+    let memory = home.registry.row_memory(&name, version)?;
+    Ok(Standing::Readable { version, parts: Box::new(parts), memory })
 }
 
 /// Scores of the test rows as an artifact of their own, so that anybody can compute other metrics.
 fn put_predictions(
     stage: &mut Stage<'_>,
-    candidate: &Measured,
-    champion: Option<&Measured>,
+    candidate: &Asked<'_>,
+    champion: Option<&Asked<'_>>,
     task: &Task,
 ) -> Result<(), RunError> {
     let classes = width(task);
-    let models: Vec<(&str, &Measured)> =
-        [("candidate", candidate)].into_iter().chain(champion.map(|champion| ("champion", champion))).collect();
-    let names = models.iter().flat_map(|(name, _)| {
-        (0..classes).map(move |class| if classes == 1 { (*name).to_owned() } else { format!("{name}_{class}") })
+    let models = || [candidate].into_iter().chain(champion);
+    let names = models().flat_map(|asked| {
+        (0..classes).map(move |class| match classes {
+            1 => asked.name.to_owned(),
+            _ => format!("{}_{class}", asked.name),
+        })
     });
     let fields = names.map(|name| Field::new(name, DataType::Float64).with_nullable(false)).collect();
     let schema = Schema::new(fields).map_err(StageFault::host)?;
-    let columns = models.iter().flat_map(|(_, measured)| {
+    let columns = models().flat_map(|asked| {
         (0..classes).map(move |class| {
-            let column: Vec<f64> = measured.scores.iter().skip(class).step_by(classes).copied().collect();
+            let column: Vec<f64> = asked.scores.iter().skip(class).step_by(classes).copied().collect();
             Arc::new(Float64Array::from(column)) as arrow_array::ArrayRef
         })
     });
@@ -292,38 +313,35 @@ fn put_predictions(
     Ok(())
 }
 
+/// Figures of the rows that the report's metrics are of: the compared ones, if there is a champion.
 fn figures(
-    task: &Task,
-    labels: &[f64],
-    candidate: &Measured,
-    champion: Option<&Measured>,
+    test: &TestRows,
+    judged: &Judged,
+    candidate: &Asked<'_>,
+    champion: Option<&Asked<'_>>,
 ) -> Result<Vec<Figure>, StageFault> {
-    let models: Vec<(&str, &Measured)> =
-        [("candidate", candidate)].into_iter().chain(champion.map(|champion| ("champion", champion))).collect();
+    // No figure of both where nothing is left to compare.
+    let champion = champion.filter(|_| judged.champion.is_some());
+    let rows: Vec<usize> = match &judged.compared {
+        Some(compared) if champion.is_some() => compared.clone(),
+        _ => (0..test.labels.len()).collect(),
+    };
+    let asked = || [candidate].into_iter().chain(champion);
     let mut figures = Vec::new();
-    if matches!(task, Task::Binary { .. }) {
-        let classes: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
+    if matches!(test.task, Task::Binary { .. }) {
+        let classes: Vec<u8> = rows.iter().map(|&row| test.labels[row] as u8).collect();
+        let scores: Vec<(&str, Vec<f64>)> =
+            asked().map(|asked| (asked.name, picked(&asked.scores, 1, &rows))).collect();
         let predictions: Vec<Predictions<'_>> =
-            models.iter().map(|(name, measured)| Predictions { name, scores: &measured.scores }).collect();
+            scores.iter().map(|(name, scores)| Predictions { name, scores }).collect();
         figures.extend(prediction_figures(&classes, &predictions).map_err(StageFault::host)?);
     }
-    figures.extend(
-        models.iter().filter_map(|(_, measured)| measured.confusion.as_ref().and_then(|(_, figure)| figure.clone())),
-    );
+    let measured = [Some(&judged.candidate), judged.champion.as_ref()].into_iter().flatten();
+    figures.extend(measured.filter_map(|it| it.confusion.as_ref().and_then(|(_, figure)| figure.clone())));
     let importance: Vec<Importance<'_>> =
-        models.iter().map(|(name, measured)| Importance { name, features: &measured.importance }).collect();
+        asked().map(|asked| Importance { name: asked.name, features: &asked.parts.importance }).collect();
     figures.extend(importance_figure(&importance));
     Ok(figures)
-}
-
-fn champion_in_report(standing: &Standing, measured: Option<&Measured>) -> Champion {
-    match (standing, measured) {
-        (Standing::Unreadable { version, model, reason }, _) => {
-            Champion::Unreadable { version: u64::from(*version), digest: model.to_string(), reason: reason.clone() }
-        }
-        (_, Some(measured)) => Champion::Evaluated(measured.model.clone()),
-        _ => Champion::None,
-    }
 }
 
 fn task_text(task: &Task) -> String {

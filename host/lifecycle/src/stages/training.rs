@@ -1,4 +1,4 @@
-//! Training: features become a model. Only a candidate: nothing is registered here.
+//! Training: features become a model, which is kept with the components that it needs.
 
 use stagewright_data::Task;
 use stagewright_manifest::World;
@@ -25,5 +25,12 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
         return Err(stage.contract("train.importance", message).into());
     }
     stage.put_blob("model", &model);
-    stage.put_json("importance", &importance)
+    stage.put_json("importance", &importance)?;
+    // Kept with the model: a version is whole from the end of training on.
+    for world in [World::Transformation, World::Training] {
+        let component = stage.run.request.components[&world].clone();
+        let bytes = stage.run.sandbox.component_bytes(&component)?;
+        stage.put_bytes(&format!("{world}-component"), &bytes)?;
+    }
+    Ok(())
 }

@@ -4,6 +4,8 @@
 //! The test rows come in another order than the table's (see [`test_rows`]): what is scored on them cannot answer with a row's place in a
 //! source that was sorted by its target.
 
+use std::sync::Arc;
+
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use stagewright_data::{DataError, Gather, Partition, Split, Task, in_hash_order, select};
 use stagewright_manifest::World;
@@ -24,7 +26,8 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let split = stage.run.split(&table)?;
     let part = |stage: &Stage<'_>, partition| rows_of(stage, &table, &split, &task, partition);
     let train = part(stage, Partition::Train)?;
-    let test = test_table(stage, &table, &split, &task)?;
+    let order = test_rows(&table, &split)?;
+    let test = test_table(stage, &table, &order, &task)?;
     let validation =
         (split.count(Partition::Validation) > 0).then(|| part(stage, Partition::Validation)).transpose()?;
     refuse_missing_class(&task, &train)?;
@@ -50,6 +53,8 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     stage.put_document("split", "text/csv", exported(&table, &split)?)?;
     stage.put_table("train", &train);
     stage.put_table("test", &test);
+    let index = index_table(stage, &order)?;
+    stage.put_table("test-rows", &index);
     stage.put_blob("state", &state);
     stage.put_table("features-train", &features);
     Ok(())
@@ -79,7 +84,7 @@ pub(crate) fn columns(table: &Table, columns: Vec<usize>) -> impl Iterator<Item 
     })
 }
 
-fn all(table: &Table) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
+pub(crate) fn all(table: &Table) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
     columns(table, (0..table.schema().len()).collect())
 }
 
@@ -117,14 +122,13 @@ fn rows_of(
 
 /// The numbers that the test rows have in `table`, the one that was split, in the order in which the table of test rows has
 /// them: that of a hash, which says nothing about their place in the source. It can be computed again from the table and the split.
-pub(crate) fn test_rows(table: &Table, split: &Split) -> Result<Vec<u64>, StageFault> {
+fn test_rows(table: &Table, split: &Split) -> Result<Vec<u64>, StageFault> {
     in_hash_order(table.schema(), all(table), &split.indices(Partition::Test)).map_err(|ReadError(fault)| fault)
 }
 
 /// The test rows as a table of their own, in the order of [`test_rows`], its target encoded for the task.
-fn test_table(stage: &Stage<'_>, table: &Table, split: &Split, task: &Task) -> Result<Table, StageFault> {
+fn test_table(stage: &Stage<'_>, table: &Table, order: &[u64], task: &Task) -> Result<Table, StageFault> {
     let mut rows = EncodedRows::create(stage, table, task)?;
-    let order = test_rows(table, split)?;
     // Views of the mapped file; a batch at a time is copied out of them.
     let batches: Vec<RecordBatch> = table.batches(None).collect::<Result<_, _>>().map_err(StageFault::host)?;
     let gather = Gather::new(batches);
@@ -133,6 +137,38 @@ fn test_table(stage: &Stage<'_>, table: &Table, split: &Split, task: &Task) -> R
         rows.write(&batch, part)?;
     }
     rows.finish()
+}
+
+/// The column of the index of the test rows.
+const ROW: &str = "row";
+
+/// The rows of the ingested table that the test rows are, in the order of the test table.
+fn index_table(stage: &Stage<'_>, order: &[u64]) -> Result<Table, StageFault> {
+    let schema = Schema::new(vec![Field::new(ROW, DataType::Int64).with_nullable(false)]).map_err(StageFault::host)?;
+    let mut writer = stage.create_table(&schema)?;
+    for part in order.chunks(schema.chunk_rows()) {
+        let rows = part.iter().map(|&row| row as i64).collect::<Vec<_>>();
+        writer.write(&batch(&schema, vec![Arc::new(Int64Array::from(rows))])?).map_err(StageFault::host)?;
+    }
+    writer.finish().map_err(StageFault::host)
+}
+
+/// Reads such an index.
+///
+/// # Errors
+/// The table is none.
+pub(crate) fn source_rows(index: &Table) -> Result<Vec<u64>, StageFault> {
+    let wrong = || StageFault::host("an index of test rows has one column of row numbers");
+    let column = index.schema().index_of(ROW).ok_or_else(wrong)?;
+    let mut rows = Vec::with_capacity(index.rows() as usize);
+    for batch in columns(index, vec![column]) {
+        let batch = batch.map_err(|ReadError(fault)| fault)?;
+        let numbers = batch.column(0).as_any().downcast_ref::<Int64Array>().ok_or_else(wrong)?;
+        for &number in numbers.values() {
+            rows.push(u64::try_from(number).map_err(|_| wrong())?);
+        }
+    }
+    Ok(rows)
 }
 
 /// A table of some rows of another one, with the target encoded.

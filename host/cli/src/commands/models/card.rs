@@ -159,7 +159,7 @@ fn evaluation(home: &Home, version: &ModelVersion, model: &RegisteredModel, run:
         rows: report.as_ref().map(|report| report.test.rows).or_else(|| rows_of(home, &model.test_digest)),
     };
     let primary = run.and_then(|run| run.config["gates"]["primary"].as_str()).map(str::to_owned);
-    let metrics: MetricSet = model.metrics.clone();
+    let metrics: MetricSet = version.metrics.iter().cloned().collect();
     match report {
         None => Evaluation {
             primary_metric: primary,

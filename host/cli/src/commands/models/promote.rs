@@ -25,7 +25,7 @@ pub(super) fn promote(
     json: bool,
 ) -> anyhow::Result<Ending> {
     let destination = production::to_write(home, Some(&version.model), destination)?;
-    let promotion = carried_out(home, version, expected, reason, &destination, json)?;
+    let promotion = carried_out(home, version, expected.map(Some), reason, &destination, json)?;
     told(&promotion, &destination, json)
 }
 
@@ -62,18 +62,14 @@ fn may_serve(home: &Home, version: &ModelVersion) -> anyhow::Result<()> {
 pub(crate) fn carried_out(
     home: &Home,
     version: &ModelVersion,
-    expected: Option<u32>,
+    expected: Option<Option<u32>>,
     reason: &str,
     destination: &Destination,
     json: bool,
 ) -> anyhow::Result<(Promotion, Uploaded)> {
     may_serve(home, version)?;
     repair(home, destination)?;
-    let request = PromotionRequest {
-        destination: destination.uri().to_owned(),
-        expected: expected.map(Some),
-        reason: reason.to_owned(),
-    };
+    let request = PromotionRequest { destination: destination.uri().to_owned(), expected, reason: reason.to_owned() };
     let promotion = home.registry.begin_promotion(&version.model, version.version, &request)?;
     let uploaded = watched(home, destination, &promotion, json)?;
     Ok((promotion, uploaded))

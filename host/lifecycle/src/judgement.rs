@@ -1,0 +1,366 @@
+//! Judgement: two models' predictions of the same rows, and which of these rows may count.
+//!
+//! A model looks better than it is on rows that it learnt from. So the candidate's own figures are
+//! computed on the test rows that it did not learn from, and the comparison on the rows that neither
+//! model learnt from. A run's evaluation and the command `gate` judge by the same code.
+
+use arrow_array::{Float64Array, Int64Array};
+use stagewright_data::{RowHash, Task};
+use stagewright_evaluation::difference::{Difference, Labels, difference};
+use stagewright_evaluation::figure::{Figure, confusion_figure};
+use stagewright_evaluation::gates::{self, Comparison, Gates, Judgement, Policy};
+use stagewright_evaluation::metrics::{self, MetricSet};
+use stagewright_evaluation::report::Confusion;
+use stagewright_store::{ArtifactStore, Digest, Role, RowMemory, Table};
+
+use crate::candidate::hashes_of;
+use crate::fault::StageFault;
+use crate::model::width;
+use crate::stages::transformation::{ReadError, columns, source_rows};
+use crate::summary::EvaluationSummary;
+
+/// The probability from which a row counts as positive.
+const THRESHOLD: f64 = 0.5;
+
+/// The rows that models are measured on.
+pub struct TestRows {
+    /// The rows, their target encoded.
+    pub table: Table,
+    /// What is predicted.
+    pub task: Task,
+    /// The target of every row: a class's index, or a value.
+    pub labels: Vec<f64>,
+    hashes: Option<Hashes>,
+}
+
+/// By what test rows are recognised among the rows of another training.
+struct Hashes {
+    columns: Vec<String>,
+    rows: Vec<RowHash>,
+}
+
+impl TestRows {
+    /// Reads the target of a test table. `sources` are the table that was split, the source's row of
+    /// every test row, and the registry's key for row hashes; without them, nobody knows which of the
+    /// rows a model learnt from.
+    ///
+    /// # Errors
+    /// A table cannot be read, or the tables do not belong together.
+    pub fn new(table: Table, task: Task, sources: Option<(&Table, &Table, &[u8; 32])>) -> Result<Self, StageFault> {
+        let labels = labels(&table)?;
+        let hashes = sources.map(|(ingested, index, key)| hashes(ingested, index, key)).transpose()?;
+        if hashes.as_ref().is_some_and(|hashes| hashes.rows.len() as u64 != table.rows()) {
+            return Err(StageFault::host("the index of the test rows does not fit the test rows"));
+        }
+        Ok(Self { table, task, labels, hashes })
+    }
+
+    /// The same by digests, from the artifacts of the run that made them.
+    ///
+    /// # Errors
+    /// See [`TestRows::new`].
+    pub fn open(
+        artifacts: &ArtifactStore,
+        test: &Digest,
+        task: Task,
+        sources: Option<(&Digest, &Digest, &[u8; 32])>,
+    ) -> Result<Self, StageFault> {
+        let open = |digest: &Digest| artifacts.open_table(digest).map_err(StageFault::host);
+        let opened = sources.map(|(ingested, index, key)| Ok((open(ingested)?, open(index)?, key))).transpose()?;
+        let sources = opened.as_ref().map(|(ingested, index, key)| (ingested, index, *key));
+        Self::new(open(test)?, task, sources)
+    }
+
+    /// Which rows a model learnt from; `None` if that cannot be known: the model is of before row
+    /// memories, comes from another registry, or its rows are told apart by other columns.
+    fn learnt(&self, memory: Option<&RowMemory>) -> Option<Vec<bool>> {
+        let (hashes, memory) = (self.hashes.as_ref()?, memory?);
+        let learnt = |row: &RowHash| memory.keys.binary_search(&row.key).is_ok();
+        (hashes.columns == memory.columns).then(|| hashes.rows.iter().map(learnt).collect())
+    }
+
+    /// How many rows a model learnt from under another key: their content is the same.
+    fn equal_content(&self, memory: Option<&RowMemory>, learnt: Option<&Vec<bool>>) -> Option<u64> {
+        let (hashes, memory, learnt) = (self.hashes.as_ref()?, memory?, learnt?);
+        let equal = hashes
+            .rows
+            .iter()
+            .zip(learnt)
+            .filter(|(row, learnt)| !**learnt && memory.contents.binary_search(&row.content).is_ok());
+        Some(equal.count() as u64)
+    }
+
+    /// The classes; `None` of a regression.
+    fn classes(&self) -> Option<Vec<String>> {
+        match &self.task {
+            Task::Binary { negative, positive } => Some(vec![negative.clone(), positive.clone()]),
+            Task::MultiClass { classes } => Some(classes.clone()),
+            Task::Regression => None,
+        }
+    }
+}
+
+/// A model's predictions of all test rows, and the rows that it learnt from.
+#[derive(Clone, Copy)]
+pub struct Predicted<'a> {
+    /// One number a row, or one per class.
+    pub scores: &'a [f64],
+    /// What it learnt from; `None`: not known.
+    pub memory: Option<&'a RowMemory>,
+}
+
+/// What one model's predictions are worth.
+pub(crate) struct Measured {
+    pub(crate) metrics: MetricSet,
+    pub(crate) confusion: Option<(Confusion, Option<Figure>)>,
+}
+
+/// By what a candidate is judged.
+pub struct Rules {
+    /// The gates.
+    pub gates: Gates,
+    /// Whether a champion that learnt from test rows is an error.
+    pub refuse_overlap: bool,
+    /// The fewest compared rows of each class, where rows are left out.
+    pub rows_per_class: u64,
+}
+
+/// A candidate beside the champion.
+pub struct Judged {
+    pub(crate) candidate: Measured,
+    /// Measured on the compared rows.
+    pub(crate) champion: Option<Measured>,
+    /// The rows that are compared, ascending; `None` if there is no champion.
+    pub(crate) compared: Option<Vec<usize>>,
+    /// Both on the compared rows; `None` if there is no champion.
+    pub comparison: Option<Comparison>,
+    /// How many rows count.
+    pub rows: EvaluationSummary,
+    /// How the two were compared.
+    pub(crate) policy: Policy,
+    /// What the gates say.
+    pub judgement: Judgement,
+}
+
+impl Judged {
+    /// The candidate's metrics on the rows that it did not learn from.
+    pub fn metrics(&self) -> &MetricSet {
+        &self.candidate.metrics
+    }
+}
+
+/// Measures a candidate and compares it with a champion.
+///
+/// # Errors
+/// The candidate learnt from all test rows; the champion learnt from some, and that is refused; or
+/// predictions that cannot be measured.
+pub fn judge(
+    test: &TestRows,
+    candidate: Predicted<'_>,
+    champion: Option<Predicted<'_>>,
+    rules: &Rules,
+) -> Result<Judged, StageFault> {
+    let own = test.learnt(candidate.memory);
+    let fresh = |learnt: &Option<Vec<bool>>, row: usize| learnt.as_ref().is_none_or(|learnt| !learnt[row]);
+    let rows: Vec<usize> = (0..test.labels.len()).filter(|&row| fresh(&own, row)).collect();
+    if rows.is_empty() {
+        return Err(data_fault("the candidate learnt from every test row: nothing is left to measure it on"));
+    }
+    let count = |learnt: &Option<Vec<bool>>| {
+        learnt.as_ref().map(|learnt| learnt.iter().filter(|learnt| **learnt).count() as u64)
+    };
+    let mut summary = EvaluationSummary {
+        test_rows: test.labels.len() as u64,
+        candidate_overlap_rows: count(&own),
+        champion_overlap_rows: None,
+        compared_rows: None,
+        equal_content_rows: None,
+    };
+    let measured = measure(test, "candidate", candidate.scores, &rows)?;
+    let Some(champion) = champion else {
+        let judgement = gates::judge(&rules.gates, &measured.metrics, None);
+        return Ok(Judged {
+            candidate: measured,
+            champion: None,
+            compared: None,
+            comparison: None,
+            rows: summary,
+            policy: rules.gates.policy,
+            judgement,
+        });
+    };
+    let theirs = test.learnt(champion.memory);
+    summary.champion_overlap_rows = count(&theirs);
+    summary.equal_content_rows = test.equal_content(champion.memory, theirs.as_ref());
+    if let Some(overlap @ 1..) = summary.champion_overlap_rows.filter(|_| rules.refuse_overlap) {
+        return Err(data_fault(&format!(
+            "the champion learnt from {overlap} of {} test rows; with `champion-overlap = \"exclude\"` under [gates] these rows are left out of the comparison",
+            summary.test_rows
+        )));
+    }
+    let compared: Vec<usize> = rows.iter().copied().filter(|&row| fresh(&theirs, row)).collect();
+    summary.compared_rows = Some(compared.len() as u64);
+    let undecided = too_few(test, &compared, rules.rows_per_class);
+    let (both, comparison) = compare(test, (candidate.scores, champion.scores), &compared, undecided, &rules.gates)?;
+    let judgement = gates::judge(&rules.gates, &measured.metrics, Some(&comparison));
+    Ok(Judged {
+        candidate: measured,
+        champion: both,
+        compared: Some(compared),
+        comparison: Some(comparison),
+        rows: summary,
+        policy: rules.gates.policy,
+        judgement,
+    })
+}
+
+/// Both models on the compared rows. Where the rows are too few to decide by, they may be too few to
+/// measure anything on.
+fn compare(
+    test: &TestRows,
+    (candidate, champion): (&[f64], &[f64]),
+    rows: &[usize],
+    undecided: Option<String>,
+    gates: &Gates,
+) -> Result<(Option<Measured>, Comparison), StageFault> {
+    let measured = |name, scores| measure(test, name, scores, rows);
+    let both = measured("candidate", candidate).and_then(|own| Ok((own, measured("champion", champion)?)));
+    let (candidate_metrics, champion_measured) = match both {
+        Ok((own, theirs)) => (own.metrics, Some(theirs)),
+        Err(_) if undecided.is_some() => (MetricSet::default(), None),
+        Err(fault) => return Err(fault),
+    };
+    let difference = match champion_measured {
+        None => None,
+        Some(_) => differ(test, (candidate, champion), rows, gates)?,
+    };
+    let comparison = Comparison {
+        candidate: candidate_metrics,
+        champion: champion_measured.as_ref().map(|measured| measured.metrics.clone()).unwrap_or_default(),
+        difference,
+        rows: rows.len() as u64,
+        undecided,
+    };
+    Ok((champion_measured, comparison))
+}
+
+/// The difference in the primary metric, with its interval.
+fn differ(
+    test: &TestRows,
+    (candidate, champion): (&[f64], &[f64]),
+    rows: &[usize],
+    gates: &Gates,
+) -> Result<Option<Difference>, StageFault> {
+    let labels = picked(&test.labels, 1, rows);
+    let classes: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
+    let codes: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
+    let known = match &test.task {
+        Task::Binary { .. } => Labels::Binary(&classes),
+        Task::MultiClass { classes } => Labels::MultiClass { labels: &codes, classes: classes.len() },
+        Task::Regression => Labels::Regression(&labels),
+    };
+    let scores = |scores| picked(scores, width(&test.task), rows);
+    difference(known, &scores(candidate), &scores(champion), &gates.primary, gates.interval_confidence())
+        .map_err(StageFault::host)
+}
+
+/// Why the compared rows do not decide, if rows were left out and too few are left.
+fn too_few(test: &TestRows, compared: &[usize], least: u64) -> Option<String> {
+    if compared.len() == test.labels.len() {
+        return None;
+    }
+    let Some(classes) = test.classes() else {
+        let rows = compared.len() as u64;
+        return (rows < least.max(1)).then(|| format!("only {rows} rows are left, and {} are needed", least.max(1)));
+    };
+    classes.iter().enumerate().find_map(|(class, name)| {
+        let rows = compared.iter().filter(|&&row| test.labels[row] == class as f64).count() as u64;
+        (rows < least.max(1))
+            .then(|| format!("only {rows} rows of class `{name}` are left, and {} are needed", least.max(1)))
+    })
+}
+
+/// What a verdict keeps of its evaluation, and `--json` shows: the rows that counted, and the
+/// difference with its interval.
+pub fn record(rows: Option<&EvaluationSummary>, difference: Option<&Difference>) -> serde_json::Value {
+    match rows {
+        None => serde_json::Value::Null,
+        Some(rows) => serde_json::json!({
+            "test_rows": rows.test_rows,
+            "candidate_overlap_rows": rows.candidate_overlap_rows,
+            "champion_overlap_rows": rows.champion_overlap_rows,
+            "compared_rows": rows.compared_rows,
+            "equal_content_rows": rows.equal_content_rows,
+            "difference": difference,
+        }),
+    }
+}
+
+fn data_fault(message: &str) -> StageFault {
+    StageFault::Data {
+        stage: stagewright_manifest::World::Evaluation.as_str(),
+        message: message.to_owned(),
+        column: None,
+        row: None,
+        value: None,
+    }
+}
+
+/// The values of some rows, `width` numbers each.
+pub(crate) fn picked(values: &[f64], width: usize, rows: &[usize]) -> Vec<f64> {
+    rows.iter().flat_map(|row| values[row * width..(row + 1) * width].iter().copied()).collect()
+}
+
+/// A model's metrics on some of the test rows.
+fn measure(test: &TestRows, name: &str, scores: &[f64], rows: &[usize]) -> Result<Measured, StageFault> {
+    let failed = |error: stagewright_evaluation::Error| StageFault::host(format!("cannot measure the {name}: {error}"));
+    let labels = picked(&test.labels, 1, rows);
+    let scores = picked(scores, width(&test.task), rows);
+    Ok(match &test.task {
+        Task::Binary { negative, positive } => {
+            let classes: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
+            let measured = metrics::binary(&classes, &scores, THRESHOLD).map_err(failed)?;
+            let names = [negative.as_str(), positive.as_str()];
+            let figure = confusion_figure(name, names, &measured.confusion);
+            let confusion = Some((Confusion::binary(names, &measured.confusion), Some(figure)));
+            Measured { metrics: measured.named(), confusion }
+        }
+        Task::MultiClass { classes } => {
+            let labels: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
+            let metrics = metrics::multi_class(&labels, &scores, classes.len()).map_err(failed)?.named();
+            Measured { metrics, confusion: None }
+        }
+        Task::Regression => {
+            Measured { metrics: metrics::regression(&labels, &scores).map_err(failed)?.named(), confusion: None }
+        }
+    })
+}
+
+/// The hashes of the test rows, in their order.
+fn hashes(ingested: &Table, index: &Table, key: &[u8; 32]) -> Result<Hashes, StageFault> {
+    let all = hashes_of(ingested, key)?;
+    let hash = |row: u64| {
+        let found = usize::try_from(row).ok().and_then(|row| all.get(row)).copied();
+        found.ok_or_else(|| StageFault::host(format!("`test-rows` names row {row} of {}", all.len())))
+    };
+    let rows = source_rows(index)?.into_iter().map(hash).collect::<Result<_, _>>()?;
+    Ok(Hashes { columns: stagewright_data::row_key_columns(ingested.schema()), rows })
+}
+
+/// The target of every test row.
+fn labels(test: &Table) -> Result<Vec<f64>, StageFault> {
+    let target = test.schema().indices_with(Role::Target);
+    let mut labels = Vec::with_capacity(test.rows() as usize);
+    for rows in columns(test, target) {
+        let rows = rows.map_err(|ReadError(fault)| fault)?;
+        let column = rows.column(0).as_any();
+        if let Some(codes) = column.downcast_ref::<Int64Array>() {
+            labels.extend(codes.values().iter().map(|&code| code as f64));
+        } else if let Some(values) = column.downcast_ref::<Float64Array>() {
+            labels.extend(values.values());
+        } else {
+            return Err(StageFault::host("an encoded target is neither int64 nor float64"));
+        }
+    }
+    Ok(labels)
+}

@@ -1,0 +1,64 @@
+//! Whose turn it is to decide: of the runs of one home, one at a time changes who is champion.
+//!
+//! The registry compares the champion that a verdict was reached against with the champion of the
+//! moment, whoever decides at once. So a turn is no matter of correctness: it spares the runs that
+//! begin together from judging their candidates again and again.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::time::Duration;
+
+use stagewright_manifest::World;
+use stagewright_store::Home;
+
+use crate::fault::StageFault;
+use crate::sandbox::Cancel;
+
+/// The lock's file in the home.
+const FILE: &str = "decision.lock";
+/// How often a run that waits looks again: short beside a stage, and idle beside a core.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A turn. It ends when this is dropped, or when the process ends.
+pub(crate) struct Turn {
+    _lock: File,
+}
+
+impl Turn {
+    /// Waits until no other run of this home decides.
+    ///
+    /// # Errors
+    /// The lock's file cannot be opened or locked, or somebody asked to stop.
+    pub(crate) fn wait(home: &Home, cancel: &Cancel) -> Result<Self, StageFault> {
+        let path = home.path().join(FILE);
+        let failed = |reason: std::io::Error| StageFault::host(format!("cannot lock {}: {reason}", path.display()));
+        let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _lock: file }),
+                Err(TryLockError::WouldBlock) if cancel.is_cancelled() => {
+                    return Err(StageFault::Cancelled { stage: World::Promotion.as_str() });
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+                Err(TryLockError::Error(reason)) => return Err(failed(reason)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_run_at_a_time_has_its_turn_and_one_that_waits_can_be_stopped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::open(folder.path()).expect("a home");
+        let cancel = Cancel::default();
+        let turn = Turn::wait(&home, &cancel).expect("nobody else is there");
+        cancel.cancel();
+        let waited = Turn::wait(&home, &cancel);
+        assert!(matches!(waited, Err(StageFault::Cancelled { .. })));
+        drop(turn);
+        assert!(Turn::wait(&home, &cancel).is_ok());
+    }
+}

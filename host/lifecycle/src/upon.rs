@@ -1,0 +1,107 @@
+//! A run that works on the artifacts of another: which artifacts, and whether they still fit the
+//! manifest.
+//!
+//! The six `stage run` commands, one after the other, equal one `run`: each works on the run before
+//! it, which worked on the one before that. So the artifacts of the whole chain are taken over, and
+//! those of a later run replace those of an earlier one.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+use stagewright_manifest::World;
+use stagewright_store::{Run as RunRecord, RunId};
+
+use crate::run::{Run, RunError};
+
+/// The key of a run's configuration that names the run it works on.
+pub const UPON: &str = "upon";
+/// The key of a run's configuration that keeps what the command line changed.
+pub const CHANGES: &str = "changes";
+
+/// Makes the artifacts of the runs that this one works on its inputs.
+pub(crate) fn take_over(run: &mut Run) -> Result<(), RunError> {
+    let Some(upon) = run.request.upon.clone() else { return Ok(()) };
+    let now = configuration(run);
+    let chain = chain(run, upon)?;
+    // The oldest first.
+    for record in chain.iter().rev() {
+        let first = *run.request.stages.start();
+        for stage in run.request.home.registry.stages(&record.run_id)? {
+            let Some(world) = World::from_name(&stage.name).filter(|world| *world < first) else { continue };
+            if stage.outputs.is_empty() {
+                continue;
+            }
+            // The model of an earlier run's training is no model of the rows that a later run
+            // transformed. Validation makes nothing that another stage reads.
+            run.artifacts.retain(|(made_by, _), _| match world {
+                World::Validation => *made_by != world,
+                _ => *made_by < world,
+            });
+            if world == World::Transformation || world == World::Training {
+                let made_by = (stage.component.as_str(), stage.digest);
+                let component = &run.request.components[&world];
+                check(world, record, made_by, (component.name.as_str(), component.digest), &now)?;
+            }
+            for artifact in stage.outputs {
+                run.artifacts.insert((world, artifact.name.clone()), artifact);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The run and those that it worked on, the newest first.
+fn chain(run: &Run, upon: RunId) -> Result<Vec<RunRecord>, RunError> {
+    let mut chain: Vec<RunRecord> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut next = Some(upon);
+    while let Some(id) = next.filter(|id| seen.insert(id.clone())) {
+        let record = run.request.home.registry.run(id.as_str())?;
+        next = record.config.get(UPON).and_then(Value::as_str).and_then(|id| id.parse().ok());
+        chain.push(record);
+    }
+    Ok(chain)
+}
+
+fn configuration(run: &Run) -> Value {
+    run.manifest.effective()
+}
+
+/// Refuses a model of parts that do not belong together: one component's state under another
+/// component, or under other parameters.
+fn check(
+    world: World,
+    record: &RunRecord,
+    recorded: (&str, stagewright_store::Digest),
+    named: (&str, stagewright_store::Digest),
+    now: &Value,
+) -> Result<(), RunError> {
+    let differs = |recorded: String, named: String| RunError::OtherComponent {
+        stage: world,
+        run: record.run_id.clone(),
+        recorded,
+        named,
+    };
+    if recorded.1 != named.1 {
+        return Err(differs(format!("`{}` ({})", recorded.0, recorded.1), format!("`{}` ({})", named.0, named.1)));
+    }
+    let (then_parameters, now_parameters) = (parameters(&record.config, world), parameters(now, world));
+    if then_parameters != now_parameters {
+        return Err(differs(format!("with {then_parameters}"), format!("{now_parameters}")));
+    }
+    if world == World::Training {
+        for key in ["seed", "as-of", "task"] {
+            let (then, now) = (&record.config[key], &now[key]);
+            if then != now {
+                return Err(differs(format!("with `{key}` {then}"), now.to_string()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The parameters of a stage's component in an effective configuration.
+fn parameters(config: &Value, world: World) -> Value {
+    let component = config["stages"][world.as_str()]["component"].as_str().unwrap_or_default();
+    config["components"][component]["parameters"].clone()
+}
