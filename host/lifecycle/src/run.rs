@@ -89,7 +89,10 @@ impl RunError {
         let (Self::Store(error) | Self::Promotion(PromoteError::Store(error))) = self else { return false };
         matches!(
             error,
-            StoreError::ChampionChanged { .. } | StoreError::StaleVerdict { .. } | StoreError::AliasMoved { .. }
+            StoreError::ChampionChanged { .. }
+                | StoreError::StaleVerdict { .. }
+                | StoreError::AliasMoved { .. }
+                | StoreError::IsChampion { .. }
         )
     }
 }
