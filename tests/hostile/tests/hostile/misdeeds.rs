@@ -118,6 +118,7 @@ pub(crate) fn fault(what: &str, kind: &str, parts: &[&str], ended: &Ended) {
         StageFault::Limit { .. } => "limit",
         StageFault::Denied { .. } => "denied",
         StageFault::Cancelled { .. } => "cancelled",
+        StageFault::Untrusted { .. } => "untrusted",
         StageFault::Host { .. } => "host",
     };
     let text = fault.to_string();
