@@ -289,6 +289,7 @@ impl Workshop {
             code: None,
             destination: None,
             tokens: BTreeMap::new(),
+            changes: serde_json::Value::Null,
             upon: self.base.clone().filter(|_| first > World::Ingestion),
         };
         let (summary, result) = Run::execute(request);
