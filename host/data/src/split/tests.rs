@@ -249,7 +249,7 @@ fn no_cell_of_a_split_names_all_rows_without_identifier() {
     };
     assert_eq!(
         import("partition,id\ntest,\ntrain,C-1\ntrain,C-2\n").to_string(),
-        "row 0: the row has no identifier, and the split names rows by `id` alone\nhint: give the split the column `row` too"
+        "data row 1: the row has no identifier, and the split names rows by `id` alone\nhint: give the split the column `row` too"
     );
     assert_eq!(
         import("row,partition,id\n7,test,\n1,train,C-1\n2,train,C-2\n").to_string(),
