@@ -38,12 +38,12 @@ fn predictions_do_not_depend_on_the_number_of_workers() {
 
 #[test]
 fn a_model_predicts_under_the_limits_that_it_was_trained_under() {
-    let (place, input) = trained(&["--set", "transformation.limits.cpu=400 ms"], 300_000);
+    let (place, input) = trained(&["--set", "transformation.limits.cpu=60 ms"], 300_000);
     let input = input.display().to_string();
     let common = ["predict", "churn-classifier", "--json", "--input", input.as_str()];
     let predict = |more: &[&str]| place.run(&[&common[..], more].concat());
     let stopped = predict(&[]).expect(6);
-    assert!(stopped.stderr.contains("its limit of 400 ms cpu"), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("its limit of 60 ms cpu"), "{}", stopped.stderr);
     let hint = stopped.stderr.lines().find(|line| line.contains("hint:")).expect("a hint");
     // What the hint says is what helps.
     let option = hint.split_once("pass ").map(|(_, option)| option.trim_end_matches("...")).expect("an option");
