@@ -147,7 +147,9 @@ fn csv_row(task: &Task, numbers: &[f64], kept: &[KeptColumn], row: usize) -> Str
     };
     let prediction = match label(task, numbers) {
         // As it is shown everywhere; JSON has it as it is.
-        Some(label) => format!("{},{}", quoted(&Outside::new(label).to_string()), numbers.iter().copied().fold(f64::MIN, f64::max)),
+        Some(label) => {
+            format!("{},{}", quoted(&Outside::new(label).to_string()), numbers.iter().copied().fold(f64::MIN, f64::max))
+        }
         None => numbers[0].to_string(),
     };
     csv_line(kept.iter().map(text), &prediction)
