@@ -40,20 +40,32 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("cargo-deny", deny)
 }
 
-/// Unit, property and end-to-end tests; those on real tables too, if there are any.
+/// Unit, property and end-to-end tests. Those of real tables need `STAGEWRIGHT_TEST_DATA`, and those of PostgreSQL a server's
+/// programs; where one is missing, they are left out by name, which is told.
 fn tests(built: &Built) -> Result<()> {
     let mut command = cargo();
     command.args(["test", "--release", "--workspace"]);
     command.env("STAGEWRIGHT_BIN", &built.binary).env("STAGEWRIGHT_GUESTS", &built.guests);
-    command.arg("--");
+    command.env("STAGEWRIGHT_PYTHON", python_with_pyarrow()?);
+    let mut left_out = vec![edge::TEST];
     match std::env::var_os("STAGEWRIGHT_TEST_DATA").map(PathBuf::from) {
         Some(folder) => {
             let folder = fs::canonicalize(build::root().join(&folder))
                 .map_err(|error| format!("STAGEWRIGHT_TEST_DATA names {}: {error}", folder.display()))?;
-            command.env("STAGEWRIGHT_TEST_DATA", folder).env("STAGEWRIGHT_PYTHON", python_with_pyarrow()?);
-            command.args(["--include-ignored", "--skip", edge::TEST]);
+            command.env("STAGEWRIGHT_TEST_DATA", folder);
         }
-        None => eprintln!("STAGEWRIGHT_TEST_DATA is not set: tests on real tables and on PostgreSQL are left out"),
+        None => {
+            eprintln!("STAGEWRIGHT_TEST_DATA is not set: tests on real tables are left out");
+            left_out.push("real_tables::");
+        }
+    }
+    if !has_postgresql() {
+        eprintln!("there is no PostgreSQL (or set STAGEWRIGHT_POSTGRES_BIN): tests that need it are left out");
+        left_out.extend(["postgres::", "server::", "postgresql"]);
+    }
+    command.args(["--", "--include-ignored"]);
+    for name in left_out {
+        command.args(["--skip", name]);
     }
     run(&mut command)?;
     // Said in the middle of a long log; it is worth being seen.
@@ -61,6 +73,14 @@ fn tests(built: &Built) -> Result<()> {
         eprint!("{counts}");
     }
     Ok(())
+}
+
+/// Whether the tests would find PostgreSQL's programs, where they look for them: tests/services/src/postgres.rs.
+fn has_postgresql() -> bool {
+    let named = std::env::var_os("STAGEWRIGHT_POSTGRES_BIN").map(|folder| PathBuf::from(folder).join("initdb"));
+    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut programs = named.into_iter().chain(installed.map(|version| version.path().join("bin/initdb")));
+    programs.any(|program| program.is_file())
 }
 
 /// A Python that writes Parquet, for the test that compares with it.

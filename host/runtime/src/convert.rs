@@ -97,7 +97,8 @@ pub(crate) fn importance_in(importance: Vec<types::FeatureImportance>) -> Result
     if total <= 0.0 {
         return Ok(Vec::new());
     }
-    Ok(importance.into_iter().map(|entry| (guest_name(&entry.feature), entry.importance / total)).collect())
+    // As the guest wrote them: whoever asked holds them to the names of the features.
+    Ok(importance.into_iter().map(|entry| (entry.feature, entry.importance / total)).collect())
 }
 
 /// Metrics that a stage reports under its own name.

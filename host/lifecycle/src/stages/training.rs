@@ -4,6 +4,7 @@ use stagewright_data::Task;
 use stagewright_manifest::World;
 use stagewright_store::Role;
 
+use crate::fault::guest_name;
 use crate::run::RunError;
 use crate::stage::Stage;
 use crate::stages::weights;
@@ -21,7 +22,7 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let importance = stage.run.sandbox.importance(context, &model)?;
     let is_feature = |name: &str| train.schema().field(name).is_some_and(|field| field.role == Role::Feature);
     if let Some((name, _)) = importance.iter().find(|(name, _)| !is_feature(name)) {
-        let message = format!("the table that it learnt from has no feature `{name}`");
+        let message = format!("the table that it learnt from has no feature `{}`", guest_name(name));
         return Err(stage.contract("train.importance", message).into());
     }
     stage.put_blob("model", &model);

@@ -94,28 +94,6 @@ fn eleven_missing_charges_are_found_and_csv_and_sqlite_give_the_same_table() {
 }
 
 #[test]
-#[ignore = "needs STAGEWRIGHT_TEST_DATA and the Python stage that `cargo xtask test` builds"]
-fn a_python_stage_replaces_the_rust_one() {
-    let place = Place::new();
-    let component = guests().join("transform-python.wasm");
-    let manifest = std::fs::read_to_string(config("churn.toml")).expect("the manifest");
-    let manifest = manifest.replace("component = \"transform-table\"", "component = \"transform-python\"");
-    let python = format!(
-        "\n[components.transform-python]\npath = {:?}\nstubs = [\"filesystem\", \"sockets\"]\n",
-        component.display().to_string()
-    );
-    let manifest = place.write("python.toml", format!("{manifest}{python}"));
-    let manifest = manifest.display().to_string();
-    let source = csv();
-    let ended = place
-        .run(&["run", &manifest, "--json", "--source", &source, "--set", "training.component=train-logistic"])
-        .expect(0)
-        .json();
-    assert_eq!(ended["stages"][2]["component"], "transform-python");
-    assert!(auc(&ended) >= 0.835, "{}", auc(&ended));
-}
-
-#[test]
 #[ignore = "needs STAGEWRIGHT_TEST_DATA"]
 fn another_table_needs_a_manifest_and_no_code() {
     let place = Place::new();

@@ -1,0 +1,3 @@
+//! The readers on a real table.
+
+mod real_tables;

@@ -1,0 +1,3 @@
+//! Inputs that failed once.
+
+mod real_tables;

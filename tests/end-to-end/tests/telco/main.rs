@@ -1,0 +1,3 @@
+//! Whole pipelines on real tables.
+
+mod real_tables;
