@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
-use stagewright_end_to_end::{Place, config, data, guests};
+use stagewright_end_to_end::{Place, config, data};
 
 fn csv() -> String {
     format!("customers=csv:{}", data().join("telco_churn.csv").display())
