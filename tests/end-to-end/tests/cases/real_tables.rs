@@ -18,14 +18,15 @@ const CHECKS: [(&str, Check); 15] = [
     ("range_of_a_text_column", range_of_a_text_column),
     ("champion_saw_the_test_rows", champion_saw_the_test_rows),
     ("parquet_int96_9999", parquet_int96),
-    ("csv_options_in_the_uri", |printed| each_ran(printed, 3)),
+    // Two of its three tables hold the same rows, and so make the same model.
+    ("csv_options_in_the_uri", |printed| each_ran(printed, 2)),
     ("weights_of_train_logistic", weights),
     ("init_two_dates", |printed| each_ran(printed, 1)),
     ("init_labels", init_labels),
     ("aws_key_with_a_newline", aws_key),
     ("group_is_null", group_is_null),
     ("hints_that_do_not_work", hints),
-    ("limits_of_validation", |printed| each_ran(printed, 2)),
+    ("limits_of_validation", |printed| each_ran(printed, 1)),
 ];
 
 #[test]
@@ -117,7 +118,7 @@ fn champion_saw_the_test_rows(printed: &str) {
     let figures: Vec<f64> = printed
         .lines()
         .filter(|line| line.contains("roc_auc") && line.contains('│'))
-        .flat_map(|line| line.split('│').filter_map(|cell| cell.trim().parse::<f64>().ok()).collect::<Vec<_>>())
+        .flat_map(|line| line.split(['│', '┆']).filter_map(|cell| cell.trim().parse::<f64>().ok()).collect::<Vec<_>>())
         .collect();
     // Nobody gets the figure that a forest has on rows that it learnt from.
     assert!(figures.len() >= 2 && figures.iter().all(|auc| *auc < 0.9), "{figures:?}");
@@ -129,10 +130,11 @@ fn parquet_int96(printed: &str) {
     assert!(value || fault, "another value");
 }
 
-/// Nothing failed, and so many runs were approved.
-fn each_ran(printed: &str, runs: usize) {
+/// Nothing failed, and so many models were approved. A run whose model equals the champion says neither.
+fn each_ran(printed: &str, models: usize) {
     let approved = printed.lines().filter(|line| line.starts_with("approved")).count();
-    assert!(approved == runs && !printed.contains("error"), "{approved} of {runs} runs were approved");
+    let refused = printed.contains("error") || printed.contains("rejected");
+    assert!(approved == models && !refused, "{approved} of {models} models were approved");
 }
 
 fn weights(printed: &str) {
