@@ -29,8 +29,10 @@ pub(crate) struct Candidate {
 /// Puts the run's candidate together; registers it unless only what passes gets a number.
 pub(crate) fn prepare(run: &mut Run) -> Result<(), RunError> {
     let (model, memory) = (model(run)?, memory(run)?);
+    // A model that has a number already is that version, whatever is numbered from now on.
+    let known = run.request.home.registry.version_of_parts(run.manifest.model.as_str(), model.parts())?;
     run.candidate = Some(Candidate { model, memory, version: None });
-    if run.manifest.gates.register == Register::Always {
+    if run.manifest.gates.register == Register::Always || known.is_some() {
         register(run)?;
     }
     Ok(())

@@ -130,8 +130,8 @@ pub struct Judged {
     pub(crate) candidate: Measured,
     /// Measured on the compared rows.
     pub(crate) champion: Option<Measured>,
-    /// The rows that are compared, ascending; `None` if there is no champion.
-    pub(crate) compared: Option<Vec<usize>>,
+    /// The rows that figures are of, ascending: those that are compared, else those that the candidate did not learn from.
+    pub(crate) shown: Vec<usize>,
     /// Both on the compared rows; `None` if there is no champion.
     pub comparison: Option<Comparison>,
     /// How many rows count.
@@ -182,7 +182,7 @@ pub fn judge(
         return Ok(Judged {
             candidate: measured,
             champion: None,
-            compared: None,
+            shown: rows,
             comparison: None,
             rows: summary,
             policy: rules.gates.policy,
@@ -205,8 +205,8 @@ pub fn judge(
     let judgement = gates::judge(&rules.gates, &measured.metrics, Some(&comparison));
     Ok(Judged {
         candidate: measured,
+        shown: if both.is_some() { compared } else { rows },
         champion: both,
-        compared: Some(compared),
         comparison: Some(comparison),
         rows: summary,
         policy: rules.gates.policy,

@@ -207,6 +207,8 @@ pub struct Run {
     pub(crate) artifacts: BTreeMap<(World, String), ArtifactRecord>,
     /// The model that training made.
     pub(crate) candidate: Option<Candidate>,
+    /// The configuration of the run whose evaluation was taken over.
+    pub(crate) evaluated_under: Option<serde_json::Value>,
     /// The promotion stage's decision on it.
     pub(crate) decision: Option<Decision>,
     pub(crate) summary: Summary,
@@ -325,6 +327,7 @@ impl Run {
             id,
             artifacts: BTreeMap::new(),
             candidate: None,
+            evaluated_under: None,
             decision: None,
             summary,
         })

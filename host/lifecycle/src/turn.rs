@@ -8,9 +8,10 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::time::Duration;
 
 use stagewright_manifest::World;
-use stagewright_store::Home;
+use stagewright_store::{Home, StoreError};
 
 use crate::fault::StageFault;
+use crate::run::RunError;
 use crate::sandbox::Cancel;
 
 /// The lock's file in the home.
@@ -28,18 +29,18 @@ impl Turn {
     ///
     /// # Errors
     /// The lock's file cannot be opened or locked, or somebody asked to stop.
-    pub(crate) fn wait(home: &Home, cancel: &Cancel) -> Result<Self, StageFault> {
+    pub(crate) fn wait(home: &Home, cancel: &Cancel) -> Result<Self, RunError> {
         let path = home.path().join(FILE);
-        let failed = |reason: std::io::Error| StageFault::host(format!("cannot lock {}: {reason}", path.display()));
+        let failed = |source| StoreError::Io { action: "lock", path: path.clone(), source };
         let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _lock: file }),
                 Err(TryLockError::WouldBlock) if cancel.is_cancelled() => {
-                    return Err(StageFault::Cancelled { stage: World::Promotion.as_str() });
+                    return Err(StageFault::Cancelled { stage: World::Promotion.as_str() }.into());
                 }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
-                Err(TryLockError::Error(reason)) => return Err(failed(reason)),
+                Err(TryLockError::Error(reason)) => return Err(failed(reason).into()),
             }
         }
     }
@@ -57,7 +58,7 @@ mod tests {
         let turn = Turn::wait(&home, &cancel).expect("nobody else is there");
         cancel.cancel();
         let waited = Turn::wait(&home, &cancel);
-        assert!(matches!(waited, Err(StageFault::Cancelled { .. })));
+        assert!(matches!(waited, Err(RunError::Stage(StageFault::Cancelled { .. }))));
         drop(turn);
         assert!(Turn::wait(&home, &cancel).is_ok());
     }

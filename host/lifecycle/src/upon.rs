@@ -42,6 +42,9 @@ pub(crate) fn take_over(run: &mut Run) -> Result<(), RunError> {
                 let component = &run.request.components[&world];
                 check(world, record, made_by, (component.name.as_str(), component.digest), &now)?;
             }
+            if world == World::Evaluation {
+                run.evaluated_under = Some(record.config.clone());
+            }
             for artifact in stage.outputs {
                 run.artifacts.insert((world, artifact.name.clone()), artifact);
             }

@@ -61,10 +61,13 @@ fn a_verdict_is_good_for_one_champion() {
     churn(&place, &[&BETTER]).expect(0);
     assert_eq!(champion(&place), Some(2));
 
-    // Going back needs no verdict; coming again does: its verdict is of the same champion, and holds.
+    // Going back needs no verdict; coming again does.
     place.run(&["models", "rollback", MODEL, "--reason", "complaints"]).expect(0);
     assert_eq!(champion(&place), Some(1));
-    place.run(&["models", "promote", &format!("{MODEL}/2"), "--reason", "sorted out"]).expect(0);
+    let withdrawn = format!("{MODEL}/2");
+    let stale = place.run(&["models", "promote", &withdrawn, "--reason", "sorted out"]).expect(4);
+    assert!(stale.stderr.contains(&format!("stagewright gate {withdrawn} --promote")), "{}", stale.stderr);
+    place.run(&["gate", &withdrawn, "--promote"]).expect(0);
     assert_eq!(champion(&place), Some(2));
 
     // The first one was approved while there was no champion.
@@ -283,4 +286,35 @@ fn too_few_rows_that_nobody_learnt_from_decide_nothing() {
     assert_eq!(undecided["decision"]["verdict"], "undecided");
     assert_eq!(champion(&place), Some(1));
     place.run(&["models", "promote", &format!("{MODEL}/2")]).expect(4);
+}
+
+#[test]
+fn a_single_promotion_evaluates_again_where_the_model_or_the_gates_are_others() {
+    let place = Place::new();
+    churn(&place, &[&BETTER, &["--register-name", "other"]]).expect(0);
+    churn(&place, &[&BETTER]).expect(0);
+    let run = churn(&place, &[&WORSE, &["--until", "evaluation"]]).expect(0).json();
+    let run = run["run_id"].as_str().expect("a run").to_owned();
+    let alone = |more: &[&str], code| {
+        let arguments = [&["stage", "run", "promotion", "--run", &run, "--json"], more].concat();
+        place.run(&arguments).expect(code).json()
+    };
+    let stages = |run: &Value| run["stages"].as_array().map(Vec::len);
+    let unchanged = alone(&[], 4);
+    assert_eq!(stages(&unchanged), Some(1), "nothing has changed since the evaluation");
+    let other = alone(&["--register-name", "other"], 4);
+    assert_eq!(stages(&other), Some(2), "the champion of another model is another one");
+    assert_eq!(other["model"]["name"], "other");
+    let gates = alone(&["--set", "gates.primary=accuracy"], 4);
+    assert_eq!(gates["decision"]["difference"]["metric"], "accuracy");
+}
+
+#[test]
+fn a_champion_is_itself_also_where_only_what_passes_gets_a_number() {
+    let place = Place::new();
+    let only_passed = ["--set", "gates.register=passed"];
+    churn(&place, &[&BETTER, &only_passed]).expect(0);
+    let again = churn(&place, &[&BETTER, &only_passed]).expect(0).json();
+    assert_eq!(again["is_champion_already"], true);
+    assert_eq!(verdicts(&place, 1).len(), 1);
 }

@@ -44,11 +44,11 @@ pub(crate) fn gate(location: &Location, arguments: &GateArguments) -> anyhow::Re
     let workplace = Workplace::open(location, &operator)?;
     let home = &workplace.home;
     let version = wanted(home, arguments)?;
-    let rules = rules(home, &version, arguments)?;
+    let asked_for = asked_for(home, &version, arguments)?;
     let mut tries = 0;
     loop {
         tries += 1;
-        let found = look(&workplace, &operator, &version, &rules, arguments)?;
+        let found = look(&workplace, &operator, &version, &asked_for, arguments)?;
         match settle(home, &version, &found, arguments) {
             Err(error) if tries < TRIES && champion_changed(&error) => {
                 tracing::warn!("the champion changed while the version was judged: it is judged again");
@@ -75,14 +75,24 @@ fn wanted(home: &Home, arguments: &GateArguments) -> anyhow::Result<ModelVersion
     })
 }
 
+/// By what a version is judged.
+struct AskedFor {
+    rules: Rules,
+    /// Whether fixed figures decide alone where the champion cannot read the test rows.
+    absolute_if_unreadable: bool,
+}
+
 /// The gates: those of the command line, else those of the manifest that the version was made with.
-fn rules(home: &Home, version: &ModelVersion, arguments: &GateArguments) -> anyhow::Result<Rules> {
+fn asked_for(home: &Home, version: &ModelVersion, arguments: &GateArguments) -> anyhow::Result<AskedFor> {
     let recorded = version.run_id.as_ref().map(|run| home.registry.run(run.as_str())).transpose();
     let section = recorded.ok().flatten().and_then(|run| run.config.get("gates").cloned());
     let section: Option<GatesSection> = section.and_then(|section| serde_json::from_value(section).ok());
     let refuse_overlap = section
         .as_ref()
         .is_some_and(|section| section.champion_overlap == stagewright_manifest::ChampionOverlap::Error);
+    let absolute_if_unreadable = section
+        .as_ref()
+        .is_some_and(|section| section.champion_unreadable == stagewright_manifest::ChampionUnreadable::AbsoluteGates);
     let rows_per_class = section.as_ref().map_or(OVERLAP_ROWS_PER_CLASS, |section| section.overlap_rows_per_class);
     let others = gates(arguments)?;
     let says_nothing = others.is_empty()
@@ -114,7 +124,9 @@ fn rules(home: &Home, version: &ModelVersion, arguments: &GateArguments) -> anyh
             Gates { policy, primary, margin: arguments.margin.unwrap_or(0.0), confidence: arguments.confidence, others }
         }
     };
-    Ok(Rules { gates, refuse_overlap, rows_per_class })
+    let is_champion = home.registry.alias(&version.model, CHAMPION)? == Some(version.version);
+    let gates = if is_champion { gates.without_comparison() } else { gates };
+    Ok(AskedFor { rules: Rules { gates, refuse_overlap, rows_per_class }, absolute_if_unreadable })
 }
 
 /// The fewest compared rows of each class, where no manifest says it.
@@ -143,6 +155,8 @@ struct Found {
     rows: Option<EvaluationSummary>,
     difference: Option<Difference>,
     baseline: Option<BaselineComparison>,
+    /// That it is behind the baseline, if it is.
+    behind: Option<VerdictReason>,
     problems: Vec<String>,
 }
 
@@ -169,18 +183,19 @@ fn look(
     workplace: &Workplace,
     operator: &Operator,
     version: &ModelVersion,
-    rules: &Rules,
+    asked_for: &AskedFor,
     arguments: &GateArguments,
 ) -> anyhow::Result<Found> {
-    let home = &workplace.home;
-    let champion = home.registry.alias(&version.model, CHAMPION)?;
-    let compares = rules.gates.policy != Policy::Absolute && champion.is_some_and(|it| it != version.version);
+    let (home, rules) = (&workplace.home, &asked_for.rules);
+    // The champion is not compared with itself.
+    let champion = home.registry.alias(&version.model, CHAMPION)?.filter(|it| *it != version.version);
+    let compares = rules.gates.policy != Policy::Absolute && champion.is_some();
     // An imported version came without its test rows, and with the figures of where it was trained.
     let has_rows = version.references.iter().any(|reference| reference.role == TEST_ROWS);
     let is_recorded = arguments.record || arguments.promote;
     let is_judged_anew = compares || version.metrics.is_empty() || (is_recorded && has_rows);
     let mut found = if is_judged_anew {
-        evaluated(workplace, operator, version, champion.filter(|it| *it != version.version), rules)?
+        evaluated(workplace, operator, version, champion, asked_for)?
     } else {
         let metrics = metric_set(version);
         let judgement = judge(&rules.gates, &metrics, None);
@@ -193,6 +208,7 @@ fn look(
             rows,
             difference,
             baseline: None,
+            behind: None,
             problems: Vec::new(),
         }
     };
@@ -203,7 +219,9 @@ fn look(
         let worse: Vec<&str> =
             compared.metrics.iter().filter(|(_, it)| it.regressed).map(|(name, _)| name.as_str()).collect();
         if !compared.improved {
-            found.problems.push(format!("behind {}/{} in {}", baseline.model, baseline.version, worse.join(", ")));
+            let message = format!("behind {}/{} in {}", baseline.model, baseline.version, worse.join(", "));
+            found.problems.push(message.clone());
+            found.behind = Some(VerdictReason { gate: "baseline".to_owned(), passed: false, message });
         }
         found.baseline = Some(compared);
     }
@@ -230,9 +248,9 @@ fn evaluated(
     operator: &Operator,
     version: &ModelVersion,
     champion: Option<u32>,
-    rules: &Rules,
+    asked_for: &AskedFor,
 ) -> anyhow::Result<Found> {
-    let home = &workplace.home;
+    let (home, rules) = (&workplace.home, &asked_for.rules);
     let model = contents(version)?;
     let test = test_rows(home, version, &model)?;
     let cancel = workplace::cancel_on_signals();
@@ -241,10 +259,16 @@ fn evaluated(
     let memory = home.registry.row_memory(&version.model, version.version)?;
     let candidate = Predicted { scores: &scores, memory: memory.as_ref() };
     let standing = champion.map(|champion| home.registry.version(&version.model, champion)).transpose()?;
-    let theirs = match &standing {
-        Some(standing) if rules.gates.policy != Policy::Absolute => {
-            let champion = contents(standing)?;
-            if let Some(reason) = champion.cannot_read(test.table.schema(), &test.task) {
+    let mut gates = rules.gates.clone();
+    let mut theirs = None;
+    if let Some(standing) = standing.as_ref().filter(|_| gates.policy != Policy::Absolute) {
+        let champion = contents(standing)?;
+        match champion.cannot_read(test.table.schema(), &test.task) {
+            None => {
+                theirs = Some((ask(&champion)?, home.registry.row_memory(&standing.model, standing.version)?));
+            }
+            Some(_) if asked_for.absolute_if_unreadable => gates = gates.without_comparison(),
+            Some(reason) => {
                 return Err(UsageError::error(
                     format!(
                         "the champion (version {} of `{}`) cannot read these test rows: {reason}",
@@ -253,10 +277,9 @@ fn evaluated(
                     "judge by fixed figures alone: --policy absolute --min-auc 0.82",
                 ));
             }
-            Some((ask(&champion)?, home.registry.row_memory(&standing.model, standing.version)?))
         }
-        _ => None,
-    };
+    }
+    let rules = &Rules { gates, refuse_overlap: rules.refuse_overlap, rows_per_class: rules.rows_per_class };
     let theirs = theirs.as_ref().map(|(scores, memory)| Predicted { scores, memory: memory.as_ref() });
     let judged = judgement::judge(&test, candidate, theirs, rules)?;
     Ok(Found {
@@ -267,6 +290,7 @@ fn evaluated(
         difference: judged.comparison.and_then(|comparison| comparison.difference),
         judgement: judged.judgement,
         baseline: None,
+        behind: None,
         problems: Vec::new(),
     })
 }
@@ -355,7 +379,7 @@ fn record(found: &Found) -> NewVerdict {
         policy: found.policy.name().to_owned(),
         judged_against: JudgedAgainst::from(found.judged_against),
         reason: found.reason(),
-        reasons: found.judgement.gates.iter().map(reason).collect(),
+        reasons: found.judgement.gates.iter().map(reason).chain(found.behind.clone()).collect(),
         evaluation: judgement::record(found.rows.as_ref(), found.difference.as_ref()),
         metrics: found.metrics.iter().map(|(name, value)| (name.to_owned(), value.unwrap_or(f64::NAN))).collect(),
         references: Vec::new(),

@@ -133,17 +133,15 @@ fn component_looks(
     candidate: &ModelParts,
     champion: Option<&Asked<'_>>,
 ) -> Result<Vec<(String, f64)>, RunError> {
-    let table = match judged.compared.as_ref().filter(|rows| rows.len() < test.labels.len()) {
-        None => test.table.clone(),
-        // It sees no champion where too few rows are left to look at.
-        Some(rows) if rows.is_empty() => test.table.clone(),
-        Some(rows) => {
-            let table = rows_of(stage, &test.table, rows)?;
-            stage.put_table("compared", &table);
-            table
-        }
+    let table = if judged.shown.len() == test.labels.len() {
+        test.table.clone()
+    } else {
+        let table = rows_of(stage, &test.table, &judged.shown)?;
+        stage.put_table("compared", &table);
+        table
     };
-    let champion = champion.filter(|_| judged.compared.as_ref().is_none_or(|rows| !rows.is_empty()));
+    // It sees no champion where too few rows are left to measure it on.
+    let champion = champion.filter(|_| judged.champion.is_some());
     let view = View::of(table, |field| matches!(field.role, Role::Feature | Role::Target | Role::Weight));
     let context = stage.context(None);
     let champion = champion.map(|champion| champion.parts.clone());
@@ -322,16 +320,12 @@ fn figures(
 ) -> Result<Vec<Figure>, StageFault> {
     // No figure of both where nothing is left to compare.
     let champion = champion.filter(|_| judged.champion.is_some());
-    let rows: Vec<usize> = match &judged.compared {
-        Some(compared) if champion.is_some() => compared.clone(),
-        _ => (0..test.labels.len()).collect(),
-    };
+    let rows = &judged.shown;
     let asked = || [candidate].into_iter().chain(champion);
     let mut figures = Vec::new();
     if matches!(test.task, Task::Binary { .. }) {
         let classes: Vec<u8> = rows.iter().map(|&row| test.labels[row] as u8).collect();
-        let scores: Vec<(&str, Vec<f64>)> =
-            asked().map(|asked| (asked.name, picked(&asked.scores, 1, &rows))).collect();
+        let scores: Vec<(&str, Vec<f64>)> = asked().map(|asked| (asked.name, picked(&asked.scores, 1, rows))).collect();
         let predictions: Vec<Predictions<'_>> =
             scores.iter().map(|(name, scores)| Predictions { name, scores }).collect();
         figures.extend(prediction_figures(&classes, &predictions).map_err(StageFault::host)?);

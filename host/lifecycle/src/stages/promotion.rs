@@ -100,15 +100,32 @@ fn rows_of(evaluated: &EvaluationReport) -> EvaluationSummary {
     }
 }
 
-/// Whether the evaluation that a single promotion works on must be made again: it is of another
-/// champion than the present one, or its interval of another confidence than the gates ask for.
+/// Whether the evaluation that a single promotion works on must be made again: it was made for another
+/// model, under other gates, or beside another champion than the present one.
 pub(crate) fn is_outdated(run: &Run) -> Result<bool, RunError> {
+    let effective = run.manifest.effective();
+    let same_rules = run.evaluated_under.as_ref().is_some_and(|evaluated_under| {
+        ["model", "gates"].iter().all(|key| evaluated_under.get(key) == effective.get(key))
+    });
+    if !same_rules {
+        return Ok(true);
+    }
     let evaluated: EvaluationReport = run.document(World::Evaluation, "evaluation")?;
-    let champion = run.request.home.registry.alias(run.manifest.model.as_str(), CHAMPION)?;
-    let wanted = settings::gates(&run.manifest.gates).interval_confidence();
-    let confidence = evaluated.compared.comparison.as_ref().and_then(|comparison| comparison.difference.as_ref());
-    Ok(champion_of(&evaluated)? != champion
-        || confidence.is_some_and(|difference| difference.confidence.to_bits() != wanted.to_bits()))
+    let name = run.manifest.model.as_str();
+    let registry = &run.request.home.registry;
+    let champion = registry.alias(name, CHAMPION)?;
+    if champion_of(&evaluated)? != champion {
+        return Ok(true);
+    }
+    // Numbers of a model that was deleted are given again under its name: its content decides.
+    let Some(champion) = champion else { return Ok(false) };
+    let standing = registry.version(name, champion)?.contents;
+    let digest = match &evaluated.champion {
+        Champion::None => None,
+        Champion::Evaluated(model) => Some(&model.digest),
+        Champion::Unreadable { digest, .. } => Some(digest),
+    };
+    Ok(standing["model"].as_str() != digest.map(String::as_str))
 }
 
 /// The host's gates are final where they say no; the component's own rules stand beside them.
@@ -168,7 +185,8 @@ fn name_of_host(gates: &[GateResult], told: String) -> String {
 /// becomes champion, if the champion is still the one that it was compared with.
 pub(crate) fn promote(run: &mut Run) -> Result<(), RunError> {
     let Some(decision) = run.decision.take() else { return Ok(()) };
-    if decision.verdict != Verdict::Approved && run.manifest.gates.register == Register::Passed {
+    let has_version = run.candidate.as_ref().is_some_and(|candidate| candidate.version.is_some());
+    if decision.verdict != Verdict::Approved && run.manifest.gates.register == Register::Passed && !has_version {
         return Ok(());
     }
     let version = candidate::register(run)?;

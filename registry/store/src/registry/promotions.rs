@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use crate::database::{Connection, Outcome, Row, Scope, values};
+use crate::database::{Connection, Failure, Outcome, Row, Scope, values};
 use crate::error::StoreError;
 use crate::registry::audit::NewEntry;
 use crate::registry::lifecycle::{self, LifecycleStage};
@@ -170,6 +170,15 @@ impl Registry {
                 let (model, alias) = (promotion.model, CHAMPION.to_owned());
                 let (expected, actual) = (promotion.expected, champion.map(|(_, version)| version));
                 return Ok(Err(StoreError::AliasMoved { model, alias, expected, actual }));
+            }
+            // Somebody may have judged it again while it was copied.
+            let named = (promotion.model.as_str(), promotion.version);
+            match check_verdict(connection, version, named, champion, promotion.rollback) {
+                Err(Failure::Refused(refused)) => {
+                    self.end(connection, &promotion, PromotionState::Undone, "it was judged again meanwhile")?;
+                    return Ok(Err(refused));
+                }
+                checked => checked?,
             }
             self.crown(connection, &promotion, version, champion)?;
             let update =
@@ -386,6 +395,11 @@ impl Registry {
                 format!("version {number} followed")
             };
             self.move_stage(connection, id, (model, old), stages, *rollback, &why)?;
+            if *rollback {
+                // What it was approved for did not hold: the verdict stays on record, and counts no more.
+                let update = "UPDATE versions SET judged_against = NULL WHERE id = ?1";
+                connection.execute(update, values![id])?;
+            }
         }
         let from = lifecycle::stage_of(connection, version)?;
         self.move_stage(connection, version, (model, *number), (from, LifecycleStage::Production), false, reason)?;

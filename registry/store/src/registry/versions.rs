@@ -173,6 +173,16 @@ impl Registry {
         })
     }
 
+    /// The version of a model that is made of these parts, if there is one: the champion, if it is, else the newest.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn version_of_parts(&self, model: &str, parts: Digest) -> Result<Option<u32>, StoreError> {
+        self.read("look for a version by its parts", |connection| {
+            Ok(of_same_parts(connection, model, Some(parts))?.map(|(_, version)| version))
+        })
+    }
+
     /// All versions of a model, oldest first.
     ///
     /// # Errors
