@@ -68,7 +68,7 @@ fn asked(place: &Place, arguments: &[&str]) -> Ended {
 
 /// Puts a text behind every text of a registry that is not a word of its own.
 fn soil(database: &Path, text: &str) {
-    const KEPT: [&str; 27] = [
+    const KEPT: [&str; 30] = [
         "run_id",
         "digest",
         "kind",
@@ -96,6 +96,9 @@ fn soil(database: &Path, text: &str) {
         "judged_against",
         "judged",
         "semantic_version",
+        "parts",
+        "key_columns",
+        "hash_key",
     ];
     let connection = rusqlite::Connection::open(database).expect("the registry");
     let names = |sql: &str| {

@@ -221,7 +221,10 @@ pub(crate) fn a_version_is_promoted_only_against_the_champion_that_it_was_judged
         StoreError::StaleVerdict { version: 2, judged_against: JudgedAgainst::NoChampion, champion: Some(1), .. }
     ));
     assert_eq!(world.roll_back("churn").unwrap(), first);
-    // It was approved against this very champion.
+    // It was approved against this very champion, and went away from there since.
+    let withdrawn = promote(old);
+    assert!(matches!(withdrawn, StoreError::StaleVerdict { version: 1, champion: Some(2), .. }), "{withdrawn}");
+    world.approve("churn", old);
     registry.promote("churn", old, &to("")).unwrap();
     // A person's approval ages as any other.
     let decided = NewVerdict::by_person(Verdict::Approved, JudgedAgainst::Champion(old), "I know better");
