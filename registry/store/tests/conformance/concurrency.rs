@@ -133,7 +133,8 @@ fn promote_some(world: &World, promoter: u32) {
         };
         match registry.complete_promotion(&promotion.id) {
             Ok(_) => println!("\ncompleted {}", promotion.id),
-            Err(StoreError::AliasMoved { .. }) => continue,
+            // Somebody was faster, or judged it against a champion that came and went.
+            Err(StoreError::AliasMoved { .. } | StoreError::StaleVerdict { .. }) => continue,
             Err(error) => panic!("{error}"),
         }
         match registry.finish_promotion(&promotion.id) {
