@@ -10,7 +10,7 @@ use stagewright_store::{ArtifactKind, ArtifactRecord, CHAMPION, NewVersion, Refe
 
 use crate::fault::StageFault;
 use crate::model::{Format, ModelComponent, RegisteredModel, StageLimits};
-use crate::run::{Run, RunError};
+use crate::run::{Run, RunError, with_defaults};
 use crate::semantic_version;
 use crate::stages::transformation::{ReadError, all, source_rows};
 use crate::summary::ModelSummary;
@@ -184,9 +184,10 @@ fn new_version(run: &Run, candidate: &Candidate) -> Result<NewVersion, StageFaul
     references.extend(explaining(run, &EXPLAINS));
     let worlds = [(World::Transformation, &model.transformation), (World::Training, &model.training)];
     let parameters = worlds.into_iter().flat_map(|(world, component)| {
-        let own = component.parameters.as_object().into_iter().flatten();
+        let schema = &run.request.components[&world].description.parameters;
+        let own = with_defaults(schema, component.parameters.as_object().cloned().unwrap_or_default());
         let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let named = own.map(move |(name, value)| (format!("{world}.{name}"), text(value)));
+        let named = own.into_iter().map(move |(name, value)| (format!("{world}.{name}"), text(&value)));
         named.chain([(format!("{world}.component"), component.name.clone())])
     });
     let code = model.code.iter().map(|code| ("mlflow.source.git.commit".to_owned(), code.commit.clone()));

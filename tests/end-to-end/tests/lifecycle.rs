@@ -319,3 +319,19 @@ fn an_interrupted_run_leaves_nothing_behind_and_the_next_one_works() {
     assert_eq!(running, 0);
     place.churn(3000, &["--register-name", "another"]).expect(0);
 }
+
+#[test]
+fn parameters_that_nobody_set_are_recorded_and_found() {
+    let place = Place::new();
+    let logistic = ["--set", "training.component=train-logistic", "--set", "gates.minimum.accuracy=0.5"];
+    place.churn(1500, &[&logistic[..], &["--set", "gates.minimum.roc_auc=0.5"]].concat()).expect(0);
+    for (search, json) in [("runs", "--json"), ("models", "--json")] {
+        let found = |filter: &str| {
+            let found = place.run(&[search, "search", filter, json]).expect(0).json();
+            found.as_array().map(Vec::len)
+        };
+        // The manifest says nothing of an intercept.
+        assert_eq!(found("params.`training.fit_intercept` = 'true'"), Some(1), "{search}");
+        assert_eq!(found("params.`training.fit_intercept` = 'false'"), Some(0), "{search}");
+    }
+}
