@@ -129,7 +129,19 @@ fn limits(run: &Run) -> Vec<StageLimits> {
             wall_used_ms: stage.wall_ms.ceil() as u64,
         })
     };
-    run.summary.stages.iter().filter_map(limits).collect()
+    let taken_over = run.taken_over.iter().map(|(world, stage)| {
+        let allowed = run.manifest.stage(*world).limits;
+        StageLimits {
+            stage: stage.name.clone(),
+            memory: allowed.memory,
+            memory_used: stage.peak_memory_bytes,
+            cpu_ms: allowed.cpu.as_millis() as u64,
+            cpu_used_ms: stage.cpu_ms.ceil() as u64,
+            wall_ms: allowed.wall.as_millis() as u64,
+            wall_used_ms: stage.wall_ms.ceil() as u64,
+        }
+    });
+    taken_over.chain(run.summary.stages.iter().filter_map(limits)).collect()
 }
 
 /// The rows that the run's model learnt from: all but the test rows.

@@ -16,7 +16,7 @@ use stagewright_evaluation::report::{Check, ValidationReport};
 use stagewright_manifest::{Manifest, World};
 use stagewright_promotion::Destination;
 use stagewright_promotion::promote::PromoteError;
-use stagewright_store::{ArtifactRecord, Home, NewRun, Role, RunId, RunStatus, Schema, StoreError, Table};
+use stagewright_store::{ArtifactRecord, Home, NewRun, Role, RunId, RunStatus, Schema, StageRecord, StoreError, Table};
 
 use crate::candidate::{self, Candidate};
 use crate::fault::StageFault;
@@ -207,6 +207,8 @@ pub struct Run {
     pub(crate) artifacts: BTreeMap<(World, String), ArtifactRecord>,
     /// The model that training made.
     pub(crate) candidate: Option<Candidate>,
+    /// The stages of other runs whose artifacts were taken over, as they were recorded.
+    pub(crate) taken_over: BTreeMap<World, StageRecord>,
     /// The configuration of the run whose evaluation was taken over.
     pub(crate) evaluated_under: Option<serde_json::Value>,
     /// The promotion stage's decision on it.
@@ -327,6 +329,7 @@ impl Run {
             id,
             artifacts: BTreeMap::new(),
             candidate: None,
+            taken_over: BTreeMap::new(),
             evaluated_under: None,
             decision: None,
             summary,

@@ -45,9 +45,10 @@ pub(crate) fn take_over(run: &mut Run) -> Result<(), RunError> {
             if world == World::Evaluation {
                 run.evaluated_under = Some(record.config.clone());
             }
-            for artifact in stage.outputs {
-                run.artifacts.insert((world, artifact.name.clone()), artifact);
+            for artifact in &stage.outputs {
+                run.artifacts.insert((world, artifact.name.clone()), artifact.clone());
             }
+            run.taken_over.insert(world, stage);
         }
     }
     Ok(())

@@ -272,7 +272,7 @@ impl<'a> NumericColumn<'a> {
         let (mut count, mut first_missing) = (0, None);
         column.read(|start, values| {
             if !bounded {
-                refuse_infinite(values)?;
+                refuse_infinite(start, values).map_err(|failure| failure.in_column(source.columns().join(", ")))?;
             }
             for (row, value) in values.iter().enumerate() {
                 if value.is_nan() {

@@ -89,14 +89,14 @@ fn ratio(above: f64, below: f64, zero_division: ZeroDivision) -> f64 {
     }
 }
 
-/// The first infinite value, as a fault: no mean exists, and no scale holds it.
-pub(crate) fn refuse_infinite(values: &[f64]) -> Result<(), Failure> {
+/// The first infinite value, as a fault: no mean exists, and no scale holds it. `start` is the row of the first value.
+pub(crate) fn refuse_infinite(start: u64, values: &[f64]) -> Result<(), Failure> {
     // No early exit: so it is vectorised, and an infinite value is rare.
     if !values.iter().fold(false, |any, value| any | value.is_infinite()) {
         return Ok(());
     }
     let row = values.iter().position(|value| value.is_infinite()).unwrap_or_default();
-    Err(Failure::data("a value is infinite").at_row(row as u64).with_value(values[row]))
+    Err(Failure::data("a value is infinite").at_row(start + row as u64).with_value(values[row]))
 }
 
 /// A column's categories as codes: `code` numbers a string, nulls are [`MISSING`]. Each category of a categorical column is looked

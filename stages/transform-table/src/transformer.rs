@@ -100,7 +100,7 @@ impl Transformer {
             // Comparisons keep NaN.
             values.iter_mut().for_each(|value| *value = value.clamp(low, high));
         } else {
-            refuse_infinite(&values).map_err(blame)?;
+            refuse_infinite(0, &values).map_err(blame)?;
         }
         let missing = values.iter().map(|value| usize::from(value.is_nan())).sum::<usize>();
         if missing > 0 {

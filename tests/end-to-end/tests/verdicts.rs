@@ -318,3 +318,27 @@ fn a_champion_is_itself_also_where_only_what_passes_gets_a_number() {
     assert_eq!(again["is_champion_already"], true);
     assert_eq!(verdicts(&place, 1).len(), 1);
 }
+
+#[test]
+fn a_model_that_was_deleted_can_be_trained_again() {
+    let place = Place::new();
+    churn(&place, &[&BETTER]).expect(0);
+    place.run(&["models", "retire", MODEL, "--reason", "moved"]).expect(0);
+    place.run(&["models", "delete", MODEL]).expect(0);
+    let again = churn(&place, &[&BETTER]).expect(0).json();
+    // The production location still has the first one's bytes under its number.
+    assert_eq!((&again["model"]["version"], &again["decision"]["verdict"]), (&2.into(), &"approved".into()));
+}
+
+#[test]
+fn a_stage_that_is_run_alone_may_have_another_component_than_it_had() {
+    let place = Place::new();
+    churn(&place, &[&WORSE, &["--until", "transformation"]]).expect(0);
+    let run = place.run(&[&["stage", "run", "training", "--json"], &BETTER[..]].concat()).expect(0).json();
+    assert_eq!(run["stages"][0]["component"], "train-logistic");
+    let version = format!("{MODEL}/1");
+    let shown = json(&place, &["models", "show", &version]);
+    let limits = shown["contents"]["limits"].as_array().expect("limits").clone();
+    let stages: Vec<&str> = limits.iter().filter_map(|limits| limits["stage"].as_str()).collect();
+    assert_eq!(stages, ["ingestion", "validation", "transformation", "training"]);
+}

@@ -430,6 +430,9 @@ fn told(version: &ModelVersion, found: &Found, is_recorded: bool, arguments: &Ga
             ]);
         }
         println!("{shown}");
+        if found.judgement.gates.is_empty() {
+            println!("{}/{} is the champion, which is not compared with itself", version.model, version.version);
+        }
         match passed {
             true => println!("{}/{}: {}", version.model, version.version, found.reason()),
             false => eprintln!("error: {}", found.reason()),

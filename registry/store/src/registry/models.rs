@@ -194,8 +194,12 @@ pub(super) fn required(connection: &mut Connection, name: &str) -> Outcome<i64> 
 
 /// Registers a model that is not there yet.
 pub(super) fn create(registry: &Registry, connection: &mut Connection, name: &str) -> Outcome<i64> {
-    let insert = "INSERT INTO registered_models (name, created_ms, updated_ms) VALUES (?1, ?2, ?2) RETURNING id";
-    let id = connection.one(insert, values![name, now_ms()])?.get(0)?;
+    // The numbers of a model of this name that was deleted are not given again: a production location may still have them.
+    let taken = "SELECT coalesce(max(version), 0) FROM audit WHERE model = ?1";
+    let taken: u32 = connection.one(taken, values![name])?.get(0)?;
+    let insert = "INSERT INTO registered_models (name, created_ms, updated_ms, last_version) VALUES (?1, ?2, ?2, ?3)
+        RETURNING id";
+    let id = connection.one(insert, values![name, now_ms(), taken])?.get(0)?;
     registry.audit(connection, &NewEntry::about("model.registered", name, None))?;
     Ok(id)
 }
