@@ -106,7 +106,7 @@ impl Changes {
     /// These changes on top of those of an earlier run: where both change the same, these win.
     pub(crate) fn after(&self, mut earlier: Self) -> Self {
         // Parameters of a component that is replaced mean nothing to its successor; the stage's limits stay.
-        for stage in self.set.iter().filter_map(|set| Some(set.split_once('=')?.0.strip_suffix(".component")?)) {
+        for stage in self.set.iter().filter_map(|set| set.split_once('=')?.0.strip_suffix(".component")) {
             let (own, limits) = (format!("{stage}."), format!("{stage}.limits."));
             earlier.set.retain(|set| !set.starts_with(&own) || set.starts_with(&limits));
         }
