@@ -40,8 +40,9 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("cargo-deny", deny)
 }
 
-/// Unit, property and end-to-end tests. Those of real tables need `STAGEWRIGHT_TEST_DATA`, and those of PostgreSQL a server's
-/// programs; where one is missing, they are left out by name, which is told.
+/// Unit, property and end-to-end tests. Those of real tables need `STAGEWRIGHT_TEST_DATA`, and
+/// those of PostgreSQL a server's programs; where one is missing, they are left out by name, which
+/// is told.
 fn tests(built: &Built) -> Result<()> {
     let mut command = cargo();
     command.args(["test", "--release", "--workspace"]);
@@ -75,7 +76,8 @@ fn tests(built: &Built) -> Result<()> {
     Ok(())
 }
 
-/// Whether the tests would find PostgreSQL's programs, where they look for them: tests/services/src/postgres.rs.
+/// Whether the tests would find PostgreSQL's programs, where they look for them:
+/// tests/services/src/postgres.rs.
 fn has_postgresql() -> bool {
     let named = std::env::var_os("STAGEWRIGHT_POSTGRES_BIN").map(|folder| PathBuf::from(folder).join("initdb"));
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();

@@ -50,7 +50,8 @@ pub(crate) struct UsageError {
     pub(crate) hint: Option<String>,
 }
 
-/// A message or a hint, which may cite names from outside: a line break in one begins no line of ours.
+/// A message or a hint, which may cite names from outside: a line break in one begins no line of
+/// ours.
 fn shown(text: &str) -> String {
     Outside::lines(text).cut(MOST_SHOWN).to_string()
 }

@@ -1,10 +1,13 @@
 //! What the process's environment says, and what a file `.env` may add to it.
 //!
-//! A `.env` comes with a folder, and the folder may come from anybody: a repository, an archive. So it is read by name: the few variables of [`ALLOWED`] count, everything else in it does
-//! not. What it says is kept here and never becomes part of the process's environment, which libraries and child processes read on their own. It never decides which code is run, under
-//! whose limits, in whose name, or to which server something is sent that the user exported.
+//! A `.env` comes with a folder, and the folder may come from anybody: a repository, an archive. So
+//! it is read by name: the few variables of [`ALLOWED`] count, everything else in it does not. What
+//! it says is kept here and never becomes part of the process's environment, which libraries and
+//! child processes read on their own. It never decides which code is run, under whose limits, in
+//! whose name, or to which server something is sent that the user exported.
 //!
-//! Why not load it and remove what is harmful? Nobody can list that: `LD_PRELOAD`, `GIT_TRACE`, `AWS_CONFIG_FILE` and their siblings belong to programs that change.
+//! Why not load it and remove what is harmful? Nobody can list that: `LD_PRELOAD`, `GIT_TRACE`,
+//! `AWS_CONFIG_FILE` and their siblings belong to programs that change.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,13 +21,15 @@ use crate::ending::UsageError;
 
 mod assignments;
 
-/// The file, in the current folder. No other folder is searched: what lies above may be another user's.
+/// The file, in the current folder. No other folder is searched: what lies above may be another
+/// user's.
 const FILE: &str = ".env";
 
 /// The largest file that is read: a hundred times what one holds.
 const MAX_FILE: u64 = 64 << 10;
 
-/// The variables that the file may set, besides those of [`TOKENS`] and, with both keys, [`ENDPOINTS`].
+/// The variables that the file may set, besides those of [`TOKENS`] and, with both keys,
+/// [`ENDPOINTS`].
 const ALLOWED: [&str; 4] = ["STAGEWRIGHT_HOME", "PGPASSWORD", "AWS_REGION", "AWS_DEFAULT_REGION"];
 
 /// How the variables begin whose values a manifest may have sent to a server.
@@ -33,13 +38,15 @@ const TOKENS: &str = stagewright_manifest::TOKEN_PREFIX;
 /// Credentials of S3. They are one thing: with one of them exported, none of the file counts.
 const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
-/// Where requests to S3 go: the file's count only with credentials of the file, so that nobody else's are shown to its server.
+/// Where requests to S3 go: the file's count only with credentials of the file, so that nobody
+/// else's are shown to its server.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL"];
 
-/// How variables begin that somebody writes into the file because they are read here, or used to be.
+/// How variables begin that somebody writes into the file because they are read here, or used to
+/// be.
 const MEANT: [&str; 6] = ["STAGEWRIGHT_", "AWS_", "MLFLOW_", "PG", "XDG_STATE_HOME", "RUST_LOG"];
 
-/// What the file says, of what it may say.
+/// The variables that the file sets and may set.
 static ADDED: OnceLock<BTreeMap<String, String>> = OnceLock::new();
 
 /// What a variable was when this process was started.
@@ -67,7 +74,8 @@ pub(crate) fn variables() -> BTreeMap<String, String> {
 /// Reads the file of the current folder, if there is one; returns what there is to warn about.
 ///
 /// # Errors
-/// Somebody else could have written it, or it cannot be read: then it is not known where this process is to work.
+/// Somebody else could have written it, or it cannot be read: then it is not known where this
+/// process is to work.
 pub(crate) fn read_file() -> anyhow::Result<Vec<String>> {
     let text = match read(Path::new(FILE)) {
         Ok(text) => text,
@@ -102,7 +110,8 @@ fn text(file: File) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// What counts of a file's text, and what to warn about. `is_exported`: whether the environment has a variable.
+/// Returns the variables of a file's text that count, and the warnings. `is_exported` says whether
+/// the environment has a variable.
 fn admitted(text: &str, is_exported: &dyn Fn(&str) -> bool) -> (BTreeMap<String, String>, Vec<String>) {
     let mut warnings = Vec::new();
     let mut said = BTreeMap::new();

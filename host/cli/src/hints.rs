@@ -1,7 +1,7 @@
 //! Every hint can be followed: what messages of the source tell people to type parses today.
 //!
-//! The texts are taken from the source itself, so that a hint that is written tomorrow is held to it too. What a hint leads to is
-//! tested where it is given; that it can be typed at all, here.
+//! The texts are taken from the source itself, so that a hint that is written tomorrow is held to
+//! it too. What a hint leads to is tested where it is given; that it can be typed at all, here.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ use crate::arguments::Arguments;
 
 /// Folders with messages for people.
 const FOLDERS: [&str; 3] = ["host", "registry", "stages"];
-/// What follows the program's name where no command is meant: magic numbers and sentences about the program.
+/// Words that follow the program's name where no command is meant: in magic numbers and in
+/// sentences about the program.
 const NO_COMMANDS: [&str; 9] = ["component", "compiled", "table", "itself", "knows", "carries", "must", "needs", "is"];
 /// Options of other programs that messages name.
 const FOREIGN_OPTIONS: [&str; 3] = ["--help", "--features", "--format"];
@@ -25,7 +26,8 @@ struct Message {
     text: String,
 }
 
-/// All texts of a Rust source before its tests: what stands in quotes, escapes resolved as far as messages have them.
+/// All texts of a Rust source before its tests: what stands in quotes, escapes resolved as far as
+/// messages have them.
 fn texts(source: &str, file: &Path) -> Vec<Message> {
     let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or(source);
     let letters: Vec<char> = source.chars().collect();
@@ -113,7 +115,8 @@ fn filled(word: &str) -> String {
     out + rest
 }
 
-/// What a message tells to type after the program's name: up to where its sentence, its quotes or the words of a command end.
+/// Returns the commands that a message tells people to type: the words after the program's name, up
+/// to the end of the sentence, of the quotes or of the command.
 fn commands(text: &str) -> Vec<Vec<String>> {
     let of = |rest: &str| -> Option<Vec<String>> {
         let end =
@@ -201,7 +204,8 @@ fn every_key_that_a_message_tells_to_set_is_one() {
         for (at, set) in text.match_indices("--set ") {
             let word: String =
                 text[at + set.len()..].chars().take_while(|it| !it.is_whitespace() && *it != '`').collect();
-            // The key of a parameter is made by `fault::settable`, which has a test of its own; `{text}` repeats what was typed.
+            // The key of a parameter is made by `fault::settable`, which has a test of its own;
+            // `{text}` repeats what was typed.
             let Some((key, _)) =
                 word.split_once('=').filter(|(key, _)| !["{key}", "{text}", "stage.key"].contains(key))
             else {

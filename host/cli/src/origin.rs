@@ -1,4 +1,5 @@
-//! Where a registered model's data came from, for telling models apart that share a name by accident.
+//! Where a registered model's data came from, for telling models apart that share a name by
+//! accident.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -36,8 +37,8 @@ impl fmt::Display for ModelOrigin {
     }
 }
 
-/// The origin of a model of this name; `None` if there is no such model, or no registry yet. Looking for one makes none, and a
-/// registry that cannot be read is another command's matter.
+/// The origin of a model of this name; `None` if there is no such model, or no registry yet.
+/// Looking for one makes none, and a registry that cannot be read is another command's matter.
 pub(crate) fn of_model(location: &Location, model: &str) -> Option<ModelOrigin> {
     let home = location.existing().ok()?;
     latest(&home, model)
@@ -55,7 +56,8 @@ fn latest(home: &Home, model: &str) -> Option<ModelOrigin> {
     Some(ModelOrigin { uris, files })
 }
 
-/// The file that a URI names, seen from the manifest's folder or, as an argument's is, from the current one.
+/// The file that a URI names, seen from the manifest's folder or, as an argument's is, from the
+/// current one.
 fn file_of(uri: &str, folder: &Path) -> Option<PathBuf> {
     let uri: stagewright_data::SourceUri = uri.parse().ok()?;
     let places = [folder.join(uri.path()), uri.path().to_owned()];

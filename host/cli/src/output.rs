@@ -31,12 +31,14 @@ macro_rules! eprint {
 
 /// Writes a line of the result.
 ///
-/// What people or stages wrote must not move the cursor of a terminal, clear it, or turn and hide text: such characters are shown as what they are.
+/// Text that people or stages wrote must not move the cursor of a terminal, clear it, or turn and
+/// hide text. Characters that would do so are shown as what they are.
 pub(crate) fn line(text: Arguments<'_>) {
     end_if_failed(writeln!(io::stdout().lock(), "{}", printable(&text.to_string())));
 }
 
-/// Writes lines of the result that are data for another program; what a terminal could obey is replaced if they go to one.
+/// Writes lines of the result that are data for another program; what a terminal could obey is
+/// replaced if they go to one.
 pub(crate) fn rows(text: &str) {
     if io::stdout().is_terminal() {
         line(format_args!("{}", text.trim_end_matches('\n')));
@@ -51,7 +53,8 @@ pub(crate) fn bytes(bytes: &[u8]) {
     end_if_failed(output.write_all(bytes).and_then(|()| output.flush()));
 }
 
-/// Writes a file that was asked for, whole or not at all; a link in its place is replaced, not followed.
+/// Writes a file that was asked for, whole or not at all; a link in its place is replaced, not
+/// followed.
 pub(crate) fn file(path: &Path, text: &str) -> anyhow::Result<()> {
     stagewright_store::export_bytes(text.as_bytes(), path).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -61,7 +64,8 @@ pub(crate) fn note(text: Arguments<'_>) {
     coloured(&printable(&text.to_string()));
 }
 
-/// Writes to standard error what was made of escaped text, with the colours that were put around it.
+/// Writes to standard error what was made of escaped text, with the colours that were put around
+/// it.
 pub(crate) fn coloured(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -1,15 +1,17 @@
-//! Which tasks the built-in components can do: asked before anything runs, so that no run fails after its training.
+//! Which tasks the built-in components can do: asked before anything runs, so that no run fails
+//! after its training.
 
 use std::ops::RangeInclusive;
 
 use stagewright_manifest::{Manifest, ManifestError, TaskKind, World};
 
-/// Built-in components that cannot do every task, and whether they can do regressions. None of them can do several classes.
+/// Built-in components that cannot do every task, and whether they can do regressions. None of them
+/// can do several classes.
 const LIMITED: [(&str, bool); 4] =
     [("train-boosted", true), ("train-forest", false), ("train-logistic", false), ("evaluate-classifier", false)];
 
-/// Refuses a task that a built-in component of these stages cannot do. Components that the manifest names by a path say for
-/// themselves what they can do.
+/// Refuses a task that a built-in component of these stages cannot do. Components that the manifest
+/// names by a path say for themselves what they can do.
 ///
 /// # Errors
 /// [`ManifestError`], at the task's kind.

@@ -130,7 +130,8 @@ impl Observer for Watch {
     }
 }
 
-/// A table in the house style. Its cells hold text from outside: each is shown on one line, escaped.
+/// A table in the house style. Its cells hold text from outside: each is shown on one line,
+/// escaped.
 pub(crate) struct Grid(Table);
 
 /// A table in the house style.

@@ -8,7 +8,8 @@ use jiff::SignedDuration;
 use jiff::civil::{self, DateTime};
 use jiff::fmt::temporal::Pieces;
 
-/// Whole numbers below 2^53 are exact in a double; from there on, a double stands for several of them.
+/// Whole numbers below 2^53 are exact in a double; from there on, a double stands for several of
+/// them.
 const EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 /// A number of so many decimal digits comes back from a double with the same digits.
 const EXACT_DIGITS: usize = 15;
@@ -203,7 +204,8 @@ pub(crate) fn parse_int64(text: &str) -> Result<i64, Complaint> {
     trimmed.parse().or_else(|_| parse_decimal(trimmed))
 }
 
-/// A whole number in decimal or exponent notation, from its digits: a double on the way would round it.
+/// A whole number in decimal or exponent notation, from its digits: a double on the way would round
+/// it.
 #[cold]
 fn parse_decimal(text: &str) -> Result<i64, Complaint> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(left, right)| (left, Some(right)));
@@ -240,8 +242,8 @@ fn exponent_of(text: &str) -> Result<i64, Complaint> {
     Ok(text.parse().unwrap_or(if text.starts_with('-') { i64::MIN } else { i64::MAX }))
 }
 
-/// Decimal or exponent notation, correctly rounded; `inf`, `infinity` and `nan` with any case and sign. Digits that no double is
-/// near are no infinity.
+/// Decimal or exponent notation, correctly rounded; `inf`, `infinity` and `nan` with any case and
+/// sign. Digits that no double is near are no infinity.
 #[inline]
 pub(crate) fn parse_float64(text: &str) -> Result<f64, Complaint> {
     let number: f64 = text.trim_ascii().parse().map_err(|_| NOT_FLOAT64)?;
@@ -282,7 +284,8 @@ pub(crate) fn parse_timestamp(text: &str) -> Result<i64, Complaint> {
         None if text.len() == 10 => civil::Time::midnight(),
         None => return Err(NOT_TIMESTAMP),
     };
-    // Counted on the calendar, not as an instant of the parser's crate, whose last one is a day short of the year 9999's end.
+    // Counted on the calendar, not as an instant of the parser's crate, whose last one is a day
+    // short of the year 9999's end.
     let local = pieces.date().to_datetime(time).duration_since(EPOCH).as_nanos();
     let offset = pieces.to_numeric_offset().map_or(0, |offset| i128::from(offset.seconds()));
     let microseconds = (local - offset * 1_000_000_000).div_euclid(1000);

@@ -20,7 +20,8 @@ pub struct DataFault {
     pub message: String,
     /// The column's name, where one is to blame.
     pub column: Option<String>,
-    /// The row, counted from 0 in the table, where one is to blame. Messages count from 1: [`row_text`].
+    /// The row, counted from 0 in the table, where one is to blame. Messages count from 1:
+    /// [`row_text`].
     pub row: Option<u64>,
     /// The line of the text file, counted from 1, where the row begins.
     pub line: Option<u64>,
@@ -188,7 +189,8 @@ fn hint_line(hint: &str) -> String {
     if hint.is_empty() { String::new() } else { format!("\nhint: {hint}") }
 }
 
-/// A row as messages name it. `row` counts from 0; people count the rows of a file from 1, its header not among them.
+/// A row as messages name it. `row` counts from 0; people count the rows of a file from 1, its
+/// header not among them.
 pub fn row_text(row: u64) -> String {
     format!("data row {}", row.saturating_add(1))
 }

@@ -1,7 +1,8 @@
 //! Walks JSON without making values of it: numbers keep the digits that they are written with.
 //!
-//! `serde_json` makes a double of `2.9999999999999999999`, which is 3. It checks the text here, and reads single strings; what lies between
-//! is found by brackets and quotes alone, which is enough in a text that was checked.
+//! `serde_json` makes a double of `2.9999999999999999999`, which is 3. It checks the text here, and
+//! reads single strings; what lies between is found by brackets and quotes alone, which is enough
+//! in a text that was checked.
 
 use std::collections::HashMap;
 
@@ -32,7 +33,8 @@ pub(crate) fn rows(text: &str) -> Result<Vec<&str>, DataError> {
     Ok(rows)
 }
 
-/// The members of an object, as they are written; `None` if the value is no object. Of two members of a name, the last counts.
+/// The members of an object, as they are written; `None` if the value is no object. Of two members
+/// of a name, the last counts.
 ///
 /// # Errors
 /// A name that is no text, such as half of a surrogate pair.

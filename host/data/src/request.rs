@@ -1,7 +1,7 @@
 //! Rows that arrive whole: the body of a prediction request, or a file given to `predict`.
 //!
-//! JSON, CSV and every source go through the decoder that training used. JSON may be an array of objects, one object, or objects one after
-//! the other (JSON Lines).
+//! JSON, CSV and every source go through the decoder that training used. JSON may be an array of
+//! objects, one object, or objects one after the other (JSON Lines).
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -29,7 +29,7 @@ pub enum RowsInput<'a> {
     Csv {
         /// The text.
         text: &'a [u8],
-        /// What separates its cells.
+        /// The byte that separates its cells.
         delimiter: u8,
         /// Whether the first line names the columns.
         header: bool,
@@ -52,16 +52,19 @@ pub struct Rows {
 pub struct KeptColumn {
     /// Its name.
     pub name: String,
-    /// A value for each row. Cells of CSV are texts; times are texts too, and numbers that no JSON number of this program holds exactly.
+    /// A value for each row. Cells of CSV are texts; times are texts too, and numbers that no JSON
+    /// number of this program holds exactly.
     pub values: Vec<Value>,
 }
 
-/// Decodes rows for prediction and keeps columns beside them, whether the signature knows them or not.
+/// Decodes rows for prediction and keeps columns beside them, whether the signature knows them or
+/// not.
 ///
 /// `name` is what errors call the input.
 ///
 /// # Errors
-/// As [`decode_json`], [`decode_csv`] and [`crate::open`]; [`DataError::Fault`] if a column that is to be kept is not there.
+/// As [`decode_json`], [`decode_csv`] and [`crate::open`]; [`DataError::Fault`] if a column that is
+/// to be kept is not there.
 pub fn decode_rows(
     input: RowsInput<'_>,
     name: &str,
@@ -81,8 +84,9 @@ pub fn decode_rows(
 
 /// Decodes rows of JSON to one batch.
 ///
-/// A key that is absent is not the same as a null: it is a fault, so that a misspelt name does not pass for a missing value.
-/// Nested values become JSON text in utf8 and categorical columns and fit no other. Numbers are read from their digits.
+/// A key that is absent is not the same as a null: it is a fault, so that a misspelt name does not
+/// pass for a missing value. Nested values become JSON text in utf8 and categorical columns and fit
+/// no other. Numbers are read from their digits.
 ///
 /// # Errors
 /// [`DataError::Fault`] if the text is not JSON, if a row is not an object or lacks a column, if a value does not fit.

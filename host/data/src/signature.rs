@@ -107,8 +107,8 @@ impl Signature {
     /// Finds the columns among those that a source has: for each column of [`Signature::decoded`], its place in `names`.
     ///
     /// # Errors
-    /// [`DataError::Fault`] naming all columns that are missing, repeated (if they are wanted), or (where that is the policy) not
-    /// wanted.
+    /// [`DataError::Fault`] naming all columns that are missing, repeated (if they are wanted), or
+    /// (where that is the policy) not wanted.
     pub(crate) fn bind<T: AsRef<str>>(&self, names: &[T], strictness: Strictness) -> Result<Vec<usize>, DataError> {
         let wanted = self.decoded(strictness);
         let places = places(names, &wanted)?;
@@ -133,7 +133,8 @@ impl Signature {
     }
 }
 
-/// Where each name is. A repeated one is a fault only if it is wanted: of the others, none is looked at.
+/// Where each name is. A repeated one is a fault only if it is wanted: of the others, none is
+/// looked at.
 fn places<'a, T: AsRef<str>>(names: &'a [T], wanted: &Schema) -> Result<HashMap<&'a str, usize>, DataError> {
     let mut places = HashMap::with_capacity(names.len());
     let mut repeated: Vec<&str> = Vec::new();

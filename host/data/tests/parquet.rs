@@ -1,4 +1,5 @@
-//! Parquet files: every date, time and decimal is read as the value that the file holds, or is a fault; damaged files are faults.
+//! Parquet files: every date, time and decimal is read as the value that the file holds, or is a
+//! fault; damaged files are faults.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -108,7 +109,8 @@ fn check(path: &Path, value: impl std::fmt::Display, expected: Option<i64>) {
     }
 }
 
-/// Values of a unit of `factor` microseconds: any, those near the calendar's ends, and those that writers use for infinities.
+/// Values of a unit of `factor` microseconds: any, those near the calendar's ends, and those that
+/// writers use for infinities.
 fn unit_values(factor: i64) -> impl Strategy<Value = i64> {
     let near = |end: i64| (-3_i64..=3).prop_map(move |by| end / factor + by);
     prop_oneof![
@@ -340,7 +342,8 @@ fn a_codec_that_is_not_read_is_named_with_what_to_do() {
     }
 }
 
-/// What pyarrow writes and reads is what is read here. Needs a Python with pyarrow, which `STAGEWRIGHT_PYTHON` names.
+/// Reads what pyarrow writes, as pyarrow reads it. Needs a Python with pyarrow, which
+/// `STAGEWRIGHT_PYTHON` names.
 #[test]
 #[ignore = "needs pyarrow: STAGEWRIGHT_PYTHON names a Python that has it"]
 fn every_time_and_decimal_that_pyarrow_writes_is_read_as_pyarrow_reads_it() {

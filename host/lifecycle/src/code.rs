@@ -1,8 +1,10 @@
 //! Where a manifest comes from: the commit, the branch, and whether anything was changed since.
 //!
-//! A repository may come from anybody, and its settings name programs: hooks, filters, monitors, transports, helpers. So commit and branch are read from its files
-//! ([`repository`]), and `git` is asked one question, whether files differ, in a folder of its own with settings of ours ([`changes`]). What cannot be
-//! told so is unknown; nothing fails for it (docs/decisions/git-by-the-program.md).
+//! A repository may come from anybody, and its settings name programs: hooks, filters, monitors,
+//! transports, helpers. So commit and branch are read from its files ([`repository`]), and `git` is
+//! asked one question, whether files differ, in a folder of its own with settings of ours
+//! ([`changes`]). What cannot be told so is unknown; nothing fails for it
+//! (docs/decisions/git-by-the-program.md).
 
 use std::path::Path;
 

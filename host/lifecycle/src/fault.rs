@@ -67,7 +67,8 @@ pub enum StageFault {
         message: String,
         /// Where.
         column: Option<String>,
-        /// Which row of the source, from 0; messages count from 1. `None` where only its place in another table is known.
+        /// Which row of the source, from 0; messages count from 1. `None` where only its place in
+        /// another table is known.
         row: Option<u64>,
         /// The value.
         value: Option<String>,
@@ -142,12 +143,13 @@ pub enum StageFault {
         /// The grant that would permit it.
         grant: String,
     },
-    /// A component of a registered model may not be used here: nobody whom the operator trusts signed it.
+    /// A component of a registered model may not be used here: nobody whom the operator trusts
+    /// signed it.
     #[error("{message}")]
     Untrusted {
         /// Which component, and why.
         message: String,
-        /// What to do.
+        /// A hint at what to do.
         hint: Option<String>,
     },
     /// Somebody asked to stop.
@@ -184,7 +186,8 @@ impl StageFault {
         Self::Host { message: message.to_string() }
     }
 
-    /// The same fault with its row counted from `first` rows earlier: of a batch that begins at row `first` of a table.
+    /// The same fault with its row counted from `first` rows earlier: of a batch that begins at row
+    /// `first` of a table.
     #[must_use]
     pub fn counted_from(mut self, first: u64) -> Self {
         if let Self::Data { row: Some(row), .. } = &mut self {
@@ -193,8 +196,9 @@ impl StageFault {
         self
     }
 
-    /// The same fault with another row: a stage counts in the table that it was passed, people in the file that the table comes from. `source_row`
-    /// says which row of the source a row of that table is, if it is one.
+    /// The same fault with another row: a stage counts in the table that it was passed, people in
+    /// the file that the table comes from. `source_row` says which row of the source a row of that
+    /// table is, if it is one.
     #[must_use]
     pub fn at_source(mut self, source_row: impl FnOnce(u64) -> Option<u64>) -> Self {
         if let Self::Data { row, .. } = &mut self {
@@ -231,8 +235,8 @@ impl StageFault {
     }
 }
 
-/// The key that `--set` takes for what a component calls `parameter`, given the schema of its parameters; `None` if there is
-/// none, or none that could be written without quotes.
+/// The key that `--set` takes for what a component calls `parameter`, given the schema of its
+/// parameters; `None` if there is none, or none that could be written without quotes.
 pub fn settable(stage: World, parameter: &str, schema: &serde_json::Value) -> Option<String> {
     let is_bare = |name: &str| {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
@@ -255,7 +259,8 @@ pub fn settable(stage: World, parameter: &str, schema: &serde_json::Value) -> Op
 }
 
 impl StageFault {
-    /// As [`StageFault::hint`] for a registered model, which has no manifest: its limits are those that it was trained under.
+    /// As [`StageFault::hint`] for a registered model, which has no manifest: its limits are those
+    /// that it was trained under.
     pub fn hint_for_model(&self) -> Option<String> {
         match self {
             Self::Limit { stage, kind: kind @ (LimitKind::Memory | LimitKind::Cpu | LimitKind::Wall), .. } => {

@@ -1,8 +1,8 @@
 //! Judgement: two models' predictions of the same rows, and which of these rows may count.
 //!
 //! A model looks better than it is on rows that it learnt from. So the candidate's own figures are
-//! computed on the test rows that it did not learn from, and the comparison on the rows that neither
-//! model learnt from. A run's evaluation and the command `gate` judge by the same code.
+//! computed on the test rows that it did not learn from, and the comparison on the rows that
+//! neither model learnt from. A run's evaluation and the command `gate` judge by the same code.
 
 use arrow_array::{Float64Array, Int64Array};
 use stagewright_data::{RowHash, Task};
@@ -26,7 +26,7 @@ const THRESHOLD: f64 = 0.5;
 pub struct TestRows {
     /// The rows, their target encoded.
     pub table: Table,
-    /// What is predicted.
+    /// The task to predict for.
     pub task: Task,
     /// The target of every row: a class's index, or a value.
     pub labels: Vec<f64>,
@@ -40,9 +40,9 @@ struct Hashes {
 }
 
 impl TestRows {
-    /// Reads the target of a test table. `sources` are the table that was split, the source's row of
-    /// every test row, and the registry's key for row hashes; without them, nobody knows which of the
-    /// rows a model learnt from.
+    /// Reads the target of a test table. `sources` are the table that was split, the source's row
+    /// of every test row, and the registry's key for row hashes; without them, nobody knows which
+    /// of the rows a model learnt from.
     ///
     /// # Errors
     /// A table cannot be read, or the tables do not belong together.
@@ -105,11 +105,11 @@ impl TestRows {
 pub struct Predicted<'a> {
     /// One number a row, or one per class.
     pub scores: &'a [f64],
-    /// What it learnt from; `None`: not known.
+    /// The rows that it learnt from; `None` if they are not known.
     pub memory: Option<&'a RowMemory>,
 }
 
-/// What one model's predictions are worth.
+/// The figures of one model's predictions.
 pub(crate) struct Measured {
     pub(crate) metrics: MetricSet,
     pub(crate) confusion: Option<(Confusion, Option<Figure>)>,
@@ -130,7 +130,8 @@ pub struct Judged {
     pub(crate) candidate: Measured,
     /// Measured on the compared rows.
     pub(crate) champion: Option<Measured>,
-    /// The rows that figures are of, ascending: those that are compared, else those that the candidate did not learn from.
+    /// The rows that figures are of, ascending: those that are compared, else those that the
+    /// candidate did not learn from.
     pub(crate) shown: Vec<usize>,
     /// Both on the compared rows; `None` if there is no champion.
     pub comparison: Option<Comparison>,
@@ -138,7 +139,7 @@ pub struct Judged {
     pub rows: EvaluationSummary,
     /// How the two were compared.
     pub(crate) policy: Policy,
-    /// What the gates say.
+    /// The gates' judgement.
     pub judgement: Judgement,
 }
 
@@ -214,8 +215,8 @@ pub fn judge(
     })
 }
 
-/// Both models on the compared rows. Where the rows are too few to decide by, they may be too few to
-/// measure anything on.
+/// Both models on the compared rows. Where the rows are too few to decide by, they may be too few
+/// to measure anything on.
 fn compare(
     test: &TestRows,
     (candidate, champion): (&[f64], &[f64]),
@@ -280,8 +281,8 @@ fn too_few(test: &TestRows, compared: &[usize], least: u64) -> Option<String> {
     })
 }
 
-/// What a verdict keeps of its evaluation, and `--json` shows: the rows that counted, and the
-/// difference with its interval.
+/// Returns the part of an evaluation that a verdict keeps and `--json` shows: the rows that
+/// counted, and the difference with its interval.
 pub fn record(rows: Option<&EvaluationSummary>, difference: Option<&Difference>) -> serde_json::Value {
     match rows {
         None => serde_json::Value::Null,

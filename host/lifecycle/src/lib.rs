@@ -3,7 +3,8 @@
 //! - [`run`]: the main flow. `stage`: one stage's inputs, outputs and account. `stages`: what the host does around each.
 //! - [`sandbox`]: what the flow asks of whoever runs components. [`fault`]: what can go wrong there, and whose fault it is.
 //! - [`model`]: a registered model as data. [`semantic_version`]: what a new one changes. [`predict`]: new rows through one.
-//! - `purity`: whether answers for a row hang on nothing but the row. [`wall_clock`]: how a stage's time is counted.
+//! - `purity`: whether answers for a row hang on nothing but the row. [`wall_clock`]: how a stage's
+//!   time is counted.
 //! - [`summary`]: what a run was. [`observer`]: who watches it.
 
 mod candidate;

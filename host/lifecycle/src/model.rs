@@ -58,8 +58,8 @@ pub struct StageLimits {
 }
 
 /// The format of [`RegisteredModel`] that this version writes (docs/formats/home.md). It reads the
-/// formats before it too: format 1 has no lineage of code and features, and no limits; formats 1 and
-/// 2 have the metrics of an evaluation, which belong to verdicts since.
+/// formats before it too: format 1 has no lineage of code and features, and no limits; formats 1
+/// and 2 have the metrics of an evaluation, which belong to verdicts since.
 const FORMAT: u32 = 3;
 
 /// What a model version holds.
@@ -166,7 +166,8 @@ impl RegisteredModel {
         self.signature.features()
     }
 
-    /// What a stage of the run that made it was allowed, as far as that is on record; the defaults of its world otherwise.
+    /// Returns the limits of a stage of the run that made it, as far as they are on record; the
+    /// defaults of its world otherwise.
     pub fn limits_of(&self, world: World) -> Limits {
         let defaults = Limits::defaults(world);
         let recorded = self.limits.iter().find(|limits| limits.stage == world.as_str());

@@ -32,7 +32,8 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Verifies the model's blobs and readies its components: transformation and training, which run under these limits.
+    /// Verifies the model's blobs and readies its components: transformation and training, which
+    /// run under these limits.
     ///
     /// # Errors
     /// A blob or component is missing or does not match its digest.
@@ -85,8 +86,8 @@ impl Ready {
         sandbox.predict_batch(&self.parts, rows)
     }
 
-    /// The same for the rows of a table that has at least the columns that the model reads, as evaluation does it:
-    /// whether the answers hang on their rows alone is looked at too.
+    /// The same for the rows of a table that has at least the columns that the model reads, as
+    /// evaluation does it: whether the answers hang on their rows alone is looked at too.
     ///
     /// # Errors
     /// A component fails or breaks the contract, or the table lacks a column.
@@ -94,8 +95,9 @@ impl Ready {
         predict_checked(sandbox, &self.parts, &view_for(&self.parts, table)?)
     }
 
-    /// How many of the rows predicted so far have a category that training never saw, for each column that the transformation watches, in
-    /// the order of the features. `None` if there are columns of text and it watches none: it does not say.
+    /// How many of the rows predicted so far have a category that training never saw, for each
+    /// column that the transformation watches, in the order of the features. `None` if there are
+    /// columns of text and it watches none: it does not say.
     pub fn unseen(&self) -> Option<Vec<(String, u64)>> {
         let features = self.parts.features.fields();
         let counts = self.parts.transformation.meter.unseen();

@@ -1,10 +1,15 @@
 //! Whether a component's answer for a row hangs on the row, and on nothing else.
 //!
-//! A metric is worth nothing if a predictor may answer by the place of a row in a table that is sorted by its target, and a digest is worth nothing if a transformer may count its calls. State, model, seed
-//! and clocks of an instance are fixed, so what a fresh instance answers to a row alone is a function of the row. A sample of the rows (all of them in a small table) is asked again, in the ways of [`Sample::ways`], and
-//! every bit must be what it was. The rows are chosen by the digest of state or model, which nobody knows who wrote it.
+//! A metric is worth nothing if a predictor may answer by the place of a row in a table that is
+//! sorted by its target, and a digest is worth nothing if a transformer may count its calls. State,
+//! model, seed and clocks of an instance are fixed, so what a fresh instance answers to a row alone
+//! is a function of the row. A sample of the rows (all of them in a small table) is asked again, in
+//! the ways of [`Sample::ways`], and every bit must be what it was. The rows are chosen by the
+//! digest of state or model, which nobody knows who wrote it.
 //!
-//! That costs little: as much as scoring [`SAMPLE`] rows once, and the start of two instances. The time counts against the limits of the component that is asked; rows and bytes are no part of what its stage did.
+//! That costs little: as much as scoring [`SAMPLE`] rows once, and the start of two instances. The
+//! time counts against the limits of the component that is asked; rows and bytes are no part of
+//! what its stage did.
 
 use std::sync::Arc;
 
@@ -22,16 +27,19 @@ use crate::sandbox::{Level, Meter, ModelParts, Sandbox, StageContext, Tracker, V
 /// The rows of a table of which all are asked again.
 const SMALL: u64 = 1024;
 
-/// Rows of a larger one that are: a component that cheats in one of 100 rows gets away with it once in 170 times.
+/// Rows of a larger one that are: a component that cheats in one of 100 rows gets away with it once
+/// in 170 times.
 const SAMPLE: u64 = 512;
 
-/// Rows that are asked one at a time: enough calls for a counter to show. The first is what no state can have touched.
+/// Rows that are asked one at a time: enough calls for a counter to show. The first is what no
+/// state can have touched.
 const SINGLES: usize = 16;
 
 /// The longest text of a cell that a fault shows, in characters.
 const SHOWN: usize = 60;
 
-/// Looks that a transformer makes the same of its rows again. `made` are the features that it made of `rows`.
+/// Looks that a transformer makes the same of its rows again. `made` are the features that it made
+/// of `rows`.
 ///
 /// # Errors
 /// [`StageFault::Contract`] that names the export and a row; or asking fails.
@@ -74,10 +82,12 @@ pub(crate) fn predict_checked(sandbox: &dyn Sandbox, model: &ModelParts, rows: &
     Ok(scores)
 }
 
-/// Looks that a model predicts the same for its rows again. `scores` is what it predicted for `rows`, one number or one for each class a row.
+/// Looks that a model predicts the same for its rows again. `scores` is what it predicted for
+/// `rows`, one number or one for each class a row.
 ///
 /// # Errors
-/// As for [`check_transform`]; the export is the transformer's if its features differ, else the predictor's.
+/// As for [`check_transform`]; the export is the transformer's if its features differ, else the
+/// predictor's.
 fn check_predict(sandbox: &dyn Sandbox, model: &ModelParts, rows: &View, scores: &[f64]) -> Result<(), StageFault> {
     let Some(sample) = Sample::of(rows, usize::MAX, model.model.digest())? else { return Ok(()) };
     let width = model.width();
@@ -130,7 +140,8 @@ fn impure(context: &StageContext, export: &str, way: &Way, what: &str, first: &s
     }
 }
 
-/// What the transformer makes of a row in its chunk, as it was asked for it the first time; and the row's place in that.
+/// Transforms a row again in its chunk, as the transformer was asked for it the first time. Returns
+/// the features, and the row's place in them.
 fn features_again(
     sandbox: &dyn Sandbox,
     model: &ModelParts,
@@ -147,7 +158,8 @@ fn features_again(
     Ok((batch.clone(), row))
 }
 
-/// A component that is asked again: within its stage's time, and with no artifacts, figures or curves.
+/// A component that is asked again: within its stage's time, and with no artifacts, figures or
+/// curves.
 struct Aside<'a> {
     of: &'a StageContext,
     context: Arc<StageContext>,
@@ -201,7 +213,7 @@ impl Tracker for Quiet {
 struct Sample {
     /// Their numbers in the table, ascending. A position, below, is a place in this list.
     rows: Vec<u64>,
-    /// What they hold.
+    /// The values that they hold.
     values: RecordBatch,
 }
 
@@ -242,7 +254,8 @@ impl Sample {
         Ok(None)
     }
 
-    /// In another order, no row in its place and batches of other sizes; and one row at a time. Each costs the start of an instance, which may load a large model.
+    /// In another order, no row in its place and batches of other sizes; and one row at a time.
+    /// Each costs the start of an instance, which may load a large model.
     fn ways(&self, seed: Digest) -> Vec<Way> {
         let random = &mut Random::new(seed);
         let order = self.reordered(random);
@@ -258,7 +271,8 @@ impl Sample {
         vec![Way { name: "in another order", batches }, Way { name: "one row at a time", batches: one_by_one }]
     }
 
-    /// All positions, none in its place (Sattolo 1986, "An algorithm to generate a random cyclic permutation").
+    /// All positions, none in its place (Sattolo 1986, "An algorithm to generate a random cyclic
+    /// permutation").
     fn reordered(&self, random: &mut Random) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
         for last in (1..order.len()).rev() {
@@ -357,7 +371,8 @@ fn shown(array: &dyn Array, row: usize) -> String {
     }
 }
 
-/// Numbers that are the same in every run (SplitMix64; Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators").
+/// Numbers that are the same in every run (SplitMix64; Steele, Lea and Flood 2014, "Fast splittable
+/// pseudorandom number generators").
 struct Random(u64);
 
 impl Random {
@@ -365,7 +380,8 @@ impl Random {
         Self(seed.as_bytes().iter().take(8).fold(0, |seed, &byte| seed << 8 | u64::from(byte)))
     }
 
-    /// A number below `end`, which is not 0. That some are likelier by one in 2^32 matters to nobody.
+    /// A number below `end`, which is not 0. That some are likelier by one in 2^32 matters to
+    /// nobody.
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

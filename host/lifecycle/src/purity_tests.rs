@@ -14,7 +14,8 @@ use crate::sandbox::{
     Cancel, Check, ColumnSummary, Component, DecisionInput, Description, Sources, StageDecision, TransformSink,
 };
 
-/// What one instance adds to the numbers of a batch: of the rows that it saw before, how often it was called before, and the batch.
+/// Returns what one instance adds to the numbers of a batch. It is given the number of rows that it
+/// saw before, how often it was called before, and the batch.
 type Taint = fn(seen: usize, calls: usize, rows: &[f64]) -> Vec<f64>;
 
 fn pure(_: usize, _: usize, rows: &[f64]) -> Vec<f64> {

@@ -160,18 +160,19 @@ pub struct Request {
     pub stages: RangeInclusive<World>,
     /// The run whose artifacts the first stage works on, if it is not ingestion.
     pub upon: Option<RunId>,
-    /// What the command line changed in the manifest, for the record and for stages that follow.
+    /// The changes of the command line to the manifest, for the record and for stages that follow.
     pub changes: serde_json::Value,
     /// Where the manifest comes from.
     pub code: Option<Code>,
-    /// The tokens that sources need, by the variables that the manifest names. They are sent, and neither recorded nor shown.
+    /// The tokens that sources need, by the variables that the manifest names. They are sent, and
+    /// neither recorded nor shown.
     pub tokens: BTreeMap<String, String>,
     /// Where an approved candidate is copied to; `None`: nowhere.
     pub destination: Option<Arc<Destination>>,
 }
 
-/// A component's parameters with the defaults that its schema states: a record names all of them, so
-/// that a search finds a run by a value that nobody wrote.
+/// A component's parameters with the defaults that its schema states: a record names all of them,
+/// so that a search finds a run by a value that nobody wrote.
 pub(crate) fn with_defaults(
     schema: &serde_json::Value,
     mut parameters: serde_json::Map<String, serde_json::Value>,
@@ -262,7 +263,8 @@ impl Run {
             if !promotes {
                 return Ok(());
             }
-            // Until the end: a candidate that has to be judged again is judged while it is its turn.
+            // Until the end: a candidate that has to be judged again is judged while it is its
+            // turn.
             if turn.is_none() {
                 turn = Some(Turn::wait(&self.request.home, &self.request.cancel)?);
             }

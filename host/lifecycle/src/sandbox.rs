@@ -131,12 +131,14 @@ impl Meter {
         counter.fetch_add(amount, Ordering::Relaxed) + amount
     }
 
-    /// The meter of a component that works for another stage: its time on the wall counts while it is called.
+    /// The meter of a component that works for another stage: its time on the wall counts while it
+    /// is called.
     pub fn while_called() -> Self {
         Self { wall: WallClock::while_called(), ..Self::default() }
     }
 
-    /// A meter that goes on where this one stands in time, and counts everything else anew: for work that is within the same limits on time and is no part of what the stage did.
+    /// A meter that goes on where this one stands in time, and counts everything else anew: for
+    /// work that is within the same limits on time and is no part of what the stage did.
     /// [`Meter::settle`] takes over what it counted.
     #[must_use]
     pub fn aside(&self) -> Self {
@@ -148,13 +150,15 @@ impl Meter {
         }
     }
 
-    /// Takes over the time and the greatest memory of a meter that was set [aside](Meter::aside) when this one showed `cpu_ns`.
+    /// Takes over the time and the greatest memory of a meter that was set [aside](Meter::aside)
+    /// when this one showed `cpu_ns`.
     pub fn settle(&self, aside: &Self, cpu_ns: u64) {
         Self::add(&self.cpu_ns, Self::get(&aside.cpu_ns).saturating_sub(cpu_ns));
         self.peak_memory.fetch_max(Self::get(&aside.peak_memory), Ordering::Relaxed);
     }
 
-    /// Time on the wall, less what the stage spent waiting for other stages' sandboxes; nanoseconds.
+    /// Time on the wall, less what the stage spent waiting for other stages' sandboxes;
+    /// nanoseconds.
     pub fn wall_ns(&self) -> u64 {
         (self.wall.elapsed().as_nanos() as u64).saturating_sub(Self::get(&self.waited_ns))
     }
@@ -175,7 +179,7 @@ impl Meter {
         *count = count.saturating_add(rows);
     }
 
-    /// What was counted, by the column's place among the features.
+    /// Returns the counts, by the column's place among the features.
     pub fn unseen(&self) -> BTreeMap<usize, u64> {
         self.unseen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -436,8 +440,9 @@ pub trait Sandbox: Send + Sync {
     /// # Errors
     /// See [`Sandbox::ingest`].
     fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault>;
-    /// WIT `transformer.transform` of these batches of raw features, one after the other, by one fresh instance; as many rows in the
-    /// same order, in batches of any size. With nothing to make artifacts with, whatever the context has: as it is called for a prediction.
+    /// WIT `transformer.transform` of these batches of raw features, one after the other, by one
+    /// fresh instance; as many rows in the same order, in batches of any size. With nothing to make
+    /// artifacts with, whatever the context has: as it is called for a prediction.
     ///
     /// # Errors
     /// See [`Sandbox::ingest`].
@@ -447,8 +452,8 @@ pub trait Sandbox: Send + Sync {
         state: &Blob,
         batches: &[RecordBatch],
     ) -> Result<Vec<RecordBatch>, StageFault>;
-    /// WIT `predictor.predict` of these batches of transformed features, one after the other, by one fresh instance; numbers as
-    /// [`Sandbox::predict`] gives them.
+    /// WIT `predictor.predict` of these batches of transformed features, one after the other, by
+    /// one fresh instance; numbers as [`Sandbox::predict`] gives them.
     ///
     /// # Errors
     /// See [`Sandbox::ingest`].

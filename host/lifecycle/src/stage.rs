@@ -200,14 +200,16 @@ impl<'r> Stage<'r> {
         Arc::new(self.context_of(self.world, self.component.clone(), self.meter.clone(), staging, schema))
     }
 
-    /// A context for a component of another stage that works for this one. Its time counts against its own stage's limits, and only while it is called.
+    /// A context for a component of another stage that works for this one. Its time counts against
+    /// its own stage's limits, and only while it is called.
     pub(crate) fn nested_context(&mut self, world: World, component: Arc<Component>) -> Arc<StageContext> {
         let meter = Arc::new(Meter::while_called());
         self.nested.push(meter.clone());
         Arc::new(self.context_of(world, component, meter, None, None))
     }
 
-    /// The same for a component of a registered model: what it predicts is what `predict` serves, with the parameters, seed and clocks of the run that made it.
+    /// The same for a component of a registered model: what it predicts is what `predict` serves,
+    /// with the parameters, seed and clocks of the run that made it.
     pub(crate) fn registered_context(
         &mut self,
         world: World,
@@ -255,7 +257,8 @@ impl<'r> Stage<'r> {
         }
     }
 
-    /// Does what this stage waits for: components of other stages at work. It is no part of its time on the wall.
+    /// Does what this stage waits for: components of other stages at work. It is no part of its
+    /// time on the wall.
     pub(crate) fn waiting<T>(&self, work: impl FnOnce() -> T) -> T {
         self.meter.waiting(work)
     }

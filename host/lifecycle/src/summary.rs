@@ -67,7 +67,8 @@ pub struct EvaluationSummary {
     pub test_rows: u64,
     /// How many of them the candidate learnt from; `null` if that is not known.
     pub candidate_overlap_rows: Option<u64>,
-    /// How many of them the champion learnt from; `null` without a champion, or if that is not known.
+    /// How many of them the champion learnt from; `null` without a champion, or if that is not
+    /// known.
     pub champion_overlap_rows: Option<u64>,
     /// Rows that neither learnt from, on which the two are compared; `null` without a comparison.
     pub compared_rows: Option<u64>,
@@ -84,7 +85,8 @@ pub struct DecisionSummary {
     pub policy: String,
     /// The version that was champion then; `null` if there was none.
     pub judged_against: Option<u32>,
-    /// The primary metric's difference to the champion, with its interval; `null` without a comparison.
+    /// The primary metric's difference to the champion, with its interval; `null` without a
+    /// comparison.
     pub difference: Option<Difference>,
     /// Every rule that was looked at.
     pub reasons: Vec<Reason>,
@@ -101,7 +103,8 @@ pub struct ModelSummary {
     pub semantic_version: Option<String>,
     /// Aliases that point to it now.
     pub aliases: Vec<String>,
-    /// Whether this run registered it. An older version that has the same parts is not registered twice.
+    /// Whether this run registered it. An older version that has the same parts is not registered
+    /// twice.
     pub is_new: bool,
 }
 
@@ -120,7 +123,8 @@ pub struct Summary {
     pub evaluation: Option<EvaluationSummary>,
     /// `null` if the run ended before promotion, or if the candidate is the champion already.
     pub decision: Option<DecisionSummary>,
-    /// `null` if the run ended before the end of training, or if a candidate that failed was not to be registered.
+    /// `null` if the run ended before the end of training, or if a candidate that failed was not to
+    /// be registered.
     pub model: Option<ModelSummary>,
     /// Whether the candidate equals the champion, so that there is nothing to judge.
     pub is_champion_already: bool,

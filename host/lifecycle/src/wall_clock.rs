@@ -1,7 +1,8 @@
 //! A stage's time on the wall, as its limit counts it.
 //!
-//! A stage of the run has the whole time from its begin. A model that works for another stage has only the time in which one of its instances is called: it is not to blame for what its
-//! caller does between two questions.
+//! A stage of the run has the whole time from its begin. A model that works for another stage has
+//! only the time in which one of its instances is called: it is not to blame for what its caller
+//! does between two questions.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -173,8 +173,8 @@ pub(crate) fn key_text(name: &str) -> String {
     if !name.is_empty() && name.bytes().all(bare) { name.to_owned() } else { string_text(name) }
 }
 
-/// A string as it is written in TOML, on one line. What cannot be seen is escaped: control characters, those that turn or
-/// hide text, and every space but the usual one.
+/// A string as it is written in TOML, on one line. What cannot be seen is escaped: control
+/// characters, those that turn or hide text, and every space but the usual one.
 pub(crate) fn string_text(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -208,8 +208,8 @@ fn push_visibly(text: &mut String, letter: char) {
     }
 }
 
-/// Whether a character shows nothing of itself: spaces that look like others, joiners, marks that change the direction of
-/// text (Unicode TR 36), tags and variation selectors.
+/// Whether a character shows nothing of itself: spaces that look like others, joiners, marks that
+/// change the direction of text (Unicode TR 36), tags and variation selectors.
 fn is_unseen(letter: char) -> bool {
     (letter.is_whitespace() && letter != ' ')
         || matches!(letter,

@@ -37,7 +37,8 @@ const LOSSES: [&str; 4] = ["log_loss", "brier", "rmse", "mae"];
 /// Metrics that may be any number; the others are shares.
 const UNBOUNDED: [&str; 4] = ["log_loss", "rmse", "mae", "r2"];
 
-/// The most rows that a comparison may be asked to have of each class: more than any test table has is a mistake of typing.
+/// The most rows that a comparison may be asked to have of each class: more than any test table has
+/// is a mistake of typing.
 const MOST_ROWS_PER_CLASS: u64 = 1_000_000_000;
 
 /// What a candidate must reach.
@@ -62,9 +63,10 @@ pub struct GatesSection {
     pub no_regression: Option<NoRegression>,
     /// What happens when the champion cannot read today's table.
     pub champion_unreadable: ChampionUnreadable,
-    /// What happens when the champion learnt from test rows.
+    /// The treatment of a champion that learnt from test rows.
     pub champion_overlap: ChampionOverlap,
-    /// How many rows of each class a comparison needs after rows were left out; with fewer it is undecided. At least 1.
+    /// How many rows of each class a comparison needs after rows were left out; with fewer it is
+    /// undecided. At least 1.
     pub overlap_rows_per_class: u64,
     /// Which candidates become versions.
     pub register: Register,
@@ -88,7 +90,7 @@ impl Policy {
         [("better", Self::Better), ("no-worse", Self::NoWorse), ("absolute", Self::Absolute)];
 }
 
-/// What happens when the champion learnt from test rows.
+/// The treatment of a champion that learnt from test rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChampionOverlap {
@@ -108,8 +110,8 @@ pub enum Register {
     Passed,
 }
 
-/// The rows of each class that a comparison needs where the manifest does not say: with fewer, one row's luck moves the area
-/// under the ROC curve by more than gates ask for.
+/// The rows of each class that a comparison needs where the manifest does not say: with fewer, one
+/// row's luck moves the area under the ROC curve by more than gates ask for.
 const OVERLAP_ROWS_PER_CLASS: u64 = 10;
 
 /// How far metrics may fall below the champion's.
@@ -133,8 +135,8 @@ pub enum ChampionUnreadable {
 }
 
 impl Default for GatesSection {
-    /// The gates of a binary task whose file names none. A record of before lacks keys of today, which
-    /// then have these values.
+    /// The gates of a binary task whose file names none. A record of before lacks keys of today,
+    /// which then have these values.
     fn default() -> Self {
         Self::defaults(None)
     }
@@ -190,7 +192,7 @@ impl GatesSection {
         gates
     }
 
-    /// What is done about a champion that cannot be compared with as it is.
+    /// Reads the settings for a champion that cannot be compared with as it is.
     fn read_champion(&mut self, section: &Section<'_>) {
         let choices = [("error", ChampionUnreadable::Error), ("absolute-gates", ChampionUnreadable::AbsoluteGates)];
         if let Some(choice) = section.get("champion-unreadable").and_then(|item| item.choice(&choices)) {
@@ -251,7 +253,8 @@ fn number(item: &Item<'_>) -> Option<f64> {
 /// The names that a gate may have, where the task is known.
 type Known = Option<&'static [&'static str]>;
 
-/// Figures by metric. An argument may name a metric otherwise than the file does, and replaces the file's figure.
+/// Figures by metric. An argument may name a metric otherwise than the file does, and replaces the
+/// file's figure.
 fn thresholds(section: Section<'_>, known: Known) -> BTreeMap<String, f64> {
     let mut thresholds: BTreeMap<String, (f64, bool)> = BTreeMap::new();
     for (name, item) in section.items() {

@@ -43,11 +43,13 @@ impl Lock {
         manifest.with_file_name(LOCK_FILE)
     }
 
-    /// How a component's file is called in the lock of this pipeline file: one file has one name, however its path is written.
+    /// How a component's file is called in the lock of this pipeline file: one file has one name,
+    /// however its path is written.
     pub fn name_of(manifest: &Path, component: &Path) -> String {
         let folder = manifest.parent().unwrap_or(Path::new(""));
         let whole = |path: &Path| plain(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
-        // A file that is named without a folder lies in the current one, which has no name of its own here.
+        // A file that is named without a folder lies in the current one, which has no name of its
+        // own here.
         let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let (whole_folder, whole_component) = (whole(here), whole(component));
         if let Ok(inside) = whole_component.strip_prefix(&whole_folder) {
@@ -124,7 +126,8 @@ impl Lock {
 
 /// A path without `.`, without `//`, and without `..` where a name stands before it.
 ///
-/// Where that name is a link, the path may come to be another file's. Then two files share an entry, and the second one is refused: never let through.
+/// Where that name is a link, the path may come to be another file's. Then two files share an
+/// entry, and the second one is refused: never let through.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {

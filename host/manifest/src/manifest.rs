@@ -158,7 +158,8 @@ impl Manifest {
         }
     }
 
-    /// The file's text, as it is recorded with a run: as it was read, without the queries of sources' URLs, which may hold keys.
+    /// The file's text, as it is recorded with a run: as it was read, without the queries of
+    /// sources' URLs, which may hold keys.
     pub fn recorded_text(&self) -> String {
         let mut text = self.source.text.clone();
         let uris = self.sources.iter().filter_map(|(name, source)| {

@@ -120,7 +120,8 @@ impl Operator {
         Self::find_at(Path::new(OPERATOR_FILE), file)
     }
 
-    /// The same with the machine's file at `machine`. One that cannot be looked at is an error, never "there is none".
+    /// The same with the machine's file at `machine`. One that cannot be looked at is an error,
+    /// never "there is none".
     fn find_at(machine: &Path, file: Option<&Path>) -> Result<Self, ManifestError> {
         let exists = is_there(machine).map_err(|error| {
             let message = format!("cannot tell whether the operator's file is there: {error}");
@@ -256,11 +257,12 @@ fn over(asked: &Limits, ceiling: &Limits) -> [Option<(&'static str, String, Stri
 }
 
 impl Operator {
-    /// Limits of a registered model's stages: those that it was made under, lowered to their ceilings, with what `--set` changes
-    /// (`training.limits.memory=4 GiB`).
+    /// Limits of a registered model's stages: those that it was made under, lowered to their
+    /// ceilings, with what `--set` changes (`training.limits.memory=4 GiB`).
     ///
     /// # Errors
-    /// [`ManifestError`] with every argument that is no limit of these stages, and every one above its ceiling.
+    /// [`ManifestError`] with every argument that is no limit of these stages, and every one above
+    /// its ceiling.
     pub fn limits_of_model<const N: usize>(
         &self,
         recorded: [(World, Limits); N],
@@ -340,7 +342,8 @@ impl Manifest {
         if collector.is_empty() { Ok(self) } else { Err(ManifestError::new(&self.source, collector.into_problems())) }
     }
 
-    /// Whoever writes a manifest chooses the server too: so it names variables that are meant to be sent, and no others.
+    /// Whoever writes a manifest chooses the server too: so it names variables that are meant to be
+    /// sent, and no others.
     fn check_tokens(&self, operator: &Operator, whose: &str, collector: &Collector) {
         for (source, name) in self.token_variables() {
             if name.starts_with(TOKEN_PREFIX) || operator.token_env.iter().any(|listed| listed == name) {
@@ -398,7 +401,8 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("own.toml"), "[ceilings]\nmemory = \"1 GiB\"\n").expect("a file");
         let own = path("own.toml");
-        // Folders that nobody can search, the superuser neither; and a file that was meant to be there.
+        // Folders that nobody can search, the superuser neither; and a file that was meant to be
+        // there.
         std::os::unix::fs::symlink(path("loop"), path("loop")).expect("a link");
         std::os::unix::fs::symlink(path("gone"), path("link.toml")).expect("a link");
         for hidden in ["loop/operator.toml", "link.toml", "own.toml/operator.toml"] {

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::Path;
 
-/// Whether something is under this name. Only a name that is certainly free counts as absent: a folder that cannot be
-/// searched, or a link that leads nowhere, on the way or at its end, hides a file that somebody meant to be there.
+/// Whether something is under this name. Only a name that is certainly free counts as absent: a
+/// folder that cannot be searched, or a link that leads nowhere, on the way or at its end, hides a
+/// file that somebody meant to be there.
 ///
 /// # Errors
 /// It cannot be told.
@@ -17,7 +18,8 @@ pub fn is_there(path: &Path) -> io::Result<bool> {
     if found(path)? {
         return Ok(true);
     }
-    // The nearest folder above that is there under its name must be one, and not a link that leads nowhere.
+    // The nearest folder above that is there under its name must be one, and not a link that leads
+    // nowhere.
     for folder in path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
         if found(folder)? {
             return folder.metadata().map(|_| false);

@@ -22,7 +22,8 @@ const MOST_LISTED: usize = 100;
 /// Bytes of a message that are shown: a hint may list every name that there is.
 const MOST_SHOWN: usize = 64 << 10;
 
-/// A text in which each character that is not plainly visible has a visible one of as many bytes in its place, so that places in it stay what they are.
+/// A text in which each character that is not plainly visible has a visible one of as many bytes in
+/// its place, so that places in it stay what they are.
 fn masked(text: &str) -> String {
     let mask = |letter: char| match letter {
         '\n' | '\t' => None,
@@ -115,7 +116,8 @@ impl Problem {
         }
     }
 
-    /// Names in a file, and in the schema of a component, may be made to move a terminal's cursor or to look like another line.
+    /// Names in a file, and in the schema of a component, may be made to move a terminal's cursor
+    /// or to look like another line.
     fn escape(&mut self) {
         let escaped = |text: &str| Outside::lines(text).cut(MOST_SHOWN).to_string();
         self.message = escaped(&self.message);

@@ -1,7 +1,7 @@
 //! `[sources.NAME]`: where data comes from.
 //!
-//! Owns what a manifest adds to an address: its keys, and files on servers. Addresses of files are read by `stagewright-data`, as
-//! everywhere. It opens nothing.
+//! Owns what a manifest adds to an address: its keys, and files on servers. Addresses of files are
+//! read by `stagewright-data`, as everywhere. It opens nothing.
 
 use std::path::PathBuf;
 
@@ -139,7 +139,8 @@ fn recorded<S: serde::Serializer>(uri: &str, serializer: S) -> Result<S::Ok, S::
     serializer.collect_str(&without_query(uri))
 }
 
-/// A source's URI as it is recorded: a URL without its query and its fragment, for which `?…` stands.
+/// A source's URI as it is recorded: a URL without its query and its fragment, for which `?…`
+/// stands.
 pub fn without_query(uri: &str) -> std::borrow::Cow<'_, str> {
     let is_url = uri.split_once(':').is_some_and(|(scheme, _)| matches!(scheme, "http" | "https"));
     match uri.split_once(['?', '#']).filter(|_| is_url) {
@@ -242,7 +243,8 @@ fn resolved(uri: &Item<'_>, path: &std::path::Path) -> PathBuf {
     uri.resolve(&path.to_string_lossy())
 }
 
-/// An option that the URI and a key may name, but not differently. `Some(None)` if neither does; `None` if the key cannot be read.
+/// An option that the URI and a key may name, but not differently. `Some(None)` if neither does;
+/// `None` if the key cannot be read.
 fn once<T: PartialEq>(
     key: Option<&Item<'_>>,
     of_key: Option<Option<T>>,
@@ -400,7 +402,7 @@ pub(crate) fn drop_foreign_options(source: &mut Table, uri: &str) {
             source.remove("header");
         }
     }
-    // What an argument's URI says itself wins over the file's keys.
+    // An option in an argument's URI wins over the file's keys.
     if let Ok(SourceUri::Csv { delimiter, header, .. }) = uri.parse() {
         let said = [("delimiter", delimiter.is_some()), ("header", header.is_some())];
         said.into_iter().filter(|(_, is_said)| *is_said).for_each(|(option, _)| source.remove(option));

@@ -17,7 +17,8 @@ pub struct SplitSection {
     pub test: f64,
     /// The share of the remaining rows that serves early stopping; 0 for none, below 1.
     pub validation: f64,
-    /// What the hash is seeded with. Not the run's seed, so that a run with another one measures on the same rows.
+    /// The seed of the hash. It is not the run's seed, so that a run with another one measures on
+    /// the same rows.
     pub seed: u64,
     /// A split made elsewhere, to be imported; the other settings are then not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]

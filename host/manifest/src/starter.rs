@@ -27,13 +27,14 @@ pub struct Starter<'a> {
     pub task: &'a TaskSection,
     /// Texts that mean null.
     pub null_values: &'a [String],
-    /// What happens to columns that are not among the fields.
+    /// The treatment of columns that are not among the fields.
     pub extra_columns: ExtraColumns,
     /// The columns, in order.
     pub fields: &'a [StarterField],
-    /// Which rows are for what. Its seed is a random one, so that nobody who owns the data can choose which rows are test rows.
+    /// Which rows are for what. Its seed is a random one, so that nobody who owns the data can
+    /// choose which rows are test rows.
     pub split: &'a SplitSection,
-    /// What a reader should know first: sentences that become comments.
+    /// Sentences that a reader should know first; they become comments.
     pub notes: &'a [String],
 }
 
@@ -46,7 +47,7 @@ pub struct StarterField {
     pub max_null_ratio: Option<f64>,
     /// Whether the transformation leaves the column out.
     pub is_dropped: bool,
-    /// What a reader should know of it: sentences that become comments.
+    /// Sentences that a reader should know about it; they become comments.
     pub notes: Vec<String>,
 }
 

@@ -39,8 +39,8 @@ pub(crate) fn row_too_large(
     StageFault::Data { stage, message, column, row: Some(row), value: None }
 }
 
-/// The first rows of a batch, as many as a crossing takes; at least one, of a batch that is not empty. `first` is the place of its
-/// first row in the stage's table.
+/// The first rows of a batch, as many as a crossing takes; at least one, of a batch that is not
+/// empty. `first` is the place of its first row in the stage's table.
 ///
 /// # Errors
 /// A fault of the data, with column and row, if the first row alone is larger than a crossing.

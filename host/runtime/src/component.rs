@@ -60,7 +60,8 @@ pub struct Installation {
 /// Says of a component of a registered model, by its name and digest, whether it may be used.
 type Judge = dyn Fn(&str, Digest) -> Result<(), RuntimeError> + Send + Sync;
 
-/// Whether a component of a registered model may be used; asked before anything of it is compiled or run. By default what was admitted when the model was registered may.
+/// Whether a component of a registered model may be used; asked before anything of it is compiled
+/// or run. By default what was admitted when the model was registered may.
 #[derive(Clone, Default)]
 pub struct StoredTrust(Option<Arc<Judge>>);
 
@@ -71,7 +72,7 @@ impl StoredTrust {
     }
 
     /// # Errors
-    /// What whoever is asked says.
+    /// The refusal of whoever is asked.
     pub(crate) fn admit(&self, name: &str, digest: Digest) -> Result<(), RuntimeError> {
         self.0.as_ref().map_or(Ok(()), |judge| judge(name, digest))
     }

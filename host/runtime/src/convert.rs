@@ -136,7 +136,8 @@ pub(crate) fn decision_out(input: &DecisionInput) -> (decide::Evaluation, Vec<de
             GateRule::Minimum => decide::GateRule::Minimum,
             GateRule::Maximum => decide::GateRule::Maximum,
             GateRule::Margin => decide::GateRule::Margin,
-            // The contract has no such rule: a stage is told the same limit as a share of the champion's figure.
+            // The contract has no such rule: a stage is told the same limit as a share of the
+            // champion's figure.
             GateRule::NoWorse | GateRule::NoRegression => decide::GateRule::NoRegression,
         },
         metric: result.gate.metric.clone(),

@@ -114,7 +114,8 @@ fn said(guest: &Guest, failure: Failure) -> StageFault {
             stage,
             message: guest_text(&fault.message),
             column: fault.column.as_deref().map(guest_name),
-            // Only of the source's own table, and of what is made of it row by row, is it known which rows of the source its rows are.
+            // Only of the source's own table, and of what is made of it row by row, is it known
+            // which rows of the source its rows are.
             row: fault.row.filter(|_| {
                 matches!(guest.context.world, World::Ingestion | World::Validation | World::Transformation)
             }),

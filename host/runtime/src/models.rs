@@ -17,7 +17,8 @@ use crate::runtime::Runtime;
 pub struct ModelHandle {
     runtime: Runtime,
     parts: ModelParts,
-    /// The columns that the guest passes: the features of the table that it looks at, in their order.
+    /// The columns that the guest passes: the features of the table that it looks at, in their
+    /// order.
     passed: Schema,
     /// For each column that the model reads, its place among those.
     places: Vec<usize>,
@@ -25,11 +26,13 @@ pub struct ModelHandle {
 }
 
 impl ModelHandle {
-    /// A model for a guest that looks at a table with these columns. The guest passes the table's features in the table's order; an
-    /// older model may read fewer of them, or in another order, and finds its own by name.
+    /// A model for a guest that looks at a table with these columns. The guest passes the table's
+    /// features in the table's order; an older model may read fewer of them, or in another order,
+    /// and finds its own by name.
     ///
     /// # Errors
-    /// A fault of the host if the table lacks a column of the model, or has it in another type: such a model must not be lent.
+    /// A fault of the host if the table lacks a column of the model, or has it in another type:
+    /// such a model must not be lent.
     pub(crate) fn new(runtime: Runtime, parts: ModelParts, table: &Schema) -> Result<Self, StageFault> {
         let passed = table.project(&table.indices_with(Role::Feature));
         let place = |wanted: &Field| match passed.index_of(&wanted.name) {

@@ -35,8 +35,8 @@ pub(crate) struct Transformer {
     most_rows: usize,
 }
 
-/// Rows of a table with these columns that are expected to fit one crossing; at least 1. Exact for numbers without nulls; where it is
-/// too many, [`Transformer::transform`] finds out.
+/// Rows of a table with these columns that are expected to fit one crossing; at least 1. Exact for
+/// numbers without nulls; where it is too many, [`Transformer::transform`] finds out.
 pub(crate) fn rows_of_crossing(schema: &Schema) -> usize {
     let bits = |field: &Field| {
         let values = match field.data_type {
@@ -76,9 +76,10 @@ impl Transformer {
         &self.schema
     }
 
-    /// Transforms a batch of the raw features and hands the features to `take`, each part with the place of its first row in
-    /// `rows`. Features may take far more room than what they are made of, so the rows go in as many calls as the features
-    /// need to fit their crossings: `transform` is row-wise, and so the parts are what one call would have given.
+    /// Transforms a batch of the raw features and hands the features to `take`, each part with the
+    /// place of its first row in `rows`. Features may take far more room than what they are made
+    /// of, so the rows go in as many calls as the features need to fit their crossings: `transform`
+    /// is row-wise, and so the parts are what one call would have given.
     pub(crate) fn transform(
         &mut self,
         rows: &RecordBatch,

@@ -40,7 +40,8 @@ const HOST_STACK: usize = 2 << 20;
 /// Parts that one training may fall into, at most.
 const MAX_SHARDS: u32 = 1024;
 
-/// Ranges into which rows fall for predictions, at most. Each loads the model anew: few enough that this costs little beside the rows, and enough for every worker to have its share.
+/// Ranges into which rows fall for predictions, at most. Each loads the model anew: few enough that
+/// this costs little beside the rows, and enough for every worker to have its share.
 const MAX_RANGES: usize = 32;
 
 /// A tracker for calls that nobody watches.
@@ -219,7 +220,8 @@ impl Runtime {
         take_blob(&mut store, blob)
     }
 
-    /// Predictions piece by piece, in order, each range of pieces by a new instance: so they hang neither on other ranges nor on the number of workers.
+    /// Predictions piece by piece, in order, each range of pieces by a new instance: so they hang
+    /// neither on other ranges nor on the number of workers.
     fn predict_pieces(
         &self,
         model: &ModelParts,
@@ -402,12 +404,14 @@ impl Sandbox for Runtime {
         rows: &View,
         sink: TransformSink<'_>,
     ) -> Result<(), StageFault> {
-        // What the rows become decides how many of them are worked on at once: a worker holds three pieces at most, each of
-        // about one crossing. The instance that says so makes the first of them.
+        // The size of the transformed rows decides how many of them are worked on at once: a worker
+        // holds three pieces at most, each of about one crossing. The instance that tells the size
+        // makes the first of them.
         let first = Transformer::new(self, &context, state)?;
         let piece_rows = rows.table.schema().chunk_rows().min(rows_of_crossing(first.schema()));
         let first = Mutex::new(Some(first));
-        // A new instance for each piece: what it made of other rows, and how many workers there are, leaves no trace.
+        // A new instance for each piece: what it made of other rows, and how many workers there
+        // are, leaves no trace.
         let fresh = |piece: usize| {
             // The lock is over before an instance starts: workers do not wait for each other.
             let kept = first.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| piece == 0);
@@ -596,7 +600,8 @@ impl Sandbox for Runtime {
     ) -> Result<Component, StageFault> {
         let stubs = Stubs::named(&component.stubs);
         let origin = Origin::Stored(component.digest, artifacts.clone());
-        // The model's own components were admitted when it was registered, and are named by digest; the operator may want more.
+        // The model's own components were admitted when it was registered, and are named by digest;
+        // the operator may want more.
         let trust = |digest| self.0.stored.admit(&component.name, digest);
         self.0.resolve(world, &component.name, &origin, stubs, &trust).map_err(|error| match error {
             RuntimeError::Refused { message, hint } => StageFault::Untrusted { message, hint },

@@ -16,8 +16,8 @@ const MAX_STEPS: u64 = 100_000;
 /// What a point counts against the log limit, as the contract says.
 const POINT_BYTES: usize = 16;
 
-/// Under this name a transformer says how many rows of a batch have a category that `fit` never saw; the step is the column's place
-/// (docs/stages.md).
+/// Under this name a transformer says how many rows of a batch have a category that `fit` never
+/// saw; the step is the column's place (docs/stages.md).
 const UNSEEN_CATEGORIES: &str = "unseen_categories";
 
 /// The longest name of a metric, in bytes.

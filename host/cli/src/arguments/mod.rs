@@ -72,8 +72,8 @@ pub(crate) struct JsonArgument {
     pub(crate) json: bool,
 }
 
-/// What changes a manifest for one run. All but `workers` and `locked` are recorded with the run, and
-/// hold for the stages that are run after it.
+/// Arguments that change a manifest for one run. All but `workers` and `locked` are recorded with
+/// the run, and hold for the stages that are run after it.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub(crate) struct Changes {
@@ -105,7 +105,8 @@ pub(crate) struct Changes {
 impl Changes {
     /// These changes on top of those of an earlier run: where both change the same, these win.
     pub(crate) fn after(&self, mut earlier: Self) -> Self {
-        // Parameters of a component that is replaced mean nothing to its successor; the stage's limits stay.
+        // Parameters of a component that is replaced mean nothing to its successor; the stage's
+        // limits stay.
         for stage in self.set.iter().filter_map(|set| set.split_once('=')?.0.strip_suffix(".component")) {
             let (own, limits) = (format!("{stage}."), format!("{stage}.limits."));
             earlier.set.retain(|set| !set.starts_with(&own) || set.starts_with(&limits));
@@ -252,8 +253,9 @@ pub(crate) struct PrecompileArguments {
 pub(crate) struct PredictArguments {
     /// `NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.
     pub(crate) model: String,
-    /// Rows: a file (`.csv`, `.tsv`, `.parquet`, or `.json`: an object, an array of objects, or one object a line), a source as training
-    /// reads it (`csv:FILE?delimiter=;`, `parquet:FILE`, `sqlite:FILE#TABLE`), or `-` for standard input.
+    /// Rows: a file (`.csv`, `.tsv`, `.parquet`, or `.json`: an object, an array of objects, or one
+    /// object a line), a source as training reads it (`csv:FILE?delimiter=;`, `parquet:FILE`,
+    /// `sqlite:FILE#TABLE`), or `-` for standard input.
     #[arg(long, value_name = "FILE|URI")]
     pub(crate) input: String,
     /// Puts a column of the input before the predictions, such as an identifier; may be repeated.
@@ -262,7 +264,8 @@ pub(crate) struct PredictArguments {
     /// How many instances may run at once.
     #[arg(long)]
     pub(crate) workers: Option<usize>,
-    /// Changes a limit of the model's stages, such as `training.limits.memory=4GiB`. [default: what it was trained under]
+    /// Changes a limit of the model's stages, such as `training.limits.memory=4GiB`.
+    /// [default: what it was trained under]
     #[arg(long, value_name = "STAGE.limits.LIMIT=VALUE")]
     pub(crate) set: Vec<String>,
     #[command(flatten)]
@@ -288,7 +291,8 @@ pub(crate) enum ArtifactsCommand {
         /// The run that made it. [default: the last run]
         #[arg(long)]
         run: Option<String>,
-        /// For a spreadsheet: text in CSV that it would run as a formula gets an apostrophe before it.
+        /// For a spreadsheet: text in CSV that it would run as a formula gets an apostrophe before
+        /// it.
         #[arg(long)]
         spreadsheet: bool,
     },

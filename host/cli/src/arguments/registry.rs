@@ -175,7 +175,8 @@ pub(crate) enum ModelsCommand {
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Takes a model out of production: its champion is archived, and no destination points to it any more.
+    /// Takes a model out of production: its champion is archived, and no destination points to it
+    /// any more.
     Retire(RetireArguments),
     /// Moves a version to another stage: none, staging or archived.
     Transition {
@@ -239,7 +240,8 @@ pub(crate) enum ModelsCommand {
         /// The name to register it under. [default: the same]
         #[arg(long, value_name = "NAME")]
         register_name: Option<String>,
-        /// Signatures of its components, as `stage sign` writes them: for machines whose operator requires some. Repeatable.
+        /// Signatures of its components, as `stage sign` writes them: for machines whose operator
+        /// requires some. Repeatable.
         #[arg(long, value_name = "FILE")]
         signatures: Vec<PathBuf>,
         #[command(flatten)]
@@ -268,7 +270,7 @@ pub(crate) enum PolicyName {
     Absolute,
 }
 
-/// What a person decides about.
+/// The version that a person decides about.
 #[derive(Debug, Args)]
 pub(crate) struct DecisionArguments {
     /// `NAME/VERSION`, `NAME@ALIAS` or `NAME@latest`.
@@ -288,13 +290,15 @@ pub(crate) struct RetireArguments {
     /// Why; kept in the audit.
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) reason: String,
-    /// The address of a store that is not AWS. [default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL]
+    /// The address of a store that is not AWS.
+    /// [default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL]
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
     /// The bucket's region. [default: AWS_REGION, or the profile's]
     #[arg(long)]
     pub(crate) region: Option<String>,
-    /// Names the bucket in the path instead of the host name. [default: with an endpoint of its own]
+    /// Names the bucket in the path instead of the host name.
+    /// [default: with an endpoint of its own]
     #[arg(long)]
     pub(crate) path_style: bool,
     #[command(flatten)]
@@ -303,9 +307,11 @@ pub(crate) struct RetireArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct GateArguments {
-    /// `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its newest version). [default: the newest version of all]
+    /// `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its newest version).
+    /// [default: the newest version of all]
     pub(crate) model: Option<String>,
-    /// How it is compared with the champion. [default: that of its manifest; absolute if figures are named here]
+    /// How it is compared with the champion.
+    /// [default: that of its manifest; absolute if figures are named here]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) policy: Option<PolicyName>,
     /// By how much it must be better than the champion, or may be worse. [default: 0]

@@ -1,8 +1,8 @@
 //! `gate`: any registered version against the gates of its manifest, or of the command line.
 //!
-//! A verdict that is recorded is always reached anew: candidate and champion of the moment predict the
-//! candidate's test rows again. Without `--record` and `--promote`, and without a comparison, the
-//! figures of the latest verdict are enough.
+//! A verdict that is recorded is always reached anew: candidate and champion of the moment predict
+//! the candidate's test rows again. Without `--record` and `--promote`, and without a comparison,
+//! the figures of the latest verdict are enough.
 
 use std::sync::Arc;
 
@@ -145,7 +145,7 @@ fn primary_of(version: &ModelVersion) -> anyhow::Result<String> {
 /// The role of a version's test rows among its artifacts.
 const TEST_ROWS: &str = "transformation.test";
 
-/// What was found out about a version.
+/// The findings about a version.
 struct Found {
     judgement: Judgement,
     metrics: MetricSet,

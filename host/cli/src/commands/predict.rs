@@ -72,7 +72,8 @@ pub(crate) fn predict(location: &Location, arguments: &PredictArguments) -> anyh
     Ok(Ending::Done)
 }
 
-/// Says which columns have categories that the model cannot know: such rows are scored without what those columns say.
+/// Says which columns have categories that the model cannot know: such rows are scored without what
+/// those columns say.
 fn warn_of_unseen(ready: &Ready, rows: usize) {
     for (column, count) in ready.unseen().into_iter().flatten().filter(|(_, count)| *count > 0) {
         tracing::warn!("column `{column}`: {count} of {rows} rows have a category that training never saw");

@@ -78,7 +78,8 @@ fn list(location: &Location, limit: usize, json: bool) -> anyhow::Result<Ending>
     Ok(Ending::Done)
 }
 
-/// A recorded message on lines that cannot be taken for other ones. Those of stages are marked already.
+/// A recorded message on lines that cannot be taken for other ones. Those of stages are marked
+/// already.
 fn said(message: &str) -> String {
     Outside::lines(&message.replace(CONTINUED, "\n")).to_string()
 }

@@ -1,6 +1,8 @@
-//! The lines of a file `.env`: `NAME=VALUE`, with `export ` before it, quotes around the value and comments allowed.
+//! The lines of a file `.env`: `NAME=VALUE`, with `export ` before it, quotes around the value and
+//! comments allowed.
 //!
-//! Nothing is put in for `$NAME` and no command is run: a value that could name exported variables would hand them to whoever wrote the file.
+//! Nothing is put in for `$NAME` and no command is run: a value that could name exported variables
+//! would hand them to whoever wrote the file.
 
 /// The assignments, each with the number of its line, or why a line is none.
 pub(super) fn read(text: &str) -> impl Iterator<Item = (usize, Result<(String, String), &'static str>)> {

@@ -1,7 +1,10 @@
-//! Signatures of the components of registered models: kept in the home, by the digest of what they are for, and asked for wherever such a component is about to run or to be promoted.
+//! Signatures of the components of registered models: kept in the home, by the digest of what they
+//! are for, and asked for wherever such a component is about to run or to be promoted.
 //!
-//! A component leaves its file's folder when a model is registered with it, and its signatures beside it would stay behind. So they are copied to `signatures/` in the home when the component is
-//! admitted. They need no protection there: each is checked against the operator's keys when it is used.
+//! A component leaves its file's folder when a model is registered with it, and its signatures
+//! beside it would stay behind. So they are copied to `signatures/` in the home when the component
+//! is admitted. They need no protection there: each is checked against the operator's keys when it
+//! is used.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +18,7 @@ use super::{Signers, read_signatures};
 use crate::ending::UsageError;
 use crate::workplace;
 
-/// What the operator asks of the components of registered models.
+/// The operator's demands on the components of registered models.
 pub(crate) struct Kept {
     signers: Signers,
     folder: PathBuf,
@@ -80,7 +83,8 @@ impl Kept {
         Ok(())
     }
 
-    /// Whether a component may be used: it is a part of this installation, or a key that the operator trusts signed it.
+    /// Whether a component may be used: it is a part of this installation, or a key that the
+    /// operator trusts signed it.
     ///
     /// # Errors
     /// [`RuntimeError::Refused`], which says what to do.
@@ -119,7 +123,8 @@ impl Kept {
     }
 }
 
-/// Whether a digest is that of the built-in stage of this name. Out of a folder that the environment names, none is built in.
+/// Whether a digest is that of the built-in stage of this name. Out of a folder that the
+/// environment names, none is built in.
 fn is_installed(name: &str, digest: Digest) -> bool {
     if workplace::stages_elsewhere().is_some() || name.contains(['/', '.']) {
         return false;

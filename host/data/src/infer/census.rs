@@ -1,4 +1,4 @@
-//! What is counted in each column while a source is read once.
+//! Counts the values of each column while a source is read once.
 //!
 //! Owns the counting, in bounded memory; what follows from it is [`super`]'s.
 
@@ -106,7 +106,8 @@ impl CellVisitor for Census<'_> {
 pub(super) struct ColumnCensus {
     pub(super) name: String,
     pub(super) nulls: u64,
-    /// Texts that may mean "missing", as they are spelt, and how often each stands there. They count nowhere else.
+    /// Texts that may mean "missing", as they are spelt, and how often each stands there. They
+    /// count nowhere else.
     pub(super) markers: BTreeMap<String, u64>,
     /// Values that are neither null nor a marker, and how many of them read as each type.
     pub(super) values: u64,
@@ -120,7 +121,8 @@ pub(super) struct ColumnCensus {
     pub(super) foreign_dates: u64,
     /// The first texts that are no numbers, once there was a number.
     pub(super) odd: Vec<String>,
-    /// Hashes of the distinct values. With up to a million of them, two values share one with a chance of 3 in 10^8.
+    /// Hashes of the distinct values. With up to a million of them, two values share one with a
+    /// chance of 3 in 10^8.
     distinct: HashSet<u64>,
     pub(super) has_repeats: bool,
     /// The next number of a column that counts its rows, from 0 or 1; `None` once it did not.
@@ -278,7 +280,8 @@ fn is_wide(text: &str) -> bool {
     digits.len() > 18 && digits.bytes().all(|digit| digit.is_ascii_digit()) && text.parse::<i64>().is_err()
 }
 
-/// `01/06/2024`, `6.1.24`, `2024/01/06 10:00`, `6 Jan 2024`: a date to people, and several of them to programs.
+/// `01/06/2024`, `6.1.24`, `2024/01/06 10:00`, `6 Jan 2024`: a date to people, and several of them
+/// to programs.
 fn looks_like_date(text: &str) -> bool {
     const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let text = text.trim();

@@ -9,12 +9,14 @@ use crate::cell::{parse_boolean, parse_float64, parse_int64};
 use crate::error::shown;
 use crate::target::number_class;
 
-/// What the target's column holds.
+/// The contents of the target's column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetReport {
-    /// The classes by name, and how many rows each has. `1` and `1.0` are one class of a column of numbers.
+    /// The classes by name, and how many rows each has. `1` and `1.0` are one class of a column of
+    /// numbers.
     pub classes: Vec<(String, u64)>,
-    /// There are more classes than the thousand that a task may have; the rest is not among `classes`.
+    /// There are more classes than the thousand that a task may have; the rest is not among
+    /// `classes`.
     pub is_cut: bool,
     /// Rows without a value, and those whose value says that it is missing (`NA` among numbers).
     pub missing: u64,
@@ -60,7 +62,8 @@ impl ColumnCensus {
         let labels = self.labels.as_ref()?;
         let is_finite =
             |text: &String| parse_float64(text).is_ok_and(f64::is_finite) || self.markers.contains_key(text);
-        // What a missing value is written as does not make a number a text: the caller is told of it.
+        // A text that stands for a missing value does not make a column of numbers one of text: the
+        // caller is told of it.
         match found.or_else(|| self.type_of_values()) {
             Some(DataType::Boolean) => Some((DataType::Boolean, "every value is true or false".to_owned())),
             Some(DataType::Int64) => Some((DataType::Int64, "every value is a whole number".to_owned())),

@@ -1,9 +1,9 @@
 //! Texts that people and programs write where a value is missing: `NA`, `?`, `-`, `#N/A`, ...
 //!
-//! Owns which texts these are. Whether one means "missing" depends on the column: among numbers it does, among texts it may
-//! be a category like others.
+//! Owns which texts these are. Whether one means "missing" depends on the column: among numbers it
+//! does, among texts it may be a category like others.
 
-/// What is compared without regard to case, spaces around it removed.
+/// Texts that are compared without regard to case, after spaces around them are removed.
 const MARKERS: [&str; 28] = [
     "?",
     "-",
@@ -36,7 +36,8 @@ const MARKERS: [&str; 28] = [
 ];
 const LONGEST: usize = 9;
 
-/// Whether a text is one that often stands for a missing value; a text of nothing but spaces is one, too.
+/// Whether a text is one that often stands for a missing value; a text of nothing but spaces is
+/// one, too.
 pub(super) fn is_marker(text: &str) -> bool {
     let text = text.trim();
     match text.as_bytes() {

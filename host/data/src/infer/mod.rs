@@ -1,8 +1,10 @@
-//! Proposes a signature for data that nobody has described yet: what `stagewright init` writes into a manifest.
+//! Proposes a signature for data that nobody has described yet: what `stagewright init` writes into
+//! a manifest.
 //!
-//! It looks at every value (or at the first rows, if told), keeps the types that all of them fit, and proposes roles. It is a
-//! proposal: a person reads it before anything is learnt. The decoder's own parsers are used, so that what is proposed can be read.
-//! What it leaves out, and what it is not sure of, it says.
+//! It looks at every value (or at the first rows, if told), keeps the types that all of them fit,
+//! and proposes roles. It is a proposal: a person reads it before anything is learnt. The decoder's
+//! own parsers are used, so that what is proposed can be read. It says what it leaves out and what
+//! it is not sure of.
 
 mod census;
 mod classes;
@@ -26,13 +28,14 @@ pub use classes::TargetReport;
 const MAX_CATEGORIES: u64 = 100;
 /// Fewer rows say nothing about whether a text names the row.
 const MIN_IDENTIFIED_ROWS: u64 = 20;
-/// A column of text in which at most one value of so many is no number was probably meant to be one of numbers.
+/// A column of text in which at most one value of so many is no number was probably meant to be one
+/// of numbers.
 const MOSTLY_NUMBERS: u64 = 10;
 
 /// How to look.
 #[derive(Clone, Debug)]
 pub struct InferenceOptions {
-    /// What stands for a missing value.
+    /// Texts that stand for a missing value.
     pub null_values: Vec<String>,
     /// Look at so many rows only. Later rows may then hold nulls or other types than proposed.
     pub sample_rows: Option<u64>,
@@ -75,11 +78,11 @@ pub struct LeftOut {
     pub reason: String,
 }
 
-/// What was seen in a column.
+/// A column as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ColumnReport {
-    /// What is proposed.
+    /// The proposed field.
     pub field: Field,
     /// Missing values.
     pub nulls: u64,
@@ -89,21 +92,23 @@ pub struct ColumnReport {
     pub examples: Vec<String>,
     /// Why this type and role, for people.
     pub reason: String,
-    /// What the proposal is not sure of, and what would be needed to be: sentences for people, foreign text in them escaped.
+    /// Sentences for people that say what the proposal is not sure of, and what would make it sure.
+    /// Foreign text in them is escaped.
     pub doubts: Vec<String>,
 }
 
 /// Looks at a source and proposes a signature with the null tokens of the options.
 ///
 /// # Errors
-/// As [`crate::open`]; [`DataError::Fault`] if there are no rows, or no column that can be read; [`DataError::Plan`] if the target is
-/// not among the columns.
+/// As [`crate::open`]; [`DataError::Fault`] if there are no rows, or no column that can be read;
+/// [`DataError::Plan`] if the target is not among the columns.
 pub fn infer(source: &Source, options: &InferenceOptions, interrupt: &Interrupt) -> Result<Inference, DataError> {
     look(source, options, interrupt, |_| BTreeSet::new())
 }
 
-/// The same, and proposes more null tokens: what stands for a missing value in a column whose other values are numbers, dates or
-/// booleans (`NA`, `?`). A token holds for all columns; one that is a class of the target is not proposed.
+/// The same, and proposes more null tokens: what stands for a missing value in a column whose other
+/// values are numbers, dates or booleans (`NA`, `?`). A token holds for all columns; one that is a
+/// class of the target is not proposed.
 ///
 /// # Errors
 /// As [`infer`].
@@ -159,7 +164,8 @@ fn find_target(census: &Census<'_>, target: &str) -> Result<(), DataError> {
     Err(DataError::plan(message, format!("name one of {}", listed(&names))))
 }
 
-/// What stands for a missing value in columns that would otherwise be numbers, dates or booleans.
+/// Returns the texts that stand for a missing value in columns that would otherwise be numbers,
+/// dates or booleans.
 fn proposed_tokens(columns: &[ColumnCensus]) -> BTreeSet<String> {
     let is_label = |text: &String| {
         let mut labels = columns.iter().filter_map(|column| column.labels.as_ref());
@@ -169,7 +175,8 @@ fn proposed_tokens(columns: &[ColumnCensus]) -> BTreeSet<String> {
     typed.flat_map(|column| column.markers.keys()).filter(|text| !is_label(text)).cloned().collect()
 }
 
-/// One column says when a row was observed: the first that always does. The others stay, and say what they are.
+/// One column says when a row was observed: the first that always does. The others stay, and say
+/// what they are.
 fn keep_one_time(columns: &mut [ColumnReport]) {
     let times = || columns.iter().filter(|column| column.field.role == Role::Time);
     let Some(kept) = times().find(|column| column.nulls == 0).or(times().next()) else { return };
@@ -318,7 +325,8 @@ fn sounds_like_identifier(name: &str) -> bool {
         || name.ends_with("Id")
 }
 
-/// What programs and people call a column of row numbers: `Unnamed: 0` is pandas' name for an index that it wrote itself.
+/// Returns whether programs or people call a column of row numbers by this name. `Unnamed: 0` is
+/// pandas' name for an index that it wrote itself.
 fn sounds_like_row_number(name: &str) -> bool {
     let lower = name.to_lowercase();
     lower.starts_with("unnamed: ")

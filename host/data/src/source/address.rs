@@ -1,8 +1,9 @@
-//! Where data is: the address of a source, wherever one is written: in a manifest, behind `--source`, for `init` and for `predict`.
+//! Where data is: the address of a source, wherever one is written: in a manifest, behind
+//! `--source`, for `init` and for `predict`.
 //!
-//! This is the only parser of addresses of files; a manifest adds what it may fetch from a server. An address is host-held; a stage knows
-//! the source's name only. Addresses of kinds that a later version will read are recognised, so that the error says so instead of calling
-//! them nonsense.
+//! This is the only parser of addresses of files; a manifest adds what it may fetch from a server.
+//! An address is host-held; a stage knows the source's name only. Addresses of kinds that a later
+//! version will read are recognised, so that the error says so instead of calling them nonsense.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,8 @@ pub enum SourceUri {
         path: PathBuf,
         /// One ASCII character, or its name; `None`: [`SourceUri::delimiter_by_ending`].
         delimiter: Option<u8>,
-        /// Whether the first line names the columns; `None`: it does. Without a header they are called `column_0`, `column_1`, ...
+        /// Whether the first line names the columns; `None`: it does. Without a header they are
+        /// called `column_0`, `column_1`, ...
         header: Option<bool>,
     },
     /// `sqlite:PATH#TABLE`, or `sqlite:PATH` together with a query.
@@ -54,7 +56,8 @@ impl SourceUri {
         }
     }
 
-    /// What separates the cells of a text file whose address does not say it: a tab for `.tsv` and `.tab`, else a comma.
+    /// Returns the separator of the cells of a text file whose address does not name one: a tab for
+    /// `.tsv` and `.tab`, else a comma.
     pub fn delimiter_by_ending(path: &Path) -> u8 {
         let is_tab =
             |ending: &std::ffi::OsStr| ending.eq_ignore_ascii_case("tsv") || ending.eq_ignore_ascii_case("tab");

@@ -333,7 +333,8 @@ impl fmt::Debug for Checked {
 }
 
 impl Checked {
-    /// Whether a connection may go to an address. `default`: the port of the URL's scheme, which a grant without a port means.
+    /// Whether a connection may go to an address. `default`: the port of the URL's scheme, which a
+    /// grant without a port means.
     fn allows(&self, to: SocketAddr, default: u16) -> bool {
         let address = canonical(to.ip());
         let granted = |grant: &HostGrant| match grant {

@@ -1,14 +1,15 @@
 //! Names what a file is, from its first bytes, where it is not what its reader expects.
 //!
-//! A reader of text would call an archive "not UTF-8" and a reader of Parquet would call a CSV file damaged. Neither helps. This module
-//! recognises encodings and formats that people really have, and says how to get from there to a file that is read.
+//! A reader of text would call an archive "not UTF-8" and a reader of Parquet would call a CSV file
+//! damaged. Neither helps. This module recognises encodings and formats that people really have,
+//! and says how to get from there to a file that is read.
 
 use std::io::Read;
 use std::path::Path;
 
 use crate::error::DataError;
 
-/// What the input of a pipe is called.
+/// The name of a pipe's input.
 pub const STANDARD_INPUT: &str = "standard input";
 /// So many bytes are enough to recognise a file.
 pub(crate) const HEAD_BYTES: usize = 512;
@@ -26,7 +27,7 @@ pub(crate) enum Found {
     Sqlite,
 }
 
-/// What the first bytes of a file show, if it is neither text in UTF-8 nor unknown.
+/// Recognises a file by its first bytes; `None` if it is text in UTF-8 or unknown.
 pub(crate) fn recognise(head: &[u8]) -> Option<Found> {
     const MAGIC: [(&[u8], Found); 12] = [
         (b"PAR1", Found::Parquet),
@@ -60,7 +61,7 @@ fn utf16_without_mark(head: &[u8]) -> Option<&'static str> {
 }
 
 impl Found {
-    /// What it is, and what to do, as the reader of `path` says it.
+    /// Returns the error with which the reader of `path` says what the file is, and what to do.
     pub(crate) fn error(self, path: &Path) -> DataError {
         let name = path.display().to_string();
         let is_piped = name == STANDARD_INPUT;

@@ -149,7 +149,8 @@ impl<R: Read> Records<R> {
         self.record().map(Some)
     }
 
-    /// The first bytes of the input, at most a few hundred; to be asked for before the first record. None is consumed.
+    /// The first bytes of the input, at most a few hundred; to be asked for before the first
+    /// record. None is consumed.
     pub(crate) fn head(&mut self) -> Result<&[u8], RecordError> {
         if self.end == 0 && !self.is_at_end {
             self.fill()?;

@@ -1,7 +1,8 @@
 //! A split as a CSV file: `row,partition` and the identifiers, so that it can be looked at, shared and used elsewhere.
 //!
-//! Written with the identifiers where these are unambiguous; read by them where the file has them, else by row number. A row without an
-//! identifier has its row number alone, in a file with identifiers too: an empty cell names no row, and least of all many.
+//! Written with the identifiers where these are unambiguous; read by them where the file has them,
+//! else by row number. A row without an identifier has its row number alone, in a file with
+//! identifiers too: an empty cell names no row, and least of all many.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{Read, Write};
@@ -58,8 +59,9 @@ impl Split {
     /// Reads a split of a table, given as batches, from what [`Split::export`] or somebody else wrote.
     ///
     /// # Errors
-    /// [`DataError::Fault`] naming rows of the table that the file lacks, rows that the table lacks, rows given twice, rows
-    /// without an identifier where the file has no row numbers, and words that are no partition.
+    /// [`DataError::Fault`] naming rows of the table that the file lacks, rows that the table
+    /// lacks, rows given twice, rows without an identifier where the file has no row numbers, and
+    /// words that are no partition.
     pub fn import<E: From<DataError>>(
         input: impl Read,
         schema: &Schema,
@@ -126,7 +128,8 @@ struct SplitFile {
     identifiers: Vec<String>,
     is_by_identifier: bool,
     has_numbers: bool,
-    /// The cells of the current row: the partition, the identifiers if it goes by them, the row number if there is one.
+    /// The cells of the current row: the partition, the identifiers if it goes by them, the row
+    /// number if there is one.
     cells: Vec<String>,
     rows: u64,
     by_name: HashMap<Vec<String>, Partition>,
@@ -176,7 +179,8 @@ impl SplitFile {
         Ok(Split { partitions: self.by_number.into_values().collect() })
     }
 
-    /// Notes a row's partition. Returns how the file calls it if it had another one, or had been given by its number before.
+    /// Notes a row's partition. Returns how the file calls it if it had another one, or had been
+    /// given by its number before.
     fn insert(&mut self, mut name: Vec<String>, partition: Partition) -> Result<Option<String>, DataError> {
         let number = if self.has_numbers { name.pop() } else { None };
         match number {

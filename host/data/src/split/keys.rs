@@ -1,10 +1,12 @@
 //! Who a row is: the hash that decides on which side it falls, and by which a model remembers it.
 //!
-//! A row's key is the first of these that the row has: its group, its identifier, and else its content with its number among the rows
-//! of equal content. A row without a group or an identifier (every cell of it null) is thereby a row of its own; if nulls were
-//! a key like others, all such rows would fall to one side. For the same reason rows of equal content have numbers. The k-th of them
-//! keeps its key when the table grows, and of rows that are equal nobody can tell which one is the k-th, so that the order
-//! of the rows does not matter. The order of the columns does not either: they are taken by name.
+//! A row's key is the first of these that the row has: its group, its identifier, and else its
+//! content with its number among the rows of equal content. A row without a group or an identifier
+//! (every cell of it null) is thereby a row of its own; if nulls were a key like others, all such
+//! rows would fall to one side. For the same reason rows of equal content have numbers. The k-th of
+//! them keeps its key when the table grows, and of rows that are equal nobody can tell which one is
+//! the k-th, so that the order of the rows does not matter. The order of the columns does not
+//! either: they are taken by name.
 
 use std::collections::HashMap;
 
@@ -21,7 +23,7 @@ const MEMORY_DOMAIN: &[u8] = b"stagewright.rows.v1\0";
 /// Separates the order of test rows from every other use of SHA-256.
 const ORDER_DOMAIN: &[u8] = b"stagewright.order.v1\0";
 
-/// What is hashed follows as the values of all columns but groups and identifiers.
+/// The values of all columns but groups and identifiers follow.
 const CONTENT: u8 = 0;
 /// Follows the group, or in a table without groups the identifier.
 const NAMED: u8 = 1;
@@ -35,12 +37,13 @@ const UNGROUPED: u8 = 3;
 pub struct RowHash {
     /// Of the row's split key: equal for the rows of a group, and for those of one identifier.
     pub key: u64,
-    /// Of all columns but groups and identifiers: equal for rows that differ in nothing that a model may learn from.
+    /// Of all columns but groups and identifiers: equal for rows that differ in nothing that a
+    /// model may learn from.
     pub content: u64,
 }
 
-/// The hashes of a table's rows under a secret key, in order. The batches are all rows of the table, because a row
-/// that nothing names is known by its number among its equals.
+/// The hashes of a table's rows under a secret key, in order. The batches are all rows of the
+/// table, because a row that nothing names is known by its number among its equals.
 ///
 /// # Errors
 /// Whatever reading a batch fails with.
@@ -55,9 +58,10 @@ pub fn hash_rows<E: From<DataError>>(
     Ok(hashes.into_iter().zip(contents).map(|(key, content)| RowHash { key, content }).collect())
 }
 
-/// The columns that the keys of [`hash_rows`] are made of, sorted: the groups, else the identifiers, else all. Each is written as its
-/// name, a colon and its type (`utf8` and `categorical` are both `text`). Keys of two tables can be compared only if
-/// these are equal: where a column was added or its type changed, a row's hash is another one.
+/// The columns that the keys of [`hash_rows`] are made of, sorted: the groups, else the
+/// identifiers, else all. Each is written as its name, a colon and its type (`utf8` and
+/// `categorical` are both `text`). Keys of two tables can be compared only if these are equal:
+/// where a column was added or its type changed, a row's hash is another one.
 pub fn row_key_columns(schema: &Schema) -> Vec<String> {
     let columns = [Role::Group, Role::Identifier].map(|role| schema.indices_with(role));
     let columns = columns.into_iter().find(|columns| !columns.is_empty()).unwrap_or_else(|| content_columns(schema));
@@ -74,11 +78,13 @@ fn name_and_type(field: &Field) -> String {
     format!("{}:{data_type}", field.name)
 }
 
-/// Brings rows of a table, named by their numbers in ascending order, into an order that says nothing about where they stand in the
-/// table and nothing about their target. The batches are all rows of the table.
+/// Brings rows of a table, named by their numbers in ascending order, into an order that says
+/// nothing about where they stand in the table and nothing about their target. The batches are all
+/// rows of the table.
 ///
-/// The order follows from the contents of these rows and is the same for every order of the table's rows. Whoever is asked about the
-/// rows cannot compute it: it is a hash under a key that every one of these contents, the target included, goes into.
+/// The order follows from the contents of these rows and is the same for every order of the table's
+/// rows. Whoever is asked about the rows cannot compute it: it is a hash under a key that every one
+/// of these contents, the target included, goes into.
 ///
 /// # Errors
 /// [`DataError::Plan`] for a row that the table does not have; whatever reading a batch fails with.
@@ -121,7 +127,7 @@ pub(super) struct Keys {
     groups: Vec<usize>,
     identifiers: Vec<usize>,
     content: Vec<usize>,
-    /// What every message begins with.
+    /// The beginning of every message.
     prefix: Sha256,
 }
 
@@ -176,8 +182,8 @@ impl Keys {
         })
     }
 
-    /// The hash of a row's group or identifier, if it has one. Of several columns one value is enough: what is known of a
-    /// group still ties its rows together.
+    /// The hash of a row's group or identifier, if it has one. Of several columns one value is
+    /// enough: what is known of a group still ties its rows together.
     fn name(&self, columns: &Columns<'_>, row: usize, message: &mut Vec<u8>) -> Option<u64> {
         let has_value = |columns: &[Values<'_>]| columns.iter().any(|values| !values.is_null(row));
         let (kind, named) = if has_value(&columns.groups) {
@@ -205,7 +211,8 @@ impl Keys {
         let mut sorted: Vec<u64> =
             hashes.iter().zip(is_nameless).filter(|(_, is_nameless)| **is_nameless).map(|(hash, _)| *hash).collect();
         sorted.sort_unstable();
-        // Numbers are counted of contents that are there twice, so that a table of unlike rows costs no map.
+        // Numbers are counted of contents that are there twice, so that a table of unlike rows
+        // costs no map.
         let mut next: HashMap<u64, u64> =
             sorted.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| (pair[0], 0)).collect();
         drop(sorted);

@@ -9,7 +9,7 @@ use stagewright_store::Field;
 
 use super::*;
 
-/// What names the rows of a table.
+/// The columns that name the rows of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Named {
     Nothing,
@@ -93,7 +93,7 @@ fn named() -> impl Strategy<Value = Named> {
     prop::sample::select(vec![Named::Nothing, Named::ByIdentifier, Named::ByGroup])
 }
 
-/// What a table shows of a row: the columns that it does not have are cut.
+/// Returns a row as a table shows it: the columns that the table does not have are cut.
 fn shown(named: Named, row: &Row) -> Row {
     Row {
         id: row.id.filter(|_| named != Named::Nothing),
@@ -259,8 +259,8 @@ fn the_order_of_test_rows_says_nothing_about_the_target_or_their_place() {
     let mut sorted = order.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, all);
-    // The share of pairs (churned, stayed) that the place in the order tells apart: 0.5 if it knows nothing, with a
-    // standard deviation of 0.013.
+    // The share of pairs (churned, stayed) that the place in the order tells apart: 0.5 if it knows
+    // nothing, with a standard deviation of 0.013.
     let (mut stayed, mut pairs) = (0_u64, 0_u64);
     for row in &order {
         if rows[*row as usize].churn {

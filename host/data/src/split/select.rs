@@ -68,7 +68,8 @@ where
 
 /// Picks rows out of a table in any order.
 ///
-/// It keeps all batches. Those of a stored table are views of its mapped file, so that they cost no memory for their rows.
+/// It keeps all batches. Those of a stored table are views of its mapped file, so that they cost no
+/// memory for their rows.
 #[derive(Debug)]
 pub struct Gather {
     batches: Vec<RecordBatch>,
@@ -117,7 +118,8 @@ impl Gather {
             arrays.iter().map(|array| array.as_any().downcast_ref()).collect();
         if let Some([first, others @ ..]) = dictionaries.as_deref() {
             let categories = first.values();
-            // `interleave` would make a list of all batches' categories, one behind the other, for each batch that it gives.
+            // `interleave` would make a list of all batches' categories, one behind the other, for
+            // each batch that it gives.
             if others.iter().all(|it| Arc::ptr_eq(it.values(), categories) || it.values() == categories) {
                 let codes: Vec<&dyn Array> = dictionaries.iter().flatten().map(|it| it.keys() as &dyn Array).collect();
                 let codes = interleave(&codes, places)?.as_primitive::<Int32Type>().clone();

@@ -231,7 +231,7 @@ fn a_row_without_identifier_is_exported_and_imported_by_its_number() {
     let text = String::from_utf8(text).unwrap();
     assert!(text.starts_with("row,partition,id\n0,") && text.contains(",C-1\n"), "{text}");
     assert_eq!(Split::import(text.as_bytes(), &schema, table()).unwrap(), found);
-    // What names are for: the rows that have one may come in another order.
+    // This is the use of names: the rows that have one may come in another order.
     let mut order = numbers(50);
     order.swap(1, 2);
     order.swap(8, 49);

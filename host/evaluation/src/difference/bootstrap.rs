@@ -1,31 +1,33 @@
 //! The interval of a difference from resampled rows: the percentile bootstrap, paired.
 //!
-//! Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. As many rows as there are, drawn with
-//! replacement, make a table that might as well have been the test table; both models' metrics on it differ by so much. The
-//! interval leaves an equal share of such differences beyond each end. Rows are drawn with their predictions by both
-//! models, which keeps the pairing.
+//! Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. As many rows as
+//! there are, drawn with replacement, make a table that might as well have been the test table;
+//! both models' metrics on it differ by so much. The interval leaves an equal share of such
+//! differences beyond each end. Rows are drawn with their predictions by both models, which keeps
+//! the pairing.
 //!
-//! The generator's seed is fixed: a report is stored by its content, and the same rows must give the same bytes. A corrected
-//! interval (BCa) would be closer for skewed metrics, and would need the metric once more for every row.
+//! The generator's seed is fixed: a report is stored by its content, and the same rows must give
+//! the same bytes. A corrected interval (BCa) would be closer for skewed metrics, and would need
+//! the metric once more for every row.
 
 use super::Labels;
 use crate::metrics::{
     self, ConfusionMatrix, DECISION_THRESHOLD, READ_AT_RECALL, Ranking, Sum, row_brier, row_log_loss,
 };
 
-/// How often the rows are drawn: the ends of a 95 % interval then stand on the 50th difference from outside, and drawing
-/// again would move them by about a twentieth of its width.
+/// How often the rows are drawn: the ends of a 95 % interval then stand on the 50th difference from
+/// outside, and drawing again would move them by about a twentieth of its width.
 const DRAWS: usize = 2_000;
 /// Fewer draws where there are many rows, whose intervals are narrow anyway.
 const LEAST_DRAWS: usize = 400;
 /// How many rows are drawn in all, between those bounds: some seconds.
 const DRAWN_ROWS: usize = 200_000_000;
 
-/// What the generator starts from. Any number would do; it stands here, so that it is always the same.
+/// The seed of the generator. Any number would do; it stands here, so that it is always the same.
 const SEED: u64 = 0x5747_6761_7465_7331;
 
-/// The ends of the interval; `None` if the metric is undefined on most draws. The inputs were checked: of one length, and
-/// the metric is defined on all rows.
+/// The ends of the interval; `None` if the metric is undefined on most draws. The inputs were
+/// checked: of one length, and the metric is defined on all rows.
 pub(super) fn interval(
     labels: Labels<'_>,
     candidate: &[f64],
@@ -63,7 +65,7 @@ pub(super) fn interval(
 enum Resampled<'a> {
     /// Labels and predicted classes: what is counted.
     Counted { labels: &'a [u8], scores: &'a [f64], of: fn(&ConfusionMatrix) -> f64 },
-    /// What each row adds to a mean.
+    /// The amount that each row adds to a mean.
     Mean(Vec<f64>),
     /// Rows from the greatest score down, and where each stands in the table.
     Ranked { rows: Vec<(f64, u8)>, places: Vec<usize>, of: fn(&Ranking) -> f64 },
@@ -146,7 +148,8 @@ fn whole(labels: Labels<'_>, scores: &[f64], metric: &str, times: &[u32]) -> Opt
     set.get(metric)
 }
 
-/// The value that a share of the sorted values lies below, between two of them in proportion (numpy's default).
+/// The value that a share of the sorted values lies below, between two of them in proportion
+/// (numpy's default).
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let below = place.floor();
@@ -166,7 +169,8 @@ impl Generator {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`, by multiplication (Lemire 2019); its bias is at most `bound` in 2^64.
+    /// A number below `bound`, by multiplication (Lemire 2019); its bias is at most `bound` in
+    /// 2^64.
     fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
@@ -176,7 +180,8 @@ impl Generator {
 pub(super) mod tests {
     use super::*;
 
-    /// The metric of a draw equals the metric of a table in which the rows stand as often as they were drawn.
+    /// The metric of a draw equals the metric of a table in which the rows stand as often as they
+    /// were drawn.
     pub(in crate::difference) fn assert_drawn_like_whole(labels: &[u8], scores: &[f64], metric: &str) {
         let mut generator = Generator(SEED);
         let known = Labels::Binary(labels);

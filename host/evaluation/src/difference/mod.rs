@@ -1,12 +1,14 @@
 //! How much two models differ in a metric on the same rows, and how sure that is.
 //!
-//! A difference of 0.002 in the area under the ROC curve means little on 300 rows and much on 300,000. The interval says
-//! which; gates may ask for it. Both models predicted the same rows, so the interval is that of a paired difference: it is
-//! narrower than two intervals side by side, because both find the same rows hard.
+//! A difference of 0.002 in the area under the ROC curve means little on 300 rows and much on
+//! 300,000. The interval says which; gates may ask for it. Both models predicted the same rows, so
+//! the interval is that of a paired difference: it is narrower than two intervals side by side,
+//! because both find the same rows hard.
 //!
-//! The area under the ROC curve has a formula (DeLong et al. 1988). Every other metric is drawn again and again
-//! from the same rows (Efron and Tibshirani 1993). Neither depends on the order of the rows or the machine, but for the rows that the
-//! bootstrap draws: it draws the same ones of the same table.
+//! The area under the ROC curve has a formula (DeLong et al. 1988). Every other metric is drawn
+//! again and again from the same rows (Efron and Tibshirani 1993). Neither depends on the order of
+//! the rows or the machine, but for the rows that the bootstrap draws: it draws the same ones of
+//! the same table.
 
 mod bootstrap;
 mod delong;
@@ -54,14 +56,16 @@ pub struct Difference {
     pub high: f64,
     /// The two-sided confidence of the interval: 0.95 leaves 2.5 % beyond each end.
     pub confidence: f64,
-    /// The chance of a difference as large as this one if there were none (two-sided), where the method has it.
+    /// The chance of a difference as large as this one if there were none (two-sided), where the
+    /// method has it.
     pub p_value: Option<f64>,
     /// How the interval was found.
     pub method: Method,
 }
 
 impl Difference {
-    /// The end of the interval that speaks least for the candidate: by how much it is better at least.
+    /// The end of the interval that speaks least for the candidate: by how much it is better at
+    /// least.
     #[must_use]
     pub fn least_gain(&self) -> f64 {
         if lower_is_better(&self.metric) { -self.high } else { self.low }
@@ -74,7 +78,7 @@ impl Difference {
     }
 }
 
-/// What the rows are, by task.
+/// The labels of the rows, by task.
 #[derive(Debug, Clone, Copy)]
 pub enum Labels<'a> {
     /// 0 or 1; a score is the probability of 1.
@@ -90,17 +94,18 @@ pub enum Labels<'a> {
     Regression(&'a [f64]),
 }
 
-/// The difference of two models in a metric that the host computes, with its interval at a two-sided `confidence` above 0
-/// and below 1. `None` where it cannot be told: the metric is undefined on these rows or not the host's, or a class has
-/// fewer than two rows.
+/// The difference of two models in a metric that the host computes, with its interval at a
+/// two-sided `confidence` above 0 and below 1. `None` where it cannot be told: the metric is
+/// undefined on these rows or not the host's, or a class has fewer than two rows.
 ///
-/// Takes O(n log n) for `roc_auc` of a binary task. For other metrics of a binary task the rows are drawn up to 2,000
-/// times, about 20 ns each; of other tasks the whole metric is computed for each draw.
+/// Takes O(n log n) for `roc_auc` of a binary task. For other metrics of a binary task the rows are
+/// drawn up to 2,000 times, about 20 ns each; of other tasks the whole metric is computed for each
+/// draw.
 ///
 /// # Errors
 ///
-/// What the metrics themselves refuse: no rows, another number of scores than of labels, a label that is no class, a score
-/// that is no probability.
+/// The errors of the metrics themselves: no rows, another number of scores than of labels, a label
+/// that is no class, a score that is no probability.
 pub fn difference(
     labels: Labels<'_>,
     candidate: &[f64],

@@ -5,8 +5,8 @@ pub(super) fn two_sided(z: f64) -> f64 {
     libm::erfc(z.abs() / std::f64::consts::SQRT_2)
 }
 
-/// The value that a share of `p` (above 0, below 1) lies below: algorithm AS 241, PPND16 (Wichura, Applied Statistics 37,
-/// 1988), good to about 16 digits.
+/// The value that a share of `p` (above 0, below 1) lies below: algorithm AS 241, PPND16 (Wichura,
+/// Applied Statistics 37, 1988), good to about 16 digits.
 #[expect(clippy::excessive_precision, reason = "the coefficients as published")]
 pub(super) fn quantile(p: f64) -> f64 {
     let q = p - 0.5;

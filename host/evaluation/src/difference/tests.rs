@@ -83,7 +83,8 @@ fn the_difference_is_that_of_the_metrics_and_lies_within_its_interval() {
     }
 }
 
-/// The Wald interval of a difference of paired proportions (Agresti, Categorical Data Analysis, 2nd edition, 10.1.1).
+/// The Wald interval of a difference of paired proportions (Agresti, Categorical Data Analysis, 2nd
+/// edition, 10.1.1).
 #[test]
 fn the_bootstrap_of_accuracy_equals_the_formula_of_paired_proportions() {
     let (labels, candidate, champion) = table(4_000);
@@ -136,7 +137,7 @@ fn the_bootstrap_of_a_ranking_agrees_with_delong() {
     assert!((high - by_formula.high).abs() < 0.07 * width, "{high} {by_formula:?}");
 }
 
-/// What is drawn for ranked and counted metrics equals the metric of a table that is made up for the draw.
+/// A draw for ranked and counted metrics equals the metric of a table that is made up for the draw.
 #[test]
 fn a_drawn_table_is_measured_like_any_other() {
     let (labels, candidate, champion) = table(300);

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::rules::{improvement_percent, regressed};
 use crate::metrics::MetricSet;
 
-/// The tolerance of [`compare`] where nobody asks for another: a metric may lose 1 % of the baseline's figure, which is about
-/// what another seed does to it.
+/// The tolerance of [`compare`] where nobody asks for another: a metric may lose 1 % of the
+/// baseline's figure, which is about what another seed does to it.
 pub const DEGRADATION_TOLERANCE: f64 = 0.01;
 
 /// One metric of a candidate beside the baseline's.
@@ -18,8 +18,8 @@ pub struct MetricComparison {
     pub new: Option<f64>,
     /// The baseline's.
     pub baseline: Option<f64>,
-    /// By how many per cent of the baseline's figure the candidate is better (negative: worse); 0 if that is 0, `None`
-    /// if either is missing.
+    /// By how many per cent of the baseline's figure the candidate is better (negative: worse); 0
+    /// if that is 0, `None` if either is missing.
     pub improvement_percent: Option<f64>,
     /// Whether the candidate is worse by more than the tolerance, or cannot be compared.
     pub regressed: bool,
@@ -34,8 +34,9 @@ pub struct BaselineComparison {
     pub metrics: BTreeMap<String, MetricComparison>,
 }
 
-/// Compares every metric that the candidate or the baseline has. A metric has regressed if it is worse by more than
-/// `tolerance`, a share of the baseline's figure, or if only one of the two has it.
+/// Compares every metric that the candidate or the baseline has. A metric has regressed if it is
+/// worse by more than `tolerance`, a share of the baseline's figure, or if only one of the two has
+/// it.
 #[must_use]
 pub fn compare(candidate: &MetricSet, baseline: &MetricSet, tolerance: f64) -> BaselineComparison {
     let names = candidate.iter().chain(baseline.iter()).map(|(name, _)| name);

@@ -1,15 +1,18 @@
 //! Gates: whether a candidate's metrics are good enough, and the reason in words.
 //!
-//! A gate that cannot be computed is not passed. Metrics of which less is better ([`lower_is_better`]) are compared the
-//! other way round by the rules that look at the champion; `minimum` and `maximum` mean what they say.
+//! A gate that cannot be computed is not passed. Metrics of which less is better
+//! ([`lower_is_better`]) are compared the other way round by the rules that look at the champion;
+//! `minimum` and `maximum` mean what they say.
 //!
-//! Absolute gates read the candidate's figures on all test rows that it did not learn from. Gates that compare read both
-//! models' figures on the rows that neither learnt from ([`Comparison`]), so the two kinds may show different figures of
-//! one metric. Where too few rows are left to compare, nothing is known about the champion: the verdict is then
-//! [`Verdict::Undecided`], which promotes nothing.
+//! Absolute gates read the candidate's figures on all test rows that it did not learn from. Gates
+//! that compare read both models' figures on the rows that neither learnt from ([`Comparison`]), so
+//! the two kinds may show different figures of one metric. Where too few rows are left to compare,
+//! nothing is known about the champion: the verdict is then [`Verdict::Undecided`], which promotes
+//! nothing.
 //!
-//! Where a rule computes its limit (the champion's figure plus a margin), a few units in the last place are taken for
-//! equality: 0.84 + 0.01 is not 0.85 in binary, and a gate must decide decimal equality as its reader does.
+//! Where a rule computes its limit (the champion's figure plus a margin), a few units in the last
+//! place are taken for equality: 0.84 + 0.01 is not 0.85 in binary, and a gate must decide decimal
+//! equality as its reader does.
 //!
 //! [`lower_is_better`]: crate::metrics::lower_is_better
 
@@ -60,7 +63,8 @@ pub enum Verdict {
     Approved,
     /// It may not.
     Rejected,
-    /// It may not, and nothing speaks against it: too little is known to compare it with the champion.
+    /// It may not, and nothing speaks against it: too little is known to compare it with the
+    /// champion.
     Undecided,
 }
 
@@ -75,7 +79,8 @@ impl Verdict {
         }
     }
 
-    /// What gates say together: a miss rejects, else a gate that could not be decided leaves all undecided.
+    /// Returns the outcome of several gates: a miss rejects, else a gate that could not be decided
+    /// leaves all undecided.
     #[must_use]
     pub fn of(gates: &[GateResult]) -> Self {
         if gates.iter().all(|gate| gate.passed) {
@@ -88,7 +93,7 @@ impl Verdict {
     }
 }
 
-/// What a gate compares.
+/// The comparison that a gate makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GateRule {
@@ -96,14 +101,14 @@ pub enum GateRule {
     Minimum,
     /// The candidate's metric must be at most the threshold.
     Maximum,
-    /// The candidate's metric must be better than the champion's by more than the threshold; equality rejects. Passes
-    /// without a champion.
+    /// The candidate's metric must be better than the champion's by more than the threshold;
+    /// equality rejects. Passes without a champion.
     Margin,
-    /// The candidate's metric must not be worse than the champion's by more than the threshold; equality passes. Passes
-    /// without a champion.
+    /// The candidate's metric must not be worse than the champion's by more than the threshold;
+    /// equality passes. Passes without a champion.
     NoWorse,
-    /// The candidate's metric must not be worse than the champion's by more than the threshold, a share of the
-    /// champion's figure (0.01 for 1 %). Passes without a champion.
+    /// The candidate's metric must not be worse than the champion's by more than the threshold, a
+    /// share of the champion's figure (0.01 for 1 %). Passes without a champion.
     NoRegression,
 }
 
@@ -130,14 +135,15 @@ impl GateRule {
 /// A gate of the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
-    /// What it compares.
+    /// The comparison that it makes.
     pub rule: GateRule,
     /// The metric's name.
     pub metric: String,
     /// The manifest's figure.
     pub threshold: f64,
-    /// How sure the comparison must be, if the gate asks for it: the bound of the difference's interval at this
-    /// confidence must meet the threshold, not the difference itself. Of [`GateRule::Margin`] and [`GateRule::NoWorse`].
+    /// How sure the comparison must be, if the gate asks for it: the bound of the difference's
+    /// interval at this confidence must meet the threshold, not the difference itself. Of
+    /// [`GateRule::Margin`] and [`GateRule::NoWorse`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
 }
@@ -174,7 +180,8 @@ pub struct Gates {
     pub primary: String,
     /// The policy's margin; at least 0.
     pub margin: f64,
-    /// How sure the comparison in the primary metric must be, if that is asked for; at least 0.5 and below 1.
+    /// How sure the comparison in the primary metric must be, if that is asked for; at least 0.5
+    /// and below 1.
     pub confidence: Option<f64>,
     /// The gates beside the policy.
     pub others: Vec<Gate>,
@@ -207,7 +214,8 @@ impl Gates {
         primary.into_iter().chain(others).collect()
     }
 
-    /// The confidence of the interval that goes with a comparison: the one asked for, else [`DEFAULT_CONFIDENCE`].
+    /// The confidence of the interval that goes with a comparison: the one asked for, else
+    /// [`DEFAULT_CONFIDENCE`].
     #[must_use]
     pub fn interval_confidence(&self) -> f64 {
         self.confidence.unwrap_or(DEFAULT_CONFIDENCE)
@@ -221,12 +229,13 @@ pub struct Comparison {
     pub candidate: MetricSet,
     /// The champion's.
     pub champion: MetricSet,
-    /// The candidate's primary metric minus the champion's, with its interval; `None` if it cannot be computed.
+    /// The candidate's primary metric minus the champion's, with its interval; `None` if it cannot
+    /// be computed.
     pub difference: Option<Difference>,
     /// How many rows were compared.
     pub rows: u64,
-    /// Why the rows are too few to decide by, if they are: a sentence's end without a full stop, `only 3 rows of class
-    /// `Yes` are left, and 10 are needed`.
+    /// Why the rows are too few to decide by, if they are: a sentence's end without a full stop,
+    /// `only 3 rows of class `Yes` are left, and 10 are needed`.
     pub undecided: Option<String>,
 }
 
@@ -240,13 +249,15 @@ pub struct GateResult {
     pub actual: Option<f64>,
     /// The champion's figure, where the rule compares with it and there is one.
     pub baseline: Option<f64>,
-    /// By how many per cent of the champion's figure the candidate is better (negative: worse); 0 if that is 0.
+    /// By how many per cent of the champion's figure the candidate is better (negative: worse); 0
+    /// if that is 0.
     pub improvement_percent: Option<f64>,
     /// Whether the candidate may pass.
     pub passed: bool,
     /// Whether a figure that the gate reads is missing or undefined. Such a gate is not passed.
     pub missing: bool,
-    /// Whether too few rows were left to decide. Such a gate is not passed, and does not reject either.
+    /// Whether too few rows were left to decide. Such a gate is not passed, and does not reject
+    /// either.
     #[serde(default)]
     pub undecided: bool,
     /// The finding as one sentence without a full stop, with the figures.
@@ -261,7 +272,7 @@ impl GateResult {
     }
 }
 
-/// What the gates say about a candidate.
+/// The gates' judgement of a candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
     /// The outcome.
@@ -270,8 +281,9 @@ pub struct Judgement {
     pub gates: Vec<GateResult>,
 }
 
-/// Judges a candidate. `candidate` has its metrics on all test rows that it did not learn from; `comparison` is `None` if
-/// there is no champion. Where a champion cannot be compared with, judge by [`Gates::without_comparison`].
+/// Judges a candidate. `candidate` has its metrics on all test rows that it did not learn from;
+/// `comparison` is `None` if there is no champion. Where a champion cannot be compared with, judge
+/// by [`Gates::without_comparison`].
 #[must_use]
 pub fn judge(gates: &Gates, candidate: &MetricSet, comparison: Option<&Comparison>) -> Judgement {
     let gates: Vec<GateResult> = gates.all().iter().map(|gate| rules::judge(gate, candidate, comparison)).collect();

@@ -5,7 +5,7 @@ use crate::difference::Difference;
 use crate::metrics::{MetricSet, lower_is_better};
 use crate::text::trim_zeros;
 
-/// What was found of a gate.
+/// The finding about a gate.
 enum Finding {
     Passed(String),
     Failed(String),
@@ -111,11 +111,13 @@ fn compared(gate: &Gate, actual: f64, base: f64, comparison: &Comparison) -> Fin
     }
 }
 
-/// The policy's gate. `gain` is by how much the candidate is better: the difference of the figures, or what it is at least.
+/// The policy's gate. `gain` is by how much the candidate is better: the difference of the figures,
+/// or what it is at least.
 fn primary(gate: &Gate, actual: f64, base: f64, gain: f64, difference: Option<&Difference>) -> Finding {
     let Gate { rule, metric, threshold, confidence } = gate;
     let lower = lower_is_better(metric);
-    // Where the figures themselves decide, the limit is computed as its reader would: the champion's plus the margin.
+    // Where the figures themselves decide, the limit is computed as its reader would: the
+    // champion's plus the margin.
     let passed = match (rule, confidence) {
         (GateRule::Margin, Some(_)) => clearly_below(*threshold, gain),
         (GateRule::Margin, None) if lower => clearly_below(actual, base - threshold),
@@ -134,7 +136,7 @@ fn primary(gate: &Gate, actual: f64, base: f64, gain: f64, difference: Option<&D
         (_, false, _) => "is worse than",
     };
     let gained = if lower { base - actual } else { actual - base };
-    // What the figures' difference must be told apart from.
+    // The value from which the figures' difference must be told apart.
     let limit = if *rule == GateRule::Margin { *threshold } else { -threshold };
     let surely = confidence.map(|it| format!(" at {} % confidence", percent(it))).unwrap_or_default();
     let message = format!(
@@ -147,8 +149,8 @@ fn primary(gate: &Gate, actual: f64, base: f64, gain: f64, difference: Option<&D
     if passed { Finding::Passed(message) } else { Finding::Failed(message) }
 }
 
-/// The interval of a difference, after the difference itself: `, 95 % interval -0.001 to +0.024`. Of a loss the ends are
-/// turned round, as the difference is.
+/// The interval of a difference, after the difference itself: `, 95 % interval -0.001 to +0.024`.
+/// Of a loss the ends are turned round, as the difference is.
 fn interval(difference: &Difference) -> String {
     let (low, high) = (difference.least_gain(), difference.greatest_gain());
     format!(", {} % interval {} to {}", percent(difference.confidence), signed(4, low, high), signed(4, high, low))
@@ -169,8 +171,9 @@ fn no_regression(gate: &Gate, actual: f64, base: f64) -> Finding {
     if passed { Finding::Passed(message) } else { Finding::Failed(message) }
 }
 
-/// Whether `new` is worse than `base` by more than `tolerance` times `base`. For a `base` of at least 0 of which more is
-/// better: `new < base * (1 - tolerance)`; a negative base is widened away from zero.
+/// Whether `new` is worse than `base` by more than `tolerance` times `base`. For a `base` of at
+/// least 0 of which more is better: `new < base * (1 - tolerance)`; a negative base is widened away
+/// from zero.
 pub(super) fn regressed(metric: &str, new: f64, base: f64, tolerance: f64) -> bool {
     if lower_is_better(metric) {
         clearly_below(if base < 0.0 { base * (1.0 - tolerance) } else { base * (1.0 + tolerance) }, new)
@@ -184,7 +187,8 @@ pub(super) fn improvement_percent(metric: &str, new: f64, base: f64) -> f64 {
     if base == 0.0 { 0.0 } else { gained / base.abs() * 100.0 }
 }
 
-/// `low < high` by more than the rounding of one addition or multiplication of numbers of their size.
+/// `low < high` by more than the rounding of one addition or multiplication of numbers of their
+/// size.
 fn clearly_below(low: f64, high: f64) -> bool {
     high - low > 4.0 * f64::EPSILON * low.abs().max(high.abs())
 }

@@ -9,7 +9,7 @@ use super::{Gate, GateResult, GateRule, Verdict};
 /// A gate's line in a [`GateSummary`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateDetail {
-    /// What was compared.
+    /// The comparison that was made.
     pub rule: GateRule,
     /// The manifest's figure.
     pub threshold: f64,
@@ -26,9 +26,10 @@ pub struct GateDetail {
 pub struct GateSummary {
     /// Whether every gate is passed.
     pub passed: bool,
-    /// The gates. An absolute gate is found under its metric's name, one that compares with the champion under
-    /// `metric.margin`, `metric.no-worse` or `metric.no-regression`. Should that name be taken already, the rule's name
-    /// follows and then a number, so that no gate hides another: `f1`, `f1.maximum`, `f1.minimum.2`.
+    /// The gates. An absolute gate is found under its metric's name, one that compares with the
+    /// champion under `metric.margin`, `metric.no-worse` or `metric.no-regression`. Should that
+    /// name be taken already, the rule's name follows and then a number, so that no gate hides
+    /// another: `f1`, `f1.maximum`, `f1.minimum.2`.
     pub details: BTreeMap<String, GateDetail>,
 }
 
@@ -59,8 +60,9 @@ impl GateSummary {
     }
 }
 
-/// What to tell when a model may not pass: `Model failed quality gates: roc_auc 0.8123 is below 0.85, ...`, or, if no gate
-/// speaks against it, `Undecided: ...`. `None` if every gate is passed.
+/// Returns the message for a model that may not pass:
+/// `Model failed quality gates: roc_auc 0.8123 is below 0.85, ...`, or, if no gate speaks against
+/// it, `Undecided: ...`. `None` if every gate is passed.
 #[must_use]
 pub fn failure_text(results: &[GateResult]) -> Option<String> {
     let listed = |wanted: fn(&GateResult) -> bool| -> String {

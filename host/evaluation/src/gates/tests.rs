@@ -284,7 +284,8 @@ fn each_policy_has_its_side_of_the_margin_and_equality_is_decimal() {
             let (figure, margin) = (f64::from(base) / 1e4, f64::from(step) / 1e4);
             let (above, below) = (f64::from(base + step) / 1e4, f64::from(base - step) / 1e4);
             let (better, no_worse) = (policy(Policy::Better, margin, None), policy(Policy::NoWorse, margin, None));
-            // At the margin, `better` fails and `no-worse` passes; one ten-thousandth beyond, it is the other way round.
+            // At the margin, `better` fails and `no-worse` passes; one ten-thousandth beyond, it is
+            // the other way round.
             assert_eq!(verdict(&better, &compared(above, figure, None)), Verdict::Rejected, "{above} {figure}");
             assert_eq!(verdict(&better, &compared(above + 1e-4, figure, None)), Verdict::Approved);
             assert_eq!(verdict(&no_worse, &compared(below, figure, None)), Verdict::Approved, "{below} {figure}");
@@ -352,7 +353,8 @@ fn too_few_rows_are_undecided_unless_a_gate_of_its_own_rejects() {
     let text = failure_text(&judged.gates).unwrap();
     assert!(text.starts_with("Undecided: roc_auc cannot be compared with the champion's: only 3 rows"), "{text}");
     assert_eq!(judge(&gates(0.9), &set(&[("roc_auc", 0.85)]), Some(&few)).verdict, Verdict::Rejected);
-    // No policy that compares approves on so few rows, and one that does not compare is not held up by them.
+    // No policy that compares approves on so few rows, and one that does not compare is not held up
+    // by them.
     assert_eq!(verdict(&policy(Policy::NoWorse, 0.5, Some(0.5)), &few), Verdict::Undecided);
     assert_eq!(verdict(&policy(Policy::Absolute, 0.0, None), &few), Verdict::Approved);
 }

@@ -83,13 +83,13 @@ pub fn binary(labels: &[u8], scores: &[f64], threshold: f64) -> Result<BinaryMet
     })
 }
 
-/// What a row adds to the logarithmic loss.
+/// Returns the amount that a row adds to the logarithmic loss.
 pub(crate) fn row_log_loss(label: u8, score: f64) -> f64 {
     let of_actual = if label == 1 { score } else { 1.0 - score };
     -libm::log(of_actual.clamp(f64::EPSILON, 1.0 - f64::EPSILON))
 }
 
-/// What a row adds to the Brier score.
+/// Returns the amount that a row adds to the Brier score.
 pub(crate) fn row_brier(label: u8, score: f64) -> f64 {
     let distance = score - f64::from(label);
     distance * distance

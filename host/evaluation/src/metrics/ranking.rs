@@ -60,8 +60,8 @@ impl Ranking {
         ranking
     }
 
-    /// The ranking of rows that are there several times or not at all. `rows` are scores in descending order with their
-    /// labels, `times` how often each is there.
+    /// The ranking of rows that are there several times or not at all. `rows` are scores in
+    /// descending order with their labels, `times` how often each is there.
     pub(crate) fn repeated(rows: &[(f64, u8)], times: impl Fn(usize) -> u32) -> Self {
         let mut ranking = Self { thresholds: Vec::new(), true_positives: Vec::new(), false_positives: Vec::new() };
         let (mut positives, mut negatives) = (0, 0);

@@ -1,5 +1,5 @@
-//! How a candidate was compared with the champion: by which policy, on which rows, and how sure the difference is. Shared by
-//! the evaluation report and the card.
+//! How a candidate was compared with the champion: by which policy, on which rows, and how sure the
+//! difference is. Shared by the evaluation report and the card.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +9,9 @@ use crate::gates::{Comparison, Policy};
 use crate::metrics::lower_is_better;
 use crate::text::{aligned, count, number, trim_zeros};
 
-/// How candidate and champion were compared. A count of rows that nobody can tell is `None`, never 0: the version is older
-/// than the memory of rows, came from elsewhere, or has its keys from other columns.
+/// How candidate and champion were compared. A count of rows that nobody can tell is `None`, never
+/// 0: the version is older than the memory of rows, came from elsewhere, or has its keys from other
+/// columns.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Compared {
@@ -18,12 +19,14 @@ pub struct Compared {
     pub policy: Policy,
     /// How many test rows the candidate learnt from. Its metrics leave them out.
     pub candidate_overlap_rows: Option<u64>,
-    /// How many test rows the champion learnt from. The comparison leaves them out. `None` too without a champion.
+    /// How many test rows the champion learnt from. The comparison leaves them out. `None` too
+    /// without a champion.
     pub champion_overlap_rows: Option<u64>,
-    /// How many test rows equal, in every cell, a row that one of the two learnt from under another key. They are counted
-    /// and left in.
+    /// How many test rows equal, in every cell, a row that one of the two learnt from under another
+    /// key. They are counted and left in.
     pub equal_content_rows: Option<u64>,
-    /// Both on the rows that neither learnt from; `None` without a champion that can be compared with.
+    /// Both on the rows that neither learnt from; `None` without a champion that can be compared
+    /// with.
     pub comparison: Option<Comparison>,
 }
 
@@ -50,7 +53,8 @@ impl Compared {
         facts
     }
 
-    /// What to know before the figures are believed. `test_rows` is how many there are, if that is known.
+    /// Returns the sentences to read before the figures are believed. `test_rows` is the number of
+    /// test rows, if that is known.
     pub(super) fn caveats(&self, champion: Option<&Champion>, test_rows: Option<u64>) -> Vec<String> {
         let of = |rows: u64| {
             let all = test_rows.map_or_else(String::new, |all| format!(" of the {}", count(all)));
@@ -89,7 +93,8 @@ impl Compared {
     }
 }
 
-/// A difference with its interval: `roc_auc +0.0121, 95 % interval -0.0013 to +0.0255 (DeLong, p 0.077)`.
+/// A difference with its interval:
+/// `roc_auc +0.0121, 95 % interval -0.0013 to +0.0255 (DeLong, p 0.077)`.
 pub(super) fn difference_text(difference: &Difference) -> String {
     let Difference { metric, value, low, high, confidence, p_value, method } = difference;
     let signed = |value: f64| if value > 0.0 { format!("+{}", aligned(value)) } else { aligned(value) };

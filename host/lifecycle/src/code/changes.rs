@@ -1,9 +1,12 @@
-//! Asks `git` whether files differ from a commit, without anything that the repository says of how to ask.
+//! Asks `git` whether files differ from a commit, without anything that the repository says of how
+//! to ask.
 //!
-//! `git` is started in a folder of ours, as a repository of its own that borrows three things: the objects, the index and the files. So the settings that it reads are
-//! the few lines written here. A repository's own settings, hooks, attributes of its `.git` folder and replaced objects are not in that folder, and the user's
-//! and the machine's are switched off. An attribute file among the sources may name a filter or a text conversion; there is none of that name. Objects
-//! that a partial clone left at a server are not fetched: no server is known, and every protocol is off.
+//! `git` is started in a folder of ours, as a repository of its own that borrows three things: the
+//! objects, the index and the files. So the settings that it reads are the few lines written here.
+//! A repository's own settings, hooks, attributes of its `.git` folder and replaced objects are not
+//! in that folder, and the user's and the machine's are switched off. An attribute file among the
+//! sources may name a filter or a text conversion; there is none of that name. Objects that a
+//! partial clone left at a server are not fetched: no server is known, and every protocol is off.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,7 +19,8 @@ use std::time::Duration;
 
 use super::repository::Repository;
 
-/// How long the answer may take. A large repository takes a second; after that the answer is not worth waiting for.
+/// How long the answer may take. A large repository takes a second; after that the answer is not
+/// worth waiting for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether a file that git knows differs from a commit; nothing if that cannot be told.
@@ -56,7 +60,8 @@ pub(super) fn are_there(repository: &Repository, commit: &str) -> Option<bool> {
     }
 }
 
-/// Whether a child writes anything before it ends; nothing if it does neither in time. One that writes is not waited for.
+/// Whether a child writes anything before it ends; nothing if it does neither in time. One that
+/// writes is not waited for.
 fn answer(child: &mut Child) -> Option<bool> {
     let mut output = child.stdout.take()?;
     let (sender, receiver) = mpsc::channel();
@@ -81,7 +86,8 @@ fn prepare(folder: &Path, commit: &str) -> io::Result<()> {
     fs::write(folder.join("HEAD"), format!("{commit}\n"))
 }
 
-/// The program, in a folder that is named by its whole path: an empty or a relative one would be the repository's.
+/// The program, in a folder that is named by its whole path: an empty or a relative one would be
+/// the repository's.
 fn program(path: OsString) -> Option<PathBuf> {
     let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
     let is_program = |file: &PathBuf| {

@@ -1,8 +1,9 @@
-//! Reads which commit is checked out, from a repository's files: `HEAD`, loose references, `packed-refs`, and the links of worktrees and submodules
+//! Reads which commit is checked out, from a repository's files: `HEAD`, loose references,
+//! `packed-refs`, and the links of worktrees and submodules
 //! (<https://git-scm.com/docs/gitrepository-layout>).
 //!
-//! Everything read is text of at most some megabytes from regular files; no setting is looked at. References in the newer `reftable` format are not
-//! read: their commit is unknown.
+//! Everything read is text of at most some megabytes from regular files; no setting is looked at.
+//! References in the newer `reftable` format are not read: their commit is unknown.
 
 use std::path::{Path, PathBuf};
 
@@ -21,13 +22,13 @@ const MAX_LINKS: usize = 5;
 pub(super) struct Repository {
     /// The folder of its files.
     pub(super) worktree: PathBuf,
-    /// What is this worktree's own: `HEAD`, the index.
+    /// The folder of this worktree's own files: `HEAD`, the index.
     pub(super) own: PathBuf,
-    /// What all of its worktrees share: objects, references.
+    /// The folder that all of its worktrees share: objects, references.
     pub(super) common: PathBuf,
 }
 
-/// What is checked out.
+/// The commit that is checked out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
     /// 40 or 64 hex digits.
@@ -63,7 +64,8 @@ impl Repository {
         })
     }
 
-    /// What is checked out; nothing where there is no commit yet, or where it cannot be told.
+    /// Returns the commit that is checked out; `None` where there is no commit yet, or where it
+    /// cannot be told.
     pub(super) fn head(&self) -> Option<Head> {
         let mut said = line(&self.own.join("HEAD"))?;
         let mut branch = None;
@@ -80,7 +82,7 @@ impl Repository {
         None
     }
 
-    /// What a reference says: another one, or a commit.
+    /// Returns the content of a reference: another one, or a commit.
     fn reference(&self, name: &str) -> Option<String> {
         let loose = [&self.own, &self.common].into_iter().find_map(|folder| line(&folder.join(name)));
         loose.or_else(|| self.packed(name))
@@ -107,7 +109,8 @@ fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether a name is one that git would accept (git-check-ref-format), and a path that stays inside.
+/// Whether a name is one that git would accept (git-check-ref-format), and a path that stays
+/// inside.
 fn is_reference(name: &str) -> bool {
     let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
     let is_letter =

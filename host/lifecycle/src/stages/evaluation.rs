@@ -1,7 +1,7 @@
 //! Evaluation: candidate and champion on the same untouched rows.
 //!
-//! What gates read is computed by the host, from predictions that it obtained itself. The evaluation
-//! component comes after that and adds to the report under its own name.
+//! The host computes the figures that gates read, from predictions that it obtained itself. The
+//! evaluation component comes after that and adds to the report under its own name.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The six stages: what the host does around each call into the sandbox. One file each, in the lifecycle's order; and `weights`, which two of them check.
+//! The six stages: what the host does around each call into the sandbox. One file each, in the
+//! lifecycle's order; and `weights`, which two of them check.
 
 pub(crate) mod evaluation;
 pub(crate) mod ingestion;

@@ -1,9 +1,10 @@
 //! Promotion: the decision, then the registry.
 //!
 //! The candidate is approved only if every gate of the manifest passed, as the host found, and the
-//! promotion component approves too: it can be stricter, never looser. The decision becomes a verdict
-//! in the registry, which names the champion that it was reached against. An approved candidate is
-//! copied to the production location before it becomes champion, and pointed to there after.
+//! promotion component approves too: it can be stricter, never looser. The decision becomes a
+//! verdict in the registry, which names the champion that it was reached against. An approved
+//! candidate is copied to the production location before it becomes champion, and pointed to there
+//! after.
 
 use std::time::{Duration, Instant};
 
@@ -100,8 +101,8 @@ fn rows_of(evaluated: &EvaluationReport) -> EvaluationSummary {
     }
 }
 
-/// Whether the evaluation that a single promotion works on must be made again: it was made for another
-/// model, under other gates, or beside another champion than the present one.
+/// Whether the evaluation that a single promotion works on must be made again: it was made for
+/// another model, under other gates, or beside another champion than the present one.
 pub(crate) fn is_outdated(run: &Run) -> Result<bool, RunError> {
     let effective = run.manifest.effective();
     let same_rules = run.evaluated_under.as_ref().is_some_and(|evaluated_under| {
@@ -141,7 +142,8 @@ fn combine(gates: &[GateResult], decision: StageDecision, component: &str) -> (V
         .map(|(gate, passed, message)| (name_of_host(gates, gate), passed, message))
         .filter(|(gate, passed, _)| !(known.contains(gate) && *passed))
         .collect();
-    // A component that sees an undecided gate cannot approve. Only a rule of its own makes its refusal a rejection.
+    // A component that sees an undecided gate cannot approve. Only a rule of its own makes its
+    // refusal a rejection.
     let undecided = |name: &String| gates.iter().any(|gate| gate.undecided && gate.name() == *name);
     let is_only_undecided = own.iter().all(|(gate, passed, _)| *passed || undecided(gate));
     for (gate, passed, message) in own {
@@ -163,8 +165,8 @@ fn combine(gates: &[GateResult], decision: StageDecision, component: &str) -> (V
         });
     }
     let verdict = match found {
-        // A component that approves although a rule of its own failed contradicts itself: nothing is
-        // promoted then.
+        // A component that approves although a rule of its own failed contradicts itself: nothing
+        // is promoted then.
         Verdict::Approved if decision.approved && reasons.iter().all(|reason| reason.passed) => Verdict::Approved,
         Verdict::Undecided if decision.approved || is_only_undecided => Verdict::Undecided,
         _ => Verdict::Rejected,
@@ -172,7 +174,8 @@ fn combine(gates: &[GateResult], decision: StageDecision, component: &str) -> (V
     (verdict, reasons)
 }
 
-/// What the host calls a gate that a component names: the contract has no `no-worse`, and tells it as a `no-regression`.
+/// Returns the host's name for a gate that a component names. The contract has no `no-worse`, and
+/// tells it as a `no-regression`.
 fn name_of_host(gates: &[GateResult], told: String) -> String {
     let is_told_so = |gate: &&GateResult| {
         gate.gate.rule == GateRule::NoWorse && told == format!("{} {}", GateRule::NoRegression.name(), gate.gate.metric)
@@ -181,8 +184,8 @@ fn name_of_host(gates: &[GateResult], told: String) -> String {
     gates.iter().find(is_told_so).filter(|_| !is_a_name).map_or_else(|| told.clone(), GateResult::name)
 }
 
-/// Records the decision as a verdict. An approved candidate is copied to the production location and
-/// becomes champion, if the champion is still the one that it was compared with.
+/// Records the decision as a verdict. An approved candidate is copied to the production location
+/// and becomes champion, if the champion is still the one that it was compared with.
 pub(crate) fn promote(run: &mut Run) -> Result<(), RunError> {
     let Some(decision) = run.decision.take() else { return Ok(()) };
     let has_version = run.candidate.as_ref().is_some_and(|candidate| candidate.version.is_some());

@@ -1,8 +1,9 @@
 //! Transformation: the host splits the rows and encodes the target; the stage learns from training rows and makes features of them.
 //!
-//! The stage sees neither identifiers nor, outside `fit` and `rebalance`, the target; the host puts target and weight beside the features itself.
-//! The test rows come in another order than the table's (see [`test_rows`]): what is scored on them cannot answer with a row's place in a
-//! source that was sorted by its target.
+//! The stage sees neither identifiers nor, outside `fit` and `rebalance`, the target; the host puts
+//! target and weight beside the features itself. The test rows come in another order than the
+//! table's (see [`test_rows`]): what is scored on them cannot answer with a row's place in a source
+//! that was sorted by its target.
 
 use std::sync::Arc;
 
@@ -120,13 +121,15 @@ fn rows_of(
     rows.finish()
 }
 
-/// The numbers that the test rows have in `table`, the one that was split, in the order in which the table of test rows has
-/// them: that of a hash, which says nothing about their place in the source. It can be computed again from the table and the split.
+/// The numbers that the test rows have in `table`, the one that was split, in the order in which
+/// the table of test rows has them: that of a hash, which says nothing about their place in the
+/// source. It can be computed again from the table and the split.
 fn test_rows(table: &Table, split: &Split) -> Result<Vec<u64>, StageFault> {
     in_hash_order(table.schema(), all(table), &split.indices(Partition::Test)).map_err(|ReadError(fault)| fault)
 }
 
-/// The test rows as a table of their own, in the order of [`test_rows`], its target encoded for the task.
+/// The test rows as a table of their own, in the order of [`test_rows`], its target encoded for the
+/// task.
 fn test_table(stage: &Stage<'_>, table: &Table, order: &[u64], task: &Task) -> Result<Table, StageFault> {
     let mut rows = EncodedRows::create(stage, table, task)?;
     // Views of the mapped file; a batch at a time is copied out of them.

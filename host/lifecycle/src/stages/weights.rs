@@ -1,8 +1,9 @@
 //! Weights of rows, checked before any trainer sees them.
 //!
-//! Here and not in the trainers: whatever learns from a table may rely on it, and says the same about a wrong one. How much a row
-//! counts is a matter of proportion, so what a trainer's arithmetic cannot hold is no loss: the bounds leave room for sums over
-//! all rows, and for single precision, in which trees keep gradients.
+//! Here and not in the trainers: whatever learns from a table may rely on it, and says the same
+//! about a wrong one. How much a row counts is a matter of proportion, so what a trainer's
+//! arithmetic cannot hold is no loss: the bounds leave room for sums over all rows, and for single
+//! precision, in which trees keep gradients.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
@@ -14,13 +15,15 @@ use stagewright_store::{Role, Table};
 use crate::fault::StageFault;
 use crate::stages::transformation::{ReadError, columns};
 
-/// The greatest weight. A billion of them, squared, are far from the end of a double; and one of them from that of a single.
+/// The greatest weight. A billion of them, squared, are far from the end of a double; and one of
+/// them from that of a single.
 const GREATEST: f64 = 1e15;
 
 /// A class whose rows all weigh less than this counts as one without weight.
 const LEAST: f64 = 1e-15;
 
-/// Refuses a table with a weight that is missing, not finite, negative or too great. `world` is the stage that says so.
+/// Refuses a table with a weight that is missing, not finite, negative or too great. `world` is the
+/// stage that says so.
 ///
 /// # Errors
 /// A fault of the data that names the first such row, counted in `table`.
@@ -54,7 +57,8 @@ pub(crate) fn refuse_wrong(world: World, table: &Table) -> Result<(), StageFault
     Ok(())
 }
 
-/// Refuses training rows among which a class, or for a regression every row, has no weight. `train` has an encoded target.
+/// Refuses training rows among which a class, or for a regression every row, has no weight. `train`
+/// has an encoded target.
 ///
 /// # Errors
 /// A fault of the data that names the class.

@@ -1,8 +1,9 @@
 //! Parameters that are for columns of certain types only.
 //!
-//! A component says so beside the parameter in its schema: `"x-column-types": ["int64", "float64"]` on a parameter that is an
-//! object whose keys are columns, or a list of columns. JSON Schema cannot see the manifest's signature, so this does. Columns
-//! that the signature does not declare are the component's to judge, once it sees the table.
+//! A component says so beside the parameter in its schema: `"x-column-types": ["int64", "float64"]`
+//! on a parameter that is an object whose keys are columns, or a list of columns. JSON Schema
+//! cannot see the manifest's signature, so this does. Columns that the signature does not declare
+//! are the component's to judge, once it sees the table.
 
 use serde_json::Value as Json;
 

@@ -1,4 +1,5 @@
-//! `[gates]`: policies, what is done about a champion that cannot be compared with, and metrics by any of their names.
+//! `[gates]`: policies, what is done about a champion that cannot be compared with, and metrics by
+//! any of their names.
 
 use stagewright_manifest::{ChampionOverlap, GatesSection, Overrides, Policy, Register};
 

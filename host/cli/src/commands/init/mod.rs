@@ -1,7 +1,7 @@
 //! `init`: a manifest for a table that nobody described yet.
 //!
-//! The file runs as it is, or `init` refuses with the reason. What it leaves out and what it is not sure of stands in the file as
-//! comments and on the terminal, foreign text escaped.
+//! The file runs as it is, or `init` refuses with the reason. What it leaves out and what it is not
+//! sure of stands in the file as comments and on the terminal, foreign text escaped.
 
 mod proposal;
 mod target;
@@ -72,8 +72,8 @@ fn split_seed() -> anyhow::Result<u64> {
     Ok(u32::from_le_bytes(bytes).into())
 }
 
-/// Says so where the registry has a model of the name that came from another source: a run would follow it, and replace its
-/// champion.
+/// Says so where the registry has a model of the name that came from another source: a run would
+/// follow it, and replace its champion.
 fn warn_of_namesake(location: &Location, name: &Identifier, path: &Path) {
     let model = format!("{name}-model");
     let Some(other) = origin::of_model(location, &model).filter(|other| !other.is_file(path)) else { return };

@@ -12,22 +12,25 @@ use crate::ending::UsageError;
 
 /// The share of nulls that validation allows if nothing is said, as one in so many.
 const DEFAULT_NULLS: u64 = 10;
-/// A class of fewer rows is dealt out exactly: by hash, its chance to have none among the test rows would be above 1 in 10^5.
+/// A class of fewer rows is dealt out exactly: by hash, its chance to have none among the test rows
+/// would be above 1 in 10^5.
 const FEW_ROWS: u64 = 50;
-/// So is a table of fewer rows: by hash, its chance to have none for early stopping would be above 1 in 10^7.
+/// So is a table of fewer rows: by hash, its chance to have none for early stopping would be above
+/// 1 in 10^7.
 const FEW_ROWS_IN_ALL: u64 = 200;
 /// A class of fewer rows gives half of them to the test, so that it has one there.
 const VERY_FEW_ROWS: u64 = 5;
 /// With fewer rows of a class there are none to spare for early stopping.
 const ROWS_TO_STOP_BY: u64 = 20;
-/// A column with fewer values, in less than half of the rows, may have none among the training rows: no median could be taken.
+/// A column with fewer values, in less than half of the rows, may have none among the training
+/// rows: no median could be taken.
 const FEW_VALUES: u64 = 20;
 /// Text with more distinct values has no categories: `transform-table` refuses it.
 const MOST_CATEGORIES: u64 = 65_536;
 /// Columns that were left out are named up to here.
 const MAX_NAMED: usize = 20;
 
-/// What the manifest will say.
+/// The contents of the manifest to be written.
 pub(super) struct Proposal {
     pub(super) task: TaskSection,
     pub(super) fields: Vec<StarterField>,
@@ -38,7 +41,8 @@ pub(super) struct Proposal {
 }
 
 impl Proposal {
-    /// Decides what was open: the task, the identifier, what is left out, how rows are split. `split_seed` is drawn by the caller.
+    /// Decides what was open: the task, the identifier, what is left out, how rows are split.
+    /// `split_seed` is drawn by the caller.
     ///
     /// # Errors
     /// A target that cannot be one, an identifier that is not there, nothing to learn from.
@@ -73,7 +77,8 @@ impl Proposal {
         })
     }
 
-    /// What people see: every column of which something is to be said, and the notes.
+    /// Returns the lines that people see: the notes, and every column of which something is to be
+    /// said.
     pub(super) fn lines(&self, inference: &Inference) -> Vec<String> {
         let mut lines = self.notes.clone();
         for (column, field) in inference.columns.iter().zip(&self.fields) {
@@ -116,7 +121,8 @@ fn starter_field(column: &ColumnReport, rows: u64) -> StarterField {
     StarterField { max_null_ratio: null_ratio(column.nulls, rows), is_dropped, notes, field: column.field.clone() }
 }
 
-/// The share of nulls to allow where the default would refuse what was seen: a twentieth more than that.
+/// The share of nulls to allow where the default would refuse what was seen: a twentieth more than
+/// that.
 fn null_ratio(nulls: u64, rows: u64) -> Option<f64> {
     let exceeds = nulls.saturating_mul(DEFAULT_NULLS) >= rows;
     exceeds.then(|| ((nulls as f64 / rows as f64 * 100.0 + 5.0).ceil() / 100.0).min(1.0))

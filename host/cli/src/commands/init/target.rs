@@ -1,4 +1,4 @@
-//! What kind of task a target asks for, and which of two classes is the positive one.
+//! Decides which kind of task a target asks for, and which of two classes is the positive one.
 
 use stagewright_data::{DataError, DataFault, Inference, TargetReport, shown};
 use stagewright_manifest::{TaskKind, TaskSection};

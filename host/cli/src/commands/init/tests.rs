@@ -1,4 +1,5 @@
-//! A table of any shape ends in a manifest that loads, reads the table, and leaves something to learn from; or in a reason.
+//! A table of any shape ends in a manifest that loads, reads the table, and leaves something to
+//! learn from; or in a reason.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -36,8 +37,9 @@ fn proposed(arguments: &InitArguments) -> anyhow::Result<(Proposal, String)> {
     Ok((proposal, text))
 }
 
-/// Does what a run does before its stages: reads the table under the manifest's signature, names the classes, splits; and holds
-/// the columns to what validation and transformation will ask of them.
+/// Does what a run does before its stages: reads the table under the manifest's signature, names
+/// the classes, splits; and holds the columns to what validation and transformation will ask of
+/// them.
 fn holds(text: &str, folder: &Path) -> Result<(), String> {
     let manifest = Manifest::parse("pipeline.toml", text.to_owned(), folder.to_owned(), &Overrides::default())
         .map_err(|error| error.render())?;

@@ -52,7 +52,8 @@ pub(super) fn rollback(
     told(&(promotion, uploaded), &destination, json)
 }
 
-/// What the operator asks of components holds before a version is put where it serves, too.
+/// Checks that a version meets the operator's demands on components before it is put where it
+/// serves.
 fn may_serve(home: &Home, version: &ModelVersion) -> anyhow::Result<()> {
     let kept = Kept::of(&workplace::operator()?, home)?;
     Ok(kept.admit_model(&contents(version)?)?)

@@ -8,7 +8,8 @@ use crate::commands::print_json;
 use crate::ending::Ending;
 use crate::production;
 
-/// Retires a model: in the registry first, then wherever its champion was promoted to. Asked again, it does what is left.
+/// Retires a model: in the registry first, then wherever its champion was promoted to. Asked again,
+/// it does what is left.
 pub(super) fn retire(home: &Home, arguments: &RetireArguments) -> anyhow::Result<Ending> {
     let RetireArguments { model, reason, endpoint, region, path_style, json } = arguments;
     let champion = home.registry.model(model)?.champion;

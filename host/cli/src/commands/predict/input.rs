@@ -14,7 +14,7 @@ const FORMS: &str = "rows come as .csv, .tsv, .parquet, .json or .jsonl, as csv:
 enum Input {
     /// JSON, in this file.
     Json(String),
-    /// What an address names.
+    /// The source that an address names.
     Source(SourceUri),
     /// Something that is no file, read as what it turns out to be.
     Pipe(String),
@@ -53,7 +53,7 @@ pub(super) fn read(input: &str, signature: &Signature, keep: &[String]) -> anyho
 }
 
 impl Input {
-    /// What was typed.
+    /// Reads the argument as it was typed.
     fn of(input: &str) -> anyhow::Result<Self> {
         if let Some(("csv" | "sqlite" | "parquet", _)) = input.split_once(':') {
             return Ok(Self::Source(input.parse()?));
@@ -80,7 +80,7 @@ impl Input {
                 Ok(Self::Source(SourceUri::Csv { path: input.into(), delimiter: None, header: None }))
             }
             "parquet" | "pq" => Ok(Self::Source(SourceUri::Parquet { path: input.into() })),
-            // What is compressed is told as that.
+            // A compressed file is reported as one.
             "gz" | "bz2" | "xz" | "zst" | "zip" | "xlsx" => {
                 Ok(Self::Source(SourceUri::Csv { path: input.into(), delimiter: None, header: None }))
             }

@@ -16,7 +16,8 @@ const MICROSECONDS_PER_SECOND: i64 = 1_000_000;
 const UUID_BYTES: i32 = 16;
 
 pub(super) enum ArrayError {
-    /// The visitor refused a cell. It counts rows that are complete; the row here is the one within the batch.
+    /// The visitor refused a cell. It counts rows that are complete; the row here is the one within
+    /// the batch.
     Cell {
         row: usize,
         fault: Box<DataFault>,
@@ -88,7 +89,8 @@ pub(super) fn visit(
             let values = array.as_primitive::<types::Decimal256Type>();
             visit_decimals(array, *scale, column, visitor, |row| values.value(row).to_string())
         }
-        // UInt64 as digits, so that none is lost before the column's type is known; times of day and nested values as text.
+        // UInt64 as digits, so that none is lost before the column's type is known; times of day
+        // and nested values as text.
         _ => visit_as_text(array, column, visitor),
     }
 }
@@ -110,8 +112,8 @@ fn each<'a>(
     Ok(())
 }
 
-/// A time of so many units of `factor` microseconds since the epoch. Writers use the ends of a unit's range for infinities (DuckDB,
-/// PostgreSQL); these are no times.
+/// A time of so many units of `factor` microseconds since the epoch. Writers use the ends of a
+/// unit's range for infinities (DuckDB, PostgreSQL); these are no times.
 fn time(value: i64, factor: i64, unit: &str) -> Result<Cell<'static>, DataFault> {
     match value.checked_mul(factor).filter(|microseconds| in_calendar(*microseconds)) {
         Some(microseconds) => Ok(Cell::Timestamp(microseconds)),

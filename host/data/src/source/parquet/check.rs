@@ -1,4 +1,4 @@
-//! What a Parquet file must be before a page of it is read.
+//! Checks a Parquet file before a page of it is read.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -48,8 +48,8 @@ pub(super) fn ends(path: &Path, mut file: &File) -> Result<u64, DataError> {
     }
 }
 
-/// Checks what the footer says about the columns at these places: where their bytes are, how many values there are, how they are
-/// compressed.
+/// Checks what the footer says about the columns at these places: where their bytes are, how many
+/// values there are, how they are compressed.
 pub(super) fn columns(path: &Path, length: u64, metadata: &ParquetMetaData, places: &[usize]) -> Result<(), DataError> {
     let schema = metadata.file_metadata().schema_descr();
     let damaged = |problem: String| super::damaged(path, &problem);

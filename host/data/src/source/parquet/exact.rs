@@ -1,7 +1,8 @@
 //! How columns are read so that every value is the one that the file holds.
 //!
-//! Left alone, Arrow's reader makes nanoseconds of INT96, in which the years after 2262 wrap around, narrows decimals to the width that the
-//! writer's memory had, and leaves the months out of intervals.
+//! Left alone, Arrow's reader makes nanoseconds of INT96, in which the years after 2262 wrap
+//! around, narrows decimals to the width that the writer's memory had, and leaves the months out of
+//! intervals.
 
 use std::sync::Arc;
 
@@ -98,7 +99,8 @@ pub(super) fn schema(metadata: &ArrowReaderMetadata, columns: &[Wanted], in_seco
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), metadata.schema().metadata().clone()))
 }
 
-/// The same type with decimals of 128 bits: a writer's narrower ones are a hint that the file's digits need not keep to.
+/// The same type with decimals of 128 bits: a writer's narrower ones are a hint that the file's
+/// digits need not keep to.
 fn widened(data_type: &DataType) -> DataType {
     let field = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_data_type(widened(field.data_type())));
     match data_type {

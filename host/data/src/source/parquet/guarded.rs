@@ -1,7 +1,7 @@
 //! The last net: a panic inside of Arrow's reader becomes an error.
 //!
-//! Without it, a damaged file would print a panic of the host and look like a bug of ours. The reader is asked for nothing more after a
-//! panic, so that what it left behind is never seen.
+//! Without it, a damaged file would print a panic of the host and look like a bug of ours. The
+//! reader is asked for nothing more after a panic, so that what it left behind is never seen.
 
 use std::any::Any;
 use std::cell::RefCell;

@@ -1,10 +1,12 @@
 //! Parquet files, through Arrow's reader.
 //!
-//! Owns what is checked before a page is read ([`check`]), how types are read that Arrow's reader would change ([`exact`]), and the
-//! mapping of Arrow's many types to cells ([`array`]; `docs/types.md` has it as a table). Only wanted columns are read.
+//! Owns what is checked before a page is read ([`check`]), how types are read that Arrow's reader
+//! would change ([`exact`]), and the mapping of Arrow's many types to cells ([`array`];
+//! `docs/types.md` has it as a table). Only wanted columns are read.
 //!
-//! Arrow's reader trusts a file more than we do: some damaged ones make it panic. What can be known from the footer is checked first; a
-//! panic that is left becomes an error like others ([`guarded`]).
+//! Arrow's reader trusts a file more than we do: some damaged ones make it panic. What can be known
+//! from the footer is checked first; a panic that is left becomes an error like others
+//! ([`guarded`]).
 
 mod array;
 mod check;
@@ -50,7 +52,8 @@ fn visit_file(path: &Path, file: File, interrupt: &Interrupt, visitor: &mut impl
     let metadata = ArrowReaderMetadata::load(&file, Default::default()).map_err(broken)?;
     let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
     let places = visitor.columns(&names)?;
-    // The reader returns the columns of the mask in the file's order, whatever the order asked for, and each once.
+    // The reader returns the columns of the mask in the file's order, whatever the order asked for,
+    // and each once.
     let mut in_file_order = places.clone();
     in_file_order.sort_unstable();
     in_file_order.dedup();
@@ -91,8 +94,9 @@ fn in_words(error: ArrayError, first: u64, name: &str) -> DataError {
 
 /// The reader of the wanted columns, and beside it, where some are INT96, one of these as seconds.
 ///
-/// An INT96 is a day and nanoseconds in it. Arrow's reader makes microseconds of both, and wraps around where they do not fit; as seconds
-/// every value fits, and shows whether the other reading may be trusted.
+/// An INT96 is a day and nanoseconds in it. Arrow's reader makes microseconds of both, and wraps
+/// around where they do not fit; as seconds every value fits, and shows whether the other reading
+/// may be trusted.
 struct Readers {
     values: ParquetRecordBatchReader,
     seconds: Option<ParquetRecordBatchReader>,

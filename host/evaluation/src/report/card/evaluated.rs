@@ -57,7 +57,8 @@ fn metrics(evaluation: &Evaluation) -> Vec<Block> {
         Some(Champion::Evaluated(champion)) => Some(comparison.map_or(&champion.metrics, |it| &it.champion)),
         _ => None,
     };
-    // Where rows were left out of the comparison alone, the candidate's figures on the rest stand in a column of their own.
+    // Where rows were left out of the comparison alone, the candidate's figures on the rest stand
+    // in a column of their own.
     let candidate = comparison.map(|it| &it.candidate).filter(|it| champion.is_some() && **it != evaluation.metrics);
     let row = |(name, value): (&str, Option<f64>)| {
         let mut head = vec![Piece::Code(name.to_owned())];

@@ -55,7 +55,7 @@ pub struct Details {
     pub stage: Option<String>,
     /// Aliases that point to it.
     pub aliases: Vec<String>,
-    /// What was decided last; `None` if nothing was.
+    /// The last verdict; `None` if there is none.
     pub verdict: Option<Verdict>,
     /// Why.
     pub reason: Option<String>,
@@ -163,7 +163,8 @@ pub struct VersionVerdict {
     pub is_override: bool,
 }
 
-/// The champion that a verdict was reached against. In JSON the version's number, `null` without a champion, or `"unknown"`.
+/// The champion that a verdict was reached against. In JSON the version's number, `null` without a
+/// champion, or `"unknown"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "AgainstTwin", into = "AgainstTwin")]
 pub enum JudgedAgainst {

@@ -47,7 +47,7 @@ pub struct Subject {
     /// Plots of lines, as the evaluation report has them: `roc`, `precision-recall`, `calibration`. Of each, the first
     /// series that is no reference is this subject's; plots of one name are drawn together.
     pub curves: Vec<Figure>,
-    /// What to know before its figures are believed, as its evaluation report has them.
+    /// The sentences to read before its figures are believed, as its evaluation report has them.
     pub caveats: Vec<String>,
 }
 
@@ -87,7 +87,8 @@ impl Comparison {
         first.is_some() && tables.all(|table| table == first)
     }
 
-    /// What to know first: other test tables, unknown ones, rows that a model learnt from, common training data.
+    /// Returns the notes to read first: on other test tables, unknown ones, rows that a model
+    /// learnt from, common training data.
     #[must_use]
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();

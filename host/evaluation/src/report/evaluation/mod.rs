@@ -1,4 +1,5 @@
-//! The evaluation report: candidate beside champion on the same untouched test rows, gates, decision, figures, digests.
+//! The evaluation report: candidate beside champion on the same untouched test rows, gates,
+//! decision, figures, digests.
 
 mod html;
 
@@ -16,7 +17,8 @@ use crate::metrics::{ConfusionMatrix, MetricSet};
 pub struct Confusion {
     /// The names of the classes, by index.
     pub classes: Vec<String>,
-    /// Counts, actual class by actual class, each in the order of predicted classes; `classes` squared.
+    /// Counts, actual class by actual class, each in the order of predicted classes; `classes`
+    /// squared.
     pub counts: Vec<u64>,
 }
 
@@ -41,8 +43,8 @@ pub struct EvaluatedModel {
     pub digest: String,
     /// The digest of the table whose rows it predicted.
     pub test_digest: String,
-    /// What the host computed from its predictions: of the candidate, on the test rows that it did not learn from; of the
-    /// champion, on those that were compared.
+    /// The metrics that the host computed from its predictions: of the candidate, on the test rows
+    /// that it did not learn from; of the champion, on those that were compared.
     pub metrics: MetricSet,
     /// Its confusion matrix, of a classification.
     pub confusion: Option<Confusion>,
@@ -56,7 +58,8 @@ pub enum Champion {
     None,
     /// It predicted the same rows.
     Evaluated(EvaluatedModel),
-    /// There is one, but it cannot read today's table, and the manifest lets absolute gates decide then.
+    /// There is one, but it cannot read today's table, and the manifest lets absolute gates decide
+    /// then.
     Unreadable {
         /// Its version in the registry.
         version: u64,
@@ -78,7 +81,7 @@ pub struct Reason {
     pub message: String,
 }
 
-/// What the promotion stage decided.
+/// The promotion stage's decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// The outcome.
@@ -89,7 +92,7 @@ pub struct Decision {
     pub reasons: Vec<Reason>,
 }
 
-/// What the evaluation component said. Shown under its name, and read by no gate.
+/// The evaluation component's statements. They are shown under its name, and no gate reads them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reported {
     /// Who said it.
@@ -113,13 +116,13 @@ pub struct Artifact {
     pub digest: String,
 }
 
-/// What is known about a candidate after its evaluation, and the decision if the report is that of a verdict. The report of a
-/// run's evaluation is written before anything is decided.
+/// The report on a candidate after its evaluation, with the decision if the report is that of a
+/// verdict. The report of a run's evaluation is written before anything is decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationReport {
     /// The name of the registered model.
     pub model: String,
-    /// What is learnt, for people: `binary, positive class Yes`.
+    /// The task in words for people: `binary, positive class Yes`.
     pub task: String,
     /// The metric that counts most.
     pub primary_metric: String,
@@ -138,7 +141,7 @@ pub struct EvaluationReport {
     pub decision: Option<Decision>,
     /// The host's figures.
     pub figures: Vec<Figure>,
-    /// What the evaluation component added.
+    /// The evaluation component's addition.
     pub reported: Option<Reported>,
     /// The artifacts that the candidate comes from.
     pub artifacts: Vec<Artifact>,
@@ -174,7 +177,8 @@ impl EvaluationReport {
         self.gates.iter().all(|gate| gate.passed) && self.verdict() == Verdict::Approved
     }
 
-    /// The version of the champion that stood when the candidate was evaluated, readable or not; `None` without one.
+    /// The version of the champion that stood when the candidate was evaluated, readable or not;
+    /// `None` without one.
     #[must_use]
     pub fn judged_against(&self) -> Option<u64> {
         match &self.champion {
@@ -184,7 +188,8 @@ impl EvaluationReport {
         }
     }
 
-    /// What to know before the figures are believed: rows that a model learnt from, or that nobody can tell.
+    /// Returns the sentences to read before the figures are believed: that a model learnt from test
+    /// rows, or that nobody can tell.
     #[must_use]
     pub fn caveats(&self) -> Vec<String> {
         self.compared.caveats(Some(&self.champion), Some(self.test.rows))
@@ -197,8 +202,8 @@ impl EvaluationReport {
             && self.evaluated_champion().is_none_or(|champion| champion.test_digest == self.test.digest)
     }
 
-    /// How the candidate was judged, by name and in words, for those who put models side by side: policy, champion, rows,
-    /// difference.
+    /// How the candidate was judged, by name and in words, for those who put models side by side:
+    /// policy, champion, rows, difference.
     #[must_use]
     pub fn facts(&self) -> Vec<(String, String)> {
         let against = match (&self.champion, self.judged_against()) {
@@ -247,7 +252,8 @@ impl EvaluationReport {
         }
     }
 
-    /// Both models' metrics on the rows that were compared, candidate first; `None` without a champion that was evaluated.
+    /// Both models' metrics on the rows that were compared, candidate first; `None` without a
+    /// champion that was evaluated.
     fn compared_metrics(&self) -> Option<(&MetricSet, &MetricSet)> {
         let champion = self.evaluated_champion()?;
         // A report of before comparisons left rows out has both on the test table.
