@@ -1,7 +1,10 @@
 //! Which rows train, validate and test: the host's decision, never a stage's.
 //!
-//! Every row gets a number in
-//! [0, 1) from SHA-256 over the split's seed and the row's key (see `keys`), so that membership is the same on every machine and a row stays where it is when the table grows, or when its rows or columns come in another order. A stratified split takes exact shares of each class instead, ordered by the same number; its members may change sides when the table grows.
+//! Every row gets a number in [0, 1) from SHA-256 over the split's seed and the row's key (see
+//! `keys`), so that membership is the same on every machine and a row stays where it is when the
+//! table grows, or when its rows or columns come in another order. A stratified split takes exact
+//! shares of each class instead, ordered by the same number; its members may change sides when the
+//! table grows.
 //!
 //! SHA-256 and not a faster hash, because anybody can recompute it in any language (`docs/types.md`), and because an owner of the data who
 //! knows no seed cannot choose identifiers that land in the test rows.
