@@ -32,18 +32,18 @@ const MAX_FILE: u64 = 64 << 10;
 /// [`ENDPOINTS`].
 const ALLOWED: [&str; 4] = ["STAGEWRIGHT_HOME", "PGPASSWORD", "AWS_REGION", "AWS_DEFAULT_REGION"];
 
-/// How the variables begin whose values a manifest may have sent to a server.
+/// The prefix of the variables whose values a manifest may send to a server.
 const TOKENS: &str = stagewright_manifest::TOKEN_PREFIX;
 
 /// Credentials of S3. They are one thing: with one of them exported, none of the file counts.
 const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
-/// Where requests to S3 go: the file's count only with credentials of the file, so that nobody
-/// else's are shown to its server.
+/// The addresses that requests to S3 go to. Those of the file count only with credentials of the
+/// file, so that its server sees nobody else's credentials.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL"];
 
-/// How variables begin that somebody writes into the file because they are read here, or used to
-/// be.
+/// Prefixes of variables that somebody may write into the file because they are read here, or used
+/// to be.
 const MEANT: [&str; 6] = ["STAGEWRIGHT_", "AWS_", "MLFLOW_", "PG", "XDG_STATE_HOME", "RUST_LOG"];
 
 /// The variables that the file sets and may set.

@@ -37,8 +37,8 @@ impl fmt::Display for ModelOrigin {
     }
 }
 
-/// The origin of a model of this name; `None` if there is no such model, or no registry yet.
-/// Looking for one makes none, and a registry that cannot be read is another command's matter.
+/// The origin of a model of this name; `None` if there is no such model, or no registry yet. This
+/// creates no registry, and leaves one that cannot be read to other commands to report.
 pub(crate) fn of_model(location: &Location, model: &str) -> Option<ModelOrigin> {
     let home = location.existing().ok()?;
     latest(&home, model)

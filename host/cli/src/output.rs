@@ -64,8 +64,7 @@ pub(crate) fn note(text: Arguments<'_>) {
     coloured(&printable(&text.to_string()));
 }
 
-/// Writes to standard error what was made of escaped text, with the colours that were put around
-/// it.
+/// Writes escaped text to standard error, with the colours that were put around it.
 pub(crate) fn coloured(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

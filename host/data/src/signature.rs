@@ -133,8 +133,8 @@ impl Signature {
     }
 }
 
-/// Where each name is. A repeated one is a fault only if it is wanted: of the others, none is
-/// looked at.
+/// Returns the place of each name. A repeated name is a fault only if it is wanted: columns of
+/// other names are not read.
 fn places<'a, T: AsRef<str>>(names: &'a [T], wanted: &Schema) -> Result<HashMap<&'a str, usize>, DataError> {
     let mut places = HashMap::with_capacity(names.len());
     let mut repeated: Vec<&str> = Vec::new();

@@ -33,7 +33,7 @@ pub struct TestRows {
     hashes: Option<Hashes>,
 }
 
-/// By what test rows are recognised among the rows of another training.
+/// The hashes by which test rows are recognised among the rows of another training.
 struct Hashes {
     columns: Vec<String>,
     rows: Vec<RowHash>,
@@ -115,7 +115,7 @@ pub(crate) struct Measured {
     pub(crate) confusion: Option<(Confusion, Option<Figure>)>,
 }
 
-/// By what a candidate is judged.
+/// The rules by which a candidate is judged.
 pub struct Rules {
     /// The gates.
     pub gates: Gates,

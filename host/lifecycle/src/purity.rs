@@ -4,12 +4,12 @@
 //! sorted by its target, and a digest is worth nothing if a transformer may count its calls. State,
 //! model, seed and clocks of an instance are fixed, so what a fresh instance answers to a row alone
 //! is a function of the row. A sample of the rows (all of them in a small table) is asked again, in
-//! the ways of [`Sample::ways`], and every bit must be what it was. The rows are chosen by the
-//! digest of state or model, which nobody knows who wrote it.
+//! the ways of [`Sample::ways`], and every bit must be what it was. The digest of the state or the
+//! model chooses the rows. The component's author cannot know that digest.
 //!
-//! That costs little: as much as scoring [`SAMPLE`] rows once, and the start of two instances. The
-//! time counts against the limits of the component that is asked; rows and bytes are no part of
-//! what its stage did.
+//! The check costs as much as scoring [`SAMPLE`] rows once and starting two instances. The time
+//! counts against the limits of the component that is asked; rows and bytes are no part of what its
+//! stage did.
 
 use std::sync::Arc;
 
@@ -38,8 +38,8 @@ const SINGLES: usize = 16;
 /// The longest text of a cell that a fault shows, in characters.
 const SHOWN: usize = 60;
 
-/// Looks that a transformer makes the same of its rows again. `made` are the features that it made
-/// of `rows`.
+/// Checks that a transformer makes the same features of its rows again. `made` are the features
+/// that it made of `rows`.
 ///
 /// # Errors
 /// [`StageFault::Contract`] that names the export and a row; or asking fails.
@@ -82,8 +82,8 @@ pub(crate) fn predict_checked(sandbox: &dyn Sandbox, model: &ModelParts, rows: &
     Ok(scores)
 }
 
-/// Looks that a model predicts the same for its rows again. `scores` is what it predicted for
-/// `rows`, one number or one for each class a row.
+/// Checks that a model predicts the same for its rows again. `scores` are its predictions for
+/// `rows`: for each row one number, or one for each class.
 ///
 /// # Errors
 /// As for [`check_transform`]; the export is the transformer's if its features differ, else the
@@ -254,8 +254,9 @@ impl Sample {
         Ok(None)
     }
 
-    /// In another order, no row in its place and batches of other sizes; and one row at a time.
-    /// Each costs the start of an instance, which may load a large model.
+    /// Returns the ways to ask again: in another order, with no row in its place and batches of
+    /// other sizes; and one row at a time. Each costs the start of an instance, which may load a
+    /// large model.
     fn ways(&self, seed: Digest) -> Vec<Way> {
         let random = &mut Random::new(seed);
         let order = self.reordered(random);

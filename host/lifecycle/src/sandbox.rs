@@ -137,8 +137,8 @@ impl Meter {
         Self { wall: WallClock::while_called(), ..Self::default() }
     }
 
-    /// A meter that goes on where this one stands in time, and counts everything else anew: for
-    /// work that is within the same limits on time and is no part of what the stage did.
+    /// Returns a meter that continues this one's time and counts everything else anew. It is for
+    /// work that falls under the same limits on time and is no part of the stage's own work.
     /// [`Meter::settle`] takes over what it counted.
     #[must_use]
     pub fn aside(&self) -> Self {

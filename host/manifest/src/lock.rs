@@ -43,8 +43,8 @@ impl Lock {
         manifest.with_file_name(LOCK_FILE)
     }
 
-    /// How a component's file is called in the lock of this pipeline file: one file has one name,
-    /// however its path is written.
+    /// Returns the name of a component's file in the lock of this pipeline file. A file has one
+    /// name, however its path is written.
     pub fn name_of(manifest: &Path, component: &Path) -> String {
         let folder = manifest.parent().unwrap_or(Path::new(""));
         let whole = |path: &Path| plain(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
@@ -126,8 +126,8 @@ impl Lock {
 
 /// A path without `.`, without `//`, and without `..` where a name stands before it.
 ///
-/// Where that name is a link, the path may come to be another file's. Then two files share an
-/// entry, and the second one is refused: never let through.
+/// Where that name is a link, the plain path may be that of another file. Then two files share an
+/// entry, and the second one is refused, never let through.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::Path;
 
-/// Whether something is under this name. Only a name that is certainly free counts as absent: a
-/// folder that cannot be searched, or a link that leads nowhere, on the way or at its end, hides a
-/// file that somebody meant to be there.
+/// Returns whether something is under this name. Only a name that is certainly free counts as
+/// absent. A folder that cannot be searched, or a link that leads nowhere, on the way or at its
+/// end, hides a file that somebody meant to be there.
 ///
 /// # Errors
 /// It cannot be told.

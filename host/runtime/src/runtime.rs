@@ -40,8 +40,9 @@ const HOST_STACK: usize = 2 << 20;
 /// Parts that one training may fall into, at most.
 const MAX_SHARDS: u32 = 1024;
 
-/// Ranges into which rows fall for predictions, at most. Each loads the model anew: few enough that
-/// this costs little beside the rows, and enough for every worker to have its share.
+/// The most ranges into which rows are divided for predictions. Each loads the model anew. They are
+/// few enough that this costs little beside the rows, and enough for every worker to have its
+/// share.
 const MAX_RANGES: usize = 32;
 
 /// A tracker for calls that nobody watches.

@@ -35,10 +35,11 @@ const UNGROUPED: u8 = 3;
 /// A row as a model remembers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowHash {
-    /// Of the row's split key: equal for the rows of a group, and for those of one identifier.
+    /// The hash of the row's split key. It is equal for the rows of a group, and for those of one
+    /// identifier.
     pub key: u64,
-    /// Of all columns but groups and identifiers: equal for rows that differ in nothing that a
-    /// model may learn from.
+    /// The hash of all columns but groups and identifiers. It is equal for rows that differ in
+    /// nothing that a model may learn from.
     pub content: u64,
 }
 

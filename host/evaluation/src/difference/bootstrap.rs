@@ -15,8 +15,8 @@ use crate::metrics::{
     self, ConfusionMatrix, DECISION_THRESHOLD, READ_AT_RECALL, Ranking, Sum, row_brier, row_log_loss,
 };
 
-/// How often the rows are drawn: the ends of a 95 % interval then stand on the 50th difference from
-/// outside, and drawing again would move them by about a twentieth of its width.
+/// The number of draws. The ends of a 95 % interval then stand on the 50th difference from outside,
+/// and drawing again would move them by about a twentieth of its width.
 const DRAWS: usize = 2_000;
 /// Fewer draws where there are many rows, whose intervals are narrow anyway.
 const LEAST_DRAWS: usize = 400;

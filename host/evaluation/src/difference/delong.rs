@@ -32,8 +32,8 @@ pub(super) fn standard_error(labels: &[u8], candidate: &[f64], champion: &[f64])
     Some((of_positives + of_negatives).sqrt())
 }
 
-/// Of each row, twice the number of rows of the other class that the model ranks on the right side
-/// of it, ties counting half: below a positive, above a negative.
+/// Returns, for each row, twice the number of rows of the other class that the model ranks on the
+/// right side of it: below a positive, above a negative. Ties count half.
 fn placements(labels: &[u8], scores: &[f64]) -> Vec<u64> {
     let mut order: Vec<usize> = (0..labels.len()).collect();
     // Adding 0.0 makes -0.0 tie with 0.0.

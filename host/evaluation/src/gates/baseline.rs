@@ -18,8 +18,8 @@ pub struct MetricComparison {
     pub new: Option<f64>,
     /// The baseline's.
     pub baseline: Option<f64>,
-    /// By how many per cent of the baseline's figure the candidate is better (negative: worse); 0
-    /// if that is 0, `None` if either is missing.
+    /// The candidate's gain in per cent of the baseline's figure; negative if it is worse, 0 if the
+    /// baseline's figure is 0, `None` if either figure is missing.
     pub improvement_percent: Option<f64>,
     /// Whether the candidate is worse by more than the tolerance, or cannot be compared.
     pub regressed: bool,

@@ -63,8 +63,8 @@ pub enum Verdict {
     Approved,
     /// It may not.
     Rejected,
-    /// It may not, and nothing speaks against it: too little is known to compare it with the
-    /// champion.
+    /// The candidate may not become champion yet. Nothing speaks against it, but too little is
+    /// known to compare it with the champion.
     Undecided,
 }
 
@@ -249,8 +249,8 @@ pub struct GateResult {
     pub actual: Option<f64>,
     /// The champion's figure, where the rule compares with it and there is one.
     pub baseline: Option<f64>,
-    /// By how many per cent of the champion's figure the candidate is better (negative: worse); 0
-    /// if that is 0.
+    /// The candidate's gain in per cent of the champion's figure; negative if it is worse, 0 if the
+    /// champion's figure is 0.
     pub improvement_percent: Option<f64>,
     /// Whether the candidate may pass.
     pub passed: bool,

@@ -60,8 +60,8 @@ pub(super) fn are_there(repository: &Repository, commit: &str) -> Option<bool> {
     }
 }
 
-/// Whether a child writes anything before it ends; nothing if it does neither in time. One that
-/// writes is not waited for.
+/// Returns whether a child writes anything before it ends; `None` if it does neither in time. A
+/// child that writes is not waited for.
 fn answer(child: &mut Child) -> Option<bool> {
     let mut output = child.stdout.take()?;
     let (sender, receiver) = mpsc::channel();

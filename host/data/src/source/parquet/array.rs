@@ -16,8 +16,8 @@ const MICROSECONDS_PER_SECOND: i64 = 1_000_000;
 const UUID_BYTES: i32 = 16;
 
 pub(super) enum ArrayError {
-    /// The visitor refused a cell. It counts rows that are complete; the row here is the one within
-    /// the batch.
+    /// The visitor refused a cell. The visitor counts complete rows; `row` is the row within the
+    /// batch.
     Cell {
         row: usize,
         fault: Box<DataFault>,
