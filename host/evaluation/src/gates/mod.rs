@@ -63,7 +63,7 @@ pub enum Verdict {
     Approved,
     /// It may not.
     Rejected,
-    /// The candidate may not become champion yet. Nothing speaks against it, but too little is
+    /// The candidate may not become champion. Nothing speaks against it, but too little is
     /// known to compare it with the champion.
     Undecided,
 }
