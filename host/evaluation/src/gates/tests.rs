@@ -395,3 +395,38 @@ fn a_policys_gate_says_what_it_found_and_how_sure_that_is() {
     .collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
+
+#[test]
+fn what_is_left_without_a_champion_keeps_the_fixed_figures_and_compares_nothing() {
+    let minimum = Gate::new(GateRule::Minimum, "accuracy", 0.8);
+    let gates = Gates {
+        policy: Policy::NoWorse,
+        primary: "roc_auc".to_owned(),
+        margin: 0.1,
+        confidence: Some(0.9),
+        others: vec![minimum.clone(), Gate::new(GateRule::NoRegression, "f1", 0.01)],
+    };
+    assert_eq!(gates.all().len(), 3);
+    let left = gates.without_comparison();
+    assert_eq!((left.policy, left.all()), (Policy::Absolute, vec![minimum.clone()]));
+    let absolute = Gates::absolute(vec![minimum.clone()]);
+    assert_eq!((absolute.policy, absolute.all()), (Policy::Absolute, vec![minimum]));
+}
+
+#[test]
+fn an_interval_has_the_confidence_that_was_asked_for_else_the_usual_one() {
+    let asked = Gates { confidence: Some(0.9), ..Gates::default() };
+    assert_eq!(asked.interval_confidence().to_bits(), 0.9_f64.to_bits());
+    assert_eq!(Gates::default().interval_confidence().to_bits(), 0.95_f64.to_bits());
+}
+
+#[test]
+fn names_in_records_are_those_of_the_manifest_and_of_json() {
+    let json = |value: serde_json::Value| value.as_str().map(str::to_owned).expect("a word");
+    for policy in [Policy::Better, Policy::NoWorse, Policy::Absolute] {
+        assert_eq!(policy.name(), json(serde_json::to_value(policy).expect("JSON")));
+    }
+    for verdict in [Verdict::Approved, Verdict::Rejected, Verdict::Undecided] {
+        assert_eq!(verdict.name(), json(serde_json::to_value(verdict).expect("JSON")));
+    }
+}
