@@ -430,3 +430,13 @@ fn names_in_records_are_those_of_the_manifest_and_of_json() {
         assert_eq!(verdict.name(), json(serde_json::to_value(verdict).expect("JSON")));
     }
 }
+
+#[test]
+fn a_loss_is_no_worse_as_long_as_it_grows_by_no_more_than_the_margin() {
+    let no_worse = |actual| one(GateRule::NoWorse, "log_loss", 0.1, actual, Some(0.5)).passed;
+    assert!(no_worse(0.4) && no_worse(0.6));
+    assert!(!no_worse(0.65));
+    let better = |actual| one(GateRule::Margin, "log_loss", 0.1, actual, Some(0.5)).passed;
+    assert!(better(0.35));
+    assert!(!better(0.4) && !better(0.45) && !better(0.65));
+}
