@@ -4,6 +4,8 @@
 //! learnt from. Verdicts come later. So a run that ends before its verdict leaves something to
 //! judge.
 
+use std::sync::Arc;
+
 use stagewright_data::{RowHash, Signature, Task, hash_rows, row_key_columns};
 use stagewright_manifest::{Register, World};
 use stagewright_store::{ArtifactKind, ArtifactRecord, CHAMPION, NewVersion, Reference, RowMemory, Table};
@@ -14,6 +16,11 @@ use crate::run::{Run, RunError, with_defaults};
 use crate::semantic_version;
 use crate::stages::transformation::{ReadError, all, source_rows};
 use crate::summary::ModelSummary;
+use crate::watch::Watch;
+
+/// What the host keeps of each row while it works out which rows a model learnt from: two hashes,
+/// as they are and sorted, and what numbering equal rows takes.
+const ROW_MEMORY: u64 = 64;
 
 /// The model that a run trained.
 #[derive(Debug, Clone)]
@@ -28,7 +35,9 @@ pub(crate) struct Candidate {
 
 /// Puts the run's candidate together; registers it unless only what passes gets a number.
 pub(crate) fn prepare(run: &mut Run) -> Result<(), RunError> {
-    let (model, memory) = (model(run)?, memory(run)?);
+    let limits = run.manifest.stage(World::Training).limits;
+    let watch = Watch::begin(World::Training.as_str(), limits, Arc::default(), run.request.cancel.clone());
+    let (model, memory) = (model(run)?, memory(run, &watch)?);
     // A model that has a number already is that version, whatever is numbered from now on.
     let known = run.request.home.registry.version_of_parts(run.manifest.model.as_str(), model.parts())?;
     run.candidate = Some(Candidate { model, memory, version: None });
@@ -145,14 +154,15 @@ fn limits(run: &Run) -> Vec<StageLimits> {
 }
 
 /// The rows that the run's model learnt from: all but the test rows.
-fn memory(run: &Run) -> Result<RowMemory, RunError> {
+fn memory(run: &Run, watch: &Watch) -> Result<RowMemory, RunError> {
     let artifacts = &run.request.home.artifacts;
     let table = artifacts.open_table(&run.artifact(World::Ingestion, "table")?.digest)?;
     let index = artifacts.open_table(&run.artifact(World::Transformation, "test-rows")?.digest)?;
     let key = run.request.home.registry.row_hash_key()?;
-    let hashes = hashes_of(&table, &key)?;
+    watch.hold_rows(table.rows(), ROW_MEMORY)?;
+    let hashes = hashes_of(&table, &key, watch)?;
     let mut is_test = vec![false; hashes.len()];
-    for row in source_rows(&index)? {
+    for row in source_rows(&index, watch)? {
         let place = usize::try_from(row).ok().and_then(|row| is_test.get_mut(row));
         *place.ok_or_else(|| StageFault::host(format!("`test-rows` names row {row} of {}", table.rows())))? = true;
     }
@@ -172,8 +182,8 @@ fn distinct(hashes: impl Iterator<Item = u64>) -> Vec<u64> {
 }
 
 /// The hashes of all rows of an ingested table, in order.
-pub(crate) fn hashes_of(table: &Table, key: &[u8; 32]) -> Result<Vec<RowHash>, StageFault> {
-    hash_rows(table.schema(), all(table), key).map_err(|ReadError(fault)| fault)
+pub(crate) fn hashes_of(table: &Table, key: &[u8; 32], watch: &Watch) -> Result<Vec<RowHash>, StageFault> {
+    hash_rows(table.schema(), all(table, watch), key).map_err(|ReadError(fault)| fault)
 }
 
 /// Artifacts that explain a version, by the stages that make them.

@@ -18,6 +18,19 @@ use crate::fault::StageFault;
 use crate::model::width;
 use crate::stages::transformation::{ReadError, columns, source_rows};
 use crate::summary::EvaluationSummary;
+use crate::watch::Watch;
+
+/// What the host keeps of each row of the table that was split, to recognise test rows: two hashes,
+/// and what numbering equal rows takes.
+const HASHED_ROW_MEMORY: u64 = 48;
+
+/// What it keeps of each test row besides predictions: its target in several forms, its hashes, its
+/// place among those compared, and what sorting takes.
+const MEASURED_ROW_MEMORY: u64 = 96;
+
+/// What it keeps of each number that two models predicted: the number itself, as often as it is
+/// copied to be compared, drawn and written.
+const SCORE_MEMORY: u64 = 64;
 
 /// The probability from which a row counts as positive.
 const THRESHOLD: f64 = 0.5;
@@ -31,6 +44,7 @@ pub struct TestRows {
     /// The target of every row: a class's index, or a value.
     pub labels: Vec<f64>,
     hashes: Option<Hashes>,
+    watch: Watch,
 }
 
 /// The hashes by which test rows are recognised among the rows of another training.
@@ -42,17 +56,25 @@ struct Hashes {
 impl TestRows {
     /// Reads the target of a test table. `sources` are the table that was split, the source's row
     /// of every test row, and the registry's key for row hashes; without them, nobody knows which
-    /// of the rows a model learnt from.
+    /// of the rows a model learnt from. `watch` looks after the stage that measures.
     ///
     /// # Errors
-    /// A table cannot be read, or the tables do not belong together.
-    pub fn new(table: Table, task: Task, sources: Option<(&Table, &Table, &[u8; 32])>) -> Result<Self, StageFault> {
-        let labels = labels(&table)?;
-        let hashes = sources.map(|(ingested, index, key)| hashes(ingested, index, key)).transpose()?;
+    /// A table cannot be read, the tables do not belong together, or the stage may not use so much.
+    pub fn new(
+        table: Table,
+        task: Task,
+        sources: Option<(&Table, &Table, &[u8; 32])>,
+        watch: &Watch,
+    ) -> Result<Self, StageFault> {
+        let hashed = sources.map_or(0, |(ingested, ..)| ingested.rows().saturating_mul(HASHED_ROW_MEMORY));
+        let measured = MEASURED_ROW_MEMORY + width(&task) as u64 * SCORE_MEMORY;
+        watch.hold(table.rows().saturating_mul(measured).saturating_add(hashed))?;
+        let labels = labels(&table, watch)?;
+        let hashes = sources.map(|(ingested, index, key)| hashes(ingested, index, key, watch)).transpose()?;
         if hashes.as_ref().is_some_and(|hashes| hashes.rows.len() as u64 != table.rows()) {
             return Err(StageFault::host("the index of the test rows does not fit the test rows"));
         }
-        Ok(Self { table, task, labels, hashes })
+        Ok(Self { table, task, labels, hashes, watch: watch.clone() })
     }
 
     /// The same by digests, from the artifacts of the run that made them.
@@ -64,11 +86,12 @@ impl TestRows {
         test: &Digest,
         task: Task,
         sources: Option<(&Digest, &Digest, &[u8; 32])>,
+        watch: &Watch,
     ) -> Result<Self, StageFault> {
         let open = |digest: &Digest| artifacts.open_table(digest).map_err(StageFault::host);
         let opened = sources.map(|(ingested, index, key)| Ok((open(ingested)?, open(index)?, key))).transpose()?;
         let sources = opened.as_ref().map(|(ingested, index, key)| (ingested, index, *key));
-        Self::new(open(test)?, task, sources)
+        Self::new(open(test)?, task, sources, watch)
     }
 
     /// Which rows a model learnt from; `None` if that cannot be known: the model is of before row
@@ -255,14 +278,18 @@ fn differ(
     let labels = picked(&test.labels, 1, rows);
     let classes: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
     let codes: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
+    test.watch.look()?;
     let known = match &test.task {
         Task::Binary { .. } => Labels::Binary(&classes),
         Task::MultiClass { classes } => Labels::MultiClass { labels: &codes, classes: classes.len() },
         Task::Regression => Labels::Regression(&labels),
     };
     let scores = |scores| picked(scores, width(&test.task), rows);
-    difference(known, &scores(candidate), &scores(champion), &gates.primary, gates.interval_confidence())
-        .map_err(StageFault::host)
+    let (candidate, champion) = (scores(candidate), scores(champion));
+    let stop = || test.watch.look().is_err();
+    let found = difference(known, &candidate, &champion, &gates.primary, gates.interval_confidence(), &stop);
+    test.watch.look()?;
+    found.map_err(StageFault::host)
 }
 
 /// Why the compared rows do not decide, if rows were left out and too few are left.
@@ -317,6 +344,7 @@ fn measure(test: &TestRows, name: &str, scores: &[f64], rows: &[usize]) -> Resul
     let failed = |error: stagewright_evaluation::Error| StageFault::host(format!("cannot measure the {name}: {error}"));
     let labels = picked(&test.labels, 1, rows);
     let scores = picked(scores, width(&test.task), rows);
+    test.watch.look()?;
     Ok(match &test.task {
         Task::Binary { negative, positive } => {
             let classes: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
@@ -338,21 +366,21 @@ fn measure(test: &TestRows, name: &str, scores: &[f64], rows: &[usize]) -> Resul
 }
 
 /// The hashes of the test rows, in their order.
-fn hashes(ingested: &Table, index: &Table, key: &[u8; 32]) -> Result<Hashes, StageFault> {
-    let all = hashes_of(ingested, key)?;
+fn hashes(ingested: &Table, index: &Table, key: &[u8; 32], watch: &Watch) -> Result<Hashes, StageFault> {
+    let all = hashes_of(ingested, key, watch)?;
     let hash = |row: u64| {
         let found = usize::try_from(row).ok().and_then(|row| all.get(row)).copied();
         found.ok_or_else(|| StageFault::host(format!("`test-rows` names row {row} of {}", all.len())))
     };
-    let rows = source_rows(index)?.into_iter().map(hash).collect::<Result<_, _>>()?;
+    let rows = source_rows(index, watch)?.into_iter().map(hash).collect::<Result<_, _>>()?;
     Ok(Hashes { columns: stagewright_data::row_key_columns(ingested.schema()), rows })
 }
 
 /// The target of every test row.
-fn labels(test: &Table) -> Result<Vec<f64>, StageFault> {
+fn labels(test: &Table, watch: &Watch) -> Result<Vec<f64>, StageFault> {
     let target = test.schema().indices_with(Role::Target);
     let mut labels = Vec::with_capacity(test.rows() as usize);
-    for rows in columns(test, target) {
+    for rows in columns(test, target, watch) {
         let rows = rows.map_err(|ReadError(fault)| fault)?;
         let column = rows.column(0).as_any();
         if let Some(codes) = column.downcast_ref::<Int64Array>() {

@@ -4,11 +4,13 @@
 //! - [`sandbox`]: what the flow asks of whoever runs components. [`fault`]: what can go wrong there, and whose fault it is.
 //! - [`model`]: a registered model as data. [`semantic_version`]: what a new one changes. [`predict`]: new rows through one.
 //! - `purity`: whether answers for a row hang on nothing but the row. [`wall_clock`]: how a stage's
-//!   time is counted.
+//!   time is counted; [`cpu_clock`]: a thread's. [`watch`]: the host's own work for a stage, as part of
+//!   the stage's budget.
 //! - [`summary`]: what a run was. [`observer`]: who watches it.
 
 mod candidate;
 pub mod code;
+pub mod cpu_clock;
 pub mod fault;
 pub mod judgement;
 pub mod model;
@@ -25,5 +27,6 @@ pub mod summary;
 mod turn;
 pub mod upon;
 pub mod wall_clock;
+pub mod watch;
 
 pub use run::{Request, Run, RunError};

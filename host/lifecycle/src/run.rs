@@ -30,6 +30,7 @@ use crate::stages::promotion::Decision;
 use crate::summary::Summary;
 use crate::turn::Turn;
 use crate::upon;
+use crate::watch::Watch;
 
 /// Why a run did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -398,7 +399,7 @@ impl Run {
     }
 
     /// The task with the classes that the table shows.
-    pub(crate) fn task(&self, table: &Table) -> Result<Task, RunError> {
+    pub(crate) fn task(&self, table: &Table, watch: &Watch) -> Result<Task, RunError> {
         let kind = settings::task(&self.manifest);
         let name = &self.manifest.task.target;
         let target = table.schema().index_of(name).ok_or_else(|| StageFault::Data {
@@ -409,17 +410,17 @@ impl Run {
             value: None,
         })?;
         let column =
-            stages::transformation::columns(table, vec![target]).map(|rows| rows.map(|rows| rows.column(0).clone()));
+            stages::transformation::columns(table, vec![target], watch).map(|rows| rows.map(|rows| rows.column(0).clone()));
         let task =
             TaskKind::with_classes(&kind, name, column).map_err(|stages::transformation::ReadError(fault)| fault)?;
         Ok(task)
     }
 
     /// Which rows are for what.
-    pub(crate) fn split(&self, table: &Table) -> Result<Split, RunError> {
+    pub(crate) fn split(&self, table: &Table, watch: &Watch) -> Result<Split, RunError> {
         use stages::transformation::{ReadError, columns};
         let section = &self.manifest.split;
-        let all = || columns(table, (0..table.schema().len()).collect());
+        let all = || columns(table, (0..table.schema().len()).collect(), watch);
         let split = match &section.file {
             Some(path) => {
                 let file = stagewright_store::open_regular(path).map_err(|reason| {

@@ -15,6 +15,7 @@ use stagewright_evaluation::gates::GateResult;
 use stagewright_manifest::{Limits, World};
 use stagewright_store::{ArtifactStore, Blob, Digest, Field, Role, Schema, Staging, Table};
 
+use crate::cpu_clock::CpuMark;
 use crate::fault::StageFault;
 use crate::model::ModelComponent;
 use crate::wall_clock::WallClock;
@@ -277,6 +278,31 @@ pub struct StageContext {
     pub workers: usize,
     /// Stops it.
     pub cancel: Cancel,
+}
+
+impl StageContext {
+    /// Says whether a limit on time or a wish to stop ends the stage.
+    ///
+    /// # Errors
+    /// [`StageFault::Limit`] or [`StageFault::Cancelled`].
+    pub fn check_time(&self) -> Result<(), StageFault> {
+        self.meter.check_time(self.world.as_str(), &self.limits, &self.cancel)
+    }
+
+    /// Does work of the host on the stage's behalf, and charges it to the stage.
+    ///
+    /// # Errors
+    /// The work's own, or a limit that the stage is past.
+    pub fn on_behalf<T>(&self, work: impl FnOnce() -> Result<T, StageFault>) -> Result<T, StageFault> {
+        let mut mark = CpuMark::now();
+        self.meter.wall.enter();
+        let result = work();
+        self.meter.wall.leave();
+        Meter::add(&self.meter.cpu_ns, mark.take());
+        let value = result?;
+        self.check_time()?;
+        Ok(value)
+    }
 }
 
 /// Rows and columns of a table, chosen by the host: a stage that gets a view sees nothing else.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use arrow_array::RecordBatch;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stagewright_data::Interrupt;
@@ -11,7 +12,7 @@ use stagewright_evaluation::report;
 use stagewright_manifest::World;
 use stagewright_store::{
     ArtifactKind, ArtifactRecord, Blob, BlobWriter, InputRecord, LogLine, MetricRecord, Role, Schema, StageRecord,
-    Staging, Table, TableWriter,
+    Staging, Table, TableWriter, batch_bytes,
 };
 
 use crate::fault::{LimitKind, StageFault};
@@ -20,6 +21,7 @@ use crate::observer::Observer;
 use crate::run::{Run, RunError};
 use crate::sandbox::{Component, Level, Meter, StageContext, Tracker};
 use crate::summary::{ArtifactSummary, StageSummary};
+use crate::watch::Watch;
 
 /// A stage at work.
 pub(crate) struct Stage<'r> {
@@ -28,6 +30,7 @@ pub(crate) struct Stage<'r> {
     pub(crate) component: Arc<Component>,
     staging: Staging,
     meter: Arc<Meter>,
+    watch: Watch,
     /// Meters of other stages' components that worked for this one (predictions during evaluation).
     nested: Vec<Arc<Meter>>,
     notes: Arc<Notes>,
@@ -90,9 +93,13 @@ impl<'r> Stage<'r> {
         run.request.observer.stage_started(world, &component.name);
         let notes = Notes { world, observer: run.request.observer.clone(), kept: Mutex::default() };
         let staging = run.request.home.artifacts.stage();
+        let meter = Arc::<Meter>::default();
+        let limits = run.manifest.stage(world).limits;
+        let watch = Watch::begin(world.as_str(), limits, meter.clone(), run.request.cancel.clone());
         Self {
             staging,
-            meter: Arc::default(),
+            meter,
+            watch,
             nested: Vec::new(),
             notes: Arc::new(notes),
             inputs: Vec::new(),
@@ -119,6 +126,7 @@ impl<'r> Stage<'r> {
     fn finish(self, result: Result<(), RunError>) -> Result<(), RunError> {
         let kept: Vec<_> = self.outputs.iter().map(|output| output.digest).collect();
         let published = result.and_then(|()| self.staging.clone().publish_only(&kept).map_err(RunError::from));
+        self.watch.charge();
         let summary = self.summary();
         let record = self.record(&summary, published.as_ref().err());
         let recorded = self.run.request.home.registry.record_stage(&self.run.id, &record, &self.results);
@@ -290,6 +298,11 @@ impl<'r> Stage<'r> {
         self.run.request.home.artifacts.open_blob(&digest.parse().ok()?).ok()
     }
 
+    /// Looks after the host's own work for the stage.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
     /// Begins a blob that the host makes for the stage.
     pub(crate) fn create_blob(&self) -> Result<BlobWriter, StageFault> {
         self.staging.create_blob().map_err(StageFault::host)
@@ -306,8 +319,9 @@ impl<'r> Stage<'r> {
     }
 
     /// Begins a table that the host makes for the stage.
-    pub(crate) fn create_table(&self, schema: &Schema) -> Result<TableWriter, StageFault> {
-        self.staging.create_table(schema).map_err(StageFault::host)
+    pub(crate) fn create_table(&self, schema: &Schema) -> Result<MadeTable, StageFault> {
+        let writer = self.staging.create_table(schema).map_err(StageFault::host)?;
+        Ok(MadeTable { writer, meter: self.meter.clone(), watch: self.watch.clone() })
     }
 
     fn input(&mut self, world: World, name: &str) -> Result<ArtifactRecord, RunError> {
@@ -388,6 +402,8 @@ impl<'r> Stage<'r> {
     pub(crate) fn put_document(&mut self, name: &str, media_type: &str, text: String) -> Result<(), RunError> {
         let bytes = text.into_bytes();
         let size = bytes.len() as u64;
+        self.watch.charge_output(size)?;
+        self.watch.look()?;
         let document = self.staging.put_document(media_type, bytes)?;
         self.outputs.push(ArtifactRecord {
             name: name.to_owned(),
@@ -421,5 +437,35 @@ impl<'r> Stage<'r> {
             version: description.version.clone(),
             digest: self.component.digest.to_string(),
         }
+    }
+}
+
+/// A table that the host makes for a stage, in the stage's account.
+pub(crate) struct MadeTable {
+    writer: TableWriter,
+    meter: Arc<Meter>,
+    watch: Watch,
+}
+
+impl MadeTable {
+    /// Appends rows that count against the stage's output limit.
+    pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
+        self.watch.charge_output(batch_bytes(rows, rows.num_rows()).map_err(StageFault::host)? as u64)?;
+        self.write_charged(rows)
+    }
+
+    /// Appends rows of which the output was charged when they came from the guest.
+    pub(crate) fn write_charged(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
+        self.writer.write(rows).map_err(StageFault::host)?;
+        Meter::add(&self.meter.cpu_ns, self.writer.take_other_threads_cpu_ns());
+        self.watch.look()
+    }
+
+    /// Ends the table.
+    pub(crate) fn finish(self) -> Result<Table, StageFault> {
+        let (table, other_cpu_ns) = self.writer.finish_counted().map_err(StageFault::host)?;
+        Meter::add(&self.meter.cpu_ns, other_cpu_ns);
+        self.watch.look()?;
+        Ok(table)
     }
 }

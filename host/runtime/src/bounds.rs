@@ -20,6 +20,8 @@ pub struct Bounds {
     pub call_bytes: usize,
     /// Columns of a table, or of what a transformer returns.
     pub columns: usize,
+    /// Rows of a table. The host keeps some bytes for each: its part of the split, its hash.
+    pub rows: u64,
     /// Tables and blobs that one instance may begin, kept or not: each is a file.
     pub artifacts: usize,
     /// Cursors that one instance may have open: each is a thread and a connection.
@@ -49,6 +51,8 @@ impl Default for Bounds {
             call_bytes: 32 << 20,
             // Six times the widest table in the tests. One chunk of as many float64 columns is 8 MiB.
             columns: 1 << 16,
+            // Ten times what a stage's memory has room for by default.
+            rows: 1 << 28,
             // A call returns one; the others may be scratch.
             artifacts: 64,
             // An ingestion reads one source.

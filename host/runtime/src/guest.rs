@@ -4,8 +4,8 @@
 //! left open. Budgets are the stage's: several instances of a stage add to the same meter.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use stagewright_lifecycle::cpu_clock::CpuMark;
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
 use stagewright_lifecycle::sandbox::{Meter, StageContext};
 use wasmtime::component::ResourceTable;
@@ -34,13 +34,7 @@ pub(crate) struct Guest {
     artifacts: usize,
     /// Cursors open now.
     cursors: usize,
-    mark: Option<Duration>,
-}
-
-/// This thread's CPU time.
-fn thread_cpu() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    mark: Option<CpuMark>,
 }
 
 impl Guest {
@@ -51,15 +45,13 @@ impl Guest {
     /// Begins to charge CPU time, and time on the wall where that counts by call.
     pub(crate) fn enter(&mut self) {
         self.context.meter.wall.enter();
-        self.mark = Some(thread_cpu());
+        self.mark = Some(CpuMark::now());
     }
 
     /// Charges the CPU time since the last look, and goes on.
     fn charge(&mut self) {
-        if let Some(mark) = self.mark {
-            let now = thread_cpu();
-            Meter::add(&self.context.meter.cpu_ns, now.saturating_sub(mark).as_nanos() as u64);
-            self.mark = Some(now);
+        if let Some(mark) = &mut self.mark {
+            Meter::add(&self.context.meter.cpu_ns, mark.take());
         }
     }
 
@@ -78,19 +70,7 @@ impl Guest {
     /// Charges CPU time and says whether a limit on time, or a wish to stop, ends this instance.
     pub(crate) fn check_time(&mut self) -> Result<(), StageFault> {
         self.charge();
-        let limits = &self.context.limits;
-        let cpu = Meter::get(&self.context.meter.cpu_ns);
-        if cpu > limits.cpu.as_nanos() as u64 {
-            return Err(self.limit(LimitKind::Cpu, cpu, limits.cpu.as_nanos() as u64));
-        }
-        let wall = self.context.meter.wall_ns();
-        if wall > limits.wall.as_nanos() as u64 {
-            return Err(self.limit(LimitKind::Wall, wall, limits.wall.as_nanos() as u64));
-        }
-        if self.context.cancel.is_cancelled() {
-            return Err(StageFault::Cancelled { stage: self.stage() });
-        }
-        Ok(())
+        self.context.check_time()
     }
 
     /// A fault at one of the operator's limits, of which the guest wanted one more than it has.
@@ -100,12 +80,7 @@ impl Guest {
 
     /// Takes memory in the stage's account: the guest's own, and what the host keeps for it.
     fn check_memory(&self, memory: u64, held: u64) -> Result<(), StageFault> {
-        let used = memory.saturating_add(held);
-        if used > self.context.limits.memory {
-            return Err(self.limit(LimitKind::Memory, used, self.context.limits.memory));
-        }
-        self.context.meter.peak_memory.fetch_max(used, std::sync::atomic::Ordering::Relaxed);
-        Ok(())
+        self.context.meter.hold(self.stage(), &self.context.limits, memory.saturating_add(held))
     }
 
     /// Counts bytes that the host will keep for the guest from call to call. They are part of the guest's memory: else a writer that is never
@@ -147,11 +122,7 @@ impl Guest {
 
     /// Counts bytes that go into an artifact.
     pub(crate) fn charge_output(&self, bytes: u64) -> Result<(), StageFault> {
-        let written = Meter::add(&self.context.meter.output, bytes);
-        if written > self.context.limits.output {
-            return Err(self.limit(LimitKind::Output, written, self.context.limits.output));
-        }
-        Ok(())
+        self.context.meter.charge_output(self.stage(), &self.context.limits, bytes)
     }
 }
 

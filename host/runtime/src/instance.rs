@@ -99,8 +99,9 @@ fn charged<R>(
 fn pass_on_output(guest: &Guest) {
     let written = guest.written.take();
     for line in written.text.lines().filter(|line| !line.trim().is_empty()) {
-        if guest.charge_log(line.len()) {
-            guest.context.tracker.log(Level::Info, &guest_text(line));
+        let shown = guest_text(line);
+        if guest.charge_line(line, &shown) {
+            guest.context.tracker.log(Level::Info, &shown);
         }
     }
     Meter::add(&guest.context.meter.log_dropped, written.dropped);

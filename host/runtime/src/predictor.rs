@@ -15,6 +15,7 @@ use wasmtime::component::ResourceAny;
 
 use crate::batch;
 use crate::bindings::exports::stagewright::stage::{predict, transform};
+use crate::bindings::stagewright::stage::types::Batch;
 use crate::blobs::BlobHandle;
 use crate::guest::Guest;
 use crate::instance;
@@ -105,14 +106,24 @@ impl Transformer {
     /// One call; `None` if fewer rows should be tried.
     fn transform_part(&mut self, rows: &RecordBatch) -> Result<Option<RecordBatch>, StageFault> {
         let context = self.store.data().context.clone();
-        let batch = batch::outgoing(rows, &context)?;
+        let batch = context.on_behalf(|| batch::outgoing(rows, &context))?;
         let (guest, resource) = (&self.guest, self.resource);
         let transformed = instance::call(&mut self.store, "transformer.transform", |store| {
             guest.transformer().call_transform(store, resource, &batch)
         })?;
         drop(batch);
+        context.clone().on_behalf(|| self.checked(rows, transformed, &context))
+    }
+
+    /// Checks what came back for some rows; `None` if fewer rows should be tried.
+    fn checked(
+        &self,
+        rows: &RecordBatch,
+        transformed: Batch,
+        context: &StageContext,
+    ) -> Result<Option<RecordBatch>, StageFault> {
         let largest = (rows.num_rows() == 1).then(|| batch::largest(&transformed)).flatten();
-        let transformed = match batch::incoming(transformed, &self.schema, &context) {
+        let transformed = match batch::incoming(transformed, &self.schema, context) {
             Ok(transformed) => transformed,
             Err(fault) => match fault.problem {
                 BatchProblem::TooLarge { .. } if rows.num_rows() > 1 => return Ok(None),
@@ -126,12 +137,12 @@ impl Transformer {
                         0,
                     ));
                 }
-                _ => return Err(contract(&context, "transformer.transform", fault)),
+                _ => return Err(contract(context, "transformer.transform", fault)),
             },
         };
         if transformed.num_rows() != rows.num_rows() {
             let message = format!("{} rows came back for {}", transformed.num_rows(), rows.num_rows());
-            return Err(contract(&context, "transformer.transform", message));
+            return Err(contract(context, "transformer.transform", message));
         }
         if context.staging.is_some() {
             // The host writes the rows into an artifact of the stage.
@@ -183,14 +194,16 @@ impl Predictor {
     /// Predicts a batch of transformed features; `width` numbers per row, checked.
     pub(crate) fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
         let context = self.store.data().context.clone();
-        let batch = batch::outgoing(rows, &context)?;
+        let batch = context.on_behalf(|| batch::outgoing(rows, &context))?;
         let (guest, resource) = (&self.guest, self.resource);
         let numbers = instance::call(&mut self.store, "predictor.predict", |store| {
             guest.predictor().call_predict(store, resource, &batch)
         })?;
         Meter::add(&context.meter.rows_out, rows.num_rows() as u64);
         Meter::add(&context.meter.bytes_out, numbers.len() as u64 * 8);
-        self.check(&numbers, rows.num_rows()).map_err(|message| contract(&context, "predictor.predict", message))?;
+        context.on_behalf(|| {
+            self.check(&numbers, rows.num_rows()).map_err(|message| contract(&context, "predictor.predict", message))
+        })?;
         Ok(numbers)
     }
 

@@ -289,7 +289,7 @@ fn settings(context: &StageContext) -> types::Settings {
 
 /// Lends a table to a guest: the handle is borrowed and dies with the store.
 fn push_table(store: &mut Store<Guest>, view: View) -> Result<Resource<TableHandle>, StageFault> {
-    let handle = store.data_mut().table.push(TableHandle(view)).map_err(StageFault::host)?;
+    let handle = store.data_mut().table.push(TableHandle::lent(view)).map_err(StageFault::host)?;
     Ok(Resource::new_borrow(handle.rep()))
 }
 
@@ -300,7 +300,7 @@ fn push_blob(store: &mut Store<Guest>, blob: &Blob) -> Result<Resource<BlobHandl
 
 /// Takes back a table that a guest made.
 fn take_table(store: &mut Store<Guest>, table: Resource<TableHandle>) -> Result<Table, StageFault> {
-    Ok(store.data_mut().table.delete(table).map_err(StageFault::host)?.0.table)
+    Ok(store.data_mut().table.delete(table).map_err(StageFault::host)?.view.table)
 }
 
 fn take_blob(store: &mut Store<Guest>, blob: Resource<BlobHandle>) -> Result<Blob, StageFault> {
@@ -315,7 +315,7 @@ fn pieces(view: &View, rows: usize) -> usize {
 /// The rows of one piece. Reads may end early, at a chunk or at the cap of a crossing; so a piece may come as several batches.
 fn each_batch(
     view: &View,
-    stage: &'static str,
+    context: &StageContext,
     piece: usize,
     piece_rows: usize,
     mut take: impl FnMut(u64, RecordBatch) -> Result<(), StageFault>,
@@ -323,8 +323,10 @@ fn each_batch(
     let mut start = (piece * piece_rows) as u64;
     let end = (start + piece_rows as u64).min(view.rows());
     while start < end {
-        let rows = view.table.read(start, (end - start) as usize, Some(&view.columns)).map_err(StageFault::host)?;
-        let rows = batch::within_cap(&rows, stage, start)?;
+        let rows = context.on_behalf(|| {
+            let rows = view.table.read(start, (end - start) as usize, Some(&view.columns)).map_err(StageFault::host)?;
+            batch::within_cap(&rows, context.world.as_str(), start)
+        })?;
         let count = rows.num_rows() as u64;
         take(start, rows).map_err(|fault| fault.counted_from(start))?;
         start += count;
@@ -379,11 +381,13 @@ impl Sandbox for Runtime {
             let guest = indices?.load(&mut store, &started)?;
             guest.call_validate(store, handle, &expected, &settings(&context))
         })?;
-        let (checks, columns) =
-            convert::findings_in(findings).map_err(|message| contract(&context, "validate.validate", message))?;
-        // Findings become a document.
-        store.data().charge_output(convert::findings_bytes(&checks, &columns))?;
-        Ok((checks, columns))
+        context.on_behalf(|| {
+            let (checks, columns) =
+                convert::findings_in(findings).map_err(|message| contract(&context, "validate.validate", message))?;
+            // Findings become a document.
+            store.data().charge_output(convert::findings_bytes(&checks, &columns))?;
+            Ok((checks, columns))
+        })
     }
 
     fn fit(&self, context: Arc<StageContext>, train: &View, task: &Task) -> Result<Blob, StageFault> {
@@ -421,7 +425,7 @@ impl Sandbox for Runtime {
         let step = |(): &mut (), piece: usize| {
             let mut transformer = fresh(piece)?;
             let mut done = Vec::new();
-            each_batch(rows, context.world.as_str(), piece, piece_rows, |start, batch| {
+            each_batch(rows, &context, piece, piece_rows, |start, batch| {
                 transformer.transform(&batch, |place, features| {
                     done.push((start + place as u64, features));
                     Ok(())
@@ -493,14 +497,16 @@ impl Sandbox for Runtime {
             let guest = indices?.load(&mut store, &started)?;
             guest.call_importance(store, handle)
         })?;
-        convert::importance_in(importance).map_err(|message| contract(&context, "train.importance", message))
+        context.on_behalf(|| {
+            convert::importance_in(importance).map_err(|message| contract(&context, "train.importance", message))
+        })
     }
 
     fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault> {
         let piece_rows = rows.table.schema().chunk_rows();
         let piece = |pipeline: &mut Pipeline, piece: usize| {
             let mut done = Vec::new();
-            each_batch(rows, World::Transformation.as_str(), piece, piece_rows, |_, batch| {
+            each_batch(rows, &model.transformation, piece, piece_rows, |_, batch| {
                 done.extend(pipeline.predict(&batch)?);
                 Ok(())
             })?;

@@ -1,7 +1,7 @@
 //! WIT `tables`: what a stage reads and what it makes.
 
-use stagewright_lifecycle::fault::StageFault;
-use stagewright_lifecycle::sandbox::View;
+use stagewright_lifecycle::fault::{LimitKind, StageFault};
+use stagewright_lifecycle::sandbox::{Meter, View};
 use stagewright_store::{Schema, TableWriter, batch_bytes};
 use wasmtime::component::Resource;
 
@@ -12,7 +12,19 @@ use crate::guest::Guest;
 
 /// A table that a guest may read, as far as its view goes.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct TableHandle(pub(crate) View);
+pub struct TableHandle {
+    pub(crate) view: View,
+    /// Bytes that an open table takes in memory, as the guest is charged for them; none for a table
+    /// that the host lends.
+    held: u64,
+}
+
+impl TableHandle {
+    /// A table that the host lends.
+    pub(crate) fn lent(view: View) -> Self {
+        Self { view, held: 0 }
+    }
+}
 
 /// A table that a guest is making.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
@@ -30,15 +42,15 @@ impl Host for Guest {}
 
 impl HostTable for Guest {
     fn fields(&mut self, table: Resource<TableHandle>) -> wasmtime::Result<Vec<Field>> {
-        Ok(batch::fields_out(self.table.get(&table)?.0.schema.fields()))
+        Ok(batch::fields_out(self.table.get(&table)?.view.schema.fields()))
     }
 
     fn roles(&mut self, table: Resource<TableHandle>) -> wasmtime::Result<Vec<Role>> {
-        Ok(batch::roles_out(self.table.get(&table)?.0.schema.fields()))
+        Ok(batch::roles_out(self.table.get(&table)?.view.schema.fields()))
     }
 
     fn rows(&mut self, table: Resource<TableHandle>) -> wasmtime::Result<u64> {
-        Ok(self.table.get(&table)?.0.rows())
+        Ok(self.table.get(&table)?.view.rows())
     }
 
     fn read(
@@ -49,7 +61,7 @@ impl HostTable for Guest {
         columns: Option<Vec<u32>>,
     ) -> wasmtime::Result<Result<Batch, Failure>> {
         self.check_time()?;
-        let view = &self.table.get(&table)?.0;
+        let view = &self.table.get(&table)?.view;
         if start > view.rows() {
             return Ok(Err(Failure::Internal(format!("read from row {start} of a table of {} rows", view.rows()))));
         }
@@ -77,13 +89,15 @@ impl HostTable for Guest {
     }
 
     fn drop(&mut self, table: Resource<TableHandle>) -> wasmtime::Result<()> {
-        self.table.delete(table)?;
+        let handle = self.table.delete(table)?;
+        self.release(handle.held);
         Ok(())
     }
 }
 
 impl Guest {
-    /// Begins a table with the manifest's roles; the inner `Err` is the guest's to hear.
+    /// Begins a table with the manifest's roles, and takes what it holds in the guest's account; the
+    /// inner `Err` is the guest's to hear.
     fn create_table(&mut self, fields: Vec<Field>) -> Result<Result<(TableWriter, Schema), String>, StageFault> {
         self.begin_artifact()?;
         if fields.is_empty() {
@@ -99,10 +113,11 @@ impl Guest {
             None => field,
         });
         let schema = Schema::new(with_roles.collect()).map_err(StageFault::host)?;
-        match &self.context.staging {
-            Some(staging) => Ok(Ok((staging.create_table(&schema).map_err(StageFault::host)?, schema))),
-            None => Ok(Err("this call makes no tables".to_owned())),
-        }
+        let Some(staging) = self.context.staging.clone() else {
+            return Ok(Err("this call makes no tables".to_owned()));
+        };
+        self.hold(TableWriter::empty_bytes(&schema))?;
+        Ok(Ok((staging.create_table(&schema).map_err(StageFault::host)?, schema)))
     }
 }
 
@@ -113,12 +128,22 @@ fn chunks(rows: u64, schema: &Schema) -> u64 {
 
 impl HostTableWriter for Guest {
     fn new(&mut self, fields: Vec<Field>) -> wasmtime::Result<Resource<WriterHandle>> {
+        self.check_time()?;
         let writer = self.create_table(fields)?;
-        Ok(self.table.push(WriterHandle { writer, held: 0 })?)
+        let held = match &writer {
+            Ok((writer, _)) => writer.held_bytes(),
+            Err(reason) => {
+                let kept = reason.len() as u64;
+                self.hold(kept)?;
+                kept
+            }
+        };
+        Ok(self.table.push(WriterHandle { writer, held })?)
     }
 
     fn write(&mut self, writer: Resource<WriterHandle>, rows: Batch) -> wasmtime::Result<Result<(), Failure>> {
         self.check_time()?;
+        let most = self.bounds.rows;
         let (schema, before) = match &self.table.get(&writer)?.writer {
             Ok((writer, schema)) => (schema.clone(), writer.rows()),
             Err(reason) => return Ok(Err(Failure::Internal(reason.clone()))),
@@ -127,6 +152,10 @@ impl HostTableWriter for Guest {
             Ok(rows) => rows,
             Err(fault) => return Ok(Err(Failure::Internal(fault.to_string()))),
         };
+        if before + rows.num_rows() as u64 > most {
+            let kind = LimitKind::Operator("rows");
+            return Err(self.limit(kind, before + rows.num_rows() as u64, most).into());
+        }
         // Charged before anything is kept or written.
         let size = batch_bytes(&rows, rows.num_rows()).map_err(StageFault::host)? as u64;
         let begun = chunks(before + rows.num_rows() as u64, &schema) - chunks(before, &schema);
@@ -136,6 +165,7 @@ impl HostTableWriter for Guest {
         let charged = handle.held + size;
         if let Ok((writer, _)) = &mut handle.writer {
             writer.write(&rows).map_err(StageFault::host)?;
+            Meter::add(&self.context.meter.cpu_ns, writer.take_other_threads_cpu_ns());
             handle.held = writer.held_bytes();
         }
         let held = handle.held;
@@ -145,14 +175,18 @@ impl HostTableWriter for Guest {
     }
 
     fn finish(&mut self, writer: Resource<WriterHandle>) -> wasmtime::Result<Result<Resource<TableHandle>, Failure>> {
+        self.check_time()?;
         let handle = self.table.delete(writer)?;
         self.release(handle.held);
         let (writer, _) = match handle.writer {
             Ok(writer) => writer,
             Err(reason) => return Ok(Err(Failure::Internal(reason))),
         };
-        let table = writer.finish().map_err(StageFault::host)?;
-        Ok(Ok(self.table.push(TableHandle(View::whole(table)))?))
+        let (table, other_cpu_ns) = writer.finish_counted().map_err(StageFault::host)?;
+        Meter::add(&self.context.meter.cpu_ns, other_cpu_ns);
+        let held = table.held_bytes();
+        self.hold(held)?;
+        Ok(Ok(self.table.push(TableHandle { view: View::whole(table), held })?))
     }
 
     fn drop(&mut self, writer: Resource<WriterHandle>) -> wasmtime::Result<()> {

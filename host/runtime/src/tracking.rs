@@ -16,6 +16,13 @@ const MAX_STEPS: u64 = 100_000;
 /// What a point counts against the log limit, as the contract says.
 const POINT_BYTES: usize = 16;
 
+/// What a line of the log counts against the log limit besides its text: about what the host keeps
+/// for a line that says nothing.
+const LINE_BYTES: usize = 128;
+
+/// What a figure counts besides its data, for the same reason.
+const FIGURE_BYTES: usize = 256;
+
 /// Under this name a transformer says how many rows of a batch have a category that `fit` never
 /// saw; the step is the column's place (docs/stages.md).
 const UNSEEN_CATEGORIES: &str = "unseen_categories";
@@ -24,8 +31,14 @@ const UNSEEN_CATEGORIES: &str = "unseen_categories";
 const MAX_METRIC_NAME: usize = 64;
 
 impl Guest {
-    /// Charges the log limit; false if the line is dropped.
-    pub(crate) fn charge_log(&self, bytes: usize) -> bool {
+    /// Charges a line of the log; false if it is dropped. An empty line costs something too, and
+    /// so does what escaping adds.
+    pub(crate) fn charge_line(&self, message: &str, shown: &str) -> bool {
+        self.charge_log(LINE_BYTES + message.len().max(shown.len()))
+    }
+
+    /// Charges the log limit; false if what it is charged for is dropped.
+    fn charge_log(&self, bytes: usize) -> bool {
         let meter = &self.context.meter;
         let fits = Meter::add(&meter.log, bytes as u64) <= self.context.limits.log;
         if !fits {
@@ -44,14 +57,15 @@ fn is_metric_name(name: &str) -> bool {
 
 impl Host for Guest {
     fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
-        if self.charge_log(message.len()) {
+        let shown = guest_text(&message);
+        if self.charge_line(&message, &shown) {
             let level = match level {
                 Level::Debug => sandbox::Level::Debug,
                 Level::Info => sandbox::Level::Info,
                 Level::Warn => sandbox::Level::Warn,
                 Level::Error => sandbox::Level::Error,
             };
-            self.context.tracker.log(level, &guest_text(&message));
+            self.context.tracker.log(level, &shown);
         }
         Ok(())
     }
@@ -122,5 +136,5 @@ fn figure_in(figure: Figure) -> figure::Figure {
 
 /// What a figure counts against the log limit: about its size in a report.
 fn size(figure: &figure::Figure) -> usize {
-    serde_json::to_vec(figure).map_or(usize::MAX >> 1, |json| json.len())
+    serde_json::to_vec(figure).map_or(usize::MAX >> 1, |json| FIGURE_BYTES + json.len())
 }

@@ -267,6 +267,10 @@ pub enum SchemaError {
     },
 }
 
+/// What a schema takes for a column besides three copies of its name: a field, an entry of the map
+/// by name, and Arrow's field with a map of its own. Measured with 65,536 columns, rounded up.
+const COLUMN_MEMORY: usize = 768;
+
 /// The columns of a table, in order, with unique names. Cheap to clone.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(into = "Vec<Field>", try_from = "Vec<Field>")]
@@ -348,6 +352,11 @@ impl Schema {
     /// The Arrow schema; roles are kept in the fields' metadata under `stagewright.role`.
     pub fn to_arrow(&self) -> arrow_types::SchemaRef {
         Arc::clone(&self.0.arrow)
+    }
+
+    /// Bytes of memory that a schema takes, about: names and metadata, in our form and in Arrow's.
+    pub fn held_bytes(&self) -> u64 {
+        self.0.fields.iter().map(|field| (COLUMN_MEMORY + 3 * field.name.len()) as u64).sum()
     }
 
     /// How many rows a chunk of a table with these columns has (the last one may have fewer): the greatest power of

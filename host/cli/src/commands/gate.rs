@@ -18,7 +18,8 @@ use stagewright_lifecycle::predict::Ready;
 use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_lifecycle::settings;
 use stagewright_lifecycle::summary::EvaluationSummary;
-use stagewright_manifest::{GatesSection, Operator, World};
+use stagewright_lifecycle::watch::Watch;
+use stagewright_manifest::{GatesSection, Limits, Operator, World};
 use stagewright_store::{
     self as store, CHAMPION, Home, JudgedAgainst, ModelVersion, NewVerdict, StoreError, VerdictReason,
 };
@@ -252,8 +253,10 @@ fn evaluated(
 ) -> anyhow::Result<Found> {
     let (home, rules) = (&workplace.home, &asked_for.rules);
     let model = contents(version)?;
-    let test = test_rows(home, version, &model)?;
     let cancel = workplace::cancel_on_signals();
+    let limits = Limits::defaults(World::Evaluation).at_most(operator.ceiling(World::Evaluation));
+    let watch = Watch::begin(World::Evaluation.as_str(), limits, Arc::default(), cancel.clone());
+    let test = test_rows(home, version, &model, &watch)?;
     let ask = |model: &RegisteredModel| asked(workplace, operator, model, &test, &cancel);
     let scores = ask(&model)?;
     let memory = home.registry.row_memory(&version.model, version.version)?;
@@ -311,7 +314,12 @@ fn asked(
 }
 
 /// The test rows of the run that trained the version.
-fn test_rows(home: &Home, version: &ModelVersion, model: &RegisteredModel) -> anyhow::Result<TestRows> {
+fn test_rows(
+    home: &Home,
+    version: &ModelVersion,
+    model: &RegisteredModel,
+    watch: &Watch,
+) -> anyhow::Result<TestRows> {
     let digest = |role: &str| version.references.iter().find(|it| it.role == role).map(|it| it.digest);
     let Some(test) = digest(TEST_ROWS) else {
         return Err(UsageError::error(
@@ -325,7 +333,7 @@ fn test_rows(home: &Home, version: &ModelVersion, model: &RegisteredModel) -> an
     let key = home.registry.row_hash_key()?;
     let sources = digest("ingestion.table").zip(digest("transformation.test-rows"));
     let sources = sources.as_ref().map(|(ingested, index)| (ingested, index, &key));
-    Ok(TestRows::open(&home.artifacts, &test, model.task.clone(), sources)?)
+    Ok(TestRows::open(&home.artifacts, &test, model.task.clone(), sources, watch)?)
 }
 
 /// Records the verdict and promotes, as it was asked for. Whether a verdict was recorded.

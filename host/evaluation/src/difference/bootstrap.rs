@@ -34,6 +34,7 @@ pub(super) fn interval(
     champion: &[f64],
     metric: &str,
     confidence: f64,
+    stop: &dyn Fn() -> bool,
 ) -> Option<(f64, f64)> {
     let rows = match labels {
         Labels::Binary(labels) => labels.len(),
@@ -46,6 +47,9 @@ pub(super) fn interval(
     let mut times = vec![0_u32; rows];
     let mut differences = Vec::with_capacity(draws);
     for _ in 0..draws {
+        if stop() {
+            return None;
+        }
         times.fill(0);
         (0..rows).for_each(|_| times[generator.below(rows)] += 1);
         let difference = ours.value(&times) - theirs.value(&times);

@@ -100,7 +100,7 @@ pub enum Labels<'a> {
 ///
 /// Takes O(n log n) for `roc_auc` of a binary task. For other metrics of a binary task the rows are
 /// drawn up to 2,000 times, about 20 ns each; of other tasks the whole metric is computed for each
-/// draw.
+/// draw. `stop` is asked before each draw: once it says so, there is no difference to tell.
 ///
 /// # Errors
 ///
@@ -112,6 +112,7 @@ pub fn difference(
     champion: &[f64],
     metric: &str,
     confidence: f64,
+    stop: &dyn Fn() -> bool,
 ) -> Result<Option<Difference>, Error> {
     let metric = canonical_name(metric);
     let named = |scores: &[f64]| -> Result<metrics::MetricSet, Error> {
@@ -143,7 +144,7 @@ pub fn difference(
                 found((value - half, value + half), Some(p), Method::Delong)
             })
         }
-        _ => bootstrap::interval(labels, candidate, champion, metric, confidence)
+        _ => bootstrap::interval(labels, candidate, champion, metric, confidence, stop)
             .map(|ends| found(ends, None, Method::Bootstrap)),
     })
 }

@@ -71,14 +71,14 @@ fn delong_by_sorting_equals_delong_by_pairs_with_ties_too() {
 fn the_difference_is_that_of_the_metrics_and_lies_within_its_interval() {
     let (labels, candidate, champion) = table(500);
     for metric in ["roc_auc", "accuracy", "precision", "recall", "f1", "log_loss", "average_precision", "brier"] {
-        let found = difference(Labels::Binary(&labels), &candidate, &champion, metric, 0.95).unwrap().unwrap();
+        let found = difference(Labels::Binary(&labels), &candidate, &champion, metric, 0.95, &|| false).unwrap().unwrap();
         let of = |scores: &[f64]| metrics::binary(&labels, scores, 0.5).unwrap().named().get(metric).unwrap();
         assert_eq!(found.value, of(&candidate) - of(&champion), "{metric}");
         assert!(found.low < found.value && found.value < found.high, "{found:?}");
         assert_eq!(found.method == Method::Delong, metric == "roc_auc");
-        let swapped = difference(Labels::Binary(&labels), &champion, &candidate, metric, 0.95).unwrap().unwrap();
+        let swapped = difference(Labels::Binary(&labels), &champion, &candidate, metric, 0.95, &|| false).unwrap().unwrap();
         assert!((swapped.value + found.value).abs() < 1e-15 && (swapped.low + found.high).abs() < 1e-12, "{metric}");
-        let narrower = difference(Labels::Binary(&labels), &candidate, &champion, metric, 0.5).unwrap().unwrap();
+        let narrower = difference(Labels::Binary(&labels), &candidate, &champion, metric, 0.5, &|| false).unwrap().unwrap();
         assert!(narrower.low > found.low && narrower.high < found.high, "{metric}");
     }
 }
@@ -88,7 +88,7 @@ fn the_difference_is_that_of_the_metrics_and_lies_within_its_interval() {
 #[test]
 fn the_bootstrap_of_accuracy_equals_the_formula_of_paired_proportions() {
     let (labels, candidate, champion) = table(4_000);
-    let found = difference(Labels::Binary(&labels), &candidate, &champion, "accuracy", 0.95).unwrap().unwrap();
+    let found = difference(Labels::Binary(&labels), &candidate, &champion, "accuracy", 0.95, &|| false).unwrap().unwrap();
     let right = |scores: &[f64]| -> Vec<bool> {
         labels.iter().zip(scores).map(|(&label, &score)| (score >= 0.5) == (label == 1)).collect()
     };
@@ -109,7 +109,7 @@ fn the_bootstrap_of_accuracy_equals_the_formula_of_paired_proportions() {
 #[test]
 fn the_bootstrap_of_the_brier_score_equals_the_interval_of_a_mean() {
     let (labels, candidate, champion) = table(4_000);
-    let found = difference(Labels::Binary(&labels), &candidate, &champion, "brier", 0.9).unwrap().unwrap();
+    let found = difference(Labels::Binary(&labels), &candidate, &champion, "brier", 0.9, &|| false).unwrap().unwrap();
     let term = |label: u8, score: f64| (score - f64::from(label)).powi(2);
     let terms: Vec<f64> = labels
         .iter()
@@ -130,8 +130,8 @@ fn the_bootstrap_of_the_brier_score_equals_the_interval_of_a_mean() {
 #[test]
 fn the_bootstrap_of_a_ranking_agrees_with_delong() {
     let (labels, candidate, champion) = table(2_000);
-    let by_formula = difference(Labels::Binary(&labels), &candidate, &champion, "roc_auc", 0.95).unwrap().unwrap();
-    let (low, high) = bootstrap::interval(Labels::Binary(&labels), &candidate, &champion, "roc_auc", 0.95).unwrap();
+    let by_formula = difference(Labels::Binary(&labels), &candidate, &champion, "roc_auc", 0.95, &|| false).unwrap().unwrap();
+    let (low, high) = bootstrap::interval(Labels::Binary(&labels), &candidate, &champion, "roc_auc", 0.95, &|| false).unwrap();
     let width = by_formula.high - by_formula.low;
     assert!((low - by_formula.low).abs() < 0.07 * width, "{low} {by_formula:?}");
     assert!((high - by_formula.high).abs() < 0.07 * width, "{high} {by_formula:?}");
@@ -152,7 +152,7 @@ fn a_drawn_table_is_measured_like_any_other() {
 #[test]
 fn the_same_rows_give_the_same_interval() {
     let (labels, candidate, champion) = table(200);
-    let found = || difference(Labels::Binary(&labels), &candidate, &champion, "f1", 0.95).unwrap();
+    let found = || difference(Labels::Binary(&labels), &candidate, &champion, "f1", 0.95, &|| false).unwrap();
     assert_eq!(found(), found());
 }
 
@@ -160,9 +160,9 @@ fn the_same_rows_give_the_same_interval() {
 fn models_that_rank_alike_differ_by_nothing_for_sure() {
     let (labels, candidate, _) = table(200);
     let halved: Vec<f64> = candidate.iter().map(|score| score / 2.0).collect();
-    let found = difference(Labels::Binary(&labels), &candidate, &halved, "roc_auc", 0.95).unwrap().unwrap();
+    let found = difference(Labels::Binary(&labels), &candidate, &halved, "roc_auc", 0.95, &|| false).unwrap().unwrap();
     assert_eq!((found.value, found.low, found.high, found.p_value), (0.0, 0.0, 0.0, Some(1.0)));
-    let same = difference(Labels::Binary(&labels), &candidate, &candidate, "log_loss", 0.95).unwrap().unwrap();
+    let same = difference(Labels::Binary(&labels), &candidate, &candidate, "log_loss", 0.95, &|| false).unwrap().unwrap();
     assert_eq!((same.value, same.low, same.high), (0.0, 0.0, 0.0));
 }
 
@@ -170,14 +170,14 @@ fn models_that_rank_alike_differ_by_nothing_for_sure() {
 fn what_cannot_be_told_is_none_and_what_is_wrong_an_error() {
     let none = |labels: &[u8], metric: &str| {
         let scores = vec![0.5; labels.len()];
-        difference(Labels::Binary(labels), &scores, &scores, metric, 0.95).unwrap()
+        difference(Labels::Binary(labels), &scores, &scores, metric, 0.95, &|| false).unwrap()
     };
     assert_eq!(none(&[1, 1, 1], "roc_auc"), None);
     assert_eq!(none(&[1, 0, 0], "roc_auc"), None);
     assert_eq!(none(&[1, 0, 0, 1], "conversion"), None);
     let scores = [0.5, 0.5];
-    assert_eq!(difference(Labels::Binary(&[]), &[], &[], "roc_auc", 0.95), Err(Error::Empty));
-    let short = difference(Labels::Binary(&[0, 1]), &scores, &scores[..1], "f1", 0.95);
+    assert_eq!(difference(Labels::Binary(&[]), &[], &[], "roc_auc", 0.95, &|| false), Err(Error::Empty));
+    let short = difference(Labels::Binary(&[0, 1]), &scores, &scores[..1], "f1", 0.95, &|| false);
     assert_eq!(short, Err(Error::Length { expected: 2, predictions: 1 }));
 }
 
@@ -188,7 +188,7 @@ fn other_tasks_have_intervals_too() {
         actual.iter().zip(noise(300, seed)).map(|(value, noise)| value + spread * (noise - 0.5)).collect()
     };
     let (candidate, champion) = (near(6, 0.2), near(7, 0.4));
-    let found = difference(Labels::Regression(&actual), &candidate, &champion, "rmse", 0.95).unwrap().unwrap();
+    let found = difference(Labels::Regression(&actual), &candidate, &champion, "rmse", 0.95, &|| false).unwrap().unwrap();
     assert!(found.low < found.value && found.value < found.high && found.high < 0.0, "{found:?}");
     assert!((found.least_gain() + found.high).abs() < 1e-15 && found.least_gain() > 0.0);
 
@@ -202,7 +202,7 @@ fn other_tasks_have_intervals_too() {
     };
     let (candidate, champion) = (scores(0.2), scores(0.1));
     let multi = Labels::MultiClass { labels: &labels, classes: 3 };
-    let found = difference(multi, &candidate, &champion, "log_loss", 0.95).unwrap().unwrap();
+    let found = difference(multi, &candidate, &champion, "log_loss", 0.95, &|| false).unwrap().unwrap();
     assert!(found.low <= found.value && found.value <= found.high && found.high < 0.0, "{found:?}");
 }
 

@@ -90,7 +90,8 @@ fn test_rows(stage: &mut Stage<'_>) -> Result<TestRows, RunError> {
     // Runs of before have no index: nobody knows then which rows a champion learnt from.
     let index = stage.optional_table(World::Transformation, "test-rows")?;
     let key = stage.run.request.home.registry.row_hash_key()?;
-    Ok(TestRows::new(table, task, index.as_ref().map(|index| (&ingested, index, &key)))?)
+    let sources = index.as_ref().map(|index| (&ingested, index, &key));
+    Ok(TestRows::new(table, task, sources, stage.watch())?)
 }
 
 /// The rules by which the manifest judges.
@@ -152,10 +153,10 @@ fn component_looks(
 fn rows_of(stage: &Stage<'_>, table: &Table, rows: &[usize]) -> Result<Table, StageFault> {
     let mut writer = stage.create_table(table.schema())?;
     let rows: Vec<u64> = rows.iter().map(|&row| row as u64).collect();
-    for batch in select(all(table), &rows) {
-        writer.write(&batch.map_err(|ReadError(fault)| fault)?).map_err(StageFault::host)?;
+    for batch in select(all(table, stage.watch()), &rows) {
+        writer.write(&batch.map_err(|ReadError(fault)| fault)?)?;
     }
-    writer.finish().map_err(StageFault::host)
+    writer.finish()
 }
 
 fn report(

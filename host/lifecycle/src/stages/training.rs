@@ -15,8 +15,8 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let validation = stage.optional_table(World::Transformation, "features-validation")?;
     let task: Task = stage.json(World::Transformation, "task")?;
     // Again, for what `rebalance` made, and for features that another version of this program made.
-    weights::refuse_wrong(stage.world, &train)?;
-    weights::refuse_weightless(stage.world, &task, &train)?;
+    weights::refuse_wrong(stage.world, &train, stage.watch())?;
+    weights::refuse_weightless(stage.world, &task, &train, stage.watch())?;
     let context = stage.context(None);
     let model = stage.run.sandbox.train(context.clone(), &train, validation.as_ref(), &task)?;
     let importance = stage.run.sandbox.importance(context, &model)?;

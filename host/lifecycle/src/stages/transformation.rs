@@ -10,29 +10,36 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use stagewright_data::{DataError, Gather, Partition, Split, Task, in_hash_order, select};
 use stagewright_manifest::World;
-use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter};
+use stagewright_store::{Blob, DataType, Field, Role, Schema, Table};
 
 use crate::fault::StageFault;
 use crate::purity::check_transform;
 use crate::run::RunError;
 use crate::sandbox::View;
-use crate::stage::Stage;
+use crate::stage::{MadeTable, Stage};
 use crate::stages::{ingestion, weights};
+use crate::watch::Watch;
+
+/// What the host keeps of each row while it deals rows out, at most: two hashes, its partition, its
+/// number, its place in the order of the test rows, and what sorting takes.
+const SPLIT_ROW_MEMORY: u64 = 64;
 
 /// Splits, fits, transforms, rebalances.
 pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let table = stage.table(World::Ingestion, "table")?;
-    let task = stage.run.task(&table)?;
-    weights::refuse_wrong(stage.world, &table)?;
-    let split = stage.run.split(&table)?;
+    let watch = stage.watch().clone();
+    watch.hold_rows(table.rows(), SPLIT_ROW_MEMORY)?;
+    let task = stage.run.task(&table, &watch)?;
+    weights::refuse_wrong(stage.world, &table, &watch)?;
+    let split = stage.run.split(&table, &watch)?;
     let part = |stage: &Stage<'_>, partition| rows_of(stage, &table, &split, &task, partition);
     let train = part(stage, Partition::Train)?;
-    let order = test_rows(&table, &split)?;
+    let order = test_rows(&table, &split, &watch)?;
     let test = test_table(stage, &table, &order, &task)?;
     let validation =
         (split.count(Partition::Validation) > 0).then(|| part(stage, Partition::Validation)).transpose()?;
-    refuse_missing_class(&task, &train)?;
-    weights::refuse_weightless(stage.world, &task, &train)?;
+    refuse_missing_class(&task, &train, &watch)?;
+    weights::refuse_weightless(stage.world, &task, &train, &watch)?;
     let (of_train, of_validation) = (split.indices(Partition::Train), split.indices(Partition::Validation));
     let in_train = |fault: StageFault| fault.at_source(|row| source_row(&of_train, row));
 
@@ -51,7 +58,7 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
         stage.put_table("features-validation", &features);
     }
     stage.put_json("task", &task)?;
-    stage.put_document("split", "text/csv", exported(&table, &split)?)?;
+    stage.put_document("split", "text/csv", exported(&table, &split, &watch)?)?;
     stage.put_table("train", &train);
     stage.put_table("test", &test);
     let index = index_table(stage, &order)?;
@@ -70,12 +77,17 @@ impl From<DataError> for ReadError {
     }
 }
 
-/// Columns of a table, batch by batch in order.
-pub(crate) fn columns(table: &Table, columns: Vec<usize>) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
-    let table = table.clone();
+/// Columns of a table, batch by batch in order; ends at a limit of the stage that they are read for.
+pub(crate) fn columns(
+    table: &Table,
+    columns: Vec<usize>,
+    watch: &Watch,
+) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
+    let (table, watch) = (table.clone(), watch.clone());
     let mut start = 0;
     std::iter::from_fn(move || {
         (start < table.rows()).then(|| {
+            watch.look().map_err(ReadError)?;
             let rows = table
                 .read(start, table.schema().chunk_rows(), Some(&columns))
                 .map_err(|error| ReadError(StageFault::host(error)))?;
@@ -85,14 +97,15 @@ pub(crate) fn columns(table: &Table, columns: Vec<usize>) -> impl Iterator<Item 
     })
 }
 
-pub(crate) fn all(table: &Table) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
-    columns(table, (0..table.schema().len()).collect())
+/// All columns of a table, as [`columns`].
+pub(crate) fn all(table: &Table, watch: &Watch) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
+    columns(table, (0..table.schema().len()).collect(), watch)
 }
 
 /// The split as CSV, fit to be imported elsewhere.
-fn exported(table: &Table, split: &Split) -> Result<String, StageFault> {
+fn exported(table: &Table, split: &Split, watch: &Watch) -> Result<String, StageFault> {
     let mut text = Vec::new();
-    split.export(table.schema(), all(table), &mut text).map_err(|ReadError(fault)| fault)?;
+    split.export(table.schema(), all(table, watch), &mut text).map_err(|ReadError(fault)| fault)?;
     String::from_utf8(text).map_err(StageFault::host)
 }
 
@@ -112,7 +125,7 @@ fn rows_of(
     let mut rows = EncodedRows::create(stage, table, task)?;
     let indices = split.indices(partition);
     let mut done = 0;
-    for batch in select(all(table), &indices) {
+    for batch in select(all(table, stage.watch()), &indices) {
         let batch = batch.map_err(|ReadError(fault)| fault)?;
         let numbers = &indices[done..done + batch.num_rows()];
         done += batch.num_rows();
@@ -124,8 +137,8 @@ fn rows_of(
 /// The numbers that the test rows have in `table`, the one that was split, in the order in which
 /// the table of test rows has them: that of a hash, which says nothing about their place in the
 /// source. It can be computed again from the table and the split.
-fn test_rows(table: &Table, split: &Split) -> Result<Vec<u64>, StageFault> {
-    in_hash_order(table.schema(), all(table), &split.indices(Partition::Test)).map_err(|ReadError(fault)| fault)
+fn test_rows(table: &Table, split: &Split, watch: &Watch) -> Result<Vec<u64>, StageFault> {
+    in_hash_order(table.schema(), all(table, watch), &split.indices(Partition::Test)).map_err(|ReadError(fault)| fault)
 }
 
 /// The test rows as a table of their own, in the order of [`test_rows`], its target encoded for the
@@ -151,20 +164,20 @@ fn index_table(stage: &Stage<'_>, order: &[u64]) -> Result<Table, StageFault> {
     let mut writer = stage.create_table(&schema)?;
     for part in order.chunks(schema.chunk_rows()) {
         let rows = part.iter().map(|&row| row as i64).collect::<Vec<_>>();
-        writer.write(&batch(&schema, vec![Arc::new(Int64Array::from(rows))])?).map_err(StageFault::host)?;
+        writer.write(&batch(&schema, vec![Arc::new(Int64Array::from(rows))])?)?;
     }
-    writer.finish().map_err(StageFault::host)
+    writer.finish()
 }
 
 /// Reads such an index.
 ///
 /// # Errors
 /// The table is none.
-pub(crate) fn source_rows(index: &Table) -> Result<Vec<u64>, StageFault> {
+pub(crate) fn source_rows(index: &Table, watch: &Watch) -> Result<Vec<u64>, StageFault> {
     let wrong = || StageFault::host("an index of test rows has one column of row numbers");
     let column = index.schema().index_of(ROW).ok_or_else(wrong)?;
     let mut rows = Vec::with_capacity(index.rows() as usize);
-    for batch in columns(index, vec![column]) {
+    for batch in columns(index, vec![column], watch) {
         let batch = batch.map_err(|ReadError(fault)| fault)?;
         let numbers = batch.column(0).as_any().downcast_ref::<Int64Array>().ok_or_else(wrong)?;
         for &number in numbers.values() {
@@ -180,7 +193,7 @@ struct EncodedRows<'a> {
     target: usize,
     name: String,
     schema: Schema,
-    writer: TableWriter,
+    writer: MadeTable,
 }
 
 impl<'a> EncodedRows<'a> {
@@ -197,11 +210,11 @@ impl<'a> EncodedRows<'a> {
         let target = self.task.encode(&self.name, &columns[self.target], 0);
         columns[self.target] =
             target.map_err(|error| ingestion::fault(&error).at_source(|row| source_row(numbers, row)))?;
-        self.writer.write(&batch(&self.schema, columns)?).map_err(StageFault::host)
+        self.writer.write(&batch(&self.schema, columns)?)
     }
 
     fn finish(self) -> Result<Table, StageFault> {
-        self.writer.finish().map_err(StageFault::host)
+        self.writer.finish()
     }
 }
 
@@ -226,7 +239,7 @@ fn encoded_schema(schema: &Schema, target: usize, task: &Task) -> Result<Schema,
 }
 
 /// A classifier's training rows must show every class.
-fn refuse_missing_class(task: &Task, train: &Table) -> Result<(), StageFault> {
+fn refuse_missing_class(task: &Task, train: &Table, watch: &Watch) -> Result<(), StageFault> {
     let classes: Vec<&String> = match task {
         Task::Binary { negative, positive } => vec![negative, positive],
         Task::MultiClass { classes } => classes.iter().collect(),
@@ -234,7 +247,7 @@ fn refuse_missing_class(task: &Task, train: &Table) -> Result<(), StageFault> {
     };
     let target = target_of(train)?;
     let mut seen = vec![false; classes.len()];
-    for rows in columns(train, vec![target]) {
+    for rows in columns(train, vec![target], watch) {
         let rows = rows.map_err(|ReadError(fault)| fault)?;
         let codes = rows
             .column(0)
@@ -259,7 +272,7 @@ fn refuse_missing_class(task: &Task, train: &Table) -> Result<(), StageFault> {
 fn transformed(stage: &Stage<'_>, state: &Blob, table: &Table) -> Result<Table, StageFault> {
     let features = View::of(table.clone(), |field| field.role == Role::Feature);
     let kept = View::of(table.clone(), |field| matches!(field.role, Role::Target | Role::Weight));
-    let mut output: Option<(TableWriter, Schema)> = None;
+    let mut output: Option<(MadeTable, Schema)> = None;
     stage.run.sandbox.transform(stage.context(None), state, &features, &mut |schema, start, rows| {
         if output.is_none() {
             let fields = schema.fields().iter().chain(kept.schema.fields()).cloned().collect();
@@ -276,12 +289,12 @@ fn transformed(stage: &Stage<'_>, state: &Blob, table: &Table) -> Result<Table, 
             let part = rows.slice(done, beside.num_rows());
             done += beside.num_rows();
             let columns = part.columns().iter().chain(beside.columns()).cloned().collect();
-            writer.write(&batch(schema, columns)?).map_err(StageFault::host)?;
+            writer.write_charged(&batch(schema, columns)?)?;
         }
         Ok(())
     })?;
     let (writer, _) = output.ok_or_else(|| StageFault::host("the transformation returned no batch"))?;
-    let table = writer.finish().map_err(StageFault::host)?;
+    let table = writer.finish()?;
     let made = View::of(table.clone(), |field| field.role == Role::Feature);
     check_transform(&*stage.run.sandbox, &stage.context(None), state, &features, &made)?;
     Ok(table)

@@ -14,6 +14,7 @@ use stagewright_store::{Role, Table};
 
 use crate::fault::StageFault;
 use crate::stages::transformation::{ReadError, columns};
+use crate::watch::Watch;
 
 /// The greatest weight. A billion of them, squared, are far from the end of a double; and one of
 /// them from that of a single.
@@ -27,10 +28,10 @@ const LEAST: f64 = 1e-15;
 ///
 /// # Errors
 /// A fault of the data that names the first such row, counted in `table`.
-pub(crate) fn refuse_wrong(world: World, table: &Table) -> Result<(), StageFault> {
+pub(crate) fn refuse_wrong(world: World, table: &Table, watch: &Watch) -> Result<(), StageFault> {
     let Some(&place) = table.schema().indices_with(Role::Weight).first() else { return Ok(()) };
     let mut start = 0;
-    for rows in columns(table, vec![place]) {
+    for rows in columns(table, vec![place], watch) {
         let rows = rows.map_err(|ReadError(fault)| fault)?;
         let weights = numbers(rows.column(0))?;
         let wrong = |weight: &f64| !(0.0..=GREATEST).contains(weight);
@@ -62,7 +63,7 @@ pub(crate) fn refuse_wrong(world: World, table: &Table) -> Result<(), StageFault
 ///
 /// # Errors
 /// A fault of the data that names the class.
-pub(crate) fn refuse_weightless(world: World, task: &Task, train: &Table) -> Result<(), StageFault> {
+pub(crate) fn refuse_weightless(world: World, task: &Task, train: &Table, watch: &Watch) -> Result<(), StageFault> {
     let schema = train.schema();
     let Some(&place) = schema.indices_with(Role::Weight).first() else { return Ok(()) };
     let Some(&target) = schema.indices_with(Role::Target).first() else { return Ok(()) };
@@ -72,7 +73,7 @@ pub(crate) fn refuse_weightless(world: World, task: &Task, train: &Table) -> Res
         Task::Regression => Vec::new(),
     };
     let mut greatest = vec![0.0_f64; classes.len().max(1)];
-    for rows in columns(train, vec![place, target]) {
+    for rows in columns(train, vec![place, target], watch) {
         let rows = rows.map_err(|ReadError(fault)| fault)?;
         let codes = if classes.is_empty() { vec![0.0; rows.num_rows()] } else { numbers(rows.column(1))? };
         for (weight, code) in numbers(rows.column(0))?.into_iter().zip(codes) {

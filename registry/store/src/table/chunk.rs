@@ -47,9 +47,11 @@ impl Categories {
         self.bytes
     }
 
-    /// Bytes of memory, about: each category is in a map and in a list, with a head of its own.
+    /// Bytes of memory, about: each category is in a map and in a list, with a head of its own. The
+    /// dictionary that was seen last is held too.
     pub(super) fn held_bytes(&self) -> usize {
-        self.bytes + self.list.len() * CATEGORY_OVERHEAD
+        let last = self.last.as_ref().map_or(0, |(array, codes)| array.get_buffer_memory_size() + 4 * codes.capacity());
+        self.bytes + self.list.len() * CATEGORY_OVERHEAD + last
     }
 
     fn number(&mut self, category: &str) -> Result<i32, String> {
@@ -173,16 +175,26 @@ impl ColumnBuilder {
         Ok(())
     }
 
-    /// Bytes of the values so far.
+    /// Bytes of memory that the column takes, filled or not.
     pub(super) fn held_bytes(&self) -> usize {
         let values = match &self.values {
-            Values::Boolean(bits) => bits.len(),
-            Values::Int64(values) | Values::Timestamp(values) => size_of_val(&values[..]),
-            Values::Float64(values) => size_of_val(&values[..]),
-            Values::Utf8 { offsets, bytes } => size_of_val(&offsets[..]) + bytes.len(),
-            Values::Codes(codes) => size_of_val(&codes[..]),
+            Values::Boolean(bits) => bits.capacity(),
+            Values::Int64(values) | Values::Timestamp(values) => 8 * values.capacity(),
+            Values::Float64(values) => 8 * values.capacity(),
+            Values::Utf8 { offsets, bytes } => 4 * offsets.capacity() + bytes.capacity(),
+            Values::Codes(codes) => 4 * codes.capacity(),
         };
-        values + self.validity.as_ref().map_or(0, Vec::len)
+        values + self.validity.as_ref().map_or(0, Vec::capacity)
+    }
+
+    /// Bytes of memory that an empty column for chunks of `capacity` rows takes.
+    pub(super) fn empty_bytes(data_type: DataType, capacity: usize) -> usize {
+        match data_type {
+            DataType::Boolean => bitmap::bytes_for(capacity),
+            DataType::Int64 | DataType::Float64 | DataType::Timestamp => 8 * capacity,
+            DataType::Utf8 => 4 * (capacity + 1),
+            DataType::Categorical => 4 * capacity,
+        }
     }
 
     /// The column as it is stored (categoricals as codes); empties the builder for the next chunk.

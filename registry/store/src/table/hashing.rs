@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
@@ -30,7 +31,8 @@ const MAX_THREADS: usize = 4;
 /// Work of one writer. It does not panic.
 struct Job {
     owner: Arc<Shared>,
-    work: Box<dyn FnOnce() + Send>,
+    /// Is told whether a thread of the pool does it.
+    work: Box<dyn FnOnce(bool) + Send>,
 }
 
 struct Pool {
@@ -67,7 +69,7 @@ impl Pool {
                 }
             };
             drop(jobs);
-            (job.work)();
+            (job.work)(true);
         }
     }
 
@@ -100,6 +102,14 @@ pub(super) struct Panicked;
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// CPU time that threads of the pool spent on this writer's jobs and nobody took yet.
+    pool_cpu_ns: AtomicU64,
+}
+
+/// This thread's CPU time, in nanoseconds.
+fn thread_cpu_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 struct State {
@@ -115,7 +125,7 @@ struct State {
 impl Hashing {
     pub(super) fn new(schema: &Schema) -> Self {
         let state = State { hasher: Sha256::new(), next: 0, early: BTreeMap::new(), waiting: 0, panicked: false };
-        let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
+        let shared = Shared { state: Mutex::new(state), changed: Condvar::new(), pool_cpu_ns: AtomicU64::new(0) };
         Self { schema: schema.clone(), shared: Arc::new(shared), jobs: 0, held: VecDeque::new() }
     }
 
@@ -123,6 +133,12 @@ impl Hashing {
     /// hashed already; but a figure that is charged to somebody must not hang on how fast other threads are.
     pub(super) fn held_bytes(&self) -> u64 {
         self.held.iter().sum()
+    }
+
+    /// Takes the CPU time, in nanoseconds, that other threads spent on hashing since the last time:
+    /// it is the writer's.
+    pub(super) fn take_pool_cpu_ns(&self) -> u64 {
+        self.shared.pool_cpu_ns.swap(0, Ordering::Relaxed)
     }
 
     /// Hands over a chunk of so many bytes as it is stored. Waits while too many are waiting.
@@ -148,12 +164,19 @@ impl Hashing {
         self.jobs += 1;
         locked(&self.shared.state).waiting += 1;
         // After a panic the digests are gone, and nothing that the job had is looked at again.
-        let work = move || shared.done(number, catch_unwind(AssertUnwindSafe(digests)).ok());
+        let work = move |in_pool: bool| {
+            let begin = thread_cpu_ns();
+            let digests = catch_unwind(AssertUnwindSafe(digests)).ok();
+            if in_pool {
+                shared.pool_cpu_ns.fetch_add(thread_cpu_ns().saturating_sub(begin), Ordering::Relaxed);
+            }
+            shared.done(number, digests);
+        };
         Pool::get().add(Job { owner: Arc::clone(&self.shared), work: Box::new(work) });
     }
 
     /// SHA-256 over the digests of all columns of all chunks. Waits until the last is there.
-    pub(super) fn finish(self) -> Result<Digest, Panicked> {
+    pub(super) fn finish(&self) -> Result<Digest, Panicked> {
         self.wait(|waiting| waiting == 0)?;
         let hasher = std::mem::take(&mut locked(&self.shared.state).hasher);
         Ok(Digest::from_bytes(hasher.finalize().into()))
@@ -164,7 +187,7 @@ impl Hashing {
         let over = |state: &State| state.panicked || enough(state.waiting);
         while !over(&locked(&self.shared.state)) {
             match Pool::get().take(&self.shared) {
-                Some(job) => (job.work)(),
+                Some(job) => (job.work)(false),
                 None => {
                     // Every job of ours is being done by a thread, which will say so.
                     let state = locked(&self.shared.state);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
+    Array as _, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
     StringArray, TimestampMicrosecondArray,
 };
 use arrow_buffer::ArrowNativeType;
@@ -19,6 +19,9 @@ use crate::schema::{DataType, Schema};
 use crate::table::column_digest::{Message, table_digest};
 use crate::table::file::{ColumnBuffers, TableFile, nulls};
 use crate::table::sha256_lanes::digests;
+
+/// What an open table takes for a chunk: where its header and its buffers lie.
+const CHUNK_MEMORY: usize = 64;
 
 /// A table that is stored, or about to be published. Immutable, cheap to clone, readable from any thread.
 #[derive(Clone)]
@@ -56,6 +59,14 @@ impl Table {
     /// Logical bytes: values, offsets, text, codes, categories, and bitmaps where there are nulls.
     pub fn bytes(&self) -> u64 {
         self.0.file.bytes
+    }
+
+    /// Bytes of memory that an open table takes, about: its schema, its categories, and where its
+    /// chunks lie. Its values are in its file.
+    pub fn held_bytes(&self) -> u64 {
+        let file = &self.0.file;
+        let categories = file.categories.iter().flatten().map(|list| list.get_buffer_memory_size()).sum::<usize>();
+        file.schema.held_bytes() + (categories + file.chunks() * CHUNK_MEMORY) as u64
     }
 
     /// How many chunks it is stored in.
