@@ -42,7 +42,7 @@ fn vectors() -> Vectors {
 #[test]
 fn delongs_interval_and_p_equal_an_implementation_in_python() {
     for case in vectors().delong {
-        let found = difference(Labels::Binary(&case.labels), &case.candidate, &case.champion, "roc_auc", 0.95);
+        let found = difference(Labels::Binary(&case.labels), &case.candidate, &case.champion, "roc_auc", 0.95, &|| false);
         let found = found.expect("good rows").expect("two classes");
         assert_eq!(found.method, Method::Delong);
         let ours = [found.value, found.low, found.high, found.p_value.expect("DeLong has one")];
@@ -56,7 +56,7 @@ fn delongs_interval_and_p_equal_an_implementation_in_python() {
 fn the_bootstraps_interval_is_near_scipys() {
     for case in vectors().bootstrap {
         let labels = Labels::Binary(&case.labels);
-        let found = difference(labels, &case.candidate, &case.champion, &case.metric, case.confidence);
+        let found = difference(labels, &case.candidate, &case.champion, &case.metric, case.confidence, &|| false);
         let found = found.expect("good rows").expect("a metric of the host");
         assert_eq!(found.method, Method::Bootstrap);
         assert!((found.value - case.value).abs() < 1e-12, "{} {}", case.name, case.metric);

@@ -87,7 +87,7 @@ fn comparison(labels: &[u8], candidate: &[f64], champion: &[f64]) -> Comparison 
     Comparison {
         candidate: measured(candidate),
         champion: measured(champion),
-        difference: difference(Labels::Binary(labels), candidate, champion, "roc_auc", 0.95).unwrap(),
+        difference: difference(Labels::Binary(labels), candidate, champion, "roc_auc", 0.95, &|| false).unwrap(),
         rows: labels.len() as u64,
         undecided: None,
     }
