@@ -25,6 +25,17 @@ pub enum ExtraColumns {
     Error,
 }
 
+/// A column that is not what the signature declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The column.
+    pub column: String,
+    /// How it is in the table.
+    pub observed: String,
+    /// How it is declared.
+    pub expected: String,
+}
+
 /// For what rows are decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strictness {
@@ -102,6 +113,39 @@ impl Signature {
                 Schema::new(fields).expect("the names are those of a schema")
             }
         }
+    }
+
+    /// Compares a table's columns with those that the signature declares: names, types and order.
+    /// Nulls are not looked at.
+    pub fn differences(&self, table: &Schema) -> Vec<Difference> {
+        let mut found = Vec::new();
+        let of = |column: &str, observed: String, expected: String| Difference {
+            column: column.to_owned(),
+            observed,
+            expected,
+        };
+        for declared in self.fields.fields() {
+            match table.field(&declared.name) {
+                None => {
+                    found.push(of(&declared.name, "no such column".to_owned(), declared.data_type.to_string()));
+                }
+                Some(field) if field.data_type != declared.data_type => {
+                    found.push(of(&declared.name, field.data_type.to_string(), declared.data_type.to_string()));
+                }
+                Some(_) => {}
+            }
+        }
+        for field in table.fields().iter().filter(|field| self.fields.index_of(&field.name).is_none()) {
+            found.push(of(&field.name, format!("{} column", field.data_type), "no such column".to_owned()));
+        }
+        if found.is_empty() {
+            let moved = table.fields().iter().zip(self.fields.fields()).find(|(has, wants)| has.name != wants.name);
+            if let Some((has, wants)) = moved {
+                let observed = format!("in the place of `{}`", wants.name);
+                found.push(of(&has.name, observed, "the signature's order".to_owned()));
+            }
+        }
+        found
     }
 
     /// Finds the columns among those that a source has: for each column of [`Signature::decoded`], its place in `names`.
@@ -257,6 +301,30 @@ mod tests {
         ])
         .unwrap()
         .with_null_values(["", " "])
+    }
+
+    #[test]
+    fn a_table_is_compared_with_the_declared_columns() {
+        let told = |fields: Vec<Field>| -> Vec<String> {
+            let found = signature().differences(&Schema::new(fields).unwrap());
+            found.into_iter().map(|it| format!("{}: {}, not {}", it.column, it.observed, it.expected)).collect()
+        };
+        let declared = signature().decoded(Strictness::Ingest).fields().to_vec();
+        assert!(told(declared.clone()).is_empty());
+        let with = |change: &dyn Fn(&mut Vec<Field>)| {
+            let mut fields = declared.clone();
+            change(&mut fields);
+            told(fields)
+        };
+        let leaked = with(&|fields| fields.push(Field::new("leak", DataType::Categorical)));
+        assert_eq!(leaked, ["leak: categorical column, not no such column"]);
+        assert_eq!(with(&|fields| drop(fields.remove(1))), ["tenure: no such column, not int64"]);
+        let retyped = with(&|fields| fields[2].data_type = DataType::Utf8);
+        assert_eq!(retyped, ["charges: utf8, not float64"]);
+        let renamed = with(&|fields| fields[1].name = "Tenure".to_owned());
+        assert_eq!(renamed, ["tenure: no such column, not int64", "Tenure: int64 column, not no such column"]);
+        let moved = with(&|fields| fields.swap(1, 2));
+        assert_eq!(moved, ["charges: in the place of `tenure`, not the signature's order"]);
     }
 
     #[test]

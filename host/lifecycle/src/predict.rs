@@ -9,7 +9,7 @@ use stagewright_store::{ArtifactStore, DataType, Field, Table};
 use crate::fault::StageFault;
 use crate::model::RegisteredModel;
 use crate::purity::predict_checked;
-use crate::sandbox::{Cancel, Component, Meter, ModelParts, Sandbox, StageContext, Tracker, View};
+use crate::sandbox::{Cancel, Component, Meter, ModelParts, Sandbox, StageContext, Tracker, View, stage_seed};
 
 /// The columns that a model reads, wherever they stand in a table.
 ///
@@ -55,7 +55,7 @@ impl Ready {
                 world,
                 component,
                 parameters: parameters.to_string(),
-                seed: model.seed,
+                seed: stage_seed(model.seed, world),
                 roles: std::collections::HashMap::new(),
                 as_of: model.as_of,
                 limits,

@@ -252,6 +252,18 @@ pub trait Sources: Send + Sync {
     fn open(&self, name: &str) -> Result<Box<dyn SourceCursor>, StageFault>;
 }
 
+/// Separates this use of SHA-256 from every other.
+const SEED_DOMAIN: &[u8] = b"stagewright.stage-seed.v1\0";
+
+/// The seed of one stage, from the seed of its run. Each stage has another, and none knows the
+/// run's: what one stage draws, no other stage can draw again.
+pub fn stage_seed(run: u64, world: World) -> u64 {
+    let message = [SEED_DOMAIN, &run.to_le_bytes(), world.as_str().as_bytes()].concat();
+    let mut head = [0; 8];
+    head.copy_from_slice(&Digest::of(&message).as_bytes()[..8]);
+    u64::from_le_bytes(head)
+}
+
 /// Everything that one stage run hands to its instances.
 pub struct StageContext {
     /// The stage, as it is called in errors and tables.
@@ -260,7 +272,7 @@ pub struct StageContext {
     pub component: Arc<Component>,
     /// Its parameters, one JSON object.
     pub parameters: String,
-    /// Seeds its random choices.
+    /// Seeds its random choices: [`stage_seed`].
     pub seed: u64,
     /// The manifest's roles by column name, for the tables that it makes; other columns are features.
     pub roles: HashMap<String, Role>,

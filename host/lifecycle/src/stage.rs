@@ -19,7 +19,7 @@ use crate::fault::{LimitKind, StageFault};
 use crate::model::RegisteredModel;
 use crate::observer::Observer;
 use crate::run::{Run, RunError};
-use crate::sandbox::{Component, Level, Meter, StageContext, Tracker};
+use crate::sandbox::{Component, Level, Meter, StageContext, Tracker, stage_seed};
 use crate::summary::{ArtifactSummary, StageSummary};
 use crate::watch::Watch;
 
@@ -229,7 +229,7 @@ impl<'r> Stage<'r> {
         self.nested.push(meter.clone());
         Arc::new(StageContext {
             parameters: own.parameters.to_string(),
-            seed: model.seed,
+            seed: stage_seed(model.seed, world),
             as_of: model.as_of,
             ..self.context_of(world, component, meter, None, None)
         })
@@ -253,7 +253,7 @@ impl<'r> Stage<'r> {
             world,
             component,
             parameters: serde_json::Value::Object(manifest.component(world).parameters.clone()).to_string(),
-            seed: manifest.seed,
+            seed: stage_seed(manifest.seed, world),
             roles,
             as_of: manifest.as_of.as_microsecond(),
             limits: manifest.stage(world).limits,

@@ -8,11 +8,11 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use stagewright_data::{DataError, Gather, Partition, Split, Task, in_hash_order, select};
+use stagewright_data::{DataError, Gather, Partition, Signature, Split, Task, in_hash_order, select};
 use stagewright_manifest::World;
 use stagewright_store::{Blob, DataType, Field, Role, Schema, Table};
 
-use crate::fault::StageFault;
+use crate::fault::{StageFault, guest_name};
 use crate::purity::check_transform;
 use crate::run::RunError;
 use crate::sandbox::View;
@@ -28,6 +28,7 @@ const SPLIT_ROW_MEMORY: u64 = 64;
 pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let table = stage.table(World::Ingestion, "table")?;
     let watch = stage.watch().clone();
+    refuse_undeclared(stage, &table)?;
     watch.hold_rows(table.rows(), SPLIT_ROW_MEMORY)?;
     let task = stage.run.task(&table, &watch)?;
     weights::refuse_wrong(stage.world, &table, &watch)?;
@@ -66,6 +67,17 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     stage.put_blob("state", &state);
     stage.put_table("features-train", &features);
     Ok(())
+}
+
+/// Refuses a table with other columns than the signature declares: validation may have been
+/// another version's, or another run's.
+fn refuse_undeclared(stage: &mut Stage<'_>, table: &Table) -> Result<(), RunError> {
+    let signature: Signature = stage.json(World::Ingestion, "signature")?;
+    let Some(first) = signature.differences(table.schema()).into_iter().next() else { return Ok(()) };
+    let message =
+        format!("the ingested table is not what the signature declares: {}, expected {}", first.observed, first.expected);
+    let (stage, column) = (World::Transformation.as_str(), Some(guest_name(&first.column)));
+    Err(StageFault::Data { stage, message, column, row: None, value: None }.into())
 }
 
 /// Wraps a fault so that it can pass through `stagewright-data`'s iterators.

@@ -1,18 +1,36 @@
 //! Validation: is this table fit to learn from? The verdict is the host's: all checks must pass.
+//!
+//! Whether the table has the columns that the signature declares is looked at by the host itself. A
+//! stage that keeps quiet would let a column through that nobody declared, for instance one with the
+//! answer in it.
 
+use std::collections::HashSet;
+
+use arrow_array::Array as _;
 use stagewright_data::Signature;
-use stagewright_evaluation::report::{self, ValidationReport};
+use stagewright_evaluation::report::{self, Cell, Check, ValidationReport};
 use stagewright_manifest::World;
+use stagewright_store::Table;
 
+use crate::fault::StageFault;
 use crate::run::RunError;
 use crate::stage::Stage;
+use crate::stages::transformation::{ReadError, columns};
+use crate::watch::Watch;
+
+/// The name of the host's own check in a report.
+const SIGNATURE: &str = "signature";
 
 /// Validates. What is wrong with the data is recorded as a finding; the run ends after this stage then.
 pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let table = stage.table(World::Ingestion, "table")?;
     let signature: Signature = stage.json(World::Ingestion, "signature")?;
     let context = stage.context(None);
-    let (checks, columns) = stage.run.sandbox.validate(context, &table, signature.fields.fields())?;
+    let (mut checks, columns) = stage.run.sandbox.validate(context, &table, signature.fields.fields())?;
+    let told: HashSet<Option<String>> =
+        checks.iter().filter(|check| !check.passed).map(|check| check.column.clone()).collect();
+    let own = held_to(&signature, &table, stage.watch())?;
+    checks.extend(own.into_iter().filter(|check| !told.contains(&check.column)));
     let report = ValidationReport {
         component: stage.report_component(),
         table: report::Table { name: "table".into(), digest: table.digest().to_string(), rows: table.rows() },
@@ -22,4 +40,45 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     };
     stage.put_document("findings", "application/json", report.json())?;
     stage.put_document("report", "text/html", report.html())
+}
+
+/// Compares a table with the declared signature. Returns a failed check for every column that is
+/// not as declared.
+pub(crate) fn held_to(signature: &Signature, table: &Table, watch: &Watch) -> Result<Vec<Check>, StageFault> {
+    let check = |column: String, observed: String, expected: String| Check {
+        name: SIGNATURE.to_owned(),
+        column: Some(column),
+        passed: false,
+        observed,
+        expected,
+        failures: table.rows(),
+        examples: Vec::new(),
+    };
+    let differences = signature.differences(table.schema());
+    if !differences.is_empty() {
+        return Ok(differences.into_iter().map(|it| check(it.column, it.observed, it.expected)).collect());
+    }
+    let wanted = signature.fields.fields();
+    let places = table.schema().indices_where(|field| field.nullable);
+    let places: Vec<usize> = places.into_iter().filter(|&place| !wanted[place].nullable).collect();
+    let mut nulls = vec![(0_u64, None); places.len()];
+    let mut start = 0;
+    for rows in columns(table, places.clone(), watch) {
+        let rows = rows.map_err(|ReadError(fault)| fault)?;
+        for ((count, first), column) in nulls.iter_mut().zip(rows.columns()) {
+            *count += column.null_count() as u64;
+            if first.is_none() && column.null_count() > 0 {
+                *first = (0..column.len()).find(|&row| column.is_null(row)).map(|row| start + row as u64);
+            }
+        }
+        start += rows.num_rows() as u64;
+    }
+    let with_nulls = places.iter().zip(nulls).filter(|(_, (count, _))| *count > 0);
+    Ok(with_nulls
+        .map(|(&place, (count, first))| Check {
+            failures: count,
+            examples: first.map(|row| Cell { row, value: None }).into_iter().collect(),
+            ..check(wanted[place].name.clone(), format!("{count} nulls"), "no nulls".to_owned())
+        })
+        .collect())
 }
