@@ -75,6 +75,15 @@ impl ColumnBuilder {
         Ok(false)
     }
 
+    /// Bytes of text since the last batch; of categories, each once.
+    pub(crate) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Utf8(values) => values.values_slice().len(),
+            Self::Categorical(values) => values.text_bytes,
+            Self::Boolean(_) | Self::Int64(_) | Self::Float64(_) | Self::Timestamp(_) => 0,
+        }
+    }
+
     fn append_null(&mut self) {
         match self {
             Self::Boolean(values) => values.append_null(),
@@ -104,6 +113,8 @@ impl ColumnBuilder {
 pub(crate) struct CategoryBuilder {
     codes: Int32Builder,
     categories: Vec<Box<str>>,
+    /// Bytes of them together; each is kept twice.
+    text_bytes: usize,
     by_text: HashMap<Box<str>, i32>,
     /// Codes of recent categories by a hash of length and first bytes; verified against the text, so a clash only costs time.
     cache: [i32; CACHE_SLOTS],
@@ -114,6 +125,7 @@ impl Default for CategoryBuilder {
         Self {
             codes: Int32Builder::new(),
             categories: Vec::new(),
+            text_bytes: 0,
             by_text: HashMap::new(),
             cache: [EMPTY; CACHE_SLOTS],
         }
@@ -142,6 +154,7 @@ impl CategoryBuilder {
         }
         // A batch has at most 2^31 - 1 rows (Arrow's own limit for these arrays), so there are no more categories.
         let code = i32::try_from(self.categories.len()).expect("a batch has fewer than 2^31 categories");
+        self.text_bytes += text.len();
         self.categories.push(text.into());
         self.by_text.insert(text.into(), code);
         code
@@ -150,6 +163,7 @@ impl CategoryBuilder {
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let categories = StringArray::from_iter_values(self.categories.iter());
         self.categories.clear();
+        self.text_bytes = 0;
         self.by_text.clear();
         self.cache = [EMPTY; CACHE_SLOTS];
         Ok(Arc::new(DictionaryArray::try_new(self.codes.finish(), Arc::new(categories))?))

@@ -17,6 +17,12 @@ use crate::json;
 use crate::signature::{Decoder, ExtraColumns, Signature, Strictness};
 use crate::source::{CellVisitor, CsvText, Source, recognise, visit};
 
+/// The most bytes that decoded rows take: predictions of more are asked for in parts.
+const MAX_BYTES: usize = 1 << 30;
+
+/// What a kept value takes besides its text.
+const KEPT_MEMORY: usize = 64;
+
 /// So many rows of a source are decoded at once.
 const ROWS_AT_ONCE: usize = 8192;
 
@@ -111,19 +117,25 @@ pub fn decode_csv(
     rows.decoder.finish()
 }
 
+fn too_many() -> DataFault {
+    DataFault::new(format!("the rows take more than {MAX_BYTES} bytes together\nhint: pass them in parts"))
+}
+
 /// Takes rows: features to the decoder, kept columns beside it.
 struct Taken<'a> {
     decoder: Decoder,
     signature: &'a Signature,
     strictness: Strictness,
     kept: Vec<KeptColumn>,
+    /// Bytes that the kept values take, about.
+    kept_bytes: usize,
 }
 
 impl<'a> Taken<'a> {
     fn new(signature: &'a Signature, strictness: Strictness, keep: &[String]) -> Self {
         let kept = |name: &String| KeptColumn { name: name.clone(), values: Vec::new() };
-        let decoder = Decoder::new(signature, strictness);
-        Self { decoder, signature, strictness, kept: keep.iter().map(kept).collect() }
+        let decoder = Decoder::new(signature, strictness).of_all_rows(MAX_BYTES);
+        Self { decoder, signature, strictness, kept: keep.iter().map(kept).collect(), kept_bytes: 0 }
     }
 
     fn append_json(&mut self, text: &[u8], name: &str) -> Result<(), DataError> {
@@ -243,6 +255,11 @@ impl CellVisitor for Taken<'_> {
     fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>> {
         match column.checked_sub(self.decoder.schema().len()) {
             Some(kept) => {
+                self.kept_bytes += KEPT_MEMORY + if let Cell::Text(text) = cell { text.len() } else { 0 };
+                if self.kept_bytes > MAX_BYTES {
+                    let fault = too_many().in_column(&self.kept[kept].name);
+                    return Err(Box::new(fault.in_row(self.decoder.row())));
+                }
                 self.kept[kept].values.push(kept_cell(cell));
                 Ok(())
             }
@@ -252,6 +269,10 @@ impl CellVisitor for Taken<'_> {
 
     fn end_rows(&mut self, rows: usize) -> Result<bool, DataError> {
         self.decoder.end_rows(rows);
+        let is_due = rows > 1 || self.decoder.rows().is_multiple_of(ROWS_AT_ONCE);
+        if is_due && self.decoder.held_bytes() > MAX_BYTES {
+            return Err(too_many().in_row(self.decoder.row()).into());
+        }
         Ok(true)
     }
 

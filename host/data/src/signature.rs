@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
 use serde::{Deserialize, Serialize};
-use stagewright_store::{Field, Role, Schema, SchemaError};
+use stagewright_store::{Field, MAX_BATCH_BYTES, Role, Schema, SchemaError};
 
 use crate::cell::{Cell, NullTokens};
 use crate::column::ColumnBuilder;
@@ -209,6 +209,10 @@ pub(crate) struct Decoder {
     rows: usize,
     /// Rows of the batches before it.
     rows_before: u64,
+    /// Bytes of text in it, at most: a category counts each time that it comes.
+    text_bytes: usize,
+    /// The most bytes of text that a batch may grow to.
+    most_text: usize,
 }
 
 impl Decoder {
@@ -221,7 +225,15 @@ impl Decoder {
             admits_nulls: strictness == Strictness::Ingest,
             rows: 0,
             rows_before: 0,
+            text_bytes: 0,
+            // What is full at the end of a row has room for one more.
+            most_text: 2 * MAX_BATCH_BYTES,
         }
+    }
+
+    /// The same for one batch of all rows, with at most so many bytes of text.
+    pub(crate) fn of_all_rows(self, most_text: usize) -> Self {
+        Self { most_text, ..self }
     }
 
     pub(crate) fn schema(&self) -> &Schema {
@@ -236,6 +248,12 @@ impl Decoder {
     /// Appends a cell to column `column` of the current row.
     #[inline]
     pub(crate) fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>> {
+        if let Cell::Text(text) = cell {
+            self.text_bytes += text.len();
+            if self.text_bytes > self.most_text || text.len() > MAX_BATCH_BYTES {
+                self.check_size(column, text)?;
+            }
+        }
         match self.columns[column].append(cell, &self.tokens) {
             Ok(false) => Ok(()),
             Ok(true) if self.admits_nulls || self.schema.fields()[column].nullable => Ok(()),
@@ -260,6 +278,42 @@ impl Decoder {
         self.rows_before + self.rows as u64
     }
 
+    /// Whether the rows since the last batch take as much room as a batch may.
+    #[inline]
+    pub(crate) fn is_full(&mut self) -> bool {
+        if self.text_bytes < MAX_BATCH_BYTES {
+            return false;
+        }
+        self.text_bytes = self.held_text();
+        self.text_bytes >= MAX_BATCH_BYTES
+    }
+
+    /// Bytes that the rows since the last batch take.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.rows * 8 * self.columns.len() + self.held_text()
+    }
+
+    fn held_text(&self) -> usize {
+        self.columns.iter().map(ColumnBuilder::text_bytes).sum()
+    }
+
+    /// Refuses a text, or a row, that is larger than what crosses to a stage at once.
+    #[cold]
+    fn check_size(&mut self, column: usize, text: &str) -> Result<(), Box<DataFault>> {
+        let held = self.held_text();
+        let message = if text.len() > MAX_BATCH_BYTES {
+            format!("the text has {} bytes, and a row may take {MAX_BATCH_BYTES}\nhint: shorten it", text.len())
+        } else if held <= self.most_text {
+            self.text_bytes = held + text.len();
+            return Ok(());
+        } else if self.most_text > 2 * MAX_BATCH_BYTES {
+            format!("the rows take more than {} bytes together\nhint: pass them in parts", self.most_text)
+        } else {
+            format!("the values of the row take more than {MAX_BATCH_BYTES} bytes\nhint: shorten its texts")
+        };
+        Err(Box::new(DataFault::new(message).in_column(&self.schema.fields()[column].name).in_row(self.row())))
+    }
+
     /// The rows since the last batch.
     pub(crate) fn finish(&mut self) -> Result<RecordBatch, DataError> {
         let arrays = self.columns.iter_mut().map(ColumnBuilder::finish).collect::<Result<_, _>>()?;
@@ -267,6 +321,7 @@ impl Decoder {
         let batch = RecordBatch::try_new_with_options(self.schema.to_arrow(), arrays, &options)?;
         self.rows_before += self.rows as u64;
         self.rows = 0;
+        self.text_bytes = 0;
         Ok(batch)
     }
 

@@ -1,7 +1,7 @@
 //! One stage of a run: its inputs, its outputs, its account.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arrow_array::RecordBatch;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use stagewright_store::{
     Staging, Table, TableWriter, batch_bytes,
 };
 
-use crate::fault::{LimitKind, StageFault};
+use crate::fault::StageFault;
 use crate::model::RegisteredModel;
 use crate::observer::Observer;
 use crate::run::{Run, RunError};
@@ -271,10 +271,9 @@ impl<'r> Stage<'r> {
         self.meter.waiting(work)
     }
 
-    /// Ends long work of the host: at a wish to stop, and at the stage's deadline.
+    /// Ends long work of the host: at a wish to stop, and at a limit of the stage.
     pub(crate) fn interrupt(&self) -> Interrupt {
-        let cancel = self.run.request.cancel.clone();
-        Interrupt::at(self.deadline()).or(&Interrupt::when(move || cancel.is_cancelled()))
+        self.watch.interrupt()
     }
 
     /// When the stage must be over.
@@ -284,13 +283,7 @@ impl<'r> Stage<'r> {
 
     /// Why long work of the host ended early.
     pub(crate) fn interrupted(&self) -> StageFault {
-        let stage = self.world.as_str();
-        if self.run.request.cancel.is_cancelled() {
-            return StageFault::Cancelled { stage };
-        }
-        let nanoseconds = |duration: Duration| duration.as_nanos() as u64;
-        let allowed = nanoseconds(self.run.manifest.stage(self.world).limits.wall);
-        StageFault::Limit { stage, kind: LimitKind::Wall, used: nanoseconds(self.began.elapsed()), allowed }
+        self.watch.interrupted()
     }
 
     /// A blob that the store has already, verified.

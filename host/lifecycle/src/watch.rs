@@ -74,10 +74,13 @@ impl Watch {
         self.0.meter.charge_output(self.0.stage, &self.0.limits, bytes)
     }
 
-    /// Tells work that cannot fail when to stop. [`Watch::look`] says why afterwards.
+    /// Tells readers with threads of their own when to stop, and charges those threads' CPU time.
     pub fn interrupt(&self) -> Interrupt {
-        let watch = self.clone();
-        Interrupt::when(move || watch.look().is_err())
+        let (watched, charged) = (self.0.clone(), self.0.meter.clone());
+        Interrupt::when(move || watched.meter.check_time(watched.stage, &watched.limits, &watched.cancel).is_err())
+            .charging(move |nanoseconds| {
+                Meter::add(&charged.cpu_ns, nanoseconds);
+            })
     }
 
     /// Why work that was [interrupted](Watch::interrupt) ended early.

@@ -291,7 +291,7 @@ fn a_manifest_under_git_is_recorded_with_its_commit() {
         |version: &str| json(&place, &["models", "show", &format!("{MODEL}/{version}")])["contents"]["code"].clone();
     assert_eq!((&code("1")["commit"], &code("1")["dirty"]), (&commit.clone().into(), &false.into()));
     place.write("churn.toml", format!("{manifest}\n# changed\n"));
-    run(&["--set", "gates.policy=better", "--seed", "43"]).expect(4);
+    run(&["--set", "gates.policy=better", "--set", "gates.margin=0.5", "--seed", "43"]).expect(4);
     assert_eq!((&code("2")["commit"], &code("2")["dirty"]), (&commit.into(), &true.into()));
     assert!(binary().is_file());
 }

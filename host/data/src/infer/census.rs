@@ -15,6 +15,9 @@ use crate::source::CellVisitor;
 
 /// Distinct values are counted up to here (16 MiB of hashes a column at most).
 const MAX_DISTINCT: usize = 1_000_000;
+/// And up to here in all columns together (256 MiB). A file of some kilobytes may have thousands of
+/// columns of a million values.
+const MAX_DISTINCT_TOGETHER: usize = 16_000_000;
 /// More spellings of "missing" in one column are more likely its values.
 const MAX_MARKERS: usize = 16;
 /// Distinct values of the target that are kept: one more than a task may have classes.
@@ -26,26 +29,29 @@ const EXAMPLES: usize = 3;
 const ODD_EXAMPLES: usize = 3;
 
 /// All columns under observation.
-pub(super) struct Census<'a> {
+pub(super) struct Census {
     tokens: NullTokens,
     sample_rows: u64,
-    target: Option<&'a str>,
+    target: Option<String>,
     pub(super) rows: u64,
     pub(super) columns: Vec<ColumnCensus>,
     pub(super) left_out: Vec<LeftOut>,
     hasher: RandomState,
+    /// How many more distinct values may be counted, of all columns together.
+    room: usize,
 }
 
-impl<'a> Census<'a> {
-    pub(super) fn new(null_values: &[String], sample_rows: Option<u64>, target: Option<&'a str>) -> Self {
+impl Census {
+    pub(super) fn new(null_values: &[String], sample_rows: Option<u64>, target: Option<&str>) -> Self {
         Self {
             tokens: NullTokens::new(null_values),
             sample_rows: sample_rows.unwrap_or(u64::MAX),
-            target,
+            target: target.map(str::to_owned),
             rows: 0,
             columns: Vec::new(),
             left_out: Vec::new(),
             hasher: RandomState::new(),
+            room: MAX_DISTINCT_TOGETHER,
         }
     }
 
@@ -63,7 +69,7 @@ impl<'a> Census<'a> {
     }
 }
 
-impl CellVisitor for Census<'_> {
+impl CellVisitor for Census {
     fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError> {
         let mut times: HashMap<&str, usize> = HashMap::new();
         names.iter().for_each(|name| *times.entry(name).or_default() += 1);
@@ -73,7 +79,7 @@ impl CellVisitor for Census<'_> {
                 Some(reason) => self.left_out.push(LeftOut { place, name: name.clone(), reason }),
                 None => {
                     places.push(place);
-                    self.columns.push(ColumnCensus::new(name, self.target == Some(name)));
+                    self.columns.push(ColumnCensus::new(name, self.target.as_deref() == Some(name)));
                 }
             }
         }
@@ -88,7 +94,7 @@ impl CellVisitor for Census<'_> {
 
     fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>> {
         let is_null = self.tokens.matches(cell);
-        self.columns[column].see(cell, is_null, &self.hasher);
+        self.columns[column].see(cell, is_null, &self.hasher, &mut self.room);
         Ok(())
     }
 
@@ -185,7 +191,7 @@ impl ColumnCensus {
         self.next_number.is_some() && self.values > 0
     }
 
-    fn see(&mut self, cell: Cell<'_>, is_null: bool, hasher: &RandomState) {
+    fn see(&mut self, cell: Cell<'_>, is_null: bool, hasher: &RandomState, room: &mut usize) {
         if is_null {
             self.nulls += 1;
             self.next_number = None;
@@ -203,7 +209,7 @@ impl ColumnCensus {
                 self.next_number = None;
                 *self.markers.entry("NaN".to_owned()).or_default() += 1;
             }
-            cell => self.count(cell, hasher),
+            cell => self.count(cell, hasher, room),
         }
     }
 
@@ -211,15 +217,18 @@ impl ColumnCensus {
         self.markers.len() < MAX_MARKERS || self.markers.contains_key(text)
     }
 
-    fn count(&mut self, cell: Cell<'_>, hasher: &RandomState) {
+    fn count(&mut self, cell: Cell<'_>, hasher: &RandomState, room: &mut usize) {
         self.values += 1;
         self.count_types(cell);
         self.count_rows(cell);
-        if self.distinct.len() < MAX_DISTINCT {
+        if self.distinct.len() < MAX_DISTINCT && *room > 0 {
             let hash = cell.with_text(|text| hasher.hash_one(text));
             if !self.distinct.insert(hash) {
                 self.has_repeats = true;
-            } else if self.examples.len() < EXAMPLES {
+                return;
+            }
+            *room -= 1;
+            if self.examples.len() < EXAMPLES {
                 self.examples.push(cell.with_text(shown));
             }
         }

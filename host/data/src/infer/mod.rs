@@ -19,7 +19,7 @@ use crate::cell::parse_float64;
 use crate::error::{DataError, DataFault, listed, shown};
 use crate::interrupt::Interrupt;
 use crate::signature::Signature;
-use crate::source::{Source, visit};
+use crate::source::{Source, apart, visit};
 
 use census::{Census, ColumnCensus};
 pub use classes::TargetReport;
@@ -124,7 +124,8 @@ fn look(
 ) -> Result<Inference, DataError> {
     let target = options.target.as_deref();
     let mut census = Census::new(&options.null_values, options.sample_rows, target);
-    visit(source, interrupt, &mut census)?;
+    let source = source.clone();
+    let census = apart(interrupt, move |stop| visit(&source, stop, &mut census).map(|()| census))?;
     if census.rows == 0 {
         return Err(DataFault::new("there are no rows to infer types from").into());
     }
@@ -151,7 +152,7 @@ fn look(
     })
 }
 
-fn find_target(census: &Census<'_>, target: &str) -> Result<(), DataError> {
+fn find_target(census: &Census, target: &str) -> Result<(), DataError> {
     if census.columns.iter().any(|column| column.name == target) {
         return Ok(());
     }

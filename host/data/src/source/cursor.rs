@@ -1,12 +1,10 @@
 //! Reading a source piece by piece, under a signature.
 //!
-//! A thread reads and decodes; at most three batches wait for the reader. Dropping the cursor stops the thread, even in the
-//! middle of a query that would never end.
+//! A thread reads and decodes; at most three batches wait for the reader. Dropping the cursor stops
+//! the thread, even in the middle of a query that would never end, or leaves it behind if it does
+//! not hear.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 
 use arrow_array::RecordBatch;
 use stagewright_store::{Field, Schema};
@@ -15,6 +13,7 @@ use crate::cell::Cell;
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 use crate::signature::{Decoder, Signature, Strictness};
+use crate::source::apart::{Apart, died, receive};
 use crate::source::{CellVisitor, Source, visit};
 
 /// Batches that may wait; more would only cost memory.
@@ -25,8 +24,8 @@ const BATCHES_AHEAD: usize = 2;
 pub struct Cursor {
     schema: Schema,
     messages: Option<Receiver<Message>>,
-    is_dropped: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    interrupt: Interrupt,
+    thread: Apart,
     /// What is left of the last batch.
     rest: Option<RecordBatch>,
 }
@@ -55,25 +54,17 @@ pub fn open(
     let decoder = Decoder::new(signature, strictness);
     let schema = decoder.schema().clone();
     let (sender, messages) = sync_channel(BATCHES_AHEAD);
-    let is_dropped = Arc::new(AtomicBool::new(false));
-    let stop = {
-        let is_dropped = Arc::clone(&is_dropped);
-        interrupt.or(&Interrupt::when(move || is_dropped.load(Ordering::Relaxed)))
-    };
     let mut batches =
         Batches { signature: signature.clone(), strictness, chunk_rows: schema.chunk_rows(), decoder, sender };
     let source = source.clone();
-    let thread = std::thread::Builder::new()
-        .name("source".to_owned())
-        .spawn(move || {
-            let result = visit(&source, &stop, &mut batches).and_then(|()| batches.end());
-            if let Err(error) = result {
-                // Nobody listens any more if this fails.
-                let _ = batches.sender.send(Message::Failed(error));
-            }
-        })
-        .map_err(|error| DataError::plan(format!("cannot start a thread to read with: {error}"), ""))?;
-    let mut cursor = Cursor { schema, messages: Some(messages), is_dropped, thread: Some(thread), rest: None };
+    let thread = Apart::start(interrupt, move |stop| {
+        let result = visit(&source, stop, &mut batches).and_then(|()| batches.end());
+        if let Err(error) = result {
+            // Nobody listens any more if this fails.
+            let _ = batches.sender.send(Message::Failed(error));
+        }
+    })?;
+    let mut cursor = Cursor { schema, messages: Some(messages), interrupt: interrupt.clone(), thread, rest: None };
     match cursor.receive() {
         Message::Failed(error) => Err(error),
         // Anything else than `Opened` cannot come first.
@@ -117,9 +108,10 @@ impl Cursor {
     /// What the thread says next. After its last word it always says `End`.
     fn receive(&mut self) -> Message {
         let Some(messages) = &self.messages else { return Message::End };
-        let message = messages.recv().unwrap_or_else(|_| {
-            Message::Failed(DataError::plan("the thread that read the source died", "please report this: it is a bug"))
-        });
+        let message = match receive(messages, &self.interrupt) {
+            Ok(message) => message.unwrap_or_else(|| Message::Failed(died())),
+            Err(error) => Message::Failed(error),
+        };
         if matches!(message, Message::End | Message::Failed(_)) {
             self.messages = None;
         }
@@ -129,13 +121,9 @@ impl Cursor {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        self.is_dropped.store(true, Ordering::Relaxed);
-        // A thread that waits to send wakes up when nobody can receive.
+        // A thread that waits to send wakes up when nobody can receive; then `thread` waits for it.
         self.messages = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic was already reported as an error.
-            let _ = thread.join();
-        }
+        let _ = &self.thread;
     }
 }
 
@@ -177,7 +165,7 @@ impl CellVisitor for Batches {
     #[inline]
     fn end_rows(&mut self, rows: usize) -> Result<bool, DataError> {
         self.decoder.end_rows(rows);
-        if self.decoder.rows() >= self.chunk_rows {
+        if self.decoder.rows() >= self.chunk_rows || self.decoder.is_full() {
             let batch = self.decoder.finish()?;
             self.send(Message::Batch(batch))?;
         }

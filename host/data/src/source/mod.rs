@@ -8,6 +8,7 @@
 //! struct without unsafe code; and because a batch is then decoded while the stage looks at the one before.
 
 mod address;
+mod apart;
 mod csv;
 mod cursor;
 mod http;
@@ -26,6 +27,7 @@ use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 
 pub use address::SourceUri;
+pub(crate) use apart::apart;
 pub(crate) use csv::CsvText;
 pub use cursor::{Cursor, open};
 pub use http::{HostGrant, HttpRequest, fetch};
@@ -91,7 +93,8 @@ pub(crate) trait CellVisitor {
     fn rows_at_once(&self) -> usize;
 }
 
-/// Pushes a source's cells until it ends or the visitor has enough.
+/// Pushes a source's cells until it ends or the visitor has enough. Call it on a thread that nobody
+/// has to wait for ([`apart`]): a database may be busy for hours without looking at the interrupt.
 ///
 /// # Errors
 /// Any [`DataError`]; [`DataError::Interrupted`] when told to stop.

@@ -1,7 +1,13 @@
 //! Tables and queries of a SQLite database, read-only.
 //!
-//! The database is opened without the right to write, an authorizer lets nothing pass but reading and functions (so no `ATTACH`, no
-//! `PRAGMA`), and parameters are bound, never pasted. A progress handler asks the interrupt, so that a query without end ends.
+//! The database is opened without the right to write, an authorizer lets nothing pass but reading
+//! and functions (so no `ATTACH`, no `PRAGMA`), and parameters are bound, never pasted. A progress
+//! handler asks the interrupt, so that a query without end ends.
+//!
+//! A database that comes from elsewhere may hold views, and a view may call functions. One call on
+//! two long texts may take hours, in which nobody asks the handler. So a view calls only functions
+//! whose time grows with their texts and no faster. A query is the manifest's: it calls what it
+//! likes, and whoever waits for it does not wait longer than the interrupt says.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +17,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Statement, ToSql};
+use stagewright_store::MAX_BATCH_BYTES;
 
 use crate::cell::Cell;
 use crate::error::{DataError, DataFault, listed, shown};
@@ -21,8 +28,29 @@ use crate::source::{CellVisitor, Literal, Source};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Virtual machine steps between two looks at the interrupt: well under a millisecond.
 const STEPS_PER_LOOK: i32 = 10_000;
-/// The longest text or blob; the same limit as a CSV record's. SQLite's own would let one function call take 1 GB.
-const MAX_VALUE_BYTES: i32 = 64 << 20;
+/// The longest text, blob or row: what crosses to a stage at once, and a little for its header.
+/// SQLite's own limit would let one function call take 1 GB.
+const MAX_VALUE_BYTES: i32 = (MAX_BATCH_BYTES + (64 << 10)) as i32;
+/// The longest pattern of `LIKE` and `GLOB`; their time may grow with text times pattern.
+const MAX_PATTERN_BYTES: i32 = 256;
+/// How deep expressions may be nested, and how many parts a compound `SELECT` may have.
+const MAX_DEPTH: i32 = 200;
+/// The longest statement, a view's included.
+const MAX_SQL_BYTES: i32 = 1 << 20;
+/// Bytes of memory that SQLite may use in this process: sorting and recursion fill it.
+const MAX_HEAP_BYTES: i64 = 512 << 20;
+
+/// Functions that a view of the database may call: their time grows with their texts and no faster,
+/// and what they return is no longer than what they take.
+const OF_VIEWS: [&str; 49] = [
+    "abs", "acos", "asin", "atan", "avg", "ceil", "ceiling", "changes", "coalesce", "concat", "concat_ws", "cos",
+    "count", "cume_dist", "date", "datetime", "dense_rank", "exp", "first_value", "floor", "glob", "ifnull", "iif",
+    "julianday", "lag", "last_value", "lead", "length", "like", "ln", "log", "lower", "ltrim", "max", "min", "mod",
+    "nullif", "power", "rank", "round", "row_number", "rtrim", "sqrt", "strftime", "substr", "substring", "sum",
+    "time", "total",
+];
+/// More of them, in a list of its own for the width of a page.
+const MORE_OF_VIEWS: [&str; 8] = ["trim", "typeof", "unicode", "unixepoch", "upper", "sign", "trunc", "timediff"];
 
 const ONE_SELECT: &str = "a query is one SELECT statement; it cannot write, attach or set anything";
 
@@ -34,7 +62,7 @@ pub(crate) fn visit(
     interrupt: &Interrupt,
     visitor: &mut impl CellVisitor,
 ) -> Result<(), DataError> {
-    let connection = connect(path, interrupt).map_err(|error| in_words(error, path, None))?;
+    let connection = connect(path, source.query.is_some(), interrupt).map_err(|error| in_words(error, path, None))?;
     let sql = statement_text(&connection, path, table, source)?;
     let asked = source.query.as_deref();
     let mut statement = connection.prepare(&sql).map_err(|error| in_words(error, path, asked))?;
@@ -70,19 +98,40 @@ pub(crate) fn visit(
     }
 }
 
-fn connect(path: &Path, interrupt: &Interrupt) -> rusqlite::Result<Connection> {
+fn is_of_views(function: &str) -> bool {
+    OF_VIEWS.iter().chain(&MORE_OF_VIEWS).any(|allowed| allowed.eq_ignore_ascii_case(function))
+}
+
+fn connect(path: &Path, has_query: bool, interrupt: &Interrupt) -> rusqlite::Result<Connection> {
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)?;
-    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    for (limit, most) in [
+        (Limit::SQLITE_LIMIT_ATTACHED, 0),
+        (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_BYTES),
+        (Limit::SQLITE_LIMIT_EXPR_DEPTH, MAX_DEPTH),
+        (Limit::SQLITE_LIMIT_COMPOUND_SELECT, MAX_DEPTH),
+        (Limit::SQLITE_LIMIT_SQL_LENGTH, MAX_SQL_BYTES),
+        (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 0),
+        (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
+    ] {
+        connection.set_limit(limit, most)?;
+    }
+    // What does not fit in memory would be written to files beside.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update_and_check(None, "hard_heap_limit", MAX_HEAP_BYTES, |_| Ok(()))?;
     // A database from elsewhere may define views that call functions; and `"typo"` must be an error, not a text.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
-    connection.authorizer(Some(|context: AuthContext<'_>| match context.action {
-        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Function { .. } | AuthAction::Recursive => {
-            Authorization::Allow
-        }
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.authorizer(Some(move |context: AuthContext<'_>| match context.action {
+        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => Authorization::Allow,
+        // A query's own functions are called by no view.
+        AuthAction::Function { .. } if has_query && context.accessor.is_none() => Authorization::Allow,
+        AuthAction::Function { function_name } if is_of_views(function_name) => Authorization::Allow,
         _ => Authorization::Deny,
     }))?;
     let interrupt = interrupt.clone();
@@ -161,6 +210,11 @@ fn cell(value: ValueRef<'_>) -> Result<Cell<'_>, &'static str> {
     }
 }
 
+/// Whether a function was denied, and not a statement.
+fn is_function(error: &Error) -> bool {
+    error.to_string().contains("not authorized to use function")
+}
+
 fn refused(query: &str, message: &str, hint: &str) -> DataError {
     DataError::Query { query: shown(query), message: message.to_owned(), hint: hint.to_owned() }
 }
@@ -178,7 +232,19 @@ fn in_words(error: Error, path: &Path, query: Option<&str>) -> DataError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             DataError::unreadable(path, "another process holds the database", "try again when it has finished writing")
         }
+        Some(ErrorCode::AuthorizationForStatementDenied) if query.is_none() || is_function(&error) => {
+            let message = format!("a view of it may not be read: {error}");
+            DataError::unreadable(path, message, "read its tables with a query of your own, in `query`")
+        }
         Some(ErrorCode::AuthorizationForStatementDenied) => refused(query.unwrap_or_default(), ONE_SELECT, ""),
+        Some(ErrorCode::TooBig) => {
+            let message = format!("a value or a row has more than {MAX_BATCH_BYTES} bytes");
+            DataError::unreadable(path, message, "leave the column out in a query, or shorten its texts")
+        }
+        Some(ErrorCode::OutOfMemory) => {
+            let message = format!("SQLite would need more than {} MiB", MAX_HEAP_BYTES >> 20);
+            DataError::unreadable(path, message, "sort and group less, or have the result written to a table first")
+        }
         _ => match (error, query) {
             (Error::MultipleStatement, Some(query)) => refused(query, ONE_SELECT, ""),
             (error, Some(query)) => refused(query, &error.to_string(), ""),

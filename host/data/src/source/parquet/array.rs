@@ -66,10 +66,18 @@ pub(super) fn visit(
             visit(&cast(array, &DataType::Int64)?, is_uuid, column, visitor)
         }
         DataType::Float16 | DataType::Float32 => visit(&cast(array, &DataType::Float64)?, is_uuid, column, visitor),
-        DataType::LargeUtf8 | DataType::Utf8View => visit(&cast(array, &DataType::Utf8)?, is_uuid, column, visitor),
+        DataType::Utf8View => {
+            let values = array.as_string_view();
+            each(array, column, visitor, |row| Ok(Cell::Text(values.value(row))))
+        }
+        DataType::BinaryView => {
+            let values = array.as_binary_view();
+            each(array, column, visitor, |row| text_of(values.value(row)))
+        }
+        DataType::LargeUtf8 => visit(&cast(array, &DataType::Utf8)?, is_uuid, column, visitor),
         DataType::Dictionary(_, values) => visit(&cast(array, values)?, is_uuid, column, visitor),
         DataType::FixedSizeBinary(UUID_BYTES) if is_uuid => visit_uuids(array, column, visitor),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+        DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) => {
             visit_binary(&cast(array, &DataType::LargeBinary)?, column, visitor)
         }
         DataType::Date32 => {
@@ -198,11 +206,26 @@ fn decimal_text(unscaled: &str, scale: i8) -> String {
 /// Many writers leave out the mark that says that bytes are text.
 fn visit_binary(array: &ArrayRef, column: usize, visitor: &mut impl CellVisitor) -> Result<(), ArrayError> {
     let values = array.as_binary::<i64>();
-    each(array, column, visitor, |row| {
-        std::str::from_utf8(values.value(row))
-            .map(Cell::Text)
-            .map_err(|_| DataFault::new("the value is binary, which tables do not hold"))
-    })
+    each(array, column, visitor, |row| text_of(values.value(row)))
+}
+
+fn text_of(bytes: &[u8]) -> Result<Cell<'_>, DataFault> {
+    std::str::from_utf8(bytes)
+        .map(Cell::Text)
+        .map_err(|_| DataFault::new("the value is binary, which tables do not hold"))
+}
+
+/// Adds the length of each text of a column to the lengths of its row.
+pub(super) fn add_lengths(array: &ArrayRef, lengths: &mut [u64]) {
+    let views = match array.data_type() {
+        DataType::Utf8View => array.as_string_view().views(),
+        DataType::BinaryView => array.as_binary_view().views(),
+        _ => return,
+    };
+    for (length, view) in lengths.iter_mut().zip(views.iter()) {
+        // The low half of a view's low half is the length.
+        *length += u64::from(*view as u32);
+    }
 }
 
 fn visit_uuids(array: &ArrayRef, column: usize, visitor: &mut impl CellVisitor) -> Result<(), ArrayError> {

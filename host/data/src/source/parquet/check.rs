@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use parquet::basic::Compression;
+use parquet::basic::{Compression, Type as PhysicalType};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::schema::types::SchemaDescriptor;
+use stagewright_store::MAX_BATCH_BYTES;
 
 use crate::error::{DataError, shown};
 use crate::source::recognise::{Found, head_of, recognise};
@@ -79,6 +81,29 @@ pub(super) fn columns(path: &Path, length: u64, metadata: &ParquetMetaData, plac
         return Err(damaged(format!("its row groups have {rows} rows together, and its footer says {said}")));
     }
     Ok(())
+}
+
+/// How many rows are read at once: fewer than `most` where values of fixed length are long, which a
+/// page of some bytes may repeat a billion times.
+pub(super) fn rows_at_once(
+    path: &Path,
+    schema: &SchemaDescriptor,
+    places: &[usize],
+    most: usize,
+) -> Result<usize, DataError> {
+    let mut row = 0_usize;
+    for (leaf, column) in schema.columns().iter().enumerate() {
+        if places.binary_search(&schema.get_column_root_idx(leaf)).is_ok()
+            && column.physical_type() == PhysicalType::FIXED_LEN_BYTE_ARRAY
+        {
+            row = row.saturating_add(usize::try_from(column.type_length()).unwrap_or(0));
+        }
+    }
+    if row > MAX_BATCH_BYTES {
+        let problem = format!("a row of it takes {row} bytes, and at most {MAX_BATCH_BYTES} are read");
+        return Err(DataError::unreadable(path, problem, "leave out the long columns when it is written"));
+    }
+    Ok(most.min(MAX_BATCH_BYTES / row.max(1)).max(1))
 }
 
 /// Whether the bytes of a column lie in the file.

@@ -92,11 +92,25 @@ pub(super) fn schema(metadata: &ArrowReaderMetadata, columns: &[Wanted], in_seco
     let fields = metadata.schema().fields().iter().enumerate().map(|(place, field)| {
         let data_type = match field.data_type() {
             _ if is_int96(place) => DataType::Timestamp(unit, None),
-            data_type => widened(data_type),
+            data_type => read_as(data_type),
         };
         field.as_ref().clone().with_data_type(data_type)
     });
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), metadata.schema().metadata().clone()))
+}
+
+/// The type to read a column as. Text is read as views: a page of some bytes may say the same long
+/// text a billion times, and a view points to it.
+fn read_as(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+        DataType::Dictionary(_, values) => match read_as(values) {
+            viewed @ (DataType::Utf8View | DataType::BinaryView) => viewed,
+            _ => widened(data_type),
+        },
+        _ => widened(data_type),
+    }
 }
 
 /// The same type with decimals of 128 bits: a writer's narrower ones are a hint that the file's

@@ -14,12 +14,14 @@ mod exact;
 mod guarded;
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 
 use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
+use stagewright_store::MAX_BATCH_BYTES;
 
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
@@ -59,26 +61,58 @@ fn visit_file(path: &Path, file: File, interrupt: &Interrupt, visitor: &mut impl
     in_file_order.dedup();
     check::columns(path, length, metadata.metadata(), &in_file_order)?;
     let columns = exact::columns(&metadata, &in_file_order).map_err(|unfit| unfit.named(&names))?;
-    let mut reader = Readers::open(&file, &metadata, &columns, visitor.rows_at_once()).map_err(broken)?;
+    let rows_at_once = check::rows_at_once(path, metadata.parquet_schema(), &in_file_order, visitor.rows_at_once())?;
+    let mut reader = Readers::open(&file, &metadata, &columns, rows_at_once).map_err(broken)?;
     let mut row = 0;
     while let Some((batch, seconds)) = reader.next().map_err(|error| damaged(path, &error))? {
         if interrupt.is_set() {
             return Err(DataError::Interrupted);
         }
-        for (column, place) in places.iter().enumerate() {
-            let read = in_file_order.binary_search(place).expect("every place is in the mask");
-            let in_words = |error| in_words(error, row, &names[*place]);
-            if let (Some(position), Some(seconds)) = (columns[read].int96, &seconds) {
-                array::check_seconds(seconds.column(position)).map_err(in_words)?;
+        for part in parts(&batch) {
+            if interrupt.is_set() {
+                return Err(DataError::Interrupted);
             }
-            array::visit(batch.column(read), columns[read].is_uuid, column, visitor).map_err(in_words)?;
-        }
-        row += batch.num_rows() as u64;
-        if !visitor.end_rows(batch.num_rows())? {
-            return Ok(());
+            let (batch, seconds) = (cut(&batch, &part), seconds.as_ref().map(|seconds| cut(seconds, &part)));
+            for (column, place) in places.iter().enumerate() {
+                let read = in_file_order.binary_search(place).expect("every place is in the mask");
+                let in_words = |error| in_words(error, row, &names[*place]);
+                if let (Some(position), Some(seconds)) = (columns[read].int96, &seconds) {
+                    array::check_seconds(seconds.column(position)).map_err(in_words)?;
+                }
+                array::visit(batch.column(read), columns[read].is_uuid, column, visitor).map_err(in_words)?;
+            }
+            row += batch.num_rows() as u64;
+            if !visitor.end_rows(batch.num_rows())? {
+                return Ok(());
+            }
         }
     }
     Ok(())
+}
+
+fn cut(batch: &RecordBatch, part: &Range<usize>) -> RecordBatch {
+    batch.slice(part.start, part.len())
+}
+
+/// Rows of a batch whose texts take no more than a crossing together; at least one. Texts take
+/// their room when they leave the file's pages, in which a text may stand once for many rows.
+fn parts(batch: &RecordBatch) -> Vec<Range<usize>> {
+    let rows = batch.num_rows();
+    let mut lengths = vec![0; rows];
+    batch.columns().iter().for_each(|column| array::add_lengths(column, &mut lengths));
+    let mut parts = Vec::new();
+    let (mut start, mut bytes) = (0, 0_u64);
+    for (row, length) in lengths.into_iter().enumerate() {
+        if bytes + length > MAX_BATCH_BYTES as u64 && row > start {
+            parts.push(start..row);
+            (start, bytes) = (row, 0);
+        }
+        bytes += length;
+    }
+    if start < rows || rows == 0 {
+        parts.push(start..rows);
+    }
+    parts
 }
 
 /// The error of an array as one of the file; `first` is the row of its first value.
