@@ -232,7 +232,7 @@ fn in_words(error: Error, path: &Path, query: Option<&str>) -> DataError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             DataError::unreadable(path, "another process holds the database", "try again when it has finished writing")
         }
-        Some(ErrorCode::AuthorizationForStatementDenied) if query.is_none() || is_function(&error) => {
+        _ if is_function(&error) => {
             let message = format!("a view of it may not be read: {error}");
             DataError::unreadable(path, message, "read its tables with a query of your own, in `query`")
         }
