@@ -6,21 +6,35 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use stagewright_lifecycle::fault::{guest_name, guest_text};
-use wasmparser::{CustomSectionReader, Encoding, KnownCustom, Parser, Payload};
+use wasmparser::{BinaryReader, CustomSectionReader, Encoding, Parser, Payload, ProducersSectionReader};
 
 use crate::admission::Interfaces;
 
 /// Custom sections that hold one text each: what the component-model tools write (`wasm-tools metadata add`).
 const NOTES: [&str; 7] = ["authors", "description", "homepage", "licenses", "revision", "source", "version"];
 
+/// The section in which tools say who made a component: languages, compilers, kits.
+const PRODUCERS: &str = "producers";
+
 /// The section of cargo-auditable: the packages that went into the component, as compressed JSON.
 const PACKAGES: &str = ".dep-v0";
 
-/// The largest list of packages, unpacked: 10,000 packages take one megabyte.
-const MAX_PACKAGES_BYTES: usize = 8 << 20;
+/// Bytes of all lists of packages together, unpacked: 10,000 packages take one megabyte.
+const MAX_PACKAGES_BYTES: usize = 4 << 20;
 
-/// The most that is kept of lists which a component makes as long as it likes.
+/// Lists of packages that are looked at. Each module in a component brings one.
+const MAX_LISTS: usize = 64;
+
+/// The most that is kept of lists which a component makes as long as it likes: imports, exports,
+/// tools, packages.
 const MAX_ENTRIES: usize = 10_000;
+
+/// Bytes of a text that are looked at before it is cut.
+const MAX_NOTE_BYTES: usize = 16 << 10;
+
+/// How deep modules and components may lie in one another: linked ones lie one deep, composed ones
+/// a few. The reader keeps a place for each level.
+const MAX_DEPTH: usize = 100;
 
 /// What a component says about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -58,6 +72,7 @@ pub(crate) struct Anatomy {
 /// The bytes are no component: what is wrong with them.
 pub(crate) fn read(bytes: &[u8]) -> Result<Anatomy, String> {
     let mut anatomy = Anatomy::default();
+    let mut left = Left { lists: MAX_LISTS, bytes: MAX_PACKAGES_BYTES, values: MAX_ENTRIES };
     // How deep the current section lies in modules and components within the component.
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -66,46 +81,66 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Anatomy, String> {
             Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
                 return Err("it is a core module; a stage is a component".into());
             }
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Err(format!("modules and components lie in one another more than {MAX_DEPTH} deep"));
+                }
+            }
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section.into_iter().take(MAX_ENTRIES) {
-                    anatomy.interfaces.imports.push(guest_name(import.map_err(broken)?.name.name));
+                for import in section {
+                    let name = guest_name(import.map_err(broken)?.name.name);
+                    push(&mut anatomy.interfaces.imports, name, "imports")?;
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section.into_iter().take(MAX_ENTRIES) {
-                    anatomy.interfaces.exports.push(guest_name(export.map_err(broken)?.name.name));
+                for export in section {
+                    let name = guest_name(export.map_err(broken)?.name.name);
+                    push(&mut anatomy.interfaces.exports, name, "exports")?;
                 }
             }
-            Payload::CustomSection(section) => anatomy.provenance.take(&section, depth),
+            Payload::CustomSection(section) => anatomy.provenance.take(&section, depth, &mut left),
             _ => {}
         }
     }
     Ok(anatomy)
 }
 
+/// Adds a name to a list of a component's own, which has an end.
+fn push(names: &mut Vec<String>, name: String, what: &str) -> Result<(), String> {
+    if names.len() == MAX_ENTRIES {
+        return Err(format!("it has more than {MAX_ENTRIES} {what}"));
+    }
+    names.push(name);
+    Ok(())
+}
+
+/// What of a component's own claims may still be unpacked and kept, over all of its sections.
+struct Left {
+    /// Lists of packages.
+    lists: usize,
+    /// Bytes of such lists, unpacked.
+    bytes: usize,
+    /// Names and versions of tools.
+    values: usize,
+}
+
 impl Provenance {
     /// A custom section that cannot be read says nothing: it is of no consequence for what runs.
-    fn take(&mut self, section: &CustomSectionReader<'_>, depth: usize) {
-        match section.as_known() {
-            KnownCustom::Producers(fields) => {
-                for field in fields.into_iter().flatten() {
-                    let kept = self.producers.entry(guest_name(field.name)).or_default();
-                    for value in field.values.into_iter().flatten() {
-                        if kept.len() < MAX_ENTRIES {
-                            kept.insert(guest_name(format!("{} {}", value.name, value.version).trim()));
-                        }
-                    }
-                }
-            }
+    fn take(&mut self, section: &CustomSectionReader<'_>, depth: usize, left: &mut Left) {
+        match section.name() {
+            PRODUCERS => self.take_producers(section, left),
             // Those of modules within speak of themselves.
-            _ if depth == 0 && NOTES.contains(&section.name()) => {
-                let text = guest_name(&String::from_utf8_lossy(section.data()));
+            name if depth == 0 && NOTES.contains(&name) => {
+                let data = &section.data()[..section.data().len().min(MAX_NOTE_BYTES)];
+                let text = guest_name(&String::from_utf8_lossy(data));
                 self.notes.insert(section.name().to_owned(), text);
             }
-            _ if section.name() == PACKAGES => {
-                if let Some(packages) = packages(section.data()) {
+            PACKAGES => {
+                let Some(lists) = left.lists.checked_sub(1) else { return };
+                left.lists = lists;
+                if let Some(packages) = packages(section.data(), &mut left.bytes) {
                     let all = self.packages.get_or_insert_default();
                     all.extend(packages);
                     all.sort();
@@ -113,17 +148,47 @@ impl Provenance {
                     all.truncate(MAX_ENTRIES);
                 }
             }
+            // No other is read: readers of some sections decode all of them at once.
             _ => {}
+        }
+    }
+
+    fn take_producers(&mut self, section: &CustomSectionReader<'_>, left: &mut Left) {
+        let reader = BinaryReader::new(section.data(), section.data_offset());
+        for field in ProducersSectionReader::new(reader).into_iter().flatten().flatten() {
+            for value in field.values.into_iter().flatten() {
+                let Some(values) = left.values.checked_sub(1) else { return };
+                left.values = values;
+                let kept = self.producers.entry(guest_name(beginning(field.name))).or_default();
+                let (name, version) = (beginning(value.name), beginning(value.version));
+                kept.insert(guest_name(format!("{name} {version}").trim()));
+            }
         }
     }
 }
 
-fn packages(data: &[u8]) -> Option<Vec<Package>> {
+/// The beginning of a text, as much of it as is looked at.
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_NOTE_BYTES)]
+}
+
+/// Unpacks a list of packages into at most `left` bytes, and takes those that it has off. A list
+/// that is longer is none, and nothing is unpacked after it.
+fn packages(data: &[u8], left: &mut usize) -> Option<Vec<Package>> {
     #[derive(Deserialize)]
     struct List {
         packages: Vec<Package>,
     }
-    let json = miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(data, MAX_PACKAGES_BYTES).ok()?;
+    let most = std::mem::take(left);
+    let json = match miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(data, most) {
+        Ok(json) => json,
+        Err(failed) => {
+            // What was unpacked before it failed took its time all the same.
+            *left = most - failed.output.len().min(most);
+            return None;
+        }
+    };
+    *left = most - json.len();
     let list: List = serde_json::from_slice(&json).ok()?;
     let shown = |text: String| guest_name(&text);
     let package = |Package { name, version, source }| Package {
@@ -183,7 +248,74 @@ mod tests {
         assert!(read(b"not wasm").is_err());
         assert!(read(&COMPONENT[..6]).is_err());
         let bomb = miniz_oxide::deflate::compress_to_vec_zlib(&vec![b' '; MAX_PACKAGES_BYTES + 1], 9);
-        assert_eq!(packages(&bomb), None);
-        assert_eq!(packages(b"no zlib"), None);
+        let mut left = MAX_PACKAGES_BYTES;
+        assert_eq!(packages(&bomb, &mut left), None);
+        assert_eq!(left, 0, "what was unpacked counts");
+        left = 100;
+        assert_eq!(packages(b"no zlib", &mut left), None);
+        assert!((1..=100).contains(&left), "{left}");
+    }
+
+    /// A section of any length.
+    fn long_section(id: u8, content: &[u8]) -> Vec<u8> {
+        [&[id][..], &leb(content.len()), content].concat()
+    }
+
+    fn long_custom(name: &str, data: &[u8]) -> Vec<u8> {
+        long_section(0, &[&[name.len() as u8][..], name.as_bytes(), data].concat())
+    }
+
+    #[test]
+    fn lists_of_packages_are_unpacked_up_to_a_total() {
+        let list = |number: usize, bytes: usize| {
+            let json = format!(r#"{{"packages":[{{"name":"p{number}","version":"1"}}]{}}}"#, " ".repeat(bytes));
+            long_custom(PACKAGES, &miniz_oxide::deflate::compress_to_vec_zlib(json.as_bytes(), 9))
+        };
+        let named = |lists: Vec<Vec<u8>>| {
+            let packages =
+                read(&[COMPONENT.to_vec(), lists.concat()].concat()).expect("a component").provenance.packages;
+            packages.expect("a list").into_iter().map(|package| package.name).collect::<Vec<_>>()
+        };
+        // Four of a megabyte are too much by the rest of their text; a thousand take no longer.
+        assert_eq!(named((0..1000).map(|number| list(number, 1 << 20)).collect()), ["p0", "p1", "p2"]);
+        assert_eq!(named((0..1000).map(|number| list(number, 0)).collect()).len(), MAX_LISTS);
+    }
+
+    #[test]
+    fn claims_and_names_of_a_component_have_an_end() {
+        // A field's values, each with a version.
+        let field = |name: &str| {
+            let mut field = [&[name.len() as u8][..], name.as_bytes(), &leb(MAX_ENTRIES)].concat();
+            (0..MAX_ENTRIES).for_each(|number| field.extend_from_slice(format!("\x05{number:05}\x01a").as_bytes()));
+            field
+        };
+        let section = |name: &str| long_custom(PRODUCERS, &[&[1][..], &field(name)].concat());
+        let bytes = [COMPONENT, &section("sdk"), &section("language"), &section("processed-by")].concat();
+        let producers = read(&bytes).expect("a component").provenance.producers;
+        assert_eq!(producers.values().map(BTreeSet::len).sum::<usize>(), MAX_ENTRIES);
+
+        let imports = long_section(10, b"\x02\x00\x03a:b\x01\x00\x00\x03c:d\x01\x00");
+        let bytes = [COMPONENT.to_vec(), imports.repeat(MAX_ENTRIES / 2)].concat();
+        assert_eq!(read(&bytes).expect("a component").interfaces.imports.len(), MAX_ENTRIES);
+        let bytes = [bytes, imports].concat();
+        assert!(read(&bytes).is_err_and(|reason| reason.contains("more than 10000 imports")));
+    }
+
+    #[test]
+    fn components_in_one_another_have_a_last_one() {
+        let nested =
+            |depth| (0..depth).fold(COMPONENT.to_vec(), |inner, _| [COMPONENT, &long_section(4, &inner)].concat());
+        assert!(read(&nested(MAX_DEPTH)).is_ok());
+        assert!(read(&nested(MAX_DEPTH + 1)).is_err_and(|reason| reason.contains("more than 100 deep")));
+    }
+
+    fn leb(mut number: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while number >= 0x80 {
+            bytes.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
     }
 }

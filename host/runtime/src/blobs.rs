@@ -17,6 +17,9 @@ pub struct BlobHandle(pub(crate) Blob);
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct BlobWriterHandle(Option<BlobWriter>);
 
+/// What a blob that is being written takes in memory: its buffer, its hash, its name.
+const WRITER_BYTES: u64 = 16 << 10;
+
 impl Host for Guest {}
 
 impl HostBlob for Guest {
@@ -50,6 +53,7 @@ impl HostBlob for Guest {
 impl Guest {
     fn create_blob(&mut self) -> Result<BlobWriter, StageFault> {
         self.begin_artifact()?;
+        self.hold(WRITER_BYTES)?;
         match &self.context.staging {
             Some(staging) => staging.create_blob().map_err(StageFault::host),
             None => Err(StageFault::Contract {
@@ -92,16 +96,20 @@ impl HostBlobWriter for Guest {
         &mut self,
         writer: Resource<BlobWriterHandle>,
     ) -> wasmtime::Result<Result<Resource<BlobHandle>, Failure>> {
+        self.check_time()?;
         let writer = match self.table.delete(writer)?.0 {
             Some(writer) => writer,
             None => self.create_blob()?,
         };
         let blob = writer.finish().map_err(StageFault::host)?;
+        self.release(WRITER_BYTES);
         Ok(Ok(self.table.push(BlobHandle(blob))?))
     }
 
     fn drop(&mut self, writer: Resource<BlobWriterHandle>) -> wasmtime::Result<()> {
-        self.table.delete(writer)?;
+        if self.table.delete(writer)?.0.is_some() {
+            self.release(WRITER_BYTES);
+        }
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// The operator's limits. Past any of them, but `figures` and `points`, the call ends with a fault that names the limit, what was used and what is allowed.
+/// The operator's limits. Past any of them, but `lines`, `figures` and `points`, the call ends with a fault that names the limit, what was used and what is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Handles (tables, blobs, cursors, streams, pollables) that one instance may hold at once.
@@ -26,6 +26,10 @@ pub struct Bounds {
     pub artifacts: usize,
     /// Cursors that one instance may have open: each is a thread and a connection.
     pub cursors: usize,
+    /// Cursors that one instance may open, one after the other: each reads its source anew.
+    pub openings: usize,
+    /// Lines of one stage's log; further ones are counted and dropped.
+    pub lines: u64,
     /// Figures of one stage; further ones are counted and dropped.
     pub figures: u64,
     /// Points of curves of one stage; further ones are counted and dropped.
@@ -57,6 +61,10 @@ impl Default for Bounds {
             artifacts: 64,
             // An ingestion reads one source.
             cursors: 8,
+            // A reading for the columns, one for the rows, and some that were given up.
+            openings: 64,
+            // More than anybody reads, and each is a record.
+            lines: 100_000,
             // More than anybody looks at in one report.
             figures: 256,
             // A hundred curves of a thousand rounds.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use stagewright_lifecycle::sandbox::{Cancel, Component, Description, Meter, StageContext};
-use stagewright_manifest::{CompilationLimits, World};
+use stagewright_manifest::{CompilationLimits, Limits, World};
 use stagewright_store::{ArtifactStore, Digest, open_regular, read_bounded};
 use wasmtime::component::{self as wasm, InstancePre};
 
@@ -53,6 +53,9 @@ pub struct Installation {
     pub compiler: Compiler,
     /// What compiling one component may take.
     pub limits: CompilationLimits,
+    /// The most that a component of each world may use, in lifecycle order. It binds `describe`,
+    /// which no manifest knows of.
+    pub ceilings: [Limits; 6],
     /// Which components of registered models may be used.
     pub stored: StoredTrust,
 }
@@ -88,7 +91,9 @@ impl Installation {
     /// An installation whose key lies beside its cache: for a cache that nobody else brings. Whoever can bring both can bring native code.
     pub fn new(cache: PathBuf, stages: Vec<PathBuf>, compiler: Compiler) -> Self {
         let key = cache.with_file_name("host.key");
-        Self { cache, key, stages, compiler, limits: CompilationLimits::default(), stored: StoredTrust::default() }
+        let limits = CompilationLimits::default();
+        let ceilings = [Limits::greatest(); 6];
+        Self { cache, key, stages, compiler, limits, ceilings, stored: StoredTrust::default() }
     }
 }
 
@@ -116,6 +121,7 @@ pub struct Inspection {
 pub(crate) struct Catalog {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) bounds: Bounds,
+    ceilings: [Limits; 6],
     settings: String,
     cache: Cache,
     folders: Vec<PathBuf>,
@@ -138,10 +144,11 @@ impl Catalog {
         installation: Installation,
         options: EngineOptions,
     ) -> Result<Self, RuntimeError> {
-        let Installation { cache, key, stages, compiler, limits, stored } = installation;
+        let Installation { cache, key, stages, compiler, limits, ceilings, stored } = installation;
         Ok(Self {
             engine,
             bounds: options.bounds,
+            ceilings,
             settings: crate::engine::settings(options),
             cache: Cache::open(cache, &key)?,
             folders: stages,
@@ -337,6 +344,14 @@ impl Catalog {
         unsafe { wasm::Component::deserialize_file(&self.engine, code.path()) }
     }
 
+    /// What `describe` may use: little, and never more than the operator allows.
+    fn describe_limits(&self, world: World) -> Limits {
+        let cpu = self.bounds.describe_cpu;
+        // Nothing in it can wait, but others may use the machine too.
+        let wall = cpu + std::time::Duration::from_secs(60);
+        Limits { cpu, wall, ..Limits::defaults(world) }.at_most(&self.ceilings[world as usize])
+    }
+
     fn description(
         &self,
         name: &str,
@@ -359,7 +374,7 @@ impl Catalog {
             }
         }
         let refused = |reason: String| RuntimeError::Description { name: name.into(), reason };
-        let context = Arc::new(describing(name, world, digest, &self.bounds));
+        let context = Arc::new(describing(name, world, digest, self.describe_limits(world)));
         let said =
             describe(&self.engine, self.bounds, pre, context, sharded).map_err(|fault| refused(fault.to_string()))?;
         let description = description::checked(said, &self.bounds).map_err(refused)?;
@@ -410,8 +425,8 @@ fn describe(
     })
 }
 
-/// The context of a `describe` call: default limits of the world, of which a description needs little.
-fn describing(name: &str, world: World, digest: Digest, bounds: &Bounds) -> StageContext {
+/// The context of a `describe` call.
+fn describing(name: &str, world: World, digest: Digest, limits: Limits) -> StageContext {
     let description = Description {
         name: name.into(),
         version: String::new(),
@@ -419,10 +434,6 @@ fn describing(name: &str, world: World, digest: Digest, bounds: &Bounds) -> Stag
         parameters: serde_json::Value::Null,
         produces: Vec::new(),
     };
-    let mut limits = stagewright_manifest::Limits::defaults(world);
-    limits.cpu = bounds.describe_cpu;
-    // Nothing in it can wait, but others may use the machine too.
-    limits.wall = bounds.describe_cpu + std::time::Duration::from_secs(60);
     StageContext {
         world,
         component: Arc::new(Component {

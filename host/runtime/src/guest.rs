@@ -34,6 +34,8 @@ pub(crate) struct Guest {
     artifacts: usize,
     /// Cursors open now.
     cursors: usize,
+    /// Cursors opened so far.
+    openings: usize,
     mark: Option<CpuMark>,
 }
 
@@ -111,7 +113,11 @@ impl Guest {
         if self.cursors >= self.bounds.cursors {
             return Err(self.bound("cursors", self.bounds.cursors));
         }
+        if self.openings >= self.bounds.openings {
+            return Err(self.bound("openings of sources", self.bounds.openings));
+        }
         self.cursors += 1;
+        self.openings += 1;
         Ok(())
     }
 
@@ -189,6 +195,7 @@ pub(crate) fn store(
         elements: 0,
         artifacts: 0,
         cursors: 0,
+        openings: 0,
         mark: None,
     };
     let mut store = Store::new(engine, guest);

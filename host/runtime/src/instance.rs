@@ -73,9 +73,14 @@ pub(crate) fn call<R: Send>(
     run: impl FnOnce(&mut Store<Guest>) -> wasmtime::Result<Result<R, Failure>> + Send,
 ) -> Result<R, StageFault> {
     let stack = store.data().bounds.stack;
+    // What it wrote is passed on within its account.
+    let run = |store: &mut Store<Guest>| {
+        let result = run(store);
+        pass_on_output(store.data());
+        result
+    };
     let result =
         if stack > CALLERS_STACK { on_stack(2 * stack, || Ok(charged(store, run)))? } else { charged(store, run) };
-    pass_on_output(store.data());
     match result {
         // A guest that comes back just past its budget is past it all the same.
         Ok(Ok(value)) => store.data_mut().check_time().map(|()| value),

@@ -66,8 +66,9 @@ impl Transformer {
             Ok(Ok(guest.transformer().call_fields(store, resource)?))
         })?;
         let most = store.data().bounds.columns;
-        let schema =
-            batch::schema_in(fields, most).map_err(|reason| contract(context, "transformer.fields", reason))?;
+        let schema = context.on_behalf(|| {
+            batch::schema_in(fields, most).map_err(|reason| contract(context, "transformer.fields", reason))
+        })?;
         let most_rows = rows_of_crossing(&schema);
         Ok(Self { store, guest, resource, schema, rows: most_rows, most_rows })
     }

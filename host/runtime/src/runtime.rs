@@ -337,14 +337,16 @@ fn each_batch(
 /// A batch in as many as crossings take; its rows are counted from `first` on.
 fn each_within_cap(
     batch: &RecordBatch,
-    world: World,
+    context: &StageContext,
     first: u64,
     mut take: impl FnMut(RecordBatch) -> Result<(), StageFault>,
 ) -> Result<(), StageFault> {
     let mut done = 0;
     while done < batch.num_rows() {
         let start = first + done as u64;
-        let part = batch::within_cap(&batch.slice(done, batch.num_rows() - done), world.as_str(), start)?;
+        let part = context.on_behalf(|| {
+            batch::within_cap(&batch.slice(done, batch.num_rows() - done), context.world.as_str(), start)
+        })?;
         done += part.num_rows();
         take(part).map_err(|fault| fault.counted_from(start))?;
     }
@@ -521,7 +523,7 @@ impl Sandbox for Runtime {
             let start = piece * most;
             let mut done = Vec::new();
             let part = rows.slice(start, most.min(rows.num_rows() - start));
-            each_within_cap(&part, World::Transformation, start as u64, |batch| {
+            each_within_cap(&part, &model.transformation, start as u64, |batch| {
                 done.extend(pipeline.predict(&batch)?);
                 Ok(())
             })?;
@@ -539,7 +541,7 @@ impl Sandbox for Runtime {
         let mut transformer = Transformer::new(self, context, state)?;
         let mut transformed = Vec::with_capacity(batches.len());
         for batch in batches {
-            each_within_cap(batch, context.world, 0, |batch| {
+            each_within_cap(batch, context, 0, |batch| {
                 transformer.transform(&batch, |_, features| {
                     transformed.push(features);
                     Ok(())
@@ -559,7 +561,7 @@ impl Sandbox for Runtime {
         let mut predictor = Predictor::new(self, context, model, task)?;
         let mut numbers = Vec::new();
         for batch in batches {
-            each_within_cap(batch, context.world, 0, |batch| {
+            each_within_cap(batch, context, 0, |batch| {
                 numbers.extend(predictor.predict(&batch)?);
                 Ok(())
             })?;
@@ -591,7 +593,9 @@ impl Sandbox for Runtime {
                 let guest = indices?.load(&mut store, &started)?;
                 guest.call_evaluate(store, table, candidate, champion, &task, &settings(&context))
             })?;
-            convert::metrics_in(metrics).map_err(|message| contract(&context, "evaluate.evaluate", message))
+            context.on_behalf(|| {
+                convert::metrics_in(metrics).map_err(|message| contract(&context, "evaluate.evaluate", message))
+            })
         })
     }
 
@@ -624,6 +628,8 @@ impl Sandbox for Runtime {
             let guest = indices?.load(&mut store, &started)?;
             guest.call_decide(store, &evaluation, &gates, &settings(&context))
         })?;
-        convert::decision_in(decision).map_err(|message| contract(&context, "decide.decide", message))
+        context.on_behalf(|| {
+            convert::decision_in(decision).map_err(|message| contract(&context, "decide.decide", message))
+        })
     }
 }

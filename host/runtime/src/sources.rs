@@ -17,6 +17,8 @@ const MAX_ROWS: usize = 65_536;
 pub struct CursorHandle {
     cursor: Box<dyn SourceCursor>,
     rest: Option<arrow_array::RecordBatch>,
+    /// Bytes of those rows, as the guest is charged for them.
+    held: u64,
     /// Rows handed out so far.
     given: u64,
 }
@@ -41,7 +43,7 @@ impl Host for Guest {
         };
         self.open_cursor()?;
         match sources.open(&source) {
-            Ok(cursor) => Ok(Ok(self.table.push(CursorHandle { cursor, rest: None, given: 0 })?)),
+            Ok(cursor) => Ok(Ok(self.table.push(CursorHandle { cursor, rest: None, held: 0, given: 0 })?)),
             Err(fault) => {
                 self.close_cursor();
                 Ok(Err(failure(fault)?))
@@ -70,14 +72,23 @@ impl HostCursor for Guest {
         };
         let first = batch::within_cap(&rows.slice(0, rows.num_rows().min(wanted)), stage, handle.given)?;
         handle.given += first.num_rows() as u64;
+        let before = handle.held;
         if first.num_rows() < rows.num_rows() {
+            // A part of a batch keeps the whole of it in memory.
+            handle.held = rows.get_array_memory_size() as u64;
             handle.rest = Some(rows.slice(first.num_rows(), rows.num_rows() - first.num_rows()));
+        } else {
+            handle.held = 0;
         }
+        let held = handle.held;
+        self.release(before);
+        self.hold(held)?;
         Ok(Ok(Some(batch::outgoing(&first, &self.context)?)))
     }
 
     fn drop(&mut self, cursor: Resource<CursorHandle>) -> wasmtime::Result<()> {
-        self.table.delete(cursor)?;
+        let handle = self.table.delete(cursor)?;
+        self.release(handle.held);
         self.close_cursor();
         Ok(())
     }

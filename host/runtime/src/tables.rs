@@ -1,8 +1,9 @@
 //! WIT `tables`: what a stage reads and what it makes.
 
-use stagewright_lifecycle::fault::{LimitKind, StageFault};
+use arrow_array::RecordBatch;
+use stagewright_lifecycle::fault::{LimitKind, StageFault, guest_name};
 use stagewright_lifecycle::sandbox::{Meter, View};
-use stagewright_store::{Schema, TableWriter, batch_bytes};
+use stagewright_store::{Schema, StoreError, TableWriter, batch_bytes};
 use wasmtime::component::Resource;
 
 use crate::batch;
@@ -34,6 +35,9 @@ pub struct WriterHandle {
     /// Bytes that the writer keeps in memory, as the guest is charged for them.
     held: u64,
 }
+
+/// Bytes of rows that are written between two looks at the stage's time.
+const PIECE_BYTES: u64 = 1 << 20;
 
 /// What a column of a chunk takes on disk besides its values: its place in the chunk's head, and padding.
 const CHUNK_OVERHEAD: u64 = 128;
@@ -126,6 +130,50 @@ fn chunks(rows: u64, schema: &Schema) -> u64 {
     rows.div_ceil(schema.chunk_rows() as u64)
 }
 
+/// Rows of a batch that are written between two looks at the stage's time: a batch of bits has
+/// millions, which fill thousands of chunks.
+fn rows_of_piece(rows: usize, bytes: u64) -> usize {
+    /// Pieces of whole bytes of every bitmap are written without shifting bits.
+    const EVEN: usize = 64;
+    if bytes <= PIECE_BYTES {
+        return rows.max(1);
+    }
+    let most = (rows as u64).saturating_mul(PIECE_BYTES) / bytes;
+    let most = usize::try_from(most).unwrap_or(rows).max(1);
+    if most > EVEN { most - most % EVEN } else { most }
+}
+
+impl Guest {
+    /// Writes some rows, and takes what the writer keeps of them in the guest's account.
+    fn write_piece(&mut self, writer: &Resource<WriterHandle>, rows: &RecordBatch) -> wasmtime::Result<()> {
+        let handle = self.table.get_mut(writer)?;
+        let before = handle.held;
+        if let Ok((writer, _)) = &mut handle.writer {
+            let written = writer.write(rows);
+            Meter::add(&self.context.meter.cpu_ns, writer.take_other_threads_cpu_ns());
+            handle.held = writer.held_bytes();
+            written.map_err(|error| self.unwritten(error))?;
+        }
+        let held = self.table.get(writer)?.held;
+        self.release(before);
+        Ok(self.hold(held)?)
+    }
+
+    /// Why rows of a guest were not written: they are too much for a table, or the host failed.
+    fn unwritten(&self, error: StoreError) -> StageFault {
+        match error {
+            StoreError::TextTooLong { column, problem } => StageFault::Data {
+                stage: self.stage(),
+                message: problem.replace("\nhint: ", ": "),
+                column: Some(guest_name(&column)),
+                row: None,
+                value: None,
+            },
+            error => StageFault::host(error),
+        }
+    }
+}
+
 impl HostTableWriter for Guest {
     fn new(&mut self, fields: Vec<Field>) -> wasmtime::Result<Resource<WriterHandle>> {
         self.check_time()?;
@@ -161,29 +209,36 @@ impl HostTableWriter for Guest {
         let begun = chunks(before + rows.num_rows() as u64, &schema) - chunks(before, &schema);
         self.charge_output(size + begun * schema.len() as u64 * CHUNK_OVERHEAD)?;
         self.hold(size)?;
-        let handle = self.table.get_mut(&writer)?;
-        let charged = handle.held + size;
-        if let Ok((writer, _)) = &mut handle.writer {
-            writer.write(&rows).map_err(StageFault::host)?;
-            Meter::add(&self.context.meter.cpu_ns, writer.take_other_threads_cpu_ns());
-            handle.held = writer.held_bytes();
+        let most = rows_of_piece(rows.num_rows(), size);
+        let mut done = 0;
+        loop {
+            let piece = rows.slice(done, most.min(rows.num_rows() - done));
+            self.write_piece(&writer, &piece)?;
+            done += piece.num_rows();
+            if done >= rows.num_rows() {
+                break;
+            }
+            self.check_time()?;
         }
-        let held = handle.held;
-        self.release(charged);
-        self.hold(held)?;
+        self.release(size);
         Ok(Ok(()))
     }
 
     fn finish(&mut self, writer: Resource<WriterHandle>) -> wasmtime::Result<Result<Resource<TableHandle>, Failure>> {
         self.check_time()?;
         let handle = self.table.delete(writer)?;
-        self.release(handle.held);
         let (writer, _) = match handle.writer {
             Ok(writer) => writer,
-            Err(reason) => return Ok(Err(Failure::Internal(reason))),
+            Err(reason) => {
+                self.release(handle.held);
+                return Ok(Err(Failure::Internal(reason)));
+            }
         };
-        let (table, other_cpu_ns) = writer.finish_counted().map_err(StageFault::host)?;
+        let held = handle.held + writer.finishing_bytes();
+        self.hold(writer.finishing_bytes())?;
+        let (table, other_cpu_ns) = writer.finish_counted().map_err(|error| self.unwritten(error))?;
         Meter::add(&self.context.meter.cpu_ns, other_cpu_ns);
+        self.release(held);
         let held = table.held_bytes();
         self.hold(held)?;
         Ok(Ok(self.table.push(TableHandle { view: View::whole(table), held })?))
@@ -191,7 +246,35 @@ impl HostTableWriter for Guest {
 
     fn drop(&mut self, writer: Resource<WriterHandle>) -> wasmtime::Result<()> {
         let handle = self.table.delete(writer)?;
+        if let Ok((writer, _)) = &handle.writer {
+            Meter::add(&self.context.meter.cpu_ns, writer.take_other_threads_cpu_ns());
+        }
         self.release(handle.held);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_is_about_a_mebibyte_and_never_nothing() {
+        // Rows of a batch, its bytes, rows of a piece.
+        let pieces = [
+            (0, 0, 1),
+            (1, 0, 1),
+            (8192, 8192, 8192),
+            // Bits: 8 MiB of them are 64 million rows.
+            (1 << 26, 8 << 20, 1 << 23),
+            // 65,536 columns of 16 rows.
+            (16, 8 << 20, 2),
+            (3, 8 << 20, 1),
+            (1, 8 << 20, 1),
+            (10_000, 2 << 20, 4992),
+        ];
+        for (rows, bytes, piece) in pieces {
+            assert_eq!(rows_of_piece(rows, bytes), piece, "{rows} rows of {bytes} bytes");
+        }
     }
 }

@@ -18,10 +18,13 @@ const POINT_BYTES: usize = 16;
 
 /// What a line of the log counts against the log limit besides its text: about what the host keeps
 /// for a line that says nothing.
-const LINE_BYTES: usize = 128;
+const LINE_BYTES: usize = 256;
 
 /// What a figure counts besides its data, for the same reason.
 const FIGURE_BYTES: usize = 256;
+
+/// What a list within a figure counts besides its entries.
+const LIST_BYTES: usize = 64;
 
 /// Under this name a transformer says how many rows of a batch have a category that `fit` never
 /// saw; the step is the column's place (docs/stages.md).
@@ -34,7 +37,16 @@ impl Guest {
     /// Charges a line of the log; false if it is dropped. An empty line costs something too, and
     /// so does what escaping adds.
     pub(crate) fn charge_line(&self, message: &str, shown: &str) -> bool {
-        self.charge_log(LINE_BYTES + message.len().max(shown.len()))
+        let meter = &self.context.meter;
+        if Meter::get(&meter.lines) >= self.bounds.lines {
+            Meter::add(&meter.log_dropped, 1);
+            return false;
+        }
+        let fits = self.charge_log(LINE_BYTES + message.len().max(shown.len()));
+        if fits {
+            Meter::add(&meter.lines, 1);
+        }
+        fits
     }
 
     /// Charges the log limit; false if what it is charged for is dropped.
@@ -134,7 +146,27 @@ fn figure_in(figure: Figure) -> figure::Figure {
     figure::Figure { name: figure.name, title: figure.title, plot }
 }
 
-/// What a figure counts against the log limit: about its size in a report.
+/// What a figure counts against the log limit: about its size in a report, or in memory if that is
+/// more.
 fn size(figure: &figure::Figure) -> usize {
-    serde_json::to_vec(figure).map_or(usize::MAX >> 1, |json| FIGURE_BYTES + json.len())
+    let in_report = serde_json::to_vec(figure).map_or(usize::MAX >> 1, |json| json.len());
+    FIGURE_BYTES + in_report.max(in_memory(figure))
+}
+
+/// What a figure's lists take while the host keeps it: short numbers and empty texts take more there
+/// than they take as JSON.
+fn in_memory(figure: &figure::Figure) -> usize {
+    let texts = |texts: &[String]| texts.iter().map(|text| size_of::<String>() + text.len()).sum::<usize>();
+    match &figure.plot {
+        figure::Plot::Lines(plot) => {
+            plot.series.iter().map(|series| LIST_BYTES + 8 * (series.x.len() + series.y.len())).sum()
+        }
+        figure::Plot::Bars(plot) => {
+            texts(&plot.labels) + plot.series.iter().map(|series| LIST_BYTES + 8 * series.values.len()).sum::<usize>()
+        }
+        figure::Plot::Matrix(plot) => texts(&plot.rows) + texts(&plot.columns) + 8 * plot.values.len(),
+        figure::Plot::Text(table) => {
+            texts(&table.columns) + table.rows.iter().map(|row| LIST_BYTES + texts(row)).sum::<usize>()
+        }
+    }
 }

@@ -356,3 +356,29 @@ proptest! {
         prop_assert_eq!(write(&store, &all_types(), &batches).digest(), expected);
     }
 }
+
+#[test]
+fn the_categories_of_a_table_have_a_total_and_cost_what_escaping_makes_of_them() {
+    let (_directory, store) = store();
+    let staging = store.stage();
+    let field = |name: &str| Field::new(name, DataType::Categorical).with_nullable(false);
+    let schema = Schema::new(vec![field("a"), field("b")]).unwrap();
+    let mut writer = staging.create_table(&schema).unwrap();
+    let column = |row: u32| {
+        // A mebibyte each, which is six in the file's footer.
+        let text = format!("{row}{}", "\u{1}".repeat(1 << 20));
+        let array: DictionaryArray<Int32Type> = [Some(text.as_str())].into_iter().collect();
+        Arc::new(array) as ArrayRef
+    };
+    for row in 0..45 {
+        let batch = RecordBatch::try_new(schema.to_arrow(), vec![column(row), column(row)]).unwrap();
+        writer.write(&batch).unwrap();
+    }
+    assert!(writer.finishing_bytes() > 4 * 500 << 20, "{}", writer.finishing_bytes());
+    match writer.finish() {
+        Err(StoreError::TextTooLong { problem, .. }) => {
+            assert!(problem.contains("categories of all columns take more than 512 MiB"), "{problem}");
+        }
+        other => panic!("{other:?}"),
+    }
+}

@@ -25,12 +25,28 @@ pub(super) const MAX_CATEGORY_BYTES: usize = 64 << 20;
 /// What a category takes in memory besides its text: two fat pointers, a number, counts, and a map at most half empty.
 const CATEGORY_OVERHEAD: usize = 96;
 
+/// What a category takes while its table is finished, besides its text: places in the list of all,
+/// in that which is read back, and in the array made of it.
+const FINISHING_OVERHEAD: usize = 48;
+
+/// A text's bytes as JSON, quotes and a comma included.
+fn escaped_bytes(text: &str) -> usize {
+    let escaped = |byte| match byte {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    3 + text.bytes().map(escaped).sum::<usize>()
+}
+
 /// A table's categories of one column, numbered in order of first appearance.
 #[derive(Debug, Default)]
 pub(super) struct Categories {
     numbers: HashMap<Arc<str>, i32>,
     list: Vec<Arc<str>>,
     bytes: usize,
+    /// Bytes of the list as the file's footer has it, which is JSON.
+    escaped: usize,
     /// The dictionary that was seen last and what its codes are here (-1: not met yet). Slices of a batch share one
     /// dictionary, and so do the chunks of a table.
     last: Option<(ArrayRef, Vec<i32>)>,
@@ -54,6 +70,17 @@ impl Categories {
         self.bytes + self.list.len() * CATEGORY_OVERHEAD + last
     }
 
+    /// Bytes that the list takes in the file's footer.
+    pub(super) fn footer_bytes(&self) -> usize {
+        self.escaped
+    }
+
+    /// Bytes of memory that it takes for a moment to write the list and to read it back, about: the
+    /// footer's text grows, is copied, and is read into an array.
+    pub(super) fn finishing_bytes(&self) -> usize {
+        4 * self.escaped + self.bytes + self.list.len() * FINISHING_OVERHEAD
+    }
+
     fn number(&mut self, category: &str) -> Result<i32, String> {
         if let Some(&number) = self.numbers.get(category) {
             return Ok(number);
@@ -65,6 +92,7 @@ impl Categories {
         }
         // At 4 bytes each, an i32 counts more than MAX_CATEGORY_BYTES allows.
         let number = i32::try_from(self.list.len()).expect("categories are bounded");
+        self.escaped += escaped_bytes(category);
         let category: Arc<str> = category.into();
         self.list.push(Arc::clone(&category));
         self.numbers.insert(category, number);

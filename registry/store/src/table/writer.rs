@@ -27,6 +27,10 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// categories, the field as it is stored. Measured with 65,536 columns, rounded up.
 const COLUMN_MEMORY: u64 = 1024;
 
+/// The most bytes of all categories of a table in its file's footer. Arrow's writer and reader count
+/// them in 31 bits.
+const MAX_FOOTER_BYTES: usize = 512 << 20;
+
 /// A table that is being made. Dropping it removes what was written.
 pub struct TableWriter {
     staging: Staging,
@@ -99,6 +103,12 @@ impl TableWriter {
         let rows = schema.chunk_rows();
         let columns = schema.fields().iter().map(|field| ColumnBuilder::empty_bytes(field.data_type, rows) as u64);
         Self::head_bytes(schema) + columns.sum::<u64>()
+    }
+
+    /// Bytes of memory that [`TableWriter::finish`] takes for a moment besides: categories are written
+    /// to the file's footer and read back.
+    pub fn finishing_bytes(&self) -> u64 {
+        self.categories.iter().map(Categories::finishing_bytes).sum::<usize>() as u64
     }
 
     fn head_bytes(schema: &Schema) -> u64 {
@@ -202,6 +212,16 @@ impl TableWriter {
     }
 
     fn end_chunk(&mut self) -> Result<(), StoreError> {
+        let footer: usize = self.categories.iter().map(Categories::footer_bytes).sum();
+        if footer > MAX_FOOTER_BYTES {
+            let longest = (0..self.categories.len()).max_by_key(|&index| self.categories[index].footer_bytes());
+            let most = MAX_FOOTER_BYTES >> 20;
+            let problem = format!(
+                "the categories of all columns take more than {most} MiB
+hint: make the column utf8"
+            );
+            return Err(self.too_long(longest.unwrap_or_default(), problem));
+        }
         let fields = self.schema.fields();
         let held = self.filling_bytes();
         let arrays: Vec<ArrayRef> =

@@ -1,0 +1,81 @@
+//! What a table that is being made says it holds is no less than it takes: stages are charged for it.
+//!
+//! A file of its own, and one test: what a process takes is the same for all of its threads.
+
+use std::sync::Arc;
+
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray};
+use stagewright_store::{ArtifactStore, DataType, Field, Schema, Staging, TableWriter};
+
+/// A quarter of what the widest table has that a stage may make.
+const COLUMNS: usize = 16_384;
+
+/// Bytes that the allocator may take on top, for all that is measured together.
+const ROOM: u64 = 8 << 20;
+
+/// Bytes of memory that this process takes, without the files that it has mapped.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+}
+
+fn wide(data_type: DataType, name_bytes: usize) -> Schema {
+    let field = |column: usize| Field::new(format!("{column:0name_bytes$}"), data_type).with_nullable(false);
+    Schema::new((0..COLUMNS).map(field).collect()).unwrap()
+}
+
+/// Compares what some things say they hold with what making them took.
+fn holds<T>(what: &str, make: impl FnOnce() -> Vec<T>, held: impl Fn(&T) -> u64) {
+    let before = resident();
+    let made = make();
+    let took = resident().saturating_sub(before);
+    let said: u64 = made.iter().map(held).sum();
+    assert!(said + ROOM >= took, "{what} says {} MiB and takes {} MiB", said >> 20, took >> 20);
+}
+
+fn writers(staging: &Staging, count: usize, schema: impl Fn() -> Schema) -> Vec<TableWriter> {
+    (0..count).map(|_| staging.create_table(&schema()).unwrap()).collect()
+}
+
+fn categories(schema: &Schema, texts: impl Iterator<Item = String>) -> RecordBatch {
+    let texts: Vec<String> = texts.collect();
+    let codes = Int32Array::from_iter_values(0..texts.len() as i32);
+    let array = DictionaryArray::<Int32Type>::try_new(codes, Arc::new(StringArray::from(texts))).unwrap();
+    RecordBatch::try_new(schema.to_arrow(), vec![Arc::new(array)]).unwrap()
+}
+
+#[test]
+fn a_table_holds_what_it_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let staging = ArtifactStore::open(directory.path().join("artifacts")).unwrap().stage();
+    let held = TableWriter::held_bytes;
+
+    let narrow = || wide(DataType::Float64, 5);
+    holds("a wide writer", || writers(&staging, 4, narrow), held);
+    holds("a writer with long names", || writers(&staging, 2, || wide(DataType::Boolean, 256)), held);
+    holds("a wide writer of categories", || writers(&staging, 2, || wide(DataType::Categorical, 5)), held);
+    let row = |schema: &Schema| {
+        let columns = (0..COLUMNS).map(|column| Arc::new(Float64Array::from(vec![column as f64])) as ArrayRef);
+        RecordBatch::try_new(schema.to_arrow(), columns.collect()).unwrap()
+    };
+    let tables = || {
+        let finished = |mut writer: TableWriter| {
+            writer.write(&row(&writer.schema().clone())).unwrap();
+            writer.finish().unwrap()
+        };
+        writers(&staging, 4, narrow).into_iter().map(finished).collect()
+    };
+    holds("a wide table", tables, stagewright_store::Table::held_bytes);
+
+    let one = Schema::new(vec![Field::new("c", DataType::Categorical).with_nullable(false)]).unwrap();
+    let many = || {
+        let mut writer = staging.create_table(&one).unwrap();
+        for part in 0..30 {
+            writer.write(&categories(&one, (0..10_000).map(|number| format!("{part}-{number}")))).unwrap();
+        }
+        vec![writer]
+    };
+    holds("a writer of many categories", many, held);
+}
