@@ -212,7 +212,8 @@ fn cell(value: ValueRef<'_>) -> Result<Cell<'_>, &'static str> {
 
 /// Whether a function was denied, and not a statement.
 fn is_function(error: &Error) -> bool {
-    error.to_string().contains("not authorized to use function")
+    let text = error.to_string();
+    text.contains("not authorized to use function") || text.contains("unsafe use of")
 }
 
 fn refused(query: &str, message: &str, hint: &str) -> DataError {
