@@ -2,23 +2,49 @@
 //!
 //! What must come of each stands in `tests/hostile/shapes.rs`, under the same name.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{Resolve, WorldItem};
 
 const WIT: &str = "../../wit";
 
 fn main() {
     println!("cargo::rerun-if-changed={WIT}");
     println!("cargo::rerun-if-changed=build.rs");
-    let folder = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("shapes");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    std::fs::write(out.join("imports.txt"), imports()).expect("a file in OUT_DIR");
+    let folder = out.join("shapes");
     // What is no shape any more must not lie there.
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder in OUT_DIR");
     for (name, shape) in shapes() {
         std::fs::write(folder.join(format!("{name}.wasm")), build(&shape)).expect("a file in OUT_DIR");
     }
+}
+
+/// The functions that the worlds import, a line each: interface and name.
+fn imports() -> String {
+    let mut resolve = Resolve::default();
+    let (stage, _) = resolve.push_path(WIT).unwrap_or_else(|error| panic!("{WIT}: {error:#}"));
+    let mut lines = BTreeSet::new();
+    for world in resolve.packages[stage].worlds.values() {
+        for item in resolve.worlds[*world].imports.values() {
+            match item {
+                WorldItem::Interface { id, .. } => {
+                    let interface = &resolve.interfaces[*id];
+                    let name = interface.name.as_deref().unwrap_or_default();
+                    lines.extend(interface.functions.keys().map(|function| format!("{name}#{function}\n")));
+                }
+                WorldItem::Function(function) => {
+                    lines.insert(format!("#{}\n", function.name));
+                }
+                WorldItem::Type { .. } => {}
+            }
+        }
+    }
+    lines.into_iter().collect()
 }
 
 /// An endless loop.

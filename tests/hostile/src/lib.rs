@@ -11,7 +11,7 @@ use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::sandbox::{Cancel, Component, Level};
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::{Request, Run, RunError};
-use stagewright_manifest::{Manifest, Overrides, World};
+use stagewright_manifest::{Limits, Manifest, Overrides, World};
 use stagewright_runtime::{Bounds, Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StubGrants};
 use stagewright_store::{Home, RunId, Stage};
 use tempfile::TempDir;
@@ -172,6 +172,16 @@ pub fn guests() -> PathBuf {
     std::env::var_os("STAGEWRIGHT_GUESTS").map_or_else(|| root.join("target/release/guests"), PathBuf::from)
 }
 
+fn runtime(ceilings: [Limits; 6]) -> Runtime {
+    // Compiled code is kept from run to run: compiling is not what this tests.
+    let cache = guests().with_file_name("test-cache").join("components");
+    let bounds = Bounds { describe_cpu: DESCRIBE_CPU, ..Bounds::default() };
+    let options = EngineOptions { bounds, ..EngineOptions::default() };
+    // What these components do is done when they run; they are this repository's own.
+    let installation = Installation { ceilings, ..Installation::new(cache, Vec::new(), Compiler::InProcess) };
+    Runtime::open(installation, options).expect("an engine")
+}
+
 impl Workshop {
     /// Opens one, and lets the whole lifecycle run well once.
     ///
@@ -182,13 +192,7 @@ impl Workshop {
         std::fs::write(folder.path().join("hostile.toml"), MANIFEST).expect("a manifest");
         std::fs::write(folder.path().join("customers.csv"), customers()).expect("a table");
         let home = Home::open(folder.path().join("home")).expect("a home");
-        // Compiled code is kept from run to run: compiling is not what this tests.
-        let cache = guests().with_file_name("test-cache").join("components");
-        let bounds = Bounds { describe_cpu: DESCRIBE_CPU, ..Bounds::default() };
-        let options = EngineOptions { bounds, ..EngineOptions::default() };
-        // What these components do is done when they run; they are this repository's own.
-        let installation = Installation::new(cache, Vec::new(), Compiler::InProcess);
-        let runtime = Runtime::open(installation, options).expect("an engine");
+        let runtime = runtime([Limits::greatest(); 6]);
         let resolve = |world: World, name: &str| {
             let origin = Origin::File(guests().join(format!("{name}.wasm")));
             let component = runtime.resolve(world, name, &origin, StubGrants::default());
@@ -203,6 +207,11 @@ impl Workshop {
         workshop.base = Some(whole.summary.run_id.parse().expect("a run's identifier"));
         workshop.expected = whole.digests();
         workshop
+    }
+
+    /// Another runtime, of an operator with these ceilings.
+    pub fn runtime_within(&self, ceilings: [Limits; 6]) -> Runtime {
+        runtime(ceilings)
     }
 
     /// The runtime.

@@ -1,13 +1,26 @@
 //! An ingestion that links file system and sockets and tries what they promise. Without stubs it is refused at admission; with them, every attempt must fail.
+//! Told to, it calls one function of WASI for ever instead.
+
+mod calls;
 
 use std::fmt::Debug;
 use std::fs;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 
-use stagewright_kit::{Failure, FinishedTable, Ingestion, NoParameters, Settings, TableWriter};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use stagewright_kit::{Failure, FinishedTable, Ingestion, Settings, TableWriter};
 
 /// The stage.
 pub struct Wasi;
+
+/// What it does besides.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Parameters {
+    /// The function of WASI that is called for ever; none if empty.
+    pub call: String,
+}
 
 /// Something that must fail.
 fn refused<T, E: Debug>(what: &str, result: Result<T, E>) -> Result<(), Failure> {
@@ -21,9 +34,12 @@ fn refused<T, E: Debug>(what: &str, result: Result<T, E>) -> Result<(), Failure>
 }
 
 impl Ingestion for Wasi {
-    type Parameters = NoParameters;
+    type Parameters = Parameters;
 
-    fn ingest(source: Option<&str>, _: &Settings<NoParameters>) -> Result<FinishedTable, Failure> {
+    fn ingest(source: Option<&str>, settings: &Settings<Parameters>) -> Result<FinishedTable, Failure> {
+        if !settings.parameters.call.is_empty() {
+            return calls::call(&settings.parameters.call);
+        }
         for path in ["/etc/passwd", "../../etc/passwd", ".", "/", "/proc/self/environ", "/dev/zero"] {
             refused(&format!("read {path}"), fs::read(path))?;
             refused(&format!("list {path}"), fs::read_dir(path).and_then(|mut entries| entries.next().transpose()))?;

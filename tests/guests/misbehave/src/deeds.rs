@@ -11,6 +11,7 @@ use stagewright_kit::{
     Batch, Categorical, Column, DataFault, DataType, Failure, Field, ParameterFault, Strings, Values,
 };
 
+use crate::calls::call;
 use crate::worlds::World;
 use crate::{Export, Misdeed, Orders};
 
@@ -81,7 +82,16 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
         Misdeed::LongInternalFault => return Err(Failure::Internal(EVIL.repeat(20_000))),
         Misdeed::Panic => panic!("{EVIL}"),
         Misdeed::Exit => std::process::exit(0),
-        Misdeed::FloodTables
+        Misdeed::CallForEver => return call::<W>(orders),
+        Misdeed::EmptyLines => {
+            (0..100_000).for_each(|_| tracking::log(Level::Debug, ""));
+            (0..10_000).for_each(|_| println!("x"));
+        }
+        Misdeed::WideTables
+        | Misdeed::LongNames
+        | Misdeed::HoardDictionaries
+        | Misdeed::HoardTables
+        | Misdeed::FloodTables
         | Misdeed::TooManyColumns
         | Misdeed::EndlessTable
         | Misdeed::HoardRows
@@ -107,6 +117,7 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
         | Misdeed::ForgedFiles
         | Misdeed::ForgedBatch
         | Misdeed::FewerRows
+        | Misdeed::WideFeatures
         | Misdeed::OtherColumns
         | Misdeed::NanPayloads
         | Misdeed::CategoryOrder
@@ -189,7 +200,7 @@ fn flood_metrics() {
     tracking::metric("loss", f64::NAN, 0);
 }
 
-fn figure(name: &str, text: &str) -> Figure {
+pub(crate) fn figure(name: &str, text: &str) -> Figure {
     Figure::text(name, text, vec![text.to_owned()], vec![vec![text.to_owned()]])
 }
 
@@ -270,6 +281,30 @@ fn with_tables(misdeed: Misdeed) -> Result<(), Failure> {
             let writer = tables::TableWriter::new(&[]);
             loop {
                 writer.write(&Batch { rows: 1 << 26, columns: Vec::new() })?;
+            }
+        }
+        Misdeed::WideTables | Misdeed::LongNames => {
+            let width = if misdeed == Misdeed::LongNames { 250 } else { 5 };
+            let fields: Vec<Field> = (0..65_536).map(|number| float(&format!("{number:0width$}"))).collect();
+            loop {
+                std::mem::forget(tables::TableWriter::new(&fields));
+            }
+        }
+        Misdeed::HoardDictionaries | Misdeed::HoardTables => {
+            let names: Vec<String> = (0..200_000).map(|number| format!("{number:020}")).collect();
+            let categories = text(&names);
+            let all = misdeed == Misdeed::HoardTables;
+            let codes: Vec<i32> = if all { (0..200_000).collect() } else { vec![0] };
+            loop {
+                let writer = tables::TableWriter::new(&[field("category", DataType::Categorical)]);
+                let column = Categorical { codes: codes.clone(), categories: categories.clone() };
+                let column = Column { values: Values::Categorical(column), validity: None };
+                writer.write(&Batch { rows: codes.len() as u32, columns: vec![column] })?;
+                if all {
+                    std::mem::forget(tables::TableWriter::finish(writer)?);
+                } else {
+                    std::mem::forget(writer);
+                }
             }
         }
         Misdeed::HoardRows => {

@@ -6,6 +6,7 @@
 //!
 //! The stages speak to the generated bindings and not through the kit's traits, which are too polite: they check batches, finish blobs and drop handles.
 
+mod calls;
 mod deeds;
 mod forgeries;
 mod impurities;
@@ -121,6 +122,20 @@ named! {
         PredictFew = "predict-few",
         /// To say that it predicts something else than the task asks for.
         OtherOutput = "other-output",
+        /// To call one import for ever.
+        CallForEver = "call-for-ever",
+        /// To log lines that say nothing, and to print nearly as little.
+        EmptyLines = "empty-lines",
+        /// To begin wide tables and to write nothing.
+        WideTables = "wide-tables",
+        /// The same with names as long as names may be.
+        LongNames = "long-names",
+        /// To write one row each to many tables, from batches whose dictionaries fill them.
+        HoardDictionaries = "hoard-dictionaries",
+        /// To finish tables with many categories, and to keep them open.
+        HoardTables = "hoard-tables",
+        /// To declare thousands of features, and to leave the work with them to the host.
+        WideFeatures = "wide-features",
         /// To let its answer for a row hang on something else than the row.
         Impure = "impure",
         /// To claim importance for features that are not, in figures that are not.
@@ -260,6 +275,149 @@ named! {
     }
 }
 
+named! {
+    /// An import, as `wit/` has it: its interface, and its function's name there.
+    Call {
+        /// What the columns are.
+        Fields = "tables#[method]table.fields",
+        /// What they are for.
+        Roles = "tables#[method]table.roles",
+        /// How many rows there are.
+        Rows = "tables#[method]table.rows",
+        /// Some of them.
+        Read = "tables#[method]table.read",
+        /// A new table.
+        NewTableWriter = "tables#[constructor]table-writer",
+        /// Rows for it.
+        WriteTable = "tables#[method]table-writer.write",
+        /// Its end.
+        FinishTable = "tables#[static]table-writer.finish",
+        /// How many bytes there are.
+        Size = "blobs#[method]blob.size",
+        /// Some of them.
+        ReadBlob = "blobs#[method]blob.read",
+        /// A new blob.
+        NewBlobWriter = "blobs#[constructor]blob-writer",
+        /// Bytes for it.
+        WriteBlob = "blobs#[method]blob-writer.write",
+        /// Its end.
+        FinishBlob = "blobs#[static]blob-writer.finish",
+        /// A source.
+        Open = "sources#open",
+        /// Its columns.
+        CursorFields = "sources#[method]cursor.fields",
+        /// Its rows.
+        Next = "sources#[method]cursor.next",
+        /// Predictions.
+        Predict = "models#[method]model.predict",
+        /// What counts in a model.
+        Importance = "models#[method]model.importance",
+        /// A line.
+        Log = "tracking#log",
+        /// How far it is.
+        Progress = "tracking#progress",
+        /// A point of a curve.
+        Metric = "tracking#metric",
+        /// A figure.
+        AddFigure = "tracking#add-figure",
+    }
+}
+
+named! {
+    /// A function of WASI that a stage can call, by interface and name; `misbehave-wasi` calls it for
+    /// ever. What cannot be had is missing: descriptors, sockets, errors of streams.
+    WasiCall {
+        /// Whether somebody has to wait.
+        Ready = "wasi:io/poll#[method]pollable.ready",
+        /// To wait.
+        Block = "wasi:io/poll#[method]pollable.block",
+        /// To wait for several.
+        Poll = "wasi:io/poll#poll",
+        /// Standard input.
+        Read = "wasi:io/streams#[method]input-stream.read",
+        /// Waiting for it.
+        BlockingRead = "wasi:io/streams#[method]input-stream.blocking-read",
+        /// Leaving some of it out.
+        Skip = "wasi:io/streams#[method]input-stream.skip",
+        /// Waiting for what is left out.
+        BlockingSkip = "wasi:io/streams#[method]input-stream.blocking-skip",
+        /// Being told.
+        SubscribeInput = "wasi:io/streams#[method]input-stream.subscribe",
+        /// Whether there is room.
+        CheckWrite = "wasi:io/streams#[method]output-stream.check-write",
+        /// Standard output.
+        Write = "wasi:io/streams#[method]output-stream.write",
+        /// Waiting for room.
+        BlockingWriteAndFlush = "wasi:io/streams#[method]output-stream.blocking-write-and-flush",
+        /// Passing it on.
+        Flush = "wasi:io/streams#[method]output-stream.flush",
+        /// Waiting for that.
+        BlockingFlush = "wasi:io/streams#[method]output-stream.blocking-flush",
+        /// Being told.
+        SubscribeOutput = "wasi:io/streams#[method]output-stream.subscribe",
+        /// Zeros, as many as there may be.
+        WriteZeroes = "wasi:io/streams#[method]output-stream.write-zeroes",
+        /// The same, waiting.
+        BlockingWriteZeroes = "wasi:io/streams#[method]output-stream.blocking-write-zeroes-and-flush",
+        /// From the one to the other.
+        Splice = "wasi:io/streams#[method]output-stream.splice",
+        /// The same, waiting.
+        BlockingSplice = "wasi:io/streams#[method]output-stream.blocking-splice",
+        /// Variables.
+        GetEnvironment = "wasi:cli/environment#get-environment",
+        /// Arguments.
+        GetArguments = "wasi:cli/environment#get-arguments",
+        /// The folder.
+        InitialCwd = "wasi:cli/environment#initial-cwd",
+        /// The end, which comes once.
+        Exit = "wasi:cli/exit#exit",
+        /// A stream.
+        GetStdin = "wasi:cli/stdin#get-stdin",
+        /// A stream.
+        GetStdout = "wasi:cli/stdout#get-stdout",
+        /// A stream.
+        GetStderr = "wasi:cli/stderr#get-stderr",
+        /// A terminal.
+        GetTerminalStdin = "wasi:cli/terminal-stdin#get-terminal-stdin",
+        /// A terminal.
+        GetTerminalStdout = "wasi:cli/terminal-stdout#get-terminal-stdout",
+        /// A terminal.
+        GetTerminalStderr = "wasi:cli/terminal-stderr#get-terminal-stderr",
+        /// The clock.
+        Now = "wasi:clocks/monotonic-clock#now",
+        /// How fine it is.
+        Resolution = "wasi:clocks/monotonic-clock#resolution",
+        /// A timer.
+        SubscribeInstant = "wasi:clocks/monotonic-clock#subscribe-instant",
+        /// A timer.
+        SubscribeDuration = "wasi:clocks/monotonic-clock#subscribe-duration",
+        /// The time of day.
+        WallNow = "wasi:clocks/wall-clock#now",
+        /// How fine it is.
+        WallResolution = "wasi:clocks/wall-clock#resolution",
+        /// Chance.
+        GetRandomBytes = "wasi:random/random#get-random-bytes",
+        /// Chance.
+        GetRandomU64 = "wasi:random/random#get-random-u64",
+        /// Chance.
+        GetInsecureRandomBytes = "wasi:random/insecure#get-insecure-random-bytes",
+        /// Chance.
+        GetInsecureRandomU64 = "wasi:random/insecure#get-insecure-random-u64",
+        /// Chance.
+        InsecureSeed = "wasi:random/insecure-seed#insecure-seed",
+        /// Folders.
+        GetDirectories = "wasi:filesystem/preopens#get-directories",
+        /// A network.
+        InstanceNetwork = "wasi:sockets/instance-network#instance-network",
+        /// A socket.
+        CreateTcpSocket = "wasi:sockets/tcp-create-socket#create-tcp-socket",
+        /// A socket.
+        CreateUdpSocket = "wasi:sockets/udp-create-socket#create-udp-socket",
+        /// An address.
+        ResolveAddresses = "wasi:sockets/ip-name-lookup#resolve-addresses",
+    }
+}
+
 /// What a stage is to do: its parameters, and what it stores as fitted state or model, so that the exports that get no parameters know it too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -272,6 +430,8 @@ pub struct Orders {
     pub forgery: String,
     /// The impurity's name, for `impure`.
     pub impurity: String,
+    /// The import's name, for `call-for-ever`.
+    pub call: String,
     /// Which of several ways that must make no difference; of `dawdle`, how often over.
     pub variant: u32,
 }
@@ -294,6 +454,14 @@ impl Orders {
                 .then(|| Misdeed::ALL.iter().copied().find(|misdeed| self.misdeed == misdeed.name()))
                 .flatten()
         })
+    }
+
+    fn call(&self) -> Result<Call, Failure> {
+        Call::ALL
+            .iter()
+            .copied()
+            .find(|call| call.name() == self.call)
+            .ok_or_else(|| Failure::parameter("call", "there is no such import"))
     }
 
     fn impurity(&self) -> Result<Impurity, Failure> {

@@ -10,6 +10,7 @@ use stagewright_kit::{
     Batch, Categorical, Column, DataType, Failure, FeatureImportance, Field, Metric, Role, Strings, Task, Values,
 };
 
+use crate::calls::ask;
 use crate::deeds::{EVIL, act, float};
 use crate::forgeries::forge;
 use crate::impurities::taint;
@@ -239,6 +240,23 @@ fn features() -> Vec<Field> {
     ]
 }
 
+/// How many features `wide-features` declares.
+const WIDE: usize = 8192;
+
+fn wide_features() -> Vec<Field> {
+    (0..WIDE)
+        .map(|number| Field { name: number.to_string(), data_type: DataType::Categorical, nullable: true })
+        .collect()
+}
+
+/// Rows of them, as cheap as they can be made: the host has a dictionary to check in each.
+fn wide_rows(rows: usize) -> Batch {
+    let categories = Strings { offsets: vec![0, 1], bytes: vec![b'x'] };
+    let column =
+        Column { values: Values::Categorical(Categorical { codes: vec![0; rows], categories }), validity: None };
+    Batch { rows: rows as u32, columns: vec![column; WIDE] }
+}
+
 /// Whether this instance works for an evaluation or a prediction: then it may make no tables.
 fn is_served() -> bool {
     let writer = tables::TableWriter::new(&[float("x")]);
@@ -256,6 +274,9 @@ impl transform::GuestTransformer for Transformer {
         if let Err(failure) = act::<Transformation>(&self.0, Export::Fields) {
             panic!("{failure:?}");
         }
+        if self.0.is(Misdeed::WideFeatures, Export::Transform) {
+            return wide_features();
+        }
         if self.0.is(Misdeed::TooManyColumns, Export::Fields) {
             return (0..200_000).map(|number| float(&number.to_string())).collect();
         }
@@ -263,6 +284,9 @@ impl transform::GuestTransformer for Transformer {
     }
 
     fn transform(&self, mut rows: Batch) -> Result<Batch, Failure> {
+        if self.0.is(Misdeed::WideFeatures, Export::Transform) {
+            return Ok(wide_rows(rows.rows as usize));
+        }
         act::<Transformation>(&self.0, Export::Transform)?;
         if self.0.export == Export::TransformServed.name() && is_served() {
             act::<Transformation>(&self.0, Export::TransformServed)?;
@@ -425,6 +449,9 @@ impl evaluate::Guest for Stage<Evaluation> {
         let features: Vec<u32> = (0..).zip(roles).filter(|(_, role)| *role == Role::Feature).map(|it| it.0).collect();
         let mut rows = test.read(0, 8192, Some(&features))?;
         let count = rows.rows;
+        if orders.is(Misdeed::CallForEver, Export::Evaluate) {
+            ask(&orders, candidate, &rows)?;
+        }
         if orders.is(Misdeed::ForgedBatch, Export::Evaluate) {
             rows = forge(rows, orders.forgery()?)?;
         }

@@ -3,6 +3,7 @@
 //! Each attempt is followed by a well-behaved run of the same stages in this same process, which must make what it made before. The suite runs twice: as it is, and at the same time in a child process that
 //! is pinned to one core. A program of its own and no `#[test]`s: the attempts share one engine and one home on purpose, one after the other, and the count at the end is part of what it says.
 
+mod calls;
 mod impurities;
 mod misdeeds;
 mod plans;
@@ -26,7 +27,7 @@ const ROWS: &[Row] = &[
     (1, "an_endless_loop_ends_at_the_cpu_limit_in_every_export", |it| misdeeds::row(it, 1) + shapes::row(it, 1)),
     (2, "nothing_blocks_and_the_wall_limit_holds", |it| misdeeds::row(it, 2) + specials::wall(it)),
     (3, "giving_way_and_dawdling_add_up_to_the_cpu_limit", |it| misdeeds::row(it, 3) + specials::dawdle(it)),
-    (4, "memory_is_summed_over_all_memories", |it| misdeeds::row(it, 4) + shapes::row(it, 4)),
+    (4, "memory_is_summed_over_all_memories", |it| misdeeds::row(it, 4) + shapes::row(it, 4) + shapes::ceilings(it)),
     (5, "tables_instances_and_memories_are_counted", |it| shapes::row(it, 5)),
     (6, "endless_recursion_is_a_limit_and_no_crash", |it| misdeeds::row(it, 6) + shapes::row(it, 6)),
     (7, "handles_artifacts_and_cursors_are_counted", |it| misdeeds::row(it, 7)),
@@ -45,6 +46,9 @@ const ROWS: &[Row] = &[
     (25, "a_long_message_is_cut_and_escaped_wherever_it_is_shown", |it| misdeeds::row(it, 25) + shapes::row(it, 25)),
     (26, "an_answer_hangs_on_its_row_alone", |it| misdeeds::row(it, 26) + impurities::workers(it)),
     (27, "a_stage_answers_for_its_own_time_alone", |it| impurities::evaluators_time(it) + impurities::models_time(it)),
+    (28, "no_import_is_free", |it| calls::imports(it) + calls::wasi(it)),
+    (29, "what_the_host_keeps_is_the_stages_memory", |it| misdeeds::row(it, 29)),
+    (30, "what_the_host_works_is_the_stages_time", specials::host_work),
 ];
 
 /// Rows that other suites hold, and which.
@@ -148,5 +152,5 @@ fn every_row_has_its_place() {
     }
     let numbers: std::collections::BTreeSet<u8> =
         ROWS.iter().map(|row| row.0).chain(ELSEWHERE.iter().map(|row| row.0)).collect();
-    assert!(numbers.into_iter().eq(1..=27), "a row has no place");
+    assert!(numbers.into_iter().eq(1..=30), "a row has no place");
 }

@@ -64,23 +64,27 @@ pub(crate) fn attempt(
 
 /// Looks that what was expected came of it, that nothing is visible of a stage that failed, and that the next run is well.
 pub(crate) fn judge(workshop: &Workshop, misdeed: Misdeed, export: Export, expect: Expect, ended: &Ended) {
-    let what = format!("`{}` in `{}`", misdeed.name(), export.name());
+    judge_as(workshop, &format!("`{}` in `{}`", misdeed.name(), export.name()), export, expect, ended);
+}
+
+/// The same under another name.
+pub(crate) fn judge_as(workshop: &Workshop, what: &str, export: Export, expect: Expect, ended: &Ended) {
     match expect {
-        Expect::Limit(key) => limit(&what, key, ended),
-        Expect::Fault(kind, parts) => fault(&what, kind, parts, ended),
+        Expect::Limit(key) => limit(what, key, ended),
+        Expect::Fault(kind, parts) => fault(what, kind, parts, ended),
         Expect::Harmless(check) => {
             assert!(ended.result.is_ok(), "{what} is harmless, and failed: {}", ended.error());
             check(ended);
         }
         Expect::Cancelled => {
-            let fault = stage_fault(&what, ended);
+            let fault = stage_fault(what, ended);
             assert!(matches!(fault, StageFault::Cancelled { .. }), "{what} was cancelled, and not: {fault}");
             let run = workshop.home().registry.run(&ended.summary.run_id).expect("a record of the run");
             assert_eq!(run.status, RunStatus::Killed, "{what}");
         }
         Expect::Special => unreachable!("{what} is tried elsewhere"),
     }
-    nothing_is_visible(&what, ended);
+    nothing_is_visible(what, ended);
     workshop.next_run_is_well(place(export).1);
 }
 

@@ -134,6 +134,14 @@ fn lines_were_dropped(ended: &Ended) {
     assert!(kept < 4 << 20, "{kept} bytes of lines were kept");
 }
 
+/// A hundred thousand lines that say nothing are not kept for nothing.
+fn empty_lines_were_dropped(ended: &Ended) {
+    lines_were_dropped(ended);
+    // Of the stage that misbehaves, and of one that works for it: a mebibyte of log each.
+    let most = 2 * (1 << 20) / 256;
+    assert!(ended.lines.len() <= most, "{} lines were kept", ended.lines.len());
+}
+
 /// No line, in the record or on the way there, has what a terminal obeys, or begins like the host's.
 fn lines_are_clean(ended: &Ended) {
     // In the record a line stands beside its stage, which people are shown in front of it.
@@ -192,6 +200,7 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::TerminalEscapes => (10, EVERYWHERE, &[], Harmless(lines_are_clean)),
         Misdeed::FloodProgress => (10, EVERYWHERE, &[], Harmless(nothing)),
         Misdeed::FloodMetrics => (10, EVERYWHERE, &[], Harmless(points_were_dropped)),
+        Misdeed::EmptyLines => (10, &[Ingest, Transform, Predict, Decide], &[], Harmless(empty_lines_were_dropped)),
         Misdeed::FloodFigures => (10, ONCE, &[], Harmless(lines_were_dropped)),
         Misdeed::ForgedFiles => (11, &[Fit, Train, TrainShard, Merge], &[], Special),
         Misdeed::PathFigures => (12, EVERYWHERE, &[], Harmless(nothing)),
@@ -216,6 +225,17 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::NanPayloads => (23, &[], &[], Special),
         Misdeed::CategoryOrder => (23, &[], &[], Special),
         Misdeed::ForgedBatch => (24, WITH_BATCHES, &[], Special),
+        Misdeed::CallForEver => (28, &[], &[], Special),
+        Misdeed::WideTables | Misdeed::LongNames => {
+            (29, &[Ingest, Train], &["limits.memory=512 MiB", "limits.cpu=5 min"], Limit("memory"))
+        }
+        Misdeed::HoardDictionaries => {
+            (29, &[Ingest, Fit], &["limits.memory=96 MiB", "limits.cpu=5 min"], Limit("memory"))
+        }
+        Misdeed::HoardTables => {
+            (29, &[Ingest, Rebalance], &["limits.memory=160 MiB", "limits.cpu=5 min"], Limit("memory"))
+        }
+        Misdeed::WideFeatures => (30, &[], &[], Special),
         Misdeed::LongDataFault => (25, FAILING, &[], Fault("data", &["the data is wrong", "(cut)"])),
         Misdeed::LongParameterFault => (25, FAILING, &[], Fault("parameter", &["(cut)"])),
         Misdeed::LongInternalFault => (25, FAILING, &[], Fault("internal", &["(cut)"])),

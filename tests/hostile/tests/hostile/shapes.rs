@@ -3,12 +3,13 @@
 //! Most are refused or trip before or in `describe`, where no parameter reaches a stage; so each misdeed is a component of its own.
 
 use std::path::Path;
+use std::time::Duration;
 
 use stagewright_hostile::{Attempt, Workshop};
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_manifest::World;
-use stagewright_runtime::{RuntimeError, StubGrants};
+use stagewright_manifest::{Limits, World};
+use stagewright_runtime::{Origin, RuntimeError, StubGrants};
 
 /// What must come of a shape.
 enum Expect {
@@ -109,6 +110,22 @@ pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
         workshop.next_run_is_well(World::Promotion..=World::Promotion);
     }
     shapes.len()
+}
+
+/// `describe` has no manifest, but it has an operator.
+pub(crate) fn ceilings(workshop: &Workshop) -> usize {
+    let ceiling = Limits { memory: 32 << 20, cpu: Duration::from_millis(50), ..Limits::greatest() };
+    let runtime = workshop.runtime_within([ceiling; 6]);
+    let expected =
+        [("growing-memories", "limit of 32.0 MiB memory"), ("describe-loop", "limit of 50 ms cpu: it used ")];
+    for (name, part) in expected {
+        let path = Path::new(env!("OUT_DIR")).join("shapes").join(format!("{name}.wasm"));
+        let refused = runtime
+            .resolve(World::Promotion, name, &Origin::File(path), StubGrants::default())
+            .expect_err("it is refused");
+        assert!(refused.to_string().contains(part), "`{name}`: {refused}");
+    }
+    expected.len()
 }
 
 /// Every shape that was built has its expectation.

@@ -202,6 +202,27 @@ pub(crate) fn script_figure(workshop: &Workshop, export: Export) -> usize {
     1
 }
 
+/// Row 30: what the host does with features that a stage hands over counts as the stage's own time. The
+/// stage does little with them: a column of theirs is a check, a digest and a place in a file to the
+/// host.
+pub(crate) fn host_work(workshop: &Workshop) -> usize {
+    let before = process_cpu();
+    let ended = attempt(workshop, Misdeed::WideFeatures, Export::Transform, &["limits.cpu=10 min"], &[]);
+    let spent = process_cpu() - before;
+    well("`wide-features`", &ended);
+    let charged: f64 = ended.summary.stages.iter().map(|stage| stage.cpu_ms / 1e3).sum();
+    assert!(charged > spent / 2.0, "{charged} s were charged of the {spent} s that this process worked");
+    let ended = attempt(workshop, Misdeed::WideFeatures, Export::Transform, &["limits.cpu=50 ms"], &[]);
+    judge(workshop, Misdeed::WideFeatures, Export::Transform, Expect::Limit("cpu"), &ended);
+    2
+}
+
+/// The CPU time of this process, in seconds.
+fn process_cpu() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 fn page_is_clean(page: &str) {
     assert!(!page.contains("<script>alert"), "the page has a stage's script");
     assert!(!page.contains('\u{1b}') && !page.contains('\u{202e}'), "the page has what turns or hides text");
