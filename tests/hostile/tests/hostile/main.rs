@@ -58,6 +58,7 @@ const ELSEWHERE: &[(u8, &str)] = &[
     (16, "host/runtime/tests/compiling.rs"),
     (17, "tests/end-to-end/tests/trust.rs, host/runtime/src/cache.rs"),
     (18, "tests/end-to-end/tests/trust.rs"),
+    (31, "host/runtime/src/anatomy.rs"),
 ];
 
 fn main() -> ExitCode {
@@ -152,5 +153,5 @@ fn every_row_has_its_place() {
     }
     let numbers: std::collections::BTreeSet<u8> =
         ROWS.iter().map(|row| row.0).chain(ELSEWHERE.iter().map(|row| row.0)).collect();
-    assert!(numbers.into_iter().eq(1..=30), "a row has no place");
+    assert!(numbers.into_iter().eq(1..=31), "a row has no place");
 }
