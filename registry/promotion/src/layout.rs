@@ -62,8 +62,11 @@ pub(crate) fn manifest_version(key: &str) -> Option<(&str, u32)> {
     (whole && number.to_string() == version).then_some((model, number))
 }
 
-/// The objects that a manifest lists. The error says what is wrong with it.
-pub(crate) fn manifest_objects(manifest: &[u8]) -> Result<Vec<ManifestObject>, String> {
+/// Reads the objects that a manifest lists.
+///
+/// # Errors
+/// What is wrong with the manifest, for people.
+pub fn manifest_objects(manifest: &[u8]) -> Result<Vec<ManifestObject>, String> {
     #[derive(Deserialize)]
     struct Manifest {
         objects: Vec<ManifestObject>,

@@ -28,7 +28,7 @@ pub use destination::{Destination, StoredVersion};
 pub use directory::Directory;
 pub use error::PromotionError;
 pub use garbage::{Garbage, GarbageKind, Removed};
-pub use layout::ManifestObject;
+pub use layout::{ManifestObject, manifest_objects};
 pub use load::{Fetched, Loaded};
 pub use pointer::Pointer;
 #[cfg(feature = "s3")]

@@ -57,13 +57,20 @@ impl Pointer {
     }
 
     /// As it is stored.
-    fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+    ///
+    /// # Errors
+    /// Never, for text that JSON can hold.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         Ok(bytes)
     }
 
-    fn parse(bytes: &[u8], model: &str) -> Result<Self, String> {
+    /// Reads a pointer to a version of `model`.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn parse(bytes: &[u8], model: &str) -> Result<Self, String> {
         let pointer: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if pointer.format != FORMAT {
             return Err(format!("it has format {}, and this program knows {FORMAT}", pointer.format));

@@ -5,7 +5,7 @@
 //! a reader waits on a channel, looks at its [`Interrupt`] meanwhile, and leaves a thread behind
 //! that does not hear. That thread ends with the process.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -25,6 +25,35 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub(super) struct Apart {
     is_dropped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    clock: Arc<Clock>,
+}
+
+/// The CPU time of a thread, told to whoever it is charged to by the thread itself, and by whoever
+/// waits for it: a thread that is busy within one call tells nobody.
+#[derive(Debug, Default)]
+struct Clock {
+    /// The thread, once it runs.
+    thread: AtomicI32,
+    /// What was charged, in nanoseconds.
+    charged: AtomicU64,
+}
+
+impl Clock {
+    fn charge(&self, now: u64, interrupt: &Interrupt) {
+        let before = self.charged.fetch_max(now, Ordering::Relaxed);
+        interrupt.charge(now.saturating_sub(before));
+    }
+
+    /// Charges another thread's time, as the kernel tells it.
+    fn charge_from_outside(&self, interrupt: &Interrupt) {
+        let path = format!("/proc/self/task/{}/schedstat", self.thread.load(Ordering::Relaxed));
+        // A thread that has not begun, or has ended, has no file; where there is none, the thread
+        // itself charges.
+        let said = std::fs::read_to_string(path).unwrap_or_default();
+        if let Some(now) = said.split_whitespace().next().and_then(|word| word.parse().ok()) {
+            self.charge(now, interrupt);
+        }
+    }
 }
 
 impl Apart {
@@ -36,26 +65,43 @@ impl Apart {
     ) -> Result<Self, DataError> {
         let is_dropped = Arc::new(AtomicBool::new(false));
         let (outer, dropped) = (interrupt.clone(), Arc::clone(&is_dropped));
+        let clock = Arc::new(Clock::default());
+        let (own, last, end) = (Arc::clone(&clock), Arc::clone(&clock), interrupt.clone());
         let run = move || {
-            let charged = AtomicU64::new(0);
-            let charge = outer.clone();
-            let due = Arc::new(move || {
-                let now = thread_cpu_ns();
-                charge.charge(now.saturating_sub(charged.swap(now, Ordering::Relaxed)));
-            });
-            let look = Arc::clone(&due);
+            own.thread.store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
             let stop = Interrupt::when(move || {
-                look();
+                own.charge(thread_cpu_ns(), &outer);
                 dropped.load(Ordering::Relaxed) || outer.is_set()
             });
             work(&stop);
-            due();
+            last.charge(thread_cpu_ns(), &end);
         };
         let thread = std::thread::Builder::new()
             .name("source".to_owned())
             .spawn(run)
             .map_err(|error| DataError::plan(format!("cannot start a thread to read with: {error}"), ""))?;
-        Ok(Self { is_dropped, thread: Some(thread) })
+        Ok(Self { is_dropped, thread: Some(thread), clock })
+    }
+
+    /// Waits for what the thread says next. `None` if it died.
+    ///
+    /// # Errors
+    /// [`DataError::Interrupted`] if the interrupt is set first.
+    pub(super) fn receive<T>(
+        &self,
+        messages: &Receiver<T>,
+        interrupt: &Interrupt,
+    ) -> Result<Option<T>, DataError> {
+        loop {
+            match messages.recv_timeout(LOOK) {
+                Ok(message) => return Ok(Some(message)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => self.clock.charge_from_outside(interrupt),
+            }
+            if interrupt.is_set() {
+                return Err(DataError::Interrupted);
+            }
+        }
     }
 }
 
@@ -74,21 +120,6 @@ impl Drop for Apart {
     }
 }
 
-/// Waits for what a thread says next. `None` if it died.
-///
-/// # Errors
-/// [`DataError::Interrupted`] if the interrupt is set first.
-pub(super) fn receive<T>(messages: &Receiver<T>, interrupt: &Interrupt) -> Result<Option<T>, DataError> {
-    loop {
-        match messages.recv_timeout(LOOK) {
-            Ok(message) => return Ok(Some(message)),
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
-            Err(RecvTimeoutError::Timeout) if interrupt.is_set() => return Err(DataError::Interrupted),
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-    }
-}
-
 /// Does work that reads, on a thread of its own, and returns what came of it.
 ///
 /// # Errors
@@ -98,11 +129,11 @@ pub(crate) fn apart<T: Send + 'static>(
     work: impl FnOnce(&Interrupt) -> Result<T, DataError> + Send + 'static,
 ) -> Result<T, DataError> {
     let (sender, messages) = std::sync::mpsc::sync_channel(1);
-    let _thread = Apart::start(interrupt, move |stop| {
+    let thread = Apart::start(interrupt, move |stop| {
         // Nobody listens any more if this fails.
         let _ = sender.send(work(stop));
     })?;
-    receive(&messages, interrupt)?.unwrap_or_else(|| Err(died()))
+    thread.receive(&messages, interrupt)?.unwrap_or_else(|| Err(died()))
 }
 
 pub(super) fn died() -> DataError {
@@ -146,6 +177,21 @@ mod tests {
         });
         assert!(matches!(result, Err(DataError::Interrupted)), "{result:?}");
         assert!(used.load(Ordering::Relaxed) > most);
+    }
+
+    #[test]
+    fn a_readers_time_is_charged_though_it_tells_nobody() {
+        let used = Arc::new(AtomicU64::new(0));
+        let (counter, limit) = (Arc::clone(&used), Arc::clone(&used));
+        let interrupt = Interrupt::when(move || limit.load(Ordering::Relaxed) > 30_000_000).charging(
+            move |nanoseconds| {
+                counter.fetch_add(nanoseconds, Ordering::Relaxed);
+            },
+        );
+        let result = apart::<()>(&interrupt, |_| loop {
+            std::hint::spin_loop();
+        });
+        assert!(matches!(result, Err(DataError::Interrupted)), "{result:?}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::cell::Cell;
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 use crate::signature::{Decoder, Signature, Strictness};
-use crate::source::apart::{Apart, died, receive};
+use crate::source::apart::{Apart, died};
 use crate::source::{CellVisitor, Source, visit};
 
 /// Batches that may wait; more would only cost memory.
@@ -108,7 +108,7 @@ impl Cursor {
     /// What the thread says next. After its last word it always says `End`.
     fn receive(&mut self) -> Message {
         let Some(messages) = &self.messages else { return Message::End };
-        let message = match receive(messages, &self.interrupt) {
+        let message = match self.thread.receive(messages, &self.interrupt) {
             Ok(message) => message.unwrap_or_else(|| Message::Failed(died())),
             Err(error) => Message::Failed(error),
         };
@@ -123,7 +123,6 @@ impl Drop for Cursor {
     fn drop(&mut self) {
         // A thread that waits to send wakes up when nobody can receive; then `thread` waits for it.
         self.messages = None;
-        let _ = &self.thread;
     }
 }
 
