@@ -540,3 +540,22 @@ pub trait Sandbox: Send + Sync {
 
 /// Receives transformed batches: the schema that the transformer declared, the first row's number, the batch.
 pub type TransformSink<'a> = &'a mut dyn FnMut(&Schema, u64, RecordBatch) -> Result<(), StageFault>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_split_is_not_for_stages_to_compute() {
+        let run = 80_424;
+        let seeds: BTreeSet<u64> = World::ALL.into_iter().map(|world| stage_seed(run, world)).collect();
+        assert_eq!(seeds.len(), World::ALL.len(), "each stage has a seed of its own");
+        // Neither the run's seed nor the split's, which may be the same number, is any stage's.
+        assert!(!seeds.contains(&run));
+        assert!(World::ALL.into_iter().all(|world| !seeds.contains(&stage_seed(run + 1, world))));
+        // Fixed for good: a recorded run is made again from its seed.
+        assert_eq!(stage_seed(42, World::Training), SEED_OF_TRAINING_42);
+    }
+
+    const SEED_OF_TRAINING_42: u64 = 11_603_330_710_632_408_016;
+}
