@@ -91,6 +91,8 @@ pub struct Meter {
     pub output: AtomicU64,
     /// Bytes of log lines; what the log limit counts.
     pub log: AtomicU64,
+    /// Tables and blobs that its instances began.
+    pub artifacts: AtomicU64,
     /// Log lines recorded.
     pub lines: AtomicU64,
     /// Log lines, points and figures dropped: past the limit, or not as the contract wants them.

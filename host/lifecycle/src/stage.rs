@@ -313,6 +313,7 @@ impl<'r> Stage<'r> {
 
     /// Begins a table that the host makes for the stage.
     pub(crate) fn create_table(&self, schema: &Schema) -> Result<MadeTable, StageFault> {
+        self.watch.hold(TableWriter::empty_bytes(schema))?;
         let writer = self.staging.create_table(schema).map_err(StageFault::host)?;
         Ok(MadeTable { writer, meter: self.meter.clone(), watch: self.watch.clone() })
     }
@@ -451,11 +452,13 @@ impl MadeTable {
     pub(crate) fn write_charged(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
         self.writer.write(rows).map_err(StageFault::host)?;
         Meter::add(&self.meter.cpu_ns, self.writer.take_other_threads_cpu_ns());
+        self.watch.hold(self.writer.held_bytes())?;
         self.watch.look()
     }
 
     /// Ends the table.
     pub(crate) fn finish(self) -> Result<Table, StageFault> {
+        self.watch.hold(self.writer.held_bytes() + self.writer.finishing_bytes())?;
         let (table, other_cpu_ns) = self.writer.finish_counted().map_err(StageFault::host)?;
         Meter::add(&self.meter.cpu_ns, other_cpu_ns);
         self.watch.look()?;

@@ -24,6 +24,9 @@ pub struct Bounds {
     pub rows: u64,
     /// Tables and blobs that one instance may begin, kept or not: each is a file.
     pub artifacts: usize,
+    /// Tables and blobs that all instances of a stage may begin: each that is finished is an open file
+    /// until the stage ends.
+    pub stage_artifacts: u64,
     /// Cursors that one instance may have open: each is a thread and a connection.
     pub cursors: usize,
     /// Cursors that one instance may open, one after the other: each reads its source anew.
@@ -59,6 +62,8 @@ impl Default for Bounds {
             rows: 1 << 28,
             // A call returns one; the others may be scratch.
             artifacts: 64,
+            // A training may fall into 1,024 parts, each with an artifact.
+            stage_artifacts: 2048,
             // An ingestion reads one source.
             cursors: 8,
             // A reading for the columns, one for the rows, and some that were given up.

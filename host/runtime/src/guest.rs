@@ -104,6 +104,11 @@ impl Guest {
         if self.artifacts >= self.bounds.artifacts {
             return Err(self.bound("artifacts", self.bounds.artifacts));
         }
+        let begun = Meter::add(&self.context.meter.artifacts, 1);
+        if begun > self.bounds.stage_artifacts {
+            let kind = LimitKind::Operator("artifacts of all instances");
+            return Err(self.limit(kind, begun, self.bounds.stage_artifacts));
+        }
         self.artifacts += 1;
         Ok(())
     }

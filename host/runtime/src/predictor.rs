@@ -69,6 +69,8 @@ impl Transformer {
         let schema = context.on_behalf(|| {
             batch::schema_in(fields, most).map_err(|reason| contract(context, "transformer.fields", reason))
         })?;
+        // A schema that a guest declares is kept as long as its instance.
+        store.data_mut().hold(schema.held_bytes())?;
         let most_rows = rows_of_crossing(&schema);
         Ok(Self { store, guest, resource, schema, rows: most_rows, most_rows })
     }
@@ -81,18 +83,20 @@ impl Transformer {
     /// Transforms a batch of the raw features and hands the features to `take`, each part with the
     /// place of its first row in `rows`. Features may take far more room than what they are made
     /// of, so the rows go in as many calls as the features need to fit their crossings: `transform`
-    /// is row-wise, and so the parts are what one call would have given.
+    /// is row-wise, and so the parts are what one call would have given. What `take` keeps as long
+    /// as the instance lives, in bytes, is the instance's memory.
     pub(crate) fn transform(
         &mut self,
         rows: &RecordBatch,
-        mut take: impl FnMut(usize, RecordBatch) -> Result<(), StageFault>,
+        mut take: impl FnMut(usize, RecordBatch) -> Result<u64, StageFault>,
     ) -> Result<(), StageFault> {
         let mut done = 0;
         loop {
             let part = rows.slice(done, self.rows.min(rows.num_rows() - done));
             match self.transform_part(&part).map_err(|fault| fault.counted_from(done as u64))? {
                 Some(features) => {
-                    take(done, features)?;
+                    let kept = take(done, features)?;
+                    self.store.data_mut().hold(kept)?;
                     done += part.num_rows();
                     self.rows = self.most_rows.min(self.rows.saturating_mul(2));
                     if done >= rows.num_rows() {
@@ -266,7 +270,7 @@ impl Pipeline {
         transformer.transform(rows, |first, features| {
             let part = predictor.predict(&features).map_err(|fault| fault.counted_from(first as u64))?;
             numbers.extend(part);
-            Ok(())
+            Ok(0)
         })?;
         Ok(numbers)
     }

@@ -429,11 +429,18 @@ impl Sandbox for Runtime {
             let mut done = Vec::new();
             each_batch(rows, &context, piece, piece_rows, |start, batch| {
                 transformer.transform(&batch, |place, features| {
+                    let kept = features.get_array_memory_size() as u64;
                     done.push((start + place as u64, features));
-                    Ok(())
+                    Ok(kept)
                 })
             })?;
-            Ok((transformer.schema().clone(), done))
+            let schema = transformer.schema().clone();
+            // To give back an instance's memory takes time too.
+            context.on_behalf(|| {
+                drop(transformer);
+                Ok(())
+            })?;
+            Ok((schema, done))
         };
         let mut declared = None;
         let start = || Ok(());
@@ -543,8 +550,9 @@ impl Sandbox for Runtime {
         for batch in batches {
             each_within_cap(batch, context, 0, |batch| {
                 transformer.transform(&batch, |_, features| {
+                    let kept = features.get_array_memory_size() as u64;
                     transformed.push(features);
-                    Ok(())
+                    Ok(kept)
                 })
             })?;
         }

@@ -12,12 +12,18 @@ use crate::guest::Guest;
 /// Rows that a cursor decodes at once, at most: what fits a batch of the usual widths.
 const MAX_ROWS: usize = 65_536;
 
+/// Batches that a reading keeps at most: two that wait, one that is being made, and what is left of the
+/// last. Charged by the largest so far, so that the figure does not hang on how fast the reader is.
+const BATCHES_HELD: u64 = 4;
+
 /// A reading of one source. Holds back what did not fit the last batch.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct CursorHandle {
     cursor: Box<dyn SourceCursor>,
     rest: Option<arrow_array::RecordBatch>,
-    /// Bytes of those rows, as the guest is charged for them.
+    /// The largest batch so far, in bytes.
+    largest: u64,
+    /// Bytes that the reading keeps in memory, as the guest is charged for them.
     held: u64,
     /// Rows handed out so far.
     given: u64,
@@ -43,7 +49,7 @@ impl Host for Guest {
         };
         self.open_cursor()?;
         match sources.open(&source) {
-            Ok(cursor) => Ok(Ok(self.table.push(CursorHandle { cursor, rest: None, held: 0, given: 0 })?)),
+            Ok(cursor) => Ok(Ok(self.table.push(CursorHandle { cursor, rest: None, largest: 0, held: 0, given: 0 })?)),
             Err(fault) => {
                 self.close_cursor();
                 Ok(Err(failure(fault)?))
@@ -72,15 +78,13 @@ impl HostCursor for Guest {
         };
         let first = batch::within_cap(&rows.slice(0, rows.num_rows().min(wanted)), stage, handle.given)?;
         handle.given += first.num_rows() as u64;
-        let before = handle.held;
         if first.num_rows() < rows.num_rows() {
-            // A part of a batch keeps the whole of it in memory.
-            handle.held = rows.get_array_memory_size() as u64;
             handle.rest = Some(rows.slice(first.num_rows(), rows.num_rows() - first.num_rows()));
-        } else {
-            handle.held = 0;
         }
-        let held = handle.held;
+        // A part of a batch keeps the whole of it in memory.
+        handle.largest = handle.largest.max(rows.get_array_memory_size() as u64);
+        let (before, held) = (handle.held, BATCHES_HELD * handle.largest);
+        handle.held = held;
         self.release(before);
         self.hold(held)?;
         Ok(Ok(Some(batch::outgoing(&first, &self.context)?)))

@@ -36,6 +36,9 @@ pub struct WriterHandle {
     held: u64,
 }
 
+/// What a column takes in the head of a table's file besides its name.
+const COLUMN_BYTES: u64 = 128;
+
 /// Bytes of rows that are written between two looks at the stage's time.
 const PIECE_BYTES: u64 = 1 << 20;
 
@@ -121,8 +124,15 @@ impl Guest {
             return Ok(Err("this call makes no tables".to_owned()));
         };
         self.hold(TableWriter::empty_bytes(&schema))?;
+        self.charge_output(head_bytes(&schema))?;
         Ok(Ok((staging.create_table(&schema).map_err(StageFault::host)?, schema)))
     }
+}
+
+/// What a table without rows takes on disk, about: its file has the columns in its head and in its
+/// footer.
+fn head_bytes(schema: &Schema) -> u64 {
+    schema.fields().iter().map(|field| 2 * (COLUMN_BYTES + field.name.len() as u64)).sum()
 }
 
 /// Chunks that so many rows fill, the last in part.

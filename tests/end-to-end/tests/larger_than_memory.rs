@@ -3,7 +3,7 @@
 use serde_json::Value;
 use stagewright_end_to_end::{Place, least_pipeline};
 
-const LIMIT: u64 = 16 << 20;
+const LIMIT: u64 = 20 << 20;
 
 /// What the run says about the stage of this name.
 fn stage<'a>(run: &'a Value, name: &str) -> &'a Value {
@@ -29,7 +29,7 @@ fn stayed_within(run: &Value, name: &str) {
 fn a_table_larger_than_a_stage_may_use_passes_through_ingestion_validation_and_transformation() {
     let place = Place::new();
     let stages = ["ingestion", "validation", "transformation"];
-    let limits = stages.map(|stage| format!("{stage}.limits.memory=16 MiB"));
+    let limits = stages.map(|stage| format!("{stage}.limits.memory=20 MiB"));
     let mut arguments = vec!["--until", "transformation"];
     limits.iter().for_each(|limit| arguments.extend(["--set", limit]));
     let run = place.churn(150_000, &arguments).expect(0).json();
@@ -42,7 +42,7 @@ fn a_table_larger_than_a_stage_may_use_passes_through_ingestion_validation_and_t
 fn a_model_larger_than_a_stage_may_use_passes_through_training_the_store_and_prediction() {
     let place = Place::new();
     let manifest = place.write("large.toml", least_pipeline("large-model")).display().to_string();
-    let limit = "training.limits.memory=16 MiB";
+    let limit = "training.limits.memory=20 MiB";
     let arguments = ["run", &manifest, "--json", "--set", limit, "--set", "training.bytes=67108867"];
     let run = place.run(&arguments).expect(0).json();
     stayed_within(&run, "training");
