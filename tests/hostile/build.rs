@@ -111,6 +111,7 @@ fn shapes() -> Vec<(&'static str, Shape)> {
         ("description-outside", plain("", "(i32.store (i32.const 88) (i32.const 0x7fffffff))")),
         ("deep-schema", schema("[".repeat(4000))),
         ("schema-of-itself", schema(r##"{"properties":{"a":{"$ref":"#"}}}"##.into())),
+        ("schema-with-names-that-decode", schema(doubling())),
         ("schema-with-a-large-pattern", schema(r#"{"properties":{"a":{"pattern":"((\\pL{50}){50}){50}"}}}"#.into())),
         ("schema-with-many-patterns", schema(format!(r#"{{"patternProperties":{{{}}}}}"#, many_patterns()))),
         ("sockets", import("wasi:sockets/tcp@0.2.6")),
@@ -160,6 +161,20 @@ fn nested(depth: usize) -> Vec<u8> {
         outer.extend(inner);
         outer
     })
+}
+
+/// Sixty definitions that refer twice to the one before, by names that read otherwise once they are decoded: what stands under
+/// the names as they are is harmless.
+fn doubling() -> String {
+    let encoded = |level: u32| format!("l%{:x}", u32::from(b'0') + level % 10) + &"x".repeat(level as usize / 10);
+    let decoded = |level: u32| format!("l{}", level % 10) + &"x".repeat(level as usize / 10);
+    let twice = |level: u32| {
+        let before = format!(r##"{{"$ref":"#/$defs/{}"}}"##, encoded(level - 1));
+        format!(r#""{}":{{}},"{}":{{"allOf":[{before},{before}]}}"#, encoded(level), decoded(level))
+    };
+    let levels: Vec<String> = (1..60).map(twice).collect();
+    let first = format!(r#""{}":{{}},"{}":{{"type":"object"}}"#, encoded(0), decoded(0));
+    format!(r##"{{"$ref":"#/$defs/{}","$defs":{{{first},{}}}}}"##, encoded(59), levels.join(","))
 }
 
 fn many_patterns() -> String {

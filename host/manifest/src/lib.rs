@@ -43,6 +43,7 @@ pub use manifest::Manifest;
 pub use names::{Identifier, Name};
 pub use operator::{CompilationLimits, InstanceLimits, OPERATOR_FILE, Operator};
 pub use overrides::Overrides;
+pub use parameters::check_cost;
 pub use presence::is_there;
 pub use problem::{ManifestError, Place, Problem};
 pub use production::{ProblemSection, ProductionSection};

@@ -1,34 +1,45 @@
 //! What can be checked only when components are known: that they exist, and take these parameters.
 //!
 //! Owns the way from a violation of a JSON Schema to a place in the file. The schema comes from a
-//! component that nobody trusts, so it is bounded before it is compiled: no references to itself or
-//! to elsewhere, no backtracking patterns.
+//! component that nobody trusts: `schema` takes it over only if it is plain, `check` counts every
+//! step, and every text is cut when it is made.
 
+mod check;
 mod column_types;
+mod schema;
 
-use jsonschema::error::{ValidationError, ValidationErrorKind};
-use jsonschema::paths::{Location, LocationSegment};
+use std::io::{self, Write};
+
 use serde_json::Value as Json;
 
+use self::check::{Checked, MAX_STEPS, Rule, Violation};
+use self::schema::Schema;
 use crate::document::{Node, Origin, Value, key_text};
 use crate::manifest::Manifest;
 use crate::nearest::{listed, nearest};
 use crate::problem::{Collector, ManifestError, Problem};
 use crate::world::World;
 
-/// How many parts of a schema are looked at, references followed. A component with a hundred
-/// parameters has about a thousand.
-const MAX_SCHEMA_PARTS: usize = 100_000;
+/// Characters of a foreign text, or of a value, that a message quotes.
+const LONGEST: usize = 200;
 
-/// How deep the parts of a schema may lie in one another, references followed. Each level costs
-/// stack.
-const MAX_SCHEMA_DEPTH: usize = 64;
+/// Names or values that a hint lists.
+const MOST_LISTED: usize = 20;
 
-/// How many patterns a schema may have: each is a program of its own.
-const MAX_PATTERNS: usize = 64;
+/// How many steps it takes to check a value against a schema as [`Manifest::check_parameters`] does, and how many things
+/// are wrong with it; both are bounded whatever schema and value are.
+///
+/// # Errors
+/// Why the schema is not used, for people; or that the steps that a check may take do not suffice.
+pub fn check_cost(schema: &Json, value: &Json) -> Result<(u64, usize), String> {
+    let schema = Schema::new(schema)?;
+    let Checked { violations, is_unfinished, steps } = check::check(&schema, value);
+    if is_unfinished { Err(too_costly()) } else { Ok((steps, violations.len())) }
+}
 
-/// How large the program of one pattern may be, in bytes. `^[A-Za-z_][A-Za-z0-9_]{0,63}$` takes some 20 KiB.
-const MAX_PATTERN_BYTES: usize = 1 << 20;
+fn too_costly() -> String {
+    format!("to check these parameters by it takes more than {MAX_STEPS} steps")
+}
 
 impl Manifest {
     /// Checks the components by name: `built_in` are those that need no `path`. A stage must use
@@ -75,18 +86,24 @@ impl Manifest {
             let hint = "tell the author of the component".to_owned();
             collector.report(&self.origin_of(&["stages", world.as_str(), "component"]), "", message, Some(hint));
         };
-        let mut cost = Cost::default();
-        match bounded(schema, schema, 0, &mut Vec::new(), &mut cost).and_then(|()| validator(schema)) {
-            Err(reason) => faulty(reason),
-            Ok(validator) => {
-                let parameters = Json::Object(self.component(world).parameters.clone());
-                let report = Report { manifest: self, collector: &collector, world, component, schema };
-                for error in validator.iter_errors(&parameters) {
-                    report.error(&error);
-                }
-                column_types::check(&report, &parameters);
+        let schema = match Schema::new(schema) {
+            Ok(schema) => schema,
+            Err(reason) => {
+                faulty(reason);
+                return collector.into_problems();
             }
+        };
+        let parameters = Json::Object(self.component(world).parameters.clone());
+        let Checked { violations, is_unfinished, .. } = check::check(&schema, &parameters);
+        if is_unfinished {
+            faulty(too_costly());
+            return collector.into_problems();
         }
+        let report = Report { manifest: self, collector: &collector, world, component, schema: &schema };
+        for violation in &violations {
+            report.violation(violation);
+        }
+        column_types::check(&report, &parameters);
         collector.into_problems()
     }
 
@@ -116,7 +133,7 @@ impl Manifest {
 }
 
 /// One step of the way to a part of a JSON value.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Step {
     Key(String),
     Index(usize),
@@ -128,40 +145,33 @@ struct Report<'a> {
     collector: &'a Collector,
     world: World,
     component: &'a str,
-    schema: &'a Json,
+    schema: &'a Schema<'a>,
 }
 
 impl Report<'_> {
-    fn error(&self, error: &ValidationError<'_>) {
-        let path = steps(error.instance_path());
-        let schema = self.schema_at(error);
-        match error.kind() {
-            ValidationErrorKind::AdditionalProperties { unexpected }
-            | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-                for name in unexpected {
-                    self.unknown(&path, name, schema);
-                }
+    fn violation(&self, violation: &Violation<'_>) {
+        let Violation { path, part, rule } = violation;
+        match rule {
+            Rule::Unknown(name) => self.unknown(path, name, part),
+            Rule::Required(name) => {
+                let name = brief(name);
+                let hint = format!("add `{} = ...` under `[{}]`", key_text(&name), self.dotted(path));
+                self.report(path, format!("component `{}` needs the parameter `{name}`", self.component), Some(hint));
             }
-            ValidationErrorKind::Required { property } => {
-                let name = property.as_str().unwrap_or_default();
-                let hint = format!("add `{} = ...` under `[{}]`", key_text(name), self.dotted(&path));
-                self.report(&path, format!("component `{}` needs the parameter `{name}`", self.component), Some(hint));
-            }
-            kind => {
-                let (rule, hint) = rule(kind, self.schema, schema);
-                let rule = rule.unwrap_or_else(|| format!("breaks its schema: {}", brief(&error.to_string())));
-                self.report(&path, format!("`{}` {rule}", self.dotted(&path)), hint);
+            rule => {
+                let (text, hint) = broken(rule, self.schema, part);
+                self.report(path, format!("`{}` {text}", self.dotted(path)), hint);
             }
         }
     }
 
-    fn unknown(&self, path: &[Step], name: &str, schema: Option<&Json>) {
-        let known = schema.and_then(|schema| schema.get("properties")).and_then(Json::as_object);
-        let names: Vec<&str> = known.into_iter().flat_map(|known| known.keys()).map(String::as_str).collect();
-        let hint = match nearest(name, names.iter().copied()) {
+    fn unknown(&self, path: &[Step], name: &str, part: &Json) {
+        let known = part.get("properties").and_then(Json::as_object);
+        let names = || known.into_iter().flat_map(|known| known.keys()).map(String::as_str);
+        let hint = match nearest(name, names()) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None if names.is_empty() => "it takes none here: remove the key".to_owned(),
-            None => format!("it takes {}", listed(names)),
+            None if names().next().is_none() => "it takes none here: remove the key".to_owned(),
+            None => format!("it takes {}", some(names().map(|name| format!("`{}`", brief(name))))),
         };
         let path: Vec<Step> = path.iter().cloned().chain([Step::Key(name.to_owned())]).collect();
         self.report_at_key(&path, format!("component `{}` has no parameter `{name}`", self.component), Some(hint));
@@ -216,185 +226,137 @@ impl Report<'_> {
         }
         (key.clone(), Some(node))
     }
+}
 
-    /// The part of the schema that was violated: the object that holds the keyword.
-    fn schema_at(&self, error: &ValidationError<'_>) -> Option<&Json> {
-        let keyword = steps(error.evaluation_path());
-        let (_, path) = keyword.split_last()?;
-        let mut part = self.schema;
-        for step in path {
-            part = match (step, part) {
-                (Step::Key(name), _) if name == "$ref" => target(self.schema, part)?,
-                (Step::Key(name), _) => part.get(name)?,
-                (Step::Index(index), Json::Array(items)) => items.get(*index)?,
-                (Step::Index(index), _) => part.get(index.to_string())?,
-            };
+/// What a broken rule asks for, and a hint where it can say more.
+fn broken(rule: &Rule<'_>, schema: &Schema<'_>, part: &Json) -> (String, Option<String>) {
+    let not_allowed = || "is not an allowed value".to_owned();
+    let text = match rule {
+        Rule::Type => match part.get("type") {
+            Some(Json::Array(names)) => {
+                let names: Vec<&str> = names.iter().filter_map(Json::as_str).take(7).collect();
+                format!("must be of type {}", names.join(" or "))
+            }
+            other => format!("must be of type {}", other.and_then(Json::as_str).unwrap_or_default()),
+        },
+        Rule::Enum(options) => {
+            let options: Vec<String> = options.iter().take(MOST_LISTED + 1).map(shown).collect();
+            return (not_allowed(), choose(&options));
         }
-        Some(part)
+        Rule::NoChoice => {
+            let mut options = Vec::new();
+            alternatives(schema, part, &mut options);
+            return (not_allowed(), choose(&options));
+        }
+        Rule::SeveralChoices => "fits several of the choices that exclude one another".to_owned(),
+        Rule::Not | Rule::PropertyName => not_allowed(),
+        Rule::False => "is not allowed here".to_owned(),
+        Rule::Const(expected) => format!("must be {}", shown(expected)),
+        Rule::MultipleOf(step) => format!("must be a multiple of {step}"),
+        Rule::Pattern(pattern) => format!("does not match the pattern `{}`", brief(pattern)),
+        Rule::UniqueItems => "must not repeat an item".to_owned(),
+        Rule::Contains => "lacks an item that it must have, or has too many such".to_owned(),
+        Rule::Limit("minProperties", limit) => {
+            let hint = part.get("properties").and_then(Json::as_object);
+            let names =
+                |known: &serde_json::Map<String, Json>| some(known.keys().map(|name| format!("`{}`", brief(name))));
+            let text = format!("must have at least {limit} key{}", if **limit == 1 { "" } else { "s" });
+            return (text, hint.map(|known| format!("it takes {}", names(known))));
+        }
+        Rule::Limit(key, limit) => match *key {
+            "minimum" => format!("must be at least {limit}"),
+            "maximum" => format!("must be at most {limit}"),
+            "exclusiveMinimum" => format!("must be above {limit}"),
+            "exclusiveMaximum" => format!("must be below {limit}"),
+            "minItems" => format!("must have at least {limit} items"),
+            "maxItems" => format!("must have at most {limit} items"),
+            "minLength" => format!("must have at least {limit} characters"),
+            "maxLength" => format!("must have at most {limit} characters"),
+            _ => format!("must have at most {limit} keys"),
+        },
+        Rule::Unknown(name) => format!("has no `{}`", brief(name)),
+        Rule::Required(name) => format!("needs `{}`", brief(name)),
+    };
+    (text, None)
+}
+
+/// The hint to use one of some options; none if there are none.
+fn choose(options: &[String]) -> Option<String> {
+    match options {
+        [] => None,
+        [only] => Some(format!("use {only}")),
+        several => Some(format!("use one of {}", some(several.iter().cloned()))),
     }
 }
 
-/// What a violated keyword asks for, and a hint where it can say more.
-fn rule(kind: &ValidationErrorKind, root: &Json, schema: Option<&Json>) -> (Option<String>, Option<String>) {
-    let choose = |options: Vec<String>| match &options[..] {
-        [only] => format!("use {only}"),
-        several => format!("use one of {}", several.join(", ")),
-    };
-    let text = match kind {
-        ValidationErrorKind::Type { .. } => {
-            let expected = match schema.and_then(|schema| schema.get("type")) {
-                Some(Json::String(name)) => Some(name.clone()),
-                Some(Json::Array(names)) => {
-                    Some(names.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(" or "))
-                }
-                _ => None,
-            };
-            return (expected.map(|expected| format!("must be of type {expected}")), None);
-        }
-        ValidationErrorKind::Enum { options } => {
-            let options = options.as_array().into_iter().flatten().map(|option| format!("`{option}`")).collect();
-            return (Some("is not an allowed value".to_owned()), Some(choose(options)));
-        }
-        ValidationErrorKind::OneOfNotValid { .. } | ValidationErrorKind::AnyOf { .. } => {
-            let options = alternatives(root, schema);
-            let hint = (!options.is_empty()).then(|| choose(options));
-            return (Some("is not an allowed value".to_owned()), hint);
-        }
-        ValidationErrorKind::Constant { expected_value } => format!("must be `{expected_value}`"),
-        ValidationErrorKind::Minimum { limit } => format!("must be at least {limit}"),
-        ValidationErrorKind::Maximum { limit } => format!("must be at most {limit}"),
-        ValidationErrorKind::ExclusiveMinimum { limit } => format!("must be above {limit}"),
-        ValidationErrorKind::ExclusiveMaximum { limit } => format!("must be below {limit}"),
-        ValidationErrorKind::MinItems { limit } => format!("must have at least {limit} items"),
-        ValidationErrorKind::MaxItems { limit } => format!("must have at most {limit} items"),
-        ValidationErrorKind::MinLength { limit } => {
-            format!("must have at least {limit} characters")
-        }
-        ValidationErrorKind::MaxLength { limit } => format!("must have at most {limit} characters"),
-        ValidationErrorKind::MinProperties { limit } => {
-            let hint = schema.and_then(|schema| schema.get("properties")).and_then(Json::as_object);
-            let hint = hint.map(|known| format!("it takes {}", listed(known.keys().map(String::as_str))));
-            return (Some(format!("must have at least {limit} key{}", if *limit == 1 { "" } else { "s" })), hint);
-        }
-        ValidationErrorKind::UniqueItems => "must not repeat an item".to_owned(),
-        ValidationErrorKind::FalseSchema => "is not allowed here".to_owned(),
-        _ => return (None, None),
-    };
-    (Some(text), None)
+/// The first of some texts, separated by commas.
+fn some(texts: impl Iterator<Item = String>) -> String {
+    let mut texts = texts.peekable();
+    let first: Vec<String> = texts.by_ref().take(MOST_LISTED).collect();
+    let more = if texts.peek().is_some() { ", ..." } else { "" };
+    first.join(", ") + more
 }
 
-/// What a choice of schemas allows, in the words of the file; empty if that cannot be said in a few
-/// words.
-fn alternatives(root: &Json, schema: Option<&Json>) -> Vec<String> {
-    let Some(schema) = schema else {
-        return Vec::new();
-    };
-    if let Some(constant) = schema.get("const") {
-        return vec![format!("`{constant}`")];
+/// Adds what a choice of schemas allows, in the words of the file; nothing of what cannot be said in
+/// a few words, and not much more than a hint lists.
+fn alternatives(schema: &Schema<'_>, part: &Json, found: &mut Vec<String>) {
+    if found.len() > MOST_LISTED {
+        return;
     }
-    if let Some(options) = schema.get("enum").and_then(Json::as_array) {
-        return options.iter().map(|option| format!("`{option}`")).collect();
-    }
-    if schema.get("$ref").is_some() {
-        return alternatives(root, target(root, schema));
-    }
-    if let Some(branches) = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Json::as_array) {
-        return branches.iter().flat_map(|branch| alternatives(root, Some(branch))).collect();
-    }
-    match (schema.get("type").and_then(Json::as_str), schema.get("required").and_then(Json::as_array)) {
-        // TOML has no null: what may be null may be left out.
-        (Some("null"), _) => Vec::new(),
-        (Some("object"), Some(names)) => {
-            let names: Vec<_> =
-                names.iter().filter_map(Json::as_str).map(|name| format!("{} = ...", key_text(name))).collect();
-            vec![format!("`{{ {} }}`", names.join(", "))]
+    if let Some(constant) = part.get("const") {
+        found.push(shown(constant));
+    } else if let Some(options) = part.get("enum").and_then(Json::as_array) {
+        found.extend(options.iter().take(MOST_LISTED + 1).map(shown));
+    } else if let Some(target) = schema.target(part) {
+        alternatives(schema, target, found);
+    } else if let Some(branches) = part.get("oneOf").or_else(|| part.get("anyOf")).and_then(Json::as_array) {
+        for branch in branches.iter().take(MOST_LISTED + 1) {
+            alternatives(schema, branch, found);
         }
-        (Some(kind), _) => vec![format!("a value of type {kind}")],
-        (None, _) => Vec::new(),
+    } else {
+        let names = part.get("required").and_then(Json::as_array);
+        match (part.get("type").and_then(Json::as_str), names) {
+            // TOML has no null: what may be null may be left out.
+            (Some("null") | None, _) => {}
+            (Some("object"), Some(names)) => {
+                let names = names.iter().filter_map(Json::as_str);
+                let names = some(names.map(|name| format!("{} = ...", key_text(&brief(name)))));
+                found.push(format!("`{{ {names} }}`"));
+            }
+            (Some(kind), _) => found.push(format!("a value of type {kind}")),
+        }
     }
+}
+
+/// A value as JSON in backticks, cut: no more of it is made than is shown.
+fn shown(value: &Json) -> String {
+    struct Cut(Vec<u8>);
+    impl Write for Cut {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let room = (4 * LONGEST + 4).saturating_sub(self.0.len());
+            self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            if room == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut cut = Cut(Vec::new());
+    // It ends early by an error: what was written until then is what is shown.
+    let _ = serde_json::to_writer(&mut cut, value);
+    format!("`{}`", brief(&String::from_utf8_lossy(&cut.0)))
 }
 
 /// A foreign text on one line, cut: it may quote a value of any length.
 fn brief(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let line: String =
-        text.chars().map(|letter| if stagewright_text::is_hidden(letter) { ' ' } else { letter }).collect();
+    let line: String = text
+        .chars()
+        .take(LONGEST + 1)
+        .map(|letter| if stagewright_text::is_hidden(letter) { ' ' } else { letter })
+        .collect();
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
-    }
-}
-
-fn steps(location: &Location) -> Vec<Step> {
-    location
-        .iter()
-        .map(|segment| match segment {
-            LocationSegment::Property(name) => Step::Key(name.into_owned()),
-            LocationSegment::Index(index) => Step::Index(index),
-        })
-        .collect()
-}
-
-fn validator(schema: &Json) -> Result<jsonschema::Validator, String> {
-    jsonschema::draft202012::options()
-        // Linear in the text, unlike the default engine.
-        .with_pattern_options(
-            jsonschema::PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES),
-        )
-        .build(schema)
-        .map_err(|error| brief(&error.to_string()))
-}
-
-/// What a `$ref` inside the same document points to.
-fn target<'a>(root: &'a Json, part: &Json) -> Option<&'a Json> {
-    let reference = part.get("$ref")?.as_str()?;
-    root.pointer(reference.strip_prefix('#')?)
-}
-
-/// What a schema will cost the validator.
-#[derive(Default)]
-struct Cost {
-    parts: usize,
-    patterns: usize,
-}
-
-/// Refuses a schema that would cost the validator more than its length suggests.
-fn bounded<'a>(
-    root: &'a Json,
-    part: &'a Json,
-    depth: usize,
-    active: &mut Vec<&'a str>,
-    cost: &mut Cost,
-) -> Result<(), String> {
-    cost.parts += 1;
-    if cost.parts > MAX_SCHEMA_PARTS {
-        return Err("it is too large".to_owned());
-    }
-    if depth > MAX_SCHEMA_DEPTH {
-        return Err("it is too deep".to_owned());
-    }
-    match part {
-        Json::Object(entries) => {
-            if entries.contains_key("$dynamicRef") || (depth > 0 && entries.contains_key("$id")) {
-                return Err("it uses `$dynamicRef` or an inner `$id`".to_owned());
-            }
-            let keys = entries.get("patternProperties").and_then(Json::as_object).map_or(0, serde_json::Map::len);
-            cost.patterns += keys + usize::from(entries.get("pattern").is_some_and(Json::is_string));
-            if cost.patterns > MAX_PATTERNS {
-                return Err(format!("it has more than {MAX_PATTERNS} patterns"));
-            }
-            if let Some(reference) = entries.get("$ref").and_then(Json::as_str) {
-                if active.contains(&reference) {
-                    return Err(format!("`{}` refers to itself", brief(reference)));
-                }
-                let target = target(root, part).ok_or("a `$ref` points to nothing in it")?;
-                active.push(reference);
-                bounded(root, target, depth + 1, active, cost)?;
-                active.pop();
-            }
-            entries.values().try_for_each(|inner| bounded(root, inner, depth + 1, active, cost))
-        }
-        Json::Array(items) => items.iter().try_for_each(|inner| bounded(root, inner, depth + 1, active, cost)),
-        _ => Ok(()),
     }
 }

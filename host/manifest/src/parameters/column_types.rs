@@ -5,31 +5,44 @@
 //! cannot see the manifest's signature, so this does. Columns that the signature does not declare
 //! are the component's to judge, once it sees the table.
 
+use std::collections::HashMap;
+
 use serde_json::Value as Json;
 
-use super::{Report, Step};
+use super::check::MAX_VIOLATIONS;
+use super::{Report, Step, brief};
 use crate::document::key_text;
 use crate::nearest::listed;
 
 /// The keyword.
-const COLUMN_TYPES: &str = "x-column-types";
+pub(super) const COLUMN_TYPES: &str = "x-column-types";
 
 /// Reports each declared column that stands under a parameter which is not for its type.
 pub(super) fn check(report: &Report<'_>, parameters: &Json) {
-    let Some(properties) = report.schema.get("properties").and_then(Json::as_object) else { return };
-    for (parameter, schema) in properties {
+    let Some(properties) = report.schema.root.get("properties").and_then(Json::as_object) else { return };
+    let fields = &report.manifest.signature.fields;
+    let fields: HashMap<&str, _> = fields.iter().map(|field| (&*field.name, field)).collect();
+    let mut found = 0;
+    for (name, schema) in properties {
         let Some(types) = schema.get(COLUMN_TYPES).and_then(Json::as_array) else { continue };
-        let types: Vec<&str> = types.iter().filter_map(Json::as_str).collect();
-        for (step, column) in columns(parameters.get(parameter)) {
-            let declared = report.manifest.signature.fields.iter().find(|field| field.name == column);
-            let Some(field) = declared.filter(|field| !types.contains(&field.data_type.name())) else { continue };
+        let types: Vec<String> = types.iter().filter_map(Json::as_str).map(brief).collect();
+        for (step, column) in columns(parameters.get(name)) {
+            let declared = fields.get(column);
+            let Some(field) = declared.filter(|field| !types.iter().any(|name| name == field.data_type.name())) else {
+                continue;
+            };
+            found += 1;
+            if found > MAX_VIOLATIONS {
+                return;
+            }
+            let parameter = brief(name);
             let message = format!(
                 "`{parameter}` cannot be checked in column `{column}`: the column is `{}`, and `{parameter}` is for {}",
                 field.data_type,
-                listed(types.iter().copied())
+                listed(types.iter().map(|name| &**name))
             );
             let hint = format!("remove it, or change the type of `signature.fields.{}`", key_text(column));
-            report.report_at_key(&[Step::Key(parameter.clone()), step], message, Some(hint));
+            report.report_at_key(&[Step::Key(name.clone()), step], message, Some(hint));
         }
     }
 }

@@ -112,6 +112,31 @@ fn a_schema_that_would_harm_the_host_is_the_components_fault() {
         json!({ "pattern": "(?=a)(a+)+$" , "patternProperties": { "(": {} } }),
         deep,
         wide,
+        // A validator may decode what a bound does not: `l%31` is `l1`.
+        json!({ "$ref": "#/$defs/l%31", "$defs": { "l1": {}, "l%31": {} } }),
+        json!({ "$ref": "#/$defs/a~1b", "$defs": { "a/b": {}, "a~1b": {} } }),
+        json!({ "$ref": "#/$defs/a/b", "$defs": { "a": { "b": {} } } }),
+        json!({ "$ref": "#a", "$defs": { "a": { "$anchor": "a" } } }),
+        json!({ "$ref": "", "$defs": {} }),
+        json!({ "$ref": "%23", "$defs": {} }),
+        json!({ "$ref": "#/$defs/missing" }),
+        json!({ "$ref": 7 }),
+        json!({ "$id": "http://example.org/a", "type": "object" }),
+        json!({ "items": { "id": "b" } }),
+        json!({ "$dynamicAnchor": "a" }),
+        json!({ "$recursiveRef": "#" }),
+        json!({ "$schema": "http://json-schema.org/draft-04/schema#" }),
+        json!({ "items": { "$schema": "https://json-schema.org/draft/2020-12/schema" } }),
+        json!({ "properties": { "a": { "anyOf": [] } } }),
+        json!({ "enum": "x" }),
+        json!({ "enum": vec!["x"; 200_000] }),
+        json!({ "multipleOf": 0 }),
+        json!({ "minLength": -1 }),
+        json!({ "pattern": "(a{1,1000}){1,1000}" }),
+        json!({ "pattern": "a".repeat(5000) }),
+        json!({ "items": { "$ref": "#/$defs/a" }, "$defs": { "a": { "items": { "$ref": "#/$defs/a" } } } }),
+        json!({ "properties": { "a": { "x-column-types": vec!["int64"; 100_000] } } }),
+        json!({ "unevaluatedItems": false }),
     ] {
         let text = shown(&manifest, manifest.check_parameters(World::Training, &schema));
         assert!(
@@ -119,6 +144,36 @@ fn a_schema_that_would_harm_the_host_is_the_components_fault() {
             "{schema}: {text}"
         );
     }
+}
+
+#[test]
+fn messages_are_cut_however_much_a_schema_has_to_say() {
+    let long = "x".repeat(400_000);
+    let names: serde_json::Map<_, _> = (0..2000).map(|number| (format!("p{number}"), json!({}))).collect();
+    for schema in [
+        json!({ "properties": { "n_estimators": { "enum": [long.clone(), 1] } } }),
+        json!({ "properties": { "n_estimators": { "const": long.clone() } } }),
+        json!({ "properties": { "n_estimators": { "type": "string", "pattern": "^a$" } } }),
+        json!({ "properties": { "n_estimators": { "anyOf": [{ "const": long.clone() }, { "enum": vec!["y"; 9000] }] } } }),
+        json!({ "required": (0..2000).map(|number| format!("{number}{}", "r".repeat(300))).collect::<Vec<_>>() }),
+        json!({ "properties": names, "additionalProperties": false }),
+        json!({ "properties": { long: {} }, "additionalProperties": false }),
+    ] {
+        let problems = with(&[]).check_parameters(World::Training, &schema);
+        assert!((1..=100).contains(&problems.len()), "{}", problems.len());
+        for problem in problems {
+            let hint = problem.hint.unwrap_or_default();
+            assert!(problem.message.len() < 1000 && hint.len() < 6000, "{} {}", problem.message.len(), hint.len());
+        }
+    }
+}
+
+#[test]
+fn parameters_that_cost_too_many_steps_are_the_components_fault() {
+    let schema = json!({ "properties": { "rows": { "minContains": 0, "contains": { "anyOf": vec![json!({ "const": "y" }); 20_000] } } } });
+    let manifest = with(&[&format!("training.rows=[{}]", vec!["\"x\""; 2000].join(","))]);
+    let text = shown(&manifest, manifest.check_parameters(World::Training, &schema));
+    assert!(text.contains("schema that cannot be used: to check these parameters by it takes more than"), "{text}");
 }
 
 #[test]

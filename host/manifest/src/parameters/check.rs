@@ -1,0 +1,634 @@
+//! Parameters against a schema, step by step.
+//!
+//! Each step is counted, so that schema and parameters together cost no more than [`MAX_STEPS`], whatever they are; what is
+//! found is a place and a reference to the keyword, which become text later, and no more than [`MAX_VIOLATIONS`] of them.
+//!
+//! Why not a library? Those validate first and build every error with copies of the values concerned, of which a stranger's
+//! schema makes gigabytes; and they follow references by rules of their own.
+
+use std::collections::{BTreeSet, HashSet};
+
+use serde_json::{Map, Number, Value as Json};
+
+use super::Step;
+use super::schema::{Schema, count, number};
+
+/// What a check may take, in steps of some ten nanoseconds. A component with a hundred parameters takes some thousands.
+pub(super) const MAX_STEPS: u64 = 10_000_000;
+
+/// More violations than this are not looked for.
+pub(super) const MAX_VIOLATIONS: usize = 100;
+
+/// Steps that matching one byte against a pattern counts for: the program may have thousands of states.
+const PATTERN_STEPS: u64 = 256;
+
+/// What breaks the schema.
+#[derive(Debug)]
+pub(super) struct Violation<'s> {
+    /// The way to the value.
+    pub(super) path: Vec<Step>,
+    /// The part of the schema that holds the keyword.
+    pub(super) part: &'s Json,
+    /// Which rule, with what the schema says of it.
+    pub(super) rule: Rule<'s>,
+}
+
+/// A rule that is broken.
+#[derive(Clone, Debug)]
+pub(super) enum Rule<'s> {
+    Type,
+    Enum(&'s [Json]),
+    Const(&'s Json),
+    /// None of the choices fits.
+    NoChoice,
+    /// More than one choice of `oneOf` fits.
+    SeveralChoices,
+    Not,
+    False,
+    /// `minimum` and its like, with the limit.
+    Limit(&'static str, &'s Json),
+    MultipleOf(&'s Json),
+    Pattern(&'s str),
+    UniqueItems,
+    Contains,
+    PropertyName,
+    /// A property that the schema does not have.
+    Unknown(String),
+    Required(&'s str),
+}
+
+/// Why a check ends before it is through.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The value that is only tried does not fit.
+    Misfit,
+    /// There are more violations than anybody reads.
+    Full,
+    /// It takes too many steps.
+    Work,
+}
+
+/// What a check saw.
+#[derive(Debug)]
+pub(super) struct Checked<'s> {
+    /// What breaks the schema, at most [`MAX_VIOLATIONS`].
+    pub(super) violations: Vec<Violation<'s>>,
+    /// Whether it took too many steps; then nothing is known of the rest.
+    pub(super) is_unfinished: bool,
+    /// The steps that it took, at most [`MAX_STEPS`].
+    pub(super) steps: u64,
+}
+
+/// Checks a value.
+pub(super) fn check<'s>(schema: &Schema<'s>, value: &Json) -> Checked<'s> {
+    let mut check = Check { schema, steps: 0, path: Vec::new(), trying: 0, found: Vec::new() };
+    let is_unfinished = check.apply(schema.root, value) == Err(Stop::Work);
+    Checked { violations: check.found, is_unfinished, steps: check.steps }
+}
+
+struct Check<'a, 's> {
+    schema: &'a Schema<'s>,
+    steps: u64,
+    path: Vec<Step>,
+    /// How many choices are being tried: what does not fit there is no violation.
+    trying: usize,
+    found: Vec<Violation<'s>>,
+}
+
+type Outcome<T> = Result<T, Stop>;
+
+impl<'s> Check<'_, 's> {
+    fn charge(&mut self, steps: usize, each: u64) -> Outcome<()> {
+        // What is charged is done after, so that steps that are not there are not taken.
+        let after = self.steps.saturating_add((steps as u64).saturating_mul(each));
+        self.steps = after.min(MAX_STEPS);
+        if after > MAX_STEPS { Err(Stop::Work) } else { Ok(()) }
+    }
+
+    fn fail(&mut self, part: &'s Json, rule: Rule<'s>) -> Outcome<()> {
+        if self.trying > 0 {
+            return Err(Stop::Misfit);
+        }
+        self.found.push(Violation { path: self.path.clone(), part, rule });
+        if self.found.len() >= MAX_VIOLATIONS { Err(Stop::Full) } else { Ok(()) }
+    }
+
+    /// Whether a value fits a part, without a word about it.
+    fn fits(&mut self, part: &'s Json, value: &Json) -> Outcome<bool> {
+        let depth = self.path.len();
+        self.trying += 1;
+        let outcome = self.apply(part, value);
+        self.trying -= 1;
+        self.path.truncate(depth);
+        match outcome {
+            Ok(()) => Ok(true),
+            Err(Stop::Misfit) => Ok(false),
+            Err(stop) => Err(stop),
+        }
+    }
+
+    fn apply(&mut self, part: &'s Json, value: &Json) -> Outcome<()> {
+        self.charge(1, 1)?;
+        let entries = match part {
+            Json::Object(entries) => entries,
+            Json::Bool(false) => return self.fail(part, Rule::False),
+            _ => return Ok(()),
+        };
+        self.charge(entries.len(), 1)?;
+        for (key, argument) in entries {
+            self.keyword(part, (key, argument), value)?;
+        }
+        match value {
+            Json::Object(_) => self.object(part, entries, value),
+            Json::Array(items) => self.array(part, entries, items),
+            _ => Ok(()),
+        }
+    }
+
+    fn keyword(&mut self, part: &'s Json, (key, argument): (&'s str, &'s Json), value: &Json) -> Outcome<()> {
+        match (key, argument) {
+            ("$ref", _) => match self.schema.target(part) {
+                Some(target) => self.apply(target, value),
+                None => Ok(()),
+            },
+            ("type", _) => {
+                self.charge(argument.as_array().map_or(0, Vec::len), 1)?;
+                self.hold(part, is_of_type(argument, value), Rule::Type)
+            }
+            ("enum", Json::Array(options)) => {
+                for option in options {
+                    if self.equal(option, value)? {
+                        return Ok(());
+                    }
+                }
+                self.fail(part, Rule::Enum(options))
+            }
+            ("const", _) => {
+                let is_equal = self.equal(argument, value)?;
+                self.hold(part, is_equal, Rule::Const(argument))
+            }
+            ("allOf", Json::Array(parts)) => parts.iter().try_for_each(|part| self.apply(part, value)),
+            ("anyOf", Json::Array(choices)) => {
+                for choice in choices {
+                    if self.fits(choice, value)? {
+                        return Ok(());
+                    }
+                }
+                self.fail(part, Rule::NoChoice)
+            }
+            ("oneOf", Json::Array(choices)) => {
+                let mut fitting = 0;
+                for choice in choices {
+                    fitting += usize::from(self.fits(choice, value)?);
+                }
+                match fitting {
+                    0 => self.fail(part, Rule::NoChoice),
+                    1 => Ok(()),
+                    _ => self.fail(part, Rule::SeveralChoices),
+                }
+            }
+            ("not", _) => {
+                let fits = self.fits(argument, value)?;
+                self.hold(part, !fits, Rule::Not)
+            }
+            ("if", _) => {
+                let branch = if self.fits(argument, value)? { "then" } else { "else" };
+                part.get(branch).map_or(Ok(()), |branch| self.apply(branch, value))
+            }
+            _ => match value {
+                Json::Number(number) => self.number(part, (key, argument), number),
+                Json::String(text) => self.text(part, (key, argument), text),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn hold(&mut self, part: &'s Json, holds: bool, rule: Rule<'s>) -> Outcome<()> {
+        if holds { Ok(()) } else { self.fail(part, rule) }
+    }
+
+    fn number(&mut self, part: &'s Json, (key, limit): (&str, &'s Json), value: &Number) -> Outcome<()> {
+        let Json::Number(bound) = limit else { return Ok(()) };
+        let order = || compare(value, bound);
+        match key {
+            "minimum" => self.hold(part, order().is_some_and(|it| it.is_ge()), Rule::Limit("minimum", limit)),
+            "maximum" => self.hold(part, order().is_some_and(|it| it.is_le()), Rule::Limit("maximum", limit)),
+            "exclusiveMinimum" => {
+                self.hold(part, order().is_some_and(|it| it.is_gt()), Rule::Limit("exclusiveMinimum", limit))
+            }
+            "exclusiveMaximum" => {
+                self.hold(part, order().is_some_and(|it| it.is_lt()), Rule::Limit("exclusiveMaximum", limit))
+            }
+            "multipleOf" => self.hold(part, is_multiple(value, bound), Rule::MultipleOf(limit)),
+            _ => Ok(()),
+        }
+    }
+
+    fn text(&mut self, part: &'s Json, (key, argument): (&str, &'s Json), text: &str) -> Outcome<()> {
+        match (key, argument) {
+            ("minLength" | "maxLength", _) => {
+                self.charge(text.len() / 64, 1)?;
+                self.size(part, ("minLength", "maxLength"), key, argument, text.chars().count())
+            }
+            ("pattern", Json::String(pattern)) => {
+                let matches = self.matches(pattern, text)?;
+                self.hold(part, matches, Rule::Pattern(pattern))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Holds a size to a least or a greatest one.
+    fn size(
+        &mut self,
+        part: &'s Json,
+        (least, greatest): (&'static str, &'static str),
+        key: &str,
+        limit: &'s Json,
+        size: usize,
+    ) -> Outcome<()> {
+        let Some(bound) = count(limit) else { return Ok(()) };
+        if key == least {
+            self.hold(part, size as u64 >= bound, Rule::Limit(least, limit))
+        } else {
+            self.hold(part, size as u64 <= bound, Rule::Limit(greatest, limit))
+        }
+    }
+
+    fn matches(&mut self, pattern: &str, text: &str) -> Outcome<bool> {
+        self.charge(text.len() + 1, PATTERN_STEPS)?;
+        Ok(self.schema.pattern(pattern).is_none_or(|pattern| pattern.is_match(text)))
+    }
+
+    fn array(&mut self, part: &'s Json, entries: &'s Map<String, Json>, items: &[Json]) -> Outcome<()> {
+        let first = entries.get("prefixItems").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+        let rest = entries.get("items");
+        for (index, item) in items.iter().enumerate() {
+            if let Some(schema) = first.get(index).or(rest) {
+                self.path.push(Step::Index(index));
+                self.apply(schema, item)?;
+                self.path.pop();
+            }
+        }
+        for key in ["minItems", "maxItems"] {
+            if let Some(limit) = entries.get(key) {
+                self.size(part, ("minItems", "maxItems"), key, limit, items.len())?;
+            }
+        }
+        if entries.get("uniqueItems") == Some(&Json::Bool(true)) {
+            let mut seen = HashSet::new();
+            for item in items {
+                let mut text = String::new();
+                self.canonical(item, &mut text)?;
+                if !seen.insert(text) {
+                    self.fail(part, Rule::UniqueItems)?;
+                    break;
+                }
+            }
+        }
+        let Some(wanted) = entries.get("contains") else { return Ok(()) };
+        let mut fitting = 0;
+        for item in items {
+            fitting += u64::from(self.fits(wanted, item)?);
+        }
+        let least = entries.get("minContains").and_then(count).unwrap_or(1);
+        let greatest = entries.get("maxContains").and_then(count).unwrap_or(u64::MAX);
+        self.hold(part, (least..=greatest).contains(&fitting), Rule::Contains)
+    }
+
+    fn object(&mut self, part: &'s Json, entries: &'s Map<String, Json>, value: &Json) -> Outcome<()> {
+        let Json::Object(properties) = value else { return Ok(()) };
+        for name in texts(entries.get("required")) {
+            self.charge(1, 1)?;
+            if !properties.contains_key(name) {
+                self.fail(part, Rule::Required(name))?;
+            }
+        }
+        for (name, others) in entries.get("dependentRequired").and_then(Json::as_object).into_iter().flatten() {
+            self.charge(1, 1)?;
+            for other in texts(Some(others)).filter(|_| properties.contains_key(name)) {
+                self.charge(1, 1)?;
+                if !properties.contains_key(other) {
+                    self.fail(part, Rule::Required(other))?;
+                }
+            }
+        }
+        for (name, schema) in entries.get("dependentSchemas").and_then(Json::as_object).into_iter().flatten() {
+            self.charge(1, 1)?;
+            if properties.contains_key(name) {
+                self.apply(schema, value)?;
+            }
+        }
+        for key in ["minProperties", "maxProperties"] {
+            if let Some(limit) = entries.get(key) {
+                self.size(part, ("minProperties", "maxProperties"), key, limit, properties.len())?;
+            }
+        }
+        self.properties(part, entries, value)
+    }
+
+    fn properties(&mut self, part: &'s Json, entries: &'s Map<String, Json>, value: &Json) -> Outcome<()> {
+        let Json::Object(properties) = value else { return Ok(()) };
+        let seen = match entries.get("unevaluatedProperties") {
+            Some(_) => {
+                let mut seen = BTreeSet::new();
+                self.evaluated(part, value, &mut seen)?;
+                Some(seen)
+            }
+            None => None,
+        };
+        for (name, value) in properties {
+            if let Some(names) = entries.get("propertyNames")
+                && !self.fits(names, &Json::String(name.clone()))?
+            {
+                self.path.push(Step::Key(name.clone()));
+                self.fail(part, Rule::PropertyName)?;
+                self.path.pop();
+            }
+            let fitting = self.schemas_of(entries, name)?;
+            let rest = match (&seen, fitting.is_empty()) {
+                (_, false) => None,
+                (Some(seen), true) if !seen.contains(name.as_str()) => entries.get("unevaluatedProperties"),
+                (_, true) => entries.get("additionalProperties"),
+            };
+            if rest == Some(&Json::Bool(false)) {
+                self.fail(part, Rule::Unknown(name.clone()))?;
+                continue;
+            }
+            self.path.push(Step::Key(name.clone()));
+            for schema in fitting.into_iter().chain(rest) {
+                self.apply(schema, value)?;
+            }
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    /// The schemas that `properties` and `patternProperties` have for a name.
+    fn schemas_of(&mut self, entries: &'s Map<String, Json>, name: &str) -> Outcome<Vec<&'s Json>> {
+        self.charge(1 + name.len() / 64, 1)?;
+        let mut found: Vec<&'s Json> = entries.get("properties").and_then(|it| it.get(name)).into_iter().collect();
+        for (pattern, schema) in entries.get("patternProperties").and_then(Json::as_object).into_iter().flatten() {
+            if self.matches(pattern, name)? {
+                found.push(schema);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The properties that a part, and what it applies to the same object, has a schema for.
+    fn evaluated<'v>(&mut self, part: &'s Json, value: &'v Json, seen: &mut BTreeSet<&'v str>) -> Outcome<()> {
+        let (Json::Object(entries), Json::Object(properties)) = (part, value) else { return Ok(()) };
+        self.charge(1 + properties.len(), 1)?;
+        for name in properties.keys() {
+            if entries.contains_key("additionalProperties") || !self.schemas_of(entries, name)?.is_empty() {
+                seen.insert(name);
+            }
+        }
+        if let Some(target) = self.schema.target(part) {
+            self.evaluated(target, value, seen)?;
+        }
+        for key in ["allOf", "anyOf", "oneOf"] {
+            for branch in entries.get(key).and_then(Json::as_array).into_iter().flatten() {
+                if self.fits(branch, value)? {
+                    self.evaluated(branch, value, seen)?;
+                }
+            }
+        }
+        if let Some(condition) = entries.get("if") {
+            let holds = self.fits(condition, value)?;
+            if holds {
+                self.evaluated(condition, value, seen)?;
+            }
+            if let Some(branch) = entries.get(if holds { "then" } else { "else" }) {
+                self.evaluated(branch, value, seen)?;
+            }
+        }
+        for (name, branch) in entries.get("dependentSchemas").and_then(Json::as_object).into_iter().flatten() {
+            if properties.contains_key(name) {
+                self.evaluated(branch, value, seen)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether two values are the same: 1 and 1.0 are.
+    fn equal(&mut self, one: &Json, two: &Json) -> Outcome<bool> {
+        self.charge(1, 1)?;
+        match (one, two) {
+            (Json::Number(one), Json::Number(two)) => Ok(compare(one, two).is_some_and(|it| it.is_eq())),
+            (Json::String(one), Json::String(two)) => {
+                let is_long = one.len() == two.len();
+                self.charge(if is_long { one.len() / 64 } else { 0 }, 1)?;
+                Ok(one == two)
+            }
+            (Json::Array(one), Json::Array(two)) => {
+                for (one, two) in one.iter().zip(two) {
+                    if !self.equal(one, two)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(one.len() == two.len())
+            }
+            (Json::Object(one), Json::Object(two)) => {
+                if one.len() != two.len() {
+                    return Ok(false);
+                }
+                for (key, one) in one {
+                    let Some(two) = two.get(key) else { return Ok(false) };
+                    if !self.equal(one, two)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            (one, two) => Ok(one == two),
+        }
+    }
+
+    /// A text that equal values have in common, and others have not.
+    fn canonical(&mut self, value: &Json, text: &mut String) -> Outcome<()> {
+        self.charge(1, 1)?;
+        match value {
+            Json::Number(it) => match number(value).filter(|it| it.fract() == 0.0 && it.abs() < 1e15) {
+                Some(whole) => text.push_str(&format!("{whole:.0},")),
+                None => text.push_str(&format!("{it},")),
+            },
+            Json::Array(items) => {
+                text.push('[');
+                items.iter().try_for_each(|item| self.canonical(item, text))?;
+                text.push_str("],");
+            }
+            Json::Object(entries) => {
+                let mut names: Vec<&String> = entries.keys().collect();
+                names.sort();
+                text.push('{');
+                for name in names {
+                    self.canonical(&Json::String(name.clone()), text)?;
+                    self.canonical(&entries[name], text)?;
+                }
+                text.push_str("},");
+            }
+            Json::String(it) => {
+                self.charge(it.len() / 16, 1)?;
+                text.push_str(&format!("{value},"));
+            }
+            Json::Null | Json::Bool(_) => text.push_str(&format!("{value},")),
+        }
+        Ok(())
+    }
+}
+
+fn texts(value: Option<&Json>) -> impl Iterator<Item = &str> {
+    value.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str)
+}
+
+fn is_of_type(types: &Json, value: &Json) -> bool {
+    let is = |name: &str| match value {
+        Json::Null => name == "null",
+        Json::Bool(_) => name == "boolean",
+        Json::String(_) => name == "string",
+        Json::Array(_) => name == "array",
+        Json::Object(_) => name == "object",
+        Json::Number(it) => {
+            name == "number"
+                || name == "integer" && (!it.is_f64() || number(value).is_some_and(|number| number.fract() == 0.0))
+        }
+    };
+    match types {
+        Json::String(name) => is(name),
+        Json::Array(names) => names.iter().filter_map(Json::as_str).any(is),
+        _ => true,
+    }
+}
+
+fn whole(number: &Number) -> Option<i128> {
+    number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
+}
+
+fn compare(one: &Number, two: &Number) -> Option<std::cmp::Ordering> {
+    match (whole(one), whole(two)) {
+        (Some(one), Some(two)) => Some(one.cmp(&two)),
+        _ => one.as_f64()?.partial_cmp(&two.as_f64()?),
+    }
+}
+
+fn is_multiple(value: &Number, of: &Number) -> bool {
+    match (whole(value), whole(of)) {
+        (Some(value), Some(of)) => of != 0 && value % of == 0,
+        _ => {
+            let Some((value, of)) = value.as_f64().zip(of.as_f64()) else { return false };
+            let times = value / of;
+            // 0.3 is a multiple of 0.1, although no float says so.
+            times.is_finite() && (times - times.round()).abs() <= 1e-9 * times.abs().max(1.0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+
+    /// How many violations there are, and the steps; `None`: the steps ran out.
+    fn checked(schema: &Json, value: &Json) -> Option<usize> {
+        let schema = Schema::new(schema).unwrap();
+        let checked = check(&schema, value);
+        assert!(checked.steps <= MAX_STEPS);
+        (!checked.is_unfinished).then_some(checked.violations.len())
+    }
+
+    #[test]
+    fn each_keyword_says_what_json_schema_says() {
+        let accepted_and_refused = [
+            (json!({ "type": "integer" }), json!(3.0), json!(3.5)),
+            (json!({ "type": ["string", "null"] }), json!(null), json!(1)),
+            (json!({ "enum": [1, { "a": [2] }] }), json!({ "a": [2.0] }), json!({ "a": [2, 3] })),
+            (json!({ "const": 1 }), json!(1.0), json!("1")),
+            (json!({ "minimum": 2, "maximum": 4 }), json!(2), json!(4.1)),
+            (json!({ "exclusiveMinimum": 2, "exclusiveMaximum": 4 }), json!(3), json!(2)),
+            (json!({ "multipleOf": 0.1 }), json!(0.3), json!(0.35)),
+            (json!({ "multipleOf": 3 }), json!(u64::MAX), json!(u64::MAX - 1)),
+            (json!({ "minLength": 2, "maxLength": 3 }), json!("äöü"), json!("ä")),
+            (json!({ "pattern": r"^\d{2}\w$" }), json!("12a"), json!("١٢a")),
+            (json!({ "minItems": 1, "maxItems": 2 }), json!([1]), json!([])),
+            (json!({ "uniqueItems": true }), json!([1, "1", true, [1]]), json!([1, 2, 1.0])),
+            (
+                json!({ "prefixItems": [{ "type": "string" }], "items": { "type": "integer" } }),
+                json!(["a", 1]),
+                json!([1]),
+            ),
+            (json!({ "contains": { "type": "integer" }, "maxContains": 1 }), json!(["a", 1]), json!([1, 2])),
+            (json!({ "required": ["a"] }), json!({ "a": 1 }), json!({ "b": 1 })),
+            (json!({ "minProperties": 1, "maxProperties": 2 }), json!({ "a": 1 }), json!({})),
+            (json!({ "properties": { "a": false } }), json!({ "b": 1 }), json!({ "a": 1 })),
+            (
+                json!({ "properties": { "a": true }, "patternProperties": { "^x-": { "type": "string" } },
+                    "additionalProperties": false }),
+                json!({ "a": 1, "x-a": "b" }),
+                json!({ "b": 1 }),
+            ),
+            (json!({ "propertyNames": { "maxLength": 1 } }), json!({ "a": 1 }), json!({ "ab": 1 })),
+            (json!({ "dependentRequired": { "a": ["b"] } }), json!({ "b": 1 }), json!({ "a": 1 })),
+            (
+                json!({ "dependentSchemas": { "a": { "maxProperties": 1 } } }),
+                json!({ "b": 1, "c": 2 }),
+                json!({ "a": 1, "b": 2 }),
+            ),
+            (json!({ "allOf": [{ "minimum": 1 }, { "maximum": 2 }] }), json!(1), json!(3)),
+            (json!({ "anyOf": [{ "minimum": 3 }, { "maximum": 1 }] }), json!(1), json!(2)),
+            (json!({ "oneOf": [{ "minimum": 3 }, { "maximum": 4 }] }), json!(1), json!(3)),
+            (json!({ "not": { "type": "string" } }), json!(1), json!("a")),
+            (json!({ "if": { "minimum": 5 }, "then": { "maximum": 6 }, "else": { "minimum": 1 } }), json!(6), json!(0)),
+            (json!({ "$ref": "#/$defs/A.b-c_1", "$defs": { "A.b-c_1": { "type": "string" } } }), json!("a"), json!(1)),
+            (
+                json!({ "properties": { "a": {} }, "oneOf": [{ "properties": { "b": { "const": 1 } }, "required": ["b"] }, { "required": ["c"] }],
+                    "unevaluatedProperties": false }),
+                json!({ "a": 1, "b": 1 }),
+                json!({ "a": 1, "b": 1, "d": 1 }),
+            ),
+            // What stands where data stand is data, whatever it looks like.
+            (json!({ "enum": [{ "$ref": "#/nowhere" }] }), json!({ "$ref": "#/nowhere" }), json!({})),
+            (
+                json!({ "const": { "$id": "x" }, "default": { "$ref": "y" }, "title": { "type": 7 } }),
+                json!({ "$id": "x" }),
+                json!(1),
+            ),
+        ];
+        for (schema, accepted, refused) in accepted_and_refused {
+            assert_eq!(checked(&schema, &accepted), Some(0), "{schema} {accepted}");
+            assert_ne!(checked(&schema, &refused), Some(0), "{schema} {refused}");
+        }
+    }
+
+    #[test]
+    fn the_hundredth_violation_is_the_last() {
+        let schema = json!({ "items": { "enum": ["x".repeat(500_000)] } });
+        let value = Json::Array(vec![json!(1); 8000]);
+        assert_eq!(checked(&schema, &value), Some(MAX_VIOLATIONS));
+    }
+
+    #[test]
+    fn work_that_multiplies_ends() {
+        // A choice in each level of a list in lists: twice as much work a level.
+        let nested = |levels: u32, leaf: Json| (0..levels).fold(leaf, |inner, _| json!([inner]));
+        let twice = (0..12).fold(json!(false), |inner, _| json!({ "anyOf": [{ "items": inner }, { "items": inner }] }));
+        let wide = Json::Array(vec![nested(13, json!([1])); 4000]);
+        assert_eq!(checked(&json!({ "contains": twice, "minContains": 0 }), &wide), None);
+        let choices: Vec<Json> = (0..20_000).map(|number| json!({ "const": number })).collect();
+        let many = json!({ "contains": { "anyOf": choices }, "minContains": 0 });
+        assert_eq!(checked(&many, &Json::Array(vec![json!(-1); 2000])), None);
+        // A program of many states over a long text.
+        let pattern = json!({ "pattern": "^([ab]{1,100}c?){1,20}$" });
+        assert_eq!(checked(&pattern, &json!("ab".repeat(100_000))), None);
+    }
+
+    #[test]
+    fn what_is_unevaluated_is_found_in_bounded_work() {
+        let choice = |inner: Json| json!({ "anyOf": [inner.clone(), inner], "unevaluatedProperties": false });
+        let schema = (0..12).fold(json!({ "properties": { "a": { "type": "string" } } }), |inner, _| choice(inner));
+        let value = Json::Object((0..5000).map(|number| (format!("a{number}"), json!(1))).collect());
+        assert_eq!(checked(&schema, &value), None);
+    }
+}
