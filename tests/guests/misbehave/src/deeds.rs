@@ -87,7 +87,15 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
             (0..100_000).for_each(|_| tracking::log(Level::Debug, ""));
             (0..10_000).for_each(|_| println!("x"));
         }
+        Misdeed::FloodShards => {
+            if W::BLOBS {
+                for _ in 0..4 {
+                    drop(blobs::BlobWriter::finish(blobs::BlobWriter::new())?);
+                }
+            }
+        }
         Misdeed::WideTables
+        | Misdeed::EmptyTables
         | Misdeed::LongNames
         | Misdeed::HoardDictionaries
         | Misdeed::HoardTables
@@ -118,6 +126,7 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
         | Misdeed::ForgedBatch
         | Misdeed::FewerRows
         | Misdeed::WideFeatures
+        | Misdeed::HoardFeatures
         | Misdeed::OtherColumns
         | Misdeed::NanPayloads
         | Misdeed::CategoryOrder
@@ -288,6 +297,12 @@ fn with_tables(misdeed: Misdeed) -> Result<(), Failure> {
             let fields: Vec<Field> = (0..65_536).map(|number| float(&format!("{number:0width$}"))).collect();
             loop {
                 std::mem::forget(tables::TableWriter::new(&fields));
+            }
+        }
+        Misdeed::EmptyTables => {
+            let fields: Vec<Field> = (0..65_536).map(|number| float(&number.to_string())).collect();
+            loop {
+                drop(tables::TableWriter::finish(tables::TableWriter::new(&fields))?);
             }
         }
         Misdeed::HoardDictionaries | Misdeed::HoardTables => {

@@ -134,6 +134,12 @@ named! {
         HoardDictionaries = "hoard-dictionaries",
         /// To finish tables with many categories, and to keep them open.
         HoardTables = "hoard-tables",
+        /// To finish wide tables without rows, one after the other.
+        EmptyTables = "empty-tables",
+        /// To make more of each row than the stage may keep, piece by piece.
+        HoardFeatures = "hoard-features",
+        /// To begin a few artifacts in each of many instances.
+        FloodShards = "flood-shards",
         /// To declare thousands of features, and to leave the work with them to the host.
         WideFeatures = "wide-features",
         /// To let its answer for a row hang on something else than the row.

@@ -240,6 +240,16 @@ fn features() -> Vec<Field> {
     ]
 }
 
+/// Rows of one long text each, one at a time: of more, it returns too much for a crossing, and is asked
+/// for fewer.
+fn long_rows(rows: usize) -> Batch {
+    let length = if rows > 1 { 9 << 20 } else { 4 << 20 };
+    let mut offsets = vec![0; rows];
+    offsets.push(length);
+    let text = Strings { offsets, bytes: vec![b'x'; length as usize] };
+    Batch { rows: rows as u32, columns: vec![Column { values: Values::Utf8(text), validity: None }] }
+}
+
 /// How many features `wide-features` declares.
 const WIDE: usize = 8192;
 
@@ -277,6 +287,9 @@ impl transform::GuestTransformer for Transformer {
         if self.0.is(Misdeed::WideFeatures, Export::Transform) {
             return wide_features();
         }
+        if self.0.is(Misdeed::HoardFeatures, Export::Transform) {
+            return vec![Field { name: "text".into(), data_type: DataType::Utf8, nullable: false }];
+        }
         if self.0.is(Misdeed::TooManyColumns, Export::Fields) {
             return (0..200_000).map(|number| float(&number.to_string())).collect();
         }
@@ -286,6 +299,9 @@ impl transform::GuestTransformer for Transformer {
     fn transform(&self, mut rows: Batch) -> Result<Batch, Failure> {
         if self.0.is(Misdeed::WideFeatures, Export::Transform) {
             return Ok(wide_rows(rows.rows as usize));
+        }
+        if self.0.is(Misdeed::HoardFeatures, Export::Transform) {
+            return Ok(long_rows(rows.rows as usize));
         }
         act::<Transformation>(&self.0, Export::Transform)?;
         if self.0.export == Export::TransformServed.name() && is_served() {
@@ -405,7 +421,13 @@ impl shards::Guest for Stage<ShardedTraining> {
     fn plan_shards(_: u64, settings: types::Settings) -> Result<u32, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<ShardedTraining>(&orders, Export::PlanShards)?;
-        Ok(if orders.is(Misdeed::ManyShards, Export::PlanShards) { u32::MAX } else { 3 })
+        Ok(if orders.is(Misdeed::ManyShards, Export::PlanShards) {
+            u32::MAX
+        } else if orders.misdeed == Misdeed::FloodShards.name() {
+            1024
+        } else {
+            3
+        })
     }
 
     fn train_shard(

@@ -183,12 +183,16 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::FloodHandles => (7, EVERYWHERE, &[], Limit("handles")),
         Misdeed::FloodTables => (7, WITH_TABLES, &[], Limit("artifacts")),
         Misdeed::FloodBlobs => (7, MAKING_BLOBS, &[], Limit("artifacts")),
+        Misdeed::FloodShards => (7, &[TrainShard], &[], Limit("artifacts of all instances")),
         Misdeed::FloodCursors => (7, &[Ingest], &[], Limit("cursors")),
         Misdeed::GiantLogLine => (8, EVERYWHERE, &["limits.memory=512 MiB"], Limit("bytes of one call")),
         Misdeed::GiantFailure => (8, FAILING, &["limits.memory=512 MiB"], Limit("bytes of one call")),
         Misdeed::GiantColumnList => (8, READING, &[], Fault("internal", &["1048576 columns wanted of a table of"])),
         Misdeed::TooManyColumns => (8, MAKING_TABLES, &[], Fault("", &["200000 columns", "at most 65536"])),
         Misdeed::EndlessTable => (9, MAKING_TABLES, &["limits.output=1 MiB"], Limit("output")),
+        Misdeed::EmptyTables => {
+            (9, &[Ingest, Evaluate], &["limits.output=64 MiB", "limits.cpu=5 min"], Limit("output"))
+        }
         Misdeed::EndlessBlob => (9, MAKING_BLOBS, &["limits.output=1 MiB"], Limit("output")),
         Misdeed::HoardRows => (9, MAKING_TABLES, &["limits.memory=32 MiB", "limits.output=1 GiB"], Limit("memory")),
         Misdeed::HoardCategories => {
@@ -235,6 +239,7 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::HoardTables => {
             (29, &[Ingest, Rebalance], &["limits.memory=160 MiB", "limits.cpu=5 min"], Limit("memory"))
         }
+        Misdeed::HoardFeatures => (29, &[Transform], &["limits.memory=96 MiB"], Limit("memory")),
         Misdeed::WideFeatures => (30, &[], &[], Special),
         Misdeed::LongDataFault => (25, FAILING, &[], Fault("data", &["the data is wrong", "(cut)"])),
         Misdeed::LongParameterFault => (25, FAILING, &[], Fault("parameter", &["(cut)"])),
