@@ -302,7 +302,7 @@ impl Decoder {
     fn check_size(&mut self, column: usize, text: &str) -> Result<(), Box<DataFault>> {
         let held = self.held_text();
         let message = if text.len() > MAX_BATCH_BYTES {
-            format!("the text has {} bytes, and a row may take {MAX_BATCH_BYTES}\nhint: shorten it", text.len())
+            format!("the text has {} bytes, more than the {MAX_BATCH_BYTES} of a row: shorten it", text.len())
         } else if held <= self.most_text {
             self.text_bytes = held + text.len();
             return Ok(());

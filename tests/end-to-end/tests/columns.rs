@@ -108,7 +108,7 @@ fn a_row_that_is_larger_than_a_batch_is_a_fault_of_the_data_that_names_column_an
     let fields = "note = \"utf8\"\nx = \"float64\"\n";
     let path = place.write("m.toml", manifest(fields, "train-boosted", "")).display().to_string();
     let ended = place.run(&["run", &path]).expect(3);
-    says(&ended, &["the values of one row take", "column `note`"]);
+    says(&ended, &["the text has 9437184 bytes", "column `note`", "data row 42"]);
     assert!(!ended.stderr.contains("bug"), "{}", ended.stderr);
 }
 
