@@ -67,8 +67,10 @@ impl Limits {
             // Training is where the work is, and a trainer may keep the whole table, binned. Models
             // are smaller than tables.
             World::Training => Self { memory: 2 * GIB, cpu: minutes(60), wall: minutes(90), output: GIB, ..base },
-            // Findings, metrics and figures, no tables.
-            World::Validation | World::Evaluation => Self { output: 64 * MIB, ..base },
+            // Findings and figures, no tables.
+            World::Validation => Self { output: 64 * MIB, ..base },
+            // Predictions of the test rows, and those of them that are compared.
+            World::Evaluation => Self { output: GIB, ..base },
             // Compares a handful of numbers.
             World::Promotion => Self {
                 memory: 64 * MIB,
