@@ -5,6 +5,7 @@
 //! identifiers too: an empty cell names no row, and least of all many.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -22,23 +23,22 @@ const ROW: &str = "row";
 const PARTITION: &str = "partition";
 
 impl Split {
-    /// Writes the split of a table, given as the batches it was made of.
+    /// Writes the split of a table, which gives the batches that it is made of each time that it is
+    /// asked.
     ///
     /// The columns are `row` (from 0), `partition` (`train`, `validation` or `test`) and the identifiers, unless some
     /// identifier stands in two partitions.
     ///
     /// # Errors
     /// [`DataError`] if writing fails or a batch cannot be read.
-    pub fn export<E: From<DataError>>(
+    pub fn export<E: From<DataError>, I: IntoIterator<Item = Result<RecordBatch, E>>>(
         &self,
         schema: &Schema,
-        batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
+        table: impl Fn() -> I,
         output: impl Write,
     ) -> Result<(), E> {
         let mut identifiers = identifier_columns(schema);
-        let keys = read_keys(schema, &identifiers, batches)?;
-        self.check_rows(keys.len())?;
-        if !self.is_function_of(&keys) {
+        if !identifiers.is_empty() && !self.is_function_of(&identifiers, table())? {
             identifiers.clear();
         }
         let names = identifiers.iter().map(|&column| schema.fields()[column].name.as_str());
@@ -46,12 +46,18 @@ impl Split {
         let failed =
             |error: csv::Error| DataError::unreadable(Path::new("split"), format!("cannot write it: {error}"), "");
         writer.write_record([ROW, PARTITION].into_iter().chain(names)).map_err(failed)?;
-        for (row, (partition, key)) in self.partitions.iter().zip(&keys).enumerate() {
-            let number = row.to_string();
-            let cells = [number.as_str(), partition.name()].into_iter();
-            let key = key.iter().take(identifiers.len()).map(String::as_str);
-            writer.write_record(cells.chain(key)).map_err(failed)?;
+        let mut row = 0;
+        for batch in table() {
+            each_key(&batch?, &identifiers, |key| {
+                // More rows than were dealt out are counted below.
+                let partition = self.partitions.get(row).map_or("", |partition| partition.name());
+                let number = row.to_string();
+                let cells = [number.as_str(), partition].into_iter();
+                row += 1;
+                Ok::<_, E>(writer.write_record(cells.chain(key.iter().map(String::as_str))).map_err(failed)?)
+            })?;
         }
+        self.check_rows(row)?;
         writer.flush().map_err(|error| failed(error.into()))?;
         Ok(())
     }
@@ -72,7 +78,7 @@ impl Split {
         let mut file = SplitFile { identifiers: names, ..SplitFile::default() };
         CsvText::new(input, "the split".to_owned(), b',', true)?.visit(&Interrupt::never(), &mut file)?;
         let columns = if file.is_by_identifier { identifiers } else { Vec::new() };
-        let keys = read_keys(schema, &columns, batches)?;
+        let keys = read_keys(&columns, batches)?;
         Ok(if file.is_by_identifier { file.by_identifier(&keys)? } else { file.by_row(keys.len())? })
     }
 
@@ -84,13 +90,26 @@ impl Split {
         Err(DataError::plan(format!("the split is of {known} rows, and the table has {rows}"), ""))
     }
 
-    /// Whether equal keys have equal partitions.
-    fn is_function_of(&self, keys: &[Vec<String>]) -> bool {
-        let mut seen = HashMap::new();
-        keys.iter()
-            .zip(&self.partitions)
-            .filter(|(key, _)| !is_nameless(key))
-            .all(|(key, partition)| seen.insert(key, partition).is_none_or(|before| before == partition))
+    /// Whether rows of equal identifiers have equal partitions. Identifiers are compared by a hash
+    /// of their own, so that they need not be kept: two that share one cost the export its names.
+    fn is_function_of<E: From<DataError>>(
+        &self,
+        identifiers: &[usize],
+        batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
+    ) -> Result<bool, E> {
+        let mut seen: HashMap<u64, Partition> = HashMap::new();
+        let (hasher, mut row, mut is_function) = (RandomState::new(), 0, true);
+        for batch in batches {
+            each_key(&batch?, identifiers, |key| {
+                if let Some(&partition) = self.partitions.get(row).filter(|_| !is_nameless(&key)) {
+                    let before = seen.insert(hasher.hash_one(&key), partition);
+                    is_function &= before.is_none_or(|before| before == partition);
+                }
+                row += 1;
+                Ok::<_, E>(())
+            })?;
+        }
+        Ok(is_function)
     }
 }
 
@@ -98,21 +117,29 @@ fn identifier_columns(schema: &Schema) -> Vec<usize> {
     schema.indices_with(Role::Identifier)
 }
 
+/// Gives `take` the text of some columns in every row of a batch, row by row.
+fn each_key<E: From<DataError>>(
+    batch: &RecordBatch,
+    columns: &[usize],
+    mut take: impl FnMut(Vec<String>) -> Result<(), E>,
+) -> Result<(), E> {
+    let values: Vec<Values<'_>> =
+        columns.iter().map(|&column| Values::of(batch.column(column))).collect::<Result<_, _>>()?;
+    (0..batch.num_rows())
+        .try_for_each(|row| take(values.iter().map(|values| values.cell(row).with_text(str::to_owned)).collect()))
+}
+
 /// The text of some columns in every row.
 fn read_keys<E: From<DataError>>(
-    schema: &Schema,
     columns: &[usize],
     batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
 ) -> Result<Vec<Vec<String>>, E> {
-    debug_assert!(columns.iter().all(|&column| column < schema.len()));
     let mut keys = Vec::new();
     for batch in batches {
-        let batch = batch?;
-        let values: Vec<Values<'_>> =
-            columns.iter().map(|&column| Values::of(batch.column(column))).collect::<Result<_, _>>()?;
-        keys.extend((0..batch.num_rows()).map(|row| -> Vec<String> {
-            values.iter().map(|values| values.cell(row).with_text(str::to_owned)).collect()
-        }));
+        each_key(&batch?, columns, |key| {
+            keys.push(key);
+            Ok::<_, E>(())
+        })?;
     }
     Ok(keys)
 }

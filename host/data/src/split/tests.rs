@@ -171,7 +171,7 @@ fn categories_are_gathered_under_their_own_numbers_and_under_others() {
 fn export(found: &Split, key: Role, numbers: &[u32]) -> String {
     let mut text = Vec::new();
     let schema = schema(key);
-    found.export(&schema, batches(&schema, numbers, 7), &mut text).unwrap();
+    found.export(&schema, || batches(&schema, numbers, 7), &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -227,7 +227,7 @@ fn a_row_without_identifier_is_exported_and_imported_by_its_number() {
     let of_nameless: Vec<Partition> = found.partitions().iter().copied().step_by(5).collect();
     assert!(of_nameless.contains(&Partition::Train) && of_nameless.contains(&Partition::Test), "{of_nameless:?}");
     let mut text = Vec::new();
-    found.export(&schema, table(), &mut text).unwrap();
+    found.export(&schema, table, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
     assert!(text.starts_with("row,partition,id\n0,") && text.contains(",C-1\n"), "{text}");
     assert_eq!(Split::import(text.as_bytes(), &schema, table()).unwrap(), found);

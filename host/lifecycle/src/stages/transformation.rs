@@ -5,12 +5,13 @@
 //! table's (see [`test_rows`]): what is scored on them cannot answer with a row's place in a source
 //! that was sorted by its target.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use stagewright_data::{DataError, Gather, Partition, Signature, Split, Task, in_hash_order, select};
 use stagewright_manifest::World;
-use stagewright_store::{Blob, DataType, Field, Role, Schema, Table};
+use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter, batch_bytes};
 
 use crate::fault::{StageFault, guest_name};
 use crate::purity::check_transform;
@@ -22,14 +23,20 @@ use crate::watch::Watch;
 
 /// What the host keeps of each row while it deals rows out, at most: two hashes, its partition, its
 /// number, its place in the order of the test rows, and what sorting takes.
-const SPLIT_ROW_MEMORY: u64 = 64;
+const SPLIT_ROW_MEMORY: u64 = 48;
+
+/// What a column of a batch takes besides its values, which stay in their file.
+const COLUMN_MEMORY: u64 = 512;
+
+/// What a row takes in the exported split besides its identifier: its number and its partition.
+const EXPORTED_ROW: usize = 20;
 
 /// Splits, fits, transforms, rebalances.
 pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let table = stage.table(World::Ingestion, "table")?;
     let watch = stage.watch().clone();
     refuse_undeclared(stage, &table)?;
-    watch.hold_rows(table.rows(), SPLIT_ROW_MEMORY)?;
+    watch.hold(split_memory(&table))?;
     let task = stage.run.task(&table, &watch)?;
     weights::refuse_wrong(stage.world, &table, &watch)?;
     let split = stage.run.split(&table, &watch)?;
@@ -67,6 +74,13 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     stage.put_blob("state", &state);
     stage.put_table("features-train", &features);
     Ok(())
+}
+
+/// What the host keeps of a table at once while it deals its rows out.
+fn split_memory(table: &Table) -> u64 {
+    let batches = (table.chunks() as u64).saturating_mul(table.schema().len() as u64 * COLUMN_MEMORY);
+    let rows = table.rows().saturating_mul(SPLIT_ROW_MEMORY);
+    rows.saturating_add(batches).saturating_add(TableWriter::empty_bytes(table.schema()))
 }
 
 /// Refuses a table with other columns than the signature declares: validation may have been
@@ -116,8 +130,22 @@ pub(crate) fn all(table: &Table, watch: &Watch) -> impl Iterator<Item = Result<R
 
 /// The split as CSV, fit to be imported elsewhere.
 fn exported(table: &Table, split: &Split, watch: &Watch) -> Result<String, StageFault> {
+    // The text of identifiers goes into the document, which doubles while it grows.
+    let identifiers = table.schema().indices_with(Role::Identifier);
+    let held = Cell::new(split_memory(table));
+    let counted = || {
+        all(table, watch).map(|rows| {
+            let rows = rows?;
+            let named = rows.project(&identifiers).map_err(|error| ReadError(StageFault::host(error)))?;
+            let text = batch_bytes(&named, named.num_rows()).map_err(|error| ReadError(StageFault::host(error)))?;
+            held.set(held.get() + (text + rows.num_rows() * EXPORTED_ROW) as u64);
+            watch.hold(held.get()).map_err(ReadError)?;
+            Ok(rows)
+        })
+    };
     let mut text = Vec::new();
-    split.export(table.schema(), all(table, watch), &mut text).map_err(|ReadError(fault)| fault)?;
+    split.export(table.schema(), counted, &mut text).map_err(|ReadError(fault)| fault)?;
+    watch.look()?;
     String::from_utf8(text).map_err(StageFault::host)
 }
 
