@@ -1,0 +1,117 @@
+//! The system calls that computing takes. Every other one is refused, and ends the process.
+//!
+//! A refused call raises `SIGSYS`, whose handler names it to the parent and exits. That is as
+//! strong as killing at once: the call does not happen either way, the handler cannot be replaced
+//! (`rt_sigaction` is not allowed for it), and where the signal is blocked the kernel kills.
+
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen as Length, SeccompCmpOp as Compare,
+    SeccompCondition as Condition, SeccompFilter, SeccompRule as Rule,
+};
+
+use crate::clock::Clock;
+
+/// `PR_SET_VMA`: allocators name their arenas. It changes nothing but what `/proc` shows.
+const PR_SET_VMA: u64 = 0x5356_4d41;
+
+/// Adds `FUTEX_CLOCK_REALTIME` to an operation.
+const REALTIME: u64 = 256;
+
+/// The filter for this process, by what it keeps open.
+///
+/// # Errors
+/// The processor's architecture is none that the filter knows.
+pub(super) fn program(guest: Clock, report: &OwnedFd, wake: &OwnedFd) -> Result<BpfProgram, BackendError> {
+    let (report, wake) = (report.as_raw_fd() as u64, wake.as_raw_fd() as u64);
+    let mut rules = Vec::new();
+    for (call, allowed) in [
+        (libc::SYS_write, one_of(0, &[2, report, wake])?),
+        // The C library says why it aborts in one call.
+        (libc::SYS_writev, one_of(0, &[2])?),
+        (libc::SYS_futex, one_of(1, &futex_operations())?),
+        (libc::SYS_mmap, vec![memory()?]),
+        (libc::SYS_mprotect, vec![not_executable()?]),
+        (libc::SYS_madvise, one_of(2, &advice())?),
+        (libc::SYS_clock_gettime, one_of(0, &clocks(guest))?),
+        (libc::SYS_clock_nanosleep, one_of(0, &[libc::CLOCK_MONOTONIC as u64])?),
+        (libc::SYS_prctl, one_of(0, &[PR_SET_VMA])?),
+        // How a crash ends: handlers put the default back and fault again, `abort` raises. Without
+        // these, a crash would look like an escape.
+        (libc::SYS_rt_sigaction, one_of(0, &crashes())?),
+        (libc::SYS_tgkill, vec![abort()?]),
+    ] {
+        rules.push((call, allowed));
+    }
+    for call in [
+        libc::SYS_munmap,
+        libc::SYS_mremap,
+        libc::SYS_brk,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_restart_syscall, // after SIGSTOP and SIGCONT
+        libc::SYS_sched_yield,
+        libc::SYS_exit_group,
+        libc::SYS_getpid,
+        libc::SYS_gettid,
+    ] {
+        rules.push((call, Vec::new()));
+    }
+    let architecture = std::env::consts::ARCH.try_into()?;
+    SeccompFilter::new(rules.into_iter().collect(), SeccompAction::Trap, SeccompAction::Allow, architecture)?.try_into()
+}
+
+/// Whether the kernel can do what the filter asks for.
+pub(super) fn is_possible() -> bool {
+    let trap = libc::SECCOMP_RET_TRAP;
+    // SAFETY: the kernel reads one number from where this one is, and changes nothing.
+    unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const trap) == 0 }
+}
+
+fn is(argument: u8, value: u64) -> Result<Condition, BackendError> {
+    Condition::new(argument, Length::Dword, Compare::Eq, value)
+}
+
+fn without(argument: u8, bits: libc::c_int) -> Result<Condition, BackendError> {
+    Condition::new(argument, Length::Dword, Compare::MaskedEq(bits as u64), 0)
+}
+
+fn one_of(argument: u8, values: &[u64]) -> Result<Vec<Rule>, BackendError> {
+    values.iter().map(|&value| Rule::new(vec![is(argument, value)?])).collect()
+}
+
+fn not_executable() -> Result<Rule, BackendError> {
+    Rule::new(vec![without(2, libc::PROT_EXEC)?])
+}
+
+/// Shared memory, and memory that grows down by being touched, is not in `RLIMIT_DATA`.
+fn memory() -> Result<Rule, BackendError> {
+    Rule::new(vec![without(2, libc::PROT_EXEC)?, without(3, libc::MAP_SHARED | libc::MAP_GROWSDOWN)?])
+}
+
+/// `abort` by this process, of this process.
+fn abort() -> Result<Rule, BackendError> {
+    Rule::new(vec![is(0, std::process::id().into())?, is(2, libc::SIGABRT as u64)?])
+}
+
+/// Waiting and waking, within a process and between two.
+fn futex_operations() -> [u64; 6] {
+    let (wait, wake, bitset, private) =
+        (libc::FUTEX_WAIT, libc::FUTEX_WAKE, libc::FUTEX_WAIT_BITSET, libc::FUTEX_PRIVATE_FLAG);
+    let bitset = (bitset | private) as u64;
+    [wait as u64, wake as u64, (wait | private) as u64, (wake | private) as u64, bitset, bitset | REALTIME]
+}
+
+fn advice() -> [u64; 4] {
+    [libc::MADV_DONTNEED, libc::MADV_FREE, libc::MADV_HUGEPAGE, libc::MADV_NOHUGEPAGE].map(|advice| advice as u64)
+}
+
+fn clocks(guest: Clock) -> [u64; 4] {
+    let own = [libc::CLOCK_MONOTONIC, libc::CLOCK_PROCESS_CPUTIME_ID, libc::CLOCK_THREAD_CPUTIME_ID];
+    [guest.number(), own[0] as u64, own[1] as u64, own[2] as u64]
+}
+
+fn crashes() -> [u64; 5] {
+    [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGBUS, libc::SIGABRT].map(|signal| signal as u64)
+}

@@ -1,0 +1,87 @@
+//! The outer wall: a process that may compute, answer over shared memory, and nothing else.
+//!
+//! A child is started with what it needs and locks itself in before it does what nobody trusts.
+//! After that it has no file, no socket, no other process, no new executable memory; its memory and
+//! its time are bounded; and whatever it sends is checked by rules before anybody looks at it. Its
+//! parent watches its clocks, kills it where it must, and always learns why it ended. What runs
+//! inside and what is in the messages is the business of the two programs: this crate knows neither
+//! Wasm nor stages.
+//!
+//! The parent [`spawn`]s a [`Command`] and gets a [`Child`], which it receives messages from and
+//! sends some to, until the [`Ending`]. The child calls [`start`], loads and maps what it will use,
+//! calls [`Started::lock`], and speaks over the [`Channel`] that this returns. The two are built
+//! with the features `parent` and `child`; both by default.
+//!
+//! Only Linux has such walls; elsewhere this crate is empty.
+//!
+//! # Examples
+//!
+//! A child that doubles a number. It asks for nothing else, so this program is both sides:
+//!
+//! ```standalone_crate
+//! # #[cfg(not(target_os = "linux"))] fn main() {}
+//! # #[cfg(target_os = "linux")]
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     if std::env::args().nth(1).as_deref() == Some("child") { child() } else { parent() }
+//! }
+//!
+//! # #[cfg(target_os = "linux")]
+//! fn child() -> Result<(), Box<dyn std::error::Error>> {
+//!     // SAFETY: nothing in this process has opened a descriptor yet.
+//!     let started = unsafe { stagewright_jail::start("1.0") }?;
+//!     let number: u64 = std::str::from_utf8(started.task())?.parse()?;
+//!     let mut locked = started.lock()?;
+//!     // Here, code that nobody trusts could run.
+//!     locked.channel.send(1, &[(2 * number).to_string().as_bytes()])?;
+//!     stagewright_jail::end(0)
+//! }
+//!
+//! # #[cfg(target_os = "linux")]
+//! fn parent() -> Result<(), Box<dyn std::error::Error>> {
+//!     use stagewright_jail::{Budget, Command, Event, Rules, Walls, Why, spawn};
+//!     use std::{sync::Arc, time::Duration};
+//!
+//!     let program = std::env::current_exe()?;
+//!     let budget = Arc::new(Budget::new(Duration::from_secs(1), Duration::from_secs(10)));
+//!     let rules = Rules { longest: |kind| (kind == 1).then_some(20), messages: 1, bytes: 20 };
+//!     let mut command = Command::new(&program, "1.0", budget, rules);
+//!     command.arguments = &["child"];
+//!     command.task = b"21";
+//! #   command.required = Walls::NONE; // this example runs anywhere
+//!     let mut child = spawn(&command)?;
+//!     let mut bytes = Vec::new();
+//!     let Event::Message(1) = child.receive(&mut bytes)? else { panic!("a message") };
+//!     assert_eq!(bytes, b"42");
+//!     let Event::Ended(ending) = child.receive(&mut bytes)? else { panic!("its end") };
+//!     assert_eq!(ending.why, Why::Exited(0));
+//!     println!("around it stood: {}", ending.walls.unwrap_or_default());
+//!     Ok(())
+//! }
+//! ```
+
+#[cfg(all(target_os = "linux", feature = "child"))]
+mod child;
+#[cfg(all(target_os = "linux", any(feature = "child", feature = "parent")))]
+mod clock;
+#[cfg(all(target_os = "linux", any(feature = "child", feature = "parent")))]
+mod hello;
+#[cfg(all(target_os = "linux", feature = "parent"))]
+mod parent;
+#[cfg(all(target_os = "linux", any(feature = "child", feature = "parent")))]
+mod report;
+#[cfg(all(target_os = "linux", any(feature = "child", feature = "parent")))]
+mod ring;
+#[cfg(target_os = "linux")]
+mod wall;
+
+#[cfg(all(target_os = "linux", feature = "child"))]
+pub use child::{Channel, LockError, Locked, StartError, Started, end, start};
+#[cfg(all(target_os = "linux", feature = "parent"))]
+pub use parent::{Account, Budget, Child, Command, Ending, Event, Gone, Limit, Spent, Why, sealed, spawn};
+#[cfg(all(target_os = "linux", feature = "parent"))]
+#[doc(hidden)]
+pub use ring::read_ring;
+#[cfg(all(target_os = "linux", any(feature = "child", feature = "parent")))]
+pub use ring::{Fault, PIECE, RING, Rules, SMALLEST_RING};
+#[cfg(target_os = "linux")]
+pub use wall::Walls;

@@ -1,0 +1,81 @@
+//! What a child says of itself, over a pipe of its own: the ring may be in the middle of a message
+//! when there is something to report, and a signal handler can write to nothing else.
+//!
+//! Whoever reads one bears in mind who wrote it. A report names; it is never the reason to believe
+//! something that the parent could not see for itself.
+
+use crate::wall::Walls;
+
+/// Bytes of a report: three words. Writes of so few to a pipe are never cut.
+pub(crate) const LENGTH: usize = 24;
+
+/// How many an honest child makes at most: that it is locked, and why it ends.
+#[cfg(feature = "parent")]
+pub(crate) const MOST: usize = 2;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// The walls stand, and work begins.
+    Locked(Walls),
+    /// Walls that are required and cannot be built. Work does not begin.
+    Missing(Walls),
+    /// The budget of CPU time is spent: nanoseconds used and allowed.
+    Cpu { used: u64, allowed: u64 },
+    /// A system call was refused.
+    Refused { call: u64 },
+}
+
+impl Report {
+    #[cfg(feature = "child")]
+    pub(crate) fn bytes(self) -> [u8; LENGTH] {
+        let words = match self {
+            Self::Locked(walls) => [1, walls.bits(), 0],
+            Self::Missing(walls) => [2, walls.bits(), 0],
+            Self::Cpu { used, allowed } => [3, used, allowed],
+            Self::Refused { call } => [4, call, 0],
+        };
+        let mut bytes = [0; LENGTH];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    #[cfg(feature = "parent")]
+    pub(crate) fn parse(bytes: [u8; LENGTH]) -> Option<Self> {
+        let word = |at: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(word)
+        };
+        match (word(0), word(8), word(16)) {
+            (1, walls, 0) => Walls::from_bits(walls).map(Self::Locked),
+            (2, walls, 0) => Walls::from_bits(walls).map(Self::Missing),
+            (3, used, allowed) => Some(Self::Cpu { used, allowed }),
+            (4, call, 0) => Some(Self::Refused { call }),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(all(test, feature = "child", feature = "parent"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_read_as_they_were_written_and_others_are_none() {
+        let all = [
+            Report::Locked(Walls::ALL),
+            Report::Missing(Walls::SECCOMP),
+            Report::Cpu { used: 5, allowed: u64::MAX },
+            Report::Refused { call: 41 },
+        ];
+        for report in all {
+            assert_eq!(Report::parse(report.bytes()), Some(report));
+        }
+        assert_eq!(Report::parse([0xff; LENGTH]), None);
+        let mut unknown_wall = Report::Locked(Walls::ALL).bytes();
+        unknown_wall[8] = 8;
+        assert_eq!(Report::parse(unknown_wall), None);
+    }
+}

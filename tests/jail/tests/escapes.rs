@@ -1,0 +1,91 @@
+//! Native code behind the walls tries what a wall must stop. Each attempt gains nothing, its end
+//! has a name, and the parent lives.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{command, generous, run};
+use stagewright_jail::{Budget, Ending, Walls, Why};
+use stagewright_jail_tests::attempts::{self, Attempt, Expected};
+
+/// Short, since some attempts are to be at their limits. An honest child needs some milliseconds.
+fn tight() -> Arc<Budget> {
+    Arc::new(Budget::new(Duration::from_millis(300), Duration::from_secs(120)))
+}
+
+/// For those that only wait.
+fn short() -> Arc<Budget> {
+    Arc::new(Budget::new(Duration::from_secs(30), Duration::from_millis(700)))
+}
+
+fn attempt(attempt: &Attempt, before: &str, required: Walls) -> (Vec<String>, Ending) {
+    let task = format!("{before}{}", attempt.name);
+    let waits = attempt.expected == Expected::Limit(stagewright_jail::Limit::Wall);
+    let mut command = command(&task, if waits { short() } else { tight() });
+    command.required = required;
+    run(&command)
+}
+
+/// Why an attempt did not come to what it must; nothing where it did.
+fn wrong(attempt: &Attempt, said: &[String], ending: &Ending) -> Option<String> {
+    let silent = said.is_empty();
+    let right = match (&attempt.expected, &ending.why) {
+        (Expected::Refused(number), Why::Refused(Some(call))) => silent && number == call,
+        (Expected::RefusedUnnamed, Why::Refused(None)) => silent,
+        (Expected::Fails, Why::Exited(0)) => said.iter().all(|said| said.starts_with("error")) && said.len() == 1,
+        (Expected::Harmless, Why::Exited(0)) => said.len() == 1,
+        (Expected::Signal(signal), Why::Signal(got)) => silent && signal == got,
+        (Expected::Exits(code), Why::Exited(got)) => silent && code == got,
+        (Expected::Forged(words), Why::Forged(fault)) => silent && fault.to_string().contains(words),
+        (Expected::Limit(limit), Why::Limit { limit: got, used, allowed }) => silent && limit == got && used >= allowed,
+        (Expected::Ends, _) => true,
+        _ => false,
+    };
+    let some = &said[..said.len().min(3)];
+    (!right)
+        .then(|| format!("{}: expected {:?}, got `{}` and said {some:?}", attempt.name, attempt.expected, ending.why))
+}
+
+#[test]
+fn nothing_that_native_code_tries_behind_the_walls_gains_anything() {
+    let all = attempts::all();
+    let names: BTreeSet<_> = all.iter().map(|attempt| attempt.name).collect();
+    assert_eq!(names.len(), all.len(), "names are used once");
+    let mut wrongs = Vec::new();
+    for one in &all {
+        let (said, ending) = attempt(one, "", Walls::ALL);
+        assert_eq!(ending.walls, Some(Walls::ALL), "{}: {}", one.name, ending.said);
+        wrongs.extend(wrong(one, &said, &ending));
+        assert!(
+            !ending.said.chars().any(|letter| letter.is_control() && letter != '\n'),
+            "{}: {:?}",
+            one.name,
+            ending.said
+        );
+    }
+    // The parent lives, and serves an honest child.
+    let (said, ending) = run(&command("allowed calls", generous()));
+    assert_eq!((said.len(), &ending.why), (1, &Why::Exited(0)), "{said:?} {}", ending.said);
+    assert!(wrongs.is_empty(), "{} of {}:\n{}", wrongs.len(), all.len(), wrongs.join("\n"));
+    assert!(!std::path::Path::new("/tmp/escaped").exists());
+    println!("{} attempts behind all walls, none gained anything", all.len());
+}
+
+#[test]
+fn without_the_filter_the_other_walls_still_refuse_files_sockets_and_other_processes() {
+    let all: Vec<_> = attempts::all().into_iter().filter(|attempt| attempt.fails_anyway).collect();
+    let mut wrongs = Vec::new();
+    for one in &all {
+        let (said, ending) = attempt(one, "without seccomp;", Walls::NONE);
+        assert_eq!(ending.walls, Some(Walls::LANDLOCK | Walls::RLIMITS), "{}: {}", one.name, ending.said);
+        if !matches!(&said[..], [said] if said.starts_with("error")) || ending.why != Why::Exited(0) {
+            wrongs.push(format!("{}: got `{}` and said {said:?}", one.name, ending.why));
+        }
+    }
+    assert!(wrongs.is_empty(), "{} of {}:\n{}", wrongs.len(), all.len(), wrongs.join("\n"));
+    println!("{} attempts without the filter, none gained anything", all.len());
+}
