@@ -244,6 +244,10 @@ impl Runtime {
                 for number in number * range..((number + 1) * range).min(pieces) {
                     done.extend(piece(&mut pipeline, number)?);
                 }
+                model.training.on_behalf(|| {
+                    drop(pipeline);
+                    Ok(())
+                })?;
                 Ok(done)
             },
             |_, done| {
@@ -483,7 +487,9 @@ impl Sandbox for Runtime {
             return Err(contract(&context, "shards.plan-shards", format!("{shards} shards; at most {MAX_SHARDS}")));
         }
         let mut parts = Vec::with_capacity(shards as usize);
-        let step = |(): &mut (), shard: usize| self.train_shard(&context, &inputs, shard as u32, shards);
+        let step = |(): &mut (), shard: usize| {
+            context.on_behalf(|| self.train_shard(&context, &inputs, shard as u32, shards))
+        };
         in_order(
             shards as usize,
             context.workers,

@@ -200,6 +200,14 @@ impl Hashing {
     }
 }
 
+/// Nobody waits for the digests of a table that is thrown away, and its chunks are in memory as long as
+/// they wait.
+impl Drop for Hashing {
+    fn drop(&mut self) {
+        while Pool::get().take(&self.shared).is_some() {}
+    }
+}
+
 impl Shared {
     /// Takes the digests of a job, `None` if it panicked.
     fn done(&self, number: u64, digests: Option<Vec<Digest>>) {
@@ -278,6 +286,29 @@ mod tests {
             sender.send(quick.finish().is_ok()).expect("somebody waits");
         });
         assert_eq!(finished.recv_timeout(Duration::from_secs(30)), Ok(true), "it waits for another writer's jobs");
+        drop(hold);
+        assert!(slow.finish().is_ok());
+    }
+
+    #[test]
+    fn chunks_of_a_table_that_is_thrown_away_do_not_wait() {
+        let (mut slow, mut dropped) = (Hashing::new(&schema()), Hashing::new(&schema()));
+        let (hold, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        for _ in 0..2 * MAX_THREADS {
+            let held = Arc::clone(&held);
+            slow.submit(move || {
+                let _ = locked(&held).recv_timeout(Duration::from_secs(60));
+                Vec::new()
+            });
+        }
+        let chunk = chunk(vec![1]);
+        let column = Arc::downgrade(chunk.column(0));
+        dropped.add(&chunk, 8).expect("no panic");
+        drop(chunk);
+        assert!(column.upgrade().is_some(), "it waits");
+        drop(dropped);
+        assert!(column.upgrade().is_none(), "it still waits");
         drop(hold);
         assert!(slow.finish().is_ok());
     }
