@@ -487,9 +487,8 @@ impl Sandbox for Runtime {
             return Err(contract(&context, "shards.plan-shards", format!("{shards} shards; at most {MAX_SHARDS}")));
         }
         let mut parts = Vec::with_capacity(shards as usize);
-        let step = |(): &mut (), shard: usize| {
-            context.on_behalf(|| self.train_shard(&context, &inputs, shard as u32, shards))
-        };
+        let step =
+            |(): &mut (), shard: usize| context.on_behalf(|| self.train_shard(&context, &inputs, shard as u32, shards));
         in_order(
             shards as usize,
             context.workers,

@@ -49,7 +49,9 @@ impl Host for Guest {
         };
         self.open_cursor()?;
         match sources.open(&source) {
-            Ok(cursor) => Ok(Ok(self.table.push(CursorHandle { cursor, rest: None, largest: 0, held: 0, given: 0 })?)),
+            Ok(cursor) => {
+                Ok(Ok(self.table.push(CursorHandle { cursor, rest: None, largest: 0, held: 0, given: 0 })?))
+            }
             Err(fault) => {
                 self.close_cursor();
                 Ok(Err(failure(fault)?))
