@@ -3,10 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use stagewright_text::Outside;
+
 use crate::artifact::ArtifactKind;
 use crate::database::DatabaseError;
 use crate::digest::Digest;
-use crate::registry::JudgedAgainst;
+use crate::registry::{AuditDifference, JudgedAgainst};
 use crate::schema::SchemaError;
 use crate::search::SearchError;
 
@@ -160,6 +162,16 @@ pub enum StoreError {
         seq: u64,
         /// What is wrong.
         problem: String,
+    },
+    /// What stands in the registry is not what its audit says.
+    #[error(
+        "the chain of the audit is whole, but the registry is not what it says, in {different} place{}:{}\nhint: somebody changed the database by other means: compare with a backup of the registry", if *different == 1 { "" } else { "s" }, listed(differences)
+    )]
+    Differs {
+        /// In how many places.
+        different: u64,
+        /// Where, at most a hundred of them.
+        differences: Vec<AuditDifference>,
     },
     /// No run has this identifier or prefix.
     #[error("no run `{id}`\nhint: `stagewright runs` lists them")]
@@ -485,4 +497,12 @@ fn champion_text(champion: Option<u32>) -> String {
 /// Wraps an I/O error with what was tried on which file.
 pub(crate) fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
     move |source| StoreError::Io { action, path: path.to_owned(), source }
+}
+
+/// The first differences, a line each.
+fn listed(differences: &[AuditDifference]) -> String {
+    const SHOWN: usize = 20;
+    let lines: String =
+        differences.iter().take(SHOWN).map(|it| format!("\n  {}", Outside::new(&it.to_string()))).collect();
+    if differences.len() > SHOWN { lines + "\n  ..." } else { lines }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json as object};
 use stagewright_end_to_end::{Ended, Place, binary};
 use stagewright_promotion::{Destination, Settings};
 
@@ -90,6 +90,28 @@ fn promotion_rollback_and_history_agree() {
     assert!(json(&place, &["models", "history", MODEL, "--at", "2000-01-01"])["version"].is_null());
     let audit = json(&place, &["audit", "verify"]);
     assert!(audit["entries"].as_u64() > Some(10), "{audit}");
+    assert!(audit["versions"].as_u64() >= Some(2), "{audit}");
+    assert_eq!((&audit["different"], &audit["without_digests"]), (&object!(0), &object!(0)), "{audit}");
+
+    // With a client of the database anything can be changed, and all of it is named.
+    let database = rusqlite::Connection::open(place.home().join("stagewright.db")).expect("a database");
+    let second = format!(
+        "(SELECT versions.id FROM versions JOIN registered_models ON registered_models.id = model
+          WHERE name = '{MODEL}' AND version = 2)"
+    );
+    let edit = format!(
+        "UPDATE version_metrics SET value = 0.999 WHERE name = 'roc_auc' AND version = {second};
+         UPDATE verdicts SET reason = 'all is well' WHERE version = {second}"
+    );
+    database.execute_batch(&edit).expect("edited");
+    let edited = place.run(&["audit", "verify"]).expect(7).stderr;
+    for named in ["version 2: `metrics` is", "version 2: `verdict 1: record` is", "the audit says", "hint: somebody"] {
+        assert!(edited.contains(named), "{named}: {edited}");
+    }
+    let edited = place.run(&["audit", "verify", "--json"]).expect(7).json();
+    let differences = edited["differences"].as_array().expect("differences");
+    assert!(differences.iter().all(|it| it["model"] == MODEL && it["version"] == 2), "{edited}");
+    assert_eq!((&edited["different"], &differences[0]["what"]), (&object!(differences.len()), &object!("metrics")));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `audit`: the chain of everything that was ever done to a model.
 
+use stagewright_store::{AuditCheck, StoreError};
+
 use crate::arguments::AuditCommand;
 use crate::commands::models::audit_table;
 use crate::commands::print_json;
@@ -25,7 +27,7 @@ pub(crate) fn audit(location: &Location, command: &AuditCommand) -> anyhow::Resu
                     "leave it away, or name a head that was printed before",
                 ));
             }
-            let check = registry.verify_audit()?;
+            let check = registry.check_audit()?;
             if let Some(head) = head
                 && !registry.audit_contains(head)?
             {
@@ -36,10 +38,23 @@ pub(crate) fn audit(location: &Location, command: &AuditCommand) -> anyhow::Resu
             }
             if json.json {
                 print_json(&check)?;
-            } else {
-                println!("{} entries, whole; head {}", check.entries, check.head);
+            }
+            if check.different > 0 {
+                return Err(StoreError::Differs { different: check.different, differences: check.differences }.into());
+            }
+            if !json.json {
+                said(&check);
             }
         }
     }
     Ok(Ending::Done)
+}
+
+fn said(check: &AuditCheck) {
+    let AuditCheck { entries, head, models, versions, without_digests, .. } = check;
+    println!("{entries} entries, whole; head {head}");
+    println!("{models} models and {versions} versions stand as the entries say");
+    if *without_digests > 0 {
+        println!("{without_digests} entries are without digests, not compared: they were written before format 4");
+    }
 }

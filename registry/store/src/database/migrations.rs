@@ -7,10 +7,14 @@ use super::{Connection, Outcome, values};
 use crate::registry::{audit, row_memory};
 
 /// The format that this program writes: SQLite's `user_version`, PostgreSQL's table `stagewright_format`.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 
-const MIGRATIONS: [&str; FORMAT as usize] =
-    [include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
+const MIGRATIONS: [&str; FORMAT as usize] = [
+    include_str!("migrations/1.sql"),
+    include_str!("migrations/2.sql"),
+    include_str!("migrations/3.sql"),
+    include_str!("migrations/4.sql"),
+];
 
 /// Nobody changes or removes what was audited, not even by mistake with a client.
 const APPEND_ONLY_SQLITE: &str = "
@@ -60,6 +64,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Outcome<u32> {
                 connection.batch(if connection.is_sqlite() { APPEND_ONLY_SQLITE } else { APPEND_ONLY_POSTGRES })?;
             }
             3 => row_memory::create_key(connection)?,
+            4 => audit::record_all(connection)?,
             _ => {}
         }
     }
@@ -89,7 +94,7 @@ fn chain_old_moves(connection: &mut Connection) -> Outcome<()> {
             new_state: Some(named(new)),
             reason: "recorded by format 1",
         };
-        audit::append_at(connection, "", row.get(4)?, &entry)?;
+        audit::append_old(connection, "", row.get(4)?, &entry)?;
     }
     for table in ["alias_moves", "aliases", "model_versions", "models"] {
         connection.batch(&format!("DROP TABLE {table}"))?;

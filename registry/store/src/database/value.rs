@@ -27,6 +27,11 @@ pub(crate) trait FromValue: Sized {
 }
 
 impl Row {
+    /// The values of all columns.
+    pub(crate) fn values(&self) -> &[Value] {
+        &self.0
+    }
+
     /// The value of column `index`, from 0.
     ///
     /// # Panics

@@ -5,14 +5,18 @@
 //! write the database can forge a whole new chain: the head that `stagewright audit verify` prints, and that every
 //! promotion writes beside the model it promotes, is what such a chain can be held against.
 //!
+//! Each entry also says how its model and its version stand since ([`super::details`]): a verification compares the tables
+//! with that ([`super::replay`]), and names what was changed without an entry.
+//!
 //! The database refuses to change or remove entries (triggers), and entries name models by text: they survive them.
 
 use serde::Serialize;
 
-use crate::database::{Connection, Outcome, Row, Scope, values};
+use crate::database::{Connection, Outcome, Row, Scope, Value, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
-use crate::registry::{Registry, now_ms};
+use crate::registry::replay::{AuditDifference, Comparison, Replay};
+use crate::registry::{Registry, details, now_ms};
 
 /// Entries read at a time.
 const PIECE: u32 = 10_000;
@@ -38,17 +42,29 @@ pub struct AuditEntry {
     pub new_state: Option<String>,
     /// Why.
     pub reason: String,
+    /// How its model and its version stand since, as JSON (docs/formats/audit.md); `None` of entries of before format 4.
+    pub details: Option<String>,
     /// SHA-256 over this entry and the hash before it, in hex.
     pub hash: String,
 }
 
-/// What a verification of the chain saw.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What a verification saw of a chain that is whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AuditCheck {
     /// How many entries there are.
     pub entries: u64,
     /// The hash of the last one; empty if there is none.
     pub head: String,
+    /// How many entries were written before format 4 of the database: they say nothing that tables are compared with.
+    pub without_digests: u64,
+    /// How many models were compared with the entries.
+    pub models: u64,
+    /// How many versions were.
+    pub versions: u64,
+    /// In how many places the tables are not what the entries say.
+    pub different: u64,
+    /// Where, at most a hundred of them.
+    pub differences: Vec<AuditDifference>,
 }
 
 /// What is known of an entry before it has its place.
@@ -81,20 +97,49 @@ impl<'a> NewEntry<'a> {
 impl AuditEntry {
     /// SHA-256 of the entry's JSON and the hash before it; see docs/formats/audit.md.
     fn chained(&self, previous: &str) -> String {
-        let Self { seq, at_ms, actor, action, model, version, old_state, new_state, reason, hash: _ } = self;
-        let text =
+        let Self { seq, at_ms, actor, action, model, version, old_state, new_state, reason, details, hash: _ } = self;
+        let mut text =
             serde_json::json!([previous, seq, at_ms, actor, action, model, version, old_state, new_state, reason]);
+        if let (Some(details), Some(values)) = (details, text.as_array_mut()) {
+            values.push(serde_json::json!(details));
+        }
         Digest::of(text.to_string().as_bytes()).to_hex()
     }
 }
 
-/// Adds an entry.
+/// Adds an entry, after all that it tells of was done: it says how that stands now.
 pub(crate) fn append(connection: &mut Connection, actor: &str, entry: &NewEntry<'_>) -> Outcome<()> {
-    append_at(connection, actor, now_ms(), entry)
+    let details = details::of(connection, entry.action, entry.model, entry.version)?;
+    insert(connection, actor, now_ms(), entry, Some(serde_json::to_string(&details)?))
 }
 
-/// Adds an entry about something that happened then.
-pub(crate) fn append_at(connection: &mut Connection, actor: &str, at_ms: i64, entry: &NewEntry<'_>) -> Outcome<()> {
+/// Adds an entry about something that happened then, to a database that has no place for details yet.
+pub(crate) fn append_old(connection: &mut Connection, actor: &str, at_ms: i64, entry: &NewEntry<'_>) -> Outcome<()> {
+    insert(connection, actor, at_ms, entry, None)
+}
+
+/// Says of each model and version how it stands, once, in a database whose entries did not say it before.
+pub(crate) fn record_all(connection: &mut Connection) -> Outcome<()> {
+    let reason = "recorded for format 4";
+    for row in connection.query("SELECT id, name FROM registered_models ORDER BY name", &[])? {
+        let (id, name): (i64, String) = (row.get(0)?, row.get(1)?);
+        append(connection, "", &NewEntry::about("model.recorded", &name, None).because(reason))?;
+        let versions = "SELECT version FROM versions WHERE model = ?1 ORDER BY version";
+        for row in connection.query(versions, values![id])? {
+            let entry = NewEntry::about("version.recorded", &name, Some(row.get(0)?));
+            append(connection, "", &entry.because(reason))?;
+        }
+    }
+    Ok(())
+}
+
+fn insert(
+    connection: &mut Connection,
+    actor: &str,
+    at_ms: i64,
+    entry: &NewEntry<'_>,
+    details: Option<String>,
+) -> Outcome<()> {
     debug_assert_eq!(connection.scope(), Scope::Models, "the chain has one writer at a time");
     let head = connection.one("SELECT seq, hash FROM audit_head", &[])?;
     let (last, previous): (u64, String) = (head.get(0)?, head.get(1)?);
@@ -108,30 +153,29 @@ pub(crate) fn append_at(connection: &mut Connection, actor: &str, at_ms: i64, en
         old_state: entry.old_state.clone(),
         new_state: entry.new_state.clone(),
         reason: entry.reason.to_owned(),
+        details,
         hash: String::new(),
     };
     entry.hash = entry.chained(&previous);
+    let AuditEntry { seq, actor, action, model, version, old_state, new_state, reason, hash, details, .. } = &entry;
+    let (old_state, new_state) = (old_state.clone(), new_state.clone());
+    let mut given = values![*seq, at_ms, actor, action, model, *version, old_state, new_state, reason, hash].to_vec();
+    // The column is younger than the first entries.
+    let (column, place) = if details.is_some() { (", details", ", ?11") } else { ("", "") };
+    given.extend(details.as_ref().map(Value::from));
     connection.execute(
-        "INSERT INTO audit (seq, at_ms, actor, action, model, version, old_state, new_state, reason, hash)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        values![
-            entry.seq,
-            at_ms,
-            entry.actor,
-            entry.action,
-            entry.model,
-            entry.version,
-            entry.old_state,
-            entry.new_state,
-            entry.reason,
-            &entry.hash
-        ],
+        &format!(
+            "INSERT INTO audit (seq, at_ms, actor, action, model, version, old_state, new_state, reason, hash{column})
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10{place})"
+        ),
+        &given,
     )?;
     connection.execute("UPDATE audit_head SET seq = ?1, hash = ?2", values![entry.seq, entry.hash])?;
     Ok(())
 }
 
-const COLUMNS: &str = "seq, at_ms, actor, action, model, version, old_state, new_state, reason, hash FROM audit";
+const COLUMNS: &str =
+    "seq, at_ms, actor, action, model, version, old_state, new_state, reason, hash, details FROM audit";
 
 fn entry(row: &Row) -> Outcome<AuditEntry> {
     Ok(AuditEntry {
@@ -145,6 +189,7 @@ fn entry(row: &Row) -> Outcome<AuditEntry> {
         new_state: row.get(7)?,
         reason: row.get(8)?,
         hash: row.get(9)?,
+        details: row.get(10)?,
     })
 }
 
@@ -223,13 +268,26 @@ impl Registry {
         self.read("read the audit", |connection| Ok(connection.one("SELECT hash FROM audit_head", &[])?.get(0)?))
     }
 
-    /// Recomputes the whole chain.
+    /// Recomputes the whole chain, and compares models, versions and verdicts with what it says of them.
     ///
     /// # Errors
-    /// [`StoreError::Tampered`] names the first entry that was edited, removed or moved; [`StoreError::Database`].
+    /// [`StoreError::Tampered`] names the first entry that was edited, removed or moved, [`StoreError::Differs`] what in the
+    /// tables is not what the entries say; [`StoreError::Database`].
     pub fn verify_audit(&self) -> Result<AuditCheck, StoreError> {
+        let check = self.check_audit()?;
+        if check.different == 0 {
+            return Ok(check);
+        }
+        Err(StoreError::Differs { different: check.different, differences: check.differences })
+    }
+
+    /// The same; what differs is part of what was seen.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`] or [`StoreError::Database`].
+    pub fn check_audit(&self) -> Result<AuditCheck, StoreError> {
         self.read("verify the audit", |connection| {
-            let (mut check, mut expected) = (AuditCheck { entries: 0, head: String::new() }, 1);
+            let (mut check, mut expected, mut replay) = (AuditCheck::default(), 1, Replay::default());
             let query = format!("SELECT {COLUMNS} WHERE seq >= ?1 ORDER BY seq LIMIT ?2");
             let tampered = |seq, problem: &str| StoreError::Tampered { seq, problem: problem.to_owned() };
             loop {
@@ -247,8 +305,11 @@ impl Registry {
                     if entry.hash != entry.chained(&check.head) {
                         return Err(tampered(entry.seq, "it, or its place, was changed").into());
                     }
+                    if !replay.take(&entry) {
+                        return Err(tampered(entry.seq, "it holds what nobody writes there").into());
+                    }
                     expected += 1;
-                    check = AuditCheck { entries: entry.seq, head: entry.hash };
+                    (check.entries, check.head) = (entry.seq, entry.hash);
                 }
             }
             let head = connection.one("SELECT seq, hash FROM audit_head", &[])?;
@@ -264,7 +325,9 @@ impl Registry {
             if rows != check.entries {
                 return Err(tampered(0, "there are entries outside of the chain").into());
             }
-            Ok(check)
+            check.without_digests = replay.without_digests;
+            let Comparison { models, versions, different, differences } = replay.compare(connection)?;
+            Ok(AuditCheck { models, versions, different, differences, ..check })
         })
     }
 }

@@ -106,17 +106,16 @@ impl Registry {
         withdrawn: bool,
         reason: &str,
     ) -> Outcome<()> {
-        let entry = NewEntry::about("version.transitioned", model, Some(version));
-        let entry = entry.states(Some(from.name().to_owned()), Some(to.name().to_owned()));
-        self.audit(connection, &entry.because(reason))?;
         let update = "UPDATE versions SET stage = ?2, stage_ms = ?3, updated_ms = ?3, withdrawn = ?4 WHERE id = ?1";
         connection.execute(update, values![id, to.name(), now_ms(), withdrawn])?;
         if from == LifecycleStage::Production {
             // Not the time: two of them may be archived within a millisecond, or by hosts whose clocks differ.
-            let update = "UPDATE versions SET followed = (SELECT seq FROM audit_head) WHERE id = ?1";
+            let update = "UPDATE versions SET followed = (SELECT seq + 1 FROM audit_head) WHERE id = ?1";
             connection.execute(update, values![id])?;
         }
-        Ok(())
+        let entry = NewEntry::about("version.transitioned", model, Some(version));
+        let entry = entry.states(Some(from.name().to_owned()), Some(to.name().to_owned()));
+        self.audit(connection, &entry.because(reason))
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod aliases;
 pub(crate) mod audit;
+mod details;
 mod experiments;
 mod find;
 mod lifecycle;
@@ -21,6 +22,7 @@ mod logging;
 mod models;
 mod promotions;
 mod reachable;
+mod replay;
 mod retirement;
 pub(crate) mod row_memory;
 mod runs;
@@ -44,6 +46,7 @@ pub use lifecycle::LifecycleStage;
 pub use logging::{LoggedMetric, MetricPoint};
 pub use models::{Model, NewModel};
 pub use promotions::{Promotion, PromotionRequest, PromotionState};
+pub use replay::AuditDifference;
 pub use row_memory::RowMemory;
 pub use runs::{NewRun, Run, RunId, RunStatus};
 pub use stages::{ArtifactRecord, InputRecord, LogLine, MetricRecord, Stage, StageRecord};

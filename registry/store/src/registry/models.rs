@@ -56,13 +56,13 @@ impl Registry {
             if find(connection, name)?.is_some() {
                 return Err(StoreError::ModelExists { model: name.to_owned() }.into());
             }
-            let id = create(self, connection, name)?;
+            let id = insert(connection, name)?;
             let update = "UPDATE registered_models SET description = ?2 WHERE id = ?1";
             connection.execute(update, values![id, &model.description])?;
             for (tag, value) in &model.tags {
                 set_tag(connection, id, tag, value)?;
             }
-            Ok(())
+            self.audit(connection, &NewEntry::about("model.registered", name, None))
         })
     }
 
@@ -194,14 +194,18 @@ pub(super) fn required(connection: &mut Connection, name: &str) -> Outcome<i64> 
 
 /// Registers a model that is not there yet.
 pub(super) fn create(registry: &Registry, connection: &mut Connection, name: &str) -> Outcome<i64> {
+    let id = insert(connection, name)?;
+    registry.audit(connection, &NewEntry::about("model.registered", name, None))?;
+    Ok(id)
+}
+
+fn insert(connection: &mut Connection, name: &str) -> Outcome<i64> {
     // The numbers of a model of this name that was deleted are not given again: a production location may still have them.
     let taken = "SELECT coalesce(max(version), 0) FROM audit WHERE model = ?1";
     let taken: u32 = connection.one(taken, values![name])?.get(0)?;
     let insert = "INSERT INTO registered_models (name, created_ms, updated_ms, last_version) VALUES (?1, ?2, ?2, ?3)
         RETURNING id";
-    let id = connection.one(insert, values![name, now_ms(), taken])?.get(0)?;
-    registry.audit(connection, &NewEntry::about("model.registered", name, None))?;
-    Ok(id)
+    Ok(connection.one(insert, values![name, now_ms(), taken])?.get(0)?)
 }
 
 /// Notes that a model changed.

@@ -394,12 +394,12 @@ impl Registry {
             } else {
                 format!("version {number} followed")
             };
-            self.move_stage(connection, id, (model, old), stages, *rollback, &why)?;
             if *rollback {
                 // What it was approved for did not hold: the verdict stays on record, and counts no more.
                 let update = "UPDATE versions SET judged_against = NULL WHERE id = ?1";
                 connection.execute(update, values![id])?;
             }
+            self.move_stage(connection, id, (model, old), stages, *rollback, &why)?;
         }
         let from = lifecycle::stage_of(connection, version)?;
         self.move_stage(connection, version, (model, *number), (from, LifecycleStage::Production), false, reason)?;

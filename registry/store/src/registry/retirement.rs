@@ -22,12 +22,12 @@ impl Registry {
         self.write("retire a model", Scope::Models, |connection| {
             let id = models::required(connection, model)?;
             if let Some((champion, version)) = promotions::champion(connection, model)? {
-                let entry = NewEntry::about("model.retired", model, Some(version));
-                self.audit(connection, &entry.because(reason))?;
                 let stages = (LifecycleStage::Production, LifecycleStage::Archived);
                 self.move_stage(connection, champion, (model, version), stages, false, reason)?;
                 models::touch(connection, id)?;
                 self.intend_removals(connection, champion, &owner, reason)?;
+                let entry = NewEntry::about("model.retired", model, Some(version));
+                self.audit(connection, &entry.because(reason))?;
                 return promotions::retirements_of(connection, model);
             }
             let left = promotions::retirements_of(connection, model)?;

@@ -312,7 +312,7 @@ impl Registry {
 }
 
 /// How the audit tells of a verdict: `approved against version 3`.
-fn state(verdict: Verdict, stored: Option<u32>) -> String {
+pub(super) fn state(verdict: Verdict, stored: Option<u32>) -> String {
     match JudgedAgainst::from_stored(stored) {
         JudgedAgainst::Unknown => verdict.name().to_owned(),
         against => format!("{verdict} against {against}"),

@@ -2,6 +2,7 @@
 //!
 //! Each test is a function over a [`World`]; `conformance!` makes two tests of it, `sqlite::SUBJECT::TEST` and
 //! `postgres::SUBJECT::TEST`. A function that it does not list is dead code, which the build refuses.
+//! After each test the audit is verified, unless the test changed tables behind the registry's back.
 //! What only one of the databases can do wrong is in [`migration`] and [`server`].
 
 mod migration;
@@ -19,7 +20,9 @@ macro_rules! conformance {
             $(mod $subject {
                 $(#[test]
                 fn $test() {
-                    crate::$subject::$test(&crate::World::sqlite());
+                    let world = crate::World::sqlite();
+                    crate::$subject::$test(&world);
+                    world.check_unless_edited();
                 })+
             })+
         }
@@ -30,7 +33,9 @@ macro_rules! conformance {
                 $(#[test]
                 #[ignore = "needs PostgreSQL"]
                 fn $test() {
-                    crate::$subject::$test(&crate::World::postgres());
+                    let world = crate::World::postgres();
+                    crate::$subject::$test(&world);
+                    world.check_unless_edited();
                 })+
             })+
         }
@@ -139,6 +144,16 @@ conformance! {
         an_entry_that_nobody_made_is_detected,
         the_champion_of_any_date_is_known,
         views_answer_people_who_ask_in_sql;
+    tampering:
+        a_changed_value_of_a_version_is_named,
+        a_moved_champion_is_named_with_what_was_expected,
+        a_changed_verdict_is_named,
+        a_verdict_that_nobody_logged_is_named_and_one_that_is_gone,
+        a_changed_part_of_a_version_is_named,
+        a_key_of_rows_that_was_replaced_is_named_at_every_version_that_has_rows,
+        a_changed_model_is_named,
+        models_and_versions_that_nobody_registered_are_named_and_those_that_are_gone,
+        whatever_the_registry_does_leaves_it_whole;
     concurrency:
         sixty_four_writers_in_two_processes_get_consecutive_versions,
         sixty_four_loggers_in_two_processes_lose_no_metric,

@@ -217,7 +217,7 @@ fn tables_of_a_newer_program_are_left_alone() {
     let world = World::postgres();
     world.sql("UPDATE stagewright_format SET format = 99").unwrap();
     let refused = world.try_reopen().unwrap_err();
-    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 3, .. }), "{refused}");
+    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 4, .. }), "{refused}");
     assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["99"]);
 }
 
@@ -266,5 +266,6 @@ fn every_statement_is_prepared_once_and_there_is_no_needless_round_trip() {
     assert_eq!(round_trips(&|| registry.log_metric(&run, &point).unwrap()), 5);
     assert_eq!(round_trips(&|| drop(registry.begin_run(&new_run("churn")).unwrap())), 6);
     let create = || assert!(registry.create_version(&artifacts, "churn", &version(), &unnumbered).is_ok());
-    assert_eq!(round_trips(&create), 9);
+    // Thirteen of them to say in the audit how model and version stand.
+    assert_eq!(round_trips(&create), 22);
 }

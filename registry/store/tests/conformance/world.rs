@@ -8,6 +8,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 use stagewright_store::{
@@ -28,6 +29,8 @@ pub(crate) struct World {
     pub(crate) registry: Registry,
     place: Place,
     home: PathBuf,
+    /// Whether statements were run behind the registry's back.
+    is_edited: AtomicBool,
     _directory: Option<TempDir>,
 }
 
@@ -93,14 +96,28 @@ impl World {
     fn new(place: Place, directory: TempDir) -> Self {
         let home = directory.path().to_owned();
         let artifacts = ArtifactStore::open(home.join("artifacts")).unwrap();
-        Self { artifacts, registry: place.open().unwrap(), place, home, _directory: Some(directory) }
+        Self {
+            artifacts,
+            registry: place.open().unwrap(),
+            place,
+            home,
+            is_edited: AtomicBool::new(false),
+            _directory: Some(directory),
+        }
     }
 
     fn of_parent() -> Option<Self> {
         let place = Place::named(&std::env::var_os(PLACE)?);
         let home = PathBuf::from(std::env::var_os(HOME)?);
         let artifacts = ArtifactStore::open(home.join("artifacts")).unwrap();
-        Some(Self { artifacts, registry: place.open().unwrap(), place, home, _directory: None })
+        Some(Self {
+            artifacts,
+            registry: place.open().unwrap(),
+            place,
+            home,
+            is_edited: AtomicBool::new(false),
+            _directory: None,
+        })
     }
 
     /// A directory of the test's own.
@@ -119,6 +136,7 @@ impl World {
 
     /// Runs statements behind the registry's back.
     pub(crate) fn sql(&self, statements: &str) -> Result<(), String> {
+        self.is_edited.store(true, Ordering::Relaxed);
         match &self.place {
             Place::File(path) => {
                 let connection = rusqlite::Connection::open(path).unwrap();
@@ -160,6 +178,13 @@ impl World {
                 let text = stagewright_services::postgres::Cluster::shared().psql(url, query).unwrap();
                 text.lines().map(str::to_owned).collect()
             }
+        }
+    }
+
+    /// Verifies the audit of a world that only the registry has changed.
+    pub(crate) fn check_unless_edited(&self) {
+        if !self.is_edited.load(Ordering::Relaxed) && Self::part().is_none() {
+            self.registry.verify_audit().unwrap();
         }
     }
 

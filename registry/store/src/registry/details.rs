@@ -1,0 +1,189 @@
+//! The details of an entry of the audit: how its subject stands after the change, part by part.
+//!
+//! A part is a short text (`stage`, `verdict`, `aliases`) or the SHA-256 of the rows that it consists of, in the form that
+//! docs/formats/audit.md describes. Each entry has all parts of its model and of its version, so that the last entry about
+//! a version is what the tables are compared with ([`super::replay`]). The rows that a version learnt from take long to
+//! read: they are in the entries that change them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::database::{Connection, Outcome, Value, values};
+use crate::digest::Digest;
+use crate::registry::verdicts::{self, Verdict};
+
+/// Parts by name.
+pub(super) type Parts = BTreeMap<String, String>;
+
+/// The longest text of a part; a longer one is replaced by its digest.
+const LONGEST: usize = 256;
+
+/// How the subject of an entry stands.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Details {
+    /// The model; `None`: there is none of this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) model: Option<Parts>,
+    /// The version; `None`: the entry is about none, or there is none of this number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<Parts>,
+    /// Verdicts about the version that no entry has told of before, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) verdicts: Vec<Parts>,
+}
+
+/// What an entry with this action says of its subject, after all that the entry tells of was done.
+pub(super) fn of(connection: &mut Connection, action: &str, model: &str, version: Option<u32>) -> Outcome<Details> {
+    let found = connection.first("SELECT id FROM registered_models WHERE name = ?1", values![model])?;
+    let Some(found) = found else { return Ok(Details::default()) };
+    let id: i64 = found.get(0)?;
+    let mut details = Details { model: Some(of_model(connection, id)?), ..Details::default() };
+    let query = "SELECT id FROM versions WHERE model = ?1 AND version = ?2";
+    let found = match version {
+        Some(version) => connection.first(query, values![id, version])?,
+        None => None,
+    };
+    if let Some(found) = found {
+        let id: i64 = found.get(0)?;
+        let is_new = matches!(action, "version.registered" | "version.recorded");
+        let mut parts = of_version(connection, id)?;
+        if is_new || action == "version.rows-added" {
+            parts.insert("rows".to_owned(), rows_of(connection, id)?);
+        }
+        details.version = Some(parts);
+        details.verdicts = match action {
+            "version.recorded" => of_verdicts(connection, id)?,
+            "version.judged" | "version.judged-by-person" => of_verdicts(connection, id)?.pop().into_iter().collect(),
+            _ => Vec::new(),
+        };
+    }
+    Ok(details)
+}
+
+/// The parts of the model with this number of the database.
+pub(super) fn of_model(connection: &mut Connection, id: i64) -> Outcome<Parts> {
+    let aliases =
+        "SELECT alias, versions.version FROM version_aliases JOIN versions ON versions.id = version_aliases.version
+        WHERE version_aliases.model = ?1 ORDER BY alias";
+    let mut named: Vec<String> = Vec::new();
+    for row in connection.query(aliases, values![id])? {
+        named.push(format!("{} -> {}", row.get::<String>(0)?, row.get::<u32>(1)?));
+    }
+    let row = "SELECT created_ms, last_version, description FROM registered_models WHERE id = ?1";
+    let row = connection.one(row, values![id])?;
+    let tags = "SELECT name, value FROM registered_model_tags WHERE model = ?1 ORDER BY name";
+    Ok(Parts::from([
+        ("aliases".to_owned(), short(named.join(", "))),
+        ("record".to_owned(), digest_of(&[plain(&row.values()[..2])])),
+        ("description".to_owned(), digest_of(&[plain(&row.values()[2..])])),
+        ("tags".to_owned(), digest(connection, tags, id)?),
+    ]))
+}
+
+/// The parts of the version with this number of the database, but for its rows.
+pub(super) fn of_version(connection: &mut Connection, id: i64) -> Outcome<Parts> {
+    // One question for all that stands in one row: each is a round trip to a server.
+    let row = "SELECT stage, verdict, judged_against, semantic_version, run_id, created_ms, actor, contents, parts, published,
+            description, reason, judged_ms, stage_ms, withdrawn, followed FROM versions WHERE id = ?1";
+    let row = connection.one(row, values![id])?;
+    let verdict = match row.get::<Option<String>>(1)? {
+        None => "not judged".to_owned(),
+        Some(verdict) => said(&verdict, row.get(2)?),
+    };
+    let mut parts = Parts::from([("stage".to_owned(), row.get(0)?), ("verdict".to_owned(), verdict)]);
+    for (part, columns) in [("record", 3..10), ("description", 10..11), ("judgement", 11..13), ("life", 13..16)] {
+        parts.insert(part.to_owned(), digest_of(&[plain(&row.values()[columns])]));
+    }
+    for (part, query) in [
+        (
+            "artifacts",
+            "SELECT role, kind, digest, bytes, needed FROM version_artifacts WHERE version = ?1 ORDER BY role",
+        ),
+        ("metrics", "SELECT name, value FROM version_metrics WHERE version = ?1 ORDER BY name"),
+        ("published-metrics", "SELECT name, value FROM published_metrics WHERE version = ?1 ORDER BY name"),
+        ("parameters", "SELECT name, value FROM version_parameters WHERE version = ?1 ORDER BY name"),
+        ("tags", "SELECT name, value FROM version_tags WHERE version = ?1 ORDER BY name"),
+        (
+            "promotions",
+            "SELECT id, rollback, retirement, destination, actor, reason, began_ms FROM promotions WHERE version = ?1 ORDER BY id",
+        ),
+    ] {
+        parts.insert(part.to_owned(), digest(connection, query, id)?);
+    }
+    Ok(parts)
+}
+
+/// The parts of each verdict about a version, oldest first.
+pub(super) fn of_verdicts(connection: &mut Connection, version: i64) -> Outcome<Vec<Parts>> {
+    let mut verdicts = Vec::new();
+    let query = "SELECT id, verdict, judged_against FROM verdicts WHERE version = ?1 ORDER BY id";
+    for row in connection.query(query, values![version])? {
+        let id: i64 = row.get(0)?;
+        let mut parts = Parts::from([("verdict".to_owned(), said(&row.get::<String>(1)?, row.get(2)?))]);
+        for (part, query) in [
+            (
+                "record",
+                "SELECT policy, is_override, reason, reasons, evaluation, run_id, actor, at_ms FROM verdicts WHERE id = ?1",
+            ),
+            ("metrics", "SELECT name, value FROM verdict_metrics WHERE verdict = ?1 ORDER BY name"),
+            ("artifacts", "SELECT role, kind, digest, bytes FROM verdict_artifacts WHERE verdict = ?1 ORDER BY role"),
+        ] {
+            parts.insert(part.to_owned(), digest(connection, query, id)?);
+        }
+        verdicts.push(parts);
+    }
+    Ok(verdicts)
+}
+
+/// The digest of the rows that a version learnt from, and of the key that they are hashed with; `unknown` if nobody knows them.
+pub(super) fn rows_of(connection: &mut Connection, version: i64) -> Outcome<String> {
+    let known = connection.first("SELECT key_columns FROM row_memories WHERE version = ?1", values![version])?;
+    let Some(known) = known else { return Ok("unknown".to_owned()) };
+    let key = connection.one("SELECT hash_key FROM row_hash_key", &[])?;
+    let mut pieces = vec![json!([key.get::<String>(0)?, known.get::<String>(0)?])];
+    let places = "SELECT kind, chunk FROM row_memory_chunks WHERE version = ?1 ORDER BY kind, chunk";
+    let piece = "SELECT hashes FROM row_memory_chunks WHERE version = ?1 AND kind = ?2 AND chunk = ?3";
+    // One piece at a time: a version may have learnt from more rows than fit in memory twice.
+    for place in connection.query(places, values![version])? {
+        let (kind, chunk): (String, i64) = (place.get(0)?, place.get(1)?);
+        let bytes: Vec<u8> = connection.one(piece, values![version, &kind, chunk])?.get(0)?;
+        pieces.push(json!([kind, chunk, Digest::of(&bytes).to_hex()]));
+    }
+    Ok(digest_of(&pieces))
+}
+
+/// How a verdict is told: `approved against version 3`.
+fn said(verdict: &str, against: Option<u32>) -> String {
+    // What is no verdict stands as it is, and differs from whatever was recorded.
+    verdict.parse::<Verdict>().map_or_else(|_| verdict.to_owned(), |verdict| verdicts::state(verdict, against))
+}
+
+fn short(text: String) -> String {
+    if text.len() > LONGEST { format!("sha256:{}", Digest::of(text.as_bytes()).to_hex()) } else { text }
+}
+
+/// The digest of what a query finds for a number.
+fn digest(connection: &mut Connection, query: &str, id: i64) -> Outcome<String> {
+    let rows: Vec<serde_json::Value> =
+        connection.query(query, values![id])?.iter().map(|row| plain(row.values())).collect();
+    Ok(digest_of(&rows))
+}
+
+fn digest_of(rows: &[serde_json::Value]) -> String {
+    Digest::of(json!(rows).to_string().as_bytes()).to_hex()
+}
+
+/// Values of a row as a list of JSON. A float is its 64 bits in hex, because programs write floats in different ways.
+fn plain(values: &[Value]) -> serde_json::Value {
+    let value = |value: &Value| match value {
+        Value::Null => json!(null),
+        Value::Integer(integer) => json!(integer),
+        Value::Real(real) => json!(format!("{:016x}", real.to_bits())),
+        Value::Text(text) => json!(text),
+        Value::Bytes(bytes) => json!(Digest::of(bytes).to_hex()),
+    };
+    values.iter().map(value).collect()
+}
