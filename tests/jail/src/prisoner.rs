@@ -59,7 +59,8 @@ pub fn serve(started: Started) -> ExitCode {
             }
         }
         "spin" => {
-            say(&mut channel, &monotonic().to_string());
+            let own = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+            say(&mut channel, &format!("{} {}", monotonic(), own.tv_sec as u64 * 1_000_000_000 + own.tv_nsec as u64));
             loop {
                 std::hint::spin_loop();
             }

@@ -32,12 +32,14 @@ fn from_a_limit_to_gone() {
         let gone = monotonic();
         assert!(matches!(ending.why, Why::Limit { limit: Limit::Cpu, .. }), "{}", ending.why);
         // The limit cannot have been reached before: from here on it used at most all of the time.
-        let begin: u64 = said[0].parse().expect("a time");
-        late.push(gone.saturating_sub(begin + CPU.as_nanos() as u64));
-        over.push(ending.cpu.saturating_sub(CPU).as_nanos() as u64);
+        let (begin, used) = said[0].split_once(' ').expect("two figures");
+        let (begin, used): (u64, u64) = (begin.parse().expect("a time"), used.parse().expect("a time"));
+        let limit = CPU.as_nanos() as u64;
+        late.push(gone.saturating_sub(begin + limit));
+        over.push((ending.cpu.as_nanos() as u64).saturating_sub(used + limit));
     }
     show("limit of CPU time to gone, with what other processes took meanwhile", late);
-    show("CPU time past the limit, with the child's start", over);
+    show("CPU time past the limit, until it was gone", over);
 }
 
 #[test]
