@@ -91,6 +91,20 @@ fn a_view_calls_no_function_that_takes_for_ever() {
 }
 
 #[test]
+fn a_name_that_is_no_utf_8_is_an_error_and_no_panic() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = database(&folder, "CREATE TABLE x (abcdefgh); CREATE VIEW v AS SELECT abcdefgh AS t FROM x");
+    let path = folder.path().join("hostile.db");
+    let mut bytes = std::fs::read(&path).expect("a file");
+    let places: Vec<usize> = (0..bytes.len() - 8).filter(|&at| bytes[at..].starts_with(b"abcdefgh")).collect();
+    assert_eq!(places.len(), 2, "the table's and the view's");
+    places.iter().for_each(|&at| bytes[at + 3] = 0xff);
+    std::fs::write(&path, bytes).expect("a file");
+    let error = end_of(&source, &Interrupt::never()).to_string();
+    assert!(!error.contains("panic") && !error.contains("bug"), "{error}");
+}
+
+#[test]
 fn a_view_of_honest_functions_is_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let sql = "CREATE TABLE x (a TEXT, b REAL); INSERT INTO x VALUES (' One ', 1.26), ('two', 2.0);

@@ -11,6 +11,7 @@ mod address;
 mod apart;
 mod csv;
 mod cursor;
+mod guarded;
 mod http;
 mod parquet;
 mod recognise;

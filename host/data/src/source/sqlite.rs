@@ -22,6 +22,7 @@ use stagewright_store::MAX_BATCH_BYTES;
 use crate::cell::Cell;
 use crate::error::{DataError, DataFault, listed, shown};
 use crate::interrupt::Interrupt;
+use crate::source::guarded::guarded;
 use crate::source::{CellVisitor, Literal, Source};
 
 /// How long to wait for a writer that holds the database.
@@ -56,6 +57,20 @@ const ONE_SELECT: &str = "a query is one SELECT statement; it cannot write, atta
 
 /// Pushes the cells of a table or of a query's result.
 pub(crate) fn visit(
+    path: &Path,
+    table: Option<&str>,
+    source: &Source,
+    interrupt: &Interrupt,
+    visitor: &mut impl CellVisitor,
+) -> Result<(), DataError> {
+    // Names that are no UTF-8 make the binding of SQLite panic.
+    guarded(|| visit_database(path, table, source, interrupt, visitor)).unwrap_or_else(|panic| {
+        let message = format!("its contents contradict each other ({panic})");
+        Err(DataError::unreadable(path, message, "the database may be damaged: restore a copy"))
+    })
+}
+
+fn visit_database(
     path: &Path,
     table: Option<&str>,
     source: &Source,

@@ -6,12 +6,11 @@
 //!
 //! Arrow's reader trusts a file more than we do: some damaged ones make it panic. What can be known
 //! from the footer is checked first; a panic that is left becomes an error like others
-//! ([`guarded`]).
+//! ([`crate::source::guarded`]).
 
 mod array;
 mod check;
 mod exact;
-mod guarded;
 
 use std::fs::File;
 use std::ops::Range;
@@ -26,6 +25,7 @@ use stagewright_store::MAX_BATCH_BYTES;
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 use crate::source::CellVisitor;
+use crate::source::guarded::guarded;
 use array::ArrayError;
 use exact::Wanted;
 
@@ -36,7 +36,7 @@ pub(crate) fn visit(
     interrupt: &Interrupt,
     visitor: &mut impl CellVisitor,
 ) -> Result<(), DataError> {
-    guarded::guarded(|| visit_file(path, file, interrupt, visitor))
+    guarded(|| visit_file(path, file, interrupt, visitor))
         .unwrap_or_else(|panic| Err(damaged(path, &format!("its contents contradict each other ({panic})"))))
 }
 

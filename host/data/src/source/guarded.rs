@@ -1,7 +1,8 @@
-//! The last net: a panic inside of Arrow's reader becomes an error.
+//! The last net: a panic inside of a library that reads files becomes an error.
 //!
 //! Without it, a damaged file would print a panic of the host and look like a bug of ours. The
-//! reader is asked for nothing more after a panic, so that what it left behind is never seen.
+//! reader is asked for nothing more after a panic, so that what it left behind is never seen. A
+//! panic that the library catches itself prints nothing either.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -16,7 +17,7 @@ thread_local! {
 }
 
 /// Does `work`; an error is the message of its panic. A panic in it prints nothing.
-pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
