@@ -1,7 +1,7 @@
 //! Work over row ranges in several instances, results in order.
 //!
-//! Worker `w` of `n` takes pieces `w`, `w + n`, ... and hands each result over through a channel of its own; the caller takes them in turn. So results come in order whatever the
-//! timing, memory is bounded by two results a worker, and nothing depends on how many workers there are.
+//! Worker `w` of `n` takes pieces `w`, `w + n`, ... and hands what it makes of each over through a channel of its own, part by part; the caller takes them in turn. So results come in order whatever the
+//! timing, memory is bounded by three parts a worker, and nothing depends on how many workers there are.
 
 use std::sync::mpsc;
 
@@ -10,14 +10,17 @@ use stagewright_lifecycle::fault::StageFault;
 /// Threads at once, at most: a transformer and a predictor on each fit the engine's pool of memories, and no machine that this is meant for has many more cores.
 const MAX_WORKERS: usize = 16;
 
-/// Runs `step` for pieces `0..pieces` on up to `workers` threads with `stack` bytes each, each with a state that `start` made on it, and gives the results to
-/// `sink` in order. The first error ends everything; results before it have been given.
+/// Takes a part of what is made of a piece. It waits while two others wait.
+pub(crate) type Give<'a, T> = &'a mut dyn FnMut(T) -> Result<(), StageFault>;
+
+/// Runs `step` for pieces `0..pieces` on up to `workers` threads with `stack` bytes each, each with a state that `start` made on it, and gives the parts that it
+/// makes of them to `sink` in order. The first error ends everything; parts before it have been given.
 pub(crate) fn in_order<S, T: Send>(
     pieces: usize,
     workers: usize,
     stack: usize,
     start: impl Fn() -> Result<S, StageFault> + Sync,
-    step: impl Fn(&mut S, usize) -> Result<T, StageFault> + Sync,
+    step: impl Fn(&mut S, usize, Give<'_, T>) -> Result<(), StageFault> + Sync,
     mut sink: impl FnMut(usize, T) -> Result<(), StageFault>,
 ) -> Result<(), StageFault> {
     let workers = workers.clamp(1, MAX_WORKERS).min(pieces.max(1));
@@ -25,7 +28,8 @@ pub(crate) fn in_order<S, T: Send>(
         let mut receivers = Vec::with_capacity(workers);
         let mut threads = Vec::with_capacity(workers);
         for worker in 0..workers {
-            let (sender, receiver) = mpsc::sync_channel::<Result<T, StageFault>>(2);
+            // `None` ends a piece.
+            let (sender, receiver) = mpsc::sync_channel::<Result<Option<T>, StageFault>>(2);
             receivers.push(receiver);
             let (start, step) = (&start, &step);
             let work = move || {
@@ -38,9 +42,13 @@ pub(crate) fn in_order<S, T: Send>(
                     }
                 };
                 for piece in (worker..pieces).step_by(workers) {
-                    let result = step(&mut state, piece);
+                    let mut give = |part| {
+                        let gone = |_| StageFault::host("nobody takes the results of a worker any more");
+                        sender.send(Ok(Some(part))).map_err(gone)
+                    };
+                    let result = step(&mut state, piece, &mut give);
                     let failed = result.is_err();
-                    if sender.send(result).is_err() || failed {
+                    if sender.send(result.map(|()| None)).is_err() || failed {
                         return;
                     }
                 }
@@ -49,7 +57,10 @@ pub(crate) fn in_order<S, T: Send>(
         }
         let mut given = (0..pieces).try_for_each(|piece| {
             let ended = |_| StageFault::host("a worker thread ended early");
-            sink(piece, receivers[piece % workers].recv().map_err(ended)??)
+            while let Some(part) = receivers[piece % workers].recv().map_err(ended)?? {
+                sink(piece, part)?;
+            }
+            Ok(())
         });
         // Workers that wait to hand something over see that nobody takes it.
         drop(receivers);
@@ -92,7 +103,9 @@ mod tests {
 
     #[test]
     fn a_panic_of_a_worker_is_a_fault_and_no_panic() {
-        let step = |(): &mut (), piece: usize| if piece == 3 { panic!("piece {piece}") } else { Ok(piece) };
+        let step = |(): &mut (), piece: usize, give: Give<'_, usize>| {
+            if piece == 3 { panic!("piece {piece}") } else { give(piece) }
+        };
         let fault = in_order(10, 2, STACK, || Ok(()), step, |_, _| Ok(())).expect_err("piece 3 panics");
         assert!(fault.to_string().contains("panicked") && fault.to_string().contains("piece 3"), "{fault}");
         let fault = on_stack::<()>(STACK, || panic!("alone")).expect_err("it panics");
@@ -108,20 +121,23 @@ mod tests {
                 workers,
                 STACK,
                 || Ok(()),
-                |(), piece| Ok(piece * piece),
+                |(), piece, give| (0..piece % 3).try_for_each(|part| give(piece * piece + part)),
                 |piece, square| {
                     seen.push((piece, square));
                     Ok(())
                 },
             )
             .expect("nothing fails");
-            assert_eq!(seen, (0..17).map(|piece| (piece, piece * piece)).collect::<Vec<_>>());
+            let parts = (0..17).flat_map(|piece| (0..piece % 3).map(move |part| (piece, piece * piece + part)));
+            assert_eq!(seen, parts.collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn the_first_fault_ends_the_work() {
-        let step = |(): &mut (), piece: usize| if piece == 5 { Err(StageFault::host("five")) } else { Ok(piece) };
+        let step = |(): &mut (), piece: usize, give: Give<'_, usize>| {
+            if piece == 5 { Err(StageFault::host("five")) } else { give(piece) }
+        };
         let mut seen = Vec::new();
         let result = in_order(
             1000,

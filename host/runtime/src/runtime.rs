@@ -13,7 +13,7 @@ use stagewright_lifecycle::sandbox::{
     Tracker, TransformSink, View,
 };
 use stagewright_manifest::World;
-use stagewright_store::{ArtifactStore, Blob, Field, Table};
+use stagewright_store::{ArtifactStore, Blob, Field, Schema, Table};
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre, Resource};
 
@@ -29,7 +29,7 @@ use crate::error::RuntimeError;
 use crate::guest::{self, Guest};
 use crate::instance;
 use crate::models::ModelHandle;
-use crate::parallel::{in_order, on_stack};
+use crate::parallel::{Give, in_order, on_stack};
 use crate::predictor::{Pipeline, Predictor, Transformer, contract, rows_of_crossing};
 use crate::tables::TableHandle;
 use crate::wasi::Stubs;
@@ -238,7 +238,7 @@ impl Runtime {
             model.training.workers,
             self.stack(),
             || Ok(()),
-            |(): &mut (), number| {
+            |(): &mut (), number, give| {
                 let mut pipeline = Pipeline::new(self, model)?;
                 let mut done = Vec::new();
                 for number in number * range..((number + 1) * range).min(pieces) {
@@ -248,7 +248,7 @@ impl Runtime {
                     drop(pipeline);
                     Ok(())
                 })?;
-                Ok(done)
+                give(done)
             },
             |_, done| {
                 scores.extend(done);
@@ -415,9 +415,9 @@ impl Sandbox for Runtime {
         rows: &View,
         sink: TransformSink<'_>,
     ) -> Result<(), StageFault> {
-        // The size of the transformed rows decides how many of them are worked on at once: a worker
-        // holds three pieces at most, each of about one crossing. The instance that tells the size
-        // makes the first of them.
+        // The size of the transformed rows decides how many of them an instance gets: of those of a
+        // usual width, what fits a crossing. However wide they are, a worker holds three parts at
+        // most, each of one crossing. The instance that tells the size makes the first of them.
         let first = Transformer::new(self, &context, state)?;
         let piece_rows = rows.table.schema().chunk_rows().min(rows_of_crossing(first.schema()));
         let first = Mutex::new(Some(first));
@@ -428,34 +428,34 @@ impl Sandbox for Runtime {
             let kept = first.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| piece == 0);
             kept.map_or_else(|| Transformer::new(self, &context, state), Ok)
         };
-        let step = |(): &mut (), piece: usize| {
+        let step = |(): &mut (), piece: usize, give: Give<'_, (Schema, Option<(u64, RecordBatch)>)>| {
             let mut transformer = fresh(piece)?;
-            let mut done = Vec::new();
+            let schema = transformer.schema().clone();
+            if rows.rows() == 0 {
+                give((schema.clone(), None))?;
+            }
             each_batch(rows, &context, piece, piece_rows, |start, batch| {
                 transformer.transform(&batch, |place, features| {
-                    let kept = features.get_array_memory_size() as u64;
-                    done.push((start + place as u64, features));
-                    Ok(kept)
+                    give((schema.clone(), Some((start + place as u64, features))))?;
+                    Ok(0)
                 })
             })?;
-            let schema = transformer.schema().clone();
             // To give back an instance's memory takes time too.
             context.on_behalf(|| {
                 drop(transformer);
                 Ok(())
-            })?;
-            Ok((schema, done))
+            })
         };
         let mut declared = None;
         let start = || Ok(());
-        in_order(pieces(rows, piece_rows).max(1), context.workers, self.stack(), start, step, |_, (schema, done)| {
+        in_order(pieces(rows, piece_rows).max(1), context.workers, self.stack(), start, step, |_, (schema, part)| {
             if declared.get_or_insert_with(|| schema.clone()) != &schema {
                 return Err(contract(&context, "transformer.fields", "two instances declare different columns"));
             }
-            if done.is_empty() {
-                return sink(&schema, 0, RecordBatch::new_empty(schema.to_arrow()));
+            match part {
+                Some((start, batch)) => sink(&schema, start, batch),
+                None => sink(&schema, 0, RecordBatch::new_empty(schema.to_arrow())),
             }
-            done.into_iter().try_for_each(|(start, batch)| sink(&schema, start, batch))
         })
     }
 
@@ -487,8 +487,9 @@ impl Sandbox for Runtime {
             return Err(contract(&context, "shards.plan-shards", format!("{shards} shards; at most {MAX_SHARDS}")));
         }
         let mut parts = Vec::with_capacity(shards as usize);
-        let step =
-            |(): &mut (), shard: usize| context.on_behalf(|| self.train_shard(&context, &inputs, shard as u32, shards));
+        let step = |(): &mut (), shard: usize, give: Give<'_, Blob>| {
+            give(context.on_behalf(|| self.train_shard(&context, &inputs, shard as u32, shards))?)
+        };
         in_order(
             shards as usize,
             context.workers,
