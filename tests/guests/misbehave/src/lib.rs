@@ -8,6 +8,7 @@
 
 mod calls;
 mod deeds;
+mod features;
 mod forgeries;
 mod impurities;
 mod worlds;

@@ -12,6 +12,7 @@ use stagewright_kit::{
 
 use crate::calls::ask;
 use crate::deeds::{EVIL, act, float};
+use crate::features::{long_rows, wide_features, wide_rows};
 use crate::forgeries::forge;
 use crate::impurities::taint;
 use crate::{Export, Misdeed, Orders};
@@ -238,33 +239,6 @@ fn features() -> Vec<Field> {
         field("note", DataType::Utf8),
         field("flag", DataType::Boolean),
     ]
-}
-
-/// Rows of one long text each, one at a time: of more, it returns too much for a crossing, and is asked
-/// for fewer.
-fn long_rows(rows: usize) -> Batch {
-    let length = if rows > 1 { 9 << 20 } else { 4 << 20 };
-    let mut offsets = vec![0; rows];
-    offsets.push(length);
-    let text = Strings { offsets, bytes: vec![b'x'; length as usize] };
-    Batch { rows: rows as u32, columns: vec![Column { values: Values::Utf8(text), validity: None }] }
-}
-
-/// How many features `wide-features` declares.
-const WIDE: usize = 8192;
-
-fn wide_features() -> Vec<Field> {
-    (0..WIDE)
-        .map(|number| Field { name: number.to_string(), data_type: DataType::Categorical, nullable: true })
-        .collect()
-}
-
-/// Rows of them, as cheap as they can be made: the host has a dictionary to check in each.
-fn wide_rows(rows: usize) -> Batch {
-    let categories = Strings { offsets: vec![0, 1], bytes: vec![b'x'] };
-    let column =
-        Column { values: Values::Categorical(Categorical { codes: vec![0; rows], categories }), validity: None };
-    Batch { rows: rows as u32, columns: vec![column; WIDE] }
 }
 
 /// Whether this instance works for an evaluation or a prediction: then it may make no tables.
