@@ -90,10 +90,14 @@ fn what_the_host_keeps_of_each_row_counts_against_the_stages_memory() {
 #[test]
 fn the_hosts_work_for_a_stage_is_its_cpu_time() {
     let place = Place::new();
-    let run = place.churn(60_000, &["--until", "transformation"]).expect(0).json();
-    let used = |stage: usize| run["stages"][stage]["cpu_ms"].as_f64().expect("milliseconds");
+    let used = || {
+        let run = place.churn(60_000, &["--until", "transformation"]).expect(0).json();
+        run["stages"][2]["cpu_ms"].as_f64().expect("milliseconds")
+    };
+    // The lesser of two: what a busy machine adds to one of them is no measure.
+    let used = used().min(used());
     // Half of it is the host's: splitting, encoding, writing and hashing seven tables.
-    let limit = format!("transformation.limits.cpu={} ms", (used(2) / 2.0).max(10.0) as u64);
+    let limit = format!("transformation.limits.cpu={} ms", (used / 2.0).max(10.0) as u64);
     let stopped = place.churn(60_000, &["--until", "transformation", "--set", &limit]).expect(6);
     let text = message(&stopped);
     assert!(text.contains("transformation") && text.contains("cpu"), "{text}");
