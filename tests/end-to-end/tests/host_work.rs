@@ -17,7 +17,7 @@ fn with_little_memory(place: &Place, arguments: &[&str]) -> Ended {
     let limit = rustix::process::Rlimit { current: Some(2 << 30), maximum: Some(2 << 30) };
     // SAFETY: between fork and exec, only a system call is made.
     unsafe {
-        command.pre_exec(move || Ok(rustix::process::setrlimit(rustix::process::Resource::Data, limit.clone())?));
+        command.pre_exec(move || Ok(rustix::process::setrlimit(rustix::process::Resource::Data, limit)?));
     }
     Ended::of(command)
 }
