@@ -27,7 +27,9 @@ fuzz_target!(|text: &str| {
     // The section's own table takes whatever may follow `training.parameters =`.
     let set = vec![format!("components.train-boosted.parameters.fuzzed={parameters}")];
     let overrides = Overrides { set, ..Overrides::default() };
-    let Ok(manifest) = Manifest::parse("pipeline.toml", MANIFEST.to_owned(), PathBuf::new(), &overrides) else { return };
+    let Ok(manifest) = Manifest::parse("pipeline.toml", MANIFEST.to_owned(), PathBuf::new(), &overrides) else {
+        return;
+    };
     let problems = manifest.check_parameters(World::Training, &schema);
     assert!(problems.len() <= 300, "{}", problems.len());
     for problem in &problems {

@@ -23,8 +23,7 @@ struct Piece {
 }
 
 const LONGEST: u64 = 3 << 10;
-const RULES: Rules =
-    Rules { longest: |kind| (kind < 3).then(|| LONGEST << kind), messages: 8, bytes: 16 << 10 };
+const RULES: Rules = Rules { longest: |kind| (kind < 3).then(|| LONGEST << kind), messages: 8, bytes: 16 << 10 };
 
 fuzz_target!(|written: Written| {
     let mut bytes = Vec::new();

@@ -11,9 +11,7 @@ use arrow_array::{ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int32Array, R
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use rusqlite::Connection;
-use stagewright_data::{
-    Cursor, DataError, Interrupt, RowsInput, Signature, Source, Strictness, decode_rows, open,
-};
+use stagewright_data::{Cursor, DataError, Interrupt, RowsInput, Signature, Source, Strictness, decode_rows, open};
 use stagewright_store::{DataType, Field, MAX_BATCH_BYTES};
 use tempfile::TempDir;
 

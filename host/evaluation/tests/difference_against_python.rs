@@ -42,7 +42,8 @@ fn vectors() -> Vectors {
 #[test]
 fn delongs_interval_and_p_equal_an_implementation_in_python() {
     for case in vectors().delong {
-        let found = difference(Labels::Binary(&case.labels), &case.candidate, &case.champion, "roc_auc", 0.95, &|| false);
+        let found =
+            difference(Labels::Binary(&case.labels), &case.candidate, &case.champion, "roc_auc", 0.95, &|| false);
         let found = found.expect("good rows").expect("two classes");
         assert_eq!(found.method, Method::Delong);
         let ours = [found.value, found.low, found.high, found.p_value.expect("DeLong has one")];

@@ -409,8 +409,8 @@ impl Run {
             row: None,
             value: None,
         })?;
-        let column =
-            stages::transformation::columns(table, vec![target], watch).map(|rows| rows.map(|rows| rows.column(0).clone()));
+        let column = stages::transformation::columns(table, vec![target], watch)
+            .map(|rows| rows.map(|rows| rows.column(0).clone()));
         let task =
             TaskKind::with_classes(&kind, name, column).map_err(|stages::transformation::ReadError(fault)| fault)?;
         Ok(task)

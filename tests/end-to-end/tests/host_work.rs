@@ -45,9 +45,15 @@ fn a_column_that_nobody_declared_is_found_though_validation_keeps_quiet() {
     for (change, told) in [
         // The table has a column that the signature does not name, as one with the answer would be.
         (("gender = \"utf8\"\n", ""), "signature of `gender` is utf8 column, expected no such column"),
-        (("gender = \"utf8\"\n", "gender = \"utf8\"\nloyalty = \"int64\"\n"), "signature of `loyalty` is no such column"),
+        (
+            ("gender = \"utf8\"\n", "gender = \"utf8\"\nloyalty = \"int64\"\n"),
+            "signature of `loyalty` is no such column",
+        ),
         (("tenure = \"int64\"", "tenure = \"float64\""), "signature of `tenure` is int64, expected float64"),
-        (("gender = \"utf8\"\nSeniorCitizen = \"int64\"\n", "SeniorCitizen = \"int64\"\ngender = \"utf8\"\n"), "in the place of"),
+        (
+            ("gender = \"utf8\"\nSeniorCitizen = \"int64\"\n", "SeniorCitizen = \"int64\"\ngender = \"utf8\"\n"),
+            "in the place of",
+        ),
         (("type = \"float64\", nullable = true", "type = \"float64\""), "nulls, expected no nulls"),
     ] {
         let ended = quiet(&place, |text| {
@@ -153,6 +159,9 @@ fn files_that_cost_more_than_they_weigh_end_in_a_fault_and_never_in_an_abort() {
         let ended = with_little_memory(&place, &arguments);
         assert!(matches!(ended.code, 3 | 6), "{view}: {:?} {}", ended.code, ended.stderr);
         let error: Value = ended.json()["error"].clone();
-        assert!(error["message"].as_str().is_some_and(|text| text.contains("ingestion") || text.contains("SQLite")), "{error}");
+        assert!(
+            error["message"].as_str().is_some_and(|text| text.contains("ingestion") || text.contains("SQLite")),
+            "{error}"
+        );
     }
 }

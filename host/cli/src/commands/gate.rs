@@ -314,12 +314,7 @@ fn asked(
 }
 
 /// The test rows of the run that trained the version.
-fn test_rows(
-    home: &Home,
-    version: &ModelVersion,
-    model: &RegisteredModel,
-    watch: &Watch,
-) -> anyhow::Result<TestRows> {
+fn test_rows(home: &Home, version: &ModelVersion, model: &RegisteredModel, watch: &Watch) -> anyhow::Result<TestRows> {
     let digest = |role: &str| version.references.iter().find(|it| it.role == role).map(|it| it.digest);
     let Some(test) = digest(TEST_ROWS) else {
         return Err(UsageError::error(

@@ -5,9 +5,9 @@
 //! a reader waits on a channel, looks at its [`Interrupt`] meanwhile, and leaves a thread behind
 //! that does not hear. That thread ends with the process.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -87,11 +87,7 @@ impl Apart {
     ///
     /// # Errors
     /// [`DataError::Interrupted`] if the interrupt is set first.
-    pub(super) fn receive<T>(
-        &self,
-        messages: &Receiver<T>,
-        interrupt: &Interrupt,
-    ) -> Result<Option<T>, DataError> {
+    pub(super) fn receive<T>(&self, messages: &Receiver<T>, interrupt: &Interrupt) -> Result<Option<T>, DataError> {
         loop {
             match messages.recv_timeout(LOOK) {
                 Ok(message) => return Ok(Some(message)),
@@ -167,10 +163,9 @@ mod tests {
         let used = Arc::new(AtomicU64::new(0));
         let (counter, limit) = (Arc::clone(&used), Arc::clone(&used));
         let most = 30_000_000;
-        let interrupt = Interrupt::when(move || limit.load(Ordering::Relaxed) > most)
-            .charging(move |nanoseconds| {
-                counter.fetch_add(nanoseconds, Ordering::Relaxed);
-            });
+        let interrupt = Interrupt::when(move || limit.load(Ordering::Relaxed) > most).charging(move |nanoseconds| {
+            counter.fetch_add(nanoseconds, Ordering::Relaxed);
+        });
         let result = apart(&interrupt, |stop| {
             while !stop.is_set() {}
             Err::<(), _>(DataError::Interrupted)
@@ -183,13 +178,14 @@ mod tests {
     fn a_readers_time_is_charged_though_it_tells_nobody() {
         let used = Arc::new(AtomicU64::new(0));
         let (counter, limit) = (Arc::clone(&used), Arc::clone(&used));
-        let interrupt = Interrupt::when(move || limit.load(Ordering::Relaxed) > 30_000_000).charging(
-            move |nanoseconds| {
+        let interrupt =
+            Interrupt::when(move || limit.load(Ordering::Relaxed) > 30_000_000).charging(move |nanoseconds| {
                 counter.fetch_add(nanoseconds, Ordering::Relaxed);
-            },
-        );
-        let result = apart::<()>(&interrupt, |_| loop {
-            std::hint::spin_loop();
+            });
+        let result = apart::<()>(&interrupt, |_| {
+            loop {
+                std::hint::spin_loop();
+            }
         });
         assert!(matches!(result, Err(DataError::Interrupted)), "{result:?}");
     }

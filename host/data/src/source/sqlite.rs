@@ -43,15 +43,64 @@ const MAX_HEAP_BYTES: i64 = 512 << 20;
 
 /// Functions that a view of the database may call: their time grows with their texts and no faster,
 /// and what they return is no longer than what they take.
-const OF_VIEWS: [&str; 49] = [
-    "abs", "acos", "asin", "atan", "avg", "ceil", "ceiling", "changes", "coalesce", "concat", "concat_ws", "cos",
-    "count", "cume_dist", "date", "datetime", "dense_rank", "exp", "first_value", "floor", "glob", "ifnull", "iif",
-    "julianday", "lag", "last_value", "lead", "length", "like", "ln", "log", "lower", "ltrim", "max", "min", "mod",
-    "nullif", "power", "rank", "round", "row_number", "rtrim", "sqrt", "strftime", "substr", "substring", "sum",
-    "time", "total",
+const OF_VIEWS: [&str; 56] = [
+    "abs",
+    "acos",
+    "asin",
+    "atan",
+    "avg",
+    "ceil",
+    "ceiling",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "cos",
+    "count",
+    "cume_dist",
+    "date",
+    "datetime",
+    "dense_rank",
+    "exp",
+    "first_value",
+    "floor",
+    "glob",
+    "ifnull",
+    "iif",
+    "julianday",
+    "lag",
+    "last_value",
+    "lead",
+    "length",
+    "like",
+    "ln",
+    "log",
+    "lower",
+    "ltrim",
+    "max",
+    "min",
+    "mod",
+    "nullif",
+    "power",
+    "rank",
+    "round",
+    "row_number",
+    "rtrim",
+    "sign",
+    "sqrt",
+    "strftime",
+    "substr",
+    "substring",
+    "sum",
+    "time",
+    "timediff",
+    "total",
+    "trim",
+    "trunc",
+    "typeof",
+    "unicode",
+    "unixepoch",
+    "upper",
 ];
-/// More of them, in a list of its own for the width of a page.
-const MORE_OF_VIEWS: [&str; 8] = ["trim", "typeof", "unicode", "unixepoch", "upper", "sign", "trunc", "timediff"];
 
 const ONE_SELECT: &str = "a query is one SELECT statement; it cannot write, attach or set anything";
 
@@ -114,7 +163,7 @@ fn visit_database(
 }
 
 fn is_of_views(function: &str) -> bool {
-    OF_VIEWS.iter().chain(&MORE_OF_VIEWS).any(|allowed| allowed.eq_ignore_ascii_case(function))
+    OF_VIEWS.iter().any(|allowed| allowed.eq_ignore_ascii_case(function))
 }
 
 fn connect(path: &Path, has_query: bool, interrupt: &Interrupt) -> rusqlite::Result<Connection> {

@@ -71,14 +71,17 @@ fn delong_by_sorting_equals_delong_by_pairs_with_ties_too() {
 fn the_difference_is_that_of_the_metrics_and_lies_within_its_interval() {
     let (labels, candidate, champion) = table(500);
     for metric in ["roc_auc", "accuracy", "precision", "recall", "f1", "log_loss", "average_precision", "brier"] {
-        let found = difference(Labels::Binary(&labels), &candidate, &champion, metric, 0.95, &|| false).unwrap().unwrap();
+        let found =
+            difference(Labels::Binary(&labels), &candidate, &champion, metric, 0.95, &|| false).unwrap().unwrap();
         let of = |scores: &[f64]| metrics::binary(&labels, scores, 0.5).unwrap().named().get(metric).unwrap();
         assert_eq!(found.value, of(&candidate) - of(&champion), "{metric}");
         assert!(found.low < found.value && found.value < found.high, "{found:?}");
         assert_eq!(found.method == Method::Delong, metric == "roc_auc");
-        let swapped = difference(Labels::Binary(&labels), &champion, &candidate, metric, 0.95, &|| false).unwrap().unwrap();
+        let swapped =
+            difference(Labels::Binary(&labels), &champion, &candidate, metric, 0.95, &|| false).unwrap().unwrap();
         assert!((swapped.value + found.value).abs() < 1e-15 && (swapped.low + found.high).abs() < 1e-12, "{metric}");
-        let narrower = difference(Labels::Binary(&labels), &candidate, &champion, metric, 0.5, &|| false).unwrap().unwrap();
+        let narrower =
+            difference(Labels::Binary(&labels), &candidate, &champion, metric, 0.5, &|| false).unwrap().unwrap();
         assert!(narrower.low > found.low && narrower.high < found.high, "{metric}");
     }
 }
@@ -88,7 +91,8 @@ fn the_difference_is_that_of_the_metrics_and_lies_within_its_interval() {
 #[test]
 fn the_bootstrap_of_accuracy_equals_the_formula_of_paired_proportions() {
     let (labels, candidate, champion) = table(4_000);
-    let found = difference(Labels::Binary(&labels), &candidate, &champion, "accuracy", 0.95, &|| false).unwrap().unwrap();
+    let found =
+        difference(Labels::Binary(&labels), &candidate, &champion, "accuracy", 0.95, &|| false).unwrap().unwrap();
     let right = |scores: &[f64]| -> Vec<bool> {
         labels.iter().zip(scores).map(|(&label, &score)| (score >= 0.5) == (label == 1)).collect()
     };
@@ -130,8 +134,10 @@ fn the_bootstrap_of_the_brier_score_equals_the_interval_of_a_mean() {
 #[test]
 fn the_bootstrap_of_a_ranking_agrees_with_delong() {
     let (labels, candidate, champion) = table(2_000);
-    let by_formula = difference(Labels::Binary(&labels), &candidate, &champion, "roc_auc", 0.95, &|| false).unwrap().unwrap();
-    let (low, high) = bootstrap::interval(Labels::Binary(&labels), &candidate, &champion, "roc_auc", 0.95, &|| false).unwrap();
+    let by_formula =
+        difference(Labels::Binary(&labels), &candidate, &champion, "roc_auc", 0.95, &|| false).unwrap().unwrap();
+    let (low, high) =
+        bootstrap::interval(Labels::Binary(&labels), &candidate, &champion, "roc_auc", 0.95, &|| false).unwrap();
     let width = by_formula.high - by_formula.low;
     assert!((low - by_formula.low).abs() < 0.07 * width, "{low} {by_formula:?}");
     assert!((high - by_formula.high).abs() < 0.07 * width, "{high} {by_formula:?}");
@@ -162,7 +168,8 @@ fn models_that_rank_alike_differ_by_nothing_for_sure() {
     let halved: Vec<f64> = candidate.iter().map(|score| score / 2.0).collect();
     let found = difference(Labels::Binary(&labels), &candidate, &halved, "roc_auc", 0.95, &|| false).unwrap().unwrap();
     assert_eq!((found.value, found.low, found.high, found.p_value), (0.0, 0.0, 0.0, Some(1.0)));
-    let same = difference(Labels::Binary(&labels), &candidate, &candidate, "log_loss", 0.95, &|| false).unwrap().unwrap();
+    let same =
+        difference(Labels::Binary(&labels), &candidate, &candidate, "log_loss", 0.95, &|| false).unwrap().unwrap();
     assert_eq!((same.value, same.low, same.high), (0.0, 0.0, 0.0));
 }
 
@@ -188,7 +195,8 @@ fn other_tasks_have_intervals_too() {
         actual.iter().zip(noise(300, seed)).map(|(value, noise)| value + spread * (noise - 0.5)).collect()
     };
     let (candidate, champion) = (near(6, 0.2), near(7, 0.4));
-    let found = difference(Labels::Regression(&actual), &candidate, &champion, "rmse", 0.95, &|| false).unwrap().unwrap();
+    let found =
+        difference(Labels::Regression(&actual), &candidate, &champion, "rmse", 0.95, &|| false).unwrap().unwrap();
     assert!(found.low < found.value && found.value < found.high && found.high < 0.0, "{found:?}");
     assert!((found.least_gain() + found.high).abs() < 1e-15 && found.least_gain() > 0.0);
 

@@ -88,8 +88,10 @@ fn split_memory(table: &Table) -> u64 {
 fn refuse_undeclared(stage: &mut Stage<'_>, table: &Table) -> Result<(), RunError> {
     let signature: Signature = stage.json(World::Ingestion, "signature")?;
     let Some(first) = signature.differences(table.schema()).into_iter().next() else { return Ok(()) };
-    let message =
-        format!("the ingested table is not what the signature declares: {}, expected {}", first.observed, first.expected);
+    let message = format!(
+        "the ingested table is not what the signature declares: {}, expected {}",
+        first.observed, first.expected
+    );
     let (stage, column) = (World::Transformation.as_str(), Some(guest_name(&first.column)));
     Err(StageFault::Data { stage, message, column, row: None, value: None }.into())
 }
