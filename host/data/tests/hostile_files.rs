@@ -180,6 +180,35 @@ fn a_row_that_no_stage_could_be_given_is_a_fault_with_its_place() {
     assert!(error.to_string().contains("the values of the row take more than"), "{error}");
 }
 
+#[test]
+fn a_record_of_more_cells_than_any_table_has_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("wide.csv");
+    let source = Source::new(format!("csv:{}", path.display()).parse().expect("an address"));
+    for text in [",".repeat(20 * MIB) + "\n", format!("t\nx\n{}\n", ",".repeat(20 * MIB))] {
+        std::fs::write(&path, text).expect("a file");
+        let error = end_of(&source, &Interrupt::never()).to_string();
+        assert!(error.contains("cells") && error.contains("delimiter"), "{error}");
+    }
+}
+
+#[test]
+fn lists_that_are_longer_than_what_is_read_at_once_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let list = |values: usize| {
+        let items: ArrayRef = Arc::new(arrow_array::Int8Array::from(vec![0; values]));
+        let field = Arc::new(arrow_schema::Field::new("item", arrow_schema::DataType::Int8, true));
+        let offsets = arrow_buffer::OffsetBuffer::from_lengths([values]);
+        let array: ArrayRef = Arc::new(arrow_array::ListArray::new(field, offsets, items, None));
+        RecordBatch::try_from_iter([("t", array)]).expect("a batch")
+    };
+    let path = folder.path().join("lists.parquet");
+    let error = end_of(&parquet(&path, &list(60_000_000), 1), &Interrupt::never()).to_string();
+    assert!(error.contains("the lists up to column") && error.contains("row group 0"), "{error}");
+    let mut cursor = opened(&parquet(&path, &list(3), 1), &Interrupt::never()).expect("a short list");
+    assert_eq!(cursor.next(1).expect("a row").expect("a row").num_rows(), 1);
+}
+
 fn parquet(path: &Path, batch: &RecordBatch, times: usize) -> Source {
     let properties = WriterProperties::builder().set_dictionary_page_size_limit(64 * MIB).build();
     let mut writer =

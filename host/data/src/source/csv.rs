@@ -10,7 +10,7 @@ use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 use crate::source::CellVisitor;
 use crate::source::recognise::recognise;
-use crate::source::records::{RecordError, Records};
+use crate::source::records::{MAX_CELLS, RecordError, Records};
 
 /// How many rows pass between two looks at the interrupt.
 const ROWS_PER_LOOK: u64 = 4096;
@@ -92,6 +92,12 @@ fn in_words(error: RecordError, name: &str, columns: &[String], row: Option<u64>
         RecordError::AfterQuote { line } => {
             DataFault::new("text follows the closing quote of a cell\nhint: write a quote inside a quoted cell twice")
                 .on_line(line)
+        }
+        RecordError::TooMany { line } => {
+            let message = format!(
+                "the record that begins here has more than {MAX_CELLS} cells\nhint: is the delimiter the right one?"
+            );
+            DataFault::new(message).on_line(line)
         }
         RecordError::TooLong { line } => {
             DataFault::new("the record that begins here is longer than 64 MiB\nhint: a quote may be missing")

@@ -18,6 +18,10 @@ const READ_BYTES: usize = 256 << 10;
 /// A longer record is more likely an unclosed quote than data; 10,000 columns of 1 KiB still fit.
 const MAX_RECORD_BYTES: usize = 64 << 20;
 
+/// The most cells of a record: four times the columns that a table may have. A cell that is empty
+/// takes a byte of the file and 24 and more in memory.
+pub(super) const MAX_CELLS: usize = 1 << 18;
+
 /// Why there is no next record.
 #[derive(Debug)]
 pub(crate) enum RecordError {
@@ -28,6 +32,11 @@ pub(crate) enum RecordError {
     },
     /// Something other than a delimiter follows a closing quote.
     AfterQuote {
+        line: u64,
+    },
+    /// The record that begins on this line has more than [`MAX_CELLS`] cells.
+    TooMany {
+        /// The line, from 1.
         line: u64,
     },
     /// The record that begins on this line is longer than `MAX_RECORD_BYTES`.
@@ -199,6 +208,9 @@ impl<R: Read> Records<R> {
         let mut position = 0;
         let mut lines = 0;
         loop {
+            if self.cells.len() >= MAX_CELLS {
+                return Scan::Failed(RecordError::TooMany { line: self.line });
+            }
             let quoted = bytes.get(position) == Some(&b'"');
             let from = position;
             if quoted {

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use parquet::basic::{Compression, Type as PhysicalType};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
-use parquet::schema::types::SchemaDescriptor;
 use stagewright_store::MAX_BATCH_BYTES;
 
 use crate::error::{DataError, shown};
@@ -83,27 +82,64 @@ pub(super) fn columns(path: &Path, length: u64, metadata: &ParquetMetaData, plac
     Ok(())
 }
 
-/// How many rows are read at once: fewer than `most` where values of fixed length are long, which a
-/// page of some bytes may repeat a billion times.
+/// How many rows are read at once: fewer than `most` where a row takes much. A page of some bytes
+/// may repeat a value a billion times.
 pub(super) fn rows_at_once(
     path: &Path,
-    schema: &SchemaDescriptor,
+    metadata: &ParquetMetaData,
     places: &[usize],
     most: usize,
 ) -> Result<usize, DataError> {
-    let mut row = 0_usize;
+    let schema = metadata.file_metadata().schema_descr();
+    let (mut fixed, mut row, mut in_lists) = (0_usize, 0_usize, Vec::new());
     for (leaf, column) in schema.columns().iter().enumerate() {
-        if places.binary_search(&schema.get_column_root_idx(leaf)).is_ok()
-            && column.physical_type() == PhysicalType::FIXED_LEN_BYTE_ARRAY
-        {
-            row = row.saturating_add(usize::try_from(column.type_length()).unwrap_or(0));
+        if places.binary_search(&schema.get_column_root_idx(leaf)).is_err() {
+            continue;
+        }
+        row = row.saturating_add(VALUE_MEMORY);
+        if column.physical_type() == PhysicalType::FIXED_LEN_BYTE_ARRAY {
+            fixed = fixed.saturating_add(usize::try_from(column.type_length()).unwrap_or(0));
+        }
+        if column.max_rep_level() > 0 {
+            in_lists.push(leaf);
         }
     }
-    if row > MAX_BATCH_BYTES {
-        let problem = format!("a row of it takes {row} bytes, and at most {MAX_BATCH_BYTES} are read");
+    few_in_lists(path, metadata, &in_lists)?;
+    if fixed > MAX_BATCH_BYTES {
+        let problem = format!("a row of it takes {fixed} bytes, and at most {MAX_BATCH_BYTES} are read");
         return Err(DataError::unreadable(path, problem, "leave out the long columns when it is written"));
     }
-    Ok(most.min(MAX_BATCH_BYTES / row.max(1)).max(1))
+    let by_fixed = MAX_BATCH_BYTES / fixed.max(1);
+    Ok(most.min(by_fixed).min(MAX_READ_BYTES / row.max(1)).max(1))
+}
+
+/// What the reader keeps of a value, about: itself, its levels, and a view of it.
+const VALUE_MEMORY: usize = 32;
+
+/// What the reader may keep of the rows that it reads at once.
+const MAX_READ_BYTES: usize = 64 << 20;
+
+/// The most values in the lists of one row group: all of them may lie in one row.
+const MAX_IN_LISTS: i64 = 1 << 20;
+
+/// Refuses lists that hold too much to be read at once.
+fn few_in_lists(path: &Path, metadata: &ParquetMetaData, leaves: &[usize]) -> Result<(), DataError> {
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        let mut values = 0_i64;
+        for &leaf in leaves {
+            let chunk = group.column(leaf);
+            values = values.saturating_add(chunk.num_values());
+            if values > MAX_IN_LISTS {
+                let problem = format!(
+                    "the lists up to column `{}` of row group {number} have {values} values, and at most {MAX_IN_LISTS} are read",
+                    shown(&chunk.column_path().string())
+                );
+                let hint = "have it written in smaller row groups, or leave the column out of the signature";
+                return Err(DataError::unreadable(path, problem, hint));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether the bytes of a column lie in the file.

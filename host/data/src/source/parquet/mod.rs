@@ -61,7 +61,7 @@ fn visit_file(path: &Path, file: File, interrupt: &Interrupt, visitor: &mut impl
     in_file_order.dedup();
     check::columns(path, length, metadata.metadata(), &in_file_order)?;
     let columns = exact::columns(&metadata, &in_file_order).map_err(|unfit| unfit.named(&names))?;
-    let rows_at_once = check::rows_at_once(path, metadata.parquet_schema(), &in_file_order, visitor.rows_at_once())?;
+    let rows_at_once = check::rows_at_once(path, metadata.metadata(), &in_file_order, visitor.rows_at_once())?;
     let mut reader = Readers::open(&file, &metadata, &columns, rows_at_once).map_err(broken)?;
     let mut row = 0;
     while let Some((batch, seconds)) = reader.next().map_err(|error| damaged(path, &error))? {
