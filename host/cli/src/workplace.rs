@@ -120,6 +120,7 @@ fn bounds(instances: &InstanceLimits) -> Bounds {
         handles: count(instances.handles),
         table_elements: count(instances.table_elements),
         instances: count(instances.instances),
+        rows: instances.rows,
         stack: count(instances.stack),
         ..Bounds::default()
     }

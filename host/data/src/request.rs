@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use serde_json::Value;
@@ -19,6 +20,9 @@ use crate::source::{CellVisitor, CsvText, Source, recognise, visit};
 
 /// The most bytes that decoded rows take: predictions of more are asked for in parts.
 const MAX_BYTES: usize = 1 << 30;
+
+/// The longest that a source is read for rows to predict: as long as ingestion has by default.
+const MOST_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// What a kept value takes besides its text.
 const KEPT_MEMORY: usize = 64;
@@ -83,7 +87,7 @@ pub fn decode_rows(
         RowsInput::Csv { text, delimiter, header } => {
             CsvText::new(text, name.to_owned(), delimiter, header)?.visit(&Interrupt::never(), &mut rows)?;
         }
-        RowsInput::Source(source) => visit(source, &Interrupt::never(), &mut rows)?,
+        RowsInput::Source(source) => visit(source, &Interrupt::at(Instant::now() + MOST_TIME), &mut rows)?,
     }
     Ok(Rows { batch: rows.decoder.finish()?, kept: rows.kept })
 }

@@ -66,6 +66,8 @@ pub struct InstanceLimits {
     pub table_elements: u64,
     /// Core instances, memories and tables, each.
     pub instances: u64,
+    /// Rows of a table. The host keeps some bytes for each.
+    pub rows: u64,
     /// Bytes of stack. One figure for the whole process, since it is compiled into the engine.
     pub stack: u64,
 }
@@ -73,7 +75,7 @@ pub struct InstanceLimits {
 impl Default for InstanceLimits {
     fn default() -> Self {
         // A Python runtime needs some 20 instances and 20,000 elements; native threads of small services get 1 MiB of stack.
-        Self { handles: 10_000, table_elements: 100_000, instances: 100, stack: MIB }
+        Self { handles: 10_000, table_elements: 100_000, instances: 100, rows: 1 << 28, stack: MIB }
     }
 }
 
@@ -197,10 +199,11 @@ fn read(file: Section<'_>) -> Operator {
         section.finish();
     }
     if let Some(section) = file.section("instances") {
-        let InstanceLimits { handles, table_elements, instances, stack } = &mut operator.instances;
+        let InstanceLimits { handles, table_elements, instances, rows, stack } = &mut operator.instances;
         set(handles, section.get("handles").and_then(|item| item.integer(100, 1_000_000)));
         set(table_elements, section.get("table-elements").and_then(|item| item.integer(1000, 10_000_000)));
         set(instances, section.get("instances").and_then(|item| item.integer(1, 1000)));
+        set(rows, section.get("rows").and_then(|item| item.integer(1000, 1 << 40)));
         set(stack, section.get("stack").and_then(|item| size(&item, 64 << 10, 64 * MIB)));
         section.finish();
     }

@@ -11,7 +11,7 @@ use stagewright_end_to_end::{Ended, Place, config, guests};
 /// Far more than such a run takes, and far less than one that nothing stops.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Runs with no more than 2 GiB of data, as `prlimit --data=2G` does.
+/// Runs with no more than 2 GiB of data, as `prlimit --data=2147483648` does.
 fn with_little_memory(place: &Place, arguments: &[&str]) -> Ended {
     let mut command = place.command(arguments);
     let limit = rustix::process::Rlimit { current: Some(2 << 30), maximum: Some(2 << 30) };

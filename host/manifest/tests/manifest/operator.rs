@@ -100,8 +100,8 @@ fn the_query_of_a_url_is_not_recorded() {
 
 #[test]
 fn instance_limits_are_the_operators() {
-    let limits = operator("[instances]\nhandles = 500\nstack = \"256 KiB\"\n").instances;
-    assert_eq!(limits, InstanceLimits { handles: 500, stack: 256 << 10, ..InstanceLimits::default() });
+    let limits = operator("[instances]\nhandles = 500\nrows = 5000\nstack = \"256 KiB\"\n").instances;
+    assert_eq!(limits, InstanceLimits { handles: 500, rows: 5000, stack: 256 << 10, ..InstanceLimits::default() });
 }
 
 #[test]
