@@ -374,7 +374,7 @@ fn the_categories_of_a_table_have_a_total_and_cost_what_escaping_makes_of_them()
         let batch = RecordBatch::try_new(schema.to_arrow(), vec![column(row), column(row)]).unwrap();
         writer.write(&batch).unwrap();
     }
-    assert!(writer.finishing_bytes() > 4 * 500 << 20, "{}", writer.finishing_bytes());
+    assert!(writer.finishing_bytes() > (4 * 500) << 20, "{}", writer.finishing_bytes());
     match writer.finish() {
         Err(StoreError::TextTooLong { problem, .. }) => {
             assert!(problem.contains("categories of all columns take more than 512 MiB"), "{problem}");
