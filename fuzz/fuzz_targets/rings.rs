@@ -17,7 +17,7 @@ struct Written {
 struct Piece {
     kind: u8,
     flags: u8,
-    /// What the header says, where that is not the length.
+    /// The header, where it does not say the length.
     length: Option<u64>,
     bytes: Vec<u8>,
 }

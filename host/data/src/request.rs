@@ -24,7 +24,7 @@ const MAX_BYTES: usize = 1 << 30;
 /// The longest that a source is read for rows to predict: as long as ingestion has by default.
 const MOST_TIME: Duration = Duration::from_secs(15 * 60);
 
-/// What a kept value takes besides its text.
+/// Bytes that a kept value takes besides its text.
 const KEPT_MEMORY: usize = 64;
 
 /// So many rows of a source are decoded at once.

@@ -25,7 +25,7 @@ const OWN: usize = 5;
 
 const FIXED: usize = 4 + 4 + 4 + 4 + 8 + 8;
 
-/// What the child is told.
+/// The message that starts a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello {
     /// The product's version; both sides must be of one build.
@@ -39,7 +39,7 @@ pub(crate) struct Hello {
     pub(crate) memory: u64,
 }
 
-/// What the child is given, in this order.
+/// The descriptors that a child is given, in this order.
 #[derive(Debug)]
 pub(crate) struct Descriptors<Fd> {
     pub(crate) task: Fd,
@@ -123,7 +123,7 @@ pub(crate) fn send(
 /// Receives everything.
 ///
 /// # Errors
-/// What comes is not what [`send`] sends.
+/// The bytes are not those that [`send`] sends.
 #[cfg(feature = "child")]
 pub(crate) fn receive(socket: impl std::os::fd::AsFd) -> io::Result<(Hello, Descriptors<OwnedFd>)> {
     let not_one = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());

@@ -1,5 +1,5 @@
-//! What a child says of itself, over a pipe of its own: the ring may be in the middle of a message
-//! when there is something to report, and a signal handler can write to nothing else.
+//! The words of a child about itself, over a pipe of its own: the ring may be in the middle of a
+//! message when there is something to report, and a signal handler can write to nothing else.
 //!
 //! Whoever reads one bears in mind who wrote it. A report names; it is never the reason to believe
 //! something that the parent could not see for itself.

@@ -1,4 +1,4 @@
-//! What stands around a child.
+//! The walls around a child.
 
 use std::fmt;
 use std::ops::BitOr;

@@ -18,8 +18,8 @@ use crate::stages::transformation::{ReadError, all, source_rows};
 use crate::summary::ModelSummary;
 use crate::watch::Watch;
 
-/// What the host keeps of each row while it works out which rows a model learnt from: two hashes,
-/// as they are and sorted, and what numbering equal rows takes.
+/// Bytes that the host keeps of each row while it works out which rows a model learnt from: two
+/// hashes, as they are and sorted, and what numbering equal rows takes.
 const ROW_MEMORY: u64 = 64;
 
 /// The model that a run trained.

@@ -20,16 +20,16 @@ use crate::stages::transformation::{ReadError, columns, source_rows};
 use crate::summary::EvaluationSummary;
 use crate::watch::Watch;
 
-/// What the host keeps of each row of the table that was split, to recognise test rows: two hashes,
-/// and what numbering equal rows takes.
+/// Bytes that the host keeps of each row of the table that was split, to recognise test rows: two
+/// hashes, and what numbering equal rows takes.
 const HASHED_ROW_MEMORY: u64 = 48;
 
-/// What it keeps of each test row besides predictions: its target in several forms, its hashes, its
-/// place among those compared, and what sorting takes.
+/// Bytes that it keeps of each test row besides predictions: its target in several forms, its
+/// hashes, its place among those compared, and what sorting takes.
 const MEASURED_ROW_MEMORY: u64 = 96;
 
-/// What it keeps of each number that two models predicted: the number itself, as often as it is
-/// copied to be compared, drawn and written.
+/// Bytes that it keeps of each number that two models predicted: the number itself, as often as it
+/// is copied to be compared, drawn and written.
 const SCORE_MEMORY: u64 = 64;
 
 /// The probability from which a row counts as positive.

@@ -1,6 +1,6 @@
 //! The host's own work for a stage, as part of the stage's budget.
 //!
-//! What the host does for a stage (splitting, encoding, hashing, measuring, rendering, writing)
+//! The work of the host for a stage (splitting, encoding, hashing, measuring, rendering, writing)
 //! takes the stage's CPU and wall time, and what it keeps of each row takes the stage's memory. So
 //! every loop over rows looks at a [`Watch`] once for each batch.
 

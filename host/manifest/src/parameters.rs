@@ -228,7 +228,7 @@ impl Report<'_> {
     }
 }
 
-/// What a broken rule asks for, and a hint where it can say more.
+/// The demand of a broken rule, and a hint where it can say more.
 fn broken(rule: &Rule<'_>, schema: &Schema<'_>, part: &Json) -> (String, Option<String>) {
     let not_allowed = || "is not an allowed value".to_owned();
     let text = match rule {

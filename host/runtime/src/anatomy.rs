@@ -116,7 +116,8 @@ fn push(names: &mut Vec<String>, name: String, what: &str) -> Result<(), String>
     Ok(())
 }
 
-/// What of a component's own claims may still be unpacked and kept, over all of its sections.
+/// The room for a component's own claims that may still be unpacked and kept, over all of its
+/// sections.
 struct Left {
     /// Lists of packages.
     lists: usize,

@@ -17,7 +17,7 @@ pub struct BlobHandle(pub(crate) Blob);
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct BlobWriterHandle(Option<BlobWriter>);
 
-/// What a blob that is being written takes in memory: its buffer, its hash, its name.
+/// Bytes that a blob that is being written takes in memory: its buffer, its hash, its name.
 const WRITER_BYTES: u64 = 16 << 10;
 
 impl Host for Guest {}

@@ -344,7 +344,7 @@ impl Catalog {
         unsafe { wasm::Component::deserialize_file(&self.engine, code.path()) }
     }
 
-    /// What `describe` may use: little, and never more than the operator allows.
+    /// The limits of `describe`: little, and never more than the operator allows.
     fn describe_limits(&self, world: World) -> Limits {
         let cpu = self.bounds.describe_cpu;
         // Nothing in it can wait, but others may use the machine too.

@@ -36,7 +36,7 @@ pub struct WriterHandle {
     held: u64,
 }
 
-/// What a column takes in the head of a table's file besides its name.
+/// Bytes that a column takes in the head of a table's file besides its name.
 const COLUMN_BYTES: u64 = 128;
 
 /// Bytes of rows that are written between two looks at the stage's time.
@@ -129,8 +129,8 @@ impl Guest {
     }
 }
 
-/// What a table without rows takes on disk, about: its file has the columns in its head and in its
-/// footer.
+/// Bytes that a table without rows takes on disk, about: its file has the columns in its head and
+/// in its footer.
 fn head_bytes(schema: &Schema) -> u64 {
     schema.fields().iter().map(|field| 2 * (COLUMN_BYTES + field.name.len() as u64)).sum()
 }

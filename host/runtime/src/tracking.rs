@@ -16,14 +16,14 @@ const MAX_STEPS: u64 = 100_000;
 /// What a point counts against the log limit, as the contract says.
 const POINT_BYTES: usize = 16;
 
-/// What a line of the log counts against the log limit besides its text: about what the host keeps
-/// for a line that says nothing.
+/// Bytes that a line of the log counts against the log limit besides its text: about what the host
+/// keeps for a line that says nothing.
 const LINE_BYTES: usize = 256;
 
-/// What a figure counts besides its data, for the same reason.
+/// Bytes that a figure counts besides its data, for the same reason.
 const FIGURE_BYTES: usize = 256;
 
-/// What a list within a figure counts besides its entries.
+/// Bytes that a list within a figure counts besides its entries.
 const LIST_BYTES: usize = 64;
 
 /// Under this name a transformer says how many rows of a batch have a category that `fit` never
@@ -146,14 +146,14 @@ fn figure_in(figure: Figure) -> figure::Figure {
     figure::Figure { name: figure.name, title: figure.title, plot }
 }
 
-/// What a figure counts against the log limit: about its size in a report, or in memory if that is
-/// more.
+/// Bytes that a figure counts against the log limit: about its size in a report, or in memory if
+/// that is more.
 fn size(figure: &figure::Figure) -> usize {
     let in_report = serde_json::to_vec(figure).map_or(usize::MAX >> 1, |json| json.len());
     FIGURE_BYTES + in_report.max(in_memory(figure))
 }
 
-/// What a figure's lists take while the host keeps it: short numbers and empty texts take more there
+/// Bytes that a figure's lists take while the host keeps it: short numbers and empty texts take more there
 /// than they take as JSON.
 fn in_memory(figure: &figure::Figure) -> usize {
     let texts = |texts: &[String]| texts.iter().map(|text| size_of::<String>() + text.len()).sum::<usize>();

@@ -65,7 +65,7 @@ pub(crate) fn manifest_version(key: &str) -> Option<(&str, u32)> {
 /// Reads the objects that a manifest lists.
 ///
 /// # Errors
-/// What is wrong with the manifest, for people.
+/// A text for people: why the manifest is none.
 pub fn manifest_objects(manifest: &[u8]) -> Result<Vec<ManifestObject>, String> {
     #[derive(Deserialize)]
     struct Manifest {

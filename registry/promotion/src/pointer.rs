@@ -69,7 +69,7 @@ impl Pointer {
     /// Reads a pointer to a version of `model`.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// A text for people: why it is refused.
     pub fn parse(bytes: &[u8], model: &str) -> Result<Self, String> {
         let pointer: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if pointer.format != FORMAT {

@@ -163,7 +163,7 @@ pub enum StoreError {
         /// What is wrong.
         problem: String,
     },
-    /// What stands in the registry is not what its audit says.
+    /// The registry differs from its audit.
     #[error(
         "the chain of the audit is whole, but the registry is not what it says, in {different} place{}:{}\nhint: somebody changed the database by other means: compare with a backup of the registry", if *different == 1 { "" } else { "s" }, listed(differences)
     )]

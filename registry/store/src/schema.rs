@@ -267,8 +267,9 @@ pub enum SchemaError {
     },
 }
 
-/// What a schema takes for a column besides three copies of its name: a field, an entry of the map
-/// by name, and Arrow's field with a map of its own. Measured with 65,536 columns, rounded up.
+/// Bytes that a schema takes for a column besides three copies of its name: a field, an entry of
+/// the map by name, and Arrow's field with a map of its own. Measured with 65,536 columns, rounded
+/// up.
 const COLUMN_MEMORY: usize = 768;
 
 /// The columns of a table, in order, with unique names. Cheap to clone.

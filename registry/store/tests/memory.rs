@@ -1,4 +1,4 @@
-//! What a table that is being made says it holds is no less than it takes: stages are charged for it.
+//! A table that is being made holds no less than it takes: stages are charged for it.
 //!
 //! A file of its own, and one test: what a process takes is the same for all of its threads.
 

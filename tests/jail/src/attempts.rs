@@ -9,7 +9,7 @@ mod world;
 
 pub use world::World;
 
-/// What must come of an attempt.
+/// The outcome that an attempt must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     /// The call of this number is refused, and the child is gone.
@@ -24,7 +24,7 @@ pub enum Expected {
     Signal(i32),
     /// It ends by itself, with this code.
     Exits(i32),
-    /// What it sends breaks the rules, which is told in these words.
+    /// It breaks the rules, and is told so in these words.
     Forged(&'static str),
     /// It damages itself, and ends somehow.
     Ends,
@@ -37,7 +37,7 @@ pub enum Expected {
 pub struct Attempt {
     /// Its name.
     pub name: &'static str,
-    /// What must come of it, behind all walls.
+    /// The outcome that it must have behind all walls.
     pub expected: Expected,
     /// Whether it fails behind the other walls alone.
     pub fails_anyway: bool,

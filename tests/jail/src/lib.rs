@@ -1,4 +1,4 @@
-//! What native code can try once it is in a jail, and what must come of it.
+//! Attempts of native code in a jail, and the outcome that each must have.
 //!
 //! The program `prisoner` stands for a stage's process in which a guest found a hole in the engine:
 //! it does whatever machine code can do, with full knowledge of the jail's own memory. The tests

@@ -112,7 +112,7 @@ fn pretend(calls: &str) {
     seccompiler::apply_filter(&program).expect("it is applied");
 }
 
-/// What a child finds when it starts.
+/// The setting that a child finds when it starts.
 fn surroundings(started: &Started, task: &str) -> String {
     if task != "surroundings" {
         return String::new();
@@ -146,7 +146,7 @@ fn surroundings(started: &Started, task: &str) -> String {
     )
 }
 
-/// What computing takes, and a filter that is too narrow would refuse.
+/// The needs of computing, which a filter that is too narrow would refuse.
 fn allowed(world: &World) -> String {
     let mut said = Vec::new();
     let mut memory = vec![0_u8; 8 << 20];

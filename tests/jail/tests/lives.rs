@@ -1,4 +1,4 @@
-//! What a child is given, what passes between it and its parent, and how it ends.
+//! A child: the descriptors it gets, the messages it exchanges with its parent, its end.
 #![cfg(target_os = "linux")]
 
 mod common;

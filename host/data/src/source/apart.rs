@@ -34,7 +34,7 @@ pub(super) struct Apart {
 struct Clock {
     /// The thread, once it runs.
     thread: AtomicI32,
-    /// What was charged, in nanoseconds.
+    /// Nanoseconds charged so far.
     charged: AtomicU64,
 }
 

@@ -10,7 +10,7 @@ use crate::report::Report;
 /// Exit codes after a report. The parent goes by the report.
 const REPORTED: u8 = 120;
 
-/// What a Rust program ends with that panicked.
+/// Exit code of a Rust program that panicked.
 const PANICKED: u8 = 101;
 
 /// The pipe's descriptor: a signal handler finds nothing else.
@@ -45,8 +45,8 @@ pub(super) fn of_panics() {
     }));
 }
 
-/// What the kernel tells a handler of `SIGSYS`: `siginfo_t` with the fields of a refused call,
-/// which libc leaves out.
+/// The record that the kernel gives a handler of `SIGSYS`: `siginfo_t` with the fields of a refused
+/// call, which libc leaves out.
 #[repr(C)]
 struct Refusal {
     signal: libc::c_int,

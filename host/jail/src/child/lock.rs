@@ -31,7 +31,7 @@ const LAST_RESORT: u64 = 2;
 /// A locked child.
 #[derive(Debug)]
 pub struct Locked {
-    /// What stands around it.
+    /// The walls around it.
     pub walls: Walls,
     /// Its only way to speak.
     pub channel: Channel,

@@ -54,13 +54,13 @@ pub(crate) struct Own {
 }
 
 impl Started {
-    /// What the parent wants to have done, in words of the two programs.
+    /// The task, in words of the two programs.
     pub fn task(&self) -> &[u8] {
         &self.task
     }
 
-    /// What the parent gave to work on, in its order. To be mapped before the lock, which closes
-    /// them.
+    /// The inputs, in the order in which the parent gave them. To be mapped before the lock, which
+    /// closes them.
     pub fn inputs(&self) -> &[OwnedFd] {
         &self.inputs
     }

@@ -1,4 +1,4 @@
-//! What children may spend. Children that share an account share what is in it.
+//! The account of children. Children that share an account share what is in it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

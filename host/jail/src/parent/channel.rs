@@ -24,7 +24,7 @@ pub struct Child {
     forged: bool,
 }
 
-/// What a parent waits for.
+/// The events that a parent waits for.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A message of this kind came.
@@ -48,7 +48,7 @@ impl Child {
         self.shared.id()
     }
 
-    /// What stands around it, once it is locked.
+    /// The walls around it, once it is locked.
     pub fn walls(&self) -> Option<Walls> {
         self.shared.walls()
     }
@@ -61,7 +61,7 @@ impl Child {
     /// Waits for its next message, whose bytes take the place of those that are there, or for its
     /// end. The bytes are a copy that the child cannot change, and unchecked.
     ///
-    /// What breaks the rules ends the child, and is the reason that its ending names.
+    /// A broken rule ends the child, and is the reason that its ending names.
     ///
     /// # Errors
     /// The system does not let this thread wait.

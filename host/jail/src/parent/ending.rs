@@ -21,13 +21,13 @@ const SHOWN: usize = 2 << 10;
 pub struct Ending {
     /// Why.
     pub why: Why,
-    /// What it wrote on standard error: cut, and escaped so that it can be shown.
+    /// The text that it wrote on standard error: cut, and escaped so that it can be shown.
     pub said: String,
     /// CPU time of all its threads, from its start.
     pub cpu: Duration,
     /// From its start until it was gone.
     pub wall: Duration,
-    /// What stood around it; `None` if it ended before it was locked.
+    /// The walls that stood around it; `None` if it ended before it was locked.
     pub walls: Option<Walls>,
 }
 
@@ -52,7 +52,7 @@ pub enum Why {
     Refused(Option<u32>),
     /// It crashed, or somebody else killed it: the signal's number.
     Signal(i32),
-    /// What it sent breaks the rules.
+    /// It broke the rules of the ring.
     Forged(Fault),
     /// Walls that were required could not be built. It did none of its work.
     Missing(Walls),
@@ -60,7 +60,7 @@ pub enum Why {
     Stopped(String),
 }
 
-/// What a child is limited in by the jail.
+/// The limits that the jail sets a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// CPU time in nanoseconds.
@@ -100,7 +100,7 @@ impl fmt::Display for Why {
     }
 }
 
-/// What a child wrote, fit to be shown.
+/// A text of a child, fit to be shown.
 pub(super) fn said(bytes: &[u8]) -> String {
     Outside::lines(String::from_utf8_lossy(bytes).trim_end()).cut(SHOWN).to_string()
 }

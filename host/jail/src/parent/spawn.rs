@@ -19,8 +19,8 @@ use crate::hello::{self, Descriptors, Hello};
 use crate::ring::{self, Memory, RING, Reader, Rules, SMALLEST_RING, Writer};
 use crate::wall::Walls;
 
-/// What is to be started, and what it may have. It has nothing else: no variable, no descriptor, no
-/// argument.
+/// The program to start, and all that it may have. It has nothing else: no variable, no descriptor,
+/// no argument.
 pub struct Command<'a> {
     /// The executable, which calls [`start`](crate::start) first of all.
     pub program: &'a Path,
@@ -30,15 +30,15 @@ pub struct Command<'a> {
     pub environment: &'a [(&'a str, &'a str)],
     /// The product's version, which the child compares with its own: at most 64 bytes.
     pub version: &'a str,
-    /// What it is to do, in words of the two programs.
+    /// The task, in words of the two programs.
     pub task: &'a [u8],
-    /// What it works on, for reading: [`sealed`] bytes, or files that nobody changes.
+    /// The inputs, for reading: [`sealed`] bytes, or files that nobody changes.
     pub inputs: &'a [BorrowedFd<'a>],
     /// Bytes of private memory that it may take beyond what it has when it is locked.
     pub memory: u64,
     /// Time that it may use.
     pub account: Arc<dyn Account>,
-    /// What it may send.
+    /// The messages that it may send.
     pub rules: Rules,
     /// Walls without which it must not work.
     pub required: Walls,

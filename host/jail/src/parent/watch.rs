@@ -32,7 +32,7 @@ const LONGEST: Duration = Duration::from_millis(10);
 /// The shortest.
 const SHORTEST: Duration = Duration::from_micros(200);
 
-/// What an allocation that fails makes Rust's runtime say.
+/// The words of Rust's runtime when an allocation fails.
 const OUT_OF_MEMORY: &str = "memory allocation of ";
 
 /// How far a child's clock and the parent's may differ in what they count.
@@ -48,7 +48,7 @@ pub(super) struct Begin {
     pub(super) reply: SyncSender<io::Result<Arc<Shared>>>,
 }
 
-/// What the thread reads of a child; `None` once it is closed.
+/// The pipe that the thread reads of a child; `None` once it is closed.
 pub(super) struct Pipes {
     pub(super) report: Option<File>,
     pub(super) said: Option<File>,
@@ -85,7 +85,7 @@ impl Warden {
     }
 }
 
-/// What is known of a child, for its owner and for the thread.
+/// The state of a child, for its owner and for the thread.
 #[derive(Debug)]
 pub(super) struct Shared {
     process: Pid,
@@ -357,7 +357,7 @@ impl Watched {
         }
     }
 
-    /// What a child says of its end, where it can be true.
+    /// A child's own words about its end, where they can be true.
     fn by_report(&self, report: Report) -> Why {
         let cpu = self.account.cpu();
         match report {

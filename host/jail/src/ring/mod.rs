@@ -34,12 +34,12 @@ const ALIGNMENT: u64 = 64;
 /// The flag of a piece that is not the message's last.
 const MORE: u32 = 1;
 
-/// What a piece of this length takes in the ring.
+/// Bytes that a piece of this length takes in the ring.
 fn padded(length: usize) -> u64 {
     ((HEADER + length) as u64).next_multiple_of(ALIGNMENT)
 }
 
-/// What a reader accepts. Everything has a bound.
+/// The bounds of a reader. Everything has one.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// The longest message of a kind in bytes; `None` for a kind that does not exist.
@@ -56,7 +56,7 @@ pub enum Fault {
     /// The writer's place is none that it can have.
     #[error("its writer is at `{head}`, which cannot be, with the reader at `{tail}`")]
     Head {
-        /// What the writer says.
+        /// The writer's count.
         head: u64,
         /// Where the reader is.
         tail: u64,
@@ -66,28 +66,28 @@ pub enum Fault {
     Tail {
         /// Where the writer is.
         head: u64,
-        /// What the reader says.
+        /// The reader's count.
         tail: u64,
     },
     /// A piece longer than pieces are.
     #[error("a piece of `{length}` bytes; the longest has {PIECE}")]
     Piece {
-        /// What its header says.
+        /// The header's number.
         length: u64,
     },
     /// A piece of which the end is missing.
     #[error("a piece that takes `{needed}` bytes, of which `{there}` are there")]
     Cut {
-        /// What it takes.
+        /// The number that it takes.
         needed: u64,
-        /// What the writer says that it wrote.
+        /// The bytes that the writer claims.
         there: u64,
     },
     /// A piece in the middle of a message that is not full: a message could have pieces without
     /// end.
     #[error("a piece of `{length}` bytes in the middle of a message; it has {PIECE} there")]
     Unfilled {
-        /// What its header says.
+        /// The header's number.
         length: u64,
     },
     /// Flags that do not exist.

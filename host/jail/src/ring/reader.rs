@@ -113,7 +113,7 @@ fn count(of: &'static str, used: u64, allowed: u64) -> Result<(), Fault> {
     if used > allowed { Err(Fault::Flood { of, used, allowed }) } else { Ok(()) }
 }
 
-/// What a header says, as far as it can be true.
+/// A header, checked as far as it can be.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     kind: u32,

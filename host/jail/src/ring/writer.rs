@@ -22,7 +22,7 @@ impl Writer {
         &self.memory
     }
 
-    /// What a message of these parts has to be cut into.
+    /// The pieces of a message of these parts.
     pub(crate) fn pieces<'a>(kind: u32, parts: &'a [&'a [u8]]) -> Pieces<'a> {
         let left = parts.iter().map(|part| part.len()).sum();
         Pieces { kind, parts, at: 0, left, ended: false }

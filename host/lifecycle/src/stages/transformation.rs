@@ -21,14 +21,15 @@ use crate::stage::{MadeTable, Stage};
 use crate::stages::{ingestion, weights};
 use crate::watch::Watch;
 
-/// What the host keeps of each row while it deals rows out, at most: two hashes, its partition, its
-/// number, its place in the order of the test rows, and what sorting takes.
+/// Bytes that the host keeps of each row while it deals rows out, at most: two hashes, its
+/// partition, its number, its place in the order of the test rows, and what sorting takes.
 const SPLIT_ROW_MEMORY: u64 = 48;
 
-/// What a column of a batch takes besides its values, which stay in their file.
+/// Bytes that a column of a batch takes besides its values, which stay in their file.
 const COLUMN_MEMORY: u64 = 512;
 
-/// What a row takes in the exported split besides its identifier: its number and its partition.
+/// Bytes that a row takes in the exported split besides its identifier: its number and its
+/// partition.
 const EXPORTED_ROW: usize = 20;
 
 /// Splits, fits, transforms, rebalances.
@@ -76,7 +77,7 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// What the host keeps of a table at once while it deals its rows out.
+/// Bytes that the host keeps of a table at once while it deals its rows out.
 fn split_memory(table: &Table) -> u64 {
     let batches = (table.chunks() as u64).saturating_mul(table.schema().len() as u64 * COLUMN_MEMORY);
     let rows = table.rows().saturating_mul(SPLIT_ROW_MEMORY);

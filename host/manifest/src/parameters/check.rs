@@ -13,7 +13,7 @@ use serde_json::{Map, Number, Value as Json};
 use super::Step;
 use super::schema::{Schema, count, number};
 
-/// What a check may take, in steps of some ten nanoseconds. A component with a hundred parameters takes some thousands.
+/// The steps that a check may take, each of some ten nanoseconds. A component with a hundred parameters takes some thousands.
 pub(super) const MAX_STEPS: u64 = 10_000_000;
 
 /// More violations than this are not looked for.
@@ -22,7 +22,7 @@ pub(super) const MAX_VIOLATIONS: usize = 100;
 /// Steps that matching one byte against a pattern counts for: the program may have thousands of states.
 const PATTERN_STEPS: u64 = 256;
 
-/// What breaks the schema.
+/// A violation of the schema.
 #[derive(Debug)]
 pub(super) struct Violation<'s> {
     /// The way to the value.
@@ -68,10 +68,10 @@ pub(super) enum Stop {
     Work,
 }
 
-/// What a check saw.
+/// The findings of a check.
 #[derive(Debug)]
 pub(super) struct Checked<'s> {
-    /// What breaks the schema, at most [`MAX_VIOLATIONS`].
+    /// Violations, at most [`MAX_VIOLATIONS`].
     pub(super) violations: Vec<Violation<'s>>,
     /// Whether it took too many steps; then nothing is known of the rest.
     pub(super) is_unfinished: bool,

@@ -60,7 +60,7 @@ impl<'a> Schema<'a> {
     /// Takes a schema over.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// A text for people: why it is refused.
     pub(super) fn new(root: &'a Json) -> Result<Self, String> {
         let mut walk = Walk { root, parts: 0, active: Vec::new(), patterns: HashMap::new() };
         walk.part(root, 0)?;
@@ -72,13 +72,13 @@ impl<'a> Schema<'a> {
         self.patterns.get(text)
     }
 
-    /// What a part's `$ref` refers to.
+    /// The part that a part's `$ref` refers to.
     pub(super) fn target(&self, part: &Json) -> Option<&'a Json> {
         target(self.root, part.get("$ref")?.as_str()?)
     }
 }
 
-/// What a plain reference refers to: `#`, `#/$defs/NAME` or `#/definitions/NAME`, without anything that has to be decoded.
+/// The part that a plain reference names: `#`, `#/$defs/NAME` or `#/definitions/NAME`, without anything that has to be decoded.
 fn target<'a>(root: &'a Json, reference: &str) -> Option<&'a Json> {
     if reference == "#" {
         return Some(root);

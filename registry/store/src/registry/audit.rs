@@ -48,7 +48,7 @@ pub struct AuditEntry {
     pub hash: String,
 }
 
-/// What a verification saw of a chain that is whole.
+/// The findings of a verification, of a chain that is whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AuditCheck {
     /// How many entries there are.

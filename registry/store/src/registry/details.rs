@@ -35,7 +35,8 @@ pub(super) struct Details {
     pub(super) verdicts: Vec<Parts>,
 }
 
-/// What an entry with this action says of its subject, after all that the entry tells of was done.
+/// The state that an entry with this action gives its subject, after all that the entry tells of
+/// was done.
 pub(super) fn of(connection: &mut Connection, action: &str, model: &str, version: Option<u32>) -> Outcome<Details> {
     let found = connection.first("SELECT id FROM registered_models WHERE name = ?1", values![model])?;
     let Some(found) = found else { return Ok(Details::default()) };

@@ -23,9 +23,9 @@ pub struct AuditDifference {
     pub version: Option<u32>,
     /// Which of its parts: `stage`, `metrics`, `verdict 2: record`, ...; `model` or `version`: whether it is there at all.
     pub what: String,
-    /// What the audit says: a text, or the digest of rows; `None`: that it is not there.
+    /// The state by the audit: a text, or the digest of rows; `None`: that it is not there.
     pub expected: Option<String>,
-    /// What the tables hold; `None`: it is not there.
+    /// The state in the tables; `None`: it is not there.
     pub found: Option<String>,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for AuditDifference {
     }
 }
 
-/// What entries say that stands.
+/// The state that entries add up to.
 #[derive(Default)]
 pub(super) struct Replay {
     models: BTreeMap<String, ModelState>,
@@ -65,7 +65,7 @@ struct VersionState {
     verdicts: Vec<Parts>,
 }
 
-/// What a comparison saw.
+/// The findings of a comparison.
 #[derive(Default)]
 pub(super) struct Comparison {
     pub(super) models: u64,

@@ -25,8 +25,8 @@ pub(super) const MAX_CATEGORY_BYTES: usize = 64 << 20;
 /// What a category takes in memory besides its text: two fat pointers, a number, counts, and a map at most half empty.
 const CATEGORY_OVERHEAD: usize = 96;
 
-/// What a category takes while its table is finished, besides its text: places in the list of all,
-/// in that which is read back, and in the array made of it.
+/// Bytes that a category takes while its table is finished, besides its text: places in the list of
+/// all, in that which is read back, and in the array made of it.
 const FINISHING_OVERHEAD: usize = 48;
 
 /// A text's bytes as JSON, quotes and a comma included.

@@ -20,7 +20,7 @@ use crate::table::column_digest::{Message, table_digest};
 use crate::table::file::{ColumnBuffers, TableFile, nulls};
 use crate::table::sha256_lanes::digests;
 
-/// What an open table takes for a chunk: where its header and its buffers lie.
+/// Bytes that an open table takes for a chunk: where its header and its buffers lie.
 const CHUNK_MEMORY: usize = 64;
 
 /// A table that is stored, or about to be published. Immutable, cheap to clone, readable from any thread.

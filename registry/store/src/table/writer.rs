@@ -23,8 +23,8 @@ use crate::table::reader::Table;
 /// padding) is gathered.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// What a writer takes for a column besides its values and the schema: the builder, the map of its
-/// categories, the field as it is stored. Measured with 65,536 columns, rounded up.
+/// Bytes that a writer takes for a column besides its values and the schema: the builder, the map
+/// of its categories, the field as it is stored. Measured with 65,536 columns, rounded up.
 const COLUMN_MEMORY: u64 = 1024;
 
 /// The most bytes of all categories of a table in its file's footer. Arrow's writer and reader count
@@ -98,7 +98,7 @@ impl TableWriter {
         Self::head_bytes(&self.schema) + self.filling_bytes() + self.hashing.held_bytes() + categories as u64
     }
 
-    /// What [`Self::held_bytes`] says of a writer that has no rows yet.
+    /// The [`Self::held_bytes`] of a writer that has no rows yet.
     pub fn empty_bytes(schema: &Schema) -> u64 {
         let rows = schema.chunk_rows();
         let columns = schema.fields().iter().map(|field| ColumnBuilder::empty_bytes(field.data_type, rows) as u64);

@@ -1,4 +1,4 @@
-//! What somebody changes in the tables, and not through the registry, differs from the audit, which names it.
+//! A change of the tables past the registry differs from the audit, which names it.
 
 use serde_json::json;
 use stagewright_store::{
@@ -47,7 +47,7 @@ fn rich(world: &World) {
     assert_eq!((check.models, check.versions, check.without_digests, check.different), (2, 4, 0, 0));
 }
 
-/// What differs after statements were run behind the registry's back: version and part.
+/// The differences after statements were run behind the registry's back: version and part.
 fn differing(world: &World, statements: &str) -> Vec<(Option<u32>, String)> {
     world.sql(statements).unwrap();
     match world.registry.verify_audit() {

@@ -14,7 +14,7 @@ use stagewright_kit::{Failure, FinishedTable, Ingestion, Settings, TableWriter};
 /// The stage.
 pub struct Wasi;
 
-/// What it does besides.
+/// Its other effects.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {

@@ -1,6 +1,6 @@
 //! Every import, called for ever.
 //!
-//! What the host does for a stage is part of the stage's budget, so no import may be free. The suite
+//! The host's work for a stage is part of the stage's budget, so no import may be free. The suite
 //! compares these names with the imports that `wit/` has: a new one needs a case here.
 
 use std::hint::black_box;

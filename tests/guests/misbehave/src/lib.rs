@@ -285,9 +285,9 @@ named! {
 named! {
     /// An import, as `wit/` has it: its interface, and its function's name there.
     Call {
-        /// What the columns are.
+        /// The types of the columns.
         Fields = "tables#[method]table.fields",
-        /// What they are for.
+        /// The roles of the columns.
         Roles = "tables#[method]table.roles",
         /// How many rows there are.
         Rows = "tables#[method]table.rows",
@@ -317,7 +317,7 @@ named! {
         Next = "sources#[method]cursor.next",
         /// Predictions.
         Predict = "models#[method]model.predict",
-        /// What counts in a model.
+        /// The importance in a model.
         Importance = "models#[method]model.importance",
         /// A line.
         Log = "tracking#log",

@@ -14,7 +14,7 @@ use crate::plans::Expect;
 /// The imports of all worlds, as the build script found them in `wit/`.
 const IMPORTS: &str = include_str!(concat!(env!("OUT_DIR"), "/imports.txt"));
 
-/// What links WASI.
+/// The source that links WASI.
 const LINKED: &str = include_str!("../../../../host/runtime/src/wasi.rs");
 
 /// Interfaces that are linked and of which a stage can call nothing: handles that nobody gives, or no

@@ -12,7 +12,7 @@ const PRIVATE: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
 /// The writer's flag of a piece that is not the last.
 const MORE: u32 = 1;
 
-/// What a full piece takes in the ring.
+/// Bytes that a full piece takes in the ring.
 const FULL: u64 = PIECE as u64 + 64;
 
 /// Wakes the parent and waits to be killed.

@@ -1,4 +1,5 @@
-//! What an attacker in a jail has: all of the process's memory, and the numbers of what is open.
+//! The means of an attacker in a jail: all of the process's memory, and the numbers of what is
+//! open.
 
 use std::fs;
 use std::os::fd::RawFd;

@@ -13,7 +13,7 @@ pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_prisoner"))
 }
 
-/// What the tests' parent accepts.
+/// The bounds of the tests' parent.
 pub(crate) const RULES: Rules = Rules { longest, messages: MESSAGES, bytes: BYTES };
 
 /// CPU time and time on the wall that are no limit to an honest child, on a busy machine.

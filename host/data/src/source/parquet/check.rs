@@ -113,10 +113,10 @@ pub(super) fn rows_at_once(
     Ok(most.min(by_fixed).min(MAX_READ_BYTES / row.max(1)).max(1))
 }
 
-/// What the reader keeps of a value, about: itself, its levels, and a view of it.
+/// Bytes that the reader keeps of a value, about: itself, its levels, and a view of it.
 const VALUE_MEMORY: usize = 32;
 
-/// What the reader may keep of the rows that it reads at once.
+/// Bytes that the reader may keep of the rows that it reads at once.
 const MAX_READ_BYTES: usize = 64 << 20;
 
 /// The most values in the lists of one row group: all of them may lie in one row.
