@@ -190,7 +190,7 @@ impl World {
 
     /// Removes what keeps the audit from being changed, as somebody who owns the database can.
     pub(crate) fn disarm_audit(&self) {
-        let drop = match &self.place {
+        let drop: String = match &self.place {
             Place::File(_) => {
                 let triggers = self.rows("SELECT name FROM sqlite_schema WHERE type = 'trigger'");
                 triggers.iter().map(|name| format!("DROP TRIGGER {name};")).collect()
