@@ -4,6 +4,7 @@
 //! recorded in one transaction; a stage that fails is recorded without artifacts. So a later stage,
 //! a later run and a reader see whole stages only, whatever happened.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -105,6 +106,13 @@ fn promotion_text(error: &PromoteError) -> String {
         format!("the candidate was registered and approved, and not promoted: {error}")
     }
 }
+
+/// Bytes of memory for each byte of an imported split: a row of some twenty bytes becomes an entry
+/// of a map.
+const IMPORTED_BYTE_MEMORY: u64 = 8;
+
+/// Bytes of memory for each row of the table that an imported split is of, besides identifiers.
+const IMPORTED_ROW_MEMORY: usize = 96;
 
 /// How often a candidate is judged while others become champion.
 const TRIES: u32 = 3;
@@ -426,7 +434,11 @@ impl Run {
                 let file = stagewright_store::open_regular(path).map_err(|reason| {
                     StageFault::host(format!("cannot read the split {}: {reason}", path.display()))
                 })?;
-                Split::import(std::io::BufReader::new(file), table.schema(), all())
+                let size = file.metadata().map_err(StageFault::host)?.len();
+                let held = Cell::new(size.saturating_mul(IMPORTED_BYTE_MEMORY));
+                watch.hold(held.get())?;
+                let rows = stages::transformation::with_kept_identifiers(table, watch, &held, IMPORTED_ROW_MEMORY);
+                Split::import(std::io::BufReader::new(file), table.schema(), rows, &watch.interrupt())
             }
             None => {
                 let plan = SplitPlan {

@@ -50,7 +50,8 @@ impl Watch {
         self.0.meter.check_time(self.0.stage, &self.0.limits, &self.0.cancel)
     }
 
-    /// Takes memory that the host keeps for the stage in its account.
+    /// Records that the host keeps so many bytes for the stage at once. Calls do not add up, and a
+    /// guest's own memory is counted beside it: the greatest of all is the stage's memory.
     ///
     /// # Errors
     /// [`StageFault::Limit`] if the stage may not have so much.
@@ -58,7 +59,7 @@ impl Watch {
         self.0.meter.hold(self.0.stage, &self.0.limits, bytes)
     }
 
-    /// Takes memory for every row of a table in the stage's account.
+    /// Records that the host keeps so many bytes for each row of a table at once.
     ///
     /// # Errors
     /// As for [`Watch::hold`].

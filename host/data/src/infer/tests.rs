@@ -1,3 +1,5 @@
+//! Proposals for small texts, column by column.
+
 use super::*;
 use std::fmt::Write as _;
 

@@ -63,8 +63,10 @@ impl Split {
     }
 
     /// Reads a split of a table, given as batches, from what [`Split::export`] or somebody else wrote.
+    /// Keeps the file's rows in memory, and the identifiers of the table.
     ///
     /// # Errors
+    /// [`DataError::Interrupted`] when told to stop.
     /// [`DataError::Fault`] naming rows of the table that the file lacks, rows that the table
     /// lacks, rows given twice, rows without an identifier where the file has no row numbers, and
     /// words that are no partition.
@@ -72,11 +74,12 @@ impl Split {
         input: impl Read,
         schema: &Schema,
         batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
+        interrupt: &Interrupt,
     ) -> Result<Self, E> {
         let identifiers = identifier_columns(schema);
         let names = identifiers.iter().map(|&column| schema.fields()[column].name.clone()).collect();
         let mut file = SplitFile { identifiers: names, ..SplitFile::default() };
-        CsvText::new(input, "the split".to_owned(), b',', true)?.visit(&Interrupt::never(), &mut file)?;
+        CsvText::new(input, "the split".to_owned(), b',', true)?.visit(interrupt, &mut file)?;
         let columns = if file.is_by_identifier { identifiers } else { Vec::new() };
         let keys = read_keys(&columns, batches)?;
         Ok(if file.is_by_identifier { file.by_identifier(&keys)? } else { file.by_row(keys.len())? })

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use stagewright_store::Field;
 
 use super::*;
+use crate::interrupt::Interrupt;
 
 /// A table of `id`, `household`, `x` and `churn`; ids are `C-<number>`.
 fn schema(key: Role) -> Schema {
@@ -177,7 +178,7 @@ fn export(found: &Split, key: Role, numbers: &[u32]) -> String {
 
 fn import(text: &str, key: Role, numbers: &[u32]) -> Result<Split, DataError> {
     let schema = schema(key);
-    Split::import(text.as_bytes(), &schema, batches(&schema, numbers, 7))
+    Split::import(text.as_bytes(), &schema, batches(&schema, numbers, 7), &Interrupt::never())
 }
 
 #[test]
@@ -230,12 +231,14 @@ fn a_row_without_identifier_is_exported_and_imported_by_its_number() {
     found.export(&schema, table, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
     assert!(text.starts_with("row,partition,id\n0,") && text.contains(",C-1\n"), "{text}");
-    assert_eq!(Split::import(text.as_bytes(), &schema, table()).unwrap(), found);
+    assert_eq!(Split::import(text.as_bytes(), &schema, table(), &Interrupt::never()).unwrap(), found);
     // This is the use of names: the rows that have one may come in another order.
     let mut order = numbers(50);
     order.swap(1, 2);
     order.swap(8, 49);
-    let moved = Split::import(text.as_bytes(), &schema, [Ok::<_, DataError>(with_gaps(&schema, &order))]).unwrap();
+    let moved =
+        Split::import(text.as_bytes(), &schema, [Ok::<_, DataError>(with_gaps(&schema, &order))], &Interrupt::never())
+            .unwrap();
     for (place, number) in order.into_iter().enumerate() {
         assert_eq!(moved.partitions()[place], found.partitions()[number as usize]);
     }
@@ -245,7 +248,13 @@ fn a_row_without_identifier_is_exported_and_imported_by_its_number() {
 fn no_cell_of_a_split_names_all_rows_without_identifier() {
     let schema = schema(Role::Identifier);
     let import = |text: &str| {
-        Split::import(text.as_bytes(), &schema, [Ok::<_, DataError>(with_gaps(&schema, &numbers(3)))]).unwrap_err()
+        Split::import(
+            text.as_bytes(),
+            &schema,
+            [Ok::<_, DataError>(with_gaps(&schema, &numbers(3)))],
+            &Interrupt::never(),
+        )
+        .unwrap_err()
     };
     assert_eq!(
         import("partition,id\ntest,\ntrain,C-1\ntrain,C-2\n").to_string(),

@@ -1,3 +1,5 @@
+//! Repositories of every kind, read without running anything that they name.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;

@@ -131,21 +131,31 @@ pub(crate) fn all(table: &Table, watch: &Watch) -> impl Iterator<Item = Result<R
     columns(table, (0..table.schema().len()).collect(), watch)
 }
 
+/// All columns of a table, of which somebody keeps the identifiers: their text, and so many bytes
+/// besides for each row, count as memory of the stage as they come.
+pub(crate) fn with_kept_identifiers(
+    table: &Table,
+    watch: &Watch,
+    held: &Cell<u64>,
+    besides: usize,
+) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
+    let identifiers = table.schema().indices_with(Role::Identifier);
+    let watch_memory = watch.clone();
+    all(table, watch).map(move |rows| {
+        let rows = rows?;
+        let named = rows.project(&identifiers).map_err(|error| ReadError(StageFault::host(error)))?;
+        let text = batch_bytes(&named, named.num_rows()).map_err(|error| ReadError(StageFault::host(error)))?;
+        held.set(held.get() + (text + rows.num_rows() * besides) as u64);
+        watch_memory.hold(held.get()).map_err(ReadError)?;
+        Ok(rows)
+    })
+}
+
 /// The split as CSV, fit to be imported elsewhere.
 fn exported(table: &Table, split: &Split, watch: &Watch) -> Result<String, StageFault> {
-    // The text of identifiers goes into the document, which doubles while it grows.
-    let identifiers = table.schema().indices_with(Role::Identifier);
+    // The table is read twice, and so the text counts twice: the document doubles while it grows.
     let held = Cell::new(split_memory(table));
-    let counted = || {
-        all(table, watch).map(|rows| {
-            let rows = rows?;
-            let named = rows.project(&identifiers).map_err(|error| ReadError(StageFault::host(error)))?;
-            let text = batch_bytes(&named, named.num_rows()).map_err(|error| ReadError(StageFault::host(error)))?;
-            held.set(held.get() + (text + rows.num_rows() * EXPORTED_ROW) as u64);
-            watch.hold(held.get()).map_err(ReadError)?;
-            Ok(rows)
-        })
-    };
+    let counted = || with_kept_identifiers(table, watch, &held, EXPORTED_ROW);
     let mut text = Vec::new();
     split.export(table.schema(), counted, &mut text).map_err(|ReadError(fault)| fault)?;
     watch.look()?;

@@ -1,3 +1,5 @@
+//! The check of parameters: violations, and the steps that it takes.
+
 use serde_json::{Value as Json, json};
 
 use super::*;
