@@ -28,11 +28,11 @@ wasmtime::component::bindgen!({
     world: "stagewright:host/host",
     imports: { default: trappable },
     with: {
-        "stagewright:stage/tables.table": crate::tables::TableHandle,
-        "stagewright:stage/tables.table-writer": crate::tables::WriterHandle,
-        "stagewright:stage/blobs.blob": crate::blobs::BlobHandle,
-        "stagewright:stage/blobs.blob-writer": crate::blobs::BlobWriterHandle,
-        "stagewright:stage/sources.cursor": crate::sources::CursorHandle,
-        "stagewright:stage/models.model": crate::models::ModelHandle,
+        "stagewright:stage/tables.table": crate::imports::Table,
+        "stagewright:stage/tables.table-writer": crate::imports::TableWriter,
+        "stagewright:stage/blobs.blob": crate::imports::Blob,
+        "stagewright:stage/blobs.blob-writer": crate::imports::BlobWriter,
+        "stagewright:stage/sources.cursor": crate::imports::Cursor,
+        "stagewright:stage/models.model": crate::imports::Model,
     },
 });

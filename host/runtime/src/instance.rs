@@ -55,7 +55,7 @@ pub(crate) fn check_types(
         Ok(())
     };
     check().map_err(|error| {
-        let context = &store.data().context;
+        let context = store.data().desk.context();
         contract(context, &format!("the exports of a {world} component"), format!("{error:#}"))
     })
 }
@@ -72,7 +72,7 @@ pub(crate) fn call<R: Send>(
     export: &str,
     run: impl FnOnce(&mut Store<Guest>) -> wasmtime::Result<Result<R, Failure>> + Send,
 ) -> Result<R, StageFault> {
-    let stack = store.data().bounds.stack;
+    let stack = store.data().desk.account.bounds.stack;
     // What it wrote is passed on within its account.
     let run = |store: &mut Store<Guest>| {
         let result = run(store);
@@ -83,7 +83,7 @@ pub(crate) fn call<R: Send>(
         if stack > CALLERS_STACK { on_stack(2 * stack, || Ok(charged(store, run)))? } else { charged(store, run) };
     match result {
         // A guest that comes back just past its budget is past it all the same.
-        Ok(Ok(value)) => store.data_mut().check_time().map(|()| value),
+        Ok(Ok(value)) => store.data_mut().desk.account.check_time().map(|()| value),
         Ok(Err(failure)) => Err(said(store.data(), failure)),
         Err(error) => Err(crashed(store.data(), export, &error)),
     }
@@ -94,9 +94,9 @@ fn charged<R>(
     store: &mut Store<Guest>,
     run: impl FnOnce(&mut Store<Guest>) -> wasmtime::Result<R>,
 ) -> wasmtime::Result<R> {
-    store.data_mut().enter();
+    store.data_mut().desk.account.enter();
     let result = run(store);
-    store.data_mut().leave();
+    store.data_mut().desk.account.leave();
     result
 }
 
@@ -105,16 +105,16 @@ fn pass_on_output(guest: &Guest) {
     let written = guest.written.take();
     for line in written.text.lines().filter(|line| !line.trim().is_empty()) {
         let shown = guest_text(line);
-        if guest.charge_line(line, &shown) {
-            guest.context.tracker.log(Level::Info, &shown);
+        if guest.desk.account.charge_line(line, &shown) {
+            guest.desk.account.context.tracker.log(Level::Info, &shown);
         }
     }
-    Meter::add(&guest.context.meter.log_dropped, written.dropped);
+    Meter::add(&guest.desk.account.context.meter.log_dropped, written.dropped);
 }
 
 /// A failure that the guest returned.
 fn said(guest: &Guest, failure: Failure) -> StageFault {
-    let stage = guest.stage();
+    let stage = guest.desk.account.stage();
     match failure {
         Failure::Data(fault) => StageFault::Data {
             stage,
@@ -123,19 +123,19 @@ fn said(guest: &Guest, failure: Failure) -> StageFault {
             // Only of the source's own table, and of what is made of it row by row, is it known
             // which rows of the source its rows are.
             row: fault.row.filter(|_| {
-                matches!(guest.context.world, World::Ingestion | World::Validation | World::Transformation)
+                matches!(guest.desk.account.context.world, World::Ingestion | World::Validation | World::Transformation)
             }),
             value: fault.value.as_deref().map(guest_name),
         },
         Failure::Parameter(fault) => StageFault::Parameter {
             stage,
-            key: settable(guest.context.world, &fault.parameter, &guest.context.component.description.parameters),
+            key: settable(guest.desk.account.context.world, &fault.parameter, &guest.desk.account.context.component.description.parameters),
             parameter: guest_name(&fault.parameter),
             message: guest_text(&fault.message),
         },
         Failure::Internal(message) => StageFault::Internal {
             stage,
-            component: guest.context.component.name.clone(),
+            component: guest.desk.account.context.component.name.clone(),
             message: guest_text(&message),
         },
     }
@@ -151,7 +151,7 @@ fn crashed(guest: &Guest, export: &str, error: &wasmtime::Error) -> StageFault {
         return fault;
     }
     if let Some(Trap::Interrupt) = error.downcast_ref::<Trap>() {
-        return StageFault::Cancelled { stage: guest.stage() };
+        return StageFault::Cancelled { stage: guest.desk.account.stage() };
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return StageFault::host(format!("this process runs as many instances as it can: {cause}"));
@@ -159,8 +159,8 @@ fn crashed(guest: &Guest, export: &str, error: &wasmtime::Error) -> StageFault {
     let last = guest.written.last();
     let message = if last.is_empty() { cause } else { format!("{cause}; it wrote: {last}") };
     StageFault::Trap {
-        stage: guest.stage(),
-        component: guest.context.component.name.clone(),
+        stage: guest.desk.account.stage(),
+        component: guest.desk.account.context.component.name.clone(),
         export: export.into(),
         message: guest_text(&message),
     }
@@ -168,16 +168,16 @@ fn crashed(guest: &Guest, export: &str, error: &wasmtime::Error) -> StageFault {
 
 /// The operator's limit that an error of the engine stands for, if it stands for one.
 fn bound(guest: &Guest, error: &wasmtime::Error, cause: &str) -> Option<StageFault> {
-    let bounds = &guest.bounds;
+    let bounds = &guest.desk.account.bounds;
     // These two have no type of their own in the engine's interface; the hostile suite notices if their words change.
     let full = cause.contains("store handle limit exceeded");
     let exhausted = cause.contains("fuel allocated for hostcalls has been exhausted");
     if full || matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
-        Some(guest.bound("handles", bounds.handles))
+        Some(guest.desk.account.bound("handles", bounds.handles))
     } else if exhausted {
-        Some(guest.bound("bytes of one call", bounds.call_bytes))
+        Some(guest.desk.account.bound("bytes of one call", bounds.call_bytes))
     } else if let Some(Trap::StackOverflow) = error.downcast_ref::<Trap>() {
-        Some(guest.bound("bytes of stack", bounds.stack))
+        Some(guest.desk.account.bound("bytes of stack", bounds.stack))
     } else {
         None
     }

@@ -4,37 +4,36 @@
 //!   `description`: what a component may say of itself; `admission`: what it may import; `anatomy`: what its bytes
 //!   say; `compile`: compiling in a child process; `cache`: compiled code on disk, authenticated; `sealed`: bytes in memory that nobody can change; `signature`: who
 //!   vouches for a component.
-//! - `guest`: what the host keeps for one instance, and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.
-//! - `tables`, `blobs`, `sources`, `models`, `tracking`: the host's side of the WIT interfaces of these names; `batch`, `convert`: values across.
+//! - `guest`: one instance and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.
+//! - `desk`: what answers a guest's imports, without an engine in mind; `desk/tables`, `blobs`, `sources`, `models`, `tracking`: the WIT
+//!   interfaces of these names. `account`: what one instance uses. `imports`: from the engine to the desk. `batch`, `convert`: values across.
 //! - `runtime`: the lifecycle's `Sandbox`; `predictor`: transformers and predictors; `parallel`: several instances at once.
 //!
 //! Calls are synchronous, on the caller's thread: CPU time is then the thread's, an evaluator that waits for a prediction lends its thread to it, and
 //! nothing can starve an async runtime. Host functions never block for long: clocks are virtual and sources watch the stage's deadline.
 
+mod account;
 mod admission;
 mod anatomy;
 mod batch;
 mod bindings;
-mod blobs;
 mod bounds;
 mod cache;
 mod compile;
 mod component;
 mod convert;
 mod description;
+mod desk;
 mod engine;
 mod error;
 mod guest;
+mod imports;
 mod instance;
-mod models;
 mod parallel;
 mod predictor;
 mod runtime;
 mod sealed;
 mod signature;
-mod sources;
-mod tables;
-mod tracking;
 mod wasi;
 
 pub use admission::Grant;

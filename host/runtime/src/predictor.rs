@@ -16,7 +16,7 @@ use wasmtime::component::ResourceAny;
 use crate::batch;
 use crate::bindings::exports::stagewright::stage::{predict, transform};
 use crate::bindings::stagewright::stage::types::Batch;
-use crate::blobs::BlobHandle;
+use crate::desk::Asked;
 use crate::guest::Guest;
 use crate::instance;
 use crate::runtime::Runtime;
@@ -58,19 +58,19 @@ impl Transformer {
         let (mut store, pre, started) = runtime.start(context.clone(), None)?;
         let indices = transform::GuestIndices::new(&pre);
         let guest = instance::call(&mut store, "transformer", |store| Ok(Ok(indices?.load(store, &started)?)))?;
-        let blob = store.data_mut().table.push(BlobHandle(state.clone())).map_err(StageFault::host)?;
+        let blob = store.data_mut().desk.lend_blob(state.clone())?;
         let resource = instance::call(&mut store, "transformer.load", |store| {
-            guest.transformer().call_load(store, wasmtime::component::Resource::new_borrow(blob.rep()))
+            guest.transformer().call_load(store, wasmtime::component::Resource::new_borrow(blob))
         })?;
         let fields = instance::call(&mut store, "transformer.fields", |store| {
             Ok(Ok(guest.transformer().call_fields(store, resource)?))
         })?;
-        let most = store.data().bounds.columns;
+        let most = store.data().desk.account.bounds.columns;
         let schema = context.on_behalf(|| {
             batch::schema_in(fields, most).map_err(|reason| contract(context, "transformer.fields", reason))
         })?;
         // A schema that a guest declares is kept as long as its instance.
-        store.data_mut().hold(schema.held_bytes())?;
+        store.data_mut().desk.account.hold(schema.held_bytes())?;
         let most_rows = rows_of_crossing(&schema);
         Ok(Self { store, guest, resource, schema, rows: most_rows, most_rows })
     }
@@ -96,7 +96,7 @@ impl Transformer {
             match self.transform_part(&part).map_err(|fault| fault.counted_from(done as u64))? {
                 Some(features) => {
                     let kept = take(done, features)?;
-                    self.store.data_mut().hold(kept)?;
+                    self.store.data_mut().desk.account.hold(kept)?;
                     done += part.num_rows();
                     self.rows = self.most_rows.min(self.rows.saturating_mul(2));
                     if done >= rows.num_rows() {
@@ -110,7 +110,7 @@ impl Transformer {
 
     /// One call; `None` if fewer rows should be tried.
     fn transform_part(&mut self, rows: &RecordBatch) -> Result<Option<RecordBatch>, StageFault> {
-        let context = self.store.data().context.clone();
+        let context = self.store.data().desk.context().clone();
         let batch = context.on_behalf(|| batch::outgoing(rows, &context))?;
         let (guest, resource) = (&self.guest, self.resource);
         let transformed = instance::call(&mut self.store, "transformer.transform", |store| {
@@ -152,7 +152,7 @@ impl Transformer {
         if context.staging.is_some() {
             // The host writes the rows into an artifact of the stage.
             let size = batch_bytes(&transformed, transformed.num_rows()).map_err(StageFault::host)?;
-            self.store.data().charge_output(size as u64)?;
+            self.store.data().desk.account.charge_output(size as u64)?;
         }
         Ok(Some(transformed))
     }
@@ -177,9 +177,9 @@ impl Predictor {
         let (mut store, pre, started) = runtime.start(context.clone(), None)?;
         let indices = predict::GuestIndices::new(&pre);
         let guest = instance::call(&mut store, "predictor", |store| Ok(Ok(indices?.load(store, &started)?)))?;
-        let blob = store.data_mut().table.push(BlobHandle(model.clone())).map_err(StageFault::host)?;
+        let blob = store.data_mut().desk.lend_blob(model.clone())?;
         let resource = instance::call(&mut store, "predictor.load", |store| {
-            guest.predictor().call_load(store, wasmtime::component::Resource::new_borrow(blob.rep()))
+            guest.predictor().call_load(store, wasmtime::component::Resource::new_borrow(blob))
         })?;
         let output = instance::call(&mut store, "predictor.output", |store| {
             Ok(Ok(guest.predictor().call_output(store, resource)?))
@@ -198,7 +198,7 @@ impl Predictor {
 
     /// Predicts a batch of transformed features; `width` numbers per row, checked.
     pub(crate) fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
-        let context = self.store.data().context.clone();
+        let context = self.store.data().desk.context().clone();
         let batch = context.on_behalf(|| batch::outgoing(rows, &context))?;
         let (guest, resource) = (&self.guest, self.resource);
         let numbers = instance::call(&mut self.store, "predictor.predict", |store| {
@@ -273,6 +273,29 @@ impl Pipeline {
             Ok(0)
         })?;
         Ok(numbers)
+    }
+}
+
+/// A model whose instances start at the first question.
+pub(crate) struct LazyPipeline {
+    runtime: Runtime,
+    parts: ModelParts,
+    started: Option<Pipeline>,
+}
+
+impl LazyPipeline {
+    pub(crate) fn new(runtime: Runtime, parts: ModelParts) -> Self {
+        Self { runtime, parts, started: None }
+    }
+}
+
+impl Asked for LazyPipeline {
+    fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
+        let pipeline = match &mut self.started {
+            Some(pipeline) => pipeline,
+            none => none.insert(Pipeline::new(&self.runtime, &self.parts)?),
+        };
+        pipeline.predict(rows)
     }
 }
 

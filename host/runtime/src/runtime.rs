@@ -21,17 +21,16 @@ use crate::admission::{self, Grant};
 use crate::batch;
 use crate::bindings::exports::stagewright::stage::{decide, evaluate, ingest, shards, train, transform, validate};
 use crate::bindings::stagewright::stage::types;
-use crate::blobs::BlobHandle;
 use crate::component::{Catalog, Inspection, Installation, Origin, Trust};
 use crate::convert;
+use crate::desk::LentModel;
 use crate::engine::{self, EngineOptions};
 use crate::error::RuntimeError;
 use crate::guest::{self, Guest};
+use crate::imports;
 use crate::instance;
-use crate::models::ModelHandle;
 use crate::parallel::{Give, in_order, on_stack};
-use crate::predictor::{Pipeline, Predictor, Transformer, contract, rows_of_crossing};
-use crate::tables::TableHandle;
+use crate::predictor::{LazyPipeline, Pipeline, Predictor, Transformer, contract, rows_of_crossing};
 use crate::wasi::Stubs;
 
 /// Stack for the host's own frames above, between and below guests: an import that checks a batch, or compiles the champion, needs some 100 KiB.
@@ -199,8 +198,8 @@ impl Runtime {
         let indices = shards::GuestIndices::new(&pre);
         let handles = parts
             .iter()
-            .map(|part| store.data_mut().table.push(BlobHandle(part.clone())).map_err(StageFault::host))
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(|part| Ok(Resource::new_own(store.data_mut().desk.lend_blob(part.clone())?)))
+            .collect::<Result<Vec<_>, StageFault>>()?;
         let settings = settings(context);
         let blob = instance::call(&mut store, "shards.merge", |mut store| {
             let guest = indices?.load(&mut store, &started)?;
@@ -280,7 +279,7 @@ impl TrainInputs<'_> {
     fn push(
         &self,
         store: &mut Store<Guest>,
-    ) -> Result<(Resource<TableHandle>, Option<Resource<TableHandle>>), StageFault> {
+    ) -> Result<(Resource<imports::Table>, Option<Resource<imports::Table>>), StageFault> {
         let train = push_table(store, View::whole(self.train.clone()))?;
         let validation = self.validation.map(|table| push_table(store, View::whole(table.clone()))).transpose()?;
         Ok((train, validation))
@@ -292,23 +291,21 @@ fn settings(context: &StageContext) -> types::Settings {
 }
 
 /// Lends a table to a guest: the handle is borrowed and dies with the store.
-fn push_table(store: &mut Store<Guest>, view: View) -> Result<Resource<TableHandle>, StageFault> {
-    let handle = store.data_mut().table.push(TableHandle::lent(view)).map_err(StageFault::host)?;
-    Ok(Resource::new_borrow(handle.rep()))
+fn push_table(store: &mut Store<Guest>, view: View) -> Result<Resource<imports::Table>, StageFault> {
+    Ok(Resource::new_borrow(store.data_mut().desk.lend_table(view)?))
 }
 
-fn push_blob(store: &mut Store<Guest>, blob: &Blob) -> Result<Resource<BlobHandle>, StageFault> {
-    let handle = store.data_mut().table.push(BlobHandle(blob.clone())).map_err(StageFault::host)?;
-    Ok(Resource::new_borrow(handle.rep()))
+fn push_blob(store: &mut Store<Guest>, blob: &Blob) -> Result<Resource<imports::Blob>, StageFault> {
+    Ok(Resource::new_borrow(store.data_mut().desk.lend_blob(blob.clone())?))
 }
 
 /// Takes back a table that a guest made.
-fn take_table(store: &mut Store<Guest>, table: Resource<TableHandle>) -> Result<Table, StageFault> {
-    Ok(store.data_mut().table.delete(table).map_err(StageFault::host)?.view.table)
+fn take_table(store: &mut Store<Guest>, table: Resource<imports::Table>) -> Result<Table, StageFault> {
+    store.data_mut().desk.take_table(table.rep())
 }
 
-fn take_blob(store: &mut Store<Guest>, blob: Resource<BlobHandle>) -> Result<Blob, StageFault> {
-    Ok(store.data_mut().table.delete(blob).map_err(StageFault::host)?.0)
+fn take_blob(store: &mut Store<Guest>, blob: Resource<imports::Blob>) -> Result<Blob, StageFault> {
+    store.data_mut().desk.take_blob(blob.rep())
 }
 
 /// Into how many pieces of `rows` rows a view falls.
@@ -391,7 +388,7 @@ impl Sandbox for Runtime {
             let (checks, columns) =
                 convert::findings_in(findings).map_err(|message| contract(&context, "validate.validate", message))?;
             // Findings become a document.
-            store.data().charge_output(convert::findings_bytes(&checks, &columns))?;
+            store.data().desk.account.charge_output(convert::findings_bytes(&checks, &columns))?;
             Ok((checks, columns))
         })
     }
@@ -595,10 +592,11 @@ impl Sandbox for Runtime {
             let (mut store, pre, started) = self.start(context.clone(), None)?;
             let indices = evaluate::GuestIndices::new(&pre);
             let table = push_table(&mut store, test.clone())?;
-            let mut lend = |parts: ModelParts| -> Result<Resource<ModelHandle>, StageFault> {
-                let handle = ModelHandle::new(self.clone(), parts, &test.schema)?;
-                let handle = store.data_mut().table.push(handle).map_err(StageFault::host)?;
-                Ok(Resource::new_borrow(handle.rep()))
+            let mut lend = |parts: ModelParts| -> Result<Resource<imports::Model>, StageFault> {
+                let (features, importance) = (parts.features.clone(), parts.importance.clone());
+                let asked = Box::new(LazyPipeline::new(self.clone(), parts));
+                let lent = LentModel::new(asked, &features, importance, &test.schema)?;
+                Ok(Resource::new_borrow(store.data_mut().desk.lend_model(lent)?))
             };
             let candidate = lend(candidate)?;
             let champion = champion.map(lend).transpose()?;

@@ -4,32 +4,28 @@ use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::{LimitKind, StageFault, guest_name};
 use stagewright_lifecycle::sandbox::{Meter, View};
 use stagewright_store::{Schema, StoreError, TableWriter, batch_bytes};
-use wasmtime::component::Resource;
 
+use super::{Answer, Desk, Handle};
 use crate::batch;
-use crate::bindings::stagewright::stage::tables::{Host, HostTable, HostTableWriter};
 use crate::bindings::stagewright::stage::types::{Batch, Failure, Field, Role};
-use crate::guest::Guest;
 
 /// A table that a guest may read, as far as its view goes.
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct TableHandle {
-    pub(crate) view: View,
+pub(super) struct OpenTable {
+    pub(super) view: View,
     /// Bytes that an open table takes in memory, as the guest is charged for them; none for a table
     /// that the host lends.
     held: u64,
 }
 
-impl TableHandle {
+impl OpenTable {
     /// A table that the host lends.
-    pub(crate) fn lent(view: View) -> Self {
+    pub(super) fn lent(view: View) -> Self {
         Self { view, held: 0 }
     }
 }
 
 /// A table that a guest is making.
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct WriterHandle {
+pub(super) struct OpenTableWriter {
     /// `Err` holds why the fields were refused; told at the first write.
     writer: Result<(TableWriter, Schema), String>,
     /// Bytes that the writer keeps in memory, as the guest is charged for them.
@@ -45,30 +41,28 @@ const PIECE_BYTES: u64 = 1 << 20;
 /// What a column of a chunk takes on disk besides its values: its place in the chunk's head, and padding.
 const CHUNK_OVERHEAD: u64 = 128;
 
-impl Host for Guest {}
-
-impl HostTable for Guest {
-    fn fields(&mut self, table: Resource<TableHandle>) -> wasmtime::Result<Vec<Field>> {
-        Ok(batch::fields_out(self.table.get(&table)?.view.schema.fields()))
+impl Desk {
+    pub(crate) fn table_fields(&self, table: Handle) -> Result<Vec<Field>, StageFault> {
+        Ok(batch::fields_out(self.held.get::<OpenTable>(table)?.view.schema.fields()))
     }
 
-    fn roles(&mut self, table: Resource<TableHandle>) -> wasmtime::Result<Vec<Role>> {
-        Ok(batch::roles_out(self.table.get(&table)?.view.schema.fields()))
+    pub(crate) fn table_roles(&self, table: Handle) -> Result<Vec<Role>, StageFault> {
+        Ok(batch::roles_out(self.held.get::<OpenTable>(table)?.view.schema.fields()))
     }
 
-    fn rows(&mut self, table: Resource<TableHandle>) -> wasmtime::Result<u64> {
-        Ok(self.table.get(&table)?.view.rows())
+    pub(crate) fn table_rows(&self, table: Handle) -> Result<u64, StageFault> {
+        Ok(self.held.get::<OpenTable>(table)?.view.rows())
     }
 
-    fn read(
+    pub(crate) fn read_table(
         &mut self,
-        table: Resource<TableHandle>,
+        table: Handle,
         start: u64,
         rows: u32,
         columns: Option<Vec<u32>>,
-    ) -> wasmtime::Result<Result<Batch, Failure>> {
-        self.check_time()?;
-        let view = &self.table.get(&table)?.view;
+    ) -> Answer<Batch> {
+        self.account.check_time()?;
+        let view = &self.held.get::<OpenTable>(table)?.view;
         if start > view.rows() {
             return Ok(Err(Failure::Internal(format!("read from row {start} of a table of {} rows", view.rows()))));
         }
@@ -91,40 +85,40 @@ impl HostTable for Guest {
             },
         };
         let rows = view.table.read(start, rows as usize, Some(&chosen)).map_err(StageFault::host)?;
-        let rows = batch::within_cap(&rows, self.stage(), start)?;
-        Ok(Ok(batch::outgoing(&rows, &self.context)?))
+        let rows = batch::within_cap(&rows, self.account.stage(), start)?;
+        Ok(Ok(batch::outgoing(&rows, &self.account.context)?))
     }
 
-    fn drop(&mut self, table: Resource<TableHandle>) -> wasmtime::Result<()> {
-        let handle = self.table.delete(table)?;
-        self.release(handle.held);
+    pub(crate) fn drop_table(&mut self, table: Handle) -> Result<(), StageFault> {
+        let open: OpenTable = self.held.take(table)?;
+        self.account.release(open.held);
         Ok(())
     }
 }
 
-impl Guest {
+impl Desk {
     /// Begins a table with the manifest's roles, and takes what it holds in the guest's account; the
     /// inner `Err` is the guest's to hear.
     fn create_table(&mut self, fields: Vec<Field>) -> Result<Result<(TableWriter, Schema), String>, StageFault> {
-        self.begin_artifact()?;
+        self.account.begin_artifact()?;
         if fields.is_empty() {
             return Ok(Err("a table has at least one column".to_owned()));
         }
-        let schema = match batch::schema_in(fields, self.bounds.columns) {
+        let schema = match batch::schema_in(fields, self.account.bounds.columns) {
             Ok(schema) => schema,
             Err(reason) => return Ok(Err(reason)),
         };
-        let roles = &self.context.roles;
+        let roles = &self.account.context.roles;
         let with_roles = schema.fields().iter().cloned().map(|field| match roles.get(&field.name) {
             Some(role) => field.with_role(*role),
             None => field,
         });
         let schema = Schema::new(with_roles.collect()).map_err(StageFault::host)?;
-        let Some(staging) = self.context.staging.clone() else {
+        let Some(staging) = self.account.context.staging.clone() else {
             return Ok(Err("this call makes no tables".to_owned()));
         };
-        self.hold(TableWriter::empty_bytes(&schema))?;
-        self.charge_output(head_bytes(&schema))?;
+        self.account.hold(TableWriter::empty_bytes(&schema))?;
+        self.account.charge_output(head_bytes(&schema))?;
         Ok(Ok((staging.create_table(&schema).map_err(StageFault::host)?, schema)))
     }
 }
@@ -153,113 +147,113 @@ fn rows_of_piece(rows: usize, bytes: u64) -> usize {
     if most > EVEN { most - most % EVEN } else { most }
 }
 
-impl Guest {
+impl Desk {
     /// Writes some rows, and takes what the writer keeps of them in the guest's account.
-    fn write_piece(&mut self, writer: &Resource<WriterHandle>, rows: &RecordBatch) -> wasmtime::Result<()> {
-        let handle = self.table.get_mut(writer)?;
+    fn write_piece(&mut self, writer: Handle, rows: &RecordBatch) -> Result<(), StageFault> {
+        let handle: &mut OpenTableWriter = self.held.get_mut(writer)?;
         let before = handle.held;
         if let Ok((writer, _)) = &mut handle.writer {
             let written = writer.write(rows);
-            Meter::add(&self.context.meter.cpu_ns, writer.take_other_threads_cpu_ns());
+            Meter::add(&self.account.context.meter.cpu_ns, writer.take_other_threads_cpu_ns());
             handle.held = writer.held_bytes();
-            written.map_err(|error| self.unwritten(error))?;
+            written.map_err(|error| unwritten(self.account.stage(), error))?;
         }
-        let held = self.table.get(writer)?.held;
-        self.release(before);
-        Ok(self.hold(held)?)
-    }
-
-    /// Why rows of a guest were not written: they are too much for a table, or the host failed.
-    fn unwritten(&self, error: StoreError) -> StageFault {
-        match error {
-            StoreError::TextTooLong { column, problem } => StageFault::Data {
-                stage: self.stage(),
-                message: problem.replace("\nhint: ", ": "),
-                column: Some(guest_name(&column)),
-                row: None,
-                value: None,
-            },
-            error => StageFault::host(error),
-        }
+        let held = handle.held;
+        self.account.release(before);
+        self.account.hold(held)
     }
 }
 
-impl HostTableWriter for Guest {
-    fn new(&mut self, fields: Vec<Field>) -> wasmtime::Result<Resource<WriterHandle>> {
-        self.check_time()?;
+/// Why rows of a guest were not written: they are too much for a table, or the host failed.
+fn unwritten(stage: &'static str, error: StoreError) -> StageFault {
+    match error {
+        StoreError::TextTooLong { column, problem } => StageFault::Data {
+            stage,
+            message: problem.replace("\nhint: ", ": "),
+            column: Some(guest_name(&column)),
+            row: None,
+            value: None,
+        },
+        error => StageFault::host(error),
+    }
+}
+
+impl Desk {
+    pub(crate) fn begin_table(&mut self, fields: Vec<Field>) -> Result<Handle, StageFault> {
+        self.account.check_time()?;
         let writer = self.create_table(fields)?;
         let held = match &writer {
             Ok((writer, _)) => writer.held_bytes(),
             Err(reason) => {
                 let kept = reason.len() as u64;
-                self.hold(kept)?;
+                self.account.hold(kept)?;
                 kept
             }
         };
-        Ok(self.table.push(WriterHandle { writer, held })?)
+        self.keep(OpenTableWriter { writer, held })
     }
 
-    fn write(&mut self, writer: Resource<WriterHandle>, rows: Batch) -> wasmtime::Result<Result<(), Failure>> {
-        self.check_time()?;
-        let most = self.bounds.rows;
-        let (schema, before) = match &self.table.get(&writer)?.writer {
+    pub(crate) fn write_rows(&mut self, writer: Handle, rows: Batch) -> Answer<()> {
+        self.account.check_time()?;
+        let most = self.account.bounds.rows;
+        let (schema, before) = match &self.held.get::<OpenTableWriter>(writer)?.writer {
             Ok((writer, schema)) => (schema.clone(), writer.rows()),
             Err(reason) => return Ok(Err(Failure::Internal(reason.clone()))),
         };
-        let rows = match batch::incoming(rows, &schema, &self.context) {
+        let rows = match batch::incoming(rows, &schema, &self.account.context) {
             Ok(rows) => rows,
             Err(fault) => return Ok(Err(Failure::Internal(fault.to_string()))),
         };
         if before + rows.num_rows() as u64 > most {
             let kind = LimitKind::Operator("rows");
-            return Err(self.limit(kind, before + rows.num_rows() as u64, most).into());
+            return Err(self.account.limit(kind, before + rows.num_rows() as u64, most));
         }
         // Charged before anything is kept or written.
         let size = batch_bytes(&rows, rows.num_rows()).map_err(StageFault::host)? as u64;
         let begun = chunks(before + rows.num_rows() as u64, &schema) - chunks(before, &schema);
-        self.charge_output(size + begun * schema.len() as u64 * CHUNK_OVERHEAD)?;
-        self.hold(size)?;
+        self.account.charge_output(size + begun * schema.len() as u64 * CHUNK_OVERHEAD)?;
+        self.account.hold(size)?;
         let most = rows_of_piece(rows.num_rows(), size);
         let mut done = 0;
         loop {
             let piece = rows.slice(done, most.min(rows.num_rows() - done));
-            self.write_piece(&writer, &piece)?;
+            self.write_piece(writer, &piece)?;
             done += piece.num_rows();
             if done >= rows.num_rows() {
                 break;
             }
-            self.check_time()?;
+            self.account.check_time()?;
         }
-        self.release(size);
+        self.account.release(size);
         Ok(Ok(()))
     }
 
-    fn finish(&mut self, writer: Resource<WriterHandle>) -> wasmtime::Result<Result<Resource<TableHandle>, Failure>> {
-        self.check_time()?;
-        let handle = self.table.delete(writer)?;
+    pub(crate) fn finish_table(&mut self, writer: Handle) -> Answer<Handle> {
+        self.account.check_time()?;
+        let handle: OpenTableWriter = self.held.take(writer)?;
         let (writer, _) = match handle.writer {
             Ok(writer) => writer,
             Err(reason) => {
-                self.release(handle.held);
+                self.account.release(handle.held);
                 return Ok(Err(Failure::Internal(reason)));
             }
         };
         let held = handle.held + writer.finishing_bytes();
-        self.hold(writer.finishing_bytes())?;
-        let (table, other_cpu_ns) = writer.finish_counted().map_err(|error| self.unwritten(error))?;
-        Meter::add(&self.context.meter.cpu_ns, other_cpu_ns);
-        self.release(held);
+        self.account.hold(writer.finishing_bytes())?;
+        let (table, other_cpu_ns) = writer.finish_counted().map_err(|error| unwritten(self.account.stage(), error))?;
+        Meter::add(&self.account.context.meter.cpu_ns, other_cpu_ns);
+        self.account.release(held);
         let held = table.held_bytes();
-        self.hold(held)?;
-        Ok(Ok(self.table.push(TableHandle { view: View::whole(table), held })?))
+        self.account.hold(held)?;
+        Ok(Ok(self.keep(OpenTable { view: View::whole(table), held })?))
     }
 
-    fn drop(&mut self, writer: Resource<WriterHandle>) -> wasmtime::Result<()> {
-        let handle = self.table.delete(writer)?;
+    pub(crate) fn drop_table_writer(&mut self, writer: Handle) -> Result<(), StageFault> {
+        let handle: OpenTableWriter = self.held.take(writer)?;
         if let Ok((writer, _)) = &handle.writer {
-            Meter::add(&self.context.meter.cpu_ns, writer.take_other_threads_cpu_ns());
+            Meter::add(&self.account.context.meter.cpu_ns, writer.take_other_threads_cpu_ns());
         }
-        self.release(handle.held);
+        self.account.release(handle.held);
         Ok(())
     }
 }

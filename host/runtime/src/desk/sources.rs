@@ -2,12 +2,10 @@
 
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::SourceCursor;
-use wasmtime::component::Resource;
 
+use super::{Answer, Desk, Handle};
 use crate::batch;
-use crate::bindings::stagewright::stage::sources::{Host, HostCursor};
 use crate::bindings::stagewright::stage::types::{Batch, DataFault, Failure, Field, ParameterFault};
-use crate::guest::Guest;
 
 /// Rows that a cursor decodes at once, at most: what fits a batch of the usual widths.
 const MAX_ROWS: usize = 65_536;
@@ -17,8 +15,7 @@ const MAX_ROWS: usize = 65_536;
 const BATCHES_HELD: u64 = 4;
 
 /// A reading of one source. Holds back what did not fit the last batch.
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct CursorHandle {
+pub(super) struct OpenCursor {
     cursor: Box<dyn SourceCursor>,
     rest: Option<arrow_array::RecordBatch>,
     /// The largest batch so far, in bytes.
@@ -30,72 +27,68 @@ pub struct CursorHandle {
 }
 
 /// A fault that the guest may see as its own failure; the others end the call.
-fn failure(fault: StageFault) -> wasmtime::Result<Failure> {
+fn failure(fault: StageFault) -> Result<Failure, StageFault> {
     match fault {
         StageFault::Data { message, column, row, value, .. } => {
             Ok(Failure::Data(DataFault { message, column, row, value }))
         }
-        fault => Err(fault.into()),
+        fault => Err(fault),
     }
 }
 
-impl Host for Guest {
-    fn open(&mut self, source: String) -> wasmtime::Result<Result<Resource<CursorHandle>, Failure>> {
-        self.check_time()?;
+impl Desk {
+    pub(crate) fn open_source(&mut self, source: &str) -> Answer<Handle> {
+        self.account.check_time()?;
         let Some(sources) = self.sources.clone() else {
             let fault =
                 ParameterFault { parameter: "source".into(), message: "this stage was granted no source".into() };
             return Ok(Err(Failure::Parameter(fault)));
         };
-        self.open_cursor()?;
-        match sources.open(&source) {
-            Ok(cursor) => {
-                Ok(Ok(self.table.push(CursorHandle { cursor, rest: None, largest: 0, held: 0, given: 0 })?))
-            }
+        self.account.open_cursor()?;
+        match sources.open(source) {
+            Ok(cursor) => Ok(Ok(self.keep(OpenCursor { cursor, rest: None, largest: 0, held: 0, given: 0 })?)),
             Err(fault) => {
-                self.close_cursor();
+                self.account.close_cursor();
                 Ok(Err(failure(fault)?))
             }
         }
     }
-}
 
-impl HostCursor for Guest {
-    fn fields(&mut self, cursor: Resource<CursorHandle>) -> wasmtime::Result<Vec<Field>> {
-        Ok(batch::fields_out(self.table.get(&cursor)?.cursor.schema().fields()))
+    pub(crate) fn cursor_fields(&self, cursor: Handle) -> Result<Vec<Field>, StageFault> {
+        Ok(batch::fields_out(self.held.get::<OpenCursor>(cursor)?.cursor.schema().fields()))
     }
 
-    fn next(&mut self, cursor: Resource<CursorHandle>, rows: u32) -> wasmtime::Result<Result<Option<Batch>, Failure>> {
-        self.check_time()?;
-        let stage = self.stage();
+    pub(crate) fn next_rows(&mut self, cursor: Handle, rows: u32) -> Answer<Option<Batch>> {
+        self.account.check_time()?;
+        let stage = self.account.stage();
         let wanted = (rows as usize).clamp(1, MAX_ROWS);
-        let handle = self.table.get_mut(&cursor)?;
-        let rows = match handle.rest.take() {
+        let open: &mut OpenCursor = self.held.get_mut(cursor)?;
+        let rows = match open.rest.take() {
             Some(rest) => rest,
-            None => match handle.cursor.next(wanted) {
+            None => match open.cursor.next(wanted) {
                 Ok(None) => return Ok(Ok(None)),
                 Ok(Some(rows)) => rows,
                 Err(fault) => return Ok(Err(failure(fault)?)),
             },
         };
-        let first = batch::within_cap(&rows.slice(0, rows.num_rows().min(wanted)), stage, handle.given)?;
-        handle.given += first.num_rows() as u64;
+        let first = batch::within_cap(&rows.slice(0, rows.num_rows().min(wanted)), stage, open.given)?;
+        open.given += first.num_rows() as u64;
         if first.num_rows() < rows.num_rows() {
-            handle.rest = Some(rows.slice(first.num_rows(), rows.num_rows() - first.num_rows()));
+            open.rest = Some(rows.slice(first.num_rows(), rows.num_rows() - first.num_rows()));
         }
         // A part of a batch keeps the whole of it in memory.
-        handle.largest = handle.largest.max(rows.get_array_memory_size() as u64);
-        let (before, held) = (handle.held, BATCHES_HELD * handle.largest);
-        handle.held = held;
-        self.release(before);
-        self.hold(held)?;
-        Ok(Ok(Some(batch::outgoing(&first, &self.context)?)))
+        open.largest = open.largest.max(rows.get_array_memory_size() as u64);
+        let (before, held) = (open.held, BATCHES_HELD * open.largest);
+        open.held = held;
+        self.account.release(before);
+        self.account.hold(held)?;
+        Ok(Ok(Some(batch::outgoing(&first, &self.account.context)?)))
     }
 
-    fn drop(&mut self, cursor: Resource<CursorHandle>) -> wasmtime::Result<()> {
-        let handle = self.table.delete(cursor)?;
-        self.release(handle.held);
-        self.close_cursor();
+    pub(crate) fn drop_cursor(&mut self, cursor: Handle) -> Result<(), StageFault> {
+        let open: OpenCursor = self.held.take(cursor)?;
+        self.account.release(open.held);
+        self.account.close_cursor();
         Ok(())
     }
 }

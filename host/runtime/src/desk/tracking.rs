@@ -3,12 +3,12 @@
 use stagewright_evaluation::figure;
 use stagewright_lifecycle::fault::guest_text;
 use stagewright_lifecycle::sandbox::{self, Claim, Meter};
-
 use stagewright_manifest::World;
 
-use crate::bindings::stagewright::stage::tracking::{Figure, Host, Level, Plot};
+use super::{Answer, Desk};
+use crate::account::Account;
+use crate::bindings::stagewright::stage::tracking::{Figure, Level, Plot};
 use crate::bindings::stagewright::stage::types::Failure;
-use crate::guest::Guest;
 
 /// Steps of a curve, as the contract says.
 const MAX_STEPS: u64 = 100_000;
@@ -33,7 +33,7 @@ const UNSEEN_CATEGORIES: &str = "unseen_categories";
 /// The longest name of a metric, in bytes.
 const MAX_METRIC_NAME: usize = 64;
 
-impl Guest {
+impl Account {
     /// Charges a line of the log; false if it is dropped. An empty line costs something too, and
     /// so does what escaping adds.
     pub(crate) fn charge_line(&self, message: &str, shown: &str) -> bool {
@@ -67,62 +67,61 @@ fn is_metric_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-impl Host for Guest {
-    fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
-        let shown = guest_text(&message);
-        if self.charge_line(&message, &shown) {
+impl Desk {
+    pub(crate) fn log(&self, level: Level, message: &str) {
+        let shown = guest_text(message);
+        if self.account.charge_line(message, &shown) {
             let level = match level {
                 Level::Debug => sandbox::Level::Debug,
                 Level::Info => sandbox::Level::Info,
                 Level::Warn => sandbox::Level::Warn,
                 Level::Error => sandbox::Level::Error,
             };
-            self.context.tracker.log(level, &shown);
+            self.account.context.tracker.log(level, &shown);
         }
-        Ok(())
     }
 
-    fn progress(&mut self, done: u64, total: u64) -> wasmtime::Result<()> {
-        self.context.tracker.progress(done.min(total), total);
-        Ok(())
+    pub(crate) fn progress(&self, done: u64, total: u64) {
+        self.account.context.tracker.progress(done.min(total), total);
     }
 
-    fn metric(&mut self, name: String, value: f64, step: u64) -> wasmtime::Result<()> {
-        let meter = &self.context.meter;
-        if self.context.world == World::Transformation && name == UNSEEN_CATEGORIES {
+    pub(crate) fn metric(&self, name: &str, value: f64, step: u64) {
+        let Account { context, bounds, .. } = &self.account;
+        let meter = &context.meter;
+        if context.world == World::Transformation && name == UNSEEN_CATEGORIES {
             // No point of a curve, and never dropped: a count for each column.
-            if step < self.bounds.columns as u64 && value >= 0.0 {
+            if step < bounds.columns as u64 && value >= 0.0 {
                 meter.count_unseen(step as usize, value as u64);
             }
-            return Ok(());
+            return;
         }
-        if !is_metric_name(&name) || step >= MAX_STEPS || Meter::get(&meter.points) >= self.bounds.points {
+        if !is_metric_name(name) || step >= MAX_STEPS || Meter::get(&meter.points) >= bounds.points {
             Meter::add(&meter.log_dropped, 1);
-        } else if self.charge_log(POINT_BYTES) {
+        } else if self.account.charge_log(POINT_BYTES) {
             Meter::add(&meter.points, 1);
-            self.context.tracker.metric(&name, value, step);
+            context.tracker.metric(name, value, step);
         }
-        Ok(())
     }
 
-    fn add_figure(&mut self, figure: Figure) -> wasmtime::Result<Result<(), Failure>> {
-        self.check_time()?;
+    pub(crate) fn add_figure(&mut self, figure: Figure) -> Answer<()> {
+        self.account.check_time()?;
         let figure = figure_in(figure);
         if let Err(reason) = figure.check() {
             return Ok(Err(Failure::Internal(reason.to_string())));
         }
-        match self.context.meter.claim_figure(&figure.name, self.bounds.figures) {
+        let Account { context, bounds, .. } = &self.account;
+        match context.meter.claim_figure(&figure.name, bounds.figures) {
             Claim::Taken => {
                 let message =
                     format!("figure `{}` is there already: names are unique within a stage's run", figure.name);
                 return Ok(Err(Failure::Internal(message)));
             }
             Claim::Full => {
-                Meter::add(&self.context.meter.log_dropped, 1);
+                Meter::add(&context.meter.log_dropped, 1);
             }
             Claim::Granted => {
-                if self.charge_log(size(&figure)) {
-                    self.context.tracker.figure(figure);
+                if self.account.charge_log(size(&figure)) {
+                    context.tracker.figure(figure);
                 }
             }
         }

@@ -1,0 +1,175 @@
+//! The imports of an instance in this process, handed to its [`Desk`](crate::desk::Desk).
+//!
+//! The engine keeps a table of the handles of each instance, so a guest can only name what it was
+//! given. A resource's representation is the number under which the desk holds it.
+
+use wasmtime::component::Resource;
+
+use crate::bindings::stagewright::stage::{blobs, models, sources, tables, tracking, types};
+use crate::guest::Guest;
+
+/// A `table` of the contract.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub enum Table {}
+
+/// A `table-writer`.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub enum TableWriter {}
+
+/// A `blob`.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub enum Blob {}
+
+/// A `blob-writer`.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub enum BlobWriter {}
+
+/// A `cursor`.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub enum Cursor {}
+
+/// A `model`.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub enum Model {}
+
+/// The answer to a call that the guest may hear fail.
+type Heard<T> = wasmtime::Result<Result<T, types::Failure>>;
+
+impl tables::Host for Guest {}
+
+impl tables::HostTable for Guest {
+    fn fields(&mut self, table: Resource<Table>) -> wasmtime::Result<Vec<types::Field>> {
+        Ok(self.desk.table_fields(table.rep())?)
+    }
+
+    fn roles(&mut self, table: Resource<Table>) -> wasmtime::Result<Vec<types::Role>> {
+        Ok(self.desk.table_roles(table.rep())?)
+    }
+
+    fn rows(&mut self, table: Resource<Table>) -> wasmtime::Result<u64> {
+        Ok(self.desk.table_rows(table.rep())?)
+    }
+
+    fn read(
+        &mut self,
+        table: Resource<Table>,
+        start: u64,
+        rows: u32,
+        columns: Option<Vec<u32>>,
+    ) -> Heard<types::Batch> {
+        Ok(self.desk.read_table(table.rep(), start, rows, columns)?)
+    }
+
+    fn drop(&mut self, table: Resource<Table>) -> wasmtime::Result<()> {
+        Ok(self.desk.drop_table(table.rep())?)
+    }
+}
+
+impl tables::HostTableWriter for Guest {
+    fn new(&mut self, fields: Vec<types::Field>) -> wasmtime::Result<Resource<TableWriter>> {
+        Ok(Resource::new_own(self.desk.begin_table(fields)?))
+    }
+
+    fn write(&mut self, writer: Resource<TableWriter>, rows: types::Batch) -> Heard<()> {
+        Ok(self.desk.write_rows(writer.rep(), rows)?)
+    }
+
+    fn finish(&mut self, writer: Resource<TableWriter>) -> Heard<Resource<Table>> {
+        Ok(self.desk.finish_table(writer.rep())?.map(Resource::new_own))
+    }
+
+    fn drop(&mut self, writer: Resource<TableWriter>) -> wasmtime::Result<()> {
+        Ok(self.desk.drop_table_writer(writer.rep())?)
+    }
+}
+
+impl blobs::Host for Guest {}
+
+impl blobs::HostBlob for Guest {
+    fn size(&mut self, blob: Resource<Blob>) -> wasmtime::Result<u64> {
+        Ok(self.desk.blob_size(blob.rep())?)
+    }
+
+    fn read(&mut self, blob: Resource<Blob>, offset: u64, length: u32) -> Heard<Vec<u8>> {
+        Ok(self.desk.read_blob(blob.rep(), offset, length)?)
+    }
+
+    fn drop(&mut self, blob: Resource<Blob>) -> wasmtime::Result<()> {
+        Ok(self.desk.drop_blob(blob.rep())?)
+    }
+}
+
+impl blobs::HostBlobWriter for Guest {
+    fn new(&mut self) -> wasmtime::Result<Resource<BlobWriter>> {
+        Ok(Resource::new_own(self.desk.begin_blob()?))
+    }
+
+    fn write(&mut self, writer: Resource<BlobWriter>, bytes: Vec<u8>) -> Heard<()> {
+        Ok(self.desk.write_blob(writer.rep(), &bytes)?)
+    }
+
+    fn finish(&mut self, writer: Resource<BlobWriter>) -> Heard<Resource<Blob>> {
+        Ok(self.desk.finish_blob(writer.rep())?.map(Resource::new_own))
+    }
+
+    fn drop(&mut self, writer: Resource<BlobWriter>) -> wasmtime::Result<()> {
+        Ok(self.desk.drop_blob_writer(writer.rep())?)
+    }
+}
+
+impl sources::Host for Guest {
+    fn open(&mut self, source: String) -> Heard<Resource<Cursor>> {
+        Ok(self.desk.open_source(&source)?.map(Resource::new_own))
+    }
+}
+
+impl sources::HostCursor for Guest {
+    fn fields(&mut self, cursor: Resource<Cursor>) -> wasmtime::Result<Vec<types::Field>> {
+        Ok(self.desk.cursor_fields(cursor.rep())?)
+    }
+
+    fn next(&mut self, cursor: Resource<Cursor>, rows: u32) -> Heard<Option<types::Batch>> {
+        Ok(self.desk.next_rows(cursor.rep(), rows)?)
+    }
+
+    fn drop(&mut self, cursor: Resource<Cursor>) -> wasmtime::Result<()> {
+        Ok(self.desk.drop_cursor(cursor.rep())?)
+    }
+}
+
+impl models::Host for Guest {}
+
+impl models::HostModel for Guest {
+    fn predict(&mut self, model: Resource<Model>, rows: types::Batch) -> Heard<Vec<f64>> {
+        Ok(self.desk.predict(model.rep(), rows)?)
+    }
+
+    fn importance(&mut self, model: Resource<Model>) -> wasmtime::Result<Vec<types::FeatureImportance>> {
+        Ok(self.desk.importance(model.rep())?)
+    }
+
+    fn drop(&mut self, model: Resource<Model>) -> wasmtime::Result<()> {
+        Ok(self.desk.drop_model(model.rep())?)
+    }
+}
+
+impl tracking::Host for Guest {
+    fn log(&mut self, level: tracking::Level, message: String) -> wasmtime::Result<()> {
+        self.desk.log(level, &message);
+        Ok(())
+    }
+
+    fn progress(&mut self, done: u64, total: u64) -> wasmtime::Result<()> {
+        self.desk.progress(done, total);
+        Ok(())
+    }
+
+    fn metric(&mut self, name: String, value: f64, step: u64) -> wasmtime::Result<()> {
+        self.desk.metric(&name, value, step);
+        Ok(())
+    }
+
+    fn add_figure(&mut self, figure: tracking::Figure) -> Heard<()> {
+        Ok(self.desk.add_figure(figure)?)
+    }
+}
