@@ -55,7 +55,7 @@ pub(crate) fn check_transform(
     let first = read(made, &sample.rows)?;
     let aside = Aside::of(context);
     for way in sample.ways(state.digest()) {
-        let again = sandbox.transform_again(&aside.context, state, &sample.batches(&way)?)?;
+        let (_, again) = sandbox.transform_again(&aside.context, state, &rows.schema, &sample.batches(&way)?)?;
         for (&position, (batch, row)) in way.order().zip(places(&again)) {
             if let Some(column) = differing((&first, position), (batch, row)) {
                 return Err(impure(
@@ -93,14 +93,16 @@ fn check_predict(sandbox: &dyn Sandbox, model: &ModelParts, rows: &View, scores:
     let width = model.width();
     let asides = (Aside::of(&model.transformation), Aside::of(&model.training));
     for way in sample.ways(model.model.digest()) {
-        let features = sandbox.transform_again(&asides.0.context, &model.state, &sample.batches(&way)?)?;
-        let again = sandbox.predict_again(&asides.1.context, &model.model, &model.task, &features)?;
+        let batches = sample.batches(&way)?;
+        let (inputs, features) = sandbox.transform_again(&asides.0.context, &model.state, &rows.schema, &batches)?;
+        let again = sandbox.predict_again(&asides.1.context, &model.model, &inputs, &model.task, &features)?;
         for ((&position, place), again) in way.order().zip(places(&features)).zip(again.chunks(width)) {
             let row = sample.rows[position];
             let first = &scores[row as usize * width..][..width];
             if let Some(class) = (0..width).find(|&class| first[class].to_bits() != again[class].to_bits()) {
                 let features = features_again(sandbox, model, rows, row, &asides.0.context)?;
-                let alone = sandbox.transform_again(&asides.0.context, &model.state, &[sample.one(position)?])?;
+                let one = [sample.one(position)?];
+                let (_, alone) = sandbox.transform_again(&asides.0.context, &model.state, &rows.schema, &one)?;
                 for other in [(&features.0, features.1), place] {
                     if let Some(column) = differing(other, (&alone[0], 0)) {
                         let name = alone[0].schema_ref().field(column).name();
@@ -152,7 +154,7 @@ fn features_again(
     let chunk = rows.table.schema().chunk_rows();
     let start = row - row % chunk as u64;
     let batch = rows.table.read(start, chunk, Some(&rows.columns)).map_err(StageFault::host)?;
-    let features = sandbox.transform_again(context, &model.state, &[batch])?;
+    let (_, features) = sandbox.transform_again(context, &model.state, &rows.schema, &[batch])?;
     let found = places(&features).nth((row - start) as usize);
     let (batch, row) = found.ok_or_else(|| StageFault::host("a transformer returned fewer rows than it was given"))?;
     Ok((batch.clone(), row))

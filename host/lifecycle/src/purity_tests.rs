@@ -66,16 +66,18 @@ impl Sandbox for Fake {
         &self,
         context: &Arc<StageContext>,
         _: &Blob,
+        inputs: &Schema,
         batches: &[RecordBatch],
-    ) -> Result<Vec<RecordBatch>, StageFault> {
+    ) -> Result<(Schema, Vec<RecordBatch>), StageFault> {
         let answers = self.ask(context, self.transform, batches.iter().map(numbers), |x| x / 2.0);
-        Ok(answers.into_iter().map(batch).collect())
+        Ok((inputs.clone(), answers.into_iter().map(batch).collect()))
     }
 
     fn predict_again(
         &self,
         context: &Arc<StageContext>,
         _: &Blob,
+        _: &Schema,
         _: &Task,
         batches: &[RecordBatch],
     ) -> Result<Vec<f64>, StageFault> {
@@ -86,8 +88,9 @@ impl Sandbox for Fake {
     fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault> {
         let mut scores = Vec::new();
         for chunk in rows.table.batches(None) {
-            let features = self.transform_again(&model.transformation, &model.state, &[chunk.expect("a chunk")])?;
-            scores.extend(self.predict_again(&model.training, &model.model, &model.task, &features)?);
+            let chunk = [chunk.expect("a chunk")];
+            let (inputs, features) = self.transform_again(&model.transformation, &model.state, &rows.schema, &chunk)?;
+            scores.extend(self.predict_again(&model.training, &model.model, &inputs, &model.task, &features)?);
         }
         Ok(scores)
     }
@@ -115,7 +118,13 @@ impl Sandbox for Fake {
     fn train(&self, _: Arc<StageContext>, _: &Table, _: Option<&Table>, _: &Task) -> Result<Blob, StageFault> {
         unreachable!("the check asks for nothing else")
     }
-    fn importance(&self, _: Arc<StageContext>, _: &Blob) -> Result<Vec<(String, f64)>, StageFault> {
+    fn importance(
+        &self,
+        _: Arc<StageContext>,
+        _: &Blob,
+        _: &Schema,
+        _: &Task,
+    ) -> Result<Vec<(String, f64)>, StageFault> {
         unreachable!("the check asks for nothing else")
     }
     fn predict_batch(&self, _: &ModelParts, _: &RecordBatch) -> Result<Vec<f64>, StageFault> {
@@ -212,7 +221,7 @@ fn context(world: World) -> Arc<StageContext> {
         version: "1.0.0".into(),
         summary: String::new(),
         parameters: serde_json::Value::Null,
-        produces: Vec::new(),
+        tasks: Vec::new(),
     };
     Arc::new(StageContext {
         world,
@@ -222,6 +231,7 @@ fn context(world: World) -> Arc<StageContext> {
             digest: Digest::of(b"fake"),
             description,
             sharded: false,
+            rebalances: false,
             imports: Vec::new(),
             stubs: Vec::new(),
         }),

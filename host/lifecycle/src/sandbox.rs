@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use stagewright_data::Task;
+use stagewright_evaluation::difference::Difference;
 use stagewright_evaluation::figure::Figure;
-use stagewright_evaluation::gates::GateResult;
+use stagewright_evaluation::gates::{GateResult, Verdict};
 use stagewright_manifest::{Limits, World};
 use stagewright_store::{ArtifactStore, Blob, Digest, Field, Role, Schema, Staging, Table};
 
@@ -31,8 +32,9 @@ pub struct Description {
     pub summary: String,
     /// JSON Schema of its parameters.
     pub parameters: serde_json::Value,
-    /// Names and kinds (`table`, `blob`, `document`) of what it makes.
-    pub produces: Vec<(String, String)>,
+    /// The kinds of tasks that it can work on, in the manifest's words (`binary`, `multi-class`,
+    /// `regression`); all of them if the task makes no difference.
+    pub tasks: Vec<String>,
 }
 
 /// A component that was found, compiled, admitted and described.
@@ -48,6 +50,8 @@ pub struct Component {
     pub description: Description,
     /// Whether it exports WIT `shards`.
     pub sharded: bool,
+    /// Whether it exports WIT `rebalance`.
+    pub rebalances: bool,
     /// What it imports, for `plan`.
     pub imports: Vec<String>,
     /// The always-failing parts of WASI that it was admitted with.
@@ -99,8 +103,8 @@ pub struct Meter {
     pub log_dropped: AtomicU64,
     /// Points of curves recorded.
     pub points: AtomicU64,
-    /// Rows with a category that training never saw, by the column's place among the features.
-    unseen: Mutex<BTreeMap<usize, u64>>,
+    /// Cells that a transformation treated, by treatment and the column's place among the features.
+    treated: Mutex<BTreeMap<String, BTreeMap<usize, u64>>>,
     /// Names of the figures added so far.
     figures: Mutex<BTreeSet<String>>,
     /// Time that the stage spent waiting for sandboxes of other stages, nanoseconds; taken off its wall time.
@@ -108,6 +112,12 @@ pub struct Meter {
     /// The stage's time on the wall.
     pub wall: WallClock,
 }
+
+/// Treatments of cells that one stage may count, as the contract says.
+const MAX_TREATMENTS: usize = 16;
+
+/// The treatment of a category that training never saw.
+const UNSEEN: &str = "unseen";
 
 /// Whether a figure may be added under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,17 +186,29 @@ impl Meter {
         result
     }
 
-    /// Counts rows with a category that training never saw; 0 says that the column is watched.
-    pub fn count_unseen(&self, column: usize, rows: u64) {
+    /// Adds to the count of cells of a column that were treated in some way; 0 says that the column
+    /// is watched. Returns `false` if the treatment is one too many.
+    pub fn count_cells(&self, treatment: &str, column: usize, rows: u64) -> bool {
         // Every change under this lock is a single addition.
-        let mut unseen = self.unseen.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = unseen.entry(column).or_default();
-        *count = count.saturating_add(rows);
+        let mut treated = self.treated.lock().unwrap_or_else(PoisonError::into_inner);
+        if !treated.contains_key(treatment) {
+            if treated.len() >= MAX_TREATMENTS {
+                return false;
+            }
+            treated.insert(treatment.to_owned(), BTreeMap::new());
+        }
+        if let Some(columns) = treated.get_mut(treatment) {
+            let count = columns.entry(column).or_default();
+            *count = count.saturating_add(rows);
+        }
+        true
     }
 
-    /// Returns the counts, by the column's place among the features.
+    /// Returns the counts of rows with a category that training never saw, by the column's place
+    /// among the features.
     pub fn unseen(&self) -> BTreeMap<usize, u64> {
-        self.unseen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let treated = self.treated.lock().unwrap_or_else(PoisonError::into_inner);
+        treated.get(UNSEEN).cloned().unwrap_or_default()
     }
 
     /// Takes a figure's name, of which a stage run may have `most`.
@@ -407,8 +429,14 @@ pub struct DecisionInput {
     pub champion: Option<Vec<(String, f64)>>,
     /// What the evaluation stage reported.
     pub reported: Vec<(String, f64)>,
+    /// How many test rows the candidate's metrics were computed on.
+    pub rows: u64,
+    /// The difference between the two in the metric that decides.
+    pub difference: Option<Difference>,
     /// The manifest's gates, as the host found them.
     pub gates: Vec<GateResult>,
+    /// The host's verdict by these gates.
+    pub verdict: Verdict,
 }
 
 /// Runs components. Each call instantiates afresh, enforces the context's limits, checks every byte that comes back, and leaves
@@ -451,7 +479,7 @@ pub trait Sandbox: Send + Sync {
         rows: &View,
         sink: TransformSink<'_>,
     ) -> Result<(), StageFault>;
-    /// WIT `transform.rebalance`.
+    /// WIT `rebalance.rebalance`.
     ///
     /// # Errors
     /// See [`Sandbox::ingest`].
@@ -467,11 +495,18 @@ pub trait Sandbox: Send + Sync {
         validation: Option<&Table>,
         task: &Task,
     ) -> Result<Blob, StageFault>;
-    /// WIT `train.importance`, scaled to sum to 1.
+    /// WIT `predictor.importance` of a model that reads `inputs`, by their names; sums to 1, or is
+    /// empty.
     ///
     /// # Errors
     /// See [`Sandbox::ingest`].
-    fn importance(&self, context: Arc<StageContext>, model: &Blob) -> Result<Vec<(String, f64)>, StageFault>;
+    fn importance(
+        &self,
+        context: Arc<StageContext>,
+        model: &Blob,
+        inputs: &Schema,
+        task: &Task,
+    ) -> Result<Vec<(String, f64)>, StageFault>;
     /// Transformation and prediction of raw rows, in several instances; `width` numbers per row.
     ///
     /// # Errors
@@ -484,7 +519,8 @@ pub trait Sandbox: Send + Sync {
     fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault>;
     /// WIT `transformer.transform` of these batches of raw features, one after the other, by one
     /// fresh instance; as many rows in the same order, in batches of any size. With nothing to make
-    /// artifacts with, whatever the context has: as it is called for a prediction.
+    /// artifacts with, whatever the context has: as it is called for a prediction. `inputs` are the
+    /// batches' columns; the features' columns come back too.
     ///
     /// # Errors
     /// See [`Sandbox::ingest`].
@@ -492,8 +528,9 @@ pub trait Sandbox: Send + Sync {
         &self,
         context: &Arc<StageContext>,
         state: &Blob,
+        inputs: &Schema,
         batches: &[RecordBatch],
-    ) -> Result<Vec<RecordBatch>, StageFault>;
+    ) -> Result<(Schema, Vec<RecordBatch>), StageFault>;
     /// WIT `predictor.predict` of these batches of transformed features, one after the other, by
     /// one fresh instance; numbers as [`Sandbox::predict`] gives them.
     ///
@@ -503,6 +540,7 @@ pub trait Sandbox: Send + Sync {
         &self,
         context: &Arc<StageContext>,
         model: &Blob,
+        inputs: &Schema,
         task: &Task,
         batches: &[RecordBatch],
     ) -> Result<Vec<f64>, StageFault>;

@@ -11,7 +11,7 @@ use crate::guest::Guest;
 use crate::wasi::{self, Stubs};
 
 /// The version of the contract, as it stands in the names of interfaces.
-const VERSION: &str = "@0.1.0";
+const VERSION: &str = "@0.2.0";
 
 /// The names that a component imports and exports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,9 +94,9 @@ pub(crate) fn worlds(exports: &[String]) -> Vec<World> {
     World::ALL.into_iter().filter(|world| exports.contains(&interface(export_of(*world)))).collect()
 }
 
-/// Whether a component's training falls into parts.
-pub(crate) fn sharded(exports: &[String]) -> bool {
-    exports.contains(&interface("shards"))
+/// Whether a component exports an interface that its world leaves to its author.
+pub(crate) fn has(exports: &[String], optional: &str) -> bool {
+    exports.contains(&interface(optional))
 }
 
 /// Refuses a component that lacks an export of its world, or imports what the world does not have.

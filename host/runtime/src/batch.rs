@@ -1,30 +1,13 @@
-//! Batches across the boundary: Arrow on the host's side, WIT's lists on the guest's.
+//! Batches across the boundary: Arrow on the host's side, packed bytes on the guest's.
 //!
-//! Nothing here looks at values; `stagewright_store::check` does, for every batch that comes in.
+//! Nothing here looks at values; `stagewright_store::packed` does, for every batch that comes in.
 
 use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{Meter, StageContext};
-use stagewright_store::{
-    BatchFault, DataType, Field, MAX_BATCH_BYTES, RawColumn, RawValues, Role, Schema, batch_bytes, rows_within,
-};
+use stagewright_store::{BatchFault, DataType, Field, MAX_BATCH_BYTES, Role, Schema, batch_bytes, packed, rows_within};
 
 use crate::bindings::stagewright::stage::types;
-
-/// Bytes of a batch's columns.
-fn bytes(columns: &[RawColumn]) -> u64 {
-    columns.iter().map(|column| column.bytes() as u64).sum()
-}
-
-/// The column of a guest's batch that takes the most room.
-pub(crate) fn largest(batch: &types::Batch) -> Option<usize> {
-    let size = |column: &types::Column| match &column.values {
-        types::Values::Utf8(strings) => strings.bytes.len(),
-        types::Values::Categorical(categorical) => categorical.categories.bytes.len(),
-        _ => 0,
-    };
-    (0..batch.columns.len()).max_by_key(|&column| size(&batch.columns[column]))
-}
 
 /// A fault of the data: one row alone is larger than a crossing.
 pub(crate) fn row_too_large(
@@ -56,7 +39,7 @@ pub(crate) fn within_cap(batch: &RecordBatch, stage: &'static str, first: u64) -
     // The estimate counts the longest category of the column; this row may have a shorter one.
     let row = batch.slice(0, 1);
     let columns = stagewright_store::raw_columns(&row).map_err(StageFault::host)?;
-    let size = bytes(&columns) as usize;
+    let size = columns.iter().map(stagewright_store::RawColumn::bytes).sum();
     if size <= MAX_BATCH_BYTES {
         return Ok(row);
     }
@@ -65,14 +48,20 @@ pub(crate) fn within_cap(batch: &RecordBatch, stage: &'static str, first: u64) -
     Err(row_too_large(stage, "the values of one row", size, name, first))
 }
 
-/// A batch for a guest. Counts rows, bytes and copies (one on this side, one when the lists are lowered).
-pub(crate) fn outgoing(batch: &RecordBatch, context: &StageContext) -> Result<types::Batch, StageFault> {
-    let columns = stagewright_store::raw_columns(batch).map_err(StageFault::host)?;
-    let size = bytes(&columns);
+/// A batch for a guest that was told these fields. Counts rows, bytes and copies (one on this side,
+/// one when the list is lowered).
+pub(crate) fn outgoing(batch: &RecordBatch, schema: &Schema, context: &StageContext) -> types::Batch {
+    let bytes = packed::write(batch, schema);
     Meter::add(&context.meter.rows_in, batch.num_rows() as u64);
-    Meter::add(&context.meter.bytes_in, size);
-    Meter::add(&context.meter.copied, 2 * size);
-    Ok(types::Batch { rows: batch.num_rows() as u32, columns: columns.into_iter().map(column_out).collect() })
+    Meter::add(&context.meter.bytes_in, bytes.len() as u64);
+    Meter::add(&context.meter.copied, 2 * bytes.len() as u64);
+    types::Batch { rows: batch.num_rows() as u32, bytes }
+}
+
+/// Columns of numbers without nulls, as a batch for a guest.
+pub(crate) fn numbers_out(rows: usize, columns: &[Vec<f64>]) -> types::Batch {
+    let bytes = columns.iter().flatten().flat_map(|number| number.to_le_bytes()).collect();
+    types::Batch { rows: rows as u32, bytes }
 }
 
 /// A guest's batch, checked against a schema. Counts rows, bytes and the one copy of lifting.
@@ -81,42 +70,11 @@ pub(crate) fn incoming(
     schema: &Schema,
     context: &StageContext,
 ) -> Result<RecordBatch, BatchFault> {
-    let columns: Vec<_> = batch.columns.into_iter().map(column_in).collect();
-    let size = bytes(&columns);
+    let size = batch.bytes.len() as u64;
     Meter::add(&context.meter.rows_out, u64::from(batch.rows));
     Meter::add(&context.meter.bytes_out, size);
     Meter::add(&context.meter.copied, size);
-    stagewright_store::check(batch.rows as usize, columns, schema)
-}
-
-fn column_out(column: RawColumn) -> types::Column {
-    let values = match column.values {
-        RawValues::Boolean(bits) => types::Values::Boolean(bits),
-        RawValues::Int64(values) => types::Values::Int64(values),
-        RawValues::Float64(values) => types::Values::Float64(values),
-        RawValues::Utf8 { offsets, bytes } => types::Values::Utf8(types::Strings { offsets, bytes }),
-        RawValues::Categorical { codes, offsets, bytes } => {
-            types::Values::Categorical(types::Categorical { codes, categories: types::Strings { offsets, bytes } })
-        }
-        RawValues::Timestamp(values) => types::Values::Timestamp(values),
-    };
-    types::Column { values, validity: column.validity }
-}
-
-fn column_in(column: types::Column) -> RawColumn {
-    let values = match column.values {
-        types::Values::Boolean(bits) => RawValues::Boolean(bits),
-        types::Values::Int64(values) => RawValues::Int64(values),
-        types::Values::Float64(values) => RawValues::Float64(values),
-        types::Values::Utf8(strings) => RawValues::Utf8 { offsets: strings.offsets, bytes: strings.bytes },
-        types::Values::Categorical(column) => RawValues::Categorical {
-            codes: column.codes,
-            offsets: column.categories.offsets,
-            bytes: column.categories.bytes,
-        },
-        types::Values::Timestamp(values) => RawValues::Timestamp(values),
-    };
-    RawColumn { values, validity: column.validity }
+    packed::parse(batch.rows as usize, batch.bytes, schema)
 }
 
 /// A column's type in the contract's words.

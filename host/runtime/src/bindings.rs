@@ -8,21 +8,22 @@ wasmtime::component::bindgen!({
     inline: "
         package stagewright:host;
         world host {
-            import stagewright:stage/types@0.1.0;
-            import stagewright:stage/tables@0.1.0;
-            import stagewright:stage/blobs@0.1.0;
-            import stagewright:stage/sources@0.1.0;
-            import stagewright:stage/models@0.1.0;
-            import stagewright:stage/tracking@0.1.0;
-            export stagewright:stage/metadata@0.1.0;
-            export stagewright:stage/ingest@0.1.0;
-            export stagewright:stage/validate@0.1.0;
-            export stagewright:stage/transform@0.1.0;
-            export stagewright:stage/predict@0.1.0;
-            export stagewright:stage/train@0.1.0;
-            export stagewright:stage/shards@0.1.0;
-            export stagewright:stage/evaluate@0.1.0;
-            export stagewright:stage/decide@0.1.0;
+            import stagewright:stage/types@0.2.0;
+            import stagewright:stage/tables@0.2.0;
+            import stagewright:stage/blobs@0.2.0;
+            import stagewright:stage/sources@0.2.0;
+            import stagewright:stage/models@0.2.0;
+            import stagewright:stage/tracking@0.2.0;
+            export stagewright:stage/metadata@0.2.0;
+            export stagewright:stage/ingest@0.2.0;
+            export stagewright:stage/validate@0.2.0;
+            export stagewright:stage/transform@0.2.0;
+            export stagewright:stage/rebalance@0.2.0;
+            export stagewright:stage/predict@0.2.0;
+            export stagewright:stage/train@0.2.0;
+            export stagewright:stage/shards@0.2.0;
+            export stagewright:stage/evaluate@0.2.0;
+            export stagewright:stage/decide@0.2.0;
         }
     ",
     world: "stagewright:host/host",

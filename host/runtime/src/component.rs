@@ -25,7 +25,7 @@ use crate::description;
 use crate::engine::EngineOptions;
 use crate::error::RuntimeError;
 use crate::guest::Guest;
-use crate::instance;
+use crate::instance::{self, Optional};
 use crate::sealed::Sealed;
 use crate::wasi::Stubs;
 
@@ -184,14 +184,24 @@ impl Catalog {
         let pre = linker
             .instantiate_pre(&compiled)
             .map_err(|error| RuntimeError::Invalid { name: name.into(), reason: format!("{error:#}") })?;
-        let sharded = admission::sharded(&interfaces.exports);
-        let description = self.description(name, world, digest, &pre, sharded)?;
+        let sharded = admission::has(&interfaces.exports, "shards");
+        let rebalances = admission::has(&interfaces.exports, "rebalance");
+        let description = self.description(name, world, digest, &pre, Optional { sharded, rebalances })?;
         self.ready
             .lock()
             .expect("no panic holds this lock")
             .insert((digest, world, stubs), Ready { pre, origin: origin.clone() });
         let stubs = stubs.names();
-        Ok(Component { name: name.into(), world, digest, description, sharded, imports: interfaces.imports, stubs })
+        Ok(Component {
+            name: name.into(),
+            world,
+            digest,
+            description,
+            sharded,
+            rebalances,
+            imports: interfaces.imports,
+            stubs,
+        })
     }
 
     /// Looks at a component without compiling it.
@@ -358,7 +368,7 @@ impl Catalog {
         world: World,
         digest: Digest,
         pre: &InstancePre<Guest>,
-        sharded: bool,
+        optional: Optional,
     ) -> Result<Description, RuntimeError> {
         let file = format!("{}-{}.description", digest.to_hex(), world.as_str());
         match self.cache.bytes(&file) {
@@ -376,7 +386,7 @@ impl Catalog {
         let refused = |reason: String| RuntimeError::Description { name: name.into(), reason };
         let context = Arc::new(describing(name, world, digest, self.describe_limits(world)));
         let said =
-            describe(&self.engine, self.bounds, pre, context, sharded).map_err(|fault| refused(fault.to_string()))?;
+            describe(&self.engine, self.bounds, pre, context, optional).map_err(|fault| refused(fault.to_string()))?;
         let description = description::checked(said, &self.bounds).map_err(refused)?;
         let json = serde_json::to_vec(&description).map_err(|reason| refused(reason.to_string()))?;
         if let Err(reason) = self.cache.keep(&file, &mut &json[..]) {
@@ -412,12 +422,12 @@ fn describe(
     bounds: Bounds,
     pre: &InstancePre<Guest>,
     context: Arc<StageContext>,
-    sharded: bool,
+    optional: Optional,
 ) -> Result<metadata::Description, stagewright_lifecycle::fault::StageFault> {
     let world = context.world;
     let mut store = crate::guest::store(engine, EngineOptions { bounds, ..EngineOptions::default() }, context, None);
     let instance = instance::start(&mut store, pre)?;
-    instance::check_types(&mut store, pre, &instance, world, sharded)?;
+    instance::check_types(&mut store, pre, &instance, world, optional)?;
     let indices = metadata::GuestIndices::new(pre);
     instance::call(&mut store, "describe", |mut store| {
         let guest = indices?.load(&mut store, &instance)?;
@@ -432,7 +442,7 @@ fn describing(name: &str, world: World, digest: Digest, limits: Limits) -> Stage
         version: String::new(),
         summary: String::new(),
         parameters: serde_json::Value::Null,
-        produces: Vec::new(),
+        tasks: Vec::new(),
     };
     StageContext {
         world,
@@ -442,6 +452,7 @@ fn describing(name: &str, world: World, digest: Digest, limits: Limits) -> Stage
             digest,
             description,
             sharded: false,
+            rebalances: false,
             imports: Vec::new(),
             stubs: Vec::new(),
         }),

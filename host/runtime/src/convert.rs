@@ -4,10 +4,12 @@
 use std::collections::HashSet;
 
 use stagewright_data::Task;
-use stagewright_evaluation::gates::GateRule;
+use stagewright_evaluation::difference::Difference;
+use stagewright_evaluation::gates::{GateResult, Verdict};
 use stagewright_evaluation::report::{Cell, Check, ColumnSummary};
 use stagewright_lifecycle::fault::guest_name;
 use stagewright_lifecycle::sandbox::{DecisionInput, StageDecision};
+use stagewright_store::Schema;
 
 use crate::bindings::exports::stagewright::stage::{decide, validate};
 use crate::bindings::stagewright::stage::types;
@@ -81,34 +83,104 @@ pub(crate) fn findings_bytes(checks: &[Check], columns: &[ColumnSummary]) -> u64
     (checks + columns) as u64
 }
 
-/// A model's importance, scaled to sum to 1; empty if all are 0.
-pub(crate) fn importance_in(importance: Vec<types::FeatureImportance>) -> Result<Vec<(String, f64)>, String> {
-    few("features", &importance, MAX_ENTRIES)?;
-    if let Some(bad) = importance.iter().find(|entry| !entry.importance.is_finite() || entry.importance < 0.0) {
-        return Err(format!("the importance of `{}` is {}", guest_name(&bad.feature), bad.importance));
+/// A model's importance by the names of its inputs, scaled to sum to 1; empty if all are 0 or the
+/// model cannot say.
+pub(crate) fn importance_in(importance: &[f64], inputs: &Schema) -> Result<Vec<(String, f64)>, String> {
+    if importance.is_empty() {
+        return Ok(Vec::new());
     }
-    if let Some(name) = repeated(importance.iter().map(|entry| entry.feature.as_str())) {
-        return Err(format!("the importance of `{}` is there twice", guest_name(name)));
+    if importance.len() != inputs.len() {
+        return Err(format!("{} numbers came back for {} inputs", importance.len(), inputs.len()));
     }
-    let total: f64 = importance.iter().map(|entry| entry.importance).sum();
+    let entries = || inputs.fields().iter().map(|field| field.name.as_str()).zip(importance.iter().copied());
+    if let Some((name, bad)) = entries().find(|(_, number)| !number.is_finite() || *number < 0.0) {
+        return Err(format!("the importance of `{}` is {bad}", guest_name(name)));
+    }
+    let total: f64 = importance.iter().sum();
     if !total.is_finite() {
         return Err("the importance of all features has no finite sum".to_owned());
     }
     if total <= 0.0 {
         return Ok(Vec::new());
     }
-    // As the guest wrote them: whoever asked holds them to the names of the features.
-    Ok(importance.into_iter().map(|entry| (entry.feature, entry.importance / total)).collect())
+    Ok(entries().map(|(name, number)| (name.to_owned(), number / total)).collect())
+}
+
+/// The most numbers that a model may predict for a row, as the contract says.
+const MAX_OUTPUTS: usize = 1_024;
+
+/// Whether a name is an identifier of the contract: lower case, digits and `_`, at most 64 bytes.
+fn is_identifier(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// Checks the outputs that a model declares for a task: those that the task asks for come first.
+///
+/// # Errors
+/// What is wrong with them, for people.
+pub(crate) fn outputs_in(outputs: &[types::Output], task: &Task) -> Result<(), String> {
+    few("outputs", outputs, MAX_OUTPUTS)?;
+    let wanted: Vec<types::Output> = match task {
+        Task::Binary { .. } => vec![types::Output::Probability(1)],
+        Task::MultiClass { classes } => (0..classes.len() as u32).map(types::Output::Probability).collect(),
+        Task::Regression => vec![types::Output::Value],
+    };
+    let starts =
+        outputs.len() >= wanted.len() && wanted.iter().zip(outputs).all(|(a, b)| output_name(a) == output_name(b));
+    if !starts {
+        let listed = |outputs: &[types::Output]| {
+            let names: Vec<String> = outputs.iter().take(8).map(output_name).collect();
+            format!("`{}`", names.join("`, `"))
+        };
+        return Err(format!("it predicts {}, and the task wants {} first", listed(outputs), listed(&wanted)));
+    }
+    let mut seen = HashSet::new();
+    let mut last = 0.0;
+    for output in outputs {
+        let name = output_name(output);
+        match output {
+            types::Output::Quantile(at) if !(*at > last && *at < 1.0) => {
+                return Err(format!("{name}: quantiles lie between 0 and 1 and increase"));
+            }
+            types::Output::Quantile(at) => last = *at,
+            types::Output::Other(word) if !is_identifier(word) => {
+                return Err(format!("{name}: a name has lower case, digits and `_`, at most 64 bytes"));
+            }
+            types::Output::Probability(class) if *class >= classes(task) => {
+                return Err(format!("{name}: the task has {} classes", classes(task)));
+            }
+            _ => {}
+        }
+        if !seen.insert(name.clone()) {
+            return Err(format!("{name} is there twice"));
+        }
+    }
+    Ok(())
+}
+
+fn classes(task: &Task) -> u32 {
+    match task {
+        Task::Binary { .. } => 2,
+        Task::MultiClass { classes } => classes.len() as u32,
+        Task::Regression => 0,
+    }
+}
+
+/// An output in words, for messages and as a column's name.
+pub(crate) fn output_name(output: &types::Output) -> String {
+    match output {
+        types::Output::Probability(class) => format!("probability({class})"),
+        types::Output::Value => "value".to_owned(),
+        types::Output::Quantile(at) => format!("quantile({at})"),
+        types::Output::Other(word) => format!("other({})", guest_name(word)),
+    }
 }
 
 /// Metrics that a stage reports under its own name.
 pub(crate) fn metrics_in(metrics: Vec<types::Metric>) -> Result<Vec<(String, f64)>, String> {
     few("metrics", &metrics, MAX_METRICS)?;
-    let is_name = |name: &str| {
-        (1..=64).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-    };
-    match metrics.iter().find(|metric| !is_name(&metric.name)) {
+    match metrics.iter().find(|metric| !is_identifier(&metric.name)) {
         Some(bad) => Err(format!(
             "`{}` is not a metric's name: lower case, digits and `_`, at most 64 bytes",
             guest_name(&bad.name)
@@ -125,31 +197,36 @@ fn metrics_out(metrics: &[(String, f64)]) -> Vec<types::Metric> {
 }
 
 /// What a promotion stage is told.
-pub(crate) fn decision_out(input: &DecisionInput) -> (decide::Evaluation, Vec<decide::Gate>) {
-    let evaluation = decide::Evaluation {
-        candidate: metrics_out(&input.candidate),
-        champion: input.champion.as_deref().map(metrics_out),
-        reported: metrics_out(&input.reported),
-    };
-    let gates = input.gates.iter().map(|result| decide::Gate {
-        rule: match result.gate.rule {
-            GateRule::Minimum => decide::GateRule::Minimum,
-            GateRule::Maximum => decide::GateRule::Maximum,
-            GateRule::Margin => decide::GateRule::Margin,
-            // The contract has no such rule: a stage is told the same limit as a share of the
-            // champion's figure.
-            GateRule::NoWorse | GateRule::NoRegression => decide::GateRule::NoRegression,
-        },
+pub(crate) fn evaluation_out(input: &DecisionInput) -> decide::Evaluation {
+    let gate = |result: &GateResult| decide::Gate {
+        rule: result.gate.rule.name().to_owned(),
         metric: result.gate.metric.clone(),
-        threshold: match (result.gate.rule, result.baseline.map(f64::abs)) {
-            (GateRule::NoWorse, Some(baseline)) if baseline > 0.0 => result.gate.threshold / baseline,
-            _ => result.gate.threshold,
-        },
+        threshold: result.gate.threshold,
         actual: result.actual,
         baseline: result.baseline,
         passed: result.passed,
-    });
-    (evaluation, gates.collect())
+    };
+    let difference = |difference: &Difference| decide::Difference {
+        metric: difference.metric.clone(),
+        value: difference.value,
+        low: difference.low,
+        high: difference.high,
+        confidence: difference.confidence,
+        p_value: difference.p_value,
+    };
+    decide::Evaluation {
+        candidate: metrics_out(&input.candidate),
+        champion: input.champion.as_deref().map(metrics_out),
+        rows: input.rows,
+        difference: input.difference.as_ref().map(difference),
+        reported: metrics_out(&input.reported),
+        gates: input.gates.iter().map(gate).collect(),
+        verdict: match input.verdict {
+            Verdict::Approved => decide::Verdict::Approved,
+            Verdict::Rejected => decide::Verdict::Rejected,
+            Verdict::Undecided => decide::Verdict::Undecided,
+        },
+    }
 }
 
 /// What a promotion stage decided.

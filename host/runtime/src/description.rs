@@ -6,35 +6,32 @@
 use stagewright_lifecycle::fault::guest_name;
 use stagewright_lifecycle::sandbox::Description;
 
-use crate::bindings::exports::stagewright::stage::metadata::{self, ArtifactKind};
+use crate::bindings::exports::stagewright::stage::metadata;
 use crate::bounds::Bounds;
 
 /// The longest name or version, in bytes.
 const MAX_NAME: usize = 64;
 
-/// Artifacts that one stage says it makes.
-const MAX_PRODUCTS: usize = 64;
+/// Kinds of tasks in the manifest's words.
+const KINDS: [(&str, metadata::TaskKind); 3] = [
+    ("binary", metadata::TaskKind::Binary),
+    ("multi-class", metadata::TaskKind::MultiClass),
+    ("regression", metadata::TaskKind::Regression),
+];
 
 /// Checks a description and takes it over.
 ///
 /// # Errors
 /// What is wrong with it, for people.
 pub(crate) fn checked(said: metadata::Description, bounds: &Bounds) -> Result<Description, String> {
-    let products: usize = said.produces.iter().map(|product| product.name.len()).sum();
-    let bytes = said.name.len() + said.version.len() + said.summary.len() + said.parameters.len() + products;
+    let bytes = said.name.len() + said.version.len() + said.summary.len() + said.parameters.len();
     if bytes > bounds.description {
         return Err(format!("it takes {bytes} bytes; the operator's limit is {}", bounds.description));
-    }
-    if said.produces.len() > MAX_PRODUCTS {
-        return Err(format!("it names {} products; at most {MAX_PRODUCTS} are allowed", said.produces.len()));
     }
     named("name", "lower case, digits and `-`", &said.name, is_name)?;
     named("version", "letters, digits, `.`, `-` and `+`", &said.version, |byte| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+')
     })?;
-    for product in &said.produces {
-        named("product", "lower case, digits and `-`", &product.name, is_name)?;
-    }
     let parameters = serde_json::from_str(&said.parameters)
         .map_err(|reason| format!("its parameters' schema is not JSON: {reason}"))?;
     Ok(Description {
@@ -42,7 +39,7 @@ pub(crate) fn checked(said: metadata::Description, bounds: &Bounds) -> Result<De
         name: said.name,
         version: said.version,
         summary: guest_name(&said.summary),
-        produces: said.produces.into_iter().map(|product| (product.name, kind(product.kind).to_owned())).collect(),
+        tasks: KINDS.iter().filter(|(_, kind)| said.tasks.contains(kind)).map(|(name, _)| (*name).to_owned()).collect(),
     })
 }
 
@@ -61,12 +58,4 @@ fn named(what: &str, rule: &str, text: &str, allowed: impl Fn(u8) -> bool) -> Re
 /// A text that is no name is not worth a page.
 fn brief(text: &str) -> String {
     guest_name(&text.chars().take(MAX_NAME).collect::<String>())
-}
-
-fn kind(kind: ArtifactKind) -> &'static str {
-    match kind {
-        ArtifactKind::Table => "table",
-        ArtifactKind::Blob => "blob",
-        ArtifactKind::Document => "document",
-    }
 }

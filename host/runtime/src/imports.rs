@@ -50,14 +50,12 @@ impl tables::HostTable for Guest {
         Ok(self.desk.table_rows(table.rep())?)
     }
 
-    fn read(
-        &mut self,
-        table: Resource<Table>,
-        start: u64,
-        rows: u32,
-        columns: Option<Vec<u32>>,
-    ) -> Heard<types::Batch> {
-        Ok(self.desk.read_table(table.rep(), start, rows, columns)?)
+    fn select(&mut self, table: Resource<Table>, columns: Vec<u32>) -> Heard<Resource<Table>> {
+        Ok(self.desk.select_columns(table.rep(), &columns)?.map(Resource::new_own))
+    }
+
+    fn read(&mut self, table: Resource<Table>, start: u64, rows: u32) -> Heard<types::Batch> {
+        Ok(self.desk.read_table(table.rep(), start, rows)?)
     }
 
     fn drop(&mut self, table: Resource<Table>) -> wasmtime::Result<()> {
@@ -140,11 +138,15 @@ impl sources::HostCursor for Guest {
 impl models::Host for Guest {}
 
 impl models::HostModel for Guest {
-    fn predict(&mut self, model: Resource<Model>, rows: types::Batch) -> Heard<Vec<f64>> {
+    fn outputs(&mut self, model: Resource<Model>) -> wasmtime::Result<Vec<types::Output>> {
+        Ok(self.desk.outputs(model.rep())?)
+    }
+
+    fn predict(&mut self, model: Resource<Model>, rows: types::Batch) -> Heard<types::Batch> {
         Ok(self.desk.predict(model.rep(), rows)?)
     }
 
-    fn importance(&mut self, model: Resource<Model>) -> wasmtime::Result<Vec<types::FeatureImportance>> {
+    fn importance(&mut self, model: Resource<Model>) -> wasmtime::Result<Vec<models::FeatureImportance>> {
         Ok(self.desk.importance(model.rep())?)
     }
 
@@ -166,6 +168,11 @@ impl tracking::Host for Guest {
 
     fn metric(&mut self, name: String, value: f64, step: u64) -> wasmtime::Result<()> {
         self.desk.metric(&name, value, step);
+        Ok(())
+    }
+
+    fn count(&mut self, treatment: String, column: u32, rows: u64) -> wasmtime::Result<()> {
+        self.desk.count(&treatment, column, rows);
         Ok(())
     }
 

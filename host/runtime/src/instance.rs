@@ -7,7 +7,7 @@ use wasmtime::component::{Instance, InstancePre, ResourceTableError};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::bindings::exports::stagewright::stage::{
-    decide, evaluate, ingest, predict, shards, train, transform, validate,
+    decide, evaluate, ingest, predict, rebalance, shards, train, transform, validate,
 };
 use crate::bindings::stagewright::stage::types::Failure;
 use crate::guest::Guest;
@@ -19,13 +19,22 @@ pub(crate) fn start(store: &mut Store<Guest>, pre: &InstancePre<Guest>) -> Resul
     call(store, "instantiation", |store| Ok(Ok(pre.instantiate(store)?)))
 }
 
+/// Interfaces that a component exports although its world leaves them to its author.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Optional {
+    /// WIT `shards`.
+    pub(crate) sharded: bool,
+    /// WIT `rebalance`.
+    pub(crate) rebalances: bool,
+}
+
 /// Looks that everything that a world asks for is exported with the world's types: a name alone says nothing.
 pub(crate) fn check_types(
     store: &mut Store<Guest>,
     pre: &InstancePre<Guest>,
     instance: &Instance,
     world: World,
-    sharded: bool,
+    optional: Optional,
 ) -> Result<(), StageFault> {
     let mut check = || -> wasmtime::Result<()> {
         match world {
@@ -37,11 +46,14 @@ pub(crate) fn check_types(
             }
             World::Transformation => {
                 transform::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+                if optional.rebalances {
+                    rebalance::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+                }
             }
             World::Training => {
                 train::GuestIndices::new(pre)?.load(&mut *store, instance)?;
                 predict::GuestIndices::new(pre)?.load(&mut *store, instance)?;
-                if sharded {
+                if optional.sharded {
                     shards::GuestIndices::new(pre)?.load(&mut *store, instance)?;
                 }
             }
@@ -129,7 +141,11 @@ fn said(guest: &Guest, failure: Failure) -> StageFault {
         },
         Failure::Parameter(fault) => StageFault::Parameter {
             stage,
-            key: settable(guest.desk.account.context.world, &fault.parameter, &guest.desk.account.context.component.description.parameters),
+            key: settable(
+                guest.desk.account.context.world,
+                &fault.parameter,
+                &guest.desk.account.context.component.description.parameters,
+            ),
             parameter: guest_name(&fault.parameter),
             message: guest_text(&fault.message),
         },

@@ -5,17 +5,20 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Float64Type;
 use stagewright_data::Task;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::model::width;
-use stagewright_lifecycle::sandbox::{Meter, ModelParts, StageContext};
+use stagewright_lifecycle::sandbox::{ModelParts, StageContext};
 use stagewright_store::{BatchProblem, Blob, DataType, Field, MAX_BATCH_BYTES, Schema, batch_bytes};
 use wasmtime::Store;
-use wasmtime::component::ResourceAny;
+use wasmtime::component::{Resource, ResourceAny};
 
 use crate::batch;
 use crate::bindings::exports::stagewright::stage::{predict, transform};
-use crate::bindings::stagewright::stage::types::Batch;
+use crate::bindings::stagewright::stage::types::{Batch, Output};
+use crate::convert;
 use crate::desk::Asked;
 use crate::guest::Guest;
 use crate::instance;
@@ -29,6 +32,8 @@ pub(crate) struct Transformer {
     store: Store<Guest>,
     guest: transform::Guest,
     resource: ResourceAny,
+    /// The columns that it was told it will get.
+    inputs: Schema,
     schema: Schema,
     /// Rows that the next call takes, at most: never more than `most_rows`.
     rows: usize,
@@ -54,13 +59,19 @@ pub(crate) fn rows_of_crossing(schema: &Schema) -> usize {
 }
 
 impl Transformer {
-    pub(crate) fn new(runtime: &Runtime, context: &Arc<StageContext>, state: &Blob) -> Result<Self, StageFault> {
+    pub(crate) fn new(
+        runtime: &Runtime,
+        context: &Arc<StageContext>,
+        state: &Blob,
+        inputs: &Schema,
+    ) -> Result<Self, StageFault> {
         let (mut store, pre, started) = runtime.start(context.clone(), None)?;
         let indices = transform::GuestIndices::new(&pre);
         let guest = instance::call(&mut store, "transformer", |store| Ok(Ok(indices?.load(store, &started)?)))?;
         let blob = store.data_mut().desk.lend_blob(state.clone())?;
+        let fields = batch::fields_out(inputs.fields());
         let resource = instance::call(&mut store, "transformer.load", |store| {
-            guest.transformer().call_load(store, wasmtime::component::Resource::new_borrow(blob))
+            guest.transformer().call_load(store, Resource::new_own(blob), &fields)
         })?;
         let fields = instance::call(&mut store, "transformer.fields", |store| {
             Ok(Ok(guest.transformer().call_fields(store, resource)?))
@@ -72,7 +83,7 @@ impl Transformer {
         // A schema that a guest declares is kept as long as its instance.
         store.data_mut().desk.account.hold(schema.held_bytes())?;
         let most_rows = rows_of_crossing(&schema);
-        Ok(Self { store, guest, resource, schema, rows: most_rows, most_rows })
+        Ok(Self { store, guest, resource, inputs: inputs.clone(), schema, rows: most_rows, most_rows })
     }
 
     /// The columns that it returns.
@@ -111,7 +122,7 @@ impl Transformer {
     /// One call; `None` if fewer rows should be tried.
     fn transform_part(&mut self, rows: &RecordBatch) -> Result<Option<RecordBatch>, StageFault> {
         let context = self.store.data().desk.context().clone();
-        let batch = context.on_behalf(|| batch::outgoing(rows, &context))?;
+        let batch = context.on_behalf(|| Ok(batch::outgoing(rows, &self.inputs, &context)))?;
         let (guest, resource) = (&self.guest, self.resource);
         let transformed = instance::call(&mut self.store, "transformer.transform", |store| {
             guest.transformer().call_transform(store, resource, &batch)
@@ -127,18 +138,16 @@ impl Transformer {
         transformed: Batch,
         context: &StageContext,
     ) -> Result<Option<RecordBatch>, StageFault> {
-        let largest = (rows.num_rows() == 1).then(|| batch::largest(&transformed)).flatten();
         let transformed = match batch::incoming(transformed, &self.schema, context) {
             Ok(transformed) => transformed,
             Err(fault) => match fault.problem {
                 BatchProblem::TooLarge { .. } if rows.num_rows() > 1 => return Ok(None),
                 BatchProblem::TooLarge { bytes } if rows.num_rows() == 1 => {
-                    let name = largest.and_then(|column| Some(self.schema.fields().get(column)?.name.clone()));
                     return Err(batch::row_too_large(
                         context.world.as_str(),
                         "the features of one row",
                         bytes,
-                        name,
+                        None,
                         0,
                     ));
                 }
@@ -163,8 +172,15 @@ pub(crate) struct Predictor {
     store: Store<Guest>,
     guest: predict::Guest,
     resource: ResourceAny,
-    output: predict::Output,
+    /// The columns that it was told it will get.
+    inputs: Schema,
+    outputs: Vec<Output>,
+    /// A column for each output.
+    predicted: Schema,
+    /// Outputs that the task asks for; they come first.
     width: usize,
+    /// Whether these are the probabilities of all classes.
+    sums_to_one: bool,
 }
 
 impl Predictor {
@@ -172,107 +188,142 @@ impl Predictor {
         runtime: &Runtime,
         context: &Arc<StageContext>,
         model: &Blob,
+        inputs: &Schema,
         task: &Task,
     ) -> Result<Self, StageFault> {
         let (mut store, pre, started) = runtime.start(context.clone(), None)?;
         let indices = predict::GuestIndices::new(&pre);
         let guest = instance::call(&mut store, "predictor", |store| Ok(Ok(indices?.load(store, &started)?)))?;
         let blob = store.data_mut().desk.lend_blob(model.clone())?;
+        let fields = batch::fields_out(inputs.fields());
         let resource = instance::call(&mut store, "predictor.load", |store| {
-            guest.predictor().call_load(store, wasmtime::component::Resource::new_borrow(blob))
+            guest.predictor().call_load(store, Resource::new_own(blob), &fields)
         })?;
-        let output = instance::call(&mut store, "predictor.output", |store| {
-            Ok(Ok(guest.predictor().call_output(store, resource)?))
+        let outputs = instance::call(&mut store, "predictor.outputs", |store| {
+            Ok(Ok(guest.predictor().call_outputs(store, resource)?))
         })?;
-        let fitting = match task {
-            Task::Binary { .. } => predict::Output::Score,
-            Task::MultiClass { .. } => predict::Output::ClassProbabilities,
-            Task::Regression => predict::Output::Value,
-        };
-        if output != fitting {
-            let message = format!("it predicts `{}`, and the task wants `{}`", name(output), name(fitting));
-            return Err(contract(context, "predictor.output", message));
-        }
-        Ok(Self { store, guest, resource, output, width: width(task) })
+        let predicted = context.on_behalf(|| {
+            convert::outputs_in(&outputs, task).map_err(|reason| contract(context, "predictor.outputs", reason))?;
+            let column = |output| Field::new(convert::output_name(output), DataType::Float64).with_nullable(false);
+            Schema::new(outputs.iter().map(column).collect()).map_err(StageFault::host)
+        })?;
+        let sums_to_one = matches!(task, Task::MultiClass { .. });
+        let (inputs, width) = (inputs.clone(), width(task));
+        Ok(Self { store, guest, resource, inputs, outputs, predicted, width, sums_to_one })
     }
 
-    /// Predicts a batch of transformed features; `width` numbers per row, checked.
-    pub(crate) fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
+    /// How much each input counts in the whole model; sums to 1 or is empty.
+    pub(crate) fn importance(&mut self) -> Result<Vec<(String, f64)>, StageFault> {
         let context = self.store.data().desk.context().clone();
-        let batch = context.on_behalf(|| batch::outgoing(rows, &context))?;
         let (guest, resource) = (&self.guest, self.resource);
-        let numbers = instance::call(&mut self.store, "predictor.predict", |store| {
+        let importance = instance::call(&mut self.store, "predictor.importance", |store| {
+            Ok(Ok(guest.predictor().call_importance(store, resource)?))
+        })?;
+        context.on_behalf(|| {
+            convert::importance_in(&importance, &self.inputs)
+                .map_err(|message| contract(&context, "predictor.importance", message))
+        })
+    }
+
+    /// Predicts a batch of transformed features: a checked column for each output.
+    pub(crate) fn predict(&mut self, rows: &RecordBatch) -> Result<RecordBatch, StageFault> {
+        let context = self.store.data().desk.context().clone();
+        let batch = context.on_behalf(|| Ok(batch::outgoing(rows, &self.inputs, &context)))?;
+        let (guest, resource) = (&self.guest, self.resource);
+        let predicted = instance::call(&mut self.store, "predictor.predict", |store| {
             guest.predictor().call_predict(store, resource, &batch)
         })?;
-        Meter::add(&context.meter.rows_out, rows.num_rows() as u64);
-        Meter::add(&context.meter.bytes_out, numbers.len() as u64 * 8);
+        drop(batch);
         context.on_behalf(|| {
-            self.check(&numbers, rows.num_rows()).map_err(|message| contract(&context, "predictor.predict", message))
-        })?;
-        Ok(numbers)
+            self.checked(predicted, rows.num_rows(), &context)
+                .map_err(|message| contract(&context, "predictor.predict", message))
+        })
     }
 
-    fn check(&self, numbers: &[f64], rows: usize) -> Result<(), String> {
-        if numbers.len() != rows * self.width {
-            return Err(format!("{} numbers came back for {rows} rows of {}", numbers.len(), self.width));
+    fn checked(&self, predicted: Batch, rows: usize, context: &StageContext) -> Result<RecordBatch, String> {
+        let predicted = batch::incoming(predicted, &self.predicted, context).map_err(|fault| fault.to_string())?;
+        if predicted.num_rows() != rows {
+            return Err(format!("{} rows came back for {rows}", predicted.num_rows()));
         }
-        let allowed = |number: &f64| match self.output {
-            predict::Output::Value => number.is_finite(),
-            predict::Output::Score | predict::Output::ClassProbabilities => (0.0..=1.0).contains(number),
-        };
-        if let Some(at) = numbers.iter().position(|number| !allowed(number)) {
-            return Err(format!("row {}: {} is not a {}", at / self.width, numbers[at], self.output_name()));
+        for (column, output) in self.outputs.iter().enumerate() {
+            let allowed = |number: &f64| match output {
+                Output::Probability(_) => (0.0..=1.0).contains(number),
+                Output::Value | Output::Quantile(_) => number.is_finite(),
+                Output::Other(_) => true,
+            };
+            let numbers = numbers(&predicted, column);
+            if let Some(row) = numbers.iter().position(|number| !allowed(number)) {
+                let name = convert::output_name(output);
+                return Err(format!("row {row}: {} is no {name}", numbers[row]));
+            }
         }
-        if self.output == predict::Output::ClassProbabilities {
-            let off = |row: &[f64]| (row.iter().sum::<f64>() - 1.0).abs() > SUM_TOLERANCE;
-            if let Some(row) = numbers.chunks_exact(self.width).position(off) {
+        if self.sums_to_one {
+            let columns: Vec<&[f64]> = (0..self.width).map(|column| numbers(&predicted, column)).collect();
+            let off =
+                |row: &usize| (columns.iter().map(|column| column[*row]).sum::<f64>() - 1.0).abs() > SUM_TOLERANCE;
+            if let Some(row) = (0..rows).find(off) {
                 return Err(format!("row {row}: the probabilities do not sum to 1"));
             }
         }
-        Ok(())
+        Ok(predicted)
     }
 
-    fn output_name(&self) -> &'static str {
-        match self.output {
-            predict::Output::Value => "finite value",
-            predict::Output::Score | predict::Output::ClassProbabilities => "probability",
-        }
-    }
-}
-
-/// An output's name in the contract.
-fn name(output: predict::Output) -> &'static str {
-    match output {
-        predict::Output::Score => "score",
-        predict::Output::ClassProbabilities => "class-probabilities",
-        predict::Output::Value => "value",
+    /// The numbers that the task asks for, row by row.
+    pub(crate) fn by_row(&self, predicted: &RecordBatch) -> Vec<f64> {
+        let columns: Vec<&[f64]> = (0..self.width).map(|column| numbers(predicted, column)).collect();
+        (0..predicted.num_rows()).flat_map(|row| columns.iter().map(move |column| column[row])).collect()
     }
 }
 
-/// A transformer and a predictor behind each other.
+/// A column of float64 without nulls.
+fn numbers(batch: &RecordBatch, column: usize) -> &[f64] {
+    batch.column(column).as_primitive::<Float64Type>().values()
+}
+
+/// A model whose two instances answer batch after batch.
 pub(crate) struct Pipeline {
     transformer: Transformer,
     predictor: Predictor,
 }
 
 impl Pipeline {
-    pub(crate) fn new(runtime: &Runtime, parts: &ModelParts) -> Result<Self, StageFault> {
-        Ok(Self {
-            transformer: Transformer::new(runtime, &parts.transformation, &parts.state)?,
-            predictor: Predictor::new(runtime, &parts.training, &parts.model, &parts.task)?,
-        })
+    /// Starts both; `inputs` are the columns of the rows that it will be asked for.
+    pub(crate) fn new(runtime: &Runtime, parts: &ModelParts, inputs: &Schema) -> Result<Self, StageFault> {
+        let transformer = Transformer::new(runtime, &parts.transformation, &parts.state, inputs)?;
+        let features = transformer.schema();
+        let predictor = Predictor::new(runtime, &parts.training, &parts.model, features, &parts.task)?;
+        Ok(Self { transformer, predictor })
     }
 
-    /// From raw features to predictions.
+    /// From raw features to predictions: the numbers that the task asks for, row by row.
     pub(crate) fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
+        let mut all = Vec::with_capacity(rows.num_rows() * self.predictor.width);
+        self.predict_parts(rows, |predictor, part| all.extend(predictor.by_row(&part)))?;
+        Ok(all)
+    }
+
+    /// From raw features to predictions: a column for each output.
+    fn predict_columns(&mut self, rows: &RecordBatch) -> Result<Vec<Vec<f64>>, StageFault> {
+        let mut columns = vec![Vec::with_capacity(rows.num_rows()); self.predictor.outputs.len()];
+        self.predict_parts(rows, |_, part| {
+            for (place, column) in columns.iter_mut().enumerate() {
+                column.extend_from_slice(numbers(&part, place));
+            }
+        })?;
+        Ok(columns)
+    }
+
+    fn predict_parts(
+        &mut self,
+        rows: &RecordBatch,
+        mut take: impl FnMut(&Predictor, RecordBatch),
+    ) -> Result<(), StageFault> {
         let Self { transformer, predictor } = self;
-        let mut numbers = Vec::with_capacity(rows.num_rows() * predictor.width);
         transformer.transform(rows, |first, features| {
             let part = predictor.predict(&features).map_err(|fault| fault.counted_from(first as u64))?;
-            numbers.extend(part);
+            take(predictor, part);
             Ok(0)
-        })?;
-        Ok(numbers)
+        })
     }
 }
 
@@ -280,22 +331,30 @@ impl Pipeline {
 pub(crate) struct LazyPipeline {
     runtime: Runtime,
     parts: ModelParts,
+    inputs: Schema,
     started: Option<Pipeline>,
 }
 
 impl LazyPipeline {
-    pub(crate) fn new(runtime: Runtime, parts: ModelParts) -> Self {
-        Self { runtime, parts, started: None }
+    pub(crate) fn new(runtime: Runtime, parts: ModelParts, inputs: Schema) -> Self {
+        Self { runtime, parts, inputs, started: None }
+    }
+
+    fn pipeline(&mut self) -> Result<&mut Pipeline, StageFault> {
+        match &mut self.started {
+            Some(pipeline) => Ok(pipeline),
+            none => Ok(none.insert(Pipeline::new(&self.runtime, &self.parts, &self.inputs)?)),
+        }
     }
 }
 
 impl Asked for LazyPipeline {
-    fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
-        let pipeline = match &mut self.started {
-            Some(pipeline) => pipeline,
-            none => none.insert(Pipeline::new(&self.runtime, &self.parts)?),
-        };
-        pipeline.predict(rows)
+    fn outputs(&mut self) -> Result<Vec<Output>, StageFault> {
+        Ok(self.pipeline()?.predictor.outputs.clone())
+    }
+
+    fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<Vec<f64>>, StageFault> {
+        self.pipeline()?.predict_columns(rows)
     }
 }
 

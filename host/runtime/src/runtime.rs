@@ -19,7 +19,9 @@ use wasmtime::component::{Instance, InstancePre, Resource};
 
 use crate::admission::{self, Grant};
 use crate::batch;
-use crate::bindings::exports::stagewright::stage::{decide, evaluate, ingest, shards, train, transform, validate};
+use crate::bindings::exports::stagewright::stage::{
+    decide, evaluate, ingest, rebalance, shards, train, transform, validate,
+};
 use crate::bindings::stagewright::stage::types;
 use crate::component::{Catalog, Inspection, Installation, Origin, Trust};
 use crate::convert;
@@ -179,31 +181,30 @@ impl Runtime {
         &self,
         context: &Arc<StageContext>,
         inputs: &TrainInputs<'_>,
+        plan: &Plan,
         shard: u32,
-        shards: u32,
     ) -> Result<Blob, StageFault> {
         let (mut store, pre, started) = self.start(context.clone(), None)?;
         let indices = shards::GuestIndices::new(&pre);
         let (train, validation) = inputs.push(&mut store)?;
+        let common = push_blob(&mut store, &plan.common)?;
         let (task, settings) = (&inputs.task, settings(context));
         let blob = instance::call(&mut store, "shards.train-shard", |mut store| {
             let guest = indices?.load(&mut store, &started)?;
-            guest.call_train_shard(store, train, validation, task, &settings, shard, shards)
+            guest.call_train_shard(store, train, validation, task, &settings, common, shard, plan.shards)
         })?;
         take_blob(&mut store, blob)
     }
 
-    fn merge(&self, context: &Arc<StageContext>, parts: &[Blob]) -> Result<Blob, StageFault> {
+    fn merge(&self, context: &Arc<StageContext>, plan: &Plan, parts: &[Blob]) -> Result<Blob, StageFault> {
         let (mut store, pre, started) = self.start(context.clone(), None)?;
         let indices = shards::GuestIndices::new(&pre);
-        let handles = parts
-            .iter()
-            .map(|part| Ok(Resource::new_own(store.data_mut().desk.lend_blob(part.clone())?)))
-            .collect::<Result<Vec<_>, StageFault>>()?;
+        let handles = parts.iter().map(|part| push_blob(&mut store, part)).collect::<Result<Vec<_>, _>>()?;
+        let common = push_blob(&mut store, &plan.common)?;
         let settings = settings(context);
         let blob = instance::call(&mut store, "shards.merge", |mut store| {
             let guest = indices?.load(&mut store, &started)?;
-            guest.call_merge(store, &handles, &settings)
+            guest.call_merge(store, &handles, &settings, common)
         })?;
         take_blob(&mut store, blob)
     }
@@ -225,6 +226,7 @@ impl Runtime {
     fn predict_pieces(
         &self,
         model: &ModelParts,
+        inputs: &Schema,
         rows: u64,
         pieces: usize,
         piece: impl Fn(&mut Pipeline, usize) -> Result<Vec<f64>, StageFault> + Sync,
@@ -238,7 +240,7 @@ impl Runtime {
             self.stack(),
             || Ok(()),
             |(): &mut (), number, give| {
-                let mut pipeline = Pipeline::new(self, model)?;
+                let mut pipeline = Pipeline::new(self, model, inputs)?;
                 let mut done = Vec::new();
                 for number in number * range..((number + 1) * range).min(pieces) {
                     done.extend(piece(&mut pipeline, number)?);
@@ -257,15 +259,23 @@ impl Runtime {
         Ok(scores)
     }
 
-    fn plan_shards(&self, context: &Arc<StageContext>, rows: u64) -> Result<u32, StageFault> {
+    fn plan_shards(&self, context: &Arc<StageContext>, inputs: &TrainInputs<'_>) -> Result<Plan, StageFault> {
         let (mut store, pre, started) = self.start(context.clone(), None)?;
         let indices = shards::GuestIndices::new(&pre);
-        let settings = settings(context);
-        instance::call(&mut store, "shards.plan-shards", |mut store| {
+        let (train, validation) = inputs.push(&mut store)?;
+        let (task, settings) = (&inputs.task, settings(context));
+        let plan = instance::call(&mut store, "shards.plan-shards", |mut store| {
             let guest = indices?.load(&mut store, &started)?;
-            guest.call_plan_shards(store, rows, &settings)
-        })
+            guest.call_plan_shards(store, train, validation, task, &settings)
+        })?;
+        Ok(Plan { shards: plan.shards, common: take_blob(&mut store, plan.common)? })
     }
+}
+
+/// How a training falls into parts, and what they have in common.
+struct Plan {
+    shards: u32,
+    common: Blob,
 }
 
 /// What every part of a training reads.
@@ -287,16 +297,16 @@ impl TrainInputs<'_> {
 }
 
 fn settings(context: &StageContext) -> types::Settings {
-    types::Settings { parameters: context.parameters.clone(), seed: context.seed }
+    types::Settings { parameters: context.parameters.clone(), seed: context.seed, as_of: context.as_of }
 }
 
-/// Lends a table to a guest: the handle is borrowed and dies with the store.
+/// Hands a table to a guest, as far as the view goes.
 fn push_table(store: &mut Store<Guest>, view: View) -> Result<Resource<imports::Table>, StageFault> {
-    Ok(Resource::new_borrow(store.data_mut().desk.lend_table(view)?))
+    Ok(Resource::new_own(store.data_mut().desk.lend_table(view)?))
 }
 
 fn push_blob(store: &mut Store<Guest>, blob: &Blob) -> Result<Resource<imports::Blob>, StageFault> {
-    Ok(Resource::new_borrow(store.data_mut().desk.lend_blob(blob.clone())?))
+    Ok(Resource::new_own(store.data_mut().desk.lend_blob(blob.clone())?))
 }
 
 /// Takes back a table that a guest made.
@@ -363,9 +373,10 @@ impl Sandbox for Runtime {
     ) -> Result<Table, StageFault> {
         let (mut store, pre, started) = self.start(context.clone(), Some(sources))?;
         let indices = ingest::GuestIndices::new(&pre);
+        let sources_given: Vec<String> = source.into_iter().map(str::to_owned).collect();
         let table = instance::call(&mut store, "ingest.ingest", |mut store| {
             let guest = indices?.load(&mut store, &started)?;
-            guest.call_ingest(store, source, &settings(&context))
+            guest.call_ingest(store, &sources_given, &settings(&context))
         })?;
         take_table(&mut store, table)
     }
@@ -415,7 +426,7 @@ impl Sandbox for Runtime {
         // The size of the transformed rows decides how many of them an instance gets: of those of a
         // usual width, what fits a crossing. However wide they are, a worker holds three parts at
         // most, each of one crossing. The instance that tells the size makes the first of them.
-        let first = Transformer::new(self, &context, state)?;
+        let first = Transformer::new(self, &context, state, &rows.schema)?;
         let piece_rows = rows.table.schema().chunk_rows().min(rows_of_crossing(first.schema()));
         let first = Mutex::new(Some(first));
         // A new instance for each piece: what it made of other rows, and how many workers there
@@ -423,7 +434,7 @@ impl Sandbox for Runtime {
         let fresh = |piece: usize| {
             // The lock is over before an instance starts: workers do not wait for each other.
             let kept = first.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| piece == 0);
-            kept.map_or_else(|| Transformer::new(self, &context, state), Ok)
+            kept.map_or_else(|| Transformer::new(self, &context, state, &rows.schema), Ok)
         };
         let step = |(): &mut (), piece: usize, give: Give<'_, (Schema, Option<(u64, RecordBatch)>)>| {
             let mut transformer = fresh(piece)?;
@@ -457,11 +468,14 @@ impl Sandbox for Runtime {
     }
 
     fn rebalance(&self, context: Arc<StageContext>, train: &Table, task: &Task) -> Result<Option<Table>, StageFault> {
+        if !context.component.rebalances {
+            return Ok(None);
+        }
         let (mut store, pre, started) = self.start(context.clone(), None)?;
-        let indices = transform::GuestIndices::new(&pre);
+        let indices = rebalance::GuestIndices::new(&pre);
         let handle = push_table(&mut store, View::whole(train.clone()))?;
         let task = convert::task_out(task);
-        let table = instance::call(&mut store, "transform.rebalance", |mut store| {
+        let table = instance::call(&mut store, "rebalance.rebalance", |mut store| {
             let guest = indices?.load(&mut store, &started)?;
             guest.call_rebalance(store, handle, &task, &settings(&context))
         })?;
@@ -476,7 +490,11 @@ impl Sandbox for Runtime {
         task: &Task,
     ) -> Result<Blob, StageFault> {
         let inputs = TrainInputs { train, validation, task: convert::task_out(task) };
-        let shards = if context.component.sharded { self.plan_shards(&context, train.rows())? } else { 1 };
+        if !context.component.sharded {
+            return self.train_whole(&context, &inputs);
+        }
+        let plan = self.plan_shards(&context, &inputs)?;
+        let shards = plan.shards;
         if shards <= 1 {
             return self.train_whole(&context, &inputs);
         }
@@ -485,7 +503,7 @@ impl Sandbox for Runtime {
         }
         let mut parts = Vec::with_capacity(shards as usize);
         let step = |(): &mut (), shard: usize, give: Give<'_, Blob>| {
-            give(context.on_behalf(|| self.train_shard(&context, &inputs, shard as u32, shards))?)
+            give(context.on_behalf(|| self.train_shard(&context, &inputs, &plan, shard as u32))?)
         };
         in_order(
             shards as usize,
@@ -498,20 +516,17 @@ impl Sandbox for Runtime {
                 Ok(())
             },
         )?;
-        self.merge(&context, &parts)
+        self.merge(&context, &plan, &parts)
     }
 
-    fn importance(&self, context: Arc<StageContext>, model: &Blob) -> Result<Vec<(String, f64)>, StageFault> {
-        let (mut store, pre, started) = self.start(context.clone(), None)?;
-        let indices = train::GuestIndices::new(&pre);
-        let handle = push_blob(&mut store, model)?;
-        let importance = instance::call(&mut store, "train.importance", |mut store| {
-            let guest = indices?.load(&mut store, &started)?;
-            guest.call_importance(store, handle)
-        })?;
-        context.on_behalf(|| {
-            convert::importance_in(importance).map_err(|message| contract(&context, "train.importance", message))
-        })
+    fn importance(
+        &self,
+        context: Arc<StageContext>,
+        model: &Blob,
+        inputs: &Schema,
+        task: &Task,
+    ) -> Result<Vec<(String, f64)>, StageFault> {
+        Predictor::new(self, &context, model, inputs, task)?.importance()
     }
 
     fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault> {
@@ -524,7 +539,7 @@ impl Sandbox for Runtime {
             })?;
             Ok(done)
         };
-        self.predict_pieces(model, rows.rows(), pieces(rows, piece_rows), piece)
+        self.predict_pieces(model, &rows.schema, rows.rows(), pieces(rows, piece_rows), piece)
     }
 
     fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
@@ -539,16 +554,17 @@ impl Sandbox for Runtime {
             })?;
             Ok(done)
         };
-        self.predict_pieces(model, rows.num_rows() as u64, rows.num_rows().div_ceil(most), piece)
+        self.predict_pieces(model, &model.features, rows.num_rows() as u64, rows.num_rows().div_ceil(most), piece)
     }
 
     fn transform_again(
         &self,
         context: &Arc<StageContext>,
         state: &Blob,
+        inputs: &Schema,
         batches: &[RecordBatch],
-    ) -> Result<Vec<RecordBatch>, StageFault> {
-        let mut transformer = Transformer::new(self, context, state)?;
+    ) -> Result<(Schema, Vec<RecordBatch>), StageFault> {
+        let mut transformer = Transformer::new(self, context, state, inputs)?;
         let mut transformed = Vec::with_capacity(batches.len());
         for batch in batches {
             each_within_cap(batch, context, 0, |batch| {
@@ -559,21 +575,23 @@ impl Sandbox for Runtime {
                 })
             })?;
         }
-        Ok(transformed)
+        Ok((transformer.schema().clone(), transformed))
     }
 
     fn predict_again(
         &self,
         context: &Arc<StageContext>,
         model: &Blob,
+        inputs: &Schema,
         task: &Task,
         batches: &[RecordBatch],
     ) -> Result<Vec<f64>, StageFault> {
-        let mut predictor = Predictor::new(self, context, model, task)?;
+        let mut predictor = Predictor::new(self, context, model, inputs, task)?;
         let mut numbers = Vec::new();
         for batch in batches {
             each_within_cap(batch, context, 0, |batch| {
-                numbers.extend(predictor.predict(&batch)?);
+                let predicted = predictor.predict(&batch)?;
+                numbers.extend(predictor.by_row(&predicted));
                 Ok(())
             })?;
         }
@@ -594,9 +612,10 @@ impl Sandbox for Runtime {
             let table = push_table(&mut store, test.clone())?;
             let mut lend = |parts: ModelParts| -> Result<Resource<imports::Model>, StageFault> {
                 let (features, importance) = (parts.features.clone(), parts.importance.clone());
-                let asked = Box::new(LazyPipeline::new(self.clone(), parts));
-                let lent = LentModel::new(asked, &features, importance, &test.schema)?;
-                Ok(Resource::new_borrow(store.data_mut().desk.lend_model(lent)?))
+                let lent = LentModel::new(&features, importance, &test.schema, |inputs| {
+                    Box::new(LazyPipeline::new(self.clone(), parts, inputs))
+                })?;
+                Ok(Resource::new_own(store.data_mut().desk.lend_model(lent)?))
             };
             let candidate = lend(candidate)?;
             let champion = champion.map(lend).transpose()?;
@@ -635,10 +654,10 @@ impl Sandbox for Runtime {
     fn decide(&self, context: Arc<StageContext>, input: &DecisionInput) -> Result<StageDecision, StageFault> {
         let (mut store, pre, started) = self.start(context.clone(), None)?;
         let indices = decide::GuestIndices::new(&pre);
-        let (evaluation, gates) = convert::decision_out(input);
+        let evaluation = convert::evaluation_out(input);
         let decision = instance::call(&mut store, "decide.decide", |mut store| {
             let guest = indices?.load(&mut store, &started)?;
-            guest.call_decide(store, &evaluation, &gates, &settings(&context))
+            guest.call_decide(store, &evaluation, &settings(&context))
         })?;
         context.on_behalf(|| {
             convert::decision_in(decision).map_err(|message| contract(&context, "decide.decide", message))

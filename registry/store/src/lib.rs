@@ -21,6 +21,7 @@ mod files;
 mod home;
 mod liveness;
 mod outgoing;
+pub mod packed;
 mod registry;
 mod schema;
 pub mod search;

@@ -62,9 +62,7 @@ pub(crate) fn inspect(location: &Location, arguments: &InspectArguments) -> anyh
     inspection.exports.iter().for_each(|export| println!("  {export}"));
     show_provenance(&inspection.provenance);
     if let Ok(Component { description, .. }) = &described {
-        let produces: Vec<String> =
-            description.produces.iter().map(|(name, kind)| format!("{name} ({kind})")).collect();
-        println!("makes      {}", produces.join(", "));
+        println!("tasks      {}", description.tasks.join(", "));
         println!("parameters\n{}", stagewright_text::json(&serde_json::to_string_pretty(&description.parameters)?));
     }
     Ok(Ending::Done)
@@ -160,13 +158,14 @@ fn as_json(
         "signature": signature.as_json(), "provenance": inspection.provenance,
     });
     match described {
-        Ok(Component { description, sharded, .. }) => {
+        Ok(Component { description, sharded, rebalances, .. }) => {
             shown["name"] = description.name.as_str().into();
             shown["version"] = description.version.as_str().into();
             shown["summary"] = description.summary.as_str().into();
             shown["sharded"] = (*sharded).into();
+            shown["rebalances"] = (*rebalances).into();
             shown["parameters"] = description.parameters.clone();
-            shown["produces"] = json!(description.produces);
+            shown["tasks"] = json!(description.tasks);
         }
         Err(error) => shown["refused"] = error.to_string().into(),
     }

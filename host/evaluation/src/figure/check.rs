@@ -39,7 +39,7 @@ impl Figure {
         }
         over("byte", "its name", self.name.len(), MAX_NAME_BYTES)
             .or_else(|| match &self.plot {
-                Plot::Lines(plot) => lines(plot),
+                Plot::Lines(plot) | Plot::Points(plot) => lines(plot),
                 Plot::Bars(plot) => bars(plot),
                 Plot::Matrix(plot) => matrix(plot),
                 Plot::Text(table) => text(table),
@@ -51,7 +51,7 @@ impl Figure {
         let length = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
         self.title.len()
             + match &self.plot {
-                Plot::Lines(plot) => {
+                Plot::Lines(plot) | Plot::Points(plot) => {
                     let names: usize = plot.series.iter().map(|series| series.name.len()).sum();
                     plot.x_label.len() + plot.y_label.len() + names
                 }

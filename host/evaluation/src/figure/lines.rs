@@ -1,4 +1,4 @@
-//! Lines over common axes.
+//! Lines, or points alone, over common axes.
 
 use maud::{Markup, html};
 
@@ -10,8 +10,19 @@ use super::{LinePlot, Series};
 const DOTTED: usize = 20;
 const HEIGHT: f64 = 330.0;
 
-/// Draws the plot; returns its height too.
+/// Draws each series as a line; returns the plot's height too.
 pub(super) fn draw(plot: &LinePlot) -> (f64, Markup) {
+    drawn(plot, line)
+}
+
+/// Draws each point of each series alone; returns the plot's height too.
+pub(super) fn draw_points(plot: &LinePlot) -> (f64, Markup) {
+    drawn(plot, dots)
+}
+
+type Drawn = fn(&Series, Mark, &Area, &Axis, &Axis) -> Markup;
+
+fn drawn(plot: &LinePlot, draw: Drawn) -> (f64, Markup) {
     let marks = marks(plot);
     let entries: Vec<(String, Mark)> =
         plot.series.iter().zip(&marks).map(|(series, mark)| (series.name.clone(), *mark)).collect();
@@ -33,7 +44,7 @@ pub(super) fn draw(plot: &LinePlot) -> (f64, Markup) {
             "M" (unit(area.left)) " " (unit(area.top)) "v" (unit(area.height)) "h" (unit(area.width))
         } {}
         @for (series, mark) in plot.series.iter().zip(&marks) {
-            (line(series, *mark, &area, &x_axis, &y_axis))
+            (draw(series, *mark, &area, &x_axis, &y_axis))
         }
     };
     (area.top + area.height + 52.0, body)
@@ -58,12 +69,28 @@ fn finite_points(series: &Series) -> impl Iterator<Item = (f64, f64)> {
     series.x.iter().copied().zip(series.y.iter().copied()).filter(|(x, y)| x.is_finite() && y.is_finite())
 }
 
-fn line(series: &Series, mark: Mark, area: &Area, x_axis: &Axis, y_axis: &Axis) -> Markup {
+/// Where the points of a series lie, to a tenth of a unit.
+fn places(series: &Series, area: &Area, x_axis: &Axis, y_axis: &Axis) -> Vec<(String, String)> {
     let mut places: Vec<(String, String)> = finite_points(series)
         .map(|(x, y)| (format!("{:.1}", area.x(x_axis, x)), format!("{:.1}", area.y(y_axis, y))))
         .collect();
     // Points that fall on the same tenth of a unit as the one before cannot be seen.
     places.dedup();
+    places
+}
+
+fn dots(series: &Series, mark: Mark, area: &Area, x_axis: &Axis, y_axis: &Axis) -> Markup {
+    let class = match mark {
+        Mark::Line(number) | Mark::Box(number) => fill_class(number),
+        Mark::Reference => "sw-reference".to_owned(),
+    };
+    html! {
+        @for (x, y) in &places(series, area, x_axis, y_axis) { circle class=(&class) r="2.5" cx=(x) cy=(y) {} }
+    }
+}
+
+fn line(series: &Series, mark: Mark, area: &Area, x_axis: &Axis, y_axis: &Axis) -> Markup {
+    let places = places(series, area, x_axis, y_axis);
     let path = match places.as_slice() {
         [] => String::new(),
         [first, others @ ..] => {

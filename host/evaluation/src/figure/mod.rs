@@ -97,8 +97,10 @@ pub struct TextTable {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Plot {
-    /// Lines.
+    /// Each series is joined by a line.
     Lines(LinePlot),
+    /// Each point of a series stands alone.
+    Points(LinePlot),
     /// Bars.
     Bars(BarPlot),
     /// A heat map.

@@ -67,6 +67,7 @@ pub(crate) fn drawing(figure: &Figure) -> Markup {
 fn render(figure: &Figure, style: Option<&str>) -> Markup {
     let (height, body) = match &figure.plot {
         Plot::Lines(plot) => lines::draw(plot),
+        Plot::Points(plot) => lines::draw_points(plot),
         Plot::Bars(plot) => bars::draw(plot),
         Plot::Matrix(plot) => matrix::draw(plot),
         Plot::Text(table) => text_table::draw(table),

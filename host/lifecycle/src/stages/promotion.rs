@@ -61,7 +61,10 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
         candidate: named(&evaluated.candidate.metrics),
         champion: comparison.map(|comparison| named(&comparison.champion)),
         reported,
+        rows: evaluated.test.rows.saturating_sub(evaluated.compared.candidate_overlap_rows.unwrap_or_default()),
+        difference: comparison.and_then(|comparison| comparison.difference.clone()),
         gates: judgement.gates.clone(),
+        verdict: judgement.verdict,
     };
     let decided = stage.run.sandbox.decide(stage.context(None), &input)?;
     let (verdict, reasons) = combine(&judgement.gates, decided, &stage.component.name);

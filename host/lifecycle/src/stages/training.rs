@@ -4,7 +4,6 @@ use stagewright_data::Task;
 use stagewright_manifest::World;
 use stagewright_store::Role;
 
-use crate::fault::guest_name;
 use crate::run::RunError;
 use crate::stage::Stage;
 use crate::stages::weights;
@@ -19,12 +18,8 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     weights::refuse_weightless(stage.world, &task, &train, stage.watch())?;
     let context = stage.context(None);
     let model = stage.run.sandbox.train(context.clone(), &train, validation.as_ref(), &task)?;
-    let importance = stage.run.sandbox.importance(context, &model)?;
-    let is_feature = |name: &str| train.schema().field(name).is_some_and(|field| field.role == Role::Feature);
-    if let Some((name, _)) = importance.iter().find(|(name, _)| !is_feature(name)) {
-        let message = format!("the table that it learnt from has no feature `{}`", guest_name(name));
-        return Err(stage.contract("train.importance", message).into());
-    }
+    let inputs = train.schema().project(&train.schema().indices_with(Role::Feature));
+    let importance = stage.run.sandbox.importance(context, &model, &inputs, &task)?;
     stage.put_blob("model", &model);
     stage.put_json("importance", &importance)?;
     // Kept with the model: a version is whole from the end of training on.

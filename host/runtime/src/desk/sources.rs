@@ -82,7 +82,8 @@ impl Desk {
         open.held = held;
         self.account.release(before);
         self.account.hold(held)?;
-        Ok(Ok(Some(batch::outgoing(&first, &self.account.context)?)))
+        let open: &OpenCursor = self.held.get(cursor)?;
+        Ok(Ok(Some(batch::outgoing(&first, open.cursor.schema(), &self.account.context))))
     }
 
     pub(crate) fn drop_cursor(&mut self, cursor: Handle) -> Result<(), StageFault> {

@@ -54,39 +54,42 @@ impl Desk {
         Ok(self.held.get::<OpenTable>(table)?.view.rows())
     }
 
-    pub(crate) fn read_table(
-        &mut self,
-        table: Handle,
-        start: u64,
-        rows: u32,
-        columns: Option<Vec<u32>>,
-    ) -> Answer<Batch> {
+    pub(crate) fn select_columns(&mut self, table: Handle, columns: &[u32]) -> Answer<Handle> {
+        self.account.check_time()?;
+        let view = &self.held.get::<OpenTable>(table)?.view;
+        let of = view.columns.len();
+        let mut chosen = Vec::with_capacity(columns.len().min(of));
+        let mut is_chosen = vec![false; of];
+        for &column in columns {
+            match is_chosen.get_mut(column as usize) {
+                Some(seen) if !*seen => *seen = true,
+                Some(_) => return Ok(Err(Failure::Internal(format!("column {column} is wanted twice")))),
+                None => {
+                    return Ok(Err(Failure::Internal(format!("there is no column {column}: the table has {of}"))));
+                }
+            }
+            chosen.push(column as usize);
+        }
+        let view = View {
+            table: view.table.clone(),
+            columns: chosen.iter().map(|&column| view.columns[column]).collect(),
+            schema: view.schema.project(&chosen),
+        };
+        // A selection is kept as long as the guest wants it.
+        let held = view.schema.held_bytes();
+        self.account.hold(held)?;
+        Ok(Ok(self.keep(OpenTable { view, held })?))
+    }
+
+    pub(crate) fn read_table(&mut self, table: Handle, start: u64, rows: u32) -> Answer<Batch> {
         self.account.check_time()?;
         let view = &self.held.get::<OpenTable>(table)?.view;
         if start > view.rows() {
             return Ok(Err(Failure::Internal(format!("read from row {start} of a table of {} rows", view.rows()))));
         }
-        let chosen = match columns {
-            None => view.columns.clone(),
-            // A list of a million times the same column would be a million columns in the host.
-            Some(wanted) if wanted.len() > view.columns.len() => {
-                let message = format!("{} columns wanted of a table of {}", wanted.len(), view.columns.len());
-                return Ok(Err(Failure::Internal(message)));
-            }
-            Some(wanted) => match wanted
-                .iter()
-                .map(|&column| view.columns.get(column as usize).copied())
-                .collect::<Option<Vec<_>>>()
-            {
-                Some(chosen) => chosen,
-                None => {
-                    return Ok(Err(Failure::Internal(format!("no such column: the table has {}", view.columns.len()))));
-                }
-            },
-        };
-        let rows = view.table.read(start, rows as usize, Some(&chosen)).map_err(StageFault::host)?;
+        let rows = view.table.read(start, rows as usize, Some(&view.columns)).map_err(StageFault::host)?;
         let rows = batch::within_cap(&rows, self.account.stage(), start)?;
-        Ok(Ok(batch::outgoing(&rows, &self.account.context)?))
+        Ok(Ok(batch::outgoing(&rows, &view.schema, &self.account.context)))
     }
 
     pub(crate) fn drop_table(&mut self, table: Handle) -> Result<(), StageFault> {

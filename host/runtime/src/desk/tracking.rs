@@ -1,14 +1,12 @@
 //! WIT `tracking`: what a stage tells the people who watch it.
 
-use stagewright_evaluation::figure;
-use stagewright_lifecycle::fault::guest_text;
-use stagewright_lifecycle::sandbox::{self, Claim, Meter};
-use stagewright_manifest::World;
-
 use super::{Answer, Desk};
 use crate::account::Account;
 use crate::bindings::stagewright::stage::tracking::{Figure, Level, Plot};
 use crate::bindings::stagewright::stage::types::Failure;
+use stagewright_evaluation::figure;
+use stagewright_lifecycle::fault::guest_text;
+use stagewright_lifecycle::sandbox::{self, Claim, Meter};
 
 /// Steps of a curve, as the contract says.
 const MAX_STEPS: u64 = 100_000;
@@ -25,10 +23,6 @@ const FIGURE_BYTES: usize = 256;
 
 /// Bytes that a list within a figure counts besides its entries.
 const LIST_BYTES: usize = 64;
-
-/// Under this name a transformer says how many rows of a batch have a category that `fit` never
-/// saw; the step is the column's place (docs/stages.md).
-const UNSEEN_CATEGORIES: &str = "unseen_categories";
 
 /// The longest name of a metric, in bytes.
 const MAX_METRIC_NAME: usize = 64;
@@ -88,18 +82,21 @@ impl Desk {
     pub(crate) fn metric(&self, name: &str, value: f64, step: u64) {
         let Account { context, bounds, .. } = &self.account;
         let meter = &context.meter;
-        if context.world == World::Transformation && name == UNSEEN_CATEGORIES {
-            // No point of a curve, and never dropped: a count for each column.
-            if step < bounds.columns as u64 && value >= 0.0 {
-                meter.count_unseen(step as usize, value as u64);
-            }
-            return;
-        }
         if !is_metric_name(name) || step >= MAX_STEPS || Meter::get(&meter.points) >= bounds.points {
             Meter::add(&meter.log_dropped, 1);
         } else if self.account.charge_log(POINT_BYTES) {
             Meter::add(&meter.points, 1);
             context.tracker.metric(name, value, step);
+        }
+    }
+
+    pub(crate) fn count(&self, treatment: &str, column: u32, rows: u64) {
+        let Account { context, bounds, .. } = &self.account;
+        let counted = is_metric_name(treatment)
+            && (column as usize) < bounds.columns
+            && context.meter.count_cells(treatment, column as usize, rows);
+        if !counted {
+            Meter::add(&context.meter.log_dropped, 1);
         }
     }
 
@@ -136,6 +133,11 @@ fn figure_in(figure: Figure) -> figure::Figure {
                 plot.series.into_iter().map(|series| figure::Series::new(series.name, series.x, series.y)).collect();
             figure::Plot::Lines(figure::LinePlot::new(plot.x_label, plot.y_label, series))
         }
+        Plot::Points(plot) => {
+            let series =
+                plot.series.into_iter().map(|series| figure::Series::new(series.name, series.x, series.y)).collect();
+            figure::Plot::Points(figure::LinePlot::new(plot.x_label, plot.y_label, series))
+        }
         Plot::Bars(plot) => figure::Plot::Bars(figure::BarPlot::new(plot.value_label, plot.labels, plot.values)),
         Plot::Matrix(plot) => {
             figure::Plot::Matrix(figure::MatrixPlot { rows: plot.rows, columns: plot.columns, values: plot.values })
@@ -157,7 +159,7 @@ fn size(figure: &figure::Figure) -> usize {
 fn in_memory(figure: &figure::Figure) -> usize {
     let texts = |texts: &[String]| texts.iter().map(|text| size_of::<String>() + text.len()).sum::<usize>();
     match &figure.plot {
-        figure::Plot::Lines(plot) => {
+        figure::Plot::Lines(plot) | figure::Plot::Points(plot) => {
             plot.series.iter().map(|series| LIST_BYTES + 8 * (series.x.len() + series.y.len())).sum()
         }
         figure::Plot::Bars(plot) => {

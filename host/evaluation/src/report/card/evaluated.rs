@@ -118,7 +118,7 @@ fn analyses(evaluation: &Evaluation) -> Vec<Block> {
         blocks.push(confusion_table(confusion));
     }
     // The confusion is a table above, and importance has a section.
-    let drawn = |plot: &Plot| matches!(plot, Plot::Lines(_) | Plot::Text(_));
+    let drawn = |plot: &Plot| matches!(plot, Plot::Lines(_) | Plot::Points(_) | Plot::Text(_));
     let figures: Vec<_> = evaluation.figures.iter().filter(|figure| drawn(&figure.plot)).cloned().collect();
     if !figures.is_empty() {
         blocks.push(Block::Heading("Figures".to_owned()));

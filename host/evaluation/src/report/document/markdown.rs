@@ -67,7 +67,7 @@ fn table(out: &mut String, grid: &Grid) {
 /// What a figure shows, where it cannot be drawn.
 fn said(figure: &Figure) -> String {
     let series: Vec<&str> = match &figure.plot {
-        Plot::Lines(plot) => {
+        Plot::Lines(plot) | Plot::Points(plot) => {
             plot.series.iter().filter(|series| !series.reference).map(|series| series.name.as_str()).collect()
         }
         Plot::Bars(plot) => plot.series.iter().map(|series| series.name.as_str()).collect(),
