@@ -8,8 +8,16 @@ use wit_parser::Resolve;
 
 const WIT: &str = "../../wit";
 
-const WORLDS: [&str; 7] =
-    ["ingestion", "validation", "transformation", "training", "sharded-training", "evaluation", "promotion"];
+const WORLDS: [&str; 8] = [
+    "ingestion",
+    "validation",
+    "transformation",
+    "rebalancing-transformation",
+    "training",
+    "sharded-training",
+    "evaluation",
+    "promotion",
+];
 
 fn main() {
     println!("cargo::rerun-if-changed={WIT}");

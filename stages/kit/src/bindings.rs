@@ -22,26 +22,29 @@ wit_bindgen::generate!({
     inline: "
         package stagewright:kit;
         world everything {
-            import stagewright:stage/types@0.1.0;
-            import stagewright:stage/tables@0.1.0;
-            import stagewright:stage/blobs@0.1.0;
-            import stagewright:stage/sources@0.1.0;
-            import stagewright:stage/models@0.1.0;
-            import stagewright:stage/tracking@0.1.0;
-            export stagewright:stage/metadata@0.1.0;
-            export stagewright:stage/ingest@0.1.0;
-            export stagewright:stage/validate@0.1.0;
-            export stagewright:stage/transform@0.1.0;
-            export stagewright:stage/predict@0.1.0;
-            export stagewright:stage/train@0.1.0;
-            export stagewright:stage/shards@0.1.0;
-            export stagewright:stage/evaluate@0.1.0;
-            export stagewright:stage/decide@0.1.0;
+            import stagewright:stage/types@0.2.0;
+            import stagewright:stage/tables@0.2.0;
+            import stagewright:stage/blobs@0.2.0;
+            import stagewright:stage/sources@0.2.0;
+            import stagewright:stage/models@0.2.0;
+            import stagewright:stage/tracking@0.2.0;
+            export stagewright:stage/metadata@0.2.0;
+            export stagewright:stage/ingest@0.2.0;
+            export stagewright:stage/validate@0.2.0;
+            export stagewright:stage/transform@0.2.0;
+            export stagewright:stage/rebalance@0.2.0;
+            export stagewright:stage/predict@0.2.0;
+            export stagewright:stage/train@0.2.0;
+            export stagewright:stage/shards@0.2.0;
+            export stagewright:stage/evaluate@0.2.0;
+            export stagewright:stage/decide@0.2.0;
         }
     ",
     generate_all,
     generate_unused_types: true,
     additional_derives: [PartialEq],
+    // It holds a handle.
+    additional_derives_ignore: ["plan"],
     pub_export_macro: true,
     export_macro_name: "export_everything",
     default_bindings_module: "stagewright_kit::bindings",
@@ -59,6 +62,7 @@ pub mod sections {
     section!(INGESTION, "ingestion.bin");
     section!(VALIDATION, "validation.bin");
     section!(TRANSFORMATION, "transformation.bin");
+    section!(REBALANCING_TRANSFORMATION, "rebalancing-transformation.bin");
     section!(TRAINING, "training.bin");
     section!(SHARDED_TRAINING, "sharded-training.bin");
     section!(EVALUATION, "evaluation.bin");

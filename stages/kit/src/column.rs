@@ -1,9 +1,62 @@
 //! Columns and batches: typed views, builders, conversions.
 //!
-//! Works on the generated types, which hold `Vec`s: building a column from a vector and taking a vector out of one
-//! move it. Nothing here calls the host.
+//! Columns hold `Vec`s: building a column from a vector and taking a vector out of one move it.
+//! Nothing here calls the host; `packed` takes batches apart into the contract's bytes and back.
 
-use crate::{Batch, Categorical, Column, DataType, Failure, Field, Strings, Values};
+use crate::{DataType, Failure, Field};
+
+/// Strings of a column or of its categories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strings {
+    /// One more than there are strings. They start at 0 and never decrease.
+    pub offsets: Vec<i32>,
+    /// The UTF-8 of all strings, one after the other.
+    pub bytes: Vec<u8>,
+}
+
+/// Text from a small set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Categorical {
+    /// The number of each row's category.
+    pub codes: Vec<i32>,
+    /// The categories, distinct, in any order.
+    pub categories: Strings,
+}
+
+/// The values of a column, one per row. Any value may stand at a null.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// A bitmap, 1 for true.
+    Boolean(Vec<u8>),
+    /// Integers.
+    Int64(Vec<i64>),
+    /// Doubles. NaN is a value.
+    Float64(Vec<f64>),
+    /// Text.
+    Utf8(Strings),
+    /// Text from a small set.
+    Categorical(Categorical),
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    Timestamp(Vec<i64>),
+}
+
+/// A column of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Its values.
+    pub values: Values,
+    /// A bitmap, 0 where the row is null; `None` if no row is.
+    pub validity: Option<Vec<u8>>,
+}
+
+/// Some consecutive rows of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// How many rows there are.
+    pub rows: u32,
+    /// The columns, in the order of the fields.
+    pub columns: Vec<Column>,
+}
 
 /// A bitmap's bytes: least significant bit first, trailing bits 0.
 pub mod bitmap {

@@ -7,6 +7,7 @@
 //! | `ingestion` | [`Ingestion`] | [`ingestion!`] |
 //! | `validation` | [`Validation`] | [`validation!`] |
 //! | `transformation` | [`Transformation`] | [`transformation!`] |
+//! | `rebalancing-transformation` | [`Transformation`] and [`Rebalancing`] | [`rebalancing_transformation!`] |
 //! | `training` | [`Training`] | [`training!`] |
 //! | `sharded-training` | [`Training`] and [`Sharding`] | [`sharded_training!`] |
 //! | `evaluation` | [`Evaluation`] | [`evaluation!`] |
@@ -20,6 +21,7 @@ mod blob;
 mod column;
 mod failure;
 mod matrix;
+mod packed;
 pub mod parameters;
 pub mod source;
 mod table;
@@ -27,15 +29,14 @@ pub mod tracking;
 mod worlds;
 
 pub use bindings::exports::stagewright::stage::decide;
-pub use bindings::exports::stagewright::stage::metadata::ArtifactKind;
-pub use bindings::exports::stagewright::stage::predict::Output;
+pub use bindings::exports::stagewright::stage::metadata::TaskKind;
 pub use bindings::exports::stagewright::stage::validate::{Cell, Check, ColumnSummary, Findings};
+pub use bindings::stagewright::stage::models::FeatureImportance;
 pub use bindings::stagewright::stage::types::{
-    Batch, BinaryClasses, Categorical, Column, DataFault, DataType, Failure, FeatureImportance, Field, Metric,
-    ParameterFault, Role, Strings, Task, Values,
+    BinaryClasses, DataFault, DataType, Failure, Field, Metric, Output, ParameterFault, Role, Task,
 };
 pub use blob::{Blob, BlobReader, BlobWriter};
-pub use column::{StringView, TextView, bitmap};
+pub use column::{Batch, Categorical, Column, StringView, Strings, TextView, Values, bitmap};
 pub use matrix::{FeatureMatrix, matrix, numbers};
 pub use ndarray;
 pub use parameters::{NoParameters, Settings};
@@ -43,5 +44,6 @@ pub use schemars;
 pub use serde;
 pub use table::{Batches, FinishedTable, MemoryTable, ROWS_PER_BATCH, Table, TableWriter};
 pub use worlds::{
-    Described, Evaluation, Ingestion, Model, Products, Promotion, Sharding, Stage, Training, Transformation, Validation,
+    ANY_TASK, Contributions, Described, Evaluation, Ingestion, Model, Promotion, Rebalancing, Scale, Sharding, Stage,
+    Told, Training, Transformation, Validation,
 };

@@ -13,6 +13,8 @@ pub struct Settings<P> {
     pub parameters: P,
     /// Seeds every random choice.
     pub seed: u64,
+    /// The manifest's moment, in microseconds since 1970-01-01T00:00:00Z: "now", to the stage.
+    pub as_of: i64,
 }
 
 /// Parameters of a stage that has none. Refuses every key.
@@ -26,7 +28,7 @@ impl<P: DeserializeOwned> Settings<P> {
     /// # Errors
     /// `parameter`, with the dotted name, if the JSON does not fit the type.
     pub(crate) fn parse(settings: &imported::Settings) -> Result<Self, Failure> {
-        Ok(Self { parameters: parse(&settings.parameters)?, seed: settings.seed })
+        Ok(Self { parameters: parse(&settings.parameters)?, seed: settings.seed, as_of: settings.as_of })
     }
 }
 

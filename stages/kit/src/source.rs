@@ -1,7 +1,7 @@
 //! Sources: data from outside, which the host reads.
 
 use crate::bindings::stagewright::stage::sources as imported;
-use crate::{Batch, Failure, Field};
+use crate::{Batch, Failure, Field, packed};
 
 /// A reading of a source that the manifest granted, from its first row on.
 pub trait Cursor {
@@ -14,12 +14,19 @@ pub trait Cursor {
     fn next(&mut self, rows: u32) -> Result<Option<Batch>, Failure>;
 }
 
-impl Cursor for imported::Cursor {
+/// The host's cursor, and what its batches look like.
+struct HostCursor {
+    cursor: imported::Cursor,
+    fields: Vec<Field>,
+}
+
+impl Cursor for HostCursor {
     fn fields(&self) -> Vec<Field> {
-        Self::fields(self)
+        self.fields.clone()
     }
     fn next(&mut self, rows: u32) -> Result<Option<Batch>, Failure> {
-        Self::next(self, rows)
+        let batch = self.cursor.next(rows)?;
+        batch.map(|batch| packed::decode(&self.fields, &batch)).transpose()
     }
 }
 
@@ -29,7 +36,9 @@ impl Cursor for imported::Cursor {
 /// `parameter` if the source was not granted. Natively there are none: tests hand a [`Cursor`] of their own.
 pub fn open(source: &str) -> Result<Box<dyn Cursor>, Failure> {
     if cfg!(target_arch = "wasm32") {
-        return Ok(Box::new(imported::open(source)?));
+        let cursor = imported::open(source)?;
+        let fields = cursor.fields();
+        return Ok(Box::new(HostCursor { cursor, fields }));
     }
     Err(Failure::parameter("source", "there are no sources natively"))
 }

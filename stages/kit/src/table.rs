@@ -2,8 +2,10 @@
 //!
 //! Stages take `&dyn Table`, so the same code reads the host's table in a component and a [`MemoryTable`] in a test.
 
+use std::cell::RefCell;
+
 use crate::bindings::stagewright::stage::tables as imported;
-use crate::{Batch, Failure, Field, Role};
+use crate::{Batch, Failure, Field, Role, packed};
 
 /// How many rows [`Batches`] asks for at a time. The host gives fewer where a batch would pass 8 MiB.
 pub const ROWS_PER_BATCH: u32 = 65_536;
@@ -23,18 +25,52 @@ pub trait Table {
     fn read(&self, start: u64, rows: u32, columns: Option<&[u32]>) -> Result<Batch, Failure>;
 }
 
-impl Table for imported::Table {
+/// The host's table. Selections of columns are kept: a stage reads the same few again and again.
+pub(crate) struct HostTable {
+    table: imported::Table,
+    fields: Vec<Field>,
+    selections: RefCell<Vec<Selection>>,
+}
+
+struct Selection {
+    columns: Vec<u32>,
+    table: imported::Table,
+    fields: Vec<Field>,
+}
+
+impl HostTable {
+    pub(crate) fn new(table: imported::Table) -> Self {
+        let fields = table.fields();
+        Self { table, fields, selections: RefCell::default() }
+    }
+}
+
+impl Table for HostTable {
     fn fields(&self) -> Vec<Field> {
-        Self::fields(self)
+        self.fields.clone()
     }
     fn roles(&self) -> Vec<Role> {
-        Self::roles(self)
+        self.table.roles()
     }
     fn rows(&self) -> u64 {
-        Self::rows(self)
+        self.table.rows()
     }
     fn read(&self, start: u64, rows: u32, columns: Option<&[u32]>) -> Result<Batch, Failure> {
-        Self::read(self, start, rows, columns)
+        let Some(columns) = columns else {
+            return packed::decode(&self.fields, &self.table.read(start, rows)?);
+        };
+        let mut selections = self.selections.borrow_mut();
+        let place = match selections.iter().position(|selection| selection.columns == columns) {
+            Some(place) => place,
+            None => {
+                let table = self.table.select(columns)?;
+                let fields = columns.iter().map(|&column| self.fields[column as usize].clone()).collect();
+                selections.push(Selection { columns: columns.to_vec(), table, fields });
+                selections.len() - 1
+            }
+        };
+        let selection = &selections[place];
+        packed::decode(&selection.fields, &selection.table.read(start, rows)?)
     }
 }
 
@@ -98,13 +134,13 @@ impl Iterator for Batches<'_> {
 
 /// A table that a stage is making: the host's in a component, in memory natively.
 pub struct TableWriter(
-    #[cfg(target_arch = "wasm32")] imported::TableWriter,
+    #[cfg(target_arch = "wasm32")] (imported::TableWriter, Vec<Field>),
     #[cfg(not(target_arch = "wasm32"))] MemoryTable,
 );
 
 /// A table that a stage made, ready to be returned.
 pub struct FinishedTable(
-    #[cfg(target_arch = "wasm32")] imported::Table,
+    #[cfg(target_arch = "wasm32")] HostTable,
     #[cfg(not(target_arch = "wasm32"))] MemoryTable,
 );
 
@@ -112,7 +148,7 @@ pub struct FinishedTable(
 impl TableWriter {
     /// Begins a table with these columns.
     pub fn new(fields: &[Field]) -> Self {
-        Self(imported::TableWriter::new(fields))
+        Self((imported::TableWriter::new(fields), fields.to_vec()))
     }
 
     /// Appends rows.
@@ -120,7 +156,8 @@ impl TableWriter {
     /// # Errors
     /// `internal` if the batch does not fit the fields.
     pub fn write(&mut self, rows: Batch) -> Result<(), Failure> {
-        self.0.write(&rows)
+        let (writer, fields) = &self.0;
+        writer.write(&packed::encode(fields, &rows)?)
     }
 
     /// Ends the table.
@@ -128,7 +165,8 @@ impl TableWriter {
     /// # Errors
     /// What the host says.
     pub fn finish(self) -> Result<FinishedTable, Failure> {
-        imported::TableWriter::finish(self.0).map(FinishedTable)
+        let table = imported::TableWriter::finish(self.0.0)?;
+        Ok(FinishedTable(HostTable::new(table)))
     }
 }
 
@@ -160,7 +198,7 @@ impl FinishedTable {
     /// What the host takes.
     #[cfg(target_arch = "wasm32")]
     pub(crate) fn into_imported(self) -> imported::Table {
-        self.0
+        self.0.table
     }
 
     /// Natively there is no host to take it.

@@ -4,7 +4,7 @@
 use crate::Failure;
 use crate::bindings::stagewright::stage::tracking as imported;
 
-pub use imported::{BarPlot, Figure, Level, LinePlot, MatrixPlot, Plot, Series, TextTable};
+pub use imported::{BarPlot, Figure, Level, MatrixPlot, Plot, Series, SeriesPlot, TextTable};
 
 /// Writes a line to the run's log. The macros [`debug!`](crate::debug), [`info!`](crate::info), [`warn!`](crate::warn)
 /// and [`error!`](crate::error) format and call it.
@@ -30,15 +30,20 @@ pub fn metric(name: &str, value: f64, step: u64) {
     }
 }
 
-/// Says that `rows` rows of a batch have a category that `fit` never saw in one column, which stands at `column` among the columns of
-/// the batch. For transformations: the host adds up what all batches say, and `predict` shows it. A transformation that says 0 of a
-/// column when it is loaded lets people tell "none" from "nobody looked".
-pub fn unseen_categories(column: usize, rows: u64) {
-    metric(UNSEEN_CATEGORIES, rows as f64, column as u64);
+/// Adds `rows` to a count of cells that a transformation treated in some way: [`UNSEEN`],
+/// `missing`, `clipped` or a word of the stage's own, written as a metric's name. `column` is the
+/// column's place among the inputs. The host adds up the counts of all instances and shows them.
+///
+/// Add 0 when the transformation is loaded, for each column that is watched: then "none" and
+/// "nobody looked" differ.
+pub fn count(treatment: &str, column: usize, rows: u64) {
+    if cfg!(target_arch = "wasm32") {
+        imported::count(treatment, u32::try_from(column).unwrap_or(u32::MAX), rows);
+    }
 }
 
-/// The name under which [`unseen_categories`] speaks to the host: docs/stages.md.
-pub const UNSEEN_CATEGORIES: &str = "unseen_categories";
+/// The treatment of a category that the training rows did not have.
+pub const UNSEEN: &str = "unseen";
 
 /// Adds a figure to the stage's report.
 ///
@@ -52,7 +57,7 @@ pub fn add_figure(figure: &Figure) -> Result<(), Failure> {
 }
 
 impl Series {
-    /// Points joined by a line.
+    /// Points of one kind.
     pub fn new(name: impl Into<String>, x: Vec<f64>, y: Vec<f64>) -> Self {
         Self { name: name.into(), x, y }
     }
@@ -62,7 +67,13 @@ impl Figure {
     /// Lines over common axes; `axes` are the labels of x and y.
     pub fn lines(name: &str, title: &str, axes: [&str; 2], series: Vec<Series>) -> Self {
         let [x_label, y_label] = axes.map(str::to_owned);
-        Self::new(name, title, Plot::Lines(LinePlot { x_label, y_label, series }))
+        Self::new(name, title, Plot::Lines(SeriesPlot { x_label, y_label, series }))
+    }
+
+    /// Points over common axes; `axes` are the labels of x and y.
+    pub fn points(name: &str, title: &str, axes: [&str; 2], series: Vec<Series>) -> Self {
+        let [x_label, y_label] = axes.map(str::to_owned);
+        Self::new(name, title, Plot::Points(SeriesPlot { x_label, y_label, series }))
     }
 
     /// One bar per label.

@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use crate::bindings::exports::stagewright::stage::metadata::{ArtifactKind, Description, Guest, Product};
+use crate::bindings::exports::stagewright::stage::metadata::{Description, Guest, TaskKind};
 
 mod evaluation;
 mod ingestion;
@@ -19,8 +19,8 @@ pub use evaluation::{Evaluation, Model};
 pub use ingestion::Ingestion;
 pub use promotion::Promotion;
 pub use sharding::Sharding;
-pub use training::Training;
-pub use transformation::Transformation;
+pub use training::{Contributions, Scale, Training};
+pub use transformation::{Rebalancing, Transformation};
 pub use validation::Validation;
 
 /// What a component is called. The world's macro implements it with the Cargo package's name, version and description.
@@ -36,42 +36,43 @@ pub trait Described {
 /// Adapts a stage to the generated bindings. Named by the macros only.
 pub struct Stage<T>(PhantomData<T>);
 
-/// What the `metadata` export of a stage returns: its world adds what it makes.
+/// Every kind of task: for stages to which the task makes no difference.
+pub const ANY_TASK: &[TaskKind] = &[TaskKind::Binary, TaskKind::MultiClass, TaskKind::Regression];
+
+/// What the `metadata` export of a stage returns besides its name.
 #[doc(hidden)]
-pub trait Products {
+pub trait Told {
     /// The parameter type.
     type Parameters: schemars::JsonSchema;
-    /// Name and kind of each artifact.
-    const PRODUCTS: &'static [(&'static str, ArtifactKind)];
+    /// The tasks that it can work on.
+    const TASKS: &'static [TaskKind];
 }
 
-impl<T: Products + Described> Guest for Stage<T> {
+impl<T: Told + Described> Guest for Stage<T> {
     fn describe() -> Description {
-        let produces = T::PRODUCTS.iter().map(|&(name, kind)| Product { name: name.to_owned(), kind }).collect();
         Description {
             name: T::NAME.to_owned(),
             version: T::VERSION.to_owned(),
             summary: T::SUMMARY.to_owned(),
             parameters: crate::parameters::schema::<T::Parameters>(),
-            produces,
+            tasks: T::TASKS.to_vec(),
         }
     }
 }
 
-/// Implements [`Described`] and [`Products`], and exports interfaces of a world.
+/// Implements [`Described`] and [`Told`], and exports interfaces of a world.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! export_stage {
-    ($stage:ty: $trait:ident, $section:ident, [$(($product:literal, $kind:ident)),*], $($interface:ident $export:ident),*) => {
+    ($stage:ty: $trait:ident, $section:ident, $($interface:ident $export:ident),*) => {
         impl $crate::Described for $stage {
             const NAME: &'static str = ::std::env!("CARGO_PKG_NAME");
             const VERSION: &'static str = ::std::env!("CARGO_PKG_VERSION");
             const SUMMARY: &'static str = ::std::env!("CARGO_PKG_DESCRIPTION");
         }
-        impl $crate::Products for $stage {
+        impl $crate::Told for $stage {
             type Parameters = <$stage as $crate::$trait>::Parameters;
-            const PRODUCTS: &'static [(&'static str, $crate::ArtifactKind)] =
-                &[$(($product, $crate::ArtifactKind::$kind)),*];
+            const TASKS: &'static [$crate::TaskKind] = <$stage as $crate::$trait>::TASKS;
         }
         // Natively there is no component to export from, and the linker refuses the `@` in the names.
         #[cfg(target_arch = "wasm32")]
@@ -92,9 +93,9 @@ macro_rules! export_stage {
 macro_rules! ingestion {
     ($stage:ty) => {
         $crate::export_stage!(
-            $stage: Ingestion, INGESTION, [("table", Table)],
-            metadata __export_stagewright_stage_metadata_0_1_0_cabi,
-            ingest __export_stagewright_stage_ingest_0_1_0_cabi
+            $stage: Ingestion, INGESTION,
+            metadata __export_stagewright_stage_metadata_0_2_0_cabi,
+            ingest __export_stagewright_stage_ingest_0_2_0_cabi
         );
     };
 }
@@ -104,9 +105,9 @@ macro_rules! ingestion {
 macro_rules! validation {
     ($stage:ty) => {
         $crate::export_stage!(
-            $stage: Validation, VALIDATION, [("findings", Document)],
-            metadata __export_stagewright_stage_metadata_0_1_0_cabi,
-            validate __export_stagewright_stage_validate_0_1_0_cabi
+            $stage: Validation, VALIDATION,
+            metadata __export_stagewright_stage_metadata_0_2_0_cabi,
+            validate __export_stagewright_stage_validate_0_2_0_cabi
         );
     };
 }
@@ -116,9 +117,23 @@ macro_rules! validation {
 macro_rules! transformation {
     ($stage:ty) => {
         $crate::export_stage!(
-            $stage: Transformation, TRANSFORMATION, [("state", Blob), ("features", Table)],
-            metadata __export_stagewright_stage_metadata_0_1_0_cabi,
-            transform __export_stagewright_stage_transform_0_1_0_cabi
+            $stage: Transformation, TRANSFORMATION,
+            metadata __export_stagewright_stage_metadata_0_2_0_cabi,
+            transform __export_stagewright_stage_transform_0_2_0_cabi
+        );
+    };
+}
+
+/// Makes a component of the world `rebalancing-transformation` of a type that implements [`Transformation`](crate::Transformation) and
+/// [`Rebalancing`](crate::Rebalancing).
+#[macro_export]
+macro_rules! rebalancing_transformation {
+    ($stage:ty) => {
+        $crate::export_stage!(
+            $stage: Transformation, REBALANCING_TRANSFORMATION,
+            metadata __export_stagewright_stage_metadata_0_2_0_cabi,
+            transform __export_stagewright_stage_transform_0_2_0_cabi,
+            rebalance __export_stagewright_stage_rebalance_0_2_0_cabi
         );
     };
 }
@@ -128,10 +143,10 @@ macro_rules! transformation {
 macro_rules! training {
     ($stage:ty) => {
         $crate::export_stage!(
-            $stage: Training, TRAINING, [("model", Blob)],
-            metadata __export_stagewright_stage_metadata_0_1_0_cabi,
-            predict __export_stagewright_stage_predict_0_1_0_cabi,
-            train __export_stagewright_stage_train_0_1_0_cabi
+            $stage: Training, TRAINING,
+            metadata __export_stagewright_stage_metadata_0_2_0_cabi,
+            predict __export_stagewright_stage_predict_0_2_0_cabi,
+            train __export_stagewright_stage_train_0_2_0_cabi
         );
     };
 }
@@ -141,11 +156,11 @@ macro_rules! training {
 macro_rules! sharded_training {
     ($stage:ty) => {
         $crate::export_stage!(
-            $stage: Training, SHARDED_TRAINING, [("model", Blob)],
-            metadata __export_stagewright_stage_metadata_0_1_0_cabi,
-            predict __export_stagewright_stage_predict_0_1_0_cabi,
-            train __export_stagewright_stage_train_0_1_0_cabi,
-            shards __export_stagewright_stage_shards_0_1_0_cabi
+            $stage: Training, SHARDED_TRAINING,
+            metadata __export_stagewright_stage_metadata_0_2_0_cabi,
+            predict __export_stagewright_stage_predict_0_2_0_cabi,
+            train __export_stagewright_stage_train_0_2_0_cabi,
+            shards __export_stagewright_stage_shards_0_2_0_cabi
         );
     };
 }
@@ -155,9 +170,9 @@ macro_rules! sharded_training {
 macro_rules! evaluation {
     ($stage:ty) => {
         $crate::export_stage!(
-            $stage: Evaluation, EVALUATION, [("metrics", Document)],
-            metadata __export_stagewright_stage_metadata_0_1_0_cabi,
-            evaluate __export_stagewright_stage_evaluate_0_1_0_cabi
+            $stage: Evaluation, EVALUATION,
+            metadata __export_stagewright_stage_metadata_0_2_0_cabi,
+            evaluate __export_stagewright_stage_evaluate_0_2_0_cabi
         );
     };
 }
@@ -167,9 +182,9 @@ macro_rules! evaluation {
 macro_rules! promotion {
     ($stage:ty) => {
         $crate::export_stage!(
-            $stage: Promotion, PROMOTION, [("decision", Document)],
-            metadata __export_stagewright_stage_metadata_0_1_0_cabi,
-            decide __export_stagewright_stage_decide_0_1_0_cabi
+            $stage: Promotion, PROMOTION,
+            metadata __export_stagewright_stage_metadata_0_2_0_cabi,
+            decide __export_stagewright_stage_decide_0_2_0_cabi
         );
     };
 }

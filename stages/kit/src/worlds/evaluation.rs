@@ -1,16 +1,22 @@
 //! The fifth stage: how good is it, and is it better than what is in production?
 
+use std::rc::Rc;
+
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::Stage;
 use crate::bindings::exports::stagewright::stage::evaluate::Guest;
 use crate::bindings::stagewright::stage::{models, tables, types};
-use crate::{Batch, Described, Failure, FeatureImportance, Metric, Settings, Table, Task};
+use crate::table::HostTable;
+use crate::{ANY_TASK, TaskKind, Batch, Described, Failure, FeatureImportance, Field, Metric, Output, Role, Settings, Table, Task, packed};
 
 /// A model that the host runs for an evaluation stage. Implemented by the host's model and by the tests'.
 pub trait Model {
-    /// Predicts raw feature columns of the test table, in their order: one number a row, or one per class.
+    /// The numbers that [`predict`](Self::predict) returns for each row.
+    fn outputs(&self) -> Vec<Output>;
+    /// Predicts raw feature columns of the test table, in their order: column after column, one for
+    /// each of [`outputs`](Self::outputs).
     ///
     /// # Errors
     /// What the model's stage says.
@@ -19,12 +25,21 @@ pub trait Model {
     fn importance(&self) -> Vec<FeatureImportance>;
 }
 
-impl Model for models::Model {
+/// The host's model, and the fields of the rows that it is asked for.
+struct HostModel {
+    model: models::Model,
+    inputs: Rc<[Field]>,
+}
+
+impl Model for HostModel {
+    fn outputs(&self) -> Vec<Output> {
+        self.model.outputs()
+    }
     fn predict(&self, rows: &Batch) -> Result<Vec<f64>, Failure> {
-        Self::predict(self, rows)
+        packed::decode_numbers(&self.model.predict(&packed::encode(&self.inputs, rows)?)?)
     }
     fn importance(&self) -> Vec<FeatureImportance> {
-        Self::importance(self)
+        self.model.importance()
     }
 }
 
@@ -32,6 +47,9 @@ impl Model for models::Model {
 pub trait Evaluation: 'static {
     /// The stage's parameters.
     type Parameters: DeserializeOwned + JsonSchema;
+
+    /// The tasks that the stage can work on.
+    const TASKS: &'static [TaskKind] = ANY_TASK;
 
     /// Looks at candidate and champion on the test rows: features, target and weight. Figures go to
     /// [`tracking`](crate::tracking).
@@ -49,13 +67,18 @@ pub trait Evaluation: 'static {
 
 impl<T: Evaluation + Described> Guest for Stage<T> {
     fn evaluate(
-        test: &tables::Table,
-        candidate: &models::Model,
-        champion: Option<&models::Model>,
+        test: tables::Table,
+        candidate: models::Model,
+        champion: Option<models::Model>,
         task: types::Task,
         settings: types::Settings,
     ) -> Result<Vec<Metric>, Failure> {
-        let champion = champion.map(|model| model as &dyn Model);
-        T::evaluate(test, candidate, champion, &task, &Settings::parse(&settings)?)
+        let test = HostTable::new(test);
+        let columns = test.fields().into_iter().zip(test.roles());
+        let inputs: Rc<[Field]> = columns.filter(|(_, role)| *role == Role::Feature).map(|(field, _)| field).collect();
+        let candidate = HostModel { model: candidate, inputs: inputs.clone() };
+        let champion = champion.map(|model| HostModel { model, inputs });
+        let champion = champion.as_ref().map(|model| model as &dyn Model);
+        T::evaluate(&test, &candidate, champion, &task, &Settings::parse(&settings)?)
     }
 }

@@ -6,22 +6,25 @@ use serde::de::DeserializeOwned;
 use super::Stage;
 use crate::bindings::exports::stagewright::stage::ingest::Guest;
 use crate::bindings::stagewright::stage::{tables, types};
-use crate::{Described, Failure, FinishedTable, Settings};
+use crate::{ANY_TASK, TaskKind, Described, Failure, FinishedTable, Settings};
 
 /// An ingestion stage.
 pub trait Ingestion: 'static {
     /// The stage's parameters.
     type Parameters: DeserializeOwned + JsonSchema;
 
-    /// Reads the source that the manifest hands over (see [`source::open`](crate::source::open)), or makes data up.
+    /// The tasks that the stage can work on.
+    const TASKS: &'static [TaskKind] = ANY_TASK;
+
+    /// Reads the sources that the manifest hands over, by their names (see [`source::open`](crate::source::open)), or makes data up.
     ///
     /// # Errors
     /// What the source says, as it is.
-    fn ingest(source: Option<&str>, settings: &Settings<Self::Parameters>) -> Result<FinishedTable, Failure>;
+    fn ingest(sources: &[String], settings: &Settings<Self::Parameters>) -> Result<FinishedTable, Failure>;
 }
 
 impl<T: Ingestion + Described> Guest for Stage<T> {
-    fn ingest(source: Option<String>, settings: types::Settings) -> Result<tables::Table, Failure> {
-        Ok(T::ingest(source.as_deref(), &Settings::parse(&settings)?)?.into_imported())
+    fn ingest(sources: Vec<String>, settings: types::Settings) -> Result<tables::Table, Failure> {
+        Ok(T::ingest(&sources, &Settings::parse(&settings)?)?.into_imported())
     }
 }

@@ -4,32 +4,30 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::Stage;
-use crate::bindings::exports::stagewright::stage::decide::{self, Decision, Gate, Guest};
+use crate::bindings::exports::stagewright::stage::decide::{self, Decision, Guest};
 use crate::bindings::stagewright::stage::types;
-use crate::{Described, Failure, Settings};
+use crate::{ANY_TASK, TaskKind, Described, Failure, Settings};
 
 /// A promotion stage.
 pub trait Promotion: 'static {
     /// The stage's parameters.
     type Parameters: DeserializeOwned + JsonSchema;
 
-    /// Decides. May be stricter than the manifest's gates, never looser: the host checks.
+    /// The tasks that the stage can work on.
+    const TASKS: &'static [TaskKind] = ANY_TASK;
+
+    /// Decides. May be stricter than the host's verdict, never looser: the host checks.
     ///
     /// # Errors
     /// `parameter` if a rule cannot be applied.
     fn decide(
         evaluation: &decide::Evaluation,
-        gates: &[Gate],
         settings: &Settings<Self::Parameters>,
     ) -> Result<Decision, Failure>;
 }
 
 impl<T: Promotion + Described> Guest for Stage<T> {
-    fn decide(
-        evaluation: decide::Evaluation,
-        gates: Vec<Gate>,
-        settings: types::Settings,
-    ) -> Result<Decision, Failure> {
-        T::decide(&evaluation, &gates, &Settings::parse(&settings)?)
+    fn decide(evaluation: decide::Evaluation, settings: types::Settings) -> Result<Decision, Failure> {
+        T::decide(&evaluation, &Settings::parse(&settings)?)
     }
 }

@@ -1,19 +1,29 @@
 //! Training whose work falls into independent parts.
 
 use super::{Described, Stage};
-use crate::bindings::exports::stagewright::stage::shards::Guest;
+use crate::bindings::exports::stagewright::stage::shards::{Guest, Plan};
 use crate::bindings::stagewright::stage::{blobs, tables, types};
+use crate::table::HostTable;
 use crate::{Blob, BlobWriter, Failure, Settings, Table, Task, Training};
 
 /// A training stage that the host may run in parts, in several instances at once.
 pub trait Sharding: Training {
-    /// Into how many parts the training falls. Depends on nothing but its arguments.
+    /// Returns into how many parts the training falls, and writes what they have in common (binned
+    /// columns), so that it is made once. Depends on nothing but its arguments. Nothing that was
+    /// written is used if there are fewer than two parts.
     ///
     /// # Errors
-    /// `parameter` if the parameters contradict each other.
-    fn plan_shards(rows: u64, settings: &Settings<Self::Parameters>) -> Result<u32, Failure>;
+    /// As [`Training::train`].
+    fn plan_shards(
+        train: &dyn Table,
+        validation: Option<&dyn Table>,
+        task: &Task,
+        settings: &Settings<Self::Parameters>,
+        common: &mut BlobWriter,
+    ) -> Result<u32, Failure>;
 
-    /// Trains part `shard` of `shards`, counted from 0.
+    /// Trains part `shard` of `shards`, counted from 0. `common` is what
+    /// [`plan_shards`](Self::plan_shards) wrote.
     ///
     /// # Errors
     /// As [`Training::train`].
@@ -22,6 +32,7 @@ pub trait Sharding: Training {
         validation: Option<&dyn Table>,
         task: &Task,
         settings: &Settings<Self::Parameters>,
+        common: &dyn Blob,
         shard: (u32, u32),
         part: &mut BlobWriter,
     ) -> Result<(), Failure>;
@@ -30,34 +41,53 @@ pub trait Sharding: Training {
     ///
     /// # Errors
     /// `internal` if a part is not of this stage and version.
-    fn merge(parts: &[&dyn Blob], settings: &Settings<Self::Parameters>, model: &mut BlobWriter)
-    -> Result<(), Failure>;
+    fn merge(
+        parts: &[&dyn Blob],
+        settings: &Settings<Self::Parameters>,
+        common: &dyn Blob,
+        model: &mut BlobWriter,
+    ) -> Result<(), Failure>;
 }
 
 impl<T: Sharding + Described> Guest for Stage<T> {
-    fn plan_shards(rows: u64, settings: types::Settings) -> Result<u32, Failure> {
-        T::plan_shards(rows, &Settings::parse(&settings)?)
+    fn plan_shards(
+        train: tables::Table,
+        validation: Option<tables::Table>,
+        task: types::Task,
+        settings: types::Settings,
+    ) -> Result<Plan, Failure> {
+        let (train, validation) = (HostTable::new(train), validation.map(HostTable::new));
+        let validation = validation.as_ref().map(|table| table as &dyn Table);
+        let mut common = BlobWriter::new();
+        let shards = T::plan_shards(&train, validation, &task, &Settings::parse(&settings)?, &mut common)?;
+        Ok(Plan { shards, common: common.finish()? })
     }
 
     fn train_shard(
-        train: &tables::Table,
-        validation: Option<&tables::Table>,
+        train: tables::Table,
+        validation: Option<tables::Table>,
         task: types::Task,
         settings: types::Settings,
+        common: blobs::Blob,
         shard: u32,
         shards: u32,
     ) -> Result<blobs::Blob, Failure> {
+        let (train, validation) = (HostTable::new(train), validation.map(HostTable::new));
+        let validation = validation.as_ref().map(|table| table as &dyn Table);
         let settings = Settings::parse(&settings)?;
-        let validation = validation.map(|table| table as &dyn Table);
         let mut part = BlobWriter::new();
-        T::train_shard(train, validation, &task, &settings, (shard, shards), &mut part)?;
+        T::train_shard(&train, validation, &task, &settings, &common, (shard, shards), &mut part)?;
         part.finish()
     }
 
-    fn merge(parts: Vec<blobs::Blob>, settings: types::Settings) -> Result<blobs::Blob, Failure> {
+    fn merge(
+        parts: Vec<blobs::Blob>,
+        settings: types::Settings,
+        common: blobs::Blob,
+    ) -> Result<blobs::Blob, Failure> {
         let parts: Vec<&dyn Blob> = parts.iter().map(|part| part as &dyn Blob).collect();
         let mut model = BlobWriter::new();
-        T::merge(&parts, &Settings::parse(&settings)?, &mut model)?;
+        T::merge(&parts, &Settings::parse(&settings)?, &common, &mut model)?;
         model.finish()
     }
 }

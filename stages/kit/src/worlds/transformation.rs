@@ -4,14 +4,21 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::Stage;
+use crate::bindings::exports::stagewright::stage::rebalance;
 use crate::bindings::exports::stagewright::stage::transform::{Guest, GuestTransformer, Transformer};
 use crate::bindings::stagewright::stage::{blobs, tables, types};
-use crate::{Batch, BlobReader, BlobWriter, Described, Failure, Field, FinishedTable, Settings, Table, Task};
+use crate::table::HostTable;
+use crate::{ANY_TASK, TaskKind, 
+    Batch, BlobReader, BlobWriter, Described, Failure, Field, FinishedTable, Settings, Table, Task, packed,
+};
 
 /// A transformation stage. The type itself is the fitted transformation.
 pub trait Transformation: Sized + 'static {
     /// The stage's parameters.
     type Parameters: DeserializeOwned + JsonSchema;
+
+    /// The tasks that the stage can work on.
+    const TASKS: &'static [TaskKind] = ANY_TASK;
 
     /// Learns from the training rows (features, target, weight if there is one) and writes what [`load`](Self::load)
     /// reads.
@@ -25,23 +32,15 @@ pub trait Transformation: Sized + 'static {
         state: &mut BlobWriter,
     ) -> Result<(), Failure>;
 
-    /// Changes the number of transformed training rows (SMOTE); `None` leaves them as they are.
-    ///
-    /// # Errors
-    /// `data` if the rows do not allow it (a class with too few).
-    fn rebalance(
-        _train: &dyn Table,
-        _task: &Task,
-        _settings: &Settings<Self::Parameters>,
-    ) -> Result<Option<FinishedTable>, Failure> {
-        Ok(None)
-    }
-
-    /// Reads what [`fit`](Self::fit) wrote.
+    /// Reads what [`fit`](Self::fit) wrote. `inputs` are the fields of every batch that will be
+    /// transformed: the features that `fit` saw, in their order.
     ///
     /// # Errors
     /// `internal` if the state is not of this stage and version.
-    fn load(state: &mut BlobReader<'_>) -> Result<Self, Failure>;
+    fn load(state: &mut BlobReader<'_>, inputs: &[Field]) -> Result<Self, Failure>;
+
+    /// Prepares for being called often. Changes no result.
+    fn warm_up(&self) {}
 
     /// The columns that [`transform`](Self::transform) returns.
     fn fields(&self) -> Vec<Field>;
@@ -54,39 +53,65 @@ pub trait Transformation: Sized + 'static {
     fn transform(&self, rows: Batch) -> Result<Batch, Failure>;
 }
 
+/// A transformation that may change the number of training rows (SMOTE).
+pub trait Rebalancing: Transformation {
+    /// Changes the number of transformed training rows; `None` leaves them as they are.
+    ///
+    /// # Errors
+    /// `data` if the rows do not allow it (a class with too few).
+    fn rebalance(
+        train: &dyn Table,
+        task: &Task,
+        settings: &Settings<Self::Parameters>,
+    ) -> Result<Option<FinishedTable>, Failure>;
+}
+
 /// A loaded transformation, as the resource that the host holds.
-pub struct Loaded<T>(T);
+pub struct Loaded<T> {
+    transformation: T,
+    inputs: Vec<Field>,
+    fields: Vec<Field>,
+}
 
 impl<T: Transformation + Described> Guest for Stage<T> {
     type Transformer = Loaded<T>;
 
-    fn fit(train: &tables::Table, task: types::Task, settings: types::Settings) -> Result<blobs::Blob, Failure> {
+    fn fit(train: tables::Table, task: types::Task, settings: types::Settings) -> Result<blobs::Blob, Failure> {
         let settings = Settings::parse(&settings)?;
         let mut state = BlobWriter::new();
-        T::fit(train, &task, &settings, &mut state)?;
+        T::fit(&HostTable::new(train), &task, &settings, &mut state)?;
         state.finish()
     }
+}
 
+impl<T: Rebalancing + Described> rebalance::Guest for Stage<T> {
     fn rebalance(
-        train: &tables::Table,
+        train: tables::Table,
         task: types::Task,
         settings: types::Settings,
     ) -> Result<Option<tables::Table>, Failure> {
-        let rebalanced = T::rebalance(train, &task, &Settings::parse(&settings)?)?;
+        let rebalanced = T::rebalance(&HostTable::new(train), &task, &Settings::parse(&settings)?)?;
         Ok(rebalanced.map(FinishedTable::into_imported))
     }
 }
 
 impl<T: Transformation + Described> GuestTransformer for Loaded<T> {
-    fn load(state: &blobs::Blob) -> Result<Transformer, Failure> {
-        Ok(Transformer::new(Self(T::load(&mut BlobReader::new(state))?)))
+    fn load(state: blobs::Blob, inputs: Vec<Field>) -> Result<Transformer, Failure> {
+        let transformation = T::load(&mut BlobReader::new(&state), &inputs)?;
+        let fields = transformation.fields();
+        Ok(Transformer::new(Self { transformation, inputs, fields }))
+    }
+
+    fn warm_up(&self) {
+        self.transformation.warm_up();
     }
 
     fn fields(&self) -> Vec<Field> {
-        self.0.fields()
+        self.fields.clone()
     }
 
-    fn transform(&self, rows: Batch) -> Result<Batch, Failure> {
-        self.0.transform(rows)
+    fn transform(&self, rows: types::Batch) -> Result<types::Batch, Failure> {
+        let features = self.transformation.transform(packed::decode(&self.inputs, &rows)?)?;
+        packed::encode(&self.fields, &features)
     }
 }

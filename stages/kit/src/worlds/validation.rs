@@ -6,12 +6,16 @@ use serde::de::DeserializeOwned;
 use super::Stage;
 use crate::bindings::exports::stagewright::stage::validate::{Findings, Guest};
 use crate::bindings::stagewright::stage::{tables, types};
-use crate::{Described, Failure, Field, Settings, Table};
+use crate::table::HostTable;
+use crate::{ANY_TASK, TaskKind, Described, Failure, Field, Settings, Table};
 
 /// A validation stage.
 pub trait Validation: 'static {
     /// The stage's parameters.
     type Parameters: DeserializeOwned + JsonSchema;
+
+    /// The tasks that the stage can work on.
+    const TASKS: &'static [TaskKind] = ANY_TASK;
 
     /// Checks the whole table against `expected`, the manifest's signature, and against the parameters. What is wrong
     /// with the data is a finding, not a failure.
@@ -27,10 +31,10 @@ pub trait Validation: 'static {
 
 impl<T: Validation + Described> Guest for Stage<T> {
     fn validate(
-        table: &tables::Table,
+        table: tables::Table,
         expected: Vec<types::Field>,
         settings: types::Settings,
     ) -> Result<Findings, Failure> {
-        T::validate(table, &expected, &Settings::parse(&settings)?)
+        T::validate(&HostTable::new(table), &expected, &Settings::parse(&settings)?)
     }
 }
