@@ -83,8 +83,8 @@ pub(crate) fn findings_bytes(checks: &[Check], columns: &[ColumnSummary]) -> u64
     (checks + columns) as u64
 }
 
-/// A model's importance by the names of its inputs, scaled to sum to 1; empty if all are 0 or the
-/// model cannot say.
+/// A model's importance by the names of its inputs, scaled to sum to 1. Inputs that count for
+/// nothing are left out; all are if the model cannot say.
 pub(crate) fn importance_in(importance: &[f64], inputs: &Schema) -> Result<Vec<(String, f64)>, String> {
     if importance.is_empty() {
         return Ok(Vec::new());
@@ -103,7 +103,7 @@ pub(crate) fn importance_in(importance: &[f64], inputs: &Schema) -> Result<Vec<(
     if total <= 0.0 {
         return Ok(Vec::new());
     }
-    Ok(entries().map(|(name, number)| (name.to_owned(), number / total)).collect())
+    Ok(entries().filter(|(_, number)| *number > 0.0).map(|(name, number)| (name.to_owned(), number / total)).collect())
 }
 
 /// The most numbers that a model may predict for a row, as the contract says.

@@ -19,7 +19,7 @@ pub mod scores;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagewright_kit::tracking::{Figure, Series, add_figure};
-use stagewright_kit::{Evaluation, Failure, Metric, Model, Settings, Table, Task};
+use stagewright_kit::{Evaluation, Failure, Metric, Model, Settings, Table, Task, TaskKind};
 
 use crate::ranking::Comparison;
 use crate::scores::Scores;
@@ -56,6 +56,7 @@ pub struct EvaluateClassifier;
 
 impl Evaluation for EvaluateClassifier {
     type Parameters = Parameters;
+    const TASKS: &'static [TaskKind] = &[TaskKind::Binary];
 
     fn evaluate(
         test: &dyn Table,
@@ -166,7 +167,7 @@ fn importance(candidate: &dyn Model) -> Option<Figure> {
 
 #[cfg(test)]
 mod tests {
-    use stagewright_kit::{Batch, BinaryClasses, DataType, FeatureImportance, Field, MemoryTable, Role};
+    use stagewright_kit::{Batch, BinaryClasses, DataType, FeatureImportance, Field, MemoryTable, Output, Role};
 
     use super::*;
 
@@ -174,6 +175,9 @@ mod tests {
     struct Echo(fn(f64) -> f64);
 
     impl Model for Echo {
+        fn outputs(&self) -> Vec<Output> {
+            vec![Output::Probability(1)]
+        }
         fn predict(&self, rows: &Batch) -> Result<Vec<f64>, Failure> {
             assert_eq!(rows.columns.len(), 1, "the target is kept from the model");
             let numbers = rows.columns[0].clone().into_numbers(rows.len()).unwrap_or_default();
@@ -199,7 +203,7 @@ mod tests {
     fn evaluate(candidate: &dyn Model, champion: Option<&dyn Model>) -> Result<Vec<Metric>, Failure> {
         let table = table(&[(&[0.1, 0.4, 0.35], &[0, 0, 1]), (&[0.8, 0.2, 0.7], &[1, 0, 1])]);
         let task = Task::Binary(BinaryClasses { negative: "No".to_owned(), positive: "Yes".to_owned() });
-        let settings = Settings { parameters: Parameters::default(), seed: 0 };
+        let settings = Settings { parameters: Parameters::default(), seed: 0, as_of: 0 };
         EvaluateClassifier::evaluate(&table, candidate, champion, &task, &settings)
     }
 

@@ -69,7 +69,7 @@ pub struct Customers;
 impl Ingestion for Customers {
     type Parameters = Parameters;
 
-    fn ingest(_source: Option<&str>, settings: &Settings<Parameters>) -> Result<FinishedTable, Failure> {
+    fn ingest(_sources: &[String], settings: &Settings<Parameters>) -> Result<FinishedTable, Failure> {
         let parameters = &settings.parameters;
         parameters.check()?;
         let seed = parameters.seed.unwrap_or(settings.seed);
@@ -93,7 +93,7 @@ mod tests {
     use stagewright_kit::{DataType, Table};
 
     fn ingest(parameters: Parameters) -> Result<FinishedTable, Failure> {
-        Customers::ingest(None, &Settings { parameters, seed: 42 })
+        Customers::ingest(&[], &Settings { parameters, seed: 42, as_of: 0 })
     }
 
     fn column(table: &FinishedTable, name: &str) -> Vec<Option<String>> {

@@ -31,10 +31,11 @@ pub struct IngestTable;
 impl Ingestion for IngestTable {
     type Parameters = Parameters;
 
-    fn ingest(source: Option<&str>, settings: &Settings<Parameters>) -> Result<FinishedTable, Failure> {
-        let source = source.ok_or_else(|| {
-            Failure::parameter("source", "ingest-table needs a source; name one in the ingestion stage of the manifest")
-        })?;
+    fn ingest(sources: &[String], settings: &Settings<Parameters>) -> Result<FinishedTable, Failure> {
+        let [source] = sources else {
+            let message = "ingest-table needs one source; name one in the ingestion stage of the manifest";
+            return Err(Failure::parameter("source", message));
+        };
         read(source::open(source)?.as_mut(), &settings.parameters)
     }
 }

@@ -139,10 +139,7 @@ pub struct TableWriter(
 );
 
 /// A table that a stage made, ready to be returned.
-pub struct FinishedTable(
-    #[cfg(target_arch = "wasm32")] HostTable,
-    #[cfg(not(target_arch = "wasm32"))] MemoryTable,
-);
+pub struct FinishedTable(#[cfg(target_arch = "wasm32")] HostTable, #[cfg(not(target_arch = "wasm32"))] MemoryTable);
 
 #[cfg(target_arch = "wasm32")]
 impl TableWriter {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stagewright_kit::decide::{Decision, Evaluation, Gate, GateRule, Reason, Verdict};
+use stagewright_kit::decide::{Decision, Evaluation, Gate, Reason, Verdict};
 use stagewright_kit::{Failure, Metric, Promotion, Settings};
 
 /// The stage's parameters: rules beyond the manifest's gates, on the candidate's metrics as the host computed them.
@@ -27,14 +27,16 @@ pub struct PromoteGated;
 impl Promotion for PromoteGated {
     type Parameters = Parameters;
 
-    fn decide(evaluation: &Evaluation, gates: &[Gate], settings: &Settings<Parameters>) -> Result<Decision, Failure> {
+    fn decide(evaluation: &Evaluation, settings: &Settings<Parameters>) -> Result<Decision, Failure> {
         let Parameters { minimum, maximum } = &settings.parameters;
-        let mut reasons: Vec<Reason> = gates.iter().map(of_gate).collect();
+        let mut reasons: Vec<Reason> = evaluation.gates.iter().map(of_gate).collect();
         for (rules, bound) in [(minimum, Bound::Minimum), (maximum, Bound::Maximum)] {
             reasons.extend(rules.iter().map(|(metric, &limit)| of_rule(bound, metric, limit, &evaluation.candidate)));
         }
-        let approved = reasons.iter().all(|reason| reason.passed);
-        Ok(Decision { verdict: if approved { Verdict::Approved } else { Verdict::Rejected }, reasons })
+        // A rule of its own that failed rejects; else the host's verdict by the gates stands.
+        let own_rules_hold = reasons[evaluation.gates.len()..].iter().all(|reason| reason.passed);
+        let verdict = if own_rules_hold { evaluation.verdict } else { Verdict::Rejected };
+        Ok(Decision { verdict, reasons })
     }
 }
 
@@ -50,28 +52,34 @@ enum Bound {
 /// A gate of the manifest, in words.
 fn of_gate(gate: &Gate) -> Reason {
     let metric = &gate.metric;
-    let (rule, threshold) = (rule_name(gate.rule), gate.threshold);
+    let (rule, threshold) = (gate.rule.as_str(), gate.threshold);
     let message = match (gate.actual, gate.baseline) {
         (None, _) => format!("the candidate has no `{metric}`"),
-        (Some(actual), None) => match gate.rule {
-            GateRule::Minimum => format!("{metric} is {actual:.4}, {} {threshold}", relation(gate.passed, "at least")),
-            GateRule::Maximum => format!("{metric} is {actual:.4}, {} {threshold}", relation(gate.passed, "at most")),
-            GateRule::Margin | GateRule::NoRegression => {
+        (Some(actual), None) => match rule {
+            "minimum" => format!("{metric} is {actual:.4}, {} {threshold}", relation(gate.passed, "at least")),
+            "maximum" => format!("{metric} is {actual:.4}, {} {threshold}", relation(gate.passed, "at most")),
+            "margin" | "no-worse" | "no-regression" => {
                 format!("{metric} is {actual:.4}; there is no champion to compare with")
             }
+            _ => unknown(gate, actual),
         },
         (Some(actual), Some(baseline)) => {
             let change = actual - baseline;
-            let wanted = match gate.rule {
-                GateRule::Minimum => format!("at least {threshold}"),
-                GateRule::Maximum => format!("at most {threshold}"),
-                GateRule::Margin => format!("more than {threshold} above it"),
-                GateRule::NoRegression => format!("at least {:.4}", baseline * (1.0 - threshold)),
+            let wanted = match rule {
+                "minimum" => Some(format!("at least {threshold}")),
+                "maximum" => Some(format!("at most {threshold}")),
+                "margin" => Some(format!("more than {threshold} above it")),
+                "no-worse" => Some(format!("no more than {threshold} worse")),
+                "no-regression" => Some(format!("at least {:.4}", baseline * (1.0 - threshold))),
+                _ => None,
             };
-            format!(
-                "{metric} is {actual:.4}, the champion's {baseline:.4} ({change:+.4}); {}",
-                relation(gate.passed, &wanted)
-            )
+            match wanted {
+                Some(wanted) => format!(
+                    "{metric} is {actual:.4}, the champion's {baseline:.4} ({change:+.4}); {}",
+                    relation(gate.passed, &wanted)
+                ),
+                None => unknown(gate, actual),
+            }
         }
     };
     Reason { gate: format!("{rule} {metric}"), passed: gate.passed, message }
@@ -82,13 +90,13 @@ fn relation(passed: bool, limit: &str) -> String {
     if passed { format!("as wanted {limit}") } else { format!("wanted {limit}") }
 }
 
-fn rule_name(rule: GateRule) -> &'static str {
-    match rule {
-        GateRule::Minimum => "minimum",
-        GateRule::Maximum => "maximum",
-        GateRule::Margin => "margin",
-        GateRule::NoRegression => "no-regression",
-    }
+/// A gate of a later version of the host, whose rule this stage does not know.
+fn unknown(gate: &Gate, actual: f64) -> String {
+    format!(
+        "{} is {actual:.4}; the host found that the gate {}",
+        gate.metric,
+        if gate.passed { "passed" } else { "failed" }
+    )
 }
 
 /// A rule of the stage's own. A metric that is missing or NaN does not pass.
@@ -118,17 +126,21 @@ mod tests {
         Metric { name: name.to_owned(), value }
     }
 
-    fn gate(rule: GateRule, actual: Option<f64>, baseline: Option<f64>, passed: bool) -> Gate {
-        Gate { rule, metric: "roc_auc".to_owned(), threshold: 0.01, actual, baseline, passed }
+    fn gate(rule: &str, actual: Option<f64>, baseline: Option<f64>, passed: bool) -> Gate {
+        Gate { rule: rule.to_owned(), metric: "roc_auc".to_owned(), threshold: 0.01, actual, baseline, passed }
     }
 
     fn decide(gates: &[Gate], parameters: Parameters) -> Decision {
         let evaluation = Evaluation {
             candidate: vec![metric("roc_auc", 0.84), metric("log_loss", f64::NAN)],
             champion: None,
+            rows: 100,
+            difference: None,
             reported: Vec::new(),
+            gates: gates.to_vec(),
+            verdict: if gates.iter().all(|gate| gate.passed) { Verdict::Approved } else { Verdict::Rejected },
         };
-        PromoteGated::decide(&evaluation, gates, &Settings { parameters, seed: 0 }).unwrap()
+        PromoteGated::decide(&evaluation, &Settings { parameters, seed: 0, as_of: 0 }).unwrap()
     }
 
     fn limits(name: &str, value: f64) -> BTreeMap<String, f64> {
@@ -137,8 +149,7 @@ mod tests {
 
     #[test]
     fn a_candidate_that_passed_every_gate_is_approved_with_a_reason_per_gate() {
-        let gates =
-            [gate(GateRule::Minimum, Some(0.84), None, true), gate(GateRule::Margin, Some(0.84), Some(0.82), true)];
+        let gates = [gate("minimum", Some(0.84), None, true), gate("margin", Some(0.84), Some(0.82), true)];
         let decision = decide(&gates, Parameters::default());
         assert_eq!(decision.verdict, Verdict::Approved);
         assert_eq!(decision.reasons[0].gate, "minimum roc_auc");
@@ -150,7 +161,7 @@ mod tests {
 
     #[test]
     fn one_failed_gate_rejects_whatever_the_own_rules_say() {
-        let gates = [gate(GateRule::NoRegression, Some(0.84), Some(0.86), false)];
+        let gates = [gate("no-regression", Some(0.84), Some(0.86), false)];
         let decision = decide(&gates, Parameters { minimum: limits("roc_auc", 0.5), ..Default::default() });
         assert_eq!(decision.verdict, Verdict::Rejected);
         assert!(!decision.reasons[0].passed && decision.reasons[1].passed);
@@ -158,7 +169,7 @@ mod tests {
 
     #[test]
     fn an_own_rule_rejects_what_the_gates_let_through() {
-        let gates = [gate(GateRule::Minimum, Some(0.84), None, true)];
+        let gates = [gate("minimum", Some(0.84), None, true)];
         let decision = decide(&gates, Parameters { minimum: limits("roc_auc", 0.85), ..Default::default() });
         assert_eq!(decision.verdict, Verdict::Rejected);
         assert_eq!(decision.reasons[1].message, "roc_auc is 0.8400, wanted at least 0.85");

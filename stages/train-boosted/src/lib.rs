@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagewright_kit::{
-    Batch, BlobReader, BlobWriter, Failure, FeatureImportance, Output, Settings, Table, Task, Training, info, tracking,
+    Batch, BlobReader, BlobWriter, Failure, Field, Output, Settings, Table, Task, TaskKind, Training, info, tracking,
 };
 use stagewright_tree_training::{BinnedTable, LoadedTrees, failure, write_model};
 use stagewright_trees::boosted::{RoundReport, Watcher};
@@ -124,6 +124,7 @@ pub struct TrainBoosted(LoadedTrees);
 
 impl Training for TrainBoosted {
     type Parameters = Parameters;
+    const TASKS: &'static [TaskKind] = &[TaskKind::Binary, TaskKind::Regression];
 
     fn train(
         train: &dyn Table,
@@ -159,19 +160,19 @@ impl Training for TrainBoosted {
         write_model(&trained, model)
     }
 
-    fn load(model: &mut BlobReader<'_>) -> Result<Self, Failure> {
+    fn load(model: &mut BlobReader<'_>, _inputs: &[Field]) -> Result<Self, Failure> {
         LoadedTrees::read(model, &[Objective::Logistic, Objective::Value]).map(Self)
     }
 
-    fn output(&self) -> Output {
-        self.0.output()
+    fn outputs(&self) -> Vec<Output> {
+        self.0.outputs()
     }
 
     fn predict(&self, rows: Batch) -> Result<Vec<f64>, Failure> {
         self.0.predict(rows)
     }
 
-    fn importance(&self) -> Vec<FeatureImportance> {
+    fn importance(&self) -> Vec<f64> {
         self.0.importance()
     }
 }

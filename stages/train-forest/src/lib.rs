@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagewright_kit::{
-    Batch, Blob, BlobReader, BlobWriter, Failure, FeatureImportance, Output, Settings, Sharding, Table, Task, Training,
+    Batch, Blob, BlobReader, BlobWriter, Failure, Field, Output, Settings, Sharding, Table, Task, TaskKind, Training,
     tracking,
 };
 use stagewright_tree_training::{BinnedTable, LoadedTrees, failure, read_model, write_model};
@@ -106,6 +106,7 @@ pub struct TrainForest(LoadedTrees);
 
 impl Training for TrainForest {
     type Parameters = Parameters;
+    const TASKS: &'static [TaskKind] = &[TaskKind::Binary];
 
     fn train(
         train: &dyn Table,
@@ -117,25 +118,31 @@ impl Training for TrainForest {
         grow(train, task, settings, 0..settings.parameters.n_estimators, model)
     }
 
-    fn load(model: &mut BlobReader<'_>) -> Result<Self, Failure> {
+    fn load(model: &mut BlobReader<'_>, _inputs: &[Field]) -> Result<Self, Failure> {
         LoadedTrees::read(model, &[Objective::MeanProbability]).map(Self)
     }
 
-    fn output(&self) -> Output {
-        self.0.output()
+    fn outputs(&self) -> Vec<Output> {
+        self.0.outputs()
     }
 
     fn predict(&self, rows: Batch) -> Result<Vec<f64>, Failure> {
         self.0.predict(rows)
     }
 
-    fn importance(&self) -> Vec<FeatureImportance> {
+    fn importance(&self) -> Vec<f64> {
         self.0.importance()
     }
 }
 
 impl Sharding for TrainForest {
-    fn plan_shards(_rows: u64, settings: &Settings<Parameters>) -> Result<u32, Failure> {
+    fn plan_shards(
+        _train: &dyn Table,
+        _validation: Option<&dyn Table>,
+        _task: &Task,
+        settings: &Settings<Parameters>,
+        _common: &mut BlobWriter,
+    ) -> Result<u32, Failure> {
         Ok((settings.parameters.n_estimators / TREES_PER_SHARD).clamp(1, MOST_SHARDS))
     }
 
@@ -144,13 +151,19 @@ impl Sharding for TrainForest {
         _validation: Option<&dyn Table>,
         task: &Task,
         settings: &Settings<Parameters>,
+        _common: &dyn Blob,
         shard: (u32, u32),
         part: &mut BlobWriter,
     ) -> Result<(), Failure> {
         grow(train, task, settings, trees_of(shard, settings.parameters.n_estimators)?, part)
     }
 
-    fn merge(parts: &[&dyn Blob], settings: &Settings<Parameters>, model: &mut BlobWriter) -> Result<(), Failure> {
+    fn merge(
+        parts: &[&dyn Blob],
+        settings: &Settings<Parameters>,
+        _common: &dyn Blob,
+        model: &mut BlobWriter,
+    ) -> Result<(), Failure> {
         let parts: Vec<_> =
             parts.iter().map(|part| read_model(&mut BlobReader::new(*part))).collect::<Result<_, _>>()?;
         let whole = forest::merge(parts).map_err(failure)?;

@@ -9,7 +9,7 @@ pub mod solver;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagewright_kit::{
-    Batch, BlobReader, BlobWriter, Failure, FeatureImportance, FeatureMatrix, Settings, Table, Task, Training, info,
+    Batch, BlobReader, BlobWriter, Failure, FeatureMatrix, Field, Settings, Table, Task, TaskKind, Training, info,
     tracking, warn,
 };
 
@@ -57,6 +57,7 @@ pub struct TrainLogistic(LogisticModel);
 
 impl Training for TrainLogistic {
     type Parameters = Parameters;
+    const TASKS: &'static [TaskKind] = &[TaskKind::Binary];
 
     fn train(
         train: &dyn Table,
@@ -103,7 +104,7 @@ impl Training for TrainLogistic {
         })
     }
 
-    fn load(model: &mut BlobReader<'_>) -> Result<Self, Failure> {
+    fn load(model: &mut BlobReader<'_>, _inputs: &[Field]) -> Result<Self, Failure> {
         LogisticModel::read(model).map(Self)
     }
 
@@ -111,7 +112,7 @@ impl Training for TrainLogistic {
         self.0.predict(rows)
     }
 
-    fn importance(&self) -> Vec<FeatureImportance> {
+    fn importance(&self) -> Vec<f64> {
         self.0.importance()
     }
 }
@@ -191,12 +192,12 @@ mod tests {
 
     fn train(table: &MemoryTable, parameters: Parameters) -> Result<Vec<u8>, Failure> {
         let mut model = BlobWriter::new();
-        TrainLogistic::train(table, None, &task(), &Settings { parameters, seed: 0 }, &mut model)?;
+        TrainLogistic::train(table, None, &task(), &Settings { parameters, seed: 0, as_of: 0 }, &mut model)?;
         Ok(model.into_bytes())
     }
 
     fn load(bytes: &Vec<u8>) -> Result<TrainLogistic, Failure> {
-        TrainLogistic::load(&mut BlobReader::new(bytes))
+        TrainLogistic::load(&mut BlobReader::new(bytes), &[])
     }
 
     #[test]

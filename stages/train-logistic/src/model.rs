@@ -2,7 +2,7 @@
 //! nothing: every length and number is checked.
 
 use serde::{Deserialize, Serialize};
-use stagewright_kit::{Batch, BlobReader, Failure, FeatureImportance};
+use stagewright_kit::{Batch, BlobReader, Failure};
 
 use crate::solver::sigmoid;
 
@@ -89,10 +89,8 @@ impl LogisticModel {
 
     /// The size of each feature's effect: `|coefficient|` times its standard deviation, the change of the log odds
     /// that one standard deviation makes. Comparable whether or not features were scaled.
-    pub fn importance(&self) -> Vec<FeatureImportance> {
-        let effects = self.coefficients.iter().zip(&self.deviations).map(|(slope, deviation)| slope.abs() * deviation);
-        let named = self.features.iter().zip(effects);
-        named.map(|(feature, importance)| FeatureImportance { feature: feature.clone(), importance }).collect()
+    pub fn importance(&self) -> Vec<f64> {
+        self.coefficients.iter().zip(&self.deviations).map(|(slope, deviation)| slope.abs() * deviation).collect()
     }
 }
 

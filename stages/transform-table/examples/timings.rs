@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use stagewright_kit::{
-    Batch, BinaryClasses, BlobReader, BlobWriter, Column, DataType, Failure, Field, MemoryTable, Role, Settings, Table,
+    Batch, BinaryClasses, BlobReader, BlobWriter, Column, DataType, Failure, Field, MemoryTable, Rebalancing as _, Role, Settings, Table,
     Task, Transformation, parameters,
 };
 use transform_table::Features;
@@ -12,7 +12,7 @@ const CHUNK: u64 = 16_384;
 
 fn main() -> Result<(), Failure> {
     let rows = std::env::args().nth(1).and_then(|rows| rows.parse().ok()).unwrap_or(100_000);
-    let settings = Settings { parameters: parameters::parse(r#"{"smote": {}}"#)?, seed: 42 };
+    let settings = Settings { parameters: parameters::parse(r#"{"smote": {}}"#)?, seed: 42, as_of: 0 };
     let task = Task::Binary(BinaryClasses { negative: "No".to_owned(), positive: "Yes".to_owned() });
     let table = customers(rows);
 
@@ -22,7 +22,7 @@ fn main() -> Result<(), Failure> {
     let state = state.into_bytes();
     println!("fit {:?}, state of {} bytes", begin.elapsed(), state.len());
 
-    let features = Features::load(&mut BlobReader::new(&state))?;
+    let features = Features::load(&mut BlobReader::new(&state), &[])?;
     let place: Vec<u32> = (0..table.fields().len() as u32 - 1).collect();
     let begin = Instant::now();
     let mut transformed = Vec::new();

@@ -56,7 +56,7 @@ mod tests;
 mod transformer;
 
 use stagewright_kit::{
-    Batch, BlobReader, BlobWriter, Failure, Field, FinishedTable, Settings, Table, Task, Transformation,
+    Batch, BlobReader, BlobWriter, Failure, Field, FinishedTable, Rebalancing, Settings, Table, Task, Transformation,
 };
 
 use parameters::Parameters;
@@ -78,18 +78,7 @@ impl Transformation for Features {
         state.write_json(&fit::fit(train, &settings.parameters)?)
     }
 
-    fn rebalance(
-        train: &dyn Table,
-        task: &Task,
-        settings: &Settings<Parameters>,
-    ) -> Result<Option<FinishedTable>, Failure> {
-        match settings.parameters.smote.filter(|smote| smote.enabled) {
-            Some(smote) => rebalance::rebalance(train, task, &smote, settings.seed),
-            None => Ok(None),
-        }
-    }
-
-    fn load(state: &mut BlobReader<'_>) -> Result<Self, Failure> {
+    fn load(state: &mut BlobReader<'_>, _inputs: &[Field]) -> Result<Self, Failure> {
         Ok(Self(Transformer::new(state.read_json()?)?))
     }
 
@@ -102,4 +91,17 @@ impl Transformation for Features {
     }
 }
 
-stagewright_kit::transformation!(Features);
+impl Rebalancing for Features {
+    fn rebalance(
+        train: &dyn Table,
+        task: &Task,
+        settings: &Settings<Parameters>,
+    ) -> Result<Option<FinishedTable>, Failure> {
+        match settings.parameters.smote.filter(|smote| smote.enabled) {
+            Some(smote) => rebalance::rebalance(train, task, &smote, settings.seed),
+            None => Ok(None),
+        }
+    }
+}
+
+stagewright_kit::rebalancing_transformation!(Features);

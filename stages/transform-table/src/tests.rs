@@ -12,7 +12,7 @@ use stagewright_kit::{
 use crate::Features;
 
 fn settings(json: &str) -> Settings<crate::parameters::Parameters> {
-    Settings { parameters: parameters::parse(json).expect("parameters"), seed: 42 }
+    Settings { parameters: parameters::parse(json).expect("parameters"), seed: 42, as_of: 0 }
 }
 
 fn binary() -> Task {
@@ -35,7 +35,7 @@ fn fit(train: &MemoryTable, json: &str) -> Result<Vec<u8>, Failure> {
 }
 
 fn load(state: &Vec<u8>) -> Features {
-    Features::load(&mut BlobReader::new(state)).expect("a state that `fit` wrote")
+    Features::load(&mut BlobReader::new(state), &[]).expect("a state that `fit` wrote")
 }
 
 fn batch(table: &MemoryTable) -> Batch {

@@ -35,7 +35,7 @@ impl Transformer {
         };
         for step in &state.steps {
             if let Step::Categorical(text) = step {
-                tracking::unseen_categories(state.input(&text.column).unwrap_or_default(), 0);
+                tracking::count(tracking::UNSEEN, state.input(&text.column).unwrap_or_default(), 0);
             }
         }
         Ok(Self { names: state.feature_names(), categories: state.steps.iter().map(of_step).collect(), state })
@@ -167,7 +167,7 @@ impl Transformer {
             });
         }
         if never_seen > 0 {
-            tracking::unseen_categories(self.state.input(&text.column).unwrap_or_default(), never_seen);
+            tracking::count(tracking::UNSEEN, self.state.input(&text.column).unwrap_or_default(), never_seen);
         }
         match text.encoding {
             Encoding::Ordinal => features.push(Column::from(

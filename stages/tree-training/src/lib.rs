@@ -5,9 +5,7 @@
 
 use std::io::{BufReader, BufWriter, Write};
 
-use stagewright_kit::{
-    Batch, BlobReader, BlobWriter, Failure, FeatureImportance, Output, Role, Table, matrix, numbers,
-};
+use stagewright_kit::{Batch, BlobReader, BlobWriter, Failure, Output, Role, Table, matrix, numbers};
 use stagewright_trees::{
     BinnedMatrix, FeatureSketch, MAX_BINS, Objective, Predictor, TrainingSet, TreeModel, TreesError,
 };
@@ -94,7 +92,7 @@ impl BinnedTable {
 #[derive(Debug, Clone)]
 pub struct LoadedTrees {
     predictor: Predictor,
-    importance: Vec<FeatureImportance>,
+    importance: Vec<f64>,
 }
 
 impl LoadedTrees {
@@ -107,17 +105,15 @@ impl LoadedTrees {
         if !objectives.contains(&model.objective()) {
             return Err(Failure::internal(format!("a {:?} model is not of this stage", model.objective())));
         }
-        let gains = model.importance().into_iter();
-        let named = model.feature_names().iter().cloned().zip(gains).filter(|(_, importance)| *importance > 0.0);
-        let importance = named.map(|(feature, importance)| FeatureImportance { feature, importance }).collect();
+        let importance = model.importance();
         Ok(Self { predictor: model.predictor(), importance })
     }
 
     /// What the numbers of [`LoadedTrees::predict`] are.
-    pub fn output(&self) -> Output {
+    pub fn outputs(&self) -> Vec<Output> {
         match self.predictor.objective() {
-            Objective::Logistic | Objective::MeanProbability => Output::Score,
-            Objective::Value => Output::Value,
+            Objective::Logistic | Objective::MeanProbability => vec![Output::Probability(1)],
+            Objective::Value => vec![Output::Value],
         }
     }
 
@@ -138,8 +134,8 @@ impl LoadedTrees {
         Ok(scores)
     }
 
-    /// How much each feature gained, for features that the model splits on.
-    pub fn importance(&self) -> Vec<FeatureImportance> {
+    /// How much each feature gained; 0 where the model never splits on it.
+    pub fn importance(&self) -> Vec<f64> {
         self.importance.clone()
     }
 }

@@ -17,7 +17,7 @@ fn main() -> Result<(), Failure> {
         "{}",
         r#"{"unique": ["customerID"], "ranges": {"tenure": {"min": 0, "max": 72}}, "allowed": {"Churn": ["Yes", "No"]}}"#,
     ] {
-        let settings = Settings { parameters: parameters::parse(json)?, seed: 0 };
+        let settings = Settings { parameters: parameters::parse(json)?, seed: 0, as_of: 0 };
         let begin = Instant::now();
         let findings = Checks::validate(&table, &fields, &settings)?;
         println!("{} checks: {:?} with {json}", findings.checks.len(), begin.elapsed());

@@ -15,7 +15,7 @@ fn table(columns: Vec<(&str, Column)>, rows: u32) -> MemoryTable {
 }
 
 fn find(table: &MemoryTable, expected: &[Field], json: &str) -> Result<Findings, Failure> {
-    Checks::validate(table, expected, &Settings { parameters: parameters::parse(json)?, seed: 0 })
+    Checks::validate(table, expected, &Settings { parameters: parameters::parse(json)?, seed: 0, as_of: 0 })
 }
 
 fn check<'a>(findings: &'a Findings, name: &str, column: Option<&str>) -> &'a Check {

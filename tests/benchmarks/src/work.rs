@@ -190,7 +190,7 @@ impl Work {
             Self::Transform => {
                 let table = NativeTable(inputs.raw.clone());
                 timed(|| {
-                    let features = Features::load(&mut BlobReader::new(&inputs.state_bytes))?;
+                    let features = Features::load(&mut BlobReader::new(&inputs.state_bytes), &[])?;
                     for batch in (&table as &dyn stagewright_kit::Table).batches(None) {
                         black_box(features.transform(batch?.1)?);
                     }
@@ -293,7 +293,7 @@ impl Inputs {
         let table = NativeTable(self.features());
         let bytes = self.model(trainer).read_all()?;
         let start = cpu();
-        let model = T::load(&mut BlobReader::new(&bytes))?;
+        let model = T::load(&mut BlobReader::new(&bytes), &[])?;
         let mut took = cpu() - start;
         for batch in (&table as &dyn stagewright_kit::Table).batches(None) {
             // In the sandbox, copying the batch into the guest counts; so it does here.
@@ -310,7 +310,7 @@ struct Foreseen(Vec<f64>);
 impl Foreseen {
     fn of(inputs: &Inputs) -> Result<Self> {
         let model = inputs.model(Trainer::Boosted).read_all()?;
-        let model = TrainBoosted::load(&mut BlobReader::new(&model))?;
+        let model = TrainBoosted::load(&mut BlobReader::new(&model), &[])?;
         let table = NativeTable(inputs.features());
         let rows = table.read(0, u32::MAX, None)?;
         Ok(Self(model.predict(rows)?))
@@ -318,6 +318,10 @@ impl Foreseen {
 }
 
 impl Model for Foreseen {
+    fn outputs(&self) -> Vec<Output> {
+        vec![Output::Probability(1)]
+    }
+
     fn predict(&self, rows: &Batch) -> std::result::Result<Vec<f64>, Failure> {
         // Which of the predictions does not matter to the time it takes to judge them.
         Ok((0..rows.len()).map(|row| self.0[row % self.0.len()]).collect())
@@ -351,7 +355,7 @@ fn same(native: &[u8], sandboxed: &Blob, what: &str) -> Result<()> {
 }
 
 fn settings<P: stagewright_kit::serde::de::DeserializeOwned>(json: &str) -> Result<Settings<P>> {
-    Ok(Settings { parameters: parameters::parse(json)?, seed: SEED })
+    Ok(Settings { parameters: parameters::parse(json)?, seed: SEED, as_of: 0 })
 }
 
 fn task() -> Task {

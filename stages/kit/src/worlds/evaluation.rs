@@ -9,7 +9,10 @@ use super::Stage;
 use crate::bindings::exports::stagewright::stage::evaluate::Guest;
 use crate::bindings::stagewright::stage::{models, tables, types};
 use crate::table::HostTable;
-use crate::{ANY_TASK, TaskKind, Batch, Described, Failure, FeatureImportance, Field, Metric, Output, Role, Settings, Table, Task, packed};
+use crate::{
+    ANY_TASK, Batch, Described, Failure, FeatureImportance, Field, Metric, Output, Role, Settings, Table, Task,
+    TaskKind, packed,
+};
 
 /// A model that the host runs for an evaluation stage. Implemented by the host's model and by the tests'.
 pub trait Model {

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::Stage;
 use crate::bindings::exports::stagewright::stage::ingest::Guest;
 use crate::bindings::stagewright::stage::{tables, types};
-use crate::{ANY_TASK, TaskKind, Described, Failure, FinishedTable, Settings};
+use crate::{ANY_TASK, Described, Failure, FinishedTable, Settings, TaskKind};
 
 /// An ingestion stage.
 pub trait Ingestion: 'static {

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::Stage;
 use crate::bindings::exports::stagewright::stage::decide::{self, Decision, Guest};
 use crate::bindings::stagewright::stage::types;
-use crate::{ANY_TASK, TaskKind, Described, Failure, Settings};
+use crate::{ANY_TASK, Described, Failure, Settings, TaskKind};
 
 /// A promotion stage.
 pub trait Promotion: 'static {
@@ -20,10 +20,7 @@ pub trait Promotion: 'static {
     ///
     /// # Errors
     /// `parameter` if a rule cannot be applied.
-    fn decide(
-        evaluation: &decide::Evaluation,
-        settings: &Settings<Self::Parameters>,
-    ) -> Result<Decision, Failure>;
+    fn decide(evaluation: &decide::Evaluation, settings: &Settings<Self::Parameters>) -> Result<Decision, Failure>;
 }
 
 impl<T: Promotion + Described> Guest for Stage<T> {

@@ -80,11 +80,7 @@ impl<T: Sharding + Described> Guest for Stage<T> {
         part.finish()
     }
 
-    fn merge(
-        parts: Vec<blobs::Blob>,
-        settings: types::Settings,
-        common: blobs::Blob,
-    ) -> Result<blobs::Blob, Failure> {
+    fn merge(parts: Vec<blobs::Blob>, settings: types::Settings, common: blobs::Blob) -> Result<blobs::Blob, Failure> {
         let parts: Vec<&dyn Blob> = parts.iter().map(|part| part as &dyn Blob).collect();
         let mut model = BlobWriter::new();
         T::merge(&parts, &Settings::parse(&settings)?, &common, &mut model)?;

@@ -4,11 +4,13 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::Stage;
-use crate::bindings::exports::stagewright::stage::{predict, train};
 pub use crate::bindings::exports::stagewright::stage::predict::Scale;
+use crate::bindings::exports::stagewright::stage::{predict, train};
 use crate::bindings::stagewright::stage::{blobs, tables, types};
 use crate::table::HostTable;
-use crate::{ANY_TASK, TaskKind, Batch, BlobReader, BlobWriter, Described, Failure, Field, Output, Settings, Table, Task, packed};
+use crate::{
+    ANY_TASK, Batch, BlobReader, BlobWriter, Described, Failure, Field, Output, Settings, Table, Task, TaskKind, packed,
+};
 
 /// A training stage. The type itself is the trained model.
 pub trait Training: Sized + 'static {

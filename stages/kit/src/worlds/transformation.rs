@@ -8,8 +8,9 @@ use crate::bindings::exports::stagewright::stage::rebalance;
 use crate::bindings::exports::stagewright::stage::transform::{Guest, GuestTransformer, Transformer};
 use crate::bindings::stagewright::stage::{blobs, tables, types};
 use crate::table::HostTable;
-use crate::{ANY_TASK, TaskKind, 
-    Batch, BlobReader, BlobWriter, Described, Failure, Field, FinishedTable, Settings, Table, Task, packed,
+use crate::{
+    ANY_TASK, Batch, BlobReader, BlobWriter, Described, Failure, Field, FinishedTable, Settings, Table, Task, TaskKind,
+    packed,
 };
 
 /// A transformation stage. The type itself is the fitted transformation.

@@ -7,7 +7,7 @@ use super::Stage;
 use crate::bindings::exports::stagewright::stage::validate::{Findings, Guest};
 use crate::bindings::stagewright::stage::{tables, types};
 use crate::table::HostTable;
-use crate::{ANY_TASK, TaskKind, Described, Failure, Field, Settings, Table};
+use crate::{ANY_TASK, Described, Failure, Field, Settings, Table, TaskKind};
 
 /// A validation stage.
 pub trait Validation: 'static {

@@ -259,7 +259,7 @@ fn a_state_with_parts_of_dates_is_of_version_2_and_any_other_of_version_1() {
     assert!(with.contains("\"version\":2"), "{with}");
     assert!(text(fit(&contracts(), "{}").unwrap()).contains("\"version\":1"));
     for broken in [with.replace("\"version\":2", "\"version\":1"), with.replace("timestamp", "int64")] {
-        assert!(Features::load(&mut BlobReader::new(&broken.clone().into_bytes())).is_err(), "{broken}");
+        assert!(Features::load(&mut BlobReader::new(&broken.clone().into_bytes()), &[]).is_err(), "{broken}");
     }
 }
 
@@ -375,7 +375,7 @@ fn a_state_of_another_kind_or_version_is_refused() {
         text.replacen('{', "{\"more\":1,", 1),
         text[..text.len() - 1].to_owned(),
     ] {
-        let accepted = Features::load(&mut BlobReader::new(&broken.clone().into_bytes())).is_ok();
+        let accepted = Features::load(&mut BlobReader::new(&broken.clone().into_bytes()), &[]).is_ok();
         // Leaving a category out is another state, not a broken one.
         assert_eq!(accepted, broken == text.replace("\"Month\",", ""), "{broken}");
     }

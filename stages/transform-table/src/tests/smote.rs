@@ -1,6 +1,6 @@
 //! Made-up rows: how many, and where they lie.
 
-use stagewright_kit::{DataType, FinishedTable};
+use stagewright_kit::{DataType, FinishedTable, Rebalancing as _};
 
 use super::*;
 use crate::draws::Draws;

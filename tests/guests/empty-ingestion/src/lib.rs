@@ -8,7 +8,7 @@ pub struct Empty;
 impl Ingestion for Empty {
     type Parameters = NoParameters;
 
-    fn ingest(_source: Option<&str>, _settings: &Settings<NoParameters>) -> Result<FinishedTable, Failure> {
+    fn ingest(_sources: &[String], _settings: &Settings<NoParameters>) -> Result<FinishedTable, Failure> {
         let fields = [Field::required("x", DataType::Float64), Field::required("y", DataType::Int64)];
         let mut table = TableWriter::new(&fields);
         let x = vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];

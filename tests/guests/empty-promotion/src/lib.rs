@@ -1,6 +1,6 @@
 //! The least promotion: what the host found about the gates. For `bench overhead`.
 
-use stagewright_kit::decide::{Decision, Evaluation, Gate, Verdict};
+use stagewright_kit::decide::{Decision, Evaluation};
 use stagewright_kit::{Failure, NoParameters, Promotion, Settings};
 
 /// The stage.
@@ -9,10 +9,8 @@ pub struct Empty;
 impl Promotion for Empty {
     type Parameters = NoParameters;
 
-    fn decide(_: &Evaluation, gates: &[Gate], _: &Settings<NoParameters>) -> Result<Decision, Failure> {
-        let passed = gates.iter().all(|gate| gate.passed);
-        let verdict = if passed { Verdict::Approved } else { Verdict::Rejected };
-        Ok(Decision { verdict, reasons: Vec::new() })
+    fn decide(evaluation: &Evaluation, _: &Settings<NoParameters>) -> Result<Decision, Failure> {
+        Ok(Decision { verdict: evaluation.verdict, reasons: Vec::new() })
     }
 }
 

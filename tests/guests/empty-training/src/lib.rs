@@ -1,7 +1,7 @@
 //! The least training: a model that knows the mean of the target. For `bench overhead`.
 
 use stagewright_kit::{
-    Batch, BlobReader, BlobWriter, Failure, NoParameters, Role, Settings, Table, Task, Training, numbers,
+    Batch, BlobReader, BlobWriter, Failure, Field, NoParameters, Role, Settings, Table, Task, Training, numbers,
 };
 
 /// The model: the same number for every row.
@@ -22,7 +22,7 @@ impl Training for Empty {
         model.write_json(&(target.iter().sum::<f64>() / target.len().max(1) as f64))
     }
 
-    fn load(model: &mut BlobReader<'_>) -> Result<Self, Failure> {
+    fn load(model: &mut BlobReader<'_>, _: &[Field]) -> Result<Self, Failure> {
         model.read_json().map(Self)
     }
 

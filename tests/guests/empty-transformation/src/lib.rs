@@ -21,7 +21,7 @@ impl Transformation for Empty {
         state.write_json(&features.collect::<Vec<_>>())
     }
 
-    fn load(state: &mut BlobReader<'_>) -> Result<Self, Failure> {
+    fn load(state: &mut BlobReader<'_>, _: &[Field]) -> Result<Self, Failure> {
         state.read_json().map(Self)
     }
 

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stagewright_kit::{Batch, BlobReader, BlobWriter, Failure, Settings, Table, Task, Training};
+use stagewright_kit::{Batch, BlobReader, BlobWriter, Failure, Field, Settings, Table, Task, Training};
 
 /// Bytes made and compared at a time.
 const PIECE: usize = 64 << 10;
@@ -58,7 +58,7 @@ impl Training for LargeModel {
         pieces(settings.parameters.bytes).try_for_each(|piece| Ok(model.write_all(&piece)?))
     }
 
-    fn load(model: &mut BlobReader<'_>) -> Result<Self, Failure> {
+    fn load(model: &mut BlobReader<'_>, _inputs: &[Field]) -> Result<Self, Failure> {
         let mut read = vec![0; PIECE];
         for (number, piece) in pieces(model.size()).enumerate() {
             let read = &mut read[..piece.len()];

@@ -36,7 +36,7 @@ fn refused<T, E: Debug>(what: &str, result: Result<T, E>) -> Result<(), Failure>
 impl Ingestion for Wasi {
     type Parameters = Parameters;
 
-    fn ingest(source: Option<&str>, settings: &Settings<Parameters>) -> Result<FinishedTable, Failure> {
+    fn ingest(sources: &[String], settings: &Settings<Parameters>) -> Result<FinishedTable, Failure> {
         if !settings.parameters.call.is_empty() {
             return calls::call(&settings.parameters.call);
         }
@@ -61,7 +61,7 @@ impl Ingestion for Wasi {
         refused("find an environment variable", environment.first().ok_or("there is none"))?;
         refused("find an argument", std::env::args().next().ok_or("there is none"))?;
 
-        let mut cursor = stagewright_kit::source::open(source.unwrap_or_default())?;
+        let mut cursor = stagewright_kit::source::open(sources.first().map_or("", String::as_str))?;
         let mut writer = TableWriter::new(&cursor.fields());
         while let Some(rows) = cursor.next(8192)? {
             writer.write(rows)?;

@@ -12,6 +12,7 @@ use stagewright_kit::{
 };
 
 use crate::calls::call;
+use crate::raw::raw;
 use crate::worlds::World;
 use crate::{Export, Misdeed, Orders};
 
@@ -249,7 +250,7 @@ fn begin_artifact<W: World>() -> Result<(), Failure> {
         return Ok(());
     }
     let writer = tables::TableWriter::new(&[float("x")]);
-    let makes_artifacts = writer.write(&Batch { rows: 2, columns: vec![vec![1.0, 2.0].into()] }).is_ok();
+    let makes_artifacts = writer.write(&raw(&Batch { rows: 2, columns: vec![vec![1.0, 2.0].into()] })).is_ok();
     std::mem::forget(writer);
     if W::BLOBS && makes_artifacts {
         let blob = blobs::BlobWriter::new();
@@ -284,12 +285,12 @@ fn with_tables(misdeed: Misdeed) -> Result<(), Failure> {
         Misdeed::TooManyColumns => {
             let fields: Vec<Field> = (0..200_000).map(|number| float(&number.to_string())).collect();
             let writer = tables::TableWriter::new(&fields);
-            writer.write(&Batch { rows: 0, columns: Vec::new() })
+            writer.write(&raw(&Batch { rows: 0, columns: Vec::new() }))
         }
         Misdeed::RowsWithoutColumns => {
             let writer = tables::TableWriter::new(&[]);
             loop {
-                writer.write(&Batch { rows: 1 << 26, columns: Vec::new() })?;
+                writer.write(&raw(&Batch { rows: 1 << 26, columns: Vec::new() }))?;
             }
         }
         Misdeed::WideTables | Misdeed::LongNames => {
@@ -314,7 +315,7 @@ fn with_tables(misdeed: Misdeed) -> Result<(), Failure> {
                 let writer = tables::TableWriter::new(&[field("category", DataType::Categorical)]);
                 let column = Categorical { codes: codes.clone(), categories: categories.clone() };
                 let column = Column { values: Values::Categorical(column), validity: None };
-                writer.write(&Batch { rows: codes.len() as u32, columns: vec![column] })?;
+                writer.write(&raw(&Batch { rows: codes.len() as u32, columns: vec![column] }))?;
                 if all {
                     std::mem::forget(tables::TableWriter::finish(writer)?);
                 } else {
@@ -327,7 +328,7 @@ fn with_tables(misdeed: Misdeed) -> Result<(), Failure> {
             let long = text(&["x".repeat(1 << 20)]);
             loop {
                 let column = Column { values: Values::Utf8(long.clone()), validity: None };
-                writer.write(&Batch { rows: 1, columns: vec![column] })?;
+                writer.write(&raw(&Batch { rows: 1, columns: vec![column] }))?;
             }
         }
         Misdeed::HoardCategories => {
@@ -336,14 +337,14 @@ fn with_tables(misdeed: Misdeed) -> Result<(), Failure> {
                 let names: Vec<String> = (0..ROWS).map(|row| format!("{batch}-{row}")).collect();
                 let codes = (0..ROWS as i32).collect();
                 let values = Values::Categorical(Categorical { codes, categories: text(&names) });
-                writer.write(&Batch { rows: ROWS as u32, columns: vec![Column { values, validity: None }] })?;
+                writer.write(&raw(&Batch { rows: ROWS as u32, columns: vec![Column { values, validity: None }] }))?;
             }
             Ok(())
         }
         _ => {
             let writer = tables::TableWriter::new(&[float("x")]);
             loop {
-                writer.write(&Batch { rows: ROWS as u32, columns: vec![vec![1.5; ROWS].into()] })?;
+                writer.write(&raw(&Batch { rows: ROWS as u32, columns: vec![vec![1.5; ROWS].into()] }))?;
             }
         }
     }

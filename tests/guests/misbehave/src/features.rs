@@ -1,6 +1,6 @@
 //! Features that cost the host more than the stage: many, and long ones.
 
-use stagewright_kit::{Batch, Categorical, Column, DataType, Field, Strings, Values};
+use stagewright_kit::{Batch, bitmap, Categorical, Column, DataType, Field, Strings, Values};
 
 /// Rows of one long text each, one at a time: of more, it returns too much for a crossing, and is asked
 /// for fewer.
@@ -26,6 +26,8 @@ pub(crate) fn wide_features() -> Vec<Field> {
 pub(crate) fn wide_rows(rows: usize) -> Batch {
     let categories = Strings { offsets: vec![0, 1], bytes: vec![b'x'] };
     let column =
-        Column { values: Values::Categorical(Categorical { codes: vec![0; rows], categories }), validity: None };
+        Column::from(Values::Categorical(Categorical { codes: vec![0; rows], categories }));
+    // Its field may hold nulls.
+    let column = Column { validity: Some(bitmap::pack(std::iter::repeat_n(true, rows))), ..column };
     Batch { rows: rows as u32, columns: vec![column; WIDE] }
 }

@@ -1,17 +1,22 @@
 //! Batches that are wrong in one way each.
 
+use stagewright_kit::bindings::stagewright::stage::types;
 use stagewright_kit::{Batch, Column, DataType, Failure, Values};
 
 use crate::Forgery;
+use crate::raw::raw;
 
 /// Spoils a batch that is right and has columns of all types of the suite's table.
-pub(crate) fn forge(mut batch: Batch, forgery: Forgery) -> Result<Batch, Failure> {
+pub(crate) fn forge(batch: Batch, forgery: Forgery) -> Result<types::Batch, Failure> {
+    Ok(spoil_bytes(raw(&spoil(batch, forgery)?), forgery))
+}
+
+fn spoil(mut batch: Batch, forgery: Forgery) -> Result<Batch, Failure> {
     let rows = batch.rows as usize;
     match forgery {
         Forgery::OneRowMore => batch.rows += 1,
         Forgery::BillionsOfRows => batch.rows = u32::MAX,
         Forgery::ColumnMissing => drop(batch.columns.pop()),
-        Forgery::OtherType => column(&mut batch, DataType::Float64)?.values = Values::Int64(vec![7; rows]),
         Forgery::OffsetsStart => offsets(&mut batch)?[0] = 1,
         Forgery::OffsetsFall => {
             let offsets = offsets(&mut batch)?;
@@ -20,7 +25,8 @@ pub(crate) fn forge(mut batch: Batch, forgery: Forgery) -> Result<Batch, Failure
         Forgery::OffsetNegative => offsets(&mut batch)?[1] = i32::MIN,
         Forgery::OffsetsEnd => {
             if let Some(last) = offsets(&mut batch)?.last_mut() {
-                *last += 1;
+                // Past the gap after the text, and into the next piece.
+                *last += 64;
             }
         }
         Forgery::OffsetMissing => drop(offsets(&mut batch)?.pop()),
@@ -44,11 +50,6 @@ pub(crate) fn forge(mut batch: Batch, forgery: Forgery) -> Result<Batch, Failure
                 column.codes.fill(0);
             }
         }
-        Forgery::BitmapShort => {
-            if let Values::Boolean(bits) = &mut column(&mut batch, DataType::Boolean)?.values {
-                bits.pop();
-            }
-        }
         Forgery::TrailingBits => {
             if let Values::Boolean(bits) = &mut column(&mut batch, DataType::Boolean)?.values
                 && let Some(last) = bits.last_mut()
@@ -56,6 +57,11 @@ pub(crate) fn forge(mut batch: Batch, forgery: Forgery) -> Result<Batch, Failure
                 *last = 0xff;
             }
         }
+        Forgery::CutShort
+        | Forgery::Trailing
+        | Forgery::Padding
+        | Forgery::CategoryCountNegative
+        | Forgery::CategoryCountHuge => {}
         Forgery::NullWhereNone => {
             let mut validity = vec![0xff; rows.div_ceil(8)];
             validity[0] = 0b1111_1011;
@@ -76,6 +82,32 @@ pub(crate) fn forge(mut batch: Batch, forgery: Forgery) -> Result<Batch, Failure
         }
     }
     Ok(batch)
+}
+
+/// Spoils the bytes of the suite's table: x, y, plan, note, flag.
+fn spoil_bytes(mut batch: types::Batch, forgery: Forgery) -> types::Batch {
+    let rows = batch.rows as usize;
+    // After two columns of doubles and the codes.
+    let categories = 2 * 8 * rows + (4 * rows).next_multiple_of(8);
+    let mut put = |at: usize, bytes: [u8; 8]| {
+        if let Some(place) = batch.bytes.get_mut(at..at + 8) {
+            place.copy_from_slice(&bytes);
+        }
+    };
+    match forgery {
+        Forgery::CategoryCountNegative => put(categories, (-1i64).to_le_bytes()),
+        Forgery::CategoryCountHuge => put(categories, i64::MAX.to_le_bytes()),
+        Forgery::CutShort => batch.bytes.truncate(batch.bytes.len() - 8),
+        Forgery::Trailing => batch.bytes.extend([0; 8]),
+        Forgery::Padding => {
+            // The last piece is a bitmap, shorter than its place.
+            if let Some(last) = batch.bytes.last_mut() {
+                *last = 1;
+            }
+        }
+        _ => {}
+    }
+    batch
 }
 
 fn column(batch: &mut Batch, wanted: DataType) -> Result<&mut Column, Failure> {

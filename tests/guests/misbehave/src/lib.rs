@@ -11,6 +11,7 @@ mod deeds;
 mod features;
 mod forgeries;
 mod impurities;
+mod raw;
 mod worlds;
 
 use schemars::JsonSchema;
@@ -65,7 +66,7 @@ named! {
         GiantLogLine = "giant-log-line",
         /// To fail with a text of 40 MiB.
         GiantFailure = "giant-failure",
-        /// To read a column a million times at once.
+        /// To select a column a million times at once.
         GiantColumnList = "giant-column-list",
         /// To begin a table of 200,000 columns.
         TooManyColumns = "too-many-columns",
@@ -189,11 +190,11 @@ named! {
         Transform = "transform",
         /// `transformer.transform` of test rows, for the evaluation
         TransformServed = "transform-served",
-        /// `transform.rebalance`
+        /// `rebalance.rebalance`
         Rebalance = "rebalance",
         /// `train.train`
         Train = "train",
-        /// `train.importance`
+        /// `predictor.importance`
         Importance = "importance",
         /// `shards.plan-shards`
         PlanShards = "plan-shards",
@@ -203,8 +204,8 @@ named! {
         Merge = "merge",
         /// `predictor.load`
         LoadPredictor = "load-predictor",
-        /// `predictor.output`
-        Output = "output",
+        /// `predictor.outputs`
+        Outputs = "outputs",
         /// `predictor.predict`
         Predict = "predict",
         /// `evaluate.evaluate`
@@ -223,8 +224,16 @@ named! {
         BillionsOfRows = "billions-of-rows",
         /// Its last column is missing.
         ColumnMissing = "column-missing",
-        /// Numbers are of the other type.
-        OtherType = "other-type",
+        /// The bytes end early.
+        CutShort = "cut-short",
+        /// Bytes follow the last column.
+        Trailing = "trailing",
+        /// The gap after a piece is not zeros.
+        Padding = "padding",
+        /// There are less than no categories.
+        CategoryCountNegative = "category-count-negative",
+        /// There are more categories than any batch has bytes.
+        CategoryCountHuge = "category-count-huge",
         /// Strings begin past the first byte.
         OffsetsStart = "offsets-start",
         /// An offset is less than the one before.
@@ -245,11 +254,9 @@ named! {
         CategoryTwice = "category-twice",
         /// A category is no UTF-8.
         CategoryNotUtf8 = "category-not-utf8",
-        /// A bitmap is a byte short.
-        BitmapShort = "bitmap-short",
         /// Bits past the last row are set.
         TrailingBits = "trailing-bits",
-        /// A row is null where the field allows none.
+        /// A column brings a validity where its field has none.
         NullWhereNone = "null-where-none",
         /// A column has nine million bytes.
         TooLarge = "too-large",
@@ -291,6 +298,8 @@ named! {
         Roles = "tables#[method]table.roles",
         /// How many rows there are.
         Rows = "tables#[method]table.rows",
+        /// Some columns of it.
+        Select = "tables#[method]table.select",
         /// Some of them.
         Read = "tables#[method]table.read",
         /// A new table.
@@ -317,6 +326,8 @@ named! {
         Next = "sources#[method]cursor.next",
         /// Predictions.
         Predict = "models#[method]model.predict",
+        /// The numbers that are predicted.
+        Outputs = "models#[method]model.outputs",
         /// The importance in a model.
         Importance = "models#[method]model.importance",
         /// A line.
@@ -325,6 +336,8 @@ named! {
         Progress = "tracking#progress",
         /// A point of a curve.
         Metric = "tracking#metric",
+        /// Cells that were treated.
+        Count = "tracking#count",
         /// A figure.
         AddFigure = "tracking#add-figure",
     }

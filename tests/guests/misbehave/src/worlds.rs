@@ -3,11 +3,11 @@
 use std::marker::PhantomData;
 
 use stagewright_kit::bindings::exports::stagewright::stage::{
-    decide, evaluate, ingest, metadata, predict, shards, train, transform, validate,
+    decide, evaluate, ingest, metadata, predict, rebalance, shards, train, transform, validate,
 };
 use stagewright_kit::bindings::stagewright::stage::{blobs, models, sources, tables, types};
 use stagewright_kit::{
-    Batch, Categorical, Column, DataType, Failure, FeatureImportance, Field, Metric, Role, Strings, Task, Values,
+    ANY_TASK, Batch, Categorical, Column, DataType, Failure, Field, Metric, Output, Role, Strings, Task, Values, packed,
 };
 
 use crate::calls::ask;
@@ -15,6 +15,7 @@ use crate::deeds::{EVIL, act, float};
 use crate::features::{long_rows, wide_features, wide_rows};
 use crate::forgeries::forge;
 use crate::impurities::taint;
+use crate::raw::raw;
 use crate::{Export, Misdeed, Orders};
 
 /// What a world may import. Code behind a constant that is false is gone before the component is made, and with it the import.
@@ -54,7 +55,7 @@ impl<W: World> metadata::Guest for Stage<W> {
             version: "0.1.0".into(),
             summary: "Does one misdeed in one export".into(),
             parameters: stagewright_kit::parameters::schema::<Orders>(),
-            produces: Vec::new(),
+            tasks: ANY_TASK.to_vec(),
         }
     }
 }
@@ -82,24 +83,28 @@ fn write_orders(parameters: &str, orders: &Orders, export: Export) -> Result<blo
     blobs::BlobWriter::finish(writer)
 }
 
-fn copy(table: &tables::Table, change: impl Fn(Batch) -> Result<Batch, Failure>) -> Result<tables::Table, Failure> {
-    let writer = tables::TableWriter::new(&table.fields());
+fn copy(
+    table: &tables::Table,
+    change: impl Fn(Batch) -> Result<types::Batch, Failure>,
+) -> Result<tables::Table, Failure> {
+    let fields = table.fields();
+    let writer = tables::TableWriter::new(&fields);
     let mut start = 0;
     loop {
-        let batch = table.read(start, 8192, None)?;
+        let batch = table.read(start, 8192)?;
         if batch.rows == 0 {
             return tables::TableWriter::finish(writer);
         }
         start += u64::from(batch.rows);
-        writer.write(&change(batch)?)?;
+        writer.write(&change(packed::decode(&fields, &batch)?)?)?;
     }
 }
 
 /// Misdeeds with a table that is read: they end in the failure that the host gives back.
 fn with_table(orders: &Orders, export: Export, table: &tables::Table) -> Result<(), Failure> {
     if orders.is(Misdeed::GiantColumnList, export) {
-        table.read(0, 8, Some(&vec![0; 1 << 20]))?;
-        return Err(Failure::internal("escaped: a column was read a million times"));
+        table.select(&vec![0; 1 << 20])?;
+        return Err(Failure::internal("escaped: a column was selected a million times"));
     }
     if orders.is(Misdeed::ForgedBatch, export) {
         copy(table, |batch| forge(batch, orders.forgery()?))?;
@@ -151,16 +156,19 @@ fn with_other_order(mut batch: Batch, variant: u32) -> Batch {
 }
 
 impl ingest::Guest for Stage<Ingestion> {
-    fn ingest(source: Option<String>, settings: types::Settings) -> Result<tables::Table, Failure> {
+    fn ingest(granted: Vec<String>, settings: types::Settings) -> Result<tables::Table, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
-        let cursor = sources::open(&source.unwrap_or_default())?;
+        let cursor = sources::open(granted.first().map_or("", String::as_str))?;
         act::<Ingestion>(&orders, Export::Ingest)?;
         // The suite's table has no nulls.
-        let fields: Vec<Field> = cursor.fields().into_iter().map(|field| Field { nullable: false, ..field }).collect();
+        let read = cursor.fields();
+        let fields: Vec<Field> = read.iter().map(|field| Field { nullable: false, ..field.clone() }).collect();
         let writer = tables::TableWriter::new(&fields);
-        while let Some(mut batch) = cursor.next(8192)? {
+        while let Some(batch) = cursor.next(8192)? {
+            let mut batch = packed::decode(&read, &batch)?;
             if orders.is(Misdeed::ForgedBatch, Export::Ingest) {
-                batch = forge(batch, orders.forgery()?)?;
+                writer.write(&forge(batch, orders.forgery()?)?)?;
+                continue;
             }
             if orders.is(Misdeed::NanPayloads, Export::Ingest) {
                 batch = with_nans(batch, orders.variant);
@@ -168,7 +176,7 @@ impl ingest::Guest for Stage<Ingestion> {
             if orders.is(Misdeed::CategoryOrder, Export::Ingest) {
                 batch = with_other_order(batch, orders.variant);
             }
-            writer.write(&batch)?;
+            writer.write(&raw(&batch))?;
         }
         tables::TableWriter::finish(writer)
     }
@@ -176,13 +184,13 @@ impl ingest::Guest for Stage<Ingestion> {
 
 impl validate::Guest for Stage<Validation> {
     fn validate(
-        table: &tables::Table,
+        table: tables::Table,
         _: Vec<Field>,
         settings: types::Settings,
     ) -> Result<validate::Findings, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<Validation>(&orders, Export::Validate)?;
-        with_table(&orders, Export::Validate, table)?;
+        with_table(&orders, Export::Validate, &table)?;
         let evil = orders.is(Misdeed::LongFindings, Export::Validate);
         let text = || if evil { EVIL.repeat(2000) } else { "fine".to_owned() };
         let cell = || validate::Cell { row: u64::MAX, value: Some(text()) };
@@ -200,30 +208,32 @@ impl validate::Guest for Stage<Validation> {
     }
 }
 
-/// A loaded transformation.
-pub struct Transformer(Orders);
+/// A loaded transformation, and the fields of the rows that it gets.
+pub struct Transformer(Orders, Vec<Field>);
 
 impl transform::Guest for Stage<Transformation> {
     type Transformer = Transformer;
 
-    fn fit(train: &tables::Table, _: Task, settings: types::Settings) -> Result<blobs::Blob, Failure> {
+    fn fit(train: tables::Table, _: Task, settings: types::Settings) -> Result<blobs::Blob, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<Transformation>(&orders, Export::Fit)?;
-        with_table(&orders, Export::Fit, train)?;
+        with_table(&orders, Export::Fit, &train)?;
         write_orders(&settings.parameters, &orders, Export::Fit)
     }
+}
 
-    fn rebalance(train: &tables::Table, _: Task, settings: types::Settings) -> Result<Option<tables::Table>, Failure> {
+impl rebalance::Guest for Stage<Transformation> {
+    fn rebalance(train: tables::Table, _: Task, settings: types::Settings) -> Result<Option<tables::Table>, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<Transformation>(&orders, Export::Rebalance)?;
-        with_table(&orders, Export::Rebalance, train)?;
+        with_table(&orders, Export::Rebalance, &train)?;
         if orders.is(Misdeed::OtherColumns, Export::Rebalance) {
             let writer = tables::TableWriter::new(&[float("another")]);
-            writer.write(&Batch { rows: 1, columns: vec![vec![1.0].into()] })?;
+            writer.write(&packed::encode_numbers(1, &[1.0]))?;
             return tables::TableWriter::finish(writer).map(Some);
         }
         if orders.is(Misdeed::NanPayloads, Export::Rebalance) {
-            return copy(train, |batch| Ok(with_nans(batch, orders.variant))).map(Some);
+            return copy(&train, |batch| Ok(raw(&with_nans(batch, orders.variant)))).map(Some);
         }
         Ok(None)
     }
@@ -244,15 +254,17 @@ fn features() -> Vec<Field> {
 /// Whether this instance works for an evaluation or a prediction: then it may make no tables.
 fn is_served() -> bool {
     let writer = tables::TableWriter::new(&[float("x")]);
-    writer.write(&Batch { rows: 0, columns: vec![Vec::<f64>::new().into()] }).is_err()
+    writer.write(&packed::encode_numbers(0, &[])).is_err()
 }
 
 impl transform::GuestTransformer for Transformer {
-    fn load(state: &blobs::Blob) -> Result<transform::Transformer, Failure> {
-        let orders = orders_of(state)?;
+    fn load(state: blobs::Blob, inputs: Vec<Field>) -> Result<transform::Transformer, Failure> {
+        let orders = orders_of(&state)?;
         act::<Transformation>(&orders, Export::Load)?;
-        Ok(transform::Transformer::new(Self(orders)))
+        Ok(transform::Transformer::new(Self(orders, inputs)))
     }
+
+    fn warm_up(&self) {}
 
     fn fields(&self) -> Vec<Field> {
         if let Err(failure) = act::<Transformation>(&self.0, Export::Fields) {
@@ -270,19 +282,20 @@ impl transform::GuestTransformer for Transformer {
         features()
     }
 
-    fn transform(&self, mut rows: Batch) -> Result<Batch, Failure> {
+    fn transform(&self, rows: types::Batch) -> Result<types::Batch, Failure> {
         if self.0.is(Misdeed::WideFeatures, Export::Transform) {
-            return Ok(wide_rows(rows.rows as usize));
+            return Ok(raw(&wide_rows(rows.rows as usize)));
         }
         if self.0.is(Misdeed::HoardFeatures, Export::Transform) {
-            return Ok(long_rows(rows.rows as usize));
+            return Ok(raw(&long_rows(rows.rows as usize)));
         }
+        let mut rows = packed::decode(&self.1, &rows)?;
         act::<Transformation>(&self.0, Export::Transform)?;
         if self.0.export == Export::TransformServed.name() && is_served() {
             act::<Transformation>(&self.0, Export::TransformServed)?;
         }
         if self.0.is(Misdeed::ForgedBatch, Export::Transform) {
-            rows = forge(rows, self.0.forgery()?)?;
+            return forge(rows, self.0.forgery()?);
         }
         if self.0.is(Misdeed::NanPayloads, Export::Transform) {
             rows = with_nans(rows, self.0.variant);
@@ -298,7 +311,8 @@ impl transform::GuestTransformer for Transformer {
         if self.0.is(Misdeed::FewerRows, Export::Transform) {
             rows = Batch { rows: 0, columns: rows.columns.into_iter().map(emptied).collect() };
         }
-        Ok(rows)
+        // Its features have no nulls, and neither have the rows.
+        Ok(raw(&rows))
     }
 }
 
@@ -317,61 +331,77 @@ fn emptied(column: Column) -> Column {
 
 impl<W: World> train::Guest for Stage<W> {
     fn train(
-        train: &tables::Table,
-        _: Option<&tables::Table>,
+        train: tables::Table,
+        _: Option<tables::Table>,
         _: Task,
         settings: types::Settings,
     ) -> Result<blobs::Blob, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<W>(&orders, Export::Train)?;
-        with_table(&orders, Export::Train, train)?;
+        with_table(&orders, Export::Train, &train)?;
         write_orders(&settings.parameters, &orders, Export::Train)
-    }
-
-    fn importance(model: &blobs::Blob) -> Result<Vec<FeatureImportance>, Failure> {
-        let orders = orders_of(model)?;
-        act::<W>(&orders, Export::Importance)?;
-        let entry = |feature: &str, importance| FeatureImportance { feature: feature.into(), importance };
-        if orders.is(Misdeed::ForgedImportance, Export::Importance) {
-            return Ok(match orders.variant {
-                0 => vec![entry("x", f64::NAN)],
-                1 => vec![entry("x", -1.0)],
-                2 => vec![entry("x", f64::MAX), entry("y", f64::MAX)],
-                3 => vec![entry("x", 1.0), entry("x", 1.0)],
-                _ => vec![entry("<script>", 1.0)],
-            });
-        }
-        Ok(vec![entry("x", 1.0)])
     }
 }
 
-/// A loaded model.
-pub struct Predictor<W>(Orders, PhantomData<W>);
+/// A loaded model, and the fields of the rows that it gets.
+pub struct Predictor<W>(Orders, Vec<Field>, PhantomData<W>);
 
 impl<W: World> predict::Guest for Stage<W> {
     type Predictor = Predictor<W>;
 }
 
 impl<W: World> predict::GuestPredictor for Predictor<W> {
-    fn load(model: &blobs::Blob) -> Result<predict::Predictor, Failure> {
-        let orders = orders_of(model)?;
+    fn load(model: blobs::Blob, inputs: Vec<Field>) -> Result<predict::Predictor, Failure> {
+        let orders = orders_of(&model)?;
         act::<W>(&orders, Export::LoadPredictor)?;
-        Ok(predict::Predictor::new(Self(orders, PhantomData)))
+        Ok(predict::Predictor::new(Self(orders, inputs, PhantomData)))
     }
 
-    fn output(&self) -> predict::Output {
-        if let Err(failure) = act::<W>(&self.0, Export::Output) {
+    fn warm_up(&self) {}
+
+    fn outputs(&self) -> Vec<Output> {
+        if let Err(failure) = act::<W>(&self.0, Export::Outputs) {
             panic!("{failure:?}");
         }
-        if self.0.is(Misdeed::OtherOutput, Export::Output) {
-            return predict::Output::Value;
+        if self.0.is(Misdeed::OtherOutput, Export::Outputs) {
+            return match self.0.variant {
+                0 => vec![Output::Value],
+                1 => Vec::new(),
+                2 => vec![Output::Probability(1), Output::Probability(1)],
+                3 => (0..1_000_000).map(|number| Output::Other(number.to_string())).collect(),
+                4 => vec![Output::Probability(1), Output::Probability(7)],
+                5 => vec![Output::Probability(1), Output::Quantile(f64::NAN)],
+                _ => vec![Output::Probability(1), Output::Other("<script>".into())],
+            };
         }
-        predict::Output::Score
+        vec![Output::Probability(1)]
     }
 
-    fn predict(&self, rows: Batch) -> Result<Vec<f64>, Failure> {
+    fn importance(&self) -> Vec<f64> {
+        if let Err(failure) = act::<W>(&self.0, Export::Importance) {
+            panic!("{failure:?}");
+        }
+        let mut importance = vec![1.0; self.1.len()];
+        if self.0.is(Misdeed::ForgedImportance, Export::Importance) {
+            match self.0.variant {
+                0 => importance[0] = f64::NAN,
+                1 => importance[0] = -1.0,
+                2 => importance.fill(f64::MAX),
+                3 => importance.push(1.0),
+                _ => importance = vec![1.0; 1 << 19],
+            }
+        }
+        importance
+    }
+
+    fn contributions(&self, _: types::Batch, _: u32) -> Result<Option<predict::Contributions>, Failure> {
+        Ok(None)
+    }
+
+    fn predict(&self, rows: types::Batch) -> Result<types::Batch, Failure> {
         act::<W>(&self.0, Export::Predict)?;
-        let Some(Column { values: Values::Float64(x), .. }) = rows.columns.into_iter().next() else {
+        let batch = packed::decode(&self.1, &rows)?;
+        let Some(Column { values: Values::Float64(x), .. }) = batch.columns.into_iter().next() else {
             return Err(Failure::internal("the first feature is no number"));
         };
         let mut scores: Vec<f64> = x.into_iter().map(|x| x.clamp(0.0, 1.0)).collect();
@@ -387,38 +417,45 @@ impl<W: World> predict::GuestPredictor for Predictor<W> {
         if self.0.is(Misdeed::PredictFew, Export::Predict) {
             scores.pop();
         }
-        Ok(scores)
+        Ok(packed::encode_numbers(rows.rows, &scores))
     }
 }
 
 impl shards::Guest for Stage<ShardedTraining> {
-    fn plan_shards(_: u64, settings: types::Settings) -> Result<u32, Failure> {
+    fn plan_shards(
+        _: tables::Table,
+        _: Option<tables::Table>,
+        _: Task,
+        settings: types::Settings,
+    ) -> Result<shards::Plan, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<ShardedTraining>(&orders, Export::PlanShards)?;
-        Ok(if orders.is(Misdeed::ManyShards, Export::PlanShards) {
+        let shards = if orders.is(Misdeed::ManyShards, Export::PlanShards) {
             u32::MAX
         } else if orders.misdeed == Misdeed::FloodShards.name() {
             1024
         } else {
             3
-        })
+        };
+        Ok(shards::Plan { shards, common: write_orders(&settings.parameters, &orders, Export::PlanShards)? })
     }
 
     fn train_shard(
-        train: &tables::Table,
-        _: Option<&tables::Table>,
+        train: tables::Table,
+        _: Option<tables::Table>,
         _: Task,
         settings: types::Settings,
+        _: blobs::Blob,
         _: u32,
         _: u32,
     ) -> Result<blobs::Blob, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<ShardedTraining>(&orders, Export::TrainShard)?;
-        with_table(&orders, Export::TrainShard, train)?;
+        with_table(&orders, Export::TrainShard, &train)?;
         write_orders(&settings.parameters, &orders, Export::TrainShard)
     }
 
-    fn merge(parts: Vec<blobs::Blob>, settings: types::Settings) -> Result<blobs::Blob, Failure> {
+    fn merge(parts: Vec<blobs::Blob>, settings: types::Settings, _: blobs::Blob) -> Result<blobs::Blob, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<ShardedTraining>(&orders, Export::Merge)?;
         for part in &parts {
@@ -430,28 +467,29 @@ impl shards::Guest for Stage<ShardedTraining> {
 
 impl evaluate::Guest for Stage<Evaluation> {
     fn evaluate(
-        test: &tables::Table,
-        candidate: &models::Model,
-        _: Option<&models::Model>,
+        test: tables::Table,
+        candidate: models::Model,
+        _: Option<models::Model>,
         _: Task,
         settings: types::Settings,
     ) -> Result<Vec<Metric>, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<Evaluation>(&orders, Export::Evaluate)?;
         if orders.is(Misdeed::GiantColumnList, Export::Evaluate) {
-            with_table(&orders, Export::Evaluate, test)?;
+            with_table(&orders, Export::Evaluate, &test)?;
         }
         let roles = test.roles();
         let features: Vec<u32> = (0..).zip(roles).filter(|(_, role)| *role == Role::Feature).map(|it| it.0).collect();
-        let mut rows = test.read(0, 8192, Some(&features))?;
+        let seen = test.select(&features)?;
+        let mut rows = seen.read(0, 8192)?;
         let count = rows.rows;
         if orders.is(Misdeed::CallForEver, Export::Evaluate) {
-            ask(&orders, candidate, &rows)?;
+            ask(&orders, &candidate, &rows)?;
         }
         if orders.is(Misdeed::ForgedBatch, Export::Evaluate) {
-            rows = forge(rows, orders.forgery()?)?;
+            rows = forge(packed::decode(&seen.fields(), &rows)?, orders.forgery()?)?;
         }
-        let scores = candidate.predict(&rows)?;
+        let scores = packed::decode_numbers(&candidate.predict(&rows)?)?;
         let metric = |name: &str, value| Metric { name: name.into(), value };
         if orders.is(Misdeed::ForgedMetrics, Export::Evaluate) {
             return Ok(["roc_auc", "accuracy", "f1", "log_loss"].map(|name| metric(name, 1.0)).to_vec());
@@ -464,14 +502,10 @@ impl evaluate::Guest for Stage<Evaluation> {
 }
 
 impl decide::Guest for Stage<Promotion> {
-    fn decide(
-        _: decide::Evaluation,
-        gates: Vec<decide::Gate>,
-        settings: types::Settings,
-    ) -> Result<decide::Decision, Failure> {
+    fn decide(evaluation: decide::Evaluation, settings: types::Settings) -> Result<decide::Decision, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<Promotion>(&orders, Export::Decide)?;
-        let approve = orders.is(Misdeed::ApproveAnyway, Export::Decide) || gates.iter().all(|gate| gate.passed);
+        let approve = orders.is(Misdeed::ApproveAnyway, Export::Decide) || evaluation.gates.iter().all(|gate| gate.passed);
         let verdict = if approve { decide::Verdict::Approved } else { decide::Verdict::Rejected };
         let reason =
             |gate: &str, message: &str| decide::Reason { gate: gate.into(), passed: true, message: message.into() };
