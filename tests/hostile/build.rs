@@ -123,6 +123,11 @@ fn shapes() -> Vec<(&'static str, Shape)> {
         ("other-worlds-sources", ours("sources")),
         ("other-worlds-models", ours("models")),
         ("other-worlds-tables", ours("tables")),
+        ("wasi-0.3", import("wasi:io/poll@0.3.0")),
+        ("wasi-0.2.99", random()),
+        ("contract-0.1.0", text(&exporting("").replace("@0.2.0", "@0.1.0"))),
+        ("contract-0.3.0", text(&exporting("").replace("@0.2.0", "@0.3.0"))),
+        ("contract-mixed", text(&exporting(r#"(import "stagewright:stage/tables@0.3.0" (instance))"#))),
         ("exports-of-no-type", text(&exporting(""))),
         ("not-a-component", text("(component)")),
         (
@@ -186,6 +191,12 @@ fn import(interface: &'static str) -> Shape {
     Shape::Import { wit: "", module: interface, function: "open", parameters: "" }
 }
 
+/// An import of WASI's random numbers, as a version that is not out yet has them.
+fn random() -> Shape {
+    let wit = "package wasi:random@0.2.99;\ninterface random { get-random-u64: func() -> u64; }";
+    Shape::Import { wit, module: "wasi:random/random@0.2.99", function: "get-random-u64", parameters: "(result i64)" }
+}
+
 /// An import of ours that the world `promotion` does not have.
 fn ours(interface: &'static str) -> Shape {
     let (module, function, parameters) = match interface {
@@ -208,7 +219,11 @@ fn build(shape: &Shape) -> Vec<u8> {
         Shape::Core { items, describe, schema } => component(&core(items, describe, schema), None),
         Shape::Import { wit, module, function, parameters } => {
             let items = format!(r#"(import "{module}" "{function}" (func {parameters}))"#);
-            let package = if wit.is_empty() { package_of(module) } else { String::new() };
+            let package = match *wit {
+                "" => package_of(module),
+                "ours" => String::new(),
+                wit => wit.to_owned(),
+            };
             component(&core(&items, "", SCHEMA), Some((&package, module)))
         }
         Shape::Binary(bytes) => bytes.clone(),
@@ -248,7 +263,7 @@ fn core(items: &str, describe: &str, schema: &str) -> String {
             (data (i32.const 512) "{escaped}")
             (func (export "stagewright:stage/metadata@0.2.0#describe") (result i32) {describe} (i32.const 64))
             (func (export "stagewright:stage/decide@0.2.0#decide")
-                (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64) (result i32) unreachable)
+                (param i32) (result i32) unreachable)
             {realloc}
         )"#,
         realloc = if items.contains("cabi_realloc") {

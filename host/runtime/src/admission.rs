@@ -1,17 +1,17 @@
 //! What a component may import, and what it must export: decided by names, before anything of it is compiled or run.
 //!
-//! Every import must be an interface that its world lists, or WASI in its virtual form, or a stub that the manifest allows; anything else is refused by name.
+//! Every import must be an interface that its world lists, or WASI in its virtual form, or a stub that the manifest allows; anything else is refused by name, and another
+//! version of the contract or of WASI by its version.
 
+use stagewright_lifecycle::fault::guest_name;
 use stagewright_manifest::World;
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::bindings::stagewright::stage as host;
 use crate::error::RuntimeError;
 use crate::guest::Guest;
+use crate::version::{self, Name, Tool, interface};
 use crate::wasi::{self, Stubs};
-
-/// The version of the contract, as it stands in the names of interfaces.
-const VERSION: &str = "@0.2.0";
 
 /// The names that a component imports and exports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,18 +68,17 @@ fn imports_of(world: World) -> &'static [&'static str] {
     }
 }
 
-fn interface(name: &str) -> String {
-    format!("stagewright:stage/{name}{VERSION}")
-}
-
-/// The stub that would stand behind an import.
+/// The stub that would let an import link.
 fn stub_of(import: &str) -> Option<&'static str> {
-    ["filesystem", "sockets"].into_iter().find(|stub| import.starts_with(&format!("wasi:{stub}/")))
+    let only = |stub: &&str| wasi::grants(import, Stubs::named(&[(*stub).to_owned()]));
+    if wasi::grants(import, Stubs::default()) { None } else { ["filesystem", "sockets"].into_iter().find(only) }
 }
 
 /// What a component of a world gets for an import.
 pub(crate) fn grant(world: World, import: &str, stubs: Stubs) -> Grant {
-    if imports_of(world).iter().chain(&["types"]).any(|name| interface(name) == import) {
+    let name = Name::parse(import);
+    let is = |interface: &&str| name.as_ref().is_some_and(|name| name.is_ours(interface));
+    if imports_of(world).iter().chain(&["types"]).any(is) {
         return Grant::World;
     }
     match stub_of(import) {
@@ -89,30 +88,42 @@ pub(crate) fn grant(world: World, import: &str, stubs: Stubs) -> Grant {
     }
 }
 
+/// Whether an interface of the contract is among these names.
+pub(crate) fn has(names: &[String], interface: &str) -> bool {
+    names.iter().filter_map(|name| Name::parse(name)).any(|name| name.is_ours(interface))
+}
+
 /// The worlds whose interface a component exports.
 pub(crate) fn worlds(exports: &[String]) -> Vec<World> {
-    World::ALL.into_iter().filter(|world| exports.contains(&interface(export_of(*world)))).collect()
+    World::ALL.into_iter().filter(|world| has(exports, export_of(*world))).collect()
 }
 
-/// Whether a component exports an interface that its world leaves to its author.
-pub(crate) fn has(exports: &[String], optional: &str) -> bool {
-    exports.contains(&interface(optional))
-}
-
-/// Refuses a component that lacks an export of its world, or imports what the world does not have.
+/// Refuses a component of another version of the contract or of WASI, or that lacks an export of its world, or imports what the world does not have. Who made it is asked only
+/// if its author has to rebuild it.
 ///
 /// # Errors
-/// [`RuntimeError::World`], [`RuntimeError::Import`].
-pub(crate) fn admit(interfaces: &Interfaces, world: World, name: &str, stubs: Stubs) -> Result<(), RuntimeError> {
-    let wanted = ["metadata", export_of(world)].into_iter().chain((world == World::Training).then_some("predict"));
-    let missing = wanted.map(interface).find(|wanted| !interfaces.exports.contains(wanted));
-    if let Some(missing) = missing {
+/// [`RuntimeError::Contract`], [`RuntimeError::Wasi`], [`RuntimeError::World`], [`RuntimeError::Import`].
+pub(crate) fn admit(
+    interfaces: &Interfaces,
+    world: World,
+    name: &str,
+    stubs: Stubs,
+    tool: impl FnOnce() -> Tool,
+) -> Result<(), RuntimeError> {
+    version::same_contract(interfaces, name, tool)?;
+    if let Some(import) = interfaces.imports.iter().find(|import| wasi::is_of_another_version(import)) {
+        return Err(RuntimeError::Wasi { name: name.into(), import: guest_name(import) });
+    }
+    let mut wanted = ["metadata", export_of(world)].into_iter().chain((world == World::Training).then_some("predict"));
+    let missing = wanted.find(|wanted| !has(&interfaces.exports, wanted));
+    if let Some(missing) = missing.map(interface) {
         return Err(RuntimeError::World { name: name.into(), world, missing, fits: worlds(&interfaces.exports) });
     }
     let refused = interfaces.imports.iter().find(|import| grant(world, import, stubs) == Grant::Refused);
     refused.map_or(Ok(()), |import| {
         let hint = |stub| format!("if its language runtime links it without need, write `stubs = [\"{stub}\"]` under [components.{name}]: it gets an empty, always failing one");
-        Err(RuntimeError::Import { name: name.into(), world, import: import.clone(), grant: stub_of(import).map(hint) })
+        let grant = stub_of(import).map(hint).or_else(|| version::newer_patch(import));
+        Err(RuntimeError::Import { name: name.into(), world, import: import.clone(), grant })
     })
 }
 

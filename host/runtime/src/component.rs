@@ -27,6 +27,7 @@ use crate::error::RuntimeError;
 use crate::guest::Guest;
 use crate::instance::{self, Optional};
 use crate::sealed::Sealed;
+use crate::version::{self, Tool};
 use crate::wasi::Stubs;
 
 /// Where a component comes from.
@@ -169,16 +170,18 @@ impl Catalog {
     ) -> Result<Component, RuntimeError> {
         let digest = self.digest(name, origin)?;
         trust(digest)?;
+        let tool = || self.tool(name, digest, origin);
         let compiled = match self.cached(name, digest) {
             Some(compiled) => compiled,
             None => {
                 let bytes = self.bytes_of(name, digest, origin)?;
-                admission::admit(&self.anatomy(name, &bytes)?.interfaces, world, name, stubs)?;
+                admission::admit(&self.anatomy(name, &bytes)?.interfaces, world, name, stubs, tool)?;
                 self.compile(name, digest, &bytes)?
             }
         };
+        // An earlier version of this program may have compiled it, for a contract of its own.
         let interfaces = interfaces(&self.engine, &compiled);
-        admission::admit(&interfaces, world, name, stubs)?;
+        admission::admit(&interfaces, world, name, stubs, tool)?;
         let linker = admission::linker(&self.engine, world, stubs)
             .map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         let pre = linker
@@ -227,7 +230,8 @@ impl Catalog {
     ) -> Result<String, RuntimeError> {
         let digest = self.digest(name, origin)?;
         let bytes = self.bytes_of(name, digest, origin)?;
-        self.anatomy(name, &bytes)?;
+        let Anatomy { interfaces, provenance } = self.anatomy(name, &bytes)?;
+        version::same_contract(&interfaces, name, || Tool::of(&provenance))?;
         let Compilation { compiler, limits, options, .. } = &self.compilation;
         let compilation = Compilation { compiler: compiler.clone(), limits: *limits, options: *options, baseline };
         let code = compilation.compile(name, &bytes)?;
@@ -305,6 +309,12 @@ impl Catalog {
             found if found != expected => Err(RuntimeError::Changed { name: name.into(), expected, found }),
             _ => Ok(bytes),
         }
+    }
+
+    /// What made a component that is refused.
+    fn tool(&self, name: &str, digest: Digest, origin: &Origin) -> Tool {
+        let anatomy = self.bytes_of(name, digest, origin).and_then(|bytes| self.anatomy(name, &bytes));
+        anatomy.map_or(Tool::Other, |anatomy| Tool::of(&anatomy.provenance))
     }
 
     fn anatomy(&self, name: &str, bytes: &[u8]) -> Result<Anatomy, RuntimeError> {
@@ -466,5 +476,44 @@ fn describing(name: &str, world: World, digest: Digest, limits: Limits) -> Stage
         tracker: Arc::new(crate::runtime::Nobody),
         workers: 1,
         cancel: Cancel::default(),
+    }
+}
+
+#[cfg(all(test, feature = "compiler"))]
+mod tests {
+    use super::*;
+
+    /// A component that exports an empty instance by these names; all lengths take one byte.
+    fn exporting(names: &[&str]) -> Vec<u8> {
+        let mut exports = vec![names.len() as u8];
+        names.iter().for_each(|name| {
+            exports.extend([0, name.len() as u8]);
+            exports.extend(name.as_bytes());
+            exports.extend([5, 0, 0]); // the instance 0, without a type
+        });
+        [b"\0asm\x0d\0\x01\0\x05\x03\x01\x01\0\x0b", &[exports.len() as u8][..], &exports].concat()
+    }
+
+    #[test]
+    fn cached_code_of_another_contract_is_refused_as_its_bytes_are() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = EngineOptions::default();
+        let catalog = |compiler| {
+            let installation = Installation::new(folder.path().join("components"), Vec::new(), compiler);
+            Catalog::new(crate::engine::engine(options).expect("an engine"), installation, options).expect("a catalog")
+        };
+        let bytes = exporting(&["stagewright:stage/metadata@0.0.9", "stagewright:stage/decide@0.0.9"]);
+        let path = folder.path().join("old.wasm");
+        fs::write(&path, &bytes).expect("room");
+        let origin = Origin::File(path);
+        // As an earlier version of this program would have done.
+        catalog(Compiler::InProcess).compile("old", Digest::of(&bytes), &bytes).expect("it is valid");
+        for compiler in [Compiler::InProcess, Compiler::Absent] {
+            let catalog = catalog(compiler);
+            assert!(catalog.is_compiled("old", &origin).expect("it can be read"), "it is in the cache");
+            let refused = catalog.resolve(World::Promotion, "old", &origin, Stubs::default(), &|_| Ok(()));
+            let refused = refused.expect_err("another contract");
+            assert!(matches!(&refused, RuntimeError::Contract { found, .. } if found == "0.0.9"), "{refused:?}");
+        }
     }
 }

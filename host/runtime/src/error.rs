@@ -37,6 +37,26 @@ pub enum RuntimeError {
         /// The reason.
         reason: String,
     },
+    /// The component is for another version of the contract.
+    #[error("component `{name}` speaks contract {found}, and this version runs {wanted}")]
+    Contract {
+        /// The component.
+        name: String,
+        /// The versions that it speaks.
+        found: String,
+        /// The version that this host has.
+        wanted: String,
+        /// What its author does.
+        hint: String,
+    },
+    /// The component imports another version of WASI than stages get.
+    #[error("component `{name}` imports `{import}`: stages get WASI 0.2")]
+    Wasi {
+        /// The component.
+        name: String,
+        /// The import.
+        import: String,
+    },
     /// The component imports what its world does not have.
     #[error("component `{name}` imports `{import}`, which a {world} stage is not given")]
     Import {
@@ -144,6 +164,8 @@ impl RuntimeError {
                 "built-in stages are looked for in {}; for a file of your own write `path = \"{name}.wasm\"` under [components.{name}]",
                 searched.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
             )),
+            Self::Contract { hint, .. } => Some(hint.clone()),
+            Self::Wasi { .. } => Some("build it for WASI 0.2 (componentize-qjs: --sync)".into()),
             Self::Import { grant, .. } => grant.clone(),
             Self::World { fits, .. } if !fits.is_empty() => Some(format!(
                 "it is a {} component",

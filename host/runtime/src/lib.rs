@@ -1,7 +1,7 @@
 //! The sandbox: runs stages as Wasm components. The only crate of the host that names wasmtime, besides serving.
 //!
 //! - `engine`: engine settings, pool, epochs. `bounds`: the operator's limits. `component`: from a file to something that can be instantiated;
-//!   `description`: what a component may say of itself; `admission`: what it may import; `anatomy`: what its bytes
+//!   `description`: what a component may say of itself; `admission`: what it may import; `version`: in which versions; `anatomy`: what its bytes
 //!   say; `compile`: compiling in a child process; `cache`: compiled code on disk, authenticated; `sealed`: bytes in memory that nobody can change; `signature`: who
 //!   vouches for a component.
 //! - `guest`: one instance and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.
@@ -34,6 +34,7 @@ mod predictor;
 mod runtime;
 mod sealed;
 mod signature;
+mod version;
 mod wasi;
 
 pub use admission::Grant;

@@ -17,6 +17,7 @@ use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult, subsc
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::guest::Guest;
+use crate::version::Name;
 
 /// How far a clock moves at each reading, nanoseconds.
 const STEP: u64 = 1_000;
@@ -236,12 +237,48 @@ impl Stubs {
     }
 }
 
+/// The interfaces that every stage gets, by package.
+const ALWAYS: [(&str, &[&str]); 4] = [
+    ("wasi:io", &["error", "poll", "streams"]),
+    (
+        "wasi:cli",
+        &[
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
+        ],
+    ),
+    ("wasi:clocks", &["monotonic-clock", "wall-clock"]),
+    ("wasi:random", &["random", "insecure", "insecure-seed"]),
+];
+
+/// What the stub of the file system adds.
+const FILESYSTEM: (&str, &[&str]) = ("wasi:filesystem", &["types", "preopens"]);
+
+/// What the stub of sockets adds.
+const SOCKETS: (&str, &[&str]) = (
+    "wasi:sockets",
+    &["tcp", "udp", "tcp-create-socket", "udp-create-socket", "instance-network", "network", "ip-name-lookup"],
+);
+
 /// Whether an import is part of the WASI that every stage gets, or that these stubs add.
 pub(crate) fn grants(import: &str, stubs: Stubs) -> bool {
-    const ALWAYS: [&str; 4] = ["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:random/"];
-    ALWAYS.iter().any(|prefix| import.starts_with(prefix))
-        || (stubs.filesystem && import.starts_with("wasi:filesystem/"))
-        || (stubs.sockets && import.starts_with("wasi:sockets/"))
+    let Some(name) = Name::parse(import).filter(Name::is_of_our_wasi) else { return false };
+    let is = |(package, interfaces): &(&str, &[&str])| name.package == *package && interfaces.contains(&name.interface);
+    ALWAYS.iter().any(is) || (stubs.filesystem && is(&FILESYSTEM)) || (stubs.sockets && is(&SOCKETS))
+}
+
+/// Whether an import is of a package of WASI that a stage may get, in a version that none gets.
+pub(crate) fn is_of_another_version(import: &str) -> bool {
+    let mut packages = ALWAYS.iter().chain([&FILESYSTEM, &SOCKETS]).map(|(package, _)| *package);
+    Name::parse(import).is_some_and(|name| !name.is_of_our_wasi() && packages.any(|package| package == name.package))
 }
 
 /// Links WASI as described above.

@@ -176,6 +176,71 @@ fn what_is_no_component_and_what_is_not_trusted_is_refused_before_it_is_compiled
     assert!(invalid.to_string().starts_with("`guest` is not a valid component: "), "{invalid}");
 }
 
+/// A good component with a version in the names of its interfaces changed into another one of the same length.
+fn renamed(from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = good();
+    let places: Vec<usize> = bytes
+        .windows(from.len())
+        .enumerate()
+        .filter(|(_, found)| *found == from.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
+    assert!(!places.is_empty(), "no `{from}`");
+    places.into_iter().for_each(|at| bytes[at..at + to.len()].copy_from_slice(to.as_bytes()));
+    bytes
+}
+
+#[test]
+fn another_version_of_the_contract_or_of_wasi_is_refused_before_a_compiler_starts() {
+    let place = Place::new();
+    // Whatever reaches the compiler fails otherwise.
+    let compiler = Compiler::Program(place.0.path().join("no such program"));
+    let runtime = Runtime::open(Installation { compiler, ..place.installation() }, EngineOptions::default());
+    let runtime = runtime.expect("an engine");
+    let refusal =
+        |bytes: &[u8]| resolve(&runtime, &place.write("x.wasm", bytes)).expect_err("nothing is compiled here");
+    let started = refusal(&good());
+    assert!(matches!(started, RuntimeError::Compiler { .. }), "a good one is to be compiled: {started:?}");
+
+    for other in ["0.0.9", "0.9.0", "1.0.0"] {
+        let refused = refusal(&renamed("@0.2.0", &format!("@{other}")));
+        assert!(matches!(&refused, RuntimeError::Contract { found, .. } if found == other), "{refused:?}");
+        let text = refused.to_string();
+        assert_eq!(text, format!("component `guest` speaks contract {other}, and this version runs 0.2.0"));
+        let hint = refused.hint().expect("a hint");
+        assert!(hint.contains("with stagewright-kit 0.2.0: `cargo build --release --target wasm32-wasip2`"), "{hint}");
+        assert_eq!(hint.starts_with("use a newer stagewright; or "), other != "0.0.9", "{hint}");
+    }
+    let mixed = refusal(&renamed("stage/decide@0.2.0", "stage/decide@0.3.0"));
+    assert!(matches!(&mixed, RuntimeError::Contract { found, .. } if found == "0.2.0, 0.3.0"), "{mixed:?}");
+
+    for other in ["0.3.0", "0.1.9"] {
+        let refused = refusal(&renamed("wasi:io/poll@0.2.6", &format!("wasi:io/poll@{other}")));
+        assert_eq!(
+            refused.to_string(),
+            format!("component `guest` imports `wasi:io/poll@{other}`: stages get WASI 0.2")
+        );
+        assert_eq!(refused.hint().as_deref(), Some("build it for WASI 0.2 (componentize-qjs: --sync)"));
+    }
+    assert_eq!(place.cached(), Vec::<String>::new());
+}
+
+#[test]
+fn newer_patches_of_the_contract_and_of_wasi_run() {
+    let place = Place::new();
+    let runtime = Runtime::open(place.installation(), EngineOptions::default()).expect("an engine");
+    // Of all names, or of those alone that it exports or imports: each is compared by itself.
+    for (from, to) in [("stage/metadata@0.2.0", "stage/metadata@0.2.7"), ("stage/decide@0.2.0", "stage/decide@0.2.7"), ("@0.2.6", "@0.2.9")] {
+        resolve(&runtime, &place.write("x.wasm", &renamed(from, to))).unwrap_or_else(|error| panic!("{to}: {error}"));
+    }
+    let unknown = renamed("stagewright:stage/types@0.2.0", "stagewright:stage/novel@0.2.7");
+    let refused = resolve(&runtime, &place.write("x.wasm", &unknown)).expect_err("an interface of a later patch");
+    assert!(matches!(&refused, RuntimeError::Import { .. }), "{refused:?}");
+    let hint = refused.hint().expect("a hint");
+    assert_eq!(hint, "it was made for contract 0.2.7, and this version has 0.2.0: use a newer stagewright");
+}
+
 #[test]
 fn a_host_without_a_compiler_runs_what_another_compiled_for_its_key() {
     let (full, edge) = (Place::new(), Place::new());

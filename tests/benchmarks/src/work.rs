@@ -10,8 +10,8 @@ use std::time::Duration;
 use evaluate_classifier::EvaluateClassifier;
 use stagewright_data::Task;
 use stagewright_kit::{
-    Batch, BinaryClasses, BlobReader, BlobWriter, Evaluation, Failure, FeatureImportance, Model, Settings, Table as _,
-    Training, Transformation, Validation, parameters,
+    Batch, BinaryClasses, BlobReader, BlobWriter, Evaluation, Failure, FeatureImportance, Model, Output,
+    Rebalancing as _, Settings, Table as _, Training, Transformation, Validation, parameters,
 };
 use stagewright_lifecycle::sandbox::{ModelParts, Sandbox as _, View};
 use stagewright_manifest::World;

@@ -579,7 +579,7 @@ fn an_import_that_is_not_granted_is_shown_and_refused_before_anything_is_compile
     let shown = alone(&place, &["stage", "inspect", &file.display().to_string()]).expect(0).stdout;
     says(
         &shown,
-        &["not run: component", "refused      wasi:http/handler@0.2.0", "world        stagewright:stage/types@0.1.0"],
+        &["not run: component", "refused      wasi:http/handler@0.2.0", "world        stagewright:stage/types@0.2.0"],
     );
     let json = alone(&place, &["stage", "inspect", &file.display().to_string(), "--json"]).expect(0).json();
     assert_eq!(json["grants"]["wasi:http/handler@0.2.0"], "refused");
@@ -599,7 +599,7 @@ fn a_plan_shows_imports_against_grants_and_inspection_shows_where_a_stage_comes_
     let shown = place.run(&["plan", &manifest]).expect(0).stdout;
     says(&shown, &["training        virtual WASI: cli", "world: blobs, tables, types"]);
     let plan = place.run(&["plan", &manifest, "--json"]).expect(0).json();
-    assert_eq!(plan["stages"][3]["grants"]["stagewright:stage/blobs@0.1.0"], "world");
+    assert_eq!(plan["stages"][3]["grants"]["stagewright:stage/blobs@0.2.0"], "world");
     let json = place.run(&["stage", "inspect", "train-logistic", "--json"]).expect(0).json();
     assert_eq!((json["signature"]["state"].as_str(), json["world"].as_str()), (Some("built-in"), Some("training")));
     let provenance = &json["provenance"];

@@ -48,7 +48,10 @@ pub(crate) fn inspect(location: &Location, arguments: &InspectArguments) -> anyh
         Ok(Component { description, .. }) => {
             println!("{} {}: {}", description.name, description.version, description.summary)
         }
-        Err(error) => println!("{name}: not run: {error}"),
+        Err(error) => {
+            println!("{name}: not run: {error}");
+            error.hint().iter().for_each(|hint| println!("hint       {hint}"));
+        }
     }
     let worlds: Vec<&str> = inspection.worlds.iter().map(|world| world.as_str()).collect();
     println!("world      {}", if worlds.is_empty() { "none of ours".to_owned() } else { worlds.join(", ") });
@@ -167,7 +170,10 @@ fn as_json(
             shown["parameters"] = description.parameters.clone();
             shown["tasks"] = json!(description.tasks);
         }
-        Err(error) => shown["refused"] = error.to_string().into(),
+        Err(error) => {
+            shown["refused"] = error.to_string().into();
+            shown["hint"] = error.hint().into();
+        }
     }
     shown
 }

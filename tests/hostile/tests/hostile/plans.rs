@@ -187,7 +187,7 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::FloodCursors => (7, &[Ingest], &[], Limit("cursors")),
         Misdeed::GiantLogLine => (8, EVERYWHERE, &["limits.memory=512 MiB"], Limit("bytes of one call")),
         Misdeed::GiantFailure => (8, FAILING, &["limits.memory=512 MiB"], Limit("bytes of one call")),
-        Misdeed::GiantColumnList => (8, READING, &[], Fault("internal", &["1048576 columns wanted of a table of"])),
+        Misdeed::GiantColumnList => (8, READING, &[], Fault("internal", &["column 0 is wanted twice"])),
         Misdeed::TooManyColumns => (8, MAKING_TABLES, &[], Fault("", &["200000 columns", "at most 65536"])),
         Misdeed::EndlessTable => (9, MAKING_TABLES, &["limits.output=1 MiB"], Limit("output")),
         Misdeed::EmptyTables => {

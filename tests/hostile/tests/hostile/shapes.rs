@@ -15,6 +15,10 @@ use stagewright_runtime::{Origin, RuntimeError, StubGrants};
 enum Expect {
     /// It is refused or trips while it is admitted and describes itself; the error says all of this.
     Refused(&'static [&'static str]),
+    /// It is admitted, and describes itself.
+    Admitted,
+    /// It speaks these versions of the contract, and is refused for it.
+    Contract(&'static str),
     /// An import is refused by name.
     Import(&'static str),
     /// It is admitted; its schema is refused with this when parameters are checked.
@@ -55,12 +59,17 @@ fn shapes() -> Vec<(u8, &'static str, Expect)> {
         (13, "http", Expect::Import("wasi:http/outgoing-handler@0.2.6")),
         (13, "key-value", Expect::Import("wasi:keyvalue/store@0.2.0-draft")),
         (13, "exotic", Expect::Import("evil:corp/backdoor@1.0.0")),
-        (13, "unknown-wasi", Expect::Refused(&["wasi:cli/shell@0.2.6"])),
-        (13, "other-worlds-sources", Expect::Import("stagewright:stage/sources@0.1.0")),
-        (13, "other-worlds-models", Expect::Import("stagewright:stage/models@0.1.0")),
-        (13, "other-worlds-tables", Expect::Import("stagewright:stage/tables@0.1.0")),
+        (13, "unknown-wasi", Expect::Import("wasi:cli/shell@0.2.6")),
+        (13, "other-worlds-sources", Expect::Import("stagewright:stage/sources@0.2.0")),
+        (13, "other-worlds-models", Expect::Import("stagewright:stage/models@0.2.0")),
+        (13, "other-worlds-tables", Expect::Import("stagewright:stage/tables@0.2.0")),
+        (13, "wasi-0.3", Expect::Refused(&["imports `wasi:io/poll@0.3.0`: stages get WASI 0.2"])),
+        (13, "wasi-0.2.99", Expect::Admitted),
+        (13, "contract-0.1.0", Expect::Contract("0.1.0")),
+        (13, "contract-0.3.0", Expect::Contract("0.3.0")),
+        (13, "contract-mixed", Expect::Contract("0.2.0, 0.3.0")),
         (13, "exports-of-no-type", Expect::Refused(&["broke the contract", "promotion"])),
-        (13, "not-a-component", Expect::Refused(&["does not export `stagewright:stage/metadata@0.1.0`"])),
+        (13, "not-a-component", Expect::Refused(&["does not export `stagewright:stage/metadata@0.2.0`"])),
         (25, "escapes-for-a-name", Expect::Refused(&["its name is `\\u{1b}[2Jx`"])),
         (25, "name-not-utf8", Expect::Refused(&["utf-8"])),
     ]
@@ -80,6 +89,12 @@ pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
                     assert!(text.contains(&part.to_lowercase()), "`{name}`: no `{part}` in: {error}");
                 }
                 crate::plans::clean(&error.to_string());
+            }
+            (Expect::Admitted, Ok(component)) => assert_eq!(component.description.name, "shape", "`{name}`"),
+            (Expect::Contract(versions), Err(error)) => {
+                let RuntimeError::Contract { found, .. } = &error else { panic!("`{name}`: {error}") };
+                assert_eq!(found, versions, "`{name}`");
+                assert!(error.hint().is_some_and(|hint| hint.contains("wit/")), "`{name}`: {error}");
             }
             (Expect::Import(wanted), Err(error)) => {
                 let RuntimeError::Import { import, .. } = &error else { panic!("`{name}`: {error}") };

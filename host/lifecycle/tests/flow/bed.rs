@@ -1,0 +1,274 @@
+//! A home of its own for every test, a pipeline of made-up stages, and runs of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use stagewright_lifecycle::run::{Request, Run, RunError};
+use stagewright_lifecycle::sandbox::Cancel;
+use stagewright_lifecycle::summary::Summary;
+use stagewright_manifest::{Manifest, Overrides, World};
+use stagewright_store::{
+    CHAMPION, Digest, Home, JudgedAgainst, NewVerdict, PromotionRequest, Run as RunRecord, RunId, StageRecord, Verdict,
+};
+
+use crate::fake::{Call, Fake, Script, component};
+
+/// The model's name.
+pub(crate) const MODEL: &str = "outcomes";
+
+/// A pipeline whose model is the column `x`, which tells the outcome.
+const MANIFEST: &str = r#"
+pipeline = "flow"
+experiment = "flow"
+model = "outcomes"
+seed = 7
+
+[task]
+kind = "binary"
+target = "outcome"
+positive = "yes"
+
+[signature.fields]
+id = { type = "utf8", role = "identifier" }
+x = "float64"
+y = "float64"
+z = "float64"
+outcome = { type = "utf8", role = "target" }
+
+[split]
+method = "stratified"
+test = 0.4
+validation = 0.2
+seed = 1
+
+[stages]
+ingestion.component = "ingest"
+validation.component = "validate"
+transformation.component = "transform"
+training.component = "train"
+evaluation.component = "evaluate"
+promotion.component = "promote"
+
+[components.ingest.parameters]
+columns = ["id", "x", "y", "z", "outcome"]
+
+[components.train.parameters]
+column = "x"
+
+[components.other-train.parameters]
+column = "x"
+
+[gates]
+primary = "roc_auc"
+margin = 0.01
+minimum = { roc_auc = 0.6 }
+"#;
+
+/// A home in a temporary folder.
+pub(crate) struct Bed {
+    _folder: tempfile::TempDir,
+    pub home: Home,
+}
+
+/// A run that is wanted.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    set: Vec<String>,
+    stages: RangeInclusive<World>,
+    upon: Option<RunId>,
+    workers: usize,
+    script: Script,
+}
+
+/// A run that was.
+pub(crate) struct Ended {
+    pub id: RunId,
+    pub summary: Summary,
+    pub result: Result<(), RunError>,
+    pub calls: Vec<Call>,
+    pub stages: Vec<StageRecord>,
+    pub record: RunRecord,
+}
+
+impl Asked {
+    /// All of the pipeline as it is.
+    pub(crate) fn whole() -> Self {
+        Self::of(World::Ingestion..=World::Promotion)
+    }
+
+    /// Some steps of it.
+    pub(crate) fn of(stages: RangeInclusive<World>) -> Self {
+        Self { set: Vec::new(), stages, upon: None, workers: 1, script: Script::default() }
+    }
+
+    /// On what another run made.
+    pub(crate) fn upon(mut self, run: &Ended) -> Self {
+        self.upon = Some(run.id.clone());
+        self
+    }
+
+    /// With a change of the manifest, as `--set` takes it.
+    pub(crate) fn set(mut self, text: &str) -> Self {
+        self.set.push(text.to_owned());
+        self
+    }
+
+    /// With a model that is another column.
+    pub(crate) fn column(self, name: &str) -> Self {
+        self.set(&format!("training.column={name}"))
+    }
+
+    /// With so many workers.
+    pub(crate) fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// With stages that follow a script.
+    pub(crate) fn script(mut self, script: Script) -> Self {
+        self.script = script;
+        self
+    }
+}
+
+impl Bed {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = Home::open(folder.path().join("home")).expect("a home");
+        Self { _folder: folder, home }
+    }
+
+    /// Runs, and reads the record.
+    pub(crate) fn run(&self, asked: Asked) -> Ended {
+        let overrides = Overrides { set: asked.set, ..Overrides::default() };
+        let manifest = Manifest::parse("flow.toml", MANIFEST.to_owned(), PathBuf::new(), &overrides);
+        let manifest = Arc::new(manifest.unwrap_or_else(|error| panic!("{}", error.render())));
+        let cancel = Cancel::default();
+        let fake = Arc::new(Fake::new(asked.script, cancel.clone()));
+        let ready = |world: World| Arc::new(component(world, manifest.stage(world).component.as_str()));
+        let (summary, result) = Run::execute(Request {
+            manifest_text: MANIFEST.to_owned(),
+            home: self.home.clone(),
+            sandbox: fake.clone(),
+            components: World::ALL.into_iter().map(|world| (world, ready(world))).collect(),
+            manifest,
+            observer: fake.clone(),
+            workers: asked.workers,
+            cancel,
+            stages: asked.stages,
+            upon: asked.upon,
+            changes: serde_json::Value::Null,
+            code: None,
+            tokens: BTreeMap::new(),
+            destination: None,
+        });
+        let id: RunId = summary.run_id.parse().expect("a run's identifier");
+        let stages = self.home.registry.stages(&id).expect("the record of its stages");
+        let record = self.home.registry.run(id.as_str()).expect("its record");
+        Ended { id, summary, result, calls: fake.calls(), stages, record }
+    }
+
+    /// Runs what comes to its end.
+    pub(crate) fn done(&self, asked: Asked) -> Ended {
+        let ended = self.run(asked);
+        if let Err(error) = &ended.result {
+            panic!("the run failed: {error}");
+        }
+        ended
+    }
+
+    pub(crate) fn champion(&self) -> Option<u32> {
+        self.home.registry.alias(MODEL, CHAMPION).expect("a registry")
+    }
+
+    /// How many versions there are.
+    pub(crate) fn versions(&self) -> usize {
+        self.home
+            .registry
+            .models()
+            .expect("a registry")
+            .first()
+            .map_or(0, |_| self.home.registry.versions(MODEL).expect("a registry").len())
+    }
+
+    /// Names of published artifacts.
+    pub(crate) fn published(&self) -> BTreeSet<String> {
+        let entries = std::fs::read_dir(self.home.artifacts.directory()).expect("the artifacts' folder");
+        let files = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+        files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Names that a run's artifacts are published under.
+    pub(crate) fn named(&self, ended: &Ended) -> BTreeSet<String> {
+        let path = |(kind, digest)| self.home.artifacts.path(kind, &digest);
+        let outputs = ended.stages.iter().flat_map(|stage| &stage.outputs);
+        let paths = outputs.map(|output| path((output.kind, output.digest)));
+        paths.map(|path| path.file_name().expect("a file").to_string_lossy().into_owned()).collect()
+    }
+
+    /// Files that are being made.
+    pub(crate) fn staged(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.home.artifacts.directory().join("staging")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    _ => files.push(entry.path()),
+                }
+            }
+        }
+        files.retain(|file| !file.to_string_lossy().ends_with("lock"));
+        files
+    }
+}
+
+/// Makes a version champion, whoever is champion now: as a person does it.
+pub(crate) fn crown(home: &Home, version: u32) {
+    let current = home.registry.alias(MODEL, CHAMPION).expect("a registry");
+    let verdict = NewVerdict::by_person(Verdict::Approved, JudgedAgainst::from(current), "somebody wants it");
+    home.registry.record_verdict(&home.artifacts, MODEL, version, &verdict).expect("a version that is not champion");
+    let request = PromotionRequest {
+        destination: String::new(),
+        expected: Some(current),
+        reason: "somebody wants it".to_owned(),
+    };
+    home.registry.promote(MODEL, version, &request).expect("an approved version");
+}
+
+impl Ended {
+    /// The steps on record, in order, each with how it ended.
+    pub(crate) fn steps(&self) -> Vec<(&str, &str)> {
+        self.stages.iter().map(|stage| (stage.name.as_str(), stage.status.as_str())).collect()
+    }
+
+    /// What it made, by step and name.
+    pub(crate) fn made(&self) -> BTreeMap<String, Digest> {
+        let outputs = self.stages.iter().flat_map(|stage| stage.outputs.iter().map(move |output| (stage, output)));
+        outputs.map(|(stage, output)| (format!("{}.{}", stage.name, output.name), output.digest)).collect()
+    }
+
+    /// What was called, in order, each once for all times that it was called in a row.
+    pub(crate) fn exports(&self) -> Vec<&'static str> {
+        let mut exports: Vec<_> = self.calls.iter().map(|call| call.export).collect();
+        exports.dedup();
+        exports
+    }
+
+    /// How often this was called.
+    pub(crate) fn count(&self, export: &str) -> usize {
+        self.calls.iter().filter(|call| call.export == export).count()
+    }
+
+    /// Why it failed.
+    pub(crate) fn error(&self) -> String {
+        self.result.as_ref().err().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// The name of the verdict that was reached.
+    pub(crate) fn verdict(&self) -> Option<&'static str> {
+        self.summary.decision.as_ref().map(|decision| decision.verdict.name())
+    }
+}

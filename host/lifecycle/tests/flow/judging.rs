@@ -1,0 +1,250 @@
+//! What becomes of a candidate.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use arrow_array::cast::AsArray as _;
+use stagewright_lifecycle::RunError;
+use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::sandbox::StageDecision;
+use stagewright_manifest::World;
+use stagewright_store::{RunStatus, Verdict};
+
+use crate::bed::{Asked, Bed, Ended, MODEL, crown};
+use crate::fake::{Decides, Script};
+
+/// A gate of the component's own.
+const OWN: &str = "budget";
+/// The manifest's gate against a champion or, without one, the absolute one.
+const HOSTS: [&str; 2] = ["minimum roc_auc", "margin roc_auc"];
+
+fn says(approved: bool, reasons: &'static [(&str, bool)]) -> Script {
+    let decides: Decides = Arc::new(move |_| StageDecision {
+        approved,
+        reasons: reasons.iter().map(|(gate, passed)| ((*gate).to_owned(), *passed, "it says so".to_owned())).collect(),
+    });
+    Script { decides: Some(decides), ..Script::default() }
+}
+
+/// What a component says: whether it approves, and its reasons.
+type Said = (bool, &'static [(&'static str, bool)]);
+
+const SAID: [Said; 9] = [
+    (true, &[]),
+    (true, &[(OWN, true)]),
+    (true, &[(HOSTS[0], true), (HOSTS[1], true)]),
+    (true, &[(OWN, false)]),
+    (true, &[(HOSTS[0], false)]),
+    (false, &[]),
+    (false, &[(OWN, true)]),
+    (false, &[(OWN, false)]),
+    (false, &[(HOSTS[0], false)]),
+];
+
+/// Judges the candidate that `base` trained, and looks at what is on record.
+fn judged(bed: &Bed, base: &Ended, asked: Asked, said: Said) -> &'static str {
+    let before = bed.champion();
+    let ended = bed.done(asked.upon(base).script(says(said.0, said.1)));
+    let verdict = ended.verdict().expect("a decision");
+    let version = ended.summary.model.as_ref().expect("a version").version;
+    let recorded = bed.home.registry.version(MODEL, version).expect("the version").verdict;
+    let named = match recorded.expect("a verdict") {
+        Verdict::Approved => "approved",
+        Verdict::Rejected => "rejected",
+        Verdict::Undecided => "undecided",
+    };
+    assert_eq!(named, verdict, "{said:?}: what is on record is what was told");
+    assert_eq!(bed.champion(), if verdict == "approved" { Some(version) } else { before }, "{said:?}");
+    let reasons = &ended.summary.decision.as_ref().expect("a decision").reasons;
+    assert_eq!(reasons.iter().all(|reason| reason.passed), verdict == "approved", "{said:?}: {reasons:?}");
+    verdict
+}
+
+#[test]
+fn a_component_may_be_stricter_than_the_gates_and_never_looser() {
+    let promotion = || Asked::of(World::Promotion..=World::Promotion);
+    // Every gate passed: only a component that approves, and does not contradict itself, is followed.
+    for (number, said) in SAID.into_iter().enumerate() {
+        let bed = Bed::new();
+        let base = bed.done(Asked::of(World::Ingestion..=World::Evaluation));
+        let expected = if number < 3 { "approved" } else { "rejected" };
+        assert_eq!(judged(&bed, &base, promotion(), said), expected, "{said:?}");
+    }
+    // A gate failed: whatever the component says.
+    let bed = Bed::new();
+    let base = bed.done(Asked::of(World::Ingestion..=World::Evaluation).column("z"));
+    for said in SAID {
+        assert_eq!(judged(&bed, &base, promotion().column("z"), said), "rejected", "{said:?}");
+    }
+}
+
+#[test]
+fn an_undecided_gate_is_not_approved_whatever_the_component_says() {
+    let bed = Bed::new();
+    // The champion learnt from rows that the candidate is measured on, and too few others are left.
+    bed.done(Asked::whole().column("y").set("split.seed=2"));
+    let few = |asked: Asked| asked.set("gates.overlap-rows-per-class=1000");
+    let base = bed.done(few(Asked::of(World::Ingestion..=World::Evaluation)));
+    let promotion = || few(Asked::of(World::Promotion..=World::Promotion));
+    for (approved, reasons, expected) in [
+        (true, &[] as &[(&str, bool)], "undecided"),
+        (true, &[(OWN, true)], "undecided"),
+        (true, &[(HOSTS[1], true)], "undecided"),
+        (true, &[(OWN, false)], "undecided"),
+        (false, &[], "undecided"),
+        (false, &[(HOSTS[1], false)], "undecided"),
+        (false, &[(OWN, false)], "rejected"),
+        (false, &[(HOSTS[0], false)], "rejected"),
+    ] {
+        assert_eq!(judged(&bed, &base, promotion(), (approved, reasons)), expected, "{approved} {reasons:?}");
+    }
+    assert_eq!(bed.champion(), Some(1));
+}
+
+/// Approves, and lets somebody else make the versions champion in turn, one each time it is asked.
+fn overtaken_by(bed: &Bed, versions: &'static [u32]) -> Script {
+    let (home, asked) = (bed.home.clone(), AtomicU32::new(0));
+    let decides: Decides = Arc::new(move |_| {
+        let time = asked.fetch_add(1, Ordering::Relaxed) as usize;
+        if let Some(version) = versions.get(time) {
+            crown(&home, *version);
+        }
+        StageDecision { approved: true, reasons: Vec::new() }
+    });
+    Script { decides: Some(decides), ..Script::default() }
+}
+
+/// A home with the champion 1 and the version 2, neither of which tells the outcome as `x` does.
+fn two_versions() -> Bed {
+    let bed = Bed::new();
+    bed.done(Asked::whole().column("y"));
+    bed.done(Asked::whole().column("z"));
+    assert_eq!((bed.champion(), bed.versions()), (Some(1), 2));
+    bed
+}
+
+#[test]
+fn a_champion_that_changes_while_it_is_judged_is_judged_again() {
+    let bed = two_versions();
+    let ended = bed.done(Asked::whole().script(overtaken_by(&bed, &[2, 1])));
+    assert_eq!((ended.count("evaluate.evaluate"), ended.count("decide.decide")), (3, 3));
+    assert_eq!(ended.count("train.train"), 1);
+    assert_eq!(ended.summary.decision.as_ref().expect("a decision").judged_against, Some(1));
+    let verdicts = bed.home.registry.verdicts(MODEL, 3).expect("verdicts");
+    assert_eq!(verdicts.len(), 1, "a verdict against a champion that is none any more is not recorded");
+    assert_eq!(bed.champion(), Some(3));
+}
+
+#[test]
+fn a_candidate_is_judged_three_times_at_most() {
+    let bed = two_versions();
+    let ended = bed.run(Asked::whole().script(overtaken_by(&bed, &[2, 1, 2, 1, 2])));
+    assert!(matches!(ended.result, Err(RunError::Overtaken { tries: 3, .. })), "{}", ended.error());
+    assert_eq!((ended.count("evaluate.evaluate"), ended.count("decide.decide")), (3, 3));
+    assert_eq!(ended.record.status, RunStatus::Failed);
+    assert_eq!(bed.champion(), Some(2), "whom somebody else made champion stays it");
+    assert_eq!(bed.home.registry.version(MODEL, 3).expect("the candidate").verdict, None);
+    // The candidate is whole: it can be judged when it is quiet.
+    let later = bed.done(Asked::of(World::Promotion..=World::Promotion).upon(&ended));
+    assert_eq!((later.verdict(), bed.champion()), (Some("approved"), Some(3)));
+}
+
+#[test]
+fn a_promotion_alone_makes_an_evaluation_again_that_is_out_of_date() {
+    let promotion = || Asked::of(World::Promotion..=World::Promotion);
+    let bed = two_versions();
+    let base = bed.done(Asked::of(World::Ingestion..=World::Evaluation));
+    let again = |asked: Asked| {
+        let rejects = says(false, &[(OWN, false)]);
+        bed.done(asked.upon(&base).script(rejects)).count("evaluate.evaluate")
+    };
+    assert_eq!(again(promotion()), 0, "it is still true");
+    assert_eq!(again(promotion().set("gates.margin=0.02")), 1, "other gates");
+    crown(&bed.home, 2);
+    assert_eq!(again(promotion()), 1, "another champion");
+    crown(&bed.home, 1);
+    assert_eq!(again(promotion()), 0, "the champion of before");
+}
+
+#[test]
+fn a_candidate_that_is_the_champion_is_not_judged() {
+    let bed = Bed::new();
+    bed.done(Asked::whole());
+    let again = bed.done(Asked::whole());
+    assert!(again.summary.is_champion_already && again.summary.decision.is_none());
+    assert_eq!(again.count("decide.decide"), 0);
+    assert_eq!(again.steps().last(), Some(&("evaluation", "finished")));
+    let model = again.summary.model.as_ref().expect("the version that it is");
+    assert_eq!((model.version, model.is_new), (1, false));
+    assert_eq!(bed.home.registry.verdicts(MODEL, 1).expect("verdicts").len(), 1);
+    assert_eq!((bed.versions(), bed.champion()), (1, Some(1)));
+}
+
+#[test]
+fn a_champion_that_cannot_read_the_table_is_an_error_or_leaves_the_absolute_gates() {
+    let bed = Bed::new();
+    let wide = "signature.fields.w={type=\"float64\"}";
+    bed.done(Asked::whole().set(wide).set("ingestion.columns=[\"id\", \"x\", \"y\", \"z\", \"outcome\", \"w\"]"));
+    // A model of the same outcome by fewer columns: no champion to compare with.
+    let ended = bed.run(Asked::whole().column("y"));
+    assert!(matches!(ended.result, Err(RunError::Stage(StageFault::Data { .. }))), "{}", ended.error());
+    assert!(ended.error().contains("`w` is missing"), "{}", ended.error());
+    assert_eq!(bed.champion(), Some(1));
+    let absolute = |column| Asked::whole().column(column).set("gates.champion-unreadable=absolute-gates");
+    let weak = bed.done(absolute("z"));
+    assert_eq!((weak.verdict(), bed.champion()), (Some("rejected"), Some(1)));
+    let fit = bed.done(absolute("y"));
+    assert_eq!((fit.verdict(), bed.champion()), (Some("approved"), Some(2)));
+    assert_eq!(fit.count("resolve.restore"), 0, "a champion that cannot read is not asked");
+}
+
+/// The names of a table's rows.
+fn names(bed: &Bed, ended: &Ended, artifact: &str) -> BTreeSet<String> {
+    let table = bed.home.artifacts.open_table(&ended.made()[artifact]).expect("a table");
+    let column = [table.schema().index_of("id").expect("names")];
+    let batches = table.batches(Some(&column)).map(|batch| batch.expect("rows"));
+    let names = batches.flat_map(|batch| {
+        let column = batch.column(0).as_string::<i32>();
+        column.iter().flatten().map(str::to_owned).collect::<Vec<_>>()
+    });
+    names.collect()
+}
+
+#[test]
+fn rows_that_the_champion_learnt_from_do_not_count() {
+    let bed = Bed::new();
+    let champion = bed.done(Asked::whole().column("y").set("split.seed=2"));
+    let refused = bed.run(Asked::whole().set("gates.champion-overlap=error"));
+    assert!(refused.error().contains("the champion learnt from"), "{}", refused.error());
+    let ended = bed.done(Asked::whole());
+    let test = names(&bed, &ended, "transformation.test");
+    let fresh = names(&bed, &champion, "transformation.test");
+    let left: BTreeSet<_> = test.intersection(&fresh).cloned().collect();
+    assert!(!left.is_empty() && left.len() < test.len(), "{} of {}", left.len(), test.len());
+    let rows = ended.summary.evaluation.expect("an evaluation");
+    assert_eq!(rows.champion_overlap_rows, Some((test.len() - left.len()) as u64));
+    assert_eq!(rows.compared_rows, Some(left.len() as u64));
+    assert_eq!(names(&bed, &ended, "evaluation.compared"), left, "the component sees no other");
+}
+
+#[test]
+fn register_passed_gives_a_number_to_what_was_approved_alone() {
+    let bed = Bed::new();
+    let passed = |asked: Asked| asked.set("gates.register=passed");
+    let weak = bed.done(passed(Asked::whole().column("z")));
+    assert_eq!((weak.verdict(), bed.versions()), (Some("rejected"), 0));
+    assert_eq!(weak.summary.model, None);
+    let refused = bed.done(passed(Asked::whole().script(says(false, &[(OWN, false)]))));
+    assert_eq!((refused.verdict(), bed.versions()), (Some("rejected"), 0));
+    // Nor does a run that ends before it is judged.
+    bed.done(passed(Asked::of(World::Ingestion..=World::Evaluation)));
+    assert_eq!(bed.versions(), 0);
+    let fit = bed.done(passed(Asked::whole()));
+    assert_eq!((fit.verdict(), bed.versions(), bed.champion()), (Some("approved"), 1, Some(1)));
+    // What has a number already keeps its verdicts, good or bad.
+    bed.done(Asked::whole().column("y"));
+    let again = bed.done(passed(Asked::whole().column("y")));
+    assert_eq!((again.verdict(), bed.versions()), (Some("rejected"), 2));
+    assert_eq!(bed.home.registry.verdicts(MODEL, 2).expect("verdicts").len(), 2);
+}

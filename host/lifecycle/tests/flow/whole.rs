@@ -1,0 +1,191 @@
+//! A run that goes well.
+
+use std::sync::Arc;
+
+use arrow_array::{Float64Array, RecordBatch};
+use stagewright_evaluation::report::Check;
+use stagewright_lifecycle::RunError;
+use stagewright_lifecycle::model::RegisteredModel;
+use stagewright_lifecycle::predict::Ready;
+use stagewright_lifecycle::sandbox::{Cancel, Level, Tracker};
+use stagewright_manifest::{Limits, World};
+use stagewright_store::RunStatus;
+
+use crate::bed::{Asked, Bed, MODEL};
+use crate::fake::{Fake, Script};
+
+struct Silent;
+
+impl Tracker for Silent {
+    fn log(&self, _: Level, _: &str) {}
+    fn progress(&self, _: u64, _: u64) {}
+    fn metric(&self, _: &str, _: f64, _: u64) {}
+    fn figure(&self, _: stagewright_evaluation::figure::Figure) {}
+}
+
+#[test]
+fn a_whole_run_registers_judges_and_promotes() {
+    let bed = Bed::new();
+    let first = bed.done(Asked::whole());
+    assert_eq!(
+        first.exports(),
+        [
+            "ingest.ingest",
+            "validate.validate",
+            "transform.fit",
+            "transformer.transform",
+            "transform.rebalance",
+            "transformer.transform",
+            "train.train",
+            "train.importance",
+            "resolve.bytes",
+            "predictor.predict",
+            "transformer.transform",
+            "predictor.predict",
+            "transformer.transform",
+            "predictor.predict",
+            "evaluate.evaluate",
+            "decide.decide"
+        ]
+    );
+    let all = World::ALL.map(|world| (world.as_str(), "finished"));
+    assert_eq!(first.steps(), all);
+    assert_eq!(first.record.status, RunStatus::Finished);
+    assert!(first.record.metrics.iter().any(|metric| metric.name == "training.loss"), "{:?}", first.record.metrics);
+    let metrics = &first.summary.metrics.as_ref().expect("metrics").candidate;
+    assert_eq!(metrics.get("roc_auc"), Some(1.0), "`x` tells the outcome");
+    assert_eq!(first.verdict(), Some("approved"));
+    assert_eq!(bed.champion(), Some(1));
+
+    // A worse model is a version, and no more.
+    let second = bed.done(Asked::whole().column("y"));
+    assert_eq!(second.verdict(), Some("rejected"));
+    assert_eq!(second.summary.decision.as_ref().expect("a decision").judged_against, Some(1));
+    let model = second.summary.model.as_ref().expect("a version");
+    assert_eq!((model.version, model.is_new, model.aliases.len()), (2, true, 0));
+    assert_eq!(bed.champion(), Some(1));
+    assert_eq!(second.count("resolve.restore"), 2, "the champion's components are made ready again");
+
+    // The champion predicts with what the registry has of it.
+    let contents = bed.home.registry.version(MODEL, 1).expect("version 1").contents;
+    let model: RegisteredModel = serde_json::from_value(contents).expect("a model");
+    let fake = Fake::new(Script::default(), Cancel::default());
+    let limits = [World::Transformation, World::Training].map(|world| (world, Limits::defaults(world)));
+    let ready = Ready::new(&model, &fake, &bed.home.artifacts, limits, Arc::new(Silent), 1, &Cancel::default());
+    let numbers = |number: f64| Arc::new(Float64Array::from(vec![number])) as arrow_array::ArrayRef;
+    let columns = vec![numbers(0.25), numbers(0.5), numbers(0.75)];
+    let row = RecordBatch::try_new(model.features().to_arrow(), columns).expect("the features of a row");
+    assert_eq!(ready.expect("a whole version").predict(&fake, &row).expect("a prediction"), [0.25]);
+}
+
+#[test]
+fn no_call_is_made_of_a_step_that_was_not_asked_for() {
+    /// The step that an export belongs to; `None` for what any step may ask of models.
+    fn owner(export: &str) -> Option<World> {
+        Some(match export {
+            "ingest.ingest" => World::Ingestion,
+            "validate.validate" => World::Validation,
+            "transform.fit" | "transform.rebalance" => World::Transformation,
+            "train.train" | "train.importance" | "resolve.bytes" => World::Training,
+            "evaluate.evaluate" => World::Evaluation,
+            "decide.decide" => World::Promotion,
+            _ => return None,
+        })
+    }
+    let bed = Bed::new();
+    bed.done(Asked::whole());
+    let whole = bed.done(Asked::whole().column("y"));
+    for (first, start) in World::ALL.into_iter().enumerate() {
+        for end in World::ALL.into_iter().skip(first) {
+            let ended = bed.done(Asked::of(start..=end).upon(&whole).column("y"));
+            let wanted: Vec<World> = World::ALL.into_iter().filter(|world| (start..=end).contains(world)).collect();
+            let recorded: Vec<&str> = ended.stages.iter().map(|stage| stage.name.as_str()).collect();
+            assert_eq!(recorded, wanted.iter().map(|world| world.as_str()).collect::<Vec<_>>(), "{start} to {end}");
+            let mut called: Vec<World> = ended.calls.iter().filter_map(|call| owner(call.export)).collect();
+            called.dedup();
+            assert_eq!(called, wanted, "{start} to {end}");
+            assert!(ended.calls.iter().all(|call| call.step.is_some_and(|step| wanted.contains(&step))));
+        }
+    }
+}
+
+#[test]
+fn no_stage_is_shown_names_of_rows_and_only_those_that_learn_or_measure_the_outcome() {
+    let bed = Bed::new();
+    bed.done(Asked::whole());
+    let ended = bed.done(Asked::whole().column("y"));
+    for call in &ended.calls {
+        let shows = |name: &str| call.columns.iter().any(|column| column == name);
+        let (names, outcome) = match call.export {
+            "validate.validate" => (true, true),
+            "transform.fit" | "transform.rebalance" | "train.train" | "evaluate.evaluate" => (false, true),
+            _ => (false, false),
+        };
+        assert_eq!((shows("id"), shows("outcome")), (names, outcome), "{call:?}");
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_workers() {
+    let runs: Vec<_> = [1, 2, 7, 1000]
+        .into_iter()
+        .map(|workers| {
+            let bed = Bed::new();
+            bed.done(Asked::whole().workers(workers));
+            let ended = bed.done(Asked::whole().column("y").workers(workers));
+            (workers, ended.made(), bed.home.registry.version(MODEL, 2).expect("version 2").parts)
+        })
+        .collect();
+    for (workers, made, parts) in &runs[1..] {
+        assert_eq!((made, parts), (&runs[0].1, &runs[0].2), "{workers} workers");
+    }
+}
+
+/// A check that found something.
+fn failed_check() -> Check {
+    Check {
+        name: "range".to_owned(),
+        column: Some("x".to_owned()),
+        passed: false,
+        observed: "1 value above 1".to_owned(),
+        expected: "at most 1".to_owned(),
+        failures: 1,
+        examples: Vec::new(),
+    }
+}
+
+#[test]
+fn data_that_failed_a_check_is_not_learnt_from() {
+    let by_component = Asked::whole().script(Script { finds: vec![failed_check()], ..Script::default() });
+    // The component keeps quiet: the host finds that a declared column is missing.
+    let by_host = Asked::whole().set("ingestion.columns=[\"id\", \"x\", \"y\", \"outcome\"]");
+    for asked in [by_component, by_host] {
+        let bed = Bed::new();
+        let ended = bed.run(asked);
+        assert!(matches!(ended.result, Err(RunError::Unfit { .. })), "{}", ended.error());
+        assert_eq!(ended.steps(), [("ingestion", "finished"), ("validation", "finished")]);
+        assert!(ended.made().contains_key("validation.findings"), "the findings are there to be read");
+        assert_eq!(ended.exports(), ["ingest.ingest", "validate.validate"]);
+        assert_eq!(ended.record.status, RunStatus::Failed);
+        // Nor by a later run.
+        for first in [World::Transformation, World::Training, World::Evaluation, World::Promotion] {
+            let later = bed.run(Asked::of(first..=World::Promotion).upon(&ended));
+            assert!(matches!(later.result, Err(RunError::Unfit { .. })), "{first}: {}", later.error());
+            assert_eq!((later.calls.len(), later.stages.len()), (0, 0), "{first}");
+        }
+        assert_eq!(bed.versions(), 0);
+    }
+}
+
+#[test]
+fn data_that_nobody_checked_is_not_learnt_from() {
+    let bed = Bed::new();
+    let ingested = bed.done(Asked::of(World::Ingestion..=World::Ingestion));
+    let ended = bed.run(Asked::of(World::Transformation..=World::Promotion).upon(&ingested));
+    assert!(
+        matches!(ended.result, Err(RunError::MissingArtifact { stage: World::Validation, .. })),
+        "{}",
+        ended.error()
+    );
+    assert_eq!(ended.calls, []);
+}
