@@ -231,7 +231,7 @@ fn newer_patches_of_the_contract_and_of_wasi_run() {
     let place = Place::new();
     let runtime = Runtime::open(place.installation(), EngineOptions::default()).expect("an engine");
     // Of all names, or of those alone that it exports or imports: each is compared by itself.
-    for (from, to) in [("stage/metadata@0.2.0", "stage/metadata@0.2.7"), ("stage/decide@0.2.0", "stage/decide@0.2.7"), ("@0.2.6", "@0.2.9")] {
+    for (from, to) in [("@0.2.0", "@0.2.7"), ("stage/decide@0.2.0", "stage/decide@0.2.7"), ("@0.2.6", "@0.2.9")] {
         resolve(&runtime, &place.write("x.wasm", &renamed(from, to))).unwrap_or_else(|error| panic!("{to}: {error}"));
     }
     let unknown = renamed("stagewright:stage/types@0.2.0", "stagewright:stage/novel@0.2.7");

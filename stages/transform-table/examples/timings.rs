@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use stagewright_kit::{
-    Batch, BinaryClasses, BlobReader, BlobWriter, Column, DataType, Failure, Field, MemoryTable, Rebalancing as _, Role, Settings, Table,
-    Task, Transformation, parameters,
+    Batch, BinaryClasses, BlobReader, BlobWriter, Column, DataType, Failure, Field, MemoryTable, Rebalancing as _,
+    Role, Settings, Table, Task, Transformation, parameters,
 };
 use transform_table::Features;
 

@@ -1,6 +1,6 @@
 //! Features that cost the host more than the stage: many, and long ones.
 
-use stagewright_kit::{Batch, bitmap, Categorical, Column, DataType, Field, Strings, Values};
+use stagewright_kit::{Batch, Categorical, Column, DataType, Field, Strings, Values, bitmap};
 
 /// Rows of one long text each, one at a time: of more, it returns too much for a crossing, and is asked
 /// for fewer.
@@ -25,8 +25,7 @@ pub(crate) fn wide_features() -> Vec<Field> {
 /// Rows of them, as cheap as they can be made: the host has a dictionary to check in each.
 pub(crate) fn wide_rows(rows: usize) -> Batch {
     let categories = Strings { offsets: vec![0, 1], bytes: vec![b'x'] };
-    let column =
-        Column::from(Values::Categorical(Categorical { codes: vec![0; rows], categories }));
+    let column = Column::from(Values::Categorical(Categorical { codes: vec![0; rows], categories }));
     // Its field may hold nulls.
     let column = Column { validity: Some(bitmap::pack(std::iter::repeat_n(true, rows))), ..column };
     Batch { rows: rows as u32, columns: vec![column; WIDE] }

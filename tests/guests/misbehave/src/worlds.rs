@@ -183,11 +183,7 @@ impl ingest::Guest for Stage<Ingestion> {
 }
 
 impl validate::Guest for Stage<Validation> {
-    fn validate(
-        table: tables::Table,
-        _: Vec<Field>,
-        settings: types::Settings,
-    ) -> Result<validate::Findings, Failure> {
+    fn validate(table: tables::Table, _: Vec<Field>, settings: types::Settings) -> Result<validate::Findings, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<Validation>(&orders, Export::Validate)?;
         with_table(&orders, Export::Validate, &table)?;
@@ -505,7 +501,8 @@ impl decide::Guest for Stage<Promotion> {
     fn decide(evaluation: decide::Evaluation, settings: types::Settings) -> Result<decide::Decision, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<Promotion>(&orders, Export::Decide)?;
-        let approve = orders.is(Misdeed::ApproveAnyway, Export::Decide) || evaluation.gates.iter().all(|gate| gate.passed);
+        let approve =
+            orders.is(Misdeed::ApproveAnyway, Export::Decide) || evaluation.gates.iter().all(|gate| gate.passed);
         let verdict = if approve { decide::Verdict::Approved } else { decide::Verdict::Rejected };
         let reason =
             |gate: &str, message: &str| decide::Reason { gate: gate.into(), passed: true, message: message.into() };

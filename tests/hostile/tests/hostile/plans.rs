@@ -7,7 +7,7 @@ use stagewright_hostile::Ended;
 use stagewright_manifest::World;
 
 use Export::{
-    Decide, Evaluate, Fields, Fit, Importance, Ingest, Load, LoadPredictor, Merge, Output, PlanShards, Predict,
+    Decide, Evaluate, Fields, Fit, Importance, Ingest, Load, LoadPredictor, Merge, Outputs, PlanShards, Predict,
     Rebalance, Train, TrainShard, Transform, TransformServed, Validate,
 };
 
@@ -48,7 +48,7 @@ pub(crate) fn place(export: Export) -> (World, RangeInclusive<World>) {
         }
         TransformServed => (World::Transformation, World::Transformation..=World::Evaluation),
         Train | Importance | PlanShards | TrainShard | Merge => (World::Training, World::Training..=World::Training),
-        LoadPredictor | Output | Predict => (World::Training, World::Training..=World::Evaluation),
+        LoadPredictor | Outputs | Predict => (World::Training, World::Training..=World::Evaluation),
         Evaluate => (World::Evaluation, World::Evaluation..=World::Evaluation),
         Decide => (World::Promotion, World::Promotion..=World::Promotion),
     }
@@ -97,7 +97,7 @@ const WITH_TABLES: &[Export] = &[
     TrainShard,
     Merge,
     LoadPredictor,
-    Output,
+    Outputs,
     Predict,
     Evaluate,
 ];
@@ -217,7 +217,9 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::PredictNan => (20, &[Predict], &[], Fault("contract", &["row 1", "NaN is not a probability"])),
         Misdeed::PredictTwo => (20, &[Predict], &[], Fault("contract", &["row 1", "2 is not a probability"])),
         Misdeed::PredictFew => (20, &[Predict], &[], Fault("contract", &["numbers came back for"])),
-        Misdeed::OtherOutput => (20, &[Output], &[], Fault("contract", &["predicts `value`", "wants `score`"])),
+        Misdeed::OtherOutput => {
+            (20, &[Outputs], &[], Fault("contract", &["predicts `value`", "wants `probability(1)` first"]))
+        }
         Misdeed::Impure => (26, &[Transform, TransformServed, Predict], &[], Special),
         Misdeed::ForgedImportance => (20, &[Importance], &[], Special),
         Misdeed::ManyShards => (20, &[PlanShards], &[], Fault("contract", &["4294967295 shards; at most 1024"])),
