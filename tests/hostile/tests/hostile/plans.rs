@@ -71,7 +71,6 @@ const FAILING: &[Export] = &[
     TransformServed,
     Rebalance,
     Train,
-    Importance,
     PlanShards,
     TrainShard,
     Merge,
@@ -214,9 +213,9 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::ScriptFigure => (20, &[Validate, Evaluate], &[], Special),
         Misdeed::FewerRows => (24, &[Transform], &[], Fault("contract", &["0 rows came back for"])),
         Misdeed::OtherColumns => (24, &[Rebalance], &[], Fault("contract", &["has other columns"])),
-        Misdeed::PredictNan => (20, &[Predict], &[], Fault("contract", &["row 1", "NaN is not a probability"])),
-        Misdeed::PredictTwo => (20, &[Predict], &[], Fault("contract", &["row 1", "2 is not a probability"])),
-        Misdeed::PredictFew => (20, &[Predict], &[], Fault("contract", &["numbers came back for"])),
+        Misdeed::PredictNan => (20, &[Predict], &[], Fault("contract", &["row 1", "NaN is no probability"])),
+        Misdeed::PredictTwo => (20, &[Predict], &[], Fault("contract", &["row 1", "2 is no probability"])),
+        Misdeed::PredictFew => (20, &[Predict], &[], Fault("contract", &["the batch ends"])),
         Misdeed::OtherOutput => {
             (20, &[Outputs], &[], Fault("contract", &["predicts `value`", "wants `probability(1)` first"]))
         }
