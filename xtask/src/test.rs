@@ -112,7 +112,7 @@ fn python_stage(built: &Built) -> Result<()> {
     let component = built.guests.join("transform-python.wasm");
     run(Command::new(environment.join("bin/componentize-py"))
         .current_dir(&folder)
-        .args(["-d", "../../wit", "-w", "stagewright:stage/transformation@0.1.0", "componentize", "app", "-o"])
+        .args(["-d", "../../wit", "-w", "stagewright:stage/transformation@0.2.0", "componentize", "app", "-o"])
         .arg(&component))
 }
 
