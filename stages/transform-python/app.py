@@ -1,12 +1,13 @@
 """The transformation stage `transform-python`: features from raw columns, in plain Python.
 
-Numbers are standardised, nulls and NaN filled with the mean first; text becomes one column per category, all of them 0
-for null and for categories that `fit` never saw, which are counted, or refused with `unseen = "error"`; timestamps make no
-feature, and the log says so. It stands in for `transform-table` with
-its defaults, and shows that a stage can be written in Python; see docs/stages.md.
+Numbers are standardised, nulls and NaN filled with the mean first. Text becomes one column per
+category; all of them are 0 for null and for categories that `fit` never saw, which are counted, or
+refused with `unseen = "error"`. Timestamps make no feature, and the log says so. It stands in for
+`transform-table` with its defaults, and shows that a stage can be written in Python; see
+docs/stages.md.
 
-`fit`, here, reads batch by batch and keeps sums and categories only. The state is JSON. The fitted transformation is in
-transform.py.
+`fit`, here, reads batch by batch and keeps sums and categories only. The state is JSON. The fitted
+transformation is in transform.py, and rows.py reads and writes batches.
 """
 
 import json
@@ -14,13 +15,14 @@ import math
 from dataclasses import dataclass
 
 import columns as state
-from columns import data_fault, internal, numbers, strings, write
+from columns import data_fault, kind_of, numbers, write
+from rows import Column, Rows
 from wit_world import exports
-from wit_world.exports.metadata import ArtifactKind, Description, Product
+from wit_world.exports.metadata import Description, TaskKind
 from wit_world.imports import blobs, tables, tracking, types
 
 NAME = "transform-python"
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 ROWS_PER_BATCH = 16_384  # a Python float takes four times the room of a double
 
 PARAMETERS = {
@@ -30,13 +32,15 @@ PARAMETERS = {
     "additionalProperties": False,
     "properties": {
         "max_categories": {
-            "description": "A text column with more categories than this is refused: it is likely an identifier.",
+            "description": "A text column with more categories than this is refused: it is "
+            "likely an identifier.",
             "type": "integer",
             "minimum": 1,
             "default": 100,
         },
         "unseen": {
-            "description": "What becomes of a category that the training rows did not have: no feature is 1, or an error.",
+            "description": "What becomes of a category that the training rows did not have: no "
+            "feature is 1, or an error.",
             "enum": ["ignore", "error"],
             "default": "ignore",
         },
@@ -51,29 +55,26 @@ class Metadata(exports.Metadata):
             version=VERSION,
             summary="Standardises numbers and one-hot encodes text, in plain Python",
             parameters=json.dumps(PARAMETERS),
-            produces=[Product("state", ArtifactKind.BLOB), Product("features", ArtifactKind.TABLE)],
+            tasks=[TaskKind.BINARY, TaskKind.MULTI_CLASS, TaskKind.REGRESSION],
         )
 
 
 class Transform(exports.Transform):
     def fit(self, train: tables.Table, task: types.Task, settings: types.Settings) -> blobs.Blob:
         parameters = json.loads(settings.parameters)
-        limit, unseen = parameters.get("max_categories", 100), parameters.get("unseen", "ignore")
-        roles = train.roles()
-        features = [(index, field) for index, field in enumerate(train.fields()) if roles[index] is types.Role.FEATURE]
-        learners = [learner_of(field, limit, unseen) for _, field in features]
-        start, total = 0, train.rows()
+        limit, unseen = parameters["max_categories"], parameters["unseen"]
+        features = [index for index, role in enumerate(train.roles()) if role is types.Role.FEATURE]
+        table = train.select(features)
+        fields, total, start = table.fields(), table.rows(), 0
+        learners = [learner_of(field, limit, unseen) for field in fields]
         while start < total:
-            batch = train.read(start, ROWS_PER_BATCH, [index for index, _ in features])
-            for learner, column in zip(learners, batch.columns):
-                learner.learn(column, batch.rows, start)
+            batch = table.read(start, ROWS_PER_BATCH)
+            for learner, column in zip(learners, Rows(fields, batch).columns):
+                learner.learn(column, start)
             start += batch.rows
             tracking.progress(start, total)
         columns = [learner.learnt() for learner in learners]
         return write({"format": state.FORMAT, "version": state.VERSION, "columns": columns})
-
-    def rebalance(self, train: tables.Table, task: types.Task, settings: types.Settings) -> tables.Table | None:
-        return None
 
 
 # What `fit` keeps of a column.
@@ -88,8 +89,10 @@ class NumberLearner:
     mean: float = 0.0
     squares: float = 0.0
 
-    def learn(self, column: types.Column, rows: int, start: int) -> None:
-        values = [value for value in numbers(column, rows, self.name, start) if value is not None]
+    def learn(self, column: Column, start: int) -> None:
+        values, gaps = numbers(column, start)
+        if gaps:
+            values = [value for value in values if value == value]
         if not values:
             return
         mean = math.fsum(values) / len(values)
@@ -112,16 +115,20 @@ class TextLearner:
     name: str
     limit: int
     unseen: str
-    categories: set[str]
+    categories: set[bytes]
 
-    def learn(self, column: types.Column, rows: int, start: int) -> None:
-        self.categories.update(text for text in strings(column) if text is not None)
+    def learn(self, column: Column, start: int) -> None:
+        texts, places = column.texts()
+        if column.validity is not None:
+            places = [place for place, valid in zip(places, column.validity) if valid]
+        self.categories.update(texts[place] for place in set(places))
         if len(self.categories) > self.limit:
-            message = f"the column has more than {self.limit} categories; raise `max_categories`, or give it another role"
-            raise data_fault(message, self.name)
+            message = f"the column has more than {self.limit} categories; raise `max_categories`"
+            raise data_fault(f"{message}, or give it another role", self.name)
 
     def learnt(self) -> dict:
-        learnt = {"name": self.name, "kind": "text", "categories": sorted(self.categories)}
+        categories = sorted(category.decode() for category in self.categories)
+        learnt = {"name": self.name, "kind": "text", "categories": categories}
         return learnt | {"unseen": "error"} if self.unseen == "error" else learnt
 
 
@@ -131,17 +138,22 @@ class Skipped:
 
     name: str
 
-    def learn(self, column: types.Column, rows: int, start: int) -> None:
+    def learn(self, column: Column, start: int) -> None:
         pass
 
     def learnt(self) -> dict:
-        tracking.log(tracking.Level.WARN, f"column `{self.name}` makes no feature: this stage knows no dates")
+        message = f"column `{self.name}` makes no feature: this stage knows no dates"
+        tracking.log(tracking.Level.WARN, message)
         return {"name": self.name, "kind": "skipped"}
 
 
-def learner_of(field: types.Field, limit: int, unseen: str) -> NumberLearner | TextLearner | Skipped:
-    if field.data_type in (types.DataType.UTF8, types.DataType.CATEGORICAL):
-        return TextLearner(field.name, limit, unseen, set())
-    if field.data_type is types.DataType.TIMESTAMP:
-        return Skipped(field.name)
-    return NumberLearner(field.name)
+def learner_of(
+    field: types.Field, limit: int, unseen: str
+) -> NumberLearner | TextLearner | Skipped:
+    match kind_of(field):
+        case "text":
+            return TextLearner(field.name, limit, unseen, set())
+        case "skipped":
+            return Skipped(field.name)
+        case _:
+            return NumberLearner(field.name)
