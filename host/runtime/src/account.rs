@@ -83,12 +83,7 @@ impl Account {
     ///
     /// Growth that is allowed and fails all the same (the machine has no more) stays counted. A
     /// guest could provoke it, so giving it back would be a way around the limit.
-    pub(crate) fn grow(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> Result<bool, StageFault> {
+    pub(crate) fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool, StageFault> {
         let memory = self.memory.saturating_add(desired.saturating_sub(current) as u64);
         self.check_memory(memory, self.held)?;
         if maximum.is_some_and(|maximum| desired > maximum) {

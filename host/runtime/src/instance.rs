@@ -129,7 +129,11 @@ fn said(guest: &Guest, failure: Failure) -> StageFault {
         },
         Failure::Parameter(fault) => StageFault::Parameter {
             stage,
-            key: settable(guest.desk.account.context.world, &fault.parameter, &guest.desk.account.context.component.description.parameters),
+            key: settable(
+                guest.desk.account.context.world,
+                &fault.parameter,
+                &guest.desk.account.context.component.description.parameters,
+            ),
             parameter: guest_name(&fault.parameter),
             message: guest_text(&fault.message),
         },
