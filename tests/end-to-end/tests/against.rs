@@ -50,12 +50,15 @@ fn every_component_of_ours_is_as_the_contract_says() {
     }
 }
 
+/// A folder's name, what is replaced in its WIT by what, and the differences that are named.
+type Case = (&'static str, &'static [(&'static str, &'static str)], Vec<Value>);
+
 #[test]
 fn differences_from_a_folder_of_wit_are_named_by_interface_function_and_field() {
     let place = Place::new();
     let component = text(&guests().join("empty-training.wasm"));
     let importance = "func(model: borrow<blob>) -> result<list<feature-importance>, failure>";
-    let cases: [(&str, &[(&str, &str)], Vec<Value>); 7] = [
+    let cases: [Case; 7] = [
         (
             "renamed-field",
             &[("nullable: bool", "optional: bool")],
