@@ -16,6 +16,8 @@ use stagewright_store::{ArtifactStore, Digest, open_regular, read_bounded};
 use wasmtime::component::{self as wasm, InstancePre};
 
 use crate::admission::{self, Grant, Interfaces};
+#[cfg(feature = "compiler")]
+use crate::against;
 use crate::anatomy::{self, Anatomy, Provenance};
 use crate::bindings::exports::stagewright::stage::metadata;
 use crate::bounds::Bounds;
@@ -217,6 +219,20 @@ impl Catalog {
             |import: &String| worlds.first().map_or(Grant::Refused, |world| admission::grant(*world, import, stubs));
         let imports = imports.iter().map(|import| (import.clone(), grant(import))).collect();
         Ok(Inspection { digest, size: bytes.len() as u64, worlds, imports, exports, provenance })
+    }
+
+    /// Where a component and the WIT at a path differ.
+    #[cfg(feature = "compiler")]
+    pub(crate) fn differences(
+        &self,
+        name: &str,
+        origin: &Origin,
+        wit: &Path,
+    ) -> Result<Vec<against::Difference>, RuntimeError> {
+        let folder = against::folder(wit).map_err(|reason| RuntimeError::Wit { path: wit.into(), reason })?;
+        let bytes = self.bytes_of(name, self.digest(name, origin)?, origin)?;
+        self.anatomy(name, &bytes)?;
+        against::differences(&bytes, &folder).map_err(|reason| RuntimeError::Invalid { name: name.into(), reason })
     }
 
     /// Compiles a component for the cache of a host with this key, for any processor of this architecture if `baseline`; returns the file's name.

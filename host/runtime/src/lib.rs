@@ -3,7 +3,7 @@
 //! - `engine`: engine settings, pool, epochs. `bounds`: the operator's limits. `component`: from a file to something that can be instantiated;
 //!   `description`: what a component may say of itself; `admission`: what it may import; `version`: in which versions; `anatomy`: what its bytes
 //!   say; `compile`: compiling in a child process; `cache`: compiled code on disk, authenticated; `sealed`: bytes in memory that nobody can change; `signature`: who
-//!   vouches for a component.
+//!   vouches for a component; `against`: where one differs from a folder of WIT.
 //! - `guest`: one instance and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.
 //! - `desk`: what answers a guest's imports, without an engine in mind; `desk/tables`, `blobs`, `sources`, `models`, `tracking`: the WIT
 //!   interfaces of these names. `account`: what one instance uses. `imports`: from the engine to the desk. `batch`, `convert`: values across.
@@ -14,6 +14,8 @@
 
 mod account;
 mod admission;
+#[cfg(feature = "compiler")]
+mod against;
 mod anatomy;
 mod batch;
 mod bindings;
@@ -38,6 +40,8 @@ mod version;
 mod wasi;
 
 pub use admission::Grant;
+#[cfg(feature = "compiler")]
+pub use against::Difference;
 pub use anatomy::{Package, Provenance};
 pub use bounds::Bounds;
 pub use compile::{CompileLimit, Compiler, compile_if_asked};

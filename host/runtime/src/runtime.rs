@@ -18,6 +18,8 @@ use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre, Resource};
 
 use crate::admission::{self, Grant};
+#[cfg(feature = "compiler")]
+use crate::against::Difference;
 use crate::batch;
 use crate::bindings::exports::stagewright::stage::{
     decide, evaluate, ingest, rebalance, shards, train, transform, validate,
@@ -125,6 +127,15 @@ impl Runtime {
     /// It cannot be read, or is no component.
     pub fn inspect(&self, name: &str, origin: &Origin, stubs: StubGrants) -> Result<Inspection, RuntimeError> {
         self.0.inspect(name, origin, stubs.into())
+    }
+
+    /// Where the imports and exports of a component differ from the WIT in a folder or file. Nothing of the component is compiled or run.
+    ///
+    /// # Errors
+    /// The component or the WIT cannot be read as one.
+    #[cfg(feature = "compiler")]
+    pub fn differences(&self, name: &str, origin: &Origin, wit: &Path) -> Result<Vec<Difference>, RuntimeError> {
+        self.0.differences(name, origin, wit)
     }
 
     /// Compiles a component into a folder, to be copied into the cache of a host with the key in the file `key`. Returns the name of the file, which is what

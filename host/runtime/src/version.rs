@@ -62,7 +62,7 @@ pub(crate) fn interface(name: &str) -> String {
 
 /// Whether a name of version `asked` finds what is called by version `own`: as in the engine's linker, if they differ in
 /// nothing but what semantic versioning calls compatible, and `asked` is no release before a release.
-fn answers(own: &Version, asked: &Version) -> bool {
+pub(crate) fn answers(own: &Version, asked: &Version) -> bool {
     asked.pre.is_empty() && own.major == asked.major && (own.major > 0 || own.minor == asked.minor)
 }
 

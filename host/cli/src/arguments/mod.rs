@@ -191,6 +191,10 @@ pub(crate) struct StageRunArguments {
 pub(crate) struct InspectArguments {
     /// A `.wasm` file, or the name of a built-in component.
     pub(crate) component: String,
+    /// Shows instead where its imports and exports differ from the WIT in this folder.
+    #[cfg(feature = "compiler")]
+    #[arg(long, value_name = "WIT")]
+    pub(crate) against: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) json: JsonArgument,
 }

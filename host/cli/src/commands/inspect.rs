@@ -2,11 +2,15 @@
 //!
 //! Everything but the description is read from the bytes. Only a component that would be admitted, and that the operator does not want signed by others, is compiled and asked to describe itself.
 
+#[cfg(feature = "compiler")]
+use std::path::Path;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use stagewright_lifecycle::sandbox::Component;
 use stagewright_manifest::World;
+#[cfg(feature = "compiler")]
+use stagewright_runtime::Difference;
 use stagewright_runtime::{Grant, Inspection, Origin, Provenance, Runtime, RuntimeError, StubGrants, signature_file};
 
 use crate::arguments::InspectArguments;
@@ -37,6 +41,10 @@ pub(crate) fn inspect(location: &Location, arguments: &InspectArguments) -> anyh
     let signers = Signers::of(&operator)?;
     let workplace = Workplace::open(location, &operator)?;
     let (name, origin) = located(&arguments.component);
+    #[cfg(feature = "compiler")]
+    if let Some(wit) = &arguments.against {
+        return against(&workplace.runtime, &name, &origin, wit, arguments.json.json);
+    }
     let inspection = workplace.runtime.inspect(&name, &origin, STUBS)?;
     let described = described(&workplace.runtime, &name, &origin, &inspection, &signers);
     let signature = Signature::of(&origin, &inspection);
@@ -69,6 +77,39 @@ pub(crate) fn inspect(location: &Location, arguments: &InspectArguments) -> anyh
         println!("parameters\n{}", stagewright_text::json(&serde_json::to_string_pretty(&description.parameters)?));
     }
     Ok(Ending::Done)
+}
+
+/// Shows where a component and a folder of WIT differ; if they do, ends as a component does that is refused.
+#[cfg(feature = "compiler")]
+fn against(runtime: &Runtime, name: &str, origin: &Origin, wit: &Path, json: bool) -> anyhow::Result<Ending> {
+    let differences = runtime.differences(name, origin, wit)?;
+    let ending = if differences.is_empty() { Ending::Done } else { Ending::Usage };
+    if json {
+        print_json(&json!(differences))?;
+        return Ok(ending);
+    }
+    let folder = stagewright_text::Outside::new(&wit.display().to_string()).to_string();
+    if differences.is_empty() {
+        println!("{name} is as {folder} says");
+    }
+    for difference in &differences {
+        println!("{}", line(difference, name, &folder));
+    }
+    Ok(ending)
+}
+
+/// A difference in one line: where, and what the two have there.
+#[cfg(feature = "compiler")]
+fn line(difference: &Difference, name: &str, folder: &str) -> String {
+    let Difference { interface, item, part, component, wit } = difference;
+    let place: Vec<&str> =
+        [interface, item, part].into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    let place = place.join(": ");
+    match (component, wit) {
+        (Some(component), Some(wit)) => format!("{place}: {name} has `{component}`, {folder} has `{wit}`"),
+        (Some(component), None) => format!("{place}: {name} has `{component}`, {folder} has none"),
+        (None, wit) => format!("{place}: {name} has none, {folder} has `{}`", wit.as_deref().unwrap_or_default()),
+    }
 }
 
 /// The component in the first world that it is for, if it would be admitted there.
