@@ -69,7 +69,7 @@ fn shapes() -> Vec<(&'static str, Shape)> {
         (
             "post-return-loop",
             plain(
-                &format!(r#"(func (export "cabi_post_stagewright:stage/metadata@0.1.0#describe") (param i32) {LOOP})"#),
+                &format!(r#"(func (export "cabi_post_stagewright:stage/metadata@0.2.0#describe") (param i32) {LOOP})"#),
                 "",
             ),
         ),
@@ -140,8 +140,8 @@ fn shapes() -> Vec<(&'static str, Shape)> {
 fn exporting(items: &str) -> String {
     format!(
         r#"(component {items} (instance $none)
-            (export "stagewright:stage/metadata@0.1.0" (instance $none))
-            (export "stagewright:stage/decide@0.1.0" (instance $none)))"#
+            (export "stagewright:stage/metadata@0.2.0" (instance $none))
+            (export "stagewright:stage/decide@0.2.0" (instance $none)))"#
     )
 }
 
@@ -189,9 +189,9 @@ fn import(interface: &'static str) -> Shape {
 /// An import of ours that the world `promotion` does not have.
 fn ours(interface: &'static str) -> Shape {
     let (module, function, parameters) = match interface {
-        "sources" => ("stagewright:stage/sources@0.1.0", "open", "(param i32 i32 i32)"),
-        "models" => ("stagewright:stage/models@0.1.0", "[method]model.importance", "(param i32 i32)"),
-        _ => ("stagewright:stage/tables@0.1.0", "[method]table.rows", "(param i32) (result i64)"),
+        "sources" => ("stagewright:stage/sources@0.2.0", "open", "(param i32 i32 i32)"),
+        "models" => ("stagewright:stage/models@0.2.0", "[method]model.importance", "(param i32 i32)"),
+        _ => ("stagewright:stage/tables@0.2.0", "[method]table.rows", "(param i32) (result i64)"),
     };
     Shape::Import { wit: "ours", module, function, parameters }
 }
@@ -246,9 +246,8 @@ fn core(items: &str, describe: &str, schema: &str) -> String {
             (data (i32.const 256) "shape")
             (data (i32.const 264) "0.1.0")
             (data (i32.const 512) "{escaped}")
-            (func (export "stagewright:stage/metadata@0.1.0#describe") (result i32) {describe} (i32.const 64))
-            (func (export "stagewright:stage/decide@0.1.0#decide")
-                (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i64) (result i32) unreachable)
+            (func (export "stagewright:stage/metadata@0.2.0#describe") (result i32) {describe} (i32.const 64))
+            (func (export "stagewright:stage/decide@0.2.0#decide") (param i32) (result i32) unreachable)
             {realloc}
         )"#,
         realloc = if items.contains("cabi_realloc") {
@@ -270,7 +269,7 @@ fn component(module: &str, imports: Option<(&str, &str)>) -> Vec<u8> {
                 resolve.push_str("odd.wit", text).unwrap_or_else(|error| panic!("{error:#}"));
             }
             let odd = format!(
-                "package hostile:odd;\nworld odd {{ include stagewright:stage/promotion@0.1.0; import {interface}; }}"
+                "package hostile:odd;\nworld odd {{ include stagewright:stage/promotion@0.2.0; import {interface}; }}"
             );
             let package = resolve.push_str("world.wit", &odd).unwrap_or_else(|error| panic!("{error:#}"));
             resolve.select_world(&[package], Some("odd")).expect("a world")

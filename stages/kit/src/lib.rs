@@ -21,7 +21,7 @@ mod blob;
 mod column;
 mod failure;
 mod matrix;
-mod packed;
+pub mod packed;
 pub mod parameters;
 pub mod source;
 mod table;

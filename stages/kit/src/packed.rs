@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
 ///
 /// # Errors
 /// `internal` if the bytes are not of these fields, which the host rules out.
-pub(crate) fn decode(fields: &[Field], batch: &types::Batch) -> Result<Batch, Failure> {
+pub fn decode(fields: &[Field], batch: &types::Batch) -> Result<Batch, Failure> {
     let rows = batch.rows as usize;
     let mut reader = Reader { bytes: &batch.bytes, at: 0 };
     let columns = fields.iter().map(|field| reader.column(field, rows)).collect::<Result<_, _>>()?;
@@ -100,7 +100,7 @@ fn strings(bytes: &mut Vec<u8>, strings: &Strings) {
 ///
 /// # Errors
 /// `internal` if a column is not of its field's type, or has nulls where there are none.
-pub(crate) fn encode(fields: &[Field], batch: &Batch) -> Result<types::Batch, Failure> {
+pub fn encode(fields: &[Field], batch: &Batch) -> Result<types::Batch, Failure> {
     let rows = batch.len();
     if batch.columns.len() != fields.len() {
         let found = batch.columns.len();
@@ -136,7 +136,8 @@ pub(crate) fn encode(fields: &[Field], batch: &Batch) -> Result<types::Batch, Fa
 }
 
 /// Columns of float64 without nulls, `numbers` column after column.
-pub(crate) fn encode_numbers(rows: u32, numbers: &[f64]) -> types::Batch {
+#[must_use]
+pub fn encode_numbers(rows: u32, numbers: &[f64]) -> types::Batch {
     let mut bytes = Vec::with_capacity(numbers.len() * 8);
     words(&mut bytes, numbers, f64::to_le_bytes);
     types::Batch { rows, bytes }

@@ -2,6 +2,6 @@
 
 misbehave::export!(
     Evaluation, EVALUATION:
-    metadata __export_stagewright_stage_metadata_0_1_0_cabi,
-    evaluate __export_stagewright_stage_evaluate_0_1_0_cabi
+    metadata __export_stagewright_stage_metadata_0_2_0_cabi,
+    evaluate __export_stagewright_stage_evaluate_0_2_0_cabi
 );

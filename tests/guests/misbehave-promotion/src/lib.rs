@@ -2,6 +2,6 @@
 
 misbehave::export!(
     Promotion, PROMOTION:
-    metadata __export_stagewright_stage_metadata_0_1_0_cabi,
-    decide __export_stagewright_stage_decide_0_1_0_cabi
+    metadata __export_stagewright_stage_metadata_0_2_0_cabi,
+    decide __export_stagewright_stage_decide_0_2_0_cabi
 );

@@ -5,16 +5,17 @@
 
 use std::hint::black_box;
 
+use stagewright_kit::bindings::stagewright::stage::types::Batch;
 use stagewright_kit::bindings::stagewright::stage::{blobs, models, sources, tables, tracking};
 use stagewright_kit::tracking::Level;
-use stagewright_kit::{Batch, Failure};
+use stagewright_kit::{Failure, packed};
 
 use crate::deeds::{EVIL, figure, float};
 use crate::worlds::World;
 use crate::{Call, Orders};
 
 fn two_rows() -> Batch {
-    Batch { rows: 2, columns: vec![vec![1.0, 2.0].into()] }
+    packed::encode_numbers(2, &[1.0, 2.0])
 }
 
 fn writer() -> tables::TableWriter {
@@ -47,6 +48,9 @@ pub(crate) fn call<W: World>(orders: &Orders) -> Result<(), Failure> {
         },
         Call::Metric => loop {
             (0..u64::MAX).for_each(|step| tracking::metric("loss", 0.5, step));
+        },
+        Call::Count => loop {
+            (0..u64::MAX).for_each(|rows| tracking::count("unseen", 0, rows));
         },
         Call::AddFigure => {
             for number in 0u64.. {
@@ -97,10 +101,16 @@ fn call_tables(call: Call) -> Result<(), Failure> {
                 black_box(table.rows());
             }
         }
+        Call::Select => {
+            let table = table()?;
+            loop {
+                drop(table.select(&[0])?);
+            }
+        }
         Call::Read => {
             let table = table()?;
             loop {
-                black_box(table.read(0, u32::MAX, None)?);
+                black_box(table.read(0, u32::MAX)?);
             }
         }
         Call::NewTableWriter => loop {
@@ -171,6 +181,9 @@ fn call_sources(call: Call) -> Result<(), Failure> {
 /// Asks a model for ever, if that is what is ordered.
 pub(crate) fn ask(orders: &Orders, model: &models::Model, rows: &Batch) -> Result<(), Failure> {
     match orders.call()? {
+        Call::Outputs => loop {
+            black_box(model.outputs());
+        },
         Call::Predict => loop {
             black_box(model.predict(rows)?);
         },

@@ -37,7 +37,7 @@ const OUT_OF_REACH: &[&str] = &[
 /// a limit does not compile, and one of `wit/` that `misbehave` does not have fails the suite.
 fn limit_of(call: Call) -> (Export, &'static str) {
     match call {
-        Call::Fields | Call::Roles | Call::Rows | Call::Read => (Export::Fit, "cpu"),
+        Call::Fields | Call::Roles | Call::Rows | Call::Select | Call::Read => (Export::Fit, "cpu"),
         Call::NewTableWriter | Call::FinishTable => (Export::Ingest, "artifacts"),
         Call::WriteTable => (Export::Ingest, "output"),
         Call::Size | Call::ReadBlob | Call::NewBlobWriter => (Export::Train, "cpu"),
@@ -45,9 +45,9 @@ fn limit_of(call: Call) -> (Export, &'static str) {
         Call::FinishBlob => (Export::Fit, "artifacts"),
         Call::Open => (Export::Ingest, "openings of sources"),
         Call::CursorFields | Call::Next => (Export::Ingest, "cpu"),
-        Call::Predict | Call::Importance => (Export::Evaluate, "cpu"),
+        Call::Outputs | Call::Predict | Call::Importance => (Export::Evaluate, "cpu"),
         Call::Log | Call::Progress => (Export::Decide, "cpu"),
-        Call::Metric | Call::AddFigure => (Export::Validate, "cpu"),
+        Call::Metric | Call::Count | Call::AddFigure => (Export::Validate, "cpu"),
     }
 }
 

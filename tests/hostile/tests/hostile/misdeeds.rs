@@ -21,6 +21,7 @@ pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
             attempts += match misdeed {
                 Misdeed::ForgedBatch => forgeries(workshop, export),
                 Misdeed::ForgedImportance => specials::importance(workshop),
+                Misdeed::ForgedOutputs => specials::outputs(workshop),
                 Misdeed::Impure => impurities::impure(workshop, export),
                 Misdeed::ForgedFiles => specials::forged_files(workshop, export),
                 Misdeed::ScriptFigure => specials::script_figure(workshop, export),
@@ -153,18 +154,19 @@ pub(crate) fn nothing_is_visible(what: &str, ended: &Ended) {
 fn forgeries(workshop: &Workshop, export: Export) -> usize {
     for forgery in Forgery::ALL.iter().copied() {
         let parts: &[&str] = match forgery {
-            Forgery::OneRowMore => &["column `"],
+            Forgery::OneRowMore | Forgery::ColumnMissing | Forgery::CutShort | Forgery::Padding => &["column `"],
             Forgery::BillionsOfRows => &["4294967295 rows"],
-            Forgery::ColumnMissing => &["columns"],
-            Forgery::OtherType => &["column `x`", "int64"],
-            Forgery::OffsetsStart | Forgery::OffsetsEnd | Forgery::OffsetMissing => &["column `", "offsets"],
-            Forgery::OffsetsFall => &["column `", "row 1"],
-            Forgery::OffsetNegative | Forgery::TextNotUtf8 => &["column `", "row 0"],
+            Forgery::Trailing => &["8 bytes"],
+            Forgery::OffsetsStart => &["column `note`", "offsets"],
+            Forgery::OffsetsEnd => &["column `note`"],
+            Forgery::OffsetsFall => &["column `note`", "row 1"],
+            Forgery::OffsetNegative | Forgery::TextNotUtf8 => &["column `note`", "row 0"],
             Forgery::CodeTooLarge => &["column `plan`", "row 3", "2147483647"],
             Forgery::CodeNegative => &["column `plan`", "row 3", "-1"],
             Forgery::CategoryTwice | Forgery::CategoryNotUtf8 => &["column `plan`", "categor"],
-            Forgery::BitmapShort | Forgery::TrailingBits => &["column `flag`", "bitmap"],
-            Forgery::NullWhereNone => &["column `x`", "row 2"],
+            Forgery::CategoriesNegative => &["column `plan`", "-1"],
+            Forgery::CategoriesMore | Forgery::CategoriesBillions | Forgery::CategoriesEndless => &["column `plan`"],
+            Forgery::TrailingBits => &["column `flag`", "bitmap"],
             Forgery::TooLarge => &["bytes, more than the 8"],
         };
         let ended = attempt(workshop, Misdeed::ForgedBatch, export, &[], &[format!("forgery={}", forgery.name())]);

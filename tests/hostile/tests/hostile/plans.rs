@@ -7,7 +7,7 @@ use stagewright_hostile::Ended;
 use stagewright_manifest::World;
 
 use Export::{
-    Decide, Evaluate, Fields, Fit, Importance, Ingest, Load, LoadPredictor, Merge, Output, PlanShards, Predict,
+    Decide, Evaluate, Fields, Fit, Importance, Ingest, Load, LoadPredictor, Merge, Outputs, PlanShards, Predict,
     Rebalance, Train, TrainShard, Transform, TransformServed, Validate,
 };
 
@@ -48,7 +48,7 @@ pub(crate) fn place(export: Export) -> (World, RangeInclusive<World>) {
         }
         TransformServed => (World::Transformation, World::Transformation..=World::Evaluation),
         Train | Importance | PlanShards | TrainShard | Merge => (World::Training, World::Training..=World::Training),
-        LoadPredictor | Output | Predict => (World::Training, World::Training..=World::Evaluation),
+        LoadPredictor | Outputs | Predict => (World::Training, World::Training..=World::Evaluation),
         Evaluate => (World::Evaluation, World::Evaluation..=World::Evaluation),
         Decide => (World::Promotion, World::Promotion..=World::Promotion),
     }
@@ -71,7 +71,6 @@ const FAILING: &[Export] = &[
     TransformServed,
     Rebalance,
     Train,
-    Importance,
     PlanShards,
     TrainShard,
     Merge,
@@ -97,7 +96,7 @@ const WITH_TABLES: &[Export] = &[
     TrainShard,
     Merge,
     LoadPredictor,
-    Output,
+    Outputs,
     Predict,
     Evaluate,
 ];
@@ -116,10 +115,15 @@ const MAKING_BLOBS: &[Export] =
 const ONCE: &[Export] = &[Ingest, Validate, Fit, Rebalance, Train, Importance, PlanShards, Merge, Evaluate, Decide];
 
 /// Exports that are handed a table.
-const READING: &[Export] = &[Validate, Fit, Rebalance, Train, TrainShard, Evaluate];
+const READING: &[Export] = &[Validate, Fit, Rebalance, Train, PlanShards, TrainShard, Evaluate];
 
 /// Exports into which or out of which batches go.
-const WITH_BATCHES: &[Export] = &[Ingest, Validate, Fit, Rebalance, Train, TrainShard, Transform, Evaluate];
+const WITH_BATCHES: &[Export] =
+    &[Ingest, Validate, Fit, Rebalance, Train, PlanShards, TrainShard, Transform, Evaluate];
+
+/// Exports that are handed a table or a blob.
+const GIVEN: &[Export] =
+    &[Validate, Fit, Load, Rebalance, Train, PlanShards, TrainShard, LoadPredictor, Evaluate];
 
 /// Little time, so that the suite is quick; work before the misdeed takes a few milliseconds.
 const LITTLE_TIME: &[&str] = &["limits.cpu=100 ms"];
@@ -187,7 +191,14 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::FloodCursors => (7, &[Ingest], &[], Limit("cursors")),
         Misdeed::GiantLogLine => (8, EVERYWHERE, &["limits.memory=512 MiB"], Limit("bytes of one call")),
         Misdeed::GiantFailure => (8, FAILING, &["limits.memory=512 MiB"], Limit("bytes of one call")),
-        Misdeed::GiantColumnList => (8, READING, &[], Fault("internal", &["1048576 columns wanted of a table of"])),
+        Misdeed::GiantColumnList => (8, READING, &[], Fault("internal", &["column 0 is wanted twice"])),
+        Misdeed::FloodSelections => (7, READING, &[], Limit("handles")),
+        Misdeed::DeepSelections => (7, READING, &[], Harmless(nothing)),
+        Misdeed::KeepHandles => (7, GIVEN, &[], Harmless(nothing)),
+        Misdeed::ReturnGiven => (24, &[Rebalance, TrainShard, Merge], &[], Harmless(nothing)),
+        Misdeed::ReturnSelection => {
+            (24, &[Ingest, Rebalance], &[], Fault("contract", &["a selection", "a table of its own"]))
+        }
         Misdeed::TooManyColumns => (8, MAKING_TABLES, &[], Fault("", &["200000 columns", "at most 65536"])),
         Misdeed::EndlessTable => (9, MAKING_TABLES, &["limits.output=1 MiB"], Limit("output")),
         Misdeed::EmptyTables => {
@@ -204,6 +215,7 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::TerminalEscapes => (10, EVERYWHERE, &[], Harmless(lines_are_clean)),
         Misdeed::FloodProgress => (10, EVERYWHERE, &[], Harmless(nothing)),
         Misdeed::FloodMetrics => (10, EVERYWHERE, &[], Harmless(points_were_dropped)),
+        Misdeed::FloodTreatments => (10, EVERYWHERE, &[], Harmless(lines_were_dropped)),
         Misdeed::EmptyLines => (10, &[Ingest, Transform, Predict, Decide], &[], Harmless(empty_lines_were_dropped)),
         Misdeed::FloodFigures => (10, ONCE, &[], Harmless(lines_were_dropped)),
         Misdeed::ForgedFiles => (11, &[Fit, Train, TrainShard, Merge], &[], Special),
@@ -214,10 +226,10 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::ScriptFigure => (20, &[Validate, Evaluate], &[], Special),
         Misdeed::FewerRows => (24, &[Transform], &[], Fault("contract", &["0 rows came back for"])),
         Misdeed::OtherColumns => (24, &[Rebalance], &[], Fault("contract", &["has other columns"])),
-        Misdeed::PredictNan => (20, &[Predict], &[], Fault("contract", &["row 1", "NaN is not a probability"])),
-        Misdeed::PredictTwo => (20, &[Predict], &[], Fault("contract", &["row 1", "2 is not a probability"])),
-        Misdeed::PredictFew => (20, &[Predict], &[], Fault("contract", &["numbers came back for"])),
-        Misdeed::OtherOutput => (20, &[Output], &[], Fault("contract", &["predicts `value`", "wants `score`"])),
+        Misdeed::PredictNan => (20, &[Predict], &[], Fault("contract", &["row 1", "NaN is no probability(1)"])),
+        Misdeed::PredictTwo => (20, &[Predict], &[], Fault("contract", &["row 1", "2 is no probability(1)"])),
+        Misdeed::PredictFew => (20, &[Predict], &[], Fault("contract", &["rows came back for"])),
+        Misdeed::ForgedOutputs => (20, &[Outputs], &[], Special),
         Misdeed::Impure => (26, &[Transform, TransformServed, Predict], &[], Special),
         Misdeed::ForgedImportance => (20, &[Importance], &[], Special),
         Misdeed::ManyShards => (20, &[PlanShards], &[], Fault("contract", &["4294967295 shards; at most 1024"])),
