@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{Sources, StageContext, View};
-use stagewright_store::{Blob, Table};
+use stagewright_store::Blob;
 
 pub(crate) use self::models::{Asked, LentModel};
 use self::{
@@ -150,9 +150,9 @@ impl Desk {
         self.keep(model)
     }
 
-    /// Takes back a table that the guest made.
-    pub(crate) fn take_table(&mut self, table: Handle) -> Result<Table, StageFault> {
-        Ok(self.held.take::<OpenTable>(table)?.view.table)
+    /// Takes back a table that the guest returned, as far as its view goes.
+    pub(crate) fn take_table(&mut self, table: Handle) -> Result<View, StageFault> {
+        Ok(self.held.take::<OpenTable>(table)?.view)
     }
 
     /// Takes back a blob that the guest made.

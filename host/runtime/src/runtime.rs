@@ -320,9 +320,15 @@ fn push_blob(store: &mut Store<Guest>, blob: &Blob) -> Result<Resource<imports::
     Ok(Resource::new_own(store.data_mut().desk.lend_blob(blob.clone())?))
 }
 
-/// Takes back a table that a guest made.
-fn take_table(store: &mut Store<Guest>, table: Resource<imports::Table>) -> Result<Table, StageFault> {
-    store.data_mut().desk.take_table(table.rep())
+/// Takes back a table that a guest returned. A selection shares its rows with another table, so it
+/// is none of its own.
+fn take_table(store: &mut Store<Guest>, table: Resource<imports::Table>, export: &str) -> Result<Table, StageFault> {
+    let View { table, columns, .. } = store.data_mut().desk.take_table(table.rep())?;
+    if columns.into_iter().eq(0..table.schema().len()) {
+        return Ok(table);
+    }
+    let message = "a selection came back: write its rows to a table of its own";
+    Err(contract(store.data().desk.context(), export, message))
 }
 
 fn take_blob(store: &mut Store<Guest>, blob: Resource<imports::Blob>) -> Result<Blob, StageFault> {
@@ -389,7 +395,7 @@ impl Sandbox for Runtime {
             let guest = indices?.load(&mut store, &started)?;
             guest.call_ingest(store, &sources_given, &settings(&context))
         })?;
-        take_table(&mut store, table)
+        take_table(&mut store, table, "ingest.ingest")
     }
 
     fn validate(
@@ -490,7 +496,7 @@ impl Sandbox for Runtime {
             let guest = indices?.load(&mut store, &started)?;
             guest.call_rebalance(store, handle, &task, &settings(&context))
         })?;
-        table.map(|table| take_table(&mut store, table)).transpose()
+        table.map(|table| take_table(&mut store, table, "rebalance.rebalance")).transpose()
     }
 
     fn train(

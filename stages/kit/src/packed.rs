@@ -26,12 +26,12 @@ impl<'a> Reader<'a> {
     }
 
     fn words<T>(&mut self, rows: usize, word: impl Fn([u8; 8]) -> T) -> Result<Vec<T>, Failure> {
-        let (words, _) = self.piece(rows * 8)?.as_chunks::<8>();
+        let (words, _) = self.piece(rows.saturating_mul(8))?.as_chunks::<8>();
         Ok(words.iter().map(|bytes| word(*bytes)).collect())
     }
 
     fn numbers(&mut self, count: usize) -> Result<Vec<i32>, Failure> {
-        let (numbers, _) = self.piece(count * 4)?.as_chunks::<4>();
+        let (numbers, _) = self.piece(count.saturating_mul(4))?.as_chunks::<4>();
         Ok(numbers.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect())
     }
 
@@ -136,6 +136,7 @@ pub fn encode(fields: &[Field], batch: &Batch) -> Result<types::Batch, Failure> 
 }
 
 /// Columns of float64 without nulls, `numbers` column after column.
+#[must_use]
 pub fn encode_numbers(rows: u32, numbers: &[f64]) -> types::Batch {
     let mut bytes = Vec::with_capacity(numbers.len() * 8);
     words(&mut bytes, numbers, f64::to_le_bytes);
@@ -146,7 +147,7 @@ pub fn encode_numbers(rows: u32, numbers: &[f64]) -> types::Batch {
 ///
 /// # Errors
 /// `internal` if the batch holds anything else, which the host rules out.
-pub fn decode_numbers(batch: &types::Batch) -> Result<Vec<f64>, Failure> {
+pub(crate) fn decode_numbers(batch: &types::Batch) -> Result<Vec<f64>, Failure> {
     let mut reader = Reader { bytes: &batch.bytes, at: 0 };
     reader.words(batch.bytes.len() / 8, f64::from_le_bytes)
 }

@@ -1,4 +1,4 @@
-//! The world `transformation`, misbehaving: see `misbehave`.
+//! The world `rebalancing-transformation`, misbehaving: see `misbehave`.
 
 misbehave::export!(
     Transformation, REBALANCING_TRANSFORMATION:

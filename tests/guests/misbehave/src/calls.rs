@@ -101,16 +101,16 @@ fn call_tables(call: Call) -> Result<(), Failure> {
                 black_box(table.rows());
             }
         }
+        Call::Select => {
+            let table = table()?;
+            loop {
+                drop(table.select(&[0])?);
+            }
+        }
         Call::Read => {
             let table = table()?;
             loop {
                 black_box(table.read(0, u32::MAX)?);
-            }
-        }
-        Call::Select => {
-            let table = table()?;
-            loop {
-                black_box(table.select(&[0])?);
             }
         }
         Call::NewTableWriter => loop {
@@ -181,11 +181,11 @@ fn call_sources(call: Call) -> Result<(), Failure> {
 /// Asks a model for ever, if that is what is ordered.
 pub(crate) fn ask(orders: &Orders, model: &models::Model, rows: &Batch) -> Result<(), Failure> {
     match orders.call()? {
-        Call::Predict => loop {
-            black_box(model.predict(rows)?);
-        },
         Call::Outputs => loop {
             black_box(model.outputs());
+        },
+        Call::Predict => loop {
+            black_box(model.predict(rows)?);
         },
         Call::Importance => loop {
             black_box(model.importance());

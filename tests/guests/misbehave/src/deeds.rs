@@ -5,14 +5,13 @@ use std::io::Read as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use stagewright_kit::bindings::stagewright::stage::{blobs, sources, tables, tracking};
+use stagewright_kit::bindings::stagewright::stage::{blobs, sources, tables, tracking, types};
 use stagewright_kit::tracking::{Figure, Level};
 use stagewright_kit::{
-    Batch, Categorical, Column, DataFault, DataType, Failure, Field, ParameterFault, Strings, Values,
+    Batch, Categorical, Column, DataFault, DataType, Failure, Field, ParameterFault, Strings, Values, packed,
 };
 
 use crate::calls::call;
-use crate::raw::raw;
 use crate::worlds::World;
 use crate::{Export, Misdeed, Orders};
 
@@ -53,6 +52,7 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
             }
         }
         Misdeed::FloodMetrics => flood_metrics(),
+        Misdeed::FloodTreatments => flood_treatments(),
         Misdeed::FloodFigures => {
             for number in 0..1000 {
                 tracking::add_figure(&figure(&format!("figure-{number}"), "x"))?;
@@ -123,6 +123,11 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
         }
         // What the exports themselves do.
         Misdeed::GiantColumnList
+        | Misdeed::FloodSelections
+        | Misdeed::DeepSelections
+        | Misdeed::KeepHandles
+        | Misdeed::ReturnGiven
+        | Misdeed::ReturnSelection
         | Misdeed::ForgedFiles
         | Misdeed::ForgedBatch
         | Misdeed::FewerRows
@@ -134,7 +139,7 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
         | Misdeed::PredictNan
         | Misdeed::PredictTwo
         | Misdeed::PredictFew
-        | Misdeed::OtherOutput
+        | Misdeed::ForgedOutputs
         | Misdeed::Impure
         | Misdeed::ForgedImportance
         | Misdeed::ManyShards
@@ -210,6 +215,18 @@ fn flood_metrics() {
     tracking::metric("loss", f64::NAN, 0);
 }
 
+fn flood_treatments() {
+    for number in 0..1000u32 {
+        tracking::count(&format!("word_{number}"), number % 3, u64::MAX);
+    }
+    for _ in 0..3 {
+        tracking::count("unseen", 0, u64::MAX);
+    }
+    for (treatment, column) in [("../unseen", 0), ("UNSEEN", 0), ("", 0), (EVIL, 0), ("unseen", u32::MAX)] {
+        tracking::count(treatment, column, 1);
+    }
+}
+
 pub(crate) fn figure(name: &str, text: &str) -> Figure {
     Figure::text(name, text, vec![text.to_owned()], vec![vec![text.to_owned()]])
 }
@@ -250,7 +267,7 @@ fn begin_artifact<W: World>() -> Result<(), Failure> {
         return Ok(());
     }
     let writer = tables::TableWriter::new(&[float("x")]);
-    let makes_artifacts = writer.write(&raw(&Batch { rows: 2, columns: vec![vec![1.0, 2.0].into()] })).is_ok();
+    let makes_artifacts = writer.write(&packed::encode_numbers(2, &[1.0, 2.0])).is_ok();
     std::mem::forget(writer);
     if W::BLOBS && makes_artifacts {
         let blob = blobs::BlobWriter::new();
@@ -277,6 +294,16 @@ fn text(rows: &[String]) -> Strings {
     strings
 }
 
+/// A batch of one column without nulls.
+fn one_column(fields: &[Field], values: Values) -> Result<types::Batch, Failure> {
+    let rows = match &values {
+        Values::Categorical(column) => column.codes.len(),
+        Values::Utf8(strings) => strings.offsets.len() - 1,
+        _ => return Err(Failure::internal("no misdeed writes such a column")),
+    };
+    packed::encode(fields, &Batch { rows: rows as u32, columns: vec![Column { values, validity: None }] })
+}
+
 fn with_tables(misdeed: Misdeed) -> Result<(), Failure> {
     match misdeed {
         Misdeed::FloodTables => loop {
@@ -285,12 +312,12 @@ fn with_tables(misdeed: Misdeed) -> Result<(), Failure> {
         Misdeed::TooManyColumns => {
             let fields: Vec<Field> = (0..200_000).map(|number| float(&number.to_string())).collect();
             let writer = tables::TableWriter::new(&fields);
-            writer.write(&raw(&Batch { rows: 0, columns: Vec::new() }))
+            writer.write(&types::Batch { rows: 0, bytes: Vec::new() })
         }
         Misdeed::RowsWithoutColumns => {
             let writer = tables::TableWriter::new(&[]);
             loop {
-                writer.write(&raw(&Batch { rows: 1 << 26, columns: Vec::new() }))?;
+                writer.write(&types::Batch { rows: 1 << 26, bytes: Vec::new() })?;
             }
         }
         Misdeed::WideTables | Misdeed::LongNames => {
@@ -311,11 +338,11 @@ fn with_tables(misdeed: Misdeed) -> Result<(), Failure> {
             let categories = text(&names);
             let all = misdeed == Misdeed::HoardTables;
             let codes: Vec<i32> = if all { (0..200_000).collect() } else { vec![0] };
+            let fields = [field("category", DataType::Categorical)];
+            let rows = one_column(&fields, Values::Categorical(Categorical { codes, categories }))?;
             loop {
-                let writer = tables::TableWriter::new(&[field("category", DataType::Categorical)]);
-                let column = Categorical { codes: codes.clone(), categories: categories.clone() };
-                let column = Column { values: Values::Categorical(column), validity: None };
-                writer.write(&raw(&Batch { rows: codes.len() as u32, columns: vec![column] }))?;
+                let writer = tables::TableWriter::new(&fields);
+                writer.write(&rows)?;
                 if all {
                     std::mem::forget(tables::TableWriter::finish(writer)?);
                 } else {
@@ -324,27 +351,29 @@ fn with_tables(misdeed: Misdeed) -> Result<(), Failure> {
             }
         }
         Misdeed::HoardRows => {
-            let writer = tables::TableWriter::new(&[field("text", DataType::Utf8)]);
-            let long = text(&["x".repeat(1 << 20)]);
+            let fields = [field("text", DataType::Utf8)];
+            let writer = tables::TableWriter::new(&fields);
+            let long = one_column(&fields, Values::Utf8(text(&["x".repeat(1 << 20)])))?;
             loop {
-                let column = Column { values: Values::Utf8(long.clone()), validity: None };
-                writer.write(&raw(&Batch { rows: 1, columns: vec![column] }))?;
+                writer.write(&long)?;
             }
         }
         Misdeed::HoardCategories => {
-            let writer = tables::TableWriter::new(&[field("category", DataType::Categorical)]);
+            let fields = [field("category", DataType::Categorical)];
+            let writer = tables::TableWriter::new(&fields);
             for batch in 0.. {
                 let names: Vec<String> = (0..ROWS).map(|row| format!("{batch}-{row}")).collect();
                 let codes = (0..ROWS as i32).collect();
                 let values = Values::Categorical(Categorical { codes, categories: text(&names) });
-                writer.write(&raw(&Batch { rows: ROWS as u32, columns: vec![Column { values, validity: None }] }))?;
+                writer.write(&one_column(&fields, values)?)?;
             }
             Ok(())
         }
         _ => {
             let writer = tables::TableWriter::new(&[float("x")]);
+            let rows = packed::encode_numbers(ROWS as u32, &[1.5; ROWS]);
             loop {
-                writer.write(&raw(&Batch { rows: ROWS as u32, columns: vec![vec![1.5; ROWS].into()] }))?;
+                writer.write(&rows)?;
             }
         }
     }

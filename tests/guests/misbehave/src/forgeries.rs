@@ -1,113 +1,130 @@
 //! Batches that are wrong in one way each.
 
 use stagewright_kit::bindings::stagewright::stage::types;
-use stagewright_kit::{Batch, Column, DataType, Failure, Values};
+use stagewright_kit::{Batch, Column, DataType, Failure, Field, Values, packed};
 
 use crate::Forgery;
-use crate::raw::raw;
+
+/// Bytes at whose multiples pieces start.
+const ALIGNMENT: usize = 8;
 
 /// Spoils a batch that is right and has columns of all types of the suite's table.
-pub(crate) fn forge(batch: Batch, forgery: Forgery) -> Result<types::Batch, Failure> {
-    Ok(spoil_bytes(raw(&spoil(batch, forgery)?), forgery))
+pub(crate) fn forge(fields: &[Field], mut batch: Batch, forgery: Forgery) -> Result<types::Batch, Failure> {
+    spoil_values(&mut batch, forgery)?;
+    let mut forged = packed::encode(fields, &batch)?;
+    match forgery {
+        Forgery::OneRowMore => forged.rows += 1,
+        Forgery::BillionsOfRows => forged.rows = u32::MAX,
+        Forgery::ColumnMissing => {
+            let last = fields.len() - 1;
+            forged.bytes.truncate(place(fields, &batch, last)?);
+        }
+        Forgery::CutShort => forged.bytes.truncate(forged.bytes.len() - ALIGNMENT),
+        Forgery::Trailing => forged.bytes.extend([0; ALIGNMENT]),
+        Forgery::Padding => {
+            let gap = gap(fields, &batch)?;
+            forged.bytes[gap] = 1;
+        }
+        Forgery::CategoriesNegative => set_categories(fields, &batch, &mut forged, |_| -1)?,
+        Forgery::CategoriesMore => set_categories(fields, &batch, &mut forged, |count| count + 1000)?,
+        Forgery::CategoriesBillions => set_categories(fields, &batch, &mut forged, |_| 1 << 31)?,
+        Forgery::CategoriesEndless => set_categories(fields, &batch, &mut forged, |_| i64::MAX)?,
+        _ => {}
+    }
+    Ok(forged)
 }
 
-fn spoil(mut batch: Batch, forgery: Forgery) -> Result<Batch, Failure> {
-    let rows = batch.rows as usize;
+/// The forgeries that a batch of the right layout can have.
+fn spoil_values(batch: &mut Batch, forgery: Forgery) -> Result<(), Failure> {
     match forgery {
-        Forgery::OneRowMore => batch.rows += 1,
-        Forgery::BillionsOfRows => batch.rows = u32::MAX,
-        Forgery::ColumnMissing => drop(batch.columns.pop()),
-        Forgery::OffsetsStart => offsets(&mut batch)?[0] = 1,
+        Forgery::OffsetsStart => offsets(batch)?[0] = 1,
         Forgery::OffsetsFall => {
-            let offsets = offsets(&mut batch)?;
+            let offsets = offsets(batch)?;
             offsets[2] = offsets[1] - 1;
         }
-        Forgery::OffsetNegative => offsets(&mut batch)?[1] = i32::MIN,
+        Forgery::OffsetNegative => offsets(batch)?[1] = i32::MIN,
         Forgery::OffsetsEnd => {
-            if let Some(last) = offsets(&mut batch)?.last_mut() {
-                // Past the gap after the text, and into the next piece.
-                *last += 64;
+            if let Some(last) = offsets(batch)?.last_mut() {
+                *last = i32::MAX;
             }
         }
-        Forgery::OffsetMissing => drop(offsets(&mut batch)?.pop()),
         Forgery::TextNotUtf8 => {
-            if let Values::Utf8(strings) = &mut column(&mut batch, DataType::Utf8)?.values {
+            if let Values::Utf8(strings) = &mut column(batch, DataType::Utf8)?.values {
                 strings.bytes[0] = 0xff;
             }
         }
-        Forgery::CodeTooLarge => codes(&mut batch)?[3] = i32::MAX,
-        Forgery::CodeNegative => codes(&mut batch)?[3] = -1,
+        Forgery::CodeTooLarge => codes(batch)?[3] = i32::MAX,
+        Forgery::CodeNegative => codes(batch)?[3] = -1,
         Forgery::CategoryTwice | Forgery::CategoryNotUtf8 => {
-            if let Values::Categorical(column) = &mut column(&mut batch, DataType::Categorical)?.values {
-                let bytes: &[u8] =
-                    if forgery == Forgery::CategoryTwice { b"sametwo-same" } else { b"same\xff\xfe\xfdfour" };
-                let ends = if forgery == Forgery::CategoryTwice { [0, 4, 8, 12] } else { [0, 4, 7, 11] };
+            if let Values::Categorical(column) = &mut column(batch, DataType::Categorical)?.values {
+                let (bytes, ends): (&[u8], _) = if forgery == Forgery::CategoryTwice {
+                    (b"sametwo-same", [0, 4, 8, 12])
+                } else {
+                    (b"same\xff\xfe\xfdfour", [0, 4, 7, 11])
+                };
                 column.categories.bytes = bytes.to_vec();
                 column.categories.offsets = ends.to_vec();
-                if forgery == Forgery::CategoryTwice {
-                    column.categories.bytes[8..].copy_from_slice(b"same");
-                }
                 column.codes.fill(0);
             }
         }
         Forgery::TrailingBits => {
-            if let Values::Boolean(bits) = &mut column(&mut batch, DataType::Boolean)?.values
+            if let Values::Boolean(bits) = &mut column(batch, DataType::Boolean)?.values
                 && let Some(last) = bits.last_mut()
             {
                 *last = 0xff;
             }
         }
-        Forgery::CutShort
-        | Forgery::Trailing
-        | Forgery::Padding
-        | Forgery::CategoryCountNegative
-        | Forgery::CategoryCountHuge => {}
-        Forgery::NullWhereNone => {
-            let mut validity = vec![0xff; rows.div_ceil(8)];
-            validity[0] = 0b1111_1011;
-            if let Some(last) = validity.last_mut()
-                && !rows.is_multiple_of(8)
-            {
-                *last &= (1 << (rows % 8)) - 1;
-            }
-            column(&mut batch, DataType::Float64)?.validity = Some(validity);
-        }
         Forgery::TooLarge => {
-            if let Values::Utf8(strings) = &mut column(&mut batch, DataType::Utf8)?.values {
+            if let Values::Utf8(strings) = &mut column(batch, DataType::Utf8)?.values {
                 strings.bytes = vec![b'x'; 9_000_000];
                 if let Some(last) = strings.offsets.last_mut() {
                     *last = 9_000_000;
                 }
             }
         }
-    }
-    Ok(batch)
-}
-
-/// Spoils the bytes of the suite's table: x, y, plan, note, flag.
-fn spoil_bytes(mut batch: types::Batch, forgery: Forgery) -> types::Batch {
-    let rows = batch.rows as usize;
-    // After two columns of doubles and the codes.
-    let categories = 2 * 8 * rows + (4 * rows).next_multiple_of(8);
-    let mut put = |at: usize, bytes: [u8; 8]| {
-        if let Some(place) = batch.bytes.get_mut(at..at + 8) {
-            place.copy_from_slice(&bytes);
-        }
-    };
-    match forgery {
-        Forgery::CategoryCountNegative => put(categories, (-1i64).to_le_bytes()),
-        Forgery::CategoryCountHuge => put(categories, i64::MAX.to_le_bytes()),
-        Forgery::CutShort => batch.bytes.truncate(batch.bytes.len() - 8),
-        Forgery::Trailing => batch.bytes.extend([0; 8]),
-        Forgery::Padding => {
-            // The last piece is a bitmap, shorter than its place.
-            if let Some(last) = batch.bytes.last_mut() {
-                *last = 1;
-            }
-        }
         _ => {}
     }
-    batch
+    Ok(())
+}
+
+/// Where a column's bytes begin.
+fn place(fields: &[Field], batch: &Batch, column: usize) -> Result<usize, Failure> {
+    let before = Batch { rows: batch.rows, columns: batch.columns[..column].to_vec() };
+    Ok(packed::encode(&fields[..column], &before)?.bytes.len())
+}
+
+/// Where the values of the first column of a type begin: behind its validity, if it has one.
+fn values_of(fields: &[Field], batch: &Batch, data_type: DataType) -> Result<usize, Failure> {
+    let column = fields
+        .iter()
+        .position(|field| field.data_type == data_type)
+        .ok_or_else(|| Failure::internal(format!("there is no {data_type:?} column to spoil")))?;
+    let validity = if fields[column].nullable { (batch.rows as usize).div_ceil(8) } else { 0 };
+    Ok(place(fields, batch, column)? + validity.next_multiple_of(ALIGNMENT))
+}
+
+/// The first byte of the gap behind the codes or the offsets: one of them has an odd number.
+fn gap(fields: &[Field], batch: &Batch) -> Result<usize, Failure> {
+    let rows = batch.rows as usize;
+    if rows.is_multiple_of(2) {
+        Ok(values_of(fields, batch, DataType::Utf8)? + 4 * (rows + 1))
+    } else {
+        Ok(values_of(fields, batch, DataType::Categorical)? + 4 * rows)
+    }
+}
+
+/// Overwrites the number of categories.
+fn set_categories(
+    fields: &[Field],
+    batch: &Batch,
+    forged: &mut types::Batch,
+    change: impl Fn(i64) -> i64,
+) -> Result<(), Failure> {
+    let codes = 4 * batch.rows as usize;
+    let at = values_of(fields, batch, DataType::Categorical)? + codes.next_multiple_of(ALIGNMENT);
+    let (count, _) = forged.bytes[at..].split_first_chunk_mut().ok_or_else(|| Failure::internal("no categories"))?;
+    *count = change(i64::from_le_bytes(*count)).to_le_bytes();
+    Ok(())
 }
 
 fn column(batch: &mut Batch, wanted: DataType) -> Result<&mut Column, Failure> {

@@ -11,7 +11,6 @@ mod deeds;
 mod features;
 mod forgeries;
 mod impurities;
-mod raw;
 mod worlds;
 
 use schemars::JsonSchema;
@@ -68,6 +67,16 @@ named! {
         GiantFailure = "giant-failure",
         /// To select a column a million times at once.
         GiantColumnList = "giant-column-list",
+        /// To keep selection after selection, each of the one before.
+        FloodSelections = "flood-selections",
+        /// To select all columns of a selection, a thousand times over.
+        DeepSelections = "deep-selections",
+        /// To drop no handle that it is given, and to read from one later.
+        KeepHandles = "keep-handles",
+        /// To return a handle that it was given, as if it had made it.
+        ReturnGiven = "return-given",
+        /// To return a selection of a table, as if it were a table of its own.
+        ReturnSelection = "return-selection",
         /// To begin a table of 200,000 columns.
         TooManyColumns = "too-many-columns",
         /// To write rows for ever.
@@ -90,6 +99,8 @@ named! {
         FloodProgress = "flood-progress",
         /// To record endless points of curves, some not numbers, some badly named.
         FloodMetrics = "flood-metrics",
+        /// To count cells under a thousand words, in columns that are not there, more than there can be.
+        FloodTreatments = "flood-treatments",
         /// To add thousands of figures.
         FloodFigures = "flood-figures",
         /// To add two figures of one name.
@@ -102,7 +113,7 @@ named! {
         PathSource = "path-source",
         /// To pass off the files that the host itself reads (Arrow, Parquet, SQLite, nested JSON) as state and model.
         ForgedFiles = "forged-files",
-        /// To write batches whose lengths, offsets, codes or validity are wrong.
+        /// To write batches whose length, offsets, codes or gaps are wrong.
         ForgedBatch = "forged-batch",
         /// To return fewer rows than came.
         FewerRows = "fewer-rows",
@@ -122,8 +133,8 @@ named! {
         PredictTwo = "predict-two",
         /// To predict fewer numbers than there are rows.
         PredictFew = "predict-few",
-        /// To say that it predicts something else than the task asks for.
-        OtherOutput = "other-output",
+        /// To say that it predicts something else than the task asks for, or what nobody can.
+        ForgedOutputs = "forged-outputs",
         /// To call one import for ever.
         CallForEver = "call-for-ever",
         /// To log lines that say nothing, and to print nearly as little.
@@ -146,7 +157,7 @@ named! {
         WideFeatures = "wide-features",
         /// To let its answer for a row hang on something else than the row.
         Impure = "impure",
-        /// To claim importance for features that are not, in figures that are not.
+        /// To claim importance in figures that are none, or for more features than there are.
         ForgedImportance = "forged-importance",
         /// To want four billion shards.
         ManyShards = "many-shards",
@@ -224,26 +235,20 @@ named! {
         BillionsOfRows = "billions-of-rows",
         /// Its last column is missing.
         ColumnMissing = "column-missing",
-        /// The bytes end early.
+        /// Its last eight bytes are missing.
         CutShort = "cut-short",
-        /// Bytes follow the last column.
+        /// Eight bytes follow its last column.
         Trailing = "trailing",
-        /// The gap after a piece is not zeros.
+        /// The gap after a piece has something else than zeros.
         Padding = "padding",
-        /// There are less than no categories.
-        CategoryCountNegative = "category-count-negative",
-        /// There are more categories than any batch has bytes.
-        CategoryCountHuge = "category-count-huge",
         /// Strings begin past the first byte.
         OffsetsStart = "offsets-start",
         /// An offset is less than the one before.
         OffsetsFall = "offsets-fall",
         /// An offset is negative.
         OffsetNegative = "offset-negative",
-        /// The last offset lies past the text.
+        /// The last offset lies past the batch.
         OffsetsEnd = "offsets-end",
-        /// An offset is missing.
-        OffsetMissing = "offset-missing",
         /// Text is no UTF-8.
         TextNotUtf8 = "text-not-utf8",
         /// A code names no category.
@@ -254,11 +259,17 @@ named! {
         CategoryTwice = "category-twice",
         /// A category is no UTF-8.
         CategoryNotUtf8 = "category-not-utf8",
+        /// There are minus one categories.
+        CategoriesNegative = "categories-negative",
+        /// There are some more categories than were written.
+        CategoriesMore = "categories-more",
+        /// There are two billion categories.
+        CategoriesBillions = "categories-billions",
+        /// There are as many categories as a number of 64 bits can say.
+        CategoriesEndless = "categories-endless",
         /// Bits past the last row are set.
         TrailingBits = "trailing-bits",
-        /// A column brings a validity where its field has none.
-        NullWhereNone = "null-where-none",
-        /// A column has nine million bytes.
+        /// It has nine million bytes.
         TooLarge = "too-large",
     }
 }
@@ -298,9 +309,9 @@ named! {
         Roles = "tables#[method]table.roles",
         /// How many rows there are.
         Rows = "tables#[method]table.rows",
-        /// Some columns of it.
+        /// Some of its columns.
         Select = "tables#[method]table.select",
-        /// Some of them.
+        /// Some of its rows.
         Read = "tables#[method]table.read",
         /// A new table.
         NewTableWriter = "tables#[constructor]table-writer",
@@ -324,10 +335,10 @@ named! {
         CursorFields = "sources#[method]cursor.fields",
         /// Its rows.
         Next = "sources#[method]cursor.next",
+        /// The numbers that it predicts.
+        Outputs = "models#[method]model.outputs",
         /// Predictions.
         Predict = "models#[method]model.predict",
-        /// The numbers that are predicted.
-        Outputs = "models#[method]model.outputs",
         /// The importance in a model.
         Importance = "models#[method]model.importance",
         /// A line.
@@ -452,7 +463,7 @@ pub struct Orders {
     pub impurity: String,
     /// The import's name, for `call-for-ever`.
     pub call: String,
-    /// Which of several ways that must make no difference; of `dawdle`, how often over.
+    /// Which of several ways; of `dawdle`, how often over.
     pub variant: u32,
 }
 

@@ -12,10 +12,9 @@ use stagewright_kit::{
 
 use crate::calls::ask;
 use crate::deeds::{EVIL, act, float};
-use crate::features::{long_rows, wide_features, wide_rows};
+use crate::features::{long_features, long_rows, wide_features, wide_rows};
 use crate::forgeries::forge;
 use crate::impurities::taint;
-use crate::raw::raw;
 use crate::{Export, Misdeed, Orders};
 
 /// What a world may import. Code behind a constant that is false is gone before the component is made, and with it the import.
@@ -83,9 +82,10 @@ fn write_orders(parameters: &str, orders: &Orders, export: Export) -> Result<blo
     blobs::BlobWriter::finish(writer)
 }
 
+/// Writes a table's rows again, each batch as `change` makes it.
 fn copy(
     table: &tables::Table,
-    change: impl Fn(Batch) -> Result<types::Batch, Failure>,
+    change: impl Fn(&[Field], Batch) -> Result<types::Batch, Failure>,
 ) -> Result<tables::Table, Failure> {
     let fields = table.fields();
     let writer = tables::TableWriter::new(&fields);
@@ -96,21 +96,45 @@ fn copy(
             return tables::TableWriter::finish(writer);
         }
         start += u64::from(batch.rows);
-        writer.write(&change(packed::decode(&fields, &batch)?)?)?;
+        writer.write(&change(&fields, packed::decode(&fields, &batch)?)?)?;
     }
 }
 
-/// Misdeeds with a table that is read: they end in the failure that the host gives back.
+/// Misdeeds with a table that is read. Most end in the failure that the host gives back.
 fn with_table(orders: &Orders, export: Export, table: &tables::Table) -> Result<(), Failure> {
-    if orders.is(Misdeed::GiantColumnList, export) {
-        table.select(&vec![0; 1 << 20])?;
-        return Err(Failure::internal("escaped: a column was selected a million times"));
+    match orders.here(export) {
+        Some(Misdeed::GiantColumnList) => {
+            drop(table.select(&vec![0; 1 << 20])?);
+            Err(Failure::internal("escaped: a column was selected a million times"))
+        }
+        Some(Misdeed::FloodSelections) => {
+            let mut last = table.select(&[0])?;
+            loop {
+                let next = last.select(&[0])?;
+                std::mem::forget(std::mem::replace(&mut last, next));
+            }
+        }
+        Some(Misdeed::DeepSelections) => {
+            let all: Vec<u32> = (0..table.fields().len() as u32).rev().collect();
+            let mut last = table.select(&all)?;
+            for _ in 0..1000 {
+                last = last.select(&all)?;
+            }
+            last.read(0, 1).map(drop)
+        }
+        Some(Misdeed::ForgedBatch) => {
+            drop(copy(table, |fields, batch| forge(fields, batch, orders.forgery()?))?);
+            Err(Failure::internal("escaped: a forged batch was written"))
+        }
+        _ => Ok(()),
     }
-    if orders.is(Misdeed::ForgedBatch, export) {
-        copy(table, |batch| forge(batch, orders.forgery()?))?;
-        return Err(Failure::internal("escaped: a forged batch was written"));
+}
+
+/// The end of a table that was given: it is dropped, unless something else is ordered.
+fn end(orders: &Orders, export: Export, table: tables::Table) {
+    if orders.is(Misdeed::KeepHandles, export) {
+        std::mem::forget(table);
     }
-    Ok(())
 }
 
 /// The first float64 column with NaNs whose payloads depend on the variant, and a -0.0.
@@ -156,18 +180,18 @@ fn with_other_order(mut batch: Batch, variant: u32) -> Batch {
 }
 
 impl ingest::Guest for Stage<Ingestion> {
-    fn ingest(granted: Vec<String>, settings: types::Settings) -> Result<tables::Table, Failure> {
+    fn ingest(sources: Vec<String>, settings: types::Settings) -> Result<tables::Table, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
-        let cursor = sources::open(granted.first().map_or("", String::as_str))?;
+        let cursor = sources::open(sources.first().map_or("", String::as_str))?;
         act::<Ingestion>(&orders, Export::Ingest)?;
-        // The suite's table has no nulls.
         let read = cursor.fields();
+        // The suite's table has no nulls.
         let fields: Vec<Field> = read.iter().map(|field| Field { nullable: false, ..field.clone() }).collect();
         let writer = tables::TableWriter::new(&fields);
         while let Some(batch) = cursor.next(8192)? {
             let mut batch = packed::decode(&read, &batch)?;
             if orders.is(Misdeed::ForgedBatch, Export::Ingest) {
-                writer.write(&forge(batch, orders.forgery()?)?)?;
+                writer.write(&forge(&fields, batch, orders.forgery()?)?)?;
                 continue;
             }
             if orders.is(Misdeed::NanPayloads, Export::Ingest) {
@@ -176,9 +200,13 @@ impl ingest::Guest for Stage<Ingestion> {
             if orders.is(Misdeed::CategoryOrder, Export::Ingest) {
                 batch = with_other_order(batch, orders.variant);
             }
-            writer.write(&raw(&batch))?;
+            writer.write(&packed::encode(&fields, &batch)?)?;
         }
-        tables::TableWriter::finish(writer)
+        let table = tables::TableWriter::finish(writer)?;
+        if orders.is(Misdeed::ReturnSelection, Export::Ingest) {
+            return table.select(&[0]);
+        }
+        Ok(table)
     }
 }
 
@@ -187,6 +215,7 @@ impl validate::Guest for Stage<Validation> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<Validation>(&orders, Export::Validate)?;
         with_table(&orders, Export::Validate, &table)?;
+        end(&orders, Export::Validate, table);
         let evil = orders.is(Misdeed::LongFindings, Export::Validate);
         let text = || if evil { EVIL.repeat(2000) } else { "fine".to_owned() };
         let cell = || validate::Cell { row: u64::MAX, value: Some(text()) };
@@ -204,8 +233,13 @@ impl validate::Guest for Stage<Validation> {
     }
 }
 
-/// A loaded transformation, and the fields of the rows that it gets.
-pub struct Transformer(Orders, Vec<Field>);
+/// A loaded transformation.
+pub struct Transformer {
+    orders: Orders,
+    inputs: Vec<Field>,
+    /// The state, if it is kept.
+    kept: Option<blobs::Blob>,
+}
 
 impl transform::Guest for Stage<Transformation> {
     type Transformer = Transformer;
@@ -214,6 +248,7 @@ impl transform::Guest for Stage<Transformation> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<Transformation>(&orders, Export::Fit)?;
         with_table(&orders, Export::Fit, &train)?;
+        end(&orders, Export::Fit, train);
         write_orders(&settings.parameters, &orders, Export::Fit)
     }
 }
@@ -223,15 +258,26 @@ impl rebalance::Guest for Stage<Transformation> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<Transformation>(&orders, Export::Rebalance)?;
         with_table(&orders, Export::Rebalance, &train)?;
-        if orders.is(Misdeed::OtherColumns, Export::Rebalance) {
-            let writer = tables::TableWriter::new(&[float("another")]);
-            writer.write(&packed::encode_numbers(1, &[1.0]))?;
-            return tables::TableWriter::finish(writer).map(Some);
+        match orders.here(Export::Rebalance) {
+            Some(Misdeed::OtherColumns) => {
+                let writer = tables::TableWriter::new(&[float("another")]);
+                writer.write(&packed::encode_numbers(1, &[1.0]))?;
+                tables::TableWriter::finish(writer).map(Some)
+            }
+            Some(Misdeed::NanPayloads) => {
+                let change = |fields: &[Field], batch| packed::encode(fields, &with_nans(batch, orders.variant));
+                copy(&train, change).map(Some)
+            }
+            Some(Misdeed::ReturnGiven) => Ok(Some(train)),
+            Some(Misdeed::ReturnSelection) => {
+                let all: Vec<u32> = (0..train.fields().len() as u32).rev().collect();
+                train.select(&all).map(Some)
+            }
+            _ => {
+                end(&orders, Export::Rebalance, train);
+                Ok(None)
+            }
         }
-        if orders.is(Misdeed::NanPayloads, Export::Rebalance) {
-            return copy(&train, |batch| Ok(raw(&with_nans(batch, orders.variant)))).map(Some);
-        }
-        Ok(None)
     }
 }
 
@@ -253,62 +299,73 @@ fn is_served() -> bool {
     writer.write(&packed::encode_numbers(0, &[])).is_err()
 }
 
+/// Whether a handle that is kept is still good: what it reads begins like orders.
+fn look(kept: Option<&blobs::Blob>) -> Result<(), Failure> {
+    match kept.map(|blob| blob.read(0, 1)).transpose()? {
+        Some(bytes) if bytes != b"{" => Err(Failure::internal("escaped: another blob is read")),
+        _ => Ok(()),
+    }
+}
+
 impl transform::GuestTransformer for Transformer {
     fn load(state: blobs::Blob, inputs: Vec<Field>) -> Result<transform::Transformer, Failure> {
         let orders = orders_of(&state)?;
         act::<Transformation>(&orders, Export::Load)?;
-        Ok(transform::Transformer::new(Self(orders, inputs)))
+        let kept = orders.is(Misdeed::KeepHandles, Export::Load).then_some(state);
+        Ok(transform::Transformer::new(Self { orders, inputs, kept }))
     }
 
     fn warm_up(&self) {}
 
     fn fields(&self) -> Vec<Field> {
-        if let Err(failure) = act::<Transformation>(&self.0, Export::Fields) {
+        let orders = &self.orders;
+        if let Err(failure) = act::<Transformation>(orders, Export::Fields) {
             panic!("{failure:?}");
         }
-        if self.0.is(Misdeed::WideFeatures, Export::Transform) {
+        if orders.is(Misdeed::WideFeatures, Export::Transform) {
             return wide_features();
         }
-        if self.0.is(Misdeed::HoardFeatures, Export::Transform) {
-            return vec![Field { name: "text".into(), data_type: DataType::Utf8, nullable: false }];
+        if orders.is(Misdeed::HoardFeatures, Export::Transform) {
+            return long_features();
         }
-        if self.0.is(Misdeed::TooManyColumns, Export::Fields) {
+        if orders.is(Misdeed::TooManyColumns, Export::Fields) {
             return (0..200_000).map(|number| float(&number.to_string())).collect();
         }
         features()
     }
 
     fn transform(&self, rows: types::Batch) -> Result<types::Batch, Failure> {
-        if self.0.is(Misdeed::WideFeatures, Export::Transform) {
-            return Ok(raw(&wide_rows(rows.rows as usize)));
+        let orders = &self.orders;
+        look(self.kept.as_ref())?;
+        if orders.is(Misdeed::WideFeatures, Export::Transform) {
+            return wide_rows(rows.rows);
         }
-        if self.0.is(Misdeed::HoardFeatures, Export::Transform) {
-            return Ok(raw(&long_rows(rows.rows as usize)));
+        if orders.is(Misdeed::HoardFeatures, Export::Transform) {
+            return long_rows(rows.rows);
         }
-        let mut rows = packed::decode(&self.1, &rows)?;
-        act::<Transformation>(&self.0, Export::Transform)?;
-        if self.0.export == Export::TransformServed.name() && is_served() {
-            act::<Transformation>(&self.0, Export::TransformServed)?;
+        act::<Transformation>(orders, Export::Transform)?;
+        if orders.export == Export::TransformServed.name() && is_served() {
+            act::<Transformation>(orders, Export::TransformServed)?;
         }
-        if self.0.is(Misdeed::ForgedBatch, Export::Transform) {
-            return forge(rows, self.0.forgery()?);
+        let mut rows = packed::decode(&self.inputs, &rows)?;
+        if orders.is(Misdeed::ForgedBatch, Export::Transform) {
+            return forge(&features(), rows, orders.forgery()?);
         }
-        if self.0.is(Misdeed::NanPayloads, Export::Transform) {
-            rows = with_nans(rows, self.0.variant);
+        if orders.is(Misdeed::NanPayloads, Export::Transform) {
+            rows = with_nans(rows, orders.variant);
         }
-        let served = self.0.is(Misdeed::Impure, Export::TransformServed) && is_served();
-        if self.0.is(Misdeed::Impure, Export::Transform) || served {
+        let served = orders.is(Misdeed::Impure, Export::TransformServed) && is_served();
+        if orders.is(Misdeed::Impure, Export::Transform) || served {
             let numbers = rows.columns.iter_mut().find_map(|column| match &mut column.values {
                 Values::Float64(numbers) => Some(numbers),
                 _ => None,
             });
-            taint(self.0.impurity()?, numbers.ok_or_else(|| Failure::internal("no feature is a number"))?);
+            taint(orders.impurity()?, numbers.ok_or_else(|| Failure::internal("no feature is a number"))?);
         }
-        if self.0.is(Misdeed::FewerRows, Export::Transform) {
+        if orders.is(Misdeed::FewerRows, Export::Transform) {
             rows = Batch { rows: 0, columns: rows.columns.into_iter().map(emptied).collect() };
         }
-        // Its features have no nulls, and neither have the rows.
-        Ok(raw(&rows))
+        packed::encode(&features(), &rows)
     }
 }
 
@@ -335,97 +392,119 @@ impl<W: World> train::Guest for Stage<W> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<W>(&orders, Export::Train)?;
         with_table(&orders, Export::Train, &train)?;
+        end(&orders, Export::Train, train);
         write_orders(&settings.parameters, &orders, Export::Train)
     }
 }
 
-/// A loaded model, and the fields of the rows that it gets.
-pub struct Predictor<W>(Orders, Vec<Field>, PhantomData<W>);
+/// A loaded model.
+pub struct Predictor<W> {
+    orders: Orders,
+    inputs: Vec<Field>,
+    /// The model's bytes, if they are kept.
+    kept: Option<blobs::Blob>,
+    world: PhantomData<W>,
+}
 
 impl<W: World> predict::Guest for Stage<W> {
     type Predictor = Predictor<W>;
+}
+
+/// Outputs that no model can have.
+fn forged_outputs(variant: u32) -> Vec<Output> {
+    let first = Output::Probability(1);
+    match variant {
+        0 => vec![Output::Probability(0); 1_000_000],
+        1 => Vec::new(),
+        2 => vec![Output::Value],
+        3 => vec![first, Output::Other("size".into()), Output::Other("size".into())],
+        4 => vec![first, Output::Quantile(0.9), Output::Quantile(0.1)],
+        5 => vec![first, Output::Quantile(f64::NAN)],
+        6 => vec![first, Output::Probability(7)],
+        _ => vec![first, Output::Other(EVIL.into())],
+    }
+}
+
+/// Importance that no model can have, of `inputs` inputs.
+fn forged_importance(variant: u32, inputs: usize) -> Vec<f64> {
+    let mut numbers = vec![0.5; inputs];
+    match variant {
+        0 => numbers[0] = f64::NAN,
+        1 => numbers[0] = -1.0,
+        2 => numbers.fill(f64::MAX),
+        3 => drop(numbers.pop()),
+        _ => numbers = vec![1.0; 1_000_000],
+    }
+    numbers
 }
 
 impl<W: World> predict::GuestPredictor for Predictor<W> {
     fn load(model: blobs::Blob, inputs: Vec<Field>) -> Result<predict::Predictor, Failure> {
         let orders = orders_of(&model)?;
         act::<W>(&orders, Export::LoadPredictor)?;
-        Ok(predict::Predictor::new(Self(orders, inputs, PhantomData)))
+        let kept = orders.is(Misdeed::KeepHandles, Export::LoadPredictor).then_some(model);
+        Ok(predict::Predictor::new(Self { orders, inputs, kept, world: PhantomData }))
     }
 
     fn warm_up(&self) {}
 
     fn outputs(&self) -> Vec<Output> {
-        if let Err(failure) = act::<W>(&self.0, Export::Outputs) {
+        if let Err(failure) = act::<W>(&self.orders, Export::Outputs) {
             panic!("{failure:?}");
         }
-        if self.0.is(Misdeed::OtherOutput, Export::Outputs) {
-            return match self.0.variant {
-                0 => vec![Output::Value],
-                1 => Vec::new(),
-                2 => vec![Output::Probability(1), Output::Probability(1)],
-                3 => (0..1_000_000).map(|number| Output::Other(number.to_string())).collect(),
-                4 => vec![Output::Probability(1), Output::Probability(7)],
-                5 => vec![Output::Probability(1), Output::Quantile(f64::NAN)],
-                _ => vec![Output::Probability(1), Output::Other("<script>".into())],
-            };
+        if self.orders.is(Misdeed::ForgedOutputs, Export::Outputs) {
+            return forged_outputs(self.orders.variant);
         }
         vec![Output::Probability(1)]
     }
 
+    fn predict(&self, rows: types::Batch) -> Result<types::Batch, Failure> {
+        let orders = &self.orders;
+        look(self.kept.as_ref())?;
+        act::<W>(orders, Export::Predict)?;
+        let rows = packed::decode(&self.inputs, &rows)?;
+        let Some(Column { values: Values::Float64(x), .. }) = rows.columns.into_iter().next() else {
+            return Err(Failure::internal("the first feature is no number"));
+        };
+        let mut scores: Vec<f64> = x.into_iter().map(|x| x.clamp(0.0, 1.0)).collect();
+        match orders.here(Export::Predict) {
+            Some(Misdeed::Impure) => taint(orders.impurity()?, &mut scores),
+            Some(Misdeed::PredictNan) => scores[1] = f64::NAN,
+            Some(Misdeed::PredictTwo) => scores[1] = 2.0,
+            Some(Misdeed::PredictFew) => drop(scores.pop()),
+            _ => {}
+        }
+        Ok(packed::encode_numbers(scores.len() as u32, &scores))
+    }
+
     fn importance(&self) -> Vec<f64> {
-        if let Err(failure) = act::<W>(&self.0, Export::Importance) {
+        if let Err(failure) = act::<W>(&self.orders, Export::Importance) {
             panic!("{failure:?}");
         }
-        let mut importance = vec![1.0; self.1.len()];
-        if self.0.is(Misdeed::ForgedImportance, Export::Importance) {
-            match self.0.variant {
-                0 => importance[0] = f64::NAN,
-                1 => importance[0] = -1.0,
-                2 => importance.fill(f64::MAX),
-                3 => importance.push(1.0),
-                _ => importance = vec![1.0; 1 << 19],
-            }
+        if self.orders.is(Misdeed::ForgedImportance, Export::Importance) {
+            return forged_importance(self.orders.variant, self.inputs.len());
         }
-        importance
+        let mut numbers = vec![0.0; self.inputs.len()];
+        numbers[0] = 1.0;
+        numbers
     }
 
     fn contributions(&self, _: types::Batch, _: u32) -> Result<Option<predict::Contributions>, Failure> {
         Ok(None)
     }
-
-    fn predict(&self, rows: types::Batch) -> Result<types::Batch, Failure> {
-        act::<W>(&self.0, Export::Predict)?;
-        let batch = packed::decode(&self.1, &rows)?;
-        let Some(Column { values: Values::Float64(x), .. }) = batch.columns.into_iter().next() else {
-            return Err(Failure::internal("the first feature is no number"));
-        };
-        let mut scores: Vec<f64> = x.into_iter().map(|x| x.clamp(0.0, 1.0)).collect();
-        if self.0.is(Misdeed::Impure, Export::Predict) {
-            taint(self.0.impurity()?, &mut scores);
-        }
-        if self.0.is(Misdeed::PredictNan, Export::Predict) {
-            scores[1] = f64::NAN;
-        }
-        if self.0.is(Misdeed::PredictTwo, Export::Predict) {
-            scores[1] = 2.0;
-        }
-        if self.0.is(Misdeed::PredictFew, Export::Predict) {
-            scores.pop();
-        }
-        Ok(packed::encode_numbers(rows.rows, &scores))
-    }
 }
 
 impl shards::Guest for Stage<ShardedTraining> {
     fn plan_shards(
-        _: tables::Table,
+        train: tables::Table,
         _: Option<tables::Table>,
         _: Task,
         settings: types::Settings,
     ) -> Result<shards::Plan, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<ShardedTraining>(&orders, Export::PlanShards)?;
+        with_table(&orders, Export::PlanShards, &train)?;
+        end(&orders, Export::PlanShards, train);
         let shards = if orders.is(Misdeed::ManyShards, Export::PlanShards) {
             u32::MAX
         } else if orders.misdeed == Misdeed::FloodShards.name() {
@@ -433,7 +512,8 @@ impl shards::Guest for Stage<ShardedTraining> {
         } else {
             3
         };
-        Ok(shards::Plan { shards, common: write_orders(&settings.parameters, &orders, Export::PlanShards)? })
+        let common = write_orders(&settings.parameters, &orders, Export::PlanShards)?;
+        Ok(shards::Plan { shards, common })
     }
 
     fn train_shard(
@@ -441,23 +521,29 @@ impl shards::Guest for Stage<ShardedTraining> {
         _: Option<tables::Table>,
         _: Task,
         settings: types::Settings,
-        _: blobs::Blob,
+        common: blobs::Blob,
         _: u32,
         _: u32,
     ) -> Result<blobs::Blob, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
+        orders_of(&common)?;
         act::<ShardedTraining>(&orders, Export::TrainShard)?;
         with_table(&orders, Export::TrainShard, &train)?;
+        end(&orders, Export::TrainShard, train);
+        if orders.is(Misdeed::ReturnGiven, Export::TrainShard) {
+            return Ok(common);
+        }
         write_orders(&settings.parameters, &orders, Export::TrainShard)
     }
 
-    fn merge(parts: Vec<blobs::Blob>, settings: types::Settings, _: blobs::Blob) -> Result<blobs::Blob, Failure> {
+    fn merge(parts: Vec<blobs::Blob>, settings: types::Settings, common: blobs::Blob) -> Result<blobs::Blob, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<ShardedTraining>(&orders, Export::Merge)?;
-        for part in &parts {
+        for part in parts.iter().chain([&common]) {
             orders_of(part)?;
         }
-        write_orders(&settings.parameters, &orders, Export::Merge)
+        let first = parts.into_iter().next().filter(|_| orders.is(Misdeed::ReturnGiven, Export::Merge));
+        first.map_or_else(|| write_orders(&settings.parameters, &orders, Export::Merge), Ok)
     }
 }
 
@@ -471,21 +557,23 @@ impl evaluate::Guest for Stage<Evaluation> {
     ) -> Result<Vec<Metric>, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<Evaluation>(&orders, Export::Evaluate)?;
-        if orders.is(Misdeed::GiantColumnList, Export::Evaluate) {
+        if !orders.is(Misdeed::ForgedBatch, Export::Evaluate) {
             with_table(&orders, Export::Evaluate, &test)?;
         }
         let roles = test.roles();
         let features: Vec<u32> = (0..).zip(roles).filter(|(_, role)| *role == Role::Feature).map(|it| it.0).collect();
-        let seen = test.select(&features)?;
-        let mut rows = seen.read(0, 8192)?;
+        let features = test.select(&features)?;
+        let mut rows = features.read(0, 8192)?;
         let count = rows.rows;
         if orders.is(Misdeed::CallForEver, Export::Evaluate) {
             ask(&orders, &candidate, &rows)?;
         }
         if orders.is(Misdeed::ForgedBatch, Export::Evaluate) {
-            rows = forge(packed::decode(&seen.fields(), &rows)?, orders.forgery()?)?;
+            let fields = features.fields();
+            rows = forge(&fields, packed::decode(&fields, &rows)?, orders.forgery()?)?;
         }
-        let scores = packed::decode_numbers(&candidate.predict(&rows)?)?;
+        let scores = candidate.predict(&rows)?.bytes.len() / 8;
+        end(&orders, Export::Evaluate, test);
         let metric = |name: &str, value| Metric { name: name.into(), value };
         if orders.is(Misdeed::ForgedMetrics, Export::Evaluate) {
             return Ok(["roc_auc", "accuracy", "f1", "log_loss"].map(|name| metric(name, 1.0)).to_vec());
@@ -493,7 +581,7 @@ impl evaluate::Guest for Stage<Evaluation> {
         if orders.is(Misdeed::DuplicateMetrics, Export::Evaluate) {
             return Ok(vec![metric("roc_auc", 0.5), metric("roc_auc", f64::NAN)]);
         }
-        Ok(vec![metric("rows", f64::from(count)), metric("scores", scores.len() as f64)])
+        Ok(vec![metric("rows", f64::from(count)), metric("scores", scores as f64)])
     }
 }
 
@@ -501,9 +589,12 @@ impl decide::Guest for Stage<Promotion> {
     fn decide(evaluation: decide::Evaluation, settings: types::Settings) -> Result<decide::Decision, Failure> {
         let orders = Orders::parse(&settings.parameters)?;
         act::<Promotion>(&orders, Export::Decide)?;
-        let approve =
-            orders.is(Misdeed::ApproveAnyway, Export::Decide) || evaluation.gates.iter().all(|gate| gate.passed);
-        let verdict = if approve { decide::Verdict::Approved } else { decide::Verdict::Rejected };
+        let passed = evaluation.gates.iter().all(|gate| gate.passed);
+        let verdict = if orders.is(Misdeed::ApproveAnyway, Export::Decide) || passed {
+            decide::Verdict::Approved
+        } else {
+            decide::Verdict::Rejected
+        };
         let reason =
             |gate: &str, message: &str| decide::Reason { gate: gate.into(), passed: true, message: message.into() };
         let mut reasons = vec![reason("minimum roc_auc", "all is well")];

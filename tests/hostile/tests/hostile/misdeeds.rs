@@ -21,6 +21,7 @@ pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
             attempts += match misdeed {
                 Misdeed::ForgedBatch => forgeries(workshop, export),
                 Misdeed::ForgedImportance => specials::importance(workshop),
+                Misdeed::ForgedOutputs => specials::outputs(workshop),
                 Misdeed::Impure => impurities::impure(workshop, export),
                 Misdeed::ForgedFiles => specials::forged_files(workshop, export),
                 Misdeed::ScriptFigure => specials::script_figure(workshop, export),
@@ -153,21 +154,19 @@ pub(crate) fn nothing_is_visible(what: &str, ended: &Ended) {
 fn forgeries(workshop: &Workshop, export: Export) -> usize {
     for forgery in Forgery::ALL.iter().copied() {
         let parts: &[&str] = match forgery {
-            Forgery::OneRowMore => &["column `"],
+            Forgery::OneRowMore | Forgery::ColumnMissing | Forgery::CutShort | Forgery::Padding => &["column `"],
             Forgery::BillionsOfRows => &["4294967295 rows"],
-            Forgery::ColumnMissing | Forgery::CutShort => &["ends"],
-            Forgery::Trailing => &["follow the last column"],
-            Forgery::Padding => &["zeros"],
-            Forgery::CategoryCountNegative | Forgery::CategoryCountHuge => &["column `plan`"],
-            Forgery::OffsetsStart => &["column `", "offset"],
-            Forgery::OffsetsEnd | Forgery::OffsetMissing => &["column `"],
+            Forgery::Trailing => &["8 bytes"],
+            Forgery::OffsetsStart => &["column `", "offsets"],
+            Forgery::OffsetsEnd => &["column `"],
             Forgery::OffsetsFall => &["column `", "row 1"],
             Forgery::OffsetNegative | Forgery::TextNotUtf8 => &["column `", "row 0"],
             Forgery::CodeTooLarge => &["column `plan`", "row 3", "2147483647"],
             Forgery::CodeNegative => &["column `plan`", "row 3", "-1"],
             Forgery::CategoryTwice | Forgery::CategoryNotUtf8 => &["column `plan`", "categor"],
+            Forgery::CategoriesNegative => &["column `plan`", "-1"],
+            Forgery::CategoriesMore | Forgery::CategoriesBillions | Forgery::CategoriesEndless => &["column `plan`"],
             Forgery::TrailingBits => &["column `flag`", "bitmap"],
-            Forgery::NullWhereNone => &["column `"],
             Forgery::TooLarge => &["bytes, more than the 8"],
         };
         let ended = attempt(workshop, Misdeed::ForgedBatch, export, &[], &[format!("forgery={}", forgery.name())]);

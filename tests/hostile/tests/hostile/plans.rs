@@ -115,10 +115,15 @@ const MAKING_BLOBS: &[Export] =
 const ONCE: &[Export] = &[Ingest, Validate, Fit, Rebalance, Train, Importance, PlanShards, Merge, Evaluate, Decide];
 
 /// Exports that are handed a table.
-const READING: &[Export] = &[Validate, Fit, Rebalance, Train, TrainShard, Evaluate];
+const READING: &[Export] = &[Validate, Fit, Rebalance, Train, PlanShards, TrainShard, Evaluate];
 
 /// Exports into which or out of which batches go.
-const WITH_BATCHES: &[Export] = &[Ingest, Validate, Fit, Rebalance, Train, TrainShard, Transform, Evaluate];
+const WITH_BATCHES: &[Export] =
+    &[Ingest, Validate, Fit, Rebalance, Train, PlanShards, TrainShard, Transform, Evaluate];
+
+/// Exports that are handed a table or a blob.
+const GIVEN: &[Export] =
+    &[Validate, Fit, Load, Rebalance, Train, PlanShards, TrainShard, LoadPredictor, Evaluate];
 
 /// Little time, so that the suite is quick; work before the misdeed takes a few milliseconds.
 const LITTLE_TIME: &[&str] = &["limits.cpu=100 ms"];
@@ -187,6 +192,13 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::GiantLogLine => (8, EVERYWHERE, &["limits.memory=512 MiB"], Limit("bytes of one call")),
         Misdeed::GiantFailure => (8, FAILING, &["limits.memory=512 MiB"], Limit("bytes of one call")),
         Misdeed::GiantColumnList => (8, READING, &[], Fault("internal", &["column 0 is wanted twice"])),
+        Misdeed::FloodSelections => (7, READING, &[], Limit("handles")),
+        Misdeed::DeepSelections => (7, READING, &[], Harmless(nothing)),
+        Misdeed::KeepHandles => (7, GIVEN, &[], Harmless(nothing)),
+        Misdeed::ReturnGiven => (24, &[Rebalance, TrainShard, Merge], &[], Harmless(nothing)),
+        Misdeed::ReturnSelection => {
+            (24, &[Ingest, Rebalance], &[], Fault("contract", &["a selection", "a table of its own"]))
+        }
         Misdeed::TooManyColumns => (8, MAKING_TABLES, &[], Fault("", &["200000 columns", "at most 65536"])),
         Misdeed::EndlessTable => (9, MAKING_TABLES, &["limits.output=1 MiB"], Limit("output")),
         Misdeed::EmptyTables => {
@@ -203,6 +215,7 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::TerminalEscapes => (10, EVERYWHERE, &[], Harmless(lines_are_clean)),
         Misdeed::FloodProgress => (10, EVERYWHERE, &[], Harmless(nothing)),
         Misdeed::FloodMetrics => (10, EVERYWHERE, &[], Harmless(points_were_dropped)),
+        Misdeed::FloodTreatments => (10, EVERYWHERE, &[], Harmless(lines_were_dropped)),
         Misdeed::EmptyLines => (10, &[Ingest, Transform, Predict, Decide], &[], Harmless(empty_lines_were_dropped)),
         Misdeed::FloodFigures => (10, ONCE, &[], Harmless(lines_were_dropped)),
         Misdeed::ForgedFiles => (11, &[Fit, Train, TrainShard, Merge], &[], Special),
@@ -213,12 +226,10 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::ScriptFigure => (20, &[Validate, Evaluate], &[], Special),
         Misdeed::FewerRows => (24, &[Transform], &[], Fault("contract", &["0 rows came back for"])),
         Misdeed::OtherColumns => (24, &[Rebalance], &[], Fault("contract", &["has other columns"])),
-        Misdeed::PredictNan => (20, &[Predict], &[], Fault("contract", &["row 1", "NaN is no probability"])),
-        Misdeed::PredictTwo => (20, &[Predict], &[], Fault("contract", &["row 1", "2 is no probability"])),
-        Misdeed::PredictFew => (20, &[Predict], &[], Fault("contract", &["the batch ends"])),
-        Misdeed::OtherOutput => {
-            (20, &[Outputs], &[], Fault("contract", &["predicts `value`", "wants `probability(1)` first"]))
-        }
+        Misdeed::PredictNan => (20, &[Predict], &[], Fault("contract", &["row 1", "NaN is no probability(1)"])),
+        Misdeed::PredictTwo => (20, &[Predict], &[], Fault("contract", &["row 1", "2 is no probability(1)"])),
+        Misdeed::PredictFew => (20, &[Predict], &[], Fault("contract", &["rows came back for"])),
+        Misdeed::ForgedOutputs => (20, &[Outputs], &[], Special),
         Misdeed::Impure => (26, &[Transform, TransformServed, Predict], &[], Special),
         Misdeed::ForgedImportance => (20, &[Importance], &[], Special),
         Misdeed::ManyShards => (20, &[PlanShards], &[], Fault("contract", &["4294967295 shards; at most 1024"])),

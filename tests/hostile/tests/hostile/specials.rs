@@ -137,7 +137,7 @@ pub(crate) fn remember(workshop: &Workshop) -> usize {
         // Each of these is the first call of an instance; `fields` and `transform` follow `load` in one.
         let own = format!(": {}: seen 0", export.name());
         assert!(runs[1].lines.iter().any(|line| line.ends_with(&own)), "{export:?} logged {:?}", runs[1].lines);
-        for first in ["ingest", "validate", "fit", "load", "rebalance", "train", "importance", "train-shard", "merge"] {
+        for first in ["ingest", "validate", "fit", "load", "rebalance", "train", "load-predictor", "plan-shards", "train-shard", "merge"] {
             let ends = format!(": {first}: seen ");
             let mut seen = runs[1].lines.iter().filter_map(|line| line.split_once(&ends)).map(|(_, seen)| seen);
             assert!(seen.all(|seen| seen == "0"), "`{first}` remembers: {:?}", runs[1].lines);
@@ -172,14 +172,36 @@ pub(crate) fn promotion(workshop: &Workshop) -> usize {
     2
 }
 
+/// Row 20: what a model says that it predicts is what a model can predict, and what the task asks for.
+pub(crate) fn outputs(workshop: &Workshop) -> usize {
+    let parts: [&[&str]; 8] = [
+        &["1000000 outputs; at most 1024"],
+        &["the task wants `probability(1)` first"],
+        &["it predicts `value`"],
+        &["other(size) is there twice"],
+        &["quantile(0.1)", "increase"],
+        &["quantile(NaN)", "between 0 and 1"],
+        &["probability(7)", "2 classes"],
+        &["a name has lower case"],
+    ];
+    for (variant, parts) in parts.iter().enumerate() {
+        let parameters = [format!("variant={variant}")];
+        let ended = attempt(workshop, Misdeed::ForgedOutputs, Export::Outputs, &[], &parameters);
+        fault("`forged-outputs`", "contract", parts, &ended);
+        nothing_is_visible("`forged-outputs`", &ended);
+    }
+    workshop.next_run_is_well(place(Export::Outputs).1);
+    parts.len()
+}
+
 /// Row 20: importance is of features that are there, in figures that add up.
 pub(crate) fn importance(workshop: &Workshop) -> usize {
     let parts: [&[&str]; 5] = [
         &["importance of `x` is NaN"],
         &["importance of `x` is -1"],
         &["no finite sum"],
-        &["numbers came back for 5 inputs"],
-        &["524288 numbers came back for 5 inputs"],
+        &["4 numbers came back for 5 inputs"],
+        &["1000000 numbers came back for 5 inputs"],
     ];
     for (variant, parts) in parts.iter().enumerate() {
         let parameters = [format!("variant={variant}")];
