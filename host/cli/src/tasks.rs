@@ -1,43 +1,48 @@
-//! Which tasks the built-in components can do: asked before anything runs, so that no run fails
+//! Which tasks the components of a manifest can do: asked before anything runs, so that no run fails
 //! after its training.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use stagewright_manifest::{Manifest, ManifestError, TaskKind, World};
+use stagewright_lifecycle::sandbox::Component;
+use stagewright_manifest::{Manifest, ManifestError, World};
 
-/// Built-in components that cannot do every task, and whether they can do regressions. None of them
-/// can do several classes.
-const LIMITED: [(&str, bool); 4] =
-    [("train-boosted", true), ("train-forest", false), ("train-logistic", false), ("evaluate-classifier", false)];
-
-/// Refuses a task that a built-in component of these stages cannot do. Components that the manifest
-/// names by a path say for themselves what they can do.
+/// Refuses a task that a component of these stages cannot do.
 ///
 /// # Errors
 /// [`ManifestError`], at the task's kind.
-pub(crate) fn refuse_undoable(manifest: &Manifest, stages: &RangeInclusive<World>) -> Result<(), ManifestError> {
-    let kind = &manifest.task.kind;
-    let cannot = |name: &str| match kind {
-        TaskKind::Binary { .. } => false,
-        TaskKind::MultiClass => LIMITED.iter().any(|(limited, _)| *limited == name),
-        TaskKind::Regression => LIMITED.contains(&(name, false)),
-    };
+pub(crate) fn refuse_undoable(
+    manifest: &Manifest,
+    stages: &RangeInclusive<World>,
+    components: &BTreeMap<World, Arc<Component>>,
+) -> Result<(), ManifestError> {
+    let can = |world| components.get(&world).map(|component| component.description.tasks.as_slice());
+    refuse(manifest, stages, can)
+}
+
+/// `can` has the kinds of tasks that a stage's component says it can work on.
+fn refuse<'a>(
+    manifest: &Manifest,
+    stages: &RangeInclusive<World>,
+    can: impl Fn(World) -> Option<&'a [String]>,
+) -> Result<(), ManifestError> {
+    let kind = manifest.task.kind.as_str();
+    let cannot = |world| can(world).is_some_and(|tasks| tasks.iter().all(|task| task != kind));
     let unable: Vec<(World, &str)> = manifest
         .stages
         .iter()
-        .filter(|stage| stages.contains(&stage.world) && manifest.component(stage.world).path.is_none())
+        .filter(|stage| stages.contains(&stage.world) && cannot(stage.world))
         .map(|stage| (stage.world, stage.component.as_str()))
-        .filter(|(_, name)| cannot(name))
         .collect();
     if unable.is_empty() {
         return Ok(());
     }
     let names: Vec<String> = unable.iter().map(|(_, name)| format!("`{name}`")).collect();
     let places: Vec<String> = unable.iter().map(|(world, _)| format!("[stages.{world}]")).collect();
-    let kind = kind.as_str();
-    let message = format!("the task is `{kind}`, which {} cannot do in this version", names.join(" and "));
+    let message = format!("the task is `{kind}`, which {} cannot do", names.join(" and "));
     let hint = format!(
-        "choose a target of two values (`stagewright init` writes a manifest for it), or name components of your own under {}",
+        "choose a target of two values (`stagewright init` writes a manifest for it), or name other components under {}",
         places.join(" and ")
     );
     Err(manifest.error(vec![manifest.problem(&["task", "kind"], message, Some(hint))]))
@@ -67,32 +72,41 @@ mod tests {
         Manifest::parse("p.toml", text, "".into(), &overrides).unwrap_or_else(|error| panic!("{}", error.render()))
     }
 
+    /// As the built-in components say it.
+    fn tasks(world: World) -> Vec<String> {
+        let names: &[&str] = match world {
+            World::Training => &["binary", "regression"],
+            World::Evaluation => &["binary"],
+            _ => &["binary", "multi-class", "regression"],
+        };
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn asked(kind: &str, stages: RangeInclusive<World>) -> Result<(), String> {
+        let said: BTreeMap<World, Vec<String>> = World::ALL.into_iter().map(|world| (world, tasks(world))).collect();
+        let can = |world| said.get(&world).map(Vec::as_slice);
+        refuse(&manifest(kind, "", &[]), &stages, can).map_err(|error| error.render())
+    }
+
     #[test]
-    fn a_task_that_built_in_components_cannot_do_is_refused_at_its_line() {
+    fn a_task_that_a_component_cannot_do_is_refused_at_its_line() {
         let all = World::Ingestion..=World::Promotion;
-        let refused =
-            |kind, set: &[&str]| refuse_undoable(&manifest(kind, "", set), &all).expect_err("it cannot").render();
-        let classes = refused("multi-class", &[]);
+        let classes = asked("multi-class", all.clone()).expect_err("two cannot");
         assert!(
             classes.starts_with("p.toml:6: the task is `multi-class`, which `train-boosted` and `evaluate-classifier`"),
             "{classes}"
         );
-        let regression = refused("regression", &[]);
+        let regression = asked("regression", all.clone()).expect_err("one cannot");
         assert!(
             regression.contains("which `evaluate-classifier` cannot do")
                 && regression.contains("[stages.evaluation]\n"),
             "{regression}"
         );
-        assert!(refused("regression", &["training.component=train-forest"]).contains("`train-forest` and"));
+        assert_eq!(asked("binary", all), Ok(()));
     }
 
     #[test]
-    fn stages_that_are_not_to_run_and_components_of_others_are_not_asked() {
-        assert!(
-            refuse_undoable(&manifest("multi-class", "", &[]), &(World::Ingestion..=World::Transformation)).is_ok()
-        );
-        let more = "[components.mine]\npath = \"mine.wasm\"\n[components.judge]\npath = \"judge.wasm\"\n";
-        let own = manifest("multi-class", more, &["training.component=mine", "evaluation.component=judge"]);
-        assert!(refuse_undoable(&own, &(World::Ingestion..=World::Promotion)).is_ok());
+    fn stages_that_are_not_to_run_are_not_asked() {
+        assert_eq!(asked("multi-class", World::Ingestion..=World::Transformation), Ok(()));
     }
 }

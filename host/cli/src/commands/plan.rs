@@ -19,11 +19,11 @@ use crate::workplace::{self, Workplace};
 pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Result<Ending> {
     let operator = workplace::operator()?;
     let manifest = Manifest::load(&arguments.file, &overrides(&arguments.changes))?.within(&operator)?;
-    tasks::refuse_undoable(&manifest, &(World::Ingestion..=World::Promotion))?;
     let workplace = Workplace::open_for(location, &operator, &manifest)?;
     // What a run would pin, it only looks at.
     let policy = Policy::load(&manifest, &operator, arguments.changes.locked)?;
     let components = workplace.components(&manifest, &World::ALL, &policy)?;
+    tasks::refuse_undoable(&manifest, &(World::Ingestion..=World::Promotion), &components)?;
     if arguments.json.json {
         let stages: Vec<_> = components
             .iter()

@@ -66,11 +66,11 @@ impl Job<'_> {
     pub(crate) fn run(self, location: &Location) -> anyhow::Result<Ending> {
         let operator = workplace::operator()?;
         let manifest = Manifest::load(self.file, &overrides(self.changes))?.within(&operator)?;
-        tasks::refuse_undoable(&manifest, &self.stages)?;
         let code = code_of(self.file);
         let workplace = Workplace::open_for(location, &operator, &manifest)?;
         let policy = Policy::load(&manifest, &operator, self.changes.locked)?;
         let components = workplace.components(&manifest, &World::ALL, &policy)?;
+        tasks::refuse_undoable(&manifest, &self.stages, &components)?;
         policy.settle();
         let workers = workplace::workers(manifest.workers.map(usize::from));
         let manifest = Arc::new(manifest);
