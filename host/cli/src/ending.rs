@@ -103,7 +103,7 @@ impl std::error::Error for FailedPrediction {}
 fn fault_ending(fault: &StageFault) -> Ending {
     match fault {
         StageFault::Data { .. } => Ending::Data,
-        StageFault::Parameter { .. } | StageFault::Untrusted { .. } => Ending::Usage,
+        StageFault::Parameter { .. } | StageFault::Untrusted { .. } | StageFault::Outdated { .. } => Ending::Usage,
         StageFault::Internal { .. }
         | StageFault::Trap { .. }
         | StageFault::Contract { .. }

@@ -152,6 +152,16 @@ pub enum StageFault {
         /// A hint at what to do.
         hint: Option<String>,
     },
+    /// A component of a registered model speaks another version of the contract.
+    #[error("its component `{component}` was made for contract {found}, and this version runs {wanted}")]
+    Outdated {
+        /// The component.
+        component: String,
+        /// The version that it speaks.
+        found: String,
+        /// The version that this host runs.
+        wanted: String,
+    },
     /// Somebody asked to stop.
     #[error("stage `{stage}` was cancelled")]
     Cancelled {
@@ -227,6 +237,9 @@ impl StageFault {
             Self::Parameter { .. } => format!("change it in {manifest}"),
             Self::Denied { grant, .. } => grant.clone(),
             Self::Untrusted { hint, .. } => return hint.clone(),
+            Self::Outdated { .. } => {
+                format!("train it again, with components of today: `stagewright run {manifest}`")
+            }
             Self::Trap { component, .. } | Self::Internal { component, .. } | Self::Contract { component, .. } => {
                 format!("this is a bug of the component `{component}`: tell its author, with this message")
             }

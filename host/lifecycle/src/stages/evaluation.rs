@@ -250,7 +250,13 @@ fn standing(stage: &mut Stage<'_>, test: &TestRows) -> Result<Standing, RunError
     let model: RegisteredModel = serde_json::from_value(contents).map_err(|reason| {
         StageFault::host(format!("cannot read the champion, version {version} of `{name}`: {reason}"))
     })?;
-    if let Some(reason) = model.cannot_read(test.table.schema(), &test.task) {
+    // A model of an older contract cannot be asked, however well it fits the table.
+    let components = model.components(&*stage.run.sandbox, &home.artifacts);
+    let outdated = match &components {
+        Err(fault @ StageFault::Outdated { .. }) => Some(fault.to_string()),
+        _ => None,
+    };
+    if let Some(reason) = outdated.or_else(|| model.cannot_read(test.table.schema(), &test.task)) {
         if stage.run.manifest.gates.champion_unreadable == ChampionUnreadable::Error {
             let message = format!(
                 "the champion (version {version} of `{name}`) cannot read today's table: {reason}; with `champion-unreadable = \"absolute-gates\"` under [gates] the absolute gates decide"
@@ -267,7 +273,7 @@ fn standing(stage: &mut Stage<'_>, test: &TestRows) -> Result<Standing, RunError
         return Ok(Standing::Unreadable { version, model: model.model, reason });
     }
     let (state, blob) = model.blobs(&home.artifacts)?;
-    let (transformation, training) = model.components(&*stage.run.sandbox, &home.artifacts)?;
+    let (transformation, training) = components?;
     let parts = ModelParts {
         transformation: stage.registered_context(World::Transformation, transformation, &model),
         state,
