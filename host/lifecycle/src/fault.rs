@@ -238,7 +238,7 @@ impl StageFault {
             Self::Denied { grant, .. } => grant.clone(),
             Self::Untrusted { hint, .. } => return hint.clone(),
             Self::Outdated { .. } => {
-                format!("train it again, with components of today: `stagewright run {manifest}`")
+                "train the model again, with components of today: `stagewright run MANIFEST`".to_owned()
             }
             Self::Trap { component, .. } | Self::Internal { component, .. } | Self::Contract { component, .. } => {
                 format!("this is a bug of the component `{component}`: tell its author, with this message")
