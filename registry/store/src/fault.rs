@@ -68,6 +68,29 @@ pub enum BatchProblem {
         /// `ceil(rows / 8)`.
         expected: usize,
     },
+    /// The bytes end within a piece.
+    #[error("the batch ends {found} bytes into a piece of {piece}")]
+    Cut {
+        /// Bytes of the piece.
+        piece: usize,
+        /// Bytes of it that are there.
+        found: usize,
+    },
+    /// The gap after a piece holds something.
+    #[error("a piece is not followed by zeros up to the next multiple of 8 bytes")]
+    Padding,
+    /// Bytes follow the last column.
+    #[error("{bytes} bytes follow the last column")]
+    Trailing {
+        /// How many.
+        bytes: usize,
+    },
+    /// A number of categories that no column has.
+    #[error("the column says that it has {count} categories")]
+    CategoryCount {
+        /// The number.
+        count: i64,
+    },
     /// A bitmap has bits set past its last row.
     #[error("the {bitmap} bitmap has bits set past the last row")]
     TrailingBits {

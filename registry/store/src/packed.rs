@@ -56,14 +56,14 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// The next piece, of `length` bytes, and the zeros after it.
     fn piece(&mut self, length: usize) -> Result<Range<usize>, ColumnFault> {
-        let cut = |found| (None, Problem::Arrow(format!("the batch ends {found} bytes into a piece of {length}")));
+        let cut = |found| (None, Problem::Cut { piece: length, found });
         let left = self.bytes.len() - self.at;
         let padded = length.checked_next_multiple_of(ALIGNMENT).filter(|&padded| padded <= left);
         let padded = padded.ok_or_else(|| cut(left.min(length)))?;
         let piece = self.at..self.at + length;
         self.at += padded;
         if self.bytes[piece.end..self.at].iter().any(|&byte| byte != 0) {
-            return Err((None, Problem::Arrow("a piece is not followed by zeros".into())));
+            return Err((None, Problem::Padding));
         }
         Ok(piece)
     }
@@ -121,7 +121,7 @@ impl Walk<'_> {
                 let codes = self.piece(rows * 4)?;
                 let count = self.piece(8)?;
                 let count = i64::from_le_bytes(self.bytes[count].try_into().expect("a piece of 8 bytes"));
-                let categories = usize::try_from(count).map_err(|_| negative(count))?;
+                let categories = usize::try_from(count).map_err(|_| (None, Problem::CategoryCount { count }))?;
                 let categories = self.text("category", categories)?;
                 let (before, from) = self.bytes.split_at_mut(codes.start);
                 let (numbers, _) = from[..codes.len()].as_chunks_mut::<4>();
@@ -138,10 +138,6 @@ impl Walk<'_> {
         }
         Ok(Pieces { validity, values })
     }
-}
-
-fn negative(count: i64) -> ColumnFault {
-    (None, Problem::Arrow(format!("{count} categories")))
 }
 
 /// Zeroes what stands at nulls, so that equal columns have equal bytes.
@@ -203,7 +199,7 @@ pub fn parse(rows: usize, mut bytes: Vec<u8>, schema: &Schema) -> Result<RecordB
     }
     let left = walk.bytes.len() - walk.at;
     if left > 0 {
-        return Err(whole(Problem::Arrow(format!("{left} bytes follow the last column"))));
+        return Err(whole(Problem::Trailing { bytes: left }));
     }
     let mut buffer = Buffer::from_vec(bytes);
     if buffer.as_ptr().align_offset(ALIGNMENT) != 0 {
