@@ -29,23 +29,34 @@ pub(crate) fn row_too_large(
 /// A fault of the data, with column and row, if the first row alone is larger than a crossing.
 pub(crate) fn within_cap(batch: &RecordBatch, stage: &'static str, first: u64) -> Result<RecordBatch, StageFault> {
     let rows = batch.num_rows();
-    if batch_bytes(batch, rows).map_err(StageFault::host)? <= MAX_BATCH_BYTES {
+    let room = MAX_BATCH_BYTES.saturating_sub(layout_bytes(batch));
+    if batch_bytes(batch, rows).map_err(StageFault::host)? <= room {
         return Ok(batch.clone());
     }
-    let fit = rows_within(batch, MAX_BATCH_BYTES).map_err(StageFault::host)?;
+    let fit = rows_within(batch, room).map_err(StageFault::host)?;
     if fit > 0 {
         return Ok(batch.slice(0, fit));
     }
     // The estimate counts the longest category of the column; this row may have a shorter one.
     let row = batch.slice(0, 1);
     let columns = stagewright_store::raw_columns(&row).map_err(StageFault::host)?;
-    let size = columns.iter().map(stagewright_store::RawColumn::bytes).sum();
+    let size = columns.iter().map(stagewright_store::RawColumn::bytes).sum::<usize>() + layout_bytes(&row);
     if size <= MAX_BATCH_BYTES {
         return Ok(row);
     }
     let largest = (0..columns.len()).max_by_key(|&column| columns[column].bytes());
     let name = largest.map(|column| batch.schema_ref().field(column).name().clone());
     Err(row_too_large(stage, "the values of one row", size, name, first))
+}
+
+/// Bytes that a batch takes at most besides its values: the gaps after pieces, numbers of
+/// categories, and the validity of columns that might have nulls.
+fn layout_bytes(batch: &RecordBatch) -> usize {
+    /// Four pieces of a categorical column, each with a gap, and the number of categories.
+    const COLUMN: usize = 4 * 7 + 8;
+    let validity = batch.num_rows().div_ceil(8) + 7;
+    let fields = batch.schema_ref().fields();
+    fields.iter().map(|field| if field.is_nullable() { COLUMN + validity } else { COLUMN }).sum()
 }
 
 /// A batch for a guest that was told these fields. Counts rows, bytes and copies (one on this side,
