@@ -115,7 +115,8 @@ impl Training for TrainForest {
         settings: &Settings<Parameters>,
         model: &mut BlobWriter,
     ) -> Result<(), Failure> {
-        grow(train, task, settings, 0..settings.parameters.n_estimators, model)
+        let table = binned(train, task)?;
+        grow(&table, settings, 0..settings.parameters.n_estimators, model)
     }
 
     fn load(model: &mut BlobReader<'_>, _inputs: &[Field]) -> Result<Self, Failure> {
@@ -137,25 +138,30 @@ impl Training for TrainForest {
 
 impl Sharding for TrainForest {
     fn plan_shards(
-        _train: &dyn Table,
-        _validation: Option<&dyn Table>,
-        _task: &Task,
-        settings: &Settings<Parameters>,
-        _common: &mut BlobWriter,
-    ) -> Result<u32, Failure> {
-        Ok((settings.parameters.n_estimators / TREES_PER_SHARD).clamp(1, MOST_SHARDS))
-    }
-
-    fn train_shard(
         train: &dyn Table,
         _validation: Option<&dyn Table>,
         task: &Task,
         settings: &Settings<Parameters>,
-        _common: &dyn Blob,
+        common: &mut BlobWriter,
+    ) -> Result<u32, Failure> {
+        let shards = (settings.parameters.n_estimators / TREES_PER_SHARD).clamp(1, MOST_SHARDS);
+        if shards > 1 {
+            binned(train, task)?.write(common)?;
+        }
+        Ok(shards)
+    }
+
+    fn train_shard(
+        _train: &dyn Table,
+        _validation: Option<&dyn Table>,
+        _task: &Task,
+        settings: &Settings<Parameters>,
+        common: &dyn Blob,
         shard: (u32, u32),
         part: &mut BlobWriter,
     ) -> Result<(), Failure> {
-        grow(train, task, settings, trees_of(shard, settings.parameters.n_estimators)?, part)
+        let table = BinnedTable::read_binned(&mut BlobReader::new(common))?;
+        grow(&table, settings, trees_of(shard, settings.parameters.n_estimators)?, part)
     }
 
     fn merge(
@@ -186,18 +192,21 @@ fn trees_of((shard, shards): (u32, u32), trees: u32) -> Result<Range<u32>, Failu
     Ok(bound(shard)..bound(shard + 1))
 }
 
+/// The training table in bins.
+fn binned(train: &dyn Table, task: &Task) -> Result<BinnedTable, Failure> {
+    if !matches!(task, Task::Binary(_)) {
+        return Err(Failure::parameter("task", "train-forest learns binary targets only"));
+    }
+    BinnedTable::read(train)
+}
+
 fn grow(
-    train: &dyn Table,
-    task: &Task,
+    table: &BinnedTable,
     settings: &Settings<Parameters>,
     trees: Range<u32>,
     model: &mut BlobWriter,
 ) -> Result<(), Failure> {
-    if !matches!(task, Task::Binary(_)) {
-        return Err(Failure::parameter("task", "train-forest learns binary targets only"));
-    }
     let params = settings.parameters.check(settings.seed)?;
-    let table = BinnedTable::read(train)?;
     let total = u64::from(trees.end - trees.start);
     let grown =
         forest::train_trees(&params, table.set(), trees, &mut |done| tracking::progress(u64::from(done), total));

@@ -3,6 +3,8 @@
 //! Owns reading a table into bins, predicting batches, and whose fault an error is. Knows no parameters: those are the
 //! stages'. The trees' own crate stays free of tables, and the kit free of trees.
 
+mod binned;
+
 use std::io::{BufReader, BufWriter, Write};
 
 use stagewright_kit::{Batch, BlobReader, BlobWriter, Failure, Output, Role, Table, matrix, numbers};

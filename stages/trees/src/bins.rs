@@ -168,6 +168,27 @@ pub struct FeatureBins {
 }
 
 impl FeatureBins {
+    /// Bins between these cuts; `missing` says whether a value was missing where they were made.
+    ///
+    /// # Errors
+    /// [`TreesError::Shape`] if there are more cuts than bins, or they do not increase.
+    pub fn from_cuts(cuts: Vec<f64>, missing: bool) -> Result<Self, TreesError> {
+        if cuts.len() >= MAX_BINS {
+            return Err(TreesError::Shape { what: "cuts of a feature", expected: MAX_BINS - 1, found: cuts.len() });
+        }
+        let increase = |pair: &[f64]| pair[0] < pair[1];
+        let sorted = cuts.windows(2).take_while(|pair| increase(pair)).count();
+        if sorted + 1 < cuts.len() || cuts.iter().any(|cut| cut.is_nan()) {
+            return Err(TreesError::Shape { what: "increasing cuts", expected: cuts.len(), found: sorted });
+        }
+        Ok(Self { cuts, missing })
+    }
+
+    /// The cuts, in increasing order.
+    pub fn cuts(&self) -> &[f64] {
+        &self.cuts
+    }
+
     /// The number of bins for values.
     pub fn value_bins(&self) -> usize {
         self.cuts.len() + 1

@@ -101,6 +101,11 @@ impl BinnedMatrix {
         self.features.get(index).map(|feature| &feature.bins)
     }
 
+    /// The codes of feature `index`, one per row, if there is one.
+    pub fn codes(&self, index: usize) -> Option<&[u8]> {
+        self.features.get(index).map(|feature| feature.codes.as_slice())
+    }
+
     /// The features' names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.features.iter().map(|feature| feature.name.as_str())
