@@ -13,7 +13,7 @@ use crate::bindings::stagewright::stage::types::Failure;
 /// Steps of a curve, as the contract says.
 const MAX_STEPS: u64 = 100_000;
 
-/// What a point counts against the log limit, as the contract says.
+/// Bytes that a point counts against the log limit, as the contract says.
 const POINT_BYTES: usize = 16;
 
 /// Bytes that a line of the log counts against the log limit besides its text: about what the host
