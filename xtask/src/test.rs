@@ -70,8 +70,12 @@ fn tests(built: &Built) -> Result<()> {
     }
     run(&mut command)?;
     // Said in the middle of a long log; it is worth being seen.
-    if let Ok(counts) = fs::read_to_string(build::target().join("tmp/hostile.txt")) {
-        eprint!("{counts}");
+    let counts = fs::read_to_string(build::target().join("tmp/hostile.txt"))
+        .map_err(|error| format!("the hostile suite left no count of its attempts: {error}"))?;
+    eprint!("{counts}");
+    // A suite that is filtered to nothing passes too.
+    if counts.contains(" 0 attempts") {
+        return Err("the hostile suite tried nothing".into());
     }
     Ok(())
 }

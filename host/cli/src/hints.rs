@@ -18,7 +18,7 @@ const FOLDERS: [&str; 3] = ["host", "registry", "stages"];
 /// sentences about the program.
 const NO_COMMANDS: [&str; 9] = ["component", "compiled", "table", "itself", "knows", "carries", "must", "needs", "is"];
 /// Options of other programs that messages name.
-const FOREIGN_OPTIONS: [&str; 3] = ["--help", "--features", "--format"];
+const FOREIGN_OPTIONS: [&str; 5] = ["--help", "--features", "--format", "--release", "--sync"];
 
 /// A text of the source, and where it is.
 struct Message {

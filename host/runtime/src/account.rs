@@ -1,5 +1,5 @@
-//! What one instance uses, in its stage's account. Budgets are the stage's: several instances of a
-//! stage add to the same meter.
+//! The account of one instance: what it uses of its stage's budget. Several instances of a stage
+//! add to the same meter.
 
 use std::sync::Arc;
 

@@ -190,7 +190,7 @@ impl Comparison<'_> {
     }
 }
 
-/// What of a folder belongs to an interface of a component.
+/// The part of a folder that belongs to an interface of a component.
 enum Found {
     /// Nothing: the folder does not have its package.
     Foreign,

@@ -1,4 +1,4 @@
-//! What answers a guest's imports: its tables, blobs, cursors and models, in its stage's account.
+//! Answers a guest's imports: its tables, blobs, cursors and models, in its stage's account.
 //!
 //! A [`Desk`] knows no Wasm engine. It speaks the contract's records and keeps what a guest holds
 //! under numbers, so the guest may be anywhere; `imports` is the few lines between it and an
@@ -33,7 +33,7 @@ pub(crate) type Handle = u32;
 /// An import's answer. The guest hears the inner error and may go on; the outer one ends its call.
 pub(crate) type Answer<T> = Result<Result<T, Failure>, StageFault>;
 
-/// What a guest holds, under its numbers.
+/// Everything that a guest holds, by number.
 #[derive(Default)]
 struct Held {
     entries: HashMap<Handle, Entry>,

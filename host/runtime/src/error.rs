@@ -175,7 +175,7 @@ impl RuntimeError {
             Self::Contract { hint, .. } => Some(hint.clone()),
             Self::Wasi { .. } => Some("build it for WASI 0.2 (componentize-qjs: --sync)".into()),
             Self::Import { grant, .. } => grant.clone(),
-            Self::Wit { .. } => Some("name the folder wit/ of the version of stagewright that is to run the component".into()),
+            Self::Wit { .. } => Some("name the folder wit/ of the version that is to run the component".into()),
             Self::World { fits, .. } if !fits.is_empty() => Some(format!(
                 "it is a {} component",
                 fits.iter().map(|world| world.as_str()).collect::<Vec<_>>().join(" and a ")

@@ -66,7 +66,8 @@ pub(crate) fn answers(own: &Version, asked: &Version) -> bool {
     asked.pre.is_empty() && own.major == asked.major && (own.major > 0 || own.minor == asked.minor)
 }
 
-/// What the author of a component that asks for an interface of a newer patch of the contract is told.
+/// The hint for the author of a component that asks for an interface of a newer patch of the
+/// contract.
 pub(crate) fn newer_patch(import: &str) -> Option<String> {
     let asked = Name::of_contract(import)?.version;
     (asked > CONTRACT)
@@ -96,7 +97,7 @@ pub(crate) fn same_contract(
     Err(RuntimeError::Contract { name: name.into(), found, wanted: CONTRACT.to_string(), hint })
 }
 
-/// What made a component, as far as it says.
+/// The tool that made a component, as far as it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tool {
     /// Rust with wit-bindgen, which the kit has inside.

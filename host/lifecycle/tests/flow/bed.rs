@@ -244,13 +244,13 @@ impl Ended {
         self.stages.iter().map(|stage| (stage.name.as_str(), stage.status.as_str())).collect()
     }
 
-    /// What it made, by step and name.
+    /// The digests of its artifacts, by step and name.
     pub(crate) fn made(&self) -> BTreeMap<String, Digest> {
         let outputs = self.stages.iter().flat_map(|stage| stage.outputs.iter().map(move |output| (stage, output)));
         outputs.map(|(stage, output)| (format!("{}.{}", stage.name, output.name), output.digest)).collect()
     }
 
-    /// What was called, in order, each once for all times that it was called in a row.
+    /// The calls in order. Calls of one export in a row count once.
     pub(crate) fn exports(&self) -> Vec<&'static str> {
         let mut exports: Vec<_> = self.calls.iter().map(|call| call.export).collect();
         exports.dedup();

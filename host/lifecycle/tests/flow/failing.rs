@@ -22,7 +22,7 @@ fn bed() -> (Bed, Asked, Vec<Call>) {
     (bed, Asked::whole(), calls)
 }
 
-/// What is left of a run that failed in `step`.
+/// Looks at the remains of a run that failed in `step`.
 fn leaves_its_record_and_nothing_else(bed: &Bed, ended: &Ended, step: World, published: &[String], what: &str) {
     let before = World::ALL.into_iter().filter(|world| *world < step).map(|world| (world.as_str(), "finished"));
     let steps: Vec<_> = before.chain([(step.as_str(), "failed")]).collect();

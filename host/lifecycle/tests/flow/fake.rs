@@ -63,7 +63,7 @@ pub(crate) struct Script {
     pub fails: Option<(usize, Failure)>,
     /// Decides.
     pub decides: Option<Decides>,
-    /// What validation finds.
+    /// The findings of validation.
     pub finds: Vec<Check>,
 }
 
@@ -139,7 +139,7 @@ fn is_yes(row: usize) -> bool {
     row.is_multiple_of(3)
 }
 
-/// What the column of this name holds: `x` tells the outcome, `y` tells it often, `z` never.
+/// The values of the column of this name: `x` tells the outcome, `y` tells it often, `z` never.
 fn value(name: &str, row: usize) -> f64 {
     match (name, is_yes(row)) {
         ("x", true) => 0.6 + 0.4 * noise(row, 1),

@@ -1,4 +1,4 @@
-//! What becomes of a candidate.
+//! The fate of a candidate.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn says(approved: bool, reasons: &'static [(&str, bool)]) -> Script {
     Script { decides: Some(decides), ..Script::default() }
 }
 
-/// What a component says: whether it approves, and its reasons.
+/// The answer of a component: whether it approves, and its reasons.
 type Said = (bool, &'static [(&'static str, bool)]);
 
 const SAID: [Said; 9] = [

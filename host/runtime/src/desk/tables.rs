@@ -38,7 +38,8 @@ const COLUMN_BYTES: u64 = 128;
 /// Bytes of rows that are written between two looks at the stage's time.
 const PIECE_BYTES: u64 = 1 << 20;
 
-/// What a column of a chunk takes on disk besides its values: its place in the chunk's head, and padding.
+/// Bytes that a column of a chunk takes on disk besides its values: its place in the chunk's head,
+/// and padding.
 const CHUNK_OVERHEAD: u64 = 128;
 
 impl Desk {

@@ -11,7 +11,7 @@ use stagewright_lifecycle::sandbox::{self, Claim, Meter};
 /// Steps of a curve, as the contract says.
 const MAX_STEPS: u64 = 100_000;
 
-/// What a point counts against the log limit, as the contract says.
+/// Bytes that a point counts against the log limit, as the contract says.
 const POINT_BYTES: usize = 16;
 
 /// Bytes that a line of the log counts against the log limit besides its text: about what the host

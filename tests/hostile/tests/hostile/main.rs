@@ -61,11 +61,30 @@ const ELSEWHERE: &[(u8, &str)] = &[
     (31, "host/runtime/src/anatomy.rs"),
 ];
 
+/// Names of rows that are wanted and that are skipped, as `cargo test` passes them to every test
+/// program of the workspace: all options but `--skip` are flags.
+fn named(arguments: &[String]) -> (Vec<&String>, Vec<&String>) {
+    let (mut wanted, mut skipped) = (Vec::new(), Vec::new());
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        if argument == "--skip" {
+            skipped.extend(arguments.next());
+        } else if !argument.starts_with('-') {
+            wanted.push(argument);
+        }
+    }
+    (wanted, skipped)
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let rows: Vec<&Row> =
-        ROWS.iter().filter(|row| wanted.is_empty() || wanted.iter().any(|part| row.1.contains(*part))).collect();
+    let (wanted, skipped) = named(&arguments);
+    let is_meant = |name: &str, parts: &[&String]| parts.iter().any(|part| name.contains(*part));
+    let rows: Vec<&Row> = ROWS
+        .iter()
+        .filter(|row| wanted.is_empty() || is_meant(row.1, &wanted))
+        .filter(|row| !is_meant(row.1, &skipped))
+        .collect();
     if arguments.iter().any(|argument| argument == "--list") {
         rows.iter().for_each(|row| println!("{}: test", row.1));
         return ExitCode::SUCCESS;
@@ -77,8 +96,8 @@ fn main() -> ExitCode {
     shapes::every_shape_is_tried();
     // A child that is pinned to one core shares the machine with this process, so that both together take little longer than one.
     let pinned = std::thread::spawn({
-        let wanted: Vec<String> = wanted.into_iter().cloned().collect();
-        move || pinned(&wanted)
+        let arguments = arguments.clone();
+        move || pinned(&arguments)
     });
     let (summary, here) = run(&rows, "hostile");
     let pinned = pinned.join().unwrap_or(false);
@@ -126,14 +145,14 @@ fn run(rows: &[&Row], name: &str) -> (String, bool) {
 }
 
 /// Runs everything once more where it has a single core. Threads inherit what their parent may run on, and so do processes.
-fn pinned(wanted: &[String]) -> bool {
+fn pinned(arguments: &[String]) -> bool {
     let mut cores = rustix::thread::CpuSet::new();
     let allowed = rustix::thread::sched_getaffinity(None).expect("this thread's cores");
     let first = (0..rustix::thread::CpuSet::MAX_CPU).find(|core| allowed.is_set(*core)).expect("a core");
     cores.set(first);
     rustix::thread::sched_setaffinity(None, &cores).expect("one of this thread's cores");
     let this = std::env::current_exe().expect("this program");
-    Command::new(this).args(wanted).env(PINNED, "1").status().is_ok_and(|status| status.success())
+    Command::new(this).args(arguments).env(PINNED, "1").status().is_ok_and(|status| status.success())
 }
 
 /// docs/hostile.md and this suite name the same rows.
