@@ -5,6 +5,7 @@
 //! share takes its share of the bins and leaves few for the rest: a one-hot column after SMOTE needs 50 bins, not 255,
 //! which keeps histograms small. (LightGBM spends all bins on the rest; XGBoost's sketch does as here.)
 
+use crate::error::TreesError;
 use crate::random::mix;
 
 /// The most bins that a feature can have, beside the one for missing values: codes are bytes.
