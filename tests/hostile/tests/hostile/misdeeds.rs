@@ -124,6 +124,7 @@ pub(crate) fn fault(what: &str, kind: &str, parts: &[&str], ended: &Ended) {
         StageFault::Denied { .. } => "denied",
         StageFault::Cancelled { .. } => "cancelled",
         StageFault::Untrusted { .. } => "untrusted",
+        StageFault::Outdated { .. } => "outdated",
         StageFault::Host { .. } => "host",
     };
     let text = fault.to_string();
