@@ -586,7 +586,9 @@ impl Sandbox for Runtime {
         for batch in batches {
             each_within_cap(batch, context, 0, |batch| {
                 transformer.transform(&batch, |_, features| {
-                    let kept = features.get_array_memory_size() as u64;
+                    // All columns of a crossing lie in one allocation.
+                    let kept = stagewright_store::batch_bytes(&features, features.num_rows());
+                    let kept = kept.map_err(StageFault::host)? as u64;
                     transformed.push(features);
                     Ok(kept)
                 })
