@@ -64,13 +64,18 @@ fn tests(built: &Built) -> Result<()> {
         eprintln!("there is no PostgreSQL (or set STAGEWRIGHT_POSTGRES_BIN): tests that need it are left out");
         left_out.extend(["postgres::", "server::", "postgresql"]);
     }
+    // The count of an earlier run says nothing of this one.
+    let count = build::target().join("tmp/hostile.txt");
+    if count.exists() {
+        fs::remove_file(&count).map_err(|error| format!("cannot remove {}: {error}", count.display()))?;
+    }
     command.args(["--", "--include-ignored"]);
     for name in left_out {
         command.args(["--skip", name]);
     }
     run(&mut command)?;
     // Said in the middle of a long log; it is worth being seen.
-    let counts = fs::read_to_string(build::target().join("tmp/hostile.txt"))
+    let counts = fs::read_to_string(&count)
         .map_err(|error| format!("the hostile suite left no count of its attempts: {error}"))?;
     eprint!("{counts}");
     // A suite that is filtered to nothing passes too.

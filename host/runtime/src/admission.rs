@@ -1,7 +1,9 @@
-//! What a component may import, and what it must export: decided by names, before anything of it is compiled or run.
+//! What a component may import, and what it must export: decided by names, before anything of it is
+//! compiled or run.
 //!
-//! Every import must be an interface that its world lists, or WASI in its virtual form, or a stub that the manifest allows; anything else is refused by name, and another
-//! version of the contract or of WASI by its version.
+//! Every import must be an interface that its world lists, or WASI in its virtual form, or a stub
+//! that the manifest allows; anything else is refused by name, and another version of the contract
+//! or of WASI by its version.
 
 use stagewright_lifecycle::fault::guest_name;
 use stagewright_manifest::World;
@@ -98,11 +100,13 @@ pub(crate) fn worlds(exports: &[String]) -> Vec<World> {
     World::ALL.into_iter().filter(|world| has(exports, export_of(*world))).collect()
 }
 
-/// Refuses a component of another version of the contract or of WASI, or that lacks an export of its world, or imports what the world does not have. Who made it is asked only
-/// if its author has to rebuild it.
+/// Refuses a component of another version of the contract or of WASI, or that lacks an export of
+/// its world, or imports what the world does not have. Who made it is asked only if its author has
+/// to rebuild it.
 ///
 /// # Errors
-/// [`RuntimeError::Contract`], [`RuntimeError::Wasi`], [`RuntimeError::World`], [`RuntimeError::Import`].
+/// [`RuntimeError::Contract`], [`RuntimeError::Wasi`], [`RuntimeError::World`],
+/// [`RuntimeError::Import`].
 pub(crate) fn admit(
     interfaces: &Interfaces,
     world: World,

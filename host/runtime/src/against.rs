@@ -1,8 +1,10 @@
-//! Where a component and a folder of WIT differ: for the author of a component that the host refuses.
+//! Where a component and a folder of WIT differ: for the author of a component that the host
+//! refuses.
 //!
-//! Compared are the interfaces of the component's imports and exports with those of the same name in the folder, part by part, and
-//! their versions but for the patch; those of packages that the folder does not have, as WASI's, are not looked at. Of an
-//! import, a component may leave out what it does not use; of an export, nothing.
+//! Compared are the interfaces of the component's imports and exports with those of the same name
+//! in the folder, part by part, and their versions but for the patch; those of packages that the
+//! folder does not have, as WASI's, are not looked at. Of an import, a component may leave out what
+//! it does not use; of an export, nothing.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -171,7 +173,7 @@ impl Comparison<'_> {
             .map(|(id, world)| (id, interfaces(world.exports.values()).collect::<BTreeSet<_>>()))
             .filter(|(_, exports)| !exports.is_empty())
             .collect();
-        // What all worlds export tells none from another.
+        // An interface that all worlds export tells none from another.
         let telling =
             |interface: &InterfaceId| worlds.len() == 1 || !worlds.iter().all(|world| world.1.contains(interface));
         let shared = |world: &BTreeSet<InterfaceId>| world.intersection(&exported).filter(|it| telling(it)).count();

@@ -327,7 +327,7 @@ impl Catalog {
         }
     }
 
-    /// What made a component that is refused.
+    /// The tool that made a component, for the hint of a refusal.
     fn tool(&self, name: &str, digest: Digest, origin: &Origin) -> Tool {
         let anatomy = self.bytes_of(name, digest, origin).and_then(|bytes| self.anatomy(name, &bytes));
         anatomy.map_or(Tool::Other, |anatomy| Tool::of(&anatomy.provenance))

@@ -2,7 +2,7 @@
 //!
 //! A [`Desk`] knows no Wasm engine. It speaks the contract's records and keeps what a guest holds
 //! under numbers, so the guest may be anywhere; `imports` is the few lines between it and an
-//! instance in this process. Every function trusts neither a number nor a value of the guest's.
+//! instance in this process. No function trusts a number or a value that comes from the guest.
 
 mod blobs;
 mod models;
@@ -17,12 +17,10 @@ use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{Sources, StageContext, View};
 use stagewright_store::Blob;
 
+use self::blobs::OpenBlobWriter;
 pub(crate) use self::models::{Asked, LentModel};
-use self::{
-    blobs::OpenBlobWriter,
-    sources::OpenCursor,
-    tables::{OpenTable, OpenTableWriter},
-};
+use self::sources::OpenCursor;
+use self::tables::{OpenTable, OpenTableWriter};
 use crate::account::Account;
 use crate::bindings::stagewright::stage::types::Failure;
 use crate::bounds::Bounds;
@@ -87,8 +85,9 @@ kinds!(
     Model(LentModel)
 );
 
-/// A number under which the guest holds nothing, or something else. The engine hands out numbers
-/// of its own for ours, so a guest in this process cannot say such a number.
+/// A number under which the guest holds nothing, or something else. That is a fault of the host:
+/// the engine maps the numbers that a guest says to ours, so a guest in this process cannot make
+/// one up.
 fn unknown(handle: Handle) -> StageFault {
     StageFault::host(format!("nothing of this kind is held under the number {handle}"))
 }
@@ -103,7 +102,7 @@ impl Held {
     }
 
     fn take<K: Kind>(&mut self, handle: Handle) -> Result<K, StageFault> {
-        // What is not of this kind stays.
+        // An entry of another kind stays.
         self.get::<K>(handle)?;
         self.entries.remove(&handle).and_then(K::unwrap).ok_or_else(|| unknown(handle))
     }

@@ -46,7 +46,7 @@ pub enum RuntimeError {
         found: String,
         /// The version that this host has.
         wanted: String,
-        /// What its author does.
+        /// How its author rebuilds it.
         hint: String,
     },
     /// The component imports another version of WASI than stages get.

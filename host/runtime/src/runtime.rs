@@ -129,7 +129,8 @@ impl Runtime {
         self.0.inspect(name, origin, stubs.into())
     }
 
-    /// Where the imports and exports of a component differ from the WIT in a folder or file. Nothing of the component is compiled or run.
+    /// Where the imports and exports of a component differ from the WIT in a folder or file.
+    /// Nothing of the component is compiled or run.
     ///
     /// # Errors
     /// The component or the WIT cannot be read as one.

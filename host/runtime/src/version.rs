@@ -1,6 +1,8 @@
-//! Versions in the names of interfaces: which of them this host answers, and what the author of a component of another one does.
+//! Versions in the names of interfaces: which of them this host answers, and what the author of a
+//! component of another one does.
 //!
-//! Names are compared without their patch number, as the engine's linker compares them: growth of a contract within a minor version is by new interfaces.
+//! Names are compared without their patch number, as the engine's linker compares them: growth of a
+//! contract within a minor version is by new interfaces.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +34,8 @@ pub(crate) struct Name<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// Nothing if it has another form: the engine finds such names only as they stand, and the host has none.
+    /// Nothing if it has another form: the engine finds such names only as they stand, and the host
+    /// has none.
     pub(crate) fn parse(name: &'a str) -> Option<Self> {
         let (path, version) = name.split_once('@')?;
         let (package, interface) = path.split_once('/')?;
@@ -60,8 +63,9 @@ pub(crate) fn interface(name: &str) -> String {
     format!("{OURS}/{name}@{CONTRACT}")
 }
 
-/// Whether a name of version `asked` finds what is called by version `own`: as in the engine's linker, if they differ in
-/// nothing but what semantic versioning calls compatible, and `asked` is no release before a release.
+/// Whether a name of version `asked` finds what is called by version `own`: as in the engine's
+/// linker, if they differ in nothing but what semantic versioning calls compatible, and `asked` is
+/// no release before a release.
 pub(crate) fn answers(own: &Version, asked: &Version) -> bool {
     asked.pre.is_empty() && own.major == asked.major && (own.major > 0 || own.minor == asked.minor)
 }
@@ -111,8 +115,8 @@ pub(crate) enum Tool {
 }
 
 impl Tool {
-    /// By the languages and tools that a component names. Language runtimes are made by others' tools and name them too, so the
-    /// languages that have one are asked for first.
+    /// By the languages and tools that a component names. Language runtimes are made by others'
+    /// tools and name them too, so the languages that have one are asked for first.
     pub(crate) fn of(provenance: &Provenance) -> Self {
         let named = |field, beginnings: &[&str]| {
             let values = provenance.producers.get(field).into_iter().flatten();

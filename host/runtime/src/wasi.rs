@@ -259,10 +259,10 @@ const ALWAYS: [(&str, &[&str]); 4] = [
     ("wasi:random", &["random", "insecure", "insecure-seed"]),
 ];
 
-/// What the stub of the file system adds.
+/// The interfaces that the stub of the file system adds.
 const FILESYSTEM: (&str, &[&str]) = ("wasi:filesystem", &["types", "preopens"]);
 
-/// What the stub of sockets adds.
+/// The interfaces that the stub of sockets adds.
 const SOCKETS: (&str, &[&str]) = (
     "wasi:sockets",
     &["tcp", "udp", "tcp-create-socket", "udp-create-socket", "instance-network", "network", "ip-name-lookup"],

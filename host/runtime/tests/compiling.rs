@@ -176,7 +176,8 @@ fn what_is_no_component_and_what_is_not_trusted_is_refused_before_it_is_compiled
     assert!(invalid.to_string().starts_with("`guest` is not a valid component: "), "{invalid}");
 }
 
-/// A good component with a version in the names of its interfaces changed into another one of the same length.
+/// A good component with a version in the names of its interfaces changed into another one of the
+/// same length.
 fn renamed(from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = good();

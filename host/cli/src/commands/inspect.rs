@@ -79,7 +79,8 @@ pub(crate) fn inspect(location: &Location, arguments: &InspectArguments) -> anyh
     Ok(Ending::Done)
 }
 
-/// Shows where a component and a folder of WIT differ; if they do, ends as a component does that is refused.
+/// Shows where a component and a folder of WIT differ; if they do, ends as a component does that is
+/// refused.
 #[cfg(feature = "compiler")]
 fn against(runtime: &Runtime, name: &str, origin: &Origin, wit: &Path, json: bool) -> anyhow::Result<Ending> {
     let differences = runtime.differences(name, origin, wit)?;

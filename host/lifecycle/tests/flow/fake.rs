@@ -1,5 +1,5 @@
-//! Stages without Wasm: a small table, a transformation that passes columns on, a model that is one of
-//! them. It writes down every call, and can be told to fail at any of them.
+//! Stages without Wasm: a small table, a transformation that passes columns on, a model that is one
+//! of them. It writes down every call, and can be told to fail at any of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -64,7 +64,8 @@ fn judged(bed: &Bed, base: &Ended, asked: Asked, said: Said) -> &'static str {
 #[test]
 fn a_component_may_be_stricter_than_the_gates_and_never_looser() {
     let promotion = || Asked::of(World::Promotion..=World::Promotion);
-    // Every gate passed: only a component that approves, and does not contradict itself, is followed.
+    // Every gate passed: only a component that approves, and does not contradict itself, is
+    // followed.
     for (number, said) in SAID.into_iter().enumerate() {
         let bed = Bed::new();
         let base = bed.done(Asked::of(World::Ingestion..=World::Evaluation));
@@ -242,7 +243,7 @@ fn register_passed_gives_a_number_to_what_was_approved_alone() {
     assert_eq!(bed.versions(), 0);
     let fit = bed.done(passed(Asked::whole()));
     assert_eq!((fit.verdict(), bed.versions(), bed.champion()), (Some("approved"), 1, Some(1)));
-    // What has a number already keeps its verdicts, good or bad.
+    // A version that is registered keeps its verdicts, good or bad.
     bed.done(Asked::whole().column("y"));
     let again = bed.done(passed(Asked::whole().column("y")));
     assert_eq!((again.verdict(), bed.versions()), (Some("rejected"), 2));

@@ -57,7 +57,8 @@ fn what_another_component_or_other_parameters_made_is_not_taken_over() {
         assert_eq!((ended.calls.len(), ended.stages.len()), (0, 0), "{first}, {change}");
         assert_eq!(ended.record.status, RunStatus::Failed, "{first}, {change}");
     }
-    // What makes nothing that a model is made of may be another; and so may what runs anew.
+    // A step that makes no part of the model may have another component, and so may a step that
+    // runs anew.
     for (first, change) in [
         (World::Training, "validation.component=other-validate"),
         (World::Training, "training.component=other-train"),

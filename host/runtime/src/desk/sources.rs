@@ -10,8 +10,9 @@ use crate::bindings::stagewright::stage::types::{Batch, DataFault, Failure, Fiel
 /// Rows that a cursor decodes at once, at most: what fits a batch of the usual widths.
 const MAX_ROWS: usize = 65_536;
 
-/// Batches that a reading keeps at most: two that wait, one that is being made, and what is left of the
-/// last. Charged by the largest so far, so that the figure does not hang on how fast the reader is.
+/// Batches that a reading keeps at most: two that wait, one that is being made, and what is left of
+/// the last. Charged by the largest so far, so that the figure does not hang on how fast the reader
+/// is.
 const BATCHES_HELD: u64 = 4;
 
 /// A reading of one source. Holds back what did not fit the last batch.

@@ -101,8 +101,8 @@ impl Desk {
 }
 
 impl Desk {
-    /// Begins a table with the manifest's roles, and takes what it holds in the guest's account; the
-    /// inner `Err` is the guest's to hear.
+    /// Begins a table with the manifest's roles, and takes what it holds in the guest's account;
+    /// the inner `Err` is the guest's to hear.
     fn create_table(&mut self, fields: Vec<Field>) -> Result<Result<(TableWriter, Schema), String>, StageFault> {
         self.account.begin_artifact()?;
         if fields.is_empty() {

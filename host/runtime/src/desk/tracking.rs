@@ -154,8 +154,8 @@ fn size(figure: &figure::Figure) -> usize {
     FIGURE_BYTES + in_report.max(in_memory(figure))
 }
 
-/// Bytes that a figure's lists take while the host keeps it: short numbers and empty texts take more there
-/// than they take as JSON.
+/// Bytes that a figure's lists take while the host keeps it: short numbers and empty texts take
+/// more there than they take as JSON.
 fn in_memory(figure: &figure::Figure) -> usize {
     let texts = |texts: &[String]| texts.iter().map(|text| size_of::<String>() + text.len()).sum::<usize>();
     match &figure.plot {
