@@ -96,9 +96,10 @@ pub(crate) fn component(world: World, name: &str) -> Component {
             version: "1.0.0".to_owned(),
             summary: "It is made up.".to_owned(),
             parameters: json!({ "properties": {} }),
-            produces: Vec::new(),
+            tasks: Vec::new(),
         },
         sharded: false,
+        rebalances: true,
         imports: Vec::new(),
         stubs: Vec::new(),
     }
@@ -188,10 +189,16 @@ fn pieces(view: &View, workers: usize) -> impl Iterator<Item = (u64, RecordBatch
 
 /// The features that the state names, of raw rows.
 fn features(state: &Blob, batch: &RecordBatch) -> RecordBatch {
+    let schema = learnt(state);
+    let column = |name: String| batch.column_by_name(&name).expect("a column that was learnt").clone();
+    let columns = names(&schema).into_iter().map(column).collect();
+    RecordBatch::try_new(schema.to_arrow(), columns).expect("numbers")
+}
+
+/// The features that a state names.
+fn learnt(state: &Blob) -> Schema {
     let names: Vec<String> = serde_json::from_value(read_json(state)).expect("the state is a list of names");
-    let columns = names.iter().map(|name| batch.column_by_name(name).expect("a column that was learnt").clone());
-    let columns = columns.collect();
-    RecordBatch::try_new(numbers(names).to_arrow(), columns).expect("numbers")
+    numbers(names)
 }
 
 /// The model's answers: the column that it names.
@@ -331,8 +338,14 @@ impl Sandbox for Fake {
         put_json(&context, &json!({ "column": parameters(&context)["column"], "rows": train.rows() }))
     }
 
-    fn importance(&self, _: Arc<StageContext>, model: &Blob) -> Result<Vec<(String, f64)>, StageFault> {
-        self.call("train.importance", &[])?;
+    fn importance(
+        &self,
+        _: Arc<StageContext>,
+        model: &Blob,
+        _: &Schema,
+        _: &Task,
+    ) -> Result<Vec<(String, f64)>, StageFault> {
+        self.call("predictor.importance", &[])?;
         Ok(vec![(read_json(model)["column"].as_str().expect("a name").to_owned(), 1.0)])
     }
 
@@ -351,16 +364,18 @@ impl Sandbox for Fake {
         &self,
         _: &Arc<StageContext>,
         state: &Blob,
+        _: &Schema,
         batches: &[RecordBatch],
-    ) -> Result<Vec<RecordBatch>, StageFault> {
+    ) -> Result<(Schema, Vec<RecordBatch>), StageFault> {
         self.batches("transformer.transform", batches)?;
-        Ok(batches.iter().map(|batch| features(state, batch)).collect())
+        Ok((learnt(state), batches.iter().map(|batch| features(state, batch)).collect()))
     }
 
     fn predict_again(
         &self,
         _: &Arc<StageContext>,
         model: &Blob,
+        _: &Schema,
         _: &Task,
         batches: &[RecordBatch],
     ) -> Result<Vec<f64>, StageFault> {

@@ -11,7 +11,6 @@ use stagewright_manifest::{Manifest, Overrides, World};
 use stagewright_store::{Role, Schema};
 
 use super::*;
-use crate::tasks;
 
 fn arguments(folder: &Path, target: &str) -> InitArguments {
     InitArguments {
@@ -43,7 +42,6 @@ fn proposed(arguments: &InitArguments) -> anyhow::Result<(Proposal, String)> {
 fn holds(text: &str, folder: &Path) -> Result<(), String> {
     let manifest = Manifest::parse("pipeline.toml", text.to_owned(), folder.to_owned(), &Overrides::default())
         .map_err(|error| error.render())?;
-    tasks::refuse_undoable(&manifest, &(World::Ingestion..=World::Promotion)).map_err(|error| error.render())?;
     let told = |error: DataError| error.to_string();
     let signature = settings::signature(&manifest).map_err(told)?.ok_or("no signature")?;
     let (_, section) = manifest.ingestion_source().ok_or("no source")?;
@@ -305,12 +303,12 @@ fn a_target_that_teaches_nothing_is_refused_with_the_reason() {
 }
 
 #[test]
-fn other_tasks_are_written_for_components_that_can_do_them() {
+fn other_tasks_are_told_by_the_target() {
     let kind = |cell: &dyn Fn(usize) -> String| {
         let text = "x,y\n".to_owned() + &rows(60, |row| format!("{},{}", row % 7, cell(row)));
         let (proposal, manifest) = init_of(&text, "y").unwrap();
         let parsed = Manifest::parse("p.toml", manifest, "".into(), &Overrides::default()).unwrap();
-        assert!(tasks::refuse_undoable(&parsed, &(World::Ingestion..=World::Promotion)).is_err());
+        assert_eq!(parsed.task.kind, proposal.task.kind);
         proposal.task.kind
     };
     assert_eq!(kind(&|row| ["a", "b", "c"][row % 3].to_owned()), TaskKind::MultiClass);
