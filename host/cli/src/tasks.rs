@@ -65,8 +65,9 @@ mod tests {
         .iter()
         .map(|(stage, component)| format!("[stages.{stage}]\ncomponent = \"{component}\"\n"))
         .collect();
+        let positive = if kind == "binary" { "positive = \"1\"\n" } else { "" };
         let text = format!(
-            "pipeline = \"p\"\nexperiment = \"p\"\nmodel = \"p\"\nseed = 1\n[task]\nkind = \"{kind}\"\ntarget = \"y\"\n{stages}{more}"
+            "pipeline = \"p\"\nexperiment = \"p\"\nmodel = \"p\"\nseed = 1\n[task]\nkind = \"{kind}\"\n{positive}target = \"y\"\n{stages}{more}"
         );
         let overrides = Overrides { set: set.iter().map(|it| (*it).to_owned()).collect(), ..Overrides::default() };
         Manifest::parse("p.toml", text, "".into(), &overrides).unwrap_or_else(|error| panic!("{}", error.render()))

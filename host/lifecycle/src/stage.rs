@@ -18,7 +18,7 @@ use stagewright_store::{
 use crate::fault::StageFault;
 use crate::model::RegisteredModel;
 use crate::observer::Observer;
-use crate::run::{Run, RunError};
+use crate::run::{Run, RunError, with_defaults};
 use crate::sandbox::{Component, Level, Meter, StageContext, Tracker, stage_seed};
 use crate::summary::{ArtifactSummary, StageSummary};
 use crate::watch::Watch;
@@ -249,10 +249,12 @@ impl<'r> Stage<'r> {
             // A table that a stage makes up may come without a signature; its target is known all the same.
             roles.entry(manifest.task.target.clone()).or_insert(Role::Target);
         }
+        let parameters = manifest.component(world).parameters.clone();
+        let parameters = with_defaults(&component.description.parameters, parameters);
         StageContext {
             world,
             component,
-            parameters: serde_json::Value::Object(manifest.component(world).parameters.clone()).to_string(),
+            parameters: serde_json::Value::Object(parameters).to_string(),
             seed: stage_seed(manifest.seed, world),
             roles,
             as_of: manifest.as_of.as_microsecond(),

@@ -30,26 +30,17 @@ impl Draws {
     }
 }
 
-const TYPES: [DataType; 6] = [
-    DataType::Boolean,
-    DataType::Int64,
-    DataType::Float64,
-    DataType::Utf8,
-    DataType::Categorical,
-    DataType::Timestamp,
-];
+const TYPES: [DataType; 6] =
+    [DataType::Boolean, DataType::Int64, DataType::Float64, DataType::Utf8, DataType::Categorical, DataType::Timestamp];
 
 const WORDS: [&str; 6] = ["", "a", "ä", "No internet service", "Yes", "日本"];
 
 fn array(draws: &mut Draws, rows: usize, field: &Field) -> ArrayRef {
     let has_nulls = field.nullable && draws.flag();
     let valid: Vec<bool> = (0..rows).map(|_| !has_nulls || draws.below(3) > 0).collect();
-    let integers: Vec<Option<i64>> =
-        valid.iter().map(|valid| valid.then(|| draws.below(1000) as i64 - 500)).collect();
+    let integers: Vec<Option<i64>> = valid.iter().map(|valid| valid.then(|| draws.below(1000) as i64 - 500)).collect();
     match field.data_type {
-        DataType::Boolean => {
-            Arc::new(valid.iter().map(|valid| valid.then(|| draws.flag())).collect::<BooleanArray>())
-        }
+        DataType::Boolean => Arc::new(valid.iter().map(|valid| valid.then(|| draws.flag())).collect::<BooleanArray>()),
         DataType::Int64 => Arc::new(Int64Array::from(integers)),
         DataType::Timestamp => Arc::new(TimestampMicrosecondArray::from(integers).with_timezone("UTC")),
         DataType::Float64 => {
@@ -166,8 +157,7 @@ const fn pair(first: i32, second: i32) -> u64 {
 #[test]
 fn every_refusal_names_what_is_wrong() {
     use BatchProblem as Problem;
-    let (boolean, int, text, categorical) =
-        (DataType::Boolean, DataType::Int64, DataType::Utf8, DataType::Categorical);
+    let (boolean, int, text, categorical) = (DataType::Boolean, DataType::Int64, DataType::Utf8, DataType::Categorical);
     assert!(matches!(refusal(int, false, &[1]), (None, Problem::Cut { piece: 16, found: 8 })));
     assert!(matches!(refusal(int, false, &[1, 2, 0]), (None, Problem::Trailing { bytes: 8 })));
     assert!(matches!(refusal(boolean, false, &[0x103]), (None, Problem::Padding)));

@@ -28,7 +28,7 @@ use stagewright_kit::{Failure, FinishedTable, Ingestion, Settings, TableWriter, 
 pub use columns::{batch, fields};
 
 /// Rows that are written at a time: about 4 MiB, half of what a batch may hold.
-const ROWS_PER_BATCH: u64 = 16_384;
+const ROWS_PER_BATCH: u64 = 8_192;
 
 /// What to make up.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]

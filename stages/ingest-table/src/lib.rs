@@ -73,10 +73,17 @@ pub fn read(cursor: &mut dyn Cursor, parameters: &Parameters) -> Result<Finished
     let mut rows: u64 = 0;
     while left > 0 {
         let wanted = u32::try_from(left).unwrap_or(u32::MAX).min(ROWS);
-        let Some(batch) = cursor.next(wanted)? else { break };
-        left -= u64::from(batch.rows).min(left);
-        rows += u64::from(batch.rows);
-        table.write(if everything { batch } else { keep(batch, &kept) })?;
+        let read = if everything {
+            cursor.copy(wanted, &mut table)?
+        } else {
+            let batch = cursor.next(wanted)?;
+            let read = batch.as_ref().map(|batch| batch.rows);
+            batch.map(|batch| table.write(keep(batch, &kept))).transpose()?;
+            read
+        };
+        let Some(read) = read else { break };
+        left -= u64::from(read).min(left);
+        rows += u64::from(read);
     }
     info!("read {rows} rows of {} columns", renamed.len());
     table.finish()

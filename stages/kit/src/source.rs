@@ -1,7 +1,7 @@
 //! Sources: data from outside, which the host reads.
 
 use crate::bindings::stagewright::stage::sources as imported;
-use crate::{Batch, Failure, Field, packed};
+use crate::{Batch, Failure, Field, TableWriter, packed};
 
 /// A reading of a source that the manifest granted, from its first row on.
 pub trait Cursor {
@@ -12,6 +12,18 @@ pub trait Cursor {
     /// # Errors
     /// `data` for a value that does not fit its type: return it as it is.
     fn next(&mut self, rows: u32) -> Result<Option<Batch>, Failure>;
+    /// Copies the next rows, at most `rows`, with all columns, to a table that has as many columns
+    /// of the same types; returns how many, `None` at the end. The host's cursor hands them over as
+    /// they came, which costs a fraction of reading and writing them.
+    ///
+    /// # Errors
+    /// As [`Cursor::next`] and [`TableWriter::write`].
+    fn copy(&mut self, rows: u32, table: &mut TableWriter) -> Result<Option<u32>, Failure> {
+        let Some(batch) = self.next(rows)? else { return Ok(None) };
+        let copied = batch.rows;
+        table.write(batch)?;
+        Ok(Some(copied))
+    }
 }
 
 /// The host's cursor, and what its batches look like.
@@ -27,6 +39,12 @@ impl Cursor for HostCursor {
     fn next(&mut self, rows: u32) -> Result<Option<Batch>, Failure> {
         let batch = self.cursor.next(rows)?;
         batch.map(|batch| packed::decode(&self.fields, &batch)).transpose()
+    }
+    #[cfg(target_arch = "wasm32")]
+    fn copy(&mut self, rows: u32, table: &mut TableWriter) -> Result<Option<u32>, Failure> {
+        let Some(batch) = self.cursor.next(rows)? else { return Ok(None) };
+        table.write_packed(&batch)?;
+        Ok(Some(batch.rows))
     }
 }
 

@@ -45,6 +45,10 @@ impl HostTable {
     }
 }
 
+/// Selections that a table keeps for the next read of the same columns. The host bounds the handles
+/// of an instance.
+const SELECTIONS: usize = 64;
+
 impl Table for HostTable {
     fn fields(&self) -> Vec<Field> {
         self.fields.clone()
@@ -65,6 +69,9 @@ impl Table for HostTable {
             None => {
                 let table = self.table.select(columns)?;
                 let fields = columns.iter().map(|&column| self.fields[column as usize].clone()).collect();
+                if selections.len() == SELECTIONS {
+                    selections.remove(0);
+                }
                 selections.push(Selection { columns: columns.to_vec(), table, fields });
                 selections.len() - 1
             }
@@ -155,6 +162,14 @@ impl TableWriter {
     pub fn write(&mut self, rows: Batch) -> Result<(), Failure> {
         let (writer, fields) = &self.0;
         writer.write(&packed::encode(fields, &rows)?)
+    }
+
+    /// Appends rows as the host laid them out.
+    pub(crate) fn write_packed(
+        &mut self,
+        rows: &crate::bindings::stagewright::stage::types::Batch,
+    ) -> Result<(), Failure> {
+        self.0.0.write(rows)
     }
 
     /// Ends the table.

@@ -31,7 +31,7 @@ fn changed(place: &Place, name: &str, changes: &[(&str, &str)]) -> PathBuf {
 }
 
 fn difference(interface: &str, item: &str, part: &str, component: Option<&str>, wit: Option<&str>) -> Value {
-    let interface = format!("stagewright:stage/{interface}@0.1.0");
+    let interface = format!("stagewright:stage/{interface}@0.2.0");
     json!({ "interface": interface, "item": item, "part": part, "component": component, "wit": wit })
 }
 
@@ -57,7 +57,7 @@ type Case = (&'static str, &'static [(&'static str, &'static str)], Vec<Value>);
 fn differences_from_a_folder_of_wit_are_named_by_interface_function_and_field() {
     let place = Place::new();
     let component = text(&guests().join("empty-training.wasm"));
-    let importance = "func(model: borrow<blob>) -> result<list<feature-importance>, failure>";
+    let describe = "func() -> description";
     let cases: [Case; 7] = [
         (
             "renamed-field",
@@ -74,24 +74,24 @@ fn differences_from_a_folder_of_wit_are_named_by_interface_function_and_field() 
         ),
         (
             "missing-function",
-            &[("importance: func(model", "weights: func(model")],
+            &[("describe: func()", "tell: func()")],
             vec![
-                difference("train", "importance", "function", Some(importance), None),
-                difference("train", "weights", "function", None, Some(importance)),
+                difference("metadata", "describe", "function", Some(describe), None),
+                difference("metadata", "tell", "function", None, Some(describe)),
             ],
         ),
         (
             "parameter-of-another-type",
             &[(
-                "train: func(train: borrow<table>, validation: option<borrow<table>>,",
-                "train: func(train: borrow<table>, validation: borrow<table>,",
+                "validation: option<table>,\n        task: task,\n        settings: settings,\n    ) -> result<blob",
+                "validation: table,\n        task: task,\n        settings: settings,\n    ) -> result<blob",
             )],
             vec![difference(
                 "train",
                 "train",
                 "parameter `validation`",
-                Some("option<borrow<table>>"),
-                Some("borrow<table>"),
+                Some("option<table>"),
+                Some("table"),
             )],
         ),
         (
@@ -126,7 +126,7 @@ fn differences_from_a_folder_of_wit_are_named_by_interface_function_and_field() 
         assert_eq!(ended.json(), Value::from(expected), "{name}");
     }
     let shown = place.run(&["stage", "inspect", &component, "--against", "field-of-another-type"]).expect(2).stdout;
-    let line = "stagewright:stage/types@0.1.0: settings: field `seed`: empty-training has `u64`, field-of-another-type has `u32`\n";
+    let line = "stagewright:stage/types@0.2.0: settings: field `seed`: empty-training has `u64`, field-of-another-type has `u32`\n";
     assert_eq!(shown, line);
 }
 
@@ -138,15 +138,15 @@ fn another_version_is_a_difference_and_a_newer_patch_is_none() {
         let wit = text(&changed(
             &place,
             name,
-            &[("package stagewright:stage@0.1.0", &format!("package stagewright:stage@{version}"))],
+            &[("package stagewright:stage@0.2.0", &format!("package stagewright:stage@{version}"))],
         ));
         place.run(&["stage", "inspect", &component, "--against", &wit, "--json"]).expect(code).json()
     };
     let expected: Vec<Value> = ["types", "metadata", "decide"]
-        .map(|interface| difference(interface, "", "version", Some("0.1.0"), Some("0.2.0")))
+        .map(|interface| difference(interface, "", "version", Some("0.2.0"), Some("0.3.0")))
         .into();
-    assert_eq!(of("minor", "0.2.0", 2), Value::from(expected));
-    assert_eq!(of("patch", "0.1.7", 0), json!([]));
+    assert_eq!(of("minor", "0.3.0", 2), Value::from(expected));
+    assert_eq!(of("patch", "0.2.7", 0), json!([]));
 }
 
 #[test]

@@ -238,6 +238,24 @@ fn features_of(schema: &Schema) -> Schema {
     schema.project(&schema.indices_with(Role::Feature))
 }
 
+/// A champion that cannot be asked is an error, unless the manifest lets the absolute gates decide.
+fn unreadable(
+    stage: &Stage<'_>,
+    name: &str,
+    version: u32,
+    model: &RegisteredModel,
+    reason: String,
+) -> Result<Standing, RunError> {
+    if stage.run.manifest.gates.champion_unreadable == ChampionUnreadable::AbsoluteGates {
+        return Ok(Standing::Unreadable { version, model: model.model, reason });
+    }
+    let message = format!(
+        "the champion (version {version} of `{name}`) cannot read today's table: {reason}; with `champion-unreadable = \"absolute-gates\"` under [gates] the absolute gates decide"
+    );
+    let stage = stage.world.as_str();
+    Err(StageFault::Data { stage, message, column: None, row: None, value: None }.into())
+}
+
 /// The champion, if there is one. One that cannot be loaded is an error, never "no champion".
 fn standing(stage: &mut Stage<'_>, test: &TestRows) -> Result<Standing, RunError> {
     let home = stage.run.request.home.clone();
@@ -250,30 +268,19 @@ fn standing(stage: &mut Stage<'_>, test: &TestRows) -> Result<Standing, RunError
     let model: RegisteredModel = serde_json::from_value(contents).map_err(|reason| {
         StageFault::host(format!("cannot read the champion, version {version} of `{name}`: {reason}"))
     })?;
-    // A model of an older contract cannot be asked, however well it fits the table.
-    let components = model.components(&*stage.run.sandbox, &home.artifacts);
-    let outdated = match &components {
-        Err(fault @ StageFault::Outdated { .. }) => Some(fault.to_string()),
-        _ => None,
+    let components = match model.cannot_read(test.table.schema(), &test.task) {
+        Some(reason) => Err(reason),
+        None => match model.components(&*stage.run.sandbox, &home.artifacts) {
+            // A model of an older contract cannot be asked, however well it fits the table.
+            Err(fault @ StageFault::Outdated { .. }) => Err(fault.to_string()),
+            components => Ok(components?),
+        },
     };
-    if let Some(reason) = outdated.or_else(|| model.cannot_read(test.table.schema(), &test.task)) {
-        if stage.run.manifest.gates.champion_unreadable == ChampionUnreadable::Error {
-            let message = format!(
-                "the champion (version {version} of `{name}`) cannot read today's table: {reason}; with `champion-unreadable = \"absolute-gates\"` under [gates] the absolute gates decide"
-            );
-            return Err(StageFault::Data {
-                stage: stage.world.as_str(),
-                message,
-                column: None,
-                row: None,
-                value: None,
-            }
-            .into());
-        }
-        return Ok(Standing::Unreadable { version, model: model.model, reason });
-    }
+    let (transformation, training) = match components {
+        Ok(components) => components,
+        Err(reason) => return unreadable(stage, &name, version, &model, reason),
+    };
     let (state, blob) = model.blobs(&home.artifacts)?;
-    let (transformation, training) = components?;
     let parts = ModelParts {
         transformation: stage.registered_context(World::Transformation, transformation, &model),
         state,

@@ -155,12 +155,20 @@ impl Desk {
     /// Writes some rows, and takes what the writer keeps of them in the guest's account.
     fn write_piece(&mut self, writer: Handle, rows: &RecordBatch) -> Result<(), StageFault> {
         let handle: &mut OpenTableWriter = self.held.get_mut(writer)?;
-        let before = handle.held;
         if let Ok((writer, _)) = &mut handle.writer {
             let written = writer.write(rows);
             Meter::add(&self.account.context.meter.cpu_ns, writer.take_other_threads_cpu_ns());
-            handle.held = writer.held_bytes();
             written.map_err(|error| unwritten(self.account.stage(), error))?;
+        }
+        self.hold_writer(writer)
+    }
+
+    /// Takes what a writer keeps now in the guest's account.
+    fn hold_writer(&mut self, writer: Handle) -> Result<(), StageFault> {
+        let handle: &mut OpenTableWriter = self.held.get_mut(writer)?;
+        let before = handle.held;
+        if let Ok((writer, _)) = &handle.writer {
+            handle.held = writer.held_bytes();
         }
         let held = handle.held;
         self.account.release(before);
@@ -228,6 +236,10 @@ impl Desk {
             }
             self.account.check_time()?;
         }
+        if let Ok((writer, _)) = &mut self.held.get_mut::<OpenTableWriter>(writer)?.writer {
+            writer.forget_batch();
+        }
+        self.hold_writer(writer)?;
         self.account.release(size);
         Ok(Ok(()))
     }

@@ -64,10 +64,16 @@ impl Categories {
     }
 
     /// Bytes of memory, about: each category is in a map and in a list, with a head of its own. The
-    /// dictionary that was seen last is held too.
+    /// dictionary that was seen last is its batch's: whoever keeps a batch counts it, until
+    /// [`Categories::forget`].
     pub(super) fn held_bytes(&self) -> usize {
-        let last = self.last.as_ref().map_or(0, |(array, codes)| array.get_buffer_memory_size() + 4 * codes.capacity());
+        let last = self.last.as_ref().map_or(0, |(_, codes)| 4 * codes.capacity());
         self.bytes + self.list.len() * CATEGORY_OVERHEAD + last
+    }
+
+    /// Lets go of the dictionary that was seen last. Its batch may lie in one allocation with it.
+    pub(super) fn forget(&mut self) {
+        self.last = None;
     }
 
     /// Bytes that the list takes in the file's footer.

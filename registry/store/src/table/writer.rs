@@ -98,6 +98,13 @@ impl TableWriter {
         Self::head_bytes(&self.schema) + self.filling_bytes() + self.hashing.held_bytes() + categories as u64
     }
 
+    /// Lets go of what it still has of the batches that were written: dictionaries, which slices of
+    /// one batch share. [`Self::held_bytes`] counts no batch, so its keeper calls this when it is
+    /// done with one.
+    pub fn forget_batch(&mut self) {
+        self.categories.iter_mut().for_each(Categories::forget);
+    }
+
     /// The [`Self::held_bytes`] of a writer that has no rows yet.
     pub fn empty_bytes(schema: &Schema) -> u64 {
         let rows = schema.chunk_rows();

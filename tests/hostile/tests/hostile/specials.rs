@@ -137,7 +137,18 @@ pub(crate) fn remember(workshop: &Workshop) -> usize {
         // Each of these is the first call of an instance; `fields` and `transform` follow `load` in one.
         let own = format!(": {}: seen 0", export.name());
         assert!(runs[1].lines.iter().any(|line| line.ends_with(&own)), "{export:?} logged {:?}", runs[1].lines);
-        for first in ["ingest", "validate", "fit", "load", "rebalance", "train", "load-predictor", "plan-shards", "train-shard", "merge"] {
+        for first in [
+            "ingest",
+            "validate",
+            "fit",
+            "load",
+            "rebalance",
+            "train",
+            "load-predictor",
+            "plan-shards",
+            "train-shard",
+            "merge",
+        ] {
             let ends = format!(": {first}: seen ");
             let mut seen = runs[1].lines.iter().filter_map(|line| line.split_once(&ends)).map(|(_, seen)| seen);
             assert!(seen.all(|seen| seen == "0"), "`{first}` remembers: {:?}", runs[1].lines);
