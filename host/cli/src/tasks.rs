@@ -84,7 +84,7 @@ mod tests {
     }
 
     fn asked(kind: &str, stages: RangeInclusive<World>) -> Result<(), String> {
-        let said: BTreeMap<World, Vec<String>> = World::ALL.into_iter().map(|world| (world, tasks(world))).collect();
+        let said: BTreeMap<World, Vec<String>> = World::all().map(|world| (world, tasks(world))).collect();
         let can = |world| said.get(&world).map(Vec::as_slice);
         refuse(&manifest(kind, "", &[]), &stages, can).map_err(|error| error.render())
     }

@@ -44,7 +44,7 @@ impl Workplace {
         let cache = environment::own("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
         let mut installation = Installation::new(cache.join("components"), stage_folders(), compiler());
         installation.limits = operator.compilation;
-        installation.ceilings = operator.ceilings;
+        installation.ceilings = operator.ceilings.clone();
         if let Some(key) = host_key() {
             installation.key = key;
         }

@@ -313,7 +313,7 @@ impl Run {
         if let Some(upon) = &request.upon {
             config[upon::UPON] = upon.as_str().into();
         }
-        let parameters = World::ALL.into_iter().flat_map(|world| {
+        let parameters = World::all().flat_map(|world| {
             let parameters = manifest.component(world).parameters.clone();
             let schema = &request.components[&world].description.parameters;
             with_defaults(schema, parameters).into_iter().map(move |(name, value)| {

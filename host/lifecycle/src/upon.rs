@@ -37,7 +37,7 @@ pub(crate) fn take_over(run: &mut Run) -> Result<(), RunError> {
                 World::Validation => *made_by != world,
                 _ => *made_by < world,
             });
-            if world == World::Transformation || world == World::Training {
+            if world.contract().is_learnt {
                 let made_by = (stage.component.as_str(), stage.digest);
                 let component = &run.request.components[&world];
                 check(world, record, made_by, (component.name.as_str(), component.digest), &now)?;

@@ -8,6 +8,7 @@
 //! text --document--> tree with origins --overrides--> tree --sections--> Manifest
 //! ```
 
+mod ceilings;
 mod component;
 mod document;
 mod gates;
@@ -34,6 +35,7 @@ mod trust;
 mod units;
 mod world;
 
+pub use ceilings::Ceilings;
 pub use component::{ComponentSection, Stub};
 pub use gates::{ChampionOverlap, ChampionUnreadable, GatesSection, NoRegression, Policy, Register, metrics_of};
 pub use http_grant::HttpGrant;
@@ -54,4 +56,4 @@ pub use stage::StageSection;
 pub use starter::{Starter, StarterField, write_manifest};
 pub use task::{TaskKind, TaskSection};
 pub use trust::{TrustSection, TrustedKey};
-pub use world::{UnknownWorld, World};
+pub use world::{Contract, UnknownWorld, WORLDS, World};

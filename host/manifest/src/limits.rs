@@ -55,31 +55,42 @@ fn duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(&duration_text(*duration))
 }
 
+const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
 impl Limits {
-    /// What a stage may use if the manifest does not say.
+    /// What a stage of this world may use if the manifest does not say.
     pub fn defaults(world: World) -> Self {
-        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        (world.contract().limits)()
+    }
+
+    /// For a stage that reads a table and writes one.
+    pub(crate) fn of_tables() -> Self {
         // A million rows of twenty columns are 160 MB; they pass in batches of 8 MiB, so 1 GiB is
         // room for a stage that keeps them.
-        let base = Self { memory: GIB, cpu: minutes(10), wall: minutes(15), output: 4 * GIB, log: MIB };
-        match world {
-            World::Ingestion | World::Transformation => base,
-            // Training is where the work is, and a trainer may keep the whole table, binned. Models
-            // are smaller than tables.
-            World::Training => Self { memory: 2 * GIB, cpu: minutes(60), wall: minutes(90), output: GIB, ..base },
-            // Findings and figures, no tables.
-            World::Validation => Self { output: 64 * MIB, ..base },
-            // Predictions of the test rows, and those of them that are compared.
-            World::Evaluation => Self { output: GIB, ..base },
-            // Compares a handful of numbers.
-            World::Promotion => Self {
-                memory: 64 * MIB,
-                cpu: Duration::from_secs(10),
-                wall: Duration::from_secs(60),
-                output: MIB,
-                ..base
-            },
-        }
+        Self { memory: GIB, cpu: minutes(10), wall: minutes(15), output: 4 * GIB, log: MIB }
+    }
+
+    /// For training: that is where the work is, and a trainer may keep the whole table, binned. Models
+    /// are smaller than tables.
+    pub(crate) fn of_learning() -> Self {
+        Self { memory: 2 * GIB, cpu: minutes(60), wall: minutes(90), output: GIB, ..Self::of_tables() }
+    }
+
+    /// For validation: findings and figures, no tables.
+    pub(crate) fn of_findings() -> Self {
+        Self { output: 64 * MIB, ..Self::of_tables() }
+    }
+
+    /// For evaluation: predictions of the test rows, and those of them that are compared.
+    pub(crate) fn of_judging() -> Self {
+        Self { output: GIB, ..Self::of_tables() }
+    }
+
+    /// For promotion, which compares a handful of numbers.
+    pub(crate) fn of_deciding() -> Self {
+        Self { memory: 64 * MIB, cpu: Duration::from_secs(10), wall: minutes(1), output: MIB, ..Self::of_tables() }
     }
 
     /// The most that any manifest may say.

@@ -72,7 +72,7 @@ pub struct Manifest {
     pub split: SplitSection,
     /// The six stages in lifecycle order; see [`Manifest::stage`].
     #[serde(serialize_with = "by_world")]
-    pub stages: [StageSection; 6],
+    pub stages: Vec<StageSection>,
     /// Every component that the file configures or a stage uses.
     pub components: BTreeMap<Identifier, ComponentSection>,
     /// What a candidate must reach.
@@ -98,7 +98,7 @@ fn displayed<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> R
     serializer.collect_str(value)
 }
 
-fn by_world<S: Serializer>(stages: &[StageSection; 6], serializer: S) -> Result<S::Ok, S::Error> {
+fn by_world<S: Serializer>(stages: &[StageSection], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(stages.iter().map(|stage| (stage.world.as_str(), stage)))
 }
 
@@ -189,9 +189,11 @@ impl Manifest {
     }
 
     /// The stage of this world.
+    ///
+    /// # Panics
+    /// Never: a manifest without one of the six is not read.
     pub fn stage(&self, world: World) -> &StageSection {
-        // Both are in lifecycle order.
-        &self.stages[world as usize]
+        self.stages.iter().find(|stage| stage.world == world).expect("each world has a stage")
     }
 
     /// The component of this world's stage.
@@ -282,7 +284,7 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
         sources: whole(sources)?,
         signature: signature.unwrap_or_default(),
         split: split.unwrap_or_default(),
-        stages: stages.try_into().ok()?,
+        stages,
         components,
         gates,
         production: production.unwrap_or_default(),

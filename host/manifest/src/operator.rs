@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::ceilings::Ceilings;
 use crate::document::{self, Origin};
 use crate::http_grant::HttpGrant;
 use crate::limits::Limits;
@@ -38,9 +39,9 @@ pub struct Operator {
     /// The file that says so, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
-    /// The most that a stage of each world may be given, in lifecycle order.
+    /// The most that a stage of each world may be given.
     #[serde(skip)]
-    pub ceilings: [Limits; 6],
+    pub ceilings: Ceilings,
     /// What every instance may hold.
     pub instances: InstanceLimits,
     /// How unknown components are compiled.
@@ -102,7 +103,7 @@ impl Default for Operator {
     fn default() -> Self {
         Self {
             file: None,
-            ceilings: [Limits::greatest(); 6],
+            ceilings: Ceilings::default(),
             instances: InstanceLimits::default(),
             compilation: CompilationLimits::default(),
             http: None,
@@ -177,25 +178,19 @@ impl Operator {
             }
         }
     }
-
-    /// The most that a stage of this world may be given.
-    pub fn ceiling(&self, world: World) -> &Limits {
-        &self.ceilings[world as usize]
-    }
 }
 
 fn read(file: Section<'_>) -> Operator {
     let mut operator = Operator::default();
     if let Some(section) = file.section("ceilings") {
         let all = Limits::greatest().read_keys(&section);
-        operator.ceilings = World::ALL.map(|world| match section.section(world.as_str()) {
-            Some(own) => {
-                let ceiling = all.read_keys(&own);
+        operator.ceilings = Ceilings::all(all);
+        for world in World::all() {
+            if let Some(own) = section.section(world.as_str()) {
+                operator.ceilings.set(world, all.read_keys(&own));
                 own.finish();
-                ceiling
             }
-            None => all,
-        });
+        }
         section.finish();
     }
     if let Some(section) = file.section("instances") {
@@ -279,7 +274,7 @@ impl Operator {
         let arguments = Section::root(&context, &root);
         let stages = arguments.section("stages");
         let limits = recorded.map(|(world, recorded)| {
-            let ceiling = self.ceiling(world);
+            let ceiling = self.ceilings.of(world);
             let allowed = recorded.at_most(ceiling);
             let Some(stage) = stages.as_ref().and_then(|stages| stages.section(world.as_str())) else {
                 return (world, allowed);
@@ -318,9 +313,9 @@ impl Manifest {
         let collector = Collector::new(Arc::clone(&self.source));
         let whose =
             operator.file.as_ref().map_or_else(|| "the operator's file".to_owned(), |file| file.display().to_string());
-        for world in World::ALL {
-            let ceiling = operator.ceiling(world);
-            let stage = &mut self.stages[world as usize];
+        for stage in &mut self.stages {
+            let world = stage.world;
+            let ceiling = operator.ceilings.of(world);
             let asked = stage.limits;
             let over = over(&asked, ceiling);
             stage.limits = asked.at_most(ceiling);

@@ -164,7 +164,7 @@ fn full_path(path: &[String], root: &Table, origin: &Origin, collector: &Collect
         if ROOT_KEYS.contains(&first.as_str()) {
             return Some(path.to_vec());
         }
-        let words = || World::ALL.into_iter().map(World::as_str).chain(ROOT_KEYS);
+        let words = || World::all().map(World::as_str).chain(ROOT_KEYS);
         let hint = match nearest(first, words()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("begin with a stage ({}) or a key of the file", World::order()),

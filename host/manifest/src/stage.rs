@@ -32,16 +32,17 @@ pub struct StageSection {
 }
 
 /// Reads the six stages, in lifecycle order; `None` for one that is missing or wrong.
-pub(crate) fn read_all(section: Section<'_>) -> [Option<StageSection>; 6] {
+pub(crate) fn read_all(section: Section<'_>) -> Vec<Option<StageSection>> {
     check_order(&section);
-    let stages = World::ALL.map(|world| {
+    let read = |world: World| {
         let stage = section.get(world.as_str());
         if stage.is_none() {
             let hint = format!("add `[stages.{world}]`; the six stages are, in order, {}", World::order());
             section.report(format!("missing stage `{world}`"), Some(hint));
         }
         stage.and_then(|item| read_stage(item.section()?, world))
-    });
+    };
+    let stages = World::all().map(read).collect();
     check_components(&section);
     section.finish_with(|_| Some(format!("the six stages are, in order, {}", World::order())));
     stages
@@ -49,21 +50,22 @@ pub(crate) fn read_all(section: Section<'_>) -> [Option<StageSection>; 6] {
 
 fn read_stage(section: Section<'_>, world: World) -> Option<StageSection> {
     let component = section.require("component", "component = \"NAME\"").and_then(|item| item.identifier());
+    let reads_sources = world.contract().reads_sources;
     let source = section.get("source");
-    if let (Some(item), true) = (&source, world != World::Ingestion) {
+    if let (Some(item), true) = (&source, !reads_sources) {
         let hint = "remove it: a source is handed to `ingestion`, and later stages get its table".to_owned();
         item.report(format!("`{world}` cannot read a source"), Some(hint));
     }
     let source = match source {
-        Some(item) if world == World::Ingestion => Some(item.identifier()),
+        Some(item) if reads_sources => Some(item.identifier()),
         _ => None,
     };
     let http = section.get("http");
-    if let (Some(item), true) = (&http, world != World::Ingestion) {
+    if let (Some(item), true) = (&http, !reads_sources) {
         let hint = "remove it: only `ingestion` has a source, and the host fetches it".to_owned();
         item.report(format!("`{world}` reaches no server"), Some(hint));
     }
-    let http = http.filter(|_| world == World::Ingestion).map_or(Some(Vec::new()), |item| HttpGrant::read_all(&item));
+    let http = http.filter(|_| reads_sources).map_or(Some(Vec::new()), |item| HttpGrant::read_all(&item));
     let limits =
         section.section("limits").map_or_else(|| Limits::defaults(world), |limits| Limits::read(limits, world));
     let name = component.as_ref().map_or("NAME", Identifier::as_str);

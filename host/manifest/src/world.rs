@@ -1,12 +1,17 @@
 //! The six worlds of the contract, which are the six stages of the lifecycle, in their order.
+//!
+//! [`WORLDS`] is the one place that says what a world is: which interfaces its components export and
+//! import, what they may use, and what they are to a model. Whoever wants to know asks it.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::Limits;
 
 /// A stage of the lifecycle, named after the WIT world that its component implements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum World {
     /// Data from outside becomes a table.
@@ -23,31 +28,129 @@ pub enum World {
     Promotion,
 }
 
+/// What the contract says of a world. Interfaces are named as in WIT, without their package.
+#[derive(Debug)]
+pub struct Contract {
+    /// The world.
+    pub world: World,
+    /// Its name in manifests, arguments and messages.
+    pub name: &'static str,
+    /// The interfaces that its components export besides `metadata`. The first tells the world from
+    /// all others.
+    pub exports: &'static [&'static str],
+    /// The interfaces that its components export if they like.
+    pub optional: &'static [&'static str],
+    /// The interfaces that its components may import besides `types` and WASI.
+    pub imports: &'static [&'static str],
+    /// What a stage may use if the manifest does not say.
+    pub limits: fn() -> Limits,
+    /// Whether the stage is handed a source, for which the host may ask servers.
+    pub reads_sources: bool,
+    /// Whether it is known which rows of the source its rows are: of the source's own table, and of
+    /// what is made of it row by row.
+    pub rows_are_the_sources: bool,
+    /// Whether the component learns: it and what it learnt are a part of the model.
+    pub is_learnt: bool,
+}
+
+/// All worlds, in lifecycle order.
+pub const WORLDS: &[Contract] = &[
+    Contract {
+        world: World::Ingestion,
+        name: "ingestion",
+        exports: &["ingest"],
+        optional: &[],
+        imports: &["tables", "sources", "tracking"],
+        limits: Limits::of_tables,
+        reads_sources: true,
+        rows_are_the_sources: true,
+        is_learnt: false,
+    },
+    Contract {
+        world: World::Validation,
+        name: "validation",
+        exports: &["validate"],
+        optional: &[],
+        imports: &["tables", "tracking"],
+        limits: Limits::of_findings,
+        reads_sources: false,
+        rows_are_the_sources: true,
+        is_learnt: false,
+    },
+    Contract {
+        world: World::Transformation,
+        name: "transformation",
+        exports: &["transform"],
+        optional: &["rebalance"],
+        imports: &["tables", "blobs", "tracking"],
+        limits: Limits::of_tables,
+        reads_sources: false,
+        rows_are_the_sources: true,
+        is_learnt: true,
+    },
+    Contract {
+        world: World::Training,
+        name: "training",
+        exports: &["train", "predict"],
+        optional: &["shards"],
+        imports: &["tables", "blobs", "tracking"],
+        limits: Limits::of_learning,
+        reads_sources: false,
+        rows_are_the_sources: false,
+        is_learnt: true,
+    },
+    Contract {
+        world: World::Evaluation,
+        name: "evaluation",
+        exports: &["evaluate"],
+        optional: &[],
+        imports: &["tables", "models", "tracking"],
+        limits: Limits::of_judging,
+        reads_sources: false,
+        rows_are_the_sources: false,
+        is_learnt: false,
+    },
+    Contract {
+        world: World::Promotion,
+        name: "promotion",
+        exports: &["decide"],
+        optional: &[],
+        imports: &["tracking"],
+        limits: Limits::of_deciding,
+        reads_sources: false,
+        rows_are_the_sources: false,
+        is_learnt: false,
+    },
+];
+
 impl World {
     /// All of them, in lifecycle order.
-    pub const ALL: [Self; 6] =
-        [Self::Ingestion, Self::Validation, Self::Transformation, Self::Training, Self::Evaluation, Self::Promotion];
+    pub fn all() -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator + Clone {
+        WORLDS.iter().map(|contract| contract.world)
+    }
+
+    /// Its contract.
+    ///
+    /// # Panics
+    /// Never: each world has a row in [`WORLDS`].
+    pub fn contract(self) -> &'static Contract {
+        WORLDS.iter().find(|contract| contract.world == self).expect("each world has a row")
+    }
 
     /// The word in manifests, arguments and messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ingestion => "ingestion",
-            Self::Validation => "validation",
-            Self::Transformation => "transformation",
-            Self::Training => "training",
-            Self::Evaluation => "evaluation",
-            Self::Promotion => "promotion",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.contract().name
     }
 
     /// The world of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|world| world.as_str() == name)
+        WORLDS.iter().find(|contract| contract.name == name).map(|contract| contract.world)
     }
 
     /// All names in lifecycle order, for messages.
     pub(crate) fn order() -> String {
-        Self::ALL.map(Self::as_str).join(", ")
+        let names: Vec<&str> = WORLDS.iter().map(|contract| contract.name).collect();
+        names.join(", ")
     }
 }
 
@@ -67,5 +170,32 @@ impl FromStr for World {
 
     fn from_str(text: &str) -> Result<Self, UnknownWorld> {
         Self::from_name(text).ok_or_else(|| UnknownWorld(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_world_has_one_row_in_lifecycle_order_and_its_name_is_the_one_that_is_stored() {
+        use World::{Evaluation, Ingestion, Promotion, Training, Transformation, Validation};
+        let all = [Ingestion, Validation, Transformation, Training, Evaluation, Promotion];
+        assert_eq!(World::all().collect::<Vec<_>>(), all);
+        assert!(all.is_sorted(), "worlds are compared by their place");
+        for world in all {
+            assert_eq!(world.contract().world, world);
+            assert_eq!(World::from_name(world.as_str()), Some(world));
+            assert_eq!(serde_json::to_value(world).expect("a word"), world.as_str());
+        }
+    }
+
+    #[test]
+    fn no_two_worlds_export_the_same_interface() {
+        let exports = || WORLDS.iter().flat_map(|contract| contract.exports.iter().chain(contract.optional));
+        assert_eq!(exports().collect::<BTreeSet<_>>().len(), exports().count());
+        assert!(WORLDS.iter().all(|contract| !contract.exports.is_empty()), "the first export tells the world");
     }
 }

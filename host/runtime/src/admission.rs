@@ -47,29 +47,6 @@ impl Grant {
     }
 }
 
-/// The interface that a world's components export beside `metadata`.
-fn export_of(world: World) -> &'static str {
-    match world {
-        World::Ingestion => "ingest",
-        World::Validation => "validate",
-        World::Transformation => "transform",
-        World::Training => "train",
-        World::Evaluation => "evaluate",
-        World::Promotion => "decide",
-    }
-}
-
-/// The interfaces that a world's components may import, besides `types`.
-fn imports_of(world: World) -> &'static [&'static str] {
-    match world {
-        World::Ingestion => &["tables", "sources", "tracking"],
-        World::Validation => &["tables", "tracking"],
-        World::Transformation | World::Training => &["tables", "blobs", "tracking"],
-        World::Evaluation => &["tables", "models", "tracking"],
-        World::Promotion => &["tracking"],
-    }
-}
-
 /// The stub that would let an import link.
 fn stub_of(import: &str) -> Option<&'static str> {
     let only = |stub: &&str| wasi::grants(import, Stubs::named(&[(*stub).to_owned()]));
@@ -80,7 +57,7 @@ fn stub_of(import: &str) -> Option<&'static str> {
 pub(crate) fn grant(world: World, import: &str, stubs: Stubs) -> Grant {
     let name = Name::parse(import);
     let is = |interface: &&str| name.as_ref().is_some_and(|name| name.is_ours(interface));
-    if imports_of(world).iter().chain(&["types"]).any(is) {
+    if world.contract().imports.iter().chain(&["types"]).any(is) {
         return Grant::World;
     }
     match stub_of(import) {
@@ -97,7 +74,8 @@ pub(crate) fn has(names: &[String], interface: &str) -> bool {
 
 /// The worlds whose interface a component exports.
 pub(crate) fn worlds(exports: &[String]) -> Vec<World> {
-    World::ALL.into_iter().filter(|world| has(exports, export_of(*world))).collect()
+    let told = |world: &World| world.contract().exports.first().is_some_and(|first| has(exports, first));
+    World::all().filter(told).collect()
 }
 
 /// Refuses a component of another version of the contract or of WASI, or that lacks an export of
@@ -118,7 +96,7 @@ pub(crate) fn admit(
     if let Some(import) = interfaces.imports.iter().find(|import| wasi::is_of_another_version(import)) {
         return Err(RuntimeError::Wasi { name: name.into(), import: guest_name(import) });
     }
-    let mut wanted = ["metadata", export_of(world)].into_iter().chain((world == World::Training).then_some("predict"));
+    let mut wanted = ["metadata"].into_iter().chain(world.contract().exports.iter().copied());
     let missing = wanted.find(|wanted| !has(&interfaces.exports, wanted));
     if let Some(missing) = missing.map(interface) {
         return Err(RuntimeError::World { name: name.into(), world, missing, fits: worlds(&interfaces.exports) });
@@ -135,14 +113,30 @@ pub(crate) fn admit(
 pub(crate) fn linker(engine: &wasmtime::Engine, world: World, stubs: Stubs) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker, stubs)?;
-    for interface in imports_of(world) {
+    for interface in world.contract().imports {
         match *interface {
             "tables" => host::tables::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
             "blobs" => host::blobs::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
             "sources" => host::sources::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
             "models" => host::models::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
-            _ => host::tracking::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
+            "tracking" => host::tracking::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
+            other => wasmtime::bail!("nothing answers the interface `{other}`"),
         }
     }
     Ok(linker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{EngineOptions, engine};
+
+    #[test]
+    fn every_import_that_the_table_of_worlds_names_is_answered() {
+        let engine = engine(EngineOptions::default()).expect("an engine");
+        for world in World::all() {
+            let linked = linker(&engine, world, Stubs::default());
+            assert!(linked.is_ok(), "{world}: {:?}", linked.err());
+        }
+    }
 }

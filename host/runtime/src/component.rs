@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use stagewright_lifecycle::sandbox::{Cancel, Component, Description, Meter, StageContext};
-use stagewright_manifest::{CompilationLimits, Limits, World};
+use stagewright_manifest::{Ceilings, CompilationLimits, Limits, World};
 use stagewright_store::{ArtifactStore, Digest, open_regular, read_bounded};
 use wasmtime::component::{self as wasm, InstancePre};
 
@@ -56,9 +56,9 @@ pub struct Installation {
     pub compiler: Compiler,
     /// What compiling one component may take.
     pub limits: CompilationLimits,
-    /// The most that a component of each world may use, in lifecycle order. It binds `describe`,
+    /// The most that a component of each world may use. It binds `describe`,
     /// which no manifest knows of.
-    pub ceilings: [Limits; 6],
+    pub ceilings: Ceilings,
     /// Which components of registered models may be used.
     pub stored: StoredTrust,
 }
@@ -95,7 +95,7 @@ impl Installation {
     pub fn new(cache: PathBuf, stages: Vec<PathBuf>, compiler: Compiler) -> Self {
         let key = cache.with_file_name("host.key");
         let limits = CompilationLimits::default();
-        let ceilings = [Limits::greatest(); 6];
+        let ceilings = Ceilings::default();
         Self { cache, key, stages, compiler, limits, ceilings, stored: StoredTrust::default() }
     }
 }
@@ -124,7 +124,7 @@ pub struct Inspection {
 pub(crate) struct Catalog {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) bounds: Bounds,
-    ceilings: [Limits; 6],
+    ceilings: Ceilings,
     settings: String,
     cache: Cache,
     folders: Vec<PathBuf>,
@@ -385,7 +385,7 @@ impl Catalog {
         let cpu = self.bounds.describe_cpu;
         // Nothing in it can wait, but others may use the machine too.
         let wall = cpu + std::time::Duration::from_secs(60);
-        Limits { cpu, wall, ..Limits::defaults(world) }.at_most(&self.ceilings[world as usize])
+        Limits { cpu, wall, ..Limits::defaults(world) }.at_most(self.ceilings.of(world))
     }
 
     fn description(

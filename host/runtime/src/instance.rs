@@ -2,7 +2,7 @@
 
 use stagewright_lifecycle::fault::{StageFault, guest_name, guest_text, settable};
 use stagewright_lifecycle::sandbox::{Level, Meter};
-use stagewright_manifest::World;
+use stagewright_manifest::{Contract, World};
 use wasmtime::component::{Instance, InstancePre, ResourceTableError};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
@@ -37,31 +37,21 @@ pub(crate) fn check_types(
     optional: Optional,
 ) -> Result<(), StageFault> {
     let mut check = || -> wasmtime::Result<()> {
-        match world {
-            World::Ingestion => {
-                ingest::GuestIndices::new(pre)?.load(&mut *store, instance)?;
-            }
-            World::Validation => {
-                validate::GuestIndices::new(pre)?.load(&mut *store, instance)?;
-            }
-            World::Transformation => {
-                transform::GuestIndices::new(pre)?.load(&mut *store, instance)?;
-                if optional.rebalances {
-                    rebalance::GuestIndices::new(pre)?.load(&mut *store, instance)?;
-                }
-            }
-            World::Training => {
-                train::GuestIndices::new(pre)?.load(&mut *store, instance)?;
-                predict::GuestIndices::new(pre)?.load(&mut *store, instance)?;
-                if optional.sharded {
-                    shards::GuestIndices::new(pre)?.load(&mut *store, instance)?;
-                }
-            }
-            World::Evaluation => {
-                evaluate::GuestIndices::new(pre)?.load(&mut *store, instance)?;
-            }
-            World::Promotion => {
-                decide::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+        let Contract { exports, optional: own, .. } = world.contract();
+        for interface in exports.iter().chain(*own) {
+            match *interface {
+                "shards" if !optional.sharded => {}
+                "rebalance" if !optional.rebalances => {}
+                "ingest" => drop(ingest::GuestIndices::new(pre)?.load(&mut *store, instance)?),
+                "validate" => drop(validate::GuestIndices::new(pre)?.load(&mut *store, instance)?),
+                "transform" => drop(transform::GuestIndices::new(pre)?.load(&mut *store, instance)?),
+                "rebalance" => drop(rebalance::GuestIndices::new(pre)?.load(&mut *store, instance)?),
+                "train" => drop(train::GuestIndices::new(pre)?.load(&mut *store, instance)?),
+                "predict" => drop(predict::GuestIndices::new(pre)?.load(&mut *store, instance)?),
+                "shards" => drop(shards::GuestIndices::new(pre)?.load(&mut *store, instance)?),
+                "evaluate" => drop(evaluate::GuestIndices::new(pre)?.load(&mut *store, instance)?),
+                "decide" => drop(decide::GuestIndices::new(pre)?.load(&mut *store, instance)?),
+                other => wasmtime::bail!("nothing calls the interface `{other}`"),
             }
         }
         Ok(())
@@ -132,11 +122,8 @@ fn said(guest: &Guest, failure: Failure) -> StageFault {
             stage,
             message: guest_text(&fault.message),
             column: fault.column.as_deref().map(guest_name),
-            // Only of the source's own table, and of what is made of it row by row, is it known
-            // which rows of the source its rows are.
-            row: fault.row.filter(|_| {
-                matches!(guest.desk.account.context.world, World::Ingestion | World::Validation | World::Transformation)
-            }),
+            // Of other tables nobody knows which rows of the source their rows are.
+            row: fault.row.filter(|_| guest.desk.account.context.world.contract().rows_are_the_sources),
             value: fault.value.as_deref().map(guest_name),
         },
         Failure::Parameter(fault) => StageFault::Parameter {

@@ -11,7 +11,7 @@ use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::sandbox::{Cancel, Component, Level};
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::{Request, Run, RunError};
-use stagewright_manifest::{Limits, Manifest, Overrides, World};
+use stagewright_manifest::{Ceilings, Manifest, Overrides, World};
 use stagewright_runtime::{Bounds, Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StubGrants};
 use stagewright_store::{Home, RunId, Stage};
 use tempfile::TempDir;
@@ -172,7 +172,7 @@ pub fn guests() -> PathBuf {
     std::env::var_os("STAGEWRIGHT_GUESTS").map_or_else(|| root.join("target/release/guests"), PathBuf::from)
 }
 
-fn runtime(ceilings: [Limits; 6]) -> Runtime {
+fn runtime(ceilings: Ceilings) -> Runtime {
     // Compiled code is kept from run to run: compiling is not what this tests.
     let cache = guests().with_file_name("test-cache").join("components");
     let bounds = Bounds { describe_cpu: DESCRIBE_CPU, ..Bounds::default() };
@@ -192,15 +192,15 @@ impl Workshop {
         std::fs::write(folder.path().join("hostile.toml"), MANIFEST).expect("a manifest");
         std::fs::write(folder.path().join("customers.csv"), customers()).expect("a table");
         let home = Home::open(folder.path().join("home")).expect("a home");
-        let runtime = runtime([Limits::greatest(); 6]);
+        let runtime = runtime(Ceilings::default());
         let resolve = |world: World, name: &str| {
             let origin = Origin::File(guests().join(format!("{name}.wasm")));
             let component = runtime.resolve(world, name, &origin, StubGrants::default());
             Arc::new(component.unwrap_or_else(|error| panic!("{name}: {error}; run `cargo xtask stages`")))
         };
-        let components = World::ALL.map(|world| (world, resolve(world, &format!("misbehave-{world}"))));
+        let components = World::all().map(|world| (world, resolve(world, &format!("misbehave-{world}"))));
         let sharded = resolve(World::Training, "misbehave-sharded-training");
-        let components = components.into_iter().collect();
+        let components = components.collect();
         let mut workshop = Self { folder, home, runtime, components, sharded, base: None, expected: BTreeMap::new() };
         let whole = workshop.attempt(&Attempt::of(World::Ingestion..=World::Promotion));
         assert!(whole.result.is_ok(), "{}", whole.error());
@@ -210,7 +210,7 @@ impl Workshop {
     }
 
     /// Another runtime, of an operator with these ceilings.
-    pub fn runtime_within(&self, ceilings: [Limits; 6]) -> Runtime {
+    pub fn runtime_within(&self, ceilings: Ceilings) -> Runtime {
         runtime(ceilings)
     }
 

@@ -254,7 +254,7 @@ fn evaluated(
     let (home, rules) = (&workplace.home, &asked_for.rules);
     let model = contents(version)?;
     let cancel = workplace::cancel_on_signals();
-    let limits = Limits::defaults(World::Evaluation).at_most(operator.ceiling(World::Evaluation));
+    let limits = Limits::defaults(World::Evaluation).at_most(operator.ceilings.of(World::Evaluation));
     let watch = Watch::begin(World::Evaluation.as_str(), limits, Arc::default(), cancel.clone());
     let test = test_rows(home, version, &model, &watch)?;
     let ask = |model: &RegisteredModel| asked(workplace, operator, model, &test, &cancel);

@@ -22,7 +22,7 @@ pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Re
     let workplace = Workplace::open_for(location, &operator, &manifest)?;
     // What a run would pin, it only looks at.
     let policy = Policy::load(&manifest, &operator, arguments.changes.locked)?;
-    let components = workplace.components(&manifest, &World::ALL, &policy)?;
+    let components = workplace.components(&manifest, &World::all().collect::<Vec<_>>(), &policy)?;
     tasks::refuse_undoable(&manifest, &(World::Ingestion..=World::Promotion), &components)?;
     if arguments.json.json {
         let stages: Vec<_> = components

@@ -52,6 +52,6 @@ fn used(location: &Location, file: &Path, operator: &Operator) -> anyhow::Result
     let manifest = Manifest::load(file, &Overrides::default())?.within(operator)?;
     let workplace = Workplace::open_for(location, operator, &manifest)?;
     let component = |world| (manifest.stage(world).component.as_str().to_owned(), workplace::origin(&manifest, world));
-    let components = World::ALL.map(component).into();
+    let components = World::all().map(component).collect();
     Ok((workplace, components))
 }

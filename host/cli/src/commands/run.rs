@@ -46,7 +46,7 @@ pub(crate) fn run(location: &Location, arguments: RunArguments) -> anyhow::Resul
 
 /// The stage of this name.
 pub(crate) fn world(name: &str) -> anyhow::Result<World> {
-    let names = World::ALL.map(World::as_str).join(", ");
+    let names = World::all().map(World::as_str).collect::<Vec<_>>().join(", ");
     World::from_name(name)
         .ok_or_else(|| UsageError::error(format!("there is no stage `{name}`"), format!("the stages are {names}")))
 }
@@ -69,7 +69,7 @@ impl Job<'_> {
         let code = code_of(self.file);
         let workplace = Workplace::open_for(location, &operator, &manifest)?;
         let policy = Policy::load(&manifest, &operator, self.changes.locked)?;
-        let components = workplace.components(&manifest, &World::ALL, &policy)?;
+        let components = workplace.components(&manifest, &World::all().collect::<Vec<_>>(), &policy)?;
         tasks::refuse_undoable(&manifest, &self.stages, &components)?;
         policy.settle();
         let workers = workplace::workers(manifest.workers.map(usize::from));
@@ -175,7 +175,7 @@ fn conclude(summary: &Summary, result: Result<(), RunError>, manifest: &str, jso
 /// Commands that are worth typing after a run that did not fail.
 fn next_commands(summary: &Summary) -> Vec<String> {
     let last = summary.stages.last().and_then(|stage| World::from_name(&stage.name));
-    let following = last.and_then(|last| World::ALL.into_iter().find(|world| *world > last));
+    let following = last.and_then(|last| World::all().find(|world| *world > last));
     let decided = summary.decision.is_some() || summary.is_champion_already;
     let mut commands = Vec::new();
     if let Some(following) = following.filter(|_| !decided) {

@@ -152,7 +152,7 @@ impl Bed {
             manifest_text: MANIFEST.to_owned(),
             home: self.home.clone(),
             sandbox: fake.clone(),
-            components: World::ALL.into_iter().map(|world| (world, ready(world))).collect(),
+            components: World::all().map(|world| (world, ready(world))).collect(),
             manifest,
             observer: fake.clone(),
             workers: asked.workers,

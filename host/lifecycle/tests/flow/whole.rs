@@ -48,7 +48,7 @@ fn a_whole_run_registers_judges_and_promotes() {
             "decide.decide"
         ]
     );
-    let all = World::ALL.map(|world| (world.as_str(), "finished"));
+    let all: Vec<_> = World::all().map(|world| (world.as_str(), "finished")).collect();
     assert_eq!(first.steps(), all);
     assert_eq!(first.record.status, RunStatus::Finished);
     assert!(first.record.metrics.iter().any(|metric| metric.name == "training.loss"), "{:?}", first.record.metrics);
@@ -95,10 +95,10 @@ fn no_call_is_made_of_a_step_that_was_not_asked_for() {
     let bed = Bed::new();
     bed.done(Asked::whole());
     let whole = bed.done(Asked::whole().column("y"));
-    for (first, start) in World::ALL.into_iter().enumerate() {
-        for end in World::ALL.into_iter().skip(first) {
+    for (first, start) in World::all().enumerate() {
+        for end in World::all().skip(first) {
             let ended = bed.done(Asked::of(start..=end).upon(&whole).column("y"));
-            let wanted: Vec<World> = World::ALL.into_iter().filter(|world| (start..=end).contains(world)).collect();
+            let wanted: Vec<World> = World::all().filter(|world| (start..=end).contains(world)).collect();
             let recorded: Vec<&str> = ended.stages.iter().map(|stage| stage.name.as_str()).collect();
             assert_eq!(recorded, wanted.iter().map(|world| world.as_str()).collect::<Vec<_>>(), "{start} to {end}");
             let mut called: Vec<World> = ended.calls.iter().filter_map(|call| owner(call.export)).collect();

@@ -129,7 +129,7 @@ fn the_example_and_the_defaults_of_the_reference_are_true() {
     let reference = std::fs::read_to_string(repository().join("docs/manifest.md")).unwrap();
     let example = reference.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     parse(example, &Overrides::default()).unwrap_or_else(|error| panic!("{}", error.render()));
-    for world in World::ALL {
+    for world in World::all() {
         let limits = serde_json::to_value(Limits::defaults(world)).unwrap();
         let cell = |name: &str| limits[name].as_str().unwrap().to_owned();
         let row = ["memory", "cpu", "wall", "output", "log"].map(cell).join(" | ");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use stagewright_hostile::{Attempt, Workshop};
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_manifest::{Limits, World};
+use stagewright_manifest::{Ceilings, Limits, World};
 use stagewright_runtime::{Origin, RuntimeError, StubGrants};
 
 /// What must come of a shape.
@@ -131,7 +131,7 @@ pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
 /// `describe` has no manifest, but it has an operator.
 pub(crate) fn ceilings(workshop: &Workshop) -> usize {
     let ceiling = Limits { memory: 32 << 20, cpu: Duration::from_millis(50), ..Limits::greatest() };
-    let runtime = workshop.runtime_within([ceiling; 6]);
+    let runtime = workshop.runtime_within(Ceilings::all(ceiling));
     let expected =
         [("growing-memories", "limit of 32.0 MiB memory"), ("describe-loop", "limit of 50 ms cpu: it used ")];
     for (name, part) in expected {
