@@ -36,7 +36,7 @@ pub(crate) struct Candidate {
 /// Puts the run's candidate together; registers it unless only what passes gets a number.
 pub(crate) fn prepare(run: &mut Run) -> Result<(), RunError> {
     let limits = run.manifest.stage(World::Training).limits;
-    let watch = Watch::begin(World::Training.as_str(), limits, Arc::default(), run.request.cancel.clone());
+    let watch = Watch::begin(World::Training, limits, Arc::default(), run.request.cancel.clone());
     let (model, memory) = (model(run)?, memory(run, &watch)?);
     // A model that has a number already is that version, whatever is numbered from now on.
     let known = run.request.home.registry.version_of_parts(run.manifest.model.as_str(), model.parts())?;

@@ -2,14 +2,17 @@
 //!
 //! Guest text in here is cut at [`GUEST_TEXT`] bytes and its control characters are escaped, so that it can be shown anywhere.
 
-use stagewright_manifest::World;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use stagewright_manifest::{StepId, World};
 use stagewright_text::Outside;
 
 /// The longest text of a guest that is kept, in bytes.
 pub const GUEST_TEXT: usize = 4096;
 
 /// A limit of a stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LimitKind {
     /// Linear memory of an instance, bytes.
@@ -23,12 +26,12 @@ pub enum LimitKind {
     /// Bytes of a response that the host fetches for the stage.
     Response,
     /// An operator's limit that no manifest raises: handles, table elements, instances, stack, or the size of one call.
-    Operator(&'static str),
+    Operator(Cow<'static, str>),
 }
 
 impl LimitKind {
     /// The manifest's key.
-    pub fn key(self) -> &'static str {
+    pub fn key(&self) -> &str {
         match self {
             Self::Memory => "memory",
             Self::Cpu => "cpu",
@@ -40,7 +43,7 @@ impl LimitKind {
     }
 
     /// A figure in the limit's unit, for people.
-    pub fn show(self, amount: u64) -> String {
+    pub fn show(&self, amount: u64) -> String {
         match self {
             // Fine enough that what was used does not look like what is allowed.
             Self::Memory | Self::Output | Self::Response if amount < 10 << 20 => {
@@ -54,15 +57,16 @@ impl LimitKind {
     }
 }
 
-/// Why a stage run ended without a result.
-#[derive(Debug, Clone, thiserror::Error, serde::Serialize)]
-#[serde(tag = "fault", rename_all = "kebab-case")]
+/// Why a stage run ended without a result. It crosses between processes, in JSON and in formats that
+/// do not describe themselves.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StageFault {
     /// The data is wrong.
     #[error("stage `{stage}`: the data is wrong: {message}{}", place(.column.as_deref(), *.row, .value.as_deref()))]
     Data {
         /// The stage that says so.
-        stage: &'static str,
+        stage: StepId,
         /// What is wrong.
         message: String,
         /// Where.
@@ -77,7 +81,7 @@ pub enum StageFault {
     #[error("stage `{stage}`: parameter `{parameter}`: {message}")]
     Parameter {
         /// The stage that says so.
-        stage: &'static str,
+        stage: StepId,
         /// The parameter.
         parameter: String,
         /// What is wrong.
@@ -89,7 +93,7 @@ pub enum StageFault {
     #[error("stage `{stage}` (component `{component}`) failed: {message}")]
     Internal {
         /// The stage.
-        stage: &'static str,
+        stage: StepId,
         /// Its component.
         component: String,
         /// What it says.
@@ -99,7 +103,7 @@ pub enum StageFault {
     #[error("stage `{stage}` (component `{component}`) crashed in `{export}`: {message}")]
     Trap {
         /// The stage.
-        stage: &'static str,
+        stage: StepId,
         /// Its component.
         component: String,
         /// The export that was called.
@@ -111,7 +115,7 @@ pub enum StageFault {
     #[error("stage `{stage}` (component `{component}`) broke the contract in `{export}`: {message}")]
     Contract {
         /// The stage.
-        stage: &'static str,
+        stage: StepId,
         /// Its component.
         component: String,
         /// The export or import where it happened.
@@ -123,7 +127,7 @@ pub enum StageFault {
     #[error("stage `{stage}` ran past its limit of {} {}: it used {}", .kind.show(*.allowed), .kind.key(), .kind.show(*.used))]
     Limit {
         /// The stage.
-        stage: &'static str,
+        stage: StepId,
         /// Which limit.
         kind: LimitKind,
         /// What was used when it tripped, in the limit's unit.
@@ -135,7 +139,7 @@ pub enum StageFault {
     #[error("stage `{stage}` (component `{component}`) wants {what}, which it was not granted")]
     Denied {
         /// The stage.
-        stage: &'static str,
+        stage: StepId,
         /// Its component.
         component: String,
         /// The import or the source.
@@ -166,13 +170,15 @@ pub enum StageFault {
     #[error("stage `{stage}` was cancelled")]
     Cancelled {
         /// The stage.
-        stage: &'static str,
+        stage: StepId,
     },
     /// The host failed: disk, database, engine.
     #[error("{message}")]
     Host {
         /// What was tried and what happened.
         message: String,
+        /// What to do about it, if anything can be said.
+        hint: Option<String>,
     },
 }
 
@@ -191,9 +197,16 @@ fn place(column: Option<&str>, row: Option<u64>, value: Option<&str>) -> String 
 }
 
 impl StageFault {
-    /// A fault of the host.
-    pub fn host(message: impl std::fmt::Display) -> Self {
-        Self::Host { message: message.to_string() }
+    /// A fault of the host. An error that ends in a line `hint: ...`, as those of the store do,
+    /// leaves it to [`StageFault::hint`].
+    pub fn host(error: impl std::fmt::Display) -> Self {
+        let text = error.to_string();
+        match text.rsplit_once("\nhint: ") {
+            Some((message, hint)) if !hint.contains('\n') => {
+                Self::Host { message: message.to_owned(), hint: Some(hint.to_owned()) }
+            }
+            _ => Self::Host { message: text, hint: None },
+        }
     }
 
     /// The same fault with its row counted from `first` rows earlier: of a batch that begins at row
@@ -236,14 +249,14 @@ impl StageFault {
             Self::Parameter { key: Some(key), .. } => format!("change it in {manifest}, or pass --set {key}=..."),
             Self::Parameter { .. } => format!("change it in {manifest}"),
             Self::Denied { grant, .. } => grant.clone(),
-            Self::Untrusted { hint, .. } => return hint.clone(),
+            Self::Untrusted { hint, .. } | Self::Host { hint, .. } => return hint.clone(),
             Self::Outdated { .. } => {
                 "train the model again, with components of today: `stagewright run MANIFEST`".to_owned()
             }
             Self::Trap { component, .. } | Self::Internal { component, .. } | Self::Contract { component, .. } => {
                 format!("this is a bug of the component `{component}`: tell its author, with this message")
             }
-            Self::Data { .. } | Self::Cancelled { .. } | Self::Host { .. } => return None,
+            Self::Data { .. } | Self::Cancelled { .. } => return None,
         })
     }
 }
@@ -287,11 +300,6 @@ impl StageFault {
     }
 }
 
-/// The word for a stage in faults.
-pub fn stage_name(world: World) -> &'static str {
-    world.as_str()
-}
-
 /// Makes text of a guest fit to be shown: cut, and with everything escaped that a terminal or a reader could take for something else: control characters, and those that
 /// turn or hide text. A line break stays one, but what follows is marked, so that no guest writes a line that looks like the host's.
 pub fn guest_text(text: &str) -> String {
@@ -305,6 +313,10 @@ pub fn guest_name(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use stagewright_store::StoreError;
+
     use super::*;
 
     #[test]
@@ -324,7 +336,7 @@ mod tests {
     #[test]
     fn a_row_is_that_of_the_source_or_left_out() {
         let fault = |row| StageFault::Data {
-            stage: "transformation",
+            stage: World::Transformation.into(),
             message: "a value is infinite".into(),
             column: Some("x".into()),
             row,
@@ -344,5 +356,98 @@ mod tests {
         let long = guest_text(&"\u{1b}".repeat(1 << 20));
         assert!(long.len() < GUEST_TEXT + 32 && long.ends_with("… (cut)"), "{}", long.len());
         assert_eq!(guest_text("naïve 日本 <b>&amp;"), "naïve 日本 <b>&amp;");
+    }
+
+    /// One of each kind, and of each kind of limit.
+    fn every_fault() -> Vec<StageFault> {
+        let (stage, component) = (StepId::from(World::Training), "train-own".to_owned());
+        let (message, export) = ("it\nwent wrong".to_owned(), "train.train".to_owned());
+        let kinds = [LimitKind::Memory, LimitKind::Cpu, LimitKind::Wall, LimitKind::Output, LimitKind::Response];
+        let limit = |kind| StageFault::Limit { stage: stage.clone(), kind, used: u64::MAX, allowed: 1 };
+        let mut faults: Vec<_> = kinds.into_iter().map(limit).collect();
+        faults.extend([
+            limit(LimitKind::Operator("bytes of one call".into())),
+            StageFault::Data {
+                stage: stage.clone(),
+                message: message.clone(),
+                column: Some("age".into()),
+                row: Some(u64::MAX),
+                value: Some("\u{0}".into()),
+            },
+            StageFault::Data { stage: stage.clone(), message: message.clone(), column: None, row: None, value: None },
+            StageFault::Parameter {
+                stage: stage.clone(),
+                parameter: "depth".into(),
+                message: message.clone(),
+                key: Some("training.depth".into()),
+            },
+            StageFault::Internal { stage: stage.clone(), component: component.clone(), message: message.clone() },
+            StageFault::Trap {
+                stage: stage.clone(),
+                component: component.clone(),
+                export: export.clone(),
+                message: message.clone(),
+            },
+            StageFault::Contract { stage: stage.clone(), component: component.clone(), export, message },
+            StageFault::Denied {
+                stage: stage.clone(),
+                component: component.clone(),
+                what: "a source".into(),
+                grant: "grant it".into(),
+            },
+            StageFault::Untrusted { message: "nobody signed it".into(), hint: Some("sign it".into()) },
+            StageFault::Outdated { component, found: "0.1.0".into(), wanted: "0.2.0".into() },
+            StageFault::Cancelled { stage },
+            StageFault::Host { message: "the disk is full".into(), hint: Some("free some space".into()) },
+        ]);
+        faults
+    }
+
+    /// The place of a kind: whoever adds one has to add it to the list above.
+    fn place_of(fault: &StageFault) -> usize {
+        match fault {
+            StageFault::Data { .. } => 0,
+            StageFault::Parameter { .. } => 1,
+            StageFault::Internal { .. } => 2,
+            StageFault::Trap { .. } => 3,
+            StageFault::Contract { .. } => 4,
+            StageFault::Denied { .. } => 5,
+            StageFault::Untrusted { .. } => 6,
+            StageFault::Outdated { .. } => 7,
+            StageFault::Cancelled { .. } => 8,
+            StageFault::Host { .. } => 9,
+            StageFault::Limit { kind, .. } => match kind {
+                LimitKind::Memory => 10,
+                LimitKind::Cpu => 11,
+                LimitKind::Wall => 12,
+                LimitKind::Output => 13,
+                LimitKind::Response => 14,
+                LimitKind::Operator(_) => 15,
+            },
+        }
+    }
+
+    #[test]
+    fn every_fault_crosses_between_processes() {
+        let places: BTreeSet<usize> = every_fault().iter().map(place_of).collect();
+        assert_eq!(places, (0..16).collect());
+        for fault in every_fault() {
+            let json = serde_json::to_string(&fault).expect("plain data");
+            let read: StageFault = serde_json::from_str(&json).expect("what was written");
+            assert_eq!(read, fault, "{json}");
+            assert_eq!((read.to_string(), read.hint("m.toml")), (fault.to_string(), fault.hint("m.toml")));
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_store_keeps_its_hint() {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let error = StoreError::Io { action: "write", path: "/x/table".into(), source: full };
+        let fault = StageFault::host(error);
+        assert!(fault.to_string().starts_with("cannot write `/x/table`"), "{fault}");
+        assert!(!fault.to_string().contains("hint"), "{fault}");
+        assert_eq!(fault.hint("m.toml").as_deref(), Some("free some space on that disk, or use another"));
+        assert_eq!(fault.hint_for_model(), fault.hint("m.toml"));
+        assert_eq!(StageFault::host("no advice").hint("m.toml"), None);
     }
 }

@@ -326,7 +326,7 @@ pub fn record(rows: Option<&EvaluationSummary>, difference: Option<&Difference>)
 
 fn data_fault(message: &str) -> StageFault {
     StageFault::Data {
-        stage: stagewright_manifest::World::Evaluation.as_str(),
+        stage: stagewright_manifest::World::Evaluation.into(),
         message: message.to_owned(),
         column: None,
         row: None,

@@ -132,7 +132,7 @@ const PREDICT: &str = "predictor.predict";
 
 fn impure(context: &StageContext, export: &str, way: &Way, what: &str, first: &str, again: &str) -> StageFault {
     StageFault::Contract {
-        stage: context.world.as_str(),
+        stage: context.world.into(),
         component: context.component.name.clone(),
         export: export.to_owned(),
         message: format!(

@@ -288,7 +288,7 @@ impl Run {
                 promoted => return promoted,
             }
             if self.request.cancel.is_cancelled() {
-                return Err(StageFault::Cancelled { stage: World::Promotion.as_str() }.into());
+                return Err(StageFault::Cancelled { stage: World::Promotion.into() }.into());
             }
             let message = "the champion changed while the candidate was judged: it is judged again";
             self.request.observer.log(World::Promotion, Level::Warn, message);
@@ -411,7 +411,7 @@ impl Run {
         let kind = settings::task(&self.manifest);
         let name = &self.manifest.task.target;
         let target = table.schema().index_of(name).ok_or_else(|| StageFault::Data {
-            stage: World::Transformation.as_str(),
+            stage: World::Transformation.into(),
             message: format!("the table has no column `{name}`, which is the target"),
             column: Some(name.clone()),
             row: None,

@@ -324,7 +324,7 @@ impl StageContext {
     /// # Errors
     /// [`StageFault::Limit`] or [`StageFault::Cancelled`].
     pub fn check_time(&self) -> Result<(), StageFault> {
-        self.meter.check_time(self.world.as_str(), &self.limits, &self.cancel)
+        self.meter.check_time(self.world, &self.limits, &self.cancel)
     }
 
     /// Does work of the host on the stage's behalf, and charges it to the stage.

@@ -95,7 +95,7 @@ impl<'r> Stage<'r> {
         let staging = run.request.home.artifacts.stage();
         let meter = Arc::<Meter>::default();
         let limits = run.manifest.stage(world).limits;
-        let watch = Watch::begin(world.as_str(), limits, meter.clone(), run.request.cancel.clone());
+        let watch = Watch::begin(world, limits, meter.clone(), run.request.cancel.clone());
         Self {
             staging,
             meter,
@@ -306,7 +306,7 @@ impl<'r> Stage<'r> {
     /// A fault of the stage's component against the contract.
     pub(crate) fn contract(&self, export: &str, message: impl std::fmt::Display) -> StageFault {
         StageFault::Contract {
-            stage: self.world.as_str(),
+            stage: self.world.into(),
             component: self.component.name.clone(),
             export: export.into(),
             message: message.to_string(),

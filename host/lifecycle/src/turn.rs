@@ -37,7 +37,7 @@ impl Turn {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _lock: file }),
                 Err(TryLockError::WouldBlock) if cancel.is_cancelled() => {
-                    return Err(StageFault::Cancelled { stage: World::Promotion.as_str() }.into());
+                    return Err(StageFault::Cancelled { stage: World::Promotion.into() }.into());
                 }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
                 Err(TryLockError::Error(reason)) => return Err(failed(reason).into()),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use stagewright_data::Interrupt;
-use stagewright_manifest::Limits;
+use stagewright_manifest::{Limits, StepId};
 
 use crate::cpu_clock::CpuMark;
 use crate::fault::{LimitKind, StageFault};
@@ -21,7 +21,7 @@ pub struct Watch(Arc<Watched>);
 
 #[derive(Debug)]
 struct Watched {
-    stage: &'static str,
+    stage: StepId,
     limits: Limits,
     meter: Arc<Meter>,
     cancel: Cancel,
@@ -30,8 +30,8 @@ struct Watched {
 
 impl Watch {
     /// Begins to charge this thread's CPU time to a meter.
-    pub fn begin(stage: &'static str, limits: Limits, meter: Arc<Meter>, cancel: Cancel) -> Self {
-        Self(Arc::new(Watched { stage, limits, meter, cancel, mark: Mutex::new(CpuMark::now()) }))
+    pub fn begin(stage: impl Into<StepId>, limits: Limits, meter: Arc<Meter>, cancel: Cancel) -> Self {
+        Self(Arc::new(Watched { stage: stage.into(), limits, meter, cancel, mark: Mutex::new(CpuMark::now()) }))
     }
 
     /// Charges this thread's time since the last look.
@@ -47,7 +47,7 @@ impl Watch {
     /// [`StageFault::Limit`] or [`StageFault::Cancelled`].
     pub fn look(&self) -> Result<(), StageFault> {
         self.charge();
-        self.0.meter.check_time(self.0.stage, &self.0.limits, &self.0.cancel)
+        self.0.meter.check_time(&self.0.stage, &self.0.limits, &self.0.cancel)
     }
 
     /// Records that the host keeps so many bytes for the stage at once. Calls do not add up, and a
@@ -56,7 +56,7 @@ impl Watch {
     /// # Errors
     /// [`StageFault::Limit`] if the stage may not have so much.
     pub fn hold(&self, bytes: u64) -> Result<(), StageFault> {
-        self.0.meter.hold(self.0.stage, &self.0.limits, bytes)
+        self.0.meter.hold(&self.0.stage, &self.0.limits, bytes)
     }
 
     /// Records that the host keeps so many bytes for each row of a table at once.
@@ -72,13 +72,13 @@ impl Watch {
     /// # Errors
     /// [`StageFault::Limit`] past the output limit.
     pub fn charge_output(&self, bytes: u64) -> Result<(), StageFault> {
-        self.0.meter.charge_output(self.0.stage, &self.0.limits, bytes)
+        self.0.meter.charge_output(&self.0.stage, &self.0.limits, bytes)
     }
 
     /// Tells readers with threads of their own when to stop, and charges those threads' CPU time.
     pub fn interrupt(&self) -> Interrupt {
         let (watched, charged) = (self.0.clone(), self.0.meter.clone());
-        Interrupt::when(move || watched.meter.check_time(watched.stage, &watched.limits, &watched.cancel).is_err())
+        Interrupt::when(move || watched.meter.check_time(&watched.stage, &watched.limits, &watched.cancel).is_err())
             .charging(move |nanoseconds| {
                 Meter::add(&charged.cpu_ns, nanoseconds);
             })
@@ -86,7 +86,7 @@ impl Watch {
 
     /// Why work that was [interrupted](Watch::interrupt) ended early.
     pub fn interrupted(&self) -> StageFault {
-        self.look().err().unwrap_or(StageFault::Cancelled { stage: self.0.stage })
+        self.look().err().unwrap_or(StageFault::Cancelled { stage: self.0.stage.clone() })
     }
 }
 
@@ -95,34 +95,39 @@ impl Meter {
     ///
     /// # Errors
     /// [`StageFault::Limit`] or [`StageFault::Cancelled`].
-    pub fn check_time(&self, stage: &'static str, limits: &Limits, cancel: &Cancel) -> Result<(), StageFault> {
+    pub fn check_time(&self, stage: impl Into<StepId>, limits: &Limits, cancel: &Cancel) -> Result<(), StageFault> {
         let past = |kind, used: u64, allowed: Duration| {
             let allowed = allowed.as_nanos() as u64;
-            if used > allowed { Err(StageFault::Limit { stage, kind, used, allowed }) } else { Ok(()) }
+            (used > allowed).then_some((kind, used, allowed))
         };
-        past(LimitKind::Cpu, Self::get(&self.cpu_ns), limits.cpu)?;
-        past(LimitKind::Wall, self.wall_ns(), limits.wall)?;
-        if cancel.is_cancelled() { Err(StageFault::Cancelled { stage }) } else { Ok(()) }
+        let cpu = past(LimitKind::Cpu, Self::get(&self.cpu_ns), limits.cpu);
+        if let Some((kind, used, allowed)) = cpu.or_else(|| past(LimitKind::Wall, self.wall_ns(), limits.wall)) {
+            return Err(StageFault::Limit { stage: stage.into(), kind, used, allowed });
+        }
+        if cancel.is_cancelled() { Err(StageFault::Cancelled { stage: stage.into() }) } else { Ok(()) }
     }
 
     /// Charges bytes that go into an artifact.
     ///
     /// # Errors
     /// [`StageFault::Limit`] past the output limit.
-    pub fn charge_output(&self, stage: &'static str, limits: &Limits, bytes: u64) -> Result<(), StageFault> {
+    pub fn charge_output(&self, stage: impl Into<StepId>, limits: &Limits, bytes: u64) -> Result<(), StageFault> {
         let used = Self::add(&self.output, bytes);
         let allowed = limits.output;
-        if used > allowed { Err(StageFault::Limit { stage, kind: LimitKind::Output, used, allowed }) } else { Ok(()) }
+        if used > allowed {
+            return Err(StageFault::Limit { stage: stage.into(), kind: LimitKind::Output, used, allowed });
+        }
+        Ok(())
     }
 
     /// Records memory that somebody keeps for a stage.
     ///
     /// # Errors
     /// [`StageFault::Limit`] past the memory limit.
-    pub fn hold(&self, stage: &'static str, limits: &Limits, used: u64) -> Result<(), StageFault> {
+    pub fn hold(&self, stage: impl Into<StepId>, limits: &Limits, used: u64) -> Result<(), StageFault> {
         let allowed = limits.memory;
         if used > allowed {
-            return Err(StageFault::Limit { stage, kind: LimitKind::Memory, used, allowed });
+            return Err(StageFault::Limit { stage: stage.into(), kind: LimitKind::Memory, used, allowed });
         }
         self.peak_memory.fetch_max(used, std::sync::atomic::Ordering::Relaxed);
         Ok(())

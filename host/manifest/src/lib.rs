@@ -30,6 +30,7 @@ mod source;
 mod split;
 mod stage;
 mod starter;
+mod step_id;
 mod task;
 mod trust;
 mod units;
@@ -54,6 +55,7 @@ pub use source::{HttpFormat, QueryParameter, SourceLocation, SourceSection, Sqli
 pub use split::{SplitMethod, SplitSection};
 pub use stage::StageSection;
 pub use starter::{Starter, StarterField, write_manifest};
+pub use step_id::{NoStepId, StepId};
 pub use task::{TaskKind, TaskSection};
 pub use trust::{TrustSection, TrustedKey};
 pub use world::{Contract, UnknownWorld, WORLDS, World};

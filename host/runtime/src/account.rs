@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stagewright_lifecycle::cpu_clock::CpuMark;
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
 use stagewright_lifecycle::sandbox::{Meter, StageContext};
+use stagewright_manifest::StepId;
 
 use crate::bounds::Bounds;
 
@@ -32,8 +33,8 @@ impl Account {
         Self { context, bounds, memory: 0, held: 0, artifacts: 0, cursors: 0, openings: 0, mark: None }
     }
 
-    pub(crate) fn stage(&self) -> &'static str {
-        self.context.world.as_str()
+    pub(crate) fn stage(&self) -> StepId {
+        self.context.world.into()
     }
 
     /// Begins to charge CPU time, and time on the wall where that counts by call.
@@ -70,12 +71,12 @@ impl Account {
     /// Returns a fault at one of the operator's limits, of which the guest wanted one more than it
     /// has.
     pub(crate) fn bound(&self, name: &'static str, allowed: usize) -> StageFault {
-        self.limit(LimitKind::Operator(name), allowed as u64 + 1, allowed as u64)
+        self.limit(LimitKind::Operator(name.into()), allowed as u64 + 1, allowed as u64)
     }
 
     /// Takes memory in the stage's account: the guest's own, and what the host keeps for it.
     fn check_memory(&self, memory: u64, held: u64) -> Result<(), StageFault> {
-        self.context.meter.hold(self.stage(), &self.context.limits, memory.saturating_add(held))
+        self.context.meter.hold(self.context.world, &self.context.limits, memory.saturating_add(held))
     }
 
     /// Counts growth of the guest's memories. A memory cannot grow past its own `maximum`: then
@@ -114,7 +115,7 @@ impl Account {
         }
         let begun = Meter::add(&self.context.meter.artifacts, 1);
         if begun > self.bounds.stage_artifacts {
-            let kind = LimitKind::Operator("artifacts of all instances");
+            let kind = LimitKind::Operator("artifacts of all instances".into());
             return Err(self.limit(kind, begun, self.bounds.stage_artifacts));
         }
         self.artifacts += 1;
@@ -141,6 +142,6 @@ impl Account {
 
     /// Counts bytes that go into an artifact.
     pub(crate) fn charge_output(&self, bytes: u64) -> Result<(), StageFault> {
-        self.context.meter.charge_output(self.stage(), &self.context.limits, bytes)
+        self.context.meter.charge_output(self.context.world, &self.context.limits, bytes)
     }
 }

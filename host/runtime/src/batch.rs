@@ -5,13 +5,14 @@
 use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{Meter, StageContext};
+use stagewright_manifest::StepId;
 use stagewright_store::{BatchFault, DataType, Field, MAX_BATCH_BYTES, Role, Schema, batch_bytes, packed, rows_within};
 
 use crate::bindings::stagewright::stage::types;
 
 /// A fault of the data: one row alone is larger than a crossing.
 pub(crate) fn row_too_large(
-    stage: &'static str,
+    stage: impl Into<StepId>,
     what: &str,
     bytes: usize,
     column: Option<String>,
@@ -19,7 +20,7 @@ pub(crate) fn row_too_large(
 ) -> StageFault {
     let message =
         format!("{what} take {bytes} bytes, more than the {MAX_BATCH_BYTES} that a batch may have: shorten its text");
-    StageFault::Data { stage, message, column, row: Some(row), value: None }
+    StageFault::Data { stage: stage.into(), message, column, row: Some(row), value: None }
 }
 
 /// The first rows of a batch, as many as a crossing takes; at least one, of a batch that is not
@@ -27,7 +28,7 @@ pub(crate) fn row_too_large(
 ///
 /// # Errors
 /// A fault of the data, with column and row, if the first row alone is larger than a crossing.
-pub(crate) fn within_cap(batch: &RecordBatch, stage: &'static str, first: u64) -> Result<RecordBatch, StageFault> {
+pub(crate) fn within_cap(batch: &RecordBatch, stage: impl Into<StepId>, first: u64) -> Result<RecordBatch, StageFault> {
     let rows = batch.num_rows();
     let room = MAX_BATCH_BYTES.saturating_sub(layout_bytes(batch));
     if batch_bytes(batch, rows).map_err(StageFault::host)? <= room {
@@ -169,14 +170,14 @@ mod tests {
     #[test]
     fn a_batch_is_cut_where_a_crossing_is_full() {
         let third = MAX_BATCH_BYTES / 3;
-        assert_eq!(within_cap(&texts(&[1, 2, 3]), "training", 0).expect("small").num_rows(), 3);
-        assert_eq!(within_cap(&texts(&[third; 5]), "training", 0).expect("two fit").num_rows(), 2);
-        assert_eq!(within_cap(&texts(&[0; 0]), "training", 0).expect("empty").num_rows(), 0);
+        assert_eq!(within_cap(&texts(&[1, 2, 3]), World::Training, 0).expect("small").num_rows(), 3);
+        assert_eq!(within_cap(&texts(&[third; 5]), World::Training, 0).expect("two fit").num_rows(), 2);
+        assert_eq!(within_cap(&texts(&[0; 0]), World::Training, 0).expect("empty").num_rows(), 0);
     }
 
     #[test]
     fn a_row_that_is_too_large_is_the_datas_fault_with_column_and_row() {
-        let fault = within_cap(&texts(&[MAX_BATCH_BYTES + 1, 1]), "training", 41).expect_err("too large");
+        let fault = within_cap(&texts(&[MAX_BATCH_BYTES + 1, 1]), World::Training, 41).expect_err("too large");
         let StageFault::Data { column, row, .. } = fault else { panic!("{fault}") };
         assert_eq!((column.as_deref(), row), (Some("t"), Some(41)));
     }
@@ -187,8 +188,8 @@ mod tests {
         let codes = arrow_array::Int32Array::from(vec![0, 1, 0]);
         let array = DictionaryArray::<Int32Type>::try_new(codes, categories).expect("codes of two categories");
         let rows = batch(Arc::new(array), DataType::Categorical);
-        assert_eq!(within_cap(&rows, "training", 0).expect("the first row is short").num_rows(), 1);
-        let fault = within_cap(&rows.slice(1, 2), "training", 1).expect_err("too large");
+        assert_eq!(within_cap(&rows, World::Training, 0).expect("the first row is short").num_rows(), 1);
+        let fault = within_cap(&rows.slice(1, 2), World::Training, 1).expect_err("too large");
         let StageFault::Data { column, row, .. } = fault else { panic!("{fault}") };
         assert_eq!((column.as_deref(), row), (Some("t"), Some(1)));
     }

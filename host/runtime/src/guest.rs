@@ -37,7 +37,9 @@ impl ResourceLimiter for Guest {
         let most = account.bounds.table_elements;
         let elements = self.elements.saturating_add(desired.saturating_sub(current));
         if elements > most {
-            return Err(account.limit(LimitKind::Operator("table elements"), elements as u64, most as u64).into());
+            return Err(account
+                .limit(LimitKind::Operator("table elements".into()), elements as u64, most as u64)
+                .into());
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);

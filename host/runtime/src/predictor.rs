@@ -143,13 +143,7 @@ impl Transformer {
             Err(fault) => match fault.problem {
                 BatchProblem::TooLarge { .. } if rows.num_rows() > 1 => return Ok(None),
                 BatchProblem::TooLarge { bytes } if rows.num_rows() == 1 => {
-                    return Err(batch::row_too_large(
-                        context.world.as_str(),
-                        "the features of one row",
-                        bytes,
-                        None,
-                        0,
-                    ));
+                    return Err(batch::row_too_large(context.world, "the features of one row", bytes, None, 0));
                 }
                 _ => return Err(contract(context, "transformer.transform", fault)),
             },
@@ -361,7 +355,7 @@ impl Asked for LazyPipeline {
 /// A fault of the component against the contract.
 pub(crate) fn contract(context: &StageContext, export: &str, message: impl std::fmt::Display) -> StageFault {
     StageFault::Contract {
-        stage: context.world.as_str(),
+        stage: context.world.into(),
         component: context.component.name.clone(),
         export: export.into(),
         message: stagewright_lifecycle::fault::guest_text(&message.to_string()),

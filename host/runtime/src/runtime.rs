@@ -354,7 +354,7 @@ fn each_batch(
     while start < end {
         let rows = context.on_behalf(|| {
             let rows = view.table.read(start, (end - start) as usize, Some(&view.columns)).map_err(StageFault::host)?;
-            batch::within_cap(&rows, context.world.as_str(), start)
+            batch::within_cap(&rows, context.world, start)
         })?;
         let count = rows.num_rows() as u64;
         take(start, rows).map_err(|fault| fault.counted_from(start))?;
@@ -373,9 +373,8 @@ fn each_within_cap(
     let mut done = 0;
     while done < batch.num_rows() {
         let start = first + done as u64;
-        let part = context.on_behalf(|| {
-            batch::within_cap(&batch.slice(done, batch.num_rows() - done), context.world.as_str(), start)
-        })?;
+        let part = context
+            .on_behalf(|| batch::within_cap(&batch.slice(done, batch.num_rows() - done), context.world, start))?;
         done += part.num_rows();
         take(part).map_err(|fault| fault.counted_from(start))?;
     }

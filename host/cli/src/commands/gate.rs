@@ -255,7 +255,7 @@ fn evaluated(
     let model = contents(version)?;
     let cancel = workplace::cancel_on_signals();
     let limits = Limits::defaults(World::Evaluation).at_most(operator.ceilings.of(World::Evaluation));
-    let watch = Watch::begin(World::Evaluation.as_str(), limits, Arc::default(), cancel.clone());
+    let watch = Watch::begin(World::Evaluation, limits, Arc::default(), cancel.clone());
     let test = test_rows(home, version, &model, &watch)?;
     let ask = |model: &RegisteredModel| asked(workplace, operator, model, &test, &cancel);
     let scores = ask(&model)?;

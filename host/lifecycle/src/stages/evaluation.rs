@@ -252,7 +252,7 @@ fn unreadable(
     let message = format!(
         "the champion (version {version} of `{name}`) cannot read today's table: {reason}; with `champion-unreadable = \"absolute-gates\"` under [gates] the absolute gates decide"
     );
-    let stage = stage.world.as_str();
+    let stage = stage.world.into();
     Err(StageFault::Data { stage, message, column: None, row: None, value: None }.into())
 }
 

@@ -36,14 +36,9 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     let table = stage.run.sandbox.ingest(context, name.as_deref(), Arc::new(granted))?;
     if table.rows() == 0 {
         let message = "the table is empty: it has columns, but no rows".into();
-        return Err(StageFault::Data {
-            stage: World::Ingestion.as_str(),
-            message,
-            column: None,
-            row: None,
-            value: None,
-        }
-        .into());
+        return Err(
+            StageFault::Data { stage: World::Ingestion.into(), message, column: None, row: None, value: None }.into()
+        );
     }
     let signature = match signature {
         Some(signature) => signature,
@@ -71,7 +66,7 @@ fn fetch(
         return Ok(Some(kept));
     }
     let parameter = |parameter: &str, message: String| StageFault::Parameter {
-        stage: World::Ingestion.as_str(),
+        stage: World::Ingestion.into(),
         parameter: format!("sources.{name}.{parameter}"),
         message,
         key: Some(format!("sources.{name}.{parameter}")),
@@ -95,10 +90,10 @@ fn fetch(
     let mut writer = stage.create_blob()?;
     stagewright_data::fetch(&request, interrupt, &mut Kept(&mut writer)).map_err(|error| match error {
         DataError::TooLarge { used, allowed } => {
-            StageFault::Limit { stage: World::Ingestion.as_str(), kind: LimitKind::Response, used, allowed }
+            StageFault::Limit { stage: World::Ingestion.into(), kind: LimitKind::Response, used, allowed }
         }
         DataError::Denied { what, grant } => StageFault::Denied {
-            stage: World::Ingestion.as_str(),
+            stage: World::Ingestion.into(),
             component: stage.component.name.clone(),
             what,
             grant: format!("to grant it, write `http = [\"{grant}\"]` under [stages.ingestion]"),
@@ -148,7 +143,7 @@ impl Sources for Granted {
                 Ok(Box::new(Opened(cursor)))
             }
             _ => Err(StageFault::Denied {
-                stage: World::Ingestion.as_str(),
+                stage: World::Ingestion.into(),
                 component: self.component.clone(),
                 what: format!("the source `{}`", crate::fault::guest_name(name)),
                 grant: "to grant it, write `source = \"...\"` under [stages.ingestion]".into(),
@@ -171,7 +166,7 @@ impl SourceCursor for Opened {
 
 /// What went wrong with the data, in a stage's words.
 pub(crate) fn fault(error: &DataError) -> StageFault {
-    let stage = World::Ingestion.as_str();
+    let stage = World::Ingestion.into();
     if matches!(error, DataError::Interrupted) {
         // The stage that reads knows whether it was the deadline.
         return StageFault::Cancelled { stage };

@@ -93,7 +93,7 @@ fn refuse_undeclared(stage: &mut Stage<'_>, table: &Table) -> Result<(), RunErro
         "the ingested table is not what the signature declares: {}, expected {}",
         first.observed, first.expected
     );
-    let (stage, column) = (World::Transformation.as_str(), Some(guest_name(&first.column)));
+    let (stage, column) = (World::Transformation.into(), Some(guest_name(&first.column)));
     Err(StageFault::Data { stage, message, column, row: None, value: None }.into())
 }
 
@@ -312,7 +312,7 @@ fn refuse_missing_class(task: &Task, train: &Table, watch: &Watch) -> Result<(),
     match seen.iter().position(|seen| !seen) {
         None => Ok(()),
         Some(missing) => Err(StageFault::Data {
-            stage: World::Transformation.as_str(),
+            stage: World::Transformation.into(),
             message: format!("no training row is of class `{}`: nothing can be learnt about it", classes[missing]),
             column: Some(train.schema().fields()[target].name.clone()),
             row: None,

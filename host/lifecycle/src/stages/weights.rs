@@ -45,7 +45,7 @@ pub(crate) fn refuse_wrong(world: World, table: &Table, watch: &Watch) -> Result
                 _ => "a row's weight must be finite and at least 0".to_owned(),
             };
             return Err(StageFault::Data {
-                stage: world.as_str(),
+                stage: world.into(),
                 message,
                 column: Some(table.schema().fields()[place].name.clone()),
                 row: Some(start + row as u64),
@@ -94,7 +94,7 @@ pub(crate) fn refuse_weightless(world: World, task: &Task, train: &Table, watch:
         )
     };
     let column = Some(schema.fields()[place].name.clone());
-    Err(StageFault::Data { stage: world.as_str(), message, column, row: None, value: None })
+    Err(StageFault::Data { stage: world.into(), message, column, row: None, value: None })
 }
 
 /// A column of numbers; NaN at nulls.

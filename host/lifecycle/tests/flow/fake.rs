@@ -231,15 +231,14 @@ impl Fake {
         let columns = shown.iter().flat_map(|schema| names(schema)).collect();
         seen.calls.push(Call { step, export, columns });
         match self.script.fails {
-            Some((failing, how)) if failing == number => {
-                self.fail(step.expect("a call of a run").as_str(), export, how)
-            }
+            Some((failing, how)) if failing == number => self.fail(step.expect("a call of a run"), export, how),
             _ => Ok(()),
         }
     }
 
-    fn fail(&self, stage: &'static str, export: &str, how: Failure) -> Result<(), StageFault> {
-        let (component, export, message) = ("fake".to_owned(), export.to_owned(), format!("told to fail: {how:?}"));
+    fn fail(&self, world: World, export: &str, how: Failure) -> Result<(), StageFault> {
+        let (stage, component, export, message) =
+            (world.into(), "fake".to_owned(), export.to_owned(), format!("told to fail: {how:?}"));
         Err(match how {
             Failure::Data => StageFault::Data { stage, message, column: None, row: None, value: None },
             Failure::Trap => StageFault::Trap { stage, component, export, message },

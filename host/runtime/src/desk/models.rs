@@ -89,7 +89,7 @@ impl Desk {
         let columns = self.ask(model, |asked| asked.predict(&rows))?;
         let bytes = 8 * columns.iter().map(Vec::len).sum::<usize>();
         if bytes > MAX_BATCH_BYTES {
-            let kind = LimitKind::Operator("bytes of one call");
+            let kind = LimitKind::Operator("bytes of one call".into());
             return Err(self.account.limit(kind, bytes as u64, MAX_BATCH_BYTES as u64));
         }
         Meter::add(&self.account.context.meter.bytes_in, bytes as u64);

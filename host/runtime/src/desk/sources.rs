@@ -61,7 +61,7 @@ impl Desk {
 
     pub(crate) fn next_rows(&mut self, cursor: Handle, rows: u32) -> Answer<Option<Batch>> {
         self.account.check_time()?;
-        let stage = self.account.stage();
+        let stage = self.account.context.world;
         let wanted = (rows as usize).clamp(1, MAX_ROWS);
         let open: &mut OpenCursor = self.held.get_mut(cursor)?;
         let rows = match open.rest.take() {

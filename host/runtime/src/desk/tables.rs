@@ -3,6 +3,7 @@
 use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::{LimitKind, StageFault, guest_name};
 use stagewright_lifecycle::sandbox::{Meter, View};
+use stagewright_manifest::StepId;
 use stagewright_store::{Schema, StoreError, TableWriter, batch_bytes};
 
 use super::{Answer, Desk, Handle};
@@ -89,7 +90,7 @@ impl Desk {
             return Ok(Err(Failure::Internal(format!("read from row {start} of a table of {} rows", view.rows()))));
         }
         let rows = view.table.read(start, rows as usize, Some(&view.columns)).map_err(StageFault::host)?;
-        let rows = batch::within_cap(&rows, self.account.stage(), start)?;
+        let rows = batch::within_cap(&rows, self.account.context.world, start)?;
         Ok(Ok(batch::outgoing(&rows, &view.schema, &self.account.context)))
     }
 
@@ -177,7 +178,7 @@ impl Desk {
 }
 
 /// Why rows of a guest were not written: they are too much for a table, or the host failed.
-fn unwritten(stage: &'static str, error: StoreError) -> StageFault {
+fn unwritten(stage: StepId, error: StoreError) -> StageFault {
     match error {
         StoreError::TextTooLong { column, problem } => StageFault::Data {
             stage,
@@ -217,7 +218,7 @@ impl Desk {
             Err(fault) => return Ok(Err(Failure::Internal(fault.to_string()))),
         };
         if before + rows.num_rows() as u64 > most {
-            let kind = LimitKind::Operator("rows");
+            let kind = LimitKind::Operator("rows".into());
             return Err(self.account.limit(kind, before + rows.num_rows() as u64, most));
         }
         // Charged before anything is kept or written.
