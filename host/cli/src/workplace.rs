@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use stagewright_lifecycle::sandbox::{Cancel, Component};
 use stagewright_manifest::{InstanceLimits, Manifest, ManifestError, Operator, Problem, Stub, World};
 use stagewright_runtime::{
-    Bounds, Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StoredTrust, StubGrants,
+    Bounds, Compiler, EngineOptions, HostWalls, Installation, Origin, Runtime, RuntimeError, StoredTrust, StubGrants,
 };
 use stagewright_store::Home;
 
@@ -52,7 +52,8 @@ impl Workplace {
         let asked = trusted.clone();
         installation.stored = StoredTrust::of(move |name, digest| asked.admit(name, digest));
         let key = installation.key.clone();
-        let options = EngineOptions { bounds: bounds(&operator.instances), ..options };
+        let walls = HostWalls::look().policy(operator.walls)?;
+        let options = EngineOptions { bounds: bounds(&operator.instances), walls, ..options };
         let runtime = Runtime::open(installation, options)?;
         Ok(Self { home, runtime, key, trusted })
     }

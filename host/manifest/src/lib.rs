@@ -34,6 +34,7 @@ mod step_id;
 mod task;
 mod trust;
 mod units;
+mod walls;
 mod world;
 
 pub use ceilings::Ceilings;
@@ -58,4 +59,5 @@ pub use starter::{Starter, StarterField, write_manifest};
 pub use step_id::{NoStepId, StepId};
 pub use task::{TaskKind, TaskSection};
 pub use trust::{TrustSection, TrustedKey};
+pub use walls::WallPolicy;
 pub use world::{Contract, UnknownWorld, WORLDS, World};

@@ -22,6 +22,7 @@ use crate::reader::{Context, Item, Section};
 use crate::source::TOKEN_PREFIX;
 use crate::trust::TrustSection;
 use crate::units::{bytes_text, duration_text};
+use crate::walls::WallPolicy;
 use crate::world::World;
 
 /// Where the file is looked for.
@@ -52,6 +53,10 @@ pub struct Operator {
     /// Variables whose values manifests may have sent as tokens, besides those of [`TOKEN_PREFIX`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub token_env: Vec<String>,
+    /// Which walls must stand around every stage; `None`: all that this system can build, or the
+    /// sandbox alone where it cannot build all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub walls: Option<WallPolicy>,
     /// Whose components may run, whatever manifests say.
     #[serde(skip_serializing_if = "TrustSection::is_default")]
     pub trust: TrustSection,
@@ -108,6 +113,7 @@ impl Default for Operator {
             compilation: CompilationLimits::default(),
             http: None,
             token_env: Vec::new(),
+            walls: None,
             trust: TrustSection::default(),
         }
     }
@@ -215,6 +221,7 @@ fn read(file: Section<'_>) -> Operator {
         operator.token_env = names.iter().flatten().filter_map(|item| Some(item.text()?.to_owned())).collect();
         section.finish();
     }
+    operator.walls = file.get("walls").and_then(|item| item.choice(&WallPolicy::ALL));
     if let Some(section) = file.section("trust") {
         operator.trust = TrustSection::read(section);
     }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use stagewright_manifest::WallPolicy;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::bounds::Bounds;
@@ -32,6 +33,8 @@ pub struct EngineOptions {
     pub without_limiter: bool,
     /// What binds every stage.
     pub bounds: Bounds,
+    /// Which walls must stand around every stage: see [`HostWalls::policy`](crate::HostWalls::policy).
+    pub walls: WallPolicy,
 }
 
 fn config(options: EngineOptions) -> Config {

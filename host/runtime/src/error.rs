@@ -159,6 +159,12 @@ pub enum RuntimeError {
         /// The reason.
         reason: std::io::Error,
     },
+    /// The operator requires walls around stages that this system cannot build.
+    #[error("the operator requires walls that this system cannot build: {}", quoted(missing))]
+    Walls {
+        /// Their names.
+        missing: Vec<&'static str>,
+    },
     /// The engine cannot be made.
     #[error("cannot start the Wasm engine: {0}")]
     Engine(String),
@@ -188,6 +194,7 @@ impl RuntimeError {
             )),
             Self::Changed { .. } => Some("run again when nobody writes the file".into()),
             Self::Refused { hint, .. } => hint.clone(),
+            Self::Walls { missing } => Some(crate::walls::hint(missing)),
             Self::Exposed { mend, .. } => Some(mend.clone()),
             Self::Cache { reason, .. } if matches!(reason.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
                 Some("name places that this user may write: STAGEWRIGHT_CACHE for the cache, STAGEWRIGHT_HOST_KEY for the host key".into())
@@ -195,4 +202,9 @@ impl RuntimeError {
             _ => None,
         }
     }
+}
+
+/// Names, each in backticks.
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -4,7 +4,7 @@
 //!   `description`: what a component may say of itself; `admission`: what it may import; `version`: in which versions; `anatomy`: what its bytes
 //!   say; `compile`: compiling in a child process; `cache`: compiled code on disk, authenticated; `sealed`: bytes in memory that nobody can change; `signature`: who
 //!   vouches for a component; `against`: where one differs from a folder of WIT.
-//! - `guest`: one instance and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.
+//! - `walls`: which walls this host can put around a stage. `guest`: one instance and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.
 //! - `desk`: what answers a guest's imports, without an engine in mind; `desk/tables`, `blobs`, `sources`, `models`, `tracking`: the WIT
 //!   interfaces of these names. `account`: what one instance uses. `imports`: from the engine to the desk. `batch`, `convert`: values across.
 //! - `runtime`: the lifecycle's `Sandbox`; `predictor`: transformers and predictors; `parallel`: several instances at once.
@@ -37,6 +37,7 @@ mod runtime;
 mod sealed;
 mod signature;
 mod version;
+mod walls;
 mod wasi;
 
 pub use admission::Grant;
@@ -50,3 +51,4 @@ pub use engine::EngineOptions;
 pub use error::RuntimeError;
 pub use runtime::{Runtime, StubGrants};
 pub use signature::{PublicKey, SecretKey, SignatureError, Signatures, signature_file};
+pub use walls::HostWalls;

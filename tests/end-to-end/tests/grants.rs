@@ -132,6 +132,34 @@ fn the_operators_ceilings_bind_every_manifest() {
 }
 
 #[test]
+fn doctor_tells_which_walls_can_stand_and_which_the_operator_wants() {
+    let place = Place::new();
+    let doctor = |text: &str| {
+        let operator = place.write("operator.toml", text);
+        let output = place.command(&["doctor", "--json"]).env("STAGEWRIGHT_OPERATOR", &operator).output();
+        let output = output.expect("the binary");
+        let findings: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let found = findings.as_array().expect("findings").iter().find(|finding| finding["check"] == "walls");
+        (output.status.code(), found.expect("the walls are told").clone())
+    };
+    let (code, found) = doctor("");
+    let all = serde_json::json!(["wasm", "seccomp", "landlock", "rlimits"]);
+    let has_all = found["walls"] == all;
+    assert_eq!((code, &found["walls"][0]), (Some(0), &all[0]), "{found}");
+    assert_eq!(found["policy"], if has_all { "required" } else { "sandbox-only" }, "{found}");
+    let (code, found) = doctor("walls = \"sandbox-only\"\n");
+    assert_eq!((code, found["policy"].as_str()), (Some(0), Some("sandbox-only")), "{found}");
+    assert!(found["detail"].as_str().expect("words").starts_with("sandbox-only: this host can put wasm"), "{found}");
+    let (code, found) = doctor("walls = \"required\"\n");
+    if has_all {
+        assert_eq!((code, found["policy"].as_str()), (Some(0), Some("required")), "{found}");
+    } else {
+        assert_eq!((code, found["policy"].as_str()), (Some(7), None), "{found}");
+        assert!(found["hint"].as_str().expect("a hint").contains("sandbox-only"), "{found}");
+    }
+}
+
+#[test]
 fn suggested_limits_are_enough_for_the_same_run() {
     let place = Place::new();
     let manifest = config("churn.toml");

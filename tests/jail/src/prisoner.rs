@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seccompiler::{SeccompAction, SeccompFilter};
-use stagewright_jail::{Budget, Channel, Command, Rules, Started, end, spawn};
+use stagewright_jail::{Budget, Channel, Command, Rules, Started, Walls, end, spawn};
 
 use crate::attempts::{self, World};
 use crate::{ECHO, SAID, VERSION, longest};
@@ -28,6 +28,7 @@ pub fn serve(started: Started) -> ExitCode {
     let attempt = attempts::all().into_iter().find(|attempt| attempt.name == task);
     let mut world = World::look();
     let seen = surroundings(&started, &task);
+    let possible = Walls::of_this_system();
     match task.as_str() {
         "two threads" => {
             std::thread::spawn(|| std::thread::sleep(Duration::from_secs(60)));
@@ -65,6 +66,7 @@ pub fn serve(started: Started) -> ExitCode {
                 std::hint::spin_loop();
             }
         }
+        "walls" => say(&mut channel, &possible.to_string()),
         "time" => say(&mut channel, &monotonic().to_string()),
         _ => say(&mut channel, "no such task"),
     }

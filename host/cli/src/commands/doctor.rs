@@ -1,8 +1,8 @@
 //! `doctor`: is this installation fit to run pipelines?
 
 use serde::Serialize;
-use stagewright_manifest::OPERATOR_FILE;
-use stagewright_runtime::Origin;
+use stagewright_manifest::{OPERATOR_FILE, Operator, WallPolicy};
+use stagewright_runtime::{HostWalls, Origin};
 
 use crate::arguments::JsonArgument;
 use crate::commands::print_json;
@@ -19,59 +19,70 @@ struct Finding {
     ok: bool,
     detail: String,
     hint: Option<String>,
+    /// Of the check `walls` alone.
+    #[serde(flatten)]
+    walls: Option<Walls>,
 }
 
-/// Checks the home, the host key, the engine and the built-in stages.
+/// The walls of this host, for programs.
+#[derive(Serialize)]
+struct Walls {
+    /// Those that it can put around a stage.
+    walls: Vec<&'static str>,
+    /// Those that it cannot.
+    missing: Vec<&'static str>,
+    /// The policy that holds; null if the operator's cannot be kept.
+    policy: Option<WallPolicy>,
+}
+
+impl Finding {
+    fn fine(check: &'static str, detail: impl Into<String>) -> Self {
+        Self { check, ok: true, detail: detail.into(), hint: None, walls: None }
+    }
+
+    fn wrong(check: &'static str, error: &anyhow::Error) -> Self {
+        let detail = format!("{error:#}");
+        Self { check, ok: false, detail, hint: classify(error).1, walls: None }
+    }
+}
+
+/// Checks the walls, the home, the host key, the engine and the built-in stages.
 pub(crate) fn doctor(location: &Location, arguments: &JsonArgument) -> anyhow::Result<Ending> {
-    let mut findings = vec![Finding {
-        check: "version",
-        ok: true,
-        detail: format!(
-            "stagewright {}{}",
-            env!("CARGO_PKG_VERSION"),
-            if RUN_ONLY { ", run-only: it carries no compiler" } else { "" }
-        ),
-        hint: None,
-    }];
-    let operator = workplace::operator()?;
+    let run_only = if RUN_ONLY { ", run-only: it carries no compiler" } else { "" };
+    let mut findings = vec![Finding::fine("version", format!("stagewright {}{run_only}", env!("CARGO_PKG_VERSION")))];
+    let mut operator = workplace::operator()?;
     let file = operator.file.as_ref().map_or_else(
         || format!("no operator's file ({OPERATOR_FILE} or STAGEWRIGHT_OPERATOR): manifests' own bounds hold"),
         |file| file.display().to_string(),
     );
-    findings.push(Finding { check: "operator", ok: true, detail: file, hint: None });
+    findings.push(Finding::fine("operator", file));
+    let walls = walls(&operator);
+    if !walls.ok {
+        // Told once; the rest is looked at all the same.
+        operator.walls = Some(WallPolicy::SandboxOnly);
+    }
+    findings.push(walls);
     match Workplace::open(location, &operator) {
-        Err(error) => findings.push(Finding {
-            check: "home",
-            ok: false,
-            detail: format!("{error:#}"),
-            hint: classify(&error)
-                .1
-                .or_else(|| Some("choose a folder that you may write with --home or STAGEWRIGHT_HOME".into())),
-        }),
+        Err(error) => {
+            let mut home = Finding::wrong("home", &error);
+            let other = "choose a folder that you may write with --home or STAGEWRIGHT_HOME";
+            home.hint.get_or_insert_with(|| other.to_owned());
+            findings.push(home);
+        }
         Ok(workplace) => {
-            findings.push(Finding { check: "home", ok: true, detail: location.home.display().to_string(), hint: None });
-            findings.push(Finding { check: "key", ok: true, detail: workplace.key.display().to_string(), hint: None });
+            findings.push(Finding::fine("home", location.home.display().to_string()));
+            findings.push(Finding::fine("key", workplace.key.display().to_string()));
             findings.push(stages(&workplace));
             if RUN_ONLY {
                 findings.push(compiled(&workplace)?);
             }
             let runs = workplace.home.registry.list_runs(usize::MAX)?.len();
             let models = workplace.home.registry.models()?.len();
-            findings.push(Finding {
-                check: "registry",
-                ok: true,
-                detail: format!("{runs} runs, {models} models"),
-                hint: None,
-            });
+            findings.push(Finding::fine("registry", format!("{runs} runs, {models} models")));
         }
     }
-    findings.push(Finding {
-        check: "workers",
-        ok: true,
-        detail: crate::workplace::workers(None).to_string(),
-        hint: None,
-    });
-    let fine = findings.iter().all(|finding| finding.ok);
+    findings.push(Finding::fine("workers", workplace::workers(None).to_string()));
+    let is_fit = findings.iter().all(|finding| finding.ok);
     if arguments.json {
         print_json(&findings)?;
     } else {
@@ -82,17 +93,34 @@ pub(crate) fn doctor(location: &Location, arguments: &JsonArgument) -> anyhow::R
             }
         }
     }
-    Ok(if fine { Ending::Done } else { Ending::Host })
+    Ok(if is_fit { Ending::Done } else { Ending::Host })
+}
+
+/// Which walls this host can put around a stage, and which policy holds.
+fn walls(operator: &Operator) -> Finding {
+    let host = HostWalls::look();
+    let (walls, missing) = (host.names(), host.missing());
+    let mut told = format!("this host can put {} around a stage", walls.join(", "));
+    if !missing.is_empty() {
+        told = format!("{told}, and not {}", missing.join(", "));
+    }
+    let (policy, mut finding) = match host.policy(operator.walls) {
+        Ok(policy) => (Some(policy), Finding::fine("walls", format!("{policy}: {told}"))),
+        Err(error) => (None, Finding::wrong("walls", &error.into())),
+    };
+    finding.walls = Some(Walls { walls, missing, policy });
+    finding
 }
 
 /// Which stages are there. A host without a compiler may have none, and predict with models that bring their own.
 fn stages(workplace: &Workplace) -> Finding {
     let names: Vec<String> = workplace.runtime.built_in().into_iter().map(|(name, _)| name).collect();
     if !names.is_empty() {
-        return Finding { check: "stages", ok: true, detail: names.join(", "), hint: None };
+        return Finding::fine("stages", names.join(", "));
     }
     let hint = "build them with `cargo xtask stages`, or name their folder with STAGEWRIGHT_STAGES".to_owned();
-    Finding { check: "stages", ok: RUN_ONLY, detail: "no built-in stages were found".into(), hint: Some(hint) }
+    let none = Finding::fine("stages", "no built-in stages were found");
+    Finding { ok: RUN_ONLY, hint: Some(hint), ..none }
 }
 
 /// Which of the stages a host without a compiler can run.
@@ -105,8 +133,8 @@ fn compiled(workplace: &Workplace) -> anyhow::Result<Finding> {
     }
     let hint = "where there is a compiler: stagewright stage precompile (docs/edge.md)".to_owned();
     Ok(if ready.is_empty() {
-        Finding { check: "compiled", ok: true, detail: "none of the built-in stages".into(), hint: Some(hint) }
+        Finding { hint: Some(hint), ..Finding::fine("compiled", "none of the built-in stages") }
     } else {
-        Finding { check: "compiled", ok: true, detail: ready.join(", "), hint: None }
+        Finding::fine("compiled", ready.join(", "))
     })
 }

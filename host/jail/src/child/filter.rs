@@ -62,13 +62,6 @@ pub(super) fn program(guest: Clock, report: &OwnedFd, wake: &OwnedFd) -> Result<
     SeccompFilter::new(rules.into_iter().collect(), SeccompAction::Trap, SeccompAction::Allow, architecture)?.try_into()
 }
 
-/// Whether the kernel can do what the filter asks for.
-pub(super) fn is_possible() -> bool {
-    let trap = libc::SECCOMP_RET_TRAP;
-    // SAFETY: the kernel reads one number from where this one is, and changes nothing.
-    unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const trap) == 0 }
-}
-
 fn is(argument: u8, value: u64) -> Result<Condition, BackendError> {
     Condition::new(argument, Length::Dword, Compare::Eq, value)
 }

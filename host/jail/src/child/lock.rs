@@ -19,7 +19,7 @@ use super::{filter, last_words, watchdog};
 use crate::clock::Clock;
 use crate::report::Report;
 use crate::ring::Memory;
-use crate::wall::Walls;
+use crate::wall::{Walls, filters_are_possible};
 
 /// Address space beyond what there is at the lock and what may be used: allocators reserve some in
 /// large pieces.
@@ -103,7 +103,7 @@ impl Started {
         give_up_privileges().map_err(system("give up its privileges"))?;
         last_words::of_panics();
         last_words::of_refused_calls().map_err(system("handle refused calls"))?;
-        let program = filter::program(clock, report, wake).ok().filter(|_| filter::is_possible());
+        let program = filter::program(clock, report, wake).ok().filter(|_| filters_are_possible());
         // Before the filter, behind which a process cannot end in an orderly way and say why.
         require(walls | if program.is_some() { Walls::SECCOMP } else { Walls::NONE }, hello.required)?;
         if program.is_some_and(|program| seccompiler::apply_filter_all_threads(&program).is_ok()) {

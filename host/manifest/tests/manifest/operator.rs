@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stagewright_manifest::{InstanceLimits, Limits, Manifest, Operator, Overrides, TrustedKey, World};
+use stagewright_manifest::{InstanceLimits, Limits, Manifest, Operator, Overrides, TrustedKey, WallPolicy, World};
 
 fn operator(text: &str) -> Operator {
     Operator::parse("operator.toml", text.to_owned()).unwrap_or_else(|error| panic!("{error}"))
@@ -96,6 +96,19 @@ fn the_query_of_a_url_is_not_recorded() {
     }
     let plain = fetching("uri = \"csv:a?b#c.csv\"");
     assert!(plain.recorded_text().contains("uri = \"csv:a?b#c.csv\""));
+}
+
+#[test]
+fn which_walls_must_stand_is_the_operators() {
+    assert_eq!(operator("").walls, None);
+    for (word, policy) in WallPolicy::ALL {
+        assert_eq!(operator(&format!("walls = \"{word}\"\n")).walls, Some(policy));
+        assert_eq!(policy.to_string(), word);
+        assert_eq!(serde_json::to_value(policy).expect("a word"), word);
+    }
+    let error = Operator::parse("operator.toml", "walls = \"require\"\n".into()).expect_err("no such policy").render();
+    assert!(error.contains("operator.toml:1") && error.contains("did you mean `required`?"), "{error}");
+    assert!(error.contains("`require` is not a value of `walls`"), "{error}");
 }
 
 #[test]

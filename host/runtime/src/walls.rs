@@ -1,0 +1,99 @@
+//! Which walls can be put around a stage here, and which must.
+//!
+//! The first is Wasm's own and always stands. The outer one, `stagewright-jail`'s, takes a kernel
+//! that can build it.
+
+use stagewright_manifest::WallPolicy;
+
+use crate::error::RuntimeError;
+
+/// The walls of a process, by their names in `stagewright-jail`.
+const OUTER: [&str; 3] = ["seccomp", "landlock", "rlimits"];
+
+/// The walls that this host can put around a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostWalls {
+    /// The outer ones that it can build.
+    outer: Vec<&'static str>,
+}
+
+impl HostWalls {
+    /// Asks the kernel. Nothing changes.
+    pub fn look() -> Self {
+        #[cfg(target_os = "linux")]
+        let outer = stagewright_jail::Walls::of_this_system().names().collect();
+        #[cfg(not(target_os = "linux"))]
+        let outer = Vec::new();
+        Self { outer }
+    }
+
+    /// Their names, from the inside out: `wasm`, `seccomp`, `landlock`, `rlimits`.
+    pub fn names(&self) -> Vec<&'static str> {
+        [&["wasm"], &self.outer[..]].concat()
+    }
+
+    /// Those that it cannot build.
+    pub fn missing(&self) -> Vec<&'static str> {
+        OUTER.into_iter().filter(|wall| !self.outer.contains(wall)).collect()
+    }
+
+    /// The policy that holds: the operator's; without a word of the operator all walls, where all
+    /// can be built, and the sandbox alone elsewhere.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Walls`] if walls are required that cannot be built.
+    pub fn policy(&self, asked: Option<WallPolicy>) -> Result<WallPolicy, RuntimeError> {
+        let missing = self.missing();
+        match asked {
+            Some(WallPolicy::Required) if !missing.is_empty() => Err(RuntimeError::Walls { missing }),
+            Some(policy) => Ok(policy),
+            None if missing.is_empty() => Ok(WallPolicy::Required),
+            None => Ok(WallPolicy::SandboxOnly),
+        }
+    }
+}
+
+/// What to do about walls that are missing.
+pub(crate) fn hint(missing: &[&str]) -> String {
+    let mend = |wall: &&str| match *wall {
+        "landlock" => "`landlock` takes Linux 5.13 or newer with `landlock` in /sys/kernel/security/lsm",
+        "seccomp" => "`seccomp` takes a kernel with filters, and a container whose profile does not refuse the call",
+        _ => "`rlimits` takes a container whose profile lets limits be lowered",
+    };
+    let mends: Vec<&str> = missing.iter().map(mend).collect();
+    format!("{}; or write `walls = \"sandbox-only\"` in the operator's file (docs/operator.md)", mends.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_required_and_cannot_be_built_is_an_error_that_names_it_and_the_fix() {
+        let (all, some) = (HostWalls { outer: OUTER.to_vec() }, HostWalls { outer: vec!["seccomp", "rlimits"] });
+        assert_eq!(all.names(), ["wasm", "seccomp", "landlock", "rlimits"]);
+        assert_eq!((some.names(), some.missing()), (vec!["wasm", "seccomp", "rlimits"], vec!["landlock"]));
+        let policy = |walls: &HostWalls, asked| walls.policy(asked).expect("it holds");
+        assert_eq!(policy(&all, None), WallPolicy::Required);
+        assert_eq!(policy(&some, None), WallPolicy::SandboxOnly);
+        for (_, asked) in WallPolicy::ALL {
+            assert_eq!(policy(&all, Some(asked)), asked);
+        }
+        assert_eq!(policy(&some, Some(WallPolicy::SandboxOnly)), WallPolicy::SandboxOnly);
+        let error = some.policy(Some(WallPolicy::Required)).expect_err("there is no Landlock");
+        assert!(error.to_string().ends_with("cannot build: `landlock`"), "{error}");
+        let hint = error.hint().expect("a hint");
+        assert!(hint.contains("Linux 5.13") && hint.contains("`walls = \"sandbox-only\"`"), "{hint}");
+        assert!(!hint.contains("filters"), "{hint}");
+        let none = HostWalls { outer: Vec::new() }.policy(Some(WallPolicy::Required)).expect_err("there is none");
+        assert!(none.to_string().ends_with("`seccomp`, `landlock`, `rlimits`"), "{none}");
+    }
+
+    /// The names that the messages know are those of the crate that builds the walls.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_walls_have_the_names_of_the_jail() {
+        assert_eq!(stagewright_jail::Walls::ALL.names().collect::<Vec<_>>(), OUTER);
+        assert!(HostWalls::look().names().starts_with(&["wasm"]));
+    }
+}
