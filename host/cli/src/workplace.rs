@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use stagewright_lifecycle::budget::{Budget, cores};
 use stagewright_lifecycle::sandbox::{Cancel, Component};
-use stagewright_manifest::{InstanceLimits, Manifest, ManifestError, Operator, Problem, Stub, World};
+use stagewright_manifest::{InstanceLimits, MAX_WORKERS, Manifest, ManifestError, Operator, Problem, Stub, World};
 use stagewright_runtime::{
     Bounds, Compiler, EngineOptions, HostWalls, Installation, Origin, Runtime, RuntimeError, StoredTrust, StubGrants,
 };
 use stagewright_store::Home;
 
-use crate::ending::Ending;
+use crate::ending::{Ending, UsageError};
 use crate::environment;
 use crate::location::Location;
 use crate::trust::{Kept, Policy};
@@ -21,6 +22,8 @@ use crate::trust::{Kept, Policy};
 pub(crate) struct Workplace {
     pub(crate) home: Home,
     pub(crate) runtime: Runtime,
+    /// How many instances may run at once.
+    pub(crate) workers: usize,
     /// Signatures of models' components.
     trusted: Arc<Kept>,
     /// The file of the key that this host's cache is authenticated with.
@@ -30,16 +33,28 @@ pub(crate) struct Workplace {
 impl Workplace {
     /// Opens (or makes) a home and starts the engine.
     pub(crate) fn open(location: &Location, operator: &Operator) -> anyhow::Result<Self> {
-        Self::with(location, operator, EngineOptions::default())
+        Self::open_with(location, operator, None)
+    }
+
+    /// The same, with so many workers.
+    pub(crate) fn open_with(location: &Location, operator: &Operator, workers: Option<usize>) -> anyhow::Result<Self> {
+        Self::with(location, operator, workers, EngineOptions::default())
     }
 
     /// The same, with the engine as the manifest wants it.
     pub(crate) fn open_for(location: &Location, operator: &Operator, manifest: &Manifest) -> anyhow::Result<Self> {
         let canonicalize_nans = manifest.canonicalize_nans;
-        Self::with(location, operator, EngineOptions { canonicalize_nans, ..EngineOptions::default() })
+        let workers = manifest.workers.map(usize::from);
+        Self::with(location, operator, workers, EngineOptions { canonicalize_nans, ..EngineOptions::default() })
     }
 
-    fn with(location: &Location, operator: &Operator, options: EngineOptions) -> anyhow::Result<Self> {
+    fn with(
+        location: &Location,
+        operator: &Operator,
+        workers: Option<usize>,
+        options: EngineOptions,
+    ) -> anyhow::Result<Self> {
+        let workers = self::workers(workers, operator)?;
         let home = location.open()?;
         let cache = environment::own("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
         let mut installation = Installation::new(cache.join("components"), stage_folders(), compiler());
@@ -53,9 +68,10 @@ impl Workplace {
         installation.stored = StoredTrust::of(move |name, digest| asked.admit(name, digest));
         let key = installation.key.clone();
         let walls = HostWalls::look().policy(operator.walls)?;
-        let options = EngineOptions { bounds: bounds(&operator.instances), walls, ..options };
+        let options =
+            EngineOptions { bounds: bounds(&operator.instances), walls, budget: budget(operator, workers), ..options };
         let runtime = Runtime::open(installation, options)?;
-        Ok(Self { home, runtime, key, trusted })
+        Ok(Self { home, runtime, workers, key, trusted })
     }
 
     /// Resolves the component of every stage at once, and checks all parameters: all problems are told together, before anything runs.
@@ -173,9 +189,34 @@ fn stage_folders() -> Vec<PathBuf> {
     folders
 }
 
-/// How many instances may run at once.
-pub(crate) fn workers(asked: Option<usize>) -> usize {
-    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+/// How many instances may run at once: as many as were asked for, or one for each core that the
+/// operator allows.
+///
+/// # Errors
+/// More are asked for than the operator allows, or than any machine could use.
+pub(crate) fn workers(asked: Option<usize>, operator: &Operator) -> anyhow::Result<usize> {
+    let count = |figure: u64| usize::try_from(figure).unwrap_or(usize::MAX);
+    let permits = operator.machine.permits.map_or(usize::MAX, count);
+    match asked {
+        Some(asked) if !(1..=count(MAX_WORKERS)).contains(&asked) => Err(UsageError::error(
+            format!("`--workers {asked}` is out of range"),
+            format!("choose from 1 to {MAX_WORKERS}"),
+        )),
+        Some(asked) if asked > permits => {
+            let file = operator.file.as_ref().map_or("the operator's file".into(), |file| file.display().to_string());
+            let hint = format!("choose at most {permits}, or have `permits` under [machine] raised in {file}");
+            Err(UsageError::error(format!("`--workers {asked}` is above the operator's `permits`"), hint))
+        }
+        Some(asked) => Ok(asked),
+        None => Ok(cores().min(permits)),
+    }
+}
+
+/// What all runs of this process may do at once. It lives as long as the process.
+fn budget(operator: &Operator, workers: usize) -> &'static Budget {
+    let permits = operator.machine.permits.map_or_else(|| cores().max(workers), |permits| permits as usize);
+    let memory = operator.machine.memory.unwrap_or_else(Budget::usual_memory);
+    Box::leak(Box::new(Budget::new(permits, memory)))
 }
 
 /// A wish to stop that Ctrl-C and SIGTERM make; the second one ends the process at once.

@@ -11,6 +11,9 @@ use stagewright_text::Outside;
 /// The longest text of a guest that is kept, in bytes.
 pub const GUEST_TEXT: usize = 4096;
 
+/// The operator's limit on the instances of a process: not the component's to mend.
+pub const INSTANCES: &str = "instances at once";
+
 /// A limit of a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -233,6 +236,10 @@ impl StageFault {
     /// What to do about it, if anything can be said.
     pub fn hint(&self, manifest: &str) -> Option<String> {
         Some(match self {
+            Self::Limit { kind: LimitKind::Operator(name), .. } if name == INSTANCES => {
+                "ask for fewer at once (`--workers 1`), or have `permits` under [machine] raised in the operator's file"
+                    .to_owned()
+            }
             Self::Limit { kind: LimitKind::Operator(name), .. } => {
                 format!("the `{name}` limit is the operator's; the component has to use less")
             }

@@ -6,8 +6,9 @@
 //! - `purity`: whether answers for a row hang on nothing but the row. [`wall_clock`]: how a stage's
 //!   time is counted; [`cpu_clock`]: a thread's. [`watch`]: the host's own work for a stage, as part of
 //!   the stage's budget.
-//! - [`summary`]: what a run was. [`observer`]: who watches it.
+//! - [`budget`]: what all runs of a process may do at once. [`summary`]: what a run was. [`observer`]: who watches it.
 
+pub mod budget;
 mod candidate;
 pub mod code;
 pub mod cpu_clock;

@@ -43,9 +43,9 @@ pub use gates::{ChampionOverlap, ChampionUnreadable, GatesSection, NoRegression,
 pub use http_grant::HttpGrant;
 pub use limits::{Limits, Usage};
 pub use lock::{LOCK_FILE, Lock};
-pub use manifest::Manifest;
+pub use manifest::{MAX_WORKERS, Manifest};
 pub use names::{Identifier, Name};
-pub use operator::{CompilationLimits, InstanceLimits, OPERATOR_FILE, Operator};
+pub use operator::{CompilationLimits, InstanceLimits, MachineLimits, OPERATOR_FILE, Operator};
 pub use overrides::Overrides;
 pub use parameters::check_cost;
 pub use presence::is_there;

@@ -34,7 +34,7 @@ use crate::world::World;
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// The most workers: beyond the cores of any one machine, each would only cost memory.
-const MAX_WORKERS: u64 = 1024;
+pub const MAX_WORKERS: u64 = 1024;
 
 /// Where clocks start if the manifest does not say: any fixed moment, so that runs can be
 /// reproduced.

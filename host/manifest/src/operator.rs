@@ -14,7 +14,7 @@ use crate::ceilings::Ceilings;
 use crate::document::{self, Origin};
 use crate::http_grant::HttpGrant;
 use crate::limits::Limits;
-use crate::manifest::Manifest;
+use crate::manifest::{MAX_WORKERS, Manifest};
 use crate::overrides::Overrides;
 use crate::presence::is_there;
 use crate::problem::{Collector, ManifestError, Source};
@@ -45,6 +45,9 @@ pub struct Operator {
     pub ceilings: Ceilings,
     /// What every instance may hold.
     pub instances: InstanceLimits,
+    /// What all runs of a process may do at once.
+    #[serde(skip_serializing_if = "MachineLimits::is_default")]
+    pub machine: MachineLimits,
     /// How unknown components are compiled.
     pub compilation: CompilationLimits,
     /// What manifests may grant; `None`: any server.
@@ -85,6 +88,25 @@ impl Default for InstanceLimits {
     }
 }
 
+/// What all runs of a process may do at once. `None` is what the machine has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MachineLimits {
+    /// Threads at work; the most workers, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permits: Option<u64>,
+    /// Bytes of memory of all guests, past which no further thread begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+}
+
+impl MachineLimits {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What compiling one component may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -110,6 +132,7 @@ impl Default for Operator {
             file: None,
             ceilings: Ceilings::default(),
             instances: InstanceLimits::default(),
+            machine: MachineLimits::default(),
             compilation: CompilationLimits::default(),
             http: None,
             token_env: Vec::new(),
@@ -206,6 +229,13 @@ fn read(file: Section<'_>) -> Operator {
         set(instances, section.get("instances").and_then(|item| item.integer(1, 1000)));
         set(rows, section.get("rows").and_then(|item| item.integer(1000, 1 << 40)));
         set(stack, section.get("stack").and_then(|item| size(&item, 64 << 10, 64 * MIB)));
+        section.finish();
+    }
+    if let Some(section) = file.section("machine") {
+        operator.machine = MachineLimits {
+            permits: section.get("permits").and_then(|item| item.integer(1, MAX_WORKERS)),
+            memory: section.get("memory").and_then(|item| size(&item, 64 * MIB, 1 << 50)),
+        };
         section.finish();
     }
     if let Some(section) = file.section("compilation") {
@@ -344,7 +374,18 @@ impl Manifest {
             }
         }
         self.check_tokens(operator, &whose, &collector);
+        self.check_workers(operator, &whose, &collector);
         if collector.is_empty() { Ok(self) } else { Err(ManifestError::new(&self.source, collector.into_problems())) }
+    }
+
+    fn check_workers(&self, operator: &Operator, whose: &str, collector: &Collector) {
+        let (Some(asked), Some(most)) = (self.workers, operator.machine.permits) else { return };
+        if asked.get() as u64 > most {
+            let message = format!("`workers` is above the operator's `permits`: `{asked}`");
+            let hint = format!("choose at most `{most}`, or have `permits` under [machine] raised in {whose}");
+            let origin = self.root.at(&["workers"]).map(|entry| &entry.node.origin);
+            collector.report(origin.unwrap_or(&Origin::File(0..0)), "workers", message, Some(hint));
+        }
     }
 
     /// Whoever writes a manifest chooses the server too: so it names variables that are meant to be

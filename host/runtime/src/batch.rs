@@ -152,6 +152,7 @@ mod tests {
 
     use arrow_array::types::Int32Type;
     use arrow_array::{ArrayRef, DictionaryArray, Int64Array, StringArray};
+    use stagewright_manifest::World;
 
     use super::*;
 

@@ -411,8 +411,8 @@ impl Catalog {
         }
         let refused = |reason: String| RuntimeError::Description { name: name.into(), reason };
         let context = Arc::new(describing(name, world, digest, self.describe_limits(world)));
-        let said =
-            describe(&self.engine, self.bounds, pre, context, optional).map_err(|fault| refused(fault.to_string()))?;
+        let said = describe(&self.engine, self.compilation.options, pre, context, optional)
+            .map_err(|fault| refused(fault.to_string()))?;
         let description = description::checked(said, &self.bounds).map_err(refused)?;
         let json = serde_json::to_vec(&description).map_err(|reason| refused(reason.to_string()))?;
         if let Err(reason) = self.cache.keep(&file, &mut &json[..]) {
@@ -445,13 +445,13 @@ fn stored(name: &str, digest: &Digest, artifacts: &ArtifactStore) -> Result<Vec<
 /// Checks the types of what is exported and runs `describe`, with no staging, no sources and nobody listening.
 fn describe(
     engine: &wasmtime::Engine,
-    bounds: Bounds,
+    options: EngineOptions,
     pre: &InstancePre<Guest>,
     context: Arc<StageContext>,
     optional: Optional,
 ) -> Result<metadata::Description, stagewright_lifecycle::fault::StageFault> {
     let world = context.world;
-    let mut store = crate::guest::store(engine, EngineOptions { bounds, ..EngineOptions::default() }, context, None);
+    let mut store = crate::guest::store(engine, options, context, None);
     let instance = instance::start(&mut store, pre)?;
     instance::check_types(&mut store, pre, &instance, world, optional)?;
     let indices = metadata::GuestIndices::new(pre);
@@ -497,6 +497,9 @@ fn describing(name: &str, world: World, digest: Digest, limits: Limits) -> Stage
 
 #[cfg(all(test, feature = "compiler"))]
 mod tests {
+    use stagewright_lifecycle::budget::Budget;
+    use stagewright_lifecycle::fault::{INSTANCES, LimitKind, StageFault};
+
     use super::*;
 
     /// A component that exports an empty instance by these names; all lengths take one byte.
@@ -531,5 +534,36 @@ mod tests {
             let refused = refused.expect_err("another contract");
             assert!(matches!(&refused, RuntimeError::Contract { found, .. } if found == "0.0.9"), "{refused:?}");
         }
+    }
+
+    /// A component with one memory of one page.
+    const MEMORY: &[u8] = b"\0asm\x0d\0\x01\0\x01\x0d\0asm\x01\0\0\0\x05\x03\x01\0\x01\x02\x04\x01\0\0\0";
+
+    #[test]
+    fn a_pool_that_is_full_is_the_operators_limit() {
+        let budget: &'static Budget = Box::leak(Box::new(Budget::new(1, u64::MAX)));
+        let options = EngineOptions { budget, ..EngineOptions::default() };
+        let engine = crate::engine::engine(options).expect("an engine");
+        let component = wasm::Component::new(&engine, MEMORY).expect("a component");
+        let pre = wasm::Linker::<Guest>::new(&engine).instantiate_pre(&component).expect("it imports nothing");
+        let digest = Digest::of(MEMORY);
+        let context = Arc::new(describing("own", World::Training, digest, Limits::defaults(World::Training)));
+        let start = || {
+            let mut store = crate::guest::store(&engine, options, context.clone(), None);
+            instance::start(&mut store, &pre).map(|_| store)
+        };
+        let most = u64::from(crate::engine::pool_memories(budget));
+        let stores: Vec<_> = (0..most).map(|_| start().expect("there is room")).collect();
+        assert_eq!(budget.live(), most << 16);
+        let fault = start().map(drop).expect_err("there is no room");
+        let StageFault::Limit { kind: LimitKind::Operator(name), used, allowed, .. } = &fault else {
+            panic!("{fault}");
+        };
+        assert_eq!((name.as_ref(), *used, *allowed), (INSTANCES, most + 1, most));
+        let hint = fault.hint("m.toml").expect("a hint");
+        assert!(hint.contains("--workers") && hint.contains("[machine]"), "{hint}");
+        drop(stores);
+        assert_eq!(budget.live(), 0);
+        start().expect("there is room again");
     }
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use stagewright_lifecycle::budget::Budget;
 use stagewright_manifest::WallPolicy;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -13,8 +14,21 @@ use crate::error::RuntimeError;
 /// How often running stages look at their budgets. Ten times the cost of one look (two clock readings) is still below 0.1 %.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Linear memories at once: 16 workers times transformer and predictor, and some room. Each reserves 4 GiB of address space.
-const POOL_MEMORIES: u32 = 48;
+/// Linear memories at once, at least. Each reserves 4 GiB of address space, and no memory.
+const LEAST_MEMORIES: u32 = 48;
+
+/// Linear memories for each thread at work: a transformer and a predictor, and room for components
+/// with several.
+const MEMORIES_OF_A_THREAD: u32 = 6;
+
+/// Linear memories for what no permit is asked for: an evaluator with the models that it asks.
+const OTHER_MEMORIES: u32 = 8;
+
+/// The slots of the pool: linear memories at once, and as many components.
+pub(crate) fn pool_memories(budget: &Budget) -> u32 {
+    let permits = u32::try_from(budget.permits()).unwrap_or(u32::MAX);
+    permits.saturating_mul(MEMORIES_OF_A_THREAD).saturating_add(OTHER_MEMORIES).max(LEAST_MEMORIES)
+}
 
 /// Core instances, and tables, of a usual component: a Python one has some 20. Address space only.
 const INSTANCES_PER_COMPONENT: u32 = 24;
@@ -23,7 +37,7 @@ const INSTANCES_PER_COMPONENT: u32 = 24;
 const KEEP_RESIDENT: usize = 16 << 20;
 
 /// How components are compiled and run.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct EngineOptions {
     /// Lets the compiler canonicalise every NaN, for bit-equal results across architectures. Batches are canonicalised at the boundary anyway.
     pub canonicalize_nans: bool,
@@ -35,6 +49,21 @@ pub struct EngineOptions {
     pub bounds: Bounds,
     /// Which walls must stand around every stage: see [`HostWalls::policy`](crate::HostWalls::policy).
     pub walls: WallPolicy,
+    /// What all runs of this process may do at once.
+    pub budget: &'static Budget,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            canonicalize_nans: false,
+            without_interruption: false,
+            without_limiter: false,
+            bounds: Bounds::default(),
+            walls: WallPolicy::default(),
+            budget: Budget::of_machine(),
+        }
+    }
 }
 
 fn config(options: EngineOptions) -> Config {
@@ -54,12 +83,14 @@ fn config(options: EngineOptions) -> Config {
     config
 }
 
-fn pooling(bounds: &Bounds) -> PoolingAllocationConfig {
+fn pooling(bounds: &Bounds, budget: &Budget) -> PoolingAllocationConfig {
+    let memories = pool_memories(budget);
+    let instances = memories.saturating_mul(INSTANCES_PER_COMPONENT);
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_memories(POOL_MEMORIES)
-        .total_component_instances(POOL_MEMORIES)
-        .total_core_instances(POOL_MEMORIES * INSTANCES_PER_COMPONENT)
-        .total_tables(POOL_MEMORIES * INSTANCES_PER_COMPONENT)
+    pool.total_memories(memories)
+        .total_component_instances(memories)
+        .total_core_instances(instances)
+        .total_tables(instances)
         .max_core_instances_per_component(bounds.instances as u32)
         .max_memories_per_component(8)
         .max_tables_per_component(bounds.instances as u32)
@@ -80,7 +111,7 @@ fn pooling(bounds: &Bounds) -> PoolingAllocationConfig {
 /// The engine's settings are refused on this machine.
 pub(crate) fn engine(options: EngineOptions) -> Result<wasmtime::Engine, RuntimeError> {
     let mut pooled = config(options);
-    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(&options.bounds)));
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(&options.bounds, options.budget)));
     let engine = match wasmtime::Engine::new(&pooled) {
         Ok(engine) => engine,
         Err(reason) => {

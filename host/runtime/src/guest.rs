@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use stagewright_lifecycle::budget::GuestMemory;
 use stagewright_lifecycle::fault::LimitKind;
 use stagewright_lifecycle::sandbox::{Sources, StageContext};
 use wasmtime::component::ResourceTable;
@@ -25,11 +26,17 @@ pub(crate) struct Guest {
     pub(crate) desk: Desk,
     /// Elements of all Wasm tables.
     elements: usize,
+    /// Bytes of all linear memories, as a part of what all guests have.
+    pub(crate) memory: GuestMemory,
 }
 
 impl ResourceLimiter for Guest {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.desk.account.grow(current, desired, maximum)?)
+        let grows = self.desk.account.grow(current, desired, maximum)?;
+        if grows {
+            self.memory.grow(desired.saturating_sub(current) as u64);
+        }
+        Ok(grows)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
@@ -79,6 +86,7 @@ pub(crate) fn store(
         written,
         desk: Desk::new(context, options.bounds, sources),
         elements: 0,
+        memory: options.budget.guest(),
     };
     let mut store = Store::new(engine, guest);
     if !options.without_limiter {

@@ -1,6 +1,6 @@
 //! Starting instances and calling their exports: time is charged, and what goes wrong is put into the lifecycle's words.
 
-use stagewright_lifecycle::fault::{StageFault, guest_name, guest_text, settable};
+use stagewright_lifecycle::fault::{INSTANCES, LimitKind, StageFault, guest_name, guest_text, settable};
 use stagewright_lifecycle::sandbox::{Level, Meter};
 use stagewright_manifest::{Contract, World};
 use wasmtime::component::{Instance, InstancePre, ResourceTableError};
@@ -10,6 +10,7 @@ use crate::bindings::exports::stagewright::stage::{
     decide, evaluate, ingest, predict, rebalance, shards, train, transform, validate,
 };
 use crate::bindings::stagewright::stage::types::Failure;
+use crate::engine;
 use crate::guest::Guest;
 use crate::parallel::on_stack;
 use crate::predictor::contract;
@@ -157,7 +158,8 @@ fn crashed(guest: &Guest, export: &str, error: &wasmtime::Error) -> StageFault {
         return StageFault::Cancelled { stage: guest.desk.account.stage() };
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        return StageFault::host(format!("this process runs as many instances as it can: {cause}"));
+        let most = engine::pool_memories(guest.memory.budget());
+        return guest.desk.account.limit(LimitKind::Operator(INSTANCES.into()), u64::from(most) + 1, most.into());
     }
     let last = guest.written.last();
     let message = if last.is_empty() { cause } else { format!("{cause}; it wrote: {last}") };

@@ -4,35 +4,53 @@
 //! timing, memory is bounded by three parts a worker, and nothing depends on how many workers there are.
 
 use std::sync::mpsc;
+use std::time::Instant;
 
+use stagewright_lifecycle::budget::{Budget, Permit};
 use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::sandbox::{Meter, StageContext};
 
-/// Threads at once, at most: a transformer and a predictor on each fit the engine's pool of memories, and no machine that this is meant for has many more cores.
-const MAX_WORKERS: usize = 16;
+/// Permits for work in so many pieces, for as many workers as the stage may have: waits for the
+/// first. The stage's time on the wall does not count meanwhile.
+///
+/// # Errors
+/// [`StageFault::Cancelled`] if somebody asks to stop.
+pub(crate) fn permits<'a>(
+    budget: &'a Budget,
+    context: &StageContext,
+    pieces: usize,
+) -> Result<Vec<Permit<'a>>, StageFault> {
+    let began = Instant::now();
+    let permits = budget.enter(context.workers.min(pieces), &context.cancel);
+    Meter::add(&context.meter.waited_ns, began.elapsed().as_nanos() as u64);
+    permits.ok_or_else(|| StageFault::Cancelled { stage: context.world.into() })
+}
 
 /// Takes a part of what is made of a piece. It waits while two others wait.
 pub(crate) type Give<'a, T> = &'a mut dyn FnMut(T) -> Result<(), StageFault>;
 
-/// Runs `step` for pieces `0..pieces` on up to `workers` threads with `stack` bytes each, each with a state that `start` made on it, and gives the parts that it
-/// makes of them to `sink` in order. The first error ends everything; parts before it have been given.
+/// Runs `step` for pieces `0..pieces` on a thread for each permit with `stack` bytes each, each with a state that `start` made on it, and gives the parts that it
+/// makes of them to `sink` in order. The first error ends everything; parts before it have been given. A thread gives its permit back when its pieces are done;
+/// `sink` must not wait for one.
 pub(crate) fn in_order<S, T: Send>(
     pieces: usize,
-    workers: usize,
+    permits: Vec<Permit<'_>>,
     stack: usize,
     start: impl Fn() -> Result<S, StageFault> + Sync,
     step: impl Fn(&mut S, usize, Give<'_, T>) -> Result<(), StageFault> + Sync,
     mut sink: impl FnMut(usize, T) -> Result<(), StageFault>,
 ) -> Result<(), StageFault> {
-    let workers = workers.clamp(1, MAX_WORKERS).min(pieces.max(1));
+    let workers = permits.len();
     std::thread::scope(|scope| {
         let mut receivers = Vec::with_capacity(workers);
         let mut threads = Vec::with_capacity(workers);
-        for worker in 0..workers {
+        for (worker, permit) in permits.into_iter().enumerate() {
             // `None` ends a piece.
             let (sender, receiver) = mpsc::sync_channel::<Result<Option<T>, StageFault>>(2);
             receivers.push(receiver);
             let (start, step) = (&start, &step);
             let work = move || {
+                let _permit = permit;
                 let mut state = match start() {
                     Ok(state) => state,
                     Err(fault) => {
@@ -97,16 +115,24 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> StageFault {
 
 #[cfg(test)]
 mod tests {
+    use stagewright_lifecycle::sandbox::Cancel;
+
     use super::*;
 
     const STACK: usize = 1 << 20;
+
+    /// A budget of so many permits, and all of them.
+    fn all(permits: usize) -> Vec<Permit<'static>> {
+        let budget = Box::leak(Box::new(Budget::new(permits, u64::MAX)));
+        budget.enter(permits, &Cancel::default()).expect("nobody stops it")
+    }
 
     #[test]
     fn a_panic_of_a_worker_is_a_fault_and_no_panic() {
         let step = |(): &mut (), piece: usize, give: Give<'_, usize>| {
             if piece == 3 { panic!("piece {piece}") } else { give(piece) }
         };
-        let fault = in_order(10, 2, STACK, || Ok(()), step, |_, _| Ok(())).expect_err("piece 3 panics");
+        let fault = in_order(10, all(2), STACK, || Ok(()), step, |_, _| Ok(())).expect_err("piece 3 panics");
         assert!(fault.to_string().contains("panicked") && fault.to_string().contains("piece 3"), "{fault}");
         let fault = on_stack::<()>(STACK, || panic!("alone")).expect_err("it panics");
         assert!(fault.to_string().contains("alone"), "{fault}");
@@ -118,7 +144,7 @@ mod tests {
             let mut seen = Vec::new();
             in_order(
                 17,
-                workers,
+                all(workers),
                 STACK,
                 || Ok(()),
                 |(), piece, give| (0..piece % 3).try_for_each(|part| give(piece * piece + part)),
@@ -134,6 +160,25 @@ mod tests {
     }
 
     #[test]
+    fn work_of_many_at_once_ends_with_one_permit_and_gives_it_back() {
+        let budget = Budget::new(1, u64::MAX);
+        let work = || {
+            let permits = budget.enter(4, &Cancel::default()).expect("nobody stops it");
+            assert_eq!(permits.len(), 1);
+            let mut seen = Vec::new();
+            let step = |(): &mut (), piece: usize, give: Give<'_, usize>| give(piece);
+            let sink = |piece, part| {
+                seen.push((piece, part));
+                Ok(())
+            };
+            in_order(9, permits, STACK, || Ok(()), step, sink).expect("nothing fails");
+            assert_eq!(seen, (0..9).map(|piece| (piece, piece)).collect::<Vec<_>>());
+        };
+        std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(work))));
+        assert_eq!(budget.enter(4, &Cancel::default()).expect("nobody stops it").len(), 1);
+    }
+
+    #[test]
     fn the_first_fault_ends_the_work() {
         let step = |(): &mut (), piece: usize, give: Give<'_, usize>| {
             if piece == 5 { Err(StageFault::host("five")) } else { give(piece) }
@@ -141,7 +186,7 @@ mod tests {
         let mut seen = Vec::new();
         let result = in_order(
             1000,
-            4,
+            all(4),
             STACK,
             || Ok(()),
             step,

@@ -33,7 +33,7 @@ use crate::error::RuntimeError;
 use crate::guest::{self, Guest};
 use crate::imports;
 use crate::instance;
-use crate::parallel::{Give, in_order, on_stack};
+use crate::parallel::{Give, in_order, on_stack, permits};
 use crate::predictor::{LazyPipeline, Pipeline, Predictor, Transformer, contract, rows_of_crossing};
 use crate::wasi::Stubs;
 
@@ -248,7 +248,7 @@ impl Runtime {
         let mut scores = Vec::with_capacity(rows as usize * model.width());
         in_order(
             pieces.div_ceil(range),
-            model.training.workers,
+            permits(self.1.budget, &model.training, pieces.div_ceil(range))?,
             self.stack(),
             || Ok(()),
             |(): &mut (), number, give| {
@@ -473,7 +473,9 @@ impl Sandbox for Runtime {
         };
         let mut declared = None;
         let start = || Ok(());
-        in_order(pieces(rows, piece_rows).max(1), context.workers, self.stack(), start, step, |_, (schema, part)| {
+        let pieces = pieces(rows, piece_rows).max(1);
+        let permits = permits(self.1.budget, &context, pieces)?;
+        in_order(pieces, permits, self.stack(), start, step, |_, (schema, part)| {
             if declared.get_or_insert_with(|| schema.clone()) != &schema {
                 return Err(contract(&context, "transformer.fields", "two instances declare different columns"));
             }
@@ -524,7 +526,7 @@ impl Sandbox for Runtime {
         };
         in_order(
             shards as usize,
-            context.workers,
+            permits(self.1.budget, &context, shards as usize)?,
             self.stack(),
             || Ok(()),
             step,

@@ -81,7 +81,7 @@ pub(crate) fn doctor(location: &Location, arguments: &JsonArgument) -> anyhow::R
             findings.push(Finding::fine("registry", format!("{runs} runs, {models} models")));
         }
     }
-    findings.push(Finding::fine("workers", workplace::workers(None).to_string()));
+    findings.push(Finding::fine("workers", workplace::workers(None, &operator)?.to_string()));
     let is_fit = findings.iter().all(|finding| finding.ok);
     if arguments.json {
         print_json(&findings)?;

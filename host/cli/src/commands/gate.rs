@@ -308,7 +308,7 @@ fn asked(
 ) -> anyhow::Result<Vec<f64>> {
     let recorded = [World::Transformation, World::Training].map(|world| (world, model.limits_of(world)));
     let limits = operator.limits_of_model(recorded, &[])?;
-    let (artifacts, workers) = (&workplace.home.artifacts, workplace::workers(None));
+    let (artifacts, workers) = (&workplace.home.artifacts, workplace.workers);
     let ready = Ready::new(model, &workplace.runtime, artifacts, limits, Arc::new(Warnings), workers, cancel)?;
     Ok(ready.predict_table(&workplace.runtime, &test.table)?)
 }

@@ -38,14 +38,14 @@ impl Tracker for Warnings {
 pub(crate) fn predict(location: &Location, arguments: &PredictArguments) -> anyhow::Result<Ending> {
     location.existing()?;
     let operator = workplace::operator()?;
-    let workplace = Workplace::open(location, &operator)?;
+    let workplace = Workplace::open_with(location, &operator, arguments.workers)?;
     let version = models::find(&workplace.home, &arguments.model, CHAMPION)?;
     let model: RegisteredModel =
         serde_json::from_value(version.contents).context("the registered model cannot be read")?;
     let keep = kept_names(&arguments.keep, &model.task)?;
     let rows = input::read(&arguments.input, &model.signature, &keep)?;
     let cancel = workplace::cancel_on_signals();
-    let workers = workplace::workers(arguments.workers);
+    let workers = workplace.workers;
     let recorded = [World::Transformation, World::Training].map(|world| (world, model.limits_of(world)));
     let limits = operator.limits_of_model(recorded, &arguments.set)?;
     let artifacts = &workplace.home.artifacts;

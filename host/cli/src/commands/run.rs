@@ -72,7 +72,7 @@ impl Job<'_> {
         let components = workplace.components(&manifest, &World::all().collect::<Vec<_>>(), &policy)?;
         tasks::refuse_undoable(&manifest, &self.stages, &components)?;
         policy.settle();
-        let workers = workplace::workers(manifest.workers.map(usize::from));
+        let workers = workplace.workers;
         let manifest = Arc::new(manifest);
         let promotes = self.stages.contains(&World::Promotion);
         let destination =

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use stagewright_manifest::{InstanceLimits, Limits, Manifest, Operator, Overrides, TrustedKey, WallPolicy, World};
+use stagewright_manifest::{
+    InstanceLimits, Limits, MachineLimits, Manifest, Operator, Overrides, TrustedKey, WallPolicy, World,
+};
 
 fn operator(text: &str) -> Operator {
     Operator::parse("operator.toml", text.to_owned()).unwrap_or_else(|error| panic!("{error}"))
@@ -96,6 +98,25 @@ fn the_query_of_a_url_is_not_recorded() {
     }
     let plain = fetching("uri = \"csv:a?b#c.csv\"");
     assert!(plain.recorded_text().contains("uri = \"csv:a?b#c.csv\""));
+}
+
+#[test]
+fn what_a_process_may_do_at_once_is_the_operators() {
+    assert_eq!(operator("").machine, MachineLimits::default());
+    let operator = operator("[machine]\npermits = 4\nmemory = \"2 GiB\"\n");
+    assert_eq!(operator.machine, MachineLimits { permits: Some(4), memory: Some(2 << 30) });
+    for (asked, is_allowed) in [("workers=4", true), ("workers=5", false)] {
+        let error = manifest(&[asked]).within(&operator).map_err(|error| error.render());
+        assert_eq!(error.is_ok(), is_allowed, "{asked}");
+        if let Err(error) = error {
+            assert!(error.contains("`workers` is above the operator's `permits`: `5`"), "{error}");
+            assert!(error.contains("choose at most `4`") && error.contains("[machine]"), "{error}");
+        }
+    }
+    assert!(manifest(&[]).within(&operator).is_ok(), "who asks for none gets what there is");
+    for wrong in ["permits = 0", "permits = 1025", "memory = \"1 MiB\"", "seats = 3"] {
+        assert!(Operator::parse("operator.toml", format!("[machine]\n{wrong}\n")).is_err(), "{wrong}");
+    }
 }
 
 #[test]
