@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use arrow_array::Array as _;
 use libfuzzer_sys::fuzz_target;
-use stagewright_store::packed::{parse, write};
+use stagewright_store::packed::{batch_bytes, parse, write};
 use stagewright_store::{DataType, Field, Schema};
 
 #[derive(Arbitrary, Debug)]
@@ -78,7 +78,8 @@ fuzz_target!(|sent: Sent| {
     for column in batch.columns() {
         column.to_data().validate_full().expect("what is accepted is valid");
     }
-    let out = write(&batch, &schema);
+    let out = write(&batch, &schema).expect("columns of the schema");
+    assert_eq!(batch_bytes(&batch, &schema), Ok(out.len()));
     let again = parse(rows, out.clone(), &schema).expect("what the host sends, it accepts");
-    assert_eq!(write(&again, &schema), out, "another crossing changes nothing");
+    assert_eq!(write(&again, &schema).expect("columns of the schema"), out, "another crossing changes nothing");
 });

@@ -19,7 +19,7 @@ use arrow_array::{Array, RecordBatch, UInt64Array};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
 use stagewright_evaluation::figure::Figure;
-use stagewright_store::{Blob, DataType, Digest, MAX_BATCH_BYTES, batch_bytes};
+use stagewright_store::{Blob, DataType, Digest, MAX_BATCH_BYTES, packed};
 
 use crate::fault::{StageFault, guest_text};
 use crate::sandbox::{Level, Meter, ModelParts, Sandbox, StageContext, Tracker, View};
@@ -245,7 +245,7 @@ impl Sample {
         while most > 0 {
             let rows = chosen(all, most, &mut Random::new(seed));
             let parts = parts(view, &rows)?;
-            let bytes = parts.iter().map(|part| batch_bytes(part, part.num_rows())).sum::<Result<usize, _>>();
+            let bytes = parts.iter().map(|part| packed::batch_bytes(part, &view.schema)).sum::<Result<usize, _>>();
             // Long texts: fewer rows will do.
             if most == 1 || bytes.map_err(StageFault::host)? <= MAX_BATCH_BYTES {
                 let values = concat_batches(&parts[0].schema(), &parts).map_err(StageFault::host)?;

@@ -12,7 +12,7 @@ use stagewright_evaluation::report;
 use stagewright_manifest::World;
 use stagewright_store::{
     ArtifactKind, ArtifactRecord, Blob, BlobWriter, InputRecord, LogLine, MetricRecord, Role, Schema, StageRecord,
-    Staging, Table, TableWriter, batch_bytes,
+    Staging, Table, TableWriter, packed,
 };
 
 use crate::fault::StageFault;
@@ -446,7 +446,7 @@ pub(crate) struct MadeTable {
 impl MadeTable {
     /// Appends rows that count against the stage's output limit.
     pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
-        self.watch.charge_output(batch_bytes(rows, rows.num_rows()).map_err(StageFault::host)? as u64)?;
+        self.watch.charge_output(packed::batch_bytes(rows, self.writer.schema()).map_err(StageFault::host)? as u64)?;
         self.write_charged(rows)
     }
 

@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{Meter, StageContext};
 use stagewright_manifest::StepId;
-use stagewright_store::{BatchFault, DataType, Field, MAX_BATCH_BYTES, Role, Schema, batch_bytes, packed, rows_within};
+use stagewright_store::{BatchFault, DataType, Field, MAX_BATCH_BYTES, Role, Schema, packed};
 
 use crate::bindings::stagewright::stage::types;
 
@@ -28,46 +28,37 @@ pub(crate) fn row_too_large(
 ///
 /// # Errors
 /// A fault of the data, with column and row, if the first row alone is larger than a crossing.
-pub(crate) fn within_cap(batch: &RecordBatch, stage: impl Into<StepId>, first: u64) -> Result<RecordBatch, StageFault> {
-    let rows = batch.num_rows();
-    let room = MAX_BATCH_BYTES.saturating_sub(layout_bytes(batch));
-    if batch_bytes(batch, rows).map_err(StageFault::host)? <= room {
-        return Ok(batch.clone());
-    }
-    let fit = rows_within(batch, room).map_err(StageFault::host)?;
-    if fit > 0 {
+pub(crate) fn within_cap(
+    batch: &RecordBatch,
+    schema: &Schema,
+    stage: impl Into<StepId>,
+    first: u64,
+) -> Result<RecordBatch, StageFault> {
+    let fit = packed::rows_within(batch, schema, MAX_BATCH_BYTES).map_err(StageFault::host)?;
+    if fit > 0 || batch.num_rows() == 0 {
         return Ok(batch.slice(0, fit));
     }
-    // The estimate counts the longest category of the column; this row may have a shorter one.
-    let row = batch.slice(0, 1);
-    let columns = stagewright_store::raw_columns(&row).map_err(StageFault::host)?;
-    let size = columns.iter().map(stagewright_store::RawColumn::bytes).sum::<usize>() + layout_bytes(&row);
-    if size <= MAX_BATCH_BYTES {
-        return Ok(row);
-    }
-    let largest = (0..columns.len()).max_by_key(|&column| columns[column].bytes());
-    let name = largest.map(|column| batch.schema_ref().field(column).name().clone());
-    Err(row_too_large(stage, "the values of one row", size, name, first))
-}
-
-/// Bytes that a batch takes at most besides its values: the gaps after pieces, numbers of
-/// categories, and the validity of columns that might have nulls.
-fn layout_bytes(batch: &RecordBatch) -> usize {
-    /// Four pieces of a categorical column, each with a gap, and the number of categories.
-    const COLUMN: usize = 4 * 7 + 8;
-    let validity = batch.num_rows().div_ceil(8) + 7;
-    let fields = batch.schema_ref().fields();
-    fields.iter().map(|field| if field.is_nullable() { COLUMN + validity } else { COLUMN }).sum()
+    let columns = packed::column_bytes(&batch.slice(0, 1), schema).map_err(StageFault::host)?;
+    let largest = columns.iter().zip(schema.fields()).max_by_key(|(bytes, _)| **bytes);
+    let name = largest.map(|(_, field)| field.name.clone());
+    Err(row_too_large(stage, "the values of one row", columns.iter().sum(), name, first))
 }
 
 /// A batch for a guest that was told these fields. Counts rows, bytes and copies (one on this side,
 /// one when the list is lowered).
-pub(crate) fn outgoing(batch: &RecordBatch, schema: &Schema, context: &StageContext) -> types::Batch {
-    let bytes = packed::write(batch, schema);
+///
+/// # Errors
+/// A fault of the host if the columns are not those that the guest was told.
+pub(crate) fn outgoing(
+    batch: &RecordBatch,
+    schema: &Schema,
+    context: &StageContext,
+) -> Result<types::Batch, StageFault> {
+    let bytes = packed::write(batch, schema).map_err(StageFault::host)?;
     Meter::add(&context.meter.rows_in, batch.num_rows() as u64);
     Meter::add(&context.meter.bytes_in, bytes.len() as u64);
     Meter::add(&context.meter.copied, 2 * bytes.len() as u64);
-    types::Batch { rows: batch.num_rows() as u32, bytes }
+    Ok(types::Batch { rows: batch.num_rows() as u32, bytes })
 }
 
 /// Columns of numbers without nulls, as a batch for a guest.
@@ -156,14 +147,18 @@ mod tests {
 
     use super::*;
 
-    fn batch(texts: ArrayRef, data_type: DataType) -> RecordBatch {
+    fn batch(texts: ArrayRef, data_type: DataType) -> (RecordBatch, Schema) {
         let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..texts.len() as i64));
         let fields = vec![Field::new("n", DataType::Int64), Field::new("t", data_type)];
         let schema = Schema::new(fields).expect("two names");
-        RecordBatch::try_new(schema.to_arrow(), vec![numbers, texts]).expect("columns of these types")
+        (RecordBatch::try_new(schema.to_arrow(), vec![numbers, texts]).expect("columns of these types"), schema)
     }
 
-    fn texts(sizes: &[usize]) -> RecordBatch {
+    fn cut((batch, schema): &(RecordBatch, Schema), first: u64) -> Result<usize, StageFault> {
+        within_cap(batch, schema, "training", first).map(|batch| batch.num_rows())
+    }
+
+    fn texts(sizes: &[usize]) -> (RecordBatch, Schema) {
         let texts: StringArray = sizes.iter().map(|&size| Some("x".repeat(size))).collect();
         batch(Arc::new(texts), DataType::Utf8)
     }
@@ -171,14 +166,22 @@ mod tests {
     #[test]
     fn a_batch_is_cut_where_a_crossing_is_full() {
         let third = MAX_BATCH_BYTES / 3;
-        assert_eq!(within_cap(&texts(&[1, 2, 3]), World::Training, 0).expect("small").num_rows(), 3);
-        assert_eq!(within_cap(&texts(&[third; 5]), World::Training, 0).expect("two fit").num_rows(), 2);
-        assert_eq!(within_cap(&texts(&[0; 0]), World::Training, 0).expect("empty").num_rows(), 0);
+        assert_eq!(cut(&texts(&[1, 2, 3]), 0).expect("small"), 3);
+        assert_eq!(cut(&texts(&[third; 5]), 0).expect("two fit"), 2);
+        assert_eq!(cut(&texts(&[0; 0]), 0).expect("empty"), 0);
+    }
+
+    #[test]
+    fn a_row_of_just_the_size_of_a_crossing_crosses() {
+        // The number and the offsets of the text, with a validity of each, lie before the text.
+        let before = if Field::new("n", DataType::Int64).nullable { 32 } else { 16 };
+        assert_eq!(cut(&texts(&[MAX_BATCH_BYTES - before]), 0).expect("it fits"), 1);
+        assert!(cut(&texts(&[MAX_BATCH_BYTES - before + 1]), 0).is_err());
     }
 
     #[test]
     fn a_row_that_is_too_large_is_the_datas_fault_with_column_and_row() {
-        let fault = within_cap(&texts(&[MAX_BATCH_BYTES + 1, 1]), World::Training, 41).expect_err("too large");
+        let fault = cut(&texts(&[MAX_BATCH_BYTES + 1, 1]), 41).expect_err("too large");
         let StageFault::Data { column, row, .. } = fault else { panic!("{fault}") };
         assert_eq!((column.as_deref(), row), (Some("t"), Some(41)));
     }
@@ -188,9 +191,10 @@ mod tests {
         let categories: ArrayRef = Arc::new(StringArray::from(vec!["short".to_owned(), "x".repeat(MAX_BATCH_BYTES)]));
         let codes = arrow_array::Int32Array::from(vec![0, 1, 0]);
         let array = DictionaryArray::<Int32Type>::try_new(codes, categories).expect("codes of two categories");
-        let rows = batch(Arc::new(array), DataType::Categorical);
-        assert_eq!(within_cap(&rows, World::Training, 0).expect("the first row is short").num_rows(), 1);
-        let fault = within_cap(&rows.slice(1, 2), World::Training, 1).expect_err("too large");
+        let (rows, schema) = batch(Arc::new(array), DataType::Categorical);
+        let rest = rows.slice(1, 2);
+        assert_eq!(cut(&(rows, schema.clone()), 0).expect("the first row is short"), 1);
+        let fault = cut(&(rest, schema), 1).expect_err("too large");
         let StageFault::Data { column, row, .. } = fault else { panic!("{fault}") };
         assert_eq!((column.as_deref(), row), (Some("t"), Some(1)));
     }

@@ -11,7 +11,7 @@ use stagewright_data::Task;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::model::width;
 use stagewright_lifecycle::sandbox::{ModelParts, StageContext};
-use stagewright_store::{BatchProblem, Blob, DataType, Field, MAX_BATCH_BYTES, Schema, batch_bytes};
+use stagewright_store::{BatchProblem, Blob, DataType, Field, MAX_BATCH_BYTES, Schema, packed};
 use wasmtime::Store;
 use wasmtime::component::{Resource, ResourceAny};
 
@@ -56,6 +56,11 @@ pub(crate) fn rows_of_crossing(schema: &Schema) -> usize {
     };
     let row: usize = schema.fields().iter().map(bits).sum();
     (MAX_BATCH_BYTES * 8 / row.max(1)).max(1)
+}
+
+/// Rows of which so many predictions each fit one crossing; at least 1.
+fn rows_of_predictions(outputs: usize) -> usize {
+    (MAX_BATCH_BYTES / 8 / outputs.max(1)).max(1)
 }
 
 impl Transformer {
@@ -122,7 +127,7 @@ impl Transformer {
     /// One call; `None` if fewer rows should be tried.
     fn transform_part(&mut self, rows: &RecordBatch) -> Result<Option<RecordBatch>, StageFault> {
         let context = self.store.data().desk.context().clone();
-        let batch = context.on_behalf(|| Ok(batch::outgoing(rows, &self.inputs, &context)))?;
+        let batch = context.on_behalf(|| batch::outgoing(rows, &self.inputs, &context))?;
         let (guest, resource) = (&self.guest, self.resource);
         let transformed = instance::call(&mut self.store, "transformer.transform", |store| {
             guest.transformer().call_transform(store, resource, &batch)
@@ -142,8 +147,9 @@ impl Transformer {
             Ok(transformed) => transformed,
             Err(fault) => match fault.problem {
                 BatchProblem::TooLarge { .. } if rows.num_rows() > 1 => return Ok(None),
-                BatchProblem::TooLarge { bytes } if rows.num_rows() == 1 => {
-                    return Err(batch::row_too_large(context.world, "the features of one row", bytes, None, 0));
+                BatchProblem::TooLarge { bytes, largest } if rows.num_rows() == 1 => {
+                    let what = "the features of one row";
+                    return Err(batch::row_too_large(context.world, what, bytes, largest, 0));
                 }
                 _ => return Err(contract(context, "transformer.transform", fault)),
             },
@@ -154,7 +160,7 @@ impl Transformer {
         }
         if context.staging.is_some() {
             // The host writes the rows into an artifact of the stage.
-            let size = batch_bytes(&transformed, transformed.num_rows()).map_err(StageFault::host)?;
+            let size = packed::batch_bytes(&transformed, &self.schema).map_err(StageFault::host)?;
             self.store.data().desk.account.charge_output(size as u64)?;
         }
         Ok(Some(transformed))
@@ -219,10 +225,30 @@ impl Predictor {
         })
     }
 
-    /// Predicts a batch of transformed features: a checked column for each output.
-    pub(crate) fn predict(&mut self, rows: &RecordBatch) -> Result<RecordBatch, StageFault> {
+    /// Predicts a batch of transformed features and hands a checked column for each output to
+    /// `take`, in as many calls as the predictions need to fit their crossings: `predict` is
+    /// row-wise, and so the parts are what one call would have given.
+    pub(crate) fn predict(
+        &mut self,
+        rows: &RecordBatch,
+        mut take: impl FnMut(&Self, RecordBatch),
+    ) -> Result<(), StageFault> {
+        let most = rows_of_predictions(self.outputs.len());
+        let mut done = 0;
+        loop {
+            let part = rows.slice(done, most.min(rows.num_rows() - done));
+            let predicted = self.predict_part(&part).map_err(|fault| fault.counted_from(done as u64))?;
+            take(self, predicted);
+            done += part.num_rows();
+            if done >= rows.num_rows() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn predict_part(&mut self, rows: &RecordBatch) -> Result<RecordBatch, StageFault> {
         let context = self.store.data().desk.context().clone();
-        let batch = context.on_behalf(|| Ok(batch::outgoing(rows, &self.inputs, &context)))?;
+        let batch = context.on_behalf(|| batch::outgoing(rows, &self.inputs, &context))?;
         let (guest, resource) = (&self.guest, self.resource);
         let predicted = instance::call(&mut self.store, "predictor.predict", |store| {
             guest.predictor().call_predict(store, resource, &batch)
@@ -314,8 +340,7 @@ impl Pipeline {
     ) -> Result<(), StageFault> {
         let Self { transformer, predictor } = self;
         transformer.transform(rows, |first, features| {
-            let part = predictor.predict(&features).map_err(|fault| fault.counted_from(first as u64))?;
-            take(predictor, part);
+            predictor.predict(&features, &mut take).map_err(|fault| fault.counted_from(first as u64))?;
             Ok(0)
         })
     }
@@ -369,6 +394,14 @@ mod tests {
     fn floats(columns: usize) -> Schema {
         let field = |column| Field::new(format!("f{column}"), DataType::Float64).with_nullable(false);
         Schema::new((0..columns).map(field).collect()).expect("distinct names")
+    }
+
+    #[test]
+    fn as_many_rows_are_asked_for_as_their_predictions_fit_a_crossing() {
+        for outputs in [1, 2, 129, 1000, 1024] {
+            let rows = rows_of_predictions(outputs);
+            assert!(rows * outputs * 8 <= MAX_BATCH_BYTES && (rows + 1) * outputs * 8 > MAX_BATCH_BYTES, "{outputs}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use stagewright_lifecycle::sandbox::{
     Tracker, TransformSink, View,
 };
 use stagewright_manifest::World;
-use stagewright_store::{ArtifactStore, Blob, Field, Schema, Table};
+use stagewright_store::{ArtifactStore, Blob, Field, Schema, Table, packed};
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre, Resource};
 
@@ -354,7 +354,7 @@ fn each_batch(
     while start < end {
         let rows = context.on_behalf(|| {
             let rows = view.table.read(start, (end - start) as usize, Some(&view.columns)).map_err(StageFault::host)?;
-            batch::within_cap(&rows, context.world, start)
+            batch::within_cap(&rows, &view.schema, context.world, start)
         })?;
         let count = rows.num_rows() as u64;
         take(start, rows).map_err(|fault| fault.counted_from(start))?;
@@ -366,6 +366,7 @@ fn each_batch(
 /// A batch in as many as crossings take; its rows are counted from `first` on.
 fn each_within_cap(
     batch: &RecordBatch,
+    schema: &Schema,
     context: &StageContext,
     first: u64,
     mut take: impl FnMut(RecordBatch) -> Result<(), StageFault>,
@@ -373,8 +374,9 @@ fn each_within_cap(
     let mut done = 0;
     while done < batch.num_rows() {
         let start = first + done as u64;
-        let part = context
-            .on_behalf(|| batch::within_cap(&batch.slice(done, batch.num_rows() - done), context.world, start))?;
+        let part = context.on_behalf(|| {
+            batch::within_cap(&batch.slice(done, batch.num_rows() - done), schema, context.world, start)
+        })?;
         done += part.num_rows();
         take(part).map_err(|fault| fault.counted_from(start))?;
     }
@@ -567,7 +569,7 @@ impl Sandbox for Runtime {
             let start = piece * most;
             let mut done = Vec::new();
             let part = rows.slice(start, most.min(rows.num_rows() - start));
-            each_within_cap(&part, &model.transformation, start as u64, |batch| {
+            each_within_cap(&part, &model.features, &model.transformation, start as u64, |batch| {
                 done.extend(pipeline.predict(&batch)?);
                 Ok(())
             })?;
@@ -586,13 +588,11 @@ impl Sandbox for Runtime {
         let mut transformer = Transformer::new(self, context, state, inputs)?;
         let mut transformed = Vec::with_capacity(batches.len());
         for batch in batches {
-            each_within_cap(batch, context, 0, |batch| {
+            each_within_cap(batch, inputs, context, 0, |batch| {
                 transformer.transform(&batch, |_, features| {
-                    // All columns of a crossing lie in one allocation.
-                    let kept = stagewright_store::batch_bytes(&features, features.num_rows());
-                    let kept = kept.map_err(StageFault::host)? as u64;
+                    let kept = packed::held_bytes(&features);
                     transformed.push(features);
-                    Ok(kept)
+                    Ok(kept as u64)
                 })
             })?;
         }
@@ -610,10 +610,8 @@ impl Sandbox for Runtime {
         let mut predictor = Predictor::new(self, context, model, inputs, task)?;
         let mut numbers = Vec::new();
         for batch in batches {
-            each_within_cap(batch, context, 0, |batch| {
-                let predicted = predictor.predict(&batch)?;
-                numbers.extend(predictor.by_row(&predicted));
-                Ok(())
+            each_within_cap(batch, inputs, context, 0, |batch| {
+                predictor.predict(&batch, |predictor, part| numbers.extend(predictor.by_row(&part)))
             })?;
         }
         Ok(numbers)

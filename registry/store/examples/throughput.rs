@@ -9,10 +9,8 @@ use std::time::Instant;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
-use arrow_array::{ArrayRef, Float64Array, RecordBatch};
-use stagewright_store::{
-    DataType, Field, Home, NewRun, RawColumn, RawValues, RunStatus, Schema, StoreError, check, fsyncs, raw_columns,
-};
+use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use stagewright_store::{DataType, Field, Home, NewRun, RunStatus, Schema, StoreError, fsyncs, packed};
 
 const ROWS: usize = 100_000;
 const COLUMNS: usize = 45;
@@ -25,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         (0..COLUMNS).map(|column| (0..ROWS).map(|row| (row * 31 + column) as f64 / 7.0).collect()).collect();
     let batches = batches(&schema, &columns)?;
     let bytes = ROWS * COLUMNS * 8;
-    checks(&schema, &columns, &batches)?;
+    checks(&schema, &batches[0])?;
 
     let directory = tempfile::tempdir()?;
     let home = Home::open(directory.path())?;
@@ -72,36 +70,28 @@ fn batches(schema: &Schema, columns: &[Vec<f64>]) -> Result<Vec<RecordBatch>, Bo
     Ok((0..ROWS).step_by(8192).map(batch).collect::<Result<_, _>>()?)
 }
 
-/// The crossing itself, on batches that were allocated before the clock starts.
-fn checks(schema: &Schema, columns: &[Vec<f64>], batches: &[RecordBatch]) -> Result<(), Box<dyn std::error::Error>> {
-    let raw = |column: &Vec<f64>| RawColumn { values: RawValues::Float64(column[..8192].to_vec()), validity: None };
-    let prepared: Vec<Vec<RawColumn>> = (0..PASSES).map(|_| columns.iter().map(raw).collect()).collect();
-    let mut prepared = prepared.into_iter();
-    let bytes = 8192 * COLUMNS * 8;
-    measure("check a batch of float64", bytes, || {
-        let columns = prepared.next().unwrap_or_default();
-        black_box(check(8192, columns, schema)).map(drop)
+/// The crossing itself, on bytes that were allocated before the clock starts.
+fn checks(schema: &Schema, batch: &RecordBatch) -> Result<(), Box<dyn std::error::Error>> {
+    let bytes = packed::write(batch, schema)?;
+    let length = bytes.len();
+    let mut prepared = vec![bytes; PASSES].into_iter();
+    measure("check a batch of float64", length, || {
+        black_box(packed::parse(8192, prepared.next().unwrap_or_default(), schema)).map(drop)
     })?;
-    measure("copy a batch out for a guest", bytes, || raw_columns(&batches[0]).map(|it| drop(black_box(it))))?;
-    measure("copy a batch (memcpy, for comparison)", bytes, || {
+    measure("copy a batch out for a guest", length, || packed::write(batch, schema).map(|it| drop(black_box(it))))?;
+    measure("copy a batch (memcpy, for comparison)", length, || {
         let copy = |array: &ArrayRef| array.as_primitive::<Float64Type>().values().to_vec();
-        black_box(batches[0].columns().iter().map(copy).collect::<Vec<_>>());
+        black_box(batch.columns().iter().map(copy).collect::<Vec<_>>());
         Ok::<_, StoreError>(())
     })?;
 
-    let text: Vec<String> = (0..8192).map(|row| format!("customer {row}")).collect();
-    let mut offsets = vec![0];
-    offsets.extend(text.iter().scan(0, |end, it| {
-        *end += it.len() as i32;
-        Some(*end)
-    }));
-    let values = RawValues::Utf8 { offsets, bytes: text.concat().into_bytes() };
-    let column = RawColumn { values, validity: None };
+    let text: StringArray = (0..8192).map(|row| Some(format!("customer {row}"))).collect();
     let schema = Schema::new(vec![Field::new("text", DataType::Utf8)])?;
-    let mut prepared = vec![column.clone(); PASSES].into_iter();
-    measure("check a batch of utf8", column.bytes(), || {
-        let columns = prepared.next().into_iter().collect();
-        black_box(check(8192, columns, &schema)).map(drop)
+    let bytes = packed::write(&RecordBatch::try_new(schema.to_arrow(), vec![Arc::new(text)])?, &schema)?;
+    let length = bytes.len();
+    let mut prepared = vec![bytes; PASSES].into_iter();
+    measure("check a batch of utf8", length, || {
+        black_box(packed::parse(8192, prepared.next().unwrap_or_default(), &schema)).map(drop)
     })?;
     Ok(())
 }

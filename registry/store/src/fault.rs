@@ -29,12 +29,15 @@ pub enum BatchProblem {
     },
     /// The batch is larger than [`crate::MAX_BATCH_BYTES`].
     #[error(
-        "the batch has {bytes} bytes, more than the {} that a batch may have\nhint: pass fewer rows at a time",
-        crate::MAX_BATCH_BYTES
+        "the batch has {bytes} bytes, more than the {} that a batch may have{}\nhint: pass fewer rows at a time",
+        crate::MAX_BATCH_BYTES,
+        largest.as_ref().map(|name| format!("; column `{name}` takes the most")).unwrap_or_default()
     )]
     TooLarge {
         /// The bytes of all its columns.
         bytes: usize,
+        /// The column that takes the most of them, if there is one.
+        largest: Option<String>,
     },
     /// More rows than a batch of bitmaps could hold.
     #[error("the batch has {rows} rows, more than the {} that a batch may have", crate::MAX_BATCH_ROWS)]
@@ -45,28 +48,10 @@ pub enum BatchProblem {
     /// The values are of another type.
     #[error("the values are {found} where the column is {expected}")]
     Type {
-        /// The type of the values.
-        found: DataType,
+        /// The type of the values, in Arrow's words.
+        found: String,
         /// The column's type.
         expected: DataType,
-    },
-    /// The number of values differs from the number of rows.
-    #[error("{found} values stand for {rows} rows")]
-    ValueCount {
-        /// Values in the column.
-        found: usize,
-        /// Rows in the batch.
-        rows: usize,
-    },
-    /// A bitmap has the wrong size.
-    #[error("the {bitmap} bitmap has {found} bytes where {expected} are needed")]
-    BitmapSize {
-        /// `value` or `validity`.
-        bitmap: &'static str,
-        /// Its bytes.
-        found: usize,
-        /// `ceil(rows / 8)`.
-        expected: usize,
     },
     /// The bytes end within a piece.
     #[error("the batch ends {found} bytes into a piece of {piece}")]
@@ -100,16 +85,9 @@ pub enum BatchProblem {
     /// A null in a column that may not hold one.
     #[error("a null stands in a column that is not nullable")]
     Null,
-    /// The number of offsets is not one more than the number of strings.
-    #[error("there are {found} {what} offsets where {expected} are needed")]
-    OffsetCount {
-        /// `string` or `category`.
-        what: &'static str,
-        /// Offsets found.
-        found: usize,
-        /// One more than there are strings.
-        expected: usize,
-    },
+    /// A null among a column's categories.
+    #[error("one of the categories is null")]
+    NullCategory,
     /// The offsets do not start at 0.
     #[error("the {what} offsets start at {found} instead of 0")]
     OffsetStart {
@@ -125,16 +103,6 @@ pub enum BatchProblem {
         what: &'static str,
         /// The index of the smaller one.
         index: usize,
-    },
-    /// The last offset is not the length of the text.
-    #[error("the {what} offsets end at {found} where the text has {expected} bytes")]
-    OffsetEnd {
-        /// `string` or `category`.
-        what: &'static str,
-        /// The last offset.
-        found: i32,
-        /// The bytes of text.
-        expected: usize,
     },
     /// A string is not UTF-8.
     #[error("the string is not valid UTF-8")]

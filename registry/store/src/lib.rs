@@ -1,7 +1,7 @@
 //! What lasts: artifacts by content, runs, models.
 //!
 //! - [`schema`](Schema): names, types and roles of columns
-//! - [`check`] and [`raw_columns`]: batches from and to an untrusted guest
+//! - [`packed`]: batches from and to an untrusted guest
 //! - [`ArtifactStore`]: tables, blobs and documents by content
 //! - [`Registry`]: runs, stages, models, aliases
 //! - [`search`]: MLflow's grammar for filters and orders
@@ -12,7 +12,6 @@ compile_error!("tables are mapped into memory as they are stored: little-endian"
 
 mod artifact;
 mod bitmap;
-mod checked;
 mod database;
 mod digest;
 mod error;
@@ -20,7 +19,6 @@ mod fault;
 mod files;
 mod home;
 mod liveness;
-mod outgoing;
 pub mod packed;
 mod registry;
 mod schema;
@@ -30,14 +28,13 @@ mod table;
 pub use artifact::{
     ArtifactKind, ArtifactStore, Blob, BlobWriter, CollectedArtifact, Document, Staging, UnknownKind, fsyncs,
 };
-pub use checked::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS, RawColumn, RawValues, check};
 pub use database::DatabaseError;
 pub use digest::{Digest, DigestParseError};
 pub use error::StoreError;
 pub use fault::{BatchFault, BatchProblem};
 pub use files::{open_regular, read_bounded, read_regular, read_regular_text, write_whole};
 pub use home::Home;
-pub use outgoing::{batch_bytes, raw_columns, rows_within};
+pub use packed::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 pub use registry::{
     ArtifactRecord, AuditCheck, AuditDifference, AuditEntry, CHAMPION, Candidate, Experiment, InputRecord,
     JudgedAgainst, LifecycleStage, LogLine, LoggedMetric, MetricPoint, MetricRecord, Model, ModelVersion, NewModel,

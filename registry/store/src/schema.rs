@@ -1,7 +1,7 @@
 //! What a table's columns are: names, types, nullability and roles.
 //!
 //! Owns the mapping to Arrow, and the number of rows in a chunk, which depends on the schema alone so that a table's
-//! digest never depends on workers or timing. It knows no values; [`crate::checked`] checks those.
+//! digest never depends on workers or timing. It knows no values; [`crate::packed`] checks those.
 //!
 //! A schema is immutable and shared: cloning one costs a reference count, because a table of 10,000 columns hands its
 //! schema to every batch.

@@ -12,7 +12,7 @@ use stagewright_data::Task;
 use stagewright_lifecycle::sandbox::{Sandbox as _, View};
 use stagewright_manifest::World;
 use stagewright_runtime::EngineOptions;
-use stagewright_store::{DataType, Field, Schema, batch_bytes};
+use stagewright_store::{DataType, Field, Schema, packed};
 
 /// As in the binary: fresh pages would cost more than the crossing.
 #[global_allocator]
@@ -81,7 +81,7 @@ fn measure(rig: &Rig, view: &View, rounds: usize) -> Result<(f64, f64, f64)> {
     let state = rig.runtime.fit(context(), view, &task)?;
     let chunk = view.table.schema().chunk_rows();
     let first = view.table.read(0, chunk, None)?;
-    let chunk_bytes = batch_bytes(&first, first.num_rows())?;
+    let chunk_bytes = packed::batch_bytes(&first, &view.schema)?;
     // Each byte crosses twice.
     let bytes = 2.0 * chunk_bytes as f64 * (ROWS as f64 / chunk as f64);
     let mut crossing = || -> Result<Duration> {

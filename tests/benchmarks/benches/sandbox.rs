@@ -14,7 +14,7 @@ use stagewright_benchmarks::work::{COMPONENTS, Inputs, Work};
 use stagewright_benchmarks::{Result, SetUp, Used, cpu, interleaved, median, ratio, setting, write_json};
 use stagewright_lifecycle::sandbox::View;
 use stagewright_runtime::EngineOptions;
-use stagewright_store::{DataType, Field, RawColumn, RawValues, Schema, check, raw_columns};
+use stagewright_store::{DataType, Field, Schema, packed};
 
 /// As in the binary.
 #[global_allocator]
@@ -110,12 +110,9 @@ impl Prices {
         let whole_numbers =
             |field: &Field| Field::new(field.name.clone(), DataType::Int64).with_nullable(field.nullable);
         let whole_numbers = Schema::new(view.schema.fields().iter().map(whole_numbers).collect())?;
-        let all = seconds_a_byte(&view, &view.schema, |values| values)?;
-        // The same rows as whole numbers: every check but that for NaNs.
-        let without_nans = seconds_a_byte(&view, &whole_numbers, |values| match values {
-            RawValues::Float64(values) => RawValues::Int64(values.into_iter().map(|value| value as i64).collect()),
-            values => values,
-        })?;
+        let all = seconds_a_byte(&view, &view.schema)?;
+        // The same bytes as whole numbers: every check but that for NaNs.
+        let without_nans = seconds_a_byte(&view, &whole_numbers)?;
         let nans = (all - without_nans).max(0.0);
         Ok(Self { incoming: all, nans })
     }
@@ -125,18 +122,17 @@ impl Prices {
     }
 }
 
-/// What checking the view's batches takes, each column's values changed before.
-fn seconds_a_byte(view: &View, schema: &Schema, change: impl Fn(RawValues) -> RawValues) -> Result<f64> {
+/// What checking the view's batches takes, as batches of these columns.
+fn seconds_a_byte(view: &View, schema: &Schema) -> Result<f64> {
     let passes = (0..CHECK_PASSES).map(|_| {
         let mut bytes = 0;
         let mut took = Duration::ZERO;
         for batch in batches(view) {
             let batch = batch?;
-            let changed = |column: RawColumn| RawColumn { values: change(column.values), ..column };
-            let columns: Vec<_> = raw_columns(&batch)?.into_iter().map(changed).collect();
-            bytes += columns.iter().map(RawColumn::bytes).sum::<usize>();
+            let packed = packed::write(&batch, &view.schema)?;
+            bytes += packed.len();
             let start = cpu();
-            black_box(check(batch.num_rows(), columns, schema)?);
+            black_box(packed::parse(batch.num_rows(), packed, schema)?);
             took += cpu() - start;
         }
         Ok(took.as_secs_f64() / bytes as f64)

@@ -1,8 +1,14 @@
 //! The host's tables as the stages' native code reads them: the same batches, by a call instead of a crossing.
 
+use std::collections::HashMap;
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array as _, ArrayRef, DictionaryArray, StringArray};
+use arrow_buffer::BooleanBuffer;
 use stagewright_kit::{Batch, Categorical, Column, DataType, Failure, Field, Role, Strings, Values};
 use stagewright_lifecycle::sandbox::View;
-use stagewright_store::{RawColumn, RawValues, raw_columns, rows_within};
+use stagewright_store::{MAX_BATCH_BYTES, Schema, packed};
 
 /// A table, or part of one.
 pub struct NativeTable(pub View);
@@ -35,9 +41,12 @@ impl stagewright_kit::Table for NativeTable {
         };
         let failed = |error: &dyn std::fmt::Display| Failure::internal(error.to_string());
         let batch = self.0.table.read(start, rows as usize, Some(&chosen)).map_err(|error| failed(&error))?;
-        let fit = rows_within(&batch, stagewright_store::MAX_BATCH_BYTES).map_err(|error| failed(&error))?;
-        let columns = raw_columns(&batch.slice(0, fit)).map_err(|error| failed(&error))?;
-        Ok(Batch::new(fit as u32, columns.into_iter().map(column).collect()))
+        let fields: Vec<_> = chosen.iter().map(|&column| self.0.table.schema().fields()[column].clone()).collect();
+        let schema = Schema::new(fields).map_err(|error| failed(&error))?;
+        let fit = packed::rows_within(&batch, &schema, MAX_BATCH_BYTES).map_err(|error| failed(&error))?;
+        let batch = batch.slice(0, fit);
+        let columns = batch.columns().iter().zip(schema.fields());
+        Ok(Batch::new(fit as u32, columns.map(|(array, field)| column(array, field.data_type)).collect()))
     }
 }
 
@@ -58,16 +67,54 @@ pub fn fields(view: &View) -> Vec<Field> {
     view.schema.fields().iter().map(field).collect()
 }
 
-fn column(column: RawColumn) -> Column {
-    let values = match column.values {
-        RawValues::Boolean(bits) => Values::Boolean(bits),
-        RawValues::Int64(values) => Values::Int64(values),
-        RawValues::Float64(values) => Values::Float64(values),
-        RawValues::Utf8 { offsets, bytes } => Values::Utf8(Strings { offsets, bytes }),
-        RawValues::Categorical { codes, offsets, bytes } => {
-            Values::Categorical(Categorical { codes, categories: Strings { offsets, bytes } })
+fn column(array: &ArrayRef, data_type: stagewright_store::DataType) -> Column {
+    let values = match data_type {
+        stagewright_store::DataType::Boolean => Values::Boolean(bits(array.as_boolean().values())),
+        stagewright_store::DataType::Int64 => Values::Int64(array.as_primitive::<Int64Type>().values().to_vec()),
+        stagewright_store::DataType::Float64 => Values::Float64(array.as_primitive::<Float64Type>().values().to_vec()),
+        stagewright_store::DataType::Utf8 => Values::Utf8(strings(array.as_string())),
+        stagewright_store::DataType::Categorical => Values::Categorical(categorical(array.as_dictionary())),
+        stagewright_store::DataType::Timestamp => {
+            Values::Timestamp(array.as_primitive::<TimestampMicrosecondType>().values().to_vec())
         }
-        RawValues::Timestamp(values) => Values::Timestamp(values),
     };
-    Column { values, validity: column.validity }
+    let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+    Column { values, validity: nulls.map(|nulls| bits(nulls.inner())) }
+}
+
+/// A bitmap from bit 0 on, with trailing bits 0.
+fn bits(buffer: &BooleanBuffer) -> Vec<u8> {
+    let mut bits = buffer.sliced().as_slice()[..buffer.len().div_ceil(8)].to_vec();
+    if let Some(last) = bits.last_mut().filter(|_| !buffer.len().is_multiple_of(8)) {
+        *last &= (1 << (buffer.len() % 8)) - 1;
+    }
+    bits
+}
+
+fn strings(array: &StringArray) -> Strings {
+    let offsets = array.offsets();
+    let (first, last) = (offsets[0], offsets[offsets.len() - 1]);
+    let bytes = array.value_data()[first as usize..last as usize].to_vec();
+    Strings { offsets: offsets.iter().map(|offset| offset - first).collect(), bytes }
+}
+
+/// The codes, with no more categories than there are rows: a table may have more than a batch has
+/// room for.
+fn categorical(array: &DictionaryArray<Int32Type>) -> Categorical {
+    let categories: &StringArray = array.values().as_string();
+    let codes = array.keys().values().to_vec();
+    if categories.len() <= codes.len() {
+        return Categorical { codes, categories: strings(categories) };
+    }
+    let (mut numbers, mut used) = (HashMap::new(), Vec::new());
+    let number = |code: Option<i32>| {
+        code.map_or(0, |code| {
+            *numbers.entry(code).or_insert_with(|| {
+                used.push(categories.value(code as usize));
+                used.len() as i32 - 1
+            })
+        })
+    };
+    let codes = array.keys().iter().map(number).collect();
+    Categorical { codes, categories: Strings::collect(used) }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use stagewright_data::{DataError, Gather, Partition, Signature, Split, Task, in_hash_order, select};
 use stagewright_manifest::World;
-use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter, batch_bytes};
+use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter, packed};
 
 use crate::fault::{StageFault, guest_name};
 use crate::purity::check_transform;
@@ -140,11 +140,13 @@ pub(crate) fn with_kept_identifiers(
     besides: usize,
 ) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
     let identifiers = table.schema().indices_with(Role::Identifier);
+    let fields = identifiers.iter().map(|&column| table.schema().fields()[column].clone()).collect();
+    let named_schema = Schema::new(fields).expect("a subset of a valid schema is valid");
     let watch_memory = watch.clone();
     all(table, watch).map(move |rows| {
         let rows = rows?;
         let named = rows.project(&identifiers).map_err(|error| ReadError(StageFault::host(error)))?;
-        let text = batch_bytes(&named, named.num_rows()).map_err(|error| ReadError(StageFault::host(error)))?;
+        let text = packed::batch_bytes(&named, &named_schema).map_err(|error| ReadError(StageFault::host(error)))?;
         held.set(held.get() + (text + rows.num_rows() * besides) as u64);
         watch_memory.hold(held.get()).map_err(ReadError)?;
         Ok(rows)

@@ -86,12 +86,14 @@ impl Desk {
             Ok(rows) => rows.project(&lent.places).map_err(StageFault::host)?,
             Err(fault) => return Ok(Err(Failure::Internal(fault.to_string()))),
         };
-        let columns = self.ask(model, |asked| asked.predict(&rows))?;
-        let bytes = 8 * columns.iter().map(Vec::len).sum::<usize>();
+        // Before anybody makes room for them.
+        let outputs = self.ask(model, |asked| asked.outputs())?.len();
+        let bytes = 8 * rows.num_rows() * outputs;
         if bytes > MAX_BATCH_BYTES {
             let kind = LimitKind::Operator("bytes of one call".into());
             return Err(self.account.limit(kind, bytes as u64, MAX_BATCH_BYTES as u64));
         }
+        let columns = self.ask(model, |asked| asked.predict(&rows))?;
         Meter::add(&self.account.context.meter.bytes_in, bytes as u64);
         Ok(Ok(batch::numbers_out(rows.num_rows(), &columns)))
     }

@@ -72,7 +72,8 @@ impl Desk {
                 Err(fault) => return Ok(Err(failure(fault)?)),
             },
         };
-        let first = batch::within_cap(&rows.slice(0, rows.num_rows().min(wanted)), stage, open.given)?;
+        let first =
+            batch::within_cap(&rows.slice(0, rows.num_rows().min(wanted)), open.cursor.schema(), stage, open.given)?;
         open.given += first.num_rows() as u64;
         if first.num_rows() < rows.num_rows() {
             open.rest = Some(rows.slice(first.num_rows(), rows.num_rows() - first.num_rows()));
@@ -84,7 +85,7 @@ impl Desk {
         self.account.release(before);
         self.account.hold(held)?;
         let open: &OpenCursor = self.held.get(cursor)?;
-        Ok(Ok(Some(batch::outgoing(&first, open.cursor.schema(), &self.account.context))))
+        Ok(Ok(Some(batch::outgoing(&first, open.cursor.schema(), &self.account.context)?)))
     }
 
     pub(crate) fn drop_cursor(&mut self, cursor: Handle) -> Result<(), StageFault> {

@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::{LimitKind, StageFault, guest_name};
 use stagewright_lifecycle::sandbox::{Meter, View};
 use stagewright_manifest::StepId;
-use stagewright_store::{Schema, StoreError, TableWriter, batch_bytes};
+use stagewright_store::{Schema, StoreError, TableWriter, packed};
 
 use super::{Answer, Desk, Handle};
 use crate::batch;
@@ -90,8 +90,8 @@ impl Desk {
             return Ok(Err(Failure::Internal(format!("read from row {start} of a table of {} rows", view.rows()))));
         }
         let rows = view.table.read(start, rows as usize, Some(&view.columns)).map_err(StageFault::host)?;
-        let rows = batch::within_cap(&rows, self.account.context.world, start)?;
-        Ok(Ok(batch::outgoing(&rows, &view.schema, &self.account.context)))
+        let rows = batch::within_cap(&rows, &view.schema, self.account.context.world, start)?;
+        Ok(Ok(batch::outgoing(&rows, &view.schema, &self.account.context)?))
     }
 
     pub(crate) fn drop_table(&mut self, table: Handle) -> Result<(), StageFault> {
@@ -222,7 +222,7 @@ impl Desk {
             return Err(self.account.limit(kind, before + rows.num_rows() as u64, most));
         }
         // Charged before anything is kept or written.
-        let size = batch_bytes(&rows, rows.num_rows()).map_err(StageFault::host)? as u64;
+        let size = packed::batch_bytes(&rows, &schema).map_err(StageFault::host)? as u64;
         let begun = chunks(before + rows.num_rows() as u64, &schema) - chunks(before, &schema);
         self.account.charge_output(size + begun * schema.len() as u64 * CHUNK_OVERHEAD)?;
         self.account.hold(size)?;

@@ -16,7 +16,7 @@ use arrow_array::{
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 
 use crate::bitmap;
-use crate::checked::canonicalise_nans;
+use crate::packed::{CANONICAL_NAN, replace_nans};
 use crate::schema::DataType;
 
 /// The most bytes of a table's categories (text and 4 bytes each): they are held in memory, and every reader loads them.
@@ -189,7 +189,7 @@ impl ColumnBuilder {
             }
             Values::Float64(values) => {
                 append_numbers(values, array.as_primitive::<Float64Type>().values(), validity_bits);
-                canonicalise_nans(&mut values[self.rows..]);
+                replace_nans(&mut values[self.rows..], f64::is_nan, CANONICAL_NAN);
             }
             Values::Utf8 { offsets, bytes } => append_text(offsets, bytes, array.as_string::<i32>(), added)?,
             Values::Codes(codes) => categories.append(array.as_dictionary::<Int32Type>(), codes)?,

@@ -1,0 +1,143 @@
+//! From Arrow arrays to the bytes that a guest gets as a batch.
+//!
+//! Slices are resolved (bitmaps from bit 0 on, offsets from 0 on), NaN and what stands at nulls
+//! made canonical: a guest sees the same bytes however the host cut the table. Of categories, a
+//! batch gets no more than it has rows, since a table may have far more than fit into a batch.
+
+use std::collections::HashMap;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, DictionaryArray, RecordBatch, StringArray};
+use arrow_buffer::NullBuffer;
+
+use super::size::check_columns;
+use super::{ALIGNMENT, canonicalise_nans};
+use crate::bitmap::{self, zero_at_nulls};
+use crate::fault::BatchFault;
+use crate::schema::{DataType, Schema};
+
+/// Writes pieces.
+struct Writer {
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
+    }
+
+    fn piece(&mut self, piece: &[u8]) {
+        self.bytes.extend_from_slice(piece);
+        self.pad();
+    }
+
+    fn text(&mut self, strings: &StringArray, nulls: Option<&NullBuffer>) {
+        let offsets = strings.offsets();
+        let (first, last) = (offsets[0], offsets[offsets.len() - 1]);
+        let at = self.bytes.len();
+        self.bytes.resize(at + offsets.len() * 4, 0);
+        let (ends, _) = self.bytes[at..].as_chunks_mut::<4>();
+        if offsets.has_non_empty_nulls(nulls) {
+            let (mut end, mut text) = (0i32, Vec::with_capacity((last - first) as usize));
+            for (place, value) in ends[1..].iter_mut().zip(strings) {
+                let value = value.unwrap_or_default().as_bytes();
+                text.extend_from_slice(value);
+                end += value.len() as i32;
+                *place = end.to_le_bytes();
+            }
+            self.pad();
+            self.piece(&text);
+        } else {
+            ends.iter_mut().zip(offsets.iter()).for_each(|(end, offset)| *end = (offset - first).to_le_bytes());
+            self.pad();
+            self.piece(&strings.value_data()[first as usize..last as usize]);
+        }
+    }
+
+    /// Values of a fixed width, zero at nulls.
+    fn words<const N: usize>(&mut self, values: &[u8], nulls: Option<&NullBuffer>, float: bool)
+    where
+        [u8; N]: Default,
+    {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(values);
+        if let Some(nulls) = nulls {
+            let validity = bitmap::from_buffer(nulls.inner());
+            zero_at_nulls(self.bytes[at..].as_chunks_mut::<N>().0, &validity);
+        }
+        if float {
+            canonicalise_nans(self.bytes[at..].as_chunks_mut::<8>().0);
+        }
+        self.pad();
+    }
+
+    fn categorical(&mut self, array: &DictionaryArray<Int32Type>, nulls: Option<&NullBuffer>) {
+        let categories = array.values().as_string::<i32>();
+        let codes = array.keys().values();
+        if categories.len() <= codes.len() {
+            self.words::<4>(codes.inner().as_slice(), nulls, false);
+            self.piece(&(categories.len() as i64).to_le_bytes());
+            return self.text(categories, None);
+        }
+        let mut known = HashMap::with_capacity(codes.len());
+        let mut used = Vec::new();
+        for (row, &code) in codes.iter().enumerate() {
+            let mut number = 0i32;
+            if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
+                number = *known.entry(code).or_insert_with(|| {
+                    used.push(categories.value(code as usize));
+                    used.len() as i32 - 1
+                });
+            }
+            self.bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        self.pad();
+        self.piece(&(used.len() as i64).to_le_bytes());
+        self.text(&StringArray::from_iter_values(used), None);
+    }
+}
+
+/// The bytes of a batch for a guest that was told the schema's fields.
+///
+/// # Errors
+/// A [`BatchFault`] if the columns are not the schema's: of another number or type, or with a null
+/// under a field that has none, for which the bytes have no place.
+pub fn write(batch: &RecordBatch, schema: &Schema) -> Result<Vec<u8>, BatchFault> {
+    check_columns(batch, schema)?;
+    let rows = batch.num_rows();
+    let room: usize = batch.columns().iter().map(|array| array.get_array_memory_size().min(rows * 24 + 64)).sum();
+    let mut writer = Writer { bytes: Vec::with_capacity(room) };
+    for (array, field) in batch.columns().iter().zip(schema.fields()) {
+        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+        if field.nullable {
+            let at = writer.bytes.len();
+            match nulls {
+                Some(nulls) => writer.bytes.extend_from_slice(&bitmap::from_buffer(nulls.inner())),
+                None => {
+                    writer.bytes.resize(at + bitmap::bytes_for(rows), 0xff);
+                    bitmap::clear_trailing_bits(&mut writer.bytes[at..], rows);
+                }
+            }
+            writer.pad();
+        }
+        match field.data_type {
+            DataType::Boolean => {
+                let mut bits = bitmap::from_buffer(array.as_boolean().values());
+                if let Some(nulls) = nulls {
+                    let validity = bitmap::from_buffer(nulls.inner());
+                    bits.iter_mut().zip(validity).for_each(|(byte, valid)| *byte &= valid);
+                }
+                writer.piece(&bits);
+            }
+            DataType::Int64 => writer.words::<8>(array.as_primitive::<Int64Type>().values().inner(), nulls, false),
+            DataType::Timestamp => {
+                writer.words::<8>(array.as_primitive::<TimestampMicrosecondType>().values().inner(), nulls, false);
+            }
+            DataType::Float64 => writer.words::<8>(array.as_primitive::<Float64Type>().values().inner(), nulls, true),
+            DataType::Utf8 => writer.text(array.as_string::<i32>(), nulls),
+            DataType::Categorical => writer.categorical(array.as_dictionary::<Int32Type>(), nulls),
+        }
+    }
+    Ok(writer.bytes)
+}
