@@ -132,6 +132,7 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
         | Misdeed::ForgedBatch
         | Misdeed::FewerRows
         | Misdeed::WideFeatures
+        | Misdeed::OverlongFeature
         | Misdeed::HoardFeatures
         | Misdeed::OtherColumns
         | Misdeed::NanPayloads

@@ -9,9 +9,9 @@ pub(crate) fn long_features() -> Vec<Field> {
 }
 
 /// Rows of one long text each, one at a time: of more, it returns too much for a crossing, and is
-/// asked for fewer.
-pub(crate) fn long_rows(rows: u32) -> Result<types::Batch, Failure> {
-    let length = if rows > 1 { 9 << 20 } else { 4 << 20 };
+/// asked for fewer. Then it has `length` bytes.
+pub(crate) fn long_rows(rows: u32, length: i32) -> Result<types::Batch, Failure> {
+    let length = if rows > 1 { 9 << 20 } else { length };
     let mut offsets = vec![0; rows as usize];
     offsets.push(length);
     let text = Strings { offsets, bytes: vec![b'x'; length as usize] };

@@ -155,6 +155,8 @@ named! {
         FloodShards = "flood-shards",
         /// To declare thousands of features, and to leave the work with them to the host.
         WideFeatures = "wide-features",
+        /// To make a feature of one row that is longer than a batch.
+        OverlongFeature = "overlong-feature",
         /// To let its answer for a row hang on something else than the row.
         Impure = "impure",
         /// To claim importance in figures that are none, or for more features than there are.

@@ -325,7 +325,7 @@ impl transform::GuestTransformer for Transformer {
         if orders.is(Misdeed::WideFeatures, Export::Transform) {
             return wide_features();
         }
-        if orders.is(Misdeed::HoardFeatures, Export::Transform) {
+        if [Misdeed::HoardFeatures, Misdeed::OverlongFeature].iter().any(|it| orders.is(*it, Export::Transform)) {
             return long_features();
         }
         if orders.is(Misdeed::TooManyColumns, Export::Fields) {
@@ -341,7 +341,10 @@ impl transform::GuestTransformer for Transformer {
             return wide_rows(rows.rows);
         }
         if orders.is(Misdeed::HoardFeatures, Export::Transform) {
-            return long_rows(rows.rows);
+            return long_rows(rows.rows, 4 << 20);
+        }
+        if orders.is(Misdeed::OverlongFeature, Export::Transform) {
+            return long_rows(rows.rows, 9 << 20);
         }
         act::<Transformation>(orders, Export::Transform)?;
         if orders.export == Export::TransformServed.name() && is_served() {

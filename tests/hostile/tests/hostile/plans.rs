@@ -252,6 +252,9 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         }
         Misdeed::HoardFeatures => (29, &[Transform], &["limits.memory=96 MiB"], Limit("memory")),
         Misdeed::WideFeatures => (30, &[], &[], Special),
+        Misdeed::OverlongFeature => {
+            (24, &[Transform], &["limits.memory=512 MiB"], Fault("data", &["the features of one row take", "`text`"]))
+        }
         Misdeed::LongDataFault => (25, FAILING, &[], Fault("data", &["the data is wrong", "(cut)"])),
         Misdeed::LongParameterFault => (25, FAILING, &[], Fault("parameter", &["(cut)"])),
         Misdeed::LongInternalFault => (25, FAILING, &[], Fault("internal", &["(cut)"])),
