@@ -165,6 +165,13 @@ mod tests {
     }
 
     #[test]
+    fn the_kit_that_a_hint_names_has_the_version_of_the_contract() {
+        let kit = include_str!("../../../stages/kit/Cargo.toml");
+        let version = kit.lines().find_map(|line| line.strip_prefix("version = "));
+        assert_eq!(version, Some(&*format!("\"{CONTRACT}\"")));
+    }
+
+    #[test]
     fn names_are_compared_without_patch() {
         let version = |major, minor, patch| Version::new(major, minor, patch);
         assert!(answers(&version(0, 2, 0), &version(0, 2, 99)));
