@@ -1,4 +1,4 @@
-"""Tests of the stage in CPython, on tables in memory. The bindings must be on the path:
+"""Tests of the stage in CPython, on tables in memory. `cargo xtask test` runs them; the bindings must be on the path:
 
     componentize-py -d wit -w transformation bindings stubs
     cd stages/transform-python && PYTHONPATH=../../stubs python -m unittest

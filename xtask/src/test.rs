@@ -11,6 +11,15 @@ use crate::steps::{Result, Steps, run};
 /// The version of cargo-deny that `deny.toml` is written for.
 const CARGO_DENY: &str = "^0.20";
 
+/// The stage in Python.
+const PYTHON_STAGE: &str = "stages/transform-python";
+
+/// The packages that build it.
+const PYTHON_STAGE_REQUIREMENTS: &str = "stages/transform-python/requirements.txt";
+
+/// Its world.
+const PYTHON_WORLD: &str = "stagewright:stage/transformation@0.2.0";
+
 /// Builds, tests, checks. The slowest parts are printed whatever comes of it.
 pub(crate) fn test() -> Result<()> {
     let mut steps = Steps::default();
@@ -25,6 +34,7 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("build host and tests", || run(cargo().args(["build", "--release", "--workspace", "--all-targets"])))?;
     let built = steps.step("build the stages", || build::stages(build::Guests::With))?;
     steps.step("build the Python stage", || python_stage(&built))?;
+    steps.step("tests of the Python stage", python_tests)?;
     steps.step("tests", || tests(&built))?;
     steps.step("fuzz smoke", crate::fuzz::smoke)?;
     steps.step("clippy", || {
@@ -94,35 +104,51 @@ fn has_postgresql() -> bool {
     programs.any(|program| program.is_file())
 }
 
-/// A Python that writes Parquet, for the test that compares with it.
-fn python_with_pyarrow() -> Result<PathBuf> {
+/// A virtual environment with the packages that a file lists, relative to the workspace; its folder
+/// of programs.
+fn python(requirements: &str) -> Result<PathBuf> {
     let environment = build::target().join("python");
-    let python = environment.join("bin/python");
-    if !python.exists() {
+    let programs = environment.join("bin");
+    if !programs.join("python").exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
     }
-    run(Command::new(&python)
+    run(Command::new(programs.join("python"))
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(build::root().join("host/data/tests/requirements.txt")))?;
-    Ok(python)
+        .arg(build::root().join(requirements)))?;
+    Ok(programs)
+}
+
+/// A Python that writes Parquet, for the test that compares with it.
+fn python_with_pyarrow() -> Result<PathBuf> {
+    Ok(python("host/data/tests/requirements.txt")?.join("python"))
 }
 
 /// The stage in Python, by componentize-py in a virtual environment of its own.
 fn python_stage(built: &Built) -> Result<()> {
-    let environment = build::target().join("python");
-    let python = environment.join("bin/python");
-    if !python.exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-    }
-    let folder = build::root().join("stages/transform-python");
-    run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(folder.join("requirements.txt")))?;
+    let programs = python(PYTHON_STAGE_REQUIREMENTS)?;
     let component = built.guests.join("transform-python.wasm");
-    run(Command::new(environment.join("bin/componentize-py"))
-        .current_dir(&folder)
-        .args(["-d", "../../wit", "-w", "stagewright:stage/transformation@0.2.0", "componentize", "app", "-o"])
+    run(Command::new(programs.join("componentize-py"))
+        .current_dir(build::root().join(PYTHON_STAGE))
+        .args(["-d", "../../wit", "-w", PYTHON_WORLD, "componentize", "app", "-o"])
         .arg(&component))
+}
+
+/// The tests of the stage in Python, in this machine's Python, on bindings that are made anew.
+fn python_tests() -> Result<()> {
+    let programs = python(PYTHON_STAGE_REQUIREMENTS)?;
+    let bindings = build::target().join("python-bindings");
+    if bindings.exists() {
+        fs::remove_dir_all(&bindings).map_err(|error| format!("cannot remove {}: {error}", bindings.display()))?;
+    }
+    run(Command::new(programs.join("componentize-py"))
+        .current_dir(build::root())
+        .args(["-d", "wit", "-w", PYTHON_WORLD, "bindings"])
+        .arg(&bindings))?;
+    run(Command::new(programs.join("python"))
+        .current_dir(build::root().join(PYTHON_STAGE))
+        .args(["-m", "unittest"])
+        .env("PYTHONPATH", &bindings)
+        .env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
 /// The binary for hosts without a compiler is valid, and cranelift is no part of it. Building and running it takes minutes: `cargo xtask edge`.
