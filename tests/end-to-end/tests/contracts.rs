@@ -1,0 +1,175 @@
+//! Components and models of one version of the contract in a host of another, and those of this
+//! version, which are kept as they were built.
+//!
+//! `fixtures/home-of-contract-0.1.0` is the home that the last version with contract 0.1.0 made of
+//! a pipeline of six empty stages: its database as SQL, its artifacts and its production location,
+//! without the bytes of the model's components, which tests/components has.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use stagewright_end_to_end::{Ended, Place, config};
+use stagewright_store::Digest;
+
+const WORLDS: [&str; 6] = ["ingestion", "validation", "transformation", "training", "evaluation", "promotion"];
+
+/// The folder of components that were built for a version of the contract and are not built again.
+fn kept(version: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../components").join(version)
+}
+
+/// The version of the folder wit/.
+fn contract() -> String {
+    let wit = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/types.wit")).expect("wit");
+    let (_, version) = wit.split_once("package stagewright:stage@").expect("a version");
+    version.split(';').next().expect("an end").to_owned()
+}
+
+#[track_caller]
+fn says(ended: &Ended, parts: &[&str]) {
+    let said = format!("{}\n{}", ended.stdout, ended.stderr);
+    for part in parts {
+        assert!(said.contains(part), "`{part}` is missing:\n{said}");
+    }
+}
+
+/// The pipeline of six empty stages; `version` says of a world's component for which it was built.
+fn pipeline(place: &Place, version: impl Fn(&str) -> String) -> String {
+    let mut text = "pipeline = \"kept\"\nexperiment = \"kept\"\nmodel = \"kept\"\nseed = 1\n\
+        [task]\nkind = \"binary\"\ntarget = \"y\"\npositive = \"1\"\n\
+        [split]\nmethod = \"stratified\"\ntest = 0.5\nvalidation = 0.0\n\
+        [gates]\npolicy = \"absolute\"\nminimum = { accuracy = 0.0 }\n"
+        .to_owned();
+    for world in WORLDS {
+        let path = kept(&version(world)).join(format!("empty-{world}.wasm")).display().to_string();
+        text.push_str(&format!("[stages.{world}]\ncomponent = \"kept-{world}\"\n"));
+        text.push_str(&format!("[components.kept-{world}]\npath = {path:?}\n"));
+    }
+    place.write("kept.toml", text).display().to_string()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("the fixture").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+/// The home that the last version with contract 0.1.0 made: version 1 of `kept` is its champion.
+fn home_of_contract_0_1_0() -> Place {
+    let place = Place::new();
+    let home = place.home();
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/home-of-contract-0.1.0"), &home);
+    let sql = fs::read_to_string(home.join("stagewright.sql")).expect("the database");
+    fs::remove_file(home.join("stagewright.sql")).expect("removed");
+    let database = rusqlite::Connection::open(home.join("stagewright.db")).expect("a database");
+    database.execute_batch(&sql).expect("the fixture's SQL");
+    let objects = home.join("production/objects/sha256");
+    for world in ["transformation", "training"] {
+        let bytes = fs::read(kept("0.1.0").join(format!("empty-{world}.wasm"))).expect("a component");
+        let digest = Digest::of(&bytes).to_hex();
+        fs::write(home.join(format!("artifacts/{digest}.blob")), &bytes).expect("written");
+        fs::write(objects.join(digest), bytes).expect("written");
+    }
+    place
+}
+
+#[test]
+fn a_model_of_contract_0_1_0_is_listed_and_shown_and_its_history_holds() {
+    let place = home_of_contract_0_1_0();
+    let models = place.run(&["models", "list", "--json"]).expect(0).json();
+    assert_eq!((&models[0]["name"], &models[0]["champion"]), (&"kept".into(), &1.into()), "{models}");
+    let shown = place.run(&["models", "show", "kept/1"]).expect(0);
+    says(&shown, &["empty-transformation", "empty-training", "approved", "champion"]);
+    let shown = place.run(&["models", "show", "kept/1", "--json"]).expect(0).json();
+    assert_eq!((&shown["stage"], &shown["verdict"]), (&"production".into(), &"approved".into()), "{shown}");
+    let card = place.path().join("card.html").display().to_string();
+    place.run(&["models", "card", "kept/1", "--output", &card]).expect(0);
+    says(&place.run(&["models", "history", "kept"]).expect(0), &["production"]);
+    let audit = place.run(&["audit", "verify", "--json"]).expect(0).json();
+    assert_eq!((&audit["different"], &audit["versions"]), (&0.into(), &1.into()), "{audit}");
+}
+
+#[test]
+fn a_model_of_contract_0_1_0_that_is_used_says_how_to_train_it_again() {
+    let place = home_of_contract_0_1_0();
+    let rows = place.write("rows.csv", "x\n1.5\n2.5\n").display().to_string();
+    for version in ["kept", "kept/1"] {
+        let ended = place.run(&["predict", version, "--input", &rows]).expect(2);
+        let made = format!("was made for contract 0.1.0, and this version runs {}", contract());
+        says(&ended, &["its component `empty-", &made, "hint: train the model again", "`stagewright run MANIFEST`"]);
+        assert!(ended.stdout.is_empty(), "{}", ended.stdout);
+    }
+}
+
+#[test]
+fn a_champion_of_contract_0_1_0_follows_champion_unreadable() {
+    let place = home_of_contract_0_1_0();
+    let manifest = pipeline(&place, |_| contract());
+    let refused = place.run(&["run", &manifest]).expect(3);
+    let made = format!("made for contract 0.1.0, and this version runs {}", contract());
+    says(&refused, &["the champion (version 1 of `kept`)", &made, "champion-unreadable = \"absolute-gates\""]);
+    let absolute = ["run", &manifest, "--set", "gates.champion-unreadable=absolute-gates"];
+    says(&place.run(&absolute).expect(0), &["approved"]);
+    let models = place.run(&["models", "list", "--json"]).expect(0).json();
+    assert_eq!(models[0]["champion"], models[0]["latest_version"], "{models}");
+    assert!(models[0]["champion"].as_u64() > Some(1), "{models}");
+    let rows = place.write("rows.csv", "x\n1.5\n2.5\n").display().to_string();
+    place.run(&["predict", "kept", "--input", &rows]).expect(0);
+    place.run(&["audit", "verify"]).expect(0);
+}
+
+#[test]
+fn a_component_of_contract_0_1_0_is_refused_with_the_way_to_build_it_again() {
+    let place = Place::new();
+    let own = contract();
+    let way = format!("rebuild it with stagewright-kit {own}: `cargo build --release --target wasm32-wasip2`");
+    for old in WORLDS {
+        let manifest = pipeline(&place, |world| if world == old { "0.1.0".to_owned() } else { own.clone() });
+        let speaks = format!("component `kept-{old}` speaks contract 0.1.0, and this version runs {own}");
+        says(&place.run(&["run", &manifest]).expect(2), &[&speaks, &way]);
+    }
+}
+
+#[test]
+fn components_that_were_built_for_this_contract_run_as_they_are() {
+    let place = Place::new();
+    let said = place.run(&["run", &pipeline(&place, |_| contract()), "--json"]).expect(0).json();
+    let stages = said["stages"].as_array().expect("stages");
+    let components: Vec<&str> = stages.iter().filter_map(|stage| stage["component"].as_str()).collect();
+    assert_eq!(components, WORLDS.map(|world| format!("kept-{world}")));
+    let rows = place.write("rows.csv", "x\n1.5\n2.5\n").display().to_string();
+    place.run(&["predict", "kept", "--input", &rows]).expect(0);
+}
+
+#[test]
+fn a_rebalancing_and_a_sharded_component_that_were_built_for_this_contract_run_as_they_are() {
+    let place = Place::new();
+    let kept = |name: &str| {
+        let path = kept(&contract()).join(format!("{name}.wasm")).display().to_string();
+        format!("[components.kept-{name}]\npath = {path:?}\n")
+    };
+    let text = fs::read_to_string(config("churn-smote.toml")).expect("the manifest");
+    let text = text.replace("transform-table", "kept-rebalancing").replace("train-forest", "kept-sharded");
+    let text = text.replace("component = \"train-boosted\"", "component = \"kept-sharded\"");
+    let manifest = place.write("smote.toml", text + &kept("rebalancing") + &kept("sharded")).display().to_string();
+    let rows = ["--set", "ingestion.component=ingest-synthetic", "--set", "ingestion.rows=1500"];
+    let set = ["--set", "training.n_estimators=20", "--json"];
+    let said = place.run(&[&["run", &manifest][..], &rows, &set].concat()).json();
+    assert_eq!(
+        (&said["stages"][2]["component"], &said["stages"][3]["component"]),
+        (&"kept-rebalancing".into(), &"kept-sharded".into())
+    );
+    assert!(said["metrics"]["candidate"]["roc_auc"].as_f64() > Some(0.7), "{said}");
+    let csv = place.path().join("train.csv").display().to_string();
+    place.run(&["artifacts", "export", "transformation.features-train", "--output", &csv]).expect(0);
+    let text = fs::read_to_string(csv).expect("the export");
+    let target = text.lines().next().expect("a header").split(',').position(|name| name == "Churn").expect("a target");
+    let churned = text.lines().skip(1).filter(|line| line.split(',').nth(target) == Some("1")).count();
+    assert_eq!(churned * 2, text.lines().count() - 1, "as many who left as who stayed");
+}
