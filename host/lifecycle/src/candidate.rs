@@ -6,10 +6,13 @@
 
 use std::sync::Arc;
 
-use stagewright_data::{RowHash, Signature, Task, hash_rows, row_key_columns};
+use stagewright_data::{RowHash, hash_rows, row_key_columns};
 use stagewright_manifest::{Register, World};
 use stagewright_store::{ArtifactKind, ArtifactRecord, CHAMPION, NewVersion, Reference, RowMemory, Table};
 
+use crate::artifact::{
+    FEATURES_TRAIN, IMPORTANCE, MODEL, Place, SIGNATURE, SPLIT, STATE, TABLE, TASK, TEST, TEST_ROWS,
+};
 use crate::fault::StageFault;
 use crate::model::{Format, ModelComponent, RegisteredModel, StageLimits};
 use crate::run::{Run, RunError, with_defaults};
@@ -50,7 +53,7 @@ pub(crate) fn prepare(run: &mut Run) -> Result<(), RunError> {
 /// Gives the candidate a version: a new one, or the one whose parts it shares.
 pub(crate) fn register(run: &mut Run) -> Result<u32, RunError> {
     let Some(candidate) = &run.candidate else {
-        return Err(RunError::MissingArtifact { stage: World::Training, name: "model".to_owned() });
+        return Err(MODEL.place.missing());
     };
     if let Some(version) = candidate.version {
         return Ok(version);
@@ -87,10 +90,9 @@ pub(crate) fn is_champion(run: &Run) -> Result<bool, RunError> {
 
 /// The model of the run's artifacts.
 fn model(run: &Run) -> Result<RegisteredModel, RunError> {
-    let signature: Signature = run.document(World::Ingestion, "signature")?;
-    let task: Task = run.document(World::Transformation, "task")?;
-    let importance = run.document(World::Training, "importance")?;
-    let digest = |world, name| run.artifact(world, name).map(|artifact| artifact.digest);
+    let signature = run.open(&SIGNATURE)?;
+    let task = run.open(&TASK)?;
+    let importance = run.open(&IMPORTANCE)?;
     let component = |world| {
         let component = &run.request.components[&world];
         let section = run.manifest.component(world);
@@ -104,17 +106,17 @@ fn model(run: &Run) -> Result<RegisteredModel, RunError> {
     Ok(RegisteredModel {
         format: Format,
         transformation: component(World::Transformation),
-        state: digest(World::Transformation, "state")?,
+        state: run.artifact(&STATE)?.digest,
         training: component(World::Training),
-        model: digest(World::Training, "model")?,
+        model: run.artifact(&MODEL)?.digest,
         task,
         signature,
         target: run.manifest.task.target.clone(),
         importance,
         metrics: None,
-        test_digest: digest(World::Transformation, "test")?,
-        data_digest: digest(World::Ingestion, "table")?,
-        features_digest: Some(digest(World::Transformation, "features-train")?),
+        test_digest: run.artifact(&TEST)?.digest,
+        data_digest: run.artifact(&TABLE)?.digest,
+        features_digest: Some(run.artifact(&FEATURES_TRAIN)?.digest),
         source: run.manifest.ingestion_source().map(|(name, _)| name.to_string()),
         code: run.request.code.clone(),
         limits: limits(run),
@@ -155,9 +157,8 @@ fn limits(run: &Run) -> Vec<StageLimits> {
 
 /// The rows that the run's model learnt from: all but the test rows.
 fn memory(run: &Run, watch: &Watch) -> Result<RowMemory, RunError> {
-    let artifacts = &run.request.home.artifacts;
-    let table = artifacts.open_table(&run.artifact(World::Ingestion, "table")?.digest)?;
-    let index = artifacts.open_table(&run.artifact(World::Transformation, "test-rows")?.digest)?;
+    let table = run.open(&TABLE)?;
+    let index = run.open(&TEST_ROWS)?;
     let key = run.request.home.registry.row_hash_key()?;
     watch.hold_rows(table.rows(), ROW_MEMORY)?;
     let hashes = hashes_of(&table, &key, watch)?;
@@ -187,11 +188,8 @@ pub(crate) fn hashes_of(table: &Table, key: &[u8; 32], watch: &Watch) -> Result<
 }
 
 /// Artifacts that explain a version, by the stages that make them.
-const EXPLAINS: [(World, &[&str]); 3] = [
-    (World::Ingestion, &["table", "signature"]),
-    (World::Transformation, &["features-train", "test", "test-rows", "split"]),
-    (World::Training, &["importance"]),
-];
+const EXPLAINS: [Place; 7] =
+    [TABLE.place, SIGNATURE.place, FEATURES_TRAIN.place, TEST.place, TEST_ROWS.place, SPLIT.place, IMPORTANCE.place];
 
 /// The candidate with everything that it refers to.
 fn new_version(run: &Run, candidate: &Candidate) -> Result<NewVersion, StageFault> {
@@ -226,15 +224,10 @@ fn new_version(run: &Run, candidate: &Candidate) -> Result<NewVersion, StageFaul
 }
 
 /// References to artifacts that nothing but an explanation needs.
-pub(crate) fn explaining(run: &Run, wanted: &[(World, &[&str])]) -> Vec<Reference> {
-    let reference = |world: World, artifact: &ArtifactRecord| Reference {
-        role: format!("{world}.{}", artifact.name),
-        kind: artifact.kind,
-        digest: artifact.digest,
-        needed: false,
+pub(crate) fn explaining(run: &Run, wanted: &[Place]) -> Vec<Reference> {
+    let reference = |&Place { world, name }: &Place| {
+        let ArtifactRecord { kind, digest, .. } = *run.artifacts.get(&(world, name.to_owned()))?;
+        Some(Reference { role: format!("{world}.{name}"), kind, digest, needed: false })
     };
-    let artifacts = wanted.iter().flat_map(|(world, names)| names.iter().map(move |name| (*world, *name)));
-    artifacts
-        .filter_map(|(world, name)| Some(reference(world, run.artifacts.get(&(world, name.to_owned()))?)))
-        .collect()
+    wanted.iter().filter_map(reference).collect()
 }

@@ -1,6 +1,7 @@
 //! What a run is: the six stages in order, their artifacts, their gates. Knows no Wasm.
 //!
 //! - [`run`]: the main flow. `stage`: one stage's inputs, outputs and account. `stages`: what the host does around each.
+//! - `artifact`: the names of what stages make, each with its type.
 //! - [`sandbox`]: what the flow asks of whoever runs components. [`fault`]: what can go wrong there, and whose fault it is.
 //! - [`model`]: a registered model as data. [`semantic_version`]: what a new one changes. [`predict`]: new rows through one.
 //! - `purity`: whether answers for a row hang on nothing but the row. [`wall_clock`]: how a stage's
@@ -8,6 +9,7 @@
 //!   the stage's budget.
 //! - [`budget`]: what all runs of a process may do at once. [`summary`]: what a run was. [`observer`]: who watches it.
 
+mod artifact;
 pub mod budget;
 mod candidate;
 pub mod code;

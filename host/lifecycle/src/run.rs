@@ -9,16 +9,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use stagewright_data::{
     Inference, InferenceOptions, Interrupt, Signature, Source, Split, SplitPlan, Task, TaskKind, row_text,
 };
-use stagewright_evaluation::report::{Check, ValidationReport};
+use stagewright_evaluation::report::Check;
 use stagewright_manifest::{Manifest, World};
 use stagewright_promotion::Destination;
 use stagewright_promotion::promote::PromoteError;
 use stagewright_store::{ArtifactRecord, Home, NewRun, Role, RunId, RunStatus, Schema, StageRecord, StoreError, Table};
 
+use crate::artifact::{Artifact, FINDINGS, Readable};
 use crate::candidate::{self, Candidate};
 use crate::fault::StageFault;
 use crate::model::Code;
@@ -359,7 +359,7 @@ impl Run {
         if *self.request.stages.end() < World::Validation {
             return Ok(());
         }
-        let findings: ValidationReport = self.document(World::Validation, "findings")?;
+        let findings = self.open(&FINDINGS)?;
         let failed: Vec<Check> = findings.checks.into_iter().filter(|check| !check.passed).collect();
         if failed.is_empty() { Ok(()) } else { Err(RunError::Unfit { checks: failed }) }
     }
@@ -453,18 +453,15 @@ impl Run {
         Ok(split.map_err(|ReadError(fault)| fault)?)
     }
 
-    /// An artifact of a stage.
-    pub(crate) fn artifact(&self, world: World, name: &str) -> Result<&ArtifactRecord, RunError> {
-        let found = self.artifacts.get(&(world, name.to_owned()));
-        found.ok_or_else(|| RunError::MissingArtifact { stage: world, name: name.to_owned() })
+    /// An artifact that a stage made.
+    pub(crate) fn artifact<T>(&self, artifact: &Artifact<T>) -> Result<&ArtifactRecord, RunError> {
+        let place = artifact.place;
+        self.artifacts.get(&(place.world, place.name.to_owned())).ok_or_else(|| place.missing())
     }
 
-    /// A JSON document that the host made for a stage.
-    pub(crate) fn document<T: DeserializeOwned>(&self, world: World, name: &str) -> Result<T, RunError> {
-        let record = self.artifact(world, name)?;
-        let document = self.request.home.artifacts.open_document(&record.digest, &record.media_type)?;
-        serde_json::from_slice(document.bytes())
-            .map_err(|reason| StageFault::host(format!("cannot read `{name}` of stage `{world}`: {reason}")).into())
+    /// The same, opened.
+    pub(crate) fn open<T: Readable>(&self, artifact: &Artifact<T>) -> Result<T::Opened, RunError> {
+        T::open(&self.request.home.artifacts, &self.artifact(artifact)?.digest, artifact.place)
     }
 
     /// Roles by name, for the tables that stages make.

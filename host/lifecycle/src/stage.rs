@@ -5,7 +5,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arrow_array::RecordBatch;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use stagewright_data::Interrupt;
 use stagewright_evaluation::figure::Figure;
 use stagewright_evaluation::report;
@@ -15,6 +14,7 @@ use stagewright_store::{
     Staging, Table, TableWriter, packed,
 };
 
+use crate::artifact::{self, Artifact, Json, Readable};
 use crate::fault::StageFault;
 use crate::model::RegisteredModel;
 use crate::observer::Observer;
@@ -320,46 +320,22 @@ impl<'r> Stage<'r> {
         Ok(MadeTable { writer, meter: self.meter.clone(), watch: self.watch.clone() })
     }
 
-    fn input(&mut self, world: World, name: &str) -> Result<ArtifactRecord, RunError> {
-        let found = self.run.artifacts.get(&(world, name.to_owned())).cloned();
-        let found = found.ok_or_else(|| RunError::MissingArtifact { stage: world, name: name.to_owned() })?;
-        self.inputs.push(InputRecord { name: format!("{world}.{name}"), digest: found.digest });
-        Ok(found)
-    }
-
-    /// A table that an earlier stage made.
-    pub(crate) fn table(&mut self, world: World, name: &str) -> Result<Table, RunError> {
-        let input = self.input(world, name)?;
-        Ok(self.run.request.home.artifacts.open_table(&input.digest)?)
+    /// An artifact that an earlier stage made.
+    pub(crate) fn open<T: Readable>(&mut self, artifact: &Artifact<T>) -> Result<T::Opened, RunError> {
+        let digest = self.run.artifact(artifact)?.digest;
+        self.inputs.push(InputRecord { name: artifact.role(), digest });
+        T::open(&self.run.request.home.artifacts, &digest, artifact.place)
     }
 
     /// The same, where it need not be there.
-    pub(crate) fn optional_table(&mut self, world: World, name: &str) -> Result<Option<Table>, RunError> {
-        if self.run.artifacts.contains_key(&(world, name.to_owned())) {
-            self.table(world, name).map(Some)
-        } else {
-            Ok(None)
-        }
-    }
-
-    /// A blob that an earlier stage made, verified.
-    pub(crate) fn blob(&mut self, world: World, name: &str) -> Result<Blob, RunError> {
-        let input = self.input(world, name)?;
-        Ok(self.run.request.home.artifacts.open_blob(&input.digest)?)
-    }
-
-    /// A JSON document that the host made in an earlier stage.
-    pub(crate) fn json<T: DeserializeOwned>(&mut self, world: World, name: &str) -> Result<T, RunError> {
-        let input = self.input(world, name)?;
-        let document = self.run.request.home.artifacts.open_document(&input.digest, &input.media_type)?;
-        serde_json::from_slice(document.bytes())
-            .map_err(|reason| StageFault::host(format!("cannot read `{name}` of stage `{world}`: {reason}")).into())
+    pub(crate) fn open_if_there<T: Readable>(&mut self, artifact: &Artifact<T>) -> Result<Option<T::Opened>, RunError> {
+        self.run.artifact(artifact).is_ok().then(|| self.open(artifact)).transpose()
     }
 
     /// Makes a table one of the stage's outputs.
-    pub(crate) fn put_table(&mut self, name: &str, table: &Table) {
+    pub(crate) fn put_table(&mut self, artifact: &Artifact<Table>, table: &Table) {
         self.outputs.push(ArtifactRecord {
-            name: name.to_owned(),
+            name: artifact.place.name.to_owned(),
             kind: ArtifactKind::Table,
             digest: table.digest(),
             media_type: "application/vnd.apache.arrow.file".to_owned(),
@@ -369,9 +345,9 @@ impl<'r> Stage<'r> {
     }
 
     /// Makes a blob one of the stage's outputs.
-    pub(crate) fn put_blob(&mut self, name: &str, blob: &Blob) {
+    pub(crate) fn put_blob(&mut self, artifact: &Artifact<Blob>, blob: &Blob) {
         self.outputs.push(ArtifactRecord {
-            name: name.to_owned(),
+            name: artifact.place.name.to_owned(),
             kind: ArtifactKind::Blob,
             digest: blob.digest(),
             media_type: "application/octet-stream".to_owned(),
@@ -386,26 +362,30 @@ impl<'r> Stage<'r> {
     }
 
     /// Writes a blob from bytes of the host's.
-    pub(crate) fn put_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
+    pub(crate) fn put_bytes(&mut self, artifact: &Artifact<Blob>, bytes: &[u8]) -> Result<(), RunError> {
         let mut writer = self.staging.create_blob()?;
         writer.write(bytes)?;
         let blob = writer.finish()?;
-        self.put_blob(name, &blob);
+        self.put_blob(artifact, &blob);
         Ok(())
     }
 
     /// Writes a document.
-    pub(crate) fn put_document(&mut self, name: &str, media_type: &str, text: String) -> Result<(), RunError> {
+    pub(crate) fn put_text<T: artifact::Document>(
+        &mut self,
+        artifact: &Artifact<T>,
+        text: String,
+    ) -> Result<(), RunError> {
         let bytes = text.into_bytes();
         let size = bytes.len() as u64;
         self.watch.charge_output(size)?;
         self.watch.look()?;
-        let document = self.staging.put_document(media_type, bytes)?;
+        let document = self.staging.put_document(T::MEDIA_TYPE, bytes)?;
         self.outputs.push(ArtifactRecord {
-            name: name.to_owned(),
+            name: artifact.place.name.to_owned(),
             kind: ArtifactKind::Document,
             digest: document.digest(),
-            media_type: media_type.to_owned(),
+            media_type: T::MEDIA_TYPE.to_owned(),
             rows: None,
             bytes: size,
         });
@@ -413,9 +393,9 @@ impl<'r> Stage<'r> {
     }
 
     /// Writes a value as a JSON document.
-    pub(crate) fn put_json(&mut self, name: &str, value: &impl Serialize) -> Result<(), RunError> {
+    pub(crate) fn put_json<T: Serialize>(&mut self, artifact: &Artifact<Json<T>>, value: &T) -> Result<(), RunError> {
         let text = serde_json::to_string_pretty(value).map_err(StageFault::host)?;
-        self.put_document(name, "application/json", text)
+        self.put_text(artifact, text)
     }
 
     /// The figures that the stage sent so far.

@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn cut((batch, schema): &(RecordBatch, Schema), first: u64) -> Result<usize, StageFault> {
-        within_cap(batch, schema, "training", first).map(|batch| batch.num_rows())
+        within_cap(batch, schema, World::Training, first).map(|batch| batch.num_rows())
     }
 
     fn texts(sizes: &[usize]) -> (RecordBatch, Schema) {

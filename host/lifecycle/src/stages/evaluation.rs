@@ -13,6 +13,9 @@ use stagewright_evaluation::report::{self, Champion, Compared, EvaluatedModel, E
 use stagewright_manifest::{ChampionOverlap, ChampionUnreadable, World};
 use stagewright_store::{CHAMPION, DataType, Digest, Field, Role, RowMemory, Schema, Table};
 
+use crate::artifact::{
+    COMPARED, EVALUATION, IMPORTANCE, MODEL, PREDICTIONS, REPORT, STATE, TABLE, TASK, TEST, TEST_ROWS,
+};
 use crate::candidate::Candidate;
 use crate::fault::StageFault;
 use crate::judgement::{Judged, Measured, Predicted, Rules, TestRows, judge, picked};
@@ -71,8 +74,8 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     put_predictions(stage, &candidate, champion.as_ref(), &test.task)?;
     let reported = component_looks(stage, &test, &judged, &parts, champion.as_ref())?;
     let report = report(stage, &test, &standing, &judged, (&candidate, champion.as_ref()), reported)?;
-    stage.put_document("evaluation", "application/json", report.json())?;
-    stage.put_document("report", "text/html", report.html())?;
+    stage.put_text(&EVALUATION, report.json())?;
+    stage.put_text(&REPORT, report.html())?;
     let rows = ("test_rows".to_owned(), test.table.rows() as f64);
     stage.put_results(named(judged.metrics()).into_iter().chain([rows]));
 
@@ -84,11 +87,11 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
 
 /// The rows to measure on, and by what they are recognised.
 fn test_rows(stage: &mut Stage<'_>) -> Result<TestRows, RunError> {
-    let table = stage.table(World::Transformation, "test")?;
-    let task: Task = stage.json(World::Transformation, "task")?;
-    let ingested = stage.table(World::Ingestion, "table")?;
+    let table = stage.open(&TEST)?;
+    let task = stage.open(&TASK)?;
+    let ingested = stage.open(&TABLE)?;
     // Runs of before have no index: nobody knows then which rows a champion learnt from.
-    let index = stage.optional_table(World::Transformation, "test-rows")?;
+    let index = stage.open_if_there(&TEST_ROWS)?;
     let key = stage.run.request.home.registry.row_hash_key()?;
     let sources = index.as_ref().map(|index| (&ingested, index, &key));
     Ok(TestRows::new(table, task, sources, stage.watch())?)
@@ -138,7 +141,7 @@ fn component_looks(
         test.table.clone()
     } else {
         let table = rows_of(stage, &test.table, &judged.shown)?;
-        stage.put_table("compared", &table);
+        stage.put_table(&COMPARED, &table);
         table
     };
     // It sees no champion where too few rows are left to measure it on.
@@ -218,9 +221,9 @@ pub(crate) fn named(set: &MetricSet) -> Vec<(String, f64)> {
 
 /// The model of this run.
 fn candidate(stage: &mut Stage<'_>, test: &TestRows) -> Result<ModelParts, RunError> {
-    let state = stage.blob(World::Transformation, "state")?;
-    let model = stage.blob(World::Training, "model")?;
-    let importance = stage.json(World::Training, "importance")?;
+    let state = stage.open(&STATE)?;
+    let model = stage.open(&MODEL)?;
+    let importance = stage.open(&IMPORTANCE)?;
     let transformation = stage.run.request.components[&World::Transformation].clone();
     let training = stage.run.request.components[&World::Training].clone();
     Ok(ModelParts {
@@ -321,7 +324,7 @@ fn put_predictions(
     let mut writer = stage.create_table(&schema)?;
     writer.write(&rows)?;
     let table = writer.finish()?;
-    stage.put_table("predictions", &table);
+    stage.put_table(&PREDICTIONS, &table);
     Ok(())
 }
 

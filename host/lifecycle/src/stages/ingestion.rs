@@ -11,6 +11,7 @@ use stagewright_manifest::{SourceLocation, SourceSection, World};
 use stagewright_promotion::unfit_setting;
 use stagewright_store::{Blob, BlobWriter, Schema};
 
+use crate::artifact::{RESPONSE, SIGNATURE, TABLE};
 use crate::fault::{LimitKind, StageFault};
 use crate::run::RunError;
 use crate::sandbox::{SourceCursor, Sources};
@@ -45,10 +46,10 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
         // A stage that makes its data up, and a manifest that names no columns: the table says what they are.
         None => stage.run.signature_of(table.schema())?,
     };
-    stage.put_json("signature", &signature)?;
-    stage.put_table("table", &table);
+    stage.put_json(&SIGNATURE, &signature)?;
+    stage.put_table(&TABLE, &table);
     if let Some(response) = &response {
-        stage.put_blob("response", response);
+        stage.put_blob(&RESPONSE, response);
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use stagewright_store::{
     self as store, CHAMPION, JudgedAgainst, NewVerdict, PromotionRequest, StoreError, VerdictReason,
 };
 
+use crate::artifact::{DECISION, EVALUATION, PREDICTIONS, REPORT};
 use crate::candidate;
 use crate::fault::StageFault;
 use crate::judgement;
@@ -47,7 +48,7 @@ pub(crate) struct Decision {
 
 /// Decides.
 pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
-    let evaluated: EvaluationReport = stage.json(World::Evaluation, "evaluation")?;
+    let evaluated = stage.open(&EVALUATION)?;
     let reported = evaluated.reported.as_ref().map(|reported| named(&reported.metrics)).unwrap_or_default();
     let comparison = evaluated.compared.comparison.as_ref();
     // Judged again, by today's gates: a single stage may run with other gates than the evaluation it works on.
@@ -77,7 +78,7 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
         gates: judgement.gates,
         metrics: input.candidate,
     };
-    stage.put_json("decision", &decision)?;
+    stage.put_json(&DECISION, &decision)?;
     if stage.run.summary.evaluation.is_none() {
         stage.run.summary.evaluation = Some(rows_of(&evaluated));
     }
@@ -114,7 +115,7 @@ pub(crate) fn is_outdated(run: &Run) -> Result<bool, RunError> {
     if !same_rules {
         return Ok(true);
     }
-    let evaluated: EvaluationReport = run.document(World::Evaluation, "evaluation")?;
+    let evaluated = run.open(&EVALUATION)?;
     let name = run.manifest.model.as_str();
     let registry = &run.request.home.registry;
     let champion = registry.alias(name, CHAMPION)?;
@@ -250,10 +251,7 @@ fn verdict(run: &Run, decision: &Decision) -> NewVerdict {
         reasons: decision.reasons.iter().map(reason_of).collect(),
         evaluation: judgement::record(run.summary.evaluation.as_ref(), decision.difference.as_ref()),
         metrics: decision.metrics.clone(),
-        references: candidate::explaining(
-            run,
-            &[(World::Evaluation, &["evaluation", "report", "predictions"]), (World::Promotion, &["decision"])],
-        ),
+        references: candidate::explaining(run, &[EVALUATION.place, REPORT.place, PREDICTIONS.place, DECISION.place]),
         run_id: Some(run.id.clone()),
         is_override: false,
     }

@@ -9,10 +9,13 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use stagewright_data::{DataError, Gather, Partition, Signature, Split, Task, in_hash_order, select};
+use stagewright_data::{DataError, Gather, Partition, Split, Task, in_hash_order, select};
 use stagewright_manifest::World;
 use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter, packed};
 
+use crate::artifact::{
+    FEATURES_TRAIN, FEATURES_VALIDATION, SIGNATURE, SPLIT, STATE, TABLE, TASK, TEST, TEST_ROWS, TRAIN, VALIDATION_ROWS,
+};
 use crate::fault::{StageFault, guest_name};
 use crate::purity::check_transform;
 use crate::run::RunError;
@@ -34,7 +37,7 @@ const EXPORTED_ROW: usize = 20;
 
 /// Splits, fits, transforms, rebalances.
 pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
-    let table = stage.table(World::Ingestion, "table")?;
+    let table = stage.open(&TABLE)?;
     let watch = stage.watch().clone();
     refuse_undeclared(stage, &table)?;
     watch.hold(split_memory(&table))?;
@@ -63,17 +66,17 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
     if let Some(validation) = validation {
         let in_validation = |fault: StageFault| fault.at_source(|row| source_row(&of_validation, row));
         let features = transformed(stage, &state, &validation).map_err(in_validation)?;
-        stage.put_table("validation", &validation);
-        stage.put_table("features-validation", &features);
+        stage.put_table(&VALIDATION_ROWS, &validation);
+        stage.put_table(&FEATURES_VALIDATION, &features);
     }
-    stage.put_json("task", &task)?;
-    stage.put_document("split", "text/csv", exported(&table, &split, &watch)?)?;
-    stage.put_table("train", &train);
-    stage.put_table("test", &test);
+    stage.put_json(&TASK, &task)?;
+    stage.put_text(&SPLIT, exported(&table, &split, &watch)?)?;
+    stage.put_table(&TRAIN, &train);
+    stage.put_table(&TEST, &test);
     let index = index_table(stage, &order)?;
-    stage.put_table("test-rows", &index);
-    stage.put_blob("state", &state);
-    stage.put_table("features-train", &features);
+    stage.put_table(&TEST_ROWS, &index);
+    stage.put_blob(&STATE, &state);
+    stage.put_table(&FEATURES_TRAIN, &features);
     Ok(())
 }
 
@@ -87,7 +90,7 @@ fn split_memory(table: &Table) -> u64 {
 /// Refuses a table with other columns than the signature declares: validation may have been
 /// another version's, or another run's.
 fn refuse_undeclared(stage: &mut Stage<'_>, table: &Table) -> Result<(), RunError> {
-    let signature: Signature = stage.json(World::Ingestion, "signature")?;
+    let signature = stage.open(&SIGNATURE)?;
     let Some(first) = signature.differences(table.schema()).into_iter().next() else { return Ok(()) };
     let message = format!(
         "the ingested table is not what the signature declares: {}, expected {}",

@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use arrow_array::Array as _;
 use stagewright_data::Signature;
 use stagewright_evaluation::report::{self, Cell, Check, ValidationReport};
-use stagewright_manifest::World;
 use stagewright_store::Table;
 
+use crate::artifact::{FINDINGS, SIGNATURE, TABLE, VALIDATION_REPORT};
 use crate::fault::StageFault;
 use crate::run::RunError;
 use crate::stage::Stage;
@@ -19,12 +19,12 @@ use crate::stages::transformation::{ReadError, columns};
 use crate::watch::Watch;
 
 /// The name of the host's own check in a report.
-const SIGNATURE: &str = "signature";
+const HOSTS_OWN: &str = "signature";
 
 /// Validates. What is wrong with the data is recorded as a finding; the run ends after this stage then.
 pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
-    let table = stage.table(World::Ingestion, "table")?;
-    let signature: Signature = stage.json(World::Ingestion, "signature")?;
+    let table = stage.open(&TABLE)?;
+    let signature = stage.open(&SIGNATURE)?;
     let context = stage.context(None);
     let (mut checks, columns) = stage.run.sandbox.validate(context, &table, signature.fields.fields())?;
     let told: HashSet<Option<String>> =
@@ -38,15 +38,15 @@ pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
         columns,
         figures: stage.take_figures(),
     };
-    stage.put_document("findings", "application/json", report.json())?;
-    stage.put_document("report", "text/html", report.html())
+    stage.put_text(&FINDINGS, report.json())?;
+    stage.put_text(&VALIDATION_REPORT, report.html())
 }
 
 /// Compares a table with the declared signature. Returns a failed check for every column that is
 /// not as declared.
 pub(crate) fn held_to(signature: &Signature, table: &Table, watch: &Watch) -> Result<Vec<Check>, StageFault> {
     let check = |column: String, observed: String, expected: String| Check {
-        name: SIGNATURE.to_owned(),
+        name: HOSTS_OWN.to_owned(),
         column: Some(column),
         passed: false,
         observed,
