@@ -123,9 +123,9 @@ impl Observer for Watch {
             "{:<15} {:<20} {:>8} {:>10} in, {} out",
             world.as_str(),
             summary.component,
-            milliseconds(summary.wall_ms),
-            bytes(summary.bytes_in),
-            bytes(summary.bytes_out)
+            milliseconds(summary.usage.wall_ms),
+            bytes(summary.usage.bytes_in),
+            bytes(summary.usage.bytes_out)
         ));
     }
 }
@@ -216,14 +216,14 @@ pub(crate) fn show_summary(summary: &Summary) {
         stages.add_row(vec![
             Cell::new(&stage.name),
             Cell::new(&stage.component),
-            right(milliseconds(stage.wall_ms)),
-            right(milliseconds(stage.cpu_ms)),
-            right(bytes(stage.peak_memory_bytes)),
-            right(stage.rows_in),
-            right(stage.rows_out),
-            right(bytes(stage.bytes_in)),
-            right(bytes(stage.bytes_out)),
-            right(bytes(stage.bytes_copied)),
+            right(milliseconds(stage.usage.wall_ms)),
+            right(milliseconds(stage.usage.cpu_ms)),
+            right(bytes(stage.usage.peak_memory_bytes)),
+            right(stage.usage.rows_in),
+            right(stage.usage.rows_out),
+            right(bytes(stage.usage.bytes_in)),
+            right(bytes(stage.usage.bytes_out)),
+            right(bytes(stage.usage.bytes_copied)),
         ]);
     }
     println!("{stages}");

@@ -28,7 +28,7 @@ pub use infer::{ColumnReport, Inference, InferenceOptions, LeftOut, TargetReport
 pub use interrupt::Interrupt;
 pub use request::{KeptColumn, Rows, RowsInput, decode_csv, decode_json, decode_rows};
 pub use signature::{Difference, ExtraColumns, Signature, Strictness};
-pub use source::{Cursor, HostGrant, HttpRequest, Literal, STANDARD_INPUT, Source, SourceUri, fetch, open};
+pub use source::{Content, Cursor, HostGrant, HttpRequest, Literal, STANDARD_INPUT, Source, SourceUri, fetch, open};
 pub use split::{
     Gather, Partition, RowHash, Select, Split, SplitMethod, SplitPlan, hash_rows, in_hash_order, row_key_columns,
     select,

@@ -20,6 +20,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// What steps that read it call it: `transformation.state`.
+    pub(crate) fn role(self) -> String {
+        format!("{}.{}", self.world, self.name)
+    }
+
     /// Says that nothing is there.
     pub(crate) fn missing(self) -> RunError {
         RunError::MissingArtifact { stage: self.world, name: self.name.to_owned() }
@@ -35,11 +40,6 @@ pub(crate) struct Artifact<T> {
 impl<T> Artifact<T> {
     const fn new(world: World, name: &'static str) -> Self {
         Self { place: Place { world, name }, kind: PhantomData }
-    }
-
-    /// What stages that read it call it: `transformation.state`.
-    pub(crate) fn role(&self) -> String {
-        format!("{}.{}", self.place.world, self.place.name)
     }
 }
 

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use stagewright_data::{RowHash, hash_rows, row_key_columns};
 use stagewright_manifest::{Register, World};
-use stagewright_store::{ArtifactKind, ArtifactRecord, CHAMPION, NewVersion, Reference, RowMemory, Table};
+use stagewright_store::{self as store, ArtifactKind, CHAMPION, NewVersion, Reference, RowMemory, StageRecord, Table};
 
 use crate::artifact::{
     FEATURES_TRAIN, IMPORTANCE, MODEL, Place, SIGNATURE, SPLIT, STATE, TABLE, TASK, TEST, TEST_ROWS,
 };
 use crate::fault::StageFault;
+use crate::made::Made;
 use crate::model::{Format, ModelComponent, RegisteredModel, StageLimits};
 use crate::run::{Run, RunError, with_defaults};
 use crate::semantic_version;
@@ -34,68 +35,76 @@ pub(crate) struct Candidate {
     pub(crate) memory: RowMemory,
     /// Its version; `None` until it is registered.
     pub(crate) version: Option<u32>,
+    /// The version as the run's summary tells it.
+    pub(crate) told: Option<ModelSummary>,
+    /// Whether it was found to be the version in production.
+    pub(crate) is_champion_already: bool,
+}
+
+impl Candidate {
+    /// Whether it is the version in production.
+    pub(crate) fn is_champion(&self, run: &Run) -> Result<bool, RunError> {
+        let Some(version) = self.version else { return Ok(false) };
+        let champion = run.request.home.registry.alias(run.request.manifest.model.as_str(), CHAMPION)?;
+        Ok(champion == Some(version))
+    }
+
+    /// Looks how its version stands now.
+    pub(crate) fn look_again(&mut self, run: &Run) -> Result<(), RunError> {
+        let (Some(told), Some(version)) = (&mut self.told, self.version) else { return Ok(()) };
+        let registered = run.request.home.registry.version(&told.name, version)?;
+        (told.semantic_version, told.aliases) = (registered.semantic_version, registered.aliases);
+        Ok(())
+    }
 }
 
 /// Puts the run's candidate together; registers it unless only what passes gets a number.
-pub(crate) fn prepare(run: &mut Run) -> Result<(), RunError> {
-    let limits = run.manifest.stage(World::Training).limits;
+pub(crate) fn prepare(run: &Run, made: &Made) -> Result<Candidate, RunError> {
+    let manifest = &run.request.manifest;
+    let limits = manifest.stage(World::Training).limits;
     let watch = Watch::begin(World::Training, limits, Arc::default(), run.request.cancel.clone());
-    let (model, memory) = (model(run)?, memory(run, &watch)?);
+    let (model, memory) = (model(run, made)?, memory(run, made, &watch)?);
     // A model that has a number already is that version, whatever is numbered from now on.
-    let known = run.request.home.registry.version_of_parts(run.manifest.model.as_str(), model.parts())?;
-    run.candidate = Some(Candidate { model, memory, version: None });
-    if run.manifest.gates.register == Register::Always || known.is_some() {
-        register(run)?;
+    let known = run.request.home.registry.version_of_parts(manifest.model.as_str(), model.parts())?;
+    let mut candidate = Candidate { model, memory, version: None, told: None, is_champion_already: false };
+    if manifest.gates.register == Register::Always || known.is_some() {
+        register(run, made, &mut candidate)?;
     }
-    Ok(())
+    Ok(candidate)
 }
 
 /// Gives the candidate a version: a new one, or the one whose parts it shares.
-pub(crate) fn register(run: &mut Run) -> Result<u32, RunError> {
-    let Some(candidate) = &run.candidate else {
-        return Err(MODEL.place.missing());
-    };
+pub(crate) fn register(run: &Run, made: &Made, candidate: &mut Candidate) -> Result<u32, RunError> {
     if let Some(version) = candidate.version {
         return Ok(version);
     }
-    let name = run.manifest.model.to_string();
-    let new = new_version(run, candidate)?;
+    let name = run.request.manifest.model.to_string();
+    let new = new_version(run, made, candidate)?;
     let numbering =
         |previous: Option<(&serde_json::Value, &str)>| Some(semantic_version::numbered(previous, &candidate.model));
     let home = &run.request.home;
-    let registered = home.registry.register_candidate(&home.artifacts, &name, &new, &numbering)?;
+    let store::Candidate { version, is_new } =
+        home.registry.register_candidate(&home.artifacts, &name, &new, &numbering)?;
     // A version of before may have learnt from more rows than this run's.
-    let memory = home.registry.row_memory(&name, registered.version)?;
-    if let Some(candidate) = &mut run.candidate {
-        candidate.version = Some(registered.version);
-        candidate.memory = memory.unwrap_or_else(|| candidate.memory.clone());
+    if let Some(memory) = home.registry.row_memory(&name, version)? {
+        candidate.memory = memory;
     }
-    run.summary.model = Some(summary(run, &name, registered.version, registered.is_new)?);
-    Ok(registered.version)
-}
-
-/// The version as it stands now.
-pub(crate) fn summary(run: &Run, name: &str, version: u32, is_new: bool) -> Result<ModelSummary, RunError> {
-    let registered = run.request.home.registry.version(name, version)?;
-    let (semantic_version, aliases) = (registered.semantic_version, registered.aliases);
-    Ok(ModelSummary { name: name.to_owned(), version, semantic_version, aliases, is_new })
-}
-
-/// Whether the candidate is the version in production.
-pub(crate) fn is_champion(run: &Run) -> Result<bool, RunError> {
-    let Some(version) = run.candidate.as_ref().and_then(|candidate| candidate.version) else { return Ok(false) };
-    let champion = run.request.home.registry.alias(run.manifest.model.as_str(), CHAMPION)?;
-    Ok(champion == Some(version))
+    candidate.version = Some(version);
+    let (semantic_version, aliases) = (None, Vec::new());
+    candidate.told = Some(ModelSummary { name, version, semantic_version, aliases, is_new });
+    candidate.look_again(run)?;
+    Ok(version)
 }
 
 /// The model of the run's artifacts.
-fn model(run: &Run) -> Result<RegisteredModel, RunError> {
-    let signature = run.open(&SIGNATURE)?;
-    let task = run.open(&TASK)?;
-    let importance = run.open(&IMPORTANCE)?;
+fn model(run: &Run, made: &Made) -> Result<RegisteredModel, RunError> {
+    let signature = made.open(&SIGNATURE)?;
+    let task = made.open(&TASK)?;
+    let importance = made.open(&IMPORTANCE)?;
+    let manifest = &run.request.manifest;
     let component = |world| {
         let component = &run.request.components[&world];
-        let section = run.manifest.component(world);
+        let section = manifest.component(world);
         ModelComponent {
             name: component.name.clone(),
             digest: component.digest,
@@ -106,42 +115,30 @@ fn model(run: &Run) -> Result<RegisteredModel, RunError> {
     Ok(RegisteredModel {
         format: Format,
         transformation: component(World::Transformation),
-        state: run.artifact(&STATE)?.digest,
+        state: made.find(STATE.place)?.digest,
         training: component(World::Training),
-        model: run.artifact(&MODEL)?.digest,
+        model: made.find(MODEL.place)?.digest,
         task,
         signature,
-        target: run.manifest.task.target.clone(),
+        target: manifest.task.target.clone(),
         importance,
         metrics: None,
-        test_digest: run.artifact(&TEST)?.digest,
-        data_digest: run.artifact(&TABLE)?.digest,
-        features_digest: Some(run.artifact(&FEATURES_TRAIN)?.digest),
-        source: run.manifest.ingestion_source().map(|(name, _)| name.to_string()),
+        test_digest: made.find(TEST.place)?.digest,
+        data_digest: made.find(TABLE.place)?.digest,
+        features_digest: Some(made.find(FEATURES_TRAIN.place)?.digest),
+        source: manifest.ingestion_source().map(|(name, _)| name.to_string()),
         code: run.request.code.clone(),
-        limits: limits(run),
+        limits: limits(run, made),
         run_id: run.id.to_string(),
-        seed: run.manifest.seed,
-        as_of: run.manifest.as_of.as_microsecond(),
+        seed: manifest.seed,
+        as_of: manifest.as_of.as_microsecond(),
     })
 }
 
 /// Limits of the stages so far, and what they used of them.
-fn limits(run: &Run) -> Vec<StageLimits> {
-    let limits = |stage: &crate::summary::StageSummary| {
-        let allowed = run.manifest.stage(World::from_name(&stage.name)?).limits;
-        Some(StageLimits {
-            stage: stage.name.clone(),
-            memory: allowed.memory,
-            memory_used: stage.peak_memory_bytes,
-            cpu_ms: allowed.cpu.as_millis() as u64,
-            cpu_used_ms: stage.cpu_ms.ceil() as u64,
-            wall_ms: allowed.wall.as_millis() as u64,
-            wall_used_ms: stage.wall_ms.ceil() as u64,
-        })
-    };
-    let taken_over = run.taken_over.iter().map(|(world, stage)| {
-        let allowed = run.manifest.stage(*world).limits;
+fn limits(run: &Run, made: &Made) -> Vec<StageLimits> {
+    let limits = |(world, stage): (&World, &StageRecord)| {
+        let allowed = run.request.manifest.stage(*world).limits;
         StageLimits {
             stage: stage.name.clone(),
             memory: allowed.memory,
@@ -151,14 +148,14 @@ fn limits(run: &Run) -> Vec<StageLimits> {
             wall_ms: allowed.wall.as_millis() as u64,
             wall_used_ms: stage.wall_ms.ceil() as u64,
         }
-    });
-    taken_over.chain(run.summary.stages.iter().filter_map(limits)).collect()
+    };
+    made.stages.iter().map(limits).collect()
 }
 
 /// The rows that the run's model learnt from: all but the test rows.
-fn memory(run: &Run, watch: &Watch) -> Result<RowMemory, RunError> {
-    let table = run.open(&TABLE)?;
-    let index = run.open(&TEST_ROWS)?;
+fn memory(run: &Run, made: &Made, watch: &Watch) -> Result<RowMemory, RunError> {
+    let table = made.open(&TABLE)?;
+    let index = made.open(&TEST_ROWS)?;
     let key = run.request.home.registry.row_hash_key()?;
     watch.hold_rows(table.rows(), ROW_MEMORY)?;
     let hashes = hashes_of(&table, &key, watch)?;
@@ -192,7 +189,7 @@ const EXPLAINS: [Place; 7] =
     [TABLE.place, SIGNATURE.place, FEATURES_TRAIN.place, TEST.place, TEST_ROWS.place, SPLIT.place, IMPORTANCE.place];
 
 /// The candidate with everything that it refers to.
-fn new_version(run: &Run, candidate: &Candidate) -> Result<NewVersion, StageFault> {
+fn new_version(run: &Run, made: &Made, candidate: &Candidate) -> Result<NewVersion, StageFault> {
     let model = &candidate.model;
     let blob = |role: &str, digest| Reference { role: role.to_owned(), kind: ArtifactKind::Blob, digest, needed: true };
     let mut references = vec![
@@ -201,7 +198,7 @@ fn new_version(run: &Run, candidate: &Candidate) -> Result<NewVersion, StageFaul
         blob("training-component", model.training.digest),
         blob("model", model.model),
     ];
-    references.extend(explaining(run, &EXPLAINS));
+    references.extend(made.explaining(&EXPLAINS));
     let worlds = [(World::Transformation, &model.transformation), (World::Training, &model.training)];
     let parameters = worlds.into_iter().flat_map(|(world, component)| {
         let schema = &run.request.components[&world].description.parameters;
@@ -221,13 +218,4 @@ fn new_version(run: &Run, candidate: &Candidate) -> Result<NewVersion, StageFaul
         parts: Some(model.parts()),
         rows: Some(candidate.memory.clone()),
     })
-}
-
-/// References to artifacts that nothing but an explanation needs.
-pub(crate) fn explaining(run: &Run, wanted: &[Place]) -> Vec<Reference> {
-    let reference = |&Place { world, name }: &Place| {
-        let ArtifactRecord { kind, digest, .. } = *run.artifacts.get(&(world, name.to_owned()))?;
-        Some(Reference { role: format!("{world}.{name}"), kind, digest, needed: false })
-    };
-    wanted.iter().filter_map(reference).collect()
 }

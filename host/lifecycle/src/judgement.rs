@@ -5,13 +5,14 @@
 //! neither model learnt from. A run's evaluation and the command `gate` judge by the same code.
 
 use arrow_array::{Float64Array, Int64Array};
-use stagewright_data::{RowHash, Task};
+use serde::{Deserialize, Serialize};
+use stagewright_data::{RowHash, Task, row_key_columns};
 use stagewright_evaluation::difference::{Difference, Labels, difference};
 use stagewright_evaluation::figure::{Figure, confusion_figure};
 use stagewright_evaluation::gates::{self, Comparison, Gates, Judgement, Policy};
 use stagewright_evaluation::metrics::{self, MetricSet};
 use stagewright_evaluation::report::Confusion;
-use stagewright_store::{ArtifactStore, Digest, Role, RowMemory, Table};
+use stagewright_store::{Role, RowMemory, Table};
 
 use crate::candidate::hashes_of;
 use crate::fault::StageFault;
@@ -43,74 +44,18 @@ pub struct TestRows {
     pub task: Task,
     /// The target of every row: a class's index, or a value.
     pub labels: Vec<f64>,
-    hashes: Option<Hashes>,
     watch: Watch,
 }
 
-/// The hashes by which test rows are recognised among the rows of another training.
-struct Hashes {
-    columns: Vec<String>,
-    rows: Vec<RowHash>,
-}
-
 impl TestRows {
-    /// Reads the target of a test table. `sources` are the table that was split, the source's row
-    /// of every test row, and the registry's key for row hashes; without them, nobody knows which
-    /// of the rows a model learnt from. `watch` looks after the stage that measures.
+    /// Reads the target of a test table. `watch` looks after the stage that measures.
     ///
     /// # Errors
-    /// A table cannot be read, the tables do not belong together, or the stage may not use so much.
-    pub fn new(
-        table: Table,
-        task: Task,
-        sources: Option<(&Table, &Table, &[u8; 32])>,
-        watch: &Watch,
-    ) -> Result<Self, StageFault> {
-        let hashed = sources.map_or(0, |(ingested, ..)| ingested.rows().saturating_mul(HASHED_ROW_MEMORY));
-        let measured = MEASURED_ROW_MEMORY + width(&task) as u64 * SCORE_MEMORY;
-        watch.hold(table.rows().saturating_mul(measured).saturating_add(hashed))?;
+    /// The table cannot be read, or the stage may not use so much.
+    pub fn new(table: Table, task: Task, watch: &Watch) -> Result<Self, StageFault> {
+        watch.hold_rows(table.rows(), MEASURED_ROW_MEMORY + width(&task) as u64 * SCORE_MEMORY)?;
         let labels = labels(&table, watch)?;
-        let hashes = sources.map(|(ingested, index, key)| hashes(ingested, index, key, watch)).transpose()?;
-        if hashes.as_ref().is_some_and(|hashes| hashes.rows.len() as u64 != table.rows()) {
-            return Err(StageFault::host("the index of the test rows does not fit the test rows"));
-        }
-        Ok(Self { table, task, labels, hashes, watch: watch.clone() })
-    }
-
-    /// The same by digests, from the artifacts of the run that made them.
-    ///
-    /// # Errors
-    /// See [`TestRows::new`].
-    pub fn open(
-        artifacts: &ArtifactStore,
-        test: &Digest,
-        task: Task,
-        sources: Option<(&Digest, &Digest, &[u8; 32])>,
-        watch: &Watch,
-    ) -> Result<Self, StageFault> {
-        let open = |digest: &Digest| artifacts.open_table(digest).map_err(StageFault::host);
-        let opened = sources.map(|(ingested, index, key)| Ok((open(ingested)?, open(index)?, key))).transpose()?;
-        let sources = opened.as_ref().map(|(ingested, index, key)| (ingested, index, *key));
-        Self::new(open(test)?, task, sources, watch)
-    }
-
-    /// Which rows a model learnt from; `None` if that cannot be known: the model is of before row
-    /// memories, comes from another registry, or its rows are told apart by other columns.
-    fn learnt(&self, memory: Option<&RowMemory>) -> Option<Vec<bool>> {
-        let (hashes, memory) = (self.hashes.as_ref()?, memory?);
-        let learnt = |row: &RowHash| memory.keys.binary_search(&row.key).is_ok();
-        (hashes.columns == memory.columns).then(|| hashes.rows.iter().map(learnt).collect())
-    }
-
-    /// How many rows a model learnt from under another key: their content is the same.
-    fn equal_content(&self, memory: Option<&RowMemory>, learnt: Option<&Vec<bool>>) -> Option<u64> {
-        let (hashes, memory, learnt) = (self.hashes.as_ref()?, memory?, learnt?);
-        let equal = hashes
-            .rows
-            .iter()
-            .zip(learnt)
-            .filter(|(row, learnt)| !**learnt && memory.contents.binary_search(&row.content).is_ok());
-        Some(equal.count() as u64)
+        Ok(Self { table, task, labels, watch: watch.clone() })
     }
 
     /// The classes; `None` of a regression.
@@ -123,13 +68,124 @@ impl TestRows {
     }
 }
 
+/// The hashes by which test rows are recognised among the rows of another training.
+pub struct TestHashes {
+    columns: Vec<String>,
+    rows: Vec<RowHash>,
+}
+
+impl TestHashes {
+    /// Hashes the rows of a test table: those of `ingested`, the table that was split, that `index`
+    /// names. `key` is the registry's, and `watch` looks after the stage that measures.
+    ///
+    /// # Errors
+    /// A table cannot be read, they do not belong together, or the stage may not use so much.
+    pub fn of(
+        test: &Table,
+        (ingested, index): (&Table, &Table),
+        key: &[u8; 32],
+        watch: &Watch,
+    ) -> Result<Self, StageFault> {
+        watch.hold_rows(ingested.rows(), HASHED_ROW_MEMORY)?;
+        let all = hashes_of(ingested, key, watch)?;
+        let hash = |row: u64| {
+            let found = usize::try_from(row).ok().and_then(|row| all.get(row)).copied();
+            found.ok_or_else(|| StageFault::host(format!("`test-rows` names row {row} of {}", all.len())))
+        };
+        let rows: Vec<RowHash> = source_rows(index, watch)?.into_iter().map(hash).collect::<Result<_, _>>()?;
+        if rows.len() as u64 != test.rows() {
+            return Err(StageFault::host("the index of the test rows does not fit the test rows"));
+        }
+        Ok(Self { columns: row_key_columns(ingested.schema()), rows })
+    }
+}
+
+/// The test rows that a model learnt from, as far as that is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// The rows; `None`: not known.
+    pub learnt: Option<Learnt>,
+    /// How many others it learnt from under another key: their content is the same.
+    pub equal_content: Option<u64>,
+}
+
+impl Overlap {
+    /// The rows that a model learnt from. They are not known if it or the run is of before row
+    /// memories, or if it comes from another registry or tells its rows apart by other columns.
+    pub fn of(test: Option<&TestHashes>, memory: Option<&RowMemory>) -> Self {
+        let (Some(test), Some(memory)) = (test, memory) else { return Self::default() };
+        if memory.columns != test.columns {
+            return Self::default();
+        }
+        let knows = |hashes: &[u64], hash: u64| hashes.binary_search(&hash).is_ok();
+        let equal = |row: &&RowHash| !knows(&memory.keys, row.key) && knows(&memory.contents, row.content);
+        Self {
+            learnt: Some(Learnt::of(test.rows.iter().map(|row| knows(&memory.keys, row.key)))),
+            equal_content: Some(test.rows.iter().filter(equal).count() as u64),
+        }
+    }
+
+    fn has(&self, row: usize) -> bool {
+        self.learnt.as_ref().is_some_and(|learnt| learnt.has(row))
+    }
+
+    fn rows(&self) -> Option<u64> {
+        self.learnt.as_ref().map(|learnt| learnt.0.iter().map(|byte| u64::from(byte.count_ones())).sum())
+    }
+}
+
+/// A set of rows: a bit for each, the first one the lowest of the first byte. Bytes of zeros at the
+/// end are left out. In JSON it is a text of hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Learnt(Vec<u8>);
+
+impl Learnt {
+    fn of(rows: impl Iterator<Item = bool>) -> Self {
+        let mut bytes: Vec<u8> = Vec::new();
+        for (row, _) in rows.enumerate().filter(|(_, learnt)| *learnt) {
+            bytes.resize(row / 8 + 1, 0);
+            bytes[row / 8] |= 1 << (row % 8);
+        }
+        Self(bytes)
+    }
+
+    fn has(&self, row: usize) -> bool {
+        self.0.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1)
+    }
+}
+
+impl From<Learnt> for String {
+    fn from(Learnt(bytes): Learnt) -> Self {
+        use std::fmt::Write as _;
+        bytes.iter().fold(Self::with_capacity(2 * bytes.len()), |mut text, byte| {
+            // Writing to a text does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+impl TryFrom<String> for Learnt {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
+        match bytes {
+            Some(bytes) if text.len() % 2 == 0 && bytes.last() != Some(&0) => Ok(Self(bytes)),
+            _ => Err("a set of rows is an even number of hexadecimal digits, the last two not 0"),
+        }
+    }
+}
+
 /// A model's predictions of all test rows, and the rows that it learnt from.
 #[derive(Clone, Copy)]
 pub struct Predicted<'a> {
     /// One number a row, or one per class.
     pub scores: &'a [f64],
-    /// The rows that it learnt from; `None` if they are not known.
-    pub memory: Option<&'a RowMemory>,
+    /// The rows that it learnt from.
+    pub overlap: &'a Overlap,
 }
 
 /// The figures of one model's predictions.
@@ -184,18 +240,13 @@ pub fn judge(
     champion: Option<Predicted<'_>>,
     rules: &Rules,
 ) -> Result<Judged, StageFault> {
-    let own = test.learnt(candidate.memory);
-    let fresh = |learnt: &Option<Vec<bool>>, row: usize| learnt.as_ref().is_none_or(|learnt| !learnt[row]);
-    let rows: Vec<usize> = (0..test.labels.len()).filter(|&row| fresh(&own, row)).collect();
+    let rows: Vec<usize> = (0..test.labels.len()).filter(|&row| !candidate.overlap.has(row)).collect();
     if rows.is_empty() {
         return Err(data_fault("the candidate learnt from every test row: nothing is left to measure it on"));
     }
-    let count = |learnt: &Option<Vec<bool>>| {
-        learnt.as_ref().map(|learnt| learnt.iter().filter(|learnt| **learnt).count() as u64)
-    };
     let mut summary = EvaluationSummary {
         test_rows: test.labels.len() as u64,
-        candidate_overlap_rows: count(&own),
+        candidate_overlap_rows: candidate.overlap.rows(),
         champion_overlap_rows: None,
         compared_rows: None,
         equal_content_rows: None,
@@ -213,16 +264,15 @@ pub fn judge(
             judgement,
         });
     };
-    let theirs = test.learnt(champion.memory);
-    summary.champion_overlap_rows = count(&theirs);
-    summary.equal_content_rows = test.equal_content(champion.memory, theirs.as_ref());
+    summary.champion_overlap_rows = champion.overlap.rows();
+    summary.equal_content_rows = champion.overlap.equal_content;
     if let Some(overlap @ 1..) = summary.champion_overlap_rows.filter(|_| rules.refuse_overlap) {
         return Err(data_fault(&format!(
             "the champion learnt from {overlap} of {} test rows; with `champion-overlap = \"exclude\"` under [gates] these rows are left out of the comparison",
             summary.test_rows
         )));
     }
-    let compared: Vec<usize> = rows.iter().copied().filter(|&row| fresh(&theirs, row)).collect();
+    let compared: Vec<usize> = rows.iter().copied().filter(|&row| !champion.overlap.has(row)).collect();
     summary.compared_rows = Some(compared.len() as u64);
     let undecided = too_few(test, &compared, rules.rows_per_class);
     let (both, comparison) = compare(test, (candidate.scores, champion.scores), &compared, undecided, &rules.gates)?;
@@ -363,17 +413,6 @@ fn measure(test: &TestRows, name: &str, scores: &[f64], rows: &[usize]) -> Resul
             Measured { metrics: metrics::regression(&labels, &scores).map_err(failed)?.named(), confusion: None }
         }
     })
-}
-
-/// The hashes of the test rows, in their order.
-fn hashes(ingested: &Table, index: &Table, key: &[u8; 32], watch: &Watch) -> Result<Hashes, StageFault> {
-    let all = hashes_of(ingested, key, watch)?;
-    let hash = |row: u64| {
-        let found = usize::try_from(row).ok().and_then(|row| all.get(row)).copied();
-        found.ok_or_else(|| StageFault::host(format!("`test-rows` names row {row} of {}", all.len())))
-    };
-    let rows = source_rows(index, watch)?.into_iter().map(hash).collect::<Result<_, _>>()?;
-    Ok(Hashes { columns: stagewright_data::row_key_columns(ingested.schema()), rows })
 }
 
 /// The target of every test row.

@@ -10,26 +10,32 @@
 //! - [`budget`]: what all runs of a process may do at once. [`summary`]: what a run was. [`observer`]: who watches it.
 
 mod artifact;
+mod bench;
 pub mod budget;
 mod candidate;
 pub mod code;
 pub mod cpu_clock;
 pub mod fault;
+pub mod invocation;
 pub mod judgement;
+mod made;
 pub mod model;
 pub mod observer;
 pub mod predict;
+mod production;
 mod purity;
 pub mod run;
 pub mod sandbox;
 pub mod semantic_version;
 pub mod settings;
-mod stage;
 mod stages;
 pub mod summary;
 mod turn;
 pub mod upon;
 pub mod wall_clock;
 pub mod watch;
+mod wire;
 
+pub use bench::Session;
 pub use run::{Request, Run, RunError};
+pub use stages::execute;

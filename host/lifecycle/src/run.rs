@@ -4,34 +4,32 @@
 //! recorded in one transaction; a stage that fails is recorded without artifacts. So a later stage,
 //! a later run and a reader see whole stages only, whatever happened.
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use stagewright_data::{
-    Inference, InferenceOptions, Interrupt, Signature, Source, Split, SplitPlan, Task, TaskKind, row_text,
-};
+use stagewright_data::row_text;
 use stagewright_evaluation::report::Check;
 use stagewright_manifest::{Manifest, World};
 use stagewright_promotion::Destination;
 use stagewright_promotion::promote::PromoteError;
-use stagewright_store::{ArtifactRecord, Home, NewRun, Role, RunId, RunStatus, Schema, StageRecord, StoreError, Table};
+use stagewright_store::{Home, InputRecord, NewRun, RunId, RunStatus, StageRecord, StoreError};
 
-use crate::artifact::{Artifact, FINDINGS, Readable};
+use crate::artifact::{COMPONENTS, FINDINGS};
+use crate::bench::{Bench, Session, now_ms};
 use crate::candidate::{self, Candidate};
 use crate::fault::StageFault;
+use crate::invocation::{Invocation, Outcome};
+use crate::made::Made;
 use crate::model::Code;
 use crate::observer::Observer;
+use crate::production;
 use crate::sandbox::{Cancel, Component, Level, Sandbox};
-use crate::settings;
-use crate::stage::Stage;
 use crate::stages;
-use crate::stages::promotion::Decision;
-use crate::summary::Summary;
+use crate::summary::{StageSummary, Summary};
 use crate::turn::Turn;
 use crate::upon;
-use crate::watch::Watch;
+use crate::wire;
 
 /// Why a run did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -106,13 +104,6 @@ fn promotion_text(error: &PromoteError) -> String {
         format!("the candidate was registered and approved, and not promoted: {error}")
     }
 }
-
-/// Bytes of memory for each byte of an imported split: a row of some twenty bytes becomes an entry
-/// of a map.
-const IMPORTED_BYTE_MEMORY: u64 = 8;
-
-/// Bytes of memory for each row of the table that an imported split is of, besides identifiers.
-const IMPORTED_ROW_MEMORY: usize = 96;
 
 /// How often a candidate is judged while others become champion.
 const TRIES: u32 = 3;
@@ -207,23 +198,10 @@ fn tags(request: &Request) -> Vec<(String, String)> {
     [source, kind].into_iter().chain(code).collect()
 }
 
-/// A run at work.
+/// A run: what was asked for, and the record of it.
 pub struct Run {
     pub(crate) request: Request,
-    pub(crate) manifest: Arc<Manifest>,
-    pub(crate) sandbox: Arc<dyn Sandbox>,
     pub(crate) id: RunId,
-    /// What the stages so far have made, by stage and name.
-    pub(crate) artifacts: BTreeMap<(World, String), ArtifactRecord>,
-    /// The model that training made.
-    pub(crate) candidate: Option<Candidate>,
-    /// The stages of other runs whose artifacts were taken over, as they were recorded.
-    pub(crate) taken_over: BTreeMap<World, StageRecord>,
-    /// The configuration of the run whose evaluation was taken over.
-    pub(crate) evaluated_under: Option<serde_json::Value>,
-    /// The promotion stage's decision on it.
-    pub(crate) decision: Option<Decision>,
-    pub(crate) summary: Summary,
 }
 
 impl Run {
@@ -232,42 +210,47 @@ impl Run {
     /// # Errors
     /// See [`RunError`]. A rejected candidate is no error: see the summary's decision.
     pub fn execute(request: Request) -> (Summary, Result<(), RunError>) {
-        let mut run = match Self::begin(request) {
+        let run = match Self::begin(request) {
             Ok(run) => run,
-            Err(error) => {
-                return (Summary::of(String::new()), Err(error));
-            }
+            Err(error) => return (Summary::of(String::new()), Err(error)),
         };
-        let result = upon::take_over(&mut run).and_then(|()| run.stages());
+        let mut made = Made::nothing(run.request.home.artifacts.clone());
+        let mut candidate = None;
+        let result = upon::taken_over(&run).and_then(|taken_over| {
+            made = taken_over;
+            run.lifecycle(&mut made, &mut candidate)
+        });
         let result = run.end(result);
-        run.summary.fsyncs = stagewright_store::fsyncs();
-        (run.summary, result)
+        (Summary::of_run(&run, &made, candidate), result)
     }
 
-    /// The main flow.
-    fn stages(&mut self) -> Result<(), RunError> {
-        self.stage(World::Ingestion, stages::ingestion::run)?;
-        self.stage(World::Validation, stages::validation::run)?;
-        self.refuse_unfit_data()?;
-        self.stage(World::Transformation, stages::transformation::run)?;
-        self.stage(World::Training, stages::training::run)?;
-        if *self.request.stages.end() >= World::Training {
-            candidate::prepare(self)?;
+    /// The main flow: the data, then a candidate, which is judged.
+    fn lifecycle(&self, made: &mut Made, candidate: &mut Option<Candidate>) -> Result<(), RunError> {
+        let last = *self.request.stages.end();
+        self.step_if_asked_for(World::Ingestion, made)?;
+        self.step_if_asked_for(World::Validation, made)?;
+        if last >= World::Validation {
+            refuse_unfit_data(made)?;
         }
-        self.judge()
+        self.step_if_asked_for(World::Transformation, made)?;
+        self.step_if_asked_for(World::Training, made)?;
+        if last < World::Training {
+            return Ok(());
+        }
+        self.judge(made, candidate.insert(candidate::prepare(self, made)?))
     }
 
     /// Evaluates the candidate, decides, and promotes it if it is approved. A decision that was
     /// reached against another champion than the present one is reached again.
-    fn judge(&mut self) -> Result<(), RunError> {
+    fn judge(&self, made: &mut Made, candidate: &mut Candidate) -> Result<(), RunError> {
         let evaluates = self.request.stages.contains(&World::Evaluation);
         let promotes = self.request.stages.contains(&World::Promotion);
         let mut tries = 0;
-        let mut is_stale = promotes && !evaluates && stages::promotion::is_outdated(self)?;
+        let mut is_stale = promotes && !evaluates && production::is_outdated(self, made)?;
         let mut turn = None;
         loop {
             if is_stale || evaluates {
-                Stage::begin(self, World::Evaluation).execute(stages::evaluation::run)?;
+                self.step(World::Evaluation, made, Some(candidate))?;
             }
             if !promotes {
                 return Ok(());
@@ -278,10 +261,9 @@ impl Run {
                 turn = Some(Turn::wait(&self.request.home, &self.request.cancel)?);
             }
             tries += 1;
-            let promoted = self.promote();
-            match promoted {
+            match self.promote(made, candidate) {
                 Err(error) if error.champion_changed() && tries >= TRIES => {
-                    let model = self.manifest.model.to_string();
+                    let model = self.request.manifest.model.to_string();
                     return Err(RunError::Overtaken { model, tries, reason: error.to_string() });
                 }
                 Err(error) if error.champion_changed() => is_stale = true,
@@ -296,17 +278,80 @@ impl Run {
     }
 
     /// Decides and promotes. A candidate that is the champion already is neither.
-    fn promote(&mut self) -> Result<(), RunError> {
-        if candidate::is_champion(self)? {
-            self.summary.is_champion_already = true;
+    fn promote(&self, made: &mut Made, candidate: &mut Candidate) -> Result<(), RunError> {
+        candidate.is_champion_already = candidate.is_champion(self)?;
+        if candidate.is_champion_already {
             return Ok(());
         }
-        Stage::begin(self, World::Promotion).execute(stages::promotion::run)?;
-        stages::promotion::promote(self)
+        self.step(World::Promotion, made, None)?;
+        production::promote(self, made, candidate)
+    }
+
+    fn step_if_asked_for(&self, world: World, made: &mut Made) -> Result<(), RunError> {
+        if self.request.stages.contains(&world) { self.step(world, made, None) } else { Ok(()) }
+    }
+
+    /// One step: its invocation is put together, executed, published and recorded. Only this adds to
+    /// what is made.
+    fn step(&self, world: World, made: &mut Made, candidate: Option<&Candidate>) -> Result<(), RunError> {
+        let component = self.request.components[&world].clone();
+        let limits = self.request.manifest.stage(world).limits;
+        let mut bench = Bench::begin(world, component, limits, self.session());
+        // What is fetched and hashed for the invocation is the step's work too.
+        let (invocation, worked) = match wire::invocation(self, made, candidate, &mut bench) {
+            Ok(invocation) => {
+                let worked = stages::work(&invocation, &mut bench).and_then(|()| self.keep_components(&mut bench));
+                (Some(invocation), worked)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        let ended = bench.settled(worked).and_then(|()| bench.publish());
+        let outcome = bench.outcome(ended.as_ref().err());
+        let invocation = invocation.map(|mut invocation| {
+            invocation.inputs.retain(|input| bench.is_declared(&input.role));
+            invocation
+        });
+        let record = record(&bench, invocation.as_ref(), &outcome)?;
+        let results = outcome.results.iter().map(|(name, value)| (name.clone(), value.unwrap_or(f64::NAN)));
+        let results: Vec<_> = results.collect();
+        let recorded = self.request.home.registry.record_stage(&self.id, &record, &results);
+        // A disk that is full may refuse the record too: what stopped the stage is what is told.
+        ended?;
+        recorded?;
+        let summary = StageSummary::of(&record, &outcome, invocation);
+        self.request.observer.stage_finished(world, &summary);
+        made.told.push(summary);
+        made.add(world, record);
+        Ok(())
+    }
+
+    /// Keeps the components of a model with it: a version is whole from the end of training on.
+    fn keep_components(&self, bench: &mut Bench) -> Result<(), RunError> {
+        if bench.world != World::Training {
+            return Ok(());
+        }
+        for (world, artifact) in &COMPONENTS {
+            let bytes = self.request.sandbox.component_bytes(&self.request.components[world])?;
+            bench.put_bytes(artifact, &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn session(&self) -> Session {
+        let Request { home, sandbox, components, observer, workers, cancel, .. } = &self.request;
+        Session {
+            artifacts: home.artifacts.clone(),
+            sandbox: sandbox.clone(),
+            components: components.values().cloned().collect(),
+            source: None,
+            observer: observer.clone(),
+            workers: *workers,
+            cancel: cancel.clone(),
+        }
     }
 
     fn begin(request: Request) -> Result<Self, RunError> {
-        let manifest = request.manifest.clone();
+        let manifest = &request.manifest;
         let mut config = manifest.effective();
         config["file"] = manifest.file().into();
         config[upon::CHANGES] = request.changes.clone();
@@ -331,37 +376,7 @@ impl Run {
             parameters: parameters.collect(),
             tags: tags(&request),
         })?;
-        let summary = Summary::of(id.to_string());
-        let sandbox = request.sandbox.clone();
-        Ok(Self {
-            request,
-            manifest,
-            sandbox,
-            id,
-            artifacts: BTreeMap::new(),
-            candidate: None,
-            taken_over: BTreeMap::new(),
-            evaluated_under: None,
-            decision: None,
-            summary,
-        })
-    }
-
-    fn stage(&mut self, world: World, work: fn(&mut Stage<'_>) -> Result<(), RunError>) -> Result<(), RunError> {
-        if !self.request.stages.contains(&world) {
-            return Ok(());
-        }
-        Stage::begin(self, world).execute(work)
-    }
-
-    /// Nothing is learnt from data that failed a check, or that nobody checked.
-    fn refuse_unfit_data(&self) -> Result<(), RunError> {
-        if *self.request.stages.end() < World::Validation {
-            return Ok(());
-        }
-        let findings = self.open(&FINDINGS)?;
-        let failed: Vec<Check> = findings.checks.into_iter().filter(|check| !check.passed).collect();
-        if failed.is_empty() { Ok(()) } else { Err(RunError::Unfit { checks: failed }) }
+        Ok(Self { request, id })
     }
 
     fn end(&self, result: Result<(), RunError>) -> Result<(), RunError> {
@@ -374,99 +389,41 @@ impl Run {
         let ended = self.request.home.registry.finish_run(&self.id, status, error.as_ref());
         result.and(ended.map_err(RunError::from))
     }
+}
 
-    /// The signature: the manifest's, or one inferred from the source; `None` if there is neither.
-    pub(crate) fn signature(
-        &self,
-        source: Option<&Source>,
-        interrupt: &Interrupt,
-    ) -> Result<Option<Signature>, RunError> {
-        if let Some(declared) = settings::signature(&self.manifest).map_err(|error| stages::ingestion::fault(&error))? {
-            return Ok(Some(declared));
-        }
-        let Some(source) = source else { return Ok(None) };
-        let options = InferenceOptions {
-            null_values: self.manifest.signature.null_values.clone(),
-            sample_rows: None,
-            target: Some(self.manifest.task.target.clone()),
-        };
-        let inferred: Inference =
-            stagewright_data::infer(source, &options, interrupt).map_err(|error| stages::ingestion::fault(&error))?;
-        Ok(Some(inferred.signature))
-    }
+/// Nothing is learnt from data that failed a check, or that nobody checked.
+fn refuse_unfit_data(made: &Made) -> Result<(), RunError> {
+    let findings = made.open(&FINDINGS)?;
+    let failed: Vec<Check> = findings.checks.into_iter().filter(|check| !check.passed).collect();
+    if failed.is_empty() { Ok(()) } else { Err(RunError::Unfit { checks: failed }) }
+}
 
-    /// The signature of a table that a stage made up, where the manifest declares none.
-    pub(crate) fn signature_of(&self, schema: &Schema) -> Result<Signature, RunError> {
-        let target = &self.manifest.task.target;
-        let fields = schema
-            .fields()
-            .iter()
-            .cloned()
-            .map(|field| if &field.name == target { field.with_role(Role::Target) } else { field });
-        Ok(Signature::new(fields.collect()).map_err(|error| stages::ingestion::fault(&error))?)
-    }
-
-    /// The task with the classes that the table shows.
-    pub(crate) fn task(&self, table: &Table, watch: &Watch) -> Result<Task, RunError> {
-        let kind = settings::task(&self.manifest);
-        let name = &self.manifest.task.target;
-        let target = table.schema().index_of(name).ok_or_else(|| StageFault::Data {
-            stage: World::Transformation.into(),
-            message: format!("the table has no column `{name}`, which is the target"),
-            column: Some(name.clone()),
-            row: None,
-            value: None,
-        })?;
-        let column = stages::transformation::columns(table, vec![target], watch)
-            .map(|rows| rows.map(|rows| rows.column(0).clone()));
-        let task =
-            TaskKind::with_classes(&kind, name, column).map_err(|stages::transformation::ReadError(fault)| fault)?;
-        Ok(task)
-    }
-
-    /// Which rows are for what.
-    pub(crate) fn split(&self, table: &Table, watch: &Watch) -> Result<Split, RunError> {
-        use stages::transformation::{ReadError, columns};
-        let section = &self.manifest.split;
-        let all = || columns(table, (0..table.schema().len()).collect(), watch);
-        let split = match &section.file {
-            Some(path) => {
-                let file = stagewright_store::open_regular(path).map_err(|reason| {
-                    StageFault::host(format!("cannot read the split {}: {reason}", path.display()))
-                })?;
-                let size = file.metadata().map_err(StageFault::host)?.len();
-                let held = Cell::new(size.saturating_mul(IMPORTED_BYTE_MEMORY));
-                watch.hold(held.get())?;
-                let rows = stages::transformation::with_kept_identifiers(table, watch, &held, IMPORTED_ROW_MEMORY);
-                Split::import(std::io::BufReader::new(file), table.schema(), rows, &watch.interrupt())
-            }
-            None => {
-                let plan = SplitPlan {
-                    method: settings::split_method(section),
-                    test: section.test,
-                    validation: section.validation,
-                    seed: section.seed,
-                };
-                plan.split(table.schema(), all())
-            }
-        };
-        Ok(split.map_err(|ReadError(fault)| fault)?)
-    }
-
-    /// An artifact that a stage made.
-    pub(crate) fn artifact<T>(&self, artifact: &Artifact<T>) -> Result<&ArtifactRecord, RunError> {
-        let place = artifact.place;
-        self.artifacts.get(&(place.world, place.name.to_owned())).ok_or_else(|| place.missing())
-    }
-
-    /// The same, opened.
-    pub(crate) fn open<T: Readable>(&self, artifact: &Artifact<T>) -> Result<T::Opened, RunError> {
-        T::open(&self.request.home.artifacts, &self.artifact(artifact)?.digest, artifact.place)
-    }
-
-    /// Roles by name, for the tables that stages make.
-    pub(crate) fn roles(schema: Option<&Schema>) -> HashMap<String, Role> {
-        let fields = schema.map(|schema| schema.fields().to_vec()).unwrap_or_default();
-        fields.into_iter().filter(|field| field.role != Role::Feature).map(|field| (field.name, field.role)).collect()
-    }
+/// A step as the registry records it.
+fn record(bench: &Bench, invocation: Option<&Invocation>, outcome: &Outcome) -> Result<StageRecord, StageFault> {
+    let inputs = invocation.iter().flat_map(|invocation| &invocation.inputs);
+    let usage = outcome.usage;
+    Ok(StageRecord {
+        name: bench.world.as_str().to_owned(),
+        component: bench.component.name.clone(),
+        digest: bench.component.digest,
+        status: if outcome.fault.is_some() { "failed" } else { "finished" }.to_owned(),
+        started_ms: bench.began_ms,
+        ended_ms: now_ms(),
+        wall_ms: usage.wall_ms,
+        cpu_ms: usage.cpu_ms,
+        peak_memory_bytes: usage.peak_memory_bytes,
+        rows_in: usage.rows_in,
+        rows_out: usage.rows_out,
+        bytes_in: usage.bytes_in,
+        bytes_out: usage.bytes_out,
+        copies_bytes: usage.bytes_copied,
+        error: outcome.fault.as_ref().map(|message| serde_json::json!({ "message": message })),
+        inputs: inputs.map(|input| InputRecord { name: input.role.clone(), digest: input.digest }).collect(),
+        outputs: outcome.outputs.clone(),
+        metrics: outcome.metrics.clone(),
+        logs: outcome.logs.clone(),
+        invocation: invocation.map(serde_json::to_value).transpose().map_err(StageFault::host)?,
+        walls: None,
+        key: None,
+    })
 }

@@ -1,49 +1,44 @@
 //! From the manifest's sections to the words of `stagewright-data` and `stagewright-evaluation`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use stagewright_data::{
-    DataError, ExtraColumns, HostGrant, Literal, Signature, Source, SourceUri, SplitMethod, TaskKind,
-};
+use stagewright_data::{DataError, ExtraColumns, HostGrant, Literal, Signature, SplitMethod, TaskKind};
 use stagewright_evaluation::gates::{Gate, GateRule, Gates, Policy};
 use stagewright_manifest::{
     self as manifest, HttpFormat, HttpGrant, Manifest, QueryParameter, SourceLocation, SourceSection, SplitSection,
     SqliteRows,
 };
 
-/// A source as the readers know it. `fetched` is the file that an HTTP source was fetched into.
-pub fn source(section: &SourceSection, fetched: Option<&Path>) -> Option<Source> {
-    let csv = |path: PathBuf, delimiter: char, header| SourceUri::Csv {
-        path,
-        delimiter: Some(delimiter as u8),
-        header: Some(header),
-    };
-    Some(match &section.location {
-        SourceLocation::Csv { path, delimiter, header } => Source::new(csv(path.clone(), *delimiter, *header)),
-        SourceLocation::Parquet { path } => Source::new(SourceUri::Parquet { path: path.clone() }),
-        SourceLocation::Http { format, .. } => {
-            let path = fetched?.to_owned();
-            Source::new(match format {
-                HttpFormat::Csv { delimiter, header } => csv(path, *delimiter, *header),
-                HttpFormat::Parquet => SourceUri::Parquet { path },
-            })
+use crate::invocation::Reading;
+
+/// The file of a source that is not on a server.
+pub fn path(section: &SourceSection) -> Option<&Path> {
+    match &section.location {
+        SourceLocation::Csv { path, .. } | SourceLocation::Parquet { path } | SourceLocation::Sqlite { path, .. } => {
+            Some(path)
         }
-        SourceLocation::Sqlite { path, rows } => match rows {
-            SqliteRows::Table { table } => {
-                Source::new(SourceUri::Sqlite { path: path.clone(), table: Some(table.clone()) })
-            }
-            SqliteRows::Query { query, parameters } => {
-                let literal = |parameter: &QueryParameter| match parameter {
-                    QueryParameter::Boolean(value) => Literal::Boolean(*value),
-                    QueryParameter::Integer(value) => Literal::Integer(*value),
-                    QueryParameter::Float(value) => Literal::Float(*value),
-                    QueryParameter::Text(value) => Literal::Text(value.clone()),
-                };
-                Source::new(SourceUri::Sqlite { path: path.clone(), table: None })
-                    .with_query(query.clone(), parameters.iter().map(literal).collect())
-            }
-        },
-    })
+        SourceLocation::Http { .. } => None,
+    }
+}
+
+/// How the content of a source is read.
+pub fn reading(section: &SourceSection) -> Reading {
+    let csv = |delimiter: char, header| Reading::Csv { delimiter: delimiter as u8, header };
+    let literal = |parameter: &QueryParameter| match parameter {
+        QueryParameter::Boolean(value) => Literal::Boolean(*value),
+        QueryParameter::Integer(value) => Literal::Integer(*value),
+        QueryParameter::Float(value) => Literal::Float(*value),
+        QueryParameter::Text(value) => Literal::Text(value.clone()),
+    };
+    match &section.location {
+        SourceLocation::Csv { delimiter, header, .. } => csv(*delimiter, *header),
+        SourceLocation::Http { format: HttpFormat::Csv { delimiter, header }, .. } => csv(*delimiter, *header),
+        SourceLocation::Parquet { .. } | SourceLocation::Http { format: HttpFormat::Parquet, .. } => Reading::Parquet,
+        SourceLocation::Sqlite { rows: SqliteRows::Table { table }, .. } => Reading::Table { table: table.clone() },
+        SourceLocation::Sqlite { rows: SqliteRows::Query { query, parameters }, .. } => {
+            Reading::Query { query: query.clone(), parameters: parameters.iter().map(literal).collect() }
+        }
+    }
 }
 
 /// What the host may reach for a stage.

@@ -3,7 +3,16 @@
 use serde::Serialize;
 use stagewright_evaluation::difference::Difference;
 use stagewright_evaluation::metrics::MetricSet;
-use stagewright_evaluation::report::{Reason, Verdict};
+use stagewright_evaluation::report::{EvaluationReport, Reason, Verdict};
+use stagewright_manifest::World;
+use stagewright_store::{ArtifactRecord, StageRecord};
+
+use crate::artifact::{DECISION, EVALUATION};
+use crate::candidate::Candidate;
+use crate::invocation::{Invocation, Outcome, Usage};
+use crate::made::Made;
+use crate::run::Run;
+use crate::stages::promotion::Decision;
 
 /// An artifact by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,30 +34,13 @@ pub struct StageSummary {
     pub component: String,
     /// The component's digest.
     pub digest: String,
-    /// Time on the wall, host's work included, milliseconds.
-    pub wall_ms: f64,
-    /// CPU time of its instances, milliseconds.
-    pub cpu_ms: f64,
-    /// Largest linear memory of one instance, bytes.
-    pub peak_memory_bytes: u64,
-    /// Rows that went into its instances.
-    pub rows_in: u64,
-    /// Rows that came out of its instances.
-    pub rows_out: u64,
-    /// Bytes that went into its instances.
-    pub bytes_in: u64,
-    /// Bytes that came out of its instances.
-    pub bytes_out: u64,
-    /// Bytes copied at the boundary.
-    pub bytes_copied: u64,
-    /// Bytes written to artifacts by its instances: what the output limit counts.
-    pub output_bytes: u64,
-    /// Bytes of log lines and figures: what the log limit counts.
-    pub log_bytes: u64,
-    /// Log lines dropped past the limit.
-    pub log_lines_dropped: u64,
+    /// What it used.
+    #[serde(flatten)]
+    pub usage: Usage,
     /// What it made.
     pub artifacts: Vec<ArtifactSummary>,
+    /// All that decided what it made.
+    pub invocation: Option<Invocation>,
 }
 
 /// Metrics on the test rows, computed by the host.
@@ -130,6 +122,40 @@ pub struct Summary {
     pub is_champion_already: bool,
 }
 
+impl StageSummary {
+    /// A stage that came to its end.
+    pub(crate) fn of(record: &StageRecord, outcome: &Outcome, invocation: Option<Invocation>) -> Self {
+        let usage = outcome.usage;
+        let artifact = |output: &ArtifactRecord| ArtifactSummary {
+            name: output.name.clone(),
+            kind: output.kind.to_string(),
+            digest: output.digest.to_string(),
+        };
+        Self {
+            name: record.name.clone(),
+            component: record.component.clone(),
+            digest: record.digest.to_string(),
+            usage,
+            artifacts: outcome.outputs.iter().map(artifact).collect(),
+            invocation,
+        }
+    }
+}
+
+impl EvaluationSummary {
+    /// The rows that an evaluation counted.
+    pub(crate) fn of(evaluated: &EvaluationReport) -> Self {
+        let compared = &evaluated.compared;
+        Self {
+            test_rows: evaluated.test.rows,
+            candidate_overlap_rows: compared.candidate_overlap_rows,
+            champion_overlap_rows: compared.champion_overlap_rows,
+            compared_rows: compared.comparison.as_ref().map(|comparison| comparison.rows),
+            equal_content_rows: compared.equal_content_rows,
+        }
+    }
+}
+
 impl Summary {
     /// The summary of a run that has done nothing yet.
     pub fn of(run_id: String) -> Self {
@@ -142,6 +168,37 @@ impl Summary {
             decision: None,
             model: None,
             is_champion_already: false,
+        }
+    }
+
+    /// The summary of a run, from the documents that it made.
+    pub(crate) fn of_run(run: &Run, made: &Made, candidate: Option<Candidate>) -> Self {
+        let (evaluates, decides) = (made.ran(World::Evaluation), made.ran(World::Promotion));
+        let evaluated = made.open(&EVALUATION).ok().filter(|_| evaluates || decides);
+        let champion = |evaluated: &EvaluationReport| {
+            let comparison = evaluated.compared.comparison.as_ref()?;
+            Some(comparison.champion.clone()).filter(|metrics| metrics.iter().next().is_some())
+        };
+        let metrics = |evaluated: &EvaluationReport| MetricsSummary {
+            candidate: evaluated.candidate.metrics.clone(),
+            champion: champion(evaluated),
+        };
+        let decision = |decision: Decision| DecisionSummary {
+            verdict: decision.verdict,
+            policy: decision.policy,
+            judged_against: decision.judged_against,
+            difference: decision.difference,
+            reasons: decision.reasons,
+        };
+        Self {
+            stages: made.told.clone(),
+            fsyncs: stagewright_store::fsyncs(),
+            metrics: evaluated.as_ref().filter(|_| evaluates).map(metrics),
+            evaluation: evaluated.as_ref().map(EvaluationSummary::of),
+            decision: made.open(&DECISION).ok().filter(|_| decides).map(decision),
+            is_champion_already: candidate.as_ref().is_some_and(|candidate| candidate.is_champion_already),
+            model: candidate.and_then(|candidate| candidate.told),
+            ..Self::of(run.id.to_string())
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use stagewright_manifest::World;
 use stagewright_store::{Run as RunRecord, RunId};
 
+use crate::made::Made;
 use crate::run::{Run, RunError};
 
 /// The key of a run's configuration that names the run it works on.
@@ -18,14 +19,13 @@ pub const UPON: &str = "upon";
 /// The key of a run's configuration that keeps what the command line changed.
 pub const CHANGES: &str = "changes";
 
-/// Makes the artifacts of the runs that this one works on its inputs.
-pub(crate) fn take_over(run: &mut Run) -> Result<(), RunError> {
-    let Some(upon) = run.request.upon.clone() else { return Ok(()) };
-    let now = configuration(run);
-    let chain = chain(run, upon)?;
+/// The artifacts of the runs that this one works on.
+pub(crate) fn taken_over(run: &Run) -> Result<Made, RunError> {
+    let mut made = Made::nothing(run.request.home.artifacts.clone());
+    let Some(upon) = run.request.upon.clone() else { return Ok(made) };
+    let (now, first) = (run.request.manifest.effective(), *run.request.stages.start());
     // The oldest first.
-    for record in chain.iter().rev() {
-        let first = *run.request.stages.start();
+    for record in chain(run, upon)?.iter().rev() {
         for stage in run.request.home.registry.stages(&record.run_id)? {
             let Some(world) = World::from_name(&stage.name).filter(|world| *world < first) else { continue };
             if stage.outputs.is_empty() {
@@ -33,9 +33,9 @@ pub(crate) fn take_over(run: &mut Run) -> Result<(), RunError> {
             }
             // The model of an earlier run's training is no model of the rows that a later run
             // transformed. Validation makes nothing that another stage reads.
-            run.artifacts.retain(|(made_by, _), _| match world {
-                World::Validation => *made_by != world,
-                _ => *made_by < world,
+            made.keep(|made_by| match world {
+                World::Validation => made_by != world,
+                _ => made_by < world,
             });
             if world.contract().is_learnt {
                 let made_by = (stage.component.as_str(), stage.digest);
@@ -43,15 +43,12 @@ pub(crate) fn take_over(run: &mut Run) -> Result<(), RunError> {
                 check(world, record, made_by, (component.name.as_str(), component.digest), &now)?;
             }
             if world == World::Evaluation {
-                run.evaluated_under = Some(record.config.clone());
+                made.evaluated_under = Some(record.config.clone());
             }
-            for artifact in &stage.outputs {
-                run.artifacts.insert((world, artifact.name.clone()), artifact.clone());
-            }
-            run.taken_over.insert(world, stage);
+            made.add(world, stage);
         }
     }
-    Ok(())
+    Ok(made)
 }
 
 /// The run and those that it worked on, the newest first.
@@ -65,10 +62,6 @@ fn chain(run: &Run, upon: RunId) -> Result<Vec<RunRecord>, RunError> {
         chain.push(record);
     }
     Ok(chain)
-}
-
-fn configuration(run: &Run) -> Value {
-    run.manifest.effective()
 }
 
 /// Refuses a model of parts that do not belong together: one component's state under another

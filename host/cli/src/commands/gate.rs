@@ -12,7 +12,8 @@ use stagewright_evaluation::gates::{
     Verdict, compare, failure_text, judge,
 };
 use stagewright_evaluation::metrics::MetricSet;
-use stagewright_lifecycle::judgement::{self, Predicted, Rules, TestRows};
+use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::judgement::{self, Overlap, Predicted, Rules, TestHashes, TestRows};
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_lifecycle::predict::Ready;
 use stagewright_lifecycle::sandbox::Cancel;
@@ -256,11 +257,14 @@ fn evaluated(
     let cancel = workplace::cancel_on_signals();
     let limits = Limits::defaults(World::Evaluation).at_most(operator.ceilings.of(World::Evaluation));
     let watch = Watch::begin(World::Evaluation, limits, Arc::default(), cancel.clone());
-    let test = test_rows(home, version, &model, &watch)?;
+    let (test, hashes) = test_rows(home, version, &model, &watch)?;
+    let overlap = |version: &ModelVersion| {
+        let memory = home.registry.row_memory(&version.model, version.version)?;
+        anyhow::Ok(Overlap::of(hashes.as_ref(), memory.as_ref()))
+    };
     let ask = |model: &RegisteredModel| asked(workplace, operator, model, &test, &cancel);
     let scores = ask(&model)?;
-    let memory = home.registry.row_memory(&version.model, version.version)?;
-    let candidate = Predicted { scores: &scores, memory: memory.as_ref() };
+    let candidate = Predicted { scores: &scores, overlap: &overlap(version)? };
     let standing = champion.map(|champion| home.registry.version(&version.model, champion)).transpose()?;
     let mut gates = rules.gates.clone();
     let mut theirs = None;
@@ -268,7 +272,7 @@ fn evaluated(
         let champion = contents(standing)?;
         match champion.cannot_read(test.table.schema(), &test.task) {
             None => {
-                theirs = Some((ask(&champion)?, home.registry.row_memory(&standing.model, standing.version)?));
+                theirs = Some((ask(&champion)?, overlap(standing)?));
             }
             Some(_) if asked_for.absolute_if_unreadable => gates = gates.without_comparison(),
             Some(reason) => {
@@ -283,7 +287,7 @@ fn evaluated(
         }
     }
     let rules = &Rules { gates, refuse_overlap: rules.refuse_overlap, rows_per_class: rules.rows_per_class };
-    let theirs = theirs.as_ref().map(|(scores, memory)| Predicted { scores, memory: memory.as_ref() });
+    let theirs = theirs.as_ref().map(|(scores, overlap)| Predicted { scores, overlap });
     let judged = judgement::judge(&test, candidate, theirs, rules)?;
     Ok(Found {
         metrics: judged.metrics().clone(),
@@ -313,8 +317,13 @@ fn asked(
     Ok(ready.predict_table(&workplace.runtime, &test.table)?)
 }
 
-/// The test rows of the run that trained the version.
-fn test_rows(home: &Home, version: &ModelVersion, model: &RegisteredModel, watch: &Watch) -> anyhow::Result<TestRows> {
+/// The test rows of the run that trained the version, and by what they are recognised.
+fn test_rows(
+    home: &Home,
+    version: &ModelVersion,
+    model: &RegisteredModel,
+    watch: &Watch,
+) -> anyhow::Result<(TestRows, Option<TestHashes>)> {
     let digest = |role: &str| version.references.iter().find(|it| it.role == role).map(|it| it.digest);
     let Some(test) = digest(TEST_ROWS) else {
         return Err(UsageError::error(
@@ -325,10 +334,15 @@ fn test_rows(home: &Home, version: &ModelVersion, model: &RegisteredModel, watch
             ),
         ));
     };
-    let key = home.registry.row_hash_key()?;
+    let open = |digest: store::Digest| home.artifacts.open_table(&digest).map_err(StageFault::host);
+    let test = open(test)?;
     let sources = digest("ingestion.table").zip(digest("transformation.test-rows"));
-    let sources = sources.as_ref().map(|(ingested, index)| (ingested, index, &key));
-    Ok(TestRows::open(&home.artifacts, &test, model.task.clone(), sources, watch)?)
+    let hashes = sources.map(|(ingested, index)| {
+        let key = home.registry.row_hash_key()?;
+        anyhow::Ok(TestHashes::of(&test, (&open(ingested)?, &open(index)?), &key, watch)?)
+    });
+    let hashes = hashes.transpose()?;
+    Ok((TestRows::new(test, model.task.clone(), watch)?, hashes))
 }
 
 /// Records the verdict and promotes, as it was asked for. Whether a verdict was recorded.

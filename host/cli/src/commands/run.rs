@@ -128,11 +128,11 @@ fn suggest_limits(summary: &Summary, manifest: &str) {
         let Some(world) = World::from_name(&stage.name) else { continue };
         println!(
             "# used: memory {}, cpu {}, wall {}, output {}, log {}",
-            terminal::bytes(stage.peak_memory_bytes),
-            terminal::milliseconds(stage.cpu_ms),
-            terminal::milliseconds(stage.wall_ms),
-            terminal::bytes(stage.output_bytes),
-            terminal::bytes(stage.log_bytes),
+            terminal::bytes(stage.usage.peak_memory_bytes),
+            terminal::milliseconds(stage.usage.cpu_ms),
+            terminal::milliseconds(stage.usage.wall_ms),
+            terminal::bytes(stage.usage.output_bytes),
+            terminal::bytes(stage.usage.log_bytes),
         );
         println!("{}", Limits::suggested(&usage(stage)).to_toml(world));
     }
@@ -141,11 +141,11 @@ fn suggest_limits(summary: &Summary, manifest: &str) {
 fn usage(stage: &StageSummary) -> Usage {
     let milliseconds = |value: f64| Duration::from_micros((value * 1e3) as u64);
     Usage {
-        memory: stage.peak_memory_bytes,
-        cpu: milliseconds(stage.cpu_ms),
-        wall: milliseconds(stage.wall_ms),
-        output: stage.output_bytes,
-        log: stage.log_bytes,
+        memory: stage.usage.peak_memory_bytes,
+        cpu: milliseconds(stage.usage.cpu_ms),
+        wall: milliseconds(stage.usage.wall_ms),
+        output: stage.usage.output_bytes,
+        log: stage.usage.log_bytes,
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod address;
 mod apart;
+mod content;
 mod csv;
 mod cursor;
 mod guarded;
@@ -29,6 +30,7 @@ use crate::interrupt::Interrupt;
 
 pub use address::SourceUri;
 pub(crate) use apart::apart;
+pub use content::Content;
 pub(crate) use csv::CsvText;
 pub use cursor::{Cursor, open};
 pub use http::{HostGrant, HttpRequest, fetch};

@@ -1,5 +1,8 @@
 //! The six stages: what the host does around each call into the sandbox. One file each, in the
 //! lifecycle's order; and `weights`, which two of them check.
+//!
+//! A stage gets its part of an [`Invocation`] and a [`Bench`] that opens what the invocation
+//! declares. It knows no manifest and no registry.
 
 pub(crate) mod evaluation;
 pub(crate) mod ingestion;
@@ -8,3 +11,37 @@ pub(crate) mod training;
 pub(crate) mod transformation;
 pub(crate) mod validation;
 pub(crate) mod weights;
+
+use crate::bench::{Bench, Session};
+use crate::fault::StageFault;
+use crate::invocation::{Invocation, Outcome, Work};
+use crate::run::RunError;
+
+/// Does the work of a step on its bench.
+pub(crate) fn work(invocation: &Invocation, bench: &mut Bench) -> Result<(), RunError> {
+    bench.declare(invocation);
+    match &invocation.work {
+        Work::Ingestion(work) => ingestion::run(work, bench),
+        Work::Validation => validation::run(bench),
+        Work::Transformation(work) => transformation::run(work, bench),
+        Work::Training => training::run(bench),
+        Work::Evaluation(work) => evaluation::run(work, bench),
+        Work::Promotion { gates } => promotion::run(gates, bench),
+    }
+}
+
+/// Executes a step apart from any run, to see what comes of it. It reads what its invocation
+/// declares, from the session's store; nothing is published or recorded.
+///
+/// # Errors
+/// The session lacks the step's component. A step that fails is an outcome.
+pub fn execute(invocation: &Invocation, session: Session) -> Result<Outcome, StageFault> {
+    let guest = &invocation.guest;
+    let component = session.components.iter().find(|it| it.world == guest.world && it.digest == guest.component);
+    let missing = || StageFault::host(format!("the component `{}` is not at hand", guest.component));
+    let component = component.ok_or_else(missing)?.clone();
+    let mut bench = Bench::begin(invocation.step, component, guest.limits, session);
+    let worked = work(invocation, &mut bench);
+    let worked = bench.settled(worked);
+    Ok(bench.outcome(worked.as_ref().err()))
+}

@@ -1,30 +1,25 @@
-//! Training: features become a model, which is kept with the components that it needs.
+//! Training: features become a model.
+
+use std::collections::HashMap;
 
 use stagewright_store::Role;
 
-use crate::artifact::{COMPONENTS, FEATURES_TRAIN, FEATURES_VALIDATION, IMPORTANCE, MODEL, TASK};
+use crate::artifact::{FEATURES_TRAIN, FEATURES_VALIDATION, IMPORTANCE, MODEL, TASK};
+use crate::bench::Bench;
 use crate::run::RunError;
-use crate::stage::Stage;
 use crate::stages::weights;
 
 /// Trains, and asks the model what counts.
-pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
-    let train = stage.open(&FEATURES_TRAIN)?;
-    let validation = stage.open_if_there(&FEATURES_VALIDATION)?;
-    let task = stage.open(&TASK)?;
+pub(crate) fn run(bench: &mut Bench) -> Result<(), RunError> {
+    let (train, validation) = (bench.open(&FEATURES_TRAIN)?, bench.open_if_there(&FEATURES_VALIDATION)?);
+    let task = bench.open(&TASK)?;
     // Again, for what `rebalance` made, and for features that another version of this program made.
-    weights::refuse_wrong(stage.world, &train, stage.watch())?;
-    weights::refuse_weightless(stage.world, &task, &train, stage.watch())?;
-    let context = stage.context(None);
-    let model = stage.run.sandbox.train(context.clone(), &train, validation.as_ref(), &task)?;
+    weights::refuse_wrong(bench.world, &train, bench.watch())?;
+    weights::refuse_weightless(bench.world, &task, &train, bench.watch())?;
+    let context = bench.context(HashMap::new())?;
+    let model = bench.session.sandbox.train(context.clone(), &train, validation.as_ref(), &task)?;
     let inputs = train.schema().project(&train.schema().indices_with(Role::Feature));
-    let importance = stage.run.sandbox.importance(context, &model, &inputs, &task)?;
-    stage.put_blob(&MODEL, &model);
-    stage.put_json(&IMPORTANCE, &importance)?;
-    for (world, artifact) in &COMPONENTS {
-        let component = stage.run.request.components[world].clone();
-        let bytes = stage.run.sandbox.component_bytes(&component)?;
-        stage.put_bytes(artifact, &bytes)?;
-    }
-    Ok(())
+    let importance = bench.session.sandbox.importance(context, &model, &inputs, &task)?;
+    bench.put_blob(&MODEL, &model);
+    bench.put_json(&IMPORTANCE, &importance)
 }

@@ -6,21 +6,23 @@
 //! that was sorted by its target.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use stagewright_data::{DataError, Gather, Partition, Split, Task, in_hash_order, select};
+use stagewright_data::{DataError, Gather, Partition, Split, Task, TaskKind, in_hash_order, select};
 use stagewright_manifest::World;
 use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter, packed};
 
 use crate::artifact::{
     FEATURES_TRAIN, FEATURES_VALIDATION, SIGNATURE, SPLIT, STATE, TABLE, TASK, TEST, TEST_ROWS, TRAIN, VALIDATION_ROWS,
 };
+use crate::bench::{Bench, MadeTable, roles};
 use crate::fault::{StageFault, guest_name};
+use crate::invocation::{SPLIT_FILE, TransformationWork};
 use crate::purity::check_transform;
 use crate::run::RunError;
 use crate::sandbox::View;
-use crate::stage::{MadeTable, Stage};
 use crate::stages::{ingestion, weights};
 use crate::watch::Watch;
 
@@ -31,53 +33,90 @@ const SPLIT_ROW_MEMORY: u64 = 48;
 /// Bytes that a column of a batch takes besides its values, which stay in their file.
 const COLUMN_MEMORY: u64 = 512;
 
+/// Bytes of memory for each byte of an imported split: a row of some twenty bytes becomes an entry
+/// of a map.
+const IMPORTED_BYTE_MEMORY: u64 = 8;
+
+/// Bytes of memory for each row of the table that an imported split is of, besides identifiers.
+const IMPORTED_ROW_MEMORY: usize = 96;
+
 /// Bytes that a row takes in the exported split besides its identifier: its number and its
 /// partition.
 const EXPORTED_ROW: usize = 20;
 
 /// Splits, fits, transforms, rebalances.
-pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
-    let table = stage.open(&TABLE)?;
-    let watch = stage.watch().clone();
-    refuse_undeclared(stage, &table)?;
+pub(crate) fn run(work: &TransformationWork, bench: &mut Bench) -> Result<(), RunError> {
+    let table = bench.open(&TABLE)?;
+    let watch = bench.watch().clone();
+    refuse_undeclared(bench, &table)?;
     watch.hold(split_memory(&table))?;
-    let task = stage.run.task(&table, &watch)?;
-    weights::refuse_wrong(stage.world, &table, &watch)?;
-    let split = stage.run.split(&table, &watch)?;
-    let part = |stage: &Stage<'_>, partition| rows_of(stage, &table, &split, &task, partition);
-    let train = part(stage, Partition::Train)?;
+    let task = task(work, &table, &watch)?;
+    weights::refuse_wrong(bench.world, &table, &watch)?;
+    let split = split(work, bench, &table, &watch)?;
+    let part = |bench: &Bench, partition| rows_of(bench, &table, &split, &task, partition);
+    let train = part(bench, Partition::Train)?;
     let order = test_rows(&table, &split, &watch)?;
-    let test = test_table(stage, &table, &order, &task)?;
+    let test = test_table(bench, &table, &order, &task)?;
     let validation =
-        (split.count(Partition::Validation) > 0).then(|| part(stage, Partition::Validation)).transpose()?;
+        (split.count(Partition::Validation) > 0).then(|| part(bench, Partition::Validation)).transpose()?;
     refuse_missing_class(&task, &train, &watch)?;
-    weights::refuse_weightless(stage.world, &task, &train, &watch)?;
+    weights::refuse_weightless(bench.world, &task, &train, &watch)?;
     let (of_train, of_validation) = (split.indices(Partition::Train), split.indices(Partition::Validation));
     let in_train = |fault: StageFault| fault.at_source(|row| source_row(&of_train, row));
 
-    let context = stage.context(Some(train.schema()));
+    let context = bench.context(roles(train.schema()))?;
     let seen = View::of(train.clone(), |field| matches!(field.role, Role::Feature | Role::Target | Role::Weight));
-    let state = stage.run.sandbox.fit(context.clone(), &seen, &task).map_err(in_train)?;
-    let mut features = transformed(stage, &state, &train).map_err(in_train)?;
-    if let Some(rebalanced) = stage.run.sandbox.rebalance(context, &features, &task).map_err(in_train)? {
-        check_rebalanced(stage, &features, &rebalanced)?;
+    let state = bench.session.sandbox.fit(context.clone(), &seen, &task).map_err(in_train)?;
+    let mut features = transformed(bench, &state, &train).map_err(in_train)?;
+    if let Some(rebalanced) = bench.session.sandbox.rebalance(context, &features, &task).map_err(in_train)? {
+        check_rebalanced(bench, &features, &rebalanced)?;
         features = rebalanced;
     }
     if let Some(validation) = validation {
         let in_validation = |fault: StageFault| fault.at_source(|row| source_row(&of_validation, row));
-        let features = transformed(stage, &state, &validation).map_err(in_validation)?;
-        stage.put_table(&VALIDATION_ROWS, &validation);
-        stage.put_table(&FEATURES_VALIDATION, &features);
+        let features = transformed(bench, &state, &validation).map_err(in_validation)?;
+        bench.put_table(&VALIDATION_ROWS, &validation);
+        bench.put_table(&FEATURES_VALIDATION, &features);
     }
-    stage.put_json(&TASK, &task)?;
-    stage.put_text(&SPLIT, exported(&table, &split, &watch)?)?;
-    stage.put_table(&TRAIN, &train);
-    stage.put_table(&TEST, &test);
-    let index = index_table(stage, &order)?;
-    stage.put_table(&TEST_ROWS, &index);
-    stage.put_blob(&STATE, &state);
-    stage.put_table(&FEATURES_TRAIN, &features);
+    bench.put_json(&TASK, &task)?;
+    bench.put_text(&SPLIT, exported(&table, &split, &watch)?)?;
+    bench.put_table(&TRAIN, &train);
+    bench.put_table(&TEST, &test);
+    let index = index_table(bench, &order)?;
+    bench.put_table(&TEST_ROWS, &index);
+    bench.put_blob(&STATE, &state);
+    bench.put_table(&FEATURES_TRAIN, &features);
     Ok(())
+}
+
+/// The task with the classes that the table shows.
+fn task(work: &TransformationWork, table: &Table, watch: &Watch) -> Result<Task, StageFault> {
+    let name = &work.target;
+    let target = table.schema().index_of(name).ok_or_else(|| StageFault::Data {
+        stage: World::Transformation.as_str(),
+        message: format!("the table has no column `{name}`, which is the target"),
+        column: Some(name.clone()),
+        row: None,
+        value: None,
+    })?;
+    let column = columns(table, vec![target], watch).map(|rows| rows.map(|rows| rows.column(0).clone()));
+    TaskKind::with_classes(&work.task, name, column).map_err(|ReadError(fault)| fault)
+}
+
+/// Which rows are for what.
+fn split(work: &TransformationWork, bench: &Bench, table: &Table, watch: &Watch) -> Result<Split, RunError> {
+    let split = match &work.split {
+        Some(plan) => plan.split(table.schema(), all(table, watch)),
+        None => {
+            let file = bench.blob(SPLIT_FILE)?;
+            let held = Cell::new(file.size().saturating_mul(IMPORTED_BYTE_MEMORY));
+            watch.hold(held.get())?;
+            let rows = with_kept_identifiers(table, watch, &held, IMPORTED_ROW_MEMORY);
+            let lines = std::fs::File::open(file.path()).map_err(StageFault::host)?;
+            Split::import(std::io::BufReader::new(lines), table.schema(), rows, &watch.interrupt())
+        }
+    };
+    Ok(split.map_err(|ReadError(fault)| fault)?)
 }
 
 /// Bytes that the host keeps of a table at once while it deals its rows out.
@@ -89,8 +128,8 @@ fn split_memory(table: &Table) -> u64 {
 
 /// Refuses a table with other columns than the signature declares: validation may have been
 /// another version's, or another run's.
-fn refuse_undeclared(stage: &mut Stage<'_>, table: &Table) -> Result<(), RunError> {
-    let signature = stage.open(&SIGNATURE)?;
+fn refuse_undeclared(bench: &mut Bench, table: &Table) -> Result<(), RunError> {
+    let signature = bench.open(&SIGNATURE)?;
     let Some(first) = signature.differences(table.schema()).into_iter().next() else { return Ok(()) };
     let message = format!(
         "the ingested table is not what the signature declares: {}, expected {}",
@@ -174,16 +213,16 @@ fn source_row(numbers: &[u64], row: u64) -> Option<u64> {
 
 /// The rows of one partition as a table of their own, in order, its target encoded for the task.
 fn rows_of(
-    stage: &Stage<'_>,
+    bench: &Bench,
     table: &Table,
     split: &Split,
     task: &Task,
     partition: Partition,
 ) -> Result<Table, StageFault> {
-    let mut rows = EncodedRows::create(stage, table, task)?;
+    let mut rows = EncodedRows::create(bench, table, task)?;
     let indices = split.indices(partition);
     let mut done = 0;
-    for batch in select(all(table, stage.watch()), &indices) {
+    for batch in select(all(table, bench.watch()), &indices) {
         let batch = batch.map_err(|ReadError(fault)| fault)?;
         let numbers = &indices[done..done + batch.num_rows()];
         done += batch.num_rows();
@@ -201,8 +240,8 @@ fn test_rows(table: &Table, split: &Split, watch: &Watch) -> Result<Vec<u64>, St
 
 /// The test rows as a table of their own, in the order of [`test_rows`], its target encoded for the
 /// task.
-fn test_table(stage: &Stage<'_>, table: &Table, order: &[u64], task: &Task) -> Result<Table, StageFault> {
-    let mut rows = EncodedRows::create(stage, table, task)?;
+fn test_table(bench: &Bench, table: &Table, order: &[u64], task: &Task) -> Result<Table, StageFault> {
+    let mut rows = EncodedRows::create(bench, table, task)?;
     // Views of the mapped file; a batch at a time is copied out of them.
     let batches: Vec<RecordBatch> = table.batches(None).collect::<Result<_, _>>().map_err(StageFault::host)?;
     let gather = Gather::new(batches);
@@ -217,9 +256,9 @@ fn test_table(stage: &Stage<'_>, table: &Table, order: &[u64], task: &Task) -> R
 const ROW: &str = "row";
 
 /// The rows of the ingested table that the test rows are, in the order of the test table.
-fn index_table(stage: &Stage<'_>, order: &[u64]) -> Result<Table, StageFault> {
+fn index_table(bench: &Bench, order: &[u64]) -> Result<Table, StageFault> {
     let schema = Schema::new(vec![Field::new(ROW, DataType::Int64).with_nullable(false)]).map_err(StageFault::host)?;
-    let mut writer = stage.create_table(&schema)?;
+    let mut writer = bench.create_table(&schema)?;
     for part in order.chunks(schema.chunk_rows()) {
         let rows = part.iter().map(|&row| row as i64).collect::<Vec<_>>();
         writer.write(&batch(&schema, vec![Arc::new(Int64Array::from(rows))])?)?;
@@ -255,11 +294,11 @@ struct EncodedRows<'a> {
 }
 
 impl<'a> EncodedRows<'a> {
-    fn create(stage: &Stage<'_>, table: &Table, task: &'a Task) -> Result<Self, StageFault> {
+    fn create(bench: &Bench, table: &Table, task: &'a Task) -> Result<Self, StageFault> {
         let target = target_of(table)?;
         let schema = encoded_schema(table.schema(), target, task)?;
         let name = schema.fields()[target].name.clone();
-        Ok(Self { task, target, name, writer: stage.create_table(&schema)?, schema })
+        Ok(Self { task, target, name, writer: bench.create_table(&schema)?, schema })
     }
 
     /// Adds rows of the other table, whose numbers there errors name.
@@ -327,15 +366,16 @@ fn refuse_missing_class(task: &Task, train: &Table, watch: &Watch) -> Result<(),
 }
 
 /// Features of a table's rows, with target and weight behind them.
-fn transformed(stage: &Stage<'_>, state: &Blob, table: &Table) -> Result<Table, StageFault> {
+fn transformed(bench: &Bench, state: &Blob, table: &Table) -> Result<Table, StageFault> {
+    let context = bench.context(HashMap::new())?;
     let features = View::of(table.clone(), |field| field.role == Role::Feature);
     let kept = View::of(table.clone(), |field| matches!(field.role, Role::Target | Role::Weight));
     let mut output: Option<(MadeTable, Schema)> = None;
-    stage.run.sandbox.transform(stage.context(None), state, &features, &mut |schema, start, rows| {
+    bench.session.sandbox.transform(context.clone(), state, &features, &mut |schema, start, rows| {
         if output.is_none() {
             let fields = schema.fields().iter().chain(kept.schema.fields()).cloned().collect();
-            let schema = Schema::new(fields).map_err(|reason| stage.contract("transformer.fields", reason))?;
-            output = Some((stage.create_table(&schema)?, schema));
+            let schema = Schema::new(fields).map_err(|reason| bench.contract("transformer.fields", reason))?;
+            output = Some((bench.create_table(&schema)?, schema));
         }
         let Some((writer, schema)) = &mut output else { return Ok(()) };
         let mut done = 0;
@@ -354,17 +394,17 @@ fn transformed(stage: &Stage<'_>, state: &Blob, table: &Table) -> Result<Table, 
     let (writer, _) = output.ok_or_else(|| StageFault::host("the transformation returned no batch"))?;
     let table = writer.finish()?;
     let made = View::of(table.clone(), |field| field.role == Role::Feature);
-    check_transform(&*stage.run.sandbox, &stage.context(None), state, &features, &made)?;
+    check_transform(&*bench.session.sandbox, &context, state, &features, &made)?;
     Ok(table)
 }
 
 /// A rebalanced table must look like the one that was passed, but for its rows.
-fn check_rebalanced(stage: &Stage<'_>, before: &Table, after: &Table) -> Result<(), StageFault> {
+fn check_rebalanced(bench: &Bench, before: &Table, after: &Table) -> Result<(), StageFault> {
     if before.schema() != after.schema() {
-        return Err(stage.contract("transform.rebalance", "the table that came back has other columns"));
+        return Err(bench.contract("transform.rebalance", "the table that came back has other columns"));
     }
     if after.rows() == 0 {
-        return Err(stage.contract("transform.rebalance", "the table that came back has no rows"));
+        return Err(bench.contract("transform.rebalance", "the table that came back has no rows"));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! stage that keeps quiet would let a column through that nobody declared, for instance one with the
 //! answer in it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use arrow_array::Array as _;
 use stagewright_data::Signature;
@@ -12,9 +12,9 @@ use stagewright_evaluation::report::{self, Cell, Check, ValidationReport};
 use stagewright_store::Table;
 
 use crate::artifact::{FINDINGS, SIGNATURE, TABLE, VALIDATION_REPORT};
+use crate::bench::Bench;
 use crate::fault::StageFault;
 use crate::run::RunError;
-use crate::stage::Stage;
 use crate::stages::transformation::{ReadError, columns};
 use crate::watch::Watch;
 
@@ -22,24 +22,24 @@ use crate::watch::Watch;
 const HOSTS_OWN: &str = "signature";
 
 /// Validates. What is wrong with the data is recorded as a finding; the run ends after this stage then.
-pub(crate) fn run(stage: &mut Stage<'_>) -> Result<(), RunError> {
-    let table = stage.open(&TABLE)?;
-    let signature = stage.open(&SIGNATURE)?;
-    let context = stage.context(None);
-    let (mut checks, columns) = stage.run.sandbox.validate(context, &table, signature.fields.fields())?;
+pub(crate) fn run(bench: &mut Bench) -> Result<(), RunError> {
+    let table = bench.open(&TABLE)?;
+    let signature = bench.open(&SIGNATURE)?;
+    let context = bench.context(HashMap::new())?;
+    let (mut checks, columns) = bench.session.sandbox.validate(context, &table, signature.fields.fields())?;
     let told: HashSet<Option<String>> =
         checks.iter().filter(|check| !check.passed).map(|check| check.column.clone()).collect();
-    let own = held_to(&signature, &table, stage.watch())?;
+    let own = held_to(&signature, &table, bench.watch())?;
     checks.extend(own.into_iter().filter(|check| !told.contains(&check.column)));
     let report = ValidationReport {
-        component: stage.report_component(),
+        component: bench.report_component(),
         table: report::Table { name: "table".into(), digest: table.digest().to_string(), rows: table.rows() },
         checks,
         columns,
-        figures: stage.take_figures(),
+        figures: bench.take_figures(),
     };
-    stage.put_text(&FINDINGS, report.json())?;
-    stage.put_text(&VALIDATION_REPORT, report.html())
+    bench.put_text(&FINDINGS, report.json())?;
+    bench.put_text(&VALIDATION_REPORT, report.html())
 }
 
 /// Compares a table with the declared signature. Returns a failed check for every column that is

@@ -7,13 +7,14 @@ use super::{Connection, Outcome, values};
 use crate::registry::{audit, row_memory};
 
 /// The format that this program writes: SQLite's `user_version`, PostgreSQL's table `stagewright_format`.
-pub(crate) const FORMAT: u32 = 4;
+pub(crate) const FORMAT: u32 = 5;
 
 const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/1.sql"),
     include_str!("migrations/2.sql"),
     include_str!("migrations/3.sql"),
     include_str!("migrations/4.sql"),
+    include_str!("migrations/5.sql"),
 ];
 
 /// Nobody changes or removes what was audited, not even by mistake with a client.

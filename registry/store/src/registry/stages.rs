@@ -96,6 +96,13 @@ pub struct StageRecord {
     pub metrics: Vec<MetricRecord>,
     /// What it said.
     pub logs: Vec<LogLine>,
+    /// All that decided what it made, as the caller's JSON; `None` of records of before, and of a
+    /// stage that failed before it was known.
+    pub invocation: Option<serde_json::Value>,
+    /// The walls that stood around every call of its component; `None`: not known.
+    pub walls: Option<Vec<String>>,
+    /// The digest of what can change a result; `None`: not known.
+    pub key: Option<Digest>,
 }
 
 /// A stage as recorded: what was written, read back.
@@ -144,7 +151,8 @@ impl Registry {
         self.read("read stages", |connection| {
             let rows = connection.query(
                 "SELECT stages.id, stages.name, component, digest, stages.status, stages.started_ms, stages.ended_ms, wall_ms,
-                 cpu_ms, peak_memory_bytes, rows_in, rows_out, bytes_in, bytes_out, copies_bytes, stages.error, logs
+                 cpu_ms, peak_memory_bytes, rows_in, rows_out, bytes_in, bytes_out, copies_bytes, stages.error, logs, invocation,
+                 walls, key
                  FROM stages JOIN runs ON runs.id = stages.run WHERE run_id = ?1 ORDER BY stages.id",
                 values![run_id.as_str()],
             )?;
@@ -172,8 +180,8 @@ impl Registry {
 fn insert_stage(connection: &mut Connection, run: i64, stage: &StageRecord) -> Outcome<i64> {
     let row = connection.one(
         "INSERT INTO stages (run, name, component, digest, status, started_ms, ended_ms, wall_ms, cpu_ms, peak_memory_bytes,
-         rows_in, rows_out, bytes_in, bytes_out, copies_bytes, error, logs)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) RETURNING id",
+         rows_in, rows_out, bytes_in, bytes_out, copies_bytes, error, logs, invocation, walls, key)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) RETURNING id",
         values![
             run,
             &stage.name,
@@ -192,6 +200,9 @@ fn insert_stage(connection: &mut Connection, run: i64, stage: &StageRecord) -> O
             stage.copies_bytes,
             stage.error.as_ref().map(ToString::to_string),
             serde_json::json!(stage.logs).to_string(),
+            stage.invocation.as_ref().map(ToString::to_string),
+            stage.walls.as_ref().map(|walls| serde_json::json!(walls).to_string()),
+            stage.key,
         ],
     )?;
     let id: i64 = row.get(0)?;
@@ -230,6 +241,9 @@ fn stage(connection: &mut Connection, row: &Row) -> Outcome<Stage> {
         copies_bytes: row.get(14)?,
         error: row.optional_json(15)?,
         logs: serde_json::from_value(row.json(16)?)?,
+        invocation: row.optional_json(17)?,
+        walls: row.optional_json(18)?.map(serde_json::from_value).transpose()?,
+        key: row.optional_parsed(19)?,
         inputs: inputs(connection, id)?,
         outputs: outputs(connection, id)?,
         metrics: metrics(connection, id, &name)?,

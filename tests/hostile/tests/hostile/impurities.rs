@@ -154,7 +154,7 @@ pub(crate) fn evaluators_time(workshop: &Workshop) -> usize {
     let ended = workshop
         .attempt(&Attempt { set: [limits, dawdles].concat(), ..Attempt::of(World::Evaluation..=World::Evaluation) });
     well("an evaluator that takes its time", &ended);
-    let spent = ended.summary.stages[0].cpu_ms;
+    let spent = ended.summary.stages[0].usage.cpu_ms;
     assert!(spent > LIMIT_MS, "it took {spent} ms");
     1
 }
@@ -169,7 +169,7 @@ pub(crate) fn models_time(workshop: &Workshop) -> usize {
     ];
     let ended = workshop.attempt(&Attempt { set: set.to_vec(), ..Attempt::of(World::Training..=World::Evaluation) });
     well("a model that takes its time", &ended);
-    let spent = ended.summary.stages[1].cpu_ms;
+    let spent = ended.summary.stages[1].usage.cpu_ms;
     assert!(spent > LIMIT_MS, "it took {spent} ms");
     workshop.next_run_is_well(World::Training..=World::Evaluation);
     2

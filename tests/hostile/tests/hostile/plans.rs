@@ -130,7 +130,7 @@ fn nothing(_: &Ended) {}
 
 /// Lines were dropped, and what was kept is within the limit.
 fn lines_were_dropped(ended: &Ended) {
-    let dropped: u64 = ended.summary.stages.iter().map(|stage| stage.log_lines_dropped).sum();
+    let dropped: u64 = ended.summary.stages.iter().map(|stage| stage.usage.log_lines_dropped).sum();
     assert!(dropped > 0, "no line was counted as dropped");
     let kept: usize = ended.lines.iter().map(String::len).sum();
     assert!(kept < 4 << 20, "{kept} bytes of lines were kept");

@@ -48,7 +48,7 @@ pub(crate) fn wall(workshop: &Workshop) -> usize {
 pub(crate) fn dawdle(workshop: &Workshop) -> usize {
     let freely = attempt(workshop, Misdeed::Dawdle, Export::Fit, &[], &[]);
     well("`dawdle` with time enough", &freely);
-    let spent = freely.summary.stages[0].cpu_ms;
+    let spent = freely.summary.stages[0].usage.cpu_ms;
     // Its six calls use about the same; half of their sum is more than any of them and less than all.
     let limit = format!("limits.cpu={} ms", (spent / 2.0).ceil().max(10.0));
     let stopped = attempt(workshop, Misdeed::Dawdle, Export::Fit, &[&limit], &[]);
@@ -243,7 +243,7 @@ pub(crate) fn host_work(workshop: &Workshop) -> usize {
     let ended = attempt(workshop, Misdeed::WideFeatures, Export::Transform, &["limits.cpu=10 min"], &[]);
     let spent = process_cpu() - before;
     well("`wide-features`", &ended);
-    let charged: f64 = ended.summary.stages.iter().map(|stage| stage.cpu_ms / 1e3).sum();
+    let charged: f64 = ended.summary.stages.iter().map(|stage| stage.usage.cpu_ms / 1e3).sum();
     assert!(charged > spent / 2.0, "{charged} s were charged of the {spent} s that this process worked");
     let ended = attempt(workshop, Misdeed::WideFeatures, Export::Transform, &["limits.cpu=50 ms"], &[]);
     judge(workshop, Misdeed::WideFeatures, Export::Transform, Expect::Limit("cpu"), &ended);

@@ -45,7 +45,8 @@ fn holds(text: &str, folder: &Path) -> Result<(), String> {
     let told = |error: DataError| error.to_string();
     let signature = settings::signature(&manifest).map_err(told)?.ok_or("no signature")?;
     let (_, section) = manifest.ingestion_source().ok_or("no source")?;
-    let source = settings::source(section, None).ok_or("no source")?;
+    let path = settings::path(section).ok_or("no file")?;
+    let source = settings::reading(section).at(path.to_owned());
     let mut cursor =
         stagewright_data::open(&source, &signature, Strictness::Ingest, &Interrupt::never()).map_err(told)?;
     let schema: Schema = cursor.schema().clone();

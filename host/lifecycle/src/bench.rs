@@ -1,0 +1,474 @@
+//! A step at work: what it may open, what it makes, its account.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arrow_array::RecordBatch;
+use serde::Serialize;
+use stagewright_data::{Content, Interrupt};
+use stagewright_evaluation::figure::Figure;
+use stagewright_evaluation::report;
+use stagewright_manifest::{Limits, World};
+use stagewright_store::{
+    ArtifactKind, ArtifactRecord, ArtifactStore, Blob, BlobWriter, LogLine, MetricRecord, Role, Schema, Staging, Table,
+    TableWriter, batch_bytes,
+};
+
+use crate::artifact::{self, Artifact, Json, Readable};
+use crate::fault::StageFault;
+use crate::invocation::{GuestSpec, InputRef, Invocation, Outcome, SOURCE, Usage};
+use crate::observer::Observer;
+use crate::run::RunError;
+use crate::sandbox::{Cancel, Component, Level, Meter, Sandbox, StageContext, Tracker};
+use crate::watch::Watch;
+
+/// The live side of a step. Nothing in it changes a result.
+#[derive(Clone)]
+pub struct Session {
+    /// Where its inputs are and its outputs are made.
+    pub artifacts: ArtifactStore,
+    /// Runs components.
+    pub sandbox: Arc<dyn Sandbox>,
+    /// The components that it may call, admitted.
+    pub components: Vec<Arc<Component>>,
+    /// The file that the input `source` is, and its content, if it is no artifact.
+    pub source: Option<(PathBuf, Content)>,
+    /// Who watches.
+    pub observer: Arc<dyn Observer>,
+    /// How many instances may run at once.
+    pub workers: usize,
+    /// Stops it.
+    pub cancel: Cancel,
+}
+
+/// A step at work.
+///
+/// It opens what its invocation [declares](Bench::declare), and nothing else.
+pub(crate) struct Bench {
+    pub(crate) world: World,
+    /// The component that is called.
+    pub(crate) component: Arc<Component>,
+    pub(crate) session: Session,
+    guest: Option<GuestSpec>,
+    limits: Limits,
+    inputs: BTreeMap<String, InputRef>,
+    /// Blobs among the inputs that are not published yet.
+    fresh: Vec<Blob>,
+    staging: Staging,
+    meter: Arc<Meter>,
+    watch: Watch,
+    /// Meters of other stages' components that worked for this one (predictions during evaluation).
+    nested: Vec<Arc<Meter>>,
+    notes: Arc<Notes>,
+    outputs: Vec<ArtifactRecord>,
+    /// What the host found, which becomes the run's metrics.
+    results: Vec<(String, Option<f64>)>,
+    began: Instant,
+    pub(crate) began_ms: i64,
+}
+
+/// What a stage said.
+struct Notes {
+    world: World,
+    observer: Arc<dyn Observer>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    logs: Vec<LogLine>,
+    metrics: Vec<MetricRecord>,
+    figures: Vec<Figure>,
+}
+
+impl Notes {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        // Every change under this lock is a single push.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tracker for Notes {
+    fn log(&self, level: Level, message: &str) {
+        self.observer.log(self.world, level, message);
+        let level = format!("{level:?}").to_lowercase();
+        self.kept().logs.push(LogLine { level, message: message.to_owned() });
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        self.observer.progress(self.world, done, total);
+    }
+
+    fn metric(&self, name: &str, value: f64, step: u64) {
+        self.kept().metrics.push(MetricRecord { name: name.to_owned(), value, step });
+    }
+
+    fn figure(&self, figure: Figure) {
+        self.kept().figures.push(figure);
+    }
+}
+
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+impl Bench {
+    /// Begins a step: from now on, its time counts.
+    pub(crate) fn begin(world: World, component: Arc<Component>, limits: Limits, session: Session) -> Self {
+        session.observer.stage_started(world, &component.name);
+        let notes = Notes { world, observer: session.observer.clone(), kept: Mutex::default() };
+        let meter = Arc::<Meter>::default();
+        let watch = Watch::begin(world, limits, meter.clone(), session.cancel.clone());
+        Self {
+            world,
+            component,
+            guest: None,
+            limits,
+            inputs: BTreeMap::new(),
+            fresh: Vec::new(),
+            staging: session.artifacts.stage(),
+            meter,
+            watch,
+            nested: Vec::new(),
+            notes: Arc::new(notes),
+            outputs: Vec::new(),
+            results: Vec::new(),
+            began: Instant::now(),
+            began_ms: now_ms(),
+            session,
+        }
+    }
+
+    /// Allows what an invocation declares.
+    pub(crate) fn declare(&mut self, invocation: &Invocation) {
+        self.guest = Some(invocation.guest.clone());
+        self.inputs = invocation.inputs.iter().map(|input| (input.role.clone(), input.clone())).collect();
+    }
+
+    /// What ended the work: a wish to stop that no call noticed ends it too, and a limit that the
+    /// step is past says more than a wish to stop.
+    pub(crate) fn settled(&self, worked: Result<(), RunError>) -> Result<(), RunError> {
+        match worked {
+            Ok(()) if self.session.cancel.is_cancelled() => Err(self.interrupted().into()),
+            Err(RunError::Stage(StageFault::Cancelled { .. })) => Err(self.interrupted().into()),
+            worked => worked,
+        }
+    }
+
+    /// Makes the outputs, and those inputs that the host brought, visible to others.
+    pub(crate) fn publish(&self) -> Result<(), RunError> {
+        let outputs = self.outputs.iter().map(|output| output.digest);
+        let kept: Vec<_> = outputs.chain(self.fresh.iter().map(Blob::digest)).collect();
+        Ok(self.staging.clone().publish_only(&kept)?)
+    }
+
+    /// Ends the step.
+    pub(crate) fn outcome(&mut self, fault: Option<&RunError>) -> Outcome {
+        self.watch.charge();
+        let kept = std::mem::take(&mut *self.notes.kept());
+        let mut metrics = kept.metrics;
+        // Instances work at once: the order in which they reported is no part of the record.
+        metrics.sort_by(|a, b| (&a.name, a.step).cmp(&(&b.name, b.step)));
+        let outputs = std::mem::take(&mut self.outputs);
+        Outcome {
+            outputs: if fault.is_some() { Vec::new() } else { outputs },
+            usage: self.usage(),
+            results: std::mem::take(&mut self.results),
+            metrics,
+            logs: kept.logs,
+            fault: fault.map(ToString::to_string),
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        let meters = || std::iter::once(&self.meter).chain(&self.nested);
+        let total = |counter: fn(&Meter) -> &std::sync::atomic::AtomicU64| -> u64 {
+            meters().map(|meter| Meter::get(counter(meter))).sum()
+        };
+        Usage {
+            wall_ms: self.began.elapsed().as_secs_f64() * 1e3,
+            cpu_ms: total(|meter| &meter.cpu_ns) as f64 / 1e6,
+            peak_memory_bytes: meters().map(|meter| Meter::get(&meter.peak_memory)).max().unwrap_or(0),
+            rows_in: total(|meter| &meter.rows_in),
+            rows_out: total(|meter| &meter.rows_out),
+            bytes_in: total(|meter| &meter.bytes_in),
+            bytes_out: total(|meter| &meter.bytes_out),
+            bytes_copied: total(|meter| &meter.copied),
+            output_bytes: total(|meter| &meter.output),
+            log_bytes: total(|meter| &meter.log),
+            log_lines_dropped: total(|meter| &meter.log_dropped),
+        }
+    }
+
+    /// What the instances of the step's component get. `roles` are those of columns that they may
+    /// write; other columns are features.
+    pub(crate) fn context(&self, roles: HashMap<String, Role>) -> Result<Arc<StageContext>, StageFault> {
+        let guest = self.guest.as_ref().ok_or_else(|| StageFault::host("a step begins with an invocation"))?;
+        self.context_of(guest, self.meter.clone(), Some(self.staging.clone()), roles)
+    }
+
+    /// The same for a component of a model, which works for this step. Its time counts against its
+    /// own limits, and only while it is called.
+    pub(crate) fn nested(&mut self, guest: &GuestSpec) -> Result<Arc<StageContext>, StageFault> {
+        let meter = Arc::new(Meter::while_called());
+        self.nested.push(meter.clone());
+        self.context_of(guest, meter, None, HashMap::new())
+    }
+
+    fn context_of(
+        &self,
+        guest: &GuestSpec,
+        meter: Arc<Meter>,
+        staging: Option<Staging>,
+        roles: HashMap<String, Role>,
+    ) -> Result<Arc<StageContext>, StageFault> {
+        let is_wanted = |component: &&Arc<Component>| {
+            (component.world, &component.name, component.digest) == (guest.world, &guest.name, guest.component)
+                && guest.stubs.iter().eq(component.stubs.iter().collect::<std::collections::BTreeSet<_>>())
+        };
+        let component = self.session.components.iter().find(is_wanted);
+        let component =
+            component.ok_or_else(|| StageFault::host(format!("the component `{}` is not at hand", guest.component)))?;
+        Ok(Arc::new(StageContext {
+            world: guest.world,
+            component: component.clone(),
+            parameters: serde_json::Value::Object(guest.parameters.clone()).to_string(),
+            seed: guest.seed,
+            roles,
+            as_of: guest.as_of,
+            limits: guest.limits,
+            staging,
+            meter,
+            tracker: self.notes.clone(),
+            workers: self.session.workers,
+            cancel: self.session.cancel.clone(),
+        }))
+    }
+
+    /// Does what this stage waits for: components of other stages at work. It is no part of its
+    /// time on the wall.
+    pub(crate) fn waiting<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.meter.waiting(work)
+    }
+
+    /// Ends long work of the host: at a wish to stop, and at a limit of the stage.
+    pub(crate) fn interrupt(&self) -> Interrupt {
+        self.watch.interrupt()
+    }
+
+    /// When the stage must be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.began + self.limits.wall
+    }
+
+    /// Why long work of the host ended early.
+    pub(crate) fn interrupted(&self) -> StageFault {
+        self.watch.interrupted()
+    }
+
+    /// Looks after the host's own work for the stage.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// Begins a blob that the host makes for the stage.
+    pub(crate) fn create_blob(&self) -> Result<BlobWriter, StageFault> {
+        self.staging.create_blob().map_err(StageFault::host)
+    }
+
+    /// A fault of the stage's component against the contract.
+    pub(crate) fn contract(&self, export: &str, message: impl std::fmt::Display) -> StageFault {
+        StageFault::Contract {
+            stage: self.world.into(),
+            component: self.component.name.clone(),
+            export: export.into(),
+            message: message.to_string(),
+        }
+    }
+
+    /// Begins a table that the host makes for the stage.
+    pub(crate) fn create_table(&self, schema: &Schema) -> Result<MadeTable, StageFault> {
+        self.watch.hold(TableWriter::empty_bytes(schema))?;
+        let writer = self.staging.create_table(schema).map_err(StageFault::host)?;
+        Ok(MadeTable { writer, meter: self.meter.clone(), watch: self.watch.clone() })
+    }
+
+    fn input(&self, role: &str) -> Result<&InputRef, StageFault> {
+        let undeclared = || StageFault::host(format!("stage `{}` declares no input `{role}`", self.world));
+        self.inputs.get(role).ok_or_else(undeclared)
+    }
+
+    /// An artifact that an earlier stage made.
+    pub(crate) fn open<T: Readable>(&self, artifact: &Artifact<T>) -> Result<T::Opened, RunError> {
+        let digest = self.input(&artifact.place.role())?.digest;
+        T::open(&self.session.artifacts, &digest, artifact.place)
+    }
+
+    /// The same, where it need not be there.
+    pub(crate) fn open_if_there<T: Readable>(&self, artifact: &Artifact<T>) -> Result<Option<T::Opened>, RunError> {
+        self.is_declared(&artifact.place.role()).then(|| self.open(artifact)).transpose()
+    }
+
+    /// A blob that no stage of the pipeline made, verified.
+    pub(crate) fn blob(&self, role: &str) -> Result<Blob, RunError> {
+        let digest = self.input(role)?.digest;
+        match self.fresh.iter().find(|blob| blob.digest() == digest) {
+            Some(blob) => Ok(blob.clone()),
+            None => Ok(self.session.artifacts.open_blob(&digest)?),
+        }
+    }
+
+    /// Keeps a blob that the host brought for the step.
+    pub(crate) fn bring(&mut self, blob: &Blob) {
+        self.fresh.push(blob.clone());
+    }
+
+    /// The file that holds the content of the source, and the blob that it is, if it is one.
+    pub(crate) fn source(&self) -> Result<(PathBuf, Option<Blob>), RunError> {
+        let declared = self.input(SOURCE)?.digest;
+        match &self.session.source {
+            Some((path, content)) if content.digest == declared => Ok((path.clone(), None)),
+            _ => self.blob(SOURCE).map(|blob| (blob.path().to_owned(), Some(blob))),
+        }
+    }
+
+    /// Whether somebody wrote to the file of the source since its content was looked at.
+    pub(crate) fn source_has_changed(&self) -> bool {
+        self.session.source.as_ref().is_some_and(|(_, content)| content.has_changed())
+    }
+
+    /// Takes back what was declared of the source's content: it is not known what was read.
+    pub(crate) fn forget_source(&mut self) {
+        self.inputs.remove(SOURCE);
+        let message = "somebody wrote to the database while it was read: its content is not on record";
+        self.notes.log(Level::Warn, message);
+    }
+
+    /// Whether an invocation declared this input, and nobody took it back.
+    pub(crate) fn is_declared(&self, role: &str) -> bool {
+        self.inputs.contains_key(role)
+    }
+
+    /// Makes a table one of the stage's outputs.
+    pub(crate) fn put_table(&mut self, artifact: &Artifact<Table>, table: &Table) {
+        self.outputs.push(ArtifactRecord {
+            name: artifact.place.name.to_owned(),
+            kind: ArtifactKind::Table,
+            digest: table.digest(),
+            media_type: "application/vnd.apache.arrow.file".to_owned(),
+            rows: Some(table.rows()),
+            bytes: table.bytes(),
+        });
+    }
+
+    /// Makes a blob one of the stage's outputs.
+    pub(crate) fn put_blob(&mut self, artifact: &Artifact<Blob>, blob: &Blob) {
+        self.outputs.push(ArtifactRecord {
+            name: artifact.place.name.to_owned(),
+            kind: ArtifactKind::Blob,
+            digest: blob.digest(),
+            media_type: "application/octet-stream".to_owned(),
+            rows: None,
+            bytes: blob.size(),
+        });
+    }
+
+    /// Makes figures that the host computed metrics of the run.
+    pub(crate) fn put_results(&mut self, results: impl IntoIterator<Item = (String, Option<f64>)>) {
+        self.results.extend(results);
+    }
+
+    /// Writes a blob from bytes of the host's.
+    pub(crate) fn put_bytes(&mut self, artifact: &Artifact<Blob>, bytes: &[u8]) -> Result<(), RunError> {
+        let mut writer = self.staging.create_blob()?;
+        writer.write(bytes)?;
+        let blob = writer.finish()?;
+        self.put_blob(artifact, &blob);
+        Ok(())
+    }
+
+    /// Writes a document.
+    pub(crate) fn put_text<T: artifact::Document>(
+        &mut self,
+        artifact: &Artifact<T>,
+        text: String,
+    ) -> Result<(), RunError> {
+        let bytes = text.into_bytes();
+        let size = bytes.len() as u64;
+        self.watch.charge_output(size)?;
+        self.watch.look()?;
+        let document = self.staging.put_document(T::MEDIA_TYPE, bytes)?;
+        self.outputs.push(ArtifactRecord {
+            name: artifact.place.name.to_owned(),
+            kind: ArtifactKind::Document,
+            digest: document.digest(),
+            media_type: T::MEDIA_TYPE.to_owned(),
+            rows: None,
+            bytes: size,
+        });
+        Ok(())
+    }
+
+    /// Writes a value as a JSON document.
+    pub(crate) fn put_json<T: Serialize>(&mut self, artifact: &Artifact<Json<T>>, value: &T) -> Result<(), RunError> {
+        let text = serde_json::to_string_pretty(value).map_err(StageFault::host)?;
+        self.put_text(artifact, text)
+    }
+
+    /// The figures that the stage sent so far.
+    pub(crate) fn take_figures(&self) -> Vec<Figure> {
+        let mut figures = std::mem::take(&mut self.notes.kept().figures);
+        figures.sort_by(|a, b| a.name.cmp(&b.name));
+        figures
+    }
+
+    /// The component, as reports name it.
+    pub(crate) fn report_component(&self) -> report::Component {
+        let description = &self.component.description;
+        report::Component {
+            name: description.name.clone(),
+            version: description.version.clone(),
+            digest: self.component.digest.to_string(),
+        }
+    }
+}
+
+/// Roles by name, for the tables that a component makes; other columns are features.
+pub(crate) fn roles(schema: &Schema) -> HashMap<String, Role> {
+    let fields = schema.fields().iter().filter(|field| field.role != Role::Feature);
+    fields.map(|field| (field.name.clone(), field.role)).collect()
+}
+
+/// A table that the host makes for a stage, in the stage's account.
+pub(crate) struct MadeTable {
+    writer: TableWriter,
+    meter: Arc<Meter>,
+    watch: Watch,
+}
+
+impl MadeTable {
+    /// Appends rows that count against the stage's output limit.
+    pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
+        self.watch.charge_output(packed::batch_bytes(rows, self.writer.schema()).map_err(StageFault::host)? as u64)?;
+        self.write_charged(rows)
+    }
+
+    /// Appends rows of which the output was charged when they came from the guest.
+    pub(crate) fn write_charged(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
+        self.writer.write(rows).map_err(StageFault::host)?;
+        Meter::add(&self.meter.cpu_ns, self.writer.take_other_threads_cpu_ns());
+        self.watch.hold(self.writer.held_bytes())?;
+        self.watch.look()
+    }
+
+    /// Ends the table.
+    pub(crate) fn finish(self) -> Result<Table, StageFault> {
+        self.watch.hold(self.writer.held_bytes() + self.writer.finishing_bytes())?;
+        let (table, other_cpu_ns) = self.writer.finish_counted().map_err(StageFault::host)?;
+        Meter::add(&self.meter.cpu_ns, other_cpu_ns);
+        self.watch.look()?;
+        Ok(table)
+    }
+}

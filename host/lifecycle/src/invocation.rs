@@ -1,0 +1,362 @@
+//! A step as a value: all that decides what it makes, and what came of it.
+//!
+//! An [`Invocation`] names its inputs by digest and holds every figure of the manifest and of the
+//! registry that the step may look at. It has no path, no secret and no live object, so two of them
+//! can be compared, one can be kept, and the same one gives the same outputs wherever it is
+//! [executed](crate::execute). `wire` makes them; the record of a step keeps its own.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use stagewright_data::{Literal, Signature, Source, SourceUri, SplitPlan, Task, TaskKind};
+use stagewright_evaluation::gates::Gates;
+use stagewright_evaluation::report;
+use stagewright_manifest::{Limits, World};
+use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, LogLine, MetricRecord, Schema};
+
+use crate::judgement::Overlap;
+
+/// The format of [`Invocation`] that this version writes.
+pub const FORMAT: u32 = 1;
+
+/// The host's own share of a step: how it decodes, splits, encodes, measures and reports. Whoever
+/// changes what the host makes of the same inputs raises it.
+pub const HOST: u32 = 1;
+
+/// The contract that components are called by.
+pub const CONTRACT: &str = "0.2.0";
+
+/// The content of a source.
+pub(crate) const SOURCE: &str = "source";
+/// A split that was made elsewhere.
+pub(crate) const SPLIT_FILE: &str = "split-file";
+/// The champion's fitted state.
+pub(crate) const CHAMPION_STATE: &str = "champion.state";
+/// The champion's model.
+pub(crate) const CHAMPION_MODEL: &str = "champion.model";
+
+/// A step of a run: executed again, it gives the same outputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Invocation {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// [`HOST`].
+    pub host: u32,
+    /// The place in the pipeline.
+    pub step: World,
+    /// The component that is called.
+    pub guest: GuestSpec,
+    /// The host's work around it.
+    pub work: Work,
+    /// The artifacts and files that the step may read, by role. One that is not there is not
+    /// listed.
+    pub inputs: Vec<InputRef>,
+}
+
+/// A component, and all that decides how its instances answer besides what they are asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GuestSpec {
+    /// The world that it was admitted to.
+    pub world: World,
+    /// [`CONTRACT`].
+    pub contract: String,
+    /// The name by which faults and reasons call it.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub component: Digest,
+    /// The always-failing parts of WASI that it may link.
+    pub stubs: BTreeSet<String>,
+    /// What it may have of the world outside: `source:NAME`, and `http:GRANT` for the servers that
+    /// the host may ask for that source.
+    pub grants: BTreeSet<String>,
+    /// Whether every NaN that its arithmetic makes has the same bits on every architecture.
+    pub canonicalize_nans: bool,
+    /// Its parameters. The defaults that its schema states are filled in.
+    pub parameters: serde_json::Map<String, serde_json::Value>,
+    /// What its randomness is drawn from.
+    pub seed: u64,
+    /// Where its clocks start, microseconds since the epoch.
+    pub as_of: i64,
+    /// What the step may use.
+    #[serde(with = "exact")]
+    pub limits: Limits,
+}
+
+/// An input: what it is to the step, and its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRef {
+    /// `STAGE.NAME` of an artifact of the run; else `source`, `split-file` or `champion.NAME`.
+    pub role: String,
+    /// How the content is kept.
+    pub kind: ArtifactKind,
+    /// The content.
+    pub digest: Digest,
+    /// Where it comes from, for people. It changes no result.
+    pub from: Origin,
+}
+
+/// Where an input comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Origin {
+    /// A step of this run, or of one that it works on.
+    Step {
+        /// The step.
+        step: World,
+    },
+    /// A source of the manifest.
+    Source {
+        /// Its name.
+        name: String,
+    },
+    /// A file that the manifest names.
+    File,
+    /// A registered version.
+    Version {
+        /// The model.
+        model: String,
+        /// Its number.
+        version: u32,
+    },
+}
+
+/// The host's part in a step, with everything of the manifest and the registry that it looks at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Work {
+    /// Reads a source, or lets the component make data up.
+    Ingestion(IngestionWork),
+    /// Checks the table.
+    Validation,
+    /// Splits rows, encodes the target, makes features.
+    Transformation(TransformationWork),
+    /// Learns.
+    Training,
+    /// Measures candidate and champion.
+    Evaluation(Box<EvaluationWork>),
+    /// Decides.
+    Promotion {
+        /// The manifest's gates.
+        gates: Gates,
+    },
+}
+
+/// The host's part in ingestion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IngestionWork {
+    /// The source, if there is one. Its content is the input `source`.
+    pub source: Option<SourceWork>,
+    /// The columns that the manifest declares; `None`: they are inferred.
+    pub signature: Option<Signature>,
+    /// Texts that count as null where columns are inferred.
+    pub null_values: Vec<String>,
+    /// The name of the target.
+    pub target: String,
+}
+
+/// A source that ingestion may open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceWork {
+    /// The name by which the component asks for it.
+    pub name: String,
+    /// How its content is read.
+    pub reading: Reading,
+}
+
+/// How the content of a source is read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "format", rename_all = "kebab-case")]
+pub enum Reading {
+    /// As text with separated values.
+    Csv {
+        /// The separator, one ASCII character.
+        delimiter: u8,
+        /// Whether the first line names the columns.
+        header: bool,
+    },
+    /// As Parquet.
+    Parquet,
+    /// As an SQLite database of which all rows of a table are read.
+    Table {
+        /// The table's name.
+        table: String,
+    },
+    /// As an SQLite database that is asked.
+    Query {
+        /// One `SELECT`.
+        query: String,
+        /// Values for its `?`, in order.
+        parameters: Vec<Literal>,
+    },
+}
+
+impl Reading {
+    /// The source at a path.
+    pub fn at(&self, path: std::path::PathBuf) -> Source {
+        match self {
+            Self::Csv { delimiter, header } => {
+                Source::new(SourceUri::Csv { path, delimiter: Some(*delimiter), header: Some(*header) })
+            }
+            Self::Parquet => Source::new(SourceUri::Parquet { path }),
+            Self::Table { table } => Source::new(SourceUri::Sqlite { path, table: Some(table.clone()) }),
+            Self::Query { query, parameters } => {
+                Source::new(SourceUri::Sqlite { path, table: None }).with_query(query.clone(), parameters.clone())
+            }
+        }
+    }
+}
+
+/// The host's part in transformation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TransformationWork {
+    /// The task, before the data has shown its classes.
+    pub task: TaskKind,
+    /// The name of the target.
+    pub target: String,
+    /// Which rows are for what; `None`: the input `split-file` says it.
+    pub split: Option<SplitPlan>,
+}
+
+/// The host's part in evaluation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationWork {
+    /// The name of the registered model.
+    pub model: String,
+    /// The manifest's gates.
+    pub gates: Gates,
+    /// Whether a champion that learnt from test rows is an error.
+    pub refuse_overlap: bool,
+    /// The fewest compared rows of each class, where rows are left out.
+    pub rows_per_class: u64,
+    /// The components of the candidate.
+    pub candidate: ModelGuests,
+    /// The candidate's version; `None` until it is registered.
+    pub candidate_version: Option<u32>,
+    /// The test rows that it learnt from.
+    pub candidate_overlap: Overlap,
+    /// The champion of the moment.
+    pub champion: Standing,
+    /// The artifacts that the candidate comes from.
+    pub ancestors: Vec<report::Artifact>,
+}
+
+/// The two components of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelGuests {
+    /// Makes features of raw rows.
+    pub transformation: GuestSpec,
+    /// Makes predictions of features.
+    pub training: GuestSpec,
+}
+
+/// The champion as it stands when the candidate is evaluated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Standing {
+    /// There is none.
+    Absent,
+    /// It is the candidate.
+    Itself {
+        /// Its number.
+        version: u32,
+    },
+    /// It can be asked. Its state and its model are the inputs `champion.state` and
+    /// `champion.model`.
+    Readable(Box<ChampionSpec>),
+    /// It cannot read today's table, and absolute gates may decide then.
+    Unreadable {
+        /// Its number.
+        version: u32,
+        /// Its model.
+        model: Digest,
+        /// Why it cannot.
+        reason: String,
+    },
+}
+
+/// A champion that can be asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChampionSpec {
+    /// Its number.
+    pub version: u32,
+    /// Its components.
+    pub guests: ModelGuests,
+    /// The raw features that it reads, in order.
+    pub features: Schema,
+    /// What it predicts.
+    pub task: Task,
+    /// How much its features count.
+    pub importance: Vec<(String, f64)>,
+    /// The test rows that it learnt from.
+    pub overlap: Overlap,
+}
+
+/// What came of a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The artifacts that it made; none if it failed.
+    pub outputs: Vec<ArtifactRecord>,
+    /// What it used.
+    pub usage: Usage,
+    /// Figures that the host found, which become the run's metrics; `None` where one is undefined.
+    pub results: Vec<(String, Option<f64>)>,
+    /// Points of curves that the component reported.
+    pub metrics: Vec<MetricRecord>,
+    /// Lines that it wrote.
+    pub logs: Vec<LogLine>,
+    /// Why it failed, if it did.
+    pub fault: Option<String>,
+}
+
+/// What a step used, over all its instances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Milliseconds on the wall, host's work included.
+    pub wall_ms: f64,
+    /// Milliseconds of processor time.
+    pub cpu_ms: f64,
+    /// Largest memory of one instance, bytes.
+    pub peak_memory_bytes: u64,
+    /// Rows that went into its instances.
+    pub rows_in: u64,
+    /// Rows that came out of them.
+    pub rows_out: u64,
+    /// Bytes that went into them.
+    pub bytes_in: u64,
+    /// Bytes that came out of them.
+    pub bytes_out: u64,
+    /// Bytes copied at the boundary.
+    pub bytes_copied: u64,
+    /// Bytes written to artifacts: what the output limit counts.
+    pub output_bytes: u64,
+    /// Bytes of log lines and figures: what the log limit counts.
+    pub log_bytes: u64,
+    /// Log lines dropped past the limit.
+    pub log_lines_dropped: u64,
+}
+
+/// Limits as integers, which are compared: the text of a manifest rounds.
+mod exact {
+    use super::{Deserialize, Deserializer, Duration, Limits, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Exact {
+        memory: u64,
+        cpu_ns: u64,
+        wall_ns: u64,
+        output: u64,
+        log: u64,
+    }
+
+    pub(super) fn serialize<S: Serializer>(limits: &Limits, serializer: S) -> Result<S::Ok, S::Error> {
+        let Limits { memory, cpu, wall, output, log } = *limits;
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Exact { memory, cpu_ns: nanoseconds(cpu), wall_ns: nanoseconds(wall), output, log }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limits, D::Error> {
+        let Exact { memory, cpu_ns, wall_ns, output, log } = Exact::deserialize(deserializer)?;
+        Ok(Limits { memory, cpu: Duration::from_nanos(cpu_ns), wall: Duration::from_nanos(wall_ns), output, log })
+    }
+}

@@ -1,0 +1,144 @@
+//! From a decision to the registry and to production.
+//!
+//! The decision becomes a verdict in the registry, which names the champion that it was reached
+//! against. An approved candidate is copied to the production location before it becomes champion,
+//! and pointed to there after.
+
+use std::time::{Duration, Instant};
+
+use stagewright_evaluation::gates::Verdict;
+use stagewright_evaluation::report::{Champion, Reason};
+use stagewright_manifest::{Register, World};
+use stagewright_promotion::promote::carry_out;
+use stagewright_store::{
+    self as store, CHAMPION, JudgedAgainst, NewVerdict, PromotionRequest, StoreError, VerdictReason,
+};
+
+use crate::artifact::{DECISION, EVALUATION, PREDICTIONS, REPORT};
+use crate::candidate::{self, Candidate};
+use crate::fault::StageFault;
+use crate::judgement;
+use crate::made::Made;
+use crate::run::{Run, RunError};
+use crate::stages::promotion::{Decision, champion_of, named};
+use crate::summary::EvaluationSummary;
+
+/// How long a collection of garbage is waited for.
+const COLLECTION: Duration = Duration::from_secs(15 * 60);
+
+/// Whether the evaluation that a single promotion works on must be made again: it was made for
+/// another model, under other gates, or beside another champion than the present one.
+pub(crate) fn is_outdated(run: &Run, made: &Made) -> Result<bool, RunError> {
+    let effective = run.request.manifest.effective();
+    let same_rules = made.evaluated_under.as_ref().is_some_and(|evaluated_under| {
+        ["model", "gates"].iter().all(|key| evaluated_under.get(key) == effective.get(key))
+    });
+    if !same_rules {
+        return Ok(true);
+    }
+    let evaluated = made.open(&EVALUATION)?;
+    let name = run.request.manifest.model.as_str();
+    let registry = &run.request.home.registry;
+    let champion = registry.alias(name, CHAMPION)?;
+    if champion_of(&evaluated)? != champion {
+        return Ok(true);
+    }
+    // Numbers of a model that was deleted are given again under its name: its content decides.
+    let Some(champion) = champion else { return Ok(false) };
+    let standing = registry.version(name, champion)?.contents;
+    let digest = match &evaluated.champion {
+        Champion::None => None,
+        Champion::Evaluated(model) => Some(&model.digest),
+        Champion::Unreadable { digest, .. } => Some(digest),
+    };
+    Ok(standing["model"].as_str() != digest.map(String::as_str))
+}
+
+/// Records the decision as a verdict. An approved candidate is copied to the production location
+/// and becomes champion, if the champion is still the one that it was compared with.
+pub(crate) fn promote(run: &Run, made: &Made, candidate: &mut Candidate) -> Result<(), RunError> {
+    let decision = made.open(&DECISION)?;
+    let register = run.request.manifest.gates.register;
+    if decision.verdict != Verdict::Approved && register == Register::Passed && candidate.version.is_none() {
+        return Ok(());
+    }
+    let version = candidate::register(run, made, candidate)?;
+    let name = run.request.manifest.model.as_str();
+    let verdict = verdict(run, made, &decision)?;
+    let home = &run.request.home;
+    home.registry.record_verdict(&home.artifacts, name, version, &verdict)?;
+    let promoted = match verdict.verdict {
+        store::Verdict::Approved => put_into_production(run, name, version, &verdict),
+        store::Verdict::Rejected | store::Verdict::Undecided => Ok(()),
+    };
+    candidate.look_again(run)?;
+    promoted
+}
+
+/// Makes an approved version champion.
+fn put_into_production(run: &Run, name: &str, version: u32, verdict: &NewVerdict) -> Result<(), RunError> {
+    let home = &run.request.home;
+    let destination = run.request.destination.as_deref();
+    let request = PromotionRequest {
+        destination: destination.map_or_else(String::new, |it| it.uri().to_owned()),
+        expected: Some(verdict.judged_against.champion()),
+        reason: verdict.reason.clone(),
+    };
+    match destination {
+        Some(destination) => {
+            let promotion = after_collections(run, || home.registry.begin_promotion(name, version, &request))?;
+            let progress = |done, total| run.request.observer.progress(World::Promotion, done, total);
+            carry_out(home, destination, &promotion, &progress)?;
+        }
+        None => home.registry.promote(name, version, &request)?,
+    }
+    Ok(())
+}
+
+/// The decision as the registry records it.
+fn verdict(run: &Run, made: &Made, decision: &Decision) -> Result<NewVerdict, RunError> {
+    let evaluated = made.open(&EVALUATION)?;
+    let of = |passed: bool| decision.reasons.iter().filter(move |reason| reason.passed == passed);
+    let (verdict, reason) = match decision.verdict {
+        Verdict::Approved => (store::Verdict::Approved, "every gate passed".to_owned()),
+        Verdict::Rejected => (store::Verdict::Rejected, joined(of(false))),
+        Verdict::Undecided => (store::Verdict::Undecided, joined(of(false))),
+    };
+    let reason_of = |reason: &Reason| VerdictReason {
+        gate: reason.gate.clone(),
+        passed: reason.passed,
+        message: reason.message.clone(),
+    };
+    Ok(NewVerdict {
+        verdict,
+        policy: decision.policy.clone(),
+        judged_against: JudgedAgainst::from(decision.judged_against),
+        reason,
+        reasons: decision.reasons.iter().map(reason_of).collect(),
+        evaluation: judgement::record(Some(&EvaluationSummary::of(&evaluated)), decision.difference.as_ref()),
+        metrics: named(&evaluated.candidate.metrics),
+        references: made.explaining(&[EVALUATION.place, REPORT.place, PREDICTIONS.place, DECISION.place]),
+        run_id: Some(run.id.clone()),
+        is_override: false,
+    })
+}
+
+fn joined<'a>(reasons: impl Iterator<Item = &'a Reason>) -> String {
+    reasons.map(|reason| reason.message.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+/// Waits while garbage is collected at the destination: a training is not lost for it.
+fn after_collections<T>(run: &Run, register: impl Fn() -> Result<T, StoreError>) -> Result<T, RunError> {
+    let began = Instant::now();
+    loop {
+        match register() {
+            Err(StoreError::CollectionRunning { .. }) if began.elapsed() < COLLECTION => {
+                if run.request.cancel.is_cancelled() {
+                    return Err(StageFault::Cancelled { stage: World::Promotion.as_str() }.into());
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            registered => return Ok(registered?),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Steps as values: from the manifest, the registry and what was made so far to an [`Invocation`].
+//!
+//! This is the only place in which a step's work meets the manifest and the registry. Everything
+//! that a step may look at becomes part of its invocation here; what the invocation does not declare
+//! the step cannot read.
+
+mod champion;
+mod source;
+
+use stagewright_data::SplitPlan;
+use stagewright_manifest::{ChampionOverlap, World};
+use stagewright_store::ArtifactKind;
+
+use crate::artifact::{
+    EVALUATION, FEATURES_TRAIN, FEATURES_VALIDATION, IMPORTANCE, MODEL, Place, SIGNATURE, STATE, TABLE, TASK, TEST,
+    TEST_ROWS,
+};
+use crate::bench::Bench;
+use crate::candidate::Candidate;
+use crate::fault::StageFault;
+use crate::invocation::{
+    CONTRACT, EvaluationWork, FORMAT, GuestSpec, HOST, InputRef, Invocation, ModelGuests, Origin, SPLIT_FILE,
+    TransformationWork, Work,
+};
+use crate::judgement::{Overlap, TestHashes};
+use crate::made::Made;
+use crate::model::{ModelComponent, RegisteredModel};
+use crate::run::{Run, RunError, with_defaults};
+use crate::sandbox::{Component, stage_seed};
+use crate::settings;
+
+/// The invocation of a step. What the host has to fetch or to hash for it is the step's work, on
+/// its bench.
+pub(crate) fn invocation(
+    run: &Run,
+    made: &Made,
+    candidate: Option<&Candidate>,
+    bench: &mut Bench,
+) -> Result<Invocation, RunError> {
+    let manifest = &run.request.manifest;
+    let of = |wanted: &[Place]| wanted.iter().map(|&place| input(made, place)).collect::<Result<Vec<_>, _>>();
+    let if_there = |place| input(made, place).ok();
+    let (work, mut inputs) = match bench.world {
+        World::Ingestion => {
+            let (work, input) = source::work(run, bench)?;
+            (Work::Ingestion(work), input.into_iter().collect())
+        }
+        World::Validation => (Work::Validation, of(&[TABLE.place, SIGNATURE.place])?),
+        World::Transformation => {
+            let mut inputs = of(&[TABLE.place, SIGNATURE.place])?;
+            inputs.extend(split_file(run, bench)?);
+            (Work::Transformation(transformation(run)), inputs)
+        }
+        World::Training => {
+            let mut inputs = of(&[FEATURES_TRAIN.place, TASK.place])?;
+            inputs.extend(if_there(FEATURES_VALIDATION.place));
+            (Work::Training, inputs)
+        }
+        World::Evaluation => {
+            let mut inputs = of(&[TEST.place, TASK.place, STATE.place, MODEL.place, IMPORTANCE.place])?;
+            let candidate = candidate.ok_or_else(|| MODEL.place.missing())?;
+            let work = evaluation(run, made, candidate, &mut inputs, bench)?;
+            (Work::Evaluation(Box::new(work)), inputs)
+        }
+        World::Promotion => (Work::Promotion { gates: settings::gates(&manifest.gates) }, of(&[EVALUATION.place])?),
+    };
+    inputs.sort_by(|a, b| a.role.cmp(&b.role));
+    let guest = guest(run, bench.world);
+    Ok(Invocation { format: FORMAT, host: HOST, step: bench.world, guest, work, inputs })
+}
+
+/// An artifact of the run as an input.
+fn input(made: &Made, place: Place) -> Result<InputRef, RunError> {
+    let record = made.find(place)?;
+    let from = Origin::Step { step: place.world };
+    Ok(InputRef { role: place.role(), kind: record.kind, digest: record.digest, from })
+}
+
+/// The component of a stage, as the manifest wants it.
+fn guest(run: &Run, world: World) -> GuestSpec {
+    let manifest = &run.request.manifest;
+    let (section, stage) = (manifest.component(world), manifest.stage(world));
+    let stubs = section.stubs.iter().map(|stub| stub.as_str().to_owned());
+    let sources = stage.source.iter().map(|name| format!("source:{name}"));
+    GuestSpec {
+        grants: sources.chain(stage.http.iter().map(|grant| format!("http:{grant}"))).collect(),
+        seed: stage_seed(manifest.seed, world),
+        as_of: manifest.as_of.as_microsecond(),
+        ..called(run, &run.request.components[&world], stubs, section.parameters.clone())
+    }
+}
+
+/// A component of a model, with the parameters, seed and clocks of the run that made it: what it
+/// predicts is what `predict` serves. It works under the limits of today's manifest.
+fn of_model(run: &Run, model: &RegisteredModel, component: &Component) -> GuestSpec {
+    let ModelComponent { stubs, parameters, .. } =
+        if component.world == World::Transformation { &model.transformation } else { &model.training };
+    let parameters = parameters.as_object().cloned().unwrap_or_default();
+    GuestSpec {
+        seed: stage_seed(model.seed, component.world),
+        as_of: model.as_of,
+        ..called(run, component, stubs.iter().cloned(), parameters)
+    }
+}
+
+fn called(
+    run: &Run,
+    component: &Component,
+    stubs: impl Iterator<Item = String>,
+    parameters: serde_json::Map<String, serde_json::Value>,
+) -> GuestSpec {
+    let manifest = &run.request.manifest;
+    GuestSpec {
+        world: component.world,
+        contract: CONTRACT.to_owned(),
+        name: component.name.clone(),
+        component: component.digest,
+        stubs: stubs.collect(),
+        grants: std::collections::BTreeSet::new(),
+        canonicalize_nans: manifest.canonicalize_nans,
+        parameters: with_defaults(&component.description.parameters, parameters),
+        seed: 0,
+        as_of: 0,
+        limits: manifest.stage(component.world).limits,
+    }
+}
+
+fn transformation(run: &Run) -> TransformationWork {
+    let manifest = &run.request.manifest;
+    let section = &manifest.split;
+    let plan = || SplitPlan {
+        method: settings::split_method(section),
+        test: section.test,
+        validation: section.validation,
+        seed: section.seed,
+    };
+    TransformationWork {
+        task: settings::task(manifest),
+        target: manifest.task.target.clone(),
+        split: section.file.is_none().then(plan),
+    }
+}
+
+/// The file of a split that was made elsewhere, kept as a blob.
+fn split_file(run: &Run, bench: &mut Bench) -> Result<Option<InputRef>, RunError> {
+    let Some(path) = &run.request.manifest.split.file else { return Ok(None) };
+    let cannot =
+        |reason: std::io::Error| StageFault::host(format!("cannot read the split {}: {reason}", path.display()));
+    let mut file = stagewright_store::open_regular(path).map_err(cannot)?;
+    let mut writer = bench.create_blob()?;
+    let mut part = std::io::Read::take(&mut file, 0);
+    loop {
+        part.set_limit(1 << 20);
+        if std::io::copy(&mut part, &mut writer).map_err(cannot)? == 0 {
+            break;
+        }
+        bench.watch().look()?;
+    }
+    let blob = writer.finish()?;
+    bench.bring(&blob);
+    let (role, kind) = (SPLIT_FILE.to_owned(), ArtifactKind::Blob);
+    Ok(Some(InputRef { role, kind, digest: blob.digest(), from: Origin::File }))
+}
+
+fn evaluation(
+    run: &Run,
+    made: &Made,
+    candidate: &Candidate,
+    inputs: &mut Vec<InputRef>,
+    bench: &mut Bench,
+) -> Result<EvaluationWork, RunError> {
+    let section = &run.request.manifest.gates;
+    let (test, task) = (made.open(&TEST)?, made.open(&TASK)?);
+    // Runs of before have no index: nobody knows then which rows a model learnt from.
+    let hashes = match made.open(&TEST_ROWS) {
+        Ok(index) => {
+            let key = run.request.home.registry.row_hash_key()?;
+            Some(TestHashes::of(&test, (&made.open(&TABLE)?, &index), &key, bench.watch())?)
+        }
+        Err(RunError::MissingArtifact { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let guests = |component: World| of_model(run, &candidate.model, &run.request.components[&component]);
+    Ok(EvaluationWork {
+        model: run.request.manifest.model.to_string(),
+        gates: settings::gates(section),
+        refuse_overlap: section.champion_overlap == ChampionOverlap::Error,
+        rows_per_class: section.overlap_rows_per_class,
+        candidate: ModelGuests { transformation: guests(World::Transformation), training: guests(World::Training) },
+        candidate_version: candidate.version,
+        candidate_overlap: Overlap::of(hashes.as_ref(), Some(&candidate.memory)),
+        champion: champion::standing(run, candidate, (test.schema(), &task), hashes.as_ref(), inputs, bench)?,
+        ancestors: made.before(World::Evaluation),
+    })
+}

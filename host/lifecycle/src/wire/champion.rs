@@ -1,0 +1,79 @@
+//! The champion as a candidate finds it.
+
+use std::sync::Arc;
+
+use stagewright_data::Task;
+use stagewright_manifest::{ChampionUnreadable, World};
+use stagewright_store::{ArtifactKind, CHAMPION, Schema};
+
+use crate::bench::Bench;
+use crate::candidate::Candidate;
+use crate::fault::StageFault;
+use crate::invocation::{CHAMPION_MODEL, CHAMPION_STATE, ChampionSpec, InputRef, ModelGuests, Origin, Standing};
+use crate::judgement::{Overlap, TestHashes};
+use crate::model::RegisteredModel;
+use crate::run::{Run, RunError};
+use crate::wire::of_model;
+
+/// The champion of the moment, if there is one. One that cannot be loaded is an error, never "no
+/// champion".
+pub(super) fn standing(
+    run: &Run,
+    candidate: &Candidate,
+    (schema, task): (&Schema, &Task),
+    hashes: Option<&TestHashes>,
+    inputs: &mut Vec<InputRef>,
+    bench: &mut Bench,
+) -> Result<Standing, RunError> {
+    let (home, name) = (&run.request.home, run.request.manifest.model.as_str());
+    let Some(version) = home.registry.alias(name, CHAMPION)? else { return Ok(Standing::Absent) };
+    if candidate.version == Some(version) {
+        return Ok(Standing::Itself { version });
+    }
+    let contents = home.registry.version(name, version)?.contents;
+    let model: RegisteredModel = serde_json::from_value(contents).map_err(|reason| {
+        StageFault::host(format!("cannot read the champion, version {version} of `{name}`: {reason}"))
+    })?;
+    let (transformation, training) = match ready(run, &model, schema, task)? {
+        Ok(components) => components,
+        Err(reason) if run.request.manifest.gates.champion_unreadable == ChampionUnreadable::Error => {
+            let message = format!(
+                "the champion (version {version} of `{name}`) cannot read today's table: {reason}; with `champion-unreadable = \"absolute-gates\"` under [gates] the absolute gates decide"
+            );
+            let stage = World::Evaluation.as_str();
+            return Err(StageFault::Data { stage, message, column: None, row: None, value: None }.into());
+        }
+        Err(reason) => return Ok(Standing::Unreadable { version, model: model.model, reason }),
+    };
+    for (role, digest) in [(CHAMPION_STATE, model.state), (CHAMPION_MODEL, model.model)] {
+        let from = Origin::Version { model: name.to_owned(), version };
+        inputs.push(InputRef { role: role.to_owned(), kind: ArtifactKind::Blob, digest, from });
+    }
+    let guests = ModelGuests {
+        transformation: of_model(run, &model, &transformation),
+        training: of_model(run, &model, &training),
+    };
+    bench.session.components.extend([transformation, training]);
+    let overlap = Overlap::of(hashes, home.registry.row_memory(name, version)?.as_ref());
+    let (features, task, importance) = (model.features(), model.task, model.importance);
+    Ok(Standing::Readable(Box::new(ChampionSpec { version, guests, features, task, importance, overlap })))
+}
+
+type Components = (Arc<crate::sandbox::Component>, Arc<crate::sandbox::Component>);
+
+/// The components of a champion; or why it cannot be asked about a table.
+fn ready(
+    run: &Run,
+    model: &RegisteredModel,
+    schema: &Schema,
+    task: &Task,
+) -> Result<Result<Components, String>, StageFault> {
+    if let Some(reason) = model.cannot_read(schema, task) {
+        return Ok(Err(reason));
+    }
+    match model.components(&*run.request.sandbox, &run.request.home.artifacts) {
+        // A model of an older contract cannot be asked, however well it fits the table.
+        Err(fault @ StageFault::Outdated { .. }) => Ok(Err(fault.to_string())),
+        components => components.map(Ok),
+    }
+}

@@ -1,0 +1,114 @@
+//! The source of an ingestion, and its content.
+//!
+//! What comes from a server is fetched once, by the host, and kept as an artifact: the signature is
+//! inferred from the same bytes that are then read, and a run can be repeated without the server.
+
+use stagewright_data::{Content, DataError, HttpRequest};
+use stagewright_manifest::{SourceLocation, World};
+use stagewright_promotion::unfit_setting;
+use stagewright_store::{ArtifactKind, Blob};
+
+use crate::bench::Bench;
+use crate::fault::{LimitKind, StageFault};
+use crate::invocation::{IngestionWork, InputRef, Origin, SOURCE, SourceWork};
+use crate::run::{Run, RunError};
+use crate::settings;
+use crate::stages::ingestion::fault;
+
+/// The host's part in ingestion, with the content of the source, if there is one.
+pub(super) fn work(run: &Run, bench: &mut Bench) -> Result<(IngestionWork, Option<InputRef>), RunError> {
+    let manifest = &run.request.manifest;
+    let (mut source, mut input) = (None, None);
+    if let Some((name, section)) = manifest.ingestion_source() {
+        let reading = settings::reading(section);
+        let digest = match &section.location {
+            SourceLocation::Http { url, sha256, token_env, max_bytes, .. } => {
+                let (sha256, token_env) = (sha256.as_deref(), token_env.as_deref());
+                let http = Http { url, sha256, token_env, max_bytes: *max_bytes };
+                let response = fetch(run, bench, name.as_str(), &http)?;
+                bench.bring(&response);
+                response.digest()
+            }
+            SourceLocation::Csv { path, .. }
+            | SourceLocation::Parquet { path }
+            | SourceLocation::Sqlite { path, .. } => {
+                let content = Content::of(&reading.at(path.clone()), &bench.interrupt());
+                let content = content.map_err(|error| fault(&error))?;
+                bench.session.source.insert((path.clone(), content)).1.digest
+            }
+        };
+        let name = name.to_string();
+        let (role, kind, from) = (SOURCE.to_owned(), ArtifactKind::Blob, Origin::Source { name: name.clone() });
+        input = Some(InputRef { role, kind, digest, from });
+        source = Some(SourceWork { name, reading });
+    }
+    let signature = settings::signature(manifest).map_err(|error| fault(&error))?;
+    let null_values = manifest.signature.null_values.clone();
+    Ok((IngestionWork { source, signature, null_values, target: manifest.task.target.clone() }, input))
+}
+
+/// A file on a server.
+struct Http<'a> {
+    url: &'a str,
+    /// Its digest in hexadecimal, if it is known.
+    sha256: Option<&'a str>,
+    /// The variable that holds a token.
+    token_env: Option<&'a str>,
+    /// The longest body, in bytes.
+    max_bytes: u64,
+}
+
+/// Fetches a source from a server; takes it from the store if its digest is given and there.
+fn fetch(run: &Run, bench: &Bench, name: &str, http: &Http<'_>) -> Result<Blob, RunError> {
+    let Http { url, sha256, token_env, max_bytes } = *http;
+    let expected = sha256.as_ref().map(|digits| format!("sha256:{digits}"));
+    let kept = |digest: &String| bench.session.artifacts.open_blob(&digest.parse().ok()?).ok();
+    if let Some(kept) = expected.as_ref().and_then(kept) {
+        return Ok(kept);
+    }
+    let parameter = |parameter: &str, message: String| StageFault::Parameter {
+        stage: World::Ingestion.as_str(),
+        parameter: format!("sources.{name}.{parameter}"),
+        message,
+        key: Some(format!("sources.{name}.{parameter}")),
+    };
+    let token = |variable: &str| {
+        let token = run.request.tokens.get(variable).cloned();
+        let token = token
+            .ok_or_else(|| parameter("token-env", format!("the variable `{variable}` is not set, or is not UTF-8")))?;
+        match unfit_setting(&token) {
+            Some(problem) => Err(parameter("token-env", format!("the variable `{variable}` {problem}"))),
+            None => Ok(token),
+        }
+    };
+    let request = HttpRequest {
+        url: url.to_owned(),
+        grants: settings::host_grants(&run.request.manifest.stage(World::Ingestion).http),
+        bearer_token: token_env.map(token).transpose()?,
+        max_bytes,
+        deadline: bench.deadline(),
+    };
+    let mut writer = bench.create_blob()?;
+    stagewright_data::fetch(&request, &bench.interrupt(), &mut writer).map_err(|error| match error {
+        DataError::TooLarge { used, allowed } => {
+            StageFault::Limit { stage: World::Ingestion.as_str(), kind: LimitKind::Response, used, allowed }
+        }
+        DataError::Denied { what, grant } => StageFault::Denied {
+            stage: World::Ingestion.as_str(),
+            component: bench.component.name.clone(),
+            what,
+            grant: format!("to grant it, write `http = [\"{grant}\"]` under [stages.ingestion]"),
+        },
+        DataError::Interrupted => bench.interrupted(),
+        error => fault(&error),
+    })?;
+    let response = writer.finish()?;
+    match expected {
+        Some(expected) if expected != response.digest().to_string() => {
+            let url = stagewright_manifest::without_query(url);
+            let message = format!("`{url}` gives {}, not {expected}: the file has changed", response.digest());
+            Err(parameter("sha256", message).into())
+        }
+        _ => Ok(response),
+    }
+}
