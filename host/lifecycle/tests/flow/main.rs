@@ -3,6 +3,7 @@
 mod bed;
 mod failing;
 mod fake;
+mod invocations;
 mod judging;
 mod taking_over;
 mod whole;
