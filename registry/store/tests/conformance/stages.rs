@@ -48,13 +48,17 @@ fn stage() -> StageRecord {
             MetricRecord { name: "loss".into(), value: f64::INFINITY, step: 1 },
         ],
         logs: vec![LogLine { level: "info".into(), message: "round 1\0".into() }],
+        invocation: Some(json!({"step": "training", "learning rate": 0.05, "text": "\0"})),
+        walls: Some(vec!["wasm".into(), "seccomp".into()]),
+        key: Some(Digest::of(b"key")),
     }
 }
 
 pub(crate) fn a_stage_is_read_back_as_it_was_recorded(world: &World) {
     let registry = &world.registry;
     let id = registry.begin_run(&new_run("churn")).unwrap();
-    let second = StageRecord { name: "evaluation".into(), metrics: vec![], ..stage() };
+    let unknown = StageRecord { invocation: None, walls: None, key: None, ..stage() };
+    let second = StageRecord { name: "evaluation".into(), metrics: vec![], ..unknown };
     registry.record_stage(&id, &stage(), &[]).unwrap();
     registry.record_stage(&id, &second, &[]).unwrap();
     assert_eq!(registry.stages(&id).unwrap(), [stage(), second]);
