@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use stagewright_lifecycle::budget::{Budget, cores};
 use stagewright_lifecycle::sandbox::{Cancel, Component};
-use stagewright_manifest::{InstanceLimits, MAX_WORKERS, Manifest, ManifestError, Operator, Problem, Stub, World};
+use stagewright_manifest::{InstanceLimits, MAX_WORKERS, Manifest, ManifestError, Operator, Problem, Stub, WallPolicy, World};
 use stagewright_runtime::{
-    Bounds, Compiler, EngineOptions, HostWalls, Installation, Origin, Runtime, RuntimeError, StoredTrust, StubGrants,
+    Bounds, Compiler, EngineOptions, HostWalls, Installation, Origin, Process, Runtime, RuntimeError, StoredTrust,
+    StubGrants, Walls,
 };
 use stagewright_store::Home;
 
@@ -60,6 +61,7 @@ impl Workplace {
         let mut installation = Installation::new(cache.join("components"), stage_folders(), compiler());
         installation.limits = operator.compilation;
         installation.ceilings = operator.ceilings.clone();
+        installation.process = stage_process(operator)?;
         if let Some(key) = host_key() {
             installation.key = key;
         }
@@ -67,9 +69,8 @@ impl Workplace {
         let asked = trusted.clone();
         installation.stored = StoredTrust::of(move |name, digest| asked.admit(name, digest));
         let key = installation.key.clone();
-        let walls = HostWalls::look().policy(operator.walls)?;
         let options =
-            EngineOptions { bounds: bounds(&operator.instances), walls, budget: budget(operator, workers), ..options };
+            EngineOptions { bounds: bounds(&operator.instances), budget: budget(operator, workers), ..options };
         let runtime = Runtime::open(installation, options)?;
         Ok(Self { home, runtime, workers, key, trusted })
     }
@@ -187,6 +188,28 @@ fn stage_folders() -> Vec<PathBuf> {
     let mut folders = vec![folder.join("stages")];
     folders.extend(folder.parent().map(|prefix| prefix.join("lib/stagewright/stages")));
     folders
+}
+
+/// The process in which each stage runs, if the outer walls must stand.
+fn stage_process(operator: &Operator) -> anyhow::Result<Option<Process>> {
+    const NAME: &str = "stagewright-stage";
+    if HostWalls::look().policy(operator.walls)? == WallPolicy::SandboxOnly {
+        return Ok(None);
+    }
+    // Beside this program, or where an installation puts it. No variable of the environment names
+    // it: whoever sets one would say what stands outside the sandbox.
+    let binary = std::env::current_exe()?.canonicalize()?;
+    let folder = binary.parent().map_or_else(PathBuf::new, Path::to_owned);
+    let installed = folder.parent().map(|prefix| prefix.join("lib/stagewright"));
+    let found = [Some(folder.clone()), installed].into_iter().flatten().map(|folder| folder.join(NAME));
+    match found.into_iter().find(|path| path.is_file()) {
+        Some(program) => Ok(Some(Process { program, required: Walls::ALL })),
+        None => Err(UsageError::error(
+            format!("the program `{NAME}` is missing, in which stages run: it belongs to {}", folder.display()),
+            "install both again (`cargo xtask install`), or write `walls = \"sandbox-only\"` in the operator's file \
+             (docs/operator.md)",
+        )),
+    }
 }
 
 /// How many instances may run at once: as many as were asked for, or one for each core that the

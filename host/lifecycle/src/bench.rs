@@ -13,7 +13,7 @@ use stagewright_evaluation::report;
 use stagewright_manifest::{Limits, World};
 use stagewright_store::{
     ArtifactKind, ArtifactRecord, ArtifactStore, Blob, BlobWriter, LogLine, MetricRecord, Role, Schema, Staging, Table,
-    TableWriter, batch_bytes,
+    TableWriter, packed,
 };
 
 use crate::artifact::{self, Artifact, Json, Readable};
@@ -178,6 +178,7 @@ impl Bench {
             results: std::mem::take(&mut self.results),
             metrics,
             logs: kept.logs,
+            walls: Meter::walls(std::iter::once(&*self.meter).chain(self.nested.iter().map(Arc::as_ref))),
             fault: fault.map(ToString::to_string),
         }
     }

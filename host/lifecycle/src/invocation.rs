@@ -305,6 +305,9 @@ pub struct Outcome {
     pub metrics: Vec<MetricRecord>,
     /// Lines that it wrote.
     pub logs: Vec<LogLine>,
+    /// The walls that stood around every call of its component, from the inside out: `wasm`,
+    /// `seccomp`, `landlock`, `rlimits`.
+    pub walls: Vec<String>,
     /// Why it failed, if it did.
     pub fault: Option<String>,
 }

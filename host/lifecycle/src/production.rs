@@ -134,7 +134,7 @@ fn after_collections<T>(run: &Run, register: impl Fn() -> Result<T, StoreError>)
         match register() {
             Err(StoreError::CollectionRunning { .. }) if began.elapsed() < COLLECTION => {
                 if run.request.cancel.is_cancelled() {
-                    return Err(StageFault::Cancelled { stage: World::Promotion.as_str() }.into());
+                    return Err(StageFault::Cancelled { stage: World::Promotion.into() }.into());
                 }
                 std::thread::sleep(Duration::from_millis(200));
             }

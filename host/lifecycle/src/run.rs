@@ -423,7 +423,7 @@ fn record(bench: &Bench, invocation: Option<&Invocation>, outcome: &Outcome) -> 
         metrics: outcome.metrics.clone(),
         logs: outcome.logs.clone(),
         invocation: invocation.map(serde_json::to_value).transpose().map_err(StageFault::host)?,
-        walls: None,
+        walls: Some(outcome.walls.clone()),
         key: None,
     })
 }

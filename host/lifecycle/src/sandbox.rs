@@ -111,6 +111,8 @@ pub struct Meter {
     pub waited_ns: AtomicU64,
     /// The stage's time on the wall.
     pub wall: WallClock,
+    /// The walls that stood around every call so far; none before the first.
+    walls: Mutex<Option<BTreeSet<&'static str>>>,
 }
 
 /// Treatments of cells that one stage may count, as the contract says.
@@ -118,6 +120,9 @@ const MAX_TREATMENTS: usize = 16;
 
 /// The treatment of a category that training never saw.
 const UNSEEN: &str = "unseen";
+
+/// All walls, in the order in which they are told.
+const WALLS: [&str; 4] = ["wasm", "seccomp", "landlock", "rlimits"];
 
 /// Whether a figure may be added under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +175,8 @@ impl Meter {
     pub fn settle(&self, aside: &Self, cpu_ns: u64) {
         Self::add(&self.cpu_ns, Self::get(&aside.cpu_ns).saturating_sub(cpu_ns));
         self.peak_memory.fetch_max(Self::get(&aside.peak_memory), Ordering::Relaxed);
+        let stood = aside.walls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        stood.into_iter().for_each(|stood| self.stood(stood));
     }
 
     /// Time on the wall, less what the stage spent waiting for other stages' sandboxes;
@@ -209,6 +216,25 @@ impl Meter {
     pub fn unseen(&self) -> BTreeMap<usize, u64> {
         let treated = self.treated.lock().unwrap_or_else(PoisonError::into_inner);
         treated.get(UNSEEN).cloned().unwrap_or_default()
+    }
+
+    /// Records the walls that stood around a call: `wasm`, and those of a process.
+    pub fn stood(&self, walls: impl IntoIterator<Item = &'static str>) {
+        let walls: BTreeSet<_> = walls.into_iter().collect();
+        // Every change under this lock is a single assignment.
+        let mut stood = self.walls.lock().unwrap_or_else(PoisonError::into_inner);
+        *stood = Some(stood.take().map_or_else(|| walls.clone(), |stood| &stood & &walls));
+    }
+
+    /// The walls that stood around every call that these meters saw, in one order.
+    pub fn walls<'a>(meters: impl IntoIterator<Item = &'a Self>) -> Vec<String> {
+        let all = Self::default();
+        for meter in meters {
+            let stood = meter.walls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            stood.into_iter().for_each(|stood| all.stood(stood));
+        }
+        let stood = all.walls.into_inner().unwrap_or_else(PoisonError::into_inner).unwrap_or_default();
+        WALLS.into_iter().filter(|wall| stood.contains(wall)).map(str::to_owned).collect()
     }
 
     /// Takes a figure's name, of which a stage run may have `most`.

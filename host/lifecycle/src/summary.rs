@@ -37,6 +37,9 @@ pub struct StageSummary {
     /// What it used.
     #[serde(flatten)]
     pub usage: Usage,
+    /// The walls that stood around every call of its instances: `wasm`, `seccomp`, `landlock`,
+    /// `rlimits`.
+    pub walls: Vec<String>,
     /// What it made.
     pub artifacts: Vec<ArtifactSummary>,
     /// All that decided what it made.
@@ -135,6 +138,7 @@ impl StageSummary {
             name: record.name.clone(),
             component: record.component.clone(),
             digest: record.digest.to_string(),
+            walls: outcome.walls.clone(),
             usage,
             artifacts: outcome.outputs.iter().map(artifact).collect(),
             invocation,

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use stagewright_lifecycle::budget::GuestMemory;
 use stagewright_lifecycle::cpu_clock::CpuMark;
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
 use stagewright_lifecycle::sandbox::{Meter, StageContext};
 use stagewright_manifest::StepId;
 
 use crate::bounds::Bounds;
+use crate::engine::EngineOptions;
 
 /// The account of one instance.
 pub(crate) struct Account {
@@ -16,6 +18,8 @@ pub(crate) struct Account {
     pub(crate) bounds: Bounds,
     /// Bytes of linear memory. Never falls: a memory does not shrink.
     memory: u64,
+    /// The same, as a part of what all guests of this process have.
+    pub(crate) live: GuestMemory,
     /// Bytes that the host keeps for the guest from call to call: rows and categories of tables
     /// that it is making.
     held: u64,
@@ -29,8 +33,9 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    pub(crate) fn new(context: Arc<StageContext>, bounds: Bounds) -> Self {
-        Self { context, bounds, memory: 0, held: 0, artifacts: 0, cursors: 0, openings: 0, mark: None }
+    pub(crate) fn new(context: Arc<StageContext>, options: EngineOptions) -> Self {
+        let EngineOptions { bounds, budget, .. } = options;
+        Self { context, bounds, memory: 0, live: budget.guest(), held: 0, artifacts: 0, cursors: 0, openings: 0, mark: None }
     }
 
     pub(crate) fn stage(&self) -> StepId {
@@ -90,8 +95,24 @@ impl Account {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        self.memory = memory;
+        self.take(memory);
         Ok(true)
+    }
+
+    /// Takes over how much memory an instance in another process says it has. It may lie; its
+    /// process has limits that it cannot change.
+    pub(crate) fn has_memory(&mut self, memory: u64) -> Result<(), StageFault> {
+        if memory == self.memory {
+            return Ok(());
+        }
+        self.check_memory(memory, self.held)?;
+        self.take(memory);
+        Ok(())
+    }
+
+    fn take(&mut self, memory: u64) {
+        self.live.grow(memory.saturating_sub(self.memory));
+        self.memory = self.memory.max(memory);
     }
 
     /// Counts bytes that the host will keep for the guest from call to call. They are part of the

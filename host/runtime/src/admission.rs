@@ -9,6 +9,7 @@ use stagewright_lifecycle::fault::guest_name;
 use stagewright_manifest::World;
 use wasmtime::component::{HasSelf, Linker};
 
+use crate::ask::Host;
 use crate::bindings::stagewright::stage as host;
 use crate::error::RuntimeError;
 use crate::guest::Guest;
@@ -110,16 +111,20 @@ pub(crate) fn admit(
 }
 
 /// A linker with what a world may import, and nothing else.
-pub(crate) fn linker(engine: &wasmtime::Engine, world: World, stubs: Stubs) -> wasmtime::Result<Linker<Guest>> {
+pub(crate) fn linker<D: Host>(
+    engine: &wasmtime::Engine,
+    world: World,
+    stubs: Stubs,
+) -> wasmtime::Result<Linker<Guest<D>>> {
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker, stubs)?;
     for interface in world.contract().imports {
         match *interface {
-            "tables" => host::tables::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
-            "blobs" => host::blobs::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
-            "sources" => host::sources::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
-            "models" => host::models::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
-            "tracking" => host::tracking::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
+            "tables" => host::tables::add_to_linker::<_, HasSelf<Guest<D>>>(&mut linker, |guest| guest)?,
+            "blobs" => host::blobs::add_to_linker::<_, HasSelf<Guest<D>>>(&mut linker, |guest| guest)?,
+            "sources" => host::sources::add_to_linker::<_, HasSelf<Guest<D>>>(&mut linker, |guest| guest)?,
+            "models" => host::models::add_to_linker::<_, HasSelf<Guest<D>>>(&mut linker, |guest| guest)?,
+            "tracking" => host::tracking::add_to_linker::<_, HasSelf<Guest<D>>>(&mut linker, |guest| guest)?,
             other => wasmtime::bail!("nothing answers the interface `{other}`"),
         }
     }
@@ -135,7 +140,7 @@ mod tests {
     fn every_import_that_the_table_of_worlds_names_is_answered() {
         let engine = engine(EngineOptions::default()).expect("an engine");
         for world in World::all() {
-            let linked = linker(&engine, world, Stubs::default());
+            let linked = linker::<crate::desk::Desk>(&engine, world, Stubs::default());
             assert!(linked.is_ok(), "{world}: {:?}", linked.err());
         }
     }

@@ -21,13 +21,14 @@ wasmtime::component::bindgen!({
             export stagewright:stage/rebalance@0.2.0;
             export stagewright:stage/predict@0.2.0;
             export stagewright:stage/train@0.2.0;
-            export stagewright:stage/shards@0.2.0;
             export stagewright:stage/evaluate@0.2.0;
             export stagewright:stage/decide@0.2.0;
         }
     ",
     world: "stagewright:host/host",
     imports: { default: trappable },
+    // What an instance in another process is asked, and what it answers.
+    additional_derives: [serde::Serialize, serde::Deserialize],
     with: {
         "stagewright:stage/tables.table": crate::imports::Table,
         "stagewright:stage/tables.table-writer": crate::imports::TableWriter,
@@ -37,3 +38,27 @@ wasmtime::component::bindgen!({
         "stagewright:stage/models.model": crate::imports::Model,
     },
 });
+
+/// `shards` alone: what it returns holds a resource, which cannot cross to another process as the
+/// other values do.
+pub(crate) mod sharded {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "
+            package stagewright:host;
+            world sharded {
+                import stagewright:stage/types@0.2.0;
+                import stagewright:stage/tables@0.2.0;
+                import stagewright:stage/blobs@0.2.0;
+                export stagewright:stage/shards@0.2.0;
+            }
+        ",
+        world: "stagewright:host/sharded",
+        imports: { default: trappable },
+        with: {
+            "stagewright:stage/types": super::stagewright::stage::types,
+            "stagewright:stage/tables": super::stagewright::stage::tables,
+            "stagewright:stage/blobs": super::stagewright::stage::blobs,
+        },
+    });
+}

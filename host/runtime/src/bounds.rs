@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 /// The operator's limits. Past any of them, but `lines`, `figures` and `points`, the call ends with a fault that names the limit, what was used and what is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Bounds {
     /// Handles (tables, blobs, cursors, streams, pollables) that one instance may hold at once.
     pub handles: usize,

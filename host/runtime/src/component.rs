@@ -10,6 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use stagewright_jail::Walls;
+use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{Cancel, Component, Description, Meter, StageContext};
 use stagewright_manifest::{Ceilings, CompilationLimits, Limits, World};
 use stagewright_store::{ArtifactStore, Digest, open_regular, read_bounded};
@@ -22,13 +24,18 @@ use crate::anatomy::{self, Anatomy, Provenance};
 use crate::bindings::exports::stagewright::stage::metadata;
 use crate::bounds::Bounds;
 use crate::cache::{self, Cache, Unusable};
+use crate::call::{Export, Optional, Reply};
+#[cfg(test)]
+use crate::call::Running;
 use crate::compile::{Compilation, Compiler};
 use crate::description;
+use crate::desk::Desk;
 use crate::engine::EngineOptions;
 use crate::error::RuntimeError;
+use crate::far::parent::Start;
 use crate::guest::Guest;
-use crate::instance::{self, Optional};
 use crate::sealed::Sealed;
+use crate::seat::Seat;
 use crate::version::{self, Tool};
 use crate::wasi::Stubs;
 
@@ -61,6 +68,8 @@ pub struct Installation {
     pub ceilings: Ceilings,
     /// Which components of registered models may be used.
     pub stored: StoredTrust,
+    /// Where instances run; `None`: in this process, behind the engine's wall alone.
+    pub process: Option<Process>,
 }
 
 /// Says of a component of a registered model, by its name and digest, whether it may be used.
@@ -96,7 +105,7 @@ impl Installation {
         let key = cache.with_file_name("host.key");
         let limits = CompilationLimits::default();
         let ceilings = Ceilings::default();
-        Self { cache, key, stages, compiler, limits, ceilings, stored: StoredTrust::default() }
+        Self { cache, key, stages, compiler, limits, ceilings, stored: StoredTrust::default(), process: None }
     }
 }
 
@@ -131,14 +140,50 @@ pub(crate) struct Catalog {
     compilation: Compilation,
     /// By all that decides what is linked.
     ready: Mutex<HashMap<(Digest, World, Stubs), Ready>>,
+    /// Where instances run: in a process of their own, or in this one.
+    pub(crate) process: Option<Process>,
     pub(crate) stored: StoredTrust,
 }
 
 /// A component that was admitted.
 #[derive(Clone)]
 struct Ready {
-    pre: InstancePre<Guest>,
+    code: Code,
     origin: Origin,
+}
+
+/// Compiled code that may run in a world.
+#[derive(Clone)]
+pub(crate) struct Code {
+    /// For instances in this process.
+    pub(crate) pre: InstancePre<Guest<Desk>>,
+    /// For those in others.
+    sealed: Arc<Sealed>,
+    world: World,
+    stubs: Stubs,
+}
+
+impl Code {
+    /// How a process with an instance of it is started.
+    pub(crate) fn start<'a>(&'a self, process: &'a Process, options: EngineOptions) -> Start<'a> {
+        Start {
+            program: &process.program,
+            code: &self.sealed,
+            world: self.world,
+            stubs: self.stubs,
+            options,
+            required: process.required,
+        }
+    }
+}
+
+/// The processes in which instances run, if not in this one.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// The program of a stage's process, of this version.
+    pub program: PathBuf,
+    /// The walls that must stand around each.
+    pub required: Walls,
 }
 
 impl Catalog {
@@ -147,7 +192,7 @@ impl Catalog {
         installation: Installation,
         options: EngineOptions,
     ) -> Result<Self, RuntimeError> {
-        let Installation { cache, key, stages, compiler, limits, ceilings, stored } = installation;
+        let Installation { cache, key, stages, compiler, limits, ceilings, stored, process } = installation;
         Ok(Self {
             engine,
             bounds: options.bounds,
@@ -157,6 +202,7 @@ impl Catalog {
             folders: stages,
             compilation: Compilation { compiler, limits, options, baseline: false },
             ready: Mutex::default(),
+            process,
             stored,
         })
     }
@@ -173,7 +219,7 @@ impl Catalog {
         let digest = self.digest(name, origin)?;
         trust(digest)?;
         let tool = || self.tool(name, digest, origin);
-        let compiled = match self.cached(name, digest) {
+        let (compiled, sealed) = match self.cached(name, digest) {
             Some(compiled) => compiled,
             None => {
                 let bytes = self.bytes_of(name, digest, origin)?;
@@ -184,18 +230,19 @@ impl Catalog {
         // An earlier version of this program may have compiled it, for a contract of its own.
         let interfaces = interfaces(&self.engine, &compiled);
         admission::admit(&interfaces, world, name, stubs, tool)?;
-        let linker = admission::linker(&self.engine, world, stubs)
+        let linker = admission::linker::<Desk>(&self.engine, world, stubs)
             .map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         let pre = linker
             .instantiate_pre(&compiled)
             .map_err(|error| RuntimeError::Invalid { name: name.into(), reason: format!("{error:#}") })?;
         let sharded = admission::has(&interfaces.exports, "shards");
         let rebalances = admission::has(&interfaces.exports, "rebalance");
-        let description = self.description(name, world, digest, &pre, Optional { sharded, rebalances })?;
+        let code = Code { pre, sealed: Arc::new(sealed), world, stubs };
+        let description = self.description(name, world, digest, &code, Optional { sharded, rebalances })?;
         self.ready
             .lock()
             .expect("no panic holds this lock")
-            .insert((digest, world, stubs), Ready { pre, origin: origin.clone() });
+            .insert((digest, world, stubs), Ready { code, origin: origin.clone() });
         let stubs = stubs.names();
         Ok(Component {
             name: name.into(),
@@ -262,8 +309,13 @@ impl Catalog {
     }
 
     /// What `resolve` made ready.
-    pub(crate) fn ready(&self, component: &Component) -> Option<InstancePre<Guest>> {
-        self.found(component).map(|ready| ready.pre)
+    pub(crate) fn ready(&self, component: &Component) -> Option<Code> {
+        self.found(component).map(|ready| ready.code)
+    }
+
+    /// How components are compiled and run.
+    pub(crate) fn options(&self) -> EngineOptions {
+        self.compilation.options
     }
 
     fn found(&self, component: &Component) -> Option<Ready> {
@@ -343,13 +395,13 @@ impl Catalog {
     }
 
     /// A component's code from the cache, if this host wrote it and this engine can load it. What cannot be used is reported and made again.
-    fn cached(&self, name: &str, digest: Digest) -> Option<wasm::Component> {
+    fn cached(&self, name: &str, digest: Digest) -> Option<(wasm::Component, Sealed)> {
         let file = self.file(digest);
         let loaded = self.cache.sealed(&file).map_err(|reason| match reason {
             Unusable::Missing => None,
             reason => Some(reason.to_string()),
         });
-        match loaded.and_then(|code| self.load(&code).map_err(|reason| Some(format!("{reason:#}")))) {
+        match loaded.and_then(|code| self.load(code).map_err(|reason| Some(format!("{reason:#}")))) {
             Ok(component) => Some(component),
             Err(reason) => {
                 if let Some(reason) = reason {
@@ -361,7 +413,7 @@ impl Catalog {
         }
     }
 
-    fn compile(&self, name: &str, digest: Digest, bytes: &[u8]) -> Result<wasm::Component, RuntimeError> {
+    fn compile(&self, name: &str, digest: Digest, bytes: &[u8]) -> Result<(wasm::Component, Sealed), RuntimeError> {
         tracing::info!(component = name, "compiling (once; the result is kept)");
         let code = self.compilation.compile(name, bytes)?;
         let file = self.file(digest);
@@ -371,13 +423,14 @@ impl Catalog {
                 self.cache.path(&file).display()
             );
         }
-        self.load(&code).map_err(|reason| RuntimeError::Invalid { name: name.into(), reason: format!("{reason:#}") })
+        self.load(code).map_err(|reason| RuntimeError::Invalid { name: name.into(), reason: format!("{reason:#}") })
     }
 
-    fn load(&self, code: &Sealed) -> wasmtime::Result<wasm::Component> {
+    fn load(&self, code: Sealed) -> wasmtime::Result<(wasm::Component, Sealed)> {
         // SAFETY: the bytes were made by this program's compiler, for a component that was admitted: either a moment ago, or earlier by somebody with the host's key,
         // over which they were verified. They are sealed, so nobody changes them while they are mapped. That they fit this engine, wasmtime checks itself.
-        unsafe { wasm::Component::deserialize_file(&self.engine, code.path()) }
+        let component = unsafe { wasm::Component::deserialize_file(&self.engine, code.path()) }?;
+        Ok((component, code))
     }
 
     /// The limits of `describe`: little, and never more than the operator allows.
@@ -393,7 +446,7 @@ impl Catalog {
         name: &str,
         world: World,
         digest: Digest,
-        pre: &InstancePre<Guest>,
+        code: &Code,
         optional: Optional,
     ) -> Result<Description, RuntimeError> {
         let file = format!("{}-{}.description", digest.to_hex(), world.as_str());
@@ -411,8 +464,7 @@ impl Catalog {
         }
         let refused = |reason: String| RuntimeError::Description { name: name.into(), reason };
         let context = Arc::new(describing(name, world, digest, self.describe_limits(world)));
-        let said = describe(&self.engine, self.compilation.options, pre, context, optional)
-            .map_err(|fault| refused(fault.to_string()))?;
+        let said = self.describe(code, context, optional).map_err(|fault| refused(fault.to_string()))?;
         let description = description::checked(said, &self.bounds).map_err(refused)?;
         let json = serde_json::to_vec(&description).map_err(|reason| refused(reason.to_string()))?;
         if let Err(reason) = self.cache.keep(&file, &mut &json[..]) {
@@ -422,6 +474,21 @@ impl Catalog {
             );
         }
         Ok(description)
+    }
+
+    /// Checks the types of what is exported and runs `describe`, with no staging, no sources and
+    /// nobody listening.
+    fn describe(
+        &self,
+        code: &Code,
+        context: Arc<StageContext>,
+        optional: Optional,
+    ) -> Result<metadata::Description, StageFault> {
+        let mut seat = Seat::of(self, code, context, None)?;
+        match seat.call(Export::Describe { world: code.world, optional })? {
+            Reply::Description(description) => Ok(description),
+            _ => Err(seat.other("describe")),
+        }
     }
 }
 
@@ -439,25 +506,6 @@ fn stored(name: &str, digest: &Digest, artifacts: &ArtifactStore) -> Result<Vec<
     read.map_err(|reason| RuntimeError::Invalid {
         name: name.into(),
         reason: format!("its bytes cannot be read: {reason}"),
-    })
-}
-
-/// Checks the types of what is exported and runs `describe`, with no staging, no sources and nobody listening.
-fn describe(
-    engine: &wasmtime::Engine,
-    options: EngineOptions,
-    pre: &InstancePre<Guest>,
-    context: Arc<StageContext>,
-    optional: Optional,
-) -> Result<metadata::Description, stagewright_lifecycle::fault::StageFault> {
-    let world = context.world;
-    let mut store = crate::guest::store(engine, options, context, None);
-    let instance = instance::start(&mut store, pre)?;
-    instance::check_types(&mut store, pre, &instance, world, optional)?;
-    let indices = metadata::GuestIndices::new(pre);
-    instance::call(&mut store, "describe", |mut store| {
-        let guest = indices?.load(&mut store, &instance)?;
-        Ok(Ok(guest.call_describe(&mut store)?))
     })
 }
 
@@ -545,15 +593,21 @@ mod tests {
         let options = EngineOptions { budget, ..EngineOptions::default() };
         let engine = crate::engine::engine(options).expect("an engine");
         let component = wasm::Component::new(&engine, MEMORY).expect("a component");
-        let pre = wasm::Linker::<Guest>::new(&engine).instantiate_pre(&component).expect("it imports nothing");
+        let pre = wasm::Linker::<Guest<Desk>>::new(&engine).instantiate_pre(&component).expect("it imports nothing");
         let digest = Digest::of(MEMORY);
         let context = Arc::new(describing("own", World::Training, digest, Limits::defaults(World::Training)));
+        // It exports nothing, which is seen once it has started.
         let start = || {
-            let mut store = crate::guest::store(&engine, options, context.clone(), None);
-            instance::start(&mut store, &pre).map(|_| store)
+            let guest = Guest::new(Desk::new(context.clone(), options, None), options.bounds, 0, 0);
+            let mut running = Running::new(guest, pre.clone(), options);
+            let returned = running.call(Export::TransformerFields).expect("no import fails");
+            match crate::seat::settle(&mut running.store.data_mut().desk, "own", returned) {
+                Err(StageFault::Trap { .. }) => Ok(running),
+                other => Err(other.expect_err("it exports nothing")),
+            }
         };
         let most = u64::from(crate::engine::pool_memories(budget));
-        let stores: Vec<_> = (0..most).map(|_| start().expect("there is room")).collect();
+        let instances: Vec<_> = (0..most).map(|_| start().expect("there is room")).collect();
         assert_eq!(budget.live(), most << 16);
         let fault = start().map(drop).expect_err("there is no room");
         let StageFault::Limit { kind: LimitKind::Operator(name), used, allowed, .. } = &fault else {
@@ -562,7 +616,7 @@ mod tests {
         assert_eq!((name.as_ref(), *used, *allowed), (INSTANCES, most + 1, most));
         let hint = fault.hint("m.toml").expect("a hint");
         assert!(hint.contains("--workers") && hint.contains("[machine]"), "{hint}");
-        drop(stores);
+        drop(instances);
         assert_eq!(budget.live(), 0);
         start().expect("there is room again");
     }

@@ -22,18 +22,20 @@ pub(crate) use self::models::{Asked, LentModel};
 use self::sources::OpenCursor;
 use self::tables::{OpenTable, OpenTableWriter};
 use crate::account::Account;
-use crate::bindings::stagewright::stage::types::Failure;
-use crate::bounds::Bounds;
+use crate::ask::Heard;
+use crate::engine::EngineOptions;
 
 /// The number under which a guest holds something.
 pub(crate) type Handle = u32;
 
 /// An import's answer. The guest hears the inner error and may go on; the outer one ends its call.
-pub(crate) type Answer<T> = Result<Result<T, Failure>, StageFault>;
+pub(crate) type Answer<T> = Result<Heard<T>, StageFault>;
 
 /// Everything that a guest holds, by number.
-#[derive(Default)]
 struct Held {
+    /// The fault of naming what it does not hold. An engine in this process maps the numbers that a
+    /// guest says to ours; one in another process is not to be believed.
+    unknown: StageFault,
     entries: HashMap<Handle, Entry>,
     /// Numbers given so far. None is given twice.
     given: Handle,
@@ -85,26 +87,20 @@ kinds!(
     Model(LentModel)
 );
 
-/// A number under which the guest holds nothing, or something else. That is a fault of the host:
-/// the engine maps the numbers that a guest says to ours, so a guest in this process cannot make
-/// one up.
-fn unknown(handle: Handle) -> StageFault {
-    StageFault::host(format!("nothing of this kind is held under the number {handle}"))
-}
-
 impl Held {
     fn get<K: Kind>(&self, handle: Handle) -> Result<&K, StageFault> {
-        self.entries.get(&handle).and_then(K::of).ok_or_else(|| unknown(handle))
+        self.entries.get(&handle).and_then(K::of).ok_or_else(|| self.unknown.clone())
     }
 
     fn get_mut<K: Kind>(&mut self, handle: Handle) -> Result<&mut K, StageFault> {
-        self.entries.get_mut(&handle).and_then(K::of_mut).ok_or_else(|| unknown(handle))
+        let Self { unknown, entries, .. } = self;
+        entries.get_mut(&handle).and_then(K::of_mut).ok_or_else(|| unknown.clone())
     }
 
     fn take<K: Kind>(&mut self, handle: Handle) -> Result<K, StageFault> {
         // An entry of another kind stays.
         self.get::<K>(handle)?;
-        self.entries.remove(&handle).and_then(K::unwrap).ok_or_else(|| unknown(handle))
+        self.entries.remove(&handle).and_then(K::unwrap).ok_or_else(|| self.unknown.clone())
     }
 }
 
@@ -116,8 +112,11 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(context: Arc<StageContext>, bounds: Bounds, sources: Option<Arc<dyn Sources>>) -> Self {
-        Self { account: Account::new(context, bounds), sources, held: Held::default() }
+    pub(crate) fn new(context: Arc<StageContext>, options: EngineOptions, sources: Option<Arc<dyn Sources>>) -> Self {
+        let message = "it names something that it does not hold";
+        let unknown = crate::seat::contract(&context, "an import", message);
+        let held = Held { unknown, entries: HashMap::new(), given: 0 };
+        Self { account: Account::new(context, options), sources, held }
     }
 
     pub(crate) fn context(&self) -> &Arc<StageContext> {

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use stagewright_lifecycle::budget::Budget;
-use stagewright_manifest::WallPolicy;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::bounds::Bounds;
@@ -30,6 +29,9 @@ pub(crate) fn pool_memories(budget: &Budget) -> u32 {
     permits.saturating_mul(MEMORIES_OF_A_THREAD).saturating_add(OTHER_MEMORIES).max(LEAST_MEMORIES)
 }
 
+/// Linear memories of one component, at most.
+const MEMORIES_PER_COMPONENT: u32 = 8;
+
 /// Core instances, and tables, of a usual component: a Python one has some 20. Address space only.
 const INSTANCES_PER_COMPONENT: u32 = 24;
 
@@ -47,8 +49,6 @@ pub struct EngineOptions {
     pub without_limiter: bool,
     /// What binds every stage.
     pub bounds: Bounds,
-    /// Which walls must stand around every stage: see [`HostWalls::policy`](crate::HostWalls::policy).
-    pub walls: WallPolicy,
     /// What all runs of this process may do at once.
     pub budget: &'static Budget,
 }
@@ -60,7 +60,6 @@ impl Default for EngineOptions {
             without_interruption: false,
             without_limiter: false,
             bounds: Bounds::default(),
-            walls: WallPolicy::default(),
             budget: Budget::of_machine(),
         }
     }
@@ -74,6 +73,8 @@ fn config(options: EngineOptions) -> Config {
         .epoch_interruption(!options.without_interruption)
         .relaxed_simd_deterministic(true)
         .max_wasm_stack(options.bounds.stack)
+        // wasmtime wants it to be the larger of the two, although nothing here is asynchronous.
+        .async_stack_size(options.bounds.stack + (1 << 20))
         // Tables for debuggers and for unwinders other than wasmtime's own; every start would read and verify them with the code.
         .generate_address_map(false)
         .native_unwind_info(false)
@@ -92,7 +93,7 @@ fn pooling(bounds: &Bounds, budget: &Budget) -> PoolingAllocationConfig {
         .total_core_instances(instances)
         .total_tables(instances)
         .max_core_instances_per_component(bounds.instances as u32)
-        .max_memories_per_component(8)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(bounds.instances as u32)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
@@ -123,6 +124,33 @@ pub(crate) fn engine(options: EngineOptions) -> Result<wasmtime::Engine, Runtime
         tick(&engine);
     }
     Ok(engine)
+}
+
+/// An engine that loads compiled code and runs none: other processes do.
+///
+/// # Errors
+/// The engine's settings are refused on this machine.
+pub(crate) fn loading(options: EngineOptions) -> Result<wasmtime::Engine, RuntimeError> {
+    wasmtime::Engine::new(&config(options)).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
+}
+
+/// The engine of a stage's process: a pool of one component's memories, which is mapped before the
+/// process locks itself in. Reserving address space afterwards is past its limit.
+///
+/// # Errors
+/// The engine's settings are refused on this machine.
+pub(crate) fn jailed(options: EngineOptions) -> Result<wasmtime::Engine, RuntimeError> {
+    let mut pool = pooling(&options.bounds, options.budget);
+    pool.total_memories(MEMORIES_PER_COMPONENT)
+        .total_component_instances(1)
+        .total_core_instances(options.bounds.instances as u32)
+        .total_tables(options.bounds.instances as u32)
+        .linear_memory_keep_resident(0)
+        // It asks for a system call that the lock refuses.
+        .pagemap_scan(Enabled::No);
+    let mut config = config(options);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    wasmtime::Engine::new(&config).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
 }
 
 /// Advances the engine's epoch from a thread of its own, until the engine is gone: never from an async runtime, whose only worker may be inside a stage.

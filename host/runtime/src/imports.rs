@@ -1,10 +1,11 @@
-//! The imports of an instance in this process, handed to its [`Desk`](crate::desk::Desk).
+//! The imports of an instance, handed to its desk: the one of this process, or the parent's.
 //!
 //! The engine keeps a table of the handles of each instance, so a guest can only name what it was
 //! given. A resource's representation is the number under which the desk holds it.
 
 use wasmtime::component::Resource;
 
+use crate::ask::Host;
 use crate::bindings::stagewright::stage::{blobs, models, sources, tables, tracking, types};
 use crate::guest::Guest;
 
@@ -35,9 +36,9 @@ pub enum Model {}
 /// The answer to a call that the guest may hear fail.
 type Heard<T> = wasmtime::Result<Result<T, types::Failure>>;
 
-impl tables::Host for Guest {}
+impl<D: Host> tables::Host for Guest<D> {}
 
-impl tables::HostTable for Guest {
+impl<D: Host> tables::HostTable for Guest<D> {
     fn fields(&mut self, table: Resource<Table>) -> wasmtime::Result<Vec<types::Field>> {
         Ok(self.desk.table_fields(table.rep())?)
     }
@@ -51,7 +52,7 @@ impl tables::HostTable for Guest {
     }
 
     fn select(&mut self, table: Resource<Table>, columns: Vec<u32>) -> Heard<Resource<Table>> {
-        Ok(self.desk.select_columns(table.rep(), &columns)?.map(Resource::new_own))
+        Ok(self.desk.select_columns(table.rep(), columns)?.map(Resource::new_own))
     }
 
     fn read(&mut self, table: Resource<Table>, start: u64, rows: u32) -> Heard<types::Batch> {
@@ -63,7 +64,7 @@ impl tables::HostTable for Guest {
     }
 }
 
-impl tables::HostTableWriter for Guest {
+impl<D: Host> tables::HostTableWriter for Guest<D> {
     fn new(&mut self, fields: Vec<types::Field>) -> wasmtime::Result<Resource<TableWriter>> {
         Ok(Resource::new_own(self.desk.begin_table(fields)?))
     }
@@ -81,9 +82,9 @@ impl tables::HostTableWriter for Guest {
     }
 }
 
-impl blobs::Host for Guest {}
+impl<D: Host> blobs::Host for Guest<D> {}
 
-impl blobs::HostBlob for Guest {
+impl<D: Host> blobs::HostBlob for Guest<D> {
     fn size(&mut self, blob: Resource<Blob>) -> wasmtime::Result<u64> {
         Ok(self.desk.blob_size(blob.rep())?)
     }
@@ -97,13 +98,13 @@ impl blobs::HostBlob for Guest {
     }
 }
 
-impl blobs::HostBlobWriter for Guest {
+impl<D: Host> blobs::HostBlobWriter for Guest<D> {
     fn new(&mut self) -> wasmtime::Result<Resource<BlobWriter>> {
         Ok(Resource::new_own(self.desk.begin_blob()?))
     }
 
     fn write(&mut self, writer: Resource<BlobWriter>, bytes: Vec<u8>) -> Heard<()> {
-        Ok(self.desk.write_blob(writer.rep(), &bytes)?)
+        Ok(self.desk.write_blob(writer.rep(), bytes)?)
     }
 
     fn finish(&mut self, writer: Resource<BlobWriter>) -> Heard<Resource<Blob>> {
@@ -115,13 +116,13 @@ impl blobs::HostBlobWriter for Guest {
     }
 }
 
-impl sources::Host for Guest {
+impl<D: Host> sources::Host for Guest<D> {
     fn open(&mut self, source: String) -> Heard<Resource<Cursor>> {
-        Ok(self.desk.open_source(&source)?.map(Resource::new_own))
+        Ok(self.desk.open_source(source)?.map(Resource::new_own))
     }
 }
 
-impl sources::HostCursor for Guest {
+impl<D: Host> sources::HostCursor for Guest<D> {
     fn fields(&mut self, cursor: Resource<Cursor>) -> wasmtime::Result<Vec<types::Field>> {
         Ok(self.desk.cursor_fields(cursor.rep())?)
     }
@@ -135,9 +136,9 @@ impl sources::HostCursor for Guest {
     }
 }
 
-impl models::Host for Guest {}
+impl<D: Host> models::Host for Guest<D> {}
 
-impl models::HostModel for Guest {
+impl<D: Host> models::HostModel for Guest<D> {
     fn outputs(&mut self, model: Resource<Model>) -> wasmtime::Result<Vec<types::Output>> {
         Ok(self.desk.outputs(model.rep())?)
     }
@@ -155,25 +156,21 @@ impl models::HostModel for Guest {
     }
 }
 
-impl tracking::Host for Guest {
+impl<D: Host> tracking::Host for Guest<D> {
     fn log(&mut self, level: tracking::Level, message: String) -> wasmtime::Result<()> {
-        self.desk.log(level, &message);
-        Ok(())
+        Ok(self.desk.log(level, message)?)
     }
 
     fn progress(&mut self, done: u64, total: u64) -> wasmtime::Result<()> {
-        self.desk.progress(done, total);
-        Ok(())
+        Ok(self.desk.progress(done, total)?)
     }
 
     fn metric(&mut self, name: String, value: f64, step: u64) -> wasmtime::Result<()> {
-        self.desk.metric(&name, value, step);
-        Ok(())
+        Ok(self.desk.metric(name, value, step)?)
     }
 
     fn count(&mut self, treatment: String, column: u32, rows: u64) -> wasmtime::Result<()> {
-        self.desk.count(&treatment, column, rows);
-        Ok(())
+        Ok(self.desk.count(treatment, column, rows)?)
     }
 
     fn add_figure(&mut self, figure: tracking::Figure) -> Heard<()> {

@@ -4,9 +4,10 @@
 //!   `description`: what a component may say of itself; `admission`: what it may import; `version`: in which versions; `anatomy`: what its bytes
 //!   say; `compile`: compiling in a child process; `cache`: compiled code on disk, authenticated; `sealed`: bytes in memory that nobody can change; `signature`: who
 //!   vouches for a component; `against`: where one differs from a folder of WIT.
-//! - `walls`: which walls this host can put around a stage. `guest`: one instance and its limits. `instance`: starting and calling. `wasi`: WASI, virtual.
+//! - `walls`: which walls this host can put around a stage. `seat`: an instance that is called, wherever it runs. `call`: calls of exports as values, and an
+//!   instance that performs them; `guest`: one instance and its limits; `wasi`: WASI, virtual; `far`: an instance in a process of its own, from both sides.
 //! - `desk`: what answers a guest's imports, without an engine in mind; `desk/tables`, `blobs`, `sources`, `models`, `tracking`: the WIT
-//!   interfaces of these names. `account`: what one instance uses. `imports`: from the engine to the desk. `batch`, `convert`: values across.
+//!   interfaces of these names. `account`: what one instance uses. `ask`: imports as values; `imports`: from the engine to the desk. `batch`, `convert`: values across.
 //! - `runtime`: the lifecycle's `Sandbox`; `predictor`: transformers and predictors; `parallel`: several instances at once.
 //!
 //! Calls are synchronous, on the caller's thread: CPU time is then the thread's, an evaluator that waits for a prediction lends its thread to it, and
@@ -17,10 +18,12 @@ mod admission;
 #[cfg(feature = "compiler")]
 mod against;
 mod anatomy;
+mod ask;
 mod batch;
 mod bindings;
 mod bounds;
 mod cache;
+mod call;
 mod compile;
 mod component;
 mod convert;
@@ -28,13 +31,14 @@ mod description;
 mod desk;
 mod engine;
 mod error;
+mod far;
 mod guest;
 mod imports;
-mod instance;
 mod parallel;
 mod predictor;
 mod runtime;
 mod sealed;
+mod seat;
 mod signature;
 mod version;
 mod walls;
@@ -46,9 +50,11 @@ pub use against::Difference;
 pub use anatomy::{Package, Provenance};
 pub use bounds::Bounds;
 pub use compile::{CompileLimit, Compiler, compile_if_asked};
-pub use component::{Inspection, Installation, Origin, StoredTrust, Trust};
+pub use component::{Inspection, Installation, Origin, Process, StoredTrust, Trust};
 pub use engine::EngineOptions;
 pub use error::RuntimeError;
+pub use far::child::stage_process;
 pub use runtime::{Runtime, StubGrants};
 pub use signature::{PublicKey, SecretKey, SignatureError, Signatures, signature_file};
 pub use walls::HostWalls;
+pub use stagewright_jail::Walls;

@@ -12,26 +12,21 @@ use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::model::width;
 use stagewright_lifecycle::sandbox::{ModelParts, StageContext};
 use stagewright_store::{BatchProblem, Blob, DataType, Field, MAX_BATCH_BYTES, Schema, packed};
-use wasmtime::Store;
-use wasmtime::component::{Resource, ResourceAny};
 
 use crate::batch;
-use crate::bindings::exports::stagewright::stage::{predict, transform};
 use crate::bindings::stagewright::stage::types::{Batch, Output};
+use crate::call::{Export, Reply};
 use crate::convert;
 use crate::desk::Asked;
-use crate::guest::Guest;
-use crate::instance;
 use crate::runtime::Runtime;
+use crate::seat::{Seat, contract};
 
 /// How far the probabilities of a row may be from 1 in sum.
 const SUM_TOLERANCE: f64 = 1e-6;
 
 /// An instance of a transformation component that has loaded its state.
 pub(crate) struct Transformer {
-    store: Store<Guest>,
-    guest: transform::Guest,
-    resource: ResourceAny,
+    seat: Seat,
     /// The columns that it was told it will get.
     inputs: Schema,
     schema: Schema,
@@ -70,25 +65,28 @@ impl Transformer {
         state: &Blob,
         inputs: &Schema,
     ) -> Result<Self, StageFault> {
-        let (mut store, pre, started) = runtime.start(context.clone(), None)?;
-        let indices = transform::GuestIndices::new(&pre);
-        let guest = instance::call(&mut store, "transformer", |store| Ok(Ok(indices?.load(store, &started)?)))?;
-        let blob = store.data_mut().desk.lend_blob(state.clone())?;
-        let fields = batch::fields_out(inputs.fields());
-        let resource = instance::call(&mut store, "transformer.load", |store| {
-            guest.transformer().call_load(store, Resource::new_own(blob), &fields)
-        })?;
-        let fields = instance::call(&mut store, "transformer.fields", |store| {
-            Ok(Ok(guest.transformer().call_fields(store, resource)?))
-        })?;
-        let most = store.data().desk.account.bounds.columns;
-        let schema = context.on_behalf(|| {
-            batch::schema_in(fields, most).map_err(|reason| contract(context, "transformer.fields", reason))
-        })?;
+        Self::load(runtime.seat(context, None)?, state, inputs)
+    }
+
+    /// The same by a fresh instance, which finds nothing of this one.
+    pub(crate) fn renewed(self, state: &Blob) -> Result<Self, StageFault> {
+        Self::load(self.seat.renewed()?, state, &self.inputs)
+    }
+
+    fn load(mut seat: Seat, state: &Blob, inputs: &Schema) -> Result<Self, StageFault> {
+        let (state, fields) = (seat.lend_blob(state)?, batch::fields_out(inputs.fields()));
+        seat.call(Export::LoadTransformer { state, inputs: fields })?;
+        let Reply::Fields(fields) = seat.call(Export::TransformerFields)? else {
+            return Err(seat.other("transformer.fields"));
+        };
+        let most = seat.desk().account.bounds.columns;
+        let schema = seat
+            .context()
+            .on_behalf(|| batch::schema_in(fields, most).map_err(|reason| seat.broke("transformer.fields", reason)))?;
         // A schema that a guest declares is kept as long as its instance.
-        store.data_mut().desk.account.hold(schema.held_bytes())?;
+        seat.desk().account.hold(schema.held_bytes())?;
         let most_rows = rows_of_crossing(&schema);
-        Ok(Self { store, guest, resource, inputs: inputs.clone(), schema, rows: most_rows, most_rows })
+        Ok(Self { seat, inputs: inputs.clone(), schema, rows: most_rows, most_rows })
     }
 
     /// The columns that it returns.
@@ -112,7 +110,7 @@ impl Transformer {
             match self.transform_part(&part).map_err(|fault| fault.counted_from(done as u64))? {
                 Some(features) => {
                     let kept = take(done, features)?;
-                    self.store.data_mut().desk.account.hold(kept)?;
+                    self.seat.desk().account.hold(kept)?;
                     done += part.num_rows();
                     self.rows = self.most_rows.min(self.rows.saturating_mul(2));
                     if done >= rows.num_rows() {
@@ -126,13 +124,11 @@ impl Transformer {
 
     /// One call; `None` if fewer rows should be tried.
     fn transform_part(&mut self, rows: &RecordBatch) -> Result<Option<RecordBatch>, StageFault> {
-        let context = self.store.data().desk.context().clone();
+        let context = self.seat.context().clone();
         let batch = context.on_behalf(|| batch::outgoing(rows, &self.inputs, &context))?;
-        let (guest, resource) = (&self.guest, self.resource);
-        let transformed = instance::call(&mut self.store, "transformer.transform", |store| {
-            guest.transformer().call_transform(store, resource, &batch)
-        })?;
-        drop(batch);
+        let Reply::Rows(transformed) = self.seat.call(Export::Transform { rows: batch })? else {
+            return Err(self.seat.other("transformer.transform"));
+        };
         context.clone().on_behalf(|| self.checked(rows, transformed, &context))
     }
 
@@ -161,7 +157,7 @@ impl Transformer {
         if context.staging.is_some() {
             // The host writes the rows into an artifact of the stage.
             let size = packed::batch_bytes(&transformed, &self.schema).map_err(StageFault::host)?;
-            self.store.data().desk.account.charge_output(size as u64)?;
+            self.seat.account().charge_output(size as u64)?;
         }
         Ok(Some(transformed))
     }
@@ -169,9 +165,7 @@ impl Transformer {
 
 /// An instance of a training component that has loaded a model.
 pub(crate) struct Predictor {
-    store: Store<Guest>,
-    guest: predict::Guest,
-    resource: ResourceAny,
+    seat: Seat,
     /// The columns that it was told it will get.
     inputs: Schema,
     outputs: Vec<Output>,
@@ -191,34 +185,36 @@ impl Predictor {
         inputs: &Schema,
         task: &Task,
     ) -> Result<Self, StageFault> {
-        let (mut store, pre, started) = runtime.start(context.clone(), None)?;
-        let indices = predict::GuestIndices::new(&pre);
-        let guest = instance::call(&mut store, "predictor", |store| Ok(Ok(indices?.load(store, &started)?)))?;
-        let blob = store.data_mut().desk.lend_blob(model.clone())?;
-        let fields = batch::fields_out(inputs.fields());
-        let resource = instance::call(&mut store, "predictor.load", |store| {
-            guest.predictor().call_load(store, Resource::new_own(blob), &fields)
-        })?;
-        let outputs = instance::call(&mut store, "predictor.outputs", |store| {
-            Ok(Ok(guest.predictor().call_outputs(store, resource)?))
-        })?;
-        let predicted = context.on_behalf(|| {
-            convert::outputs_in(&outputs, task).map_err(|reason| contract(context, "predictor.outputs", reason))?;
+        Self::load(runtime.seat(context, None)?, model, inputs, task)
+    }
+
+    /// The same by a fresh instance, which finds nothing of this one.
+    fn renewed(self, model: &Blob, task: &Task) -> Result<Self, StageFault> {
+        Self::load(self.seat.renewed()?, model, &self.inputs, task)
+    }
+
+    fn load(mut seat: Seat, model: &Blob, inputs: &Schema, task: &Task) -> Result<Self, StageFault> {
+        let (model, fields) = (seat.lend_blob(model)?, batch::fields_out(inputs.fields()));
+        seat.call(Export::LoadPredictor { model, inputs: fields })?;
+        let Reply::Outputs(outputs) = seat.call(Export::PredictorOutputs)? else {
+            return Err(seat.other("predictor.outputs"));
+        };
+        let predicted = seat.context().on_behalf(|| {
+            convert::outputs_in(&outputs, task).map_err(|reason| seat.broke("predictor.outputs", reason))?;
             let column = |output| Field::new(convert::output_name(output), DataType::Float64).with_nullable(false);
             Schema::new(outputs.iter().map(column).collect()).map_err(StageFault::host)
         })?;
         let sums_to_one = matches!(task, Task::MultiClass { .. });
         let (inputs, width) = (inputs.clone(), width(task));
-        Ok(Self { store, guest, resource, inputs, outputs, predicted, width, sums_to_one })
+        Ok(Self { seat, inputs, outputs, predicted, width, sums_to_one })
     }
 
     /// How much each input counts in the whole model; sums to 1 or is empty.
     pub(crate) fn importance(&mut self) -> Result<Vec<(String, f64)>, StageFault> {
-        let context = self.store.data().desk.context().clone();
-        let (guest, resource) = (&self.guest, self.resource);
-        let importance = instance::call(&mut self.store, "predictor.importance", |store| {
-            Ok(Ok(guest.predictor().call_importance(store, resource)?))
-        })?;
+        let context = self.seat.context().clone();
+        let Reply::Importance(importance) = self.seat.call(Export::PredictorImportance)? else {
+            return Err(self.seat.other("predictor.importance"));
+        };
         context.on_behalf(|| {
             convert::importance_in(&importance, &self.inputs)
                 .map_err(|message| contract(&context, "predictor.importance", message))
@@ -247,13 +243,11 @@ impl Predictor {
     }
 
     fn predict_part(&mut self, rows: &RecordBatch) -> Result<RecordBatch, StageFault> {
-        let context = self.store.data().desk.context().clone();
+        let context = self.seat.context().clone();
         let batch = context.on_behalf(|| batch::outgoing(rows, &self.inputs, &context))?;
-        let (guest, resource) = (&self.guest, self.resource);
-        let predicted = instance::call(&mut self.store, "predictor.predict", |store| {
-            guest.predictor().call_predict(store, resource, &batch)
-        })?;
-        drop(batch);
+        let Reply::Rows(predicted) = self.seat.call(Export::Predict { rows: batch })? else {
+            return Err(self.seat.other("predictor.predict"));
+        };
         context.on_behalf(|| {
             self.checked(predicted, rows.num_rows(), &context)
                 .map_err(|message| contract(&context, "predictor.predict", message))
@@ -315,6 +309,12 @@ impl Pipeline {
         Ok(Self { transformer, predictor })
     }
 
+    /// The same by fresh instances, which find nothing of these.
+    pub(crate) fn renewed(self, parts: &ModelParts) -> Result<Self, StageFault> {
+        let transformer = self.transformer.renewed(&parts.state)?;
+        Ok(Self { transformer, predictor: self.predictor.renewed(&parts.model, &parts.task)? })
+    }
+
     /// From raw features to predictions: the numbers that the task asks for, row by row.
     pub(crate) fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
         let mut all = Vec::with_capacity(rows.num_rows() * self.predictor.width);
@@ -374,16 +374,6 @@ impl Asked for LazyPipeline {
 
     fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<Vec<f64>>, StageFault> {
         self.pipeline()?.predict_columns(rows)
-    }
-}
-
-/// A fault of the component against the contract.
-pub(crate) fn contract(context: &StageContext, export: &str, message: impl std::fmt::Display) -> StageFault {
-    StageFault::Contract {
-        stage: context.world.into(),
-        component: context.component.name.clone(),
-        export: export.into(),
-        message: stagewright_lifecycle::fault::guest_text(&message.to_string()),
     }
 }
 

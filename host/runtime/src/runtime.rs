@@ -3,9 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::admission::{self, Grant};
+#[cfg(feature = "compiler")]
+use crate::against::Difference;
+use crate::batch;
+use crate::call::{self, Export, Reply};
+use crate::component::{Catalog, Inspection, Installation, Origin, Trust};
+use crate::convert;
+use crate::desk::LentModel;
+use crate::engine::{self, EngineOptions};
+use crate::error::RuntimeError;
+use crate::parallel::{Give, in_order, on_stack, permits};
+use crate::predictor::{LazyPipeline, Pipeline, Predictor, Transformer, rows_of_crossing};
+use crate::seat::{Seat, contract};
+use crate::wasi::Stubs;
 use arrow_array::RecordBatch;
 use stagewright_data::Task;
 use stagewright_evaluation::figure::Figure;
+use stagewright_lifecycle::budget::Budget;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::model::ModelComponent;
 use stagewright_lifecycle::sandbox::{
@@ -14,28 +29,6 @@ use stagewright_lifecycle::sandbox::{
 };
 use stagewright_manifest::World;
 use stagewright_store::{ArtifactStore, Blob, Field, Schema, Table, packed};
-use wasmtime::Store;
-use wasmtime::component::{Instance, InstancePre, Resource};
-
-use crate::admission::{self, Grant};
-#[cfg(feature = "compiler")]
-use crate::against::Difference;
-use crate::batch;
-use crate::bindings::exports::stagewright::stage::{
-    decide, evaluate, ingest, rebalance, shards, train, transform, validate,
-};
-use crate::bindings::stagewright::stage::types;
-use crate::component::{Catalog, Inspection, Installation, Origin, Trust};
-use crate::convert;
-use crate::desk::LentModel;
-use crate::engine::{self, EngineOptions};
-use crate::error::RuntimeError;
-use crate::guest::{self, Guest};
-use crate::imports;
-use crate::instance;
-use crate::parallel::{Give, in_order, on_stack, permits};
-use crate::predictor::{LazyPipeline, Pipeline, Predictor, Transformer, contract, rows_of_crossing};
-use crate::wasi::Stubs;
 
 /// Stack for the host's own frames above, between and below guests: an import that checks a batch, or compiles the champion, needs some 100 KiB.
 const HOST_STACK: usize = 2 << 20;
@@ -60,7 +53,7 @@ impl Tracker for Nobody {
 
 /// Runs stages as Wasm components. Cheap to clone.
 #[derive(Clone)]
-pub struct Runtime(Arc<Catalog>, EngineOptions);
+pub struct Runtime(Arc<Catalog>);
 
 /// What of WASI a component may link although it always fails.
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,7 +77,13 @@ impl Runtime {
     /// The cache cannot be made or trusted, or the engine refuses its settings.
     pub fn open(installation: Installation, options: EngineOptions) -> Result<Self, RuntimeError> {
         engine::raise_file_limit();
-        Ok(Self(Arc::new(Catalog::new(engine::engine(options)?, installation, options)?), options))
+        // What runs in processes of its own is killed, and compiled without looking at a clock.
+        let options = EngineOptions {
+            without_interruption: options.without_interruption || installation.process.is_some(),
+            ..options
+        };
+        let engine = if installation.process.is_some() { engine::loading(options)? } else { engine::engine(options)? };
+        Ok(Self(Arc::new(Catalog::new(engine, installation, options)?)))
     }
 
     /// Finds, admits, compiles and describes a component, so that it can be run.
@@ -173,19 +172,18 @@ impl Runtime {
         2 * self.0.bounds.stack + HOST_STACK
     }
 
-    /// A new instance in a store of its own.
-    pub(crate) fn start(
+    /// What all runs of this process may do at once.
+    fn budget(&self) -> &'static Budget {
+        self.0.options().budget
+    }
+
+    /// A new instance, with the desk that answers it.
+    pub(crate) fn seat(
         &self,
-        context: Arc<StageContext>,
+        context: &Arc<StageContext>,
         sources: Option<Arc<dyn Sources>>,
-    ) -> Result<(Store<Guest>, InstancePre<Guest>, Instance), StageFault> {
-        let pre = self
-            .0
-            .ready(&context.component)
-            .ok_or_else(|| StageFault::host(format!("component `{}` was not resolved", context.component.name)))?;
-        let mut store = guest::store(&self.0.engine, self.1, context, sources);
-        let started = instance::start(&mut store, &pre)?;
-        Ok((store, pre, started))
+    ) -> Result<Seat, StageFault> {
+        Seat::open(&self.0, context.clone(), sources)
     }
 
     /// One part of a sharded training, as a blob.
@@ -196,41 +194,23 @@ impl Runtime {
         plan: &Plan,
         shard: u32,
     ) -> Result<Blob, StageFault> {
-        let (mut store, pre, started) = self.start(context.clone(), None)?;
-        let indices = shards::GuestIndices::new(&pre);
-        let (train, validation) = inputs.push(&mut store)?;
-        let common = push_blob(&mut store, &plan.common)?;
-        let (task, settings) = (&inputs.task, settings(context));
-        let blob = instance::call(&mut store, "shards.train-shard", |mut store| {
-            let guest = indices?.load(&mut store, &started)?;
-            guest.call_train_shard(store, train, validation, task, &settings, common, shard, plan.shards)
-        })?;
-        take_blob(&mut store, blob)
+        let mut seat = self.seat(context, None)?;
+        let inputs = inputs.lend(&mut seat)?;
+        let (common, settings) = (seat.lend_blob(&plan.common)?, seat.settings());
+        made(seat, Export::TrainShard { inputs, settings, common, shard, shards: plan.shards })
     }
 
     fn merge(&self, context: &Arc<StageContext>, plan: &Plan, parts: &[Blob]) -> Result<Blob, StageFault> {
-        let (mut store, pre, started) = self.start(context.clone(), None)?;
-        let indices = shards::GuestIndices::new(&pre);
-        let handles = parts.iter().map(|part| push_blob(&mut store, part)).collect::<Result<Vec<_>, _>>()?;
-        let common = push_blob(&mut store, &plan.common)?;
-        let settings = settings(context);
-        let blob = instance::call(&mut store, "shards.merge", |mut store| {
-            let guest = indices?.load(&mut store, &started)?;
-            guest.call_merge(store, &handles, &settings, common)
-        })?;
-        take_blob(&mut store, blob)
+        let mut seat = self.seat(context, None)?;
+        let parts = parts.iter().map(|part| seat.lend_blob(part)).collect::<Result<Vec<_>, _>>()?;
+        let (common, settings) = (seat.lend_blob(&plan.common)?, seat.settings());
+        made(seat, Export::Merge { parts, settings, common })
     }
 
     fn train_whole(&self, context: &Arc<StageContext>, inputs: &TrainInputs<'_>) -> Result<Blob, StageFault> {
-        let (mut store, pre, started) = self.start(context.clone(), None)?;
-        let indices = train::GuestIndices::new(&pre);
-        let (train, validation) = inputs.push(&mut store)?;
-        let (task, settings) = (&inputs.task, settings(context));
-        let blob = instance::call(&mut store, "train.train", |mut store| {
-            let guest = indices?.load(&mut store, &started)?;
-            guest.call_train(store, train, validation, task, &settings)
-        })?;
-        take_blob(&mut store, blob)
+        let mut seat = self.seat(context, None)?;
+        let (inputs, settings) = (inputs.lend(&mut seat)?, seat.settings());
+        made(seat, Export::Train { inputs, settings })
     }
 
     /// Predictions piece by piece, in order, each range of pieces by a new instance: so they hang
@@ -248,19 +228,18 @@ impl Runtime {
         let mut scores = Vec::with_capacity(rows as usize * model.width());
         in_order(
             pieces.div_ceil(range),
-            permits(self.1.budget, &model.training, pieces.div_ceil(range))?,
+            permits(self.budget(), &model.training, pieces.div_ceil(range))?,
             self.stack(),
-            || Ok(()),
-            |(): &mut (), number, give| {
-                let mut pipeline = Pipeline::new(self, model, inputs)?;
+            || Ok(Kept::nothing(&model.training)),
+            |kept, number, give| {
+                let pipeline = kept.fresh(|before| match before {
+                    Some(pipeline) => Pipeline::renewed(pipeline, model),
+                    None => Pipeline::new(self, model, inputs),
+                })?;
                 let mut done = Vec::new();
                 for number in number * range..((number + 1) * range).min(pieces) {
-                    done.extend(piece(&mut pipeline, number)?);
+                    done.extend(piece(pipeline, number)?);
                 }
-                model.training.on_behalf(|| {
-                    drop(pipeline);
-                    Ok(())
-                })?;
                 give(done)
             },
             |_, done| {
@@ -272,15 +251,42 @@ impl Runtime {
     }
 
     fn plan_shards(&self, context: &Arc<StageContext>, inputs: &TrainInputs<'_>) -> Result<Plan, StageFault> {
-        let (mut store, pre, started) = self.start(context.clone(), None)?;
-        let indices = shards::GuestIndices::new(&pre);
-        let (train, validation) = inputs.push(&mut store)?;
-        let (task, settings) = (&inputs.task, settings(context));
-        let plan = instance::call(&mut store, "shards.plan-shards", |mut store| {
-            let guest = indices?.load(&mut store, &started)?;
-            guest.call_plan_shards(store, train, validation, task, &settings)
-        })?;
-        Ok(Plan { shards: plan.shards, common: take_blob(&mut store, plan.common)? })
+        let mut seat = self.seat(context, None)?;
+        let (inputs, settings) = (inputs.lend(&mut seat)?, seat.settings());
+        match seat.call(Export::PlanShards { inputs, settings })? {
+            Reply::Plan { shards, common } => Ok(Plan { shards, common: seat.take_blob(common)? }),
+            _ => Err(seat.other("shards.plan-shards")),
+        }
+    }
+}
+
+/// What a worker keeps from one piece to the next. To give it back takes time, which is the
+/// stage's.
+struct Kept<'a, T> {
+    context: &'a StageContext,
+    kept: Option<T>,
+}
+
+impl<'a, T> Kept<'a, T> {
+    fn nothing(context: &'a StageContext) -> Self {
+        Self { context, kept: None }
+    }
+
+    /// What takes the place of what was kept.
+    fn fresh(&mut self, make: impl FnOnce(Option<T>) -> Result<T, StageFault>) -> Result<&mut T, StageFault> {
+        let made = make(self.kept.take())?;
+        Ok(self.kept.insert(made))
+    }
+}
+
+impl<T> Drop for Kept<'_, T> {
+    fn drop(&mut self) {
+        let kept = self.kept.take();
+        // The stage is over, or another worker's fault ends it.
+        let _ = self.context.on_behalf(|| {
+            drop(kept);
+            Ok(())
+        });
     }
 }
 
@@ -294,46 +300,24 @@ struct Plan {
 struct TrainInputs<'a> {
     train: &'a Table,
     validation: Option<&'a Table>,
-    task: types::Task,
+    task: &'a Task,
 }
 
 impl TrainInputs<'_> {
-    fn push(
-        &self,
-        store: &mut Store<Guest>,
-    ) -> Result<(Resource<imports::Table>, Option<Resource<imports::Table>>), StageFault> {
-        let train = push_table(store, View::whole(self.train.clone()))?;
-        let validation = self.validation.map(|table| push_table(store, View::whole(table.clone()))).transpose()?;
-        Ok((train, validation))
+    fn lend(&self, seat: &mut Seat) -> Result<call::TrainInputs, StageFault> {
+        let train = seat.lend_table(View::whole(self.train.clone()))?;
+        let validation = self.validation.map(|table| seat.lend_table(View::whole(table.clone()))).transpose()?;
+        Ok(call::TrainInputs { train, validation, task: convert::task_out(self.task) })
     }
 }
 
-fn settings(context: &StageContext) -> types::Settings {
-    types::Settings { parameters: context.parameters.clone(), seed: context.seed, as_of: context.as_of }
-}
-
-/// Hands a table to a guest, as far as the view goes.
-fn push_table(store: &mut Store<Guest>, view: View) -> Result<Resource<imports::Table>, StageFault> {
-    Ok(Resource::new_own(store.data_mut().desk.lend_table(view)?))
-}
-
-fn push_blob(store: &mut Store<Guest>, blob: &Blob) -> Result<Resource<imports::Blob>, StageFault> {
-    Ok(Resource::new_own(store.data_mut().desk.lend_blob(blob.clone())?))
-}
-
-/// Takes back a table that a guest returned. A selection shares its rows with another table, so it
-/// is none of its own.
-fn take_table(store: &mut Store<Guest>, table: Resource<imports::Table>, export: &str) -> Result<Table, StageFault> {
-    let View { table, columns, .. } = store.data_mut().desk.take_table(table.rep())?;
-    if columns.into_iter().eq(0..table.schema().len()) {
-        return Ok(table);
+/// The blob that a call makes.
+fn made(mut seat: Seat, export: Export) -> Result<Blob, StageFault> {
+    let name = export.name();
+    match seat.call(export)? {
+        Reply::Blob(blob) => seat.take_blob(blob),
+        _ => Err(seat.other(name)),
     }
-    let message = "a selection came back: write its rows to a table of its own";
-    Err(contract(store.data().desk.context(), export, message))
-}
-
-fn take_blob(store: &mut Store<Guest>, blob: Resource<imports::Blob>) -> Result<Blob, StageFault> {
-    store.data_mut().desk.take_blob(blob.rep())
 }
 
 /// Into how many pieces of `rows` rows a view falls.
@@ -390,14 +374,12 @@ impl Sandbox for Runtime {
         source: Option<&str>,
         sources: Arc<dyn Sources>,
     ) -> Result<Table, StageFault> {
-        let (mut store, pre, started) = self.start(context.clone(), Some(sources))?;
-        let indices = ingest::GuestIndices::new(&pre);
-        let sources_given: Vec<String> = source.into_iter().map(str::to_owned).collect();
-        let table = instance::call(&mut store, "ingest.ingest", |mut store| {
-            let guest = indices?.load(&mut store, &started)?;
-            guest.call_ingest(store, &sources_given, &settings(&context))
-        })?;
-        take_table(&mut store, table, "ingest.ingest")
+        let mut seat = self.seat(&context, Some(sources))?;
+        let (sources, settings) = (source.into_iter().map(str::to_owned).collect(), seat.settings());
+        match seat.call(Export::Ingest { sources, settings })? {
+            Reply::Table(table) => seat.take_table(table, "ingest.ingest"),
+            _ => Err(seat.other("ingest.ingest")),
+        }
     }
 
     fn validate(
@@ -406,33 +388,25 @@ impl Sandbox for Runtime {
         table: &Table,
         expected: &[Field],
     ) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault> {
-        let (mut store, pre, started) = self.start(context.clone(), None)?;
-        let indices = validate::GuestIndices::new(&pre);
-        let handle = push_table(&mut store, View::whole(table.clone()))?;
-        let expected = batch::fields_out(expected);
-        let findings = instance::call(&mut store, "validate.validate", |mut store| {
-            let guest = indices?.load(&mut store, &started)?;
-            guest.call_validate(store, handle, &expected, &settings(&context))
-        })?;
+        let mut seat = self.seat(&context, None)?;
+        let table = seat.lend_table(View::whole(table.clone()))?;
+        let (expected, settings) = (batch::fields_out(expected), seat.settings());
+        let Reply::Findings(findings) = seat.call(Export::Validate { table, expected, settings })? else {
+            return Err(seat.other("validate.validate"));
+        };
         context.on_behalf(|| {
             let (checks, columns) =
-                convert::findings_in(findings).map_err(|message| contract(&context, "validate.validate", message))?;
+                convert::findings_in(findings).map_err(|message| seat.broke("validate.validate", message))?;
             // Findings become a document.
-            store.data().desk.account.charge_output(convert::findings_bytes(&checks, &columns))?;
+            seat.desk().account.charge_output(convert::findings_bytes(&checks, &columns))?;
             Ok((checks, columns))
         })
     }
 
     fn fit(&self, context: Arc<StageContext>, train: &View, task: &Task) -> Result<Blob, StageFault> {
-        let (mut store, pre, started) = self.start(context.clone(), None)?;
-        let indices = transform::GuestIndices::new(&pre);
-        let handle = push_table(&mut store, train.clone())?;
-        let task = convert::task_out(task);
-        let blob = instance::call(&mut store, "transform.fit", |mut store| {
-            let guest = indices?.load(&mut store, &started)?;
-            guest.call_fit(store, handle, &task, &settings(&context))
-        })?;
-        take_blob(&mut store, blob)
+        let mut seat = self.seat(&context, None)?;
+        let (train, settings) = (seat.lend_table(train.clone())?, seat.settings());
+        made(seat, Export::Fit { train, task: convert::task_out(task), settings })
     }
 
     fn transform(
@@ -450,13 +424,17 @@ impl Sandbox for Runtime {
         let first = Mutex::new(Some(first));
         // A new instance for each piece: what it made of other rows, and how many workers there
         // are, leaves no trace.
-        let fresh = |piece: usize| {
+        let fresh = |piece: usize, before: Option<Transformer>| {
             // The lock is over before an instance starts: workers do not wait for each other.
-            let kept = first.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| piece == 0);
-            kept.map_or_else(|| Transformer::new(self, &context, state, &rows.schema), Ok)
+            let first = first.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| piece == 0);
+            match (first, before) {
+                (Some(first), _) => Ok(first),
+                (None, Some(before)) => before.renewed(state),
+                (None, None) => Transformer::new(self, &context, state, &rows.schema),
+            }
         };
-        let step = |(): &mut (), piece: usize, give: Give<'_, (Schema, Option<(u64, RecordBatch)>)>| {
-            let mut transformer = fresh(piece)?;
+        let step = |kept: &mut Kept<'_, _>, piece: usize, give: Give<'_, (Schema, Option<(u64, RecordBatch)>)>| {
+            let transformer = kept.fresh(|before| fresh(piece, before))?;
             let schema = transformer.schema().clone();
             if rows.rows() == 0 {
                 give((schema.clone(), None))?;
@@ -466,17 +444,12 @@ impl Sandbox for Runtime {
                     give((schema.clone(), Some((start + place as u64, features))))?;
                     Ok(0)
                 })
-            })?;
-            // To give back an instance's memory takes time too.
-            context.on_behalf(|| {
-                drop(transformer);
-                Ok(())
             })
         };
         let mut declared = None;
-        let start = || Ok(());
+        let start = || Ok(Kept::nothing(&context));
         let pieces = pieces(rows, piece_rows).max(1);
-        let permits = permits(self.1.budget, &context, pieces)?;
+        let permits = permits(self.budget(), &context, pieces)?;
         in_order(pieces, permits, self.stack(), start, step, |_, (schema, part)| {
             if declared.get_or_insert_with(|| schema.clone()) != &schema {
                 return Err(contract(&context, "transformer.fields", "two instances declare different columns"));
@@ -492,15 +465,12 @@ impl Sandbox for Runtime {
         if !context.component.rebalances {
             return Ok(None);
         }
-        let (mut store, pre, started) = self.start(context.clone(), None)?;
-        let indices = rebalance::GuestIndices::new(&pre);
-        let handle = push_table(&mut store, View::whole(train.clone()))?;
-        let task = convert::task_out(task);
-        let table = instance::call(&mut store, "rebalance.rebalance", |mut store| {
-            let guest = indices?.load(&mut store, &started)?;
-            guest.call_rebalance(store, handle, &task, &settings(&context))
-        })?;
-        table.map(|table| take_table(&mut store, table, "rebalance.rebalance")).transpose()
+        let mut seat = self.seat(&context, None)?;
+        let (train, settings) = (seat.lend_table(View::whole(train.clone()))?, seat.settings());
+        match seat.call(Export::Rebalance { train, task: convert::task_out(task), settings })? {
+            Reply::Rebalanced(table) => table.map(|table| seat.take_table(table, "rebalance.rebalance")).transpose(),
+            _ => Err(seat.other("rebalance.rebalance")),
+        }
     }
 
     fn train(
@@ -510,7 +480,7 @@ impl Sandbox for Runtime {
         validation: Option<&Table>,
         task: &Task,
     ) -> Result<Blob, StageFault> {
-        let inputs = TrainInputs { train, validation, task: convert::task_out(task) };
+        let inputs = TrainInputs { train, validation, task };
         if !context.component.sharded {
             return self.train_whole(&context, &inputs);
         }
@@ -528,7 +498,7 @@ impl Sandbox for Runtime {
         };
         in_order(
             shards as usize,
-            permits(self.1.budget, &context, shards as usize)?,
+            permits(self.budget(), &context, shards as usize)?,
             self.stack(),
             || Ok(()),
             step,
@@ -626,26 +596,24 @@ impl Sandbox for Runtime {
         task: &Task,
     ) -> Result<Vec<(String, f64)>, StageFault> {
         on_stack(self.stack(), || {
-            let (mut store, pre, started) = self.start(context.clone(), None)?;
-            let indices = evaluate::GuestIndices::new(&pre);
-            let table = push_table(&mut store, test.clone())?;
-            let mut lend = |parts: ModelParts| -> Result<Resource<imports::Model>, StageFault> {
+            let mut seat = self.seat(&context, None)?;
+            let mut lend = |parts: ModelParts| {
                 let (features, importance) = (parts.features.clone(), parts.importance.clone());
                 let lent = LentModel::new(&features, importance, &test.schema, |inputs| {
                     Box::new(LazyPipeline::new(self.clone(), parts, inputs))
                 })?;
-                Ok(Resource::new_own(store.data_mut().desk.lend_model(lent)?))
+                seat.desk().lend_model(lent)
             };
             let candidate = lend(candidate)?;
             let champion = champion.map(lend).transpose()?;
-            let task = convert::task_out(task);
-            let metrics = instance::call(&mut store, "evaluate.evaluate", |mut store| {
-                let guest = indices?.load(&mut store, &started)?;
-                guest.call_evaluate(store, table, candidate, champion, &task, &settings(&context))
-            })?;
-            context.on_behalf(|| {
-                convert::metrics_in(metrics).map_err(|message| contract(&context, "evaluate.evaluate", message))
-            })
+            let test = seat.lend_table(test.clone())?;
+            let (task, settings) = (convert::task_out(task), seat.settings());
+            let Reply::Metrics(metrics) = seat.call(Export::Evaluate { test, candidate, champion, task, settings })?
+            else {
+                return Err(seat.other("evaluate.evaluate"));
+            };
+            context
+                .on_behalf(|| convert::metrics_in(metrics).map_err(|message| seat.broke("evaluate.evaluate", message)))
         })
     }
 
@@ -674,15 +642,11 @@ impl Sandbox for Runtime {
     }
 
     fn decide(&self, context: Arc<StageContext>, input: &DecisionInput) -> Result<StageDecision, StageFault> {
-        let (mut store, pre, started) = self.start(context.clone(), None)?;
-        let indices = decide::GuestIndices::new(&pre);
-        let evaluation = convert::evaluation_out(input);
-        let decision = instance::call(&mut store, "decide.decide", |mut store| {
-            let guest = indices?.load(&mut store, &started)?;
-            guest.call_decide(store, &evaluation, &settings(&context))
-        })?;
-        context.on_behalf(|| {
-            convert::decision_in(decision).map_err(|message| contract(&context, "decide.decide", message))
-        })
+        let mut seat = self.seat(&context, None)?;
+        let (evaluation, settings) = (convert::evaluation_out(input), seat.settings());
+        let Reply::Decision(decision) = seat.call(Export::Decide { evaluation, settings })? else {
+            return Err(seat.other("decide.decide"));
+        };
+        context.on_behalf(|| convert::decision_in(decision).map_err(|message| seat.broke("decide.decide", message)))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Seek as _};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::path::PathBuf;
 
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -29,6 +29,11 @@ impl Sealed {
     /// A path under which this process can open it.
     pub(crate) fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
+
+    /// Its descriptor, for another process.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 
     /// Its bytes from the beginning. Readers share one position: one at a time.

@@ -4,18 +4,20 @@
 //! stage's seed. The environment is empty, standard input too; standard output and error become log lines. File system and sockets are linked only for
 //! components that the manifest gives stubs, and then hold nothing and refuse everything.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand_pcg::Pcg64Mcg;
-use rand_pcg::rand_core::SeedableRng as _;
+use rand_pcg::rand_core::{Rng as _, SeedableRng as _, TryRng};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::bindings::{self, clocks, random};
 use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult, subscribe};
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use crate::ask::Host;
 use crate::guest::Guest;
 use crate::version::Name;
 
@@ -36,6 +38,11 @@ impl VirtualClock {
     /// A clock that starts `as_of` microseconds after the epoch (not before it).
     pub(crate) fn new(as_of: i64) -> Self {
         Self { start: Duration::from_micros(as_of.max(0) as u64), elapsed: Arc::default() }
+    }
+
+    /// As at the begin.
+    pub(crate) fn restart(&self) {
+        self.elapsed.store(0, Ordering::Relaxed);
     }
 
     fn read(&self) -> u64 {
@@ -135,6 +142,11 @@ impl Written {
         Taken { text, dropped: std::mem::take(&mut kept.dropped) }
     }
 
+    /// Forgets everything.
+    pub(crate) fn restart(&self) {
+        *self.kept() = Kept::default();
+    }
+
     /// What was taken last.
     pub(crate) fn last(&self) -> String {
         self.kept().last.trim().to_owned()
@@ -183,15 +195,72 @@ impl StdoutStream for Written {
     }
 }
 
-/// The WASI state of one instance.
-pub(crate) fn context(seed: u64, clock: &VirtualClock, written: &Written) -> WasiCtx {
+/// Random numbers that can be begun anew under a context that has them.
+#[derive(Debug, Clone)]
+pub(crate) struct Seeded(Arc<Mutex<Pcg64Mcg>>);
+
+impl Seeded {
+    fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(Pcg64Mcg::seed_from_u64(seed))))
+    }
+
+    fn numbers(&self) -> std::sync::MutexGuard<'_, Pcg64Mcg> {
+        // A state that was left half way is a state all the same.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl TryRng for Seeded {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.numbers().next_u32())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.numbers().next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.numbers().fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+/// The random numbers of one instance: WASI's secure ones, and the insecure ones.
+#[derive(Debug, Clone)]
+pub(crate) struct Randoms {
+    seed: u64,
+    secure: Seeded,
+    insecure: Seeded,
+}
+
+impl Randoms {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, secure: Seeded::new(seed), insecure: Seeded::new(seed ^ INSECURE) }
+    }
+
+    /// As at the begin.
+    pub(crate) fn restart(&self) {
+        *self.secure.numbers() = Pcg64Mcg::seed_from_u64(self.seed);
+        *self.insecure.numbers() = Pcg64Mcg::seed_from_u64(self.seed ^ INSECURE);
+    }
+}
+
+/// What tells the insecure numbers' seed from the secure ones'.
+const INSECURE: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The WASI state of one instance. To make one asks the system for random numbers, which a locked
+/// process cannot; so it serves one instance after the other, and everything that an instance
+/// changes in it can be begun anew.
+pub(crate) fn context(randoms: &Randoms, clock: &VirtualClock, written: &Written) -> WasiCtx {
     WasiCtxBuilder::new()
         .stdout(written.clone())
         .stderr(written.clone())
         .wall_clock(clock.clone())
-        .secure_random(Pcg64Mcg::seed_from_u64(seed))
-        .insecure_random(Pcg64Mcg::seed_from_u64(seed ^ 0x9e37_79b9_7f4a_7c15))
-        .insecure_random_seed(u128::from(seed))
+        .secure_random(randoms.secure.clone())
+        .insecure_random(randoms.insecure.clone())
+        .insecure_random_seed(u128::from(randoms.seed))
         .max_random_size(1 << 20)
         .allow_udp(false)
         .allow_tcp(false)
@@ -210,7 +279,7 @@ impl HasData for Io {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-impl WasiView for Guest {
+impl<D: Send> WasiView for Guest<D> {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
@@ -282,7 +351,7 @@ pub(crate) fn is_of_another_version(import: &str) -> bool {
 }
 
 /// Links WASI as described above.
-pub(crate) fn link(linker: &mut Linker<Guest>, stubs: Stubs) -> wasmtime::Result<()> {
+pub(crate) fn link<D: Host>(linker: &mut Linker<Guest<D>>, stubs: Stubs) -> wasmtime::Result<()> {
     use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
     use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
     use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
@@ -296,33 +365,33 @@ pub(crate) fn link(linker: &mut Linker<Guest>, stubs: Stubs) -> wasmtime::Result
         clock: &guest.clock,
         table: &mut guest.table,
     })?;
-    clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
-    random::random::add_to_linker::<_, WasiRandom>(linker, Guest::random)?;
-    random::insecure::add_to_linker::<_, WasiRandom>(linker, Guest::random)?;
-    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, Guest::random)?;
-    bindings::cli::exit::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    bindings::cli::environment::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    bindings::cli::stdin::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    bindings::cli::stdout::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    bindings::cli::stderr::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    bindings::cli::terminal_input::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    bindings::cli::terminal_output::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    bindings::cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    bindings::cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
-    bindings::cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, Guest::cli)?;
+    clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Guest::<D>::clocks)?;
+    random::random::add_to_linker::<_, WasiRandom>(linker, Guest::<D>::random)?;
+    random::insecure::add_to_linker::<_, WasiRandom>(linker, Guest::<D>::random)?;
+    random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, Guest::<D>::random)?;
+    bindings::cli::exit::add_to_linker::<_, WasiCli>(linker, Guest::<D>::cli)?;
+    bindings::cli::environment::add_to_linker::<_, WasiCli>(linker, Guest::<D>::cli)?;
+    bindings::cli::stdin::add_to_linker::<_, WasiCli>(linker, Guest::<D>::cli)?;
+    bindings::cli::stdout::add_to_linker::<_, WasiCli>(linker, Guest::<D>::cli)?;
+    bindings::cli::stderr::add_to_linker::<_, WasiCli>(linker, Guest::<D>::cli)?;
+    bindings::cli::terminal_input::add_to_linker::<_, WasiCli>(linker, Guest::<D>::cli)?;
+    bindings::cli::terminal_output::add_to_linker::<_, WasiCli>(linker, Guest::<D>::cli)?;
+    bindings::cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, Guest::<D>::cli)?;
+    bindings::cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, Guest::<D>::cli)?;
+    bindings::cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, Guest::<D>::cli)?;
     if stubs.filesystem {
-        bindings::sync::filesystem::types::add_to_linker::<_, WasiFilesystem>(linker, Guest::filesystem)?;
-        bindings::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, Guest::filesystem)?;
+        bindings::sync::filesystem::types::add_to_linker::<_, WasiFilesystem>(linker, Guest::<D>::filesystem)?;
+        bindings::filesystem::preopens::add_to_linker::<_, WasiFilesystem>(linker, Guest::<D>::filesystem)?;
     }
     if stubs.sockets {
         let options = bindings::sockets::network::LinkOptions::default();
-        bindings::sync::sockets::tcp::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
-        bindings::sync::sockets::udp::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
-        bindings::sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
-        bindings::sync::sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
-        bindings::sockets::instance_network::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
-        bindings::sockets::network::add_to_linker::<_, WasiSockets>(linker, &options, Guest::sockets)?;
-        bindings::sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(linker, Guest::sockets)?;
+        bindings::sync::sockets::tcp::add_to_linker::<_, WasiSockets>(linker, Guest::<D>::sockets)?;
+        bindings::sync::sockets::udp::add_to_linker::<_, WasiSockets>(linker, Guest::<D>::sockets)?;
+        bindings::sockets::tcp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::<D>::sockets)?;
+        bindings::sync::sockets::udp_create_socket::add_to_linker::<_, WasiSockets>(linker, Guest::<D>::sockets)?;
+        bindings::sockets::instance_network::add_to_linker::<_, WasiSockets>(linker, Guest::<D>::sockets)?;
+        bindings::sockets::network::add_to_linker::<_, WasiSockets>(linker, &options, Guest::<D>::sockets)?;
+        bindings::sockets::ip_name_lookup::add_to_linker::<_, WasiSockets>(linker, Guest::<D>::sockets)?;
     }
     Ok(())
 }

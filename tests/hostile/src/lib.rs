@@ -12,7 +12,9 @@ use stagewright_lifecycle::sandbox::{Cancel, Component, Level};
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::{Request, Run, RunError};
 use stagewright_manifest::{Ceilings, Manifest, Overrides, World};
-use stagewright_runtime::{Bounds, Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StubGrants};
+use stagewright_runtime::{
+    Bounds, Compiler, EngineOptions, Installation, Origin, Process, Runtime, RuntimeError, StubGrants, Walls,
+};
 use stagewright_store::{Home, RunId, Stage};
 use tempfile::TempDir;
 
@@ -24,6 +26,7 @@ const DESCRIBE_CPU: std::time::Duration = std::time::Duration::from_millis(150);
 
 /// One engine, one home, and a run in it that went well.
 pub struct Workshop {
+    place: Place,
     folder: TempDir,
     home: Home,
     runtime: Runtime,
@@ -172,13 +175,30 @@ pub fn guests() -> PathBuf {
     std::env::var_os("STAGEWRIGHT_GUESTS").map_or_else(|| root.join("target/release/guests"), PathBuf::from)
 }
 
-fn runtime(ceilings: Ceilings) -> Runtime {
+/// Where stages run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In processes of their own, behind all walls.
+    Processes,
+    /// In this process, behind the engine's wall alone.
+    Here,
+}
+
+/// The processes of stages, with the program that was built with this suite.
+fn process() -> Process {
+    let program = guests().with_file_name("stagewright-stage");
+    assert!(program.is_file(), "{} is missing: run `cargo build --release --workspace`", program.display());
+    Process { program, required: Walls::ALL }
+}
+
+fn runtime(place: Place, ceilings: Ceilings) -> Runtime {
     // Compiled code is kept from run to run: compiling is not what this tests.
     let cache = guests().with_file_name("test-cache").join("components");
     let bounds = Bounds { describe_cpu: DESCRIBE_CPU, ..Bounds::default() };
     let options = EngineOptions { bounds, ..EngineOptions::default() };
     // What these components do is done when they run; they are this repository's own.
-    let installation = Installation { ceilings, ..Installation::new(cache, Vec::new(), Compiler::InProcess) };
+    let process = (place == Place::Processes).then(process);
+    let installation = Installation { ceilings, process, ..Installation::new(cache, Vec::new(), Compiler::InProcess) };
     Runtime::open(installation, options).expect("an engine")
 }
 
@@ -187,12 +207,12 @@ impl Workshop {
     ///
     /// # Panics
     /// If that does not succeed.
-    pub fn open() -> Self {
+    pub fn open(place: Place) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("hostile.toml"), MANIFEST).expect("a manifest");
         std::fs::write(folder.path().join("customers.csv"), customers()).expect("a table");
         let home = Home::open(folder.path().join("home")).expect("a home");
-        let runtime = runtime(Ceilings::default());
+        let runtime = runtime(place, Ceilings::default());
         let resolve = |world: World, name: &str| {
             let origin = Origin::File(guests().join(format!("{name}.wasm")));
             let component = runtime.resolve(world, name, &origin, StubGrants::default());
@@ -201,7 +221,8 @@ impl Workshop {
         let components = World::all().map(|world| (world, resolve(world, &format!("misbehave-{world}"))));
         let sharded = resolve(World::Training, "misbehave-sharded-training");
         let components = components.collect();
-        let mut workshop = Self { folder, home, runtime, components, sharded, base: None, expected: BTreeMap::new() };
+        let mut workshop =
+            Self { place, folder, home, runtime, components, sharded, base: None, expected: BTreeMap::new() };
         let whole = workshop.attempt(&Attempt::of(World::Ingestion..=World::Promotion));
         assert!(whole.result.is_ok(), "{}", whole.error());
         workshop.base = Some(whole.summary.run_id.parse().expect("a run's identifier"));
@@ -211,7 +232,12 @@ impl Workshop {
 
     /// Another runtime, of an operator with these ceilings.
     pub fn runtime_within(&self, ceilings: Ceilings) -> Runtime {
-        runtime(ceilings)
+        runtime(self.place, ceilings)
+    }
+
+    /// Where stages run.
+    pub fn place(&self) -> Place {
+        self.place
     }
 
     /// The runtime.

@@ -61,7 +61,7 @@ pub(crate) fn run(work: &IngestionWork, bench: &mut Bench) -> Result<(), RunErro
 }
 
 fn data(message: String) -> RunError {
-    StageFault::Data { stage: World::Ingestion.as_str(), message, column: None, row: None, value: None }.into()
+    StageFault::Data { stage: World::Ingestion.into(), message, column: None, row: None, value: None }.into()
 }
 
 /// The signature: the declared one, or one inferred from the source; `None` if there is neither.

@@ -93,7 +93,7 @@ pub(crate) fn run(work: &TransformationWork, bench: &mut Bench) -> Result<(), Ru
 fn task(work: &TransformationWork, table: &Table, watch: &Watch) -> Result<Task, StageFault> {
     let name = &work.target;
     let target = table.schema().index_of(name).ok_or_else(|| StageFault::Data {
-        stage: World::Transformation.as_str(),
+        stage: World::Transformation.into(),
         message: format!("the table has no column `{name}`, which is the target"),
         column: Some(name.clone()),
         row: None,

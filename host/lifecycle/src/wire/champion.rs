@@ -40,7 +40,7 @@ pub(super) fn standing(
             let message = format!(
                 "the champion (version {version} of `{name}`) cannot read today's table: {reason}; with `champion-unreadable = \"absolute-gates\"` under [gates] the absolute gates decide"
             );
-            let stage = World::Evaluation.as_str();
+            let stage = World::Evaluation.into();
             return Err(StageFault::Data { stage, message, column: None, row: None, value: None }.into());
         }
         Err(reason) => return Ok(Standing::Unreadable { version, model: model.model, reason }),

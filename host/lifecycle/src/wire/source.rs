@@ -67,7 +67,7 @@ fn fetch(run: &Run, bench: &Bench, name: &str, http: &Http<'_>) -> Result<Blob, 
         return Ok(kept);
     }
     let parameter = |parameter: &str, message: String| StageFault::Parameter {
-        stage: World::Ingestion.as_str(),
+        stage: World::Ingestion.into(),
         parameter: format!("sources.{name}.{parameter}"),
         message,
         key: Some(format!("sources.{name}.{parameter}")),
@@ -91,10 +91,10 @@ fn fetch(run: &Run, bench: &Bench, name: &str, http: &Http<'_>) -> Result<Blob, 
     let mut writer = bench.create_blob()?;
     stagewright_data::fetch(&request, &bench.interrupt(), &mut writer).map_err(|error| match error {
         DataError::TooLarge { used, allowed } => {
-            StageFault::Limit { stage: World::Ingestion.as_str(), kind: LimitKind::Response, used, allowed }
+            StageFault::Limit { stage: World::Ingestion.into(), kind: LimitKind::Response, used, allowed }
         }
         DataError::Denied { what, grant } => StageFault::Denied {
-            stage: World::Ingestion.as_str(),
+            stage: World::Ingestion.into(),
             component: bench.component.name.clone(),
             what,
             grant: format!("to grant it, write `http = [\"{grant}\"]` under [stages.ingestion]"),

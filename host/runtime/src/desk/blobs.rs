@@ -56,7 +56,7 @@ impl Desk {
         self.keep(OpenBlobWriter(None))
     }
 
-    pub(crate) fn write_blob(&mut self, writer: Handle, bytes: &[u8]) -> Answer<()> {
+    pub(crate) fn write_blob(&mut self, writer: Handle, bytes: Vec<u8>) -> Answer<()> {
         self.account.check_time()?;
         if bytes.len() > MAX_BATCH_BYTES {
             return Ok(Err(Failure::Internal(format!(
@@ -73,7 +73,7 @@ impl Desk {
             self.held.get_mut::<OpenBlobWriter>(writer)?.0 = Some(begun);
         }
         if let Some(blob) = &mut self.held.get_mut::<OpenBlobWriter>(writer)?.0 {
-            blob.write(bytes).map_err(StageFault::host)?;
+            blob.write(&bytes).map_err(StageFault::host)?;
         }
         Ok(Ok(()))
     }

@@ -38,7 +38,7 @@ fn failure(fault: StageFault) -> Result<Failure, StageFault> {
 }
 
 impl Desk {
-    pub(crate) fn open_source(&mut self, source: &str) -> Answer<Handle> {
+    pub(crate) fn open_source(&mut self, source: String) -> Answer<Handle> {
         self.account.check_time()?;
         let Some(sources) = self.sources.clone() else {
             let fault =
@@ -46,7 +46,7 @@ impl Desk {
             return Ok(Err(Failure::Parameter(fault)));
         };
         self.account.open_cursor()?;
-        match sources.open(source) {
+        match sources.open(&source) {
             Ok(cursor) => Ok(Ok(self.keep(OpenCursor { cursor, rest: None, largest: 0, held: 0, given: 0 })?)),
             Err(fault) => {
                 self.account.close_cursor();

@@ -56,13 +56,13 @@ impl Desk {
         Ok(self.held.get::<OpenTable>(table)?.view.rows())
     }
 
-    pub(crate) fn select_columns(&mut self, table: Handle, columns: &[u32]) -> Answer<Handle> {
+    pub(crate) fn select_columns(&mut self, table: Handle, columns: Vec<u32>) -> Answer<Handle> {
         self.account.check_time()?;
         let view = &self.held.get::<OpenTable>(table)?.view;
         let of = view.columns.len();
         let mut chosen = Vec::with_capacity(columns.len().min(of));
         let mut is_chosen = vec![false; of];
-        for &column in columns {
+        for column in columns {
             match is_chosen.get_mut(column as usize) {
                 Some(seen) if !*seen => *seen = true,
                 Some(_) => return Ok(Err(Failure::Internal(format!("column {column} is wanted twice")))),

@@ -5,7 +5,7 @@ use crate::account::Account;
 use crate::bindings::stagewright::stage::tracking::{Figure, Level, Plot};
 use crate::bindings::stagewright::stage::types::Failure;
 use stagewright_evaluation::figure;
-use stagewright_lifecycle::fault::guest_text;
+use stagewright_lifecycle::fault::{StageFault, guest_text};
 use stagewright_lifecycle::sandbox::{self, Claim, Meter};
 
 /// Steps of a curve, as the contract says.
@@ -62,9 +62,9 @@ fn is_metric_name(name: &str) -> bool {
 }
 
 impl Desk {
-    pub(crate) fn log(&self, level: Level, message: &str) {
-        let shown = guest_text(message);
-        if self.account.charge_line(message, &shown) {
+    pub(crate) fn log(&self, level: Level, message: String) -> Result<(), StageFault> {
+        let shown = guest_text(&message);
+        if self.account.charge_line(&message, &shown) {
             let level = match level {
                 Level::Debug => sandbox::Level::Debug,
                 Level::Info => sandbox::Level::Info,
@@ -73,31 +73,35 @@ impl Desk {
             };
             self.account.context.tracker.log(level, &shown);
         }
+        Ok(())
     }
 
-    pub(crate) fn progress(&self, done: u64, total: u64) {
+    pub(crate) fn progress(&self, done: u64, total: u64) -> Result<(), StageFault> {
         self.account.context.tracker.progress(done.min(total), total);
+        Ok(())
     }
 
-    pub(crate) fn metric(&self, name: &str, value: f64, step: u64) {
+    pub(crate) fn metric(&self, name: String, value: f64, step: u64) -> Result<(), StageFault> {
         let Account { context, bounds, .. } = &self.account;
         let meter = &context.meter;
-        if !is_metric_name(name) || step >= MAX_STEPS || Meter::get(&meter.points) >= bounds.points {
+        if !is_metric_name(&name) || step >= MAX_STEPS || Meter::get(&meter.points) >= bounds.points {
             Meter::add(&meter.log_dropped, 1);
         } else if self.account.charge_log(POINT_BYTES) {
             Meter::add(&meter.points, 1);
-            context.tracker.metric(name, value, step);
+            context.tracker.metric(&name, value, step);
         }
+        Ok(())
     }
 
-    pub(crate) fn count(&self, treatment: &str, column: u32, rows: u64) {
+    pub(crate) fn count(&self, treatment: String, column: u32, rows: u64) -> Result<(), StageFault> {
         let Account { context, bounds, .. } = &self.account;
-        let counted = is_metric_name(treatment)
+        let counted = is_metric_name(&treatment)
             && (column as usize) < bounds.columns
-            && context.meter.count_cells(treatment, column as usize, rows);
+            && context.meter.count_cells(&treatment, column as usize, rows);
         if !counted {
             Meter::add(&context.meter.log_dropped, 1);
         }
+        Ok(())
     }
 
     pub(crate) fn add_figure(&mut self, figure: Figure) -> Answer<()> {

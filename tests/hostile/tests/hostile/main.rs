@@ -1,7 +1,7 @@
 //! The hostile suite: every row of docs/hostile.md that a stage can try from inside, in every export where it can.
 //!
-//! Each attempt is followed by a well-behaved run of the same stages in this same process, which must make what it made before. The suite runs twice: as it is, and at the same time in a child process that
-//! is pinned to one core. A program of its own and no `#[test]`s: the attempts share one engine and one home on purpose, one after the other, and the count at the end is part of what it says.
+//! Each attempt is followed by a well-behaved run of the same stages in this same process, which must make what it made before. The suite runs twice: with stages in processes of their own, behind all
+//! walls, and at the same time with stages in one process that is pinned to one core. A program of its own and no `#[test]`s: the attempts share one engine and one home on purpose, one after the other, and the count at the end is part of what it says.
 
 mod calls;
 mod impurities;
@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use stagewright_hostile::Workshop;
+use stagewright_hostile::{Place, Workshop};
 
 /// Set for the child that is pinned to one core.
 const PINNED: &str = "STAGEWRIGHT_HOSTILE_PINNED";
@@ -90,7 +90,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if std::env::var_os(PINNED).is_some() {
-        return if run(&rows, "pinned").1 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return if run(&rows, "pinned", Place::Here).1 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     every_row_has_its_place();
     shapes::every_shape_is_tried();
@@ -99,9 +99,9 @@ fn main() -> ExitCode {
         let arguments = arguments.clone();
         move || pinned(&arguments)
     });
-    let (summary, here) = run(&rows, "hostile");
+    let (summary, here) = run(&rows, "hostile", Place::Processes);
     let pinned = pinned.join().unwrap_or(false);
-    let again = if pinned { "and again on one core" } else { "but NOT on one core" };
+    let again = if pinned { "and again in process on one core" } else { "but NOT in process on one core" };
     let summary = format!("{summary}, {again}\n");
     print!("{summary}");
     std::fs::write(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("hostile.txt"), summary)
@@ -110,9 +110,9 @@ fn main() -> ExitCode {
 }
 
 /// Tries rows, and sums up.
-fn run(rows: &[&Row], name: &str) -> (String, bool) {
+fn run(rows: &[&Row], name: &str, place: Place) -> (String, bool) {
     let began = Instant::now();
-    let workshop = Workshop::open();
+    let workshop = Workshop::open(place);
     let (mut contained, mut failed) = (0, 0);
     for (number, row, attempts) in rows {
         let start = Instant::now();

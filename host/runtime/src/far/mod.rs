@@ -1,0 +1,65 @@
+//! An instance in a process of its own, behind a second wall.
+//!
+//! The process is as little trusted as the guest in it. It gets compiled code, what it is to do and
+//! a channel, and nothing else; `parent` keeps the desk, checks every byte that comes, and ends it.
+//! `child` is what runs in it; `wire` is how the two speak.
+
+pub(crate) mod child;
+pub(crate) mod parent;
+pub(crate) mod wire;
+
+use serde::{Deserialize, Serialize};
+use stagewright_manifest::World;
+
+use crate::bounds::Bounds;
+use crate::engine::EngineOptions;
+
+/// The version that a parent and its children have in common.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Messages of a child.
+pub(super) mod up {
+    /// An import is called; an answer is due.
+    pub(crate) const ASK: u32 = 1;
+    /// An import is called that nobody answers.
+    pub(crate) const TELL: u32 = 2;
+    /// A call of an export ended.
+    pub(crate) const RETURNED: u32 = 3;
+}
+
+/// Messages of a parent.
+pub(super) mod down {
+    /// Call an export.
+    pub(crate) const CALL: u32 = 1;
+    /// The answer of an import.
+    pub(crate) const ANSWER: u32 = 2;
+    /// Let the instance go; the next call is a fresh one's.
+    pub(crate) const RENEW: u32 = 3;
+    /// There is no more to do.
+    pub(crate) const END: u32 = 4;
+}
+
+/// All that a child is told before it locks itself in.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Task {
+    pub(super) world: World,
+    pub(super) filesystem: bool,
+    pub(super) sockets: bool,
+    pub(super) canonicalize_nans: bool,
+    pub(super) bounds: Bounds,
+    pub(super) seed: u64,
+    pub(super) as_of: i64,
+    /// Bytes of memory that one instance may have.
+    pub(super) memory: u64,
+}
+
+impl Task {
+    fn options(&self) -> EngineOptions {
+        EngineOptions {
+            canonicalize_nans: self.canonicalize_nans,
+            without_interruption: true,
+            bounds: self.bounds,
+            ..EngineOptions::default()
+        }
+    }
+}
