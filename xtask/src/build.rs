@@ -64,7 +64,13 @@ pub(crate) fn everything(guests: Guests) -> Result<Built> {
 /// Builds the binary. `--workspace` makes cargo choose features over all members, as `cargo xtask test` does, so that neither command
 /// rebuilds the other's dependencies.
 pub(crate) fn host() -> Result<()> {
-    run(cargo().args(["build", "--release", "--workspace", "--bin", "stagewright"]))
+    run(cargo().args(["build", "--release", "--workspace", "--bin", "stagewright"]))?;
+    stage_process()
+}
+
+/// Builds the process of a stage, alone: see host/stage/Cargo.toml.
+pub(crate) fn stage_process() -> Result<()> {
+    run(cargo().args(["build", "--release", "--package", "stagewright-stage", "--features", "alone"]))
 }
 
 /// Adds the Wasm target to the toolchain if it is missing.

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use stagewright_lifecycle::budget::{Budget, cores};
 use stagewright_lifecycle::sandbox::{Cancel, Component};
-use stagewright_manifest::{InstanceLimits, MAX_WORKERS, Manifest, ManifestError, Operator, Problem, Stub, WallPolicy, World};
+use stagewright_manifest::{
+    InstanceLimits, MAX_WORKERS, Manifest, ManifestError, Operator, Problem, Stub, WallPolicy, World,
+};
 use stagewright_runtime::{
     Bounds, Compiler, EngineOptions, HostWalls, Installation, Origin, Process, Runtime, RuntimeError, StoredTrust,
     StubGrants, Walls,

@@ -35,7 +35,17 @@ pub(crate) struct Account {
 impl Account {
     pub(crate) fn new(context: Arc<StageContext>, options: EngineOptions) -> Self {
         let EngineOptions { bounds, budget, .. } = options;
-        Self { context, bounds, memory: 0, live: budget.guest(), held: 0, artifacts: 0, cursors: 0, openings: 0, mark: None }
+        Self {
+            context,
+            bounds,
+            memory: 0,
+            live: budget.guest(),
+            held: 0,
+            artifacts: 0,
+            cursors: 0,
+            openings: 0,
+            mark: None,
+        }
     }
 
     pub(crate) fn stage(&self) -> StepId {

@@ -13,7 +13,9 @@ use crate::bindings::exports::stagewright::stage::{
     decide, evaluate, ingest, metadata, predict, rebalance, train, transform, validate,
 };
 use crate::bindings::sharded::exports::stagewright::stage::shards;
-use crate::bindings::stagewright::stage::types::{Batch, DataFault, Failure, Field, Metric, Output, ParameterFault, Settings, Task};
+use crate::bindings::stagewright::stage::types::{
+    Batch, DataFault, Failure, Field, Metric, Output, ParameterFault, Settings, Task,
+};
 use crate::desk::Handle;
 use crate::engine::EngineOptions;
 use crate::far::wire::Heavy;

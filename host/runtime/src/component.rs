@@ -24,9 +24,9 @@ use crate::anatomy::{self, Anatomy, Provenance};
 use crate::bindings::exports::stagewright::stage::metadata;
 use crate::bounds::Bounds;
 use crate::cache::{self, Cache, Unusable};
-use crate::call::{Export, Optional, Reply};
 #[cfg(test)]
 use crate::call::Running;
+use crate::call::{Export, Optional, Reply};
 use crate::compile::{Compilation, Compiler};
 use crate::description;
 use crate::desk::Desk;

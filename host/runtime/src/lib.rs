@@ -56,5 +56,5 @@ pub use error::RuntimeError;
 pub use far::child::stage_process;
 pub use runtime::{Runtime, StubGrants};
 pub use signature::{PublicKey, SecretKey, SignatureError, Signatures, signature_file};
-pub use walls::HostWalls;
 pub use stagewright_jail::Walls;
+pub use walls::HostWalls;

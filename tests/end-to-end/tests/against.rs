@@ -86,13 +86,7 @@ fn differences_from_a_folder_of_wit_are_named_by_interface_function_and_field() 
                 "validation: option<table>,\n        task: task,\n        settings: settings,\n    ) -> result<blob",
                 "validation: table,\n        task: task,\n        settings: settings,\n    ) -> result<blob",
             )],
-            vec![difference(
-                "train",
-                "train",
-                "parameter `validation`",
-                Some("option<table>"),
-                Some("table"),
-            )],
+            vec![difference("train", "train", "parameter `validation`", Some("option<table>"), Some("table"))],
         ),
         (
             "other-order",

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use stagewright_jail::{Child, Command, Ending, Event, Limit, Rules, Spent, Walls, Why};
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
-use stagewright_lifecycle::sandbox::{Meter, StageContext};
-use stagewright_manifest::World;
+use stagewright_lifecycle::sandbox::{Cancel, Meter};
+use stagewright_manifest::{Limits, World};
 
 use super::wire::{self, Heavy};
 use super::{Task, VERSION, down, up};
@@ -65,7 +65,8 @@ impl Far {
         // What it may send is bounded by kind, and in sum by its account: the parent's work for
         // each message is in it.
         let rules = Rules { longest, messages: u64::MAX, bytes: u64::MAX };
-        let account = Arc::new(Watched(context.clone()));
+        let account =
+            Arc::new(Watched { meter: context.meter.clone(), limits: context.limits, cancel: context.cancel.clone() });
         let mut command = Command::new(start.program, VERSION, account, rules);
         let inputs = [start.code.as_fd()];
         command.inputs = &inputs;
@@ -209,23 +210,28 @@ fn honest(mut returned: Returned) -> Returned {
     returned
 }
 
-/// The account of a stage, as the jail looks at it.
-struct Watched(Arc<StageContext>);
+/// The account of a stage, as the jail looks at it. It holds nothing else of the stage: the jail
+/// lets go of it when it likes.
+struct Watched {
+    meter: Arc<Meter>,
+    limits: Limits,
+    cancel: Cancel,
+}
 
 impl stagewright_jail::Account for Watched {
     fn charge(&self, cpu: Duration) {
-        Meter::add(&self.0.meter.cpu_ns, cpu.as_nanos() as u64);
+        Meter::add(&self.meter.cpu_ns, cpu.as_nanos() as u64);
     }
 
     fn cpu(&self) -> Spent {
-        Spent { used: Duration::from_nanos(Meter::get(&self.0.meter.cpu_ns)), allowed: self.0.limits.cpu }
+        Spent { used: Duration::from_nanos(Meter::get(&self.meter.cpu_ns)), allowed: self.limits.cpu }
     }
 
     fn wall(&self) -> Spent {
-        Spent { used: Duration::from_nanos(self.0.meter.wall_ns()), allowed: self.0.limits.wall }
+        Spent { used: Duration::from_nanos(self.meter.wall_ns()), allowed: self.limits.wall }
     }
 
     fn is_cancelled(&self) -> bool {
-        self.0.cancel.is_cancelled()
+        self.cancel.is_cancelled()
     }
 }
