@@ -33,8 +33,9 @@ pub struct Session {
     pub sandbox: Arc<dyn Sandbox>,
     /// The components that it may call, admitted.
     pub components: Vec<Arc<Component>>,
-    /// The file that the input `source` is, and its content, if it is no artifact.
-    pub source: Option<(PathBuf, Content)>,
+    /// The file that the input `source` is, and its content, if it is no artifact; or why it cannot
+    /// be read.
+    pub source: Option<Result<(PathBuf, Content), StageFault>>,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
     /// How many instances may run at once.
@@ -179,7 +180,7 @@ impl Bench {
             metrics,
             logs: kept.logs,
             walls: Meter::walls(std::iter::once(&*self.meter).chain(self.nested.iter().map(Arc::as_ref))),
-            fault: fault.map(ToString::to_string),
+            fault: fault.map(RunError::fault),
         }
     }
 
@@ -327,17 +328,22 @@ impl Bench {
     }
 
     /// The file that holds the content of the source, and the blob that it is, if it is one.
-    pub(crate) fn source(&self) -> Result<(PathBuf, Option<Blob>), RunError> {
-        let declared = self.input(SOURCE)?.digest;
-        match &self.session.source {
-            Some((path, content)) if content.digest == declared => Ok((path.clone(), None)),
-            _ => self.blob(SOURCE).map(|blob| (blob.path().to_owned(), Some(blob))),
+    pub(crate) fn source(&self) -> Result<(PathBuf, Option<Blob>), StageFault> {
+        match (&self.session.source, self.input(SOURCE)) {
+            // A content that nobody could read is not declared.
+            (Some(Err(fault)), Err(_)) => Err(fault.clone()),
+            (_, Err(undeclared)) => Err(undeclared),
+            (Some(Ok((path, content))), Ok(declared)) if content.digest == declared.digest => Ok((path.clone(), None)),
+            (_, Ok(_)) => {
+                let blob = self.blob(SOURCE).map_err(StageFault::host)?;
+                Ok((blob.path().to_owned(), Some(blob)))
+            }
         }
     }
 
     /// Whether somebody wrote to the file of the source since its content was looked at.
     pub(crate) fn source_has_changed(&self) -> bool {
-        self.session.source.as_ref().is_some_and(|(_, content)| content.has_changed())
+        matches!(&self.session.source, Some(Ok((_, content))) if content.has_changed())
     }
 
     /// Takes back what was declared of the source's content: it is not known what was read.

@@ -12,9 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stagewright_data::{Literal, Signature, Source, SourceUri, SplitPlan, Task, TaskKind};
 use stagewright_evaluation::gates::Gates;
 use stagewright_evaluation::report;
-use stagewright_manifest::{Limits, World};
+use stagewright_manifest::{Limits, StepId, World};
 use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, LogLine, MetricRecord, Schema};
 
+use crate::fault::StageFault;
 use crate::judgement::Overlap;
 
 /// The format of [`Invocation`] that this version writes.
@@ -44,7 +45,7 @@ pub struct Invocation {
     /// [`HOST`].
     pub host: u32,
     /// The place in the pipeline.
-    pub step: World,
+    pub step: StepId,
     /// The component that is called.
     pub guest: GuestSpec,
     /// The host's work around it.
@@ -103,7 +104,7 @@ pub enum Origin {
     /// A step of this run, or of one that it works on.
     Step {
         /// The step.
-        step: World,
+        step: StepId,
     },
     /// A source of the manifest.
     Source {
@@ -309,7 +310,7 @@ pub struct Outcome {
     /// `seccomp`, `landlock`, `rlimits`.
     pub walls: Vec<String>,
     /// Why it failed, if it did.
-    pub fault: Option<String>,
+    pub fault: Option<StageFault>,
 }
 
 /// What a step used, over all its instances.

@@ -84,6 +84,14 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// The same as a fault of a stage.
+    pub(crate) fn fault(&self) -> StageFault {
+        match self {
+            Self::Stage(fault) => fault.clone(),
+            other => StageFault::host(other),
+        }
+    }
+
     /// Whether another version became champion while the candidate was judged or promoted.
     pub(crate) fn champion_changed(&self) -> bool {
         let (Self::Store(error) | Self::Promotion(PromoteError::Store(error))) = self else { return false };
@@ -417,7 +425,7 @@ fn record(bench: &Bench, invocation: Option<&Invocation>, outcome: &Outcome) -> 
         bytes_in: usage.bytes_in,
         bytes_out: usage.bytes_out,
         copies_bytes: usage.bytes_copied,
-        error: outcome.fault.as_ref().map(|message| serde_json::json!({ "message": message })),
+        error: outcome.fault.as_ref().map(|fault| serde_json::json!({ "message": fault.to_string() })),
         inputs: inputs.map(|input| InputRecord { name: input.role.clone(), digest: input.digest }).collect(),
         outputs: outcome.outputs.clone(),
         metrics: outcome.metrics.clone(),

@@ -66,13 +66,13 @@ pub(crate) fn invocation(
     };
     inputs.sort_by(|a, b| a.role.cmp(&b.role));
     let guest = guest(run, bench.world);
-    Ok(Invocation { format: FORMAT, host: HOST, step: bench.world, guest, work, inputs })
+    Ok(Invocation { format: FORMAT, host: HOST, step: bench.world.into(), guest, work, inputs })
 }
 
 /// An artifact of the run as an input.
 fn input(made: &Made, place: Place) -> Result<InputRef, RunError> {
     let record = made.find(place)?;
-    let from = Origin::Step { step: place.world };
+    let from = Origin::Step { step: place.world.into() };
     Ok(InputRef { role: place.role(), kind: record.kind, digest: record.digest, from })
 }
 

@@ -17,12 +17,14 @@ use crate::sandbox::{SourceCursor, Sources};
 
 /// Ingests, and records the signature that was used.
 pub(crate) fn run(work: &IngestionWork, bench: &mut Bench) -> Result<(), RunError> {
-    let (mut source, mut response) = (None, None);
-    if let Some(declared) = &work.source {
-        let (path, blob) = bench.source()?;
-        source = Some((declared.name.clone(), declared.reading.at(path)));
-        response = blob;
-    }
+    let mut response = None;
+    let source = work.source.as_ref().map(|declared| {
+        let source = bench.source().map(|(path, blob)| {
+            response = blob;
+            declared.reading.at(path)
+        });
+        (declared.name.clone(), source)
+    });
     let interrupt = bench.interrupt();
     let signature = signature(work, source.as_ref().map(|(_, source)| source), &interrupt)?;
     let mut roles: HashMap<String, Role> = signature.iter().flat_map(|signature| roles(&signature.fields)).collect();
@@ -67,10 +69,11 @@ fn data(message: String) -> RunError {
 /// The signature: the declared one, or one inferred from the source; `None` if there is neither.
 fn signature(
     work: &IngestionWork,
-    source: Option<&Source>,
+    source: Option<&Result<Source, StageFault>>,
     interrupt: &Interrupt,
 ) -> Result<Option<Signature>, StageFault> {
     let (None, Some(source)) = (&work.signature, source) else { return Ok(work.signature.clone()) };
+    let source = source.as_ref().map_err(Clone::clone)?;
     let (null_values, target) = (work.null_values.clone(), Some(work.target.clone()));
     let options = InferenceOptions { null_values, sample_rows: None, target };
     let inferred = stagewright_data::infer(source, &options, interrupt).map_err(|error| fault(&error))?;
@@ -90,7 +93,8 @@ fn signature_of(schema: &Schema, target: &str) -> Result<Signature, StageFault> 
 /// The one source that ingestion may open.
 struct Granted {
     component: String,
-    source: Option<(String, Source)>,
+    /// The source by its name; or why it cannot be read.
+    source: Option<(String, Result<Source, StageFault>)>,
     signature: Option<Signature>,
     interrupt: Interrupt,
 }
@@ -99,6 +103,7 @@ impl Sources for Granted {
     fn open(&self, name: &str) -> Result<Box<dyn SourceCursor>, StageFault> {
         match (&self.source, &self.signature) {
             (Some((granted, source)), Some(signature)) if granted == name => {
+                let source = source.as_ref().map_err(Clone::clone)?;
                 let cursor = stagewright_data::open(source, signature, Strictness::Ingest, &self.interrupt)
                     .map_err(|error| fault(&error))?;
                 Ok(Box::new(Opened(cursor)))

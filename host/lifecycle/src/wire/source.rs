@@ -27,19 +27,23 @@ pub(super) fn work(run: &Run, bench: &mut Bench) -> Result<(IngestionWork, Optio
                 let http = Http { url, sha256, token_env, max_bytes: *max_bytes };
                 let response = fetch(run, bench, name.as_str(), &http)?;
                 bench.bring(&response);
-                response.digest()
+                Some(response.digest())
             }
             SourceLocation::Csv { path, .. }
             | SourceLocation::Parquet { path }
             | SourceLocation::Sqlite { path, .. } => {
-                let content = Content::of(&reading.at(path.clone()), &bench.interrupt());
-                let content = content.map_err(|error| fault(&error))?;
-                bench.session.source.insert((path.clone(), content)).1.digest
+                let content = match Content::of(&reading.at(path.clone()), &bench.interrupt()) {
+                    // A component that never asks for the source can do without.
+                    Err(error @ DataError::Unreadable { .. }) => Err(fault(&error)),
+                    content => Ok((path.clone(), content.map_err(|error| fault(&error))?)),
+                };
+                let content = bench.session.source.insert(content);
+                content.as_ref().ok().map(|(_, content)| content.digest)
             }
         };
         let name = name.to_string();
         let (role, kind, from) = (SOURCE.to_owned(), ArtifactKind::Blob, Origin::Source { name: name.clone() });
-        input = Some(InputRef { role, kind, digest, from });
+        input = digest.map(|digest| InputRef { role, kind, digest, from });
         source = Some(SourceWork { name, reading });
     }
     let signature = settings::signature(manifest).map_err(|error| fault(&error))?;

@@ -275,8 +275,18 @@ impl Observer for Fake {
 }
 
 impl Sandbox for Fake {
-    fn ingest(&self, context: Arc<StageContext>, _: Option<&str>, _: Arc<dyn Sources>) -> Result<Table, StageFault> {
+    /// Makes its table up. Told to, it opens its source before, and reads it.
+    fn ingest(
+        &self,
+        context: Arc<StageContext>,
+        source: Option<&str>,
+        sources: Arc<dyn Sources>,
+    ) -> Result<Table, StageFault> {
         self.call("ingest.ingest", &[])?;
+        if let Some(source) = source.filter(|_| parameters(&context)["opens"] == true) {
+            let rows = sources.open(source)?.next(10)?.expect("rows of the source");
+            assert_eq!((rows.num_rows(), rows.num_columns()), (1, 5));
+        }
         let columns = parameters(&context)["columns"].clone();
         let columns: Vec<String> = serde_json::from_value(columns).expect("a list of columns");
         let (schema, batch) = rows(&columns, &context.roles);

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stagewright_data::{Content, Interrupt};
+use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::invocation::{Invocation, Outcome, Reading, Standing, Work};
 use stagewright_lifecycle::sandbox::Cancel;
-use stagewright_lifecycle::{Session, execute};
+use stagewright_lifecycle::{RunError, Session, execute};
 use stagewright_manifest::World;
 
 use crate::bed::{Asked, Bed, Ended, crown};
@@ -19,7 +20,7 @@ fn recorded(ended: &Ended) -> BTreeMap<World, Invocation> {
         serde_json::from_value(value.clone()).expect("an invocation that this version wrote")
     };
     let invocations = ended.stages.iter().map(|stage| read(stage.invocation.as_ref().expect("an invocation")));
-    invocations.map(|invocation| (invocation.step, invocation)).collect()
+    invocations.map(|invocation| (invocation.guest.world, invocation)).collect()
 }
 
 /// A session with the components that the pipelines of these tests name.
@@ -121,7 +122,7 @@ fn what_is_not_declared_cannot_be_read() {
                 assert_eq!(outcome.fault, None);
                 continue;
             }
-            let fault = format!("stage `{step}` declares no input `{}`", input.role);
+            let fault = StageFault::host(format!("stage `{step}` declares no input `{}`", input.role));
             assert_eq!(outcome.fault, Some(fault), "the store has it, and the step does not get it");
             assert_eq!(outcome.outputs, [], "{step}");
         }
@@ -188,10 +189,34 @@ fn a_changed_input_changes_exactly_the_invocations_that_declare_it() {
     assert_ne!(recorded(&first), recorded(&evaluated()));
 }
 
-/// A run that is granted a source.
+/// A run that is granted a source, and opens it.
 fn with_source(file: &Path) -> Asked {
     let uri = format!("sources.rows.uri=\"csv:{}\"", file.display());
-    Asked::whole().set(&uri).set("ingestion.source=rows")
+    Asked::whole().set(&uri).set("ingestion.source=rows").set("ingestion.opens=true")
+}
+
+/// The text of a table that fits the signature.
+fn text(x: u32) -> String {
+    format!("id,x,y,z,outcome\na,{x},2,3,yes\n")
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_missed_by_a_component_that_asks_for_it_alone() {
+    let bed = Bed::new();
+    let asked = with_source(Path::new("/nowhere/rows.csv"));
+    let ended = bed.run(asked.clone());
+    assert!(matches!(ended.result, Err(RunError::Stage(StageFault::Data { .. }))), "{}", ended.error());
+    assert!(ended.error().contains("there is no such file"), "{}", ended.error());
+    let made_up = bed.done(asked.set("ingestion.opens=false"));
+    assert_eq!(recorded(&made_up)[&World::Ingestion].inputs, []);
+    // Nor does a step get a source that is there, and that its invocation does not declare.
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("rows.csv");
+    std::fs::write(&file, text(1)).expect("a file");
+    let mut invocation = recorded(&bed.done(with_source(&file))).remove(&World::Ingestion).expect("a step");
+    invocation.inputs.clear();
+    let fault = StageFault::host("stage `ingestion` declares no input `source`");
+    assert_eq!(executed(&bed, &invocation).fault, Some(fault));
 }
 
 #[test]
@@ -202,35 +227,37 @@ fn the_content_of_a_source_counts_and_its_place_does_not() {
         std::fs::write(&path, text).expect("a file");
         path
     };
-    let one = Bed::new().done(with_source(&file("one.csv", "x\n1\n")));
-    let same = Bed::new().done(with_source(&file("same.csv", "x\n1\n")));
-    let other = Bed::new().done(with_source(&file("other.csv", "x\n2\n")));
+    let one = Bed::new().done(with_source(&file("one.csv", &text(1))));
+    let same = Bed::new().done(with_source(&file("same.csv", &text(1))));
+    let other = Bed::new().done(with_source(&file("other.csv", &text(2))));
     assert_eq!(differing(&one, &same), []);
     assert_eq!(differing(&one, &other), [World::Ingestion], "the made-up stage makes the same table of both");
     let source = &recorded(&one)[&World::Ingestion].inputs[0];
-    assert_eq!((source.role.as_str(), source.digest), ("source", stagewright_store::Digest::of(b"x\n1\n")));
+    assert_eq!((source.role.as_str(), source.digest), ("source", stagewright_store::Digest::of(text(1).as_bytes())));
 }
 
 #[test]
 fn a_file_that_somebody_writes_to_is_refused_and_a_database_leaves_no_content_on_record() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("rows.csv");
-    std::fs::write(&file, "x\n1\n").expect("a file");
+    std::fs::write(&file, text(1)).expect("a file");
     let bed = Bed::new();
     let mut invocation = recorded(&bed.done(with_source(&file))).remove(&World::Ingestion).expect("a step");
     let Work::Ingestion(work) = &invocation.work else { panic!("the work of an ingestion") };
     let source = work.source.as_ref().expect("a source").reading.at(file.clone());
     let content = Content::of(&source, &Interrupt::never()).expect("a file");
     let executed = |invocation: &Invocation| {
-        execute(invocation, Session { source: Some((file.clone(), content.clone())), ..session(&bed) })
+        execute(invocation, Session { source: Some(Ok((file.clone(), content.clone()))), ..session(&bed) })
             .expect("its component is at hand")
     };
     assert_eq!(executed(&invocation).fault, None);
-    std::fs::write(&file, "x\n2\n3\n").expect("a file");
-    let fault = executed(&invocation).fault.expect("a fault");
+    std::fs::write(&file, text(22)).expect("a file");
+    let fault = executed(&invocation).fault.expect("a fault").to_string();
     assert!(fault.contains("somebody wrote to the source `rows` while it was read"), "{fault}");
     let Work::Ingestion(work) = &mut invocation.work else { panic!("the work of an ingestion") };
     work.source.as_mut().expect("a source").reading = Reading::Table { table: "rows".to_owned() };
+    // It is no database: nobody opens it.
+    invocation.guest.parameters.insert("opens".to_owned(), false.into());
     let outcome = executed(&invocation);
     assert_eq!(outcome.fault, None);
     assert!(
