@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use stagewright_jail::Walls;
 use stagewright_lifecycle::fault::{INSTANCES, LimitKind, StageFault, guest_name, guest_text, settable};
 use stagewright_lifecycle::sandbox::{Level, Meter, Sources, StageContext, View};
 use stagewright_store::{Blob, Table};
@@ -136,7 +135,7 @@ impl Seat {
                     let desk = &mut running.store.data_mut().desk;
                     let result = returned.and_then(|returned| settle(desk, name, returned));
                     desk.account.leave();
-                    stood(desk, Walls::NONE);
+                    desk.context().meter.stood(["wasm"]);
                     result
                 };
                 if stack > CALLERS_STACK { on_stack(2 * stack, run) } else { run() }
@@ -146,9 +145,6 @@ impl Seat {
                 let returned = far.call(export);
                 let result = returned.and_then(|returned| settle(&mut far.desk, name, returned));
                 far.desk.account.leave();
-                if let Some(walls) = far.walls() {
-                    stood(&far.desk, walls);
-                }
                 result
             }
         }
@@ -204,11 +200,6 @@ pub(crate) fn contract(context: &StageContext, export: &str, message: impl std::
         export: export.into(),
         message: guest_text(&message.to_string()),
     }
-}
-
-/// Records the walls that stood around a call: the engine's own, and those of a process.
-fn stood(desk: &Desk, walls: Walls) {
-    desk.context().meter.stood(std::iter::once("wasm").chain(walls.names()));
 }
 
 /// The value that a call returned, or its end in the lifecycle's words. What was written is passed

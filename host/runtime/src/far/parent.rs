@@ -108,7 +108,7 @@ impl Far {
             let kind = match self.child.receive(&mut bytes).map_err(StageFault::host)? {
                 Event::Message(kind) => kind,
                 Event::Ended(ending) => {
-                    self.ended = true;
+                    self.has_ended(&ending);
                     return Err(self.fault(export, &ending));
                 }
             };
@@ -176,9 +176,11 @@ impl Far {
         }
     }
 
-    /// The walls around it, as far as they are known.
-    pub(crate) fn walls(&self) -> Option<Walls> {
-        self.child.walls()
+    /// Records the walls that stood around it, which are known for sure at its end.
+    fn has_ended(&mut self, ending: &Ending) {
+        self.ended = true;
+        let walls = ending.walls.unwrap_or_default();
+        self.desk.context().meter.stood(std::iter::once("wasm").chain(walls.names()));
     }
 
     /// Lets the instance go. The next call is a fresh one's, with nothing left of this one.
@@ -196,7 +198,8 @@ impl Drop for Far {
         while !self.ended {
             match self.child.receive(&mut bytes) {
                 Ok(Event::Message(_)) => self.child.stop("it says more than it was asked"),
-                Ok(Event::Ended(_)) | Err(_) => self.ended = true,
+                Ok(Event::Ended(ending)) => self.has_ended(&ending),
+                Err(_) => self.ended = true,
             }
         }
     }

@@ -1,0 +1,145 @@
+//! The walls around stages: which stand, that the process of a stage is locked in while it works, and
+//! that what is made does not depend on them.
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use stagewright_end_to_end::{Ended, Place, config};
+
+/// A command that runs the churn pipeline on so many generated customers, under a policy.
+fn churn(place: &Place, policy: &str, rows: u32, more: &[&str]) -> Command {
+    let operator = place.write("operator.toml", format!("walls = \"{policy}\"\n"));
+    let (manifest, rows) = (config("churn.toml"), format!("ingestion.rows={rows}"));
+    let mut command = place.command(&["run", &manifest, "--json", "--set", "ingestion.component=ingest-synthetic"]);
+    command.args(["--set", &rows]).args(more).env("STAGEWRIGHT_OPERATOR", operator);
+    command
+}
+
+/// The walls of each stage that a run tells.
+fn walls(run: &Value) -> BTreeSet<String> {
+    let stages = run["stages"].as_array().expect("stages");
+    assert!(!stages.is_empty(), "{run}");
+    stages.iter().map(|stage| stage["walls"].to_string()).collect()
+}
+
+#[test]
+fn every_stage_tells_the_walls_that_stood_around_it() {
+    let place = Place::new();
+    let all = json!(["wasm", "seccomp", "landlock", "rlimits"]);
+    for (policy, stood) in [("required", all), ("sandbox-only", json!(["wasm"]))] {
+        let run = Ended::of(churn(&place, policy, 600, &["--set", "ingestion.drift=0.1"])).expect(0).json();
+        assert_eq!(walls(&run), BTreeSet::from([stood.to_string()]), "{policy}");
+        let shown = place.run(&["runs", "show", run["run_id"].as_str().expect("a run"), "--json"]).expect(0).json();
+        assert_eq!(walls(&shown), BTreeSet::from([stood.to_string()]), "{policy}, recorded");
+    }
+}
+
+#[test]
+fn what_is_made_depends_neither_on_walls_nor_on_workers() {
+    let made = |policy: &str, workers: &str| {
+        let place = Place::new();
+        let run = Ended::of(churn(&place, policy, 20_000, &["--workers", workers])).expect(0).json();
+        let stages = run["stages"].as_array().expect("stages").iter();
+        stages.map(|stage| stage["artifacts"].clone()).collect::<Vec<_>>()
+    };
+    let first = made("required", "1");
+    for (policy, workers) in [("required", "2"), ("required", "8"), ("sandbox-only", "1"), ("sandbox-only", "8")] {
+        assert_eq!(made(policy, workers), first, "{policy} with {workers} workers");
+    }
+}
+
+/// A process that is ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The processes that a process started: number, and what `/proc/N/status` says.
+fn children(parent: u32) -> Vec<(u32, String)> {
+    let processes = fs::read_dir("/proc").expect("/proc").flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let statuses =
+        numbers.filter_map(|number| Some((number, fs::read_to_string(format!("/proc/{number}/status")).ok()?)));
+    statuses.filter(|(_, status)| status.contains(&format!("\nPPid:\t{parent}\n"))).collect()
+}
+
+/// Looks again and again until something is there.
+fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        match look() {
+            Some(found) => return found,
+            None if begin.elapsed() > Duration::from_secs(120) => panic!("{what} did not come"),
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
+/// A run that works for long, and a process of its stage that is locked in.
+fn at_work(place: &Place) -> (Running, u32, String) {
+    Ended::of(churn(place, "required", 600, &[])).expect(0);
+    let mut command = churn(place, "required", 300_000, &["--until", "training"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let run = Running(command.spawn().expect("the binary"));
+    let locked =
+        |(_, status): &(u32, String)| status.starts_with("Name:\tstagewright-sta") && status.contains("Seccomp:\t2");
+    let (number, status) = wait_for("a locked process", || children(run.0.id()).into_iter().find(locked));
+    (run, number, status)
+}
+
+#[test]
+fn while_a_stage_works_its_process_is_locked_in() {
+    let place = Place::new();
+    let (_run, _, status) = at_work(&place);
+    assert!(status.contains("\nNoNewPrivs:\t1\n"), "{status}");
+    for set in ["CapPrm", "CapEff", "CapInh", "CapAmb"] {
+        assert!(status.contains(&format!("\n{set}:\t0000000000000000\n")), "{status}");
+    }
+}
+
+#[test]
+fn no_process_of_a_stage_outlives_its_run() {
+    let place = Place::new();
+    let (mut run, number, _) = at_work(&place);
+    run.0.kill().expect("it runs");
+    run.0.wait().expect("it ended");
+    wait_for("the end of the stage's process", || {
+        let status = fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
+        (!status.contains("stagewright-sta") || status.contains("State:\tZ")).then_some(())
+    });
+    // Whatever it was doing, the next run finds a home in order.
+    Ended::of(churn(&place, "required", 600, &[])).expect(0);
+}
+
+#[test]
+fn a_process_of_a_stage_that_is_killed_or_stopped_is_the_stages_fault() {
+    let place = Place::new();
+    // What components say of themselves is asked once, in processes of its own.
+    Ended::of(churn(&place, "required", 600, &[])).expect(0);
+    for (signal, fault) in [("KILL", "its process ended: it ended by the signal `SIGKILL`"), ("STOP", "wall")] {
+        let limits =
+            ["ingestion", "validation", "transformation", "training"].map(|stage| format!("{stage}.limits.wall=20 s"));
+        let limits: Vec<&str> = limits.iter().flat_map(|limit| ["--set", limit]).collect();
+        let mut command = churn(&place, "required", 300_000, &["--until", "training"]);
+        command.args(limits).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let run = command.spawn().expect("the binary");
+        let locked = |(_, status): &(u32, String)| {
+            status.starts_with("Name:\tstagewright-sta") && status.contains("Seccomp:\t2")
+        };
+        let (number, _) = wait_for("a locked process", || children(run.id()).into_iter().find(locked));
+        let sent = Command::new("kill").args([format!("-{signal}"), number.to_string()]).status().expect("kill");
+        let ended = run.wait_with_output().expect("it ends");
+        let told = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert!(sent.success() && !ended.status.success() && told.contains(fault), "{signal}: {told}");
+        assert_eq!(place.artifacts().iter().filter(|name| name.contains("staging")).count(), 0);
+    }
+    Ended::of(churn(&place, "required", 600, &[])).expect(0);
+}
