@@ -31,7 +31,7 @@ fn every_stage_tells_the_walls_that_stood_around_it() {
     let place = Place::new();
     let all = json!(["wasm", "seccomp", "landlock", "rlimits"]);
     for (policy, stood) in [("required", all), ("sandbox-only", json!(["wasm"]))] {
-        let run = Ended::of(churn(&place, policy, 600, &["--set", "ingestion.drift=0.1"])).expect(0).json();
+        let run = Ended::of(churn(&place, policy, 7_043, &[])).expect(0).json();
         assert_eq!(walls(&run), BTreeSet::from([stood.to_string()]), "{policy}");
         let shown = place.run(&["runs", "show", run["run_id"].as_str().expect("a run"), "--json"]).expect(0).json();
         assert_eq!(walls(&shown), BTreeSet::from([stood.to_string()]), "{policy}, recorded");
@@ -85,7 +85,7 @@ fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
 
 /// A run that works for long, and a process of its stage that is locked in.
 fn at_work(place: &Place) -> (Running, u32, String) {
-    Ended::of(churn(place, "required", 600, &[])).expect(0);
+    Ended::of(churn(place, "required", 7_043, &[])).expect(0);
     let mut command = churn(place, "required", 300_000, &["--until", "training"]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let run = Running(command.spawn().expect("the binary"));
@@ -116,14 +116,14 @@ fn no_process_of_a_stage_outlives_its_run() {
         (!status.contains("stagewright-sta") || status.contains("State:\tZ")).then_some(())
     });
     // Whatever it was doing, the next run finds a home in order.
-    Ended::of(churn(&place, "required", 600, &[])).expect(0);
+    Ended::of(churn(&place, "required", 7_043, &[])).expect(0);
 }
 
 #[test]
 fn a_process_of_a_stage_that_is_killed_or_stopped_is_the_stages_fault() {
     let place = Place::new();
     // What components say of themselves is asked once, in processes of its own.
-    Ended::of(churn(&place, "required", 600, &[])).expect(0);
+    Ended::of(churn(&place, "required", 7_043, &[])).expect(0);
     for (signal, fault) in [("KILL", "its process ended: it ended by the signal `SIGKILL`"), ("STOP", "wall")] {
         let limits =
             ["ingestion", "validation", "transformation", "training"].map(|stage| format!("{stage}.limits.wall=20 s"));
@@ -141,5 +141,5 @@ fn a_process_of_a_stage_that_is_killed_or_stopped_is_the_stages_fault() {
         assert!(sent.success() && !ended.status.success() && told.contains(fault), "{signal}: {told}");
         assert_eq!(place.artifacts().iter().filter(|name| name.contains("staging")).count(), 0);
     }
-    Ended::of(churn(&place, "required", 600, &[])).expect(0);
+    Ended::of(churn(&place, "required", 7_043, &[])).expect(0);
 }
