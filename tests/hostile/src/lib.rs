@@ -192,12 +192,15 @@ fn process() -> Process {
 }
 
 fn runtime(place: Place, ceilings: Ceilings) -> Runtime {
+    runtime_in((place == Place::Processes).then(process), ceilings)
+}
+
+fn runtime_in(process: Option<Process>, ceilings: Ceilings) -> Runtime {
     // Compiled code is kept from run to run: compiling is not what this tests.
     let cache = guests().with_file_name("test-cache").join("components");
     let bounds = Bounds { describe_cpu: DESCRIBE_CPU, ..Bounds::default() };
     let options = EngineOptions { bounds, ..EngineOptions::default() };
     // What these components do is done when they run; they are this repository's own.
-    let process = (place == Place::Processes).then(process);
     let installation = Installation { ceilings, process, ..Installation::new(cache, Vec::new(), Compiler::InProcess) };
     Runtime::open(installation, options).expect("an engine")
 }
@@ -297,9 +300,34 @@ impl Workshop {
     /// # Panics
     /// If the manifest is wrong.
     pub fn attempt(&self, attempt: &Attempt) -> Ended {
+        self.run(&self.runtime, self.components.clone(), attempt)
+    }
+
+    /// The same with stages in processes of another program.
+    ///
+    /// # Panics
+    /// If the manifest is wrong, or a component is not resolved.
+    pub fn attempt_in(&self, program: &Path, attempt: &Attempt) -> Ended {
+        let process = Process { program: program.to_owned(), required: Walls::ALL };
+        let runtime = runtime_in(Some(process), Ceilings::default());
+        // What they say of themselves is known already.
+        let again = |(world, component): (&World, &Arc<Component>)| {
+            let origin = Origin::File(guests().join(format!("{}.wasm", component.name)));
+            let component = runtime.resolve(*world, &component.name, &origin, StubGrants::default());
+            (*world, Arc::new(component.unwrap_or_else(|error| panic!("{error}"))))
+        };
+        let components = self.components.iter().map(again).collect();
+        self.run(&runtime, components, attempt)
+    }
+
+    fn run(
+        &self,
+        runtime: &Runtime,
+        mut components: BTreeMap<World, Arc<Component>>,
+        attempt: &Attempt,
+    ) -> Ended {
         let before = self.artifacts();
         let manifest = Arc::new(self.manifest(&attempt.set));
-        let mut components = self.components.clone();
         if let Some(component) = &attempt.component {
             components.insert(component.world, component.clone());
         }
@@ -315,7 +343,7 @@ impl Workshop {
             manifest,
             manifest_text: MANIFEST.to_owned(),
             home: self.home.clone(),
-            sandbox: Arc::new(self.runtime.clone()),
+            sandbox: Arc::new(runtime.clone()),
             components,
             observer: listener.clone(),
             workers: 2,

@@ -1,0 +1,196 @@
+//! A stage's process that lies to its parent. It knows the words of both (host/runtime/src/far), and
+//! does what the name of its file says. It runs no component.
+//!
+//! Who got out of the sandbox inside of a stage's process can do what this does, and no more.
+
+use stagewright_jail::{Channel, end, start};
+
+/// The version of the host that starts it.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+// Messages of a child.
+const ASK: u32 = 1;
+const TELL: u32 = 2;
+const RETURNED: u32 = 3;
+
+/// A number of nothing that a stage was given, in the messages' format.
+const NOTHING: [u8; 2] = [0x8f, 0x4e];
+
+// Imports by their numbers.
+const TABLE_ROWS: u8 = 2;
+const BEGIN_BLOB: u8 = 13;
+const FINISH_BLOB: u8 = 15;
+const LOG: u8 = 25;
+const PROGRESS: u8 = 26;
+
+// Exports by their numbers.
+const FIT: u8 = 3;
+const LOAD_TRANSFORMER: u8 = 5;
+const TRANSFORMER_FIELDS: u8 = 6;
+const TRANSFORM: u8 = 7;
+
+/// The begin of a call's end: nothing was written or dropped, it is not at the start, and a reply
+/// follows.
+const REPLY: [u8; 5] = [0; 5];
+
+fn main() {
+    // Before descriptors are closed and the lock refuses to look.
+    let own = std::env::current_exe().unwrap_or_default();
+    let deed = own.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    // SAFETY: nothing in this process has opened a descriptor or started a thread yet.
+    let started = unsafe { start(VERSION) };
+    let locked = started.map_err(|reason| reason.to_string()).and_then(|it| it.lock().map_err(|it| it.to_string()));
+    let mut liar = match locked {
+        Ok(locked) => Liar { channel: locked.channel },
+        Err(reason) => {
+            eprintln!("{reason}");
+            end(9)
+        }
+    };
+    loop {
+        let call = liar.receive();
+        liar.answer(&deed, &call);
+    }
+}
+
+struct Liar {
+    channel: Channel,
+}
+
+impl Liar {
+    fn send(&mut self, kind: u32, parts: &[&[u8]]) {
+        if self.channel.send(kind, parts).is_err() {
+            end(8);
+        }
+    }
+
+    /// A message as its kind's are, from an instance of no memory.
+    fn say(&mut self, kind: u32, heavy: &[u8], light: &[u8]) {
+        let length = (light.len() as u32).to_le_bytes();
+        self.send(kind, &[heavy, light, &length, &[0; 8]]);
+    }
+
+    fn returned(&mut self, reply: &[u8]) {
+        self.say(RETURNED, &[], &[&REPLY, reply].concat());
+    }
+
+    /// The next message, without the bytes of a batch.
+    fn receive(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if self.channel.receive(&mut bytes).is_err() {
+            end(8);
+        }
+        let Some((rest, length)) = bytes.split_last_chunk::<4>() else { return Vec::new() };
+        let light = (u32::from_le_bytes(*length) as usize).min(rest.len());
+        rest[rest.len() - light..].to_vec()
+    }
+
+    fn ask(&mut self, light: &[u8]) -> Vec<u8> {
+        self.say(ASK, &[], light);
+        self.receive()
+    }
+
+    /// Does the deed instead of a call.
+    fn answer(&mut self, deed: &str, call: &[u8]) {
+        if let Some(import) = deed.strip_prefix("names-nothing-") {
+            return self.name_nothing(import.parse().unwrap_or_else(|_| end(7)));
+        }
+        if let Some(crash) = deed.strip_prefix("crash-") {
+            return self.claim_crash(crash);
+        }
+        let garbage: Vec<u8> = (0..999_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        match deed {
+            "garbage-asked" => self.send(ASK, &[&garbage]),
+            "garbage-told" => self.send(TELL, &[&garbage]),
+            "garbage-returned" => self.send(RETURNED, &[&garbage]),
+            "garbage-asked-in-form" => self.say(ASK, &[], &garbage),
+            "garbage-returned-in-form" => self.say(RETURNED, &[], &garbage),
+            "empty" => self.send(RETURNED, &[]),
+            "without-length" => self.send(RETURNED, &[&[0; 8]]),
+            "cut" => self.send(RETURNED, &[&[0; 3], &1000_u32.to_le_bytes(), &[0; 8]]),
+            "long-head" => self.send(RETURNED, &[&[0; 3], &(u32::MAX).to_le_bytes(), &[0; 8]]),
+            "more-behind" => self.returned(&[0, 0]),
+            "bytes-of-no-value" => self.say(RETURNED, &[1; 99], &[&REPLY[..], &[0]].concat()),
+            "too-long" => self.send(RETURNED, &[&vec![0; 20 << 20]]),
+            "kind-0" => self.send(0, &[&[0; 16]]),
+            "kind-77" => self.send(77, &[&[0; 16]]),
+            "told-as-asked" => self.say(TELL, &[], &[TABLE_ROWS, 1]),
+            "asked-as-told" => self.say(ASK, &[], &[LOG, 0, 0]),
+            "another-reply" => self.returned(&[0]),
+            "a-blob-of-nobody" => self.returned(&[&[4], &NOTHING[..]].concat()),
+            "two-returns" => (0..2).for_each(|_| self.returned(&[0])),
+            "all-memory" => {
+                self.send(RETURNED, &[&REPLY, &[0], &6_u32.to_le_bytes(), &u64::MAX.to_le_bytes()]);
+            }
+            "exit" => end(0),
+            "exit-while-asking" => {
+                self.say(ASK, &[], &[TABLE_ROWS, 1]);
+                end(0)
+            }
+            "abort" => std::process::abort(),
+            "silence" => loop {
+                std::thread::park();
+            },
+            "spin" => loop {
+                std::hint::spin_loop();
+            },
+            "flood-of-lines" => loop {
+                self.say(TELL, &[], &[LOG, 0, 1, b'x']);
+            },
+            "flood-of-progress" => loop {
+                self.say(TELL, &[], &[PROGRESS, 0, 0]);
+            },
+            "asks-and-does-not-listen" => loop {
+                self.say(ASK, &[], &[TABLE_ROWS, 1]);
+            },
+            "lying-batch" => self.transform(call, &[7; 3]),
+            "empty-batch" => self.transform(call, &[]),
+            _ => end(7),
+        }
+    }
+
+    /// Asks an import about something that the stage was not given.
+    fn name_nothing(&mut self, import: u8) {
+        // Numbers and lists that follow the first, all of them 0.
+        let zeros = match import {
+            3 | 14 | 19 => 1,
+            4 | 7 | 11 | 22 => 2,
+            _ => 0,
+        };
+        let told = matches!(import, 5 | 9 | 12 | 16 | 20 | 24);
+        let light = [&[import], &NOTHING[..], &[0, 0][..zeros]].concat();
+        self.say(if told { TELL } else { ASK }, &[], &light);
+    }
+
+    fn claim_crash(&mut self, crash: &str) {
+        let claim: &[u8] = match crash {
+            "memory" => &[0, 0],
+            "handles" => &[1, 0, 0],
+            "stack-of-none" => &[1, 2, 1, 0],
+            "types" => &[2, 1, b'x'],
+            "trap" => &[3, 8, b'<', b'b', b'>', 0x1b, b'[', b'2', b'J', b'!'],
+            "interrupted" => &[4],
+            "no-room" => &[5],
+            _ => end(7),
+        };
+        self.say(RETURNED, &[], &[&[0, 0, 0, 1], claim].concat());
+    }
+
+    /// A transformation of one feature whose rows are these bytes.
+    fn transform(&mut self, call: &[u8], rows: &[u8]) {
+        match call.first() {
+            Some(&FIT) => {
+                // Of an answer that the guest may hear fail, the first byte says that it did not.
+                let writer = self.ask(&[BEGIN_BLOB]);
+                let blob = self.ask(&[&[FINISH_BLOB], &writer[..]].concat());
+                self.returned(&[&[4], blob.get(1..).unwrap_or_default()].concat());
+            }
+            Some(&LOAD_TRANSFORMER) => self.returned(&[0]),
+            // A field `t` of float64.
+            Some(&TRANSFORMER_FIELDS) => self.returned(&[6, 1, 1, b't', 2, 0]),
+            // Five rows.
+            Some(&TRANSFORM) => self.say(RETURNED, rows, &[&REPLY[..], &[7, 5, 0]].concat()),
+            _ => end(7),
+        }
+    }
+}
