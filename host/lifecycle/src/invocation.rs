@@ -364,3 +364,77 @@ mod exact {
         Ok(Limits { memory, cpu: Duration::from_nanos(cpu_ns), wall: Duration::from_nanos(wall_ns), output, log })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stagewright_data::SplitMethod;
+
+    use super::*;
+
+    fn again<T: Serialize + for<'de> Deserialize<'de>>(value: &T) -> T {
+        let text = serde_json::to_string(value).expect("a value");
+        serde_json::from_str(&text).unwrap_or_else(|reason| panic!("{text}: {reason}"))
+    }
+
+    #[test]
+    fn every_work_is_read_as_it_was_written() {
+        let readings = [
+            Reading::Csv { delimiter: b'&', header: false },
+            Reading::Parquet,
+            Reading::Table { table: "a#b".to_owned() },
+            Reading::Query {
+                query: "SELECT ?".to_owned(),
+                parameters: vec![
+                    Literal::Boolean(true),
+                    Literal::Integer(i64::MIN),
+                    Literal::Float(2.0),
+                    Literal::Float(0.1 + 0.2),
+                    Literal::Text("1".to_owned()),
+                ],
+            },
+        ];
+        for reading in readings {
+            let source = Some(SourceWork { name: "rows".to_owned(), reading });
+            let (null_values, target) = (vec![String::new(), " ".to_owned()], "y".to_owned());
+            let work = Work::Ingestion(IngestionWork { source, signature: None, null_values, target });
+            assert_eq!(again(&work), work);
+        }
+        for split in
+            [None, Some(SplitPlan { method: SplitMethod::Hash, test: 0.1, validation: 1.0 / 3.0, seed: u64::MAX })]
+        {
+            let (task, target) = (TaskKind::Regression, "y".to_owned());
+            let work = Work::Transformation(TransformationWork { task, target, split });
+            assert_eq!(again(&work), work);
+        }
+        let gates = Gates { primary: "r2".to_owned(), margin: 1e-17, confidence: Some(0.95), ..Gates::default() };
+        for work in [Work::Validation, Work::Training, Work::Promotion { gates }] {
+            assert_eq!(again(&work), work);
+        }
+        let (version, model, reason) = (7, Digest::of(b"model"), "`x` is missing".to_owned());
+        for standing in
+            [Standing::Absent, Standing::Itself { version }, Standing::Unreadable { version, model, reason }]
+        {
+            assert_eq!(again(&standing), standing);
+        }
+    }
+
+    #[test]
+    fn limits_are_exact() {
+        let time = Duration::from_nanos(1_234_567_891);
+        let limits = Limits { memory: u64::MAX, cpu: time, wall: time * 3, output: (1 << 30) + 1, log: 1025 };
+        let guest = GuestSpec {
+            world: World::Training,
+            contract: CONTRACT.to_owned(),
+            name: "train".to_owned(),
+            component: Digest::of(b"code"),
+            stubs: BTreeSet::new(),
+            grants: BTreeSet::from(["source:rows".to_owned()]),
+            canonicalize_nans: true,
+            parameters: serde_json::Map::new(),
+            seed: u64::MAX,
+            as_of: i64::MIN,
+            limits,
+        };
+        assert_eq!(again(&guest), guest);
+    }
+}

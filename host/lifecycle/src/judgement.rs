@@ -432,3 +432,27 @@ fn labels(test: &Table, watch: &Watch) -> Result<Vec<f64>, StageFault> {
     }
     Ok(labels)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_of_rows_has_one_text_which_gives_it_back() {
+        for (rows, text) in [(vec![], ""), (vec![0], "01"), (vec![7], "80"), (vec![1, 8, 23], "020180")] {
+            // Rows behind the last one of the set change nothing.
+            for more in [0, 1, 40] {
+                let last = rows.last().map_or(0, |last| last + 1) + more;
+                let learnt = Learnt::of((0..last).map(|row| rows.contains(&row)));
+                assert_eq!(String::from(learnt.clone()), text);
+                assert_eq!(Learnt::try_from(text.to_owned()), Ok(learnt.clone()));
+                assert!((0..100).all(|row| learnt.has(row) == rows.contains(&row)), "{text}");
+                let overlap = Overlap { learnt: Some(learnt), equal_content: None };
+                assert_eq!(overlap.rows(), Some(rows.len() as u64));
+            }
+        }
+        for text in ["0", "zz", "0100", "é"] {
+            assert!(Learnt::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+}
