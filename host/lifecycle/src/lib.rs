@@ -1,6 +1,8 @@
 //! What a run is: the six stages in order, their artifacts, their gates. Knows no Wasm.
 //!
-//! - [`run`]: the main flow. `stage`: one stage's inputs, outputs and account. `stages`: what the host does around each.
+//! - [`run`]: the main flow. [`invocation`]: a step as a value, and its outcome; `wire` makes them. `made`: what later steps are wired from.
+//!   `bench`: a step at work, which opens what its invocation declares. `stages`: what the host does around each component.
+//!   `candidate`: the version that training registers; `production`: from a decision to champion.
 //! - `artifact`: the names of what stages make, each with its type.
 //! - [`sandbox`]: what the flow asks of whoever runs components. [`fault`]: what can go wrong there, and whose fault it is.
 //! - [`model`]: a registered model as data. [`semantic_version`]: what a new one changes. [`predict`]: new rows through one.
