@@ -10,9 +10,12 @@ use crate::steps::{Result, output, run};
 /// What every Rust stage is compiled for.
 const TARGET: &str = "wasm32-wasip2";
 
+/// The program in which stages run.
+pub(crate) const STAGE: &str = "stagewright-stage";
+
 /// What was built.
 pub(crate) struct Built {
-    /// The binary.
+    /// The binary. The program of stages' processes lies beside it, under [`STAGE`].
     pub(crate) binary: PathBuf,
     /// The folder of built-in stages.
     pub(crate) stages: PathBuf,
@@ -61,7 +64,7 @@ pub(crate) fn everything(guests: Guests) -> Result<Built> {
     })
 }
 
-/// Builds the binary. `--workspace` makes cargo choose features over all members, as `cargo xtask test` does, so that neither command
+/// Builds the binary and the program in which stages run. `--workspace` makes cargo choose features over all members, as `cargo xtask test` does, so that neither command
 /// rebuilds the other's dependencies.
 pub(crate) fn host() -> Result<()> {
     run(cargo().args(["build", "--release", "--workspace", "--bin", "stagewright"]))?;
@@ -70,7 +73,7 @@ pub(crate) fn host() -> Result<()> {
 
 /// Builds the process of a stage, alone: see host/stage/Cargo.toml.
 pub(crate) fn stage_process() -> Result<()> {
-    run(cargo().args(["build", "--release", "--package", "stagewright-stage", "--features", "alone"]))
+    run(cargo().args(["build", "--release", "--package", STAGE, "--features", "alone"]))
 }
 
 /// Adds the Wasm target to the toolchain if it is missing.

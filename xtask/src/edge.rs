@@ -3,6 +3,7 @@
 //! Not a part of `cargo xtask test`: without cranelift, features of crates at the bottom (hashbrown, memchr) are others, and most of the host is built once more.
 
 use std::fs;
+use std::path::Path;
 
 use crate::build::{self, Guests, cargo};
 use crate::steps::{Result, run};
@@ -23,16 +24,20 @@ pub(crate) const RUN_ONLY: [&str; 9] = [
 /// The test that runs it (tests/end-to-end/tests/edge.rs).
 pub(crate) const TEST: &str = "a_host_without_a_compiler_runs_and_predicts_what_another_one_compiled_for_it";
 
-/// Builds the binary to `target/run-only/`, and lets it run a pipeline of precompiled stages.
+/// Builds the binary and the program in which stages run to `target/run-only/`, and lets it run a pipeline of precompiled stages.
 pub(crate) fn edge() -> Result<()> {
     let built = build::stages(Guests::Without)?;
     run(cargo().arg("build").args(RUN_ONLY))?;
+    build::stage_process()?;
     // cargo puts it where the full one belongs.
     let folder = build::target().join("run-only");
     let binary = folder.join("stagewright");
-    fs::create_dir_all(&folder)
-        .and_then(|()| fs::copy(&built.binary, &binary))
-        .map_err(|error| format!("cannot write {}: {error}", binary.display()))?;
+    let copied = |from: &Path, to: &Path| {
+        let copied = fs::create_dir_all(&folder).and_then(|()| fs::copy(from, to));
+        copied.map_err(|error| format!("cannot write {}: {error}", to.display()))
+    };
+    copied(&built.binary, &binary)?;
+    copied(&built.binary.with_file_name(build::STAGE), &folder.join(build::STAGE))?;
     build::host()?;
     run(cargo()
         .args(["test", "--release", "--workspace", "--test", "edge", "--", "--ignored", TEST])

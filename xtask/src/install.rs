@@ -1,4 +1,4 @@
-//! Puts the binary and the built-in stages where people expect them.
+//! Puts the binary, the program in which stages run and the built-in stages where people expect them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::build;
 use crate::steps::Result;
 
-/// Installs to `PREFIX/bin` and `PREFIX/lib/stagewright/stages`.
+/// Installs to `PREFIX/bin` and `PREFIX/lib/stagewright`.
 pub(crate) fn install(arguments: &[String]) -> Result<()> {
     let prefix = match arguments {
         [] => PathBuf::from(std::env::var_os("HOME").ok_or("HOME is not set: give --prefix FOLDER")?).join(".local"),
@@ -14,14 +14,21 @@ pub(crate) fn install(arguments: &[String]) -> Result<()> {
         _ => return Err("usage: cargo xtask install [--prefix FOLDER]".into()),
     };
     let built = build::everything(build::Guests::Without)?;
-    let (bin, stages) = (prefix.join("bin"), prefix.join("lib/stagewright/stages"));
+    let (bin, library) = (prefix.join("bin"), prefix.join("lib/stagewright"));
+    let stages = library.join("stages");
+    // First, for a binary of this version that somebody starts meanwhile: each takes its own alone.
+    copy(&built.binary.with_file_name(build::STAGE), &library.join(build::STAGE))?;
     copy(&built.binary, &bin.join("stagewright"))?;
     let entries =
         fs::read_dir(&built.stages).map_err(|error| format!("cannot read {}: {error}", built.stages.display()))?;
     for entry in entries.flatten().filter(|entry| entry.path().extension().is_some_and(|ending| ending == "wasm")) {
         copy(&entry.path(), &stages.join(entry.file_name()))?;
     }
-    println!("installed {} and the stages in {}", bin.join("stagewright").display(), stages.display());
+    println!(
+        "installed {}, and the stages and their program in {}",
+        bin.join("stagewright").display(),
+        library.display()
+    );
     println!("next: stagewright doctor   (put {} on your PATH if it is not)", bin.display());
     Ok(())
 }

@@ -155,12 +155,15 @@ fn python_tests() -> Result<()> {
 /// The binary for hosts without a compiler is valid, and cranelift is no part of it. Building and running it takes minutes: `cargo xtask edge`.
 fn run_only() -> Result<()> {
     run(cargo().arg("check").args(edge::RUN_ONLY))?;
-    let tree =
-        ["tree", "--package", "stagewright", "--no-default-features", "--edges", "normal,build", "--prefix", "none"];
-    match crate::steps::output(cargo().args(tree))?.lines().find(|line| line.starts_with("cranelift-codegen ")) {
-        Some(line) => Err(format!("`{line}` is in the build without the compiler")),
-        None => Ok(()),
+    for package in ["stagewright", build::STAGE] {
+        let tree =
+            ["tree", "--package", package, "--no-default-features", "--edges", "normal,build", "--prefix", "none"];
+        let tree = crate::steps::output(cargo().args(tree))?;
+        if let Some(line) = tree.lines().find(|line| line.starts_with("cranelift-codegen ")) {
+            return Err(format!("`{line}` is in the build of `{package}` without the compiler"));
+        }
     }
+    Ok(())
 }
 
 /// Nothing but the runtime and what stands above it may depend on wasmtime.

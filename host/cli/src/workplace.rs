@@ -193,7 +193,7 @@ fn stage_folders() -> Vec<PathBuf> {
 }
 
 /// The process in which each stage runs, if the outer walls must stand.
-fn stage_process(operator: &Operator) -> anyhow::Result<Option<Process>> {
+pub(crate) fn stage_process(operator: &Operator) -> anyhow::Result<Option<Process>> {
     const NAME: &str = "stagewright-stage";
     if HostWalls::look().policy(operator.walls)? == WallPolicy::SandboxOnly {
         return Ok(None);

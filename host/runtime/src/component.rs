@@ -282,7 +282,8 @@ impl Catalog {
         against::differences(&bytes, &folder).map_err(|reason| RuntimeError::Invalid { name: name.into(), reason })
     }
 
-    /// Compiles a component for the cache of a host with this key, for any processor of this architecture if `baseline`; returns the file's name.
+    /// Compiles a component for the cache of a host with this key, for any processor of this architecture if `baseline`; returns the files' names. There are two: a host
+    /// whose stages run in processes of their own needs other code than one whose stages run in its own, and nobody here knows which it will be.
     pub(crate) fn precompile(
         &self,
         name: &str,
@@ -290,18 +291,22 @@ impl Catalog {
         folder: &Path,
         key: &Path,
         baseline: bool,
-    ) -> Result<String, RuntimeError> {
+    ) -> Result<[String; 2], RuntimeError> {
         let digest = self.digest(name, origin)?;
         let bytes = self.bytes_of(name, digest, origin)?;
         let Anatomy { interfaces, provenance } = self.anatomy(name, &bytes)?;
         version::same_contract(&interfaces, name, || Tool::of(&provenance))?;
         let Compilation { compiler, limits, options, .. } = &self.compilation;
-        let compilation = Compilation { compiler: compiler.clone(), limits: *limits, options: *options, baseline };
-        let code = compilation.compile(name, &bytes)?;
-        let file = self.file(digest);
-        let reading = |reason| RuntimeError::Cache { path: folder.join(&file), reason };
-        cache::export(folder, key, &file, &mut code.reader().map_err(reading)?)?;
-        Ok(file)
+        let compile = |without_interruption| {
+            let options = EngineOptions { without_interruption, ..*options };
+            let compilation = Compilation { compiler: compiler.clone(), limits: *limits, options, baseline };
+            let code = compilation.compile(name, &bytes)?;
+            let file = file(digest, &crate::engine::settings(options));
+            let reading = |reason| RuntimeError::Cache { path: folder.join(&file), reason };
+            cache::export(folder, key, &file, &mut code.reader().map_err(reading)?)?;
+            Ok(file)
+        };
+        Ok([compile(true)?, compile(false)?])
     }
 
     pub(crate) fn is_compiled(&self, name: &str, origin: &Origin) -> Result<bool, RuntimeError> {
@@ -391,7 +396,7 @@ impl Catalog {
 
     /// The name of the file with a component's code.
     fn file(&self, digest: Digest) -> String {
-        format!("{}-{}.cwasm", digest.to_hex(), self.settings)
+        file(digest, &self.settings)
     }
 
     /// A component's code from the cache, if this host wrote it and this engine can load it. What cannot be used is reported and made again.
@@ -490,6 +495,11 @@ impl Catalog {
             _ => Err(seat.other("describe")),
         }
     }
+}
+
+/// The name of a file with compiled code, by what decides the code.
+fn file(digest: Digest, settings: &str) -> String {
+    format!("{}-{settings}.cwasm", digest.to_hex())
 }
 
 /// Imports and exports of compiled code.

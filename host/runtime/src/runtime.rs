@@ -138,8 +138,8 @@ impl Runtime {
         self.0.differences(name, origin, wit)
     }
 
-    /// Compiles a component into a folder, to be copied into the cache of a host with the key in the file `key`. Returns the name of the file, which is what
-    /// that host looks for. With `baseline` it runs on every processor of this architecture, else on those that can what this one can.
+    /// Compiles a component into a folder, to be copied into the cache of a host with the key in the file `key`. Returns the names of the files, which are
+    /// what that host looks for: the first if its stages run in processes of their own, else the second. With `baseline` it runs on every processor of this architecture, else on those that can what this one can.
     ///
     /// # Errors
     /// It cannot be read or compiled, or the folder or key cannot be used.
@@ -150,7 +150,7 @@ impl Runtime {
         folder: &Path,
         key: &Path,
         baseline: bool,
-    ) -> Result<String, RuntimeError> {
+    ) -> Result<[String; 2], RuntimeError> {
         self.0.precompile(name, origin, folder, key, baseline)
     }
 

@@ -6,11 +6,14 @@ use std::process::Command;
 
 use stagewright_end_to_end::{Ended, Place, binary, config, run_only};
 
-/// What is installed there: the program, and the built-in stages where it looks for them.
+/// What is installed there: the program, and where it looks for them the program in which stages
+/// run, and the built-in stages.
 fn install(to: &Path) {
     let stages = to.join("lib/stagewright/stages");
     fs::create_dir_all(&stages).and_then(|()| fs::create_dir_all(to.join("bin"))).expect("folders");
     fs::copy(run_only(), to.join("bin/stagewright")).expect("the program");
+    let process = run_only().with_file_name("stagewright-stage");
+    fs::copy(process, to.join("lib/stagewright/stagewright-stage")).expect("the program in which stages run");
     for file in fs::read_dir(binary().with_file_name("stages")).expect("the stages").flatten() {
         fs::copy(file.path(), stages.join(file.file_name())).expect("a stage");
     }

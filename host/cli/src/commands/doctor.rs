@@ -104,9 +104,12 @@ fn walls(operator: &Operator) -> Finding {
     if !missing.is_empty() {
         told = format!("{told}, and not {}", missing.join(", "));
     }
-    let (policy, mut finding) = match host.policy(operator.walls) {
+    // The outer walls stand around a program that has to be there.
+    let policy = host.policy(operator.walls).map_err(anyhow::Error::from);
+    let policy = policy.and_then(|policy| workplace::stage_process(operator).map(|_| policy));
+    let (policy, mut finding) = match policy {
         Ok(policy) => (Some(policy), Finding::fine("walls", format!("{policy}: {told}"))),
-        Err(error) => (None, Finding::wrong("walls", &error.into())),
+        Err(error) => (None, Finding::wrong("walls", &error)),
     };
     finding.walls = Some(Walls { walls, missing, policy });
     finding

@@ -26,8 +26,9 @@ pub(crate) fn precompile(location: &Location, arguments: &PrecompileArguments) -
     let compile = |workplace: &Workplace, name: &str, origin: &Origin| -> anyhow::Result<()> {
         let digest = workplace.runtime.inspect(name, origin, StubGrants::default())?.digest;
         signers.admit(name, origin, digest)?;
-        let file = workplace.runtime.precompile(name, origin, &arguments.output, key, arguments.baseline)?;
-        println!("{name}: {}", arguments.output.join(file).display());
+        for file in workplace.runtime.precompile(name, origin, &arguments.output, key, arguments.baseline)? {
+            println!("{name}: {}", arguments.output.join(file).display());
+        }
         Ok(())
     };
     for component in named {
