@@ -635,7 +635,7 @@ fn the_program_in_which_stages_run_is_the_installations_and_no_variable_names_an
     let found = walls.as_array().expect("findings").iter().find(|finding| finding["check"] == "walls");
     let is_needed = found.expect("the walls are told")["policy"] == "required";
     let (bin, elsewhere) = (place.path().join("bin"), place.path().join("elsewhere"));
-    [&bin, &elsewhere].map(|folder| fs::create_dir(folder).expect("a folder"));
+    [&bin, &elsewhere].into_iter().for_each(|folder| fs::create_dir(folder).expect("a folder"));
     fs::copy(binary(), bin.join("stagewright")).expect("the program");
     fs::copy(binary().with_file_name("stagewright-stage"), elsewhere.join("stagewright-stage")).expect("the other");
     let open = |program: &Path, walls: Option<&str>| {

@@ -320,12 +320,7 @@ impl Workshop {
         self.run(&runtime, components, attempt)
     }
 
-    fn run(
-        &self,
-        runtime: &Runtime,
-        mut components: BTreeMap<World, Arc<Component>>,
-        attempt: &Attempt,
-    ) -> Ended {
+    fn run(&self, runtime: &Runtime, mut components: BTreeMap<World, Arc<Component>>, attempt: &Attempt) -> Ended {
         let before = self.artifacts();
         let manifest = Arc::new(self.manifest(&attempt.set));
         if let Some(component) = &attempt.component {
