@@ -173,7 +173,7 @@ impl TryFrom<String> for Learnt {
         let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
         match bytes {
-            Some(bytes) if text.len() % 2 == 0 && bytes.last() != Some(&0) => Ok(Self(bytes)),
+            Some(bytes) if text.len().is_multiple_of(2) && bytes.last() != Some(&0) => Ok(Self(bytes)),
             _ => Err("a set of rows is an even number of hexadecimal digits, the last two not 0"),
         }
     }

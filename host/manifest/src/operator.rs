@@ -34,7 +34,7 @@ const MIB: u64 = 1 << 20;
 const MAX_BYTES: u64 = 16 * MIB;
 
 /// What the operator allows.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Operator {
     /// The file that says so, if there is one.
@@ -101,7 +101,6 @@ pub struct MachineLimits {
 }
 
 impl MachineLimits {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -123,22 +122,6 @@ impl Default for CompilationLimits {
     fn default() -> Self {
         // A component with polars in it (32 MiB) takes 16 s and 1.5 GiB on two cores.
         Self { memory: 4 << 30, wall: Duration::from_secs(300), size: 256 * MIB }
-    }
-}
-
-impl Default for Operator {
-    fn default() -> Self {
-        Self {
-            file: None,
-            ceilings: Ceilings::default(),
-            instances: InstanceLimits::default(),
-            machine: MachineLimits::default(),
-            compilation: CompilationLimits::default(),
-            http: None,
-            token_env: Vec::new(),
-            walls: None,
-            trust: TrustSection::default(),
-        }
     }
 }
 

@@ -457,9 +457,9 @@ fn check_types<D: Host>(
     optional: Optional,
 ) -> wasmtime::Result<()> {
     macro_rules! check {
-        ($interface:ident) => {
-            drop($interface::GuestIndices::new(pre)?.load(&mut *store, instance)?)
-        };
+        ($interface:ident) => {{
+            $interface::GuestIndices::new(pre)?.load(&mut *store, instance)?;
+        }};
     }
     let Contract { exports, optional: own, .. } = world.contract();
     for interface in exports.iter().chain(*own) {
