@@ -21,7 +21,7 @@ fn column(data_type: &Value) -> Option<Column> {
 
 fuzz_target!(|bytes: &[u8]| {
     let bytes = bytes.to_vec();
-    let Ok(features) = Features::load(&mut BlobReader::new(&bytes)) else { return };
+    let Ok(features) = Features::load(&mut BlobReader::new(&bytes), &[]) else { return };
     let fields = features.fields();
     let state: Value = serde_json::from_slice(&bytes).expect("it was read as JSON");
     let columns = state["inputs"].as_array().into_iter().flatten().map(|input| column(&input["data_type"]));

@@ -80,42 +80,37 @@ fn input(made: &Made, place: Place) -> Result<InputRef, RunError> {
 fn guest(run: &Run, world: World) -> GuestSpec {
     let manifest = &run.request.manifest;
     let (section, stage) = (manifest.component(world), manifest.stage(world));
-    let stubs = section.stubs.iter().map(|stub| stub.as_str().to_owned());
     let sources = stage.source.iter().map(|name| format!("source:{name}"));
     GuestSpec {
         grants: sources.chain(stage.http.iter().map(|grant| format!("http:{grant}"))).collect(),
         seed: stage_seed(manifest.seed, world),
         as_of: manifest.as_of.as_microsecond(),
-        ..called(run, &run.request.components[&world], stubs, section.parameters.clone())
+        ..called(run, &run.request.components[&world], section.parameters.clone())
     }
 }
 
 /// A component of a model, with the parameters, seed and clocks of the run that made it: what it
 /// predicts is what `predict` serves. It works under the limits of today's manifest.
 fn of_model(run: &Run, model: &RegisteredModel, component: &Component) -> GuestSpec {
-    let ModelComponent { stubs, parameters, .. } =
+    let ModelComponent { parameters, .. } =
         if component.world == World::Transformation { &model.transformation } else { &model.training };
     let parameters = parameters.as_object().cloned().unwrap_or_default();
     GuestSpec {
         seed: stage_seed(model.seed, component.world),
         as_of: model.as_of,
-        ..called(run, component, stubs.iter().cloned(), parameters)
+        ..called(run, component, parameters)
     }
 }
 
-fn called(
-    run: &Run,
-    component: &Component,
-    stubs: impl Iterator<Item = String>,
-    parameters: serde_json::Map<String, serde_json::Value>,
-) -> GuestSpec {
+/// A component as it was admitted.
+fn called(run: &Run, component: &Component, parameters: serde_json::Map<String, serde_json::Value>) -> GuestSpec {
     let manifest = &run.request.manifest;
     GuestSpec {
         world: component.world,
         contract: CONTRACT.to_owned(),
         name: component.name.clone(),
         component: component.digest,
-        stubs: stubs.collect(),
+        stubs: component.stubs.iter().cloned().collect(),
         grants: std::collections::BTreeSet::new(),
         canonicalize_nans: manifest.canonicalize_nans,
         parameters: with_defaults(&component.description.parameters, parameters),
