@@ -6,8 +6,7 @@ use std::cell::OnceCell;
 use std::fs;
 
 use libfuzzer_sys::fuzz_target;
-use stagewright_manifest::{CompilationLimits, Limits};
-use stagewright_runtime::{Compiler, EngineOptions, Installation, Origin, Runtime, StoredTrust, StubGrants};
+use stagewright_runtime::{Compiler, EngineOptions, Installation, Origin, Runtime, StubGrants};
 use tempfile::TempDir;
 
 thread_local! {
@@ -18,15 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     RUNTIME.with(|runtime| {
         let (folder, runtime) = runtime.get_or_init(|| {
             let folder = tempfile::tempdir().expect("a temporary folder");
-            let installation = Installation {
-                cache: folder.path().join("cache"),
-                key: folder.path().join("key"),
-                stages: Vec::new(),
-                compiler: Compiler::Absent,
-                limits: CompilationLimits::default(),
-                ceilings: [Limits::greatest(); 6],
-                stored: StoredTrust::default(),
-            };
+            let installation = Installation::new(folder.path().join("cache"), Vec::new(), Compiler::Absent);
             let runtime = Runtime::open(installation, EngineOptions::default()).expect("a runtime");
             (folder, runtime)
         });
