@@ -227,9 +227,19 @@ pub(crate) fn show_summary(summary: &Summary) {
         ]);
     }
     println!("{stages}");
+    if let Some(walls) = missing_walls(summary) {
+        println!("walls: not around every stage stood {walls} (`stagewright doctor` says why)");
+    }
     show_metrics(summary);
     show_rows(summary);
     show_decision(summary);
+}
+
+/// The walls that did not stand around every stage, if there are any.
+fn missing_walls(summary: &Summary) -> Option<String> {
+    let missing = |wall: &&str| summary.stages.iter().any(|stage| !stage.walls.iter().any(|stood| stood == wall));
+    let missing: Vec<&str> = ["wasm", "seccomp", "landlock", "rlimits"].into_iter().filter(missing).collect();
+    (!missing.is_empty()).then(|| missing.join(", "))
 }
 
 fn figure(value: Option<f64>) -> String {

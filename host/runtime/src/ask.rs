@@ -114,6 +114,38 @@ imports! {
 }
 
 impl Ask {
+    /// The interface whose function it calls, as WIT names it.
+    pub(crate) fn interface(&self) -> &'static str {
+        match self {
+            Self::TableFields { .. }
+            | Self::TableRoles { .. }
+            | Self::TableRows { .. }
+            | Self::SelectColumns { .. }
+            | Self::ReadTable { .. }
+            | Self::DropTable { .. }
+            | Self::BeginTable { .. }
+            | Self::WriteRows { .. }
+            | Self::FinishTable { .. }
+            | Self::DropTableWriter { .. } => "tables",
+            Self::BlobSize { .. }
+            | Self::ReadBlob { .. }
+            | Self::DropBlob { .. }
+            | Self::BeginBlob { .. }
+            | Self::WriteBlob { .. }
+            | Self::FinishBlob { .. }
+            | Self::DropBlobWriter { .. } => "blobs",
+            Self::OpenSource { .. } | Self::CursorFields { .. } | Self::NextRows { .. } | Self::DropCursor { .. } => {
+                "sources"
+            }
+            Self::Outputs { .. } | Self::Predict { .. } | Self::Importance { .. } | Self::DropModel { .. } => "models",
+            Self::Log { .. }
+            | Self::Progress { .. }
+            | Self::Metric { .. }
+            | Self::Count { .. }
+            | Self::AddFigure { .. } => "tracking",
+        }
+    }
+
     /// Whether it tells something, and nobody waits for the answer, which is `()`.
     pub(crate) fn is_told(&self) -> bool {
         matches!(

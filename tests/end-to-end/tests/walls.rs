@@ -10,13 +10,18 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use stagewright_end_to_end::{Ended, Place, config};
 
+/// A command under an operator's policy.
+fn operated(mut command: Command, place: &Place, policy: &str) -> Command {
+    command.env("STAGEWRIGHT_OPERATOR", place.write("operator.toml", format!("walls = \"{policy}\"\n")));
+    command
+}
+
 /// A command that runs the churn pipeline on so many generated customers, under a policy.
 fn churn(place: &Place, policy: &str, rows: u32, more: &[&str]) -> Command {
-    let operator = place.write("operator.toml", format!("walls = \"{policy}\"\n"));
     let (manifest, rows) = (config("churn.toml"), format!("ingestion.rows={rows}"));
     let mut command = place.command(&["run", &manifest, "--json", "--set", "ingestion.component=ingest-synthetic"]);
-    command.args(["--set", &rows]).args(more).env("STAGEWRIGHT_OPERATOR", operator);
-    command
+    command.args(["--set", &rows]).args(more);
+    operated(command, place, policy)
 }
 
 /// The walls of each stage that a run tells.
@@ -35,6 +40,12 @@ fn every_stage_tells_the_walls_that_stood_around_it() {
         assert_eq!(walls(&run), BTreeSet::from([stood.to_string()]), "{policy}");
         let shown = place.run(&["runs", "show", run["run_id"].as_str().expect("a run"), "--json"]).expect(0).json();
         assert_eq!(walls(&shown), BTreeSet::from([stood.to_string()]), "{policy}, recorded");
+        // People are told of what did not stand.
+        let mut command = place.command(&["run", &config("churn.toml"), "--until", "ingestion"]);
+        command.args(["--set", "ingestion.component=ingest-synthetic"]);
+        let told = Ended::of(operated(command, &place, policy)).expect(0).stdout;
+        let missing = "walls: not around every stage stood seccomp, landlock, rlimits";
+        assert_eq!(told.contains(missing), policy == "sandbox-only", "{told}");
     }
 }
 

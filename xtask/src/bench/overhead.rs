@@ -18,26 +18,41 @@ pub(super) fn overhead(options: &Options) -> Result<()> {
     clear(&work)?;
     let manifest = work.join("empty.toml");
     fs::write(&manifest, pipeline(&built.guests)).map_err(|error| error.to_string())?;
-    let command = || {
+    let sandbox_only = work.join("sandbox-only.toml");
+    fs::write(&sandbox_only, "walls = \"sandbox-only\"\n").map_err(|error| error.to_string())?;
+    let all_walls = work.join("required.toml");
+    fs::write(&all_walls, "walls = \"required\"\n").map_err(|error| error.to_string())?;
+    let places = [("both walls", "walled", all_walls), ("in process", "in_process", sandbox_only)];
+    let command = |name: &str, operator: &Path| {
         let mut command = Command::new(&built.binary);
-        command.arg("--home").arg(work.join("home")).arg("run").arg(&manifest).args(["--json", "--workers", "1"]);
+        command.env("STAGEWRIGHT_OPERATOR", operator);
+        command.arg("--home").arg(work.join(name)).arg("run").arg(&manifest).args(["--json", "--workers", "1"]);
         command
     };
     // Fills the compile cache; its version of the model becomes champion, so that later runs compare with one.
-    measure(&mut command())?;
+    for (_, name, operator) in &places {
+        measure(&mut command(name, operator))?;
+    }
     let repeat = options.repeat.unwrap_or(REPEAT);
-    let costs = (0..repeat).map(|_| measure(&mut command())).collect::<Result<Vec<_>>>()?;
-    let Medians { wall_s, cpu_s, peak_mib } = Medians::of(&costs);
-    let (wall, cpu) = (wall_s * 1e3, cpu_s * 1e3);
-    let fsyncs = costs.last().and_then(|cost| number_after(&cost.stdout, "fsyncs")).unwrap_or(f64::NAN);
+    let mut costs = [const { Vec::new() }; 2];
+    // In turn, so that whatever else the machine does hits both alike.
+    for _ in 0..repeat {
+        for ((_, name, operator), costs) in places.iter().zip(&mut costs) {
+            costs.push(measure(&mut command(name, operator))?);
+        }
+    }
     println!("six empty stages, whole process, warm compile cache, median of {repeat}:");
-    println!("  wall {wall:.1} ms, cpu {cpu:.1} ms, {fsyncs:.0} fsyncs, peak {peak_mib:.0} MiB");
-    write(
-        "overhead.json",
-        &format!(
-            "{{\"repeat\":{repeat},\"wall_ms\":{wall:.2},\"cpu_ms\":{cpu:.2},\"fsyncs\":{fsyncs},\"peak_mib\":{peak_mib:.1}}}\n"
-        ),
-    )
+    let mut figures = Vec::new();
+    for ((shown, name, _), costs) in places.iter().zip(&costs) {
+        let Medians { wall_s, cpu_s, peak_mib } = Medians::of(costs);
+        let (wall, cpu) = (wall_s * 1e3, cpu_s * 1e3);
+        let fsyncs = costs.last().and_then(|cost| number_after(&cost.stdout, "fsyncs")).unwrap_or(f64::NAN);
+        println!("  {shown}: wall {wall:.1} ms, cpu {cpu:.1} ms, {fsyncs:.0} fsyncs, peak {peak_mib:.0} MiB");
+        figures.push(format!(
+            "\"{name}\":{{\"wall_ms\":{wall:.2},\"cpu_ms\":{cpu:.2},\"fsyncs\":{fsyncs},\"peak_mib\":{peak_mib:.1}}}"
+        ));
+    }
+    write("overhead.json", &format!("{{\"repeat\":{repeat},{}}}\n", figures.join(",")))
 }
 
 fn pipeline(guests: &Path) -> String {

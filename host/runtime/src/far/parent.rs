@@ -123,6 +123,11 @@ impl Far {
                     if ask.is_told() != (kind == up::TELL) {
                         return Err(self.forged(export, "a question of the wrong kind"));
                     }
+                    let world = self.desk.context().world;
+                    // In this process, an engine would not have linked it.
+                    if !world.contract().imports.contains(&ask.interface()) {
+                        return Err(self.forged(export, "a question that nobody of its world asks"));
+                    }
                     let answer = ask.answer(&mut self.desk)?;
                     if kind == up::ASK {
                         let _ = self.child.send(down::ANSWER, &answer.parts());
