@@ -64,8 +64,9 @@ pub(crate) fn everything(guests: Guests) -> Result<Built> {
     })
 }
 
-/// Builds the binary and the program in which stages run. `--workspace` makes cargo choose features over all members, as `cargo xtask test` does, so that neither command
-/// rebuilds the other's dependencies.
+/// Builds the binary and the program in which stages run. `--workspace` makes cargo choose features
+/// over all members, as `cargo xtask test` does, so that neither command rebuilds the other's
+/// dependencies.
 pub(crate) fn host() -> Result<()> {
     run(cargo().args(["build", "--release", "--workspace", "--bin", "stagewright"]))?;
     stage_process()

@@ -24,7 +24,8 @@ pub(crate) const RUN_ONLY: [&str; 9] = [
 /// The test that runs it (tests/end-to-end/tests/edge.rs).
 pub(crate) const TEST: &str = "a_host_without_a_compiler_runs_and_predicts_what_another_one_compiled_for_it";
 
-/// Builds the binary and the program in which stages run to `target/run-only/`, and lets it run a pipeline of precompiled stages.
+/// Builds the binary and the program in which stages run to `target/run-only/`, and lets it run a
+/// pipeline of precompiled stages.
 pub(crate) fn edge() -> Result<()> {
     let built = build::stages(Guests::Without)?;
     run(cargo().arg("build").args(RUN_ONLY))?;

@@ -1,4 +1,5 @@
-//! Puts the binary, the program in which stages run and the built-in stages where people expect them.
+//! Puts the binary, the program in which stages run and the built-in stages where people expect
+//! them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

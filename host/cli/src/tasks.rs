@@ -1,5 +1,5 @@
-//! Which tasks the components of a manifest can do: asked before anything runs, so that no run fails
-//! after its training.
+//! Which tasks the components of a manifest can do: asked before anything runs, so that no run
+//! fails after its training.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -237,7 +237,7 @@ pub(crate) fn workers(asked: Option<usize>, operator: &Operator) -> anyhow::Resu
     }
 }
 
-/// What all runs of this process may do at once. It lives as long as the process.
+/// The budget that all runs of this process share. It lives as long as the process.
 fn budget(operator: &Operator, workers: usize) -> &'static Budget {
     let permits = operator.machine.permits.map_or_else(|| cores().max(workers), |permits| permits as usize);
     let memory = operator.machine.memory.unwrap_or_else(Budget::usual_memory);

@@ -30,8 +30,8 @@ impl Walls {
         all.into_iter().filter_map(move |(wall, name)| self.contains(wall).then_some(name))
     }
 
-    /// Those that this system can build around a child of this process. The kernel is asked; nothing
-    /// changes.
+    /// Those that this system can build around a child of this process. The kernel is asked;
+    /// nothing changes.
     #[cfg(any(feature = "child", feature = "parent"))]
     pub fn of_this_system() -> Self {
         let all = [

@@ -20,7 +20,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// What steps that read it call it: `transformation.state`.
+    /// Its name in the steps that read it: `transformation.state`.
     pub(crate) fn role(self) -> String {
         format!("{}.{}", self.world, self.name)
     }
@@ -54,7 +54,7 @@ pub(crate) enum Csv {}
 
 /// Kinds of artifacts that stages of a run read.
 pub(crate) trait Readable {
-    /// What the artifact is, opened.
+    /// The artifact, opened.
     type Opened;
 
     /// Opens an artifact of the store.

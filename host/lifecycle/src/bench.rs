@@ -64,13 +64,13 @@ pub(crate) struct Bench {
     nested: Vec<Arc<Meter>>,
     notes: Arc<Notes>,
     outputs: Vec<ArtifactRecord>,
-    /// What the host found, which becomes the run's metrics.
+    /// Figures that the host found, which become the run's metrics.
     results: Vec<(String, Option<f64>)>,
     began: Instant,
     pub(crate) began_ms: i64,
 }
 
-/// What a stage said.
+/// The words of a stage.
 struct Notes {
     world: World,
     observer: Arc<dyn Observer>,
@@ -148,7 +148,7 @@ impl Bench {
         self.inputs = invocation.inputs.iter().map(|input| (input.role.clone(), input.clone())).collect();
     }
 
-    /// What ended the work: a wish to stop that no call noticed ends it too, and a limit that the
+    /// The end of the work: a wish to stop that no call noticed ends it too, and a limit that the
     /// step is past says more than a wish to stop.
     pub(crate) fn settled(&self, worked: Result<(), RunError>) -> Result<(), RunError> {
         match worked {
@@ -204,8 +204,8 @@ impl Bench {
         }
     }
 
-    /// What the instances of the step's component get. `roles` are those of columns that they may
-    /// write; other columns are features.
+    /// The context of the instances of the step's component. `roles` are those of columns that they
+    /// may write; other columns are features.
     pub(crate) fn context(&self, roles: HashMap<String, Role>) -> Result<Arc<StageContext>, StageFault> {
         let guest = self.guest.as_ref().ok_or_else(|| StageFault::host("a step begins with an invocation"))?;
         self.context_of(guest, self.meter.clone(), Some(self.staging.clone()), roles)

@@ -1,9 +1,9 @@
-//! What this process may do at once, for all runs in it: threads at work, and guests' memory.
+//! The budget of this process, for all runs in it: threads at work, and guests' memory.
 //!
-//! Whoever divides work asks here for a [`Permit`] for each thread. It waits for the first and takes
-//! as many more as are free, so that work always begins and never takes more than there is. Nothing
-//! depends on how many it gets. Whoever holds a permit must not wait for another: so nobody waits
-//! for ever.
+//! Whoever divides work asks here for a [`Permit`] for each thread. It waits for the first and
+//! takes as many more as are free, so that work always begins and never takes more than there is.
+//! Nothing depends on how many it gets. Whoever holds a permit must not wait for another: so nobody
+//! waits for ever.
 
 use std::collections::VecDeque;
 use std::path::Path;

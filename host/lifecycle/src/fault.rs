@@ -60,8 +60,8 @@ impl LimitKind {
     }
 }
 
-/// Why a stage run ended without a result. It crosses between processes, in JSON and in formats that
-/// do not describe themselves.
+/// Why a stage run ended without a result. It crosses between processes, in JSON and in formats
+/// that do not describe themselves.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StageFault {
@@ -180,7 +180,7 @@ pub enum StageFault {
     Host {
         /// What was tried and what happened.
         message: String,
-        /// What to do about it, if anything can be said.
+        /// Advice about it, if there is any.
         hint: Option<String>,
     },
 }
@@ -233,7 +233,7 @@ impl StageFault {
         self
     }
 
-    /// What to do about it, if anything can be said.
+    /// Advice about it, if there is any.
     pub fn hint(&self, manifest: &str) -> Option<String> {
         Some(match self {
             Self::Limit { kind: LimitKind::Operator(name), .. } if name == INSTANCES => {

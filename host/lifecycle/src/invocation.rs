@@ -68,18 +68,18 @@ pub struct GuestSpec {
     pub component: Digest,
     /// The always-failing parts of WASI that it may link.
     pub stubs: BTreeSet<String>,
-    /// What it may have of the world outside: `source:NAME`, and `http:GRANT` for the servers that
-    /// the host may ask for that source.
+    /// The parts of the world outside that it may have: `source:NAME`, and `http:GRANT` for the
+    /// servers that the host may ask for that source.
     pub grants: BTreeSet<String>,
     /// Whether every NaN that its arithmetic makes has the same bits on every architecture.
     pub canonicalize_nans: bool,
     /// Its parameters. The defaults that its schema states are filled in.
     pub parameters: serde_json::Map<String, serde_json::Value>,
-    /// What its randomness is drawn from.
+    /// The seed of its randomness.
     pub seed: u64,
     /// Where its clocks start, microseconds since the epoch.
     pub as_of: i64,
-    /// What the step may use.
+    /// The limits of the step.
     #[serde(with = "exact")]
     pub limits: Limits,
 }
@@ -285,7 +285,7 @@ pub struct ChampionSpec {
     pub guests: ModelGuests,
     /// The raw features that it reads, in order.
     pub features: Schema,
-    /// What it predicts.
+    /// The task that it predicts for.
     pub task: Task,
     /// How much its features count.
     pub importance: Vec<(String, f64)>,
@@ -293,12 +293,12 @@ pub struct ChampionSpec {
     pub overlap: Overlap,
 }
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The artifacts that it made; none if it failed.
     pub outputs: Vec<ArtifactRecord>,
-    /// What it used.
+    /// Its use of time, memory and bytes.
     pub usage: Usage,
     /// Figures that the host found, which become the run's metrics; `None` where one is undefined.
     pub results: Vec<(String, Option<f64>)>,
@@ -313,7 +313,7 @@ pub struct Outcome {
     pub fault: Option<StageFault>,
 }
 
-/// What a step used, over all its instances.
+/// The use that a step made of time, memory and bytes, over all its instances.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// Milliseconds on the wall, host's work included.

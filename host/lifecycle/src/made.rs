@@ -1,5 +1,5 @@
-//! What a run has to work with: the artifacts of its steps so far, and of the runs that it builds
-//! on.
+//! The things that a run has to work with: the artifacts of its steps so far, and of the runs that
+//! it builds on.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::artifact::{Artifact, Place, Readable};
 use crate::run::RunError;
 use crate::summary::StageSummary;
 
-/// What was made so far.
+/// The artifacts that were made so far.
 pub(crate) struct Made {
     store: ArtifactStore,
     artifacts: BTreeMap<(World, String), ArtifactRecord>,

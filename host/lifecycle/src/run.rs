@@ -299,8 +299,8 @@ impl Run {
         if self.request.stages.contains(&world) { self.step(world, made, None) } else { Ok(()) }
     }
 
-    /// One step: its invocation is put together, executed, published and recorded. Only this adds to
-    /// what is made.
+    /// One step: its invocation is put together, executed, published and recorded. Only this adds
+    /// to what is made.
     fn step(&self, world: World, made: &mut Made, candidate: Option<&Candidate>) -> Result<(), RunError> {
         let component = self.request.components[&world].clone();
         let limits = self.request.manifest.stage(world).limits;

@@ -34,7 +34,7 @@ pub struct StageSummary {
     pub component: String,
     /// The component's digest.
     pub digest: String,
-    /// What it used.
+    /// Its use of time, memory and bytes.
     #[serde(flatten)]
     pub usage: Usage,
     /// The walls that stood around every call of its instances: `wasm`, `seccomp`, `landlock`,

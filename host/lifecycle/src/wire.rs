@@ -1,8 +1,8 @@
 //! Steps as values: from the manifest, the registry and what was made so far to an [`Invocation`].
 //!
 //! This is the only place in which a step's work meets the manifest and the registry. Everything
-//! that a step may look at becomes part of its invocation here; what the invocation does not declare
-//! the step cannot read.
+//! that a step may look at becomes part of its invocation here; what the invocation does not
+//! declare the step cannot read.
 
 mod champion;
 mod source;

@@ -60,7 +60,7 @@ const fn minutes(minutes: u64) -> Duration {
 }
 
 impl Limits {
-    /// What a stage of this world may use if the manifest does not say.
+    /// The limits of a stage of this world if the manifest does not say.
     pub fn defaults(world: World) -> Self {
         (world.contract().limits)()
     }
@@ -72,8 +72,8 @@ impl Limits {
         Self { memory: GIB, cpu: minutes(10), wall: minutes(15), output: 4 * GIB, log: MIB }
     }
 
-    /// For training: that is where the work is, and a trainer may keep the whole table, binned. Models
-    /// are smaller than tables.
+    /// For training: that is where the work is, and a trainer may keep the whole table, binned.
+    /// Models are smaller than tables.
     pub(crate) fn of_learning() -> Self {
         Self { memory: 2 * GIB, cpu: minutes(60), wall: minutes(90), output: GIB, ..Self::of_tables() }
     }

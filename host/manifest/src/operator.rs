@@ -45,7 +45,7 @@ pub struct Operator {
     pub ceilings: Ceilings,
     /// What every instance may hold.
     pub instances: InstanceLimits,
-    /// What all runs of a process may do at once.
+    /// The budget that all runs of a process share.
     #[serde(skip_serializing_if = "MachineLimits::is_default")]
     pub machine: MachineLimits,
     /// How unknown components are compiled.
@@ -88,7 +88,7 @@ impl Default for InstanceLimits {
     }
 }
 
-/// What all runs of a process may do at once. `None` is what the machine has.
+/// The budget that all runs of a process share. `None` is what the machine has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MachineLimits {

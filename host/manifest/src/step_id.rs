@@ -10,8 +10,8 @@ use crate::world::World;
 
 /// A place in a pipeline: what errors, records and messages call a stage by. Cheap to clone.
 ///
-/// A [`World`] is a contract, and two places may have one. In a pipeline of six, each place is named
-/// as its world.
+/// A [`World`] is a contract, and two places may have one. In a pipeline of six, each place is
+/// named as its world.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StepId(Arc<str>);

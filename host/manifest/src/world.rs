@@ -1,7 +1,7 @@
 //! The six worlds of the contract, which are the six stages of the lifecycle, in their order.
 //!
-//! [`WORLDS`] is the one place that says what a world is: which interfaces its components export and
-//! import, what they may use, and what they are to a model. Whoever wants to know asks it.
+//! [`WORLDS`] is the one place that says what a world is: which interfaces its components export
+//! and import, what they may use, and what they are to a model. Whoever wants to know asks it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -28,7 +28,7 @@ pub enum World {
     Promotion,
 }
 
-/// What the contract says of a world. Interfaces are named as in WIT, without their package.
+/// The contract of a world. Interfaces are named as in WIT, without their package.
 #[derive(Debug)]
 pub struct Contract {
     /// The world.
@@ -42,7 +42,7 @@ pub struct Contract {
     pub optional: &'static [&'static str],
     /// The interfaces that its components may import besides `types` and WASI.
     pub imports: &'static [&'static str],
-    /// What a stage may use if the manifest does not say.
+    /// The limits of a stage if the manifest does not say.
     pub limits: fn() -> Limits,
     /// Whether the stage is handed a source, for which the host may ask servers.
     pub reads_sources: bool,

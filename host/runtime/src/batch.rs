@@ -118,7 +118,7 @@ pub(crate) fn roles_out(fields: &[Field]) -> Vec<types::Role> {
 /// A guest's fields, at most `most`, as a schema of features; names are checked.
 ///
 /// # Errors
-/// What is wrong with them, for people.
+/// The problem with them, for people.
 pub(crate) fn schema_in(fields: Vec<types::Field>, most: usize) -> Result<Schema, String> {
     if fields.len() > most {
         return Err(format!("{} columns; at most {most} are allowed", fields.len()));

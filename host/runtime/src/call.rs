@@ -483,7 +483,8 @@ fn check_types<D: Host>(
 
 /// The operator's limit that an error of the engine stands for, if it stands for one.
 fn bound(error: &wasmtime::Error, cause: &str) -> Option<Bound> {
-    // These two have no type of their own in the engine's interface; the hostile suite notices if their words change.
+    // These two have no type of their own in the engine's interface; the hostile suite notices if
+    // their words change.
     let full = cause.contains("store handle limit exceeded");
     let exhausted = cause.contains("fuel allocated for hostcalls has been exhausted");
     if full || matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {

@@ -282,8 +282,10 @@ impl Catalog {
         against::differences(&bytes, &folder).map_err(|reason| RuntimeError::Invalid { name: name.into(), reason })
     }
 
-    /// Compiles a component for the cache of a host with this key, for any processor of this architecture if `baseline`; returns the files' names. There are two: a host
-    /// whose stages run in processes of their own needs other code than one whose stages run in its own, and nobody here knows which it will be.
+    /// Compiles a component for the cache of a host with this key, for any processor of this
+    /// architecture if `baseline`; returns the files' names. There are two: a host whose stages run
+    /// in processes of their own needs other code than one whose stages run in its own, and nobody
+    /// here knows which it will be.
     pub(crate) fn precompile(
         &self,
         name: &str,

@@ -118,7 +118,7 @@ fn is_identifier(name: &str) -> bool {
 /// Checks the outputs that a model declares for a task: those that the task asks for come first.
 ///
 /// # Errors
-/// What is wrong with them, for people.
+/// The problem with them, for people.
 pub(crate) fn outputs_in(outputs: &[types::Output], task: &Task) -> Result<(), String> {
     few("outputs", outputs, MAX_OUTPUTS)?;
     let wanted: Vec<types::Output> = match task {

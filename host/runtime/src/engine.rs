@@ -49,7 +49,7 @@ pub struct EngineOptions {
     pub without_limiter: bool,
     /// What binds every stage.
     pub bounds: Bounds,
-    /// What all runs of this process may do at once.
+    /// The budget that all runs of this process share.
     pub budget: &'static Budget,
 }
 

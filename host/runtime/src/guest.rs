@@ -28,7 +28,8 @@ pub(crate) struct Guest<D> {
 }
 
 impl<D> Guest<D> {
-    /// What an instance starts with: its clocks at `as_of`, its random numbers from `seed`.
+    /// The state that an instance starts with: its clocks at `as_of`, its random numbers from
+    /// `seed`.
     pub(crate) fn new(desk: D, bounds: Bounds, seed: u64, as_of: i64) -> Self {
         let clock = VirtualClock::new(as_of);
         let written = Written::default();

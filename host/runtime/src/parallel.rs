@@ -29,9 +29,10 @@ pub(crate) fn permits<'a>(
 /// Takes a part of what is made of a piece. It waits while two others wait.
 pub(crate) type Give<'a, T> = &'a mut dyn FnMut(T) -> Result<(), StageFault>;
 
-/// Runs `step` for pieces `0..pieces` on a thread for each permit with `stack` bytes each, each with a state that `start` made on it, and gives the parts that it
-/// makes of them to `sink` in order. The first error ends everything; parts before it have been given. A thread gives its permit back when its pieces are done;
-/// `sink` must not wait for one.
+/// Runs `step` for pieces `0..pieces` on a thread for each permit with `stack` bytes each, each
+/// with a state that `start` made on it, and gives the parts that it makes of them to `sink` in
+/// order. The first error ends everything; parts before it have been given. A thread gives its
+/// permit back when its pieces are done; `sink` must not wait for one.
 pub(crate) fn in_order<S, T: Send>(
     pieces: usize,
     permits: Vec<Permit<'_>>,

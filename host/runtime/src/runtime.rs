@@ -138,8 +138,10 @@ impl Runtime {
         self.0.differences(name, origin, wit)
     }
 
-    /// Compiles a component into a folder, to be copied into the cache of a host with the key in the file `key`. Returns the names of the files, which are
-    /// what that host looks for: the first if its stages run in processes of their own, else the second. With `baseline` it runs on every processor of this architecture, else on those that can what this one can.
+    /// Compiles a component into a folder, to be copied into the cache of a host with the key in
+    /// the file `key`. Returns the names of the files, which are what that host looks for: the
+    /// first if its stages run in processes of their own, else the second. With `baseline` it runs
+    /// on every processor of this architecture, else on those that can what this one can.
     ///
     /// # Errors
     /// It cannot be read or compiled, or the folder or key cannot be used.
@@ -172,7 +174,7 @@ impl Runtime {
         2 * self.0.bounds.stack + HOST_STACK
     }
 
-    /// What all runs of this process may do at once.
+    /// The budget that all runs of this process share.
     fn budget(&self) -> &'static Budget {
         self.0.options().budget
     }
@@ -260,8 +262,8 @@ impl Runtime {
     }
 }
 
-/// What a worker keeps from one piece to the next. To give it back takes time, which is the
-/// stage's.
+/// The instance that a worker keeps from one piece to the next. To give it back takes time, which
+/// is the stage's.
 struct Kept<'a, T> {
     context: &'a StageContext,
     kept: Option<T>,
@@ -272,7 +274,7 @@ impl<'a, T> Kept<'a, T> {
         Self { context, kept: None }
     }
 
-    /// What takes the place of what was kept.
+    /// Puts another in the place of the one that was kept.
     fn fresh(&mut self, make: impl FnOnce(Option<T>) -> Result<T, StageFault>) -> Result<&mut T, StageFault> {
         let made = make(self.kept.take())?;
         Ok(self.kept.insert(made))
@@ -296,7 +298,7 @@ struct Plan {
     common: Blob,
 }
 
-/// What every part of a training reads.
+/// The tables that every part of a training reads.
 struct TrainInputs<'a> {
     train: &'a Table,
     validation: Option<&'a Table>,

@@ -109,7 +109,7 @@ impl Seat {
         }
     }
 
-    /// What the stage was handed.
+    /// The context that the stage was handed.
     pub(crate) fn context(&self) -> &Arc<StageContext> {
         match &self.kind {
             Kind::Near(running) => running.store.data().desk.context(),
@@ -120,8 +120,8 @@ impl Seat {
     /// Calls an export. Its time is charged, and what goes wrong comes in the lifecycle's words.
     ///
     /// # Errors
-    /// A limit, a failure of the stage's own, a crash, or a fault of the host. The instance is of no
-    /// more use.
+    /// A limit, a failure of the stage's own, a crash, or a fault of the host. The instance is of
+    /// no more use.
     pub(crate) fn call(&mut self, export: Export) -> Result<Reply, StageFault> {
         let name = export.name();
         match &mut self.kind {
@@ -150,7 +150,7 @@ impl Seat {
         }
     }
 
-    /// What a stage is told besides its inputs.
+    /// The settings that a stage is told besides its inputs.
     pub(crate) fn settings(&self) -> Settings {
         let context = self.context();
         Settings { parameters: context.parameters.clone(), seed: context.seed, as_of: context.as_of }
@@ -215,7 +215,7 @@ pub(crate) fn settle(desk: &mut Desk, export: &'static str, returned: Returned) 
     }
 }
 
-/// What a guest wrote to standard output and error becomes log lines.
+/// Makes log lines of the text that a guest wrote to standard output and error.
 fn pass_on_output(desk: &Desk, returned: &Returned) {
     for line in returned.written.lines().filter(|line| !line.trim().is_empty()) {
         let shown = guest_text(line);

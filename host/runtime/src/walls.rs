@@ -53,7 +53,7 @@ impl HostWalls {
     }
 }
 
-/// What to do about walls that are missing.
+/// Advice about walls that are missing.
 pub(crate) fn hint(missing: &[&str]) -> String {
     let mend = |wall: &&str| match *wall {
         "landlock" => "`landlock` takes Linux 5.13 or newer with `landlock` in /sys/kernel/security/lsm",

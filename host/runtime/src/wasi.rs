@@ -247,7 +247,7 @@ impl Randoms {
     }
 }
 
-/// What tells the insecure numbers' seed from the secure ones'.
+/// The difference between the insecure numbers' seed and the secure ones'.
 const INSECURE: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The WASI state of one instance. To make one asks the system for random numbers, which a locked

@@ -175,7 +175,7 @@ impl TableWriter {
     /// Ends the table.
     ///
     /// # Errors
-    /// What the host says.
+    /// The host's own errors.
     pub fn finish(self) -> Result<FinishedTable, Failure> {
         let table = imported::TableWriter::finish(self.0.0)?;
         Ok(FinishedTable(HostTable::new(table)))

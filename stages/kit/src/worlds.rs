@@ -39,7 +39,7 @@ pub struct Stage<T>(PhantomData<T>);
 /// Every kind of task: for stages to which the task makes no difference.
 pub const ANY_TASK: &[TaskKind] = &[TaskKind::Binary, TaskKind::MultiClass, TaskKind::Regression];
 
-/// What the `metadata` export of a stage returns besides its name.
+/// The answer of a stage's export `metadata`, besides its name.
 #[doc(hidden)]
 pub trait Told {
     /// The parameter type.
@@ -124,8 +124,8 @@ macro_rules! transformation {
     };
 }
 
-/// Makes a component of the world `rebalancing-transformation` of a type that implements [`Transformation`](crate::Transformation) and
-/// [`Rebalancing`](crate::Rebalancing).
+/// Makes a component of the world `rebalancing-transformation` of a type that implements
+/// [`Transformation`](crate::Transformation) and [`Rebalancing`](crate::Rebalancing).
 #[macro_export]
 macro_rules! rebalancing_transformation {
     ($stage:ty) => {

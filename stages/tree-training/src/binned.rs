@@ -54,7 +54,7 @@ impl BinnedTable {
     /// Writes the table: a byte a value, and 8 bytes a row each for target and weight.
     ///
     /// # Errors
-    /// What the host says.
+    /// The host's own errors.
     pub fn write(&self, blob: &mut BlobWriter) -> Result<(), Failure> {
         put(blob, self.features.rows() as u64)?;
         put(blob, self.features.width() as u64)?;

@@ -153,7 +153,7 @@ pub fn read_model(model: &mut BlobReader<'_>) -> Result<TreeModel, Failure> {
 /// Writes a model.
 ///
 /// # Errors
-/// What the host says.
+/// The host's own errors.
 pub fn write_model(model: &TreeModel, blob: &mut BlobWriter) -> Result<(), Failure> {
     let mut buffered = BufWriter::new(blob);
     model.write_to(&mut buffered).map_err(failure)?;

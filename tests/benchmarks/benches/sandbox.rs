@@ -122,7 +122,7 @@ impl Prices {
     }
 }
 
-/// What checking the view's batches takes, as batches of these columns.
+/// Memory that checking the view's batches takes, as batches of these columns.
 fn seconds_a_byte(view: &View, schema: &Schema) -> Result<f64> {
     let passes = (0..CHECK_PASSES).map(|_| {
         let mut bytes = 0;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use stagewright_end_to_end::{Ended, Place, binary, config, run_only};
 
-/// What is installed there: the program, and where it looks for them the program in which stages
+/// The installation there: the program, and where it looks for them the program in which stages
 /// run, and the built-in stages.
 fn install(to: &Path) {
     let stages = to.join("lib/stagewright/stages");

@@ -1,5 +1,5 @@
-//! The walls around stages: which stand, that the process of a stage is locked in while it works, and
-//! that what is made does not depend on them.
+//! The walls around stages: which stand, that the process of a stage is locked in while it works,
+//! and that what is made does not depend on them.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;

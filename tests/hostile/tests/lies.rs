@@ -32,7 +32,7 @@ fn program(folder: &Path, deed: &str) -> PathBuf {
 /// Tells a lie.
 ///
 /// # Errors
-/// What came of it, if it is not what was expected.
+/// The result, if it is another than was expected.
 fn lie(workshop: &Workshop, folder: &Path, world: World, deed: &str, expect: &Expect) -> Result<(), String> {
     // Of the time that a busy machine leaves, a flood may take a while to use its own.
     let wall = if ["silence", "asks-and-does-not-listen"].contains(&deed) { "2 s" } else { "60 s" };

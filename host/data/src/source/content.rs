@@ -18,13 +18,13 @@ const BUFFER: usize = 1 << 18;
 /// The content of a source's files, when they were read.
 #[derive(Clone, Debug)]
 pub struct Content {
-    /// SHA-256 of the file's bytes. Of a database whose latest changes stand in a log beside it, the
-    /// digest of the two files' digests.
+    /// SHA-256 of the file's bytes. Of a database whose latest changes stand in a log beside it,
+    /// the digest of the two files' digests.
     pub digest: Digest,
     files: Vec<(PathBuf, Option<Stamp>)>,
 }
 
-/// What a system changes when somebody writes to a file.
+/// The marks of a file that a system changes when somebody writes to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp([i64; 7]);
 
@@ -40,8 +40,8 @@ impl Content {
     /// Reads the files of a source.
     ///
     /// # Errors
-    /// [`DataError::Unreadable`], as for a reader of the source; [`DataError::Interrupted`] when told
-    /// to stop.
+    /// [`DataError::Unreadable`], as for a reader of the source; [`DataError::Interrupted`] when
+    /// told to stop.
     pub fn of(source: &Source, interrupt: &Interrupt) -> Result<Self, DataError> {
         let path = source.uri.path();
         let (digest, stamp) = hashed(path, open_file(path)?, interrupt)?;

@@ -1,6 +1,6 @@
 //! The source of an ingestion, and its content.
 //!
-//! What comes from a server is fetched once, by the host, and kept as an artifact: the signature is
+//! A file on a server is fetched once, by the host, and kept as an artifact: the signature is
 //! inferred from the same bytes that are then read, and a run can be repeated without the server.
 
 use stagewright_data::{Content, DataError, HttpRequest};

@@ -60,7 +60,7 @@ impl Line {
     }
 }
 
-/// What the parent sends is a value; it wrote it with the same program.
+/// Reads a value that the parent sent, which it wrote with the same program.
 fn value<T: DeserializeOwned + Heavy>(bytes: Vec<u8>) -> T {
     wire::unpack(bytes, usize::MAX).unwrap_or_else(|_| stagewright_jail::end(BROKEN))
 }

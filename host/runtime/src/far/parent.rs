@@ -19,7 +19,8 @@ use crate::engine::EngineOptions;
 use crate::sealed::Sealed;
 use crate::wasi::Stubs;
 
-/// Private memory of a child beyond its instance's: the engine's, its stacks, and batches that wait.
+/// Private memory of a child beyond its instance's: the engine's, its stacks, and batches that
+/// wait.
 const OWN_MEMORY: u64 = 96 << 20;
 
 /// Bytes at the end of a child's message: the memory that its instance has.
@@ -30,7 +31,7 @@ fn longest(kind: u32) -> Option<u64> {
     (up::ASK..=up::RETURNED).contains(&kind).then_some(wire::LONGEST + MEMORY as u64)
 }
 
-/// What to start, and with what.
+/// The program to start, and all that it gets.
 pub(crate) struct Start<'a> {
     pub(crate) program: &'a Path,
     pub(crate) code: &'a Sealed,

@@ -24,7 +24,7 @@ use crate::bitmap::{self, zero_at_nulls};
 use crate::fault::{BatchFault, BatchProblem as Problem};
 use crate::schema::{DataType, Field, Schema};
 
-/// What is wrong, and in which row.
+/// The problem, and its row.
 type ColumnFault = (Option<usize>, Problem);
 
 /// Where the pieces of a column lie.

@@ -16,7 +16,8 @@ pub trait Ingestion: 'static {
     /// The tasks that the stage can work on.
     const TASKS: &'static [TaskKind] = ANY_TASK;
 
-    /// Reads the sources that the manifest hands over, by their names (see [`source::open`](crate::source::open)), or makes data up.
+    /// Reads the sources that the manifest hands over, by their names (see
+    /// [`source::open`](crate::source::open)), or makes data up.
     ///
     /// # Errors
     /// What the source says, as it is.

@@ -44,7 +44,8 @@ pub trait Training: Sized + 'static {
     fn warm_up(&self) {}
 
     /// The numbers that [`predict`](Self::predict) returns for each row. A binary task wants the
-    /// probability of class 1 first, a task of several classes those of all, a regression the value.
+    /// probability of class 1 first, a task of several classes those of all, a regression the
+    /// value.
     fn outputs(&self) -> Vec<Output> {
         vec![Output::Probability(1)]
     }

@@ -99,7 +99,8 @@ named! {
         FloodProgress = "flood-progress",
         /// To record endless points of curves, some not numbers, some badly named.
         FloodMetrics = "flood-metrics",
-        /// To count cells under a thousand words, in columns that are not there, more than there can be.
+        /// To count cells under a thousand words, in columns that are not there, more than there
+        /// can be.
         FloodTreatments = "flood-treatments",
         /// To add thousands of figures.
         FloodFigures = "flood-figures",

@@ -1,7 +1,11 @@
-//! The hostile suite: every row of docs/hostile.md that a stage can try from inside, in every export where it can.
+//! The hostile suite: every row of docs/hostile.md that a stage can try from inside, in every
+//! export where it can.
 //!
-//! Each attempt is followed by a well-behaved run of the same stages in this same process, which must make what it made before. The suite runs twice: with stages in processes of their own, behind all
-//! walls, and at the same time with stages in one process that is pinned to one core. A program of its own and no `#[test]`s: the attempts share one engine and one home on purpose, one after the other, and the count at the end is part of what it says.
+//! Each attempt is followed by a well-behaved run of the same stages in this same process, which
+//! must make what it made before. The suite runs twice: with stages in processes of their own,
+//! behind all walls, and at the same time with stages in one process that is pinned to one core. A
+//! program of its own and no `#[test]`s: the attempts share one engine and one home on purpose, one
+//! after the other, and the count at the end is part of what it says.
 
 mod calls;
 mod impurities;

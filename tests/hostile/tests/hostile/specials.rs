@@ -183,7 +183,8 @@ pub(crate) fn promotion(workshop: &Workshop) -> usize {
     2
 }
 
-/// Row 20: what a model says that it predicts is what a model can predict, and what the task asks for.
+/// Row 20: what a model says that it predicts is what a model can predict, and what the task asks
+/// for.
 pub(crate) fn outputs(workshop: &Workshop) -> usize {
     let parts: [&[&str]; 8] = [
         &["1000000 outputs; at most 1024"],
