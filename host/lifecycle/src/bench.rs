@@ -459,11 +459,18 @@ impl MadeTable {
     /// Appends rows that count against the stage's output limit.
     pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
         self.watch.charge_output(packed::batch_bytes(rows, self.writer.schema()).map_err(StageFault::host)? as u64)?;
-        self.write_charged(rows)
+        self.append(rows)
     }
 
-    /// Appends rows of which the output was charged when they came from the guest.
+    /// Appends rows of a guest, of which the output was charged when they came.
     pub(crate) fn write_charged(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
+        self.append(rows)?;
+        // All columns of a guest's batch lie in one allocation, which nobody counts from here on.
+        self.writer.forget_batch();
+        Ok(())
+    }
+
+    fn append(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
         self.writer.write(rows).map_err(StageFault::host)?;
         Meter::add(&self.meter.cpu_ns, self.writer.take_other_threads_cpu_ns());
         self.watch.hold(self.writer.held_bytes())?;

@@ -43,7 +43,8 @@ const KEEP_RESIDENT: usize = 16 << 20;
 pub struct EngineOptions {
     /// Lets the compiler canonicalise every NaN, for bit-equal results across architectures. Batches are canonicalised at the boundary anyway.
     pub canonicalize_nans: bool,
-    /// Switches epoch interruption off. For benchmarks only: without it, no limit on time holds.
+    /// Switches epoch interruption off, as for code of stages' processes, which are killed. In this
+    /// process it is for benchmarks only: without it, no limit on time holds.
     pub without_interruption: bool,
     /// Switches the limiter of memory, tables and instances off. For benchmarks only: without it, those limits do not hold.
     pub without_limiter: bool,

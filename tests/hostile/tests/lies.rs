@@ -64,6 +64,18 @@ fn lie(workshop: &Workshop, folder: &Path, world: World, deed: &str, expect: &Ex
     Ok(())
 }
 
+/// A process that has answered and does not go costs its stage nothing: nobody waits until it wants
+/// to end.
+#[test]
+fn a_process_that_stays_is_ended_when_its_work_is_done() {
+    let workshop = Workshop::open(Place::Processes);
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder beside the program");
+    let set = vec!["validation.limits.wall=20 s".to_owned()];
+    let attempt = Attempt { set, ..Attempt::of(World::Validation..=World::Validation) };
+    let ended = workshop.attempt_in(&program(folder.path(), "stays"), &attempt);
+    assert!(ended.result.is_ok(), "{}", ended.error());
+}
+
 /// Imports that are asked about something that the stage holds, by their numbers: of tables.
 const OF_TABLES: [u8; 9] = [0, 1, 2, 3, 4, 5, 7, 8, 9];
 

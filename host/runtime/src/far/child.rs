@@ -112,7 +112,7 @@ impl Host for Parent {
 }
 
 /// The main function of a stage's process. It takes its task from its parent, locks itself in,
-/// performs calls, and ends the process when the parent wants no more.
+/// performs calls, and works until the parent kills it.
 ///
 /// # Safety
 /// It closes every descriptor above 2 and must be the first thing that `main` does.
@@ -171,7 +171,7 @@ fn serve(started: Started) -> Result<(), Failed> {
     work(&line, &pre, guest, &task)
 }
 
-/// Performs calls until there are no more.
+/// Performs calls until the parent ends this process.
 fn work(line: &Line, pre: &InstancePre<Guest<Parent>>, guest: Guest<Parent>, task: &Task) -> ! {
     let mut instance = Running::new(guest, pre.clone(), task.options());
     loop {
@@ -181,7 +181,6 @@ fn work(line: &Line, pre: &InstancePre<Guest<Parent>>, guest: Guest<Parent>, tas
                 line.send(up::RETURNED, &message, instance.store.data().desk.memory);
             }
             (down::RENEW, _) => instance = instance.renewed(Parent::new(line, task.memory)),
-            (down::END, _) => stagewright_jail::end(0),
             _ => stagewright_jail::end(BROKEN),
         }
     }

@@ -35,8 +35,6 @@ pub(super) mod down {
     pub(crate) const ANSWER: u32 = 2;
     /// Let the instance go; the next call is a fresh one's.
     pub(crate) const RENEW: u32 = 3;
-    /// There is no more to do.
-    pub(crate) const END: u32 = 4;
 }
 
 /// All that a child is told before it locks itself in.

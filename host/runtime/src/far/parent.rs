@@ -192,18 +192,23 @@ impl Far {
     /// Lets the instance go. The next call is a fresh one's, with nothing left of this one.
     pub(crate) fn renew(&mut self, desk: Desk) {
         self.desk = desk;
+        // A child that does not listen uses its time on the wall.
+        self.desk.account.enter();
         let _ = self.child.send(down::RENEW, &[]);
+        self.desk.account.leave();
     }
 }
 
 impl Drop for Far {
-    /// Waits for its end, so that all of its time is in its account.
+    /// Ends it, and waits until it is gone, so that all of its time is in its account. It is not
+    /// asked to end: it might not, and its time on the wall may stand still between calls.
     fn drop(&mut self) {
-        let _ = self.child.send(down::END, &[]);
+        self.child.stop("it has done its work");
         let mut bytes = Vec::new();
         while !self.ended {
             match self.child.receive(&mut bytes) {
-                Ok(Event::Message(_)) => self.child.stop("it says more than it was asked"),
+                // More than it was asked for.
+                Ok(Event::Message(_)) => {}
                 Ok(Event::Ended(ending)) => self.has_ended(&ending),
                 Err(_) => self.ended = true,
             }

@@ -118,6 +118,13 @@ impl Liar {
             "asked-as-told" => self.say(ASK, &[], &[LOG, 0, 0]),
             "another-reply" => self.returned(&[0]),
             "a-blob-of-nobody" => self.returned(&[&[4], &NOTHING[..]].concat()),
+            "stays" => {
+                // Findings of no check and no column; then it hears nothing any more.
+                self.returned(&[3, 0, 0]);
+                loop {
+                    std::thread::park();
+                }
+            }
             "two-returns" => (0..2).for_each(|_| self.returned(&[0])),
             "all-memory" => {
                 self.send(RETURNED, &[&REPLY, &[0], &6_u32.to_le_bytes(), &u64::MAX.to_le_bytes()]);
