@@ -12,7 +12,7 @@ use stagewright_manifest::{Limits, World};
 use stagewright_store::{ArtifactStore, Blob, Digest, Role, Schema};
 
 use crate::fault::StageFault;
-use crate::sandbox::{Component, Sandbox};
+use crate::sandbox::{Component, ComponentSource};
 
 /// A component of a registered model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -194,10 +194,10 @@ impl RegisteredModel {
     /// A component is missing, does not match its digest, or is refused by today's host.
     pub fn components(
         &self,
-        sandbox: &dyn Sandbox,
+        source: &dyn ComponentSource,
         artifacts: &ArtifactStore,
     ) -> Result<(Arc<Component>, Arc<Component>), StageFault> {
-        let ready = |world, component: &ModelComponent| sandbox.restore(world, component, artifacts).map(Arc::new);
+        let ready = |world, component: &ModelComponent| source.restore(world, component, artifacts).map(Arc::new);
         Ok((ready(World::Transformation, &self.transformation)?, ready(World::Training, &self.training)?))
     }
 

@@ -9,7 +9,9 @@ use stagewright_store::{ArtifactStore, DataType, Field, Table};
 use crate::fault::StageFault;
 use crate::model::RegisteredModel;
 use crate::purity::predict_checked;
-use crate::sandbox::{Cancel, Component, Meter, ModelParts, Sandbox, StageContext, Tracker, View, stage_seed};
+use crate::sandbox::{
+    Cancel, Component, ComponentSource, Meter, ModelParts, ModelRunner, StageContext, Tracker, View, stage_seed,
+};
 
 /// The columns that a model reads, wherever they stand in a table.
 ///
@@ -39,7 +41,7 @@ impl Ready {
     /// A blob or component is missing or does not match its digest.
     pub fn new(
         model: &RegisteredModel,
-        sandbox: &dyn Sandbox,
+        source: &dyn ComponentSource,
         artifacts: &ArtifactStore,
         limits: [(World, Limits); 2],
         tracker: Arc<dyn Tracker>,
@@ -47,7 +49,7 @@ impl Ready {
         cancel: &Cancel,
     ) -> Result<Self, StageFault> {
         let (state, blob) = model.blobs(artifacts)?;
-        let (transformation, training) = model.components(sandbox, artifacts)?;
+        let (transformation, training) = model.components(source, artifacts)?;
         let context = |component: Arc<Component>, parameters: &serde_json::Value, world: World| {
             let limits =
                 limits.iter().find(|(of, _)| *of == world).map_or(Limits::defaults(world), |(_, limits)| *limits);
@@ -82,8 +84,8 @@ impl Ready {
     ///
     /// # Errors
     /// A component fails or breaks the contract.
-    pub fn predict(&self, sandbox: &dyn Sandbox, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
-        sandbox.predict_batch(&self.parts, rows)
+    pub fn predict(&self, models: &dyn ModelRunner, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
+        models.predict_batch(&self.parts, rows)
     }
 
     /// The same for the rows of a table that has at least the columns that the model reads, as
@@ -91,8 +93,8 @@ impl Ready {
     ///
     /// # Errors
     /// A component fails or breaks the contract, or the table lacks a column.
-    pub fn predict_table(&self, sandbox: &dyn Sandbox, table: &Table) -> Result<Vec<f64>, StageFault> {
-        predict_checked(sandbox, &self.parts, &view_for(&self.parts, table)?)
+    pub fn predict_table(&self, models: &dyn ModelRunner, table: &Table) -> Result<Vec<f64>, StageFault> {
+        predict_checked(models, &self.parts, &view_for(&self.parts, table)?)
     }
 
     /// How many of the rows predicted so far have a category that training never saw, for each

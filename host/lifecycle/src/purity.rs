@@ -22,7 +22,7 @@ use stagewright_evaluation::figure::Figure;
 use stagewright_store::{Blob, DataType, Digest, MAX_BATCH_BYTES, packed};
 
 use crate::fault::{StageFault, guest_text};
-use crate::sandbox::{Level, Meter, ModelParts, Sandbox, StageContext, Tracker, View};
+use crate::sandbox::{Level, Meter, ModelParts, ModelRunner, StageContext, Tracker, View};
 
 /// The rows of a table of which all are asked again.
 const SMALL: u64 = 1024;
@@ -44,7 +44,7 @@ const SHOWN: usize = 60;
 /// # Errors
 /// [`StageFault::Contract`] that names the export and a row; or asking fails.
 pub(crate) fn check_transform(
-    sandbox: &dyn Sandbox,
+    models: &dyn ModelRunner,
     context: &Arc<StageContext>,
     state: &Blob,
     rows: &View,
@@ -55,7 +55,7 @@ pub(crate) fn check_transform(
     let first = read(made, &sample.rows)?;
     let aside = Aside::of(context);
     for way in sample.ways(state.digest()) {
-        let (_, again) = sandbox.transform_again(&aside.context, state, &rows.schema, &sample.batches(&way)?)?;
+        let (_, again) = models.transform_again(&aside.context, state, &rows.schema, &sample.batches(&way)?)?;
         for (&position, (batch, row)) in way.order().zip(places(&again)) {
             if let Some(column) = differing((&first, position), (batch, row)) {
                 return Err(impure(
@@ -76,9 +76,13 @@ pub(crate) fn check_transform(
 ///
 /// # Errors
 /// As for [`check_predict`].
-pub(crate) fn predict_checked(sandbox: &dyn Sandbox, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault> {
-    let scores = sandbox.predict(model, rows)?;
-    check_predict(sandbox, model, rows, &scores)?;
+pub(crate) fn predict_checked(
+    models: &dyn ModelRunner,
+    model: &ModelParts,
+    rows: &View,
+) -> Result<Vec<f64>, StageFault> {
+    let scores = models.predict(model, rows)?;
+    check_predict(models, model, rows, &scores)?;
     Ok(scores)
 }
 
@@ -88,21 +92,21 @@ pub(crate) fn predict_checked(sandbox: &dyn Sandbox, model: &ModelParts, rows: &
 /// # Errors
 /// As for [`check_transform`]; the export is the transformer's if its features differ, else the
 /// predictor's.
-fn check_predict(sandbox: &dyn Sandbox, model: &ModelParts, rows: &View, scores: &[f64]) -> Result<(), StageFault> {
+fn check_predict(models: &dyn ModelRunner, model: &ModelParts, rows: &View, scores: &[f64]) -> Result<(), StageFault> {
     let Some(sample) = Sample::of(rows, usize::MAX, model.model.digest())? else { return Ok(()) };
     let width = model.width();
     let asides = (Aside::of(&model.transformation), Aside::of(&model.training));
     for way in sample.ways(model.model.digest()) {
         let batches = sample.batches(&way)?;
-        let (inputs, features) = sandbox.transform_again(&asides.0.context, &model.state, &rows.schema, &batches)?;
-        let again = sandbox.predict_again(&asides.1.context, &model.model, &inputs, &model.task, &features)?;
+        let (inputs, features) = models.transform_again(&asides.0.context, &model.state, &rows.schema, &batches)?;
+        let again = models.predict_again(&asides.1.context, &model.model, &inputs, &model.task, &features)?;
         for ((&position, place), again) in way.order().zip(places(&features)).zip(again.chunks(width)) {
             let row = sample.rows[position];
             let first = &scores[row as usize * width..][..width];
             if let Some(class) = (0..width).find(|&class| first[class].to_bits() != again[class].to_bits()) {
-                let features = features_again(sandbox, model, rows, row, &asides.0.context)?;
+                let features = features_again(models, model, rows, row, &asides.0.context)?;
                 let one = [sample.one(position)?];
-                let (_, alone) = sandbox.transform_again(&asides.0.context, &model.state, &rows.schema, &one)?;
+                let (_, alone) = models.transform_again(&asides.0.context, &model.state, &rows.schema, &one)?;
                 for other in [(&features.0, features.1), place] {
                     if let Some(column) = differing(other, (&alone[0], 0)) {
                         let name = alone[0].schema_ref().field(column).name();
@@ -145,7 +149,7 @@ fn impure(context: &StageContext, export: &str, way: &Way, what: &str, first: &s
 /// Transforms a row again in its chunk, as the transformer was asked for it the first time. Returns
 /// the features, and the row's place in them.
 fn features_again(
-    sandbox: &dyn Sandbox,
+    models: &dyn ModelRunner,
     model: &ModelParts,
     rows: &View,
     row: u64,
@@ -154,7 +158,7 @@ fn features_again(
     let chunk = rows.table.schema().chunk_rows();
     let start = row - row % chunk as u64;
     let batch = rows.table.read(start, chunk, Some(&rows.columns)).map_err(StageFault::host)?;
-    let (_, features) = sandbox.transform_again(context, &model.state, &rows.schema, &[batch])?;
+    let (_, features) = models.transform_again(context, &model.state, &rows.schema, &[batch])?;
     let found = places(&features).nth((row - start) as usize);
     let (batch, row) = found.ok_or_else(|| StageFault::host("a transformer returned fewer rows than it was given"))?;
     Ok((batch.clone(), row))

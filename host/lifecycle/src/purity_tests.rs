@@ -11,7 +11,8 @@ use stagewright_store::{ArtifactStore, Field, Schema, Table};
 use super::*;
 use crate::model::ModelComponent;
 use crate::sandbox::{
-    Cancel, Check, ColumnSummary, Component, DecisionInput, Description, Sources, StageDecision, TransformSink,
+    Cancel, Check, ColumnSummary, Component, ComponentSource, DecisionInput, Description, Sources, StageDecision,
+    StageRunner, TransformSink,
 };
 
 /// Returns what one instance adds to the numbers of a batch. It is given the number of rows that it
@@ -61,7 +62,78 @@ impl Fake {
     }
 }
 
-impl Sandbox for Fake {
+impl StageRunner for Fake {
+    fn ingest(&self, _: Arc<StageContext>, _: Option<&str>, _: Arc<dyn Sources>) -> Result<Table, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+
+    fn validate(
+        &self,
+        _: Arc<StageContext>,
+        _: &Table,
+        _: &[Field],
+    ) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+
+    fn fit(&self, _: Arc<StageContext>, _: &View, _: &Task) -> Result<Blob, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+
+    fn rebalance(&self, _: Arc<StageContext>, _: &Table, _: &Task) -> Result<Option<Table>, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+
+    fn train(&self, _: Arc<StageContext>, _: &Table, _: Option<&Table>, _: &Task) -> Result<Blob, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+
+    fn evaluate(
+        &self,
+        _: Arc<StageContext>,
+        _: &View,
+        _: ModelParts,
+        _: Option<ModelParts>,
+        _: &Task,
+    ) -> Result<Vec<(String, f64)>, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+
+    fn decide(&self, _: Arc<StageContext>, _: &DecisionInput) -> Result<StageDecision, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+}
+
+impl ModelRunner for Fake {
+    fn transform(&self, _: Arc<StageContext>, _: &Blob, _: &View, _: TransformSink<'_>) -> Result<(), StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+
+    fn importance(
+        &self,
+        _: Arc<StageContext>,
+        _: &Blob,
+        _: &Schema,
+        _: &Task,
+    ) -> Result<Vec<(String, f64)>, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+
+    /// As the runtime does: an instance of each for every chunk.
+    fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault> {
+        let mut scores = Vec::new();
+        for chunk in rows.table.batches(None) {
+            let chunk = [chunk.expect("a chunk")];
+            let (inputs, features) = self.transform_again(&model.transformation, &model.state, &rows.schema, &chunk)?;
+            scores.extend(self.predict_again(&model.training, &model.model, &inputs, &model.task, &features)?);
+        }
+        Ok(scores)
+    }
+
+    fn predict_batch(&self, _: &ModelParts, _: &RecordBatch) -> Result<Vec<f64>, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+
     fn transform_again(
         &self,
         context: &Arc<StageContext>,
@@ -83,70 +155,14 @@ impl Sandbox for Fake {
     ) -> Result<Vec<f64>, StageFault> {
         Ok(self.ask(context, self.predict, batches.iter().map(numbers), |x| x + 1.0).concat())
     }
+}
 
-    /// As the runtime does: an instance of each for every chunk.
-    fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault> {
-        let mut scores = Vec::new();
-        for chunk in rows.table.batches(None) {
-            let chunk = [chunk.expect("a chunk")];
-            let (inputs, features) = self.transform_again(&model.transformation, &model.state, &rows.schema, &chunk)?;
-            scores.extend(self.predict_again(&model.training, &model.model, &inputs, &model.task, &features)?);
-        }
-        Ok(scores)
-    }
-
-    fn ingest(&self, _: Arc<StageContext>, _: Option<&str>, _: Arc<dyn Sources>) -> Result<Table, StageFault> {
-        unreachable!("the check asks for nothing else")
-    }
-    fn validate(
-        &self,
-        _: Arc<StageContext>,
-        _: &Table,
-        _: &[Field],
-    ) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault> {
-        unreachable!("the check asks for nothing else")
-    }
-    fn fit(&self, _: Arc<StageContext>, _: &View, _: &Task) -> Result<Blob, StageFault> {
-        unreachable!("the check asks for nothing else")
-    }
-    fn transform(&self, _: Arc<StageContext>, _: &Blob, _: &View, _: TransformSink<'_>) -> Result<(), StageFault> {
-        unreachable!("the check asks for nothing else")
-    }
-    fn rebalance(&self, _: Arc<StageContext>, _: &Table, _: &Task) -> Result<Option<Table>, StageFault> {
-        unreachable!("the check asks for nothing else")
-    }
-    fn train(&self, _: Arc<StageContext>, _: &Table, _: Option<&Table>, _: &Task) -> Result<Blob, StageFault> {
-        unreachable!("the check asks for nothing else")
-    }
-    fn importance(
-        &self,
-        _: Arc<StageContext>,
-        _: &Blob,
-        _: &Schema,
-        _: &Task,
-    ) -> Result<Vec<(String, f64)>, StageFault> {
-        unreachable!("the check asks for nothing else")
-    }
-    fn predict_batch(&self, _: &ModelParts, _: &RecordBatch) -> Result<Vec<f64>, StageFault> {
-        unreachable!("the check asks for nothing else")
-    }
-    fn evaluate(
-        &self,
-        _: Arc<StageContext>,
-        _: &View,
-        _: ModelParts,
-        _: Option<ModelParts>,
-        _: &Task,
-    ) -> Result<Vec<(String, f64)>, StageFault> {
-        unreachable!("the check asks for nothing else")
-    }
+impl ComponentSource for Fake {
     fn component_bytes(&self, _: &Component) -> Result<Vec<u8>, StageFault> {
         unreachable!("the check asks for nothing else")
     }
+
     fn restore(&self, _: World, _: &ModelComponent, _: &ArtifactStore) -> Result<Component, StageFault> {
-        unreachable!("the check asks for nothing else")
-    }
-    fn decide(&self, _: Arc<StageContext>, _: &DecisionInput) -> Result<StageDecision, StageFault> {
         unreachable!("the check asks for nothing else")
     }
 }

@@ -5,129 +5,38 @@
 //! reading must have the digest of the first.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use stagewright_jail::Walls;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{Cancel, Component, Description, Meter, StageContext};
-use stagewright_manifest::{Ceilings, CompilationLimits, Limits, World};
+use stagewright_manifest::{Ceilings, Limits, World};
 use stagewright_store::{ArtifactStore, Digest, open_regular, read_bounded};
 use wasmtime::component::{self as wasm, InstancePre};
 
 use crate::admission::{self, Grant, Interfaces};
 #[cfg(feature = "compiler")]
 use crate::against;
-use crate::anatomy::{self, Anatomy, Provenance};
+use crate::anatomy::{self, Anatomy};
 use crate::bindings::exports::stagewright::stage::metadata;
 use crate::bounds::Bounds;
 use crate::cache::{self, Cache, Unusable};
 #[cfg(test)]
 use crate::call::Running;
 use crate::call::{Export, Optional, Reply};
-use crate::compile::{Compilation, Compiler};
+use crate::compile::Compilation;
 use crate::description;
 use crate::desk::Desk;
 use crate::engine::EngineOptions;
 use crate::error::RuntimeError;
 use crate::far::parent::Start;
 use crate::guest::Guest;
+use crate::installation::{Inspection, Installation, Origin, Process, StoredTrust, Trust};
 use crate::sealed::Sealed;
 use crate::seat::Seat;
 use crate::version::{self, Tool};
 use crate::wasi::Stubs;
-
-/// Where a component comes from.
-#[derive(Debug, Clone)]
-pub enum Origin {
-    /// A built-in stage, found by name in the folders of the installation.
-    BuiltIn,
-    /// A file that the manifest names.
-    File(PathBuf),
-    /// The component of a registered model: a blob that the store verifies when it is opened.
-    Stored(Digest, ArtifactStore),
-}
-
-/// What a runtime works with.
-#[derive(Debug, Clone)]
-pub struct Installation {
-    /// The folder of compiled components; made if it is missing, for its owner alone.
-    pub cache: PathBuf,
-    /// The file of the host's key, under which the cache is authenticated; made if it is missing.
-    pub key: PathBuf,
-    /// Folders of built-in stages.
-    pub stages: Vec<PathBuf>,
-    /// Who compiles what is not in the cache.
-    pub compiler: Compiler,
-    /// What compiling one component may take.
-    pub limits: CompilationLimits,
-    /// The most that a component of each world may use. It binds `describe`,
-    /// which no manifest knows of.
-    pub ceilings: Ceilings,
-    /// Which components of registered models may be used.
-    pub stored: StoredTrust,
-    /// Where instances run; `None`: in this process, behind the engine's wall alone.
-    pub process: Option<Process>,
-}
-
-/// Says of a component of a registered model, by its name and digest, whether it may be used.
-type Judge = dyn Fn(&str, Digest) -> Result<(), RuntimeError> + Send + Sync;
-
-/// Whether a component of a registered model may be used; asked before anything of it is compiled
-/// or run. By default what was admitted when the model was registered may.
-#[derive(Clone, Default)]
-pub struct StoredTrust(Option<Arc<Judge>>);
-
-impl StoredTrust {
-    /// Asks somebody.
-    pub fn of(judge: impl Fn(&str, Digest) -> Result<(), RuntimeError> + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(judge)))
-    }
-
-    /// # Errors
-    /// The refusal of whoever is asked.
-    pub(crate) fn admit(&self, name: &str, digest: Digest) -> Result<(), RuntimeError> {
-        self.0.as_ref().map_or(Ok(()), |judge| judge(name, digest))
-    }
-}
-
-impl fmt::Debug for StoredTrust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "StoredTrust(asks)" } else { "StoredTrust(all)" })
-    }
-}
-
-impl Installation {
-    /// An installation whose key lies beside its cache: for a cache that nobody else brings. Whoever can bring both can bring native code.
-    pub fn new(cache: PathBuf, stages: Vec<PathBuf>, compiler: Compiler) -> Self {
-        let key = cache.with_file_name("host.key");
-        let limits = CompilationLimits::default();
-        let ceilings = Ceilings::default();
-        Self { cache, key, stages, compiler, limits, ceilings, stored: StoredTrust::default(), process: None }
-    }
-}
-
-/// Whether a component of this digest may be used; asked before anything of it is compiled.
-pub type Trust<'a> = &'a dyn Fn(Digest) -> Result<(), RuntimeError>;
-
-/// A component as its bytes show it, compiled or not, admitted or not.
-#[derive(Debug, Clone)]
-pub struct Inspection {
-    /// The digest of its bytes.
-    pub digest: Digest,
-    /// How many bytes it has.
-    pub size: u64,
-    /// The worlds that it implements.
-    pub worlds: Vec<World>,
-    /// Its imports, each with what its first world grants for it; stubs only where the manifest may allow them.
-    pub imports: Vec<(String, Grant)>,
-    /// Its exports.
-    pub exports: Vec<String>,
-    /// Who made it of what.
-    pub provenance: Provenance,
-}
 
 /// The folders and the caches of components.
 pub(crate) struct Catalog {
@@ -175,15 +84,6 @@ impl Code {
             required: process.required,
         }
     }
-}
-
-/// The processes in which instances run, if not in this one.
-#[derive(Debug, Clone)]
-pub struct Process {
-    /// The program of a stage's process, of this version.
-    pub program: PathBuf,
-    /// The walls that must stand around each.
-    pub required: Walls,
 }
 
 impl Catalog {
@@ -561,6 +461,7 @@ mod tests {
     use stagewright_lifecycle::fault::{INSTANCES, LimitKind, StageFault};
 
     use super::*;
+    use crate::compile::Compiler;
 
     /// A component that exports an empty instance by these names; all lengths take one byte.
     fn exporting(names: &[&str]) -> Vec<u8> {

@@ -9,7 +9,7 @@ use arrow_array::{ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBat
 use serde_json::json;
 use stagewright_benchmarks::{Result, Rig, SetUp, interleaved, median, process_cpu, ratio, setting, write_json};
 use stagewright_data::Task;
-use stagewright_lifecycle::sandbox::{Sandbox as _, View};
+use stagewright_lifecycle::sandbox::{ModelRunner as _, StageRunner as _, View};
 use stagewright_manifest::World;
 use stagewright_runtime::EngineOptions;
 use stagewright_store::{DataType, Field, Schema, packed};

@@ -7,7 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use stagewright_kit::{Column, Values};
-use stagewright_lifecycle::sandbox::{Sandbox as _, View};
+use stagewright_lifecycle::sandbox::{StageRunner as _, View};
 use stagewright_store::{DataType, Field, Role, Schema, Staging, Table};
 
 use crate::rig::NoSources;

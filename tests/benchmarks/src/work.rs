@@ -13,7 +13,7 @@ use stagewright_kit::{
     Batch, BinaryClasses, BlobReader, BlobWriter, Evaluation, Failure, FeatureImportance, Model, Output,
     Rebalancing as _, Settings, Table as _, Training, Transformation, Validation, parameters,
 };
-use stagewright_lifecycle::sandbox::{ModelParts, Sandbox as _, View};
+use stagewright_lifecycle::sandbox::{ModelParts, ModelRunner as _, StageRunner as _, View};
 use stagewright_manifest::World;
 use stagewright_store::{Blob, Role, Schema, Table};
 use train_boosted::TrainBoosted;

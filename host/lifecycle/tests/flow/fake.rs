@@ -13,8 +13,8 @@ use stagewright_lifecycle::fault::{LimitKind, StageFault};
 use stagewright_lifecycle::model::ModelComponent;
 use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::sandbox::{
-    Cancel, Check, ColumnSummary, Component, DecisionInput, Description, Level, ModelParts, Sandbox, Sources,
-    StageContext, StageDecision, TransformSink, View,
+    Cancel, Check, ColumnSummary, Component, ComponentSource, DecisionInput, Description, Level, ModelParts,
+    ModelRunner, Sources, StageContext, StageDecision, StageRunner, TransformSink, View,
 };
 use stagewright_lifecycle::summary::StageSummary;
 use stagewright_manifest::World;
@@ -274,7 +274,7 @@ impl Observer for Fake {
     fn stage_finished(&self, _: World, _: &StageSummary) {}
 }
 
-impl Sandbox for Fake {
+impl StageRunner for Fake {
     /// Makes its table up. Told to, it opens its source before, and reads it.
     fn ingest(
         &self,
@@ -313,22 +313,6 @@ impl Sandbox for Fake {
         put_json(&context, &json!(names(&train.schema.project(&features))))
     }
 
-    fn transform(
-        &self,
-        context: Arc<StageContext>,
-        state: &Blob,
-        rows: &View,
-        sink: TransformSink<'_>,
-    ) -> Result<(), StageFault> {
-        self.call("transformer.transform", &[&rows.schema])?;
-        for (start, batch) in pieces(rows, context.workers) {
-            let features = features(state, &batch);
-            let schema = numbers(features.schema().fields().iter().map(|field| field.name().clone()));
-            sink(&schema, start, features)?;
-        }
-        Ok(())
-    }
-
     fn rebalance(&self, _: Arc<StageContext>, train: &Table, _: &Task) -> Result<Option<Table>, StageFault> {
         self.call("transform.rebalance", &[train.schema()])?;
         Ok(None)
@@ -345,6 +329,47 @@ impl Sandbox for Fake {
         self.call("train.train", &shown)?;
         context.tracker.metric("loss", 0.5, 1);
         put_json(&context, &json!({ "column": parameters(&context)["column"], "rows": train.rows() }))
+    }
+
+    fn evaluate(
+        &self,
+        _: Arc<StageContext>,
+        test: &View,
+        _: ModelParts,
+        champion: Option<ModelParts>,
+        _: &Task,
+    ) -> Result<Vec<(String, f64)>, StageFault> {
+        self.call("evaluate.evaluate", &[&test.schema])?;
+        Ok(vec![
+            ("rows_seen".to_owned(), test.rows() as f64),
+            ("champions_seen".to_owned(), f64::from(u8::from(champion.is_some()))),
+        ])
+    }
+
+    fn decide(&self, _: Arc<StageContext>, input: &DecisionInput) -> Result<StageDecision, StageFault> {
+        self.call("decide.decide", &[])?;
+        Ok(match &self.script.decides {
+            Some(decides) => decides(input),
+            None => StageDecision { approved: true, reasons: Vec::new() },
+        })
+    }
+}
+
+impl ModelRunner for Fake {
+    fn transform(
+        &self,
+        context: Arc<StageContext>,
+        state: &Blob,
+        rows: &View,
+        sink: TransformSink<'_>,
+    ) -> Result<(), StageFault> {
+        self.call("transformer.transform", &[&rows.schema])?;
+        for (start, batch) in pieces(rows, context.workers) {
+            let features = features(state, &batch);
+            let schema = numbers(features.schema().fields().iter().map(|field| field.name().clone()));
+            sink(&schema, start, features)?;
+        }
+        Ok(())
     }
 
     fn importance(
@@ -391,22 +416,9 @@ impl Sandbox for Fake {
         self.batches("predictor.predict", batches)?;
         Ok(batches.iter().flat_map(|batch| scores(model, batch)).collect())
     }
+}
 
-    fn evaluate(
-        &self,
-        _: Arc<StageContext>,
-        test: &View,
-        _: ModelParts,
-        champion: Option<ModelParts>,
-        _: &Task,
-    ) -> Result<Vec<(String, f64)>, StageFault> {
-        self.call("evaluate.evaluate", &[&test.schema])?;
-        Ok(vec![
-            ("rows_seen".to_owned(), test.rows() as f64),
-            ("champions_seen".to_owned(), f64::from(u8::from(champion.is_some()))),
-        ])
-    }
-
+impl ComponentSource for Fake {
     fn component_bytes(&self, component: &Component) -> Result<Vec<u8>, StageFault> {
         self.call("resolve.bytes", &[])?;
         Ok(code(&component.name))
@@ -422,13 +434,5 @@ impl Sandbox for Fake {
         let kept = artifacts.open_blob(&component.digest).map_err(StageFault::host)?;
         assert_eq!(kept.read_all().expect("a blob that opened"), code(&component.name));
         Ok(self::component(world, &component.name))
-    }
-
-    fn decide(&self, _: Arc<StageContext>, input: &DecisionInput) -> Result<StageDecision, StageFault> {
-        self.call("decide.decide", &[])?;
-        Ok(match &self.script.decides {
-            Some(decides) => decides(input),
-            None => StageDecision { approved: true, reasons: Vec::new() },
-        })
     }
 }

@@ -9,7 +9,7 @@ use arrow_array::{ArrayRef, BooleanArray, DictionaryArray, Float64Array, RecordB
 use misbehave::{Export, Impurity, Misdeed};
 use stagewright_data::Task;
 use stagewright_hostile::{Attempt, Workshop};
-use stagewright_lifecycle::sandbox::{Cancel, Level, Meter, ModelParts, Sandbox as _, StageContext, Tracker, View};
+use stagewright_lifecycle::sandbox::{Cancel, Level, Meter, ModelParts, ModelRunner as _, StageContext, Tracker, View};
 use stagewright_manifest::{Limits, World};
 use stagewright_store::{Blob, DataType, Field, Schema, Table};
 

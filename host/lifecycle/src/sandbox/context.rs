@@ -1,0 +1,163 @@
+//! What one stage run hands to its instances, and whom they ask and tell.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow_array::RecordBatch;
+use stagewright_evaluation::figure::Figure;
+use stagewright_manifest::{Limits, World};
+use stagewright_store::{Digest, Role, Schema, Staging};
+
+use super::{Component, Meter};
+use crate::cpu_clock::CpuMark;
+use crate::fault::StageFault;
+
+/// Stops everything that runs under it, from any thread.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Asks everything to stop at the next safe point.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How loud a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// For the stage's author.
+    Debug,
+    /// Worth a line.
+    Info,
+    /// Something to look at.
+    Warn,
+    /// Something went wrong.
+    Error,
+}
+
+/// Receives what a stage tells people. Called from the stage's thread, often; must not block.
+/// Text is cut and its control characters are escaped before it gets here.
+pub trait Tracker: Send + Sync {
+    /// A line for the run's log.
+    fn log(&self, level: Level, message: &str);
+    /// `done` of `total` units of the current call are done.
+    fn progress(&self, done: u64, total: u64);
+    /// A point of a curve.
+    fn metric(&self, name: &str, value: f64, step: u64);
+    /// A figure, already checked.
+    fn figure(&self, figure: Figure);
+}
+
+/// A reading of one source, already decoded.
+pub trait SourceCursor: Send {
+    /// The columns.
+    fn schema(&self) -> &Schema;
+    /// The next rows, at most `rows`; `None` at the end.
+    ///
+    /// # Errors
+    /// A value that does not fit its type, or a source that cannot be read.
+    fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>, StageFault>;
+}
+
+/// The sources that one stage was granted.
+pub trait Sources: Send + Sync {
+    /// Opens a source by name.
+    ///
+    /// # Errors
+    /// [`StageFault::Denied`] for a name that was not granted.
+    fn open(&self, name: &str) -> Result<Box<dyn SourceCursor>, StageFault>;
+}
+
+/// Separates this use of SHA-256 from every other.
+const SEED_DOMAIN: &[u8] = b"stagewright.stage-seed.v1\0";
+
+/// The seed of one stage, from the seed of its run. Each stage has another, and none knows the
+/// run's: what one stage draws, no other stage can draw again.
+pub fn stage_seed(run: u64, world: World) -> u64 {
+    let message = [SEED_DOMAIN, &run.to_le_bytes(), world.as_str().as_bytes()].concat();
+    let mut head = [0; 8];
+    head.copy_from_slice(&Digest::of(&message).as_bytes()[..8]);
+    u64::from_le_bytes(head)
+}
+
+/// Everything that one stage run hands to its instances.
+pub struct StageContext {
+    /// The stage, as it is called in errors and tables.
+    pub world: World,
+    /// The component.
+    pub component: Arc<Component>,
+    /// Its parameters, one JSON object.
+    pub parameters: String,
+    /// Seeds its random choices: [`stage_seed`].
+    pub seed: u64,
+    /// The manifest's roles by column name, for the tables that it makes; other columns are features.
+    pub roles: HashMap<String, Role>,
+    /// Where its clocks start, microseconds since the epoch.
+    pub as_of: i64,
+    /// What it may use.
+    pub limits: Limits,
+    /// Where its artifacts are made. `None` where it may make none (prediction).
+    pub staging: Option<Staging>,
+    /// What it has used.
+    pub meter: Arc<Meter>,
+    /// Whom it tells.
+    pub tracker: Arc<dyn Tracker>,
+    /// How many instances may run at once.
+    pub workers: usize,
+    /// Stops it.
+    pub cancel: Cancel,
+}
+
+impl StageContext {
+    /// Says whether a limit on time or a wish to stop ends the stage.
+    ///
+    /// # Errors
+    /// [`StageFault::Limit`] or [`StageFault::Cancelled`].
+    pub fn check_time(&self) -> Result<(), StageFault> {
+        self.meter.check_time(self.world, &self.limits, &self.cancel)
+    }
+
+    /// Does work of the host on the stage's behalf, and charges it to the stage.
+    ///
+    /// # Errors
+    /// The work's own, or a limit that the stage is past.
+    pub fn on_behalf<T>(&self, work: impl FnOnce() -> Result<T, StageFault>) -> Result<T, StageFault> {
+        let mut mark = CpuMark::now();
+        self.meter.wall.enter();
+        let result = work();
+        self.meter.wall.leave();
+        Meter::add(&self.meter.cpu_ns, mark.take());
+        let value = result?;
+        self.check_time()?;
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_split_is_not_for_stages_to_compute() {
+        let run = 80_424;
+        let seeds: BTreeSet<u64> = World::all().map(|world| stage_seed(run, world)).collect();
+        assert_eq!(seeds.len(), World::all().len(), "each stage has a seed of its own");
+        // Neither the run's seed nor the split's, which may be the same number, is any stage's.
+        assert!(!seeds.contains(&run));
+        assert!(World::all().all(|world| !seeds.contains(&stage_seed(run + 1, world))));
+        // Fixed for good: a recorded run is made again from its seed.
+        assert_eq!(stage_seed(42, World::Training), SEED_OF_TRAINING_42);
+    }
+
+    const SEED_OF_TRAINING_42: u64 = 11_603_330_710_632_408_016;
+}
