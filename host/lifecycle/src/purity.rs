@@ -31,6 +31,9 @@ const SMALL: u64 = 1024;
 /// in 170 times.
 const SAMPLE: u64 = 512;
 
+/// Rows that are at most so far apart are read together.
+const NEAR: u64 = 64;
+
 /// Rows that are asked one at a time: enough calls for a counter to show. The first is what no
 /// state can have touched.
 const SINGLES: usize = 16;
@@ -54,19 +57,18 @@ pub(crate) fn check_transform(
     let Some(sample) = Sample::of(rows, most, state.digest())? else { return Ok(()) };
     let first = read(made, &sample.rows)?;
     let aside = Aside::of(context);
-    for way in sample.ways(state.digest()) {
-        let (_, again) = models.transform_again(&aside.context, state, &rows.schema, &sample.batches(&way)?)?;
-        for (&position, (batch, row)) in way.order().zip(places(&again)) {
-            if let Some(column) = differing((&first, position), (batch, row)) {
-                return Err(impure(
-                    context,
-                    TRANSFORM,
-                    &way,
-                    &format!("row {}, column `{}`", sample.rows[position], first.schema_ref().field(column).name()),
-                    &shown(&**first.column(column), position),
-                    &shown(&**batch.column(column), row),
-                ));
-            }
+    let asked = sample.questions(state.digest());
+    let (_, again) = models.transform_again(&aside.context, state, &rows.schema, &sample.batches(&asked)?)?;
+    for ((way, position), (batch, row)) in asked.in_turn().zip(places(&again)) {
+        if let Some(column) = differing((&first, position), (batch, row)) {
+            return Err(impure(
+                context,
+                TRANSFORM,
+                way,
+                &format!("row {}, column `{}`", sample.rows[position], first.schema_ref().field(column).name()),
+                &shown(&**first.column(column), position),
+                &shown(&**batch.column(column), row),
+            ));
         }
     }
     Ok(())
@@ -96,36 +98,28 @@ fn check_predict(models: &dyn ModelRunner, model: &ModelParts, rows: &View, scor
     let Some(sample) = Sample::of(rows, usize::MAX, model.model.digest())? else { return Ok(()) };
     let width = model.width();
     let asides = (Aside::of(&model.transformation), Aside::of(&model.training));
-    for way in sample.ways(model.model.digest()) {
-        let batches = sample.batches(&way)?;
-        let (inputs, features) = models.transform_again(&asides.0.context, &model.state, &rows.schema, &batches)?;
-        let again = models.predict_again(&asides.1.context, &model.model, &inputs, &model.task, &features)?;
-        for ((&position, place), again) in way.order().zip(places(&features)).zip(again.chunks(width)) {
-            let row = sample.rows[position];
-            let first = &scores[row as usize * width..][..width];
-            if let Some(class) = (0..width).find(|&class| first[class].to_bits() != again[class].to_bits()) {
-                let features = features_again(models, model, rows, row, &asides.0.context)?;
-                let one = [sample.one(position)?];
-                let (_, alone) = models.transform_again(&asides.0.context, &model.state, &rows.schema, &one)?;
-                for other in [(&features.0, features.1), place] {
-                    if let Some(column) = differing(other, (&alone[0], 0)) {
-                        let name = alone[0].schema_ref().field(column).name();
-                        let (first, again) =
-                            (shown(&**other.0.column(column), other.1), shown(&**alone[0].column(column), 0));
-                        let what = format!("row {row}, column `{name}`");
-                        return Err(impure(
-                            &model.transformation,
-                            TRANSFORM,
-                            &Way::alone(position),
-                            &what,
-                            &first,
-                            &again,
-                        ));
-                    }
+    let asked = sample.questions(model.model.digest());
+    let batches = sample.batches(&asked)?;
+    let (inputs, features) = models.transform_again(&asides.0.context, &model.state, &rows.schema, &batches)?;
+    let again = models.predict_again(&asides.1.context, &model.model, &inputs, &model.task, &features)?;
+    for (((way, position), place), again) in asked.in_turn().zip(places(&features)).zip(again.chunks(width)) {
+        let row = sample.rows[position];
+        let first = &scores[row as usize * width..][..width];
+        if let Some(class) = (0..width).find(|&class| first[class].to_bits() != again[class].to_bits()) {
+            let features = features_again(models, model, rows, row, &asides.0.context)?;
+            let one = [sample.one(position)?];
+            let (_, alone) = models.transform_again(&asides.0.context, &model.state, &rows.schema, &one)?;
+            for other in [(&features.0, features.1), place] {
+                if let Some(column) = differing(other, (&alone[0], 0)) {
+                    let name = alone[0].schema_ref().field(column).name();
+                    let (first, again) =
+                        (shown(&**other.0.column(column), other.1), shown(&**alone[0].column(column), 0));
+                    let what = format!("row {row}, column `{name}`");
+                    return Err(impure(&model.transformation, TRANSFORM, ALONE, &what, &first, &again));
                 }
-                let (first, again) = (first[class].to_string(), again[class].to_string());
-                return Err(impure(&model.training, PREDICT, &way, &format!("row {row}"), &first, &again));
             }
+            let (first, again) = (first[class].to_string(), again[class].to_string());
+            return Err(impure(&model.training, PREDICT, way, &format!("row {row}"), &first, &again));
         }
     }
     Ok(())
@@ -134,14 +128,18 @@ fn check_predict(models: &dyn ModelRunner, model: &ModelParts, rows: &View, scor
 const TRANSFORM: &str = "transformer.transform";
 const PREDICT: &str = "predictor.predict";
 
-fn impure(context: &StageContext, export: &str, way: &Way, what: &str, first: &str, again: &str) -> StageFault {
+/// Ways in which a row is asked for again.
+const ALONE: &str = "alone";
+const ONE_BY_ONE: &str = "one row at a time";
+const REORDERED: &str = "in another order";
+
+fn impure(context: &StageContext, export: &str, way: &str, what: &str, first: &str, again: &str) -> StageFault {
     StageFault::Contract {
         stage: context.world.into(),
         component: context.component.name.clone(),
         export: export.to_owned(),
         message: format!(
-            "{what}: {first} among all rows, and {again} when asked again {}; an answer may hang on its row alone, not on other rows, their order or earlier calls",
-            way.name
+            "{what}: {first} among all rows, and {again} when asked again {way}; an answer may hang on its row alone, not on other rows, their order or earlier calls"
         ),
     }
 }
@@ -223,19 +221,20 @@ struct Sample {
     values: RecordBatch,
 }
 
-/// A way to ask again: one instance, and the positions of each batch that it is asked for.
-struct Way {
-    name: &'static str,
+/// What one fresh instance is asked for again: the positions of each batch, in turn.
+struct Questions {
     batches: Vec<Vec<usize>>,
+    /// The first batches, of one row each, which are asked before any other has left a state.
+    singles: usize,
 }
 
-impl Way {
-    fn alone(position: usize) -> Self {
-        Self { name: "alone", batches: vec![vec![position]] }
-    }
-
-    fn order(&self) -> impl Iterator<Item = &usize> {
-        self.batches.iter().flatten()
+impl Questions {
+    /// The positions, each with the way in which it is asked for.
+    fn in_turn(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        self.batches.iter().enumerate().flat_map(|(number, batch)| {
+            let way = if number < self.singles { ONE_BY_ONE } else { REORDERED };
+            batch.iter().map(move |&position| (way, position))
+        })
     }
 }
 
@@ -260,22 +259,21 @@ impl Sample {
         Ok(None)
     }
 
-    /// Returns the ways to ask again: in another order, with no row in its place and batches of
-    /// other sizes; and one row at a time. Each costs the start of an instance, which may load a
-    /// large model.
-    fn ways(&self, seed: Digest) -> Vec<Way> {
+    /// What to ask again: some rows one at a time, and then all in another order, with no row in its
+    /// place and batches of other sizes. One instance is asked, since each costs its start and may
+    /// load a large model.
+    fn questions(&self, seed: Digest) -> Questions {
         let random = &mut Random::new(seed);
         let order = self.reordered(random);
+        let mut batches: Vec<Vec<usize>> = self.reordered(random).chunks(1).take(SINGLES).map(<[_]>::to_vec).collect();
+        let singles = batches.len();
         let mut rest = &order[..];
-        let mut batches = Vec::new();
         while !rest.is_empty() {
-            let (batch, later) = rest.split_at(rest.len().min(1 << batches.len()));
+            let (batch, later) = rest.split_at(rest.len().min(1 << (batches.len() - singles)));
             batches.push(batch.to_vec());
             rest = later;
         }
-        let singles = self.reordered(random);
-        let one_by_one = singles.iter().take(SINGLES).map(|&position| vec![position]).collect();
-        vec![Way { name: "in another order", batches }, Way { name: "one row at a time", batches: one_by_one }]
+        Questions { batches, singles }
     }
 
     /// All positions, none in its place (Sattolo 1986, "An algorithm to generate a random cyclic
@@ -288,16 +286,17 @@ impl Sample {
         order
     }
 
-    fn batches(&self, way: &Way) -> Result<Vec<RecordBatch>, StageFault> {
-        let batch = |positions: &Vec<usize>| {
-            let positions: UInt64Array = positions.iter().map(|&position| position as u64).collect::<Vec<_>>().into();
-            take_record_batch(&self.values, &positions).map_err(StageFault::host)
-        };
-        way.batches.iter().map(batch).collect()
+    fn batches(&self, asked: &Questions) -> Result<Vec<RecordBatch>, StageFault> {
+        asked.batches.iter().map(|positions| self.taken(positions)).collect()
     }
 
     fn one(&self, position: usize) -> Result<RecordBatch, StageFault> {
-        Ok(self.batches(&Way::alone(position))?.remove(0))
+        self.taken(&[position])
+    }
+
+    fn taken(&self, positions: &[usize]) -> Result<RecordBatch, StageFault> {
+        let positions: UInt64Array = positions.iter().map(|&position| position as u64).collect::<Vec<_>>().into();
+        take_record_batch(&self.values, &positions).map_err(StageFault::host)
     }
 }
 
@@ -313,15 +312,19 @@ fn read(view: &View, rows: &[u64]) -> Result<RecordBatch, StageFault> {
     concat_batches(&parts[0].schema(), &parts).map_err(StageFault::host)
 }
 
-/// The same in parts, not yet copied.
+/// The same in parts.
 fn parts(view: &View, rows: &[u64]) -> Result<Vec<RecordBatch>, StageFault> {
+    let chunk = view.table.schema().chunk_rows() as u64;
     let mut parts = Vec::new();
-    for run in rows.chunk_by(|row, next| row + 1 == *next) {
-        let (mut start, end) = (run[0], run[0] + run.len() as u64);
-        while start < end {
-            let part = view.table.read(start, (end - start) as usize, Some(&view.columns)).map_err(StageFault::host)?;
-            start += part.num_rows() as u64;
-            parts.push(part);
+    // A read costs about as much as checking the rows that lie between two that are near.
+    for near in rows.chunk_by(|row, next| next - row <= NEAR && row / chunk == next / chunk) {
+        let (start, end) = (near[0], near[near.len() - 1] + 1);
+        let span = view.table.read(start, (end - start) as usize, Some(&view.columns)).map_err(StageFault::host)?;
+        if span.num_rows() == near.len() {
+            parts.push(span);
+        } else {
+            let places: UInt64Array = near.iter().map(|row| row - start).collect::<Vec<_>>().into();
+            parts.push(take_record_batch(&span, &places).map_err(StageFault::host)?);
         }
     }
     Ok(parts)
