@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use stagewright_lifecycle::sandbox::Component;
-use stagewright_manifest::{Manifest, ManifestError, World};
+use stagewright_manifest::{Manifest, ManifestError, StepId, World};
 
 /// Refuses a task that a component of these stages cannot do.
 ///
@@ -15,9 +15,9 @@ use stagewright_manifest::{Manifest, ManifestError, World};
 pub(crate) fn refuse_undoable(
     manifest: &Manifest,
     stages: &RangeInclusive<World>,
-    components: &BTreeMap<World, Arc<Component>>,
+    components: &BTreeMap<StepId, Arc<Component>>,
 ) -> Result<(), ManifestError> {
-    let can = |world| components.get(&world).map(|component| component.description.tasks.as_slice());
+    let can = |stage: &StepId| components.get(stage).map(|component| component.description.tasks.as_slice());
     refuse(manifest, stages, can)
 }
 
@@ -25,21 +25,21 @@ pub(crate) fn refuse_undoable(
 fn refuse<'a>(
     manifest: &Manifest,
     stages: &RangeInclusive<World>,
-    can: impl Fn(World) -> Option<&'a [String]>,
+    can: impl Fn(&StepId) -> Option<&'a [String]>,
 ) -> Result<(), ManifestError> {
     let kind = manifest.task.kind.as_str();
-    let cannot = |world| can(world).is_some_and(|tasks| tasks.iter().all(|task| task != kind));
-    let unable: Vec<(World, &str)> = manifest
+    let cannot = |stage| can(stage).is_some_and(|tasks| tasks.iter().all(|task| task != kind));
+    let unable: Vec<(&StepId, &str)> = manifest
         .stages
         .iter()
-        .filter(|stage| stages.contains(&stage.world) && cannot(stage.world))
-        .map(|stage| (stage.world, stage.component.as_str()))
+        .filter(|stage| stages.contains(&stage.world) && cannot(&stage.name))
+        .map(|stage| (&stage.name, stage.component.as_str()))
         .collect();
     if unable.is_empty() {
         return Ok(());
     }
     let names: Vec<String> = unable.iter().map(|(_, name)| format!("`{name}`")).collect();
-    let places: Vec<String> = unable.iter().map(|(world, _)| format!("[stages.{world}]")).collect();
+    let places: Vec<String> = unable.iter().map(|(stage, _)| format!("[stages.{stage}]")).collect();
     let message = format!("the task is `{kind}`, which {} cannot do", names.join(" and "));
     let hint = format!(
         "choose a target of two values (`stagewright init` writes a manifest for it), or name other components under {}",
@@ -84,8 +84,8 @@ mod tests {
     }
 
     fn asked(kind: &str, stages: RangeInclusive<World>) -> Result<(), String> {
-        let said: BTreeMap<World, Vec<String>> = World::all().map(|world| (world, tasks(world))).collect();
-        let can = |world| said.get(&world).map(Vec::as_slice);
+        let said: BTreeMap<StepId, Vec<String>> = World::all().map(|world| (world.into(), tasks(world))).collect();
+        let can = |stage: &StepId| said.get(stage).map(Vec::as_slice);
         refuse(&manifest(kind, "", &[]), &stages, can).map_err(|error| error.render())
     }
 

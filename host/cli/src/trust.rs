@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use stagewright_manifest::{Lock, Manifest, Operator, TrustSection, TrustedKey, World};
+use stagewright_manifest::{Lock, Manifest, Operator, StageSection, TrustSection, TrustedKey};
 use stagewright_runtime::{Origin, PublicKey, RuntimeError, SignatureError, Signatures, signature_file};
 use stagewright_store::Digest;
 
@@ -71,9 +71,9 @@ impl<'a> Policy<'a> {
     ///
     /// # Errors
     /// [`RuntimeError::Refused`], which says what changed or what is missing, and how to accept it.
-    pub(crate) fn admit(&self, world: World, digest: Digest) -> Result<(), RuntimeError> {
-        let name = self.manifest.stage(world).component.as_str();
-        let section = self.manifest.component(world);
+    pub(crate) fn admit(&self, stage: &StageSection, digest: Digest) -> Result<(), RuntimeError> {
+        let name = stage.component.as_str();
+        let section = self.manifest.component_of(stage);
         match &section.path {
             None => {
                 self.operators.admit(name, &Origin::BuiltIn, digest)?;

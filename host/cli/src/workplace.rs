@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use stagewright_lifecycle::budget::{Budget, cores};
 use stagewright_lifecycle::sandbox::{Cancel, Component};
 use stagewright_manifest::{
-    InstanceLimits, MAX_WORKERS, Manifest, ManifestError, Operator, Problem, Stub, WallPolicy, World,
+    ComponentSection, InstanceLimits, MAX_WORKERS, Manifest, ManifestError, Operator, Problem, StageSection, StepId,
+    Stub, WallPolicy,
 };
 use stagewright_runtime::{
     Bounds, Compiler, EngineOptions, HostWalls, Installation, Origin, Process, Runtime, RuntimeError, StoredTrust,
@@ -81,29 +82,38 @@ impl Workplace {
     pub(crate) fn components(
         &self,
         manifest: &Manifest,
-        worlds: &[World],
         policy: &Policy<'_>,
-    ) -> anyhow::Result<BTreeMap<World, Arc<Component>>> {
+    ) -> anyhow::Result<BTreeMap<StepId, Arc<Component>>> {
         let built_in = self.runtime.built_in();
         let names: Vec<&str> = built_in.iter().map(|(name, _)| name.as_str()).collect();
         let missing = manifest.check_components(&names);
         if !missing.is_empty() {
             return Err(manifest.error(missing).into());
         }
-        let resolved: Vec<(World, Result<Component, RuntimeError>)> = std::thread::scope(|scope| {
-            let resolving: Vec<_> = worlds
-                .iter()
-                .map(|&world| scope.spawn(move || (world, self.resolve(manifest, world, policy))))
-                .collect();
+        // Stages may share a component.
+        let mut used: Vec<&StageSection> = Vec::new();
+        for stage in &manifest.stages {
+            if used.iter().all(|known| known.component != stage.component) {
+                used.push(stage);
+            }
+        }
+        let resolved: Vec<(&StageSection, Result<Component, RuntimeError>)> = std::thread::scope(|scope| {
+            let resolving: Vec<_> =
+                used.iter().map(|&stage| scope.spawn(move || (stage, self.resolve(manifest, stage, policy)))).collect();
             resolving.into_iter().map(|thread| thread.join().expect("resolving does not panic")).collect()
         });
+        let mut by_name = BTreeMap::new();
+        for (stage, result) in resolved {
+            let component = result?;
+            self.keep_signatures(&origin(manifest.component_of(stage)), &component);
+            by_name.insert(stage.component.as_str(), Arc::new(component));
+        }
         let mut components = BTreeMap::new();
         let mut problems: Vec<Problem> = Vec::new();
-        for (world, result) in resolved {
-            let component = result?;
-            self.keep_signatures(&origin(manifest, world), &component);
-            problems.extend(manifest.check_parameters(world, &component.description.parameters));
-            components.insert(world, Arc::new(component));
+        for stage in &manifest.stages {
+            let component = &by_name[stage.component.as_str()];
+            problems.extend(manifest.check_parameters(stage, &component.description.parameters));
+            components.insert(stage.name.clone(), component.clone());
         }
         if problems.is_empty() { Ok(components) } else { Err(manifest.error(problems).into()) }
     }
@@ -120,17 +130,22 @@ impl Workplace {
         }
     }
 
-    fn resolve(&self, manifest: &Manifest, world: World, policy: &Policy<'_>) -> Result<Component, RuntimeError> {
-        let origin = origin(manifest, world);
-        let name = manifest.stage(world).component.as_str();
-        self.runtime
-            .resolve_trusted(world, name, &origin, stubs(manifest, world), &|digest| policy.admit(world, digest))
+    fn resolve(
+        &self,
+        manifest: &Manifest,
+        stage: &StageSection,
+        policy: &Policy<'_>,
+    ) -> Result<Component, RuntimeError> {
+        let section = manifest.component_of(stage);
+        let name = stage.component.as_str();
+        let admit = |digest| policy.admit(stage, digest);
+        self.runtime.resolve_trusted(stage.world, name, &origin(section), stubs(section), &admit)
     }
 }
 
-/// Where the component of a stage is.
-pub(crate) fn origin(manifest: &Manifest, world: World) -> Origin {
-    manifest.component(world).path.clone().map_or(Origin::BuiltIn, Origin::File)
+/// Where a component is.
+pub(crate) fn origin(section: &ComponentSection) -> Origin {
+    section.path.clone().map_or(Origin::BuiltIn, Origin::File)
 }
 
 /// The operator's figures in the runtime's words; what the file does not name keeps its default.
@@ -146,9 +161,9 @@ fn bounds(instances: &InstanceLimits) -> Bounds {
     }
 }
 
-/// What the manifest lets a stage's component link although nothing is behind it.
-pub(crate) fn stubs(manifest: &Manifest, world: World) -> StubGrants {
-    let stubs = &manifest.component(world).stubs;
+/// What the manifest lets a component link although nothing is behind it.
+pub(crate) fn stubs(section: &ComponentSection) -> StubGrants {
+    let stubs = &section.stubs;
     StubGrants { filesystem: stubs.contains(&Stub::Filesystem), sockets: stubs.contains(&Stub::Sockets) }
 }
 

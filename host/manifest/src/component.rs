@@ -63,17 +63,18 @@ fn read_component(section: Section<'_>) -> Option<ComponentSection> {
     let path_typed = path.as_ref().is_some_and(|item| matches!(item.node.origin, Origin::Argument(_)));
     let path = path.map(|item| item.path());
     let stubs = section.get("stubs").map_or(Some(Vec::new()), |item| read_stubs(&item));
-    let parameters = section.section("parameters").map_or_else(
-        || section.get("parameters").is_none().then(Map::new),
-        |section| {
-            let entries = section.items().map(|(name, item)| Some((name.to_owned(), json(&item)?))).collect::<Vec<_>>();
-            entries.into_iter().collect()
-        },
-    );
+    let parameters = parameters(&section);
     let key = section.key.clone();
     section.finish_with(|_| Some(format!("parameters go under `[{key}.parameters]`")));
     let path = path.map_or(Some(None), |it| it.map(Some))?;
     Some(ComponentSection { path, path_typed, stubs: stubs?, parameters: parameters? })
+}
+
+/// The table `parameters` of a section; empty if there is none.
+pub(crate) fn parameters(section: &Section<'_>) -> Option<Map<String, Json>> {
+    let Some(item) = section.get("parameters") else { return Some(Map::new()) };
+    let entries = item.section()?.items().map(|(name, item)| Some((name.to_owned(), json(&item)?))).collect::<Vec<_>>();
+    entries.into_iter().collect()
 }
 
 fn read_stubs(item: &Item<'_>) -> Option<Vec<Stub>> {

@@ -17,6 +17,7 @@ use serde::{Serialize, Serializer};
 use crate::component::{self, ComponentSection};
 use crate::document::{self, Origin, Table, Value};
 use crate::gates::GatesSection;
+use crate::graph::{Graph, Step};
 use crate::names::{Identifier, Name};
 use crate::overrides::Overrides;
 use crate::problem::{Collector, ManifestError, Source};
@@ -70,9 +71,12 @@ pub struct Manifest {
     pub signature: SignatureSection,
     /// Which rows are for what.
     pub split: SplitSection,
-    /// The six stages in lifecycle order; see [`Manifest::stage`].
-    #[serde(serialize_with = "by_world")]
+    /// The stages: six in lifecycle order, or those of a graph as the file lists them.
+    #[serde(serialize_with = "stage::by_name")]
     pub stages: Vec<StageSection>,
+    /// How the stages are wired.
+    #[serde(skip)]
+    pub graph: Graph,
     /// Every component that the file configures or a stage uses.
     pub components: BTreeMap<Identifier, ComponentSection>,
     /// What a candidate must reach.
@@ -96,10 +100,6 @@ pub struct Manifest {
 
 fn displayed<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
-}
-
-fn by_world<S: Serializer>(stages: &[StageSection], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(stages.iter().map(|stage| (stage.world.as_str(), stage)))
 }
 
 impl Manifest {
@@ -188,7 +188,7 @@ impl Manifest {
         })
     }
 
-    /// The stage of this world.
+    /// The stage of this world; in a graph, the first of them.
     ///
     /// # Panics
     /// Never: a manifest without one of the six is not read.
@@ -196,14 +196,45 @@ impl Manifest {
         self.stages.iter().find(|stage| stage.world == world).expect("each world has a stage")
     }
 
-    /// The component of this world's stage.
+    /// The component of this world's stage; in a graph, of the first of them.
     pub fn component(&self, world: World) -> &ComponentSection {
         &self.components[&self.stage(world).component]
     }
 
+    /// The stage that a step does.
+    ///
+    /// # Panics
+    /// The step is of another pipeline.
+    pub fn stage_of(&self, step: &Step) -> &StageSection {
+        self.stages.iter().find(|stage| stage.name == step.stage).expect("each step does a stage of its pipeline")
+    }
+
+    /// The component of a stage.
+    pub fn component_of(&self, stage: &StageSection) -> &ComponentSection {
+        &self.components[&stage.component]
+    }
+
+    /// The parameters of a stage: its component's, with its own over them.
+    pub fn parameters_of(&self, stage: &StageSection) -> serde_json::Map<String, serde_json::Value> {
+        let mut parameters = self.component_of(stage).parameters.clone();
+        parameters.extend(stage.parameters.iter().map(|(name, value)| (name.clone(), value.clone())));
+        parameters
+    }
+
+    /// The source that a stage reads, if it reads one.
+    pub fn source_of(&self, stage: &StageSection) -> Option<(&Identifier, &SourceSection)> {
+        stage.source.as_ref().and_then(|name| self.sources.get_key_value(name))
+    }
+
     /// The source that ingestion reads, if it reads one.
     pub fn ingestion_source(&self) -> Option<(&Identifier, &SourceSection)> {
-        self.stage(World::Ingestion).source.as_ref().and_then(|name| self.sources.get_key_value(name))
+        self.source_of(self.stage(World::Ingestion))
+    }
+
+    /// Whether the pipeline is more than the six stages in a row.
+    pub fn is_graph(&self) -> bool {
+        let steps = self.graph.steps();
+        steps.len() != World::all().len() || steps.iter().any(|step| step.id.as_str() != step.world.as_str())
     }
 
     /// The file, as it was given.
@@ -256,7 +287,7 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
     let split = file.section("split").map(|section| SplitSection::read(section, &task));
     let stages = file.require("stages", "[stages.ingestion]").and_then(|item| item.section());
     let stages = stages.map(|section| {
-        stage::check_source(&section, root.table_at(&["sources"]));
+        stage::check_sources(&section, root.table_at(&["sources"]));
         stage::read_all(section)
     });
     let components = file.section("components").map(component::read_all).unwrap_or_default();
@@ -267,7 +298,8 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
     let trust = file.section("trust").map(TrustSection::read);
     file.finish();
 
-    let stages: Vec<StageSection> = stages?.into_iter().collect::<Option<_>>()?;
+    let stage::Stages { sections, graph } = stages?;
+    let stages: Vec<StageSection> = sections.into_iter().collect::<Option<_>>()?;
     let mut components = whole(components)?;
     for stage in &stages {
         components.entry(stage.component.clone()).or_default();
@@ -285,6 +317,7 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
         signature: signature.unwrap_or_default(),
         split: split.unwrap_or_default(),
         stages,
+        graph: graph?,
         components,
         gates,
         production: production.unwrap_or_default(),

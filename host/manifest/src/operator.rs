@@ -340,20 +340,22 @@ impl Manifest {
             let over = over(&asked, ceiling);
             stage.limits = asked.at_most(ceiling);
             for (key, asked, allowed) in over.into_iter().flatten() {
-                if let Some(entry) = self.root.at(&["stages", world.as_str(), "limits", key]) {
+                if let Some(entry) = self.root.at(&["stages", stage.name.as_str(), "limits", key]) {
                     let message = format!("`{key}` is above the operator's ceiling: `{asked}`");
                     let hint = format!("choose at most `{allowed}`, or have the ceiling raised in {whose}");
-                    let path = format!("stages.{world}.limits.{key}");
+                    let path = format!("stages.{}.limits.{key}", stage.name);
                     collector.report(&entry.node.origin, &path, message, Some(hint));
                 }
             }
         }
-        let grants = &self.stage(World::Ingestion).http;
-        if let (Some(allowed), Some(entry)) = (&operator.http, self.root.at(&["stages", "ingestion", "http"])) {
-            for grant in grants.iter().filter(|grant| !allowed.contains(grant)) {
+        for stage in &self.stages {
+            let entry = self.root.at(&["stages", stage.name.as_str(), "http"]);
+            let (Some(allowed), Some(entry)) = (&operator.http, entry) else { continue };
+            for grant in stage.http.iter().filter(|grant| !allowed.contains(grant)) {
                 let message = format!("the operator does not allow `{grant}`");
                 let hint = format!("have it added to `hosts` under [http] in {whose}");
-                collector.report(&entry.node.origin, "stages.ingestion.http", message, Some(hint));
+                let key = format!("stages.{}.http", stage.name);
+                collector.report(&entry.node.origin, &key, message, Some(hint));
             }
         }
         self.check_tokens(operator, &whose, &collector);

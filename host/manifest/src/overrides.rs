@@ -32,7 +32,7 @@ pub(crate) const ROOT_KEYS: [&str; 15] = [
 ];
 
 /// A stage's own keys; every other key after a stage's name is a parameter of its component.
-const STAGE_KEYS: [&str; 4] = ["component", "source", "http", "limits"];
+const STAGE_KEYS: [&str; 7] = ["component", "source", "http", "limits", "world", "inputs", "parameters"];
 
 /// What the command line changes. Later entries win over earlier ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,8 @@ pub struct Overrides {
     /// `KEY=VALUE`. The key is a dotted path of the file (`gates.margin`,
     /// `gates.minimum.accuracy`), or begins with a stage: `training.component`,
     /// `training.limits.cpu`, and `training.learning_rate` for a parameter of that stage's
-    /// component, whichever that is after all overrides. The value is a TOML value; what is none
+    /// component, whichever that is after all overrides (for a stage that is not named as its
+    /// world, or that has parameters of its own: for that stage alone). The value is a TOML value; what is none
     /// stands for a string.
     pub set: Vec<String>,
     /// `NAME=URI` for a source that the file declares; paths are relative to the current directory.
@@ -160,29 +161,38 @@ fn split(text: &str) -> Option<(&str, &str)> {
 fn full_path(path: &[String], root: &Table, origin: &Origin, collector: &Collector) -> Option<Vec<String>> {
     let report = |message: String, hint: String| collector.report(origin, &dotted(path), message, Some(hint));
     let (first, rest) = path.split_first()?;
-    let Some(world) = World::from_name(first) else {
-        if ROOT_KEYS.contains(&first.as_str()) {
-            return Some(path.to_vec());
-        }
-        let words = || World::all().map(World::as_str).chain(ROOT_KEYS);
-        let hint = match nearest(first, words()) {
+    let is_stage = root.table_at(&["stages", first]).is_some();
+    if ROOT_KEYS.contains(&first.as_str()) {
+        return Some(path.to_vec());
+    }
+    if !is_stage && World::from_name(first).is_none() {
+        let stages = root.table_at(&["stages"]).into_iter().flat_map(Table::iter);
+        let mut words: Vec<&str> = stages.map(|entry| entry.name.as_str()).collect();
+        words.extend(World::all().map(|world| -> &str { world.as_str() }));
+        words.extend(ROOT_KEYS);
+        let hint = match nearest(first, words) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("begin with a stage ({}) or a key of the file", World::order()),
         };
         report(format!("`{first}` is neither a stage nor a key of the file"), hint);
         return None;
-    };
+    }
+    let stage = first.as_str();
     let prefix = match rest.first().map(String::as_str) {
         None => {
-            let hint = format!("write `{world}.component=NAME`, or `{world}.PARAMETER=VALUE`");
-            report(format!("`{world}` is a stage and cannot be set as a whole"), hint);
+            let hint = format!("write `{stage}.component=NAME`, or `{stage}.PARAMETER=VALUE`");
+            report(format!("`{stage}` is a stage and cannot be set as a whole"), hint);
             return None;
         }
-        Some(key) if STAGE_KEYS.contains(&key) => ["stages", world.as_str()].map(str::to_owned).to_vec(),
+        Some(key) if STAGE_KEYS.contains(&key) => ["stages", stage].map(str::to_owned).to_vec(),
+        // Other stages may have the same component.
+        Some(_) if World::from_name(stage).is_none() || root.at(&["stages", stage, "parameters"]).is_some() => {
+            ["stages", stage, "parameters"].map(str::to_owned).to_vec()
+        }
         Some(_) => {
-            let Some(component) = root.string_at(&["stages", world.as_str(), "component"]) else {
-                let hint = format!("set `{world}.component` too");
-                report(format!("stage `{world}` has no component whose parameter could be set"), hint);
+            let Some(component) = root.string_at(&["stages", stage, "component"]) else {
+                let hint = format!("set `{stage}.component` too");
+                report(format!("stage `{stage}` has no component whose parameter could be set"), hint);
                 return None;
             };
             vec!["components".to_owned(), component.to_owned(), "parameters".to_owned()]

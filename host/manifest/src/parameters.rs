@@ -18,7 +18,7 @@ use crate::document::{Node, Origin, Value, key_text};
 use crate::manifest::Manifest;
 use crate::nearest::{listed, nearest};
 use crate::problem::{Collector, ManifestError, Problem};
-use crate::world::World;
+use crate::stage::StageSection;
 
 /// Characters of a foreign text, or of a value, that a message quotes.
 const LONGEST: usize = 200;
@@ -57,8 +57,8 @@ impl Manifest {
         };
         for stage in self.stages.iter().filter(|stage| unknown(stage.component.as_str())) {
             let name = stage.component.as_str();
-            let key = format!("stages.{}.component", stage.world);
-            if let Some(entry) = self.root.at(&["stages", stage.world.as_str(), "component"]) {
+            let key = format!("stages.{}.component", stage.name);
+            if let Some(entry) = self.root.at(&["stages", stage.name.as_str(), "component"]) {
                 collector.report(&entry.node.origin, &key, format!("there is no component `{name}`"), Some(hint(name)));
             }
         }
@@ -77,14 +77,14 @@ impl Manifest {
     ///
     /// A schema that is none, or that refers to itself or to elsewhere, is a problem too: of the
     /// component, cited where the stage names it.
-    pub fn check_parameters(&self, world: World, schema: &Json) -> Vec<Problem> {
+    pub fn check_parameters(&self, stage: &StageSection, schema: &Json) -> Vec<Problem> {
         let collector = Collector::new(self.source.clone());
-        let component = self.stage(world).component.as_str();
+        let component = stage.component.as_str();
         let faulty = |reason: String| {
             let message =
                 format!("component `{component}` describes its parameters by a schema that cannot be used: {reason}");
             let hint = "tell the author of the component".to_owned();
-            collector.report(&self.origin_of(&["stages", world.as_str(), "component"]), "", message, Some(hint));
+            collector.report(&self.origin_of(&["stages", stage.name.as_str(), "component"]), "", message, Some(hint));
         };
         let schema = match Schema::new(schema) {
             Ok(schema) => schema,
@@ -93,13 +93,13 @@ impl Manifest {
                 return collector.into_problems();
             }
         };
-        let parameters = Json::Object(self.component(world).parameters.clone());
+        let parameters = Json::Object(self.parameters_of(stage));
         let Checked { violations, is_unfinished, .. } = check::check(&schema, &parameters);
         if is_unfinished {
             faulty(too_costly());
             return collector.into_problems();
         }
-        let report = Report { manifest: self, collector: &collector, world, component, schema: &schema };
+        let report = Report { manifest: self, collector: &collector, stage, component, schema: &schema };
         for violation in &violations {
             report.violation(violation);
         }
@@ -143,7 +143,7 @@ enum Step {
 struct Report<'a> {
     manifest: &'a Manifest,
     collector: &'a Collector,
-    world: World,
+    stage: &'a StageSection,
     component: &'a str,
     schema: &'a Schema<'a>,
 }
@@ -177,9 +177,22 @@ impl Report<'_> {
         self.report_at_key(&path, format!("component `{}` has no parameter `{name}`", self.component), Some(hint));
     }
 
+    /// The section that a parameter stands in: the stage's own, or its component's.
+    fn section(&self, path: &[Step]) -> [&str; 3] {
+        let is_own = match path.first() {
+            Some(Step::Key(name)) => self.stage.parameters.contains_key(name),
+            _ => false,
+        };
+        if is_own {
+            ["stages", self.stage.name.as_str(), "parameters"]
+        } else {
+            ["components", self.component, "parameters"]
+        }
+    }
+
     /// The path of a parameter, as messages write it.
     fn dotted(&self, path: &[Step]) -> String {
-        let mut text = crate::document::dotted(&["components", self.component, "parameters"]);
+        let mut text = crate::document::dotted(&self.section(path));
         for step in path {
             match step {
                 Step::Key(name) => text.extend([".", &key_text(name)]),
@@ -204,9 +217,9 @@ impl Report<'_> {
     /// names the component.
     fn place(&self, path: &[Step]) -> (Origin, Option<&Node>) {
         let root = &self.manifest.root;
-        let section = root.at(&["components", self.component, "parameters"]);
-        let Some(section) = section.or_else(|| root.at(&["components", self.component])) else {
-            return (self.manifest.origin_of(&["stages", self.world.as_str(), "component"]), None);
+        let own = self.section(path);
+        let Some(section) = root.at(&own).or_else(|| root.at(&own[..2])) else {
+            return (self.manifest.origin_of(&["stages", self.stage.name.as_str(), "component"]), None);
         };
         let (mut key, mut node) = (&section.origin, &section.node);
         for step in path {

@@ -1,22 +1,36 @@
-//! `[stages.WORLD]`: which component does what, with which source and limits.
+//! `[stages.NAME]`: which component does what, with which source and limits, on what.
+//!
+//! Owns what one section says, and whether a file is six stages or a graph. How the sections are
+//! wired is [`crate::graph`]'s.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value as Json};
 
+use crate::component;
 use crate::document::{Entry, Table, Value};
+use crate::graph::{self, Draft, Graph, Wire};
 use crate::http_grant::HttpGrant;
 use crate::limits::Limits;
 use crate::names::Identifier;
 use crate::nearest::nearest;
-use crate::reader::Section;
+use crate::reader::{Item, Section};
+use crate::step_id::StepId;
 use crate::world::World;
 
+/// The most stages of a pipeline: more are a program that writes files, not a person.
+const MAX_STAGES: usize = 1000;
+
 /// One stage.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct StageSection {
-    /// Which of the six it is.
+    /// Its name.
+    #[serde(skip)]
+    pub name: StepId,
+    /// The contract of its component.
     #[serde(skip)]
     pub world: World,
     /// The component that does it.
@@ -27,28 +41,146 @@ pub struct StageSection {
     /// The servers and networks that the host may ask for the stage's source; ingestion only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpGrant>,
+    /// The things that it works on, as they are written: the names of other stages, by input.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, Vec<String>>,
+    /// Its own values for parameters of the component, over those under `[components]`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Json>,
     /// What it may use.
     pub limits: Limits,
 }
 
-/// Reads the six stages, in lifecycle order; `None` for one that is missing or wrong.
-pub(crate) fn read_all(section: Section<'_>) -> Vec<Option<StageSection>> {
-    check_order(&section);
-    let read = |world: World| {
-        let stage = section.get(world.as_str());
-        if stage.is_none() {
-            let hint = format!("add `[stages.{world}]`; the six stages are, in order, {}", World::order());
-            section.report(format!("missing stage `{world}`"), Some(hint));
-        }
-        stage.and_then(|item| read_stage(item.section()?, world))
-    };
-    let stages = World::all().map(read).collect();
-    check_components(&section);
-    section.finish_with(|_| Some(format!("the six stages are, in order, {}", World::order())));
-    stages
+/// A section under the words of the file: a stage that is not named as its world says which it has.
+#[derive(Serialize)]
+struct Named<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    world: Option<World>,
+    #[serde(flatten)]
+    section: &'a StageSection,
 }
 
-fn read_stage(section: Section<'_>, world: World) -> Option<StageSection> {
+/// Writes stages as the table that they stand in.
+pub(crate) fn by_name<S: Serializer>(stages: &[StageSection], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(stages.len()))?;
+    for section in stages {
+        let world = (section.name.as_str() != section.world.as_str()).then_some(section.world);
+        map.serialize_entry(section.name.as_str(), &Named { world, section })?;
+    }
+    map.end()
+}
+
+/// The stages of a file, and how they are wired.
+pub(crate) struct Stages {
+    /// `None` for one that is wrong.
+    pub(crate) sections: Vec<Option<StageSection>>,
+    /// `None` if it makes no whole.
+    pub(crate) graph: Option<Graph>,
+}
+
+/// Reads all stages. In a file of six, in lifecycle order; in a graph, in the file's.
+pub(crate) fn read_all(section: Section<'_>) -> Stages {
+    let is_graph = section.items().any(|(_, item)| is_wired(&item));
+    if section.items().count() > MAX_STAGES {
+        section.report(format!("a pipeline has at most {MAX_STAGES} stages"), None);
+        return Stages { sections: vec![None], graph: None };
+    }
+    if !is_graph {
+        check_order(&section);
+    }
+    let mut drafts = Vec::new();
+    let mut sections = Vec::new();
+    for (name, item) in in_order(&section, is_graph) {
+        let (draft, read) = read_stage(name, item, is_graph);
+        drafts.extend(draft);
+        sections.push(read);
+    }
+    for world in World::all().filter(|world| world.contract().is_required) {
+        if !drafts.iter().any(|draft| draft.world == Some(world)) {
+            let hint = format!("add `[stages.{world}]`; the six stages are, in order, {}", World::order());
+            section.report(format!("missing stage `{world}`"), Some(hint));
+            sections.push(None);
+        }
+    }
+    check_components(&section, &drafts);
+    let graph = graph::resolve(&drafts);
+    Stages { sections, graph }
+}
+
+/// The keys that are stages. Six stand in lifecycle order, and other keys are none of them.
+fn in_order<'a>(section: &Section<'a>, is_graph: bool) -> Vec<(&'a str, Item<'a>)> {
+    let mut items: Vec<_> = section.items().collect();
+    if !is_graph {
+        for (name, item) in items.extract_if(.., |(name, _)| World::from_name(name).is_none()) {
+            let hint = match nearest(name, World::all().map(World::as_str)) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!(
+                    "the six stages are, in order, {}; a further one says its `world`, such as `world = \"training\"`",
+                    World::order()
+                ),
+            };
+            item.report(format!("unknown key `{}` in `stages`", crate::document::key_text(name)), Some(hint));
+        }
+        items.sort_by_key(|(name, _)| World::from_name(name));
+    }
+    items
+}
+
+/// Whether a stage says something that only a graph needs.
+fn is_wired(item: &Item<'_>) -> bool {
+    let Value::Table(table) = &item.node.value else { return false };
+    table.get("world").is_some() || table.get("inputs").is_some()
+}
+
+fn read_stage<'a>(name: &'a str, item: Item<'a>, is_graph: bool) -> (Option<Draft<'a>>, Option<StageSection>) {
+    let Some(id) = crate::source::identifier(&item, name, "stage") else { return (None, None) };
+    let Some(section) = item.section() else { return (None, None) };
+    let world = world_of(name, &section, is_graph);
+    let wires = section.section("inputs").map(|inputs| wires(&inputs)).unwrap_or_default();
+    let draft = Draft { name, world, item, wires };
+    let read = world.and_then(|world| read_section(&id, world, &section, &draft.wires));
+    if world.is_none() {
+        return (Some(draft), None);
+    }
+    let component = read.as_ref().map_or("NAME".to_owned(), |stage| stage.component.to_string());
+    section.finish_with(|_| Some(format!("parameters go under `[components.{component}.parameters]`")));
+    (Some(draft), read)
+}
+
+/// The world that a stage names, or is named as.
+fn world_of(name: &str, section: &Section<'_>, is_graph: bool) -> Option<World> {
+    let choices: Vec<(&str, World)> = World::all().map(|world| (world.as_str(), world)).collect();
+    let own = World::from_name(name);
+    let Some(item) = section.get("world") else {
+        if own.is_none() && is_graph {
+            let hint = format!("add `world = \"...\"`: one of {}", World::order());
+            section.report(format!("missing key `world` in `{}`", section.key), Some(hint));
+        }
+        return own;
+    };
+    let world = item.choice(&choices)?;
+    if own.is_some_and(|own| own != world) {
+        let hint = "give the stage another name".to_owned();
+        item.report_value(format!("`{name}` is the name of another world than `{world}`"), Some(hint));
+        return None;
+    }
+    Some(world)
+}
+
+/// The inputs of a stage as they are written: a name, or for some inputs several.
+fn wires<'a>(inputs: &Section<'a>) -> Vec<Wire<'a>> {
+    let mut wires = Vec::new();
+    for (port, item) in inputs.items() {
+        let items = match &item.node.value {
+            Value::Array(_) => item.array().unwrap_or_default(),
+            _ => vec![item],
+        };
+        wires.extend(items.into_iter().filter_map(|item| Some(Wire { port, reference: item.text()?, item })));
+    }
+    wires
+}
+
+fn read_section(id: &Identifier, world: World, section: &Section<'_>, wires: &[Wire<'_>]) -> Option<StageSection> {
     let component = section.require("component", "component = \"NAME\"").and_then(|item| item.identifier());
     let reads_sources = world.contract().reads_sources;
     let source = section.get("source");
@@ -68,13 +200,26 @@ fn read_stage(section: Section<'_>, world: World) -> Option<StageSection> {
     let http = http.filter(|_| reads_sources).map_or(Some(Vec::new()), |item| HttpGrant::read_all(&item));
     let limits =
         section.section("limits").map_or_else(|| Limits::defaults(world), |limits| Limits::read(limits, world));
-    let name = component.as_ref().map_or("NAME", Identifier::as_str);
-    section.finish_with(|_| Some(format!("parameters go under `[components.{name}.parameters]`")));
+    let parameters = component::parameters(section);
     let source = source.map_or(Some(None), |it| it.map(Some))?;
-    Some(StageSection { world, component: component?, source, http: http?, limits })
+    let mut inputs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for wire in wires {
+        inputs.entry(wire.port.to_owned()).or_default().push(wire.reference.to_owned());
+    }
+    let name = StepId::new(id.as_str()).ok()?;
+    Some(StageSection {
+        name,
+        world,
+        component: component?,
+        source,
+        http: http?,
+        inputs,
+        parameters: parameters?,
+        limits,
+    })
 }
 
-/// The stages must stand in the order in which they run. A stage that is out of order is a sign
+/// Six stages must stand in the order in which they run. A stage that is out of order is a sign
 /// that the reader of the file expects another pipeline than the one that runs.
 fn check_order(section: &Section<'_>) {
     let mut latest: Option<World> = None;
@@ -92,44 +237,43 @@ fn check_order(section: &Section<'_>) {
     }
 }
 
-/// A component implements one world, so no two stages can share one.
-fn check_components(section: &Section<'_>) {
-    let mut users: BTreeMap<&String, &str> = BTreeMap::new();
-    for (name, stage) in section.items().filter(|(name, _)| World::from_name(name).is_some()) {
-        let Value::Table(table) = &stage.node.value else {
+/// A component implements one world, so only stages of one world can share it.
+fn check_components(section: &Section<'_>, drafts: &[Draft<'_>]) {
+    let worlds: BTreeMap<&str, World> = drafts.iter().filter_map(|draft| Some((draft.name, draft.world?))).collect();
+    let mut users: BTreeMap<&str, (&str, World)> = BTreeMap::new();
+    for (stage, item) in section.items() {
+        let (Some(&world), Some(component)) = (worlds.get(stage), section.table.at(&[stage, "component"])) else {
             continue;
         };
-        let Some(Entry { node, .. }) = table.get("component") else {
+        let Value::String(name) = &component.node.value else {
             continue;
         };
-        let Value::String(component) = &node.value else {
-            continue;
-        };
-        if let Some(first) = users.insert(component, name) {
-            let message = format!("`{component}` is the component of `{first}` and of `{name}`");
+        let (first, of) = *users.entry(name).or_insert((stage, world));
+        if of != world {
+            let message = format!("`{name}` is the component of `{first}` and of `{stage}`");
             let hint = "a component implements one world: choose another for one of the two".to_owned();
-            let key = format!("stages.{name}.component");
-            section.context.collector.report(&node.origin, &key, message, Some(hint));
+            let key = format!("{}.component", item.key);
+            section.context.collector.report(&component.node.origin, &key, message, Some(hint));
         }
     }
 }
 
-/// The source that ingestion names must be declared.
-pub(crate) fn check_source(stages: &Section<'_>, sources: Option<&Table>) {
-    let Some(Entry { node, .. }) = stages.table.at(&[World::Ingestion.as_str(), "source"]) else {
-        return;
-    };
-    let Value::String(name) = &node.value else {
-        return;
-    };
+/// The sources that ingestions name must be declared.
+pub(crate) fn check_sources(stages: &Section<'_>, sources: Option<&Table>) {
     let sources: Vec<&str> = sources.into_iter().flat_map(Table::iter).map(|entry| entry.name.as_str()).collect();
-    if sources.contains(&name.as_str()) {
-        return;
+    for (stage, item) in stages.items() {
+        let Value::Table(table) = &item.node.value else { continue };
+        let world = table.string_at(&["world"]).or(Some(stage)).and_then(World::from_name);
+        let Some(Entry { node, .. }) = table.get("source") else { continue };
+        let (Value::String(name), Some(World::Ingestion)) = (&node.value, world) else { continue };
+        if sources.contains(&name.as_str()) {
+            continue;
+        }
+        let hint = match nearest(name, sources.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("add `[sources.{name}]` with a `uri`"),
+        };
+        let key = format!("{}.source", item.key);
+        stages.context.collector.report(&node.origin, &key, format!("no source is named `{name}`"), Some(hint));
     }
-    let hint = match nearest(name, sources.iter().copied()) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("add `[sources.{name}]` with a `uri`"),
-    };
-    let key = "stages.ingestion.source";
-    stages.context.collector.report(&node.origin, key, format!("no source is named `{name}`"), Some(hint));
 }

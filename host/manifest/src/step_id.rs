@@ -40,6 +40,12 @@ pub struct NoStepId {
     rule: &'static str,
 }
 
+impl std::borrow::Borrow<str> for StepId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<World> for StepId {
     fn from(world: World) -> Self {
         Self(world.as_str().into())

@@ -46,12 +46,34 @@ pub struct Contract {
     pub limits: fn() -> Limits,
     /// Whether the stage is handed a source, for which the host may ask servers.
     pub reads_sources: bool,
+    /// The steps before it that it works on.
+    pub inputs: &'static [Port],
+    /// The names of the artifacts that it makes.
+    pub outputs: &'static [&'static str],
     /// Whether it is known which rows of the source its rows are: of the source's own table, and of
     /// what is made of it row by row.
     pub rows_are_the_sources: bool,
+    /// Whether each pipeline has such a stage.
+    pub is_required: bool,
     /// Whether the component learns: it and what it learnt are a part of the model.
     pub is_learnt: bool,
 }
+
+/// An input of a stage: which other stages it may come from.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Its name under `inputs`.
+    pub name: &'static str,
+    /// The worlds whose stages make such a thing.
+    pub from: &'static [World],
+    /// The name of the artifact there.
+    pub artifact: &'static str,
+    /// Whether it may come from several stages: then the stage works once for each of them.
+    pub is_many: bool,
+}
+
+/// A table of rows, as data come in.
+const TABLE: Port = Port { name: "table", from: &[World::Ingestion], artifact: "table", is_many: false };
 
 /// All worlds, in lifecycle order.
 pub const WORLDS: &[Contract] = &[
@@ -63,7 +85,10 @@ pub const WORLDS: &[Contract] = &[
         imports: &["tables", "sources", "tracking"],
         limits: Limits::of_tables,
         reads_sources: true,
+        inputs: &[],
+        outputs: &["response", "signature", "table"],
         rows_are_the_sources: true,
+        is_required: true,
         is_learnt: false,
     },
     Contract {
@@ -74,7 +99,10 @@ pub const WORLDS: &[Contract] = &[
         imports: &["tables", "tracking"],
         limits: Limits::of_findings,
         reads_sources: false,
+        inputs: &[TABLE],
+        outputs: &["findings", "report"],
         rows_are_the_sources: true,
+        is_required: true,
         is_learnt: false,
     },
     Contract {
@@ -85,7 +113,20 @@ pub const WORLDS: &[Contract] = &[
         imports: &["tables", "blobs", "tracking"],
         limits: Limits::of_tables,
         reads_sources: false,
+        inputs: &[TABLE],
+        outputs: &[
+            "features-train",
+            "features-validation",
+            "split",
+            "state",
+            "task",
+            "test",
+            "test-rows",
+            "train",
+            "validation",
+        ],
         rows_are_the_sources: true,
+        is_required: true,
         is_learnt: true,
     },
     Contract {
@@ -96,7 +137,15 @@ pub const WORLDS: &[Contract] = &[
         imports: &["tables", "blobs", "tracking"],
         limits: Limits::of_learning,
         reads_sources: false,
+        inputs: &[Port {
+            name: "features",
+            from: &[World::Transformation],
+            artifact: "features-train",
+            is_many: false,
+        }],
+        outputs: &["importance", "model", "training-component", "transformation-component"],
         rows_are_the_sources: false,
+        is_required: true,
         is_learnt: true,
     },
     Contract {
@@ -107,7 +156,10 @@ pub const WORLDS: &[Contract] = &[
         imports: &["tables", "models", "tracking"],
         limits: Limits::of_judging,
         reads_sources: false,
+        inputs: &[Port { name: "models", from: &[World::Training], artifact: "model", is_many: true }],
+        outputs: &["compared", "evaluation", "predictions", "report"],
         rows_are_the_sources: false,
+        is_required: true,
         is_learnt: false,
     },
     Contract {
@@ -118,7 +170,10 @@ pub const WORLDS: &[Contract] = &[
         imports: &["tracking"],
         limits: Limits::of_deciding,
         reads_sources: false,
+        inputs: &[Port { name: "evaluation", from: &[World::Evaluation], artifact: "evaluation", is_many: false }],
+        outputs: &["decision"],
         rows_are_the_sources: false,
+        is_required: true,
         is_learnt: false,
     },
 ];

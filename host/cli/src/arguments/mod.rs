@@ -146,6 +146,9 @@ pub(crate) struct PlanArguments {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) changes: Changes,
+    /// Draws the graph in the language of Mermaid, and looks at no component.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) mermaid: bool,
     #[command(flatten)]
     pub(crate) json: JsonArgument,
 }

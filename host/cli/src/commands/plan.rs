@@ -1,9 +1,10 @@
 //! `plan`: what a run would do, and whether it could.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use stagewright_lifecycle::sandbox::Component;
-use stagewright_manifest::{Manifest, World};
+use stagewright_manifest::{Manifest, StageSection, Step, StepId, World};
 use stagewright_runtime::{Grant, Runtime};
 
 use crate::arguments::PlanArguments;
@@ -19,25 +20,17 @@ use crate::workplace::{self, Workplace};
 pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Result<Ending> {
     let operator = workplace::operator()?;
     let manifest = Manifest::load(&arguments.file, &overrides(&arguments.changes))?.within(&operator)?;
+    if arguments.mermaid {
+        print!("{}", manifest.graph.mermaid());
+        return Ok(Ending::Done);
+    }
     let workplace = Workplace::open_for(location, &operator, &manifest)?;
     // What a run would pin, it only looks at.
     let policy = Policy::load(&manifest, &operator, arguments.changes.locked)?;
-    let components = workplace.components(&manifest, &World::all().collect::<Vec<_>>(), &policy)?;
+    let components = workplace.components(&manifest, &policy)?;
     tasks::refuse_undoable(&manifest, &(World::Ingestion..=World::Promotion), &components)?;
     if arguments.json.json {
-        let stages: Vec<_> = components
-            .iter()
-            .map(|(world, component)| {
-                let grants: serde_json::Map<String, serde_json::Value> = grants(&manifest, *world, component)
-                    .into_iter()
-                    .map(|(import, grant)| (import.to_owned(), grant.as_str().into()))
-                    .collect();
-                serde_json::json!({ "name": world, "component": component.name, "digest": component.digest, "imports": component.imports, "grants": grants })
-            })
-            .collect();
-        print_json(
-            &serde_json::json!({ "pipeline": manifest.pipeline, "stages": stages, "configuration": manifest.effective() }),
-        )?;
+        print_json(&as_json(&manifest, &components))?;
         return Ok(Ending::Done);
     }
     println!(
@@ -45,13 +38,13 @@ pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Re
         manifest.pipeline, manifest.model, manifest.experiment, manifest.seed
     );
     let mut shown = table(&["stage", "component", "digest", "gets", "memory", "cpu", "wall", "output"]);
-    for (world, component) in &components {
-        let stage = manifest.stage(*world);
+    for stage in in_order(&manifest) {
+        let component = &components[&stage.name];
         let mut gets: Vec<String> = stage.source.iter().map(|source| format!("source `{source}`")).collect();
         gets.extend(stage.http.iter().map(|grant| format!("http `{grant}`")));
-        gets.extend(manifest.component(*world).stubs.iter().map(|stub| format!("failing {}", stub.as_str())));
+        gets.extend(manifest.component_of(stage).stubs.iter().map(|stub| format!("failing {}", stub.as_str())));
         shown.add_row(vec![
-            world.as_str().to_owned(),
+            stage.name.to_string(),
             component.name.clone(),
             component.digest.to_string()[..19].to_owned(),
             gets.join(", "),
@@ -62,8 +55,11 @@ pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Re
         ]);
     }
     println!("{shown}");
-    for (world, component) in &components {
-        println!("{:<15} {}", world.as_str(), imports(&manifest, *world, component));
+    for stage in in_order(&manifest) {
+        println!("{:<15} {}", stage.name, imports(&manifest, stage, &components[&stage.name]));
+    }
+    if manifest.is_graph() {
+        show_graph(&manifest);
     }
     let gates = stagewright_lifecycle::settings::gates(&manifest.gates);
     println!("policy: {}", gates.policy.name());
@@ -74,16 +70,69 @@ pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Re
     Ok(Ending::Done)
 }
 
+/// The stages in the order in which they are done.
+fn in_order(manifest: &Manifest) -> Vec<&StageSection> {
+    let mut stages: Vec<&StageSection> = Vec::new();
+    for step in manifest.graph.steps() {
+        let stage = manifest.stage_of(step);
+        if stages.last().is_none_or(|last| last.name != stage.name) {
+            stages.push(stage);
+        }
+    }
+    stages
+}
+
+/// The plan for programs.
+fn as_json(manifest: &Manifest, components: &BTreeMap<StepId, Arc<Component>>) -> serde_json::Value {
+    let stage = |stage: &StageSection| {
+        let component = &components[&stage.name];
+        let grants: serde_json::Map<String, serde_json::Value> = grants(manifest, stage, component)
+            .into_iter()
+            .map(|(import, grant)| (import.to_owned(), grant.as_str().into()))
+            .collect();
+        serde_json::json!({ "name": stage.name, "world": stage.world, "component": component.name, "digest": component.digest, "imports": component.imports, "grants": grants })
+    };
+    let stages: Vec<_> = in_order(manifest).into_iter().map(stage).collect();
+    let step = |step: &Step| {
+        let component = &components[&step.stage];
+        serde_json::json!({ "name": step.id, "stage": step.stage, "world": step.world, "component": component.name, "digest": component.digest })
+    };
+    let steps: Vec<_> = manifest.graph.steps().iter().map(step).collect();
+    serde_json::json!({
+        "pipeline": manifest.pipeline,
+        "stages": stages,
+        "steps": steps,
+        "edges": manifest.graph.edges(),
+        "configuration": manifest.effective(),
+    })
+}
+
+/// Which step works on what, and waits for which.
+fn show_graph(manifest: &Manifest) {
+    let mut shown = table(&["step", "world", "works on", "waits for"]);
+    for step in manifest.graph.steps() {
+        let worked_on = step.inputs.iter().map(|input| format!("{}.{}", input.step, input.artifact));
+        let waited_for = step.after.iter().map(StepId::to_string);
+        shown.add_row(vec![
+            step.id.to_string(),
+            step.world.to_string(),
+            worked_on.collect::<Vec<_>>().join(", "),
+            waited_for.collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    println!("{shown}");
+}
+
 /// A component's imports, each with what the manifest and the stage's world give for it.
-fn grants<'a>(manifest: &Manifest, world: World, component: &'a Component) -> Vec<(&'a str, Grant)> {
-    let stubs = workplace::stubs(manifest, world);
-    component.imports.iter().map(|import| (import.as_str(), Runtime::grant(world, import, stubs))).collect()
+fn grants<'a>(manifest: &Manifest, stage: &StageSection, component: &'a Component) -> Vec<(&'a str, Grant)> {
+    let stubs = workplace::stubs(manifest.component_of(stage));
+    component.imports.iter().map(|import| (import.as_str(), Runtime::grant(stage.world, import, stubs))).collect()
 }
 
 /// The same for people: `world: tables, tracking; virtual WASI: cli, clocks`. Of WASI the packages are enough.
-fn imports(manifest: &Manifest, world: World, component: &Component) -> String {
+fn imports(manifest: &Manifest, stage: &StageSection, component: &Component) -> String {
     let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (import, grant) in grants(manifest, world, component) {
+    for (import, grant) in grants(manifest, stage, component) {
         let (package, interface) = import.split_once('/').unwrap_or(("", import));
         let name = match grant {
             Grant::World => interface,

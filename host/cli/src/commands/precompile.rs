@@ -2,9 +2,10 @@
 //!
 //! By the name of a manifest or one by one: a manifest also says how (`canonicalize-nans` makes other code), so what it uses is compiled as it wants it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use stagewright_manifest::{Manifest, Operator, Overrides, World};
+use stagewright_manifest::{Identifier, Manifest, Operator, Overrides};
 use stagewright_runtime::{Origin, StubGrants};
 
 use crate::arguments::PrecompileArguments;
@@ -52,7 +53,8 @@ pub(crate) fn precompile(location: &Location, arguments: &PrecompileArguments) -
 fn used(location: &Location, file: &Path, operator: &Operator) -> anyhow::Result<(Workplace, Vec<(String, Origin)>)> {
     let manifest = Manifest::load(file, &Overrides::default())?.within(operator)?;
     let workplace = Workplace::open_for(location, operator, &manifest)?;
-    let component = |world| (manifest.stage(world).component.as_str().to_owned(), workplace::origin(&manifest, world));
-    let components = World::all().map(component).collect();
+    let used: BTreeSet<&Identifier> = manifest.stages.iter().map(|stage| &stage.component).collect();
+    let component = |name: &Identifier| (name.to_string(), workplace::origin(&manifest.components[name]));
+    let components = used.into_iter().map(component).collect();
     Ok((workplace, components))
 }

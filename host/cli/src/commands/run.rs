@@ -66,12 +66,14 @@ impl Job<'_> {
     pub(crate) fn run(self, location: &Location) -> anyhow::Result<Ending> {
         let operator = workplace::operator()?;
         let manifest = Manifest::load(self.file, &overrides(self.changes))?.within(&operator)?;
+        refuse_graph(&manifest)?;
         let code = code_of(self.file);
         let workplace = Workplace::open_for(location, &operator, &manifest)?;
         let policy = Policy::load(&manifest, &operator, self.changes.locked)?;
-        let components = workplace.components(&manifest, &World::all().collect::<Vec<_>>(), &policy)?;
+        let components = workplace.components(&manifest, &policy)?;
         tasks::refuse_undoable(&manifest, &self.stages, &components)?;
         policy.settle();
+        let components = manifest.stages.iter().map(|stage| (stage.world, components[&stage.name].clone())).collect();
         let workers = workplace.workers;
         let manifest = Arc::new(manifest);
         let promotes = self.stages.contains(&World::Promotion);
@@ -108,6 +110,17 @@ impl Job<'_> {
         }
         ending
     }
+}
+
+/// A run does six stages in a row.
+fn refuse_graph(manifest: &Manifest) -> anyhow::Result<()> {
+    if !manifest.is_graph() {
+        return Ok(());
+    }
+    Err(UsageError::error(
+        format!("{} is a graph of stages, and a run does six stages in a row", manifest.file()),
+        format!("look at it with `stagewright plan {}`; to run it, keep one stage of each world", manifest.file()),
+    ))
 }
 
 /// The tokens that the sources name, where the environment has them.

@@ -2,6 +2,7 @@
 
 mod faults;
 mod gates;
+mod graphs;
 mod loading;
 mod operator;
 mod overrides;

@@ -58,7 +58,8 @@ fn schema() -> serde_json::Value {
 
 #[test]
 fn parameters_that_fit_their_schema_are_no_problem() {
-    assert_eq!(with(&[]).check_parameters(World::Training, &schema()), []);
+    let manifest = with(&[]);
+    assert_eq!(manifest.check_parameters(manifest.stage(World::Training), &schema()), []);
 }
 
 #[test]
@@ -69,13 +70,13 @@ fn each_parameter_that_breaks_its_schema_is_cited_with_its_line() {
         .replacen("growth = \"depth-wise\"", "growth = \"deep\"\nsampling = \"none\"\ndepth = \"3\"\nstyle = \"x\"", 1)
         .replacen("{ order = [\"low\", \"high\"] }", "{ order = [\"low\", 3], unsen = \"x\", other = 1 }", 1);
     let manifest = parse(&text, &Overrides::default()).unwrap();
-    insta::assert_snapshot!(shown(&manifest, manifest.check_parameters(World::Training, &schema())));
+    insta::assert_snapshot!(shown(&manifest, manifest.check_parameters(manifest.stage(World::Training), &schema())));
 }
 
 #[test]
 fn a_parameter_set_by_an_argument_is_cited_as_the_argument() {
     let manifest = with(&["training.n_estimators=0"]);
-    let text = shown(&manifest, manifest.check_parameters(World::Training, &schema()));
+    let text = shown(&manifest, manifest.check_parameters(manifest.stage(World::Training), &schema()));
     assert!(text.starts_with("--set training.n_estimators=0: "), "{text}");
     assert!(text.contains("must be at least 1"), "{text}");
 }
@@ -83,7 +84,7 @@ fn a_parameter_set_by_an_argument_is_cited_as_the_argument() {
 #[test]
 fn a_missing_parameter_cites_where_it_should_be() {
     let manifest = with(&["training.component=train-forest"]);
-    let text = shown(&manifest, manifest.check_parameters(World::Training, &schema()));
+    let text = shown(&manifest, manifest.check_parameters(manifest.stage(World::Training), &schema()));
     assert!(text.starts_with("--set training.component=train-forest: "), "{text}");
     assert!(text.contains("needs the parameter `n_estimators`"), "{text}");
     assert!(text.contains("[components.train-forest.parameters]"), "{text}");
@@ -138,7 +139,7 @@ fn a_schema_that_would_harm_the_host_is_the_components_fault() {
         json!({ "properties": { "a": { "x-column-types": vec!["int64"; 100_000] } } }),
         json!({ "unevaluatedItems": false }),
     ] {
-        let text = shown(&manifest, manifest.check_parameters(World::Training, &schema));
+        let text = shown(&manifest, manifest.check_parameters(manifest.stage(World::Training), &schema));
         assert!(
             text.contains("component `train-boosted` describes its parameters by a schema that cannot be used"),
             "{schema}: {text}"
@@ -159,7 +160,8 @@ fn messages_are_cut_however_much_a_schema_has_to_say() {
         json!({ "properties": names, "additionalProperties": false }),
         json!({ "properties": { long: {} }, "additionalProperties": false }),
     ] {
-        let problems = with(&[]).check_parameters(World::Training, &schema);
+        let manifest = with(&[]);
+        let problems = manifest.check_parameters(manifest.stage(World::Training), &schema);
         assert!((1..=100).contains(&problems.len()), "{}", problems.len());
         for problem in problems {
             let hint = problem.hint.unwrap_or_default();
@@ -172,7 +174,7 @@ fn messages_are_cut_however_much_a_schema_has_to_say() {
 fn parameters_that_cost_too_many_steps_are_the_components_fault() {
     let schema = json!({ "properties": { "rows": { "minContains": 0, "contains": { "anyOf": vec![json!({ "const": "y" }); 20_000] } } } });
     let manifest = with(&[&format!("training.rows=[{}]", vec!["\"x\""; 2000].join(","))]);
-    let text = shown(&manifest, manifest.check_parameters(World::Training, &schema));
+    let text = shown(&manifest, manifest.check_parameters(manifest.stage(World::Training), &schema));
     assert!(text.contains("schema that cannot be used: to check these parameters by it takes more than"), "{text}");
 }
 
@@ -188,7 +190,7 @@ fn a_parameter_that_is_not_for_a_columns_type_is_cited_with_its_line() {
         1,
     );
     let manifest = parse(&text, &Overrides::default()).unwrap();
-    insta::assert_snapshot!(shown(&manifest, manifest.check_parameters(World::Training, &schema)));
+    insta::assert_snapshot!(shown(&manifest, manifest.check_parameters(manifest.stage(World::Training), &schema)));
 }
 
 #[test]
