@@ -119,7 +119,7 @@ fn run_ending(error: &RunError) -> Ending {
         RunError::Stage(fault) => fault_ending(fault),
         RunError::Unfit { .. } => Ending::Data,
         RunError::MissingArtifact { .. } | RunError::OtherComponent { .. } => Ending::Usage,
-        RunError::Overtaken { .. } => Ending::Host,
+        RunError::Overtaken { .. } | RunError::ChampionMissing { .. } => Ending::Host,
         RunError::Store(error) => store_ending(error),
         RunError::Promotion(error) => promote_ending(error),
     }
@@ -224,6 +224,7 @@ fn store_ending(error: &StoreError) -> Ending {
         | StoreError::BadStage { .. }
         | StoreError::BadRegistryUrl { .. }
         | StoreError::OtherRegistry { .. }
+        | StoreError::OtherArtifacts { .. }
         | StoreError::ReservedAlias { .. }
         | StoreError::NothingToRetire { .. }
         | StoreError::IsChampion { .. }
@@ -246,6 +247,9 @@ fn run_hint(error: &RunError, manifest: &str) -> Option<String> {
         RunError::Overtaken { model, .. } => {
             Some(format!("judge it against the champion of the moment: stagewright gate {model} --promote"))
         }
+        RunError::ChampionMissing { model, .. } => Some(format!(
+            "name with --artifacts the place where the machine that made it shares its artifacts, or bring the folder `artifacts` of its home here; `stagewright models retire {model}` goes on without a champion"
+        )),
         RunError::Store(_) | RunError::Promotion(_) => None,
     }
 }

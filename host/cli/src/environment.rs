@@ -193,6 +193,7 @@ mod tests {
     fn what_looks_meant_and_does_not_count_is_told() {
         for name in [
             "STAGEWRIGHT_REGISTRY",
+            "STAGEWRIGHT_ARTIFACTS",
             "STAGEWRIGHT_STAGES",
             "STAGEWRIGHT_OPERATOR",
             "STAGEWRIGHT_HOST_KEY",

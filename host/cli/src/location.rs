@@ -1,18 +1,24 @@
-//! Where everything is kept: the home, and the registry in it or on a server.
+//! Where everything is kept: the home, the registry in it or on a server, and the place where several
+//! machines share artifacts.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use stagewright_store::Home;
+use stagewright_promotion::ArtifactObjects;
+use stagewright_store::{Home, SharedArtifacts};
 
 use crate::ending::UsageError;
 use crate::environment;
+use crate::production;
 
-/// A home folder, and the URL of the registry if that is elsewhere.
+/// A home folder, the URL of the registry if that is elsewhere, and the URI of the place where
+/// artifacts are shared.
 #[derive(Clone, Debug)]
 pub(crate) struct Location {
     pub(crate) home: PathBuf,
     pub(crate) registry: Option<String>,
+    pub(crate) artifacts: Option<String>,
 }
 
 impl Location {
@@ -20,9 +26,17 @@ impl Location {
     pub(crate) fn open(&self) -> anyhow::Result<Home> {
         let password = environment::variable("PGPASSWORD");
         let home = Home::open_with(&self.home, self.registry.as_deref(), password.as_deref());
+        let shared = self.shared()?.map(|place| Arc::new(place) as Arc<dyn SharedArtifacts>);
+        let home = home.and_then(|home| home.sharing(shared));
         let mut home = home.with_context(|| format!("cannot open the home {}", self.home.display()))?;
         home.registry = home.registry.acting_as(&actor());
         Ok(home)
+    }
+
+    /// The place where artifacts are shared, if there is one. Makes no request.
+    pub(crate) fn shared(&self) -> anyhow::Result<Option<ArtifactObjects>> {
+        let open = |uri: &String| ArtifactObjects::open(uri, &production::settings());
+        Ok(self.artifacts.as_ref().map(open).transpose()?)
     }
 
     /// Opens the home if there is one: looking for runs makes none.

@@ -10,7 +10,7 @@ use crate::arguments::DestinationArguments;
 use crate::environment;
 
 /// Variables of the environment, and what a file `.env` may add to them.
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings::from_variables(environment::variables())
 }
 

@@ -65,6 +65,16 @@ pub enum RunError {
         /// The component of today's manifest, or its parameters.
         named: String,
     },
+    /// The champion cannot be asked, because a part of it is not here.
+    #[error("the champion, version {version} of `{model}`, is not whole here: {reason}")]
+    ChampionMissing {
+        /// The model's name.
+        model: String,
+        /// The champion's version.
+        version: u32,
+        /// The artifact that is missing.
+        reason: String,
+    },
     /// Another version became champion each time that the candidate had been judged.
     #[error("the champion of `{model}` changed {tries} times while the candidate was judged: {reason}")]
     Overtaken {
@@ -235,6 +245,9 @@ impl Run {
     /// The main flow: the data, then a candidate, which is judged.
     fn lifecycle(&self, made: &mut Made, candidate: &mut Option<Candidate>) -> Result<(), RunError> {
         let last = *self.request.stages.end();
+        if last >= World::Evaluation {
+            wire::champion_is_whole(self)?;
+        }
         self.step_if_asked_for(World::Ingestion, made)?;
         self.step_if_asked_for(World::Validation, made)?;
         if last >= World::Validation {

@@ -29,6 +29,8 @@ use crate::run::{Run, RunError, with_defaults};
 use crate::sandbox::{Component, stage_seed};
 use crate::settings;
 
+pub(crate) use champion::is_whole as champion_is_whole;
+
 /// The invocation of a step. What the host has to fetch or to hash for it is the step's work, on
 /// its bench.
 pub(crate) fn invocation(

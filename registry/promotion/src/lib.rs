@@ -3,12 +3,14 @@
 //! - [`Destination`]: the logic; `check` before a training, `upload` and `point` after it, `load` for readers, `garbage`
 //! - [`ObjectStore`]: what it needs of a store; [`Directory`] and [`S3`] are the two
 //! - [`promote`]: a promotion from end to end, with the registry
+//! - [`ArtifactObjects`]: the same stores, as the place where several machines share artifacts
 //! - [`Pointer`]: the one key that changes
 //! - [`Settings`]: credentials, endpoint, time-outs
 //!
 //! Which version should be promoted, and what happened so far, is for the database to know (`stagewright-store`); nothing
 //! here decides. The format is docs/formats/production.md, the reasons docs/decisions/promotion-by-pointer.md.
 
+mod artifacts;
 mod destination;
 mod directory;
 mod error;
@@ -24,6 +26,7 @@ mod store;
 mod upload;
 mod verify;
 
+pub use artifacts::ArtifactObjects;
 pub use destination::{Destination, StoredVersion};
 pub use directory::Directory;
 pub use error::PromotionError;

@@ -276,7 +276,7 @@ fn standing(destination: &Destination, model: &str) -> Result<Option<(Option<Poi
 ///
 /// # Errors
 /// [`PromotionError::Unmeasured`] of a version that nobody judged yet, [`PromotionError::BadManifest`] of one that lists
-/// nothing that predictions need or that JSON cannot hold, [`StoreError::Io`] if an artifact is missing.
+/// nothing that predictions need or that JSON cannot hold, [`StoreError::Missing`] if an artifact is missing.
 pub fn bundle(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<Bundle, PromoteError> {
     let refuse =
         |problem| PromotionError::BadManifest { model: version.model.clone(), version: version.version, problem };
@@ -290,7 +290,7 @@ pub fn bundle(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<Bundl
     let mut objects: Vec<Object> = Vec::new();
     let mut listed = Vec::new();
     for reference in version.references.iter().filter(|reference| reference.needed) {
-        let path = artifacts.path(reference.kind, &reference.digest);
+        let path = artifacts.bring(reference.kind, &reference.digest)?;
         let metadata = std::fs::metadata(&path);
         let size = metadata.map_err(|source| StoreError::Io { action: "look at", path: path.clone(), source })?.len();
         let media_type =

@@ -36,6 +36,51 @@ pub enum StoreError {
         /// The artifact directory.
         store: PathBuf,
     },
+    /// No artifact of this kind and digest is stored, here or where several machines share them.
+    #[error("{kind} `{digest}` is neither in the store `{}` nor at `{place}`", store.display())]
+    MissingEverywhere {
+        /// What was asked for.
+        kind: ArtifactKind,
+        /// Its digest.
+        digest: Digest,
+        /// The artifact directory.
+        store: PathBuf,
+        /// The shared place.
+        place: String,
+    },
+    /// The place where several machines share artifacts failed.
+    #[error("cannot {action} at `{place}`: {source}")]
+    Shared {
+        /// What was tried: `write artifact sha256:...`.
+        action: String,
+        /// The shared place, without secrets.
+        place: String,
+        /// What it said, with a hint where there is one.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An artifact at the shared place is not what its digest says.
+    #[error("{kind} `{digest}` at `{place}` is damaged: {problem}\nhint: delete it there and run the pipeline again")]
+    SharedDamaged {
+        /// The shared place.
+        place: String,
+        /// What it should be.
+        kind: ArtifactKind,
+        /// Its digest.
+        digest: Digest,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The artifacts of a home are shared elsewhere than was said.
+    #[error(
+        "the artifacts of the home `{}` are shared at `{place}`\nhint: name that place with --artifacts or STAGEWRIGHT_ARTIFACTS",
+        home.display()
+    )]
+    OtherArtifacts {
+        /// The home.
+        home: PathBuf,
+        /// Where its artifacts are shared, without secrets.
+        place: String,
+    },
     /// A stored file is damaged: cut off or edited.
     #[error("`{}` is damaged: {problem}\nhint: delete the file and run the pipeline again", path.display())]
     Damaged {

@@ -1,8 +1,9 @@
 //! The one directory in which everything lasts.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::artifact::{ArtifactStore, sync_directory};
+use crate::artifact::{ArtifactStore, SharedArtifacts, sync_directory};
 use crate::error::{StoreError, io_error};
 use crate::files::{create_private, read_regular_text, write_whole};
 use crate::registry::Registry;
@@ -52,6 +53,36 @@ impl Home {
         })
     }
 
+    /// The same home, its artifacts shared at a place that several machines reach, or at none. When
+    /// a home names a place for the first time, the artifacts that it has are sent there.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherArtifacts`] if the home was used with another place before, or with one
+    /// and now with none; [`StoreError::Shared`] if what it has cannot be sent.
+    pub fn sharing(self, place: Option<Arc<dyn SharedArtifacts>>) -> Result<Self, StoreError> {
+        let file = self.path.join(SHARED);
+        let before = match read_regular_text(&file, MAX_PLACE) {
+            // Empty, where a process died before it wrote the name.
+            Ok(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io_error("read", &file)(error)),
+        };
+        match (before, place) {
+            (None, None) => Ok(self),
+            (Some(before), Some(place)) if address(&before) == address(place.uri()) => {
+                Ok(Self { artifacts: self.artifacts.shared_at(place), ..self })
+            }
+            (None, Some(place)) => {
+                let uri = place.uri().to_owned();
+                let artifacts = self.artifacts.shared_at(place);
+                artifacts.share_all()?;
+                write_whole(&file, format!("{uri}\n").as_bytes()).map_err(io_error("write", &file))?;
+                Ok(Self { artifacts, ..self })
+            }
+            (Some(before), _) => Err(StoreError::OtherArtifacts { home: self.path, place: before }),
+        }
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -75,6 +106,8 @@ impl Home {
 
 /// The file that says that a home's registry is elsewhere, and where.
 const ELSEWHERE: &str = "registry";
+/// The file that says where a home's artifacts are shared.
+const SHARED: &str = "shared-artifacts";
 /// The longest address of a registry that is read back: it is a line.
 const MAX_PLACE: u64 = 64 << 10;
 /// The registry in a home.

@@ -26,7 +26,8 @@ pub mod search;
 mod table;
 
 pub use artifact::{
-    ArtifactKind, ArtifactStore, Blob, BlobWriter, CollectedArtifact, Document, Staging, UnknownKind, fsyncs,
+    ArtifactKind, ArtifactStore, Blob, BlobWriter, CollectedArtifact, Document, SharedArtifact, SharedArtifacts,
+    Staging, UnknownKind, fsyncs,
 };
 pub use database::DatabaseError;
 pub use digest::{Digest, DigestParseError};

@@ -109,3 +109,45 @@ fn a_registry_in_postgresql_serves_the_whole_lifecycle() {
     let password = url.split(':').nth(2).and_then(|rest| rest.split('@').next()).expect("a password");
     assert!(!shown.stderr.contains(password), "{}", shown.stderr);
 }
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn machines_that_share_a_registry_and_artifacts_need_no_shared_folder() {
+    let url = Cluster::shared().create_database();
+    let server = s3::Server::start("mlflow", s3::Options::default());
+    let shared = format!("s3://mlflow/team?endpoint={}&path-style=true", server.endpoint());
+    let (one, other) = (Place::new(), Place::new());
+    let run = |place: &Place, artifacts: &str, arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.envs(server.variables()).env("STAGEWRIGHT_REGISTRY", &url).env("STAGEWRIGHT_ARTIFACTS", artifacts);
+        Ended::of(command)
+    };
+    let manifest = config("churn.toml");
+    let data = ["--set", "ingestion.component=ingest-synthetic", "--set", "ingestion.rows=1500"];
+    let low = ["--set", "gates.minimum.roc_auc=0.5", "--set", "gates.minimum.accuracy=0.5"];
+    let train = [&["run", &manifest, "--json", "--set", "training.component=train-logistic"], &data[..], &low].concat();
+    run(&one, &shared, &train).expect(0);
+
+    // A machine without the bytes says so before it trains, and records no stage.
+    let alone = run(&other, "", &train).expect(7);
+    assert!(alone.stderr.contains("champion") && alone.stderr.contains("--artifacts"), "{}", alone.stderr);
+    let failed = run(&other, "", &["runs", "search", "attributes.status = 'FAILED'", "--json"]).expect(0).json();
+    let failed = failed[0]["run_id"].as_str().expect("a run").to_owned();
+    let failed = run(&other, "", &["runs", "show", &failed, "--json"]).expect(0).json();
+    assert_eq!(failed["stages"].as_array().map(Vec::len), Some(0), "{failed}");
+
+    // One that names the place asks the champion, and predicts with it.
+    let again = run(&other, &shared, &[&train[..], &["--seed", "9"]].concat());
+    assert!(matches!(again.code, 0 | 4), "{}{}", again.stdout, again.stderr);
+    assert!(again.json()["metrics"]["champion"].is_object(), "{}", again.stdout);
+    run(&other, &shared, &["models", "card", &format!("{MODEL}/1")]).expect(0);
+    let found = run(&other, &shared, &["gc", "--grace", "0s", "--dry-run", "--json"]).expect(0).json();
+    assert!(
+        found["removed"].as_array().is_some_and(|removed| removed.iter().all(|it| it["place"] != shared)),
+        "{found}"
+    );
+
+    // A home does not forget its place.
+    let forgotten = run(&other, "", &["runs"]).expect(2);
+    assert!(forgotten.stderr.contains("s3://mlflow/team"), "{}", forgotten.stderr);
+}

@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// The registry, if it is not a file in the home: `postgresql://USER@HOST/DATABASE`.
     #[arg(long, global = true, env = "STAGEWRIGHT_REGISTRY", value_name = "URL", hide_env_values = true)]
     pub(crate) registry: Option<String>,
+    /// Where several machines share artifacts, of which the home then keeps copies: `s3://BUCKET/PREFIX` or a folder.
+    #[arg(long, global = true, env = "STAGEWRIGHT_ARTIFACTS", value_name = "URI", hide_env_values = true)]
+    pub(crate) artifacts: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -1,5 +1,6 @@
 //! `gc`: removes what nothing reaches, here and at the production location; safe beside running pipelines.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use stagewright_promotion::promote::repair;
@@ -16,7 +17,7 @@ use crate::terminal::{bytes, table};
 /// One thing that nothing reaches.
 #[derive(serde::Serialize)]
 struct Item {
-    place: &'static str,
+    place: Cow<'static, str>,
     name: String,
     kind: String,
     bytes: u64,
@@ -40,7 +41,7 @@ pub(crate) fn gc(location: &Location, arguments: &GcArguments) -> anyhow::Result
     if !items.is_empty() {
         let mut shown = table(&["where", "what", "kind", "bytes"]);
         for item in &items {
-            shown.add_row(vec![item.place.to_owned(), item.name.clone(), item.kind.clone(), bytes(item.bytes)]);
+            shown.add_row(vec![item.place.to_string(), item.name.clone(), item.kind.clone(), bytes(item.bytes)]);
         }
         println!("{shown}");
     }
@@ -58,7 +59,7 @@ fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<
     }
     let found = home.artifacts.collect(grace, dry_run, || home.registry.reachable())?;
     let item = |it: stagewright_store::CollectedArtifact| Item {
-        place: "artifacts",
+        place: it.place.map_or("artifacts".into(), Into::into),
         name: it.digest.to_string(),
         kind: it.kind.to_string(),
         bytes: it.bytes,
@@ -88,7 +89,7 @@ fn compiled(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<I
         if !dry_run {
             std::fs::remove_file(&path)?;
         }
-        items.push(Item { place: "cache", name, kind: "compiled component".to_owned(), bytes: metadata.len() });
+        items.push(Item { place: "cache".into(), name, kind: "compiled component".to_owned(), bytes: metadata.len() });
     }
     items.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(items)
@@ -111,7 +112,7 @@ fn collected(home: &Home, destination: &Destination, grace: Duration, dry_run: b
     let reachable = |digest: &Digest| needed.contains(digest);
     let garbage = destination.garbage(grace, &reachable)?;
     let item = |it: &stagewright_promotion::Garbage| Item {
-        place: "production",
+        place: "production".into(),
         name: it.key.clone(),
         kind: kind(&it.kind).to_owned(),
         bytes: it.bytes,

@@ -33,7 +33,9 @@ const HOME: &str = ".stagewright";
 pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
     let home = arguments.home.or_else(|| environment::variable("STAGEWRIGHT_HOME").map(Into::into));
     let home = home.unwrap_or_else(|| HOME.into());
-    let location = &Location { home, registry: arguments.registry.filter(|url| !url.is_empty()) };
+    let named = |text: &String| !text.is_empty();
+    let (registry, artifacts) = (arguments.registry.filter(named), arguments.artifacts.filter(named));
+    let location = &Location { home, registry, artifacts };
     match arguments.command {
         Command::Run(arguments) => run::run(location, arguments),
         Command::Plan(arguments) => plan::plan(location, &arguments),

@@ -77,6 +77,9 @@ impl Job<'_> {
         let workers = workplace.workers;
         let manifest = Arc::new(manifest);
         let promotes = self.stages.contains(&World::Promotion);
+        if let Some(shared) = location.shared()? {
+            shared.check()?;
+        }
         let destination =
             promotes.then(|| production::of_manifest(&workplace.home, &manifest.production)).transpose()?;
         if let Some(destination) = &destination {

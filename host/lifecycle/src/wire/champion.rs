@@ -15,6 +15,23 @@ use crate::model::RegisteredModel;
 use crate::run::{Run, RunError};
 use crate::wire::of_model;
 
+/// Looks, before anything is learnt, whether the parts of the champion can be had: a registry may be
+/// shared with machines whose artifacts are not. Does not read them.
+///
+/// # Errors
+/// [`RunError::ChampionMissing`], or what the registry or the store fails with.
+pub(crate) fn is_whole(run: &Run) -> Result<(), RunError> {
+    let (home, model) = (&run.request.home, run.request.manifest.model.as_str());
+    let Some(version) = home.registry.alias(model, CHAMPION)? else { return Ok(()) };
+    for part in home.registry.version(model, version)?.references.iter().filter(|part| part.needed) {
+        if !home.artifacts.reaches(part.kind, &part.digest)? {
+            let reason = format!("{} `{}` ({}) is missing", part.kind, part.digest, part.role);
+            return Err(RunError::ChampionMissing { model: model.to_owned(), version, reason });
+        }
+    }
+    Ok(())
+}
+
 /// The champion of the moment, if there is one. One that cannot be loaded is an error, never "no
 /// champion".
 pub(super) fn standing(

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::artifact::{ArtifactKind, Blob, Document, StagedFile, Staging, count_fsync};
+use crate::artifact::{ArtifactKind, Blob, Document, SharedArtifacts, StagedFile, Staging, count_fsync};
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
 use crate::files::{create_private, open_regular};
@@ -24,6 +24,8 @@ const STAGING: &str = "staging";
 #[derive(Clone, Debug)]
 pub struct ArtifactStore {
     inner: Arc<Inner>,
+    /// The place of which the directory is a cache.
+    shared: Option<Arc<dyn SharedArtifacts>>,
 }
 
 #[derive(Debug)]
@@ -79,7 +81,19 @@ impl ArtifactStore {
         remove_abandoned(&staging)?;
         let inner =
             Inner { directory, staging: Mutex::new(None), next_file: AtomicU64::new(0), verified: Mutex::default() };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), shared: None })
+    }
+
+    /// The same store, whose directory is from now on a cache of a place that several machines
+    /// reach: what is published is sent there, what is missing is fetched from there.
+    #[must_use]
+    pub fn shared_at(self, place: Arc<dyn SharedArtifacts>) -> Self {
+        Self { shared: Some(place), ..self }
+    }
+
+    /// The place of which the directory is a cache, if there is one.
+    pub(crate) fn shared(&self) -> Option<&Arc<dyn SharedArtifacts>> {
+        self.shared.as_ref()
     }
 
     /// The directory.
@@ -97,9 +111,34 @@ impl ArtifactStore {
         self.inner.directory.join(format!("{}.{kind}", digest.to_hex()))
     }
 
-    /// Whether the artifact is stored. Does not verify it.
+    /// Whether the artifact is in the directory. Does not verify it.
     pub fn contains(&self, kind: ArtifactKind, digest: &Digest) -> bool {
         self.path(kind, digest).is_file()
+    }
+
+    /// Whether the artifact can be had: in the directory, or at the shared place. Does not fetch
+    /// it.
+    ///
+    /// # Errors
+    /// [`StoreError::Shared`] if the shared place does not say.
+    pub fn reaches(&self, kind: ArtifactKind, digest: &Digest) -> Result<bool, StoreError> {
+        if self.contains(kind, digest) {
+            return Ok(true);
+        }
+        self.shared.as_ref().map_or(Ok(false), |shared| Ok(shared.find(kind, digest)?.is_some()))
+    }
+
+    /// Brings the artifact into the directory if it is at the shared place alone. Returns the path
+    /// that it then has.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if it is nowhere; as [`ArtifactStore::verify`] if it was fetched and
+    /// is not whole.
+    pub fn bring(&self, kind: ArtifactKind, digest: &Digest) -> Result<PathBuf, StoreError> {
+        if self.contains(kind, digest) || self.fetch(kind, digest)? {
+            return Ok(self.path(kind, digest));
+        }
+        Err(self.missing(kind, digest))
     }
 
     /// Opens a table and checks its structure, so that a cut or edited file is an error and never a panic. The content is
@@ -136,7 +175,7 @@ impl ArtifactStore {
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::DigestDiffers`] or [`StoreError::Io`].
     pub fn verify(&self, kind: ArtifactKind, digest: &Digest) -> Result<u64, StoreError> {
-        let path = self.path(kind, digest);
+        let path = self.bring(kind, digest)?;
         // Taken before the file is read: what changes meanwhile is seen the next time.
         let stamp = Stamp::of(&path).ok();
         if let Some(stamp) = stamp
@@ -188,12 +227,25 @@ impl ArtifactStore {
 
     fn open_file(&self, kind: ArtifactKind, digest: &Digest) -> Result<(File, PathBuf), StoreError> {
         let path = self.path(kind, digest);
-        match open_regular(&path) {
+        let opened = match open_regular(&path) {
+            // Fetched, it may be collected before it is opened; then it is missing after all.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.fetch(kind, digest)? => open_regular(&path),
+            opened => opened,
+        };
+        match opened {
             Ok(file) => Ok((file, path)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(StoreError::Missing { kind, digest: *digest, store: self.inner.directory.clone() })
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.missing(kind, digest)),
             Err(source) => Err(StoreError::Io { action: "open", path, source }),
+        }
+    }
+
+    fn missing(&self, kind: ArtifactKind, digest: &Digest) -> StoreError {
+        let store = self.inner.directory.clone();
+        match &self.shared {
+            None => StoreError::Missing { kind, digest: *digest, store },
+            Some(shared) => {
+                StoreError::MissingEverywhere { kind, digest: *digest, store, place: shared.uri().to_owned() }
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
+use crate::artifact::shared::{KEPT_FOR, named};
 use crate::artifact::{ArtifactKind, ArtifactStore};
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
@@ -15,6 +16,8 @@ use crate::error::{StoreError, io_error};
 /// An artifact that nothing reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectedArtifact {
+    /// The shared place that it was at; `None`: in the store's directory.
+    pub place: Option<String>,
     /// What it is.
     pub kind: ArtifactKind,
     /// Its content.
@@ -42,9 +45,7 @@ impl ArtifactStore {
         let directory = self.directory();
         for entry in fs::read_dir(directory).map_err(io_error("list", directory))? {
             let path = entry.map_err(io_error("list", directory))?.path();
-            let name = path.file_stem().and_then(|name| name.to_str()).and_then(|hex| Digest::from_hex(hex).ok());
-            let kind = path.extension().and_then(|kind| kind.to_str()).and_then(|kind| kind.parse().ok());
-            let (Some(digest), Some(kind)) = (name, kind) else { continue };
+            let Some((kind, digest)) = named(&path) else { continue };
             let metadata = fs::metadata(&path).map_err(io_error("look at", &path))?;
             let age = metadata.modified().ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
             if reachable.contains(&digest) || age.is_none_or(|age| age < grace) {
@@ -53,9 +54,39 @@ impl ArtifactStore {
             if !dry_run {
                 fs::remove_file(&path).map_err(io_error("remove", &path))?;
             }
-            collected.push(CollectedArtifact { kind, digest, bytes: metadata.len() });
+            collected.push(CollectedArtifact { place: None, kind, digest, bytes: metadata.len() });
         }
-        collected.sort_by_key(|it| (it.digest, it.kind));
+        collected.extend(self.collect_shared(grace, dry_run, &reachable)?);
+        collected
+            .sort_by(|one, other| (&one.place, one.digest, one.kind).cmp(&(&other.place, other.digest, other.kind)));
+        Ok(collected)
+    }
+
+    /// The same at the shared place. No lock holds off other machines: age alone protects what they
+    /// publish, so that it is never less than a day.
+    fn collect_shared(
+        &self,
+        grace: Duration,
+        dry_run: bool,
+        reachable: &HashSet<Digest>,
+    ) -> Result<Vec<CollectedArtifact>, StoreError> {
+        let Some(shared) = self.shared() else { return Ok(Vec::new()) };
+        let grace = grace.max(KEPT_FOR);
+        let mut collected = Vec::new();
+        for there in shared.list()? {
+            if reachable.contains(&there.digest) || !there.is_older_than(grace) {
+                continue;
+            }
+            if !dry_run {
+                // Published again since the list was made, it is young again.
+                match shared.find(there.kind, &there.digest)? {
+                    Some(now) if now.is_older_than(grace) => shared.remove(&now)?,
+                    _ => continue,
+                }
+            }
+            let place = Some(shared.uri().to_owned());
+            collected.push(CollectedArtifact { place, kind: there.kind, digest: there.digest, bytes: there.bytes });
+        }
         Ok(collected)
     }
 

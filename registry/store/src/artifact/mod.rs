@@ -10,6 +10,7 @@
 mod blob;
 mod directory;
 mod garbage;
+mod shared;
 mod staging;
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub use blob::{Blob, BlobWriter, Document};
 pub use directory::ArtifactStore;
 pub(crate) use directory::sync_directory;
 pub use garbage::CollectedArtifact;
+pub use shared::{SharedArtifact, SharedArtifacts};
 pub use staging::Staging;
 pub(crate) use staging::{RemoveOnDrop, StagedFile};
 

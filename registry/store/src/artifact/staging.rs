@@ -94,16 +94,19 @@ impl Staging {
     /// is what its name says is left as it is; a damaged file is replaced. Record the artifacts in the registry after
     /// this, never before.
     ///
-    /// Writers that were not finished are left out.
+    /// Writers that were not finished are left out. What several machines share is sent to where
+    /// they do.
     ///
     /// # Errors
     /// [`StoreError::Io`]. If a file could not be flushed, none has become visible.
+    /// [`StoreError::Shared`]: what is visible here may not be visible to other machines.
     pub fn publish(self) -> Result<(), StoreError> {
         let files = std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
         if files.is_empty() {
             return Ok(());
         }
         let _publishing = self.store.lock_shared()?;
+        let published: Vec<_> = files.iter().map(|staged| (staged.kind, staged.digest)).collect();
         let mut new = Vec::with_capacity(files.len());
         for staged in files {
             let target = self.store.path(staged.kind, &staged.digest);
@@ -122,7 +125,8 @@ impl Staging {
             self.store.note_written(staged.kind, staged.digest);
         }
         // Also if nothing is new: another process may have renamed the same content and not flushed it yet.
-        self.store.sync_directory()
+        self.store.sync_directory()?;
+        published.iter().try_for_each(|(kind, digest)| self.store.share(*kind, digest))
     }
 
     /// Like [`Staging::publish`], for the artifacts with these digests alone; the others are removed.
