@@ -21,7 +21,7 @@ use crate::fault::StageFault;
 use crate::invocation::{GuestSpec, InputRef, Invocation, Outcome, SOURCE, Usage};
 use crate::observer::Observer;
 use crate::run::RunError;
-use crate::sandbox::{Cancel, Component, Level, Meter, Sandbox, StageContext, Tracker};
+use crate::sandbox::{Cancel, Component, Level, Meter, Sandbox, Shelf, StageContext, Tracker};
 use crate::watch::Watch;
 
 /// The live side of a step. Nothing in it changes a result.
@@ -246,6 +246,7 @@ impl Bench {
             tracker: self.notes.clone(),
             workers: self.session.workers,
             cancel: self.session.cancel.clone(),
+            shelf: Shelf::default(),
         }))
     }
 

@@ -10,7 +10,7 @@ use crate::fault::StageFault;
 use crate::model::RegisteredModel;
 use crate::purity::predict_checked;
 use crate::sandbox::{
-    Cancel, Component, ComponentSource, Meter, ModelParts, ModelRunner, StageContext, Tracker, View, stage_seed,
+    Cancel, Component, ComponentSource, Meter, ModelParts, ModelRunner, Shelf, StageContext, Tracker, View, stage_seed,
 };
 
 /// The columns that a model reads, wherever they stand in a table.
@@ -66,6 +66,7 @@ impl Ready {
                 tracker: tracker.clone(),
                 workers,
                 cancel: cancel.clone(),
+                shelf: Shelf::default(),
             })
         };
         let parts = ModelParts {

@@ -22,7 +22,7 @@ use stagewright_evaluation::figure::Figure;
 use stagewright_store::{Blob, DataType, Digest, MAX_BATCH_BYTES, packed};
 
 use crate::fault::{StageFault, guest_text};
-use crate::sandbox::{Level, Meter, ModelParts, ModelRunner, StageContext, Tracker, View};
+use crate::sandbox::{Level, Meter, ModelParts, ModelRunner, Shelf, StageContext, Tracker, View};
 
 /// The rows of a table of which all are asked again.
 const SMALL: u64 = 1024;
@@ -188,6 +188,7 @@ impl<'a> Aside<'a> {
             tracker: Arc::new(Quiet(of.tracker.clone())),
             workers: 1,
             cancel: of.cancel.clone(),
+            shelf: Shelf::default(),
         };
         Self { of, context: Arc::new(context), before }
     }
@@ -195,6 +196,7 @@ impl<'a> Aside<'a> {
 
 impl Drop for Aside<'_> {
     fn drop(&mut self) {
+        self.context.shelf.clear();
         self.of.meter.settle(&self.context.meter, self.before);
     }
 }

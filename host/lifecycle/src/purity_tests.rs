@@ -11,8 +11,8 @@ use stagewright_store::{ArtifactStore, Field, Schema, Table};
 use super::*;
 use crate::model::ModelComponent;
 use crate::sandbox::{
-    Cancel, Check, ColumnSummary, Component, ComponentSource, DecisionInput, Description, Sources, StageDecision,
-    StageRunner, TransformSink,
+    Cancel, Check, ColumnSummary, Component, ComponentSource, DecisionInput, Description, Shelf, Sources,
+    StageDecision, StageRunner, TransformSink,
 };
 
 /// Returns what one instance adds to the numbers of a batch. It is given the number of rows that it
@@ -261,6 +261,7 @@ fn context(world: World) -> Arc<StageContext> {
         tracker: Arc::new(Nobody),
         workers: 1,
         cancel: Cancel::default(),
+        shelf: Shelf::default(),
     })
 }
 

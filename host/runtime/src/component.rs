@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_lifecycle::sandbox::{Cancel, Component, Description, Meter, StageContext};
+use stagewright_lifecycle::sandbox::{Cancel, Component, Description, Meter, Shelf, StageContext};
 use stagewright_manifest::{Ceilings, Limits, World};
 use stagewright_store::{ArtifactStore, Digest, open_regular, read_bounded};
 use wasmtime::component::{self as wasm, InstancePre};
@@ -31,6 +31,7 @@ use crate::desk::Desk;
 use crate::engine::EngineOptions;
 use crate::error::RuntimeError;
 use crate::far::parent::Start;
+use crate::far::process::Purpose;
 use crate::guest::Guest;
 use crate::installation::{Inspection, Installation, Origin, Process, StoredTrust, Trust};
 use crate::sealed::Sealed;
@@ -391,7 +392,7 @@ impl Catalog {
         context: Arc<StageContext>,
         optional: Optional,
     ) -> Result<metadata::Description, StageFault> {
-        let mut seat = Seat::of(self, code, context, None)?;
+        let mut seat = Seat::of(self, code, context, None, Purpose::Once)?;
         match seat.call(Export::Describe { world: code.world, optional })? {
             Reply::Description(description) => Ok(description),
             _ => Err(seat.other("describe")),
@@ -452,6 +453,7 @@ fn describing(name: &str, world: World, digest: Digest, limits: Limits) -> Stage
         tracker: Arc::new(crate::runtime::Nobody),
         workers: 1,
         cancel: Cancel::default(),
+        shelf: Shelf::default(),
     }
 }
 

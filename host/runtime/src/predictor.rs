@@ -18,6 +18,7 @@ use crate::bindings::stagewright::stage::types::{Batch, Output};
 use crate::call::{Export, Reply};
 use crate::convert;
 use crate::desk::Asked;
+use crate::far::process::Purpose;
 use crate::runtime::Runtime;
 use crate::seat::{Seat, contract};
 
@@ -65,7 +66,8 @@ impl Transformer {
         state: &Blob,
         inputs: &Schema,
     ) -> Result<Self, StageFault> {
-        Self::load(runtime.seat(context, None)?, state, inputs)
+        let seat = runtime.seat_for(context, Purpose::Transforming(state.digest()))?;
+        Self::load(seat, state, inputs)
     }
 
     /// The same by a fresh instance, which finds nothing of this one.
@@ -85,6 +87,7 @@ impl Transformer {
             .on_behalf(|| batch::schema_in(fields, most).map_err(|reason| seat.broke("transformer.fields", reason)))?;
         // A schema that a guest declares is kept as long as its instance.
         seat.desk().account.hold(schema.held_bytes())?;
+        seat.is_well();
         let most_rows = rows_of_crossing(&schema);
         Ok(Self { seat, inputs: inputs.clone(), schema, rows: most_rows, most_rows })
     }
@@ -129,7 +132,9 @@ impl Transformer {
         let Reply::Rows(transformed) = self.seat.call(Export::Transform { rows: batch })? else {
             return Err(self.seat.other("transformer.transform"));
         };
-        context.clone().on_behalf(|| self.checked(rows, transformed, &context))
+        let checked = context.on_behalf(|| self.checked(rows, transformed, &context))?;
+        self.seat.is_well();
+        Ok(checked)
     }
 
     /// Checks what came back for some rows; `None` if fewer rows should be tried.
@@ -185,7 +190,8 @@ impl Predictor {
         inputs: &Schema,
         task: &Task,
     ) -> Result<Self, StageFault> {
-        Self::load(runtime.seat(context, None)?, model, inputs, task)
+        let seat = runtime.seat_for(context, Purpose::Predicting(model.digest()))?;
+        Self::load(seat, model, inputs, task)
     }
 
     /// The same by a fresh instance, which finds nothing of this one.
@@ -204,6 +210,7 @@ impl Predictor {
             let column = |output| Field::new(convert::output_name(output), DataType::Float64).with_nullable(false);
             Schema::new(outputs.iter().map(column).collect()).map_err(StageFault::host)
         })?;
+        seat.is_well();
         let sums_to_one = matches!(task, Task::MultiClass { .. });
         let (inputs, width) = (inputs.clone(), width(task));
         Ok(Self { seat, inputs, outputs, predicted, width, sums_to_one })
@@ -215,10 +222,12 @@ impl Predictor {
         let Reply::Importance(importance) = self.seat.call(Export::PredictorImportance)? else {
             return Err(self.seat.other("predictor.importance"));
         };
-        context.on_behalf(|| {
+        let importance = context.on_behalf(|| {
             convert::importance_in(&importance, &self.inputs)
                 .map_err(|message| contract(&context, "predictor.importance", message))
-        })
+        })?;
+        self.seat.is_well();
+        Ok(importance)
     }
 
     /// Predicts a batch of transformed features and hands a checked column for each output to
@@ -248,10 +257,12 @@ impl Predictor {
         let Reply::Rows(predicted) = self.seat.call(Export::Predict { rows: batch })? else {
             return Err(self.seat.other("predictor.predict"));
         };
-        context.on_behalf(|| {
+        let checked = context.on_behalf(|| {
             self.checked(predicted, rows.num_rows(), &context)
                 .map_err(|message| contract(&context, "predictor.predict", message))
-        })
+        })?;
+        self.seat.is_well();
+        Ok(checked)
     }
 
     fn checked(&self, predicted: Batch, rows: usize, context: &StageContext) -> Result<RecordBatch, String> {

@@ -17,6 +17,7 @@ use crate::against::Difference;
 use crate::component::Catalog;
 use crate::engine::{self, EngineOptions};
 use crate::error::RuntimeError;
+use crate::far::process::Purpose;
 use crate::installation::{Inspection, Installation, Origin, Trust};
 use crate::seat::Seat;
 use crate::wasi::Stubs;
@@ -162,13 +163,18 @@ impl Runtime {
         self.0.options().budget
     }
 
-    /// A new instance, with the desk that answers it.
+    /// A new instance for a call that its stage makes once, with the desk that answers it.
     pub(crate) fn seat(
         &self,
         context: &Arc<StageContext>,
         sources: Option<Arc<dyn Sources>>,
     ) -> Result<Seat, StageFault> {
-        Seat::open(&self.0, context.clone(), sources)
+        Seat::open(&self.0, context.clone(), sources, Purpose::Once)
+    }
+
+    /// A new instance for a purpose that comes again in a stage.
+    pub(crate) fn seat_for(&self, context: &Arc<StageContext>, purpose: Purpose) -> Result<Seat, StageFault> {
+        Seat::open(&self.0, context.clone(), None, purpose)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::component::Catalog;
 use crate::desk::{Desk, Handle};
 use crate::engine::{self, EngineOptions};
 use crate::far::parent::Far;
+use crate::far::process::Purpose;
 use crate::guest::Guest;
 use crate::parallel::on_stack;
 
@@ -36,7 +37,7 @@ enum Kind {
 const CALLERS_STACK: usize = 1 << 20;
 
 impl Seat {
-    /// A new instance, which starts with its first call.
+    /// A new instance for a purpose, which starts with its first call.
     ///
     /// # Errors
     /// Its component was not resolved, or its process cannot be started.
@@ -44,11 +45,12 @@ impl Seat {
         catalog: &Catalog,
         context: Arc<StageContext>,
         sources: Option<Arc<dyn Sources>>,
+        purpose: Purpose,
     ) -> Result<Self, StageFault> {
         let code = catalog
             .ready(&context.component)
             .ok_or_else(|| StageFault::host(format!("component `{}` was not resolved", context.component.name)))?;
-        Self::of(catalog, &code, context, sources)
+        Self::of(catalog, &code, context, sources, purpose)
     }
 
     /// A new instance of this code.
@@ -57,13 +59,14 @@ impl Seat {
         code: &crate::component::Code,
         context: Arc<StageContext>,
         sources: Option<Arc<dyn Sources>>,
+        purpose: Purpose,
     ) -> Result<Self, StageFault> {
         let options = catalog.options();
         let desk = Desk::new(context, options, sources);
         match &catalog.process {
             Some(process) => {
                 let start = code.start(process, options);
-                Ok(Self { kind: Kind::Far(Box::new(Far::start(&start, desk)?)), options })
+                Ok(Self { kind: Kind::Far(Box::new(Far::open(&start, desk, purpose)?)), options })
             }
             None => {
                 let context = desk.context();
@@ -147,6 +150,14 @@ impl Seat {
                 far.desk.account.leave();
                 result
             }
+        }
+    }
+
+    /// What it answered last was checked, and is as it has to be. A process of which this was said
+    /// at the end may serve its purpose again.
+    pub(crate) fn is_well(&mut self) {
+        if let Kind::Far(far) = &mut self.kind {
+            far.is_well();
         }
     }
 

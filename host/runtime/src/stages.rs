@@ -13,6 +13,7 @@ use crate::batch;
 use crate::call::{self, Export, Reply};
 use crate::convert;
 use crate::desk::LentModel;
+use crate::far::process::Purpose;
 use crate::parallel::{Give, in_order, on_stack, permits};
 use crate::predictor::LazyPipeline;
 use crate::runtime::Runtime;
@@ -161,30 +162,34 @@ impl Runtime {
         plan: &Plan,
         shard: u32,
     ) -> Result<Blob, StageFault> {
-        let mut seat = self.seat(context, None)?;
+        let mut seat = self.seat_for(context, Purpose::Training)?;
         let inputs = inputs.lend(&mut seat)?;
         let (common, settings) = (seat.lend_blob(&plan.common)?, seat.settings());
         made(seat, Export::TrainShard { inputs, settings, common, shard, shards: plan.shards })
     }
 
     fn merge(&self, context: &Arc<StageContext>, plan: &Plan, parts: &[Blob]) -> Result<Blob, StageFault> {
-        let mut seat = self.seat(context, None)?;
+        let mut seat = self.seat_for(context, Purpose::Training)?;
         let parts = parts.iter().map(|part| seat.lend_blob(part)).collect::<Result<Vec<_>, _>>()?;
         let (common, settings) = (seat.lend_blob(&plan.common)?, seat.settings());
         made(seat, Export::Merge { parts, settings, common })
     }
 
     fn train_whole(&self, context: &Arc<StageContext>, inputs: &TrainInputs<'_>) -> Result<Blob, StageFault> {
-        let mut seat = self.seat(context, None)?;
+        let mut seat = self.seat_for(context, Purpose::Training)?;
         let (inputs, settings) = (inputs.lend(&mut seat)?, seat.settings());
         made(seat, Export::Train { inputs, settings })
     }
 
     fn plan_shards(&self, context: &Arc<StageContext>, inputs: &TrainInputs<'_>) -> Result<Plan, StageFault> {
-        let mut seat = self.seat(context, None)?;
+        let mut seat = self.seat_for(context, Purpose::Training)?;
         let (inputs, settings) = (inputs.lend(&mut seat)?, seat.settings());
         match seat.call(Export::PlanShards { inputs, settings })? {
-            Reply::Plan { shards, common } => Ok(Plan { shards, common: seat.take_blob(common)? }),
+            Reply::Plan { shards, common } => {
+                let common = seat.take_blob(common)?;
+                seat.is_well();
+                Ok(Plan { shards, common })
+            }
             _ => Err(seat.other("shards.plan-shards")),
         }
     }
@@ -215,7 +220,11 @@ impl TrainInputs<'_> {
 fn made(mut seat: Seat, export: Export) -> Result<Blob, StageFault> {
     let name = export.name();
     match seat.call(export)? {
-        Reply::Blob(blob) => seat.take_blob(blob),
+        Reply::Blob(blob) => {
+            let blob = seat.take_blob(blob)?;
+            seat.is_well();
+            Ok(blob)
+        }
         _ => Err(seat.other(name)),
     }
 }

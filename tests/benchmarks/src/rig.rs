@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_lifecycle::sandbox::{Cancel, Component, Level, Meter, SourceCursor, Sources, StageContext, Tracker};
+use stagewright_lifecycle::sandbox::{
+    Cancel, Component, Level, Meter, Shelf, SourceCursor, Sources, StageContext, Tracker,
+};
 use stagewright_manifest::{Limits, World};
 use stagewright_runtime::{Compiler, EngineOptions, Installation, Origin, Runtime, StubGrants};
 use stagewright_store::{Home, Role, Staging};
@@ -86,6 +88,7 @@ impl Rig {
             tracker: Arc::new(Nobody),
             workers: 1,
             cancel: Cancel::default(),
+            shelf: Shelf::default(),
         })
     }
 }

@@ -308,6 +308,15 @@ impl Workshop {
     /// # Panics
     /// If the manifest is wrong, or a component is not resolved.
     pub fn attempt_in(&self, program: &Path, attempt: &Attempt) -> Ended {
+        let (runtime, components) = self.with_program(program);
+        self.run(&runtime, components, attempt)
+    }
+
+    /// A runtime whose stages run in processes of another program, and the components in it.
+    ///
+    /// # Panics
+    /// If a component is not resolved.
+    pub fn with_program(&self, program: &Path) -> (Runtime, BTreeMap<World, Arc<Component>>) {
         let process = Process { program: program.to_owned(), required: Walls::ALL };
         let runtime = runtime_in(Some(process), Ceilings::default());
         // What they say of themselves is known already.
@@ -317,7 +326,13 @@ impl Workshop {
             (*world, Arc::new(component.unwrap_or_else(|error| panic!("{error}"))))
         };
         let components = self.components.iter().map(again).collect();
-        self.run(&runtime, components, attempt)
+        again((&World::Training, &self.sharded));
+        (runtime, components)
+    }
+
+    /// The program of stages' processes.
+    pub fn program() -> PathBuf {
+        process().program
     }
 
     fn run(&self, runtime: &Runtime, mut components: BTreeMap<World, Arc<Component>>, attempt: &Attempt) -> Ended {

@@ -2,12 +2,18 @@
 //! sends or does not send is a fault of its component, nothing of it is visible, and the next run
 //! is well.
 
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arrow_array::{Float64Array, RecordBatch};
 use stagewright_hostile::{Attempt, Place, Workshop};
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_manifest::World;
+use stagewright_lifecycle::sandbox::{Cancel, Level, Meter, ModelRunner as _, Shelf, StageContext, Tracker};
+use stagewright_manifest::{Limits, World};
+use stagewright_store::{DataType, Field, Schema};
 
 /// The fault that a lie must be.
 enum Expect {
@@ -150,4 +156,89 @@ fn whatever_a_stages_process_sends_is_a_fault_of_its_component_and_nothing_else(
         |(world, deed, expect): &(World, String, Expect)| lie(&workshop, folder.path(), *world, deed, expect).err();
     let believed: Vec<String> = lies.iter().filter_map(told).collect();
     assert!(believed.is_empty(), "{}", believed.join("\n"));
+}
+
+struct Nobody;
+
+impl Tracker for Nobody {
+    fn log(&self, _: Level, _: &str) {}
+    fn progress(&self, _: u64, _: u64) {}
+    fn metric(&self, _: &str, _: f64, _: u64) {}
+    fn figure(&self, _: stagewright_evaluation::figure::Figure) {}
+}
+
+/// A process whose answer was a fault does not serve its purpose again, although its stage's
+/// context lives on, as that of a model does that answers request after request.
+#[test]
+fn a_process_that_was_at_fault_is_not_used_again() {
+    let workshop = Workshop::open(Place::Processes);
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder beside the program");
+    let (runtime, components) = workshop.with_program(&program(folder.path(), "lying-batch"));
+    let context = Arc::new(StageContext {
+        world: World::Transformation,
+        component: components[&World::Transformation].clone(),
+        parameters: "{}".into(),
+        seed: 7,
+        roles: HashMap::new(),
+        as_of: 0,
+        limits: Limits::defaults(World::Transformation),
+        staging: None,
+        meter: Arc::new(Meter::while_called()),
+        tracker: Arc::new(Nobody),
+        workers: 1,
+        cancel: Cancel::default(),
+        shelf: Shelf::default(),
+    });
+    let state = workshop.home().artifacts.stage().create_blob().and_then(|writer| writer.finish()).expect("a blob");
+    let schema = Schema::new(vec![Field::new("x", DataType::Float64).with_nullable(false)]).expect("a schema");
+    let numbers = Arc::new(Float64Array::from(vec![0.5; 5]));
+    let batch = RecordBatch::try_new(schema.to_arrow(), vec![numbers]).expect("a batch");
+    for time in 1..=3 {
+        let fault = runtime.transform_again(&context, &state, &schema, &[batch.clone()]).expect_err("a lying batch");
+        assert!(fault.to_string().contains("batch ends 3 bytes"), "time {time}: {fault}");
+    }
+    let walls = Meter::walls([&*context.meter]);
+    context.shelf.clear();
+    assert_eq!(Meter::walls([&*context.meter]), ["wasm", "seccomp", "landlock", "rlimits"], "before: {walls:?}");
+}
+
+/// `fit` sees the target, and `transform` must not: not even who broke out of the sandbox carries
+/// it from one to the other.
+#[test]
+fn a_process_that_has_seen_the_target_is_not_asked_to_transform() {
+    let workshop = Workshop::open(Place::Processes);
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder beside the program");
+    let attempt = Attempt::of(World::Transformation..=World::Transformation);
+    // It says so if both are called in one process.
+    let ended = workshop.attempt_in(&program(folder.path(), "lying-batch"), &attempt);
+    assert!(ended.error().contains("batch ends 3 bytes"), "{}", ended.error());
+}
+
+/// How many processes some stages take.
+fn processes(workshop: &Workshop, attempt: &Attempt) -> usize {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (list, script) = (folder.path().join("list"), folder.path().join("script"));
+    let text = format!("#!/bin/sh\necho one >> '{}'\nexec '{}'\n", list.display(), Workshop::program().display());
+    std::fs::write(&script, text).expect("a script");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).expect("its mode");
+    let ended = workshop.attempt_in(&script, attempt);
+    assert!(ended.result.is_ok(), "{}", ended.error());
+    std::fs::read_to_string(&list).expect("a list").lines().count()
+}
+
+#[test]
+fn what_is_asked_again_in_a_stage_is_asked_in_the_process_of_before() {
+    let workshop = Workshop::open(Place::Processes);
+    let stage = |world: World| processes(&workshop, &Attempt::of(world..=world));
+    // `fit` and `rebalance`; the transformer, of training and validation rows; two that are asked
+    // for a sample of them again.
+    assert_eq!(stage(World::Transformation), 5);
+    // `train`; the predictor that says what counts.
+    assert_eq!(stage(World::Training), 2);
+    let training = Attempt { component: Some(workshop.sharded()), ..Attempt::of(World::Training..=World::Training) };
+    // The plan, all shards and what makes one of them, with two workers at most; the predictor.
+    let sharded = processes(&workshop, &training);
+    assert!((2..=3).contains(&sharded), "{sharded}");
+    // The evaluator; the model's two, which it asks as well; two that are asked for a sample again.
+    assert_eq!(stage(World::Evaluation), 5);
 }

@@ -53,6 +53,12 @@ impl Child {
         self.shared.walls()
     }
 
+    /// Whether it lives, kept to the rules, and has said nothing that was not received: at this
+    /// moment.
+    pub fn is_quiet(&self) -> bool {
+        !self.forged && self.shared.wish().is_none() && self.shared.ending().is_none() && !self.reader.has_more()
+    }
+
     /// Ends it for a reason, unless it has ended or something else ends it already.
     pub fn stop(&self, reason: &str) {
         self.shared.kill(Why::Stopped(reason.into()));

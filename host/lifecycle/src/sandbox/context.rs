@@ -1,8 +1,9 @@
 //! What one stage run hands to its instances, and whom they ask and tell.
 
+use std::any::Any;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use stagewright_evaluation::figure::Figure;
@@ -114,6 +115,39 @@ pub struct StageContext {
     pub workers: usize,
     /// Stops it.
     pub cancel: Cancel,
+    /// Whatever the sandbox keeps from one call to the next.
+    pub shelf: Shelf,
+}
+
+/// Things that a sandbox keeps for the calls of one stage run, of types that only it knows. They go
+/// with the stage's context, so that nothing of a stage is there after it.
+#[derive(Default)]
+pub struct Shelf(Mutex<Vec<Box<dyn Any + Send>>>);
+
+impl Shelf {
+    /// Puts a thing there.
+    pub fn put(&self, thing: impl Any + Send) {
+        self.things().push(Box::new(thing));
+    }
+
+    /// Takes out a thing of this type that is wanted, the one that was put there last.
+    pub fn take<T: Any>(&self, is_wanted: impl Fn(&T) -> bool) -> Option<T> {
+        let mut things = self.things();
+        let place = things.iter().rposition(|thing| thing.downcast_ref().is_some_and(&is_wanted))?;
+        things.remove(place).downcast().ok().map(|thing| *thing)
+    }
+
+    /// Lets go of everything: what it used is in the stage's meter afterwards.
+    pub fn clear(&self) {
+        // A thing may take a while to go. Nobody who puts another one there waits for that.
+        let things = std::mem::take(&mut *self.things());
+        drop(things);
+    }
+
+    fn things(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Any + Send>>> {
+        // Every change under this lock is a single one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl StageContext {
@@ -157,6 +191,19 @@ mod tests {
         assert!(World::all().all(|world| !seeds.contains(&stage_seed(run + 1, world))));
         // Fixed for good: a recorded run is made again from its seed.
         assert_eq!(stage_seed(42, World::Training), SEED_OF_TRAINING_42);
+    }
+
+    #[test]
+    fn what_is_on_a_shelf_is_taken_once_by_its_type_and_goes_with_the_rest() {
+        let (shelf, alive) = (Shelf::default(), Arc::new(()));
+        let thing = |number: u32| (number, alive.clone());
+        [1, 2, 2].into_iter().for_each(|number| shelf.put(thing(number)));
+        shelf.put("of another type");
+        let take = |wanted: u32| shelf.take(|(number, _): &(u32, Arc<()>)| *number == wanted).map(|(number, _)| number);
+        assert_eq!([take(2), take(3), take(2), take(2)], [Some(2), None, Some(2), None]);
+        assert_eq!(Arc::strong_count(&alive), 2);
+        shelf.clear();
+        assert_eq!((Arc::strong_count(&alive), take(1)), (1, None));
     }
 
     const SEED_OF_TRAINING_42: u64 = 11_603_330_710_632_408_016;

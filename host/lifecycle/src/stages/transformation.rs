@@ -22,7 +22,7 @@ use crate::fault::{StageFault, guest_name};
 use crate::invocation::{SPLIT_FILE, TransformationWork};
 use crate::purity::check_transform;
 use crate::run::RunError;
-use crate::sandbox::View;
+use crate::sandbox::{StageContext, View};
 use crate::stages::{ingestion, weights};
 use crate::watch::Watch;
 
@@ -67,14 +67,16 @@ pub(crate) fn run(work: &TransformationWork, bench: &mut Bench) -> Result<(), Ru
     let context = bench.context(roles(train.schema()))?;
     let seen = View::of(train.clone(), |field| matches!(field.role, Role::Feature | Role::Target | Role::Weight));
     let state = bench.session.sandbox.fit(context.clone(), &seen, &task).map_err(in_train)?;
-    let mut features = transformed(bench, &state, &train).map_err(in_train)?;
+    // Training and validation rows alike are features to it.
+    let transforming = bench.context(HashMap::new())?;
+    let mut features = transformed(bench, &transforming, &state, &train).map_err(in_train)?;
     if let Some(rebalanced) = bench.session.sandbox.rebalance(context, &features, &task).map_err(in_train)? {
         check_rebalanced(bench, &features, &rebalanced)?;
         features = rebalanced;
     }
     if let Some(validation) = validation {
         let in_validation = |fault: StageFault| fault.at_source(|row| source_row(&of_validation, row));
-        let features = transformed(bench, &state, &validation).map_err(in_validation)?;
+        let features = transformed(bench, &transforming, &state, &validation).map_err(in_validation)?;
         bench.put_table(&VALIDATION_ROWS, &validation);
         bench.put_table(&FEATURES_VALIDATION, &features);
     }
@@ -366,8 +368,7 @@ fn refuse_missing_class(task: &Task, train: &Table, watch: &Watch) -> Result<(),
 }
 
 /// Features of a table's rows, with target and weight behind them.
-fn transformed(bench: &Bench, state: &Blob, table: &Table) -> Result<Table, StageFault> {
-    let context = bench.context(HashMap::new())?;
+fn transformed(bench: &Bench, context: &Arc<StageContext>, state: &Blob, table: &Table) -> Result<Table, StageFault> {
     let features = View::of(table.clone(), |field| field.role == Role::Feature);
     let kept = View::of(table.clone(), |field| matches!(field.role, Role::Target | Role::Weight));
     let mut output: Option<(MadeTable, Schema)> = None;
@@ -394,7 +395,7 @@ fn transformed(bench: &Bench, state: &Blob, table: &Table) -> Result<Table, Stag
     let (writer, _) = output.ok_or_else(|| StageFault::host("the transformation returned no batch"))?;
     let table = writer.finish()?;
     let made = View::of(table.clone(), |field| field.role == Role::Feature);
-    check_transform(&*bench.session.sandbox, &context, state, &features, &made)?;
+    check_transform(&*bench.session.sandbox, context, state, &features, &made)?;
     Ok(table)
 }
 

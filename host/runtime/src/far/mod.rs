@@ -1,11 +1,13 @@
 //! An instance in a process of its own, behind a second wall.
 //!
 //! The process is as little trusted as the guest in it. It gets compiled code, what it is to do and
-//! a channel, and nothing else; `parent` keeps the desk, checks every byte that comes, and ends it.
+//! a channel, and nothing else; `parent` keeps the desk, checks every byte that comes, and ends it;
+//! `process` says for whom it may work next.
 //! `child` is what runs in it; `wire` is how the two speak.
 
 pub(crate) mod child;
 pub(crate) mod parent;
+pub(crate) mod process;
 pub(crate) mod wire;
 
 use serde::{Deserialize, Serialize};

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use stagewright_jail::{Child, Command, Ending, Event, Limit, Rules, Spent, Walls, Why};
+use stagewright_jail::{Command, Ending, Event, Limit, Rules, Spent, Walls, Why};
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
 use stagewright_lifecycle::sandbox::{Cancel, Meter};
 use stagewright_manifest::{Limits, World};
 
+use super::process::{self, Process, Purpose};
 use super::wire::{self, Heavy};
 use super::{Task, VERSION, down, up};
 use crate::ask::Ask;
@@ -43,48 +44,22 @@ pub(crate) struct Start<'a> {
 
 /// An instance in a child.
 pub(crate) struct Far {
-    child: Child,
+    process: Option<Process>,
     pub(crate) desk: Desk,
-    ended: bool,
+    purpose: Purpose,
+    /// Whether everything that it did so far was found to be well.
+    is_well: bool,
 }
 
 impl Far {
-    /// Starts a child, which loads the code and waits for a call.
-    pub(crate) fn start(start: &Start<'_>, desk: Desk) -> Result<Self, StageFault> {
-        let context = desk.context().clone();
-        let task = Task {
-            world: start.world,
-            filesystem: start.stubs.filesystem,
-            sockets: start.stubs.sockets,
-            canonicalize_nans: start.options.canonicalize_nans,
-            bounds: start.options.bounds,
-            seed: context.seed,
-            as_of: context.as_of,
-            memory: context.limits.memory,
+    /// An instance in a process that has served this purpose before and waits, or in a new one,
+    /// which loads the code and waits for a call.
+    pub(crate) fn open(start: &Start<'_>, desk: Desk, purpose: Purpose) -> Result<Self, StageFault> {
+        let process = match process::parked(purpose, desk.context()) {
+            Some(process) => process,
+            None => start_process(start, &desk)?,
         };
-        let task = postcard::to_allocvec(&task).map_err(StageFault::host)?;
-        // What it may send is bounded by kind, and in sum by its account: the parent's work for
-        // each message is in it.
-        let rules = Rules { longest, messages: u64::MAX, bytes: u64::MAX };
-        let account =
-            Arc::new(Watched { meter: context.meter.clone(), limits: context.limits, cancel: context.cancel.clone() });
-        let mut command = Command::new(start.program, VERSION, account, rules);
-        let inputs = [start.code.as_fd()];
-        command.inputs = &inputs;
-        command.task = &task;
-        command.memory = context.limits.memory.saturating_add(OWN_MEMORY);
-        command.required = start.required;
-        // Arenas that the allocator would touch at once count as used.
-        command.environment = &[("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
-        let child = context.on_behalf(|| {
-            stagewright_jail::spawn(&command).map_err(|reason| {
-                StageFault::host(format!(
-                    "cannot start `{}`, the process of a stage: {reason}",
-                    start.program.display()
-                ))
-            })
-        })?;
-        Ok(Self { child, desk, ended: false })
+        Ok(Self { process: Some(process), desk, purpose, is_well: false })
     }
 
     /// Performs a call, answering what the guest asks meanwhile.
@@ -93,23 +68,28 @@ impl Far {
     /// The fault that ended it. The child is of no more use.
     pub(crate) fn call(&mut self, mut export: Export) -> Result<Returned, StageFault> {
         let name = export.name();
+        self.is_well = false;
+        let Some(mut process) = self.process.take() else {
+            return Err(StageFault::host("the process of an instance was called again after its end"));
+        };
         let message = wire::pack(&mut export).map_err(StageFault::host)?;
         // If it is gone, what comes says why.
-        let _ = self.child.send(down::CALL, &message.parts());
-        let result = self.converse(name);
+        let _ = process.child.send(down::CALL, &message.parts());
+        let result = self.converse(name, &mut process);
         if let Err(fault) = &result {
-            self.child.stop(&fault.to_string());
+            process.child.stop(&fault.to_string());
         }
+        self.process = Some(process);
         result
     }
 
-    fn converse(&mut self, export: &str) -> Result<Returned, StageFault> {
+    fn converse(&mut self, export: &str, process: &mut Process) -> Result<Returned, StageFault> {
         loop {
             let mut bytes = Vec::new();
-            let kind = match self.child.receive(&mut bytes).map_err(StageFault::host)? {
+            let kind = match process.child.receive(&mut bytes).map_err(StageFault::host)? {
                 Event::Message(kind) => kind,
                 Event::Ended(ending) => {
-                    self.has_ended(&ending);
+                    process.has_ended(&ending);
                     return Err(self.fault(export, &ending));
                 }
             };
@@ -131,7 +111,7 @@ impl Far {
                     }
                     let answer = ask.answer(&mut self.desk)?;
                     if kind == up::ASK {
-                        let _ = self.child.send(down::ANSWER, &answer.parts());
+                        let _ = process.child.send(down::ANSWER, &answer.parts());
                     }
                 }
             }
@@ -182,38 +162,70 @@ impl Far {
         }
     }
 
-    /// Records the walls that stood around it, which are known for sure at its end.
-    fn has_ended(&mut self, ending: &Ending) {
-        self.ended = true;
-        let walls = ending.walls.unwrap_or_default();
-        self.desk.context().meter.stood(std::iter::once("wasm").chain(walls.names()));
+    /// What it answered was checked, and is as it has to be.
+    pub(crate) fn is_well(&mut self) {
+        self.is_well = true;
     }
 
     /// Lets the instance go. The next call is a fresh one's, with nothing left of this one.
     pub(crate) fn renew(&mut self, desk: Desk) {
         self.desk = desk;
-        // A child that does not listen uses its time on the wall.
-        self.desk.account.enter();
-        let _ = self.child.send(down::RENEW, &[]);
-        self.desk.account.leave();
+        self.is_well = false;
+        if let Some(process) = &mut self.process {
+            // A child that does not listen uses its time on the wall.
+            self.desk.account.enter();
+            let _ = process.child.send(down::RENEW, &[]);
+            self.desk.account.leave();
+        }
     }
 }
 
 impl Drop for Far {
-    /// Ends it, and waits until it is gone, so that all of its time is in its account. It is not
-    /// asked to end: it might not, and its time on the wall may stand still between calls.
+    /// Its process waits for the next instance of its purpose if all was well with it, and ends
+    /// otherwise.
     fn drop(&mut self) {
-        self.child.stop("it has done its work");
-        let mut bytes = Vec::new();
-        while !self.ended {
-            match self.child.receive(&mut bytes) {
-                // More than it was asked for.
-                Ok(Event::Message(_)) => {}
-                Ok(Event::Ended(ending)) => self.has_ended(&ending),
-                Err(_) => self.ended = true,
-            }
+        let Some(process) = self.process.take() else { return };
+        if self.is_well && self.purpose != Purpose::Once {
+            process.park(self.purpose, self.desk.context());
+        } else {
+            process.end(self.desk.context());
         }
     }
+}
+
+/// Starts a process, which loads the code and waits for a call.
+fn start_process(start: &Start<'_>, desk: &Desk) -> Result<Process, StageFault> {
+    let context = desk.context();
+    let task = Task {
+        world: start.world,
+        filesystem: start.stubs.filesystem,
+        sockets: start.stubs.sockets,
+        canonicalize_nans: start.options.canonicalize_nans,
+        bounds: start.options.bounds,
+        seed: context.seed,
+        as_of: context.as_of,
+        memory: context.limits.memory,
+    };
+    let task = postcard::to_allocvec(&task).map_err(StageFault::host)?;
+    // What it may send is bounded by kind, and in sum by its account: the parent's work for each
+    // message is in it.
+    let rules = Rules { longest, messages: u64::MAX, bytes: u64::MAX };
+    let account =
+        Arc::new(Watched { meter: context.meter.clone(), limits: context.limits, cancel: context.cancel.clone() });
+    let mut command = Command::new(start.program, VERSION, account, rules);
+    let inputs = [start.code.as_fd()];
+    command.inputs = &inputs;
+    command.task = &task;
+    command.memory = context.limits.memory.saturating_add(OWN_MEMORY);
+    command.required = start.required;
+    // Arenas that the allocator would touch at once count as used.
+    command.environment = &[("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
+    let child = context.on_behalf(|| {
+        stagewright_jail::spawn(&command).map_err(|reason| {
+            StageFault::host(format!("cannot start `{}`, the process of a stage: {reason}", start.program.display()))
+        })
+    })?;
+    Ok(Process::new(child, context.meter.clone()))
 }
 
 /// Some ends can be told from outside alone.

@@ -41,7 +41,7 @@ fn main() {
     let started = unsafe { start(VERSION) };
     let locked = started.map_err(|reason| reason.to_string()).and_then(|it| it.lock().map_err(|it| it.to_string()));
     let mut liar = match locked {
-        Ok(locked) => Liar { channel: locked.channel },
+        Ok(locked) => Liar { channel: locked.channel, has_fitted: false, loads: 0 },
         Err(reason) => {
             eprintln!("{reason}");
             end(9)
@@ -55,6 +55,10 @@ fn main() {
 
 struct Liar {
     channel: Channel,
+    /// Whether `fit` was called in this process.
+    has_fitted: bool,
+    /// How often a transformer was loaded in it.
+    loads: u32,
 }
 
 impl Liar {
@@ -183,16 +187,26 @@ impl Liar {
         self.say(RETURNED, &[], &[&[0, 0, 0, 1], claim].concat());
     }
 
+    fn trap(&mut self, words: &str) {
+        self.say(RETURNED, &[], &[&[0, 0, 0, 1, 3, words.len() as u8], words.as_bytes()].concat());
+    }
+
     /// A transformation of one feature whose rows are these bytes.
     fn transform(&mut self, call: &[u8], rows: &[u8]) {
         match call.first() {
             Some(&FIT) => {
                 // Of an answer that the guest may hear fail, the first byte says that it did not.
+                self.has_fitted = true;
                 let writer = self.ask(&[BEGIN_BLOB]);
                 let blob = self.ask(&[&[FINISH_BLOB], &writer[..]].concat());
                 self.returned(&[&[4], blob.get(1..).unwrap_or_default()].concat());
             }
-            Some(&LOAD_TRANSFORMER) => self.returned(&[0]),
+            Some(&LOAD_TRANSFORMER) if self.has_fitted => self.trap("it has seen the target"),
+            Some(&LOAD_TRANSFORMER) if self.loads > 0 => self.trap("it was used again"),
+            Some(&LOAD_TRANSFORMER) => {
+                self.loads += 1;
+                self.returned(&[0]);
+            }
             // A field `t` of float64.
             Some(&TRANSFORMER_FIELDS) => self.returned(&[6, 1, 1, b't', 2, 0]),
             // Five rows.

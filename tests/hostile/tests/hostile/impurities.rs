@@ -9,7 +9,9 @@ use arrow_array::{ArrayRef, BooleanArray, DictionaryArray, Float64Array, RecordB
 use misbehave::{Export, Impurity, Misdeed};
 use stagewright_data::Task;
 use stagewright_hostile::{Attempt, Workshop};
-use stagewright_lifecycle::sandbox::{Cancel, Level, Meter, ModelParts, ModelRunner as _, StageContext, Tracker, View};
+use stagewright_lifecycle::sandbox::{
+    Cancel, Level, Meter, ModelParts, ModelRunner as _, Shelf, StageContext, Tracker, View,
+};
 use stagewright_manifest::{Limits, World};
 use stagewright_store::{Blob, DataType, Field, Schema, Table};
 
@@ -59,6 +61,7 @@ fn context(workshop: &Workshop, world: World, workers: usize) -> Arc<StageContex
         tracker: Arc::new(Nobody),
         workers,
         cancel: Cancel::default(),
+        shelf: Shelf::default(),
     })
 }
 
