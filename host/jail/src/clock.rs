@@ -34,3 +34,10 @@ impl Clock {
         (read == 0).then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
     }
 }
+
+/// CPU time of the thread that asks, and of no other.
+#[cfg(feature = "parent")]
+pub(crate) fn of_this_thread() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

@@ -2,8 +2,8 @@
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
-    if let Some("keeper") = std::env::args().nth(1).as_deref() {
-        return stagewright_jail_tests::prisoner::keeper();
+    if let Some(milliseconds) = std::env::args().nth(1).and_then(|argument| argument.parse().ok()) {
+        return stagewright_jail_tests::prisoner::keeper(milliseconds);
     }
     // SAFETY: the first thing that this program does; it has opened nothing.
     let started = match unsafe { stagewright_jail::start(stagewright_jail_tests::VERSION) } {

@@ -38,6 +38,7 @@ pub fn serve(started: Started) -> ExitCode {
         }
         _ => {}
     }
+    let begin = cpu();
     let mut channel = match started.lock() {
         Ok(locked) => locked.channel,
         Err(reason) => {
@@ -66,6 +67,7 @@ pub fn serve(started: Started) -> ExitCode {
                 std::hint::spin_loop();
             }
         }
+        "spin past a limit" => spin_past(&mut channel, begin),
         "walls" => say(&mut channel, &possible.to_string()),
         "time" => say(&mut channel, &monotonic().to_string()),
         _ => say(&mut channel, "no such task"),
@@ -81,6 +83,24 @@ fn say(channel: &mut Channel, text: &str) {
 pub fn monotonic() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// CPU time after which [`spin_past`] speaks.
+pub const LIMIT: Duration = Duration::from_millis(50);
+
+/// CPU time of this thread.
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Says when it had used so much CPU time since a moment, and goes on.
+fn spin_past(channel: &mut Channel, begin: Duration) {
+    while cpu() - begin < LIMIT {}
+    say(channel, &monotonic().to_string());
+    loop {
+        std::hint::spin_loop();
+    }
 }
 
 /// Gives everything back that comes, until a message is empty.
@@ -166,11 +186,11 @@ fn allowed(world: &World) -> String {
     said.join(", ")
 }
 
-/// A parent, for tests of what happens when it dies: starts a child that spins, prints the child's
-/// number, and sleeps.
-pub fn keeper() -> ExitCode {
+/// A parent, for tests of what happens when it dies or stops: starts a child that spins and may use
+/// so much CPU time, prints the child's number, and sleeps.
+pub fn keeper(milliseconds: u64) -> ExitCode {
     let program = std::env::current_exe().expect("a program");
-    let budget = Arc::new(Budget::new(Duration::from_secs(600), Duration::from_secs(600)));
+    let budget = Arc::new(Budget::new(Duration::from_millis(milliseconds), Duration::from_secs(600)));
     let rules = Rules { longest, messages: 1, bytes: 100 };
     let mut command = Command::new(&program, VERSION, budget, rules);
     command.task = b"spin";

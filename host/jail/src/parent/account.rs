@@ -21,10 +21,10 @@ impl Spent {
 /// Time that children may use. Asked by the thread that watches them, up to some hundred times a
 /// second: an answer must not wait.
 pub trait Account: Send + Sync {
-    /// Adds CPU time that a child used.
+    /// Adds CPU time that a child used, or that the thread which watches it used for it.
     fn charge(&self, cpu: Duration);
 
-    /// CPU time: the children's, and whatever else the caller counts.
+    /// CPU time: the children's, the watching thread's for them, and whatever else the caller counts.
     fn cpu(&self) -> Spent;
 
     /// Time on the wall. It may stand still, where the caller lets it.

@@ -1,7 +1,9 @@
 //! The thread that starts children, watches their clocks, ends them, and sees them off.
 //!
 //! One thread for all of them, as long as the process lives: the kernel ends a child with the
-//! thread that started it. It is the only one that reaps.
+//! thread that started it. It is the only one that reaps. Its own time is in the accounts of those
+//! for whom it works: starting and seeing off in that child's, watching in equal parts in those of
+//! all that are there.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -17,7 +19,7 @@ use rustix::time::Timespec;
 
 use super::account::Account;
 use super::ending::{self, Ending, Limit, SAID, Why};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::report::{self, Report};
 use crate::ring::Fault;
 use crate::wall::Walls;
@@ -142,6 +144,21 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The thread's own CPU time.
+struct Own(Duration);
+
+impl Own {
+    fn begin() -> Self {
+        Self(clock::of_this_thread())
+    }
+
+    /// What it used since the last time that it was asked.
+    fn lap(&mut self) -> Duration {
+        let now = clock::of_this_thread();
+        now.saturating_sub(std::mem::replace(&mut self.0, now))
+    }
+}
+
 /// The thread itself.
 struct Watch {
     orders: Receiver<Begin>,
@@ -151,26 +168,30 @@ struct Watch {
 
 impl Watch {
     fn run(mut self) {
+        let mut own = Own::begin();
         loop {
-            self.start_children();
+            self.start_children(&mut own);
             let many = self.children.len().max(1) as u32;
             let next = self.children.iter_mut().map(|child| child.look(many)).min();
             self.wait(next);
+            let share = own.lap() / many;
             self.children.retain_mut(|child| {
+                child.account.charge(share);
                 child.read();
-                !child.is_gone()
+                !child.is_gone(&mut own)
             });
         }
     }
 
-    fn start_children(&mut self) {
+    fn start_children(&mut self, own: &mut Own) {
         let _ = rustix::io::read(&self.wake, &mut [0; 8]);
         while let Ok(begin) = self.orders.try_recv() {
             let Begin { process, wake, pipes, account, memory, reply } = begin;
-            let started = Watched::start(process, wake, pipes, account, memory);
+            let started = Watched::start(process, wake, pipes, Arc::clone(&account), memory);
             let shared = started.as_ref().map(|child| Arc::clone(&child.shared));
             // Whoever asked waits for this answer.
             let _ = reply.send(shared.map_err(|reason| io::Error::new(reason.kind(), reason.to_string())));
+            account.charge(own.lap());
             self.children.extend(started);
         }
     }
@@ -312,7 +333,7 @@ impl Watched {
     }
 
     /// Sees it off, if it is gone.
-    fn is_gone(&mut self) -> bool {
+    fn is_gone(&mut self, own: &mut Own) -> bool {
         let mut ready = [PollFd::new(&self.shared.pidfd, PollFlags::IN)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         if !matches!(poll(&mut ready, Some(&now)), Ok(1)) {
@@ -326,6 +347,8 @@ impl Watched {
             self.read();
         }
         let said = ending::said(&self.said);
+        // Before its end is told, after which nobody looks at its account any more.
+        self.account.charge(own.lap());
         let why = self.why(status.ok().flatten().as_ref(), &said);
         let (cpu, wall, walls) = (self.charged, self.begin.elapsed(), self.shared.walls());
         self.shared.ended(Ending { why, said, cpu, wall, walls });
