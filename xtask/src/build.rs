@@ -69,11 +69,11 @@ pub(crate) fn everything(guests: Guests) -> Result<Built> {
 /// dependencies.
 pub(crate) fn host() -> Result<()> {
     run(cargo().args(["build", "--release", "--workspace", "--bin", "stagewright"]))?;
-    stage_process()
+    stage_program()
 }
 
-/// Builds the process of a stage, alone: see host/stage/Cargo.toml.
-pub(crate) fn stage_process() -> Result<()> {
+/// Builds the program in which stages run, alone: see host/stage/Cargo.toml.
+pub(crate) fn stage_program() -> Result<()> {
     run(cargo().args(["build", "--release", "--package", STAGE, "--features", "alone"]))
 }
 

@@ -29,7 +29,7 @@ pub(crate) const TEST: &str = "a_host_without_a_compiler_runs_and_predicts_what_
 pub(crate) fn edge() -> Result<()> {
     let built = build::stages(Guests::Without)?;
     run(cargo().arg("build").args(RUN_ONLY))?;
-    build::stage_process()?;
+    build::stage_program()?;
     // cargo puts it where the full one belongs.
     let folder = build::target().join("run-only");
     let binary = folder.join("stagewright");

@@ -32,7 +32,7 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("rustfmt", || run(cargo().args(["fmt", "--all", "--check"])))?;
     // All targets of all crates at once: cargo then settles on one set of features, and builds each dependency once.
     steps.step("build host and tests", || run(cargo().args(["build", "--release", "--workspace", "--all-targets"])))?;
-    steps.step("build the process of a stage", build::stage_process)?;
+    steps.step("build the program of stages", build::stage_program)?;
     let built = steps.step("build the stages", || build::stages(build::Guests::With))?;
     steps.step("build the Python stage", || python_stage(&built))?;
     steps.step("tests of the Python stage", python_tests)?;

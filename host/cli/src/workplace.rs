@@ -64,7 +64,7 @@ impl Workplace {
         let mut installation = Installation::new(cache.join("components"), stage_folders(), compiler());
         installation.limits = operator.compilation;
         installation.ceilings = operator.ceilings.clone();
-        installation.process = stage_process(operator)?;
+        installation.process = stage_program(operator)?;
         if let Some(key) = host_key() {
             installation.key = key;
         }
@@ -207,8 +207,8 @@ fn stage_folders() -> Vec<PathBuf> {
     folders
 }
 
-/// The process in which each stage runs, if the outer walls must stand.
-pub(crate) fn stage_process(operator: &Operator) -> anyhow::Result<Option<Process>> {
+/// The program in which stages run, if the outer walls must stand.
+pub(crate) fn stage_program(operator: &Operator) -> anyhow::Result<Option<Process>> {
     const NAME: &str = "stagewright-stage";
     if HostWalls::look().policy(operator.walls)? == WallPolicy::SandboxOnly {
         return Ok(None);

@@ -106,7 +106,7 @@ fn walls(operator: &Operator) -> Finding {
     }
     // The outer walls stand around a program that has to be there.
     let policy = host.policy(operator.walls).map_err(anyhow::Error::from);
-    let policy = policy.and_then(|policy| workplace::stage_process(operator).map(|_| policy));
+    let policy = policy.and_then(|policy| workplace::stage_program(operator).map(|_| policy));
     let (policy, mut finding) = match policy {
         Ok(policy) => (Some(policy), Finding::fine("walls", format!("{policy}: {told}"))),
         Err(error) => (None, Finding::wrong("walls", &error)),
