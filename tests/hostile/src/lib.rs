@@ -342,7 +342,7 @@ impl Workshop {
             components.insert(component.world, component.clone());
         }
         for (world, component) in &components {
-            let problems = manifest.check_parameters(*world, &component.description.parameters);
+            let problems = manifest.check_parameters(manifest.stage(*world), &component.description.parameters);
             assert!(problems.is_empty(), "{}", manifest.error(problems).render());
         }
         let cancel = Cancel::default();
