@@ -41,8 +41,8 @@ const SINGLES: usize = 16;
 /// The longest text of a cell that a fault shows, in characters.
 const SHOWN: usize = 60;
 
-/// Checks that a transformer makes the same features of its rows again. `made` are the features
-/// that it made of `rows`.
+/// Checks that a transformer makes the same features of its rows again: of each table's, and what
+/// it made of them. One instance is asked for all.
 ///
 /// # Errors
 /// [`StageFault::Contract`] that names the export and a row; or asking fails.
@@ -50,25 +50,34 @@ pub(crate) fn check_transform(
     models: &dyn ModelRunner,
     context: &Arc<StageContext>,
     state: &Blob,
-    rows: &View,
-    made: &View,
+    tables: &[(View, View)],
 ) -> Result<(), StageFault> {
-    let most = made.table.schema().chunk_rows();
-    let Some(sample) = Sample::of(rows, most, state.digest())? else { return Ok(()) };
-    let first = read(made, &sample.rows)?;
+    let mut samples = Vec::new();
+    let mut batches = Vec::new();
+    for (rows, made) in tables {
+        let most = made.table.schema().chunk_rows();
+        let Some(sample) = Sample::of(rows, most, state.digest())? else { continue };
+        let asked = sample.questions(state.digest());
+        batches.extend(sample.batches(&asked)?);
+        samples.push((sample, asked, made));
+    }
+    let Some((rows, _)) = tables.first().filter(|_| !samples.is_empty()) else { return Ok(()) };
     let aside = Aside::of(context);
-    let asked = sample.questions(state.digest());
-    let (_, again) = models.transform_again(&aside.context, state, &rows.schema, &sample.batches(&asked)?)?;
-    for ((way, position), (batch, row)) in asked.in_turn().zip(places(&again)) {
-        if let Some(column) = differing((&first, position), (batch, row)) {
-            return Err(impure(
-                context,
-                TRANSFORM,
-                way,
-                &format!("row {}, column `{}`", sample.rows[position], first.schema_ref().field(column).name()),
-                &shown(&**first.column(column), position),
-                &shown(&**batch.column(column), row),
-            ));
+    let (_, again) = models.transform_again(&aside.context, state, &rows.schema, &batches)?;
+    let mut again = places(&again);
+    for (sample, asked, made) in samples {
+        let first = read(made, &sample.rows)?;
+        for ((way, position), (batch, row)) in asked.in_turn().zip(&mut again) {
+            if let Some(column) = differing((&first, position), (batch, row)) {
+                return Err(impure(
+                    context,
+                    TRANSFORM,
+                    way,
+                    &format!("row {}, column `{}`", sample.rows[position], first.schema_ref().field(column).name()),
+                    &shown(&**first.column(column), position),
+                    &shown(&**batch.column(column), row),
+                ));
+            }
         }
     }
     Ok(())

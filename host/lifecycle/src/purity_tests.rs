@@ -214,7 +214,14 @@ impl Place {
         let made =
             chunks.iter().flat_map(|chunk| fake.ask(context, fake.transform, [numbers(chunk)], |x| x / 2.0).concat());
         let made = View::whole(table(&self.store, made.collect()));
-        check_transform(fake, context, &self.model.state, &self.rows, &made).map_err(|fault| fault.to_string())
+        // The fault may be in the second of two tables.
+        let honest = chunks.iter().flat_map(|chunk| fake.ask(context, pure, [numbers(chunk)], |x| x / 2.0).concat());
+        let honest = View::whole(table(&self.store, honest.collect()));
+        let both = [(self.rows.clone(), honest), (self.rows.clone(), made)];
+        let one = check_transform(fake, context, &self.model.state, &both[1..]).map_err(|fault| fault.to_string());
+        let two = check_transform(fake, context, &self.model.state, &both).map_err(|fault| fault.to_string());
+        assert_eq!(one.is_ok(), two.is_ok(), "{one:?} {two:?}");
+        one
     }
 }
 

@@ -70,6 +70,7 @@ pub(crate) fn run(work: &TransformationWork, bench: &mut Bench) -> Result<(), Ru
     // Training and validation rows alike are features to it.
     let transforming = bench.context(HashMap::new())?;
     let mut features = transformed(bench, &transforming, &state, &train).map_err(in_train)?;
+    let mut made = vec![made_of(&train, &features)];
     if let Some(rebalanced) = bench.session.sandbox.rebalance(context, &features, &task).map_err(in_train)? {
         check_rebalanced(bench, &features, &rebalanced)?;
         features = rebalanced;
@@ -77,9 +78,11 @@ pub(crate) fn run(work: &TransformationWork, bench: &mut Bench) -> Result<(), Ru
     if let Some(validation) = validation {
         let in_validation = |fault: StageFault| fault.at_source(|row| source_row(&of_validation, row));
         let features = transformed(bench, &transforming, &state, &validation).map_err(in_validation)?;
+        made.push(made_of(&validation, &features));
         bench.put_table(&VALIDATION_ROWS, &validation);
         bench.put_table(&FEATURES_VALIDATION, &features);
     }
+    check_transform(&*bench.session.sandbox, &transforming, &state, &made)?;
     bench.put_json(&TASK, &task)?;
     bench.put_text(&SPLIT, exported(&table, &split, &watch)?)?;
     bench.put_table(&TRAIN, &train);
@@ -372,7 +375,7 @@ fn transformed(bench: &Bench, context: &Arc<StageContext>, state: &Blob, table: 
     let features = View::of(table.clone(), |field| field.role == Role::Feature);
     let kept = View::of(table.clone(), |field| matches!(field.role, Role::Target | Role::Weight));
     let mut output: Option<(MadeTable, Schema)> = None;
-    bench.session.sandbox.transform(context.clone(), state, &features, &mut |schema, start, rows| {
+    bench.session.sandbox.transform(context, state, &features, &mut |schema, start, rows| {
         if output.is_none() {
             let fields = schema.fields().iter().chain(kept.schema.fields()).cloned().collect();
             let schema = Schema::new(fields).map_err(|reason| bench.contract("transformer.fields", reason))?;
@@ -393,10 +396,13 @@ fn transformed(bench: &Bench, context: &Arc<StageContext>, state: &Blob, table: 
         Ok(())
     })?;
     let (writer, _) = output.ok_or_else(|| StageFault::host("the transformation returned no batch"))?;
-    let table = writer.finish()?;
-    let made = View::of(table.clone(), |field| field.role == Role::Feature);
-    check_transform(&*bench.session.sandbox, context, state, &features, &made)?;
-    Ok(table)
+    writer.finish()
+}
+
+/// The features of a table's rows, raw and transformed.
+fn made_of(rows: &Table, features: &Table) -> (View, View) {
+    let features_of = |table: &Table| View::of(table.clone(), |field| field.role == Role::Feature);
+    (features_of(rows), features_of(features))
 }
 
 /// A rebalanced table must look like the one that was passed, but for its rows.

@@ -42,8 +42,6 @@ fn a_whole_run_registers_judges_and_promotes() {
             "predictor.predict",
             "transformer.transform",
             "predictor.predict",
-            "transformer.transform",
-            "predictor.predict",
             "evaluate.evaluate",
             "decide.decide"
         ]
