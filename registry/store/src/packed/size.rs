@@ -97,7 +97,8 @@ fn sizes(batch: &RecordBatch, schema: &Schema) -> impl Iterator<Item = usize> {
     batch.columns().iter().zip(schema.fields()).map(|(array, field)| size(array, field))
 }
 
-fn size(array: &ArrayRef, field: &Field) -> usize {
+/// The bytes of a column that is its field's.
+pub(super) fn size(array: &ArrayRef, field: &Field) -> usize {
     let rows = array.len();
     let validity = if field.nullable { padded(bitmap::bytes_for(rows)) } else { 0 };
     let values = match field.data_type {

@@ -149,22 +149,49 @@ enum Values {
     Timestamp(Vec<i64>),
 }
 
-impl ColumnBuilder {
-    /// An empty column for chunks of `capacity` rows.
-    pub(super) fn new(data_type: DataType, capacity: usize) -> Self {
-        let values = match data_type {
-            DataType::Boolean => Values::Boolean(Vec::with_capacity(bitmap::bytes_for(capacity))),
-            DataType::Int64 => Values::Int64(Vec::with_capacity(capacity)),
-            DataType::Float64 => Values::Float64(Vec::with_capacity(capacity)),
+impl Values {
+    /// None, with room for so many rows.
+    fn with_room(data_type: DataType, rows: usize) -> Self {
+        match data_type {
+            DataType::Boolean => Self::Boolean(Vec::with_capacity(bitmap::bytes_for(rows))),
+            DataType::Int64 => Self::Int64(Vec::with_capacity(rows)),
+            DataType::Float64 => Self::Float64(Vec::with_capacity(rows)),
             DataType::Utf8 => {
-                let mut offsets = Vec::with_capacity(capacity + 1);
+                let mut offsets = Vec::with_capacity(rows + 1);
                 offsets.push(0);
-                Values::Utf8 { offsets, bytes: Vec::new() }
+                Self::Utf8 { offsets, bytes: Vec::new() }
             }
-            DataType::Categorical => Values::Codes(Vec::with_capacity(capacity)),
-            DataType::Timestamp => Values::Timestamp(Vec::with_capacity(capacity)),
-        };
-        Self { rows: 0, capacity, validity: None, values }
+            DataType::Categorical => Self::Codes(Vec::with_capacity(rows)),
+            DataType::Timestamp => Self::Timestamp(Vec::with_capacity(rows)),
+        }
+    }
+
+    /// Makes room for more rows of a chunk that has `most` at last.
+    fn make_room(&mut self, added: usize, most: usize) {
+        match self {
+            Self::Boolean(bits) => make_room(bits, added.div_ceil(8) + 1, bitmap::bytes_for(most)),
+            Self::Int64(values) | Self::Timestamp(values) => make_room(values, added, most),
+            Self::Float64(values) => make_room(values, added, most),
+            Self::Utf8 { offsets, .. } => make_room(offsets, added, most + 1),
+            Self::Codes(codes) => make_room(codes, added, most),
+        }
+    }
+}
+
+/// Room for what is added to a vector that has `most` at last: all of it if much is there already,
+/// so that nothing is moved often, and no more than needed if that is little.
+fn make_room<T>(values: &mut Vec<T>, added: usize, most: usize) {
+    if values.capacity() - values.len() < added {
+        let needed = values.len() + added;
+        values.reserve_exact(needed.max((2 * values.capacity()).min(most)) - values.len());
+    }
+}
+
+impl ColumnBuilder {
+    /// An empty column for chunks of `capacity` rows. It takes memory as rows come: most tables have
+    /// fewer rows than a chunk, and fresh memory costs more than moving them.
+    pub(super) fn new(data_type: DataType, capacity: usize) -> Self {
+        Self { rows: 0, capacity, validity: None, values: Values::with_room(data_type, 0) }
     }
 
     /// Appends an array of this column's type; `categories` are the table's.
@@ -175,6 +202,7 @@ impl ColumnBuilder {
         let added = array.nulls().filter(|nulls| nulls.null_count() > 0);
         let validity = added.map(|nulls| bitmap::from_buffer(nulls.inner()));
         let validity_bits = validity.as_deref();
+        self.values.make_room(array.len(), self.capacity);
         match &mut self.values {
             Values::Boolean(bits) => {
                 let values = array.as_boolean().values();
@@ -209,19 +237,21 @@ impl ColumnBuilder {
         Ok(())
     }
 
-    /// Bytes of memory that the column takes, filled or not.
+    /// Bytes of memory that the column takes at most until its chunk is full, besides text.
     pub(super) fn held_bytes(&self) -> usize {
-        let values = match &self.values {
-            Values::Boolean(bits) => bits.capacity(),
-            Values::Int64(values) | Values::Timestamp(values) => 8 * values.capacity(),
-            Values::Float64(values) => 8 * values.capacity(),
-            Values::Utf8 { offsets, bytes } => 4 * offsets.capacity() + bytes.capacity(),
-            Values::Codes(codes) => 4 * codes.capacity(),
+        let (data_type, taken) = match &self.values {
+            Values::Boolean(bits) => (DataType::Boolean, bits.capacity()),
+            Values::Int64(values) | Values::Timestamp(values) => (DataType::Int64, 8 * values.capacity()),
+            Values::Float64(values) => (DataType::Float64, 8 * values.capacity()),
+            Values::Utf8 { offsets, .. } => (DataType::Utf8, 4 * offsets.capacity()),
+            Values::Codes(codes) => (DataType::Categorical, 4 * codes.capacity()),
         };
-        values + self.validity.as_ref().map_or(0, Vec::capacity)
+        let text = if let Values::Utf8 { bytes, .. } = &self.values { bytes.capacity() } else { 0 };
+        let validity = self.validity.as_ref().map_or(0, Vec::capacity);
+        taken.max(Self::empty_bytes(data_type, self.capacity)) + text + validity
     }
 
-    /// Bytes of memory that an empty column for chunks of `capacity` rows takes.
+    /// The [`Self::held_bytes`] of an empty column for chunks of `capacity` rows.
     pub(super) fn empty_bytes(data_type: DataType, capacity: usize) -> usize {
         match data_type {
             DataType::Boolean => bitmap::bytes_for(capacity),
@@ -231,9 +261,11 @@ impl ColumnBuilder {
         }
     }
 
-    /// The column as it is stored (categoricals as codes); empties the builder for the next chunk.
-    pub(super) fn take(&mut self, data_type: DataType) -> ArrayRef {
-        let full = std::mem::replace(self, Self::new(data_type, self.capacity));
+    /// The column as it is stored (categoricals as codes); empties the builder for a next chunk of
+    /// `capacity` rows, which is likely to be filled.
+    pub(super) fn take(&mut self, data_type: DataType, capacity: usize) -> ArrayRef {
+        let values = Values::with_room(data_type, capacity);
+        let full = std::mem::replace(self, Self { rows: 0, capacity, validity: None, values });
         let bits = |bits| BooleanBuffer::new(Buffer::from_vec::<u8>(bits), 0, full.rows);
         let nulls = full.validity.map(|validity| NullBuffer::new(bits(validity)));
         match full.values {

@@ -146,7 +146,7 @@ impl TableWriter {
             self.filled += rows;
             self.rows += rows as u64;
             if self.filled == self.chunk_rows {
-                self.end_chunk()?;
+                self.end_chunk(self.chunk_rows)?;
             }
         }
         Ok(())
@@ -173,7 +173,7 @@ impl TableWriter {
     /// [`StoreError::Io`].
     pub fn finish_counted(mut self) -> Result<(Table, u64), StoreError> {
         if self.filled > 0 {
-            self.end_chunk()?;
+            self.end_chunk(0)?;
         }
         let lists: Vec<Vec<&str>> = self
             .schema
@@ -218,7 +218,8 @@ impl TableWriter {
         Ok(())
     }
 
-    fn end_chunk(&mut self) -> Result<(), StoreError> {
+    /// Stores and hashes what was filled; makes room for `next` rows of another chunk.
+    fn end_chunk(&mut self, next: usize) -> Result<(), StoreError> {
         let footer: usize = self.categories.iter().map(Categories::footer_bytes).sum();
         if footer > MAX_FOOTER_BYTES {
             let longest = (0..self.categories.len()).max_by_key(|&index| self.categories[index].footer_bytes());
@@ -232,7 +233,7 @@ hint: make the column utf8"
         let fields = self.schema.fields();
         let held = self.filling_bytes();
         let arrays: Vec<ArrayRef> =
-            self.columns.iter_mut().zip(fields).map(|(column, field)| column.take(field.data_type)).collect();
+            self.columns.iter_mut().zip(fields).map(|(column, field)| column.take(field.data_type, next)).collect();
         self.bytes += arrays.iter().zip(fields).map(|(it, field)| column_bytes(field.data_type, it)).sum::<u64>();
         let options = RecordBatchOptions::new().with_row_count(Some(self.filled));
         let chunk = RecordBatch::try_new_with_options(Arc::clone(&self.storage), arrays, &options)
