@@ -17,6 +17,11 @@ const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/5.sql"),
 ];
 
+/// Today's tables, for a new SQLite file. A migration that changes a table makes SQLite read the
+/// whole schema again, so that all of them take five times as long as these statements. The test
+/// below prints what belongs into the file when a migration is added.
+const NEW_SQLITE: &str = include_str!("migrations/new.sql");
+
 /// Nobody changes or removes what was audited, not even by mistake with a client.
 const APPEND_ONLY_SQLITE: &str = "
     CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit BEGIN SELECT raise(ABORT, 'the audit is append-only'); END;
@@ -52,6 +57,25 @@ pub(super) fn migrate(connection: &mut Connection) -> Outcome<u32> {
     if found >= FORMAT {
         return Ok(found);
     }
+    if found == 0 && connection.is_sqlite() {
+        connection.batch(NEW_SQLITE)?;
+        row_memory::create_key(connection)?;
+    } else {
+        upgrade(connection, found)?;
+    }
+    if connection.is_sqlite() {
+        connection.batch(&format!("PRAGMA user_version = {FORMAT}"))?;
+    } else {
+        connection.batch(&format!(
+            "CREATE TABLE IF NOT EXISTS stagewright_format (format BIGINT NOT NULL);
+             DELETE FROM stagewright_format; INSERT INTO stagewright_format VALUES ({FORMAT})"
+        ))?;
+    }
+    Ok(FORMAT)
+}
+
+/// Leads from a format to today's, one after another.
+fn upgrade(connection: &mut Connection, found: u32) -> Outcome<()> {
     for (format, migration) in (1..).zip(MIGRATIONS).skip(found as usize) {
         if connection.is_sqlite() {
             connection.batch(migration)?;
@@ -69,15 +93,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Outcome<u32> {
             _ => {}
         }
     }
-    if connection.is_sqlite() {
-        connection.batch(&format!("PRAGMA user_version = {FORMAT}"))?;
-    } else {
-        connection.batch(&format!(
-            "CREATE TABLE IF NOT EXISTS stagewright_format (format BIGINT NOT NULL);
-             DELETE FROM stagewright_format; INSERT INTO stagewright_format VALUES ({FORMAT})"
-        ))?;
-    }
-    Ok(FORMAT)
+    Ok(())
 }
 
 /// The moves of aliases that format 1 kept become the beginning of the audit; its tables go.
@@ -158,4 +174,31 @@ fn for_postgres(sql: &str) -> String {
         .replace(" BLOB", " BYTEA")
         // Texts are compared and sorted by their bytes, as SQLite does, whatever the server's locale.
         .replace(" TEXT", " TEXT COLLATE \"C\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::{Backend, Scope, sqlite};
+
+    /// The statements that make a file's tables, in the order of their names.
+    fn made(make: impl FnOnce(&mut Connection) -> Outcome<()>) -> Vec<(String, String)> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let backend = sqlite::Connection::open(&folder.path().join("registry.db")).map(Backend::Sqlite);
+        let mut connection = Connection { backend: backend.expect("a new file"), scope: Scope::Models };
+        make(&mut connection).expect("tables");
+        let head = connection.one("SELECT seq, hash FROM audit_head", &[]).expect("one row");
+        assert_eq!((head.get(0).ok(), head.get(1).ok()), (Some(0_i64), Some(String::new())));
+        connection.one("SELECT hash_key FROM row_hash_key", &[]).expect("one key");
+        let statements = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name";
+        let rows = connection.query(statements, &[]).expect("a schema");
+        rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Outcome<_>>().expect("texts")
+    }
+
+    #[test]
+    fn a_new_file_has_the_tables_to_which_the_migrations_lead() {
+        let upgraded = made(|connection| upgrade(connection, 0));
+        let new = made(|connection| migrate(connection).map(|format| assert_eq!(format, FORMAT)));
+        assert!(new == upgraded, "new.sql is not what the migrations lead to:\n{upgraded:#?}");
+    }
 }
