@@ -83,11 +83,9 @@ impl<'a> Values<'a> {
 
     /// Appends the value itself. Cheaper than text for numbers.
     pub(crate) fn write_value_key(&self, row: usize, key: &mut Vec<u8>) {
-        match self.cell(row) {
-            Cell::Null => return key.push(0),
-            _ => key.push(1),
-        }
-        match self.cell(row) {
+        let cell = self.cell(row);
+        key.push(u8::from(!matches!(cell, Cell::Null)));
+        match cell {
             Cell::Null => {}
             Cell::Boolean(value) => key.push(value.into()),
             Cell::Integer(number) | Cell::Timestamp(number) => key.extend(number.to_le_bytes()),

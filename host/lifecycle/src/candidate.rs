@@ -14,6 +14,7 @@ use crate::artifact::{
     FEATURES_TRAIN, IMPORTANCE, MODEL, Place, SIGNATURE, SPLIT, STATE, TABLE, TASK, TEST, TEST_ROWS,
 };
 use crate::fault::StageFault;
+use crate::judgement::TestHashes;
 use crate::made::Made;
 use crate::model::{Format, ModelComponent, RegisteredModel, StageLimits};
 use crate::run::{Run, RunError, with_defaults};
@@ -33,6 +34,8 @@ pub(crate) struct Candidate {
     pub(crate) model: RegisteredModel,
     /// The rows that it learnt from.
     pub(crate) memory: RowMemory,
+    /// The hashes of the rows that it is measured on.
+    pub(crate) test: TestHashes,
     /// Its version; `None` until it is registered.
     pub(crate) version: Option<u32>,
     /// The version as the run's summary tells it.
@@ -63,10 +66,11 @@ pub(crate) fn prepare(run: &Run, made: &Made) -> Result<Candidate, RunError> {
     let manifest = &run.request.manifest;
     let limits = manifest.stage(World::Training).limits;
     let watch = Watch::begin(World::Training, limits, Arc::default(), run.request.cancel.clone());
-    let (model, memory) = (model(run, made)?, memory(run, made, &watch)?);
+    let model = model(run, made)?;
+    let (memory, test) = rows(run, made, &watch)?;
     // A model that has a number already is that version, whatever is numbered from now on.
     let known = run.request.home.registry.version_of_parts(manifest.model.as_str(), model.parts())?;
-    let mut candidate = Candidate { model, memory, version: None, told: None, is_champion_already: false };
+    let mut candidate = Candidate { model, memory, test, version: None, told: None, is_champion_already: false };
     if manifest.gates.register == Register::Always || known.is_some() {
         register(run, made, &mut candidate)?;
     }
@@ -152,24 +156,25 @@ fn limits(run: &Run, made: &Made) -> Vec<StageLimits> {
     made.stages.iter().map(limits).collect()
 }
 
-/// The rows that the run's model learnt from: all but the test rows.
-fn memory(run: &Run, made: &Made, watch: &Watch) -> Result<RowMemory, RunError> {
+/// The rows that the run's model learnt from, which are all but the test rows; and the test rows,
+/// so that the table is read and hashed once for both.
+fn rows(run: &Run, made: &Made, watch: &Watch) -> Result<(RowMemory, TestHashes), RunError> {
     let table = made.open(&TABLE)?;
-    let index = made.open(&TEST_ROWS)?;
+    let index = source_rows(&made.open(&TEST_ROWS)?, watch)?;
     let key = run.request.home.registry.row_hash_key()?;
     watch.hold_rows(table.rows(), ROW_MEMORY)?;
     let hashes = hashes_of(&table, &key, watch)?;
+    let test = TestHashes::among(table.schema(), &hashes, &index)?;
     let mut is_test = vec![false; hashes.len()];
-    for row in source_rows(&index, watch)? {
-        let place = usize::try_from(row).ok().and_then(|row| is_test.get_mut(row));
-        *place.ok_or_else(|| StageFault::host(format!("`test-rows` names row {row} of {}", table.rows())))? = true;
-    }
+    // Each is a row of the table: its hash was found.
+    index.iter().for_each(|&row| is_test[row as usize] = true);
     let learnt = || hashes.iter().zip(&is_test).filter(|(_, is_test)| !**is_test).map(|(hash, _)| hash);
-    Ok(RowMemory {
+    let memory = RowMemory {
         columns: row_key_columns(table.schema()),
         keys: distinct(learnt().map(|hash| hash.key)),
         contents: distinct(learnt().map(|hash| hash.content)),
-    })
+    };
+    Ok((memory, test))
 }
 
 fn distinct(hashes: impl Iterator<Item = u64>) -> Vec<u64> {

@@ -12,7 +12,7 @@ use stagewright_evaluation::figure::{Figure, confusion_figure};
 use stagewright_evaluation::gates::{self, Comparison, Gates, Judgement, Policy};
 use stagewright_evaluation::metrics::{self, MetricSet};
 use stagewright_evaluation::report::Confusion;
-use stagewright_store::{Role, RowMemory, Table};
+use stagewright_store::{Role, RowMemory, Schema, Table};
 
 use crate::candidate::hashes_of;
 use crate::fault::StageFault;
@@ -69,6 +69,7 @@ impl TestRows {
 }
 
 /// The hashes by which test rows are recognised among the rows of another training.
+#[derive(Debug, Clone)]
 pub struct TestHashes {
     columns: Vec<String>,
     rows: Vec<RowHash>,
@@ -88,15 +89,26 @@ impl TestHashes {
     ) -> Result<Self, StageFault> {
         watch.hold_rows(ingested.rows(), HASHED_ROW_MEMORY)?;
         let all = hashes_of(ingested, key, watch)?;
-        let hash = |row: u64| {
+        Self::among(ingested.schema(), &all, &source_rows(index, watch)?)?.of_table(test)
+    }
+
+    /// Picks the rows of an index out of the hashes of all rows of the table that was split.
+    pub(crate) fn among(ingested: &Schema, all: &[RowHash], index: &[u64]) -> Result<Self, StageFault> {
+        let hash = |&row: &u64| {
             let found = usize::try_from(row).ok().and_then(|row| all.get(row)).copied();
             found.ok_or_else(|| StageFault::host(format!("`test-rows` names row {row} of {}", all.len())))
         };
-        let rows: Vec<RowHash> = source_rows(index, watch)?.into_iter().map(hash).collect::<Result<_, _>>()?;
-        if rows.len() as u64 != test.rows() {
-            return Err(StageFault::host("the index of the test rows does not fit the test rows"));
+        let rows = index.iter().map(hash).collect::<Result<_, _>>()?;
+        Ok(Self { columns: row_key_columns(ingested), rows })
+    }
+
+    /// Refuses a test table of other rows.
+    pub(crate) fn of_table(self, test: &Table) -> Result<Self, StageFault> {
+        if self.rows.len() as u64 == test.rows() {
+            Ok(self)
+        } else {
+            Err(StageFault::host("the index of the test rows does not fit the test rows"))
         }
-        Ok(Self { columns: row_key_columns(ingested.schema()), rows })
     }
 }
 

@@ -13,7 +13,6 @@ use stagewright_store::ArtifactKind;
 
 use crate::artifact::{
     EVALUATION, FEATURES_TRAIN, FEATURES_VALIDATION, IMPORTANCE, MODEL, Place, SIGNATURE, STATE, TABLE, TASK, TEST,
-    TEST_ROWS,
 };
 use crate::bench::Bench;
 use crate::candidate::Candidate;
@@ -22,7 +21,7 @@ use crate::invocation::{
     CONTRACT, EvaluationWork, FORMAT, GuestSpec, HOST, InputRef, Invocation, ModelGuests, Origin, SPLIT_FILE,
     TransformationWork, Work,
 };
-use crate::judgement::{Overlap, TestHashes};
+use crate::judgement::Overlap;
 use crate::made::Made;
 use crate::model::{ModelComponent, RegisteredModel};
 use crate::run::{Run, RunError, with_defaults};
@@ -168,15 +167,7 @@ fn evaluation(
 ) -> Result<EvaluationWork, RunError> {
     let section = &run.request.manifest.gates;
     let (test, task) = (made.open(&TEST)?, made.open(&TASK)?);
-    // Runs of before have no index: nobody knows then which rows a model learnt from.
-    let hashes = match made.open(&TEST_ROWS) {
-        Ok(index) => {
-            let key = run.request.home.registry.row_hash_key()?;
-            Some(TestHashes::of(&test, (&made.open(&TABLE)?, &index), &key, bench.watch())?)
-        }
-        Err(RunError::MissingArtifact { .. }) => None,
-        Err(error) => return Err(error),
-    };
+    let hashes = candidate.test.clone().of_table(&test)?;
     let guests = |component: World| of_model(run, &candidate.model, &run.request.components[&component]);
     Ok(EvaluationWork {
         model: run.request.manifest.model.to_string(),
@@ -185,8 +176,8 @@ fn evaluation(
         rows_per_class: section.overlap_rows_per_class,
         candidate: ModelGuests { transformation: guests(World::Transformation), training: guests(World::Training) },
         candidate_version: candidate.version,
-        candidate_overlap: Overlap::of(hashes.as_ref(), Some(&candidate.memory)),
-        champion: champion::standing(run, candidate, (test.schema(), &task), hashes.as_ref(), inputs, bench)?,
+        candidate_overlap: Overlap::of(Some(&hashes), Some(&candidate.memory)),
+        champion: champion::standing(run, candidate, (test.schema(), &task), &hashes, inputs, bench)?,
         ancestors: made.before(World::Evaluation),
     })
 }

@@ -38,7 +38,7 @@ pub(super) fn standing(
     run: &Run,
     candidate: &Candidate,
     (schema, task): (&Schema, &Task),
-    hashes: Option<&TestHashes>,
+    hashes: &TestHashes,
     inputs: &mut Vec<InputRef>,
     bench: &mut Bench,
 ) -> Result<Standing, RunError> {
@@ -71,7 +71,7 @@ pub(super) fn standing(
         training: of_model(run, &model, &training),
     };
     bench.session.components.extend([transformation, training]);
-    let overlap = Overlap::of(hashes, home.registry.row_memory(name, version)?.as_ref());
+    let overlap = Overlap::of(Some(hashes), home.registry.row_memory(name, version)?.as_ref());
     let (features, task, importance) = (model.features(), model.task, model.importance);
     Ok(Standing::Readable(Box::new(ChampionSpec { version, guests, features, task, importance, overlap })))
 }
