@@ -375,7 +375,7 @@ fn transformed(bench: &Bench, context: &Arc<StageContext>, state: &Blob, table: 
     let features = View::of(table.clone(), |field| field.role == Role::Feature);
     let kept = View::of(table.clone(), |field| matches!(field.role, Role::Target | Role::Weight));
     let mut output: Option<(MadeTable, Schema)> = None;
-    bench.session.sandbox.transform(context, state, &features, &mut |schema, start, rows| {
+    bench.session.sandbox.transform(context.clone(), state, &features, &mut |schema, start, rows| {
         if output.is_none() {
             let fields = schema.fields().iter().chain(kept.schema.fields()).cloned().collect();
             let schema = Schema::new(fields).map_err(|reason| bench.contract("transformer.fields", reason))?;
