@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 pub mod faults;
+pub mod whole;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -9,10 +10,15 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// The policies of walls that a runner of stages works under: each in a process of its own, and all
+/// in one.
+pub const WALLS: [&str; 2] = ["required", "sandbox-only"];
+
 /// A home, a working folder, and the binary.
 pub struct Place {
     folder: TempDir,
     home: PathBuf,
+    operator: Option<PathBuf>,
 }
 
 /// What a command ended with.
@@ -70,7 +76,7 @@ impl Place {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let home = folder.path().join("home");
-        Self { folder, home }
+        Self { folder, home, operator: None }
     }
 
     /// The same place with its home elsewhere.
@@ -99,6 +105,16 @@ impl Place {
         path
     }
 
+    /// The same place under an operator who has this policy of walls around stages.
+    ///
+    /// # Panics
+    /// If the operator's file cannot be written.
+    #[must_use]
+    pub fn with_walls(self, policy: &str) -> Self {
+        let operator = Some(self.write("operator.toml", format!("walls = \"{policy}\"\n")));
+        Self { operator, ..self }
+    }
+
     /// A command of the binary in this place. The compile cache is shared between tests: compiling is not what they test.
     pub fn command(&self, arguments: &[&str]) -> Command {
         self.command_in(&self.home, arguments)
@@ -106,9 +122,15 @@ impl Place {
 
     /// The same, in another home.
     pub fn command_in(&self, home: &Path, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        self.command_of(&binary(), home, arguments)
+    }
+
+    /// The same, of another binary.
+    pub fn command_of(&self, binary: &Path, home: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary);
         command.current_dir(self.path()).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("STAGEWRIGHT_CACHE", binary().with_file_name("test-cache"));
+        command.env("STAGEWRIGHT_CACHE", self::binary().with_file_name("test-cache"));
+        command.envs(self.operator.iter().map(|file| ("STAGEWRIGHT_OPERATOR", file)));
         command.arg("--home").arg(home).args(arguments);
         command
     }

@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use stagewright_end_to_end::{Ended, Place, config};
+use stagewright_end_to_end::{Ended, Place, WALLS, config, digests};
 use stagewright_store::Digest;
 
 const WORLDS: [&str; 6] = ["ingestion", "validation", "transformation", "training", "evaluation", "promotion"];
@@ -138,18 +138,25 @@ fn a_component_of_contract_0_1_0_is_refused_with_the_way_to_build_it_again() {
 
 #[test]
 fn components_that_were_built_for_this_contract_run_as_they_are() {
-    let place = Place::new();
-    let said = place.run(&["run", &pipeline(&place, |_| contract()), "--json"]).expect(0).json();
-    let stages = said["stages"].as_array().expect("stages");
-    let components: Vec<&str> = stages.iter().filter_map(|stage| stage["component"].as_str()).collect();
-    assert_eq!(components, WORLDS.map(|world| format!("kept-{world}")));
-    let rows = place.write("rows.csv", "x\n1.5\n2.5\n").display().to_string();
-    place.run(&["predict", "kept", "--input", &rows]).expect(0);
+    let made = WALLS.map(|walls| {
+        let place = Place::new().with_walls(walls);
+        let said = place.run(&["run", &pipeline(&place, |_| contract()), "--json"]).expect(0).json();
+        let stages = said["stages"].as_array().expect("stages");
+        let components: Vec<&str> = stages.iter().filter_map(|stage| stage["component"].as_str()).collect();
+        assert_eq!(components, WORLDS.map(|world| format!("kept-{world}")));
+        let rows = place.write("rows.csv", "x\n1.5\n2.5\n").display().to_string();
+        (digests(&said), place.run(&["predict", "kept", "--input", &rows]).expect(0).stdout)
+    });
+    assert_eq!(made[0], made[1], "in processes of their own, and in one");
 }
 
 #[test]
 fn a_rebalancing_and_a_sharded_component_that_were_built_for_this_contract_run_as_they_are() {
-    let place = Place::new();
+    WALLS.into_iter().for_each(rebalances_and_trains_shards);
+}
+
+fn rebalances_and_trains_shards(walls: &str) {
+    let place = Place::new().with_walls(walls);
     let kept = |name: &str| {
         let path = kept(&contract()).join(format!("{name}.wasm")).display().to_string();
         format!("[components.kept-{name}]\npath = {path:?}\n")

@@ -17,9 +17,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stagewright_end_to_end::faults::{self, Fault, Operation};
+use stagewright_end_to_end::whole::{
+    champion, ensure, entries, everything_is_whole, left_behind, only_what_is_known, promoted, temporary, text,
+    versions,
+};
 use stagewright_end_to_end::{Place, least_pipeline};
-use stagewright_promotion::{Destination, PromotionError, Settings};
-use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, Registry, RunStatus, Verdict};
+use stagewright_store::{CHAMPION, Home, Registry, RunStatus, Verdict};
 
 const MODEL: &str = "least";
 const HOST_FAILED: i32 = 7;
@@ -154,8 +157,7 @@ impl Scenario {
         ensure(code == Some(0), || format!("the next run: {code:?}: {}", String::from_utf8_lossy(&clean.stderr)))?;
         left_behind(home)?;
         // Whatever was not finished is by now: production points to the champion, and holds nothing temporary.
-        let promoted = promoted(home)?;
-        let champion = self::champion(home)?;
+        let (promoted, champion) = (promoted(home, MODEL)?, champion(home, MODEL)?);
         ensure(promoted == champion, || format!("production has {promoted:?}, the champion is {champion:?}"))?;
         let aside: Vec<String> = entries(&home.join("production/.stagewright")).into_iter().collect();
         ensure(aside.iter().all(|name| name == "lock"), || format!("left in production: {aside:?}"))
@@ -203,18 +205,7 @@ impl Scenario {
         }
         let opened = Home::open(home).map_err(|error| format!("the next start: {error}"))?;
         left_behind(home)?;
-        let known = [
-            "artifacts",
-            "cache",
-            "decision.lock",
-            "production",
-            "stagewright.db",
-            "stagewright.db-shm",
-            "stagewright.db-wal",
-            "stagewright.live",
-        ];
-        let unknown: Vec<String> = entries(home).into_iter().filter(|name| !known.contains(&name.as_str())).collect();
-        ensure(unknown.is_empty(), || format!("left in the home: {unknown:?}"))?;
+        only_what_is_known(home)?;
         everything_is_whole(&opened)?;
         // A commit whose flush failed may have reached the disk all the same.
         let unsure = fault == Fault::Error && operation.is_some_and(|it| it.name == "fsync");
@@ -246,28 +237,20 @@ impl Scenario {
 
     /// Versions are consecutive, judged, whole; the champion is approved, and production holds it, or the one before it, whole.
     fn check_versions(&self, home: &Home, code: Option<i32>) -> Result<(), String> {
-        let models = home.registry.models().map_err(text)?;
-        let versions = if models.is_empty() { vec![] } else { home.registry.versions(MODEL).map_err(text)? };
         let mut approved = vec![None];
-        for (number, version) in (1..).zip(&versions) {
-            ensure(version.version == number, || format!("version {} after {}", version.version, number - 1))?;
+        for version in versions(home, MODEL)? {
+            let number = version.version;
             // It is registered when trained; a run that came to its end judged it too.
             let is_judged = version.verdict.is_some() || !matches!(code, Some(0 | 4));
             ensure(is_judged, || format!("version {number} is not judged"))?;
             if version.verdict == Some(Verdict::Approved) {
                 approved.push(Some(number));
             }
-            for part in ["/state", "/model", "/transformation/digest", "/training/digest"] {
-                let digest = version.contents.pointer(part).and_then(|it| it.as_str()).unwrap_or_default();
-                let digest: Digest = digest.parse().map_err(|_| format!("version {number} has no {part}"))?;
-                home.artifacts.open_blob(&digest).map_err(text)?;
-            }
         }
         let champion = home.registry.alias(MODEL, CHAMPION).map_err(text)?;
         ensure(approved.contains(&champion), || format!("champion {champion:?}, approved {approved:?}"))?;
         ensure(champion >= self.champion_before, || format!("champion {champion:?} after {:?}", self.champion_before))?;
-        home.registry.verify_audit().map_err(text)?;
-        let promoted = promoted(home.path())?;
+        let promoted = promoted(home.path(), MODEL)?;
         let fits = promoted == champion || promoted == self.champion_before;
         ensure(fits, || format!("production has {promoted:?}, the champion is {champion:?}"))?;
         ensure(code != Some(0) || champion > self.champion_before, || "nothing was promoted".to_owned())
@@ -277,63 +260,6 @@ impl Scenario {
 /// Whether to take every point, and to try the next run after each.
 fn all() -> bool {
     std::env::var_os("STAGEWRIGHT_FAULTS").is_some_and(|it| it == "all")
-}
-
-fn champion(home: &Path) -> Result<Option<u32>, String> {
-    Registry::open(home.join("stagewright.db")).and_then(|it| it.alias(MODEL, CHAMPION)).map_err(text)
-}
-
-/// The version that the production location serves, verified.
-fn promoted(home: &Path) -> Result<Option<u32>, String> {
-    let uri = home.join("production").display().to_string();
-    let destination = Destination::open(&uri, &Settings::default()).map_err(text)?;
-    match destination.load(MODEL, None) {
-        Ok(loaded) => loaded.verify().map(|()| Some(loaded.version)).map_err(text),
-        Err(PromotionError::NoChampion { .. }) => Ok(None),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Nothing temporary is in a home that no process uses.
-fn left_behind(home: &Path) -> Result<(), String> {
-    let left = temporary(home);
-    ensure(left.is_empty(), || format!("left behind: {left:?}"))
-}
-
-/// What is in the folders that are for living processes alone.
-fn temporary(home: &Path) -> BTreeSet<String> {
-    ["artifacts/staging", "stagewright.live"].iter().flat_map(|folder| entries(&home.join(folder))).collect()
-}
-
-/// Every published file is what its name says, and every recorded artifact is published.
-fn everything_is_whole(home: &Home) -> Result<(), String> {
-    for name in entries(home.artifacts.directory()) {
-        if name == "staging" {
-            continue;
-        }
-        let (digest, kind) = name.split_once('.').ok_or_else(|| format!("`{name}` is no artifact"))?;
-        let digest: Digest = format!("sha256:{digest}").parse().map_err(|_| format!("`{name}` is no artifact"))?;
-        let kind: ArtifactKind = kind.parse().map_err(|_| format!("`{name}` is no artifact"))?;
-        verify(home, kind, &digest)?;
-    }
-    for (_, _, artifact) in home.registry.artifacts(usize::MAX).map_err(text)? {
-        verify(home, artifact.kind, &artifact.digest)?;
-    }
-    Ok(())
-}
-
-fn verify(home: &Home, kind: ArtifactKind, digest: &Digest) -> Result<(), String> {
-    let opened = match kind {
-        ArtifactKind::Table => home.artifacts.open_table(digest).and_then(|table| table.verify()),
-        ArtifactKind::Blob => home.artifacts.open_blob(digest).map(drop),
-        ArtifactKind::Document => home.artifacts.open_document(digest, "").map(drop),
-    };
-    opened.map_err(text)
-}
-
-fn entries(folder: &Path) -> BTreeSet<String> {
-    let Ok(entries) = fs::read_dir(folder) else { return BTreeSet::new() };
-    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -346,14 +272,6 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).expect("a file");
         }
     }
-}
-
-fn ensure(holds: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(problem()) }
-}
-
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
 }
 
 #[test]

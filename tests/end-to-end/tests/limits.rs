@@ -1,9 +1,14 @@
-//! Limits hold from the start; each error names the limit and how to raise it, and the next run works.
+//! Limits hold from the start, wherever stages run; each error names the limit and how to raise it,
+//! and the next run works.
 
-use stagewright_end_to_end::Place;
+use stagewright_end_to_end::{Place, WALLS};
 
 fn trips(limit: &str, word: &str) {
-    let place = Place::new();
+    WALLS.into_iter().for_each(|walls| trips_behind(walls, limit, word));
+}
+
+fn trips_behind(walls: &str, limit: &str, word: &str) {
+    let place = Place::new().with_walls(walls);
     let stopped = place.churn(20_000, &["--set", limit]).expect(6);
     let error = &stopped.json()["error"];
     let message = error["message"].as_str().expect("a message");

@@ -18,7 +18,7 @@ fn trained(set: &[&str], rows: usize) -> (Place, PathBuf) {
 }
 
 #[test]
-fn predictions_do_not_depend_on_the_number_of_workers() {
+fn predictions_depend_neither_on_the_number_of_workers_nor_on_walls() {
     let (place, input) = trained(&[], 20_000);
     let input = input.display().to_string();
     let predict = |workers: &str| {
@@ -34,6 +34,9 @@ fn predictions_do_not_depend_on_the_number_of_workers() {
     for workers in ["2", "3", "8"] {
         assert!(predict(workers) == one, "{workers} workers predict something else");
     }
+    let elsewhere = place.with_walls("sandbox-only");
+    let predicted = elsewhere.run(&["predict", "churn-classifier", "--input", &input, "--workers", "2"]).expect(0);
+    assert!(predicted.stdout == one, "in one process, something else is predicted");
 }
 
 #[test]

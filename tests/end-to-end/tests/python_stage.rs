@@ -1,11 +1,15 @@
 //! A stage in another language takes the place of one in Rust.
 
-use stagewright_end_to_end::{Place, config, guests};
+use stagewright_end_to_end::{Place, WALLS, config, guests};
 
 #[test]
 #[ignore = "needs the Python stage that `cargo xtask test` builds"]
 fn a_python_stage_replaces_the_rust_one() {
-    let place = Place::new();
+    WALLS.into_iter().for_each(replaces);
+}
+
+fn replaces(walls: &str) {
+    let place = Place::new().with_walls(walls);
     let component = guests().join("transform-python.wasm");
     let manifest = std::fs::read_to_string(config("churn.toml")).expect("the manifest");
     let manifest = manifest.replace("component = \"transform-table\"", "component = \"transform-python\"");
