@@ -204,7 +204,11 @@ pub(crate) fn classify(error: &anyhow::Error) -> (Ending, Option<String>) {
 
 /// A source that was mistyped is wrong usage; what is in it is data.
 fn data_ending(error: &DataError) -> Ending {
-    if matches!(error, DataError::Uri { .. }) { Ending::Usage } else { Ending::Data }
+    match error {
+        DataError::Uri { .. } => Ending::Usage,
+        DataError::Host(_) => Ending::Host,
+        _ => Ending::Data,
+    }
 }
 
 /// Names that the user typed and the registry does not know are his to mend; the rest is the host's.

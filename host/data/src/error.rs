@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Longer values are cut here when shown: enough to recognise one, too little to flood a terminal.
 pub const MAX_SHOWN_BYTES: usize = 256;
 /// Longer lists of names or rows are cut here when shown, and counted.
@@ -14,7 +16,7 @@ const MAX_LISTED: usize = 20;
 /// Something is wrong with the data: its owner can mend it, and retrying does not help.
 ///
 /// The same record as `data-fault` in `wit/types.wit`, and the line of the file where that is known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFault {
     /// What is wrong, in one sentence.
     pub message: String,
@@ -153,6 +155,17 @@ pub enum DataError {
         /// Bytes that are allowed.
         allowed: u64,
     },
+    /// Decoding takes more memory than it may.
+    #[error("decoding `{path}` takes more than the {allowed} bytes of memory that are allowed")]
+    Memory {
+        /// The file.
+        path: String,
+        /// Bytes that are allowed.
+        allowed: u64,
+    },
+    /// The host cannot decode anything now: the file is not to blame.
+    #[error("{0}")]
+    Host(String),
     /// The reader was told to stop: its deadline passed, or the run was cancelled.
     #[error("reading was interrupted")]
     Interrupted,
@@ -176,6 +189,13 @@ impl DataError {
 
     pub(crate) fn unreadable(path: &std::path::Path, message: impl fmt::Display, hint: &str) -> Self {
         Self::Unreadable { path: path.display().to_string(), message: message.to_string(), hint: hint.to_owned() }
+    }
+}
+
+impl DataError {
+    /// A database that another process writes to.
+    pub(crate) fn busy(path: &std::path::Path) -> Self {
+        Self::unreadable(path, "another process holds the database", "try again when it has finished writing")
     }
 }
 

@@ -48,7 +48,7 @@ impl Interrupt {
     }
 
     /// Tells how much CPU time a thread of the reader's own used, in nanoseconds.
-    pub(crate) fn charge(&self, nanoseconds: u64) {
+    pub fn charge(&self, nanoseconds: u64) {
         if let Some(charge) = &self.charge {
             charge(nanoseconds);
         }

@@ -3,6 +3,7 @@
 //! - `signature`: what data must look like; [`Signature`] is written in the manifest and stored in every model.
 //! - `cell`, `column`: the one decoder from a foreign value to a typed column.
 //! - `source`: CSV, SQLite and Parquet; [`open`] gives a [`Cursor`] of Arrow batches, [`fetch`] a file from an HTTP server.
+//! - `decode`: where files are decoded: [`Here`], or in a process that performs a [`Job`].
 //! - `request`: rows that arrive whole, as JSON or CSV, for prediction.
 //! - `infer`: proposes a signature for data that nobody described.
 //! - `split`: which rows train, validate and test.
@@ -12,6 +13,7 @@
 
 mod cell;
 mod column;
+mod decode;
 mod error;
 mod infer;
 mod interrupt;
@@ -23,12 +25,16 @@ mod split;
 mod target;
 mod values;
 
+pub use decode::{Decode, Failure, Here, Job, Leave, Said, SourceRows, Stood, Wanted};
 pub use error::{DataError, DataFault, MAX_SHOWN_BYTES, row_text, shown};
 pub use infer::{ColumnReport, Inference, InferenceOptions, LeftOut, TargetReport, infer, propose};
 pub use interrupt::Interrupt;
-pub use request::{KeptColumn, Rows, RowsInput, decode_csv, decode_json, decode_rows};
+pub use request::{KeptColumn, MOST_TIME, Rows, RowsInput, decode_csv, decode_json, decode_rows};
 pub use signature::{Difference, ExtraColumns, Signature, Strictness};
-pub use source::{Content, Cursor, HostGrant, HttpRequest, Literal, STANDARD_INPUT, Source, SourceUri, fetch, open};
+pub use source::{
+    Content, Cursor, HostGrant, HttpRequest, InMemory, Literal, Opened, STANDARD_INPUT, Source, SourceUri, Taker,
+    fetch, open, ready_sqlite,
+};
 pub use split::{
     Gather, Partition, RowHash, Select, Split, SplitMethod, SplitPlan, hash_rows, in_hash_order, row_key_columns,
     select,

@@ -16,13 +16,13 @@ use crate::error::{DataError, DataFault, listed};
 use crate::interrupt::Interrupt;
 use crate::json;
 use crate::signature::{Decoder, ExtraColumns, Signature, Strictness};
-use crate::source::{CellVisitor, CsvText, Source, recognise, visit};
+use crate::source::{CellVisitor, CsvText, Place, Source, recognise, visit};
 
 /// The most bytes that decoded rows take: predictions of more are asked for in parts.
-const MAX_BYTES: usize = 1 << 30;
+pub(crate) const MAX_BYTES: usize = 1 << 30;
 
 /// The longest that a source is read for rows to predict: as long as ingestion has by default.
-const MOST_TIME: Duration = Duration::from_secs(15 * 60);
+pub const MOST_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// Bytes that a kept value takes besides its text.
 const KEPT_MEMORY: usize = 64;
@@ -81,14 +81,37 @@ pub fn decode_rows(
     signature: &Signature,
     keep: &[String],
 ) -> Result<Rows, DataError> {
+    decode_rows_until(input, name, signature, keep, &Interrupt::at(Instant::now() + MOST_TIME))
+}
+
+/// The same, until the interrupt says so.
+pub(crate) fn decode_rows_until(
+    input: RowsInput<'_>,
+    name: &str,
+    signature: &Signature,
+    keep: &[String],
+    interrupt: &Interrupt,
+) -> Result<Rows, DataError> {
     let mut rows = Taken::new(signature, Strictness::Predict, keep);
     match input {
         RowsInput::Json(text) => rows.append_json(text, name)?,
         RowsInput::Csv { text, delimiter, header } => {
-            CsvText::new(text, name.to_owned(), delimiter, header)?.visit(&Interrupt::never(), &mut rows)?;
+            CsvText::new(text, name.to_owned(), delimiter, header)?.visit(interrupt, &mut rows)?;
         }
-        RowsInput::Source(source) => visit(source, &Interrupt::at(Instant::now() + MOST_TIME), &mut rows)?,
+        RowsInput::Source(source) => visit(source, Place::Files, interrupt, &mut rows)?,
     }
+    Ok(Rows { batch: rows.decoder.finish()?, kept: rows.kept })
+}
+
+/// The same of a source whose files are in memory.
+pub(crate) fn decode_memory(
+    source: &Source,
+    place: Place,
+    signature: &Signature,
+    keep: &[String],
+) -> Result<Rows, DataError> {
+    let mut rows = Taken::new(signature, Strictness::Predict, keep);
+    visit(source, place, &Interrupt::never(), &mut rows)?;
     Ok(Rows { batch: rows.decoder.finish()?, kept: rows.kept })
 }
 

@@ -37,7 +37,7 @@ pub struct Difference {
 }
 
 /// For what rows are decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Strictness {
     /// For training: every column of the signature must be there, nulls are admitted everywhere (validation judges them,
     /// and can then count them), extra columns follow the signature's policy.

@@ -1,6 +1,8 @@
 //! Parquet files: every date, time and decimal is read as the value that the file holds, or is a
 //! fault; damaged files are faults.
 
+mod both;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -76,9 +78,13 @@ fn source(path: &Path) -> Source {
 
 fn read(path: &Path, name: &str, data_type: DataType) -> Result<ArrayRef, DataError> {
     let signature = Signature::new(vec![Field::new(name, data_type)]).unwrap().with_null_values(Vec::<String>::new());
-    let mut cursor = open(&source(path), &signature, Strictness::Ingest, &Interrupt::never())?;
-    let batch = cursor.next(1 << 16)?.expect("the file has rows");
-    assert!(cursor.next(1)?.is_none());
+    let whole = || {
+        let mut cursor = open(&source(path), &signature, Strictness::Ingest, &Interrupt::never())?;
+        let batch = cursor.next(1 << 16)?.expect("the file has rows");
+        assert!(cursor.next(1)?.is_none());
+        Ok(batch)
+    };
+    let batch = both::alike(whole(), &source(path), &signature)?;
     Ok(Arc::clone(batch.column(0)))
 }
 

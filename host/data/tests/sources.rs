@@ -1,5 +1,7 @@
 //! Every kind of source, good and bad, read through the public interface.
 
+mod both;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,6 +42,10 @@ fn file(folder: &TempDir, name: &str, content: &[u8]) -> PathBuf {
 }
 
 fn read(source: &Source, signature: &Signature) -> Result<RecordBatch, DataError> {
+    both::alike(read_file(source, signature), source, signature)
+}
+
+fn read_file(source: &Source, signature: &Signature) -> Result<RecordBatch, DataError> {
     let mut cursor = open(source, signature, Strictness::Ingest, &Interrupt::never())?;
     let schema = cursor.schema().to_arrow();
     let mut batches = Vec::new();
@@ -263,6 +269,104 @@ fn tables_with_any_name_are_found_and_others_are_listed() {
     assert!(error.to_string().contains("it has no table `Customers`; it has `customers`, `odd \" name`"), "{error}");
     let error = read(&source(&format!("sqlite:{}", path.display())), &signature()).unwrap_err();
     assert!(error.to_string().contains("names no table and has no query"), "{error}");
+}
+
+/// Copies a database and its log, as a crash would leave them.
+fn copy_of(path: &Path, folder: &TempDir, name: &str) -> PathBuf {
+    let copy = folder.path().join(name);
+    fs::copy(path, &copy).unwrap();
+    fs::copy(beside(path, "-wal"), beside(&copy, "-wal")).unwrap();
+    copy
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    format!("{}{ending}", path.display()).into()
+}
+
+#[test]
+fn what_stands_in_a_log_is_read_as_far_as_it_was_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = database(&folder, ROWS);
+    let writer = Connection::open(&path).unwrap();
+    let insert = |from: u32, to: u32| {
+        let numbers = format!("n(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM n WHERE i < {to})");
+        let rows = "SELECT 'N' || i, i, 0.5, 'x' FROM n";
+        writer.execute_batch(&format!("WITH RECURSIVE {numbers} INSERT INTO customers {rows}")).unwrap();
+    };
+    writer.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0").unwrap();
+    let table = |path: &Path| source(&format!("sqlite:{}#customers", path.display()));
+    let before = read(&table(&path), &signature()).unwrap().num_rows();
+    insert(1, 3000);
+    assert_eq!(read(&table(&path), &signature()).unwrap().num_rows(), before + 3000, "the file grows");
+    writer.execute_batch("DELETE FROM customers WHERE id LIKE 'N%' AND tenure > 10").unwrap();
+    assert_eq!(read(&table(&path), &signature()).unwrap().num_rows(), before + 10);
+    writer.execute_batch("VACUUM").unwrap();
+    assert_eq!(read(&table(&path), &signature()).unwrap().num_rows(), before + 10, "the file shrinks");
+
+    // A log whose end was not written, at every length, and one with a bit that is another.
+    let copy = copy_of(&path, &folder, "crashed.db");
+    let log = fs::read(beside(&copy, "-wal")).unwrap();
+    for length in (0..log.len()).step_by(log.len() / 40) {
+        fs::write(beside(&copy, "-wal"), &log[..length]).unwrap();
+        let _ = fs::remove_file(beside(&copy, "-shm"));
+        read(&table(&copy), &signature()).unwrap();
+        let mut changed = log.clone();
+        changed[length] ^= 4;
+        fs::write(beside(&copy, "-wal"), &changed).unwrap();
+        let _ = fs::remove_file(beside(&copy, "-shm"));
+        read(&table(&copy), &signature()).unwrap();
+    }
+
+    // One that was begun anew over an older one.
+    writer.execute_batch("PRAGMA wal_checkpoint(RESTART)").unwrap();
+    insert(4000, 4001);
+    assert_eq!(read(&table(&path), &signature()).unwrap().num_rows(), before + 12);
+}
+
+#[test]
+fn whoever_reads_a_database_keeps_others_from_changing_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = database(&folder, ROWS);
+    let table = source(&format!("sqlite:{}#customers", path.display()));
+    let writer = Connection::open(&path).unwrap();
+    writer.busy_timeout(Duration::ZERO).unwrap();
+    let open_files = || table.open_files(1 << 20, &Interrupt::at(Instant::now() + Duration::from_millis(50)));
+
+    let reading = open_files().unwrap();
+    assert!(writer.execute_batch("DELETE FROM customers").is_err(), "it is read");
+    drop(reading);
+    writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    assert!(matches!(open_files(), Err(DataError::Interrupted)), "it is written");
+    writer.execute_batch("COMMIT; PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0").unwrap();
+    writer.execute_batch("INSERT INTO customers VALUES ('new', 1, 2, 'x')").unwrap();
+
+    let reading = open_files().unwrap();
+    assert!(!reading.log.is_empty());
+    writer.execute_batch("INSERT INTO customers VALUES ('newer', 1, 2, 'x')").unwrap();
+    let moved = || writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(2)).unwrap();
+    assert_eq!(moved(), 0, "no page is moved to the file while it is read");
+    drop(reading);
+    assert!(moved() > 0);
+    let long = table.open_files(1, &Interrupt::never());
+    assert!(matches!(long, Err(DataError::Memory { allowed: 1, .. })), "{long:?}");
+}
+
+#[test]
+fn a_database_that_a_writer_left_half_written_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = database(&folder, ROWS);
+    let writer = Connection::open(&path).unwrap();
+    writer.execute_batch("PRAGMA cache_size = 1; BEGIN; UPDATE customers SET tenure = 7; CREATE TABLE t (x)").unwrap();
+    let copy = folder.path().join("crashed.db");
+    fs::copy(&path, &copy).unwrap();
+    fs::copy(beside(&path, "-journal"), beside(&copy, "-journal")).unwrap();
+    // As a writer leaves it that came as far as the file.
+    let mut journal = fs::read(beside(&copy, "-journal")).unwrap();
+    journal[0] = 0xd9;
+    fs::write(beside(&copy, "-journal"), journal).unwrap();
+    let opened = source(&format!("sqlite:{}#customers", copy.display())).open_files(1 << 20, &Interrupt::never());
+    let error = opened.unwrap_err().to_string();
+    assert!(error.contains("left it half written") && error.contains("\nhint: "), "{error}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arrow_array::RecordBatch;
 use serde::Serialize;
-use stagewright_data::{Content, Interrupt};
+use stagewright_data::{Content, Decode, Interrupt, Leave};
 use stagewright_evaluation::figure::Figure;
 use stagewright_evaluation::report;
 use stagewright_manifest::{Limits, World};
@@ -31,6 +31,8 @@ pub struct Session {
     pub artifacts: ArtifactStore,
     /// Runs components.
     pub sandbox: Arc<dyn Sandbox>,
+    /// Decodes files.
+    pub decoder: Arc<dyn Decode>,
     /// The components that it may call, admitted.
     pub components: Vec<Arc<Component>>,
     /// The file that the input `source` is, and its content, if it is no artifact; or why it cannot
@@ -259,6 +261,14 @@ impl Bench {
     /// Ends long work of the host: at a wish to stop, and at a limit of the stage.
     pub(crate) fn interrupt(&self) -> Interrupt {
         self.watch.interrupt()
+    }
+
+    /// What decoding a file for the stage may use: what is left of the stage's limits.
+    pub(crate) fn leave(&self) -> Leave {
+        let meter = self.meter.clone();
+        // A decoder is no component: the wall of one is not missed around it.
+        let stood = move |walls: &[&'static str]| meter.stood(std::iter::once("wasm").chain(walls.iter().copied()));
+        Leave { interrupt: self.interrupt(), memory: self.limits.memory, stood: Some(Arc::new(stood)) }
     }
 
     /// When the stage must be over.

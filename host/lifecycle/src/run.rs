@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use stagewright_data::row_text;
+use stagewright_data::{Decode, row_text};
 use stagewright_evaluation::report::Check;
 use stagewright_manifest::{Manifest, World};
 use stagewright_promotion::Destination;
@@ -166,6 +166,8 @@ pub struct Request {
     pub home: Home,
     /// Runs components.
     pub sandbox: Arc<dyn Sandbox>,
+    /// Decodes files.
+    pub decoder: Arc<dyn Decode>,
     /// The component of each stage, admitted.
     pub components: BTreeMap<World, Arc<Component>>,
     /// Who watches.
@@ -359,10 +361,11 @@ impl Run {
     }
 
     fn session(&self) -> Session {
-        let Request { home, sandbox, components, observer, workers, cancel, .. } = &self.request;
+        let Request { home, sandbox, decoder, components, observer, workers, cancel, .. } = &self.request;
         Session {
             artifacts: home.artifacts.clone(),
             sandbox: sandbox.clone(),
+            decoder: decoder.clone(),
             components: components.values().cloned().collect(),
             source: None,
             observer: observer.clone(),

@@ -58,6 +58,7 @@ pub use compile::{CompileLimit, Compiler, compile_if_asked};
 pub use engine::EngineOptions;
 pub use error::RuntimeError;
 pub use far::child::stage_process;
+pub use far::decoder::decoder;
 pub use installation::{Inspection, Installation, Origin, Process, StoredTrust, Trust};
 pub use runtime::{Runtime, StubGrants};
 pub use signature::{PublicKey, SecretKey, SignatureError, Signatures, signature_file};

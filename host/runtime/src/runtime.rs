@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use stagewright_data::Decode;
 use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::budget::Budget;
 use stagewright_lifecycle::fault::StageFault;
@@ -151,6 +152,11 @@ impl Runtime {
     /// Names and files of the built-in stages.
     pub fn built_in(&self) -> Vec<(String, PathBuf)> {
         self.0.built_in().into_iter().collect()
+    }
+
+    /// Decodes files of others where stages run: in processes of their own, or in this one.
+    pub fn decoder(&self) -> Arc<dyn Decode> {
+        crate::far::decoder::decoder(self.0.process.as_ref())
     }
 
     /// The stack of a thread that runs guests. Two may lie on one, an evaluator and a model that it asks; each may use all of its own; the rest is the host's.

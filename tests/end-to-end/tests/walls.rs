@@ -116,6 +116,66 @@ fn while_a_stage_works_its_process_is_locked_in() {
     }
 }
 
+/// A run that decodes a database for as long as it is let: what it asks has no end.
+fn decodes(place: &Place, more: &[&str]) -> Command {
+    rusqlite::Connection::open(place.path().join("rows.db"))
+        .and_then(|database| database.execute_batch("CREATE TABLE IF NOT EXISTS rows (x, y)"))
+        .expect("a database");
+    let query = "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT x, 'a' AS y FROM r WHERE x < 0";
+    let text = format!(
+        "pipeline = \"p\"\nexperiment = \"e\"\nmodel = \"m\"\nseed = 1\n[task]\nkind = \"binary\"\ntarget = \"y\"\npositive = \"a\"\n\
+         [sources.s]\nuri = \"sqlite:rows.db\"\nquery = \"{query}\"\n\
+         [signature.fields]\nx = \"int64\"\ny = {{ type = \"categorical\", role = \"target\" }}\n\
+         [split]\nmethod = \"hash\"\ntest = 0.5\nvalidation = 0.0\nseed = 1\n\
+         [stages.ingestion]\ncomponent = \"ingest-table\"\nsource = \"s\"\n[stages.validation]\ncomponent = \"validate-table\"\n\
+         [stages.transformation]\ncomponent = \"transform-table\"\n[stages.training]\ncomponent = \"train-logistic\"\n\
+         [stages.evaluation]\ncomponent = \"evaluate-classifier\"\n[stages.promotion]\ncomponent = \"promote-gated\"\n"
+    );
+    let manifest = place.write("endless.toml", text);
+    let mut command = place.command(&["run", manifest.to_str().expect("a path"), "--json", "--until", "ingestion"]);
+    command.args(more);
+    operated(command, place, "required")
+}
+
+#[test]
+fn a_file_is_decoded_in_a_process_that_is_locked_in_and_ends_with_it_alone() {
+    let place = Place::new();
+    // The decoder begins last.
+    let locked = |run: u32| {
+        let all = children(run).into_iter();
+        let locked: Vec<_> = all.filter(|(_, status)| status.contains("Seccomp:\t2")).collect();
+        (locked.len() == 2).then(|| locked.into_iter().max_by_key(|(number, _)| begun(*number)))?
+    };
+    for (signal, said) in
+        [("KILL", "the process that decodes it ended: it ended by the signal `SIGKILL`"), ("STOP", "wall")]
+    {
+        let mut command = decodes(&place, &["--set", "ingestion.limits.wall=20 s"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let run = command.spawn().expect("the binary");
+        let (number, status) = wait_for("a process that decodes", || locked(run.id()));
+        assert!(status.contains("\nNoNewPrivs:\t1\n") && status.contains("\nCapEff:\t0000000000000000\n"), "{status}");
+        let sent = Command::new("kill").args([format!("-{signal}"), number.to_string()]).status().expect("kill");
+        let ended = run.wait_with_output().expect("it ends");
+        let told = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert!(sent.success() && !ended.status.success() && told.contains(said), "{signal}: {told}");
+        assert!(signal != "KILL" || told.contains("rows.db"), "{told}");
+        let staging = fs::read_dir(place.home().join("artifacts/staging")).expect("a folder");
+        assert_eq!(staging.count(), 0, "{signal}: something was left of the stage");
+    }
+    // It counts against the stage's limits.
+    let ended = Ended::of(decodes(&place, &["--set", "ingestion.limits.cpu=500 ms"]));
+    assert!(ended.stdout.contains("cpu"), "{}", ended.stdout);
+    Ended::of(churn(&place, "required", 7_043, &[])).expect(0);
+}
+
+/// When a process began, in the kernel's ticks.
+fn begun(number: u32) -> u64 {
+    let said = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+    // The name, in parentheses, may have anything in it.
+    let (_, rest) = said.rsplit_once(')').unwrap_or_default();
+    rest.split_whitespace().nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or_default()
+}
+
 #[test]
 fn no_process_of_a_stage_outlives_its_run() {
     let place = Place::new();

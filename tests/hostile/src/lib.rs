@@ -185,7 +185,10 @@ pub enum Place {
 }
 
 /// The processes of stages, with the program that was built with this suite.
-fn process() -> Process {
+///
+/// # Panics
+/// If it was not built.
+pub fn process() -> Process {
     let program = guests().with_file_name("stagewright-stage");
     assert!(program.is_file(), "{} is missing: run `cargo build --release --workspace`", program.display());
     Process { program, required: Walls::ALL }
@@ -354,6 +357,7 @@ impl Workshop {
             manifest_text: MANIFEST.to_owned(),
             home: self.home.clone(),
             sandbox: Arc::new(runtime.clone()),
+            decoder: runtime.decoder(),
             components,
             observer: listener.clone(),
             workers: 2,

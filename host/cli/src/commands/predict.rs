@@ -43,7 +43,7 @@ pub(crate) fn predict(location: &Location, arguments: &PredictArguments) -> anyh
     let model: RegisteredModel =
         serde_json::from_value(version.contents).context("the registered model cannot be read")?;
     let keep = kept_names(&arguments.keep, &model.task)?;
-    let rows = input::read(&arguments.input, &model.signature, &keep)?;
+    let rows = input::read(&*workplace.runtime.decoder(), &arguments.input, &model.signature, &keep)?;
     let cancel = workplace::cancel_on_signals();
     let workers = workplace.workers;
     let recorded = [World::Transformation, World::Training].map(|world| (world, model.limits_of(world)));

@@ -94,6 +94,7 @@ impl Job<'_> {
             manifest: manifest.clone(),
             manifest_text: manifest.recorded_text(),
             home: workplace.home,
+            decoder: workplace.runtime.decoder(),
             sandbox: Arc::new(workplace.runtime),
             components,
             observer: Arc::new(Watch::new(self.json)),

@@ -24,7 +24,7 @@ const MAX_MARKERS: usize = 16;
 pub(super) const MAX_LABELS: usize = 1001;
 /// And how many bytes of them: labels of 1 KiB.
 const MAX_LABEL_BYTES: usize = 1 << 20;
-const EXAMPLES: usize = 3;
+pub(super) const EXAMPLES: usize = 3;
 /// Texts among numbers that are named.
 const ODD_EXAMPLES: usize = 3;
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use stagewright_store::DataType;
 
 use super::census::{ColumnCensus, Labels};
@@ -10,7 +11,7 @@ use crate::error::shown;
 use crate::target::number_class;
 
 /// The contents of the target's column.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetReport {
     /// The classes by name, and how many rows each has. `1` and `1.0` are one class of a column of
     /// numbers.

@@ -14,12 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use stagewright_store::{DataType, Field, Role};
+use stagewright_text::Outside;
 
 use crate::cell::parse_float64;
 use crate::error::{DataError, DataFault, listed, shown};
 use crate::interrupt::Interrupt;
 use crate::signature::Signature;
-use crate::source::{Source, apart, visit};
+use crate::source::{Place, Source, apart, visit};
 
 use census::{Census, ColumnCensus};
 pub use classes::TargetReport;
@@ -33,7 +34,7 @@ const MIN_IDENTIFIED_ROWS: u64 = 20;
 const MOSTLY_NUMBERS: u64 = 10;
 
 /// How to look.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InferenceOptions {
     /// Texts that stand for a missing value.
     pub null_values: Vec<String>,
@@ -51,7 +52,7 @@ impl Default for InferenceOptions {
 }
 
 /// A proposal and what it rests on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Inference {
     /// The proposed signature. It ignores the columns that are left out.
     pub signature: Signature,
@@ -68,7 +69,7 @@ pub struct Inference {
 }
 
 /// A column that no signature can name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// Its place in the source, from 0.
     pub place: usize,
@@ -97,13 +98,70 @@ pub struct ColumnReport {
     pub doubts: Vec<String>,
 }
 
+/// The most bytes of a sentence for people.
+const SENTENCE: usize = 4 << 10;
+
+/// The most bytes of a value.
+const VALUE: usize = 1 << 10;
+
+/// The most doubts about a column.
+const MOST_DOUBTS: usize = 64;
+
+impl Inference {
+    /// The same, as far as a proposal may be believed that a process made which read a file of
+    /// others: its parts fit each other, its null tokens are those of the options and, where they
+    /// were asked for, others that stand for a missing value; sentences are bounded and lines.
+    ///
+    /// # Errors
+    /// The part that does not fit.
+    pub fn believed(self, options: &InferenceOptions, with_tokens: bool) -> Result<Self, &'static str> {
+        let Signature { fields, null_values, extra_columns } = &self.signature;
+        let Some(tokens) = null_values.strip_prefix(&options.null_values[..]) else {
+            return Err("a signature with other null tokens");
+        };
+        if !tokens.iter().all(|token| with_tokens && markers::is_marker(token)) {
+            return Err("a signature with tokens that stand for no missing value");
+        }
+        if *extra_columns != crate::signature::ExtraColumns::Ignore {
+            return Err("a signature with a policy");
+        }
+        if !self.columns.iter().map(|column| &column.field).eq(fields.fields()) {
+            return Err("reports of other columns than the signature's");
+        }
+        let is_target = |field: &Field| field.role == Role::Target;
+        let targets: Vec<&str> = fields.fields().iter().filter(|it| is_target(it)).map(|it| it.name.as_str()).collect();
+        if !targets.iter().copied().eq(options.target.as_deref()) || self.target.is_some() != options.target.is_some() {
+            return Err("a signature with another target");
+        }
+        if self.target.as_ref().is_some_and(|target| target.classes.len() > census::MAX_LABELS) {
+            return Err("a target with too many classes");
+        }
+        Ok(self.in_lines())
+    }
+
+    fn in_lines(mut self) -> Self {
+        let line = |text: &mut String, most| *text = Outside::new(text).cut(most).to_string();
+        for column in &mut self.columns {
+            line(&mut column.reason, SENTENCE);
+            column.doubts.truncate(MOST_DOUBTS);
+            column.doubts.iter_mut().for_each(|doubt| line(doubt, SENTENCE));
+            column.examples.truncate(census::EXAMPLES);
+            column.examples.iter_mut().for_each(|example| line(example, VALUE));
+        }
+        self.left_out.iter_mut().for_each(|column| line(&mut column.reason, SENTENCE));
+        let missing_as = self.target.as_mut().map(|target| &mut target.missing_as);
+        missing_as.into_iter().flatten().for_each(|text| line(text, VALUE));
+        self
+    }
+}
+
 /// Looks at a source and proposes a signature with the null tokens of the options.
 ///
 /// # Errors
 /// As [`crate::open`]; [`DataError::Fault`] if there are no rows, or no column that can be read;
 /// [`DataError::Plan`] if the target is not among the columns.
 pub fn infer(source: &Source, options: &InferenceOptions, interrupt: &Interrupt) -> Result<Inference, DataError> {
-    look(source, options, interrupt, |_| BTreeSet::new())
+    look_apart(source, options, false, interrupt)
 }
 
 /// The same, and proposes more null tokens: what stands for a missing value in a column whose other
@@ -113,26 +171,37 @@ pub fn infer(source: &Source, options: &InferenceOptions, interrupt: &Interrupt)
 /// # Errors
 /// As [`infer`].
 pub fn propose(source: &Source, options: &InferenceOptions, interrupt: &Interrupt) -> Result<Inference, DataError> {
-    look(source, options, interrupt, proposed_tokens)
+    look_apart(source, options, true, interrupt)
 }
 
-fn look(
+fn look_apart(
     source: &Source,
     options: &InferenceOptions,
+    with_tokens: bool,
     interrupt: &Interrupt,
-    tokens: impl FnOnce(&[ColumnCensus]) -> BTreeSet<String>,
+) -> Result<Inference, DataError> {
+    let (source, options) = (source.clone(), options.clone());
+    apart(interrupt, move |stop| look(&source, Place::Files, &options, with_tokens, stop))
+}
+
+/// Looks at a source, on this thread. `with_tokens`: more null tokens are proposed.
+pub(crate) fn look(
+    source: &Source,
+    place: Place,
+    options: &InferenceOptions,
+    with_tokens: bool,
+    interrupt: &Interrupt,
 ) -> Result<Inference, DataError> {
     let target = options.target.as_deref();
     let mut census = Census::new(&options.null_values, options.sample_rows, target);
-    let source = source.clone();
-    let census = apart(interrupt, move |stop| visit(&source, stop, &mut census).map(|()| census))?;
+    visit(source, place, interrupt, &mut census)?;
     if census.rows == 0 {
         return Err(DataFault::new("there are no rows to infer types from").into());
     }
     if let Some(target) = target {
         find_target(&census, target)?;
     }
-    let tokens = tokens(&census.columns);
+    let tokens = if with_tokens { proposed_tokens(&census.columns) } else { BTreeSet::new() };
     let rows = census.rows;
     let mut columns: Vec<ColumnReport> = census.columns.iter().map(|column| column.report(rows, &tokens)).collect();
     keep_one_time(&mut columns);

@@ -14,7 +14,7 @@ use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 use crate::signature::{Decoder, Signature, Strictness};
 use crate::source::apart::{Apart, died};
-use crate::source::{CellVisitor, Source, visit};
+use crate::source::{CellVisitor, Place, Source, visit};
 
 /// Batches that may wait; more would only cost memory.
 const BATCHES_AHEAD: usize = 2;
@@ -51,18 +51,15 @@ pub fn open(
     strictness: Strictness,
     interrupt: &Interrupt,
 ) -> Result<Cursor, DataError> {
-    let decoder = Decoder::new(signature, strictness);
-    let schema = decoder.schema().clone();
+    let schema = signature.decoded(strictness);
     let (sender, messages) = sync_channel(BATCHES_AHEAD);
-    let mut batches =
-        Batches { signature: signature.clone(), strictness, chunk_rows: schema.chunk_rows(), decoder, sender };
+    let mut batches = Batches::new(signature.clone(), strictness, sender);
     let source = source.clone();
     let thread = Apart::start(interrupt, move |stop| {
-        let result = visit(&source, stop, &mut batches).and_then(|()| batches.end());
-        if let Err(error) = result {
-            // Nobody listens any more if this fails.
-            let _ = batches.sender.send(Message::Failed(error));
-        }
+        let result = visit(&source, Place::Files, stop, &mut batches).and_then(|()| batches.end());
+        let last = result.map_or_else(Message::Failed, |()| Message::End);
+        // Nobody listens any more if this fails.
+        let _ = batches.taker.send(last);
     })?;
     let mut cursor = Cursor { schema, messages: Some(messages), interrupt: interrupt.clone(), thread, rest: None };
     match cursor.receive() {
@@ -126,33 +123,84 @@ impl Drop for Cursor {
     }
 }
 
-/// Decodes cells and sends batches.
-struct Batches {
+/// Who takes what decoding gives.
+pub trait Taker {
+    /// The source is there and has the columns.
+    ///
+    /// # Errors
+    /// Nobody listens any more.
+    fn opened(&mut self) -> Result<(), DataError>;
+
+    /// The next rows, at least one.
+    ///
+    /// # Errors
+    /// Nobody listens any more, or rows cannot be passed on.
+    fn batch(&mut self, batch: RecordBatch) -> Result<(), DataError>;
+
+    /// The next values that are kept beside rows, as [`Job::kept_schema`](crate::Job::kept_schema)
+    /// has them.
+    ///
+    /// # Errors
+    /// As [`Taker::batch`].
+    fn kept(&mut self, values: RecordBatch) -> Result<(), DataError> {
+        Err(DataError::Host(format!("nobody asked for {} rows of kept values", values.num_rows())))
+    }
+}
+
+impl Taker for SyncSender<Message> {
+    fn opened(&mut self) -> Result<(), DataError> {
+        self.send(Message::Opened).map_err(|_| DataError::Interrupted)
+    }
+
+    fn batch(&mut self, batch: RecordBatch) -> Result<(), DataError> {
+        self.send(Message::Batch(batch)).map_err(|_| DataError::Interrupted)
+    }
+}
+
+impl<T: Taker + ?Sized> Taker for &mut T {
+    fn opened(&mut self) -> Result<(), DataError> {
+        (**self).opened()
+    }
+
+    fn batch(&mut self, batch: RecordBatch) -> Result<(), DataError> {
+        (**self).batch(batch)
+    }
+
+    fn kept(&mut self, values: RecordBatch) -> Result<(), DataError> {
+        (**self).kept(values)
+    }
+}
+
+/// Decodes cells and passes batches on.
+pub(crate) struct Batches<T> {
     signature: Signature,
     strictness: Strictness,
     chunk_rows: usize,
     decoder: Decoder,
-    sender: SyncSender<Message>,
+    taker: T,
 }
 
-impl Batches {
-    fn send(&self, message: Message) -> Result<(), DataError> {
-        self.sender.send(message).map_err(|_| DataError::Interrupted)
+impl<T: Taker> Batches<T> {
+    pub(crate) fn new(signature: Signature, strictness: Strictness, taker: T) -> Self {
+        let decoder = Decoder::new(&signature, strictness);
+        let chunk_rows = decoder.schema().chunk_rows();
+        Self { signature, strictness, chunk_rows, decoder, taker }
     }
 
-    fn end(&mut self) -> Result<(), DataError> {
+    /// Passes on what is left.
+    pub(crate) fn end(&mut self) -> Result<(), DataError> {
         if self.decoder.rows() > 0 {
             let batch = self.decoder.finish()?;
-            self.send(Message::Batch(batch))?;
+            self.taker.batch(batch)?;
         }
-        self.send(Message::End)
+        Ok(())
     }
 }
 
-impl CellVisitor for Batches {
+impl<T: Taker> CellVisitor for Batches<T> {
     fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError> {
         let places = self.signature.bind(names, self.strictness)?;
-        self.send(Message::Opened)?;
+        self.taker.opened()?;
         Ok(places)
     }
 
@@ -166,7 +214,7 @@ impl CellVisitor for Batches {
         self.decoder.end_rows(rows);
         if self.decoder.rows() >= self.chunk_rows || self.decoder.is_full() {
             let batch = self.decoder.finish()?;
-            self.send(Message::Batch(batch))?;
+            self.taker.batch(batch)?;
         }
         Ok(true)
     }

@@ -14,12 +14,16 @@ mod csv;
 mod cursor;
 mod guarded;
 mod http;
+mod log;
+mod memory;
+mod opened;
 mod parquet;
 mod recognise;
 pub(crate) mod records;
 mod sqlite;
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -32,10 +36,14 @@ pub use address::SourceUri;
 pub(crate) use apart::apart;
 pub use content::Content;
 pub(crate) use csv::CsvText;
-pub use cursor::{Cursor, open};
+pub(crate) use cursor::Batches;
+pub use cursor::{Cursor, Taker, open};
 pub use http::{HostGrant, HttpRequest, fetch};
+pub use memory::InMemory;
+pub use opened::Opened;
 pub use recognise::STANDARD_INPUT;
 pub(crate) use recognise::recognise;
+pub use sqlite::ready_sqlite;
 
 /// A value bound to a query's `?`. It never becomes part of the query's text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +86,18 @@ impl Source {
         self.parameters = parameters;
         self
     }
+
+    /// Refuses a query for a source that answers none.
+    fn check_query(&self) -> Result<(), DataError> {
+        let has_query = self.query.is_some() || !self.parameters.is_empty();
+        if has_query && !matches!(self.uri, SourceUri::Sqlite { .. }) {
+            return Err(DataError::plan(
+                format!("source `{}` has a query, which only databases answer", self.uri),
+                "remove `query` and `parameters`",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Who takes the cells of a source.
@@ -96,29 +116,50 @@ pub(crate) trait CellVisitor {
     fn rows_at_once(&self) -> usize;
 }
 
+/// Where the bytes of a source's files are.
+pub(crate) enum Place {
+    /// Where its address says.
+    Files,
+    /// In memory.
+    Memory(InMemory),
+}
+
 /// Pushes a source's cells until it ends or the visitor has enough. Call it on a thread that nobody
-/// has to wait for ([`apart`]): a database may be busy for hours without looking at the interrupt.
+/// has to wait for ([`apart`]), or in a process that can be killed: a database may be busy for hours
+/// without looking at the interrupt.
 ///
 /// # Errors
 /// Any [`DataError`]; [`DataError::Interrupted`] when told to stop.
-pub(crate) fn visit(source: &Source, interrupt: &Interrupt, visitor: &mut impl CellVisitor) -> Result<(), DataError> {
-    if !matches!(source.uri, SourceUri::Sqlite { .. }) && (source.query.is_some() || !source.parameters.is_empty()) {
-        return Err(DataError::plan(
-            format!("source `{}` has a query, which only databases answer", source.uri),
-            "remove `query` and `parameters`",
-        ));
-    }
+pub(crate) fn visit(
+    source: &Source,
+    place: Place,
+    interrupt: &Interrupt,
+    visitor: &mut impl CellVisitor,
+) -> Result<(), DataError> {
+    source.check_query()?;
     match &source.uri {
         SourceUri::Csv { path, delimiter, header } => {
             let delimiter = delimiter.unwrap_or_else(|| SourceUri::delimiter_by_ending(path));
             let name = path.display().to_string();
-            CsvText::new(open_file(path)?, name, delimiter, header.unwrap_or(true))?.visit(interrupt, visitor)
+            let text: Box<dyn Read> = match place {
+                Place::Files => Box::new(open_file(path)?),
+                Place::Memory(memory) => Box::new(memory.bytes()),
+            };
+            CsvText::new(text, name, delimiter, header.unwrap_or(true))?.visit(interrupt, visitor)
         }
         SourceUri::Sqlite { path, table } => {
-            check_is_file(path)?;
-            sqlite::visit(path, table.as_deref(), source, interrupt, visitor)
+            if matches!(place, Place::Files) {
+                check_is_file(path)?;
+            }
+            sqlite::visit(path, place, table.as_deref(), source, interrupt, visitor)
         }
-        SourceUri::Parquet { path } => parquet::visit(path, open_file(path)?, interrupt, visitor),
+        SourceUri::Parquet { path } => {
+            let pages = match place {
+                Place::Files => parquet::Pages::File(open_file(path)?),
+                Place::Memory(memory) => parquet::Pages::Memory(memory.bytes().into()),
+            };
+            parquet::visit(path, pages, interrupt, visitor)
+        }
     }
 }
 

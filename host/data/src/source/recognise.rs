@@ -4,7 +4,6 @@
 //! damaged. Neither helps. This module recognises encodings and formats that people really have,
 //! and says how to get from there to a file that is read.
 
-use std::io::Read;
 use std::path::Path;
 
 use crate::error::DataError;
@@ -111,13 +110,6 @@ pub(crate) fn convert(encoding: &str, path: &Path) -> String {
 fn quoted(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(&byte);
     if name.bytes().all(is_plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
-}
-
-/// The first bytes of a file, or as many as it has.
-pub(crate) fn head_of(mut input: impl Read) -> std::io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    input.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
-    Ok(head)
 }
 
 #[cfg(test)]

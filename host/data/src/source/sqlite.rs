@@ -23,10 +23,10 @@ use crate::cell::Cell;
 use crate::error::{DataError, DataFault, listed, shown};
 use crate::interrupt::Interrupt;
 use crate::source::guarded::guarded;
-use crate::source::{CellVisitor, Literal, Source};
+use crate::source::{CellVisitor, Literal, Place, Source};
 
 /// How long to wait for a writer that holds the database.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Virtual machine steps between two looks at the interrupt: well under a millisecond.
 const STEPS_PER_LOOK: i32 = 10_000;
 /// The longest text, blob or row: what crosses to a stage at once, and a little for its header.
@@ -100,18 +100,22 @@ const OF_VIEWS: [&str; 53] = [
     "upper",
 ];
 
+const LOG_HINT: &str =
+    "copy the database anew, with its -wal, or have `sqlite3 FILE 'PRAGMA wal_checkpoint'` take it over";
+
 const ONE_SELECT: &str = "a query is one SELECT statement; it cannot write, attach or set anything";
 
 /// Pushes the cells of a table or of a query's result.
 pub(crate) fn visit(
     path: &Path,
+    place: Place,
     table: Option<&str>,
     source: &Source,
     interrupt: &Interrupt,
     visitor: &mut impl CellVisitor,
 ) -> Result<(), DataError> {
     // Names that are no UTF-8 make the binding of SQLite panic.
-    guarded(|| visit_database(path, table, source, interrupt, visitor)).unwrap_or_else(|panic| {
+    guarded(|| visit_database(path, place, table, source, interrupt, visitor)).unwrap_or_else(|panic| {
         let message = format!("its contents contradict each other ({panic})");
         Err(DataError::unreadable(path, message, "the database may be damaged: restore a copy"))
     })
@@ -119,12 +123,23 @@ pub(crate) fn visit(
 
 fn visit_database(
     path: &Path,
+    place: Place,
     table: Option<&str>,
     source: &Source,
     interrupt: &Interrupt,
     visitor: &mut impl CellVisitor,
 ) -> Result<(), DataError> {
-    let connection = connect(path, source.query.is_some(), interrupt).map_err(|error| in_words(error, path, None))?;
+    let opened = match place {
+        Place::Files => {
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        }
+        Place::Memory(memory) => {
+            let bytes = memory.database().map_err(|problem| DataError::unreadable(path, problem, LOG_HINT))?;
+            in_memory(bytes)
+        }
+    };
+    let connection = opened.and_then(|connection| confined(connection, source.query.is_some(), interrupt));
+    let connection = connection.map_err(|error| in_words(error, path, None))?;
     let sql = statement_text(&connection, path, table, source)?;
     let asked = source.query.as_deref();
     let mut statement = connection.prepare(&sql).map_err(|error| in_words(error, path, asked))?;
@@ -164,9 +179,26 @@ fn is_of_views(function: &str) -> bool {
     OF_VIEWS.iter().any(|allowed| allowed.eq_ignore_ascii_case(function))
 }
 
-fn connect(path: &Path, has_query: bool, interrupt: &Interrupt) -> rusqlite::Result<Connection> {
-    let mut connection =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+/// A database whose file is in memory. Nothing can be written to it.
+fn in_memory(bytes: &'static [u8]) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open_in_memory()?;
+    connection.deserialize_bytes(rusqlite::MAIN_DB, bytes)?;
+    Ok(connection)
+}
+
+/// Has SQLite ask the system for all that it asks for once: where it lies, random numbers, the time
+/// zone. Behind a wall it cannot.
+///
+/// # Errors
+/// SQLite cannot be started.
+pub fn ready_sqlite() -> Result<(), DataError> {
+    let sql = "SELECT random(), datetime('now', 'localtime')";
+    let asked = Connection::open_in_memory().and_then(|connection| connection.query_row(sql, [], |_| Ok(())));
+    asked.map_err(|error| DataError::Host(format!("cannot start SQLite: {error}")))
+}
+
+/// The connection, which can do no more than read.
+fn confined(mut connection: Connection, has_query: bool, interrupt: &Interrupt) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)?;
     for (limit, most) in [
@@ -292,9 +324,7 @@ fn in_words(error: Error, path: &Path, query: Option<&str>) -> DataError {
             DataError::unreadable(path, "the database is damaged", "try `sqlite3 FILE .recover`, or restore a copy")
         }
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => DataError::unreadable(path, error, wal_hint),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            DataError::unreadable(path, "another process holds the database", "try again when it has finished writing")
-        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => DataError::busy(path),
         _ if is_function(&error) => {
             let message = format!("a view of it may not be read: {error}");
             DataError::unreadable(path, message, "read its tables with a query of your own, in `query`")

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use stagewright_data::{Cursor, DataError, InferenceOptions, Interrupt, Signature, Source, Strictness};
+use stagewright_data::{DataError, Decode, InferenceOptions, Leave, Signature, Source, SourceRows, Strictness};
 use stagewright_manifest::World;
 use stagewright_store::{Role, Schema};
 
 use crate::artifact::{RESPONSE, SIGNATURE, TABLE};
 use crate::bench::{Bench, roles};
-use crate::fault::StageFault;
+use crate::fault::{LimitKind, StageFault};
 use crate::invocation::{IngestionWork, Reading};
 use crate::run::RunError;
 use crate::sandbox::{SourceCursor, Sources};
@@ -25,15 +25,16 @@ pub(crate) fn run(work: &IngestionWork, bench: &mut Bench) -> Result<(), RunErro
         });
         (declared.name.clone(), source)
     });
-    let interrupt = bench.interrupt();
-    let signature = signature(work, source.as_ref().map(|(_, source)| source), &interrupt)?;
+    let leave = bench.leave();
+    let decoder = bench.session.decoder.clone();
+    let signature = signature(work, source.as_ref().map(|(_, source)| source), &*decoder, &leave)?;
     let mut roles: HashMap<String, Role> = signature.iter().flat_map(|signature| roles(&signature.fields)).collect();
     // A table that a stage makes up may come without a signature; its target is known all the same.
     roles.entry(work.target.clone()).or_insert(Role::Target);
     let context = bench.context(roles)?;
     let name = work.source.as_ref().map(|source| source.name.as_str());
     let component = bench.component.name.clone();
-    let granted = Granted { component, source, signature: signature.clone(), interrupt };
+    let granted = Granted { component, source, signature: signature.clone(), decoder, leave };
     let table = bench.session.sandbox.ingest(context, name, Arc::new(granted))?;
     match &work.source {
         Some(source) if bench.source_has_changed() => match source.reading {
@@ -70,13 +71,14 @@ fn data(message: String) -> RunError {
 fn signature(
     work: &IngestionWork,
     source: Option<&Result<Source, StageFault>>,
-    interrupt: &Interrupt,
+    decoder: &dyn Decode,
+    leave: &Leave,
 ) -> Result<Option<Signature>, StageFault> {
     let (None, Some(source)) = (&work.signature, source) else { return Ok(work.signature.clone()) };
     let source = source.as_ref().map_err(Clone::clone)?;
     let (null_values, target) = (work.null_values.clone(), Some(work.target.clone()));
     let options = InferenceOptions { null_values, sample_rows: None, target };
-    let inferred = stagewright_data::infer(source, &options, interrupt).map_err(|error| fault(&error))?;
+    let inferred = decoder.infer(source, &options, false, leave).map_err(|error| fault(&error))?;
     Ok(Some(inferred.signature))
 }
 
@@ -96,7 +98,8 @@ struct Granted {
     /// The source by its name; or why it cannot be read.
     source: Option<(String, Result<Source, StageFault>)>,
     signature: Option<Signature>,
-    interrupt: Interrupt,
+    decoder: Arc<dyn Decode>,
+    leave: Leave,
 }
 
 impl Sources for Granted {
@@ -104,9 +107,8 @@ impl Sources for Granted {
         match (&self.source, &self.signature) {
             (Some((granted, source)), Some(signature)) if granted == name => {
                 let source = source.as_ref().map_err(Clone::clone)?;
-                let cursor = stagewright_data::open(source, signature, Strictness::Ingest, &self.interrupt)
-                    .map_err(|error| fault(&error))?;
-                Ok(Box::new(Opened(cursor)))
+                let cursor = self.decoder.open(source, signature, Strictness::Ingest, &self.leave);
+                Ok(Box::new(Opened(cursor.map_err(|error| fault(&error))?)))
             }
             _ => Err(StageFault::Denied {
                 stage: World::Ingestion.into(),
@@ -118,7 +120,7 @@ impl Sources for Granted {
     }
 }
 
-struct Opened(Cursor);
+struct Opened(Box<dyn SourceRows>);
 
 impl SourceCursor for Opened {
     fn schema(&self) -> &Schema {
@@ -133,9 +135,15 @@ impl SourceCursor for Opened {
 /// What went wrong with the data, in a stage's words.
 pub(crate) fn fault(error: &DataError) -> StageFault {
     let stage = World::Ingestion.into();
-    if matches!(error, DataError::Interrupted) {
+    match error {
         // The stage that reads knows whether it was the deadline.
-        return StageFault::Cancelled { stage };
+        DataError::Interrupted => return StageFault::Cancelled { stage },
+        DataError::Memory { allowed, .. } => {
+            let (kind, allowed) = (LimitKind::Memory, *allowed);
+            return StageFault::Limit { stage, kind, used: allowed.saturating_add(1), allowed };
+        }
+        DataError::Host(message) => return StageFault::host(message),
+        _ => {}
     }
     match error.as_fault() {
         Some(fault) => {

@@ -152,6 +152,7 @@ impl Bed {
             manifest_text: MANIFEST.to_owned(),
             home: self.home.clone(),
             sandbox: fake.clone(),
+            decoder: Arc::new(stagewright_data::Here),
             components: World::all().map(|world| (world, ready(world))).collect(),
             manifest,
             observer: fake.clone(),

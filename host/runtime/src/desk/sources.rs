@@ -2,6 +2,7 @@
 
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::SourceCursor;
+use stagewright_store::packed;
 
 use super::{Answer, Desk, Handle};
 use crate::batch;
@@ -78,8 +79,9 @@ impl Desk {
         if first.num_rows() < rows.num_rows() {
             open.rest = Some(rows.slice(first.num_rows(), rows.num_rows() - first.num_rows()));
         }
-        // A part of a batch keeps the whole of it in memory.
-        open.largest = open.largest.max(rows.get_array_memory_size() as u64);
+        // A part of a batch keeps the whole of it in memory; all columns of one that another process
+        // decoded lie in one allocation.
+        open.largest = open.largest.max(packed::held_bytes(&rows) as u64);
         let (before, held) = (open.held, BATCHES_HELD * open.largest);
         open.held = held;
         self.account.release(before);

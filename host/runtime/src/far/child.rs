@@ -10,7 +10,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
 
 use super::wire::{self, Heavy, Packed};
-use super::{Task, down, up};
+use super::{Task, Work, decoding, down, up};
 use crate::admission;
 use crate::ask::{Ask, Host};
 use crate::call::{Bound, Crash, Returned, Running};
@@ -19,7 +19,7 @@ use crate::guest::Guest;
 use crate::wasi::Stubs;
 
 /// The exit code of a child whose parent broke the rules.
-const BROKEN: u8 = 3;
+pub(super) const BROKEN: u8 = 3;
 
 /// The exit code of a child that could not begin.
 const FAILED: u8 = 4;
@@ -125,7 +125,7 @@ pub unsafe fn stage_process() -> ! {
     stagewright_jail::end(FAILED)
 }
 
-type Failed = Box<dyn std::error::Error>;
+pub(super) type Failed = Box<dyn std::error::Error>;
 
 /// Stack of this process beyond the guest's: the host's own frames above and below it.
 const OWN_STACK: u64 = 2 << 20;
@@ -146,7 +146,13 @@ fn make_room_for_stack(task: &Task) -> Result<(), Failed> {
 }
 
 fn serve(started: Started) -> Result<(), Failed> {
-    let task: Task = postcard::from_bytes(started.task())?;
+    match postcard::from_bytes(started.task())? {
+        Work::Stage(task) => run(started, task),
+        Work::Decode(decode) => decoding::decode(started, &decode),
+    }
+}
+
+fn run(started: Started, task: Task) -> Result<(), Failed> {
     make_room_for_stack(&task)?;
     // Without a runtime that this thread has entered, wasmtime-wasi starts one with threads.
     let runtime = Box::leak(Box::new(tokio::runtime::Builder::new_current_thread().build()?));

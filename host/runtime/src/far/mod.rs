@@ -4,8 +4,13 @@
 //! a channel, and nothing else; `parent` keeps the desk, checks every byte that comes, and ends it;
 //! `process` says for whom it may work next.
 //! `child` is what runs in it; `wire` is how the two speak.
+//!
+//! The same program decodes files of others, in a process for each reading: `decoder` starts and
+//! checks it, `decoding` runs in it.
 
 pub(crate) mod child;
+pub(crate) mod decoder;
+mod decoding;
 pub(crate) mod parent;
 pub(crate) mod process;
 pub(crate) mod wire;
@@ -39,7 +44,49 @@ pub(super) mod down {
     pub(crate) const RENEW: u32 = 3;
 }
 
-/// All that a child is told before it locks itself in.
+/// Messages of a child that decodes. Its parent sends none.
+pub(super) mod decoded {
+    /// The source is there and has the columns.
+    pub(crate) const OPENED: u32 = 1;
+    /// Rows: a batch's bytes, and how many rows they are.
+    pub(crate) const ROWS: u32 = 2;
+    /// Values that are kept beside rows, as a batch.
+    pub(crate) const KEPT: u32 = 6;
+    /// There are no more.
+    pub(crate) const END: u32 = 3;
+    /// A proposal of a signature, as JSON.
+    pub(crate) const SIGNATURE: u32 = 4;
+    /// An error, as JSON.
+    pub(crate) const FAILED: u32 = 5;
+}
+
+/// Bytes of the number of rows at the end of a batch.
+pub(super) const ROWS_BYTES: usize = 4;
+
+/// The longest proposal: some hundred bytes for each column of the widest table.
+pub(super) const LONGEST_SIGNATURE: usize = 64 << 20;
+
+/// What a child is for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Work {
+    /// To run instances of a component.
+    Stage(Task),
+    /// To decode a file.
+    Decode(Decode),
+}
+
+/// A file to decode.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Decode {
+    /// The job, as JSON.
+    pub(super) job: String,
+    /// Bytes of the file.
+    pub(super) length: u64,
+    /// Bytes of the log beside it.
+    pub(super) log: u64,
+}
+
+/// All that a child of a stage is told before it locks itself in.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Task {
     pub(super) world: World,

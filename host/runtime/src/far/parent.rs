@@ -12,7 +12,7 @@ use stagewright_manifest::{Limits, World};
 
 use super::process::{self, Process, Purpose};
 use super::wire::{self, Heavy};
-use super::{Task, VERSION, down, up};
+use super::{Task, VERSION, Work, down, up};
 use crate::ask::Ask;
 use crate::call::{Crash, Export, Returned};
 use crate::desk::Desk;
@@ -22,7 +22,11 @@ use crate::wasi::Stubs;
 
 /// Private memory of a child beyond its instance's: the engine's, its stacks, and batches that
 /// wait.
-const OWN_MEMORY: u64 = 96 << 20;
+pub(super) const OWN_MEMORY: u64 = 96 << 20;
+
+/// All that a child finds in its environment. Arenas that the allocator would touch at once count
+/// as used.
+pub(super) const ENVIRONMENT: &[(&str, &str)] = &[("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
 
 /// Bytes at the end of a child's message: the memory that its instance has.
 const MEMORY: usize = 8;
@@ -153,9 +157,7 @@ impl Far {
                 account.limit(LimitKind::Memory, limits.memory.saturating_add(1), limits.memory)
             }
             Why::Cancelled => StageFault::Cancelled { stage: account.stage() },
-            Why::Missing(walls) => StageFault::host(format!(
-                "this system cannot build these walls around a stage's process: {walls}\nhint: set `walls = \"sandbox-only\"` in the operator's file to go without them"
-            )),
+            Why::Missing(walls) => StageFault::host(without(*walls)),
             Why::Stopped(reason) => StageFault::host(format!("a stage's process was stopped: {reason}")),
             why if ending.said.is_empty() => self.crashed(export, &format!("its process ended: {why}")),
             why => self.crashed(export, &format!("its process ended: {why}; it said: {}", ending.said)),
@@ -206,7 +208,7 @@ fn start_process(start: &Start<'_>, desk: &Desk) -> Result<Process, StageFault> 
         as_of: context.as_of,
         memory: context.limits.memory,
     };
-    let task = postcard::to_allocvec(&task).map_err(StageFault::host)?;
+    let task = postcard::to_allocvec(&Work::Stage(task)).map_err(StageFault::host)?;
     // What it may send is bounded by kind, and in sum by its account: the parent's work for each
     // message is in it.
     let rules = Rules { longest, messages: u64::MAX, bytes: u64::MAX };
@@ -218,14 +220,20 @@ fn start_process(start: &Start<'_>, desk: &Desk) -> Result<Process, StageFault> 
     command.task = &task;
     command.memory = context.limits.memory.saturating_add(OWN_MEMORY);
     command.required = start.required;
-    // Arenas that the allocator would touch at once count as used.
-    command.environment = &[("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
+    command.environment = ENVIRONMENT;
     let child = context.on_behalf(|| {
         stagewright_jail::spawn(&command).map_err(|reason| {
             StageFault::host(format!("cannot start `{}`, the process of a stage: {reason}", start.program.display()))
         })
     })?;
     Ok(Process::new(child, context.meter.clone()))
+}
+
+/// The words for walls that are required and cannot be built.
+pub(super) fn without(walls: Walls) -> String {
+    format!(
+        "this system cannot build these walls around a stage's process: {walls}\nhint: set `walls = \"sandbox-only\"` in the operator's file to go without them"
+    )
 }
 
 /// Some ends can be told from outside alone.

@@ -8,6 +8,31 @@ use stagewright_jail::{Channel, end, start};
 /// The version of the host that starts it.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+// Messages of a child that decodes.
+const OPENED: u32 = 1;
+const ROWS: u32 = 2;
+const END: u32 = 3;
+const SIGNATURE: u32 = 4;
+const FAILED: u32 = 5;
+
+/// A text that moves a cursor, turns what follows, and looks like lines of the host, as JSON has it.
+const NASTY: &str = r"\u001b[2J\u202e\nwarning: all is well\nhint: run it\nhint: as root";
+
+/// A proposal whose report is of another column than its signature.
+const FORGED: &str = r#"{"signature":{"fields":[{"name":"t","data_type":"utf8","nullable":false,"role":"feature"}],
+    "null-values":[""," "]},"columns":[],"left_out":[],"target":null,"rows":1,"is_sample":false}"#;
+
+fn nasty_failure(kind: &str) -> String {
+    format!(r#"{{"{kind}":{{"message":"{NASTY}","hint":"{NASTY}"}}}}"#)
+}
+
+fn nasty_fault() -> String {
+    let long = "x".repeat(200_000);
+    format!(
+        r#"{{"Fault":{{"message":"{NASTY}{long}","column":"{long}","row":18446744073709551615,"line":1,"value":"{NASTY}"}}}}"#
+    )
+}
+
 // Messages of a child.
 const ASK: u32 = 1;
 const TELL: u32 = 2;
@@ -47,6 +72,11 @@ fn main() {
             end(9)
         }
     };
+    if let Some(deed) = deed.strip_prefix("decodes-") {
+        liar.decode(deed);
+        liar.receive();
+        end(8)
+    }
     loop {
         let call = liar.receive();
         liar.answer(&deed, &call);
@@ -156,6 +186,53 @@ impl Liar {
             },
             "lying-batch" => self.transform(call, &[7; 3]),
             "empty-batch" => self.transform(call, &[]),
+            _ => end(7),
+        }
+    }
+
+    /// Does the deed instead of decoding a file of one column `t` of text.
+    fn decode(&mut self, deed: &str) {
+        if !["unopened", "opened-with-bytes", "forged-signature"].contains(&deed) && !deed.starts_with("failed-first") {
+            self.send(OPENED, &[]);
+        }
+        // Offsets of one text of a byte, and the byte.
+        let row = [0, 0, 0, 0, 1, 0, 0, 0, b'x', 0, 0, 0, 0, 0, 0, 0];
+        let one = 1_u32.to_le_bytes();
+        match deed {
+            "unopened" => self.send(ROWS, &[&row, &one]),
+            "opened-with-bytes" => self.send(OPENED, &[&[0]]),
+            "opened-twice" => self.send(OPENED, &[]),
+            "no-rows" => self.send(ROWS, &[&[], &[0; 4]]),
+            "without-a-number" => self.send(ROWS, &[&[0; 3]]),
+            "too-many-rows" => self.send(ROWS, &[&row, &u32::MAX.to_le_bytes()]),
+            "cut-rows" => self.send(ROWS, &[&row[..7], &one]),
+            "more-behind" => self.send(ROWS, &[&row, &[0; 8], &one]),
+            "long-rows" => self.send(ROWS, &[&vec![0; 9 << 20], &one]),
+            "signature" => self.send(SIGNATURE, &[b"{}"]),
+            "forged-signature" => self.send(SIGNATURE, &[FORGED.as_bytes()]),
+            "kind-0" => self.send(0, &[]),
+            "kind-77" => self.send(77, &[&[0; 16]]),
+            "failed-with-garbage" => self.send(FAILED, &[&[0xff; 99]]),
+            "failed-with-nasty-text" => self.send(FAILED, &[nasty_failure("Unreadable").as_bytes()]),
+            "failed-first-with-a-plan" => self.send(FAILED, &[nasty_failure("Plan").as_bytes()]),
+            "failed-first-with-a-query" => self.send(FAILED, &[nasty_failure("Query").as_bytes()]),
+            "failed-first-with-a-fault" => self.send(FAILED, &[nasty_fault().as_bytes()]),
+            "failed-at-length" => self.send(FAILED, &[&vec![b' '; 2 << 20]]),
+            "ended-twice" => (0..2).for_each(|_| self.send(END, &[])),
+            "exit" => end(0),
+            "abort" => std::process::abort(),
+            "silence" => loop {
+                std::thread::park();
+            },
+            "spin" => loop {
+                std::hint::spin_loop();
+            },
+            "memory" => {
+                let mut all: Vec<Vec<u8>> = Vec::new();
+                loop {
+                    all.push(vec![1; 1 << 20]);
+                }
+            }
             _ => end(7),
         }
     }

@@ -103,7 +103,8 @@ pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
             }
             (Expect::Schema(part), Ok(component)) => {
                 let manifest = workshop.manifest(&["promotion.component=shape".to_owned()]);
-                let problems = manifest.check_parameters(manifest.stage(World::Promotion), &component.description.parameters);
+                let problems =
+                    manifest.check_parameters(manifest.stage(World::Promotion), &component.description.parameters);
                 assert!(!problems.is_empty(), "`{name}` was taken");
                 let text = manifest.error(problems).render();
                 assert!(text.contains(part), "`{name}`: no `{part}` in: {text}");

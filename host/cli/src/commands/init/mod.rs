@@ -13,13 +13,14 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use stagewright_data::{InferenceOptions, Interrupt, Source, SourceUri, propose, shown};
-use stagewright_manifest::{Identifier, TaskKind};
+use stagewright_data::{InferenceOptions, Interrupt, Leave, Source, SourceUri, shown};
+use stagewright_manifest::{Identifier, Limits, TaskKind, World};
 
 use crate::arguments::InitArguments;
 use crate::ending::{Ending, UsageError};
 use crate::location::Location;
 use crate::origin;
+use crate::workplace;
 use proposal::Proposal;
 
 /// The longest name of a pipeline; [`Identifier`]'s rule.
@@ -31,7 +32,11 @@ const MAX_LINES: usize = 40;
 pub(crate) fn init(location: &Location, arguments: &InitArguments) -> anyhow::Result<Ending> {
     let uri: SourceUri = arguments.source.parse()?;
     let options = InferenceOptions { target: Some(arguments.target.clone()), ..InferenceOptions::default() };
-    let inference = propose(&Source::new(uri.clone()), &options, &Interrupt::never())?;
+    let operator = workplace::operator()?;
+    let decoder = stagewright_runtime::decoder(workplace::stage_process(&operator)?.as_ref());
+    let memory = Limits::defaults(World::Ingestion).memory;
+    let leave = Leave { memory, ..Leave::until(Interrupt::never()) };
+    let inference = decoder.infer(&Source::new(uri.clone()), &options, true, &leave)?;
     let proposal = Proposal::of(arguments, &inference, split_seed()?)?;
     let name = pipeline_name(arguments, uri.path())?;
     let written = proposal.manifest(&name, &relative(&arguments.source, &uri, &arguments.output)?);

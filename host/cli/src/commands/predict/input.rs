@@ -2,13 +2,19 @@
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::Context as _;
-use stagewright_data::{Rows, RowsInput, STANDARD_INPUT, Signature, Source, SourceUri, decode_rows};
+use stagewright_data::{
+    Decode, Interrupt, Leave, MOST_TIME, Rows, RowsInput, STANDARD_INPUT, Signature, Source, SourceUri,
+};
 
 use crate::ending::UsageError;
 
 const FORMS: &str = "rows come as .csv, .tsv, .parquet, .json or .jsonl, as csv:FILE?delimiter=;, parquet:FILE or sqlite:FILE#TABLE, or through a pipe: --input -";
+
+/// Bytes of memory that decoding may take: all rows are kept until the last is read.
+const MEMORY: u64 = 4 << 30;
 
 /// Rows in a file that training could not read, or a source that it can.
 enum Input {
@@ -21,8 +27,9 @@ enum Input {
 }
 
 /// Reads all rows.
-pub(super) fn read(input: &str, signature: &Signature, keep: &[String]) -> anyhow::Result<Rows> {
-    let decode = |rows: RowsInput<'_>, name: &str| Ok(decode_rows(rows, name, signature, keep)?);
+pub(super) fn read(decoder: &dyn Decode, input: &str, signature: &Signature, keep: &[String]) -> anyhow::Result<Rows> {
+    let leave = Leave { memory: MEMORY, ..Leave::until(Interrupt::at(Instant::now() + MOST_TIME)) };
+    let decode = |rows: RowsInput<'_>, name: &str| Ok(decoder.whole(rows, name, signature, keep, &leave)?);
     match Input::of(input)? {
         Input::Json(path) => {
             let text = std::fs::read(&path).with_context(|| format!("cannot read {path}"))?;

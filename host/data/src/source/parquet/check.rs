@@ -1,23 +1,31 @@
 //! Checks a Parquet file before a page of it is read.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
+use bytes::Bytes;
 use parquet::basic::{Compression, Type as PhysicalType};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::reader::{ChunkReader as _, Length as _};
 use stagewright_store::MAX_BATCH_BYTES;
 
 use crate::error::{DataError, shown};
-use crate::source::recognise::{Found, head_of, recognise};
+use crate::source::parquet::Pages;
+use crate::source::recognise::{Found, HEAD_BYTES, recognise};
 
 /// The shortest file: its mark, twice, and the footer's length between them.
 const MIN_BYTES: u64 = 12;
 
 /// Looks at both ends of a file; returns its length.
-pub(super) fn ends(path: &Path, mut file: &File) -> Result<u64, DataError> {
-    let unreadable = |error| DataError::unreadable(path, error, "");
-    let head = head_of(file).map_err(unreadable)?;
+pub(super) fn ends(path: &Path, file: &Pages) -> Result<u64, DataError> {
+    let length = file.len();
+    let read = |start: u64, bytes: usize| {
+        file.get_bytes(start, bytes).map_err(|error| match error {
+            ParquetError::External(error) => DataError::unreadable(path, error, ""),
+            error => DataError::unreadable(path, error, ""),
+        })
+    };
+    let head = read(0, HEAD_BYTES.min(usize::try_from(length).unwrap_or(HEAD_BYTES)))?;
     match recognise(&head) {
         Some(Found::Parquet) => {}
         Some(found) => return Err(found.error(path)),
@@ -30,13 +38,8 @@ pub(super) fn ends(path: &Path, mut file: &File) -> Result<u64, DataError> {
             return Err(DataError::unreadable(path, "it is not a Parquet file", &hint));
         }
     }
-    let length = file.seek(SeekFrom::End(0)).map_err(unreadable)?;
-    let mut tail = [0; 4];
-    if length >= MIN_BYTES {
-        file.seek(SeekFrom::End(-4)).and_then(|_| file.read_exact(&mut tail)).map_err(unreadable)?;
-    }
-    file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
-    match &tail {
+    let tail = if length >= MIN_BYTES { read(length - 4, 4)? } else { Bytes::new() };
+    match &*tail {
         b"PAR1" if head.starts_with(b"PAR1") => Ok(length),
         b"PARE" => {
             Err(DataError::unreadable(path, "its footer is encrypted", "have it written again without encryption"))

@@ -11,8 +11,8 @@
 mod array;
 mod check;
 mod exact;
+mod pages;
 
-use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
@@ -28,11 +28,12 @@ use crate::source::CellVisitor;
 use crate::source::guarded::guarded;
 use array::ArrayError;
 use exact::Wanted;
+pub(super) use pages::Pages;
 
 /// Pushes the cells of a file, column by column for some rows at a time.
 pub(crate) fn visit(
     path: &Path,
-    file: File,
+    file: Pages,
     interrupt: &Interrupt,
     visitor: &mut impl CellVisitor,
 ) -> Result<(), DataError> {
@@ -48,7 +49,12 @@ fn damaged(path: &Path, problem: &dyn std::fmt::Display) -> DataError {
     )
 }
 
-fn visit_file(path: &Path, file: File, interrupt: &Interrupt, visitor: &mut impl CellVisitor) -> Result<(), DataError> {
+fn visit_file(
+    path: &Path,
+    file: Pages,
+    interrupt: &Interrupt,
+    visitor: &mut impl CellVisitor,
+) -> Result<(), DataError> {
     let broken = |error: ParquetError| damaged(path, &error);
     let length = check::ends(path, &file)?;
     let metadata = ArrowReaderMetadata::load(&file, Default::default()).map_err(broken)?;
@@ -138,7 +144,7 @@ struct Readers {
 
 impl Readers {
     fn open(
-        file: &File,
+        file: &Pages,
         metadata: &ArrowReaderMetadata,
         columns: &[Wanted],
         rows_at_once: usize,
@@ -146,7 +152,7 @@ impl Readers {
         let read = |schema, places: &mut dyn Iterator<Item = usize>| {
             let options = parquet::arrow::arrow_reader::ArrowReaderOptions::new().with_schema(schema);
             let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)?;
-            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.try_clone()?, metadata);
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file.again()?, metadata);
             let mask = ProjectionMask::roots(builder.parquet_schema(), places);
             builder.with_projection(mask).with_batch_size(rows_at_once).build()
         };

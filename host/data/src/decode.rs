@@ -1,0 +1,442 @@
+//! Decoding wherever it is done: in this process, or in one of its own.
+//!
+//! [`Decode`] is asked; [`Here`] decodes in this process. For another one there is the [`Job`], a
+//! plain value that it [performs](Job::perform) on files in memory, and the [`Failure`] that it may
+//! answer with. Whoever started it does not trust it: a failure becomes an error by
+//! [`Failure::believed`] alone.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
+use arrow_select::concat::concat_batches;
+use serde::{Deserialize, Serialize};
+use stagewright_store::{DataType, Field, Schema};
+use stagewright_text::Outside;
+
+use crate::error::{DataError, DataFault, MAX_SHOWN_BYTES, shown};
+use crate::infer::{self, Inference, InferenceOptions};
+use crate::interrupt::Interrupt;
+use crate::request::{self, KeptColumn, Rows, RowsInput};
+use crate::signature::{Signature, Strictness};
+use crate::source::{self, Batches, Cursor, InMemory, Literal, Place, Source, SourceUri, Taker, visit};
+
+/// What decoding may use, and who is told what it used.
+#[derive(Clone)]
+pub struct Leave {
+    /// Ends it, and charges its CPU time.
+    pub interrupt: Interrupt,
+    /// Bytes of memory that a process that decodes may take.
+    pub memory: u64,
+    /// Is told the walls that stood around such a process.
+    pub stood: Option<Arc<Stood>>,
+}
+
+/// Takes the names of walls.
+pub type Stood = dyn Fn(&[&'static str]) + Send + Sync;
+
+impl Leave {
+    /// As long as the interrupt lets it, with as much memory as ingestion has by default.
+    pub fn until(interrupt: Interrupt) -> Self {
+        Self { interrupt, memory: 1 << 30, stood: None }
+    }
+}
+
+impl fmt::Debug for Leave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leave").field("interrupt", &self.interrupt).field("memory", &self.memory).finish()
+    }
+}
+
+/// Where files are decoded.
+pub trait Decode: fmt::Debug + Send + Sync {
+    /// Opens a source and finds the signature's columns in it.
+    ///
+    /// # Errors
+    /// As [`open`](crate::open); [`DataError::Memory`]; [`DataError::Host`].
+    fn open(
+        &self,
+        source: &Source,
+        signature: &Signature,
+        strictness: Strictness,
+        leave: &Leave,
+    ) -> Result<Box<dyn SourceRows>, DataError>;
+
+    /// Proposes a signature. `with_tokens`: more null tokens too, as [`propose`](crate::propose).
+    ///
+    /// # Errors
+    /// As [`infer`](crate::infer); [`DataError::Memory`]; [`DataError::Host`].
+    fn infer(
+        &self,
+        source: &Source,
+        options: &InferenceOptions,
+        with_tokens: bool,
+        leave: &Leave,
+    ) -> Result<Inference, DataError>;
+
+    /// Decodes rows for prediction, and keeps columns beside them. `name` is what errors call the
+    /// input.
+    ///
+    /// # Errors
+    /// As [`decode_rows`](crate::decode_rows); [`DataError::Memory`]; [`DataError::Host`].
+    fn whole(
+        &self,
+        input: RowsInput<'_>,
+        name: &str,
+        signature: &Signature,
+        keep: &[String],
+        leave: &Leave,
+    ) -> Result<Rows, DataError>;
+}
+
+/// Rows of a source, from the first on.
+pub trait SourceRows: Send {
+    /// The columns of every batch.
+    fn schema(&self) -> &Schema;
+
+    /// The next rows: at least one and at most `rows`, often fewer; `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Cursor::next`].
+    fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>, DataError>;
+}
+
+/// Decodes in this process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Here;
+
+impl Decode for Here {
+    fn open(
+        &self,
+        source: &Source,
+        signature: &Signature,
+        strictness: Strictness,
+        leave: &Leave,
+    ) -> Result<Box<dyn SourceRows>, DataError> {
+        Ok(Box::new(source::open(source, signature, strictness, &leave.interrupt)?))
+    }
+
+    fn infer(
+        &self,
+        source: &Source,
+        options: &InferenceOptions,
+        with_tokens: bool,
+        leave: &Leave,
+    ) -> Result<Inference, DataError> {
+        let infer = if with_tokens { infer::propose } else { infer::infer };
+        infer(source, options, &leave.interrupt)
+    }
+
+    fn whole(
+        &self,
+        input: RowsInput<'_>,
+        name: &str,
+        signature: &Signature,
+        keep: &[String],
+        leave: &Leave,
+    ) -> Result<Rows, DataError> {
+        request::decode_rows_until(input, name, signature, keep, &leave.interrupt)
+    }
+}
+
+impl SourceRows for Cursor {
+    fn schema(&self) -> &Schema {
+        Self::schema(self)
+    }
+
+    fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>, DataError> {
+        Self::next(self, rows)
+    }
+}
+
+/// What another process is to do with the files of a source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// What errors call the file.
+    name: String,
+    format: Format,
+    query: Option<String>,
+    parameters: Vec<Parameter>,
+    wanted: Wanted,
+}
+
+/// So many rows of kept values are passed on at once.
+const KEPT_AT_ONCE: usize = 8192;
+
+/// What is wanted of a source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Wanted {
+    /// Its rows, under a signature.
+    Rows {
+        /// The signature.
+        signature: Signature,
+        /// How its columns are held to it.
+        strictness: Strictness,
+    },
+    /// A signature.
+    Signature {
+        /// How to look.
+        options: InferenceOptions,
+        /// Whether more null tokens are proposed.
+        with_tokens: bool,
+    },
+    /// All of its rows, for prediction.
+    Whole {
+        /// The signature.
+        signature: Signature,
+        /// The columns that are kept beside the features.
+        keep: Vec<String>,
+    },
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Format {
+    Csv { delimiter: Option<u8>, header: Option<bool> },
+    Sqlite { table: Option<String> },
+    Parquet,
+    Json,
+}
+
+/// A [`Literal`] with its kind: a number of JSON does not tell.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Parameter {
+    Boolean(bool),
+    Integer(i64),
+    Bits(u64),
+    Text(String),
+}
+
+impl Job {
+    /// A job on the files of this source.
+    pub fn new(source: &Source, wanted: Wanted) -> Self {
+        let format = match &source.uri {
+            SourceUri::Csv { delimiter, header, .. } => Format::Csv { delimiter: *delimiter, header: *header },
+            SourceUri::Sqlite { table, .. } => Format::Sqlite { table: table.clone() },
+            SourceUri::Parquet { .. } => Format::Parquet,
+        };
+        let parameter = |literal: &Literal| match literal {
+            Literal::Boolean(value) => Parameter::Boolean(*value),
+            Literal::Integer(value) => Parameter::Integer(*value),
+            Literal::Float(value) => Parameter::Bits(value.to_bits()),
+            Literal::Text(value) => Parameter::Text(value.clone()),
+        };
+        Self {
+            name: source.uri.path().display().to_string(),
+            format,
+            query: source.query.clone(),
+            parameters: source.parameters.iter().map(parameter).collect(),
+            wanted,
+        }
+    }
+
+    /// A job on a text of these rows, and the text; `None` if the rows are a source's.
+    pub fn on_text<'a>(input: RowsInput<'a>, name: &str, wanted: Wanted) -> Option<(Self, &'a [u8])> {
+        let (format, text) = match input {
+            RowsInput::Json(text) => (Format::Json, text),
+            RowsInput::Csv { text, delimiter, header } => {
+                (Format::Csv { delimiter: Some(delimiter), header: Some(header) }, text)
+            }
+            RowsInput::Source(_) => return None,
+        };
+        let job = Self { name: name.to_owned(), format, query: None, parameters: Vec::new(), wanted };
+        Some((job, text))
+    }
+
+    /// Whether the file is a database.
+    pub fn is_of_database(&self) -> bool {
+        matches!(self.format, Format::Sqlite { .. })
+    }
+
+    /// The columns of the batches that it gives, if it gives some.
+    pub fn schema(&self) -> Option<Schema> {
+        match &self.wanted {
+            Wanted::Rows { signature, strictness } => Some(signature.decoded(*strictness)),
+            Wanted::Whole { signature, .. } => Some(signature.decoded(Strictness::Predict)),
+            Wanted::Signature { .. } => None,
+        }
+    }
+
+    /// The columns of kept values: texts of JSON.
+    pub fn kept_schema(&self) -> Option<Schema> {
+        match &self.wanted {
+            Wanted::Whole { keep, .. } => {
+                let field = |number: usize| Field::new(format!("kept {number}"), DataType::Utf8);
+                Schema::new((0..keep.len()).map(field).collect()).ok()
+            }
+            Wanted::Rows { .. } | Wanted::Signature { .. } => None,
+        }
+    }
+
+    fn source(&self) -> Source {
+        let path = PathBuf::from(&self.name);
+        let uri = match &self.format {
+            Format::Csv { delimiter, header } => SourceUri::Csv { path, delimiter: *delimiter, header: *header },
+            Format::Sqlite { table } => SourceUri::Sqlite { path, table: table.clone() },
+            // Rows of JSON are no source: nobody asks for this one.
+            Format::Parquet | Format::Json => SourceUri::Parquet { path },
+        };
+        let literal = |parameter: &Parameter| match parameter {
+            Parameter::Boolean(value) => Literal::Boolean(*value),
+            Parameter::Integer(value) => Literal::Integer(*value),
+            Parameter::Bits(bits) => Literal::Float(f64::from_bits(*bits)),
+            Parameter::Text(value) => Literal::Text(value.clone()),
+        };
+        let parameters = self.parameters.iter().map(literal).collect();
+        Source { uri, query: self.query.clone(), parameters }
+    }
+
+    /// Does it, on this thread, and opens nothing. Rows go to `taker`; a signature is returned.
+    ///
+    /// # Errors
+    /// As [`Decode`]'s.
+    pub fn perform(&self, memory: InMemory, taker: &mut dyn Taker) -> Result<Option<Inference>, DataError> {
+        let (source, place, interrupt) = (self.source(), Place::Memory(memory), Interrupt::never());
+        match &self.wanted {
+            Wanted::Rows { signature, strictness } => {
+                let mut batches = Batches::new(signature.clone(), *strictness, taker);
+                visit(&source, place, &interrupt, &mut batches).and_then(|()| batches.end())?;
+                Ok(None)
+            }
+            Wanted::Signature { options, with_tokens } => {
+                infer::look(&source, place, options, *with_tokens, &interrupt).map(Some)
+            }
+            Wanted::Whole { signature, keep } => {
+                let rows = match (&self.format, place) {
+                    (Format::Json, Place::Memory(InMemory::File(text))) => {
+                        let text = RowsInput::Json(text);
+                        request::decode_rows_until(text, &self.name, signature, keep, &interrupt)?
+                    }
+                    (_, place) => request::decode_memory(&source, place, signature, keep)?,
+                };
+                self.pass_on(rows, taker)
+            }
+        }
+    }
+
+    fn pass_on(&self, rows: Rows, taker: &mut dyn Taker) -> Result<Option<Inference>, DataError> {
+        let (count, kept) = (rows.batch.num_rows(), rows.kept);
+        taker.opened()?;
+        if count > 0 {
+            taker.batch(rows.batch)?;
+        }
+        let Some(schema) = self.kept_schema().filter(|schema| !schema.is_empty()) else { return Ok(None) };
+        for start in (0..count).step_by(KEPT_AT_ONCE) {
+            let texts = |column: &KeptColumn| -> ArrayRef {
+                let values = column.values.iter().skip(start).take(KEPT_AT_ONCE);
+                Arc::new(values.map(|value| Some(value.to_string())).collect::<StringArray>())
+            };
+            taker.kept(RecordBatch::try_new(schema.to_arrow(), kept.iter().map(texts).collect())?)?;
+        }
+        Ok(None)
+    }
+
+    /// The rows that were passed on: batches of features, and of kept values.
+    ///
+    /// # Errors
+    /// The part of them that does not fit the job.
+    pub fn put_together(&self, batches: &[RecordBatch], kept: &[RecordBatch]) -> Result<Rows, &'static str> {
+        let (Wanted::Whole { keep, .. }, Some(schema)) = (&self.wanted, self.schema()) else {
+            return Err("rows that nobody asked for");
+        };
+        let batch = concat_batches(&schema.to_arrow(), batches).map_err(|_| "rows that do not fit each other")?;
+        let mut columns: Vec<KeptColumn> =
+            keep.iter().map(|name| KeptColumn { name: name.clone(), values: Vec::new() }).collect();
+        for part in kept {
+            for (column, texts) in columns.iter_mut().zip(part.columns()) {
+                for text in texts.as_string::<i32>() {
+                    let value = text.and_then(|text| serde_json::from_str(text).ok());
+                    column.values.push(value.ok_or("a kept value that is none")?);
+                }
+            }
+        }
+        match columns.iter().all(|column| column.values.len() == batch.num_rows()) {
+            true => Ok(Rows { batch, kept: columns }),
+            false => Err("another number of kept values than of rows"),
+        }
+    }
+}
+
+/// The most bytes of a message that a process that decodes may send, and of its hint.
+const MESSAGE: usize = 16 << 10;
+const HINT: usize = 2 << 10;
+
+/// The most bytes of a name.
+const NAME: usize = 4 << 10;
+
+/// Between a message and its hint, wherever the two are one text.
+const HINTED: &str = "\nhint: ";
+
+/// An error that a process that decodes says it ran into.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Failure {
+    /// The data is wrong.
+    Fault(DataFault),
+    /// The file is not what its address says.
+    Unreadable(Said),
+    /// The query was refused.
+    Query(Said),
+    /// The source or the signature asks for what cannot be.
+    Plan(Said),
+}
+
+/// A message and its hint, which may be empty.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Said {
+    message: String,
+    hint: String,
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        let said = |message, hint| Said { message, hint };
+        match error {
+            DataError::Fault(fault) => Self::Fault(*fault),
+            DataError::Unreadable { message, hint, .. } => Self::Unreadable(said(message, hint)),
+            DataError::Query { message, hint, .. } => Self::Query(said(message, hint)),
+            DataError::Plan { message, hint } => Self::Plan(said(message, hint)),
+            error => Self::Unreadable(said(error.to_string(), String::new())),
+        }
+    }
+}
+
+impl Failure {
+    /// The error that it is of this source. Its texts are bounded and stay on their lines; paths
+    /// and queries are the source's.
+    pub fn believed(self, source: &Source) -> DataError {
+        self.believed_of(&source.uri.path().display().to_string(), source.query.as_deref())
+    }
+
+    /// The same of an input of this name.
+    pub fn believed_of(self, name: &str, query: Option<&str>) -> DataError {
+        let line = |text: &str, most| Outside::new(text).cut(most).to_string();
+        let both = |said: Said| (line(&said.message, MESSAGE), line(&said.hint, HINT));
+        match self {
+            Self::Fault(fault) => {
+                let message = match fault.message.split_once(HINTED) {
+                    Some((message, hint)) => format!("{}{HINTED}{}", line(message, MESSAGE), line(hint, HINT)),
+                    None => line(&fault.message, MESSAGE),
+                };
+                let column = fault.column.map(|mut name| {
+                    name.truncate(name.floor_char_boundary(NAME));
+                    name
+                });
+                let value = fault.value.map(|value| line(&value, MAX_SHOWN_BYTES + '…'.len_utf8()));
+                DataFault { message, column, row: fault.row, line: fault.line, value }.into()
+            }
+            Self::Unreadable(said) => {
+                let (message, hint) = both(said);
+                DataError::Unreadable { path: name.to_owned(), message, hint }
+            }
+            Self::Query(said) => {
+                let (message, hint) = both(said);
+                DataError::Query { query: shown(query.unwrap_or_default()), message, hint }
+            }
+            Self::Plan(said) => {
+                let (message, hint) = both(said);
+                DataError::plan(message, hint)
+            }
+        }
+    }
+}

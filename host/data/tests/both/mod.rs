@@ -1,0 +1,70 @@
+//! The same job as a process does it that may open no file: what comes of it must be what comes of
+//! the file.
+
+use std::io::Read as _;
+
+use arrow_array::RecordBatch;
+use arrow_select::concat::concat_batches;
+use stagewright_data::{
+    DataError, Failure, InMemory, Inference, Interrupt, Job, Signature, Source, Strictness, Taker, Wanted,
+};
+
+/// Takes batches, one after the other.
+#[derive(Default)]
+struct Taken(Vec<RecordBatch>);
+
+impl Taker for Taken {
+    fn opened(&mut self) -> Result<(), DataError> {
+        assert!(self.0.is_empty());
+        Ok(())
+    }
+
+    fn batch(&mut self, batch: RecordBatch) -> Result<(), DataError> {
+        assert!(batch.num_rows() > 0);
+        self.0.push(batch);
+        Ok(())
+    }
+}
+
+/// Does a job on the files of a source, in memory; job and error cross as another process gets and
+/// sends them.
+fn perform(source: &Source, wanted: Wanted, taken: &mut Taken) -> Result<Option<Inference>, DataError> {
+    let mut files = source.open_files(1 << 30, &Interrupt::never())?;
+    let job = serde_json::to_string(&Job::new(source, wanted)).unwrap();
+    let job: Job = serde_json::from_str(&job).unwrap();
+    let mut bytes = Vec::new();
+    files.file.read_to_end(&mut bytes).unwrap();
+    let length = bytes.len();
+    let memory = if job.is_of_database() {
+        bytes.resize(length + files.log.len(), 0);
+        InMemory::Database { memory: bytes.leak(), length, log: files.log.clone().leak() }
+    } else {
+        InMemory::File(bytes.leak())
+    };
+    job.perform(memory, taken).map_err(|error| {
+        let told = serde_json::to_string(&Failure::from(error)).unwrap();
+        serde_json::from_str::<Failure>(&told).unwrap().believed(source)
+    })
+}
+
+/// All rows of a source.
+fn in_memory(source: &Source, signature: &Signature) -> Result<RecordBatch, DataError> {
+    let (strictness, mut taken) = (Strictness::Ingest, Taken::default());
+    let done = perform(source, Wanted::Rows { signature: signature.clone(), strictness }, &mut taken)?;
+    assert!(done.is_none());
+    Ok(concat_batches(&signature.decoded(strictness).to_arrow(), &taken.0).unwrap())
+}
+
+/// Holds both ways of reading a source against each other.
+pub(crate) fn alike(
+    read: Result<RecordBatch, DataError>,
+    source: &Source,
+    signature: &Signature,
+) -> Result<RecordBatch, DataError> {
+    match (&read, in_memory(source, signature)) {
+        (Ok(read), Ok(memory)) => assert_eq!(*read, memory),
+        (Err(read), Err(memory)) => assert_eq!(read.to_string(), memory.to_string()),
+        (read, memory) => panic!("{read:?} and {memory:?}"),
+    }
+    read
+}

@@ -1,0 +1,350 @@
+//! A process that decodes a file, from its parent's side.
+//!
+//! It is as little trusted as the file. Its batches are held to the signature as a guest's are, its
+//! errors are bounded texts about the source; whatever else it does is a fault of the source, which
+//! names the file.
+
+use std::fmt;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use stagewright_data::{
+    DataError, Decode, Failure, Here, Inference, InferenceOptions, Interrupt, Job, Leave, Opened, Rows, RowsInput,
+    Signature, Source, SourceRows, Strictness, Wanted,
+};
+use stagewright_jail::{Child, Command, Ending, Event, Limit, Rules, Spent, Why};
+use stagewright_store::{MAX_BATCH_BYTES, Schema, packed};
+
+use super::parent::{ENVIRONMENT, OWN_MEMORY};
+use super::{LONGEST_SIGNATURE, ROWS_BYTES, VERSION, Work, decoded};
+use crate::installation::Process;
+
+/// The longest error: messages and names are cut at some KiB, and a byte may take six.
+const LONGEST_FAILURE: u64 = 1 << 20;
+
+/// More than any process may use: the interrupt ends it.
+const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The most bytes of all rows that are taken at once: as many as are decoded at once, twice for what
+/// is kept beside them, and what packing adds.
+const MOST_WHOLE: usize = 3 << 30;
+
+/// The longest messages of a child that decodes, by kind.
+fn longest(kind: u32) -> Option<u64> {
+    match kind {
+        decoded::OPENED | decoded::END => Some(0),
+        decoded::ROWS | decoded::KEPT => Some((MAX_BATCH_BYTES + ROWS_BYTES) as u64),
+        decoded::SIGNATURE => Some(LONGEST_SIGNATURE as u64),
+        decoded::FAILED => Some(LONGEST_FAILURE),
+        _ => None,
+    }
+}
+
+/// Where files of others are decoded: in processes like these, one for each reading, or in this one.
+pub fn decoder(process: Option<&Process>) -> Arc<dyn Decode> {
+    match process {
+        Some(process) => Arc::new(Apart(process.clone())),
+        None => Arc::new(Here),
+    }
+}
+
+/// Decodes in processes of its own.
+#[derive(Debug)]
+struct Apart(Process);
+
+impl Decode for Apart {
+    fn open(
+        &self,
+        source: &Source,
+        signature: &Signature,
+        strictness: Strictness,
+        leave: &Leave,
+    ) -> Result<Box<dyn SourceRows>, DataError> {
+        let wanted = Wanted::Rows { signature: signature.clone(), strictness };
+        let mut reading = Reading::of(&self.0, source, wanted, leave)?;
+        let mut bytes = Vec::new();
+        match reading.receive(&mut bytes)? {
+            decoded::OPENED => {}
+            decoded::FAILED => return Err(reading.failed(&bytes)),
+            _ => return Err(reading.forged("rows before it says that there are some")),
+        }
+        Ok(Box::new(Sent { reading: Some(reading), schema: signature.decoded(strictness), rest: None }))
+    }
+
+    fn infer(
+        &self,
+        source: &Source,
+        options: &InferenceOptions,
+        with_tokens: bool,
+        leave: &Leave,
+    ) -> Result<Inference, DataError> {
+        let wanted = Wanted::Signature { options: options.clone(), with_tokens };
+        let mut reading = Reading::of(&self.0, source, wanted, leave)?;
+        let mut bytes = Vec::new();
+        match reading.receive(&mut bytes)? {
+            decoded::SIGNATURE => {
+                let told: Result<Inference, _> = serde_json::from_slice(&bytes);
+                let told = told.map_err(|_| "a proposal that is none");
+                told.and_then(|told| told.believed(options, with_tokens)).map_err(|reason| reading.forged(reason))
+            }
+            decoded::FAILED => Err(reading.failed(&bytes)),
+            _ => Err(reading.forged("rows, of which nobody asked for any")),
+        }
+    }
+
+    fn whole(
+        &self,
+        input: RowsInput<'_>,
+        name: &str,
+        signature: &Signature,
+        keep: &[String],
+        leave: &Leave,
+    ) -> Result<Rows, DataError> {
+        let wanted = Wanted::Whole { signature: signature.clone(), keep: keep.to_vec() };
+        let text = Job::on_text(input, name, wanted.clone());
+        let (job, mut reading) = match (text, input) {
+            (Some((job, text)), _) => {
+                let reading = Reading::start(&self.0, &job, Input::Text(text), (name.to_owned(), None), leave)?;
+                (job, reading)
+            }
+            (None, RowsInput::Source(source)) => {
+                (Job::new(source, wanted.clone()), Reading::of(&self.0, source, wanted, leave)?)
+            }
+            (None, _) => return Err(DataError::Host("rows of a kind that nobody knows".to_owned())),
+        };
+        let (schema, kept_schema) = (job.schema(), job.kept_schema());
+        let (mut rows, mut kept, mut taken, mut bytes) = (Vec::new(), Vec::new(), 0, Vec::new());
+        loop {
+            let kind = reading.receive(&mut bytes)?;
+            taken += bytes.len();
+            let (schema, batches) = match kind {
+                decoded::OPENED => continue,
+                decoded::ROWS => (&schema, &mut rows),
+                decoded::KEPT => (&kept_schema, &mut kept),
+                decoded::END => break,
+                decoded::FAILED => return Err(reading.failed(&bytes)),
+                _ => return Err(reading.forged("something else than rows")),
+            };
+            let Some(schema) = schema.as_ref().filter(|_| taken <= MOST_WHOLE) else {
+                return Err(reading.forged("more rows than it may"));
+            };
+            batches.push(reading.batch(std::mem::take(&mut bytes), schema)?);
+        }
+        job.put_together(&rows, &kept).map_err(|reason| reading.forged(reason))
+    }
+}
+
+/// The bytes that a process is to decode.
+enum Input<'a> {
+    Files(Opened),
+    Text(&'a [u8]),
+}
+
+/// A process at work on a source.
+struct Reading {
+    child: Child,
+    /// What errors call the source, and the query that it is asked.
+    name: (String, Option<String>),
+    leave: Leave,
+    /// Its locks stand as long as somebody reads.
+    _files: Option<Opened>,
+    ended: bool,
+}
+
+impl Reading {
+    /// Of a source.
+    fn of(process: &Process, source: &Source, wanted: Wanted, leave: &Leave) -> Result<Self, DataError> {
+        let files = source.open_files(leave.memory, &leave.interrupt)?;
+        let name = (source.uri.path().display().to_string(), source.query.clone());
+        Self::start(process, &Job::new(source, wanted), Input::Files(files), name, leave)
+    }
+
+    fn start(
+        process: &Process,
+        job: &Job,
+        input: Input<'_>,
+        name: (String, Option<String>),
+        leave: &Leave,
+    ) -> Result<Self, DataError> {
+        let host = |error: &dyn fmt::Display| {
+            let program = process.program.display();
+            DataError::Host(format!("cannot start `{program}`, the process that decodes files: {error}"))
+        };
+        let sealed = |bytes: &[u8]| stagewright_jail::sealed("rows", bytes).map_err(|error| host(&error));
+        let (text, log, length) = match &input {
+            Input::Files(files) => (None, sealed(&files.log)?, files.length),
+            Input::Text(text) => (Some(sealed(text)?), sealed(&[])?, text.len() as u64),
+        };
+        let files = match input {
+            Input::Files(files) => Some(files),
+            Input::Text(_) => None,
+        };
+        let job = serde_json::to_string(job).map_err(|error| host(&error))?;
+        let log_length = files.as_ref().map_or(0, |files| files.log.len() as u64);
+        let task = Work::Decode(super::Decode { job, length, log: log_length });
+        let task = postcard::to_allocvec(&task).map_err(|error| host(&error))?;
+        let file = files.as_ref().map(|files| files.file.as_fd()).or(text.as_ref().map(|text| text.as_fd()));
+        let inputs: Vec<_> = file.into_iter().chain([log.as_fd()]).collect();
+        let rules = Rules { longest, messages: u64::MAX, bytes: u64::MAX };
+        let account = Arc::new(Charged(leave.interrupt.clone()));
+        let mut command = Command::new(&process.program, VERSION, account, rules);
+        command.inputs = &inputs;
+        command.task = &task;
+        command.memory = leave.memory.saturating_add(OWN_MEMORY);
+        command.required = process.required;
+        // Queries may ask for local time.
+        let zone = std::env::var("TZ").ok();
+        let mut environment = ENVIRONMENT.to_vec();
+        environment.extend(zone.as_deref().map(|zone| ("TZ", zone)));
+        command.environment = &environment;
+        let child = stagewright_jail::spawn(&command).map_err(|error| host(&error))?;
+        Ok(Self { child, name, leave: leave.clone(), _files: files, ended: false })
+    }
+
+    /// The kind of the next message.
+    fn receive(&mut self, bytes: &mut Vec<u8>) -> Result<u32, DataError> {
+        match self.child.receive(bytes).map_err(|error| DataError::Host(error.to_string()))? {
+            Event::Message(kind) => Ok(kind),
+            Event::Ended(ending) => {
+                self.has_ended(&ending);
+                Err(self.error(&ending))
+            }
+        }
+    }
+
+    /// A batch, held to its columns.
+    fn batch(&self, mut bytes: Vec<u8>, schema: &Schema) -> Result<RecordBatch, DataError> {
+        let rows = bytes.split_last_chunk::<ROWS_BYTES>().map(|(_, rows)| u32::from_le_bytes(*rows) as usize);
+        let rows = rows.filter(|rows| *rows > 0).ok_or_else(|| self.forged("a batch without rows"))?;
+        bytes.truncate(bytes.len() - ROWS_BYTES);
+        packed::parse(rows, bytes, schema).map_err(|fault| self.forged(&fault.to_string()))
+    }
+
+    fn failed(&self, bytes: &[u8]) -> DataError {
+        match serde_json::from_slice::<Failure>(bytes) {
+            Ok(failure) => failure.believed_of(&self.name.0, self.name.1.as_deref()),
+            Err(_) => self.forged("an error that is none"),
+        }
+    }
+
+    /// A message that no process of ours sends.
+    fn forged(&self, reason: &str) -> DataError {
+        self.crashed(&format!("sent what no such process sends: {reason}"))
+    }
+
+    fn crashed(&self, deed: &str) -> DataError {
+        let path = self.name.0.clone();
+        let message = format!("the process that decodes it {deed}");
+        let hint = "the file may be damaged, or somebody wrote to it meanwhile: have it written again";
+        DataError::Unreadable { path, message, hint: hint.to_owned() }
+    }
+
+    /// The error that the end of a child is.
+    fn error(&self, ending: &Ending) -> DataError {
+        let memory = || DataError::Memory { path: self.name.0.clone(), allowed: self.leave.memory };
+        match &ending.why {
+            Why::Cancelled | Why::Limit { limit: Limit::Cpu | Limit::Wall, .. } => DataError::Interrupted,
+            Why::Limit { limit: Limit::Memory, .. } => memory(),
+            Why::Missing(walls) => DataError::Host(super::parent::without(*walls)),
+            // It has not looked at a byte of the file.
+            Why::Exited(code) if ending.walls.is_none() => DataError::Host(format!(
+                "the process that decodes files could not begin and ended with code `{code}`: {}",
+                ending.said
+            )),
+            why if ending.said.is_empty() => self.crashed(&format!("ended: {why}")),
+            why => self.crashed(&format!("ended: {why}; it said: {}", ending.said)),
+        }
+    }
+
+    fn has_ended(&mut self, ending: &Ending) {
+        self.ended = true;
+        if let (Some(stood), Some(walls)) = (&self.leave.stood, ending.walls) {
+            stood(&walls.names().collect::<Vec<_>>());
+        }
+    }
+}
+
+impl Drop for Reading {
+    /// Ends it, and waits until it is gone, so that all of its time is charged.
+    fn drop(&mut self) {
+        self.child.stop("it has done its work");
+        let mut bytes = Vec::new();
+        while !self.ended {
+            match self.child.receive(&mut bytes) {
+                Ok(Event::Message(_)) => {}
+                Ok(Event::Ended(ending)) => self.has_ended(&ending),
+                Err(_) => self.ended = true,
+            }
+        }
+    }
+}
+
+/// Rows that a process sends.
+struct Sent {
+    /// Until its last word.
+    reading: Option<Reading>,
+    schema: Schema,
+    /// What is left of the last batch.
+    rest: Option<RecordBatch>,
+}
+
+impl Sent {
+    fn receive(&mut self) -> Result<Option<RecordBatch>, DataError> {
+        let Some(reading) = &mut self.reading else { return Ok(None) };
+        let mut bytes = Vec::new();
+        match reading.receive(&mut bytes)? {
+            decoded::ROWS => reading.batch(bytes, &self.schema).map(Some),
+            decoded::END => Ok(None),
+            decoded::FAILED => Err(reading.failed(&bytes)),
+            _ => Err(reading.forged("something else than rows")),
+        }
+    }
+}
+
+impl SourceRows for Sent {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>, DataError> {
+        let rows = rows.max(1);
+        let batch = match self.rest.take() {
+            Some(batch) => batch,
+            None => match self.receive() {
+                Ok(Some(batch)) => batch,
+                last => {
+                    self.reading = None;
+                    return last;
+                }
+            },
+        };
+        if batch.num_rows() > rows {
+            self.rest = Some(batch.slice(rows, batch.num_rows() - rows));
+            return Ok(Some(batch.slice(0, rows)));
+        }
+        Ok(Some(batch))
+    }
+}
+
+/// The account of a process that decodes: whoever waits for it knows the limits.
+struct Charged(Interrupt);
+
+impl stagewright_jail::Account for Charged {
+    fn charge(&self, cpu: Duration) {
+        self.0.charge(cpu.as_nanos() as u64);
+    }
+
+    fn cpu(&self) -> Spent {
+        Spent { used: Duration::ZERO, allowed: ENDLESS }
+    }
+
+    fn wall(&self) -> Spent {
+        Spent { used: Duration::ZERO, allowed: ENDLESS }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.0.is_set()
+    }
+}

@@ -1,0 +1,338 @@
+//! Files that are decoded in a process of its own: what comes of them is what comes of them in this
+//! process; a file that takes all that there is ends that process and nothing else; and whatever a
+//! process sends that decodes, as somebody could whom a file broke, is a fault of the file.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use rusqlite::Connection;
+use stagewright_data::{
+    DataError, Decode, Here, InferenceOptions, Interrupt, Leave, Literal, RowsInput, Signature, Source, SourceRows,
+    Strictness,
+};
+use stagewright_hostile::process;
+use stagewright_runtime::{Process, Walls, decoder};
+use stagewright_store::{DataType, Field};
+use tempfile::TempDir;
+
+fn folder() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
+}
+
+fn source(address: &str) -> Source {
+    Source::new(address.parse().expect("an address"))
+}
+
+fn signature() -> Signature {
+    let fields = vec![
+        Field::new("t", DataType::Utf8).with_nullable(true),
+        Field::new("n", DataType::Int64),
+        Field::new("c", DataType::Categorical),
+    ];
+    Signature::new(fields).expect("a signature")
+}
+
+fn texts() -> Signature {
+    Signature::new(vec![Field::new("t", DataType::Utf8).with_nullable(true)]).expect("a signature")
+}
+
+/// The values of a batch, as texts.
+fn shown(batch: &RecordBatch) -> String {
+    let mut told = String::new();
+    for row in 0..batch.num_rows() {
+        let cells = batch.columns().iter().map(|column| {
+            let text = arrow_cast::display::array_value_to_string(column, row);
+            text.expect("a value that can be shown")
+        });
+        told.extend(cells.flat_map(|cell| [cell, "|".to_owned()]));
+    }
+    told
+}
+
+/// All that a reading says: rows, as texts, and its error.
+fn told(rows: Result<Box<dyn SourceRows>, DataError>) -> String {
+    let mut told = String::new();
+    let read = |told: &mut String| -> Result<(), DataError> {
+        let mut rows = rows?;
+        while let Some(batch) = rows.next(777)? {
+            assert!((1..=777).contains(&batch.num_rows()));
+            *told += &shown(&batch);
+        }
+        Ok(())
+    };
+    let ended = read(&mut told);
+    told + &ended.map_or_else(|error| error.to_string(), |()| "end".to_owned())
+}
+
+fn csv(folder: &TempDir, name: &str, text: &[u8]) -> Source {
+    let path = folder.path().join(name);
+    fs::write(&path, text).expect("a file");
+    source(&format!("csv:{}", path.display()))
+}
+
+/// Rows enough that they cross in several batches.
+fn many() -> String {
+    let rows = (0..30_000).map(|row| format!("text {row},{row},{}\n", ["a", "b", "c"][row % 3]));
+    ["t,n,c\n".to_owned()].into_iter().chain(rows).collect()
+}
+
+fn parquet(folder: &TempDir) -> PathBuf {
+    let texts: ArrayRef = Arc::new((0..30_000).map(|row| Some(format!("text {row}"))).collect::<StringArray>());
+    let numbers: ArrayRef = Arc::new((0..30_000).map(Some).collect::<Int64Array>());
+    let columns = [("t", texts.clone()), ("n", numbers), ("c", texts)];
+    let batch = RecordBatch::try_from_iter(columns).expect("columns");
+    let path = folder.path().join("rows.parquet");
+    let mut writer = ArrowWriter::try_new(fs::File::create(&path).expect("a file"), batch.schema(), None).expect("it");
+    writer.write(&batch).expect("rows");
+    writer.close().expect("a footer");
+    path
+}
+
+const ROWS: &str = "CREATE TABLE rows (t, n, c);
+    WITH RECURSIVE r(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM r WHERE i < 20000)
+    INSERT INTO rows SELECT 'text ' || i, i, char(97 + i % 3) FROM r;
+    CREATE VIEW v AS SELECT upper(t) AS t, n, c FROM rows ORDER BY t DESC";
+
+/// A database, and a writer that keeps part of it in a log.
+fn database(folder: &TempDir) -> (PathBuf, Connection) {
+    let path = folder.path().join("rows.db");
+    let writer = Connection::open(&path).expect("a database");
+    writer.execute_batch(ROWS).expect("sql");
+    writer.execute_batch("PRAGMA journal_mode = wal; PRAGMA wal_autocheckpoint = 0").expect("sql");
+    writer.execute_batch("INSERT INTO rows VALUES ('late', 1, 'z'); DELETE FROM rows WHERE n > 9000").expect("sql");
+    (path, writer)
+}
+
+/// Good and bad sources of each kind.
+fn sources(folder: &TempDir) -> (Vec<Source>, Connection) {
+    let (database, writer) = database(folder);
+    let (parquet, database) = (parquet(folder), database.display().to_string());
+    let asked = |sql: &str, parameters| source(&format!("sqlite:{database}")).with_query(sql, parameters);
+    let cut = fs::read(&parquet).expect("a file");
+    let cut_path = folder.path().join("cut.parquet");
+    fs::write(&cut_path, &cut[..cut.len() - 9]).expect("a file");
+    let damaged = folder.path().join("damaged.parquet");
+    let mut bytes = cut.clone();
+    bytes[100..5000].fill(0xa5);
+    fs::write(&damaged, bytes).expect("a file");
+    let mut sources = vec![
+        csv(folder, "many.csv", many().as_bytes()),
+        csv(folder, "empty.csv", b""),
+        csv(folder, "header.csv", b"t,n,c\n"),
+        csv(folder, "value.csv", b"t,n,c\nx,1,a\n\x1b[2J,2,b\ny,`z`,c\n"),
+        csv(folder, "quote.csv", b"t,n,c\nx,1,\"a\n"),
+        csv(folder, "columns.csv", b"t,n\nx,1\n"),
+        csv(folder, "latin.csv", b"t,n,c\ncaf\xe9,1,a\n"),
+        csv(folder, "packed.csv", b"\x1f\x8b\x08\0\0\0\0\0"),
+        source(&format!("csv:{}", folder.path().join("none.csv").display())),
+        source(&format!("csv:{}", folder.path().display())),
+        source(&format!("parquet:{}", parquet.display())),
+        source(&format!("parquet:{}", cut_path.display())),
+        source(&format!("parquet:{}", damaged.display())),
+        source(&format!("parquet:{}", folder.path().join("many.csv").display())),
+        source(&format!("sqlite:{}#rows", folder.path().join("many.csv").display())),
+        source(&format!("sqlite:{database}")),
+        source(&format!("sqlite:{database}#rows")),
+        source(&format!("sqlite:{database}#v")),
+        source(&format!("sqlite:{database}#none")),
+        asked(
+            "SELECT t, n, c FROM rows WHERE n < ? AND c = ? ORDER BY random() * 0, n",
+            vec![Literal::Float(100.5), Literal::Text("a".to_owned())],
+        ),
+        asked(
+            "SELECT date('now', 'localtime') > '2000' AS t, count(*) AS n, 'x' AS c FROM rows GROUP BY n % 7",
+            vec![],
+        ),
+        asked("SELECT t, n, c FROM rows WHERE n < ?", vec![]),
+        asked("DELETE FROM rows", vec![]),
+        asked("SELECT nothing", vec![]),
+        asked("SELECT x'00' AS t, 1 AS n, 'c' AS c", vec![]),
+    ];
+    sources.push(sources[0].clone().with_query("SELECT 1", vec![]));
+    (sources, writer)
+}
+
+#[test]
+fn a_process_of_its_own_decodes_as_this_one_does() {
+    let folder = folder();
+    let apart = decoder(Some(&process()));
+    let (sources, _writer) = sources(&folder);
+    let walls = Arc::new(Mutex::new(Vec::new()));
+    let stood = walls.clone();
+    let leave = Leave {
+        stood: Some(Arc::new(move |walls: &[&'static str]| stood.lock().expect("no panic").push(walls.to_vec()))),
+        ..Leave::until(Interrupt::never())
+    };
+    let mut proposed = 0;
+    for source in &sources {
+        let read = |decoder: &dyn Decode| told(decoder.open(source, &signature(), Strictness::Ingest, &leave));
+        assert_eq!(read(&*apart), read(&Here), "{source:?}");
+        for target in [None, Some("c".to_owned())] {
+            let options = InferenceOptions { target, ..InferenceOptions::default() };
+            let infer = |decoder: &dyn Decode| {
+                let inference = decoder.infer(source, &options, true, &leave);
+                inference.map(|inference| format!("{inference:?}")).map_err(|error| error.to_string())
+            };
+            let inferred = infer(&*apart);
+            proposed += usize::from(inferred.is_ok());
+            assert_eq!(inferred, infer(&Here), "{source:?}");
+        }
+    }
+    assert!(proposed >= 10, "{proposed}");
+    let mut whole = 0;
+    let json = [
+        r#"[{"t": "x", "n": 1, "c": "é", "k": [0.1, {"a": null}]}, {"t": null, "n": -0, "c": "b", "k": 12345678901234567890}]"#,
+        r#"{"t": "x", "n": 1.5, "c": "a", "k": 1}"#,
+        r#"{"t": "x", "n": 1, "k": 1}"#,
+        "[{",
+    ];
+    let text = |text| RowsInput::Csv { text, delimiter: b';', header: true };
+    let inputs = sources.iter().map(RowsInput::Source).chain(json.map(|text| RowsInput::Json(text.as_bytes())));
+    for input in inputs.chain([text(&b"t;n;c;k\nx;1;a;2\n"[..]), text(b"t;n;c;k\n"), text(b"t;n\nx;y\n")]) {
+        for keep in [vec![], vec!["n".to_owned(), "t".to_owned()], vec!["k".to_owned()]] {
+            let read = |decoder: &dyn Decode| {
+                let name = match input {
+                    RowsInput::Source(source) => source.uri.path().display().to_string(),
+                    _ => "standard input".to_owned(),
+                };
+                let rows = decoder.whole(input, &name, &signature(), &keep, &leave);
+                rows.map(|rows| (shown(&rows.batch), rows.kept)).map_err(|error| error.to_string())
+            };
+            let rows = read(&*apart);
+            whole += usize::from(rows.is_ok());
+            assert_eq!(rows, read(&Here), "{input:?}, keeping {keep:?}");
+        }
+    }
+    assert!(whole >= 20, "{whole}");
+    let walls = walls.lock().expect("no panic");
+    assert!(walls.len() > sources.len() && walls.iter().all(|stood| *stood == ["seccomp", "landlock", "rlimits"]));
+}
+
+/// A leave that ends after so much time on the wall and CPU.
+fn short(wall: Duration, cpu: Duration) -> (Leave, Arc<AtomicU64>) {
+    let used = Arc::new(AtomicU64::new(0));
+    let (read, charged, until) = (used.clone(), used.clone(), Instant::now() + wall);
+    let interrupt =
+        Interrupt::when(move || Instant::now() > until || read.load(Ordering::Relaxed) > cpu.as_nanos() as u64);
+    let interrupt = interrupt.charging(move |nanoseconds| {
+        charged.fetch_add(nanoseconds, Ordering::Relaxed);
+    });
+    (Leave { memory: 64 << 20, ..Leave::until(interrupt) }, used)
+}
+
+const LONG: Duration = Duration::from_secs(120);
+
+#[test]
+fn a_file_that_takes_all_time_or_memory_ends_its_process_and_nothing_else() {
+    let folder = folder();
+    let (database, _writer) = database(&folder);
+    let apart = decoder(Some(&process()));
+    let asked = |sql: &str| source(&format!("sqlite:{}", database.display())).with_query(sql, vec![]);
+    let open = |source: &Source, leave: &Leave| apart.open(source, &texts(), Strictness::Ingest, leave);
+
+    // No look of SQLite's at a clock ends one call of a function.
+    let within_a_call = asked("SELECT instr(hex(zeroblob(4000000)), hex(zeroblob(2000000)) || '1') AS t");
+    let (leave, used) = short(LONG, Duration::from_millis(200));
+    let began = Instant::now();
+    let ended = open(&within_a_call, &leave).and_then(|mut rows| rows.next(1));
+    assert!(matches!(ended, Err(DataError::Interrupted)), "{ended:?}");
+    let used = Duration::from_nanos(used.load(Ordering::Relaxed));
+    assert!(used >= Duration::from_millis(200) && used < Duration::from_secs(2), "{used:?}");
+    assert!(began.elapsed() < LONG);
+    let (leave, _) = short(Duration::from_millis(200), LONG);
+    let ended = open(&within_a_call, &leave).and_then(|mut rows| rows.next(1));
+    assert!(matches!(ended, Err(DataError::Interrupted)), "{ended:?}");
+
+    // A record without an end, and what a census keeps of each different value.
+    let quoted = csv(&folder, "quoted.csv", &[b"t\n\"", &vec![b'x'; 300 << 20][..]].concat());
+    let (leave, _) = short(LONG, LONG);
+    let ended = open(&quoted, &leave).and_then(|mut rows| rows.next(1)).expect_err("it does not end");
+    assert!(ended.to_string().contains("longer than 64 MiB") || matches!(ended, DataError::Memory { .. }), "{ended}");
+    let sorted = asked(
+        "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT hex(randomblob(9999)) AS t FROM r ORDER BY 1",
+    );
+    let ended = open(&sorted, &leave).and_then(|mut rows| rows.next(1)).expect_err("it does not end");
+    assert!(ended.to_string().contains("more than") || matches!(ended, DataError::Memory { .. }), "{ended}");
+
+    // One that nobody reads to its end.
+    let endless = asked("WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT 'x' AS t FROM r");
+    let mut rows = open(&endless, &leave).expect("rows");
+    assert_eq!(rows.next(10).expect("rows").expect("rows").num_rows(), 10);
+    drop(rows);
+    let good = csv(&folder, "good.csv", b"t\nx\n");
+    assert_eq!(told(open(&good, &leave)), "x|end");
+}
+
+/// A decoder that lies.
+fn liar(folder: &Path, deed: &str) -> Arc<dyn Decode> {
+    let program = folder.join(format!("decodes-{deed}"));
+    fs::hard_link(env!("CARGO_BIN_EXE_lying-stage"), &program).expect("a link");
+    decoder(Some(&Process { program, required: Walls::ALL }))
+}
+
+#[test]
+fn whatever_a_process_sends_that_decodes_is_a_fault_of_the_file_and_nothing_else() {
+    let folder = folder();
+    let file = csv(&folder, "good.csv", b"t\nx\n");
+    let name = folder.path().join("good.csv").display().to_string();
+    let forged = "sent what no such process sends";
+    for (deed, words) in [
+        ("unopened", forged),
+        ("opened-with-bytes", "ended: "),
+        ("opened-twice", forged),
+        ("no-rows", forged),
+        ("without-a-number", forged),
+        ("too-many-rows", forged),
+        ("cut-rows", forged),
+        ("more-behind", forged),
+        ("long-rows", "ended: "),
+        ("signature", forged),
+        ("kind-0", "ended: "),
+        ("kind-77", "ended: "),
+        ("failed-with-garbage", forged),
+        ("failed-with-nasty-text", "warning: all is well"),
+        ("failed-first-with-a-plan", "warning: all is well"),
+        ("failed-first-with-a-query", "warning: all is well"),
+        ("failed-first-with-a-fault", "warning: all is well"),
+        ("failed-at-length", "ended: "),
+        ("exit", "ended: "),
+        ("abort", "ended: "),
+    ] {
+        let (leave, _) = short(LONG, LONG);
+        let read = |rows: Result<Box<dyn SourceRows>, DataError>| rows.and_then(|mut rows| rows.next(9));
+        let ended = read(liar(folder.path(), deed).open(&file, &texts(), Strictness::Ingest, &leave));
+        let error = ended.expect_err("a lie is an error");
+        assert!(
+            matches!(&error, DataError::Unreadable { path, .. } if *path == name)
+                || matches!(error, DataError::Fault(_) | DataError::Plan { .. } | DataError::Query { .. }),
+            "{deed}: {error:?}"
+        );
+        let told = error.to_string();
+        assert!(told.contains(words), "{deed}: {told}");
+        assert!(told.len() < 64 << 10, "{deed}: {} bytes", told.len());
+        assert!(!told.chars().any(|letter| letter != '\n' && letter.is_control()), "{deed}: {told:?}");
+        // A message, and one hint.
+        let lines: Vec<&str> = told.lines().collect();
+        assert!(lines.len() <= 2 && lines[1..].iter().all(|line| line.starts_with("hint: ")), "{deed}: {told:?}");
+    }
+    let open = |deed: &str, leave: &Leave| {
+        let mut rows = liar(folder.path(), deed).open(&file, &texts(), Strictness::Ingest, leave)?;
+        rows.next(9)
+    };
+    let (leave, _) = short(Duration::from_millis(300), LONG);
+    assert!(matches!(open("silence", &leave), Err(DataError::Interrupted)));
+    let (leave, _) = short(LONG, Duration::from_millis(100));
+    assert!(matches!(open("spin", &leave), Err(DataError::Interrupted)));
+    let (leave, _) = short(LONG, LONG);
+    assert!(matches!(open("memory", &leave), Err(DataError::Memory { .. })));
+    assert!(matches!(open("ended-twice", &leave), Ok(None)));
+    let forge = liar(folder.path(), "forged-signature").infer(&file, &InferenceOptions::default(), true, &leave);
+    let error = forge.expect_err("a lie is an error").to_string();
+    assert!(error.contains("reports of other columns"), "{error}");
+}
