@@ -33,7 +33,7 @@ pub(crate) fn init(location: &Location, arguments: &InitArguments) -> anyhow::Re
     let uri: SourceUri = arguments.source.parse()?;
     let options = InferenceOptions { target: Some(arguments.target.clone()), ..InferenceOptions::default() };
     let operator = workplace::operator()?;
-    let decoder = stagewright_runtime::decoder(workplace::stage_process(&operator)?.as_ref());
+    let decoder = stagewright_runtime::decoder(workplace::stage_program(&operator)?.as_ref());
     let memory = Limits::defaults(World::Ingestion).memory;
     let leave = Leave { memory, ..Leave::until(Interrupt::never()) };
     let inference = decoder.infer(&Source::new(uri.clone()), &options, true, &leave)?;

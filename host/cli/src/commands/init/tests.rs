@@ -26,7 +26,7 @@ fn arguments(folder: &Path, target: &str) -> InitArguments {
 fn proposed(arguments: &InitArguments) -> anyhow::Result<(Proposal, String)> {
     let uri: SourceUri = arguments.source.parse()?;
     let options = InferenceOptions { target: Some(arguments.target.clone()), ..InferenceOptions::default() };
-    let inference = propose(&Source::new(uri.clone()), &options, &Interrupt::never())?;
+    let inference = stagewright_data::propose(&Source::new(uri.clone()), &options, &Interrupt::never())?;
     let proposal = Proposal::of(arguments, &inference, 20_261_128)?;
     for line in proposal.lines(&inference) {
         assert!(!line.contains(|letter: char| letter.is_control()), "{line:?} would move the cursor");
