@@ -3,6 +3,7 @@
 //! Owns parameters and checks; [`solver`] optimises, [`model`] is the state. Holds the training rows as one matrix:
 //! 8 bytes a value, and 32 bytes a row.
 
+mod lanes;
 pub mod model;
 pub mod solver;
 

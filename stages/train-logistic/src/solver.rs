@@ -16,6 +16,8 @@ use linfa::DatasetBase;
 use linfa::traits::{Fit, PredictInplace};
 use ndarray::{Array1, Array2, ArrayView2, ShapeBuilder};
 
+use crate::lanes::{LANES, Lanes};
+
 /// Rows per block: the vectors of a block stay in the first-level cache.
 const BLOCK: usize = 512;
 
@@ -156,9 +158,7 @@ impl<'a> Problem<'a> {
         for feature in 0..features {
             let column = problem.column(feature);
             let mean = dot(column, &problem.shares);
-            let variance: f64 =
-                column.iter().zip(&problem.shares).map(|(x, share)| share * (x - mean) * (x - mean)).sum();
-            problem.deviations[feature] = variance.sqrt();
+            problem.deviations[feature] = squares_about(mean, column, &problem.shares).sqrt();
             if problem.fit_intercept {
                 problem.means[feature] = mean;
             }
@@ -236,22 +236,32 @@ impl<'a> Problem<'a> {
     /// `sums[i] = x[start + i] * slopes + shift`, for centred rows if `shift` holds the means' part.
     fn block_sums(&self, start: usize, slopes: &[f64], shift: f64, sums: &mut [f64]) {
         sums.fill(shift);
-        for (feature, &slope) in slopes.iter().enumerate() {
-            if slope != 0.0 {
-                let column = &self.column(feature)[start..start + sums.len()];
-                for (sum, x) in sums.iter_mut().zip(column) {
-                    *sum += slope * x;
-                }
-            }
+        let end = start + sums.len();
+        let (fours, rest) = slopes.as_chunks::<4>();
+        for (four, slopes) in fours.iter().enumerate() {
+            add_four(sums, std::array::from_fn(|place| &self.column(4 * four + place)[start..end]), slopes);
+        }
+        for (feature, &slope) in (4 * fours.len()..).zip(rest) {
+            add_scaled(sums, slope, &self.column(feature)[start..end]);
         }
     }
 
     /// Adds the block's part of `X' residuals`, not yet centred, and of the residuals' sum.
     fn block_products(&self, start: usize, residuals: &[f64], product: &mut [f64]) {
-        for (feature, sum) in product[..self.features].iter_mut().enumerate() {
-            *sum += dot(&self.column(feature)[start..start + residuals.len()], residuals);
+        let end = start + residuals.len();
+        let (sums, total) = product.split_at_mut(self.features);
+        let (pairs, rest) = sums.as_chunks_mut::<2>();
+        let last = 2 * pairs.len();
+        for (pair, sums) in pairs.iter_mut().enumerate() {
+            let columns = [2 * pair, 2 * pair + 1].map(|feature| &self.column(feature)[start..end]);
+            let products = dot_two(columns, residuals);
+            sums[0] += products[0];
+            sums[1] += products[1];
         }
-        product[self.features] += residuals.iter().sum::<f64>();
+        for (feature, sum) in (last..).zip(rest) {
+            *sum += dot(&self.column(feature)[start..end], residuals);
+        }
+        total[0] += sum_of(residuals);
     }
 
     /// Centres a product and adds the penalty's part.
@@ -286,13 +296,10 @@ impl<'a> Problem<'a> {
 
     /// The Hessian's diagonal, for the preconditioner; 1 where it vanishes.
     fn hessian_diagonal(&self, point: &Point) -> Vec<f64> {
-        let feature = |feature: usize| {
-            let mean = self.means[feature];
-            let column = self.column(feature).iter().zip(&point.curvature);
-            column.map(|(x, curvature)| curvature * (x - mean) * (x - mean)).sum::<f64>() + self.penalty
-        };
+        let feature =
+            |feature: usize| squares_about(self.means[feature], self.column(feature), &point.curvature) + self.penalty;
         let mut diagonal: Vec<f64> = (0..self.features).map(feature).collect();
-        diagonal.push(if self.fit_intercept { point.curvature.iter().sum() } else { 1.0 });
+        diagonal.push(if self.fit_intercept { sum_of(&point.curvature) } else { 1.0 });
         for entry in &mut diagonal {
             if *entry <= 0.0 {
                 *entry = 1.0;
@@ -352,23 +359,74 @@ impl<'a> Problem<'a> {
     }
 }
 
+#[inline(never)]
 fn add_scaled(vector: &mut [f64], factor: f64, other: &[f64]) {
     for (value, other) in vector.iter_mut().zip(other) {
         *value += factor * other;
     }
 }
 
-/// The inner product, summed in eight lanes: the compiler may not reorder sums of doubles to use SIMD, this does.
-fn dot(left: &[f64], right: &[f64]) -> f64 {
-    let mut lanes = [0.0; 8];
-    let (left_chunks, right_chunks) = (left.chunks_exact(8), right.chunks_exact(8));
-    let rest: f64 = left_chunks.remainder().iter().zip(right_chunks.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in left_chunks.zip(right_chunks) {
-        for lane in 0..8 {
-            lanes[lane] += a[lane] * b[lane];
-        }
+/// Adds four columns, each times its slope, in their order: `sums` are loaded and stored once, not
+/// four times.
+// On its own, as all hot loops here: within a large function, Wasm's compiler keeps what a loop
+// needs on the stack.
+#[inline(never)]
+fn add_four(sums: &mut [f64], columns: [&[f64]; 4], slopes: &[f64; 4]) {
+    let [a, b, c, d] = columns.map(|column| &column[..sums.len()]);
+    let [by_a, by_b, by_c, by_d] = *slopes;
+    for (row, sum) in sums.iter_mut().enumerate() {
+        *sum = *sum + by_a * a[row] + by_b * b[row] + by_c * c[row] + by_d * d[row];
     }
-    lanes.iter().sum::<f64>() + rest
+}
+
+/// The inner product, summed in lanes.
+#[inline(never)]
+fn dot(left: &[f64], right: &[f64]) -> f64 {
+    let ((left, left_rest), (right, right_rest)) = (left.as_chunks(), right.as_chunks());
+    let mut lanes = Lanes::default();
+    for (a, b) in left.iter().zip(right) {
+        lanes.add(Lanes::of(a).times(Lanes::of(b)));
+    }
+    lanes.sum() + left_rest.iter().zip(right_rest).map(|(a, b)| a * b).sum::<f64>()
+}
+
+/// The inner products of two columns with the same numbers, each as [`dot`] sums it: the numbers
+/// are loaded once.
+#[inline(never)]
+fn dot_two(columns: [&[f64]; 2], right: &[f64]) -> [f64; 2] {
+    let ([first, second], (right, right_rest)) = (columns.map(<[f64]>::as_chunks), right.as_chunks());
+    let (mut of_first, mut of_second) = (Lanes::default(), Lanes::default());
+    for ((a, b), right) in first.0.iter().zip(second.0).zip(right) {
+        let right = Lanes::of(right);
+        of_first.add(Lanes::of(a).times(right));
+        of_second.add(Lanes::of(b).times(right));
+    }
+    let whole = |lanes: Lanes, rest: &[f64]| lanes.sum() + rest.iter().zip(right_rest).map(|(a, b)| a * b).sum::<f64>();
+    [whole(of_first, first.1), whole(of_second, second.1)]
+}
+
+/// The sum, in lanes.
+fn sum_of(values: &[f64]) -> f64 {
+    let (chunks, rest) = values.as_chunks();
+    let mut lanes = Lanes::default();
+    for chunk in chunks {
+        lanes.add(Lanes::of(chunk));
+    }
+    lanes.sum() + rest.iter().sum::<f64>()
+}
+
+/// The weighted sum of squared distances from `centre`, in lanes.
+#[inline(never)]
+fn squares_about(centre: f64, values: &[f64], weights: &[f64]) -> f64 {
+    let ((values, values_rest), (weights, weights_rest)) = (values.as_chunks(), weights.as_chunks());
+    let centres = Lanes::of(&[centre; LANES]);
+    let mut lanes = Lanes::default();
+    for (x, weight) in values.iter().zip(weights) {
+        let distance = Lanes::of(x).minus(centres);
+        lanes.add(Lanes::of(weight).times(distance).times(distance));
+    }
+    let square = |(x, weight): (&f64, &f64)| weight * (x - centre) * (x - centre);
+    lanes.sum() + values_rest.iter().zip(weights_rest).map(square).sum::<f64>()
 }
 
 impl Fitted {
