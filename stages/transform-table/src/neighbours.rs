@@ -222,7 +222,7 @@ impl Neighbours {
                 *shared = [shared[0] & bits, shared[1] & !bits];
             }
             for (bound, &value) in bounds.iter_mut().zip(&unordered.floats[row as usize * width..]) {
-                *bound = [bound[0].min(value), bound[1].max(value)];
+                *bound = [least(bound[0], value), greatest(bound[1], value)];
             }
         }
     }
@@ -321,6 +321,16 @@ fn partition(rows: &mut [u32], split: Split, unordered: &Unordered) -> usize {
     }
 }
 
+/// The lesser of two numbers. `f32::min` looks for NaNs, which makes it a call in Wasm.
+fn least(a: f32, b: f32) -> f32 {
+    if b < a { b } else { a }
+}
+
+/// The greater of two numbers.
+fn greatest(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
 /// A row that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbour {
@@ -408,8 +418,8 @@ impl Search<'_> {
         for ((bits, [ones, zeros]), word) in self.bits.iter().zip(shared).zip(&layout.words) {
             bound += ((!bits & ones) | (bits & zeros)).count_ones() as f32 * word.weight;
         }
-        for (value, [least, greatest]) in self.floats.iter().zip(&self.index.bounds[node * width..(node + 1) * width]) {
-            let outside = (least - value).max(value - greatest).max(0.0);
+        for (value, [low, high]) in self.floats.iter().zip(&self.index.bounds[node * width..(node + 1) * width]) {
+            let outside = greatest(greatest(low - value, value - high), 0.0);
             bound += outside * outside;
         }
         bound * CAUTION

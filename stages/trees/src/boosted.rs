@@ -436,7 +436,9 @@ fn logistic_gradients(scores: &[f64], targets: &[f64], weights: &[f32]) -> [[f32
     let (mut gradient, mut hessian) = ([0.0; LANES], [0.0; LANES]);
     for lane in 0..LANES {
         gradient[lane] = -side[lane] * miss[lane] * weight[lane];
-        hessian[lane] = (miss[lane] * (1.0 - miss[lane])).max(1e-16) * weight[lane];
+        // A comparison, not `max`: that is a call in Wasm, where no instruction does the same.
+        let curvature = miss[lane] * (1.0 - miss[lane]);
+        hessian[lane] = if curvature > 1e-16 { curvature } else { 1e-16 } * weight[lane];
     }
     [gradient, hessian]
 }

@@ -106,6 +106,10 @@ impl Bundles {
                     bins.copy_from_slice(&cells[..bins.len()]);
                     continue;
                 }
+                if let [zero, one] = bins {
+                    [*zero, *one] = of_two(cells, &member.codes);
+                    continue;
+                }
                 bins.fill(0);
                 for (&cell, &code) in cells.iter().zip(&member.codes) {
                     let bin = &mut bins[usize::from(code)];
@@ -114,6 +118,18 @@ impl Bundles {
             }
         }
     }
+}
+
+/// The sums of the cells of code 0 and of those of code 1, where there are no others: most
+/// features are flags.
+#[inline(never)]
+fn of_two(cells: &[u64], codes: &[u8]) -> [u64; 2] {
+    let (mut all, mut ones) = (0u64, 0u64);
+    for (&cell, &code) in cells.iter().zip(codes) {
+        all = all.wrapping_add(cell);
+        ones = ones.wrapping_add(cell & u64::from(code).wrapping_neg());
+    }
+    [all.wrapping_sub(ones), ones]
 }
 
 impl Bundle {

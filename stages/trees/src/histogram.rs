@@ -47,7 +47,9 @@ impl Scale {
     /// A row's cell. The hessian is at least one unit: a cell of 0 is a bin without rows.
     pub(crate) fn pack(self, gradient: f64, hessian: f64) -> u64 {
         let gradient = (gradient * self.gradient + ROUND).to_bits() as u32;
-        let hessian = ((hessian * self.hessian).max(1.0) + ROUND).to_bits() as u32;
+        let hessian = hessian * self.hessian;
+        // A comparison, not `max`: that is a call in Wasm, where no instruction does the same.
+        let hessian = (if hessian > 1.0 { hessian } else { 1.0 } + ROUND).to_bits() as u32;
         u64::from(gradient) << 32 | u64::from(hessian)
     }
 

@@ -94,7 +94,10 @@ impl RowTable {
         self.codes.clear();
         self.payloads.clear();
         for (number, row) in rows.iter_mut().enumerate() {
-            self.codes.extend_from_slice(other.codes(*row));
+            // A few bytes at a time: a copy of unknown length is a call of the host in Wasm.
+            for sixteen in other.codes(*row).as_chunks::<16>().0 {
+                self.codes.extend(*sixteen);
+            }
             self.payloads.push(other.payloads[*row as usize]);
             *row = number as u32;
         }
