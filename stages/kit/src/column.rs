@@ -115,9 +115,22 @@ impl<'a> StringView<'a> {
         self.text.get(range).unwrap_or_default()
     }
 
+    /// The bytes of string `index`, without a look whether characters end where it does.
+    #[inline]
+    pub fn bytes(&self, index: usize) -> &'a [u8] {
+        let range = self.offsets[index] as usize..self.offsets[index + 1] as usize;
+        self.text.as_bytes().get(range).unwrap_or_default()
+    }
+
     /// All strings, in order.
     pub fn iter(self) -> impl ExactSizeIterator<Item = &'a str> {
         (0..self.len()).map(move |index| self.get(index))
+    }
+
+    /// The bytes of all strings, in order.
+    pub fn iter_bytes(self) -> impl ExactSizeIterator<Item = &'a [u8]> {
+        let range = |pair: &[i32]| pair[0] as usize..pair[1] as usize;
+        self.offsets.windows(2).map(move |pair| self.text.as_bytes().get(range(pair)).unwrap_or_default())
     }
 }
 
@@ -174,6 +187,15 @@ impl<'a> TextView<'a> {
             return None;
         }
         Some(self.strings.get(self.codes.map_or(row, |codes| codes[row] as usize)))
+    }
+
+    /// The bytes of the text in row `row`; `None` for null.
+    #[inline]
+    pub fn bytes(&self, row: usize) -> Option<&'a [u8]> {
+        if self.validity.is_some_and(|bits| !bitmap::get(bits, row)) {
+            return None;
+        }
+        Some(self.strings.bytes(self.codes.map_or(row, |codes| codes[row] as usize)))
     }
 
     /// All rows, in order.
@@ -442,6 +464,7 @@ mod tests {
             Column::categorical(vec![1, 0, 2, 0], ["", "one", "zwei"]).with_validity([true, false, true, true]);
         for column in [utf8, categorical] {
             let text = column.as_text().unwrap().unwrap();
+            assert!(text.iter().enumerate().all(|(row, value)| text.bytes(row) == value.map(str::as_bytes)));
             assert_eq!(text.iter().collect::<Vec<_>>(), [Some("one"), None, Some("zwei"), Some("")]);
             assert_eq!(column.null_count(4), 1);
             assert_eq!(column.display(2).as_deref(), Some("zwei"));

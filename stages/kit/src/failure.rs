@@ -36,6 +36,15 @@ impl Failure {
         self
     }
 
+    /// Moves the row that is to blame from a part of the rows, which begins at row `start`, to all.
+    #[must_use]
+    pub fn after_rows(mut self, start: u64) -> Self {
+        if let Self::Data(fault) = &mut self {
+            fault.row = fault.row.map(|row| row + start);
+        }
+        self
+    }
+
     /// Quotes the value that is to blame.
     #[must_use]
     pub fn with_value(mut self, value: impl ToString) -> Self {

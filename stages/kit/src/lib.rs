@@ -19,6 +19,7 @@
 pub mod bindings;
 mod blob;
 mod column;
+mod ends;
 mod failure;
 mod matrix;
 pub mod packed;
@@ -37,6 +38,7 @@ pub use bindings::stagewright::stage::types::{
 };
 pub use blob::{Blob, BlobReader, BlobWriter};
 pub use column::{Batch, Categorical, Column, StringView, Strings, TextView, Values, bitmap};
+pub use ends::Ends;
 pub use matrix::{FeatureMatrix, matrix, numbers};
 pub use ndarray;
 pub use parameters::{NoParameters, Settings};

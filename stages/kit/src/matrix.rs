@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, ShapeBuilder};
 
+use crate::table::ROWS_PER_BATCH;
 use crate::{Batch, Failure, Role, Table};
 
 /// A table's features, target and weights as numbers, whole in memory: 8 bytes a value.
@@ -42,14 +43,14 @@ impl FeatureMatrix {
 pub fn matrix(table: &dyn Table, columns: &[u32]) -> Result<Array2<f64>, Failure> {
     let rows = usize::try_from(table.rows()).map_err(|_| Failure::data("the table does not fit into memory"))?;
     let mut values = vec![0.0; rows * columns.len()];
-    for batch in table.batches(Some(columns)) {
-        let (start, batch) = batch?;
-        let (start, length) = (start as usize, batch.len());
-        for (position, column) in batch.columns.into_iter().enumerate() {
-            let numbers = column.into_numbers(length).ok_or_else(|| not_a_number(table, columns[position]))?;
-            let offset = position * rows + start;
-            values[offset..offset + length].copy_from_slice(&numbers);
+    let mut start = 0;
+    while start < rows && !columns.is_empty() {
+        let wanted = (rows - start).min(ROWS_PER_BATCH as usize) as u32;
+        let read = table.read_numbers(start as u64, wanted, columns, &mut values[start..], rows)?;
+        if read == 0 {
+            return Err(Failure::internal(format!("a table of {rows} rows ended at row {start}")));
         }
+        start += read as usize;
     }
     Array2::from_shape_vec((rows, columns.len()).f(), values).map_err(|error| Failure::internal(error.to_string()))
 }
@@ -82,9 +83,4 @@ impl Batch {
         let columns = values.columns().into_iter().map(|column| column.to_vec().into()).collect();
         Self::new(values.nrows() as u32, columns)
     }
-}
-
-fn not_a_number(table: &dyn Table, column: u32) -> Failure {
-    let name = table.fields().swap_remove(column as usize).name;
-    Failure::data("the column holds text, not numbers").in_column(name)
 }

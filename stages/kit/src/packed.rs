@@ -4,6 +4,8 @@
 //! The host checks every batch before a stage sees it and after a stage wrote it. So [`decode`]
 //! refuses what makes no sense, and explains nothing.
 
+use std::ops::Range;
+
 use crate::bindings::stagewright::stage::types;
 use crate::column::bitmap;
 use crate::{Batch, Categorical, Column, DataType, Failure, Field, Strings, Values};
@@ -25,44 +27,89 @@ impl<'a> Reader<'a> {
         Ok(piece)
     }
 
-    fn words<T>(&mut self, rows: usize, word: impl Fn([u8; 8]) -> T) -> Result<Vec<T>, Failure> {
+    /// The piece of `rows` words, of which those of `part` are read.
+    fn words<T>(&mut self, rows: usize, part: Range<usize>, word: impl Fn([u8; 8]) -> T) -> Result<Vec<T>, Failure> {
         let (words, _) = self.piece(rows.saturating_mul(8))?.as_chunks::<8>();
-        Ok(words.iter().map(|bytes| word(*bytes)).collect())
+        Ok(words[part].iter().map(|bytes| word(*bytes)).collect())
     }
 
-    fn numbers(&mut self, count: usize) -> Result<Vec<i32>, Failure> {
+    /// The piece of `count` numbers, of which those of `part` are read.
+    fn numbers(&mut self, count: usize, part: Range<usize>) -> Result<Vec<i32>, Failure> {
         let (numbers, _) = self.piece(count.saturating_mul(4))?.as_chunks::<4>();
-        Ok(numbers.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect())
+        Ok(numbers[part].iter().map(|bytes| i32::from_le_bytes(*bytes)).collect())
     }
 
-    fn strings(&mut self, count: usize) -> Result<Strings, Failure> {
-        let offsets = self.numbers(count + 1)?;
-        let end = offsets.last().and_then(|end| usize::try_from(*end).ok());
-        let bytes = self.piece(end.ok_or_else(|| Failure::internal("a string ends before it begins"))?)?;
+    /// The pieces of `count` strings, of which those of `part` are read.
+    fn strings(&mut self, count: usize, part: Range<usize>) -> Result<Strings, Failure> {
+        let wrong = || Failure::internal("a string ends before it begins");
+        let (numbers, _) = self.piece((count + 1).saturating_mul(4))?.as_chunks::<4>();
+        let offset = |place: usize| usize::try_from(i32::from_le_bytes(numbers[place])).map_err(|_| wrong());
+        let (first, last, end) = (offset(part.start)?, offset(part.end)?, offset(count)?);
+        let bytes = self.piece(end)?.get(first..last).ok_or_else(wrong)?;
+        let offsets = numbers[part.start..=part.end].iter();
+        // They fit: the first is an `i32` too.
+        let offsets = offsets.map(|offset| i32::from_le_bytes(*offset).wrapping_sub(first as i32)).collect();
         Ok(Strings { offsets, bytes: bytes.to_vec() })
     }
 
-    fn column(&mut self, field: &Field, rows: usize) -> Result<Column, Failure> {
+    /// The piece of a bitmap of `rows` bits, of which those of `part` are handed out. It begins
+    /// with a byte, and ends with one or with the rows.
+    fn bits(&mut self, rows: usize, part: &Range<usize>) -> Result<&'a [u8], Failure> {
+        Ok(&self.piece(rows.div_ceil(8))?[part.start / 8..part.end.div_ceil(8)])
+    }
+
+    fn column(&mut self, field: &Field, rows: usize, part: Range<usize>) -> Result<Column, Failure> {
         let mut validity = None;
         if field.nullable {
-            let bits = self.piece(rows.div_ceil(8))?;
-            validity = (bitmap::zeros(bits, rows) > 0).then(|| bits.to_vec());
+            let bits = self.bits(rows, &part)?;
+            validity = (bitmap::zeros(bits, part.len()) > 0).then(|| bits.to_vec());
         }
         let values = match field.data_type {
-            DataType::Boolean => Values::Boolean(self.piece(rows.div_ceil(8))?.to_vec()),
-            DataType::Int64 => Values::Int64(self.words(rows, i64::from_le_bytes)?),
-            DataType::Float64 => Values::Float64(self.words(rows, f64::from_le_bytes)?),
-            DataType::Timestamp => Values::Timestamp(self.words(rows, i64::from_le_bytes)?),
-            DataType::Utf8 => Values::Utf8(self.strings(rows)?),
+            DataType::Boolean => Values::Boolean(self.bits(rows, &part)?.to_vec()),
+            DataType::Int64 => Values::Int64(self.words(rows, part, i64::from_le_bytes)?),
+            DataType::Float64 => Values::Float64(self.words(rows, part, f64::from_le_bytes)?),
+            DataType::Timestamp => Values::Timestamp(self.words(rows, part, i64::from_le_bytes)?),
+            DataType::Utf8 => Values::Utf8(self.strings(rows, part)?),
             DataType::Categorical => {
-                let codes = self.numbers(rows)?;
-                let count = self.words(1, u64::from_le_bytes)?[0];
+                let codes = self.numbers(rows, part)?;
+                let count = self.words(1, 0..1, u64::from_le_bytes)?[0];
                 let count = usize::try_from(count).ok().filter(|count| *count < self.bytes.len());
                 let count = count.ok_or_else(|| Failure::internal("a batch has more categories than bytes"))?;
-                Values::Categorical(Categorical { codes, categories: self.strings(count)? })
+                Values::Categorical(Categorical { codes, categories: self.strings(count, 0..count)? })
             }
         };
         Ok(Column { values, validity })
+    }
+
+    /// A column as numbers, NaN at nulls. `numbers` has a place for each row.
+    fn column_of_numbers(&mut self, field: &Field, numbers: &mut [f64]) -> Result<(), Failure> {
+        let rows = numbers.len();
+        let validity = if field.nullable { Some(self.bits(rows, &(0..rows))?) } else { None };
+        match field.data_type {
+            DataType::Float64 => {
+                let (words, _) = self.piece(rows.saturating_mul(8))?.as_chunks::<8>();
+                numbers.iter_mut().zip(words).for_each(|(number, word)| *number = f64::from_le_bytes(*word));
+            }
+            DataType::Int64 | DataType::Timestamp => {
+                let (words, _) = self.piece(rows.saturating_mul(8))?.as_chunks::<8>();
+                numbers.iter_mut().zip(words).for_each(|(number, word)| *number = i64::from_le_bytes(*word) as f64);
+            }
+            DataType::Boolean => {
+                let bits = self.bits(rows, &(0..rows))?;
+                numbers.iter_mut().enumerate().for_each(|(row, number)| *number = f64::from(bitmap::get(bits, row)));
+            }
+            DataType::Utf8 | DataType::Categorical => {
+                return Err(Failure::data("the column holds text, not numbers").in_column(&field.name));
+            }
+        }
+        if let Some(bits) = validity.filter(|bits| bitmap::zeros(bits, rows) > 0) {
+            for (row, number) in numbers.iter_mut().enumerate() {
+                if !bitmap::get(bits, row) {
+                    *number = f64::NAN;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -71,10 +118,43 @@ impl<'a> Reader<'a> {
 /// # Errors
 /// `internal` if the bytes are not of these fields, which the host rules out.
 pub fn decode(fields: &[Field], batch: &types::Batch) -> Result<Batch, Failure> {
+    decode_rows(fields, batch, 0..batch.rows)
+}
+
+/// Reads some rows of a batch. They begin at a multiple of 8, and end at one or with the batch.
+///
+/// # Errors
+/// As [`decode`]; `internal` if the rows begin or end elsewhere.
+pub(crate) fn decode_rows(fields: &[Field], batch: &types::Batch, part: Range<u32>) -> Result<Batch, Failure> {
+    let whole_bytes = part.start.is_multiple_of(8) && (part.end == batch.rows || part.end.is_multiple_of(8));
+    if !whole_bytes || part.start > part.end || part.end > batch.rows {
+        return Err(Failure::internal("a batch is read in parts of whole bytes of its bitmaps"));
+    }
+    let (rows, places) = (batch.rows as usize, part.start as usize..part.end as usize);
+    let mut reader = Reader { bytes: &batch.bytes, at: 0 };
+    let columns = fields.iter().map(|field| reader.column(field, rows, places.clone())).collect::<Result<_, _>>()?;
+    Ok(Batch { rows: part.end - part.start, columns })
+}
+
+/// Reads a batch of numbers into a matrix without building columns: column `i` goes to
+/// `values[i * stride..]`. Nulls are NaN.
+///
+/// # Errors
+/// As [`decode`]; `data` if a column is text; `internal` if the rows have no room.
+pub(crate) fn decode_into(
+    fields: &[Field],
+    batch: &types::Batch,
+    values: &mut [f64],
+    stride: usize,
+) -> Result<(), Failure> {
     let rows = batch.rows as usize;
     let mut reader = Reader { bytes: &batch.bytes, at: 0 };
-    let columns = fields.iter().map(|field| reader.column(field, rows)).collect::<Result<_, _>>()?;
-    Ok(Batch { rows: batch.rows, columns })
+    for (place, field) in fields.iter().enumerate() {
+        let numbers = values.get_mut(place * stride..).and_then(|values| values.get_mut(..rows));
+        let numbers = numbers.ok_or_else(|| Failure::internal("a batch has more rows than were asked for"))?;
+        reader.column_of_numbers(field, numbers)?;
+    }
+    Ok(())
 }
 
 /// Appends a piece, and the zeros after it.
@@ -149,12 +229,14 @@ pub fn encode_numbers(rows: u32, numbers: &[f64]) -> types::Batch {
 /// `internal` if the batch holds anything else, which the host rules out.
 pub(crate) fn decode_numbers(batch: &types::Batch) -> Result<Vec<f64>, Failure> {
     let mut reader = Reader { bytes: &batch.bytes, at: 0 };
-    reader.words(batch.bytes.len() / 8, f64::from_le_bytes)
+    let count = batch.bytes.len() / 8;
+    reader.words(count, 0..count, f64::from_le_bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{MemoryTable, Role};
 
     fn every_type() -> (Vec<Field>, Batch) {
         let types = [
@@ -199,6 +281,61 @@ mod tests {
             let cut = types::Batch { rows: 3, bytes: whole.bytes[..length].to_vec() };
             assert!(decode(&fields, &cut).is_err(), "{length} of {}", whole.bytes.len());
         }
+    }
+
+    #[test]
+    fn parts_of_a_batch_are_the_batchs_rows() {
+        let (fields, three) = every_type();
+        let mut whole = MemoryTable::new(fields.iter().map(|field| (field.clone(), Role::Feature)), Vec::new());
+        let names = ["no", "yes", "never"];
+        let rows = 0..21usize;
+        let valid = rows.clone().map(|row| row % 3 != 1);
+        let columns = [
+            Column::boolean(rows.clone().map(|row| row % 5 == 0)),
+            Column::from(rows.clone().map(|row| row as i64 - 7).collect::<Vec<_>>()),
+            Column::from(rows.clone().map(|row| row as f64 / 3.0).collect::<Vec<_>>()),
+            Column::timestamp(rows.clone().map(|row| row as i64).collect()),
+            Column::from(Values::Utf8(Strings::collect(rows.clone().map(|row| "zwölf".repeat(row % 4))))),
+            Column::categorical(rows.clone().map(|row| (row % 3) as i32).collect(), names),
+        ];
+        let nullable = columns.clone().map(|column| column.with_validity(valid.clone()));
+        let batch = Batch::new(21, columns.into_iter().chain(nullable).collect());
+        assert_eq!(batch.columns.len(), three.columns.len());
+        let crossed = encode(&fields, &batch).unwrap();
+        for part in [0..8, 8..16, 16..21, 0..21, 8..21, 16..16] {
+            let read = decode_rows(&fields, &crossed, part.clone()).unwrap();
+            // A part without nulls has no bitmap, as a batch has none.
+            let cut = batch.select(part.start as usize..part.end as usize, None).unwrap();
+            let again = encode(&fields, &cut).unwrap();
+            assert_eq!(read, decode(&fields, &again).unwrap(), "{part:?}");
+            whole.push(read).unwrap();
+        }
+        for part in [0..7, 3..8, 8..22, Range { start: 16, end: 8 }] {
+            assert!(decode_rows(&fields, &crossed, part.clone()).is_err(), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_into_a_matrix_as_columns_are() {
+        let (fields, batch) = every_type();
+        let chosen: Vec<usize> = (0..12).filter(|index| index % 6 < 4).collect();
+        let fields: Vec<Field> = chosen.iter().map(|&index| fields[index].clone()).collect();
+        let columns: Vec<Column> = chosen.iter().map(|&index| batch.columns[index].clone()).collect();
+        let crossed = encode(&fields, &Batch::new(3, columns.clone())).unwrap();
+        // Five places a column, of which the first is another batch's.
+        let mut values = vec![7.0; 5 * fields.len()];
+        decode_into(&fields, &crossed, &mut values[1..], 5).unwrap();
+        for (found, column) in values.chunks(5).zip(columns) {
+            let expected = column.into_numbers(3).unwrap();
+            let bits = |numbers: &[f64]| numbers.iter().map(|number| number.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(found), bits(&[&[7.0], expected.as_slice(), &[7.0]].concat()));
+        }
+        assert!(decode_into(&fields, &crossed, &mut values, 2).is_ok(), "columns may overlap what follows");
+        assert!(decode_into(&fields, &crossed, &mut values[..4], 1).is_err(), "there is no room");
+        let text = [Field::required("plan", DataType::Utf8)];
+        let crossed = encode(&text, &Batch::new(1, vec![Column::utf8([Some("a")])])).unwrap();
+        let Err(Failure::Data(fault)) = decode_into(&text, &crossed, &mut values, 5) else { panic!("read") };
+        assert_eq!(fault.column.as_deref(), Some("plan"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 
-use crate::bindings::stagewright::stage::tables as imported;
+use crate::bindings::stagewright::stage::{tables as imported, types};
 use crate::{Batch, Failure, Field, Role, packed};
 
 /// How many rows [`Batches`] asks for at a time. The host gives fewer where a batch would pass 8 MiB.
@@ -23,6 +23,33 @@ pub trait Table {
     /// # Errors
     /// `internal` if `start` lies past the end or a column does not exist.
     fn read(&self, start: u64, rows: u32, columns: Option<&[u32]>) -> Result<Batch, Failure>;
+    /// Reads columns of numbers as [`Table::read`] does, into a matrix: column `i` of `columns` goes
+    /// to `values[i * stride..]`, nulls as NaN. Returns how many rows were read, at most `rows`.
+    ///
+    /// # Errors
+    /// As [`Table::read`]; `data` if a column is text.
+    ///
+    /// # Panics
+    /// If `values` has no room for `rows` rows.
+    fn read_numbers(
+        &self,
+        start: u64,
+        rows: u32,
+        columns: &[u32],
+        values: &mut [f64],
+        stride: usize,
+    ) -> Result<u32, Failure> {
+        let batch = self.read(start, rows, Some(columns))?;
+        let length = batch.len();
+        for (place, column) in batch.columns.into_iter().enumerate() {
+            let numbers = column.into_numbers(length).ok_or_else(|| {
+                let name = self.fields().swap_remove(columns[place] as usize).name;
+                Failure::data("the column holds text, not numbers").in_column(name)
+            })?;
+            values[place * stride..][..length].copy_from_slice(&numbers);
+        }
+        Ok(length as u32)
+    }
 }
 
 /// The host's table. Selections of columns are kept: a stage reads the same few again and again.
@@ -42,6 +69,31 @@ impl HostTable {
     pub(crate) fn new(table: imported::Table) -> Self {
         let fields = table.fields();
         Self { table, fields, selections: RefCell::default() }
+    }
+
+    /// Reads some columns, and hands their fields and rows to `see`.
+    fn read_selected<T>(
+        &self,
+        start: u64,
+        rows: u32,
+        columns: &[u32],
+        see: impl FnOnce(&[Field], &types::Batch) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut selections = self.selections.borrow_mut();
+        let place = match selections.iter().position(|selection| selection.columns == columns) {
+            Some(place) => place,
+            None => {
+                let table = self.table.select(columns)?;
+                let fields = columns.iter().map(|&column| self.fields[column as usize].clone()).collect();
+                if selections.len() == SELECTIONS {
+                    selections.remove(0);
+                }
+                selections.push(Selection { columns: columns.to_vec(), table, fields });
+                selections.len() - 1
+            }
+        };
+        let selection = &selections[place];
+        see(&selection.fields, &selection.table.read(start, rows)?)
     }
 }
 
@@ -63,21 +115,20 @@ impl Table for HostTable {
         let Some(columns) = columns else {
             return packed::decode(&self.fields, &self.table.read(start, rows)?);
         };
-        let mut selections = self.selections.borrow_mut();
-        let place = match selections.iter().position(|selection| selection.columns == columns) {
-            Some(place) => place,
-            None => {
-                let table = self.table.select(columns)?;
-                let fields = columns.iter().map(|&column| self.fields[column as usize].clone()).collect();
-                if selections.len() == SELECTIONS {
-                    selections.remove(0);
-                }
-                selections.push(Selection { columns: columns.to_vec(), table, fields });
-                selections.len() - 1
-            }
-        };
-        let selection = &selections[place];
-        packed::decode(&selection.fields, &selection.table.read(start, rows)?)
+        self.read_selected(start, rows, columns, packed::decode)
+    }
+    fn read_numbers(
+        &self,
+        start: u64,
+        rows: u32,
+        columns: &[u32],
+        values: &mut [f64],
+        stride: usize,
+    ) -> Result<u32, Failure> {
+        self.read_selected(start, rows, columns, |fields, batch| {
+            packed::decode_into(fields, batch, values, stride)?;
+            Ok(batch.rows)
+        })
     }
 }
 
@@ -165,10 +216,7 @@ impl TableWriter {
     }
 
     /// Appends rows as the host laid them out.
-    pub(crate) fn write_packed(
-        &mut self,
-        rows: &crate::bindings::stagewright::stage::types::Batch,
-    ) -> Result<(), Failure> {
+    pub(crate) fn write_packed(&mut self, rows: &types::Batch) -> Result<(), Failure> {
         self.0.0.write(rows)
     }
 

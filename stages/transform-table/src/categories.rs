@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
+use stagewright_kit::Ends;
+
 /// Up to this many strings, comparing one by one is faster than hashing.
 const COMPARED: usize = 8;
 
@@ -11,20 +13,27 @@ const COMPARED: usize = 8;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Categories {
     strings: Vec<Box<str>>,
+    /// Those of each string.
+    ends: Vec<Ends>,
     /// Numbers by string; used where there are more than [`COMPARED`].
-    numbers: HashMap<Box<str>, u32>,
+    numbers: HashMap<Box<[u8]>, u32>,
     last: Cell<u32>,
 }
 
 impl Categories {
-    /// The number of `string`.
-    pub(crate) fn find(&self, string: &str) -> Option<u32> {
+    /// The number of `string`, which is UTF-8.
+    pub(crate) fn find(&self, string: &[u8]) -> Option<u32> {
+        let ends = Ends::of(string);
+        let is = |number: usize| {
+            self.ends.get(number) == Some(&ends)
+                && (ends.are_all() || self.strings.get(number).is_some_and(|known| known.as_bytes() == string))
+        };
         let last = self.last.get();
-        if self.strings.get(last as usize).is_some_and(|known| **known == *string) {
+        if is(last as usize) {
             return Some(last);
         }
         let found = if self.strings.len() <= COMPARED {
-            self.strings.iter().position(|known| **known == *string).map(|number| number as u32)
+            (0..self.strings.len()).find(|&number| is(number)).map(|number| number as u32)
         } else {
             self.numbers.get(string).copied()
         };
@@ -32,17 +41,18 @@ impl Categories {
         found
     }
 
-    /// The number of `string`, which is added if it is new.
-    pub(crate) fn find_or_add(&mut self, string: &str) -> u32 {
+    /// The number of `string`, which is UTF-8 and is added if it is new.
+    pub(crate) fn find_or_add(&mut self, string: &[u8]) -> u32 {
         if let Some(number) = self.find(string) {
             return number;
         }
         let number = self.strings.len() as u32;
-        self.strings.push(string.into());
+        self.strings.push(String::from_utf8_lossy(string).into());
+        self.ends.push(Ends::of(string));
         if self.strings.len() > COMPARED {
             if self.numbers.is_empty() {
                 let all = self.strings.iter().zip(0..);
-                self.numbers.extend(all.map(|(string, number)| (string.clone(), number)));
+                self.numbers.extend(all.map(|(string, number)| (string.as_bytes().into(), number)));
             } else {
                 self.numbers.insert(string.into(), number);
             }
@@ -60,7 +70,7 @@ impl<S: AsRef<str>> FromIterator<S> for Categories {
     fn from_iter<I: IntoIterator<Item = S>>(strings: I) -> Self {
         let mut categories = Self::default();
         for string in strings {
-            categories.find_or_add(string.as_ref());
+            categories.find_or_add(string.as_ref().as_bytes());
         }
         categories
     }
@@ -77,15 +87,25 @@ mod tests {
             let categories: Categories = names.iter().chain(&names).collect();
             assert_eq!(categories.strings().len(), count);
             for (number, name) in names.iter().enumerate() {
-                assert_eq!(categories.find(name), Some(number as u32));
-                assert_eq!(categories.find(name), Some(number as u32), "after itself");
+                assert_eq!(categories.find(name.as_bytes()), Some(number as u32));
+                assert_eq!(categories.find(name.as_bytes()), Some(number as u32), "after itself");
             }
-            assert_eq!(categories.find("other"), None);
+            assert_eq!(categories.find(b"other"), None);
         }
     }
 
     #[test]
+    fn long_strings_that_differ_in_the_middle_alone_are_told_apart() {
+        let names = ["a long beginning, this, a long end", "a long beginning, that, a long end"];
+        let categories: Categories = names.iter().collect();
+        for (number, name) in names.iter().enumerate() {
+            assert_eq!(categories.find(name.as_bytes()), Some(number as u32));
+        }
+        assert_eq!(categories.find(b"a long beginning, then, a long end"), None);
+    }
+
+    #[test]
     fn nothing_is_found_among_no_strings() {
-        assert_eq!(Categories::default().find(""), None);
+        assert_eq!(Categories::default().find(b""), None);
     }
 }

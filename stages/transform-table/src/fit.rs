@@ -11,7 +11,7 @@ use crate::moments::Moments;
 use crate::parameters::{CategoricalMissing, NumericMissing, Outliers, Parameters, Scale, Unseen};
 use crate::plan::{CategoricalPlan, NumericPlan, Plan, plan};
 use crate::quantiles::{BUFFERED, Scan, quantiles};
-use crate::reading::{MISSING, codes, from_row, refuse_infinite, source_values};
+use crate::reading::{MISSING, codes, refuse_infinite, source_values};
 use crate::state::{Categorical, MissingNumber, MissingText, Numeric, Source, State, Step};
 
 /// Distinct strings that a column may have before it is taken for an identifier; bounds the memory that counting needs.
@@ -310,7 +310,7 @@ impl<'a> NumericColumn<'a> {
         for batch in self.train.batches(Some(&self.places)) {
             let (start, batch) = batch?;
             let values = self.values(&batch).and_then(|values| see(start, &values));
-            values.map_err(|failure| from_row(failure, start))?;
+            values.map_err(|failure| failure.after_rows(start))?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use stagewright_kit::{Column, DataFault, Failure, Values};
+use stagewright_kit::{Column, Failure, Values};
 
 use crate::categories::Categories;
 use crate::dates::parts;
@@ -104,21 +104,21 @@ pub(crate) fn refuse_infinite(start: u64, values: &[f64]) -> Result<(), Failure>
 ///
 /// # Errors
 /// What `code` says, and `internal` if the text is not UTF-8.
-pub(crate) fn codes(column: &Column, rows: usize, mut code: impl FnMut(&str) -> u32) -> Result<Vec<u32>, Failure> {
+pub(crate) fn codes(column: &Column, rows: usize, mut code: impl FnMut(&[u8]) -> u32) -> Result<Vec<u32>, Failure> {
     let mut codes: Vec<u32> = match &column.values {
         // A null's text is no category, not even the empty one.
         Values::Utf8(strings) if column.validity.is_some() => {
-            let texts = strings.view()?.iter().enumerate();
+            let texts = strings.view()?.iter_bytes().enumerate();
             texts.map(|(row, text)| if column.is_null(row) { MISSING } else { code(text) }).collect()
         }
-        Values::Utf8(strings) => strings.view()?.iter().map(code).collect(),
+        Values::Utf8(strings) => strings.view()?.iter_bytes().map(code).collect(),
         Values::Categorical(categorical) => {
-            let known: Vec<u32> = categorical.categories.view()?.iter().map(code).collect();
+            let known: Vec<u32> = categorical.categories.view()?.iter_bytes().map(code).collect();
             // At a null, any code may stand, even without categories.
             categorical.codes.iter().map(|&number| known.get(number as usize).copied().unwrap_or(MISSING)).collect()
         }
         Values::Boolean(_) | Values::Int64(_) | Values::Float64(_) | Values::Timestamp(_) => {
-            (0..rows).map(|row| column.display(row).map_or(MISSING, |value| code(&value))).collect()
+            (0..rows).map(|row| column.display(row).map_or(MISSING, |value| code(value.as_bytes()))).collect()
         }
     };
     if column.validity.is_some() {
@@ -139,14 +139,4 @@ pub(crate) fn known_codes(column: &Column, rows: usize, categories: &Categories)
 /// A value as text, for messages.
 pub(crate) fn shown(column: &Column, row: usize) -> Cow<'static, str> {
     column.display(row).map_or(Cow::Borrowed("null"), Cow::Owned)
-}
-
-/// Moves the row of a fault from the batch to the table.
-pub(crate) fn from_row(failure: Failure, start: u64) -> Failure {
-    match failure {
-        Failure::Data(DataFault { message, column, row, value }) => {
-            Failure::Data(DataFault { message, column, row: row.map(|row| row + start), value })
-        }
-        other => other,
-    }
 }

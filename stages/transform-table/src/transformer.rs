@@ -135,7 +135,7 @@ impl Transformer {
         let codes = known_codes(column, batch.len(), categories)?;
         let of_unseen = if text.unseen == Unseen::Bucket { Some(text.codes() as u32 - 1) } else { None };
         let of_missing = match &text.missing {
-            MissingText::Fill(category) => categories.find(category),
+            MissingText::Fill(category) => categories.find(category.as_bytes()),
             MissingText::Category => Some(text.categories.len() as u32),
             MissingText::Unseen | MissingText::Error => of_unseen,
         };

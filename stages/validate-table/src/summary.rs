@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use stagewright_kit::{Column, ColumnSummary, Failure, Values, bitmap};
+use stagewright_kit::{Column, ColumnSummary, Ends, Failure, Values, bitmap};
 
 use crate::duplicates::{Hashed, fold, hash};
 
@@ -18,7 +18,7 @@ pub(crate) struct Summary {
     name: String,
     nulls: u64,
     /// The first distinct texts: most columns have no more.
-    few: Vec<Box<str>>,
+    few: Vec<(Ends, Box<[u8]>)>,
     /// Hashes of the other texts, or of all numbers.
     others: HashSet<u64, Hashed>,
     many: bool,
@@ -66,16 +66,18 @@ impl Summary {
         let Some(texts) = column.as_text()? else { return Ok(()) };
         // Neighbours are often equal, and comparing is cheaper than hashing.
         let mut last = None;
-        for text in texts.iter().flatten() {
-            if last == Some(text) || self.few.iter().any(|known| **known == *text) {
+        for text in (0..texts.len()).filter_map(|row| texts.bytes(row)) {
+            let ends = Ends::of(text);
+            let is = |known: &(Ends, Box<[u8]>)| known.0 == ends && (ends.are_all() || *known.1 == *text);
+            if (last == Some(ends) && ends.are_all()) || self.few.iter().any(is) {
                 continue;
             }
-            last = Some(text);
+            last = Some(ends);
             if self.few.len() < COMPARED {
-                self.few.push(text.into());
+                self.few.push((ends, text.into()));
                 continue;
             }
-            self.others.insert(hash(text.as_bytes())[0]);
+            self.others.insert(hash(text)[0]);
             if self.few.len() + self.others.len() > MOST_DISTINCT {
                 self.many = true;
                 return Ok(());
@@ -90,8 +92,13 @@ impl Summary {
             if number.is_nan() {
                 continue;
             }
-            self.minimum = self.minimum.min(number);
-            self.maximum = self.maximum.max(number);
+            // Comparisons: `min` and `max` look for NaNs, which makes them calls in Wasm.
+            if number < self.minimum {
+                self.minimum = number;
+            }
+            if number > self.maximum {
+                self.maximum = number;
+            }
             self.sum += number;
             self.count += 1;
             if !self.many && previous != Some(number) {
