@@ -74,7 +74,21 @@ pub(crate) fn host() -> Result<()> {
 
 /// Builds the program in which stages run, alone: see host/stage/Cargo.toml.
 pub(crate) fn stage_program() -> Result<()> {
-    run(cargo().args(["build", "--release", "--package", STAGE, "--features", "alone"]))
+    let mut command = cargo();
+    command.args(["rustc", "--release", "--package", STAGE, "--features", "alone", "--bin", STAGE]);
+    if has_static_c_library() {
+        // Of this one crate: what it is linked with is all the same code. There is no library to
+        // find, map and bind each time that a stage starts.
+        command.args(["--", "-C", "target-feature=+crt-static"]);
+    }
+    run(&mut command)
+}
+
+/// Whether programs can be linked with the C library in them.
+fn has_static_c_library() -> bool {
+    let found = output(Command::new("cc").arg("-print-file-name=libc.a"));
+    // Without one, the name comes back as it is.
+    cfg!(target_os = "linux") && found.is_ok_and(|path| Path::new(path.trim()).is_absolute())
 }
 
 /// Adds the Wasm target to the toolchain if it is missing.

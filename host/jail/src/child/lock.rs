@@ -6,8 +6,9 @@
 //! filter is last.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::Duration;
 
 use rustix::process::{DumpableBehavior, Resource};
@@ -85,8 +86,8 @@ impl Started {
             wake,
         );
         drop((up, down, inputs));
-        let mut status = Status::open().map_err(system("read `/proc/self/status`"))?;
-        let threads = status.figure("Threads:").map_err(system("count its threads"))?;
+        let memory = MemoryFigures::open().map_err(system("read `/proc/self/statm`"))?;
+        let threads = threads().map_err(system("count its threads"))?;
         if threads != 1 {
             return Err(LockError::Threads(threads));
         }
@@ -97,7 +98,7 @@ impl Started {
         let mut walls = if landlock() { Walls::LANDLOCK } else { Walls::NONE };
         let clock = Clock::of_this_thread();
         watchdog::start(clock, Duration::from_nanos(hello.cpu)).map_err(system("start its watchdog"))?;
-        if limits(hello.cpu, hello.memory, status).is_ok() {
+        if limits(hello.cpu, hello.memory, memory).is_ok() {
             walls = walls | Walls::RLIMITS;
         }
         give_up_privileges().map_err(system("give up its privileges"))?;
@@ -125,6 +126,11 @@ fn require(walls: Walls, required: Walls) -> Result<(), LockError> {
     Err(LockError::Missing(missing))
 }
 
+/// How many threads this process has: folders among its tasks.
+fn threads() -> io::Result<u64> {
+    Ok(std::fs::metadata("/proc/self/task")?.nlink().saturating_sub(2))
+}
+
 /// Refuses to go on with a descriptor that somebody could write to. Those of inputs may be open:
 /// what wasmtime maps it keeps open.
 fn only_for_reading(own: &[RawFd]) -> Result<(), LockError> {
@@ -135,12 +141,12 @@ fn only_for_reading(own: &[RawFd]) -> Result<(), LockError> {
         open.extend(name.to_str().and_then(|name| name.parse::<RawFd>().ok()));
     }
     for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2 && !own.contains(descriptor)) {
-        // The one that listed the folder is gone.
-        let Ok(information) = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")) else { continue };
-        let flags = information.lines().find_map(|line| line.strip_prefix("flags:"));
-        let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok());
-        if flags.is_none_or(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY) {
-            return Err(LockError::Descriptor(descriptor));
+        // SAFETY: asks about a number, whatever it stands for, and keeps nothing of it.
+        match unsafe { libc::fcntl(descriptor, libc::F_GETFL) } {
+            // The one that listed the folder is gone.
+            -1 if io::Error::last_os_error().raw_os_error() == Some(libc::EBADF) => {}
+            flags if flags >= 0 && flags & libc::O_ACCMODE == libc::O_RDONLY => {}
+            _ => return Err(LockError::Descriptor(descriptor)),
         }
     }
     Ok(())
@@ -162,16 +168,16 @@ fn landlock() -> bool {
 
 /// The kernel's limits. `RLIMIT_DATA` counts what is private and writable, so it is what there is
 /// plus the allowance; `RLIMIT_AS` bounds page tables, which no other limit sees.
-fn limits(cpu: u64, memory: u64, mut status: Status) -> io::Result<()> {
+fn limits(cpu: u64, allowance: u64, memory: MemoryFigures) -> io::Result<()> {
     limit(Resource::Cpu, (cpu / 1_000_000_000).saturating_add(LAST_RESORT))?;
     for resource in [Resource::Core, Resource::Fsize, Resource::Nproc, Resource::Memlock, Resource::Msgqueue] {
         limit(resource, 0)?;
     }
-    let (private, reserved) = (status.figure("VmData:")? << 10, status.figure("VmSize:")? << 10);
-    drop(status);
+    let (private, reserved) = memory.private_and_reserved()?;
+    drop(memory);
     limit(Resource::Nofile, 0)?;
-    limit(Resource::Data, private.saturating_add(memory))?;
-    limit(Resource::As, reserved.saturating_add(memory).saturating_add(RESERVE))
+    limit(Resource::Data, private.saturating_add(allowance))?;
+    limit(Resource::As, reserved.saturating_add(allowance).saturating_add(RESERVE))
 }
 
 /// No capability, in no set, and no core or memory that another process of this user could look at.
@@ -191,21 +197,24 @@ fn give_up_privileges() -> io::Result<()> {
     Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// `/proc/self/status`, opened while it can be and read when it counts.
-struct Status(File);
+/// `/proc/self/statm`, opened while it can be and read when it counts. It is the cheapest of the
+/// files that say how much memory a process has.
+struct MemoryFigures(File);
 
-impl Status {
+impl MemoryFigures {
     fn open() -> io::Result<Self> {
-        File::open("/proc/self/status").map(Self)
+        File::open("/proc/self/statm").map(Self)
     }
 
-    /// The number of a line.
-    fn figure(&mut self, name: &str) -> io::Result<u64> {
-        let mut text = String::new();
-        io::Seek::rewind(&mut self.0)?;
-        self.0.read_to_string(&mut text)?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let figure = line.and_then(|line| line.split_whitespace().next()).and_then(|figure| figure.parse().ok());
-        figure.ok_or_else(|| io::Error::other(format!("no figure `{name}`")))
+    /// Bytes of private memory that can be written to, the stack's among them, and of all address
+    /// space. `RLIMIT_DATA` does not count the stack, some hundred KiB here.
+    fn private_and_reserved(&self) -> io::Result<(u64, u64)> {
+        let mut bytes = [0; 256];
+        let length = self.0.read_at(&mut bytes, 0)?;
+        let text = std::str::from_utf8(&bytes[..length]).map_err(io::Error::other)?;
+        let page = rustix::param::page_size() as u64;
+        let figure = |place: usize| text.split_whitespace().nth(place).and_then(|pages| pages.parse::<u64>().ok());
+        let figures = figure(5).zip(figure(0)).map(|(data, all)| (data.saturating_mul(page), all.saturating_mul(page)));
+        figures.ok_or_else(|| io::Error::other("no figures of memory"))
     }
 }

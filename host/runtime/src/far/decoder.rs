@@ -17,7 +17,7 @@ use stagewright_data::{
 use stagewright_jail::{Child, Command, Ending, Event, Limit, Rules, Spent, Why};
 use stagewright_store::{MAX_BATCH_BYTES, Schema, packed};
 
-use super::parent::{ENVIRONMENT, OWN_MEMORY};
+use super::parent::OWN_MEMORY;
 use super::{LONGEST_SIGNATURE, ROWS_BYTES, VERSION, Work, decoded};
 use crate::installation::Process;
 
@@ -196,9 +196,8 @@ impl Reading {
         command.required = process.required;
         // Queries may ask for local time.
         let zone = std::env::var("TZ").ok();
-        let mut environment = ENVIRONMENT.to_vec();
-        environment.extend(zone.as_deref().map(|zone| ("TZ", zone)));
-        command.environment = &environment;
+        let environment = zone.as_deref().map(|zone| ("TZ", zone));
+        command.environment = environment.as_slice();
         let child = stagewright_jail::spawn(&command).map_err(|error| host(&error))?;
         Ok(Self { child, name, leave: leave.clone(), _files: files, ended: false })
     }

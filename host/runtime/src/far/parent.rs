@@ -24,10 +24,6 @@ use crate::wasi::Stubs;
 /// wait.
 pub(super) const OWN_MEMORY: u64 = 96 << 20;
 
-/// All that a child finds in its environment. Arenas that the allocator would touch at once count
-/// as used.
-pub(super) const ENVIRONMENT: &[(&str, &str)] = &[("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
-
 /// Bytes at the end of a child's message: the memory that its instance has.
 const MEMORY: usize = 8;
 
@@ -220,7 +216,6 @@ fn start_process(start: &Start<'_>, desk: &Desk) -> Result<Process, StageFault> 
     command.task = &task;
     command.memory = context.limits.memory.saturating_add(OWN_MEMORY);
     command.required = start.required;
-    command.environment = ENVIRONMENT;
     let child = context.on_behalf(|| {
         stagewright_jail::spawn(&command).map_err(|reason| {
             StageFault::host(format!("cannot start `{}`, the process of a stage: {reason}", start.program.display()))
