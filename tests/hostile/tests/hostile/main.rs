@@ -60,8 +60,8 @@ const ELSEWHERE: &[(u8, &str)] = &[
     (14, "tests/end-to-end/tests/grants.rs, host/data/src/source/http/tests.rs"),
     (15, "host/data/src/source/http/tests.rs, tests/end-to-end/tests/grants.rs"),
     (16, "host/runtime/tests/compiling.rs"),
-    (17, "tests/end-to-end/tests/trust.rs, host/runtime/src/cache.rs"),
-    (18, "tests/end-to-end/tests/trust.rs"),
+    (17, "tests/end-to-end/tests/trust/cached.rs, host/runtime/src/cache.rs"),
+    (18, "tests/end-to-end/tests/trust/locks.rs"),
     (31, "host/runtime/src/anatomy.rs"),
 ];
 
