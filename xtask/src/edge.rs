@@ -3,9 +3,9 @@
 //! Not a part of `cargo xtask test`: without cranelift, features of crates at the bottom (hashbrown, memchr) are others, and most of the host is built once more.
 
 use std::fs;
-use std::path::Path;
 
 use crate::build::{self, Guests, cargo};
+use crate::provenance::{PROGRAMS, program};
 use crate::steps::{Result, run};
 
 /// What to build. Those who ask for the compiler are left out; `--workspace` keeps the others' features as they are.
@@ -24,6 +24,9 @@ pub(crate) const RUN_ONLY: [&str; 9] = [
 /// The test that runs it (tests/end-to-end/tests/edge.rs).
 pub(crate) const TEST: &str = "a_host_without_a_compiler_runs_and_predicts_what_another_one_compiled_for_it";
 
+/// The features of the binary, for the list of its packages.
+const FEATURES: [&str; 1] = ["--no-default-features"];
+
 /// Builds the binary and the program in which stages run to `target/run-only/`, and lets it run a
 /// pipeline of precompiled stages.
 pub(crate) fn edge() -> Result<()> {
@@ -33,12 +36,14 @@ pub(crate) fn edge() -> Result<()> {
     // cargo puts it where the full one belongs.
     let folder = build::target().join("run-only");
     let binary = folder.join("stagewright");
-    let copied = |from: &Path, to: &Path| {
-        let copied = fs::create_dir_all(&folder).and_then(|()| fs::copy(from, to));
-        copied.map_err(|error| format!("cannot write {}: {error}", to.display()))
-    };
-    copied(&built.binary, &binary)?;
-    copied(&built.binary.with_file_name(build::STAGE), &folder.join(build::STAGE))?;
+    for (name, features) in PROGRAMS {
+        let (from, to) = (built.binary.with_file_name(name), folder.join(name));
+        let bytes = program(&from, if name == build::STAGE { features } else { &FEATURES })?;
+        // A copy keeps that it may be run.
+        let copied = fs::create_dir_all(&folder).and_then(|()| fs::copy(&from, &to));
+        let written = copied.and_then(|_| fs::write(&to, bytes));
+        written.map_err(|error| format!("cannot write {}: {error}", to.display()))?;
+    }
     build::host()?;
     run(cargo()
         .args(["test", "--release", "--workspace", "--test", "edge", "--", "--ignored", TEST])

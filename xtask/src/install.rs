@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::build;
+use crate::provenance::{PROGRAMS, program};
 use crate::steps::Result;
 
 /// Installs to `PREFIX/bin` and `PREFIX/lib/stagewright`.
@@ -18,12 +19,15 @@ pub(crate) fn install(arguments: &[String]) -> Result<()> {
     let (bin, library) = (prefix.join("bin"), prefix.join("lib/stagewright"));
     let stages = library.join("stages");
     // First, for a binary of this version that somebody starts meanwhile: each takes its own alone.
-    copy(&built.binary.with_file_name(build::STAGE), &library.join(build::STAGE))?;
-    copy(&built.binary, &bin.join("stagewright"))?;
+    for (name, features) in PROGRAMS.into_iter().rev() {
+        let from = built.binary.with_file_name(name);
+        let folder = if name == build::STAGE { &library } else { &bin };
+        copy(&from, &folder.join(name), Some(&program(&from, features)?))?;
+    }
     let entries =
         fs::read_dir(&built.stages).map_err(|error| format!("cannot read {}: {error}", built.stages.display()))?;
     for entry in entries.flatten().filter(|entry| entry.path().extension().is_some_and(|ending| ending == "wasm")) {
-        copy(&entry.path(), &stages.join(entry.file_name()))?;
+        copy(&entry.path(), &stages.join(entry.file_name()), None)?;
     }
     println!(
         "installed {}, and the stages and their program in {}",
@@ -34,12 +38,16 @@ pub(crate) fn install(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Copies aside and renames, so that a running binary or a half copy is never in the way.
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// Copies aside and renames, so that a running binary or a half copy is never in the way. Other
+/// bytes take the place of the file's.
+fn copy(from: &Path, to: &Path, other: Option<&[u8]>) -> Result<()> {
     let failed = |error: std::io::Error| format!("cannot write {}: {error}", to.display());
     let folder = to.parent().ok_or("no folder to install to")?;
     fs::create_dir_all(folder).map_err(failed)?;
     let aside = folder.join(format!(".{}.new", to.file_name().unwrap_or_default().to_string_lossy()));
     fs::copy(from, &aside).map_err(failed)?;
+    if let Some(bytes) = other {
+        fs::write(&aside, bytes).map_err(failed)?;
+    }
     fs::rename(&aside, to).map_err(failed)
 }

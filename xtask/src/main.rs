@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod demo;
 mod edge;
+mod elf;
 mod fuzz;
 mod install;
 mod provenance;

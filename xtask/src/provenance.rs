@@ -1,54 +1,90 @@
-//! What built-in stages say of where they come from: version, licence, and the packages in them, as custom sections of the component.
+//! The provenance that stages and programs carry: the packages in them, and of stages version and
+//! licence.
 //!
-//! Formats are those of others, so that their tools read them: notes as `wasm-tools metadata` writes them, packages as cargo-auditable does (a list in JSON, zlib). The same
-//! `Cargo.lock` makes the same bytes. Nothing is compressed: an xtask has no dependencies, and zlib allows blocks as they are.
+//! Formats are those of others, so that their tools read them: notes as `wasm-tools metadata` writes
+//! them, packages as cargo-auditable does (a list in JSON, zlib; a custom section of a component, a
+//! section of an ELF file). The same `Cargo.lock` makes the same bytes. Nothing is compressed: an
+//! xtask has no dependencies, and zlib allows blocks as they are.
 
-use crate::build::cargo;
+use std::fs;
+use std::path::Path;
+
+use crate::build::{STAGE, cargo};
+use crate::elf;
 use crate::steps::{Result, output};
 
 /// The licence of the workspace; its packages name their own.
 const LICENCE: &str = "Apache-2.0";
 
+/// The section with the packages.
+const PACKAGES: &str = ".dep-v0";
+
+/// The programs of an installation, and the features that each is built with.
+pub(crate) const PROGRAMS: [(&str, &[&str]); 2] = [("stagewright", &[]), (STAGE, &["--features", "alone"])];
+
 /// The sections of a stage, to be put at the end of its component.
 pub(crate) fn sections(stage: &str, target: &str) -> Result<Vec<u8>> {
-    let tree = output(cargo().args(["tree", "--package", stage, "--target", target]).args([
-        "--edges",
-        "normal,no-proc-macro",
-        "--prefix",
-        "none",
-        "--no-dedupe",
-        "--format",
-        "{p}",
-    ]))?;
-    // `name v1.2.3`, and in parentheses a path. Procedural macros and what they need are no part of what is built.
+    let Packages { version, json } = packages(stage, &["--target", target])?;
+    let notes = [("version", version.as_bytes()), ("licenses", LICENCE.as_bytes())];
+    let mut bytes: Vec<u8> = notes.into_iter().flat_map(|(name, text)| custom(name, text)).collect();
+    bytes.extend(custom(PACKAGES, &zlib(json.as_bytes())));
+    Ok(bytes)
+}
+
+/// A program of an installation with the list of its packages in it. Where programs are no ELF files
+/// it is as it was built.
+///
+/// # Errors
+/// It is no program of an installation, or no list of its packages can be had.
+pub(crate) fn program(built: &Path, features: &[&str]) -> Result<Vec<u8>> {
+    let name = built.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if !PROGRAMS.iter().any(|(program, _)| *program == name) {
+        return Err(format!("{} is no program of an installation", built.display()));
+    }
+    let bytes = fs::read(built).map_err(|error| format!("cannot read {}: {error}", built.display()))?;
+    if !elf::is_one(&bytes) {
+        return Ok(bytes);
+    }
+    let Packages { json, .. } = packages(name, features)?;
+    elf::with_section(&bytes, PACKAGES, &zlib(json.as_bytes()))
+        .ok_or_else(|| format!("{} has no sections to which one could be added", built.display()))
+}
+
+struct Packages {
+    /// The version of the first of them.
+    version: String,
+    json: String,
+}
+
+/// What goes into a package of the workspace. Procedural macros and what they need are no part of
+/// what is built.
+fn packages(package: &str, more: &[&str]) -> Result<Packages> {
+    let mut command = cargo();
+    command.args(["tree", "--package", package]).args(more);
+    command.args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--no-dedupe", "--format", "{p}"]);
+    let tree = output(&mut command)?;
+    // `name v1.2.3`, and in parentheses a path.
     let mut packages: Vec<(&str, &str, &str)> = tree
         .lines()
         .filter_map(|line| {
             let mut words = line.split(' ');
             let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
-            Some((
-                name,
-                version,
-                if words.next().is_some_and(|place| place.starts_with("(/")) { "local" } else { "crates.io" },
-            ))
+            let is_local = words.next().is_some_and(|place| place.starts_with("(/"));
+            Some((name, version, if is_local { "local" } else { "crates.io" }))
         })
         .collect();
-    let version =
-        packages.first().map(|(_, version, _)| *version).ok_or(format!("cargo tree knows nothing of {stage}"))?;
+    let (_, version, _) = packages.first().ok_or(format!("cargo tree knows nothing of {package}"))?;
+    let version = (*version).to_owned();
     packages.sort_unstable();
     packages.dedup();
     let listed: Vec<String> = packages
         .iter()
         .map(|(name, version, source)| {
-            let root = if *name == stage { ",\"root\":true" } else { "" };
+            let root = if *name == package { ",\"root\":true" } else { "" };
             format!("{{\"name\":\"{name}\",\"version\":\"{version}\",\"source\":\"{source}\"{root}}}")
         })
         .collect();
-    let json = format!("{{\"packages\":[{}]}}", listed.join(","));
-    let notes = [("version", version.as_bytes()), ("licenses", LICENCE.as_bytes())];
-    let mut bytes: Vec<u8> = notes.into_iter().flat_map(|(name, text)| custom(name, text)).collect();
-    bytes.extend(custom(".dep-v0", &zlib(json.as_bytes())));
-    Ok(bytes)
+    Ok(Packages { version, json: format!("{{\"packages\":[{}]}}", listed.join(",")) })
 }
 
 /// A custom section of a Wasm file.
@@ -85,4 +121,43 @@ fn zlib(data: &[u8]) -> Vec<u8> {
     });
     bytes.extend((high << 16 | low).to_be_bytes());
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_program_of_an_installation_lists_its_own_packages() {
+        let listed = PROGRAMS.map(|(name, features)| packages(name, features).expect("a list").json);
+        let has = |list: &str, package: &str| list.contains(&format!("{{\"name\":\"{package}\","));
+        for ((name, _), list) in PROGRAMS.iter().zip(&listed) {
+            let root = list.split("},").filter(|package| package.contains("\"root\":true"));
+            assert!(root.clone().all(|package| package.contains(&format!("\"name\":\"{name}\""))), "{list}");
+            assert_eq!(root.count(), 1, "{list}");
+            assert!(has(list, "wasmtime") && has(list, "stagewright-jail"), "{list}");
+        }
+        // What the one is for is no part of the other.
+        assert!(has(&listed[0], "cranelift-codegen") && !has(&listed[1], "cranelift-codegen"), "{}", listed[1]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_program_with_its_list_runs_and_the_list_is_read_again() {
+        let own = std::env::current_exe().expect("this program");
+        let folder = own.with_file_name(format!("provenance-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let (name, features) = PROGRAMS[1];
+        let built = folder.join(name);
+        fs::copy(&own, &built).expect("a program");
+        let with = program(&built, features).expect("a list");
+        let Packages { json, .. } = packages(name, features).expect("a list");
+        assert_eq!(elf::section(&with, PACKAGES), Some(zlib(json.as_bytes()).as_slice()));
+        // A copy keeps that it may be run; this one takes its place.
+        fs::write(&built, &with).expect("written");
+        let ended = std::process::Command::new(&built).arg("--list").output().expect("it starts");
+        fs::remove_dir_all(&folder).expect("removed");
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        assert!(program(&own, &[]).is_err(), "what is no program of an installation");
+    }
 }
