@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use rusqlite::Connection;
 use stagewright_data::{
     DataError, Decode, Here, InferenceOptions, Interrupt, Leave, Literal, RowsInput, Signature, Source, SourceRows,
@@ -227,6 +229,41 @@ fn short(wall: Duration, cpu: Duration) -> (Leave, Arc<AtomicU64>) {
 }
 
 const LONG: Duration = Duration::from_secs(120);
+
+/// A file of some kilobytes whose only page unpacks to this many empty texts, of four bytes each.
+fn page(folder: &TempDir, texts: usize) -> PathBuf {
+    let empty: ArrayRef = Arc::new(StringArray::from_iter_values(std::iter::repeat_n("", texts)));
+    let batch = RecordBatch::try_from_iter([("t", empty)]).expect("a column");
+    let path = folder.path().join("page.parquet");
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_data_page_size_limit(usize::MAX)
+        .set_data_page_row_count_limit(usize::MAX)
+        .set_max_row_group_row_count(None)
+        .build();
+    let file = fs::File::create(&path).expect("a file");
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).expect("a writer");
+    writer.write(&batch).expect("rows");
+    writer.close().expect("a footer");
+    path
+}
+
+#[test]
+fn a_page_that_unpacks_to_more_than_its_reader_may_have_ends_that_process_and_nothing_else() {
+    let folder = folder();
+    let path = page(&folder, 80 << 20);
+    assert!(fs::metadata(&path).expect("a file").len() < 1 << 20);
+    let apart = decoder(Some(&process()));
+    let (leave, _) = short(LONG, LONG);
+    let source = source(&format!("parquet:{}", path.display()));
+    let rows = apart.open(&source, &texts(), Strictness::Ingest, &leave);
+    let ended = rows.and_then(|mut rows| rows.next(1)).expect_err("there is no room for it");
+    assert!(matches!(ended, DataError::Memory { .. }), "{ended}");
+    let good = csv(&folder, "good.csv", b"t\nx\n");
+    assert_eq!(told(apart.open(&good, &texts(), Strictness::Ingest, &leave)), "x|end");
+}
 
 #[test]
 fn a_file_that_takes_all_time_or_memory_ends_its_process_and_nothing_else() {
