@@ -116,7 +116,7 @@ fn fault_ending(fault: &StageFault) -> Ending {
 
 fn run_ending(error: &RunError) -> Ending {
     match error {
-        RunError::Stage(fault) => fault_ending(fault),
+        RunError::Stage(fault) | RunError::Server(fault) => fault_ending(fault),
         RunError::Unfit { .. } => Ending::Data,
         RunError::MissingArtifact { .. } | RunError::OtherComponent { .. } => Ending::Usage,
         RunError::Overtaken { .. } | RunError::ChampionMissing { .. } => Ending::Host,
@@ -242,7 +242,7 @@ fn store_ending(error: &StoreError) -> Ending {
 
 fn run_hint(error: &RunError, manifest: &str) -> Option<String> {
     match error {
-        RunError::Stage(fault) => fault.hint(manifest),
+        RunError::Stage(fault) | RunError::Server(fault) => fault.hint(manifest),
         RunError::Unfit { .. } => Some("`stagewright artifacts export validation.report --output report.html` shows every check; mend the data, or relax the check under [components.*.parameters]".into()),
         RunError::MissingArtifact { stage, .. } => Some(format!("run that stage first: stagewright stage run {stage}")),
         RunError::OtherComponent { stage, .. } => Some(format!(

@@ -213,11 +213,13 @@ pub(crate) fn show_summary(summary: &Summary) {
         "copied",
     ]);
     for stage in &summary.stages {
+        // What it used is of the run that executed it.
+        let time = |used| right(if stage.cached { "cached".to_owned() } else { milliseconds(used) });
         stages.add_row(vec![
             Cell::new(&stage.name),
             Cell::new(&stage.component),
-            right(milliseconds(stage.usage.wall_ms)),
-            right(milliseconds(stage.usage.cpu_ms)),
+            time(stage.usage.wall_ms),
+            time(stage.usage.cpu_ms),
             right(bytes(stage.usage.peak_memory_bytes)),
             right(stage.usage.rows_in),
             right(stage.usage.rows_out),
@@ -227,6 +229,13 @@ pub(crate) fn show_summary(summary: &Summary) {
         ]);
     }
     println!("{stages}");
+    if summary.cached > 0 {
+        println!(
+            "{} of {} stages were not executed, because an earlier run did the same (`stagewright plan --explain`)",
+            summary.cached,
+            summary.stages.len()
+        );
+    }
     if let Some(walls) = missing_walls(summary) {
         println!("walls: not around every stage stood {walls} (`stagewright doctor` says why)");
     }

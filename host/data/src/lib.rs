@@ -32,8 +32,8 @@ pub use interrupt::Interrupt;
 pub use request::{KeptColumn, MOST_TIME, Rows, RowsInput, decode_csv, decode_json, decode_rows};
 pub use signature::{Difference, ExtraColumns, Signature, Strictness};
 pub use source::{
-    Content, Cursor, HostGrant, HttpRequest, InMemory, Literal, Opened, STANDARD_INPUT, Source, SourceUri, Taker,
-    fetch, open, ready_sqlite,
+    Content, ContentMemory, Cursor, HostGrant, HttpRequest, InMemory, Literal, Opened, STANDARD_INPUT, Source,
+    SourceUri, Stamp, Taker, fetch, open, ready_sqlite,
 };
 pub use split::{
     Gather, Partition, RowHash, Select, Split, SplitMethod, SplitPlan, hash_rows, in_hash_order, row_key_columns,

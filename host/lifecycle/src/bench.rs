@@ -369,6 +369,11 @@ impl Bench {
         self.inputs.contains_key(role)
     }
 
+    /// The outputs so far.
+    pub(crate) fn outputs(&self) -> &[ArtifactRecord] {
+        &self.outputs
+    }
+
     /// Makes a table one of the stage's outputs.
     pub(crate) fn put_table(&mut self, artifact: &Artifact<Table>, table: &Table) {
         self.outputs.push(ArtifactRecord {

@@ -63,18 +63,24 @@ impl Candidate {
 
 /// Puts the run's candidate together; registers it unless only what passes gets a number.
 pub(crate) fn prepare(run: &Run, made: &Made) -> Result<Candidate, RunError> {
+    let mut candidate = unregistered(run, made)?;
+    let is_known = candidate.version.take().is_some();
+    if run.request.manifest.gates.register == Register::Always || is_known {
+        register(run, made, &mut candidate)?;
+    }
+    Ok(candidate)
+}
+
+/// Puts the run's candidate together. A model that has a number already is that version, whatever
+/// is numbered from now on.
+pub(crate) fn unregistered(run: &Run, made: &Made) -> Result<Candidate, RunError> {
     let manifest = &run.request.manifest;
     let limits = manifest.stage(World::Training).limits;
     let watch = Watch::begin(World::Training, limits, Arc::default(), run.request.cancel.clone());
     let model = model(run, made)?;
     let (memory, test) = rows(run, made, &watch)?;
-    // A model that has a number already is that version, whatever is numbered from now on.
-    let known = run.request.home.registry.version_of_parts(manifest.model.as_str(), model.parts())?;
-    let mut candidate = Candidate { model, memory, test, version: None, told: None, is_champion_already: false };
-    if manifest.gates.register == Register::Always || known.is_some() {
-        register(run, made, &mut candidate)?;
-    }
-    Ok(candidate)
+    let version = run.request.home.registry.version_of_parts(manifest.model.as_str(), model.parts())?;
+    Ok(Candidate { model, memory, test, version, told: None, is_champion_already: false })
 }
 
 /// Gives the candidate a version: a new one, or the one whose parts it shares.

@@ -22,7 +22,8 @@ use crate::judgement::Overlap;
 pub const FORMAT: u32 = 1;
 
 /// The host's own share of a step: how it decodes, splits, encodes, measures and reports. Whoever
-/// changes what the host makes of the same inputs raises it.
+/// changes what the host makes of the same inputs raises it: steps of before are executed again
+/// then. `tests/flow/semantics.rs` sees to that.
 pub const HOST: u32 = 1;
 
 /// The contract that components are called by.

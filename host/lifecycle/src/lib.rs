@@ -14,12 +14,16 @@
 mod artifact;
 mod bench;
 pub mod budget;
+pub mod cached;
 mod candidate;
 pub mod code;
+mod contents;
 pub mod cpu_clock;
+pub mod explain;
 pub mod fault;
 pub mod invocation;
 pub mod judgement;
+pub mod key;
 mod made;
 pub mod model;
 pub mod observer;
@@ -39,5 +43,6 @@ pub mod watch;
 mod wire;
 
 pub use bench::Session;
+pub use cached::Reuse;
 pub use run::{Request, Run, RunError};
 pub use stages::execute;

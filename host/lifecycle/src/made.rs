@@ -65,9 +65,11 @@ impl Made {
         wanted.iter().filter_map(reference).collect()
     }
 
-    /// The artifacts of the stages before one.
-    pub(crate) fn before(&self, world: World) -> Vec<report::Artifact> {
-        let earlier = self.artifacts.iter().filter(|((made_by, _), _)| *made_by < world);
+    /// The artifacts that the candidate comes from. Findings of a validation let a run go on, and
+    /// change nothing of what it makes.
+    pub(crate) fn ancestors(&self) -> Vec<report::Artifact> {
+        let is_ancestor = |world: World| world < World::Evaluation && world != World::Validation;
+        let earlier = self.artifacts.iter().filter(|((made_by, _), _)| is_ancestor(*made_by));
         let named = earlier.map(|((made_by, name), record)| report::Artifact {
             stage: made_by.to_string(),
             name: name.clone(),

@@ -7,19 +7,23 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use stagewright_data::{Decode, row_text};
 use stagewright_evaluation::report::Check;
 use stagewright_manifest::{Manifest, World};
 use stagewright_promotion::Destination;
 use stagewright_promotion::promote::PromoteError;
-use stagewright_store::{Home, InputRecord, NewRun, RunId, RunStatus, StageRecord, StoreError};
+use stagewright_store::{
+    Digest, FAILED, FINISHED, Home, InputRecord, NewRun, RunId, RunStatus, StageRecord, StoreError,
+};
 
 use crate::artifact::{COMPONENTS, FINDINGS};
 use crate::bench::{Bench, Session, now_ms};
+use crate::cached::Reuse;
 use crate::candidate::{self, Candidate};
 use crate::fault::StageFault;
-use crate::invocation::{Invocation, Outcome};
+use crate::invocation::{InputRef, Invocation, Outcome};
 use crate::made::Made;
 use crate::model::Code;
 use crate::observer::Observer;
@@ -37,6 +41,9 @@ pub enum RunError {
     /// A stage failed.
     #[error(transparent)]
     Stage(#[from] StageFault),
+    /// A server that a source is on failed, or cannot be reached.
+    #[error(transparent)]
+    Server(StageFault),
     /// The data is not fit: checks of the validation stage failed.
     #[error("the data failed validation: {}", failed_checks(.checks))]
     Unfit {
@@ -97,8 +104,18 @@ impl RunError {
     /// The same as a fault of a stage.
     pub(crate) fn fault(&self) -> StageFault {
         match self {
-            Self::Stage(fault) => fault.clone(),
+            Self::Stage(fault) | Self::Server(fault) => fault.clone(),
             other => StageFault::host(other),
+        }
+    }
+
+    /// Whether the next try may go well: a server, a disk or a database failed. What a component,
+    /// the data or a limit ended would end the same way.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Server(_) | Self::Stage(StageFault::Host { .. }) => true,
+            Self::Store(error) => matches!(error, StoreError::Io { .. } | StoreError::Database { .. }),
+            _ => false,
         }
     }
 
@@ -189,6 +206,8 @@ pub struct Request {
     pub tokens: BTreeMap<String, String>,
     /// Where an approved candidate is copied to; `None`: nowhere.
     pub destination: Option<Arc<Destination>>,
+    /// Which steps may take over what is on record.
+    pub reuse: Reuse,
 }
 
 /// A component's parameters with the defaults that its schema states: a record names all of them,
@@ -268,6 +287,11 @@ impl Run {
     fn judge(&self, made: &mut Made, candidate: &mut Candidate) -> Result<(), RunError> {
         let evaluates = self.request.stages.contains(&World::Evaluation);
         let promotes = self.request.stages.contains(&World::Promotion);
+        // A candidate that is the champion already is not judged.
+        candidate.is_champion_already = promotes && candidate.is_champion(self)?;
+        if candidate.is_champion_already {
+            return Ok(());
+        }
         let mut tries = 0;
         let mut is_stale = promotes && !evaluates && production::is_outdated(self, made)?;
         let mut turn = None;
@@ -314,14 +338,51 @@ impl Run {
         if self.request.stages.contains(&world) { self.step(world, made, None) } else { Ok(()) }
     }
 
-    /// One step: its invocation is put together, executed, published and recorded. Only this adds
-    /// to what is made.
+    /// One step, tried again as often as the manifest allows where a server or a disk failed.
     fn step(&self, world: World, made: &mut Made, candidate: Option<&Candidate>) -> Result<(), RunError> {
+        let retry = self.request.manifest.stage(world).retry;
+        let mut attempt = 1;
+        loop {
+            let error = match self.attempt(world, made, candidate) {
+                Err(error) if error.may_pass() => error,
+                ended => return ended,
+            };
+            attempt += 1;
+            let Some(pause) = retry.before(attempt) else { return Err(error) };
+            let message = format!("it is tried again in {} s: {error}", pause.as_secs_f64());
+            self.request.observer.log(world, Level::Warn, &message);
+            if !paused(pause, &self.request.cancel) {
+                return Err(StageFault::Cancelled { stage: world.into() }.into());
+            }
+        }
+    }
+
+    /// One try of a step: its invocation is put together. If somebody has done the same before, the result
+    /// is taken over; else the step is executed, published and recorded.
+    fn attempt(&self, world: World, made: &mut Made, candidate: Option<&Candidate>) -> Result<(), RunError> {
         let component = self.request.components[&world].clone();
         let limits = self.request.manifest.stage(world).limits;
         let mut bench = Bench::begin(world, component, limits, self.session());
         // What is fetched and hashed for the invocation is the step's work too.
-        let (invocation, worked) = match wire::invocation(self, made, candidate, &mut bench) {
+        let wired = wire::invocation(self, made, candidate, &mut bench);
+        let (known, _lock) = match &wired {
+            Ok(invocation) => self.on_record(&invocation.key(), &bench)?,
+            Err(_) => (None, None),
+        };
+        match (wired, known) {
+            (Ok(invocation), Some(found)) => self.take_over(&found, invocation, bench, made),
+            (wired, _) => self.execute_step(wired, bench, made),
+        }
+    }
+
+    /// Executes a step, publishes what it made and records it.
+    fn execute_step(
+        &self,
+        wired: Result<Invocation, RunError>,
+        mut bench: Bench,
+        made: &mut Made,
+    ) -> Result<(), RunError> {
+        let (invocation, worked) = match wired {
             Ok(invocation) => {
                 let worked = stages::work(&invocation, &mut bench).and_then(|()| self.keep_components(&mut bench));
                 (Some(invocation), worked)
@@ -330,26 +391,45 @@ impl Run {
         };
         let ended = bench.settled(worked).and_then(|()| bench.publish());
         let outcome = bench.outcome(ended.as_ref().err());
+        // What was taken back was read, and nobody knows what it was: such a step has no key.
+        let is_declared = |input: &InputRef| bench.is_declared(&input.role);
+        let known = invocation.as_ref().filter(|invocation| invocation.inputs.iter().all(is_declared));
+        let key = known.map(Invocation::key);
         let invocation = invocation.map(|mut invocation| {
-            invocation.inputs.retain(|input| bench.is_declared(&input.role));
+            invocation.inputs.retain(is_declared);
             invocation
         });
-        let record = record(&bench, invocation.as_ref(), &outcome)?;
-        let results = outcome.results.iter().map(|(name, value)| (name.clone(), value.unwrap_or(f64::NAN)));
-        let results: Vec<_> = results.collect();
-        let recorded = self.request.home.registry.record_stage(&self.id, &record, &results);
+        let record = record(&bench, invocation.as_ref(), &outcome, key)?;
+        let recorded = self.record(&record, &outcome.results);
         // A disk that is full may refuse the record too: what stopped the stage is what is told.
         ended?;
         recorded?;
-        let summary = StageSummary::of(&record, &outcome, invocation);
-        self.request.observer.stage_finished(world, &summary);
-        made.told.push(summary);
-        made.add(world, record);
+        self.tell(bench.world, made, record, &outcome, invocation);
         Ok(())
     }
 
+    pub(crate) fn record(&self, record: &StageRecord, results: &[(String, Option<f64>)]) -> Result<(), StoreError> {
+        let results = results.iter().map(|(name, value)| (name.clone(), value.unwrap_or(f64::NAN)));
+        self.request.home.registry.record_stage(&self.id, record, &results.collect::<Vec<_>>())
+    }
+
+    /// Adds a step to what is made. Only this does.
+    pub(crate) fn tell(
+        &self,
+        world: World,
+        made: &mut Made,
+        record: StageRecord,
+        outcome: &Outcome,
+        invocation: Option<Invocation>,
+    ) {
+        let summary = StageSummary::of(&record, outcome, invocation);
+        self.request.observer.stage_finished(world, &summary);
+        made.told.push(summary);
+        made.add(world, record);
+    }
+
     /// Keeps the components of a model with it: a version is whole from the end of training on.
-    fn keep_components(&self, bench: &mut Bench) -> Result<(), RunError> {
+    pub(crate) fn keep_components(&self, bench: &mut Bench) -> Result<(), RunError> {
         if bench.world != World::Training {
             return Ok(());
         }
@@ -360,7 +440,7 @@ impl Run {
         Ok(())
     }
 
-    fn session(&self) -> Session {
+    pub(crate) fn session(&self) -> Session {
         let Request { home, sandbox, decoder, components, observer, workers, cancel, .. } = &self.request;
         Session {
             artifacts: home.artifacts.clone(),
@@ -379,8 +459,11 @@ impl Run {
         let mut config = manifest.effective();
         config["file"] = manifest.file().into();
         config[upon::CHANGES] = request.changes.clone();
-        if let Some(upon) = &request.upon {
-            config[upon::UPON] = upon.as_str().into();
+        config[upon::RANGE] = serde_json::json!([request.stages.start(), request.stages.end()]);
+        for (key, run) in [(upon::UPON, &request.upon), (upon::RESUMES, &request.reuse.resumed)] {
+            if let Some(run) = run {
+                config[key] = run.as_str().into();
+            }
         }
         let parameters = World::all().flat_map(|world| {
             let parameters = manifest.component(world).parameters.clone();
@@ -415,6 +498,18 @@ impl Run {
     }
 }
 
+/// Waits, unless somebody asks to stop: whether nobody did.
+fn paused(pause: Duration, cancel: &Cancel) -> bool {
+    let end = Instant::now() + pause;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if cancel.is_cancelled() || left.is_zero() {
+            return !cancel.is_cancelled();
+        }
+        std::thread::sleep(left.min(Duration::from_millis(20)));
+    }
+}
+
 /// Nothing is learnt from data that failed a check, or that nobody checked.
 fn refuse_unfit_data(made: &Made) -> Result<(), RunError> {
     let findings = made.open(&FINDINGS)?;
@@ -423,14 +518,19 @@ fn refuse_unfit_data(made: &Made) -> Result<(), RunError> {
 }
 
 /// A step as the registry records it.
-fn record(bench: &Bench, invocation: Option<&Invocation>, outcome: &Outcome) -> Result<StageRecord, StageFault> {
+fn record(
+    bench: &Bench,
+    invocation: Option<&Invocation>,
+    outcome: &Outcome,
+    key: Option<Digest>,
+) -> Result<StageRecord, StageFault> {
     let inputs = invocation.iter().flat_map(|invocation| &invocation.inputs);
     let usage = outcome.usage;
     Ok(StageRecord {
         name: bench.world.as_str().to_owned(),
         component: bench.component.name.clone(),
         digest: bench.component.digest,
-        status: if outcome.fault.is_some() { "failed" } else { "finished" }.to_owned(),
+        status: if outcome.fault.is_some() { FAILED } else { FINISHED }.to_owned(),
         started_ms: bench.began_ms,
         ended_ms: now_ms(),
         wall_ms: usage.wall_ms,
@@ -448,6 +548,8 @@ fn record(bench: &Bench, invocation: Option<&Invocation>, outcome: &Outcome) -> 
         logs: outcome.logs.clone(),
         invocation: invocation.map(serde_json::to_value).transpose().map_err(StageFault::host)?,
         walls: Some(outcome.walls.clone()),
-        key: None,
+        key,
+        cached_from: None,
+        dropped: usage.log_lines_dropped,
     })
 }

@@ -40,6 +40,13 @@ pub struct StageSummary {
     /// The walls that stood around every call of its instances: `wasm`, `seccomp`, `landlock`,
     /// `rlimits`.
     pub walls: Vec<String>,
+    /// The digest of all that can change what it makes; `null` if that is not known.
+    pub key: Option<String>,
+    /// Whether it was not executed, because an earlier run had done the same. What it used is of
+    /// that run then.
+    pub cached: bool,
+    /// The run that executed it, if this one did not.
+    pub cached_from: Option<String>,
     /// What it made.
     pub artifacts: Vec<ArtifactSummary>,
     /// All that decided what it made.
@@ -108,8 +115,12 @@ pub struct ModelSummary {
 pub struct Summary {
     /// The run's identifier.
     pub run_id: String,
-    /// The stages that ran, in order.
+    /// The stages that came to their end, in order.
     pub stages: Vec<StageSummary>,
+    /// How many of them were executed.
+    pub executed: usize,
+    /// How many of them were not, because an earlier run had done the same.
+    pub cached: usize,
     /// How often this process waited for the disk to have everything.
     pub fsyncs: u64,
     /// `null` if the run ended before evaluation.
@@ -140,6 +151,9 @@ impl StageSummary {
             digest: record.digest.to_string(),
             walls: outcome.walls.clone(),
             usage,
+            key: record.key.map(|key| key.to_string()),
+            cached: record.cached_from.is_some(),
+            cached_from: record.cached_from.as_ref().map(ToString::to_string),
             artifacts: outcome.outputs.iter().map(artifact).collect(),
             invocation,
         }
@@ -166,6 +180,8 @@ impl Summary {
         Self {
             run_id,
             stages: Vec::new(),
+            executed: 0,
+            cached: 0,
             fsyncs: 0,
             metrics: None,
             evaluation: None,
@@ -194,7 +210,10 @@ impl Summary {
             difference: decision.difference,
             reasons: decision.reasons,
         };
+        let cached = made.told.iter().filter(|stage| stage.cached).count();
         Self {
+            executed: made.told.len() - cached,
+            cached,
             stages: made.told.clone(),
             fsyncs: stagewright_store::fsyncs(),
             metrics: evaluated.as_ref().filter(|_| evaluates).map(metrics),

@@ -18,6 +18,10 @@ use crate::run::{Run, RunError};
 pub const UPON: &str = "upon";
 /// The key of a run's configuration that keeps what the command line changed.
 pub const CHANGES: &str = "changes";
+/// The key of a run's configuration that names its first and its last stage.
+pub const RANGE: &str = "range";
+/// The key of a run's configuration that names the run it goes on with.
+pub const RESUMES: &str = "resumes";
 
 /// The artifacts of the runs that this one works on.
 pub(crate) fn taken_over(run: &Run) -> Result<Made, RunError> {

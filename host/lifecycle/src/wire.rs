@@ -178,6 +178,6 @@ fn evaluation(
         candidate_version: candidate.version,
         candidate_overlap: Overlap::of(Some(&hashes), Some(&candidate.memory)),
         champion: champion::standing(run, candidate, (test.schema(), &task), &hashes, inputs, bench)?,
-        ancestors: made.before(World::Evaluation),
+        ancestors: made.ancestors(),
     })
 }

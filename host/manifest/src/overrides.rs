@@ -32,7 +32,8 @@ pub(crate) const ROOT_KEYS: [&str; 15] = [
 ];
 
 /// A stage's own keys; every other key after a stage's name is a parameter of its component.
-const STAGE_KEYS: [&str; 7] = ["component", "source", "http", "limits", "world", "inputs", "parameters"];
+const STAGE_KEYS: [&str; 9] =
+    ["component", "source", "http", "limits", "world", "inputs", "parameters", "cache", "retry"];
 
 /// What the command line changes. Later entries win over earlier ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

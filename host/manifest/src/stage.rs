@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::names::Identifier;
 use crate::nearest::nearest;
 use crate::reader::{Item, Section};
+use crate::retry::Retry;
 use crate::step_id::StepId;
 use crate::world::World;
 
@@ -49,6 +50,18 @@ pub struct StageSection {
     pub parameters: Map<String, Json>,
     /// What it may use.
     pub limits: Limits,
+    /// Whether it may take over what an earlier run made of the same inputs.
+    #[serde(skip_serializing_if = "is_true")]
+    pub cache: bool,
+    /// How often it is tried where a server or a disk fails.
+    #[serde(skip_serializing_if = "Retry::is_default")]
+    pub retry: Retry,
+}
+
+// The signature is serde's.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_true(flag: &bool) -> bool {
+    *flag
 }
 
 /// A section under the words of the file: a stage that is not named as its world says which it has.
@@ -200,6 +213,8 @@ fn read_section(id: &Identifier, world: World, section: &Section<'_>, wires: &[W
     let http = http.filter(|_| reads_sources).map_or(Some(Vec::new()), |item| HttpGrant::read_all(&item));
     let limits =
         section.section("limits").map_or_else(|| Limits::defaults(world), |limits| Limits::read(limits, world));
+    let cache = section.get("cache").map_or(Some(true), |item| item.boolean());
+    let retry = section.section("retry").map_or_else(|| Some(Retry::default()), Retry::read);
     let parameters = component::parameters(section);
     let source = source.map_or(Some(None), |it| it.map(Some))?;
     let mut inputs: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -216,6 +231,8 @@ fn read_section(id: &Identifier, world: World, section: &Section<'_>, wires: &[W
         inputs,
         parameters: parameters?,
         limits,
+        cache: cache?,
+        retry: retry?,
     })
 }
 

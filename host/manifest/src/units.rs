@@ -33,6 +33,14 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, UnitError> {
     })
 }
 
+/// Reads a size in bytes, as a manifest has it: `512 MiB`.
+///
+/// # Errors
+/// Advice on what to write instead.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    parse_bytes(text).map_err(|error| error.hint)
+}
+
 /// Reads a duration.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     parse(text, &DURATIONS, "`30 s`", |number, unit| {

@@ -304,3 +304,32 @@ fn flip_in_place(path: &Path, modified: std::time::SystemTime) {
     file.set_modified(modified).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
 }
+
+#[test]
+fn eviction_keeps_to_the_size_to_the_order_and_to_the_grace() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = ArtifactStore::open(directory.path()).unwrap();
+    let put = |text: &str| {
+        let staging = store.stage();
+        let digest = staging.put_document("text/plain", text.as_bytes()).unwrap().digest();
+        staging.publish().unwrap();
+        digest
+    };
+    let digests: Vec<_> = ["one..", "two..", "three", "kept."].map(put).to_vec();
+    let evict = |most, grace, dry_run| {
+        let order = vec![digests[1], digests[0], digests[2]];
+        let evicted = store.evict(most, grace, dry_run, || Ok(order)).unwrap();
+        evicted.iter().map(|it| it.digest).collect::<Vec<_>>()
+    };
+    let at_once = std::time::Duration::ZERO;
+    assert_eq!(evict(20, at_once, false), []);
+    assert_eq!(evict(0, std::time::Duration::from_secs(3600), false), [], "all of them are young");
+    assert_eq!(evict(14, at_once, true), [digests[1], digests[0]]);
+    assert!(store.contains(ArtifactKind::Document, &digests[1]), "nothing was removed");
+    assert_eq!(evict(15, at_once, false), [digests[1]]);
+    assert!(!store.contains(ArtifactKind::Document, &digests[1]));
+    assert_eq!(evict(0, at_once, false), [digests[0], digests[2]], "what is not named stays");
+    assert!(store.contains(ArtifactKind::Document, &digests[3]));
+    assert!(store.renew(&[(ArtifactKind::Document, digests[3])]).unwrap());
+    assert!(!store.renew(&[(ArtifactKind::Document, digests[3]), (ArtifactKind::Document, digests[0])]).unwrap());
+}

@@ -75,7 +75,7 @@ fn what_the_host_writes_for_a_stage_counts_against_its_output() {
     let stopped = place.churn(20_000, &["--set", "evaluation.limits.output=16 KiB"]).expect(6);
     let text = message(&stopped);
     assert!(text.contains("evaluation") && text.contains("output"), "{text}");
-    let stopped = place.churn(20_000, &["--set", "transformation.limits.output=1 MiB"]).expect(6);
+    let stopped = place.churn(20_000, &["--no-cache", "--set", "transformation.limits.output=1 MiB"]).expect(6);
     let text = message(&stopped);
     assert!(text.contains("transformation") && text.contains("output"), "{text}");
     place.churn(3000, &[]).expect(0);
@@ -97,14 +97,14 @@ fn what_the_host_keeps_of_each_row_counts_against_the_stages_memory() {
 fn the_hosts_work_for_a_stage_is_its_cpu_time() {
     let place = Place::new();
     let used = || {
-        let run = place.churn(60_000, &["--until", "transformation"]).expect(0).json();
+        let run = place.churn(60_000, &["--no-cache", "--until", "transformation"]).expect(0).json();
         run["stages"][2]["cpu_ms"].as_f64().expect("milliseconds")
     };
     // The lesser of two: what a busy machine adds to one of them is no measure.
     let used = used().min(used());
     // Half of it is the host's: splitting, encoding, writing and hashing seven tables.
     let limit = format!("transformation.limits.cpu={} ms", (used / 2.0).max(10.0) as u64);
-    let stopped = place.churn(60_000, &["--until", "transformation", "--set", &limit]).expect(6);
+    let stopped = place.churn(60_000, &["--no-cache", "--until", "transformation", "--set", &limit]).expect(6);
     let text = message(&stopped);
     assert!(text.contains("transformation") && text.contains("cpu"), "{text}");
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::sandbox::{Cancel, Component, Level};
 use stagewright_lifecycle::summary::{StageSummary, Summary};
-use stagewright_lifecycle::{Request, Run, RunError};
+use stagewright_lifecycle::{Request, Reuse, Run, RunError};
 use stagewright_manifest::{Ceilings, Manifest, Overrides, World};
 use stagewright_runtime::{
     Bounds, Compiler, EngineOptions, Installation, Origin, Process, Runtime, RuntimeError, StubGrants, Walls,
@@ -368,6 +368,8 @@ impl Workshop {
             tokens: BTreeMap::new(),
             changes: serde_json::Value::Null,
             upon: self.base.clone().filter(|_| first > World::Ingestion),
+            // What was done before does nothing hostile.
+            reuse: Reuse { nothing: true, ..Reuse::default() },
         };
         let (summary, result) = Run::execute(request);
         let id: RunId = summary.run_id.parse().expect("a run's identifier");

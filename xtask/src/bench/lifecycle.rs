@@ -88,7 +88,7 @@ fn run_of(built: &Built, options: &Options, work: &Path, table: &Path) -> Comman
         .env("STAGEWRIGHT_CACHE", work.join("cache"))
         .arg("--home")
         .arg(work.join("home"))
-        .args(["run", config, "--json", "--set", &format!("training.component=train-{}", options.model)])
+        .args(["run", config, "--json", "--no-cache", "--set", &format!("training.component=train-{}", options.model)])
         .args(peer_parameters(&options.model))
         .arg("--source")
         .arg(format!("customers=sqlite:{}#customers", table.display()));

@@ -3,6 +3,7 @@
 //! Every figure is a median over repeats in one invocation; JSON goes to `target/bench/`. What each benchmark found, and how it was
 //! called, stands in docs/benchmarks.md.
 
+mod cache;
 mod lifecycle;
 mod overhead;
 mod process;
@@ -14,7 +15,7 @@ use crate::build::{self, cargo};
 use crate::steps::{Result, run};
 
 /// What may be measured.
-const USAGE: &str = "usage: cargo xtask bench overhead|boundary|decode|native|sandbox|registry|lifecycle
+const USAGE: &str = "usage: cargo xtask bench overhead|cache|boundary|decode|native|sandbox|registry|lifecycle
   [--rows N] [--repeat N]
   native, sandbox: [--only TEXT]    registry: --rows counts runs
   lifecycle: [--model logistic|forest|boosted] [--smote] [--workers N] [--peer [PYTHON]]";
@@ -24,6 +25,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     let options = Options::parse(arguments.get(1..).unwrap_or_default())?;
     match arguments.first().map(String::as_str) {
         Some("overhead") => overhead::overhead(&options),
+        Some("cache") => cache::cache(&options),
         Some("lifecycle") => lifecycle::lifecycle(&options),
         Some("registry") => ["registry", "promotion"].iter().try_for_each(|name| inside(name, &options)),
         Some(name @ ("boundary" | "decode" | "native" | "sandbox")) => inside(name, &options),

@@ -26,7 +26,12 @@ pub(super) fn overhead(options: &Options) -> Result<()> {
     let command = |name: &str, operator: &Path| {
         let mut command = Command::new(&built.binary);
         command.env("STAGEWRIGHT_OPERATOR", operator);
-        command.arg("--home").arg(work.join(name)).arg("run").arg(&manifest).args(["--json", "--workers", "1"]);
+        command.arg("--home").arg(work.join(name)).arg("run").arg(&manifest).args([
+            "--json",
+            "--no-cache",
+            "--workers",
+            "1",
+        ]);
         command
     };
     // Fills the compile cache; its version of the model becomes champion, so that later runs compare with one.
@@ -55,7 +60,7 @@ pub(super) fn overhead(options: &Options) -> Result<()> {
     write("overhead.json", &format!("{{\"repeat\":{repeat},{}}}\n", figures.join(",")))
 }
 
-fn pipeline(guests: &Path) -> String {
+pub(super) fn pipeline(guests: &Path) -> String {
     let mut text = "pipeline = \"empty\"\nexperiment = \"bench\"\nmodel = \"empty\"\nseed = 1\n\
         [task]\nkind = \"binary\"\ntarget = \"y\"\npositive = \"1\"\n\
         [split]\nmethod = \"stratified\"\ntest = 0.5\nvalidation = 0.0\n"

@@ -38,7 +38,10 @@ const AFTER_HELP: &str = "Exit codes: 0 done or accepted, 2 usage or manifest, 3
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Runs a pipeline: ingestion, validation, transformation, training, evaluation, promotion.
+    /// Stages of which an earlier run did the same are not executed again.
     Run(RunArguments),
+    /// Goes on with a run that did not come to its end: what it finished is not executed again.
+    Resume(ResumeArguments),
     /// Shows what a run would do, and checks everything that can be checked before it.
     Plan(PlanArguments),
     /// One stage alone, or one component.
@@ -127,15 +130,52 @@ impl Changes {
     }
 }
 
+/// Which stages may take over what earlier runs made.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct CacheArguments {
+    /// Executes every stage, whatever earlier runs made.
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Executes this stage, whatever earlier runs made; may be repeated.
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) refresh: Vec<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
     /// The manifest.
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) changes: Changes,
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
+    /// Writes the run's metrics to this file: JSON, sorted by their names, to be kept in git.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics_out: Option<PathBuf>,
     /// Stops after this stage.
     #[arg(long, value_name = "STAGE")]
     pub(crate) until: Option<String>,
+    /// Prints limits that leave room above what the stages used.
+    #[arg(long)]
+    pub(crate) suggest_limits: bool,
+    #[command(flatten)]
+    pub(crate) json: JsonArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArguments {
+    /// The run: its identifier, or the beginning of one.
+    pub(crate) run: String,
+    /// The manifest. [default: that of the run, with the changes that were made there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
+    /// Writes the run's metrics to this file: JSON, sorted by their names, to be kept in git.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics_out: Option<PathBuf>,
     /// Prints limits that leave room above what the stages used.
     #[arg(long)]
     pub(crate) suggest_limits: bool,
@@ -152,6 +192,12 @@ pub(crate) struct PlanArguments {
     /// Draws the graph in the language of Mermaid, and looks at no component.
     #[arg(long, conflicts_with = "json")]
     pub(crate) mermaid: bool,
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
+    /// Shows of every stage whether it would be executed, and why: which part of what decides its
+    /// result differs from which run.
+    #[arg(long)]
+    pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) json: JsonArgument,
 }
@@ -186,6 +232,8 @@ pub(crate) struct StageRunArguments {
     pub(crate) run: Option<String>,
     #[command(flatten)]
     pub(crate) changes: Changes,
+    #[command(flatten)]
+    pub(crate) cache: CacheArguments,
     /// Prints limits that leave room above what the stages used.
     #[arg(long)]
     pub(crate) suggest_limits: bool,

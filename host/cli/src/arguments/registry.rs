@@ -375,6 +375,10 @@ pub(crate) struct GcArguments {
     /// Leaves what is younger, for runs that have not recorded it yet: `1h`, `30min`, `0s`.
     #[arg(long, default_value = "1h", value_name = "DURATION")]
     pub(crate) grace: String,
+    /// Removes also what only records of runs reach, the least recently used first, until the
+    /// artifacts take at most so much: `20 GiB`. What a version or a verdict refers to stays.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<String>,
     #[command(flatten)]
     pub(crate) destination: DestinationArguments,
     #[command(flatten)]

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use stagewright_manifest::parse_size;
 use stagewright_promotion::promote::repair;
 use stagewright_promotion::{Destination, GarbageKind};
-use stagewright_store::{Digest, Home};
+use stagewright_store::{CollectedArtifact, Digest, Home};
 
 use crate::arguments::GcArguments;
 use crate::commands::print_json;
@@ -28,6 +29,13 @@ pub(crate) fn gc(location: &Location, arguments: &GcArguments) -> anyhow::Result
     let home = location.existing()?;
     let grace = duration(&arguments.grace)?;
     let mut items = artifacts(&home, grace, arguments.dry_run)?;
+    if let Some(most) = &arguments.max_size {
+        let most = parse_size(most).map_err(|hint| UsageError::error(format!("`{most}` is not a size"), hint))?;
+        // A list that removes nothing would count twice what is garbage already.
+        let here = items.iter().filter(|item| arguments.dry_run && item.place == "artifacts");
+        let garbage: u64 = here.map(|item| item.bytes).sum();
+        items.extend(evicted(&home, most.saturating_add(garbage), grace, arguments.dry_run)?);
+    }
     items.extend(compiled(&home, grace, arguments.dry_run)?);
     let destination = production::of_command(&home, None, &arguments.destination)?;
     if arguments.destination.destination.is_some() || home.production_dir().is_dir() {
@@ -58,13 +66,20 @@ fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<
         ));
     }
     let found = home.artifacts.collect(grace, dry_run, || home.registry.reachable())?;
-    let item = |it: stagewright_store::CollectedArtifact| Item {
-        place: it.place.map_or("artifacts".into(), Into::into),
-        name: it.digest.to_string(),
-        kind: it.kind.to_string(),
-        bytes: it.bytes,
-    };
-    Ok(found.into_iter().map(item).collect())
+    Ok(found.into_iter().map(|artifact| item_of(artifact, "artifacts")).collect())
+}
+
+/// What only records of runs reach, the least recently used first, past so many bytes. A run whose artifacts are gone keeps
+/// its record; a stage that made one of them is executed again when somebody wants the same.
+fn evicted(home: &Home, most: u64, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
+    let found = home.artifacts.evict(most, grace, dry_run, || home.registry.least_recently_used())?;
+    Ok(found.into_iter().map(|artifact| item_of(artifact, "evicted")).collect())
+}
+
+fn item_of(artifact: CollectedArtifact, here: &'static str) -> Item {
+    let CollectedArtifact { place, kind, digest, bytes } = artifact;
+    let place = place.map_or(here.into(), Into::into);
+    Item { place, name: digest.to_string(), kind: kind.to_string(), bytes }
 }
 
 /// Compiled components that no run used and no version needs. Whatever is removed here is compiled again when it is asked for.

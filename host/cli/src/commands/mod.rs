@@ -12,6 +12,7 @@ mod models;
 mod plan;
 mod precompile;
 mod predict;
+mod resume;
 mod run;
 mod runs;
 mod searched;
@@ -38,6 +39,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
     let location = &Location { home, registry, artifacts };
     match arguments.command {
         Command::Run(arguments) => run::run(location, arguments),
+        Command::Resume(arguments) => resume::resume(location, &arguments),
         Command::Plan(arguments) => plan::plan(location, &arguments),
         Command::Stage(command) => stage::stage(location, command),
         Command::Lock(arguments) => lock::lock(&arguments),

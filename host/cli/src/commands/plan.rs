@@ -3,16 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use stagewright_lifecycle::sandbox::Component;
+use stagewright_lifecycle::Request;
+use stagewright_lifecycle::explain::{Difference, Planned, explain};
+use stagewright_lifecycle::observer::Observer;
+use stagewright_lifecycle::sandbox::{Component, Level};
+use stagewright_lifecycle::summary::StageSummary;
 use stagewright_manifest::{Manifest, StageSection, Step, StepId, World};
 use stagewright_runtime::{Grant, Runtime};
+use stagewright_text::Outside;
 
 use crate::arguments::PlanArguments;
+use crate::commands::run::{reuse, tokens};
 use crate::commands::{overrides, print_json};
-use crate::ending::Ending;
+use crate::ending::{Ending, FailedRun};
 use crate::location::Location;
 use crate::tasks;
-use crate::terminal::{bytes, table};
+use crate::terminal::{Grid, bytes, table};
 use crate::trust::Policy;
 use crate::workplace::{self, Workplace};
 
@@ -29,8 +35,11 @@ pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Re
     let policy = Policy::load(&manifest, &operator, arguments.changes.locked)?;
     let components = workplace.components(&manifest, &policy)?;
     tasks::refuse_undoable(&manifest, &(World::Ingestion..=World::Promotion), &components)?;
+    let manifest = Arc::new(manifest);
+    let wanted = arguments.explain || arguments.json.json;
+    let steps = wanted.then(|| explained(workplace, &manifest, &components, arguments)).transpose()?;
     if arguments.json.json {
-        print_json(&as_json(&manifest, &components))?;
+        print_json(&as_json(&manifest, &components, steps.as_deref().unwrap_or_default()))?;
         return Ok(Ending::Done);
     }
     println!(
@@ -67,6 +76,12 @@ pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Re
         let confidence = gate.confidence.map(|it| format!(" at {} % confidence", it * 100.0)).unwrap_or_default();
         println!("gate: {} {} {}{confidence}", gate.rule.name(), gate.metric, gate.threshold);
     }
+    if let Some(steps) = steps {
+        println!("{}", table_of(&steps));
+        for step in &steps {
+            show_differences(step);
+        }
+    }
     Ok(Ending::Done)
 }
 
@@ -83,7 +98,11 @@ fn in_order(manifest: &Manifest) -> Vec<&StageSection> {
 }
 
 /// The plan for programs.
-fn as_json(manifest: &Manifest, components: &BTreeMap<StepId, Arc<Component>>) -> serde_json::Value {
+fn as_json(
+    manifest: &Manifest,
+    components: &BTreeMap<StepId, Arc<Component>>,
+    planned: &[Planned],
+) -> serde_json::Value {
     let stage = |stage: &StageSection| {
         let component = &components[&stage.name];
         let grants: serde_json::Map<String, serde_json::Value> = grants(manifest, stage, component)
@@ -95,7 +114,15 @@ fn as_json(manifest: &Manifest, components: &BTreeMap<StepId, Arc<Component>>) -
     let stages: Vec<_> = in_order(manifest).into_iter().map(stage).collect();
     let step = |step: &Step| {
         let component = &components[&step.stage];
-        serde_json::json!({ "name": step.id, "stage": step.stage, "world": step.world, "component": component.name, "digest": component.digest })
+        let mut object = match planned.iter().find(|planned| planned.name == step.id.as_str()) {
+            Some(planned) => serde_json::json!(planned),
+            None => serde_json::json!({ "name": step.id, "cached": false, "why": "a graph is executed as a whole" }),
+        };
+        object["stage"] = step.stage.as_str().into();
+        object["world"] = step.world.as_str().into();
+        object["component"] = component.name.as_str().into();
+        object["digest"] = component.digest.to_string().into();
+        object
     };
     let steps: Vec<_> = manifest.graph.steps().iter().map(step).collect();
     serde_json::json!({
@@ -121,6 +148,82 @@ fn show_graph(manifest: &Manifest) {
         ]);
     }
     println!("{shown}");
+}
+
+/// Of every stage, whether a run would execute it.
+fn explained(
+    workplace: Workplace,
+    manifest: &Arc<Manifest>,
+    components: &BTreeMap<StepId, Arc<Component>>,
+    arguments: &PlanArguments,
+) -> anyhow::Result<Vec<Planned>> {
+    // A run does six stages in a row.
+    if manifest.is_graph() {
+        return Ok(Vec::new());
+    }
+    let components = manifest.stages.iter().map(|stage| (stage.world, components[&stage.name].clone())).collect();
+    let request = Request {
+        manifest: manifest.clone(),
+        manifest_text: manifest.recorded_text(),
+        home: workplace.home,
+        decoder: workplace.runtime.decoder(),
+        sandbox: Arc::new(workplace.runtime),
+        components,
+        observer: Arc::new(Quiet),
+        workers: workplace.workers,
+        cancel: workplace::cancel_on_signals(),
+        stages: World::Ingestion..=World::Promotion,
+        upon: None,
+        changes: serde_json::to_value(&arguments.changes)?,
+        code: None,
+        tokens: tokens(manifest),
+        destination: None,
+        reuse: reuse(&arguments.cache)?,
+    };
+    Ok(explain(request).map_err(|error| FailedRun { error, manifest: manifest.file().to_owned() })?)
+}
+
+/// Nobody watches a plan.
+struct Quiet;
+
+impl Observer for Quiet {
+    fn stage_started(&self, _: World, _: &str) {}
+    fn progress(&self, _: World, _: u64, _: u64) {}
+    fn log(&self, _: World, _: Level, _: &str) {}
+    fn stage_finished(&self, _: World, _: &StageSummary) {}
+}
+
+fn table_of(steps: &[Planned]) -> Grid {
+    let mut shown = table(&["stage", "executed", "why"]);
+    for step in steps {
+        let executed = if step.cached { "no" } else { "yes" };
+        shown.add_row(vec![step.name.clone(), executed.to_owned(), step.why.clone()]);
+    }
+    shown
+}
+
+/// The parts of a stage's key that differ, with what they were and what they are.
+fn show_differences(step: &Planned) {
+    if step.differs.is_empty() {
+        return;
+    }
+    println!("{}:", step.name);
+    for Difference { part, before, now } in &step.differs {
+        println!("  {}: {} -> {}", Outside::new(part), value(before), value(now));
+    }
+}
+
+/// A value, as far as it fits on a line.
+fn value(value: &serde_json::Value) -> String {
+    const LETTERS: usize = 80;
+    let text = match value {
+        serde_json::Value::Null => "nothing".to_owned(),
+        value => value.to_string(),
+    };
+    match text.char_indices().nth(LETTERS) {
+        Some((end, _)) => Outside::new(&format!("{}…", &text[..end])).to_string(),
+        None => Outside::new(&text).to_string(),
+    }
 }
 
 /// A component's imports, each with what the manifest and the stage's world give for it.

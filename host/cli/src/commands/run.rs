@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use stagewright_evaluation::report::Verdict;
 use stagewright_lifecycle::code;
 use stagewright_lifecycle::model::Code;
 use stagewright_lifecycle::summary::{StageSummary, Summary};
-use stagewright_lifecycle::{Request, Run, RunError};
+use stagewright_lifecycle::{Request, Reuse, Run, RunError};
 use stagewright_manifest::{Limits, Manifest, Usage, World};
 use stagewright_promotion::promote::repair;
-use stagewright_store::{CHAMPION, RunId};
+use stagewright_store::{CHAMPION, LoggedMetric, RunId, write_whole};
 
-use crate::arguments::{Changes, RunArguments};
+use crate::arguments::{CacheArguments, Changes, RunArguments};
 use crate::commands::{overrides, print_json};
 use crate::ending::{Ending, FailedRun, UsageError, classify};
 use crate::environment;
@@ -38,6 +39,8 @@ pub(crate) fn run(location: &Location, arguments: RunArguments) -> anyhow::Resul
         changes: &arguments.changes,
         stages: World::Ingestion..=last,
         upon: None,
+        reuse: reuse(&arguments.cache)?,
+        metrics_out: arguments.metrics_out.as_deref(),
         suggest_limits: arguments.suggest_limits,
         json: arguments.json.json,
     };
@@ -51,12 +54,20 @@ pub(crate) fn world(name: &str) -> anyhow::Result<World> {
         .ok_or_else(|| UsageError::error(format!("there is no stage `{name}`"), format!("the stages are {names}")))
 }
 
+/// Which stages may take over what earlier runs made.
+pub(crate) fn reuse(cache: &CacheArguments) -> anyhow::Result<Reuse> {
+    let refresh = cache.refresh.iter().map(|name| world(name)).collect::<anyhow::Result<_>>()?;
+    Ok(Reuse { nothing: cache.no_cache, refresh, resumed: None })
+}
+
 /// A run that was asked for.
 pub(crate) struct Job<'a> {
     pub(crate) file: &'a Path,
     pub(crate) changes: &'a Changes,
     pub(crate) stages: RangeInclusive<World>,
     pub(crate) upon: Option<RunId>,
+    pub(crate) reuse: Reuse,
+    pub(crate) metrics_out: Option<&'a Path>,
     pub(crate) suggest_limits: bool,
     pub(crate) json: bool,
 }
@@ -106,8 +117,13 @@ impl Job<'_> {
             code: code.join().unwrap_or_default(),
             tokens: tokens(&manifest),
             destination,
+            reuse: self.reuse,
         };
+        let registry = request.home.registry.clone();
         let (summary, result) = Run::execute(request);
+        if let Some(file) = self.metrics_out.filter(|_| result.is_ok()) {
+            write_metrics(&registry.run(&summary.run_id)?.metrics, file)?;
+        }
         let ending = conclude(&summary, result, manifest.file(), self.json);
         if self.suggest_limits && !self.json {
             suggest_limits(&summary, manifest.file());
@@ -127,8 +143,19 @@ fn refuse_graph(manifest: &Manifest) -> anyhow::Result<()> {
     ))
 }
 
+/// Writes a run's metrics so that two files differ in what differs: by name, one a line, without
+/// times and without the run's identifier. JSON has no word for a value that is undefined but null.
+fn write_metrics(metrics: &[LoggedMetric], file: &Path) -> anyhow::Result<()> {
+    let named: BTreeMap<&str, Option<f64>> = metrics
+        .iter()
+        .map(|metric| (metric.name.as_str(), Some(metric.value).filter(|value| value.is_finite())))
+        .collect();
+    let text = format!("{}\n", serde_json::to_string_pretty(&named)?);
+    write_whole(file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
+}
+
 /// The tokens that the sources name, where the environment has them.
-fn tokens(manifest: &Manifest) -> BTreeMap<String, String> {
+pub(crate) fn tokens(manifest: &Manifest) -> BTreeMap<String, String> {
     manifest.token_variables().filter_map(|(_, name)| Some((name.to_owned(), environment::variable(name)?))).collect()
 }
 
@@ -143,6 +170,10 @@ fn suggest_limits(summary: &Summary, manifest: &str) {
     println!("\n# for {manifest}, from what this run used; measure with the largest table that you expect");
     for stage in &summary.stages {
         let Some(world) = World::from_name(&stage.name) else { continue };
+        if stage.cached {
+            println!("# {world} was not executed: add --refresh {world} to see what it uses");
+            continue;
+        }
         println!(
             "# used: memory {}, cpu {}, wall {}, output {}, log {}",
             terminal::bytes(stage.usage.peak_memory_bytes),

@@ -115,6 +115,9 @@ fn show(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<En
             milliseconds(stage.cpu_ms),
             bytes(stage.peak_memory_bytes)
         );
+        if let Some(run) = &stage.cached_from {
+            println!("executed by run {run}, whose times these are");
+        }
         let mut shown = table(&["artifact", "kind", "rows", "bytes", "digest"]);
         for output in &stage.outputs {
             shown.add_row(vec![

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use sha2::Sha256;
 use stagewright_store::Digest;
@@ -24,15 +25,39 @@ pub struct Content {
     files: Vec<(PathBuf, Option<Stamp>)>,
 }
 
-/// The marks of a file that a system changes when somebody writes to a file.
+/// The marks of a file that a system changes when somebody writes to a file: device, inode, size,
+/// and the times of the last change of its content and of the file itself, in seconds and
+/// nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp([i64; 7]);
+pub struct Stamp(pub [i64; 7]);
+
+/// Remembers the contents of files, so that one that has not changed is not read again.
+pub trait ContentMemory {
+    /// The digest of the file that looked like this, if it is known.
+    fn recall(&self, stamp: &Stamp) -> Option<Digest>;
+
+    /// Keeps the digest of a file that looks like this.
+    fn keep(&self, stamp: &Stamp, digest: &Digest);
+}
+
+/// For this long after a change, another one may leave the same [`Stamp`]: times of files have
+/// steps, of two seconds on some file systems.
+const UNSETTLED: Duration = Duration::from_secs(2);
 
 impl Stamp {
     fn of(metadata: &std::fs::Metadata) -> Self {
         let (modified, changed) = (metadata.mtime_nsec(), metadata.ctime_nsec());
         let place = [metadata.dev().cast_signed(), metadata.ino().cast_signed(), metadata.size().cast_signed()];
         Self([place[0], place[1], place[2], metadata.mtime(), modified, metadata.ctime(), changed])
+    }
+
+    /// Whether any change from now on gives another stamp. The time at which a file itself was
+    /// changed is the system's to set; that of its content is anybody's.
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let Self([.., seconds, nanoseconds]) = *self;
+        let (Ok(seconds), Ok(nanoseconds)) = (u64::try_from(seconds), u32::try_from(nanoseconds)) else { return false };
+        let changed = SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds));
+        changed.and_then(|changed| now.duration_since(changed).ok()).is_some_and(|age| age > UNSETTLED)
     }
 }
 
@@ -43,14 +68,30 @@ impl Content {
     /// [`DataError::Unreadable`], as for a reader of the source; [`DataError::Interrupted`] when
     /// told to stop.
     pub fn of(source: &Source, interrupt: &Interrupt) -> Result<Self, DataError> {
+        Self::looked_up(source, interrupt, None)
+    }
+
+    /// The same; a file that a memory knows is not read.
+    ///
+    /// # Errors
+    /// As for [`Content::of`].
+    pub fn remembered(source: &Source, interrupt: &Interrupt, memory: &dyn ContentMemory) -> Result<Self, DataError> {
+        Self::looked_up(source, interrupt, Some(memory))
+    }
+
+    fn looked_up(
+        source: &Source,
+        interrupt: &Interrupt,
+        memory: Option<&dyn ContentMemory>,
+    ) -> Result<Self, DataError> {
         let path = source.uri.path();
-        let (digest, stamp) = hashed(path, open_file(path)?, interrupt)?;
+        let (digest, stamp) = known(path, open_file(path)?, interrupt, memory)?;
         let mut content = Self { digest, files: vec![(path.to_owned(), Some(stamp))] };
         if matches!(source.uri, SourceUri::Sqlite { .. }) {
             let log = log_of(path);
             match File::open(&log) {
                 Ok(file) if file.metadata().is_ok_and(|metadata| metadata.len() > 0) => {
-                    let (changes, stamp) = hashed(&log, file, interrupt)?;
+                    let (changes, stamp) = known(&log, file, interrupt, memory)?;
                     content.digest = Digest::of(&[*digest.as_bytes(), *changes.as_bytes()].concat());
                     content.files.push((log, Some(stamp)));
                 }
@@ -76,9 +117,29 @@ fn log_of(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn hashed(path: &Path, mut file: File, interrupt: &Interrupt) -> Result<(Digest, Stamp), DataError> {
+/// The digest of an open file, and how it looked before it was read.
+fn known(
+    path: &Path,
+    file: File,
+    interrupt: &Interrupt,
+    memory: Option<&dyn ContentMemory>,
+) -> Result<(Digest, Stamp), DataError> {
     let unreadable = |error: std::io::Error| DataError::unreadable(path, error, "");
     let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
+    if let Some(digest) = memory.and_then(|memory| memory.recall(&stamp)) {
+        return Ok((digest, stamp));
+    }
+    let settled = stamp.is_settled(SystemTime::now());
+    let digest = hashed(path, &file, interrupt)?;
+    let is_same = || file.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == stamp);
+    if let Some(memory) = memory.filter(|_| settled && is_same()) {
+        memory.keep(&stamp, &digest);
+    }
+    Ok((digest, stamp))
+}
+
+fn hashed(path: &Path, mut file: &File, interrupt: &Interrupt) -> Result<Digest, DataError> {
+    let unreadable = |error: std::io::Error| DataError::unreadable(path, error, "");
     let mut hasher = <Sha256 as sha2::Digest>::new();
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -90,11 +151,13 @@ fn hashed(path: &Path, mut file: File, interrupt: &Interrupt) -> Result<(Digest,
             read => sha2::Digest::update(&mut hasher, &buffer[..read]),
         }
     }
-    Ok((Digest::from_bytes(sha2::Digest::finalize(hasher).into()), stamp))
+    Ok(Digest::from_bytes(sha2::Digest::finalize(hasher).into()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+
     use super::*;
 
     #[test]
@@ -116,6 +179,52 @@ mod tests {
         assert!(first.has_changed());
         let gone = Content::of(&source, &Interrupt::never());
         assert!(matches!(gone, Err(DataError::Unreadable { .. })), "{gone:?}");
+    }
+
+    /// Knows what it was told, and counts how often it knew.
+    #[derive(Default)]
+    struct Kept {
+        known: RefCell<Vec<(Stamp, Digest)>>,
+        recalled: Cell<usize>,
+    }
+
+    impl ContentMemory for Kept {
+        fn recall(&self, stamp: &Stamp) -> Option<Digest> {
+            let found = self.known.borrow().iter().find(|(known, _)| known == stamp).map(|(_, digest)| *digest)?;
+            self.recalled.set(self.recalled.get() + 1);
+            Some(found)
+        }
+
+        fn keep(&self, stamp: &Stamp, digest: &Digest) {
+            self.known.borrow_mut().push((*stamp, *digest));
+        }
+    }
+
+    #[test]
+    fn a_file_that_rests_for_two_seconds_is_read_once_and_any_change_has_it_read_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let csv = folder.path().join("rows.csv");
+        std::fs::write(&csv, "x\n1\n").expect("a file");
+        let source = Source::new(format!("csv:{}", csv.display()).parse().expect("an address"));
+        let kept = Kept::default();
+        let read = || {
+            let before = kept.recalled.get();
+            let content = Content::remembered(&source, &Interrupt::never(), &kept).expect("a file that is there");
+            (content.digest, kept.recalled.get() > before)
+        };
+        let (first, other) = (Digest::of(b"x\n1\n"), Digest::of(b"x\n2\n"));
+        // It was changed a moment ago: the next change could look the same.
+        assert_eq!((read(), read()), ((first, false), (first, false)));
+        let rest = || std::thread::sleep(UNSETTLED + Duration::from_millis(100));
+        rest();
+        assert_eq!((read(), read()), ((first, false), (first, true)));
+        // As long as before, and with the time of before: a change all the same.
+        let modified = std::fs::metadata(&csv).and_then(|metadata| metadata.modified()).expect("a time");
+        std::fs::write(&csv, "x\n2\n").expect("a file");
+        File::options().write(true).open(&csv).and_then(|file| file.set_modified(modified)).expect("a time");
+        assert_eq!(read(), (other, false));
+        rest();
+        assert_eq!((read(), read()), ((other, false), (other, true)));
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::interrupt::Interrupt;
 
 pub use address::SourceUri;
 pub(crate) use apart::apart;
-pub use content::Content;
+pub use content::{Content, ContentMemory, Stamp};
 pub(crate) use csv::CsvText;
 pub(crate) use cursor::Batches;
 pub use cursor::{Cursor, Taker, open};

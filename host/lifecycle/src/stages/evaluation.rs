@@ -52,9 +52,14 @@ pub(crate) fn run(work: &EvaluationWork, bench: &mut Bench) -> Result<(), RunErr
     let report = report(work, bench, &test, &judged, (&candidate, champion.as_ref()), reported)?;
     bench.put_text(&EVALUATION, report.json())?;
     bench.put_text(&REPORT, report.html())?;
-    let metrics = judged.metrics().iter().map(|(name, value)| (name.to_owned(), value));
-    bench.put_results(metrics.chain([("test_rows".to_owned(), Some(test.table.rows() as f64))]));
+    bench.put_results(results_of(&report));
     Ok(())
+}
+
+/// The figures of an evaluation that become the run's metrics.
+pub(crate) fn results_of(evaluated: &EvaluationReport) -> Vec<(String, Option<f64>)> {
+    let metrics = evaluated.candidate.metrics.iter().map(|(name, value)| (name.to_owned(), value));
+    metrics.chain([("test_rows".to_owned(), Some(evaluated.test.rows as f64))]).collect()
 }
 
 fn judged(

@@ -9,6 +9,7 @@ use stagewright_promotion::unfit_setting;
 use stagewright_store::{ArtifactKind, Blob};
 
 use crate::bench::Bench;
+use crate::contents::Contents;
 use crate::fault::{LimitKind, StageFault};
 use crate::invocation::{IngestionWork, InputRef, Origin, SOURCE, SourceWork};
 use crate::run::{Run, RunError};
@@ -32,7 +33,8 @@ pub(super) fn work(run: &Run, bench: &mut Bench) -> Result<(IngestionWork, Optio
             SourceLocation::Csv { path, .. }
             | SourceLocation::Parquet { path }
             | SourceLocation::Sqlite { path, .. } => {
-                let content = match Content::of(&reading.at(path.clone()), &bench.interrupt()) {
+                let (source, contents) = (reading.at(path.clone()), Contents::of(&run.request.home));
+                let content = match Content::remembered(&source, &bench.interrupt(), &contents) {
                     // A component that never asks for the source can do without.
                     Err(error @ DataError::Unreadable { .. }) => Err(fault(&error)),
                     content => Ok((path.clone(), content.map_err(|error| fault(&error))?)),
@@ -94,17 +96,21 @@ fn fetch(run: &Run, bench: &Bench, name: &str, http: &Http<'_>) -> Result<Blob, 
     };
     let mut writer = bench.create_blob()?;
     stagewright_data::fetch(&request, &bench.interrupt(), &mut writer).map_err(|error| match error {
-        DataError::TooLarge { used, allowed } => {
-            StageFault::Limit { stage: World::Ingestion.into(), kind: LimitKind::Response, used, allowed }
-        }
-        DataError::Denied { what, grant } => StageFault::Denied {
+        DataError::Unreachable { .. } => RunError::Server(fault(&error)),
+        DataError::TooLarge { used, allowed } => RunError::Stage(StageFault::Limit {
+            stage: World::Ingestion.into(),
+            kind: LimitKind::Response,
+            used,
+            allowed,
+        }),
+        DataError::Denied { what, grant } => RunError::Stage(StageFault::Denied {
             stage: World::Ingestion.into(),
             component: bench.component.name.clone(),
             what,
             grant: format!("to grant it, write `http = [\"{grant}\"]` under [stages.ingestion]"),
-        },
-        DataError::Interrupted => bench.interrupted(),
-        error => fault(&error),
+        }),
+        DataError::Interrupted => RunError::Stage(bench.interrupted()),
+        error => RunError::Stage(fault(&error)),
     })?;
     let response = writer.finish()?;
     match expected {

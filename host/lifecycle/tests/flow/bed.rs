@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use stagewright_lifecycle::Reuse;
 use stagewright_lifecycle::run::{Request, Run, RunError};
 use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_lifecycle::summary::Summary;
@@ -13,7 +14,7 @@ use stagewright_store::{
     CHAMPION, Digest, Home, JudgedAgainst, NewVerdict, PromotionRequest, Run as RunRecord, RunId, StageRecord, Verdict,
 };
 
-use crate::fake::{Call, Fake, Script, component};
+use crate::fake::{Call, Fake, Script, component, other_code};
 
 /// The model's name.
 pub(crate) const MODEL: &str = "outcomes";
@@ -80,6 +81,8 @@ pub(crate) struct Asked {
     upon: Option<RunId>,
     workers: usize,
     script: Script,
+    reuse: Reuse,
+    other_codes: BTreeSet<World>,
 }
 
 /// A run that was.
@@ -100,7 +103,15 @@ impl Asked {
 
     /// Some steps of it.
     pub(crate) fn of(stages: RangeInclusive<World>) -> Self {
-        Self { set: Vec::new(), stages, upon: None, workers: 1, script: Script::default() }
+        Self {
+            set: Vec::new(),
+            stages,
+            upon: None,
+            workers: 1,
+            script: Script::default(),
+            reuse: Reuse::default(),
+            other_codes: BTreeSet::new(),
+        }
     }
 
     /// On what another run made.
@@ -126,9 +137,26 @@ impl Asked {
         self
     }
 
-    /// With stages that follow a script.
+    /// With stages that follow a script: what they make does not follow from what is on record.
     pub(crate) fn script(mut self, script: Script) -> Self {
         self.script = script;
+        self.fresh()
+    }
+
+    /// With every step executed, whatever is on record.
+    pub(crate) fn fresh(self) -> Self {
+        self.reuse(Reuse { nothing: true, ..Reuse::default() })
+    }
+
+    /// With these rules for taking over what is on record.
+    pub(crate) fn reuse(mut self, reuse: Reuse) -> Self {
+        self.reuse = reuse;
+        self
+    }
+
+    /// With another byte in a stage's component, which does the same.
+    pub(crate) fn other_code(mut self, world: World) -> Self {
+        self.other_codes.insert(world);
         self
     }
 }
@@ -147,7 +175,13 @@ impl Bed {
         let manifest = Arc::new(manifest.unwrap_or_else(|error| panic!("{}", error.render())));
         let cancel = Cancel::default();
         let fake = Arc::new(Fake::new(asked.script, cancel.clone()));
-        let ready = |world: World| Arc::new(component(world, manifest.stage(world).component.as_str()));
+        let ready = |world: World| {
+            let mut ready = component(world, manifest.stage(world).component.as_str());
+            if asked.other_codes.contains(&world) {
+                ready.digest = Digest::of(&other_code(&ready.name));
+            }
+            Arc::new(ready)
+        };
         let (summary, result) = Run::execute(Request {
             manifest_text: MANIFEST.to_owned(),
             home: self.home.clone(),
@@ -164,6 +198,7 @@ impl Bed {
             code: None,
             tokens: BTreeMap::new(),
             destination: None,
+            reuse: asked.reuse,
         });
         let id: RunId = summary.run_id.parse().expect("a run's identifier");
         let stages = self.home.registry.stages(&id).expect("the record of its stages");
@@ -243,6 +278,12 @@ impl Ended {
     /// The steps on record, in order, each with how it ended.
     pub(crate) fn steps(&self) -> Vec<(&str, &str)> {
         self.stages.iter().map(|stage| (stage.name.as_str(), stage.status.as_str())).collect()
+    }
+
+    /// The steps that were executed.
+    pub(crate) fn executed(&self) -> Vec<World> {
+        let executed = self.summary.stages.iter().filter(|stage| !stage.cached);
+        executed.map(|stage| World::from_name(&stage.name).expect("a step")).collect()
     }
 
     /// The digests of its artifacts, by step and name.

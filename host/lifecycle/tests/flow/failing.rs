@@ -13,7 +13,7 @@ fn bed() -> (Bed, Asked, Vec<Call>) {
     let calls = {
         let bed = Bed::new();
         bed.done(Asked::whole().column("y"));
-        let ended = bed.done(Asked::whole());
+        let ended = bed.done(Asked::whole().fresh());
         assert_eq!(ended.verdict(), Some("approved"), "the run whose calls are counted goes all the way");
         ended.calls
     };

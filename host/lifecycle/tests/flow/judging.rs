@@ -175,7 +175,11 @@ fn a_candidate_that_is_the_champion_is_not_judged() {
     let again = bed.done(Asked::whole());
     assert!(again.summary.is_champion_already && again.summary.decision.is_none());
     assert_eq!(again.count("decide.decide"), 0);
-    assert_eq!(again.steps().last(), Some(&("evaluation", "finished")));
+    assert_eq!(again.count("evaluate.evaluate"), 0);
+    assert_eq!(again.steps().last(), Some(&("training", "cached")));
+    // Asked for alone, it is evaluated: beside itself.
+    let evaluated = bed.done(Asked::of(World::Ingestion..=World::Evaluation));
+    assert_eq!(evaluated.steps().last(), Some(&("evaluation", "finished")));
     let model = again.summary.model.as_ref().expect("the version that it is");
     assert_eq!((model.version, model.is_new), (1, false));
     assert_eq!(bed.home.registry.verdicts(MODEL, 1).expect("verdicts").len(), 1);
@@ -241,7 +245,8 @@ fn register_passed_gives_a_number_to_what_was_approved_alone() {
     // Nor does a run that ends before it is judged.
     bed.done(passed(Asked::of(World::Ingestion..=World::Evaluation)));
     assert_eq!(bed.versions(), 0);
-    let fit = bed.done(passed(Asked::whole()));
+    // A component that decides otherwise is another one: what the one above said is no record of it.
+    let fit = bed.done(passed(Asked::whole().fresh()));
     assert_eq!((fit.verdict(), bed.versions(), bed.champion()), (Some("approved"), 1, Some(1)));
     // A version that is registered keeps its verdicts, good or bad.
     bed.done(Asked::whole().column("y"));

@@ -1,9 +1,11 @@
 //! The flow of a run over made-up stages: no Wasm, a real home.
 
 mod bed;
+mod caching;
 mod failing;
 mod fake;
 mod invocations;
 mod judging;
+mod semantics;
 mod taking_over;
 mod whole;

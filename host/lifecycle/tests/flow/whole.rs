@@ -95,7 +95,7 @@ fn no_call_is_made_of_a_step_that_was_not_asked_for() {
     let whole = bed.done(Asked::whole().column("y"));
     for (first, start) in World::all().enumerate() {
         for end in World::all().skip(first) {
-            let ended = bed.done(Asked::of(start..=end).upon(&whole).column("y"));
+            let ended = bed.done(Asked::of(start..=end).upon(&whole).column("y").fresh());
             let wanted: Vec<World> = World::all().filter(|world| (start..=end).contains(world)).collect();
             let recorded: Vec<&str> = ended.stages.iter().map(|stage| stage.name.as_str()).collect();
             assert_eq!(recorded, wanted.iter().map(|world| world.as_str()).collect::<Vec<_>>(), "{start} to {end}");
@@ -111,7 +111,7 @@ fn no_call_is_made_of_a_step_that_was_not_asked_for() {
 fn no_stage_is_shown_names_of_rows_and_only_those_that_learn_or_measure_the_outcome() {
     let bed = Bed::new();
     bed.done(Asked::whole());
-    let ended = bed.done(Asked::whole().column("y"));
+    let ended = bed.done(Asked::whole().column("y").fresh());
     for call in &ended.calls {
         let shows = |name: &str| call.columns.iter().any(|column| column == name);
         let (names, outcome) = match call.export {

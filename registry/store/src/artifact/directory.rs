@@ -220,6 +220,12 @@ impl ArtifactStore {
         }
     }
 
+    /// Whether this process wrote or verified an artifact, and its file looks as it did.
+    pub(crate) fn is_verified(&self, kind: ArtifactKind, digest: &Digest) -> bool {
+        let stamp = Stamp::of(&self.path(kind, digest)).ok();
+        stamp.is_some() && self.verified().get(&(kind, *digest)).copied() == stamp
+    }
+
     fn verified(&self) -> MutexGuard<'_, HashMap<(ArtifactKind, Digest), Stamp>> {
         // Every change under this lock is a single insertion.
         self.inner.verified.lock().unwrap_or_else(PoisonError::into_inner)

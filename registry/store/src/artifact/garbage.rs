@@ -4,7 +4,7 @@
 //! is younger than a time of grace is never removed, publishing makes what it finds young again, and both hold a lock:
 //! publishing a shared one, collecting an exclusive one from looking for what is reachable to removing the rest.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +26,19 @@ pub struct CollectedArtifact {
     pub bytes: u64,
 }
 
+/// An artifact's file.
+struct Stored {
+    artifact: CollectedArtifact,
+    /// For how long it has not been published; `None`: for less than nothing, by this clock.
+    age: Option<Duration>,
+}
+
+impl Stored {
+    fn is_older_than(&self, grace: Duration) -> bool {
+        self.age.is_some_and(|age| age >= grace)
+    }
+}
+
 impl ArtifactStore {
     /// Removes artifacts that are older than `grace` and not among what `reachable` finds, which is called once the store is
     /// locked; with `dry_run` only lists them.
@@ -38,28 +51,103 @@ impl ArtifactStore {
         dry_run: bool,
         reachable: impl FnOnce() -> Result<HashSet<Digest>, StoreError>,
     ) -> Result<Vec<CollectedArtifact>, StoreError> {
-        let lock = self.directory_file()?;
-        lock.lock().map_err(io_error("lock", self.directory()))?;
+        let _collecting = self.lock_exclusive()?;
         let reachable = reachable()?;
-        let mut collected = Vec::new();
+        let mut collected = self.stored()?;
+        collected.retain(|it| !reachable.contains(&it.artifact.digest) && it.is_older_than(grace));
+        let mut collected: Vec<CollectedArtifact> = self.removed(collected, dry_run)?;
+        collected.extend(self.collect_shared(grace, dry_run, &reachable)?);
+        collected
+            .sort_by(|one, other| (&one.place, one.digest, one.kind).cmp(&(&other.place, other.digest, other.kind)));
+        Ok(collected)
+    }
+
+    /// Removes artifacts in this order until what is stored has at most `most` bytes; those that are younger than `grace`
+    /// stay. `order` is asked once the store is locked, and names what may go; with `dry_run` this only lists. Returns what
+    /// it removed, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], or what `order` fails with.
+    pub fn evict(
+        &self,
+        most: u64,
+        grace: Duration,
+        dry_run: bool,
+        order: impl FnOnce() -> Result<Vec<Digest>, StoreError>,
+    ) -> Result<Vec<CollectedArtifact>, StoreError> {
+        let _collecting = self.lock_exclusive()?;
+        let order: HashMap<Digest, usize> = order()?.into_iter().zip(0..).collect();
+        let mut stored = self.stored()?;
+        let mut bytes: u64 = stored.iter().map(|it| it.artifact.bytes).sum();
+        stored.retain(|it| order.contains_key(&it.artifact.digest) && it.is_older_than(grace));
+        stored.sort_by_key(|it| (order[&it.artifact.digest], it.artifact.kind));
+        let mut evicted = Vec::new();
+        for it in stored {
+            if bytes <= most {
+                break;
+            }
+            bytes -= it.artifact.bytes;
+            evicted.push(it);
+        }
+        self.removed(evicted, dry_run)
+    }
+
+    /// Makes artifacts young again, so that no collection takes them before they are recorded once more; whether all of
+    /// them were there. One at the shared place alone is reached by the record that names it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the store cannot be locked; [`StoreError::Shared`] if the shared place does not say.
+    pub fn renew(&self, artifacts: &[(ArtifactKind, Digest)]) -> Result<bool, StoreError> {
+        let _publishing = self.lock_shared()?;
+        let renewed = |(kind, digest): &(ArtifactKind, Digest)| {
+            let path = self.path(*kind, digest);
+            // Of an artifact of another user, who publishes it, its owner keeps the time.
+            let Ok(file) = File::open(&path) else { return self.reaches(*kind, digest) };
+            let is_verified = self.is_verified(*kind, digest);
+            if file.set_modified(SystemTime::now()).is_ok() && is_verified {
+                self.note_written(*kind, *digest);
+            }
+            Ok(true)
+        };
+        for artifact in artifacts {
+            if !renewed(artifact)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// All that is stored.
+    fn stored(&self) -> Result<Vec<Stored>, StoreError> {
         let directory = self.directory();
+        let mut stored = Vec::new();
         for entry in fs::read_dir(directory).map_err(io_error("list", directory))? {
             let path = entry.map_err(io_error("list", directory))?.path();
             let Some((kind, digest)) = named(&path) else { continue };
             let metadata = fs::metadata(&path).map_err(io_error("look at", &path))?;
             let age = metadata.modified().ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
-            if reachable.contains(&digest) || age.is_none_or(|age| age < grace) {
-                continue;
-            }
+            stored
+                .push(Stored { artifact: CollectedArtifact { place: None, kind, digest, bytes: metadata.len() }, age });
+        }
+        Ok(stored)
+    }
+
+    fn removed(&self, artifacts: Vec<Stored>, dry_run: bool) -> Result<Vec<CollectedArtifact>, StoreError> {
+        let removed = |Stored { artifact, .. }: Stored| {
             if !dry_run {
+                let path = self.path(artifact.kind, &artifact.digest);
                 fs::remove_file(&path).map_err(io_error("remove", &path))?;
             }
-            collected.push(CollectedArtifact { place: None, kind, digest, bytes: metadata.len() });
-        }
-        collected.extend(self.collect_shared(grace, dry_run, &reachable)?);
-        collected
-            .sort_by(|one, other| (&one.place, one.digest, one.kind).cmp(&(&other.place, other.digest, other.kind)));
-        Ok(collected)
+            Ok(artifact)
+        };
+        artifacts.into_iter().map(removed).collect()
+    }
+
+    /// Keeps everybody from publishing.
+    fn lock_exclusive(&self) -> Result<File, StoreError> {
+        let lock = self.directory_file()?;
+        lock.lock().map_err(io_error("lock", self.directory()))?;
+        Ok(lock)
     }
 
     /// The same at the shared place. No lock holds off other machines: age alone protects what they

@@ -7,7 +7,7 @@ use super::{Connection, Outcome, values};
 use crate::registry::{audit, row_memory};
 
 /// The format that this program writes: SQLite's `user_version`, PostgreSQL's table `stagewright_format`.
-pub(crate) const FORMAT: u32 = 5;
+pub(crate) const FORMAT: u32 = 6;
 
 const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/1.sql"),
@@ -15,6 +15,7 @@ const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/3.sql"),
     include_str!("migrations/4.sql"),
     include_str!("migrations/5.sql"),
+    include_str!("migrations/6.sql"),
 ];
 
 /// Today's tables, for a new SQLite file. A migration that changes a table makes SQLite read the

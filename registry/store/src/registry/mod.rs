@@ -49,7 +49,7 @@ pub use promotions::{Promotion, PromotionRequest, PromotionState};
 pub use replay::AuditDifference;
 pub use row_memory::RowMemory;
 pub use runs::{NewRun, Run, RunId, RunStatus};
-pub use stages::{ArtifactRecord, InputRecord, LogLine, MetricRecord, Stage, StageRecord};
+pub use stages::{ArtifactRecord, CACHED, FAILED, FINISHED, InputRecord, LogLine, MetricRecord, Stage, StageRecord};
 pub use verdicts::{JudgedAgainst, NewVerdict, PERSON, Verdict, VerdictReason, VersionVerdict};
 pub use versions::{Candidate, ModelVersion, NewVersion, Numbering, Reference, SOURCE_TAG};
 

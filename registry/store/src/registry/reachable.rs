@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::database::values;
+use crate::database::{Outcome, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::registry::Registry;
@@ -33,6 +33,37 @@ impl Registry {
                 reachable.extend(digests_in(&row.get::<String>(0)?));
             }
             Ok(reachable)
+        })
+    }
+
+    /// The digests of the artifacts that only records of runs reach, those that were used longest ago first. What a version or
+    /// a verdict refers to is not among them, nor what a run that is running made or read.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn least_recently_used(&self) -> Result<Vec<Digest>, StoreError> {
+        self.read("look for what only records of runs reach", |connection| {
+            let mut needed = HashSet::new();
+            let referred = "SELECT digest FROM version_artifacts UNION SELECT digest FROM verdict_artifacts
+                UNION SELECT stage_outputs.digest FROM stage_outputs JOIN stages ON stages.id = stage_outputs.stage
+                    JOIN runs ON runs.id = stages.run WHERE runs.status = 'running'
+                UNION SELECT stage_inputs.digest FROM stage_inputs JOIN stages ON stages.id = stage_inputs.stage
+                    JOIN runs ON runs.id = stages.run WHERE runs.status = 'running'";
+            for row in connection.query(referred, &[])? {
+                needed.insert(row.parsed::<Digest>(0)?);
+            }
+            for row in connection.query("SELECT contents FROM versions", &[])? {
+                needed.extend(digests_in(&row.get::<String>(0)?));
+            }
+            let used = "SELECT digest, max(ended_ms) FROM (
+                    SELECT stage_outputs.digest AS digest, ended_ms FROM stage_outputs
+                        JOIN stages ON stages.id = stage_outputs.stage
+                    UNION ALL SELECT stage_inputs.digest AS digest, ended_ms FROM stage_inputs
+                        JOIN stages ON stages.id = stage_inputs.stage) AS uses
+                GROUP BY digest ORDER BY max(ended_ms), digest";
+            let used = connection.query(used, &[])?;
+            let used: Vec<Digest> = used.iter().map(|row| Ok(row.parsed(0)?)).collect::<Outcome<_>>()?;
+            Ok(used.into_iter().filter(|digest| !needed.contains(digest)).collect())
         })
     }
 

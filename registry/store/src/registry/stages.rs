@@ -64,7 +64,7 @@ pub struct StageRecord {
     pub component: String,
     /// The component's digest.
     pub digest: Digest,
-    /// How it ended: `finished`, `failed`, `cached`, as the caller names it.
+    /// How it ended: [`FINISHED`], [`CACHED`] or [`FAILED`].
     pub status: String,
     /// When it began, in milliseconds since the epoch.
     pub started_ms: i64,
@@ -103,7 +103,18 @@ pub struct StageRecord {
     pub walls: Option<Vec<String>>,
     /// The digest of what can change a result; `None`: not known.
     pub key: Option<Digest>,
+    /// The run that executed it, if this one took its result over. What it used is of that run then.
+    pub cached_from: Option<RunId>,
+    /// Lines of its log and figures that were dropped because they were past a limit.
+    pub dropped: u64,
 }
+
+/// The status of a stage that came to its end.
+pub const FINISHED: &str = "finished";
+/// The status of a stage that was not executed, because an earlier run had done the same.
+pub const CACHED: &str = "cached";
+/// The status of a stage that failed.
+pub const FAILED: &str = "failed";
 
 /// A stage as recorded: what was written, read back.
 pub type Stage = StageRecord;
@@ -149,14 +160,41 @@ impl Registry {
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn stages(&self, run_id: &RunId) -> Result<Vec<Stage>, StoreError> {
         self.read("read stages", |connection| {
-            let rows = connection.query(
-                "SELECT stages.id, stages.name, component, digest, stages.status, stages.started_ms, stages.ended_ms, wall_ms,
-                 cpu_ms, peak_memory_bytes, rows_in, rows_out, bytes_in, bytes_out, copies_bytes, stages.error, logs, invocation,
-                 walls, key
-                 FROM stages JOIN runs ON runs.id = stages.run WHERE run_id = ?1 ORDER BY stages.id",
-                values![run_id.as_str()],
-            )?;
+            let query = format!("SELECT {COLUMNS} WHERE run_id = ?1 ORDER BY stages.id");
+            let rows = connection.query(&query, values![run_id.as_str()])?;
             rows.iter().map(|row| stage(connection, row)).collect()
+        })
+    }
+
+    /// The latest stage with this key that came to its end whole, with the run that recorded it. Runs that were deleted do
+    /// not count, nor does a stage of which something was dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn stage_of_key(&self, key: &Digest) -> Result<Option<(RunId, Stage)>, StoreError> {
+        self.read("look for a stage by its key", |connection| {
+            let query = format!(
+                "SELECT {COLUMNS} WHERE key = ?1 AND stages.status IN ('{FINISHED}', '{CACHED}') AND dropped = 0
+                 AND runs.deleted_ms IS NULL ORDER BY stages.id DESC LIMIT 1"
+            );
+            let row = connection.first(&query, values![*key])?;
+            row.map(|row| Ok((row.parsed(RUN)?, stage(connection, &row)?))).transpose()
+        })
+    }
+
+    /// The latest stage of this name that a run of a pipeline brought to its end, with that run: what a plan is compared
+    /// with. Runs that were deleted do not count.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn latest_stage(&self, pipeline: &str, name: &str) -> Result<Option<(RunId, Stage)>, StoreError> {
+        self.read("look for the latest stage of a name", |connection| {
+            let query = format!(
+                "SELECT {COLUMNS} WHERE pipeline = ?1 AND stages.name = ?2 AND stages.status IN ('{FINISHED}', '{CACHED}')
+                 AND runs.deleted_ms IS NULL ORDER BY stages.id DESC LIMIT 1"
+            );
+            let row = connection.first(&query, values![pipeline, name])?;
+            row.map(|row| Ok((row.parsed(RUN)?, stage(connection, &row)?))).transpose()
         })
     }
 
@@ -177,11 +215,19 @@ impl Registry {
     }
 }
 
+/// What [`stage`] reads, and the run's identifier after it.
+const COLUMNS: &str = "stages.id, stages.name, component, digest, stages.status, stages.started_ms, stages.ended_ms, \
+     wall_ms, cpu_ms, peak_memory_bytes, rows_in, rows_out, bytes_in, bytes_out, copies_bytes, stages.error, logs, \
+     invocation, walls, key, cached_from, dropped, run_id FROM stages JOIN runs ON runs.id = stages.run";
+/// The place of the run's identifier.
+const RUN: usize = 22;
+
 fn insert_stage(connection: &mut Connection, run: i64, stage: &StageRecord) -> Outcome<i64> {
     let row = connection.one(
         "INSERT INTO stages (run, name, component, digest, status, started_ms, ended_ms, wall_ms, cpu_ms, peak_memory_bytes,
-         rows_in, rows_out, bytes_in, bytes_out, copies_bytes, error, logs, invocation, walls, key)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) RETURNING id",
+         rows_in, rows_out, bytes_in, bytes_out, copies_bytes, error, logs, invocation, walls, key, cached_from, dropped)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
+         RETURNING id",
         values![
             run,
             &stage.name,
@@ -203,6 +249,8 @@ fn insert_stage(connection: &mut Connection, run: i64, stage: &StageRecord) -> O
             stage.invocation.as_ref().map(ToString::to_string),
             stage.walls.as_ref().map(|walls| serde_json::json!(walls).to_string()),
             stage.key,
+            stage.cached_from.as_ref().map(RunId::as_str),
+            stage.dropped,
         ],
     )?;
     let id: i64 = row.get(0)?;
@@ -244,6 +292,8 @@ fn stage(connection: &mut Connection, row: &Row) -> Outcome<Stage> {
         invocation: row.optional_json(17)?,
         walls: row.optional_json(18)?.map(serde_json::from_value).transpose()?,
         key: row.optional_parsed(19)?,
+        cached_from: row.optional_parsed(20)?,
+        dropped: row.get(21)?,
         inputs: inputs(connection, id)?,
         outputs: outputs(connection, id)?,
         metrics: metrics(connection, id, &name)?,

@@ -69,6 +69,8 @@ conformance! {
         names_of_experiments_are_text_within_limits;
     stages:
         a_stage_is_read_back_as_it_was_recorded,
+        a_stage_is_found_by_its_key_while_its_run_is_not_deleted,
+        what_only_runs_reach_is_listed_by_its_last_use,
         metrics_of_a_stage_become_the_runs_under_its_name,
         a_metric_that_is_nan_comes_back_as_nan,
         counts_beyond_the_databases_saturate,

@@ -51,13 +51,15 @@ fn stage() -> StageRecord {
         invocation: Some(json!({"step": "training", "learning rate": 0.05, "text": "\0"})),
         walls: Some(vec!["wasm".into(), "seccomp".into()]),
         key: Some(Digest::of(b"key")),
+        cached_from: None,
+        dropped: 3,
     }
 }
 
 pub(crate) fn a_stage_is_read_back_as_it_was_recorded(world: &World) {
     let registry = &world.registry;
     let id = registry.begin_run(&new_run("churn")).unwrap();
-    let unknown = StageRecord { invocation: None, walls: None, key: None, ..stage() };
+    let unknown = StageRecord { invocation: None, walls: None, key: None, cached_from: Some(id.clone()), ..stage() };
     let second = StageRecord { name: "evaluation".into(), metrics: vec![], ..unknown };
     registry.record_stage(&id, &stage(), &[]).unwrap();
     registry.record_stage(&id, &second, &[]).unwrap();
@@ -121,4 +123,64 @@ pub(crate) fn artifacts_of_deleted_runs_are_not_reachable(world: &World) {
     assert_eq!(registry.reachable().unwrap(), expected);
     registry.delete_run(&id, true).unwrap();
     assert!(registry.reachable().unwrap().is_empty());
+}
+
+pub(crate) fn what_only_runs_reach_is_listed_by_its_last_use(world: &World) {
+    let registry = &world.registry;
+    let output = |text: &str| ArtifactRecord { digest: Digest::of(text.as_bytes()), ..stage().outputs[0].clone() };
+    let record = |run: &_, made: &[&str], read: &[&str], ended_ms| {
+        let outputs = made.iter().map(|text| output(text)).collect();
+        let inputs = read.iter().map(|text| InputRecord { name: "in".into(), digest: Digest::of(text.as_bytes()) });
+        let stage = StageRecord { outputs, inputs: inputs.collect(), ended_ms, ..stage() };
+        registry.record_stage(run, &stage, &[]).unwrap();
+    };
+    let run = registry.begin_run(&new_run("churn")).unwrap();
+    record(&run, &["old", "read later"], &[], 10);
+    record(&run, &["new"], &[], 30);
+    record(&run, &["newest"], &["read later"], 40);
+    let digests = |texts: &[&str]| texts.iter().map(|text| Digest::of(text.as_bytes())).collect::<Vec<_>>();
+    assert_eq!(registry.least_recently_used().unwrap(), [], "the run is running");
+    registry.finish_run(&run, RunStatus::Finished, None).unwrap();
+    let mut last = digests(&["newest", "read later"]);
+    last.sort_unstable_by_key(ToString::to_string);
+    assert_eq!(registry.least_recently_used().unwrap(), [digests(&["old", "new"]), last].concat());
+    // A run that uses it again makes it the newest; while it runs, it is not listed.
+    let other = registry.begin_run(&new_run("churn")).unwrap();
+    record(&other, &["old"], &[], 50);
+    assert!(!registry.least_recently_used().unwrap().contains(&Digest::of(b"old")));
+    registry.finish_run(&other, RunStatus::Failed, None).unwrap();
+    assert_eq!(registry.least_recently_used().unwrap().last(), Some(&Digest::of(b"old")));
+}
+
+pub(crate) fn a_stage_is_found_by_its_key_while_its_run_is_not_deleted(world: &World) {
+    let registry = &world.registry;
+    let key = Digest::of(b"key");
+    let found = || registry.stage_of_key(&key).unwrap().map(|(run, stage)| (run, stage.status, stage.cached_from));
+    assert_eq!(found(), None);
+    let (first, second) =
+        (registry.begin_run(&new_run("churn")).unwrap(), registry.begin_run(&new_run("other")).unwrap());
+    // Neither one that failed, nor one of which something was dropped, nor one without a key.
+    for stage in [
+        StageRecord { status: "failed".into(), dropped: 0, ..stage() },
+        stage(),
+        StageRecord { key: None, dropped: 0, ..stage() },
+    ] {
+        registry.record_stage(&first, &stage, &[]).unwrap();
+        assert_eq!(found(), None);
+    }
+    let whole = StageRecord { dropped: 0, ..stage() };
+    registry.record_stage(&first, &whole, &[]).unwrap();
+    assert_eq!(registry.stage_of_key(&key).unwrap(), Some((first.clone(), whole.clone())));
+    let cached = StageRecord { status: "cached".into(), cached_from: Some(first.clone()), ..whole.clone() };
+    registry.record_stage(&second, &cached, &[]).unwrap();
+    assert_eq!(registry.stage_of_key(&key).unwrap(), Some((second.clone(), cached)));
+    assert_eq!(registry.latest_stage("churn", "training").unwrap(), Some((first.clone(), whole)));
+    assert_eq!(registry.latest_stage("churn", "evaluation").unwrap(), None);
+    registry.finish_run(&second, RunStatus::Finished, None).unwrap();
+    registry.delete_run(&second, true).unwrap();
+    assert_eq!(found(), Some((first.clone(), "finished".into(), None)));
+    registry.finish_run(&first, RunStatus::Finished, None).unwrap();
+    registry.delete_run(&first, true).unwrap();
+    assert_eq!(found(), None);
+    assert_eq!(registry.latest_stage("churn", "training").unwrap(), None);
 }

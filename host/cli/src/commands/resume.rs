@@ -1,0 +1,51 @@
+//! `resume`: goes on with a run that did not come to its end.
+//!
+//! A new run of the same stages, which takes over what the other one finished. So a run that was
+//! killed, or that failed for a fault or a limit that was mended since, costs what was left of it.
+
+use std::path::PathBuf;
+
+use stagewright_lifecycle::Reuse;
+use stagewright_lifecycle::upon::{CHANGES, RANGE, UPON};
+use stagewright_manifest::World;
+use stagewright_store::{Run, RunStatus};
+
+use crate::arguments::ResumeArguments;
+use crate::commands::run::{Job, reuse, world};
+use crate::ending::{Ending, UsageError};
+use crate::location::Location;
+
+/// Runs what is left of a run.
+pub(crate) fn resume(location: &Location, arguments: &ResumeArguments) -> anyhow::Result<Ending> {
+    let run = location.existing()?.registry.run(&arguments.run)?;
+    if run.status == RunStatus::Running {
+        return Err(UsageError::error(
+            format!("the run {} is running", run.run_id),
+            "wait for its end, or stop it; one whose process died is `killed`",
+        ));
+    }
+    let recorded = run.config.get("file").and_then(|file| file.as_str()).map(PathBuf::from);
+    let file = arguments.file.clone().or(recorded).ok_or_else(|| {
+        UsageError::error("that run does not say which manifest it read", "name the manifest: --file pipeline.toml")
+    })?;
+    let earlier = run.config.get(CHANGES).cloned().unwrap_or_default();
+    let job = Job {
+        file: &file,
+        changes: &arguments.changes.after(serde_json::from_value(earlier).unwrap_or_default()),
+        stages: range(&run)?,
+        upon: run.config.get(UPON).and_then(|upon| upon.as_str()?.parse().ok()),
+        reuse: Reuse { resumed: Some(run.run_id), ..reuse(&arguments.cache)? },
+        metrics_out: arguments.metrics_out.as_deref(),
+        suggest_limits: arguments.suggest_limits,
+        json: arguments.json.json,
+    };
+    job.run(location)
+}
+
+/// The stages that a run was asked for. Runs of before do not say it: all, then.
+fn range(run: &Run) -> anyhow::Result<std::ops::RangeInclusive<World>> {
+    match run.config.get(RANGE).and_then(|range| Some((range.get(0)?.as_str()?, range.get(1)?.as_str()?))) {
+        Some((first, last)) => Ok(world(first)?..=world(last)?),
+        None => Ok(World::Ingestion..=World::Promotion),
+    }
+}

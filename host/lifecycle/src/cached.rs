@@ -1,0 +1,342 @@
+//! Steps that were done before: found by their keys, and not executed again.
+//!
+//! The cache is the registry's record of stages: there is no second store that could disagree with
+//! it. A result is taken over only by a run that resolved the same component a moment ago, so what
+//! today's signatures, operator and lock file refuse is refused whatever is on record. Processes of
+//! one home that want the same at once compute it once: the first holds the [lock of its key](KeyLock).
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use stagewright_evaluation::report::EvaluationReport;
+use stagewright_manifest::World;
+use stagewright_store::{
+    ArtifactKind, ArtifactRecord, ArtifactStore, CACHED, Digest, FAILED, Home, RunId, StageRecord, StoreError,
+};
+
+use crate::artifact::{COMPONENTS, EVALUATION, Json, Place, Readable as _};
+use crate::bench::{Bench, now_ms};
+use crate::fault::StageFault;
+use crate::invocation::{Invocation, Outcome, Usage};
+use crate::made::Made;
+use crate::run::{Run, RunError};
+use crate::sandbox::{Cancel, Level};
+use crate::stages::evaluation::results_of;
+
+/// Which steps of a run may take over what is on record.
+#[derive(Clone, Debug, Default)]
+pub struct Reuse {
+    /// No step may, but for what `resumed` brought to its end.
+    pub nothing: bool,
+    /// Steps that are executed whatever is on record.
+    pub refresh: BTreeSet<World>,
+    /// The run that this one goes on with. Its steps are taken over even where a step keeps no
+    /// cache: what was executed for a run need not be executed for it twice.
+    pub resumed: Option<RunId>,
+}
+
+/// A result on record.
+pub struct Found {
+    /// The run that executed the step.
+    pub run: RunId,
+    /// The step as it is recorded.
+    pub stage: StageRecord,
+}
+
+/// Looks for a step of this key whose outputs are all there.
+///
+/// # Errors
+/// The registry cannot be read.
+pub fn find(home: &Home, key: &Digest) -> Result<Option<Found>, StoreError> {
+    let found = home.registry.stage_of_key(key)?.map(|(run, stage)| found(run, stage));
+    whole(home, found)
+}
+
+/// The same, among the steps of one run.
+pub(crate) fn find_in(home: &Home, run: &RunId, key: &Digest) -> Result<Option<Found>, StoreError> {
+    let is_same = |stage: &StageRecord| stage.key == Some(*key) && stage.status != FAILED && stage.dropped == 0;
+    let stage = home.registry.stages(run)?.into_iter().rfind(is_same);
+    let found = stage.map(|stage| found(run.clone(), stage));
+    whole(home, found)
+}
+
+fn found(run: RunId, stage: StageRecord) -> Found {
+    // It may have been taken over itself.
+    Found { run: stage.cached_from.clone().unwrap_or(run), stage }
+}
+
+/// Whether the outputs of a step can be had, as long as they were. Their content is compared with
+/// their digests where they are opened; of a table, which is read in pieces, the structure is
+/// looked at. What is at the shared place alone is verified when it is fetched.
+fn is_whole(artifacts: &ArtifactStore, stage: &StageRecord) -> Result<bool, StoreError> {
+    for output in &stage.outputs {
+        let ArtifactRecord { kind, digest, bytes, rows, .. } = output;
+        let is_there = match (artifacts.contains(*kind, digest), kind) {
+            (false, _) => artifacts.reaches(*kind, digest)?,
+            (true, ArtifactKind::Table) => artifacts.open_table(digest).is_ok_and(|table| Some(table.rows()) == *rows),
+            (true, ArtifactKind::Blob | ArtifactKind::Document) => {
+                std::fs::metadata(artifacts.path(*kind, digest)).is_ok_and(|file| file.len() == *bytes)
+            }
+        };
+        if !is_there {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A result, if it is whole.
+fn whole(home: &Home, found: Option<Found>) -> Result<Option<Found>, StoreError> {
+    match found {
+        Some(found) if is_whole(&home.artifacts, &found.stage)? => Ok(Some(found)),
+        _ => Ok(None),
+    }
+}
+
+impl Found {
+    /// The record of a step that takes this over, begun at `began_ms`.
+    pub(crate) fn taken_over(&self, began_ms: i64, now_ms: i64, invocation: serde_json::Value) -> StageRecord {
+        StageRecord {
+            status: CACHED.to_owned(),
+            started_ms: began_ms,
+            ended_ms: now_ms,
+            invocation: Some(invocation),
+            cached_from: Some(self.run.clone()),
+            ..self.stage.clone()
+        }
+    }
+}
+
+impl Run {
+    /// The result on record of a step, if it may be taken over; else the lock under which the step
+    /// is executed, if others may take that over.
+    pub(crate) fn on_record(&self, key: &Digest, bench: &Bench) -> Result<(Option<Found>, Option<KeyLock>), RunError> {
+        let (found, lock) = self.look_up(key, bench)?;
+        // No collection of garbage takes it from now on.
+        let kept = |found: &Found| {
+            let outputs = found.stage.outputs.iter().map(|output| (output.kind, output.digest));
+            self.request.home.artifacts.renew(&outputs.collect::<Vec<_>>())
+        };
+        match found {
+            Some(found) if kept(&found)? => Ok((Some(found), lock)),
+            _ => Ok((None, lock)),
+        }
+    }
+
+    fn look_up(&self, key: &Digest, bench: &Bench) -> Result<(Option<Found>, Option<KeyLock>), RunError> {
+        let Self { request, .. } = self;
+        let (home, world) = (&request.home, bench.world);
+        if request.reuse.refresh.contains(&world) {
+            return Ok((None, None));
+        }
+        if let Some(resumed) = &request.reuse.resumed
+            && let Some(found) = find_in(home, resumed, key)?
+        {
+            return Ok((Some(found), None));
+        }
+        if request.reuse.nothing || !request.manifest.stage(world).cache {
+            return Ok((None, None));
+        }
+        if let Some(found) = find(home, key)? {
+            return Ok((Some(found), None));
+        }
+        let waits = || {
+            let message = "another run does the same at this moment: what it makes is waited for";
+            request.observer.log(world, Level::Info, message);
+        };
+        let lock = bench.waiting(|| KeyLock::wait(home, key, world, &request.cancel, waits))?;
+        // Somebody may have come to the end of it in between.
+        Ok(match find(home, key)? {
+            Some(found) => (Some(found), None),
+            None => (None, Some(lock)),
+        })
+    }
+
+    /// Records a step that somebody did before as this run's, with all that it said and measured.
+    pub(crate) fn take_over(
+        &self,
+        found: &Found,
+        invocation: Invocation,
+        mut bench: Bench,
+        made: &mut Made,
+    ) -> Result<(), RunError> {
+        let world = bench.world;
+        bench.settled(Ok(()))?;
+        let value = serde_json::to_value(&invocation).map_err(StageFault::host)?;
+        let mut record = found.taken_over(bench.began_ms, now_ms(), value);
+        self.take_components_over(&mut record, &mut bench)?;
+        // An answer of a server or an imported split that was brought for the invocation.
+        bench.publish()?;
+        let results = self.results(&record)?;
+        let outcome = Outcome {
+            outputs: record.outputs.clone(),
+            usage: used(&record),
+            results,
+            metrics: record.metrics.clone(),
+            logs: record.logs.clone(),
+            walls: record.walls.clone().unwrap_or_default(),
+            fault: None,
+        };
+        self.record(&record, &outcome.results)?;
+        self.tell(world, made, record, &outcome, Some(invocation));
+        Ok(())
+    }
+
+    /// The figures that the host found, as the documents of a step tell them.
+    fn results(&self, record: &StageRecord) -> Result<Vec<(String, Option<f64>)>, RunError> {
+        let Place { world, name } = EVALUATION.place;
+        let evaluated = record.outputs.iter().find(|output| record.name == world.as_str() && output.name == name);
+        let Some(ArtifactRecord { digest, .. }) = evaluated else { return Ok(Vec::new()) };
+        let evaluated = Json::<EvaluationReport>::open(&self.request.home.artifacts, digest, EVALUATION.place)?;
+        Ok(results_of(&evaluated))
+    }
+
+    /// The components that are kept with a model are no output of its training: those of the run
+    /// that trained it may be others than this run's.
+    fn take_components_over(&self, record: &mut StageRecord, bench: &mut Bench) -> Result<(), RunError> {
+        if bench.world != World::Training {
+            return Ok(());
+        }
+        let is_kept = |name: &str| COMPONENTS.iter().any(|(_, artifact)| artifact.place.name == name);
+        let wanted = COMPONENTS.iter().map(|(world, _)| self.request.components[world].digest);
+        if record.outputs.iter().filter(|output| is_kept(&output.name)).map(|output| output.digest).eq(wanted) {
+            return Ok(());
+        }
+        self.keep_components(bench)?;
+        record.outputs.retain(|output| !is_kept(&output.name));
+        record.outputs.extend(bench.outputs().iter().cloned());
+        Ok(())
+    }
+}
+
+/// What the execution used that a record tells of.
+fn used(record: &StageRecord) -> Usage {
+    Usage {
+        wall_ms: record.wall_ms,
+        cpu_ms: record.cpu_ms,
+        peak_memory_bytes: record.peak_memory_bytes,
+        rows_in: record.rows_in,
+        rows_out: record.rows_out,
+        bytes_in: record.bytes_in,
+        bytes_out: record.bytes_out,
+        bytes_copied: record.copies_bytes,
+        output_bytes: 0,
+        log_bytes: 0,
+        log_lines_dropped: record.dropped,
+    }
+}
+
+/// How often a process that waits looks again: short beside a stage, and idle beside a core.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The lock of a key. It ends when this is dropped, or when the process ends, however it ends.
+///
+/// A run waits for it while it holds nothing that another run could want before it lets go of the
+/// key: no permit, no memory of the budget. The turn to decide may be held; whoever executes a step
+/// waits for no turn meanwhile.
+pub(crate) struct KeyLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl KeyLock {
+    /// Waits until nobody else of this home executes a step of this key. `waits` is called once if
+    /// somebody does.
+    ///
+    /// # Errors
+    /// The lock's file cannot be made or locked, or somebody asks to stop.
+    pub(crate) fn wait(
+        home: &Home,
+        key: &Digest,
+        world: World,
+        cancel: &Cancel,
+        waits: impl FnOnce(),
+    ) -> Result<Self, RunError> {
+        let folder = home.cache_dir().join("keys");
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StoreError::Io { action: "lock", path, source }
+        };
+        std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        let path = folder.join(key.to_hex());
+        let mut waits = Some(waits);
+        loop {
+            let file =
+                OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(failed(&path))?;
+            match file.try_lock() {
+                // Whoever held it may have removed the file between the two calls.
+                Ok(()) if is_at(&file, &path) => return Ok(Self { path, _file: file }),
+                Ok(()) => continue,
+                Err(TryLockError::WouldBlock) if cancel.is_cancelled() => {
+                    return Err(StageFault::Cancelled { stage: world.into() }.into());
+                }
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(reason)) => return Err(failed(&path)(reason).into()),
+            }
+            if let Some(waits) = waits.take() {
+                waits();
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Drop for KeyLock {
+    fn drop(&mut self) {
+        // Still locked: whoever opened it meanwhile finds that it is gone. A file that is left
+        // locks nothing.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(there)) = (file.metadata(), std::fs::metadata(path)) else { return false };
+    (open.dev(), open.ino()) == (there.dev(), there.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_holds_a_key_and_the_file_does_not_stay() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::open(folder.path()).expect("a home");
+        let (inside, most, done) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..5 {
+                        let key = Digest::of(b"key");
+                        let lock = KeyLock::wait(&home, &key, World::Training, &Cancel::default(), || {});
+                        let lock = lock.expect("a lock");
+                        most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        done.fetch_add(1, Ordering::SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
+        assert_eq!((most.into_inner(), done.into_inner()), (1, 40));
+        assert_eq!(std::fs::read_dir(home.cache_dir().join("keys")).expect("a folder").count(), 0);
+    }
+
+    #[test]
+    fn who_waits_for_a_key_can_be_stopped_and_other_keys_are_free() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::open(folder.path()).expect("a home");
+        let (key, cancel) = (Digest::of(b"key"), Cancel::default());
+        let wait = |key: &Digest| KeyLock::wait(&home, key, World::Training, &cancel, || cancel.cancel());
+        let _held = wait(&key).expect("nobody else is there");
+        let waited = wait(&key);
+        assert!(matches!(waited, Err(RunError::Stage(StageFault::Cancelled { .. }))));
+        assert!(wait(&Digest::of(b"other")).is_ok());
+    }
+}

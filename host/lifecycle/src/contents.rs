@@ -1,0 +1,84 @@
+//! The contents of files outside, remembered in the home: a file that looks as it did is not read
+//! again.
+//!
+//! One small file for each, which is replaced whole. Nothing is lost with it but the time to read
+//! the file again, so nobody waits for the disk, and what cannot be read is not there.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use stagewright_data::{ContentMemory, Stamp};
+use stagewright_store::{Digest, Home, read_regular_text};
+
+/// The longest note that is read back: seven numbers and a digest.
+const LONGEST: u64 = 512;
+
+/// The remembered contents of a home.
+pub(crate) struct Contents(PathBuf);
+
+impl Contents {
+    pub(crate) fn of(home: &Home) -> Self {
+        Self(home.cache_dir().join("contents"))
+    }
+
+    /// A file of the same device and inode replaces the one before it.
+    fn note(&self, stamp: &Stamp) -> PathBuf {
+        let Stamp([device, inode, ..]) = stamp;
+        self.0.join(format!("{device:x}-{inode:x}"))
+    }
+}
+
+fn line(stamp: &Stamp, digest: &Digest) -> String {
+    let numbers: Vec<String> = stamp.0.iter().map(ToString::to_string).collect();
+    format!("{} {digest}\n", numbers.join(" "))
+}
+
+impl ContentMemory for Contents {
+    fn recall(&self, stamp: &Stamp) -> Option<Digest> {
+        let text = read_regular_text(&self.note(stamp), LONGEST).ok()?;
+        let digest = text.trim_end().rsplit(' ').next()?.parse().ok()?;
+        // A note that was cut or edited is not what would have been written.
+        (line(stamp, &digest) == text).then_some(digest)
+    }
+
+    fn keep(&self, stamp: &Stamp, digest: &Digest) {
+        let kept = std::fs::create_dir_all(&self.0).and_then(|()| tempfile::NamedTempFile::new_in(&self.0)).and_then(
+            |mut note| {
+                note.write_all(line(stamp, digest).as_bytes())?;
+                note.persist(self.note(stamp)).map_err(|error| error.error)
+            },
+        );
+        // The next run reads the file again.
+        drop(kept);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_found_by_all_of_a_stamp_and_a_damaged_one_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::open(folder.path()).expect("a home");
+        let contents = Contents::of(&home);
+        let (stamp, digest) = (Stamp([1, 2, 3, 4, 5, 6, 7]), Digest::of(b"rows"));
+        assert_eq!(contents.recall(&stamp), None);
+        contents.keep(&stamp, &digest);
+        assert_eq!(contents.recall(&stamp), Some(digest));
+        for place in 0..7 {
+            let mut other = stamp;
+            other.0[place] += 1;
+            assert_eq!(contents.recall(&other), None, "{place}");
+        }
+        let note = contents.note(&stamp);
+        let text = std::fs::read_to_string(&note).expect("a note");
+        for damaged in [&text[..text.len() - 2], "", &text.replace("sha256", "sha255"), &format!("0{text}")] {
+            std::fs::write(&note, damaged).expect("a file");
+            assert_eq!(contents.recall(&stamp), None, "{damaged}");
+        }
+        let later = Stamp([1, 2, 3, 4, 5, 6, 8]);
+        contents.keep(&later, &digest);
+        assert_eq!((contents.recall(&stamp), contents.recall(&later)), (None, Some(digest)));
+    }
+}
