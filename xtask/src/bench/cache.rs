@@ -79,7 +79,7 @@ fn content(binary: &Path, work: &Path) -> Result<String> {
     let mut command = Command::new(binary);
     command.arg("--home").arg(work.join("large")).arg("init").args(init).arg(&manifest);
     measure(&mut command)?;
-    let mut plan = || {
+    let plan = || {
         let mut command = Command::new(binary);
         command.arg("--home").arg(work.join("large")).arg("plan").arg(&manifest).arg("--json");
         measure(&mut command).map(|cost| cost.wall_s)
