@@ -46,8 +46,9 @@ CREATE TABLE stages (
     copies_bytes INTEGER NOT NULL,
     error TEXT,                                 -- JSON
     logs TEXT NOT NULL                          -- JSON list of {level, message}
-, invocation TEXT, walls TEXT, key TEXT) STRICT;
+, invocation TEXT, walls TEXT, key TEXT, cached_from TEXT, dropped INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE INDEX stages_by_run ON stages (run, id);
+CREATE INDEX stages_by_key ON stages (key) WHERE key IS NOT NULL;
 CREATE TABLE stage_inputs (
     stage INTEGER NOT NULL REFERENCES stages (id),
     position INTEGER NOT NULL,
