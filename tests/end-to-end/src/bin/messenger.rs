@@ -154,7 +154,10 @@ mod linux {
         let mut bytes = Vec::new();
         let kind = channel.receive(&mut bytes)?;
         write(keeper, kind, &[&bytes])?;
-        while kind != RENEW {
+        if kind == RENEW {
+            return Ok(());
+        }
+        loop {
             let up = read(keeper, &mut bytes)?;
             channel.send(up, &[&bytes])?;
             write(keeper, 0, &[])?;
@@ -164,10 +167,9 @@ mod linux {
                     write(keeper, answer, &[&bytes])?;
                 }
                 TELL => {}
-                _ => break,
+                _ => return Ok(()),
             }
         }
-        Ok(())
     }
 
     // --- The keeper: the parent of the stage's process.
@@ -210,7 +212,10 @@ mod linux {
             loop {
                 let kind = read(&mut self.socket, &mut bytes)?;
                 self.down(kind, &bytes)?;
-                while kind != RENEW {
+                if kind == RENEW {
+                    continue;
+                }
+                loop {
                     let up = match self.child.receive(&mut bytes)? {
                         Event::Message(kind) => kind,
                         Event::Ended(ending) => return Err(format!("{}: {}", ending.why, ending.said).into()),
