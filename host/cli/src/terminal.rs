@@ -12,7 +12,7 @@ use stagewright_evaluation::report::Verdict;
 use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::sandbox::Level;
 use stagewright_lifecycle::summary::{StageSummary, Summary};
-use stagewright_manifest::{ManifestError, World};
+use stagewright_manifest::{ManifestError, StepId};
 use stagewright_store::CHAMPION;
 use stagewright_text::{Outside, printable};
 use tracing_subscriber::EnvFilter;
@@ -52,7 +52,7 @@ pub(crate) fn show_manifest_error(error: &ManifestError) {
 /// Shows stages as they run: bars on a terminal, lines elsewhere, nothing when a program reads.
 pub(crate) struct Watch {
     bars: Option<MultiProgress>,
-    active: Mutex<HashMap<World, ProgressBar>>,
+    active: Mutex<HashMap<StepId, ProgressBar>>,
     quiet: bool,
 }
 
@@ -71,13 +71,13 @@ impl Watch {
         }
     }
 
-    fn bar(&self, world: World) -> Option<ProgressBar> {
-        self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&world).cloned()
+    fn bar(&self, step: &StepId) -> Option<ProgressBar> {
+        self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(step).cloned()
     }
 }
 
 impl Observer for Watch {
-    fn stage_started(&self, world: World, component: &str) {
+    fn stage_started(&self, step: &StepId, component: &str) {
         match &self.bars {
             Some(bars) => {
                 let style = ProgressStyle::with_template("{spinner} {prefix:<15} {msg} {elapsed}")
@@ -85,18 +85,18 @@ impl Observer for Watch {
                 let bar = bars.add(
                     ProgressBar::new_spinner()
                         .with_style(style)
-                        .with_prefix(world.as_str())
+                        .with_prefix(step.to_string())
                         .with_message(Outside::new(component).to_string()),
                 );
                 bar.enable_steady_tick(Duration::from_millis(100));
-                self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(world, bar);
+                self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(step.clone(), bar);
             }
-            None => tracing::info!("{world}: {component}"),
+            None => tracing::info!("{step}: {component}"),
         }
     }
 
-    fn progress(&self, world: World, done: u64, total: u64) {
-        if let Some(bar) = self.bar(world) {
+    fn progress(&self, step: &StepId, done: u64, total: u64) {
+        if let Some(bar) = self.bar(step) {
             if bar.length() != Some(total) {
                 let style = ProgressStyle::with_template("{spinner} {prefix:<15} {msg} {bar:24} {pos}/{len} {eta}")
                     .expect("the template is valid");
@@ -107,21 +107,21 @@ impl Observer for Watch {
         }
     }
 
-    fn log(&self, world: World, level: Level, message: &str) {
+    fn log(&self, step: &StepId, level: Level, message: &str) {
         match level {
-            Level::Debug => tracing::debug!("{world}: {message}"),
-            Level::Info => tracing::info!("{world}: {message}"),
-            Level::Warn | Level::Error => self.line(&format!("{world}: {message}")),
+            Level::Debug => tracing::debug!("{step}: {message}"),
+            Level::Info => tracing::info!("{step}: {message}"),
+            Level::Warn | Level::Error => self.line(&format!("{step}: {message}")),
         }
     }
 
-    fn stage_finished(&self, world: World, summary: &StageSummary) {
-        if let Some(bar) = self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&world) {
+    fn stage_finished(&self, step: &StepId, summary: &StageSummary) {
+        if let Some(bar) = self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(step) {
             bar.finish_and_clear();
         }
         self.line(&format!(
             "{:<15} {:<20} {:>8} {:>10} in, {} out",
-            world.as_str(),
+            step,
             summary.component,
             milliseconds(summary.usage.wall_ms),
             bytes(summary.usage.bytes_in),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use stagewright_data::{Content, Decode, Interrupt, Leave};
 use stagewright_evaluation::figure::Figure;
 use stagewright_evaluation::report;
-use stagewright_manifest::{Limits, World};
+use stagewright_manifest::{Limits, StepId, World};
 use stagewright_store::{
     ArtifactKind, ArtifactRecord, ArtifactStore, Blob, BlobWriter, LogLine, MetricRecord, Role, Schema, Staging, Table,
     TableWriter, packed,
@@ -50,6 +50,8 @@ pub struct Session {
 ///
 /// It opens what its invocation [declares](Bench::declare), and nothing else.
 pub(crate) struct Bench {
+    /// The place in the pipeline.
+    pub(crate) step: StepId,
     pub(crate) world: World,
     /// The component that is called.
     pub(crate) component: Arc<Component>,
@@ -74,7 +76,7 @@ pub(crate) struct Bench {
 
 /// The words of a stage.
 struct Notes {
-    world: World,
+    step: StepId,
     observer: Arc<dyn Observer>,
     kept: Mutex<Kept>,
 }
@@ -95,13 +97,13 @@ impl Notes {
 
 impl Tracker for Notes {
     fn log(&self, level: Level, message: &str) {
-        self.observer.log(self.world, level, message);
+        self.observer.log(&self.step, level, message);
         let level = format!("{level:?}").to_lowercase();
         self.kept().logs.push(LogLine { level, message: message.to_owned() });
     }
 
     fn progress(&self, done: u64, total: u64) {
-        self.observer.progress(self.world, done, total);
+        self.observer.progress(&self.step, done, total);
     }
 
     fn metric(&self, name: &str, value: f64, step: u64) {
@@ -119,12 +121,14 @@ pub(crate) fn now_ms() -> i64 {
 
 impl Bench {
     /// Begins a step: from now on, its time counts.
-    pub(crate) fn begin(world: World, component: Arc<Component>, limits: Limits, session: Session) -> Self {
-        session.observer.stage_started(world, &component.name);
-        let notes = Notes { world, observer: session.observer.clone(), kept: Mutex::default() };
+    pub(crate) fn begin(step: StepId, component: Arc<Component>, limits: Limits, session: Session) -> Self {
+        let world = component.world;
+        session.observer.stage_started(&step, &component.name);
+        let notes = Notes { step: step.clone(), observer: session.observer.clone(), kept: Mutex::default() };
         let meter = Arc::<Meter>::default();
         let watch = Watch::begin(world, limits, meter.clone(), session.cancel.clone());
         Self {
+            step,
             world,
             component,
             guest: None,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stagewright_evaluation::report::EvaluationReport;
-use stagewright_manifest::World;
+use stagewright_manifest::{Step, StepId, World};
 use stagewright_store::{
     ArtifactKind, ArtifactRecord, ArtifactStore, CACHED, Digest, FAILED, Home, RunId, StageRecord, StoreError,
 };
@@ -21,8 +21,7 @@ use crate::artifact::{COMPONENTS, EVALUATION, Json, Place, Readable as _};
 use crate::bench::{Bench, now_ms};
 use crate::fault::StageFault;
 use crate::invocation::{Invocation, Outcome, Usage};
-use crate::made::Made;
-use crate::run::{Run, RunError};
+use crate::run::{Ended, Run, RunError};
 use crate::sandbox::{Cancel, Level};
 use crate::stages::evaluation::results_of;
 
@@ -32,7 +31,7 @@ pub struct Reuse {
     /// No step may, but for what `resumed` brought to its end.
     pub nothing: bool,
     /// Steps that are executed whatever is on record.
-    pub refresh: BTreeSet<World>,
+    pub refresh: BTreeSet<StepId>,
     /// The run that this one goes on with. Its steps are taken over even where a step keeps no
     /// cache: what was executed for a run need not be executed for it twice.
     pub resumed: Option<RunId>,
@@ -113,8 +112,13 @@ impl Found {
 impl Run {
     /// The result on record of a step, if it may be taken over; else the lock under which the step
     /// is executed, if others may take that over.
-    pub(crate) fn on_record(&self, key: &Digest, bench: &Bench) -> Result<(Option<Found>, Option<KeyLock>), RunError> {
-        let (found, lock) = self.look_up(key, bench)?;
+    pub(crate) fn on_record(
+        &self,
+        step: &Step,
+        key: &Digest,
+        bench: &Bench,
+    ) -> Result<(Option<Found>, Option<KeyLock>), RunError> {
+        let (found, lock) = self.look_up(step, key, bench)?;
         // No collection of garbage takes it from now on.
         let kept = |found: &Found| {
             let outputs = found.stage.outputs.iter().map(|output| (output.kind, output.digest));
@@ -126,10 +130,15 @@ impl Run {
         }
     }
 
-    fn look_up(&self, key: &Digest, bench: &Bench) -> Result<(Option<Found>, Option<KeyLock>), RunError> {
+    fn look_up(
+        &self,
+        step: &Step,
+        key: &Digest,
+        bench: &Bench,
+    ) -> Result<(Option<Found>, Option<KeyLock>), RunError> {
         let Self { request, .. } = self;
-        let (home, world) = (&request.home, bench.world);
-        if request.reuse.refresh.contains(&world) {
+        let (home, stage) = (&request.home, request.manifest.stage_of(step));
+        if request.reuse.refresh.contains(&step.stage) {
             return Ok((None, None));
         }
         if let Some(resumed) = &request.reuse.resumed
@@ -137,7 +146,7 @@ impl Run {
         {
             return Ok((Some(found), None));
         }
-        if request.reuse.nothing || !request.manifest.stage(world).cache {
+        if request.reuse.nothing || !stage.cache {
             return Ok((None, None));
         }
         if let Some(found) = find(home, key)? {
@@ -145,9 +154,9 @@ impl Run {
         }
         let waits = || {
             let message = "another run does the same at this moment: what it makes is waited for";
-            request.observer.log(world, Level::Info, message);
+            request.observer.log(&step.id, Level::Info, message);
         };
-        let lock = bench.waiting(|| KeyLock::wait(home, key, world, &request.cancel, waits))?;
+        let lock = bench.waiting(|| KeyLock::wait(home, key, &step.stage, &bench.session.cancel, waits))?;
         // Somebody may have come to the end of it in between.
         Ok(match find(home, key)? {
             Some(found) => (Some(found), None),
@@ -158,19 +167,20 @@ impl Run {
     /// Records a step that somebody did before as this run's, with all that it said and measured.
     pub(crate) fn take_over(
         &self,
+        step: &Step,
         found: &Found,
         invocation: Invocation,
         mut bench: Bench,
-        made: &mut Made,
-    ) -> Result<(), RunError> {
-        let world = bench.world;
+    ) -> Result<Ended, RunError> {
         bench.settled(Ok(()))?;
         let value = serde_json::to_value(&invocation).map_err(StageFault::host)?;
         let mut record = found.taken_over(bench.began_ms, now_ms(), value);
-        self.take_components_over(&mut record, &mut bench)?;
+        // A step of another name may have done the same.
+        record.name = step.id.to_string();
+        self.take_components_over(step, &mut record, &mut bench)?;
         // An answer of a server or an imported split that was brought for the invocation.
         bench.publish()?;
-        let results = self.results(&record)?;
+        let results = self.results(step, &record)?;
         let outcome = Outcome {
             outputs: record.outputs.clone(),
             usage: used(&record),
@@ -180,15 +190,14 @@ impl Run {
             walls: record.walls.clone().unwrap_or_default(),
             fault: None,
         };
-        self.record(&record, &outcome.results)?;
-        self.tell(world, made, record, &outcome, Some(invocation));
-        Ok(())
+        let (step, invocation, tried) = (step.clone(), Some(invocation), Vec::new());
+        Ok(Ended { step, record, outcome, invocation, error: None, tried, lock: None })
     }
 
     /// The figures that the host found, as the documents of a step tell them.
-    fn results(&self, record: &StageRecord) -> Result<Vec<(String, Option<f64>)>, RunError> {
+    fn results(&self, step: &Step, record: &StageRecord) -> Result<Vec<(String, Option<f64>)>, RunError> {
         let Place { world, name } = EVALUATION.place;
-        let evaluated = record.outputs.iter().find(|output| record.name == world.as_str() && output.name == name);
+        let evaluated = record.outputs.iter().find(|output| step.world == world && output.name == name);
         let Some(ArtifactRecord { digest, .. }) = evaluated else { return Ok(Vec::new()) };
         let evaluated = Json::<EvaluationReport>::open(&self.request.home.artifacts, digest, EVALUATION.place)?;
         Ok(results_of(&evaluated))
@@ -196,16 +205,24 @@ impl Run {
 
     /// The components that are kept with a model are no output of its training: those of the run
     /// that trained it may be others than this run's.
-    fn take_components_over(&self, record: &mut StageRecord, bench: &mut Bench) -> Result<(), RunError> {
-        if bench.world != World::Training {
+    fn take_components_over(
+        &self,
+        step: &Step,
+        record: &mut StageRecord,
+        bench: &mut Bench,
+    ) -> Result<(), RunError> {
+        if step.world != World::Training {
             return Ok(());
         }
         let is_kept = |name: &str| COMPONENTS.iter().any(|(_, artifact)| artifact.place.name == name);
-        let wanted = COMPONENTS.iter().map(|(world, _)| self.request.components[world].digest);
+        let mut wanted = Vec::with_capacity(COMPONENTS.len());
+        for (world, _) in &COMPONENTS {
+            wanted.push(self.part(step, *world)?.digest);
+        }
         if record.outputs.iter().filter(|output| is_kept(&output.name)).map(|output| output.digest).eq(wanted) {
             return Ok(());
         }
-        self.keep_components(bench)?;
+        self.keep_components(step, bench)?;
         record.outputs.retain(|output| !is_kept(&output.name));
         record.outputs.extend(bench.outputs().iter().cloned());
         Ok(())
@@ -251,7 +268,7 @@ impl KeyLock {
     pub(crate) fn wait(
         home: &Home,
         key: &Digest,
-        world: World,
+        stage: &StepId,
         cancel: &Cancel,
         waits: impl FnOnce(),
     ) -> Result<Self, RunError> {
@@ -271,7 +288,7 @@ impl KeyLock {
                 Ok(()) if is_at(&file, &path) => return Ok(Self { path, _file: file }),
                 Ok(()) => continue,
                 Err(TryLockError::WouldBlock) if cancel.is_cancelled() => {
-                    return Err(StageFault::Cancelled { stage: world.into() }.into());
+                    return Err(StageFault::Cancelled { stage: stage.clone() }.into());
                 }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(reason)) => return Err(failed(&path)(reason).into()),
@@ -313,7 +330,7 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..5 {
                         let key = Digest::of(b"key");
-                        let lock = KeyLock::wait(&home, &key, World::Training, &Cancel::default(), || {});
+                        let lock = KeyLock::wait(&home, &key, &World::Training.into(), &Cancel::default(), || {});
                         let lock = lock.expect("a lock");
                         most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::yield_now();
@@ -333,7 +350,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let home = Home::open(folder.path()).expect("a home");
         let (key, cancel) = (Digest::of(b"key"), Cancel::default());
-        let wait = |key: &Digest| KeyLock::wait(&home, key, World::Training, &cancel, || cancel.cancel());
+        let wait = |key: &Digest| KeyLock::wait(&home, key, &World::Training.into(), &cancel, || cancel.cancel());
         let _held = wait(&key).expect("nobody else is there");
         let waited = wait(&key);
         assert!(matches!(waited, Err(RunError::Stage(StageFault::Cancelled { .. }))));

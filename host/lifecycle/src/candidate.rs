@@ -4,14 +4,15 @@
 //! learnt from. Verdicts come later. So a run that ends before its verdict leaves something to
 //! judge.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use stagewright_data::{RowHash, hash_rows, row_key_columns};
-use stagewright_manifest::{Register, World};
-use stagewright_store::{self as store, ArtifactKind, CHAMPION, NewVersion, Reference, RowMemory, StageRecord, Table};
+use stagewright_manifest::{Register, Step, World};
+use stagewright_store::{self as store, ArtifactKind, CHAMPION, NewVersion, Reference, RowMemory, Table};
 
 use crate::artifact::{
-    FEATURES_TRAIN, IMPORTANCE, MODEL, Place, SIGNATURE, SPLIT, STATE, TABLE, TASK, TEST, TEST_ROWS,
+    EVALUATION, FEATURES_TRAIN, IMPORTANCE, MODEL, Place, SIGNATURE, SPLIT, STATE, TABLE, TASK, TEST, TEST_ROWS,
 };
 use crate::fault::StageFault;
 use crate::judgement::TestHashes;
@@ -30,6 +31,8 @@ const ROW_MEMORY: u64 = 64;
 /// The model that a run trained.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
+    /// The training that made it.
+    pub(crate) training: Step,
     /// The model as the registry holds it.
     pub(crate) model: RegisteredModel,
     /// The rows that it learnt from.
@@ -61,26 +64,60 @@ impl Candidate {
     }
 }
 
-/// Puts the run's candidate together; registers it unless only what passes gets a number.
-pub(crate) fn prepare(run: &Run, made: &Made) -> Result<Candidate, RunError> {
-    let mut candidate = unregistered(run, made)?;
+/// Puts the model of a training together. It is registered if it is `the_only` one, unless only
+/// what passes gets a number.
+pub(crate) fn prepare(run: &Run, made: &Made, training: &Step, the_only: bool) -> Result<Candidate, RunError> {
+    let mut candidate = unregistered(run, made, training)?;
+    let made = &made.after(training);
     let is_known = candidate.version.take().is_some();
-    if run.request.manifest.gates.register == Register::Always || is_known {
+    if is_known || the_only && run.request.manifest.gates.register == Register::Always {
         register(run, made, &mut candidate)?;
     }
     Ok(candidate)
 }
 
-/// Puts the run's candidate together. A model that has a number already is that version, whatever
-/// is numbered from now on.
-pub(crate) fn unregistered(run: &Run, made: &Made) -> Result<Candidate, RunError> {
+/// Puts the model of a training together. A model that has a number already is that version,
+/// whatever is numbered from now on.
+pub(crate) fn unregistered(run: &Run, made: &Made, training: &Step) -> Result<Candidate, RunError> {
     let manifest = &run.request.manifest;
-    let limits = manifest.stage(World::Training).limits;
+    let made = &made.after(training);
+    let limits = manifest.stage_of(training).limits;
     let watch = Watch::begin(World::Training, limits, Arc::default(), run.request.cancel.clone());
     let model = model(run, made)?;
     let (memory, test) = rows(run, made, &watch)?;
     let version = run.request.home.registry.version_of_parts(manifest.model.as_str(), model.parts())?;
-    Ok(Candidate { model, memory, test, version, told: None, is_champion_already: false })
+    let training = training.clone();
+    Ok(Candidate { training, model, memory, test, version, told: None, is_champion_already: false })
+}
+
+/// The best of several models in the primary metric on the test rows, registered unless only what
+/// passes gets a number. Of equals it is the one whose training has the first name.
+pub(crate) fn best(run: &Run, made: &Made, candidates: Vec<Candidate>) -> Result<Candidate, RunError> {
+    let manifest = &run.request.manifest;
+    let mut best: Option<(f64, Candidate)> = None;
+    let mut rows = None;
+    for candidate in candidates {
+        let evaluated = made.along(&run.evaluated(&candidate)?).open(&EVALUATION)?;
+        let test = rows.get_or_insert_with(|| evaluated.test.digest.clone());
+        if *test != evaluated.test.digest {
+            let message = "models of one run were judged on different rows";
+            return Err(StageFault::host(message).into());
+        }
+        let figure = evaluated.candidate.metrics.get(&manifest.gates.primary).unwrap_or(f64::NEG_INFINITY);
+        let is_better = best.as_ref().is_none_or(|(known, other)| match figure.total_cmp(known) {
+            Ordering::Greater => true,
+            Ordering::Equal => candidate.training.id < other.training.id,
+            Ordering::Less => false,
+        });
+        if is_better {
+            best = Some((figure, candidate));
+        }
+    }
+    let (_, mut candidate) = best.ok_or_else(|| StageFault::host("no model was trained"))?;
+    if manifest.gates.register == Register::Always {
+        register(run, &made.after(&candidate.training), &mut candidate)?;
+    }
+    Ok(candidate)
 }
 
 /// Gives the candidate a version: a new one, or the one whose parts it shares.
@@ -113,20 +150,22 @@ fn model(run: &Run, made: &Made) -> Result<RegisteredModel, RunError> {
     let importance = made.open(&IMPORTANCE)?;
     let manifest = &run.request.manifest;
     let component = |world| {
-        let component = &run.request.components[&world];
-        let section = manifest.component(world);
-        ModelComponent {
+        let step = run.step_named(&made.step_of(world))?;
+        let (component, stage) = (run.component(step), manifest.stage_of(step));
+        let stubs = &manifest.component_of(stage).stubs;
+        Ok::<_, StageFault>(ModelComponent {
             name: component.name.clone(),
             digest: component.digest,
-            stubs: section.stubs.iter().map(|stub| stub.as_str().to_owned()).collect(),
-            parameters: serde_json::Value::Object(section.parameters.clone()),
-        }
+            stubs: stubs.iter().map(|stub| stub.as_str().to_owned()).collect(),
+            parameters: serde_json::Value::Object(manifest.parameters_of(stage)),
+        })
     };
+    let ingestion = manifest.graph.step(&made.step_of(World::Ingestion)).map(|step| manifest.stage_of(step));
     Ok(RegisteredModel {
         format: Format,
-        transformation: component(World::Transformation),
+        transformation: component(World::Transformation)?,
         state: made.find(STATE.place)?.digest,
-        training: component(World::Training),
+        training: component(World::Training)?,
         model: made.find(MODEL.place)?.digest,
         task,
         signature,
@@ -136,7 +175,7 @@ fn model(run: &Run, made: &Made) -> Result<RegisteredModel, RunError> {
         test_digest: made.find(TEST.place)?.digest,
         data_digest: made.find(TABLE.place)?.digest,
         features_digest: Some(made.find(FEATURES_TRAIN.place)?.digest),
-        source: manifest.ingestion_source().map(|(name, _)| name.to_string()),
+        source: ingestion.and_then(|stage| manifest.source_of(stage)).map(|(name, _)| name.to_string()),
         code: run.request.code.clone(),
         limits: limits(run, made),
         run_id: run.id.to_string(),
@@ -147,19 +186,24 @@ fn model(run: &Run, made: &Made) -> Result<RegisteredModel, RunError> {
 
 /// Limits of the stages so far, and what they used of them.
 fn limits(run: &Run, made: &Made) -> Vec<StageLimits> {
-    let limits = |(world, stage): (&World, &StageRecord)| {
-        let allowed = run.request.manifest.stage(*world).limits;
-        StageLimits {
-            stage: stage.name.clone(),
+    let manifest = &run.request.manifest;
+    let limits = |step: &Step| {
+        let (allowed, stage) = (manifest.stage_of(step).limits, made.record(&step.id)?);
+        Some(StageLimits {
+            stage: step.world.to_string(),
             memory: allowed.memory,
             memory_used: stage.peak_memory_bytes,
             cpu_ms: allowed.cpu.as_millis() as u64,
             cpu_used_ms: stage.cpu_ms.ceil() as u64,
             wall_ms: allowed.wall.as_millis() as u64,
             wall_used_ms: stage.wall_ms.ceil() as u64,
-        }
+        })
     };
-    made.stages.iter().map(limits).collect()
+    let is_of_it = |step: &&Step| {
+        step.world <= World::Training
+            && (step.world == World::Validation || made.step_of(step.world) == step.id)
+    };
+    manifest.graph.steps().iter().filter(is_of_it).filter_map(limits).collect()
 }
 
 /// The rows that the run's model learnt from, which are all but the test rows; and the test rows,
@@ -211,8 +255,12 @@ fn new_version(run: &Run, made: &Made, candidate: &Candidate) -> Result<NewVersi
     ];
     references.extend(made.explaining(&EXPLAINS));
     let worlds = [(World::Transformation, &model.transformation), (World::Training, &model.training)];
-    let parameters = worlds.into_iter().flat_map(|(world, component)| {
-        let schema = &run.request.components[&world].description.parameters;
+    let mut parts = Vec::with_capacity(worlds.len());
+    for (world, part) in worlds {
+        parts.push((world, part, run.component(run.step_named(&made.step_of(world))?)));
+    }
+    let parameters = parts.into_iter().flat_map(|(world, component, admitted)| {
+        let schema = &admitted.description.parameters;
         let own = with_defaults(schema, component.parameters.as_object().cloned().unwrap_or_default());
         let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let named = own.into_iter().map(move |(name, value)| (format!("{world}.{name}"), text(&value)));

@@ -4,9 +4,11 @@
 //! be executed makes is not known before. No component is called, no server is asked, and nothing
 //! is registered.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
-use stagewright_manifest::{Register, SourceLocation, World};
+use stagewright_manifest::{Register, SourceLocation, Step, StepId, World};
 use stagewright_store::{ArtifactKind, Digest, RunId};
 
 use crate::bench::Bench;
@@ -63,18 +65,18 @@ pub fn explain(request: Request) -> Result<Vec<Planned>, RunError> {
     let run = Run { request, id };
     let made = upon::taken_over(&run)?;
     let mut planning =
-        Planning { run: &run, made, candidate: None, anew: Vec::new(), is_champion: false, is_unnumbered: false };
-    let asked: Vec<World> = World::all().filter(|world| run.request.stages.contains(world)).collect();
-    asked.into_iter().map(|world| planning.step(world)).collect()
+        Planning { run: &run, made, candidates: BTreeMap::new(), anew: Vec::new(), is_champion: false, is_unnumbered: false };
+    let asked = run.request.manifest.graph.steps().iter().filter(|step| run.request.stages.contains(&step.world));
+    asked.map(|step| planning.step(step)).collect()
 }
 
 struct Planning<'a> {
     run: &'a Run,
     made: Made,
-    /// The candidate, once training is known.
-    candidate: Option<Candidate>,
+    /// The models by their trainings, once those are known.
+    candidates: BTreeMap<StepId, Candidate>,
     /// The steps that are executed.
-    anew: Vec<World>,
+    anew: Vec<StepId>,
     /// Whether the candidate is the champion already.
     is_champion: bool,
     /// Whether the candidate gets its number in this run.
@@ -92,11 +94,11 @@ enum Standing {
 }
 
 impl Planning<'_> {
-    fn step(&mut self, world: World) -> Result<Planned, RunError> {
-        let standing = self.standing(world)?;
-        let component = &self.run.request.components[&world];
+    fn step(&mut self, step: &Step) -> Result<Planned, RunError> {
+        let standing = self.standing(step)?;
+        let component = self.run.component(step);
         let plain = Planned {
-            name: world.as_str().to_owned(),
+            name: step.id.to_string(),
             component: component.name.clone(),
             digest: component.digest,
             key: None,
@@ -110,19 +112,19 @@ impl Planning<'_> {
             Standing::Nothing(why) => Planned { cached: true, why, ..plain },
             Standing::OnRecord(invocation, found) => {
                 let Found { run, stage } = *found;
-                self.made.add(world, stage);
-                self.consider(world)?;
+                self.made.add(&step.id, stage);
+                self.consider(step)?;
                 let why = format!("run {} did the same", short(&run));
                 Planned { key: Some(invocation.key()), cached: true, from: Some(run), why, ..plain }
             }
             Standing::Executed(invocation, why) => {
-                self.anew.push(world);
+                self.anew.push(step.id.clone());
                 let latest = self
                     .run
                     .request
                     .home
                     .registry
-                    .latest_stage(self.run.request.manifest.pipeline.as_str(), world.as_str())?;
+                    .latest_stage(self.run.request.manifest.pipeline.as_str(), step.id.as_str())?;
                 let key = invocation.as_ref().map(Invocation::key);
                 let Some((invocation, (run, stage))) = invocation.zip(latest) else {
                     return Ok(Planned { key, why, ..plain });
@@ -140,12 +142,13 @@ impl Planning<'_> {
         })
     }
 
-    fn standing(&mut self, world: World) -> Result<Standing, RunError> {
+    fn standing(&mut self, step: &Step) -> Result<Standing, RunError> {
+        let world = step.world;
         let request = &self.run.request;
         if self.is_champion && world > World::Training {
             return Ok(Standing::Nothing("the candidate is the champion: nothing is judged".to_owned()));
         }
-        if let Some(before) = self.anew.iter().find(|before| reads(world, **before)) {
+        if let Some(before) = self.anew.iter().find(|before| reads(step, before)) {
             let why = format!("it reads what `{before}` makes, which is executed: what that makes is not known yet");
             return Ok(Standing::Executed(None, why));
         }
@@ -153,20 +156,25 @@ impl Planning<'_> {
             let why = "the candidate has no number yet, which the report names";
             return Ok(Standing::Executed(None, why.to_owned()));
         }
-        if world == World::Ingestion && asks_a_server(request) {
+        if world == World::Promotion && step.inputs.len() > 1 {
+            let why = "which of the models is the candidate is not known before all are judged";
+            return Ok(Standing::Executed(None, why.to_owned()));
+        }
+        if world == World::Ingestion && asks_a_server(request, step) {
             let why = "its source is on a server: what that answers is not known before it is asked";
             return Ok(Standing::Executed(None, why.to_owned()));
         }
-        let component = request.components[&world].clone();
-        let mut bench = Bench::begin(world, component, request.manifest.stage(world).limits, self.run.session());
-        let invocation = wire::invocation(self.run, &self.made, self.candidate.as_ref(), &mut bench)?;
-        if request.reuse.refresh.contains(&world) {
-            return Ok(Standing::Executed(Some(invocation), format!("`--refresh {world}`")));
+        let (component, stage) = (self.run.component(step).clone(), request.manifest.stage_of(step));
+        let mut bench = Bench::begin(step.id.clone(), component, stage.limits, self.run.session(&request.cancel));
+        let candidate = step.line.get(&World::Training).and_then(|training| self.candidates.get(training));
+        let invocation = wire::invocation(self.run, step, &self.made, candidate, &mut bench)?;
+        if request.reuse.refresh.contains(&step.stage) {
+            return Ok(Standing::Executed(Some(invocation), format!("`--refresh {}`", step.stage)));
         }
         if request.reuse.nothing {
             return Ok(Standing::Executed(Some(invocation), "`--no-cache`".to_owned()));
         }
-        if !request.manifest.stage(world).cache {
+        if !stage.cache {
             return Ok(Standing::Executed(Some(invocation), "`cache = false`".to_owned()));
         }
         let key = invocation.key();
@@ -181,41 +189,34 @@ impl Planning<'_> {
     }
 
     /// Looks at the candidate once its model is known.
-    fn consider(&mut self, world: World) -> Result<(), RunError> {
-        if world != World::Training || *self.run.request.stages.end() < World::Evaluation {
+    fn consider(&mut self, training: &Step) -> Result<(), RunError> {
+        if training.world != World::Training || *self.run.request.stages.end() < World::Evaluation {
             return Ok(());
         }
-        let candidate = candidate::unregistered(self.run, &self.made)?;
-        self.is_champion = self.run.request.stages.contains(&World::Promotion) && candidate.is_champion(self.run)?;
-        // A report names the version, whose number is given when the candidate is registered.
-        self.is_unnumbered =
-            candidate.version.is_none() && self.run.request.manifest.gates.register == Register::Always;
-        self.candidate = Some(candidate);
+        let candidate = candidate::unregistered(self.run, &self.made, training)?;
+        // Of several models none is a candidate yet.
+        if self.run.request.manifest.graph.of(World::Training).nth(1).is_none() {
+            self.is_champion = self.run.request.stages.contains(&World::Promotion) && candidate.is_champion(self.run)?;
+            // A report names the version, whose number is given when the candidate is registered.
+            self.is_unnumbered =
+                candidate.version.is_none() && self.run.request.manifest.gates.register == Register::Always;
+        }
+        self.candidates.insert(training.id.clone(), candidate);
         Ok(())
     }
 }
 
-/// Whether a step reads what another one makes.
-fn reads(world: World, before: World) -> bool {
-    EDGES.contains(&(before, world))
+/// Whether a step reads what another one makes. Of a validation no step does: it lets a run go on.
+/// An evaluation reads the table, and asks both parts of a model.
+fn reads(step: &Step, before: &StepId) -> bool {
+    let is_asked = step.world == World::Evaluation && step.line.values().any(|id| id == before);
+    is_asked || step.inputs.iter().any(|input| input.step == *before)
 }
 
-use World::{Evaluation, Ingestion, Promotion, Training, Transformation, Validation};
-
-/// Which step reads what another one makes. Of a validation no step does: it lets a run go on.
-pub const EDGES: [(World, World); 7] = [
-    (Ingestion, Validation),
-    (Ingestion, Transformation),
-    (Ingestion, Evaluation),
-    (Transformation, Training),
-    (Transformation, Evaluation),
-    (Training, Evaluation),
-    (Evaluation, Promotion),
-];
-
 /// Whether the source of ingestion is on a server, and not kept by its digest.
-fn asks_a_server(request: &Request) -> bool {
-    let Some((_, section)) = request.manifest.ingestion_source() else { return false };
+fn asks_a_server(request: &Request, step: &Step) -> bool {
+    let source = request.manifest.source_of(request.manifest.stage_of(step));
+    let Some((_, section)) = source else { return false };
     let SourceLocation::Http { sha256, .. } = &section.location else { return false };
     let digest = sha256.as_ref().and_then(|digits| Digest::from_hex(digits).ok());
     !digest.is_some_and(|digest| request.home.artifacts.contains(ArtifactKind::Blob, &digest))

@@ -212,6 +212,33 @@ impl StageFault {
         }
     }
 
+    /// The same fault of the stage that `name` says, and of a key of that stage.
+    #[must_use]
+    pub(crate) fn of_stage(mut self, name: impl Fn(&StepId) -> Option<StepId>) -> Self {
+        if let Self::Parameter { stage, key: Some(key), .. } = &mut self
+            && let Some(rest) = key.strip_prefix(stage.as_str()).and_then(|rest| rest.strip_prefix('.'))
+            && let Some(named) = name(stage)
+        {
+            *key = format!("{named}.{rest}");
+        }
+        match &mut self {
+            Self::Data { stage, .. }
+            | Self::Parameter { stage, .. }
+            | Self::Internal { stage, .. }
+            | Self::Trap { stage, .. }
+            | Self::Contract { stage, .. }
+            | Self::Limit { stage, .. }
+            | Self::Denied { stage, .. }
+            | Self::Cancelled { stage } => {
+                if let Some(named) = name(stage) {
+                    *stage = named;
+                }
+            }
+            Self::Untrusted { .. } | Self::Outdated { .. } | Self::Host { .. } => {}
+        }
+        self
+    }
+
     /// The same fault with its row counted from `first` rows earlier: of a batch that begins at row
     /// `first` of a table.
     #[must_use]

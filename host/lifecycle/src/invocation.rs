@@ -153,8 +153,8 @@ pub struct IngestionWork {
     pub signature: Option<Signature>,
     /// Texts that count as null where columns are inferred.
     pub null_values: Vec<String>,
-    /// The name of the target.
-    pub target: String,
+    /// The name of the target; `None` if nothing is learnt from the table as it is.
+    pub target: Option<String>,
 }
 
 /// A source that ingestion may open.
@@ -396,7 +396,7 @@ mod tests {
         ];
         for reading in readings {
             let source = Some(SourceWork { name: "rows".to_owned(), reading });
-            let (null_values, target) = (vec![String::new(), " ".to_owned()], "y".to_owned());
+            let (null_values, target) = (vec![String::new(), " ".to_owned()], Some("y".to_owned()));
             let work = Work::Ingestion(IngestionWork { source, signature: None, null_values, target });
             assert_eq!(again(&work), work);
         }

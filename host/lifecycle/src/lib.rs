@@ -21,6 +21,7 @@ mod contents;
 pub mod cpu_clock;
 pub mod explain;
 pub mod fault;
+mod flow;
 pub mod invocation;
 pub mod judgement;
 pub mod key;

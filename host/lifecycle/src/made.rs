@@ -2,53 +2,114 @@
 //! it builds on.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use stagewright_evaluation::report;
-use stagewright_manifest::World;
+use stagewright_manifest::{Step, StepId, World};
 use stagewright_store::{ArtifactRecord, ArtifactStore, Reference, StageRecord};
 
 use crate::artifact::{Artifact, Place, Readable};
 use crate::run::RunError;
 use crate::summary::StageSummary;
 
-/// The artifacts that were made so far.
+/// The steps that something comes through, one for each world.
+pub(crate) type Line = BTreeMap<World, StepId>;
+
+/// The artifacts that were made so far. Cheap to clone: steps that work at once have one each.
+#[derive(Clone)]
 pub(crate) struct Made {
     store: ArtifactStore,
-    artifacts: BTreeMap<(World, String), ArtifactRecord>,
-    /// The stages that made it, as they were recorded.
-    pub(crate) stages: BTreeMap<World, StageRecord>,
+    kept: Arc<Kept>,
+    /// The steps whose artifacts are found by their world. Of a world that has none, it is the step
+    /// that is named as the world.
+    line: Line,
+}
+
+#[derive(Clone, Default)]
+struct Kept {
+    artifacts: BTreeMap<(StepId, String), ArtifactRecord>,
+    /// The steps that made it, as they were recorded.
+    steps: BTreeMap<StepId, Arc<StageRecord>>,
     /// The configuration of the run whose evaluation was taken over.
-    pub(crate) evaluated_under: Option<serde_json::Value>,
-    /// The stages of this run alone, in order.
-    pub(crate) told: Vec<StageSummary>,
+    evaluated_under: Option<serde_json::Value>,
+    /// The steps of this run alone, in order.
+    told: Vec<StageSummary>,
 }
 
 impl Made {
     /// Nothing so far.
     pub(crate) fn nothing(store: ArtifactStore) -> Self {
-        Self { store, artifacts: BTreeMap::new(), stages: BTreeMap::new(), evaluated_under: None, told: Vec::new() }
+        Self { store, kept: Arc::default(), line: Line::new() }
     }
 
-    /// Adds what a stage made.
-    pub(crate) fn add(&mut self, world: World, stage: StageRecord) {
-        let named = stage.outputs.iter().map(|output| ((world, output.name.clone()), output.clone()));
-        self.artifacts.extend(named);
-        self.stages.insert(world, stage);
+    /// The same, looked at from a step: the artifacts of a world are those that the step's data come
+    /// through.
+    #[must_use]
+    pub(crate) fn along(&self, line: &Line) -> Self {
+        Self { line: line.clone(), ..self.clone() }
     }
 
-    /// Forgets the artifacts of the worlds that are not wanted.
-    pub(crate) fn keep(&mut self, is_wanted: impl Fn(World) -> bool) {
-        self.artifacts.retain(|(world, _), _| is_wanted(*world));
+    /// The same, looked at from what comes after a step.
+    #[must_use]
+    pub(crate) fn after(&self, step: &Step) -> Self {
+        let mut made = self.along(&step.line);
+        made.line.insert(step.world, step.id.clone());
+        made
     }
 
-    /// Whether this run did the stage itself.
+    /// The step of a world.
+    pub(crate) fn step_of(&self, world: World) -> StepId {
+        self.line.get(&world).cloned().unwrap_or_else(|| world.into())
+    }
+
+    /// Adds what a step made.
+    pub(crate) fn add(&mut self, step: &StepId, record: StageRecord) {
+        let kept = Arc::make_mut(&mut self.kept);
+        let named = record.outputs.iter().map(|output| ((step.clone(), output.name.clone()), output.clone()));
+        kept.artifacts.extend(named);
+        kept.steps.insert(step.clone(), Arc::new(record));
+    }
+
+    /// Adds what is told of a step of this run.
+    pub(crate) fn tell(&mut self, summary: StageSummary) {
+        Arc::make_mut(&mut self.kept).told.push(summary);
+    }
+
+    /// The steps of this run alone, in order.
+    pub(crate) fn told(&self) -> &[StageSummary] {
+        &self.kept.told
+    }
+
+    /// Forgets the artifacts of the steps that are not wanted.
+    pub(crate) fn keep(&mut self, is_wanted: impl Fn(&StepId) -> bool) {
+        Arc::make_mut(&mut self.kept).artifacts.retain(|(step, _), _| is_wanted(step));
+    }
+
+    /// Takes an evaluation over that was made under this configuration of a run.
+    pub(crate) fn evaluated_under(&mut self, config: serde_json::Value) {
+        Arc::make_mut(&mut self.kept).evaluated_under = Some(config);
+    }
+
+    /// The configuration of the run whose evaluation was taken over.
+    pub(crate) fn evaluation_config(&self) -> Option<&serde_json::Value> {
+        self.kept.evaluated_under.as_ref()
+    }
+
+    /// The record of a step, if it was made.
+    pub(crate) fn record(&self, step: &StepId) -> Option<&StageRecord> {
+        self.kept.steps.get(step).map(Arc::as_ref)
+    }
+
+    /// Whether this run did a step of this world itself.
     pub(crate) fn ran(&self, world: World) -> bool {
-        self.told.iter().any(|stage| stage.name == world.as_str())
+        self.kept.told.iter().any(|step| step.world == world)
     }
 
     /// The record of an artifact.
     pub(crate) fn find(&self, place: Place) -> Result<&ArtifactRecord, RunError> {
-        self.artifacts.get(&(place.world, place.name.to_owned())).ok_or_else(|| place.missing())
+        let step = self.step_of(place.world);
+        let missing = || RunError::MissingArtifact { stage: step.clone(), name: place.name.to_owned() };
+        self.kept.artifacts.get(&(step.clone(), place.name.to_owned())).ok_or_else(missing)
     }
 
     /// An artifact, opened.
@@ -68,14 +129,17 @@ impl Made {
     /// The artifacts that the candidate comes from. Findings of a validation let a run go on, and
     /// change nothing of what it makes.
     pub(crate) fn ancestors(&self) -> Vec<report::Artifact> {
-        let is_ancestor = |world: World| world < World::Evaluation && world != World::Validation;
-        let earlier = self.artifacts.iter().filter(|((made_by, _), _)| is_ancestor(*made_by));
-        let named = earlier.map(|((made_by, name), record)| report::Artifact {
-            stage: made_by.to_string(),
-            name: name.clone(),
-            kind: record.kind.to_string(),
-            digest: record.digest.to_string(),
-        });
-        named.collect()
+        let worlds = World::all().filter(|world| *world < World::Evaluation && *world != World::Validation);
+        let made_by = |world: World| {
+            let step = self.step_of(world);
+            let of_step = self.kept.artifacts.iter().filter(move |((made_by, _), _)| *made_by == step);
+            of_step.map(|((made_by, name), record)| report::Artifact {
+                stage: made_by.to_string(),
+                name: name.clone(),
+                kind: record.kind.to_string(),
+                digest: record.digest.to_string(),
+            })
+        };
+        worlds.flat_map(made_by).collect()
     }
 }

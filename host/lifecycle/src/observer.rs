@@ -1,20 +1,20 @@
 //! Who watches a run: the terminal, a log, nobody.
 
-use stagewright_manifest::World;
+use stagewright_manifest::StepId;
 
 use crate::sandbox::Level;
 use crate::summary::StageSummary;
 
 /// Told what happens, as it happens; from several threads, often. Must not block.
 pub trait Observer: Send + Sync {
-    /// A stage begins.
-    fn stage_started(&self, world: World, component: &str);
-    /// `done` of `total` units of what the stage does now are done.
-    fn progress(&self, world: World, done: u64, total: u64);
-    /// A stage wrote a line. Cut and escaped.
-    fn log(&self, world: World, level: Level, message: &str);
-    /// A stage is done and its artifacts are published.
-    fn stage_finished(&self, world: World, summary: &StageSummary);
+    /// A step begins.
+    fn stage_started(&self, step: &StepId, component: &str);
+    /// `done` of `total` units of what the step does now are done.
+    fn progress(&self, step: &StepId, done: u64, total: u64);
+    /// A step wrote a line. Cut and escaped.
+    fn log(&self, step: &StepId, level: Level, message: &str);
+    /// A step is done and its artifacts are published.
+    fn stage_finished(&self, step: &StepId, summary: &StageSummary);
 }
 
 /// Watches nothing.
@@ -22,8 +22,8 @@ pub trait Observer: Send + Sync {
 pub struct Unwatched;
 
 impl Observer for Unwatched {
-    fn stage_started(&self, _: World, _: &str) {}
-    fn progress(&self, _: World, _: u64, _: u64) {}
-    fn log(&self, _: World, _: Level, _: &str) {}
-    fn stage_finished(&self, _: World, _: &StageSummary) {}
+    fn stage_started(&self, _: &StepId, _: &str) {}
+    fn progress(&self, _: &StepId, _: u64, _: u64) {}
+    fn log(&self, _: &StepId, _: Level, _: &str) {}
+    fn stage_finished(&self, _: &StepId, _: &StageSummary) {}
 }

@@ -30,7 +30,7 @@ const COLLECTION: Duration = Duration::from_secs(15 * 60);
 /// another model, under other gates, or beside another champion than the present one.
 pub(crate) fn is_outdated(run: &Run, made: &Made) -> Result<bool, RunError> {
     let effective = run.request.manifest.effective();
-    let same_rules = made.evaluated_under.as_ref().is_some_and(|evaluated_under| {
+    let same_rules = made.evaluation_config().is_some_and(|evaluated_under| {
         ["model", "gates"].iter().all(|key| evaluated_under.get(key) == effective.get(key))
     });
     if !same_rules {
@@ -87,7 +87,7 @@ fn put_into_production(run: &Run, name: &str, version: u32, verdict: &NewVerdict
     match destination {
         Some(destination) => {
             let promotion = after_collections(run, || home.registry.begin_promotion(name, version, &request))?;
-            let progress = |done, total| run.request.observer.progress(World::Promotion, done, total);
+            let progress = |done, total| run.request.observer.progress(&World::Promotion.into(), done, total);
             carry_out(home, destination, &promotion, &progress)?;
         }
         None => home.registry.promote(name, version, &request)?,

@@ -1,6 +1,6 @@
-//! A run: the six stages in order, each committed before the next begins.
+//! A run: its steps in order, each committed before those begin that wait for it.
 //!
-//! [`Run::execute`] is the main flow. A stage's artifacts are published (flushed, renamed) and then
+//! [`Run::execute`] is the main flow; `flow` says which steps work at once. A stage's artifacts are published (flushed, renamed) and then
 //! recorded in one transaction; a stage that fails is recorded without artifacts. So a later stage,
 //! a later run and a reader see whole stages only, whatever happened.
 
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 
 use stagewright_data::{Decode, row_text};
 use stagewright_evaluation::report::Check;
-use stagewright_manifest::{Manifest, World};
+use stagewright_manifest::{Manifest, Step, StepId, World};
 use stagewright_promotion::Destination;
 use stagewright_promotion::promote::PromoteError;
 use stagewright_store::{
     Digest, FAILED, FINISHED, Home, InputRecord, NewRun, RunId, RunStatus, StageRecord, StoreError,
 };
 
-use crate::artifact::{COMPONENTS, FINDINGS};
+use crate::artifact::COMPONENTS;
 use crate::bench::{Bench, Session, now_ms};
-use crate::cached::Reuse;
+use crate::cached::{KeyLock, Reuse};
 use crate::candidate::{self, Candidate};
 use crate::fault::StageFault;
 use crate::invocation::{InputRef, Invocation, Outcome};
@@ -53,8 +53,8 @@ pub enum RunError {
     /// A stage needs an artifact that the run it builds on does not have.
     #[error("there is no artifact `{name}` of stage `{stage}` to work on")]
     MissingArtifact {
-        /// The stage that makes it.
-        stage: World,
+        /// The step that makes it.
+        stage: StepId,
         /// Its name.
         name: String,
     },
@@ -64,7 +64,7 @@ pub enum RunError {
     )]
     OtherComponent {
         /// The stage.
-        stage: World,
+        stage: StepId,
         /// The run whose artifacts were to be used.
         run: RunId,
         /// The component that ran, or its parameters.
@@ -185,8 +185,8 @@ pub struct Request {
     pub sandbox: Arc<dyn Sandbox>,
     /// Decodes files.
     pub decoder: Arc<dyn Decode>,
-    /// The component of each stage, admitted.
-    pub components: BTreeMap<World, Arc<Component>>,
+    /// The component of each stage, by the stage's name, admitted.
+    pub components: BTreeMap<StepId, Arc<Component>>,
     /// Who watches.
     pub observer: Arc<dyn Observer>,
     /// How many instances may run at once.
@@ -237,6 +237,20 @@ fn tags(request: &Request) -> Vec<(String, String)> {
     [source, kind].into_iter().chain(code).collect()
 }
 
+/// A step that has ended, before it is recorded.
+pub(crate) struct Ended {
+    pub(crate) step: Step,
+    pub(crate) record: StageRecord,
+    pub(crate) outcome: Outcome,
+    pub(crate) invocation: Option<Invocation>,
+    /// Why it failed, if it did.
+    pub(crate) error: Option<RunError>,
+    /// The tries before, which failed.
+    pub(crate) tried: Vec<Self>,
+    /// Held until it is recorded: who waits for it finds the record then.
+    pub(crate) lock: Option<KeyLock>,
+}
+
 /// A run: what was asked for, and the record of it.
 pub struct Run {
     pub(crate) request: Request,
@@ -263,28 +277,35 @@ impl Run {
         (Summary::of_run(&run, &made, candidate), result)
     }
 
-    /// The main flow: the data, then a candidate, which is judged.
+    /// The main flow: the data, then models, of which the candidate is judged.
     fn lifecycle(&self, made: &mut Made, candidate: &mut Option<Candidate>) -> Result<(), RunError> {
         let last = *self.request.stages.end();
         if last >= World::Evaluation {
             wire::champion_is_whole(self)?;
         }
-        self.step_if_asked_for(World::Ingestion, made)?;
-        self.step_if_asked_for(World::Validation, made)?;
-        if last >= World::Validation {
-            refuse_unfit_data(made)?;
-        }
-        self.step_if_asked_for(World::Transformation, made)?;
-        self.step_if_asked_for(World::Training, made)?;
+        self.learn(made)?;
         if last < World::Training {
             return Ok(());
         }
-        self.judge(made, candidate.insert(candidate::prepare(self, made)?))
+        let trainings: Vec<&Step> = self.request.manifest.graph.of(World::Training).collect();
+        if let [training] = trainings[..] {
+            let only = candidate.insert(candidate::prepare(self, made, training, true)?);
+            return self.judge(made, only, false);
+        }
+        let prepared = trainings.into_iter().map(|training| candidate::prepare(self, made, training, false));
+        let candidates = prepared.collect::<Result<Vec<_>, _>>()?;
+        if last < World::Evaluation {
+            return Ok(());
+        }
+        let best = candidate.insert(self.best_of(made, candidates)?);
+        self.tell_metrics(made, best)?;
+        self.judge(made, best, true)
     }
 
-    /// Evaluates the candidate, decides, and promotes it if it is approved. A decision that was
-    /// reached against another champion than the present one is reached again.
-    fn judge(&self, made: &mut Made, candidate: &mut Candidate) -> Result<(), RunError> {
+    /// Evaluates the candidate, unless it `is_evaluated` just now, decides, and promotes it if it is
+    /// approved. A decision that was reached against another champion than the present one is
+    /// reached again.
+    fn judge(&self, made: &mut Made, candidate: &mut Candidate, mut is_evaluated: bool) -> Result<(), RunError> {
         let evaluates = self.request.stages.contains(&World::Evaluation);
         let promotes = self.request.stages.contains(&World::Promotion);
         // A candidate that is the champion already is not judged.
@@ -293,12 +314,15 @@ impl Run {
             return Ok(());
         }
         let mut tries = 0;
-        let mut is_stale = promotes && !evaluates && production::is_outdated(self, made)?;
+        let evaluated = made.along(&self.evaluated(candidate)?);
+        let mut is_stale = promotes && !evaluates && production::is_outdated(self, &evaluated)?;
         let mut turn = None;
         loop {
-            if is_stale || evaluates {
-                self.step(World::Evaluation, made, Some(candidate))?;
+            if is_stale || evaluates && !is_evaluated {
+                self.step(self.evaluation_of(candidate)?, made, Some(candidate))?;
+                self.tell_metrics(made, candidate)?;
             }
+            is_evaluated = false;
             if !promotes {
                 return Ok(());
             }
@@ -320,7 +344,7 @@ impl Run {
                 return Err(StageFault::Cancelled { stage: World::Promotion.into() }.into());
             }
             let message = "the champion changed while the candidate was judged: it is judged again";
-            self.request.observer.log(World::Promotion, Level::Warn, message);
+            self.request.observer.log(&World::Promotion.into(), Level::Warn, message);
         }
     }
 
@@ -330,66 +354,95 @@ impl Run {
         if candidate.is_champion_already {
             return Ok(());
         }
-        self.step(World::Promotion, made, None)?;
-        production::promote(self, made, candidate)
+        let line = self.evaluated(candidate)?;
+        let decides = self.request.manifest.graph.of(World::Promotion).next();
+        let decides = decides.ok_or_else(|| self.no_step("that decides"))?;
+        self.step(&Step { line: line.clone(), ..decides.clone() }, made, None)?;
+        let made = made.after(&Step { line, ..decides.clone() });
+        production::promote(self, &made, candidate)
     }
 
-    fn step_if_asked_for(&self, world: World, made: &mut Made) -> Result<(), RunError> {
-        if self.request.stages.contains(&world) { self.step(world, made, None) } else { Ok(()) }
+    /// One step, done and recorded.
+    fn step(&self, step: &Step, made: &mut Made, candidate: Option<&Candidate>) -> Result<(), RunError> {
+        let ended = self.done(step, made, candidate, &self.request.cancel)?;
+        self.commit(ended, made)
     }
 
-    /// One step, tried again as often as the manifest allows where a server or a disk failed.
-    fn step(&self, world: World, made: &mut Made, candidate: Option<&Candidate>) -> Result<(), RunError> {
-        let retry = self.request.manifest.stage(world).retry;
+    /// Does a step, again as often as the manifest allows where a server or a disk failed. It is not
+    /// recorded yet.
+    ///
+    /// # Errors
+    /// The step has no record. One that failed is a record with an error.
+    pub(crate) fn done(
+        &self,
+        step: &Step,
+        made: &Made,
+        candidate: Option<&Candidate>,
+        cancel: &Cancel,
+    ) -> Result<Ended, RunError> {
+        let retry = self.request.manifest.stage_of(step).retry;
+        let mut tried: Vec<Ended> = Vec::new();
         let mut attempt = 1;
         loop {
-            let error = match self.attempt(world, made, candidate) {
-                Err(error) if error.may_pass() => error,
-                ended => return ended,
+            let ended = self.attempt(step, made, candidate, cancel);
+            let error = match &ended {
+                Ok(Ended { error: Some(error), .. }) | Err(error) if error.may_pass() => error,
+                _ => return ended.map(|ended| Ended { tried, ..ended }),
             };
             attempt += 1;
-            let Some(pause) = retry.before(attempt) else { return Err(error) };
+            let Some(pause) = retry.before(attempt) else { return ended.map(|ended| Ended { tried, ..ended }) };
             let message = format!("it is tried again in {} s: {error}", pause.as_secs_f64());
-            self.request.observer.log(world, Level::Warn, &message);
-            if !paused(pause, &self.request.cancel) {
-                return Err(StageFault::Cancelled { stage: world.into() }.into());
+            self.request.observer.log(&step.id, Level::Warn, &message);
+            if !paused(pause, cancel) {
+                let stopped = RunError::from(StageFault::Cancelled { stage: step.stage.clone() });
+                return ended.map(|ended| Ended { tried, error: Some(stopped), ..ended });
             }
+            // A try without a record was none.
+            tried.extend(ended);
         }
     }
 
-    /// One try of a step: its invocation is put together. If somebody has done the same before, the result
-    /// is taken over; else the step is executed, published and recorded.
-    fn attempt(&self, world: World, made: &mut Made, candidate: Option<&Candidate>) -> Result<(), RunError> {
-        let component = self.request.components[&world].clone();
-        let limits = self.request.manifest.stage(world).limits;
-        let mut bench = Bench::begin(world, component, limits, self.session());
+    /// One try of a step: its invocation is put together. If somebody has done the same before, the
+    /// result is taken over; else the step is executed and published.
+    fn attempt(
+        &self,
+        step: &Step,
+        made: &Made,
+        candidate: Option<&Candidate>,
+        cancel: &Cancel,
+    ) -> Result<Ended, RunError> {
+        let component = self.component(step).clone();
+        let limits = self.request.manifest.stage_of(step).limits;
+        let mut bench = Bench::begin(step.id.clone(), component, limits, self.session(cancel));
         // What is fetched and hashed for the invocation is the step's work too.
-        let wired = wire::invocation(self, made, candidate, &mut bench);
-        let (known, _lock) = match &wired {
-            Ok(invocation) => self.on_record(&invocation.key(), &bench)?,
+        let wired = wire::invocation(self, step, made, candidate, &mut bench);
+        let (known, lock) = match &wired {
+            Ok(invocation) => self.on_record(step, &invocation.key(), &bench)?,
             Err(_) => (None, None),
         };
         match (wired, known) {
-            (Ok(invocation), Some(found)) => self.take_over(&found, invocation, bench, made),
-            (wired, _) => self.execute_step(wired, bench, made),
+            (Ok(invocation), Some(found)) => self.take_over(step, &found, invocation, bench),
+            (wired, _) => Ok(Ended { lock, ..self.execute_step(step, wired, bench)? }),
         }
     }
 
-    /// Executes a step, publishes what it made and records it.
+    /// Executes a step and publishes what it made.
     fn execute_step(
         &self,
+        step: &Step,
         wired: Result<Invocation, RunError>,
         mut bench: Bench,
-        made: &mut Made,
-    ) -> Result<(), RunError> {
+    ) -> Result<Ended, RunError> {
         let (invocation, worked) = match wired {
             Ok(invocation) => {
-                let worked = stages::work(&invocation, &mut bench).and_then(|()| self.keep_components(&mut bench));
+                let worked =
+                    stages::work(&invocation, &mut bench).and_then(|()| self.keep_components(step, &mut bench));
                 (Some(invocation), worked)
             }
             Err(error) => (None, Err(error)),
         };
         let ended = bench.settled(worked).and_then(|()| bench.publish());
+        let ended = ended.map_err(|error| self.named(step, error));
         let outcome = bench.outcome(ended.as_ref().err());
         // What was taken back was read, and nobody knows what it was: such a step has no key.
         let is_declared = |input: &InputRef| bench.is_declared(&input.role);
@@ -400,48 +453,79 @@ impl Run {
             invocation
         });
         let record = record(&bench, invocation.as_ref(), &outcome, key)?;
-        let recorded = self.record(&record, &outcome.results);
+        let (step, tried) = (step.clone(), Vec::new());
+        Ok(Ended { step, record, outcome, invocation, error: ended.err(), tried, lock: None })
+    }
+
+    /// Records a step that has ended, and the tries before. Only this adds to what is made.
+    pub(crate) fn commit(&self, ended: Ended, made: &mut Made) -> Result<(), RunError> {
+        let Ended { step, record, outcome, invocation, error, tried, lock } = ended;
+        for tried in &tried {
+            self.record(&step, &tried.record, &tried.outcome.results)?;
+        }
+        let recorded = self.record(&step, &record, &outcome.results);
         // A disk that is full may refuse the record too: what stopped the stage is what is told.
-        ended?;
+        error.map_or(Ok(()), Err)?;
         recorded?;
-        self.tell(bench.world, made, record, &outcome, invocation);
+        drop(lock);
+        let summary = StageSummary::of(step.world, &record, &outcome, invocation);
+        self.request.observer.stage_finished(&step.id, &summary);
+        made.tell(summary);
+        made.add(&step.id, record);
         Ok(())
     }
 
-    pub(crate) fn record(&self, record: &StageRecord, results: &[(String, Option<f64>)]) -> Result<(), StoreError> {
-        let results = results.iter().map(|(name, value)| (name.clone(), value.unwrap_or(f64::NAN)));
+    fn record(&self, step: &Step, record: &StageRecord, results: &[(String, Option<f64>)]) -> Result<(), StoreError> {
+        // Of several models, none is the run's until the best is known.
+        let prefix = if step.id == step.stage { String::new() } else { format!("{}.", step.id) };
+        let results = results.iter().map(|(name, value)| (format!("{prefix}{name}"), value.unwrap_or(f64::NAN)));
         self.request.home.registry.record_stage(&self.id, record, &results.collect::<Vec<_>>())
     }
 
-    /// Adds a step to what is made. Only this does.
-    pub(crate) fn tell(
-        &self,
-        world: World,
-        made: &mut Made,
-        record: StageRecord,
-        outcome: &Outcome,
-        invocation: Option<Invocation>,
-    ) {
-        let summary = StageSummary::of(&record, outcome, invocation);
-        self.request.observer.stage_finished(world, &summary);
-        made.told.push(summary);
-        made.add(world, record);
+    /// A fault as the file names its stages: components know worlds alone.
+    fn named(&self, step: &Step, error: RunError) -> RunError {
+        let RunError::Stage(fault) = error else { return error };
+        let stage = |id: &StepId| self.request.manifest.graph.step(id).map(|step| step.stage.clone());
+        let name = |told: &StepId| {
+            let world = World::from_name(told.as_str())?;
+            if world == step.world { Some(step.stage.clone()) } else { stage(step.line.get(&world)?) }
+        };
+        fault.of_stage(name).into()
+    }
+
+    /// The admitted component of a step.
+    pub(crate) fn component(&self, step: &Step) -> &Arc<Component> {
+        &self.request.components[&step.stage]
+    }
+
+    /// The step of this name.
+    pub(crate) fn step_named(&self, id: &StepId) -> Result<&Step, StageFault> {
+        self.request.manifest.graph.step(id).ok_or_else(|| self.no_step(&format!("`{id}`")))
+    }
+
+    pub(crate) fn no_step(&self, what: &str) -> StageFault {
+        StageFault::host(format!("the pipeline `{}` has no step {what}", self.request.manifest.pipeline))
     }
 
     /// Keeps the components of a model with it: a version is whole from the end of training on.
-    pub(crate) fn keep_components(&self, bench: &mut Bench) -> Result<(), RunError> {
-        if bench.world != World::Training {
+    pub(crate) fn keep_components(&self, step: &Step, bench: &mut Bench) -> Result<(), RunError> {
+        if step.world != World::Training {
             return Ok(());
         }
         for (world, artifact) in &COMPONENTS {
-            let bytes = self.request.sandbox.component_bytes(&self.request.components[world])?;
+            let bytes = self.request.sandbox.component_bytes(self.part(step, *world)?)?;
             bench.put_bytes(artifact, &bytes)?;
         }
         Ok(())
     }
 
-    pub(crate) fn session(&self) -> Session {
-        let Request { home, sandbox, decoder, components, observer, workers, cancel, .. } = &self.request;
+    /// The component of a model's part, by the training of the model.
+    pub(crate) fn part(&self, training: &Step, world: World) -> Result<&Arc<Component>, StageFault> {
+        Ok(self.component(training.line.get(&world).map_or(Ok(training), |id| self.step_named(id))?))
+    }
+
+    pub(crate) fn session(&self, cancel: &Cancel) -> Session {
+        let Request { home, sandbox, decoder, components, observer, workers, .. } = &self.request;
         Session {
             artifacts: home.artifacts.clone(),
             sandbox: sandbox.clone(),
@@ -465,11 +549,11 @@ impl Run {
                 config[key] = run.as_str().into();
             }
         }
-        let parameters = World::all().flat_map(|world| {
-            let parameters = manifest.component(world).parameters.clone();
-            let schema = &request.components[&world].description.parameters;
+        let parameters = manifest.stages.iter().flat_map(|stage| {
+            let parameters = manifest.parameters_of(stage);
+            let schema = &request.components[&stage.name].description.parameters;
             with_defaults(schema, parameters).into_iter().map(move |(name, value)| {
-                (format!("{world}.{name}"), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                (format!("{}.{name}", stage.name), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
             })
         });
         let id = request.home.registry.begin_run(&NewRun {
@@ -510,13 +594,6 @@ fn paused(pause: Duration, cancel: &Cancel) -> bool {
     }
 }
 
-/// Nothing is learnt from data that failed a check, or that nobody checked.
-fn refuse_unfit_data(made: &Made) -> Result<(), RunError> {
-    let findings = made.open(&FINDINGS)?;
-    let failed: Vec<Check> = findings.checks.into_iter().filter(|check| !check.passed).collect();
-    if failed.is_empty() { Ok(()) } else { Err(RunError::Unfit { checks: failed }) }
-}
-
 /// A step as the registry records it.
 fn record(
     bench: &Bench,
@@ -527,7 +604,7 @@ fn record(
     let inputs = invocation.iter().flat_map(|invocation| &invocation.inputs);
     let usage = outcome.usage;
     Ok(StageRecord {
-        name: bench.world.as_str().to_owned(),
+        name: bench.step.to_string(),
         component: bench.component.name.clone(),
         digest: bench.component.digest,
         status: if outcome.fault.is_some() { FAILED } else { FINISHED }.to_owned(),

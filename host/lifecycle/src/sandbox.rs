@@ -21,7 +21,7 @@ use stagewright_store::{ArtifactStore, Blob, Digest, Field, Schema, Table};
 use crate::fault::StageFault;
 use crate::model::ModelComponent;
 
-pub use context::{Cancel, Level, Shelf, SourceCursor, Sources, StageContext, Tracker, stage_seed};
+pub use context::{Cancel, Level, Shelf, SourceCursor, Sources, StageContext, Tracker, stage_seed, step_seed};
 pub use meter::{Claim, Meter, Started};
 pub use view::{ModelParts, View};
 

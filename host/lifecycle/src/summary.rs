@@ -4,7 +4,7 @@ use serde::Serialize;
 use stagewright_evaluation::difference::Difference;
 use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::{EvaluationReport, Reason, Verdict};
-use stagewright_manifest::World;
+use stagewright_manifest::{StepId, World};
 use stagewright_store::{ArtifactRecord, StageRecord};
 
 use crate::artifact::{DECISION, EVALUATION};
@@ -28,8 +28,10 @@ pub struct ArtifactSummary {
 /// One stage of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StageSummary {
-    /// The world's name.
+    /// The step's name.
     pub name: String,
+    /// The world of its component.
+    pub world: World,
     /// The component that ran.
     pub component: String,
     /// The component's digest.
@@ -60,6 +62,19 @@ pub struct MetricsSummary {
     pub candidate: MetricSet,
     /// The champion's; `null` without one.
     pub champion: Option<MetricSet>,
+}
+
+/// One of several models that a run trained.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrainedSummary {
+    /// The step that trained it.
+    pub training: StepId,
+    /// The step that evaluated it.
+    pub evaluation: StepId,
+    /// Its metrics on the test rows; `null` if it was not evaluated.
+    pub metrics: Option<MetricSet>,
+    /// Whether it became the candidate: the best in the primary metric.
+    pub is_candidate: bool,
 }
 
 /// The rows that candidate and champion were measured on.
@@ -123,6 +138,9 @@ pub struct Summary {
     pub cached: usize,
     /// How often this process waited for the disk to have everything.
     pub fsyncs: u64,
+    /// The models of the run, if it trained several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trained: Vec<TrainedSummary>,
     /// `null` if the run ended before evaluation.
     pub metrics: Option<MetricsSummary>,
     /// `null` if the run ended before evaluation.
@@ -138,7 +156,7 @@ pub struct Summary {
 
 impl StageSummary {
     /// A stage that came to its end.
-    pub(crate) fn of(record: &StageRecord, outcome: &Outcome, invocation: Option<Invocation>) -> Self {
+    pub(crate) fn of(world: World, record: &StageRecord, outcome: &Outcome, invocation: Option<Invocation>) -> Self {
         let usage = outcome.usage;
         let artifact = |output: &ArtifactRecord| ArtifactSummary {
             name: output.name.clone(),
@@ -147,6 +165,7 @@ impl StageSummary {
         };
         Self {
             name: record.name.clone(),
+            world,
             component: record.component.clone(),
             digest: record.digest.to_string(),
             walls: outcome.walls.clone(),
@@ -183,6 +202,7 @@ impl Summary {
             executed: 0,
             cached: 0,
             fsyncs: 0,
+            trained: Vec::new(),
             metrics: None,
             evaluation: None,
             decision: None,
@@ -193,6 +213,9 @@ impl Summary {
 
     /// The summary of a run, from the documents that it made.
     pub(crate) fn of_run(run: &Run, made: &Made, candidate: Option<Candidate>) -> Self {
+        let trained = trained(run, made, candidate.as_ref());
+        let line = candidate.as_ref().and_then(|candidate| run.evaluated(candidate).ok());
+        let made = &made.along(&line.unwrap_or_default());
         let (evaluates, decides) = (made.ran(World::Evaluation), made.ran(World::Promotion));
         let evaluated = made.open(&EVALUATION).ok().filter(|_| evaluates || decides);
         let champion = |evaluated: &EvaluationReport| {
@@ -210,11 +233,12 @@ impl Summary {
             difference: decision.difference,
             reasons: decision.reasons,
         };
-        let cached = made.told.iter().filter(|stage| stage.cached).count();
+        let cached = made.told().iter().filter(|stage| stage.cached).count();
         Self {
-            executed: made.told.len() - cached,
+            executed: made.told().len() - cached,
             cached,
-            stages: made.told.clone(),
+            stages: made.told().to_vec(),
+            trained,
             fsyncs: stagewright_store::fsyncs(),
             metrics: evaluated.as_ref().filter(|_| evaluates).map(metrics),
             evaluation: evaluated.as_ref().map(EvaluationSummary::of),
@@ -224,4 +248,19 @@ impl Summary {
             ..Self::of(run.id.to_string())
         }
     }
+}
+
+/// The models of a run, if it trained several and evaluated one of them.
+fn trained(run: &Run, made: &Made, candidate: Option<&Candidate>) -> Vec<TrainedSummary> {
+    let evaluations: Vec<_> = run.request.manifest.graph.of(World::Evaluation).collect();
+    if evaluations.len() < 2 || !made.ran(World::Evaluation) {
+        return Vec::new();
+    }
+    let of = |evaluation: &stagewright_manifest::Step| {
+        let training = evaluation.line.get(&World::Training)?.clone();
+        let metrics = made.after(evaluation).open(&EVALUATION).ok().map(|evaluated| evaluated.candidate.metrics);
+        let is_candidate = candidate.is_some_and(|candidate| candidate.training.id == training);
+        Some(TrainedSummary { training, evaluation: evaluation.id.clone(), metrics, is_candidate })
+    };
+    evaluations.into_iter().filter_map(of).collect()
 }

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
-use stagewright_manifest::World;
+use stagewright_manifest::{Step, StepId, World};
 use stagewright_store::{Run as RunRecord, RunId};
 
 use crate::made::Made;
@@ -27,29 +27,28 @@ pub const RESUMES: &str = "resumes";
 pub(crate) fn taken_over(run: &Run) -> Result<Made, RunError> {
     let mut made = Made::nothing(run.request.home.artifacts.clone());
     let Some(upon) = run.request.upon.clone() else { return Ok(made) };
-    let (now, first) = (run.request.manifest.effective(), *run.request.stages.start());
+    let (manifest, first) = (&run.request.manifest, *run.request.stages.start());
+    let now = manifest.effective();
     // The oldest first.
     for record in chain(run, upon)?.iter().rev() {
         for stage in run.request.home.registry.stages(&record.run_id)? {
-            let Some(world) = World::from_name(&stage.name).filter(|world| *world < first) else { continue };
-            if stage.outputs.is_empty() {
-                continue;
-            }
+            // What stands in the file no more, nothing works on.
+            let step = StepId::new(&stage.name).ok().and_then(|id| manifest.graph.step(&id));
+            let Some(step) = step.filter(|step| step.world < first && !stage.outputs.is_empty()) else { continue };
+            let world = step.world;
             // The model of an earlier run's training is no model of the rows that a later run
-            // transformed. Validation makes nothing that another stage reads.
-            made.keep(|made_by| match world {
-                World::Validation => made_by != world,
-                _ => made_by < world,
-            });
+            // transformed.
+            let outdated = manifest.graph.with_followers(&step.id);
+            made.keep(|made_by| !outdated.contains(made_by));
             if world.contract().is_learnt {
                 let made_by = (stage.component.as_str(), stage.digest);
-                let component = &run.request.components[&world];
-                check(world, record, made_by, (component.name.as_str(), component.digest), &now)?;
+                let component = run.component(step);
+                check(step, record, made_by, (component.name.as_str(), component.digest), &now)?;
             }
             if world == World::Evaluation {
-                made.evaluated_under = Some(record.config.clone());
+                made.evaluated_under(record.config.clone());
             }
-            made.add(world, stage);
+            made.add(&step.id, stage);
         }
     }
     Ok(made)
@@ -71,14 +70,14 @@ fn chain(run: &Run, upon: RunId) -> Result<Vec<RunRecord>, RunError> {
 /// Refuses a model of parts that do not belong together: one component's state under another
 /// component, or under other parameters.
 fn check(
-    world: World,
+    step: &Step,
     record: &RunRecord,
     recorded: (&str, stagewright_store::Digest),
     named: (&str, stagewright_store::Digest),
     now: &Value,
 ) -> Result<(), RunError> {
     let differs = |recorded: String, named: String| RunError::OtherComponent {
-        stage: world,
+        stage: step.stage.clone(),
         run: record.run_id.clone(),
         recorded,
         named,
@@ -86,11 +85,11 @@ fn check(
     if recorded.1 != named.1 {
         return Err(differs(format!("`{}` ({})", recorded.0, recorded.1), format!("`{}` ({})", named.0, named.1)));
     }
-    let (then_parameters, now_parameters) = (parameters(&record.config, world), parameters(now, world));
+    let (then_parameters, now_parameters) = (parameters(&record.config, &step.stage), parameters(now, &step.stage));
     if then_parameters != now_parameters {
         return Err(differs(format!("with {then_parameters}"), format!("{now_parameters}")));
     }
-    if world == World::Training {
+    if step.world == World::Training {
         for key in ["seed", "as-of", "task"] {
             let (then, now) = (&record.config[key], &now[key]);
             if then != now {
@@ -102,7 +101,12 @@ fn check(
 }
 
 /// The parameters of a stage's component in an effective configuration.
-fn parameters(config: &Value, world: World) -> Value {
-    let component = config["stages"][world.as_str()]["component"].as_str().unwrap_or_default();
-    config["components"][component]["parameters"].clone()
+fn parameters(config: &Value, stage: &StepId) -> Value {
+    let section = &config["stages"][stage.as_str()];
+    let component = section["component"].as_str().unwrap_or_default();
+    let mut parameters = config["components"][component]["parameters"].clone();
+    if let (Some(all), Some(own)) = (parameters.as_object_mut(), section["parameters"].as_object()) {
+        all.extend(own.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+    parameters
 }

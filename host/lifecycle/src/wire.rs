@@ -8,7 +8,7 @@ mod champion;
 mod source;
 
 use stagewright_data::SplitPlan;
-use stagewright_manifest::{ChampionOverlap, World};
+use stagewright_manifest::{ChampionOverlap, Limits, Step, World};
 use stagewright_store::ArtifactKind;
 
 use crate::artifact::{
@@ -25,7 +25,7 @@ use crate::judgement::Overlap;
 use crate::made::Made;
 use crate::model::{ModelComponent, RegisteredModel};
 use crate::run::{Run, RunError, with_defaults};
-use crate::sandbox::{Component, stage_seed};
+use crate::sandbox::{Component, stage_seed, step_seed};
 use crate::settings;
 
 pub(crate) use champion::is_whole as champion_is_whole;
@@ -34,16 +34,18 @@ pub(crate) use champion::is_whole as champion_is_whole;
 /// its bench.
 pub(crate) fn invocation(
     run: &Run,
+    step: &Step,
     made: &Made,
     candidate: Option<&Candidate>,
     bench: &mut Bench,
 ) -> Result<Invocation, RunError> {
     let manifest = &run.request.manifest;
+    let made = &made.along(&step.line);
     let of = |wanted: &[Place]| wanted.iter().map(|&place| input(made, place)).collect::<Result<Vec<_>, _>>();
     let if_there = |place| input(made, place).ok();
-    let (work, mut inputs) = match bench.world {
+    let (work, mut inputs) = match step.world {
         World::Ingestion => {
-            let (work, input) = source::work(run, bench)?;
+            let (work, input) = source::work(run, step, bench)?;
             (Work::Ingestion(work), input.into_iter().collect())
         }
         World::Validation => (Work::Validation, of(&[TABLE.place, SIGNATURE.place])?),
@@ -66,45 +68,56 @@ pub(crate) fn invocation(
         World::Promotion => (Work::Promotion { gates: settings::gates(&manifest.gates) }, of(&[EVALUATION.place])?),
     };
     inputs.sort_by(|a, b| a.role.cmp(&b.role));
-    let guest = guest(run, bench.world);
-    Ok(Invocation { format: FORMAT, host: HOST, step: bench.world.into(), guest, work, inputs })
+    let guest = guest(run, step);
+    Ok(Invocation { format: FORMAT, host: HOST, step: step.id.clone(), guest, work, inputs })
 }
 
 /// An artifact of the run as an input.
 fn input(made: &Made, place: Place) -> Result<InputRef, RunError> {
     let record = made.find(place)?;
-    let from = Origin::Step { step: place.world.into() };
+    let from = Origin::Step { step: made.step_of(place.world) };
     Ok(InputRef { role: place.role(), kind: record.kind, digest: record.digest, from })
 }
 
 /// The component of a stage, as the manifest wants it.
-fn guest(run: &Run, world: World) -> GuestSpec {
+fn guest(run: &Run, step: &Step) -> GuestSpec {
     let manifest = &run.request.manifest;
-    let (section, stage) = (manifest.component(world), manifest.stage(world));
+    let stage = manifest.stage_of(step);
     let sources = stage.source.iter().map(|name| format!("source:{name}"));
     GuestSpec {
         grants: sources.chain(stage.http.iter().map(|grant| format!("http:{grant}"))).collect(),
-        seed: stage_seed(manifest.seed, world),
+        seed: seed(manifest.seed, step),
         as_of: manifest.as_of.as_microsecond(),
-        ..called(run, &run.request.components[&world], section.parameters.clone())
+        ..called(run, run.component(step), manifest.parameters_of(stage), stage.limits)
     }
+}
+
+/// The seed of a step. Parts of a model have that of their world, whatever their stages are called:
+/// a model is asked without its pipeline, and models differ in what they are and not in their names.
+fn seed(run: u64, step: &Step) -> u64 {
+    if step.world.contract().is_learnt { stage_seed(run, step.world) } else { step_seed(run, &step.stage) }
 }
 
 /// A component of a model, with the parameters, seed and clocks of the run that made it: what it
 /// predicts is what `predict` serves. It works under the limits of today's manifest.
-fn of_model(run: &Run, model: &RegisteredModel, component: &Component) -> GuestSpec {
+fn of_model(run: &Run, model: &RegisteredModel, component: &Component, limits: Limits) -> GuestSpec {
     let ModelComponent { parameters, .. } =
         if component.world == World::Transformation { &model.transformation } else { &model.training };
     let parameters = parameters.as_object().cloned().unwrap_or_default();
     GuestSpec {
         seed: stage_seed(model.seed, component.world),
         as_of: model.as_of,
-        ..called(run, component, parameters)
+        ..called(run, component, parameters, limits)
     }
 }
 
 /// A component as it was admitted.
-fn called(run: &Run, component: &Component, parameters: serde_json::Map<String, serde_json::Value>) -> GuestSpec {
+fn called(
+    run: &Run,
+    component: &Component,
+    parameters: serde_json::Map<String, serde_json::Value>,
+    limits: Limits,
+) -> GuestSpec {
     let manifest = &run.request.manifest;
     GuestSpec {
         world: component.world,
@@ -117,7 +130,7 @@ fn called(run: &Run, component: &Component, parameters: serde_json::Map<String, 
         parameters: with_defaults(&component.description.parameters, parameters),
         seed: 0,
         as_of: 0,
-        limits: manifest.stage(component.world).limits,
+        limits,
     }
 }
 
@@ -168,13 +181,17 @@ fn evaluation(
     let section = &run.request.manifest.gates;
     let (test, task) = (made.open(&TEST)?, made.open(&TASK)?);
     let hashes = candidate.test.clone().of_table(&test)?;
-    let guests = |component: World| of_model(run, &candidate.model, &run.request.components[&component]);
+    let guests = |world: World| {
+        let step = run.step_named(&made.step_of(world))?;
+        let limits = run.request.manifest.stage_of(step).limits;
+        Ok::<_, StageFault>(of_model(run, &candidate.model, run.component(step), limits))
+    };
     Ok(EvaluationWork {
         model: run.request.manifest.model.to_string(),
         gates: settings::gates(section),
         refuse_overlap: section.champion_overlap == ChampionOverlap::Error,
         rows_per_class: section.overlap_rows_per_class,
-        candidate: ModelGuests { transformation: guests(World::Transformation), training: guests(World::Training) },
+        candidate: ModelGuests { transformation: guests(World::Transformation)?, training: guests(World::Training)? },
         candidate_version: candidate.version,
         candidate_overlap: Overlap::of(Some(&hashes), Some(&candidate.memory)),
         champion: champion::standing(run, candidate, (test.schema(), &task), &hashes, inputs, bench)?,

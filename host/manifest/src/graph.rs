@@ -82,6 +82,17 @@ impl Graph {
         self.steps.iter().filter(move |step| step.world == world)
     }
 
+    /// A step and those that work on what it makes, or on what is made of that.
+    pub fn with_followers(&self, id: &StepId) -> BTreeSet<&StepId> {
+        let mut found = BTreeSet::new();
+        for step in &self.steps {
+            if step.id == *id || step.inputs.iter().any(|input| found.contains(&input.step)) {
+                found.insert(&step.id);
+            }
+        }
+        found
+    }
+
     /// Who waits for whom.
     pub fn edges(&self) -> Vec<Edge> {
         let edges = self.steps.iter().flat_map(|step| {

@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::reader::{Item, Section};
 use crate::units::{bytes_text, duration_text};
+use crate::step_id::StepId;
 use crate::world::World;
 
 const KIB: u64 = 1 << 10;
@@ -171,11 +172,11 @@ impl Limits {
         }
     }
 
-    /// The section of a pipeline file that says them.
-    pub fn to_toml(&self, world: World) -> String {
+    /// The section of a pipeline file that says them of a step's stage.
+    pub fn to_toml(&self, stage: &StepId) -> String {
         let Self { memory, cpu, wall, output, log } = self;
         format!(
-            "[stages.{world}.limits]\nmemory = \"{}\"\ncpu = \"{}\"\nwall = \"{}\"\noutput = \"{}\"\nlog = \"{}\"\n",
+            "[stages.{stage}.limits]\nmemory = \"{}\"\ncpu = \"{}\"\nwall = \"{}\"\noutput = \"{}\"\nlog = \"{}\"\n",
             bytes_text(*memory),
             duration_text(*cpu),
             duration_text(*wall),
@@ -213,7 +214,7 @@ mod tests {
             log: 10,
         };
         let limits = Limits::suggested(&used);
-        let text = limits.to_toml(World::Training);
+        let text = limits.to_toml(&World::Training.into());
         for line in
             ["memory = \"256 MiB\"", "cpu = \"8 s\"", "wall = \"2 min\"", "output = \"8 MiB\"", "log = \"64 KiB\""]
         {

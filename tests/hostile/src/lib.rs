@@ -11,7 +11,7 @@ use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::sandbox::{Cancel, Component, Level};
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::{Request, Reuse, Run, RunError};
-use stagewright_manifest::{Ceilings, Manifest, Overrides, World};
+use stagewright_manifest::{Ceilings, Manifest, Overrides, StepId, World};
 use stagewright_runtime::{
     Bounds, Compiler, EngineOptions, Installation, Origin, Process, Runtime, RuntimeError, StubGrants, Walls,
 };
@@ -90,17 +90,17 @@ struct Listener {
 }
 
 impl Observer for Listener {
-    fn stage_started(&self, _: World, _: &str) {}
-    fn progress(&self, _: World, done: u64, total: u64) {
+    fn stage_started(&self, _: &StepId, _: &str) {}
+    fn progress(&self, _: &StepId, done: u64, total: u64) {
         assert!(done <= total, "{done} of {total}");
     }
-    fn log(&self, world: World, _: Level, message: &str) {
+    fn log(&self, step: &StepId, _: Level, message: &str) {
         if self.cancel_at.is_some_and(|word| message.contains(word)) {
             self.cancel.cancel();
         }
-        self.lines.lock().expect("no panic holds this lock").push(format!("{world}: {message}"));
+        self.lines.lock().expect("no panic holds this lock").push(format!("{step}: {message}"));
     }
-    fn stage_finished(&self, _: World, _: &StageSummary) {}
+    fn stage_finished(&self, _: &StepId, _: &StageSummary) {}
 }
 
 const MANIFEST: &str = r#"
@@ -358,7 +358,7 @@ impl Workshop {
             home: self.home.clone(),
             sandbox: Arc::new(runtime.clone()),
             decoder: runtime.decoder(),
-            components,
+            components: components.into_iter().map(|(world, component)| (world.into(), component)).collect(),
             observer: listener.clone(),
             workers: 2,
             cancel,

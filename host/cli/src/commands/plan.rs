@@ -116,7 +116,7 @@ fn as_json(
         let component = &components[&step.stage];
         let mut object = match planned.iter().find(|planned| planned.name == step.id.as_str()) {
             Some(planned) => serde_json::json!(planned),
-            None => serde_json::json!({ "name": step.id, "cached": false, "why": "a graph is executed as a whole" }),
+            None => serde_json::json!({ "name": step.id }),
         };
         object["stage"] = step.stage.as_str().into();
         object["world"] = step.world.as_str().into();
@@ -157,18 +157,13 @@ fn explained(
     components: &BTreeMap<StepId, Arc<Component>>,
     arguments: &PlanArguments,
 ) -> anyhow::Result<Vec<Planned>> {
-    // A run does six stages in a row.
-    if manifest.is_graph() {
-        return Ok(Vec::new());
-    }
-    let components = manifest.stages.iter().map(|stage| (stage.world, components[&stage.name].clone())).collect();
     let request = Request {
         manifest: manifest.clone(),
         manifest_text: manifest.recorded_text(),
         home: workplace.home,
         decoder: workplace.runtime.decoder(),
         sandbox: Arc::new(workplace.runtime),
-        components,
+        components: components.clone(),
         observer: Arc::new(Quiet),
         workers: workplace.workers,
         cancel: workplace::cancel_on_signals(),
@@ -178,7 +173,7 @@ fn explained(
         code: None,
         tokens: tokens(manifest),
         destination: None,
-        reuse: reuse(&arguments.cache)?,
+        reuse: reuse(&arguments.cache, manifest)?,
     };
     Ok(explain(request).map_err(|error| FailedRun { error, manifest: manifest.file().to_owned() })?)
 }
@@ -187,10 +182,10 @@ fn explained(
 struct Quiet;
 
 impl Observer for Quiet {
-    fn stage_started(&self, _: World, _: &str) {}
-    fn progress(&self, _: World, _: u64, _: u64) {}
-    fn log(&self, _: World, _: Level, _: &str) {}
-    fn stage_finished(&self, _: World, _: &StageSummary) {}
+    fn stage_started(&self, _: &StepId, _: &str) {}
+    fn progress(&self, _: &StepId, _: u64, _: u64) {}
+    fn log(&self, _: &StepId, _: Level, _: &str) {}
+    fn stage_finished(&self, _: &StepId, _: &StageSummary) {}
 }
 
 fn table_of(steps: &[Planned]) -> Grid {

@@ -5,13 +5,12 @@
 
 use std::path::PathBuf;
 
-use stagewright_lifecycle::Reuse;
 use stagewright_lifecycle::upon::{CHANGES, RANGE, UPON};
 use stagewright_manifest::World;
 use stagewright_store::{Run, RunStatus};
 
 use crate::arguments::ResumeArguments;
-use crate::commands::run::{Job, reuse, world};
+use crate::commands::run::{Job, world};
 use crate::ending::{Ending, UsageError};
 use crate::location::Location;
 
@@ -34,7 +33,8 @@ pub(crate) fn resume(location: &Location, arguments: &ResumeArguments) -> anyhow
         changes: &arguments.changes.after(serde_json::from_value(earlier).unwrap_or_default()),
         stages: range(&run)?,
         upon: run.config.get(UPON).and_then(|upon| upon.as_str()?.parse().ok()),
-        reuse: Reuse { resumed: Some(run.run_id), ..reuse(&arguments.cache)? },
+        cache: &arguments.cache,
+        resumed: Some(run.run_id),
         metrics_out: arguments.metrics_out.as_deref(),
         suggest_limits: arguments.suggest_limits,
         json: arguments.json.json,

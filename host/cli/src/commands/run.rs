@@ -39,7 +39,8 @@ pub(crate) fn run(location: &Location, arguments: RunArguments) -> anyhow::Resul
         changes: &arguments.changes,
         stages: World::Ingestion..=last,
         upon: None,
-        reuse: reuse(&arguments.cache)?,
+        cache: &arguments.cache,
+        resumed: None,
         metrics_out: arguments.metrics_out.as_deref(),
         suggest_limits: arguments.suggest_limits,
         json: arguments.json.json,
@@ -55,8 +56,15 @@ pub(crate) fn world(name: &str) -> anyhow::Result<World> {
 }
 
 /// Which stages may take over what earlier runs made.
-pub(crate) fn reuse(cache: &CacheArguments) -> anyhow::Result<Reuse> {
-    let refresh = cache.refresh.iter().map(|name| world(name)).collect::<anyhow::Result<_>>()?;
+pub(crate) fn reuse(cache: &CacheArguments, manifest: &Manifest) -> anyhow::Result<Reuse> {
+    let stages: Vec<&str> = manifest.stages.iter().map(|stage| stage.name.as_str()).collect();
+    let named = |name: &String| {
+        let found = manifest.stages.iter().find(|stage| stage.name.as_str() == name);
+        found.map(|stage| stage.name.clone()).ok_or_else(|| {
+            UsageError::error(format!("there is no stage `{name}`"), format!("the stages are {}", stages.join(", ")))
+        })
+    };
+    let refresh = cache.refresh.iter().map(named).collect::<anyhow::Result<_>>()?;
     Ok(Reuse { nothing: cache.no_cache, refresh, resumed: None })
 }
 
@@ -66,7 +74,9 @@ pub(crate) struct Job<'a> {
     pub(crate) changes: &'a Changes,
     pub(crate) stages: RangeInclusive<World>,
     pub(crate) upon: Option<RunId>,
-    pub(crate) reuse: Reuse,
+    pub(crate) cache: &'a CacheArguments,
+    /// The run that this one goes on with.
+    pub(crate) resumed: Option<RunId>,
     pub(crate) metrics_out: Option<&'a Path>,
     pub(crate) suggest_limits: bool,
     pub(crate) json: bool,
@@ -77,14 +87,13 @@ impl Job<'_> {
     pub(crate) fn run(self, location: &Location) -> anyhow::Result<Ending> {
         let operator = workplace::operator()?;
         let manifest = Manifest::load(self.file, &overrides(self.changes))?.within(&operator)?;
-        refuse_graph(&manifest)?;
+        let reuse = Reuse { resumed: self.resumed, ..reuse(self.cache, &manifest)? };
         let code = code_of(self.file);
         let workplace = Workplace::open_for(location, &operator, &manifest)?;
         let policy = Policy::load(&manifest, &operator, self.changes.locked)?;
         let components = workplace.components(&manifest, &policy)?;
         tasks::refuse_undoable(&manifest, &self.stages, &components)?;
         policy.settle();
-        let components = manifest.stages.iter().map(|stage| (stage.world, components[&stage.name].clone())).collect();
         let workers = workplace.workers;
         let manifest = Arc::new(manifest);
         let promotes = self.stages.contains(&World::Promotion);
@@ -117,7 +126,7 @@ impl Job<'_> {
             code: code.join().unwrap_or_default(),
             tokens: tokens(&manifest),
             destination,
-            reuse: self.reuse,
+            reuse,
         };
         let registry = request.home.registry.clone();
         let (summary, result) = Run::execute(request);
@@ -126,21 +135,10 @@ impl Job<'_> {
         }
         let ending = conclude(&summary, result, manifest.file(), self.json);
         if self.suggest_limits && !self.json {
-            suggest_limits(&summary, manifest.file());
+            suggest_limits(&summary, &manifest);
         }
         ending
     }
-}
-
-/// A run does six stages in a row.
-fn refuse_graph(manifest: &Manifest) -> anyhow::Result<()> {
-    if !manifest.is_graph() {
-        return Ok(());
-    }
-    Err(UsageError::error(
-        format!("{} is a graph of stages, and a run does six stages in a row", manifest.file()),
-        format!("look at it with `stagewright plan {}`; to run it, keep one stage of each world", manifest.file()),
-    ))
 }
 
 /// Writes a run's metrics so that two files differ in what differs: by name, one a line, without
@@ -166,12 +164,14 @@ fn code_of(manifest: &Path) -> JoinHandle<Option<Code>> {
 }
 
 /// Prints limits for every stage that came to its end.
-fn suggest_limits(summary: &Summary, manifest: &str) {
-    println!("\n# for {manifest}, from what this run used; measure with the largest table that you expect");
+fn suggest_limits(summary: &Summary, manifest: &Manifest) {
+    let file = manifest.file();
+    println!("\n# for {file}, from what this run used; measure with the largest table that you expect");
     for stage in &summary.stages {
-        let Some(world) = World::from_name(&stage.name) else { continue };
+        let step = manifest.graph.steps().iter().find(|step| step.id.as_str() == stage.name);
+        let Some(step) = step else { continue };
         if stage.cached {
-            println!("# {world} was not executed: add --refresh {world} to see what it uses");
+            println!("# {0} was not executed: add --refresh {0} to see what it uses", step.stage);
             continue;
         }
         println!(
@@ -182,7 +182,7 @@ fn suggest_limits(summary: &Summary, manifest: &str) {
             terminal::bytes(stage.usage.output_bytes),
             terminal::bytes(stage.usage.log_bytes),
         );
-        println!("{}", Limits::suggested(&usage(stage)).to_toml(world));
+        println!("{}", Limits::suggested(&usage(stage)).to_toml(&step.stage));
     }
 }
 
@@ -222,7 +222,7 @@ fn conclude(summary: &Summary, result: Result<(), RunError>, manifest: &str, jso
 
 /// Commands that are worth typing after a run that did not fail.
 fn next_commands(summary: &Summary) -> Vec<String> {
-    let last = summary.stages.last().and_then(|stage| World::from_name(&stage.name));
+    let last = summary.stages.last().map(|stage| stage.world);
     let following = last.and_then(|last| World::all().find(|world| *world > last));
     let decided = summary.decision.is_some() || summary.is_champion_already;
     let mut commands = Vec::new();

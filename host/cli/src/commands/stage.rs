@@ -7,7 +7,7 @@ use stagewright_manifest::World;
 use stagewright_runtime::{Origin, RuntimeError, StubGrants};
 
 use crate::arguments::{JsonArgument, StageCommand, StageRunArguments};
-use crate::commands::run::{Job, reuse, world};
+use crate::commands::run::{Job, world};
 use crate::commands::{inspect, precompile, print_json, runs, sign};
 use crate::ending::{Ending, UsageError};
 use crate::location::Location;
@@ -48,7 +48,8 @@ fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<End
         changes: &changes,
         stages: world..=world,
         upon: before.map(|run| run.run_id).filter(|_| world != World::Ingestion),
-        reuse: reuse(&arguments.cache)?,
+        cache: &arguments.cache,
+        resumed: None,
         metrics_out: None,
         suggest_limits: arguments.suggest_limits,
         json: arguments.json.json,

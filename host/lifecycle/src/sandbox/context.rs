@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use stagewright_evaluation::figure::Figure;
-use stagewright_manifest::{Limits, World};
+use stagewright_manifest::{Limits, StepId, World};
 use stagewright_store::{Digest, Role, Schema, Staging};
 
 use super::{Component, Meter};
@@ -16,17 +16,28 @@ use crate::fault::StageFault;
 
 /// Stops everything that runs under it, from any thread.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    asked: Arc<AtomicBool>,
+    /// A wish to stop more than what this one stops.
+    above: Option<Arc<AtomicBool>>,
+}
 
 impl Cancel {
     /// Asks everything to stop at the next safe point.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// A wish that stops a part of what this one stops.
+    #[must_use]
+    pub fn of_a_part(&self) -> Self {
+        Self { asked: Arc::default(), above: Some(self.asked.clone()) }
     }
 
     /// Whether somebody asked to stop.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        let is_asked = |wish: &Arc<AtomicBool>| wish.load(Ordering::Relaxed);
+        is_asked(&self.asked) || self.above.as_ref().is_some_and(is_asked)
     }
 }
 
@@ -83,7 +94,12 @@ const SEED_DOMAIN: &[u8] = b"stagewright.stage-seed.v1\0";
 /// The seed of one stage, from the seed of its run. Each stage has another, and none knows the
 /// run's: what one stage draws, no other stage can draw again.
 pub fn stage_seed(run: u64, world: World) -> u64 {
-    let message = [SEED_DOMAIN, &run.to_le_bytes(), world.as_str().as_bytes()].concat();
+    step_seed(run, &world.into())
+}
+
+/// The same of a step that is not named as its world.
+pub fn step_seed(run: u64, step: &StepId) -> u64 {
+    let message = [SEED_DOMAIN, &run.to_le_bytes(), step.as_str().as_bytes()].concat();
     let mut head = [0; 8];
     head.copy_from_slice(&Digest::of(&message).as_bytes()[..8]);
     u64::from_le_bytes(head)

@@ -30,7 +30,9 @@ pub(crate) fn run(work: &IngestionWork, bench: &mut Bench) -> Result<(), RunErro
     let signature = signature(work, source.as_ref().map(|(_, source)| source), &*decoder, &leave)?;
     let mut roles: HashMap<String, Role> = signature.iter().flat_map(|signature| roles(&signature.fields)).collect();
     // A table that a stage makes up may come without a signature; its target is known all the same.
-    roles.entry(work.target.clone()).or_insert(Role::Target);
+    if let Some(target) = &work.target {
+        roles.entry(target.clone()).or_insert(Role::Target);
+    }
     let context = bench.context(roles)?;
     let name = work.source.as_ref().map(|source| source.name.as_str());
     let component = bench.component.name.clone();
@@ -53,7 +55,7 @@ pub(crate) fn run(work: &IngestionWork, bench: &mut Bench) -> Result<(), RunErro
     let signature = match signature {
         Some(signature) => signature,
         // A stage that makes its data up, and a manifest that names no columns: the table says what they are.
-        None => signature_of(table.schema(), &work.target)?,
+        None => signature_of(table.schema(), work.target.as_deref())?,
     };
     bench.put_json(&SIGNATURE, &signature)?;
     bench.put_table(&TABLE, &table);
@@ -76,19 +78,19 @@ fn signature(
 ) -> Result<Option<Signature>, StageFault> {
     let (None, Some(source)) = (&work.signature, source) else { return Ok(work.signature.clone()) };
     let source = source.as_ref().map_err(Clone::clone)?;
-    let (null_values, target) = (work.null_values.clone(), Some(work.target.clone()));
+    let (null_values, target) = (work.null_values.clone(), work.target.clone());
     let options = InferenceOptions { null_values, sample_rows: None, target };
     let inferred = decoder.infer(source, &options, false, leave).map_err(|error| fault(&error))?;
     Ok(Some(inferred.signature))
 }
 
 /// The signature of a table that a stage made up, where none is declared.
-fn signature_of(schema: &Schema, target: &str) -> Result<Signature, StageFault> {
+fn signature_of(schema: &Schema, target: Option<&str>) -> Result<Signature, StageFault> {
     let fields = schema
         .fields()
         .iter()
         .cloned()
-        .map(|field| if field.name == target { field.with_role(Role::Target) } else { field });
+        .map(|field| if Some(field.name.as_str()) == target { field.with_role(Role::Target) } else { field });
     Signature::new(fields.collect()).map_err(|error| fault(&error))
 }
 

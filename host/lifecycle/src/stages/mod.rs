@@ -40,7 +40,7 @@ pub fn execute(invocation: &Invocation, session: Session) -> Result<Outcome, Sta
     let component = session.components.iter().find(|it| it.world == guest.world && it.digest == guest.component);
     let missing = || StageFault::host(format!("the component `{}` is not at hand", guest.component));
     let component = component.ok_or_else(missing)?.clone();
-    let mut bench = Bench::begin(guest.world, component, guest.limits, session);
+    let mut bench = Bench::begin(invocation.step.clone(), component, guest.limits, session);
     let worked = work(invocation, &mut bench);
     let worked = bench.settled(worked);
     Ok(bench.outcome(worked.as_ref().err()))

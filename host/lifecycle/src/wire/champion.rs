@@ -13,6 +13,7 @@ use crate::invocation::{CHAMPION_MODEL, CHAMPION_STATE, ChampionSpec, InputRef, 
 use crate::judgement::{Overlap, TestHashes};
 use crate::model::RegisteredModel;
 use crate::run::{Run, RunError};
+use crate::sandbox::Component;
 use crate::wire::of_model;
 
 /// Looks, before anything is learnt, whether the parts of the champion can be had: a registry may be
@@ -66,17 +67,17 @@ pub(super) fn standing(
         let from = Origin::Version { model: name.to_owned(), version };
         inputs.push(InputRef { role: role.to_owned(), kind: ArtifactKind::Blob, digest, from });
     }
-    let guests = ModelGuests {
-        transformation: of_model(run, &model, &transformation),
-        training: of_model(run, &model, &training),
+    let guest = |component: &Component| {
+        of_model(run, &model, component, run.request.manifest.stage(component.world).limits)
     };
+    let guests = ModelGuests { transformation: guest(&transformation), training: guest(&training) };
     bench.session.components.extend([transformation, training]);
     let overlap = Overlap::of(Some(hashes), home.registry.row_memory(name, version)?.as_ref());
     let (features, task, importance) = (model.features(), model.task, model.importance);
     Ok(Standing::Readable(Box::new(ChampionSpec { version, guests, features, task, importance, overlap })))
 }
 
-type Components = (Arc<crate::sandbox::Component>, Arc<crate::sandbox::Component>);
+type Components = (Arc<Component>, Arc<Component>);
 
 /// The components of a champion; or why it cannot be asked about a table.
 fn ready(

@@ -4,7 +4,7 @@
 //! inferred from the same bytes that are then read, and a run can be repeated without the server.
 
 use stagewright_data::{Content, DataError, HttpRequest};
-use stagewright_manifest::{SourceLocation, World};
+use stagewright_manifest::{SourceLocation, StageSection, Step, World};
 use stagewright_promotion::unfit_setting;
 use stagewright_store::{ArtifactKind, Blob};
 
@@ -17,16 +17,21 @@ use crate::settings;
 use crate::stages::ingestion::fault;
 
 /// The host's part in ingestion, with the content of the source, if there is one.
-pub(super) fn work(run: &Run, bench: &mut Bench) -> Result<(IngestionWork, Option<InputRef>), RunError> {
+pub(super) fn work(
+    run: &Run,
+    step: &Step,
+    bench: &mut Bench,
+) -> Result<(IngestionWork, Option<InputRef>), RunError> {
     let manifest = &run.request.manifest;
+    let stage = manifest.stage_of(step);
     let (mut source, mut input) = (None, None);
-    if let Some((name, section)) = manifest.ingestion_source() {
+    if let Some((name, section)) = manifest.source_of(stage) {
         let reading = settings::reading(section);
         let digest = match &section.location {
             SourceLocation::Http { url, sha256, token_env, max_bytes, .. } => {
                 let (sha256, token_env) = (sha256.as_deref(), token_env.as_deref());
                 let http = Http { url, sha256, token_env, max_bytes: *max_bytes };
-                let response = fetch(run, bench, name.as_str(), &http)?;
+                let response = fetch(run, bench, (name.as_str(), stage), &http)?;
                 bench.bring(&response);
                 Some(response.digest())
             }
@@ -48,9 +53,13 @@ pub(super) fn work(run: &Run, bench: &mut Bench) -> Result<(IngestionWork, Optio
         input = digest.map(|digest| InputRef { role, kind, digest, from });
         source = Some(SourceWork { name, reading });
     }
-    let signature = settings::signature(manifest).map_err(|error| fault(&error))?;
+    // The signature says what the columns are that models read; what else a table has is inferred.
+    let is_learnt_from = manifest.graph.of(World::Transformation).any(|learns| learns.line.get(&World::Ingestion) == Some(&step.id));
+    let declared = settings::signature(manifest).map_err(|error| fault(&error))?;
+    let signature = declared.filter(|_| is_learnt_from);
+    let target = is_learnt_from.then(|| manifest.task.target.clone());
     let null_values = manifest.signature.null_values.clone();
-    Ok((IngestionWork { source, signature, null_values, target: manifest.task.target.clone() }, input))
+    Ok((IngestionWork { source, signature, null_values, target }, input))
 }
 
 /// A file on a server.
@@ -65,7 +74,12 @@ struct Http<'a> {
 }
 
 /// Fetches a source from a server; takes it from the store if its digest is given and there.
-fn fetch(run: &Run, bench: &Bench, name: &str, http: &Http<'_>) -> Result<Blob, RunError> {
+fn fetch(
+    run: &Run,
+    bench: &Bench,
+    (name, stage): (&str, &StageSection),
+    http: &Http<'_>,
+) -> Result<Blob, RunError> {
     let Http { url, sha256, token_env, max_bytes } = *http;
     let expected = sha256.as_ref().map(|digits| format!("sha256:{digits}"));
     let kept = |digest: &String| bench.session.artifacts.open_blob(&digest.parse().ok()?).ok();
@@ -89,7 +103,7 @@ fn fetch(run: &Run, bench: &Bench, name: &str, http: &Http<'_>) -> Result<Blob, 
     };
     let request = HttpRequest {
         url: url.to_owned(),
-        grants: settings::host_grants(&run.request.manifest.stage(World::Ingestion).http),
+        grants: settings::host_grants(&stage.http),
         bearer_token: token_env.map(token).transpose()?,
         max_bytes,
         deadline: bench.deadline(),
@@ -107,7 +121,7 @@ fn fetch(run: &Run, bench: &Bench, name: &str, http: &Http<'_>) -> Result<Blob, 
             stage: World::Ingestion.into(),
             component: bench.component.name.clone(),
             what,
-            grant: format!("to grant it, write `http = [\"{grant}\"]` under [stages.ingestion]"),
+            grant: format!("to grant it, write `http = [\"{grant}\"]` under [stages.{}]", stage.name),
         }),
         DataError::Interrupted => RunError::Stage(bench.interrupted()),
         error => RunError::Stage(fault(&error)),

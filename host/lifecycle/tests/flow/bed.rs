@@ -9,7 +9,7 @@ use stagewright_lifecycle::Reuse;
 use stagewright_lifecycle::run::{Request, Run, RunError};
 use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_lifecycle::summary::Summary;
-use stagewright_manifest::{Manifest, Overrides, World};
+use stagewright_manifest::{Manifest, Overrides, StageSection, World};
 use stagewright_store::{
     CHAMPION, Digest, Home, JudgedAgainst, NewVerdict, PromotionRequest, Run as RunRecord, RunId, StageRecord, Verdict,
 };
@@ -83,6 +83,7 @@ pub(crate) struct Asked {
     script: Script,
     reuse: Reuse,
     other_codes: BTreeSet<World>,
+    file: String,
 }
 
 /// A run that was.
@@ -111,7 +112,16 @@ impl Asked {
             script: Script::default(),
             reuse: Reuse::default(),
             other_codes: BTreeSet::new(),
+            file: MANIFEST.to_owned(),
         }
+    }
+
+    /// With these stages instead of the six.
+    pub(crate) fn stages(mut self, stages: &str) -> Self {
+        let (start, end) = (self.file.find("[stages]"), self.file.find("[components.ingest.parameters]"));
+        let (start, end) = (start.expect("stages"), end.expect("components"));
+        self.file.replace_range(start..end, stages);
+        self
     }
 
     /// On what another run made.
@@ -171,23 +181,23 @@ impl Bed {
     /// Runs, and reads the record.
     pub(crate) fn run(&self, asked: Asked) -> Ended {
         let overrides = Overrides { set: asked.set, ..Overrides::default() };
-        let manifest = Manifest::parse("flow.toml", MANIFEST.to_owned(), PathBuf::new(), &overrides);
+        let manifest = Manifest::parse("flow.toml", asked.file.clone(), PathBuf::new(), &overrides);
         let manifest = Arc::new(manifest.unwrap_or_else(|error| panic!("{}", error.render())));
         let cancel = Cancel::default();
         let fake = Arc::new(Fake::new(asked.script, cancel.clone()));
-        let ready = |world: World| {
-            let mut ready = component(world, manifest.stage(world).component.as_str());
-            if asked.other_codes.contains(&world) {
+        let ready = |stage: &StageSection| {
+            let mut ready = component(stage.world, stage.component.as_str());
+            if asked.other_codes.contains(&stage.world) {
                 ready.digest = Digest::of(&other_code(&ready.name));
             }
             Arc::new(ready)
         };
         let (summary, result) = Run::execute(Request {
-            manifest_text: MANIFEST.to_owned(),
+            manifest_text: asked.file,
             home: self.home.clone(),
             sandbox: fake.clone(),
             decoder: Arc::new(stagewright_data::Here),
-            components: World::all().map(|world| (world, ready(world))).collect(),
+            components: manifest.stages.iter().map(|stage| (stage.name.clone(), ready(stage))).collect(),
             manifest,
             observer: fake.clone(),
             workers: asked.workers,

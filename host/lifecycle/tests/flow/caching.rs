@@ -131,7 +131,7 @@ fn steps_keep_no_cache_where_the_manifest_or_the_command_says_so() {
     };
     assert_eq!(run(Asked::whole().fresh()).len(), 6);
     assert_eq!(run(Asked::whole().set("transformation.cache=false")), [Transformation]);
-    let refresh = Reuse { refresh: [Validation, Training].into(), ..Reuse::default() };
+    let refresh = Reuse { refresh: [Validation.into(), Training.into()].into(), ..Reuse::default() };
     assert_eq!(run(Asked::whole().reuse(refresh)), [Validation, Training]);
     assert_eq!(run(Asked::whole()), []);
 }

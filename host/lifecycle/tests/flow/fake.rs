@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::ThreadId;
+use std::time::Duration;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Float64Type;
@@ -17,7 +19,7 @@ use stagewright_lifecycle::sandbox::{
     ModelRunner, Sources, StageContext, StageDecision, StageRunner, TransformSink, View,
 };
 use stagewright_lifecycle::summary::StageSummary;
-use stagewright_manifest::World;
+use stagewright_manifest::{StepId, World};
 use stagewright_store::{ArtifactStore, Blob, DataType, Digest, Field, Role, Schema, Table};
 
 /// Rows of the table that ingestion makes.
@@ -69,7 +71,8 @@ pub(crate) struct Script {
 
 #[derive(Default)]
 struct Seen {
-    at_work: Option<World>,
+    /// The step of each thread, if it is named as its world.
+    at_work: HashMap<ThreadId, Option<World>>,
     calls: Vec<Call>,
 }
 
@@ -238,7 +241,7 @@ impl Fake {
     /// Writes a call down, and ends it if it is the one that fails.
     fn call(&self, export: &'static str, shown: &[&Schema]) -> Result<(), StageFault> {
         let mut seen = self.seen();
-        let step = seen.at_work;
+        let step = seen.at_work.get(&std::thread::current().id()).copied().flatten();
         let number = seen.calls.len();
         let columns = shown.iter().flat_map(|schema| names(schema)).collect();
         seen.calls.push(Call { step, export, columns });
@@ -278,12 +281,12 @@ impl Fake {
 }
 
 impl Observer for Fake {
-    fn stage_started(&self, world: World, _: &str) {
-        self.seen().at_work = Some(world);
+    fn stage_started(&self, step: &StepId, _: &str) {
+        self.seen().at_work.insert(std::thread::current().id(), World::from_name(step.as_str()));
     }
-    fn progress(&self, _: World, _: u64, _: u64) {}
-    fn log(&self, _: World, _: Level, _: &str) {}
-    fn stage_finished(&self, _: World, _: &StageSummary) {}
+    fn progress(&self, _: &StepId, _: u64, _: u64) {}
+    fn log(&self, _: &StepId, _: Level, _: &str) {}
+    fn stage_finished(&self, _: &StepId, _: &StageSummary) {}
 }
 
 impl StageRunner for Fake {
@@ -339,6 +342,14 @@ impl StageRunner for Fake {
     ) -> Result<Blob, StageFault> {
         let shown: Vec<&Schema> = [Some(train), validation].into_iter().flatten().map(Table::schema).collect();
         self.call("train.train", &shown)?;
+        if let Some(pause) = parameters(&context)["pause"].as_u64() {
+            std::thread::sleep(Duration::from_millis(pause));
+        }
+        if parameters(&context)["fails"] == true {
+            let stage = World::Training.into();
+            let message = "told to fail".to_owned();
+            return Err(StageFault::Data { stage, message, column: None, row: None, value: None });
+        }
         context.tracker.metric("loss", 0.5, 1);
         put_json(&context, &json!({ "column": parameters(&context)["column"], "rows": train.rows() }))
     }

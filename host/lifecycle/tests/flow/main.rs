@@ -4,6 +4,7 @@ mod bed;
 mod caching;
 mod failing;
 mod fake;
+mod graphs;
 mod invocations;
 mod judging;
 mod semantics;

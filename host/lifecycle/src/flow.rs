@@ -1,0 +1,194 @@
+//! The order of a run's steps: each after those that it waits for, and those that do not wait for
+//! each other at once.
+//!
+//! However many work at once, the record is that of one after the other: steps are recorded in the
+//! order of the graph, and what stands after a step that failed is not recorded at all.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+use std::thread::Scope;
+
+use stagewright_manifest::{Step, StepId, World};
+use stagewright_store::MetricPoint;
+
+use crate::artifact::FINDINGS;
+use crate::candidate::{self, Candidate};
+use crate::made::{Line, Made};
+use crate::run::{Ended, Run, RunError};
+use crate::sandbox::Cancel;
+
+/// Steps that are to be done, in order, and where they stand.
+struct Queue<'a> {
+    steps: Vec<&'a Step>,
+    begun: Vec<bool>,
+    /// How many are recorded: the first ones.
+    recorded: usize,
+    /// How many work.
+    at_work: usize,
+    /// The first that failed, if one did. Those before it are done all the same, as if one were
+    /// done after the other.
+    failed: Option<usize>,
+}
+
+impl Queue<'_> {
+    /// A step that waits for nobody any more.
+    fn next(&self) -> Option<usize> {
+        let place = |id: &StepId| self.steps.iter().position(|step| step.id == *id);
+        let is_ready = |&at: &usize| {
+            let step = self.steps[at];
+            let mut before = step.inputs.iter().map(|input| &input.step).chain(&step.after);
+            !self.begun[at] && before.all(|id| place(id).is_none_or(|at| at < self.recorded))
+        };
+        (self.recorded..self.failed.unwrap_or(self.steps.len())).find(is_ready)
+    }
+}
+
+impl Run {
+    /// The steps of a world, if that world is asked for.
+    pub(crate) fn asked_for(&self, world: World) -> impl Iterator<Item = &Step> {
+        self.request.manifest.graph.of(world).filter(|step| self.request.stages.contains(&step.world))
+    }
+
+    /// The steps up to training: nothing is learnt from data that failed a check, or that nobody
+    /// checked. Validations of a run that this one works on are looked at again.
+    pub(crate) fn learn(&self, made: &mut Made) -> Result<(), RunError> {
+        if *self.request.stages.start() > World::Validation {
+            for step in self.request.manifest.graph.of(World::Validation) {
+                refuse_unfit(&made.after(step))?;
+            }
+        }
+        let steps = self.request.manifest.graph.steps().iter();
+        let learning = steps.filter(|step| step.world <= World::Training && self.request.stages.contains(&step.world));
+        self.all(learning.collect(), made, &BTreeMap::new())
+    }
+
+    /// Does steps, in an order in which each stands after those that it waits for.
+    pub(crate) fn all(
+        &self,
+        steps: Vec<&Step>,
+        made: &mut Made,
+        candidates: &BTreeMap<StepId, Candidate>,
+    ) -> Result<(), RunError> {
+        if self.request.workers < 2 || is_row(&steps) {
+            return steps.into_iter().try_for_each(|step| {
+                let ended = self.done(step, made, judged(step, candidates), &self.request.cancel)?;
+                self.keep(step, ended, made)
+            });
+        }
+        let begun = vec![false; steps.len()];
+        let queue = Queue { steps, begun, recorded: 0, at_work: 0, failed: None };
+        let cancel = self.request.cancel.of_a_part();
+        std::thread::scope(|scope| {
+            let result = self.at_once(scope, queue, made, candidates, &cancel);
+            // What still works stands after a step that failed: it comes to nothing.
+            cancel.cancel();
+            result
+        })
+    }
+
+    fn at_once<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        mut queue: Queue<'scope>,
+        made: &mut Made,
+        candidates: &'scope BTreeMap<StepId, Candidate>,
+        cancel: &'scope Cancel,
+    ) -> Result<(), RunError> {
+        let (sender, ended) = mpsc::channel();
+        let mut results: BTreeMap<usize, Result<Ended, RunError>> = BTreeMap::new();
+        while queue.recorded < queue.steps.len() {
+            while queue.at_work < self.request.workers
+                && let Some(at) = queue.next()
+            {
+                queue.begun[at] = true;
+                queue.at_work += 1;
+                let (step, seen, sender) = (queue.steps[at], made.clone(), sender.clone());
+                scope.spawn(move || {
+                    let result = self.done(step, &seen, judged(step, candidates), cancel);
+                    // Nobody receives when the run has failed.
+                    let _ = sender.send((at, result));
+                });
+            }
+            let Ok((at, result)) = ended.recv() else { break };
+            queue.at_work -= 1;
+            if result.as_ref().map_or(true, |ended| ended.error.is_some()) {
+                queue.failed = Some(queue.failed.map_or(at, |failed| failed.min(at)));
+            }
+            // A step that another one of this run waits for at its key's lock is recorded after it.
+            let result = result.map(|ended| if at == queue.recorded { ended } else { Ended { lock: None, ..ended } });
+            results.insert(at, result);
+            while let Some(result) = results.remove(&queue.recorded) {
+                self.keep(queue.steps[queue.recorded], result?, made)?;
+                queue.recorded += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Records a step that has ended. Data that failed a check end the run.
+    fn keep(&self, step: &Step, ended: Ended, made: &mut Made) -> Result<(), RunError> {
+        self.commit(ended, made)?;
+        if step.world == World::Validation { refuse_unfit(&made.after(step)) } else { Ok(()) }
+    }
+
+    /// Evaluates all models of a run and returns the best.
+    pub(crate) fn best_of(&self, made: &mut Made, candidates: Vec<Candidate>) -> Result<Candidate, RunError> {
+        let judged = candidates.iter().map(|candidate| (candidate.training.id.clone(), candidate.clone()));
+        self.all(self.asked_for(World::Evaluation).collect(), made, &judged.collect())?;
+        candidate::best(self, made, candidates)
+    }
+
+    /// The steps that a candidate and its evaluation come through.
+    pub(crate) fn evaluated(&self, candidate: &Candidate) -> Result<Line, RunError> {
+        let step = self.evaluation_of(candidate)?;
+        let mut line = step.line.clone();
+        line.insert(step.world, step.id.clone());
+        Ok(line)
+    }
+
+    /// The step that evaluates a candidate.
+    pub(crate) fn evaluation_of(&self, candidate: &Candidate) -> Result<&Step, RunError> {
+        let mut evaluations = self.request.manifest.graph.of(World::Evaluation);
+        let found = evaluations.find(|step| step.line.get(&World::Training) == Some(&candidate.training.id));
+        found.ok_or_else(|| self.no_step(&format!("that evaluates `{}`", candidate.training.id)).into())
+    }
+
+    /// Metrics of the candidate become the run's, if it is one of several: until then each stands
+    /// under the name of its evaluation.
+    pub(crate) fn tell_metrics(&self, made: &Made, candidate: &Candidate) -> Result<(), RunError> {
+        let step = self.evaluation_of(candidate)?;
+        if step.id == step.stage {
+            return Ok(());
+        }
+        let evaluated = made.after(step).open(&crate::artifact::EVALUATION)?;
+        let at_ms = crate::bench::now_ms();
+        let point = |(name, value): (&str, Option<f64>)| MetricPoint {
+            name: name.to_owned(),
+            value: value.unwrap_or(f64::NAN),
+            step: 0,
+            at_ms: Some(at_ms),
+        };
+        let points: Vec<MetricPoint> = evaluated.candidate.metrics.iter().map(point).collect();
+        Ok(self.request.home.registry.log_batch(&self.id, &points, &[], &[])?)
+    }
+}
+
+/// Whether each step waits for the one before it.
+fn is_row(steps: &[&Step]) -> bool {
+    steps.windows(2).all(|pair| {
+        let [before, step] = pair else { return true };
+        step.inputs.iter().any(|input| input.step == before.id) || step.after.contains(&before.id)
+    })
+}
+
+/// The model that a step evaluates.
+fn judged<'a>(step: &Step, candidates: &'a BTreeMap<StepId, Candidate>) -> Option<&'a Candidate> {
+    candidates.get(step.line.get(&World::Training)?)
+}
+
+/// Nothing is learnt from data that failed a check, or that nobody checked.
+fn refuse_unfit(made: &Made) -> Result<(), RunError> {
+    let findings = made.open(&FINDINGS)?;
+    let failed: Vec<_> = findings.checks.into_iter().filter(|check| !check.passed).collect();
+    if failed.is_empty() { Ok(()) } else { Err(RunError::Unfit { checks: failed }) }
+}

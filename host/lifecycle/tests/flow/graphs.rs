@@ -1,0 +1,252 @@
+//! Runs of graphs: what becomes the candidate, and that neither results nor records hang on how many
+//! steps work at once.
+
+use stagewright_lifecycle::invocation::{Invocation, Work};
+use stagewright_lifecycle::run::RunError;
+use stagewright_lifecycle::sandbox::Check;
+use stagewright_manifest::World;
+
+use crate::bed::{Asked, Bed, Ended, MODEL};
+use crate::fake::Script;
+
+/// Two tables, two transformations, four models. Of the models, one is twice there.
+const STAGES: &str = r#"
+[stages.customers]
+world = "ingestion"
+component = "ingest"
+
+[stages.events]
+world = "ingestion"
+component = "ingest"
+parameters = { columns = ["id", "y"] }
+
+[stages.validation]
+component = "validate"
+inputs = { table = "customers" }
+
+[stages.check-events]
+world = "validation"
+component = "validate"
+inputs = { table = "events" }
+
+[stages.plain]
+world = "transformation"
+component = "transform"
+inputs = { table = "customers" }
+
+[stages.fancy]
+world = "transformation"
+component = "transform"
+parameters = { fancy = true }
+inputs = { table = "customers" }
+
+[stages.poor]
+world = "training"
+component = "other-train"
+inputs = { features = "plain" }
+parameters = { column = "y", pause = 40 }
+
+[stages.good]
+world = "training"
+component = "train"
+inputs = { features = "fancy" }
+
+[stages.also-good]
+world = "training"
+component = "train"
+inputs = { features = "fancy" }
+parameters = { pause = 20 }
+
+[stages.bad]
+world = "training"
+component = "train"
+inputs = { features = "plain" }
+parameters = { column = "z" }
+
+[stages.evaluation]
+component = "evaluate"
+
+[stages.promotion]
+component = "promote"
+
+"#;
+
+fn graph() -> Asked {
+    Asked::whole().stages(STAGES)
+}
+
+/// Whatever of a record does not hang on the clock.
+fn recorded(ended: &Ended) -> Vec<(String, String, serde_json::Value, Vec<String>)> {
+    let outputs = |stage: &stagewright_store::StageRecord| -> Vec<String> {
+        stage.outputs.iter().map(|output| format!("{} {}", output.name, output.digest)).collect()
+    };
+    ended
+        .stages
+        .iter()
+        .map(|stage| {
+            let invocation = stage.invocation.clone().unwrap_or_default();
+            (stage.name.clone(), stage.status.clone(), invocation, outputs(stage))
+        })
+        .collect()
+}
+
+fn names(ended: &Ended) -> Vec<&str> {
+    ended.stages.iter().map(|stage| stage.name.as_str()).collect()
+}
+
+#[test]
+fn the_best_model_is_the_candidate_and_the_others_are_on_record_with_their_evaluations() {
+    let bed = Bed::new();
+    let ended = bed.done(graph());
+    assert_eq!(
+        names(&ended),
+        [
+            "customers",
+            "events",
+            "validation",
+            "check-events",
+            "plain",
+            "fancy",
+            "poor",
+            "good",
+            "also-good",
+            "bad",
+            "evaluation-poor",
+            "evaluation-good",
+            "evaluation-also-good",
+            "evaluation-bad",
+            "promotion"
+        ]
+    );
+    let trained: Vec<_> =
+        ended.summary.trained.iter().map(|model| (model.training.as_str(), model.is_candidate)).collect();
+    // Of two equals, the first by name.
+    assert_eq!(trained, [("poor", false), ("good", false), ("also-good", true), ("bad", false)]);
+    let figure = |at: usize| ended.summary.trained[at].metrics.as_ref().and_then(|it| it.get("roc_auc")).unwrap();
+    assert!(figure(3) < figure(0) && figure(0) < figure(1) && figure(1) == figure(2));
+    assert_eq!(ended.summary.metrics.as_ref().and_then(|it| it.candidate.get("roc_auc")), Some(figure(2)));
+    // One version, and it is the champion.
+    assert_eq!((bed.versions(), bed.champion()), (1, Some(1)));
+    let version = bed.home.registry.version(MODEL, 1).unwrap();
+    assert_eq!(version.contents["transformation"]["parameters"]["fancy"], true);
+    assert_eq!(version.contents["training"]["parameters"]["pause"], 20);
+    // The run's own metrics are the candidate's; those of the others stand under their evaluations.
+    let metric = |name: &str| {
+        let history = bed.home.registry.metric_history(&ended.id, name).unwrap();
+        history.first().map(|point| point.value)
+    };
+    assert_eq!(metric("roc_auc"), Some(figure(2)));
+    assert_eq!(metric("evaluation-poor.roc_auc"), Some(figure(0)));
+    // What a component reports stands under its step.
+    assert_eq!(metric("poor.loss"), Some(0.5));
+}
+
+#[test]
+fn inputs_come_from_the_steps_that_are_named_and_side_tables_are_inferred() {
+    let ended = Bed::new().done(graph());
+    let invocation = |name: &str| -> Invocation {
+        let stage = ended.stages.iter().find(|stage| stage.name == name).expect("a step");
+        serde_json::from_value(stage.invocation.clone().expect("an invocation")).expect("an invocation")
+    };
+    let ingestion = |name: &str| match invocation(name).work {
+        Work::Ingestion(work) => (work.signature.is_some(), work.target),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ingestion("customers"), (true, Some("outcome".to_owned())));
+    assert_eq!(ingestion("events"), (false, None));
+    let made = |step: &str, name: &str| {
+        let stage = ended.stages.iter().find(|stage| stage.name == step).expect("a step");
+        stage.outputs.iter().find(|output| output.name == name).expect("an artifact").digest
+    };
+    let wanted = [("check-events", "ingestion.table", "events", "table"), ("good", "transformation.features-train", "fancy", "features-train"), ("evaluation-poor", "training.model", "poor", "model")];
+    for (step, role, from, name) in wanted {
+        let invocation = invocation(step);
+        let input = invocation.inputs.iter().find(|input| input.role == role).expect("an input");
+        assert_eq!(input.digest, made(from, name), "{step}");
+        assert_eq!(serde_json::to_value(&input.from).unwrap()["step"], from);
+    }
+    let seed = |step: &str| invocation(step).guest.seed;
+    assert_eq!(seed("good"), seed("poor"), "models differ in what they are, not in their names");
+    assert_ne!(seed("customers"), seed("events"));
+    assert_eq!(seed("evaluation-good"), seed("evaluation-poor"));
+}
+
+#[test]
+fn the_record_is_the_same_however_many_work_at_once() {
+    let wanted = recorded(&Bed::new().done(graph()));
+    for workers in [2, 8] {
+        let ended = Bed::new().done(graph().workers(workers));
+        assert_eq!(recorded(&ended), wanted, "{workers}");
+    }
+}
+
+#[test]
+fn a_step_that_fails_ends_the_run_as_if_one_came_after_the_other() {
+    let failing = || graph().set("good.fails=true").set("bad.fails=true");
+    let first = Bed::new().run(failing());
+    let fault = first.result.as_ref().expect_err("two fail").to_string();
+    assert!(fault.contains("stage `good`"), "{fault}");
+    assert_eq!(names(&first).last(), Some(&"good"));
+    for workers in [2, 8] {
+        let bed = Bed::new();
+        let ended = bed.run(failing().workers(workers));
+        assert_eq!(recorded(&ended), recorded(&first), "{workers}");
+        assert_eq!(ended.result.expect_err("two fail").to_string(), fault);
+        assert_eq!(bed.versions(), 0);
+        assert_eq!(bed.staged(), Vec::<std::path::PathBuf>::new());
+    }
+}
+
+#[test]
+fn nothing_is_learnt_if_one_of_several_tables_is_unfit() {
+    let check = Check {
+        name: "rows".to_owned(),
+        column: None,
+        passed: false,
+        observed: "240".to_owned(),
+        expected: "more".to_owned(),
+        failures: 1,
+        examples: Vec::new(),
+    };
+    for workers in [1, 8] {
+        let script = Script { finds: vec![check.clone()], ..Script::default() };
+        let ended = Bed::new().run(graph().script(script).workers(workers));
+        assert!(matches!(ended.result, Err(RunError::Unfit { .. })));
+        assert_eq!(names(&ended), ["customers", "events", "validation"]);
+    }
+}
+
+#[test]
+fn worlds_one_after_the_other_make_what_a_whole_run_makes() {
+    let whole = Bed::new().done(graph());
+    let bed = Bed::new();
+    let mut runs: Vec<Ended> = Vec::new();
+    for world in World::all() {
+        let asked = Asked::of(world..=world).stages(STAGES).workers(3);
+        runs.push(bed.done(match runs.last() {
+            Some(last) => asked.upon(last),
+            None => asked,
+        }));
+    }
+    let parts: Vec<_> = runs.iter().flat_map(recorded).map(|(name, _, _, outputs)| (name, outputs)).collect();
+    let wanted: Vec<_> = recorded(&whole).into_iter().map(|(name, _, _, outputs)| (name, outputs)).collect();
+    let models = |parts: &[(String, Vec<String>)]| parts[..10].to_vec();
+    assert_eq!(models(&parts), models(&wanted));
+    assert_eq!((bed.versions(), bed.champion()), (1, Some(1)));
+    assert_eq!(runs[3].summary.model, None, "which of them is registered is not known before they are judged");
+    assert_eq!(runs[4].summary.model.as_ref().map(|model| model.version), Some(1));
+}
+
+#[test]
+fn a_model_that_is_better_than_the_champion_takes_its_place_and_equal_ones_change_nothing() {
+    let bed = Bed::new();
+    let poor = "column=\"y\"";
+    bed.done(graph().set(&format!("good.{poor}")).set(&format!("also-good.{poor}")));
+    assert_eq!((bed.versions(), bed.champion()), (1, Some(1)));
+    let better = bed.done(graph().workers(4));
+    assert_eq!((bed.versions(), bed.champion()), (2, Some(2)));
+    assert!(better.summary.metrics.unwrap().champion.is_some());
+    let again = bed.done(graph().workers(4));
+    assert!(again.summary.is_champion_already);
+    assert_eq!((bed.versions(), bed.champion()), (2, Some(2)));
+}

@@ -1,0 +1,118 @@
+//! Graphs of built-in stages, from the file to the champion.
+
+use stagewright_end_to_end::{Place, config};
+
+/// The churn pipeline with two more models and a table beside it.
+fn graph() -> String {
+    let file = std::fs::read_to_string(config("churn.toml")).expect("the shipped pipeline");
+    let (start, end) = (file.find("[stages.ingestion]"), file.find("[components.validate-table.parameters]"));
+    let (start, end) = (start.expect("stages"), file[..end.expect("components")].rfind("\n#").expect("a comment"));
+    let stages = r#"
+[stages.customers]
+world = "ingestion"
+component = "ingest-synthetic"
+parameters = { rows = 800 }
+
+[stages.others]
+world = "ingestion"
+component = "ingest-synthetic"
+parameters = { rows = 200 }
+
+[stages.validation]
+component = "validate-table"
+inputs = { table = "ingestion.customers" }
+
+[stages.check-others]
+world = "validation"
+component = "validate-table"
+inputs = { table = "ingestion.others" }
+
+[stages.transformation]
+component = "transform-table"
+inputs = { table = "customers" }
+
+[stages.boosted]
+world = "training"
+component = "train-boosted"
+parameters = { n_estimators = 20 }
+
+[stages.logistic]
+world = "training"
+component = "train-logistic"
+
+[stages.evaluation]
+component = "evaluate-classifier"
+
+[stages.promotion]
+component = "promote-gated"
+"#;
+    let gates = file.find("[gates]").expect("gates");
+    format!("{}{stages}{}[gates]\nprimary = \"roc_auc\"\n", &file[..start], &file[end..gates])
+}
+
+fn digests(run: &serde_json::Value) -> Vec<(String, String, String)> {
+    let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+    let stages = run["stages"].as_array().expect("stages").iter();
+    let of_stage = |stage: &serde_json::Value| -> Vec<_> {
+        let artifacts = stage["artifacts"].as_array().expect("artifacts").iter();
+        let whole = artifacts.filter(|it| it["kind"] != "document");
+        whole.map(|it| (text(&stage["name"]), text(&it["name"]), text(&it["digest"]))).collect()
+    };
+    stages.flat_map(of_stage).collect()
+}
+
+#[test]
+fn a_graph_is_planned_run_and_judged_and_its_artifacts_do_not_depend_on_workers() {
+    let place = Place::new();
+    place.write("graph.toml", graph());
+    let plan = place.run(&["plan", "graph.toml", "--json"]).expect(0).json();
+    let names: Vec<&str> = plan["steps"].as_array().expect("steps").iter().filter_map(|it| it["name"].as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "customers",
+            "others",
+            "validation",
+            "check-others",
+            "transformation",
+            "boosted",
+            "logistic",
+            "evaluation-boosted",
+            "evaluation-logistic",
+            "promotion"
+        ]
+    );
+    assert!(plan["steps"].as_array().expect("steps").iter().all(|step| step["cached"] == false && step["why"].is_string()));
+    assert_eq!(plan["edges"].as_array().map(Vec::len), Some(2 + 1 + 2 + 2 + 2 + 2));
+    let drawn = place.run(&["plan", "graph.toml", "--mermaid"]).expect(0).stdout;
+    assert!(drawn.contains("s_others --> s_check__others"), "{drawn}");
+    let first = place.run(&["run", "graph.toml", "--json", "--workers", "1"]).expect(0).json();
+    let trained = first["trained"].as_array().expect("models");
+    let figure = |at: usize| trained[at]["metrics"]["roc_auc"].as_f64().expect("a figure");
+    let best = usize::from(figure(1) > figure(0));
+    assert_eq!((&trained[best]["is_candidate"], &trained[1 - best]["is_candidate"]), (&true.into(), &false.into()));
+    assert_eq!(first["metrics"]["candidate"]["roc_auc"], trained[best]["metrics"]["roc_auc"]);
+    assert_eq!((&first["model"]["version"], &first["decision"]["verdict"]), (&1.into(), &"approved".into()));
+    for workers in ["2", "8"] {
+        let other = Place::new();
+        other.write("graph.toml", graph());
+        let run = other.run(&["run", "graph.toml", "--json", "--workers", workers]).expect(0).json();
+        assert_eq!(digests(&run), digests(&first), "{workers}");
+    }
+    // Beside a champion both are judged anew; what they are made of is on record.
+    let again = place.run(&["run", "graph.toml", "--json"]).expect(0).json();
+    assert_eq!((&again["executed"], &again["is_champion_already"]), (&2.into(), &true.into()));
+    let unchanged = place.run(&["run", "graph.toml", "--json"]).expect(0).json();
+    assert_eq!((&unchanged["executed"], &unchanged["is_champion_already"]), (&0.into(), &true.into()));
+}
+
+#[test]
+fn a_fault_of_a_named_stage_names_it_and_the_key_to_change() {
+    let place = Place::new();
+    place.write("graph.toml", graph());
+    let ended = place.run(&["run", "graph.toml", "--set", "boosted.limits.memory=1 MiB"]);
+    assert!(ended.stderr.contains("stage `boosted` ran past its limit"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("[stages.boosted.limits]"), "{}", ended.stderr);
+    let ended = place.run(&["run", "graph.toml", "--set", "boosted.n_estimators=0"]).expect(2);
+    assert!(ended.stderr.contains("stages.boosted.parameters.n_estimators"), "{}", ended.stderr);
+}
