@@ -118,7 +118,7 @@ fn run_ending(error: &RunError) -> Ending {
     match error {
         RunError::Stage(fault) | RunError::Server(fault) => fault_ending(fault),
         RunError::Unfit { .. } => Ending::Data,
-        RunError::MissingArtifact { .. } | RunError::OtherComponent { .. } => Ending::Usage,
+        RunError::MissingArtifact { .. } | RunError::OtherComponent { .. } | RunError::NotMade { .. } => Ending::Usage,
         RunError::Overtaken { .. } | RunError::ChampionMissing { .. } => Ending::Host,
         RunError::Store(error) => store_ending(error),
         RunError::Promotion(error) => promote_ending(error),
@@ -244,9 +244,12 @@ fn run_hint(error: &RunError, manifest: &str) -> Option<String> {
     match error {
         RunError::Stage(fault) | RunError::Server(fault) => fault.hint(manifest),
         RunError::Unfit { .. } => Some("`stagewright artifacts export validation.report --output report.html` shows every check; mend the data, or relax the check under [components.*.parameters]".into()),
-        RunError::MissingArtifact { stage, .. } => Some(format!("run that stage first: stagewright stage run {stage}")),
-        RunError::OtherComponent { stage, .. } => Some(format!(
-            "run the stage again: stagewright stage run {stage}; or leave out what changes it"
+        RunError::MissingArtifact { world, .. } => Some(format!("run that stage first: stagewright stage run {world}")),
+        RunError::NotMade { path, .. } => {
+            Some(format!("take `{}` out of [outputs] in {manifest}, or let the stage make it", path.display()))
+        }
+        RunError::OtherComponent { world, .. } => Some(format!(
+            "run the stage again: stagewright stage run {world}; or leave out what changes it"
         )),
         RunError::Overtaken { model, .. } => {
             Some(format!("judge it against the champion of the moment: stagewright gate {model} --promote"))

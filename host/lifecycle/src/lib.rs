@@ -28,6 +28,7 @@ pub mod key;
 mod made;
 pub mod model;
 pub mod observer;
+mod outputs;
 pub mod predict;
 mod production;
 mod purity;

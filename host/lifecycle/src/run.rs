@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ use crate::invocation::{InputRef, Invocation, Outcome};
 use crate::made::Made;
 use crate::model::Code;
 use crate::observer::Observer;
+use crate::outputs;
 use crate::production;
 use crate::sandbox::{Cancel, Component, Level, Sandbox};
 use crate::stages;
@@ -55,7 +57,19 @@ pub enum RunError {
     MissingArtifact {
         /// The step that makes it.
         stage: StepId,
+        /// Its world.
+        world: World,
         /// Its name.
+        name: String,
+    },
+    /// The manifest names an artifact that is to be written to a file, and no step made it.
+    #[error("`{}` was to be `{name}` of stage `{stage}`, which was not made", .path.display())]
+    NotMade {
+        /// The file.
+        path: PathBuf,
+        /// The stage.
+        stage: StepId,
+        /// The artifact.
         name: String,
     },
     /// The run works on what another component or other parameters made.
@@ -65,6 +79,8 @@ pub enum RunError {
     OtherComponent {
         /// The stage.
         stage: StepId,
+        /// Its world.
+        world: World,
         /// The run whose artifacts were to be used.
         run: RunId,
         /// The component that ran, or its parameters.
@@ -271,7 +287,10 @@ impl Run {
         let mut candidate = None;
         let result = upon::taken_over(&run).and_then(|taken_over| {
             made = taken_over;
-            run.lifecycle(&mut made, &mut candidate)
+            run.lifecycle(&mut made, &mut candidate)?;
+            let line = candidate.as_ref().map(|candidate| run.evaluated(candidate)).transpose()?;
+            let is_judged = candidate.as_ref().is_none_or(|candidate| !candidate.is_champion_already);
+            outputs::write(&run, &made.along(&line.unwrap_or_default()), is_judged)
         });
         let result = run.end(result);
         (Summary::of_run(&run, &made, candidate), result)

@@ -78,6 +78,7 @@ fn check(
 ) -> Result<(), RunError> {
     let differs = |recorded: String, named: String| RunError::OtherComponent {
         stage: step.stage.clone(),
+        world: step.world,
         run: record.run_id.clone(),
         recorded,
         named,

@@ -229,6 +229,23 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// The stage, its world and the artifact that a reference under `outputs` names.
+    ///
+    /// # Errors
+    /// What is wrong with it, and a hint.
+    pub(crate) fn artifact(&self, reference: &'a str) -> Result<(&'a str, World, &'a str), (String, String)> {
+        let (at, artifact) = self.find(reference)?;
+        let Draft { name, world, .. } = &self.drafts[at];
+        match (world, artifact) {
+            (Some(world), Some(artifact)) => Ok((name, *world, artifact)),
+            _ => {
+                let made = world.map(|world| world.contract().outputs).unwrap_or_default();
+                let hint = format!("write `{name}.ARTIFACT`: it makes {}", listed(made.iter().copied()));
+                Err((format!("`{reference}` names no artifact"), hint))
+            }
+        }
+    }
+
     fn nobody(&self, stage: &str) -> (String, String) {
         let names = || self.drafts.iter().map(|draft| draft.name);
         let hint = match nearest(stage, names()) {

@@ -19,6 +19,7 @@ use crate::document::{self, Origin, Table, Value};
 use crate::gates::GatesSection;
 use crate::graph::{Graph, Step};
 use crate::names::{Identifier, Name};
+use crate::outputs::OutputSection;
 use crate::overrides::Overrides;
 use crate::problem::{Collector, ManifestError, Source};
 use crate::production::{ProblemSection, ProductionSection};
@@ -77,6 +78,9 @@ pub struct Manifest {
     /// How the stages are wired.
     #[serde(skip)]
     pub graph: Graph,
+    /// Artifacts that a run writes to files at its end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<OutputSection>,
     /// Every component that the file configures or a stage uses.
     pub components: BTreeMap<Identifier, ComponentSection>,
     /// What a candidate must reach.
@@ -286,9 +290,10 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
     let signature = file.section("signature").map(|section| SignatureSection::read(section, &task));
     let split = file.section("split").map(|section| SplitSection::read(section, &task));
     let stages = file.require("stages", "[stages.ingestion]").and_then(|item| item.section());
+    let outputs = file.section("outputs");
     let stages = stages.map(|section| {
         stage::check_sources(&section, root.table_at(&["sources"]));
-        stage::read_all(section)
+        stage::read_all(section, outputs.as_ref())
     });
     let components = file.section("components").map(component::read_all).unwrap_or_default();
     let gates = file.section("gates").map(|section| GatesSection::read(section, &task));
@@ -298,7 +303,7 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
     let trust = file.section("trust").map(TrustSection::read);
     file.finish();
 
-    let stage::Stages { sections, graph } = stages?;
+    let stage::Stages { sections, graph, outputs } = stages?;
     let stages: Vec<StageSection> = sections.into_iter().collect::<Option<_>>()?;
     let mut components = whole(components)?;
     for stage in &stages {
@@ -318,6 +323,7 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
         split: split.unwrap_or_default(),
         stages,
         graph: graph?,
+        outputs: outputs?,
         components,
         gates,
         production: production.unwrap_or_default(),

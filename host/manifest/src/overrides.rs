@@ -13,7 +13,7 @@ use crate::source::drop_foreign_options;
 use crate::world::World;
 
 /// The keys of a pipeline file's top level, in the order in which it is usually written.
-pub(crate) const ROOT_KEYS: [&str; 15] = [
+pub(crate) const ROOT_KEYS: [&str; 16] = [
     "pipeline",
     "experiment",
     "model",
@@ -25,6 +25,7 @@ pub(crate) const ROOT_KEYS: [&str; 15] = [
     "signature",
     "split",
     "stages",
+    "outputs",
     "components",
     "gates",
     "production",

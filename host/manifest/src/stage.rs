@@ -11,11 +11,12 @@ use serde_json::{Map, Value as Json};
 
 use crate::component;
 use crate::document::{Entry, Table, Value};
-use crate::graph::{self, Draft, Graph, Wire};
+use crate::graph::{self, Draft, Graph, Names, Wire};
 use crate::http_grant::HttpGrant;
 use crate::limits::Limits;
 use crate::names::Identifier;
 use crate::nearest::nearest;
+use crate::outputs::{self, OutputSection};
 use crate::reader::{Item, Section};
 use crate::retry::Retry;
 use crate::step_id::StepId;
@@ -89,14 +90,16 @@ pub(crate) struct Stages {
     pub(crate) sections: Vec<Option<StageSection>>,
     /// `None` if it makes no whole.
     pub(crate) graph: Option<Graph>,
+    /// The files that artifacts are written to; `None` if one of them is wrong.
+    pub(crate) outputs: Option<Vec<OutputSection>>,
 }
 
 /// Reads all stages. In a file of six, in lifecycle order; in a graph, in the file's.
-pub(crate) fn read_all(section: Section<'_>) -> Stages {
+pub(crate) fn read_all(section: Section<'_>, outputs: Option<&Section<'_>>) -> Stages {
     let is_graph = section.items().any(|(_, item)| is_wired(&item));
     if section.items().count() > MAX_STAGES {
         section.report(format!("a pipeline has at most {MAX_STAGES} stages"), None);
-        return Stages { sections: vec![None], graph: None };
+        return Stages { sections: vec![None], graph: None, outputs: None };
     }
     if !is_graph {
         check_order(&section);
@@ -117,7 +120,8 @@ pub(crate) fn read_all(section: Section<'_>) -> Stages {
     }
     check_components(&section, &drafts);
     let graph = graph::resolve(&drafts);
-    Stages { sections, graph }
+    let outputs = outputs.map_or_else(|| Some(Vec::new()), |outputs| outputs::read_all(outputs, &Names::of(&drafts)));
+    Stages { sections, graph, outputs }
 }
 
 /// The keys that are stages. Six stand in lifecycle order, and other keys are none of them.

@@ -33,7 +33,7 @@ pub use database::DatabaseError;
 pub use digest::{Digest, DigestParseError};
 pub use error::StoreError;
 pub use fault::{BatchFault, BatchProblem};
-pub use files::{open_regular, read_bounded, read_regular, read_regular_text, write_whole};
+pub use files::{open_regular, read_bounded, read_regular, read_regular_text, write_whole, write_whole_from};
 pub use home::Home;
 pub use packed::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 pub use registry::{

@@ -250,3 +250,36 @@ fn a_model_that_is_better_than_the_champion_takes_its_place_and_equal_ones_chang
     assert!(again.summary.is_champion_already);
     assert_eq!((bed.versions(), bed.champion()), (2, Some(2)));
 }
+
+#[test]
+fn outputs_are_written_at_the_end_and_one_that_was_not_made_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let stages = |outputs: &[(&str, &str)]| {
+        let line = |(name, what): &(&str, &str)| format!("{:?} = {what:?}\n", path(name));
+        format!("{STAGES}[outputs]\n{}\n", outputs.iter().map(line).collect::<String>())
+    };
+    let wanted = [
+        ("reports/checks.html", "check-events.report", "check-events"),
+        ("models/poor.bin", "training.poor.model", "poor"),
+        ("reports/candidate.html", "evaluation.report", "evaluation-also-good"),
+    ];
+    let bed = Bed::new();
+    let outputs = stages(&wanted.map(|(name, what, _)| (name, what)));
+    let ended = bed.done(Asked::whole().stages(&outputs).workers(4));
+    for (name, what, step) in wanted {
+        let stage = ended.stages.iter().find(|stage| stage.name == step).expect("a step");
+        let artifact = what.rsplit('.').next().expect("an artifact");
+        let output = stage.outputs.iter().find(|output| output.name == artifact).expect("an output");
+        let kept = std::fs::read(bed.home.artifacts.path(output.kind, &output.digest)).unwrap();
+        assert_eq!(std::fs::read(path(name)).unwrap(), kept, "{name}");
+    }
+    // A candidate that is the champion is not judged again: what was told of it stands.
+    let again = bed.done(Asked::whole().stages(&outputs));
+    assert!(again.summary.is_champion_already);
+    assert!(path("reports/candidate.html").is_file());
+    let missing = stages(&[("first.html", "validation.report"), ("none.csv", "customers.response")]);
+    let ended = Bed::new().run(Asked::whole().stages(&missing));
+    assert!(matches!(ended.result, Err(RunError::NotMade { .. })), "{:?}", ended.result);
+    assert!(!path("first.html").exists(), "all are written, or none");
+}

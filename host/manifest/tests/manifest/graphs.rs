@@ -265,3 +265,35 @@ fn the_order_hangs_on_worlds_and_names_and_a_drawing_shows_it() {
     let wanted = serde_json::json!({ "from": "events", "to": "check-events", "input": "table", "artifact": "table" });
     assert!(json.as_array().unwrap().contains(&wanted), "{json}");
 }
+
+#[test]
+fn outputs_name_artifacts_of_stages_each_a_file_of_its_own() {
+    let outputs = |lines: &str| with(&format!("{STAGES}\n[outputs]\n{lines}"));
+    let manifest =
+        outputs("\"reports/events.html\" = \"check-events.report\"\n\"m.bin\" = \"training.small.model\"").unwrap();
+    let told: Vec<_> = manifest
+        .outputs
+        .iter()
+        .map(|output| (output.path.to_str().unwrap(), output.stage.as_str(), output.artifact.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [("config/reports/events.html", "check-events", "report"), ("config/m.bin", "small", "model")],
+        "paths start where the file is"
+    );
+    let text = outputs(
+        "\"a.html\" = \"check-events.report\"\n\"./x/../a.html\" = \"evaluation.report\"\n\"b\" = \"small\"\n\
+         \"c\" = \"small.state\"\n\"d/\" = \"small.model\"\n\"e\" = \"smal.model\"",
+    )
+    .unwrap_err()
+    .render();
+    for wanted in [
+        "`./x/../a.html` and `a.html` are one file",
+        "`small` names no artifact\n  hint: write `small.ARTIFACT`: it makes `importance`, `model`",
+        "stage `small` makes no `state`",
+        "`d/` is not the path of a file",
+        "no stage is named `smal`\n  hint: did you mean `small`?",
+    ] {
+        assert!(text.contains(wanted), "{wanted}\n--\n{text}");
+    }
+}
