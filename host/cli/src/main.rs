@@ -7,6 +7,7 @@ mod arguments;
 mod commands;
 mod ending;
 mod environment;
+mod events;
 #[cfg(test)]
 mod hints;
 mod location;

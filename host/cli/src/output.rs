@@ -47,6 +47,12 @@ pub(crate) fn rows(text: &str) {
     }
 }
 
+/// Writes a line about work that goes on, whether anybody reads it or not.
+pub(crate) fn event(line: &str) {
+    let mut output = io::stdout().lock();
+    let _ = writeln!(output, "{line}").and_then(|()| output.flush());
+}
+
 /// Writes bytes of the result.
 pub(crate) fn bytes(bytes: &[u8]) {
     let mut output = io::stdout().lock();

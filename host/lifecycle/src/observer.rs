@@ -1,12 +1,17 @@
 //! Who watches a run: the terminal, a log, nobody.
 
 use stagewright_manifest::StepId;
+use stagewright_store::RunId;
 
 use crate::sandbox::Level;
 use crate::summary::StageSummary;
 
 /// Told what happens, as it happens; from several threads, often. Must not block.
 pub trait Observer: Send + Sync {
+    /// A run begins.
+    fn run_started(&self, run: &RunId) {
+        let _ = run;
+    }
     /// A step begins.
     fn stage_started(&self, step: &StepId, component: &str);
     /// `done` of `total` units of what the step does now are done.

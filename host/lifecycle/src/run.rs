@@ -283,6 +283,7 @@ impl Run {
             Ok(run) => run,
             Err(error) => return (Summary::of(String::new()), Err(error)),
         };
+        run.request.observer.run_started(&run.id);
         let mut made = Made::nothing(run.request.home.artifacts.clone());
         let mut candidate = None;
         let result = upon::taken_over(&run).and_then(|taken_over| {

@@ -116,3 +116,25 @@ fn a_fault_of_a_named_stage_names_it_and_the_key_to_change() {
     let ended = place.run(&["run", "graph.toml", "--set", "boosted.n_estimators=0"]).expect(2);
     assert!(ended.stderr.contains("stages.boosted.parameters.n_estimators"), "{}", ended.stderr);
 }
+
+#[test]
+fn events_are_json_lines_that_say_which_run_and_step_they_are_of() {
+    let place = Place::new();
+    place.write("graph.toml", graph());
+    let ended = place.run(&["run", "graph.toml", "--log-format", "json"]).expect(0);
+    let lines: Vec<serde_json::Value> =
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    let run = lines[0]["run"].as_str().expect("a run");
+    assert!(lines.iter().all(|line| line["run"] == run && line["level"].is_string() && line["message"].is_string()));
+    let of = |event: &str| -> std::collections::BTreeSet<&str> {
+        lines.iter().filter(|line| line["event"] == event).filter_map(|line| line["step"].as_str()).collect()
+    };
+    assert_eq!(of("step-started").len(), 10);
+    assert_eq!(of("step-started"), of("step-finished"));
+    assert_eq!((&lines[0]["event"], &lines[lines.len() - 1]["event"]), (&"run-started".into(), &"run-ended".into()));
+    assert_eq!(lines[lines.len() - 1]["exit_code"], 0);
+    let failed = place.run(&["run", "graph.toml", "--log-format", "json", "--set", "boosted.limits.memory=1 MiB"]);
+    let last: serde_json::Value = serde_json::from_str(failed.stdout.lines().last().expect("lines")).expect("JSON");
+    assert_eq!((last["exit_code"].as_i64(), &last["level"]), (Some(failed.code.into()), &"error".into()));
+    assert!(last["message"].as_str().is_some_and(|text| text.contains("stage `boosted`")), "{last}");
+}

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 mod registry;
@@ -159,7 +159,27 @@ pub(crate) struct RunArguments {
     #[arg(long)]
     pub(crate) suggest_limits: bool,
     #[command(flatten)]
+    pub(crate) log: LogArguments,
+    #[command(flatten)]
     pub(crate) json: JsonArgument,
+}
+
+/// How a run tells what happens while it runs.
+#[derive(Debug, Args)]
+pub(crate) struct LogArguments {
+    /// Writes what happens: for people, or as JSON lines on standard output.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", conflicts_with = "json")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// The words of `--log-format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines and bars for people.
+    #[default]
+    Text,
+    /// One JSON object a line for each event.
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +199,8 @@ pub(crate) struct ResumeArguments {
     /// Prints limits that leave room above what the stages used.
     #[arg(long)]
     pub(crate) suggest_limits: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
     #[command(flatten)]
     pub(crate) json: JsonArgument,
 }
@@ -237,6 +259,8 @@ pub(crate) struct StageRunArguments {
     /// Prints limits that leave room above what the stages used.
     #[arg(long)]
     pub(crate) suggest_limits: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
     #[command(flatten)]
     pub(crate) json: JsonArgument,
 }

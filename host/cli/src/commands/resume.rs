@@ -37,6 +37,7 @@ pub(crate) fn resume(location: &Location, arguments: &ResumeArguments) -> anyhow
         resumed: Some(run.run_id),
         metrics_out: arguments.metrics_out.as_deref(),
         suggest_limits: arguments.suggest_limits,
+        log_format: arguments.log.log_format,
         json: arguments.json.json,
     };
     job.run(location)

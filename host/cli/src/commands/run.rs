@@ -17,10 +17,11 @@ use stagewright_manifest::{Limits, Manifest, Usage, World};
 use stagewright_promotion::promote::repair;
 use stagewright_store::{CHAMPION, LoggedMetric, RunId, write_whole};
 
-use crate::arguments::{CacheArguments, Changes, RunArguments};
+use crate::arguments::{CacheArguments, Changes, LogFormat, RunArguments};
 use crate::commands::{overrides, print_json};
 use crate::ending::{Ending, FailedRun, UsageError, classify};
 use crate::environment;
+use crate::events::{self, Events};
 use crate::location::Location;
 use crate::production;
 use crate::tasks;
@@ -43,6 +44,7 @@ pub(crate) fn run(location: &Location, arguments: RunArguments) -> anyhow::Resul
         resumed: None,
         metrics_out: arguments.metrics_out.as_deref(),
         suggest_limits: arguments.suggest_limits,
+        log_format: arguments.log.log_format,
         json: arguments.json.json,
     };
     job.run(location)
@@ -79,6 +81,7 @@ pub(crate) struct Job<'a> {
     pub(crate) resumed: Option<RunId>,
     pub(crate) metrics_out: Option<&'a Path>,
     pub(crate) suggest_limits: bool,
+    pub(crate) log_format: LogFormat,
     pub(crate) json: bool,
 }
 
@@ -117,7 +120,11 @@ impl Job<'_> {
             decoder: workplace.runtime.decoder(),
             sandbox: Arc::new(workplace.runtime),
             components,
-            observer: Arc::new(Watch::new(self.json)),
+            observer: if self.log_format == LogFormat::Json {
+                Arc::new(Events::default())
+            } else {
+                Arc::new(Watch::new(self.json))
+            },
             workers,
             cancel: workplace::cancel_on_signals(),
             stages: self.stages,
@@ -133,8 +140,13 @@ impl Job<'_> {
         if let Some(file) = self.metrics_out.filter(|_| result.is_ok()) {
             write_metrics(&registry.run(&summary.run_id)?.metrics, file)?;
         }
-        let ending = conclude(&summary, result, manifest.file(), self.json);
-        if self.suggest_limits && !self.json {
+        let told = match (self.json, self.log_format) {
+            (true, _) => Told::Object,
+            (_, LogFormat::Json) => Told::Lines,
+            (_, LogFormat::Text) => Told::Tables,
+        };
+        let ending = conclude(&summary, result, manifest.file(), told);
+        if self.suggest_limits && told == Told::Tables {
             suggest_limits(&summary, &manifest);
         }
         ending
@@ -197,27 +209,48 @@ fn usage(stage: &StageSummary) -> Usage {
     }
 }
 
-fn conclude(summary: &Summary, result: Result<(), RunError>, manifest: &str, json: bool) -> anyhow::Result<Ending> {
+/// How the end of a run is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// In tables, for people.
+    Tables,
+    /// As one JSON object.
+    Object,
+    /// As the last of many JSON lines.
+    Lines,
+}
+
+fn conclude(summary: &Summary, result: Result<(), RunError>, manifest: &str, told: Told) -> anyhow::Result<Ending> {
     let failed = result.map_err(|error| anyhow::Error::from(FailedRun { error, manifest: manifest.to_owned() }));
-    if json {
-        let mut object = serde_json::to_value(summary)?;
-        if let Err(error) = &failed {
-            let (ending, hint) = classify(error);
-            object["error"] =
-                serde_json::json!({ "message": format!("{error:#}"), "hint": hint, "exit_code": ending as u8 });
+    let verdict = summary.decision.as_ref().map(|decision| decision.verdict);
+    let ending =
+        if matches!(verdict, Some(Verdict::Rejected | Verdict::Undecided)) { Ending::Rejected } else { Ending::Done };
+    match told {
+        Told::Object => {
+            let mut object = serde_json::to_value(summary)?;
+            if let Err(error) = &failed {
+                let (ending, hint) = classify(error);
+                object["error"] =
+                    serde_json::json!({ "message": format!("{error:#}"), "hint": hint, "exit_code": ending as u8 });
+            }
+            print_json(&object)?;
         }
-        print_json(&object)?;
-    } else if !summary.stages.is_empty() {
-        terminal::show_summary(summary);
+        Told::Lines => {
+            let error = failed.as_ref().err();
+            let code = error.map_or(ending, |error| classify(error).0) as u8;
+            let message = error.map(|error| format!("{error:#}"));
+            events::ended(&summary.run_id, message.as_deref(), code);
+        }
+        Told::Tables if !summary.stages.is_empty() => terminal::show_summary(summary),
+        Told::Tables => {}
     }
     failed?;
-    if !json {
+    if told == Told::Tables {
         for (position, command) in next_commands(summary).iter().enumerate() {
             println!("{} stagewright {command}", if position == 0 { "next:" } else { "     " });
         }
     }
-    let verdict = summary.decision.as_ref().map(|decision| decision.verdict);
-    Ok(if matches!(verdict, Some(Verdict::Rejected | Verdict::Undecided)) { Ending::Rejected } else { Ending::Done })
+    Ok(ending)
 }
 
 /// Commands that are worth typing after a run that did not fail.

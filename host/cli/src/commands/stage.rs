@@ -52,6 +52,7 @@ fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<End
         resumed: None,
         metrics_out: None,
         suggest_limits: arguments.suggest_limits,
+        log_format: arguments.log.log_format,
         json: arguments.json.json,
     };
     job.run(location)

@@ -1,0 +1,82 @@
+//! A run as JSON lines on standard output, one for each event (`--log-format json`).
+//!
+//! Each line is an object with `run`, `step` (null of the run as a whole), `level`, `event` and
+//! `message`. What a stage wrote is the event `log` of its step, and no text of a stage makes a line
+//! of its own.
+
+use std::sync::OnceLock;
+
+use serde::Serialize;
+use stagewright_lifecycle::observer::Observer;
+use stagewright_lifecycle::sandbox::Level;
+use stagewright_lifecycle::summary::StageSummary;
+use stagewright_manifest::StepId;
+use stagewright_store::RunId;
+
+/// Writes events. Where nobody reads them, the run goes on.
+#[derive(Default)]
+pub(crate) struct Events {
+    run: OnceLock<RunId>,
+}
+
+/// A line.
+#[derive(Serialize)]
+struct Line<'a> {
+    run: Option<&'a str>,
+    step: Option<&'a str>,
+    level: Level,
+    event: &'static str,
+    message: &'a str,
+    #[serde(flatten)]
+    more: serde_json::Value,
+}
+
+impl Events {
+    fn say(&self, step: Option<&StepId>, level: Level, event: &'static str, message: &str, more: serde_json::Value) {
+        let run = self.run.get().map(RunId::as_str);
+        write(&Line { run, step: step.map(StepId::as_str), level, event, message, more });
+    }
+}
+
+/// The end of a run, in whichever way.
+pub(crate) fn ended(run: &str, failed: Option<&str>, exit_code: u8) {
+    let (level, message) = failed.map_or((Level::Info, "the run came to its end"), |error| (Level::Error, error));
+    let run = Some(run).filter(|run| !run.is_empty());
+    let more = serde_json::json!({ "exit_code": exit_code });
+    write(&Line { run, step: None, level, event: "run-ended", message, more });
+}
+
+fn write(line: &Line<'_>) {
+    // Every part of it is text or a number.
+    let text = serde_json::to_string(line).unwrap_or_default();
+    crate::output::event(&stagewright_text::json(&text));
+}
+
+impl Observer for Events {
+    fn run_started(&self, run: &RunId) {
+        let _ = self.run.set(run.clone());
+        self.say(None, Level::Info, "run-started", "the run begins", serde_json::json!({}));
+    }
+
+    fn stage_started(&self, step: &StepId, component: &str) {
+        let more = serde_json::json!({ "component": component });
+        self.say(Some(step), Level::Info, "step-started", "the step begins", more);
+    }
+
+    fn progress(&self, _: &StepId, _: u64, _: u64) {}
+
+    fn log(&self, step: &StepId, level: Level, message: &str) {
+        self.say(Some(step), level, "log", message, serde_json::json!({}));
+    }
+
+    fn stage_finished(&self, step: &StepId, summary: &StageSummary) {
+        let more = serde_json::json!({
+            "component": summary.component,
+            "cached": summary.cached,
+            "wall_ms": summary.usage.wall_ms,
+            "cpu_ms": summary.usage.cpu_ms,
+        });
+        let message = if summary.cached { "an earlier run had done the same" } else { "the step is done" };
+        self.say(Some(step), Level::Info, "step-finished", message, more);
+    }
+}
