@@ -58,7 +58,7 @@ fn tests(built: &Built) -> Result<()> {
     let mut command = cargo();
     command.args(["test", "--release", "--workspace"]);
     command.env("STAGEWRIGHT_BIN", &built.binary).env("STAGEWRIGHT_GUESTS", &built.guests);
-    command.env("STAGEWRIGHT_PYTHON", python_with_pyarrow()?);
+    command.env("STAGEWRIGHT_PYTHON", python_of_tests()?);
     let mut left_out = vec![edge::TEST];
     match std::env::var_os("STAGEWRIGHT_TEST_DATA").map(PathBuf::from) {
         Some(folder) => {
@@ -119,8 +119,10 @@ fn python(requirements: &str) -> Result<PathBuf> {
     Ok(programs)
 }
 
-/// A Python that writes Parquet, for the test that compares with it.
-fn python_with_pyarrow() -> Result<PathBuf> {
+/// A Python that writes Parquet, verifies statements and reads lineage, for the tests that compare
+/// with it.
+fn python_of_tests() -> Result<PathBuf> {
+    python("tests/end-to-end/requirements.txt")?;
     Ok(python("host/data/tests/requirements.txt")?.join("python"))
 }
 

@@ -5,7 +5,7 @@
 //! | 0 | done; of a run: the candidate was accepted |
 //! | 2 | wrong usage, or a wrong manifest |
 //! | 3 | the data is wrong, or failed validation |
-//! | 4 | the candidate was rejected by a gate |
+//! | 4 | the candidate was rejected by a gate, or a run was not reproduced |
 //! | 5 | a stage crashed, failed or broke the contract |
 //! | 6 | a stage ran past a limit |
 //! | 7 | the host failed: disk, database, engine |
@@ -16,6 +16,8 @@ use std::process::ExitCode;
 use stagewright_data::DataError;
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::portable::PortableError;
+use stagewright_lifecycle::reproduce::ReproduceError;
 use stagewright_manifest::ManifestError;
 use stagewright_promotion::PromotionError;
 use stagewright_promotion::promote::PromoteError;
@@ -168,6 +170,12 @@ pub(crate) fn classify(error: &anyhow::Error) -> (Ending, Option<String>) {
         if let Some(FailedPrediction(fault)) = cause.downcast_ref() {
             return (fault_ending(fault), fault.hint_for_model());
         }
+        if let Some(error) = cause.downcast_ref::<ReproduceError>() {
+            return (reproduce_ending(error), reproduce_hint(error));
+        }
+        if let Some(error) = cause.downcast_ref::<PortableError>() {
+            return portable_ending(error);
+        }
         if let Some(fault) = cause.downcast_ref::<StageFault>() {
             return (fault_ending(fault), fault.hint("the manifest"));
         }
@@ -202,6 +210,50 @@ pub(crate) fn classify(error: &anyhow::Error) -> (Ending, Option<String>) {
     (Ending::Host, None)
 }
 
+fn reproduce_ending(error: &ReproduceError) -> Ending {
+    match error {
+        ReproduceError::Stage(fault) => fault_ending(fault),
+        ReproduceError::Store(error) => store_ending(error),
+        _ => Ending::Usage,
+    }
+}
+
+fn portable_ending(error: &PortableError) -> (Ending, Option<String>) {
+    match error {
+        PortableError::Run(error) => (reproduce_ending(error), reproduce_hint(error)),
+        PortableError::Store(error) => (store_ending(error), None),
+        PortableError::Stopped(fault) => (fault_ending(fault), None),
+        PortableError::File { action: "read", .. } => (Ending::Usage, Some("name a file that can be read".to_owned())),
+        PortableError::File { .. } => (Ending::Host, None),
+        PortableError::SourceWithLog => {
+            let hint = "have SQLite write its log back (`PRAGMA wal_checkpoint(TRUNCATE)`) and run the pipeline again";
+            (Ending::Usage, Some(hint.to_owned()))
+        }
+        PortableError::Format { .. } | PortableError::Damaged { .. } => {
+            let hint = "nothing was imported: export the run again (`stagewright runs export RUN FILE`)";
+            (Ending::Usage, Some(hint.to_owned()))
+        }
+    }
+}
+
+fn reproduce_hint(error: &ReproduceError) -> Option<String> {
+    let hint = match error {
+        ReproduceError::Stage(fault) => return fault.hint_for_model(),
+        ReproduceError::Store(_) => return None,
+        ReproduceError::NoSource { .. } => "say where that file is now: --source FILE",
+        ReproduceError::NoInvocation { .. }
+        | ReproduceError::Unreadable { .. }
+        | ReproduceError::NoComponent { .. } => "runs of this version keep all that is needed: run the pipeline again",
+        ReproduceError::OtherHost { .. } => "use the version of stagewright that made the run",
+        ReproduceError::NoInput { .. } => {
+            "garbage collection removed it, or the file was deleted: run the pipeline again"
+        }
+        ReproduceError::UnknownSource => "let the run read a database that nobody writes to, such as a copy",
+        ReproduceError::Nothing => "`stagewright runs show` says how far it came",
+    };
+    Some(hint.to_owned())
+}
+
 /// A source that was mistyped is wrong usage; what is in it is data.
 fn data_ending(error: &DataError) -> Ending {
     match error {
@@ -215,6 +267,7 @@ fn data_ending(error: &DataError) -> Ending {
 fn store_ending(error: &StoreError) -> Ending {
     match error {
         StoreError::NoRun { .. }
+        | StoreError::RunExists { .. }
         | StoreError::AmbiguousRun { .. }
         | StoreError::RunRunning { .. }
         | StoreError::NoModel { .. }

@@ -13,6 +13,7 @@ mod hints;
 mod location;
 mod origin;
 mod production;
+mod statement;
 mod tasks;
 mod terminal;
 mod trust;

@@ -52,6 +52,16 @@ impl Workplace {
         Self::with(location, operator, workers, EngineOptions { canonicalize_nans, ..EngineOptions::default() })
     }
 
+    /// The same, with so many workers, for steps that ran in an engine of this kind.
+    pub(crate) fn open_to_repeat(
+        location: &Location,
+        operator: &Operator,
+        workers: Option<usize>,
+        canonicalize_nans: bool,
+    ) -> anyhow::Result<Self> {
+        Self::with(location, operator, workers, EngineOptions { canonicalize_nans, ..EngineOptions::default() })
+    }
+
     fn with(
         location: &Location,
         operator: &Operator,

@@ -171,6 +171,11 @@ impl Bench {
         Ok(self.staging.clone().publish_only(&kept)?)
     }
 
+    /// The artifacts that it made, which are not published.
+    pub(crate) fn staging(&self) -> Staging {
+        self.staging.clone()
+    }
+
     /// Ends the step.
     pub(crate) fn outcome(&mut self, fault: Option<&RunError>) -> Outcome {
         self.watch.charge();
@@ -413,6 +418,20 @@ impl Bench {
         writer.write(bytes)?;
         let blob = writer.finish()?;
         self.put_blob(artifact, &blob);
+        Ok(())
+    }
+
+    /// Keeps the bytes of the step's component, which is no output of it: whoever executes the step
+    /// again needs them.
+    pub(crate) fn keep_component(&mut self) -> Result<(), RunError> {
+        if self.session.artifacts.renew(ArtifactKind::Blob, &self.component.digest)? {
+            return Ok(());
+        }
+        let bytes = self.session.sandbox.component_bytes(&self.component)?;
+        let mut writer = self.staging.create_blob()?;
+        writer.write(&bytes)?;
+        let kept = writer.finish()?;
+        self.bring(&kept);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! - [`run`]: the main flow. [`invocation`]: a step as a value, and its outcome; `wire` makes them. `made`: what later steps are wired from.
 //!   `bench`: a step at work, which opens what its invocation declares. `stages`: what the host does around each component.
-//!   `candidate`: the version that training registers; `production`: from a decision to champion.
+//!   [`reproduce`]: the steps of a run again, and where they differ; [`portable`]: a run in one file. `candidate`: the version that training registers; `production`: from a decision to champion.
 //! - `artifact`: the names of what stages make, each with its type.
 //! - [`sandbox`]: what the flow asks of whoever runs components. [`fault`]: what can go wrong there, and whose fault it is.
 //! - [`model`]: a registered model as data. [`semantic_version`]: what a new one changes. [`predict`]: new rows through one.
@@ -25,13 +25,16 @@ mod flow;
 pub mod invocation;
 pub mod judgement;
 pub mod key;
+pub mod lineage;
 mod made;
 pub mod model;
 pub mod observer;
 mod outputs;
+pub mod portable;
 pub mod predict;
 mod production;
 mod purity;
+pub mod reproduce;
 pub mod run;
 pub mod sandbox;
 pub mod semantic_version;

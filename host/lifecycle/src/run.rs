@@ -527,8 +527,10 @@ impl Run {
         StageFault::host(format!("the pipeline `{}` has no step {what}", self.request.manifest.pipeline))
     }
 
-    /// Keeps the components of a model with it: a version is whole from the end of training on.
+    /// Keeps the component that was called, by which the step can be executed again; and the
+    /// components of a model with it: a version is whole from the end of training on.
     pub(crate) fn keep_components(&self, step: &Step, bench: &mut Bench) -> Result<(), RunError> {
+        bench.keep_component()?;
         if step.world != World::Training {
             return Ok(());
         }

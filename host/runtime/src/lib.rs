@@ -3,7 +3,7 @@
 //! - `engine`: engine settings, pool, epochs. `bounds`: the operator's limits. `installation`: what a runtime works with; `component`: from a file to something that can be instantiated;
 //!   `description`: what a component may say of itself; `admission`: what it may import; `version`: in which versions; `anatomy`: what its bytes
 //!   say; `compile`: compiling in a child process; `cache`: compiled code on disk, authenticated; `sealed`: bytes in memory that nobody can change; `signature`: who
-//!   vouches for a component; `against`: where one differs from a folder of WIT.
+//!   vouches for a component; `envelope`: signed statements; `against`: where one differs from a folder of WIT.
 //! - `walls`: which walls this host can put around a stage. `seat`: an instance that is called, wherever it runs. `call`: calls of exports as values, and an
 //!   instance that performs them; `guest`: one instance and its limits; `wasi`: WASI, virtual; `far`: an instance in a process of its own, from both sides.
 //! - `desk`: what answers a guest's imports, without an engine in mind; `desk/tables`, `blobs`, `sources`, `models`, `tracking`: the WIT
@@ -31,6 +31,7 @@ mod convert;
 mod description;
 mod desk;
 mod engine;
+mod envelope;
 mod error;
 mod far;
 mod guest;
@@ -56,6 +57,7 @@ pub use bounds::Bounds;
 pub use compile::{CompileLimit, Compiler, compile_if_asked};
 
 pub use engine::EngineOptions;
+pub use envelope::{EnvelopeError, sign_statement, signed_statement};
 pub use error::RuntimeError;
 pub use far::child::stage_process;
 pub use far::decoder::decoder;

@@ -122,6 +122,14 @@ impl PublicKey {
         key.map(|key| Self(key.to_bytes())).map_err(|error| SignatureError::Key(error.to_string()))
     }
 
+    /// Whether it made a signature of a message.
+    pub(crate) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        let signature = Signature::from_slice(signature);
+        let key = VerifyingKey::from_bytes(&self.0);
+        // Strict, as below.
+        matches!((key, signature), (Ok(key), Ok(signature)) if key.verify_strict(message, &signature).is_ok())
+    }
+
     /// The key in PEM, as OpenSSL reads it.
     ///
     /// # Errors
@@ -160,6 +168,11 @@ impl SecretKey {
         let pair = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
         let pem = pair.to_pkcs8_pem(LineEnding::LF).map_err(|error| SignatureError::Key(error.to_string()))?;
         Ok((*pem).clone())
+    }
+
+    /// The signature of a message that no other kind of message begins like.
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
     }
 
     /// The key that its signatures are checked with.

@@ -37,11 +37,11 @@ pub use files::{open_regular, read_bounded, read_regular, read_regular_text, wri
 pub use home::Home;
 pub use packed::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 pub use registry::{
-    ArtifactRecord, AuditCheck, AuditDifference, AuditEntry, CACHED, CHAMPION, Candidate, Experiment, FAILED, FINISHED,
-    InputRecord, JudgedAgainst, LifecycleStage, LogLine, LoggedMetric, MetricPoint, MetricRecord, Model, ModelVersion,
-    NewModel, NewRun, NewVerdict, NewVersion, Numbering, PERSON, Page, Promotion, PromotionRequest, PromotionState,
-    Reference, Registry, RowMemory, Run, RunId, RunStatus, SOURCE_TAG, Stage, StageRecord, Verdict, VerdictReason,
-    VersionVerdict, View,
+    ArtifactRecord, AuditCheck, AuditDifference, AuditEntry, CACHED, CHAMPION, Candidate, EndedRun, Experiment, FAILED,
+    FINISHED, InputRecord, JudgedAgainst, LifecycleStage, LogLine, LoggedMetric, MetricPoint, MetricRecord, Model,
+    ModelVersion, NewModel, NewRun, NewVerdict, NewVersion, Numbering, PERSON, Page, Promotion, PromotionRequest,
+    PromotionState, Reference, Registry, RowMemory, Run, RunId, RunStatus, SOURCE_TAG, Stage, StageRecord, Touch,
+    Touched, Verdict, VerdictReason, VersionVerdict, View,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
 pub use table::{Formulas, Table, TableWriter, export_bytes, export_csv, export_parquet};

@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-const AFTER_HELP: &str = "Exit codes: 0 done or accepted, 2 usage or manifest, 3 data, 4 rejected by a gate, 5 stage fault, \
+const AFTER_HELP: &str = "Exit codes: 0 done or accepted, 2 usage or manifest, 3 data, 4 rejected by a gate or not reproduced, 5 stage fault, \
 6 limit, 7 host fault, 130 interrupted.\n\nBegin with: stagewright init --source csv:FILE --target COLUMN";
 
 #[derive(Debug, Subcommand)]
@@ -51,6 +51,11 @@ pub(crate) enum Command {
     Lock(LockArguments),
     /// Runs: lists, shows, compares, searches them.
     Runs(RunsArguments),
+    /// Executes the stages of a run again from its record, and names the first artifact that
+    /// differs.
+    Reproduce(ReproduceArguments),
+    /// Shows where a run, a version or an artifact comes from, and what it leads to.
+    Lineage(LineageArguments),
     /// Registered models: lists, shows, compares, promotes, rolls back, exports them.
     Models(ModelsArguments),
     /// Judges a registered version by gates; can record the verdict, and promote what passes.
@@ -201,6 +206,48 @@ pub(crate) struct ResumeArguments {
     pub(crate) suggest_limits: bool,
     #[command(flatten)]
     pub(crate) log: LogArguments,
+    #[command(flatten)]
+    pub(crate) json: JsonArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReproduceArguments {
+    /// A run's identifier, or the beginning of one. [default: the last run]
+    pub(crate) run: Option<String>,
+    /// The file that the run read, if it is elsewhere now.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) source: Option<PathBuf>,
+    /// How many instances may run at once; results do not depend on it. [default: the number of cores]
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
+    /// Signs this statement about the run's version too (`stagewright models attest`), if the run is
+    /// reproduced and the statement says what it did.
+    #[arg(long, value_name = "BUNDLE", requires_all = ["signed_by", "key", "output"])]
+    pub(crate) countersign: Option<PathBuf>,
+    /// A key that must have signed it: a PEM file, or `ed25519:` and 64 hex digits. Repeatable.
+    #[arg(long, value_name = "KEY", requires = "countersign")]
+    pub(crate) signed_by: Vec<String>,
+    /// The key that signs: Ed25519, PKCS#8 in PEM.
+    #[arg(long, value_name = "KEY", requires = "countersign")]
+    pub(crate) key: Option<PathBuf>,
+    /// The file of the signed statement.
+    #[arg(long, short, value_name = "FILE", requires = "countersign")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) json: JsonArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LineageArguments {
+    /// A run, a version (`NAME/VERSION`, `NAME@ALIAS`, `NAME` for its champion), or the digest of an
+    /// artifact or a component.
+    pub(crate) subject: String,
+    /// Prints a Mermaid flowchart.
+    #[arg(long, conflicts_with_all = ["json", "openlineage"])]
+    pub(crate) mermaid: bool,
+    /// Prints OpenLineage's run events, one a line.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) openlineage: bool,
     #[command(flatten)]
     pub(crate) json: JsonArgument,
 }

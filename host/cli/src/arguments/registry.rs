@@ -91,6 +91,25 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         search: SearchArguments,
     },
+    /// Writes a run to one file, with all that `reproduce` needs.
+    Export {
+        /// A run's identifier, or the beginning of one.
+        run: String,
+        /// The file.
+        file: PathBuf,
+        /// The file that the run read, if it is elsewhere now.
+        #[arg(long, value_name = "FILE")]
+        source: Option<PathBuf>,
+        #[command(flatten)]
+        json: JsonArgument,
+    },
+    /// Records the run of such a file, every byte of it verified.
+    Import {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        json: JsonArgument,
+    },
     /// Deletes a run; it can be restored until garbage is collected.
     Delete {
         /// A run's identifier, or the beginning of one.
@@ -143,6 +162,17 @@ pub(crate) enum ModelsCommand {
         output: Option<PathBuf>,
         #[command(flatten)]
         json: JsonArgument,
+    },
+    /// Writes what a version was made of and by what, as an in-toto statement (SLSA provenance).
+    Attest {
+        /// `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its champion).
+        model: String,
+        /// Signs it with this key (Ed25519, PKCS#8 in PEM): the result is a Sigstore bundle.
+        #[arg(long, value_name = "KEY")]
+        key: Option<PathBuf>,
+        /// The file. [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Approves a version, whatever its gates say: a person's decision, shown as such.
     Approve(DecisionArguments),

@@ -7,11 +7,14 @@ mod gate;
 mod gc;
 mod init;
 mod inspect;
+mod lineage;
 mod lock;
 mod models;
 mod plan;
+mod portable;
 mod precompile;
 mod predict;
+mod reproduce;
 mod resume;
 mod run;
 mod runs;
@@ -44,6 +47,8 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
         Command::Stage(command) => stage::stage(location, command),
         Command::Lock(arguments) => lock::lock(&arguments),
         Command::Runs(arguments) => runs::runs(location, &arguments),
+        Command::Lineage(arguments) => lineage::lineage(location, &arguments),
+        Command::Reproduce(arguments) => reproduce::reproduce(location, &arguments),
         Command::Models(arguments) => models::models(location, &arguments),
         Command::Gate(arguments) => gate::gate(location, &arguments),
         Command::Audit(command) => audit::audit(location, &command),

@@ -4,7 +4,7 @@ use stagewright_store::{Home, Run};
 use stagewright_text::{CONTINUED, Outside};
 
 use crate::arguments::{RunsArguments, RunsCommand};
-use crate::commands::{moment, print_json, searched, side_by_side};
+use crate::commands::{moment, portable, print_json, searched, side_by_side};
 use crate::ending::{Ending, UsageError};
 use crate::location::Location;
 use crate::terminal::{bytes, milliseconds, right, table};
@@ -19,6 +19,10 @@ pub(crate) fn runs(location: &Location, arguments: &RunsArguments) -> anyhow::Re
             side_by_side::runs(location, runs, html.as_deref(), json.json)
         }
         Some(RunsCommand::Search { experiments, search }) => searched::runs(location, experiments, search),
+        Some(RunsCommand::Export { run, file, source, json }) => {
+            portable::export(location, run, file, source.as_deref(), json.json)
+        }
+        Some(RunsCommand::Import { file, json }) => portable::import(location, file, json.json),
         Some(RunsCommand::Delete { run }) => delete(location, run, true),
         Some(RunsCommand::Restore { run }) => delete(location, run, false),
     }

@@ -9,6 +9,7 @@ use stagewright_runtime::{PublicKey, SecretKey, Signatures, signature_file};
 use stagewright_store::Digest;
 
 use crate::arguments::{KeygenArguments, SignArguments, VerifyArguments};
+use crate::commands::models;
 use crate::ending::{Ending, UsageError};
 use crate::trust;
 
@@ -47,11 +48,7 @@ fn digest(component: &Path) -> anyhow::Result<Digest> {
 
 /// Signs components; signatures of other keys over the same bytes stay.
 pub(crate) fn sign(arguments: &SignArguments) -> anyhow::Result<Ending> {
-    let hint = "a signing key is a PKCS#8 PEM file with an Ed25519 key: stagewright stage keygen --output KEY";
-    let cannot =
-        |reason: String| UsageError::error(format!("cannot read the key {}: {reason}", arguments.key.display()), hint);
-    let text = trust::read_text(&arguments.key).map_err(|error| cannot(error.to_string()))?;
-    let key = SecretKey::from_pem(&text).map_err(|error| cannot(error.to_string()))?;
+    let key = models::secret(&arguments.key)?;
     for component in &arguments.components {
         let digest = digest(component)?;
         let file = signature_file(component);

@@ -89,6 +89,37 @@ impl Kept {
     /// # Errors
     /// [`RuntimeError::Refused`], which says what to do.
     pub(crate) fn admit(&self, name: &str, digest: Digest) -> Result<(), RuntimeError> {
+        self.judge(name, digest, &|| read_signatures(&self.file(digest)))
+    }
+
+    /// The same of a component that is about to come with signatures.
+    ///
+    /// # Errors
+    /// As for [`Kept::admit`].
+    pub(crate) fn admit_with(&self, name: &str, digest: Digest, brought: &[Signatures]) -> Result<(), RuntimeError> {
+        let brought = || Ok(brought.iter().find(|it| it.digest == digest && it.verify(digest).is_ok()).cloned());
+        self.admit(name, digest).or_else(|_| self.judge(name, digest, &brought))
+    }
+
+    /// Keeps sound signatures.
+    ///
+    /// # Errors
+    /// The home cannot be written.
+    pub(crate) fn keep_all(&self, signatures: Vec<Signatures>) -> std::io::Result<()> {
+        signatures.into_iter().filter(|it| it.verify(it.digest).is_ok()).try_for_each(|it| self.keep(it))
+    }
+
+    /// The signatures that are kept of a component, as text.
+    pub(crate) fn text_of(&self, digest: Digest) -> Option<String> {
+        Some(read_signatures(&self.file(digest)).ok()??.to_string())
+    }
+
+    fn judge(
+        &self,
+        name: &str,
+        digest: Digest,
+        signatures: &dyn Fn() -> Result<Option<Signatures>, String>,
+    ) -> Result<(), RuntimeError> {
         if !self.signers.required || is_installed(name, digest) {
             return Ok(());
         }
@@ -97,7 +128,7 @@ impl Kept {
             hint: Some(hint),
         };
         let sign = "have it signed by a key that the operator trusts, run the pipeline again, or import the model with --signatures FILE";
-        match read_signatures(&self.file(digest)) {
+        match signatures() {
             Ok(None) => Err(refused("no signature of it is kept".to_owned(), sign.to_owned())),
             Err(reason) => Err(refused(format!("{}: {reason}", self.file(digest).display()), sign.to_owned())),
             Ok(Some(signatures)) => match signatures.trusted(digest, &self.signers.keys) {

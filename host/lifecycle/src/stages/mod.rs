@@ -12,6 +12,8 @@ pub(crate) mod transformation;
 pub(crate) mod validation;
 pub(crate) mod weights;
 
+use stagewright_store::Staging;
+
 use crate::bench::{Bench, Session};
 use crate::fault::StageFault;
 use crate::invocation::{Invocation, Outcome, Work};
@@ -36,6 +38,11 @@ pub(crate) fn work(invocation: &Invocation, bench: &mut Bench) -> Result<(), Run
 /// # Errors
 /// The session lacks the step's component. A step that fails is an outcome.
 pub fn execute(invocation: &Invocation, session: Session) -> Result<Outcome, StageFault> {
+    Ok(execute_aside(invocation, session)?.0)
+}
+
+/// The same, with the artifacts that came of it, which nobody else sees.
+pub(crate) fn execute_aside(invocation: &Invocation, session: Session) -> Result<(Outcome, Staging), StageFault> {
     let guest = &invocation.guest;
     let component = session.components.iter().find(|it| it.world == guest.world && it.digest == guest.component);
     let missing = || StageFault::host(format!("the component `{}` is not at hand", guest.component));
@@ -43,5 +50,6 @@ pub fn execute(invocation: &Invocation, session: Session) -> Result<Outcome, Sta
     let mut bench = Bench::begin(invocation.step.clone(), component, guest.limits, session);
     let worked = work(invocation, &mut bench);
     let worked = bench.settled(worked);
-    Ok(bench.outcome(worked.as_ref().err()))
+    let outcome = bench.outcome(worked.as_ref().err());
+    Ok((outcome, bench.staging()))
 }

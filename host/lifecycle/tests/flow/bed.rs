@@ -11,7 +11,8 @@ use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_lifecycle::summary::Summary;
 use stagewright_manifest::{Manifest, Overrides, StageSection, World};
 use stagewright_store::{
-    CHAMPION, Digest, Home, JudgedAgainst, NewVerdict, PromotionRequest, Run as RunRecord, RunId, StageRecord, Verdict,
+    ArtifactKind, CHAMPION, Digest, Home, JudgedAgainst, NewVerdict, PromotionRequest, Run as RunRecord, RunId,
+    StageRecord, Verdict,
 };
 
 use crate::fake::{Call, Fake, Script, component, other_code};
@@ -246,11 +247,13 @@ impl Bed {
         files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// Names that a run's artifacts are published under.
+    /// Names that a run's artifacts, and the components that it called, are published under.
     pub(crate) fn named(&self, ended: &Ended) -> BTreeSet<String> {
         let path = |(kind, digest)| self.home.artifacts.path(kind, &digest);
         let outputs = ended.stages.iter().flat_map(|stage| &stage.outputs);
-        let paths = outputs.map(|output| path((output.kind, output.digest)));
+        let outputs = outputs.map(|output| (output.kind, output.digest));
+        let finished = ended.stages.iter().filter(|stage| stage.status == "finished");
+        let paths = outputs.chain(finished.map(|stage| (ArtifactKind::Blob, stage.digest))).map(path);
         paths.map(|path| path.file_name().expect("a file").to_string_lossy().into_owned()).collect()
     }
 

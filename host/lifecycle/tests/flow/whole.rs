@@ -31,11 +31,14 @@ fn a_whole_run_registers_judges_and_promotes() {
         first.exports(),
         [
             "ingest.ingest",
+            "resolve.bytes",
             "validate.validate",
+            "resolve.bytes",
             "transform.fit",
             "transformer.transform",
             "transform.rebalance",
             "transformer.transform",
+            "resolve.bytes",
             "train.train",
             "predictor.importance",
             "resolve.bytes",
@@ -43,7 +46,9 @@ fn a_whole_run_registers_judges_and_promotes() {
             "transformer.transform",
             "predictor.predict",
             "evaluate.evaluate",
-            "decide.decide"
+            "resolve.bytes",
+            "decide.decide",
+            "resolve.bytes"
         ]
     );
     let all: Vec<_> = World::all().map(|world| (world.as_str(), "finished")).collect();
@@ -84,7 +89,7 @@ fn no_call_is_made_of_a_step_that_was_not_asked_for() {
             "ingest.ingest" => World::Ingestion,
             "validate.validate" => World::Validation,
             "transform.fit" | "transform.rebalance" => World::Transformation,
-            "train.train" | "predictor.importance" | "resolve.bytes" => World::Training,
+            "train.train" | "predictor.importance" => World::Training,
             "evaluate.evaluate" => World::Evaluation,
             "decide.decide" => World::Promotion,
             _ => return None,
@@ -163,7 +168,7 @@ fn data_that_failed_a_check_is_not_learnt_from() {
         assert!(matches!(ended.result, Err(RunError::Unfit { .. })), "{}", ended.error());
         assert_eq!(ended.steps(), [("ingestion", "finished"), ("validation", "finished")]);
         assert!(ended.made().contains_key("validation.findings"), "the findings are there to be read");
-        assert_eq!(ended.exports(), ["ingest.ingest", "validate.validate"]);
+        assert_eq!(ended.exports(), ["ingest.ingest", "resolve.bytes", "validate.validate", "resolve.bytes"]);
         assert_eq!(ended.record.status, RunStatus::Failed);
         // Nor by a later run.
         for first in [World::Transformation, World::Training, World::Evaluation, World::Promotion] {

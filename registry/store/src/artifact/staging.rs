@@ -9,7 +9,7 @@ use crate::artifact::{ArtifactKind, ArtifactStore, BlobWriter, Document, count_f
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
 use crate::schema::Schema;
-use crate::table::TableWriter;
+use crate::table::{Table, TableWriter};
 
 /// A set of artifacts being made, visible to nobody else. Dropping it removes its files; handles that were taken from it
 /// stay readable.
@@ -49,7 +49,7 @@ impl Drop for StagedFile {
 }
 
 /// Makes a file as young as one that was just made.
-fn touch(path: &std::path::Path) -> Result<(), StoreError> {
+pub(super) fn touch(path: &std::path::Path) -> Result<(), StoreError> {
     let touched = File::open(path).and_then(|file| file.set_modified(std::time::SystemTime::now()));
     touched.map_err(io_error("touch", path))
 }
@@ -87,6 +87,22 @@ impl Staging {
         unfinished.0 = None;
         self.add(StagedFile { path, file, kind: ArtifactKind::Document, digest: document.digest() });
         Ok(document)
+    }
+
+    /// Adds a table's file that somebody brings: copied, and compared with its digest.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] or [`StoreError::DigestDiffers`] if it is not that table;
+    /// [`StoreError::Io`], also for what `bytes` fails with.
+    pub fn bring_table(&self, digest: Digest, bytes: &mut dyn std::io::Read) -> Result<Table, StoreError> {
+        let (mut file, path) = self.store.create_staged()?;
+        let mut unfinished = RemoveOnDrop(Some(path.clone()));
+        std::io::copy(bytes, &mut file).map_err(io_error("write", &path))?;
+        let table = Table::open(&file, path.clone(), digest)?;
+        table.verify()?;
+        unfinished.0 = None;
+        self.add(StagedFile { path, file, kind: ArtifactKind::Table, digest });
+        Ok(table)
     }
 
     /// Makes every finished artifact visible, so that it survives a loss of power: flushes the files, renames them to
@@ -140,6 +156,31 @@ impl Staging {
         };
         drop(unwanted);
         self.publish()
+    }
+
+    /// Opens a table that is finished and not published.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is none of this digest.
+    pub fn open_table(&self, digest: &Digest) -> Result<Table, StoreError> {
+        let files = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        let staged = Self::find(&files, ArtifactKind::Table, digest).ok_or_else(|| self.missing(digest))?;
+        Table::open(&staged.file, staged.path.clone(), *digest)
+    }
+
+    /// The file of an artifact that is finished and not published. It is there as long as this set.
+    pub fn path(&self, kind: ArtifactKind, digest: &Digest) -> Option<PathBuf> {
+        let files = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::find(&files, kind, digest).map(|staged| staged.path.clone())
+    }
+
+    fn find<'a>(files: &'a [StagedFile], kind: ArtifactKind, digest: &Digest) -> Option<&'a StagedFile> {
+        files.iter().find(|staged| (staged.kind, staged.digest) == (kind, *digest))
+    }
+
+    fn missing(&self, digest: &Digest) -> StoreError {
+        let store = self.store.directory().to_owned();
+        StoreError::Missing { kind: ArtifactKind::Table, digest: *digest, store }
     }
 
     pub(crate) fn store(&self) -> &ArtifactStore {

@@ -168,7 +168,7 @@ fn changed(rows: u64, name: &str) -> Outcome<()> {
     if rows == 0 { Err(StoreError::NoExperiment { name: shortened(name) }.into()) } else { Ok(()) }
 }
 
-fn check_experiment(name: &str) -> Result<(), StoreError> {
+pub(super) fn check_experiment(name: &str) -> Result<(), StoreError> {
     if name.trim().is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
         return Err(StoreError::BadExperimentName { name: shortened(name) });
     }

@@ -316,7 +316,13 @@ pub(super) fn kill_abandoned(connection: &mut Connection, owner: &str) -> Outcom
     Ok(())
 }
 
-fn insert_run(connection: &mut Connection, run: &NewRun, run_id: &RunId, owner: &str, actor: &str) -> Outcome<()> {
+pub(super) fn insert_run(
+    connection: &mut Connection,
+    run: &NewRun,
+    run_id: &RunId,
+    owner: &str,
+    actor: &str,
+) -> Outcome<()> {
     let experiment = experiments::named(connection, &run.experiment)?;
     let name = if run.name.is_empty() { &run_id.0[..8] } else { &run.name };
     let inserted = connection.first(

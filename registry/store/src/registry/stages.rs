@@ -135,13 +135,7 @@ impl Registry {
             let run = runs::running(connection, run_id)?;
             let id = insert_stage(connection, run, stage)?;
             let at_ms = now_ms();
-            let own = stage.metrics.iter().map(|metric| Reported {
-                name: format!("{}.{}", stage.name, metric.name).into(),
-                value: metric.value,
-                step: i64::try_from(metric.step).unwrap_or(i64::MAX),
-                at_ms,
-                stage: Some(id),
-            });
+            let own = own_points(stage, id, at_ms);
             let found = results.iter().map(|(name, value)| Reported {
                 name: name.into(),
                 value: *value,
@@ -222,7 +216,18 @@ const COLUMNS: &str = "stages.id, stages.name, component, digest, stages.status,
 /// The place of the run's identifier.
 const RUN: usize = 22;
 
-fn insert_stage(connection: &mut Connection, run: i64, stage: &StageRecord) -> Outcome<i64> {
+/// The metrics that a stage reported, as the run's.
+pub(super) fn own_points(stage: &StageRecord, id: i64, at_ms: i64) -> impl Iterator<Item = Reported<'_>> {
+    stage.metrics.iter().map(move |metric| Reported {
+        name: format!("{}.{}", stage.name, metric.name).into(),
+        value: metric.value,
+        step: i64::try_from(metric.step).unwrap_or(i64::MAX),
+        at_ms,
+        stage: Some(id),
+    })
+}
+
+pub(super) fn insert_stage(connection: &mut Connection, run: i64, stage: &StageRecord) -> Outcome<i64> {
     let row = connection.one(
         "INSERT INTO stages (run, name, component, digest, status, started_ms, ended_ms, wall_ms, cpu_ms, peak_memory_bytes,
          rows_in, rows_out, bytes_in, bytes_out, copies_bytes, error, logs, invocation, walls, key, cached_from, dropped)

@@ -1,5 +1,6 @@
 //! `models`: what was registered, what serves, and how that changes.
 
+mod attest;
 mod card;
 mod decide;
 mod history;
@@ -17,6 +18,7 @@ use crate::ending::{Ending, UsageError};
 use crate::location::Location;
 use crate::terminal::table;
 
+pub(crate) use attest::{secret, written};
 pub(crate) use history::table_of as audit_table;
 pub(crate) use promote::carried_out;
 
@@ -34,6 +36,7 @@ pub(crate) fn models(location: &Location, arguments: &ModelsArguments) -> anyhow
         Some(Ask::Show { model, json }) => show(&home, model, json.json),
         Some(Ask::Compare { models, html, json }) => side_by_side::models(&home, models, html.as_deref(), json.json),
         Some(Ask::Card { model, output, json }) => card::card(&home, model, output.as_deref(), json.json),
+        Some(Ask::Attest { model, key, output }) => attest::attest(&home, model, key.as_deref(), output.as_deref()),
         Some(Ask::Approve(decision)) => decide::decide(&home, Verdict::Approved, decision),
         Some(Ask::Reject(decision)) => decide::decide(&home, Verdict::Rejected, decision),
         Some(Ask::Promote { model, expected, reason, destination, json }) => {

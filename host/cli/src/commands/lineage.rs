@@ -1,0 +1,58 @@
+//! `lineage`: where things come from and what they lead to.
+
+use stagewright_lifecycle::lineage::{self, Lineage, Subject};
+use stagewright_store::{CHAMPION, Digest, Home, StoreError};
+use stagewright_text::Outside;
+
+use crate::arguments::LineageArguments;
+use crate::commands::{models, print_json};
+use crate::ending::{Ending, UsageError};
+use crate::location::Location;
+
+/// Shows the lineage of a run, a version or an artifact.
+pub(crate) fn lineage(location: &Location, arguments: &LineageArguments) -> anyhow::Result<Ending> {
+    let home = location.existing()?;
+    let subject = subject(&home, &arguments.subject)?;
+    let found = lineage::of(&home.registry, &subject)?;
+    let found = found.ok_or_else(|| {
+        UsageError::error(
+            format!("nothing on record has to do with `{}`", Outside::new(&arguments.subject)),
+            "name a run, a version (`NAME/VERSION`, `NAME@ALIAS`), or a digest out of `stagewright runs show`",
+        )
+    })?;
+    print(&found, arguments)?;
+    Ok(Ending::Done)
+}
+
+fn print(found: &Lineage, arguments: &LineageArguments) -> anyhow::Result<()> {
+    if arguments.json.json {
+        return print_json(found);
+    }
+    let text = if arguments.openlineage {
+        let events = lineage::events(found);
+        events.iter().map(|event| format!("{}\n", stagewright_text::json(&event.to_string()))).collect()
+    } else if arguments.mermaid {
+        lineage::mermaid(found)
+    } else {
+        lineage::tree(found)
+    };
+    crate::output::bytes(text.as_bytes());
+    Ok(())
+}
+
+/// What somebody typed: a digest, a version, a run, a model's name.
+fn subject(home: &Home, text: &str) -> anyhow::Result<Subject> {
+    let digest = text.parse::<Digest>().ok().or_else(|| Digest::from_hex(text).ok());
+    if let Some(digest) = digest {
+        return Ok(Subject::Content(digest));
+    }
+    if !text.contains(['/', '@']) {
+        match home.registry.run(text) {
+            Ok(run) => return Ok(Subject::Run(run.run_id)),
+            Err(StoreError::NoRun { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let version = models::find(home, text, CHAMPION)?;
+    Ok(Subject::Version(version.model, version.version))
+}

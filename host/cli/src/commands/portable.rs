@@ -1,0 +1,92 @@
+//! `runs export`, `runs import`: a run in one file, and from one.
+
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use stagewright_lifecycle::portable::{self, Import, PortableError};
+use stagewright_runtime::Signatures;
+use stagewright_store::{Digest, open_regular};
+
+use crate::commands::{print_json, reproduce};
+use crate::ending::{Ending, UsageError};
+use crate::location::Location;
+use crate::terminal::bytes;
+use crate::trust::Kept;
+use crate::workplace;
+
+/// Bytes that are written at once.
+const PIECE: usize = 256 << 10;
+
+/// Writes a run to a file. What stood there is replaced when all of it is written.
+pub(super) fn export(
+    location: &Location,
+    run: &str,
+    file: &Path,
+    source: Option<&Path>,
+    json: bool,
+) -> anyhow::Result<Ending> {
+    let home = location.existing()?;
+    let run = reproduce::ended(&home, Some(run))?;
+    let stages = home.registry.stages(&run.run_id)?;
+    let trusted = Kept::of(&workplace::operator()?, &home)?;
+    let components = portable::components_of(&stages).map_err(PortableError::from)?;
+    let digests: std::collections::BTreeSet<Digest> = components.into_iter().map(|(_, digest)| digest).collect();
+    let signatures = digests.into_iter().filter_map(|digest| trusted.text_of(digest)).collect();
+    let cannot = |reason| PortableError::File { action: "write", file: file.display().to_string(), reason };
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let aside = tempfile::NamedTempFile::new_in(folder).map_err(cannot)?;
+    let source = source.map(Path::to_owned).or_else(|| reproduce::source(&run));
+    let mut out = BufWriter::with_capacity(PIECE, aside);
+    let cancel = workplace::cancel_on_signals();
+    let to = (file, &mut out as &mut dyn std::io::Write);
+    let exported = portable::export((&run, &stages), &home.artifacts, source.as_deref(), signatures, &cancel, to)?;
+    out.flush().map_err(cannot)?;
+    let aside = out.into_inner().map_err(|error| cannot(error.into_error()))?;
+    aside.as_file().sync_all().map_err(cannot)?;
+    aside.persist(file).map_err(|error| cannot(error.error))?;
+    if json {
+        print_json(&serde_json::json!({
+            "run_id": run.run_id, "file": file, "artifacts": exported.artifacts, "bytes": exported.bytes
+        }))?;
+    } else {
+        println!(
+            "run {} is in {}: {} artifacts, {}",
+            run.run_id,
+            file.display(),
+            exported.artifacts,
+            bytes(exported.bytes)
+        );
+    }
+    Ok(Ending::Done)
+}
+
+/// Records the run of a file.
+pub(super) fn import(location: &Location, file: &Path, json: bool) -> anyhow::Result<Ending> {
+    let import = Import::begin(file)?;
+    let home = location.open()?;
+    let trusted = Kept::of(&workplace::operator()?, &home)?;
+    // Forged and strange ones count for nothing.
+    let signatures: Vec<Signatures> = import.signatures().iter().filter_map(|text| text.parse().ok()).collect();
+    let signatures: Vec<_> = signatures
+        .into_iter()
+        .filter(|it| import.components().iter().any(|(_, digest)| *digest == it.digest))
+        .collect();
+    for (name, digest) in import.components() {
+        trusted.admit_with(name, *digest, &signatures)?;
+    }
+    let unreadable = |error: std::io::Error| {
+        UsageError::error(format!("cannot read {}: {error}", file.display()), "name a file that can be read")
+    };
+    let digest = open_regular(file).and_then(Digest::of_reader).map_err(unreadable)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let staged = import.stage(&home, &format!("{name} {digest}"))?;
+    trusted.keep_all(signatures)?;
+    let run = staged.commit(&home)?;
+    if json {
+        print_json(&home.registry.run(run.as_str())?)?;
+    } else {
+        println!("run {run} is imported");
+        println!("next: stagewright reproduce {run}");
+    }
+    Ok(Ending::Done)
+}

@@ -1,0 +1,184 @@
+//! `reproduce`: a run's steps once more, and where they differ from the record.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use stagewright_lifecycle::invocation::Invocation;
+use stagewright_lifecycle::reproduce::{Again, Difference, Part, Place, Reproduction, reproduce as execute_again};
+use stagewright_lifecycle::upon::CHANGES;
+use stagewright_manifest::{Manifest, SourceLocation};
+use stagewright_runtime::{SecretKey, sign_statement, signed_statement};
+use stagewright_store::{Home, Run, RunStatus, StageRecord};
+use stagewright_text::Outside;
+
+use crate::arguments::{Changes, ReproduceArguments};
+use crate::commands::{models, overrides, print_json, runs};
+use crate::ending::{Ending, UsageError};
+use crate::location::Location;
+use crate::terminal::{Cell, Watch, milliseconds, right, table};
+use crate::workplace::{self, Workplace};
+use crate::{statement, trust};
+
+/// The longest bundle that is read, in bytes.
+const MAX_BUNDLE: u64 = 64 << 20;
+
+/// Executes the steps of a run again.
+pub(crate) fn reproduce(location: &Location, arguments: &ReproduceArguments) -> anyhow::Result<Ending> {
+    let home = location.existing()?;
+    let run = ended(&home, arguments.run.as_deref())?;
+    let stages = home.registry.stages(&run.run_id)?;
+    let operator = workplace::operator()?;
+    let workplace = Workplace::open_to_repeat(location, &operator, arguments.workers, canonicalizes_nans(&stages))?;
+    let again = Again {
+        artifacts: home.artifacts.clone(),
+        workers: workplace.workers,
+        decoder: workplace.runtime.decoder(),
+        sandbox: Arc::new(workplace.runtime),
+        observer: Arc::new(Watch::new(arguments.json.json)),
+        cancel: workplace::cancel_on_signals(),
+        ceilings: operator.ceilings.clone(),
+        source: arguments.source.clone().or_else(|| source(&run)),
+    };
+    // What would be refused at the end is refused before anything takes long.
+    let countersigned = arguments.countersign.as_deref().map(|bundle| claimed(bundle, arguments, &run, &stages));
+    let countersigned = countersigned.transpose()?;
+    let result = execute_again(&stages, &again)?;
+    if let (Some((statement, key)), true) = (&countersigned, result.identical) {
+        models::written(arguments.output.as_deref(), &sign_statement(statement, key)?)?;
+    }
+    if arguments.json.json {
+        let mut object = serde_json::to_value(&result)?;
+        object["run_id"] = json!(run.run_id);
+        print_json(&object)?;
+    } else {
+        show(&run, &result);
+    }
+    Ok(if result.identical { Ending::Done } else { Ending::Rejected })
+}
+
+/// A statement that says what this run did, signed by somebody who is named; and the key that is to
+/// sign it too.
+fn claimed(
+    bundle: &Path,
+    arguments: &ReproduceArguments,
+    run: &Run,
+    stages: &[StageRecord],
+) -> anyhow::Result<(Vec<u8>, SecretKey)> {
+    let cannot = |reason: String| {
+        UsageError::error(
+            format!("cannot countersign {}: {reason}", bundle.display()),
+            "name a bundle that `stagewright models attest --key KEY` wrote of a version that this run made",
+        )
+    };
+    let keys: Vec<_> = arguments.signed_by.iter().map(|key| trust::public_key(key)).collect::<Result<_, _>>()?;
+    let text = stagewright_store::read_regular_text(bundle, MAX_BUNDLE).map_err(|error| cannot(error.to_string()))?;
+    let statement = signed_statement(&text, &keys).map_err(|error| cannot(error.to_string()))?;
+    let claim: Value = serde_json::from_slice(&statement).map_err(|error| cannot(error.to_string()))?;
+    let own = statement::again(&claim, run, stages);
+    if !own.is_some_and(|own| statement::says_the_same(&own, &claim)) {
+        return Err(cannot(format!("it does not say what run {} did", run.run_id)));
+    }
+    let key = arguments.key.as_deref().ok_or_else(|| cannot("there is no key".to_owned()))?;
+    Ok((statement, models::secret(key)?))
+}
+
+/// Whether the steps ran in an engine that makes every NaN the same: all of a run did, or none.
+fn canonicalizes_nans(stages: &[StageRecord]) -> bool {
+    let invocations = stages.iter().filter_map(|stage| stage.invocation.clone());
+    let read = invocations.filter_map(|it| serde_json::from_value::<Invocation>(it).ok());
+    read.last().is_some_and(|invocation| invocation.guest.canonicalize_nans)
+}
+
+/// The file that the run's ingestion read, where the manifest that it was made with names it. Runs
+/// that were made elsewhere name none.
+pub(super) fn source(run: &Run) -> Option<PathBuf> {
+    let file = run.config.get("file")?.as_str()?;
+    let changes: Changes = serde_json::from_value(run.config.get(CHANGES)?.clone()).ok()?;
+    let folder = Path::new(file).parent().map(Path::to_owned).unwrap_or_default();
+    let manifest = Manifest::parse(file, run.manifest.clone(), folder, &overrides(&changes)).ok()?;
+    match &manifest.ingestion_source()?.1.location {
+        SourceLocation::Csv { path, .. } | SourceLocation::Parquet { path } | SourceLocation::Sqlite { path, .. } => {
+            Some(path.clone())
+        }
+        SourceLocation::Http { .. } => None,
+    }
+}
+
+/// The run of this identifier, which has ended.
+pub(super) fn ended(home: &Home, run: Option<&str>) -> anyhow::Result<Run> {
+    let run = runs::find(home, run)?;
+    if run.status == RunStatus::Running {
+        let hint = format!("wait for its end: stagewright runs show {}", run.run_id);
+        return Err(UsageError::error(format!("run {} is running", run.run_id), hint));
+    }
+    Ok(run)
+}
+
+fn show(run: &Run, result: &Reproduction) {
+    let mut shown = table(&["stage", "artifacts", "took", "cpu", "again"]);
+    for step in &result.steps {
+        shown.add_row(vec![
+            Cell::new(&step.step),
+            right(step.artifacts),
+            right(milliseconds(step.wall_ms)),
+            right(milliseconds(step.cpu_ms)),
+            Cell::new("the same"),
+        ]);
+    }
+    let others = result.first_difference.iter().map(|difference| (difference.step.to_string(), "differs"));
+    for (step, how) in others.chain(result.skipped.iter().map(|step| (step.clone(), "failed in the run"))) {
+        shown.add_row(vec![Cell::new(step), right(""), right(""), right(""), Cell::new(how)]);
+    }
+    println!("{shown}");
+    match &result.first_difference {
+        None => println!("run {} is reproduced: every artifact has the digest that is on record", run.run_id),
+        Some(difference) => println!("run {} is not reproduced: {}", run.run_id, told(difference)),
+    }
+}
+
+/// A difference in a sentence.
+fn told(difference: &Difference) -> String {
+    let Difference { step, part, artifact, kind, recorded, found, is_damaged, place } = difference;
+    let artifact = Outside::new(artifact);
+    let digest = |digest: &Option<stagewright_store::Digest>| {
+        digest.map_or_else(|| "nothing that can be read".to_owned(), |digest| digest.to_string())
+    };
+    let (recorded, found) = (digest(recorded), digest(found));
+    let what = match part {
+        Part::Component => {
+            format!("the kept component `{artifact}` of stage `{step}` is damaged: it was {recorded}, and is {found}")
+        }
+        Part::Input => format!("the input `{artifact}` of stage `{step}` was {recorded}, and is {found}"),
+        Part::Output if *is_damaged => {
+            format!("stage `{step}` made `{artifact}` again as it is on record, and the stored {kind} is damaged")
+        }
+        Part::Output => format!("the {kind} `{artifact}` was {recorded}, and is {found} now"),
+    };
+    match place {
+        Some(place) => format!("{what}; first {}", place_told(place)),
+        None => what,
+    }
+}
+
+fn place_told(place: &Place) -> String {
+    let value = |value: &Value| Outside::new(&value.to_string()).to_string();
+    match place {
+        Place::Cell { column, row, recorded_value, found_value } => format!(
+            "in column `{}`, row {row}: {} on record, {} now",
+            Outside::new(column),
+            value(recorded_value),
+            value(found_value)
+        ),
+        Place::Column { column, problem } => {
+            format!("in column `{}`: {}", Outside::new(column), Outside::new(problem))
+        }
+        Place::Rows { row, recorded_rows, found_rows } => {
+            format!("at row {row}: {recorded_rows} rows on record, {found_rows} now")
+        }
+        Place::Json { path, recorded_value, found_value } => {
+            format!("at `{}`: {} on record, {} now", Outside::new(path), value(recorded_value), value(found_value))
+        }
+        Place::Byte { offset } => format!("at byte {offset}"),
+    }
+}

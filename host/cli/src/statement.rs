@@ -1,0 +1,134 @@
+//! The provenance of a version as an in-toto statement (SLSA provenance 1), which others can read
+//! and countersign (docs/formats/provenance.md).
+//!
+//! It is made of the records of the run and of nothing else, so that whoever has the run writes the
+//! same: what differs between two machines, the version of this program, stands where nobody
+//! compares it.
+
+use serde_json::{Value, json};
+use stagewright_lifecycle::invocation::{CONTRACT, HOST, Invocation, Origin};
+use stagewright_lifecycle::reproduce::guests;
+use stagewright_manifest::World;
+use stagewright_store::{ArtifactKind, Digest, FAILED, ModelVersion, Run, StageRecord};
+
+/// The kind of build.
+const BUILD: &str = "urn:stagewright:run:1";
+
+/// The parts of a version: by which stages they are made, and under which names.
+const PARTS: [(&str, World, &str); 4] = [
+    ("model", World::Training, "model"),
+    ("training-component", World::Training, "training-component"),
+    ("transformation-component", World::Training, "transformation-component"),
+    ("transformation-state", World::Transformation, "state"),
+];
+
+/// A digest as in-toto has it. That of a table is one of its content, not of a file's bytes.
+fn digest(kind: ArtifactKind, digest: &Digest) -> Value {
+    let algorithm = if kind == ArtifactKind::Table { "stagewrightTable" } else { "sha256" };
+    json!({ algorithm: digest.to_hex() })
+}
+
+/// The statement about a version that this run made.
+pub(crate) fn of(version: &ModelVersion, run: &Run, stages: &[StageRecord]) -> Value {
+    let needed = version.references.iter().filter(|reference| reference.needed);
+    let mut parts: Vec<_> = needed.map(|part| (part.role.as_str(), part.kind, part.digest)).collect();
+    parts.sort();
+    with(&parts, run, stages)
+}
+
+/// The statement that this run made what a statement is about, if it did; `None` if it did not.
+pub(crate) fn again(claimed: &Value, run: &Run, stages: &[StageRecord]) -> Option<Value> {
+    let parts = claimed["subject"].as_array()?.iter().map(|subject| {
+        let (role, world, artifact) = PARTS.iter().find(|(role, ..)| subject["name"] == *role)?;
+        let records = stages.iter().filter(|record| world_of(record) == Some(*world));
+        let mut made = records.flat_map(|record| &record.outputs).filter(|output| output.name == *artifact);
+        let made = made.find(|output| digest(output.kind, &output.digest) == subject["digest"])?;
+        Some((*role, made.kind, made.digest))
+    });
+    Some(with(&parts.collect::<Option<Vec<_>>>()?, run, stages))
+}
+
+/// The world of a recorded stage's component.
+fn world_of(record: &StageRecord) -> Option<World> {
+    serde_json::from_value(record.invocation.as_ref()?["guest"]["world"].clone()).ok()
+}
+
+/// Whether two statements say the same of a build, whichever version of this program wrote them.
+pub(crate) fn says_the_same(one: &Value, other: &Value) -> bool {
+    let compared = |statement: &Value| {
+        let predicate = &statement["predicate"];
+        let details = &predicate["runDetails"];
+        let head = ["_type", "subject", "predicateType"].map(|key| statement[key].clone());
+        (head, predicate["buildDefinition"].clone(), details["metadata"].clone(), details["byproducts"].clone())
+    };
+    compared(one) == compared(other)
+}
+
+fn with(parts: &[(&str, ArtifactKind, Digest)], run: &Run, stages: &[StageRecord]) -> Value {
+    let subject = parts.iter().map(|(role, kind, found)| json!({ "name": role, "digest": digest(*kind, found) }));
+    let finished: Vec<&StageRecord> = stages.iter().filter(|stage| stage.status != FAILED).collect();
+    let made = finished.iter().flat_map(|stage| {
+        stage.outputs.iter().map(|output| {
+            let media_type = (!output.media_type.is_empty()).then(|| output.media_type.clone());
+            let name = format!("{}.{}", stage.name, output.name);
+            json!({ "name": name, "digest": digest(output.kind, &output.digest), "mediaType": media_type })
+        })
+    });
+    json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": subject.collect::<Vec<_>>(),
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": BUILD,
+                "externalParameters": {
+                    "manifest": { "sha256": Digest::of(run.manifest.as_bytes()).to_hex() },
+                    "pipeline": run.pipeline,
+                    "seed": run.seed.to_string(),
+                    "parameters": run.parameters.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+                },
+                "internalParameters": { "host": HOST, "contract": CONTRACT },
+                "resolvedDependencies": dependencies(run, &finished),
+            },
+            "runDetails": {
+                "builder": { "id": "urn:stagewright", "version": { "stagewright": env!("CARGO_PKG_VERSION") } },
+                "metadata": {
+                    "invocationId": run.run_id,
+                    "startedOn": moment(run.started_ms),
+                    "finishedOn": run.ended_ms.map(moment),
+                },
+                "byproducts": made.collect::<Vec<_>>(),
+            },
+        },
+    })
+}
+
+fn moment(milliseconds: i64) -> String {
+    jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
+/// All that the run did not make itself: sources, components, the champion, code.
+fn dependencies(run: &Run, stages: &[&StageRecord]) -> Vec<Value> {
+    let mut dependencies: Vec<(String, Value)> = Vec::new();
+    let invocations = stages.iter().filter_map(|stage| stage.invocation.clone());
+    for invocation in invocations.filter_map(|it| serde_json::from_value::<Invocation>(it).ok()) {
+        for guest in guests(&invocation) {
+            let found = digest(ArtifactKind::Blob, &guest.component);
+            dependencies.push((format!("component {}", guest.name), found));
+        }
+        for input in &invocation.inputs {
+            let name = match &input.from {
+                Origin::Step { step } if stages.iter().any(|stage| stage.name == step.to_string()) => continue,
+                Origin::Source { name } => format!("source {name}"),
+                Origin::Version { model, version } => format!("{} of {model}/{version}", input.role),
+                Origin::Step { .. } | Origin::File => input.role.clone(),
+            };
+            dependencies.push((name, digest(input.kind, &input.digest)));
+        }
+    }
+    let commit = run.tags.iter().find(|(name, _)| name == "mlflow.source.git.commit");
+    dependencies.extend(commit.map(|(_, commit)| ("code".to_owned(), json!({ "gitCommit": commit }))));
+    dependencies.sort_by_key(|(name, digest)| (name.clone(), digest.to_string()));
+    dependencies.dedup();
+    dependencies.into_iter().map(|(name, digest)| json!({ "name": name, "digest": digest })).collect()
+}

@@ -1,0 +1,462 @@
+//! Where things come from and what they lead to: data, code, steps, versions, production.
+//!
+//! The graph is read off the records. An artifact is its content, so what two runs made equal is
+//! one node. Upstream, of several steps that made it, the one is followed that the reader had it
+//! from: the step of the same run, else the last one before the reader.
+
+mod openlineage;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use stagewright_store::{
+    ArtifactKind, CHAMPION, Digest, ModelVersion, Registry, Run, RunId, SOURCE_TAG, StageRecord, StoreError, Touched,
+};
+
+use crate::invocation::{Invocation, Origin};
+use crate::model::RegisteredModel;
+use crate::reproduce::guests;
+
+pub use openlineage::events;
+pub use text::{mermaid, tree};
+
+/// Most nodes of a graph: whoever asks for the uses of a component that all runs called gets this
+/// many.
+const MAX_NODES: usize = 20_000;
+
+/// Something in the life of a model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Id {
+    /// A commit that manifests come from.
+    Commit(String),
+    /// A place outside from which a run or a version was imported.
+    Elsewhere(String),
+    /// A component.
+    Component(Digest),
+    /// An artifact.
+    Artifact(Digest),
+    /// A step that a run recorded, by its number among all.
+    Step(RunId, i64),
+    /// A registered version.
+    Version(String, u32),
+    /// A production location.
+    Production(String),
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Commit(commit) => write!(formatter, "commit:{commit}"),
+            Self::Elsewhere(place) => write!(formatter, "elsewhere:{place}"),
+            Self::Component(digest) => write!(formatter, "component:{digest}"),
+            Self::Artifact(digest) => write!(formatter, "artifact:{digest}"),
+            Self::Step(run, number) => write!(formatter, "step:{run}/{number}"),
+            Self::Version(model, version) => write!(formatter, "version:{model}/{version}"),
+            Self::Production(uri) => write!(formatter, "production:{uri}"),
+        }
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The kind of an [`Id`], in one word.
+impl Id {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Commit(_) => "commit",
+            Self::Elsewhere(_) => "elsewhere",
+            Self::Component(_) => "component",
+            Self::Artifact(_) => "artifact",
+            Self::Step(..) => "step",
+            Self::Version(..) => "version",
+            Self::Production(_) => "production",
+        }
+    }
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Node {
+    /// What it is; unique.
+    pub id: Id,
+    /// `commit`, `elsewhere`, `component`, `artifact`, `step`, `version` or `production`.
+    pub kind: &'static str,
+    /// What people call it.
+    pub name: String,
+    /// More about it, by kind.
+    #[serde(flatten)]
+    pub about: serde_json::Map<String, Value>,
+}
+
+/// An edge, in the direction in which things flow.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Edge {
+    /// What it comes from.
+    pub from: Id,
+    /// What it leads to.
+    pub to: Id,
+    /// What the one is to the other.
+    pub role: String,
+}
+
+/// What something comes from, and what it leads to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Lineage {
+    /// What was asked about: one node, or all steps of a run.
+    pub subject: Vec<Id>,
+    /// All nodes, by their identifiers.
+    #[serde(serialize_with = "nodes")]
+    pub nodes: BTreeMap<Id, Node>,
+    /// All edges.
+    pub edges: BTreeSet<Edge>,
+    /// What the subject comes from, the subject not among it.
+    pub upstream: BTreeSet<Id>,
+    /// What it leads to.
+    pub downstream: BTreeSet<Id>,
+    /// Whether there is more than is shown.
+    pub is_cut: bool,
+    /// The steps among the nodes, as they were recorded.
+    #[serde(skip)]
+    steps: BTreeMap<Id, (Run, StageRecord)>,
+}
+
+fn nodes<S: serde::Serializer>(nodes: &BTreeMap<Id, Node>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(nodes.values())
+}
+
+/// Something to ask about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A run: all of its steps.
+    Run(RunId),
+    /// A version.
+    Version(String, u32),
+    /// An artifact or a component.
+    Content(Digest),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Up,
+    Down,
+}
+
+/// Reads the lineage of something off the records. `None`: nothing on record has to do with it.
+///
+/// # Errors
+/// The registry fails.
+pub fn of(registry: &Registry, subject: &Subject) -> Result<Option<Lineage>, StoreError> {
+    let mut reading = Reading { registry, runs: HashMap::new(), lineage: Lineage::empty() };
+    let subject = match subject {
+        Subject::Run(run) => reading.run(run)?.numbers.iter().map(|number| Id::Step(run.clone(), *number)).collect(),
+        Subject::Version(model, version) => vec![Id::Version(model.clone(), *version)],
+        Subject::Content(digest) => reading.content(digest)?.into_iter().collect(),
+    };
+    if subject.is_empty() {
+        return Ok(None);
+    }
+    reading.lineage.subject.clone_from(&subject);
+    for id in &subject {
+        reading.node(id)?;
+    }
+    let mut upstream = reading.walk(&subject, Way::Up)?;
+    // What passes between the steps of a run does not come from elsewhere.
+    let edges = &reading.lineage.edges;
+    upstream.retain(|id| !edges.iter().any(|edge| edge.to == *id && subject.contains(&edge.from)));
+    let downstream = reading.walk(&subject, Way::Down)?;
+    let mut lineage = reading.lineage;
+    (lineage.upstream, lineage.downstream) = (upstream, downstream);
+    let nodes = &lineage.nodes;
+    lineage.edges.retain(|edge| nodes.contains_key(&edge.from) && nodes.contains_key(&edge.to));
+    Ok(Some(lineage))
+}
+
+impl Lineage {
+    fn empty() -> Self {
+        Self {
+            subject: Vec::new(),
+            nodes: BTreeMap::new(),
+            edges: BTreeSet::new(),
+            upstream: BTreeSet::new(),
+            downstream: BTreeSet::new(),
+            is_cut: false,
+            steps: BTreeMap::new(),
+        }
+    }
+}
+
+/// A run with its steps.
+#[derive(Clone)]
+struct Recorded {
+    run: Run,
+    stages: Vec<StageRecord>,
+    numbers: Vec<i64>,
+}
+
+/// The records, as far as they were read.
+struct Reading<'a> {
+    registry: &'a Registry,
+    runs: HashMap<RunId, Recorded>,
+    lineage: Lineage,
+}
+
+impl Reading<'_> {
+    fn run(&mut self, id: &RunId) -> Result<&Recorded, StoreError> {
+        if !self.runs.contains_key(id) {
+            let run = self.registry.run(id.as_str())?;
+            let (stages, numbers) = (self.registry.stages(id)?, self.registry.stage_numbers(id)?);
+            self.runs.insert(id.clone(), Recorded { run, stages, numbers });
+        }
+        Ok(&self.runs[id])
+    }
+
+    fn step(&mut self, run: &RunId, number: i64) -> Result<Option<(Run, StageRecord)>, StoreError> {
+        let recorded = self.run(run)?;
+        let place = recorded.numbers.iter().position(|it| *it == number);
+        let stage = place.and_then(|place| recorded.stages.get(place));
+        Ok(stage.map(|stage| (recorded.run.clone(), stage.clone())))
+    }
+
+    /// What a digest is of: a component that a step called, or an artifact.
+    fn content(&self, digest: &Digest) -> Result<Option<Id>, StoreError> {
+        let touches = self.registry.touches(digest)?;
+        let is_component = touches.iter().any(|touch| touch.how == Touched::Called);
+        if is_component {
+            return Ok(Some(Id::Component(*digest)));
+        }
+        let is_known = !touches.is_empty() || !self.registry.versions_of_artifact(digest)?.is_empty();
+        Ok(is_known.then_some(Id::Artifact(*digest)))
+    }
+
+    /// Everything in one direction.
+    fn walk(&mut self, subject: &[Id], way: Way) -> Result<BTreeSet<Id>, StoreError> {
+        let mut seen: BTreeSet<Id> = subject.iter().cloned().collect();
+        let mut waiting: Vec<Id> = subject.to_vec();
+        while let Some(id) = waiting.pop() {
+            let next = match way {
+                Way::Up => self.before(&id)?,
+                Way::Down => self.after(&id)?,
+            };
+            for (other, role) in next {
+                if self.lineage.nodes.len() >= MAX_NODES && !self.lineage.nodes.contains_key(&other) {
+                    self.lineage.is_cut = true;
+                    continue;
+                }
+                self.node(&other)?;
+                let (from, to) = if way == Way::Up { (other.clone(), id.clone()) } else { (id.clone(), other.clone()) };
+                self.lineage.edges.insert(Edge { from, to, role });
+                if seen.insert(other.clone()) {
+                    waiting.push(other);
+                }
+            }
+        }
+        seen.retain(|id| !subject.contains(id));
+        Ok(seen)
+    }
+
+    /// What a node comes from.
+    fn before(&mut self, id: &Id) -> Result<Vec<(Id, String)>, StoreError> {
+        Ok(match id {
+            Id::Step(run, number) => {
+                let Some((run, stage)) = self.step(run, *number)? else { return Ok(Vec::new()) };
+                let mut before: Vec<(Id, String)> = components(&stage);
+                before.extend(stage.inputs.iter().map(|input| (Id::Artifact(input.digest), input.name.clone())));
+                before.extend(commit(&run).map(|commit| (Id::Commit(commit), "code".to_owned())));
+                before.extend(elsewhere(&run.tags).map(|place| (Id::Elsewhere(place), "record".to_owned())));
+                before
+            }
+            Id::Artifact(digest) => self.maker(digest)?.into_iter().collect(),
+            Id::Version(model, version) => {
+                let version = self.registry.version(model, *version)?;
+                let components = model_components(&version);
+                let part = |reference: &stagewright_store::Reference| {
+                    let is_component = components.contains(&reference.digest);
+                    let id = if is_component { Id::Component } else { Id::Artifact };
+                    (id(reference.digest), reference.role.clone())
+                };
+                let mut before: Vec<_> = version.references.iter().filter(|it| it.needed).map(part).collect();
+                before.extend(elsewhere(&version.tags).map(|place| (Id::Elsewhere(place), "import".to_owned())));
+                before
+            }
+            Id::Production(_) | Id::Component(_) | Id::Commit(_) | Id::Elsewhere(_) => Vec::new(),
+        })
+    }
+
+    /// The step that an artifact is from: of those whose outputs it is, one that the steps which
+    /// are shown already read it from.
+    fn maker(&mut self, digest: &Digest) -> Result<Option<(Id, String)>, StoreError> {
+        let touches = self.registry.touches(digest)?;
+        let makers: Vec<_> = touches.iter().filter(|touch| touch.how == Touched::Made).collect();
+        let readers = self.lineage.edges.iter().filter(|edge| edge.from == Id::Artifact(*digest));
+        let reader = readers.map(|edge| &edge.to).next();
+        let chosen = match reader {
+            Some(Id::Step(run, number)) => {
+                let before = || makers.iter().rev().filter(|touch| touch.number < *number);
+                before().find(|touch| touch.run_id == *run).or_else(|| before().next())
+            }
+            Some(Id::Version(model, version)) => {
+                let run = self.registry.version(model, *version)?.run_id;
+                makers.iter().rev().find(|touch| Some(&touch.run_id) == run.as_ref())
+            }
+            _ => None,
+        };
+        let Some(maker) = chosen.or_else(|| makers.first()) else { return Ok(None) };
+        let (run, number) = (maker.run_id.clone(), maker.number);
+        let role = self.step(&run, number)?.and_then(|(_, stage)| output(&stage, digest)).unwrap_or_default();
+        Ok(Some((Id::Step(run, number), role)))
+    }
+
+    /// What a node leads to.
+    fn after(&mut self, id: &Id) -> Result<Vec<(Id, String)>, StoreError> {
+        Ok(match id {
+            Id::Step(run, number) => {
+                let Some((_, stage)) = self.step(run, *number)? else { return Ok(Vec::new()) };
+                let kept = |name: &str| name.ends_with("-component");
+                let outputs = stage.outputs.iter().filter(|output| !kept(&output.name));
+                outputs.map(|output| (Id::Artifact(output.digest), output.name.clone())).collect()
+            }
+            Id::Artifact(digest) | Id::Component(digest) => {
+                let wanted = if matches!(id, Id::Artifact(_)) { Touched::Read } else { Touched::Called };
+                let mut after = Vec::new();
+                for touch in self.registry.touches(digest)?.into_iter().filter(|touch| touch.how == wanted) {
+                    let stage = self.step(&touch.run_id, touch.number)?;
+                    let role = stage.and_then(|(_, stage)| role(&stage, digest)).unwrap_or_default();
+                    after.push((Id::Step(touch.run_id, touch.number), role));
+                }
+                for (model, version) in self.registry.versions_of_artifact(digest)? {
+                    let found = self.registry.version(&model, version)?;
+                    let reference = found.references.iter().find(|it| it.digest == *digest);
+                    let role = reference.map(|it| it.role.clone()).unwrap_or_default();
+                    after.push((Id::Version(model, version), role));
+                }
+                after
+            }
+            Id::Version(model, version) => {
+                let promoted = self.registry.promotion_of(model, *version)?;
+                let is_champion = self.registry.alias(model, CHAMPION)? == Some(*version);
+                let destination = promoted.map(|it| it.destination).filter(|uri| is_champion && !uri.is_empty());
+                destination.map(|uri| (Id::Production(uri), CHAMPION.to_owned())).into_iter().collect()
+            }
+            Id::Production(_) | Id::Commit(_) | Id::Elsewhere(_) => Vec::new(),
+        })
+    }
+
+    /// Adds a node.
+    fn node(&mut self, id: &Id) -> Result<(), StoreError> {
+        if self.lineage.nodes.contains_key(id) {
+            return Ok(());
+        }
+        let (name, about) = match id {
+            Id::Commit(commit) => (commit.clone(), json!({})),
+            Id::Elsewhere(place) => (place.clone(), json!({})),
+            Id::Production(uri) => (uri.clone(), json!({})),
+            Id::Component(digest) => self.component(digest)?,
+            Id::Artifact(digest) => self.artifact(digest)?,
+            Id::Step(run, number) => match self.step(run, *number)? {
+                Some(step) => {
+                    let about = json!({
+                        "run_id": run, "stage": step.1.name, "pipeline": step.0.pipeline, "status": step.1.status,
+                        "component": step.1.component, "started_ms": step.1.started_ms, "ended_ms": step.1.ended_ms,
+                    });
+                    let name = step.1.name.clone();
+                    self.lineage.steps.insert(id.clone(), step);
+                    (name, about)
+                }
+                None => (String::new(), json!({ "run_id": run })),
+            },
+            Id::Version(model, version) => {
+                let found = self.registry.version(model, *version)?;
+                let about = json!({
+                    "model": model, "version": version, "aliases": found.aliases, "run_id": found.run_id,
+                    "semantic_version": found.semantic_version,
+                });
+                (format!("{model}/{version}"), about)
+            }
+        };
+        let Value::Object(about) = about else { return Ok(()) };
+        self.lineage.nodes.insert(id.clone(), Node { id: id.clone(), kind: id.kind(), name, about });
+        Ok(())
+    }
+
+    fn component(&mut self, digest: &Digest) -> Result<(String, Value), StoreError> {
+        let called = self.registry.touches(digest)?.into_iter().find(|touch| touch.how == Touched::Called);
+        let stage = match called {
+            Some(touch) => self.step(&touch.run_id, touch.number)?,
+            None => None,
+        };
+        let name = stage.map_or_else(|| digest.to_string(), |(_, stage)| stage.component);
+        Ok((name, json!({ "digest": digest })))
+    }
+
+    fn artifact(&mut self, digest: &Digest) -> Result<(String, Value), StoreError> {
+        let touches = self.registry.touches(digest)?;
+        for touch in &touches {
+            let Some((_, stage)) = self.step(&touch.run_id, touch.number)? else { continue };
+            if let Some(made) = stage.outputs.iter().find(|it| it.digest == *digest && touch.how == Touched::Made) {
+                let about =
+                    json!({ "digest": digest, "kind_of_artifact": made.kind, "rows": made.rows, "bytes": made.bytes });
+                return Ok((format!("{}.{}", stage.name, made.name), about));
+            }
+            if let Some((name, kind)) = brought(&stage, digest) {
+                return Ok((name, json!({ "digest": digest, "kind_of_artifact": kind })));
+            }
+        }
+        Ok((digest.to_string(), json!({ "digest": digest })))
+    }
+}
+
+/// An input that no step made: a source by its name.
+fn brought(stage: &StageRecord, digest: &Digest) -> Option<(String, ArtifactKind)> {
+    let invocation: Invocation = serde_json::from_value(stage.invocation.clone()?).ok()?;
+    let input = invocation.inputs.into_iter().find(|input| input.digest == *digest)?;
+    match input.from {
+        Origin::Source { name } => Some((format!("source {name}"), input.kind)),
+        Origin::File => Some((input.role, input.kind)),
+        Origin::Step { .. } | Origin::Version { .. } => None,
+    }
+}
+
+/// The components that a step called, each with the part that it played.
+fn components(stage: &StageRecord) -> Vec<(Id, String)> {
+    let invocation = stage.invocation.clone().and_then(|it| serde_json::from_value::<Invocation>(it).ok());
+    let called =
+        invocation.iter().flat_map(guests).map(|guest| (Id::Component(guest.component), guest.world.to_string()));
+    let mut called: Vec<_> = called.collect();
+    called.push((Id::Component(stage.digest), stage.name.clone()));
+    called.sort();
+    called.dedup();
+    called
+}
+
+/// What something is to a step that read or called it.
+fn role(stage: &StageRecord, digest: &Digest) -> Option<String> {
+    let read = stage.inputs.iter().find(|input| input.digest == *digest).map(|input| input.name.clone());
+    read.or_else(|| (stage.digest == *digest).then(|| stage.name.clone()))
+}
+
+fn output(stage: &StageRecord, digest: &Digest) -> Option<String> {
+    stage.outputs.iter().find(|output| output.digest == *digest).map(|output| output.name.clone())
+}
+
+fn model_components(version: &ModelVersion) -> Vec<Digest> {
+    let model = serde_json::from_value::<RegisteredModel>(version.contents.clone());
+    model.map_or_else(|_| Vec::new(), |model| vec![model.transformation.digest, model.training.digest])
+}
+
+fn commit(run: &Run) -> Option<String> {
+    tag(&run.tags, "mlflow.source.git.commit")
+}
+
+fn elsewhere(tags: &[(String, String)]) -> Option<String> {
+    tag(tags, SOURCE_TAG)
+}
+
+fn tag(tags: &[(String, String)], wanted: &str) -> Option<String> {
+    tags.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone())
+}

@@ -1,0 +1,123 @@
+//! Writing such a file.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use stagewright_store::{ArtifactKind, ArtifactStore, Digest, Run, StageRecord};
+
+use super::archive::Writer;
+use super::{CHECK, FORMAT, HEAD, Head, Object, PortableError, RunPart, StagePart, check_of, finished, needed};
+use crate::fault::StageFault;
+use crate::invocation::{Invocation, SOURCE};
+use crate::reproduce::ReproduceError;
+use crate::sandbox::Cancel;
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Exported {
+    /// How many artifacts.
+    pub artifacts: usize,
+    /// Bytes of these.
+    pub bytes: u64,
+}
+
+/// Writes a run with all that its steps need, each artifact verified. `source` is the file that it
+/// read, if that is no artifact; `signatures` are those of its components.
+///
+/// # Errors
+/// [`PortableError`]: something is missing or damaged, or `file` cannot be written.
+pub fn export(
+    (run, stages): (&Run, &[StageRecord]),
+    artifacts: &ArtifactStore,
+    source: Option<&Path>,
+    signatures: Vec<String>,
+    cancel: &Cancel,
+    file: (&Path, &mut dyn Write),
+) -> Result<Exported, PortableError> {
+    let invocations = finished(stages)?;
+    let mut objects: Vec<(Object, PathBuf)> = Vec::new();
+    for (kind, digest, _) in needed(stages, &invocations) {
+        stopped(cancel)?;
+        let path = found(artifacts, (kind, digest), source, &invocations)?;
+        let failed = |reason| PortableError::File { action: "read", file: path.display().to_string(), reason };
+        let bytes = File::open(&path).and_then(|file| file.metadata()).map_err(failed)?.len();
+        let table = (kind == ArtifactKind::Table).then(|| File::open(&path).and_then(Digest::of_reader));
+        let file = table.transpose().map_err(failed)?;
+        objects.push((Object { digest, kind, bytes, file }, path));
+    }
+    objects.sort();
+    let head = Head {
+        format: FORMAT,
+        run: RunPart::of(run, stages),
+        stages: stages.iter().map(StagePart::of).collect(),
+        signatures,
+        objects: objects.iter().map(|(object, _)| *object).collect(),
+    };
+    let (name, out) = file;
+    let failed = |reason| PortableError::File { action: "write", file: name.display().to_string(), reason };
+    let text = serde_json::to_vec_pretty(&head).map_err(io::Error::other).map_err(failed)?;
+    let mut writer = Writer::new(out);
+    writer.entry(HEAD, text.len() as u64, &mut &text[..]).map_err(failed)?;
+    for (object, path) in &objects {
+        stopped(cancel)?;
+        let unreadable = |reason| PortableError::File { action: "read", file: path.display().to_string(), reason };
+        let mut content = Counted { file: File::open(path).map_err(unreadable)?, cancel };
+        writer
+            .entry(&object.entry(), object.bytes, &mut content)
+            .map_err(|reason| stopped(cancel).err().unwrap_or_else(|| failed(reason)))?;
+    }
+    let check = check_of(&text);
+    writer.entry(CHECK, check.len() as u64, &mut check.as_bytes()).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    let bytes = objects.iter().map(|(object, _)| object.bytes).sum();
+    Ok(Exported { artifacts: objects.len(), bytes })
+}
+
+/// The file of an artifact, whose content is the one on record.
+fn found(
+    artifacts: &ArtifactStore,
+    (kind, digest): (ArtifactKind, Digest),
+    source: Option<&Path>,
+    invocations: &[Invocation],
+) -> Result<PathBuf, PortableError> {
+    let read = invocations.iter().flat_map(|invocation| &invocation.inputs);
+    let is_source = read.clone().any(|input| (input.role.as_str(), input.digest) == (SOURCE, digest));
+    if artifacts.reaches(kind, &digest)? || !is_source {
+        artifacts.verify(kind, &digest)?;
+        return Ok(artifacts.path(kind, &digest));
+    }
+    let gone = |reason| ReproduceError::NoSource { digest, reason };
+    let path = source.ok_or_else(|| gone(None))?;
+    let content = stagewright_store::open_regular(path).and_then(Digest::of_reader);
+    let content = content.map_err(|reason| gone(Some(format!("{}: {reason}", path.display()))))?;
+    if content == digest {
+        return Ok(path.to_owned());
+    }
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
+        return Err(PortableError::SourceWithLog);
+    }
+    Err(gone(Some(format!("{} holds {content} now", path.display()))).into())
+}
+
+fn stopped(cancel: &Cancel) -> Result<(), PortableError> {
+    let fault = || StageFault::Cancelled { stage: stagewright_manifest::World::Ingestion.into() };
+    if cancel.is_cancelled() { Err(PortableError::Stopped(fault())) } else { Ok(()) }
+}
+
+/// A file that ends in an error when somebody wants to stop.
+struct Counted<'a> {
+    file: File,
+    cancel: &'a Cancel,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() {
+            return Err(io::Error::other("it was stopped"));
+        }
+        self.file.read(buffer)
+    }
+}

@@ -1,0 +1,267 @@
+//! Reading such a file, which anybody may have written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use serde_json::Value;
+use stagewright_store::{
+    ArtifactKind, Digest, EndedRun, Home, LoggedMetric, NewRun, RunId, RunStatus, SOURCE_TAG, StageRecord, Staging,
+    StoreError,
+};
+
+use super::archive::Reader;
+use super::{
+    CHECK, FORMAT, Figure, HEAD, Head, MAX_DOCUMENT, MAX_HEAD, Object, PortableError, RunPart, StagePart, check_of,
+    components, finished, needed,
+};
+use crate::upon::{CHANGES, UPON};
+
+/// Bytes that are read at once.
+const PIECE: usize = 256 << 10;
+
+/// Keys of a run's configuration that name files and runs of where it was made.
+const ELSEWHERE: [&str; 3] = ["file", CHANGES, UPON];
+
+/// A file that is being imported, of which the first entry was read.
+pub struct Import {
+    file: String,
+    reader: Reader<BufReader<File>>,
+    /// The content of the last entry.
+    check: String,
+    run: EndedRun,
+    objects: Vec<Object>,
+    signatures: Vec<String>,
+    /// The parts that artifacts play in the run.
+    parts: BTreeMap<(Digest, ArtifactKind), String>,
+    components: BTreeSet<(String, Digest)>,
+}
+
+/// A run whose artifacts were all read and verified, and are visible to nobody else yet.
+pub struct Staged {
+    run: EndedRun,
+    staging: Staging,
+}
+
+impl Import {
+    /// Begins to read a file.
+    ///
+    /// # Errors
+    /// [`PortableError`]: it cannot be read, or is no exported run.
+    pub fn begin(path: &Path) -> Result<Self, PortableError> {
+        let file = path.display().to_string();
+        let cannot = |reason| PortableError::File { action: "read", file: file.clone(), reason };
+        let wrong = |problem: String| PortableError::Format { file: file.clone(), entry: None, problem };
+        let opened = stagewright_store::open_regular(path).map_err(cannot)?;
+        let mut reader = Reader::new(BufReader::with_capacity(PIECE, opened));
+        let bytes = reader.first(HEAD).map_err(cannot)?.map_err(wrong)?;
+        if bytes > MAX_HEAD {
+            return Err(wrong(format!("`{HEAD}` has {bytes} bytes, and may have {MAX_HEAD}")));
+        }
+        let mut text = Vec::new();
+        let mut content = reader.content(bytes);
+        content.read_to_end(&mut text).map_err(cannot)?;
+        let left = content.limit();
+        reader.after(bytes, left).map_err(cannot)?.map_err(wrong)?;
+        let Head { run, stages, signatures, objects, .. } = head(&text).map_err(wrong)?;
+        let stages: Vec<_> = stages.into_iter().map(StagePart::whole).collect();
+        let invocations = finished(&stages)?;
+        let needed = needed(&stages, &invocations);
+        let parts = needed.into_iter().map(|(kind, digest, what)| ((digest, kind), what)).collect();
+        listed(&objects, &parts).map_err(wrong)?;
+        if run.status == RunStatus::Running {
+            return Err(wrong("the run had not ended".to_owned()));
+        }
+        let components = components(&invocations);
+        let check = check_of(&text);
+        let run = recorded(run, stages);
+        Ok(Self { file: file.clone(), reader, check, run, objects, signatures, parts, components })
+    }
+
+    /// The components that it brings, by name and digest.
+    pub fn components(&self) -> &BTreeSet<(String, Digest)> {
+        &self.components
+    }
+
+    /// Texts that should be signatures of these.
+    pub fn signatures(&self) -> &[String] {
+        &self.signatures
+    }
+
+    /// Reads and verifies everything. `source` says where the file came from, for the record.
+    ///
+    /// # Errors
+    /// [`PortableError`]: something is not what its digest says, or the file has another form.
+    pub fn stage(mut self, home: &Home, source: &str) -> Result<Staged, PortableError> {
+        self.run.run.tags.push((SOURCE_TAG.to_owned(), source.to_owned()));
+        // Before all that takes long; and nothing is published that cannot be recorded.
+        self.run.check()?;
+        let staging = home.artifacts.stage();
+        for object in std::mem::take(&mut self.objects) {
+            self.object(&object, &staging)?;
+        }
+        let Self { file, mut reader, check, run, .. } = self;
+        let cannot = |reason| PortableError::File { action: "read", file: file.clone(), reason };
+        let wrong = |problem: String| PortableError::Format { file: file.clone(), entry: None, problem };
+        let bytes = check.len() as u64;
+        reader.next(CHECK, bytes).map_err(cannot)?.map_err(wrong)?;
+        let mut found = Vec::new();
+        let mut content = reader.content(bytes);
+        content.read_to_end(&mut found).map_err(cannot)?;
+        let left = content.limit();
+        reader.after(bytes, left).map_err(cannot)?.map_err(wrong)?;
+        if found != check.as_bytes() {
+            return Err(wrong(format!("`{HEAD}` is not what `{CHECK}` says: it was changed or damaged")));
+        }
+        reader.end().map_err(cannot)?.map_err(wrong)?;
+        Ok(Staged { run, staging })
+    }
+
+    fn object(&mut self, object: &Object, staging: &Staging) -> Result<(), PortableError> {
+        let Self { file, reader, parts, .. } = self;
+        let Object { digest, kind, bytes, file: whole } = *object;
+        let cannot = |reason| PortableError::File { action: "read", file: file.clone(), reason };
+        let wrong =
+            |problem: String| PortableError::Format { file: file.clone(), entry: Some(object.entry()), problem };
+        let damaged = || PortableError::Damaged {
+            file: file.clone(),
+            kind,
+            digest,
+            what: parts.get(&(digest, kind)).cloned().unwrap_or_default(),
+        };
+        reader.next(&object.entry(), bytes).map_err(cannot)?.map_err(wrong)?;
+        let mut content = reader.content(bytes);
+        let found = match kind {
+            ArtifactKind::Table => match staging.bring_table(digest, &mut content) {
+                // Bytes that hold no value are compared too: the file is the one that was exported.
+                Ok(table) => {
+                    let path = staging.path(kind, &digest).ok_or_else(damaged)?;
+                    let found = File::open(path).and_then(Digest::of_reader).map_err(cannot)?;
+                    if whole == Some(found) { Ok(table.digest()) } else { Err(damaged()) }
+                }
+                Err(StoreError::Damaged { .. } | StoreError::DigestDiffers { .. }) => Err(damaged()),
+                Err(error) => return Err(error.into()),
+            },
+            ArtifactKind::Blob => {
+                let mut writer = staging.create_blob()?;
+                let mut piece = vec![0; PIECE];
+                loop {
+                    match content.read(&mut piece).map_err(cannot)? {
+                        0 => break,
+                        read => writer.write(&piece[..read])?,
+                    }
+                }
+                Ok(writer.finish()?.digest())
+            }
+            ArtifactKind::Document => {
+                let mut text = Vec::new();
+                content.read_to_end(&mut text).map_err(cannot)?;
+                Ok(staging.put_document("", text)?.digest())
+            }
+        };
+        let left = content.limit();
+        // A content that is cut off is no content of another digest.
+        if left > 0 {
+            return Err(wrong("it is cut off".to_owned()));
+        }
+        if found? != digest {
+            return Err(damaged());
+        }
+        reader.after(bytes, 0).map_err(cannot)?.map_err(wrong)
+    }
+}
+
+/// Reads the first entry.
+fn head(text: &[u8]) -> Result<Head, String> {
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        format: u32,
+    }
+    let reason = |error: serde_json::Error| format!("`{HEAD}` cannot be read: {error}");
+    // Before all else: a later format may have other members.
+    let Versioned { format } = serde_json::from_slice(text).map_err(reason)?;
+    if format != FORMAT {
+        return Err(format!("it has format {format}, and this program reads format {FORMAT}"));
+    }
+    serde_json::from_slice(text).map_err(reason)
+}
+
+/// Whether the list of artifacts is the one that an export would write: what is needed, each once,
+/// in order.
+fn listed(objects: &[Object], parts: &BTreeMap<(Digest, ArtifactKind), String>) -> Result<(), String> {
+    for pair in objects.windows(2) {
+        if (pair[0].digest, pair[0].kind) >= (pair[1].digest, pair[1].kind) {
+            return Err(format!("the artifacts are not listed in order, each once: `{}`", pair[1].entry()));
+        }
+    }
+    if let Some(strange) = objects.iter().find(|object| !parts.contains_key(&(object.digest, object.kind))) {
+        return Err(format!("no step of the run needs `{}`", strange.entry()));
+    }
+    let documents = objects.iter().filter(|object| object.kind == ArtifactKind::Document);
+    if let Some(long) = documents.clone().find(|object| object.bytes > MAX_DOCUMENT) {
+        return Err(format!("`{}` has {} bytes, and may have {MAX_DOCUMENT}", long.entry(), long.bytes));
+    }
+    let brought: BTreeSet<_> = objects.iter().map(|object| (object.digest, object.kind)).collect();
+    match parts.iter().find(|(place, _)| !brought.contains(place)) {
+        Some(((digest, kind), what)) => Err(format!("{kind} `{digest}` is missing, which is {what}")),
+        None => Ok(()),
+    }
+}
+
+/// The run as this registry records it.
+fn recorded(run: RunPart, stages: Vec<StageRecord>) -> EndedRun {
+    let mut config = run.config;
+    // They name files and runs of another machine, and nobody here should follow them.
+    if let Value::Object(members) = &mut config {
+        let elsewhere = ELSEWHERE.iter().filter_map(|key| Some(((*key).to_owned(), members.remove(*key)?)));
+        let elsewhere: serde_json::Map<_, _> = elsewhere.collect();
+        members.insert("elsewhere".to_owned(), elsewhere.into());
+    }
+    let actor = (format!("{SOURCE_TAG}.actor"), run.actor);
+    let figure = |Figure { name, value, step, at_ms }: Figure| LoggedMetric {
+        name,
+        value: value.unwrap_or(f64::NAN),
+        step,
+        at_ms,
+    };
+    EndedRun {
+        run: NewRun {
+            run_id: Some(run.run_id),
+            name: run.name,
+            pipeline: run.pipeline,
+            experiment: run.experiment,
+            seed: run.seed,
+            manifest: run.manifest,
+            config,
+            parameters: run.parameters,
+            // The last of a name counts: a file does not say where it came from.
+            tags: run.tags.into_iter().chain([actor]).collect(),
+        },
+        status: run.status,
+        started_ms: run.started_ms,
+        ended_ms: run.ended_ms,
+        error: run.error,
+        // What was executed elsewhere is never taken over here: a key would make it a result of ours.
+        stages: stages.into_iter().map(|stage| StageRecord { key: None, ..stage }).collect(),
+        results: run.results.into_iter().map(figure).collect(),
+    }
+}
+
+impl Staged {
+    /// Publishes the artifacts and records the run.
+    ///
+    /// # Errors
+    /// [`StoreError::RunExists`] if it is here already, before anything is published; or the store
+    /// fails.
+    pub fn commit(self, home: &Home) -> Result<RunId, PortableError> {
+        let Self { run, staging } = self;
+        if let Some(id) = &run.run.run_id
+            && home.registry.run(id.as_str()).is_ok()
+        {
+            return Err(StoreError::RunExists { id: id.to_string() }.into());
+        }
+        staging.publish()?;
+        Ok(home.registry.import_run(&run)?)
+    }
+}

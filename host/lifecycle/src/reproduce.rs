@@ -1,0 +1,497 @@
+//! The steps of a run once more, from the record alone, and the first place in which they differ
+//! from it.
+//!
+//! Nothing here knows a registry: a step is read from its record and executed on what the artifact
+//! store holds. What it makes is compared and thrown away.
+
+mod compare;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use stagewright_data::{Content, Decode};
+use stagewright_manifest::{Ceilings, StepId, World};
+use stagewright_store::{
+    ArtifactKind, ArtifactRecord, ArtifactStore, Digest, FAILED, StageRecord, Staging, StoreError,
+};
+
+use crate::artifact::COMPONENTS;
+use crate::bench::Session;
+use crate::fault::StageFault;
+use crate::invocation::{
+    CONTRACT, FORMAT, GuestSpec, HOST, InputRef, Invocation, Outcome, Reading, SOURCE, Standing, Work,
+};
+use crate::model::ModelComponent;
+use crate::observer::Observer;
+use crate::sandbox::{Cancel, Component, Sandbox};
+use crate::stages::execute_aside;
+use crate::summary::StageSummary;
+
+pub use compare::Place;
+
+/// The means by which steps are executed again.
+pub struct Again {
+    /// Where the recorded artifacts are.
+    pub artifacts: ArtifactStore,
+    /// Runs components.
+    pub sandbox: Arc<dyn Sandbox>,
+    /// Decodes files.
+    pub decoder: Arc<dyn Decode>,
+    /// Who watches.
+    pub observer: Arc<dyn Observer>,
+    /// How many instances may run at once.
+    pub workers: usize,
+    /// Stops it.
+    pub cancel: Cancel,
+    /// The most that a stage may use here, whatever is on record.
+    pub ceilings: Ceilings,
+    /// The file that the run read, if its content is no artifact.
+    pub source: Option<PathBuf>,
+}
+
+/// The result of executing a run's steps again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Reproduction {
+    /// Whether everything is as it is on record.
+    pub identical: bool,
+    /// The first thing that is not; nothing was executed after it.
+    pub first_difference: Option<Difference>,
+    /// The steps that were executed again and made the same.
+    pub steps: Vec<Repeated>,
+    /// The steps that failed in the run, which made nothing to compare with.
+    pub skipped: Vec<String>,
+}
+
+/// A step that made the same again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Repeated {
+    /// The step.
+    pub step: StepId,
+    /// How many artifacts were compared.
+    pub artifacts: usize,
+    /// Milliseconds that it took.
+    pub wall_ms: f64,
+    /// Milliseconds of processor time.
+    pub cpu_ms: f64,
+}
+
+/// The part that something plays in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// A component that it calls.
+    Component,
+    /// Something that it reads.
+    Input,
+    /// Something that it makes.
+    Output,
+}
+
+/// Something that is not as it is on record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// The step.
+    pub step: StepId,
+    /// What it is to the step.
+    pub part: Part,
+    /// Its name: `STEP.NAME` of an artifact, an input's role, a component's name.
+    pub artifact: String,
+    /// How it is kept.
+    pub kind: ArtifactKind,
+    /// The digest on record; `None`: the step made what is not on record.
+    pub recorded: Option<Digest>,
+    /// The digest that was found, or made; `None`: there is none.
+    pub found: Option<Digest>,
+    /// Whether the step made what is on record, and the stored bytes are not that any more.
+    pub is_damaged: bool,
+    /// The first place that differs, where both contents can be read.
+    #[serde(flatten)]
+    pub place: Option<Place>,
+}
+
+/// Why a run's steps cannot be executed again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReproduceError {
+    /// There is nothing to execute.
+    #[error("the run recorded no stage that came to its end")]
+    Nothing,
+    /// A step's record is of before invocations were kept, or the step came from elsewhere.
+    #[error("stage `{stage}` has no invocation on record: nobody knows what it was given")]
+    NoInvocation {
+        /// The stage.
+        stage: String,
+    },
+    /// An invocation cannot be read.
+    #[error("the invocation of stage `{stage}` cannot be read: {reason}")]
+    Unreadable {
+        /// The stage.
+        stage: String,
+        /// Why.
+        reason: String,
+    },
+    /// Another version of the host made it.
+    #[error("stage `{stage}` was run with {what} {recorded}, and this program has {own}: it would not do the same")]
+    OtherHost {
+        /// The stage.
+        stage: StepId,
+        /// What differs: `host semantics`, `contract`.
+        what: &'static str,
+        /// As the step had it.
+        recorded: String,
+        /// As this program has it.
+        own: String,
+    },
+    /// The bytes of a component are gone, or were never kept.
+    #[error("the component `{name}` ({digest}) of stage `{stage}` is not kept")]
+    NoComponent {
+        /// The stage.
+        stage: StepId,
+        /// Its name.
+        name: String,
+        /// Its digest.
+        digest: Digest,
+    },
+    /// An input is gone.
+    #[error("the input `{role}` ({digest}) of stage `{stage}` is gone")]
+    NoInput {
+        /// The stage.
+        stage: StepId,
+        /// Its role.
+        role: String,
+        /// Its digest.
+        digest: Digest,
+    },
+    /// The file that ingestion read is not at hand.
+    #[error("the source of the run ({digest}) is not at hand{}", .reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    NoSource {
+        /// The digest of its content.
+        digest: Digest,
+        /// Why the file that was named cannot be read.
+        reason: Option<String>,
+    },
+    /// Nobody knows what ingestion read.
+    #[error("the content of the run's source is not on record: somebody wrote to the database while it was read")]
+    UnknownSource,
+    /// A step failed that had not failed.
+    #[error(transparent)]
+    Stage(#[from] StageFault),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A step on record.
+struct Recorded<'a> {
+    invocation: Invocation,
+    record: &'a StageRecord,
+}
+
+/// Executes the steps of a run again, in order, and compares what they make with what is on record.
+///
+/// It ends at the first difference. It publishes nothing and records nothing.
+///
+/// # Errors
+/// [`ReproduceError`] if it cannot be told whether they make the same: something is gone, another
+/// version made them, or a step fails.
+pub fn reproduce(stages: &[StageRecord], again: &Again) -> Result<Reproduction, ReproduceError> {
+    let steps = read(stages)?;
+    steps.iter().try_for_each(|step| refuse_missing(step, again))?;
+    let mut result = Reproduction {
+        identical: true,
+        first_difference: None,
+        steps: Vec::new(),
+        skipped: stages.iter().filter(|stage| has_failed(stage)).map(|stage| stage.name.clone()).collect(),
+    };
+    let mut compared = HashSet::new();
+    for step in &steps {
+        match repeat(step, again, &mut compared)? {
+            Ok(repeated) => result.steps.push(repeated),
+            Err(difference) => {
+                (result.identical, result.first_difference) = (false, Some(difference));
+                break;
+            }
+        }
+    }
+    Ok(result)
+}
+
+fn has_failed(stage: &StageRecord) -> bool {
+    stage.status == FAILED
+}
+
+/// The invocations of a run, if this program does what they say as the one did that wrote them.
+fn read(stages: &[StageRecord]) -> Result<Vec<Recorded<'_>>, ReproduceError> {
+    let steps: Vec<_> = stages.iter().filter(|stage| !has_failed(stage)).map(read_one).collect::<Result<_, _>>()?;
+    if steps.is_empty() { Err(ReproduceError::Nothing) } else { Ok(steps) }
+}
+
+/// The invocations of the steps that came to their end, in order.
+///
+/// # Errors
+/// As for [`reproduce`], of what can be told from the records alone.
+pub(crate) fn invocations(stages: &[StageRecord]) -> Result<Vec<Invocation>, ReproduceError> {
+    Ok(read(stages)?.into_iter().map(|step| step.invocation).collect())
+}
+
+fn read_one(record: &StageRecord) -> Result<Recorded<'_>, ReproduceError> {
+    let stage = || record.name.clone();
+    let invocation = record.invocation.clone().ok_or_else(|| ReproduceError::NoInvocation { stage: stage() })?;
+    let invocation: Invocation = serde_json::from_value(invocation)
+        .map_err(|reason| ReproduceError::Unreadable { stage: stage(), reason: reason.to_string() })?;
+    let refused = |what, recorded: &dyn std::fmt::Display, own: &dyn std::fmt::Display| {
+        let (recorded, own) = (recorded.to_string(), own.to_string());
+        Err(ReproduceError::OtherHost { stage: invocation.step.clone(), what, recorded, own })
+    };
+    if invocation.format != FORMAT {
+        return refused("invocation format", &invocation.format, &FORMAT);
+    }
+    if invocation.host != HOST {
+        return refused("host semantics", &invocation.host, &HOST);
+    }
+    for guest in guests(&invocation) {
+        if guest.contract != CONTRACT {
+            return refused("contract", &guest.contract, &CONTRACT);
+        }
+    }
+    if (invocation.guest.component, invocation.step.to_string()) != (record.digest, stage()) {
+        let reason = "it names another stage or component than the record".to_owned();
+        return Err(ReproduceError::Unreadable { stage: stage(), reason });
+    }
+    Ok(Recorded { invocation, record })
+}
+
+/// The components that a step calls.
+pub fn guests(invocation: &Invocation) -> Vec<&GuestSpec> {
+    let mut guests = vec![&invocation.guest];
+    if let Work::Evaluation(work) = &invocation.work {
+        guests.extend([&work.candidate.transformation, &work.candidate.training]);
+        if let Standing::Readable(champion) = &work.champion {
+            guests.extend([&champion.guests.transformation, &champion.guests.training]);
+        }
+    }
+    guests
+}
+
+fn guests_mut(invocation: &mut Invocation) -> Vec<&mut GuestSpec> {
+    let mut guests = vec![&mut invocation.guest];
+    if let Work::Evaluation(work) = &mut invocation.work {
+        guests.extend([&mut work.candidate.transformation, &mut work.candidate.training]);
+        if let Standing::Readable(champion) = &mut work.champion {
+            guests.extend([&mut champion.guests.transformation, &mut champion.guests.training]);
+        }
+    }
+    guests
+}
+
+/// Refuses a step that cannot be executed for want of something, before anything takes long.
+fn refuse_missing(step: &Recorded<'_>, again: &Again) -> Result<(), ReproduceError> {
+    let Invocation { inputs, step: id, work, .. } = &step.invocation;
+    for guest in guests(&step.invocation) {
+        if !again.artifacts.reaches(ArtifactKind::Blob, &guest.component)? {
+            let (name, digest) = (guest.name.clone(), guest.component);
+            return Err(ReproduceError::NoComponent { stage: id.clone(), name, digest });
+        }
+    }
+    let names_source = matches!(work, Work::Ingestion(work) if work.source.is_some());
+    if names_source && !inputs.iter().any(|input| input.role == SOURCE) {
+        return Err(ReproduceError::UnknownSource);
+    }
+    for InputRef { role, kind, digest, .. } in inputs {
+        let is_kept = again.artifacts.reaches(*kind, digest)?;
+        match (&again.source, role.as_str()) {
+            (None, SOURCE) if !is_kept => return Err(ReproduceError::NoSource { digest: *digest, reason: None }),
+            (_, SOURCE) => {}
+            _ if !is_kept => {
+                let (role, digest) = (role.clone(), *digest);
+                return Err(ReproduceError::NoInput { stage: id.clone(), role, digest });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A step again: it made the same, or here is the first difference.
+type Checked<T> = Result<Result<T, Difference>, ReproduceError>;
+
+/// Executes a step again. `compared` are the artifacts that earlier steps were found to make.
+fn repeat(step: &Recorded<'_>, again: &Again, compared: &mut HashSet<(ArtifactKind, Digest)>) -> Checked<Repeated> {
+    let mut session = match session(step, again, compared)? {
+        Ok(session) => session,
+        Err(difference) => return Ok(Err(difference)),
+    };
+    let mut invocation = step.invocation.clone();
+    for guest in guests_mut(&mut invocation) {
+        guest.limits = guest.limits.at_most(again.ceilings.of(guest.world));
+    }
+    if let Work::Ingestion(work) = &step.invocation.work
+        && let Some(source) = &work.source
+    {
+        session.source = match source_file(&source.reading, step, again)? {
+            Ok(file) => file.map(Ok),
+            Err(difference) => return Ok(Err(difference)),
+        };
+    }
+    let (outcome, staging) = execute_aside(&invocation, session)?;
+    if let Some(fault) = outcome.fault {
+        return Err(fault.into());
+    }
+    let world = invocation.guest.world;
+    again.observer.stage_finished(world, &StageSummary::of(step.record, &outcome, Some(invocation)));
+    compare_outputs(step, &outcome, &staging, again, compared)
+}
+
+/// The live side of a step, with everything that it reads verified.
+fn session(step: &Recorded<'_>, again: &Again, compared: &HashSet<(ArtifactKind, Digest)>) -> Checked<Session> {
+    let Again { artifacts, sandbox, decoder, observer, workers, cancel, .. } = again;
+    for InputRef { role, kind, digest, .. } in &step.invocation.inputs {
+        let is_file = role == SOURCE && !artifacts.reaches(*kind, digest)?;
+        if is_file || compared.contains(&(*kind, *digest)) {
+            continue;
+        }
+        if let Some(found) = damaged(artifacts, *kind, digest)? {
+            return Ok(Err(step.differs(Part::Input, role.clone(), *kind, Some(*digest), found)));
+        }
+    }
+    let mut components: Vec<Arc<Component>> = Vec::new();
+    for guest in guests(&step.invocation) {
+        if let Some(found) = damaged(artifacts, ArtifactKind::Blob, &guest.component)? {
+            let (part, kind, recorded) = (Part::Component, ArtifactKind::Blob, Some(guest.component));
+            return Ok(Err(step.differs(part, guest.name.clone(), kind, recorded, found)));
+        }
+        let component = ModelComponent {
+            name: guest.name.clone(),
+            digest: guest.component,
+            stubs: guest.stubs.iter().cloned().collect(),
+            parameters: serde_json::Value::Null,
+        };
+        components.push(Arc::new(sandbox.restore(guest.world, &component, artifacts)?));
+    }
+    Ok(Ok(Session {
+        artifacts: artifacts.clone(),
+        sandbox: sandbox.clone(),
+        decoder: decoder.clone(),
+        components,
+        source: None,
+        observer: observer.clone(),
+        workers: *workers,
+        cancel: cancel.clone(),
+    }))
+}
+
+/// The digest of stored bytes that are not what their name says: `Some(None)` of bytes that nobody
+/// can read.
+fn damaged(
+    artifacts: &ArtifactStore,
+    kind: ArtifactKind,
+    digest: &Digest,
+) -> Result<Option<Option<Digest>>, StoreError> {
+    match artifacts.verify(kind, digest) {
+        Ok(_) => Ok(None),
+        Err(StoreError::DigestDiffers { actual, .. }) => Ok(Some(Some(actual))),
+        Err(StoreError::Damaged { .. }) => Ok(Some(None)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The file of a source whose content is no artifact, and its content; `None`: it is one.
+fn source_file(reading: &Reading, step: &Recorded<'_>, again: &Again) -> Checked<Option<(PathBuf, Content)>> {
+    let Some(input) = step.invocation.inputs.iter().find(|input| input.role == SOURCE) else {
+        return Err(ReproduceError::UnknownSource);
+    };
+    let is_kept = again.artifacts.reaches(input.kind, &input.digest)?;
+    // The answer of a server is an artifact that the step makes its own; the content of a file,
+    // which came with the run, is read as the file.
+    if is_kept && step.record.outputs.iter().any(|output| output.digest == input.digest) {
+        return Ok(Ok(None));
+    }
+    let kept = is_kept.then(|| again.artifacts.path(input.kind, &input.digest));
+    let gone = |reason| ReproduceError::NoSource { digest: input.digest, reason };
+    let path = kept.or_else(|| again.source.clone()).ok_or_else(|| gone(None))?;
+    let cancel = again.cancel.clone();
+    let interrupt = stagewright_data::Interrupt::when(move || cancel.is_cancelled());
+    let content = Content::of(&reading.at(path.clone()), &interrupt).map_err(|reason| match reason {
+        stagewright_data::DataError::Interrupted => {
+            ReproduceError::Stage(StageFault::Cancelled { stage: World::Ingestion.into() })
+        }
+        reason => gone(Some(reason.to_string())),
+    })?;
+    if content.digest != input.digest {
+        let (recorded, found) = (Some(input.digest), Some(content.digest));
+        return Ok(Err(step.differs(Part::Input, input.role.clone(), input.kind, recorded, found)));
+    }
+    Ok(Ok(Some((path, content))))
+}
+
+impl Recorded<'_> {
+    fn differs(
+        &self,
+        part: Part,
+        artifact: String,
+        kind: ArtifactKind,
+        recorded: Option<Digest>,
+        found: Option<Digest>,
+    ) -> Difference {
+        let step = self.invocation.step.clone();
+        Difference { step, part, artifact, kind, recorded, found, is_damaged: false, place: None }
+    }
+
+    /// The name of one of its artifacts in a run.
+    fn artifact(&self, output: &ArtifactRecord) -> String {
+        format!("{}.{}", self.record.name, output.name)
+    }
+}
+
+/// Whether an output is one of a model's components, which a run keeps beside what training makes.
+fn is_kept_component(step: &Recorded<'_>, output: &ArtifactRecord) -> bool {
+    let made = (step.invocation.guest.world, output.name.as_str());
+    COMPONENTS.iter().any(|(_, artifact)| (artifact.place.world, artifact.place.name) == made)
+}
+
+fn compare_outputs(
+    step: &Recorded<'_>,
+    outcome: &Outcome,
+    staging: &Staging,
+    again: &Again,
+    compared: &mut HashSet<(ArtifactKind, Digest)>,
+) -> Checked<Repeated> {
+    let made = |recorded: &ArtifactRecord| outcome.outputs.iter().find(|made| made.name == recorded.name);
+    for recorded in &step.record.outputs {
+        let (kind, digest) = (recorded.kind, recorded.digest);
+        let is_stored = again.artifacts.reaches(kind, &digest)?;
+        let stored = if is_stored { damaged(&again.artifacts, kind, &digest)? } else { None };
+        let difference = |found| step.differs(Part::Output, step.artifact(recorded), kind, Some(digest), found);
+        let made = match made(recorded) {
+            Some(made) => made,
+            None if is_kept_component(step, recorded) => match stored {
+                Some(found) => return Ok(Err(Difference { is_damaged: true, ..difference(found) })),
+                None => continue,
+            },
+            None => return Ok(Err(difference(None))),
+        };
+        let is_same = (made.kind, made.digest) == (kind, digest);
+        match stored {
+            None if is_same => {}
+            None if made.kind != kind => return Ok(Err(difference(Some(made.digest)))),
+            _ => {
+                let place = is_stored.then(|| compare::first(&again.artifacts, staging, kind, (digest, made.digest)));
+                let found = stored.filter(|_| is_same).unwrap_or(Some(made.digest));
+                let place = place.transpose()?.flatten();
+                return Ok(Err(Difference { is_damaged: stored.is_some() && is_same, place, ..difference(found) }));
+            }
+        }
+        compared.insert((kind, digest));
+    }
+    let is_recorded = |made: &&ArtifactRecord| step.record.outputs.iter().any(|recorded| recorded.name == made.name);
+    if let Some(new) = outcome.outputs.iter().find(|made| !is_recorded(made)) {
+        return Ok(Err(step.differs(Part::Output, step.artifact(new), new.kind, None, Some(new.digest))));
+    }
+    Ok(Ok(Repeated {
+        step: step.invocation.step.clone(),
+        artifacts: outcome.outputs.len(),
+        wall_ms: outcome.usage.wall_ms,
+        cpu_ms: outcome.usage.cpu_ms,
+    }))
+}

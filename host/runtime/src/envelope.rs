@@ -1,0 +1,182 @@
+//! Statements that are signed: a DSSE envelope in a Sigstore bundle, as tools of others read it.
+//!
+//! What is signed is DSSE's pre-authentication encoding, which begins with `DSSEv1 `: no signature
+//! of a component is ever one of a statement, nor the other way round. A bundle has one signature.
+//! Whoever signs the same statement too makes a bundle of their own.
+
+use serde::{Deserialize, Serialize};
+
+use crate::signature::{PublicKey, SecretKey};
+
+/// The type of a payload that is an in-toto statement.
+const IN_TOTO: &str = "application/vnd.in-toto+json";
+
+/// The type of the bundle.
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+/// What is wrong with a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// It cannot be read.
+    #[error("not a signed statement: {0}")]
+    Format(String),
+    /// None of the keys made its signature.
+    #[error("the statement is not signed by {}", .keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "))]
+    Unsigned {
+        /// The keys that were tried.
+        keys: Vec<PublicKey>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Bundle {
+    media_type: String,
+    verification_material: Material,
+    dsse_envelope: Envelope,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Material {
+    public_key: Hint,
+}
+
+/// The name of a key, by which a reader may find it.
+#[derive(Serialize, Deserialize)]
+struct Hint {
+    hint: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    payload: String,
+    payload_type: String,
+    signatures: Vec<Signature>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Signature {
+    sig: String,
+    #[serde(default)]
+    keyid: String,
+}
+
+/// DSSE's encoding of what is signed.
+fn encoded(statement: &[u8]) -> Vec<u8> {
+    let head = format!("DSSEv1 {} {IN_TOTO} {} ", IN_TOTO.len(), statement.len());
+    [head.as_bytes(), statement].concat()
+}
+
+/// Signs a statement; returns the bundle, as JSON.
+///
+/// # Errors
+/// None that can be met: a bundle is text.
+pub fn sign_statement(statement: &[u8], key: &SecretKey) -> Result<String, EnvelopeError> {
+    let by = key.public().to_string();
+    let bundle = Bundle {
+        media_type: BUNDLE.to_owned(),
+        verification_material: Material { public_key: Hint { hint: by.clone() } },
+        dsse_envelope: Envelope {
+            payload: to_base64(statement),
+            payload_type: IN_TOTO.to_owned(),
+            signatures: vec![Signature { sig: to_base64(&key.sign(&encoded(statement))), keyid: by }],
+        },
+    };
+    let text = serde_json::to_string_pretty(&bundle).map_err(|error| EnvelopeError::Format(error.to_string()))?;
+    Ok(format!("{text}\n"))
+}
+
+/// The statement of a bundle, if one of these keys signed it.
+///
+/// # Errors
+/// [`EnvelopeError`].
+pub fn signed_statement(bundle: &str, keys: &[PublicKey]) -> Result<Vec<u8>, EnvelopeError> {
+    let wrong = |reason: &str| EnvelopeError::Format(reason.to_owned());
+    let bundle: Bundle = serde_json::from_str(bundle).map_err(|error| EnvelopeError::Format(error.to_string()))?;
+    let Envelope { payload, payload_type, signatures } = bundle.dsse_envelope;
+    if (bundle.media_type.as_str(), payload_type.as_str()) != (BUNDLE, IN_TOTO) {
+        return Err(wrong("it has another media type"));
+    }
+    let [signature] = &signatures[..] else { return Err(wrong("a bundle has one signature")) };
+    let statement = from_base64(&payload).ok_or_else(|| wrong("its payload is no base64"))?;
+    let signature = from_base64(&signature.sig).ok_or_else(|| wrong("its signature is no base64"))?;
+    let message = encoded(&statement);
+    // The names of keys in it are whatever its author wrote: the keys that are asked for count.
+    if keys.iter().any(|key| key.signed(&message, &signature)) {
+        return Ok(statement);
+    }
+    Err(EnvelopeError::Unsigned { keys: keys.to_vec() })
+}
+
+/// The digits of base64.
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+fn to_base64(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let mut three = [0; 3];
+        three[..group.len()].copy_from_slice(group);
+        let word = u32::from_be_bytes([0, three[0], three[1], three[2]]);
+        for place in 0..4 {
+            let digit = DIGITS[(word >> (18 - 6 * place)) as usize & 63];
+            text.push(if place <= group.len() { digit as char } else { '=' });
+        }
+    }
+    text
+}
+
+/// Reads base64 in its only form.
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    for group in text.as_bytes().chunks(4) {
+        let filled = group.iter().take_while(|&&digit| digit != b'=').count();
+        let mut word = 0;
+        for &digit in &group[..filled] {
+            word = word << 6 | DIGITS.iter().position(|it| *it == digit)? as u32;
+        }
+        word <<= 6 * (4 - filled);
+        bytes.extend(word.to_be_bytes()[1..].iter().take(filled.checked_sub(1)?));
+    }
+    (to_base64(&bytes) == text).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_read_in_its_only_form() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+            assert_eq!(to_base64(bytes.as_bytes()), text);
+            assert_eq!(from_base64(text), Some(bytes.as_bytes().to_vec()));
+        }
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(from_base64(&to_base64(&all)), Some(all));
+        for wrong in ["Zg", "Zg=", "Zh==", "Z===", "====", "Zm9v\n", "Zm-v", "Zg==Zg=="] {
+            assert_eq!(from_base64(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_statement_is_read_if_a_key_that_is_asked_for_signed_it() {
+        let (own, other) = (SecretKey::generate().expect("randomness"), SecretKey::generate().expect("randomness"));
+        let bundle = sign_statement(b"{}", &own).expect("text");
+        assert_eq!(signed_statement(&bundle, &[other.public(), own.public()]), Ok(b"{}".to_vec()));
+        let unsigned = EnvelopeError::Unsigned { keys: vec![other.public()] };
+        assert_eq!(signed_statement(&bundle, &[other.public()]), Err(unsigned));
+        // Another name of the key, or another statement under the same signature.
+        let renamed = bundle.replace(&own.public().to_string(), &other.public().to_string());
+        assert!(signed_statement(&renamed, &[other.public()]).is_err());
+        assert!(signed_statement(&renamed, &[own.public()]).is_ok());
+        let changed = bundle.replace(&to_base64(b"{}"), &to_base64(b"[]"));
+        assert_ne!(changed, bundle);
+        assert!(signed_statement(&changed, &[own.public()]).is_err());
+        // No signature of a component is one of a statement.
+        let mut component = crate::signature::Signatures::new(stagewright_store::Digest::of(b"{}"));
+        component.sign(&own);
+        assert!(signed_statement(&component.to_string(), &[own.public()]).is_err());
+        assert!(signed_statement(&bundle.replace("in-toto", "other"), &[own.public()]).is_err());
+    }
+}

@@ -1,0 +1,91 @@
+//! Runs that were made elsewhere: recorded whole, as they ended there.
+
+use crate::database::{Scope, values};
+use crate::error::StoreError;
+use crate::registry::logging::{self, Reported};
+use crate::registry::{
+    LoggedMetric, NewRun, Registry, RunId, RunStatus, StageRecord, check_key, experiments, runs, stages,
+};
+
+/// A run that was made elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedRun {
+    /// What was known when it began; its identifier is given.
+    pub run: NewRun,
+    /// How it ended.
+    pub status: RunStatus,
+    /// When it began, in milliseconds since the epoch.
+    pub started_ms: i64,
+    /// When it ended, in milliseconds since the epoch.
+    pub ended_ms: Option<i64>,
+    /// Why it failed, as the caller's JSON.
+    pub error: Option<serde_json::Value>,
+    /// What its stages did, in order.
+    pub stages: Vec<StageRecord>,
+    /// Figures that are no stage's.
+    pub results: Vec<LoggedMetric>,
+}
+
+impl EndedRun {
+    /// Says whether a registry can hold such a run at all.
+    ///
+    /// # Errors
+    /// [`StoreError::BadRunId`], [`StoreError::BadName`] or [`StoreError::BadKey`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        let Self { run, stages, results, .. } = self;
+        if run.run_id.is_none() {
+            return Err(StoreError::BadRunId { text: String::new() });
+        }
+        experiments::check_experiment(&run.experiment)?;
+        for (name, value) in run.parameters.iter().chain(&run.tags) {
+            check_key("parameter or tag", name, value)?;
+        }
+        for (name, value) in [("pipeline", &run.pipeline), ("name", &run.name)] {
+            check_key("name of a run or pipeline", name, value)?;
+        }
+        let metrics = stages.iter().flat_map(|stage| &stage.metrics).map(|metric| &metric.name);
+        let outputs = stages.iter().flat_map(|stage| &stage.outputs).map(|output| &output.name);
+        let names = stages.iter().flat_map(|stage| [&stage.name, &stage.component]);
+        for name in metrics.chain(outputs).chain(names).chain(results.iter().map(|metric| &metric.name)) {
+            check_key("name of a stage, an artifact or a metric", name, "")?;
+        }
+        Ok(())
+    }
+}
+
+impl Registry {
+    /// Records a run that ended elsewhere, with its stages: all of it or nothing. Publish its
+    /// artifacts first.
+    ///
+    /// # Errors
+    /// [`StoreError::RunExists`], [`StoreError::ExperimentDeleted`], [`StoreError::Database`], or
+    /// what [`EndedRun::check`] finds.
+    pub fn import_run(&self, ended: &EndedRun) -> Result<RunId, StoreError> {
+        ended.check()?;
+        let EndedRun { run, status, started_ms, ended_ms, error, stages: steps, results } = ended;
+        let run_id = run.run_id.clone().ok_or_else(|| StoreError::BadRunId { text: String::new() })?;
+        let owner = self.owner()?;
+        self.write("record a run", Scope::Runs, |connection| {
+            runs::insert_run(connection, run, &run_id, &owner, &self.actor)?;
+            let number = runs::running(connection, &run_id)?;
+            for stage in steps {
+                let id = stages::insert_stage(connection, number, stage)?;
+                let points = stages::own_points(stage, id, stage.ended_ms);
+                logging::insert_points(connection, number, &points.collect::<Vec<_>>())?;
+            }
+            let result = |LoggedMetric { name, value, step, at_ms }: &'_ LoggedMetric| Reported {
+                name: name.clone().into(),
+                value: *value,
+                step: *step,
+                at_ms: *at_ms,
+                stage: None,
+            };
+            logging::insert_points(connection, number, &results.iter().map(result).collect::<Vec<_>>())?;
+            let update = "UPDATE runs SET status = ?2, started_ms = ?3, ended_ms = ?4, error = ?5 WHERE run_id = ?1";
+            let error = error.as_ref().map(ToString::to_string);
+            let values = values![run_id.as_str(), status.name(), *started_ms, *ended_ms, error];
+            connection.execute(update, values)?;
+            Ok(run_id.clone())
+        })
+    }
+}
