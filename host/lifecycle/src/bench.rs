@@ -424,7 +424,7 @@ impl Bench {
     /// Keeps the bytes of the step's component, which is no output of it: whoever executes the step
     /// again needs them.
     pub(crate) fn keep_component(&mut self) -> Result<(), RunError> {
-        if self.session.artifacts.renew(ArtifactKind::Blob, &self.component.digest)? {
+        if self.session.artifacts.renew(&[(ArtifactKind::Blob, self.component.digest)])? {
             return Ok(());
         }
         let bytes = self.session.sandbox.component_bytes(&self.component)?;

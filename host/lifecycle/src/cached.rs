@@ -130,12 +130,7 @@ impl Run {
         }
     }
 
-    fn look_up(
-        &self,
-        step: &Step,
-        key: &Digest,
-        bench: &Bench,
-    ) -> Result<(Option<Found>, Option<KeyLock>), RunError> {
+    fn look_up(&self, step: &Step, key: &Digest, bench: &Bench) -> Result<(Option<Found>, Option<KeyLock>), RunError> {
         let Self { request, .. } = self;
         let (home, stage) = (&request.home, request.manifest.stage_of(step));
         if request.reuse.refresh.contains(&step.stage) {
@@ -205,12 +200,7 @@ impl Run {
 
     /// The components that are kept with a model are no output of its training: those of the run
     /// that trained it may be others than this run's.
-    fn take_components_over(
-        &self,
-        step: &Step,
-        record: &mut StageRecord,
-        bench: &mut Bench,
-    ) -> Result<(), RunError> {
+    fn take_components_over(&self, step: &Step, record: &mut StageRecord, bench: &mut Bench) -> Result<(), RunError> {
         if step.world != World::Training {
             return Ok(());
         }

@@ -200,8 +200,7 @@ fn limits(run: &Run, made: &Made) -> Vec<StageLimits> {
         })
     };
     let is_of_it = |step: &&Step| {
-        step.world <= World::Training
-            && (step.world == World::Validation || made.step_of(step.world) == step.id)
+        step.world <= World::Training && (step.world == World::Validation || made.step_of(step.world) == step.id)
     };
     manifest.graph.steps().iter().filter(is_of_it).filter_map(limits).collect()
 }

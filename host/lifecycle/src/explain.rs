@@ -64,8 +64,14 @@ pub fn explain(request: Request) -> Result<Vec<Planned>, RunError> {
     let id = "0".repeat(32).parse()?;
     let run = Run { request, id };
     let made = upon::taken_over(&run)?;
-    let mut planning =
-        Planning { run: &run, made, candidates: BTreeMap::new(), anew: Vec::new(), is_champion: false, is_unnumbered: false };
+    let mut planning = Planning {
+        run: &run,
+        made,
+        candidates: BTreeMap::new(),
+        anew: Vec::new(),
+        is_champion: false,
+        is_unnumbered: false,
+    };
     let asked = run.request.manifest.graph.steps().iter().filter(|step| run.request.stages.contains(&step.world));
     asked.map(|step| planning.step(step)).collect()
 }
@@ -196,7 +202,8 @@ impl Planning<'_> {
         let candidate = candidate::unregistered(self.run, &self.made, training)?;
         // Of several models none is a candidate yet.
         if self.run.request.manifest.graph.of(World::Training).nth(1).is_none() {
-            self.is_champion = self.run.request.stages.contains(&World::Promotion) && candidate.is_champion(self.run)?;
+            self.is_champion =
+                self.run.request.stages.contains(&World::Promotion) && candidate.is_champion(self.run)?;
             // A report names the version, whose number is given when the candidate is registered.
             self.is_unnumbered =
                 candidate.version.is_none() && self.run.request.manifest.gates.register == Register::Always;

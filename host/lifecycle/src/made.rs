@@ -108,7 +108,8 @@ impl Made {
     /// The record of an artifact.
     pub(crate) fn find(&self, place: Place) -> Result<&ArtifactRecord, RunError> {
         let step = self.step_of(place.world);
-        let missing = || RunError::MissingArtifact { stage: step.clone(), world: place.world, name: place.name.to_owned() };
+        let missing =
+            || RunError::MissingArtifact { stage: step.clone(), world: place.world, name: place.name.to_owned() };
         self.kept.artifacts.get(&(step.clone(), place.name.to_owned())).ok_or_else(missing)
     }
 

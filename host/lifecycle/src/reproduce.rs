@@ -338,8 +338,8 @@ fn repeat(step: &Recorded<'_>, again: &Again, compared: &mut HashSet<(ArtifactKi
     if let Some(fault) = outcome.fault {
         return Err(fault.into());
     }
-    let world = invocation.guest.world;
-    again.observer.stage_finished(world, &StageSummary::of(step.record, &outcome, Some(invocation)));
+    let (id, world) = (invocation.step.clone(), invocation.guest.world);
+    again.observer.stage_finished(&id, &StageSummary::of(world, step.record, &outcome, Some(invocation)));
     compare_outputs(step, &outcome, &staging, again, compared)
 }
 

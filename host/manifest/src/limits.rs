@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::reader::{Item, Section};
-use crate::units::{bytes_text, duration_text};
 use crate::step_id::StepId;
+use crate::units::{bytes_text, duration_text};
 use crate::world::World;
 
 const KIB: u64 = 1 << 10;

@@ -41,7 +41,10 @@ pub(crate) fn read_all(section: &Section<'_>, names: &Names<'_>) -> Option<Vec<O
             continue;
         };
         if name.is_empty() || Path::new(name).file_name().is_none() || name.ends_with('/') {
-            report(format!("`{name}` is not the path of a file"), "write a path such as `reports/model.html`".to_owned());
+            report(
+                format!("`{name}` is not the path of a file"),
+                "write a path such as `reports/model.html`".to_owned(),
+            );
             continue;
         }
         let path = plain(&item.resolve(name));

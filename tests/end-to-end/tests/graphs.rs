@@ -66,7 +66,8 @@ fn a_graph_is_planned_run_and_judged_and_its_artifacts_do_not_depend_on_workers(
     let place = Place::new();
     place.write("graph.toml", graph());
     let plan = place.run(&["plan", "graph.toml", "--json"]).expect(0).json();
-    let names: Vec<&str> = plan["steps"].as_array().expect("steps").iter().filter_map(|it| it["name"].as_str()).collect();
+    let names: Vec<&str> =
+        plan["steps"].as_array().expect("steps").iter().filter_map(|it| it["name"].as_str()).collect();
     assert_eq!(
         names,
         [
@@ -82,7 +83,9 @@ fn a_graph_is_planned_run_and_judged_and_its_artifacts_do_not_depend_on_workers(
             "promotion"
         ]
     );
-    assert!(plan["steps"].as_array().expect("steps").iter().all(|step| step["cached"] == false && step["why"].is_string()));
+    assert!(
+        plan["steps"].as_array().expect("steps").iter().all(|step| step["cached"] == false && step["why"].is_string())
+    );
     assert_eq!(plan["edges"].as_array().map(Vec::len), Some(2 + 1 + 2 + 2 + 2 + 2));
     let drawn = place.run(&["plan", "graph.toml", "--mermaid"]).expect(0).stdout;
     assert!(drawn.contains("s_others --> s_check__others"), "{drawn}");

@@ -67,9 +67,8 @@ pub(super) fn standing(
         let from = Origin::Version { model: name.to_owned(), version };
         inputs.push(InputRef { role: role.to_owned(), kind: ArtifactKind::Blob, digest, from });
     }
-    let guest = |component: &Component| {
-        of_model(run, &model, component, run.request.manifest.stage(component.world).limits)
-    };
+    let guest =
+        |component: &Component| of_model(run, &model, component, run.request.manifest.stage(component.world).limits);
     let guests = ModelGuests { transformation: guest(&transformation), training: guest(&training) };
     bench.session.components.extend([transformation, training]);
     let overlap = Overlap::of(Some(hashes), home.registry.row_memory(name, version)?.as_ref());

@@ -17,11 +17,7 @@ use crate::settings;
 use crate::stages::ingestion::fault;
 
 /// The host's part in ingestion, with the content of the source, if there is one.
-pub(super) fn work(
-    run: &Run,
-    step: &Step,
-    bench: &mut Bench,
-) -> Result<(IngestionWork, Option<InputRef>), RunError> {
+pub(super) fn work(run: &Run, step: &Step, bench: &mut Bench) -> Result<(IngestionWork, Option<InputRef>), RunError> {
     let manifest = &run.request.manifest;
     let stage = manifest.stage_of(step);
     let (mut source, mut input) = (None, None);
@@ -54,7 +50,8 @@ pub(super) fn work(
         source = Some(SourceWork { name, reading });
     }
     // The signature says what the columns are that models read; what else a table has is inferred.
-    let is_learnt_from = manifest.graph.of(World::Transformation).any(|learns| learns.line.get(&World::Ingestion) == Some(&step.id));
+    let is_learnt_from =
+        manifest.graph.of(World::Transformation).any(|learns| learns.line.get(&World::Ingestion) == Some(&step.id));
     let declared = settings::signature(manifest).map_err(|error| fault(&error))?;
     let signature = declared.filter(|_| is_learnt_from);
     let target = is_learnt_from.then(|| manifest.task.target.clone());
@@ -74,12 +71,7 @@ struct Http<'a> {
 }
 
 /// Fetches a source from a server; takes it from the store if its digest is given and there.
-fn fetch(
-    run: &Run,
-    bench: &Bench,
-    (name, stage): (&str, &StageSection),
-    http: &Http<'_>,
-) -> Result<Blob, RunError> {
+fn fetch(run: &Run, bench: &Bench, (name, stage): (&str, &StageSection), http: &Http<'_>) -> Result<Blob, RunError> {
     let Http { url, sha256, token_env, max_bytes } = *http;
     let expected = sha256.as_ref().map(|digits| format!("sha256:{digits}"));
     let kept = |digest: &String| bench.session.artifacts.open_blob(&digest.parse().ok()?).ok();

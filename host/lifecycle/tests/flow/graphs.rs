@@ -158,7 +158,11 @@ fn inputs_come_from_the_steps_that_are_named_and_side_tables_are_inferred() {
         let stage = ended.stages.iter().find(|stage| stage.name == step).expect("a step");
         stage.outputs.iter().find(|output| output.name == name).expect("an artifact").digest
     };
-    let wanted = [("check-events", "ingestion.table", "events", "table"), ("good", "transformation.features-train", "fancy", "features-train"), ("evaluation-poor", "training.model", "poor", "model")];
+    let wanted = [
+        ("check-events", "ingestion.table", "events", "table"),
+        ("good", "transformation.features-train", "fancy", "features-train"),
+        ("evaluation-poor", "training.model", "poor", "model"),
+    ];
     for (step, role, from, name) in wanted {
         let invocation = invocation(step);
         let input = invocation.inputs.iter().find(|input| input.role == role).expect("an input");

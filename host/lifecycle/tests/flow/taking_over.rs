@@ -75,7 +75,11 @@ fn a_later_transformation_hides_an_earlier_training() {
     let base = bed.done(Asked::whole().column("y"));
     let transformed = bed.done(Asked::of(World::Transformation..=World::Transformation).upon(&base).column("y"));
     let ended = bed.run(Asked::of(World::Evaluation..=World::Promotion).upon(&transformed).column("y"));
-    assert!(matches!(ended.result, Err(RunError::MissingArtifact { ref stage, .. }) if *stage == World::Training.into()), "{}", ended.error());
+    assert!(
+        matches!(ended.result, Err(RunError::MissingArtifact { ref stage, .. }) if *stage == World::Training.into()),
+        "{}",
+        ended.error()
+    );
     assert_eq!(ended.calls, []);
     // A validation that comes later hides nothing.
     let validated = bed.done(Asked::of(World::Validation..=World::Validation).upon(&base).column("y"));

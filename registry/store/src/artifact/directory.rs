@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::artifact::staging::touch;
 use crate::artifact::{ArtifactKind, Blob, Document, SharedArtifacts, StagedFile, Staging, count_fsync};
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
@@ -140,23 +139,6 @@ impl ArtifactStore {
             return Ok(self.path(kind, digest));
         }
         Err(self.missing(kind, digest))
-    }
-
-    /// Whether the artifact is in the directory; if it is, no collection takes it for some time, as
-    /// if it had been published now, and it is at the shared place too. Does not verify it.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] if the store cannot be locked, or the file cannot be touched;
-    /// [`StoreError::Shared`] if the shared place fails.
-    pub fn renew(&self, kind: ArtifactKind, digest: &Digest) -> Result<bool, StoreError> {
-        let _publishing = self.lock_shared()?;
-        let path = self.path(kind, digest);
-        if !path.is_file() {
-            return Ok(false);
-        }
-        touch(&path)?;
-        self.share(kind, digest)?;
-        Ok(true)
     }
 
     /// Opens a table and checks its structure, so that a cut or edited file is an error and never a panic. The content is
