@@ -119,6 +119,10 @@ impl Observer for Watch {
         if let Some(bar) = self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(step) {
             bar.finish_and_clear();
         }
+        if summary.cached {
+            self.line(&format!("{:<15} {:<20}   cached", world.as_str(), summary.component));
+            return;
+        }
         self.line(&format!(
             "{:<15} {:<20} {:>8} {:>10} in, {} out",
             step,

@@ -150,7 +150,7 @@ fn outputs_of_the_host_change_with_its_version_alone() {
     let changed: Vec<_> = lines(&golden.0).symmetric_difference(&lines(&recorded)).cloned().collect();
     assert!(
         changed.is_empty(),
-        "the host makes something else of the same inputs. Is that meant? Then raise HOST in invocation.rs, and write \
+        "the host makes something else of the same inputs than it did. Is that meant? Then raise HOST in invocation.rs, and write \
          tests/flow/semantics/{}.txt beside the file of before:\n{}\nwhat changed:\n{}",
         HOST + 1,
         golden.0,
