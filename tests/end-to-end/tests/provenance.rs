@@ -55,7 +55,9 @@ fn a_run_goes_to_another_machine_in_one_file_and_is_reproduced_there() {
     assert!(said.contains("damaged") && said.contains("nothing was imported"), "{said}");
     assert_eq!(third.artifacts(), Vec::<String>::new());
     // Where the operator requires signatures, components that nobody signed are refused.
-    let operator = other.write("operator.toml", "[trust]\nrequire-signature = true\ntrusted-keys = []\n");
+    other.run(&["stage", "keygen", "--output", "operator"]).expect(0);
+    let trust = "[trust]\nrequire-signature = true\ntrusted-keys = [\"operator.pub\"]\n";
+    let operator = other.write("operator.toml", trust);
     let guest = stagewright_end_to_end::least_pipeline("empty-training");
     let manifest = place.write("least.toml", guest);
     let run = id(&place.run(&["run", &manifest.display().to_string(), "--json"]).json());
