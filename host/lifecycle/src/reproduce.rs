@@ -6,7 +6,7 @@
 
 mod compare;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::artifact::COMPONENTS;
 use crate::bench::Session;
 use crate::fault::StageFault;
 use crate::invocation::{
-    CONTRACT, FORMAT, GuestSpec, HOST, InputRef, Invocation, Outcome, Reading, SOURCE, Standing, Work,
+    CONTRACT, FORMAT, GuestSpec, HOST, InputRef, Invocation, Outcome, SOURCE, SourceWork, Standing, Work,
 };
 use crate::model::ModelComponent;
 use crate::observer::Observer;
@@ -47,8 +47,9 @@ pub struct Again {
     pub cancel: Cancel,
     /// The most that a stage may use here, whatever is on record.
     pub ceilings: Ceilings,
-    /// The file that the run read, if its content is no artifact.
-    pub source: Option<PathBuf>,
+    /// The files that the run read, by the names of its sources, where their contents are no
+    /// artifacts.
+    pub sources: BTreeMap<String, PathBuf>,
 }
 
 /// The result of executing a run's steps again.
@@ -294,13 +295,17 @@ fn refuse_missing(step: &Recorded<'_>, again: &Again) -> Result<(), ReproduceErr
             return Err(ReproduceError::NoComponent { stage: id.clone(), name, digest });
         }
     }
-    let names_source = matches!(work, Work::Ingestion(work) if work.source.is_some());
-    if names_source && !inputs.iter().any(|input| input.role == SOURCE) {
+    let source = match work {
+        Work::Ingestion(work) => work.source.as_ref(),
+        _ => None,
+    };
+    if source.is_some() && !inputs.iter().any(|input| input.role == SOURCE) {
         return Err(ReproduceError::UnknownSource);
     }
     for InputRef { role, kind, digest, .. } in inputs {
         let is_kept = again.artifacts.reaches(*kind, digest)?;
-        match (&again.source, role.as_str()) {
+        let file = source.and_then(|source| again.sources.get(&source.name));
+        match (file, role.as_str()) {
             (None, SOURCE) if !is_kept => return Err(ReproduceError::NoSource { digest: *digest, reason: None }),
             (_, SOURCE) => {}
             _ if !is_kept => {
@@ -329,7 +334,7 @@ fn repeat(step: &Recorded<'_>, again: &Again, compared: &mut HashSet<(ArtifactKi
     if let Work::Ingestion(work) = &step.invocation.work
         && let Some(source) = &work.source
     {
-        session.source = match source_file(&source.reading, step, again)? {
+        session.source = match source_file(source, step, again)? {
             Ok(file) => file.map(Ok),
             Err(difference) => return Ok(Err(difference)),
         };
@@ -397,7 +402,7 @@ fn damaged(
 }
 
 /// The file of a source whose content is no artifact, and its content; `None`: it is one.
-fn source_file(reading: &Reading, step: &Recorded<'_>, again: &Again) -> Checked<Option<(PathBuf, Content)>> {
+fn source_file(source: &SourceWork, step: &Recorded<'_>, again: &Again) -> Checked<Option<(PathBuf, Content)>> {
     let Some(input) = step.invocation.inputs.iter().find(|input| input.role == SOURCE) else {
         return Err(ReproduceError::UnknownSource);
     };
@@ -409,10 +414,10 @@ fn source_file(reading: &Reading, step: &Recorded<'_>, again: &Again) -> Checked
     }
     let kept = is_kept.then(|| again.artifacts.path(input.kind, &input.digest));
     let gone = |reason| ReproduceError::NoSource { digest: input.digest, reason };
-    let path = kept.or_else(|| again.source.clone()).ok_or_else(|| gone(None))?;
+    let path = kept.or_else(|| again.sources.get(&source.name).cloned()).ok_or_else(|| gone(None))?;
     let cancel = again.cancel.clone();
     let interrupt = stagewright_data::Interrupt::when(move || cancel.is_cancelled());
-    let content = Content::of(&reading.at(path.clone()), &interrupt).map_err(|reason| match reason {
+    let content = Content::of(&source.reading.at(path.clone()), &interrupt).map_err(|reason| match reason {
         stagewright_data::DataError::Interrupted => {
             ReproduceError::Stage(StageFault::Cancelled { stage: World::Ingestion.into() })
         }

@@ -35,11 +35,11 @@ pub(super) fn export(
     let cannot = |reason| PortableError::File { action: "write", file: file.display().to_string(), reason };
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let aside = tempfile::NamedTempFile::new_in(folder).map_err(cannot)?;
-    let source = source.map(Path::to_owned).or_else(|| reproduce::source(&run));
+    let sources = reproduce::sources(&run, &stages, source);
     let mut out = BufWriter::with_capacity(PIECE, aside);
     let cancel = workplace::cancel_on_signals();
     let to = (file, &mut out as &mut dyn std::io::Write);
-    let exported = portable::export((&run, &stages), &home.artifacts, source.as_deref(), signatures, &cancel, to)?;
+    let exported = portable::export((&run, &stages), &home.artifacts, &sources, signatures, &cancel, to)?;
     out.flush().map_err(cannot)?;
     let aside = out.into_inner().map_err(|error| cannot(error.into_error()))?;
     aside.as_file().sync_all().map_err(cannot)?;

@@ -1,10 +1,11 @@
 //! `reproduce`: a run's steps once more, and where they differ from the record.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use stagewright_lifecycle::invocation::Invocation;
+use stagewright_lifecycle::invocation::{Invocation, Work};
 use stagewright_lifecycle::reproduce::{Again, Difference, Part, Place, Reproduction, reproduce as execute_again};
 use stagewright_lifecycle::upon::CHANGES;
 use stagewright_manifest::{Manifest, SourceLocation};
@@ -38,7 +39,7 @@ pub(crate) fn reproduce(location: &Location, arguments: &ReproduceArguments) -> 
         observer: Arc::new(Watch::new(arguments.json.json)),
         cancel: workplace::cancel_on_signals(),
         ceilings: operator.ceilings.clone(),
-        source: arguments.source.clone().or_else(|| source(&run)),
+        sources: sources(&run, &stages, arguments.source.as_deref()),
     };
     // What would be refused at the end is refused before anything takes long.
     let countersigned = arguments.countersign.as_deref().map(|bundle| claimed(bundle, arguments, &run, &stages));
@@ -90,19 +91,32 @@ fn canonicalizes_nans(stages: &[StageRecord]) -> bool {
     read.last().is_some_and(|invocation| invocation.guest.canonicalize_nans)
 }
 
-/// The file that the run's ingestion read, where the manifest that it was made with names it. Runs
-/// that were made elsewhere name none.
-pub(super) fn source(run: &Run) -> Option<PathBuf> {
+/// The files that a run read, by the names of its sources, where the manifest that it was made with
+/// names them; `moved` is where they are now, if that is elsewhere. Runs that were made on another
+/// machine name none.
+pub(super) fn sources(run: &Run, stages: &[StageRecord], moved: Option<&Path>) -> BTreeMap<String, PathBuf> {
+    let Some(moved) = moved else { return sources_of_manifest(run).unwrap_or_default() };
+    let invocations = stages.iter().filter_map(|stage| stage.invocation.clone());
+    let read = invocations.filter_map(|it| serde_json::from_value::<Invocation>(it).ok());
+    let names = read.filter_map(|invocation| match invocation.work {
+        Work::Ingestion(work) => Some(work.source?.name),
+        _ => None,
+    });
+    names.map(|name| (name, moved.to_owned())).collect()
+}
+
+fn sources_of_manifest(run: &Run) -> Option<BTreeMap<String, PathBuf>> {
     let file = run.config.get("file")?.as_str()?;
     let changes: Changes = serde_json::from_value(run.config.get(CHANGES)?.clone()).ok()?;
     let folder = Path::new(file).parent().map(Path::to_owned).unwrap_or_default();
     let manifest = Manifest::parse(file, run.manifest.clone(), folder, &overrides(&changes)).ok()?;
-    match &manifest.ingestion_source()?.1.location {
+    let local = manifest.sources.iter().filter_map(|(name, source)| match &source.location {
         SourceLocation::Csv { path, .. } | SourceLocation::Parquet { path } | SourceLocation::Sqlite { path, .. } => {
-            Some(path.clone())
+            Some((name.to_string(), path.clone()))
         }
         SourceLocation::Http { .. } => None,
-    }
+    });
+    Some(local.collect())
 }
 
 /// The run of this identifier, which has ended.

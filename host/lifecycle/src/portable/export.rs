@@ -1,5 +1,6 @@
 //! Writing such a file.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use stagewright_store::{ArtifactKind, ArtifactStore, Digest, Run, StageRecord};
 use super::archive::Writer;
 use super::{CHECK, FORMAT, HEAD, Head, Object, PortableError, RunPart, StagePart, check_of, finished, needed};
 use crate::fault::StageFault;
-use crate::invocation::{Invocation, SOURCE};
+use crate::invocation::{Invocation, Origin, SOURCE};
 use crate::reproduce::ReproduceError;
 use crate::sandbox::Cancel;
 
@@ -22,15 +23,16 @@ pub struct Exported {
     pub bytes: u64,
 }
 
-/// Writes a run with all that its steps need, each artifact verified. `source` is the file that it
-/// read, if that is no artifact; `signatures` are those of its components.
+/// Writes a run with all that its steps need, each artifact verified. `sources` are the files that
+/// it read, by the names of its sources, where these are no artifacts; `signatures` are those of
+/// its components.
 ///
 /// # Errors
 /// [`PortableError`]: something is missing or damaged, or `file` cannot be written.
 pub fn export(
     (run, stages): (&Run, &[StageRecord]),
     artifacts: &ArtifactStore,
-    source: Option<&Path>,
+    sources: &BTreeMap<String, PathBuf>,
     signatures: Vec<String>,
     cancel: &Cancel,
     file: (&Path, &mut dyn Write),
@@ -39,7 +41,7 @@ pub fn export(
     let mut objects: Vec<(Object, PathBuf)> = Vec::new();
     for (kind, digest, _) in needed(stages, &invocations) {
         stopped(cancel)?;
-        let path = found(artifacts, (kind, digest), source, &invocations)?;
+        let path = found(artifacts, (kind, digest), sources, &invocations)?;
         let failed = |reason| PortableError::File { action: "read", file: path.display().to_string(), reason };
         let bytes = File::open(&path).and_then(|file| file.metadata()).map_err(failed)?.len();
         let table = (kind == ArtifactKind::Table).then(|| File::open(&path).and_then(Digest::of_reader));
@@ -78,17 +80,22 @@ pub fn export(
 fn found(
     artifacts: &ArtifactStore,
     (kind, digest): (ArtifactKind, Digest),
-    source: Option<&Path>,
+    sources: &BTreeMap<String, PathBuf>,
     invocations: &[Invocation],
 ) -> Result<PathBuf, PortableError> {
     let read = invocations.iter().flat_map(|invocation| &invocation.inputs);
-    let is_source = read.clone().any(|input| (input.role.as_str(), input.digest) == (SOURCE, digest));
-    if artifacts.reaches(kind, &digest)? || !is_source {
+    let mut read = read.filter(|input| (input.role.as_str(), input.digest) == (SOURCE, digest));
+    let from = read.next().map(|input| &input.from);
+    if artifacts.reaches(kind, &digest)? || from.is_none() {
         artifacts.verify(kind, &digest)?;
         return Ok(artifacts.path(kind, &digest));
     }
     let gone = |reason| ReproduceError::NoSource { digest, reason };
-    let path = source.ok_or_else(|| gone(None))?;
+    let path = match from {
+        Some(Origin::Source { name }) => sources.get(name),
+        _ => None,
+    };
+    let path = path.ok_or_else(|| gone(None))?;
     let content = stagewright_store::open_regular(path).and_then(Digest::of_reader);
     let content = content.map_err(|reason| gone(Some(format!("{}: {reason}", path.display()))))?;
     if content == digest {

@@ -13,7 +13,8 @@ use crate::reproducing::{compared, reproduced};
 fn exported(bed: &Bed, ended: &Ended, source: Option<&Path>) -> Result<Vec<u8>, PortableError> {
     let mut bytes = Vec::new();
     let run = (&ended.record, &ended.stages[..]);
-    export(run, &bed.home.artifacts, source, Vec::new(), &Cancel::default(), (Path::new("run.tar"), &mut bytes))?;
+    let sources = source.map(|path| ("rows".to_owned(), path.to_owned())).into_iter().collect();
+    export(run, &bed.home.artifacts, &sources, Vec::new(), &Cancel::default(), (Path::new("run.tar"), &mut bytes))?;
     Ok(bytes)
 }
 

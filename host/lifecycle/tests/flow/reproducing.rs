@@ -1,5 +1,6 @@
 //! A run once more, from its record.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ fn again(bed: &Bed, script: Script) -> Again {
         workers: 3,
         cancel,
         ceilings: Ceilings::default(),
-        source: None,
+        sources: BTreeMap::new(),
     }
 }
 
@@ -231,7 +232,8 @@ fn a_source_is_read_where_it_is_now_and_its_content_must_be_that_on_record() {
     let ended = bed.done(Asked::whole().set(&uri).set("ingestion.source=rows").set("ingestion.opens=true"));
     std::fs::rename(&first, &moved).expect("a file");
     let with = |source: &Path| {
-        let again = Again { source: Some(source.to_owned()), ..again(&bed, Script::default()) };
+        let sources = BTreeMap::from([("rows".to_owned(), source.to_owned())]);
+        let again = Again { sources, ..again(&bed, Script::default()) };
         reproduce(&ended.stages, &again)
     };
     let gone = reproduce(&ended.stages, &again(&bed, Script::default())).expect_err("it is nowhere");
