@@ -20,7 +20,7 @@ pub(crate) fn write(run: &Run, made: &Made, is_judged: bool) -> Result<(), RunEr
     let asked = run.request.manifest.outputs.iter().filter(|output| is_asked_for(output.world));
     let mut wanted: Vec<(&Path, &ArtifactRecord)> = Vec::new();
     for output in asked {
-        wanted.push((&output.path, found(run, made, output)?));
+        wanted.push((output.path.as_path(), found(run, made, output)?));
     }
     for (path, artifact) in wanted {
         let failed = |source| StoreError::Io { action: "write", path: path.to_owned(), source };

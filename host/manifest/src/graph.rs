@@ -237,7 +237,7 @@ impl<'a> Names<'a> {
         let (at, artifact) = self.find(reference)?;
         let Draft { name, world, .. } = &self.drafts[at];
         match (world, artifact) {
-            (Some(world), Some(artifact)) => Ok((name, *world, artifact)),
+            (Some(world), Some(artifact)) => Ok((*name, *world, artifact)),
             _ => {
                 let made = world.map(|world| world.contract().outputs).unwrap_or_default();
                 let hint = format!("write `{name}.ARTIFACT`: it makes {}", listed(made.iter().copied()));

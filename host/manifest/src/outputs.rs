@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::Serialize;
 
 use crate::graph::Names;
-use crate::reader::Section;
+use crate::reader::{Item, Section};
 use crate::step_id::StepId;
 use crate::world::World;
 
@@ -27,40 +27,42 @@ pub struct OutputSection {
 }
 
 /// Reads all outputs; `None` if one of them is wrong.
-pub(crate) fn read_all(section: &Section<'_>, names: &Names<'_>) -> Option<Vec<OutputSection>> {
+pub(crate) fn read_all<'a>(section: &Section<'a>, names: &Names<'a>) -> Option<Vec<OutputSection>> {
     let mut outputs = Vec::new();
     let mut paths: BTreeMap<PathBuf, &str> = BTreeMap::new();
     let mut is_fine = true;
     for (name, item) in section.items() {
-        let mut report = |message: String, hint: String| {
-            item.report_value(message, Some(hint));
-            is_fine = false;
-        };
-        let Some(reference) = item.text() else {
-            is_fine = false;
-            continue;
-        };
-        if name.is_empty() || Path::new(name).file_name().is_none() || name.ends_with('/') {
-            report(
-                format!("`{name}` is not the path of a file"),
-                "write a path such as `reports/model.html`".to_owned(),
-            );
-            continue;
-        }
-        let path = plain(&item.resolve(name));
-        if let Some(first) = paths.insert(path.clone(), name) {
-            report(format!("`{name}` and `{first}` are one file"), "give each output a file of its own".to_owned());
-            continue;
-        }
-        match names.artifact(reference) {
-            Ok((stage, world, artifact)) => {
-                let Ok(stage) = StepId::new(stage) else { continue };
-                outputs.push(OutputSection { path, stage, world, artifact: artifact.to_owned() });
-            }
-            Err((message, hint)) => report(message, hint),
-        }
+        let output = item.text().and_then(|reference| {
+            read(name, reference, &item, names, &mut paths)
+                .map_err(|(message, hint)| item.report_value(message, Some(hint)))
+                .ok()
+        });
+        is_fine &= output.is_some();
+        outputs.extend(output);
     }
     is_fine.then_some(outputs)
+}
+
+/// One output; else what is wrong with it, and a hint.
+fn read<'a>(
+    name: &'a str,
+    reference: &'a str,
+    item: &Item<'a>,
+    names: &Names<'a>,
+    paths: &mut BTreeMap<PathBuf, &'a str>,
+) -> Result<OutputSection, (String, String)> {
+    if Path::new(name).file_name().is_none() || name.ends_with('/') {
+        let hint = "write a path such as `reports/model.html`".to_owned();
+        return Err((format!("`{name}` is not the path of a file"), hint));
+    }
+    let path = plain(&item.resolve(name));
+    if let Some(first) = paths.insert(path.clone(), name) {
+        let hint = "give each output a file of its own".to_owned();
+        return Err((format!("`{name}` and `{first}` are one file"), hint));
+    }
+    let (stage, world, artifact) = names.artifact(reference)?;
+    let stage = StepId::new(stage).map_err(|error| (error.to_string(), "give the stage another name".to_owned()))?;
+    Ok(OutputSection { path, stage, world, artifact: artifact.to_owned() })
 }
 
 /// The same path without steps that lead nowhere. Links are not looked at.
