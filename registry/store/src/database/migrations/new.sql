@@ -1,4 +1,4 @@
--- Today's tables, for a new SQLite file: as the migrations leave an empty one.
+-- The tables of format 5, for a new SQLite file: as the migrations up to there leave an empty one.
 
 CREATE TABLE experiments (
     id INTEGER PRIMARY KEY,
