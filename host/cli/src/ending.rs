@@ -244,7 +244,7 @@ fn reproduce_hint(error: &ReproduceError) -> Option<String> {
         ReproduceError::NoInvocation { .. }
         | ReproduceError::Unreadable { .. }
         | ReproduceError::NoComponent { .. } => "runs of this version keep all that is needed: run the pipeline again",
-        ReproduceError::OtherHost { .. } => "use the version of stagewright that made the run",
+        ReproduceError::OtherHost { .. } => "use the version of this program that made the run",
         ReproduceError::NoInput { .. } => {
             "garbage collection removed it, or the file was deleted: run the pipeline again"
         }

@@ -120,7 +120,7 @@ impl Observer for Watch {
             bar.finish_and_clear();
         }
         if summary.cached {
-            self.line(&format!("{:<15} {:<20}   cached", world.as_str(), summary.component));
+            self.line(&format!("{:<15} {:<20}   cached", step, summary.component));
             return;
         }
         self.line(&format!(

@@ -186,8 +186,7 @@ impl Path {
 
     /// The member of a value; null if it is not there.
     pub fn of(&self, value: &Value) -> Value {
-        let member = |value: Option<&Value>, name: &String| value?.get(name).cloned();
-        self.0.iter().fold(Some(value.clone()), |value, name| member(value.as_ref(), name)).unwrap_or_default()
+        self.0.iter().try_fold(value.clone(), |value, name| value.get(name).cloned()).unwrap_or_default()
     }
 }
 

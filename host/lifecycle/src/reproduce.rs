@@ -299,9 +299,6 @@ fn refuse_missing(step: &Recorded<'_>, again: &Again) -> Result<(), ReproduceErr
         Work::Ingestion(work) => work.source.as_ref(),
         _ => None,
     };
-    if source.is_some() && !inputs.iter().any(|input| input.role == SOURCE) {
-        return Err(ReproduceError::UnknownSource);
-    }
     for InputRef { role, kind, digest, .. } in inputs {
         let is_kept = again.artifacts.reaches(*kind, digest)?;
         let file = source.and_then(|source| again.sources.get(&source.name));
@@ -335,13 +332,14 @@ fn repeat(step: &Recorded<'_>, again: &Again, compared: &mut HashSet<(ArtifactKi
         && let Some(source) = &work.source
     {
         session.source = match source_file(source, step, again)? {
-            Ok(file) => file.map(Ok),
+            Ok(file) => file,
             Err(difference) => return Ok(Err(difference)),
         };
     }
     let (outcome, staging) = execute_aside(&invocation, session)?;
     if let Some(fault) = outcome.fault {
-        return Err(fault.into());
+        let is_unknown = fault.to_string().contains(&ReproduceError::UnknownSource.to_string());
+        return Err(if is_unknown { ReproduceError::UnknownSource } else { fault.into() });
     }
     let (id, world) = (invocation.step.clone(), invocation.guest.world);
     again.observer.stage_finished(&id, &StageSummary::of(world, step.record, &outcome, Some(invocation)));
@@ -401,10 +399,15 @@ fn damaged(
     }
 }
 
-/// The file of a source whose content is no artifact, and its content; `None`: it is one.
-fn source_file(source: &SourceWork, step: &Recorded<'_>, again: &Again) -> Checked<Option<(PathBuf, Content)>> {
+/// A file that a step reads, and its content; or why it cannot be read.
+type SourceFile = Result<(PathBuf, Content), StageFault>;
+
+/// The file of a source whose content is no artifact; `None`: it is one.
+fn source_file(source: &SourceWork, step: &Recorded<'_>, again: &Again) -> Checked<Option<SourceFile>> {
     let Some(input) = step.invocation.inputs.iter().find(|input| input.role == SOURCE) else {
-        return Err(ReproduceError::UnknownSource);
+        // A component that does not ask for the source does without.
+        let (stage, message) = (step.invocation.step.clone(), ReproduceError::UnknownSource.to_string());
+        return Ok(Ok(Some(Err(StageFault::Data { stage, message, column: None, row: None, value: None }))));
     };
     let is_kept = again.artifacts.reaches(input.kind, &input.digest)?;
     // The answer of a server is an artifact that the step makes its own; the content of a file,
@@ -427,7 +430,7 @@ fn source_file(source: &SourceWork, step: &Recorded<'_>, again: &Again) -> Check
         let (recorded, found) = (Some(input.digest), Some(content.digest));
         return Ok(Err(step.differs(Part::Input, input.role.clone(), input.kind, recorded, found)));
     }
-    Ok(Ok(Some((path, content))))
+    Ok(Ok(Some(Ok((path, content)))))
 }
 
 impl Recorded<'_> {

@@ -88,14 +88,14 @@ pub enum RunError {
         /// The component of today's manifest, or its parameters.
         named: String,
     },
-    /// The champion cannot be asked, because a part of it is not here.
-    #[error("the champion, version {version} of `{model}`, is not whole here: {reason}")]
+    /// The champion cannot be asked, because it is on other machines alone.
+    #[error("the champion, version {version} of `{model}`, is not here: {reason}")]
     ChampionMissing {
         /// The model's name.
         model: String,
         /// The champion's version.
         version: u32,
-        /// The artifact that is missing.
+        /// What is missing.
         reason: String,
     },
     /// Another version became champion each time that the candidate had been judged.
@@ -301,7 +301,7 @@ impl Run {
     fn lifecycle(&self, made: &mut Made, candidate: &mut Option<Candidate>) -> Result<(), RunError> {
         let last = *self.request.stages.end();
         if last >= World::Evaluation {
-            wire::champion_is_whole(self)?;
+            wire::champion_is_within_reach(self)?;
         }
         self.learn(made)?;
         if last < World::Training {

@@ -28,7 +28,7 @@ use crate::run::{Run, RunError, with_defaults};
 use crate::sandbox::{Component, stage_seed, step_seed};
 use crate::settings;
 
-pub(crate) use champion::is_whole as champion_is_whole;
+pub(crate) use champion::is_within_reach as champion_is_within_reach;
 
 /// The invocation of a step. What the host has to fetch or to hash for it is the step's work, on
 /// its bench.

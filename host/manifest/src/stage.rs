@@ -60,7 +60,7 @@ pub struct StageSection {
 }
 
 // The signature is serde's.
-#[allow(clippy::trivially_copy_pass_by_ref)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_true(flag: &bool) -> bool {
     *flag
 }

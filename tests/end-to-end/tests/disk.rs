@@ -90,7 +90,7 @@ fn a_run_that_fills_the_disk_says_so_and_shows_nothing_and_the_next_one_works() 
     let filler = disk.folder.join("filler");
     let full = fs::write(&filler, vec![0; 16 << 20]).expect_err("the disk is smaller");
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-    says_what_to_do(&small(&place, &["--register-name", "other"]).expect(7), "No space left");
+    says_what_to_do(&small(&place, &["--register-name", "other", "--no-cache"]).expect(7), "No space left");
     assert_eq!(place.run(&["models", "--json"]).expect(0).stdout, models);
     place.run(&["artifacts", "list", "--json"]).expect(0);
     fs::remove_file(filler).expect("the filler");

@@ -226,8 +226,9 @@ impl Scenario {
         let (code, passed) = (ended.status.code(), post.messages());
         let named = passed.get(moment.number - 1);
         ensure(named == Some(&moment.name), || format!("it is `{named:?}`"))?;
-        // A run may ask other processes before it looks again at the one that is gone.
-        let alone = whom == Whom::Parent || moment.when == When::Before;
+        // What has the message may go on for a moment before the signal meets it; and a run may ask
+        // other processes before it looks again at the one that is gone.
+        let alone = moment.when == When::Before;
         ensure(!alone || passed.len() == moment.number, || format!("{} after it", passed.len() - moment.number))?;
         post.is_left()?;
         let status = match whom {

@@ -87,8 +87,8 @@ fn claimed(
 /// Whether the steps ran in an engine that makes every NaN the same: all of a run did, or none.
 fn canonicalizes_nans(stages: &[StageRecord]) -> bool {
     let invocations = stages.iter().filter_map(|stage| stage.invocation.clone());
-    let read = invocations.filter_map(|it| serde_json::from_value::<Invocation>(it).ok());
-    read.last().is_some_and(|invocation| invocation.guest.canonicalize_nans)
+    let mut read = invocations.filter_map(|it| serde_json::from_value::<Invocation>(it).ok());
+    read.next_back().is_some_and(|invocation| invocation.guest.canonicalize_nans)
 }
 
 /// The files that a run read, by the names of its sources, where the manifest that it was made with

@@ -88,10 +88,13 @@ struct Branch<'a> {
     text: &'a mut String,
 }
 
+/// One end of an edge.
+type End = fn(&Edge) -> &Id;
+
 impl Branch<'_> {
     /// The nodes next to some, in this direction, each once.
     fn next(&self, ids: &[Id]) -> Vec<Id> {
-        let (of, to): (fn(&Edge) -> &Id, fn(&Edge) -> &Id) = match self.way {
+        let (of, to): (End, End) = match self.way {
             Way::Up => (|edge| &edge.to, |edge| &edge.from),
             Way::Down => (|edge| &edge.from, |edge| &edge.to),
         };

@@ -16,21 +16,28 @@ use crate::run::{Run, RunError};
 use crate::sandbox::Component;
 use crate::wire::of_model;
 
-/// Looks, before anything is learnt, whether the parts of the champion can be had: a registry may be
-/// shared with machines whose artifacts are not. Does not read them.
+/// Looks, before anything is learnt, whether the champion of a registry that machines share can be
+/// had on this one. A part that is missing on its own may be what this run makes again. Does not
+/// read them.
 ///
 /// # Errors
 /// [`RunError::ChampionMissing`], or what the registry or the store fails with.
-pub(crate) fn is_whole(run: &Run) -> Result<(), RunError> {
+pub(crate) fn is_within_reach(run: &Run) -> Result<(), RunError> {
     let (home, model) = (&run.request.home, run.request.manifest.model.as_str());
-    let Some(version) = home.registry.alias(model, CHAMPION)? else { return Ok(()) };
-    for part in home.registry.version(model, version)?.references.iter().filter(|part| part.needed) {
-        if !home.artifacts.reaches(part.kind, &part.digest)? {
-            let reason = format!("{} `{}` ({}) is missing", part.kind, part.digest, part.role);
-            return Err(RunError::ChampionMissing { model: model.to_owned(), version, reason });
-        }
+    if home.has_own_registry() {
+        return Ok(());
     }
-    Ok(())
+    let Some(version) = home.registry.alias(model, CHAMPION)? else { return Ok(()) };
+    let mut missing = None;
+    for part in home.registry.version(model, version)?.references.iter().filter(|part| part.needed) {
+        if home.artifacts.reaches(part.kind, &part.digest)? {
+            return Ok(());
+        }
+        missing = missing.or_else(|| Some(format!("{} `{}` ({})", part.kind, part.digest, part.role)));
+    }
+    let Some(part) = missing else { return Ok(()) };
+    let reason = format!("none of its parts can be had, such as {part}");
+    Err(RunError::ChampionMissing { model: model.to_owned(), version, reason })
 }
 
 /// The champion of the moment, if there is one. One that cannot be loaded is an error, never "no

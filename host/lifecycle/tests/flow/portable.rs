@@ -179,12 +179,15 @@ fn one_flipped_bit_and_every_cut_of_a_file_is_refused_and_nothing_is_imported() 
     flipped("which is the input `champion.model` of stage `evaluation`", "blob", champion.digest);
 }
 
+/// Names and contents of a file's entries, in order.
+type Entries = Vec<(String, Vec<u8>)>;
+
 #[test]
 fn a_file_of_another_form_is_refused_and_nothing_is_imported() {
     let (bed, ended) = compared();
     let file = exported(&bed, &ended, None).expect("everything is there");
     let whole = entries(&file);
-    let with = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+    let with = |change: &dyn Fn(&mut Entries)| {
         let mut entries = whole.clone();
         change(&mut entries);
         archive(&entries, b'0')

@@ -295,8 +295,12 @@ fn features() -> Vec<Field> {
 
 /// Whether this instance works for an evaluation or a prediction: then it may make no tables.
 fn is_served() -> bool {
-    let writer = tables::TableWriter::new(&[float("x")]);
-    writer.write(&packed::encode_numbers(0, &[])).is_err()
+    // Looked at once: an instance may begin so many tables.
+    static SERVED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *SERVED.get_or_init(|| {
+        let writer = tables::TableWriter::new(&[float("x")]);
+        writer.write(&packed::encode_numbers(0, &[])).is_err()
+    })
 }
 
 /// Whether a handle that is kept is still good: what it reads begins like orders.
