@@ -30,7 +30,7 @@ fuzz_target!(|text: &str| {
     let Ok(manifest) = Manifest::parse("pipeline.toml", MANIFEST.to_owned(), PathBuf::new(), &overrides) else {
         return;
     };
-    let problems = manifest.check_parameters(World::Training, &schema);
+    let problems = manifest.check_parameters(manifest.stage(World::Training), &schema);
     assert!(problems.len() <= 300, "{}", problems.len());
     for problem in &problems {
         // Names of parameters are the file's own, and may be as long as they like.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use stagewright_lifecycle::invocation::{CONTRACT, HOST, Invocation, Origin};
 use stagewright_lifecycle::reproduce::guests;
 use stagewright_manifest::World;
-use stagewright_store::{ArtifactKind, Digest, FAILED, ModelVersion, Run, StageRecord};
+use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, FAILED, ModelVersion, Run, StageRecord};
 
 /// The kind of build.
 const BUILD: &str = "urn:stagewright:run:1";
@@ -40,7 +40,9 @@ pub(crate) fn of(version: &ModelVersion, run: &Run, stages: &[StageRecord]) -> V
 pub(crate) fn again(claimed: &Value, run: &Run, stages: &[StageRecord]) -> Option<Value> {
     let parts = claimed["subject"].as_array()?.iter().map(|subject| {
         let (role, world, artifact) = PARTS.iter().find(|(role, ..)| subject["name"] == *role)?;
-        let records = stages.iter().filter(|record| world_of(record) == Some(*world));
+        // What a stage that failed made is not made again.
+        let finished = stages.iter().filter(|record| record.status != FAILED);
+        let records = finished.filter(|record| world_of(record) == Some(*world));
         let mut made = records.flat_map(|record| &record.outputs).filter(|output| output.name == *artifact);
         let made = made.find(|output| digest(output.kind, &output.digest) == subject["digest"])?;
         Some((*role, made.kind, made.digest))
@@ -53,15 +55,22 @@ fn world_of(record: &StageRecord) -> Option<World> {
     serde_json::from_value(record.invocation.as_ref()?["guest"]["world"].clone()).ok()
 }
 
-/// Whether two statements say the same of a build, whichever version of this program wrote them.
-pub(crate) fn says_the_same(one: &Value, other: &Value) -> bool {
-    let compared = |statement: &Value| {
-        let predicate = &statement["predicate"];
-        let details = &predicate["runDetails"];
-        let head = ["_type", "subject", "predicateType"].map(|key| statement[key].clone());
-        (head, predicate["buildDefinition"].clone(), details["metadata"].clone(), details["byproducts"].clone())
-    };
-    compared(one) == compared(other)
+/// Whether a signed statement says this, byte for byte, but for the version of the program that
+/// wrote it: who signs it too signs all of it.
+pub(crate) fn is_said(own: &Value, statement: &[u8]) -> bool {
+    const VERSION: &str = "/predicate/runDetails/builder/version/stagewright";
+    let mut own = own.clone();
+    let claimed = serde_json::from_slice::<Value>(statement).ok();
+    let version = claimed.as_ref().and_then(|claimed| claimed.pointer(VERSION)?.as_str());
+    if let (Some(said), Some(version)) = (own.pointer_mut(VERSION), version) {
+        *said = json!(version);
+    }
+    text(&own).is_ok_and(|text| text.as_bytes() == statement)
+}
+
+/// A statement as it is signed.
+pub(crate) fn text(statement: &Value) -> serde_json::Result<String> {
+    Ok(serde_json::to_string_pretty(statement)? + "\n")
 }
 
 fn with(parts: &[(&str, ArtifactKind, Digest)], run: &Run, stages: &[StageRecord]) -> Value {
@@ -118,7 +127,15 @@ fn dependencies(run: &Run, stages: &[&StageRecord]) -> Vec<Value> {
         }
         for input in &invocation.inputs {
             let name = match &input.from {
-                Origin::Step { step } if stages.iter().any(|stage| stage.name == step.to_string()) => continue,
+                // Where an input is said to come from proves nothing: it must be what that step made.
+                Origin::Step { step }
+                    if stages.iter().any(|stage| {
+                        let made = |it: &ArtifactRecord| (it.kind, it.digest) == (input.kind, input.digest);
+                        stage.name == step.to_string() && stage.outputs.iter().any(made)
+                    }) =>
+                {
+                    continue;
+                }
                 Origin::Source { name } => format!("source {name}"),
                 Origin::Version { model, version } => format!("{} of {model}/{version}", input.role),
                 Origin::Step { .. } | Origin::File => input.role.clone(),

@@ -19,7 +19,7 @@ use stagewright_text::Outside;
 use crate::error::{DataError, DataFault, MAX_SHOWN_BYTES, shown};
 use crate::infer::{self, Inference, InferenceOptions};
 use crate::interrupt::Interrupt;
-use crate::request::{self, KeptColumn, Rows, RowsInput};
+use crate::request::{self, KEPT_MEMORY, KeptColumn, MAX_BYTES, Rows, RowsInput};
 use crate::signature::{Signature, Strictness};
 use crate::source::{self, Batches, Cursor, InMemory, Literal, Place, Source, SourceUri, Taker, visit};
 
@@ -343,10 +343,17 @@ impl Job {
         let batch = concat_batches(&schema.to_arrow(), batches).map_err(|_| "rows that do not fit each other")?;
         let mut columns: Vec<KeptColumn> =
             keep.iter().map(|name| KeptColumn { name: name.clone(), values: Vec::new() }).collect();
+        let mut bytes = 0;
         for part in kept {
             for (column, texts) in columns.iter_mut().zip(part.columns()) {
                 for text in texts.as_string::<i32>() {
+                    // As many as a process that is honest would keep; and scalars, which all are.
+                    bytes += KEPT_MEMORY + text.map_or(0, str::len);
+                    if bytes > MAX_BYTES.saturating_mul(2) {
+                        return Err("more kept values than it may");
+                    }
                     let value = text.and_then(|text| serde_json::from_str(text).ok());
+                    let value = value.filter(|value: &serde_json::Value| !value.is_array() && !value.is_object());
                     column.values.push(value.ok_or("a kept value that is none")?);
                 }
             }

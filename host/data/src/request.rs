@@ -25,7 +25,7 @@ pub(crate) const MAX_BYTES: usize = 1 << 30;
 pub const MOST_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// Bytes that a kept value takes besides its text.
-const KEPT_MEMORY: usize = 64;
+pub(crate) const KEPT_MEMORY: usize = 64;
 
 /// So many rows of a source are decoded at once.
 const ROWS_AT_ONCE: usize = 8192;

@@ -167,7 +167,7 @@ impl Run {
         invocation: Invocation,
         mut bench: Bench,
     ) -> Result<Ended, RunError> {
-        bench.settled(Ok(()))?;
+        bench.settled(Ok(())).map_err(|error| self.named(step, error))?;
         let value = serde_json::to_value(&invocation).map_err(StageFault::host)?;
         let mut record = found.taken_over(bench.began_ms, now_ms(), value);
         // A step of another name may have done the same.

@@ -82,7 +82,7 @@ pub(crate) fn unregistered(run: &Run, made: &Made, training: &Step) -> Result<Ca
     let manifest = &run.request.manifest;
     let made = &made.after(training);
     let limits = manifest.stage_of(training).limits;
-    let watch = Watch::begin(World::Training, limits, Arc::default(), run.request.cancel.clone());
+    let watch = Watch::begin(training.stage.clone(), limits, Arc::default(), run.request.cancel.clone());
     let model = model(run, made)?;
     let (memory, test) = rows(run, made, &watch)?;
     let version = run.request.home.registry.version_of_parts(manifest.model.as_str(), model.parts())?;

@@ -5,6 +5,7 @@
 //! order of the graph, and what stands after a step that failed is not recorded at all.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::mpsc;
 use std::thread::Scope;
 
@@ -13,6 +14,7 @@ use stagewright_store::MetricPoint;
 
 use crate::artifact::FINDINGS;
 use crate::candidate::{self, Candidate};
+use crate::fault::StageFault;
 use crate::made::{Line, Made};
 use crate::run::{Ended, Run, RunError};
 use crate::sandbox::Cancel;
@@ -104,7 +106,9 @@ impl Run {
                 queue.at_work += 1;
                 let (step, seen, sender) = (queue.steps[at], made.clone(), sender.clone());
                 scope.spawn(move || {
-                    let result = self.done(step, &seen, judged(step, candidates), cancel);
+                    let work = AssertUnwindSafe(|| self.done(step, &seen, judged(step, candidates), cancel));
+                    let panicked = |_| Err(StageFault::host("a thread of the host panicked: please report it").into());
+                    let result = std::panic::catch_unwind(work).unwrap_or_else(panicked);
                     // Nobody receives when the run has failed.
                     let _ = sender.send((at, result));
                 });

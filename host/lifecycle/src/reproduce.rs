@@ -206,8 +206,10 @@ pub fn reproduce(stages: &[StageRecord], again: &Again) -> Result<Reproduction, 
         skipped: stages.iter().filter(|stage| has_failed(stage)).map(|stage| stage.name.clone()).collect(),
     };
     let mut compared = HashSet::new();
+    let called: HashSet<Digest> =
+        steps.iter().flat_map(|step| guests(&step.invocation)).map(|guest| guest.component).collect();
     for step in &steps {
-        match repeat(step, again, &mut compared)? {
+        match repeat(step, again, &called, &mut compared)? {
             Ok(repeated) => result.steps.push(repeated),
             Err(difference) => {
                 (result.identical, result.first_difference) = (false, Some(difference));
@@ -318,8 +320,14 @@ fn refuse_missing(step: &Recorded<'_>, again: &Again) -> Result<(), ReproduceErr
 /// A step again: it made the same, or here is the first difference.
 type Checked<T> = Result<Result<T, Difference>, ReproduceError>;
 
-/// Executes a step again. `compared` are the artifacts that earlier steps were found to make.
-fn repeat(step: &Recorded<'_>, again: &Again, compared: &mut HashSet<(ArtifactKind, Digest)>) -> Checked<Repeated> {
+/// Executes a step again. `called` are the components of all steps, `compared` the artifacts that
+/// earlier steps were found to make.
+fn repeat(
+    step: &Recorded<'_>,
+    again: &Again,
+    called: &HashSet<Digest>,
+    compared: &mut HashSet<(ArtifactKind, Digest)>,
+) -> Checked<Repeated> {
     let mut session = match session(step, again, compared)? {
         Ok(session) => session,
         Err(difference) => return Ok(Err(difference)),
@@ -343,7 +351,7 @@ fn repeat(step: &Recorded<'_>, again: &Again, compared: &mut HashSet<(ArtifactKi
     }
     let (id, world) = (invocation.step.clone(), invocation.guest.world);
     again.observer.stage_finished(&id, &StageSummary::of(world, step.record, &outcome, Some(invocation)));
-    compare_outputs(step, &outcome, &staging, again, compared)
+    compare_outputs(step, (&outcome, &staging), again, called, compared)
 }
 
 /// The live side of a step, with everything that it reads verified.
@@ -460,9 +468,9 @@ fn is_kept_component(step: &Recorded<'_>, output: &ArtifactRecord) -> bool {
 
 fn compare_outputs(
     step: &Recorded<'_>,
-    outcome: &Outcome,
-    staging: &Staging,
+    (outcome, staging): (&Outcome, &Staging),
     again: &Again,
+    called: &HashSet<Digest>,
     compared: &mut HashSet<(ArtifactKind, Digest)>,
 ) -> Checked<Repeated> {
     let made = |recorded: &ArtifactRecord| outcome.outputs.iter().find(|made| made.name == recorded.name);
@@ -473,7 +481,8 @@ fn compare_outputs(
         let difference = |found| step.differs(Part::Output, step.artifact(recorded), kind, Some(digest), found);
         let made = match made(recorded) {
             Some(made) => made,
-            None if is_kept_component(step, recorded) => match stored {
+            // One that no step called is not what the model was made with.
+            None if is_kept_component(step, recorded) && called.contains(&digest) => match stored {
                 Some(found) => return Ok(Err(Difference { is_damaged: true, ..difference(found) })),
                 None => continue,
             },

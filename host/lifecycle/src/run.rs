@@ -413,6 +413,8 @@ impl Run {
             let Some(pause) = retry.before(attempt) else { return ended.map(|ended| Ended { tried, ..ended }) };
             let message = format!("it is tried again in {} s: {error}", pause.as_secs_f64());
             self.request.observer.log(&step.id, Level::Warn, &message);
+            // Others may have the key meanwhile; the next try asks for it again.
+            let ended = ended.map(|ended| Ended { lock: None, ..ended });
             if !paused(pause, cancel) {
                 let stopped = RunError::from(StageFault::Cancelled { stage: step.stage.clone() });
                 return ended.map(|ended| Ended { tried, error: Some(stopped), ..ended });
@@ -503,7 +505,7 @@ impl Run {
     }
 
     /// A fault as the file names its stages: components know worlds alone.
-    fn named(&self, step: &Step, error: RunError) -> RunError {
+    pub(crate) fn named(&self, step: &Step, error: RunError) -> RunError {
         let RunError::Stage(fault) = error else { return error };
         let stage = |id: &StepId| self.request.manifest.graph.step(id).map(|step| step.stage.clone());
         let name = |told: &StepId| {

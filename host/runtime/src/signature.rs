@@ -199,11 +199,11 @@ impl Signatures {
         self.by.push((public, key.0.sign(message(self.digest).as_bytes())));
     }
 
-    /// Adds the signatures of others over the same digest; of a key that signed both, its own
-    /// stays.
+    /// Adds the signatures of others over the same digest, as many as there may be; of a key that
+    /// signed both, its own stays.
     pub fn add(&mut self, other: &Self) {
         for (key, signature) in other.by.iter().filter(|_| other.digest == self.digest) {
-            if !self.by.iter().any(|(by, _)| by == key) {
+            if self.by.len() < MAX_SIGNATURES && !self.by.iter().any(|(by, _)| by == key) {
                 self.by.push((*key, *signature));
             }
         }

@@ -190,6 +190,10 @@ impl ObjectStore for Directory {
                 let Some(metadata) = present(fs::metadata(&path)).map_err(io_error("look at", &path))? else {
                     continue;
                 };
+                // A folder by another name may be one that holds it.
+                if metadata.is_dir() && fs::symlink_metadata(&path).is_ok_and(|it| it.is_symlink()) {
+                    continue;
+                }
                 if metadata.is_dir() && key != ASIDE {
                     waiting.push((path, key));
                 } else if metadata.is_file() && key.starts_with(prefix) && check_key(&key).is_ok() {

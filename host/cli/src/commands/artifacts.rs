@@ -67,9 +67,10 @@ fn export(
     let home_folder = location.existing()?;
     let artifacts = of_run(location, run)?;
     let digest: Option<Digest> = artifact.parse().ok();
+    // Of a stage that was done again, the last: against the champion that decided.
     let found = artifacts
         .iter()
-        .find(|(stage, record)| format!("{stage}.{}", record.name) == artifact || Some(record.digest) == digest);
+        .rfind(|(stage, record)| format!("{stage}.{}", record.name) == artifact || Some(record.digest) == digest);
     let Some((_, record)) = found else {
         let names: Vec<String> = artifacts.iter().map(|(stage, record)| format!("{stage}.{}", record.name)).collect();
         return Err(UsageError::error(

@@ -77,7 +77,7 @@ fn claimed(
     let statement = signed_statement(&text, &keys).map_err(|error| cannot(error.to_string()))?;
     let claim: Value = serde_json::from_slice(&statement).map_err(|error| cannot(error.to_string()))?;
     let own = statement::again(&claim, run, stages);
-    if !own.is_some_and(|own| statement::says_the_same(&own, &claim)) {
+    if !own.is_some_and(|own| statement::is_said(&own, &statement)) {
         return Err(cannot(format!("it does not say what run {} did", run.run_id)));
     }
     let key = arguments.key.as_deref().ok_or_else(|| cannot("there is no key".to_owned()))?;

@@ -57,7 +57,9 @@ fn delete(location: &Location, run: &str, deleted: bool) -> anyhow::Result<Endin
 pub(crate) fn table_of(runs: &[Run]) -> crate::terminal::Grid {
     let mut shown = table(&["run", "pipeline", "experiment", "began (UTC)", "took", "status", "roc_auc"]);
     for run in runs {
-        let took = run.ended_ms.map_or_else(|| "-".to_owned(), |ended| milliseconds((ended - run.started_ms) as f64));
+        let took = run
+            .ended_ms
+            .map_or_else(|| "-".to_owned(), |ended| milliseconds(ended.saturating_sub(run.started_ms) as f64));
         let auc = run.metrics.iter().find(|metric| metric.name == "roc_auc");
         shown.add_row(vec![
             run.run_id.to_string(),

@@ -45,13 +45,18 @@ impl Kept {
         }
     }
 
-    /// Adds sound signatures to those that are kept.
-    fn keep(&self, mut signatures: Signatures) -> std::io::Result<()> {
-        let file = self.file(signatures.digest);
-        let before = read_signatures(&file).ok().flatten().filter(|kept| kept.verify(signatures.digest).is_ok());
-        if let Some(kept) = &before {
-            signatures.add(kept);
-        }
+    /// Adds sound signatures to those that are kept, which stay: there may be so many alone, and
+    /// whoever brings some must not crowd out others.
+    fn keep(&self, brought: Signatures) -> std::io::Result<()> {
+        let file = self.file(brought.digest);
+        let before = read_signatures(&file).ok().flatten().filter(|kept| kept.verify(brought.digest).is_ok());
+        let signatures = match before.clone() {
+            Some(mut kept) => {
+                kept.add(&brought);
+                kept
+            }
+            None => brought,
+        };
         if before.as_ref() == Some(&signatures) {
             return Ok(());
         }

@@ -10,6 +10,8 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use stagewright_store::open_regular;
+
 use crate::error::DataError;
 use crate::interrupt::Interrupt;
 use crate::source::sqlite::BUSY_TIMEOUT;
@@ -82,7 +84,7 @@ impl Database<'_> {
         self.try_lock(unlock(file, PENDING))?;
         let journal = self.beside("-journal");
         let mut first = [0];
-        let is_hot = File::open(&journal).is_ok_and(|mut file| file.read_exact(&mut first).is_ok()) && first != [0];
+        let is_hot = open_regular(&journal).is_ok_and(|mut file| file.read_exact(&mut first).is_ok()) && first != [0];
         if is_hot && !self.try_lock(is_written(file, RESERVED))? {
             let hint = "open it once with a program that may write to it, e.g. `sqlite3 FILE .tables`";
             return Err(DataError::unreadable(self.path, "a writer was interrupted, and left it half written", hint));
@@ -95,11 +97,11 @@ impl Database<'_> {
     fn log(&self, most: u64) -> Result<(Option<File>, Vec<u8>), DataError> {
         let path = self.beside("-wal");
         let failed = |error| DataError::unreadable(&path, error, "");
-        let mut log = match File::open(&path) {
+        let mut log = match open_regular(&path) {
             Ok(log) if log.metadata().map_err(failed)?.is_file() => log,
             _ => return Ok((None, Vec::new())),
         };
-        let index = File::open(self.beside("-shm")).ok();
+        let index = open_regular(&self.beside("-shm")).ok();
         if let Some(index) = &index {
             self.waiting(|| read_lock(index, READS_FILE))?;
         }

@@ -16,13 +16,13 @@ use super::{
     CHECK, FORMAT, Figure, HEAD, Head, MAX_DOCUMENT, MAX_HEAD, Object, PortableError, RunPart, StagePart, check_of,
     components, finished, needed,
 };
-use crate::upon::{CHANGES, UPON};
+use crate::upon::{CHANGES, RESUMES, UPON};
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;
 
 /// Keys of a run's configuration that name files and runs of where it was made.
-const ELSEWHERE: [&str; 3] = ["file", CHANGES, UPON];
+const ELSEWHERE: [&str; 4] = ["file", CHANGES, UPON, RESUMES];
 
 /// A file that is being imported, of which the first entry was read.
 pub struct Import {

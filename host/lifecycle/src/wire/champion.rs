@@ -74,8 +74,12 @@ pub(super) fn standing(
         let from = Origin::Version { model: name.to_owned(), version };
         inputs.push(InputRef { role: role.to_owned(), kind: ArtifactKind::Blob, digest, from });
     }
-    let guest =
-        |component: &Component| of_model(run, &model, component, run.request.manifest.stage(component.world).limits);
+    // A fault of the champion is told of the stages of the candidate that it is compared with.
+    let guest = |component: &Component| {
+        let graph = &run.request.manifest.graph;
+        let step = candidate.training.line.get(&component.world).and_then(|id| graph.step(id));
+        of_model(run, &model, component, run.request.manifest.stage_of(step.unwrap_or(&candidate.training)).limits)
+    };
     let guests = ModelGuests { transformation: guest(&transformation), training: guest(&training) };
     bench.session.components.extend([transformation, training]);
     let overlap = Overlap::of(Some(hashes), home.registry.row_memory(name, version)?.as_ref());

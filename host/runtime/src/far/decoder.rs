@@ -27,6 +27,9 @@ const LONGEST_FAILURE: u64 = 1 << 20;
 /// More than any process may use: the interrupt ends it.
 const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// Bytes that a batch, and each of its columns, takes beside its values.
+const BATCH: usize = 512;
+
 /// The most bytes of all rows that are taken at once: as many as are decoded at once, twice for what
 /// is kept beside them, and what packing adds.
 const MOST_WHOLE: usize = 3 << 30;
@@ -116,9 +119,10 @@ impl Decode for Apart {
         };
         let (schema, kept_schema) = (job.schema(), job.kept_schema());
         let (mut rows, mut kept, mut taken, mut bytes) = (Vec::new(), Vec::new(), 0, Vec::new());
+        let columns: usize = schema.iter().chain(&kept_schema).map(|it| it.fields().len()).sum();
         loop {
             let kind = reading.receive(&mut bytes)?;
-            taken += bytes.len();
+            taken += bytes.len() + BATCH * (1 + columns);
             let (schema, batches) = match kind {
                 decoded::OPENED => continue,
                 decoded::ROWS => (&schema, &mut rows),

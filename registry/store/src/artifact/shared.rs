@@ -75,6 +75,9 @@ impl SharedArtifact {
     }
 }
 
+/// The longest document that is fetched, which is then read whole. 1 GiB.
+const LONGEST_DOCUMENT: u64 = 1 << 30;
+
 /// What is older than this is sent again by whoever publishes it: a collection on another machine
 /// may be about to remove it.
 const RENEWED_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
@@ -113,6 +116,10 @@ impl ArtifactStore {
     pub(crate) fn fetch(&self, kind: ArtifactKind, digest: &Digest) -> Result<bool, StoreError> {
         let Some(shared) = self.shared() else { return Ok(false) };
         let Some(there) = shared.find(kind, digest)? else { return Ok(false) };
+        if kind == ArtifactKind::Document && there.bytes > LONGEST_DOCUMENT {
+            let problem = format!("it has {} bytes, and a document at most {LONGEST_DOCUMENT}", there.bytes);
+            return Err(StoreError::SharedDamaged { place: shared.uri().to_owned(), kind, digest: *digest, problem });
+        }
         let (mut file, path) = self.create_staged()?;
         let mut unfinished = RemoveOnDrop(Some(path.clone()));
         shared.fetch(&there, &mut |bytes| {

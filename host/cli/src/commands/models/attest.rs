@@ -18,7 +18,7 @@ pub(super) fn attest(home: &Home, model: &str, key: Option<&Path>, output: Optio
         UsageError::error(message, "attest it where it was trained: its run is on record there")
     })?;
     let stages = home.registry.stages(&run.run_id)?;
-    let text = serde_json::to_string_pretty(&statement::of(&version, &run, &stages))? + "\n";
+    let text = statement::text(&statement::of(&version, &run, &stages))?;
     let text = match key {
         Some(key) => sign_statement(text.as_bytes(), &secret(key)?)?,
         None => text,
