@@ -56,7 +56,7 @@ struct Packages {
     json: String,
 }
 
-/// What goes into a package of the workspace. Procedural macros and what they need are no part of
+/// The inputs of a package of the workspace. Procedural macros and what they need are no part of
 /// what is built.
 fn packages(package: &str, more: &[&str]) -> Result<Packages> {
     let mut command = cargo();

@@ -171,7 +171,7 @@ fn bounds(instances: &InstanceLimits) -> Bounds {
     }
 }
 
-/// What the manifest lets a component link although nothing is behind it.
+/// The stubs: parts that the manifest lets a component link although nothing is behind it.
 pub(crate) fn stubs(section: &ComponentSection) -> StubGrants {
     let stubs = &section.stubs;
     StubGrants { filesystem: stubs.contains(&Stub::Filesystem), sockets: stubs.contains(&Stub::Sockets) }

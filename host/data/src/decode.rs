@@ -23,7 +23,7 @@ use crate::request::{self, KEPT_MEMORY, KeptColumn, MAX_BYTES, Rows, RowsInput};
 use crate::signature::{Signature, Strictness};
 use crate::source::{self, Batches, Cursor, InMemory, Literal, Place, Source, SourceUri, Taker, visit};
 
-/// What decoding may use, and who is told what it used.
+/// The limits of decoding, and who is told what it used.
 #[derive(Clone)]
 pub struct Leave {
     /// Ends it, and charges its CPU time.
@@ -151,10 +151,10 @@ impl SourceRows for Cursor {
     }
 }
 
-/// What another process is to do with the files of a source.
+/// A job of another process: the work that it does on the files of a source.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
-    /// What errors call the file.
+    /// The name of the file in errors.
     name: String,
     format: Format,
     query: Option<String>,
@@ -165,7 +165,7 @@ pub struct Job {
 /// So many rows of kept values are passed on at once.
 const KEPT_AT_ONCE: usize = 8192;
 
-/// What is wanted of a source.
+/// The part of a source that is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Wanted {
     /// Its rows, under a signature.

@@ -272,7 +272,7 @@ impl Bench {
         self.watch.interrupt()
     }
 
-    /// What decoding a file for the stage may use: what is left of the stage's limits.
+    /// The limits of decoding a file for the stage: the rest of the stage's own.
     pub(crate) fn leave(&self) -> Leave {
         let meter = self.meter.clone();
         // A decoder is no component: the wall of one is not missed around it.

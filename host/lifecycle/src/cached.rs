@@ -219,7 +219,7 @@ impl Run {
     }
 }
 
-/// What the execution used that a record tells of.
+/// The usage of the execution that a record tells of.
 fn used(record: &StageRecord) -> Usage {
     Usage {
         wall_ms: record.wall_ms,

@@ -48,16 +48,16 @@ pub struct Planned {
 pub struct Difference {
     /// Where: `guest.parameters.depth`, `inputs.transformation.state.digest`.
     pub part: String,
-    /// What it was; `null` where it was not there.
+    /// The value before; `null` where it was not there.
     pub before: Value,
-    /// What it is; `null` where it is not there any more.
+    /// The value now; `null` where it is not there any more.
     pub now: Value,
 }
 
 /// Says of each step that a run of this request has whether it would be executed.
 ///
 /// # Errors
-/// What the run would fail with before it calls a component: artifacts of another run that do not
+/// The error of the run before it calls a component: artifacts of another run that do not
 /// fit, a registry that cannot be read.
 pub fn explain(request: Request) -> Result<Vec<Planned>, RunError> {
     // Nothing is recorded under it.

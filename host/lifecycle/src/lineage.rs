@@ -83,11 +83,11 @@ impl Id {
 /// A node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Node {
-    /// What it is; unique.
+    /// The identity; unique.
     pub id: Id,
     /// `commit`, `elsewhere`, `component`, `artifact`, `step`, `version` or `production`.
     pub kind: &'static str,
-    /// What people call it.
+    /// The name for people.
     pub name: String,
     /// More about it, by kind.
     #[serde(flatten)]
@@ -97,27 +97,27 @@ pub struct Node {
 /// An edge, in the direction in which things flow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Edge {
-    /// What it comes from.
+    /// The node that it comes from.
     pub from: Id,
-    /// What it leads to.
+    /// The nodes that it leads to.
     pub to: Id,
-    /// What the one is to the other.
+    /// The relation of the one to the other.
     pub role: String,
 }
 
-/// What something comes from, and what it leads to.
+/// The origins of something, and the things that it leads to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Lineage {
-    /// What was asked about: one node, or all steps of a run.
+    /// The subject of the question: one node, or all steps of a run.
     pub subject: Vec<Id>,
     /// All nodes, by their identifiers.
     #[serde(serialize_with = "nodes")]
     pub nodes: BTreeMap<Id, Node>,
     /// All edges.
     pub edges: BTreeSet<Edge>,
-    /// What the subject comes from, the subject not among it.
+    /// The origins of the subject, the subject not among it.
     pub upstream: BTreeSet<Id>,
-    /// What it leads to.
+    /// The nodes that it leads to.
     pub downstream: BTreeSet<Id>,
     /// Whether there is more than is shown.
     pub is_cut: bool,
@@ -223,7 +223,7 @@ impl Reading<'_> {
         Ok(stage.map(|stage| (recorded.run.clone(), stage.clone())))
     }
 
-    /// What a digest is of: a component that a step called, or an artifact.
+    /// The owner of a digest: a component that a step called, or an artifact.
     fn content(&self, digest: &Digest) -> Result<Option<Id>, StoreError> {
         let touches = self.registry.touches(digest)?;
         let is_component = touches.iter().any(|touch| touch.how == Touched::Called);
@@ -260,7 +260,7 @@ impl Reading<'_> {
         Ok(seen)
     }
 
-    /// What a node comes from.
+    /// The origins of a node.
     fn before(&mut self, id: &Id) -> Result<Vec<(Id, String)>, StoreError> {
         Ok(match id {
             Id::Step(run, number) => {
@@ -312,7 +312,7 @@ impl Reading<'_> {
         Ok(Some((Id::Step(run, number), role)))
     }
 
-    /// What a node leads to.
+    /// The nodes that a node leads to.
     fn after(&mut self, id: &Id) -> Result<Vec<(Id, String)>, StoreError> {
         Ok(match id {
             Id::Step(run, number) => {
@@ -434,7 +434,7 @@ fn components(stage: &StageRecord) -> Vec<(Id, String)> {
     called
 }
 
-/// What something is to a step that read or called it.
+/// The role of something for a step that read or called it.
 fn role(stage: &StageRecord, digest: &Digest) -> Option<String> {
     let read = stage.inputs.iter().find(|input| input.digest == *digest).map(|input| input.name.clone());
     read.or_else(|| (stage.digest == *digest).then(|| stage.name.clone()))

@@ -51,7 +51,7 @@ pub enum PortableError {
         file: String,
         /// The entry, if its name is known.
         entry: Option<String>,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
     },
     /// An entry's content is not what its digest says.
@@ -63,7 +63,7 @@ pub enum PortableError {
         kind: ArtifactKind,
         /// Its digest as listed.
         digest: Digest,
-        /// What it is to the run: `training.model`, `the component \`x\``.
+        /// The role for the run: `training.model`, `the component \`x\``.
         what: String,
     },
     /// The file cannot be read or written.

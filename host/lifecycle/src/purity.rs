@@ -232,7 +232,7 @@ struct Sample {
     values: RecordBatch,
 }
 
-/// What one fresh instance is asked for again: the positions of each batch, in turn.
+/// The questions to one fresh instance: the positions of each batch, in turn.
 struct Questions {
     batches: Vec<Vec<usize>>,
     /// The first batches, of one row each, which are asked before any other has left a state.
@@ -270,7 +270,7 @@ impl Sample {
         Ok(None)
     }
 
-    /// What to ask again: some rows one at a time, and then all in another order, with no row in its
+    /// The questions: some rows one at a time, and then all in another order, with no row in its
     /// place and batches of other sizes. One instance is asked, since each costs its start and may
     /// load a large model.
     fn questions(&self, seed: Digest) -> Questions {

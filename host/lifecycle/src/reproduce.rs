@@ -95,7 +95,7 @@ pub enum Part {
 pub struct Difference {
     /// The step.
     pub step: StepId,
-    /// What it is to the step.
+    /// The role for the step.
     pub part: Part,
     /// Its name: `STEP.NAME` of an artifact, an input's role, a component's name.
     pub artifact: String,
@@ -137,7 +137,7 @@ pub enum ReproduceError {
     OtherHost {
         /// The stage.
         stage: StepId,
-        /// What differs: `host semantics`, `contract`.
+        /// The part that differs: `host semantics`, `contract`.
         what: &'static str,
         /// As the step had it.
         recorded: String,

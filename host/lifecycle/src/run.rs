@@ -95,7 +95,7 @@ pub enum RunError {
         model: String,
         /// The champion's version.
         version: u32,
-        /// What is missing.
+        /// The part that is missing.
         reason: String,
     },
     /// Another version became champion each time that the candidate had been judged.

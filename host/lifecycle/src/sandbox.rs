@@ -180,7 +180,7 @@ impl<T: StageRunner + ModelRunner + ComponentSource> Sandbox for T {}
 /// Receives transformed batches: the schema that the transformer declared, the first row's number, the batch.
 pub type TransformSink<'a> = &'a mut dyn FnMut(&Schema, u64, RecordBatch) -> Result<(), StageFault>;
 
-/// What a component says of itself (WIT `metadata.describe`).
+/// A component's description of itself (WIT `metadata.describe`).
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Description {
     /// The component's name.
@@ -205,13 +205,13 @@ pub struct Component {
     pub world: World,
     /// SHA-256 of its bytes.
     pub digest: Digest,
-    /// What it says of itself.
+    /// The component's description of itself.
     pub description: Description,
     /// Whether it exports WIT `shards`.
     pub sharded: bool,
     /// Whether it exports WIT `rebalance`.
     pub rebalances: bool,
-    /// What it imports, for `plan`.
+    /// The imports, for `plan`.
     pub imports: Vec<String>,
     /// The always-failing parts of WASI that it was admitted with.
     pub stubs: Vec<String>,
@@ -220,7 +220,7 @@ pub struct Component {
 /// One check of a validation stage (WIT `validate.check`).
 pub use stagewright_evaluation::report::{Check, ColumnSummary};
 
-/// What a promotion stage decided.
+/// The decision of a promotion stage.
 #[derive(Debug, Clone)]
 pub struct StageDecision {
     /// Whether it approves.
@@ -229,14 +229,14 @@ pub struct StageDecision {
     pub reasons: Vec<(String, bool, String)>,
 }
 
-/// What a promotion stage is told.
+/// The evidence that a promotion stage gets.
 #[derive(Debug, Clone)]
 pub struct DecisionInput {
     /// The candidate's metrics, computed by the host.
     pub candidate: Vec<(String, f64)>,
     /// The champion's.
     pub champion: Option<Vec<(String, f64)>>,
-    /// What the evaluation stage reported.
+    /// The metrics that the evaluation stage reported.
     pub reported: Vec<(String, f64)>,
     /// How many test rows the candidate's metrics were computed on.
     pub rows: u64,

@@ -178,7 +178,7 @@ pub(crate) fn resolve(drafts: &[Draft<'_>]) -> Option<Graph> {
     Some(Graph { steps: steps? })
 }
 
-/// What a reference under `inputs` or `outputs` can mean.
+/// The meanings of a reference under `inputs` or `outputs`.
 pub(crate) struct Names<'a> {
     drafts: &'a [Draft<'a>],
     by_name: BTreeMap<&'a str, usize>,
@@ -197,7 +197,7 @@ impl<'a> Names<'a> {
     /// `WORLD.STAGE`, `STAGE.ARTIFACT` and `WORLD.STAGE.ARTIFACT`.
     ///
     /// # Errors
-    /// What is wrong with it, and a hint.
+    /// The problem with it, and a hint.
     pub(crate) fn find(&self, reference: &'a str) -> Result<(usize, Option<&'a str>), (String, String)> {
         let parts: Vec<&str> = reference.split('.').collect();
         let is_of = |stage: &str, world: &str| {
@@ -232,7 +232,7 @@ impl<'a> Names<'a> {
     /// The stage, its world and the artifact that a reference under `outputs` names.
     ///
     /// # Errors
-    /// What is wrong with it, and a hint.
+    /// The problem with it, and a hint.
     pub(crate) fn artifact(&self, reference: &'a str) -> Result<(&'a str, World, &'a str), (String, String)> {
         let (at, artifact) = self.find(reference)?;
         let Draft { name, world, .. } = &self.drafts[at];
@@ -425,7 +425,7 @@ fn refuse_second(drafts: &[Draft<'_>]) -> bool {
     found
 }
 
-/// What a stage makes for others must be worked on by one. Whether there was something else.
+/// An artifact that a stage makes for others must be read by one. Whether there was something else.
 fn refuse_unread(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> bool {
     let read: BTreeSet<usize> = wired.iter().flatten().flat_map(|wired| wired.from.iter().copied()).collect();
     let is_for_others =

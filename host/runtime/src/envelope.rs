@@ -1,8 +1,8 @@
 //! Statements that are signed: a DSSE envelope in a Sigstore bundle, as tools of others read it.
 //!
-//! What is signed is DSSE's pre-authentication encoding, which begins with `DSSEv1 `: no signature
-//! of a component is ever one of a statement, nor the other way round. A bundle has one signature.
-//! Whoever signs the same statement too makes a bundle of their own.
+//! The signed bytes are DSSE's pre-authentication encoding, which begins with `DSSEv1 `: no
+//! signature of a component is ever one of a statement, nor the other way round. A bundle has one
+//! signature. Whoever signs the same statement too makes a bundle of their own.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// The type of the bundle.
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
-/// What is wrong with a bundle.
+/// The problem with a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// It cannot be read.

@@ -1,4 +1,4 @@
-//! What a runtime works with, and what can be asked of a component before it runs.
+//! The installation that a runtime works with, and what can be asked of a component before it runs.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub enum Origin {
     Stored(Digest, ArtifactStore),
 }
 
-/// What a runtime works with.
+/// The installation that a runtime works with.
 #[derive(Debug, Clone)]
 pub struct Installation {
     /// The folder of compiled components; made if it is missing, for its owner alone.
@@ -35,7 +35,7 @@ pub struct Installation {
     pub stages: Vec<PathBuf>,
     /// Who compiles what is not in the cache.
     pub compiler: Compiler,
-    /// What compiling one component may take.
+    /// The limits of compiling one component.
     pub limits: CompilationLimits,
     /// The most that a component of each world may use. It binds `describe`,
     /// which no manifest knows of.

@@ -153,8 +153,8 @@ impl Seat {
         }
     }
 
-    /// What it answered last was checked, and is as it has to be. A process of which this was said
-    /// at the end may serve its purpose again.
+    /// Records that its last answer was checked, and is as it has to be. A process of which this
+    /// was said at the end may serve its purpose again.
     pub(crate) fn is_well(&mut self) {
         if let Kind::Far(far) = &mut self.kind {
             far.is_well();

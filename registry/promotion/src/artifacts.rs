@@ -35,7 +35,7 @@ impl ArtifactObjects {
     /// rights. To be called before a training, not after it.
     ///
     /// # Errors
-    /// What stands in the way, with its fix.
+    /// The obstacle, with its fix.
     pub fn check(&self) -> Result<(), PromotionError> {
         let probe = tempfile::NamedTempFile::new().map_err(|source| PromotionError::Io {
             action: "create a file in",

@@ -220,7 +220,7 @@ fn a_place_that_refuses_is_found_before_it_is_needed() {
     assert!(matches!(absent.check(), Err(PromotionError::NoBucket { .. })), "{:?}", absent.check());
 }
 
-/// What became of a publication that met a fault.
+/// The outcome of a publication that met a fault.
 struct Outcome {
     completed: bool,
     requests: u64,

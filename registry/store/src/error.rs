@@ -29,7 +29,7 @@ pub enum StoreError {
     /// No artifact of this kind and digest is stored.
     #[error("{kind} `{digest}` is not in the store `{}`", store.display())]
     Missing {
-        /// What was asked for.
+        /// The kind that was asked for.
         kind: ArtifactKind,
         /// Its digest.
         digest: Digest,
@@ -51,11 +51,11 @@ pub enum StoreError {
     /// The place where several machines share artifacts failed.
     #[error("cannot {action} at `{place}`: {source}")]
     Shared {
-        /// What was tried: `write artifact sha256:...`.
+        /// The attempt: `write artifact sha256:...`.
         action: String,
         /// The shared place, without secrets.
         place: String,
-        /// What it said, with a hint where there is one.
+        /// The reply, with a hint where there is one.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An artifact at the shared place is not what its digest says.
@@ -63,11 +63,11 @@ pub enum StoreError {
     SharedDamaged {
         /// The shared place.
         place: String,
-        /// What it should be.
+        /// The kind that it should be.
         kind: ArtifactKind,
         /// Its digest.
         digest: Digest,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: String,
     },
     /// The artifacts of a home are shared elsewhere than was said.

@@ -1,4 +1,4 @@
-//! What it costs to find that a thousand steps were done before: an invocation, its key, the record,
+//! The cost of finding that a thousand steps were done before: an invocation, its key, the record,
 //! its artifacts. Run by `cargo xtask bench cache`.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! What must hold of a home after whatever happened to the process that worked in it.
+//! The invariants of a home after whatever happened to the process that worked in it.
 
 use std::collections::BTreeSet;
 use std::fs;

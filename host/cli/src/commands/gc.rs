@@ -69,8 +69,9 @@ fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<
     Ok(found.into_iter().map(|artifact| item_of(artifact, "artifacts")).collect())
 }
 
-/// What only records of runs reach, the least recently used first, past so many bytes. A run whose artifacts are gone keeps
-/// its record; a stage that made one of them is executed again when somebody wants the same.
+/// Collects artifacts that only records of runs reach, the least recently used first, past so many
+/// bytes. A run whose artifacts are gone keeps its record; a stage that made one of them is
+/// executed again when somebody wants the same.
 fn evicted(home: &Home, most: u64, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
     let found = home.artifacts.evict(most, grace, dry_run, || home.registry.least_recently_used())?;
     Ok(found.into_iter().map(|artifact| item_of(artifact, "evicted")).collect())

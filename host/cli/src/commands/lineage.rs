@@ -40,7 +40,7 @@ fn print(found: &Lineage, arguments: &LineageArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What somebody typed: a digest, a version, a run, a model's name.
+/// The name that somebody typed: a digest, a version, a run, a model's name.
 fn subject(home: &Home, text: &str) -> anyhow::Result<Subject> {
     let digest = text.parse::<Digest>().ok().or_else(|| Digest::from_hex(text).ok());
     if let Some(digest) = digest {

@@ -42,7 +42,7 @@ pub struct Opened {
     pub file: File,
     /// Its length in bytes.
     pub length: u64,
-    /// What is in the log beside it, if there is one.
+    /// The content of the log beside it, if there is one.
     pub log: Vec<u8>,
     /// The log's index, with a lock.
     _index: Option<File>,

@@ -152,7 +152,7 @@ impl Own {
         Self(clock::of_this_thread())
     }
 
-    /// What it used since the last time that it was asked.
+    /// The use since the last time that it was asked.
     fn lap(&mut self) -> Duration {
         let now = clock::of_this_thread();
         now.saturating_sub(std::mem::replace(&mut self.0, now))

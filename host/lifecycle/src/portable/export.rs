@@ -14,7 +14,7 @@ use crate::invocation::{Invocation, Origin, SOURCE};
 use crate::reproduce::ReproduceError;
 use crate::sandbox::Cancel;
 
-/// What was written.
+/// A summary of the file that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Exported {
     /// How many artifacts.

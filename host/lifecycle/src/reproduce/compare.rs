@@ -39,7 +39,7 @@ pub enum Place {
     Column {
         /// The column's name on record; of one that is not on record, the name that was found.
         column: String,
-        /// What differs about it.
+        /// The difference.
         problem: String,
     },
     /// The number of rows; those that both have are equal.

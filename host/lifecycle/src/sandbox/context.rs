@@ -1,4 +1,4 @@
-//! What one stage run hands to its instances, and whom they ask and tell.
+//! The context that one stage run hands to its instances, and whom they ask and tell.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -119,11 +119,11 @@ pub struct StageContext {
     pub roles: HashMap<String, Role>,
     /// Where its clocks start, microseconds since the epoch.
     pub as_of: i64,
-    /// What it may use.
+    /// The limits of its use.
     pub limits: Limits,
     /// Where its artifacts are made. `None` where it may make none (prediction).
     pub staging: Option<Staging>,
-    /// What it has used.
+    /// The use so far.
     pub meter: Arc<Meter>,
     /// Whom it tells.
     pub tracker: Arc<dyn Tracker>,

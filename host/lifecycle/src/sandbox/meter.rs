@@ -1,4 +1,4 @@
-//! What one stage run has used so far.
+//! The use of one stage run so far.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::wall_clock::WallClock;
 
-/// What one stage run has used so far, over all its instances. Counters only grow.
+/// The use of one stage run so far, over all its instances. Counters only grow.
 #[derive(Debug, Default)]
 pub struct Meter {
     /// Thread CPU time of all instances, nanoseconds.

@@ -59,7 +59,7 @@ pub struct ModelParts {
     pub model: Blob,
     /// The raw features that the transformation reads, in order.
     pub features: Schema,
-    /// What is predicted.
+    /// The task: the target and its kind.
     pub task: Task,
     /// The transformed features' importance; sums to 1 or is empty.
     pub importance: Vec<(String, f64)>,

@@ -30,7 +30,7 @@ héllo,,3.141592653589793,false,,green,yes
 x,7,,true,2000-02-29T00:00:00Z,,no
 ";
 
-/// What the host makes, by name, as digests.
+/// The digests of all that the host makes, by name.
 #[derive(Default)]
 struct Golden(String);
 

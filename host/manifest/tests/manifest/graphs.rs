@@ -60,7 +60,7 @@ fn with_set(stages: &str, set: &[&str]) -> Result<Manifest, ManifestError> {
     parse(&text, &Overrides { set, ..Overrides::default() })
 }
 
-/// What is said about the stages with one change.
+/// The problems of the stages with one change.
 fn said(from: &str, to: &str) -> String {
     assert!(STAGES.contains(from), "the stages no longer contain {from:?}");
     with(&STAGES.replacen(from, to, 1)).expect_err("the change is a fault").render()

@@ -149,7 +149,7 @@ enum Input<'a> {
 /// A process at work on a source.
 struct Reading {
     child: Child,
-    /// What errors call the source, and the query that it is asked.
+    /// The name of the source in errors, and the query that it is asked.
     name: (String, Option<String>),
     leave: Leave,
     /// Its locks stand as long as somebody reads.
@@ -289,7 +289,7 @@ struct Sent {
     /// Until its last word.
     reading: Option<Reading>,
     schema: Schema,
-    /// What is left of the last batch.
+    /// The rest of the last batch.
     rest: Option<RecordBatch>,
 }
 

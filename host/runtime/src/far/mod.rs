@@ -66,7 +66,7 @@ pub(super) const ROWS_BYTES: usize = 4;
 /// The longest proposal: some hundred bytes for each column of the widest table.
 pub(super) const LONGEST_SIGNATURE: usize = 64 << 20;
 
-/// What a child is for.
+/// The work of a child.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Work {
     /// To run instances of a component.

@@ -160,7 +160,7 @@ impl Far {
         }
     }
 
-    /// What it answered was checked, and is as it has to be.
+    /// Records that its answer was checked, and is as it has to be.
     pub(crate) fn is_well(&mut self) {
         self.is_well = true;
     }

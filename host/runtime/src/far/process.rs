@@ -8,9 +8,9 @@ use stagewright_store::Digest;
 
 use super::down;
 
-/// What a process is for. It serves one purpose of one stage run: who broke out of the sandbox in
-/// it finds nothing of another purpose, such as the target, which `fit` sees and `transform` does
-/// not.
+/// The purpose of a process. It serves one purpose of one stage run: who broke out of the sandbox
+/// in it finds nothing of another purpose, such as the target, which `fit` sees and `transform`
+/// does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A call that a stage makes once.

@@ -1,7 +1,7 @@
 //! Artifacts that several machines reach: the place that they share, of which a store's folder is a
 //! cache.
 //!
-//! What is published is sent there before it is recorded anywhere; what the folder lacks is fetched
+//! Artifacts are sent there before they are recorded anywhere; what the folder lacks is fetched
 //! from there, and verified before anybody can open it. The place is trusted with nothing but to
 //! keep bytes: a digest says what they must be.
 
@@ -16,10 +16,10 @@ use crate::table::Table;
 
 /// A place that holds artifacts under their kind and digest.
 pub trait SharedArtifacts: std::fmt::Debug + Send + Sync {
-    /// What people call it: a URI without secrets.
+    /// The name for people: a URI without secrets.
     fn uri(&self) -> &str;
 
-    /// What is there under a digest.
+    /// Looks for an artifact under a digest.
     ///
     /// # Errors
     /// [`StoreError::Shared`] if the place does not say.
@@ -58,7 +58,7 @@ pub trait SharedArtifacts: std::fmt::Debug + Send + Sync {
 /// An artifact at a shared place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedArtifact {
-    /// What it is.
+    /// The kind.
     pub kind: ArtifactKind,
     /// Its content.
     pub digest: Digest,
@@ -78,11 +78,11 @@ impl SharedArtifact {
 /// The longest document that is fetched, which is then read whole. 1 GiB.
 const LONGEST_DOCUMENT: u64 = 1 << 30;
 
-/// What is older than this is sent again by whoever publishes it: a collection on another machine
-/// may be about to remove it.
+/// An artifact older than this is sent again by whoever publishes it: a collection on another
+/// machine may be about to remove it.
 const RENEWED_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// What is younger than this no collection removes: its record may be about to be written.
+/// An artifact younger than this is not collected: its record may be about to be written.
 pub(crate) const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl ArtifactStore {

@@ -10,7 +10,7 @@ use crate::registry::{
 /// A run that was made elsewhere.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndedRun {
-    /// What was known when it began; its identifier is given.
+    /// The facts known when it began; its identifier is given.
     pub run: NewRun,
     /// How it ended.
     pub status: RunStatus,
@@ -20,7 +20,7 @@ pub struct EndedRun {
     pub ended_ms: Option<i64>,
     /// Why it failed, as the caller's JSON.
     pub error: Option<serde_json::Value>,
-    /// What its stages did, in order.
+    /// The records of its stages, in order.
     pub stages: Vec<StageRecord>,
     /// Figures that are no stage's.
     pub results: Vec<LoggedMetric>,

@@ -5,7 +5,7 @@ use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::registry::{Registry, RunId};
 
-/// What a stage did with an artifact.
+/// A stage's use of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Touched {
     /// It made it.
@@ -23,7 +23,7 @@ pub struct Touch {
     pub number: i64,
     /// Its run, which is not deleted.
     pub run_id: RunId,
-    /// What it did.
+    /// The kind of use.
     pub how: Touched,
 }
 

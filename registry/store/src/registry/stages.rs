@@ -209,7 +209,7 @@ impl Registry {
     }
 }
 
-/// What [`stage`] reads, and the run's identifier after it.
+/// The columns that [`stage`] reads, and the run's identifier after it.
 const COLUMNS: &str = "stages.id, stages.name, component, digest, stages.status, stages.started_ms, stages.ended_ms, \
      wall_ms, cpu_ms, peak_memory_bytes, rows_in, rows_out, bytes_in, bytes_out, copies_bytes, stages.error, logs, \
      invocation, walls, key, cached_from, dropped, run_id FROM stages JOIN runs ON runs.id = stages.run";

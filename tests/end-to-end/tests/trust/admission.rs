@@ -1,4 +1,4 @@
-//! What is looked at before a component runs, and in what it is compiled and run.
+//! Checks before a component runs, and the environment in which it is compiled and run.
 
 use std::fs;
 use std::path::Path;
