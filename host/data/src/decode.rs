@@ -347,13 +347,13 @@ impl Job {
         for part in kept {
             for (column, texts) in columns.iter_mut().zip(part.columns()) {
                 for text in texts.as_string::<i32>() {
-                    // As many as a process that is honest would keep; and scalars, which all are.
-                    bytes += KEPT_MEMORY + text.map_or(0, str::len);
+                    // Parts of a value take memory each, however short their text is.
+                    let parts = text.map_or(0, |text| text.bytes().filter(|byte| b",[{".contains(byte)).count());
+                    bytes += KEPT_MEMORY * (1 + parts) + text.map_or(0, str::len);
                     if bytes > MAX_BYTES.saturating_mul(2) {
                         return Err("more kept values than it may");
                     }
                     let value = text.and_then(|text| serde_json::from_str(text).ok());
-                    let value = value.filter(|value: &serde_json::Value| !value.is_array() && !value.is_object());
                     column.values.push(value.ok_or("a kept value that is none")?);
                 }
             }
