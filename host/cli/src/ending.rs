@@ -296,14 +296,16 @@ fn store_ending(error: &StoreError) -> Ending {
 fn run_hint(error: &RunError, manifest: &str) -> Option<String> {
     match error {
         RunError::Stage(fault) | RunError::Server(fault) => fault.hint(manifest),
-        RunError::Unfit { .. } => Some("`stagewright artifacts export validation.report --output report.html` shows every check; mend the data, or relax the check under [components.*.parameters]".into()),
+        RunError::Unfit { step, .. } => Some(format!(
+            "`stagewright artifacts export {step}.report --output report.html` shows every check; mend the data, or relax the check under [components.*.parameters]"
+        )),
         RunError::MissingArtifact { world, .. } => Some(format!("run that stage first: stagewright stage run {world}")),
         RunError::NotMade { path, .. } => {
             Some(format!("take `{}` out of [outputs] in {manifest}, or let the stage make it", path.display()))
         }
-        RunError::OtherComponent { world, .. } => Some(format!(
-            "run the stage again: stagewright stage run {world}; or leave out what changes it"
-        )),
+        RunError::OtherComponent { world, .. } => {
+            Some(format!("run the stage again: stagewright stage run {world}; or leave out what changes it"))
+        }
         RunError::Overtaken { model, .. } => {
             Some(format!("judge it against the champion of the moment: stagewright gate {model} --promote"))
         }

@@ -24,6 +24,7 @@ use crate::invocation::{Invocation, Outcome, Usage};
 use crate::run::{Ended, Run, RunError};
 use crate::sandbox::{Cancel, Level};
 use crate::stages::evaluation::results_of;
+use crate::upon;
 
 /// Which steps of a run may take over what is on record.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +36,9 @@ pub struct Reuse {
     /// The run that this one goes on with. Its steps are taken over even where a step keeps no
     /// cache: what was executed for a run need not be executed for it twice.
     pub resumed: Option<RunId>,
+    /// The walls that must stand around a step today, and must have stood around one that is taken
+    /// over.
+    pub walls: BTreeSet<&'static str>,
 }
 
 /// A result on record.
@@ -45,18 +49,29 @@ pub struct Found {
     pub stage: StageRecord,
 }
 
-/// Looks for a step of this key whose outputs are all there.
+/// Looks for a step of this key whose outputs are all there, and around which these walls stood.
 ///
 /// # Errors
 /// The registry cannot be read.
-pub fn find(home: &Home, key: &Digest) -> Result<Option<Found>, StoreError> {
+pub fn find(home: &Home, key: &Digest, walls: &BTreeSet<&str>) -> Result<Option<Found>, StoreError> {
     let found = home.registry.stage_of_key(key)?.map(|(run, stage)| found(run, stage));
-    whole(home, found)
+    whole(home, found.filter(|found| have_stood(walls, &found.stage)))
+}
+
+/// Whether these walls stood around every call of a step.
+pub(crate) fn have_stood(walls: &BTreeSet<&str>, stage: &StageRecord) -> bool {
+    walls.iter().all(|wall| stage.walls.as_ref().is_some_and(|stood| stood.iter().any(|it| it == wall)))
 }
 
 /// The same, among the steps of one run.
-pub(crate) fn find_in(home: &Home, run: &RunId, key: &Digest) -> Result<Option<Found>, StoreError> {
-    let is_same = |stage: &StageRecord| stage.key == Some(*key) && stage.status != FAILED && stage.dropped == 0;
+pub(crate) fn find_in(
+    home: &Home,
+    run: &RunId,
+    key: &Digest,
+    walls: &BTreeSet<&str>,
+) -> Result<Option<Found>, StoreError> {
+    let is_done = |stage: &StageRecord| stage.status != FAILED && stage.dropped == 0 && have_stood(walls, stage);
+    let is_same = |stage: &StageRecord| stage.key == Some(*key) && is_done(stage);
     let stage = home.registry.stages(run)?.into_iter().rfind(is_same);
     let found = stage.map(|stage| found(run.clone(), stage));
     whole(home, found)
@@ -136,15 +151,16 @@ impl Run {
         if request.reuse.refresh.contains(&step.stage) {
             return Ok((None, None));
         }
-        if let Some(resumed) = &request.reuse.resumed
-            && let Some(found) = find_in(home, resumed, key)?
-        {
-            return Ok((Some(found), None));
+        let walls = &request.reuse.walls;
+        for resumed in upon::resumed(home, request.reuse.resumed.clone())? {
+            if let Some(found) = find_in(home, &resumed, key, walls)? {
+                return Ok((Some(found), None));
+            }
         }
         if request.reuse.nothing || !stage.cache {
             return Ok((None, None));
         }
-        if let Some(found) = find(home, key)? {
+        if let Some(found) = find(home, key, walls)? {
             return Ok((Some(found), None));
         }
         let waits = || {
@@ -153,7 +169,7 @@ impl Run {
         };
         let lock = bench.waiting(|| KeyLock::wait(home, key, &step.stage, &bench.session.cancel, waits))?;
         // Somebody may have come to the end of it in between.
-        Ok(match find(home, key)? {
+        Ok(match find(home, key, walls)? {
             Some(found) => (Some(found), None),
             None => (None, Some(lock)),
         })

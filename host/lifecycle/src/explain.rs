@@ -185,10 +185,14 @@ impl Planning<'_> {
         }
         let key = invocation.key();
         let on_record = request.home.registry.stage_of_key(&key)?;
-        Ok(match cached::find(&request.home, &key)? {
+        Ok(match cached::find(&request.home, &key, &request.reuse.walls)? {
             Some(found) => Standing::OnRecord(invocation, Box::new(found)),
-            None if on_record.is_some() => {
+            None if on_record.is_some_and(|(_, stage)| cached::have_stood(&request.reuse.walls, &stage)) => {
                 Standing::Executed(Some(invocation), "an artifact that it made is not there any more".to_owned())
+            }
+            None if request.home.registry.stage_of_key(&key)?.is_some() => {
+                let why = "the run that did the same had fewer walls than must stand today";
+                Standing::Executed(Some(invocation), why.to_owned())
             }
             None => Standing::Executed(Some(invocation), "no run did the same".to_owned()),
         })

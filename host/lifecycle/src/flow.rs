@@ -18,6 +18,7 @@ use crate::fault::StageFault;
 use crate::made::{Line, Made};
 use crate::run::{Ended, Run, RunError};
 use crate::sandbox::Cancel;
+use crate::stages::evaluation::results_of;
 
 /// Steps that are to be done, in order, and where they stand.
 struct Queue<'a> {
@@ -56,7 +57,7 @@ impl Run {
     pub(crate) fn learn(&self, made: &mut Made) -> Result<(), RunError> {
         if *self.request.stages.start() > World::Validation {
             for step in self.request.manifest.graph.of(World::Validation) {
-                refuse_unfit(&made.after(step))?;
+                refuse_unfit(step, &made.after(step))?;
             }
         }
         let steps = self.request.manifest.graph.steps().iter();
@@ -132,7 +133,7 @@ impl Run {
     /// Records a step that has ended. Data that failed a check end the run.
     fn keep(&self, step: &Step, ended: Ended, made: &mut Made) -> Result<(), RunError> {
         self.commit(ended, made)?;
-        if step.world == World::Validation { refuse_unfit(&made.after(step)) } else { Ok(()) }
+        if step.world == World::Validation { refuse_unfit(step, &made.after(step)) } else { Ok(()) }
     }
 
     /// Evaluates all models of a run and returns the best.
@@ -166,13 +167,13 @@ impl Run {
         }
         let evaluated = made.after(step).open(&crate::artifact::EVALUATION)?;
         let at_ms = crate::bench::now_ms();
-        let point = |(name, value): (&str, Option<f64>)| MetricPoint {
-            name: name.to_owned(),
+        let point = |(name, value): (String, Option<f64>)| MetricPoint {
+            name,
             value: value.unwrap_or(f64::NAN),
             step: 0,
             at_ms: Some(at_ms),
         };
-        let points: Vec<MetricPoint> = evaluated.candidate.metrics.iter().map(point).collect();
+        let points: Vec<MetricPoint> = results_of(&evaluated).into_iter().map(point).collect();
         Ok(self.request.home.registry.log_batch(&self.id, &points, &[], &[])?)
     }
 }
@@ -191,8 +192,8 @@ fn judged<'a>(step: &Step, candidates: &'a BTreeMap<StepId, Candidate>) -> Optio
 }
 
 /// Nothing is learnt from data that failed a check, or that nobody checked.
-fn refuse_unfit(made: &Made) -> Result<(), RunError> {
+fn refuse_unfit(step: &Step, made: &Made) -> Result<(), RunError> {
     let findings = made.open(&FINDINGS)?;
     let failed: Vec<_> = findings.checks.into_iter().filter(|check| !check.passed).collect();
-    if failed.is_empty() { Ok(()) } else { Err(RunError::Unfit { checks: failed }) }
+    if failed.is_empty() { Ok(()) } else { Err(RunError::Unfit { step: step.id.clone(), checks: failed }) }
 }

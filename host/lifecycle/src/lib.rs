@@ -36,6 +36,7 @@ mod production;
 mod purity;
 pub mod reproduce;
 pub mod run;
+mod run_error;
 pub mod sandbox;
 pub mod semantic_version;
 pub mod settings;

@@ -6,15 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stagewright_data::{Decode, row_text};
-use stagewright_evaluation::report::Check;
+use stagewright_data::Decode;
 use stagewright_manifest::{Manifest, Step, StepId, World};
 use stagewright_promotion::Destination;
-use stagewright_promotion::promote::PromoteError;
 use stagewright_store::{
     Digest, FAILED, FINISHED, Home, InputRecord, NewRun, RunId, RunStatus, StageRecord, StoreError,
 };
@@ -30,6 +27,7 @@ use crate::model::Code;
 use crate::observer::Observer;
 use crate::outputs;
 use crate::production;
+pub use crate::run_error::RunError;
 use crate::sandbox::{Cancel, Component, Level, Sandbox};
 use crate::stages;
 use crate::summary::{StageSummary, Summary};
@@ -37,157 +35,8 @@ use crate::turn::Turn;
 use crate::upon;
 use crate::wire;
 
-/// Why a run did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// A stage failed.
-    #[error(transparent)]
-    Stage(#[from] StageFault),
-    /// A server that a source is on failed, or cannot be reached.
-    #[error(transparent)]
-    Server(StageFault),
-    /// The data is not fit: checks of the validation stage failed.
-    #[error("the data failed validation: {}", failed_checks(.checks))]
-    Unfit {
-        /// Those that failed.
-        checks: Vec<Check>,
-    },
-    /// A stage needs an artifact that the run it builds on does not have.
-    #[error("there is no artifact `{name}` of stage `{stage}` to work on")]
-    MissingArtifact {
-        /// The step that makes it.
-        stage: StepId,
-        /// Its world.
-        world: World,
-        /// Its name.
-        name: String,
-    },
-    /// The manifest names an artifact that is to be written to a file, and no step made it.
-    #[error("`{}` was to be `{name}` of stage `{stage}`, which was not made", .path.display())]
-    NotMade {
-        /// The file.
-        path: PathBuf,
-        /// The stage.
-        stage: StepId,
-        /// The artifact.
-        name: String,
-    },
-    /// The run works on what another component or other parameters made.
-    #[error(
-        "stage `{stage}` of run {run} ran {recorded}, and the manifest names {named} now: a model of the two would be neither"
-    )]
-    OtherComponent {
-        /// The stage.
-        stage: StepId,
-        /// Its world.
-        world: World,
-        /// The run whose artifacts were to be used.
-        run: RunId,
-        /// The component that ran, or its parameters.
-        recorded: String,
-        /// The component of today's manifest, or its parameters.
-        named: String,
-    },
-    /// The champion cannot be asked, because it is on other machines alone.
-    #[error("the champion, version {version} of `{model}`, is not here: {reason}")]
-    ChampionMissing {
-        /// The model's name.
-        model: String,
-        /// The champion's version.
-        version: u32,
-        /// The part that is missing.
-        reason: String,
-    },
-    /// Another version became champion each time that the candidate had been judged.
-    #[error("the champion of `{model}` changed {tries} times while the candidate was judged: {reason}")]
-    Overtaken {
-        /// The model's name.
-        model: String,
-        /// How often it was judged.
-        tries: u32,
-        /// How the last try ended.
-        reason: String,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The candidate was approved, and did not get to production.
-    #[error("{}", promotion_text(.0))]
-    Promotion(#[from] PromoteError),
-}
-
-impl RunError {
-    /// The same as a fault of a stage.
-    pub(crate) fn fault(&self) -> StageFault {
-        match self {
-            Self::Stage(fault) | Self::Server(fault) => fault.clone(),
-            other => StageFault::host(other),
-        }
-    }
-
-    /// Whether the next try may go well: a server, a disk or a database failed. What a component,
-    /// the data or a limit ended would end the same way.
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Server(_) | Self::Stage(StageFault::Host { .. }) => true,
-            Self::Store(error) => matches!(error, StoreError::Io { .. } | StoreError::Database { .. }),
-            _ => false,
-        }
-    }
-
-    /// Whether another version became champion while the candidate was judged or promoted.
-    pub(crate) fn champion_changed(&self) -> bool {
-        let (Self::Store(error) | Self::Promotion(PromoteError::Store(error))) = self else { return false };
-        matches!(
-            error,
-            StoreError::ChampionChanged { .. }
-                | StoreError::StaleVerdict { .. }
-                | StoreError::AliasMoved { .. }
-                | StoreError::IsChampion { .. }
-        )
-    }
-}
-
-fn promotion_text(error: &PromoteError) -> String {
-    if error.is_champion() || matches!(error, PromoteError::InDoubt { .. }) {
-        error.to_string()
-    } else {
-        format!("the candidate was registered and approved, and not promoted: {error}")
-    }
-}
-
 /// How often a candidate is judged while others become champion.
 const TRIES: u32 = 3;
-
-/// Letters of each part of a finding that an error shows; all of it stands in the report.
-const SHOWN: usize = 200;
-
-fn brief(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
-fn failed_checks(checks: &[Check]) -> String {
-    let line = |check: &Check| {
-        let column = check.column.as_ref().map(|column| format!(" of `{}`", brief(column))).unwrap_or_default();
-        let first = check.examples.first().map(|cell| match &cell.value {
-            Some(value) => format!("; first in {}: `{}`", row_text(cell.row), brief(value)),
-            None => format!("; first in {}", row_text(cell.row)),
-        });
-        format!(
-            "{}{column} is {}, expected {}{}",
-            brief(&check.name),
-            brief(&check.observed),
-            brief(&check.expected),
-            first.unwrap_or_default()
-        )
-    };
-    let shown: Vec<String> = checks.iter().take(5).map(line).collect();
-    let more = checks.len().saturating_sub(shown.len());
-    if more > 0 { format!("{} (and {more} more)", shown.join("; ")) } else { shown.join("; ") }
-}
 
 /// What a run is made of.
 pub struct Request {
@@ -498,8 +347,9 @@ impl Run {
     }
 
     fn record(&self, step: &Step, record: &StageRecord, results: &[(String, Option<f64>)]) -> Result<(), StoreError> {
-        // Of several models, none is the run's until the best is known.
-        let prefix = if step.id == step.stage { String::new() } else { format!("{}.", step.id) };
+        // Of several models, none is the run's until the best is known. A stage's own figures have
+        // its name and a dot before theirs: with a slash, none has the name of one of the host's.
+        let prefix = if step.id == step.stage { String::new() } else { format!("{}/", step.id) };
         let results = results.iter().map(|(name, value)| (format!("{prefix}{name}"), value.unwrap_or(f64::NAN)));
         self.request.home.registry.record_stage(&self.id, record, &results.collect::<Vec<_>>())
     }

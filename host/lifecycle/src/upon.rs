@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 use stagewright_manifest::{Step, StepId, World};
-use stagewright_store::{Run as RunRecord, RunId};
+use stagewright_store::{Home, Run as RunRecord, RunId, StoreError};
 
 use crate::made::Made;
 use crate::run::{Run, RunError};
@@ -63,6 +63,18 @@ fn chain(run: &Run, upon: RunId) -> Result<Vec<RunRecord>, RunError> {
         let record = run.request.home.registry.run(id.as_str())?;
         next = record.config.get(UPON).and_then(Value::as_str).and_then(|id| id.parse().ok());
         chain.push(record);
+    }
+    Ok(chain)
+}
+
+/// The run that another one goes on with, and those that it went on with itself, the newest first.
+pub(crate) fn resumed(home: &Home, run: Option<RunId>) -> Result<Vec<RunId>, StoreError> {
+    let mut chain: Vec<RunId> = Vec::new();
+    let mut next = run;
+    while let Some(id) = next.filter(|id| !chain.contains(id)) {
+        let config = home.registry.run(id.as_str())?.config;
+        next = config.get(RESUMES).and_then(Value::as_str).and_then(|id| id.parse().ok());
+        chain.push(id);
     }
     Ok(chain)
 }

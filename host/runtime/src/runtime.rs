@@ -1,5 +1,6 @@
 //! The runtime: an engine over an installation, and the lifecycle's [`ComponentSource`].
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -147,6 +148,13 @@ impl Runtime {
     /// The component cannot be read.
     pub fn is_compiled(&self, name: &str, origin: &Origin) -> Result<bool, RuntimeError> {
         self.0.is_compiled(name, origin)
+    }
+
+    /// The walls that must stand around every call of a component; none where the engine's alone
+    /// does.
+    pub fn required_walls(&self) -> BTreeSet<&'static str> {
+        let process = self.0.process.as_ref();
+        process.map(|process| std::iter::once("wasm").chain(process.required.names()).collect()).unwrap_or_default()
     }
 
     /// Names and files of the built-in stages.

@@ -162,6 +162,7 @@ fn explained(
         manifest_text: manifest.recorded_text(),
         home: workplace.home,
         decoder: workplace.runtime.decoder(),
+        reuse: reuse(&arguments.cache, manifest, &workplace.runtime)?,
         sandbox: Arc::new(workplace.runtime),
         components: components.clone(),
         observer: Arc::new(Quiet),
@@ -173,7 +174,6 @@ fn explained(
         code: None,
         tokens: tokens(manifest),
         destination: None,
-        reuse: reuse(&arguments.cache, manifest)?,
     };
     Ok(explain(request).map_err(|error| FailedRun { error, manifest: manifest.file().to_owned() })?)
 }

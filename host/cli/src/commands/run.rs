@@ -58,7 +58,7 @@ pub(crate) fn world(name: &str) -> anyhow::Result<World> {
 }
 
 /// Which stages may take over what earlier runs made.
-pub(crate) fn reuse(cache: &CacheArguments, manifest: &Manifest) -> anyhow::Result<Reuse> {
+pub(crate) fn reuse(cache: &CacheArguments, manifest: &Manifest, runtime: &Runtime) -> anyhow::Result<Reuse> {
     let stages: Vec<&str> = manifest.stages.iter().map(|stage| stage.name.as_str()).collect();
     let named = |name: &String| {
         let found = manifest.stages.iter().find(|stage| stage.name.as_str() == name);
@@ -67,7 +67,7 @@ pub(crate) fn reuse(cache: &CacheArguments, manifest: &Manifest) -> anyhow::Resu
         })
     };
     let refresh = cache.refresh.iter().map(named).collect::<anyhow::Result<_>>()?;
-    Ok(Reuse { nothing: cache.no_cache, refresh, resumed: None })
+    Ok(Reuse { nothing: cache.no_cache, refresh, resumed: None, walls: runtime.required_walls() })
 }
 
 /// A run that was asked for.
@@ -90,9 +90,9 @@ impl Job<'_> {
     pub(crate) fn run(self, location: &Location) -> anyhow::Result<Ending> {
         let operator = workplace::operator()?;
         let manifest = Manifest::load(self.file, &overrides(self.changes))?.within(&operator)?;
-        let reuse = Reuse { resumed: self.resumed, ..reuse(self.cache, &manifest)? };
         let code = code_of(self.file);
         let workplace = Workplace::open_for(location, &operator, &manifest)?;
+        let reuse = Reuse { resumed: self.resumed, ..reuse(self.cache, &manifest, &workplace.runtime)? };
         let policy = Policy::load(&manifest, &operator, self.changes.locked)?;
         let components = workplace.components(&manifest, &policy)?;
         tasks::refuse_undoable(&manifest, &self.stages, &components)?;
@@ -179,9 +179,11 @@ fn code_of(manifest: &Path) -> JoinHandle<Option<Code>> {
 fn suggest_limits(summary: &Summary, manifest: &Manifest) {
     let file = manifest.file();
     println!("\n# for {file}, from what this run used; measure with the largest table that you expect");
+    let mut told = BTreeSet::new();
     for stage in &summary.stages {
         let step = manifest.graph.steps().iter().find(|step| step.id.as_str() == stage.name);
-        let Some(step) = step else { continue };
+        // One stage may be several steps: an evaluation of several models. The file has it once.
+        let Some(step) = step.filter(|step| told.insert(&step.stage)) else { continue };
         if stage.cached {
             println!("# {0} was not executed: add --refresh {0} to see what it uses", step.stage);
             continue;
@@ -270,8 +272,11 @@ fn next_commands(summary: &Summary) -> Vec<String> {
             commands.push(format!("models card {named} --output card.html"));
         }
     }
-    if summary.metrics.is_some() {
-        commands.push("artifacts export evaluation.report --output evaluation.html".to_owned());
+    // Of several models each has an evaluation of its own, and a stage may have another name.
+    let candidate = summary.trained.iter().find(|model| model.is_candidate).map(|model| model.evaluation.to_string());
+    let last = || summary.stages.iter().rfind(|stage| stage.world == World::Evaluation).map(|stage| stage.name.clone());
+    if let Some(evaluation) = candidate.or_else(last).filter(|_| summary.metrics.is_some()) {
+        commands.push(format!("artifacts export {evaluation}.report --output evaluation.html"));
     }
     commands
 }

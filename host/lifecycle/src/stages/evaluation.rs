@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow_array::{Float64Array, RecordBatch};
 use stagewright_data::{Task, select};
 use stagewright_evaluation::figure::{Figure, Importance, Predictions, importance_figure, prediction_figures};
+use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::{self, Champion, Compared, EvaluatedModel, EvaluationReport, Reported};
 use stagewright_store::{DataType, Field, Role, Schema, Table};
 
@@ -127,15 +128,19 @@ fn report(
         metrics: measured.metrics.clone(),
         confusion: measured.confusion.as_ref().map(|(confusion, _)| confusion.clone()),
     };
-    let in_report = match (&work.champion, champion.zip(judged.champion.as_ref())) {
-        (Standing::Unreadable { version, model, reason }, _) => {
+    // A champion may have learnt from so many of the rows that the rest has no figures. It is the
+    // champion all the same, and the verdict is one against it.
+    let unmeasured = Measured { metrics: MetricSet::default(), confusion: None };
+    let theirs = judged.champion.as_ref().unwrap_or(&unmeasured);
+    let in_report = match &work.champion {
+        Standing::Absent => Champion::None,
+        Standing::Unreadable { version, model, reason } => {
             Champion::Unreadable { version: u64::from(*version), digest: model.to_string(), reason: reason.clone() }
         }
-        (Standing::Itself { version }, _) => Champion::Evaluated(model(candidate, Some(*version), &judged.candidate)),
-        (Standing::Readable(champion), Some((asked, measured))) => {
-            Champion::Evaluated(model(asked, Some(champion.version), measured))
+        Standing::Itself { version } => Champion::Evaluated(model(candidate, Some(*version), &judged.candidate)),
+        Standing::Readable(spec) => {
+            champion.map_or(Champion::None, |asked| Champion::Evaluated(model(asked, Some(spec.version), theirs)))
         }
-        _ => Champion::None,
     };
     Ok(EvaluationReport {
         model: work.model.clone(),

@@ -287,3 +287,38 @@ fn a_key_is_recorded_and_told_and_equal_keys_mean_equal_outputs() {
     let keys: std::collections::BTreeSet<_> = first.stages.iter().map(|stage| stage.key).collect();
     assert_eq!(keys.len(), 6);
 }
+
+#[test]
+fn a_stage_that_a_host_failed_is_tried_again_under_the_same_key() {
+    let bed = Bed::new();
+    let whole = Bed::new().done(Asked::whole());
+    let place = whole.calls.iter().position(|call| call.export == "train.train").expect("a training");
+    let script = Script { fails: Some((place, Failure::Host)), ..Script::default() };
+    let asked = Asked::whole().set("training.retry.attempts=2").set("training.retry.pause=1ms");
+    let ended = bed.done(asked.script(script));
+    let training: Vec<_> = ended.steps().into_iter().filter(|(name, _)| *name == "training").collect();
+    assert_eq!(training, [("training", "failed"), ("training", "finished")]);
+    assert_eq!(ended.made(), whole.made());
+}
+
+#[test]
+fn a_step_that_had_fewer_walls_than_must_stand_is_executed_again() {
+    let bed = Bed::new();
+    bed.done(Asked::whole());
+    let walled = Reuse { walls: ["wasm"].into(), ..Reuse::default() };
+    let ended = bed.done(Asked::whole().reuse(walled));
+    assert_eq!(ended.summary.cached, 0, "nothing stood around what the first run did");
+    assert_eq!(bed.done(Asked::whole()).summary.executed, 0);
+}
+
+#[test]
+fn a_run_that_goes_on_with_a_resumed_one_takes_over_what_the_first_did() {
+    let bed = Bed::new();
+    let first = bed.done(Asked::of(Ingestion..=Training).set("transformation.cache=false"));
+    let resumes = |run: &Ended| Reuse { nothing: true, resumed: Some(run.id.clone()), ..Reuse::default() };
+    // It ends before it comes to the transformation.
+    let second = bed.done(Asked::of(Ingestion..=Validation).reuse(resumes(&first)));
+    assert_eq!(second.executed(), []);
+    let third = bed.done(Asked::whole().set("transformation.cache=false").reuse(resumes(&second)));
+    assert_eq!(third.executed(), [Evaluation, Promotion]);
+}

@@ -136,7 +136,7 @@ fn the_best_model_is_the_candidate_and_the_others_are_on_record_with_their_evalu
         history.first().map(|point| point.value)
     };
     assert_eq!(metric("roc_auc"), Some(figure(2)));
-    assert_eq!(metric("evaluation-poor.roc_auc"), Some(figure(0)));
+    assert_eq!(metric("evaluation-poor/roc_auc"), Some(figure(0)));
     // What a component reports stands under its step.
     assert_eq!(metric("poor.loss"), Some(0.5));
 }

@@ -9,7 +9,7 @@ use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::StageDecision;
 use stagewright_manifest::World;
-use stagewright_store::{RunStatus, Verdict};
+use stagewright_store::{JudgedAgainst, RunStatus, Verdict};
 
 use crate::bed::{Asked, Bed, Ended, MODEL, crown};
 use crate::fake::{Decides, Script};
@@ -100,6 +100,25 @@ fn an_undecided_gate_is_not_approved_whatever_the_component_says() {
     ] {
         assert_eq!(judged(&bed, &base, promotion(), (approved, reasons)), expected, "{approved} {reasons:?}");
     }
+    assert_eq!(bed.champion(), Some(1));
+}
+
+#[test]
+fn a_champion_that_learnt_from_every_test_row_is_judged_against_and_decides_nothing() {
+    // Each split in a home of its own: a model that is made again has learnt from the rows of both.
+    let judged = (2..40).find_map(|seed| {
+        let bed = Bed::new();
+        bed.done(Asked::whole().column("y").set("split.test=0.1").set("split.validation=0"));
+        let ended = bed.done(Asked::whole().set("split.test=0.1").set(&format!("split.seed={seed}")));
+        let rows = ended.summary.evaluation.expect("an evaluation");
+        (rows.compared_rows == Some(0)).then_some((bed, ended))
+    });
+    let (bed, ended) = judged.expect("a split whose test rows the champion knows");
+    assert_eq!(ended.verdict(), Some("undecided"));
+    let version = ended.summary.model.as_ref().expect("a version").version;
+    let verdicts = bed.home.registry.verdicts(MODEL, version).expect("verdicts");
+    assert_eq!(verdicts.len(), 1, "it is judged once");
+    assert_eq!(verdicts[0].judged_against, JudgedAgainst::Champion(1));
     assert_eq!(bed.champion(), Some(1));
 }
 

@@ -107,6 +107,8 @@ impl ArtifactStore {
             if file.set_modified(SystemTime::now()).is_ok() && is_verified {
                 self.note_written(*kind, *digest);
             }
+            // It may have been made here before the place was named, or be about to be collected.
+            self.share(*kind, digest)?;
             Ok(true)
         };
         for artifact in artifacts {

@@ -318,7 +318,7 @@ pub(crate) fn long_findings(workshop: &Workshop, export: Export) -> usize {
         ..Attempt::of(stages.clone())
     });
     match &ended.result {
-        Err(RunError::Unfit { checks }) => {
+        Err(RunError::Unfit { checks, .. }) => {
             assert_eq!((world, checks.len()), (World::Validation, 6));
             clean(&ended.error());
             page_is_clean(&artifact(workshop, &ended, "report"));
