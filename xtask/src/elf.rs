@@ -1,8 +1,8 @@
 //! ELF files: one section more.
 //!
 //! A section that no segment has is not loaded, and whoever runs the program does not notice. Its
-//! bytes, the names of all sections and their headers are put at the end; what was there stays where
-//! it was, but for three figures of the file's own header.
+//! bytes, the names of all sections and their headers are put at the end; what was there stays
+//! where it was, but for three figures of the file's own header.
 
 /// A file's own header of 64 bits, little-endian: `man 5 elf`.
 const MAGIC: [u8; 6] = [0x7f, b'E', b'L', b'F', 2, 1];

@@ -1,10 +1,10 @@
 //! The provenance that stages and programs carry: the packages in them, and of stages version and
 //! licence.
 //!
-//! Formats are those of others, so that their tools read them: notes as `wasm-tools metadata` writes
-//! them, packages as cargo-auditable does (a list in JSON, zlib; a custom section of a component, a
-//! section of an ELF file). The same `Cargo.lock` makes the same bytes. Nothing is compressed: an
-//! xtask has no dependencies, and zlib allows blocks as they are.
+//! Formats are those of others, so that their tools read them: notes as `wasm-tools metadata`
+//! writes them, packages as cargo-auditable does (a list in JSON, zlib; a custom section of a
+//! component, a section of an ELF file). The same `Cargo.lock` makes the same bytes. Nothing is
+//! compressed: an xtask has no dependencies, and zlib allows blocks as they are.
 
 use std::fs;
 use std::path::Path;
@@ -31,8 +31,8 @@ pub(crate) fn sections(stage: &str, target: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A program of an installation with the list of its packages in it. Where programs are no ELF files
-/// it is as it was built.
+/// A program of an installation with the list of its packages in it. Where programs are no ELF
+/// files it is as it was built.
 ///
 /// # Errors
 /// It is no program of an installation, or no list of its packages can be had.

@@ -1,8 +1,8 @@
 //! A run as JSON lines on standard output, one for each event (`--log-format json`).
 //!
 //! Each line is an object with `run`, `step` (null of the run as a whole), `level`, `event` and
-//! `message`. What a stage wrote is the event `log` of its step, and no text of a stage makes a line
-//! of its own.
+//! `message`. What a stage wrote is the event `log` of its step, and no text of a stage makes a
+//! line of its own.
 
 use std::sync::OnceLock;
 

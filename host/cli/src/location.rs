@@ -1,5 +1,5 @@
-//! Where everything is kept: the home, the registry in it or on a server, and the place where several
-//! machines share artifacts.
+//! Where everything is kept: the home, the registry in it or on a server, and the place where
+//! several machines share artifacts.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -127,7 +127,8 @@ fn dependencies(run: &Run, stages: &[&StageRecord]) -> Vec<Value> {
         }
         for input in &invocation.inputs {
             let name = match &input.from {
-                // Where an input is said to come from proves nothing: it must be what that step made.
+                // Where an input is said to come from proves nothing: it must be what that step
+                // made.
                 Origin::Step { step }
                     if stages.iter().any(|stage| {
                         let made = |it: &ArtifactRecord| (it.kind, it.digest) == (input.kind, input.digest);

@@ -3,7 +3,8 @@
 //! The cache is the registry's record of stages: there is no second store that could disagree with
 //! it. A result is taken over only by a run that resolved the same component a moment ago, so what
 //! today's signatures, operator and lock file refuse is refused whatever is on record. Processes of
-//! one home that want the same at once compute it once: the first holds the [lock of its key](KeyLock).
+//! one home that want the same at once compute it once: the first holds the [lock of its
+//! key](KeyLock).
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};

@@ -2,7 +2,9 @@
 //!
 //! - [`run`]: the main flow. [`invocation`]: a step as a value, and its outcome; `wire` makes them. `made`: what later steps are wired from.
 //!   `bench`: a step at work, which opens what its invocation declares. `stages`: what the host does around each component.
-//!   [`reproduce`]: the steps of a run again, and where they differ; [`portable`]: a run in one file. `candidate`: the version that training registers; `production`: from a decision to champion.
+//!   [`reproduce`]: the steps of a run again, and where they differ; [`portable`]: a run in one
+//!   file. `candidate`: the version that training registers; `production`: from a decision to
+//!   champion.
 //! - `artifact`: the names of what stages make, each with its type.
 //! - [`sandbox`]: what the flow asks of whoever runs components. [`fault`]: what can go wrong there, and whose fault it is.
 //! - [`model`]: a registered model as data. [`semantic_version`]: what a new one changes. [`predict`]: new rows through one.

@@ -42,8 +42,8 @@ impl Made {
         Self { store, kept: Arc::default(), line: Line::new() }
     }
 
-    /// The same, looked at from a step: the artifacts of a world are those that the step's data come
-    /// through.
+    /// The same, looked at from a step: the artifacts of a world are those that the step's data
+    /// come through.
     #[must_use]
     pub(crate) fn along(&self, line: &Line) -> Self {
         Self { line: line.clone(), ..self.clone() }

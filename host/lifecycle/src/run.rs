@@ -1,8 +1,9 @@
 //! A run: its steps in order, each committed before those begin that wait for it.
 //!
-//! [`Run::execute`] is the main flow; `flow` says which steps work at once. A stage's artifacts are published (flushed, renamed) and then
-//! recorded in one transaction; a stage that fails is recorded without artifacts. So a later stage,
-//! a later run and a reader see whole stages only, whatever happened.
+//! [`Run::execute`] is the main flow; `flow` says which steps work at once. A stage's artifacts are
+//! published (flushed, renamed) and then recorded in one transaction; a stage that fails is
+//! recorded without artifacts. So a later stage, a later run and a reader see whole stages only,
+//! whatever happened.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -171,8 +172,8 @@ impl Run {
         self.judge(made, best, true)
     }
 
-    /// Evaluates the candidate, unless it `is_evaluated` just now, decides, and promotes it if it is
-    /// approved. A decision that was reached against another champion than the present one is
+    /// Evaluates the candidate, unless it `is_evaluated` just now, decides, and promotes it if it
+    /// is approved. A decision that was reached against another champion than the present one is
     /// reached again.
     fn judge(&self, made: &mut Made, candidate: &mut Candidate, mut is_evaluated: bool) -> Result<(), RunError> {
         let evaluates = self.request.stages.contains(&World::Evaluation);
@@ -237,8 +238,8 @@ impl Run {
         self.commit(ended, made)
     }
 
-    /// Does a step, again as often as the manifest allows where a server or a disk failed. It is not
-    /// recorded yet.
+    /// Does a step, again as often as the manifest allows where a server or a disk failed. It is
+    /// not recorded yet.
     ///
     /// # Errors
     /// The step has no record. One that failed is a record with an error.

@@ -90,8 +90,8 @@ pub trait StageRunner: Send + Sync {
 
 /// Runs models: transformers and predictors, over many rows, as [`StageRunner`] runs stages.
 pub trait ModelRunner: Send + Sync {
-    /// WIT `transformer.transform` over all rows, in several instances. `sink` receives the transformed batches in order of rows, each with
-    /// the row it starts at.
+    /// WIT `transformer.transform` over all rows, in several instances. `sink` receives the
+    /// transformed batches in order of rows, each with the row it starts at.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].

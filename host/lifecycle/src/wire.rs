@@ -93,7 +93,8 @@ fn guest(run: &Run, step: &Step) -> GuestSpec {
 }
 
 /// The seed of a step. Parts of a model have that of their world, whatever their stages are called:
-/// a model is asked without its pipeline, and models differ in what they are and not in their names.
+/// a model is asked without its pipeline, and models differ in what they are and not in their
+/// names.
 fn seed(run: u64, step: &Step) -> u64 {
     if step.world.contract().is_learnt { stage_seed(run, step.world) } else { step_seed(run, &step.stage) }
 }

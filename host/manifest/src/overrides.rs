@@ -43,8 +43,8 @@ pub struct Overrides {
     /// `gates.minimum.accuracy`), or begins with a stage: `training.component`,
     /// `training.limits.cpu`, and `training.learning_rate` for a parameter of that stage's
     /// component, whichever that is after all overrides (for a stage that is not named as its
-    /// world, or that has parameters of its own: for that stage alone). The value is a TOML value; what is none
-    /// stands for a string.
+    /// world, or that has parameters of its own: for that stage alone). The value is a TOML value;
+    /// what is none stands for a string.
     pub set: Vec<String>,
     /// `NAME=URI` for a source that the file declares; paths are relative to the current directory.
     /// Options that have no meaning for the new URI (a delimiter for a database) are dropped.

@@ -74,7 +74,8 @@ impl fmt::Debug for StoredTrust {
 }
 
 impl Installation {
-    /// An installation whose key lies beside its cache: for a cache that nobody else brings. Whoever can bring both can bring native code.
+    /// An installation whose key lies beside its cache: for a cache that nobody else brings.
+    /// Whoever can bring both can bring native code.
     pub fn new(cache: PathBuf, stages: Vec<PathBuf>, compiler: Compiler) -> Self {
         let key = cache.with_file_name("host.key");
         let limits = CompilationLimits::default();
@@ -95,7 +96,8 @@ pub struct Inspection {
     pub size: u64,
     /// The worlds that it implements.
     pub worlds: Vec<World>,
-    /// Its imports, each with what its first world grants for it; stubs only where the manifest may allow them.
+    /// Its imports, each with what its first world grants for it; stubs only where the manifest may
+    /// allow them.
     pub imports: Vec<(String, Grant)>,
     /// Its exports.
     pub exports: Vec<String>,

@@ -225,7 +225,8 @@ fn pieces(view: &View, rows: usize) -> usize {
     view.rows().div_ceil(rows as u64) as usize
 }
 
-/// The rows of one piece. Reads may end early, at a chunk or at the cap of a crossing; so a piece may come as several batches.
+/// The rows of one piece. Reads may end early, at a chunk or at the cap of a crossing; so a piece
+/// may come as several batches.
 fn each_batch(
     view: &View,
     context: &StageContext,

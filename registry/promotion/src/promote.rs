@@ -276,7 +276,8 @@ fn standing(destination: &Destination, model: &str) -> Result<Option<(Option<Poi
 ///
 /// # Errors
 /// [`PromotionError::Unmeasured`] of a version that nobody judged yet, [`PromotionError::BadManifest`] of one that lists
-/// nothing that predictions need or that JSON cannot hold, [`StoreError::Missing`] if an artifact is missing.
+/// nothing that predictions need or that JSON cannot hold, [`StoreError::Missing`] if an artifact
+/// is missing.
 pub fn bundle(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<Bundle, PromoteError> {
     let refuse =
         |problem| PromotionError::BadManifest { model: version.model.clone(), version: version.version, problem };

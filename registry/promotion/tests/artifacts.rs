@@ -1,5 +1,5 @@
-//! Artifacts that several machines share: what every place must do, and what is left of a publication
-//! that meets a fault at any of its requests.
+//! Artifacts that several machines share: what every place must do, and what is left of a
+//! publication that meets a fault at any of its requests.
 
 #![cfg(feature = "s3")]
 

@@ -1,5 +1,5 @@
-//! Comparing texts, of which most are short: for those, a call of Wasm's `memcmp` costs more than the
-//! comparison.
+//! Comparing texts, of which most are short: for those, a call of Wasm's `memcmp` costs more than
+//! the comparison.
 
 /// A text's length, its beginning and its end, to be compared before the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,8 +23,9 @@ pub trait Table {
     /// # Errors
     /// `internal` if `start` lies past the end or a column does not exist.
     fn read(&self, start: u64, rows: u32, columns: Option<&[u32]>) -> Result<Batch, Failure>;
-    /// Reads columns of numbers as [`Table::read`] does, into a matrix: column `i` of `columns` goes
-    /// to `values[i * stride..]`, nulls as NaN. Returns how many rows were read, at most `rows`.
+    /// Reads columns of numbers as [`Table::read`] does, into a matrix: column `i` of `columns`
+    /// goes to `values[i * stride..]`, nulls as NaN. Returns how many rows were read, at most
+    /// `rows`.
     ///
     /// # Errors
     /// As [`Table::read`]; `data` if a column is text.

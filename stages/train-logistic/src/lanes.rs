@@ -1,8 +1,9 @@
-//! Sums of doubles in eight lanes, so that SIMD can compute them: the compiler may not reorder a sum.
+//! Sums of doubles in eight lanes, so that SIMD can compute them: the compiler may not reorder a
+//! sum.
 //!
-//! Eight doubles in an array are enough of a hint for native code. For Wasm the compiler keeps each of
-//! them on its own, and most on the stack; so there, lanes are pairs by name. Both add the same numbers
-//! in the same order, and give the same bits.
+//! Eight doubles in an array are enough of a hint for native code. For Wasm the compiler keeps each
+//! of them on its own, and most on the stack; so there, lanes are pairs by name. Both add the same
+//! numbers in the same order, and give the same bits.
 
 /// How many lanes there are.
 pub(crate) const LANES: usize = 8;

@@ -1,5 +1,6 @@
-//! How fast sources are decoded: the same customers as CSV and in SQLite, as ingestion reads them in
-//! this process and in one of its own. Run by `cargo xtask bench decode [--rows N] [--repeat N]`.
+//! How fast sources are decoded: the same customers as CSV and in SQLite, as ingestion reads them
+//! in this process and in one of its own. Run by `cargo xtask bench decode [--rows N] [--repeat
+//! N]`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,8 +68,8 @@ fn main() -> Result<()> {
     write_json(&result)
 }
 
-/// Reads a source from end to end; returns the CPU time of this process and of the one that decodes,
-/// if another does, and notes the time on the wall.
+/// Reads a source from end to end; returns the CPU time of this process and of the one that
+/// decodes, if another does, and notes the time on the wall.
 fn read(
     (decoder, is_apart): (&dyn Decode, bool),
     source: &Source,

@@ -1,8 +1,9 @@
-//! Each stage's work in the sandbox against the same Rust code native, one thread, in CPU time; with
-//! the compiler's NaN canonicalisation off and on. Run by `cargo xtask bench native [--rows N]
+//! Each stage's work in the sandbox against the same Rust code native, one thread, in CPU time;
+//! with the compiler's NaN canonicalisation off and on. Run by `cargo xtask bench native [--rows N]
 //! [--repeat N]`.
 //!
-//! The sandbox's code is the code of stages' processes: without epochs, because a process is killed.
+//! The sandbox's code is the code of stages' processes: without epochs, because a process is
+//! killed.
 
 use std::fmt::Write as _;
 

@@ -183,7 +183,8 @@ fn a_run_that_was_killed_in_any_stage_goes_on_where_it_was_and_makes_the_same() 
         let done = resumed["cached"].as_u64().expect("a count") as usize;
         assert!((place_of..=place_of + 1).contains(&done), "{stage}: {done} were taken over");
         let same = |run: &Value| -> BTreeSet<_> {
-            // A report of an evaluation names the version, the decision the report's figures: both are equal here.
+            // A report of an evaluation names the version, the decision the report's figures: both
+            // are equal here.
             digests(run).into_iter().collect()
         };
         assert_eq!(same(&resumed), same(&undisturbed), "{stage}");

@@ -2,11 +2,11 @@
 //! nothing partial is visible, and the next run makes what it would have made.
 //!
 //! A messenger stands between the two (src/bin/messenger.rs): binary and stages' program are those
-//! that are shipped. The least pipeline passes some 190 messages of 30 kinds: a call of each export,
-//! a question for each import, something told, an answer, the end of a call. Before each is a moment
-//! to kill at, and after it. Of each kind the first message and the last are taken; of shipped
-//! stages, the first of each kind that the least ones do not have. `STAGEWRIGHT_FAULTS=all` takes
-//! every message of both.
+//! that are shipped. The least pipeline passes some 190 messages of 30 kinds: a call of each
+//! export, a question for each import, something told, an answer, the end of a call. Before each is
+//! a moment to kill at, and after it. Of each kind the first message and the last are taken; of
+//! shipped stages, the first of each kind that the least ones do not have. `STAGEWRIGHT_FAULTS=all`
+//! takes every message of both.
 #![cfg(target_os = "linux")]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -25,7 +25,8 @@ pub(crate) struct Arguments {
     /// The registry, if it is not a file in the home: `postgresql://USER@HOST/DATABASE`.
     #[arg(long, global = true, env = "STAGEWRIGHT_REGISTRY", value_name = "URL", hide_env_values = true)]
     pub(crate) registry: Option<String>,
-    /// Where several machines share artifacts, of which the home then keeps copies: `s3://BUCKET/PREFIX` or a folder.
+    /// Where several machines share artifacts, of which the home then keeps copies:
+    /// `s3://BUCKET/PREFIX` or a folder.
     #[arg(long, global = true, env = "STAGEWRIGHT_ARTIFACTS", value_name = "URI", hide_env_values = true)]
     pub(crate) artifacts: Option<String>,
     #[command(subcommand)]
@@ -97,7 +98,8 @@ pub(crate) struct Changes {
     /// Seeds every random choice.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// How many instances may run at once; results do not depend on it. [default: the number of cores]
+    /// How many instances may run at once; results do not depend on it. [default: the number of
+    /// cores]
     #[arg(long)]
     #[serde(skip)]
     pub(crate) workers: Option<usize>,
@@ -220,8 +222,8 @@ pub(crate) struct ReproduceArguments {
     /// How many instances may run at once; results do not depend on it. [default: the number of cores]
     #[arg(long)]
     pub(crate) workers: Option<usize>,
-    /// Signs this statement about the run's version too (`stagewright models attest`), if the run is
-    /// reproduced and the statement says what it did.
+    /// Signs this statement about the run's version too (`stagewright models attest`), if the run
+    /// is reproduced and the statement says what it did.
     #[arg(long, value_name = "BUNDLE", requires_all = ["signed_by", "key", "output"])]
     pub(crate) countersign: Option<PathBuf>,
     /// A key that must have signed it: a PEM file, or `ed25519:` and 64 hex digits. Repeatable.
@@ -239,8 +241,8 @@ pub(crate) struct ReproduceArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct LineageArguments {
-    /// A run, a version (`NAME/VERSION`, `NAME@ALIAS`, `NAME` for its champion), or the digest of an
-    /// artifact or a component.
+    /// A run, a version (`NAME/VERSION`, `NAME@ALIAS`, `NAME` for its champion), or the digest of
+    /// an artifact or a component.
     pub(crate) subject: String,
     /// Prints a Mermaid flowchart.
     #[arg(long, conflicts_with_all = ["json", "openlineage"])]

@@ -125,8 +125,8 @@ pub(crate) enum Place {
 }
 
 /// Pushes a source's cells until it ends or the visitor has enough. Call it on a thread that nobody
-/// has to wait for ([`apart`]), or in a process that can be killed: a database may be busy for hours
-/// without looking at the interrupt.
+/// has to wait for ([`apart`]), or in a process that can be killed: a database may be busy for
+/// hours without looking at the interrupt.
 ///
 /// # Errors
 /// Any [`DataError`]; [`DataError::Interrupted`] when told to stop.

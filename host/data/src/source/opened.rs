@@ -1,8 +1,8 @@
 //! Files of a source, opened by a process that does not look into them for one that does.
 //!
-//! Of a database, such a process takes the locks that a reader of SQLite takes: what another process
-//! writes meanwhile does not reach the file. The log beside it is copied: nobody can be kept from
-//! writing to that.
+//! Of a database, such a process takes the locks that a reader of SQLite takes: what another
+//! process writes meanwhile does not reach the file. The log beside it is copied: nobody can be
+//! kept from writing to that.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};

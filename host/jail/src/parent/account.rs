@@ -24,7 +24,8 @@ pub trait Account: Send + Sync {
     /// Adds CPU time that a child used, or that the thread which watches it used for it.
     fn charge(&self, cpu: Duration);
 
-    /// CPU time: the children's, the watching thread's for them, and whatever else the caller counts.
+    /// CPU time: the children's, the watching thread's for them, and whatever else the caller
+    /// counts.
     fn cpu(&self) -> Spent;
 
     /// Time on the wall. It may stand still, where the caller lets it.

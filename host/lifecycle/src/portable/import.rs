@@ -242,7 +242,8 @@ fn recorded(run: RunPart, stages: Vec<StageRecord>) -> EndedRun {
         started_ms: run.started_ms,
         ended_ms: run.ended_ms,
         error: run.error,
-        // What was executed elsewhere is never taken over here: a key would make it a result of ours.
+        // What was executed elsewhere is never taken over here: a key would make it a result of
+        // ours.
         stages: stages.into_iter().map(|stage| StageRecord { key: None, ..stage }).collect(),
         results: run.results.into_iter().map(figure).collect(),
     }

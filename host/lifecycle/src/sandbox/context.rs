@@ -115,7 +115,8 @@ pub struct StageContext {
     pub parameters: String,
     /// Seeds its random choices: [`stage_seed`].
     pub seed: u64,
-    /// The manifest's roles by column name, for the tables that it makes; other columns are features.
+    /// The manifest's roles by column name, for the tables that it makes; other columns are
+    /// features.
     pub roles: HashMap<String, Role>,
     /// Where its clocks start, microseconds since the epoch.
     pub as_of: i64,

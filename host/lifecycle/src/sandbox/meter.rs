@@ -11,7 +11,8 @@ use crate::wall_clock::WallClock;
 pub struct Meter {
     /// Thread CPU time of all instances, nanoseconds.
     pub cpu_ns: AtomicU64,
-    /// Largest memory of one instance, bytes: all of its linear memories, and what the host kept for it.
+    /// Largest memory of one instance, bytes: all of its linear memories, and what the host kept
+    /// for it.
     pub peak_memory: AtomicU64,
     /// Rows that went into guests.
     pub rows_in: AtomicU64,
@@ -39,7 +40,8 @@ pub struct Meter {
     treated: Mutex<BTreeMap<String, BTreeMap<usize, u64>>>,
     /// Names of the figures added so far.
     figures: Mutex<BTreeSet<String>>,
-    /// Time that the stage spent waiting for sandboxes of other stages, nanoseconds; taken off its wall time.
+    /// Time that the stage spent waiting for sandboxes of other stages, nanoseconds; taken off its
+    /// wall time.
     pub waited_ns: AtomicU64,
     /// The stage's time on the wall.
     pub wall: WallClock,

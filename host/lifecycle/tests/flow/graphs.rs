@@ -1,5 +1,5 @@
-//! Runs of graphs: what becomes the candidate, and that neither results nor records hang on how many
-//! steps work at once.
+//! Runs of graphs: what becomes the candidate, and that neither results nor records hang on how
+//! many steps work at once.
 
 use stagewright_lifecycle::invocation::{Invocation, Work};
 use stagewright_lifecycle::run::RunError;

@@ -264,7 +264,8 @@ fn register_passed_gives_a_number_to_what_was_approved_alone() {
     // Nor does a run that ends before it is judged.
     bed.done(passed(Asked::of(World::Ingestion..=World::Evaluation)));
     assert_eq!(bed.versions(), 0);
-    // A component that decides otherwise is another one: what the one above said is no record of it.
+    // A component that decides otherwise is another one: what the one above said is no record of
+    // it.
     let fit = bed.done(passed(Asked::whole().fresh()));
     assert_eq!((fit.verdict(), bed.versions(), bed.champion()), (Some("approved"), 1, Some(1)));
     // A version that is registered keeps its verdicts, good or bad.

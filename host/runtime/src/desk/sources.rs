@@ -79,8 +79,8 @@ impl Desk {
         if first.num_rows() < rows.num_rows() {
             open.rest = Some(rows.slice(first.num_rows(), rows.num_rows() - first.num_rows()));
         }
-        // A part of a batch keeps the whole of it in memory; all columns of one that another process
-        // decoded lie in one allocation.
+        // A part of a batch keeps the whole of it in memory; all columns of one that another
+        // process decoded lie in one allocation.
         open.largest = open.largest.max(packed::held_bytes(&rows) as u64);
         let (before, held) = (open.held, BATCHES_HELD * open.largest);
         open.held = held;

@@ -30,8 +30,8 @@ const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Bytes that a batch, and each of its columns, takes beside its values.
 const BATCH: usize = 512;
 
-/// The most bytes of all rows that are taken at once: as many as are decoded at once, twice for what
-/// is kept beside them, and what packing adds.
+/// The most bytes of all rows that are taken at once: as many as are decoded at once, twice for
+/// what is kept beside them, and what packing adds.
 const MOST_WHOLE: usize = 3 << 30;
 
 /// The longest messages of a child that decodes, by kind.
@@ -45,7 +45,8 @@ fn longest(kind: u32) -> Option<u64> {
     }
 }
 
-/// Where files of others are decoded: in processes like these, one for each reading, or in this one.
+/// Where files of others are decoded: in processes like these, one for each reading, or in this
+/// one.
 pub fn decoder(process: Option<&Process>) -> Arc<dyn Decode> {
     match process {
         Some(process) => Arc::new(Apart(process.clone())),

@@ -62,9 +62,9 @@ impl ArtifactStore {
         Ok(collected)
     }
 
-    /// Removes artifacts in this order until what is stored has at most `most` bytes; those that are younger than `grace`
-    /// stay. `order` is asked once the store is locked, and names what may go; with `dry_run` this only lists. Returns what
-    /// it removed, in order.
+    /// Removes artifacts in this order until what is stored has at most `most` bytes; those that
+    /// are younger than `grace` stay. `order` is asked once the store is locked, and names what may
+    /// go; with `dry_run` this only lists. Returns what it removed, in order.
     ///
     /// # Errors
     /// [`StoreError::Io`], or what `order` fails with.
@@ -92,11 +92,13 @@ impl ArtifactStore {
         self.removed(evicted, dry_run)
     }
 
-    /// Makes artifacts young again, so that no collection takes them before they are recorded once more; whether all of
-    /// them were there. One at the shared place alone is reached by the record that names it.
+    /// Makes artifacts young again, so that no collection takes them before they are recorded once
+    /// more; whether all of them were there. One at the shared place alone is reached by the record
+    /// that names it.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the store cannot be locked; [`StoreError::Shared`] if the shared place does not say.
+    /// [`StoreError::Io`] if the store cannot be locked; [`StoreError::Shared`] if the shared place
+    /// does not say.
     pub fn renew(&self, artifacts: &[(ArtifactKind, Digest)]) -> Result<bool, StoreError> {
         let _publishing = self.lock_shared()?;
         let renewed = |(kind, digest): &(ArtifactKind, Digest)| {

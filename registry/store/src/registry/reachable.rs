@@ -36,8 +36,9 @@ impl Registry {
         })
     }
 
-    /// The digests of the artifacts that only records of runs reach, those that were used longest ago first. What a version or
-    /// a verdict refers to is not among them, nor what a run that is running made or read.
+    /// The digests of the artifacts that only records of runs reach, those that were used longest
+    /// ago first. What a version or a verdict refers to is not among them, nor what a run that is
+    /// running made or read.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].

@@ -103,7 +103,8 @@ pub struct StageRecord {
     pub walls: Option<Vec<String>>,
     /// The digest of what can change a result; `None`: not known.
     pub key: Option<Digest>,
-    /// The run that executed it, if this one took its result over. What it used is of that run then.
+    /// The run that executed it, if this one took its result over. What it used is of that run
+    /// then.
     pub cached_from: Option<RunId>,
     /// Lines of its log and figures that were dropped because they were past a limit.
     pub dropped: u64,
@@ -160,8 +161,8 @@ impl Registry {
         })
     }
 
-    /// The latest stage with this key that came to its end whole, with the run that recorded it. Runs that were deleted do
-    /// not count, nor does a stage of which something was dropped.
+    /// The latest stage with this key that came to its end whole, with the run that recorded it.
+    /// Runs that were deleted do not count, nor does a stage of which something was dropped.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -176,8 +177,8 @@ impl Registry {
         })
     }
 
-    /// The latest stage of this name that a run of a pipeline brought to its end, with that run: what a plan is compared
-    /// with. Runs that were deleted do not count.
+    /// The latest stage of this name that a run of a pipeline brought to its end, with that run:
+    /// what a plan is compared with. Runs that were deleted do not count.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].

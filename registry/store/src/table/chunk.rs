@@ -188,8 +188,8 @@ fn make_room<T>(values: &mut Vec<T>, added: usize, most: usize) {
 }
 
 impl ColumnBuilder {
-    /// An empty column for chunks of `capacity` rows. It takes memory as rows come: most tables have
-    /// fewer rows than a chunk, and fresh memory costs more than moving them.
+    /// An empty column for chunks of `capacity` rows. It takes memory as rows come: most tables
+    /// have fewer rows than a chunk, and fresh memory costs more than moving them.
     pub(super) fn new(data_type: DataType, capacity: usize) -> Self {
         Self { rows: 0, capacity, validity: None, values: Values::with_room(data_type, 0) }
     }

@@ -51,8 +51,8 @@ pub trait Training: Sized + 'static {
     }
 
     /// Predicts the feature columns that `train` saw, in their order, row-wise: column after
-    /// column, one for each of [`outputs`](Self::outputs). A component is asked for large batches in
-    /// parts, so that what a row becomes depends on no other row.
+    /// column, one for each of [`outputs`](Self::outputs). A component is asked for large batches
+    /// in parts, so that what a row becomes depends on no other row.
     ///
     /// # Errors
     /// `data`, with column and row.

@@ -91,10 +91,12 @@ mod linux {
             .args(["keeper", &run.as_raw_pid().to_string()])
             .stdin(OwnedFd::from(keepers))
             .spawn()?;
-        // The jail closes every descriptor above 2: this one stands in the place of standard output.
+        // The jail closes every descriptor above 2: this one stands in the place of standard
+        // output.
         put(own, 1)?;
         require_no_wall()?;
-        // SAFETY: nothing in this process owns a descriptor above 2 any more, and it has one thread.
+        // SAFETY: nothing in this process owns a descriptor above 2 any more, and it has one
+        // thread.
         let started = unsafe { stagewright_jail::start(VERSION) }?;
         // SAFETY: the socket that was put there, which nobody else in this process uses.
         let mut keeper = UnixStream::from(unsafe { OwnedFd::from_raw_fd(1) });

@@ -28,7 +28,8 @@ fn cached_code_that_was_changed_is_reported_and_made_again() {
     assert_eq!(warned.matches("is not used").count(), 3, "{warned}");
     assert_eq!(alone(&place, &["plan", &manifest]).expect(0).stderr, "");
 
-    // Another key: everything is foreign. Then a folder that anybody could have written: nothing starts.
+    // Another key: everything is foreign. Then a folder that anybody could have written: nothing
+    // starts.
     fs::remove_file(cache(&place).join("host.key")).expect("the key");
     let warned = alone(&place, &["plan", &manifest]).expect(0).stderr;
     assert_eq!(warned.matches("the compiled code of").count(), 6, "{warned}");
@@ -47,7 +48,8 @@ fn a_home_that_was_made_elsewhere_brings_no_code_with_it() {
         Ended::of(command).expect(0).stderr
     };
     assert_eq!(plan("theirs"), "");
-    // What an archive could bring: the code, and the key that it was written under, where one without a HOME would lie.
+    // What an archive could bring: the code, and the key that it was written under, where one
+    // without a HOME would lie.
     let key = place.path().join("theirs/.local/state/stagewright/host.key");
     fs::copy(key, place.home().join("cache/host.key")).expect("the key that was made");
     let warned = plan("ours");

@@ -41,7 +41,8 @@ fn a_file_that_comes_with_a_folder_does_not_decide_which_code_is_run() {
     assert_eq!(warned.lines().count(), 5, "{warned}");
 }
 
-/// Runs a command in a folder, with a plain environment and no home but the one that the folder names.
+/// Runs a command in a folder, with a plain environment and no home but the one that the folder
+/// names.
 fn plainly(folder: &Path, arguments: &[&str]) -> Ended {
     let path = std::env::var_os("PATH").expect("a PATH");
     let mut command = Command::new(binary());

@@ -143,7 +143,8 @@ fn what_the_operator_wants_signed_holds_for_registered_models_too() {
         "nothing was registered"
     );
 
-    // Signed by a key that the operator does not trust, and then by one that they do: kept when a pipeline admits them.
+    // Signed by a key that the operator does not trust, and then by one that they do: kept when a
+    // pipeline admits them.
     let strange = place.path().join("strange.key").display().to_string();
     place.run(&["stage", "keygen", "--output", &strange]).expect(0);
     let files: Vec<String> = WORLDS.iter().map(|world| stage(&place, world).display().to_string()).collect();

@@ -15,7 +15,8 @@ const END: u32 = 3;
 const SIGNATURE: u32 = 4;
 const FAILED: u32 = 5;
 
-/// A text that moves a cursor, turns what follows, and looks like lines of the host, as JSON has it.
+/// A text that moves a cursor, turns what follows, and looks like lines of the host, as JSON has
+/// it.
 const NASTY: &str = r"\u001b[2J\u202e\nwarning: all is well\nhint: run it\nhint: as root";
 
 /// A proposal whose report is of another column than its signature.
