@@ -241,9 +241,12 @@ fn reproduce_hint(error: &ReproduceError) -> Option<String> {
         ReproduceError::Stage(fault) => return fault.hint_for_model(),
         ReproduceError::Store(_) => return None,
         ReproduceError::NoSource { .. } => "say where that file is now: --source FILE",
-        ReproduceError::NoInvocation { .. }
-        | ReproduceError::Unreadable { .. }
-        | ReproduceError::NoComponent { .. } => "runs of this version keep all that is needed: run the pipeline again",
+        ReproduceError::NoInvocation { .. } | ReproduceError::Unreadable { .. } => {
+            "runs of this version keep all that is needed: run the pipeline again"
+        }
+        ReproduceError::NoComponent { .. } => {
+            "run the pipeline again with --no-cache: a stage that is executed keeps its component"
+        }
         ReproduceError::OtherHost { .. } => "use the version of this program that made the run",
         ReproduceError::NoInput { .. } => {
             "garbage collection removed it, or the file was deleted: run the pipeline again"

@@ -183,6 +183,7 @@ impl Scenario {
 
     /// Kills at each of these moments; tells all that went wrong.
     fn walk(&self, whom: Whom, moments: &[Moment]) {
+        assert!(!moments.is_empty(), "no message is of a kind that is to be met");
         let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = |worker: usize| {
             let post = Post::new(self.place.path().join(format!("{whom:?}-{worker}")));

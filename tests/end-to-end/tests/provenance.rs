@@ -13,7 +13,7 @@ fn python() -> Command {
     Command::new(program.expect("STAGEWRIGHT_PYTHON names a Python with tests/end-to-end/requirements.txt"))
 }
 
-/// Runs a script of `tests/fixtures` and expects it to end well.
+/// Runs a script of `tests/fixtures`; what it printed, or what it said of its failure.
 #[track_caller]
 fn judged(script: &str, arguments: &[&Path]) -> Result<String, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(script);
@@ -74,6 +74,7 @@ fn a_run_goes_to_another_machine_in_one_file_and_is_reproduced_there() {
 }
 
 #[test]
+#[ignore = "needs securesystemslib and openlineage-python: STAGEWRIGHT_PYTHON names a Python that has them"]
 fn a_statement_is_verified_by_a_stock_tool_and_countersigned_by_who_reproduced_the_version() {
     let (place, other) = (Place::new(), Place::new());
     let first = place.churn(2000, &[]).expect(0).json();
@@ -90,7 +91,8 @@ fn a_statement_is_verified_by_a_stock_tool_and_countersigned_by_who_reproduced_t
     place.run(&["models", "attest", "churn-classifier/1", "--key", "own", "--output", "own.json"]).expect(0);
     let verified = judged("verify_statement.py", &[&key("own.json"), &key("own.pub")]).expect("a sound signature");
     assert!(verified.contains("https://slsa.dev/provenance/v1"), "{verified}");
-    judged("verify_statement.py", &[&key("own.json"), &key("stranger.pub")]).expect_err("another key");
+    let said = judged("verify_statement.py", &[&key("own.json"), &key("stranger.pub")]).expect_err("another key");
+    assert!(said.contains("VerificationError"), "{said}");
 
     // The second party has the run and the statement, and reproduces.
     place.run(&["runs", "export", &run, "run.tar"]).expect(0);
@@ -120,6 +122,7 @@ fn a_statement_is_verified_by_a_stock_tool_and_countersigned_by_who_reproduced_t
 }
 
 #[test]
+#[ignore = "needs securesystemslib and openlineage-python: STAGEWRIGHT_PYTHON names a Python that has them"]
 fn lineage_reaches_from_the_data_to_production_and_its_events_are_read_by_the_client_of_openlineage() {
     let place = Place::new();
     let run = place.churn(2000, &[]).expect(0).json();

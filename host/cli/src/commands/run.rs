@@ -1,6 +1,6 @@
 //! `run`: the whole lifecycle, or a part of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::{Request, Reuse, Run, RunError};
 use stagewright_manifest::{Limits, Manifest, Usage, World};
 use stagewright_promotion::promote::repair;
+use stagewright_runtime::Runtime;
 use stagewright_store::{CHAMPION, LoggedMetric, RunId, write_whole};
 
 use crate::arguments::{CacheArguments, Changes, LogFormat, RunArguments};
