@@ -152,7 +152,7 @@ fn a_file_is_decoded_in_a_process_that_is_locked_in_and_ends_with_it_alone() {
         object["error"]["message"].as_str().expect("a run that failed").to_owned()
     };
     let killed = "the process that decodes it ended: it ended by the signal `SIGKILL`";
-    for (signal, code, said) in [("KILL", 3, killed), ("STOP", 6, "ran past its limit of 20 s of time on the wall")] {
+    for (signal, code, said) in [("KILL", 3, killed), ("STOP", 6, "ran past its limit of 20.00 s wall: it used ")] {
         let mut command = decodes(&place, &["--set", "ingestion.limits.wall=20 s"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let run = command.spawn().expect("the binary");
@@ -169,7 +169,7 @@ fn a_file_is_decoded_in_a_process_that_is_locked_in_and_ends_with_it_alone() {
     // It counts against the stage's limits.
     let ended = Ended::of(decodes(&place, &["--set", "ingestion.limits.cpu=500 ms"])).expect(6);
     let told = message(&ended.stdout);
-    assert!(told.contains("ran past its limit of 500 ms of CPU time"), "{told}");
+    assert!(told.contains("ran past its limit of 500 ms cpu: it used "), "{told}");
     Ended::of(churn(&place, "required", 7_043, &[])).expect(0);
 }
 
