@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::mpsc;
 use std::thread::Scope;
 
+use stagewright_evaluation::report::EvaluationReport;
 use stagewright_manifest::{Step, StepId, World};
 use stagewright_store::MetricPoint;
 
@@ -165,7 +166,11 @@ impl Run {
         if step.id == step.stage {
             return Ok(());
         }
-        let evaluated = made.after(step).open(&crate::artifact::EVALUATION)?;
+        self.log_results(&made.after(step).open(&crate::artifact::EVALUATION)?)
+    }
+
+    /// Logs the metrics of an evaluation as the run's.
+    pub(crate) fn log_results(&self, evaluated: &EvaluationReport) -> Result<(), RunError> {
         let at_ms = crate::bench::now_ms();
         let point = |(name, value): (String, Option<f64>)| MetricPoint {
             name,
@@ -173,7 +178,7 @@ impl Run {
             step: 0,
             at_ms: Some(at_ms),
         };
-        let points: Vec<MetricPoint> = results_of(&evaluated).into_iter().map(point).collect();
+        let points: Vec<MetricPoint> = results_of(evaluated).into_iter().map(point).collect();
         Ok(self.request.home.registry.log_batch(&self.id, &points, &[], &[])?)
     }
 }

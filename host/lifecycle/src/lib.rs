@@ -29,6 +29,7 @@ pub mod judgement;
 pub mod key;
 pub mod lineage;
 mod made;
+mod measured;
 pub mod model;
 pub mod observer;
 mod outputs;

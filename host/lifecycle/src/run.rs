@@ -178,10 +178,10 @@ impl Run {
     fn judge(&self, made: &mut Made, candidate: &mut Candidate, mut is_evaluated: bool) -> Result<(), RunError> {
         let evaluates = self.request.stages.contains(&World::Evaluation);
         let promotes = self.request.stages.contains(&World::Promotion);
-        // A candidate that is the champion already is not judged.
+        // A candidate that is the champion already is not judged again.
         candidate.is_champion_already = promotes && candidate.is_champion(self)?;
         if candidate.is_champion_already {
-            return Ok(());
+            return if evaluates && !is_evaluated { self.evaluated_before(made, candidate) } else { Ok(()) };
         }
         let mut tries = 0;
         let evaluated = made.along(&self.evaluated(candidate)?);

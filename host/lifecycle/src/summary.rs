@@ -216,15 +216,17 @@ impl Summary {
         let trained = trained(run, made, candidate.as_ref());
         let line = candidate.as_ref().and_then(|candidate| run.evaluated(candidate).ok());
         let made = &made.along(&line.unwrap_or_default());
+        let is_champion = candidate.as_ref().is_some_and(|candidate| candidate.is_champion_already);
         let (evaluates, decides) = (made.ran(World::Evaluation), made.ran(World::Promotion));
-        let evaluated = made.open(&EVALUATION).ok().filter(|_| evaluates || decides);
+        let evaluated = made.open(&EVALUATION).ok().filter(|_| evaluates || decides || is_champion);
         let champion = |evaluated: &EvaluationReport| {
             let comparison = evaluated.compared.comparison.as_ref()?;
             Some(comparison.champion.clone()).filter(|metrics| metrics.iter().next().is_some())
         };
         let metrics = |evaluated: &EvaluationReport| MetricsSummary {
             candidate: evaluated.candidate.metrics.clone(),
-            champion: champion(evaluated),
+            // Of the champion of then, if it is the candidate by now.
+            champion: champion(evaluated).filter(|_| !is_champion),
         };
         let decision = |decision: Decision| DecisionSummary {
             verdict: decision.verdict,
@@ -240,10 +242,10 @@ impl Summary {
             stages: made.told().to_vec(),
             trained,
             fsyncs: stagewright_store::fsyncs(),
-            metrics: evaluated.as_ref().filter(|_| evaluates).map(metrics),
+            metrics: evaluated.as_ref().filter(|_| evaluates || is_champion).map(metrics),
             evaluation: evaluated.as_ref().map(EvaluationSummary::of),
             decision: made.open(&DECISION).ok().filter(|_| decides).map(decision),
-            is_champion_already: candidate.as_ref().is_some_and(|candidate| candidate.is_champion_already),
+            is_champion_already: is_champion,
             model: candidate.and_then(|candidate| candidate.told),
             ..Self::of(run.id.to_string())
         }

@@ -32,6 +32,9 @@ fn an_unchanged_second_run_executes_nothing_and_shows_what_the_first_one_did() {
     let second = churn(&place, &[]).expect(0).json();
     assert_eq!((executed(&second).len(), &second["cached"]), (0, &json!(4)));
     assert_eq!(second["is_champion_already"], true);
+    // Its metrics are those that the champion had on these rows.
+    assert!(first["metrics"]["candidate"]["roc_auc"].is_f64(), "{first}");
+    assert_eq!((&second["metrics"], &second["evaluation"]), (&first["metrics"], &first["evaluation"]));
     let shown =
         |run: &Value| place.run(&["runs", "show", run["run_id"].as_str().expect("a run"), "--json"]).expect(0).json();
     let (before, again) = (shown(&first), shown(&second));
@@ -249,6 +252,8 @@ fn metrics_are_written_so_that_they_can_be_compared() {
     assert_eq!(metrics["roc_auc"], run["metrics"]["candidate"]["roc_auc"]);
     let names: Vec<&str> = text.lines().filter_map(|line| line.trim().split('"').nth(1)).collect();
     assert!(names.is_sorted() && names.len() > 8, "{text}");
+    let (unchanged, same) = written(&[]);
+    assert_eq!((&unchanged["executed"], same), (&json!(0), text.clone()));
     // The same measured again, as another run.
     let (again, text_again) = written(&["--no-cache", "--register-name", "another"]);
     assert_ne!(again["run_id"], run["run_id"]);

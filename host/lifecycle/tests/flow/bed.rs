@@ -299,6 +299,11 @@ impl Ended {
         executed.map(|stage| World::from_name(&stage.name).expect("a step")).collect()
     }
 
+    /// The bits of its metrics, by name.
+    pub(crate) fn results(&self) -> BTreeMap<String, u64> {
+        self.record.metrics.iter().map(|metric| (metric.name.clone(), metric.value.to_bits())).collect()
+    }
+
     /// The digests of its artifacts, by step and name.
     pub(crate) fn made(&self) -> BTreeMap<String, Digest> {
         let outputs = self.stages.iter().flat_map(|stage| stage.outputs.iter().map(move |output| (stage, output)));

@@ -1,0 +1,62 @@
+//! The evaluation of a candidate that is the champion already: an earlier run made it.
+
+use stagewright_evaluation::report::EvaluationReport;
+use stagewright_manifest::World;
+use stagewright_store::{Digest, RunId, StageRecord, VersionVerdict};
+
+use crate::artifact::{DECISION, EVALUATION, MODEL, Place, TEST};
+use crate::candidate::Candidate;
+use crate::made::Made;
+use crate::run::{Run, RunError};
+
+impl Run {
+    /// Takes over the newest evaluation that a verdict on the champion rests on, if it measured this
+    /// model on these test rows, and the decision that followed it: the run has its metrics then,
+    /// as if it had evaluated itself. A champion that nobody measured so, or whose reports are gone,
+    /// has none.
+    pub(crate) fn evaluated_before(&self, made: &mut Made, candidate: &Candidate) -> Result<(), RunError> {
+        let (Some(version), home) = (candidate.version, &self.request.home) else { return Ok(()) };
+        let step = self.evaluation_of(candidate)?;
+        let here = made.along(&step.line);
+        let (model, test) = (here.find(MODEL.place)?.digest.to_string(), here.find(TEST.place)?.digest.to_string());
+        for verdict in home.registry.verdicts(self.request.manifest.model.as_str(), version)?.iter().rev() {
+            let (Some(run), Some(evaluation)) = (&verdict.run_id, referred(verdict, EVALUATION.place)) else {
+                continue;
+            };
+            let mut told = made.clone();
+            told.add(&step.id, self.record_of(run, EVALUATION.place, evaluation)?);
+            let Ok(report) = told.after(step).open(&EVALUATION) else { continue };
+            if !is_of(&report, &model, &test) {
+                continue;
+            }
+            let decides = self.request.manifest.graph.of(World::Promotion).next();
+            if let (Some(decides), Some(decision)) = (decides, referred(verdict, DECISION.place)) {
+                told.add(&decides.id, self.record_of(run, DECISION.place, decision)?);
+            }
+            *made = told;
+            return self.log_results(&report);
+        }
+        Ok(())
+    }
+
+    /// The record of the step of a run that made an artifact, with those of its artifacts that are
+    /// still here.
+    fn record_of(&self, run: &RunId, place: Place, digest: Digest) -> Result<StageRecord, RunError> {
+        let home = &self.request.home;
+        let made_it = |stage: &StageRecord| {
+            stage.outputs.iter().any(|output| output.name == place.name && output.digest == digest)
+        };
+        let mut stage = home.registry.stages(run)?.into_iter().find(made_it).ok_or_else(|| place.missing())?;
+        stage.outputs.retain(|output| home.artifacts.contains(output.kind, &output.digest));
+        Ok(stage)
+    }
+}
+
+fn referred(verdict: &VersionVerdict, place: Place) -> Option<Digest> {
+    let role = place.role();
+    verdict.references.iter().find(|reference| reference.role == role).map(|reference| reference.digest)
+}
+
+fn is_of(report: &EvaluationReport, model: &str, test: &str) -> bool {
+    report.candidate.digest == model && report.test.digest == test
+}
