@@ -121,6 +121,7 @@ fn run_ending(error: &RunError) -> Ending {
         RunError::Stage(fault) | RunError::Server(fault) => fault_ending(fault),
         RunError::Unfit { .. } => Ending::Data,
         RunError::MissingArtifact { .. } | RunError::OtherComponent { .. } | RunError::NotMade { .. } => Ending::Usage,
+        RunError::NoOutput { .. } => Ending::Usage,
         RunError::Overtaken { .. } | RunError::ChampionMissing { .. } => Ending::Host,
         RunError::Store(error) => store_ending(error),
         RunError::Promotion(error) => promote_ending(error),
@@ -306,6 +307,7 @@ fn run_hint(error: &RunError, manifest: &str) -> Option<String> {
         RunError::NotMade { path, .. } => {
             Some(format!("take `{}` out of [outputs] in {manifest}, or let the stage make it", path.display()))
         }
+        RunError::NoOutput { .. } => Some(format!("name another file under [outputs] in {manifest}")),
         RunError::OtherComponent { world, .. } => {
             Some(format!("run the stage again: stagewright stage run {world}; or leave out what changes it"))
         }

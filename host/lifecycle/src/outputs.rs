@@ -1,42 +1,64 @@
 //! The files that a run leaves: artifacts that the manifest names, written at the end.
 
+mod place;
+
 use std::fs::File;
-use std::path::Path;
+use std::io::{self, Read};
 
 use stagewright_manifest::{OutputSection, StepId, World};
-use stagewright_store::{ArtifactRecord, StoreError, write_whole_from};
+use stagewright_store::{ArtifactRecord, StoreError, write_below};
+
+use crate::fault::StageFault;
 
 use crate::made::Made;
 use crate::run::{Run, RunError};
+use crate::sandbox::Cancel;
+
+pub(crate) use place::check;
 
 /// Writes the outputs of the stages that the run was asked for: each whole or not at all, and none
 /// if one of them was not made. Of a candidate that was not judged, because it is the champion
 /// already, nothing is made: files of before stay as they are.
 ///
 /// # Errors
-/// [`RunError::NotMade`], or a file that cannot be written.
+/// [`RunError::NotMade`], [`RunError::NoOutput`], or a file that cannot be written.
 pub(crate) fn write(run: &Run, made: &Made, is_judged: bool) -> Result<(), RunError> {
     let is_asked_for = |world: World| run.request.stages.contains(&world);
     let asked = run.request.manifest.outputs.iter().filter(|output| is_asked_for(output.world));
-    let mut wanted: Vec<(&Path, &ArtifactRecord)> = Vec::new();
+    let mut wanted: Vec<(&OutputSection, &ArtifactRecord)> = Vec::new();
     for output in asked {
         match found(run, made, output) {
             // Nobody has the reports of this champion: the files stay as they are.
             Err(_) if !is_judged && output.world >= World::Evaluation => {}
-            artifact => wanted.push((output.path.as_path(), artifact?)),
+            artifact => wanted.push((output, artifact?)),
         }
     }
-    for (path, artifact) in wanted {
-        let failed = |source| StoreError::Io { action: "write", path: path.to_owned(), source };
-        let artifacts = &run.request.home.artifacts;
-        artifacts.verify(artifact.kind, &artifact.digest)?;
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
+    let home = &run.request.home;
+    wanted.iter().try_for_each(|(output, _)| place::check_one(&run.request.manifest, home, output))?;
+    for (output, artifact) in wanted {
+        let OutputSection { path, folder, below, stage, .. } = output;
+        let failed = |source| StoreError::Io { action: "write", path: path.clone(), source };
+        home.artifacts.verify(artifact.kind, &artifact.digest)?;
+        let file = File::open(home.artifacts.path(artifact.kind, &artifact.digest)).map_err(failed)?;
+        let cancel = &run.request.cancel;
+        match write_below(folder, below, &mut Stoppable { file, cancel }) {
+            Err(_) if cancel.is_cancelled() => return Err(StageFault::Cancelled { stage: stage.clone() }.into()),
+            written => written.map_err(failed)?,
         }
-        let mut file = File::open(artifacts.path(artifact.kind, &artifact.digest)).map_err(failed)?;
-        write_whole_from(path, &mut file).map_err(failed)?;
     }
     Ok(())
+}
+
+/// A file that is read until somebody asks to stop.
+struct Stoppable<'a> {
+    file: File,
+    cancel: &'a Cancel,
+}
+
+impl Read for Stoppable<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.cancel.is_cancelled() { Err(io::Error::other("it was cancelled")) } else { self.file.read(bytes) }
+    }
 }
 
 /// The artifact of an output. Of an evaluation of several models it is the candidate's.

@@ -136,7 +136,8 @@ impl Run {
         run.request.observer.run_started(&run.id);
         let mut made = Made::nothing(run.request.home.artifacts.clone());
         let mut candidate = None;
-        let result = upon::taken_over(&run).and_then(|taken_over| {
+        let may_be_written = outputs::check(&run.request.manifest, &run.request.home);
+        let result = may_be_written.and_then(|()| upon::taken_over(&run)).and_then(|taken_over| {
             made = taken_over;
             run.lifecycle(&mut made, &mut candidate)?;
             let line = candidate.as_ref().map(|candidate| run.evaluated(candidate)).transpose()?;

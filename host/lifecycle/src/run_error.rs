@@ -47,6 +47,14 @@ pub enum RunError {
         /// The artifact.
         name: String,
     },
+    /// A file that the manifest names for an output is one that no run replaces.
+    #[error("`{}` cannot be an output: {problem}", .path.display())]
+    NoOutput {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
     /// The run works on what another component or other parameters made.
     #[error(
         "stage `{stage}` of run {run} ran {recorded}, and the manifest names {named} now: a model of the two would be neither"

@@ -18,6 +18,7 @@ use crate::component::{self, ComponentSection};
 use crate::document::{self, Origin, Table, Value};
 use crate::gates::GatesSection;
 use crate::graph::{Graph, Step};
+use crate::lock::Lock;
 use crate::names::{Identifier, Name};
 use crate::outputs::OutputSection;
 use crate::overrides::Overrides;
@@ -244,6 +245,21 @@ impl Manifest {
     /// The file, as it was given.
     pub fn file(&self) -> &str {
         &self.source.file
+    }
+
+    /// The files that decide what a run does: this one, its lock, components, files of rows and of
+    /// a split.
+    pub fn deciding_files(&self) -> Vec<PathBuf> {
+        let file = Path::new(self.file());
+        let components = self.components.values().filter_map(|component| component.path.clone());
+        let sources = self.sources.values().filter_map(|source| match &source.location {
+            SourceLocation::Csv { path, .. }
+            | SourceLocation::Parquet { path }
+            | SourceLocation::Sqlite { path, .. } => Some(path.clone()),
+            SourceLocation::Http { .. } => None,
+        });
+        let own = [file.to_owned(), Lock::beside(file)];
+        own.into_iter().chain(components).chain(sources).chain(self.split.file.clone()).collect()
     }
 
     /// The whole configuration, overrides and defaults included, in the words of the file. Stored

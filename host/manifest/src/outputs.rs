@@ -1,8 +1,12 @@
 //! `[outputs]`: artifacts that a run writes to files at its end.
 //!
 //! Owns what the section says. Which stage makes what is the table of worlds' to say.
+//!
+//! What is in such a file a component decides, and a pipeline may be anybody's. So files are
+//! written below the pipeline's folder, and none that other programs look for by a hidden name.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
@@ -17,6 +21,12 @@ use crate::world::World;
 pub struct OutputSection {
     /// The file.
     pub path: PathBuf,
+    /// The folder below which it is: the manifest's.
+    #[serde(skip)]
+    pub folder: PathBuf,
+    /// The file as seen from there: plain names alone.
+    #[serde(skip)]
+    pub below: PathBuf,
     /// The stage that makes the artifact; of an evaluation of several models, the candidate's
     /// counts.
     pub stage: StepId,
@@ -26,11 +36,21 @@ pub struct OutputSection {
     pub artifact: String,
 }
 
+/// The most files: as many as stages.
+const MOST: usize = 1000;
+
+/// The longest path, and the longest name in one, in bytes: as the systems have them.
+const LONGEST: (usize, usize) = (1024, 255);
+
 /// Reads all outputs; `None` if one of them is wrong.
 pub(crate) fn read_all<'a>(section: &Section<'a>, names: &Names<'a>) -> Option<Vec<OutputSection>> {
     let mut outputs = Vec::new();
     let mut paths: BTreeMap<PathBuf, &str> = BTreeMap::new();
     let mut is_fine = true;
+    if section.items().count() > MOST {
+        section.report(format!("a run writes at most {MOST} files"), None);
+        return None;
+    }
     for (name, item) in section.items() {
         let output = item.text().and_then(|reference| {
             read(name, reference, &item, names, &mut paths)
@@ -55,27 +75,66 @@ fn read<'a>(
         let hint = "write a path such as `reports/model.html`".to_owned();
         return Err((format!("`{name}` is not the path of a file"), hint));
     }
-    let path = plain(&item.resolve(name));
-    if let Some(first) = paths.insert(path.clone(), name) {
-        let hint = "give each output a file of its own".to_owned();
-        return Err((format!("`{name}` and `{first}` are one file"), hint));
-    }
+    let below = below(name)?;
+    let folder = item.resolve("");
+    let path = folder.join(&below);
+    own_file(name, &path, paths)?;
     let (stage, world, artifact) = names.artifact(reference)?;
     let stage = StepId::new(stage).map_err(|error| (error.to_string(), "give the stage another name".to_owned()))?;
-    Ok(OutputSection { path, stage, world, artifact: artifact.to_owned() })
+    Ok(OutputSection { path, folder, below, stage, world, artifact: artifact.to_owned() })
 }
 
-/// The same path without steps that lead nowhere. Links are not looked at.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
+/// The path of a file below the manifest's folder, without steps that lead nowhere; else what is
+/// wrong with it, and a hint.
+fn below(name: &str) -> Result<PathBuf, (String, String)> {
+    let (longest, longest_name) = LONGEST;
+    if name.len() > longest {
+        let message = format!("the path of an output has {} bytes", name.len());
+        return Err((message, format!("write one of at most {longest} bytes")));
+    }
+    let outside = || {
+        let hint = "outputs lie in the folder of this file or below: `reports/model.html`; `stagewright artifacts export` writes anywhere";
+        (format!("`{name}` is outside of the pipeline's folder"), hint.to_owned())
+    };
+    let mut below = PathBuf::new();
+    for part in Path::new(name).components() {
         match part {
             Component::CurDir => {}
-            Component::ParentDir if plain.file_name().is_some() => {
-                plain.pop();
-            }
-            part => plain.push(part),
+            Component::Normal(part) => below.push(part),
+            Component::ParentDir if below.pop() => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Err(outside()),
         }
     }
-    plain
+    for part in below.iter().filter_map(|part| part.to_str()) {
+        let (problem, hint) = if part.starts_with('.') {
+            ("hidden", "give the file and its folders names that do not begin with a dot")
+        } else if part.chars().any(char::is_control) {
+            ("no name: it has a control character", "write letters, digits, `-`, `_` and dots")
+        } else if part.len() > longest_name {
+            ("too long", "write a name of at most 255 bytes")
+        } else {
+            continue;
+        };
+        return Err((format!("`{part}` in the path of an output is {problem}"), hint.to_owned()));
+    }
+    if below.as_os_str().is_empty() { Err(outside()) } else { Ok(below) }
+}
+
+/// Takes a file for an output, if no other output has it, needs a folder of that name, or has it as
+/// a folder. Some systems tell names apart by their letters' case, and some do not.
+fn own_file<'a>(name: &'a str, path: &Path, paths: &mut BTreeMap<PathBuf, &'a str>) -> Result<(), (String, String)> {
+    let lower = PathBuf::from(path.to_string_lossy().to_lowercase());
+    let above = lower.ancestors().skip(1).find_map(|above| paths.get(above));
+    let inside = paths.range::<Path, _>((Bound::Excluded(lower.as_path()), Bound::Unbounded)).next();
+    let inside = inside.filter(|(path, _)| path.starts_with(&lower)).map(|(_, first)| first);
+    let (first, clash) = match (paths.get(&lower), above.or(inside)) {
+        (Some(first), _) => (first, "are one file"),
+        (None, Some(first)) => (first, "cannot both be: a file is no folder"),
+        (None, None) => {
+            paths.insert(lower, name);
+            return Ok(());
+        }
+    };
+    let hint = "give each output a file of its own".to_owned();
+    Err((format!("`{name}` and `{first}` {clash}"), hint))
 }

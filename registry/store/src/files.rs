@@ -4,7 +4,7 @@
 //! open file what it is, and writing makes a new file in the same folder that takes the path's place.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
@@ -79,22 +79,14 @@ pub(crate) fn create_private(folder: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn write_whole(path: &Path, mut bytes: &[u8]) -> io::Result<()> {
-    write_whole_from(path, &mut bytes)
-}
-
-/// The same of all that a reader has.
-///
-/// # Errors
-/// The folder cannot be written, or the reader not be read.
-pub fn write_whole_from(path: &Path, content: &mut impl io::Read) -> io::Result<()> {
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Of a link this is the link itself, whose mode says nothing.
     let old = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".stagewright-").permissions(std::fs::Permissions::from_mode(0o666));
     let mut aside = builder.tempfile_in(folder)?;
-    io::copy(content, &mut aside)?;
+    aside.write_all(bytes)?;
     if let Some(old) = old {
         aside.as_file().set_permissions(old.permissions())?;
     }

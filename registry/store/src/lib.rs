@@ -11,6 +11,7 @@
 compile_error!("tables are mapped into memory as they are stored: little-endian");
 
 mod artifact;
+mod below;
 mod bitmap;
 mod database;
 mod digest;
@@ -29,11 +30,12 @@ pub use artifact::{
     ArtifactKind, ArtifactStore, Blob, BlobWriter, CollectedArtifact, Document, SharedArtifact, SharedArtifacts,
     Staging, UnknownKind, fsyncs,
 };
+pub use below::write_below;
 pub use database::DatabaseError;
 pub use digest::{Digest, DigestParseError};
 pub use error::StoreError;
 pub use fault::{BatchFault, BatchProblem};
-pub use files::{open_regular, read_bounded, read_regular, read_regular_text, write_whole, write_whole_from};
+pub use files::{open_regular, read_bounded, read_regular, read_regular_text, write_whole};
 pub use home::Home;
 pub use packed::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 pub use registry::{

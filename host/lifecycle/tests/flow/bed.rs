@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stagewright_lifecycle::Reuse;
@@ -85,6 +85,7 @@ pub(crate) struct Asked {
     reuse: Reuse,
     other_codes: BTreeSet<World>,
     file: String,
+    folder: PathBuf,
 }
 
 /// A run that was.
@@ -114,6 +115,7 @@ impl Asked {
             reuse: Reuse::default(),
             other_codes: BTreeSet::new(),
             file: MANIFEST.to_owned(),
+            folder: PathBuf::new(),
         }
     }
 
@@ -122,6 +124,12 @@ impl Asked {
         let (start, end) = (self.file.find("[stages]"), self.file.find("[components.ingest.parameters]"));
         let (start, end) = (start.expect("stages"), end.expect("components"));
         self.file.replace_range(start..end, stages);
+        self
+    }
+
+    /// As a file in this folder.
+    pub(crate) fn folder(mut self, folder: &Path) -> Self {
+        self.folder = folder.to_owned();
         self
     }
 
@@ -182,7 +190,8 @@ impl Bed {
     /// Runs, and reads the record.
     pub(crate) fn run(&self, asked: Asked) -> Ended {
         let overrides = Overrides { set: asked.set, ..Overrides::default() };
-        let manifest = Manifest::parse("flow.toml", asked.file.clone(), PathBuf::new(), &overrides);
+        let file = asked.folder.join("flow.toml").display().to_string();
+        let manifest = Manifest::parse(&file, asked.file.clone(), asked.folder, &overrides);
         let manifest = Arc::new(manifest.unwrap_or_else(|error| panic!("{}", error.render())));
         let cancel = Cancel::default();
         let fake = Arc::new(Fake::new(asked.script, cancel.clone()));

@@ -260,7 +260,7 @@ fn outputs_are_written_at_the_end_and_one_that_was_not_made_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let stages = |outputs: &[(&str, &str)]| {
-        let line = |(name, what): &(&str, &str)| format!("{:?} = {what:?}\n", path(name));
+        let line = |(name, what): &(&str, &str)| format!("{name:?} = {what:?}\n");
         format!("{STAGES}[outputs]\n{}\n", outputs.iter().map(line).collect::<String>())
     };
     let wanted = [
@@ -270,7 +270,7 @@ fn outputs_are_written_at_the_end_and_one_that_was_not_made_is_an_error() {
     ];
     let bed = Bed::new();
     let outputs = stages(&wanted.map(|(name, what, _)| (name, what)));
-    let ended = bed.done(Asked::whole().stages(&outputs).workers(4));
+    let ended = bed.done(Asked::whole().stages(&outputs).folder(folder.path()).workers(4));
     for (name, what, step) in wanted {
         let stage = ended.stages.iter().find(|stage| stage.name == step).expect("a step");
         let artifact = what.rsplit('.').next().expect("an artifact");
@@ -280,11 +280,51 @@ fn outputs_are_written_at_the_end_and_one_that_was_not_made_is_an_error() {
     }
     // A candidate that is the champion is not judged again: what was told of it is written again.
     std::fs::remove_file(path("reports/candidate.html")).unwrap();
-    let again = bed.done(Asked::whole().stages(&outputs));
+    let again = bed.done(Asked::whole().stages(&outputs).folder(folder.path()));
     assert!(again.summary.is_champion_already);
     assert!(path("reports/candidate.html").is_file());
     let missing = stages(&[("first.html", "validation.report"), ("none.csv", "customers.response")]);
-    let ended = Bed::new().run(Asked::whole().stages(&missing));
+    let ended = Bed::new().run(Asked::whole().stages(&missing).folder(folder.path()));
     assert!(matches!(ended.result, Err(RunError::NotMade { .. })), "{:?}", ended.result);
     assert!(!path("first.html").exists(), "all are written, or none");
+}
+
+#[test]
+fn an_output_replaces_nothing_by_which_runs_are_decided_and_leads_nowhere_else() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("flow.toml"), "the pipeline").unwrap();
+    std::fs::hard_link(path("flow.toml"), path("same.toml")).unwrap();
+    std::fs::write(path("stagewright.lock"), "the lock").unwrap();
+    std::fs::create_dir(path("folder")).unwrap();
+    std::os::unix::fs::symlink(other.path(), path("link")).unwrap();
+    let bed = Bed::new();
+    std::os::unix::fs::symlink(bed.home.path(), path("home-link")).unwrap();
+    let refused = |name: &str, folder: &std::path::Path| {
+        let file = format!("{STAGES}[outputs]\n{name:?} = \"check-events.report\"\n\n");
+        let ended = bed.run(Asked::whole().stages(&file).folder(folder));
+        assert!(ended.calls.is_empty(), "{name}: nothing runs");
+        match ended.result {
+            Err(RunError::NoOutput { problem, .. }) => problem,
+            result => panic!("{name}: {result:?}"),
+        }
+    };
+    for (name, problem) in [
+        ("flow.toml", "by which this pipeline runs"),
+        ("same.toml", "by which this pipeline runs"),
+        ("stagewright.lock", "by which this pipeline runs"),
+        ("folder", "it is a folder"),
+        ("link/file", "is a link, which nobody follows"),
+        ("home-link/registry.db", "is a link, which nobody follows"),
+        ("flow.toml/file", "is no folder"),
+    ] {
+        let told = refused(name, folder.path());
+        assert!(told.contains(problem), "{name}: {told}");
+    }
+    let above = bed.home.path().parent().unwrap();
+    for name in ["home/registry.db", "home/artifacts/x", "home/new/x"] {
+        assert!(refused(name, above).contains("it is in the home"), "{name}");
+    }
+    assert_eq!(std::fs::read_to_string(path("flow.toml")).unwrap(), "the pipeline");
+    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
 }

@@ -297,3 +297,46 @@ fn outputs_name_artifacts_of_stages_each_a_file_of_its_own() {
         assert!(text.contains(wanted), "{wanted}\n--\n{text}");
     }
 }
+
+#[test]
+fn outputs_stay_below_the_folder_of_their_file_and_are_not_hidden() {
+    let outputs = |names: &[&str]| {
+        let line = |name: &&str| format!("{} = \"check-events.report\"\n", serde_json::json!(name));
+        with(&format!("{STAGES}\n[outputs]\n{}", names.iter().map(line).collect::<String>()))
+    };
+    let outside = ["/etc/cron.d/x", "../x", "a/../../x", "reports/../../config/x"];
+    for name in outside {
+        let text = outputs(&[name]).unwrap_err().render();
+        assert!(text.contains("is outside of the pipeline's folder\n  hint: outputs lie in the folder"), "{text}");
+    }
+    for (name, problem) in [
+        (".env", "`.env` in the path of an output is hidden"),
+        (".git/hooks/post-checkout", "`.git` in the path of an output is hidden"),
+        ("reports/.x", "`.x` in the path of an output is hidden"),
+        ("a\u{0}b", "it has a control character"),
+        ("a\u{1b}[2Jb", "it has a control character"),
+        (&format!("a/{}", "b".repeat(256)), "is too long"),
+        ("a/..", "is not the path of a file"),
+    ] {
+        let text = outputs(&[name]).unwrap_err().render();
+        assert!(text.contains(problem), "{name}: {text}");
+    }
+    let long = format!("{}x", "ab/".repeat(400));
+    let text = outputs(&[&long]).unwrap_err().render();
+    assert!(text.contains("the path of an output has 1201 bytes"), "{text}");
+    for (names, clash) in [
+        (["a.html", "b/../a.html"], "are one file"),
+        (["a.html", "A.HTML"], "are one file"),
+        (["a", "a/b"], "cannot both be: a file is no folder"),
+        (["a/b/c", "A/B"], "cannot both be: a file is no folder"),
+    ] {
+        let text = outputs(&names).unwrap_err().render();
+        assert!(text.contains(clash), "{names:?}: {text}");
+    }
+    let fine = outputs(&["a", "a-b", "a.b", "b/a", "b/c/../d", "c"]).unwrap();
+    let told: Vec<_> = fine.outputs.iter().map(|output| output.path.to_str().unwrap()).collect();
+    assert_eq!(told, ["config/a", "config/a-b", "config/a.b", "config/b/a", "config/b/d", "config/c"]);
+    let many: Vec<String> = (0..1001).map(|number| format!("r/{number}")).collect();
+    let text = outputs(&many.iter().map(String::as_str).collect::<Vec<_>>()).unwrap_err().render();
+    assert!(text.contains("a run writes at most 1000 files"), "{text}");
+}
