@@ -112,7 +112,7 @@ fn fault_ending(fault: &StageFault) -> Ending {
         | StageFault::Denied { .. } => Ending::Stage,
         StageFault::Limit { .. } => Ending::Limit,
         StageFault::Cancelled { .. } => Ending::Interrupted,
-        StageFault::Host { .. } => Ending::Host,
+        StageFault::Killed { .. } | StageFault::Host { .. } => Ending::Host,
     }
 }
 

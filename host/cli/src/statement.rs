@@ -97,7 +97,7 @@ fn with(parts: &[(&str, ArtifactKind, Digest)], run: &Run, stages: &[StageRecord
                     "parameters": run.parameters.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
                 },
                 "internalParameters": { "host": HOST, "contract": CONTRACT },
-                "resolvedDependencies": dependencies(run, &finished),
+                "resolvedDependencies": dependencies(&run.tags, &finished),
             },
             "runDetails": {
                 "builder": { "id": "urn:stagewright", "version": { "stagewright": env!("CARGO_PKG_VERSION") } },
@@ -117,10 +117,11 @@ fn moment(milliseconds: i64) -> String {
 }
 
 /// All that the run did not make itself: sources, components, the champion, code.
-fn dependencies(run: &Run, stages: &[&StageRecord]) -> Vec<Value> {
+fn dependencies(tags: &[(String, String)], stages: &[&StageRecord]) -> Vec<Value> {
     let mut dependencies: Vec<(String, Value)> = Vec::new();
-    let invocations = stages.iter().filter_map(|stage| stage.invocation.clone());
-    for invocation in invocations.filter_map(|it| serde_json::from_value::<Invocation>(it).ok()) {
+    for (place, stage) in stages.iter().enumerate() {
+        let invocation = stage.invocation.clone().map(serde_json::from_value::<Invocation>);
+        let Some(Ok(invocation)) = invocation else { continue };
         for guest in guests(&invocation) {
             let found = digest(ArtifactKind::Blob, &guest.component);
             dependencies.push((format!("component {}", guest.name), found));
@@ -128,9 +129,9 @@ fn dependencies(run: &Run, stages: &[&StageRecord]) -> Vec<Value> {
         for input in &invocation.inputs {
             let name = match &input.from {
                 // Where an input is said to come from proves nothing: it must be what that step
-                // made.
+                // made, and before, or steps could be said to come from each other.
                 Origin::Step { step }
-                    if stages.iter().any(|stage| {
+                    if stages[..place].iter().any(|stage| {
                         let made = |it: &ArtifactRecord| (it.kind, it.digest) == (input.kind, input.digest);
                         stage.name == step.to_string() && stage.outputs.iter().any(made)
                     }) =>
@@ -144,9 +145,67 @@ fn dependencies(run: &Run, stages: &[&StageRecord]) -> Vec<Value> {
             dependencies.push((name, digest(input.kind, &input.digest)));
         }
     }
-    let commit = run.tags.iter().find(|(name, _)| name == "mlflow.source.git.commit");
+    let commit = tags.iter().find(|(name, _)| name == "mlflow.source.git.commit");
     dependencies.extend(commit.map(|(_, commit)| ("code".to_owned(), json!({ "gitCommit": commit }))));
     dependencies.sort_by_key(|(name, digest)| (name.clone(), digest.to_string()));
     dependencies.dedup();
     dependencies.into_iter().map(|(name, digest)| json!({ "name": name, "digest": digest })).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use stagewright_lifecycle::invocation::{FORMAT, GuestSpec, InputRef, Work};
+    use stagewright_manifest::{Limits, StepId};
+
+    use super::*;
+
+    /// A step that works on the one and makes the other, said to come from that step.
+    fn step(name: &str, reads: &[u8], from: &str, makes: &[u8]) -> StageRecord {
+        let (world, component) = (World::Training, Digest::of(b"code"));
+        let guest = GuestSpec {
+            world,
+            contract: CONTRACT.to_owned(),
+            name: "code".to_owned(),
+            component,
+            stubs: std::collections::BTreeSet::new(),
+            grants: std::collections::BTreeSet::new(),
+            canonicalize_nans: false,
+            parameters: serde_json::Map::new(),
+            seed: 0,
+            as_of: 0,
+            limits: Limits::defaults(world),
+        };
+        let id = |name: &str| StepId::new(name).expect("a name");
+        let from = Origin::Step { step: id(from) };
+        let (role, kind) = (format!("{name}.rows"), ArtifactKind::Blob);
+        let inputs = vec![InputRef { role, kind, digest: Digest::of(reads), from }];
+        let invocation = Invocation { format: FORMAT, host: HOST, step: id(name), guest, work: Work::Training, inputs };
+        serde_json::from_value(json!({
+            "name": name, "component": "code", "digest": component, "status": "finished", "started_ms": 0,
+            "ended_ms": 0, "wall_ms": 0.0, "cpu_ms": 0.0, "peak_memory_bytes": 0, "rows_in": 0, "rows_out": 0,
+            "bytes_in": 0, "bytes_out": 0, "copies_bytes": 0, "inputs": [], "metrics": [], "logs": [], "dropped": 0,
+            "outputs": [{ "name": "model", "kind": kind, "digest": Digest::of(makes), "media_type": "", "rows": null,
+                "bytes": 1 }],
+            "invocation": invocation,
+        }))
+        .expect("a record")
+    }
+
+    fn sources(steps: &[StageRecord]) -> Vec<String> {
+        let found = dependencies(&[], &steps.iter().collect::<Vec<_>>());
+        let names = found.iter().map(|found| found["name"].as_str().expect("a name").to_owned());
+        names.filter(|name| !name.starts_with("component ")).collect()
+    }
+
+    #[test]
+    fn a_thing_that_no_earlier_step_made_is_a_dependency_wherever_it_is_said_to_come_from() {
+        let chain = [step("first", b"rows", "before", b"one"), step("second", b"one", "first", b"two")];
+        assert_eq!(sources(&chain), ["first.rows"]);
+        let other = [step("first", b"rows", "before", b"one"), step("second", b"other", "first", b"two")];
+        assert_eq!(sources(&other), ["first.rows", "second.rows"]);
+        // One that copies its rows could be said to come from itself, and two from each other.
+        assert_eq!(sources(&[step("first", b"one", "first", b"one")]), ["first.rows"]);
+        let circle = [step("first", b"two", "second", b"one"), step("second", b"one", "first", b"two")];
+        assert_eq!(sources(&circle), ["first.rows"]);
+    }
 }

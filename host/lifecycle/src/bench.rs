@@ -98,7 +98,7 @@ impl Notes {
 impl Tracker for Notes {
     fn log(&self, level: Level, message: &str) {
         self.observer.log(&self.step, level, message);
-        let level = format!("{level:?}").to_lowercase();
+        let level = level.name().to_owned();
         self.kept().logs.push(LogLine { level, message: message.to_owned() });
     }
 

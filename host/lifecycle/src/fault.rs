@@ -14,6 +14,9 @@ pub const GUEST_TEXT: usize = 4096;
 /// The operator's limit on the instances of a process: not the component's to mend.
 pub const INSTANCES: &str = "instances at once";
 
+/// Where to look if something else than Stagewright ended a process.
+pub const KILLED_HINT: &str = "Stagewright did not end it: most often the machine had no memory left, which `dmesg` or `journalctl -k` tells; lower the stages' `memory` limits, or run fewer at once (`--workers 1`)";
+
 /// A limit of a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -113,6 +116,21 @@ pub enum StageFault {
         export: String,
         /// The trap, and what the guest wrote to stderr.
         message: String,
+    },
+    /// Another program or the system ended the process of the stage. A stage may bring it about, by
+    /// the memory that it takes on a machine that has little: so it is not tried again.
+    #[error(
+        "stage `{stage}` (component `{component}`): its process was ended from outside in `{export}`, by the signal `{signal}`"
+    )]
+    Killed {
+        /// The stage.
+        stage: StepId,
+        /// Its component.
+        component: String,
+        /// The export that was called.
+        export: String,
+        /// The name of the signal, or its number.
+        signal: String,
     },
     /// The stage returned something that the contract forbids.
     #[error("stage `{stage}` (component `{component}`) broke the contract in `{export}`: {message}")]
@@ -226,6 +244,7 @@ impl StageFault {
             | Self::Parameter { stage, .. }
             | Self::Internal { stage, .. }
             | Self::Trap { stage, .. }
+            | Self::Killed { stage, .. }
             | Self::Contract { stage, .. }
             | Self::Limit { stage, .. }
             | Self::Denied { stage, .. }
@@ -290,6 +309,7 @@ impl StageFault {
             Self::Trap { component, .. } | Self::Internal { component, .. } | Self::Contract { component, .. } => {
                 format!("this is a bug of the component `{component}`: tell its author, with this message")
             }
+            Self::Killed { .. } => KILLED_HINT.to_owned(),
             Self::Data { .. } | Self::Cancelled { .. } => return None,
         })
     }
@@ -422,6 +442,12 @@ mod tests {
                 export: export.clone(),
                 message: message.clone(),
             },
+            StageFault::Killed {
+                stage: stage.clone(),
+                component: component.clone(),
+                export: export.clone(),
+                signal: "SIGKILL".into(),
+            },
             StageFault::Contract { stage: stage.clone(), component: component.clone(), export, message },
             StageFault::Denied {
                 stage: stage.clone(),
@@ -458,13 +484,14 @@ mod tests {
                 LimitKind::Response => 14,
                 LimitKind::Operator(_) => 15,
             },
+            StageFault::Killed { .. } => 16,
         }
     }
 
     #[test]
     fn every_fault_crosses_between_processes() {
         let places: BTreeSet<usize> = every_fault().iter().map(place_of).collect();
-        assert_eq!(places, (0..16).collect());
+        assert_eq!(places, (0..17).collect());
         for fault in every_fault() {
             let json = serde_json::to_string(&fault).expect("plain data");
             let read: StageFault = serde_json::from_str(&json).expect("what was written");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::{command, generous, program, run, serve};
 use rustix::process::{Pid, Signal, kill_process};
-use stagewright_jail::{Account, Budget, Child, Event, Limit, Walls, Why, sealed, spawn};
+use stagewright_jail::{Account, Budget, Child, Ending, Event, Limit, Walls, Why, sealed, spawn};
 use stagewright_jail_tests::prisoner::WITHOUT;
 use stagewright_jail_tests::{BULK, ECHO};
 
@@ -323,6 +323,10 @@ fn a_child_that_somebody_else_kills_is_told_as_that() {
         let (_, ending) = serve(child);
         assert_eq!(ending.why, Why::Signal(signal.as_raw()));
         assert!(ending.why.to_string().contains(text), "{}", ending.why);
+        assert_eq!(ending.from_outside().as_deref(), Some(text.trim_matches('`')));
+        // Without the filter it could have been the child itself.
+        let walls = ending.walls.map(|walls| walls.missing(Walls::SECCOMP));
+        assert_eq!(Ending { walls, ..ending }.from_outside(), None);
     }
 }
 

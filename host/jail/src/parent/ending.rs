@@ -31,6 +31,31 @@ pub struct Ending {
     pub walls: Option<Walls>,
 }
 
+impl Ending {
+    /// The signal by which somebody else ended it: another program, or the system, for want of
+    /// memory above all. Behind the filter a child has no way to send itself such a signal; where
+    /// the filter did not stand, nobody can tell.
+    pub fn from_outside(&self) -> Option<String> {
+        let Why::Signal(signal) = self.why else { return None };
+        let is_possible_inside = [
+            libc::SIGABRT,
+            libc::SIGBUS,
+            libc::SIGFPE,
+            libc::SIGILL,
+            libc::SIGSEGV,
+            libc::SIGSYS,
+            libc::SIGTRAP,
+            libc::SIGXCPU,
+            libc::SIGXFSZ,
+        ]
+        .contains(&signal);
+        // Before it is locked it runs nothing of anybody else's.
+        let is_filtered = self.walls.is_none_or(|walls| walls.contains(Walls::SECCOMP));
+        let name = || calls::signal(signal).map_or_else(|| signal.to_string(), str::to_owned);
+        (is_filtered && !is_possible_inside).then(name)
+    }
+}
+
 /// Why a child ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

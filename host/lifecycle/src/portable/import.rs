@@ -7,15 +7,18 @@ use std::path::Path;
 
 use serde_json::Value;
 use stagewright_store::{
-    ArtifactKind, Digest, EndedRun, Home, LoggedMetric, NewRun, RunId, RunStatus, SOURCE_TAG, StageRecord, Staging,
-    StoreError,
+    ArtifactKind, CACHED, Digest, EndedRun, FAILED, FINISHED, Home, LogLine, LoggedMetric, NewRun, RunId, RunStatus,
+    SOURCE_TAG, StageRecord, Staging, StoreError,
 };
+use stagewright_text::Outside;
 
 use super::archive::Reader;
 use super::{
     CHECK, FORMAT, Figure, HEAD, Head, MAX_DOCUMENT, MAX_HEAD, Object, PortableError, RunPart, StagePart, check_of,
     components, finished, needed,
 };
+use crate::fault::GUEST_TEXT;
+use crate::sandbox::Level;
 use crate::upon::{CHANGES, RESUMES, UPON};
 
 /// Bytes that are read at once.
@@ -66,6 +69,7 @@ impl Import {
         reader.after(bytes, left).map_err(cannot)?.map_err(wrong)?;
         let Head { run, stages, signatures, objects, .. } = head(&text).map_err(wrong)?;
         let stages: Vec<_> = stages.into_iter().map(StagePart::whole).collect();
+        stages.iter().try_for_each(in_our_words).map_err(wrong)?;
         let invocations = finished(&stages)?;
         let needed = needed(&stages, &invocations);
         let parts = needed.into_iter().map(|(kind, digest, what)| ((digest, kind), what)).collect();
@@ -209,6 +213,16 @@ fn listed(objects: &[Object], parts: &BTreeMap<(Digest, ArtifactKind), String>) 
     }
 }
 
+/// Whether what a record says in words of this program is one of those words.
+fn in_our_words(stage: &StageRecord) -> Result<(), String> {
+    let unknown = |what, word: &str| Err(format!("`{}` is no {what}", Outside::new(word).cut(GUEST_TEXT)));
+    if ![FINISHED, CACHED, FAILED].contains(&stage.status.as_str()) {
+        return unknown("status of a stage", &stage.status);
+    }
+    let is_unknown = |line: &&LogLine| Level::named(&line.level).is_none();
+    stage.logs.iter().find(is_unknown).map_or(Ok(()), |line| unknown("level of a line", &line.level))
+}
+
 /// The run as this registry records it.
 fn recorded(run: RunPart, stages: Vec<StageRecord>) -> EndedRun {
     let mut config = run.config;
@@ -243,8 +257,8 @@ fn recorded(run: RunPart, stages: Vec<StageRecord>) -> EndedRun {
         ended_ms: run.ended_ms,
         error: run.error,
         // What was executed elsewhere is never taken over here: a key would make it a result of
-        // ours.
-        stages: stages.into_iter().map(|stage| StageRecord { key: None, ..stage }).collect(),
+        // ours, and a run that it was taken over from would be one of ours.
+        stages: stages.into_iter().map(|stage| StageRecord { key: None, cached_from: None, ..stage }).collect(),
         results: run.results.into_iter().map(figure).collect(),
     }
 }

@@ -55,6 +55,23 @@ pub enum Level {
     Error,
 }
 
+impl Level {
+    /// The word for it in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+
+    /// The level of this word.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Debug, Self::Info, Self::Warn, Self::Error].into_iter().find(|level| level.name() == name)
+    }
+}
+
 /// Receives what a stage tells people. Called from the stage's thread, often; must not block.
 /// Text is cut and its control characters are escaped before it gets here.
 pub trait Tracker: Send + Sync {

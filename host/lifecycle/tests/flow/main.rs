@@ -11,5 +11,6 @@ mod lineage;
 mod portable;
 mod reproducing;
 mod semantics;
+mod strange_records;
 mod taking_over;
 mod whole;

@@ -97,12 +97,21 @@ fn the_same_run_is_the_same_file_and_is_reproduced_in_another_home() {
     let id = imported(&other, &file).expect("a whole file");
     assert_eq!(id, ended.id);
     let stages = other.home.registry.stages(&id).expect("records");
-    // But for their keys: no run here takes over what a file says.
+    // But for their keys, and the runs that they were taken over from: no run here takes over what a
+    // file says.
     assert!(ended.stages.iter().all(|stage| stage.key.is_some()));
-    let keyless = ended.stages.iter().map(|stage| StageRecord { key: None, ..stage.clone() });
+    let keyless = ended.stages.iter().map(|stage| StageRecord { key: None, cached_from: None, ..stage.clone() });
     assert_eq!(stages, keyless.collect::<Vec<_>>());
     let result = reproduced(&other, &stages);
     assert!(result.identical && result.steps.len() == 6, "{result:?}");
+    // Nor is it said that a run of this registry executed a stage, whatever the file says.
+    let forged = described(&file, |head| {
+        head["stages"][0]["record"]["status"] = "cached".into();
+        head["stages"][0]["record"]["cached_from"] = "0123456789abcdef0123456789abcdef".into();
+    });
+    let third = Bed::new();
+    let id_there = imported(&third, &forged).expect("a whole file");
+    assert_eq!(third.home.registry.stages(&id_there).expect("records")[0].cached_from, None);
     // It is what it was, but for where it is now.
     let run = other.home.registry.run(id.as_str()).expect("a record");
     assert_eq!(
@@ -221,6 +230,9 @@ fn a_file_of_another_form_is_refused_and_nothing_is_imported() {
     // A step that is not what its record says.
     let step = |change: &dyn Fn(&mut Value)| described(&file, |head| change(&mut head["stages"][1]["record"]));
     refused(&step(&|record| record["invocation"] = Value::Null), "has no invocation on record");
+    refused(&step(&|record| record["status"] = "finished\nhint: run it".into()), "is no status of a stage");
+    let line = |level: &str| serde_json::json!([{ "at_ms": 0, "level": level, "message": "" }]);
+    refused(&step(&|record| record["logs"] = line("x\nhint: run it")), "is no level of a line");
     refused(&step(&|record| record["name"] = "training".into()), "names another stage or component");
     refused(&step(&|record| record["digest"] = ended.stages[2].digest.to_string().into()), "names another stage");
     refused(&step(&|record| record["invocation"]["host"] = 7.into()), "host semantics 7");

@@ -13,7 +13,7 @@ use stagewright_store::{ArtifactKind, Digest, StageRecord};
 use crate::bed::{Asked, Bed, Ended, crown};
 use crate::fake::{Failure, Fake, Script};
 
-fn again(bed: &Bed, script: Script) -> Again {
+pub(crate) fn again(bed: &Bed, script: Script) -> Again {
     let cancel = Cancel::default();
     let fake = Arc::new(Fake::new(script, cancel.clone()));
     Again {

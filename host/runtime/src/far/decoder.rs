@@ -15,6 +15,7 @@ use stagewright_data::{
     Signature, Source, SourceRows, Strictness, Wanted,
 };
 use stagewright_jail::{Child, Command, Ending, Event, Limit, Rules, Spent, Why};
+use stagewright_lifecycle::fault::KILLED_HINT;
 use stagewright_store::{MAX_BATCH_BYTES, Schema, packed};
 
 use super::parent::OWN_MEMORY;
@@ -257,8 +258,15 @@ impl Reading {
                 "the process that decodes files could not begin and ended with code `{code}`: {}",
                 ending.said
             )),
-            why if ending.said.is_empty() => self.crashed(&format!("ended: {why}")),
-            why => self.crashed(&format!("ended: {why}; it said: {}", ending.said)),
+            why => match (ending.from_outside(), ending.said.as_str()) {
+                (Some(signal), _) => DataError::Unreadable {
+                    path: self.name.0.clone(),
+                    message: format!("the process that decodes it was ended from outside, by the signal `{signal}`"),
+                    hint: KILLED_HINT.to_owned(),
+                },
+                (None, "") => self.crashed(&format!("ended: {why}")),
+                (None, said) => self.crashed(&format!("ended: {why}; it said: {said}")),
+            },
         }
     }
 

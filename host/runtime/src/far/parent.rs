@@ -155,8 +155,16 @@ impl Far {
             Why::Cancelled => StageFault::Cancelled { stage: account.stage() },
             Why::Missing(walls) => StageFault::host(without(*walls)),
             Why::Stopped(reason) => StageFault::host(format!("a stage's process was stopped: {reason}")),
-            why if ending.said.is_empty() => self.crashed(export, &format!("its process ended: {why}")),
-            why => self.crashed(export, &format!("its process ended: {why}; it said: {}", ending.said)),
+            why => match (ending.from_outside(), ending.said.as_str()) {
+                (Some(signal), _) => StageFault::Killed {
+                    stage: account.stage(),
+                    component: account.context.component.name.clone(),
+                    export: export.into(),
+                    signal,
+                },
+                (None, "") => self.crashed(export, &format!("its process ended: {why}")),
+                (None, said) => self.crashed(export, &format!("its process ended: {why}; it said: {said}")),
+            },
         }
     }
 

@@ -130,6 +130,7 @@ pub(crate) fn fault(what: &str, kind: &str, parts: &[&str], ended: &Ended) {
         StageFault::Cancelled { .. } => "cancelled",
         StageFault::Untrusted { .. } => "untrusted",
         StageFault::Outdated { .. } => "outdated",
+        StageFault::Killed { .. } => "killed",
         StageFault::Host { .. } => "host",
     };
     let text = fault.to_string();
