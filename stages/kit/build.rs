@@ -8,8 +8,9 @@ use wit_parser::Resolve;
 
 const WIT: &str = "../../wit";
 
-const WORLDS: [&str; 8] = [
+const WORLDS: [&str; 9] = [
     "ingestion",
+    "preparation",
     "validation",
     "transformation",
     "rebalancing-transformation",

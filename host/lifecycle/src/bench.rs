@@ -18,7 +18,7 @@ use stagewright_store::{
 
 use crate::artifact::{self, Artifact, Json, Readable};
 use crate::fault::StageFault;
-use crate::invocation::{GuestSpec, InputRef, Invocation, Outcome, SOURCE, Usage};
+use crate::invocation::{GuestSpec, InputRef, Invocation, NAMED_INPUT, Outcome, SOURCE, Usage};
 use crate::observer::Observer;
 use crate::run::RunError;
 use crate::sandbox::{Cancel, Component, Level, Meter, Sandbox, Shelf, StageContext, Tracker};
@@ -331,6 +331,14 @@ impl Bench {
     /// The same, where it need not be there.
     pub(crate) fn open_if_there<T: Readable>(&self, artifact: &Artifact<T>) -> Result<Option<T::Opened>, RunError> {
         self.is_declared(&artifact.place.role()).then(|| self.open(artifact)).transpose()
+    }
+
+    /// The tables that the manifest hands over under names, by these.
+    pub(crate) fn named_tables(&self) -> Result<Vec<(String, Table)>, RunError> {
+        let named = self.inputs.iter().filter_map(|(role, input)| Some((role.strip_prefix(NAMED_INPUT)?, input)));
+        let open =
+            |(name, input): (&str, &InputRef)| Ok((name.to_owned(), self.session.artifacts.open_table(&input.digest)?));
+        named.map(open).collect()
     }
 
     /// A blob that no stage of the pipeline made, verified.

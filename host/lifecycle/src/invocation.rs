@@ -31,6 +31,9 @@ pub const CONTRACT: &str = "0.2.0";
 
 /// The content of a source.
 pub(crate) const SOURCE: &str = "source";
+/// What the roles of a preparation's inputs begin with, before the names that the manifest gives
+/// them.
+pub(crate) const NAMED_INPUT: &str = "input.";
 /// A split that was made elsewhere.
 pub(crate) const SPLIT_FILE: &str = "split-file";
 /// The champion's fitted state.
@@ -88,7 +91,8 @@ pub struct GuestSpec {
 /// An input: what it is to the step, and its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputRef {
-    /// `STAGE.NAME` of an artifact of the run; else `source`, `split-file` or `champion.NAME`.
+    /// `STAGE.NAME` of an artifact of the run, `input.NAME` of one that the manifest hands over under
+    /// a name; else `source`, `split-file` or `champion.NAME`.
     pub role: String,
     /// How the content is kept.
     pub kind: ArtifactKind,
@@ -129,6 +133,8 @@ pub enum Origin {
 pub enum Work {
     /// Reads a source, or lets the component make data up.
     Ingestion(IngestionWork),
+    /// Makes one table of several.
+    Preparation(PreparationWork),
     /// Checks the table.
     Validation,
     /// Splits rows, encodes the target, makes features.
@@ -153,6 +159,15 @@ pub struct IngestionWork {
     pub signature: Option<Signature>,
     /// Texts that count as null where columns are inferred.
     pub null_values: Vec<String>,
+    /// The name of the target; `None` if nothing is learnt from the table as it is.
+    pub target: Option<String>,
+}
+
+/// The host's part in preparation. The tables are the inputs `input.NAME`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PreparationWork {
+    /// The columns that the manifest declares, if it declares any and the table is learnt from.
+    pub signature: Option<Signature>,
     /// The name of the target; `None` if nothing is learnt from the table as it is.
     pub target: Option<String>,
 }
@@ -400,6 +415,8 @@ mod tests {
             let work = Work::Ingestion(IngestionWork { source, signature: None, null_values, target });
             assert_eq!(again(&work), work);
         }
+        let work = Work::Preparation(PreparationWork { signature: None, target: Some("y".to_owned()) });
+        assert_eq!(again(&work), work);
         for split in
             [None, Some(SplitPlan { method: SplitMethod::Hash, test: 0.1, validation: 1.0 / 3.0, seed: u64::MAX })]
         {

@@ -9,8 +9,8 @@ use stagewright_manifest::Limits;
 use stagewright_store::Digest;
 
 use crate::invocation::{
-    ChampionSpec, EvaluationWork, GuestSpec, IngestionWork, InputRef, Invocation, ModelGuests, SourceWork, Standing,
-    TransformationWork, Work,
+    ChampionSpec, EvaluationWork, GuestSpec, IngestionWork, InputRef, Invocation, ModelGuests, PreparationWork,
+    SourceWork, Standing, TransformationWork, Work,
 };
 
 /// Keys of other versions of this code are other keys.
@@ -80,6 +80,9 @@ fn keyed_work(work: &Work) -> Value {
             json!({ "ingestion": {
                 "source": source, "signature": signature, "null_values": null_values, "target": target
             } })
+        }
+        Work::Preparation(PreparationWork { signature, target }) => {
+            json!({ "preparation": { "signature": signature, "target": target } })
         }
         Work::Validation => json!({ "validation": {} }),
         Work::Transformation(TransformationWork { task, target, split }) => {

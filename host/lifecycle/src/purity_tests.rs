@@ -67,6 +67,10 @@ impl StageRunner for Fake {
         unreachable!("the check asks for nothing else")
     }
 
+    fn prepare(&self, _: Arc<StageContext>, _: &[(String, Table)]) -> Result<Table, StageFault> {
+        unreachable!("the check asks for nothing else")
+    }
+
     fn validate(
         &self,
         _: Arc<StageContext>,

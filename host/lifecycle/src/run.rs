@@ -358,7 +358,15 @@ impl Run {
 
     /// A fault as the file names its stages: components know worlds alone.
     pub(crate) fn named(&self, step: &Step, error: RunError) -> RunError {
-        let RunError::Stage(fault) = error else { return error };
+        let fault = match error {
+            RunError::Stage(fault) => fault,
+            // A table is looked for as an ingestion's, whichever stage makes it.
+            RunError::MissingArtifact { stage, world, name } => {
+                let world = self.request.manifest.graph.step(&stage).map_or(world, |step| step.world);
+                return RunError::MissingArtifact { stage, world, name };
+            }
+            error => return error,
+        };
         let stage = |id: &StepId| self.request.manifest.graph.step(id).map(|step| step.stage.clone());
         let name = |told: &StepId| {
             let world = World::from_name(told.as_str())?;

@@ -38,6 +38,11 @@ pub trait StageRunner: Send + Sync {
         source: Option<&str>,
         sources: Arc<dyn Sources>,
     ) -> Result<Table, StageFault>;
+    /// WIT `prepare.prepare`. Inputs have names, by which they are ordered.
+    ///
+    /// # Errors
+    /// See [`StageRunner::ingest`].
+    fn prepare(&self, context: Arc<StageContext>, inputs: &[(String, Table)]) -> Result<Table, StageFault>;
     /// WIT `validate.validate`.
     ///
     /// # Errors

@@ -7,8 +7,8 @@
 mod champion;
 mod source;
 
-use stagewright_data::SplitPlan;
-use stagewright_manifest::{ChampionOverlap, Limits, Step, World};
+use stagewright_data::{Signature, SplitPlan};
+use stagewright_manifest::{ChampionOverlap, Input, Limits, Step, World};
 use stagewright_store::ArtifactKind;
 
 use crate::artifact::{
@@ -18,8 +18,8 @@ use crate::bench::Bench;
 use crate::candidate::Candidate;
 use crate::fault::StageFault;
 use crate::invocation::{
-    CONTRACT, EvaluationWork, FORMAT, GuestSpec, HOST, InputRef, Invocation, ModelGuests, Origin, SPLIT_FILE,
-    TransformationWork, Work,
+    CONTRACT, EvaluationWork, FORMAT, GuestSpec, HOST, InputRef, Invocation, ModelGuests, NAMED_INPUT, Origin,
+    PreparationWork, SPLIT_FILE, TransformationWork, Work,
 };
 use crate::judgement::Overlap;
 use crate::made::Made;
@@ -27,6 +27,7 @@ use crate::model::{ModelComponent, RegisteredModel};
 use crate::run::{Run, RunError, with_defaults};
 use crate::sandbox::{Component, stage_seed, step_seed};
 use crate::settings;
+use crate::stages::ingestion;
 
 pub(crate) use champion::is_within_reach as champion_is_within_reach;
 
@@ -47,6 +48,10 @@ pub(crate) fn invocation(
         World::Ingestion => {
             let (work, input) = source::work(run, step, bench)?;
             (Work::Ingestion(work), input.into_iter().collect())
+        }
+        World::Preparation => {
+            let inputs = step.inputs.iter().map(|wanted| named_input(made, wanted)).collect::<Result<_, _>>()?;
+            (Work::Preparation(preparation(run, step)?), inputs)
         }
         World::Validation => (Work::Validation, of(&[TABLE.place, SIGNATURE.place])?),
         World::Transformation => {
@@ -77,6 +82,40 @@ fn input(made: &Made, place: Place) -> Result<InputRef, RunError> {
     let record = made.find(place)?;
     let from = Origin::Step { step: made.step_of(place.world) };
     Ok(InputRef { role: place.role(), kind: record.kind, digest: record.digest, from })
+}
+
+/// An artifact that the manifest hands over under a name. Where its step stands in the pipeline is
+/// for people: a preparation made again of the same tables is the same.
+fn named_input(made: &Made, wanted: &Input) -> Result<InputRef, RunError> {
+    let record = made.named(&wanted.step, wanted.artifact).ok_or_else(|| RunError::MissingArtifact {
+        stage: wanted.step.clone(),
+        world: World::Ingestion,
+        name: wanted.artifact.to_owned(),
+    })?;
+    let from = Origin::Step { step: wanted.step.clone() };
+    Ok(InputRef { role: format!("{NAMED_INPUT}{}", wanted.name), kind: record.kind, digest: record.digest, from })
+}
+
+/// Whether models learn from the table that a step makes.
+fn is_learnt_from(run: &Run, step: &Step) -> bool {
+    let mut learning = run.request.manifest.graph.of(World::Transformation);
+    learning.any(|learns| learns.line.get(&World::Ingestion) == Some(&step.id))
+}
+
+/// The signature that the manifest declares and the target, of the table that models learn from:
+/// it says what the columns are that they read. What else a table has is known from the table.
+fn declared(run: &Run, step: &Step) -> Result<(Option<Signature>, Option<String>), StageFault> {
+    if !is_learnt_from(run, step) {
+        return Ok((None, None));
+    }
+    let manifest = &run.request.manifest;
+    let signature = settings::signature(manifest).map_err(|error| ingestion::fault(&error))?;
+    Ok((signature, Some(manifest.task.target.clone())))
+}
+
+fn preparation(run: &Run, step: &Step) -> Result<PreparationWork, StageFault> {
+    let (signature, target) = declared(run, step)?;
+    Ok(PreparationWork { signature, target })
 }
 
 /// The component of a stage, as the manifest wants it.

@@ -239,7 +239,7 @@ impl Manifest {
     /// Whether the pipeline is more than the six stages in a row.
     pub fn is_graph(&self) -> bool {
         let steps = self.graph.steps();
-        steps.len() != World::all().len() || steps.iter().any(|step| step.id.as_str() != step.world.as_str())
+        steps.len() != World::required().count() || steps.iter().any(|step| step.id.as_str() != step.world.as_str())
     }
 
     /// The file, as it was given.

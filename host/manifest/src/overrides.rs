@@ -174,7 +174,7 @@ fn full_path(path: &[String], root: &Table, origin: &Origin, collector: &Collect
         words.extend(ROOT_KEYS);
         let hint = match nearest(first, words) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => format!("begin with a stage ({}) or a key of the file", World::order()),
+            None => format!("begin with a stage ({}) or a key of the file", World::order_of_six()),
         };
         report(format!("`{first}` is neither a stage nor a key of the file"), hint);
         return None;

@@ -96,7 +96,7 @@ pub(crate) struct Stages {
 
 /// Reads all stages. In a file of six, in lifecycle order; in a graph, in the file's.
 pub(crate) fn read_all(section: Section<'_>, outputs: Option<&Section<'_>>) -> Stages {
-    let is_graph = section.items().any(|(_, item)| is_wired(&item));
+    let is_graph = section.items().any(|(name, item)| is_wired(name, &item));
     if section.items().count() > MAX_STAGES {
         section.report(format!("a pipeline has at most {MAX_STAGES} stages"), None);
         return Stages { sections: vec![None], graph: None, outputs: None };
@@ -111,9 +111,9 @@ pub(crate) fn read_all(section: Section<'_>, outputs: Option<&Section<'_>>) -> S
         drafts.extend(draft);
         sections.push(read);
     }
-    for world in World::all().filter(|world| world.contract().is_required) {
+    for world in World::required() {
         if !drafts.iter().any(|draft| draft.world == Some(world)) {
-            let hint = format!("add `[stages.{world}]`; the six stages are, in order, {}", World::order());
+            let hint = format!("add `[stages.{world}]`; the six stages are, in order, {}", World::order_of_six());
             section.report(format!("missing stage `{world}`"), Some(hint));
             sections.push(None);
         }
@@ -133,7 +133,7 @@ fn in_order<'a>(section: &Section<'a>, is_graph: bool) -> Vec<(&'a str, Item<'a>
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!(
                     "the six stages are, in order, {}; a further one says its `world`, such as `world = \"training\"`",
-                    World::order()
+                    World::order_of_six()
                 ),
             };
             item.report(format!("unknown key `{}` in `stages`", crate::document::key_text(name)), Some(hint));
@@ -143,10 +143,11 @@ fn in_order<'a>(section: &Section<'a>, is_graph: bool) -> Vec<(&'a str, Item<'a>
     items
 }
 
-/// Whether a stage says something that only a graph needs.
-fn is_wired(item: &Item<'_>) -> bool {
+/// Whether a stage says something that only a graph needs, or is one that only a graph has.
+fn is_wired(name: &str, item: &Item<'_>) -> bool {
     let Value::Table(table) = &item.node.value else { return false };
-    table.get("world").is_some() || table.get("inputs").is_some()
+    let is_of_a_graph = World::from_name(name).is_some_and(|world| !world.contract().is_required);
+    is_of_a_graph || table.get("world").is_some() || table.get("inputs").is_some()
 }
 
 fn read_stage<'a>(name: &'a str, item: Item<'a>, is_graph: bool) -> (Option<Draft<'a>>, Option<StageSection>) {
@@ -250,7 +251,7 @@ fn check_order(section: &Section<'_>) {
         };
         match latest {
             Some(before) if world < before => {
-                let hint = format!("the order is fixed: {}", World::order());
+                let hint = format!("the order is fixed: {}", World::order_of_six());
                 item.report(format!("stage `{world}` stands after `{before}`"), Some(hint));
             }
             _ => latest = Some(world),

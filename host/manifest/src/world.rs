@@ -1,4 +1,5 @@
-//! The six worlds of the contract, which are the six stages of the lifecycle, in their order.
+//! The worlds of the contract in the order of the lifecycle: its six stages, and the preparation
+//! that a graph may have between the first two.
 //!
 //! [`WORLDS`] is the one place that says what a world is: which interfaces its components export
 //! and import, what they may use, and what they are to a model. Whoever wants to know asks it.
@@ -16,6 +17,8 @@ use crate::Limits;
 pub enum World {
     /// Data from outside becomes a table.
     Ingestion,
+    /// Tables become one table.
+    Preparation,
     /// The table is checked.
     Validation,
     /// Raw columns become features.
@@ -48,6 +51,8 @@ pub struct Contract {
     pub reads_sources: bool,
     /// The steps before it that it works on.
     pub inputs: &'static [Port],
+    /// What it works on under names that the manifest chooses, at least one of them.
+    pub named_inputs: Option<Port>,
     /// The names of the artifacts that it makes.
     pub outputs: &'static [&'static str],
     /// Whether it is known which rows of the source its rows are: of the source's own table, and of
@@ -62,7 +67,7 @@ pub struct Contract {
 /// An input of a stage: which other stages it may come from.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Port {
-    /// Its name under `inputs`.
+    /// Its name under `inputs`; empty where the manifest chooses it.
     pub name: &'static str,
     /// The worlds whose stages make such a thing.
     pub from: &'static [World],
@@ -72,8 +77,9 @@ pub struct Port {
     pub is_many: bool,
 }
 
-/// A table of rows, as data come in.
-const TABLE: Port = Port { name: "table", from: &[World::Ingestion], artifact: "table", is_many: false };
+/// A table of rows, as data come in or as it was made of such.
+const TABLE: Port =
+    Port { name: "table", from: &[World::Ingestion, World::Preparation], artifact: "table", is_many: false };
 
 /// All worlds, in lifecycle order.
 pub const WORLDS: &[Contract] = &[
@@ -86,9 +92,26 @@ pub const WORLDS: &[Contract] = &[
         limits: Limits::of_tables,
         reads_sources: true,
         inputs: &[],
+        named_inputs: None,
         outputs: &["response", "signature", "table"],
         rows_are_the_sources: true,
         is_required: true,
+        is_learnt: false,
+    },
+    Contract {
+        world: World::Preparation,
+        name: "preparation",
+        exports: &["prepare"],
+        optional: &[],
+        imports: &["tables", "tracking"],
+        limits: Limits::of_tables,
+        reads_sources: false,
+        inputs: &[],
+        named_inputs: Some(Port { name: "", ..TABLE }),
+        outputs: &["signature", "table"],
+        // Its faults name rows of tables of which it has several.
+        rows_are_the_sources: false,
+        is_required: false,
         is_learnt: false,
     },
     Contract {
@@ -100,6 +123,7 @@ pub const WORLDS: &[Contract] = &[
         limits: Limits::of_findings,
         reads_sources: false,
         inputs: &[TABLE],
+        named_inputs: None,
         outputs: &["findings", "report"],
         rows_are_the_sources: true,
         is_required: true,
@@ -114,6 +138,7 @@ pub const WORLDS: &[Contract] = &[
         limits: Limits::of_tables,
         reads_sources: false,
         inputs: &[TABLE],
+        named_inputs: None,
         outputs: &[
             "features-train",
             "features-validation",
@@ -143,6 +168,7 @@ pub const WORLDS: &[Contract] = &[
             artifact: "features-train",
             is_many: false,
         }],
+        named_inputs: None,
         outputs: &["importance", "model", "training-component", "transformation-component"],
         rows_are_the_sources: false,
         is_required: true,
@@ -157,6 +183,7 @@ pub const WORLDS: &[Contract] = &[
         limits: Limits::of_judging,
         reads_sources: false,
         inputs: &[Port { name: "models", from: &[World::Training], artifact: "model", is_many: true }],
+        named_inputs: None,
         outputs: &["compared", "evaluation", "predictions", "report"],
         rows_are_the_sources: false,
         is_required: true,
@@ -171,12 +198,25 @@ pub const WORLDS: &[Contract] = &[
         limits: Limits::of_deciding,
         reads_sources: false,
         inputs: &[Port { name: "evaluation", from: &[World::Evaluation], artifact: "evaluation", is_many: false }],
+        named_inputs: None,
         outputs: &["decision"],
         rows_are_the_sources: false,
         is_required: true,
         is_learnt: false,
     },
 ];
+
+impl Contract {
+    /// The port under which a stage has an input of this name, if it can have one.
+    pub(crate) fn port(&'static self, name: &str) -> Option<&'static Port> {
+        self.inputs.iter().find(|port| port.name == name).or(self.named_inputs.as_ref())
+    }
+
+    /// All ports, also those to which the manifest gives names.
+    pub(crate) fn ports(&'static self) -> impl Iterator<Item = &'static Port> {
+        self.inputs.iter().chain(&self.named_inputs)
+    }
+}
 
 impl World {
     /// All of them, in lifecycle order.
@@ -202,9 +242,20 @@ impl World {
         WORLDS.iter().find(|contract| contract.name == name).map(|contract| contract.world)
     }
 
+    /// Those of which each pipeline has a stage, in lifecycle order.
+    pub fn required() -> impl Iterator<Item = Self> + Clone {
+        Self::all().filter(|world| world.contract().is_required)
+    }
+
     /// All names in lifecycle order, for messages.
     pub(crate) fn order() -> String {
-        let names: Vec<&str> = WORLDS.iter().map(|contract| contract.name).collect();
+        let names: Vec<&str> = Self::all().map(Self::as_str).collect();
+        names.join(", ")
+    }
+
+    /// The names of the six stages in their order, for messages.
+    pub(crate) fn order_of_six() -> String {
+        let names: Vec<&str> = Self::required().map(Self::as_str).collect();
         names.join(", ")
     }
 }
@@ -236,9 +287,10 @@ mod tests {
 
     #[test]
     fn each_world_has_one_row_in_lifecycle_order_and_its_name_is_the_one_that_is_stored() {
-        use World::{Evaluation, Ingestion, Promotion, Training, Transformation, Validation};
-        let all = [Ingestion, Validation, Transformation, Training, Evaluation, Promotion];
+        use World::{Evaluation, Ingestion, Preparation, Promotion, Training, Transformation, Validation};
+        let all = [Ingestion, Preparation, Validation, Transformation, Training, Evaluation, Promotion];
         assert_eq!(World::all().collect::<Vec<_>>(), all);
+        assert_eq!(World::required().count(), 6, "a graph alone has preparations");
         assert!(all.is_sorted(), "worlds are compared by their place");
         for world in all {
             assert_eq!(world.contract().world, world);

@@ -16,6 +16,7 @@ wasmtime::component::bindgen!({
             import stagewright:stage/tracking@0.2.0;
             export stagewright:stage/metadata@0.2.0;
             export stagewright:stage/ingest@0.2.0;
+            export stagewright:stage/prepare@0.2.0;
             export stagewright:stage/validate@0.2.0;
             export stagewright:stage/transform@0.2.0;
             export stagewright:stage/rebalance@0.2.0;

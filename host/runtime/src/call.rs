@@ -10,7 +10,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::ask::{Heard, Host};
 use crate::bindings::exports::stagewright::stage::{
-    decide, evaluate, ingest, metadata, predict, rebalance, train, transform, validate,
+    decide, evaluate, ingest, metadata, predict, prepare, rebalance, train, transform, validate,
 };
 use crate::bindings::sharded::exports::stagewright::stage::shards;
 use crate::bindings::stagewright::stage::types::{
@@ -48,6 +48,10 @@ pub(crate) enum Export {
     },
     Ingest {
         sources: Vec<String>,
+        settings: Settings,
+    },
+    Prepare {
+        inputs: Vec<(String, Handle)>,
         settings: Settings,
     },
     Validate {
@@ -121,6 +125,7 @@ impl Export {
         match self {
             Self::Describe { .. } => "describe",
             Self::Ingest { .. } => "ingest.ingest",
+            Self::Prepare { .. } => "prepare.prepare",
             Self::Validate { .. } => "validate.validate",
             Self::Fit { .. } => "transform.fit",
             Self::Rebalance { .. } => "rebalance.rebalance",
@@ -315,6 +320,10 @@ impl<D: Host> Running<D> {
                 Ok(Reply::Description(guest!(metadata).call_describe(store)?))
             }
             Export::Ingest { sources, settings } => guest!(ingest).call_ingest(store, &sources, &settings)?.map(table),
+            Export::Prepare { inputs, settings } => {
+                let inputs: Vec<_> = inputs.into_iter().map(|(name, table)| (name, Resource::new_own(table))).collect();
+                guest!(prepare).call_prepare(store, &inputs, &settings)?.map(table)
+            }
             Export::Validate { table, expected, settings } => guest!(validate)
                 .call_validate(store, Resource::new_own(table), &expected, &settings)?
                 .map(Reply::Findings),
@@ -467,6 +476,7 @@ fn check_types<D: Host>(
             "shards" if !optional.sharded => {}
             "rebalance" if !optional.rebalances => {}
             "ingest" => check!(ingest),
+            "prepare" => check!(prepare),
             "validate" => check!(validate),
             "transform" => check!(transform),
             "rebalance" => check!(rebalance),

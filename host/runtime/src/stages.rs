@@ -37,6 +37,17 @@ impl StageRunner for Runtime {
         }
     }
 
+    fn prepare(&self, context: Arc<StageContext>, inputs: &[(String, Table)]) -> Result<Table, StageFault> {
+        let mut seat = self.seat(&context, None)?;
+        let lend = |(name, table): &(String, Table)| Ok((name.clone(), seat.lend_table(View::whole(table.clone()))?));
+        let inputs = inputs.iter().map(lend).collect::<Result<Vec<_>, StageFault>>()?;
+        let settings = seat.settings();
+        match seat.call(Export::Prepare { inputs, settings })? {
+            Reply::Table(table) => seat.take_table(table, "prepare.prepare"),
+            _ => Err(seat.other("prepare.prepare")),
+        }
+    }
+
     fn validate(
         &self,
         context: Arc<StageContext>,

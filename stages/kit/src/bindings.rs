@@ -30,6 +30,7 @@ wit_bindgen::generate!({
             import stagewright:stage/tracking@0.2.0;
             export stagewright:stage/metadata@0.2.0;
             export stagewright:stage/ingest@0.2.0;
+            export stagewright:stage/prepare@0.2.0;
             export stagewright:stage/validate@0.2.0;
             export stagewright:stage/transform@0.2.0;
             export stagewright:stage/rebalance@0.2.0;
@@ -60,6 +61,7 @@ pub mod sections {
         };
     }
     section!(INGESTION, "ingestion.bin");
+    section!(PREPARATION, "preparation.bin");
     section!(VALIDATION, "validation.bin");
     section!(TRANSFORMATION, "transformation.bin");
     section!(REBALANCING_TRANSFORMATION, "rebalancing-transformation.bin");

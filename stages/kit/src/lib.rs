@@ -5,6 +5,7 @@
 //! | world | trait | macro |
 //! | --- | --- | --- |
 //! | `ingestion` | [`Ingestion`] | [`ingestion!`] |
+//! | `preparation` | [`Preparation`] | [`preparation!`] |
 //! | `validation` | [`Validation`] | [`validation!`] |
 //! | `transformation` | [`Transformation`] | [`transformation!`] |
 //! | `rebalancing-transformation` | [`Transformation`] and [`Rebalancing`] | [`rebalancing_transformation!`] |
@@ -46,6 +47,6 @@ pub use schemars;
 pub use serde;
 pub use table::{Batches, FinishedTable, MemoryTable, ROWS_PER_BATCH, Table, TableWriter};
 pub use worlds::{
-    ANY_TASK, Contributions, Described, Evaluation, Ingestion, Model, Promotion, Rebalancing, Scale, Sharding, Stage,
-    Told, Training, Transformation, Validation,
+    ANY_TASK, Contributions, Described, Evaluation, Ingestion, Inputs, Model, Preparation, Promotion, Rebalancing,
+    Scale, Sharding, Stage, Told, Training, Transformation, Validation,
 };

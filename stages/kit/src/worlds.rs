@@ -9,6 +9,7 @@ use crate::bindings::exports::stagewright::stage::metadata::{Description, Guest,
 
 mod evaluation;
 mod ingestion;
+mod preparation;
 mod promotion;
 mod sharding;
 mod training;
@@ -17,6 +18,7 @@ mod validation;
 
 pub use evaluation::{Evaluation, Model};
 pub use ingestion::Ingestion;
+pub use preparation::{Inputs, Preparation};
 pub use promotion::Promotion;
 pub use sharding::Sharding;
 pub use training::{Contributions, Scale, Training};
@@ -96,6 +98,18 @@ macro_rules! ingestion {
             $stage: Ingestion, INGESTION,
             metadata __export_stagewright_stage_metadata_0_2_0_cabi,
             ingest __export_stagewright_stage_ingest_0_2_0_cabi
+        );
+    };
+}
+
+/// Makes a component of the world `preparation` of a type that implements [`Preparation`](crate::Preparation).
+#[macro_export]
+macro_rules! preparation {
+    ($stage:ty) => {
+        $crate::export_stage!(
+            $stage: Preparation, PREPARATION,
+            metadata __export_stagewright_stage_metadata_0_2_0_cabi,
+            prepare __export_stagewright_stage_prepare_0_2_0_cabi
         );
     };
 }

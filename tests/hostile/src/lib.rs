@@ -156,6 +156,16 @@ primary = "roc_auc"
 minimum = { roc_auc = 0.99999 }
 "#;
 
+/// The same with a stage that makes a table of the ingested one, for attempts that begin with it.
+fn preparing() -> String {
+    let stage = r#"[stages.preparation]
+component = "misbehave-preparation"
+inputs = { table = "ingestion", again = "ingestion.table" }
+
+[stages.validation]"#;
+    MANIFEST.replacen("[stages.validation]", stage, 1)
+}
+
 /// Customers whose `x` tells the target, but for some.
 fn customers() -> String {
     let mut text = String::from("id,x,y,plan,note,flag,churn\n");
@@ -216,6 +226,7 @@ impl Workshop {
     pub fn open(place: Place) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("hostile.toml"), MANIFEST).expect("a manifest");
+        std::fs::write(folder.path().join("preparing.toml"), preparing()).expect("a manifest");
         std::fs::write(folder.path().join("customers.csv"), customers()).expect("a table");
         let home = Home::open(folder.path().join("home")).expect("a home");
         let runtime = runtime(place, Ceilings::default());
@@ -233,6 +244,9 @@ impl Workshop {
         assert!(whole.result.is_ok(), "{}", whole.error());
         workshop.base = Some(whole.summary.run_id.parse().expect("a run's identifier"));
         workshop.expected = whole.digests();
+        let prepared = workshop.attempt(&Attempt::of(World::Preparation..=World::Preparation));
+        assert!(prepared.result.is_ok(), "{}", prepared.error());
+        workshop.expected.extend(prepared.digests());
         workshop
     }
 
@@ -293,9 +307,12 @@ impl Workshop {
     /// # Panics
     /// If it is wrong.
     pub fn manifest(&self, set: &[String]) -> Manifest {
+        self.manifest_in("hostile.toml", set)
+    }
+
+    fn manifest_in(&self, file: &str, set: &[String]) -> Manifest {
         let overrides = Overrides { set: set.to_vec(), ..Overrides::default() };
-        Manifest::load(&self.folder.path().join("hostile.toml"), &overrides)
-            .unwrap_or_else(|error| panic!("{}", error.render()))
+        Manifest::load(&self.folder.path().join(file), &overrides).unwrap_or_else(|error| panic!("{}", error.render()))
     }
 
     /// Runs stages.
@@ -340,11 +357,13 @@ impl Workshop {
 
     fn run(&self, runtime: &Runtime, mut components: BTreeMap<World, Arc<Component>>, attempt: &Attempt) -> Ended {
         let before = self.artifacts();
-        let manifest = Arc::new(self.manifest(&attempt.set));
+        let prepares = *attempt.stages.start() == World::Preparation;
+        let file = if prepares { "preparing.toml" } else { "hostile.toml" };
+        let manifest = Arc::new(self.manifest_in(file, &attempt.set));
         if let Some(component) = &attempt.component {
             components.insert(component.world, component.clone());
         }
-        for (world, component) in &components {
+        for (world, component) in components.iter().filter(|(world, _)| manifest.graph.of(**world).next().is_some()) {
             let problems = manifest.check_parameters(manifest.stage(*world), &component.description.parameters);
             assert!(problems.is_empty(), "{}", manifest.error(problems).render());
         }
@@ -354,7 +373,7 @@ impl Workshop {
         let first = *attempt.stages.start();
         let request = Request {
             manifest,
-            manifest_text: MANIFEST.to_owned(),
+            manifest_text: if prepares { preparing() } else { MANIFEST.to_owned() },
             home: self.home.clone(),
             sandbox: Arc::new(runtime.clone()),
             decoder: runtime.decoder(),

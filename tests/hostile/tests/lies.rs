@@ -148,6 +148,14 @@ fn whatever_a_stages_process_sends_is_a_fault_of_its_component_and_nothing_else(
     let deed = |import: &u8| format!("names-nothing-{import}");
     let unheld = || Contract("it names something that it does not hold");
     let unasked = || Trap("a question that nobody of its world asks");
+    let prepared = [
+        ("another-reply", Contract("another export's value")),
+        ("a-blob-of-nobody", Contract("another export's value")),
+        ("a-table-of-nobody", unheld()),
+    ];
+    lies.extend(prepared.map(|(deed, expect)| (World::Preparation, deed.to_owned(), expect)));
+    lies.extend(OF_TABLES.iter().map(|import| (World::Preparation, deed(import), unheld())));
+    lies.extend(OF_BLOBS.iter().chain(&OF_OTHERS).map(|import| (World::Preparation, deed(import), unasked())));
     lies.extend(OF_TABLES.iter().map(|import| (World::Validation, deed(import), unheld())));
     lies.extend(OF_BLOBS.iter().map(|import| (World::Transformation, deed(import), unheld())));
     lies.extend(OF_BLOBS.iter().map(|import| (World::Validation, deed(import), unasked())));

@@ -91,6 +91,14 @@ impl Job<'_> {
     pub(crate) fn run(self, location: &Location) -> anyhow::Result<Ending> {
         let operator = workplace::operator()?;
         let manifest = Manifest::load(self.file, &overrides(self.changes))?.within(&operator)?;
+        let last = *self.stages.end();
+        if manifest.graph.of(last).next().is_none() {
+            let message = format!("`{}` has no stage of the world `{last}`", manifest.file());
+            return Err(UsageError::error(
+                message,
+                format!("add one with `world = \"{last}\"`, or name another stage"),
+            ));
+        }
         let code = code_of(self.file);
         let workplace = Workplace::open_for(location, &operator, &manifest)?;
         let reuse = Reuse { resumed: self.resumed, ..reuse(self.cache, &manifest, &workplace.runtime)? };
@@ -146,7 +154,7 @@ impl Job<'_> {
             (_, LogFormat::Json) => Told::Lines,
             (_, LogFormat::Text) => Told::Tables,
         };
-        let ending = conclude(&summary, result, manifest.file(), told);
+        let ending = conclude(&summary, result, &manifest, told);
         if self.suggest_limits && told == Told::Tables {
             suggest_limits(&summary, &manifest);
         }
@@ -223,8 +231,14 @@ enum Told {
     Lines,
 }
 
-fn conclude(summary: &Summary, result: Result<(), RunError>, manifest: &str, told: Told) -> anyhow::Result<Ending> {
-    let failed = result.map_err(|error| anyhow::Error::from(FailedRun { error, manifest: manifest.to_owned() }));
+fn conclude(
+    summary: &Summary,
+    result: Result<(), RunError>,
+    manifest: &Manifest,
+    told: Told,
+) -> anyhow::Result<Ending> {
+    let file = manifest.file().to_owned();
+    let failed = result.map_err(|error| anyhow::Error::from(FailedRun { error, manifest: file }));
     let verdict = summary.decision.as_ref().map(|decision| decision.verdict);
     let ending =
         if matches!(verdict, Some(Verdict::Rejected | Verdict::Undecided)) { Ending::Rejected } else { Ending::Done };
@@ -249,7 +263,7 @@ fn conclude(summary: &Summary, result: Result<(), RunError>, manifest: &str, tol
     }
     failed?;
     if told == Told::Tables {
-        for (position, command) in next_commands(summary).iter().enumerate() {
+        for (position, command) in next_commands(summary, manifest).iter().enumerate() {
             println!("{} stagewright {command}", if position == 0 { "next:" } else { "     " });
         }
     }
@@ -257,9 +271,10 @@ fn conclude(summary: &Summary, result: Result<(), RunError>, manifest: &str, tol
 }
 
 /// Commands that are worth typing after a run that did not fail.
-fn next_commands(summary: &Summary) -> Vec<String> {
+fn next_commands(summary: &Summary, manifest: &Manifest) -> Vec<String> {
     let last = summary.stages.last().map(|stage| stage.world);
-    let following = last.and_then(|last| World::all().find(|world| *world > last));
+    let is_there = |world: &World| manifest.graph.of(*world).next().is_some();
+    let following = last.and_then(|last| World::all().filter(is_there).find(|world| *world > last));
     let decided = summary.decision.is_some() || summary.is_champion_already;
     let mut commands = Vec::new();
     if let Some(following) = following.filter(|_| !decided) {

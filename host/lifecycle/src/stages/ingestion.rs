@@ -84,8 +84,8 @@ fn signature(
     Ok(Some(inferred.signature))
 }
 
-/// The signature of a table that a stage made up, where none is declared.
-fn signature_of(schema: &Schema, target: Option<&str>) -> Result<Signature, StageFault> {
+/// The signature of a table that a stage made, where none is declared.
+pub(crate) fn signature_of(schema: &Schema, target: Option<&str>) -> Result<Signature, StageFault> {
     let fields = schema
         .fields()
         .iter()

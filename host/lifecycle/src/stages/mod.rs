@@ -1,4 +1,4 @@
-//! The six stages: what the host does around each call into the sandbox. One file each, in the
+//! The stages: what the host does around each call into the sandbox. One file for each world, in the
 //! lifecycle's order; and `weights`, which two of them check.
 //!
 //! A stage gets its part of an [`Invocation`] and a [`Bench`] that opens what the invocation
@@ -6,6 +6,7 @@
 
 pub(crate) mod evaluation;
 pub(crate) mod ingestion;
+pub(crate) mod preparation;
 pub(crate) mod promotion;
 pub(crate) mod training;
 pub(crate) mod transformation;
@@ -24,6 +25,7 @@ pub(crate) fn work(invocation: &Invocation, bench: &mut Bench) -> Result<(), Run
     bench.declare(invocation);
     match &invocation.work {
         Work::Ingestion(work) => ingestion::run(work, bench),
+        Work::Preparation(work) => preparation::run(work, bench),
         Work::Validation => validation::run(bench),
         Work::Transformation(work) => transformation::run(work, bench),
         Work::Training => training::run(bench),

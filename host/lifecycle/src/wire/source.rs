@@ -49,12 +49,7 @@ pub(super) fn work(run: &Run, step: &Step, bench: &mut Bench) -> Result<(Ingesti
         input = digest.map(|digest| InputRef { role, kind, digest, from });
         source = Some(SourceWork { name, reading });
     }
-    // The signature says what the columns are that models read; what else a table has is inferred.
-    let is_learnt_from =
-        manifest.graph.of(World::Transformation).any(|learns| learns.line.get(&World::Ingestion) == Some(&step.id));
-    let declared = settings::signature(manifest).map_err(|error| fault(&error))?;
-    let signature = declared.filter(|_| is_learnt_from);
-    let target = is_learnt_from.then(|| manifest.task.target.clone());
+    let (signature, target) = super::declared(run, step)?;
     let null_values = manifest.signature.null_values.clone();
     Ok((IngestionWork { source, signature, null_values, target }, input))
 }

@@ -133,6 +133,13 @@ impl Asked {
         self
     }
 
+    /// With a manifest that declares no columns.
+    pub(crate) fn without_signature(mut self) -> Self {
+        let (start, end) = (self.file.find("[signature.fields]"), self.file.find("[split]"));
+        self.file.replace_range(start.expect("a signature")..end.expect("a split"), "");
+        self
+    }
+
     /// On what another run made.
     pub(crate) fn upon(mut self, run: &Ended) -> Self {
         self.upon = Some(run.id.clone());

@@ -304,10 +304,44 @@ impl StageRunner for Fake {
         }
         let columns = parameters(&context)["columns"].clone();
         let columns: Vec<String> = serde_json::from_value(columns).expect("a list of columns");
-        let (schema, batch) = rows(&columns, &context.roles);
+        let mut roles = context.roles.clone();
+        // As of a source in which the host found an identifier.
+        if let Some(name) = parameters(&context)["identifier"].as_str() {
+            roles.insert(name.to_owned(), Role::Identifier);
+        }
+        let (schema, batch) = rows(&columns, &roles);
         let staging = context.staging.as_ref().expect("ingestion has a place for its table");
         let mut writer = staging.create_table(&schema).map_err(StageFault::host)?;
         writer.write(&batch).map_err(StageFault::host)?;
+        writer.finish().map_err(StageFault::host)
+    }
+
+    /// Makes a table of the columns that the parameters ask for, each of the first input that has it.
+    fn prepare(&self, context: Arc<StageContext>, inputs: &[(String, Table)]) -> Result<Table, StageFault> {
+        self.call("prepare.prepare", &inputs.iter().map(|(_, table)| table.schema()).collect::<Vec<_>>())?;
+        let asked = parameters(&context);
+        if let Some(name) = asked["returns"].as_str() {
+            return Ok(inputs.iter().find(|(input, _)| input == name).expect("an input of this name").1.clone());
+        }
+        let columns: Vec<String> = serde_json::from_value(asked["columns"].clone()).expect("a list of columns");
+        let (mut fields, mut values) = (Vec::new(), Vec::new());
+        for name in &columns {
+            let found = inputs.iter().find_map(|(_, table)| {
+                let place = table.schema().fields().iter().position(|field| field.name == *name)?;
+                Some((table, place))
+            });
+            let (table, place) = found.expect("a column of an input");
+            let role = context.roles.get(name).copied().unwrap_or(Role::Feature);
+            fields.push(table.schema().fields()[place].clone().with_role(role));
+            values
+                .push(table.read(0, ROWS, Some(&[place])).expect("rows of a table that was passed").column(0).clone());
+        }
+        let schema = Schema::new(fields).expect("columns of different names");
+        let batch = RecordBatch::try_new(schema.to_arrow(), values).expect("columns of one length");
+        let staging = context.staging.as_ref().expect("preparation has a place for its table");
+        let mut writer = staging.create_table(&schema).map_err(StageFault::host)?;
+        let rows = if asked["empty"] == true { batch.slice(0, 0) } else { batch };
+        writer.write(&rows).map_err(StageFault::host)?;
         writer.finish().map_err(StageFault::host)
     }
 

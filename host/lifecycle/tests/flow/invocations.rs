@@ -27,7 +27,7 @@ fn recorded(ended: &Ended) -> BTreeMap<World, Invocation> {
 fn session(bed: &Bed) -> Session {
     let fake = Arc::new(Fake::new(Script::default(), Cancel::default()));
     let names = ["ingest", "validate", "transform", "train", "evaluate", "promote"];
-    let components = World::all().zip(names).map(|(world, name)| Arc::new(component(world, name)));
+    let components = World::required().zip(names).map(|(world, name)| Arc::new(component(world, name)));
     Session {
         artifacts: bed.home.artifacts.clone(),
         sandbox: fake.clone(),
@@ -57,7 +57,7 @@ fn compared() -> (Bed, Ended) {
 fn a_step_is_recorded_with_its_invocation_which_is_read_as_it_was_written() {
     let (_bed, ended) = compared();
     let recorded = recorded(&ended);
-    assert_eq!(recorded.keys().copied().collect::<Vec<_>>(), World::all().collect::<Vec<_>>());
+    assert_eq!(recorded.keys().copied().collect::<Vec<_>>(), World::required().collect::<Vec<_>>());
     let told = ended.summary.stages.iter().map(|stage| stage.invocation.clone().expect("an invocation"));
     assert_eq!(recorded.values().cloned().collect::<Vec<_>>(), told.collect::<Vec<_>>());
     let roles = |world: World| recorded[&world].inputs.iter().map(|input| input.role.as_str()).collect::<Vec<_>>();
@@ -139,7 +139,7 @@ fn equal_inputs_give_equal_invocations() {
     let bed = Bed::new();
     bed.done(Asked::whole().column("y").workers(5));
     let mut runs: Vec<Ended> = Vec::new();
-    for world in World::all() {
+    for world in World::required() {
         let asked = Asked::of(world..=world).workers(3);
         runs.push(bed.done(match runs.last() {
             Some(last) => asked.upon(last),
@@ -152,7 +152,7 @@ fn equal_inputs_give_equal_invocations() {
 /// The steps whose invocations differ.
 fn differing(one: &Ended, other: &Ended) -> Vec<World> {
     let (one, other) = (recorded(one), recorded(other));
-    World::all().filter(|world| one[world] != other[world]).collect()
+    World::required().filter(|world| one[world] != other[world]).collect()
 }
 
 #[test]
@@ -160,8 +160,8 @@ fn a_changed_input_changes_exactly_the_invocations_that_declare_it() {
     use World::{Evaluation, Ingestion, Promotion, Training, Transformation, Validation};
     let plain = Bed::new().done(Asked::whole());
     for (change, expected) in [
-        ("seed=8", World::all().collect()),
-        ("as-of=\"2026-02-01T00:00:00Z\"", World::all().collect()),
+        ("seed=8", World::required().collect()),
+        ("as-of=\"2026-02-01T00:00:00Z\"", World::required().collect()),
         ("ingestion.limits.memory=\"512 MiB\"", vec![Ingestion]),
         ("validation.strict=true", vec![Validation]),
         ("transformation.limits.memory=\"512 MiB\"", vec![Transformation, Evaluation]),

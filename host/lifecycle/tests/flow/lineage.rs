@@ -8,12 +8,12 @@ use stagewright_store::{Digest, RunId};
 use crate::bed::{Asked, Bed, Ended, MODEL};
 use crate::reproducing::compared;
 
-fn of(bed: &Bed, subject: &Subject) -> Lineage {
+pub(crate) fn of(bed: &Bed, subject: &Subject) -> Lineage {
     lineage::of(&bed.home.registry, subject).expect("a registry").expect("something on record")
 }
 
 /// The steps among some nodes, by run and name.
-fn steps(lineage: &Lineage, ids: &BTreeSet<Id>) -> BTreeSet<(RunId, String)> {
+pub(crate) fn steps(lineage: &Lineage, ids: &BTreeSet<Id>) -> BTreeSet<(RunId, String)> {
     let step = |id: &Id| match id {
         Id::Step(run, _) => Some((run.clone(), lineage.nodes[id].name.clone())),
         _ => None,
@@ -21,7 +21,7 @@ fn steps(lineage: &Lineage, ids: &BTreeSet<Id>) -> BTreeSet<(RunId, String)> {
     ids.iter().filter_map(step).collect()
 }
 
-fn named(run: &Ended, names: &[&str]) -> BTreeSet<(RunId, String)> {
+pub(crate) fn named(run: &Ended, names: &[&str]) -> BTreeSet<(RunId, String)> {
     names.iter().map(|name| (run.id.clone(), (*name).to_owned())).collect()
 }
 

@@ -9,6 +9,7 @@ mod invocations;
 mod judging;
 mod lineage;
 mod portable;
+mod preparing;
 mod reproducing;
 mod semantics;
 mod strange_records;

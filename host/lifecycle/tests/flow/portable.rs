@@ -10,7 +10,7 @@ use stagewright_store::{Digest, RunId, RunStatus, SOURCE_TAG, StageRecord, Store
 use crate::bed::{Asked, Bed, Ended};
 use crate::reproducing::{compared, reproduced};
 
-fn exported(bed: &Bed, ended: &Ended, source: Option<&Path>) -> Result<Vec<u8>, PortableError> {
+pub(crate) fn exported(bed: &Bed, ended: &Ended, source: Option<&Path>) -> Result<Vec<u8>, PortableError> {
     let mut bytes = Vec::new();
     let run = (&ended.record, &ended.stages[..]);
     let sources = source.map(|path| ("rows".to_owned(), path.to_owned())).into_iter().collect();
@@ -18,7 +18,7 @@ fn exported(bed: &Bed, ended: &Ended, source: Option<&Path>) -> Result<Vec<u8>, 
     Ok(bytes)
 }
 
-fn imported(bed: &Bed, bytes: &[u8]) -> Result<RunId, PortableError> {
+pub(crate) fn imported(bed: &Bed, bytes: &[u8]) -> Result<RunId, PortableError> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("run.tar");
     std::fs::write(&path, bytes).expect("room");

@@ -48,7 +48,7 @@ component = "promote-gated"
 "#;
 
 /// The whole example with these stages instead of its six.
-fn with(stages: &str) -> Result<Manifest, ManifestError> {
+pub(crate) fn with(stages: &str) -> Result<Manifest, ManifestError> {
     with_set(stages, &[])
 }
 
@@ -66,15 +66,15 @@ fn said(from: &str, to: &str) -> String {
     with(&STAGES.replacen(from, to, 1)).expect_err("the change is a fault").render()
 }
 
-fn names(manifest: &Manifest) -> Vec<&str> {
+pub(crate) fn names(manifest: &Manifest) -> Vec<&str> {
     manifest.graph.steps().iter().map(|step| step.id.as_str()).collect()
 }
 
-fn step<'a>(manifest: &'a Manifest, name: &str) -> &'a Step {
+pub(crate) fn step<'a>(manifest: &'a Manifest, name: &str) -> &'a Step {
     manifest.graph.steps().iter().find(|step| step.id.as_str() == name).expect("the step is there")
 }
 
-fn worked_on(step: &Step) -> Vec<&str> {
+pub(crate) fn worked_on(step: &Step) -> Vec<&str> {
     step.inputs.iter().map(|input| input.step.as_str()).collect()
 }
 
@@ -82,7 +82,7 @@ fn worked_on(step: &Step) -> Vec<&str> {
 fn six_stages_are_wired_without_a_word_and_are_no_graph() {
     let manifest = parse(WHOLE, &Overrides::default()).unwrap();
     assert!(!manifest.is_graph());
-    assert_eq!(names(&manifest), World::all().map(World::as_str).collect::<Vec<_>>());
+    assert_eq!(names(&manifest), World::required().map(World::as_str).collect::<Vec<_>>());
     for (step, before) in manifest.graph.steps().iter().zip([
         &[][..],
         &["ingestion"],
@@ -185,7 +185,7 @@ fn everything_that_is_wrong_with_a_graph_is_said_at_once_with_its_line() {
     for wanted in [
         "`check-customers` has no input `tables`\n  hint: its inputs are `table`",
         "no stage is named `event`\n  hint: did you mean `events`?",
-        "`forest` is of the world `training`, which does not fit `table`\n  hint: name a stage of the world `ingestion`",
+        "`forest` is of the world `training`, which does not fit `table`\n  hint: name a stage of the world `ingestion` or `preparation`",
         "`transformation.state` does not fit `features`\n  hint: write `transformation` or `transformation.features-train`",
     ] {
         assert!(text.contains(wanted), "{wanted}\n--\n{text}");

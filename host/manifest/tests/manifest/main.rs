@@ -7,6 +7,7 @@ mod loading;
 mod operator;
 mod overrides;
 mod parameters;
+mod preparations;
 mod starter;
 mod trust;
 

@@ -17,7 +17,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use stagewright_kit::Failure;
 
-pub use worlds::{Evaluation, Ingestion, Promotion, ShardedTraining, Stage, Training, Transformation, Validation};
+pub use worlds::{
+    Evaluation, Ingestion, Preparation, Promotion, ShardedTraining, Stage, Training, Transformation, Validation,
+};
 
 /// An enum whose variants have names, for parameters and for what the suite prints.
 macro_rules! named {
@@ -192,6 +194,8 @@ named! {
     Export {
         /// `ingest.ingest`
         Ingest = "ingest",
+        /// `prepare.prepare`
+        Prepare = "prepare",
         /// `validate.validate`
         Validate = "validate",
         /// `transform.fit`

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use stagewright_kit::bindings::exports::stagewright::stage::{
-    decide, evaluate, ingest, metadata, predict, rebalance, shards, train, transform, validate,
+    decide, evaluate, ingest, metadata, predict, prepare, rebalance, shards, train, transform, validate,
 };
 use stagewright_kit::bindings::stagewright::stage::{blobs, models, sources, tables, types};
 use stagewright_kit::{
@@ -37,6 +37,7 @@ macro_rules! world {
 }
 
 world!(#[doc = "The world `ingestion`."] Ingestion: TABLES = true, SOURCES = true);
+world!(#[doc = "The world `preparation`."] Preparation: TABLES = true);
 world!(#[doc = "The world `validation`."] Validation: TABLES = true);
 world!(#[doc = "The world `transformation`."] Transformation: TABLES = true, BLOBS = true);
 world!(#[doc = "The world `training`."] Training: TABLES = true, BLOBS = true);
@@ -207,6 +208,38 @@ impl ingest::Guest for Stage<Ingestion> {
             return table.select(&[0]);
         }
         Ok(table)
+    }
+}
+
+impl prepare::Guest for Stage<Preparation> {
+    fn prepare(inputs: Vec<(String, tables::Table)>, settings: types::Settings) -> Result<tables::Table, Failure> {
+        let orders = Orders::parse(&settings.parameters)?;
+        act::<Preparation>(&orders, Export::Prepare)?;
+        let mut last = None;
+        for (name, table) in inputs {
+            if name == "table" {
+                last = Some(table);
+            } else {
+                end(&orders, Export::Prepare, table);
+            }
+        }
+        let table = last.ok_or_else(|| Failure::internal("escaped: a table of the manifest is missing"))?;
+        with_table(&orders, Export::Prepare, &table)?;
+        match orders.here(Export::Prepare) {
+            Some(Misdeed::ReturnGiven) => Ok(table),
+            Some(Misdeed::ReturnSelection) => table.select(&[0]),
+            Some(Misdeed::NanPayloads) => {
+                copy(&table, |fields, batch| packed::encode(fields, &with_nans(batch, orders.variant)))
+            }
+            Some(Misdeed::CategoryOrder) => {
+                copy(&table, |fields, batch| packed::encode(fields, &with_other_order(batch, orders.variant)))
+            }
+            _ => {
+                let made = copy(&table, |fields, batch| packed::encode(fields, &batch))?;
+                end(&orders, Export::Prepare, table);
+                Ok(made)
+            }
+        }
     }
 }
 

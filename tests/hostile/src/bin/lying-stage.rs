@@ -50,10 +50,10 @@ const LOG: u8 = 25;
 const PROGRESS: u8 = 26;
 
 // Exports by their numbers.
-const FIT: u8 = 3;
-const LOAD_TRANSFORMER: u8 = 5;
-const TRANSFORMER_FIELDS: u8 = 6;
-const TRANSFORM: u8 = 7;
+const FIT: u8 = 4;
+const LOAD_TRANSFORMER: u8 = 6;
+const TRANSFORMER_FIELDS: u8 = 7;
+const TRANSFORM: u8 = 8;
 
 /// The begin of a call's end: nothing was written or dropped, it is not at the start, and a reply
 /// follows.
@@ -152,6 +152,7 @@ impl Liar {
             "told-as-asked" => self.say(TELL, &[], &[TABLE_ROWS, 1]),
             "asked-as-told" => self.say(ASK, &[], &[LOG, 0, 0]),
             "another-reply" => self.returned(&[0]),
+            "a-table-of-nobody" => self.returned(&[&[2], &NOTHING[..]].concat()),
             "a-blob-of-nobody" => self.returned(&[&[4], &NOTHING[..]].concat()),
             "stays" => {
                 // Findings of no check and no column; then it hears nothing any more.

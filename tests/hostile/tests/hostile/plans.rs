@@ -8,7 +8,7 @@ use stagewright_manifest::World;
 
 use Export::{
     Decide, Evaluate, Fields, Fit, Importance, Ingest, Load, LoadPredictor, Merge, Outputs, PlanShards, Predict,
-    Rebalance, Train, TrainShard, Transform, TransformServed, Validate,
+    Prepare, Rebalance, Train, TrainShard, Transform, TransformServed, Validate,
 };
 
 /// What must come of an attempt.
@@ -42,6 +42,7 @@ pub(crate) struct Plan {
 pub(crate) fn place(export: Export) -> (World, RangeInclusive<World>) {
     match export {
         Ingest => (World::Ingestion, World::Ingestion..=World::Ingestion),
+        Prepare => (World::Preparation, World::Preparation..=World::Preparation),
         Validate => (World::Validation, World::Validation..=World::Validation),
         Fit | Load | Fields | Transform | Rebalance => {
             (World::Transformation, World::Transformation..=World::Transformation)
@@ -64,6 +65,7 @@ const EVERYWHERE: &[Export] = Export::ALL;
 /// Exports that can return a failure.
 const FAILING: &[Export] = &[
     Ingest,
+    Prepare,
     Validate,
     Fit,
     Load,
@@ -83,6 +85,7 @@ const FAILING: &[Export] = &[
 /// Exports of worlds that have tables.
 const WITH_TABLES: &[Export] = &[
     Ingest,
+    Prepare,
     Validate,
     Fit,
     Load,
@@ -103,8 +106,8 @@ const WITH_TABLES: &[Export] = &[
 
 /// Those of them that work for a stage that makes artifacts, not for a prediction.
 const MAKING_TABLES: &[Export] = &[
-    Ingest, Validate, Fit, Load, Fields, Transform, Rebalance, Train, Importance, PlanShards, TrainShard, Merge,
-    Evaluate,
+    Ingest, Prepare, Validate, Fit, Load, Fields, Transform, Rebalance, Train, Importance, PlanShards, TrainShard,
+    Merge, Evaluate,
 ];
 
 /// The same with blobs.
@@ -112,16 +115,19 @@ const MAKING_BLOBS: &[Export] =
     &[Fit, Load, Fields, Transform, Rebalance, Train, Importance, PlanShards, TrainShard, Merge];
 
 /// Exports that are called once in a stage's run.
-const ONCE: &[Export] = &[Ingest, Validate, Fit, Rebalance, Train, Importance, PlanShards, Merge, Evaluate, Decide];
+const ONCE: &[Export] =
+    &[Ingest, Prepare, Validate, Fit, Rebalance, Train, Importance, PlanShards, Merge, Evaluate, Decide];
 
 /// Exports that are handed a table.
-const READING: &[Export] = &[Validate, Fit, Rebalance, Train, PlanShards, TrainShard, Evaluate];
+const READING: &[Export] = &[Prepare, Validate, Fit, Rebalance, Train, PlanShards, TrainShard, Evaluate];
 
 /// Exports into which or out of which batches go.
-const WITH_BATCHES: &[Export] = &[Ingest, Validate, Fit, Rebalance, Train, PlanShards, TrainShard, Transform, Evaluate];
+const WITH_BATCHES: &[Export] =
+    &[Ingest, Prepare, Validate, Fit, Rebalance, Train, PlanShards, TrainShard, Transform, Evaluate];
 
 /// Exports that are handed a table or a blob.
-const GIVEN: &[Export] = &[Validate, Fit, Load, Rebalance, Train, PlanShards, TrainShard, LoadPredictor, Evaluate];
+const GIVEN: &[Export] =
+    &[Prepare, Validate, Fit, Load, Rebalance, Train, PlanShards, TrainShard, LoadPredictor, Evaluate];
 
 /// Little time, so that the suite is quick; work before the misdeed takes a few milliseconds.
 const LITTLE_TIME: &[&str] = &["limits.cpu=100 ms"];
@@ -193,14 +199,14 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::FloodSelections => (7, READING, &[], Limit("handles")),
         Misdeed::DeepSelections => (7, READING, &[], Harmless(nothing)),
         Misdeed::KeepHandles => (7, GIVEN, &[], Harmless(nothing)),
-        Misdeed::ReturnGiven => (24, &[Rebalance, TrainShard, Merge], &[], Harmless(nothing)),
+        Misdeed::ReturnGiven => (24, &[Prepare, Rebalance, TrainShard, Merge], &[], Harmless(nothing)),
         Misdeed::ReturnSelection => {
-            (24, &[Ingest, Rebalance], &[], Fault("contract", &["a selection", "a table of its own"]))
+            (24, &[Ingest, Prepare, Rebalance], &[], Fault("contract", &["a selection", "a table of its own"]))
         }
         Misdeed::TooManyColumns => (8, MAKING_TABLES, &[], Fault("", &["200000 columns", "at most 65536"])),
         Misdeed::EndlessTable => (9, MAKING_TABLES, &["limits.output=1 MiB"], Limit("output")),
         Misdeed::EmptyTables => {
-            (9, &[Ingest, Evaluate], &["limits.output=64 MiB", "limits.cpu=5 min"], Limit("output"))
+            (9, &[Ingest, Prepare, Evaluate], &["limits.output=64 MiB", "limits.cpu=5 min"], Limit("output"))
         }
         Misdeed::EndlessBlob => (9, MAKING_BLOBS, &["limits.output=1 MiB"], Limit("output")),
         Misdeed::HoardRows => (9, MAKING_TABLES, &["limits.memory=32 MiB", "limits.output=1 GiB"], Limit("memory")),
@@ -241,14 +247,14 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::ForgedBatch => (24, WITH_BATCHES, &[], Special),
         Misdeed::CallForEver => (28, &[], &[], Special),
         Misdeed::WideTables | Misdeed::LongNames => {
-            (29, &[Ingest, Train], &["limits.memory=512 MiB", "limits.cpu=5 min"], Limit("memory"))
+            (29, &[Ingest, Prepare, Train], &["limits.memory=512 MiB", "limits.cpu=5 min"], Limit("memory"))
         }
         // The host keeps no dictionary of a batch, so there is nothing to hoard but writers.
         Misdeed::HoardDictionaries => {
             (29, &[Ingest, Fit], &["limits.memory=96 MiB", "limits.cpu=5 min"], Limit("artifacts"))
         }
         Misdeed::HoardTables => {
-            (29, &[Ingest, Rebalance], &["limits.memory=160 MiB", "limits.cpu=5 min"], Limit("memory"))
+            (29, &[Ingest, Prepare, Rebalance], &["limits.memory=160 MiB", "limits.cpu=5 min"], Limit("memory"))
         }
         Misdeed::HoardFeatures => (29, &[Transform], &["limits.memory=96 MiB"], Limit("memory")),
         Misdeed::WideFeatures => (30, &[], &[], Special),

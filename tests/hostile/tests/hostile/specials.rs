@@ -122,9 +122,16 @@ pub(crate) fn wasi(workshop: &Workshop) -> usize {
 /// Row 19: an instance knows nothing of another one, of this run or an earlier one.
 pub(crate) fn remember(workshop: &Workshop) -> usize {
     let mut attempts = 0;
-    for export in
-        [Export::Ingest, Export::Validate, Export::Fit, Export::Train, Export::Merge, Export::Evaluate, Export::Decide]
-    {
+    for export in [
+        Export::Ingest,
+        Export::Prepare,
+        Export::Validate,
+        Export::Fit,
+        Export::Train,
+        Export::Merge,
+        Export::Evaluate,
+        Export::Decide,
+    ] {
         let runs = [(); 2].map(|()| attempt(workshop, Misdeed::Remember, export, &[], &[]));
         runs.iter().for_each(|run| well("`remember`", run));
         assert!(
@@ -139,6 +146,7 @@ pub(crate) fn remember(workshop: &Workshop) -> usize {
         assert!(runs[1].lines.iter().any(|line| line.ends_with(&own)), "{export:?} logged {:?}", runs[1].lines);
         for first in [
             "ingest",
+            "prepare",
             "validate",
             "fit",
             "load",
@@ -283,9 +291,11 @@ pub(crate) fn canonical(workshop: &Workshop) -> usize {
     let mut attempts = 0;
     for (misdeed, export) in [
         (Misdeed::NanPayloads, Export::Ingest),
+        (Misdeed::NanPayloads, Export::Prepare),
         (Misdeed::NanPayloads, Export::Transform),
         (Misdeed::NanPayloads, Export::Rebalance),
         (Misdeed::CategoryOrder, Export::Ingest),
+        (Misdeed::CategoryOrder, Export::Prepare),
     ] {
         let variants = ["variant=0", "variant=1"];
         let runs = variants.map(|variant| attempt(workshop, misdeed, export, &[], &[variant.to_owned()]));
@@ -297,7 +307,11 @@ pub(crate) fn canonical(workshop: &Workshop) -> usize {
             digests
         });
         assert_eq!(made[0], made[1], "`{}` in `{}`", misdeed.name(), export.name());
-        let name = if export == Export::Ingest { "ingestion.table" } else { "transformation.features-train" };
+        let name = match export {
+            Export::Ingest => "ingestion.table",
+            Export::Prepare => "preparation.table",
+            _ => "transformation.features-train",
+        };
         let same_as_always = runs[0].digests().get(name) == workshop.expected(name);
         assert_eq!(same_as_always, misdeed == Misdeed::CategoryOrder, "`{}` did nothing", misdeed.name());
         workshop.next_run_is_well(place(export).1);

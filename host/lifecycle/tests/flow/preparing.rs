@@ -1,0 +1,242 @@
+//! Tables that are made of several: what the stage is handed, what becomes of its table, and when
+//! it is done again.
+
+use stagewright_lifecycle::Reuse;
+use stagewright_lifecycle::invocation::{Invocation, Work};
+use stagewright_lifecycle::lineage::{Id, Subject};
+use stagewright_lifecycle::run::RunError;
+use stagewright_manifest::{StepId, World};
+use stagewright_store::{ArtifactKind, Role};
+
+use crate::bed::{Asked, Bed, Ended, MODEL};
+use crate::graphs::{names, recorded};
+use crate::lineage::{named, of, steps};
+use crate::portable::{exported, imported};
+use crate::reproducing::reproduced;
+
+/// Two tables of which one is made, and another of that.
+const STAGES: &str = r#"
+[stages.left]
+world = "ingestion"
+component = "ingest"
+parameters = { columns = ["id", "x", "outcome"] }
+
+[stages.right]
+world = "ingestion"
+component = "ingest"
+parameters = { columns = ["id", "y", "z"] }
+
+[stages.check-right]
+world = "validation"
+component = "validate"
+inputs = { table = "right" }
+
+[stages.joined]
+world = "preparation"
+component = "prepare"
+inputs = { one = "ingestion.left", other = "ingestion.right" }
+parameters = { columns = ["outcome", "x", "y", "z", "id"] }
+
+[stages.ordered]
+world = "preparation"
+component = "prepare"
+inputs = { table = "joined" }
+parameters = { columns = ["id", "x", "y", "z", "outcome"] }
+
+[stages.validation]
+component = "validate"
+
+[stages.transformation]
+component = "transform"
+
+[stages.training]
+component = "train"
+
+[stages.evaluation]
+component = "evaluate"
+
+[stages.promotion]
+component = "promote"
+
+"#;
+
+fn graph() -> Asked {
+    Asked::whole().stages(STAGES)
+}
+
+fn invocation(ended: &Ended, step: &str) -> Invocation {
+    let stage = ended.stages.iter().find(|stage| stage.name == step).expect("a step");
+    serde_json::from_value(stage.invocation.clone().expect("an invocation")).expect("an invocation")
+}
+
+fn executed(ended: &Ended) -> Vec<&str> {
+    let executed = ended.stages.iter().filter(|stage| stage.cached_from.is_none());
+    executed.map(|stage| stage.name.as_str()).collect()
+}
+
+fn roles(bed: &Bed, ended: &Ended, artifact: &str) -> Vec<(String, Role)> {
+    let table = bed.home.artifacts.open_table(&ended.made()[artifact]).expect("a table");
+    table.schema().fields().iter().map(|field| (field.name.clone(), field.role)).collect()
+}
+
+#[test]
+fn a_preparation_is_handed_whole_tables_by_name_and_models_learn_from_the_last() {
+    let bed = Bed::new();
+    let ended = bed.done(graph());
+    let order = [
+        "left",
+        "right",
+        "check-right",
+        "joined",
+        "ordered",
+        "validation",
+        "transformation",
+        "training",
+        "evaluation",
+        "promotion",
+    ];
+    assert_eq!(names(&ended), order);
+    let work = |step: &str| match invocation(&ended, step).work {
+        Work::Preparation(work) => (work.signature.is_some(), work.target),
+        other => panic!("{other:?}"),
+    };
+    // The signature and the target are those of the table that is learnt from.
+    assert_eq!(work("joined"), (false, None));
+    assert_eq!(work("ordered"), (true, Some("outcome".to_owned())));
+    let inputs: Vec<_> = invocation(&ended, "joined").inputs.into_iter().map(|it| (it.role, it.digest)).collect();
+    let made = ended.made();
+    assert_eq!(inputs, [("input.one".to_owned(), made["left.table"]), ("input.other".to_owned(), made["right.table"])]);
+    let read = invocation(&ended, "transformation").inputs;
+    assert!(read.iter().any(|it| it.role == "ingestion.table" && it.digest == made["ordered.table"]), "{read:?}");
+    let seen: Vec<&[String]> =
+        ended.calls.iter().filter(|call| call.export == "prepare.prepare").map(|call| &call.columns[..]).collect();
+    assert_eq!(seen, [&["id", "x", "outcome", "id", "y", "z"][..], &["outcome", "x", "y", "z", "id"]]);
+    // Roles are the manifest's, and the split falls on the last table.
+    let feature = |name: &str| (name.to_owned(), Role::Feature);
+    let wanted = [
+        ("id".to_owned(), Role::Identifier),
+        feature("x"),
+        feature("y"),
+        feature("z"),
+        ("outcome".to_owned(), Role::Target),
+    ];
+    assert_eq!(roles(&bed, &ended, "ordered.table"), wanted);
+    let seeds: std::collections::BTreeSet<u64> = order.iter().map(|step| invocation(&ended, step).guest.seed).collect();
+    assert_eq!(seeds.len(), order.len(), "each stage has a seed of its own");
+    let version = bed.home.registry.version(MODEL, 1).expect("a version");
+    assert_eq!(version.contents["data_digest"], serde_json::json!(made["ordered.table"]));
+    assert_eq!(version.contents["source"], serde_json::Value::Null);
+}
+
+#[test]
+fn columns_have_the_roles_of_the_inputs_where_the_manifest_names_none() {
+    let bed = Bed::new();
+    let asked = Asked::of(World::Ingestion..=World::Validation).stages(STAGES).without_signature();
+    let ended = bed.done(
+        asked
+            .set("right.identifier=id")
+            .set("joined.columns=[\"outcome\", \"id\", \"x\", \"z\"]")
+            .set("ordered.columns=[\"id\", \"z\", \"outcome\"]"),
+    );
+    let named = |name: &str, role| (name.to_owned(), role);
+    let (feature, identifier) = (Role::Feature, Role::Identifier);
+    let made = |step: &str| roles(&bed, &ended, &format!("{step}.table"));
+    assert_eq!(made("left")[0], named("id", feature));
+    let joined = [named("outcome", feature), named("id", identifier), named("x", feature), named("z", feature)];
+    assert_eq!(made("joined"), joined, "nothing is a target before it is learnt from");
+    let ordered = [named("id", identifier), named("z", feature), named("outcome", Role::Target)];
+    assert_eq!(made("ordered"), ordered);
+}
+
+#[test]
+fn the_same_tables_are_made_however_many_work_at_once_and_nothing_is_done_twice() {
+    let bed = Bed::new();
+    let first = bed.done(graph());
+    for workers in [2, 8] {
+        assert_eq!(recorded(&Bed::new().done(graph().workers(workers))), recorded(&first), "{workers}");
+    }
+    let same = bed.done(graph());
+    assert_eq!(executed(&same), Vec::<&str>::new());
+    // Another table beside the first: what is made of it is made again, and nothing else.
+    let columns = "right.columns=[\"id\", \"z\", \"y\"]";
+    let other = bed.done(graph().set(columns));
+    assert_eq!(executed(&other), ["right", "check-right", "joined"], "the table that is made of both is the same");
+    let changed =
+        bed.done(graph().set("ordered.columns=[\"id\", \"x\", \"y\", \"z\", \"outcome\"]").set("ordered.note=1"));
+    assert_eq!(executed(&changed), ["ordered"]);
+    let byte = bed.done(graph().other_code(World::Preparation));
+    assert_eq!(executed(&byte), ["joined", "ordered"]);
+    let refreshed =
+        bed.done(graph().reuse(Reuse { refresh: [StepId::new("joined").expect("a name")].into(), ..Reuse::default() }));
+    assert_eq!(executed(&refreshed), ["joined"]);
+}
+
+#[test]
+fn a_prepared_table_leads_back_to_all_ingestions_and_its_run_is_made_again_elsewhere() {
+    let bed = Bed::new();
+    let ended = bed.done(graph());
+    let found = of(&bed, &Subject::Version(MODEL.to_owned(), 1));
+    let made_by = named(&ended, &["left", "right", "joined", "ordered", "transformation", "training"]);
+    assert_eq!(steps(&found, &found.upstream), made_by);
+    let table = of(&bed, &Subject::Content(ended.made()["right.table"]));
+    let read_by = steps(&table, &table.downstream);
+    for step in ["check-right", "joined", "ordered", "training"] {
+        assert!(read_by.contains(&(ended.id.clone(), step.to_owned())), "{step}: {read_by:?}");
+    }
+    assert!(table.downstream.contains(&Id::Version(MODEL.to_owned(), 1)));
+    assert!(reproduced(&bed, &ended.stages).identical);
+    let file = exported(&bed, &ended, None).expect("everything is there");
+    let other = Bed::new();
+    let id = imported(&other, &file).expect("a whole file");
+    let stages = other.home.registry.stages(&id).expect("records");
+    let again = reproduced(&other, &stages);
+    assert!(again.identical && again.steps.len() == 10, "{again:?}");
+    // One bit of a table that went into it: the step that read it is named.
+    let path = other.home.artifacts.path(ArtifactKind::Table, &ended.made()["right.table"]);
+    let mut bytes = std::fs::read(&path).expect("a table");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::remove_file(&path).expect("a table");
+    std::fs::write(&path, bytes).expect("room");
+    let difference = reproduced(&other, &stages).first_difference.expect("a flipped bit");
+    assert_eq!((difference.step.as_str(), &*difference.artifact), ("right", "right.table"));
+}
+
+#[test]
+fn an_empty_table_and_one_that_was_handed_over_are_refused() {
+    let bed = Bed::new();
+    let failed = |set: &str| bed.run(graph().set(set)).result.expect_err("it is refused").to_string();
+    let empty = failed("joined.empty=true");
+    assert!(empty.contains("stage `joined`") && empty.contains("the table is empty"), "{empty}");
+    // Of the table that is learnt from, the roles of before are not the manifest's.
+    let given = failed("ordered.returns=table");
+    assert!(given.contains("stage `ordered`") && given.contains("a table came back that was handed over"), "{given}");
+}
+
+#[test]
+fn a_table_that_is_not_as_declared_is_no_table_to_learn_from() {
+    let bed = Bed::new();
+    let ended = bed.run(graph().set("ordered.columns=[\"id\", \"x\", \"z\", \"outcome\"]"));
+    let Err(RunError::Unfit { step, checks }) = ended.result else { panic!("it is learnt from") };
+    assert_eq!(step.as_str(), "validation");
+    assert!(checks.iter().any(|check| check.column.as_deref() == Some("y")), "{checks:?}");
+}
+
+#[test]
+fn a_preparation_is_a_stage_of_its_own_for_runs_of_some_stages() {
+    let bed = Bed::new();
+    let ingested = bed.done(Asked::of(World::Ingestion..=World::Ingestion).stages(STAGES));
+    let missing = bed.run(Asked::of(World::Validation..=World::Validation).stages(STAGES).upon(&ingested));
+    match missing.result {
+        Err(RunError::MissingArtifact { stage, world, name }) => {
+            assert_eq!((stage.as_str(), world, name.as_str()), ("ordered", World::Preparation, "table"));
+        }
+        other => panic!("{other:?}"),
+    }
+    let prepared = bed.done(Asked::of(World::Preparation..=World::Preparation).stages(STAGES).upon(&ingested));
+    assert_eq!(names(&prepared), ["joined", "ordered"]);
+    let rest = bed.done(Asked::of(World::Validation..=World::Promotion).stages(STAGES).upon(&prepared));
+    assert_eq!(bed.champion(), Some(1));
+    let whole = Bed::new().done(graph());
+    assert_eq!(rest.made()["training.model"], whole.made()["training.model"]);
+}
