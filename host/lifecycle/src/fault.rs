@@ -331,9 +331,10 @@ pub fn settable(stage: World, parameter: &str, schema: &serde_json::Value) -> Op
             Some(format!("{stage}.{first}"))
         }
         Some(_) => Some(format!("{stage}.{parameter}")),
-        // Two things that stages complain of and that are no parameters of theirs.
+        // Things that stages complain of and that are no parameters of theirs.
         None if parameter == "task" => Some("task.kind".to_owned()),
         None if parameter == "source" && stage == World::Ingestion => Some("ingestion.source".to_owned()),
+        None if parameter == "inputs" && stage == World::Preparation => Some("preparation.inputs".to_owned()),
         None => None,
     }
 }
@@ -385,6 +386,8 @@ mod tests {
             assert_eq!(key(parameter), None, "{parameter}");
         }
         assert_eq!(settable(World::Ingestion, "source", &schema).as_deref(), Some("ingestion.source"));
+        assert_eq!(settable(World::Preparation, "inputs", &schema).as_deref(), Some("preparation.inputs"));
+        assert_eq!(settable(World::Validation, "inputs", &schema), None);
     }
 
     #[test]

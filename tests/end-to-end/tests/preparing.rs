@@ -203,6 +203,32 @@ fn a_join_is_done_once_and_again_when_one_of_its_tables_changes() {
 }
 
 #[test]
+fn stages_of_a_graph_are_run_one_after_the_other_and_what_comes_next_is_told() {
+    let place = place(WALLS[1]);
+    let whole = run(&place, &[]);
+    let apart = self::place(WALLS[1]);
+    let told = apart.run(&["stage", "run", "ingestion", "--file", "joined.toml"]).expect(0).stdout;
+    assert!(told.contains("next: stagewright stage run preparation"), "{told}");
+    let early = apart.run(&["stage", "run", "validation"]).expect(2);
+    assert!(early.stderr.contains("stagewright stage run preparation"), "{}", early.stderr);
+    let ingested = apart.run(&["runs", "list", "--json"]).expect(0).json();
+    let ingested = ingested.as_array().and_then(|runs| runs.last()).and_then(|run| run["run_id"].as_str());
+    let upon = ["stage", "run", "preparation", "--json", "--run", ingested.expect("the first run")];
+    let prepared = apart.run(&upon).expect(0).json();
+    assert_eq!(digest_of(&digests(&prepared), "joined.table"), digest_of(&digests(&whole), "joined.table"));
+    for stage in ["validation", "transformation", "training"] {
+        let ended = apart.run(&["stage", "run", stage, "--json"]).expect(0).json();
+        let made = digests(&ended);
+        assert!(made.iter().all(|made| digests(&whole).contains(made)), "{stage}: {made:?}");
+    }
+    let explained = place.run(&["plan", "joined.toml", "--json", "--set", "joined.key=\"tenure\""]).expect(0).json();
+    let step = |name: &str| explained["steps"].as_array().and_then(|it| it.iter().find(|it| it["name"] == name));
+    let (joined, calls) = (step("joined").expect("a step"), step("calls").expect("a step"));
+    assert_eq!((&calls["cached"], &joined["cached"]), (&true.into(), &false.into()));
+    assert_eq!(joined["differs"][0]["part"], "guest.parameters.key", "{joined}");
+}
+
+#[test]
 fn a_table_larger_than_a_preparation_may_use_passes_through_it_and_a_larger_one_that_it_keeps_does_not() {
     let place = place(WALLS[1]);
     let mut customers = String::from("id,tenure,plan,churn\n");
@@ -227,6 +253,7 @@ fn an_input_that_the_component_wants_and_a_world_that_the_pipeline_lacks_are_nam
     let other = ["run", "joined.toml", "--set", "joined.inputs={ left = \"customers\", rigth = \"calls\" }"];
     let ended = place.run(&other).expect(2);
     assert!(ended.stderr.contains("no table is handed over as `right`, but as `left`, `rigth`"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("joined.inputs"), "the key to change: {}", ended.stderr);
     let text = std::fs::read_to_string(place.path().join("joined.toml")).expect("a manifest");
     place.write("wrong.toml", text.replace("component = \"join-tables\"", "component = \"validate-table\""));
     let ended = place.run(&["plan", "wrong.toml"]).expect(2);
