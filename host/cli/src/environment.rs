@@ -44,7 +44,7 @@ const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW
 
 /// Prefixes of variables that somebody may write into the file because they are read here, or used
 /// to be.
-const MEANT: [&str; 6] = ["STAGEWRIGHT_", "AWS_", "MLFLOW_", "PG", "XDG_STATE_HOME", "RUST_LOG"];
+const MEANT: [&str; 7] = ["STAGEWRIGHT_", "AWS_", "MLFLOW_", "OTEL_", "PG", "XDG_STATE_HOME", "RUST_LOG"];
 
 /// The variables that the file sets and may set.
 static ADDED: OnceLock<BTreeMap<String, String>> = OnceLock::new();
@@ -208,6 +208,7 @@ mod tests {
             "AWS_EC2_METADATA_SERVICE_ENDPOINT",
             "PGSSLROOTCERT",
             "PGHOST",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
             "RUST_LOG",
             "HOME",
             "XDG_STATE_HOME",

@@ -1,17 +1,20 @@
 //! A run as JSON lines on standard output, one for each event (`--log-format json`).
 //!
-//! Each line is an object with `run`, `step` (null of the run as a whole), `level`, `event` and
-//! `message`. What a stage wrote is the event `log` of its step, and no text of a stage makes a
+//! Each line is an object with `time`, `run`, `step` (null of the run as a whole), `level`, `event`
+//! and `message`. What a stage wrote is the event `log` of its step, and no text of a stage makes a
 //! line of its own.
 
 use std::sync::OnceLock;
 
 use serde::Serialize;
+use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::sandbox::Level;
 use stagewright_lifecycle::summary::StageSummary;
 use stagewright_manifest::StepId;
 use stagewright_store::RunId;
+
+use crate::traces;
 
 /// Writes events. Where nobody reads them, the run goes on.
 #[derive(Default)]
@@ -22,6 +25,8 @@ pub(crate) struct Events {
 /// A line.
 #[derive(Serialize)]
 struct Line<'a> {
+    /// Now, UTC, as RFC 3339 has it.
+    time: String,
     run: Option<&'a str>,
     step: Option<&'a str>,
     level: Level,
@@ -34,7 +39,7 @@ struct Line<'a> {
 impl Events {
     fn say(&self, step: Option<&StepId>, level: Level, event: &'static str, message: &str, more: serde_json::Value) {
         let run = self.run.get().map(RunId::as_str);
-        write(&Line { run, step: step.map(StepId::as_str), level, event, message, more });
+        write(&Line { time: now(), run, step: step.map(StepId::as_str), level, event, message, more });
     }
 }
 
@@ -43,7 +48,11 @@ pub(crate) fn ended(run: &str, failed: Option<&str>, exit_code: u8) {
     let (level, message) = failed.map_or((Level::Info, "the run came to its end"), |error| (Level::Error, error));
     let run = Some(run).filter(|run| !run.is_empty());
     let more = serde_json::json!({ "exit_code": exit_code });
-    write(&Line { run, step: None, level, event: "run-ended", message, more });
+    write(&Line { time: now(), run, step: None, level, event: "run-ended", message, more });
+}
+
+fn now() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
 }
 
 fn write(line: &Line<'_>) {
@@ -55,7 +64,8 @@ fn write(line: &Line<'_>) {
 impl Observer for Events {
     fn run_started(&self, run: &RunId) {
         let _ = self.run.set(run.clone());
-        self.say(None, Level::Info, "run-started", "the run begins", serde_json::json!({}));
+        let more = traces::id().map_or_else(|| serde_json::json!({}), |id| serde_json::json!({ "trace_id": id }));
+        self.say(None, Level::Info, "run-started", "the run begins", more);
     }
 
     fn stage_started(&self, step: &StepId, component: &str) {
@@ -78,5 +88,9 @@ impl Observer for Events {
         });
         let message = if summary.cached { "an earlier run had done the same" } else { "the step is done" };
         self.say(Some(step), Level::Info, "step-finished", message, more);
+    }
+
+    fn stage_failed(&self, step: &StepId, error: &RunError) {
+        self.say(Some(step), Level::Error, "step-failed", &error.to_string(), serde_json::json!({}));
     }
 }

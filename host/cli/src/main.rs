@@ -16,6 +16,7 @@ mod production;
 mod statement;
 mod tasks;
 mod terminal;
+mod traces;
 mod trust;
 mod workplace;
 
@@ -33,13 +34,21 @@ fn main() -> ExitCode {
         return code;
     }
     let arguments = arguments::Arguments::parse();
+    let traced = traces::start();
     terminal::start_logging(arguments.verbose);
+    if let Err(warning) = traced {
+        tracing::warn!("{warning}");
+    }
+    let within = traces::parent();
     let done = environment::read_file().and_then(|warnings| {
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         commands::execute(arguments)
     });
-    match done {
+    let code = match done {
         Ok(code) => code.into(),
         Err(error) => ending::report(&error).into(),
-    }
+    };
+    drop(within);
+    traces::end();
+    code
 }

@@ -62,7 +62,7 @@ pub struct Difference {
 pub fn explain(request: Request) -> Result<Vec<Planned>, RunError> {
     // Nothing is recorded under it.
     let id = "0".repeat(32).parse()?;
-    let run = Run { request, id };
+    let run = Run { request, id, span: tracing::Span::none() };
     let made = upon::taken_over(&run)?;
     let mut planning = Planning {
         run: &run,

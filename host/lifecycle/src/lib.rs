@@ -11,7 +11,7 @@
 //! - `purity`: whether answers for a row hang on nothing but the row. [`wall_clock`]: how a stage's
 //!   time is counted; [`cpu_clock`]: a thread's. [`watch`]: the host's own work for a stage, as part of
 //!   the stage's budget.
-//! - [`budget`]: what all runs of a process may do at once. [`summary`]: what a run was. [`observer`]: who watches it.
+//! - [`budget`]: what all runs of a process may do at once. [`summary`]: what a run was. [`observer`]: who watches it; [`spans`]: where its time goes.
 
 mod artifact;
 mod bench;
@@ -43,6 +43,7 @@ mod run_error;
 pub mod sandbox;
 pub mod semantic_version;
 pub mod settings;
+pub mod spans;
 mod stages;
 pub mod summary;
 mod turn;

@@ -3,6 +3,7 @@
 use stagewright_manifest::StepId;
 use stagewright_store::RunId;
 
+use crate::run::RunError;
 use crate::sandbox::Level;
 use crate::summary::StageSummary;
 
@@ -20,6 +21,10 @@ pub trait Observer: Send + Sync {
     fn log(&self, step: &StepId, level: Level, message: &str);
     /// A step is done and its artifacts are published.
     fn stage_finished(&self, step: &StepId, summary: &StageSummary);
+    /// A step has failed, with all of its tries, and is recorded.
+    fn stage_failed(&self, step: &StepId, error: &RunError) {
+        let _ = (step, error);
+    }
 }
 
 /// Watches nothing.

@@ -16,6 +16,7 @@ use stagewright_promotion::Destination;
 use stagewright_store::{
     Digest, FAILED, FINISHED, Home, InputRecord, NewRun, RunId, RunStatus, StageRecord, StoreError,
 };
+use tracing::Span;
 
 use crate::artifact::COMPONENTS;
 use crate::bench::{Bench, Session, now_ms};
@@ -30,6 +31,7 @@ use crate::outputs;
 use crate::production;
 pub use crate::run_error::RunError;
 use crate::sandbox::{Cancel, Component, Level, Sandbox};
+use crate::spans;
 use crate::stages;
 use crate::summary::{StageSummary, Summary};
 use crate::turn::Turn;
@@ -121,6 +123,8 @@ pub(crate) struct Ended {
 pub struct Run {
     pub(crate) request: Request,
     pub(crate) id: RunId,
+    /// What the spans of its steps stand in, on whichever thread they work.
+    pub(crate) span: Span,
 }
 
 impl Run {
@@ -129,7 +133,14 @@ impl Run {
     /// # Errors
     /// See [`RunError`]. A rejected candidate is no error: see the summary's decision.
     pub fn execute(request: Request) -> (Summary, Result<(), RunError>) {
-        let run = match Self::begin(request) {
+        let span = spans::run(&request);
+        let (summary, result) = span.in_scope(|| Self::execute_in(&span, request));
+        spans::end_run(&span, &summary, &result);
+        (summary, result)
+    }
+
+    fn execute_in(span: &Span, request: Request) -> (Summary, Result<(), RunError>) {
+        let run = match Self::begin(request, span) {
             Ok(run) => run,
             Err(error) => return (Summary::of(String::new()), Err(error)),
         };
@@ -251,6 +262,19 @@ impl Run {
         candidate: Option<&Candidate>,
         cancel: &Cancel,
     ) -> Result<Ended, RunError> {
+        let span = spans::step(self, step);
+        let ended = span.in_scope(|| self.tries(step, made, candidate, cancel));
+        spans::end_step(&span, &ended);
+        ended
+    }
+
+    fn tries(
+        &self,
+        step: &Step,
+        made: &Made,
+        candidate: Option<&Candidate>,
+        cancel: &Cancel,
+    ) -> Result<Ended, RunError> {
         let retry = self.request.manifest.stage_of(step).retry;
         let mut tried: Vec<Ended> = Vec::new();
         let mut attempt = 1;
@@ -288,7 +312,9 @@ impl Run {
         let limits = self.request.manifest.stage_of(step).limits;
         let mut bench = Bench::begin(step.id.clone(), component, limits, self.session(cancel));
         // What is fetched and hashed for the invocation is the step's work too.
-        let wired = wire::invocation(self, step, made, candidate, &mut bench);
+        let inputs = spans::part("inputs");
+        let wired = inputs.in_scope(|| wire::invocation(self, step, made, candidate, &mut bench));
+        drop(inputs);
         let (known, lock) = match &wired {
             Ok(invocation) => self.on_record(step, &invocation.key(), &bench)?,
             Err(_) => (None, None),
@@ -308,13 +334,13 @@ impl Run {
     ) -> Result<Ended, RunError> {
         let (invocation, worked) = match wired {
             Ok(invocation) => {
-                let worked =
-                    stages::work(&invocation, &mut bench).and_then(|()| self.keep_components(step, &mut bench));
+                let worked = spans::part("execute").in_scope(|| stages::work(&invocation, &mut bench));
+                let worked = worked.and_then(|()| self.keep_components(step, &mut bench));
                 (Some(invocation), worked)
             }
             Err(error) => (None, Err(error)),
         };
-        let ended = bench.settled(worked).and_then(|()| bench.publish());
+        let ended = bench.settled(worked).and_then(|()| spans::part("publish").in_scope(|| bench.publish()));
         let ended = ended.map_err(|error| self.named(step, error));
         let outcome = bench.outcome(ended.as_ref().err());
         // What was taken back was read, and nobody knows what it was: such a step has no key.
@@ -338,7 +364,10 @@ impl Run {
         }
         let recorded = self.record(&step, &record, &outcome.results);
         // A disk that is full may refuse the record too: what stopped the stage is what is told.
-        error.map_or(Ok(()), Err)?;
+        if let Some(error) = error {
+            self.request.observer.stage_failed(&step.id, &error);
+            return Err(error);
+        }
         recorded?;
         drop(lock);
         let summary = StageSummary::of(step.world, &record, &outcome, invocation);
@@ -353,6 +382,9 @@ impl Run {
         // its name and a dot before theirs: with a slash, none has the name of one of the host's.
         let prefix = if step.id == step.stage { String::new() } else { format!("{}/", step.id) };
         let results = results.iter().map(|(name, value)| (format!("{prefix}{name}"), value.unwrap_or(f64::NAN)));
+        let span = spans::part("record");
+        span.record("stagewright.step", step.id.as_str());
+        let _entered = span.enter();
         self.request.home.registry.record_stage(&self.id, record, &results.collect::<Vec<_>>())
     }
 
@@ -422,7 +454,7 @@ impl Run {
         }
     }
 
-    fn begin(request: Request) -> Result<Self, RunError> {
+    fn begin(request: Request, span: &Span) -> Result<Self, RunError> {
         let manifest = &request.manifest;
         let mut config = manifest.effective();
         config["file"] = manifest.file().into();
@@ -451,7 +483,8 @@ impl Run {
             parameters: parameters.collect(),
             tags: tags(&request),
         })?;
-        Ok(Self { request, id })
+        span.record("stagewright.run.id", id.as_str());
+        Ok(Self { request, id, span: span.clone() })
     }
 
     fn end(&self, result: Result<(), RunError>) -> Result<(), RunError> {

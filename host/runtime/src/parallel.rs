@@ -9,6 +9,7 @@ use std::time::Instant;
 use stagewright_lifecycle::budget::{Budget, Permit};
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{Meter, StageContext};
+use tracing::Span;
 
 /// Permits for work in so many pieces, for as many workers as the stage may have: waits for the
 /// first. The stage's time on the wall does not count meanwhile.
@@ -42,6 +43,7 @@ pub(crate) fn in_order<S, T: Send>(
     mut sink: impl FnMut(usize, T) -> Result<(), StageFault>,
 ) -> Result<(), StageFault> {
     let workers = permits.len();
+    let span = &Span::current();
     std::thread::scope(|scope| {
         let mut receivers = Vec::with_capacity(workers);
         let mut threads = Vec::with_capacity(workers);
@@ -52,6 +54,7 @@ pub(crate) fn in_order<S, T: Send>(
             let (start, step) = (&start, &step);
             let work = move || {
                 let _permit = permit;
+                let _within = span.enter();
                 let mut state = match start() {
                     Ok(state) => state,
                     Err(fault) => {
@@ -97,6 +100,8 @@ pub(crate) fn on_stack<T: Send>(
     stack: usize,
     work: impl FnOnce() -> Result<T, StageFault> + Send,
 ) -> Result<T, StageFault> {
+    let span = Span::current();
+    let work = move || span.in_scope(work);
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, work).map_err(no_thread)?;
         thread.join().unwrap_or_else(|panic| Err(panicked(&*panic)))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use stagewright_lifecycle::fault::{INSTANCES, LimitKind, StageFault, guest_name, guest_text, settable};
 use stagewright_lifecycle::sandbox::{Level, Meter, Sources, StageContext, View};
+use stagewright_lifecycle::spans;
 use stagewright_store::{Blob, Table};
 
 use crate::account::Account;
@@ -61,6 +62,7 @@ impl Seat {
         sources: Option<Arc<dyn Sources>>,
         purpose: Purpose,
     ) -> Result<Self, StageFault> {
+        let _start = spans::part("start").entered();
         let options = catalog.options();
         let desk = Desk::new(context, options, sources);
         match &catalog.process {

@@ -128,6 +128,11 @@ fn events_are_json_lines_that_say_which_run_and_step_they_are_of() {
         ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
     let run = lines[0]["run"].as_str().expect("a run");
     assert!(lines.iter().all(|line| line["run"] == run && line["level"].is_string() && line["message"].is_string()));
+    let times: Vec<&str> = lines.iter().map(|line| line["time"].as_str().expect("a time")).collect();
+    assert!(
+        times.iter().all(|time| time.len() == "2026-11-21T14:30:00.000Z".len() && time.ends_with('Z')),
+        "{times:?}"
+    );
     let of = |event: &str| -> std::collections::BTreeSet<&str> {
         lines.iter().filter(|line| line["event"] == event).filter_map(|line| line["step"].as_str()).collect()
     };
@@ -140,4 +145,13 @@ fn events_are_json_lines_that_say_which_run_and_step_they_are_of() {
     let last: serde_json::Value = serde_json::from_str(failed.stdout.lines().last().expect("lines")).expect("JSON");
     assert_eq!((last["exit_code"].as_i64(), &last["level"]), (Some(6), &"error".into()));
     assert!(last["message"].as_str().is_some_and(|text| text.contains("stage `boosted`")), "{last}");
+    let of_step: Vec<serde_json::Value> = failed
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .filter(|line: &serde_json::Value| line["step"] == "boosted")
+        .collect();
+    let told: Vec<(&str, &str)> =
+        of_step.iter().filter_map(|line| line["event"].as_str().zip(line["level"].as_str())).collect();
+    assert_eq!(told, [("step-started", "info"), ("step-failed", "error")]);
 }

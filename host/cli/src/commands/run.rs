@@ -27,6 +27,7 @@ use crate::location::Location;
 use crate::production;
 use crate::tasks;
 use crate::terminal::{self, Watch};
+use crate::traces;
 use crate::trust::Policy;
 use crate::workplace::{self, Workplace};
 
@@ -245,6 +246,9 @@ fn conclude(
     match told {
         Told::Object => {
             let mut object = serde_json::to_value(summary)?;
+            if let Some(trace) = traces::id() {
+                object["trace_id"] = trace.into();
+            }
             if let Err(error) = &failed {
                 let (ending, hint) = classify(error);
                 object["error"] =

@@ -1,0 +1,117 @@
+//! Requests to a collector, and what its answers are worth.
+
+use std::fmt;
+use std::future::{Future, ready};
+use std::io::Read as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message as _;
+use stagewright_text::Outside;
+use ureq::tls::{RootCerts, TlsConfig, parse_pem};
+
+use super::{Told, text};
+
+/// The longest answer that is read, in bytes. It counts spans and may have a sentence.
+const MAX_ANSWER: u64 = 64 << 10;
+
+/// Letters of a collector's sentence that are shown.
+const SHOWN: usize = 200;
+
+/// Sends to one collector. It follows no redirect and asks no proxy: a header with a key goes where
+/// the environment says.
+#[derive(Debug)]
+pub(super) struct Client {
+    agent: ureq::Agent,
+    told: Arc<Told>,
+}
+
+impl Client {
+    /// A client whose requests take this long at most.
+    ///
+    /// # Errors
+    /// The file with the collector's authorities holds none.
+    pub(super) fn new(timeout: Duration, told: Arc<Told>) -> Result<Self, String> {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .tls_config(TlsConfig::builder().root_certs(authorities()?).build())
+            .timeout_global(Some(timeout));
+        Ok(Self { agent: config.build().into(), told })
+    }
+
+    fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let failed = |reason: &dyn fmt::Display| self.told.failed(reason);
+        // The error names the address at most.
+        let sent = self.agent.run(request.map(|body| body.to_vec())).inspect_err(|error| failed(error));
+        let mut answer = sent?;
+        let mut body = Vec::new();
+        answer.body_mut().as_reader().take(MAX_ANSWER).read_to_end(&mut body).inspect_err(|error| failed(error))?;
+        let status = answer.status();
+        if !status.is_success() {
+            failed(&format_args!("it answers with status {status}"));
+        } else if let Err(reason) = self.accepted(&body) {
+            failed(&reason);
+            return Err(reason.into());
+        }
+        Ok(answer.map(|_| body.into()))
+    }
+
+    /// Reads how many spans were not taken.
+    fn accepted(&self, answer: &[u8]) -> Result<(), String> {
+        let answer = ExportTraceServiceResponse::decode(answer)
+            .map_err(|_| "what it answers is no OTLP: is it a collector?".to_owned())?;
+        let Some(partial) = answer.partial_success.filter(|partial| partial.rejected_spans > 0) else { return Ok(()) };
+        let rejected = partial.rejected_spans.unsigned_abs();
+        self.told.rejected.fetch_add(rejected, Ordering::Relaxed);
+        self.told.failed(format_args!("it says: {}", Outside::new(&partial.error_message).cut(SHOWN)));
+        Ok(())
+    }
+}
+
+impl HttpClient for Client {
+    // Written out: one method needs no macro. It blocks the thread that does nothing else.
+    fn send_bytes<'client, 'sent>(
+        &'client self,
+        request: Request<Bytes>,
+    ) -> Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'sent>>
+    where
+        'client: 'sent,
+        Self: 'sent,
+    {
+        Box::pin(ready(self.send(request)))
+    }
+}
+
+/// Who may vouch for the collector: the file that the environment names, else Mozilla's list.
+fn authorities() -> Result<RootCerts, String> {
+    let names = ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"];
+    let Some((name, file)) = names.into_iter().find_map(|name| Some((name, text(name)?))) else {
+        return Ok(RootCerts::WebPki);
+    };
+    let bytes = std::fs::read(&file).map_err(|error| error.to_string());
+    let certificates = bytes.map(|bytes| {
+        let items = parse_pem(&bytes).filter_map(Result::ok);
+        items
+            .filter_map(|item| match item {
+                ureq::tls::PemItem::Certificate(certificate) => Some(certificate),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+    });
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(RootCerts::new_with_certs(&certificates)),
+        Ok(_) => Err(unusable(name, "the file holds no certificate")),
+        Err(reason) => Err(unusable(name, &reason)),
+    }
+}
+
+fn unusable(name: &str, reason: &str) -> String {
+    format!("traces are not exported: the authorities of `{name}` cannot be read: {reason}\nhint: name a file in PEM")
+}
