@@ -6,10 +6,11 @@
 //! one home that want the same at once compute it once: the first holds the [lock of its
 //! key](KeyLock).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stagewright_evaluation::report::EvaluationReport;
@@ -134,15 +135,16 @@ impl Run {
         key: &Digest,
         bench: &Bench,
     ) -> Result<(Option<Found>, Option<KeyLock>), RunError> {
-        let (found, lock) = self.look_up(step, key, bench)?;
-        // No collection of garbage takes it from now on.
-        let kept = |found: &Found| {
+        loop {
+            let (found, lock) = self.look_up(step, key, bench)?;
+            let Some(found) = found else { return Ok((None, lock)) };
+            // No collection of garbage takes it from now on.
             let outputs = found.stage.outputs.iter().map(|output| (output.kind, output.digest));
-            self.request.home.artifacts.renew(&outputs.collect::<Vec<_>>())
-        };
-        match found {
-            Some(found) if kept(&found)? => Ok((Some(found), lock)),
-            _ => Ok((None, lock)),
+            if self.request.home.artifacts.renew(&outputs.collect::<Vec<_>>())? {
+                return Ok((Some(found), None));
+            }
+            // It went a moment ago. It is not found again, and the key is locked before it is made:
+            // others may want it too.
         }
     }
 
@@ -168,7 +170,8 @@ impl Run {
             let message = "another run does the same at this moment: what it makes is waited for";
             request.observer.log(&step.id, Level::Info, message);
         };
-        let lock = bench.waiting(|| KeyLock::wait(home, key, &step.stage, &bench.session.cancel, waits))?;
+        let lock =
+            bench.waiting(|| KeyLock::wait(home, key, &step.stage, &bench.session.cancel, &self.aside, waits))?;
         // Somebody may have come to the end of it in between.
         Ok(match find(home, key, walls)? {
             Some(found) => (Some(found), None),
@@ -261,14 +264,36 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A run waits for it while it holds nothing that another run could want before it lets go of the
 /// key: no permit, no memory of the budget. The turn to decide may be held; whoever executes a step
 /// waits for no turn meanwhile.
+#[derive(Debug)]
 pub(crate) struct KeyLock {
+    key: Digest,
     path: PathBuf,
     _file: File,
 }
 
+/// Locks of steps of a run that have ended and are recorded after others of it. One of these may
+/// have the same key: it takes the lock from here instead of waiting for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Aside(Mutex<HashMap<Digest, KeyLock>>);
+
+impl Aside {
+    pub(crate) fn put(&self, lock: Option<KeyLock>) {
+        self.locks().extend(lock.map(|lock| (lock.key, lock)));
+    }
+
+    pub(crate) fn take(&self, key: &Digest) -> Option<KeyLock> {
+        self.locks().remove(key)
+    }
+
+    fn locks(&self) -> MutexGuard<'_, HashMap<Digest, KeyLock>> {
+        // Every change under this lock is a single insertion or removal.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl KeyLock {
-    /// Waits until nobody else of this home executes a step of this key. `waits` is called once if
-    /// somebody does.
+    /// Waits until nobody else of this home executes a step of this key; a lock that this run put
+    /// `aside` is taken from there. `waits` is called once if somebody does.
     ///
     /// # Errors
     /// The lock's file cannot be made or locked, or somebody asks to stop.
@@ -277,6 +302,7 @@ impl KeyLock {
         key: &Digest,
         stage: &StepId,
         cancel: &Cancel,
+        aside: &Aside,
         waits: impl FnOnce(),
     ) -> Result<Self, RunError> {
         let folder = home.cache_dir().join("keys");
@@ -292,8 +318,9 @@ impl KeyLock {
                 OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(failed(&path))?;
             match file.try_lock() {
                 // Whoever held it may have removed the file between the two calls.
-                Ok(()) if is_at(&file, &path) => return Ok(Self { path, _file: file }),
+                Ok(()) if is_at(&file, &path) => return Ok(Self { key: *key, path, _file: file }),
                 Ok(()) => continue,
+                Err(TryLockError::WouldBlock) if let Some(lock) = aside.take(key) => return Ok(lock),
                 Err(TryLockError::WouldBlock) if cancel.is_cancelled() => {
                     return Err(StageFault::Cancelled { stage: stage.clone() }.into());
                 }
@@ -314,6 +341,28 @@ impl Drop for KeyLock {
         // locks nothing.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// Removes the files of locks that processes left which were killed. They lock nothing.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn sweep_locks(home: &Home) -> Result<(), StoreError> {
+    let folder = home.cache_dir().join("keys");
+    let failed = |source| StoreError::Io { action: "list", path: folder.clone(), source };
+    let entries = match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        let Ok(file) = File::open(&path) else { continue };
+        if file.try_lock().is_ok() && is_at(&file, &path) {
+            // Still locked: see `KeyLock`.
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+    Ok(())
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
@@ -337,7 +386,14 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..5 {
                         let key = Digest::of(b"key");
-                        let lock = KeyLock::wait(&home, &key, &World::Training.into(), &Cancel::default(), || {});
+                        let lock = KeyLock::wait(
+                            &home,
+                            &key,
+                            &World::Training.into(),
+                            &Cancel::default(),
+                            &Aside::default(),
+                            || {},
+                        );
                         let lock = lock.expect("a lock");
                         most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::yield_now();
@@ -353,14 +409,39 @@ mod tests {
     }
 
     #[test]
+    fn what_a_killed_process_left_is_swept_and_what_is_held_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::open(folder.path()).expect("a home");
+        sweep_locks(&home).expect("nothing is there");
+        let (held, left) = (Digest::of(b"held"), Digest::of(b"left"));
+        let lock = KeyLock::wait(&home, &held, &World::Training.into(), &Cancel::default(), &Aside::default(), || {})
+            .expect("a lock");
+        let keys = home.cache_dir().join("keys");
+        std::fs::write(keys.join(left.to_hex()), "").expect("a file");
+        sweep_locks(&home).expect("swept");
+        let names: Vec<_> = std::fs::read_dir(&keys).expect("a folder").flatten().map(|it| it.file_name()).collect();
+        assert_eq!(names, [held.to_hex().as_str()]);
+        drop(lock);
+    }
+
+    #[test]
     fn who_waits_for_a_key_can_be_stopped_and_other_keys_are_free() {
         let folder = tempfile::tempdir().expect("a folder");
         let home = Home::open(folder.path()).expect("a home");
         let (key, cancel) = (Digest::of(b"key"), Cancel::default());
-        let wait = |key: &Digest| KeyLock::wait(&home, key, &World::Training.into(), &cancel, || cancel.cancel());
-        let _held = wait(&key).expect("nobody else is there");
+        let wait = |key: &Digest| {
+            KeyLock::wait(&home, key, &World::Training.into(), &cancel, &Aside::default(), || cancel.cancel())
+        };
+        let held = wait(&key).expect("nobody else is there");
         let waited = wait(&key);
         assert!(matches!(waited, Err(RunError::Stage(StageFault::Cancelled { .. }))));
         assert!(wait(&Digest::of(b"other")).is_ok());
+        // A step of the same run does not wait for one that is recorded after it.
+        let aside = Aside::default();
+        aside.put(Some(held));
+        let taken = KeyLock::wait(&home, &key, &World::Training.into(), &cancel, &aside, || {}).expect("the lock");
+        assert!(aside.take(&key).is_none() && matches!(wait(&key), Err(RunError::Stage(_))), "it is held as before");
+        drop(taken);
+        assert!(wait(&key).is_ok());
     }
 }

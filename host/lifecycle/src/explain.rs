@@ -12,7 +12,7 @@ use stagewright_manifest::{Register, SourceLocation, Step, StepId, World};
 use stagewright_store::{ArtifactKind, Digest, RunId};
 
 use crate::bench::Bench;
-use crate::cached::{self, Found};
+use crate::cached::{self, Aside, Found};
 use crate::candidate::{self, Candidate};
 use crate::invocation::Invocation;
 use crate::key;
@@ -62,7 +62,7 @@ pub struct Difference {
 pub fn explain(request: Request) -> Result<Vec<Planned>, RunError> {
     // Nothing is recorded under it.
     let id = "0".repeat(32).parse()?;
-    let run = Run { request, id, span: tracing::Span::none() };
+    let run = Run { request, id, span: tracing::Span::none(), aside: Aside::default() };
     let made = upon::taken_over(&run)?;
     let mut planning = Planning {
         run: &run,

@@ -120,11 +120,16 @@ impl Run {
             if result.as_ref().map_or(true, |ended| ended.error.is_some()) {
                 queue.failed = Some(queue.failed.map_or(at, |failed| failed.min(at)));
             }
-            // A step that another one of this run waits for at its key's lock is recorded after it.
-            let result = result.map(|ended| if at == queue.recorded { ended } else { Ended { lock: None, ..ended } });
+            // Others wait for its record. A step of this run that waits may stand before it.
+            let result = result.map(|mut ended| {
+                self.aside.put(ended.lock.take());
+                ended
+            });
             results.insert(at, result);
             while let Some(result) = results.remove(&queue.recorded) {
-                self.keep(queue.steps[queue.recorded], result?, made)?;
+                let ended = result?;
+                let lock = ended.record.key.and_then(|key| self.aside.take(&key));
+                self.keep(queue.steps[queue.recorded], Ended { lock, ..ended }, made)?;
                 queue.recorded += 1;
             }
         }

@@ -20,7 +20,7 @@ use tracing::Span;
 
 use crate::artifact::COMPONENTS;
 use crate::bench::{Bench, Session, now_ms};
-use crate::cached::{KeyLock, Reuse};
+use crate::cached::{Aside, KeyLock, Reuse};
 use crate::candidate::{self, Candidate};
 use crate::fault::StageFault;
 use crate::invocation::{InputRef, Invocation, Outcome};
@@ -125,6 +125,8 @@ pub struct Run {
     pub(crate) id: RunId,
     /// What the spans of its steps stand in, on whichever thread they work.
     pub(crate) span: Span,
+    /// Locks of steps that wait for their record.
+    pub(crate) aside: Aside,
 }
 
 impl Run {
@@ -484,7 +486,7 @@ impl Run {
             tags: tags(&request),
         })?;
         span.record("stagewright.run.id", id.as_str());
-        Ok(Self { request, id, span: span.clone() })
+        Ok(Self { request, id, span: span.clone(), aside: Aside::default() })
     }
 
     fn end(&self, result: Result<(), RunError>) -> Result<(), RunError> {

@@ -226,13 +226,16 @@ fn evaluation(
         let limits = run.request.manifest.stage_of(step).limits;
         Ok::<_, StageFault>(of_model(run, &candidate.model, run.component(step), limits))
     };
+    // Of several models the best gets a number when all are evaluated. Those of a later run, which
+    // have one before, are evaluated as those of the first.
+    let is_the_only = run.request.manifest.graph.of(World::Training).nth(1).is_none();
     Ok(EvaluationWork {
         model: run.request.manifest.model.to_string(),
         gates: settings::gates(section),
         refuse_overlap: section.champion_overlap == ChampionOverlap::Error,
         rows_per_class: section.overlap_rows_per_class,
         candidate: ModelGuests { transformation: guests(World::Transformation)?, training: guests(World::Training)? },
-        candidate_version: candidate.version,
+        candidate_version: candidate.version.filter(|_| is_the_only),
         candidate_overlap: Overlap::of(Some(&hashes), Some(&candidate.memory)),
         champion: champion::standing(run, candidate, (test.schema(), &task), &hashes, inputs, bench)?,
         ancestors: made.ancestors(),

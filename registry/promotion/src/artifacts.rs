@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use stagewright_store::{ArtifactKind, Digest, SharedArtifact, SharedArtifacts, StoreError};
 
@@ -15,6 +16,9 @@ use crate::store::{Entry, ObjectStore};
 
 /// Where the keys of artifacts begin.
 const ARTIFACTS: &str = "artifacts/";
+
+/// Where the keys begin that say that an artifact is about to be removed.
+const REMOVALS: &str = "removals/";
 
 /// A bucket or a directory that holds the artifacts of several machines.
 #[derive(Clone, Debug)]
@@ -37,17 +41,28 @@ impl ArtifactObjects {
     /// # Errors
     /// The obstacle, with its fix.
     pub fn check(&self) -> Result<(), PromotionError> {
-        let probe = tempfile::NamedTempFile::new().map_err(|source| PromotionError::Io {
-            action: "create a file in",
-            path: std::env::temp_dir(),
-            source,
-        })?;
-        let random = probe.path().file_name().unwrap_or_default().to_string_lossy().replace('.', "");
+        self.probe().map(drop)
+    }
+
+    /// Writes a key, looks when it was written, and removes it.
+    fn probe(&self) -> Result<SystemTime, PromotionError> {
+        let random = empty_file()?;
+        let random = random.path().file_name().unwrap_or_default().to_string_lossy().replace('.', "");
         let key = format!("{}{}-{random}", crate::layout::PROBES, std::process::id());
-        let written = self.store.put_file(&key, probe.path(), 0, &|_| {}).and_then(|()| self.store.head(&key));
+        let written = self.write_empty(&key).and_then(|()| self.store.head(&key));
         // What went wrong first is what to tell.
         let removed = self.store.delete(&key);
-        written.and(removed)
+        let written = written?;
+        removed?;
+        let vanished = || {
+            let problem = "it was written a moment ago and is not there".to_owned();
+            PromotionError::Damaged { uri: self.store.uri().to_owned(), key, problem }
+        };
+        Ok(written.ok_or_else(vanished)?.modified)
+    }
+
+    fn write_empty(&self, key: &str) -> Result<(), PromotionError> {
+        self.store.put_file(key, empty_file()?.path(), 0, &|_| {})
     }
 
     fn failed(&self, action: &str, kind: ArtifactKind, digest: &Digest, source: PromotionError) -> StoreError {
@@ -61,6 +76,16 @@ impl ArtifactObjects {
 
 fn key(kind: ArtifactKind, digest: &Digest) -> String {
     format!("{ARTIFACTS}{}.{kind}", digest.to_hex())
+}
+
+/// The key that says that an artifact is about to be removed.
+fn removal(kind: ArtifactKind, digest: &Digest) -> String {
+    format!("{REMOVALS}{}.{kind}", digest.to_hex())
+}
+
+fn empty_file() -> Result<tempfile::NamedTempFile, PromotionError> {
+    let failed = |source| PromotionError::Io { action: "create a file in", path: std::env::temp_dir(), source };
+    tempfile::NamedTempFile::new().map_err(failed)
 }
 
 /// The artifact under a key; none for other keys.
@@ -114,6 +139,26 @@ impl SharedArtifacts for ArtifactObjects {
     fn remove(&self, artifact: &SharedArtifact) -> Result<(), StoreError> {
         let SharedArtifact { kind, digest, .. } = artifact;
         self.store.delete(&key(*kind, digest)).map_err(|error| self.failed("remove", *kind, digest, error))
+    }
+
+    fn announce(&self, kind: ArtifactKind, digest: &Digest) -> Result<(), StoreError> {
+        let announced = self.write_empty(&removal(kind, digest));
+        announced.map_err(|error| self.failed("announce the removal of", kind, digest, error))
+    }
+
+    fn withdraw(&self, kind: ArtifactKind, digest: &Digest) -> Result<(), StoreError> {
+        let withdrawn = self.store.delete(&removal(kind, digest));
+        withdrawn.map_err(|error| self.failed("end the removal of", kind, digest, error))
+    }
+
+    fn announced(&self, kind: ArtifactKind, digest: &Digest) -> Result<Option<SystemTime>, StoreError> {
+        let found = self.store.head(&removal(kind, digest));
+        let found = found.map_err(|error| self.failed("look for a removal of", kind, digest, error))?;
+        Ok(found.map(|entry| entry.modified))
+    }
+
+    fn now(&self) -> Result<SystemTime, StoreError> {
+        self.probe().map_err(|error| self.fault("look for the time".to_owned(), error))
     }
 }
 

@@ -6,91 +6,14 @@
 mod support;
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::{ArrayRef, Float64Array, RecordBatch};
-use stagewright_promotion::{ArtifactObjects, PromotionError, Settings};
-use stagewright_services::s3::{Fault, Plan, Server};
-use stagewright_store::{ArtifactKind, ArtifactStore, DataType, Digest, Field, Home, Schema, StoreError};
-use support::{BUCKET, bytes, server, settings};
-
-/// A place that machines share, and what keeps it alive.
-struct Place {
-    uri: String,
-    settings: Settings,
-    folder: tempfile::TempDir,
-    server: Option<Server>,
-}
-
-fn directory() -> Place {
-    let folder = tempfile::tempdir().expect("a folder");
-    let uri = folder.path().join("shared").to_string_lossy().into_owned();
-    Place { uri, settings: settings(Vec::new()), folder, server: None }
-}
-
-fn bucket() -> Place {
-    let server = server();
-    let settings = settings(server.variables());
-    let folder = tempfile::tempdir().expect("a folder");
-    Place { uri: BUCKET.to_owned(), settings, folder, server: Some(server) }
-}
-
-impl Place {
-    fn open(&self) -> ArtifactObjects {
-        ArtifactObjects::open(&self.uri, &self.settings).expect("a place")
-    }
-
-    /// A machine of this name, whose folder is a cache of the place.
-    fn machine(&self, name: &str) -> ArtifactStore {
-        let store = ArtifactStore::open(self.folder.path().join(name)).expect("a store");
-        store.shared_at(Arc::new(self.open()))
-    }
-
-    /// Changes the bytes of an artifact behind everyone's back.
-    fn overwrite(&self, kind: ArtifactKind, digest: &Digest, bytes: &[u8]) {
-        let key = format!("artifacts/{}.{kind}", digest.to_hex());
-        match &self.server {
-            Some(server) => server.write(&format!("team/churn/{key}"), bytes),
-            None => std::fs::write(Path::new(&self.uri).join(key), bytes).expect("written"),
-        }
-    }
-
-    /// Lets time pass at the place.
-    fn age(&self, by: Duration) {
-        match &self.server {
-            Some(server) => server.age(by),
-            None => {
-                let then = std::time::SystemTime::now() - by;
-                for entry in std::fs::read_dir(Path::new(&self.uri).join("artifacts")).expect("a folder") {
-                    let file = std::fs::File::open(entry.expect("an entry").path()).expect("a file");
-                    file.set_modified(then).expect("aged");
-                }
-            }
-        }
-    }
-}
-
-/// A table, a blob of several parts, and a document.
-fn publish(store: &ArtifactStore) -> Result<[(ArtifactKind, Digest); 3], StoreError> {
-    let staging = store.stage();
-    let schema = Schema::new(vec![Field::new("x", DataType::Float64)]).expect("a schema");
-    let column: ArrayRef = Arc::new(Float64Array::from_iter_values((0..1000).map(f64::from)));
-    let mut table = staging.create_table(&schema)?;
-    table.write(&RecordBatch::try_new(schema.to_arrow(), vec![column]).expect("a batch"))?;
-    let table = table.finish()?;
-    let mut blob = staging.create_blob()?;
-    blob.write(&bytes(7, 100_000))?;
-    let blob = blob.finish()?;
-    let document = staging.put_document("text/plain", *b"report")?;
-    staging.publish()?;
-    Ok([
-        (ArtifactKind::Table, table.digest()),
-        (ArtifactKind::Blob, blob.digest()),
-        (ArtifactKind::Document, document.digest()),
-    ])
-}
+use stagewright_promotion::{ArtifactObjects, PromotionError};
+use stagewright_services::s3::{Fault, Plan};
+use stagewright_store::{ArtifactKind, ArtifactStore, Digest, Home, StoreError};
+use support::shared::{Place, bucket, directory, publish};
+use support::{bytes, server, settings};
 
 macro_rules! places {
     ($($place:ident)*; $tests:tt) => { $(places!(@ $place $tests);)* };
@@ -157,7 +80,7 @@ fn what_nobody_has_is_missing_everywhere(place: &Place) {
 fn only_what_is_old_and_unreachable_is_collected(place: &Place) {
     let machine = place.machine("one");
     let [table, blob, document] = publish(&machine).expect("published");
-    let needed = || Ok(HashSet::from([table.1]));
+    let needed = |_| Ok(HashSet::from([table.1]));
     let at_place = |dry_run| {
         let found = machine.collect(Duration::ZERO, dry_run, needed).expect("collected");
         let there: Vec<_> = found.iter().filter(|it| it.place.is_some()).map(|it| (it.kind, it.digest)).collect();
@@ -182,7 +105,7 @@ fn what_is_published_again_is_young_again(place: &Place) {
     publish(&one).expect("published");
     place.age(Duration::from_secs(25 * 60 * 60));
     let published = publish(&other).expect("published");
-    let collected = one.collect(Duration::from_secs(60), false, || Ok(HashSet::new())).expect("collected");
+    let collected = one.collect(Duration::from_secs(60), false, |_| Ok(HashSet::new())).expect("collected");
     assert_eq!(collected, [], "another machine is about to record them");
     assert!(published.iter().all(|(kind, digest)| one.reaches(*kind, digest).expect("an answer")));
 }

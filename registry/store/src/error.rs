@@ -70,6 +70,19 @@ pub enum StoreError {
         /// The problem with it.
         problem: String,
     },
+    /// A collection of garbage on another machine is about to remove an artifact, and does not come
+    /// to an end.
+    #[error(
+        "{kind} `{digest}` is being removed at `{place}` by a collection of garbage that does not end\nhint: run again later; what a collection that died had begun counts for an hour"
+    )]
+    RemovalUnfinished {
+        /// The shared place.
+        place: String,
+        /// What is being removed.
+        kind: ArtifactKind,
+        /// Its digest.
+        digest: Digest,
+    },
     /// The artifacts of a home are shared elsewhere than was said.
     #[error(
         "the artifacts of the home `{}` are shared at `{place}`\nhint: name that place with --artifacts or STAGEWRIGHT_ARTIFACTS",

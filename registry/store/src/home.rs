@@ -70,11 +70,11 @@ impl Home {
         match (before, place) {
             (None, None) => Ok(self),
             (Some(before), Some(place)) if address(&before) == address(place.uri()) => {
-                Ok(Self { artifacts: self.artifacts.shared_at(place), ..self })
+                Ok(Self { artifacts: self.artifacts.shared_at(place).recorded_in(&self.registry), ..self })
             }
             (None, Some(place)) => {
                 let uri = place.uri().to_owned();
-                let artifacts = self.artifacts.shared_at(place);
+                let artifacts = self.artifacts.shared_at(place).recorded_in(&self.registry);
                 artifacts.share_all()?;
                 write_whole(&file, format!("{uri}\n").as_bytes()).map_err(io_error("write", &file))?;
                 Ok(Self { artifacts, ..self })

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use stagewright_lifecycle::cached::sweep_locks;
 use stagewright_manifest::parse_size;
 use stagewright_promotion::promote::repair;
 use stagewright_promotion::{Destination, GarbageKind};
@@ -36,26 +37,38 @@ pub(crate) fn gc(location: &Location, arguments: &GcArguments) -> anyhow::Result
         let garbage: u64 = here.map(|item| item.bytes).sum();
         items.extend(evicted(&home, most.saturating_add(garbage), grace, arguments.dry_run)?);
     }
+    if !arguments.dry_run {
+        sweep_locks(&home)?;
+    }
     items.extend(compiled(&home, grace, arguments.dry_run)?);
     let destination = production::of_command(&home, None, &arguments.destination)?;
+    let mut promoted = Ok(Vec::new());
     if arguments.destination.destination.is_some() || home.production_dir().is_dir() {
-        items.extend(production(&home, &destination, grace, arguments.dry_run)?);
+        promoted = production(&home, &destination, grace, arguments.dry_run);
     }
+    // A promotion may be in the way there. What was removed before is told all the same.
+    let refused = promoted.map(|promoted| items.extend(promoted)).err();
+    tell(&items, arguments)?;
+    refused.map_or(Ok(Ending::Done), Err)
+}
+
+/// Shows what was removed, or would be.
+fn tell(items: &[Item], arguments: &GcArguments) -> anyhow::Result<()> {
     let total: u64 = items.iter().map(|item| item.bytes).sum();
     if arguments.json.json {
         print_json(&serde_json::json!({ "dry_run": arguments.dry_run, "bytes": total, "removed": items }))?;
-        return Ok(Ending::Done);
+        return Ok(());
     }
     if !items.is_empty() {
         let mut shown = table(&["where", "what", "kind", "bytes"]);
-        for item in &items {
+        for item in items {
             shown.add_row(vec![item.place.to_string(), item.name.clone(), item.kind.clone(), bytes(item.bytes)]);
         }
         println!("{shown}");
     }
     let done = if arguments.dry_run { "would be removed" } else { "removed" };
     println!("{} of {} {done}", items.len(), bytes(total));
-    Ok(Ending::Done)
+    Ok(())
 }
 
 fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
@@ -65,7 +78,13 @@ fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<
             "everything would look like garbage: see that --home and --registry belong together",
         ));
     }
-    let found = home.artifacts.collect(grace, dry_run, || home.registry.reachable())?;
+    // One collection at a time at a place that machines share. No promotion goes to this name.
+    let place = home.artifacts.shared_uri().map(|uri| format!("artifacts of {}", uri.split('?').next().unwrap_or(uri)));
+    place.iter().try_for_each(|place| home.registry.begin_collection(place))?;
+    let found = home.artifacts.collect(grace, dry_run, |kept| home.registry.reachable_of_late(kept));
+    let ended = place.iter().try_for_each(|place| home.registry.end_collection(place));
+    let found = found?;
+    ended?;
     Ok(found.into_iter().map(|artifact| item_of(artifact, "artifacts")).collect())
 }
 

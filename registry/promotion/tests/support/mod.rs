@@ -2,6 +2,8 @@
 
 #![expect(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod shared;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::artifact::shared::Shared;
 use crate::artifact::{ArtifactKind, Blob, Document, SharedArtifacts, StagedFile, Staging, count_fsync};
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
 use crate::files::{create_private, open_regular};
 use crate::liveness::{self, LifeLock};
+use crate::registry::Registry;
 use crate::table::Table;
 
 const STAGING: &str = "staging";
@@ -25,7 +27,7 @@ const STAGING: &str = "staging";
 pub struct ArtifactStore {
     inner: Arc<Inner>,
     /// The place of which the directory is a cache.
-    shared: Option<Arc<dyn SharedArtifacts>>,
+    shared: Option<Shared>,
 }
 
 #[derive(Debug)]
@@ -88,12 +90,29 @@ impl ArtifactStore {
     /// reach: what is published is sent there, what is missing is fetched from there.
     #[must_use]
     pub fn shared_at(self, place: Arc<dyn SharedArtifacts>) -> Self {
-        Self { shared: Some(place), ..self }
+        Self { shared: Some(Shared { place, records: None }), ..self }
+    }
+
+    /// The same store, which fetches nothing from the shared place that is longer than this
+    /// registry has it on record.
+    pub(crate) fn recorded_in(self, registry: &Registry) -> Self {
+        let shared = self.shared.map(|shared| Shared { records: Some(registry.clone()), ..shared });
+        Self { shared, ..self }
+    }
+
+    /// The URI of the place of which the directory is a cache, without secrets.
+    pub fn shared_uri(&self) -> Option<&str> {
+        self.shared().map(|place| place.uri())
     }
 
     /// The place of which the directory is a cache, if there is one.
     pub(crate) fn shared(&self) -> Option<&Arc<dyn SharedArtifacts>> {
-        self.shared.as_ref()
+        self.shared.as_ref().map(|shared| &shared.place)
+    }
+
+    /// The records of what is at the shared place.
+    pub(crate) fn records(&self) -> Option<&Registry> {
+        self.shared.as_ref()?.records.as_ref()
     }
 
     /// The directory.
@@ -125,7 +144,7 @@ impl ArtifactStore {
         if self.contains(kind, digest) {
             return Ok(true);
         }
-        self.shared.as_ref().map_or(Ok(false), |shared| Ok(shared.find(kind, digest)?.is_some()))
+        self.shared().map_or(Ok(false), |shared| Ok(shared.find(kind, digest)?.is_some()))
     }
 
     /// Brings the artifact into the directory if it is at the shared place alone. Returns the path
@@ -247,7 +266,7 @@ impl ArtifactStore {
 
     fn missing(&self, kind: ArtifactKind, digest: &Digest) -> StoreError {
         let store = self.inner.directory.clone();
-        match &self.shared {
+        match self.shared() {
             None => StoreError::Missing { kind, digest: *digest, store },
             Some(shared) => {
                 StoreError::MissingEverywhere { kind, digest: *digest, store, place: shared.uri().to_owned() }

@@ -6,10 +6,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::artifact::shared::{KEPT_FOR, named};
-use crate::artifact::{ArtifactKind, ArtifactStore};
+use crate::artifact::shared::{KEPT_FOR, REMOVED_WITHIN, named};
+use crate::artifact::{ArtifactKind, ArtifactStore, SharedArtifact, SharedArtifacts};
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
 
@@ -40,8 +40,11 @@ impl Stored {
 }
 
 impl ArtifactStore {
-    /// Removes artifacts that are older than `grace` and not among what `reachable` finds, which is called once the store is
-    /// locked; with `dry_run` only lists them.
+    /// Removes artifacts that are older than `grace` and not among what `reachable` finds, which is
+    /// called once the store is locked; with `dry_run` only lists them. `reachable` is told for how
+    /// long a deleted run still counts: in the folder not at all, at a shared place as long as
+    /// nothing is collected there, since a run of another machine may be about to take its
+    /// artifacts over.
     ///
     /// # Errors
     /// [`StoreError::Io`], or what `reachable` fails with.
@@ -49,14 +52,14 @@ impl ArtifactStore {
         &self,
         grace: Duration,
         dry_run: bool,
-        reachable: impl FnOnce() -> Result<HashSet<Digest>, StoreError>,
+        reachable: impl Fn(Duration) -> Result<HashSet<Digest>, StoreError>,
     ) -> Result<Vec<CollectedArtifact>, StoreError> {
         let _collecting = self.lock_exclusive()?;
-        let reachable = reachable()?;
+        let needed = reachable(Duration::ZERO)?;
         let mut collected = self.stored()?;
-        collected.retain(|it| !reachable.contains(&it.artifact.digest) && it.is_older_than(grace));
+        collected.retain(|it| !needed.contains(&it.artifact.digest) && it.is_older_than(grace));
         let mut collected: Vec<CollectedArtifact> = self.removed(collected, dry_run)?;
-        collected.extend(self.collect_shared(grace, dry_run, &reachable)?);
+        collected.extend(self.collect_shared(grace, dry_run, reachable)?);
         collected
             .sort_by(|one, other| (&one.place, one.digest, one.kind).cmp(&(&other.place, other.digest, other.kind)));
         Ok(collected)
@@ -93,18 +96,21 @@ impl ArtifactStore {
     }
 
     /// Makes artifacts young again, so that no collection takes them before they are recorded once
-    /// more; whether all of them were there. One at the shared place alone is reached by the record
-    /// that names it.
+    /// more, here and at the shared place; whether all of them were there.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the store cannot be locked; [`StoreError::Shared`] if the shared place
-    /// does not say.
+    /// does not say, or not take it; as [`ArtifactStore::verify`] if one was fetched and is not
+    /// whole.
     pub fn renew(&self, artifacts: &[(ArtifactKind, Digest)]) -> Result<bool, StoreError> {
         let _publishing = self.lock_shared()?;
         let renewed = |(kind, digest): &(ArtifactKind, Digest)| {
             let path = self.path(*kind, digest);
+            if !self.contains(*kind, digest) {
+                return self.renew_shared(*kind, digest);
+            }
             // Of an artifact of another user, who publishes it, its owner keeps the time.
-            let Ok(file) = File::open(&path) else { return self.reaches(*kind, digest) };
+            let Ok(file) = File::open(&path) else { return Ok(self.contains(*kind, digest)) };
             let is_verified = self.is_verified(*kind, digest);
             if file.set_modified(SystemTime::now()).is_ok() && is_verified {
                 self.note_written(*kind, *digest);
@@ -154,27 +160,26 @@ impl ArtifactStore {
         Ok(lock)
     }
 
-    /// The same at the shared place. No lock holds off other machines: age alone protects what they
-    /// publish, so that it is never less than a day.
+    /// The same at the shared place. No lock holds off other machines: age protects what they
+    /// publish, so that it is never less than a day, by the clock of the place; and what they send
+    /// again at the last moment is sent once more after a removal that was announced.
     fn collect_shared(
         &self,
         grace: Duration,
         dry_run: bool,
-        reachable: &HashSet<Digest>,
+        reachable: impl Fn(Duration) -> Result<HashSet<Digest>, StoreError>,
     ) -> Result<Vec<CollectedArtifact>, StoreError> {
         let Some(shared) = self.shared() else { return Ok(Vec::new()) };
-        let grace = grace.max(KEPT_FOR);
+        let (grace, now) = (grace.max(KEPT_FOR), shared.now()?);
+        // After the clock, so that whatever is recorded later was young then.
+        let reachable = reachable(grace)?;
         let mut collected = Vec::new();
         for there in shared.list()? {
-            if reachable.contains(&there.digest) || !there.is_older_than(grace) {
+            if reachable.contains(&there.digest) || !there.is_older_than(grace, now) {
                 continue;
             }
-            if !dry_run {
-                // Published again since the list was made, it is young again.
-                match shared.find(there.kind, &there.digest)? {
-                    Some(now) if now.is_older_than(grace) => shared.remove(&now)?,
-                    _ => continue,
-                }
+            if !dry_run && !is_removed(&**shared, &there, grace, now)? {
+                continue;
             }
             let place = Some(shared.uri().to_owned());
             collected.push(CollectedArtifact { place, kind: there.kind, digest: there.digest, bytes: there.bytes });
@@ -193,4 +198,31 @@ impl ArtifactStore {
     fn directory_file(&self) -> Result<File, StoreError> {
         File::open(self.directory()).map_err(io_error("open", self.directory()))
     }
+}
+
+/// Removes an artifact at a shared place, if it is as old as it was when it was listed. Returns
+/// whether it did.
+fn is_removed(
+    shared: &dyn SharedArtifacts,
+    listed: &SharedArtifact,
+    grace: Duration,
+    now: SystemTime,
+) -> Result<bool, StoreError> {
+    let (kind, digest) = (listed.kind, &listed.digest);
+    let begin = Instant::now();
+    shared.announce(kind, digest)?;
+    // Sent again since the list was made, it is young again. Sent again from here on, it is sent
+    // once more by whoever does it, when this is over.
+    let removed = match shared.find(kind, digest) {
+        Ok(Some(there)) if there.is_older_than(grace, now) && begin.elapsed() < REMOVED_WITHIN => {
+            shared.remove(&there).map(|()| true)
+        }
+        Ok(_) => Ok(false),
+        Err(error) => Err(error),
+    };
+    // What went wrong first is what to tell.
+    let withdrawn = shared.withdraw(kind, digest);
+    let removed = removed?;
+    withdrawn?;
+    Ok(removed)
 }

@@ -1,11 +1,13 @@
 //! What garbage collection must leave: every artifact that a run, a version or a promotion reaches.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
+use crate::artifact::ArtifactKind;
 use crate::database::{Outcome, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
-use crate::registry::Registry;
+use crate::registry::{Registry, now_ms};
 
 impl Registry {
     /// The digests of all artifacts that runs (but deleted ones) made or read, of the components that they ran, and of what
@@ -14,16 +16,27 @@ impl Registry {
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn reachable(&self) -> Result<HashSet<Digest>, StoreError> {
+        self.reachable_of_late(Duration::ZERO)
+    }
+
+    /// The same; runs that were deleted less than `kept` ago count too. Somebody may have found
+    /// their artifacts before, and be about to record them as their own.
+    ///
+    /// # Errors
+    /// As [`Registry::reachable`].
+    pub fn reachable_of_late(&self, kept: Duration) -> Result<HashSet<Digest>, StoreError> {
+        let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+        let since = if kept == 0 { i64::MAX } else { now_ms().saturating_sub(kept) };
         self.read("look for what is reachable", |connection| {
             let mut reachable = HashSet::new();
-            let recorded =
-                "SELECT stage_outputs.digest FROM stage_outputs JOIN stages ON stages.id = stage_outputs.stage
-                    JOIN runs ON runs.id = stages.run WHERE runs.deleted_ms IS NULL
-                UNION SELECT stage_inputs.digest FROM stage_inputs JOIN stages ON stages.id = stage_inputs.stage
-                    JOIN runs ON runs.id = stages.run WHERE runs.deleted_ms IS NULL
-                UNION SELECT stages.digest FROM stages JOIN runs ON runs.id = stages.run WHERE runs.deleted_ms IS NULL
-                UNION SELECT digest FROM version_artifacts UNION SELECT digest FROM verdict_artifacts";
-            for row in connection.query(recorded, &[])? {
+            let counts = "JOIN runs ON runs.id = stages.run WHERE (runs.deleted_ms IS NULL OR runs.deleted_ms > ?1)";
+            let recorded = format!(
+                "SELECT stage_outputs.digest FROM stage_outputs JOIN stages ON stages.id = stage_outputs.stage {counts}
+                UNION SELECT stage_inputs.digest FROM stage_inputs JOIN stages ON stages.id = stage_inputs.stage {counts}
+                UNION SELECT stages.digest FROM stages {counts}
+                UNION SELECT digest FROM version_artifacts UNION SELECT digest FROM verdict_artifacts"
+            );
+            for row in connection.query(&recorded, values![since])? {
                 reachable.insert(row.parsed(0)?);
             }
             // Versions of format 1 list no artifacts: whatever looks like a digest in their contents counts.
@@ -33,6 +46,20 @@ impl Registry {
                 reachable.extend(digests_in(&row.get::<String>(0)?));
             }
             Ok(reachable)
+        })
+    }
+
+    /// The length of an artifact by the records: of a table's values, of another's file. `None`: no
+    /// run or version refers to it as something that was made.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub(crate) fn bytes_of(&self, kind: ArtifactKind, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        self.read("look for the length of an artifact", |connection| {
+            let query = "SELECT bytes FROM stage_outputs WHERE digest = ?1 AND kind = ?2
+                UNION ALL SELECT bytes FROM version_artifacts WHERE digest = ?1 AND kind = ?2 LIMIT 1";
+            let row = connection.first(query, values![*digest, kind.name()])?;
+            Ok(row.map(|row| row.get(0)).transpose()?)
         })
     }
 

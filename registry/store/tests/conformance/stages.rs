@@ -123,6 +123,9 @@ pub(crate) fn artifacts_of_deleted_runs_are_not_reachable(world: &World) {
     assert_eq!(registry.reachable().unwrap(), expected);
     registry.delete_run(&id, true).unwrap();
     assert!(registry.reachable().unwrap().is_empty());
+    // For some time another run may be about to record them as its own.
+    let late = |seconds| registry.reachable_of_late(std::time::Duration::from_secs(seconds)).unwrap();
+    assert_eq!((late(3600), late(0)), (expected, [].into()));
 }
 
 pub(crate) fn what_only_runs_reach_is_listed_by_its_last_use(world: &World) {
