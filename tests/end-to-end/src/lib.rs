@@ -185,6 +185,57 @@ pub fn least_pipeline(training: &str) -> String {
     text
 }
 
+/// The churn pipeline with two more models and a table beside it.
+///
+/// # Panics
+/// If `config/churn.toml` has another shape.
+pub fn graph() -> String {
+    let file = std::fs::read_to_string(config("churn.toml")).expect("the shipped pipeline");
+    let (start, end) = (file.find("[stages.ingestion]"), file.find("[components.validate-table.parameters]"));
+    let (start, end) = (start.expect("stages"), file[..end.expect("components")].rfind("\n#").expect("a comment"));
+    let stages = r#"
+[stages.customers]
+world = "ingestion"
+component = "ingest-synthetic"
+parameters = { rows = 800 }
+
+[stages.others]
+world = "ingestion"
+component = "ingest-synthetic"
+parameters = { rows = 200 }
+
+[stages.validation]
+component = "validate-table"
+inputs = { table = "ingestion.customers" }
+
+[stages.check-others]
+world = "validation"
+component = "validate-table"
+inputs = { table = "ingestion.others" }
+
+[stages.transformation]
+component = "transform-table"
+inputs = { table = "customers" }
+
+[stages.boosted]
+world = "training"
+component = "train-boosted"
+parameters = { n_estimators = 20 }
+
+[stages.logistic]
+world = "training"
+component = "train-logistic"
+
+[stages.evaluation]
+component = "evaluate-classifier"
+
+[stages.promotion]
+component = "promote-gated"
+"#;
+    let gates = file.find("[gates]").expect("gates");
+    format!("{}{stages}{}[gates]\nprimary = \"roc_auc\"\n", &file[..start], &file[end..gates])
+}
+
 /// The binary under test.
 ///
 /// # Panics

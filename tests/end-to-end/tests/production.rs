@@ -110,44 +110,139 @@ fn a_registry_in_postgresql_serves_the_whole_lifecycle() {
     assert!(!shown.stderr.contains(password), "{}", shown.stderr);
 }
 
+/// Machines that share a registry in PostgreSQL, artifacts on S3 and a location of production.
+struct Machines {
+    url: String,
+    server: s3::Server,
+}
+
+impl Machines {
+    fn new() -> Self {
+        let server = s3::Server::start("mlflow", s3::Options::default());
+        Self { url: Cluster::shared().create_database(), server }
+    }
+
+    fn shared(&self) -> String {
+        format!("s3://mlflow/team?endpoint={}&path-style=true", self.server.endpoint())
+    }
+
+    /// A command of a machine that finds artifacts there; of one that finds none with `""`.
+    fn run(&self, machine: &Place, artifacts: &str, arguments: &[&str]) -> Ended {
+        let mut command = machine.command(arguments);
+        command.envs(self.server.variables()).env("STAGEWRIGHT_REGISTRY", &self.url);
+        command.env("STAGEWRIGHT_ARTIFACTS", artifacts);
+        Ended::of(command)
+    }
+
+    /// Trains on generated customers, and promotes to where all machines look.
+    fn train(&self, machine: &Place, artifacts: &str, more: &[&str]) -> Ended {
+        let (manifest, endpoint) = (config("churn.toml"), format!("production.endpoint={}", self.server.endpoint()));
+        let changes = [
+            "ingestion.component=ingest-synthetic",
+            "ingestion.rows=1500",
+            "training.component=train-logistic",
+            "gates.minimum.roc_auc=0.5",
+            "gates.minimum.accuracy=0.5",
+            "production.destination=s3://mlflow/production",
+            &endpoint,
+        ];
+        let mut words = vec!["run", &manifest, "--json"];
+        words.extend(changes.iter().flat_map(|change| ["--set", change]));
+        self.run(machine, artifacts, &[&words[..], more].concat())
+    }
+}
+
 #[test]
 #[ignore = "needs PostgreSQL"]
-fn machines_that_share_a_registry_and_artifacts_need_no_shared_folder() {
-    let url = Cluster::shared().create_database();
-    let server = s3::Server::start("mlflow", s3::Options::default());
-    let shared = format!("s3://mlflow/team?endpoint={}&path-style=true", server.endpoint());
-    let (one, other) = (Place::new(), Place::new());
-    let run = |place: &Place, artifacts: &str, arguments: &[&str]| {
-        let mut command = place.command(arguments);
-        command.envs(server.variables()).env("STAGEWRIGHT_REGISTRY", &url).env("STAGEWRIGHT_ARTIFACTS", artifacts);
-        Ended::of(command)
-    };
-    let manifest = config("churn.toml");
-    let data = ["--set", "ingestion.component=ingest-synthetic", "--set", "ingestion.rows=1500"];
-    let low = ["--set", "gates.minimum.roc_auc=0.5", "--set", "gates.minimum.accuracy=0.5"];
-    let train = [&["run", &manifest, "--json", "--set", "training.component=train-logistic"], &data[..], &low].concat();
-    run(&one, &shared, &train).expect(0);
+fn machines_that_share_a_postgresql_registry_and_artifacts_need_no_shared_folder() {
+    let machines = Machines::new();
+    let (one, other, shared) = (Place::new(), Place::new(), machines.shared());
+    let first = machines.train(&one, &shared, &[]).expect(0).json();
 
     // A machine without the bytes says so before it trains, and records no stage.
-    let alone = run(&other, "", &train).expect(7);
+    let alone = machines.train(&other, "", &["--no-cache"]).expect(7);
     assert!(alone.stderr.contains("champion") && alone.stderr.contains("--artifacts"), "{}", alone.stderr);
-    let failed = run(&other, "", &["runs", "search", "attributes.status = 'FAILED'", "--json"]).expect(0).json();
-    let failed = failed[0]["run_id"].as_str().expect("a run").to_owned();
-    let failed = run(&other, "", &["runs", "show", &failed, "--json"]).expect(0).json();
+    let failed = machines.run(&other, "", &["runs", "search", "attributes.status = 'FAILED'", "--json"]);
+    let failed = failed.expect(0).json()[0]["run_id"].as_str().expect("a run").to_owned();
+    let failed = machines.run(&other, "", &["runs", "show", &failed, "--json"]).expect(0).json();
     assert_eq!(failed["stages"].as_array().map(Vec::len), Some(0), "{failed}");
 
-    // One that names the place asks the champion, and predicts with it.
-    let again = run(&other, &shared, &[&train[..], &["--seed", "9"]].concat());
+    // One that names the place takes over what the first one made, without executing anything.
+    let same = machines.train(&other, &shared, &[]).expect(0).json();
+    assert_eq!((&same["executed"], &same["is_champion_already"]), (&0.into(), &true.into()), "{same}");
+    // It asks the champion.
+    let again = machines.train(&other, &shared, &["--seed", "9"]);
     assert!(matches!(again.code, 0 | 4), "{}{}", again.stdout, again.stderr);
     assert!(again.json()["metrics"]["champion"].is_object(), "{}", again.stdout);
-    run(&other, &shared, &["models", "card", &format!("{MODEL}/1")]).expect(0);
-    let found = run(&other, &shared, &["gc", "--grace", "0s", "--dry-run", "--json"]).expect(0).json();
-    assert!(
-        found["removed"].as_array().is_some_and(|removed| removed.iter().all(|it| it["place"] != shared)),
-        "{found}"
-    );
+    machines.run(&other, &shared, &["models", "card", &format!("{MODEL}/1")]).expect(0);
+    let found = machines.run(&other, &shared, &["gc", "--grace", "0s", "--dry-run", "--json"]).expect(0).json();
+    let removed = found["removed"].as_array().expect("a list");
+    assert!(removed.iter().all(|it| it["place"] != shared), "{found}");
+
+    // A run of another machine is executed again here, from what it needed.
+    let id = first["run_id"].as_str().expect("a run");
+    let reproduced = machines.run(&other, &shared, &["reproduce", id, "--json"]).expect(0).json();
+    assert_eq!(reproduced["identical"], true);
 
     // A home does not forget its place.
-    let forgotten = run(&other, "", &["runs"]).expect(2);
+    let forgotten = machines.run(&other, "", &["runs"]).expect(2);
     assert!(forgotten.stderr.contains("s3://mlflow/team"), "{}", forgotten.stderr);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_machine_serves_promotes_and_goes_back_to_what_another_trained_by_a_postgresql_registry() {
+    let machines = Machines::new();
+    let (one, other, shared) = (Place::new(), Place::new(), machines.shared());
+    machines.train(&one, &shared, &[]).expect(0);
+    let rows = other.path().join("rows.csv").display().to_string();
+    machines.run(&one, &shared, &["artifacts", "export", "ingestion.table", "--output", &rows]).expect(0);
+    let second = machines.train(&one, &shared, &["--set", "gates.minimum.roc_auc=0.999", "--seed", "9"]).expect(4);
+    assert_eq!(second.json()["model"]["version"], 2);
+
+    // The other machine has seen none of it.
+    let (champion, candidate) = (format!("{MODEL}@champion"), format!("{MODEL}/2"));
+    let asks = |machine: &Place, version: &str| {
+        let asked = machines.run(machine, &shared, &["predict", version, "--input", &rows, "--json"]);
+        asked.expect(0).json()["predictions"].clone()
+    };
+    assert_eq!(asks(&other, &champion), asks(&one, &champion));
+    assert!(asks(&other, &champion).as_array().is_some_and(|rows| rows.len() == 1500));
+    let does = |arguments: &[&str]| machines.run(&other, &shared, arguments).expect(0);
+    does(&["models", "approve", &candidate, "--reason", "it is better where it counts"]);
+    let endpoint = machines.server.endpoint();
+    let there = ["--destination", "s3://mlflow/production", "--endpoint", &endpoint];
+    does(&[&["models", "promote", &candidate][..], &there].concat());
+    let served = |version: u32| {
+        let settings = Settings {
+            endpoint: Some(endpoint.clone()),
+            ..Settings::from_variables(machines.server.observer_variables())
+        };
+        let destination = Destination::open("s3://mlflow/production", &settings).expect("a destination");
+        let loaded = destination.load(MODEL, None).expect("a champion");
+        loaded.verify().expect("it is whole");
+        assert_eq!(loaded.version, version);
+    };
+    served(2);
+    assert_eq!(asks(&one, &champion), asks(&other, &candidate));
+    does(&[&["models", "rollback", MODEL][..], &there].concat());
+    served(1);
+
+    // What it collects is nobody's: the first machine loses nothing.
+    let keys = machines.server.keys();
+    machines.server.age(std::time::Duration::from_secs(25 * 60 * 60));
+    does(&["gc", "--grace", "0s"]);
+    assert_eq!(machines.server.keys(), keys, "every artifact is on somebody's record");
+    // Of a run that somebody deleted, everything goes after a day that nothing else reaches.
+    let extra = machines.train(&one, &shared, &["--until", "ingestion", "--seed", "11"]).expect(0).json();
+    machines.server.age(std::time::Duration::from_secs(25 * 60 * 60));
+    does(&["runs", "delete", extra["run_id"].as_str().expect("a run")]);
+    does(&["gc", "--grace", "0s"]);
+    assert!(machines.server.keys().len() > keys.len(), "deleted a moment ago, it may be about to be taken over");
+    Cluster::shared()
+        .psql(&machines.url, "UPDATE runs SET deleted_ms = deleted_ms - 25 * 3600 * 1000")
+        .expect("a statement");
+    does(&["gc", "--grace", "0s"]);
+    assert_eq!(machines.server.keys(), keys);
+    assert_eq!(asks(&one, &champion), asks(&other, &champion));
 }
