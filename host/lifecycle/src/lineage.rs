@@ -26,7 +26,7 @@ pub use text::{mermaid, tree};
 /// many.
 const MAX_NODES: usize = 20_000;
 
-/// Something in the life of a model.
+/// Something in the life of a model. A commit comes first in their order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Id {
     /// A commit that manifests come from.
@@ -168,7 +168,8 @@ pub fn of(registry: &Registry, subject: &Subject) -> Result<Option<Lineage>, Sto
     let mut upstream = reading.walk(&subject, Way::Up)?;
     // What passes between the steps of a run does not come from elsewhere.
     let edges = &reading.lineage.edges;
-    upstream.retain(|id| !edges.iter().any(|edge| edge.to == *id && subject.contains(&edge.from)));
+    let own: BTreeSet<&Id> = subject.iter().flat_map(|id| leaving(edges, id)).map(|edge| &edge.to).collect();
+    upstream.retain(|id| !own.contains(id));
     let downstream = reading.walk(&subject, Way::Down)?;
     let mut lineage = reading.lineage;
     (lineage.upstream, lineage.downstream) = (upstream, downstream);
@@ -189,6 +190,13 @@ impl Lineage {
             steps: BTreeMap::new(),
         }
     }
+}
+
+/// The edges that leave a node.
+fn leaving<'a>(edges: &'a BTreeSet<Edge>, id: &'a Id) -> impl Iterator<Item = &'a Edge> {
+    // Edges are ordered by where they come from; of the identities this one is the first.
+    let first = Edge { from: id.clone(), to: Id::Commit(String::new()), role: String::new() };
+    edges.range(first..).take_while(move |edge| edge.from == *id)
 }
 
 /// A run with its steps.
@@ -293,8 +301,8 @@ impl Reading<'_> {
     fn maker(&mut self, digest: &Digest) -> Result<Option<(Id, String)>, StoreError> {
         let touches = self.registry.touches(digest)?;
         let makers: Vec<_> = touches.iter().filter(|touch| touch.how == Touched::Made).collect();
-        let readers = self.lineage.edges.iter().filter(|edge| edge.from == Id::Artifact(*digest));
-        let reader = readers.map(|edge| &edge.to).next();
+        let read = Id::Artifact(*digest);
+        let reader = leaving(&self.lineage.edges, &read).map(|edge| &edge.to).next();
         let chosen = match reader {
             Some(Id::Step(run, number)) => {
                 let before = || makers.iter().rev().filter(|touch| touch.number < *number);

@@ -7,7 +7,7 @@ use super::{Connection, Outcome, values};
 use crate::registry::{audit, row_memory};
 
 /// The format that this program writes: SQLite's `user_version`, PostgreSQL's table `stagewright_format`.
-pub(crate) const FORMAT: u32 = 6;
+pub(crate) const FORMAT: u32 = 7;
 
 const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/1.sql"),
@@ -16,13 +16,14 @@ const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/4.sql"),
     include_str!("migrations/5.sql"),
     include_str!("migrations/6.sql"),
+    include_str!("migrations/7.sql"),
 ];
 
 /// The format of `migrations/new.sql`: the tables of a new SQLite file, to which later migrations
 /// are added. A migration that changes a table makes SQLite read the whole schema again, so that
 /// those of before take five times as long as these statements. The test below prints the
 /// statements of today's format.
-const NEW_FORMAT: u32 = 6;
+const NEW_FORMAT: u32 = 7;
 const NEW_SQLITE: &str = include_str!("migrations/new.sql");
 
 /// Nobody changes or removes what was audited, not even by mistake with a client.

@@ -27,6 +27,38 @@ pub struct Touch {
     pub how: Touched,
 }
 
+/// Each kind of use with the query that finds it. Each is answered from an index of digests: a
+/// lineage asks once for every artifact on its way, and a home has as many stages as it has.
+const TOUCHES: [(Touched, &str); 3] = [
+    (
+        Touched::Made,
+        "SELECT DISTINCT stages.id, run_id FROM stage_outputs
+         JOIN stages ON stages.id = stage_outputs.stage JOIN runs ON runs.id = stages.run
+         WHERE stage_outputs.digest = ?1 AND runs.deleted_ms IS NULL",
+    ),
+    (
+        Touched::Read,
+        "SELECT DISTINCT stages.id, run_id FROM stage_inputs
+         JOIN stages ON stages.id = stage_inputs.stage JOIN runs ON runs.id = stages.run
+         WHERE stage_inputs.digest = ?1 AND runs.deleted_ms IS NULL",
+    ),
+    (
+        Touched::Called,
+        "SELECT stages.id, run_id FROM stages JOIN runs ON runs.id = stages.run
+         WHERE stages.digest = ?1 AND runs.deleted_ms IS NULL",
+    ),
+];
+
+/// The versions that an artifact belongs to.
+const VERSIONS: &str = "SELECT DISTINCT registered_models.name, versions.version FROM version_artifacts
+     JOIN versions ON versions.id = version_artifacts.version
+     JOIN registered_models ON registered_models.id = versions.model
+     WHERE digest = ?1 ORDER BY registered_models.name, versions.version";
+
+/// The numbers of a run's stages.
+const NUMBERS: &str = "SELECT stages.id FROM stages JOIN runs ON runs.id = stages.run WHERE run_id = ?1
+     ORDER BY stages.id";
+
 impl Registry {
     /// The stages that made or read an artifact, or whose component it is, in the order in which
     /// they were recorded.
@@ -36,16 +68,8 @@ impl Registry {
     pub fn touches(&self, digest: &Digest) -> Result<Vec<Touch>, StoreError> {
         self.read("look for the stages of an artifact", |connection| {
             let mut touches = Vec::new();
-            for (how, table) in [
-                (Touched::Made, "stage_outputs touched JOIN stages ON stages.id = touched.stage"),
-                (Touched::Read, "stage_inputs touched JOIN stages ON stages.id = touched.stage"),
-                (Touched::Called, "stages touched JOIN stages ON stages.id = touched.id"),
-            ] {
-                let query = format!(
-                    "SELECT DISTINCT stages.id, run_id FROM {table} JOIN runs ON runs.id = stages.run
-                     WHERE touched.digest = ?1 AND runs.deleted_ms IS NULL"
-                );
-                for row in connection.query(&query, values![*digest])? {
+            for (how, query) in TOUCHES {
+                for row in connection.query(query, values![*digest])? {
                     touches.push(Touch { number: row.get(0)?, run_id: row.parsed(1)?, how });
                 }
             }
@@ -60,11 +84,7 @@ impl Registry {
     /// [`StoreError::Database`].
     pub fn versions_of_artifact(&self, digest: &Digest) -> Result<Vec<(String, u32)>, StoreError> {
         self.read("look for the versions of an artifact", |connection| {
-            let query = "SELECT DISTINCT registered_models.name, versions.version FROM version_artifacts
-                 JOIN versions ON versions.id = version_artifacts.version
-                 JOIN registered_models ON registered_models.id = versions.model
-                 WHERE digest = ?1 ORDER BY registered_models.name, versions.version";
-            connection.query(query, values![*digest])?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+            connection.query(VERSIONS, values![*digest])?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
         })
     }
 
@@ -74,9 +94,27 @@ impl Registry {
     /// [`StoreError::Database`].
     pub fn stage_numbers(&self, run_id: &RunId) -> Result<Vec<i64>, StoreError> {
         self.read("read stages", |connection| {
-            let query = "SELECT stages.id FROM stages JOIN runs ON runs.id = stages.run WHERE run_id = ?1
-                 ORDER BY stages.id";
-            connection.query(query, values![run_id.as_str()])?.iter().map(|row| Ok(row.get(0)?)).collect()
+            connection.query(NUMBERS, values![run_id.as_str()])?.iter().map(|row| Ok(row.get(0)?)).collect()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::steps_of;
+
+    #[test]
+    fn a_lineage_asks_for_digests_by_an_index_however_many_stages_there_are() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let registry = Registry::open(folder.path().join("stagewright.db")).expect("a registry");
+        let indices = ["stage_outputs_by_digest", "stage_inputs_by_digest", "stages_by_digest"];
+        let touches = TOUCHES.iter().map(|(_, query)| *query).zip(indices);
+        let others = [(VERSIONS, "version_artifacts_by_digest"), (NUMBERS, "stages_by_run")];
+        for (query, index) in touches.chain(others) {
+            let steps = steps_of(&registry, query, 1);
+            assert!(steps.iter().any(|step| step.contains(index)), "{query}: {steps:?}");
+            assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{query}: {steps:?}");
+        }
     }
 }

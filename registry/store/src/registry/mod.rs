@@ -237,3 +237,13 @@ fn random_id() -> Result<String, StoreError> {
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Random { problem: error.to_string() })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+/// The steps in which SQLite answers a query of so many parameters, whatever they are.
+#[cfg(test)]
+fn steps_of(registry: &Registry, query: &str, parameters: usize) -> Vec<String> {
+    let explained = registry.read("explain a query", |connection| {
+        let rows = connection.query_once(&format!("EXPLAIN QUERY PLAN {query}"), &vec!["".into(); parameters])?;
+        rows.iter().map(|row| Ok(row.get(3)?)).collect()
+    });
+    explained.expect("a plan")
+}

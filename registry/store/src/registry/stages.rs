@@ -168,27 +168,19 @@ impl Registry {
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn stage_of_key(&self, key: &Digest) -> Result<Option<(RunId, Stage)>, StoreError> {
         self.read("look for a stage by its key", |connection| {
-            let query = format!(
-                "SELECT {COLUMNS} WHERE key = ?1 AND stages.status IN ('{FINISHED}', '{CACHED}') AND dropped = 0
-                 AND runs.deleted_ms IS NULL ORDER BY stages.id DESC LIMIT 1"
-            );
-            let row = connection.first(&query, values![*key])?;
+            let row = connection.first(&of_key(), values![*key])?;
             row.map(|row| Ok((row.parsed(RUN)?, stage(connection, &row)?))).transpose()
         })
     }
 
-    /// The latest stage of this name that a run of a pipeline brought to its end, with that run:
-    /// what a plan is compared with. Runs that were deleted do not count.
+    /// The latest stage of this name that a run of a pipeline brought to its end, with that run, the
+    /// latest that has one: what a plan is compared with. Runs that were deleted do not count.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn latest_stage(&self, pipeline: &str, name: &str) -> Result<Option<(RunId, Stage)>, StoreError> {
         self.read("look for the latest stage of a name", |connection| {
-            let query = format!(
-                "SELECT {COLUMNS} WHERE pipeline = ?1 AND stages.name = ?2 AND stages.status IN ('{FINISHED}', '{CACHED}')
-                 AND runs.deleted_ms IS NULL ORDER BY stages.id DESC LIMIT 1"
-            );
-            let row = connection.first(&query, values![pipeline, name])?;
+            let row = connection.first(&latest(), values![pipeline, name])?;
             row.map(|row| Ok((row.parsed(RUN)?, stage(connection, &row)?))).transpose()
         })
     }
@@ -216,6 +208,23 @@ const COLUMNS: &str = "stages.id, stages.name, component, digest, stages.status,
      invocation, walls, key, cached_from, dropped, run_id FROM stages JOIN runs ON runs.id = stages.run";
 /// The place of the run's identifier.
 const RUN: usize = 22;
+
+/// The query of [`Registry::stage_of_key`].
+fn of_key() -> String {
+    format!(
+        "SELECT {COLUMNS} WHERE key = ?1 AND stages.status IN ('{FINISHED}', '{CACHED}') AND dropped = 0
+         AND runs.deleted_ms IS NULL ORDER BY stages.id DESC LIMIT 1"
+    )
+}
+
+/// The query of [`Registry::latest_stage`]. It goes from the latest run back and ends at the first
+/// stage that it finds: the stages of all runs of a pipeline are never read, nor sorted.
+fn latest() -> String {
+    format!(
+        "SELECT {COLUMNS} WHERE pipeline = ?1 AND stages.name = ?2 AND stages.status IN ('{FINISHED}', '{CACHED}')
+         AND runs.deleted_ms IS NULL ORDER BY runs.id DESC, stages.id DESC LIMIT 1"
+    )
+}
 
 /// The metrics that a stage reported, as the run's.
 pub(super) fn own_points(stage: &StageRecord, id: i64, at_ms: i64) -> impl Iterator<Item = Reported<'_>> {
@@ -340,4 +349,22 @@ fn metrics(connection: &mut Connection, stage: i64, name: &str) -> Outcome<Vec<M
         Ok(MetricRecord { name: own, value: row.get::<Option<f64>>(1)?.unwrap_or(f64::NAN), step: row.get(2)? })
     };
     connection.query(query, values![stage])?.iter().map(metric).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::steps_of;
+
+    #[test]
+    fn a_stage_is_found_by_its_key_and_by_its_name_without_reading_all_stages() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let registry = Registry::open(folder.path().join("stagewright.db")).expect("a registry");
+        for (query, parameters, index) in [(of_key(), 1, "stages_by_key"), (latest(), 2, "runs_by_pipeline")] {
+            let steps = steps_of(&registry, &query, parameters);
+            assert!(steps[0].contains(index), "{query}: {steps:?}");
+            let reads_all = |step: &String| step.starts_with("SCAN") || step.contains("TEMP B-TREE");
+            assert!(!steps.iter().any(reads_all), "{query}: {steps:?}");
+        }
+    }
 }

@@ -5,11 +5,13 @@ use std::path::Path;
 
 use serde_json::json;
 use stagewright_store::{
-    JudgedAgainst, LifecycleStage, PromotionRequest, Registry, RunStatus, StoreError, Verdict, VersionVerdict,
+    JudgedAgainst, LifecycleStage, PromotionRequest, Registry, RunId, RunStatus, StageRecord, StoreError, Touched,
+    Verdict, VersionVerdict,
 };
 use tempfile::TempDir;
 
-use crate::world::{World, pairs, said, spawn};
+use crate::stages::stage;
+use crate::world::{World, new_run, pairs, said, spawn};
 
 const FORMAT_1: &str = include_str!("../../src/database/migrations/1.sql");
 /// Two runs, three stages' worth of everything, two models with six versions, a champion that was the third to be one.
@@ -275,6 +277,45 @@ fn what_format_1_left_is_worked_with() {
     world.registry.verify_audit().unwrap();
 }
 
+/// A database as the program of format 6 left it, with a stage: today's, but for what format 7
+/// adds.
+fn back_to_format_6(world: &World, format: &str) -> (RunId, StageRecord) {
+    let run = world.registry.begin_run(&new_run("churn")).unwrap();
+    let stage = stage();
+    world.registry.record_stage(&run, &stage, &[]).unwrap();
+    world.sql(&format!("DROP INDEX stages_by_digest; {format}")).unwrap();
+    (run, stage)
+}
+
+fn kept_from_format_6(world: &World, (run, stage): (RunId, StageRecord)) {
+    let registry = world.try_reopen().unwrap();
+    let touches = registry.touches(&stage.digest).unwrap();
+    assert_eq!(touches.iter().map(|it| (&it.run_id, it.how)).collect::<Vec<_>>(), [(&run, Touched::Called)]);
+    assert_eq!(registry.stages(&run).unwrap(), [stage]);
+}
+
+#[test]
+fn a_database_of_format_6_is_kept_and_finds_its_stages_by_component() {
+    let world = World::sqlite();
+    let before = back_to_format_6(&world, "PRAGMA user_version = 6");
+    kept_from_format_6(&world, before);
+    assert_eq!(world.rows("SELECT name FROM sqlite_schema WHERE name = 'stages_by_digest'"), ["stages_by_digest"]);
+    assert_eq!(world.rows("PRAGMA user_version"), ["7"]);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_database_of_format_6_on_a_server_is_kept_and_finds_its_stages_by_component() {
+    let world = World::postgres();
+    let before = back_to_format_6(&world, "UPDATE stagewright_format SET format = 6");
+    kept_from_format_6(&world, before);
+    let index =
+        "SELECT indexname FROM pg_indexes WHERE indexname = 'stages_by_digest' AND schemaname = current_schema()";
+    assert_eq!(world.rows(index), ["stages_by_digest"]);
+    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["7"]);
+}
+
 #[test]
 fn a_migrated_database_has_the_tables_of_a_new_one() {
     let tables = |world: &World| {
@@ -321,7 +362,7 @@ fn a_database_of_a_newer_program_is_left_alone() {
     let path = world.home().join("stagewright.db");
     let before = fs::read(&path).unwrap();
     let refused = Registry::open(&path).unwrap_err();
-    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 6, .. }), "{refused}");
+    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 7, .. }), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 

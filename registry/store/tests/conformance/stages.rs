@@ -7,7 +7,7 @@ use stagewright_store::{
 
 use crate::world::{World, new_run, nobody};
 
-fn stage() -> StageRecord {
+pub(crate) fn stage() -> StageRecord {
     StageRecord {
         name: "training".into(),
         component: "train-boosted".into(),

@@ -1,4 +1,4 @@
--- The tables of format 5, for a new SQLite file: as the migrations up to there leave an empty one.
+-- The tables of format 7, for a new SQLite file: as the migrations up to there leave an empty one.
 
 CREATE TABLE experiments (
     id INTEGER PRIMARY KEY,
@@ -49,6 +49,7 @@ CREATE TABLE stages (
 , invocation TEXT, walls TEXT, key TEXT, cached_from TEXT, dropped INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE INDEX stages_by_run ON stages (run, id);
 CREATE INDEX stages_by_key ON stages (key) WHERE key IS NOT NULL;
+CREATE INDEX stages_by_digest ON stages (digest);
 CREATE TABLE stage_inputs (
     stage INTEGER NOT NULL REFERENCES stages (id),
     position INTEGER NOT NULL,
