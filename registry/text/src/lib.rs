@@ -63,6 +63,10 @@ impl fmt::Display for Outside<'_> {
 /// Whether a character is not plainly visible: it moves the cursor (C0, C1, separators of lines), changes how its neighbours are shown (bidirectional marks, Unicode TR 36),
 /// or takes no room (zero width, fillers, tags, variation selectors).
 pub fn is_hidden(character: char) -> bool {
+    // What nearly all texts are made of.
+    if matches!(character, ' '..='~') {
+        return false;
+    }
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'

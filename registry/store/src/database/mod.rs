@@ -230,15 +230,33 @@ impl Connection {
         }
     }
 
+    /// Runs a statement that moves between transactions: as often as any other, so that SQLite keeps
+    /// it prepared.
+    fn moves(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        match &mut self.backend {
+            Backend::Sqlite(connection) => connection.execute(sql, &[]).map(drop),
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(connection) => connection.batch(sql),
+        }
+    }
+
     /// A transaction that only reads: it sees one state of the database.
     fn begin_reading(&mut self) -> Result<(), DatabaseError> {
-        self.batch(if self.is_sqlite() { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" })
+        self.moves(if self.is_sqlite() { "BEGIN" } else { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" })
+    }
+
+    fn roll_back(&mut self) -> Result<(), DatabaseError> {
+        self.moves("ROLLBACK")
+    }
+
+    fn commit(&mut self) -> Result<(), DatabaseError> {
+        self.moves("COMMIT")
     }
 
     fn begin(&mut self, scope: Scope) -> Result<(), DatabaseError> {
         self.scope = scope;
         match &mut self.backend {
-            Backend::Sqlite(connection) => connection.batch("BEGIN IMMEDIATE"),
+            Backend::Sqlite(connection) => connection.execute("BEGIN IMMEDIATE", &[]).map(drop),
             #[cfg(feature = "postgres")]
             Backend::Postgres(connection) => connection.begin(scope),
         }
@@ -297,7 +315,7 @@ impl Database {
         let work = || {
             let mut connection = self.begun(Connection::begin_reading)?;
             let result = query(&mut connection);
-            if connection.batch("ROLLBACK").is_ok() {
+            if connection.roll_back().is_ok() {
                 connection.keep();
             }
             result
@@ -319,12 +337,12 @@ impl Database {
             match change(&mut connection) {
                 Ok(changed) => {
                     count_fsync();
-                    connection.batch("COMMIT")?;
+                    connection.commit()?;
                     connection.keep();
                     Ok(changed)
                 }
                 Err(failure) => {
-                    if connection.batch("ROLLBACK").is_ok() {
+                    if connection.roll_back().is_ok() {
                         connection.keep();
                     }
                     Err(failure)

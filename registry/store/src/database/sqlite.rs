@@ -38,6 +38,7 @@ impl Connection {
         // The log is durable as it is; moving it into the database at every exit would cost two more waits for the disk.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        stay_prepared(&connection, true)?;
         Ok(Self(connection))
     }
 
@@ -50,8 +51,18 @@ impl Connection {
         rows(&mut *self.0.prepare_cached(sql)?, parameters)
     }
 
+    /// Runs a query once. One with a pattern is planned for its parameters: what a pattern begins
+    /// with decides whether an index answers it.
     pub(super) fn query_once(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, DatabaseError> {
-        rows(&mut self.0.prepare(sql)?, parameters)
+        let once = || rows(&mut self.0.prepare(sql)?, parameters);
+        if !sql.contains(" GLOB ") && !sql.contains(" LIKE ") {
+            return once();
+        }
+        // Each change has SQLite prepare all statements again.
+        stay_prepared(&self.0, false)?;
+        let found = once();
+        stay_prepared(&self.0, true)?;
+        found
     }
 
     pub(super) fn batch(&self, sql: &str) -> Result<(), DatabaseError> {
@@ -62,6 +73,12 @@ impl Connection {
     pub(super) fn is_idle(&self) -> bool {
         self.0.is_autocommit()
     }
+}
+
+/// Whether statements keep their plan whatever their parameters are. Otherwise SQLite prepares those
+/// of which it could make another plan again at every use, which takes longer than most of them.
+fn stay_prepared(connection: &rusqlite::Connection, stay: bool) -> Result<(), rusqlite::Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, stay).map(drop)
 }
 
 fn rows(statement: &mut rusqlite::Statement<'_>, parameters: &[Value]) -> Result<Vec<Row>, DatabaseError> {
@@ -110,5 +127,36 @@ pub(super) fn hint(error: &rusqlite::Error) -> &'static str {
             "\nhint: see that the disk has free space and no errors, and that you may write there"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_is_prepared_once_whatever_its_parameters_are_and_a_pattern_has_its_own_plan() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let connection = Connection::open(&folder.path().join("file.db")).expect("a file");
+        let tables = "CREATE TABLE stages (id INTEGER PRIMARY KEY, name TEXT, key TEXT) STRICT;
+                      CREATE INDEX stages_by_name ON stages (name);
+                      CREATE INDEX stages_by_key ON stages (key) WHERE key IS NOT NULL;
+                      INSERT INTO stages (key) VALUES ('abc'), ('x'), (NULL)";
+        connection.batch(tables).expect("tables");
+        // The partial index answers it, for which SQLite looks at the parameter.
+        let query = "SELECT id FROM stages WHERE key = ?1 AND id > 0 ORDER BY id DESC LIMIT ?2";
+        for key in ["abc", "x", "abc", "none"] {
+            let found = connection.query(query, &[key.into(), 1_i64.into()]).expect("rows");
+            assert_eq!(found.len(), usize::from(key != "none"));
+        }
+        let statement = connection.0.prepare_cached(query).expect("the statement of before");
+        assert_eq!(statement.get_status(StatementStatus::Run), 4);
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+        let explained = "EXPLAIN QUERY PLAN SELECT id FROM stages WHERE name GLOB ?1";
+        let plan: String =
+            connection.query_once(explained, &["ab*".into()]).expect("a plan")[0].get(3).expect("a text");
+        assert!(plan.contains("stages_by_name (name>? AND name<?)"), "{plan}");
     }
 }

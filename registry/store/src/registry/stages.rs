@@ -162,7 +162,8 @@ impl Registry {
     }
 
     /// The latest stage with this key that came to its end whole, with the run that recorded it.
-    /// Runs that were deleted do not count, nor does a stage of which something was dropped.
+    /// Runs that were deleted do not count, nor does a stage of which something was dropped. It is
+    /// without its invocation: whoever knows the key has that.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -211,8 +212,9 @@ const RUN: usize = 22;
 
 /// The query of [`Registry::stage_of_key`].
 fn of_key() -> String {
+    let columns = COLUMNS.replace(" invocation,", " CAST(NULL AS TEXT),");
     format!(
-        "SELECT {COLUMNS} WHERE key = ?1 AND stages.status IN ('{FINISHED}', '{CACHED}') AND dropped = 0
+        "SELECT {columns} WHERE key = ?1 AND stages.status IN ('{FINISHED}', '{CACHED}') AND dropped = 0
          AND runs.deleted_ms IS NULL ORDER BY stages.id DESC LIMIT 1"
     )
 }
