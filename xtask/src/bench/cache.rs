@@ -1,18 +1,22 @@
-//! Runs of which nothing has to be executed: what is left of their cost.
+//! Runs of which nothing has to be executed, and runs that are executed again: what is left of
+//! their cost. Graphs of many steps are in [`super::graphs`].
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::bench::process::{Medians, measure, number_after};
+use crate::bench::graphs;
+use crate::bench::process::{Cost, Spread, measure, number_after, text_after};
 use crate::bench::{Options, clear, folder, inside, write};
-use crate::build;
+use crate::build::{self, Built};
 use crate::steps::Result;
 
 /// Repeats, if nobody says: a run takes some ten milliseconds.
 const REPEAT: usize = 21;
+/// Repeats of what takes seconds.
+const REPEAT_LONG: usize = 5;
 /// Bytes of the file whose content counts.
 const BYTES: u64 = 1 << 30;
 /// For so long a file that was written is read again: longer than the host waits.
@@ -23,57 +27,68 @@ pub(super) fn cache(options: &Options) -> Result<()> {
     let work = folder()?.join("cache");
     clear(&work)?;
     let repeat = options.repeat.unwrap_or(REPEAT);
-    let unchanged = unchanged(&built.binary, &work, repeat)?;
-    let content = content(&built.binary, &work)?;
+    let repeat_long = options.repeat.unwrap_or(REPEAT_LONG);
+    // Each by its name, so that one can be measured alone.
+    let parts: [(&str, &dyn Fn() -> Result<String>); 5] = [
+        ("unchanged", &|| unchanged(&built, &work, repeat)),
+        ("content", &|| content(&built.binary, &work, repeat_long)),
+        ("plan", &|| graphs::planned(&built, &work, repeat)),
+        ("graph", &|| graphs::overhead(&built, &work, repeat_long)),
+        ("reproduce", &|| reproduced(&built, &work, repeat)),
+    ];
+    let is_wanted = |name: &str| options.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    let mut found = Vec::new();
+    for (name, measured) in parts.iter().filter(|(name, _)| is_wanted(name)) {
+        found.push(format!("\"{name}\":{}", measured()?));
+    }
     fs::remove_dir_all(&work).map_err(|error| error.to_string())?;
-    write("cache.json", &format!("{{\"repeat\":{repeat},{unchanged},{content}}}\n"))?;
-    inside("steps", options)
+    write("cache.json", &format!("{{\"repeat\":{repeat},{}}}\n", found.join(",")))?;
+    if is_wanted("steps") { inside("steps", options) } else { Ok(()) }
+}
+
+/// The file of the Telco customers.
+fn telco() -> Result<PathBuf> {
+    let data = std::env::var_os("STAGEWRIGHT_TEST_DATA")
+        .ok_or("set STAGEWRIGHT_TEST_DATA to the folder of telco_churn.csv")?;
+    Ok(Path::new(&data).join("telco_churn.csv"))
+}
+
+/// A run of the shipped pipeline over the Telco customers, in a home under `work`.
+fn churn(built: &Built, home: &Path, csv: &Path) -> Command {
+    let mut command = Command::new(&built.binary);
+    command.arg("--home").arg(home).arg("run").arg(build::root().join("config/churn.toml"));
+    command.arg("--source").arg(format!("customers=csv:{}", csv.display())).arg("--json");
+    command
 }
 
 /// The Telco pipeline, once and then unchanged.
-fn unchanged(binary: &Path, work: &Path, repeat: usize) -> Result<String> {
-    let data = std::env::var_os("STAGEWRIGHT_TEST_DATA")
-        .ok_or("set STAGEWRIGHT_TEST_DATA to the folder of telco_churn.csv")?;
-    let csv = Path::new(&data).join("telco_churn.csv");
-    let manifest = build::root().join("config/churn.toml");
-    let command = || {
-        let mut command = Command::new(binary);
-        command.arg("--home").arg(work.join("telco")).arg("run").arg(&manifest);
-        command.arg("--source").arg(format!("customers=csv:{}", csv.display())).arg("--json");
-        command
-    };
-    let first = measure(&mut command())?;
-    let costs = (0..repeat).map(|_| measure(&mut command())).collect::<Result<Vec<_>>>()?;
-    let executed = costs.last().and_then(|cost| number_after(&cost.stdout, "executed")).unwrap_or(f64::NAN);
-    let Medians { wall_s, cpu_s, peak_mib } = Medians::of(&costs);
-    let (wall, cpu) = (wall_s * 1e3, cpu_s * 1e3);
-    println!("the Telco pipeline, whole process, median of {repeat}:");
-    println!(
-        "  first {:.0} ms; unchanged {wall:.1} ms, cpu {cpu:.1} ms, {executed:.0} stages executed",
-        first.wall_s * 1e3
-    );
-    Ok(format!(
-        "\"telco\":{{\"wall_ms\":{wall:.2},\"cpu_ms\":{cpu:.2},\"executed\":{executed},\"peak_mib\":{peak_mib:.1}}}"
-    ))
+fn unchanged(built: &Built, work: &Path, repeat: usize) -> Result<String> {
+    let (home, csv) = (work.join("telco"), telco()?);
+    let first = measure(&mut churn(built, &home, &csv))?;
+    let costs = (0..repeat).map(|_| measure(&mut churn(built, &home, &csv))).collect::<Result<Vec<_>>>()?;
+    let executed = costs.last().and_then(|cost| number_after(&cost.stdout, "executed"));
+    if executed != Some(0.0) {
+        return Err(format!("an unchanged run executed {executed:?} stages"));
+    }
+    let (wall, cpu) = (Spread::of(&costs, Cost::wall_ms), Spread::of(&costs, Cost::cpu_ms));
+    println!("the Telco pipeline, whole process, {repeat} times unchanged, 0 stages executed:");
+    println!("  first {:.0} ms; unchanged wall {wall} ms, cpu {cpu} ms", first.wall_ms());
+    Ok(format!("{{\"first_ms\":{:.2},\"wall_ms\":{},\"cpu_ms\":{}}}", first.wall_ms(), wall.json(), cpu.json()))
 }
 
-/// A plan over a CSV file of a gibibyte: read once, and not again.
-fn content(binary: &Path, work: &Path) -> Result<String> {
+/// A plan over a CSV file of a gibibyte: its content is hashed once, and remembered.
+fn content(binary: &Path, work: &Path, repeat: usize) -> Result<String> {
     let csv = work.join("large.csv");
     let failed = |error: std::io::Error| error.to_string();
     let mut file = File::create(&csv).map_err(failed)?;
     file.write_all(b"x,y\n").map_err(failed)?;
-    let row = "0.123456789,1\n".repeat(1 << 16);
+    let rows = "0.123456789,1\n0.987654321,0\n".repeat(1 << 15);
     let mut written = 0;
     while written < BYTES {
-        file.write_all(row.as_bytes()).map_err(failed)?;
-        written += row.len() as u64;
+        file.write_all(rows.as_bytes()).map_err(failed)?;
+        written += rows.len() as u64;
     }
-    drop(file);
-    std::thread::sleep(SETTLED);
-    let begin = Instant::now();
-    measure(Command::new("sha256sum").arg(&csv))?;
-    let peer = begin.elapsed().as_secs_f64();
+    file.sync_all().map_err(failed)?;
     let manifest = work.join("large.toml");
     let init = ["--source", &format!("csv:{}", csv.display()), "--target", "y", "--output"];
     let mut command = Command::new(binary);
@@ -82,9 +97,69 @@ fn content(binary: &Path, work: &Path) -> Result<String> {
     let plan = || {
         let mut command = Command::new(binary);
         command.arg("--home").arg(work.join("large")).arg("plan").arg(&manifest).arg("--json");
-        measure(&mut command).map(|cost| cost.wall_s)
+        measure(&mut command).map(|cost| cost.wall_ms())
     };
-    let (once, again) = (plan()?, plan()?);
-    println!("a plan over a CSV file of 1 GiB: {once:.2} s, then {again:.3} s; sha256sum takes {peer:.2} s");
-    Ok(format!("\"content\":{{\"once_s\":{once:.3},\"again_s\":{again:.4},\"sha256sum_s\":{peer:.3}}}"))
+    // Fills the compile cache.
+    plan()?;
+    let (mut peers, mut once, mut again, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..repeat {
+        // Another time of change: what was remembered of the content does not count any more.
+        file.set_modified(std::time::SystemTime::now()).map_err(failed)?;
+        std::thread::sleep(SETTLED);
+        // The fastest that most machines have: with the processor's instructions, as the host.
+        let peer = measure(Command::new("openssl").args(["dgst", "-sha256"]).arg(&csv))?.wall_ms();
+        let (hashed, remembered) = (plan()?, plan()?);
+        shares.push(peer / (hashed - remembered));
+        peers.push(peer);
+        once.push(hashed);
+        again.push(remembered);
+    }
+    let (peer, once) = (Spread::of_values(peers), Spread::of_values(once));
+    let (again, share) = (Spread::of_values(again), Spread::of_values(shares));
+    println!("a plan over a CSV file of 1 GiB, {repeat} times:");
+    println!("  hashed {once} ms, remembered {again} ms; `openssl dgst -sha256` {peer} ms: {share} of its speed");
+    Ok(format!(
+        "{{\"once_ms\":{},\"again_ms\":{},\"openssl_ms\":{},\"share\":{}}}",
+        once.json(),
+        again.json(),
+        peer.json(),
+        share.json()
+    ))
+}
+
+/// A run of the Telco pipeline, and the same reproduced, in turn.
+fn reproduced(built: &Built, work: &Path, repeat: usize) -> Result<String> {
+    let (home, csv) = (work.join("reproduced"), telco()?);
+    // Fills the compile cache.
+    measure(&mut churn(built, &home, &csv))?;
+    let (mut runs, mut again) = (Vec::new(), Vec::new());
+    for round in 0..repeat {
+        // A model of its own has no champion, so that all six stages are executed.
+        let mut command = churn(built, &home, &csv);
+        command.args(["--no-cache", "--register-name", &format!("round-{round}")]);
+        let run = measure(&mut command)?;
+        let id = text_after(&run.stdout, "run_id").ok_or("a run has no identifier")?;
+        let mut command = Command::new(&built.binary);
+        command.arg("--home").arg(&home).args(["reproduce", id, "--json"]);
+        let reproduced = measure(&mut command)?;
+        if !reproduced.stdout.contains("\"identical\": true") && !reproduced.stdout.contains("\"identical\":true") {
+            return Err(format!("the run {id} was not reproduced\n{}", reproduced.stdout));
+        }
+        runs.push(run);
+        again.push(reproduced);
+    }
+    let ratio = |of: fn(&Cost) -> f64| {
+        Spread::of_values(runs.iter().zip(&again).map(|(run, again)| of(again) / of(run)).collect())
+    };
+    let (wall, cpu) = (ratio(Cost::wall_ms), ratio(Cost::cpu_ms));
+    let (run, reproduced) = (Spread::of(&runs, Cost::cpu_ms), Spread::of(&again, Cost::cpu_ms));
+    println!("the Telco pipeline executed, and reproduced from its record, {repeat} times in turn:");
+    println!("  cpu {run} ms and {reproduced} ms; reproduced over executed: wall {wall}, cpu {cpu}");
+    Ok(format!(
+        "{{\"run_cpu_ms\":{},\"reproduce_cpu_ms\":{},\"wall_ratio\":{},\"cpu_ratio\":{}}}",
+        run.json(),
+        reproduced.json(),
+        wall.json(),
+        cpu.json()
+    ))
 }

@@ -4,6 +4,7 @@
 //! called, stands in docs/benchmarks.md.
 
 mod cache;
+mod graphs;
 mod lifecycle;
 mod overhead;
 mod process;
@@ -17,7 +18,7 @@ use crate::steps::{Result, run};
 /// What may be measured.
 const USAGE: &str = "usage: cargo xtask bench overhead|cache|boundary|decode|native|sandbox|registry|lifecycle
   [--rows N] [--repeat N]
-  native, sandbox: [--only TEXT]    registry: --rows counts runs
+  native, sandbox, cache: [--only TEXT]    registry: --rows counts runs
   lifecycle: [--model logistic|forest|boosted] [--smote] [--workers N] [--peer [PYTHON]]";
 
 /// Runs one benchmark.
@@ -39,7 +40,7 @@ struct Options {
     rows: Option<u64>,
     model: String,
     smote: bool,
-    /// Stages whose name has this in it.
+    /// Stages, or parts of a benchmark, whose name has this in it.
     only: Option<String>,
     workers: Option<u32>,
     repeat: Option<usize>,

@@ -15,6 +15,16 @@ pub(super) struct Cost {
     pub(super) stdout: String,
 }
 
+impl Cost {
+    pub(super) fn wall_ms(&self) -> f64 {
+        self.wall_s * 1e3
+    }
+
+    pub(super) fn cpu_ms(&self) -> f64 {
+        self.cpu_s * 1e3
+    }
+}
+
 /// The exit code of a run whose candidate was rejected, which costs as much.
 const REJECTED: i32 = 4;
 
@@ -54,9 +64,44 @@ impl Medians {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+fn median(values: Vec<f64>) -> f64 {
+    Spread::of_values(values).median
+}
+
+/// The middle of several figures, and the half of them around it.
+#[derive(Clone, Copy)]
+pub(super) struct Spread {
+    median: f64,
+    lower_quartile: f64,
+    upper_quartile: f64,
+}
+
+impl Spread {
+    /// A figure of several runs of one command.
+    pub(super) fn of(costs: &[Cost], figure: fn(&Cost) -> f64) -> Self {
+        Self::of_values(costs.iter().map(figure).collect())
+    }
+
+    /// There is at least one value.
+    pub(super) fn of_values(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |quarters: usize| values[(values.len() * quarters / 4).min(values.len() - 1)];
+        Self { median: at(2), lower_quartile: at(1), upper_quartile: at(3) }
+    }
+
+    pub(super) fn json(self) -> String {
+        let Self { median, lower_quartile, upper_quartile } = self;
+        format!(
+            "{{\"median\":{median:.4},\"lower_quartile\":{lower_quartile:.4},\"upper_quartile\":{upper_quartile:.4}}}"
+        )
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { median, lower_quartile, upper_quartile } = self;
+        write!(f, "{median:.2} ({lower_quartile:.2} to {upper_quartile:.2})")
+    }
 }
 
 /// The number behind the first `"key":` of a JSON text.
@@ -64,4 +109,10 @@ pub(super) fn number_after(text: &str, key: &str) -> Option<f64> {
     let rest = text.split_once(&format!("\"{key}\":"))?.1.trim_start();
     let end = rest.find(|c: char| !(c.is_ascii_digit() || ".-e+".contains(c)))?;
     rest[..end].parse().ok()
+}
+
+/// The text behind the first `"key":` of a JSON text, if nothing in it is escaped.
+pub(super) fn text_after<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let rest = text.split_once(&format!("\"{key}\":"))?.1.trim_start().strip_prefix('"')?;
+    rest.split_once('"').map(|(found, _)| found)
 }
