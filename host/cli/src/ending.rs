@@ -303,13 +303,13 @@ fn run_hint(error: &RunError, manifest: &str) -> Option<String> {
         RunError::Unfit { step, .. } => Some(format!(
             "`stagewright artifacts export {step}.report --output report.html` shows every check; mend the data, or relax the check under [components.*.parameters]"
         )),
-        RunError::MissingArtifact { world, .. } => Some(format!("run that stage first: stagewright stage run {world}")),
+        RunError::MissingArtifact { stage, .. } => Some(format!("run that stage first: stagewright stage run {stage}")),
         RunError::NotMade { path, .. } => {
             Some(format!("take `{}` out of [outputs] in {manifest}, or let the stage make it", path.display()))
         }
         RunError::NoOutput { .. } => Some(format!("name another file under [outputs] in {manifest}")),
-        RunError::OtherComponent { world, .. } => {
-            Some(format!("run the stage again: stagewright stage run {world}; or leave out what changes it"))
+        RunError::OtherComponent { stage, .. } => {
+            Some(format!("run the stage again: stagewright stage run {stage}; or leave out what changes it"))
         }
         RunError::Overtaken { model, .. } => {
             Some(format!("judge it against the champion of the moment: stagewright gate {model} --promote"))

@@ -27,7 +27,7 @@ impl Place {
 
     /// Says that nothing is there.
     pub(crate) fn missing(self) -> RunError {
-        RunError::MissingArtifact { stage: self.world.into(), world: self.world, name: self.name.to_owned() }
+        RunError::MissingArtifact { stage: self.world.into(), name: self.name.to_owned() }
     }
 }
 

@@ -12,8 +12,8 @@ use stagewright_evaluation::figure::Figure;
 use stagewright_evaluation::report;
 use stagewright_manifest::{Limits, StepId, World};
 use stagewright_store::{
-    ArtifactKind, ArtifactRecord, ArtifactStore, Blob, BlobWriter, LogLine, MetricRecord, Role, Schema, Staging, Table,
-    TableWriter, packed,
+    ArtifactKind, ArtifactRecord, ArtifactStore, Blob, BlobWriter, Digest, LogLine, MetricRecord, Role, Schema,
+    Staging, Table, TableWriter, packed,
 };
 
 use crate::artifact::{self, Artifact, Json, Readable};
@@ -405,13 +405,17 @@ impl Bench {
 
     /// Makes a blob one of the stage's outputs.
     pub(crate) fn put_blob(&mut self, artifact: &Artifact<Blob>, blob: &Blob) {
+        self.add_blob(artifact, blob.digest(), blob.size());
+    }
+
+    fn add_blob(&mut self, artifact: &Artifact<Blob>, digest: Digest, bytes: u64) {
         self.outputs.push(ArtifactRecord {
             name: artifact.place.name.to_owned(),
             kind: ArtifactKind::Blob,
-            digest: blob.digest(),
+            digest,
             media_type: "application/octet-stream".to_owned(),
             rows: None,
-            bytes: blob.size(),
+            bytes,
         });
     }
 
@@ -420,10 +424,19 @@ impl Bench {
         self.results.extend(results);
     }
 
-    /// Writes a blob from bytes of the host's.
-    pub(crate) fn put_bytes(&mut self, artifact: &Artifact<Blob>, bytes: &[u8]) -> Result<(), RunError> {
+    /// Keeps the bytes of a component as an output. Those that are stored are verified, once, and
+    /// written again only if they are not what they should be.
+    pub(crate) fn put_component(&mut self, artifact: &Artifact<Blob>, component: &Component) -> Result<(), RunError> {
+        let (store, stored) = (&self.session.artifacts, (ArtifactKind::Blob, component.digest));
+        if store.renew(&[stored])?
+            && let Ok(bytes) = store.verify(stored.0, &stored.1)
+        {
+            self.add_blob(artifact, component.digest, bytes);
+            return Ok(());
+        }
+        let bytes = self.session.sandbox.component_bytes(component)?;
         let mut writer = self.staging.create_blob()?;
-        writer.write(bytes)?;
+        writer.write(&bytes)?;
         let blob = writer.finish()?;
         self.put_blob(artifact, &blob);
         Ok(())

@@ -5,11 +5,11 @@
 //! judge.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use stagewright_data::{RowHash, hash_rows, row_key_columns};
-use stagewright_manifest::{Register, Step, World};
-use stagewright_store::{self as store, ArtifactKind, CHAMPION, NewVersion, Reference, RowMemory, Table};
+use stagewright_manifest::{Register, Step, StepId, World};
+use stagewright_store::{self as store, ArtifactKind, CHAMPION, Digest, NewVersion, Reference, RowMemory, Table};
 
 use crate::artifact::{
     EVALUATION, FEATURES_TRAIN, IMPORTANCE, MODEL, Place, SIGNATURE, SPLIT, STATE, TABLE, TASK, TEST, TEST_ROWS,
@@ -35,10 +35,8 @@ pub(crate) struct Candidate {
     pub(crate) training: Step,
     /// The model as the registry holds it.
     pub(crate) model: RegisteredModel,
-    /// The rows that it learnt from.
-    pub(crate) memory: RowMemory,
-    /// The hashes of the rows that it is measured on.
-    pub(crate) test: TestHashes,
+    /// The rows that it learnt from, and those that it is measured on.
+    pub(crate) rows: Arc<Rows>,
     /// Its version; `None` until it is registered.
     pub(crate) version: Option<u32>,
     /// The version as the run's summary tells it.
@@ -46,6 +44,18 @@ pub(crate) struct Candidate {
     /// Whether it was found to be the version in production.
     pub(crate) is_champion_already: bool,
 }
+
+/// The rows of a split table, as hashes. Models of one table and one split share them.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// Those that models learn from.
+    pub(crate) learnt: RowMemory,
+    /// Those that they are measured on.
+    pub(crate) test: TestHashes,
+}
+
+/// The table and the test rows by digest, and what became of them: those that were asked for last.
+pub(crate) type HashedRows = Mutex<Option<((Digest, Digest), Arc<Rows>)>>;
 
 impl Candidate {
     /// Whether it is the version in production.
@@ -84,10 +94,10 @@ pub(crate) fn unregistered(run: &Run, made: &Made, training: &Step) -> Result<Ca
     let limits = manifest.stage_of(training).limits;
     let watch = Watch::begin(training.stage.clone(), limits, Arc::default(), run.request.cancel.clone());
     let model = model(run, made)?;
-    let (memory, test) = rows(run, made, &watch)?;
+    let rows = rows(run, made, &watch)?;
     let version = run.request.home.registry.version_of_parts(manifest.model.as_str(), model.parts())?;
     let training = training.clone();
-    Ok(Candidate { training, model, memory, test, version, told: None, is_champion_already: false })
+    Ok(Candidate { training, model, rows, version, told: None, is_champion_already: false })
 }
 
 /// The best of several models in the primary metric on the test rows, registered unless only what
@@ -134,7 +144,7 @@ pub(crate) fn register(run: &Run, made: &Made, candidate: &mut Candidate) -> Res
         home.registry.register_candidate(&home.artifacts, &name, &new, &numbering)?;
     // A version of before may have learnt from more rows than this run's.
     if let Some(memory) = home.registry.row_memory(&name, version)? {
-        candidate.memory = memory;
+        candidate.rows = Arc::new(Rows { learnt: memory, test: candidate.rows.test.clone() });
     }
     candidate.version = Some(version);
     let (semantic_version, aliases) = (None, Vec::new());
@@ -199,15 +209,29 @@ fn limits(run: &Run, made: &Made) -> Vec<StageLimits> {
             wall_used_ms: stage.wall_ms.ceil() as u64,
         })
     };
-    let is_of_it = |step: &&Step| {
-        step.world <= World::Training && (step.world == World::Validation || made.step_of(step.world) == step.id)
-    };
+    let own: Vec<StepId> = World::all().filter(|world| *world <= World::Training).map(|it| made.step_of(it)).collect();
+    let is_of_it =
+        |step: &&Step| step.world <= World::Training && (step.world == World::Validation || own.contains(&step.id));
     manifest.graph.steps().iter().filter(is_of_it).filter_map(limits).collect()
 }
 
 /// The rows that the run's model learnt from, which are all but the test rows; and the test rows,
-/// so that the table is read and hashed once for both.
-fn rows(run: &Run, made: &Made, watch: &Watch) -> Result<(RowMemory, TestHashes), RunError> {
+/// so that the table is read and hashed once for both, and once for all models of a run.
+fn rows(run: &Run, made: &Made, watch: &Watch) -> Result<Arc<Rows>, RunError> {
+    let of = (made.find(TABLE.place)?.digest, made.find(TEST_ROWS.place)?.digest);
+    // Whoever panicked left the value of before.
+    let mut hashed = run.hashed.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((known, rows)) = &*hashed
+        && *known == of
+    {
+        return Ok(rows.clone());
+    }
+    let rows = Arc::new(hash(run, made, watch)?);
+    *hashed = Some((of, rows.clone()));
+    Ok(rows)
+}
+
+fn hash(run: &Run, made: &Made, watch: &Watch) -> Result<Rows, RunError> {
     let table = made.open(&TABLE)?;
     let index = source_rows(&made.open(&TEST_ROWS)?, watch)?;
     let key = run.request.home.registry.row_hash_key()?;
@@ -217,13 +241,13 @@ fn rows(run: &Run, made: &Made, watch: &Watch) -> Result<(RowMemory, TestHashes)
     let mut is_test = vec![false; hashes.len()];
     // Each is a row of the table: its hash was found.
     index.iter().for_each(|&row| is_test[row as usize] = true);
-    let learnt = || hashes.iter().zip(&is_test).filter(|(_, is_test)| !**is_test).map(|(hash, _)| hash);
-    let memory = RowMemory {
+    let all = || hashes.iter().zip(&is_test).filter(|(_, is_test)| !**is_test).map(|(hash, _)| hash);
+    let learnt = RowMemory {
         columns: row_key_columns(table.schema()),
-        keys: distinct(learnt().map(|hash| hash.key)),
-        contents: distinct(learnt().map(|hash| hash.content)),
+        keys: distinct(all().map(|hash| hash.key)),
+        contents: distinct(all().map(|hash| hash.content)),
     };
-    Ok((memory, test))
+    Ok(Rows { learnt, test })
 }
 
 fn distinct(hashes: impl Iterator<Item = u64>) -> Vec<u64> {
@@ -274,6 +298,6 @@ fn new_version(run: &Run, made: &Made, candidate: &Candidate) -> Result<NewVersi
         parameters: parameters.collect(),
         tags: code.collect(),
         parts: Some(model.parts()),
-        rows: Some(candidate.memory.clone()),
+        rows: Some(candidate.rows.learnt.clone()),
     })
 }

@@ -13,11 +13,11 @@ use stagewright_store::{ArtifactKind, Digest, RunId};
 
 use crate::bench::Bench;
 use crate::cached::{self, Aside, Found};
-use crate::candidate::{self, Candidate};
+use crate::candidate::{self, Candidate, HashedRows};
 use crate::invocation::Invocation;
 use crate::key;
 use crate::made::Made;
-use crate::run::{Request, Run, RunError};
+use crate::run::{self, Request, Run, RunError};
 use crate::{upon, wire};
 
 /// A step of a plan.
@@ -62,7 +62,9 @@ pub struct Difference {
 pub fn explain(request: Request) -> Result<Vec<Planned>, RunError> {
     // Nothing is recorded under it.
     let id = "0".repeat(32).parse()?;
-    let run = Run { request, id, span: tracing::Span::none(), aside: Aside::default() };
+    let components = run::admitted(&request);
+    let (span, hashed, aside) = (tracing::Span::none(), HashedRows::default(), Aside::default());
+    let run = Run { request, id, span, hashed, components, aside };
     let made = upon::taken_over(&run)?;
     let mut planning = Planning {
         run: &run,
@@ -72,7 +74,7 @@ pub fn explain(request: Request) -> Result<Vec<Planned>, RunError> {
         is_champion: false,
         is_unnumbered: false,
     };
-    let asked = run.request.manifest.graph.steps().iter().filter(|step| run.request.stages.contains(&step.world));
+    let asked = run.request.manifest.graph.steps().iter().filter(|step| run.is_asked(step));
     asked.map(|step| planning.step(step)).collect()
 }
 
@@ -91,8 +93,8 @@ struct Planning<'a> {
 
 /// How a step stands before it runs.
 enum Standing {
-    /// It need not be executed.
-    OnRecord(Invocation, Box<Found>),
+    /// It need not be executed: its key, and what is on record.
+    OnRecord(Digest, Box<Found>),
     /// It is executed; its invocation, where that is known.
     Executed(Option<Invocation>, String),
     /// There is nothing to do.
@@ -116,12 +118,12 @@ impl Planning<'_> {
         };
         Ok(match standing {
             Standing::Nothing(why) => Planned { cached: true, why, ..plain },
-            Standing::OnRecord(invocation, found) => {
+            Standing::OnRecord(key, found) => {
                 let Found { run, stage } = *found;
                 self.made.add(&step.id, stage);
                 self.consider(step)?;
                 let why = format!("run {} did the same", short(&run));
-                Planned { key: Some(invocation.key()), cached: true, from: Some(run), why, ..plain }
+                Planned { key: Some(key), cached: true, from: Some(run), why, ..plain }
             }
             Standing::Executed(invocation, why) => {
                 self.anew.push(step.id.clone());
@@ -184,18 +186,17 @@ impl Planning<'_> {
             return Ok(Standing::Executed(Some(invocation), "`cache = false`".to_owned()));
         }
         let key = invocation.key();
-        let on_record = request.home.registry.stage_of_key(&key)?;
-        Ok(match cached::find(&request.home, &key, &request.reuse.walls)? {
-            Some(found) => Standing::OnRecord(invocation, Box::new(found)),
-            None if on_record.is_some_and(|(_, stage)| cached::have_stood(&request.reuse.walls, &stage)) => {
-                Standing::Executed(Some(invocation), "an artifact that it made is not there any more".to_owned())
+        if let Some(found) = cached::find(&request.home, &key, &request.reuse.walls)? {
+            return Ok(Standing::OnRecord(key, Box::new(found)));
+        }
+        let why = match request.home.registry.stage_of_key(&key)? {
+            None => "no run did the same",
+            Some((_, stage)) if cached::have_stood(&request.reuse.walls, &stage) => {
+                "an artifact that it made is not there any more"
             }
-            None if request.home.registry.stage_of_key(&key)?.is_some() => {
-                let why = "the run that did the same had fewer walls than must stand today";
-                Standing::Executed(Some(invocation), why.to_owned())
-            }
-            None => Standing::Executed(Some(invocation), "no run did the same".to_owned()),
-        })
+            Some(_) => "the run that did the same had fewer walls than must stand today",
+        };
+        Ok(Standing::Executed(Some(invocation), why.to_owned()))
     }
 
     /// Looks at the candidate once its model is known.

@@ -14,7 +14,7 @@ use stagewright_manifest::{Step, StepId, World};
 use stagewright_store::MetricPoint;
 
 use crate::artifact::FINDINGS;
-use crate::candidate::{self, Candidate};
+use crate::candidate::Candidate;
 use crate::fault::StageFault;
 use crate::made::{Line, Made};
 use crate::run::{Ended, Run, RunError};
@@ -48,9 +48,9 @@ impl Queue<'_> {
 }
 
 impl Run {
-    /// The steps of a world, if that world is asked for.
+    /// The steps of a world that are asked for.
     pub(crate) fn asked_for(&self, world: World) -> impl Iterator<Item = &Step> {
-        self.request.manifest.graph.of(world).filter(|step| self.request.stages.contains(&step.world))
+        self.request.manifest.graph.of(world).filter(|step| self.is_asked(step))
     }
 
     /// The steps up to training: nothing is learnt from data that failed a check, or that nobody
@@ -62,7 +62,7 @@ impl Run {
             }
         }
         let steps = self.request.manifest.graph.steps().iter();
-        let learning = steps.filter(|step| step.world <= World::Training && self.request.stages.contains(&step.world));
+        let learning = steps.filter(|step| step.world <= World::Training && self.is_asked(step));
         self.all(learning.collect(), made, &BTreeMap::new())
     }
 
@@ -142,32 +142,31 @@ impl Run {
         if step.world == World::Validation { refuse_unfit(step, &made.after(step)) } else { Ok(()) }
     }
 
-    /// Evaluates all models of a run and returns the best.
-    pub(crate) fn best_of(&self, made: &mut Made, candidates: Vec<Candidate>) -> Result<Candidate, RunError> {
+    /// Evaluates several models of a run.
+    pub(crate) fn evaluate(&self, made: &mut Made, candidates: &[Candidate]) -> Result<(), RunError> {
         let judged = candidates.iter().map(|candidate| (candidate.training.id.clone(), candidate.clone()));
-        self.all(self.asked_for(World::Evaluation).collect(), made, &judged.collect())?;
-        candidate::best(self, made, candidates)
+        self.all(self.asked_for(World::Evaluation).collect(), made, &judged.collect())
     }
 
     /// The steps that a candidate and its evaluation come through.
     pub(crate) fn evaluated(&self, candidate: &Candidate) -> Result<Line, RunError> {
-        let step = self.evaluation_of(candidate)?;
+        let step = self.evaluation_of(&candidate.training)?;
         let mut line = step.line.clone();
         line.insert(step.world, step.id.clone());
         Ok(line)
     }
 
-    /// The step that evaluates a candidate.
-    pub(crate) fn evaluation_of(&self, candidate: &Candidate) -> Result<&Step, RunError> {
+    /// The step that evaluates the model of a training.
+    pub(crate) fn evaluation_of(&self, training: &Step) -> Result<&Step, RunError> {
         let mut evaluations = self.request.manifest.graph.of(World::Evaluation);
-        let found = evaluations.find(|step| step.line.get(&World::Training) == Some(&candidate.training.id));
-        found.ok_or_else(|| self.no_step(&format!("that evaluates `{}`", candidate.training.id)).into())
+        let found = evaluations.find(|step| step.line.get(&World::Training) == Some(&training.id));
+        found.ok_or_else(|| self.no_step(&format!("that evaluates `{}`", training.id)).into())
     }
 
     /// Metrics of the candidate become the run's, if it is one of several: until then each stands
     /// under the name of its evaluation.
     pub(crate) fn tell_metrics(&self, made: &Made, candidate: &Candidate) -> Result<(), RunError> {
-        let step = self.evaluation_of(candidate)?;
+        let step = self.evaluation_of(&candidate.training)?;
         if step.id == step.stage {
             return Ok(());
         }

@@ -89,7 +89,9 @@ impl TestHashes {
     ) -> Result<Self, StageFault> {
         watch.hold_rows(ingested.rows(), HASHED_ROW_MEMORY)?;
         let all = hashes_of(ingested, key, watch)?;
-        Self::among(ingested.schema(), &all, &source_rows(index, watch)?)?.of_table(test)
+        let hashes = Self::among(ingested.schema(), &all, &source_rows(index, watch)?)?;
+        hashes.check(test)?;
+        Ok(hashes)
     }
 
     /// Picks the rows of an index out of the hashes of all rows of the table that was split.
@@ -103,9 +105,9 @@ impl TestHashes {
     }
 
     /// Refuses a test table of other rows.
-    pub(crate) fn of_table(self, test: &Table) -> Result<Self, StageFault> {
+    pub(crate) fn check(&self, test: &Table) -> Result<(), StageFault> {
         if self.rows.len() as u64 == test.rows() {
-            Ok(self)
+            Ok(())
         } else {
             Err(StageFault::host("the index of the test rows does not fit the test rows"))
         }

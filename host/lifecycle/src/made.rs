@@ -108,8 +108,7 @@ impl Made {
     /// The record of an artifact.
     pub(crate) fn find(&self, place: Place) -> Result<&ArtifactRecord, RunError> {
         let step = self.step_of(place.world);
-        let missing =
-            || RunError::MissingArtifact { stage: step.clone(), world: place.world, name: place.name.to_owned() };
+        let missing = || RunError::MissingArtifact { stage: step.clone(), name: place.name.to_owned() };
         self.kept.artifacts.get(&(step.clone(), place.name.to_owned())).ok_or_else(missing)
     }
 
@@ -138,12 +137,14 @@ impl Made {
         let worlds = World::all().filter(|world| *world < World::Evaluation && *world != World::Validation);
         let made_by = |world: World| {
             let step = self.step_of(world);
-            let of_step = self.kept.artifacts.iter().filter(move |((made_by, _), _)| *made_by == step);
-            of_step.map(|((made_by, name), record)| report::Artifact {
-                stage: made_by.to_string(),
-                name: name.clone(),
-                kind: record.kind.to_string(),
-                digest: record.digest.to_string(),
+            let of_step = self.kept.artifacts.range((step.clone(), String::new())..);
+            of_step.take_while(move |((made_by, _), _)| *made_by == step).map(|((made_by, name), record)| {
+                report::Artifact {
+                    stage: made_by.to_string(),
+                    name: name.clone(),
+                    kind: record.kind.to_string(),
+                    digest: record.digest.to_string(),
+                }
             })
         };
         worlds.flat_map(made_by).collect()

@@ -16,7 +16,7 @@ impl Run {
     /// has none.
     pub(crate) fn evaluated_before(&self, made: &mut Made, candidate: &Candidate) -> Result<(), RunError> {
         let (Some(version), home) = (candidate.version, &self.request.home) else { return Ok(()) };
-        let step = self.evaluation_of(candidate)?;
+        let step = self.evaluation_of(&candidate.training)?;
         let here = made.along(&step.line);
         let (model, test) = (here.find(MODEL.place)?.digest.to_string(), here.find(TEST.place)?.digest.to_string());
         for verdict in home.registry.verdicts(self.request.manifest.model.as_str(), version)?.iter().rev() {

@@ -23,8 +23,12 @@ pub(crate) use place::check;
 /// # Errors
 /// [`RunError::NotMade`], [`RunError::NoOutput`], or a file that cannot be written.
 pub(crate) fn write(run: &Run, made: &Made, is_judged: bool) -> Result<(), RunError> {
-    let is_asked_for = |world: World| run.request.stages.contains(&world);
-    let asked = run.request.manifest.outputs.iter().filter(|output| is_asked_for(output.world));
+    let graph = &run.request.manifest.graph;
+    let is_asked_for = |output: &&OutputSection| {
+        let mut steps = graph.of(output.world).filter(|step| step.stage == output.stage);
+        steps.all(|step| run.is_asked(step))
+    };
+    let asked = run.request.manifest.outputs.iter().filter(is_asked_for);
     let mut wanted: Vec<(&OutputSection, &ArtifactRecord)> = Vec::new();
     for output in asked {
         match found(run, made, output) {

@@ -21,7 +21,7 @@ use tracing::Span;
 use crate::artifact::COMPONENTS;
 use crate::bench::{Bench, Session, now_ms};
 use crate::cached::{Aside, KeyLock, Reuse};
-use crate::candidate::{self, Candidate};
+use crate::candidate::{self, Candidate, HashedRows};
 use crate::fault::StageFault;
 use crate::invocation::{InputRef, Invocation, Outcome};
 use crate::made::Made;
@@ -63,6 +63,8 @@ pub struct Request {
     pub cancel: Cancel,
     /// The stages to run.
     pub stages: RangeInclusive<World>,
+    /// Of these, the one stage, or the one step of a stage that is several; `None`: all.
+    pub only: Option<StepId>,
     /// The run whose artifacts the first stage works on, if it is not ingestion.
     pub upon: Option<RunId>,
     /// The changes of the command line to the manifest, for the record and for stages that follow.
@@ -127,6 +129,20 @@ pub struct Run {
     pub(crate) span: Span,
     /// Locks of steps that wait for their record.
     pub(crate) aside: Aside,
+    pub(crate) hashed: HashedRows,
+    /// The components of all stages, each once.
+    pub(crate) components: Vec<Arc<Component>>,
+}
+
+/// The components of all stages, each once: many may share one.
+pub(crate) fn admitted(request: &Request) -> Vec<Arc<Component>> {
+    let mut components: Vec<Arc<Component>> = Vec::new();
+    for component in request.components.values() {
+        if !components.iter().any(|known| Arc::ptr_eq(known, component)) {
+            components.push(component.clone());
+        }
+    }
+    components
 }
 
 impl Run {
@@ -176,14 +192,42 @@ impl Run {
             let only = candidate.insert(candidate::prepare(self, made, training, true)?);
             return self.judge(made, only, false);
         }
-        let prepared = trainings.into_iter().map(|training| candidate::prepare(self, made, training, false));
+        let wanted = self.wanted(&trainings)?;
+        let prepared = wanted.iter().map(|training| candidate::prepare(self, made, training, false));
         let candidates = prepared.collect::<Result<Vec<_>, _>>()?;
         if last < World::Evaluation {
             return Ok(());
         }
-        let best = candidate.insert(self.best_of(made, candidates)?);
+        self.evaluate(made, &candidates)?;
+        if wanted.len() < trainings.len() {
+            // Some were judged: which one is the best is not known.
+            return Ok(());
+        }
+        let best = candidate.insert(candidate::best(self, made, candidates)?);
         self.tell_metrics(made, best)?;
         self.judge(made, best, true)
+    }
+
+    /// The trainings of several whose models this run works on: all, if it decides.
+    fn wanted<'a>(&self, trainings: &[&'a Step]) -> Result<Vec<&'a Step>, RunError> {
+        let mut wanted = Vec::with_capacity(trainings.len());
+        for &training in trainings {
+            let is_wanted = match *self.request.stages.end() {
+                World::Promotion => true,
+                World::Evaluation => self.is_asked(self.evaluation_of(training)?),
+                _ => self.is_asked(training),
+            };
+            if is_wanted {
+                wanted.push(training);
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Whether this run is to do a step.
+    pub(crate) fn is_asked(&self, step: &Step) -> bool {
+        let is_it = |only: &StepId| *only == step.stage || *only == step.id;
+        self.request.stages.contains(&step.world) && self.request.only.as_ref().is_none_or(is_it)
     }
 
     /// Evaluates the candidate, unless it `is_evaluated` just now, decides, and promotes it if it
@@ -203,7 +247,7 @@ impl Run {
         let mut turn = None;
         loop {
             if is_stale || evaluates && !is_evaluated {
-                self.step(self.evaluation_of(candidate)?, made, Some(candidate))?;
+                self.step(self.evaluation_of(&candidate.training)?, made, Some(candidate))?;
                 self.tell_metrics(made, candidate)?;
             }
             is_evaluated = false;
@@ -392,15 +436,7 @@ impl Run {
 
     /// A fault as the file names its stages: components know worlds alone.
     pub(crate) fn named(&self, step: &Step, error: RunError) -> RunError {
-        let fault = match error {
-            RunError::Stage(fault) => fault,
-            // A table is looked for as an ingestion's, whichever stage makes it.
-            RunError::MissingArtifact { stage, world, name } => {
-                let world = self.request.manifest.graph.step(&stage).map_or(world, |step| step.world);
-                return RunError::MissingArtifact { stage, world, name };
-            }
-            error => return error,
-        };
+        let RunError::Stage(fault) = error else { return error };
         let stage = |id: &StepId| self.request.manifest.graph.step(id).map(|step| step.stage.clone());
         let name = |told: &StepId| {
             let world = World::from_name(told.as_str())?;
@@ -431,8 +467,7 @@ impl Run {
             return Ok(());
         }
         for (world, artifact) in &COMPONENTS {
-            let bytes = self.request.sandbox.component_bytes(self.part(step, *world)?)?;
-            bench.put_bytes(artifact, &bytes)?;
+            bench.put_component(artifact, self.part(step, *world)?)?;
         }
         Ok(())
     }
@@ -443,12 +478,12 @@ impl Run {
     }
 
     pub(crate) fn session(&self, cancel: &Cancel) -> Session {
-        let Request { home, sandbox, decoder, components, observer, workers, .. } = &self.request;
+        let Request { home, sandbox, decoder, observer, workers, .. } = &self.request;
         Session {
             artifacts: home.artifacts.clone(),
             sandbox: sandbox.clone(),
             decoder: decoder.clone(),
-            components: components.values().cloned().collect(),
+            components: self.components.clone(),
             source: None,
             observer: observer.clone(),
             workers: *workers,
@@ -462,6 +497,9 @@ impl Run {
         config["file"] = manifest.file().into();
         config[upon::CHANGES] = request.changes.clone();
         config[upon::RANGE] = serde_json::json!([request.stages.start(), request.stages.end()]);
+        if let Some(only) = &request.only {
+            config[upon::ONLY] = only.as_str().into();
+        }
         for (key, run) in [(upon::UPON, &request.upon), (upon::RESUMES, &request.reuse.resumed)] {
             if let Some(run) = run {
                 config[key] = run.as_str().into();
@@ -486,7 +524,9 @@ impl Run {
             tags: tags(&request),
         })?;
         span.record("stagewright.run.id", id.as_str());
-        Ok(Self { request, id, span: span.clone(), aside: Aside::default() })
+        let components = admitted(&request);
+        let (hashed, aside) = (HashedRows::default(), Aside::default());
+        Ok(Self { request, id, span: span.clone(), hashed, components, aside })
     }
 
     fn end(&self, result: Result<(), RunError>) -> Result<(), RunError> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use stagewright_data::row_text;
 use stagewright_evaluation::report::Check;
-use stagewright_manifest::{StepId, World};
+use stagewright_manifest::StepId;
 use stagewright_promotion::promote::PromoteError;
 use stagewright_store::{RunId, StoreError};
 
@@ -32,8 +32,6 @@ pub enum RunError {
     MissingArtifact {
         /// The step that makes it.
         stage: StepId,
-        /// Its world.
-        world: World,
         /// Its name.
         name: String,
     },
@@ -62,8 +60,6 @@ pub enum RunError {
     OtherComponent {
         /// The stage.
         stage: StepId,
-        /// Its world.
-        world: World,
         /// The run whose artifacts were to be used.
         run: RunId,
         /// The component that ran, or its parameters.

@@ -5,7 +5,7 @@
 //! it, which worked on the one before that. So the artifacts of the whole chain are taken over, and
 //! those of a later run replace those of an earlier one.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde_json::Value;
 use stagewright_manifest::{Step, StepId, World};
@@ -20,6 +20,9 @@ pub const UPON: &str = "upon";
 pub const CHANGES: &str = "changes";
 /// The key of a run's configuration that names its first and its last stage.
 pub const RANGE: &str = "range";
+/// The key of a run's configuration that names its one stage or step, if it is not all of those
+/// worlds.
+pub const ONLY: &str = "only";
 /// The key of a run's configuration that names the run it goes on with.
 pub const RESUMES: &str = "resumes";
 
@@ -27,14 +30,17 @@ pub const RESUMES: &str = "resumes";
 pub(crate) fn taken_over(run: &Run) -> Result<Made, RunError> {
     let mut made = Made::nothing(run.request.home.artifacts.clone());
     let Some(upon) = run.request.upon.clone() else { return Ok(made) };
-    let (manifest, first) = (&run.request.manifest, *run.request.stages.start());
+    let manifest = &run.request.manifest;
+    let needed = needed(run);
     let now = manifest.effective();
     // The oldest first.
     for record in chain(run, upon)?.iter().rev() {
         for stage in run.request.home.registry.stages(&record.run_id)? {
             // What stands in the file no more, nothing works on.
             let step = StepId::new(&stage.name).ok().and_then(|id| manifest.graph.step(&id));
-            let Some(step) = step.filter(|step| step.world < first && !stage.outputs.is_empty()) else { continue };
+            let Some(step) = step.filter(|step| needed.contains(&step.id) && !stage.outputs.is_empty()) else {
+                continue;
+            };
             let world = step.world;
             // The model of an earlier run's training is no model of the rows that a later run
             // transformed.
@@ -52,6 +58,19 @@ pub(crate) fn taken_over(run: &Run) -> Result<Made, RunError> {
         }
     }
     Ok(made)
+}
+
+/// The steps that those wait for which the run is to do, and that it does not do itself.
+fn needed(run: &Run) -> BTreeSet<&StepId> {
+    let mut needed: BTreeSet<&StepId> = BTreeSet::new();
+    // Each stands after those that it waits for.
+    for step in run.request.manifest.graph.steps().iter().rev() {
+        if run.is_asked(step) || needed.contains(&step.id) {
+            needed.extend(step.inputs.iter().map(|input| &input.step).chain(&step.after));
+        }
+    }
+    needed.retain(|id| run.request.manifest.graph.step(id).is_none_or(|step| !run.is_asked(step)));
+    needed
 }
 
 /// The run and those that it worked on, the newest first.
@@ -90,7 +109,6 @@ fn check(
 ) -> Result<(), RunError> {
     let differs = |recorded: String, named: String| RunError::OtherComponent {
         stage: step.stage.clone(),
-        world: step.world,
         run: record.run_id.clone(),
         recorded,
         named,

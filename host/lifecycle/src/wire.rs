@@ -15,7 +15,7 @@ use crate::artifact::{
     EVALUATION, FEATURES_TRAIN, FEATURES_VALIDATION, IMPORTANCE, MODEL, Place, SIGNATURE, STATE, TABLE, TASK, TEST,
 };
 use crate::bench::Bench;
-use crate::candidate::Candidate;
+use crate::candidate::{Candidate, Rows};
 use crate::fault::StageFault;
 use crate::invocation::{
     CONTRACT, EvaluationWork, FORMAT, GuestSpec, HOST, InputRef, Invocation, ModelGuests, NAMED_INPUT, Origin,
@@ -87,11 +87,9 @@ fn input(made: &Made, place: Place) -> Result<InputRef, RunError> {
 /// An artifact that the manifest hands over under a name. Where its step stands in the pipeline is
 /// for people: a preparation made again of the same tables is the same.
 fn named_input(made: &Made, wanted: &Input) -> Result<InputRef, RunError> {
-    let record = made.named(&wanted.step, wanted.artifact).ok_or_else(|| RunError::MissingArtifact {
-        stage: wanted.step.clone(),
-        world: World::Ingestion,
-        name: wanted.artifact.to_owned(),
-    })?;
+    let record = made
+        .named(&wanted.step, wanted.artifact)
+        .ok_or_else(|| RunError::MissingArtifact { stage: wanted.step.clone(), name: wanted.artifact.to_owned() })?;
     let from = Origin::Step { step: wanted.step.clone() };
     Ok(InputRef { role: format!("{NAMED_INPUT}{}", wanted.name), kind: record.kind, digest: record.digest, from })
 }
@@ -220,7 +218,8 @@ fn evaluation(
 ) -> Result<EvaluationWork, RunError> {
     let section = &run.request.manifest.gates;
     let (test, task) = (made.open(&TEST)?, made.open(&TASK)?);
-    let hashes = candidate.test.clone().of_table(&test)?;
+    let Rows { learnt, test: hashes } = &*candidate.rows;
+    hashes.check(&test)?;
     let guests = |world: World| {
         let step = run.step_named(&made.step_of(world))?;
         let limits = run.request.manifest.stage_of(step).limits;
@@ -236,8 +235,8 @@ fn evaluation(
         rows_per_class: section.overlap_rows_per_class,
         candidate: ModelGuests { transformation: guests(World::Transformation)?, training: guests(World::Training)? },
         candidate_version: candidate.version.filter(|_| is_the_only),
-        candidate_overlap: Overlap::of(Some(&hashes), Some(&candidate.memory)),
-        champion: champion::standing(run, candidate, (test.schema(), &task), &hashes, inputs, bench)?,
+        candidate_overlap: Overlap::of(Some(hashes), Some(learnt)),
+        champion: champion::standing(run, candidate, (test.schema(), &task), hashes, inputs, bench)?,
         ancestors: made.ancestors(),
     })
 }

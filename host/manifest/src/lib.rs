@@ -23,6 +23,7 @@ mod operator;
 mod outputs;
 mod overrides;
 mod parameters;
+mod part;
 mod presence;
 mod problem;
 mod production;
@@ -53,6 +54,7 @@ pub use operator::{CompilationLimits, InstanceLimits, MachineLimits, OPERATOR_FI
 pub use outputs::OutputSection;
 pub use overrides::Overrides;
 pub use parameters::check_cost;
+pub use part::Part;
 pub use presence::is_there;
 pub use problem::{ManifestError, Place, Problem};
 pub use production::{ProblemSection, ProductionSection};

@@ -107,3 +107,61 @@ fn events_are_json_lines_that_say_which_run_and_step_they_are_of() {
         of_step.iter().filter_map(|line| line["event"].as_str().zip(line["level"].as_str())).collect();
     assert_eq!(told, [("step-started", "info"), ("step-failed", "error")]);
 }
+
+#[test]
+fn stages_of_a_graph_run_alone_by_their_names_make_what_the_whole_run_made() {
+    let (whole, parts) = (Place::new(), Place::new());
+    whole.write("graph.toml", graph());
+    let expected = digests(&whole.run(&["run", "graph.toml", "--json"]).expect(0).json());
+    parts.write("graph.toml", graph());
+    let unknown = parts.run(&["stage", "run", "boostd", "--file", "graph.toml"]).expect(2);
+    assert!(unknown.stderr.contains("hint: did you mean `boosted`?"), "{}", unknown.stderr);
+    let early = parts.run(&["stage", "run", "boosted", "--file", "graph.toml"]).expect(2);
+    assert!(early.stderr.contains("there is no home"), "{}", early.stderr);
+    let first = parts.run(&["stage", "run", "customers", "--file", "graph.toml", "--json"]).expect(0).json();
+    let mut made = digests(&first);
+    // Each error names the command that makes what is missing.
+    let missing = parts.run(&["stage", "run", "boosted", "--file", "graph.toml"]).expect(2);
+    assert!(
+        missing.stderr.contains("hint: run that stage first: stagewright stage run validation"),
+        "{}",
+        missing.stderr
+    );
+    let missing = parts.run(&["stage", "run", "check-others"]).expect(2);
+    assert!(missing.stderr.contains("hint: run that stage first: stagewright stage run others"), "{}", missing.stderr);
+    for stage in [
+        "others",
+        "check-others",
+        "validation.validation",
+        "transformation",
+        "logistic",
+        "training.boosted",
+        "evaluation",
+        "promotion",
+    ] {
+        let ended = parts.run(&["stage", "run", stage, "--json"]).expect(0).json();
+        made.extend(digests(&ended));
+    }
+    // Reports name runs and versions; what models are made of is the same.
+    let of = |digests: &[(String, String, String)]| -> std::collections::BTreeSet<(String, String, String)> {
+        digests.iter().filter(|(stage, ..)| !stage.starts_with("evaluation") && stage != "promotion").cloned().collect()
+    };
+    assert_eq!(of(&made), of(&expected));
+    let models = parts.run(&["models", "--json"]).expect(0).json();
+    assert_eq!(models[0]["aliases"], serde_json::json!([["champion", 1]]));
+}
+
+#[test]
+fn a_stage_that_runs_alone_works_on_the_last_run_of_its_pipeline() {
+    let place = Place::new();
+    place.write("graph.toml", graph());
+    place.write("other.toml", graph().replacen("pipeline = \"", "pipeline = \"other-", 1));
+    place.run(&["run", "graph.toml"]).expect(0);
+    let none = place.run(&["stage", "run", "boosted", "--file", "other.toml"]).expect(2);
+    let hint = "hint: make what `boosted` works on: stagewright stage run customers --file other.toml; or stagewright run other.toml";
+    assert!(none.stderr.contains(hint), "{}", none.stderr);
+    place.run(&["stage", "run", "customers", "--file", "other.toml"]).expect(0);
+    // The last run of all is of the other pipeline.
+    let alone = place.run(&["stage", "run", "boosted", "--file", "graph.toml", "--json"]).expect(0).json();
+    assert_eq!((&alone["executed"], &alone["cached"]), (&0.into(), &1.into()));
+}

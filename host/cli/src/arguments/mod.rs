@@ -293,12 +293,14 @@ pub(crate) enum StageCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct StageRunArguments {
-    /// The stage: ingestion, validation, transformation, training, evaluation or promotion.
+    /// A stage of the manifest by its name, or a world for all its stages: ingestion, validation,
+    /// transformation, training, evaluation or promotion.
     pub(crate) name: String,
     /// The manifest. [default: that of the run it works on, with the changes that were made there]
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// The run whose artifacts it works on. [default: the last one; ingestion works on none]
+    /// The run whose artifacts it works on. [default: the last one, of the manifest's pipeline if
+    /// that is named; ingestion works on none]
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
     #[command(flatten)]

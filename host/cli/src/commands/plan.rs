@@ -169,6 +169,7 @@ fn explained(
         workers: workplace.workers,
         cancel: workplace::cancel_on_signals(),
         stages: World::Ingestion..=World::Promotion,
+        only: None,
         upon: None,
         changes: serde_json::to_value(&arguments.changes)?,
         code: None,

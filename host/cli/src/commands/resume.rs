@@ -5,8 +5,8 @@
 
 use std::path::PathBuf;
 
-use stagewright_lifecycle::upon::{CHANGES, RANGE, UPON};
-use stagewright_manifest::World;
+use stagewright_lifecycle::upon::{CHANGES, ONLY, RANGE, UPON};
+use stagewright_manifest::{StepId, World};
 use stagewright_store::{Run, RunStatus};
 
 use crate::arguments::ResumeArguments;
@@ -32,6 +32,7 @@ pub(crate) fn resume(location: &Location, arguments: &ResumeArguments) -> anyhow
         file: &file,
         changes: &arguments.changes.after(serde_json::from_value(earlier).unwrap_or_default()),
         stages: range(&run)?,
+        only: run.config.get(ONLY).and_then(|only| StepId::new(only.as_str()?).ok()),
         upon: run.config.get(UPON).and_then(|upon| upon.as_str()?.parse().ok()),
         cache: &arguments.cache,
         resumed: Some(run.run_id),

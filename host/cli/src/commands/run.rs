@@ -13,7 +13,7 @@ use stagewright_lifecycle::code;
 use stagewright_lifecycle::model::Code;
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::{Request, Reuse, Run, RunError};
-use stagewright_manifest::{Limits, Manifest, Usage, World};
+use stagewright_manifest::{Limits, Manifest, StepId, Usage, World};
 use stagewright_promotion::promote::repair;
 use stagewright_runtime::Runtime;
 use stagewright_store::{CHAMPION, LoggedMetric, RunId, write_whole};
@@ -41,6 +41,7 @@ pub(crate) fn run(location: &Location, arguments: RunArguments) -> anyhow::Resul
         file: &arguments.file,
         changes: &arguments.changes,
         stages: World::Ingestion..=last,
+        only: None,
         upon: None,
         cache: &arguments.cache,
         resumed: None,
@@ -77,6 +78,8 @@ pub(crate) struct Job<'a> {
     pub(crate) file: &'a Path,
     pub(crate) changes: &'a Changes,
     pub(crate) stages: RangeInclusive<World>,
+    /// Of these, the one stage or step.
+    pub(crate) only: Option<StepId>,
     pub(crate) upon: Option<RunId>,
     pub(crate) cache: &'a CacheArguments,
     /// The run that this one goes on with.
@@ -138,6 +141,7 @@ impl Job<'_> {
             workers,
             cancel: workplace::cancel_on_signals(),
             stages: self.stages,
+            only: self.only,
             upon: self.upon,
             changes: serde_json::to_value(self.changes)?,
             code: code.join().unwrap_or_default(),
@@ -145,7 +149,7 @@ impl Job<'_> {
             destination,
             reuse,
         };
-        let registry = request.home.registry.clone();
+        let (registry, is_alone) = (request.home.registry.clone(), request.only.is_some());
         let (summary, result) = Run::execute(request);
         if let Some(file) = self.metrics_out.filter(|_| result.is_ok()) {
             write_metrics(&registry.run(&summary.run_id)?.metrics, file)?;
@@ -155,7 +159,7 @@ impl Job<'_> {
             (_, LogFormat::Json) => Told::Lines,
             (_, LogFormat::Text) => Told::Tables,
         };
-        let ending = conclude(&summary, result, &manifest, told);
+        let ending = conclude(&summary, result, &manifest, (told, is_alone));
         if self.suggest_limits && told == Told::Tables {
             suggest_limits(&summary, &manifest);
         }
@@ -236,7 +240,7 @@ fn conclude(
     summary: &Summary,
     result: Result<(), RunError>,
     manifest: &Manifest,
-    told: Told,
+    (told, is_alone): (Told, bool),
 ) -> anyhow::Result<Ending> {
     let file = manifest.file().to_owned();
     let failed = result.map_err(|error| anyhow::Error::from(FailedRun { error, manifest: file }));
@@ -267,21 +271,22 @@ fn conclude(
     }
     failed?;
     if told == Told::Tables {
-        for (position, command) in next_commands(summary, manifest).iter().enumerate() {
+        for (position, command) in next_commands(summary, manifest, is_alone).iter().enumerate() {
             println!("{} stagewright {command}", if position == 0 { "next:" } else { "     " });
         }
     }
     Ok(ending)
 }
 
-/// Commands that are worth typing after a run that did not fail.
-fn next_commands(summary: &Summary, manifest: &Manifest) -> Vec<String> {
+/// Commands that are worth typing after a run that did not fail. After one stage of several
+/// `is_alone`, what comes next is not known.
+fn next_commands(summary: &Summary, manifest: &Manifest, is_alone: bool) -> Vec<String> {
     let last = summary.stages.last().map(|stage| stage.world);
     let is_there = |world: &World| manifest.graph.of(*world).next().is_some();
     let following = last.and_then(|last| World::all().filter(is_there).find(|world| *world > last));
     let decided = summary.decision.is_some() || summary.is_champion_already;
     let mut commands = Vec::new();
-    if let Some(following) = following.filter(|_| !decided) {
+    if let Some(following) = following.filter(|_| !decided && !is_alone) {
         commands.push(format!("stage run {following}"));
     }
     if let Some(model) = &summary.model {

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use stagewright_lifecycle::upon::CHANGES;
-use stagewright_manifest::World;
+use stagewright_manifest::{Manifest, Part, World};
 use stagewright_runtime::{Origin, RuntimeError, StubGrants};
+use stagewright_store::Run;
 
 use crate::arguments::{JsonArgument, StageCommand, StageRunArguments};
-use crate::commands::run::{Job, world};
-use crate::commands::{inspect, precompile, print_json, runs, sign};
+use crate::commands::run::Job;
+use crate::commands::{inspect, overrides, precompile, print_json, runs, sign};
 use crate::ending::{Ending, UsageError};
 use crate::location::Location;
 use crate::terminal::table;
@@ -29,10 +30,7 @@ pub(crate) fn stage(location: &Location, command: StageCommand) -> anyhow::Resul
 }
 
 fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<Ending> {
-    let world = world(&arguments.name)?;
-    // Ingestion works on no run; it may repeat the manifest and the changes of one.
-    let begins_anew = world == World::Ingestion && arguments.file.is_some() && arguments.run.is_none();
-    let before = if begins_anew { None } else { Some(runs::find(&location.existing()?, arguments.run.as_deref())?) };
+    let before = before(location, arguments)?;
     let recorded = before.as_ref().and_then(|run| run.config.get("file")?.as_str()).map(PathBuf::from);
     let file = arguments.file.clone().or(recorded.clone()).ok_or_else(|| {
         UsageError::error("that run does not say which manifest it read", "name the manifest: --file pipeline.toml")
@@ -43,11 +41,16 @@ fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<End
         Some(earlier) => arguments.changes.after(serde_json::from_value(earlier.clone()).unwrap_or_default()),
         None => arguments.changes.clone(),
     };
+    let manifest = Manifest::load(&file, &overrides(&changes))?;
+    let Part { world, only } = part(&manifest, &arguments.name)?;
+    // All ingestions together begin anew. One of several adds to what the others brought.
+    let adds = world != World::Ingestion || only.is_some();
     let job = Job {
         file: &file,
         changes: &changes,
         stages: world..=world,
-        upon: before.map(|run| run.run_id).filter(|_| world != World::Ingestion),
+        only,
+        upon: before.map(|run| run.run_id).filter(|_| adds),
         cache: &arguments.cache,
         resumed: None,
         metrics_out: None,
@@ -56,6 +59,45 @@ fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<End
         json: arguments.json.json,
     };
     job.run(location)
+}
+
+/// The run that a stage works on: the one that is named, else the last one of the pipeline that is
+/// named, else the last of all. All ingestions of a pipeline that is named begin anew.
+fn before(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<Option<Run>> {
+    let StageRunArguments { name, file, run, changes, .. } = arguments;
+    let (Some(file), None) = (file, run) else {
+        return Ok(Some(runs::find(&location.existing()?, run.as_deref())?));
+    };
+    let manifest = Manifest::load(file, &overrides(changes))?;
+    let Part { world, only } = part(&manifest, name)?;
+    if world == World::Ingestion && only.is_none() {
+        return Ok(None);
+    }
+    let last = match location.existing() {
+        Ok(home) => home.registry.last_run(manifest.pipeline.as_str())?,
+        // The first of several ingestions may be the first thing that is done at all.
+        Err(_) if world == World::Ingestion => None,
+        Err(error) => return Err(error),
+    };
+    if last.is_none() && world == World::Ingestion {
+        return Ok(None);
+    }
+    let nothing = || {
+        let first = manifest.graph.steps().first().map_or(World::Ingestion.as_str(), |step| step.stage.as_str());
+        UsageError::error(
+            format!("there is no run of the pipeline `{}` to work on", manifest.pipeline),
+            format!(
+                "make what `{name}` works on: stagewright stage run {first} --file {0}; or stagewright run {0}",
+                file.display()
+            ),
+        )
+    };
+    last.map(Some).ok_or_else(nothing)
+}
+
+/// The part of the pipeline that a name means.
+fn part(manifest: &Manifest, name: &str) -> anyhow::Result<Part> {
+    manifest.part(name).map_err(|hint| UsageError::error(format!("there is no stage `{name}`"), hint))
 }
 
 fn list(location: &Location, arguments: &JsonArgument) -> anyhow::Result<Ending> {

@@ -9,7 +9,7 @@ use stagewright_lifecycle::Reuse;
 use stagewright_lifecycle::run::{Request, Run, RunError};
 use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_lifecycle::summary::Summary;
-use stagewright_manifest::{Manifest, Overrides, StageSection, World};
+use stagewright_manifest::{Manifest, Overrides, StageSection, StepId, World};
 use stagewright_store::{
     ArtifactKind, CHAMPION, Digest, Home, JudgedAgainst, NewVerdict, PromotionRequest, Run as RunRecord, RunId,
     StageRecord, Verdict,
@@ -79,6 +79,7 @@ pub(crate) struct Bed {
 pub(crate) struct Asked {
     set: Vec<String>,
     stages: RangeInclusive<World>,
+    only: Option<StepId>,
     upon: Option<RunId>,
     workers: usize,
     script: Script,
@@ -109,6 +110,7 @@ impl Asked {
         Self {
             set: Vec::new(),
             stages,
+            only: None,
             upon: None,
             workers: 1,
             script: Script::default(),
@@ -117,6 +119,11 @@ impl Asked {
             file: MANIFEST.to_owned(),
             folder: PathBuf::new(),
         }
+    }
+
+    /// One stage or step of a world alone.
+    pub(crate) fn only(world: World, name: &str) -> Self {
+        Self { only: Some(StepId::new(name).expect("a name")), ..Self::of(world..=world) }
     }
 
     /// With these stages instead of the six.
@@ -220,6 +227,7 @@ impl Bed {
             workers: asked.workers,
             cancel,
             stages: asked.stages,
+            only: asked.only,
             upon: asked.upon,
             changes: serde_json::Value::Null,
             code: None,

@@ -328,3 +328,72 @@ fn an_output_replaces_nothing_by_which_runs_are_decided_and_leads_nowhere_else()
     assert_eq!(std::fs::read_to_string(path("flow.toml")).unwrap(), "the pipeline");
     assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_stage_of_a_graph_runs_alone_on_what_those_before_it_made() {
+    let (whole, bed) = (Bed::new(), Bed::new());
+    let expected = recorded(&whole.done(graph()));
+    let order = [
+        (World::Ingestion, "customers"),
+        (World::Ingestion, "events"),
+        (World::Validation, "check-events"),
+        (World::Validation, "validation"),
+        (World::Transformation, "fancy"),
+        (World::Transformation, "plain"),
+        (World::Training, "bad"),
+        (World::Training, "good"),
+        (World::Training, "also-good"),
+        (World::Training, "poor"),
+        (World::Evaluation, "evaluation-good"),
+        (World::Evaluation, "evaluation-poor"),
+    ];
+    let alone = |world: World, name: &str| Asked::only(world, name).stages(STAGES);
+    let mut last: Option<Ended> = None;
+    let mut made = Vec::new();
+    for (world, name) in order {
+        let asked = alone(world, name);
+        let ended = bed.done(match &last {
+            Some(last) => asked.upon(last),
+            None => asked,
+        });
+        assert_eq!(names(&ended), [name]);
+        assert!(ended.summary.decision.is_none(), "{name}");
+        made.extend(recorded(&ended));
+        last = Some(ended);
+    }
+    assert_eq!((bed.versions(), bed.champion()), (0, None), "which is the best is not known");
+    // What is left: two evaluations, and the choice among all.
+    let asked = Asked::of(World::Evaluation..=World::Promotion).stages(STAGES);
+    let ended = bed.done(match &last {
+        Some(last) => asked.upon(last),
+        None => asked,
+    });
+    made.extend(recorded(&ended));
+    assert_eq!((bed.versions(), bed.champion()), (1, Some(1)));
+    let outputs = |recorded: &[(String, String, serde_json::Value, Vec<String>)], name: &str| {
+        recorded.iter().find(|step| step.0 == name).map(|step| step.3.clone())
+    };
+    for (name, ..) in expected.iter().filter(|step| !step.0.starts_with("evaluation") && step.0 != "promotion") {
+        assert_eq!(outputs(&made, name), outputs(&expected, name), "{name}");
+    }
+}
+
+#[test]
+fn a_stage_that_runs_alone_names_the_one_that_makes_what_is_missing() {
+    let bed = Bed::new();
+    let alone = |world: World, name: &str| Asked::only(world, name).stages(STAGES);
+    let customers = bed.done(alone(World::Ingestion, "customers"));
+    let missing = |ended: &Ended| match &ended.result {
+        Err(RunError::MissingArtifact { stage, name }) => format!("{stage}.{name}"),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(missing(&bed.run(alone(World::Validation, "check-events").upon(&customers))), "events.table");
+    let checked = bed.done(alone(World::Validation, "validation").upon(&customers));
+    assert_eq!(missing(&bed.run(alone(World::Transformation, "plain").upon(&checked))), "check-events.findings");
+    assert_eq!(missing(&bed.run(alone(World::Training, "poor").upon(&checked))), "check-events.findings");
+    let events = bed.done(alone(World::Ingestion, "events").upon(&checked));
+    let both = bed.done(alone(World::Validation, "check-events").upon(&events));
+    assert_eq!(missing(&bed.run(alone(World::Training, "poor").upon(&both))), "plain.features-train");
+    let plain = bed.done(alone(World::Transformation, "plain").upon(&both));
+    assert_eq!(missing(&bed.run(alone(World::Evaluation, "evaluation-bad").upon(&plain))), "bad.importance");
+}

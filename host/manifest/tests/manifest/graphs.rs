@@ -1,6 +1,6 @@
 //! Pipelines of other stages than the six: how they are wired, and everything that can be wrong.
 
-use stagewright_manifest::{Manifest, ManifestError, Overrides, Step, World};
+use stagewright_manifest::{Manifest, ManifestError, Overrides, Part, Step, World};
 
 use crate::{WHOLE, parse};
 
@@ -339,4 +339,20 @@ fn outputs_stay_below_the_folder_of_their_file_and_are_not_hidden() {
     let many: Vec<String> = (0..1001).map(|number| format!("r/{number}")).collect();
     let text = outputs(&many.iter().map(String::as_str).collect::<Vec<_>>()).unwrap_err().render();
     assert!(text.contains("a run writes at most 1000 files"), "{text}");
+}
+
+#[test]
+fn a_part_is_named_by_its_world_its_stage_or_its_step() {
+    let manifest = with(STAGES).unwrap();
+    let part = |name: &str| manifest.part(name).map(|Part { world, only }| (world, only.map(|id| id.to_string())));
+    let one = |world: World, name: &str| Ok((world, Some(name.to_owned())));
+    assert_eq!(part("training"), Ok((World::Training, None)));
+    assert_eq!(part("small"), one(World::Training, "small"));
+    assert_eq!(part("training.small"), one(World::Training, "small"));
+    assert_eq!(part("transformation.transformation"), one(World::Transformation, "transformation"));
+    assert_eq!(part("evaluation-small"), one(World::Evaluation, "evaluation-small"));
+    assert_eq!(part("smal"), Err("did you mean `small`?".to_owned()));
+    for wrong in ["training.events", "other.small", "x", "", "training.", ".small"] {
+        assert!(part(wrong).is_err(), "{wrong}");
+    }
 }
