@@ -279,7 +279,7 @@ impl Reading<'_> {
                 before.extend(elsewhere(&run.tags).map(|place| (Id::Elsewhere(place), "record".to_owned())));
                 before
             }
-            Id::Artifact(digest) => self.maker(digest)?.into_iter().collect(),
+            Id::Artifact(digest) => self.makers(digest)?,
             Id::Version(model, version) => {
                 let version = self.registry.version(model, *version)?;
                 let components = model_components(&version);
@@ -296,28 +296,37 @@ impl Reading<'_> {
         })
     }
 
-    /// The step that an artifact is from: of those whose outputs it is, one that the steps which
-    /// are shown already read it from.
-    fn maker(&mut self, digest: &Digest) -> Result<Option<(Id, String)>, StoreError> {
+    /// The steps that an artifact is from: of those whose outputs it is, one that the steps which
+    /// are shown already read it from; and if that one read the same content, the one before.
+    fn makers(&mut self, digest: &Digest) -> Result<Vec<(Id, String)>, StoreError> {
         let touches = self.registry.touches(digest)?;
         let makers: Vec<_> = touches.iter().filter(|touch| touch.how == Touched::Made).collect();
+        let earlier = |run: &RunId, number: i64| {
+            let before = || makers.iter().rev().filter(move |touch| touch.number < number);
+            before().find(|touch| touch.run_id == *run).or_else(|| before().next())
+        };
         let read = Id::Artifact(*digest);
         let reader = leaving(&self.lineage.edges, &read).map(|edge| &edge.to).next();
         let chosen = match reader {
-            Some(Id::Step(run, number)) => {
-                let before = || makers.iter().rev().filter(|touch| touch.number < *number);
-                before().find(|touch| touch.run_id == *run).or_else(|| before().next())
-            }
+            Some(Id::Step(run, number)) => earlier(run, *number),
             Some(Id::Version(model, version)) => {
                 let run = self.registry.version(model, *version)?.run_id;
                 makers.iter().rev().find(|touch| Some(&touch.run_id) == run.as_ref())
             }
             _ => None,
         };
-        let Some(maker) = chosen.or_else(|| makers.first()) else { return Ok(None) };
-        let (run, number) = (maker.run_id.clone(), maker.number);
-        let role = self.step(&run, number)?.and_then(|(_, stage)| output(&stage, digest)).unwrap_or_default();
-        Ok(Some((Id::Step(run, number), role)))
+        let mut next = chosen.or_else(|| makers.first()).copied();
+        let mut found = Vec::new();
+        while let Some(maker) = next {
+            let (run, number) = (maker.run_id.clone(), maker.number);
+            let stage = self.step(&run, number)?.map(|(_, stage)| stage);
+            let role = stage.as_ref().and_then(|stage| output(stage, digest)).unwrap_or_default();
+            // A step that changed nothing says nothing of where its content is from.
+            let has_read = stage.is_some_and(|stage| stage.inputs.iter().any(|input| input.digest == *digest));
+            next = if has_read { earlier(&run, number).copied() } else { None };
+            found.push((Id::Step(run, number), role));
+        }
+        Ok(found)
     }
 
     /// The nodes that a node leads to.

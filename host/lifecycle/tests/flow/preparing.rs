@@ -3,7 +3,7 @@
 
 use stagewright_lifecycle::Reuse;
 use stagewright_lifecycle::invocation::{Invocation, Work};
-use stagewright_lifecycle::lineage::{Id, Subject};
+use stagewright_lifecycle::lineage::{self, Id, Subject};
 use stagewright_lifecycle::run::RunError;
 use stagewright_manifest::{StepId, World};
 use stagewright_store::{ArtifactKind, Role};
@@ -200,6 +200,25 @@ fn a_prepared_table_leads_back_to_all_ingestions_and_its_run_is_made_again_elsew
     std::fs::write(&path, bytes).expect("room");
     let difference = reproduced(&other, &stages).first_difference.expect("a flipped bit");
     assert_eq!((difference.step.as_str(), &*difference.artifact), ("right", "right.table"));
+}
+
+#[test]
+fn a_preparation_that_changes_nothing_is_a_step_like_others() {
+    let bed = Bed::new();
+    let copy = "[stages.copy]\nworld = \"preparation\"\ncomponent = \"prepare\"\ninputs = { table = \"left\" }\n\
+                parameters = { columns = [\"id\", \"x\", \"outcome\"] }\n\n[stages.joined]";
+    let stages = STAGES.replace("[stages.joined]", copy).replace("one = \"ingestion.left\"", "one = \"copy\"");
+    let ended = bed.done(Asked::whole().stages(&stages));
+    let made = ended.made();
+    assert_eq!(made["copy.table"], made["left.table"], "the same content is one artifact");
+    let found = of(&bed, &Subject::Version(MODEL.to_owned(), 1));
+    let made_by = steps(&found, &found.upstream);
+    for step in ["left", "right", "joined", "ordered", "transformation", "training"] {
+        assert!(made_by.contains(&(ended.id.clone(), step.to_owned())), "{step}: {made_by:?}");
+    }
+    assert!(lineage::tree(&found).ends_with("leads to\n└─ nothing on record\n"));
+    assert!(reproduced(&bed, &ended.stages).identical);
+    assert_eq!(executed(&bed.done(Asked::whole().stages(&stages))), Vec::<&str>::new());
 }
 
 #[test]
