@@ -8,7 +8,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::Value;
-use stagewright_end_to_end::{Ended, Place, guests};
+use stagewright_end_to_end::{Ended, Place, guests, least_pipeline};
 
 const MODEL: &str = "churn-classifier";
 
@@ -311,5 +311,30 @@ fn names_in_a_component_are_not_shown_as_the_hosts_words() {
         let forged = |line: &str| line.trim_start().starts_with("signature  sound");
         assert!(!ended.stdout.lines().any(forged), "{}", ended.stdout);
         assert!(ended.stdout.contains("\\n") && ended.stdout.contains("(trusted)"), "{}{}", ended.stdout, ended.stderr);
+    }
+}
+
+#[test]
+fn what_a_stage_writes_is_an_event_of_its_step_and_begins_no_line_of_its_own() {
+    let place = Place::new();
+    place.write("least.toml", least_pipeline("empty-training"));
+    let path = format!("components.misbehave-validation.path={}", guests().join("misbehave-validation.wasm").display());
+    let changes = ["validation.component=misbehave-validation", "validation.misdeed=terminal-escapes", &path];
+    let mut arguments = vec!["run", "least.toml", "--log-format", "json", "--set", "validation.export=validate"];
+    arguments.extend(changes.iter().flat_map(|change| ["--set", change]));
+    let ended = asked(&place, &arguments).expect(0);
+    let lines: Vec<Value> =
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    let written: Vec<&Value> = lines.iter().filter(|line| line["event"] == "log").collect();
+    // One that it logged, and two that it printed: a line break ends one.
+    assert_eq!(
+        written.iter().map(|line| line["level"].as_str()).collect::<Vec<_>>(),
+        [Some("warn"), Some("info"), Some("info")]
+    );
+    for line in written {
+        assert_eq!((&line["step"], &line["run"]), (&"validation".into(), &lines[0]["run"]));
+        let message = line["message"].as_str().expect("text");
+        assert!(!message.contains(is_hidden), "{message:?}");
+        assert!(message.lines().skip(1).all(|line| line.starts_with("  | ")), "{message:?}");
     }
 }
