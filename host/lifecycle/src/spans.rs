@@ -141,7 +141,14 @@ pub fn part(name: &'static str) -> Span {
     if Span::current().is_none() {
         return Span::none();
     }
-    tracing::info_span!(target: TARGET, "part", otel.name = name, stagewright.step = Empty)
+    tracing::info_span!(target: TARGET, "part", otel.name = name, stagewright.step = Empty, stagewright.component = Empty)
+}
+
+/// The start of an instance of this component, or nothing outside of a span.
+pub fn start(component: &str) -> Span {
+    let span = part("start");
+    span.record("stagewright.component", brief(component));
+    span
 }
 
 /// A number as collectors have them, which is signed.
@@ -208,6 +215,6 @@ mod tests {
 
     #[test]
     fn outside_of_a_span_no_part_begins_a_trace_of_its_own() {
-        assert!(part("start").is_none());
+        assert!(part("inputs").is_none() && start("a component").is_none());
     }
 }

@@ -62,7 +62,7 @@ impl Seat {
         sources: Option<Arc<dyn Sources>>,
         purpose: Purpose,
     ) -> Result<Self, StageFault> {
-        let _start = spans::part("start").entered();
+        let _start = spans::start(&context.component.name).entered();
         let options = catalog.options();
         let desk = Desk::new(context, options, sources);
         match &catalog.process {

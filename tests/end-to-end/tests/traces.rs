@@ -1,6 +1,7 @@
 //! A run's spans at a collector: those of a real one (rotel), and what a run does where there is
 //! none, a slow one, or something else.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -216,6 +217,9 @@ fn a_collector_sees_a_run_and_in_it_each_step_with_what_it_used() {
         let parts = spans.iter().filter(|span| span.parent_span_id == step.span_id).map(|span| span.name.as_str());
         assert_eq!(parts.collect::<Vec<_>>(), ["inputs", "execute", "publish"]);
     }
+    let started = spans.iter().filter(|span| span.name == "start").map(|span| text(span, "stagewright.component"));
+    let components = told["stages"].as_array().into_iter().flatten().filter_map(|stage| stage["component"].as_str());
+    assert_eq!(started.collect::<BTreeSet<_>>(), components.collect::<BTreeSet<_>>());
     let executes = named(&spans, "execute");
     let starts = |execute: &Span| spans.iter().filter(|span| span.parent_span_id == execute.span_id).count();
     assert!(executes.len() == 6 && executes.into_iter().all(|execute| starts(execute) > 0), "instances start");
@@ -258,6 +262,25 @@ fn a_step_that_fails_is_an_error_of_which_nothing_but_the_kind_is_told() {
         assert_eq!(span.status.as_ref().map(|status| status.message.as_str()), Some("limit"));
     }
     assert!(!format!("{spans:?}").contains("ran past"), "messages may cite the data");
+    // A cell that is wrong is cited to whoever runs, and to nobody else.
+    let cell = "cell-of-somebody";
+    place.write("rows.csv", format!("a,y\n0.5,1\n{cell},0\n"));
+    let manifest = least_pipeline("empty-training")
+        .replace("component = \"empty-ingestion\"", "component = \"ingest-table\"\nsource = \"rows\"")
+        .replace(
+            "[split]",
+            "[sources.rows]\nuri = \"csv:rows.csv\"\n[signature.fields]\na = \"float64\"\ny = \"int64\"\n[split]",
+        );
+    place.write("wrong.toml", manifest);
+    let mut command = place.command(&["run", "wrong.toml"]);
+    command.env(ENDPOINT, &collector.endpoint);
+    let wrong = Ended::of(command).expect(3);
+    assert!(wrong.stderr.contains(cell), "{}", wrong.stderr);
+    let (of_data, _) = collector.spans_until("run");
+    let [step] = named(&of_data, "step ingestion")[..] else { panic!("one step: {of_data:?}") };
+    assert_eq!(text(step, "error.type"), "data");
+    assert_eq!(named(&of_data, "decode").len(), 1);
+    assert!(!format!("{of_data:?}").contains(cell) && !format!("{of_data:?}").contains("rows.csv"), "{of_data:?}");
     let first: serde_json::Value = serde_json::from_str(ended.stdout.lines().next().expect("a line")).expect("JSON");
     assert_eq!(first["trace_id"], hex(&spans[0].trace_id));
 }

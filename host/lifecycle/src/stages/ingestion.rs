@@ -7,6 +7,7 @@ use arrow_array::RecordBatch;
 use stagewright_data::{DataError, Decode, InferenceOptions, Leave, Signature, Source, SourceRows, Strictness};
 use stagewright_manifest::World;
 use stagewright_store::{Role, Schema};
+use tracing::Span;
 
 use crate::artifact::{RESPONSE, SIGNATURE, TABLE};
 use crate::bench::{Bench, roles};
@@ -14,6 +15,7 @@ use crate::fault::{LimitKind, StageFault};
 use crate::invocation::{IngestionWork, Reading};
 use crate::run::RunError;
 use crate::sandbox::{SourceCursor, Sources};
+use crate::spans;
 
 /// Ingests, and records the signature that was used.
 pub(crate) fn run(work: &IngestionWork, bench: &mut Bench) -> Result<(), RunError> {
@@ -80,7 +82,8 @@ fn signature(
     let source = source.as_ref().map_err(Clone::clone)?;
     let (null_values, target) = (work.null_values.clone(), work.target.clone());
     let options = InferenceOptions { null_values, sample_rows: None, target };
-    let inferred = decoder.infer(source, &options, false, leave).map_err(|error| fault(&error))?;
+    let inferred = spans::part("infer").in_scope(|| decoder.infer(source, &options, false, leave));
+    let inferred = inferred.map_err(|error| fault(&error))?;
     Ok(Some(inferred.signature))
 }
 
@@ -109,8 +112,9 @@ impl Sources for Granted {
         match (&self.source, &self.signature) {
             (Some((granted, source)), Some(signature)) if granted == name => {
                 let source = source.as_ref().map_err(Clone::clone)?;
-                let cursor = self.decoder.open(source, signature, Strictness::Ingest, &self.leave);
-                Ok(Box::new(Opened(cursor.map_err(|error| fault(&error))?)))
+                let span = spans::part("decode");
+                let cursor = span.in_scope(|| self.decoder.open(source, signature, Strictness::Ingest, &self.leave));
+                Ok(Box::new(Opened { rows: cursor.map_err(|error| fault(&error))?, _span: span }))
             }
             _ => Err(StageFault::Denied {
                 stage: World::Ingestion.into(),
@@ -122,15 +126,19 @@ impl Sources for Granted {
     }
 }
 
-struct Opened(Box<dyn SourceRows>);
+struct Opened {
+    rows: Box<dyn SourceRows>,
+    /// It lasts as long as rows may come.
+    _span: Span,
+}
 
 impl SourceCursor for Opened {
     fn schema(&self) -> &Schema {
-        self.0.schema()
+        self.rows.schema()
     }
 
     fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>, StageFault> {
-        self.0.next(rows).map_err(|error| fault(&error))
+        self.rows.next(rows).map_err(|error| fault(&error))
     }
 }
 
