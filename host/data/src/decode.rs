@@ -6,14 +6,15 @@
 //! [`Failure::believed`] alone.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_select::concat::concat_batches;
 use serde::{Deserialize, Serialize};
-use stagewright_store::{DataType, Field, Schema};
+use stagewright_store::{DataType, Field, Schema, open_regular};
 use stagewright_text::Outside;
 
 use crate::error::{DataError, DataFault, MAX_SHOWN_BYTES, shown};
@@ -22,6 +23,10 @@ use crate::interrupt::Interrupt;
 use crate::request::{self, KEPT_MEMORY, KeptColumn, MAX_BYTES, Rows, RowsInput};
 use crate::signature::{Signature, Strictness};
 use crate::source::{self, Batches, Cursor, InMemory, Literal, Place, Source, SourceUri, Taker, visit};
+use crate::split::{TakeCells, split_cells, split_schema};
+
+/// The name of a split's file in errors.
+pub const SPLIT: &str = "the split";
 
 /// The limits of decoding, and who is told what it used.
 #[derive(Clone)]
@@ -89,6 +94,18 @@ pub trait Decode: fmt::Debug + Send + Sync {
         keep: &[String],
         leave: &Leave,
     ) -> Result<Rows, DataError>;
+
+    /// Reads the cells of a split's file, given the names of the table's identifiers.
+    ///
+    /// # Errors
+    /// As [`split_cells`]; [`DataError::Unreadable`]; [`DataError::Memory`]; [`DataError::Host`].
+    fn split(
+        &self,
+        file: &Path,
+        identifiers: &[String],
+        leave: &Leave,
+        take: &mut TakeCells<'_>,
+    ) -> Result<(), DataError>;
 }
 
 /// Rows of a source, from the first on.
@@ -139,6 +156,17 @@ impl Decode for Here {
     ) -> Result<Rows, DataError> {
         request::decode_rows_until(input, name, signature, keep, &leave.interrupt)
     }
+
+    fn split(
+        &self,
+        file: &Path,
+        identifiers: &[String],
+        leave: &Leave,
+        take: &mut TakeCells<'_>,
+    ) -> Result<(), DataError> {
+        let opened = open_regular(file).map_err(|error| DataError::unreadable(Path::new(SPLIT), error, ""))?;
+        split_cells(BufReader::new(opened), SPLIT, identifiers, &leave.interrupt, take)
+    }
 }
 
 impl SourceRows for Cursor {
@@ -181,6 +209,11 @@ pub enum Wanted {
         options: InferenceOptions,
         /// Whether more null tokens are proposed.
         with_tokens: bool,
+    },
+    /// The cells of a split.
+    Split {
+        /// The identifiers of its table.
+        identifiers: Vec<String>,
     },
     /// All of its rows, for prediction.
     Whole {
@@ -244,6 +277,13 @@ impl Job {
         Some((job, text))
     }
 
+    /// A job on the file of a split.
+    pub fn on_split(identifiers: &[String]) -> Self {
+        let format = Format::Csv { delimiter: Some(b','), header: Some(true) };
+        let wanted = Wanted::Split { identifiers: identifiers.to_vec() };
+        Self { name: SPLIT.to_owned(), format, query: None, parameters: Vec::new(), wanted }
+    }
+
     /// Whether the file is a database.
     pub fn is_of_database(&self) -> bool {
         matches!(self.format, Format::Sqlite { .. })
@@ -254,6 +294,7 @@ impl Job {
         match &self.wanted {
             Wanted::Rows { signature, strictness } => Some(signature.decoded(*strictness)),
             Wanted::Whole { signature, .. } => Some(signature.decoded(Strictness::Predict)),
+            Wanted::Split { identifiers } => split_schema(identifiers.len()).ok(),
             Wanted::Signature { .. } => None,
         }
     }
@@ -265,7 +306,7 @@ impl Job {
                 let field = |number: usize| Field::new(format!("kept {number}"), DataType::Utf8);
                 Schema::new((0..keep.len()).map(field).collect()).ok()
             }
-            Wanted::Rows { .. } | Wanted::Signature { .. } => None,
+            Wanted::Rows { .. } | Wanted::Signature { .. } | Wanted::Split { .. } => None,
         }
     }
 
@@ -301,6 +342,13 @@ impl Job {
             }
             Wanted::Signature { options, with_tokens } => {
                 infer::look(&source, place, options, *with_tokens, &interrupt).map(Some)
+            }
+            Wanted::Split { identifiers } => {
+                let Place::Memory(InMemory::File(text)) = place else {
+                    return Err(DataError::Host("a split is no database".to_owned()));
+                };
+                let mut take = |cells: &RecordBatch| taker.batch(cells.clone());
+                split_cells(text, &self.name, identifiers, &interrupt, &mut take).map(|()| None)
             }
             Wanted::Whole { signature, keep } => {
                 let rows = match (&self.format, place) {

@@ -25,7 +25,7 @@ mod split;
 mod target;
 mod values;
 
-pub use decode::{Decode, Failure, Here, Job, Leave, Said, SourceRows, Stood, Wanted};
+pub use decode::{Decode, Failure, Here, Job, Leave, SPLIT, Said, SourceRows, Stood, Wanted};
 pub use error::{DataError, DataFault, MAX_SHOWN_BYTES, row_text, shown};
 pub use infer::{ColumnReport, Inference, InferenceOptions, LeftOut, TargetReport, infer, propose};
 pub use interrupt::Interrupt;
@@ -36,7 +36,7 @@ pub use source::{
     SourceUri, Stamp, Taker, fetch, open, ready_sqlite,
 };
 pub use split::{
-    Gather, Partition, RowHash, Select, Split, SplitMethod, SplitPlan, hash_rows, in_hash_order, row_key_columns,
-    select,
+    Gather, Partition, RowHash, Select, Split, SplitMethod, SplitPlan, TakeCells, hash_rows, in_hash_order,
+    row_key_columns, select, split_cells, split_schema,
 };
 pub use target::{Task, TaskKind};

@@ -16,11 +16,11 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use rusqlite::Connection;
 use stagewright_data::{
     DataError, Decode, Here, InferenceOptions, Interrupt, Leave, Literal, RowsInput, Signature, Source, SourceRows,
-    Strictness,
+    Split, Strictness, TakeCells,
 };
 use stagewright_hostile::process;
 use stagewright_runtime::{Process, Walls, decoder};
-use stagewright_store::{DataType, Field};
+use stagewright_store::{DataType, Field, Schema};
 use tempfile::TempDir;
 
 fn folder() -> TempDir {
@@ -372,4 +372,94 @@ fn whatever_a_process_sends_that_decodes_is_a_fault_of_the_file_and_nothing_else
     let forge = liar(folder.path(), "forged-signature").infer(&file, &InferenceOptions::default(), true, &leave);
     let error = forge.expect_err("a lie is an error").to_string();
     assert!(error.contains("reports of other columns"), "{error}");
+}
+
+/// A table of so many rows, of which nothing identifies one.
+fn table(rows: i64) -> (Schema, Vec<Result<RecordBatch, DataError>>) {
+    let schema = Schema::new(vec![Field::new("n", DataType::Int64)]).expect("a schema");
+    let numbers: ArrayRef = Arc::new((0..rows).map(Some).collect::<Int64Array>());
+    let batch = RecordBatch::try_new(schema.to_arrow(), vec![numbers]).expect("a column");
+    (schema, vec![Ok(batch)])
+}
+
+#[test]
+fn a_split_is_read_in_a_process_of_its_own_as_in_this_one() {
+    let folder = folder();
+    let apart = decoder(Some(&process()));
+    let (leave, _) = short(LONG, LONG);
+    let rows = |rows: usize| (0..rows).map(|row| format!("{row},{}\n", ["train", "validation", "test"][row % 3]));
+    let long = |count| ["row,partition\n".to_owned()].into_iter().chain(rows(count)).collect::<String>();
+    let mut made = 0;
+    for (number, text) in [
+        long(30_000),
+        long(29_999),
+        "partition,row\ntest,1\ntrain,0\n".to_owned(),
+        "partition,row\ntest,1\ntrain,0".to_owned(),
+        "partition\ntest\n".to_owned(),
+        "row\n0\n".to_owned(),
+        "row,partition\n0,\"te\nst\"\n".to_owned(),
+        "row,partition\n0,\u{1b}[2J\n".to_owned(),
+        "row,partition\n0,test\n0\n".to_owned(),
+        "row,partition\n0,\"test\n".to_owned(),
+        "row,partition\n".to_owned(),
+        String::new(),
+        "PK\u{3}\u{4}".to_owned(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = folder.path().join("split.csv");
+        fs::write(&path, &text).expect("a file");
+        let read = |decoder: &dyn Decode| {
+            let (schema, batches) = table(if number < 2 { 30_000 } else { 2 });
+            let cells = |names: &[String], take: &mut TakeCells<'_>| decoder.split(&path, names, &leave, take);
+            Split::import(cells, &schema, batches).map_err(|error| error.to_string())
+        };
+        let found = read(&*apart);
+        made += usize::from(found.is_ok());
+        assert_eq!(found, read(&Here), "{number}");
+    }
+    assert_eq!(made, 3);
+    for decoder in [&*apart, &Here] {
+        let ended = decoder.split(&folder.path().join("none.csv"), &[], &leave, &mut |_| Ok(()));
+        assert!(matches!(ended, Err(DataError::Unreadable { .. })), "{ended:?}");
+    }
+}
+
+#[test]
+fn whatever_a_process_sends_that_reads_a_split_is_a_fault_of_the_file_and_nothing_else() {
+    let folder = folder();
+    let path = folder.path().join("split.csv");
+    fs::write(&path, "row,partition\n0,train\n1,test\n").expect("a file");
+    let forged = "sent what no such process sends";
+    for (deed, words) in [
+        ("split-opened", forged),
+        ("split-of-numbers", forged),
+        ("split-without-end", "more cells than the file has"),
+        ("split-of-nobody", "do not have the cells of one file"),
+        ("split-of-nothing", "do not have the cells of one file"),
+        ("split-of-two-files", "do not have the cells of one file"),
+        ("split-ended", "does not name these rows of the table"),
+        ("failed-first-with-a-fault", "warning: all is well"),
+        ("unopened", forged),
+        ("abort", forged),
+    ] {
+        let (leave, _) = short(LONG, LONG);
+        let liar = liar(folder.path(), deed);
+        let (schema, batches) = table(2);
+        let mut taken = 0;
+        let cells = |names: &[String], take: &mut TakeCells<'_>| {
+            // Duplicates would end it before its bytes are too many.
+            let mut counted = |cells: &RecordBatch| {
+                taken += cells.num_rows();
+                if deed == "split-without-end" { Ok(()) } else { take(cells) }
+            };
+            liar.split(&path, names, &leave, &mut counted)
+        };
+        let error = Split::import(cells, &schema, batches).expect_err("a lie is an error");
+        assert!(matches!(error, DataError::Unreadable { .. } | DataError::Fault(_)), "{deed}: {error:?}");
+        let told = error.to_string();
+        assert!(told.contains(words), "{deed}: {told}");
+        assert!(told.len() < 64 << 10 && taken < 31, "{deed}: {} bytes, {taken} rows", told.len());
+    }
 }

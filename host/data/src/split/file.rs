@@ -6,21 +6,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
-use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray as _;
+use arrow_array::{Array as _, RecordBatch, StringArray};
 use stagewright_store::{Role, Schema};
 
-use crate::cell::Cell;
 use crate::error::{DataError, DataFault, listed, shown};
-use crate::interrupt::Interrupt;
-use crate::source::{CellVisitor, CsvText};
+use crate::split::cells::{PARTITION, ROW, TakeCells};
 use crate::split::{Partition, Split};
 use crate::values::Values;
-
-const ROW: &str = "row";
-const PARTITION: &str = "partition";
 
 impl Split {
     /// Writes the split of a table, which gives the batches that it is made of each time that it is
@@ -62,24 +58,25 @@ impl Split {
         Ok(())
     }
 
-    /// Reads a split of a table, given as batches, from what [`Split::export`] or somebody else wrote.
-    /// Keeps the file's rows in memory, and the identifiers of the table.
+    /// Makes a split of a table, given as batches, of what [`Split::export`] or somebody else wrote:
+    /// `read` is given the names of the table's identifiers, and passes on the cells of the file, as
+    /// [`split_cells`](crate::split_cells) does. Keeps the file's rows in memory, and the
+    /// identifiers of the table.
     ///
     /// # Errors
-    /// [`DataError::Interrupted`] when told to stop.
-    /// [`DataError::Fault`] naming rows of the table that the file lacks, rows that the table
-    /// lacks, rows given twice, rows without an identifier where the file has no row numbers, and
-    /// words that are no partition.
+    /// Those of `read`, which may be of another process: whatever it passes on, the split is one of
+    /// the table. [`DataError::Fault`] naming rows of the table that the file lacks, rows that the
+    /// table lacks, rows given twice, rows without an identifier where the file has no row numbers,
+    /// and words that are no partition.
     pub fn import<E: From<DataError>>(
-        input: impl Read,
+        read: impl FnOnce(&[String], &mut TakeCells<'_>) -> Result<(), DataError>,
         schema: &Schema,
         batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
-        interrupt: &Interrupt,
     ) -> Result<Self, E> {
         let identifiers = identifier_columns(schema);
-        let names = identifiers.iter().map(|&column| schema.fields()[column].name.clone()).collect();
-        let mut file = SplitFile { identifiers: names, ..SplitFile::default() };
-        CsvText::new(input, "the split".to_owned(), b',', true)?.visit(interrupt, &mut file)?;
+        let names: Vec<String> = identifiers.iter().map(|&column| schema.fields()[column].name.clone()).collect();
+        let mut file = SplitFile { identifiers: names.clone(), ..SplitFile::default() };
+        read(&names, &mut |cells| file.add(cells))?;
         let columns = if file.is_by_identifier { identifiers } else { Vec::new() };
         let keys = read_keys(&columns, batches)?;
         Ok(if file.is_by_identifier { file.by_identifier(&keys)? } else { file.by_row(keys.len())? })
@@ -158,15 +155,44 @@ struct SplitFile {
     identifiers: Vec<String>,
     is_by_identifier: bool,
     has_numbers: bool,
-    /// The cells of the current row: the partition, the identifiers if it goes by them, the row
-    /// number if there is one.
-    cells: Vec<String>,
     rows: u64,
     by_name: HashMap<Vec<String>, Partition>,
     by_number: BTreeMap<u64, Partition>,
 }
 
 impl SplitFile {
+    /// Notes rows. The first says which columns the file has.
+    fn add(&mut self, cells: &RecordBatch) -> Result<(), DataError> {
+        let columns: Vec<&StringArray> = cells.columns().iter().map(|column| column.as_string::<i32>()).collect();
+        let [words, identifiers @ .., numbers] = &columns[..] else { return Err(strange()) };
+        for row in 0..cells.num_rows() {
+            let cell = |column: &StringArray| column.is_valid(row).then(|| column.value(row).to_owned());
+            let name: Option<Vec<String>> = identifiers.iter().map(|column| cell(column)).collect();
+            let name = name.filter(|name| !name.is_empty());
+            let number = cell(numbers);
+            if self.rows == 0 {
+                (self.is_by_identifier, self.has_numbers) = (name.is_some(), number.is_some());
+            }
+            let is_as_the_first = (self.is_by_identifier, self.has_numbers) == (name.is_some(), number.is_some());
+            let word = cell(words).filter(|_| is_as_the_first && (name.is_some() || number.is_some()));
+            self.add_row(&word.ok_or_else(strange)?, name.unwrap_or_default(), number)?;
+        }
+        Ok(())
+    }
+
+    fn add_row(&mut self, word: &str, name: Vec<String>, number: Option<String>) -> Result<(), DataError> {
+        let partition = Partition::ALL.into_iter().find(|partition| partition.name() == word).ok_or_else(|| {
+            let complaint = "is not a partition\nhint: write train, validation or test";
+            DataFault::of_value(word, complaint).in_column(PARTITION).in_row(self.rows)
+        })?;
+        if let Some(name) = self.insert(name, number, partition)? {
+            let message = format!("the split names `{}` twice", shown(&name));
+            return Err(DataFault::new(message).in_row(self.rows).into());
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
     fn by_identifier(self, keys: &[Vec<String>]) -> Result<Split, DataError> {
         let mut missing = Vec::new();
         let mut partitions = Vec::with_capacity(keys.len());
@@ -211,8 +237,12 @@ impl SplitFile {
 
     /// Notes a row's partition. Returns how the file calls it if it had another one, or had been
     /// given by its number before.
-    fn insert(&mut self, mut name: Vec<String>, partition: Partition) -> Result<Option<String>, DataError> {
-        let number = if self.has_numbers { name.pop() } else { None };
+    fn insert(
+        &mut self,
+        name: Vec<String>,
+        number: Option<String>,
+        partition: Partition,
+    ) -> Result<Option<String>, DataError> {
         match number {
             Some(number) if !self.is_by_identifier || is_nameless(&name) => {
                 let row =
@@ -228,6 +258,11 @@ impl SplitFile {
     }
 }
 
+/// Rows that no reader of a split's file passes on.
+fn strange() -> DataError {
+    DataFault::new("the rows of the split do not have the cells of one file").into()
+}
+
 fn check_complete(missing: &[String], unknown: &[String]) -> Result<(), DataError> {
     if !unknown.is_empty() {
         return Err(
@@ -240,49 +275,4 @@ fn check_complete(missing: &[String], unknown: &[String]) -> Result<(), DataErro
         );
     }
     Ok(())
-}
-
-impl CellVisitor for SplitFile {
-    fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError> {
-        let place = |wanted: &str| names.iter().position(|name| name == wanted);
-        let partition = place(PARTITION).ok_or_else(|| {
-            DataFault::new(format!("a split needs the column `{PARTITION}`; the file has {}", listed(names)))
-        })?;
-        let identifiers: Option<Vec<usize>> = self.identifiers.iter().map(|name| place(name)).collect();
-        let number = place(ROW);
-        self.is_by_identifier = identifiers.as_ref().is_some_and(|identifiers| !identifiers.is_empty());
-        self.has_numbers = number.is_some();
-        if !self.is_by_identifier && !self.has_numbers {
-            let wanted =
-                if self.identifiers.is_empty() { String::new() } else { format!(" or {}", listed(&self.identifiers)) };
-            let message = format!("a split needs the column `{ROW}`{wanted}; the file has {}", listed(names));
-            return Err(DataFault::new(message).into());
-        }
-        let keys = identifiers.filter(|_| self.is_by_identifier).unwrap_or_default();
-        Ok(std::iter::once(partition).chain(keys).chain(number).collect())
-    }
-
-    fn cell(&mut self, _column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>> {
-        cell.with_text(|text| self.cells.push(text.to_owned()));
-        Ok(())
-    }
-
-    fn end_rows(&mut self, _rows: usize) -> Result<bool, DataError> {
-        let name = self.cells.split_off(1);
-        let word = self.cells.pop().unwrap_or_default();
-        let partition = Partition::ALL.into_iter().find(|partition| partition.name() == word).ok_or_else(|| {
-            let complaint = "is not a partition\nhint: write train, validation or test";
-            DataFault::of_value(&word, complaint).in_column(PARTITION).in_row(self.rows)
-        })?;
-        if let Some(name) = self.insert(name, partition)? {
-            let message = format!("the split names `{}` twice", shown(&name));
-            return Err(DataFault::new(message).in_row(self.rows).into());
-        }
-        self.rows += 1;
-        Ok(true)
-    }
-
-    fn rows_at_once(&self) -> usize {
-        usize::MAX
-    }
 }

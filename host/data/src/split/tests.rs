@@ -178,7 +178,18 @@ fn export(found: &Split, key: Role, numbers: &[u32]) -> String {
 
 fn import(text: &str, key: Role, numbers: &[u32]) -> Result<Split, DataError> {
     let schema = schema(key);
-    Split::import(text.as_bytes(), &schema, batches(&schema, numbers, 7), &Interrupt::never())
+    read(text, &schema, batches(&schema, numbers, 7))
+}
+
+fn read(
+    text: &str,
+    schema: &Schema,
+    batches: impl IntoIterator<Item = Result<RecordBatch, DataError>>,
+) -> Result<Split, DataError> {
+    let cells = |identifiers: &[String], take: &mut TakeCells<'_>| {
+        split_cells(text.as_bytes(), "the split", identifiers, &Interrupt::never(), take)
+    };
+    Split::import(cells, schema, batches)
 }
 
 #[test]
@@ -231,14 +242,12 @@ fn a_row_without_identifier_is_exported_and_imported_by_its_number() {
     found.export(&schema, table, &mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
     assert!(text.starts_with("row,partition,id\n0,") && text.contains(",C-1\n"), "{text}");
-    assert_eq!(Split::import(text.as_bytes(), &schema, table(), &Interrupt::never()).unwrap(), found);
+    assert_eq!(read(&text, &schema, table()).unwrap(), found);
     // This is the use of names: the rows that have one may come in another order.
     let mut order = numbers(50);
     order.swap(1, 2);
     order.swap(8, 49);
-    let moved =
-        Split::import(text.as_bytes(), &schema, [Ok::<_, DataError>(with_gaps(&schema, &order))], &Interrupt::never())
-            .unwrap();
+    let moved = read(&text, &schema, [Ok(with_gaps(&schema, &order))]).unwrap();
     for (place, number) in order.into_iter().enumerate() {
         assert_eq!(moved.partitions()[place], found.partitions()[number as usize]);
     }
@@ -247,15 +256,7 @@ fn a_row_without_identifier_is_exported_and_imported_by_its_number() {
 #[test]
 fn no_cell_of_a_split_names_all_rows_without_identifier() {
     let schema = schema(Role::Identifier);
-    let import = |text: &str| {
-        Split::import(
-            text.as_bytes(),
-            &schema,
-            [Ok::<_, DataError>(with_gaps(&schema, &numbers(3)))],
-            &Interrupt::never(),
-        )
-        .unwrap_err()
-    };
+    let import = |text: &str| read(text, &schema, [Ok(with_gaps(&schema, &numbers(3)))]).unwrap_err();
     assert_eq!(
         import("partition,id\ntest,\ntrain,C-1\ntrain,C-2\n").to_string(),
         "data row 1: the row has no identifier, and the split names rows by `id` alone\nhint: give the split the column `row` too"

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use stagewright_data::{DataError, Gather, Partition, Split, Task, TaskKind, in_hash_order, select};
+use stagewright_data::{DataError, Gather, Partition, Split, TakeCells, Task, TaskKind, in_hash_order, select};
 use stagewright_manifest::World;
 use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter, packed};
 
@@ -117,8 +117,15 @@ fn split(work: &TransformationWork, bench: &Bench, table: &Table, watch: &Watch)
             let held = Cell::new(file.size().saturating_mul(IMPORTED_BYTE_MEMORY));
             watch.hold(held.get())?;
             let rows = with_kept_identifiers(table, watch, &held, IMPORTED_ROW_MEMORY);
-            let lines = std::fs::File::open(file.path()).map_err(StageFault::host)?;
-            Split::import(std::io::BufReader::new(lines), table.schema(), rows, &watch.interrupt())
+            let (decoder, leave) = (&bench.session.decoder, bench.leave());
+            let read = |identifiers: &[String], take: &mut TakeCells<'_>| {
+                decoder.split(file.path(), identifiers, &leave, take)
+            };
+            Split::import(read, table.schema(), rows).map_err(|ReadError(fault)| match fault {
+                // The limit is the one of the stage for which the file is read.
+                fault @ StageFault::Limit { .. } => ReadError(fault.of_stage(|_| Some(World::Transformation.into()))),
+                fault => ReadError(fault),
+            })
         }
     };
     Ok(split.map_err(|ReadError(fault)| fault)?)

@@ -6,13 +6,15 @@
 
 use std::fmt;
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray as _;
 use stagewright_data::{
     DataError, Decode, Failure, Here, Inference, InferenceOptions, Interrupt, Job, Leave, Opened, Rows, RowsInput,
-    Signature, Source, SourceRows, Strictness, Wanted,
+    SPLIT, Signature, Source, SourceRows, SourceUri, Strictness, TakeCells, Wanted,
 };
 use stagewright_jail::{Child, Command, Ending, Event, Limit, Rules, Spent, Why};
 use stagewright_lifecycle::fault::KILLED_HINT;
@@ -139,6 +141,37 @@ impl Decode for Apart {
             batches.push(reading.batch(std::mem::take(&mut bytes), schema)?);
         }
         job.put_together(&rows, &kept).map_err(|reason| reading.forged(reason))
+    }
+
+    fn split(
+        &self,
+        file: &Path,
+        identifiers: &[String],
+        leave: &Leave,
+        take: &mut TakeCells<'_>,
+    ) -> Result<(), DataError> {
+        let uri = SourceUri::Csv { path: file.to_owned(), delimiter: None, header: None };
+        let files = Source::new(uri).open_files(leave.memory, &leave.interrupt)?;
+        let (length, job) = (files.length, Job::on_split(identifiers));
+        let schema = job.schema().ok_or_else(|| DataError::Host("a split without columns".to_owned()))?;
+        let mut reading = Reading::start(&self.0, &job, Input::Files(files), (SPLIT.to_owned(), None), leave)?;
+        // Each cell has its bytes in the file, and each row one more.
+        let (mut left, mut bytes) = (length.saturating_add(1), Vec::new());
+        loop {
+            match reading.receive(&mut bytes)? {
+                decoded::ROWS => {
+                    let batch = reading.batch(std::mem::take(&mut bytes), &schema)?;
+                    let texts = batch.columns().iter().map(|column| column.as_string::<i32>());
+                    let text: usize = texts.map(|texts| texts.value_data().len()).sum();
+                    let rest = left.checked_sub((text + batch.num_rows()) as u64);
+                    left = rest.ok_or_else(|| reading.forged("more cells than the file has"))?;
+                    take(&batch)?;
+                }
+                decoded::END => return Ok(()),
+                decoded::FAILED => return Err(reading.failed(&bytes)),
+                _ => return Err(reading.forged("something else than cells")),
+            }
+        }
     }
 }
 

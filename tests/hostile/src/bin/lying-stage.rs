@@ -34,6 +34,19 @@ fn nasty_fault() -> String {
     )
 }
 
+/// A row of a split of a table without identifiers, as the contract's bytes.
+fn cells(partition: Option<&str>, number: Option<&str>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for cell in [partition, number] {
+        let text = cell.unwrap_or_default();
+        bytes.extend([u8::from(cell.is_some()), 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend([0, 0, 0, 0, text.len() as u8, 0, 0, 0]);
+        bytes.extend(text.as_bytes());
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+    }
+    bytes
+}
+
 // Messages of a child.
 const ASK: u32 = 1;
 const TELL: u32 = 2;
@@ -194,7 +207,8 @@ impl Liar {
 
     /// Does the deed instead of decoding a file of one column `t` of text.
     fn decode(&mut self, deed: &str) {
-        if !["unopened", "opened-with-bytes", "forged-signature"].contains(&deed) && !deed.starts_with("failed-first") {
+        let is_first = deed.starts_with("failed-first") || deed.starts_with("split");
+        if !["unopened", "opened-with-bytes", "forged-signature"].contains(&deed) && !is_first {
             self.send(OPENED, &[]);
         }
         // Offsets of one text of a byte, and the byte.
@@ -220,6 +234,18 @@ impl Liar {
             "failed-first-with-a-query" => self.send(FAILED, &[nasty_failure("Query").as_bytes()]),
             "failed-first-with-a-fault" => self.send(FAILED, &[nasty_fault().as_bytes()]),
             "failed-at-length" => self.send(FAILED, &[&vec![b' '; 2 << 20]]),
+            "split-opened" => self.send(OPENED, &[]),
+            "split-of-numbers" => self.send(ROWS, &[&row, &one]),
+            "split-without-end" => loop {
+                self.send(ROWS, &[&cells(Some("train"), Some("0")), &one]);
+            },
+            "split-of-nobody" => self.send(ROWS, &[&cells(None, Some("0")), &one]),
+            "split-of-nothing" => self.send(ROWS, &[&cells(Some("train"), None), &one]),
+            "split-of-two-files" => {
+                self.send(ROWS, &[&cells(Some("train"), Some("0")), &one]);
+                self.send(ROWS, &[&cells(Some("test"), None), &one]);
+            }
+            "split-ended" => self.send(END, &[]),
             "ended-twice" => (0..2).for_each(|_| self.send(END, &[])),
             "exit" => end(0),
             "abort" => std::process::abort(),

@@ -1,0 +1,118 @@
+//! The cells of a split's file, before anything is made of them: read wherever files are decoded.
+
+use std::io::Read;
+
+use arrow_array::builder::{ArrayBuilder as _, StringBuilder};
+use arrow_array::{ArrayRef, RecordBatch};
+use stagewright_store::{DataType, Field, Schema, SchemaError};
+
+use crate::cell::Cell;
+use crate::error::{DataError, DataFault, listed};
+use crate::interrupt::Interrupt;
+use crate::source::{CellVisitor, CsvText};
+
+/// The column that numbers rows, from 0.
+pub(super) const ROW: &str = "row";
+/// The column that says where a row goes.
+pub(super) const PARTITION: &str = "partition";
+
+/// So many rows, or bytes of text, are passed on at once.
+const ROWS_AT_ONCE: usize = 8192;
+const BYTES_AT_ONCE: usize = 1 << 20;
+
+/// Takes batches of [`split_schema`].
+pub type TakeCells<'a> = dyn FnMut(&RecordBatch) -> Result<(), DataError> + 'a;
+
+/// The columns of a split's file, given the names of the table's identifiers: the partition, the
+/// identifiers, the number of the row. All are text. A column that the file does not have, or that
+/// names no rows in it, is null throughout.
+///
+/// # Errors
+/// There are more identifiers than a table may have columns.
+pub fn split_schema(identifiers: usize) -> Result<Schema, SchemaError> {
+    let field = |number: usize| Field::new(format!("cell {number}"), DataType::Utf8).with_nullable(true);
+    Schema::new((0..identifiers + 2).map(field).collect())
+}
+
+/// Reads the cells of a split's file, which is CSV with a header. `name` is what errors call it.
+///
+/// # Errors
+/// [`DataError::Interrupted`] when told to stop; [`DataError::Fault`] for a text that is no such
+/// file, or that has neither numbers of rows nor all identifiers; those of `take`.
+pub fn split_cells(
+    input: impl Read,
+    name: &str,
+    identifiers: &[String],
+    interrupt: &Interrupt,
+    take: &mut TakeCells<'_>,
+) -> Result<(), DataError> {
+    let columns = (0..identifiers.len() + 2).map(|_| StringBuilder::new()).collect();
+    let mut cells = Cells { identifiers, columns, places: Vec::new(), bytes: 0, take };
+    CsvText::new(input, name.to_owned(), b',', true)?.visit(interrupt, &mut cells)?;
+    cells.pass_on()
+}
+
+struct Cells<'a, 'b> {
+    identifiers: &'a [String],
+    columns: Vec<StringBuilder>,
+    /// For each column that is read, its place among all.
+    places: Vec<usize>,
+    bytes: usize,
+    take: &'a mut TakeCells<'b>,
+}
+
+impl Cells<'_, '_> {
+    fn pass_on(&mut self) -> Result<(), DataError> {
+        if self.columns[0].len() == 0 {
+            return Ok(());
+        }
+        self.bytes = 0;
+        let columns = self.columns.iter_mut().map(|column| std::sync::Arc::new(column.finish()) as ArrayRef);
+        let schema = split_schema(self.identifiers.len()).map_err(|error| DataError::plan(error.to_string(), ""))?;
+        (self.take)(&RecordBatch::try_new(schema.to_arrow(), columns.collect())?)
+    }
+}
+
+impl CellVisitor for Cells<'_, '_> {
+    fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError> {
+        let place = |wanted: &str| names.iter().position(|name| name == wanted);
+        let partition = place(PARTITION).ok_or_else(|| {
+            DataFault::new(format!("a split needs the column `{PARTITION}`; the file has {}", listed(names)))
+        })?;
+        let identifiers: Option<Vec<usize>> = self.identifiers.iter().map(|name| place(name)).collect();
+        let identifiers = identifiers.unwrap_or_default();
+        let number = place(ROW);
+        if identifiers.is_empty() && number.is_none() {
+            let wanted =
+                if self.identifiers.is_empty() { String::new() } else { format!(" or {}", listed(self.identifiers)) };
+            let message = format!("a split needs the column `{ROW}`{wanted}; the file has {}", listed(names));
+            return Err(DataFault::new(message).into());
+        }
+        self.places = (0..=identifiers.len()).chain(number.map(|_| self.columns.len() - 1)).collect();
+        Ok(std::iter::once(partition).chain(identifiers).chain(number).collect())
+    }
+
+    fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>> {
+        let column = &mut self.columns[self.places[column]];
+        self.bytes += cell.with_text(|text| {
+            column.append_value(text);
+            text.len()
+        });
+        Ok(())
+    }
+
+    fn end_rows(&mut self, _rows: usize) -> Result<bool, DataError> {
+        let rows = self.columns[0].len();
+        for column in self.columns.iter_mut().filter(|column| column.len() < rows) {
+            column.append_null();
+        }
+        if rows >= ROWS_AT_ONCE || self.bytes >= BYTES_AT_ONCE {
+            self.pass_on()?;
+        }
+        Ok(true)
+    }
+
+    fn rows_at_once(&self) -> usize {
+        usize::MAX
+    }
+}
