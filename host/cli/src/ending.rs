@@ -116,9 +116,10 @@ fn fault_ending(fault: &StageFault) -> Ending {
     }
 }
 
-fn run_ending(error: &RunError) -> Ending {
+pub(crate) fn run_ending(error: &RunError) -> Ending {
     match error {
         RunError::Stage(fault) | RunError::Server(fault) => fault_ending(fault),
+        RunError::Children { why, .. } => run_ending(why),
         RunError::Unfit { .. } => Ending::Data,
         RunError::MissingArtifact { .. } | RunError::OtherComponent { .. } | RunError::NotMade { .. } => Ending::Usage,
         RunError::NoOutput { .. } => Ending::Usage,
@@ -300,6 +301,7 @@ fn store_ending(error: &StoreError) -> Ending {
 fn run_hint(error: &RunError, manifest: &str) -> Option<String> {
     match error {
         RunError::Stage(fault) | RunError::Server(fault) => fault.hint(manifest),
+        RunError::Children { why, .. } => run_hint(why, manifest),
         RunError::Unfit { step, .. } => Some(format!(
             "`stagewright artifacts export {step}.report --output report.html` shows every check; mend the data, or relax the check under [components.*.parameters]"
         )),

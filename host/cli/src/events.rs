@@ -4,22 +4,26 @@
 //! and `message`. What a stage wrote is the event `log` of its step, and no text of a stage makes a
 //! line of its own.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
+use stagewright_evaluation::report::Verdict;
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::sandbox::Level;
-use stagewright_lifecycle::summary::StageSummary;
+use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_manifest::StepId;
 use stagewright_store::RunId;
 
+use crate::ending::{Ending, run_ending};
 use crate::traces;
 
 /// Writes events. Where nobody reads them, the run goes on.
 #[derive(Default)]
 pub(crate) struct Events {
     run: OnceLock<RunId>,
+    /// The run that this one is a child of, and its name there.
+    child: Option<(String, Option<RunId>)>,
 }
 
 /// A line.
@@ -64,8 +68,24 @@ fn write(line: &Line<'_>) {
 impl Observer for Events {
     fn run_started(&self, run: &RunId) {
         let _ = self.run.set(run.clone());
-        let more = traces::id().map_or_else(|| serde_json::json!({}), |id| serde_json::json!({ "trace_id": id }));
+        let mut more = traces::id().map_or_else(|| serde_json::json!({}), |id| serde_json::json!({ "trace_id": id }));
+        if let Some((name, parent)) = &self.child {
+            more["child"] = name.as_str().into();
+            more["of"] = serde_json::json!(parent);
+        }
         self.say(None, Level::Info, "run-started", "the run begins", more);
+    }
+
+    fn run_ended(&self, summary: &Summary, error: Option<&RunError>) {
+        let verdict = summary.decision.as_ref().map(|decision| decision.verdict);
+        let is_rejected = matches!(verdict, Some(Verdict::Rejected | Verdict::Undecided));
+        let ending = if is_rejected { Ending::Rejected } else { Ending::Done };
+        let code = error.map_or(ending, run_ending) as u8;
+        ended(&summary.run_id, error.map(ToString::to_string).as_deref(), code);
+    }
+
+    fn of_child(&self, name: &str) -> Arc<dyn Observer> {
+        Arc::new(Self { run: OnceLock::new(), child: Some((name.to_owned(), self.run.get().cloned())) })
     }
 
     fn stage_started(&self, step: &StepId, component: &str) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -59,12 +59,19 @@ pub(crate) struct Watch {
     bars: Option<MultiProgress>,
     active: Mutex<HashMap<StepId, ProgressBar>>,
     quiet: bool,
+    /// Stands before the names of steps: the name of a child and a slash.
+    prefix: String,
 }
 
 impl Watch {
     pub(crate) fn new(quiet: bool) -> Self {
         let bars = (!quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
-        Self { bars, active: Mutex::default(), quiet }
+        Self { bars, active: Mutex::default(), quiet, prefix: String::new() }
+    }
+
+    /// A step as it is shown.
+    fn named(&self, step: &StepId) -> String {
+        format!("{}{step}", self.prefix)
     }
 
     fn line(&self, text: &str) {
@@ -82,6 +89,11 @@ impl Watch {
 }
 
 impl Observer for Watch {
+    fn of_child(&self, name: &str) -> Arc<dyn Observer> {
+        let prefix = format!("{}/", Outside::new(name));
+        Arc::new(Self { bars: self.bars.clone(), active: Mutex::default(), quiet: self.quiet, prefix })
+    }
+
     fn stage_started(&self, step: &StepId, component: &str) {
         match &self.bars {
             Some(bars) => {
@@ -90,13 +102,13 @@ impl Observer for Watch {
                 let bar = bars.add(
                     ProgressBar::new_spinner()
                         .with_style(style)
-                        .with_prefix(step.to_string())
+                        .with_prefix(self.named(step))
                         .with_message(Outside::new(component).to_string()),
                 );
                 bar.enable_steady_tick(Duration::from_millis(100));
                 self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(step.clone(), bar);
             }
-            None => tracing::info!("{step}: {component}"),
+            None => tracing::info!("{}: {component}", self.named(step)),
         }
     }
 
@@ -113,6 +125,7 @@ impl Observer for Watch {
     }
 
     fn log(&self, step: &StepId, level: Level, message: &str) {
+        let step = self.named(step);
         match level {
             Level::Debug => tracing::debug!("{step}: {message}"),
             Level::Info => tracing::info!("{step}: {message}"),
@@ -124,6 +137,7 @@ impl Observer for Watch {
         if let Some(bar) = self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(step) {
             bar.finish_and_clear();
         }
+        let step = self.named(step);
         if summary.cached {
             self.line(&format!("{:<15} {:<20}   cached", step, summary.component));
             return;

@@ -124,6 +124,12 @@ impl Workplace {
             let component = &by_name[stage.component.as_str()];
             problems.extend(manifest.check_parameters(stage, &component.description.parameters));
             components.insert(stage.name.clone(), component.clone());
+            // The same problem may be one of several children.
+            for child in &manifest.children {
+                let Some(stage) = child.manifest.stages.iter().find(|it| it.name == stage.name) else { continue };
+                let found = child.manifest.check_parameters(stage, &component.description.parameters);
+                problems.extend(found.into_iter().filter(|it| !problems.contains(it)).collect::<Vec<_>>());
+            }
         }
         if problems.is_empty() { Ok(components) } else { Err(manifest.error(problems).into()) }
     }

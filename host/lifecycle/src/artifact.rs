@@ -11,6 +11,7 @@ use stagewright_store::{ArtifactStore, Blob, Digest, Table};
 use crate::fault::StageFault;
 use crate::run::RunError;
 use crate::stages::promotion::Decision;
+use crate::stages::segments::Segments;
 
 /// The place of an artifact in a run: the world of the stage that makes it, and its name there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +116,9 @@ pub(crate) const SIGNATURE: Artifact<Json<Signature>> = Artifact::new(Ingestion,
 pub(crate) const TABLE: Artifact<Table> = Artifact::new(Ingestion, "table");
 /// The answer of the server that the table comes from.
 pub(crate) const RESPONSE: Artifact<Blob> = Artifact::new(Ingestion, "response");
+
+/// The segments that the rows of [`TABLE`] were dealt out to. Their tables have names of their own.
+pub(crate) const SEGMENT_LIST: Artifact<Json<Segments>> = Artifact::new(Ingestion, "segments");
 
 pub(crate) const FINDINGS: Artifact<Json<ValidationReport>> = Artifact::new(Validation, "findings");
 pub(crate) const VALIDATION_REPORT: Artifact<Html> = Artifact::new(Validation, "report");

@@ -21,7 +21,7 @@ use crate::fault::StageFault;
 use crate::invocation::{GuestSpec, InputRef, Invocation, NAMED_INPUT, Outcome, SOURCE, Usage};
 use crate::observer::Observer;
 use crate::run::RunError;
-use crate::sandbox::{Cancel, Component, Level, Meter, Sandbox, Shelf, StageContext, Tracker};
+use crate::sandbox::{Cancel, Component, Level, Meter, Sandbox, Shelf, StageContext, Tracker, WALLS};
 use crate::watch::Watch;
 
 /// The live side of a step. Nothing in it changes a result.
@@ -393,14 +393,17 @@ impl Bench {
 
     /// Makes a table one of the stage's outputs.
     pub(crate) fn put_table(&mut self, artifact: &Artifact<Table>, table: &Table) {
-        self.outputs.push(ArtifactRecord {
-            name: artifact.place.name.to_owned(),
-            kind: ArtifactKind::Table,
-            digest: table.digest(),
-            media_type: "application/vnd.apache.arrow.file".to_owned(),
-            rows: Some(table.rows()),
-            bytes: table.bytes(),
-        });
+        self.outputs.push(table_record(artifact.place.name.to_owned(), table));
+    }
+
+    /// Makes a table one of the stage's outputs, under a name that the data gave.
+    pub(crate) fn put_named_table(&mut self, name: String, table: &Table) {
+        self.outputs.push(table_record(name, table));
+    }
+
+    /// Records that the host works without a component: there is no call without a wall.
+    pub(crate) fn stands_alone(&self) {
+        self.meter.stood(WALLS);
     }
 
     /// Makes a blob one of the stage's outputs.
@@ -506,6 +509,17 @@ impl Bench {
 pub(crate) fn roles(schema: &Schema) -> HashMap<String, Role> {
     let fields = schema.fields().iter().filter(|field| field.role != Role::Feature);
     fields.map(|field| (field.name.clone(), field.role)).collect()
+}
+
+fn table_record(name: String, table: &Table) -> ArtifactRecord {
+    ArtifactRecord {
+        name,
+        kind: ArtifactKind::Table,
+        digest: table.digest(),
+        media_type: "application/vnd.apache.arrow.file".to_owned(),
+        rows: Some(table.rows()),
+        bytes: table.bytes(),
+    }
 }
 
 /// A table that the host makes for a stage, in the stage's account.

@@ -12,12 +12,12 @@ use stagewright_manifest::{Register, SourceLocation, Step, StepId, World};
 use stagewright_store::{ArtifactKind, Digest, RunId};
 
 use crate::bench::Bench;
-use crate::cached::{self, Aside, Found};
-use crate::candidate::{self, Candidate, HashedRows};
+use crate::cached::{self, Found};
+use crate::candidate::{self, Candidate};
 use crate::invocation::Invocation;
 use crate::key;
 use crate::made::Made;
-use crate::run::{self, Request, Run, RunError};
+use crate::run::{Request, Run, RunError};
 use crate::{upon, wire};
 
 /// A step of a plan.
@@ -62,20 +62,19 @@ pub struct Difference {
 pub fn explain(request: Request) -> Result<Vec<Planned>, RunError> {
     // Nothing is recorded under it.
     let id = "0".repeat(32).parse()?;
-    let components = run::admitted(&request);
-    let (span, hashed, aside) = (tracing::Span::none(), HashedRows::default(), Aside::default());
-    let run = Run { request, id, span, hashed, components, aside };
+    let run = Run::of(request, id, tracing::Span::none());
     let made = upon::taken_over(&run)?;
-    let mut planning = Planning {
-        run: &run,
-        made,
-        candidates: BTreeMap::new(),
-        anew: Vec::new(),
-        is_champion: false,
-        is_unnumbered: false,
-    };
-    let asked = run.request.manifest.graph.steps().iter().filter(|step| run.is_asked(step));
-    asked.map(|step| planning.step(step)).collect()
+    let asked: Vec<Step> =
+        run.request.manifest.graph.steps().iter().filter(|step| run.is_asked(step)).cloned().collect();
+    Ok(self::steps(&run, made, &asked)?.0)
+}
+
+/// The same of these steps, with what was made for those that follow.
+pub(crate) fn steps(run: &Run, made: Made, asked: &[Step]) -> Result<(Vec<Planned>, Made), RunError> {
+    let mut planning =
+        Planning { run, made, candidates: BTreeMap::new(), anew: Vec::new(), is_champion: false, is_unnumbered: false };
+    let planned = asked.iter().map(|step| planning.step(step)).collect::<Result<_, _>>()?;
+    Ok((planned, planning.made))
 }
 
 struct Planning<'a> {

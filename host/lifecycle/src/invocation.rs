@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stagewright_data::{Literal, Signature, Source, SourceUri, SplitPlan, Task, TaskKind};
 use stagewright_evaluation::gates::Gates;
 use stagewright_evaluation::report;
-use stagewright_manifest::{Limits, StepId, World};
+use stagewright_manifest::{Limits, Nulls, StepId, World};
 use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, LogLine, MetricRecord, Schema};
 
 use crate::fault::StageFault;
@@ -135,6 +135,8 @@ pub enum Work {
     Ingestion(IngestionWork),
     /// Makes one table of several.
     Preparation(PreparationWork),
+    /// Deals the rows of a table out to segments. No component is called.
+    Segments(SegmentsWork),
     /// Checks the table.
     Validation,
     /// Splits rows, encodes the target, makes features.
@@ -170,6 +172,17 @@ pub struct PreparationWork {
     pub signature: Option<Signature>,
     /// The name of the target; `None` if nothing is learnt from the table as it is.
     pub target: Option<String>,
+}
+
+/// How the rows of a table are dealt out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentsWork {
+    /// The column whose values are the segments.
+    pub column: String,
+    /// What becomes of rows without a value.
+    pub nulls: Nulls,
+    /// The most segments.
+    pub most: u64,
 }
 
 /// A source that ingestion may open.
@@ -425,7 +438,8 @@ mod tests {
             assert_eq!(again(&work), work);
         }
         let gates = Gates { primary: "r2".to_owned(), margin: 1e-17, confidence: Some(0.95), ..Gates::default() };
-        for work in [Work::Validation, Work::Training, Work::Promotion { gates }] {
+        let segments = SegmentsWork { column: "a \"b\"".to_owned(), nulls: Nulls::Segment, most: 7 };
+        for work in [Work::Segments(segments), Work::Validation, Work::Training, Work::Promotion { gates }] {
             assert_eq!(again(&work), work);
         }
         let (version, model, reason) = (7, Digest::of(b"model"), "`x` is missing".to_owned());

@@ -10,7 +10,7 @@ use stagewright_store::Digest;
 
 use crate::invocation::{
     ChampionSpec, EvaluationWork, GuestSpec, IngestionWork, InputRef, Invocation, ModelGuests, PreparationWork,
-    SourceWork, Standing, TransformationWork, Work,
+    SegmentsWork, SourceWork, Standing, TransformationWork, Work,
 };
 
 /// Keys of other versions of this code are other keys.
@@ -83,6 +83,10 @@ fn keyed_work(work: &Work) -> Value {
         }
         Work::Preparation(PreparationWork { signature, target }) => {
             json!({ "preparation": { "signature": signature, "target": target } })
+        }
+        // The bound on their number ends a step, and changes nothing of one that comes to its end.
+        Work::Segments(SegmentsWork { column, nulls, most: _ }) => {
+            json!({ "segments": { "column": column, "nulls": nulls } })
         }
         Work::Validation => json!({ "validation": {} }),
         Work::Transformation(TransformationWork { task, target, split }) => {

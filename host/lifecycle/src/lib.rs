@@ -10,7 +10,7 @@
 //! - [`model`]: a registered model as data. [`semantic_version`]: what a new one changes. [`predict`]: new rows through one.
 //! - `purity`: whether answers for a row hang on nothing but the row. [`wall_clock`]: how a stage's
 //!   time is counted; [`cpu_clock`]: a thread's. [`watch`]: the host's own work for a stage, as part of
-//!   the stage's budget.
+//!   the stage's budget. [`foreach`]: one run for each of several values or segments.
 //! - [`budget`]: what all runs of a process may do at once. [`summary`]: what a run was. [`observer`]: who watches it; [`spans`]: where its time goes.
 
 mod artifact;
@@ -24,6 +24,7 @@ pub mod cpu_clock;
 pub mod explain;
 pub mod fault;
 mod flow;
+pub mod foreach;
 pub mod invocation;
 pub mod judgement;
 pub mod key;

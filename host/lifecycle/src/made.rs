@@ -8,7 +8,7 @@ use stagewright_evaluation::report;
 use stagewright_manifest::{Step, StepId, World};
 use stagewright_store::{ArtifactRecord, ArtifactStore, Reference, StageRecord};
 
-use crate::artifact::{Artifact, Place, Readable};
+use crate::artifact::{Artifact, Place, Readable, SIGNATURE, TABLE};
 use crate::run::RunError;
 use crate::summary::StageSummary;
 
@@ -27,6 +27,8 @@ pub(crate) struct Made {
 
 #[derive(Clone, Default)]
 struct Kept {
+    /// The step that dealt the rows out, where the table is a segment of what ingestion made.
+    segment_of: Option<StepId>,
     artifacts: BTreeMap<(StepId, String), ArtifactRecord>,
     /// The steps that made it, as they were recorded.
     steps: BTreeMap<StepId, Arc<StageRecord>>,
@@ -60,6 +62,23 @@ impl Made {
     /// The step of a world.
     pub(crate) fn step_of(&self, world: World) -> StepId {
         self.line.get(&world).cloned().unwrap_or_else(|| world.into())
+    }
+
+    /// The step that made the artifact of a place.
+    pub(crate) fn maker_of(&self, place: Place) -> StepId {
+        match &self.kept.segment_of {
+            Some(segments) if place == TABLE.place => segments.clone(),
+            _ => self.step_of(place.world),
+        }
+    }
+
+    /// Puts a segment in the place of the table that `table` made. What else that step made beside
+    /// it and its signature is of the whole table, and not of the segment.
+    pub(crate) fn narrow(&mut self, table: &StepId, segments: StepId, segment: ArtifactRecord) {
+        let kept = Arc::make_mut(&mut self.kept);
+        kept.artifacts.retain(|(made_by, name), _| made_by != table || name == SIGNATURE.place.name);
+        kept.artifacts.insert((table.clone(), TABLE.place.name.to_owned()), segment);
+        kept.segment_of = Some(segments);
     }
 
     /// Adds what a step made.
@@ -115,6 +134,13 @@ impl Made {
     /// An artifact of a step by its name, if it was made.
     pub(crate) fn named(&self, step: &StepId, name: &str) -> Option<&ArtifactRecord> {
         self.kept.artifacts.get(&(step.clone(), name.to_owned()))
+    }
+
+    /// An artifact of a step, opened.
+    pub(crate) fn of_step<T: Readable>(&self, step: &StepId, artifact: &Artifact<T>) -> Result<T::Opened, RunError> {
+        let name = artifact.place.name;
+        let missing = || RunError::MissingArtifact { stage: step.clone(), name: name.to_owned() };
+        T::open(&self.store, &self.named(step, name).ok_or_else(missing)?.digest, artifact.place)
     }
 
     /// An artifact, opened.

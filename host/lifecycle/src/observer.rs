@@ -1,11 +1,13 @@
 //! Who watches a run: the terminal, a log, nobody.
 
+use std::sync::Arc;
+
 use stagewright_manifest::StepId;
 use stagewright_store::RunId;
 
 use crate::run::RunError;
 use crate::sandbox::Level;
-use crate::summary::StageSummary;
+use crate::summary::{StageSummary, Summary};
 
 /// Told what happens, as it happens; from several threads, often. Must not block.
 pub trait Observer: Send + Sync {
@@ -19,6 +21,15 @@ pub trait Observer: Send + Sync {
     fn progress(&self, step: &StepId, done: u64, total: u64);
     /// A step wrote a line. Cut and escaped.
     fn log(&self, step: &StepId, level: Level, message: &str);
+    /// A run that is one of several ends, with the error that ended it.
+    fn run_ended(&self, summary: &Summary, error: Option<&RunError>) {
+        let _ = (summary, error);
+    }
+    /// Who watches the run of this name, one of several at once.
+    fn of_child(&self, name: &str) -> Arc<dyn Observer> {
+        let _ = name;
+        Arc::new(Unwatched)
+    }
     /// A step is done and its artifacts are published.
     fn stage_finished(&self, step: &StepId, summary: &StageSummary);
     /// A step has failed, with all of its tries, and is recorded.

@@ -32,6 +32,7 @@ use crate::summary::StageSummary;
 pub use compare::Place;
 
 /// The means by which steps are executed again.
+#[derive(Clone)]
 pub struct Again {
     /// Where the recorded artifacts are.
     pub artifacts: ArtifactStore,
@@ -63,6 +64,13 @@ pub struct Reproduction {
     pub steps: Vec<Repeated>,
     /// The steps that failed in the run, which made nothing to compare with.
     pub skipped: Vec<String>,
+}
+
+impl Default for Reproduction {
+    /// Of no steps.
+    fn default() -> Self {
+        Self { identical: true, first_difference: None, steps: Vec::new(), skipped: Vec::new() }
+    }
 }
 
 /// A step that made the same again.
@@ -200,10 +208,8 @@ pub fn reproduce(stages: &[StageRecord], again: &Again) -> Result<Reproduction, 
     let steps = read(stages)?;
     steps.iter().try_for_each(|step| refuse_missing(step, again))?;
     let mut result = Reproduction {
-        identical: true,
-        first_difference: None,
-        steps: Vec::new(),
         skipped: stages.iter().filter(|stage| has_failed(stage)).map(|stage| stage.name.clone()).collect(),
+        ..Reproduction::default()
     };
     let mut compared = HashSet::new();
     let called: HashSet<Digest> =

@@ -23,6 +23,7 @@ use crate::bench::{Bench, Session, now_ms};
 use crate::cached::{Aside, KeyLock, Reuse};
 use crate::candidate::{self, Candidate, HashedRows};
 use crate::fault::StageFault;
+use crate::foreach::{CHILD, ChildOf, PARENT_TAG};
 use crate::invocation::{InputRef, Invocation, Outcome};
 use crate::made::Made;
 use crate::model::Code;
@@ -42,6 +43,7 @@ use crate::wire;
 const TRIES: u32 = 3;
 
 /// What a run is made of.
+#[derive(Clone)]
 pub struct Request {
     /// The pipeline.
     pub manifest: Arc<Manifest>,
@@ -67,6 +69,8 @@ pub struct Request {
     pub only: Option<StepId>,
     /// The run whose artifacts the first stage works on, if it is not ingestion.
     pub upon: Option<RunId>,
+    /// Its place among the children of another run, if it is one.
+    pub child: Option<ChildOf>,
     /// The changes of the command line to the manifest, for the record and for stages that follow.
     pub changes: serde_json::Value,
     /// Where the manifest comes from.
@@ -104,7 +108,8 @@ fn tags(request: &Request) -> Vec<(String, String)> {
         let dirty = code.dirty.map_or_else(|| "unknown".to_owned(), |dirty| dirty.to_string());
         [commit, ("mlflow.source.git.dirty".to_owned(), dirty)].into_iter().chain(branch)
     });
-    [source, kind].into_iter().chain(code).collect()
+    let parent = request.child.iter().map(|child| (PARENT_TAG.to_owned(), child.parent.to_string()));
+    [source, kind].into_iter().chain(code).chain(parent).collect()
 }
 
 /// A step that has ended, before it is recorded.
@@ -134,18 +139,19 @@ pub struct Run {
     pub(crate) components: Vec<Arc<Component>>,
 }
 
-/// The components of all stages, each once: many may share one.
-pub(crate) fn admitted(request: &Request) -> Vec<Arc<Component>> {
-    let mut components: Vec<Arc<Component>> = Vec::new();
-    for component in request.components.values() {
-        if !components.iter().any(|known| Arc::ptr_eq(known, component)) {
-            components.push(component.clone());
-        }
-    }
-    components
-}
-
 impl Run {
+    /// A run that nobody has recorded yet.
+    pub(crate) fn of(request: Request, id: RunId, span: Span) -> Self {
+        let mut components: Vec<Arc<Component>> = Vec::new();
+        for component in request.components.values() {
+            // Many stages may share one.
+            if !components.iter().any(|known| Arc::ptr_eq(known, component)) {
+                components.push(component.clone());
+            }
+        }
+        Self { request, id, span, hashed: HashedRows::default(), components, aside: Aside::default() }
+    }
+
     /// Runs the stages that were asked for. The summary holds what happened up to an error.
     ///
     /// # Errors
@@ -491,7 +497,7 @@ impl Run {
         }
     }
 
-    fn begin(request: Request, span: &Span) -> Result<Self, RunError> {
+    pub(crate) fn begin(request: Request, span: &Span) -> Result<Self, RunError> {
         let manifest = &request.manifest;
         let mut config = manifest.effective();
         config["file"] = manifest.file().into();
@@ -505,6 +511,9 @@ impl Run {
                 config[key] = run.as_str().into();
             }
         }
+        if let Some(child) = &request.child {
+            config[CHILD] = child.to_json();
+        }
         let parameters = manifest.stages.iter().flat_map(|stage| {
             let parameters = manifest.parameters_of(stage);
             let schema = &request.components[&stage.name].description.parameters;
@@ -514,7 +523,7 @@ impl Run {
         });
         let id = request.home.registry.begin_run(&NewRun {
             run_id: None,
-            name: String::new(),
+            name: request.child.as_ref().map(|child| child.name.clone()).unwrap_or_default(),
             pipeline: manifest.pipeline.to_string(),
             experiment: manifest.experiment.to_string(),
             seed: manifest.seed,
@@ -524,12 +533,10 @@ impl Run {
             tags: tags(&request),
         })?;
         span.record("stagewright.run.id", id.as_str());
-        let components = admitted(&request);
-        let (hashed, aside) = (HashedRows::default(), Aside::default());
-        Ok(Self { request, id, span: span.clone(), hashed, components, aside })
+        Ok(Self::of(request, id, span.clone()))
     }
 
-    fn end(&self, result: Result<(), RunError>) -> Result<(), RunError> {
+    pub(crate) fn end(&self, result: Result<(), RunError>) -> Result<(), RunError> {
         let error = result.as_ref().err().map(|error| serde_json::json!({ "message": error.to_string() }));
         let status = match &result {
             Ok(()) => RunStatus::Finished,

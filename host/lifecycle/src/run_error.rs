@@ -1,6 +1,7 @@
 //! Why a run did not come to its end.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use stagewright_data::row_text;
 use stagewright_evaluation::report::Check;
@@ -87,6 +88,18 @@ pub enum RunError {
         /// How the last try ended.
         reason: String,
     },
+    /// Children of the run failed. Each child has its own error.
+    #[error("{failed} of {children} children failed; the first of them is `{first}`: {why}")]
+    Children {
+        /// How many failed.
+        failed: usize,
+        /// How many there are.
+        children: usize,
+        /// The name of the first that failed, in the order of the values.
+        first: String,
+        /// Its error.
+        why: Arc<RunError>,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -96,6 +109,11 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// The error of a run whose one child that failed is this.
+    pub fn of_child(first: String, why: Arc<Self>) -> Self {
+        Self::Children { failed: 1, children: 1, first, why }
+    }
+
     /// The same as a fault of a stage.
     pub(crate) fn fault(&self) -> StageFault {
         match self {

@@ -22,6 +22,7 @@ use crate::fault::StageFault;
 use crate::model::ModelComponent;
 
 pub use context::{Cancel, Level, Shelf, SourceCursor, Sources, StageContext, Tracker, stage_seed, step_seed};
+pub(crate) use meter::WALLS;
 pub use meter::{Claim, Meter, Started};
 pub use view::{ModelParts, View};
 

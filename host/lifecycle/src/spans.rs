@@ -168,6 +168,7 @@ fn verdict(verdict: Verdict) -> &'static str {
 fn kind(error: &RunError) -> &'static str {
     match error {
         RunError::Stage(fault) => kind_of_fault(fault),
+        RunError::Children { why, .. } => kind(why),
         RunError::Server(_) => "server",
         RunError::Unfit { .. } => "unfit-data",
         RunError::MissingArtifact { .. } => "missing-artifact",

@@ -8,9 +8,11 @@
 use std::collections::{BTreeSet, HashSet};
 
 use serde_json::Value;
-use stagewright_manifest::{Step, StepId, World};
+use stagewright_manifest::{SEGMENTS, Step, StepId, World};
 use stagewright_store::{Home, Run as RunRecord, RunId, StoreError};
 
+use crate::fault::StageFault;
+use crate::foreach;
 use crate::made::Made;
 use crate::run::{Run, RunError};
 
@@ -33,9 +35,15 @@ pub(crate) fn taken_over(run: &Run) -> Result<Made, RunError> {
     let manifest = &run.request.manifest;
     let needed = needed(run);
     let now = manifest.effective();
+    let child = run.request.child.as_ref().filter(|child| child.is_segment);
+    let is_segment = child.is_some();
     // The oldest first.
     for record in chain(run, upon)?.iter().rev() {
         for stage in run.request.home.registry.stages(&record.run_id)? {
+            if stage.name == SEGMENTS && is_segment {
+                made.add(&StepId::new(SEGMENTS).map_err(StageFault::host)?, stage);
+                continue;
+            }
             // What stands in the file no more, nothing works on.
             let step = StepId::new(&stage.name).ok().and_then(|id| manifest.graph.step(&id));
             let Some(step) = step.filter(|step| needed.contains(&step.id) && !stage.outputs.is_empty()) else {
@@ -57,7 +65,10 @@ pub(crate) fn taken_over(run: &Run) -> Result<Made, RunError> {
             made.add(&step.id, stage);
         }
     }
-    Ok(made)
+    match child {
+        Some(child) => foreach::narrowed(run, made, &child.name),
+        None => Ok(made),
+    }
 }
 
 /// The steps that those wait for which the run is to do, and that it does not do itself.

@@ -8,7 +8,7 @@ mod champion;
 mod source;
 
 use stagewright_data::{Signature, SplitPlan};
-use stagewright_manifest::{ChampionOverlap, Input, Limits, Step, World};
+use stagewright_manifest::{ChampionOverlap, Input, Limits, Manifest, Over, SEGMENTS, Step, World};
 use stagewright_store::ArtifactKind;
 
 use crate::artifact::{
@@ -19,7 +19,7 @@ use crate::candidate::{Candidate, Rows};
 use crate::fault::StageFault;
 use crate::invocation::{
     CONTRACT, EvaluationWork, FORMAT, GuestSpec, HOST, InputRef, Invocation, ModelGuests, NAMED_INPUT, Origin,
-    PreparationWork, SPLIT_FILE, TransformationWork, Work,
+    PreparationWork, SPLIT_FILE, SegmentsWork, TransformationWork, Work,
 };
 use crate::judgement::Overlap;
 use crate::made::Made;
@@ -45,6 +45,7 @@ pub(crate) fn invocation(
     let of = |wanted: &[Place]| wanted.iter().map(|&place| input(made, place)).collect::<Result<Vec<_>, _>>();
     let if_there = |place| input(made, place).ok();
     let (work, mut inputs) = match step.world {
+        _ if step.id.as_str() == SEGMENTS => (Work::Segments(segments(manifest)?), of(&[TABLE.place])?),
         World::Ingestion => {
             let (work, input) = source::work(run, step, bench)?;
             (Work::Ingestion(work), input.into_iter().collect())
@@ -80,7 +81,7 @@ pub(crate) fn invocation(
 /// An artifact of the run as an input.
 fn input(made: &Made, place: Place) -> Result<InputRef, RunError> {
     let record = made.find(place)?;
-    let from = Origin::Step { step: made.step_of(place.world) };
+    let from = Origin::Step { step: made.maker_of(place) };
     Ok(InputRef { role: place.role(), kind: record.kind, digest: record.digest, from })
 }
 
@@ -169,6 +170,16 @@ fn called(
         seed: 0,
         as_of: 0,
         limits,
+    }
+}
+
+/// How the rows of the table are dealt out.
+fn segments(manifest: &Manifest) -> Result<SegmentsWork, RunError> {
+    match manifest.foreach.as_ref().map(|foreach| &foreach.over) {
+        Some(Over::Column { column, nulls, max_children, .. }) => {
+            Ok(SegmentsWork { column: column.clone(), nulls: *nulls, most: *max_children })
+        }
+        _ => Err(StageFault::host("the pipeline has no segments").into()),
     }
 }
 

@@ -9,8 +9,10 @@
 //! ```
 
 mod ceilings;
+mod children;
 mod component;
 mod document;
+mod foreach;
 mod gates;
 mod graph;
 mod http_grant;
@@ -43,6 +45,9 @@ mod world;
 
 pub use ceilings::Ceilings;
 pub use component::{ComponentSection, Stub};
+pub use foreach::{
+    Child, Collision, ForeachSection, MAX_CHILDREN, Nulls, OnFailure, Over, SEGMENTS, Template, child_name, child_names,
+};
 pub use gates::{ChampionOverlap, ChampionUnreadable, GatesSection, NoRegression, Policy, Register, metrics_of};
 pub use graph::{Edge, Graph, Input, Step};
 pub use http_grant::HttpGrant;

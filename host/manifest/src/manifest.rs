@@ -14,8 +14,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+use crate::children;
 use crate::component::{self, ComponentSection};
 use crate::document::{self, Origin, Table, Value};
+use crate::foreach::{self, Around, Child, ForeachSection, Given};
 use crate::gates::GatesSection;
 use crate::graph::{Graph, Step};
 use crate::lock::Lock;
@@ -79,6 +81,12 @@ pub struct Manifest {
     /// How the stages are wired.
     #[serde(skip)]
     pub graph: Graph,
+    /// What the run is done for, if it is one run and one model for each of several things.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreach: Option<ForeachSection>,
+    /// The children, if they differ in the value of a key. Segments are known when the table is.
+    #[serde(skip)]
+    pub children: Vec<Child>,
     /// Artifacts that a run writes to files at its end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputSection>,
@@ -155,12 +163,18 @@ impl Manifest {
         overrides.apply(&mut root, &collector);
         let root = Arc::new(root);
         let context = Context { collector: &collector, directory };
-        let manifest = read(&context, &source, &root);
-        let fine = collector.is_empty();
-        match manifest {
-            Some(manifest) if fine => Ok(manifest),
-            _ => Err(ManifestError::new(&source, collector.into_problems())),
+        let read = read(&context, &source, &root);
+        let (manifest, children) = (read.manifest, children(&context, &source, &root, read.given));
+        if let (Some(mut manifest), true) = (manifest, context.collector.is_empty()) {
+            let foreach = manifest.foreach.clone();
+            let whole = children.into_iter().filter_map(|(name, value, child)| {
+                let manifest = Arc::new(child?.of_child(foreach.as_ref()?, &name).ok()?);
+                Some(Child { name, value, manifest })
+            });
+            manifest.children = whole.collect();
+            return Ok(manifest);
         }
+        Err(ManifestError::new(&source, collector.into_problems()))
     }
 
     /// The file's text, as it is recorded with a run: as it was read, without the queries of
@@ -296,8 +310,48 @@ impl Head {
     }
 }
 
-/// Reads all sections; `None` if one of them could not be read.
-fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Option<Manifest> {
+/// A file that was read.
+struct Read<'a> {
+    /// `None` if one of its sections could not be read.
+    manifest: Option<Manifest>,
+    /// The values that there is a child for.
+    given: Vec<Given<'a>>,
+}
+
+/// Reads the pipelines of children. A problem of the file itself is told once.
+fn children<'a>(
+    context: &Context<'a>,
+    source: &Arc<Source>,
+    root: &'a Arc<Table>,
+    given: Vec<Given<'a>>,
+) -> Vec<(String, serde_json::Value, Option<Manifest>)> {
+    let file = Section::root(context, root);
+    let Some(item) = file.get("foreach").filter(|_| !given.is_empty()) else { return Vec::new() };
+    let own = Collector::new(Arc::clone(source));
+    let trees = children::trees(&item, given, root, &own);
+    let of_child = Context { collector: &own, directory: context.directory.clone() };
+    let children = trees.into_iter().map(|(name, value, tree)| {
+        let manifest = read(&of_child, source, &Arc::new(tree)).manifest;
+        (name, value, manifest)
+    });
+    let children = children.collect();
+    context.collector.add_new(own.into_problems());
+    children
+}
+
+/// Reads all sections.
+fn read<'a>(context: &'a Context<'a>, source: &Arc<Source>, root: &'a Arc<Table>) -> Read<'a> {
+    let mut given = Vec::new();
+    let manifest = read_whole(context, source, root, &mut given);
+    Read { manifest, given }
+}
+
+fn read_whole<'a>(
+    context: &'a Context<'a>,
+    source: &Arc<Source>,
+    root: &'a Arc<Table>,
+    given: &mut Vec<Given<'a>>,
+) -> Option<Manifest> {
     let file = Section::root(context, root);
     let head = Head::read(&file);
     let task = file.require("task", "[task]").and_then(|item| item.section()).map(TaskDraft::read);
@@ -311,6 +365,15 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
         stage::check_sources(&section, root.table_at(&["sources"]));
         stage::read_all(section, outputs.as_ref())
     });
+    let around = Around { task: &task, signature: signature.as_ref(), root };
+    let foreach = file.section("foreach").map(|section| {
+        let (read, values) = ForeachSection::read(section, head.model.as_ref(), &around);
+        *given = values;
+        read
+    });
+    if let (Some(Some(foreach)), Some(section), Some(stages)) = (&foreach, &outputs, &stages) {
+        foreach::check_outputs(foreach, section, stages.outputs.as_deref().unwrap_or_default());
+    }
     let components = file.section("components").map(component::read_all).unwrap_or_default();
     let gates = file.section("gates").map(|section| GatesSection::read(section, &task));
     let gates = gates.unwrap_or_else(|| GatesSection::defaults(task.kind.as_ref()));
@@ -339,6 +402,8 @@ fn read(context: &Context<'_>, source: &Arc<Source>, root: &Arc<Table>) -> Optio
         split: split.unwrap_or_default(),
         stages,
         graph: graph?,
+        foreach: foreach.map_or(Some(None), |read| read.map(Some))?,
+        children: Vec::new(),
         outputs: outputs?,
         components,
         gates,

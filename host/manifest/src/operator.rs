@@ -360,7 +360,13 @@ impl Manifest {
         }
         self.check_tokens(operator, &whose, &collector);
         self.check_workers(operator, &whose, &collector);
-        if collector.is_empty() { Ok(self) } else { Err(ManifestError::new(&self.source, collector.into_problems())) }
+        if !collector.is_empty() {
+            return Err(ManifestError::new(&self.source, collector.into_problems()));
+        }
+        for child in &mut self.children {
+            child.manifest = Arc::new(Self::clone(&child.manifest).within(operator)?);
+        }
+        Ok(self)
     }
 
     fn check_workers(&self, operator: &Operator, whose: &str, collector: &Collector) {

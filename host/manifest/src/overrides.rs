@@ -13,7 +13,7 @@ use crate::source::drop_foreign_options;
 use crate::world::World;
 
 /// The keys of a pipeline file's top level, in the order in which it is usually written.
-pub(crate) const ROOT_KEYS: [&str; 16] = [
+pub(crate) const ROOT_KEYS: [&str; 17] = [
     "pipeline",
     "experiment",
     "model",
@@ -25,6 +25,7 @@ pub(crate) const ROOT_KEYS: [&str; 16] = [
     "signature",
     "split",
     "stages",
+    "foreach",
     "outputs",
     "components",
     "gates",
@@ -160,7 +161,7 @@ fn split(text: &str) -> Option<(&str, &str)> {
 }
 
 /// The path in the file that an override's path means.
-fn full_path(path: &[String], root: &Table, origin: &Origin, collector: &Collector) -> Option<Vec<String>> {
+pub(crate) fn full_path(path: &[String], root: &Table, origin: &Origin, collector: &Collector) -> Option<Vec<String>> {
     let report = |message: String, hint: String| collector.report(origin, &dotted(path), message, Some(hint));
     let (first, rest) = path.split_first()?;
     let is_stage = root.table_at(&["stages", first]).is_some();

@@ -261,6 +261,16 @@ impl Collector {
         self.problems.borrow_mut().push(Problem { message, hint, key: key.to_owned(), place });
     }
 
+    /// Adds problems that are not there yet.
+    pub(crate) fn add_new(&self, more: Vec<Problem>) {
+        let mut problems = self.problems.borrow_mut();
+        for problem in more {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.problems.borrow().is_empty()
     }

@@ -3,6 +3,7 @@
 mod artifacts;
 mod audit;
 mod doctor;
+mod foreach;
 mod gate;
 mod gc;
 mod init;

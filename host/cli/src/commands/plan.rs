@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use stagewright_lifecycle::Request;
-use stagewright_lifecycle::explain::{Difference, Planned, explain};
+use stagewright_lifecycle::explain::{Difference, Planned};
+use stagewright_lifecycle::foreach::{PlannedFamily, explain};
 use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::sandbox::{Component, Level};
 use stagewright_lifecycle::summary::StageSummary;
@@ -14,7 +15,7 @@ use stagewright_text::Outside;
 
 use crate::arguments::PlanArguments;
 use crate::commands::run::{reuse, tokens};
-use crate::commands::{overrides, print_json};
+use crate::commands::{foreach, overrides, print_json};
 use crate::ending::{Ending, FailedRun};
 use crate::location::Location;
 use crate::tasks;
@@ -27,19 +28,28 @@ pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Re
     let operator = workplace::operator()?;
     let manifest = Manifest::load(&arguments.file, &overrides(&arguments.changes))?.within(&operator)?;
     if arguments.mermaid {
-        print!("{}", manifest.graph.mermaid());
+        print!("{}", manifest.mermaid());
         return Ok(Ending::Done);
     }
     let workplace = Workplace::open_for(location, &operator, &manifest)?;
     // What a run would pin, it only looks at.
     let policy = Policy::load(&manifest, &operator, arguments.changes.locked)?;
     let components = workplace.components(&manifest, &policy)?;
-    tasks::refuse_undoable(&manifest, &(World::Ingestion..=World::Promotion), &components)?;
+    let all = World::Ingestion..=World::Promotion;
+    tasks::refuse_undoable(&manifest, &all, &components)?;
+    for child in &manifest.children {
+        tasks::refuse_undoable(&child.manifest, &all, &components)?;
+    }
     let manifest = Arc::new(manifest);
     let wanted = arguments.explain || arguments.json.json;
-    let steps = wanted.then(|| explained(workplace, &manifest, &components, arguments)).transpose()?;
+    let planned = wanted.then(|| explained(workplace, &manifest, &components, arguments)).transpose()?;
     if arguments.json.json {
-        print_json(&as_json(&manifest, &components, steps.as_deref().unwrap_or_default()))?;
+        let steps = planned.as_ref().map_or(&[][..], |planned| &planned.steps);
+        let mut object = as_json(&manifest, &components, steps);
+        if let (Some(_), Some(planned)) = (&manifest.foreach, &planned) {
+            object["children"] = foreach::planned_json(planned);
+        }
+        print_json(&object)?;
         return Ok(Ending::Done);
     }
     println!(
@@ -70,13 +80,14 @@ pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Re
     if manifest.is_graph() {
         show_graph(&manifest);
     }
+    foreach::show_children(&manifest, planned.as_ref());
     let gates = stagewright_lifecycle::settings::gates(&manifest.gates);
     println!("policy: {}", gates.policy.name());
     for gate in gates.all() {
         let confidence = gate.confidence.map(|it| format!(" at {} % confidence", it * 100.0)).unwrap_or_default();
         println!("gate: {} {} {}{confidence}", gate.rule.name(), gate.metric, gate.threshold);
     }
-    if let Some(steps) = steps {
+    if let Some(PlannedFamily { steps, .. }) = planned.filter(|planned| !planned.steps.is_empty()) {
         println!("{}", table_of(&steps));
         for step in &steps {
             show_differences(step);
@@ -124,7 +135,10 @@ fn as_json(
         object["digest"] = component.digest.to_string().into();
         object
     };
-    let steps: Vec<_> = manifest.graph.steps().iter().map(step).collect();
+    let mut steps: Vec<_> = manifest.graph.steps().iter().map(step).collect();
+    // What the host does by itself is no stage of the file.
+    let is_planned = |it: &&Planned| manifest.graph.steps().iter().all(|step| step.id.as_str() != it.name);
+    steps.extend(planned.iter().filter(is_planned).map(|it| serde_json::json!(it)));
     serde_json::json!({
         "pipeline": manifest.pipeline,
         "stages": stages,
@@ -156,7 +170,7 @@ fn explained(
     manifest: &Arc<Manifest>,
     components: &BTreeMap<StepId, Arc<Component>>,
     arguments: &PlanArguments,
-) -> anyhow::Result<Vec<Planned>> {
+) -> anyhow::Result<PlannedFamily> {
     let request = Request {
         manifest: manifest.clone(),
         manifest_text: manifest.recorded_text(),
@@ -171,6 +185,7 @@ fn explained(
         stages: World::Ingestion..=World::Promotion,
         only: None,
         upon: None,
+        child: None,
         changes: serde_json::to_value(&arguments.changes)?,
         code: None,
         tokens: tokens(manifest),

@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use stagewright_lifecycle::foreach::ChildOf;
 use stagewright_lifecycle::invocation::{Invocation, Work};
-use stagewright_lifecycle::reproduce::{Again, Difference, Part, Place, Reproduction, reproduce as execute_again};
+use stagewright_lifecycle::reproduce::{
+    Again, Difference, Part, Place, ReproduceError, Reproduction, reproduce as execute_again,
+};
 use stagewright_lifecycle::upon::CHANGES;
 use stagewright_manifest::{Manifest, SourceLocation};
 use stagewright_runtime::{SecretKey, sign_statement, signed_statement};
@@ -14,7 +17,7 @@ use stagewright_store::{Home, Run, RunStatus, StageRecord};
 use stagewright_text::Outside;
 
 use crate::arguments::{Changes, ReproduceArguments};
-use crate::commands::{models, overrides, print_json, runs};
+use crate::commands::{foreach, models, overrides, print_json, runs};
 use crate::ending::{Ending, UsageError};
 use crate::location::Location;
 use crate::terminal::{Cell, Watch, milliseconds, right, table};
@@ -24,7 +27,7 @@ use crate::{statement, trust};
 /// The longest bundle that is read, in bytes.
 const MAX_BUNDLE: u64 = 64 << 20;
 
-/// Executes the steps of a run again.
+/// Executes the steps of a run again, and of its children.
 pub(crate) fn reproduce(location: &Location, arguments: &ReproduceArguments) -> anyhow::Result<Ending> {
     let home = location.existing()?;
     let run = ended(&home, arguments.run.as_deref())?;
@@ -44,18 +47,52 @@ pub(crate) fn reproduce(location: &Location, arguments: &ReproduceArguments) -> 
     // What would be refused at the end is refused before anything takes long.
     let countersigned = arguments.countersign.as_deref().map(|bundle| claimed(bundle, arguments, &run, &stages));
     let countersigned = countersigned.transpose()?;
-    let result = execute_again(&stages, &again)?;
+    let children = foreach::children(&home, &run)?;
+    // A run for several values does nothing itself.
+    let result = match execute_again(&stages, &again) {
+        Err(ReproduceError::Nothing) if !children.is_empty() => Reproduction::default(),
+        result => result?,
+    };
+    let mut all = vec![(None, &run, result.clone())];
+    for (of, child) in &children {
+        if !all.iter().all(|(_, _, result)| result.identical) {
+            break;
+        }
+        if child.status == RunStatus::Finished {
+            let stages = home.registry.stages(&child.run_id)?;
+            let again = Again { sources: sources(child, &stages, arguments.source.as_deref()), ..again.clone() };
+            all.push((Some(of), child, execute_again(&stages, &again)?));
+        }
+    }
+    let identical = all.iter().all(|(_, _, result)| result.identical);
     if let (Some((statement, key)), true) = (&countersigned, result.identical) {
         models::written(arguments.output.as_deref(), &sign_statement(statement, key)?)?;
     }
     if arguments.json.json {
+        let first = all.iter().find_map(|(_, _, result)| result.first_difference.as_ref());
         let mut object = serde_json::to_value(&result)?;
         object["run_id"] = json!(run.run_id);
+        object["identical"] = json!(identical);
+        object["first_difference"] = json!(first);
+        if !children.is_empty() {
+            let child = |(of, run, result): &(Option<&ChildOf>, &Run, Reproduction)| -> anyhow::Result<Value> {
+                let mut object = serde_json::to_value(result)?;
+                object["run_id"] = json!(run.run_id);
+                object["name"] = json!(of.map(|of| &of.name));
+                Ok(object)
+            };
+            object["children"] = all[1..].iter().map(child).collect::<anyhow::Result<_>>()?;
+        }
         print_json(&object)?;
     } else {
-        show(&run, &result);
+        for (of, run, result) in &all {
+            if let Some(of) = of {
+                println!("child `{}`:", Outside::new(&of.name));
+            }
+            show(run, result);
+        }
     }
-    Ok(if result.identical { Ending::Done } else { Ending::Rejected })
+    Ok(if identical { Ending::Done } else { Ending::Rejected })
 }
 
 /// A statement that says what this run did, signed by somebody who is named; and the key that is to
@@ -110,6 +147,7 @@ fn sources_of_manifest(run: &Run) -> Option<BTreeMap<String, PathBuf>> {
     let changes: Changes = serde_json::from_value(run.config.get(CHANGES)?.clone()).ok()?;
     let folder = Path::new(file).parent().map(Path::to_owned).unwrap_or_default();
     let manifest = Manifest::parse(file, run.manifest.clone(), folder, &overrides(&changes)).ok()?;
+    let manifest = foreach::recorded(manifest, &run.config);
     let local = manifest.sources.iter().filter_map(|(name, source)| match &source.location {
         SourceLocation::Csv { path, .. } | SourceLocation::Parquet { path } | SourceLocation::Sqlite { path, .. } => {
             Some((name.to_string(), path.clone()))

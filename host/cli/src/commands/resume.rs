@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use stagewright_lifecycle::foreach::ChildOf;
 use stagewright_lifecycle::upon::{CHANGES, ONLY, RANGE, UPON};
 use stagewright_manifest::{StepId, World};
 use stagewright_store::{Run, RunStatus};
@@ -34,6 +35,7 @@ pub(crate) fn resume(location: &Location, arguments: &ResumeArguments) -> anyhow
         stages: range(&run)?,
         only: run.config.get(ONLY).and_then(|only| StepId::new(only.as_str()?).ok()),
         upon: run.config.get(UPON).and_then(|upon| upon.as_str()?.parse().ok()),
+        child: ChildOf::of(&run.config),
         cache: &arguments.cache,
         resumed: Some(run.run_id),
         metrics_out: arguments.metrics_out.as_deref(),

@@ -10,16 +10,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use stagewright_evaluation::report::Verdict;
 use stagewright_lifecycle::code;
+use stagewright_lifecycle::foreach::{ChildOf, Family, execute};
 use stagewright_lifecycle::model::Code;
 use stagewright_lifecycle::summary::{StageSummary, Summary};
-use stagewright_lifecycle::{Request, Reuse, Run, RunError};
+use stagewright_lifecycle::{Request, Reuse, RunError};
 use stagewright_manifest::{Limits, Manifest, StepId, Usage, World};
 use stagewright_promotion::promote::repair;
 use stagewright_runtime::Runtime;
 use stagewright_store::{CHAMPION, LoggedMetric, RunId, write_whole};
 
 use crate::arguments::{CacheArguments, Changes, LogFormat, RunArguments};
-use crate::commands::{overrides, print_json};
+use crate::commands::{foreach, overrides, print_json};
 use crate::ending::{Ending, FailedRun, UsageError, classify};
 use crate::environment;
 use crate::events::{self, Events};
@@ -43,6 +44,7 @@ pub(crate) fn run(location: &Location, arguments: RunArguments) -> anyhow::Resul
         stages: World::Ingestion..=last,
         only: None,
         upon: None,
+        child: None,
         cache: &arguments.cache,
         resumed: None,
         metrics_out: arguments.metrics_out.as_deref(),
@@ -81,6 +83,8 @@ pub(crate) struct Job<'a> {
     /// Of these, the one stage or step.
     pub(crate) only: Option<StepId>,
     pub(crate) upon: Option<RunId>,
+    /// The place of the run among the children of another one.
+    pub(crate) child: Option<ChildOf>,
     pub(crate) cache: &'a CacheArguments,
     /// The run that this one goes on with.
     pub(crate) resumed: Option<RunId>,
@@ -95,6 +99,7 @@ impl Job<'_> {
     pub(crate) fn run(self, location: &Location) -> anyhow::Result<Ending> {
         let operator = workplace::operator()?;
         let manifest = Manifest::load(self.file, &overrides(self.changes))?.within(&operator)?;
+        let manifest = foreach::pipeline(manifest, self.child.as_ref(), &self.stages)?;
         let last = *self.stages.end();
         if manifest.graph.of(last).next().is_none() {
             let message = format!("`{}` has no stage of the world `{last}`", manifest.file());
@@ -109,6 +114,9 @@ impl Job<'_> {
         let policy = Policy::load(&manifest, &operator, self.changes.locked)?;
         let components = workplace.components(&manifest, &policy)?;
         tasks::refuse_undoable(&manifest, &self.stages, &components)?;
+        for child in &manifest.children {
+            tasks::refuse_undoable(&child.manifest, &self.stages, &components)?;
+        }
         policy.settle();
         let workers = workplace.workers;
         let manifest = Arc::new(manifest);
@@ -143,6 +151,7 @@ impl Job<'_> {
             stages: self.stages,
             only: self.only,
             upon: self.upon,
+            child: self.child,
             changes: serde_json::to_value(self.changes)?,
             code: code.join().unwrap_or_default(),
             tokens: tokens(&manifest),
@@ -150,37 +159,54 @@ impl Job<'_> {
             reuse,
         };
         let (registry, is_alone) = (request.home.registry.clone(), request.only.is_some());
-        let (summary, result) = Run::execute(request);
+        let (family, result) = execute(request);
+        let summary = &family.summary;
         if let Some(file) = self.metrics_out.filter(|_| result.is_ok()) {
-            write_metrics(&registry.run(&summary.run_id)?.metrics, file)?;
+            let metrics = match manifest.foreach {
+                Some(_) => foreach::metrics(&family, &registry)?,
+                None => metrics(&registry.run(&summary.run_id)?.metrics),
+            };
+            write_metrics(&metrics, file)?;
         }
         let told = match (self.json, self.log_format) {
             (true, _) => Told::Object,
             (_, LogFormat::Json) => Told::Lines,
             (_, LogFormat::Text) => Told::Tables,
         };
-        let ending = conclude(&summary, result, &manifest, (told, is_alone));
+        let ending = match manifest.foreach {
+            Some(_) => conclude_all(&family, result, manifest.file(), told),
+            None => conclude(summary, result, &manifest, (told, is_alone)),
+        };
         if self.suggest_limits && told == Told::Tables {
-            suggest_limits(&summary, &manifest);
+            suggest_limits(&foreach::most_used(&family), &manifest);
         }
         ending
     }
 }
 
-/// Writes a run's metrics so that two files differ in what differs: by name, one a line, without
-/// times and without the run's identifier. JSON has no word for a value that is undefined but null.
-fn write_metrics(metrics: &[LoggedMetric], file: &Path) -> anyhow::Result<()> {
+/// A run's metrics so that two files of them differ in what differs: by name, without times and
+/// without the run's identifier. JSON has no word for a value that is undefined but null.
+pub(super) fn metrics(metrics: &[LoggedMetric]) -> serde_json::Value {
     let named: BTreeMap<&str, Option<f64>> = metrics
         .iter()
         .map(|metric| (metric.name.as_str(), Some(metric.value).filter(|value| value.is_finite())))
         .collect();
-    let text = format!("{}\n", serde_json::to_string_pretty(&named)?);
+    serde_json::json!(named)
+}
+
+fn write_metrics(metrics: &serde_json::Value, file: &Path) -> anyhow::Result<()> {
+    let text = format!("{}\n", serde_json::to_string_pretty(metrics)?);
     write_whole(file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// The tokens that the sources name, where the environment has them.
 pub(crate) fn tokens(manifest: &Manifest) -> BTreeMap<String, String> {
-    manifest.token_variables().filter_map(|(_, name)| Some((name.to_owned(), environment::variable(name)?))).collect()
+    let children = manifest.children.iter().flat_map(|child| child.manifest.token_variables());
+    manifest
+        .token_variables()
+        .chain(children)
+        .filter_map(|(_, name)| Some((name.to_owned(), environment::variable(name)?)))
+        .collect()
 }
 
 /// Looks for the repository of the manifest while the components are resolved.
@@ -236,6 +262,44 @@ enum Told {
     Lines,
 }
 
+/// Tells the end of a run with children. It ends as the first child that failed; if none did, a
+/// child that was rejected counts.
+fn conclude_all(family: &Family, result: Result<(), RunError>, manifest: &str, told: Told) -> anyhow::Result<Ending> {
+    let failed = result.map_err(|error| anyhow::Error::from(FailedRun { error, manifest: manifest.to_owned() }));
+    let ending = foreach::ending(family);
+    match told {
+        Told::Object => {
+            let mut object = foreach::as_json(family, manifest)?;
+            if let Some(trace) = traces::id() {
+                object["trace_id"] = trace.into();
+            }
+            if let Err(error) = &failed {
+                object["error"] = error_object(error);
+            }
+            print_json(&object)?;
+        }
+        Told::Lines => tell_end(&family.summary, failed.as_ref().err(), ending),
+        Told::Tables => foreach::show(family, manifest),
+    }
+    failed?;
+    if told == Told::Tables {
+        println!("next: stagewright runs show {}", family.summary.run_id);
+    }
+    Ok(ending)
+}
+
+fn error_object(error: &anyhow::Error) -> serde_json::Value {
+    let (ending, hint) = classify(error);
+    serde_json::json!({ "message": format!("{error:#}"), "hint": hint, "exit_code": ending as u8 })
+}
+
+/// The last line of a run that is told in lines.
+fn tell_end(summary: &Summary, error: Option<&anyhow::Error>, ending: Ending) {
+    let code = error.map_or(ending, |error| classify(error).0) as u8;
+    let message = error.map(|error| format!("{error:#}"));
+    events::ended(&summary.run_id, message.as_deref(), code);
+}
+
 fn conclude(
     summary: &Summary,
     result: Result<(), RunError>,
@@ -254,18 +318,11 @@ fn conclude(
                 object["trace_id"] = trace.into();
             }
             if let Err(error) = &failed {
-                let (ending, hint) = classify(error);
-                object["error"] =
-                    serde_json::json!({ "message": format!("{error:#}"), "hint": hint, "exit_code": ending as u8 });
+                object["error"] = error_object(error);
             }
             print_json(&object)?;
         }
-        Told::Lines => {
-            let error = failed.as_ref().err();
-            let code = error.map_or(ending, |error| classify(error).0) as u8;
-            let message = error.map(|error| format!("{error:#}"));
-            events::ended(&summary.run_id, message.as_deref(), code);
-        }
+        Told::Lines => tell_end(summary, failed.as_ref().err(), ending),
         Told::Tables if !summary.stages.is_empty() => terminal::show_summary(summary),
         Told::Tables => {}
     }

@@ -1,10 +1,11 @@
 //! `runs`: what happened.
 
+use stagewright_lifecycle::foreach::ChildOf;
 use stagewright_store::{Home, Run};
 use stagewright_text::{CONTINUED, Outside};
 
 use crate::arguments::{RunsArguments, RunsCommand};
-use crate::commands::{moment, portable, print_json, searched, side_by_side};
+use crate::commands::{foreach, moment, portable, print_json, searched, side_by_side};
 use crate::ending::{Ending, UsageError};
 use crate::location::Location;
 use crate::terminal::{bytes, milliseconds, right, table};
@@ -34,9 +35,14 @@ pub(crate) fn find(home: &Home, run: Option<&str>) -> anyhow::Result<Run> {
         Some(run) => Ok(home.registry.run(run)?),
         None => {
             let last = home.registry.list_runs(1)?.pop();
-            last.ok_or_else(|| {
+            let last = last.ok_or_else(|| {
                 UsageError::error("there are no runs yet", "run a pipeline: stagewright run pipeline.toml")
-            })
+            })?;
+            // Of a run with children, its last child began last.
+            let parent = ChildOf::of(&last.config).and_then(|of| home.registry.run(of.parent.as_str()).ok());
+            let began = last.started_ms;
+            let parent = parent.filter(|it| it.deleted_ms.is_none() && it.ended_ms.is_none_or(|ended| ended >= began));
+            Ok(parent.unwrap_or(last))
         }
     }
 }
@@ -63,7 +69,10 @@ pub(crate) fn table_of(runs: &[Run]) -> crate::terminal::Grid {
         let auc = run.metrics.iter().find(|metric| metric.name == "roc_auc");
         shown.add_row(vec![
             run.run_id.to_string(),
-            run.pipeline.clone(),
+            match ChildOf::of(&run.config) {
+                Some(child) => format!("{}/{}", run.pipeline, child.name),
+                None => run.pipeline.clone(),
+            },
             run.experiment.clone(),
             moment(run.started_ms),
             took,
@@ -94,8 +103,17 @@ fn show(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<En
     let home = location.existing()?;
     let run = find(&home, run)?;
     let stages = home.registry.stages(&run.run_id)?;
+    let children = foreach::children(&home, &run)?;
     if json {
-        print_json(&serde_json::json!({ "run": run, "stages": stages }))?;
+        let mut object = serde_json::json!({ "run": run, "stages": stages });
+        if run.config.get("foreach").is_some() {
+            let child = |(child, run): &(ChildOf, Run)| {
+                let ChildOf { name, value, .. } = child;
+                serde_json::json!({ "name": name, "value": value, "run_id": run.run_id, "model": run.config["model"], "status": run.status })
+            };
+            object["children"] = children.iter().map(child).collect();
+        }
+        print_json(&object)?;
         return Ok(Ending::Done);
     }
     println!(
@@ -105,11 +123,17 @@ fn show(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<En
         Outside::new(&run.experiment),
         run.status
     );
+    if let Some(child) = ChildOf::of(&run.config) {
+        println!("child `{}` of run {}", Outside::new(&child.name), child.parent);
+    }
     for (name, value) in run.tags.iter().filter(|(name, _)| name.starts_with("mlflow.source.git.")) {
         println!("{} {}", Outside::new(name), Outside::new(value));
     }
     if let Some(error) = &run.error {
         println!("error: {}", Outside::lines(error["message"].as_str().unwrap_or_default()));
+    }
+    if !children.is_empty() {
+        println!("{}", foreach::table_of_children(&children));
     }
     for stage in &stages {
         println!(

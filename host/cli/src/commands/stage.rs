@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use stagewright_lifecycle::foreach::ChildOf;
 use stagewright_lifecycle::upon::CHANGES;
 use stagewright_manifest::{Manifest, Part, World};
 use stagewright_runtime::{Origin, RuntimeError, StubGrants};
@@ -50,6 +51,7 @@ fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<End
         changes: &changes,
         stages: world..=world,
         only,
+        child: before.as_ref().and_then(|run| ChildOf::of(&run.config)),
         upon: before.map(|run| run.run_id).filter(|_| adds),
         cache: &arguments.cache,
         resumed: None,

@@ -18,6 +18,7 @@ use super::{
     components, finished, needed,
 };
 use crate::fault::GUEST_TEXT;
+use crate::foreach::CHILD;
 use crate::sandbox::Level;
 use crate::upon::{CHANGES, RESUMES, UPON};
 
@@ -25,7 +26,7 @@ use crate::upon::{CHANGES, RESUMES, UPON};
 const PIECE: usize = 256 << 10;
 
 /// Keys of a run's configuration that name files and runs of where it was made.
-const ELSEWHERE: [&str; 4] = ["file", CHANGES, UPON, RESUMES];
+const ELSEWHERE: [&str; 5] = ["file", CHANGES, UPON, RESUMES, CHILD];
 
 /// A file that is being imported, of which the first entry was read.
 pub struct Import {

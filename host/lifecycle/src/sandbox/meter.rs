@@ -56,7 +56,7 @@ const MAX_TREATMENTS: usize = 16;
 const UNSEEN: &str = "unseen";
 
 /// All walls, in the order in which they are told.
-const WALLS: [&str; 4] = ["wasm", "seccomp", "landlock", "rlimits"];
+pub(crate) const WALLS: [&str; 4] = ["wasm", "seccomp", "landlock", "rlimits"];
 
 /// Whether a figure may be added under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

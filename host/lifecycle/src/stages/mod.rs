@@ -1,5 +1,6 @@
 //! The stages: what the host does around each call into the sandbox. One file for each world, in the
-//! lifecycle's order; and `weights`, which two of them check.
+//! lifecycle's order; `segments`, which is the host's work alone; and `weights`, which two of them
+//! check.
 //!
 //! A stage gets its part of an [`Invocation`] and a [`Bench`] that opens what the invocation
 //! declares. It knows no manifest and no registry.
@@ -8,6 +9,7 @@ pub(crate) mod evaluation;
 pub(crate) mod ingestion;
 pub(crate) mod preparation;
 pub(crate) mod promotion;
+pub(crate) mod segments;
 pub(crate) mod training;
 pub(crate) mod transformation;
 pub(crate) mod validation;
@@ -26,6 +28,7 @@ pub(crate) fn work(invocation: &Invocation, bench: &mut Bench) -> Result<(), Run
     match &invocation.work {
         Work::Ingestion(work) => ingestion::run(work, bench),
         Work::Preparation(work) => preparation::run(work, bench),
+        Work::Segments(work) => segments::run(work, bench),
         Work::Validation => validation::run(bench),
         Work::Transformation(work) => transformation::run(work, bench),
         Work::Training => training::run(bench),

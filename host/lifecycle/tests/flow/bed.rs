@@ -126,6 +126,16 @@ impl Asked {
         Self { only: Some(StepId::new(name).expect("a name")), ..Self::of(world..=world) }
     }
 
+    /// With a run for each of what the section says, and a table whose rows have a region.
+    pub(crate) fn each(mut self, section: &str) -> Self {
+        let (columns, fields) = ("\"outcome\"]\n", "outcome = { type = \"utf8\", role = \"target\" }\n");
+        self.file = self.file.replacen(columns, "\"outcome\", \"region\"]\n", 1);
+        let region = "region = { type = \"utf8\", role = \"identifier\", nullable = true }\n";
+        self.file = self.file.replacen(fields, &format!("{fields}{region}"), 1);
+        self.file.push_str(&format!("\n[foreach]\n{section}\n"));
+        self
+    }
+
     /// With these stages instead of the six.
     pub(crate) fn stages(mut self, stages: &str) -> Self {
         let (start, end) = (self.file.find("[stages]"), self.file.find("[components.ingest.parameters]"));
@@ -201,8 +211,8 @@ impl Bed {
         Self { _folder: folder, home }
     }
 
-    /// Runs, and reads the record.
-    pub(crate) fn run(&self, asked: Asked) -> Ended {
+    /// A run as it is asked for, and the stages that do it.
+    pub(crate) fn request(&self, asked: Asked) -> (Request, Arc<Fake>) {
         let overrides = Overrides { set: asked.set, ..Overrides::default() };
         let file = asked.folder.join("flow.toml").display().to_string();
         let manifest = Manifest::parse(&file, asked.file.clone(), asked.folder, &overrides);
@@ -216,7 +226,7 @@ impl Bed {
             }
             Arc::new(ready)
         };
-        let (summary, result) = Run::execute(Request {
+        let request = Request {
             manifest_text: asked.file,
             home: self.home.clone(),
             sandbox: fake.clone(),
@@ -229,12 +239,20 @@ impl Bed {
             stages: asked.stages,
             only: asked.only,
             upon: asked.upon,
+            child: None,
             changes: serde_json::Value::Null,
             code: None,
             tokens: BTreeMap::new(),
             destination: None,
             reuse: asked.reuse,
-        });
+        };
+        (request, fake)
+    }
+
+    /// Runs, and reads the record.
+    pub(crate) fn run(&self, asked: Asked) -> Ended {
+        let (request, fake) = self.request(asked);
+        let (summary, result) = Run::execute(request);
         let id: RunId = summary.run_id.parse().expect("a run's identifier");
         let stages = self.home.registry.stages(&id).expect("the record of its stages");
         let record = self.home.registry.run(id.as_str()).expect("its record");

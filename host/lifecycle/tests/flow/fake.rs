@@ -151,6 +151,15 @@ fn noise(row: usize, column: u64) -> f64 {
     ((mixed ^ (mixed >> 32)) % 10_000) as f64 / 10_000.0
 }
 
+/// The region of a row: `north` has 120, `south` 100, and 20 have the one that the parameters name, or none.
+fn region(row: usize, parameters: &serde_json::Value) -> Option<&str> {
+    match row % 12 {
+        0..6 => Some("north"),
+        6..11 => Some("south"),
+        _ => parameters["rest"].as_str(),
+    }
+}
+
 fn is_yes(row: usize) -> bool {
     row.is_multiple_of(3)
 }
@@ -167,22 +176,27 @@ fn value(name: &str, row: usize) -> f64 {
 }
 
 /// The table, in the order and with the columns that the parameters ask for.
-fn rows(columns: &[String], roles: &HashMap<String, Role>) -> (Schema, RecordBatch) {
+fn rows(columns: &[String], roles: &HashMap<String, Role>, parameters: &serde_json::Value) -> (Schema, RecordBatch) {
+    let moved = |row: usize| region(row, parameters).is_some_and(|region| parameters["moved"] == region);
     let column = |name: &String| -> ArrayRef {
         match name.as_str() {
             "id" => Arc::new(StringArray::from_iter_values((0..ROWS).map(|row| format!("row-{row}")))),
             "outcome" => {
                 Arc::new(StringArray::from_iter_values((0..ROWS).map(|row| if is_yes(row) { "yes" } else { "no" })))
             }
+            "region" => Arc::new((0..ROWS).map(|row| region(row, parameters)).collect::<StringArray>()),
+            "z" => Arc::new(Float64Array::from_iter_values(
+                (0..ROWS).map(|row| value("z", row) + if moved(row) { 1.0 } else { 0.0 }),
+            )),
             name => Arc::new(Float64Array::from_iter_values((0..ROWS).map(|row| value(name, row)))),
         }
     };
     let data_type = |name: &String| match name.as_str() {
-        "id" | "outcome" => DataType::Utf8,
+        "id" | "outcome" | "region" => DataType::Utf8,
         _ => DataType::Float64,
     };
     let role = |name: &String| roles.get(name).copied().unwrap_or(Role::Feature);
-    let field = |name: &String| Field::new(name, data_type(name)).with_nullable(false).with_role(role(name));
+    let field = |name: &String| Field::new(name, data_type(name)).with_nullable(name == "region").with_role(role(name));
     let schema = Schema::new(columns.iter().map(field).collect()).expect("columns of different names");
     let batch = RecordBatch::try_new(schema.to_arrow(), columns.iter().map(column).collect());
     (schema, batch.expect("columns of one length"))
@@ -309,7 +323,7 @@ impl StageRunner for Fake {
         if let Some(name) = parameters(&context)["identifier"].as_str() {
             roles.insert(name.to_owned(), Role::Identifier);
         }
-        let (schema, batch) = rows(&columns, &roles);
+        let (schema, batch) = rows(&columns, &roles, &parameters(&context));
         let staging = context.staging.as_ref().expect("ingestion has a place for its table");
         let mut writer = staging.create_table(&schema).map_err(StageFault::host)?;
         writer.write(&batch).map_err(StageFault::host)?;

@@ -2,6 +2,7 @@
 
 mod bed;
 mod caching;
+mod children;
 mod failing;
 mod fake;
 mod graphs;

@@ -15,7 +15,7 @@ use crate::portable::{exported, imported};
 use crate::reproducing::reproduced;
 
 /// Two tables of which one is made, and another of that.
-const STAGES: &str = r#"
+pub(crate) const STAGES: &str = r#"
 [stages.left]
 world = "ingestion"
 component = "ingest"

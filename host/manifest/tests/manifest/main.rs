@@ -1,6 +1,7 @@
 //! What a person who writes pipeline files meets: what loads, and what is said when something is wrong.
 
 mod faults;
+mod foreach;
 mod gates;
 mod graphs;
 mod loading;

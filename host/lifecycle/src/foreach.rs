@@ -1,0 +1,435 @@
+//! One run for each of several values or segments.
+//!
+//! The run that was asked for becomes the parent: it does what is done once, and its record names
+//! nothing but that. Each child is a run of its own, with its own model, registered and judged as
+//! any other, and tagged with its parent as MLflow does it. Children work at once, within the one
+//! budget of the process; none reads what another one makes, so neither results nor records hang on
+//! their order.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use stagewright_manifest::{ForeachSection, Input, Manifest, OnFailure, Over, SEGMENTS, Step, StepId, World};
+use stagewright_store::search::{Entity, Filter, OrderBy};
+use stagewright_store::{Home, Page, Registry, Run as RunRecord, RunId, StoreError, View};
+
+use tracing::Span;
+
+use crate::artifact::{SEGMENT_LIST, TABLE};
+use crate::cached::Reuse;
+use crate::explain::{self, Planned};
+use crate::fault::{StageFault, guest_name};
+use crate::made::Made;
+use crate::outputs;
+use crate::run::{Request, Run, RunError};
+use crate::spans;
+use crate::stages::segments::Segments;
+use crate::summary::Summary;
+use crate::upon;
+
+/// The tag that names a run's parent, as MLflow's clients know it.
+pub const PARENT_TAG: &str = "mlflow.parentRunId";
+
+/// The key of a run's configuration that says which child it is.
+pub const CHILD: &str = "child";
+
+/// The place of a run among the children of another one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChildOf {
+    /// The run that it is a child of.
+    pub parent: RunId,
+    /// Its name among the children.
+    pub name: String,
+    /// What it is for: the value of a key, or of the column.
+    pub value: Value,
+    /// Whether it sees the rows of its segment alone.
+    pub is_segment: bool,
+}
+
+impl ChildOf {
+    /// As the configuration of a run says it.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "name": self.name, "value": self.value, "of": self.parent, "segment": self.is_segment })
+    }
+
+    /// Reads it from the configuration of a run; `None`: it is no child.
+    pub fn of(config: &Value) -> Option<Self> {
+        let child = config.get(CHILD)?;
+        Some(Self {
+            parent: child["of"].as_str()?.parse().ok()?,
+            name: child["name"].as_str()?.to_owned(),
+            value: child["value"].clone(),
+            is_segment: child["segment"].as_bool()?,
+        })
+    }
+}
+
+/// A run with its children.
+#[derive(Debug)]
+pub struct Family {
+    /// What was done once.
+    pub summary: Summary,
+    /// The children, in the order of their values.
+    pub children: Vec<ChildRun>,
+}
+
+impl Family {
+    /// How many steps were executed, and how many were not, by parent and children.
+    pub fn counts(&self) -> (usize, usize) {
+        let all = self.children.iter().filter_map(ChildRun::summary).chain([&self.summary]);
+        all.fold((0, 0), |(executed, cached), it| (executed + it.executed, cached + it.cached))
+    }
+}
+
+/// A child, and what became of it.
+#[derive(Debug)]
+pub struct ChildRun {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub value: Value,
+    /// The name of its model.
+    pub model: String,
+    /// The rows of its segment; `None` where it sees all.
+    pub rows: Option<u64>,
+    /// What became of it.
+    pub end: ChildEnd,
+}
+
+/// What became of a child.
+#[derive(Debug)]
+pub enum ChildEnd {
+    /// It ran; the error that ended it, if one did.
+    Ran(Box<Summary>, Option<Arc<RunError>>),
+    /// It was not run, because its segment has too few rows: so many are asked for.
+    TooFewRows(u64),
+    /// It was not run, because another one failed or somebody asked to stop.
+    NotRun,
+}
+
+impl ChildRun {
+    /// What it did, if it ran.
+    pub fn summary(&self) -> Option<&Summary> {
+        if let ChildEnd::Ran(summary, _) = &self.end { Some(summary) } else { None }
+    }
+
+    /// Why it failed, if it did.
+    pub fn error(&self) -> Option<&Arc<RunError>> {
+        if let ChildEnd::Ran(_, Some(error)) = &self.end { Some(error) } else { None }
+    }
+}
+
+/// The plan of a run with its children.
+#[derive(Debug)]
+pub struct PlannedFamily {
+    /// What is done once.
+    pub steps: Vec<Planned>,
+    /// The children; `None`: they are not known before the table is dealt out.
+    pub children: Option<Vec<PlannedChild>>,
+}
+
+/// The plan of a child.
+#[derive(Debug)]
+pub struct PlannedChild {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub value: Value,
+    /// The name of its model.
+    pub model: String,
+    /// The rows of its segment; `None` where it sees all.
+    pub rows: Option<u64>,
+    /// Its steps; none if its segment has too few rows.
+    pub steps: Vec<Planned>,
+}
+
+/// A child before it runs.
+struct Wanted {
+    name: String,
+    value: Value,
+    manifest: Arc<Manifest>,
+    rows: Option<u64>,
+    /// The rows that are asked for, if it has fewer.
+    too_few: Option<u64>,
+}
+
+/// Runs a pipeline for each of its values or segments. A pipeline that has none is one run.
+///
+/// # Errors
+/// What is done once failed; else [`RunError::Children`] if children did. The children that ran are
+/// there all the same.
+pub fn execute(request: Request) -> (Family, Result<(), RunError>) {
+    let Some(foreach) = request.manifest.foreach.clone() else {
+        let (summary, result) = Run::execute(request);
+        return (Family { summary, children: Vec::new() }, result);
+    };
+    let span = spans::run(&request);
+    let (family, result) = span.in_scope(|| execute_in(&span, &request, &foreach));
+    spans::end_run(&span, &family.summary, &result);
+    (family, result)
+}
+
+fn execute_in(span: &Span, request: &Request, foreach: &ForeachSection) -> (Family, Result<(), RunError>) {
+    let mut run = match Run::begin(request.clone(), span) {
+        Ok(run) => run,
+        Err(error) => return (Family { summary: Summary::of(String::new()), children: Vec::new() }, Err(error)),
+    };
+    run.request.manifest = Arc::new(run.request.manifest.before_segments());
+    run.request.observer.run_started(&run.id);
+    let mut made = Made::nothing(request.home.artifacts.clone());
+    let mut children = Vec::new();
+    let may_be_written = outputs::check(&request.manifest, &request.home);
+    let result = may_be_written.and_then(|()| shared(&run, foreach, &mut made)).and_then(|()| {
+        let wanted = wanted(&run, &request.manifest, foreach, &made)?;
+        children = all(&run, request, foreach, wanted)?;
+        judged(request, &children)
+    });
+    let result = run.end(result);
+    (Family { summary: Summary::of_run(&run, &made, None), children }, result)
+}
+
+/// Says of each step of parent and children whether a run would execute it.
+///
+/// # Errors
+/// As for [`explain::explain`].
+pub fn explain(request: Request) -> Result<PlannedFamily, RunError> {
+    let Some(foreach) = request.manifest.foreach.clone() else {
+        return Ok(PlannedFamily { steps: explain::explain(request)?, children: Some(Vec::new()) });
+    };
+    // Nothing is recorded under it.
+    let run = Run::of(request.clone(), "0".repeat(32).parse()?, Span::none());
+    let (steps, made) = explain::steps(&run, Made::nothing(request.home.artifacts.clone()), &before(&run, &foreach))?;
+    let is_known = !over_segments(&foreach) || made.record(&segments_id()?).is_some();
+    if !is_known {
+        return Ok(PlannedFamily { steps, children: None });
+    }
+    let mut children = Vec::new();
+    for child in wanted(&run, &request.manifest, &foreach, &made)? {
+        let request_of_child = of_child(&request, &run.id, &foreach, &child, None);
+        let of_child = Run::of(request_of_child, run.id.clone(), Span::none());
+        let made = if over_segments(&foreach) {
+            narrowed(&of_child, made.clone(), &child.name)?
+        } else {
+            Made::nothing(request.home.artifacts.clone())
+        };
+        let asked = of_child.request.manifest.graph.steps().iter();
+        let asked: Vec<Step> = asked.filter(|step| of_child.is_asked(step)).cloned().collect();
+        let steps = if child.too_few.is_some() { Vec::new() } else { explain::steps(&of_child, made, &asked)?.0 };
+        let Wanted { name, value, manifest, rows, .. } = child;
+        children.push(PlannedChild { name, value, model: manifest.model.to_string(), rows, steps });
+    }
+    Ok(PlannedFamily { steps, children: Some(children) })
+}
+
+/// The children of a run, in the order in which they began.
+///
+/// # Errors
+/// The registry cannot be read.
+pub fn children_of(registry: &Registry, parent: &RunId) -> Result<Vec<RunRecord>, StoreError> {
+    let filter = Filter::parse(Entity::Runs, &format!("tags.`{PARENT_TAG}` = '{parent}'"))?;
+    let order = OrderBy::parse::<&str>(Entity::Runs, &[])?;
+    let page = Page { limit: usize::try_from(stagewright_manifest::MAX_CHILDREN).unwrap_or(usize::MAX), offset: 0 };
+    let mut children = registry.search_runs(None, &filter, &order, View::Active, page)?;
+    children.sort_by_key(|run| run.started_ms);
+    Ok(children)
+}
+
+fn over_segments(foreach: &ForeachSection) -> bool {
+    matches!(foreach.over, Over::Column { .. })
+}
+
+fn segments_id() -> Result<StepId, StageFault> {
+    StepId::new(SEGMENTS).map_err(StageFault::host)
+}
+
+/// The steps that are done once: what makes the table, and its segments.
+fn before(run: &Run, foreach: &ForeachSection) -> Vec<Step> {
+    let Request { manifest, stages, .. } = &run.request;
+    let steps = manifest.graph.steps().iter();
+    let mut steps: Vec<Step> =
+        steps.filter(|step| foreach.is_before(step.world) && run.is_asked(step)).cloned().collect();
+    let maker = steps.iter().find(|step| step.id == *manifest.table_step()).cloned();
+    // A run that ends with its table has no segments.
+    if let (Some(maker), Ok(id)) = (maker.filter(|_| *stages.end() >= World::Validation), segments_id()) {
+        let mut line = maker.line;
+        line.insert(World::Ingestion, maker.id.clone());
+        let table = Input { name: TABLE.place.name.to_owned(), step: maker.id, artifact: TABLE.place.name };
+        steps.push(Step { id, stage: maker.stage, world: maker.world, inputs: vec![table], after: Vec::new(), line });
+    }
+    steps
+}
+
+/// Does what is done once.
+fn shared(run: &Run, foreach: &ForeachSection, made: &mut Made) -> Result<(), RunError> {
+    let steps = before(run, foreach);
+    run.all(steps.iter().collect(), made, &BTreeMap::new())?;
+    if over_segments(foreach) { outputs::write(run, made, true) } else { Ok(()) }
+}
+
+/// The children that there are to run; none if the run ends before them.
+fn wanted(run: &Run, manifest: &Manifest, foreach: &ForeachSection, made: &Made) -> Result<Vec<Wanted>, RunError> {
+    let Over::Column { column, min_rows, .. } = &foreach.over else {
+        let children = manifest.children.iter().map(|child| Wanted {
+            name: child.name.clone(),
+            value: child.value.clone(),
+            manifest: child.manifest.clone(),
+            rows: None,
+            too_few: None,
+        });
+        return Ok(children.collect());
+    };
+    if *run.request.stages.end() < World::Validation {
+        return Ok(Vec::new());
+    }
+    let wrong = |message: String, value: Option<String>| StageFault::Data {
+        stage: manifest.table_step().clone(),
+        message,
+        column: Some(guest_name(column)),
+        row: None,
+        value,
+    };
+    let mut wanted = Vec::new();
+    let list: Segments = made.of_step(&segments_id()?, &SEGMENT_LIST)?;
+    for segment in list.segments {
+        let child = manifest.of_child(foreach, &segment.name).map_err(|(model, rule)| {
+            let message = format!("its model would be `{}`, which cannot be a name: {rule}", guest_name(&model));
+            wrong(message, Some(guest_name(&segment.value.to_string())))
+        })?;
+        wanted.push(Wanted {
+            name: segment.name,
+            value: segment.value,
+            manifest: Arc::new(child),
+            rows: Some(segment.rows),
+            too_few: (segment.rows < *min_rows).then_some(*min_rows),
+        });
+    }
+    if wanted.iter().all(|child| child.too_few.is_some()) {
+        let message = format!("none of its {} segments has {min_rows} rows (`min-rows` of [foreach])", wanted.len());
+        return Err(wrong(message, None).into());
+    }
+    Ok(wanted)
+}
+
+/// The request of a child.
+fn of_child(
+    request: &Request,
+    parent: &RunId,
+    foreach: &ForeachSection,
+    child: &Wanted,
+    resumed: Option<RunId>,
+) -> Request {
+    let is_segment = over_segments(foreach);
+    let first = if is_segment { World::Validation } else { *request.stages.start() };
+    Request {
+        manifest: child.manifest.clone(),
+        stages: first..=*request.stages.end(),
+        upon: is_segment.then(|| parent.clone()),
+        child: Some(ChildOf {
+            parent: parent.clone(),
+            name: child.name.clone(),
+            value: child.value.clone(),
+            is_segment,
+        }),
+        reuse: Reuse { resumed, ..request.reuse.clone() },
+        observer: request.observer.of_child(&child.name),
+        ..request.clone()
+    }
+}
+
+/// The runs that children go on with, by their names: of the run that the parent goes on with, or
+/// of those that this one went on with.
+fn resumed(home: &Home, parent: Option<RunId>) -> Result<BTreeMap<String, RunId>, StoreError> {
+    let mut found = BTreeMap::new();
+    for parent in upon::resumed(home, parent)? {
+        // Of one run the latest child of a name.
+        for child in children_of(&home.registry, &parent)?.into_iter().rev() {
+            let Some(ChildOf { name, .. }) = ChildOf::of(&child.config) else { continue };
+            found.entry(name).or_insert(child.run_id);
+        }
+    }
+    Ok(found)
+}
+
+/// Runs the children: at once, or one after the other if the first failure is to end it.
+fn all(run: &Run, request: &Request, foreach: &ForeachSection, wanted: Vec<Wanted>) -> Result<Vec<ChildRun>, RunError> {
+    let parent = &run.id;
+    let earlier = resumed(&request.home, request.reuse.resumed.clone())?;
+    let at_once = if foreach.on_failure == OnFailure::Stop { 1 } else { request.workers.min(wanted.len()) };
+    let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let ends: Vec<Mutex<ChildEnd>> = wanted.iter().map(|_| Mutex::new(ChildEnd::NotRun)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(child) = wanted.get(at) else { break };
+                    if is_over.load(Ordering::Relaxed) || request.cancel.is_cancelled() {
+                        break;
+                    }
+                    let resumed = earlier.get(&child.name).cloned();
+                    let of_child = of_child(request, parent, foreach, child, resumed);
+                    // The spans of a child stand in that of its parent, on whichever thread it works.
+                    let end = run.span.in_scope(|| one(of_child, child.too_few));
+                    if foreach.on_failure == OnFailure::Stop && matches!(end, ChildEnd::Ran(_, Some(_))) {
+                        is_over.store(true, Ordering::Relaxed);
+                    }
+                    // The only change under this lock is one assignment.
+                    *ends[at].lock().unwrap_or_else(PoisonError::into_inner) = end;
+                }
+            });
+        }
+    });
+    let ends = ends.into_iter().map(|end| end.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let children = wanted.into_iter().zip(ends).map(|(child, end)| {
+        let Wanted { name, value, manifest, rows, .. } = child;
+        ChildRun { name, value, model: manifest.model.to_string(), rows, end }
+    });
+    Ok(children.collect())
+}
+
+/// Runs a child.
+fn one(request: Request, too_few: Option<u64>) -> ChildEnd {
+    if let Some(asked) = too_few {
+        return ChildEnd::TooFewRows(asked);
+    }
+    let observer = request.observer.clone();
+    let work = AssertUnwindSafe(|| Run::execute(request));
+    let (summary, result) = std::panic::catch_unwind(work).unwrap_or_else(|_| {
+        let fault = StageFault::host("a thread of the host panicked: please report it");
+        (Summary::of(String::new()), Err(fault.into()))
+    });
+    observer.run_ended(&summary, result.as_ref().err());
+    ChildEnd::Ran(Box::new(summary), result.err().map(Arc::new))
+}
+
+/// The end of the parent, by that of its children.
+fn judged(request: &Request, children: &[ChildRun]) -> Result<(), RunError> {
+    if request.cancel.is_cancelled() {
+        return Err(StageFault::Cancelled { stage: segments_id()? }.into());
+    }
+    let failed: Vec<&ChildRun> = children.iter().filter(|child| child.error().is_some()).collect();
+    let Some((first, error)) = failed.first().and_then(|first| Some((first, first.error()?))) else { return Ok(()) };
+    Err(RunError::Children {
+        failed: failed.len(),
+        children: children.len(),
+        first: first.name.clone(),
+        why: error.clone(),
+    })
+}
+
+/// What a child of a segment works on: what was made once, with the rows of its segment for those
+/// of the table.
+///
+/// # Errors
+/// The parent has no such segment.
+pub(crate) fn narrowed(run: &Run, mut made: Made, name: &str) -> Result<Made, RunError> {
+    let (segments, table) = (segments_id()?, run.request.manifest.table_step().clone());
+    let artifact = crate::stages::segments::artifact(name);
+    let missing = || RunError::MissingArtifact { stage: segments.clone(), name: artifact.clone() };
+    let record = made.named(&segments, &artifact).cloned().ok_or_else(missing)?;
+    made.narrow(&table, segments, record);
+    Ok(made)
+}
