@@ -382,6 +382,8 @@ impl Workshop {
             workers: 2,
             cancel,
             stages: attempt.stages.clone(),
+            only: None,
+            child: None,
             code: None,
             destination: None,
             tokens: BTreeMap::new(),
