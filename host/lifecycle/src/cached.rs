@@ -271,29 +271,58 @@ pub(crate) struct KeyLock {
     _file: File,
 }
 
-/// Locks of steps of a run that have ended and are recorded after others of it. One of these may
-/// have the same key: it takes the lock from here instead of waiting for ever.
+/// Locks of steps of a run that have ended and are recorded after others of it. While one of its
+/// steps waits for a key there are none: two runs that wait for each other's would wait for ever,
+/// and so would a run for its own.
 #[derive(Debug, Default)]
-pub(crate) struct Aside(Mutex<HashMap<Digest, KeyLock>>);
+pub(crate) struct Aside(Mutex<LocksAside>);
+
+#[derive(Debug, Default)]
+struct LocksAside {
+    locks: HashMap<Digest, KeyLock>,
+    /// How many steps of the run wait for a key.
+    waiting: usize,
+}
+
+/// A step of a run that waits for a key.
+struct Waits<'a>(&'a Aside);
 
 impl Aside {
+    /// Keeps a lock until its step is recorded, unless a step of the run waits.
     pub(crate) fn put(&self, lock: Option<KeyLock>) {
-        self.locks().extend(lock.map(|lock| (lock.key, lock)));
+        let mut aside = self.state();
+        if aside.waiting == 0 {
+            aside.locks.extend(lock.map(|lock| (lock.key, lock)));
+        }
     }
 
     pub(crate) fn take(&self, key: &Digest) -> Option<KeyLock> {
-        self.locks().remove(key)
+        self.state().locks.remove(key)
     }
 
-    fn locks(&self) -> MutexGuard<'_, HashMap<Digest, KeyLock>> {
-        // Every change under this lock is a single insertion or removal.
+    /// Lets go of all locks, and of those that come until the end of this.
+    fn waits(&self) -> Waits<'_> {
+        let mut aside = self.state();
+        aside.waiting += 1;
+        aside.locks.clear();
+        Waits(self)
+    }
+
+    fn state(&self) -> MutexGuard<'_, LocksAside> {
+        // Every change under this lock is whole after each statement.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.state().waiting -= 1;
+    }
+}
+
 impl KeyLock {
-    /// Waits until nobody else of this home executes a step of this key; a lock that this run put
-    /// `aside` is taken from there. `waits` is called once if somebody does.
+    /// Waits until nobody else of this home executes a step of this key, meanwhile without the locks
+    /// that its run put `aside`. `waits` is called once if somebody does.
     ///
     /// # Errors
     /// The lock's file cannot be made or locked, or somebody asks to stop.
@@ -313,6 +342,7 @@ impl KeyLock {
         std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
         let path = folder.join(key.to_hex());
         let mut waits = Some(waits);
+        let mut waiting = None;
         loop {
             let file =
                 OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(failed(&path))?;
@@ -320,12 +350,16 @@ impl KeyLock {
                 // Whoever held it may have removed the file between the two calls.
                 Ok(()) if is_at(&file, &path) => return Ok(Self { key: *key, path, _file: file }),
                 Ok(()) => continue,
-                Err(TryLockError::WouldBlock) if let Some(lock) = aside.take(key) => return Ok(lock),
                 Err(TryLockError::WouldBlock) if cancel.is_cancelled() => {
                     return Err(StageFault::Cancelled { stage: stage.clone() }.into());
                 }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(reason)) => return Err(failed(&path)(reason).into()),
+            }
+            if waiting.is_none() {
+                // It may be this run's own lock: then nobody else is waited for.
+                waiting = Some(aside.waits());
+                continue;
             }
             if let Some(waits) = waits.take() {
                 waits();
@@ -436,12 +470,22 @@ mod tests {
         let waited = wait(&key);
         assert!(matches!(waited, Err(RunError::Stage(StageFault::Cancelled { .. }))));
         assert!(wait(&Digest::of(b"other")).is_ok());
-        // A step of the same run does not wait for one that is recorded after it.
+        // A step of the same run does not wait for one that is recorded after it, and a run holds
+        // nothing aside while it waits.
         let aside = Aside::default();
         aside.put(Some(held));
-        let taken = KeyLock::wait(&home, &key, &World::Training.into(), &cancel, &aside, || {}).expect("the lock");
-        assert!(aside.take(&key).is_none() && matches!(wait(&key), Err(RunError::Stage(_))), "it is held as before");
-        drop(taken);
+        assert!(matches!(wait(&key), Err(RunError::Stage(_))), "it is held as before");
+        let never = || unreachable!("nobody else is there");
+        let taken = KeyLock::wait(&home, &key, &World::Training.into(), &Cancel::default(), &aside, never);
+        let taken = taken.expect("the lock");
+        assert!(aside.take(&key).is_none());
+        let waiting = aside.waits();
+        aside.put(Some(taken));
+        assert!(wait(&key).is_ok(), "it was let go of");
+        drop(waiting);
+        aside.put(Some(wait(&key).expect("nobody holds it")));
+        assert!(matches!(wait(&key), Err(RunError::Stage(_))), "nobody waits any more");
+        drop(aside.take(&key).expect("it is aside"));
         assert!(wait(&key).is_ok());
     }
 }

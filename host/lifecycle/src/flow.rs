@@ -120,15 +120,17 @@ impl Run {
             if result.as_ref().map_or(true, |ended| ended.error.is_some()) {
                 queue.failed = Some(queue.failed.map_or(at, |failed| failed.min(at)));
             }
-            // Others wait for its record. A step of this run that waits may stand before it.
+            // Whoever wants the same waits for its record, which may have to wait for others.
             let result = result.map(|mut ended| {
-                self.aside.put(ended.lock.take());
+                if at != queue.recorded {
+                    self.aside.put(ended.lock.take());
+                }
                 ended
             });
             results.insert(at, result);
             while let Some(result) = results.remove(&queue.recorded) {
                 let ended = result?;
-                let lock = ended.record.key.and_then(|key| self.aside.take(&key));
+                let lock = ended.lock.or_else(|| self.aside.take(&ended.record.key?));
                 self.keep(queue.steps[queue.recorded], Ended { lock, ..ended }, made)?;
                 queue.recorded += 1;
             }
