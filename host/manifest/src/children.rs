@@ -75,8 +75,9 @@ impl Manifest {
     /// The name that its model would have, and the rule that it breaks.
     pub fn of_child(&self, foreach: &ForeachSection, name: &str) -> Result<Self, (String, &'static str)> {
         let file = |output: &OutputSection| {
-            let path = foreach.model.with(&output.path.to_string_lossy());
-            OutputSection { path: PathBuf::from(path.fill(name)), ..output.clone() }
+            let below = foreach.model.with(&output.below.to_string_lossy());
+            let below = PathBuf::from(below.fill(name));
+            OutputSection { path: output.folder.join(&below), below, ..output.clone() }
         };
         let outputs = self.outputs.iter().filter(|output| !foreach.is_before(output.world)).map(file).collect();
         let model = foreach.model_of(name)?;

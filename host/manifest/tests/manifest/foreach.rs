@@ -155,6 +155,7 @@ fn files_of_children_have_a_place_for_their_names() {
     let manifest = with("reports/{value}.html", "evaluation.report").unwrap();
     let child = manifest.of_child(manifest.foreach.as_ref().unwrap(), "One-year").unwrap();
     assert!(child.outputs[0].path.ends_with("reports/One-year.html"), "{:?}", child.outputs);
+    assert_eq!(child.outputs[0].below.to_str(), Some("reports/One-year.html"), "this is where it is written");
     assert!(manifest.before_segments().outputs.is_empty());
     let text = with("report.html", "evaluation.report").unwrap_err().render();
     assert!(text.contains("every child would write `report.html`"), "{text}");
