@@ -150,7 +150,7 @@ fn what_is_no_stage_and_what_is_no_wit_is_said() {
     let empty = text(&place.write("empty.wasm", b"\0asm\x0d\0\x01\0"));
     let shown = place.run(&["stage", "inspect", &empty, "--against", &wit]).expect(2).stdout;
     assert!(shown.starts_with("world: empty has none, "), "{shown}");
-    assert!(shown.contains("has `ingestion, validation, "), "{shown}");
+    assert!(shown.contains("has `ingestion, preparation, validation, "), "{shown}");
     place.write("wrong.wit", "package a:b;\ninterface {");
     for wrong in ["wrong.wit", "missing"] {
         let said = place.run(&["stage", "inspect", &empty, "--against", wrong]).expect(2).stderr;
