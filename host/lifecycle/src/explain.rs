@@ -95,7 +95,7 @@ enum Standing {
     /// It need not be executed: its key, and what is on record.
     OnRecord(Digest, Box<Found>),
     /// It is executed; its invocation, where that is known.
-    Executed(Option<Invocation>, String),
+    Executed(Option<Box<Invocation>>, String),
     /// There is nothing to do.
     Nothing(String),
 }
@@ -132,7 +132,7 @@ impl Planning<'_> {
                     .home
                     .registry
                     .latest_stage(self.run.request.manifest.pipeline.as_str(), step.id.as_str())?;
-                let key = invocation.as_ref().map(Invocation::key);
+                let key = invocation.as_deref().map(Invocation::key);
                 let Some((invocation, (run, stage))) = invocation.zip(latest) else {
                     return Ok(Planned { key, why, ..plain });
                 };
@@ -174,7 +174,7 @@ impl Planning<'_> {
         let (component, stage) = (self.run.component(step).clone(), request.manifest.stage_of(step));
         let mut bench = Bench::begin(step.id.clone(), component, stage.limits, self.run.session(&request.cancel));
         let candidate = step.line.get(&World::Training).and_then(|training| self.candidates.get(training));
-        let invocation = wire::invocation(self.run, step, &self.made, candidate, &mut bench)?;
+        let invocation = Box::new(wire::invocation(self.run, step, &self.made, candidate, &mut bench)?);
         if request.reuse.refresh.contains(&step.stage) {
             return Ok(Standing::Executed(Some(invocation), format!("`--refresh {}`", step.stage)));
         }
