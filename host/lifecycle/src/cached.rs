@@ -321,8 +321,8 @@ impl Drop for Waits<'_> {
 }
 
 impl KeyLock {
-    /// Waits until nobody else of this home executes a step of this key, meanwhile without the locks
-    /// that its run put `aside`. `waits` is called once if somebody does.
+    /// Waits until nobody else of this home executes a step of this key, meanwhile without the
+    /// locks that its run put `aside`. `waits` is called once if somebody does.
     ///
     /// # Errors
     /// The lock's file cannot be made or locked, or somebody asks to stop.

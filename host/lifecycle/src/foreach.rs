@@ -371,7 +371,8 @@ fn all(run: &Run, request: &Request, foreach: &ForeachSection, wanted: Vec<Wante
                     }
                     let resumed = earlier.get(&child.name).cloned();
                     let of_child = of_child(request, parent, foreach, child, resumed);
-                    // The spans of a child stand in that of its parent, on whichever thread it works.
+                    // The spans of a child stand in that of its parent, on whichever thread it
+                    // works.
                     let end = run.span.in_scope(|| one(of_child, child.too_few));
                     if foreach.on_failure == OnFailure::Stop && matches!(end, ChildEnd::Ran(_, Some(_))) {
                         is_over.store(true, Ordering::Relaxed);

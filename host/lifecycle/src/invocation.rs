@@ -91,8 +91,8 @@ pub struct GuestSpec {
 /// An input: what it is to the step, and its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputRef {
-    /// `STAGE.NAME` of an artifact of the run, `input.NAME` of one that the manifest hands over under
-    /// a name; else `source`, `split-file` or `champion.NAME`.
+    /// `STAGE.NAME` of an artifact of the run, `input.NAME` of one that the manifest hands over
+    /// under a name; else `source`, `split-file` or `champion.NAME`.
     pub role: String,
     /// How the content is kept.
     pub kind: ArtifactKind,

@@ -11,7 +11,8 @@
 //! - `purity`: whether answers for a row hang on nothing but the row. [`wall_clock`]: how a stage's
 //!   time is counted; [`cpu_clock`]: a thread's. [`watch`]: the host's own work for a stage, as part of
 //!   the stage's budget. [`foreach`]: one run for each of several values or segments.
-//! - [`budget`]: what all runs of a process may do at once. [`summary`]: what a run was. [`observer`]: who watches it; [`spans`]: where its time goes.
+//! - [`budget`]: what all runs of a process may do at once. [`summary`]: what a run was.
+//!   [`observer`]: who watches it; [`spans`]: where its time goes.
 
 mod artifact;
 mod bench;

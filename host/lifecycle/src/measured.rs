@@ -10,10 +10,10 @@ use crate::made::Made;
 use crate::run::{Run, RunError};
 
 impl Run {
-    /// Takes over the newest evaluation that a verdict on the champion rests on, if it measured this
-    /// model on these test rows, and the decision that followed it: the run has its metrics then,
-    /// as if it had evaluated itself. A champion that nobody measured so, or whose reports are gone,
-    /// has none.
+    /// Takes over the newest evaluation that a verdict on the champion rests on, if it measured
+    /// this model on these test rows, and the decision that followed it: the run has its metrics
+    /// then, as if it had evaluated itself. A champion that nobody measured so, or whose reports
+    /// are gone, has none.
     pub(crate) fn evaluated_before(&self, made: &mut Made, candidate: &Candidate) -> Result<(), RunError> {
         let (Some(version), home) = (candidate.version, &self.request.home) else { return Ok(()) };
         let step = self.evaluation_of(&candidate.training)?;

@@ -102,7 +102,8 @@ macro_rules! ingestion {
     };
 }
 
-/// Makes a component of the world `preparation` of a type that implements [`Preparation`](crate::Preparation).
+/// Makes a component of the world `preparation` of a type that implements
+/// [`Preparation`](crate::Preparation).
 #[macro_export]
 macro_rules! preparation {
     ($stage:ty) => {

@@ -117,8 +117,8 @@ impl Collector {
         Self { process, endpoint: format!("http://{http}"), passed_on }
     }
 
-    /// Spans, until one of this name is there, and all that was said of whose they are. The run's is
-    /// the last that ends.
+    /// Spans, until one of this name is there, and all that was said of whose they are. The run's
+    /// is the last that ends.
     fn spans_until(&self, last: &str) -> (Vec<Span>, Vec<KeyValue>) {
         let (mut spans, mut resource) = (Vec::new(), Vec::new());
         while !spans.iter().any(|span: &Span| span.name == last) {

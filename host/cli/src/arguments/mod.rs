@@ -219,7 +219,8 @@ pub(crate) struct ReproduceArguments {
     /// The file that the run read, if it is elsewhere now.
     #[arg(long, value_name = "FILE")]
     pub(crate) source: Option<PathBuf>,
-    /// How many instances may run at once; results do not depend on it. [default: the number of cores]
+    /// How many instances may run at once; results do not depend on it. [default: the number of
+    /// cores]
     #[arg(long)]
     pub(crate) workers: Option<usize>,
     /// Signs this statement about the run's version too (`stagewright models attest`), if the run

@@ -58,9 +58,9 @@ impl Split {
         Ok(())
     }
 
-    /// Makes a split of a table, given as batches, of what [`Split::export`] or somebody else wrote:
-    /// `read` is given the names of the table's identifiers, and passes on the cells of the file, as
-    /// [`split_cells`](crate::split_cells) does. Keeps the file's rows in memory, and the
+    /// Makes a split of a table, given as batches, of what [`Split::export`] or somebody else
+    /// wrote: `read` is given the names of the table's identifiers, and passes on the cells of the
+    /// file, as [`split_cells`](crate::split_cells) does. Keeps the file's rows in memory, and the
     /// identifiers of the table.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
-//! The stages: what the host does around each call into the sandbox. One file for each world, in the
-//! lifecycle's order; `segments`, which is the host's work alone; and `weights`, which two of them
-//! check.
+//! The stages: what the host does around each call into the sandbox. One file for each world, in
+//! the lifecycle's order; `segments`, which is the host's work alone; and `weights`, which two of
+//! them check.
 //!
 //! A stage gets its part of an [`Invocation`] and a [`Bench`] that opens what the invocation
 //! declares. It knows no manifest and no registry.

@@ -151,7 +151,8 @@ fn noise(row: usize, column: u64) -> f64 {
     ((mixed ^ (mixed >> 32)) % 10_000) as f64 / 10_000.0
 }
 
-/// The region of a row: `north` has 120, `south` 100, and 20 have the one that the parameters name, or none.
+/// The region of a row: `north` has 120, `south` 100, and 20 have the one that the parameters name,
+/// or none.
 fn region(row: usize, parameters: &serde_json::Value) -> Option<&str> {
     match row % 12 {
         0..6 => Some("north"),
@@ -330,7 +331,8 @@ impl StageRunner for Fake {
         writer.finish().map_err(StageFault::host)
     }
 
-    /// Makes a table of the columns that the parameters ask for, each of the first input that has it.
+    /// Makes a table of the columns that the parameters ask for, each of the first input that has
+    /// it.
     fn prepare(&self, context: Arc<StageContext>, inputs: &[(String, Table)]) -> Result<Table, StageFault> {
         self.call("prepare.prepare", &inputs.iter().map(|(_, table)| table.schema()).collect::<Vec<_>>())?;
         let asked = parameters(&context);

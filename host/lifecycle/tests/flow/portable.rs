@@ -97,8 +97,8 @@ fn the_same_run_is_the_same_file_and_is_reproduced_in_another_home() {
     let id = imported(&other, &file).expect("a whole file");
     assert_eq!(id, ended.id);
     let stages = other.home.registry.stages(&id).expect("records");
-    // But for their keys, and the runs that they were taken over from: no run here takes over what a
-    // file says.
+    // But for their keys, and the runs that they were taken over from: no run here takes over what
+    // a file says.
     assert!(ended.stages.iter().all(|stage| stage.key.is_some()));
     let keyless = ended.stages.iter().map(|stage| StageRecord { key: None, cached_from: None, ..stage.clone() });
     assert_eq!(stages, keyless.collect::<Vec<_>>());

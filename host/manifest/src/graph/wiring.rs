@@ -1,5 +1,5 @@
-//! Names under `inputs` and `outputs`: the stages that they mean, and those that a stage works on if
-//! nobody says.
+//! Names under `inputs` and `outputs`: the stages that they mean, and those that a stage works on
+//! if nobody says.
 
 use std::collections::BTreeMap;
 

@@ -230,8 +230,8 @@ impl Connection {
         }
     }
 
-    /// Runs a statement that moves between transactions: as often as any other, so that SQLite keeps
-    /// it prepared.
+    /// Runs a statement that moves between transactions: as often as any other, so that SQLite
+    /// keeps it prepared.
     fn moves(&mut self, sql: &str) -> Result<(), DatabaseError> {
         match &mut self.backend {
             Backend::Sqlite(connection) => connection.execute(sql, &[]).map(drop),

@@ -75,8 +75,9 @@ impl Connection {
     }
 }
 
-/// Whether statements keep their plan whatever their parameters are. Otherwise SQLite prepares those
-/// of which it could make another plan again at every use, which takes longer than most of them.
+/// Whether statements keep their plan whatever their parameters are. Otherwise SQLite prepares
+/// those of which it could make another plan again at every use, which takes longer than most of
+/// them.
 fn stay_prepared(connection: &rusqlite::Connection, stay: bool) -> Result<(), rusqlite::Error> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, stay).map(drop)
 }

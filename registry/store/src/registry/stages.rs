@@ -174,8 +174,8 @@ impl Registry {
         })
     }
 
-    /// The latest stage of this name that a run of a pipeline brought to its end, with that run, the
-    /// latest that has one: what a plan is compared with. Runs that were deleted do not count.
+    /// The latest stage of this name that a run of a pipeline brought to its end, with that run,
+    /// the latest that has one: what a plan is compared with. Runs that were deleted do not count.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].

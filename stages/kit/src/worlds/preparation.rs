@@ -44,11 +44,12 @@ pub trait Preparation: 'static {
     /// The tasks that the stage can work on.
     const TASKS: &'static [TaskKind] = ANY_TASK;
 
-    /// Makes one table of those that the manifest hands over: whole tables, identifiers and target included.
+    /// Makes one table of those that the manifest hands over: whole tables, identifiers and target
+    /// included.
     ///
     /// # Errors
-    /// `data` if the tables do not fit each other, `parameter` if the parameters or the names of the inputs do not fit
-    /// the stage.
+    /// `data` if the tables do not fit each other, `parameter` if the parameters or the names of
+    /// the inputs do not fit the stage.
     fn prepare(inputs: &Inputs, settings: &Settings<Self::Parameters>) -> Result<FinishedTable, Failure>;
 }
 

@@ -1,8 +1,8 @@
-//! A left join, for the tests of preparations: each row of the table `left`, with the columns of the
-//! row of the table `right` that has the same key, or with nulls.
+//! A left join, for the tests of preparations: each row of the table `left`, with the columns of
+//! the row of the table `right` that has the same key, or with nulls.
 //!
-//! Rows of `left` pass through in pieces. The table `right` is kept, so its size is what the stage's
-//! memory must have room for. A key stands in one row of it.
+//! Rows of `left` pass through in pieces. The table `right` is kept, so its size is what the
+//! stage's memory must have room for. A key stands in one row of it.
 
 mod gather;
 
