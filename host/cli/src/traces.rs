@@ -39,7 +39,7 @@ const REQUEST: Duration = Duration::from_secs(10);
 /// The endpoint for traces, as it is; and that of all signals, to which a path is added.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
-/// What this process exports, if it does.
+/// The export of this process, if it has one.
 static TRACES: OnceLock<Traces> = OnceLock::new();
 
 /// The export of this process's spans.
@@ -48,11 +48,11 @@ struct Traces {
     told: Arc<Told>,
     /// The collector without user and password.
     address: String,
-    /// What names it.
+    /// The variable that names it.
     variable: &'static str,
 }
 
-/// What became of the spans.
+/// The fate of the spans.
 #[derive(Debug, Default)]
 struct Told {
     /// The trace that the first span is of.
@@ -81,7 +81,7 @@ impl Told {
 /// Begins to export, if the environment asks for it.
 ///
 /// # Errors
-/// What it asks for cannot be done: a warning, and no reason to stop.
+/// The environment asks for something that cannot be done: a warning, and no reason to stop.
 pub(crate) fn start() -> Result<(), String> {
     let Some((variable, endpoint)) = endpoint() else { return Ok(()) };
     refuse_protocols()?;
@@ -127,8 +127,8 @@ where
     Some(layer.with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET)))
 }
 
-/// What started this process may have a trace of its own, which the spans of this thread go on
-/// with: `TRACEPARENT`, as the W3C's recommendation writes it.
+/// The program that started this one may have a trace, which the spans of this thread go on with:
+/// `TRACEPARENT`, as the W3C's recommendation writes it.
 pub(crate) fn parent() -> Option<ContextGuard> {
     TRACES.get()?;
     let carried: HashMap<String, String> = ["TRACEPARENT", "TRACESTATE"]

@@ -43,7 +43,7 @@ pub struct ChildOf {
     pub parent: RunId,
     /// Its name among the children.
     pub name: String,
-    /// What it is for: the value of a key, or of the column.
+    /// Its value: of a key, or of the column.
     pub value: Value,
     /// Whether it sees the rows of its segment alone.
     pub is_segment: bool,
@@ -70,7 +70,7 @@ impl ChildOf {
 /// A run with its children.
 #[derive(Debug)]
 pub struct Family {
-    /// What was done once.
+    /// The work that was done once.
     pub summary: Summary,
     /// The children, in the order of their values.
     pub children: Vec<ChildRun>,
@@ -89,17 +89,17 @@ impl Family {
 pub struct ChildRun {
     /// Its name.
     pub name: String,
-    /// What it is for.
+    /// Its value: of a key, or of the column.
     pub value: Value,
     /// The name of its model.
     pub model: String,
     /// The rows of its segment; `None` where it sees all.
     pub rows: Option<u64>,
-    /// What became of it.
+    /// How it ended.
     pub end: ChildEnd,
 }
 
-/// What became of a child.
+/// How a child ended.
 #[derive(Debug)]
 pub enum ChildEnd {
     /// It ran; the error that ended it, if one did.
@@ -111,7 +111,7 @@ pub enum ChildEnd {
 }
 
 impl ChildRun {
-    /// What it did, if it ran.
+    /// The summary of its run, if it ran.
     pub fn summary(&self) -> Option<&Summary> {
         if let ChildEnd::Ran(summary, _) = &self.end { Some(summary) } else { None }
     }
@@ -125,7 +125,7 @@ impl ChildRun {
 /// The plan of a run with its children.
 #[derive(Debug)]
 pub struct PlannedFamily {
-    /// What is done once.
+    /// The steps that are done once.
     pub steps: Vec<Planned>,
     /// The children; `None`: they are not known before the table is dealt out.
     pub children: Option<Vec<PlannedChild>>,
@@ -136,7 +136,7 @@ pub struct PlannedFamily {
 pub struct PlannedChild {
     /// Its name.
     pub name: String,
-    /// What it is for.
+    /// Its value: of a key, or of the column.
     pub value: Value,
     /// The name of its model.
     pub model: String,
@@ -159,8 +159,8 @@ struct Wanted {
 /// Runs a pipeline for each of its values or segments. A pipeline that has none is one run.
 ///
 /// # Errors
-/// What is done once failed; else [`RunError::Children`] if children did. The children that ran are
-/// there all the same.
+/// A step that is done once failed; else [`RunError::Children`] if children did. The children that
+/// ran are there all the same.
 pub fn execute(request: Request) -> (Family, Result<(), RunError>) {
     let Some(foreach) = request.manifest.foreach.clone() else {
         let (summary, result) = Run::execute(request);
@@ -421,8 +421,8 @@ fn judged(request: &Request, children: &[ChildRun]) -> Result<(), RunError> {
     })
 }
 
-/// What a child of a segment works on: what was made once, with the rows of its segment for those
-/// of the table.
+/// The artifacts that a child of a segment works on: those that were made once, with the rows of
+/// its segment for those of the table.
 ///
 /// # Errors
 /// The parent has no such segment.

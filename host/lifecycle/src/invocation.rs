@@ -31,7 +31,7 @@ pub const CONTRACT: &str = "0.2.0";
 
 /// The content of a source.
 pub(crate) const SOURCE: &str = "source";
-/// What the roles of a preparation's inputs begin with, before the names that the manifest gives
+/// The roles of a preparation's inputs begin with it, before the names that the manifest gives
 /// them.
 pub(crate) const NAMED_INPUT: &str = "input.";
 /// A split that was made elsewhere.
@@ -179,7 +179,7 @@ pub struct PreparationWork {
 pub struct SegmentsWork {
     /// The column whose values are the segments.
     pub column: String,
-    /// What becomes of rows without a value.
+    /// Whether rows without a value are an error, are left out, or are a segment.
     pub nulls: Nulls,
     /// The most segments.
     pub most: u64,

@@ -130,7 +130,7 @@ pub(crate) struct Ended {
 pub struct Run {
     pub(crate) request: Request,
     pub(crate) id: RunId,
-    /// What the spans of its steps stand in, on whichever thread they work.
+    /// The span that those of its steps stand in, on whichever thread they work.
     pub(crate) span: Span,
     /// Locks of steps that wait for their record.
     pub(crate) aside: Aside,

@@ -37,14 +37,14 @@ const USUAL_ROWS: u64 = 50;
 /// The longest part of a name that is a value's text.
 const MAX_TEXT: usize = 64;
 
-/// What a child's name stands for in `model` and in paths of outputs.
+/// The place of a child's name in `model` and in paths of outputs.
 const PLACEHOLDER: &str = "{value}";
 
 /// One run for each of several values or segments.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ForeachSection {
-    /// What the children differ in.
+    /// The difference between the children.
     #[serde(flatten)]
     pub over: Over,
     /// The name of a child's model, with `{value}` for the child's name.
@@ -53,7 +53,7 @@ pub struct ForeachSection {
     pub on_failure: OnFailure,
 }
 
-/// What the children of a run differ in.
+/// The difference between the children of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Over {
@@ -67,7 +67,7 @@ pub enum Over {
     Column {
         /// The column of the ingested table.
         column: String,
-        /// What becomes of rows without a value.
+        /// Whether rows without a value are an error, are left out, or are a segment.
         nulls: Nulls,
         /// The fewest rows that a child is run for.
         min_rows: u64,
@@ -76,7 +76,7 @@ pub enum Over {
     },
 }
 
-/// What becomes of rows that have no value in the column of the segments.
+/// The rule for rows that have no value in the column of the segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Nulls {
@@ -88,7 +88,7 @@ pub enum Nulls {
     Segment,
 }
 
-/// What happens when a child fails.
+/// The rule for the other children when one fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFailure {

@@ -81,7 +81,7 @@ pub struct Manifest {
     /// How the stages are wired.
     #[serde(skip)]
     pub graph: Graph,
-    /// What the run is done for, if it is one run and one model for each of several things.
+    /// The values or segments that have a run and a model each, if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub foreach: Option<ForeachSection>,
     /// The children, if they differ in the value of a key. Segments are known when the table is.

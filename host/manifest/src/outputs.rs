@@ -2,7 +2,7 @@
 //!
 //! Owns what the section says. Which stage makes what is the table of worlds' to say.
 //!
-//! What is in such a file a component decides, and a pipeline may be anybody's. So files are
+//! A component decides what is in such a file, and a pipeline may be anybody's. So files are
 //! written below the pipeline's folder, and none that other programs look for by a hidden name.
 
 use std::collections::BTreeMap;

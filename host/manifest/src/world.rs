@@ -51,7 +51,7 @@ pub struct Contract {
     pub reads_sources: bool,
     /// The steps before it that it works on.
     pub inputs: &'static [Port],
-    /// What it works on under names that the manifest chooses, at least one of them.
+    /// The artifacts that it works on under names that the manifest chooses, at least one of them.
     pub named_inputs: Option<Port>,
     /// The names of the artifacts that it makes.
     pub outputs: &'static [&'static str],

@@ -1,5 +1,5 @@
-//! What a collection of garbage at a shared place leaves, and how much is taken from a place that
-//! sends more than it should.
+//! A collection of garbage at a shared place spares what others refer to, and a place that sends
+//! more than it should is cut off.
 
 #![cfg(feature = "s3")]
 
@@ -90,7 +90,7 @@ fn bytes_in(folder: &Path) -> u64 {
     entries.map(size).sum()
 }
 
-/// What a server may have on its way when somebody stops reading: buffers of both sides.
+/// Bytes that a server may have on their way when somebody stops reading: buffers of both sides.
 const ON_ITS_WAY: u64 = 16 << 20;
 
 #[test]

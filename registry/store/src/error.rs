@@ -78,7 +78,7 @@ pub enum StoreError {
     RemovalUnfinished {
         /// The shared place.
         place: String,
-        /// What is being removed.
+        /// The kind of the artifact that is being removed.
         kind: ArtifactKind,
         /// Its digest.
         digest: Digest,

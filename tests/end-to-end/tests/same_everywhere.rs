@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use stagewright_end_to_end::{Ended, Place, WALLS, config, graph};
 use stagewright_services::s3;
 
-/// What must be the same wherever a pipeline runs: the artifacts of each step, its figures, its
-/// metrics, the model's and the verdict.
+/// The things that must be the same wherever a pipeline runs: the artifacts of each step, its
+/// figures, its metrics, the model's and the verdict.
 #[derive(Debug, PartialEq)]
 struct Made {
     steps: BTreeMap<String, Value>,

@@ -16,7 +16,7 @@ use stagewright_end_to_end::whole::{entries, every_file_is_whole, left_behind, o
 use stagewright_end_to_end::{Place, config, digests};
 use stagewright_store::{Digest, FINISHED, Home, RunStatus, StageRecord};
 
-/// What is younger stays. Longer than a run takes from a stage's artifacts to their record, also
+/// Younger artifacts stay. Longer than a run takes from a stage's artifacts to their record, also
 /// on a machine that is busy.
 const GRACE: &str = "2s";
 
@@ -64,7 +64,7 @@ fn wanted(chance: &mut Chance) -> Vec<String> {
     arguments
 }
 
-/// What was seen while the home was under load.
+/// The observations while the home was under load.
 #[derive(Default)]
 struct Seen {
     /// Runs that came to their end: what was asked for, and what they said.

@@ -133,7 +133,8 @@ impl Collector {
     }
 }
 
-/// What the collector compressed: a header of ten bytes stands before it, and a checksum behind.
+/// The bytes that the collector compressed: a header of ten bytes stands before it, and a checksum
+/// behind.
 fn unzipped(came: &Came) -> Vec<u8> {
     assert!(came.head.contains("content-encoding: gzip") && came.body[3] == 0, "{}", came.head);
     miniz_oxide::inflate::decompress_to_vec(&came.body[10..]).expect("gzip")

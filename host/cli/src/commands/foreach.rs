@@ -228,7 +228,7 @@ pub(super) fn planned_json(planned: &PlannedFamily) -> Value {
     planned.children.as_ref().map_or(Value::Null, |children| children.iter().map(child).collect())
 }
 
-/// What a plan says of the children.
+/// Shows the children of a plan.
 pub(super) fn show_children(manifest: &Manifest, planned: Option<&PlannedFamily>) {
     let Some(foreach) = &manifest.foreach else { return };
     match &foreach.over {

@@ -50,7 +50,7 @@ impl Ran {
         self.family.children.iter().find(|child| child.name == name).expect("a child")
     }
 
-    /// What each child made, by child, step and artifact.
+    /// The artifacts of each child, by child, step and name.
     fn made(&self, bed: &Bed) -> BTreeMap<String, Digest> {
         let mut made = BTreeMap::new();
         for child in &self.family.children {

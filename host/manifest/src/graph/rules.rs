@@ -1,4 +1,4 @@
-//! What a graph of stages must not be, whatever each of them works on.
+//! The graphs that are refused, whatever each of their stages works on.
 
 use std::collections::BTreeSet;
 

@@ -46,7 +46,7 @@ component = "evaluate-classifier"
 component = "promote-gated"
 "#;
 
-/// What is said about the stages with one change.
+/// The errors of the stages with one change.
 fn said(from: &str, to: &str) -> String {
     assert!(STAGES.contains(from), "the stages no longer contain {from:?}");
     with(&STAGES.replacen(from, to, 1)).expect_err("the change is a fault").render()

@@ -113,8 +113,8 @@ impl SharedArtifact {
 /// component that no model needs; and the longest document, which is then read whole. 1 GiB.
 const LONGEST: u64 = 1 << 30;
 
-/// What the file of a table may have beside its values, however few they are: two copies of its
-/// schema. 64 MiB.
+/// Bytes that the file of a table may have beside its values, however few they are: two copies of
+/// its schema. 64 MiB.
 const AROUND_A_TABLE: u64 = 64 << 20;
 
 /// An artifact older than this is sent again by whoever publishes it: a collection on another
