@@ -224,7 +224,7 @@ pub fn explain(request: Request) -> Result<PlannedFamily, RunError> {
     Ok(PlannedFamily { steps, children: Some(children) })
 }
 
-/// The children of a run, in the order in which they began.
+/// The children of a run by their names, and those of one name in the order in which they began.
 ///
 /// # Errors
 /// The registry cannot be read.
@@ -233,7 +233,9 @@ pub fn children_of(registry: &Registry, parent: &RunId) -> Result<Vec<RunRecord>
     let order = OrderBy::parse::<&str>(Entity::Runs, &[])?;
     let page = Page { limit: usize::try_from(stagewright_manifest::MAX_CHILDREN).unwrap_or(usize::MAX), offset: 0 };
     let mut children = registry.search_runs(None, &filter, &order, View::Active, page)?;
-    children.sort_by_key(|run| run.started_ms);
+    // Children begin at once: in which order hangs on the machine.
+    let name = |run: &RunRecord| ChildOf::of(&run.config).map(|child| child.name);
+    children.sort_by_cached_key(|run| (name(run), run.started_ms));
     Ok(children)
 }
 

@@ -93,7 +93,6 @@ fn the_record_of_a_run_names_its_children_and_each_is_looked_at_resumed_and_repr
     for wanted in ["segments.segment-One-year", "ingestion.table"] {
         assert!(nodes.contains(&wanted), "{wanted}: {nodes:?}");
     }
-    assert!(!nodes.contains(&"segments.segment-Two-year") || lineage["edges"].is_array());
     let resumed = place.run(&["resume", parent, "--json"]).expect(0).json();
     assert_eq!((&resumed["executed"], names(&resumed)), (&json!(0), names(&first)));
     let resumed = place.run(&["resume", child, "--json"]).expect(0).json();
