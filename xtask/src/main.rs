@@ -28,7 +28,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                     installs the binary and the built-in stages (default prefix: ~/.local)
   fuzz [TARGET] [--seconds N]
                     fuzzes the readers of untrusted bytes, 60 s each; findings go to target/fuzz/findings/
-  bench overhead|boundary|decode|native|sandbox|lifecycle [--rows N] [--repeat N]
+  bench overhead|cache|boundary|decode|native|sandbox|registry|lifecycle [--rows N] [--repeat N]
         native, sandbox: [--only STAGE]; lifecycle: [--model logistic|forest|boosted] [--smote] [--workers N] [--peer [PYTHON]]
                     measures; prints a table and writes JSON to target/bench/
 ";

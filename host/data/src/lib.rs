@@ -37,6 +37,6 @@ pub use source::{
 };
 pub use split::{
     Gather, Partition, RowHash, Select, Split, SplitMethod, SplitPlan, TakeCells, hash_rows, in_hash_order,
-    row_key_columns, select, split_cells, split_schema,
+    most_of_split, row_key_columns, select, split_cells, split_schema,
 };
 pub use target::{Task, TaskKind};

@@ -184,6 +184,9 @@ fn execute_in(span: &Span, request: &Request, foreach: &ForeachSection) -> (Fami
     let may_be_written = outputs::check(&request.manifest, &request.home);
     let result = may_be_written.and_then(|()| shared(&run, foreach, &mut made)).and_then(|()| {
         let wanted = wanted(&run, &request.manifest, foreach, &made)?;
+        let once = if over_segments(foreach) { &run.request.manifest.outputs[..] } else { &[] };
+        let manifests = wanted.iter().map(|child| &*child.manifest);
+        outputs::check_children(&request.manifest, once, manifests, &request.home)?;
         children = all(&run, request, foreach, wanted)?;
         judged(request, &children)
     });
@@ -235,6 +238,10 @@ pub fn children_of(registry: &Registry, parent: &RunId) -> Result<Vec<RunRecord>
     let mut children = registry.search_runs(None, &filter, &order, View::Active, page)?;
     // Children begin at once: in which order hangs on the machine.
     let name = |run: &RunRecord| ChildOf::of(&run.config).map(|child| child.name);
+    // A stage that was run alone works on a child, and is none.
+    let is_child =
+        |run: &RunRecord| run.config.get(upon::UPON).and_then(Value::as_str).is_none_or(|it| it == parent.as_str());
+    children.retain(is_child);
     children.sort_by_cached_key(|run| (name(run), run.started_ms));
     Ok(children)
 }
@@ -273,7 +280,7 @@ fn shared(run: &Run, foreach: &ForeachSection, made: &mut Made) -> Result<(), Ru
 
 /// The children that there are to run; none if the run ends before them.
 fn wanted(run: &Run, manifest: &Manifest, foreach: &ForeachSection, made: &Made) -> Result<Vec<Wanted>, RunError> {
-    let Over::Column { column, min_rows, .. } = &foreach.over else {
+    let Over::Column { column, min_rows, max_children, .. } = &foreach.over else {
         let children = manifest.children.iter().map(|child| Wanted {
             name: child.name.clone(),
             value: child.value.clone(),
@@ -295,6 +302,12 @@ fn wanted(run: &Run, manifest: &Manifest, foreach: &ForeachSection, made: &Made)
     };
     let mut wanted = Vec::new();
     let list: Segments = made.of_step(&segments_id()?, &SEGMENT_LIST)?;
+    // They may be those that an earlier run dealt out, with another `max-children`.
+    if list.segments.len() as u64 > *max_children {
+        let message =
+            format!("it has {} segments, more than {max_children} (`max-children` of [foreach])", list.segments.len());
+        return Err(wrong(message, None).into());
+    }
     for segment in list.segments {
         let child = manifest.of_child(foreach, &segment.name).map_err(|(model, rule)| {
             let message = format!("its model would be `{}`, which cannot be a name: {rule}", guest_name(&model));

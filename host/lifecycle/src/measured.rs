@@ -23,15 +23,18 @@ impl Run {
             let (Some(run), Some(evaluation)) = (&verdict.run_id, referred(verdict, EVALUATION.place)) else {
                 continue;
             };
+            let Some(evaluation) = self.record_of(run, EVALUATION.place, evaluation)? else { continue };
             let mut told = made.clone();
-            told.add(&step.id, self.record_of(run, EVALUATION.place, evaluation)?);
+            told.add(&step.id, evaluation);
             let Ok(report) = told.after(step).open(&EVALUATION) else { continue };
             if !is_of(&report, &model, &test) {
                 continue;
             }
             let decides = self.request.manifest.graph.of(World::Promotion).next();
-            if let (Some(decides), Some(decision)) = (decides, referred(verdict, DECISION.place)) {
-                told.add(&decides.id, self.record_of(run, DECISION.place, decision)?);
+            if let (Some(decides), Some(decision)) = (decides, referred(verdict, DECISION.place))
+                && let Some(decision) = self.record_of(run, DECISION.place, decision)?
+            {
+                told.add(&decides.id, decision);
             }
             *made = told;
             return self.log_results(&report);
@@ -40,15 +43,15 @@ impl Run {
     }
 
     /// The record of the step of a run that made an artifact, with those of its artifacts that are
-    /// still here.
-    fn record_of(&self, run: &RunId, place: Place, digest: Digest) -> Result<StageRecord, RunError> {
+    /// still here. A run that was removed has none.
+    fn record_of(&self, run: &RunId, place: Place, digest: Digest) -> Result<Option<StageRecord>, RunError> {
         let home = &self.request.home;
         let made_it = |stage: &StageRecord| {
             stage.outputs.iter().any(|output| output.name == place.name && output.digest == digest)
         };
-        let mut stage = home.registry.stages(run)?.into_iter().find(made_it).ok_or_else(|| place.missing())?;
+        let Some(mut stage) = home.registry.stages(run)?.into_iter().find(made_it) else { return Ok(None) };
         stage.outputs.retain(|output| home.artifacts.contains(output.kind, &output.digest));
-        Ok(stage)
+        Ok(Some(stage))
     }
 }
 

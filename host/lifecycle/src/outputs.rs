@@ -14,7 +14,7 @@ use crate::made::Made;
 use crate::run::{Run, RunError};
 use crate::sandbox::Cancel;
 
-pub(crate) use place::check;
+pub(crate) use place::{check, check_children};
 
 /// Writes the outputs of the stages that the run was asked for: each whole or not at all, and none
 /// if one of them was not made. Of a candidate that was not judged, because it is the champion

@@ -23,13 +23,15 @@ const LONGEST: usize = 256;
 /// The span of a run.
 pub(crate) fn run(request: &Request) -> Span {
     let manifest = &request.manifest;
+    // The model of a segment is named for a cell of the table.
+    let names_a_value = request.child.as_ref().is_some_and(|child| child.is_segment);
     tracing::info_span!(
         target: TARGET,
         "run",
         stagewright.run.id = Empty,
         stagewright.pipeline = brief(manifest.pipeline.as_str()),
         stagewright.experiment = brief(manifest.experiment.as_str()),
-        stagewright.model = brief(manifest.model.as_str()),
+        stagewright.model = (!names_a_value).then(|| brief(manifest.model.as_str())),
         stagewright.seed = manifest.seed.to_string(), // a collector may count to 2^53 only
         stagewright.workers = count(request.workers),
         stagewright.outcome = Empty,

@@ -1,6 +1,7 @@
 //! The pipelines of children: what of a pipeline is one for all, what each has of its own, and how
 //! they are drawn.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use serde_json::Value as Json;
@@ -12,6 +13,7 @@ use crate::outputs::OutputSection;
 use crate::overrides::full_path;
 use crate::problem::Collector;
 use crate::reader::Item;
+use crate::source::without_query;
 use crate::step_id::StepId;
 use crate::world::World;
 
@@ -34,7 +36,7 @@ fn settable(foreach: &Item<'_>, root: &Table, collector: &Collector) -> Option<V
     let path = full_path(&path, root, &set.node.origin, collector)?;
     let names: Vec<&str> = path.iter().map(String::as_str).collect();
     let is_whole = matches!(names[..], [_] if !matches!(names[0], "seed" | "as-of"));
-    let is_wiring = matches!(names[..], ["stages", _] | ["stages", _, "component" | "world" | "inputs"]);
+    let is_wiring = matches!(names[..], ["stages", _] | ["stages", _, "component" | "world" | "inputs", ..]);
     let is_component = names[0] == "components" && names.get(2).is_none_or(|key| *key != "parameters");
     if is_whole || is_wiring || is_component || !SETTABLE.contains(&names[0]) {
         let hint = "children differ in parameters, sources, limits, the split, the gates or the seed; several models of \
@@ -53,8 +55,18 @@ pub(crate) fn trees<'a>(
     collector: &Collector,
 ) -> Vec<(String, Json, Table)> {
     let Some(path) = settable(foreach, root, collector) else { return Vec::new() };
+    let names: Vec<&str> = path.iter().map(String::as_str).collect();
     let mut trees = Vec::new();
     for Given { name, value, item } in given {
+        if let (["sources", _, "uri"], Value::String(uri)) = (&names[..], &item.node.value)
+            && matches!(without_query(uri), Cow::Owned(_))
+        {
+            let hint = "the query may hold a key, and a child is named and recorded by its value: name a key by `token-env` \
+                        of the source, and what differs by another part of the address";
+            let message = "a child cannot be named by an address with a query".to_owned();
+            collector.report(&item.node.origin, "foreach.values", message, Some(hint.to_owned()));
+            return Vec::new();
+        }
         let mut tree = root.clone();
         tree.remove("foreach");
         let node = Node { value: item.node.value.clone(), origin: item.node.origin.clone() };

@@ -266,7 +266,8 @@ impl Manifest {
     pub fn deciding_files(&self) -> Vec<PathBuf> {
         let file = Path::new(self.file());
         let components = self.components.values().filter_map(|component| component.path.clone());
-        let sources = self.sources.values().filter_map(|source| match &source.location {
+        let of_children = self.children.iter().flat_map(|child| child.manifest.sources.values());
+        let sources = self.sources.values().chain(of_children).filter_map(|source| match &source.location {
             SourceLocation::Csv { path, .. }
             | SourceLocation::Parquet { path }
             | SourceLocation::Sqlite { path, .. } => Some(path.clone()),

@@ -187,35 +187,39 @@ fn values_of_a_parameter_are_children_that_share_their_data() {
     assert!(told.contains("-1") && told.contains("components.train-logistic.parameters.c"), "{told}");
 }
 
-#[test]
-#[ignore = "needs STAGEWRIGHT_TEST_DATA"]
-fn the_real_table_by_contract_and_by_internet_service() {
-    let place = Place::new();
-    let file = config("churn-by-contract.toml");
-    let csv = place.path().join("telco.csv");
-    let text = std::fs::read_to_string(data().join("telco_churn.csv")).expect("the table");
-    std::fs::write(&csv, &text).expect("a copy");
-    let source = format!("customers=csv:{}", csv.display());
-    let run = |more: &[&str]| place.run(&[&["run", &file, "--json", "--source", &source][..], more].concat());
-    let first = run(&[]).expect(0).json();
-    let rows: Vec<(&str, u64)> = children(&first)
-        .iter()
-        .map(|child| (child["value"].as_str().expect("a value"), child["rows"].as_u64().expect("rows")))
-        .collect();
-    assert_eq!(rows, [("Month-to-month", 3875), ("One year", 1473), ("Two year", 1695)]);
-    assert!(children(&first).iter().all(|child| child["verdict"] == "approved"), "{first}");
-    assert_eq!(run(&[]).expect(0).json()["executed"], 0);
-    // One customer of two years pays more: no other child is run again.
-    let line = text.lines().find(|line| line.contains("Two year")).expect("a customer");
-    let cells: Vec<&str> = line.split(',').collect();
-    let mut moved: Vec<String> = cells.iter().map(|cell| (*cell).to_owned()).collect();
-    moved[18] = "99.5".to_owned();
-    std::fs::write(&csv, text.replace(line, &moved.join(","))).expect("a copy");
-    let changed = run(&[]).json();
-    let executed: Vec<u64> = children(&changed).iter().filter_map(|child| child["executed"].as_u64()).collect();
-    assert_eq!((&executed[..2], executed[2] > 0), (&[0, 0][..], true), "{executed:?}");
-    let by_service = ["--set", "foreach.column=InternetService", "--set", "foreach.model=churn-net-{value}"];
-    let ended = run(&by_service).json();
-    assert_eq!(names(&ended), ["DSL", "Fiber-optic", "No"]);
-    assert!(children(&ended).iter().all(|child| child["state"] == "finished"), "{ended}");
+mod real_tables {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs STAGEWRIGHT_TEST_DATA"]
+    fn the_real_table_by_contract_and_by_internet_service() {
+        let place = Place::new();
+        let file = config("churn-by-contract.toml");
+        let csv = place.path().join("telco.csv");
+        let text = std::fs::read_to_string(data().join("telco_churn.csv")).expect("the table");
+        std::fs::write(&csv, &text).expect("a copy");
+        let source = format!("customers=csv:{}", csv.display());
+        let run = |more: &[&str]| place.run(&[&["run", &file, "--json", "--source", &source][..], more].concat());
+        let first = run(&[]).expect(0).json();
+        let rows: Vec<(&str, u64)> = children(&first)
+            .iter()
+            .map(|child| (child["value"].as_str().expect("a value"), child["rows"].as_u64().expect("rows")))
+            .collect();
+        assert_eq!(rows, [("Month-to-month", 3875), ("One year", 1473), ("Two year", 1695)]);
+        assert!(children(&first).iter().all(|child| child["verdict"] == "approved"), "{first}");
+        assert_eq!(run(&[]).expect(0).json()["executed"], 0);
+        // One customer of two years pays more: no other child is run again.
+        let line = text.lines().find(|line| line.contains("Two year")).expect("a customer");
+        let cells: Vec<&str> = line.split(',').collect();
+        let mut moved: Vec<String> = cells.iter().map(|cell| (*cell).to_owned()).collect();
+        moved[18] = "99.5".to_owned();
+        std::fs::write(&csv, text.replace(line, &moved.join(","))).expect("a copy");
+        let changed = run(&[]).json();
+        let executed: Vec<u64> = children(&changed).iter().filter_map(|child| child["executed"].as_u64()).collect();
+        assert_eq!((&executed[..2], executed[2] > 0), (&[0, 0][..], true), "{executed:?}");
+        let by_service = ["--set", "foreach.column=InternetService", "--set", "foreach.model=churn-net-{value}"];
+        let ended = run(&by_service).json();
+        assert_eq!(names(&ended), ["DSL", "Fiber-optic", "No"]);
+        assert!(children(&ended).iter().all(|child| child["state"] == "finished"), "{ended}");
+    }
 }

@@ -241,7 +241,7 @@ fn a_table_larger_than_a_preparation_may_use_passes_through_it_and_a_larger_one_
     let ran = run(&place, &until);
     let stage = ran["stages"].as_array().expect("stages").iter().find(|stage| stage["name"] == "joined").expect("it");
     assert!(stage["output_bytes"].as_u64().is_some_and(|bytes| bytes > 20 << 20), "{stage}");
-    assert!(stage["peak_memory_bytes"].as_u64().is_some_and(|peak| peak <= 20 << 20), "{stage}");
+    assert!(stage["peak_memory_bytes"].as_u64().is_some_and(|peak| peak < 10 << 20), "{stage}");
     let swapped = ["run", "joined.toml", "--set", "joined.inputs={ left = \"calls\", right = \"customers\" }"];
     let ended = place.run(&[&swapped[..], &until].concat()).expect(6);
     assert!(ended.stderr.contains("stage `joined` ran past its limit of 20.0 MiB memory"), "{}", ended.stderr);

@@ -18,7 +18,7 @@ use stagewright_store::{Digest, FINISHED, Home, RunStatus, StageRecord};
 
 /// Younger artifacts stay. Longer than a run takes from a stage's artifacts to their record, also
 /// on a machine that is busy.
-const GRACE: &str = "2s";
+const GRACE: &str = "5s";
 
 /// The size that collections keep the home under: some artifacts always go.
 const MOST: &str = "256 KiB";

@@ -141,6 +141,8 @@ fn decodes(place: &Place, more: &[&str]) -> Command {
 #[test]
 fn a_file_is_decoded_in_a_process_that_is_locked_in_and_ends_with_it_alone() {
     let place = Place::new();
+    // Components are asked for what they are once, in processes of their own.
+    Ended::of(churn(&place, "required", 7_043, &[])).expect(0);
     // The decoder begins last.
     let locked = |run: u32| {
         let all = children(run).into_iter();

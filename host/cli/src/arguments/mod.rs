@@ -294,8 +294,8 @@ pub(crate) enum StageCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct StageRunArguments {
-    /// A stage of the manifest by its name, or a world for all its stages: ingestion, validation,
-    /// transformation, training, evaluation or promotion.
+    /// A stage of the manifest by its name, or a world for all its stages: ingestion, preparation,
+    /// validation, transformation, training, evaluation or promotion.
     pub(crate) name: String,
     /// The manifest. [default: that of the run it works on, with the changes that were made there]
     #[arg(long, value_name = "FILE")]

@@ -28,17 +28,19 @@ pub(super) fn pipeline(
         (Some(_), None) if *stages.start() == World::Ingestion => Ok(manifest),
         (Some(_), None) => Err(UsageError::error(
             "the run has children, each with stages of its own",
-            "name the run of a child: `stagewright runs show RUN` lists them",
+            format!(
+                "name the run of a child (`stagewright runs show RUN` lists them), or run all: stagewright run {file}"
+            ),
         )),
         (None, Some(child)) => Err(UsageError::error(
             format!("the run is the child `{}` of another one, and {file} has no [foreach]", child.name),
             "name the manifest that it was run with: --file pipeline.toml",
         )),
         (Some(foreach), Some(child)) if child.is_segment => {
-            if *stages.start() == World::Ingestion {
+            if *stages.start() < World::Validation {
                 return Err(UsageError::error(
                     format!("the table of the child `{}` is a segment of another run's", child.name),
-                    format!("run all of it: stagewright run {file} --until ingestion"),
+                    format!("run all of it: stagewright run {file}"),
                 ));
             }
             manifest.of_child(foreach, &child.name).map_err(|(model, rule)| {

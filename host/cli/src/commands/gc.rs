@@ -78,8 +78,9 @@ fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<
             "everything would look like garbage: see that --home and --registry belong together",
         ));
     }
-    // One collection at a time at a place that machines share. No promotion goes to this name.
-    let place = home.artifacts.shared_uri().map(|uri| format!("artifacts of {}", uri.split('?').next().unwrap_or(uri)));
+    // One collection at a time at the place that the machines of a registry share, whatever each of
+    // them calls it. No promotion goes to this name.
+    let place = home.artifacts.shared_uri().map(|_| "the shared artifacts");
     place.iter().try_for_each(|place| home.registry.begin_collection(place))?;
     let found = home.artifacts.collect(grace, dry_run, |kept| home.registry.reachable_of_late(kept));
     let ended = place.iter().try_for_each(|place| home.registry.end_collection(place));

@@ -32,6 +32,13 @@ pub(crate) fn stage(location: &Location, command: StageCommand) -> anyhow::Resul
 
 fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<Ending> {
     let before = before(location, arguments)?;
+    // Which child was the last one hangs on the machine.
+    if arguments.run.is_none()
+        && let Some(child) = before.as_ref().and_then(|run| ChildOf::of(&run.config))
+    {
+        let hint = format!("name the run of a child with --run: `stagewright runs show {}` lists them", child.parent);
+        return Err(UsageError::error("the last run has children, each with stages of its own", hint));
+    }
     let recorded = before.as_ref().and_then(|run| run.config.get("file")?.as_str()).map(PathBuf::from);
     let file = arguments.file.clone().or(recorded.clone()).ok_or_else(|| {
         UsageError::error("that run does not say which manifest it read", "name the manifest: --file pipeline.toml")

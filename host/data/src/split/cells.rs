@@ -34,6 +34,14 @@ pub fn split_schema(identifiers: usize) -> Result<Schema, SchemaError> {
     Schema::new((0..identifiers + 2).map(field).collect())
 }
 
+/// The most that the cells of a split's file can be, in bytes of text and one for each cell: in a
+/// file of so many bytes, each cell is followed by one that is none of its own, but for the last.
+/// An identifier that is called as a column of the split is read twice.
+pub fn most_of_split(length: u64, identifiers: &[String]) -> u64 {
+    let twice = identifiers.iter().filter(|name| [ROW, PARTITION].contains(&name.as_str())).count();
+    length.saturating_mul(1 + twice as u64).saturating_add(1)
+}
+
 /// Reads the cells of a split's file, which is CSV with a header. `name` is what errors call it.
 ///
 /// # Errors

@@ -173,7 +173,7 @@ mod real_tables {
             std::env::var("STAGEWRIGHT_TEST_DATA").expect("STAGEWRIGHT_TEST_DATA names the folder of test data");
         let table = std::fs::read_to_string(Path::new(&folder).join("telco_churn.csv")).unwrap();
         let header: Vec<&str> = table.lines().next().unwrap().split(',').collect();
-        for file in ["churn.toml", "churn-smote.toml"] {
+        for file in ["churn.toml", "churn-smote.toml", "churn-by-contract.toml"] {
             let manifest = Manifest::load(&repository().join("config").join(file), &Overrides::default()).unwrap();
             let fields: Vec<_> = manifest.signature.fields.iter().map(|field| field.name.as_str()).collect();
             assert_eq!(fields, header, "{file}");

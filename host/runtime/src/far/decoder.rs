@@ -10,11 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_array::Array as _;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use stagewright_data::{
     DataError, Decode, Failure, Here, Inference, InferenceOptions, Interrupt, Job, Leave, Opened, Rows, RowsInput,
-    SPLIT, Signature, Source, SourceRows, SourceUri, Strictness, TakeCells, Wanted,
+    SPLIT, Signature, Source, SourceRows, SourceUri, Strictness, TakeCells, Wanted, most_of_split,
 };
 use stagewright_jail::{Child, Command, Ending, Event, Limit, Rules, Spent, Why};
 use stagewright_lifecycle::fault::KILLED_HINT;
@@ -155,15 +156,15 @@ impl Decode for Apart {
         let (length, job) = (files.length, Job::on_split(identifiers));
         let schema = job.schema().ok_or_else(|| DataError::Host("a split without columns".to_owned()))?;
         let mut reading = Reading::start(&self.0, &job, Input::Files(files), (SPLIT.to_owned(), None), leave)?;
-        // Each cell has its bytes in the file, and each row one more.
-        let (mut left, mut bytes) = (length.saturating_add(1), Vec::new());
+        let (mut left, mut bytes) = (most_of_split(length, identifiers), Vec::new());
         loop {
             match reading.receive(&mut bytes)? {
                 decoded::ROWS => {
                     let batch = reading.batch(std::mem::take(&mut bytes), &schema)?;
                     let texts = batch.columns().iter().map(|column| column.as_string::<i32>());
-                    let text: usize = texts.map(|texts| texts.value_data().len()).sum();
-                    let rest = left.checked_sub((text + batch.num_rows()) as u64);
+                    let cells: usize =
+                        texts.map(|texts| texts.value_data().len() + texts.len() - texts.null_count()).sum();
+                    let rest = left.checked_sub(cells as u64);
                     left = rest.ok_or_else(|| reading.forged("more cells than the file has"))?;
                     take(&batch)?;
                 }

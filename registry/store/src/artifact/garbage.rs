@@ -116,8 +116,11 @@ impl ArtifactStore {
                 self.note_written(*kind, *digest);
             }
             // It may have been made here before the place was named, or be about to be collected.
-            self.share(*kind, digest)?;
-            Ok(true)
+            match self.share(*kind, digest) {
+                // Who asks makes it once more.
+                Err(StoreError::Damaged { .. } | StoreError::DigestDiffers { .. }) => Ok(false),
+                shared => shared.map(|()| true),
+            }
         };
         for artifact in artifacts {
             if !renewed(artifact)? {
@@ -210,7 +213,11 @@ fn is_removed(
 ) -> Result<bool, StoreError> {
     let (kind, digest) = (listed.kind, &listed.digest);
     let begin = Instant::now();
-    shared.announce(kind, digest)?;
+    if let Err(error) = shared.announce(kind, digest) {
+        // It may have come there, and its answer not here: whoever sends the artifact would wait.
+        let _ = shared.withdraw(kind, digest);
+        return Err(error);
+    }
     // Sent again since the list was made, it is young again. Sent again from here on, it is sent
     // once more by whoever does it, when this is over.
     let removed = match shared.find(kind, digest) {

@@ -328,8 +328,11 @@ impl Registry {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn end_collection(&self, destination: &str) -> Result<(), StoreError> {
+        let owner = self.owner()?;
         self.write("end a collection of garbage", Scope::Models, |connection| {
-            connection.execute("DELETE FROM collections WHERE destination = ?1", values![destination])?;
+            // Another process may have begun, where this one was held for dead.
+            let ended = "DELETE FROM collections WHERE destination = ?1 AND owner = ?2";
+            connection.execute(ended, values![destination, owner])?;
             Ok(())
         })
     }
