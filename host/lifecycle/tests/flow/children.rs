@@ -176,6 +176,10 @@ fn a_column_of_too_many_values_or_of_none_and_values_of_one_name_are_errors_of_t
     assert!(many.family.children.is_empty());
     let few = run(&bed, by_region().set("foreach.max-children=1"));
     assert!(few.error().contains("it has more than 1 values"), "{}", few.error());
+    // As many as an earlier run dealt out are too many all the same.
+    done(&bed, by_region());
+    let few = run(&bed, by_region().set("foreach.max-children=1"));
+    assert!(few.error().contains("more than 1") && few.family.children.is_empty(), "{}", few.error());
     let clash = run(&bed, by_region().set("ingestion.rest=\"North\""));
     assert!(clash.error().contains("\"North\"") && clash.error().contains("\"north\""), "{}", clash.error());
     // Whatever a value is, it becomes a plain name.

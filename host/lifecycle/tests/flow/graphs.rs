@@ -325,6 +325,13 @@ fn an_output_replaces_nothing_by_which_runs_are_decided_and_leads_nowhere_else()
     for name in ["home/registry.db", "home/artifacts/x", "home/new/x"] {
         assert!(refused(name, above).contains("it is in the home"), "{name}");
     }
+    let produced = format!(
+        "{STAGES}[outputs]\n\"prod/models/m/champion.json\" = \"check-events.report\"\n[production]\ndestination = \"prod\"\n\n"
+    );
+    let ended = bed.run(Asked::whole().stages(&produced).folder(folder.path()));
+    assert!(
+        matches!(&ended.result, Err(RunError::NoOutput { problem, .. }) if problem.contains("production location"))
+    );
     assert_eq!(std::fs::read_to_string(path("flow.toml")).unwrap(), "the pipeline");
     assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
 }

@@ -130,6 +130,8 @@ fn faults_of_values_are_told_where_they_stand() {
         ("set = \"split.seed\"\ncolumn = \"Contract\"", "two ways to differ"),
         ("set = \"split.sed\"\nvalues = [1]", "unknown key `sed` in `split`"),
         ("set = \"training.component\"\nvalues = [\"train-forest\"]", "is one for all children"),
+        ("set = \"stages.training.inputs.left\"\nvalues = [\"a\"]", "is one for all children"),
+        ("set = \"sources.customers.uri\"\nvalues = [\"https://a.example/x?key=s\"]", "an address with a query"),
         ("set = \"model\"\nvalues = [\"m\"]", "`model` is one for all children"),
         ("set = \"foreach.min-rows\"\nvalues = [1]", "is one for all children"),
         ("set = \"a b\"\nvalues = [1]", "`a b` is not a key"),
