@@ -56,7 +56,8 @@ fn all(steps: &mut Steps) -> Result<()> {
 /// is told.
 fn tests(built: &Built) -> Result<()> {
     let mut command = cargo();
-    command.args(["test", "--release", "--workspace"]);
+    // One failure hides no other: a run takes long.
+    command.args(["test", "--release", "--workspace", "--no-fail-fast"]);
     command.env("STAGEWRIGHT_BIN", &built.binary).env("STAGEWRIGHT_GUESTS", &built.guests);
     command.env("STAGEWRIGHT_PYTHON", python_of_tests()?);
     let mut left_out = vec![edge::TEST];
