@@ -23,7 +23,7 @@ use stagewright_promotion::PromotionError;
 use stagewright_promotion::promote::PromoteError;
 use stagewright_runtime::RuntimeError;
 use stagewright_store::StoreError;
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 /// An exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(crate) struct UsageError {
 /// A message or a hint, which may cite names from outside: a line break in one begins no line of
 /// ours.
 fn shown(text: &str) -> String {
-    Outside::lines(text).cut(MOST_SHOWN).to_string()
+    Untrusted::lines(text).cut(MOST_SHOWN).to_string()
 }
 
 /// Bytes of a message: a hint may list every name that there is.

@@ -14,7 +14,7 @@ use stagewright_lifecycle::sandbox::Level;
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_manifest::{ManifestError, StepId};
 use stagewright_store::CHAMPION;
-use stagewright_text::{Outside, printable};
+use stagewright_text::{Untrusted, printable};
 use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -90,7 +90,7 @@ impl Watch {
 
 impl Observer for Watch {
     fn of_child(&self, name: &str) -> Arc<dyn Observer> {
-        let prefix = format!("{}/", Outside::new(name));
+        let prefix = format!("{}/", Untrusted::new(name));
         Arc::new(Self { bars: self.bars.clone(), active: Mutex::default(), quiet: self.quiet, prefix })
     }
 
@@ -103,7 +103,7 @@ impl Observer for Watch {
                     ProgressBar::new_spinner()
                         .with_style(style)
                         .with_prefix(self.named(step))
-                        .with_message(Outside::new(component).to_string()),
+                        .with_message(Untrusted::new(component).to_string()),
                 );
                 bar.enable_steady_tick(Duration::from_millis(100));
                 self.active.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(step.clone(), bar);
@@ -183,7 +183,7 @@ pub(crate) struct Cell(comfy_table::Cell);
 
 impl Cell {
     pub(crate) fn new(text: impl std::fmt::Display) -> Self {
-        Self(comfy_table::Cell::new(Outside::new(&text.to_string())))
+        Self(comfy_table::Cell::new(Untrusted::new(&text.to_string())))
     }
 }
 

@@ -15,7 +15,7 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_select::concat::concat_batches;
 use serde::{Deserialize, Serialize};
 use stagewright_store::{DataType, Field, Schema, open_regular};
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 use crate::error::{DataError, DataFault, MAX_SHOWN_BYTES, shown};
 use crate::infer::{self, Inference, InferenceOptions};
@@ -465,7 +465,7 @@ impl Failure {
 
     /// The same of an input of this name.
     pub fn believed_of(self, name: &str, query: Option<&str>) -> DataError {
-        let line = |text: &str, most| Outside::new(text).cut(most).to_string();
+        let line = |text: &str, most| Untrusted::new(text).cut(most).to_string();
         let both = |said: Said| (line(&said.message, MESSAGE), line(&said.hint, HINT));
         match self {
             Self::Fault(fault) => {

@@ -140,7 +140,7 @@ pub(crate) fn register(run: &Run, made: &Made, candidate: &mut Candidate) -> Res
     let numbering =
         |previous: Option<(&serde_json::Value, &str)>| Some(semantic_version::numbered(previous, &candidate.model));
     let home = &run.request.home;
-    let store::Candidate { version, is_new } =
+    let store::Registration { version, is_new } =
         home.registry.register_candidate(&home.artifacts, &name, &new, &numbering)?;
     // A version of before may have learnt from more rows than this run's.
     if let Some(memory) = home.registry.row_memory(&name, version)? {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use stagewright_manifest::{StepId, World};
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 /// The longest text of a guest that is kept, in bytes.
 pub const GUEST_TEXT: usize = 4096;
@@ -358,12 +358,12 @@ impl StageFault {
 /// Makes text of a guest fit to be shown: cut, and with everything escaped that a terminal or a reader could take for something else: control characters, and those that
 /// turn or hide text. A line break stays one, but what follows is marked, so that no guest writes a line that looks like the host's.
 pub fn guest_text(text: &str) -> String {
-    Outside::lines(text).cut(GUEST_TEXT).to_string()
+    Untrusted::lines(text).cut(GUEST_TEXT).to_string()
 }
 
 /// The same of a name, or of whatever else is one line: a line break is shown as `\n`.
 pub fn guest_name(text: &str) -> String {
-    Outside::new(text).cut(GUEST_TEXT).to_string()
+    Untrusted::new(text).cut(GUEST_TEXT).to_string()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 use stagewright_manifest::{ForeachSection, Input, Manifest, OnFailure, Over, SEGMENTS, Step, StepId, World};
 use stagewright_store::search::{Entity, Filter, OrderBy};
-use stagewright_store::{Home, Page, Registry, Run as RunRecord, RunId, StoreError, View};
+use stagewright_store::{Home, Page, Registry, Run as RunRecord, RunId, StoreError, ViewType};
 
 use tracing::Span;
 
@@ -235,7 +235,7 @@ pub fn children_of(registry: &Registry, parent: &RunId) -> Result<Vec<RunRecord>
     let filter = Filter::parse(Entity::Runs, &format!("tags.`{PARENT_TAG}` = '{parent}'"))?;
     let order = OrderBy::parse::<&str>(Entity::Runs, &[])?;
     let page = Page { limit: usize::try_from(stagewright_manifest::MAX_CHILDREN).unwrap_or(usize::MAX), offset: 0 };
-    let mut children = registry.search_runs(None, &filter, &order, View::Active, page)?;
+    let mut children = registry.search_runs(None, &filter, &order, ViewType::Active, page)?;
     // Children begin at once: in which order hangs on the machine.
     let name = |run: &RunRecord| ChildOf::of(&run.config).map(|child| child.name);
     // A stage that was run alone works on a child, and is none.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Serialize;
 use serde_json::{Value, json};
 use stagewright_store::{
-    ArtifactKind, CHAMPION, Digest, ModelVersion, Registry, Run, RunId, SOURCE_TAG, StageRecord, StoreError, Touched,
+    ArtifactKind, CHAMPION, Digest, ModelVersion, Registry, Run, RunId, SOURCE_TAG, StageRecord, StoreError, UseKind,
 };
 
 use crate::invocation::{Invocation, Origin};
@@ -233,8 +233,8 @@ impl Reading<'_> {
 
     /// The owner of a digest: a component that a step called, or an artifact.
     fn content(&self, digest: &Digest) -> Result<Option<Id>, StoreError> {
-        let touches = self.registry.touches(digest)?;
-        let is_component = touches.iter().any(|touch| touch.how == Touched::Called);
+        let touches = self.registry.artifact_uses(digest)?;
+        let is_component = touches.iter().any(|touch| touch.how == UseKind::Called);
         if is_component {
             return Ok(Some(Id::Component(*digest)));
         }
@@ -299,8 +299,8 @@ impl Reading<'_> {
     /// The steps that an artifact is from: of those whose outputs it is, one that the steps which
     /// are shown already read it from; and if that one read the same content, the one before.
     fn makers(&mut self, digest: &Digest) -> Result<Vec<(Id, String)>, StoreError> {
-        let touches = self.registry.touches(digest)?;
-        let makers: Vec<_> = touches.iter().filter(|touch| touch.how == Touched::Made).collect();
+        let touches = self.registry.artifact_uses(digest)?;
+        let makers: Vec<_> = touches.iter().filter(|touch| touch.how == UseKind::Made).collect();
         let earlier = |run: &RunId, number: i64| {
             let before = || makers.iter().rev().filter(move |touch| touch.number < number);
             before().find(|touch| touch.run_id == *run).or_else(|| before().next())
@@ -339,9 +339,9 @@ impl Reading<'_> {
                 outputs.map(|output| (Id::Artifact(output.digest), output.name.clone())).collect()
             }
             Id::Artifact(digest) | Id::Component(digest) => {
-                let wanted = if matches!(id, Id::Artifact(_)) { Touched::Read } else { Touched::Called };
+                let wanted = if matches!(id, Id::Artifact(_)) { UseKind::Read } else { UseKind::Called };
                 let mut after = Vec::new();
-                for touch in self.registry.touches(digest)?.into_iter().filter(|touch| touch.how == wanted) {
+                for touch in self.registry.artifact_uses(digest)?.into_iter().filter(|touch| touch.how == wanted) {
                     let stage = self.step(&touch.run_id, touch.number)?;
                     let role = stage.and_then(|(_, stage)| role(&stage, digest)).unwrap_or_default();
                     after.push((Id::Step(touch.run_id, touch.number), role));
@@ -402,7 +402,7 @@ impl Reading<'_> {
     }
 
     fn component(&mut self, digest: &Digest) -> Result<(String, Value), StoreError> {
-        let called = self.registry.touches(digest)?.into_iter().find(|touch| touch.how == Touched::Called);
+        let called = self.registry.artifact_uses(digest)?.into_iter().find(|touch| touch.how == UseKind::Called);
         let stage = match called {
             Some(touch) => self.step(&touch.run_id, touch.number)?,
             None => None,
@@ -412,10 +412,10 @@ impl Reading<'_> {
     }
 
     fn artifact(&mut self, digest: &Digest) -> Result<(String, Value), StoreError> {
-        let touches = self.registry.touches(digest)?;
+        let touches = self.registry.artifact_uses(digest)?;
         for touch in &touches {
             let Some((_, stage)) = self.step(&touch.run_id, touch.number)? else { continue };
-            if let Some(made) = stage.outputs.iter().find(|it| it.digest == *digest && touch.how == Touched::Made) {
+            if let Some(made) = stage.outputs.iter().find(|it| it.digest == *digest && touch.how == UseKind::Made) {
                 let about =
                     json!({ "digest": digest, "kind_of_artifact": made.kind, "rows": made.rows, "bytes": made.bytes });
                 return Ok((format!("{}.{}", stage.name, made.name), about));

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use stagewright_manifest::{OutputSection, StepId, World};
-use stagewright_store::{ArtifactRecord, StoreError, write_below};
+use stagewright_store::{ArtifactRecord, StoreError, write_beneath};
 
 use crate::fault::StageFault;
 
@@ -45,7 +45,7 @@ pub(crate) fn write(run: &Run, made: &Made, is_judged: bool) -> Result<(), RunEr
         home.artifacts.verify(artifact.kind, &artifact.digest)?;
         let file = File::open(home.artifacts.path(artifact.kind, &artifact.digest)).map_err(failed)?;
         let cancel = &run.request.cancel;
-        match write_below(folder, below, &mut Stoppable { file, cancel }) {
+        match write_beneath(folder, below, &mut Stoppable { file, cancel }) {
             Err(_) if cancel.is_cancelled() => return Err(StageFault::Cancelled { stage: stage.clone() }.into()),
             written => written.map_err(failed)?,
         }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
-use stagewright_text::{Outside, is_hidden};
+use stagewright_text::{Untrusted, is_hidden};
 
 use crate::document::Origin;
 
@@ -119,7 +119,7 @@ impl Problem {
     /// Names in a file, and in the schema of a component, may be made to move a terminal's cursor
     /// or to look like another line.
     fn escape(&mut self) {
-        let escaped = |text: &str| Outside::lines(text).cut(MOST_SHOWN).to_string();
+        let escaped = |text: &str| Untrusted::lines(text).cut(MOST_SHOWN).to_string();
         self.message = escaped(&self.message);
         self.hint = self.hint.as_deref().map(escaped);
         if let Place::Argument(argument) = &mut self.place {
@@ -185,7 +185,7 @@ impl ManifestError {
         let total = problems.len();
         problems.truncate(MOST_LISTED);
         let source_code =
-            NamedSource::new(Outside::new(&source.file).to_string(), masked(&source.text)).with_language("TOML");
+            NamedSource::new(Untrusted::new(&source.file).to_string(), masked(&source.text)).with_language("TOML");
         Self { source_code, problems, total }
     }
 
@@ -193,7 +193,7 @@ impl ManifestError {
         let mut problem = Problem { message, hint: Some(hint.to_owned()), key: String::new(), place: Place::Whole };
         problem.escape();
         Self {
-            source_code: NamedSource::new(Outside::new(&file).to_string(), String::new()),
+            source_code: NamedSource::new(Untrusted::new(&file).to_string(), String::new()),
             problems: vec![problem],
             total: 1,
         }

@@ -12,7 +12,7 @@ use stagewright_store::{ArtifactKind, Digest, SharedArtifact, SharedArtifacts, S
 use crate::destination::Destination;
 use crate::error::PromotionError;
 use crate::settings::Settings;
-use crate::store::{Entry, ObjectStore};
+use crate::store::{ObjectStore, StoredObject};
 
 /// Where the keys of artifacts begin.
 const ARTIFACTS: &str = "artifacts/";
@@ -89,7 +89,7 @@ fn empty_file() -> Result<tempfile::NamedTempFile, PromotionError> {
 }
 
 /// The artifact under a key; none for other keys.
-fn artifact(entry: &Entry) -> Option<SharedArtifact> {
+fn artifact(entry: &StoredObject) -> Option<SharedArtifact> {
     let (hex, kind) = entry.key.strip_prefix(ARTIFACTS)?.split_once('.')?;
     let (digest, kind) = (Digest::from_hex(hex).ok()?, kind.parse().ok()?);
     Some(SharedArtifact { kind, digest, bytes: entry.size, modified: entry.modified })
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn keys_of_others_are_no_artifacts() {
         let digest = Digest::of(b"it");
-        let entry = |key: String| Entry { key, size: 1, modified: SystemTime::UNIX_EPOCH };
+        let entry = |key: String| StoredObject { key, size: 1, modified: SystemTime::UNIX_EPOCH };
         for kind in [ArtifactKind::Table, ArtifactKind::Blob, ArtifactKind::Document] {
             let found = artifact(&entry(key(kind, &digest))).expect("an artifact");
             assert_eq!((found.kind, found.digest, found.bytes), (kind, digest, 1));

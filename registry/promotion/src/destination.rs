@@ -7,14 +7,14 @@ use std::time::SystemTime;
 use crate::directory::Directory;
 use crate::error::PromotionError;
 use crate::layout::{MODELS, PROBES, manifest_version};
-use crate::settings::{Limits, Settings, without_user};
+use crate::settings::{Settings, TransferLimits, without_user};
 use crate::store::{Condition, Etag, ObjectStore, Put};
 
 /// A place in production that holds versions of models. What is written where: docs/formats/production.md.
 #[derive(Clone, Debug)]
 pub struct Destination {
     pub(crate) store: Arc<dyn ObjectStore>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: TransferLimits,
     /// What it is called, if not by its URI.
     name: Option<String>,
 }
@@ -51,7 +51,7 @@ impl Destination {
     }
 
     /// A destination over a store that is open already.
-    pub fn over(store: Arc<dyn ObjectStore>, limits: Limits) -> Self {
+    pub fn over(store: Arc<dyn ObjectStore>, limits: TransferLimits) -> Self {
         Self { store, limits, name: None }
     }
 
@@ -108,7 +108,7 @@ impl Destination {
     /// # Errors
     /// If the store does not say.
     pub fn versions(&self) -> Result<Vec<StoredVersion>, PromotionError> {
-        let version = |entry: crate::store::Entry| {
+        let version = |entry: crate::store::StoredObject| {
             let (model, version) = manifest_version(&entry.key)?;
             Some(StoredVersion { model: model.to_owned(), version, modified: entry.modified })
         };

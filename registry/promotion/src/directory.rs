@@ -18,7 +18,7 @@ use stagewright_store::{Digest, open_regular, read_regular};
 use tempfile::NamedTempFile;
 
 use crate::error::{PromotionError, io_error};
-use crate::store::{Condition, Entry, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, Unfinished, check_key};
+use crate::store::{Condition, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, StoredObject, Unfinished, check_key};
 
 /// Files aside and the lock, in the directory; not listed as keys.
 const ASIDE: &str = ".stagewright";
@@ -163,13 +163,13 @@ impl ObjectStore for Directory {
         Ok(())
     }
 
-    fn head(&self, key: &str) -> Result<Option<Entry>, PromotionError> {
+    fn head(&self, key: &str) -> Result<Option<StoredObject>, PromotionError> {
         let path = self.path(key)?;
         let metadata = present(fs::metadata(&path)).map_err(io_error("look at", &path))?;
         metadata.filter(|it| it.is_file()).map(|it| entry(key.to_owned(), &path, &it)).transpose()
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<Entry>, PromotionError> {
+    fn list(&self, prefix: &str) -> Result<Vec<StoredObject>, PromotionError> {
         let mut found = Vec::new();
         // Whole directories of the prefix lead to where the search begins; the rest is compared.
         let start = prefix.rsplit_once('/').map_or("", |(directories, _)| directories);
@@ -248,9 +248,9 @@ fn etag(bytes: &[u8]) -> Etag {
     Etag(Digest::of(bytes).to_string())
 }
 
-fn entry(key: String, path: &Path, metadata: &fs::Metadata) -> Result<Entry, PromotionError> {
+fn entry(key: String, path: &Path, metadata: &fs::Metadata) -> Result<StoredObject, PromotionError> {
     let modified: SystemTime = metadata.modified().map_err(io_error("look at", path))?;
-    Ok(Entry { key, size: metadata.len(), modified })
+    Ok(StoredObject { key, size: metadata.len(), modified })
 }
 
 /// None if nothing is there.

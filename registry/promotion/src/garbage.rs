@@ -13,7 +13,7 @@ use stagewright_store::Digest;
 use crate::destination::Destination;
 use crate::error::PromotionError;
 use crate::layout::{MODELS, OBJECTS, PROBES, manifest_objects, manifest_version, object_digest};
-use crate::store::{Entry, Unfinished};
+use crate::store::{StoredObject, Unfinished};
 
 /// Something at a destination that nobody refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,9 +74,9 @@ impl Destination {
         let needed = self.needed()?;
 
         let garbage = |kind: GarbageKind| {
-            move |Entry { key, size, modified }| Garbage { key, kind: kind.clone(), bytes: size, modified }
+            move |StoredObject { key, size, modified }| Garbage { key, kind: kind.clone(), bytes: size, modified }
         };
-        let is_orphan = |entry: &Entry| {
+        let is_orphan = |entry: &StoredObject| {
             object_digest(&entry.key).is_some_and(|digest| !needed.contains(&digest) && !reachable(&digest))
         };
         // Other registries may have prefixes below ours; their uploads are theirs.
@@ -124,7 +124,7 @@ impl Destination {
     /// What the manifests list.
     pub(crate) fn needed(&self) -> Result<HashSet<Digest>, PromotionError> {
         let mut needed = HashSet::new();
-        for Entry { key, .. } in self.store.list(MODELS)? {
+        for StoredObject { key, .. } in self.store.list(MODELS)? {
             if manifest_version(&key).is_none() {
                 continue;
             }

@@ -32,10 +32,10 @@ pub use directory::Directory;
 pub use error::PromotionError;
 pub use garbage::{Garbage, GarbageKind, Removed};
 pub use layout::{ManifestObject, manifest_objects};
-pub use load::{Fetched, Loaded};
+pub use load::{FetchedObject, LoadedVersion};
 pub use pointer::Pointer;
 #[cfg(feature = "s3")]
 pub use s3::S3;
-pub use settings::{Limits, Settings, unfit_setting};
-pub use store::{Condition, Entry, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, Unfinished};
-pub use upload::{Bundle, Object, Uploaded};
+pub use settings::{Settings, TransferLimits, unfit_setting};
+pub use store::{Condition, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, StoredObject, Unfinished};
+pub use upload::{LocalObject, UploadReport, VersionUpload};

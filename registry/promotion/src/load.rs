@@ -16,7 +16,7 @@ use crate::pointer::{BETWEEN_LOOKS, LOOKS, Pointer};
 
 /// A version that is complete at a destination.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct LoadedVersion {
     destination: Destination,
     /// The pointer that led here, if the champion was asked for.
     pub pointer: Option<Pointer>,
@@ -32,7 +32,7 @@ pub struct Loaded {
 
 /// A part of a version, fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetched {
+pub struct FetchedObject {
     /// As the manifest lists it.
     pub object: ManifestObject,
     /// The local file, named by its digest.
@@ -46,7 +46,7 @@ impl Destination {
     /// # Errors
     /// [`PromotionError::NoChampion`], [`PromotionError::NoVersion`]; [`PromotionError::Damaged`] if something is there
     /// that is not what it should be.
-    pub fn load(&self, model: &str, version: Option<u32>) -> Result<Loaded, PromotionError> {
+    pub fn load(&self, model: &str, version: Option<u32>) -> Result<LoadedVersion, PromotionError> {
         let mut looks = 1;
         loop {
             let loaded = match version {
@@ -62,14 +62,19 @@ impl Destination {
         }
     }
 
-    fn load_champion(&self, model: &str) -> Result<Loaded, PromotionError> {
+    fn load_champion(&self, model: &str) -> Result<LoadedVersion, PromotionError> {
         let Some((pointer, _)) = self.pointer(model)? else {
             return Err(PromotionError::NoChampion { uri: self.uri().to_owned(), model: model.to_owned() });
         };
         self.load_version(model, pointer.version, Some(pointer))
     }
 
-    fn load_version(&self, model: &str, version: u32, pointer: Option<Pointer>) -> Result<Loaded, PromotionError> {
+    fn load_version(
+        &self,
+        model: &str,
+        version: u32,
+        pointer: Option<Pointer>,
+    ) -> Result<LoadedVersion, PromotionError> {
         let key = manifest_key(model, version)?;
         let damaged = |problem| PromotionError::Damaged { uri: self.uri().to_owned(), key: key.clone(), problem };
         let Some((manifest, _)) = self.store.get(&key)? else {
@@ -83,17 +88,17 @@ impl Destination {
             return Err(damaged(format!("it has the digest `{actual}`, and the pointer names `{}`", pointer.manifest)));
         }
         let objects = manifest_objects(&manifest).map_err(damaged)?;
-        Ok(Loaded { destination: self.clone(), pointer, model: model.to_owned(), version, manifest, objects })
+        Ok(LoadedVersion { destination: self.clone(), pointer, model: model.to_owned(), version, manifest, objects })
     }
 }
 
-impl Loaded {
+impl LoadedVersion {
     /// Fetches every object into `folder`, as a file named by the hex digits of its digest. Files that are there already
     /// and whole are kept. What is returned is verified.
     ///
     /// # Errors
     /// [`PromotionError::Damaged`] if an object is not what its digest says; others if the store or the folder fails.
-    pub fn fetch(&self, folder: &Path) -> Result<Vec<Fetched>, PromotionError> {
+    pub fn fetch(&self, folder: &Path) -> Result<Vec<FetchedObject>, PromotionError> {
         fs::create_dir_all(folder).map_err(io_error("create", folder))?;
         let fetch = |object: &ManifestObject| {
             let path = folder.join(object.digest.to_hex());
@@ -104,7 +109,7 @@ impl Loaded {
                 self.stream(object, |bytes| file.write_all(bytes).map_err(io_error("write", &aside)))?;
                 file.persist(&path).map_err(|error| io_error("create", &path)(error.error))?;
             }
-            Ok(Fetched { object: object.clone(), path })
+            Ok(FetchedObject { object: object.clone(), path })
         };
         self.objects.iter().map(fetch).collect()
     }
@@ -112,7 +117,7 @@ impl Loaded {
     /// Reads every object and compares it with its digest, keeping nothing.
     ///
     /// # Errors
-    /// As [`Loaded::fetch`].
+    /// As [`LoadedVersion::fetch`].
     pub fn verify(&self) -> Result<(), PromotionError> {
         self.objects.iter().try_for_each(|object| self.stream(object, |_| Ok(())))
     }

@@ -12,7 +12,7 @@ use crate::error::PromotionError;
 use crate::layout::pointer_key;
 use crate::pointer::Pointer;
 use crate::store::Etag;
-use crate::upload::{Bundle, Object, Uploaded};
+use crate::upload::{LocalObject, UploadReport, VersionUpload};
 
 /// How often a pointer is derived anew when others move it at the same time.
 const RACES: u32 = 20;
@@ -100,7 +100,7 @@ pub fn carry_out(
     destination: &Destination,
     promotion: &Promotion,
     progress: &dyn Fn(u64, u64),
-) -> Result<Uploaded, PromoteError> {
+) -> Result<UploadReport, PromoteError> {
     let uploaded = upload(home, destination, promotion, progress).inspect_err(|error| {
         // What is told is why it failed; a registry that fails too undoes it when it is opened next.
         let _ = home.registry.undo_promotion(&promotion.id, &error.to_string());
@@ -178,13 +178,13 @@ fn upload(
     destination: &Destination,
     promotion: &Promotion,
     progress: &dyn Fn(u64, u64),
-) -> Result<Uploaded, PromoteError> {
+) -> Result<UploadReport, PromoteError> {
     // Told before anything is sent, while the champion is as it was.
     if let Some((Some(pointer), _)) = standing(destination, &promotion.model)? {
         refuse_foreign(&home.registry, destination, &pointer)?;
     }
     let version = home.registry.version(&promotion.model, promotion.version)?;
-    Ok(destination.upload(&bundle(&home.artifacts, &version)?, progress)?)
+    Ok(destination.upload(&version_upload(&home.artifacts, &version)?, progress)?)
 }
 
 /// Makes the destination point to whoever is champion now, or to nobody if the model is retired.
@@ -238,7 +238,7 @@ fn point_to(
         return Ok(there.is_some());
     };
     let version = registry.version(model, champion)?;
-    let manifest = stagewright_store::Digest::of(&bundle(artifacts, &version)?.manifest);
+    let manifest = stagewright_store::Digest::of(&version_upload(artifacts, &version)?.manifest);
     let points = |it: &Pointer| it.version == champion && it.manifest == manifest;
     if there.as_ref().is_some_and(|(it, _)| it.as_ref().is_some_and(points)) {
         return Ok(false);
@@ -278,7 +278,7 @@ fn standing(destination: &Destination, model: &str) -> Result<Option<(Option<Poi
 /// [`PromotionError::Unmeasured`] of a version that nobody judged yet, [`PromotionError::BadManifest`] of one that lists
 /// nothing that predictions need or that JSON cannot hold, [`StoreError::Missing`] if an artifact
 /// is missing.
-pub fn bundle(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<Bundle, PromoteError> {
+pub fn version_upload(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<VersionUpload, PromoteError> {
     let refuse =
         |problem| PromotionError::BadManifest { model: version.model.clone(), version: version.version, problem };
     if !version.references.iter().any(|reference| reference.needed) {
@@ -288,7 +288,7 @@ pub fn bundle(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<Bundl
         let (model, version) = (version.model.clone(), version.version);
         return Err(PromotionError::Unmeasured { model, version }.into());
     };
-    let mut objects: Vec<Object> = Vec::new();
+    let mut objects: Vec<LocalObject> = Vec::new();
     let mut listed = Vec::new();
     for reference in version.references.iter().filter(|reference| reference.needed) {
         let path = artifacts.bring(reference.kind, &reference.digest)?;
@@ -300,7 +300,7 @@ pub fn bundle(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<Bundl
             "role": reference.role, "digest": reference.digest, "size": size, "media_type": media_type,
         }));
         if !objects.iter().any(|object| object.digest == reference.digest) {
-            objects.push(Object { digest: reference.digest, path, size });
+            objects.push(LocalObject { digest: reference.digest, path, size });
         }
     }
     let manifest = serde_json::json!({
@@ -317,5 +317,5 @@ pub fn bundle(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<Bundl
     });
     let mut manifest = serde_json::to_vec_pretty(&manifest).map_err(|error| refuse(error.to_string()))?;
     manifest.push(b'\n');
-    Ok(Bundle { model: version.model.clone(), version: version.version, objects, manifest })
+    Ok(VersionUpload { model: version.model.clone(), version: version.version, objects, manifest })
 }

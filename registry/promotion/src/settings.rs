@@ -19,12 +19,12 @@ pub struct Settings {
     /// Whether the bucket stands in the path instead of the host name. By default only with an endpoint of its own.
     pub path_style: Option<bool>,
     /// Time-outs, attempts and sizes.
-    pub limits: Limits,
+    pub limits: TransferLimits,
 }
 
 /// What a destination may take: time, attempts, memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct TransferLimits {
     /// To connect. 10 s: farther than any store is.
     pub connect: Duration,
     /// For one attempt of a request, its bytes not counted: each 256 KiB that it carries adds a second. 60 s.
@@ -43,7 +43,7 @@ pub struct Limits {
     pub parallel: usize,
 }
 
-impl Default for Limits {
+impl Default for TransferLimits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),

@@ -44,7 +44,7 @@ pub enum Put {
 
 /// A key of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct StoredObject {
     /// Relative to the destination.
     pub key: String,
     /// Bytes.
@@ -108,13 +108,13 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// If the store does not say.
-    fn head(&self, key: &str) -> Result<Option<Entry>, PromotionError>;
+    fn head(&self, key: &str) -> Result<Option<StoredObject>, PromotionError>;
 
     /// All keys that begin with `prefix`, in order of the keys.
     ///
     /// # Errors
     /// If the store does not say.
-    fn list(&self, prefix: &str) -> Result<Vec<Entry>, PromotionError>;
+    fn list(&self, prefix: &str) -> Result<Vec<StoredObject>, PromotionError>;
 
     /// Removes a key. Nothing there is no error.
     ///

@@ -21,7 +21,7 @@ use crate::verify::differing;
 
 /// A local file that never changes, and the digest that it should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
+pub struct LocalObject {
     /// Of its bytes.
     pub digest: Digest,
     /// Where it is.
@@ -32,20 +32,20 @@ pub struct Object {
 
 /// A version to promote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bundle {
+pub struct VersionUpload {
     /// The model's name.
     pub model: String,
     /// The version.
     pub version: u32,
     /// What its manifest lists, each once.
-    pub objects: Vec<Object>,
+    pub objects: Vec<LocalObject>,
     /// JSON with at least the list `objects` of `digest`, `size`, `role`. Its bytes are kept as they are.
     pub manifest: Vec<u8>,
 }
 
 /// What an upload did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Uploaded {
+pub struct UploadReport {
     /// The digest of the manifest, for the pointer.
     pub manifest: Digest,
     /// Bytes of objects that were sent.
@@ -60,7 +60,7 @@ pub struct Uploaded {
 
 /// Where an object stands.
 struct Progress<'a> {
-    object: &'a Object,
+    object: &'a LocalObject,
     key: String,
     /// Whether this upload found it there.
     was_there: bool,
@@ -74,34 +74,34 @@ impl Destination {
     ///
     /// # Errors
     /// If anything is not as it should be; then there is no manifest, unless it was there before.
-    pub fn upload(&self, bundle: &Bundle, progress: &dyn Fn(u64, u64)) -> Result<Uploaded, PromotionError> {
-        let key = manifest_key(&bundle.model, bundle.version)?;
-        check_manifest(bundle)?;
-        let mut progresses = Vec::with_capacity(bundle.objects.len());
+    pub fn upload(&self, upload: &VersionUpload, progress: &dyn Fn(u64, u64)) -> Result<UploadReport, PromotionError> {
+        let key = manifest_key(&upload.model, upload.version)?;
+        check_manifest(upload)?;
+        let mut progresses = Vec::with_capacity(upload.objects.len());
         let begun = Instant::now();
-        self.send_and_check(bundle, &mut progresses, progress)?;
+        self.send_and_check(upload, &mut progresses, progress)?;
         let upload_time = begun.elapsed();
         self.verify(&mut progresses)?;
         let verify_time = begun.elapsed() - upload_time;
-        self.write_manifest(bundle, &key)?;
+        self.write_manifest(upload, &key)?;
         self.keep(&progresses)?;
         let bytes =
             |was_there: bool| progresses.iter().filter(|it| it.was_there == was_there).map(|it| it.object.size).sum();
-        let manifest = Digest::of(&bundle.manifest);
-        Ok(Uploaded { manifest, uploaded: bytes(false), skipped: bytes(true), upload_time, verify_time })
+        let manifest = Digest::of(&upload.manifest);
+        Ok(UploadReport { manifest, uploaded: bytes(false), skipped: bytes(true), upload_time, verify_time })
     }
 
     /// Sends what is missing, and sees meanwhile that the local files are what their digests say.
     fn send_and_check<'a>(
         &self,
-        bundle: &'a Bundle,
+        upload: &'a VersionUpload,
         progresses: &mut Vec<Progress<'a>>,
         progress: &dyn Fn(u64, u64),
     ) -> Result<(), PromotionError> {
         let stop = AtomicBool::new(false);
         let checked = std::thread::scope(|scope| {
-            let checking = scope.spawn(|| check_digests(&bundle.objects, &stop));
-            let sent = self.send(bundle, progresses, progress);
+            let checking = scope.spawn(|| check_digests(&upload.objects, &stop));
+            let sent = self.send(upload, progresses, progress);
             stop.store(sent.is_err(), Ordering::Relaxed);
             let checked = checking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             sent.map(|()| checked)
@@ -117,13 +117,13 @@ impl Destination {
     /// Sends the objects that are not there in their right size.
     fn send<'a>(
         &self,
-        bundle: &'a Bundle,
+        upload: &'a VersionUpload,
         progresses: &mut Vec<Progress<'a>>,
         progress: &dyn Fn(u64, u64),
     ) -> Result<(), PromotionError> {
-        let total = bundle.objects.iter().map(|object| object.size).sum();
+        let total = upload.objects.iter().map(|object| object.size).sum();
         let mut before = 0;
-        for object in &bundle.objects {
+        for object in &upload.objects {
             let key = object_key(&object.digest);
             let was_there = self.store.head(&key)?.is_some_and(|entry| entry.size == object.size);
             if !was_there {
@@ -175,17 +175,17 @@ impl Destination {
     }
 
     /// The step that makes a version visible.
-    fn write_manifest(&self, bundle: &Bundle, key: &str) -> Result<(), PromotionError> {
+    fn write_manifest(&self, upload: &VersionUpload, key: &str) -> Result<(), PromotionError> {
         let taken = || PromotionError::VersionTaken {
             uri: self.uri().to_owned(),
-            model: bundle.model.clone(),
-            version: bundle.version,
+            model: upload.model.clone(),
+            version: upload.version,
         };
-        match self.store.put(key, &bundle.manifest, &Condition::Absent)? {
+        match self.store.put(key, &upload.manifest, &Condition::Absent)? {
             Put::Refused => Err(taken()),
             Put::Written(_) => {
                 // A second look, should the first one have been damaged on its way.
-                let same = || Ok(self.store.get(key)?.is_some_and(|(bytes, _)| bytes == bundle.manifest));
+                let same = || Ok(self.store.get(key)?.is_some_and(|(bytes, _)| bytes == upload.manifest));
                 if same()? || same()? {
                     return Ok(());
                 }
@@ -214,12 +214,12 @@ impl Destination {
 }
 
 /// A manifest that lists other objects than are uploaded would make a version that cannot be loaded.
-fn check_manifest(bundle: &Bundle) -> Result<(), PromotionError> {
+fn check_manifest(upload: &VersionUpload) -> Result<(), PromotionError> {
     let refuse =
-        |problem: String| PromotionError::BadManifest { model: bundle.model.clone(), version: bundle.version, problem };
+        |problem: String| PromotionError::BadManifest { model: upload.model.clone(), version: upload.version, problem };
     let mut listed: Vec<_> =
-        manifest_objects(&bundle.manifest).map_err(refuse)?.iter().map(|it| (it.digest, it.size)).collect();
-    let mut given: Vec<_> = bundle.objects.iter().map(|it| (it.digest, it.size)).collect();
+        manifest_objects(&upload.manifest).map_err(refuse)?.iter().map(|it| (it.digest, it.size)).collect();
+    let mut given: Vec<_> = upload.objects.iter().map(|it| (it.digest, it.size)).collect();
     for list in [&mut listed, &mut given] {
         list.sort_unstable();
         list.dedup();
@@ -230,8 +230,8 @@ fn check_manifest(bundle: &Bundle) -> Result<(), PromotionError> {
     Err(refuse("its list of objects is not that of the files to upload".to_owned()))
 }
 
-fn check_digests(objects: &[Object], stop: &AtomicBool) -> Result<(), PromotionError> {
-    for Object { digest, path, .. } in objects {
+fn check_digests(objects: &[LocalObject], stop: &AtomicBool) -> Result<(), PromotionError> {
+    for LocalObject { digest, path, .. } in objects {
         let file = File::open(path).map_err(io_error("open", path))?;
         let actual = match Digest::of_reader(Stoppable { file, stop }) {
             // Something else failed: nobody waits for this any more.

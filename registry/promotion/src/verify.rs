@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{PromotionError, io_error};
-use crate::settings::Limits;
+use crate::settings::TransferLimits;
 use crate::store::ObjectStore;
-use crate::upload::Object;
+use crate::upload::LocalObject;
 
 /// What is compared at once: in the processor's cache, next to what the network has just put there.
 const PIECE: usize = 64 << 10;
@@ -19,11 +19,11 @@ const PIECE: usize = 64 << 10;
 /// Ranges as large as parts, each a request: what a store damages in one part is found in one part.
 pub(crate) fn differing(
     store: &dyn ObjectStore,
-    limits: &Limits,
-    objects: &[(&str, &Object)],
+    limits: &TransferLimits,
+    objects: &[(&str, &LocalObject)],
 ) -> Result<Vec<usize>, PromotionError> {
     let step = limits.part_size.max(1);
-    let ranges_of = |(index, (_, object)): (usize, &(&str, &Object))| {
+    let ranges_of = |(index, (_, object)): (usize, &(&str, &LocalObject))| {
         let size = object.size;
         (0..size).step_by(step as usize).map(move |start| (index, start..(start + step).min(size)))
     };
@@ -62,7 +62,7 @@ pub(crate) fn differing(
 fn is_same(
     store: &dyn ObjectStore,
     key: &str,
-    object: &Object,
+    object: &LocalObject,
     range: &Range<u64>,
     piece: &mut [u8],
 ) -> Result<bool, PromotionError> {
@@ -72,7 +72,7 @@ fn is_same(
 fn compare(
     store: &dyn ObjectStore,
     key: &str,
-    object: &Object,
+    object: &LocalObject,
     range: &Range<u64>,
     piece: &mut [u8],
 ) -> Result<bool, PromotionError> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use stagewright_promotion::{Destination, PromotionError};
 use stagewright_services::s3::{Fault, Plan, Server};
-use support::{bundle, champion, client, expected_keys, observer, promote, server};
+use support::{champion, client, expected_keys, observer, promote, server, upload};
 
 /// What became of the promotion that met a fault.
 struct Outcome {
@@ -22,7 +22,7 @@ struct Outcome {
 fn walk(plan: Plan) -> Outcome {
     let (server, folder) = (server(), tempfile::tempdir().expect("a folder"));
     let (promoter, reader) = (client(&server), observer(&server));
-    let (one, two) = (bundle(folder.path(), 1), bundle(folder.path(), 2));
+    let (one, two) = (upload(folder.path(), 1), upload(folder.path(), 2));
     promote(&promoter, &one).expect("a champion");
 
     server.plan(plan);

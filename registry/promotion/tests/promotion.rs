@@ -38,7 +38,7 @@ places!(directory bucket; {
 });
 
 fn a_version_is_promoted_and_loaded(place: &Place) {
-    let (one, two) = (place.bundle(1), place.bundle(2));
+    let (one, two) = (place.upload(1), place.upload(2));
     promote(&place.destination, &one).expect("promoted");
     assert_eq!(champion(&place.destination), 1);
     promote(&place.destination, &two).expect("promoted");
@@ -63,24 +63,24 @@ fn a_version_is_promoted_and_loaded(place: &Place) {
 }
 
 fn a_second_upload_sends_nothing(place: &Place) {
-    let bundle = place.bundle(1);
+    let upload = place.upload(1);
     let total = 108_000;
     let told = std::cell::RefCell::new(Vec::new());
-    let first = place.destination.upload(&bundle, &|done, all| told.borrow_mut().push((done, all))).expect("uploaded");
-    assert_eq!((first.uploaded, first.skipped, first.manifest), (total, 0, Digest::of(&bundle.manifest)));
+    let first = place.destination.upload(&upload, &|done, all| told.borrow_mut().push((done, all))).expect("uploaded");
+    assert_eq!((first.uploaded, first.skipped, first.manifest), (total, 0, Digest::of(&upload.manifest)));
     let told = told.into_inner();
     assert!(told.is_sorted() && told.last() == Some(&(total, total)), "{told:?}");
-    let second = place.destination.upload(&bundle, &|_, _| ()).expect("uploaded");
+    let second = place.destination.upload(&upload, &|_, _| ()).expect("uploaded");
     assert_eq!((second.uploaded, second.skipped), (0, total));
-    let other = place.destination.upload(&place.bundle(2), &|_, _| ()).expect("uploaded");
+    let other = place.destination.upload(&place.upload(2), &|_, _| ()).expect("uploaded");
     assert_eq!((other.uploaded, other.skipped), (105_000, 3000));
 }
 
 fn a_version_is_invisible_until_it_is_whole(place: &Place) {
     let nothing = place.destination.load("churn", None).expect_err("no champion");
     assert!(matches!(nothing, PromotionError::NoChampion { .. }), "{nothing}");
-    let bundle = place.bundle(1);
-    place.destination.upload(&bundle, &|_, _| ()).expect("uploaded");
+    let upload = place.upload(1);
+    place.destination.upload(&upload, &|_, _| ()).expect("uploaded");
     place.destination.load("churn", None).expect_err("uploaded, and no champion yet");
     place.destination.load("churn", Some(1)).expect("a version").verify().expect("whole");
     let nothing = place.destination.load("churn", Some(2)).expect_err("no version");
@@ -88,32 +88,32 @@ fn a_version_is_invisible_until_it_is_whole(place: &Place) {
 }
 
 fn an_object_that_was_damaged_is_sent_anew(place: &Place) {
-    let bundle = place.bundle(1);
-    promote(&place.destination, &bundle).expect("promoted");
-    let model = &bundle.objects[2];
+    let upload = place.upload(1);
+    promote(&place.destination, &upload).expect("promoted");
+    let model = &upload.objects[2];
     let mut content = bytes(101, 100_000);
     content[70_000] ^= 1;
     place.overwrite(&format!("objects/sha256/{}", model.digest.to_hex()), &content);
     place.destination.load("churn", None).expect("a manifest").verify().expect_err("a damaged object");
-    let uploaded = place.destination.upload(&bundle, &|_, _| ()).expect("repaired");
+    let uploaded = place.destination.upload(&upload, &|_, _| ()).expect("repaired");
     assert_eq!((uploaded.uploaded, uploaded.skipped), (100_000, 8000));
     assert_eq!(champion(&place.destination), 1);
 }
 
 fn what_is_damaged_at_the_destination_is_never_loaded(place: &Place) {
-    let bundle = place.bundle(1);
-    promote(&place.destination, &bundle).expect("promoted");
+    let upload = place.upload(1);
+    promote(&place.destination, &upload).expect("promoted");
     let is_damaged = |version| {
         let loaded =
             place.destination.load("churn", version).and_then(|loaded| loaded.fetch(&place.folder.path().join("f")));
         matches!(loaded, Err(PromotionError::Damaged { .. }))
     };
-    let key = format!("objects/sha256/{}", bundle.objects[1].digest.to_hex());
+    let key = format!("objects/sha256/{}", upload.objects[1].digest.to_hex());
     place.overwrite(&key, &bytes(77, 5000));
     assert!(is_damaged(None) && is_damaged(Some(1)));
     place.overwrite(&key, &bytes(1, 4999));
     assert!(is_damaged(None));
-    let manifest = String::from_utf8(bundle.manifest.clone()).expect("text");
+    let manifest = String::from_utf8(upload.manifest.clone()).expect("text");
     place.overwrite("models/churn/versions/1/manifest.json", manifest.replace("3000", "3001").as_bytes());
     assert!(is_damaged(None));
     place.overwrite("models/churn/champion.json", b"{\"format\":2}");
@@ -121,27 +121,27 @@ fn what_is_damaged_at_the_destination_is_never_loaded(place: &Place) {
 }
 
 fn a_local_file_that_is_not_its_digest_is_not_promoted(place: &Place) {
-    let mut bundle = place.bundle(1);
-    std::fs::write(&bundle.objects[2].path, bytes(5, 100_000)).expect("written");
-    let error = place.destination.upload(&bundle, &|_, _| ()).expect_err("a damaged file");
+    let mut upload = place.upload(1);
+    std::fs::write(&upload.objects[2].path, bytes(5, 100_000)).expect("written");
+    let error = place.destination.upload(&upload, &|_, _| ()).expect_err("a damaged file");
     assert!(matches!(error, PromotionError::LocalDiffers { .. }), "{error}");
     assert_eq!(place.keys(), Vec::<String>::new());
-    bundle.objects[2] = object(place.folder.path(), "model-1", &bytes(101, 100_000));
-    promote(&place.destination, &bundle).expect("promoted");
+    upload.objects[2] = object(place.folder.path(), "model-1", &bytes(101, 100_000));
+    promote(&place.destination, &upload).expect("promoted");
 }
 
 fn a_manifest_that_lists_other_objects_is_not_promoted(place: &Place) {
-    let mut bundle = place.bundle(1);
-    bundle.objects.pop();
-    let error = place.destination.upload(&bundle, &|_, _| ()).expect_err("an object is missing");
+    let mut upload = place.upload(1);
+    upload.objects.pop();
+    let error = place.destination.upload(&upload, &|_, _| ()).expect_err("an object is missing");
     assert!(matches!(error, PromotionError::BadManifest { .. }), "{error}");
-    bundle.manifest = b"{}".to_vec();
-    place.destination.upload(&bundle, &|_, _| ()).expect_err("no list");
+    upload.manifest = b"{}".to_vec();
+    place.destination.upload(&upload, &|_, _| ()).expect_err("no list");
     assert_eq!(place.keys(), Vec::<String>::new());
 }
 
 fn a_version_of_another_registry_is_not_overwritten(place: &Place) {
-    let (one, mut other) = (place.bundle(1), place.bundle(2));
+    let (one, mut other) = (place.upload(1), place.upload(2));
     promote(&place.destination, &one).expect("promoted");
     other.version = 1;
     let error = place.destination.upload(&other, &|_, _| ()).expect_err("taken");
@@ -150,22 +150,22 @@ fn a_version_of_another_registry_is_not_overwritten(place: &Place) {
 }
 
 fn of_many_promotions_at_once_one_moves_the_pointer(place: &Place) {
-    let bundles: Vec<_> = (1..=6).map(|version| place.bundle(version)).collect();
-    for bundle in &bundles {
-        place.destination.upload(bundle, &|_, _| ()).expect("uploaded");
+    let bundles: Vec<_> = (1..=6).map(|version| place.upload(version)).collect();
+    for upload in &bundles {
+        place.destination.upload(upload, &|_, _| ()).expect("uploaded");
     }
     let mut expected = None;
     for _ in 0..5 {
         let barrier = Barrier::new(bundles.len());
         let winners: Vec<u32> = std::thread::scope(|scope| {
-            let race = |bundle| {
+            let race = |upload| {
                 let (barrier, expected) = (&barrier, &expected);
                 scope.spawn(move || {
                     barrier.wait();
-                    let moved = place.destination.point("churn", expected.as_ref(), &pointer(bundle));
+                    let moved = place.destination.point("churn", expected.as_ref(), &pointer(upload));
                     let lost = matches!(moved, Err(PromotionError::LostRace { .. }));
                     assert!(lost || moved.is_ok(), "{moved:?}");
-                    (!lost).then_some(bundle.version)
+                    (!lost).then_some(upload.version)
                 })
             };
             let threads: Vec<_> = bundles.iter().map(race).collect();
@@ -175,14 +175,14 @@ fn of_many_promotions_at_once_one_moves_the_pointer(place: &Place) {
         let (there, etag) = place.destination.pointer("churn").expect("an answer").expect("a pointer");
         assert!(winners.contains(&there.version), "{winners:?}, {there:?}");
         assert_eq!(winners.len(), 1, "{winners:?}");
-        place.destination.point("churn", Some(&etag), &pointer(&place.bundle(9))).expect("moved away");
+        place.destination.point("churn", Some(&etag), &pointer(&place.upload(9))).expect("moved away");
         expected = place.destination.pointer("churn").expect("an answer").map(|(_, etag)| etag);
     }
 }
 
 fn garbage_is_what_nobody_refers_to(place: &Place) {
-    let bundle = place.bundle(1);
-    promote(&place.destination, &bundle).expect("promoted");
+    let upload = place.upload(1);
+    promote(&place.destination, &upload).expect("promoted");
     let orphan = format!("objects/sha256/{}", Digest::of(b"orphan").to_hex());
     let wanted = format!("objects/sha256/{}", Digest::of(b"wanted").to_hex());
     place.overwrite(&orphan, b"orphan");
@@ -196,15 +196,15 @@ fn garbage_is_what_nobody_refers_to(place: &Place) {
     assert_eq!(found, [(orphan.clone(), GarbageKind::Object, 6)]);
     let removed = place.destination.remove(&old, &reachable).expect("removed");
     assert_eq!((removed.count, removed.bytes, removed.kept), (1, 6, 0));
-    let mut expected = expected_keys(&[bundle]);
+    let mut expected = expected_keys(&[upload]);
     expected.extend([wanted, "models/README".to_owned()]);
     expected.sort();
     assert_eq!(place.keys(), expected);
 }
 
 fn what_became_needed_is_not_removed(place: &Place) {
-    let bundle = place.bundle(1);
-    place.destination.upload(&bundle, &|_, _| ()).expect("uploaded");
+    let upload = place.upload(1);
+    place.destination.upload(&upload, &|_, _| ()).expect("uploaded");
     let manifest = "models/churn/versions/1/manifest.json";
     match &place.server {
         Some(server) => server.remove(&format!("team/churn/{manifest}")),
@@ -214,7 +214,7 @@ fn what_became_needed_is_not_removed(place: &Place) {
     assert_eq!(garbage.len(), 3);
     let kept = place.destination.remove(&garbage, &|_| true).expect("nothing removed");
     assert_eq!((kept.count, kept.kept), (0, 3));
-    promote(&place.destination, &bundle).expect("promoted meanwhile");
+    promote(&place.destination, &upload).expect("promoted meanwhile");
     let kept = place.destination.remove(&garbage, &|_| false).expect("nothing removed");
     assert_eq!((kept.count, kept.kept), (0, 3));
     assert_eq!(champion(&place.destination), 1);
@@ -228,7 +228,7 @@ fn a_check_leaves_nothing_behind(place: &Place) {
 
 fn versions_are_listed(place: &Place) {
     for version in [1, 2, 10, 11, 12] {
-        place.destination.upload(&place.bundle(version), &|_, _| ()).expect("uploaded");
+        place.destination.upload(&place.upload(version), &|_, _| ()).expect("uploaded");
     }
     let versions = place.destination.versions().expect("a list");
     let mut numbers: Vec<_> = versions.iter().map(|it| (it.model.as_str(), it.version)).collect();
@@ -239,9 +239,9 @@ fn versions_are_listed(place: &Place) {
 #[test]
 fn of_several_processes_one_moves_the_pointer_of_a_directory() {
     let place = directory();
-    let bundles: Vec<_> = (1..=4).map(|version| place.bundle(version)).collect();
-    for bundle in &bundles {
-        place.destination.upload(bundle, &|_, _| ()).expect("uploaded");
+    let bundles: Vec<_> = (1..=4).map(|version| place.upload(version)).collect();
+    for upload in &bundles {
+        place.destination.upload(upload, &|_, _| ()).expect("uploaded");
     }
     let racer = |version: u32| {
         Command::new(std::env::current_exe().expect("this program"))
@@ -270,11 +270,11 @@ fn racer() {
     let version: u32 = std::env::var("RACER_VERSION").expect("a version").parse().expect("a number");
     let uri = folder.join("production");
     let destination = Destination::open(&uri.to_string_lossy(), &settings(Vec::new())).expect("a destination");
-    let bundle = support::bundle(&tempfile::tempdir().expect("a folder").keep(), version);
+    let upload = support::upload(&tempfile::tempdir().expect("a folder").keep(), version);
     while !folder.join("go").exists() {
         std::thread::yield_now();
     }
-    match destination.point("churn", None, &pointer(&bundle)) {
+    match destination.point("churn", None, &pointer(&upload)) {
         Ok(()) => std::fs::write(folder.join(format!("won-{version}")), b"").expect("a note"),
         Err(PromotionError::LostRace { .. }) => {}
         Err(error) => panic!("{error}"),
@@ -284,7 +284,7 @@ fn racer() {
 #[test]
 fn what_a_dead_process_left_in_a_directory_is_garbage() {
     let place = directory();
-    promote(&place.destination, &place.bundle(1)).expect("promoted");
+    promote(&place.destination, &place.upload(1)).expect("promoted");
     let aside = place.folder.path().join("production/.stagewright");
     std::fs::write(aside.join("write-dead"), b"half").expect("written");
     let alive = std::fs::File::create(aside.join("write-alive")).expect("a file");

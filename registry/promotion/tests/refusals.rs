@@ -6,7 +6,7 @@ mod support;
 
 use stagewright_promotion::{Destination, PromotionError, Settings};
 use stagewright_services::s3::{ConditionalWrites, Fault, Options, Plan, SECRET_KEY, Server};
-use support::{BUCKET, LIMITS, bundle, client, pointer, promote, server, settings};
+use support::{BUCKET, LIMITS, client, pointer, promote, server, settings, upload};
 
 /// The text of an error, without what differs from run to run, after seeing that no secret is in it.
 fn text(error: &PromotionError, server: Option<&Server>) -> String {
@@ -187,12 +187,12 @@ fn a_store_that_does_not_answer_is_given_up_in_time() {
 fn a_part_that_is_stored_wrongly_is_reported() {
     let (server, folder) = (server(), tempfile::tempdir().expect("a folder"));
     let destination = client(&server);
-    let mut bundle = bundle(folder.path(), 1);
-    bundle.objects.truncate(1);
-    let digest = bundle.objects[0].digest;
-    bundle.manifest = format!(r#"{{"objects":[{{"digest":"{digest}","size":3000,"role":"model"}}]}}"#).into_bytes();
+    let mut upload = upload(folder.path(), 1);
+    upload.objects.truncate(1);
+    let digest = upload.objects[0].digest;
+    upload.manifest = format!(r#"{{"objects":[{{"digest":"{digest}","size":3000,"role":"model"}}]}}"#).into_bytes();
     server.plan(Plan::At(2, Fault::LyingChecksum));
-    let error = destination.upload(&bundle, &|_, _| ()).expect_err("other bytes");
+    let error = destination.upload(&upload, &|_, _| ()).expect_err("other bytes");
     insta::assert_snapshot!(text(&error, None).replace(&digest.to_hex(), "<hex>"));
     assert_eq!(server.keys(), Vec::<String>::new());
 }
@@ -201,7 +201,7 @@ fn a_part_that_is_stored_wrongly_is_reported() {
 fn a_lost_race_and_a_taken_version_are_reported() {
     let (server, folder) = (server(), tempfile::tempdir().expect("a folder"));
     let destination = client(&server);
-    let (one, mut two) = (bundle(folder.path(), 1), bundle(folder.path(), 2));
+    let (one, mut two) = (upload(folder.path(), 1), upload(folder.path(), 2));
     promote(&destination, &one).expect("promoted");
     let error = destination.point("churn", None, &pointer(&two)).expect_err("there is one");
     insta::assert_snapshot!("a_lost_race", text(&error, None));

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use stagewright_promotion::promote::{PromoteError, bundle, carry_out, repair, withdraw};
+use stagewright_promotion::promote::{PromoteError, carry_out, repair, version_upload, withdraw};
 use stagewright_promotion::{Destination, PromotionError, Settings};
 use stagewright_store::{
     ArtifactKind, CHAMPION, Home, JudgedAgainst, NewVerdict, NewVersion, Promotion, PromotionRequest, PromotionState,
@@ -202,7 +202,7 @@ fn a_version_that_nobody_judged_has_no_manifest_yet() {
     let world = World::new();
     let version = world.trained(b"one");
     let version = world.home.registry.version("churn", version).expect("a version");
-    let refused = bundle(&world.home.artifacts, &version).expect_err("not judged");
+    let refused = version_upload(&world.home.artifacts, &version).expect_err("not judged");
     assert!(matches!(refused, PromoteError::Destination(PromotionError::Unmeasured { version: 1, .. })), "{refused}");
     assert!(refused.to_string().contains("hint: judge it first: stagewright gate churn/1 --record"), "{refused}");
 }

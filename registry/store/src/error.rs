@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 use crate::artifact::ArtifactKind;
 use crate::database::DatabaseError;
@@ -561,6 +561,6 @@ pub(crate) fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(
 fn listed(differences: &[AuditDifference]) -> String {
     const SHOWN: usize = 20;
     let lines: String =
-        differences.iter().take(SHOWN).map(|it| format!("\n  {}", Outside::new(&it.to_string()))).collect();
+        differences.iter().take(SHOWN).map(|it| format!("\n  {}", Untrusted::new(&it.to_string()))).collect();
     if differences.len() > SHOWN { lines + "\n  ..." } else { lines }
 }

@@ -11,7 +11,7 @@
 compile_error!("tables are mapped into memory as they are stored: little-endian");
 
 mod artifact;
-mod below;
+
 mod bitmap;
 mod database;
 mod digest;
@@ -25,12 +25,12 @@ mod registry;
 mod schema;
 pub mod search;
 mod table;
+mod write_beneath;
 
 pub use artifact::{
     ArtifactKind, ArtifactStore, Blob, BlobWriter, CollectedArtifact, Document, SharedArtifact, SharedArtifacts,
     Staging, UnknownKind, fsyncs,
 };
-pub use below::write_below;
 pub use database::DatabaseError;
 pub use digest::{Digest, DigestParseError};
 pub use error::StoreError;
@@ -39,11 +39,12 @@ pub use files::{open_regular, read_bounded, read_regular, read_regular_text, wri
 pub use home::Home;
 pub use packed::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 pub use registry::{
-    ArtifactRecord, AuditCheck, AuditDifference, AuditEntry, CACHED, CHAMPION, Candidate, EndedRun, Experiment, FAILED,
-    FINISHED, InputRecord, JudgedAgainst, LifecycleStage, LogLine, LoggedMetric, MetricPoint, MetricRecord, Model,
-    ModelVersion, NewModel, NewRun, NewVerdict, NewVersion, Numbering, PERSON, Page, Promotion, PromotionRequest,
-    PromotionState, Reference, Registry, RowMemory, Run, RunId, RunStatus, SOURCE_TAG, Stage, StageRecord, Touch,
-    Touched, Verdict, VerdictReason, VersionVerdict, View,
+    ArtifactRecord, ArtifactUse, AuditCheck, AuditDifference, AuditEntry, CACHED, CHAMPION, Experiment, FAILED,
+    FINISHED, ImportedRun, InputRecord, JudgedAgainst, LifecycleStage, LogLine, LoggedMetric, MetricPoint,
+    MetricRecord, Model, ModelVersion, NewModel, NewRun, NewVerdict, NewVersion, Numbering, PERSON, Page, Promotion,
+    PromotionRequest, PromotionState, Reference, Registration, Registry, RowMemory, Run, RunId, RunStatus, SOURCE_TAG,
+    StageRecord, UseKind, Verdict, VerdictReason, VersionVerdict, ViewType,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
 pub use table::{Formulas, Table, TableWriter, export_bytes, export_csv, export_parquet};
+pub use write_beneath::write_beneath;

@@ -1,6 +1,6 @@
 //! Text from outside (components, files, servers, registries), made fit to be shown.
 //!
-//! Such text may move a terminal's cursor, turn or hide what stands beside it, or end a line and begin one that looks like the host's. [`Outside`] is how it is
+//! Such text may move a terminal's cursor, turn or hide what stands beside it, or end a line and begin one that looks like the host's. [`Untrusted`] is how it is
 //! put into a line; [`printable`] and [`json`] are what everything passes on its way out, so that what nobody thought of is shown as what it is too. Escaping for HTML and SVG is
 //! maud's, on top of this.
 //!
@@ -17,13 +17,13 @@ pub const CONTINUED: &str = "\n  | ";
 
 /// A text from outside. It displays itself on one line, escaped and cut.
 #[derive(Clone, Copy, Debug)]
-pub struct Outside<'a> {
+pub struct Untrusted<'a> {
     text: &'a str,
     most: usize,
     line_break: &'static str,
 }
 
-impl<'a> Outside<'a> {
+impl<'a> Untrusted<'a> {
     /// A text for one line: a line break comes out as `\n`.
     pub fn new(text: &'a str) -> Self {
         Self { text, most: SHOWN, line_break: "\\n" }
@@ -41,7 +41,7 @@ impl<'a> Outside<'a> {
     }
 }
 
-impl fmt::Display for Outside<'_> {
+impl fmt::Display for Untrusted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = String::with_capacity(self.text.len().min(self.most));
         for character in self.text.chars() {
@@ -137,20 +137,20 @@ mod tests {
     fn text_is_cut_escaped_and_on_one_line() {
         let nasty = "\u{1b}[2J\u{202e}\u{200b}\r\u{9b}31m\0\nhint: run rm -rf\t\u{e0041}\u{ad}";
         assert_eq!(
-            Outside::new(nasty).to_string(),
+            Untrusted::new(nasty).to_string(),
             "\\u{1b}[2J\\u{202e}\\u{200b}\\r\\u{9b}31m\\u{0}\\nhint: run rm -rf\\t\\u{e0041}\\u{ad}"
         );
-        assert!(Outside::lines(nasty).to_string().contains("\n  | hint: run"));
-        let long = Outside::new(&"\u{1b}".repeat(1 << 20)).to_string();
+        assert!(Untrusted::lines(nasty).to_string().contains("\n  | hint: run"));
+        let long = Untrusted::new(&"\u{1b}".repeat(1 << 20)).to_string();
         assert!(long.len() < SHOWN + 32 && long.ends_with("… (cut)"), "{}", long.len());
-        assert_eq!(Outside::new("naïve 日本 <b>&amp; C:\\x").to_string(), "naïve 日本 <b>&amp; C:\\x");
-        assert_eq!(format!("{:<4}|", Outside::new("a")), "a   |");
+        assert_eq!(Untrusted::new("naïve 日本 <b>&amp; C:\\x").to_string(), "naïve 日本 <b>&amp; C:\\x");
+        assert_eq!(format!("{:<4}|", Untrusted::new("a")), "a   |");
     }
 
     proptest! {
         #[test]
         fn nothing_hidden_comes_out(text in "(\\PC|\\p{C}|\\p{Z}){0,40}") {
-            let line = Outside::new(&text).to_string();
+            let line = Untrusted::new(&text).to_string();
             prop_assert!(!line.chars().any(is_hidden), "{line:?}");
             let shown = printable(&text);
             prop_assert!(!shown.chars().any(|it| is_hidden(it) && !matches!(it, '\n' | '\t')), "{shown:?}");

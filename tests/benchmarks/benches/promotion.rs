@@ -13,7 +13,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use serde_json::json;
 use stagewright_benchmarks::{Result, write_json};
-use stagewright_promotion::{Bundle, Destination, Object, Settings};
+use stagewright_promotion::{Destination, LocalObject, Settings, VersionUpload};
 use stagewright_services::s3;
 use stagewright_store::Digest;
 
@@ -24,7 +24,7 @@ const TARGET: f64 = 0.7;
 fn main() -> Result<()> {
     let server = s3::Server::start("models", s3::Options::default());
     let folder = tempfile::tempdir()?;
-    let bundle = bundle(folder.path())?;
+    let upload = upload(folder.path())?;
     let settings = Settings { variables: server.variables().into_iter().collect(), ..Settings::default() };
     let destination = Destination::open("s3://models/ours", &settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -32,8 +32,8 @@ fn main() -> Result<()> {
 
     let mut times: [Vec<Duration>; 5] = Default::default();
     for _ in 0..PASSES {
-        let (put, fast, get) = runtime.block_on(sdk(&client, &bundle.objects[0].path))?;
-        let uploaded = destination.upload(&bundle, &|_, _| ())?;
+        let (put, fast, get) = runtime.block_on(sdk(&client, &upload.objects[0].path))?;
+        let uploaded = destination.upload(&upload, &|_, _| ())?;
         for (times, time) in times.iter_mut().zip([put, fast, get, uploaded.upload_time, uploaded.verify_time]) {
             times.push(time);
         }
@@ -72,7 +72,7 @@ fn main() -> Result<()> {
     write_json(&result)
 }
 
-fn bundle(folder: &Path) -> Result<Bundle> {
+fn upload(folder: &Path) -> Result<VersionUpload> {
     let mut state = 1_u64;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -82,8 +82,8 @@ fn bundle(folder: &Path) -> Result<Bundle> {
     let (digest, path) = (Digest::of(&content), folder.join("model"));
     std::fs::write(&path, content)?;
     let manifest = format!(r#"{{"objects":[{{"digest":"{digest}","size":{BYTES},"role":"model"}}]}}"#);
-    let objects = vec![Object { digest, path, size: BYTES as u64 }];
-    Ok(Bundle { model: "churn".to_owned(), version: 1, objects, manifest: manifest.into_bytes() })
+    let objects = vec![LocalObject { digest, path, size: BYTES as u64 }];
+    Ok(VersionUpload { model: "churn".to_owned(), version: 1, objects, manifest: manifest.into_bytes() })
 }
 
 fn client(endpoint: &str) -> Client {

@@ -14,7 +14,7 @@ use stagewright_benchmarks::{Result, cpu, median, setting, write_json};
 use stagewright_services::postgres::{Cluster, Durability};
 use stagewright_store::search::{Entity, Filter, OrderBy};
 use stagewright_store::{
-    ArtifactKind, Home, MetricPoint, NewRun, NewVersion, Page, Reference, Registry, RunId, View, fsyncs,
+    ArtifactKind, Home, MetricPoint, NewRun, NewVersion, Page, Reference, Registry, RunId, ViewType, fsyncs,
 };
 
 /// As in the binary.
@@ -113,7 +113,7 @@ fn searches(folder: &Path, runs: u64) -> Result<Value> {
         let order = OrderBy::parse(Entity::Runs, &[order])?;
         let page = Page { limit: 100, offset: 0 };
         result[name] = measured(&format!("search: {name}"), 21, |_| {
-            let found = registry.search_runs(None, &filter, &order, View::Active, page)?;
+            let found = registry.search_runs(None, &filter, &order, ViewType::Active, page)?;
             if found.len() == 100 { Ok(()) } else { Err(format!("{} runs found", found.len()).into()) }
         })?;
     }

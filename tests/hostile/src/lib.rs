@@ -15,7 +15,7 @@ use stagewright_manifest::{Ceilings, Manifest, Overrides, StepId, World};
 use stagewright_runtime::{
     Bounds, Compiler, EngineOptions, Installation, Origin, Process, Runtime, RuntimeError, StubGrants, Walls,
 };
-use stagewright_store::{Home, RunId, Stage};
+use stagewright_store::{Home, RunId, StageRecord};
 use tempfile::TempDir;
 
 /// Rows of the suite's table.
@@ -56,7 +56,7 @@ pub struct Ended {
     /// Its error.
     pub result: Result<(), RunError>,
     /// Its stages as they were recorded.
-    pub record: Vec<Stage>,
+    pub record: Vec<StageRecord>,
     /// What its stages logged.
     pub lines: Vec<String>,
     /// Artifacts that are there now and were not before.

@@ -11,7 +11,7 @@ use stagewright_lifecycle::foreach::{ChildEnd, ChildOf, ChildRun, Family, Planne
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_manifest::{Manifest, Over, World};
 use stagewright_store::{Home, Registry, Run, StoreError};
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 use crate::ending::{Ending, FailedRun, UsageError, classify};
 use crate::terminal::{Cell, Grid, right, show_summary, table};
@@ -177,12 +177,12 @@ pub(super) fn show(family: &Family, manifest: &str) {
     println!("{shown}");
     for child in &family.children {
         if let Some(why) = why(child) {
-            println!("`{}` was not run: {why}", Outside::new(&child.name));
+            println!("`{}` was not run: {why}", Untrusted::new(&child.name));
         }
         if let Some((message, hint, _)) = failed(child, manifest) {
-            println!("`{}` failed: {}", Outside::new(&child.name), Outside::lines(&message));
+            println!("`{}` failed: {}", Untrusted::new(&child.name), Untrusted::lines(&message));
             if let Some(hint) = hint {
-                println!("hint: {}", Outside::lines(&hint));
+                println!("hint: {}", Untrusted::lines(&hint));
             }
         }
     }
@@ -235,10 +235,10 @@ pub(super) fn show_children(manifest: &Manifest, planned: Option<&PlannedFamily>
     let Some(foreach) = &manifest.foreach else { return };
     match &foreach.over {
         Over::Column { column, .. } => {
-            println!("for each value of the column `{}`: a run and a model", Outside::new(column))
+            println!("for each value of the column `{}`: a run and a model", Untrusted::new(column))
         }
         Over::Values { set } => {
-            println!("for each of {} values of `{}`: a run and a model", manifest.children.len(), Outside::new(set))
+            println!("for each of {} values of `{}`: a run and a model", manifest.children.len(), Untrusted::new(set))
         }
     }
     let Some(planned) = planned else {

@@ -89,7 +89,7 @@ fn against(runtime: &Runtime, name: &str, origin: &Origin, wit: &Path, json: boo
         print_json(&json!(differences))?;
         return Ok(ending);
     }
-    let folder = stagewright_text::Outside::new(&wit.display().to_string()).to_string();
+    let folder = stagewright_text::Untrusted::new(&wit.display().to_string()).to_string();
     if differences.is_empty() {
         println!("{name} is as {folder} says");
     }

@@ -2,7 +2,7 @@
 
 use stagewright_lifecycle::lineage::{self, Lineage, Subject};
 use stagewright_store::{CHAMPION, Digest, Home, StoreError};
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 use crate::arguments::LineageArguments;
 use crate::commands::{models, print_json};
@@ -16,7 +16,7 @@ pub(crate) fn lineage(location: &Location, arguments: &LineageArguments) -> anyh
     let found = lineage::of(&home.registry, &subject)?;
     let found = found.ok_or_else(|| {
         UsageError::error(
-            format!("nothing on record has to do with `{}`", Outside::new(&arguments.subject)),
+            format!("nothing on record has to do with `{}`", Untrusted::new(&arguments.subject)),
             "name a run, a version (`NAME/VERSION`, `NAME@ALIAS`), or a digest out of `stagewright runs show`",
         )
     })?;

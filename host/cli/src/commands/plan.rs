@@ -11,7 +11,7 @@ use stagewright_lifecycle::sandbox::{Component, Level};
 use stagewright_lifecycle::summary::StageSummary;
 use stagewright_manifest::{Manifest, StageSection, Step, StepId, World};
 use stagewright_runtime::{Grant, Runtime};
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 use crate::arguments::PlanArguments;
 use crate::commands::run::{reuse, tokens};
@@ -220,7 +220,7 @@ fn show_differences(step: &Planned) {
     }
     println!("{}:", step.name);
     for Difference { part, before, now } in &step.differs {
-        println!("  {}: {} -> {}", Outside::new(part), value(before), value(now));
+        println!("  {}: {} -> {}", Untrusted::new(part), value(before), value(now));
     }
 }
 
@@ -232,8 +232,8 @@ fn value(value: &serde_json::Value) -> String {
         value => value.to_string(),
     };
     match text.char_indices().nth(LETTERS) {
-        Some((end, _)) => Outside::new(&format!("{}…", &text[..end])).to_string(),
-        None => Outside::new(&text).to_string(),
+        Some((end, _)) => Untrusted::new(&format!("{}…", &text[..end])).to_string(),
+        None => Untrusted::new(&text).to_string(),
     }
 }
 

@@ -10,7 +10,7 @@ use stagewright_lifecycle::predict::Ready;
 use stagewright_lifecycle::sandbox::{Level, Tracker};
 use stagewright_manifest::World;
 use stagewright_store::CHAMPION;
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 mod input;
 
@@ -149,7 +149,11 @@ fn csv_row(task: &Task, numbers: &[f64], kept: &[KeptColumn], row: usize) -> Str
     let prediction = match label(task, numbers) {
         // As it is shown everywhere; JSON has it as it is.
         Some(label) => {
-            format!("{},{}", quoted(&Outside::new(label).to_string()), numbers.iter().copied().fold(f64::MIN, f64::max))
+            format!(
+                "{},{}",
+                quoted(&Untrusted::new(label).to_string()),
+                numbers.iter().copied().fold(f64::MIN, f64::max)
+            )
         }
         None => numbers[0].to_string(),
     };

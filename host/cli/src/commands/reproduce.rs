@@ -14,7 +14,7 @@ use stagewright_lifecycle::upon::CHANGES;
 use stagewright_manifest::{Manifest, SourceLocation};
 use stagewright_runtime::{SecretKey, sign_statement, signed_statement};
 use stagewright_store::{Home, Run, RunStatus, StageRecord};
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 use crate::arguments::{Changes, ReproduceArguments};
 use crate::commands::{foreach, models, overrides, print_json, runs};
@@ -87,7 +87,7 @@ pub(crate) fn reproduce(location: &Location, arguments: &ReproduceArguments) -> 
     } else {
         for (of, run, result) in &all {
             if let Some(of) = of {
-                println!("child `{}`:", Outside::new(&of.name));
+                println!("child `{}`:", Untrusted::new(&of.name));
             }
             show(run, result);
         }
@@ -192,7 +192,7 @@ fn show(run: &Run, result: &Reproduction) {
 /// A difference in a sentence.
 fn told(difference: &Difference) -> String {
     let Difference { step, part, artifact, kind, recorded, found, is_damaged, place } = difference;
-    let artifact = Outside::new(artifact);
+    let artifact = Untrusted::new(artifact);
     let digest = |digest: &Option<stagewright_store::Digest>| {
         digest.map_or_else(|| "nothing that can be read".to_owned(), |digest| digest.to_string())
     };
@@ -214,22 +214,22 @@ fn told(difference: &Difference) -> String {
 }
 
 fn place_told(place: &Place) -> String {
-    let value = |value: &Value| Outside::new(&value.to_string()).to_string();
+    let value = |value: &Value| Untrusted::new(&value.to_string()).to_string();
     match place {
         Place::Cell { column, row, recorded_value, found_value } => format!(
             "in column `{}`, row {row}: {} on record, {} now",
-            Outside::new(column),
+            Untrusted::new(column),
             value(recorded_value),
             value(found_value)
         ),
         Place::Column { column, problem } => {
-            format!("in column `{}`: {}", Outside::new(column), Outside::new(problem))
+            format!("in column `{}`: {}", Untrusted::new(column), Untrusted::new(problem))
         }
         Place::Rows { row, recorded_rows, found_rows } => {
             format!("at row {row}: {recorded_rows} rows on record, {found_rows} now")
         }
         Place::Json { path, recorded_value, found_value } => {
-            format!("at `{}`: {} on record, {} now", Outside::new(path), value(recorded_value), value(found_value))
+            format!("at `{}`: {} on record, {} now", Untrusted::new(path), value(recorded_value), value(found_value))
         }
         Place::Byte { offset } => format!("at byte {offset}"),
     }

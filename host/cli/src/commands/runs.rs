@@ -2,7 +2,7 @@
 
 use stagewright_lifecycle::foreach::ChildOf;
 use stagewright_store::{Home, Run};
-use stagewright_text::{CONTINUED, Outside};
+use stagewright_text::{CONTINUED, Untrusted};
 
 use crate::arguments::{RunsArguments, RunsCommand};
 use crate::commands::{foreach, moment, portable, print_json, searched, side_by_side};
@@ -96,7 +96,7 @@ fn list(location: &Location, limit: usize, json: bool) -> anyhow::Result<Ending>
 /// A recorded message on lines that cannot be taken for other ones. Those of stages are marked
 /// already.
 fn said(message: &str) -> String {
-    Outside::lines(&message.replace(CONTINUED, "\n")).to_string()
+    Untrusted::lines(&message.replace(CONTINUED, "\n")).to_string()
 }
 
 fn show(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
@@ -119,18 +119,18 @@ fn show(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<En
     println!(
         "run {} of pipeline `{}` in experiment `{}`: {}",
         run.run_id,
-        Outside::new(&run.pipeline),
-        Outside::new(&run.experiment),
+        Untrusted::new(&run.pipeline),
+        Untrusted::new(&run.experiment),
         run.status
     );
     if let Some(child) = ChildOf::of(&run.config) {
-        println!("child `{}` of run {}", Outside::new(&child.name), child.parent);
+        println!("child `{}` of run {}", Untrusted::new(&child.name), child.parent);
     }
     for (name, value) in run.tags.iter().filter(|(name, _)| name.starts_with("mlflow.source.git.")) {
-        println!("{} {}", Outside::new(name), Outside::new(value));
+        println!("{} {}", Untrusted::new(name), Untrusted::new(value));
     }
     if let Some(error) = &run.error {
-        println!("error: {}", Outside::lines(error["message"].as_str().unwrap_or_default()));
+        println!("error: {}", Untrusted::lines(error["message"].as_str().unwrap_or_default()));
     }
     if !children.is_empty() {
         println!("{}", foreach::table_of_children(&children));
@@ -138,8 +138,8 @@ fn show(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<En
     for stage in &stages {
         println!(
             "\n{} ({}): {}, {} wall, {} cpu, {} peak memory",
-            Outside::new(&stage.name),
-            Outside::new(&stage.component),
+            Untrusted::new(&stage.name),
+            Untrusted::new(&stage.component),
             stage.status,
             milliseconds(stage.wall_ms),
             milliseconds(stage.cpu_ms),

@@ -1,7 +1,7 @@
 //! `runs search`, `models search`: MLflow's grammar on the command line.
 
 use stagewright_store::search::{Entity, Filter, OrderBy};
-use stagewright_store::{Home, Page, StoreError, View};
+use stagewright_store::{Home, Page, StoreError, ViewType};
 
 use crate::arguments::SearchArguments;
 use crate::commands::{models, print_json, runs as listed};
@@ -18,7 +18,7 @@ pub(crate) fn runs(location: &Location, experiments: &[String], search: &SearchA
             return Err(StoreError::NoExperiment { name: name.clone() }.into());
         }
     }
-    let runs = registry.search_runs(experiments, &filter, &order, View::Active, page(search))?;
+    let runs = registry.search_runs(experiments, &filter, &order, ViewType::Active, page(search))?;
     if search.json.json {
         print_json(&runs)?;
     } else {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 use ureq::tls::{RootCerts, TlsConfig, parse_pem};
 
 use super::{Told, text};
@@ -70,7 +70,7 @@ impl Client {
         let Some(partial) = answer.partial_success.filter(|partial| partial.rejected_spans > 0) else { return Ok(()) };
         let rejected = partial.rejected_spans.unsigned_abs();
         self.told.rejected.fetch_add(rejected, Ordering::Relaxed);
-        self.told.failed(format_args!("it says: {}", Outside::new(&partial.error_message).cut(SHOWN)));
+        self.told.failed(format_args!("it says: {}", Untrusted::new(&partial.error_message).cut(SHOWN)));
         Ok(())
     }
 }

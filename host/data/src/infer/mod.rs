@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use stagewright_store::{DataType, Field, Role};
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 use crate::cell::parse_float64;
 use crate::error::{DataError, DataFault, listed, shown};
@@ -140,7 +140,7 @@ impl Inference {
     }
 
     fn in_lines(mut self) -> Self {
-        let line = |text: &mut String, most| *text = Outside::new(text).cut(most).to_string();
+        let line = |text: &mut String, most| *text = Untrusted::new(text).cut(most).to_string();
         for column in &mut self.columns {
             line(&mut column.reason, SENTENCE);
             column.doubts.truncate(MOST_DOUBTS);

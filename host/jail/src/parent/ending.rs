@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 use super::calls;
 use crate::ring::Fault;
@@ -127,5 +127,5 @@ impl fmt::Display for Why {
 
 /// A text of a child, fit to be shown.
 pub(super) fn said(bytes: &[u8]) -> String {
-    Outside::lines(String::from_utf8_lossy(bytes).trim_end()).cut(SHOWN).to_string()
+    Untrusted::lines(String::from_utf8_lossy(bytes).trim_end()).cut(SHOWN).to_string()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use stagewright_store::{CHAMPION, FAILED};
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 use super::{Edge, Id, Lineage, Node, Way};
 
@@ -54,10 +54,10 @@ fn digest(about: &serde_json::Map<String, serde_json::Value>) -> String {
 /// A node in a few words.
 fn label(lineage: &Lineage, id: &Id) -> String {
     let Some(Node { name, about, .. }) = lineage.nodes.get(id) else { return String::new() };
-    let name = Outside::new(name);
+    let name = Untrusted::new(name);
     let text = |key: &str| about.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     match id {
-        Id::Commit(commit) => format!("commit {}", Outside::new(short(commit))),
+        Id::Commit(commit) => format!("commit {}", Untrusted::new(short(commit))),
         Id::Elsewhere(_) => format!("imported from {name}"),
         Id::Component(_) => format!("component {name} ({})", digest(about)),
         Id::Artifact(_) => {
@@ -67,12 +67,12 @@ fn label(lineage: &Lineage, id: &Id) -> String {
         }
         Id::Step(run, _) => {
             let failed = if text("status") == FAILED { ", failed" } else { "" };
-            format!("{name} by {} in run {}{failed}", Outside::new(&text("component")), short(run.as_str()))
+            format!("{name} by {} in run {}{failed}", Untrusted::new(&text("component")), short(run.as_str()))
         }
         Id::Version(..) => {
             let aliases = about.get("aliases").and_then(serde_json::Value::as_array);
             let aliases = aliases.into_iter().flatten().filter_map(serde_json::Value::as_str);
-            let aliases: Vec<_> = aliases.map(|alias| Outside::new(alias).to_string()).collect();
+            let aliases: Vec<_> = aliases.map(|alias| Untrusted::new(alias).to_string()).collect();
             let aliases = if aliases.is_empty() { String::new() } else { format!(" ({})", aliases.join(", ")) };
             format!("version {name}{aliases}")
         }
@@ -157,7 +157,7 @@ pub fn mermaid(lineage: &Lineage) -> String {
         line(&mut text, "  ", &format!("n{number}{open}{}{close}", escaped(&label(lineage, id))));
     }
     for Edge { from, to, role } in &lineage.edges {
-        let role = escaped(&Outside::new(role).to_string());
+        let role = escaped(&Untrusted::new(role).to_string());
         let arrow = if role.is_empty() { "-->".to_owned() } else { format!("-->|\"{role}\"|") };
         line(&mut text, "  ", &format!("n{} {arrow} n{}", place(from), place(to)));
     }

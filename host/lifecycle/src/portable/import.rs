@@ -7,10 +7,10 @@ use std::path::Path;
 
 use serde_json::Value;
 use stagewright_store::{
-    ArtifactKind, CACHED, Digest, EndedRun, FAILED, FINISHED, Home, LogLine, LoggedMetric, NewRun, RunId, RunStatus,
+    ArtifactKind, CACHED, Digest, FAILED, FINISHED, Home, ImportedRun, LogLine, LoggedMetric, NewRun, RunId, RunStatus,
     SOURCE_TAG, StageRecord, Staging, StoreError,
 };
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 use super::archive::Reader;
 use super::{
@@ -34,7 +34,7 @@ pub struct Import {
     reader: Reader<BufReader<File>>,
     /// The content of the last entry.
     check: String,
-    run: EndedRun,
+    run: ImportedRun,
     objects: Vec<Object>,
     signatures: Vec<String>,
     /// The parts that artifacts play in the run.
@@ -44,7 +44,7 @@ pub struct Import {
 
 /// A run whose artifacts were all read and verified, and are visible to nobody else yet.
 pub struct Staged {
-    run: EndedRun,
+    run: ImportedRun,
     staging: Staging,
 }
 
@@ -216,7 +216,7 @@ fn listed(objects: &[Object], parts: &BTreeMap<(Digest, ArtifactKind), String>) 
 
 /// Whether what a record says in words of this program is one of those words.
 fn in_our_words(stage: &StageRecord) -> Result<(), String> {
-    let unknown = |what, word: &str| Err(format!("`{}` is no {what}", Outside::new(word).cut(GUEST_TEXT)));
+    let unknown = |what, word: &str| Err(format!("`{}` is no {what}", Untrusted::new(word).cut(GUEST_TEXT)));
     if ![FINISHED, CACHED, FAILED].contains(&stage.status.as_str()) {
         return unknown("status of a stage", &stage.status);
     }
@@ -225,7 +225,7 @@ fn in_our_words(stage: &StageRecord) -> Result<(), String> {
 }
 
 /// The run as this registry records it.
-fn recorded(run: RunPart, stages: Vec<StageRecord>) -> EndedRun {
+fn recorded(run: RunPart, stages: Vec<StageRecord>) -> ImportedRun {
     let mut config = run.config;
     // They name files and runs of another machine, and nobody here should follow them.
     if let Value::Object(members) = &mut config {
@@ -240,7 +240,7 @@ fn recorded(run: RunPart, stages: Vec<StageRecord>) -> EndedRun {
         step,
         at_ms,
     };
-    EndedRun {
+    ImportedRun {
         run: NewRun {
             run_id: Some(run.run_id),
             name: run.name,

@@ -20,8 +20,8 @@ use bytes::Bytes;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::error::PromotionError;
-use crate::settings::{Limits, Settings};
-use crate::store::{Condition, Entry, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, Unfinished, check_key};
+use crate::settings::{Settings, TransferLimits};
+use crate::store::{Condition, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, StoredObject, Unfinished, check_key};
 use fault::{Fault, Kind};
 
 /// What a second of an attempt must carry at least: a slow line of 2 Mbit/s.
@@ -37,7 +37,7 @@ pub struct S3 {
     /// For people: an address, or AWS and a region.
     endpoint: String,
     client: Client,
-    limits: Limits,
+    limits: TransferLimits,
     handle: Handle,
     /// Some until this is dropped.
     runtime: Option<Runtime>,
@@ -240,17 +240,17 @@ impl ObjectStore for S3 {
         Ok(())
     }
 
-    fn head(&self, key: &str) -> Result<Option<Entry>, PromotionError> {
+    fn head(&self, key: &str) -> Result<Option<StoredObject>, PromotionError> {
         let full = self.full(key)?;
         let reply = self.run(0, async || Ok(self.client.head_object().bucket(&self.bucket).key(&full).send().await?));
         let reply = present(reply).map_err(self.error("look at", key))?;
         Ok(reply.map(|reply| {
             let size = u64::try_from(reply.content_length.unwrap_or_default()).unwrap_or_default();
-            Entry { key: key.to_owned(), size, modified: time(reply.last_modified) }
+            StoredObject { key: key.to_owned(), size, modified: time(reply.last_modified) }
         }))
     }
 
-    fn list(&self, prefix: &str) -> Result<Vec<Entry>, PromotionError> {
+    fn list(&self, prefix: &str) -> Result<Vec<StoredObject>, PromotionError> {
         let full = format!("{}{prefix}", self.prefix);
         let mut found = Vec::new();
         let mut token = None;
@@ -264,7 +264,7 @@ impl ObjectStore for S3 {
                 let key = object.key.as_deref().and_then(|key| key.strip_prefix(&self.prefix));
                 let Some(key) = key.filter(|key| check_key(key).is_ok()) else { continue };
                 let size = u64::try_from(object.size.unwrap_or_default()).unwrap_or_default();
-                found.push(Entry { key: key.to_owned(), size, modified: time(object.last_modified) });
+                found.push(StoredObject { key: key.to_owned(), size, modified: time(object.last_modified) });
             }
             token = page.next_continuation_token;
             if token.is_none() || page.is_truncated != Some(true) {

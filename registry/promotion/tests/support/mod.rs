@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
-use stagewright_promotion::{Bundle, Destination, Limits, Object, Pointer, Settings};
+use stagewright_promotion::{Destination, LocalObject, Pointer, Settings, TransferLimits, VersionUpload};
 use stagewright_services::s3;
 use stagewright_store::Digest;
 
 /// Small, so that a file of 100 KB has parts, and what hangs is given up soon.
-pub(crate) const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: TransferLimits = TransferLimits {
     connect: Duration::from_millis(500),
     attempt: Duration::from_secs(1),
     overall: Duration::from_secs(20),
@@ -91,8 +91,8 @@ impl Place {
     }
 
     /// A version of `churn` with a part that all versions share, a small one and one of several parts.
-    pub(crate) fn bundle(&self, version: u32) -> Bundle {
-        bundle(self.folder.path(), version)
+    pub(crate) fn upload(&self, version: u32) -> VersionUpload {
+        upload(self.folder.path(), version)
     }
 }
 
@@ -123,13 +123,13 @@ pub(crate) fn bytes(seed: u64, count: usize) -> Vec<u8> {
 }
 
 /// Writes a file and says what it is.
-pub(crate) fn object(folder: &Path, name: &str, bytes: &[u8]) -> Object {
+pub(crate) fn object(folder: &Path, name: &str, bytes: &[u8]) -> LocalObject {
     let path: PathBuf = folder.join(name);
     std::fs::write(&path, bytes).expect("a file");
-    Object { digest: Digest::of(bytes), path, size: bytes.len() as u64 }
+    LocalObject { digest: Digest::of(bytes), path, size: bytes.len() as u64 }
 }
 
-pub(crate) fn bundle(folder: &Path, version: u32) -> Bundle {
+pub(crate) fn upload(folder: &Path, version: u32) -> VersionUpload {
     let objects = vec![
         object(folder, "shared", &bytes(1000, 3000)),
         object(folder, &format!("state-{version}"), &bytes(u64::from(version), 5000)),
@@ -141,25 +141,28 @@ pub(crate) fn bundle(folder: &Path, version: u32) -> Bundle {
         .map(|(object, role)| json!({ "digest": object.digest, "size": object.size, "role": role }))
         .collect();
     let manifest = json!({ "format": 1, "model": "churn", "version": version, "objects": listed });
-    Bundle { model: "churn".to_owned(), version, objects, manifest: manifest.to_string().into_bytes() }
+    VersionUpload { model: "churn".to_owned(), version, objects, manifest: manifest.to_string().into_bytes() }
 }
 
-/// The pointer that a promotion of this bundle writes.
-pub(crate) fn pointer(bundle: &Bundle) -> Pointer {
-    let promotion = format!("promotion-{}", bundle.version);
-    let manifest = Digest::of(&bundle.manifest);
-    Pointer::new("churn", bundle.version, manifest, promotion, "sha256:audit", "2026-11-21T15:00:00Z")
+/// The pointer that a promotion of this upload writes.
+pub(crate) fn pointer(upload: &VersionUpload) -> Pointer {
+    let promotion = format!("promotion-{}", upload.version);
+    let manifest = Digest::of(&upload.manifest);
+    Pointer::new("churn", upload.version, manifest, promotion, "sha256:audit", "2026-11-21T15:00:00Z")
 }
 
 /// A whole promotion, as its state machine goes through it.
-pub(crate) fn promote(destination: &Destination, bundle: &Bundle) -> Result<(), stagewright_promotion::PromotionError> {
+pub(crate) fn promote(
+    destination: &Destination,
+    upload: &VersionUpload,
+) -> Result<(), stagewright_promotion::PromotionError> {
     destination.check()?;
-    destination.upload(bundle, &|_, _| ())?;
-    let there = destination.pointer(&bundle.model)?;
-    if there.as_ref().is_some_and(|(there, _)| *there == pointer(bundle)) {
+    destination.upload(upload, &|_, _| ())?;
+    let there = destination.pointer(&upload.model)?;
+    if there.as_ref().is_some_and(|(there, _)| *there == pointer(upload)) {
         return Ok(());
     }
-    destination.point(&bundle.model, there.as_ref().map(|(_, etag)| etag), &pointer(bundle))
+    destination.point(&upload.model, there.as_ref().map(|(_, etag)| etag), &pointer(upload))
 }
 
 /// The champion, every byte of it read.
@@ -170,11 +173,11 @@ pub(crate) fn champion(destination: &Destination) -> u32 {
 }
 
 /// The keys of versions that are promoted, and nothing else.
-pub(crate) fn expected_keys(bundles: &[Bundle]) -> Vec<String> {
+pub(crate) fn expected_keys(bundles: &[VersionUpload]) -> Vec<String> {
     let mut keys = vec!["models/churn/champion.json".to_owned()];
-    for bundle in bundles {
-        keys.push(format!("models/churn/versions/{}/manifest.json", bundle.version));
-        keys.extend(bundle.objects.iter().map(|it| format!("objects/sha256/{}", it.digest.to_hex())));
+    for upload in bundles {
+        keys.push(format!("models/churn/versions/{}/manifest.json", upload.version));
+        keys.extend(upload.objects.iter().map(|it| format!("objects/sha256/{}", it.digest.to_hex())));
     }
     keys.sort();
     keys.dedup();

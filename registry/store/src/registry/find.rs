@@ -22,7 +22,7 @@ pub struct Page {
 
 /// Whether deleted records are looked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum View {
+pub enum ViewType {
     /// Those that are not deleted.
     #[default]
     Active,
@@ -32,7 +32,7 @@ pub enum View {
     All,
 }
 
-impl View {
+impl ViewType {
     fn condition(self, column: &str) -> Option<String> {
         match self {
             Self::Active => Some(format!("{column} IS NULL")),
@@ -52,7 +52,7 @@ impl Registry {
         experiments: Option<&[String]>,
         filter: &Filter,
         order: &OrderBy,
-        view: View,
+        view: ViewType,
         page: Page,
     ) -> Result<Vec<Run>, StoreError> {
         self.read("search runs", |connection| {
@@ -107,7 +107,7 @@ impl Registry {
         &self,
         filter: &Filter,
         order: &OrderBy,
-        view: View,
+        view: ViewType,
         page: Page,
     ) -> Result<Vec<Experiment>, StoreError> {
         self.read("search experiments", |connection| {

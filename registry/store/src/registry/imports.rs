@@ -9,7 +9,7 @@ use crate::registry::{
 
 /// A run that was made elsewhere.
 #[derive(Clone, Debug, PartialEq)]
-pub struct EndedRun {
+pub struct ImportedRun {
     /// The facts known when it began; its identifier is given.
     pub run: NewRun,
     /// How it ended.
@@ -26,7 +26,7 @@ pub struct EndedRun {
     pub results: Vec<LoggedMetric>,
 }
 
-impl EndedRun {
+impl ImportedRun {
     /// Says whether a registry can hold such a run at all.
     ///
     /// # Errors
@@ -59,10 +59,10 @@ impl Registry {
     ///
     /// # Errors
     /// [`StoreError::RunExists`], [`StoreError::ExperimentDeleted`], [`StoreError::Database`], or
-    /// what [`EndedRun::check`] finds.
-    pub fn import_run(&self, ended: &EndedRun) -> Result<RunId, StoreError> {
+    /// what [`ImportedRun::check`] finds.
+    pub fn import_run(&self, ended: &ImportedRun) -> Result<RunId, StoreError> {
         ended.check()?;
-        let EndedRun { run, status, started_ms, ended_ms, error, stages: steps, results } = ended;
+        let ImportedRun { run, status, started_ms, ended_ms, error, stages: steps, results } = ended;
         let run_id = run.run_id.clone().ok_or_else(|| StoreError::BadRunId { text: String::new() })?;
         let owner = self.owner()?;
         self.write("record a run", Scope::Runs, |connection| {

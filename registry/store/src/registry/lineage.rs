@@ -7,7 +7,7 @@ use crate::registry::{Registry, RunId};
 
 /// A stage's use of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Touched {
+pub enum UseKind {
     /// It made it.
     Made,
     /// It read it.
@@ -18,32 +18,32 @@ pub enum Touched {
 
 /// A stage that had to do with an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Touch {
+pub struct ArtifactUse {
     /// The place of the stage's record among all, in the order of recording.
     pub number: i64,
     /// Its run, which is not deleted.
     pub run_id: RunId,
     /// The kind of use.
-    pub how: Touched,
+    pub how: UseKind,
 }
 
 /// Each kind of use with the query that finds it. Each is answered from an index of digests: a
 /// lineage asks once for every artifact on its way, and a home has as many stages as it has.
-const TOUCHES: [(Touched, &str); 3] = [
+const TOUCHES: [(UseKind, &str); 3] = [
     (
-        Touched::Made,
+        UseKind::Made,
         "SELECT DISTINCT stages.id, run_id FROM stage_outputs
          JOIN stages ON stages.id = stage_outputs.stage JOIN runs ON runs.id = stages.run
          WHERE stage_outputs.digest = ?1 AND runs.deleted_ms IS NULL",
     ),
     (
-        Touched::Read,
+        UseKind::Read,
         "SELECT DISTINCT stages.id, run_id FROM stage_inputs
          JOIN stages ON stages.id = stage_inputs.stage JOIN runs ON runs.id = stages.run
          WHERE stage_inputs.digest = ?1 AND runs.deleted_ms IS NULL",
     ),
     (
-        Touched::Called,
+        UseKind::Called,
         "SELECT stages.id, run_id FROM stages JOIN runs ON runs.id = stages.run
          WHERE stages.digest = ?1 AND runs.deleted_ms IS NULL",
     ),
@@ -65,12 +65,12 @@ impl Registry {
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
-    pub fn touches(&self, digest: &Digest) -> Result<Vec<Touch>, StoreError> {
+    pub fn artifact_uses(&self, digest: &Digest) -> Result<Vec<ArtifactUse>, StoreError> {
         self.read("look for the stages of an artifact", |connection| {
             let mut touches = Vec::new();
             for (how, query) in TOUCHES {
                 for row in connection.query(query, values![*digest])? {
-                    touches.push(Touch { number: row.get(0)?, run_id: row.parsed(1)?, how });
+                    touches.push(ArtifactUse { number: row.get(0)?, run_id: row.parsed(1)?, how });
                 }
             }
             touches.sort();
@@ -88,7 +88,7 @@ impl Registry {
         })
     }
 
-    /// The numbers of a run's stages, as [`Touch::number`], in order.
+    /// The numbers of a run's stages, as [`ArtifactUse::number`], in order.
     ///
     /// # Errors
     /// [`StoreError::Database`].

@@ -43,19 +43,19 @@ use crate::error::StoreError;
 pub use aliases::CHAMPION;
 pub use audit::{AuditCheck, AuditEntry};
 pub use experiments::Experiment;
-pub use find::{Page, View};
-pub use imports::EndedRun;
+pub use find::{Page, ViewType};
+pub use imports::ImportedRun;
 pub use lifecycle::LifecycleStage;
-pub use lineage::{Touch, Touched};
+pub use lineage::{ArtifactUse, UseKind};
 pub use logging::{LoggedMetric, MetricPoint};
 pub use models::{Model, NewModel};
 pub use promotions::{Promotion, PromotionRequest, PromotionState};
 pub use replay::AuditDifference;
 pub use row_memory::RowMemory;
 pub use runs::{NewRun, Run, RunId, RunStatus};
-pub use stages::{ArtifactRecord, CACHED, FAILED, FINISHED, InputRecord, LogLine, MetricRecord, Stage, StageRecord};
+pub use stages::{ArtifactRecord, CACHED, FAILED, FINISHED, InputRecord, LogLine, MetricRecord, StageRecord};
 pub use verdicts::{JudgedAgainst, NewVerdict, PERSON, Verdict, VerdictReason, VersionVerdict};
-pub use versions::{Candidate, ModelVersion, NewVersion, Numbering, Reference, SOURCE_TAG};
+pub use versions::{ModelVersion, NewVersion, Numbering, Reference, Registration, SOURCE_TAG};
 
 /// The most bytes in the name of a model, an alias or an experiment's run.
 const MAX_NAME_BYTES: usize = 128;
@@ -228,7 +228,7 @@ fn check_key(what: &'static str, name: &str, value: &str) -> Result<(), StoreErr
 
 /// A name as errors cite it: whatever was typed or read begins no line in them.
 fn shortened(name: &str) -> String {
-    stagewright_text::Outside::new(name).cut(200).to_string()
+    stagewright_text::Untrusted::new(name).cut(200).to_string()
 }
 
 /// A random identifier of 32 lower-case hex digits, as MLflow's.

@@ -117,9 +117,6 @@ pub const CACHED: &str = "cached";
 /// The status of a stage that failed.
 pub const FAILED: &str = "failed";
 
-/// A stage as recorded: what was written, read back.
-pub type Stage = StageRecord;
-
 impl Registry {
     /// Records what a stage of a running run did, all of it or nothing. Publish its artifacts first. The stage's own metrics
     /// become the run's as `STAGE.NAME`; `results` are what the host found, under their own names.
@@ -153,7 +150,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
-    pub fn stages(&self, run_id: &RunId) -> Result<Vec<Stage>, StoreError> {
+    pub fn stages(&self, run_id: &RunId) -> Result<Vec<StageRecord>, StoreError> {
         self.read("read stages", |connection| {
             let query = format!("SELECT {COLUMNS} WHERE run_id = ?1 ORDER BY stages.id");
             let rows = connection.query(&query, values![run_id.as_str()])?;
@@ -167,7 +164,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
-    pub fn stage_of_key(&self, key: &Digest) -> Result<Option<(RunId, Stage)>, StoreError> {
+    pub fn stage_of_key(&self, key: &Digest) -> Result<Option<(RunId, StageRecord)>, StoreError> {
         self.read("look for a stage by its key", |connection| {
             let row = connection.first(&of_key(), values![*key])?;
             row.map(|row| Ok((row.parsed(RUN)?, stage(connection, &row)?))).transpose()
@@ -179,7 +176,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
-    pub fn latest_stage(&self, pipeline: &str, name: &str) -> Result<Option<(RunId, Stage)>, StoreError> {
+    pub fn latest_stage(&self, pipeline: &str, name: &str) -> Result<Option<(RunId, StageRecord)>, StoreError> {
         self.read("look for the latest stage of a name", |connection| {
             let row = connection.first(&latest(), values![pipeline, name])?;
             row.map(|row| Ok((row.parsed(RUN)?, stage(connection, &row)?))).transpose()
@@ -288,9 +285,9 @@ fn finite(milliseconds: f64) -> f64 {
     if milliseconds.is_finite() { milliseconds } else { 0.0 }
 }
 
-fn stage(connection: &mut Connection, row: &Row) -> Outcome<Stage> {
+fn stage(connection: &mut Connection, row: &Row) -> Outcome<StageRecord> {
     let (id, name): (i64, String) = (row.get(0)?, row.get(1)?);
-    Ok(Stage {
+    Ok(StageRecord {
         component: row.get(2)?,
         digest: row.parsed(3)?,
         status: row.get(4)?,

@@ -54,7 +54,7 @@ pub struct NewVersion {
 
 /// What became of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub struct Registration {
     /// Its version.
     pub version: u32,
     /// Whether it was registered now; else a version of the same parts was there already.
@@ -157,7 +157,7 @@ impl Registry {
         model: &str,
         version: &NewVersion,
         numbering: Numbering<'_>,
-    ) -> Result<Candidate, StoreError> {
+    ) -> Result<Registration, StoreError> {
         let sizes = verify(artifacts, model, version)?;
         self.write("register a candidate", Scope::Models, |connection| {
             if let Some((id, same)) = of_same_parts(connection, model, version.parts)? {
@@ -166,10 +166,10 @@ impl Registry {
                     let entry = NewEntry::about("version.rows-added", model, Some(same));
                     self.audit(connection, &entry.because(&run))?;
                 }
-                return Ok(Candidate { version: same, is_new: false });
+                return Ok(Registration { version: same, is_new: false });
             }
             let version = insert(self, connection, model, (version, !version.metrics.is_empty()), &sizes, numbering)?;
-            Ok(Candidate { version, is_new: true })
+            Ok(Registration { version, is_new: true })
         })
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 use stagewright_store::{
-    JudgedAgainst, LifecycleStage, PromotionRequest, Registry, RunId, RunStatus, StageRecord, StoreError, Touched,
+    JudgedAgainst, LifecycleStage, PromotionRequest, Registry, RunId, RunStatus, StageRecord, StoreError, UseKind,
     Verdict, VersionVerdict,
 };
 use tempfile::TempDir;
@@ -289,8 +289,8 @@ fn back_to_format_6(world: &World, format: &str) -> (RunId, StageRecord) {
 
 fn kept_from_format_6(world: &World, (run, stage): (RunId, StageRecord)) {
     let registry = world.try_reopen().unwrap();
-    let touches = registry.touches(&stage.digest).unwrap();
-    assert_eq!(touches.iter().map(|it| (&it.run_id, it.how)).collect::<Vec<_>>(), [(&run, Touched::Called)]);
+    let touches = registry.artifact_uses(&stage.digest).unwrap();
+    assert_eq!(touches.iter().map(|it| (&it.run_id, it.how)).collect::<Vec<_>>(), [(&run, UseKind::Called)]);
     assert_eq!(registry.stages(&run).unwrap(), [stage]);
 }
 

@@ -1,7 +1,7 @@
 //! Searches mean the same whatever the database: missing values, NaN, patterns, capitals, orders, pages.
 
 use stagewright_store::search::{Entity, Filter, OrderBy};
-use stagewright_store::{MetricPoint, NewRun, Page, View};
+use stagewright_store::{MetricPoint, NewRun, Page, ViewType};
 
 use crate::world::World;
 
@@ -36,7 +36,7 @@ fn found(world: &World, filter: &str, order: &str, page: Page) -> String {
     let filter = Filter::parse(Entity::Runs, filter).unwrap();
     let texts: Vec<&str> = if order.is_empty() { vec![] } else { vec![order] };
     let order = OrderBy::parse(Entity::Runs, &texts).unwrap();
-    let runs = world.registry.search_runs(None, &filter, &order, View::Active, page).unwrap();
+    let runs = world.registry.search_runs(None, &filter, &order, ViewType::Active, page).unwrap();
     runs.into_iter().map(|run| run.name).collect::<Vec<_>>().join("")
 }
 
@@ -123,15 +123,15 @@ pub(crate) fn only_runs_of_these_experiments_are_found_and_deleted_ones_apart(wo
         let runs = world.registry.search_runs(experiments, &Filter::default(), &order, view, ALL).unwrap();
         runs.into_iter().map(|run| run.name).collect::<Vec<_>>().join("")
     };
-    assert_eq!(search(Some(&["other".to_owned()]), View::Active), "e");
-    assert_eq!(search(Some(&["nothing".to_owned()]), View::Active), "");
+    assert_eq!(search(Some(&["other".to_owned()]), ViewType::Active), "e");
+    assert_eq!(search(Some(&["nothing".to_owned()]), ViewType::Active), "");
     let runs = world.registry.list_runs(10).unwrap();
     let id = &runs.iter().find(|run| run.name == "c").unwrap().run_id;
     world.registry.finish_run(id, stagewright_store::RunStatus::Finished, None).unwrap();
     world.registry.delete_run(id, true).unwrap();
-    assert_eq!([search(None, View::Active), search(None, View::Deleted), search(None, View::All)], ["abde", "c", "abcde"]);
+    assert_eq!([search(None, ViewType::Active), search(None, ViewType::Deleted), search(None, ViewType::All)], ["abde", "c", "abcde"]);
     world.registry.delete_experiment("other", true).unwrap();
-    assert_eq!(search(None, View::Active), "abd");
+    assert_eq!(search(None, ViewType::Active), "abd");
 }
 
 pub(crate) fn versions_are_found_by_stage_alias_verdict_and_tag(world: &World) {
@@ -185,7 +185,7 @@ pub(crate) fn models_and_experiments_are_found_by_name_and_tag(world: &World) {
     let experiments = |filter: &str| {
         let filter = Filter::parse(Entity::Experiments, filter).unwrap();
         let order = OrderBy::parse(Entity::Experiments, &["name"]).unwrap();
-        let found = world.registry.search_experiments(&filter, &order, View::Active, ALL).unwrap();
+        let found = world.registry.search_experiments(&filter, &order, ViewType::Active, ALL).unwrap();
         found.into_iter().map(|experiment| experiment.name).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(experiments("tags.kind = 'TWO'"), "two");

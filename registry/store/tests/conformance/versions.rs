@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch};
 use serde_json::json;
 use stagewright_store::{
-    ArtifactKind, Candidate, DataType, Digest, Field, LifecycleStage, NewVersion, Reference, RowMemory, Schema, StoreError,
+    ArtifactKind, Registration, DataType, Digest, Field, LifecycleStage, NewVersion, Reference, RowMemory, Schema, StoreError,
 };
 
 use crate::world::{World, new_run, pairs, reference, unnumbered, version};
@@ -119,7 +119,7 @@ pub(crate) fn a_candidate_of_the_same_parts_is_no_new_version(world: &World) {
     let rows = |keys: &[u64]| Some(RowMemory::new(vec!["id".into()], keys.to_vec(), keys.to_vec()));
     let candidate = |model: &str, parts: &[u8], keys: &[u64]| {
         let new = NewVersion { parts: Some(Digest::of(parts)), rows: rows(keys), ..version() };
-        let Candidate { version, is_new } = registry.register_candidate(artifacts, model, &new, &unnumbered).unwrap();
+        let Registration { version, is_new } = registry.register_candidate(artifacts, model, &new, &unnumbered).unwrap();
         (version, is_new)
     };
     assert_eq!(candidate("churn", b"one", &[1, 2]), (1, true));

@@ -10,7 +10,7 @@ mod transfer;
 
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_store::{CHAMPION, Home, LifecycleStage, ModelVersion, Verdict, VersionVerdict};
-use stagewright_text::Outside;
+use stagewright_text::Untrusted;
 
 use crate::arguments::{ModelsArguments, ModelsCommand};
 use crate::commands::{moment, print_json, searched, side_by_side};
@@ -126,7 +126,7 @@ fn list(home: &Home, json: bool) -> anyhow::Result<Ending> {
         }
         println!(
             "{} does not point to version {} of `{}` yet: stagewright models promote {}@champion",
-            Outside::new(&promotion.destination),
+            Untrusted::new(&promotion.destination),
             promotion.version,
             promotion.model,
             promotion.model
@@ -205,41 +205,41 @@ fn show_version(home: &Home, version: &ModelVersion) -> anyhow::Result<()> {
         version.model,
         version.version,
         moment(version.created_ms),
-        Outside::new(if version.actor.is_empty() { "somebody" } else { &version.actor })
+        Untrusted::new(if version.actor.is_empty() { "somebody" } else { &version.actor })
     );
     if let Some(verdict) = version.verdict {
-        println!("{}: {}", verdict.name(), Outside::new(version.reason.as_deref().unwrap_or_default()));
+        println!("{}: {}", verdict.name(), Untrusted::new(version.reason.as_deref().unwrap_or_default()));
     }
     println!("stage           {}{}", version.stage, if version.withdrawn { ", rolled back from" } else { "" });
     println!("aliases         {}", version.aliases.join(", "));
-    println!("run             {}", Outside::new(&model.run_id.to_string()));
+    println!("run             {}", Untrusted::new(&model.run_id.to_string()));
     if let Some(code) = &model.code {
         let dirty = match code.dirty {
             Some(true) => ", with changes that were not committed",
             Some(false) => "",
             None => ", with or without changes that were not committed",
         };
-        let branch = Outside::new(code.branch.as_deref().unwrap_or("(no branch)"));
-        println!("code            {} {branch}{dirty}", Outside::new(&code.commit));
+        let branch = Untrusted::new(code.branch.as_deref().unwrap_or("(no branch)"));
+        println!("code            {} {branch}{dirty}", Untrusted::new(&code.commit));
     }
-    println!("transformation  {} {}", Outside::new(&model.transformation.name), model.transformation.digest);
+    println!("transformation  {} {}", Untrusted::new(&model.transformation.name), model.transformation.digest);
     println!("state           {}", model.state);
-    println!("training        {} {}", Outside::new(&model.training.name), model.training.digest);
+    println!("training        {} {}", Untrusted::new(&model.training.name), model.training.digest);
     println!("model           {}", model.model);
     println!("trained on      {}", model.data_digest);
     println!("measured on     {}", model.test_digest);
     for (name, value) in &version.tags {
-        println!("tag             {} = {}", Outside::new(name), Outside::new(value));
+        println!("tag             {} = {}", Untrusted::new(name), Untrusted::new(value));
     }
     for verdict in home.registry.verdicts(&version.model, version.version)? {
-        let how = Outside::new(if verdict.is_override { "a person's decision" } else { &verdict.policy });
-        let who = Outside::new(if verdict.by.is_empty() { "somebody" } else { &verdict.by });
+        let how = Untrusted::new(if verdict.is_override { "a person's decision" } else { &verdict.policy });
+        let who = Untrusted::new(if verdict.by.is_empty() { "somebody" } else { &verdict.by });
         println!(
             "verdict         {} UTC, {who}: {}, {how}, against {}: {}",
             moment(verdict.at_ms),
             verdict.verdict,
             verdict.judged_against,
-            Outside::new(&verdict.reason)
+            Untrusted::new(&verdict.reason)
         );
     }
     let mut shown = table(&["metric", "value"]);

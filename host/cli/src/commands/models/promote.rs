@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use stagewright_promotion::promote::{carry_out, repair};
-use stagewright_promotion::{Destination, Uploaded};
+use stagewright_promotion::{Destination, UploadReport};
 use stagewright_store::{Home, ModelVersion, Promotion, PromotionRequest};
 
 use crate::arguments::DestinationArguments;
@@ -67,7 +67,7 @@ pub(crate) fn carried_out(
     reason: &str,
     destination: &Destination,
     json: bool,
-) -> anyhow::Result<(Promotion, Uploaded)> {
+) -> anyhow::Result<(Promotion, UploadReport)> {
     may_serve(home, version)?;
     repair(home, destination)?;
     let request = PromotionRequest { destination: destination.uri().to_owned(), expected, reason: reason.to_owned() };
@@ -76,7 +76,7 @@ pub(crate) fn carried_out(
     Ok((promotion, uploaded))
 }
 
-fn watched(home: &Home, destination: &Destination, promotion: &Promotion, json: bool) -> anyhow::Result<Uploaded> {
+fn watched(home: &Home, destination: &Destination, promotion: &Promotion, json: bool) -> anyhow::Result<UploadReport> {
     let bar = (!json && std::io::stderr().is_terminal()).then(|| {
         let style = ProgressStyle::with_template("{spinner} {msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
         let bar = ProgressBar::no_length().with_message(format!("{}/{}", promotion.model, promotion.version));
@@ -96,7 +96,7 @@ fn watched(home: &Home, destination: &Destination, promotion: &Promotion, json: 
 }
 
 fn told(
-    (promotion, uploaded): &(Promotion, Uploaded),
+    (promotion, uploaded): &(Promotion, UploadReport),
     destination: &Destination,
     json: bool,
 ) -> anyhow::Result<Ending> {

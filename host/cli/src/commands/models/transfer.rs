@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_lifecycle::semantic_version;
 use stagewright_promotion::Destination;
-use stagewright_promotion::promote::bundle;
+use stagewright_promotion::promote::version_upload;
 use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, NewVersion, Reference, SOURCE_TAG};
 
 use crate::arguments::DestinationArguments;
@@ -60,7 +60,7 @@ pub(super) fn export(home: &Home, model: &str, to: &DestinationArguments, json: 
     named(to)?;
     let version = find(home, model, CHAMPION)?;
     let destination = production::to_write(home, None, to)?;
-    let uploaded = destination.upload(&bundle(&home.artifacts, &version)?, &|_, _| ())?;
+    let uploaded = destination.upload(&version_upload(&home.artifacts, &version)?, &|_, _| ())?;
     if json {
         print_json(&serde_json::json!({
             "model": version.model, "version": version.version, "destination": destination.uri(),

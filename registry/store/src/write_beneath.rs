@@ -24,7 +24,7 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLO
 /// # Errors
 /// [`io::ErrorKind::InvalidInput`] for a path that is none below a folder; else what the system
 /// says, or the reader.
-pub fn write_below(folder: &Path, below: &Path, content: &mut impl io::Read) -> io::Result<()> {
+pub fn write_beneath(folder: &Path, below: &Path, content: &mut impl io::Read) -> io::Result<()> {
     let (name, folder) = enter(folder, below)?;
     // Of a link this is the link itself, whose mode says nothing.
     let old = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).ok();
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     fn write(folder: &Path, below: &str, text: &str) -> io::Result<()> {
-        write_below(folder, Path::new(below), &mut text.as_bytes())
+        write_beneath(folder, Path::new(below), &mut text.as_bytes())
     }
 
     #[test]
