@@ -12,7 +12,7 @@ use stagewright_manifest::{
     Stub, WallPolicy,
 };
 use stagewright_runtime::{
-    Bounds, Compiler, EngineOptions, HostWalls, Installation, Origin, Process, Runtime, RuntimeError, StoredTrust,
+    Bounds, Compiler, EngineOptions, HostWalls, Installation, Origin, Runtime, RuntimeError, StageProcess, StoredTrust,
     StubGrants, Walls,
 };
 use stagewright_store::Home;
@@ -224,7 +224,7 @@ fn stage_folders() -> Vec<PathBuf> {
 }
 
 /// The program in which stages run, if the outer walls must stand.
-pub(crate) fn stage_program(operator: &Operator) -> anyhow::Result<Option<Process>> {
+pub(crate) fn stage_program(operator: &Operator) -> anyhow::Result<Option<StageProcess>> {
     const NAME: &str = "stagewright-stage";
     if HostWalls::look().policy(operator.walls)? == WallPolicy::SandboxOnly {
         return Ok(None);
@@ -236,7 +236,7 @@ pub(crate) fn stage_program(operator: &Operator) -> anyhow::Result<Option<Proces
     let installed = folder.parent().map(|prefix| prefix.join("lib/stagewright"));
     let found = [Some(folder.clone()), installed].into_iter().flatten().map(|folder| folder.join(NAME));
     match found.into_iter().find(|path| path.is_file()) {
-        Some(program) => Ok(Some(Process { program, required: Walls::ALL })),
+        Some(program) => Ok(Some(StageProcess { program, required: Walls::ALL })),
         None => Err(UsageError::error(
             format!("the program `{NAME}` is missing, in which stages run: it belongs to {}", folder.display()),
             "install both again (`cargo xtask install`), or write `walls = \"sandbox-only\"` in the operator's file \

@@ -38,11 +38,11 @@
 //!
 //! # #[cfg(target_os = "linux")]
 //! fn parent() -> Result<(), Box<dyn std::error::Error>> {
-//!     use stagewright_jail::{Budget, Command, Event, Rules, Walls, Why, spawn};
+//!     use stagewright_jail::{TimeBudget, Command, Event, Rules, Walls, Why, spawn};
 //!     use std::{sync::Arc, time::Duration};
 //!
 //!     let program = std::env::current_exe()?;
-//!     let budget = Arc::new(Budget::new(Duration::from_secs(1), Duration::from_secs(10)));
+//!     let budget = Arc::new(TimeBudget::new(Duration::from_secs(1), Duration::from_secs(10)));
 //!     let rules = Rules { longest: |kind| (kind == 1).then_some(20), messages: 1, bytes: 20 };
 //!     let mut command = Command::new(&program, "1.0", budget, rules);
 //!     command.arguments = &["child"];
@@ -77,7 +77,7 @@ mod wall;
 #[cfg(all(target_os = "linux", feature = "child"))]
 pub use child::{Channel, LockError, Locked, StartError, Started, end, start};
 #[cfg(all(target_os = "linux", feature = "parent"))]
-pub use parent::{Account, Budget, Child, Command, Ending, Event, Gone, Limit, Spent, Why, sealed, spawn};
+pub use parent::{Account, Child, Command, Ending, Event, Gone, Limit, Spent, TimeBudget, Why, sealed, spawn};
 #[cfg(all(target_os = "linux", feature = "parent"))]
 #[doc(hidden)]
 pub use ring::read_ring;

@@ -19,7 +19,7 @@ use crate::version::answers;
 
 /// One difference. What only one of the two has is nothing in the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
+pub struct WitDifference {
     /// The interface, as the side that has it names it; empty if it is about the whole component.
     pub interface: String,
     /// The function or type within it; empty if it is about the whole interface.
@@ -36,7 +36,7 @@ pub struct Difference {
 struct Comparison<'a> {
     component: &'a Resolve,
     folder: &'a Resolve,
-    found: Vec<Difference>,
+    found: Vec<WitDifference>,
 }
 
 /// The WIT of a folder, or of a file.
@@ -53,7 +53,7 @@ pub(crate) fn folder(path: &Path) -> Result<Resolve, String> {
 ///
 /// # Errors
 /// The bytes are no component, or one whose types WIT cannot say: why.
-pub(crate) fn differences(bytes: &[u8], folder: &Resolve) -> Result<Vec<Difference>, String> {
+pub(crate) fn differences(bytes: &[u8], folder: &Resolve) -> Result<Vec<WitDifference>, String> {
     let decoded = decode(bytes).map_err(|error| guest_text(&format!("{error:#}")))?;
     let DecodedWasm::Component(component, world) = decoded else {
         return Err("it is a package of WIT; a stage is a component".into());
@@ -77,7 +77,7 @@ fn interfaces<'a>(items: impl Iterator<Item = &'a WorldItem>) -> impl Iterator<I
 impl Comparison<'_> {
     fn add(&mut self, interface: &str, item: &str, part: &str, component: Option<String>, wit: Option<String>) {
         let shown = |text: String| guest_name(&text);
-        self.found.push(Difference {
+        self.found.push(WitDifference {
             interface: guest_name(interface),
             item: guest_name(item),
             part: guest_name(part),

@@ -33,7 +33,7 @@ use crate::error::RuntimeError;
 use crate::far::parent::Start;
 use crate::far::process::Purpose;
 use crate::guest::Guest;
-use crate::installation::{Inspection, Installation, Origin, Process, StoredTrust, Trust};
+use crate::installation::{Inspection, Installation, Origin, StageProcess, StoredTrust, Trust};
 use crate::sealed::Sealed;
 use crate::seat::Seat;
 use crate::version::{self, Tool};
@@ -51,7 +51,7 @@ pub(crate) struct Catalog {
     /// By all that decides what is linked.
     ready: Mutex<HashMap<(Digest, World, Stubs), Ready>>,
     /// Where instances run: in a process of their own, or in this one.
-    pub(crate) process: Option<Process>,
+    pub(crate) process: Option<StageProcess>,
     pub(crate) stored: StoredTrust,
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct Code {
 
 impl Code {
     /// How a process with an instance of it is started.
-    pub(crate) fn start<'a>(&'a self, process: &'a Process, options: EngineOptions) -> Start<'a> {
+    pub(crate) fn start<'a>(&'a self, process: &'a StageProcess, options: EngineOptions) -> Start<'a> {
         Start {
             program: &process.program,
             code: &self.sealed,
@@ -176,7 +176,7 @@ impl Catalog {
         name: &str,
         origin: &Origin,
         wit: &Path,
-    ) -> Result<Vec<against::Difference>, RuntimeError> {
+    ) -> Result<Vec<against::WitDifference>, RuntimeError> {
         let folder = against::folder(wit).map_err(|reason| RuntimeError::Wit { path: wit.into(), reason })?;
         let bytes = self.bytes_of(name, self.digest(name, origin)?, origin)?;
         self.anatomy(name, &bytes)?;

@@ -43,7 +43,7 @@ pub struct Installation {
     /// Which components of registered models may be used.
     pub stored: StoredTrust,
     /// Where instances run; `None`: in this process, behind the engine's wall alone.
-    pub process: Option<Process>,
+    pub process: Option<StageProcess>,
 }
 
 /// Says of a component of a registered model, by its name and digest, whether it may be used.
@@ -107,7 +107,7 @@ pub struct Inspection {
 
 /// The processes in which instances run, if not in this one.
 #[derive(Debug, Clone)]
-pub struct Process {
+pub struct StageProcess {
     /// The program of a stage's process, of this version.
     pub program: PathBuf,
     /// The walls that must stand around each.

@@ -54,7 +54,7 @@ mod wasi;
 
 pub use admission::Grant;
 #[cfg(feature = "compiler")]
-pub use against::Difference;
+pub use against::WitDifference;
 pub use anatomy::{Package, Provenance};
 pub use bounds::Bounds;
 pub use compile::{CompileLimit, Compiler, compile_if_asked};
@@ -64,7 +64,7 @@ pub use envelope::{EnvelopeError, sign_statement, signed_statement};
 pub use error::RuntimeError;
 pub use far::child::stage_process;
 pub use far::decoder::decoder;
-pub use installation::{Inspection, Installation, Origin, Process, StoredTrust, Trust};
+pub use installation::{Inspection, Installation, Origin, StageProcess, StoredTrust, Trust};
 pub use runtime::{Runtime, StubGrants};
 pub use signature::{PublicKey, SecretKey, SignatureError, Signatures, signature_file};
 pub use stagewright_jail::Walls;

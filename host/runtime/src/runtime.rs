@@ -15,7 +15,7 @@ use stagewright_store::ArtifactStore;
 
 use crate::admission::{self, Grant};
 #[cfg(feature = "compiler")]
-use crate::against::Difference;
+use crate::against::WitDifference;
 use crate::component::Catalog;
 use crate::engine::{self, EngineOptions};
 use crate::error::RuntimeError;
@@ -120,7 +120,7 @@ impl Runtime {
     /// # Errors
     /// The component or the WIT cannot be read as one.
     #[cfg(feature = "compiler")]
-    pub fn differences(&self, name: &str, origin: &Origin, wit: &Path) -> Result<Vec<Difference>, RuntimeError> {
+    pub fn differences(&self, name: &str, origin: &Origin, wit: &Path) -> Result<Vec<WitDifference>, RuntimeError> {
         self.0.differences(name, origin, wit)
     }
 

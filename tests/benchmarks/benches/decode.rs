@@ -11,7 +11,7 @@ use serde_json::json;
 use stagewright_benchmarks::{Result, SetUp, interleaved, median, process_cpu, setting, tables, write_json};
 use stagewright_data::{Decode, Here, Interrupt, Leave, Signature, Source, Strictness};
 use stagewright_manifest::World;
-use stagewright_runtime::{EngineOptions, Process, Walls, decoder};
+use stagewright_runtime::{EngineOptions, StageProcess, Walls, decoder};
 use stagewright_store::{Formulas, export_csv};
 
 /// As in the binary.
@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     let from_sqlite = source(format!("sqlite:{}#customers", database.display()))?;
     let program = std::env::var_os("STAGEWRIGHT_GUESTS").map(|guests| PathBuf::from(guests).with_file_name(PROGRAM));
     let program = program.ok_or("STAGEWRIGHT_GUESTS is not set: run `cargo xtask bench decode`")?;
-    let apart = decoder(Some(&Process { program, required: Walls::ALL }));
+    let apart = decoder(Some(&StageProcess { program, required: Walls::ALL }));
     let (mut csv_walls, mut sqlite_walls) = (Vec::new(), Vec::new());
     let (mut csv_apart_walls, mut sqlite_apart_walls) = (Vec::new(), Vec::new());
     let seconds = interleaved(

@@ -13,7 +13,7 @@ use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::{Request, Reuse, Run, RunError};
 use stagewright_manifest::{Ceilings, Manifest, Overrides, StepId, World};
 use stagewright_runtime::{
-    Bounds, Compiler, EngineOptions, Installation, Origin, Process, Runtime, RuntimeError, StubGrants, Walls,
+    Bounds, Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StageProcess, StubGrants, Walls,
 };
 use stagewright_store::{Home, RunId, StageRecord};
 use tempfile::TempDir;
@@ -198,17 +198,17 @@ pub enum Place {
 ///
 /// # Panics
 /// If it was not built.
-pub fn process() -> Process {
+pub fn process() -> StageProcess {
     let program = guests().with_file_name("stagewright-stage");
     assert!(program.is_file(), "{} is missing: run `cargo build --release --workspace`", program.display());
-    Process { program, required: Walls::ALL }
+    StageProcess { program, required: Walls::ALL }
 }
 
 fn runtime(place: Place, ceilings: Ceilings) -> Runtime {
     runtime_in((place == Place::Processes).then(process), ceilings)
 }
 
-fn runtime_in(process: Option<Process>, ceilings: Ceilings) -> Runtime {
+fn runtime_in(process: Option<StageProcess>, ceilings: Ceilings) -> Runtime {
     // Compiled code is kept from run to run: compiling is not what this tests.
     let cache = guests().with_file_name("test-cache").join("components");
     let bounds = Bounds { describe_cpu: DESCRIBE_CPU, ..Bounds::default() };
@@ -337,7 +337,7 @@ impl Workshop {
     /// # Panics
     /// If a component is not resolved.
     pub fn with_program(&self, program: &Path) -> (Runtime, BTreeMap<World, Arc<Component>>) {
-        let process = Process { program: program.to_owned(), required: Walls::ALL };
+        let process = StageProcess { program: program.to_owned(), required: Walls::ALL };
         let runtime = runtime_in(Some(process), Ceilings::default());
         // What they say of themselves is known already.
         let again = |(world, component): (&World, &Arc<Component>)| {

@@ -19,7 +19,7 @@ use stagewright_data::{
     Split, Strictness, TakeCells,
 };
 use stagewright_hostile::process;
-use stagewright_runtime::{Process, Walls, decoder};
+use stagewright_runtime::{StageProcess, Walls, decoder};
 use stagewright_store::{DataType, Field, Schema};
 use tempfile::TempDir;
 
@@ -310,7 +310,7 @@ fn a_file_that_takes_all_time_or_memory_ends_its_process_and_nothing_else() {
 fn liar(folder: &Path, deed: &str) -> Arc<dyn Decode> {
     let program = folder.join(format!("decodes-{deed}"));
     fs::hard_link(env!("CARGO_BIN_EXE_lying-stage"), &program).expect("a link");
-    decoder(Some(&Process { program, required: Walls::ALL }))
+    decoder(Some(&StageProcess { program, required: Walls::ALL }))
 }
 
 #[test]

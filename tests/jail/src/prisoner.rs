@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seccompiler::{SeccompAction, SeccompFilter};
-use stagewright_jail::{Budget, Channel, Command, Rules, Started, Walls, end, spawn};
+use stagewright_jail::{Channel, Command, Rules, Started, TimeBudget, Walls, end, spawn};
 
 use crate::attempts::{self, World};
 use crate::{ECHO, SAID, VERSION, longest};
@@ -190,7 +190,7 @@ fn allowed(world: &World) -> String {
 /// so much CPU time, prints the child's number, and sleeps.
 pub fn keeper(milliseconds: u64) -> ExitCode {
     let program = std::env::current_exe().expect("a program");
-    let budget = Arc::new(Budget::new(Duration::from_millis(milliseconds), Duration::from_secs(600)));
+    let budget = Arc::new(TimeBudget::new(Duration::from_millis(milliseconds), Duration::from_secs(600)));
     let rules = Rules { longest, messages: 1, bytes: 100 };
     let mut command = Command::new(&program, VERSION, budget, rules);
     command.task = b"spin";

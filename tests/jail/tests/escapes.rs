@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{command, generous, run};
-use stagewright_jail::{Budget, Ending, Walls, Why};
+use stagewright_jail::{Ending, TimeBudget, Walls, Why};
 use stagewright_jail_tests::attempts::{self, Attempt, Expected};
 
 /// Short, since some attempts are to be at their limits. An honest child needs some milliseconds.
-fn tight() -> Arc<Budget> {
-    Arc::new(Budget::new(Duration::from_millis(300), Duration::from_secs(120)))
+fn tight() -> Arc<TimeBudget> {
+    Arc::new(TimeBudget::new(Duration::from_millis(300), Duration::from_secs(120)))
 }
 
 /// For those that only wait.
-fn short() -> Arc<Budget> {
-    Arc::new(Budget::new(Duration::from_secs(30), Duration::from_millis(700)))
+fn short() -> Arc<TimeBudget> {
+    Arc::new(TimeBudget::new(Duration::from_secs(30), Duration::from_millis(700)))
 }
 
 fn attempt(attempt: &Attempt, before: &str, required: Walls) -> (Vec<String>, Ending) {

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use common::{command, generous, run, serve};
-use stagewright_jail::{Budget, Event, Limit, Why, spawn};
+use stagewright_jail::{Event, Limit, TimeBudget, Why, spawn};
 use stagewright_jail_tests::prisoner::{LIMIT, monotonic};
 use stagewright_jail_tests::{BULK, ECHO};
 
@@ -55,7 +55,7 @@ impl Drop for Busy {
 fn at_the_cpu_limit(machine: &str) {
     let (mut late, mut over) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let budget = Arc::new(Budget::new(LIMIT, Duration::from_secs(120)));
+        let budget = Arc::new(TimeBudget::new(LIMIT, Duration::from_secs(120)));
         let (said, ending) = run(&command("spin past a limit", budget));
         let gone = monotonic();
         assert!(matches!(ending.why, Why::Limit { limit: Limit::Cpu, .. }), "{}", ending.why);
@@ -83,7 +83,7 @@ fn from_a_limit_to_gone_of_a_child_that_is_stopped() {
     let wall = Duration::from_millis(100);
     let late = (0..ROUNDS).map(|_| {
         let begin = monotonic();
-        let budget = Arc::new(Budget::new(Duration::from_secs(30), wall));
+        let budget = Arc::new(TimeBudget::new(Duration::from_secs(30), wall));
         let child = spawn(&command("spin", budget)).expect("a child");
         let number = rustix::process::Pid::from_raw(child.id() as i32).expect("a number");
         rustix::process::kill_process(number, rustix::process::Signal::STOP).expect("it lives");

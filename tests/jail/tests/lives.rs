@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::{command, generous, program, run, serve};
 use rustix::process::{Pid, Signal, kill_process};
-use stagewright_jail::{Account, Budget, Child, Ending, Event, Limit, Walls, Why, sealed, spawn};
+use stagewright_jail::{Account, Child, Ending, Event, Limit, TimeBudget, Walls, Why, sealed, spawn};
 use stagewright_jail_tests::prisoner::WITHOUT;
 use stagewright_jail_tests::{BULK, ECHO};
 
@@ -251,7 +251,7 @@ fn a_cancelled_account_ends_all_its_children() {
 
 #[test]
 fn children_that_share_an_account_share_its_time() {
-    let budget = Arc::new(Budget::new(Duration::from_millis(400), Duration::from_secs(120)));
+    let budget = Arc::new(TimeBudget::new(Duration::from_millis(400), Duration::from_secs(120)));
     let children: Vec<_> =
         (0..2).map(|_| spawn(&command("spin", Arc::clone(&budget) as Arc<dyn Account>)).expect("a child")).collect();
     let mut together = Duration::ZERO;
@@ -298,7 +298,7 @@ fn what_a_parent_does_for_a_child_counts() {
 
 #[test]
 fn a_stopped_child_is_contained_and_a_continued_one_goes_on() {
-    let budget = Arc::new(Budget::new(Duration::from_secs(30), Duration::from_secs(2)));
+    let budget = Arc::new(TimeBudget::new(Duration::from_secs(30), Duration::from_secs(2)));
     let child = spawn(&command("spin", budget)).expect("a child");
     locked(&child);
     kill_process(pid(&child), Signal::STOP).expect("it lives");

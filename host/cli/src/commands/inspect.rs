@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use stagewright_lifecycle::sandbox::Component;
 use stagewright_manifest::World;
 #[cfg(feature = "compiler")]
-use stagewright_runtime::Difference;
+use stagewright_runtime::WitDifference;
 use stagewright_runtime::{Grant, Inspection, Origin, Provenance, Runtime, RuntimeError, StubGrants, signature_file};
 
 use crate::arguments::InspectArguments;
@@ -101,8 +101,8 @@ fn against(runtime: &Runtime, name: &str, origin: &Origin, wit: &Path, json: boo
 
 /// A difference in one line: where, and what the two have there.
 #[cfg(feature = "compiler")]
-fn line(difference: &Difference, name: &str, folder: &str) -> String {
-    let Difference { interface, item, part, component, wit } = difference;
+fn line(difference: &WitDifference, name: &str, folder: &str) -> String {
+    let WitDifference { interface, item, part, component, wit } = difference;
     let place: Vec<&str> =
         [interface, item, part].into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
     let place = place.join(": ");

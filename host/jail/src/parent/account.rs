@@ -39,7 +39,7 @@ pub trait Account: Send + Sync {
 
 /// An account of its own, whose time on the wall begins with it.
 #[derive(Debug)]
-pub struct Budget {
+pub struct TimeBudget {
     cpu: Duration,
     wall: Duration,
     begin: Instant,
@@ -47,7 +47,7 @@ pub struct Budget {
     cancelled: AtomicBool,
 }
 
-impl Budget {
+impl TimeBudget {
     /// So much CPU time, and so much on the wall from now on.
     pub fn new(cpu: Duration, wall: Duration) -> Self {
         Self { cpu, wall, begin: Instant::now(), used: AtomicU64::new(0), cancelled: AtomicBool::new(false) }
@@ -59,7 +59,7 @@ impl Budget {
     }
 }
 
-impl Account for Budget {
+impl Account for TimeBudget {
     fn charge(&self, cpu: Duration) {
         self.used.fetch_add(cpu.as_nanos() as u64, Ordering::Relaxed);
     }

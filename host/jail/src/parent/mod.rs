@@ -8,7 +8,7 @@ mod memory_file;
 mod spawn;
 mod watch;
 
-pub use account::{Account, Budget, Spent};
+pub use account::{Account, Spent, TimeBudget};
 pub use channel::{Child, Event, Gone};
 pub use ending::{Ending, Limit, Why};
 pub use memory_file::sealed;

@@ -23,7 +23,7 @@ use stagewright_store::{MAX_BATCH_BYTES, Schema, packed};
 
 use super::parent::OWN_MEMORY;
 use super::{LONGEST_SIGNATURE, ROWS_BYTES, VERSION, Work, decoded};
-use crate::installation::Process;
+use crate::installation::StageProcess;
 
 /// The longest error: messages and names are cut at some KiB, and a byte may take six.
 const LONGEST_FAILURE: u64 = 1 << 20;
@@ -51,7 +51,7 @@ fn longest(kind: u32) -> Option<u64> {
 
 /// Where files of others are decoded: in processes like these, one for each reading, or in this
 /// one.
-pub fn decoder(process: Option<&Process>) -> Arc<dyn Decode> {
+pub fn decoder(process: Option<&StageProcess>) -> Arc<dyn Decode> {
     match process {
         Some(process) => Arc::new(Apart(process.clone())),
         None => Arc::new(Here),
@@ -60,7 +60,7 @@ pub fn decoder(process: Option<&Process>) -> Arc<dyn Decode> {
 
 /// Decodes in processes of its own.
 #[derive(Debug)]
-struct Apart(Process);
+struct Apart(StageProcess);
 
 impl Decode for Apart {
     fn open(
@@ -195,14 +195,14 @@ struct Reading {
 
 impl Reading {
     /// Of a source.
-    fn of(process: &Process, source: &Source, wanted: Wanted, leave: &Leave) -> Result<Self, DataError> {
+    fn of(process: &StageProcess, source: &Source, wanted: Wanted, leave: &Leave) -> Result<Self, DataError> {
         let files = source.open_files(leave.memory, &leave.interrupt)?;
         let name = (source.uri.path().display().to_string(), source.query.clone());
         Self::start(process, &Job::new(source, wanted), Input::Files(files), name, leave)
     }
 
     fn start(
-        process: &Process,
+        process: &StageProcess,
         job: &Job,
         input: Input<'_>,
         name: (String, Option<String>),

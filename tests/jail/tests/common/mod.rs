@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stagewright_jail::{Account, Budget, Child, Command, Ending, Event, Rules, spawn};
+use stagewright_jail::{Account, Child, Command, Ending, Event, Rules, TimeBudget, spawn};
 use stagewright_jail_tests::attempts::{BYTES, MESSAGES};
 use stagewright_jail_tests::{ECHO, SAID, VERSION, longest};
 
@@ -17,8 +17,8 @@ pub(crate) fn program() -> &'static Path {
 pub(crate) const RULES: Rules = Rules { longest, messages: MESSAGES, bytes: BYTES };
 
 /// CPU time and time on the wall that are no limit to an honest child, on a busy machine.
-pub(crate) fn generous() -> Arc<Budget> {
-    Arc::new(Budget::new(Duration::from_secs(30), Duration::from_secs(120)))
+pub(crate) fn generous() -> Arc<TimeBudget> {
+    Arc::new(TimeBudget::new(Duration::from_secs(30), Duration::from_secs(120)))
 }
 
 /// A child with a task and all walls.
