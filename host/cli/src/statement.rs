@@ -155,7 +155,7 @@ fn dependencies(tags: &[(String, String)], stages: &[&StageRecord]) -> Vec<Value
 #[cfg(test)]
 mod tests {
     use stagewright_lifecycle::invocation::{FORMAT, GuestSpec, InputRef, Work};
-    use stagewright_manifest::{Limits, StepId};
+    use stagewright_manifest::StepId;
 
     use super::*;
 
@@ -173,7 +173,7 @@ mod tests {
             parameters: serde_json::Map::new(),
             seed: 0,
             as_of: 0,
-            limits: Limits::defaults(world),
+            limits: world.default_limits(),
         };
         let id = |name: &str| StepId::new(name).expect("a name");
         let from = Origin::Step { step: id(from) };

@@ -1,9 +1,9 @@
 //! Decoding wherever it is done: in this process, or in one of its own.
 //!
-//! [`Decode`] is asked; [`Here`] decodes in this process. For another one there is the [`Job`], a
-//! plain value that it [performs](Job::perform) on files in memory, and the [`Failure`] that it may
+//! [`Decode`] is asked; [`InProcess`] decodes in this process. For another one there is the [`DecodeJob`], a
+//! plain value that it [performs](DecodeJob::perform) on files in memory, and the [`DecodeFailure`] that it may
 //! answer with. Whoever started it does not trust it: a failure becomes an error by
-//! [`Failure::believed`] alone.
+//! [`DecodeFailure::believed`] alone.
 
 use std::fmt;
 use std::io::BufReader;
@@ -22,36 +22,36 @@ use crate::infer::{self, Inference, InferenceOptions};
 use crate::interrupt::Interrupt;
 use crate::request::{self, KEPT_MEMORY, KeptColumn, MAX_BYTES, Rows, RowsInput};
 use crate::signature::{Signature, Strictness};
-use crate::source::{self, Batches, Cursor, InMemory, Literal, Place, Source, SourceUri, Taker, visit};
-use crate::split::{TakeCells, split_cells, split_schema};
+use crate::source::{self, BatchSink, Batches, Cursor, InMemory, Literal, Place, Source, SourceUri, visit};
+use crate::split::{SplitCellSink, split_cells, split_schema};
 
 /// The name of a split's file in errors.
 pub const SPLIT: &str = "the split";
 
 /// The limits of decoding, and who is told what it used.
 #[derive(Clone)]
-pub struct Leave {
+pub struct DecodeLimits {
     /// Ends it, and charges its CPU time.
     pub interrupt: Interrupt,
     /// Bytes of memory that a process that decodes may take.
     pub memory: u64,
     /// Is told the walls that stood around such a process.
-    pub stood: Option<Arc<Stood>>,
+    pub on_walls: Option<Arc<WallObserver>>,
 }
 
 /// Takes the names of walls.
-pub type Stood = dyn Fn(&[&'static str]) + Send + Sync;
+pub type WallObserver = dyn Fn(&[&'static str]) + Send + Sync;
 
-impl Leave {
+impl DecodeLimits {
     /// As long as the interrupt lets it, with as much memory as ingestion has by default.
     pub fn until(interrupt: Interrupt) -> Self {
-        Self { interrupt, memory: 1 << 30, stood: None }
+        Self { interrupt, memory: 1 << 30, on_walls: None }
     }
 }
 
-impl fmt::Debug for Leave {
+impl fmt::Debug for DecodeLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Leave").field("interrupt", &self.interrupt).field("memory", &self.memory).finish()
+        f.debug_struct("DecodeLimits").field("interrupt", &self.interrupt).field("memory", &self.memory).finish()
     }
 }
 
@@ -66,7 +66,7 @@ pub trait Decode: fmt::Debug + Send + Sync {
         source: &Source,
         signature: &Signature,
         strictness: Strictness,
-        leave: &Leave,
+        leave: &DecodeLimits,
     ) -> Result<Box<dyn SourceRows>, DataError>;
 
     /// Proposes a signature. `with_tokens`: more null tokens too, as [`propose`](crate::propose).
@@ -78,7 +78,7 @@ pub trait Decode: fmt::Debug + Send + Sync {
         source: &Source,
         options: &InferenceOptions,
         with_tokens: bool,
-        leave: &Leave,
+        leave: &DecodeLimits,
     ) -> Result<Inference, DataError>;
 
     /// Decodes rows for prediction, and keeps columns beside them. `name` is what errors call the
@@ -92,7 +92,7 @@ pub trait Decode: fmt::Debug + Send + Sync {
         name: &str,
         signature: &Signature,
         keep: &[String],
-        leave: &Leave,
+        leave: &DecodeLimits,
     ) -> Result<Rows, DataError>;
 
     /// Reads the cells of a split's file, given the names of the table's identifiers.
@@ -103,8 +103,8 @@ pub trait Decode: fmt::Debug + Send + Sync {
         &self,
         file: &Path,
         identifiers: &[String],
-        leave: &Leave,
-        take: &mut TakeCells<'_>,
+        leave: &DecodeLimits,
+        take: &mut SplitCellSink<'_>,
     ) -> Result<(), DataError>;
 }
 
@@ -122,15 +122,15 @@ pub trait SourceRows: Send {
 
 /// Decodes in this process.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Here;
+pub struct InProcess;
 
-impl Decode for Here {
+impl Decode for InProcess {
     fn open(
         &self,
         source: &Source,
         signature: &Signature,
         strictness: Strictness,
-        leave: &Leave,
+        leave: &DecodeLimits,
     ) -> Result<Box<dyn SourceRows>, DataError> {
         Ok(Box::new(source::open(source, signature, strictness, &leave.interrupt)?))
     }
@@ -140,7 +140,7 @@ impl Decode for Here {
         source: &Source,
         options: &InferenceOptions,
         with_tokens: bool,
-        leave: &Leave,
+        leave: &DecodeLimits,
     ) -> Result<Inference, DataError> {
         let infer = if with_tokens { infer::propose } else { infer::infer };
         infer(source, options, &leave.interrupt)
@@ -152,7 +152,7 @@ impl Decode for Here {
         name: &str,
         signature: &Signature,
         keep: &[String],
-        leave: &Leave,
+        leave: &DecodeLimits,
     ) -> Result<Rows, DataError> {
         request::decode_rows_until(input, name, signature, keep, &leave.interrupt)
     }
@@ -161,8 +161,8 @@ impl Decode for Here {
         &self,
         file: &Path,
         identifiers: &[String],
-        leave: &Leave,
-        take: &mut TakeCells<'_>,
+        leave: &DecodeLimits,
+        take: &mut SplitCellSink<'_>,
     ) -> Result<(), DataError> {
         let opened = open_regular(file).map_err(|error| DataError::unreadable(Path::new(SPLIT), error, ""))?;
         split_cells(BufReader::new(opened), SPLIT, identifiers, &leave.interrupt, take)
@@ -181,13 +181,13 @@ impl SourceRows for Cursor {
 
 /// A job of another process: the work that it does on the files of a source.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Job {
+pub struct DecodeJob {
     /// The name of the file in errors.
     name: String,
     format: Format,
     query: Option<String>,
     parameters: Vec<Parameter>,
-    wanted: Wanted,
+    wanted: JobKind,
 }
 
 /// So many rows of kept values are passed on at once.
@@ -195,7 +195,7 @@ const KEPT_AT_ONCE: usize = 8192;
 
 /// The part of a source that is wanted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Wanted {
+pub enum JobKind {
     /// Its rows, under a signature.
     Rows {
         /// The signature.
@@ -241,9 +241,9 @@ enum Parameter {
     Text(String),
 }
 
-impl Job {
+impl DecodeJob {
     /// A job on the files of this source.
-    pub fn new(source: &Source, wanted: Wanted) -> Self {
+    pub fn new(source: &Source, wanted: JobKind) -> Self {
         let format = match &source.uri {
             SourceUri::Csv { delimiter, header, .. } => Format::Csv { delimiter: *delimiter, header: *header },
             SourceUri::Sqlite { table, .. } => Format::Sqlite { table: table.clone() },
@@ -265,7 +265,7 @@ impl Job {
     }
 
     /// A job on a text of these rows, and the text; `None` if the rows are a source's.
-    pub fn on_text<'a>(input: RowsInput<'a>, name: &str, wanted: Wanted) -> Option<(Self, &'a [u8])> {
+    pub fn for_text<'a>(input: RowsInput<'a>, name: &str, wanted: JobKind) -> Option<(Self, &'a [u8])> {
         let (format, text) = match input {
             RowsInput::Json(text) => (Format::Json, text),
             RowsInput::Csv { text, delimiter, header } => {
@@ -278,35 +278,35 @@ impl Job {
     }
 
     /// A job on the file of a split.
-    pub fn on_split(identifiers: &[String]) -> Self {
+    pub fn for_split(identifiers: &[String]) -> Self {
         let format = Format::Csv { delimiter: Some(b','), header: Some(true) };
-        let wanted = Wanted::Split { identifiers: identifiers.to_vec() };
+        let wanted = JobKind::Split { identifiers: identifiers.to_vec() };
         Self { name: SPLIT.to_owned(), format, query: None, parameters: Vec::new(), wanted }
     }
 
     /// Whether the file is a database.
-    pub fn is_of_database(&self) -> bool {
+    pub fn is_database(&self) -> bool {
         matches!(self.format, Format::Sqlite { .. })
     }
 
     /// The columns of the batches that it gives, if it gives some.
     pub fn schema(&self) -> Option<Schema> {
         match &self.wanted {
-            Wanted::Rows { signature, strictness } => Some(signature.decoded(*strictness)),
-            Wanted::Whole { signature, .. } => Some(signature.decoded(Strictness::Predict)),
-            Wanted::Split { identifiers } => split_schema(identifiers.len()).ok(),
-            Wanted::Signature { .. } => None,
+            JobKind::Rows { signature, strictness } => Some(signature.decoded(*strictness)),
+            JobKind::Whole { signature, .. } => Some(signature.decoded(Strictness::Predict)),
+            JobKind::Split { identifiers } => split_schema(identifiers.len()).ok(),
+            JobKind::Signature { .. } => None,
         }
     }
 
     /// The columns of kept values: texts of JSON.
     pub fn kept_schema(&self) -> Option<Schema> {
         match &self.wanted {
-            Wanted::Whole { keep, .. } => {
+            JobKind::Whole { keep, .. } => {
                 let field = |number: usize| Field::new(format!("kept {number}"), DataType::Utf8);
                 Schema::new((0..keep.len()).map(field).collect()).ok()
             }
-            Wanted::Rows { .. } | Wanted::Signature { .. } | Wanted::Split { .. } => None,
+            JobKind::Rows { .. } | JobKind::Signature { .. } | JobKind::Split { .. } => None,
         }
     }
 
@@ -332,25 +332,25 @@ impl Job {
     ///
     /// # Errors
     /// As [`Decode`]'s.
-    pub fn perform(&self, memory: InMemory, taker: &mut dyn Taker) -> Result<Option<Inference>, DataError> {
+    pub fn perform(&self, memory: InMemory, taker: &mut dyn BatchSink) -> Result<Option<Inference>, DataError> {
         let (source, place, interrupt) = (self.source(), Place::Memory(memory), Interrupt::never());
         match &self.wanted {
-            Wanted::Rows { signature, strictness } => {
+            JobKind::Rows { signature, strictness } => {
                 let mut batches = Batches::new(signature.clone(), *strictness, taker);
                 visit(&source, place, &interrupt, &mut batches).and_then(|()| batches.end())?;
                 Ok(None)
             }
-            Wanted::Signature { options, with_tokens } => {
+            JobKind::Signature { options, with_tokens } => {
                 infer::look(&source, place, options, *with_tokens, &interrupt).map(Some)
             }
-            Wanted::Split { identifiers } => {
+            JobKind::Split { identifiers } => {
                 let Place::Memory(InMemory::File(text)) = place else {
                     return Err(DataError::Host("a split is no database".to_owned()));
                 };
                 let mut take = |cells: &RecordBatch| taker.batch(cells.clone());
                 split_cells(text, &self.name, identifiers, &interrupt, &mut take).map(|()| None)
             }
-            Wanted::Whole { signature, keep } => {
+            JobKind::Whole { signature, keep } => {
                 let rows = match (&self.format, place) {
                     (Format::Json, Place::Memory(InMemory::File(text))) => {
                         let text = RowsInput::Json(text);
@@ -363,7 +363,7 @@ impl Job {
         }
     }
 
-    fn pass_on(&self, rows: Rows, taker: &mut dyn Taker) -> Result<Option<Inference>, DataError> {
+    fn pass_on(&self, rows: Rows, taker: &mut dyn BatchSink) -> Result<Option<Inference>, DataError> {
         let (count, kept) = (rows.batch.num_rows(), rows.kept);
         taker.opened()?;
         if count > 0 {
@@ -384,8 +384,8 @@ impl Job {
     ///
     /// # Errors
     /// The part of them that does not fit the job.
-    pub fn put_together(&self, batches: &[RecordBatch], kept: &[RecordBatch]) -> Result<Rows, &'static str> {
-        let (Wanted::Whole { keep, .. }, Some(schema)) = (&self.wanted, self.schema()) else {
+    pub fn assemble_rows(&self, batches: &[RecordBatch], kept: &[RecordBatch]) -> Result<Rows, &'static str> {
+        let (JobKind::Whole { keep, .. }, Some(schema)) = (&self.wanted, self.schema()) else {
             return Err("rows that nobody asked for");
         };
         let batch = concat_batches(&schema.to_arrow(), batches).map_err(|_| "rows that do not fit each other")?;
@@ -425,27 +425,27 @@ const HINTED: &str = "\nhint: ";
 
 /// An error that a process that decodes says it ran into.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Failure {
+pub enum DecodeFailure {
     /// The data is wrong.
     Fault(DataFault),
     /// The file is not what its address says.
-    Unreadable(Said),
+    Unreadable(FailureText),
     /// The query was refused.
-    Query(Said),
+    Query(FailureText),
     /// The source or the signature asks for what cannot be.
-    Plan(Said),
+    Plan(FailureText),
 }
 
 /// A message and its hint, which may be empty.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Said {
+pub struct FailureText {
     message: String,
     hint: String,
 }
 
-impl From<DataError> for Failure {
+impl From<DataError> for DecodeFailure {
     fn from(error: DataError) -> Self {
-        let said = |message, hint| Said { message, hint };
+        let said = |message, hint| FailureText { message, hint };
         match error {
             DataError::Fault(fault) => Self::Fault(*fault),
             DataError::Unreadable { message, hint, .. } => Self::Unreadable(said(message, hint)),
@@ -456,17 +456,17 @@ impl From<DataError> for Failure {
     }
 }
 
-impl Failure {
+impl DecodeFailure {
     /// The error that it is of this source. Its texts are bounded and stay on their lines; paths
     /// and queries are the source's.
-    pub fn believed(self, source: &Source) -> DataError {
-        self.believed_of(&source.uri.path().display().to_string(), source.query.as_deref())
+    pub fn into_source_error(self, source: &Source) -> DataError {
+        self.into_error(&source.uri.path().display().to_string(), source.query.as_deref())
     }
 
     /// The same of an input of this name.
-    pub fn believed_of(self, name: &str, query: Option<&str>) -> DataError {
+    pub fn into_error(self, name: &str, query: Option<&str>) -> DataError {
         let line = |text: &str, most| Untrusted::new(text).cut(most).to_string();
-        let both = |said: Said| (line(&said.message, MESSAGE), line(&said.hint, HINT));
+        let both = |said: FailureText| (line(&said.message, MESSAGE), line(&said.hint, HINT));
         match self {
             Self::Fault(fault) => {
                 let message = match fault.message.split_once(HINTED) {

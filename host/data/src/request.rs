@@ -22,7 +22,7 @@ use crate::source::{CellVisitor, CsvText, Place, Source, recognise, visit};
 pub(crate) const MAX_BYTES: usize = 1 << 30;
 
 /// The longest that a source is read for rows to predict: as long as ingestion has by default.
-pub const MOST_TIME: Duration = Duration::from_secs(15 * 60);
+pub const MAX_READ_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// Bytes that a kept value takes besides its text.
 pub(crate) const KEPT_MEMORY: usize = 64;
@@ -81,7 +81,7 @@ pub fn decode_rows(
     signature: &Signature,
     keep: &[String],
 ) -> Result<Rows, DataError> {
-    decode_rows_until(input, name, signature, keep, &Interrupt::at(Instant::now() + MOST_TIME))
+    decode_rows_until(input, name, signature, keep, &Interrupt::at(Instant::now() + MAX_READ_TIME))
 }
 
 /// The same, until the interrupt says so.

@@ -27,7 +27,7 @@ pub enum ExtraColumns {
 
 /// A column that is not what the signature declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
+pub struct SchemaDifference {
     /// The column.
     pub column: String,
     /// How it is in the table.
@@ -117,9 +117,9 @@ impl Signature {
 
     /// Compares a table's columns with those that the signature declares: names, types and order.
     /// Nulls are not looked at.
-    pub fn differences(&self, table: &Schema) -> Vec<Difference> {
+    pub fn differences(&self, table: &Schema) -> Vec<SchemaDifference> {
         let mut found = Vec::new();
-        let of = |column: &str, observed: String, expected: String| Difference {
+        let of = |column: &str, observed: String, expected: String| SchemaDifference {
             column: column.to_owned(),
             observed,
             expected,

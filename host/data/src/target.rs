@@ -53,6 +53,15 @@ pub enum Task {
 }
 
 impl TaskKind {
+    /// Returns the name of the kind in manifests and messages.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Binary { .. } => "binary",
+            Self::MultiClass => "multi-class",
+            Self::Regression => "regression",
+        }
+    }
+
     /// Looks at the whole target column, given as arrays in order, and names its classes.
     ///
     /// # Errors

@@ -3,15 +3,16 @@
 mod pages;
 
 use pages::{HOSTILE, assert_harmless, assert_stands_alone, by_lines};
-use stagewright_evaluation::difference::{Difference, Method};
+use stagewright_evaluation::difference::{Method, MetricDifference};
 use stagewright_evaluation::figure::{Figure, LinePlot, Plot, Series};
-use stagewright_evaluation::gates::{self, Comparison, Gate, GateRule, Gates, Policy};
+use stagewright_evaluation::gates::{self, ChampionComparison, Gate, GateRule, Gates, Policy};
 use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::card::{
-    Card, Data, DataField, Details, Evaluation, Event, IntendedUse, JudgedAgainst, StageLimits, VersionVerdict,
+    Card, CardData, CardDetails, CardEvaluation, CardEvent, CardLimits, DataField, IntendedUse, JudgedAgainst,
+    VersionVerdict,
 };
 use stagewright_evaluation::report::{
-    Champion, Code, Compared, Confusion, Dataset, EvaluatedModel, Reason, StageComponent, Verdict,
+    Champion, ComparisonDetails, Confusion, Dataset, EvaluatedModel, Reason, StageComponent, Verdict, WorkingTree,
 };
 
 fn text(text: &str) -> Option<String> {
@@ -26,13 +27,13 @@ fn table(name: &str, digest: &str, rows: u64) -> Dataset {
     Dataset { name: name.to_owned(), digest: format!("sha256:{digest}"), rows: Some(rows) }
 }
 
-fn details() -> Details {
+fn details() -> CardDetails {
     let component = |stage: &str, name: &str| StageComponent {
         stage: stage.to_owned(),
         name: name.to_owned(),
         digest: "sha256:c0ffee".to_owned(),
     };
-    Details {
+    CardDetails {
         model: "churn-classifier".to_owned(),
         version: 4,
         semantic_version: text("1.1.0"),
@@ -54,17 +55,17 @@ fn details() -> Details {
     }
 }
 
-fn evaluation() -> Evaluation {
+fn evaluation() -> CardEvaluation {
     let gate = |rule, metric: &str, threshold| Gate::new(rule, metric, threshold);
     let gates = Gates {
         primary: "roc_auc".to_owned(),
         others: vec![gate(GateRule::Minimum, "roc_auc", 0.82)],
         ..Gates::default()
     };
-    let comparison = Comparison {
+    let comparison = ChampionComparison {
         candidate: metrics(0.8476),
         champion: metrics(0.84),
-        difference: Some(Difference {
+        difference: Some(MetricDifference {
             metric: "roc_auc".to_owned(),
             value: 0.0076,
             low: -0.0011,
@@ -79,7 +80,7 @@ fn evaluation() -> Evaluation {
     let chance = Series { reference: true, ..Series::new("chance", vec![0.0, 1.0], vec![0.0, 1.0]) };
     let found = Series::new("candidate (AUC 0.8476)", vec![0.0, 0.2, 1.0], vec![0.0, 0.7, 1.0]);
     let plot = LinePlot { unit_axes: true, ..LinePlot::new("x", "y", vec![chance, found]) };
-    Evaluation {
+    CardEvaluation {
         primary_metric: text("roc_auc"),
         metrics: metrics(0.8476),
         gates: gates::judge(&gates, &metrics(0.8476), Some(&comparison)).gates,
@@ -91,7 +92,7 @@ fn evaluation() -> Evaluation {
             metrics: metrics(0.84),
             confusion: None,
         })),
-        compared: Compared {
+        compared: ComparisonDetails {
             policy: Policy::Better,
             candidate_overlap_rows: Some(0),
             champion_overlap_rows: Some(0),
@@ -134,7 +135,7 @@ fn card() -> Card {
             success_metric: text("roc_auc of at least 0.82"),
             constraints: vec!["No automated refusals".to_owned(), "- GDPR *always*".to_owned()],
         },
-        data: Data {
+        data: CardData {
             source: Some(table("customers", "7ab1e", 7_043)),
             features: Some(table("", "fea7", 5_634)),
             fields: vec![field("TotalCharges", "float64", "feature", true), field("Churn", "utf8", "target", false)],
@@ -145,14 +146,14 @@ fn card() -> Card {
             verdict(Verdict::Rejected, JudgedAgainst::Champion(2)),
             VersionVerdict { policy: "no-worse".to_owned(), ..verdict(Verdict::Approved, JudgedAgainst::Champion(3)) },
         ],
-        limits: vec![StageLimits {
+        limits: vec![CardLimits {
             stage: "training".to_owned(),
             memory: "512 MiB".to_owned(),
             cpu: "30 s".to_owned(),
             wall: String::new(),
         }],
-        code: Some(Code { commit: text("1a2b3c4d"), branch: text("main"), dirty: Some(false) }),
-        history: vec![Event {
+        code: Some(WorkingTree { commit: text("1a2b3c4d"), branch: text("main"), dirty: Some(false) }),
+        history: vec![CardEvent {
             at: "2026-01-02 03:05 UTC".to_owned(),
             who: "ana".to_owned(),
             what: "stage changed".to_owned(),
@@ -209,7 +210,7 @@ fn caveats_are_derived() {
     assert_eq!(card().caveats(), Vec::<String>::new());
     let mut doubtful = card();
     doubtful.details.verdict = Some(Verdict::Rejected);
-    doubtful.code = Some(Code { dirty: Some(true), ..doubtful.code.unwrap() });
+    doubtful.code = Some(WorkingTree { dirty: Some(true), ..doubtful.code.unwrap() });
     doubtful.intended_use = IntendedUse::default();
     doubtful.evaluation.test = Some(table("test", "7e57", 499));
     doubtful.evaluation.confusion =
@@ -223,7 +224,7 @@ fn caveats_are_derived() {
         reason: "`tenure` is missing".to_owned(),
     });
     insta::assert_snapshot!(doubtful.caveats().join("\n"));
-    let unknown = Card { code: None, evaluation: Evaluation::default(), ..card() };
+    let unknown = Card { code: None, evaluation: CardEvaluation::default(), ..card() };
     insta::assert_snapshot!(unknown.caveats().join("\n"), @"
     The commit that it was made with is not known: the run may not be repeatable from the repository.
     It is not known which rows its metrics were measured on.
@@ -301,7 +302,7 @@ fn hostile_card() -> Card {
     };
     let gates = Gates::absolute(vec![Gate::new(GateRule::Minimum, &own(), 0.5)]);
     Card {
-        details: Details {
+        details: CardDetails {
             model: own(),
             version: 1,
             semantic_version: some(),
@@ -319,27 +320,27 @@ fn hostile_card() -> Card {
             parameters: vec![(own(), own())],
         },
         intended_use: IntendedUse { business_objective: some(), success_metric: some(), constraints: vec![own()] },
-        data: Data {
+        data: CardData {
             source: table(),
             features: table(),
             fields: vec![DataField { name: own(), data_type: own(), role: own(), nullable: true }],
             split: some(),
         },
-        evaluation: Evaluation {
+        evaluation: CardEvaluation {
             primary_metric: some(),
             gates: gates::judge(&gates, &model().metrics, None).gates,
             metrics: model().metrics,
             test: table(),
             champion: Some(Champion::Evaluated(model())),
-            compared: Compared {
-                comparison: Some(Comparison {
+            compared: ComparisonDetails {
+                comparison: Some(ChampionComparison {
                     candidate: model().metrics,
                     champion: model().metrics,
                     difference: None,
                     rows: 1,
                     undecided: Some(own()),
                 }),
-                ..Compared::default()
+                ..ComparisonDetails::default()
             },
             confusion: Some(Confusion { classes: vec![own()], counts: vec![1] }),
             figures: evaluation().figures.into_iter().map(|figure| Figure { title: own(), ..figure }).collect(),
@@ -353,9 +354,9 @@ fn hostile_card() -> Card {
             is_override: true,
             ..verdict(Verdict::Approved, JudgedAgainst::Unknown)
         }],
-        limits: vec![StageLimits { stage: own(), memory: own(), cpu: own(), wall: own() }],
-        code: Some(Code { commit: some(), branch: some(), dirty: Some(true) }),
-        history: vec![Event { at: own(), who: own(), what: own(), from: some(), to: some(), reason: some() }],
+        limits: vec![CardLimits { stage: own(), memory: own(), cpu: own(), wall: own() }],
+        code: Some(WorkingTree { commit: some(), branch: some(), dirty: Some(true) }),
+        history: vec![CardEvent { at: own(), who: own(), what: own(), from: some(), to: some(), reason: some() }],
     }
 }
 

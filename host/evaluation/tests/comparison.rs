@@ -4,8 +4,10 @@ mod pages;
 
 use pages::{HOSTILE, assert_harmless, assert_stands_alone, by_lines};
 use stagewright_evaluation::figure::{Figure, LinePlot, Plot, Series};
-use stagewright_evaluation::report::comparison::{Comparison, Row, Section, Standing, Subject};
-use stagewright_evaluation::report::{Code, Dataset, StageComponent};
+use stagewright_evaluation::report::comparison::{
+    ComparisonRow, ComparisonSection, ModelComparison, Standing, Subject,
+};
+use stagewright_evaluation::report::{Dataset, StageComponent, WorkingTree};
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -41,7 +43,7 @@ fn subject(version: u32, training: &str, auc: f64) -> Subject {
             name: training.to_owned(),
             digest: digest('c'),
         }],
-        code: Some(Code {
+        code: Some(WorkingTree {
             commit: Some("1a2b3c4d5e".repeat(4)),
             branch: Some("main".to_owned()),
             dirty: Some(version == 4),
@@ -53,20 +55,20 @@ fn subject(version: u32, training: &str, auc: f64) -> Subject {
     }
 }
 
-fn two() -> Comparison {
-    Comparison { subjects: vec![subject(3, "train-logistic", 0.84), subject(4, "train-boosted", 0.847_6)] }
+fn two() -> ModelComparison {
+    ModelComparison { subjects: vec![subject(3, "train-logistic", 0.84), subject(4, "train-boosted", 0.847_6)] }
 }
 
-fn three() -> Comparison {
+fn three() -> ModelComparison {
     let mut lacking = subject(5, "train-forest", 0.82);
     lacking.metrics = [("roc_auc", 0.82), ("accuracy", f64::NAN), ("f1", 0.6)].into_iter().collect();
     lacking.code = None;
     lacking.limits.clear();
     lacking.importance = vec![("TotalCharges".to_owned(), 1.0)];
-    Comparison { subjects: two().subjects.into_iter().chain([lacking]).collect() }
+    ModelComparison { subjects: two().subjects.into_iter().chain([lacking]).collect() }
 }
 
-fn as_text(rows: &[Row]) -> String {
+fn as_text(rows: &[ComparisonRow]) -> String {
     rows.iter()
         .map(|row| {
             let values: Vec<&str> = row.values.iter().map(|value| value.as_deref().unwrap_or("-")).collect();
@@ -102,11 +104,17 @@ fn three_versions_read_as_before() {
 #[test]
 fn rows_that_differ_come_first_and_a_missing_value_is_a_difference() {
     let rows = three().text_rows();
-    for section in [Section::Facts, Section::Metrics, Section::Parameters, Section::Limits, Section::Code] {
+    for section in [
+        ComparisonSection::Facts,
+        ComparisonSection::Metrics,
+        ComparisonSection::Parameters,
+        ComparisonSection::Limits,
+        ComparisonSection::Code,
+    ] {
         let marks = rows.iter().filter(|row| row.section == section).map(|row| !row.differs);
         assert!(marks.is_sorted(), "{section:?}");
     }
-    let limits: Vec<&Row> = rows.iter().filter(|row| row.section == Section::Limits).collect();
+    let limits: Vec<&ComparisonRow> = rows.iter().filter(|row| row.section == ComparisonSection::Limits).collect();
     assert!(limits.len() == 1 && limits[0].differs && limits[0].values[2].is_none());
 }
 
@@ -192,10 +200,10 @@ fn curves_of_one_name_share_a_plot_under_the_subjects_titles() {
 #[test]
 fn a_comparison_comes_back_from_its_json_and_is_the_same_bytes_again() {
     let (json, page) = (two().json(), two().html());
-    let read: Comparison = serde_json::from_str(&json).unwrap();
+    let read: ModelComparison = serde_json::from_str(&json).unwrap();
     assert_eq!(read, two());
     assert_eq!((read.json(), read.html()), (json, page));
-    let bare: Comparison = serde_json::from_str(r#"{"subjects": [{"title": "a"}]}"#).unwrap();
+    let bare: ModelComparison = serde_json::from_str(r#"{"subjects": [{"title": "a"}]}"#).unwrap();
     assert_eq!(bare.subjects[0], Subject { title: "a".to_owned(), ..Subject::default() });
 }
 
@@ -209,7 +217,7 @@ fn a_comparison_needs_nothing_but_itself() {
 fn subjects_without_anything_still_make_a_page() {
     let bare = || Subject { title: "a".to_owned(), ..Subject::default() };
     for subjects in [vec![], vec![bare()], vec![bare(), bare()]] {
-        let comparison = Comparison { subjects };
+        let comparison = ModelComparison { subjects };
         assert!(comparison.html().contains("Comparison of") && comparison.text_rows().is_empty());
     }
 }
@@ -228,12 +236,12 @@ fn hostile_text_in_a_comparison_is_only_text() {
         metrics: [(text(), f64::MAX)].into_iter().collect(),
         data: vec![table(), measured()],
         components: vec![StageComponent { stage: text(), name: text(), digest: text() }],
-        code: Some(Code { commit: Some(text()), branch: Some(text()), dirty: Some(dirty) }),
+        code: Some(WorkingTree { commit: Some(text()), branch: Some(text()), dirty: Some(dirty) }),
         limits: pairs(),
         importance: vec![(text(), f64::MAX)],
         curves: vec![curve(&text(), &text(), 0.5)],
     };
-    let comparison = Comparison { subjects: vec![hostile(true), hostile(false)] };
+    let comparison = ModelComparison { subjects: vec![hostile(true), hostile(false)] };
     assert_harmless(&comparison.html());
     let markdown = comparison.markdown();
     assert!(!markdown.contains(['\u{1b}', '\u{202e}', '\0']));

@@ -3,15 +3,15 @@
 mod pages;
 
 use pages::{HOSTILE, assert_harmless, assert_stands_alone, by_lines};
-use stagewright_evaluation::difference::{Difference, Labels, Method, difference};
+use stagewright_evaluation::difference::{Labels, Method, MetricDifference, difference};
 use stagewright_evaluation::figure::{
     self, BarPlot, Figure, Importance, LinePlot, MatrixPlot, Plot, Predictions, Series, TextTable,
 };
-use stagewright_evaluation::gates::{self, Comparison, Gate, GateRule, Gates, Policy};
+use stagewright_evaluation::gates::{self, ChampionComparison, Gate, GateRule, Gates, Policy};
 use stagewright_evaluation::metrics;
 use stagewright_evaluation::report::{
-    Artifact, Cell, Champion, Check, ColumnSummary, Compared, Component, Confusion, Decision, EvaluatedModel,
-    EvaluationReport, Reason, Reported, Table, ValidationReport, Verdict,
+    Champion, Check, ColumnSummary, ComparisonDetails, ComponentReport, Confusion, EvaluatedModel, EvaluationReport,
+    FailingCell, PromotionDecision, Reason, ReportArtifact, ReportComponent, ReportTable, ValidationReport, Verdict,
 };
 
 /// A fixed sequence from 0 to 1 that looks random (a linear congruential generator; Knuth, TAOCP 2, 3.3.4).
@@ -37,12 +37,12 @@ fn scores(labels: &[u8], strength: f64, seed: u64) -> Vec<f64> {
         .collect()
 }
 
-fn component(name: &str) -> Component {
-    Component { name: name.to_owned(), version: "0.1.0".to_owned(), digest: "sha256:c0ffee".to_owned() }
+fn component(name: &str) -> ReportComponent {
+    ReportComponent { name: name.to_owned(), version: "0.1.0".to_owned(), digest: "sha256:c0ffee".to_owned() }
 }
 
-fn test_table() -> Table {
-    Table { name: "test".to_owned(), digest: "sha256:7e57".to_owned(), rows: 300 }
+fn test_table() -> ReportTable {
+    ReportTable { name: "test".to_owned(), digest: "sha256:7e57".to_owned(), rows: 300 }
 }
 
 fn evaluated(labels: &[u8], scores: &[f64], version: Option<u64>, digest: &str) -> EvaluatedModel {
@@ -81,10 +81,10 @@ fn host_figures() -> Vec<Figure> {
 }
 
 /// Both models on the test rows after the first twelve, which the champion learnt from.
-fn comparison(labels: &[u8], candidate: &[f64], champion: &[f64]) -> Comparison {
+fn comparison(labels: &[u8], candidate: &[f64], champion: &[f64]) -> ChampionComparison {
     let (labels, candidate, champion) = (&labels[12..], &candidate[12..], &champion[12..]);
     let measured = |scores| metrics::binary(labels, scores, 0.5).unwrap().named();
-    Comparison {
+    ChampionComparison {
         candidate: measured(candidate),
         champion: measured(champion),
         difference: difference(Labels::Binary(labels), candidate, champion, "roc_auc", 0.95, &|| false).unwrap(),
@@ -122,14 +122,14 @@ fn evaluation() -> EvaluationReport {
         test: test_table(),
         candidate,
         champion: Champion::Evaluated(champion),
-        compared: Compared {
+        compared: ComparisonDetails {
             policy: Policy::Better,
             candidate_overlap_rows: Some(0),
             champion_overlap_rows: Some(12),
             equal_content_rows: Some(2),
             comparison: Some(comparison),
         },
-        decision: Some(Decision {
+        decision: Some(PromotionDecision {
             verdict: Verdict::Rejected,
             component: Some(component("promote-gated")),
             reasons: gates
@@ -139,12 +139,12 @@ fn evaluation() -> EvaluationReport {
         }),
         gates,
         figures: host_figures(),
-        reported: Some(Reported {
+        reported: Some(ComponentReport {
             component: component("evaluate-classifier"),
             metrics: [("expected_calibration_error", 0.0312), ("undefined", f64::NAN)].into_iter().collect(),
             figures: vec![guest_table()],
         }),
-        artifacts: vec![Artifact {
+        artifacts: vec![ReportArtifact {
             stage: "training".to_owned(),
             name: "model".to_owned(),
             kind: "blob".to_owned(),
@@ -165,13 +165,16 @@ fn validation() -> ValidationReport {
     };
     ValidationReport {
         component: component("validate-table"),
-        table: Table { name: "table".to_owned(), digest: "sha256:7ab1e".to_owned(), rows: 7_043 },
+        table: ReportTable { name: "table".to_owned(), digest: "sha256:7ab1e".to_owned(), rows: 7_043 },
         checks: vec![
             check("schema_match", None, true, "21 columns", "21 columns"),
             check("null_ratio", Some("TotalCharges"), true, "11 nulls, 0.16 %", "less than 10 %"),
             Check {
                 failures: 2,
-                examples: vec![Cell { row: 1_204, value: Some("-5".to_owned()) }, Cell { row: 6_001, value: None }],
+                examples: vec![
+                    FailingCell { row: 1_204, value: Some("-5".to_owned()) },
+                    FailingCell { row: 6_001, value: None },
+                ],
                 ..check("value_range", Some("tenure"), false, "2 values out of range", "0 to 120")
             },
         ],
@@ -301,11 +304,11 @@ fn hostile_text_in_a_validation_report_is_only_text() {
         observed: text(),
         expected: text(),
         failures: u64::MAX,
-        examples: vec![Cell { row: u64::MAX, value: Some(text()) }],
+        examples: vec![FailingCell { row: u64::MAX, value: Some(text()) }],
     };
     let report = ValidationReport {
-        component: Component { name: text(), version: text(), digest: text() },
-        table: Table { name: text(), digest: text(), rows: 0 },
+        component: ReportComponent { name: text(), version: text(), digest: text() },
+        table: ReportTable { name: text(), digest: text(), rows: 0 },
         checks: vec![hostile(true), hostile(false)],
         columns: vec![ColumnSummary {
             column: text(),
@@ -392,7 +395,7 @@ fn a_report_comes_back_from_its_json_and_one_of_before_is_still_read() {
         gate.as_object_mut().unwrap().remove("undecided");
     });
     let read: EvaluationReport = serde_json::from_value(before).unwrap();
-    assert_eq!(read.compared, Compared::default());
+    assert_eq!(read.compared, ComparisonDetails::default());
     assert!(read.html().contains("not known"));
 }
 
@@ -406,12 +409,12 @@ fn hostile_text_in_an_evaluation_report_is_only_text() {
         metrics: [(text(), 1.0)].into_iter().collect(),
         confusion: Some(Confusion { classes: vec![text()], counts: vec![1] }),
     };
-    let hostile_component = || Component { name: text(), version: text(), digest: text() };
+    let hostile_component = || ReportComponent { name: text(), version: text(), digest: text() };
     let gates = Gates::absolute(vec![Gate::new(GateRule::Minimum, &text(), 0.5)]);
-    let comparison = || Comparison {
+    let comparison = || ChampionComparison {
         candidate: model().metrics,
         champion: model().metrics,
-        difference: Some(Difference {
+        difference: Some(MetricDifference {
             metric: text(),
             value: 0.0,
             low: 0.0,
@@ -427,23 +430,23 @@ fn hostile_text_in_an_evaluation_report_is_only_text() {
         model: text(),
         task: text(),
         primary_metric: text(),
-        test: Table { name: text(), digest: text(), rows: 1 },
+        test: ReportTable { name: text(), digest: text(), rows: 1 },
         candidate: model(),
         champion,
-        compared: Compared { comparison: Some(comparison()), ..Compared::default() },
+        compared: ComparisonDetails { comparison: Some(comparison()), ..ComparisonDetails::default() },
         gates: gates::judge(&gates, &model().metrics, None).gates,
-        decision: Some(Decision {
+        decision: Some(PromotionDecision {
             verdict: Verdict::Approved,
             component: Some(hostile_component()),
             reasons: vec![Reason { gate: text(), passed: true, message: text() }],
         }),
         figures: hostile_figures(),
-        reported: Some(Reported {
+        reported: Some(ComponentReport {
             component: hostile_component(),
             metrics: [(text(), 1.0)].into_iter().collect(),
             figures: hostile_figures(),
         }),
-        artifacts: vec![Artifact { stage: text(), name: text(), kind: text(), digest: text() }],
+        artifacts: vec![ReportArtifact { stage: text(), name: text(), kind: text(), digest: text() }],
     };
     assert_harmless(&report(Champion::Evaluated(model())).html());
     assert_harmless(&report(Champion::Unreadable { version: 1, digest: text(), reason: text() }).html());

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arrow_array::RecordBatch;
 use serde::Serialize;
-use stagewright_data::{Content, Decode, Interrupt, Leave};
+use stagewright_data::{Content, Decode, DecodeLimits, Interrupt};
 use stagewright_evaluation::figure::Figure;
 use stagewright_evaluation::report;
 use stagewright_manifest::{Limits, StepId, World};
@@ -273,11 +273,11 @@ impl Bench {
     }
 
     /// The limits of decoding a file for the stage: the rest of the stage's own.
-    pub(crate) fn leave(&self) -> Leave {
+    pub(crate) fn leave(&self) -> DecodeLimits {
         let meter = self.meter.clone();
         // A decoder is no component: the wall of one is not missed around it.
         let stood = move |walls: &[&'static str]| meter.stood(std::iter::once("wasm").chain(walls.iter().copied()));
-        Leave { interrupt: self.interrupt(), memory: self.limits.memory, stood: Some(Arc::new(stood)) }
+        DecodeLimits { interrupt: self.interrupt(), memory: self.limits.memory, on_walls: Some(Arc::new(stood)) }
     }
 
     /// When the stage must be over.
@@ -495,9 +495,9 @@ impl Bench {
     }
 
     /// The component, as reports name it.
-    pub(crate) fn report_component(&self) -> report::Component {
+    pub(crate) fn report_component(&self) -> report::ReportComponent {
         let description = &self.component.description;
-        report::Component {
+        report::ReportComponent {
             name: description.name.clone(),
             version: description.version.clone(),
             digest: self.component.digest.to_string(),

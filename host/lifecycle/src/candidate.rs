@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stagewright_data::{RowHash, hash_rows, row_key_columns};
-use stagewright_manifest::{Register, Step, StepId, World};
+use stagewright_manifest::{RegisterPolicy, Step, StepId, World};
 use stagewright_store::{self as store, ArtifactKind, CHAMPION, Digest, NewVersion, Reference, RowMemory, Table};
 
 use crate::artifact::{
@@ -80,7 +80,7 @@ pub(crate) fn prepare(run: &Run, made: &Made, training: &Step, the_only: bool) -
     let mut candidate = unregistered(run, made, training)?;
     let made = &made.after(training);
     let is_known = candidate.version.take().is_some();
-    if is_known || the_only && run.request.manifest.gates.register == Register::Always {
+    if is_known || the_only && run.request.manifest.gates.register == RegisterPolicy::Always {
         register(run, made, &mut candidate)?;
     }
     Ok(candidate)
@@ -124,7 +124,7 @@ pub(crate) fn best(run: &Run, made: &Made, candidates: Vec<Candidate>) -> Result
         }
     }
     let (_, mut candidate) = best.ok_or_else(|| StageFault::host("no model was trained"))?;
-    if manifest.gates.register == Register::Always {
+    if manifest.gates.register == RegisterPolicy::Always {
         register(run, &made.after(&candidate.training), &mut candidate)?;
     }
     Ok(candidate)

@@ -7,7 +7,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use stagewright_data::{ContentMemory, Stamp};
+use stagewright_data::{ContentMemory, FileStamp};
 use stagewright_store::{Digest, Home, read_regular_text};
 
 /// The longest note that is read back: seven numbers and a digest.
@@ -22,26 +22,26 @@ impl Contents {
     }
 
     /// A file of the same device and inode replaces the one before it.
-    fn note(&self, stamp: &Stamp) -> PathBuf {
-        let Stamp([device, inode, ..]) = stamp;
+    fn note(&self, stamp: &FileStamp) -> PathBuf {
+        let FileStamp([device, inode, ..]) = stamp;
         self.0.join(format!("{device:x}-{inode:x}"))
     }
 }
 
-fn line(stamp: &Stamp, digest: &Digest) -> String {
+fn line(stamp: &FileStamp, digest: &Digest) -> String {
     let numbers: Vec<String> = stamp.0.iter().map(ToString::to_string).collect();
     format!("{} {digest}\n", numbers.join(" "))
 }
 
 impl ContentMemory for Contents {
-    fn recall(&self, stamp: &Stamp) -> Option<Digest> {
+    fn recall(&self, stamp: &FileStamp) -> Option<Digest> {
         let text = read_regular_text(&self.note(stamp), LONGEST).ok()?;
         let digest = text.trim_end().rsplit(' ').next()?.parse().ok()?;
         // A note that was cut or edited is not what would have been written.
         (line(stamp, &digest) == text).then_some(digest)
     }
 
-    fn keep(&self, stamp: &Stamp, digest: &Digest) {
+    fn keep(&self, stamp: &FileStamp, digest: &Digest) {
         let kept = std::fs::create_dir_all(&self.0).and_then(|()| tempfile::NamedTempFile::new_in(&self.0)).and_then(
             |mut note| {
                 note.write_all(line(stamp, digest).as_bytes())?;
@@ -62,7 +62,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let home = Home::open(folder.path()).expect("a home");
         let contents = Contents::of(&home);
-        let (stamp, digest) = (Stamp([1, 2, 3, 4, 5, 6, 7]), Digest::of(b"rows"));
+        let (stamp, digest) = (FileStamp([1, 2, 3, 4, 5, 6, 7]), Digest::of(b"rows"));
         assert_eq!(contents.recall(&stamp), None);
         contents.keep(&stamp, &digest);
         assert_eq!(contents.recall(&stamp), Some(digest));
@@ -77,7 +77,7 @@ mod tests {
             std::fs::write(&note, damaged).expect("a file");
             assert_eq!(contents.recall(&stamp), None, "{damaged}");
         }
-        let later = Stamp([1, 2, 3, 4, 5, 6, 8]);
+        let later = FileStamp([1, 2, 3, 4, 5, 6, 8]);
         contents.keep(&later, &digest);
         assert_eq!((contents.recall(&stamp), contents.recall(&later)), (None, Some(digest)));
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
-use stagewright_manifest::{Register, SourceLocation, Step, StepId, World};
+use stagewright_manifest::{RegisterPolicy, SourceLocation, Step, StepId, World};
 use stagewright_store::{ArtifactKind, Digest, RunId};
 
 use crate::bench::Bench;
@@ -210,7 +210,7 @@ impl Planning<'_> {
                 self.run.request.stages.contains(&World::Promotion) && candidate.is_champion(self.run)?;
             // A report names the version, whose number is given when the candidate is registered.
             self.is_unnumbered =
-                candidate.version.is_none() && self.run.request.manifest.gates.register == Register::Always;
+                candidate.version.is_none() && self.run.request.manifest.gates.register == RegisterPolicy::Always;
         }
         self.candidates.insert(training.id.clone(), candidate);
         Ok(())

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stagewright_data::{Literal, Signature, Source, SourceUri, SplitPlan, Task, TaskKind};
 use stagewright_evaluation::gates::Gates;
 use stagewright_evaluation::report;
-use stagewright_manifest::{Limits, Nulls, StepId, World};
+use stagewright_manifest::{Limits, NullPolicy, StepId, World};
 use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, LogLine, MetricRecord, Schema};
 
 use crate::fault::StageFault;
@@ -180,7 +180,7 @@ pub struct SegmentsWork {
     /// The column whose values are the segments.
     pub column: String,
     /// Whether rows without a value are an error, are left out, or are a segment.
-    pub nulls: Nulls,
+    pub nulls: NullPolicy,
     /// The most segments.
     pub most: u64,
 }
@@ -268,7 +268,7 @@ pub struct EvaluationWork {
     /// The champion of the moment.
     pub champion: Standing,
     /// The artifacts that the candidate comes from.
-    pub ancestors: Vec<report::Artifact>,
+    pub ancestors: Vec<report::ReportArtifact>,
 }
 
 /// The two components of a model.
@@ -438,7 +438,7 @@ mod tests {
             assert_eq!(again(&work), work);
         }
         let gates = Gates { primary: "r2".to_owned(), margin: 1e-17, confidence: Some(0.95), ..Gates::default() };
-        let segments = SegmentsWork { column: "a \"b\"".to_owned(), nulls: Nulls::Segment, most: 7 };
+        let segments = SegmentsWork { column: "a \"b\"".to_owned(), nulls: NullPolicy::Segment, most: 7 };
         for work in [Work::Segments(segments), Work::Validation, Work::Training, Work::Promotion { gates }] {
             assert_eq!(again(&work), work);
         }

@@ -7,9 +7,9 @@
 use arrow_array::{Float64Array, Int64Array};
 use serde::{Deserialize, Serialize};
 use stagewright_data::{RowHash, Task, row_key_columns};
-use stagewright_evaluation::difference::{Difference, Labels, difference};
+use stagewright_evaluation::difference::{Labels, MetricDifference, difference};
 use stagewright_evaluation::figure::{Figure, confusion_figure};
-use stagewright_evaluation::gates::{self, Comparison, Gates, Judgement, Policy};
+use stagewright_evaluation::gates::{self, ChampionComparison, Gates, Judgement, Policy};
 use stagewright_evaluation::metrics::{self, MetricSet};
 use stagewright_evaluation::report::Confusion;
 use stagewright_store::{Role, RowMemory, Schema, Table};
@@ -227,7 +227,7 @@ pub struct Judged {
     /// candidate did not learn from.
     pub(crate) shown: Vec<usize>,
     /// Both on the compared rows; `None` if there is no champion.
-    pub comparison: Option<Comparison>,
+    pub comparison: Option<ChampionComparison>,
     /// How many rows count.
     pub rows: EvaluationSummary,
     /// How the two were compared.
@@ -310,7 +310,7 @@ fn compare(
     rows: &[usize],
     undecided: Option<String>,
     gates: &Gates,
-) -> Result<(Option<Measured>, Comparison), StageFault> {
+) -> Result<(Option<Measured>, ChampionComparison), StageFault> {
     let measured = |name, scores| measure(test, name, scores, rows);
     let both = measured("candidate", candidate).and_then(|own| Ok((own, measured("champion", champion)?)));
     let (candidate_metrics, champion_measured) = match both {
@@ -322,7 +322,7 @@ fn compare(
         None => None,
         Some(_) => differ(test, (candidate, champion), rows, gates)?,
     };
-    let comparison = Comparison {
+    let comparison = ChampionComparison {
         candidate: candidate_metrics,
         champion: champion_measured.as_ref().map(|measured| measured.metrics.clone()).unwrap_or_default(),
         difference,
@@ -338,7 +338,7 @@ fn differ(
     (candidate, champion): (&[f64], &[f64]),
     rows: &[usize],
     gates: &Gates,
-) -> Result<Option<Difference>, StageFault> {
+) -> Result<Option<MetricDifference>, StageFault> {
     let labels = picked(&test.labels, 1, rows);
     let classes: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
     let codes: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
@@ -374,7 +374,7 @@ fn too_few(test: &TestRows, compared: &[usize], least: u64) -> Option<String> {
 
 /// Returns the part of an evaluation that a verdict keeps and `--json` shows: the rows that
 /// counted, and the difference with its interval.
-pub fn record(rows: Option<&EvaluationSummary>, difference: Option<&Difference>) -> serde_json::Value {
+pub fn record(rows: Option<&EvaluationSummary>, difference: Option<&MetricDifference>) -> serde_json::Value {
     match rows {
         None => serde_json::Value::Null,
         Some(rows) => serde_json::json!({

@@ -159,13 +159,13 @@ impl Made {
 
     /// The artifacts that the candidate comes from. Findings of a validation let a run go on, and
     /// change nothing of what it makes.
-    pub(crate) fn ancestors(&self) -> Vec<report::Artifact> {
+    pub(crate) fn ancestors(&self) -> Vec<report::ReportArtifact> {
         let worlds = World::all().filter(|world| *world < World::Evaluation && *world != World::Validation);
         let made_by = |world: World| {
             let step = self.step_of(world);
             let of_step = self.kept.artifacts.range((step.clone(), String::new())..);
             of_step.take_while(move |((made_by, _), _)| *made_by == step).map(|((made_by, name), record)| {
-                report::Artifact {
+                report::ReportArtifact {
                     stage: made_by.to_string(),
                     name: name.clone(),
                     kind: record.kind.to_string(),

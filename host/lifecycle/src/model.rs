@@ -169,7 +169,7 @@ impl RegisteredModel {
     /// Returns the limits of a stage of the run that made it, as far as they are on record; the
     /// defaults of its world otherwise.
     pub fn limits_of(&self, world: World) -> Limits {
-        let defaults = Limits::defaults(world);
+        let defaults = world.default_limits();
         let recorded = self.limits.iter().find(|limits| limits.stage == world.as_str());
         recorded.map_or(defaults, |limits| Limits {
             memory: limits.memory,

@@ -52,7 +52,7 @@ impl Ready {
         let (transformation, training) = model.components(source, artifacts)?;
         let context = |component: Arc<Component>, parameters: &serde_json::Value, world: World| {
             let limits =
-                limits.iter().find(|(of, _)| *of == world).map_or(Limits::defaults(world), |(_, limits)| *limits);
+                limits.iter().find(|(of, _)| *of == world).map_or(world.default_limits(), |(_, limits)| *limits);
             Arc::new(StageContext {
                 world,
                 component,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use stagewright_evaluation::gates::Verdict;
 use stagewright_evaluation::report::{Champion, Reason};
-use stagewright_manifest::{Register, World};
+use stagewright_manifest::{RegisterPolicy, World};
 use stagewright_promotion::promote::carry_out;
 use stagewright_store::{
     self as store, CHAMPION, JudgedAgainst, NewVerdict, PromotionRequest, StoreError, VerdictReason,
@@ -59,7 +59,7 @@ pub(crate) fn is_outdated(run: &Run, made: &Made) -> Result<bool, RunError> {
 pub(crate) fn promote(run: &Run, made: &Made, candidate: &mut Candidate) -> Result<(), RunError> {
     let decision = made.open(&DECISION)?;
     let register = run.request.manifest.gates.register;
-    if decision.verdict != Verdict::Approved && register == Register::Passed && candidate.version.is_none() {
+    if decision.verdict != Verdict::Approved && register == RegisterPolicy::Passed && candidate.version.is_none() {
         return Ok(());
     }
     let version = candidate::register(run, made, candidate)?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_array::{ArrayRef, Float64Array};
 use stagewright_data::Task;
-use stagewright_manifest::{Limits, World};
+use stagewright_manifest::World;
 use stagewright_store::{ArtifactStore, Field, Schema, Table};
 
 use super::*;
@@ -266,7 +266,7 @@ fn context(world: World) -> Arc<StageContext> {
         seed: 0,
         roles: HashMap::new(),
         as_of: 0,
-        limits: Limits::defaults(world),
+        limits: world.default_limits(),
         staging: None,
         meter: Arc::new(Meter::default()),
         tracker: Arc::new(Nobody),

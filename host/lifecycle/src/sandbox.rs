@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use stagewright_data::Task;
-use stagewright_evaluation::difference::Difference;
+use stagewright_evaluation::difference::MetricDifference;
 use stagewright_evaluation::gates::{GateResult, Verdict};
 use stagewright_manifest::World;
 use stagewright_store::{ArtifactStore, Blob, Digest, Field, Schema, Table};
@@ -247,7 +247,7 @@ pub struct DecisionInput {
     /// How many test rows the candidate's metrics were computed on.
     pub rows: u64,
     /// The difference between the two in the metric that decides.
-    pub difference: Option<Difference>,
+    pub difference: Option<MetricDifference>,
     /// The manifest's gates, as the host found them.
     pub gates: Vec<GateResult>,
     /// The host's verdict by these gates.

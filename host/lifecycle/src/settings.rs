@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use stagewright_data::{DataError, ExtraColumns, HostGrant, Literal, Signature, SplitMethod, TaskKind};
+use stagewright_data::{DataError, HostGrant, Signature};
 use stagewright_evaluation::gates::{Gate, GateRule, Gates, Policy};
 use stagewright_manifest::{
-    self as manifest, HttpFormat, HttpGrant, Manifest, QueryParameter, SourceLocation, SourceSection, SplitSection,
-    SqliteRows,
+    self as manifest, HttpFormat, HttpGrant, Manifest, SourceLocation, SourceSection, SqliteRows,
 };
 
 use crate::invocation::Reading;
@@ -24,19 +23,13 @@ pub fn path(section: &SourceSection) -> Option<&Path> {
 /// How the content of a source is read.
 pub fn reading(section: &SourceSection) -> Reading {
     let csv = |delimiter: char, header| Reading::Csv { delimiter: delimiter as u8, header };
-    let literal = |parameter: &QueryParameter| match parameter {
-        QueryParameter::Boolean(value) => Literal::Boolean(*value),
-        QueryParameter::Integer(value) => Literal::Integer(*value),
-        QueryParameter::Float(value) => Literal::Float(*value),
-        QueryParameter::Text(value) => Literal::Text(value.clone()),
-    };
     match &section.location {
         SourceLocation::Csv { delimiter, header, .. } => csv(*delimiter, *header),
         SourceLocation::Http { format: HttpFormat::Csv { delimiter, header }, .. } => csv(*delimiter, *header),
         SourceLocation::Parquet { .. } | SourceLocation::Http { format: HttpFormat::Parquet, .. } => Reading::Parquet,
         SourceLocation::Sqlite { rows: SqliteRows::Table { table }, .. } => Reading::Table { table: table.clone() },
         SourceLocation::Sqlite { rows: SqliteRows::Query { query, parameters }, .. } => {
-            Reading::Query { query: query.clone(), parameters: parameters.iter().map(literal).collect() }
+            Reading::Query { query: query.clone(), parameters: parameters.clone() }
         }
     }
 }
@@ -59,30 +52,11 @@ pub fn signature(manifest: &Manifest) -> Result<Option<Signature>, DataError> {
     if section.fields.is_empty() {
         return Ok(None);
     }
-    let extra = match section.extra_columns {
-        manifest::ExtraColumns::Error => ExtraColumns::Error,
-        manifest::ExtraColumns::Ignore => ExtraColumns::Ignore,
-    };
     Ok(Some(
-        Signature::new(section.fields.clone())?.with_null_values(section.null_values.clone()).with_extra_columns(extra),
+        Signature::new(section.fields.clone())?
+            .with_null_values(section.null_values.clone())
+            .with_extra_columns(section.extra_columns),
     ))
-}
-
-/// The task, before the data has shown its classes.
-pub fn task(manifest: &Manifest) -> TaskKind {
-    match &manifest.task.kind {
-        manifest::TaskKind::Binary { positive } => TaskKind::Binary { positive: positive.clone() },
-        manifest::TaskKind::MultiClass => TaskKind::MultiClass,
-        manifest::TaskKind::Regression => TaskKind::Regression,
-    }
-}
-
-/// How rows are split.
-pub fn split_method(section: &SplitSection) -> SplitMethod {
-    match section.method {
-        manifest::SplitMethod::Hash => SplitMethod::Hash,
-        manifest::SplitMethod::Stratified => SplitMethod::Stratified,
-    }
 }
 
 /// The manifest's gates.
@@ -109,20 +83,15 @@ pub fn gates(section: &manifest::GatesSection) -> Gates {
 #[cfg(test)]
 mod tests {
     use stagewright_evaluation::metrics::{MetricSet, binary, lower_is_better, multi_class, regression};
-    use stagewright_manifest::metrics_of;
-
-    use super::*;
+    use stagewright_manifest::{TaskKind, metrics_of};
 
     #[test]
     fn a_manifest_may_name_exactly_the_metrics_that_the_host_computes() {
         let labels = [0, 1];
-        let sets: [(manifest::TaskKind, MetricSet); 3] = [
-            (
-                manifest::TaskKind::Binary { positive: "Yes".into() },
-                binary(&labels, &[0.1, 0.9], 0.5).expect("two rows").named(),
-            ),
-            (manifest::TaskKind::MultiClass, multi_class(&[0, 1], &[0.9, 0.1, 0.2, 0.8], 2).expect("two rows").named()),
-            (manifest::TaskKind::Regression, regression(&[1.0, 2.0], &[1.0, 2.5]).expect("two rows").named()),
+        let sets: [(TaskKind, MetricSet); 3] = [
+            (TaskKind::Binary { positive: "Yes".into() }, binary(&labels, &[0.1, 0.9], 0.5).expect("two rows").named()),
+            (TaskKind::MultiClass, multi_class(&[0, 1], &[0.9, 0.1, 0.2, 0.8], 2).expect("two rows").named()),
+            (TaskKind::Regression, regression(&[1.0, 2.0], &[1.0, 2.5]).expect("two rows").named()),
         ];
         for (kind, set) in sets {
             let computed: Vec<&str> = set.iter().map(|(name, _)| name).collect();

@@ -1,7 +1,7 @@
 //! What a run was, for programs (`--json`) and for the table at its end.
 
 use serde::Serialize;
-use stagewright_evaluation::difference::Difference;
+use stagewright_evaluation::difference::MetricDifference;
 use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::{EvaluationReport, Reason, Verdict};
 use stagewright_manifest::{StepId, World};
@@ -104,7 +104,7 @@ pub struct DecisionSummary {
     pub judged_against: Option<u32>,
     /// The primary metric's difference to the champion, with its interval; `null` without a
     /// comparison.
-    pub difference: Option<Difference>,
+    pub difference: Option<MetricDifference>,
     /// Every rule that was looked at.
     pub reasons: Vec<Reason>,
 }

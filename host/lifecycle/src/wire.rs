@@ -186,14 +186,10 @@ fn segments(manifest: &Manifest) -> Result<SegmentsWork, RunError> {
 fn transformation(run: &Run) -> TransformationWork {
     let manifest = &run.request.manifest;
     let section = &manifest.split;
-    let plan = || SplitPlan {
-        method: settings::split_method(section),
-        test: section.test,
-        validation: section.validation,
-        seed: section.seed,
-    };
+    let plan =
+        || SplitPlan { method: section.method, test: section.test, validation: section.validation, seed: section.seed };
     TransformationWork {
-        task: settings::task(manifest),
+        task: manifest.task.kind.clone(),
         target: manifest.task.target.clone(),
         split: section.file.is_none().then(plan),
     }

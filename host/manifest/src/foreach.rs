@@ -6,14 +6,12 @@
 //! never text that is read again: it becomes a node of the tree, or is compared with cells.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value as Json;
 use stagewright_store::{DataType, Digest, Role};
 
 use crate::document::{Table, Value};
-use crate::manifest::Manifest;
 use crate::names::Name;
 use crate::nearest::{listed, nearest};
 use crate::outputs::OutputSection;
@@ -48,7 +46,7 @@ pub struct ForeachSection {
     #[serde(flatten)]
     pub over: Over,
     /// The name of a child's model, with `{value}` for the child's name.
-    pub model: Template,
+    pub model: NameTemplate,
     /// Whether the others go on when a child fails.
     pub on_failure: OnFailure,
 }
@@ -68,7 +66,7 @@ pub enum Over {
         /// The column of the ingested table.
         column: String,
         /// Whether rows without a value are an error, are left out, or are a segment.
-        nulls: Nulls,
+        nulls: NullPolicy,
         /// The fewest rows that a child is run for.
         min_rows: u64,
         /// The most segments.
@@ -79,7 +77,7 @@ pub enum Over {
 /// The rule for rows that have no value in the column of the segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Nulls {
+pub enum NullPolicy {
     /// They are an error.
     Error,
     /// They are in no segment.
@@ -101,19 +99,19 @@ pub enum OnFailure {
 /// A text with a place for a child's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "String")]
-pub struct Template {
+pub struct NameTemplate {
     text: String,
     /// The placeholder beside `{value}`: the name of the column.
     other: Option<String>,
 }
 
-impl From<Template> for String {
-    fn from(template: Template) -> Self {
+impl From<NameTemplate> for String {
+    fn from(template: NameTemplate) -> Self {
         template.text
     }
 }
 
-impl Template {
+impl NameTemplate {
     /// The text for a child.
     pub(crate) fn fill(&self, name: &str) -> String {
         let text = self.text.replace(PLACEHOLDER, name);
@@ -134,17 +132,6 @@ impl Template {
     }
 }
 
-/// A child of a value.
-#[derive(Clone, Debug)]
-pub struct Child {
-    /// Its name: what of the value can stand in names.
-    pub name: String,
-    /// The value.
-    pub value: Json,
-    /// Its pipeline.
-    pub manifest: Arc<Manifest>,
-}
-
 /// A value of the file, and where it stands.
 pub(crate) struct Given<'a> {
     pub(crate) name: String,
@@ -154,7 +141,7 @@ pub(crate) struct Given<'a> {
 
 /// Two values whose children would have one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Collision {
+pub struct NameCollision {
     /// The name.
     pub name: String,
     /// The values, as JSON.
@@ -191,13 +178,13 @@ pub fn child_name(value: &Json) -> String {
 /// # Errors
 /// Two of them would have one name. Names that differ in the case of letters alone are one: files
 /// may be named after them.
-pub fn child_names<'a>(values: impl IntoIterator<Item = &'a Json>) -> Result<Vec<String>, Collision> {
+pub fn child_names<'a>(values: impl IntoIterator<Item = &'a Json>) -> Result<Vec<String>, NameCollision> {
     let mut names = Vec::new();
     let mut taken: BTreeMap<String, &Json> = BTreeMap::new();
     for value in values {
         let name = child_name(value);
         if let Some(first) = taken.insert(name.to_ascii_lowercase(), value) {
-            return Err(Collision { name, values: [first.to_string(), value.to_string()] });
+            return Err(NameCollision { name, values: [first.to_string(), value.to_string()] });
         }
         names.push(name);
     }
@@ -258,15 +245,15 @@ pub(crate) struct Around<'a> {
     pub(crate) root: &'a Table,
 }
 
-fn read_template(section: &Section<'_>, model: Option<&Name>, column: Option<&Item<'_>>) -> Option<Template> {
+fn read_template(section: &Section<'_>, model: Option<&Name>, column: Option<&Item<'_>>) -> Option<NameTemplate> {
     let column = column.and_then(|item| match &item.node.value {
         Value::String(column) if !column.contains(['{', '}']) => Some(format!("{{{column}}}")),
         _ => None,
     });
     let Some(item) = section.get("model") else {
-        return Some(Template { text: format!("{}-{PLACEHOLDER}", model?), other: column });
+        return Some(NameTemplate { text: format!("{}-{PLACEHOLDER}", model?), other: column });
     };
-    let template = Template { text: item.text()?.to_owned(), other: column };
+    let template = NameTemplate { text: item.text()?.to_owned(), other: column };
     let places = || {
         let other = template.other.iter().map(String::as_str);
         [PLACEHOLDER].into_iter().chain(other.filter(|it| *it != PLACEHOLDER)).collect::<Vec<_>>()
@@ -291,8 +278,8 @@ fn read_template(section: &Section<'_>, model: Option<&Name>, column: Option<&It
 }
 
 fn read_column(section: &Section<'_>, item: &Item<'_>, around: &Around<'_>) -> Option<Over> {
-    let policies = [("error", Nulls::Error), ("skip", Nulls::Skip), ("segment", Nulls::Segment)];
-    let nulls = section.get("nulls").map_or(Some(Nulls::Error), |item| item.choice(&policies));
+    let policies = [("error", NullPolicy::Error), ("skip", NullPolicy::Skip), ("segment", NullPolicy::Segment)];
+    let nulls = section.get("nulls").map_or(Some(NullPolicy::Error), |item| item.choice(&policies));
     let min_rows = section.get("min-rows").map_or(Some(USUAL_ROWS), |item| item.integer(1, u64::MAX));
     let most = section.get("max-children").map_or(Some(USUAL_CHILDREN), |item| item.integer(1, MAX_CHILDREN));
     let column = item.text()?;

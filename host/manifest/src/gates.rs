@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use stagewright_data::TaskKind;
 use stagewright_metric_names::canonical_name;
 
 use crate::document::{Origin, Value};
 use crate::nearest::nearest;
 use crate::reader::{Item, Section};
-use crate::task::{TaskDraft, TaskKind};
+use crate::task::TaskDraft;
 
 /// The metrics that the host computes for a task. A test of the binary compares them with what it computes.
 pub const fn metrics_of(kind: &TaskKind) -> &'static [&'static str] {
@@ -69,7 +70,7 @@ pub struct GatesSection {
     /// undecided. At least 1.
     pub overlap_rows_per_class: u64,
     /// Which candidates become versions.
-    pub register: Register,
+    pub register: RegisterPolicy,
 }
 
 /// How a candidate is compared with the champion in the primary metric.
@@ -103,7 +104,7 @@ pub enum ChampionOverlap {
 /// Which candidates become versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Register {
+pub enum RegisterPolicy {
     /// Each, from the end of its training.
     Always,
     /// Those that were approved.
@@ -161,7 +162,7 @@ impl GatesSection {
             champion_unreadable: ChampionUnreadable::Error,
             champion_overlap: ChampionOverlap::Exclude,
             overlap_rows_per_class: OVERLAP_ROWS_PER_CLASS,
-            register: Register::Always,
+            register: RegisterPolicy::Always,
         }
     }
 
@@ -207,7 +208,7 @@ impl GatesSection {
     }
 
     fn read_register(&mut self, section: &Section<'_>) {
-        let choices = [("always", Register::Always), ("passed", Register::Passed)];
+        let choices = [("always", RegisterPolicy::Always), ("passed", RegisterPolicy::Passed)];
         if let Some(choice) = section.get("register").and_then(|item| item.choice(&choices)) {
             self.register = choice;
         }

@@ -12,7 +12,6 @@ use serde::{Serialize, Serializer};
 use crate::reader::{Item, Section};
 use crate::step_id::StepId;
 use crate::units::{bytes_text, duration_text};
-use crate::world::World;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -61,11 +60,6 @@ const fn minutes(minutes: u64) -> Duration {
 }
 
 impl Limits {
-    /// The limits of a stage of this world if the manifest does not say.
-    pub fn defaults(world: World) -> Self {
-        (world.contract().limits)()
-    }
-
     /// For a stage that reads a table and writes one.
     pub(crate) fn of_tables() -> Self {
         // A million rows of twenty columns are 160 MB; they pass in batches of 8 MiB, so 1 GiB is
@@ -112,8 +106,8 @@ impl Limits {
     }
 
     /// Reads a stage's `limits`; what is absent or wrong keeps its default.
-    pub(crate) fn read(section: Section<'_>, world: World) -> Self {
-        let limits = Self::defaults(world).read_keys(&section);
+    pub(crate) fn read(self, section: Section<'_>) -> Self {
+        let limits = self.read_keys(&section);
         section.finish();
         limits
     }
@@ -140,7 +134,7 @@ impl Limits {
 
 /// What a stage used, as its run's summary says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
+pub struct ResourceUsage {
     /// Largest memory of one instance, in bytes.
     pub memory: u64,
     /// CPU time of all instances.
@@ -156,7 +150,7 @@ pub struct Usage {
 impl Limits {
     /// Limits with room above what was used: twice the bytes, since tables grow, and three times the time, since machines differ and are
     /// shared. Rounded up to figures that people would choose, and never so small that a cold start trips them.
-    pub fn suggested(usage: &Usage) -> Self {
+    pub fn suggested(usage: &ResourceUsage) -> Self {
         let bytes = |used: u64, least: u64, most: u64| (2 * used.min(most)).max(least).next_power_of_two().min(most);
         let time = |used: Duration, least: u64| {
             let seconds = (3 * used.min(*TIME.end()).as_millis()).div_ceil(1000) as u64;
@@ -203,10 +197,11 @@ fn within<T: Copy + PartialOrd>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::World;
 
     #[test]
     fn suggestions_leave_room_and_are_round() {
-        let used = Usage {
+        let used = ResourceUsage {
             memory: 90 * MIB,
             cpu: Duration::from_millis(2345),
             wall: Duration::from_secs(40),
@@ -224,7 +219,7 @@ mod tests {
 
     #[test]
     fn suggestions_are_limits_that_a_manifest_takes() {
-        let most = Usage {
+        let most = ResourceUsage {
             memory: u64::MAX / 4,
             cpu: Duration::MAX / 4,
             wall: Duration::MAX / 4,

@@ -17,7 +17,7 @@ use serde::{Serialize, Serializer};
 use crate::children;
 use crate::component::{self, ComponentSection};
 use crate::document::{self, Origin, Table, Value};
-use crate::foreach::{self, Around, Child, ForeachSection, Given};
+use crate::foreach::{self, Around, ForeachSection, Given};
 use crate::gates::GatesSection;
 use crate::graph::{Graph, Step};
 use crate::lock::Lock;
@@ -31,6 +31,7 @@ use crate::signature::SignatureSection;
 use crate::source::{self, SourceLocation, SourceSection};
 use crate::split::SplitSection;
 use crate::stage::{self, StageSection};
+use crate::step_id::StepId;
 use crate::task::{TaskDraft, TaskSection};
 use crate::trust::TrustSection;
 use crate::world::World;
@@ -86,7 +87,7 @@ pub struct Manifest {
     pub foreach: Option<ForeachSection>,
     /// The children, if they differ in the value of a key. Segments are known when the table is.
     #[serde(skip)]
-    pub children: Vec<Child>,
+    pub children: Vec<ForeachChild>,
     /// Artifacts that a run writes to files at its end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputSection>,
@@ -109,6 +110,17 @@ pub struct Manifest {
     /// The tree, for the same.
     #[serde(skip)]
     pub(crate) root: Arc<Table>,
+}
+
+/// A child of a value.
+#[derive(Clone, Debug)]
+pub struct ForeachChild {
+    /// Its name: what of the value can stand in names.
+    pub name: String,
+    /// The value.
+    pub value: serde_json::Value,
+    /// Its pipeline.
+    pub manifest: Arc<Manifest>,
 }
 
 fn displayed<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
@@ -169,7 +181,7 @@ impl Manifest {
             let foreach = manifest.foreach.clone();
             let whole = children.into_iter().filter_map(|(name, value, child)| {
                 let manifest = Arc::new(child?.of_child(foreach.as_ref()?, &name).ok()?);
-                Some(Child { name, value, manifest })
+                Some(ForeachChild { name, value, manifest })
             });
             manifest.children = whole.collect();
             return Ok(manifest);
@@ -254,6 +266,35 @@ impl Manifest {
     pub fn is_graph(&self) -> bool {
         let steps = self.graph.steps();
         steps.len() != World::required().count() || steps.iter().any(|step| step.id.as_str() != step.world.as_str())
+    }
+
+    /// The pipeline of a child: with a model of its own, and files of its own.
+    ///
+    /// # Errors
+    /// The name that its model would have, and the rule that it breaks.
+    pub fn of_child(&self, foreach: &ForeachSection, name: &str) -> Result<Self, (String, &'static str)> {
+        let file = |output: &OutputSection| {
+            let below = foreach.model.with(&output.below.to_string_lossy());
+            let below = PathBuf::from(below.fill(name));
+            OutputSection { path: output.folder.join(&below), below, ..output.clone() }
+        };
+        let outputs = self.outputs.iter().filter(|output| !foreach.is_before(output.world)).map(file).collect();
+        let model = foreach.model_of(name)?;
+        Ok(Self { model, outputs, foreach: None, children: Vec::new(), ..self.clone() })
+    }
+
+    /// The same pipeline as far as it is done once, before its segments.
+    #[must_use]
+    pub fn before_segments(&self) -> Self {
+        let outputs = self.outputs.iter().filter(|output| foreach::is_before_segments(output.world)).cloned().collect();
+        Self { outputs, ..self.clone() }
+    }
+
+    /// The step that makes the table from which something is learnt.
+    pub fn table_step(&self) -> &StepId {
+        let mut learning = self.graph.of(World::Transformation);
+        let found = learning.find_map(|step| step.line.get(&World::Ingestion));
+        found.unwrap_or(&self.stage(World::Ingestion).name)
     }
 
     /// The file, as it was given.

@@ -403,7 +403,7 @@ mod tests {
     #[test]
     fn a_models_limits_are_those_that_it_was_made_under_below_the_ceilings() {
         const MIB: u64 = super::MIB;
-        let own = |world| Limits { memory: 300 * MIB, cpu: Duration::from_secs(20), ..Limits::defaults(world) };
+        let own = |world: World| Limits { memory: 300 * MIB, cpu: Duration::from_secs(20), ..world.default_limits() };
         let recorded = [World::Transformation, World::Training].map(|world| (world, own(world)));
         let operator = Operator::parse("operator.toml", "[ceilings.training]\nmemory = \"256 MiB\"\n".into());
         let operator = operator.expect("a file");

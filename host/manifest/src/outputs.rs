@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::graph::Names;
+use crate::graph::References;
 use crate::reader::{Item, Section};
 use crate::step_id::StepId;
 use crate::world::World;
@@ -43,7 +43,7 @@ const MOST: usize = 1000;
 const LONGEST: (usize, usize) = (1024, 255);
 
 /// Reads all outputs; `None` if one of them is wrong.
-pub(crate) fn read_all<'a>(section: &Section<'a>, names: &Names<'a>) -> Option<Vec<OutputSection>> {
+pub(crate) fn read_all<'a>(section: &Section<'a>, names: &References<'a>) -> Option<Vec<OutputSection>> {
     let mut outputs = Vec::new();
     let mut paths: BTreeMap<PathBuf, &str> = BTreeMap::new();
     let mut is_fine = true;
@@ -68,7 +68,7 @@ fn read<'a>(
     name: &'a str,
     reference: &'a str,
     item: &Item<'a>,
-    names: &Names<'a>,
+    names: &References<'a>,
     paths: &mut BTreeMap<PathBuf, &'a str>,
 ) -> Result<OutputSection, (String, String)> {
     if Path::new(name).file_name().is_none() || name.ends_with('/') {

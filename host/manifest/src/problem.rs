@@ -65,20 +65,20 @@ impl Source {
         (line, column)
     }
 
-    fn place(&self, origin: &Origin) -> Place {
+    fn place(&self, origin: &Origin) -> ProblemLocation {
         match origin {
             Origin::File(span) => {
                 let (line, column) = self.position(span.start);
-                Place::File { span: span.clone(), line, column }
+                ProblemLocation::File { span: span.clone(), line, column }
             }
-            Origin::Argument(text) => Place::Argument(text.to_string()),
+            Origin::Argument(text) => ProblemLocation::Argument(text.to_string()),
         }
     }
 }
 
 /// Where a problem is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ProblemLocation {
     /// In the file.
     File {
         /// The bytes concerned.
@@ -104,15 +104,15 @@ pub struct Problem {
     /// The dotted path of the key concerned; empty for the file as a whole.
     pub key: String,
     /// Where it is.
-    pub place: Place,
+    pub place: ProblemLocation,
 }
 
 impl Problem {
     /// The line in the file, from 1, if the problem is in the file.
     pub fn line(&self) -> Option<usize> {
         match self.place {
-            Place::File { line, .. } => Some(line),
-            Place::Argument(_) | Place::Whole => None,
+            ProblemLocation::File { line, .. } => Some(line),
+            ProblemLocation::Argument(_) | ProblemLocation::Whole => None,
         }
     }
 
@@ -122,7 +122,7 @@ impl Problem {
         let escaped = |text: &str| Untrusted::lines(text).cut(MOST_SHOWN).to_string();
         self.message = escaped(&self.message);
         self.hint = self.hint.as_deref().map(escaped);
-        if let Place::Argument(argument) = &mut self.place {
+        if let ProblemLocation::Argument(argument) = &mut self.place {
             *argument = escaped(argument);
         }
     }
@@ -130,9 +130,9 @@ impl Problem {
     /// Places in the file first, in their order; then arguments.
     fn order(&self) -> (u8, usize) {
         match &self.place {
-            Place::Whole => (0, 0),
-            Place::File { span, .. } => (1, span.start),
-            Place::Argument(_) => (2, 0),
+            ProblemLocation::Whole => (0, 0),
+            ProblemLocation::File { span, .. } => (1, span.start),
+            ProblemLocation::Argument(_) => (2, 0),
         }
     }
 }
@@ -140,8 +140,8 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Argument(argument) => write!(f, "{argument}: {}", self.message),
-            Place::File { .. } | Place::Whole => f.write_str(&self.message),
+            ProblemLocation::Argument(argument) => write!(f, "{argument}: {}", self.message),
+            ProblemLocation::File { .. } | ProblemLocation::Whole => f.write_str(&self.message),
         }
     }
 }
@@ -155,8 +155,10 @@ impl Diagnostic for Problem {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         match &self.place {
-            Place::File { span, .. } => Some(Box::new(std::iter::once(LabeledSpan::underline(span.start..span.end)))),
-            Place::Argument(_) | Place::Whole => None,
+            ProblemLocation::File { span, .. } => {
+                Some(Box::new(std::iter::once(LabeledSpan::underline(span.start..span.end))))
+            }
+            ProblemLocation::Argument(_) | ProblemLocation::Whole => None,
         }
     }
 }
@@ -190,7 +192,8 @@ impl ManifestError {
     }
 
     pub(crate) fn unreadable(file: String, message: String, hint: &str) -> Self {
-        let mut problem = Problem { message, hint: Some(hint.to_owned()), key: String::new(), place: Place::Whole };
+        let mut problem =
+            Problem { message, hint: Some(hint.to_owned()), key: String::new(), place: ProblemLocation::Whole };
         problem.escape();
         Self {
             source_code: NamedSource::new(Untrusted::new(&file).to_string(), String::new()),
@@ -220,9 +223,9 @@ impl ManifestError {
         let mut text = String::new();
         for problem in &self.problems {
             match &problem.place {
-                Place::File { line, .. } => text.push_str(&format!("{}:{line}: {problem}\n", self.file())),
-                Place::Argument(_) => text.push_str(&format!("{problem}\n")),
-                Place::Whole => text.push_str(&format!("{}: {problem}\n", self.file())),
+                ProblemLocation::File { line, .. } => text.push_str(&format!("{}:{line}: {problem}\n", self.file())),
+                ProblemLocation::Argument(_) => text.push_str(&format!("{problem}\n")),
+                ProblemLocation::Whole => text.push_str(&format!("{}: {problem}\n", self.file())),
             }
             if let Some(hint) = &problem.hint {
                 text.push_str(&format!("  hint: {hint}\n"));

@@ -1,6 +1,7 @@
 //! `[signature]`: what the columns are.
 
 use serde::Serialize;
+use stagewright_data::ExtraColumns;
 use stagewright_store::{DataType, Field, Role};
 
 use crate::document::{Value, key_text};
@@ -21,16 +22,6 @@ pub struct SignatureSection {
     pub extra_columns: ExtraColumns,
     /// The columns in order; empty if they are to be inferred at ingestion.
     pub fields: Vec<Field>,
-}
-
-/// What happens to columns of the data that the signature does not name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ExtraColumns {
-    /// They are an error.
-    Error,
-    /// They are left out.
-    Ignore,
 }
 
 impl Default for SignatureSection {

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use stagewright_data::{DataError, SourceUri};
+use stagewright_data::{DataError, Literal, SourceUri};
 
 use crate::document::{Table, Value};
 use crate::names::Identifier;
@@ -117,22 +117,8 @@ pub enum SqliteRows {
         /// The SQL, with a `?` for each parameter.
         query: String,
         /// What is bound to them, in order. Bound, never pasted into the SQL.
-        parameters: Vec<QueryParameter>,
+        parameters: Vec<Literal>,
     },
-}
-
-/// A value that is bound to a `?` of a query.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum QueryParameter {
-    /// True or false; SQLite stores 1 or 0.
-    Boolean(bool),
-    /// A whole number.
-    Integer(i64),
-    /// A finite number.
-    Float(f64),
-    /// Text, and dates as they were written.
-    Text(String),
 }
 
 fn recorded<S: serde::Serializer>(uri: &str, serializer: S) -> Result<S::Ok, S::Error> {
@@ -362,12 +348,12 @@ fn sqlite_rows(
 }
 
 /// The parameters of a query; `None` if one could not be read.
-fn bound(item: &Item<'_>) -> Option<Vec<QueryParameter>> {
+fn bound(item: &Item<'_>) -> Option<Vec<Literal>> {
     let read = |item: &Item<'_>| match &item.node.value {
-        Value::Boolean(claim) => Some(QueryParameter::Boolean(*claim)),
-        Value::Integer(number) => i64::try_from(*number).ok().map(QueryParameter::Integer),
-        Value::Float(_) => item.float().map(QueryParameter::Float),
-        Value::String(text) | Value::Datetime(text) => Some(QueryParameter::Text(text.clone())),
+        Value::Boolean(claim) => Some(Literal::Boolean(*claim)),
+        Value::Integer(number) => i64::try_from(*number).ok().map(Literal::Integer),
+        Value::Float(_) => item.float().map(Literal::Float),
+        Value::String(text) | Value::Datetime(text) => Some(Literal::Text(text.clone())),
         Value::Array(_) | Value::Table(_) => {
             let message = format!("`{}` must be a single value, not {}", item.key, item.node.value.kind());
             item.report_value(message, None);

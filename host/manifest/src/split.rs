@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use stagewright_data::SplitMethod;
 
 use crate::reader::Section;
 use crate::task::TaskDraft;
@@ -23,17 +24,6 @@ pub struct SplitSection {
     /// A split made elsewhere, to be imported; the other settings are then not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
-}
-
-/// How rows are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SplitMethod {
-    /// By a seeded hash of the identifier, or of the row: shares are approximate, and a row stays
-    /// where it is when data grow.
-    Hash,
-    /// Exact shares of each class, in the order of the same hash: rows change sides when data grow.
-    Stratified,
 }
 
 impl Default for SplitSection {

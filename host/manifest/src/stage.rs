@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::component;
 use crate::document::{Entry, Table, Value};
-use crate::graph::{self, Draft, Graph, Names, Wire};
+use crate::graph::{self, Draft, Graph, References, Wire};
 use crate::http_grant::HttpGrant;
 use crate::limits::Limits;
 use crate::names::Identifier;
@@ -120,7 +120,8 @@ pub(crate) fn read_all(section: Section<'_>, outputs: Option<&Section<'_>>) -> S
     }
     check_components(&section, &drafts);
     let graph = graph::resolve(&drafts);
-    let outputs = outputs.map_or_else(|| Some(Vec::new()), |outputs| outputs::read_all(outputs, &Names::of(&drafts)));
+    let outputs =
+        outputs.map_or_else(|| Some(Vec::new()), |outputs| outputs::read_all(outputs, &References::of(&drafts)));
     Stages { sections, graph, outputs }
 }
 
@@ -216,8 +217,8 @@ fn read_section(id: &Identifier, world: World, section: &Section<'_>, wires: &[W
         item.report(format!("`{world}` reaches no server"), Some(hint));
     }
     let http = http.filter(|_| reads_sources).map_or(Some(Vec::new()), |item| HttpGrant::read_all(&item));
-    let limits =
-        section.section("limits").map_or_else(|| Limits::defaults(world), |limits| Limits::read(limits, world));
+    let limits = world.default_limits();
+    let limits = section.section("limits").map_or(limits, |section| limits.read(section));
     let cache = section.get("cache").map_or(Some(true), |item| item.boolean());
     let retry = section.section("retry").map_or_else(|| Some(Retry::default()), Retry::read);
     let parameters = component::parameters(section);

@@ -5,14 +5,14 @@
 
 use std::fmt::Write as _;
 
+use stagewright_data::{ExtraColumns, SplitMethod, TaskKind};
 use stagewright_store::{Field, Role};
 
 use crate::document::{comment_text, key_text, string_text};
 use crate::gates::GatesSection;
 use crate::names::Identifier;
-use crate::signature::ExtraColumns;
-use crate::split::{SplitMethod, SplitSection};
-use crate::task::{TaskKind, TaskSection};
+use crate::split::SplitSection;
+use crate::task::TaskSection;
 
 /// What a first pipeline file is written from.
 #[derive(Clone, Debug)]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::names::Identifier;
-use crate::world::World;
 
 /// A place in a pipeline: what errors, records and messages call a stage by. Cheap to clone.
 ///
@@ -20,10 +19,15 @@ impl StepId {
     /// Checks a name.
     ///
     /// # Errors
-    /// [`NoStepId`] if it is no identifier of a manifest.
-    pub fn new(name: &str) -> Result<Self, NoStepId> {
-        Identifier::new(name).map_err(|rule| NoStepId { name: name.to_owned(), rule })?;
+    /// [`InvalidStepId`] if it is no identifier of a manifest.
+    pub fn new(name: &str) -> Result<Self, InvalidStepId> {
+        Identifier::new(name).map_err(|rule| InvalidStepId { name: name.to_owned(), rule })?;
         Ok(Self(name.into()))
+    }
+
+    /// Takes a name that is an identifier.
+    pub(crate) fn unchecked(name: &str) -> Self {
+        Self(name.into())
     }
 
     /// The name.
@@ -35,7 +39,7 @@ impl StepId {
 /// A text that names no step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` cannot name a step: {rule}")]
-pub struct NoStepId {
+pub struct InvalidStepId {
     name: String,
     rule: &'static str,
 }
@@ -46,12 +50,6 @@ impl std::borrow::Borrow<str> for StepId {
     }
 }
 
-impl From<World> for StepId {
-    fn from(world: World) -> Self {
-        Self(world.as_str().into())
-    }
-}
-
 impl From<&Self> for StepId {
     fn from(step: &Self) -> Self {
         step.clone()
@@ -59,9 +57,9 @@ impl From<&Self> for StepId {
 }
 
 impl TryFrom<String> for StepId {
-    type Error = NoStepId;
+    type Error = InvalidStepId;
 
-    fn try_from(name: String) -> Result<Self, NoStepId> {
+    fn try_from(name: String) -> Result<Self, InvalidStepId> {
         Self::new(&name)
     }
 }
@@ -87,6 +85,7 @@ impl fmt::Debug for StepId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::World;
 
     #[test]
     fn a_step_is_written_as_its_name_and_read_if_it_is_one() {

@@ -1,6 +1,7 @@
 //! `[task]`: what is being learnt.
 
 use serde::Serialize;
+use stagewright_data::TaskKind;
 
 use crate::document::Value;
 use crate::reader::{Item, Section};
@@ -14,32 +15,6 @@ pub struct TaskSection {
     pub kind: TaskKind,
     /// The column that the model predicts.
     pub target: String,
-}
-
-/// The kinds of task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum TaskKind {
-    /// Two classes.
-    Binary {
-        /// The target's value that becomes class 1, as text.
-        positive: String,
-    },
-    /// More than two classes.
-    MultiClass,
-    /// A number.
-    Regression,
-}
-
-impl TaskKind {
-    /// The word in the manifest.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Binary { .. } => "binary",
-            Self::MultiClass => "multi-class",
-            Self::Regression => "regression",
-        }
-    }
 }
 
 /// The kind alone, as far as it could be read.

@@ -9,7 +9,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Limits;
+use crate::limits::Limits;
+use crate::step_id::StepId;
 
 /// A stage of the lifecycle, named after the WIT world that its component implements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -232,6 +233,11 @@ impl World {
         WORLDS.iter().find(|contract| contract.world == self).expect("each world has a row")
     }
 
+    /// The limits of a stage of this world where the manifest sets none.
+    pub fn default_limits(self) -> Limits {
+        (self.contract().limits)()
+    }
+
     /// The word in manifests, arguments and messages.
     pub fn as_str(self) -> &'static str {
         self.contract().name
@@ -257,6 +263,13 @@ impl World {
     pub(crate) fn order_of_six() -> String {
         let names: Vec<&str> = Self::required().map(Self::as_str).collect();
         names.join(", ")
+    }
+}
+
+impl From<World> for StepId {
+    /// The name of a stage in a pipeline of six, where each is named after its world.
+    fn from(world: World) -> Self {
+        Self::unchecked(world.as_str())
     }
 }
 

@@ -346,7 +346,7 @@ impl Catalog {
         let cpu = self.bounds.describe_cpu;
         // Nothing in it can wait, but others may use the machine too.
         let wall = cpu + std::time::Duration::from_secs(60);
-        Limits { cpu, wall, ..Limits::defaults(world) }.at_most(self.ceilings.of(world))
+        Limits { cpu, wall, ..world.default_limits() }.at_most(self.ceilings.of(world))
     }
 
     fn description(
@@ -510,7 +510,7 @@ mod tests {
         let component = wasm::Component::new(&engine, MEMORY).expect("a component");
         let pre = wasm::Linker::<Guest<Desk>>::new(&engine).instantiate_pre(&component).expect("it imports nothing");
         let digest = Digest::of(MEMORY);
-        let context = Arc::new(describing("own", World::Training, digest, Limits::defaults(World::Training)));
+        let context = Arc::new(describing("own", World::Training, digest, World::Training.default_limits()));
         // It exports nothing, which is seen once it has started.
         let start = || {
             let guest = Guest::new(Desk::new(context.clone(), options, None), options.bounds, 0, 0);

@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 
 use stagewright_data::Task;
-use stagewright_evaluation::difference::Difference;
+use stagewright_evaluation::difference::MetricDifference;
 use stagewright_evaluation::gates::{GateResult, Verdict};
-use stagewright_evaluation::report::{Cell, Check, ColumnSummary};
+use stagewright_evaluation::report::{Check, ColumnSummary, FailingCell};
 use stagewright_lifecycle::fault::guest_name;
 use stagewright_lifecycle::sandbox::{DecisionInput, StageDecision};
 use stagewright_store::Schema;
@@ -48,7 +48,7 @@ fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
 pub(crate) fn findings_in(findings: validate::Findings) -> Result<(Vec<Check>, Vec<ColumnSummary>), String> {
     few("checks", &findings.checks, MAX_ENTRIES)?;
     few("columns", &findings.columns, MAX_ENTRIES)?;
-    let cell = |cell: validate::Cell| Cell { row: cell.row, value: cell.value.as_deref().map(guest_name) };
+    let cell = |cell: validate::Cell| FailingCell { row: cell.row, value: cell.value.as_deref().map(guest_name) };
     let check = |check: validate::Check| Check {
         name: guest_name(&check.name),
         column: check.column.as_deref().map(guest_name),
@@ -206,7 +206,7 @@ pub(crate) fn evaluation_out(input: &DecisionInput) -> decide::Evaluation {
         baseline: result.baseline,
         passed: result.passed,
     };
-    let difference = |difference: &Difference| decide::Difference {
+    let difference = |difference: &MetricDifference| decide::Difference {
         metric: difference.metric.clone(),
         value: difference.value,
         low: difference.low,

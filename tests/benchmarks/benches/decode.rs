@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use stagewright_benchmarks::{Result, SetUp, interleaved, median, process_cpu, setting, tables, write_json};
-use stagewright_data::{Decode, Here, Interrupt, Leave, Signature, Source, Strictness};
+use stagewright_data::{Decode, DecodeLimits, InProcess, Interrupt, Signature, Source, Strictness};
 use stagewright_manifest::World;
 use stagewright_runtime::{EngineOptions, StageProcess, Walls, decoder};
 use stagewright_store::{Formulas, export_csv};
@@ -41,9 +41,9 @@ fn main() -> Result<()> {
     let (mut csv_apart_walls, mut sqlite_apart_walls) = (Vec::new(), Vec::new());
     let seconds = interleaved(
         &mut [
-            &mut || read((&Here, false), &from_csv, &signature, rows, &mut csv_walls),
+            &mut || read((&InProcess, false), &from_csv, &signature, rows, &mut csv_walls),
             &mut || read((&*apart, true), &from_csv, &signature, rows, &mut csv_apart_walls),
-            &mut || read((&Here, false), &from_sqlite, &signature, rows, &mut sqlite_walls),
+            &mut || read((&InProcess, false), &from_sqlite, &signature, rows, &mut sqlite_walls),
             &mut || read((&*apart, true), &from_sqlite, &signature, rows, &mut sqlite_apart_walls),
         ],
         rounds,
@@ -83,7 +83,7 @@ fn read(
     let interrupt = Interrupt::never().charging(move |nanoseconds| {
         charged.fetch_add(nanoseconds, Ordering::Relaxed);
     });
-    let mut cursor = decoder.open(source, signature, Strictness::Ingest, &Leave::until(interrupt))?;
+    let mut cursor = decoder.open(source, signature, Strictness::Ingest, &DecodeLimits::until(interrupt))?;
     let mut found = 0;
     while let Some(batch) = cursor.next(ROWS_PER_CALL)? {
         found += batch.num_rows() as u64;

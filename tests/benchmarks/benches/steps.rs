@@ -8,7 +8,7 @@ use serde_json::json;
 use stagewright_benchmarks::{Result, median, setting, write_json};
 use stagewright_lifecycle::cached;
 use stagewright_lifecycle::invocation::{CONTRACT, FORMAT, GuestSpec, HOST, InputRef, Invocation, Origin, Work};
-use stagewright_manifest::{Limits, World};
+use stagewright_manifest::World;
 use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, FINISHED, Home, InputRecord, NewRun, StageRecord};
 
 /// Steps of the graph.
@@ -63,7 +63,7 @@ fn invocation(step: u64, input: Digest) -> Invocation {
         parameters: (0..12).map(|name| (format!("parameter_{name}"), json!(step + name))).collect(),
         seed: 7,
         as_of: 0,
-        limits: Limits::defaults(World::Training),
+        limits: World::Training.default_limits(),
     };
     let (role, from) = ("transformation.task".to_owned(), Origin::Step { step: World::Transformation.into() });
     let inputs = vec![InputRef { role, kind: ArtifactKind::Document, digest: input, from }];

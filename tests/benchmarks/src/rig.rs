@@ -81,7 +81,7 @@ impl Rig {
             seed: crate::work::SEED,
             roles: HashMap::from([(crate::tables::TARGET.to_owned(), Role::Target)]),
             as_of: 0,
-            limits: Limits { cpu: hours, wall: hours, ..Limits::defaults(component.world) },
+            limits: Limits { cpu: hours, wall: hours, ..component.world.default_limits() },
             component,
             staging: Some(self.staging.clone()),
             meter: Arc::<Meter>::default(),

@@ -15,8 +15,8 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use rusqlite::Connection;
 use stagewright_data::{
-    DataError, Decode, Here, InferenceOptions, Interrupt, Leave, Literal, RowsInput, Signature, Source, SourceRows,
-    Split, Strictness, TakeCells,
+    DataError, Decode, DecodeLimits, InProcess, InferenceOptions, Interrupt, Literal, RowsInput, Signature, Source,
+    SourceRows, Split, SplitCellSink, Strictness,
 };
 use stagewright_hostile::process;
 use stagewright_runtime::{StageProcess, Walls, decoder};
@@ -167,14 +167,14 @@ fn a_process_of_its_own_decodes_as_this_one_does() {
     let (sources, _writer) = sources(&folder);
     let walls = Arc::new(Mutex::new(Vec::new()));
     let stood = walls.clone();
-    let leave = Leave {
-        stood: Some(Arc::new(move |walls: &[&'static str]| stood.lock().expect("no panic").push(walls.to_vec()))),
-        ..Leave::until(Interrupt::never())
+    let leave = DecodeLimits {
+        on_walls: Some(Arc::new(move |walls: &[&'static str]| stood.lock().expect("no panic").push(walls.to_vec()))),
+        ..DecodeLimits::until(Interrupt::never())
     };
     let mut proposed = 0;
     for source in &sources {
         let read = |decoder: &dyn Decode| told(decoder.open(source, &signature(), Strictness::Ingest, &leave));
-        assert_eq!(read(&*apart), read(&Here), "{source:?}");
+        assert_eq!(read(&*apart), read(&InProcess), "{source:?}");
         for target in [None, Some("c".to_owned())] {
             let options = InferenceOptions { target, ..InferenceOptions::default() };
             let infer = |decoder: &dyn Decode| {
@@ -183,7 +183,7 @@ fn a_process_of_its_own_decodes_as_this_one_does() {
             };
             let inferred = infer(&*apart);
             proposed += usize::from(inferred.is_ok());
-            assert_eq!(inferred, infer(&Here), "{source:?}");
+            assert_eq!(inferred, infer(&InProcess), "{source:?}");
         }
     }
     assert!(proposed >= 10, "{proposed}");
@@ -208,7 +208,7 @@ fn a_process_of_its_own_decodes_as_this_one_does() {
             };
             let rows = read(&*apart);
             whole += usize::from(rows.is_ok());
-            assert_eq!(rows, read(&Here), "{input:?}, keeping {keep:?}");
+            assert_eq!(rows, read(&InProcess), "{input:?}, keeping {keep:?}");
         }
     }
     assert!(whole >= 20, "{whole}");
@@ -217,7 +217,7 @@ fn a_process_of_its_own_decodes_as_this_one_does() {
 }
 
 /// A leave that ends after so much time on the wall and CPU.
-fn short(wall: Duration, cpu: Duration) -> (Leave, Arc<AtomicU64>) {
+fn short(wall: Duration, cpu: Duration) -> (DecodeLimits, Arc<AtomicU64>) {
     let used = Arc::new(AtomicU64::new(0));
     let (read, charged, until) = (used.clone(), used.clone(), Instant::now() + wall);
     let interrupt =
@@ -225,7 +225,7 @@ fn short(wall: Duration, cpu: Duration) -> (Leave, Arc<AtomicU64>) {
     let interrupt = interrupt.charging(move |nanoseconds| {
         charged.fetch_add(nanoseconds, Ordering::Relaxed);
     });
-    (Leave { memory: 64 << 20, ..Leave::until(interrupt) }, used)
+    (DecodeLimits { memory: 64 << 20, ..DecodeLimits::until(interrupt) }, used)
 }
 
 const LONG: Duration = Duration::from_secs(120);
@@ -271,7 +271,7 @@ fn a_file_that_takes_all_time_or_memory_ends_its_process_and_nothing_else() {
     let (database, _writer) = database(&folder);
     let apart = decoder(Some(&process()));
     let asked = |sql: &str| source(&format!("sqlite:{}", database.display())).with_query(sql, vec![]);
-    let open = |source: &Source, leave: &Leave| apart.open(source, &texts(), Strictness::Ingest, leave);
+    let open = |source: &Source, leave: &DecodeLimits| apart.open(source, &texts(), Strictness::Ingest, leave);
 
     // No look of SQLite's at a clock ends one call of a function.
     let within_a_call = asked("SELECT instr(hex(zeroblob(4000000)), hex(zeroblob(2000000)) || '1') AS t");
@@ -358,7 +358,7 @@ fn whatever_a_process_sends_that_decodes_is_a_fault_of_the_file_and_nothing_else
         let lines: Vec<&str> = told.lines().collect();
         assert!(lines.len() <= 2 && lines[1..].iter().all(|line| line.starts_with("hint: ")), "{deed}: {told:?}");
     }
-    let open = |deed: &str, leave: &Leave| {
+    let open = |deed: &str, leave: &DecodeLimits| {
         let mut rows = liar(folder.path(), deed).open(&file, &texts(), Strictness::Ingest, leave)?;
         rows.next(9)
     };
@@ -412,15 +412,15 @@ fn a_split_is_read_in_a_process_of_its_own_as_in_this_one() {
         fs::write(&path, &text).expect("a file");
         let read = |decoder: &dyn Decode| {
             let (schema, batches) = table(if number < 2 { 30_000 } else { 2 });
-            let cells = |names: &[String], take: &mut TakeCells<'_>| decoder.split(&path, names, &leave, take);
+            let cells = |names: &[String], take: &mut SplitCellSink<'_>| decoder.split(&path, names, &leave, take);
             Split::import(cells, &schema, batches).map_err(|error| error.to_string())
         };
         let found = read(&*apart);
         made += usize::from(found.is_ok());
-        assert_eq!(found, read(&Here), "{number}");
+        assert_eq!(found, read(&InProcess), "{number}");
     }
     assert_eq!(made, 3);
-    for decoder in [&*apart, &Here] {
+    for decoder in [&*apart, &InProcess] {
         let ended = decoder.split(&folder.path().join("none.csv"), &[], &leave, &mut |_| Ok(()));
         assert!(matches!(ended, Err(DataError::Unreadable { .. })), "{ended:?}");
     }
@@ -448,7 +448,7 @@ fn whatever_a_process_sends_that_reads_a_split_is_a_fault_of_the_file_and_nothin
         let liar = liar(folder.path(), deed);
         let (schema, batches) = table(2);
         let mut taken = 0;
-        let cells = |names: &[String], take: &mut TakeCells<'_>| {
+        let cells = |names: &[String], take: &mut SplitCellSink<'_>| {
             // Duplicates would end it before its bytes are too many.
             let mut counted = |cells: &RecordBatch| {
                 taken += cells.num_rows();

@@ -12,7 +12,7 @@ use stagewright_hostile::{Attempt, Place, Workshop};
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{Cancel, Level, Meter, ModelRunner as _, Shelf, StageContext, Tracker};
-use stagewright_manifest::{Limits, World};
+use stagewright_manifest::World;
 use stagewright_store::{DataType, Field, Schema};
 
 /// The fault that a lie must be.
@@ -189,7 +189,7 @@ fn a_process_that_was_at_fault_is_not_used_again() {
         seed: 7,
         roles: HashMap::new(),
         as_of: 0,
-        limits: Limits::defaults(World::Transformation),
+        limits: World::Transformation.default_limits(),
         staging: None,
         meter: Arc::new(Meter::while_called()),
         tracker: Arc::new(Nobody),

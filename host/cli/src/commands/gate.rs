@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use stagewright_evaluation::difference::Difference;
+use stagewright_evaluation::difference::MetricDifference;
 use stagewright_evaluation::gates::{
     BaselineComparison, DEGRADATION_TOLERANCE, Gate, GateResult, GateRule, GateSummary, Gates, Judgement, Policy,
     Verdict, compare, failure_text, judge,
@@ -20,7 +20,7 @@ use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_lifecycle::settings;
 use stagewright_lifecycle::summary::EvaluationSummary;
 use stagewright_lifecycle::watch::Watch;
-use stagewright_manifest::{GatesSection, Limits, Operator, World};
+use stagewright_manifest::{GatesSection, Operator, World};
 use stagewright_store::{
     self as store, CHAMPION, Home, JudgedAgainst, ModelVersion, NewVerdict, StoreError, VerdictReason,
 };
@@ -155,7 +155,7 @@ struct Found {
     judged_against: Option<u32>,
     /// `None` if the figures of the latest verdict were enough.
     rows: Option<EvaluationSummary>,
-    difference: Option<Difference>,
+    difference: Option<MetricDifference>,
     baseline: Option<BaselineComparison>,
     /// That it is behind the baseline, if it is.
     behind: Option<VerdictReason>,
@@ -255,7 +255,7 @@ fn evaluated(
     let (home, rules) = (&workplace.home, &asked_for.rules);
     let model = contents(version)?;
     let cancel = workplace::cancel_on_signals();
-    let limits = Limits::defaults(World::Evaluation).at_most(operator.ceilings.of(World::Evaluation));
+    let limits = World::Evaluation.default_limits().at_most(operator.ceilings.of(World::Evaluation));
     let watch = Watch::begin(World::Evaluation, limits, Arc::default(), cancel.clone());
     let (test, hashes) = test_rows(home, version, &model, &watch)?;
     let overlap = |version: &ModelVersion| {

@@ -14,7 +14,7 @@ use stagewright_lifecycle::foreach::{ChildOf, Family, execute};
 use stagewright_lifecycle::model::Code;
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::{Request, Reuse, RunError};
-use stagewright_manifest::{Limits, Manifest, StepId, Usage, World};
+use stagewright_manifest::{Limits, Manifest, ResourceUsage, StepId, World};
 use stagewright_promotion::promote::repair;
 use stagewright_runtime::Runtime;
 use stagewright_store::{CHAMPION, LoggedMetric, RunId, write_whole};
@@ -240,9 +240,9 @@ fn suggest_limits(summary: &Summary, manifest: &Manifest) {
     }
 }
 
-fn usage(stage: &StageSummary) -> Usage {
+fn usage(stage: &StageSummary) -> ResourceUsage {
     let milliseconds = |value: f64| Duration::from_micros((value * 1e3) as u64);
-    Usage {
+    ResourceUsage {
         memory: stage.usage.peak_memory_bytes,
         cpu: milliseconds(stage.usage.cpu_ms),
         wall: milliseconds(stage.usage.wall_ms),

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use stagewright_data::Task;
 use stagewright_evaluation::metrics::MetricSet;
-use stagewright_evaluation::report::comparison::{Comparison, Subject};
-use stagewright_evaluation::report::{Code, Dataset, EvaluationReport, StageComponent};
+use stagewright_evaluation::report::comparison::{ModelComparison, Subject};
+use stagewright_evaluation::report::{Dataset, EvaluationReport, StageComponent, WorkingTree};
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, ModelVersion, Run};
 
@@ -19,7 +19,7 @@ use crate::terminal::{bytes, milliseconds, table};
 pub(crate) fn models(home: &Home, names: &[String], html: Option<&Path>, json: bool) -> anyhow::Result<Ending> {
     let subject = |name: &String| of_version(home, &find(home, name, CHAMPION)?);
     let subjects = names.iter().map(subject).collect::<anyhow::Result<_>>()?;
-    show(&Comparison { subjects }, html, json)
+    show(&ModelComparison { subjects }, html, json)
 }
 
 /// Compares runs.
@@ -27,10 +27,10 @@ pub(crate) fn runs(location: &Location, names: &[String], html: Option<&Path>, j
     let home = location.existing()?;
     let subject = |name: &String| of_run(&home, &home.registry.run(name)?);
     let subjects = names.iter().map(subject).collect::<anyhow::Result<_>>()?;
-    show(&Comparison { subjects }, html, json)
+    show(&ModelComparison { subjects }, html, json)
 }
 
-fn show(comparison: &Comparison, html: Option<&Path>, json: bool) -> anyhow::Result<Ending> {
+fn show(comparison: &ModelComparison, html: Option<&Path>, json: bool) -> anyhow::Result<Ending> {
     if let Some(path) = html {
         crate::output::file(path, &comparison.html())?;
     }
@@ -125,7 +125,7 @@ fn of_run(home: &Home, run: &Run) -> anyhow::Result<Subject> {
         }));
     }
     let tag = |name: &str| run.tags.iter().find(|(tag, _)| tag == name).map(|(_, value)| value.clone());
-    let code = tag("mlflow.source.git.commit").map(|commit| Code {
+    let code = tag("mlflow.source.git.commit").map(|commit| WorkingTree {
         commit: Some(commit),
         branch: tag("mlflow.source.git.branch"),
         dirty: tag("mlflow.source.git.dirty").and_then(|dirty| dirty.parse().ok()),
@@ -160,8 +160,8 @@ pub(crate) fn components(model: &RegisteredModel) -> Vec<StageComponent> {
 }
 
 /// The working tree that a model comes from.
-pub(crate) fn code(model: &RegisteredModel) -> Option<Code> {
-    model.code.as_ref().map(|code| Code {
+pub(crate) fn code(model: &RegisteredModel) -> Option<WorkingTree> {
+    model.code.as_ref().map(|code| WorkingTree {
         commit: Some(code.commit.clone()),
         branch: code.branch.clone(),
         dirty: code.dirty,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use stagewright_lifecycle::foreach::ChildOf;
 use stagewright_lifecycle::upon::CHANGES;
-use stagewright_manifest::{Manifest, Part, World};
+use stagewright_manifest::{Manifest, StageSelection, World};
 use stagewright_runtime::{Origin, RuntimeError, StubGrants};
 use stagewright_store::Run;
 
@@ -50,7 +50,7 @@ fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<End
         None => arguments.changes.clone(),
     };
     let manifest = Manifest::load(&file, &overrides(&changes))?;
-    let Part { world, only } = part(&manifest, &arguments.name)?;
+    let StageSelection { world, only } = part(&manifest, &arguments.name)?;
     // All ingestions together begin anew. One of several adds to what the others brought.
     let adds = world != World::Ingestion || only.is_some();
     let job = Job {
@@ -78,7 +78,7 @@ fn before(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<
         return Ok(Some(runs::find(&location.existing()?, run.as_deref())?));
     };
     let manifest = Manifest::load(file, &overrides(changes))?;
-    let Part { world, only } = part(&manifest, name)?;
+    let StageSelection { world, only } = part(&manifest, name)?;
     if world == World::Ingestion && only.is_none() {
         return Ok(None);
     }
@@ -105,8 +105,8 @@ fn before(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<
 }
 
 /// The part of the pipeline that a name means.
-fn part(manifest: &Manifest, name: &str) -> anyhow::Result<Part> {
-    manifest.part(name).map_err(|hint| UsageError::error(format!("there is no stage `{name}`"), hint))
+fn part(manifest: &Manifest, name: &str) -> anyhow::Result<StageSelection> {
+    manifest.select_stages(name).map_err(|hint| UsageError::error(format!("there is no stage `{name}`"), hint))
 }
 
 fn list(location: &Location, arguments: &JsonArgument) -> anyhow::Result<Ending> {

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use stagewright_store::MAX_NAME_BYTES;
 
-use super::LeftOut;
+use super::UnusableColumn;
 use super::markers::is_marker;
 use crate::cell::{Cell, NullTokens, parse_boolean, parse_float64, parse_int64, parse_timestamp};
 use crate::error::{DataError, DataFault, shown};
@@ -35,7 +35,7 @@ pub(super) struct Census {
     target: Option<String>,
     pub(super) rows: u64,
     pub(super) columns: Vec<ColumnCensus>,
-    pub(super) left_out: Vec<LeftOut>,
+    pub(super) left_out: Vec<UnusableColumn>,
     hasher: RandomState,
     /// How many more distinct values may be counted, of all columns together.
     room: usize,
@@ -76,7 +76,7 @@ impl CellVisitor for Census {
         let mut places = Vec::with_capacity(names.len());
         for (place, name) in names.iter().enumerate() {
             match Self::unfit(name, times[name.as_str()]) {
-                Some(reason) => self.left_out.push(LeftOut { place, name: name.clone(), reason }),
+                Some(reason) => self.left_out.push(UnusableColumn { place, name: name.clone(), reason }),
                 None => {
                     places.push(place);
                     self.columns.push(ColumnCensus::new(name, self.target.as_deref() == Some(name)));

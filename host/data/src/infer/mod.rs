@@ -59,7 +59,7 @@ pub struct Inference {
     /// One per column of the signature, in order.
     pub columns: Vec<ColumnReport>,
     /// The columns that are not in the signature.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<UnusableColumn>,
     /// The target's classes; `None` if no target was named.
     pub target: Option<TargetReport>,
     /// How many rows were looked at.
@@ -70,7 +70,7 @@ pub struct Inference {
 
 /// A column that no signature can name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
+pub struct UnusableColumn {
     /// Its place in the source, from 0.
     pub place: usize,
     /// Its name there, as it is.
@@ -114,7 +114,7 @@ impl Inference {
     ///
     /// # Errors
     /// The part that does not fit.
-    pub fn believed(self, options: &InferenceOptions, with_tokens: bool) -> Result<Self, &'static str> {
+    pub fn checked(self, options: &InferenceOptions, with_tokens: bool) -> Result<Self, &'static str> {
         let Signature { fields, null_values, extra_columns } = &self.signature;
         let Some(tokens) = null_values.strip_prefix(&options.null_values[..]) else {
             return Err("a signature with other null tokens");

@@ -22,29 +22,29 @@ pub struct Content {
     /// SHA-256 of the file's bytes. Of a database whose latest changes stand in a log beside it,
     /// the digest of the two files' digests.
     pub digest: Digest,
-    files: Vec<(PathBuf, Option<Stamp>)>,
+    files: Vec<(PathBuf, Option<FileStamp>)>,
 }
 
 /// The marks of a file that a system changes when somebody writes to a file: device, inode, size,
 /// and the times of the last change of its content and of the file itself, in seconds and
 /// nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp(pub [i64; 7]);
+pub struct FileStamp(pub [i64; 7]);
 
 /// Remembers the contents of files, so that one that has not changed is not read again.
 pub trait ContentMemory {
     /// The digest of the file that looked like this, if it is known.
-    fn recall(&self, stamp: &Stamp) -> Option<Digest>;
+    fn recall(&self, stamp: &FileStamp) -> Option<Digest>;
 
     /// Keeps the digest of a file that looks like this.
-    fn keep(&self, stamp: &Stamp, digest: &Digest);
+    fn keep(&self, stamp: &FileStamp, digest: &Digest);
 }
 
-/// For this long after a change, another one may leave the same [`Stamp`]: times of files have
+/// For this long after a change, another one may leave the same [`FileStamp`]: times of files have
 /// steps, of two seconds on some file systems.
 const UNSETTLED: Duration = Duration::from_secs(2);
 
-impl Stamp {
+impl FileStamp {
     fn of(metadata: &std::fs::Metadata) -> Self {
         let (modified, changed) = (metadata.mtime_nsec(), metadata.ctime_nsec());
         let place = [metadata.dev().cast_signed(), metadata.ino().cast_signed(), metadata.size().cast_signed()];
@@ -105,7 +105,7 @@ impl Content {
     pub fn has_changed(&self) -> bool {
         self.files.iter().any(|(path, read)| {
             let now = std::fs::metadata(path).ok().filter(|metadata| read.is_some() || metadata.len() > 0);
-            now.as_ref().map(Stamp::of) != *read
+            now.as_ref().map(FileStamp::of) != *read
         })
     }
 }
@@ -123,15 +123,15 @@ fn known(
     file: File,
     interrupt: &Interrupt,
     memory: Option<&dyn ContentMemory>,
-) -> Result<(Digest, Stamp), DataError> {
+) -> Result<(Digest, FileStamp), DataError> {
     let unreadable = |error: std::io::Error| DataError::unreadable(path, error, "");
-    let stamp = Stamp::of(&file.metadata().map_err(unreadable)?);
+    let stamp = FileStamp::of(&file.metadata().map_err(unreadable)?);
     if let Some(digest) = memory.and_then(|memory| memory.recall(&stamp)) {
         return Ok((digest, stamp));
     }
     let settled = stamp.is_settled(SystemTime::now());
     let digest = hashed(path, &file, interrupt)?;
-    let is_same = || file.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == stamp);
+    let is_same = || file.metadata().is_ok_and(|metadata| FileStamp::of(&metadata) == stamp);
     if let Some(memory) = memory.filter(|_| settled && is_same()) {
         memory.keep(&stamp, &digest);
     }
@@ -184,18 +184,18 @@ mod tests {
     /// Knows what it was told, and counts how often it knew.
     #[derive(Default)]
     struct Kept {
-        known: RefCell<Vec<(Stamp, Digest)>>,
+        known: RefCell<Vec<(FileStamp, Digest)>>,
         recalled: Cell<usize>,
     }
 
     impl ContentMemory for Kept {
-        fn recall(&self, stamp: &Stamp) -> Option<Digest> {
+        fn recall(&self, stamp: &FileStamp) -> Option<Digest> {
             let found = self.known.borrow().iter().find(|(known, _)| known == stamp).map(|(_, digest)| *digest)?;
             self.recalled.set(self.recalled.get() + 1);
             Some(found)
         }
 
-        fn keep(&self, stamp: &Stamp, digest: &Digest) {
+        fn keep(&self, stamp: &FileStamp, digest: &Digest) {
             self.known.borrow_mut().push((*stamp, *digest));
         }
     }

@@ -124,7 +124,7 @@ impl Drop for Cursor {
 }
 
 /// Who takes what decoding gives.
-pub trait Taker {
+pub trait BatchSink {
     /// The source is there and has the columns.
     ///
     /// # Errors
@@ -137,17 +137,17 @@ pub trait Taker {
     /// Nobody listens any more, or rows cannot be passed on.
     fn batch(&mut self, batch: RecordBatch) -> Result<(), DataError>;
 
-    /// The next values that are kept beside rows, as [`Job::kept_schema`](crate::Job::kept_schema)
+    /// The next values that are kept beside rows, as [`DecodeJob::kept_schema`](crate::DecodeJob::kept_schema)
     /// has them.
     ///
     /// # Errors
-    /// As [`Taker::batch`].
+    /// As [`BatchSink::batch`].
     fn kept(&mut self, values: RecordBatch) -> Result<(), DataError> {
         Err(DataError::Host(format!("nobody asked for {} rows of kept values", values.num_rows())))
     }
 }
 
-impl Taker for SyncSender<Message> {
+impl BatchSink for SyncSender<Message> {
     fn opened(&mut self) -> Result<(), DataError> {
         self.send(Message::Opened).map_err(|_| DataError::Interrupted)
     }
@@ -157,7 +157,7 @@ impl Taker for SyncSender<Message> {
     }
 }
 
-impl<T: Taker + ?Sized> Taker for &mut T {
+impl<T: BatchSink + ?Sized> BatchSink for &mut T {
     fn opened(&mut self) -> Result<(), DataError> {
         (**self).opened()
     }
@@ -180,7 +180,7 @@ pub(crate) struct Batches<T> {
     taker: T,
 }
 
-impl<T: Taker> Batches<T> {
+impl<T: BatchSink> Batches<T> {
     pub(crate) fn new(signature: Signature, strictness: Strictness, taker: T) -> Self {
         let decoder = Decoder::new(&signature, strictness);
         let chunk_rows = decoder.schema().chunk_rows();
@@ -197,7 +197,7 @@ impl<T: Taker> Batches<T> {
     }
 }
 
-impl<T: Taker> CellVisitor for Batches<T> {
+impl<T: BatchSink> CellVisitor for Batches<T> {
     fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError> {
         let places = self.signature.bind(names, self.strictness)?;
         self.taker.opened()?;

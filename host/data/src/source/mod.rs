@@ -34,16 +34,16 @@ use crate::interrupt::Interrupt;
 
 pub use address::SourceUri;
 pub(crate) use apart::apart;
-pub use content::{Content, ContentMemory, Stamp};
+pub use content::{Content, ContentMemory, FileStamp};
 pub(crate) use csv::CsvText;
 pub(crate) use cursor::Batches;
-pub use cursor::{Cursor, Taker, open};
+pub use cursor::{BatchSink, Cursor, open};
 pub use http::{HostGrant, HttpRequest, fetch};
 pub use memory::InMemory;
-pub use opened::Opened;
+pub use opened::OpenedFiles;
 pub use recognise::STANDARD_INPUT;
 pub(crate) use recognise::recognise;
-pub use sqlite::ready_sqlite;
+pub use sqlite::initialize_sqlite;
 
 /// A value bound to a query's `?`. It never becomes part of the query's text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -37,7 +37,7 @@ type Bytes = (i64, i64);
 
 /// The files of a source. Whoever keeps this keeps other processes from changing a database.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedFiles {
     /// The file.
     pub file: File,
     /// Its length in bytes.
@@ -54,7 +54,7 @@ impl Source {
     /// # Errors
     /// [`DataError`], as [`open`](crate::open) says it of files that cannot be opened;
     /// [`DataError::Memory`] for a longer log.
-    pub fn open_files(&self, most: u64, interrupt: &Interrupt) -> Result<Opened, DataError> {
+    pub fn open_files(&self, most: u64, interrupt: &Interrupt) -> Result<OpenedFiles, DataError> {
         self.check_query()?;
         let path = self.uri.path();
         let file = open_file(path)?;
@@ -65,7 +65,7 @@ impl Source {
             (index, log) = database.log(most)?;
         }
         let length = file.metadata().map_err(|error| DataError::unreadable(path, error, ""))?.len();
-        Ok(Opened { file, length, log, _index: index })
+        Ok(OpenedFiles { file, length, log, _index: index })
     }
 }
 

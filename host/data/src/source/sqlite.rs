@@ -191,7 +191,7 @@ fn in_memory(bytes: &'static [u8]) -> rusqlite::Result<Connection> {
 ///
 /// # Errors
 /// SQLite cannot be started.
-pub fn ready_sqlite() -> Result<(), DataError> {
+pub fn initialize_sqlite() -> Result<(), DataError> {
     let sql = "SELECT random(), datetime('now', 'localtime')";
     let asked = Connection::open_in_memory().and_then(|connection| connection.query_row(sql, [], |_| Ok(())));
     asked.map_err(|error| DataError::Host(format!("cannot start SQLite: {error}")))

@@ -21,7 +21,7 @@ const ROWS_AT_ONCE: usize = 8192;
 const BYTES_AT_ONCE: usize = 1 << 20;
 
 /// Takes batches of [`split_schema`].
-pub type TakeCells<'a> = dyn FnMut(&RecordBatch) -> Result<(), DataError> + 'a;
+pub type SplitCellSink<'a> = dyn FnMut(&RecordBatch) -> Result<(), DataError> + 'a;
 
 /// The columns of a split's file, given the names of the table's identifiers: the partition, the
 /// identifiers, the number of the row. All are text. A column that the file does not have, or that
@@ -37,7 +37,7 @@ pub fn split_schema(identifiers: usize) -> Result<Schema, SchemaError> {
 /// The most that the cells of a split's file can be, in bytes of text and one for each cell: in a
 /// file of so many bytes, each cell is followed by one that is none of its own, but for the last.
 /// An identifier that is called as a column of the split is read twice.
-pub fn most_of_split(length: u64, identifiers: &[String]) -> u64 {
+pub fn max_split_bytes(length: u64, identifiers: &[String]) -> u64 {
     let twice = identifiers.iter().filter(|name| [ROW, PARTITION].contains(&name.as_str())).count();
     length.saturating_mul(1 + twice as u64).saturating_add(1)
 }
@@ -52,7 +52,7 @@ pub fn split_cells(
     name: &str,
     identifiers: &[String],
     interrupt: &Interrupt,
-    take: &mut TakeCells<'_>,
+    take: &mut SplitCellSink<'_>,
 ) -> Result<(), DataError> {
     let columns = (0..identifiers.len() + 2).map(|_| StringBuilder::new()).collect();
     let mut cells = Cells { identifiers, columns, places: Vec::new(), bytes: 0, take };
@@ -66,7 +66,7 @@ struct Cells<'a, 'b> {
     /// For each column that is read, its place among all.
     places: Vec<usize>,
     bytes: usize,
-    take: &'a mut TakeCells<'b>,
+    take: &'a mut SplitCellSink<'b>,
 }
 
 impl Cells<'_, '_> {

@@ -14,7 +14,7 @@ use arrow_array::{Array as _, RecordBatch, StringArray};
 use stagewright_store::{Role, Schema};
 
 use crate::error::{DataError, DataFault, listed, shown};
-use crate::split::cells::{PARTITION, ROW, TakeCells};
+use crate::split::cells::{PARTITION, ROW, SplitCellSink};
 use crate::split::{Partition, Split};
 use crate::values::Values;
 
@@ -69,7 +69,7 @@ impl Split {
     /// table lacks, rows given twice, rows without an identifier where the file has no row numbers,
     /// and words that are no partition.
     pub fn import<E: From<DataError>>(
-        read: impl FnOnce(&[String], &mut TakeCells<'_>) -> Result<(), DataError>,
+        read: impl FnOnce(&[String], &mut SplitCellSink<'_>) -> Result<(), DataError>,
         schema: &Schema,
         batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
     ) -> Result<Self, E> {

@@ -27,7 +27,7 @@ use crate::values::Values;
 
 use keys::Keys;
 
-pub use cells::{TakeCells, most_of_split, split_cells, split_schema};
+pub use cells::{SplitCellSink, max_split_bytes, split_cells, split_schema};
 pub use keys::{RowHash, hash_rows, in_hash_order, row_key_columns};
 pub use select::{Gather, Select, select};
 

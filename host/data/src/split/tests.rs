@@ -186,7 +186,7 @@ fn read(
     schema: &Schema,
     batches: impl IntoIterator<Item = Result<RecordBatch, DataError>>,
 ) -> Result<Split, DataError> {
-    let cells = |identifiers: &[String], take: &mut TakeCells<'_>| {
+    let cells = |identifiers: &[String], take: &mut SplitCellSink<'_>| {
         split_cells(text.as_bytes(), "the split", identifiers, &Interrupt::never(), take)
     };
     Split::import(cells, schema, batches)

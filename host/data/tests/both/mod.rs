@@ -6,14 +6,15 @@ use std::io::Read as _;
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use stagewright_data::{
-    DataError, Failure, InMemory, Inference, Interrupt, Job, Signature, Source, Strictness, Taker, Wanted,
+    BatchSink, DataError, DecodeFailure, DecodeJob, InMemory, Inference, Interrupt, JobKind, Signature, Source,
+    Strictness,
 };
 
 /// Takes batches, one after the other.
 #[derive(Default)]
 struct Taken(Vec<RecordBatch>);
 
-impl Taker for Taken {
+impl BatchSink for Taken {
     fn opened(&mut self) -> Result<(), DataError> {
         assert!(self.0.is_empty());
         Ok(())
@@ -28,29 +29,29 @@ impl Taker for Taken {
 
 /// Does a job on the files of a source, in memory; job and error cross as another process gets and
 /// sends them.
-fn perform(source: &Source, wanted: Wanted, taken: &mut Taken) -> Result<Option<Inference>, DataError> {
+fn perform(source: &Source, wanted: JobKind, taken: &mut Taken) -> Result<Option<Inference>, DataError> {
     let mut files = source.open_files(1 << 30, &Interrupt::never())?;
-    let job = serde_json::to_string(&Job::new(source, wanted)).unwrap();
-    let job: Job = serde_json::from_str(&job).unwrap();
+    let job = serde_json::to_string(&DecodeJob::new(source, wanted)).unwrap();
+    let job: DecodeJob = serde_json::from_str(&job).unwrap();
     let mut bytes = Vec::new();
     files.file.read_to_end(&mut bytes).unwrap();
     let length = bytes.len();
-    let memory = if job.is_of_database() {
+    let memory = if job.is_database() {
         bytes.resize(length + files.log.len(), 0);
         InMemory::Database { memory: bytes.leak(), length, log: files.log.clone().leak() }
     } else {
         InMemory::File(bytes.leak())
     };
     job.perform(memory, taken).map_err(|error| {
-        let told = serde_json::to_string(&Failure::from(error)).unwrap();
-        serde_json::from_str::<Failure>(&told).unwrap().believed(source)
+        let told = serde_json::to_string(&DecodeFailure::from(error)).unwrap();
+        serde_json::from_str::<DecodeFailure>(&told).unwrap().into_source_error(source)
     })
 }
 
 /// All rows of a source.
 fn in_memory(source: &Source, signature: &Signature) -> Result<RecordBatch, DataError> {
     let (strictness, mut taken) = (Strictness::Ingest, Taken::default());
-    let done = perform(source, Wanted::Rows { signature: signature.clone(), strictness }, &mut taken)?;
+    let done = perform(source, JobKind::Rows { signature: signature.clone(), strictness }, &mut taken)?;
     assert!(done.is_none());
     Ok(concat_batches(&signature.decoded(strictness).to_arrow(), &taken.0).unwrap())
 }

@@ -45,7 +45,7 @@ impl Method {
 
 /// A candidate's metric minus the champion's on the same rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Difference {
+pub struct MetricDifference {
     /// The metric.
     pub metric: String,
     /// The difference.
@@ -63,7 +63,7 @@ pub struct Difference {
     pub method: Method,
 }
 
-impl Difference {
+impl MetricDifference {
     /// The end of the interval that speaks least for the candidate: by how much it is better at
     /// least.
     #[must_use]
@@ -113,7 +113,7 @@ pub fn difference(
     metric: &str,
     confidence: f64,
     stop: &dyn Fn() -> bool,
-) -> Result<Option<Difference>, Error> {
+) -> Result<Option<MetricDifference>, Error> {
     let metric = canonical_name(metric);
     let named = |scores: &[f64]| -> Result<metrics::MetricSet, Error> {
         Ok(match labels {
@@ -126,7 +126,7 @@ pub fn difference(
     let (ours, theirs) = (named(candidate)?, named(champion)?);
     let (Some(ours), Some(theirs)) = (ours.get(metric), theirs.get(metric)) else { return Ok(None) };
     let value = ours - theirs;
-    let found = |(low, high), p_value, method| Difference {
+    let found = |(low, high), p_value, method| MetricDifference {
         metric: metric.to_owned(),
         value,
         low,

@@ -5,7 +5,7 @@
 //! `minimum` and `maximum` mean what they say.
 //!
 //! Absolute gates read the candidate's figures on all test rows that it did not learn from. Gates
-//! that compare read both models' figures on the rows that neither learnt from ([`Comparison`]), so
+//! that compare read both models' figures on the rows that neither learnt from ([`ChampionComparison`]), so
 //! the two kinds may show different figures of one metric. Where too few rows are left to compare,
 //! nothing is known about the champion: the verdict is then [`Verdict::Undecided`], which promotes
 //! nothing.
@@ -26,7 +26,7 @@ pub use baseline::{BaselineComparison, DEGRADATION_TOLERANCE, MetricComparison, 
 pub use summary::{GateDetail, GateSummary, failure_text};
 
 use crate::Error;
-use crate::difference::{DEFAULT_CONFIDENCE, Difference};
+use crate::difference::{DEFAULT_CONFIDENCE, MetricDifference};
 use crate::metrics::{MetricSet, canonical_name};
 use crate::text::printable;
 
@@ -224,14 +224,14 @@ impl Gates {
 
 /// Candidate and champion on the rows that neither learnt from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
+pub struct ChampionComparison {
     /// The candidate's metrics on these rows.
     pub candidate: MetricSet,
     /// The champion's.
     pub champion: MetricSet,
     /// The candidate's primary metric minus the champion's, with its interval; `None` if it cannot
     /// be computed.
-    pub difference: Option<Difference>,
+    pub difference: Option<MetricDifference>,
     /// How many rows were compared.
     pub rows: u64,
     /// Why the rows are too few to decide by, if they are: a sentence's end without a full stop,
@@ -285,7 +285,7 @@ pub struct Judgement {
 /// `comparison` is `None` if there is no champion. Where a champion cannot be compared with, judge
 /// by [`Gates::without_comparison`].
 #[must_use]
-pub fn judge(gates: &Gates, candidate: &MetricSet, comparison: Option<&Comparison>) -> Judgement {
+pub fn judge(gates: &Gates, candidate: &MetricSet, comparison: Option<&ChampionComparison>) -> Judgement {
     let gates: Vec<GateResult> = gates.all().iter().map(|gate| rules::judge(gate, candidate, comparison)).collect();
     Judgement { verdict: Verdict::of(&gates), gates }
 }

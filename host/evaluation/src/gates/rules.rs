@@ -1,7 +1,7 @@
 //! One gate: what it finds, and how it says so.
 
-use super::{Comparison, Gate, GateResult, GateRule};
-use crate::difference::Difference;
+use super::{ChampionComparison, Gate, GateResult, GateRule};
+use crate::difference::MetricDifference;
 use crate::metrics::{MetricSet, lower_is_better};
 use crate::text::trim_zeros;
 
@@ -16,12 +16,12 @@ enum Finding {
 }
 
 /// Judges one gate.
-pub(super) fn judge(gate: &Gate, candidate: &MetricSet, comparison: Option<&Comparison>) -> GateResult {
+pub(super) fn judge(gate: &Gate, candidate: &MetricSet, comparison: Option<&ChampionComparison>) -> GateResult {
     let comparison = comparison.filter(|_| gate.rule.compares_with_champion());
     let actual = comparison.map_or(candidate, |it| &it.candidate).get(&gate.metric);
     let baseline = comparison.and_then(|it| it.champion.get(&gate.metric));
     let finding = match (comparison, actual, baseline) {
-        (Some(Comparison { undecided: Some(why), .. }), ..) => {
+        (Some(ChampionComparison { undecided: Some(why), .. }), ..) => {
             Finding::Undecided(format!("{} cannot be compared with the champion's: {why}", gate.metric))
         }
         (_, None, _) => Finding::Missing(missing(gate)),
@@ -85,7 +85,7 @@ fn alone(gate: &Gate, actual: f64) -> Finding {
     }
 }
 
-fn compared(gate: &Gate, actual: f64, base: f64, comparison: &Comparison) -> Finding {
+fn compared(gate: &Gate, actual: f64, base: f64, comparison: &ChampionComparison) -> Finding {
     if gate.rule == GateRule::NoRegression {
         return no_regression(gate, actual, base);
     }
@@ -113,7 +113,7 @@ fn compared(gate: &Gate, actual: f64, base: f64, comparison: &Comparison) -> Fin
 
 /// The policy's gate. `gain` is by how much the candidate is better: the difference of the figures,
 /// or what it is at least.
-fn primary(gate: &Gate, actual: f64, base: f64, gain: f64, difference: Option<&Difference>) -> Finding {
+fn primary(gate: &Gate, actual: f64, base: f64, gain: f64, difference: Option<&MetricDifference>) -> Finding {
     let Gate { rule, metric, threshold, confidence } = gate;
     let lower = lower_is_better(metric);
     // Where the figures themselves decide, the limit is computed as its reader would: the
@@ -151,7 +151,7 @@ fn primary(gate: &Gate, actual: f64, base: f64, gain: f64, difference: Option<&D
 
 /// The interval of a difference, after the difference itself: `, 95 % interval -0.001 to +0.024`.
 /// Of a loss the ends are turned round, as the difference is.
-fn interval(difference: &Difference) -> String {
+fn interval(difference: &MetricDifference) -> String {
     let (low, high) = (difference.least_gain(), difference.greatest_gain());
     format!(", {} % interval {} to {}", percent(difference.confidence), signed(4, low, high), signed(4, high, low))
 }

@@ -8,7 +8,7 @@ fn gate(rule: GateRule, metric: &str, threshold: f64) -> Gate {
 
 /// Judges gates as they are, whatever policy they would come from.
 fn judge_all(gates: &[Gate], candidate: &MetricSet, champion: Option<&MetricSet>) -> Vec<GateResult> {
-    let comparison = champion.map(|champion| Comparison {
+    let comparison = champion.map(|champion| ChampionComparison {
         candidate: candidate.clone(),
         champion: champion.clone(),
         difference: None,
@@ -255,11 +255,11 @@ fn policy(policy: Policy, margin: f64, confidence: Option<f64>) -> Gates {
     Gates { policy, primary: "roc_auc".to_owned(), margin, confidence, others: Vec::new() }
 }
 
-fn compared(actual: f64, base: f64, interval: Option<(f64, f64)>) -> Comparison {
-    Comparison {
+fn compared(actual: f64, base: f64, interval: Option<(f64, f64)>) -> ChampionComparison {
+    ChampionComparison {
         candidate: set(&[("roc_auc", actual)]),
         champion: set(&[("roc_auc", base)]),
-        difference: interval.map(|(low, high)| Difference {
+        difference: interval.map(|(low, high)| MetricDifference {
             metric: "roc_auc".to_owned(),
             value: actual - base,
             low,
@@ -273,7 +273,7 @@ fn compared(actual: f64, base: f64, interval: Option<(f64, f64)>) -> Comparison 
     }
 }
 
-fn verdict(gates: &Gates, comparison: &Comparison) -> Verdict {
+fn verdict(gates: &Gates, comparison: &ChampionComparison) -> Verdict {
     judge(gates, &comparison.candidate, Some(comparison)).verdict
 }
 
@@ -323,12 +323,12 @@ fn a_confidence_asks_for_the_interval_and_not_for_the_difference() {
 #[test]
 fn a_loss_is_surely_better_where_its_interval_lies_below_zero() {
     let gates = Gates { primary: "log_loss".to_owned(), ..policy(Policy::Better, 0.01, Some(0.95)) };
-    let comparison = |low, high| Comparison {
+    let comparison = |low, high| ChampionComparison {
         candidate: set(&[("log_loss", 0.40)]),
         champion: set(&[("log_loss", 0.43)]),
         difference: compared(0.40, 0.43, Some((low, high)))
             .difference
-            .map(|it| Difference { metric: "log_loss".to_owned(), ..it }),
+            .map(|it| MetricDifference { metric: "log_loss".to_owned(), ..it }),
         rows: 1_000,
         undecided: None,
     };
@@ -338,8 +338,10 @@ fn a_loss_is_surely_better_where_its_interval_lies_below_zero() {
 
 #[test]
 fn too_few_rows_are_undecided_unless_a_gate_of_its_own_rejects() {
-    let few =
-        Comparison { undecided: Some("only 3 rows of class `Yes` are left".to_owned()), ..compared(0.9, 0.8, None) };
+    let few = ChampionComparison {
+        undecided: Some("only 3 rows of class `Yes` are left".to_owned()),
+        ..compared(0.9, 0.8, None)
+    };
     let gates = |least| Gates {
         others: vec![gate(GateRule::Minimum, "roc_auc", least), gate(GateRule::NoRegression, "roc_auc", 0.01)],
         ..policy(Policy::Better, 0.0, None)

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Champion;
-use crate::difference::Difference;
-use crate::gates::{Comparison, Policy};
+use crate::difference::MetricDifference;
+use crate::gates::{ChampionComparison, Policy};
 use crate::metrics::lower_is_better;
 use crate::text::{aligned, count, number, trim_zeros};
 
@@ -14,7 +14,7 @@ use crate::text::{aligned, count, number, trim_zeros};
 /// columns.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Compared {
+pub struct ComparisonDetails {
     /// How they were compared in the primary metric.
     pub policy: Policy,
     /// How many test rows the candidate learnt from. Its metrics leave them out.
@@ -27,10 +27,10 @@ pub struct Compared {
     pub equal_content_rows: Option<u64>,
     /// Both on the rows that neither learnt from; `None` without a champion that can be compared
     /// with.
-    pub comparison: Option<Comparison>,
+    pub comparison: Option<ChampionComparison>,
 }
 
-impl Compared {
+impl ComparisonDetails {
     /// The policy in words.
     pub(super) fn policy_text(&self) -> &'static str {
         match self.policy {
@@ -95,8 +95,8 @@ impl Compared {
 
 /// A difference with its interval:
 /// `roc_auc +0.0121, 95 % interval -0.0013 to +0.0255 (DeLong, p 0.077)`.
-pub(super) fn difference_text(difference: &Difference) -> String {
-    let Difference { metric, value, low, high, confidence, p_value, method } = difference;
+pub(super) fn difference_text(difference: &MetricDifference) -> String {
+    let MetricDifference { metric, value, low, high, confidence, p_value, method } = difference;
     let signed = |value: f64| if value > 0.0 { format!("+{}", aligned(value)) } else { aligned(value) };
     let percent = trim_zeros(&format!("{:.6}", confidence * 100.0));
     let p = p_value.map_or_else(String::new, |p| format!(", p {}", number(p)));

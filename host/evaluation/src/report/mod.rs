@@ -18,14 +18,16 @@ mod validation;
 use serde::{Deserialize, Serialize};
 
 pub use crate::gates::Verdict;
-pub use compared::Compared;
-pub use evaluation::{Artifact, Champion, Confusion, Decision, EvaluatedModel, EvaluationReport, Reason, Reported};
-pub use provenance::{Code, Dataset, StageComponent};
-pub use validation::{Cell, Check, ColumnSummary, ValidationReport};
+pub use compared::ComparisonDetails;
+pub use evaluation::{
+    Champion, ComponentReport, Confusion, EvaluatedModel, EvaluationReport, PromotionDecision, Reason, ReportArtifact,
+};
+pub use provenance::{Dataset, StageComponent, WorkingTree};
+pub use validation::{Check, ColumnSummary, FailingCell, ValidationReport};
 
 /// A component that took part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Component {
+pub struct ReportComponent {
     /// Its own name.
     pub name: String,
     /// Its own version.
@@ -36,7 +38,7 @@ pub struct Component {
 
 /// A table that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Table {
+pub struct ReportTable {
     /// What it is called among the artifacts: `table`, `test`.
     pub name: String,
     /// The digest of its content.

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::Component;
+use super::ReportComponent;
 use crate::figure::{self, Figure, Plot, TextTable};
 use crate::gates::Verdict;
 use crate::text::{aligned, printable};
@@ -92,7 +92,7 @@ pub(super) fn digest(digest: &str) -> Markup {
 }
 
 /// A component in one line.
-pub(super) fn component(component: &Component) -> Markup {
+pub(super) fn component(component: &ReportComponent) -> Markup {
     html! { code { (short(&component.name)) " " (short(&component.version)) } " " (digest(&component.digest)) }
 }
 

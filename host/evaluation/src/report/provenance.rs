@@ -37,7 +37,7 @@ pub struct StageComponent {
 /// The state of the working tree that a run was started in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Code {
+pub struct WorkingTree {
     /// The commit; `None` if it is not known.
     pub commit: Option<String>,
     /// The branch, if one was checked out.

@@ -4,13 +4,13 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
 use super::page::{self, badge, digest, figure_or_dash, long, short};
-use super::{Component, Table};
+use super::{ReportComponent, ReportTable};
 use crate::figure::Figure;
 use crate::text::count;
 
 /// A value that breaks a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cell {
+pub struct FailingCell {
     /// The row, from 0.
     pub row: u64,
     /// The value as text; `None` for null.
@@ -33,7 +33,7 @@ pub struct Check {
     /// How many rows break it.
     pub failures: u64,
     /// The first of them.
-    pub examples: Vec<Cell>,
+    pub examples: Vec<FailingCell>,
 }
 
 /// A column in figures.
@@ -57,9 +57,9 @@ pub struct ColumnSummary {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ValidationReport {
     /// Who looked.
-    pub component: Component,
+    pub component: ReportComponent,
     /// At what.
-    pub table: Table,
+    pub table: ReportTable,
     /// Every check that was made, passed or not.
     pub checks: Vec<Check>,
     /// One per column.
@@ -149,7 +149,7 @@ fn checks<'a>(checks: impl Iterator<Item = &'a Check>) -> Markup {
     }
 }
 
-fn examples(cells: &[Cell]) -> Markup {
+fn examples(cells: &[FailingCell]) -> Markup {
     html! {
         @if !cells.is_empty() {
             details {

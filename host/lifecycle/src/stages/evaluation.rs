@@ -10,7 +10,9 @@ use arrow_array::{Float64Array, RecordBatch};
 use stagewright_data::{Task, select};
 use stagewright_evaluation::figure::{Figure, Importance, Predictions, importance_figure, prediction_figures};
 use stagewright_evaluation::metrics::MetricSet;
-use stagewright_evaluation::report::{self, Champion, Compared, EvaluatedModel, EvaluationReport, Reported};
+use stagewright_evaluation::report::{
+    self, Champion, ComparisonDetails, ComponentReport, EvaluatedModel, EvaluationReport,
+};
 use stagewright_store::{DataType, Field, Role, Schema, Table};
 
 use crate::artifact::{COMPARED, EVALUATION, IMPORTANCE, MODEL, PREDICTIONS, REPORT, STATE, TASK, TEST};
@@ -146,10 +148,14 @@ fn report(
         model: work.model.clone(),
         task: task_text(&test.task),
         primary_metric: work.gates.primary.clone(),
-        test: report::Table { name: "test".into(), digest: test.table.digest().to_string(), rows: test.table.rows() },
+        test: report::ReportTable {
+            name: "test".into(),
+            digest: test.table.digest().to_string(),
+            rows: test.table.rows(),
+        },
         candidate: model(candidate, work.candidate_version, &judged.candidate),
         champion: in_report,
-        compared: Compared {
+        compared: ComparisonDetails {
             policy: judged.policy,
             candidate_overlap_rows: judged.rows.candidate_overlap_rows,
             champion_overlap_rows: judged.rows.champion_overlap_rows,
@@ -159,7 +165,7 @@ fn report(
         gates: judged.judgement.gates.clone(),
         decision: None,
         figures: figures(test, judged, candidate, champion)?,
-        reported: Some(Reported {
+        reported: Some(ComponentReport {
             component: bench.report_component(),
             metrics: reported.into_iter().collect(),
             figures: bench.take_figures(),

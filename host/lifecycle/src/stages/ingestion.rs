@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use stagewright_data::{DataError, Decode, InferenceOptions, Leave, Signature, Source, SourceRows, Strictness};
+use stagewright_data::{DataError, Decode, DecodeLimits, InferenceOptions, Signature, Source, SourceRows, Strictness};
 use stagewright_manifest::World;
 use stagewright_store::{Role, Schema};
 use tracing::Span;
@@ -76,7 +76,7 @@ fn signature(
     work: &IngestionWork,
     source: Option<&Result<Source, StageFault>>,
     decoder: &dyn Decode,
-    leave: &Leave,
+    leave: &DecodeLimits,
 ) -> Result<Option<Signature>, StageFault> {
     let (None, Some(source)) = (&work.signature, source) else { return Ok(work.signature.clone()) };
     let source = source.as_ref().map_err(Clone::clone)?;
@@ -104,7 +104,7 @@ struct Granted {
     source: Option<(String, Result<Source, StageFault>)>,
     signature: Option<Signature>,
     decoder: Arc<dyn Decode>,
-    leave: Leave,
+    leave: DecodeLimits,
 }
 
 impl Sources for Granted {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use stagewright_evaluation::difference::Difference;
+use stagewright_evaluation::difference::MetricDifference;
 use stagewright_evaluation::gates::{GateResult, GateRule, Gates, Verdict, judge};
 use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::{Champion, EvaluationReport, Reason};
@@ -23,7 +23,7 @@ pub(crate) struct Decision {
     pub(crate) verdict: Verdict,
     pub(crate) policy: String,
     pub(crate) judged_against: Option<u32>,
-    pub(crate) difference: Option<Difference>,
+    pub(crate) difference: Option<MetricDifference>,
     pub(crate) reasons: Vec<Reason>,
     gates: Vec<GateResult>,
 }

@@ -12,7 +12,7 @@ use arrow_array::{Array as _, ArrayRef, RecordBatch, StringArray};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stagewright_data::Gather;
-use stagewright_manifest::{Nulls, World, child_names};
+use stagewright_manifest::{NullPolicy, World, child_names};
 use stagewright_store::{DataType, Table, TableWriter};
 
 use crate::artifact::{SEGMENT_LIST, TABLE};
@@ -66,9 +66,9 @@ pub(crate) fn run(work: &SegmentsWork, bench: &mut Bench) -> Result<(), RunError
     let mut rows_without_value = 0;
     match (work.nulls, without.first()) {
         (_, None) => {}
-        (Nulls::Skip, Some(_)) => rows_without_value = without.len() as u64,
-        (Nulls::Segment, Some(_)) => segments.push((Value::Null, without)),
-        (Nulls::Error, Some(&row)) => {
+        (NullPolicy::Skip, Some(_)) => rows_without_value = without.len() as u64,
+        (NullPolicy::Segment, Some(_)) => segments.push((Value::Null, without)),
+        (NullPolicy::Error, Some(&row)) => {
             let message = format!(
                 "{} rows have no value, and so no segment: write `nulls = \"skip\"` under [foreach] to leave them out, \
                  or `nulls = \"segment\"` for a model of them",

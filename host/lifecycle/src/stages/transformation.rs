@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use stagewright_data::{DataError, Gather, Partition, Split, TakeCells, Task, TaskKind, in_hash_order, select};
+use stagewright_data::{DataError, Gather, Partition, Split, SplitCellSink, Task, TaskKind, in_hash_order, select};
 use stagewright_manifest::World;
 use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter, packed};
 
@@ -118,7 +118,7 @@ fn split(work: &TransformationWork, bench: &Bench, table: &Table, watch: &Watch)
             watch.hold(held.get())?;
             let rows = with_kept_identifiers(table, watch, &held, IMPORTED_ROW_MEMORY);
             let (decoder, leave) = (&bench.session.decoder, bench.leave());
-            let read = |identifiers: &[String], take: &mut TakeCells<'_>| {
+            let read = |identifiers: &[String], take: &mut SplitCellSink<'_>| {
                 decoder.split(file.path(), identifiers, &leave, take)
             };
             Split::import(read, table.schema(), rows).map_err(|ReadError(fault)| match fault {

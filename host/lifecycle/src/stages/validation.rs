@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use arrow_array::Array as _;
 use stagewright_data::Signature;
-use stagewright_evaluation::report::{self, Cell, Check, ValidationReport};
+use stagewright_evaluation::report::{self, Check, FailingCell, ValidationReport};
 use stagewright_store::Table;
 
 use crate::artifact::{FINDINGS, SIGNATURE, TABLE, VALIDATION_REPORT};
@@ -33,7 +33,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<(), RunError> {
     checks.extend(own.into_iter().filter(|check| !told.contains(&check.column)));
     let report = ValidationReport {
         component: bench.report_component(),
-        table: report::Table { name: "table".into(), digest: table.digest().to_string(), rows: table.rows() },
+        table: report::ReportTable { name: "table".into(), digest: table.digest().to_string(), rows: table.rows() },
         checks,
         columns,
         figures: bench.take_figures(),
@@ -77,7 +77,7 @@ pub(crate) fn held_to(signature: &Signature, table: &Table, watch: &Watch) -> Re
     Ok(with_nulls
         .map(|(&place, (count, first))| Check {
             failures: count,
-            examples: first.map(|row| Cell { row, value: None }).into_iter().collect(),
+            examples: first.map(|row| FailingCell { row, value: None }).into_iter().collect(),
             ..check(wanted[place].name.clone(), format!("{count} nulls"), "no nulls".to_owned())
         })
         .collect())

@@ -230,7 +230,7 @@ impl Bed {
             manifest_text: asked.file,
             home: self.home.clone(),
             sandbox: fake.clone(),
-            decoder: Arc::new(stagewright_data::Here),
+            decoder: Arc::new(stagewright_data::InProcess),
             components: manifest.stages.iter().map(|stage| (stage.name.clone(), ready(stage))).collect(),
             manifest,
             observer: fake.clone(),

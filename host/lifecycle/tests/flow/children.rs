@@ -255,7 +255,7 @@ fn parent_and_children_are_reproduced_and_planned() {
         let again = Again {
             artifacts: bed.home.artifacts.clone(),
             sandbox: fake.clone(),
-            decoder: Arc::new(stagewright_data::Here),
+            decoder: Arc::new(stagewright_data::InProcess),
             observer: fake,
             workers: 1,
             cancel: Cancel::default(),

@@ -31,7 +31,7 @@ fn session(bed: &Bed) -> Session {
     Session {
         artifacts: bed.home.artifacts.clone(),
         sandbox: fake.clone(),
-        decoder: std::sync::Arc::new(stagewright_data::Here),
+        decoder: std::sync::Arc::new(stagewright_data::InProcess),
         components: components.collect(),
         source: None,
         observer: fake,

@@ -19,7 +19,7 @@ pub(crate) fn again(bed: &Bed, script: Script) -> Again {
     Again {
         artifacts: bed.home.artifacts.clone(),
         sandbox: fake.clone(),
-        decoder: Arc::new(stagewright_data::Here),
+        decoder: Arc::new(stagewright_data::InProcess),
         observer: fake,
         workers: 3,
         cancel,

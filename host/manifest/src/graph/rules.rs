@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Draft, Wired};
+use super::drafts::{Draft, Wired};
 use crate::world::World;
 
 /// Refuses stages that wait for themselves. Whether there was one.

@@ -1,132 +1,108 @@
-//! From wired stages to steps, in an order in which they can be done.
+//! The steps of a pipeline and what each works on.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::rules::tables_of;
-use super::{Draft, Input, Step, Wired};
+use serde::Serialize;
+
 use crate::step_id::StepId;
 use crate::world::World;
 
-/// The stages as steps, in an order in which they can be done.
-pub(super) fn of(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> Option<Vec<Step>> {
-    let mut ids: Vec<Vec<StepId>> = vec![Vec::new(); drafts.len()];
-    let mut steps: Vec<Step> = Vec::new();
-    let mut is_fine = true;
-    for at in ordered(drafts, wired) {
-        let draft = &drafts[at];
-        let (world, stage) = (draft.world?, StepId::new(draft.name).ok()?);
-        let split = wired[at].iter().find(|wired| is_split(world, wired));
-        let after: Vec<StepId> = waited_for(drafts, wired, at).into_iter().flat_map(|at| ids[at].clone()).collect();
-        let parts: Vec<Option<usize>> = split.map_or(vec![None], |it| it.from.iter().copied().map(Some).collect());
-        for part in parts {
-            let id = match part {
-                None => stage.clone(),
-                Some(part) => match of_model(drafts, draft, drafts[part].name) {
-                    Some(id) => id,
-                    None => {
-                        is_fine = false;
-                        continue;
-                    }
-                },
-            };
-            let inputs: Vec<Input> = wired[at]
-                .iter()
-                .flat_map(|it| {
-                    it.from.iter().filter(|&&from| part.is_none_or(|part| part == from)).map(move |&from| (it, from))
-                })
-                .flat_map(|(it, from)| ids[from].iter().map(move |step| (it, step)))
-                .map(|(it, step)| Input { name: it.name.clone(), step: step.clone(), artifact: it.artifact })
-                .collect();
-            let line = line(&steps, &inputs);
-            ids[at].push(id.clone());
-            steps.push(Step { id, stage: stage.clone(), world, inputs, after: after.clone(), line });
-        }
-    }
-    is_fine.then_some(steps)
+/// A step: a stage at work in its place.
+///
+/// A stage is one step, but for an evaluation of several models: that is a step for each of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its name.
+    pub id: StepId,
+    /// The stage that says what it does.
+    pub stage: StepId,
+    /// The contract of its component.
+    pub world: World,
+    /// The things that it works on.
+    pub inputs: Vec<Input>,
+    /// The steps that must have ended well before it begins, besides those that it works on.
+    pub after: Vec<StepId>,
+    /// The steps that its data come through, one for each world: the table that rows come from
+    /// stands under ingestion.
+    pub line: BTreeMap<World, StepId>,
 }
 
-/// Whether a stage works once for each of the stages that this input comes from.
-fn is_split(world: World, wired: &Wired) -> bool {
-    wired.from.len() > 1 && world.contract().inputs.iter().any(|port| port.is_many && port.name == wired.name)
+/// A thing that a step works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Its name under `inputs`.
+    pub name: String,
+    /// The step that makes it.
+    pub step: StepId,
+    /// The name of the artifact there.
+    pub artifact: &'static str,
 }
 
-/// The name of the step that evaluates one model of several.
-fn of_model(drafts: &[Draft<'_>], evaluation: &Draft<'_>, model: &str) -> Option<StepId> {
-    let name = format!("{}-{model}", evaluation.name);
-    if drafts.iter().any(|draft| draft.name == name) {
-        let message = format!("`{name}` is the name of a stage, and of the step that evaluates `{model}`");
-        evaluation.report(message, Some("give the stage another name".to_owned()));
-        return None;
-    }
-    let id = StepId::new(&name);
-    if let Err(error) = &id {
-        evaluation.report(error.to_string(), Some("give the training a shorter name".to_owned()));
-    }
-    id.ok()
+/// One step waits for another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Edge {
+    /// The step that comes first.
+    pub from: StepId,
+    /// The step that waits.
+    pub to: StepId,
+    /// The name of the input, if the second works on what the first makes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    /// The artifact that is worked on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<&'static str>,
 }
 
-/// The validations that a stage waits for: of the tables that others are made of, those; before
-/// anything is learnt, all.
-fn waited_for(drafts: &[Draft<'_>], wired: &[Vec<Wired>], at: usize) -> Vec<usize> {
-    let own: Vec<usize> = wired[at].iter().flat_map(|it| it.from.iter().copied()).collect();
-    let checks = tables_of(drafts, wired, World::Validation);
-    let waits = |table: usize| match drafts[at].world {
-        Some(World::Transformation) => true,
-        Some(World::Validation) | None => false,
-        Some(_) => own.contains(&table),
-    };
-    checks.into_iter().filter(|&(check, table)| check != at && waits(table)).map(|(check, _)| check).collect()
+/// The steps of a pipeline, each after those that it waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Graph {
+    pub(super) steps: Vec<Step>,
 }
 
-/// An order in which each stage stands after those that it waits for: by world, then by the place
-/// in the file. There is no cycle.
-fn ordered(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> Vec<usize> {
-    let before: Vec<BTreeSet<usize>> = (0..drafts.len())
-        .map(|at| {
-            let worked_on = wired[at].iter().flat_map(|it| it.from.iter().copied());
-            worked_on.chain(waited_for(drafts, wired, at)).collect()
-        })
-        .collect();
-    let mut left: Vec<usize> = before.iter().map(BTreeSet::len).collect();
-    let mut followers: Vec<Vec<usize>> = vec![Vec::new(); drafts.len()];
-    for (at, before) in before.iter().enumerate() {
-        before.iter().for_each(|&before| followers[before].push(at));
+impl Graph {
+    /// The steps, each after those that it waits for. The order hangs on the file alone.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
     }
-    let entry = |at: usize| Reverse((drafts[at].world, at));
-    let mut ready: BinaryHeap<_> = (0..drafts.len()).filter(|&at| left[at] == 0).map(entry).collect();
-    let mut order = Vec::with_capacity(drafts.len());
-    while let Some(Reverse((_, at))) = ready.pop() {
-        order.push(at);
-        for &next in &followers[at] {
-            left[next] -= 1;
-            if left[next] == 0 {
-                ready.push(entry(next));
+
+    /// The step of this name.
+    pub fn step(&self, id: &StepId) -> Option<&Step> {
+        self.steps.iter().find(|step| step.id == *id)
+    }
+
+    /// The steps of a world.
+    pub fn of(&self, world: World) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(move |step| step.world == world)
+    }
+
+    /// A step and those that work on what it makes, or on what is made of that.
+    pub fn with_followers(&self, id: &StepId) -> BTreeSet<&StepId> {
+        let mut found = BTreeSet::new();
+        for step in &self.steps {
+            if step.id == *id || step.inputs.iter().any(|input| found.contains(&input.step)) {
+                found.insert(&step.id);
             }
         }
+        found
     }
-    order
-}
 
-/// The steps that data come through, by those that come through its inputs. Where several steps of
-/// a world lead to it, none of them is *the* one.
-fn line(steps: &[Step], inputs: &[Input]) -> BTreeMap<World, StepId> {
-    let mut line: BTreeMap<World, Option<StepId>> = BTreeMap::new();
-    let mut add = |world: World, id: &StepId| {
-        let known = line.entry(world).or_insert_with(|| Some(id.clone()));
-        if known.as_ref() != Some(id) {
-            *known = None;
-        }
-    };
-    for input in inputs {
-        let Some(before) = steps.iter().find(|step| step.id == input.step) else { continue };
-        // A table is a table, whichever stage made it.
-        if input.artifact == "table" {
-            add(World::Ingestion, &before.id);
-            continue;
-        }
-        before.line.iter().for_each(|(world, id)| add(*world, id));
-        add(before.world, &before.id);
+    /// Who waits for whom.
+    pub fn edges(&self) -> Vec<Edge> {
+        let edges = self.steps.iter().flat_map(|step| {
+            let worked_on = step.inputs.iter().map(|input| Edge {
+                from: input.step.clone(),
+                to: step.id.clone(),
+                input: Some(input.name.clone()),
+                artifact: Some(input.artifact),
+            });
+            let waited_for = step.after.iter().map(|from| Edge {
+                from: from.clone(),
+                to: step.id.clone(),
+                input: None,
+                artifact: None,
+            });
+            worked_on.chain(waited_for)
+        });
+        edges.collect()
     }
-    line.into_iter().filter_map(|(world, id)| Some((world, id?))).collect()
 }

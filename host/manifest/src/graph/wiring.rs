@@ -3,18 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{Draft, Wire, Wired};
+use super::drafts::{Draft, Wire, Wired};
 use crate::names::Identifier;
 use crate::nearest::{listed, nearest};
 use crate::world::{Port, World};
 
 /// The meanings of a reference under `inputs` or `outputs`.
-pub(crate) struct Names<'a> {
+pub(crate) struct References<'a> {
     drafts: &'a [Draft<'a>],
     by_name: BTreeMap<&'a str, usize>,
 }
 
-impl<'a> Names<'a> {
+impl<'a> References<'a> {
     pub(crate) fn of(drafts: &'a [Draft<'a>]) -> Self {
         Self { drafts, by_name: drafts.iter().enumerate().map(|(at, draft)| (draft.name, at)).collect() }
     }
@@ -225,10 +225,4 @@ fn port_of(draft: &Draft<'_>, world: World, wire: &Wire<'_>) -> Option<&'static 
         return None;
     }
     Some(port)
-}
-
-impl Draft<'_> {
-    pub(super) fn report(&self, message: String, hint: Option<String>) {
-        self.item.report(message, hint);
-    }
 }

@@ -10,8 +10,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::Step;
-use super::schema::{Schema, count, number};
+use super::numbers::{compare, count, is_multiple, is_of_type, number};
+use super::schema::Schema;
 
 /// The steps that a check may take, each of some ten nanoseconds. A component with a hundred parameters takes some thousands.
 pub(super) const MAX_STEPS: u64 = 10_000_000;
@@ -22,11 +22,18 @@ pub(super) const MAX_VIOLATIONS: usize = 100;
 /// Steps that matching one byte against a pattern counts for: the program may have thousands of states.
 const PATTERN_STEPS: u64 = 256;
 
+/// One step of the way to a part of a JSON value.
+#[derive(Clone, Debug)]
+pub(super) enum PathStep {
+    Key(String),
+    Index(usize),
+}
+
 /// A violation of the schema.
 #[derive(Debug)]
 pub(super) struct Violation<'s> {
     /// The way to the value.
-    pub(super) path: Vec<Step>,
+    pub(super) path: Vec<PathStep>,
     /// The part of the schema that holds the keyword.
     pub(super) part: &'s Json,
     /// Which rule, with what the schema says of it.
@@ -89,7 +96,7 @@ pub(super) fn check<'s>(schema: &Schema<'s>, value: &Json) -> Checked<'s> {
 struct Check<'a, 's> {
     schema: &'a Schema<'s>,
     steps: u64,
-    path: Vec<Step>,
+    path: Vec<PathStep>,
     /// How many choices are being tried: what does not fit there is no violation.
     trying: usize,
     found: Vec<Violation<'s>>,
@@ -265,7 +272,7 @@ impl<'s> Check<'_, 's> {
         let rest = entries.get("items");
         for (index, item) in items.iter().enumerate() {
             if let Some(schema) = first.get(index).or(rest) {
-                self.path.push(Step::Index(index));
+                self.path.push(PathStep::Index(index));
                 self.apply(schema, item)?;
                 self.path.pop();
             }
@@ -341,7 +348,7 @@ impl<'s> Check<'_, 's> {
             if let Some(names) = entries.get("propertyNames")
                 && !self.fits(names, &Json::String(name.clone()))?
             {
-                self.path.push(Step::Key(name.clone()));
+                self.path.push(PathStep::Key(name.clone()));
                 self.fail(part, Rule::PropertyName)?;
                 self.path.pop();
             }
@@ -355,7 +362,7 @@ impl<'s> Check<'_, 's> {
                 self.fail(part, Rule::Unknown(name.clone()))?;
                 continue;
             }
-            self.path.push(Step::Key(name.clone()));
+            self.path.push(PathStep::Key(name.clone()));
             for schema in fitting.into_iter().chain(rest) {
                 self.apply(schema, value)?;
             }
@@ -492,48 +499,6 @@ impl<'s> Check<'_, 's> {
 
 fn texts(value: Option<&Json>) -> impl Iterator<Item = &str> {
     value.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str)
-}
-
-fn is_of_type(types: &Json, value: &Json) -> bool {
-    let is = |name: &str| match value {
-        Json::Null => name == "null",
-        Json::Bool(_) => name == "boolean",
-        Json::String(_) => name == "string",
-        Json::Array(_) => name == "array",
-        Json::Object(_) => name == "object",
-        Json::Number(it) => {
-            name == "number"
-                || name == "integer" && (!it.is_f64() || number(value).is_some_and(|number| number.fract() == 0.0))
-        }
-    };
-    match types {
-        Json::String(name) => is(name),
-        Json::Array(names) => names.iter().filter_map(Json::as_str).any(is),
-        _ => true,
-    }
-}
-
-fn whole(number: &Number) -> Option<i128> {
-    number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
-}
-
-fn compare(one: &Number, two: &Number) -> Option<std::cmp::Ordering> {
-    match (whole(one), whole(two)) {
-        (Some(one), Some(two)) => Some(one.cmp(&two)),
-        _ => one.as_f64()?.partial_cmp(&two.as_f64()?),
-    }
-}
-
-fn is_multiple(value: &Number, of: &Number) -> bool {
-    match (whole(value), whole(of)) {
-        (Some(value), Some(of)) => of != 0 && value % of == 0,
-        _ => {
-            let Some((value, of)) = value.as_f64().zip(of.as_f64()) else { return false };
-            let times = value / of;
-            // 0.3 is a multiple of 0.1, although no float says so.
-            times.is_finite() && (times - times.round()).abs() <= 1e-9 * times.abs().max(1.0)
-        }
-    }
 }
 
 #[cfg(test)]

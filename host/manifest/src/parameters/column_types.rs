@@ -9,13 +9,12 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
-use super::check::MAX_VIOLATIONS;
-use super::{Report, Step, brief};
+use super::check::{MAX_VIOLATIONS, PathStep};
+use super::report::Report;
+use super::schema::COLUMN_TYPES;
+use super::text::brief;
 use crate::document::key_text;
 use crate::nearest::listed;
-
-/// The keyword.
-pub(super) const COLUMN_TYPES: &str = "x-column-types";
 
 /// Reports each declared column that stands under a parameter which is not for its type.
 pub(super) fn check(report: &Report<'_>, parameters: &Json) {
@@ -42,17 +41,20 @@ pub(super) fn check(report: &Report<'_>, parameters: &Json) {
                 listed(types.iter().map(|name| &**name))
             );
             let hint = format!("remove it, or change the type of `signature.fields.{}`", key_text(column));
-            report.report_at_key(&[Step::Key(name.clone()), step], message, Some(hint));
+            report.report_at_key(&[PathStep::Key(name.clone()), step], message, Some(hint));
         }
     }
 }
 
 /// The columns that a parameter names, each with the way to it.
-fn columns(value: Option<&Json>) -> Vec<(Step, &str)> {
+fn columns(value: Option<&Json>) -> Vec<(PathStep, &str)> {
     match value {
-        Some(Json::Object(entries)) => entries.keys().map(|name| (Step::Key(name.clone()), name.as_str())).collect(),
+        Some(Json::Object(entries)) => {
+            entries.keys().map(|name| (PathStep::Key(name.clone()), name.as_str())).collect()
+        }
         Some(Json::Array(items)) => {
-            let named = items.iter().enumerate().filter_map(|(place, item)| Some((Step::Index(place), item.as_str()?)));
+            let named =
+                items.iter().enumerate().filter_map(|(place, item)| Some((PathStep::Index(place), item.as_str()?)));
             named.collect()
         }
         _ => Vec::new(),

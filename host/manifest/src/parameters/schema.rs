@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value as Json};
 
-use super::brief;
-use super::column_types::COLUMN_TYPES;
+use super::numbers::{count, number};
+use super::text::brief;
 
 /// How many parts of a schema are looked at, references followed; 64 bytes of a listed value are a part too. A component
 /// with a hundred parameters has about a thousand.
@@ -31,6 +31,9 @@ const MAX_PATTERN_PROGRAM: usize = 256 << 10;
 
 /// How many types of columns a parameter may be for: there are six.
 const MAX_COLUMN_TYPES: usize = 16;
+
+/// The keyword by which a parameter names the types of the columns that it is for.
+pub(super) const COLUMN_TYPES: &str = "x-column-types";
 
 /// The draft of JSON Schema that is spoken here.
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -299,16 +302,4 @@ fn shown_kind(value: &Json) -> &'static str {
         Json::Array(_) => "a list",
         Json::Object(_) => "an object",
     }
-}
-
-/// A finite number.
-pub(super) fn number(value: &Json) -> Option<f64> {
-    value.as_f64().filter(|number| number.is_finite())
-}
-
-/// A count; one that no program reaches is as good as the greatest.
-pub(super) fn count(value: &Json) -> Option<u64> {
-    let whole = |number: &f64| *number >= 0.0 && number.fract() == 0.0;
-    // A cast from a float saturates.
-    value.as_u64().or_else(|| number(value).filter(whole).map(|number| number as u64))
 }

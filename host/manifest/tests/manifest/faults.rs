@@ -1,6 +1,6 @@
 use miette::Diagnostic as _;
 use proptest::prelude::*;
-use stagewright_manifest::{Overrides, Place};
+use stagewright_manifest::{Overrides, ProblemLocation};
 
 use crate::{WHOLE, changed, parse, said};
 
@@ -34,7 +34,7 @@ fn a_problem_knows_its_place_and_key() {
     assert_eq!(error.total(), 1);
     let problem = &error.problems()[0];
     assert_eq!(problem.key, "split.test");
-    let Place::File { span, line, column } = &problem.place else { panic!("it is in the file") };
+    let ProblemLocation::File { span, line, column } = &problem.place else { panic!("it is in the file") };
     let text = WHOLE.replacen("test = 0.25", "test = 1.5", 1);
     assert_eq!(&text[span.clone()], "1.5");
     assert_eq!(text.lines().nth(line - 1), Some("test = 1.5"));

@@ -1,7 +1,7 @@
 //! `[gates]`: policies, what is done about a champion that cannot be compared with, and metrics by
 //! any of their names.
 
-use stagewright_manifest::{ChampionOverlap, GatesSection, Overrides, Policy, Register};
+use stagewright_manifest::{ChampionOverlap, GatesSection, Overrides, Policy, RegisterPolicy};
 
 use crate::{WHOLE, changed, parse, said};
 
@@ -54,8 +54,8 @@ fn rows_that_the_champion_learnt_from_are_left_out_or_an_error() {
 
 #[test]
 fn the_key_of_before_is_refused_with_the_one_to_write() {
-    assert_eq!(gates("").register, Register::Always);
-    assert_eq!(gates("register = \"passed\"").register, Register::Passed);
+    assert_eq!(gates("").register, RegisterPolicy::Always);
+    assert_eq!(gates("register = \"passed\"").register, RegisterPolicy::Passed);
     for (before, now) in [("true", "always"), ("false", "passed")] {
         let error = changed("[gates]\n", &format!("[gates]\nregister-rejected = {before}\n")).unwrap_err();
         let text = error.render();

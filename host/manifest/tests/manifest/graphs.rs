@@ -1,6 +1,6 @@
 //! Pipelines of other stages than the six: how they are wired, and everything that can be wrong.
 
-use stagewright_manifest::{Manifest, ManifestError, Overrides, Part, Step, World};
+use stagewright_manifest::{Manifest, ManifestError, Overrides, StageSelection, Step, World};
 
 use crate::{WHOLE, parse};
 
@@ -344,7 +344,9 @@ fn outputs_stay_below_the_folder_of_their_file_and_are_not_hidden() {
 #[test]
 fn a_part_is_named_by_its_world_its_stage_or_its_step() {
     let manifest = with(STAGES).unwrap();
-    let part = |name: &str| manifest.part(name).map(|Part { world, only }| (world, only.map(|id| id.to_string())));
+    let part = |name: &str| {
+        manifest.select_stages(name).map(|StageSelection { world, only }| (world, only.map(|id| id.to_string())))
+    };
     let one = |world: World, name: &str| Ok((world, Some(name.to_owned())));
     assert_eq!(part("training"), Ok((World::Training, None)));
     assert_eq!(part("small"), one(World::Training, "small"));

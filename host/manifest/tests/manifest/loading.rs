@@ -2,8 +2,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use stagewright_manifest::{
-    ChampionUnreadable, ExtraColumns, Limits, Manifest, Overrides, QueryParameter, SourceLocation, SplitMethod,
-    SqliteRows, Stub, TaskKind, World,
+    ChampionUnreadable, ExtraColumns, Literal, Manifest, Overrides, SourceLocation, SplitMethod, SqliteRows, Stub,
+    TaskKind, World,
 };
 use stagewright_store::{DataType, Role};
 
@@ -67,7 +67,7 @@ fn paths_start_where_the_file_is() {
         path: "config/shop.db".into(),
         rows: SqliteRows::Query {
             query: "SELECT * FROM t WHERE date > ? AND n > ?".to_owned(),
-            parameters: vec![QueryParameter::Text("2024-01-01".to_owned()), QueryParameter::Integer(3)],
+            parameters: vec![Literal::Text("2024-01-01".to_owned()), Literal::Integer(3)],
         },
     };
     assert_eq!(manifest.sources["transactions"].location, sqlite);
@@ -81,8 +81,8 @@ fn limits_that_are_not_written_keep_their_finite_defaults() {
     let manifest = parse(WHOLE, &Overrides::default()).unwrap();
     let ingestion = manifest.stage(World::Ingestion).limits;
     assert_eq!((ingestion.memory, ingestion.cpu), (512 << 20, Duration::from_secs(60)));
-    assert_eq!(ingestion.output, Limits::defaults(World::Ingestion).output);
-    assert_eq!(manifest.stage(World::Training).limits, Limits::defaults(World::Training));
+    assert_eq!(ingestion.output, World::Ingestion.default_limits().output);
+    assert_eq!(manifest.stage(World::Training).limits, World::Training.default_limits());
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn the_example_and_the_defaults_of_the_reference_are_true() {
     let example = reference.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     parse(example, &Overrides::default()).unwrap_or_else(|error| panic!("{}", error.render()));
     for world in World::all() {
-        let limits = serde_json::to_value(Limits::defaults(world)).unwrap();
+        let limits = serde_json::to_value(world.default_limits()).unwrap();
         let cell = |name: &str| limits[name].as_str().unwrap().to_owned();
         let row = ["memory", "cpu", "wall", "output", "log"].map(cell).join(" | ");
         assert!(reference.contains(&format!("| {world} | {row} |")), "docs/manifest.md lacks: | {world} | {row} |");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stagewright_manifest::{
-    InstanceLimits, Limits, MachineLimits, Manifest, Operator, Overrides, TrustedKey, WallPolicy, World,
+    InstanceLimits, MachineLimits, Manifest, Operator, Overrides, TrustedKey, WallPolicy, World,
 };
 
 fn operator(text: &str) -> Operator {
@@ -22,7 +22,7 @@ fn without_a_file_only_the_bounds_of_every_manifest_hold() {
     assert_eq!(operator, Operator::default());
     assert_eq!(
         manifest(&[]).within(&operator).unwrap().stage(World::Training).limits,
-        Limits::defaults(World::Training)
+        World::Training.default_limits()
     );
 }
 

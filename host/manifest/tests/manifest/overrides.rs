@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use stagewright_manifest::{Manifest, Overrides, Place, SourceLocation, SqliteRows, World};
+use stagewright_manifest::{Manifest, Overrides, ProblemLocation, SourceLocation, SqliteRows, World};
 
 use crate::{WHOLE, parse};
 
@@ -134,7 +134,7 @@ fn what_is_wrong_with_an_argument_cites_the_argument() {
         ..Overrides::default()
     };
     let error = parse(WHOLE, &overrides).unwrap_err();
-    assert!(error.problems().iter().all(|problem| matches!(problem.place, Place::Argument(_))));
+    assert!(error.problems().iter().all(|problem| matches!(problem.place, ProblemLocation::Argument(_))));
     insta::assert_snapshot!(error.render());
 }
 

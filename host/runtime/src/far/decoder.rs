@@ -14,8 +14,9 @@ use arrow_array::Array as _;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use stagewright_data::{
-    DataError, Decode, Failure, Here, Inference, InferenceOptions, Interrupt, Job, Leave, Opened, Rows, RowsInput,
-    SPLIT, Signature, Source, SourceRows, SourceUri, Strictness, TakeCells, Wanted, most_of_split,
+    DataError, Decode, DecodeFailure, DecodeJob, DecodeLimits, InProcess, Inference, InferenceOptions, Interrupt,
+    JobKind, OpenedFiles, Rows, RowsInput, SPLIT, Signature, Source, SourceRows, SourceUri, SplitCellSink, Strictness,
+    max_split_bytes,
 };
 use stagewright_jail::{Child, Command, Ending, Event, Limit, Rules, Spent, Why};
 use stagewright_lifecycle::fault::KILLED_HINT;
@@ -54,7 +55,7 @@ fn longest(kind: u32) -> Option<u64> {
 pub fn decoder(process: Option<&StageProcess>) -> Arc<dyn Decode> {
     match process {
         Some(process) => Arc::new(Apart(process.clone())),
-        None => Arc::new(Here),
+        None => Arc::new(InProcess),
     }
 }
 
@@ -68,9 +69,9 @@ impl Decode for Apart {
         source: &Source,
         signature: &Signature,
         strictness: Strictness,
-        leave: &Leave,
+        leave: &DecodeLimits,
     ) -> Result<Box<dyn SourceRows>, DataError> {
-        let wanted = Wanted::Rows { signature: signature.clone(), strictness };
+        let wanted = JobKind::Rows { signature: signature.clone(), strictness };
         let mut reading = Reading::of(&self.0, source, wanted, leave)?;
         let mut bytes = Vec::new();
         match reading.receive(&mut bytes)? {
@@ -86,16 +87,16 @@ impl Decode for Apart {
         source: &Source,
         options: &InferenceOptions,
         with_tokens: bool,
-        leave: &Leave,
+        leave: &DecodeLimits,
     ) -> Result<Inference, DataError> {
-        let wanted = Wanted::Signature { options: options.clone(), with_tokens };
+        let wanted = JobKind::Signature { options: options.clone(), with_tokens };
         let mut reading = Reading::of(&self.0, source, wanted, leave)?;
         let mut bytes = Vec::new();
         match reading.receive(&mut bytes)? {
             decoded::SIGNATURE => {
                 let told: Result<Inference, _> = serde_json::from_slice(&bytes);
                 let told = told.map_err(|_| "a proposal that is none");
-                told.and_then(|told| told.believed(options, with_tokens)).map_err(|reason| reading.forged(reason))
+                told.and_then(|told| told.checked(options, with_tokens)).map_err(|reason| reading.forged(reason))
             }
             decoded::FAILED => Err(reading.failed(&bytes)),
             _ => Err(reading.forged("rows, of which nobody asked for any")),
@@ -108,17 +109,17 @@ impl Decode for Apart {
         name: &str,
         signature: &Signature,
         keep: &[String],
-        leave: &Leave,
+        leave: &DecodeLimits,
     ) -> Result<Rows, DataError> {
-        let wanted = Wanted::Whole { signature: signature.clone(), keep: keep.to_vec() };
-        let text = Job::on_text(input, name, wanted.clone());
+        let wanted = JobKind::Whole { signature: signature.clone(), keep: keep.to_vec() };
+        let text = DecodeJob::for_text(input, name, wanted.clone());
         let (job, mut reading) = match (text, input) {
             (Some((job, text)), _) => {
                 let reading = Reading::start(&self.0, &job, Input::Text(text), (name.to_owned(), None), leave)?;
                 (job, reading)
             }
             (None, RowsInput::Source(source)) => {
-                (Job::new(source, wanted.clone()), Reading::of(&self.0, source, wanted, leave)?)
+                (DecodeJob::new(source, wanted.clone()), Reading::of(&self.0, source, wanted, leave)?)
             }
             (None, _) => return Err(DataError::Host("rows of a kind that nobody knows".to_owned())),
         };
@@ -141,22 +142,22 @@ impl Decode for Apart {
             };
             batches.push(reading.batch(std::mem::take(&mut bytes), schema)?);
         }
-        job.put_together(&rows, &kept).map_err(|reason| reading.forged(reason))
+        job.assemble_rows(&rows, &kept).map_err(|reason| reading.forged(reason))
     }
 
     fn split(
         &self,
         file: &Path,
         identifiers: &[String],
-        leave: &Leave,
-        take: &mut TakeCells<'_>,
+        leave: &DecodeLimits,
+        take: &mut SplitCellSink<'_>,
     ) -> Result<(), DataError> {
         let uri = SourceUri::Csv { path: file.to_owned(), delimiter: None, header: None };
         let files = Source::new(uri).open_files(leave.memory, &leave.interrupt)?;
-        let (length, job) = (files.length, Job::on_split(identifiers));
+        let (length, job) = (files.length, DecodeJob::for_split(identifiers));
         let schema = job.schema().ok_or_else(|| DataError::Host("a split without columns".to_owned()))?;
         let mut reading = Reading::start(&self.0, &job, Input::Files(files), (SPLIT.to_owned(), None), leave)?;
-        let (mut left, mut bytes) = (most_of_split(length, identifiers), Vec::new());
+        let (mut left, mut bytes) = (max_split_bytes(length, identifiers), Vec::new());
         loop {
             match reading.receive(&mut bytes)? {
                 decoded::ROWS => {
@@ -178,7 +179,7 @@ impl Decode for Apart {
 
 /// The bytes that a process is to decode.
 enum Input<'a> {
-    Files(Opened),
+    Files(OpenedFiles),
     Text(&'a [u8]),
 }
 
@@ -187,26 +188,26 @@ struct Reading {
     child: Child,
     /// The name of the source in errors, and the query that it is asked.
     name: (String, Option<String>),
-    leave: Leave,
+    leave: DecodeLimits,
     /// Its locks stand as long as somebody reads.
-    _files: Option<Opened>,
+    _files: Option<OpenedFiles>,
     ended: bool,
 }
 
 impl Reading {
     /// Of a source.
-    fn of(process: &StageProcess, source: &Source, wanted: Wanted, leave: &Leave) -> Result<Self, DataError> {
+    fn of(process: &StageProcess, source: &Source, wanted: JobKind, leave: &DecodeLimits) -> Result<Self, DataError> {
         let files = source.open_files(leave.memory, &leave.interrupt)?;
         let name = (source.uri.path().display().to_string(), source.query.clone());
-        Self::start(process, &Job::new(source, wanted), Input::Files(files), name, leave)
+        Self::start(process, &DecodeJob::new(source, wanted), Input::Files(files), name, leave)
     }
 
     fn start(
         process: &StageProcess,
-        job: &Job,
+        job: &DecodeJob,
         input: Input<'_>,
         name: (String, Option<String>),
-        leave: &Leave,
+        leave: &DecodeLimits,
     ) -> Result<Self, DataError> {
         let host = |error: &dyn fmt::Display| {
             let program = process.program.display();
@@ -262,8 +263,8 @@ impl Reading {
     }
 
     fn failed(&self, bytes: &[u8]) -> DataError {
-        match serde_json::from_slice::<Failure>(bytes) {
-            Ok(failure) => failure.believed_of(&self.name.0, self.name.1.as_deref()),
+        match serde_json::from_slice::<DecodeFailure>(bytes) {
+            Ok(failure) => failure.into_error(&self.name.0, self.name.1.as_deref()),
             Err(_) => self.forged("an error that is none"),
         }
     }
@@ -306,7 +307,7 @@ impl Reading {
 
     fn has_ended(&mut self, ending: &Ending) {
         self.ended = true;
-        if let (Some(stood), Some(walls)) = (&self.leave.stood, ending.walls) {
+        if let (Some(stood), Some(walls)) = (&self.leave.on_walls, ending.walls) {
             stood(&walls.names().collect::<Vec<_>>());
         }
     }

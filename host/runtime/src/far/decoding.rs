@@ -4,7 +4,9 @@ use std::os::fd::OwnedFd;
 
 use arrow_array::RecordBatch;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous};
-use stagewright_data::{DataError, DataFault, Failure, InMemory, Inference, Job, Taker, ready_sqlite};
+use stagewright_data::{
+    BatchSink, DataError, DataFault, DecodeFailure, DecodeJob, InMemory, Inference, initialize_sqlite,
+};
 use stagewright_jail::{Channel, Started};
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_manifest::World;
@@ -19,10 +21,10 @@ use crate::batch;
 /// # Errors
 /// It could not begin: it has not looked at a byte of the file.
 pub(super) fn decode(started: Started, decode: &Decode) -> Result<(), Failed> {
-    let job: Job = serde_json::from_str(&decode.job)?;
-    let memory = mapped(started.inputs(), decode, job.is_of_database())?;
-    if job.is_of_database() {
-        ready_sqlite()?;
+    let job: DecodeJob = serde_json::from_str(&decode.job)?;
+    let memory = mapped(started.inputs(), decode, job.is_database())?;
+    if job.is_database() {
+        initialize_sqlite()?;
     }
     let (schema, kept_schema) = (job.schema(), job.kept_schema());
     let channel = started.lock()?.channel;
@@ -133,7 +135,7 @@ impl Line {
     }
 
     fn failed(&mut self, error: DataError) {
-        let told = serde_json::to_vec(&Failure::from(error)).unwrap_or_default();
+        let told = serde_json::to_vec(&DecodeFailure::from(error)).unwrap_or_default();
         self.send(decoded::FAILED, &[&told]);
     }
 
@@ -144,7 +146,7 @@ impl Line {
     }
 }
 
-impl Taker for Line {
+impl BatchSink for Line {
     fn opened(&mut self) -> Result<(), DataError> {
         self.send(decoded::OPENED, &[]);
         Ok(())

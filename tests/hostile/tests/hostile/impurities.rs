@@ -12,7 +12,7 @@ use stagewright_hostile::{Attempt, Workshop};
 use stagewright_lifecycle::sandbox::{
     Cancel, Level, Meter, ModelParts, ModelRunner as _, Shelf, StageContext, Tracker, View,
 };
-use stagewright_manifest::{Limits, World};
+use stagewright_manifest::World;
 use stagewright_store::{Blob, DataType, Field, Schema, Table};
 
 use crate::misdeeds::{attempt, fault, nothing_is_visible};
@@ -55,7 +55,7 @@ fn context(workshop: &Workshop, world: World, workers: usize) -> Arc<StageContex
         seed: 7,
         roles: HashMap::new(),
         as_of: 0,
-        limits: Limits::defaults(world),
+        limits: world.default_limits(),
         staging: None,
         meter: Arc::new(Meter::default()),
         tracker: Arc::new(Nobody),

@@ -13,8 +13,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use stagewright_data::{InferenceOptions, Interrupt, Leave, Source, SourceUri, shown};
-use stagewright_manifest::{Identifier, Limits, TaskKind, World};
+use stagewright_data::{DecodeLimits, InferenceOptions, Interrupt, Source, SourceUri, shown};
+use stagewright_manifest::{Identifier, TaskKind, World};
 
 use crate::arguments::InitArguments;
 use crate::ending::{Ending, UsageError};
@@ -34,8 +34,8 @@ pub(crate) fn init(location: &Location, arguments: &InitArguments) -> anyhow::Re
     let options = InferenceOptions { target: Some(arguments.target.clone()), ..InferenceOptions::default() };
     let operator = workplace::operator()?;
     let decoder = stagewright_runtime::decoder(workplace::stage_program(&operator)?.as_ref());
-    let memory = Limits::defaults(World::Ingestion).memory;
-    let leave = Leave { memory, ..Leave::until(Interrupt::never()) };
+    let memory = World::Ingestion.default_limits().memory;
+    let leave = DecodeLimits { memory, ..DecodeLimits::until(Interrupt::never()) };
     let inference = decoder.infer(&Source::new(uri.clone()), &options, true, &leave)?;
     let proposal = Proposal::of(arguments, &inference, split_seed()?)?;
     let name = pipeline_name(arguments, uri.path())?;

@@ -1,6 +1,6 @@
 //! From what was seen in a table to a manifest: pure, so that tests can try any table.
 
-use stagewright_data::{ColumnReport, DataError, DataFault, Inference, LeftOut, shown};
+use stagewright_data::{ColumnReport, DataError, DataFault, Inference, UnusableColumn, shown};
 use stagewright_manifest::{
     ExtraColumns, Identifier, SplitMethod, SplitSection, Starter, StarterField, TaskKind, TaskSection, write_manifest,
 };
@@ -177,8 +177,8 @@ fn refuse_without_features(fields: &[StarterField]) -> anyhow::Result<()> {
     ))
 }
 
-fn left_out(columns: &[LeftOut]) -> Vec<String> {
-    let note = |column: &LeftOut| {
+fn left_out(columns: &[UnusableColumn]) -> Vec<String> {
+    let note = |column: &UnusableColumn| {
         let name = if column.name.is_empty() { String::new() } else { format!(" (`{}`)", shown(&column.name)) };
         format!("left out: column {}{name}: {}", column.place + 1, column.reason)
     };

@@ -56,9 +56,9 @@ fn holds(text: &str, folder: &Path) -> Result<(), String> {
     }
     let target = schema.indices_with(Role::Target)[0];
     let labels = || batches.iter().map(|batch| Ok::<_, DataError>(batch.column(target).clone()));
-    let task = settings::task(&manifest).with_classes(&manifest.task.target, labels()).map_err(told)?;
+    let task = manifest.task.kind.with_classes(&manifest.task.target, labels()).map_err(told)?;
     let plan = SplitPlan {
-        method: settings::split_method(&manifest.split),
+        method: manifest.split.method,
         test: manifest.split.test,
         validation: manifest.split.validation,
         seed: manifest.split.seed,

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::card::{
-    Card, Data, DataField, Details, Evaluation, Event, IntendedUse, JudgedAgainst, StageLimits, VersionVerdict,
+    Card, CardData, CardDetails, CardEvaluation, CardEvent, CardLimits, DataField, IntendedUse, JudgedAgainst,
+    VersionVerdict,
 };
 use stagewright_evaluation::report::{Dataset, Reason, Verdict};
 use stagewright_lifecycle::model::RegisteredModel;
@@ -58,8 +59,8 @@ fn of(home: &Home, version: &ModelVersion) -> anyhow::Result<Card> {
     })
 }
 
-fn details(version: &ModelVersion, model: &RegisteredModel) -> Details {
-    Details {
+fn details(version: &ModelVersion, model: &RegisteredModel) -> CardDetails {
+    CardDetails {
         model: version.model.clone(),
         version: version.version.into(),
         semantic_version: version.semantic_version.clone(),
@@ -120,7 +121,7 @@ fn intended_use(run: Option<&Run>) -> IntendedUse {
     }
 }
 
-fn data(home: &Home, model: &RegisteredModel, run: Option<&Run>) -> Data {
+fn data(home: &Home, model: &RegisteredModel, run: Option<&Run>) -> CardData {
     let dataset = |name: &str, digest: &stagewright_store::Digest| Dataset {
         name: name.to_owned(),
         digest: digest.to_string(),
@@ -132,7 +133,7 @@ fn data(home: &Home, model: &RegisteredModel, run: Option<&Run>) -> Data {
         role: field.role.to_string(),
         nullable: field.nullable,
     });
-    Data {
+    CardData {
         source: Some(dataset(Dataset::TRAINED_ON, &model.data_digest)),
         features: model.features_digest.as_ref().map(|digest| dataset(Dataset::FEATURES, digest)),
         fields: fields.collect(),
@@ -151,7 +152,7 @@ fn split(run: &Run) -> Option<String> {
     Some(format!("{method}{test}{validation}, seed {seed}"))
 }
 
-fn evaluation(home: &Home, version: &ModelVersion, model: &RegisteredModel, run: Option<&Run>) -> Evaluation {
+fn evaluation(home: &Home, version: &ModelVersion, model: &RegisteredModel, run: Option<&Run>) -> CardEvaluation {
     let report = evaluation_of(home, version);
     let test = Dataset {
         name: Dataset::MEASURED_ON.to_owned(),
@@ -161,14 +162,14 @@ fn evaluation(home: &Home, version: &ModelVersion, model: &RegisteredModel, run:
     let primary = run.and_then(|run| run.config["gates"]["primary"].as_str()).map(str::to_owned);
     let metrics: MetricSet = version.metrics.iter().cloned().collect();
     match report {
-        None => Evaluation {
+        None => CardEvaluation {
             primary_metric: primary,
             metrics,
             test: Some(test),
             importance: model.importance.clone(),
-            ..Evaluation::default()
+            ..CardEvaluation::default()
         },
-        Some(report) => Evaluation {
+        Some(report) => CardEvaluation {
             primary_metric: Some(report.primary_metric),
             metrics,
             gates: report.gates,
@@ -182,8 +183,8 @@ fn evaluation(home: &Home, version: &ModelVersion, model: &RegisteredModel, run:
     }
 }
 
-fn limits(model: &RegisteredModel) -> Vec<StageLimits> {
-    let limits = |it: &stagewright_lifecycle::model::StageLimits| StageLimits {
+fn limits(model: &RegisteredModel) -> Vec<CardLimits> {
+    let limits = |it: &stagewright_lifecycle::model::StageLimits| CardLimits {
         stage: it.stage.clone(),
         memory: format!("{} (used {})", bytes(it.memory), bytes(it.memory_used)),
         cpu: format!("{} (used {})", milliseconds(it.cpu_ms as f64), milliseconds(it.cpu_used_ms as f64)),
@@ -192,8 +193,8 @@ fn limits(model: &RegisteredModel) -> Vec<StageLimits> {
     model.limits.iter().map(limits).collect()
 }
 
-fn event(entry: &AuditEntry) -> Event {
-    Event {
+fn event(entry: &AuditEntry) -> CardEvent {
+    CardEvent {
         at: format!("{} UTC", moment(entry.at_ms)),
         who: entry.actor.clone(),
         what: entry.action.clone(),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use stagewright_data::{
-    Decode, Interrupt, Leave, MOST_TIME, Rows, RowsInput, STANDARD_INPUT, Signature, Source, SourceUri,
+    Decode, DecodeLimits, Interrupt, MAX_READ_TIME, Rows, RowsInput, STANDARD_INPUT, Signature, Source, SourceUri,
 };
 
 use crate::ending::UsageError;
@@ -28,7 +28,7 @@ enum Input {
 
 /// Reads all rows.
 pub(super) fn read(decoder: &dyn Decode, input: &str, signature: &Signature, keep: &[String]) -> anyhow::Result<Rows> {
-    let leave = Leave { memory: MEMORY, ..Leave::until(Interrupt::at(Instant::now() + MOST_TIME)) };
+    let leave = DecodeLimits { memory: MEMORY, ..DecodeLimits::until(Interrupt::at(Instant::now() + MAX_READ_TIME)) };
     let decode = |rows: RowsInput<'_>, name: &str| Ok(decoder.whole(rows, name, signature, keep, &leave)?);
     match Input::of(input)? {
         Input::Json(path) => {

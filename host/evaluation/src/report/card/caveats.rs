@@ -1,7 +1,7 @@
 //! What to beware of: derived from the card, so that nobody has to remember to write it.
 
-use super::{Card, Evaluation};
-use crate::report::{Champion, Code, Confusion, Verdict};
+use super::{Card, CardEvaluation};
+use crate::report::{Champion, Confusion, Verdict, WorkingTree};
 use crate::text::{count, number};
 
 /// With fewer test rows than this, a share of 0.8 has a standard error of 1.8 percentage points or more: more than gates
@@ -23,7 +23,7 @@ pub(super) fn of(card: &Card) -> Vec<String> {
         undefined(card),
         champion(card),
     ];
-    let Evaluation { compared, champion, test, .. } = &card.evaluation;
+    let CardEvaluation { compared, champion, test, .. } = &card.evaluation;
     let rows = test.as_ref().and_then(|test| test.rows);
     found.into_iter().flatten().chain(compared.caveats(champion.as_ref(), rows)).collect()
 }
@@ -67,14 +67,14 @@ fn gates(card: &Card) -> Option<String> {
 
 fn code(card: &Card) -> Option<String> {
     match &card.code {
-        None | Some(Code { commit: None, .. }) => Some(
+        None | Some(WorkingTree { commit: None, .. }) => Some(
             "The commit that it was made with is not known: the run may not be repeatable from the repository."
                 .to_owned(),
         ),
-        Some(Code { dirty: Some(true), .. }) => Some(
+        Some(WorkingTree { dirty: Some(true), .. }) => Some(
             "The working tree had changes that no commit holds: the commit alone does not reproduce it.".to_owned(),
         ),
-        Some(Code { dirty: None, .. }) => Some(
+        Some(WorkingTree { dirty: None, .. }) => Some(
             "Whether the working tree had changes that no commit holds is not known: the commit alone may not reproduce it."
                 .to_owned(),
         ),

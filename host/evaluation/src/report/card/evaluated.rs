@@ -1,6 +1,6 @@
 //! The sections of a card about what was measured: metrics, gates, champion, analyses, importance.
 
-use super::Evaluation;
+use super::CardEvaluation;
 use super::sections::dataset;
 use crate::figure::{Importance, Plot, importance_figure, scaled_importance};
 use crate::gates::GateResult;
@@ -10,7 +10,7 @@ use crate::report::{Champion, Confusion, EvaluatedModel, Verdict};
 use crate::text::{aligned, count, number};
 
 /// Evaluation data, metrics, quantitative analyses and importance.
-pub(super) fn sections(evaluation: &Evaluation) -> Vec<Section> {
+pub(super) fn sections(evaluation: &CardEvaluation) -> Vec<Section> {
     vec![
         Section::new("Evaluation data", data(evaluation)),
         Section::new("Metrics", metrics(evaluation)),
@@ -20,7 +20,7 @@ pub(super) fn sections(evaluation: &Evaluation) -> Vec<Section> {
     ]
 }
 
-fn data(evaluation: &Evaluation) -> Vec<Block> {
+fn data(evaluation: &CardEvaluation) -> Vec<Block> {
     let champion = match &evaluation.champion {
         None => Piece::Muted("not known".to_owned()).into(),
         Some(Champion::None) => Piece::text("there was no champion").into(),
@@ -43,12 +43,12 @@ fn data(evaluation: &Evaluation) -> Vec<Block> {
         let rows = compared.rows_text(Some(champion));
         facts.extend(rows.into_iter().map(|(name, rows)| (name.to_owned(), Piece::Text(rows).into())));
         let difference = compared.comparison.as_ref().and_then(|it| it.difference.as_ref());
-        facts.extend(difference.map(|it| ("Difference".to_owned(), Piece::Text(difference_text(it)).into())));
+        facts.extend(difference.map(|it| ("MetricDifference".to_owned(), Piece::Text(difference_text(it)).into())));
     }
     vec![Block::Facts(facts)]
 }
 
-fn metrics(evaluation: &Evaluation) -> Vec<Block> {
+fn metrics(evaluation: &CardEvaluation) -> Vec<Block> {
     if evaluation.metrics.is_empty() {
         return vec![Block::nothing("None are recorded.")];
     }
@@ -79,8 +79,8 @@ fn metrics(evaluation: &Evaluation) -> Vec<Block> {
     let rows = evaluation.metrics.iter().map(row).collect();
     let columns: &[&str] = match (champion, candidate) {
         (None, _) => &["Metric", "#Value"],
-        (Some(_), None) => &["Metric", "#Value", "#Champion", "#Difference"],
-        (Some(_), Some(_)) => &["Metric", "#Value", "#On compared rows", "#Champion", "#Difference"],
+        (Some(_), None) => &["Metric", "#Value", "#Champion", "#MetricDifference"],
+        (Some(_), Some(_)) => &["Metric", "#Value", "#On compared rows", "#Champion", "#MetricDifference"],
     };
     vec![Block::Table(Grid::new(columns, rows))]
 }
@@ -111,7 +111,7 @@ fn outcome(result: &GateResult) -> Piece {
     Piece::mark(result.passed, "passed", if result.missing { "missing" } else { "failed" })
 }
 
-fn analyses(evaluation: &Evaluation) -> Vec<Block> {
+fn analyses(evaluation: &CardEvaluation) -> Vec<Block> {
     let mut blocks = Vec::new();
     if let Some(confusion) = &evaluation.confusion {
         blocks.push(Block::Heading("Confusion".to_owned()));

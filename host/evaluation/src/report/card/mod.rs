@@ -11,7 +11,7 @@ mod sections;
 use serde::{Deserialize, Serialize};
 
 use super::document::{Document, Line, Piece};
-use super::{Champion, Code, Compared, Confusion, Dataset, Reason, StageComponent, Verdict, pairs};
+use super::{Champion, ComparisonDetails, Confusion, Dataset, Reason, StageComponent, Verdict, WorkingTree, pairs};
 use crate::figure::Figure;
 use crate::gates::GateResult;
 use crate::metrics::MetricSet;
@@ -22,27 +22,27 @@ use crate::text::number;
 #[serde(default)]
 pub struct Card {
     /// What it is.
-    pub details: Details,
+    pub details: CardDetails,
     /// What it is for, as the manifest has it.
     pub intended_use: IntendedUse,
     /// What it learnt from.
-    pub data: Data,
+    pub data: CardData,
     /// How it was measured.
-    pub evaluation: Evaluation,
+    pub evaluation: CardEvaluation,
     /// Every verdict on it, the oldest first. The last one counts.
     pub verdicts: Vec<VersionVerdict>,
     /// The limits that its stages ran under, in lifecycle order.
-    pub limits: Vec<StageLimits>,
+    pub limits: Vec<CardLimits>,
     /// The working tree that it comes from, if it is known.
-    pub code: Option<Code>,
+    pub code: Option<WorkingTree>,
     /// What happened to it since, the oldest first.
-    pub history: Vec<Event>,
+    pub history: Vec<CardEvent>,
 }
 
 /// What a model version is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Details {
+pub struct CardDetails {
     /// The model's name.
     pub model: String,
     /// Its version in the registry.
@@ -91,7 +91,7 @@ pub struct IntendedUse {
 /// What a model learnt from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Data {
+pub struct CardData {
     /// The table that was ingested.
     pub source: Option<Dataset>,
     /// The table that the transformation made.
@@ -118,7 +118,7 @@ pub struct DataField {
 /// How a model was measured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Evaluation {
+pub struct CardEvaluation {
     /// The metric that counts most.
     pub primary_metric: Option<String>,
     /// What the host computed from its predictions.
@@ -131,7 +131,7 @@ pub struct Evaluation {
     pub champion: Option<Champion>,
     /// How the two were compared. In JSON its fields stand beside the others.
     #[serde(flatten)]
-    pub compared: Compared,
+    pub compared: ComparisonDetails,
     /// Its confusion matrix, of a classification.
     pub confusion: Option<Confusion>,
     /// The host's figures: ROC, precision and recall, calibration.
@@ -205,7 +205,7 @@ impl From<AgainstTwin> for JudgedAgainst {
 /// What a stage was allowed, for people: `512 MiB`, `30 s`. Empty where it is not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct StageLimits {
+pub struct CardLimits {
     /// The stage.
     pub stage: String,
     /// Memory.
@@ -219,7 +219,7 @@ pub struct StageLimits {
 /// Something that happened to a version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Event {
+pub struct CardEvent {
     /// When, for people.
     pub at: String,
     /// Who did it.
@@ -279,7 +279,7 @@ impl Card {
     }
 
     fn lead(&self) -> Line {
-        let Details { verdict, semantic_version, stage, .. } = &self.details;
+        let CardDetails { verdict, semantic_version, stage, .. } = &self.details;
         let mut line: Line = match verdict {
             Some(verdict) => Piece::verdict(*verdict).into(),
             None => Piece::Strong("not judged".to_owned()).into(),

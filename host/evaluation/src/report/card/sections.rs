@@ -1,8 +1,8 @@
 //! The sections of a card: details, intended use, data, lineage, history. What was measured is `evaluated`'s.
 
-use super::{Card, DataField, Details, Event, JudgedAgainst, StageLimits, VersionVerdict, evaluated};
+use super::{Card, CardDetails, CardEvent, CardLimits, DataField, JudgedAgainst, VersionVerdict, evaluated};
 use crate::report::document::{Block, Grid, Line, Piece, Section, dash, text_or_dash};
-use crate::report::{Code, Dataset};
+use crate::report::{Dataset, WorkingTree};
 use crate::text::count;
 
 /// All sections, in the order of Mitchell et al.
@@ -23,7 +23,7 @@ pub(super) fn all(card: &Card) -> Vec<Section> {
     sections
 }
 
-fn details(details: &Details) -> Vec<Block> {
+fn details(details: &CardDetails) -> Vec<Block> {
     let text = |text: &Option<String>| text_or_dash(text.as_deref());
     let verdict = details.verdict.map_or_else(dash, |verdict| {
         let mut line: Line = Piece::verdict(verdict).into();
@@ -68,7 +68,7 @@ fn details(details: &Details) -> Vec<Block> {
     blocks
 }
 
-fn registered(details: &Details) -> Line {
+fn registered(details: &CardDetails) -> Line {
     let by = details.registered_by.as_ref().map(|who| format!("by {who}"));
     let parts: Vec<&str> = [details.registered_at.as_deref(), by.as_deref()].into_iter().flatten().collect();
     text_or_dash(Some(&parts.join(" ")))
@@ -165,11 +165,11 @@ fn verdicts(verdicts: &[VersionVerdict]) -> Vec<Block> {
     vec![Block::Table(Grid::new(&["When", "Verdict", "Policy", "Judged against", "By", "Reason"], rows))]
 }
 
-fn limits(limits: &[StageLimits]) -> Vec<Block> {
+fn limits(limits: &[CardLimits]) -> Vec<Block> {
     if limits.is_empty() {
         return vec![Block::nothing("Not known.")];
     }
-    let row = |stage: &StageLimits| {
+    let row = |stage: &CardLimits| {
         let texts = [&stage.memory, &stage.cpu, &stage.wall].map(|text| text_or_dash(Some(text)));
         [Piece::text(stage.stage.as_str()).into()].into_iter().chain(texts).collect()
     };
@@ -180,7 +180,7 @@ fn limits(limits: &[StageLimits]) -> Vec<Block> {
 /// Each step names what the next was made of.
 fn lineage(card: &Card) -> Vec<Block> {
     let code = card.code.as_ref().and_then(|code| Some((code, code.commit.as_ref()?)));
-    let code = code.map_or_else(dash, |(Code { branch, dirty, .. }, commit)| {
+    let code = code.map_or_else(dash, |(WorkingTree { branch, dirty, .. }, commit)| {
         let branch = branch.as_ref().map(|branch| format!(" on branch {branch}")).unwrap_or_default();
         let tree = match dirty {
             Some(true) => ", with changes that no commit holds",
@@ -204,11 +204,11 @@ fn lineage(card: &Card) -> Vec<Block> {
     vec![Block::Table(Grid::new(&["Step", "What"], rows.collect()))]
 }
 
-fn history(history: &[Event]) -> Vec<Block> {
+fn history(history: &[CardEvent]) -> Vec<Block> {
     if history.is_empty() {
         return vec![Block::nothing("Nothing is recorded.")];
     }
-    let row = |event: &Event| {
+    let row = |event: &CardEvent| {
         let change = match (&event.from, &event.to) {
             (None, None) => dash(),
             (from, to) => {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Subject;
-use super::rows::{Row, Section, union};
+use super::rows::{ComparisonRow, ComparisonSection, union};
 use crate::metrics::{Direction, direction};
 use crate::report::document::{signed, signed_percent};
 use crate::text::aligned;
@@ -96,9 +96,9 @@ fn same_test_rows(one: &Subject, other: &Subject) -> bool {
 
 impl MetricRow {
     /// The row as text: `0.8461 (+0.0051, +0.61 %, better)`. `several`: whether to say which is best.
-    pub(super) fn text(&self, several: bool) -> Row {
-        Row {
-            section: Section::Metrics,
+    pub(super) fn text(&self, several: bool) -> ComparisonRow {
+        ComparisonRow {
+            section: ComparisonSection::Metrics,
             key: self.metric.clone(),
             values: self.cells.iter().map(|cell| cell.text(several)).collect(),
             differs: self.differs,

@@ -10,10 +10,10 @@ mod rows;
 use serde::{Deserialize, Serialize};
 
 pub use metrics::{MetricCell, MetricRow, Standing};
-pub use rows::{Row, Section};
+pub use rows::{ComparisonRow, ComparisonSection};
 
-use super::document::{Block, Document, Grid, Line, Piece, Section as Part, Tone, dash, signed, signed_percent};
-use super::{Code, Dataset, StageComponent, pairs};
+use super::document::{Block, Document, Grid, Line, Piece, Section, Tone, dash, signed, signed_percent};
+use super::{Dataset, StageComponent, WorkingTree, pairs};
 use crate::figure::Figure;
 use crate::metrics::MetricSet;
 use crate::text::{abbreviated, aligned};
@@ -37,7 +37,7 @@ pub struct Subject {
     /// Its components.
     pub components: Vec<StageComponent>,
     /// The working tree that it comes from, if it is known.
-    pub code: Option<Code>,
+    pub code: Option<WorkingTree>,
     /// Limits that it ran under, by name: `training.memory`.
     #[serde(with = "pairs")]
     pub limits: Vec<(String, String)>,
@@ -53,7 +53,7 @@ pub struct Subject {
 
 /// Subjects side by side.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
+pub struct ModelComparison {
     /// At least one; the first is the one that the others are compared with.
     pub subjects: Vec<Subject>,
 }
@@ -73,12 +73,12 @@ struct Twin<'a> {
     comparable: bool,
     notes: Vec<Note>,
     metric_rows: Vec<MetricRow>,
-    rows: Vec<Row>,
+    rows: Vec<ComparisonRow>,
     #[serde(flatten)]
-    comparison: &'a Comparison,
+    comparison: &'a ModelComparison,
 }
 
-impl Comparison {
+impl ModelComparison {
     /// Whether all subjects are known to have been measured on the same test rows.
     #[must_use]
     pub fn comparable(&self) -> bool {
@@ -133,11 +133,11 @@ impl Comparison {
 
     /// Everything that is compared as plain text, section by section, rows that differ first. Digests are abbreviated.
     #[must_use]
-    pub fn text_rows(&self) -> Vec<Row> {
+    pub fn text_rows(&self) -> Vec<ComparisonRow> {
         let several = self.subjects.len() > 2;
-        let mut rows = rows::rows(&self.subjects, Section::Facts);
+        let mut rows = rows::rows(&self.subjects, ComparisonSection::Facts);
         rows.extend(self.metric_rows().iter().map(|row| row.text(several)));
-        for section in Section::AFTER_METRICS {
+        for section in ComparisonSection::AFTER_METRICS {
             rows.extend(rows::rows(&self.subjects, section));
         }
         for value in rows.iter_mut().flat_map(|row| row.values.iter_mut()).flatten() {
@@ -173,14 +173,14 @@ impl Comparison {
 
     fn document(&self) -> Document {
         let titles: Vec<&str> = self.titles().collect();
-        let mut sections = vec![self.part(Section::Facts), self.metrics()];
-        sections.extend(Section::AFTER_METRICS.into_iter().map(|section| self.part(section)));
+        let mut sections = vec![self.part(ComparisonSection::Facts), self.metrics()];
+        sections.extend(ComparisonSection::AFTER_METRICS.into_iter().map(|section| self.part(section)));
         let curves = figures::curves(&self.subjects);
         if !curves.is_empty() {
-            sections.insert(2, Part::new("Curves", vec![Block::Figures(curves)]));
+            sections.insert(2, Section::new("Curves", vec![Block::Figures(curves)]));
         }
         let notes = self.notes().into_iter().map(note).collect();
-        sections.insert(0, Part::new("Before you compare", vec![Block::List(notes)]));
+        sections.insert(0, Section::new("Before you compare", vec![Block::List(notes)]));
         sections.retain(|part| part.blocks.iter().any(|block| *block != Block::List(Vec::new())));
         Document { title: format!("Comparison of {}", listed(&titles)), lead: self.lead(), sections }
     }
@@ -198,11 +198,11 @@ impl Comparison {
         vec![verdict, count]
     }
 
-    fn metrics(&self) -> Part {
+    fn metrics(&self) -> Section {
         let several = self.subjects.len() > 2;
         let rows = self.metric_rows();
         if rows.is_empty() {
-            return Part::new(Section::Metrics.name(), Vec::new());
+            return Section::new(ComparisonSection::Metrics.name(), Vec::new());
         }
         let bars = figures::metric_bars(&self.subjects, &rows);
         let lines = rows.iter().map(|row| {
@@ -211,23 +211,23 @@ impl Comparison {
             marked(head, values, row.differs)
         });
         let grid = self.grid(lines.collect(), true);
-        Part::new(Section::Metrics.name(), vec![Block::Table(grid), Block::Figures(bars)])
+        Section::new(ComparisonSection::Metrics.name(), vec![Block::Table(grid), Block::Figures(bars)])
     }
 
-    fn part(&self, section: Section) -> Part {
+    fn part(&self, section: ComparisonSection) -> Section {
         let rows = rows::rows(&self.subjects, section);
         if rows.is_empty() {
-            return Part::new(section.name(), Vec::new());
+            return Section::new(section.name(), Vec::new());
         }
         let lines = rows.iter().map(|row| {
             let values = row.values.iter().map(|value| text_cell(section, value.as_deref())).collect();
             marked(head(section, &row.key), values, row.differs)
         });
-        let mut blocks = vec![Block::Table(self.grid(lines.collect(), section == Section::Importance))];
-        if section == Section::Importance {
+        let mut blocks = vec![Block::Table(self.grid(lines.collect(), section == ComparisonSection::Importance))];
+        if section == ComparisonSection::Importance {
             blocks.extend(figures::importance_bars(&self.subjects).map(|figure| Block::Figures(vec![figure])));
         }
-        Part::new(section.name(), blocks)
+        Section::new(section.name(), blocks)
     }
 
     fn grid(&self, rows: Vec<Vec<Line>>, numbers: bool) -> Grid {
@@ -284,17 +284,21 @@ fn marked(head: Line, values: Vec<Line>, differs: bool) -> Vec<Line> {
     [head].into_iter().chain(values).chain([mark.into()]).collect()
 }
 
-fn head(section: Section, key: &str) -> Line {
+fn head(section: ComparisonSection, key: &str) -> Line {
     match section {
-        Section::Parameters | Section::Limits | Section::Importance => Piece::Code(key.to_owned()).into(),
+        ComparisonSection::Parameters | ComparisonSection::Limits | ComparisonSection::Importance => {
+            Piece::Code(key.to_owned()).into()
+        }
         _ => Piece::text(key).into(),
     }
 }
 
-fn text_cell(section: Section, value: Option<&str>) -> Line {
+fn text_cell(section: ComparisonSection, value: Option<&str>) -> Line {
     let Some(value) = value else { return dash() };
     match section {
-        Section::Data | Section::Components | Section::Code => Piece::Abbreviated(value.to_owned()).into(),
+        ComparisonSection::Data | ComparisonSection::Components | ComparisonSection::Code => {
+            Piece::Abbreviated(value.to_owned()).into()
+        }
         _ => Piece::text(value).into(),
     }
 }

@@ -4,13 +4,13 @@ use serde::Serialize;
 
 use super::Subject;
 use crate::figure::scaled_importance;
-use crate::report::{Code, Dataset};
+use crate::report::{Dataset, WorkingTree};
 use crate::text::{aligned, count};
 
 /// What a row is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Section {
+pub enum ComparisonSection {
     /// Version, verdict, aliases and the like.
     Facts,
     /// Metrics on the test rows.
@@ -29,7 +29,7 @@ pub enum Section {
     Importance,
 }
 
-impl Section {
+impl ComparisonSection {
     /// What is shown below the metrics.
     pub(super) const AFTER_METRICS: [Self; 6] =
         [Self::Parameters, Self::Data, Self::Components, Self::Code, Self::Limits, Self::Importance];
@@ -52,9 +52,9 @@ impl Section {
 
 /// A row as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Row {
+pub struct ComparisonRow {
     /// What it is about.
-    pub section: Section,
+    pub section: ComparisonSection,
     /// What is compared: `training.learning_rate`.
     pub key: String,
     /// One per subject, in their order; `None` where a subject has none.
@@ -64,9 +64,9 @@ pub struct Row {
 }
 
 /// The rows of a section: those that differ first, otherwise in the order in which the subjects have them.
-pub(super) fn rows(subjects: &[Subject], section: Section) -> Vec<Row> {
+pub(super) fn rows(subjects: &[Subject], section: ComparisonSection) -> Vec<ComparisonRow> {
     let columns: Vec<Vec<(String, String)>> = subjects.iter().map(|subject| column(subject, section)).collect();
-    let mut rows: Vec<Row> = union(columns.iter().flatten().map(|(key, _)| key.as_str()))
+    let mut rows: Vec<ComparisonRow> = union(columns.iter().flatten().map(|(key, _)| key.as_str()))
         .into_iter()
         .map(|key| {
             let value = |column: &Vec<(String, String)>| {
@@ -74,7 +74,7 @@ pub(super) fn rows(subjects: &[Subject], section: Section) -> Vec<Row> {
             };
             let values: Vec<Option<String>> = columns.iter().map(value).collect();
             let differs = values.iter().any(|value| *value != values[0]);
-            Row { section, key: key.to_owned(), values, differs }
+            ComparisonRow { section, key: key.to_owned(), values, differs }
         })
         .collect();
     rows.sort_by_key(|row| !row.differs);
@@ -92,22 +92,22 @@ pub(super) fn union<'a>(keys: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     union
 }
 
-fn column(subject: &Subject, section: Section) -> Vec<(String, String)> {
+fn column(subject: &Subject, section: ComparisonSection) -> Vec<(String, String)> {
     match section {
-        Section::Facts => subject.facts.clone(),
-        Section::Parameters => subject.parameters.clone(),
-        Section::Limits => subject.limits.clone(),
-        Section::Data => subject.data.iter().map(|table| (table.name.clone(), shown(table))).collect(),
-        Section::Components => {
+        ComparisonSection::Facts => subject.facts.clone(),
+        ComparisonSection::Parameters => subject.parameters.clone(),
+        ComparisonSection::Limits => subject.limits.clone(),
+        ComparisonSection::Data => subject.data.iter().map(|table| (table.name.clone(), shown(table))).collect(),
+        ComparisonSection::Components => {
             let component = |name: &str, digest: &str| format!("{name} {digest}");
             subject.components.iter().map(|part| (part.stage.clone(), component(&part.name, &part.digest))).collect()
         }
-        Section::Code => subject.code.as_ref().map(code).unwrap_or_default(),
-        Section::Importance => scaled_importance(&subject.importance)
+        ComparisonSection::Code => subject.code.as_ref().map(code).unwrap_or_default(),
+        ComparisonSection::Importance => scaled_importance(&subject.importance)
             .into_iter()
             .map(|(feature, share)| (feature, aligned(share)))
             .collect(),
-        Section::Metrics => Vec::new(),
+        ComparisonSection::Metrics => Vec::new(),
     }
 }
 
@@ -115,8 +115,8 @@ fn shown(table: &Dataset) -> String {
     table.rows.map_or_else(|| table.digest.clone(), |rows| format!("{} ({} rows)", table.digest, count(rows)))
 }
 
-fn code(code: &Code) -> Vec<(String, String)> {
-    let Code { commit, branch, dirty } = code;
+fn code(code: &WorkingTree) -> Vec<(String, String)> {
+    let WorkingTree { commit, branch, dirty } = code;
     let tree = match dirty {
         Some(true) => "changed since the commit",
         Some(false) => "clean",

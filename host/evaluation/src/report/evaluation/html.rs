@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Champion, Confusion, EvaluationReport, Reported};
+use super::{Champion, ComponentReport, Confusion, EvaluationReport};
 use crate::gates::{GateResult, Verdict};
 use crate::metrics::lower_is_better;
 use crate::report::compared::difference_text;
@@ -76,7 +76,7 @@ impl EvaluationReport {
                 dt { "Test table" } dd { (count(self.test.rows)) " rows " (digest(&self.test.digest)) }
                 @for (name, rows) in self.compared.rows_text(Some(&self.champion)) { dt { (name) } dd { (rows) } }
                 @if let Some(difference) = self.compared.comparison.as_ref().and_then(|it| it.difference.as_ref()) {
-                    dt { "Difference" } dd { (short(&difference_text(difference))) }
+                    dt { "MetricDifference" } dd { (short(&difference_text(difference))) }
                 }
             }
             @let caveats = self.caveats();
@@ -151,7 +151,7 @@ impl EvaluationReport {
                         tr {
                             th { "Metric" } th class="n" { "Candidate" }
                             @if on_compared.is_some() { th class="n" { "On compared rows" } }
-                            @if compared.is_some() { th class="n" { "Champion" } th class="n" { "Difference" } }
+                            @if compared.is_some() { th class="n" { "Champion" } th class="n" { "MetricDifference" } }
                         }
                     }
                     tbody {
@@ -252,7 +252,7 @@ fn confusion_table(confusion: &Confusion) -> Markup {
     }
 }
 
-fn report_of_component(reported: &Reported) -> Markup {
+fn report_of_component(reported: &ComponentReport) -> Markup {
     html! {
         h2 { "Reported by " (short(&reported.component.name)) }
         p class="muted" { "Computed by the evaluation component " (page::component(&reported.component)) "; no gate reads it." }

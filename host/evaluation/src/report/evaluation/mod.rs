@@ -6,8 +6,8 @@ mod html;
 use serde::{Deserialize, Serialize};
 
 use super::compared::difference_text;
-use super::{Compared, Component, Table};
-use crate::difference::Difference;
+use super::{ComparisonDetails, ReportComponent, ReportTable};
+use crate::difference::MetricDifference;
 use crate::figure::Figure;
 use crate::gates::{GateResult, GateSummary, Verdict, failure_text};
 use crate::metrics::{ConfusionMatrix, MetricSet};
@@ -83,20 +83,20 @@ pub struct Reason {
 
 /// The promotion stage's decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Decision {
+pub struct PromotionDecision {
     /// The outcome.
     pub verdict: Verdict,
     /// Who decided; `None` if the host did, by the gates alone.
-    pub component: Option<Component>,
+    pub component: Option<ReportComponent>,
     /// Every rule that was looked at.
     pub reasons: Vec<Reason>,
 }
 
 /// The evaluation component's statements. They are shown under its name, and no gate reads them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Reported {
+pub struct ComponentReport {
     /// Who said it.
-    pub component: Component,
+    pub component: ReportComponent,
     /// Its metrics.
     pub metrics: MetricSet,
     /// Its figures; each has passed [`Figure::check`].
@@ -105,7 +105,7 @@ pub struct Reported {
 
 /// An artifact of the run, by content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Artifact {
+pub struct ReportArtifact {
     /// The stage that made it.
     pub stage: String,
     /// Its name among the stage's.
@@ -127,24 +127,24 @@ pub struct EvaluationReport {
     /// The metric that counts most.
     pub primary_metric: String,
     /// The untouched rows that both models predicted.
-    pub test: Table,
+    pub test: ReportTable,
     /// The candidate.
     pub candidate: EvaluatedModel,
     /// The champion.
     pub champion: Champion,
     /// How the two were compared. In JSON its fields stand beside the others.
     #[serde(flatten)]
-    pub compared: Compared,
+    pub compared: ComparisonDetails,
     /// The manifest's gates as the host found them.
     pub gates: Vec<GateResult>,
     /// The decision; `None` in the report of an evaluation, which decides nothing.
-    pub decision: Option<Decision>,
+    pub decision: Option<PromotionDecision>,
     /// The host's figures.
     pub figures: Vec<Figure>,
     /// The evaluation component's addition.
-    pub reported: Option<Reported>,
+    pub reported: Option<ComponentReport>,
     /// The artifacts that the candidate comes from.
-    pub artifacts: Vec<Artifact>,
+    pub artifacts: Vec<ReportArtifact>,
 }
 
 #[derive(Serialize)]
@@ -155,7 +155,7 @@ struct Twin<'a> {
     judged_against: Option<u64>,
     test_rows: u64,
     compared_rows: Option<u64>,
-    difference: Option<&'a Difference>,
+    difference: Option<&'a MetricDifference>,
     caveats: Vec<String>,
     failure: Option<String>,
     gate_summary: GateSummary,

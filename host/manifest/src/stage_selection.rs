@@ -7,7 +7,7 @@ use crate::world::World;
 
 /// A part of a pipeline that is run alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct StageSelection {
     /// Its world.
     pub world: World,
     /// The stage, or the step of a stage that is several; `None`: all stages of the world.
@@ -20,9 +20,9 @@ impl Manifest {
     ///
     /// # Errors
     /// A hint, if there is nothing of this name.
-    pub fn part(&self, name: &str) -> Result<Part, String> {
+    pub fn select_stages(&self, name: &str) -> Result<StageSelection, String> {
         if let Some(world) = World::from_name(name) {
-            return Ok(Part { world, only: None });
+            return Ok(StageSelection { world, only: None });
         }
         let (world, own) = match name.split_once('.') {
             Some((world, own)) => (World::from_name(world), own),
@@ -33,7 +33,7 @@ impl Manifest {
         for step in self.graph.steps().iter().filter(|step| is_meant(step.world)) {
             for id in [&step.stage, &step.id] {
                 if id.as_str() == own && (world.is_some() || own == name) {
-                    return Ok(Part { world: step.world, only: Some(id.clone()) });
+                    return Ok(StageSelection { world: step.world, only: Some(id.clone()) });
                 }
             }
         }
