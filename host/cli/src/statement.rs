@@ -6,8 +6,8 @@
 //! compares it.
 
 use serde_json::{Value, json};
-use stagewright_lifecycle::invocation::{CONTRACT, HOST, Invocation, Origin};
-use stagewright_lifecycle::reproduce::guests;
+use stagewright_lifecycle::artifact_names::{self, ArtifactName, version_part};
+use stagewright_lifecycle::invocation::{CONTRACT, HOST_SEMANTICS, Invocation, Origin};
 use stagewright_manifest::World;
 use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, FAILED, ModelVersion, Run, StageRecord};
 
@@ -15,11 +15,11 @@ use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, FAILED, ModelVersi
 const BUILD: &str = "urn:stagewright:run:1";
 
 /// The parts of a version: by which stages they are made, and under which names.
-const PARTS: [(&str, World, &str); 4] = [
-    ("model", World::Training, "model"),
-    ("training-component", World::Training, "training-component"),
-    ("transformation-component", World::Training, "transformation-component"),
-    ("transformation-state", World::Transformation, "state"),
+const PARTS: [(&str, ArtifactName); 4] = [
+    (version_part::MODEL, artifact_names::MODEL),
+    (version_part::TRAINING_COMPONENT, artifact_names::TRAINING_COMPONENT),
+    (version_part::TRANSFORMATION_COMPONENT, artifact_names::TRANSFORMATION_COMPONENT),
+    (version_part::TRANSFORMATION_STATE, artifact_names::STATE),
 ];
 
 /// A digest as in-toto has it. That of a table is one of its content, not of a file's bytes.
@@ -39,11 +39,11 @@ pub(crate) fn of(version: &ModelVersion, run: &Run, stages: &[StageRecord]) -> V
 /// The statement that this run made what a statement is about, if it did; `None` if it did not.
 pub(crate) fn again(claimed: &Value, run: &Run, stages: &[StageRecord]) -> Option<Value> {
     let parts = claimed["subject"].as_array()?.iter().map(|subject| {
-        let (role, world, artifact) = PARTS.iter().find(|(role, ..)| subject["name"] == *role)?;
+        let (role, artifact) = PARTS.iter().find(|(role, ..)| subject["name"] == *role)?;
         // What a stage that failed made is not made again.
         let finished = stages.iter().filter(|record| record.status != FAILED);
-        let records = finished.filter(|record| world_of(record) == Some(*world));
-        let mut made = records.flat_map(|record| &record.outputs).filter(|output| output.name == *artifact);
+        let records = finished.filter(|record| world_of(record) == Some(artifact.world));
+        let mut made = records.flat_map(|record| &record.outputs).filter(|output| output.name == artifact.name);
         let made = made.find(|output| digest(output.kind, &output.digest) == subject["digest"])?;
         Some((*role, made.kind, made.digest))
     });
@@ -96,7 +96,7 @@ fn with(parts: &[(&str, ArtifactKind, Digest)], run: &Run, stages: &[StageRecord
                     "seed": run.seed.to_string(),
                     "parameters": run.parameters.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
                 },
-                "internalParameters": { "host": HOST, "contract": CONTRACT },
+                "internalParameters": { "host": HOST_SEMANTICS, "contract": CONTRACT },
                 "resolvedDependencies": dependencies(&run.tags, &finished),
             },
             "runDetails": {
@@ -122,7 +122,7 @@ fn dependencies(tags: &[(String, String)], stages: &[&StageRecord]) -> Vec<Value
     for (place, stage) in stages.iter().enumerate() {
         let invocation = stage.invocation.clone().map(serde_json::from_value::<Invocation>);
         let Some(Ok(invocation)) = invocation else { continue };
-        for guest in guests(&invocation) {
+        for guest in invocation.guests() {
             let found = digest(ArtifactKind::Blob, &guest.component);
             dependencies.push((format!("component {}", guest.name), found));
         }
@@ -179,7 +179,8 @@ mod tests {
         let from = Origin::Step { step: id(from) };
         let (role, kind) = (format!("{name}.rows"), ArtifactKind::Blob);
         let inputs = vec![InputRef { role, kind, digest: Digest::of(reads), from }];
-        let invocation = Invocation { format: FORMAT, host: HOST, step: id(name), guest, work: Work::Training, inputs };
+        let invocation =
+            Invocation { format: FORMAT, host: HOST_SEMANTICS, step: id(name), guest, work: Work::Training, inputs };
         serde_json::from_value(json!({
             "name": name, "component": "code", "digest": component, "status": "finished", "started_ms": 0,
             "ended_ms": 0, "wall_ms": 0.0, "cpu_ms": 0.0, "peak_memory_bytes": 0, "rows_in": 0, "rows_out": 0,

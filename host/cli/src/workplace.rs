@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use stagewright_lifecycle::budget::{Budget, cores};
+use stagewright_lifecycle::limits::{Budget, cores};
 use stagewright_lifecycle::sandbox::{Cancel, Component};
 use stagewright_manifest::{
     ComponentSection, InstanceLimits, MAX_WORKERS, Manifest, ManifestError, Operator, Problem, StageSection, StepId,

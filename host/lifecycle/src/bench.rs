@@ -19,10 +19,11 @@ use stagewright_store::{
 use crate::artifact::{self, Artifact, Json, Readable};
 use crate::fault::StageFault;
 use crate::invocation::{GuestSpec, InputRef, Invocation, NAMED_INPUT, Outcome, SOURCE, Usage};
+use crate::limits::WALLS;
+use crate::limits::Watch;
 use crate::observer::Observer;
 use crate::run::RunError;
-use crate::sandbox::{Cancel, Component, Level, Meter, Sandbox, Shelf, StageContext, Tracker, WALLS};
-use crate::watch::Watch;
+use crate::sandbox::{Cancel, Component, Level, Meter, Sandbox, Shelf, StageContext, Tracker};
 
 /// The live side of a step. Nothing in it changes a result.
 #[derive(Clone)]
@@ -324,13 +325,13 @@ impl Bench {
 
     /// An artifact that an earlier stage made.
     pub(crate) fn open<T: Readable>(&self, artifact: &Artifact<T>) -> Result<T::Opened, RunError> {
-        let digest = self.input(&artifact.place.role())?.digest;
-        T::open(&self.session.artifacts, &digest, artifact.place)
+        let digest = self.input(&artifact.name.role())?.digest;
+        T::open(&self.session.artifacts, &digest, artifact.name)
     }
 
     /// The same, where it need not be there.
     pub(crate) fn open_if_there<T: Readable>(&self, artifact: &Artifact<T>) -> Result<Option<T::Opened>, RunError> {
-        self.is_declared(&artifact.place.role()).then(|| self.open(artifact)).transpose()
+        self.is_declared(&artifact.name.role()).then(|| self.open(artifact)).transpose()
     }
 
     /// The tables that the manifest hands over under names, by these.
@@ -393,7 +394,7 @@ impl Bench {
 
     /// Makes a table one of the stage's outputs.
     pub(crate) fn put_table(&mut self, artifact: &Artifact<Table>, table: &Table) {
-        self.outputs.push(table_record(artifact.place.name.to_owned(), table));
+        self.outputs.push(table_record(artifact.name.name.to_owned(), table));
     }
 
     /// Makes a table one of the stage's outputs, under a name that the data gave.
@@ -413,7 +414,7 @@ impl Bench {
 
     fn add_blob(&mut self, artifact: &Artifact<Blob>, digest: Digest, bytes: u64) {
         self.outputs.push(ArtifactRecord {
-            name: artifact.place.name.to_owned(),
+            name: artifact.name.name.to_owned(),
             kind: ArtifactKind::Blob,
             digest,
             media_type: "application/octet-stream".to_owned(),
@@ -471,7 +472,7 @@ impl Bench {
         self.watch.look()?;
         let document = self.staging.put_document(T::MEDIA_TYPE, bytes)?;
         self.outputs.push(ArtifactRecord {
-            name: artifact.place.name.to_owned(),
+            name: artifact.name.name.to_owned(),
             kind: ArtifactKind::Document,
             digest: document.digest(),
             media_type: T::MEDIA_TYPE.to_owned(),

@@ -12,17 +12,18 @@ use stagewright_manifest::{RegisterPolicy, Step, StepId, World};
 use stagewright_store::{self as store, ArtifactKind, CHAMPION, Digest, NewVersion, Reference, RowMemory, Table};
 
 use crate::artifact::{
-    EVALUATION, FEATURES_TRAIN, IMPORTANCE, MODEL, Place, SIGNATURE, SPLIT, STATE, TABLE, TASK, TEST, TEST_ROWS,
+    EVALUATION, FEATURES_TRAIN, IMPORTANCE, MODEL, SIGNATURE, SPLIT, STATE, TABLE, TASK, TEST, TEST_ROWS,
 };
+use crate::artifact_names::{ArtifactName, version_part};
 use crate::fault::StageFault;
 use crate::judgement::TestHashes;
+use crate::limits::Watch;
 use crate::made::Made;
 use crate::model::{Format, ModelComponent, RegisteredModel, StageLimits};
 use crate::run::{Run, RunError, with_defaults};
 use crate::semantic_version;
 use crate::stages::transformation::{ReadError, all, source_rows};
 use crate::summary::ModelSummary;
-use crate::watch::Watch;
 
 /// Bytes that the host keeps of each row while it works out which rows a model learnt from: two
 /// hashes, as they are and sorted, and what numbering equal rows takes.
@@ -174,17 +175,17 @@ fn model(run: &Run, made: &Made) -> Result<RegisteredModel, RunError> {
     Ok(RegisteredModel {
         format: Format,
         transformation: component(World::Transformation)?,
-        state: made.find(STATE.place)?.digest,
+        state: made.find(STATE.name)?.digest,
         training: component(World::Training)?,
-        model: made.find(MODEL.place)?.digest,
+        model: made.find(MODEL.name)?.digest,
         task,
         signature,
         target: manifest.task.target.clone(),
         importance,
         metrics: None,
-        test_digest: made.find(TEST.place)?.digest,
-        data_digest: made.find(TABLE.place)?.digest,
-        features_digest: Some(made.find(FEATURES_TRAIN.place)?.digest),
+        test_digest: made.find(TEST.name)?.digest,
+        data_digest: made.find(TABLE.name)?.digest,
+        features_digest: Some(made.find(FEATURES_TRAIN.name)?.digest),
         source: ingestion.and_then(|stage| manifest.source_of(stage)).map(|(name, _)| name.to_string()),
         code: run.request.code.clone(),
         limits: limits(run, made),
@@ -218,7 +219,7 @@ fn limits(run: &Run, made: &Made) -> Vec<StageLimits> {
 /// The rows that the run's model learnt from, which are all but the test rows; and the test rows,
 /// so that the table is read and hashed once for both, and once for all models of a run.
 fn rows(run: &Run, made: &Made, watch: &Watch) -> Result<Arc<Rows>, RunError> {
-    let of = (made.find(TABLE.place)?.digest, made.find(TEST_ROWS.place)?.digest);
+    let of = (made.find(TABLE.name)?.digest, made.find(TEST_ROWS.name)?.digest);
     // Whoever panicked left the value of before.
     let mut hashed = run.hashed.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((known, rows)) = &*hashed
@@ -263,18 +264,18 @@ pub(crate) fn hashes_of(table: &Table, key: &[u8; 32], watch: &Watch) -> Result<
 }
 
 /// Artifacts that explain a version, by the stages that make them.
-const EXPLAINS: [Place; 7] =
-    [TABLE.place, SIGNATURE.place, FEATURES_TRAIN.place, TEST.place, TEST_ROWS.place, SPLIT.place, IMPORTANCE.place];
+const EXPLAINS: [ArtifactName; 7] =
+    [TABLE.name, SIGNATURE.name, FEATURES_TRAIN.name, TEST.name, TEST_ROWS.name, SPLIT.name, IMPORTANCE.name];
 
 /// The candidate with everything that it refers to.
 fn new_version(run: &Run, made: &Made, candidate: &Candidate) -> Result<NewVersion, StageFault> {
     let model = &candidate.model;
     let blob = |role: &str, digest| Reference { role: role.to_owned(), kind: ArtifactKind::Blob, digest, needed: true };
     let mut references = vec![
-        blob("transformation-component", model.transformation.digest),
-        blob("transformation-state", model.state),
-        blob("training-component", model.training.digest),
-        blob("model", model.model),
+        blob(version_part::TRANSFORMATION_COMPONENT, model.transformation.digest),
+        blob(version_part::TRANSFORMATION_STATE, model.state),
+        blob(version_part::TRAINING_COMPONENT, model.training.digest),
+        blob(version_part::MODEL, model.model),
     ];
     references.extend(made.explaining(&EXPLAINS));
     let worlds = [(World::Transformation, &model.transformation), (World::Training, &model.training)];

@@ -19,11 +19,12 @@ use stagewright_store::{Home, Page, Registry, Run as RunRecord, RunId, StoreErro
 use tracing::Span;
 
 use crate::artifact::{SEGMENT_LIST, TABLE};
-use crate::cached::Reuse;
-use crate::explain::{self, Planned};
 use crate::fault::{StageFault, guest_name};
 use crate::made::Made;
 use crate::outputs;
+use crate::plan::{self, PlannedStep};
+use crate::run::cache::Reuse;
+use crate::run::config::BASE_RUN;
 use crate::run::{Request, Run, RunError};
 use crate::spans;
 use crate::stages::segments::Segments;
@@ -126,7 +127,7 @@ impl ChildRun {
 #[derive(Debug)]
 pub struct PlannedFamily {
     /// The steps that are done once.
-    pub steps: Vec<Planned>,
+    pub steps: Vec<PlannedStep>,
     /// The children; `None`: they are not known before the table is dealt out.
     pub children: Option<Vec<PlannedChild>>,
 }
@@ -143,7 +144,7 @@ pub struct PlannedChild {
     /// The rows of its segment; `None` where it sees all.
     pub rows: Option<u64>,
     /// Its steps; none if its segment has too few rows.
-    pub steps: Vec<Planned>,
+    pub steps: Vec<PlannedStep>,
 }
 
 /// A child before it runs.
@@ -197,14 +198,14 @@ fn execute_in(span: &Span, request: &Request, foreach: &ForeachSection) -> (Fami
 /// Says of each step of parent and children whether a run would execute it.
 ///
 /// # Errors
-/// As for [`explain::explain`].
-pub fn explain(request: Request) -> Result<PlannedFamily, RunError> {
+/// As for [`plan::plan`].
+pub fn plan(request: Request) -> Result<PlannedFamily, RunError> {
     let Some(foreach) = request.manifest.foreach.clone() else {
-        return Ok(PlannedFamily { steps: explain::explain(request)?, children: Some(Vec::new()) });
+        return Ok(PlannedFamily { steps: plan::plan(request)?, children: Some(Vec::new()) });
     };
     // Nothing is recorded under it.
     let run = Run::of(request.clone(), "0".repeat(32).parse()?, Span::none());
-    let (steps, made) = explain::steps(&run, Made::nothing(request.home.artifacts.clone()), &before(&run, &foreach))?;
+    let (steps, made) = plan::steps(&run, Made::nothing(request.home.artifacts.clone()), &before(&run, &foreach))?;
     let is_known = !over_segments(&foreach) || made.record(&segments_id()?).is_some();
     if !is_known {
         return Ok(PlannedFamily { steps, children: None });
@@ -220,7 +221,7 @@ pub fn explain(request: Request) -> Result<PlannedFamily, RunError> {
         };
         let asked = of_child.request.manifest.graph.steps().iter();
         let asked: Vec<Step> = asked.filter(|step| of_child.is_asked(step)).cloned().collect();
-        let steps = if child.too_few.is_some() { Vec::new() } else { explain::steps(&of_child, made, &asked)?.0 };
+        let steps = if child.too_few.is_some() { Vec::new() } else { plan::steps(&of_child, made, &asked)?.0 };
         let Wanted { name, value, manifest, rows, .. } = child;
         children.push(PlannedChild { name, value, model: manifest.model.to_string(), rows, steps });
     }
@@ -240,7 +241,7 @@ pub fn children_of(registry: &Registry, parent: &RunId) -> Result<Vec<RunRecord>
     let name = |run: &RunRecord| ChildOf::of(&run.config).map(|child| child.name);
     // A stage that was run alone works on a child, and is none.
     let is_child =
-        |run: &RunRecord| run.config.get(upon::UPON).and_then(Value::as_str).is_none_or(|it| it == parent.as_str());
+        |run: &RunRecord| run.config.get(BASE_RUN).and_then(Value::as_str).is_none_or(|it| it == parent.as_str());
     children.retain(is_child);
     children.sort_by_cached_key(|run| (name(run), run.started_ms));
     Ok(children)
@@ -265,7 +266,7 @@ fn before(run: &Run, foreach: &ForeachSection) -> Vec<Step> {
     if let (Some(maker), Ok(id)) = (maker.filter(|_| *stages.end() >= World::Validation), segments_id()) {
         let mut line = maker.line;
         line.insert(World::Ingestion, maker.id.clone());
-        let table = Input { name: TABLE.place.name.to_owned(), step: maker.id, artifact: TABLE.place.name };
+        let table = Input { name: TABLE.name.name.to_owned(), step: maker.id, artifact: TABLE.name.name };
         steps.push(Step { id, stage: maker.stage, world: maker.world, inputs: vec![table], after: Vec::new(), line });
     }
     steps
@@ -341,7 +342,7 @@ fn of_child(
     Request {
         manifest: child.manifest.clone(),
         stages: first..=*request.stages.end(),
-        upon: is_segment.then(|| parent.clone()),
+        base_run: is_segment.then(|| parent.clone()),
         child: Some(ChildOf {
             parent: parent.clone(),
             name: child.name.clone(),

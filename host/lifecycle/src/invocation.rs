@@ -24,7 +24,7 @@ pub const FORMAT: u32 = 1;
 /// The host's own share of a step: how it decodes, splits, encodes, measures and reports. Whoever
 /// changes what the host makes of the same inputs raises it: steps of before are executed again
 /// then. `tests/flow/semantics.rs` sees to that.
-pub const HOST: u32 = 1;
+pub const HOST_SEMANTICS: u32 = 1;
 
 /// The contract that components are called by.
 pub const CONTRACT: &str = "0.2.0";
@@ -46,7 +46,7 @@ pub(crate) const CHAMPION_MODEL: &str = "champion.model";
 pub struct Invocation {
     /// [`FORMAT`].
     pub format: u32,
-    /// [`HOST`].
+    /// [`HOST_SEMANTICS`].
     pub host: u32,
     /// The place in the pipeline.
     pub step: StepId,
@@ -57,6 +57,33 @@ pub struct Invocation {
     /// The artifacts and files that the step may read, by role. One that is not there is not
     /// listed.
     pub inputs: Vec<InputRef>,
+}
+
+impl Invocation {
+    /// Returns every component that the step calls: its own, and for an evaluation the two of each
+    /// model that it measures.
+    pub fn guests(&self) -> Vec<&GuestSpec> {
+        let mut guests = vec![&self.guest];
+        if let Work::Evaluation(work) = &self.work {
+            guests.extend([&work.candidate.transformation, &work.candidate.training]);
+            if let ChampionStatus::Readable(champion) = &work.champion {
+                guests.extend([&champion.guests.transformation, &champion.guests.training]);
+            }
+        }
+        guests
+    }
+
+    /// Returns the same components, to change them.
+    pub(crate) fn guests_mut(&mut self) -> Vec<&mut GuestSpec> {
+        let mut guests = vec![&mut self.guest];
+        if let Work::Evaluation(work) = &mut self.work {
+            guests.extend([&mut work.candidate.transformation, &mut work.candidate.training]);
+            if let ChampionStatus::Readable(champion) = &mut work.champion {
+                guests.extend([&mut champion.guests.transformation, &mut champion.guests.training]);
+            }
+        }
+        guests
+    }
 }
 
 /// A component, and all that decides how its instances answer besides what they are asked.
@@ -266,7 +293,7 @@ pub struct EvaluationWork {
     /// The test rows that it learnt from.
     pub candidate_overlap: Overlap,
     /// The champion of the moment.
-    pub champion: Standing,
+    pub champion: ChampionStatus,
     /// The artifacts that the candidate comes from.
     pub ancestors: Vec<report::ReportArtifact>,
 }
@@ -283,7 +310,7 @@ pub struct ModelGuests {
 /// The champion as it stands when the candidate is evaluated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
-pub enum Standing {
+pub enum ChampionStatus {
     /// There is none.
     Absent,
     /// It is the candidate.
@@ -443,9 +470,11 @@ mod tests {
             assert_eq!(again(&work), work);
         }
         let (version, model, reason) = (7, Digest::of(b"model"), "`x` is missing".to_owned());
-        for standing in
-            [Standing::Absent, Standing::Itself { version }, Standing::Unreadable { version, model, reason }]
-        {
+        for standing in [
+            ChampionStatus::Absent,
+            ChampionStatus::Itself { version },
+            ChampionStatus::Unreadable { version, model, reason },
+        ] {
             assert_eq!(again(&standing), standing);
         }
     }

@@ -16,10 +16,10 @@ use stagewright_store::{Role, RowMemory, Schema, Table};
 
 use crate::candidate::hashes_of;
 use crate::fault::StageFault;
+use crate::limits::Watch;
 use crate::model::width;
 use crate::stages::transformation::{ReadError, columns, source_rows};
 use crate::summary::EvaluationSummary;
-use crate::watch::Watch;
 
 /// Bytes that the host keeps of each row of the table that was split, to recognise test rows: two
 /// hashes, and what numbering equal rows takes.

@@ -9,8 +9,8 @@ use stagewright_manifest::Limits;
 use stagewright_store::Digest;
 
 use crate::invocation::{
-    ChampionSpec, EvaluationWork, GuestSpec, IngestionWork, InputRef, Invocation, ModelGuests, PreparationWork,
-    SegmentsWork, SourceWork, Standing, TransformationWork, Work,
+    ChampionSpec, ChampionStatus, EvaluationWork, GuestSpec, IngestionWork, InputRef, Invocation, ModelGuests,
+    PreparationWork, SegmentsWork, SourceWork, TransformationWork, Work,
 };
 
 /// Keys of other versions of this code are other keys.
@@ -128,11 +128,11 @@ fn keyed_guests(guests: &ModelGuests) -> Value {
     json!({ "transformation": keyed_guest(transformation), "training": keyed_guest(training) })
 }
 
-fn keyed_champion(champion: &Standing) -> Value {
+fn keyed_champion(champion: &ChampionStatus) -> Value {
     match champion {
-        Standing::Absent => json!({ "absent": {} }),
-        Standing::Itself { version } => json!({ "itself": { "version": version } }),
-        Standing::Readable(champion) => {
+        ChampionStatus::Absent => json!({ "absent": {} }),
+        ChampionStatus::Itself { version } => json!({ "itself": { "version": version } }),
+        ChampionStatus::Readable(champion) => {
             let ChampionSpec { version, guests, features, task, importance, overlap } = &**champion;
             json!({ "readable": {
                 "version": version,
@@ -143,7 +143,7 @@ fn keyed_champion(champion: &Standing) -> Value {
                 "overlap": overlap,
             } })
         }
-        Standing::Unreadable { version, model, reason } => {
+        ChampionStatus::Unreadable { version, model, reason } => {
             json!({ "unreadable": { "version": version, "model": model, "reason": reason } })
         }
     }
@@ -232,7 +232,8 @@ mod tests {
     use stagewright_store::ArtifactKind;
 
     use super::*;
-    use crate::invocation::{CONTRACT, FORMAT, HOST, Origin};
+    use crate::artifact_names::TASK;
+    use crate::invocation::{CONTRACT, FORMAT, HOST_SEMANTICS, Origin};
 
     fn invocation() -> Invocation {
         let time = Duration::from_secs(10);
@@ -252,12 +253,19 @@ mod tests {
             limits: Limits { memory: 1 << 30, cpu: time, wall: time, output: 1 << 20, log: 1 << 10 },
         };
         let inputs = vec![InputRef {
-            role: "transformation.task".to_owned(),
+            role: TASK.role(),
             kind: ArtifactKind::Document,
             digest: Digest::of(b"task"),
             from: Origin::Step { step: World::Transformation.into() },
         }];
-        Invocation { format: FORMAT, host: HOST, step: World::Training.into(), guest, work: Work::Training, inputs }
+        Invocation {
+            format: FORMAT,
+            host: HOST_SEMANTICS,
+            step: World::Training.into(),
+            guest,
+            work: Work::Training,
+            inputs,
+        }
     }
 
     fn names(one: &Invocation, other: &Invocation) -> Vec<String> {

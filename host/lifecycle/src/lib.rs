@@ -15,26 +15,25 @@
 //!   [`observer`]: who watches it; [`spans`]: where its time goes.
 
 mod artifact;
+pub mod artifact_names;
 mod bench;
-pub mod budget;
-pub mod cached;
 mod candidate;
 pub mod code;
 mod contents;
-pub mod cpu_clock;
-pub mod explain;
 pub mod fault;
 mod flow;
 pub mod foreach;
 pub mod invocation;
 pub mod judgement;
 pub mod key;
+pub mod limits;
 pub mod lineage;
 mod made;
 mod measured;
 pub mod model;
 pub mod observer;
 mod outputs;
+pub mod plan;
 pub mod portable;
 pub mod predict;
 mod production;
@@ -49,12 +48,10 @@ pub mod spans;
 mod stages;
 pub mod summary;
 mod turn;
-pub mod upon;
-pub mod wall_clock;
-pub mod watch;
+mod upon;
 mod wire;
 
 pub use bench::Session;
-pub use cached::Reuse;
+pub use run::cache::Reuse;
 pub use run::{Request, Run, RunError};
 pub use stages::execute;

@@ -15,9 +15,9 @@ use stagewright_store::{
     ArtifactKind, CHAMPION, Digest, ModelVersion, Registry, Run, RunId, SOURCE_TAG, StageRecord, StoreError, UseKind,
 };
 
+use crate::artifact_names::version_part;
 use crate::invocation::{Invocation, Origin};
 use crate::model::RegisteredModel;
-use crate::reproduce::guests;
 
 pub use openlineage::events;
 pub use text::{mermaid, tree};
@@ -334,7 +334,9 @@ impl Reading<'_> {
         Ok(match id {
             Id::Step(run, number) => {
                 let Some((_, stage)) = self.step(run, *number)? else { return Ok(Vec::new()) };
-                let kept = |name: &str| name.ends_with("-component");
+                let kept = |name: &str| {
+                    [version_part::TRAINING_COMPONENT, version_part::TRANSFORMATION_COMPONENT].contains(&name)
+                };
                 let outputs = stage.outputs.iter().filter(|output| !kept(&output.name));
                 outputs.map(|output| (Id::Artifact(output.digest), output.name.clone())).collect()
             }
@@ -442,8 +444,10 @@ fn brought(stage: &StageRecord, digest: &Digest) -> Option<(String, ArtifactKind
 /// The components that a step called, each with the part that it played.
 fn components(stage: &StageRecord) -> Vec<(Id, String)> {
     let invocation = stage.invocation.clone().and_then(|it| serde_json::from_value::<Invocation>(it).ok());
-    let called =
-        invocation.iter().flat_map(guests).map(|guest| (Id::Component(guest.component), guest.world.to_string()));
+    let called = invocation
+        .iter()
+        .flat_map(Invocation::guests)
+        .map(|guest| (Id::Component(guest.component), guest.world.to_string()));
     let mut called: Vec<_> = called.collect();
     called.push((Id::Component(stage.digest), stage.name.clone()));
     called.sort();

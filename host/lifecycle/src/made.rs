@@ -8,7 +8,8 @@ use stagewright_evaluation::report;
 use stagewright_manifest::{Step, StepId, World};
 use stagewright_store::{ArtifactRecord, ArtifactStore, Reference, StageRecord};
 
-use crate::artifact::{Artifact, Place, Readable, SIGNATURE, TABLE};
+use crate::artifact::{Artifact, Readable, SIGNATURE, TABLE};
+use crate::artifact_names::ArtifactName;
 use crate::run::RunError;
 use crate::summary::StageSummary;
 
@@ -65,9 +66,9 @@ impl Made {
     }
 
     /// The step that made the artifact of a place.
-    pub(crate) fn maker_of(&self, place: Place) -> StepId {
+    pub(crate) fn maker_of(&self, place: ArtifactName) -> StepId {
         match &self.kept.segment_of {
-            Some(segments) if place == TABLE.place => segments.clone(),
+            Some(segments) if place == TABLE.name => segments.clone(),
             _ => self.step_of(place.world),
         }
     }
@@ -76,8 +77,8 @@ impl Made {
     /// it and its signature is of the whole table, and not of the segment.
     pub(crate) fn narrow(&mut self, table: &StepId, segments: StepId, segment: ArtifactRecord) {
         let kept = Arc::make_mut(&mut self.kept);
-        kept.artifacts.retain(|(made_by, name), _| made_by != table || name == SIGNATURE.place.name);
-        kept.artifacts.insert((table.clone(), TABLE.place.name.to_owned()), segment);
+        kept.artifacts.retain(|(made_by, name), _| made_by != table || name == SIGNATURE.name.name);
+        kept.artifacts.insert((table.clone(), TABLE.name.name.to_owned()), segment);
         kept.segment_of = Some(segments);
     }
 
@@ -125,7 +126,7 @@ impl Made {
     }
 
     /// The record of an artifact.
-    pub(crate) fn find(&self, place: Place) -> Result<&ArtifactRecord, RunError> {
+    pub(crate) fn find(&self, place: ArtifactName) -> Result<&ArtifactRecord, RunError> {
         let step = self.step_of(place.world);
         let missing = || RunError::MissingArtifact { stage: step.clone(), name: place.name.to_owned() };
         self.kept.artifacts.get(&(step.clone(), place.name.to_owned())).ok_or_else(missing)
@@ -138,19 +139,19 @@ impl Made {
 
     /// An artifact of a step, opened.
     pub(crate) fn of_step<T: Readable>(&self, step: &StepId, artifact: &Artifact<T>) -> Result<T::Opened, RunError> {
-        let name = artifact.place.name;
+        let name = artifact.name.name;
         let missing = || RunError::MissingArtifact { stage: step.clone(), name: name.to_owned() };
-        T::open(&self.store, &self.named(step, name).ok_or_else(missing)?.digest, artifact.place)
+        T::open(&self.store, &self.named(step, name).ok_or_else(missing)?.digest, artifact.name)
     }
 
     /// An artifact, opened.
     pub(crate) fn open<T: Readable>(&self, artifact: &Artifact<T>) -> Result<T::Opened, RunError> {
-        T::open(&self.store, &self.find(artifact.place)?.digest, artifact.place)
+        T::open(&self.store, &self.find(artifact.name)?.digest, artifact.name)
     }
 
     /// References to those artifacts that are there, which nothing but an explanation needs.
-    pub(crate) fn explaining(&self, wanted: &[Place]) -> Vec<Reference> {
-        let reference = |&place: &Place| {
+    pub(crate) fn explaining(&self, wanted: &[ArtifactName]) -> Vec<Reference> {
+        let reference = |&place: &ArtifactName| {
             let ArtifactRecord { kind, digest, .. } = *self.find(place).ok()?;
             Some(Reference { role: place.role(), kind, digest, needed: false })
         };

@@ -4,7 +4,8 @@ use stagewright_evaluation::report::EvaluationReport;
 use stagewright_manifest::World;
 use stagewright_store::{Digest, RunId, StageRecord, VersionVerdict};
 
-use crate::artifact::{DECISION, EVALUATION, MODEL, Place, TEST};
+use crate::artifact::{DECISION, EVALUATION, MODEL, TEST};
+use crate::artifact_names::ArtifactName;
 use crate::candidate::Candidate;
 use crate::made::Made;
 use crate::run::{Run, RunError};
@@ -18,12 +19,12 @@ impl Run {
         let (Some(version), home) = (candidate.version, &self.request.home) else { return Ok(()) };
         let step = self.evaluation_of(&candidate.training)?;
         let here = made.along(&step.line);
-        let (model, test) = (here.find(MODEL.place)?.digest.to_string(), here.find(TEST.place)?.digest.to_string());
+        let (model, test) = (here.find(MODEL.name)?.digest.to_string(), here.find(TEST.name)?.digest.to_string());
         for verdict in home.registry.verdicts(self.request.manifest.model.as_str(), version)?.iter().rev() {
-            let (Some(run), Some(evaluation)) = (&verdict.run_id, referred(verdict, EVALUATION.place)) else {
+            let (Some(run), Some(evaluation)) = (&verdict.run_id, referred(verdict, EVALUATION.name)) else {
                 continue;
             };
-            let Some(evaluation) = self.record_of(run, EVALUATION.place, evaluation)? else { continue };
+            let Some(evaluation) = self.record_of(run, EVALUATION.name, evaluation)? else { continue };
             let mut told = made.clone();
             told.add(&step.id, evaluation);
             let Ok(report) = told.after(step).open(&EVALUATION) else { continue };
@@ -31,8 +32,8 @@ impl Run {
                 continue;
             }
             let decides = self.request.manifest.graph.of(World::Promotion).next();
-            if let (Some(decides), Some(decision)) = (decides, referred(verdict, DECISION.place))
-                && let Some(decision) = self.record_of(run, DECISION.place, decision)?
+            if let (Some(decides), Some(decision)) = (decides, referred(verdict, DECISION.name))
+                && let Some(decision) = self.record_of(run, DECISION.name, decision)?
             {
                 told.add(&decides.id, decision);
             }
@@ -44,7 +45,7 @@ impl Run {
 
     /// The record of the step of a run that made an artifact, with those of its artifacts that are
     /// still here. A run that was removed has none.
-    fn record_of(&self, run: &RunId, place: Place, digest: Digest) -> Result<Option<StageRecord>, RunError> {
+    fn record_of(&self, run: &RunId, place: ArtifactName, digest: Digest) -> Result<Option<StageRecord>, RunError> {
         let home = &self.request.home;
         let made_it = |stage: &StageRecord| {
             stage.outputs.iter().any(|output| output.name == place.name && output.digest == digest)
@@ -55,7 +56,7 @@ impl Run {
     }
 }
 
-fn referred(verdict: &VersionVerdict, place: Place) -> Option<Digest> {
+fn referred(verdict: &VersionVerdict, place: ArtifactName) -> Option<Digest> {
     let role = place.role();
     verdict.references.iter().find(|reference| reference.role == role).map(|reference| reference.digest)
 }

@@ -191,7 +191,7 @@ fn needed(stages: &[StageRecord], invocations: &[Invocation]) -> Vec<(ArtifactKi
     for invocation in invocations {
         let input = |role: &str| format!("the input `{role}` of stage `{}`", invocation.step);
         needed.extend(invocation.inputs.iter().map(|it| (it.kind, it.digest, input(&it.role))));
-        let guests = reproduce::guests(invocation).into_iter();
+        let guests = invocation.guests().into_iter();
         needed.extend(guests.map(|it| (ArtifactKind::Blob, it.component, format!("the component `{}`", it.name))));
     }
     for stage in stages {
@@ -207,7 +207,7 @@ fn needed(stages: &[StageRecord], invocations: &[Invocation]) -> Vec<(ArtifactKi
 
 /// The components that the steps of a run call, by name and digest.
 fn components(invocations: &[Invocation]) -> BTreeSet<(String, Digest)> {
-    let guests = invocations.iter().flat_map(reproduce::guests);
+    let guests = invocations.iter().flat_map(Invocation::guests);
     guests.map(|guest| (guest.name.clone(), guest.component)).collect()
 }
 

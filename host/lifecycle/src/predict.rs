@@ -29,11 +29,11 @@ pub(crate) fn view_for(parts: &ModelParts, table: &Table) -> Result<View, StageF
 }
 
 /// A registered model that is ready to predict.
-pub struct Ready {
+pub struct LoadedModel {
     parts: ModelParts,
 }
 
-impl Ready {
+impl LoadedModel {
     /// Verifies the model's blobs and readies its components: transformation and training, which
     /// run under these limits.
     ///

@@ -14,7 +14,7 @@ use stagewright_store::{
     self as store, CHAMPION, JudgedAgainst, NewVerdict, PromotionRequest, StoreError, VerdictReason,
 };
 
-use crate::artifact::{DECISION, EVALUATION, PREDICTIONS, REPORT};
+use crate::artifact::{DECISION, EVALUATION, EVALUATION_REPORT, PREDICTIONS};
 use crate::candidate::{self, Candidate};
 use crate::fault::StageFault;
 use crate::judgement;
@@ -117,7 +117,7 @@ fn verdict(run: &Run, made: &Made, decision: &Decision) -> Result<NewVerdict, Ru
         reasons: decision.reasons.iter().map(reason_of).collect(),
         evaluation: judgement::record(Some(&EvaluationSummary::of(&evaluated)), decision.difference.as_ref()),
         metrics: named(&evaluated.candidate.metrics),
-        references: made.explaining(&[EVALUATION.place, REPORT.place, PREDICTIONS.place, DECISION.place]),
+        references: made.explaining(&[EVALUATION.name, EVALUATION_REPORT.name, PREDICTIONS.name, DECISION.name]),
         run_id: Some(run.id.clone()),
         is_override: false,
     })

@@ -180,14 +180,14 @@ fn batch(numbers: Vec<f64>) -> RecordBatch {
 }
 
 /// A store, a table of so many rows in it, and a model.
-struct Place {
+struct Fixture {
     _folder: tempfile::TempDir,
     store: ArtifactStore,
     rows: View,
     model: ModelParts,
 }
 
-impl Place {
+impl Fixture {
     fn new(rows: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = ArtifactStore::open(folder.path()).expect("a store");
@@ -291,7 +291,7 @@ const TAINTS: [(&str, Taint); 7] = [
 #[test]
 fn answers_that_hang_on_their_rows_alone_pass_and_are_the_first_ones() {
     for rows in [0, 1, 2, 3, 40, 20_000] {
-        let place = Place::new(rows);
+        let place = Fixture::new(rows);
         let fake = Fake::new(pure, pure);
         assert_eq!(place.transform(&fake), Ok(()), "{rows} rows");
         let expected: Vec<f64> = (0..rows).map(|row| row as f64 / 2.0 + 1.0).collect();
@@ -302,7 +302,7 @@ fn answers_that_hang_on_their_rows_alone_pass_and_are_the_first_ones() {
 #[test]
 fn whatever_else_an_answer_hangs_on_is_a_fault_that_names_the_export_and_a_row() {
     for rows in [40, 20_000] {
-        let place = Place::new(rows);
+        let place = Fixture::new(rows);
         for (name, taint) in TAINTS {
             let told = place.transform(&Fake::new(taint, pure)).expect_err(name);
             for part in ["stage `transformation`", "`transformer.transform`", "row ", "column `x`", "asked again"] {
@@ -321,7 +321,7 @@ fn whatever_else_an_answer_hangs_on_is_a_fault_that_names_the_export_and_a_row()
 
 #[test]
 fn a_single_bit_is_a_difference() {
-    let place = Place::new(40);
+    let place = Fixture::new(40);
     let bit: Taint = |_, calls, rows| {
         rows.iter().map(|row| if calls == 0 && *row == 2.0 { f64::EPSILON * 2.0 } else { 0.0 }).collect()
     };
@@ -331,7 +331,7 @@ fn a_single_bit_is_a_difference() {
 
 #[test]
 fn the_time_counts_against_the_stage_and_the_rows_do_not() {
-    let place = Place::new(40);
+    let place = Fixture::new(40);
     let fake = Fake::new(pure, pure);
     place.predict(&fake).expect("it is pure");
     let (transformation, training) = (&place.model.transformation.meter, &place.model.training.meter);
@@ -356,7 +356,7 @@ fn a_sample_is_spread_over_the_table_and_all_of_a_small_one() {
 #[test]
 fn asked_again_no_row_is_in_its_place() {
     for rows in 2..40 {
-        let place = Place::new(rows);
+        let place = Fixture::new(rows);
         let seed = Digest::of(&[rows as u8]);
         let sample = Sample::of(&place.rows, usize::MAX, seed).expect("rows").expect("some");
         assert_eq!(sample.rows.len(), rows);
@@ -374,7 +374,7 @@ fn asked_again_no_row_is_in_its_place() {
 
 #[test]
 fn rows_are_the_same_however_near_they_are() {
-    let place = Place::new(20_000);
+    let place = Fixture::new(20_000);
     let all = place.rows.table.schema().chunk_rows() as u64;
     let far = [0, 1, 2, 70, 200, 201, 263, 264, all - 1, all, all + 1, 19_999];
     for rows in [&far[..], &[7], &[all - 1, all]] {

@@ -20,9 +20,7 @@ use stagewright_store::{
 use crate::artifact::COMPONENTS;
 use crate::bench::Session;
 use crate::fault::StageFault;
-use crate::invocation::{
-    CONTRACT, FORMAT, GuestSpec, HOST, InputRef, Invocation, Outcome, SOURCE, SourceWork, Standing, Work,
-};
+use crate::invocation::{CONTRACT, FORMAT, HOST_SEMANTICS, InputRef, Invocation, Outcome, SOURCE, SourceWork, Work};
 use crate::model::ModelComponent;
 use crate::observer::Observer;
 use crate::sandbox::{Cancel, Component, Sandbox};
@@ -33,7 +31,7 @@ pub use compare::Place;
 
 /// The means by which steps are executed again.
 #[derive(Clone)]
-pub struct Again {
+pub struct ReproduceEnvironment {
     /// Where the recorded artifacts are.
     pub artifacts: ArtifactStore,
     /// Runs components.
@@ -59,7 +57,7 @@ pub struct Reproduction {
     /// Whether everything is as it is on record.
     pub identical: bool,
     /// The first thing that is not; nothing was executed after it.
-    pub first_difference: Option<Difference>,
+    pub first_difference: Option<FirstDifference>,
     /// The steps that were executed again and made the same.
     pub steps: Vec<Repeated>,
     /// The steps that failed in the run, which made nothing to compare with.
@@ -100,7 +98,7 @@ pub enum Part {
 
 /// Something that is not as it is on record.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Difference {
+pub struct FirstDifference {
     /// The step.
     pub step: StepId,
     /// The role for the step.
@@ -204,7 +202,7 @@ struct Recorded<'a> {
 /// # Errors
 /// [`ReproduceError`] if it cannot be told whether they make the same: something is gone, another
 /// version made them, or a step fails.
-pub fn reproduce(stages: &[StageRecord], again: &Again) -> Result<Reproduction, ReproduceError> {
+pub fn reproduce(stages: &[StageRecord], again: &ReproduceEnvironment) -> Result<Reproduction, ReproduceError> {
     let steps = read(stages)?;
     steps.iter().try_for_each(|step| refuse_missing(step, again))?;
     let mut result = Reproduction {
@@ -213,7 +211,7 @@ pub fn reproduce(stages: &[StageRecord], again: &Again) -> Result<Reproduction, 
     };
     let mut compared = HashSet::new();
     let called: HashSet<Digest> =
-        steps.iter().flat_map(|step| guests(&step.invocation)).map(|guest| guest.component).collect();
+        steps.iter().flat_map(|step| step.invocation.guests()).map(|guest| guest.component).collect();
     for step in &steps {
         match repeat(step, again, &called, &mut compared)? {
             Ok(repeated) => result.steps.push(repeated),
@@ -256,10 +254,10 @@ fn read_one(record: &StageRecord) -> Result<Recorded<'_>, ReproduceError> {
     if invocation.format != FORMAT {
         return refused("invocation format", &invocation.format, &FORMAT);
     }
-    if invocation.host != HOST {
-        return refused("host semantics", &invocation.host, &HOST);
+    if invocation.host != HOST_SEMANTICS {
+        return refused("host semantics", &invocation.host, &HOST_SEMANTICS);
     }
-    for guest in guests(&invocation) {
+    for guest in invocation.guests() {
         if guest.contract != CONTRACT {
             return refused("contract", &guest.contract, &CONTRACT);
         }
@@ -271,33 +269,10 @@ fn read_one(record: &StageRecord) -> Result<Recorded<'_>, ReproduceError> {
     Ok(Recorded { invocation, record })
 }
 
-/// The components that a step calls.
-pub fn guests(invocation: &Invocation) -> Vec<&GuestSpec> {
-    let mut guests = vec![&invocation.guest];
-    if let Work::Evaluation(work) = &invocation.work {
-        guests.extend([&work.candidate.transformation, &work.candidate.training]);
-        if let Standing::Readable(champion) = &work.champion {
-            guests.extend([&champion.guests.transformation, &champion.guests.training]);
-        }
-    }
-    guests
-}
-
-fn guests_mut(invocation: &mut Invocation) -> Vec<&mut GuestSpec> {
-    let mut guests = vec![&mut invocation.guest];
-    if let Work::Evaluation(work) = &mut invocation.work {
-        guests.extend([&mut work.candidate.transformation, &mut work.candidate.training]);
-        if let Standing::Readable(champion) = &mut work.champion {
-            guests.extend([&mut champion.guests.transformation, &mut champion.guests.training]);
-        }
-    }
-    guests
-}
-
 /// Refuses a step that cannot be executed for want of something, before anything takes long.
-fn refuse_missing(step: &Recorded<'_>, again: &Again) -> Result<(), ReproduceError> {
+fn refuse_missing(step: &Recorded<'_>, again: &ReproduceEnvironment) -> Result<(), ReproduceError> {
     let Invocation { inputs, step: id, work, .. } = &step.invocation;
-    for guest in guests(&step.invocation) {
+    for guest in step.invocation.guests() {
         if !again.artifacts.reaches(ArtifactKind::Blob, &guest.component)? {
             let (name, digest) = (guest.name.clone(), guest.component);
             return Err(ReproduceError::NoComponent { stage: id.clone(), name, digest });
@@ -324,13 +299,13 @@ fn refuse_missing(step: &Recorded<'_>, again: &Again) -> Result<(), ReproduceErr
 }
 
 /// A step again: it made the same, or here is the first difference.
-type Checked<T> = Result<Result<T, Difference>, ReproduceError>;
+type Checked<T> = Result<Result<T, FirstDifference>, ReproduceError>;
 
 /// Executes a step again. `called` are the components of all steps, `compared` the artifacts that
 /// earlier steps were found to make.
 fn repeat(
     step: &Recorded<'_>,
-    again: &Again,
+    again: &ReproduceEnvironment,
     called: &HashSet<Digest>,
     compared: &mut HashSet<(ArtifactKind, Digest)>,
 ) -> Checked<Repeated> {
@@ -339,7 +314,7 @@ fn repeat(
         Err(difference) => return Ok(Err(difference)),
     };
     let mut invocation = step.invocation.clone();
-    for guest in guests_mut(&mut invocation) {
+    for guest in invocation.guests_mut() {
         guest.limits = guest.limits.at_most(again.ceilings.of(guest.world));
     }
     if let Work::Ingestion(work) = &step.invocation.work
@@ -361,8 +336,12 @@ fn repeat(
 }
 
 /// The live side of a step, with everything that it reads verified.
-fn session(step: &Recorded<'_>, again: &Again, compared: &HashSet<(ArtifactKind, Digest)>) -> Checked<Session> {
-    let Again { artifacts, sandbox, decoder, observer, workers, cancel, .. } = again;
+fn session(
+    step: &Recorded<'_>,
+    again: &ReproduceEnvironment,
+    compared: &HashSet<(ArtifactKind, Digest)>,
+) -> Checked<Session> {
+    let ReproduceEnvironment { artifacts, sandbox, decoder, observer, workers, cancel, .. } = again;
     for InputRef { role, kind, digest, .. } in &step.invocation.inputs {
         let is_file = role == SOURCE && !artifacts.reaches(*kind, digest)?;
         if is_file || compared.contains(&(*kind, *digest)) {
@@ -373,7 +352,7 @@ fn session(step: &Recorded<'_>, again: &Again, compared: &HashSet<(ArtifactKind,
         }
     }
     let mut components: Vec<Arc<Component>> = Vec::new();
-    for guest in guests(&step.invocation) {
+    for guest in step.invocation.guests() {
         if let Some(found) = damaged(artifacts, ArtifactKind::Blob, &guest.component)? {
             let (part, kind, recorded) = (Part::Component, ArtifactKind::Blob, Some(guest.component));
             return Ok(Err(step.differs(part, guest.name.clone(), kind, recorded, found)));
@@ -417,7 +396,7 @@ fn damaged(
 type SourceFile = Result<(PathBuf, Content), StageFault>;
 
 /// The file of a source whose content is no artifact; `None`: it is one.
-fn source_file(source: &SourceWork, step: &Recorded<'_>, again: &Again) -> Checked<Option<SourceFile>> {
+fn source_file(source: &SourceWork, step: &Recorded<'_>, again: &ReproduceEnvironment) -> Checked<Option<SourceFile>> {
     let Some(input) = step.invocation.inputs.iter().find(|input| input.role == SOURCE) else {
         // A component that does not ask for the source does without.
         let (stage, message) = (step.invocation.step.clone(), ReproduceError::UnknownSource.to_string());
@@ -455,9 +434,9 @@ impl Recorded<'_> {
         kind: ArtifactKind,
         recorded: Option<Digest>,
         found: Option<Digest>,
-    ) -> Difference {
+    ) -> FirstDifference {
         let step = self.invocation.step.clone();
-        Difference { step, part, artifact, kind, recorded, found, is_damaged: false, place: None }
+        FirstDifference { step, part, artifact, kind, recorded, found, is_damaged: false, place: None }
     }
 
     /// The name of one of its artifacts in a run.
@@ -469,13 +448,13 @@ impl Recorded<'_> {
 /// Whether an output is one of a model's components, which a run keeps beside what training makes.
 fn is_kept_component(step: &Recorded<'_>, output: &ArtifactRecord) -> bool {
     let made = (step.invocation.guest.world, output.name.as_str());
-    COMPONENTS.iter().any(|(_, artifact)| (artifact.place.world, artifact.place.name) == made)
+    COMPONENTS.iter().any(|(_, artifact)| (artifact.name.world, artifact.name.name) == made)
 }
 
 fn compare_outputs(
     step: &Recorded<'_>,
     (outcome, staging): (&Outcome, &Staging),
-    again: &Again,
+    again: &ReproduceEnvironment,
     called: &HashSet<Digest>,
     compared: &mut HashSet<(ArtifactKind, Digest)>,
 ) -> Checked<Repeated> {
@@ -489,7 +468,7 @@ fn compare_outputs(
             Some(made) => made,
             // One that no step called is not what the model was made with.
             None if is_kept_component(step, recorded) && called.contains(&digest) => match stored {
-                Some(found) => return Ok(Err(Difference { is_damaged: true, ..difference(found) })),
+                Some(found) => return Ok(Err(FirstDifference { is_damaged: true, ..difference(found) })),
                 None => continue,
             },
             None => return Ok(Err(difference(None))),
@@ -502,7 +481,11 @@ fn compare_outputs(
                 let place = is_stored.then(|| compare::first(&again.artifacts, staging, kind, (digest, made.digest)));
                 let found = stored.filter(|_| is_same).unwrap_or(Some(made.digest));
                 let place = place.transpose()?.flatten();
-                return Ok(Err(Difference { is_damaged: stored.is_some() && is_same, place, ..difference(found) }));
+                return Ok(Err(FirstDifference {
+                    is_damaged: stored.is_some() && is_same,
+                    place,
+                    ..difference(found)
+                }));
             }
         }
         compared.insert((kind, digest));

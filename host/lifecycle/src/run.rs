@@ -5,6 +5,9 @@
 //! recorded without artifacts. So a later stage, a later run and a reader see whole stages only,
 //! whatever happened.
 
+pub mod cache;
+pub mod config;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -20,7 +23,6 @@ use tracing::Span;
 
 use crate::artifact::COMPONENTS;
 use crate::bench::{Bench, Session, now_ms};
-use crate::cached::{Aside, KeyLock, Reuse};
 use crate::candidate::{self, Candidate, HashedRows};
 use crate::fault::StageFault;
 use crate::foreach::{CHILD, ChildOf, PARENT_TAG};
@@ -30,6 +32,7 @@ use crate::model::Code;
 use crate::observer::Observer;
 use crate::outputs;
 use crate::production;
+use crate::run::cache::{Aside, KeyLock, Reuse};
 pub use crate::run_error::RunError;
 use crate::sandbox::{Cancel, Component, Level, Sandbox};
 use crate::spans;
@@ -68,7 +71,7 @@ pub struct Request {
     /// Of these, the one stage, or the one step of a stage that is several; `None`: all.
     pub only: Option<StepId>,
     /// The run whose artifacts the first stage works on, if it is not ingestion.
-    pub upon: Option<RunId>,
+    pub base_run: Option<RunId>,
     /// Its place among the children of another run, if it is one.
     pub child: Option<ChildOf>,
     /// The changes of the command line to the manifest, for the record and for stages that follow.
@@ -499,20 +502,20 @@ impl Run {
 
     pub(crate) fn begin(request: Request, span: &Span) -> Result<Self, RunError> {
         let manifest = &request.manifest;
-        let mut config = manifest.effective();
-        config["file"] = manifest.file().into();
-        config[upon::CHANGES] = request.changes.clone();
-        config[upon::RANGE] = serde_json::json!([request.stages.start(), request.stages.end()]);
+        let mut recorded = manifest.effective();
+        recorded["file"] = manifest.file().into();
+        recorded[config::CHANGES] = request.changes.clone();
+        recorded[config::RANGE] = serde_json::json!([request.stages.start(), request.stages.end()]);
         if let Some(only) = &request.only {
-            config[upon::ONLY] = only.as_str().into();
+            recorded[config::ONLY] = only.as_str().into();
         }
-        for (key, run) in [(upon::UPON, &request.upon), (upon::RESUMES, &request.reuse.resumed)] {
+        for (key, run) in [(config::BASE_RUN, &request.base_run), (config::RESUMES, &request.reuse.resumed)] {
             if let Some(run) = run {
-                config[key] = run.as_str().into();
+                recorded[key] = run.as_str().into();
             }
         }
         if let Some(child) = &request.child {
-            config[CHILD] = child.to_json();
+            recorded[CHILD] = child.to_json();
         }
         let parameters = manifest.stages.iter().flat_map(|stage| {
             let parameters = manifest.parameters_of(stage);
@@ -528,7 +531,7 @@ impl Run {
             experiment: manifest.experiment.to_string(),
             seed: manifest.seed,
             manifest: request.manifest_text.clone(),
-            config,
+            config: recorded,
             parameters: parameters.collect(),
             tags: tags(&request),
         })?;

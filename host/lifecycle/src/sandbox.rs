@@ -6,7 +6,6 @@
 //! under limits and checks what comes back.
 
 mod context;
-mod meter;
 mod view;
 
 use std::sync::Arc;
@@ -21,9 +20,8 @@ use stagewright_store::{ArtifactStore, Blob, Digest, Field, Schema, Table};
 use crate::fault::StageFault;
 use crate::model::ModelComponent;
 
-pub use context::{Cancel, Level, Shelf, SourceCursor, Sources, StageContext, Tracker, stage_seed, step_seed};
-pub(crate) use meter::WALLS;
-pub use meter::{Claim, Meter, Started};
+pub use crate::limits::{Cancel, Claim, Meter};
+pub use context::{Level, Shelf, SourceCursor, Sources, StageContext, Tracker, stage_seed, step_seed};
 pub use view::{ModelParts, View};
 
 /// Runs stages. Each call instantiates afresh, in this process or in one of its own, enforces the

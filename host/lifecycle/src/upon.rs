@@ -14,24 +14,13 @@ use stagewright_store::{Home, Run as RunRecord, RunId, StoreError};
 use crate::fault::StageFault;
 use crate::foreach;
 use crate::made::Made;
+use crate::run::config::{BASE_RUN, RESUMES};
 use crate::run::{Run, RunError};
-
-/// The key of a run's configuration that names the run it works on.
-pub const UPON: &str = "upon";
-/// The key of a run's configuration that keeps what the command line changed.
-pub const CHANGES: &str = "changes";
-/// The key of a run's configuration that names its first and its last stage.
-pub const RANGE: &str = "range";
-/// The key of a run's configuration that names its one stage or step, if it is not all of those
-/// worlds.
-pub const ONLY: &str = "only";
-/// The key of a run's configuration that names the run it goes on with.
-pub const RESUMES: &str = "resumes";
 
 /// The artifacts of the runs that this one works on.
 pub(crate) fn taken_over(run: &Run) -> Result<Made, RunError> {
     let mut made = Made::nothing(run.request.home.artifacts.clone());
-    let Some(upon) = run.request.upon.clone() else { return Ok(made) };
+    let Some(upon) = run.request.base_run.clone() else { return Ok(made) };
     let manifest = &run.request.manifest;
     let needed = needed(run);
     let now = manifest.effective();
@@ -91,7 +80,7 @@ fn chain(run: &Run, upon: RunId) -> Result<Vec<RunRecord>, RunError> {
     let mut next = Some(upon);
     while let Some(id) = next.filter(|id| seen.insert(id.clone())) {
         let record = run.request.home.registry.run(id.as_str())?;
-        next = record.config.get(UPON).and_then(Value::as_str).and_then(|id| id.parse().ok());
+        next = record.config.get(BASE_RUN).and_then(Value::as_str).and_then(|id| id.parse().ok());
         chain.push(record);
     }
     Ok(chain)

@@ -12,14 +12,15 @@ use stagewright_manifest::{ChampionOverlap, Input, Limits, Manifest, Over, SEGME
 use stagewright_store::ArtifactKind;
 
 use crate::artifact::{
-    EVALUATION, FEATURES_TRAIN, FEATURES_VALIDATION, IMPORTANCE, MODEL, Place, SIGNATURE, STATE, TABLE, TASK, TEST,
+    EVALUATION, FEATURES_TRAIN, FEATURES_VALIDATION, IMPORTANCE, MODEL, SIGNATURE, STATE, TABLE, TASK, TEST,
 };
+use crate::artifact_names::ArtifactName;
 use crate::bench::Bench;
 use crate::candidate::{Candidate, Rows};
 use crate::fault::StageFault;
 use crate::invocation::{
-    CONTRACT, EvaluationWork, FORMAT, GuestSpec, HOST, InputRef, Invocation, ModelGuests, NAMED_INPUT, Origin,
-    PreparationWork, SPLIT_FILE, SegmentsWork, TransformationWork, Work,
+    CONTRACT, EvaluationWork, FORMAT, GuestSpec, HOST_SEMANTICS, InputRef, Invocation, ModelGuests, NAMED_INPUT,
+    Origin, PreparationWork, SPLIT_FILE, SegmentsWork, TransformationWork, Work,
 };
 use crate::judgement::Overlap;
 use crate::made::Made;
@@ -42,10 +43,10 @@ pub(crate) fn invocation(
 ) -> Result<Invocation, RunError> {
     let manifest = &run.request.manifest;
     let made = &made.along(&step.line);
-    let of = |wanted: &[Place]| wanted.iter().map(|&place| input(made, place)).collect::<Result<Vec<_>, _>>();
+    let of = |wanted: &[ArtifactName]| wanted.iter().map(|&place| input(made, place)).collect::<Result<Vec<_>, _>>();
     let if_there = |place| input(made, place).ok();
     let (work, mut inputs) = match step.world {
-        _ if step.id.as_str() == SEGMENTS => (Work::Segments(segments(manifest)?), of(&[TABLE.place])?),
+        _ if step.id.as_str() == SEGMENTS => (Work::Segments(segments(manifest)?), of(&[TABLE.name])?),
         World::Ingestion => {
             let (work, input) = source::work(run, step, bench)?;
             (Work::Ingestion(work), input.into_iter().collect())
@@ -54,32 +55,32 @@ pub(crate) fn invocation(
             let inputs = step.inputs.iter().map(|wanted| named_input(made, wanted)).collect::<Result<_, _>>()?;
             (Work::Preparation(preparation(run, step)?), inputs)
         }
-        World::Validation => (Work::Validation, of(&[TABLE.place, SIGNATURE.place])?),
+        World::Validation => (Work::Validation, of(&[TABLE.name, SIGNATURE.name])?),
         World::Transformation => {
-            let mut inputs = of(&[TABLE.place, SIGNATURE.place])?;
+            let mut inputs = of(&[TABLE.name, SIGNATURE.name])?;
             inputs.extend(split_file(run, bench)?);
             (Work::Transformation(transformation(run)), inputs)
         }
         World::Training => {
-            let mut inputs = of(&[FEATURES_TRAIN.place, TASK.place])?;
-            inputs.extend(if_there(FEATURES_VALIDATION.place));
+            let mut inputs = of(&[FEATURES_TRAIN.name, TASK.name])?;
+            inputs.extend(if_there(FEATURES_VALIDATION.name));
             (Work::Training, inputs)
         }
         World::Evaluation => {
-            let mut inputs = of(&[TEST.place, TASK.place, STATE.place, MODEL.place, IMPORTANCE.place])?;
-            let candidate = candidate.ok_or_else(|| MODEL.place.missing())?;
+            let mut inputs = of(&[TEST.name, TASK.name, STATE.name, MODEL.name, IMPORTANCE.name])?;
+            let candidate = candidate.ok_or_else(|| MODEL.missing())?;
             let work = evaluation(run, made, candidate, &mut inputs, bench)?;
             (Work::Evaluation(Box::new(work)), inputs)
         }
-        World::Promotion => (Work::Promotion { gates: settings::gates(&manifest.gates) }, of(&[EVALUATION.place])?),
+        World::Promotion => (Work::Promotion { gates: settings::gates(&manifest.gates) }, of(&[EVALUATION.name])?),
     };
     inputs.sort_by(|a, b| a.role.cmp(&b.role));
     let guest = guest(run, step);
-    Ok(Invocation { format: FORMAT, host: HOST, step: step.id.clone(), guest, work, inputs })
+    Ok(Invocation { format: FORMAT, host: HOST_SEMANTICS, step: step.id.clone(), guest, work, inputs })
 }
 
 /// An artifact of the run as an input.
-fn input(made: &Made, place: Place) -> Result<InputRef, RunError> {
+fn input(made: &Made, place: ArtifactName) -> Result<InputRef, RunError> {
     let record = made.find(place)?;
     let from = Origin::Step { step: made.maker_of(place) };
     Ok(InputRef { role: place.role(), kind: record.kind, digest: record.digest, from })

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use stagewright_lifecycle::budget::GuestMemory;
-use stagewright_lifecycle::cpu_clock::CpuMark;
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
+use stagewright_lifecycle::limits::CpuMark;
+use stagewright_lifecycle::limits::GuestMemory;
 use stagewright_lifecycle::sandbox::{Meter, StageContext};
 use stagewright_manifest::StepId;
 

@@ -459,8 +459,8 @@ fn describing(name: &str, world: World, digest: Digest, limits: Limits) -> Stage
 
 #[cfg(all(test, feature = "compiler"))]
 mod tests {
-    use stagewright_lifecycle::budget::Budget;
     use stagewright_lifecycle::fault::{INSTANCES, LimitKind, StageFault};
+    use stagewright_lifecycle::limits::Budget;
 
     use super::*;
     use crate::compile::Compiler;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use stagewright_lifecycle::budget::Budget;
+use stagewright_lifecycle::limits::Budget;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::bounds::Bounds;

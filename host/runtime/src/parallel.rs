@@ -6,8 +6,8 @@
 use std::sync::mpsc;
 use std::time::Instant;
 
-use stagewright_lifecycle::budget::{Budget, Permit};
 use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::limits::{Budget, Permit};
 use stagewright_lifecycle::sandbox::{Meter, StageContext};
 use tracing::Span;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use stagewright_data::Decode;
 use stagewright_evaluation::figure::Figure;
-use stagewright_lifecycle::budget::Budget;
 use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::limits::Budget;
 use stagewright_lifecycle::model::ModelComponent;
 use stagewright_lifecycle::sandbox::{Component, ComponentSource, Level, Sources, StageContext, Tracker};
 use stagewright_manifest::World;

@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use serde_json::json;
 use stagewright_benchmarks::{Result, median, setting, write_json};
-use stagewright_lifecycle::cached;
-use stagewright_lifecycle::invocation::{CONTRACT, FORMAT, GuestSpec, HOST, InputRef, Invocation, Origin, Work};
+use stagewright_lifecycle::invocation::{
+    CONTRACT, FORMAT, GuestSpec, HOST_SEMANTICS, InputRef, Invocation, Origin, Work,
+};
+use stagewright_lifecycle::run::cache;
 use stagewright_manifest::World;
 use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, FINISHED, Home, InputRecord, NewRun, StageRecord};
 
@@ -39,7 +41,7 @@ fn main() -> Result<()> {
         let begin = Instant::now();
         let mut input = Digest::of(b"begin");
         for step in 0..steps {
-            let found = cached::find(&home, &invocation(step, input).key(), &BTreeSet::new())?
+            let found = cache::find(&home, &invocation(step, input).key(), &BTreeSet::new())?
                 .ok_or("a step is not on record")?;
             input = found.stage.outputs[0].digest;
         }
@@ -67,7 +69,14 @@ fn invocation(step: u64, input: Digest) -> Invocation {
     };
     let (role, from) = ("transformation.task".to_owned(), Origin::Step { step: World::Transformation.into() });
     let inputs = vec![InputRef { role, kind: ArtifactKind::Document, digest: input, from }];
-    Invocation { format: FORMAT, host: HOST, step: World::Training.into(), guest, work: Work::Training, inputs }
+    Invocation {
+        format: FORMAT,
+        host: HOST_SEMANTICS,
+        step: World::Training.into(),
+        guest,
+        work: Work::Training,
+        inputs,
+    }
 }
 
 fn record(invocation: &Invocation, output: Digest, step: u64) -> Result<StageRecord> {

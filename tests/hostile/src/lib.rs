@@ -388,7 +388,7 @@ impl Workshop {
             destination: None,
             tokens: BTreeMap::new(),
             changes: serde_json::Value::Null,
-            upon: self.base.clone().filter(|_| first > World::Ingestion),
+            base_run: self.base.clone().filter(|_| first > World::Ingestion),
             // What was done before does nothing hostile.
             reuse: Reuse { nothing: true, ..Reuse::default() },
         };

@@ -12,14 +12,15 @@ use stagewright_evaluation::gates::{
     Verdict, compare, failure_text, judge,
 };
 use stagewright_evaluation::metrics::MetricSet;
+use stagewright_lifecycle::artifact_names::{self, ArtifactName};
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::judgement::{self, Overlap, Predicted, Rules, TestHashes, TestRows};
+use stagewright_lifecycle::limits::Watch;
 use stagewright_lifecycle::model::RegisteredModel;
-use stagewright_lifecycle::predict::Ready;
+use stagewright_lifecycle::predict::LoadedModel;
 use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_lifecycle::settings;
 use stagewright_lifecycle::summary::EvaluationSummary;
-use stagewright_lifecycle::watch::Watch;
 use stagewright_manifest::{GatesSection, Operator, World};
 use stagewright_store::{
     self as store, CHAMPION, Home, JudgedAgainst, ModelVersion, NewVerdict, StoreError, VerdictReason,
@@ -144,9 +145,6 @@ fn primary_of(version: &ModelVersion) -> anyhow::Result<String> {
     Ok(primary.to_owned())
 }
 
-/// The role of a version's test rows among its artifacts.
-const TEST_ROWS: &str = "transformation.test";
-
 /// The findings about a version.
 struct Found {
     judgement: Judgement,
@@ -193,7 +191,7 @@ fn look(
     let champion = home.registry.alias(&version.model, CHAMPION)?.filter(|it| *it != version.version);
     let compares = rules.gates.policy != Policy::Absolute && champion.is_some();
     // An imported version came without its test rows, and with the figures of where it was trained.
-    let has_rows = version.references.iter().any(|reference| reference.role == TEST_ROWS);
+    let has_rows = version.references.iter().any(|reference| reference.role == artifact_names::TEST.role());
     let is_recorded = arguments.record || arguments.promote;
     let is_judged_anew = compares || version.metrics.is_empty() || (is_recorded && has_rows);
     let mut found = if is_judged_anew {
@@ -313,7 +311,7 @@ fn asked(
     let recorded = [World::Transformation, World::Training].map(|world| (world, model.limits_of(world)));
     let limits = operator.limits_of_model(recorded, &[])?;
     let (artifacts, workers) = (&workplace.home.artifacts, workplace.workers);
-    let ready = Ready::new(model, &workplace.runtime, artifacts, limits, Arc::new(Warnings), workers, cancel)?;
+    let ready = LoadedModel::new(model, &workplace.runtime, artifacts, limits, Arc::new(Warnings), workers, cancel)?;
     Ok(ready.predict_table(&workplace.runtime, &test.table)?)
 }
 
@@ -324,8 +322,8 @@ fn test_rows(
     model: &RegisteredModel,
     watch: &Watch,
 ) -> anyhow::Result<(TestRows, Option<TestHashes>)> {
-    let digest = |role: &str| version.references.iter().find(|it| it.role == role).map(|it| it.digest);
-    let Some(test) = digest(TEST_ROWS) else {
+    let digest = |name: ArtifactName| version.references.iter().find(|it| it.role == name.role()).map(|it| it.digest);
+    let Some(test) = digest(artifact_names::TEST) else {
         return Err(UsageError::error(
             format!("{}/{} came here without its test rows, so it cannot be measured", version.model, version.version),
             format!(
@@ -336,7 +334,7 @@ fn test_rows(
     };
     let open = |digest: store::Digest| home.artifacts.open_table(&digest).map_err(StageFault::host);
     let test = open(test)?;
-    let sources = digest("ingestion.table").zip(digest("transformation.test-rows"));
+    let sources = digest(artifact_names::TABLE).zip(digest(artifact_names::TEST_ROWS));
     let hashes = sources.map(|(ingested, index)| {
         let key = home.registry.row_hash_key()?;
         anyhow::Ok(TestHashes::of(&test, (&open(ingested)?, &open(index)?), &key, watch)?)

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use stagewright_lifecycle::cached::sweep_locks;
+use stagewright_lifecycle::run::cache::sweep_locks;
 use stagewright_manifest::parse_size;
 use stagewright_promotion::promote::repair;
 use stagewright_promotion::{Destination, GarbageKind};

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use stagewright_lifecycle::Request;
-use stagewright_lifecycle::explain::{Difference, Planned};
-use stagewright_lifecycle::foreach::{PlannedFamily, explain};
+use stagewright_lifecycle::foreach::{PlannedFamily, plan as plan_steps};
 use stagewright_lifecycle::observer::Observer;
+use stagewright_lifecycle::plan::{KeyDifference, PlannedStep};
 use stagewright_lifecycle::sandbox::{Component, Level};
 use stagewright_lifecycle::summary::StageSummary;
 use stagewright_manifest::{Manifest, StageSection, Step, StepId, World};
@@ -112,7 +112,7 @@ fn in_order(manifest: &Manifest) -> Vec<&StageSection> {
 fn as_json(
     manifest: &Manifest,
     components: &BTreeMap<StepId, Arc<Component>>,
-    planned: &[Planned],
+    planned: &[PlannedStep],
 ) -> serde_json::Value {
     let stage = |stage: &StageSection| {
         let component = &components[&stage.name];
@@ -137,7 +137,7 @@ fn as_json(
     };
     let mut steps: Vec<_> = manifest.graph.steps().iter().map(step).collect();
     // What the host does by itself is no stage of the file.
-    let is_planned = |it: &&Planned| manifest.graph.steps().iter().all(|step| step.id.as_str() != it.name);
+    let is_planned = |it: &&PlannedStep| manifest.graph.steps().iter().all(|step| step.id.as_str() != it.name);
     steps.extend(planned.iter().filter(is_planned).map(|it| serde_json::json!(it)));
     serde_json::json!({
         "pipeline": manifest.pipeline,
@@ -184,14 +184,14 @@ fn explained(
         cancel: workplace::cancel_on_signals(),
         stages: World::Ingestion..=World::Promotion,
         only: None,
-        upon: None,
+        base_run: None,
         child: None,
         changes: serde_json::to_value(&arguments.changes)?,
         code: None,
         tokens: tokens(manifest),
         destination: None,
     };
-    Ok(explain(request).map_err(|error| FailedRun { error, manifest: manifest.file().to_owned() })?)
+    Ok(plan_steps(request).map_err(|error| FailedRun { error, manifest: manifest.file().to_owned() })?)
 }
 
 /// Nobody watches a plan.
@@ -204,7 +204,7 @@ impl Observer for Quiet {
     fn stage_finished(&self, _: &StepId, _: &StageSummary) {}
 }
 
-fn table_of(steps: &[Planned]) -> Grid {
+fn table_of(steps: &[PlannedStep]) -> Grid {
     let mut shown = table(&["stage", "executed", "why"]);
     for step in steps {
         let executed = if step.cached { "no" } else { "yes" };
@@ -214,12 +214,12 @@ fn table_of(steps: &[Planned]) -> Grid {
 }
 
 /// The parts of a stage's key that differ, with what they were and what they are.
-fn show_differences(step: &Planned) {
+fn show_differences(step: &PlannedStep) {
     if step.differs.is_empty() {
         return;
     }
     println!("{}:", step.name);
-    for Difference { part, before, now } in &step.differs {
+    for KeyDifference { part, before, now } in &step.differs {
         println!("  {}: {} -> {}", Untrusted::new(part), value(before), value(now));
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use stagewright_data::{KeptColumn, Task};
 use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::model::RegisteredModel;
-use stagewright_lifecycle::predict::Ready;
+use stagewright_lifecycle::predict::LoadedModel;
 use stagewright_lifecycle::sandbox::{Level, Tracker};
 use stagewright_manifest::World;
 use stagewright_store::CHAMPION;
@@ -49,7 +49,7 @@ pub(crate) fn predict(location: &Location, arguments: &PredictArguments) -> anyh
     let recorded = [World::Transformation, World::Training].map(|world| (world, model.limits_of(world)));
     let limits = operator.limits_of_model(recorded, &arguments.set)?;
     let artifacts = &workplace.home.artifacts;
-    let ready = Ready::new(&model, &workplace.runtime, artifacts, limits, Arc::new(Warnings), workers, &cancel)?;
+    let ready = LoadedModel::new(&model, &workplace.runtime, artifacts, limits, Arc::new(Warnings), workers, &cancel)?;
     let numbers = ready.predict(&workplace.runtime, &rows.batch).map_err(FailedPrediction)?;
     warn_of_unseen(&ready, rows.batch.num_rows());
     let predictions = numbers.chunks(model.width()).enumerate();
@@ -74,7 +74,7 @@ pub(crate) fn predict(location: &Location, arguments: &PredictArguments) -> anyh
 
 /// Says which columns have categories that the model cannot know: such rows are scored without what
 /// those columns say.
-fn warn_of_unseen(ready: &Ready, rows: usize) {
+fn warn_of_unseen(ready: &LoadedModel, rows: usize) {
     for (column, count) in ready.unseen().into_iter().flatten().filter(|(_, count)| *count > 0) {
         tracing::warn!("column `{column}`: {count} of {rows} rows have a category that training never saw");
     }

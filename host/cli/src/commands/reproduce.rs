@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use stagewright_lifecycle::foreach::ChildOf;
 use stagewright_lifecycle::invocation::{Invocation, Work};
 use stagewright_lifecycle::reproduce::{
-    Again, Difference, Part, Place, ReproduceError, Reproduction, reproduce as execute_again,
+    FirstDifference, Part, Place, ReproduceEnvironment, ReproduceError, Reproduction, reproduce as execute_again,
 };
-use stagewright_lifecycle::upon::CHANGES;
+use stagewright_lifecycle::run::config::CHANGES;
 use stagewright_manifest::{Manifest, SourceLocation};
 use stagewright_runtime::{SecretKey, sign_statement, signed_statement};
 use stagewright_store::{Home, Run, RunStatus, StageRecord};
@@ -34,7 +34,7 @@ pub(crate) fn reproduce(location: &Location, arguments: &ReproduceArguments) -> 
     let stages = home.registry.stages(&run.run_id)?;
     let operator = workplace::operator()?;
     let workplace = Workplace::open_to_repeat(location, &operator, arguments.workers, canonicalizes_nans(&stages))?;
-    let again = Again {
+    let again = ReproduceEnvironment {
         artifacts: home.artifacts.clone(),
         workers: workplace.workers,
         decoder: workplace.runtime.decoder(),
@@ -60,7 +60,8 @@ pub(crate) fn reproduce(location: &Location, arguments: &ReproduceArguments) -> 
         }
         if child.status == RunStatus::Finished {
             let stages = home.registry.stages(&child.run_id)?;
-            let again = Again { sources: sources(child, &stages, arguments.source.as_deref()), ..again.clone() };
+            let again =
+                ReproduceEnvironment { sources: sources(child, &stages, arguments.source.as_deref()), ..again.clone() };
             all.push((Some(of), child, execute_again(&stages, &again)?));
         }
     }
@@ -190,8 +191,8 @@ fn show(run: &Run, result: &Reproduction) {
 }
 
 /// A difference in a sentence.
-fn told(difference: &Difference) -> String {
-    let Difference { step, part, artifact, kind, recorded, found, is_damaged, place } = difference;
+fn told(difference: &FirstDifference) -> String {
+    let FirstDifference { step, part, artifact, kind, recorded, found, is_damaged, place } = difference;
     let artifact = Untrusted::new(artifact);
     let digest = |digest: &Option<stagewright_store::Digest>| {
         digest.map_or_else(|| "nothing that can be read".to_owned(), |digest| digest.to_string())

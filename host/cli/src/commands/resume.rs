@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use stagewright_lifecycle::foreach::ChildOf;
-use stagewright_lifecycle::upon::{CHANGES, ONLY, RANGE, UPON};
+use stagewright_lifecycle::run::config::{BASE_RUN, CHANGES, ONLY, RANGE};
 use stagewright_manifest::{StepId, World};
 use stagewright_store::{Run, RunStatus};
 
@@ -34,7 +34,7 @@ pub(crate) fn resume(location: &Location, arguments: &ResumeArguments) -> anyhow
         changes: &arguments.changes.after(serde_json::from_value(earlier).unwrap_or_default()),
         stages: range(&run)?,
         only: run.config.get(ONLY).and_then(|only| StepId::new(only.as_str()?).ok()),
-        upon: run.config.get(UPON).and_then(|upon| upon.as_str()?.parse().ok()),
+        base_run: run.config.get(BASE_RUN).and_then(|base| base.as_str()?.parse().ok()),
         child: ChildOf::of(&run.config),
         cache: &arguments.cache,
         resumed: Some(run.run_id),

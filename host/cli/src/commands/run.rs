@@ -43,7 +43,7 @@ pub(crate) fn run(location: &Location, arguments: RunArguments) -> anyhow::Resul
         changes: &arguments.changes,
         stages: World::Ingestion..=last,
         only: None,
-        upon: None,
+        base_run: None,
         child: None,
         cache: &arguments.cache,
         resumed: None,
@@ -82,7 +82,7 @@ pub(crate) struct Job<'a> {
     pub(crate) stages: RangeInclusive<World>,
     /// Of these, the one stage or step.
     pub(crate) only: Option<StepId>,
-    pub(crate) upon: Option<RunId>,
+    pub(crate) base_run: Option<RunId>,
     /// The place of the run among the children of another one.
     pub(crate) child: Option<ChildOf>,
     pub(crate) cache: &'a CacheArguments,
@@ -150,7 +150,7 @@ impl Job<'_> {
             cancel: workplace::cancel_on_signals(),
             stages: self.stages,
             only: self.only,
-            upon: self.upon,
+            base_run: self.base_run,
             child: self.child,
             changes: serde_json::to_value(self.changes)?,
             code: code.join().unwrap_or_default(),

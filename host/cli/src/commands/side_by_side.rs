@@ -6,6 +6,7 @@ use stagewright_data::Task;
 use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::comparison::{ModelComparison, Subject};
 use stagewright_evaluation::report::{Dataset, EvaluationReport, StageComponent, WorkingTree};
+use stagewright_lifecycle::artifact_names;
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, ModelVersion, Run};
 
@@ -112,13 +113,13 @@ fn of_run(home: &Home, run: &Run) -> anyhow::Result<Subject> {
         digest: stage.digest.to_string(),
     });
     let mut data = Vec::new();
-    for (stage, artifact, name) in [
-        ("ingestion", "table", Dataset::TRAINED_ON),
-        ("transformation", "test", Dataset::MEASURED_ON),
-        ("transformation", "features-train", Dataset::FEATURES),
+    for (artifact, name) in [
+        (artifact_names::TABLE, Dataset::TRAINED_ON),
+        (artifact_names::TEST, Dataset::MEASURED_ON),
+        (artifact_names::FEATURES_TRAIN, Dataset::FEATURES),
     ] {
-        let outputs = stages.iter().filter(|it| it.name == stage).flat_map(|it| &it.outputs);
-        data.extend(outputs.filter(|it| it.name == artifact).map(|it| Dataset {
+        let outputs = stages.iter().filter(|it| it.name == artifact.world.as_str()).flat_map(|it| &it.outputs);
+        data.extend(outputs.filter(|it| it.name == artifact.name).map(|it| Dataset {
             name: name.to_owned(),
             digest: it.digest.to_string(),
             rows: it.rows,
@@ -175,8 +176,9 @@ pub(crate) fn rows_of(home: &Home, digest: &Digest) -> Option<u64> {
 
 /// The evaluation report of the run that made a version, if it is still kept.
 pub(crate) fn evaluation_of(home: &Home, version: &ModelVersion) -> Option<EvaluationReport> {
-    let kept =
-        |it: &&stagewright_store::Reference| it.role == "evaluation.evaluation" && it.kind == ArtifactKind::Document;
+    let kept = |it: &&stagewright_store::Reference| {
+        it.role == artifact_names::EVALUATION.role() && it.kind == ArtifactKind::Document
+    };
     let reference = version.references.iter().find(kept)?;
     let document = home.artifacts.open_document(&reference.digest, "application/json").ok()?;
     serde_json::from_slice(document.bytes()).ok()

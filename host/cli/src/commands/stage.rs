@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use stagewright_lifecycle::foreach::ChildOf;
-use stagewright_lifecycle::upon::CHANGES;
+use stagewright_lifecycle::run::config::CHANGES;
 use stagewright_manifest::{Manifest, StageSelection, World};
 use stagewright_runtime::{Origin, RuntimeError, StubGrants};
 use stagewright_store::Run;
@@ -59,7 +59,7 @@ fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<End
         stages: world..=world,
         only,
         child: before.as_ref().and_then(|run| ChildOf::of(&run.config)),
-        upon: before.map(|run| run.run_id).filter(|_| adds),
+        base_run: before.map(|run| run.run_id).filter(|_| adds),
         cache: &arguments.cache,
         resumed: None,
         metrics_out: None,

@@ -8,11 +8,11 @@ use std::process::Command;
 use super::*;
 
 /// A repository with one commit of two files.
-struct Place {
+struct TestRepository {
     folder: tempfile::TempDir,
 }
 
-impl Place {
+impl TestRepository {
     fn new() -> Self {
         let place = Self { folder: tempfile::tempdir().expect("a folder") };
         fs::create_dir(place.work()).expect("a folder");
@@ -49,7 +49,7 @@ fn command(folder: &Path) -> Command {
 
 #[test]
 fn the_code_is_commit_branch_and_changes() {
-    let place = Place::new();
+    let place = TestRepository::new();
     let commit = place.git(&["rev-parse", "HEAD"]);
     let clean = Code { commit: commit.clone(), branch: Some("main".into()), dirty: Some(false) };
     assert_eq!(place.code(), clean);
@@ -69,7 +69,7 @@ fn the_code_is_commit_branch_and_changes() {
 
 #[test]
 fn a_commit_is_found_wherever_git_keeps_it() {
-    let place = Place::new();
+    let place = TestRepository::new();
     let commit = place.git(&["rev-parse", "HEAD"]);
     place.git(&["tag", "-a", "-m", "one", "v1"]);
     place.git(&["pack-refs", "--all"]);
@@ -106,7 +106,7 @@ fn a_repository_of_sha256_has_a_commit_too() {
 }
 
 /// Settings that name a program, each of which leaves a file behind where it is run.
-fn arm(place: &Place) -> PathBuf {
+fn arm(place: &TestRepository) -> PathBuf {
     let ran = place.folder.path().join("ran");
     let evil = place.folder.path().join("evil");
     fs::write(&evil, format!("#!/bin/sh\necho \"$0 $*\" >> {}\nexit 1\n", ran.display())).expect("a file");
@@ -170,7 +170,7 @@ fn arm(place: &Place) -> PathBuf {
 
 #[test]
 fn nothing_that_a_repository_names_is_run() {
-    let place = Place::new();
+    let place = TestRepository::new();
     let ran = arm(&place);
     let commit = fs::read_to_string(place.work().join(".git/refs/heads/main")).expect("a commit");
     drop(fs::remove_file(&ran));
@@ -186,7 +186,7 @@ fn nothing_that_a_repository_names_is_run() {
 
 #[test]
 fn what_a_partial_clone_lacks_is_not_fetched() {
-    let place = Place::new();
+    let place = TestRepository::new();
     let tree = place.git(&["rev-parse", "HEAD^{tree}"]);
     let ran = arm(&place);
     for setting in [
@@ -220,7 +220,7 @@ fn what_a_partial_clone_lacks_is_not_fetched() {
 
 #[test]
 fn links_lead_to_text_and_never_to_a_program() {
-    let place = Place::new();
+    let place = TestRepository::new();
     let ran = arm(&place);
     let folder = place.folder.path().join("linked");
     fs::create_dir(&folder).expect("a folder");
@@ -236,7 +236,7 @@ fn links_lead_to_text_and_never_to_a_program() {
 
 #[test]
 fn what_is_no_commit_is_unknown() {
-    let place = Place::new();
+    let place = TestRepository::new();
     let head = place.work().join(".git/HEAD");
     let secret = place.folder.path().join("secret");
     fs::write(&secret, "0123456789012345678901234567890123456789\n").expect("a file");

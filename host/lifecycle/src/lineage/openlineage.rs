@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use stagewright_store::{Digest, FAILED, Run, StageRecord};
 
+use crate::artifact_names::version_part;
+
 use super::{Id, Lineage, commit};
 
 /// The schema of an event.
@@ -51,7 +53,7 @@ fn event(lineage: &Lineage, id: &Id, run: &Run, stage: &StageRecord) -> Value {
     let mut versions: Vec<&Id> = lineage
         .edges
         .iter()
-        .filter(|edge| edge.role == "model" && is_made(&edge.from))
+        .filter(|edge| edge.role == version_part::MODEL && is_made(&edge.from))
         .map(|edge| &edge.to)
         .filter(|to| lineage.nodes.get(to).is_some_and(|node| node.about["run_id"] == run.run_id.as_str()))
         .collect();

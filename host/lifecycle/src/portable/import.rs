@@ -19,14 +19,14 @@ use super::{
 };
 use crate::fault::GUEST_TEXT;
 use crate::foreach::CHILD;
+use crate::run::config::{BASE_RUN, CHANGES, RESUMES};
 use crate::sandbox::Level;
-use crate::upon::{CHANGES, RESUMES, UPON};
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;
 
 /// Keys of a run's configuration that name files and runs of where it was made.
-const ELSEWHERE: [&str; 5] = ["file", CHANGES, UPON, RESUMES, CHILD];
+const ELSEWHERE: [&str; 5] = ["file", CHANGES, BASE_RUN, RESUMES, CHILD];
 
 /// A file that is being imported, of which the first entry was read.
 pub struct Import {

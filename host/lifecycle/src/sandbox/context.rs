@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
@@ -10,36 +9,9 @@ use stagewright_evaluation::figure::Figure;
 use stagewright_manifest::{Limits, StepId, World};
 use stagewright_store::{Digest, Role, Schema, Staging};
 
-use super::{Component, Meter};
-use crate::cpu_clock::CpuMark;
+use super::Component;
 use crate::fault::StageFault;
-
-/// Stops everything that runs under it, from any thread.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel {
-    asked: Arc<AtomicBool>,
-    /// A wish to stop more than what this one stops.
-    above: Option<Arc<AtomicBool>>,
-}
-
-impl Cancel {
-    /// Asks everything to stop at the next safe point.
-    pub fn cancel(&self) {
-        self.asked.store(true, Ordering::Relaxed);
-    }
-
-    /// A wish that stops a part of what this one stops.
-    #[must_use]
-    pub fn of_a_part(&self) -> Self {
-        Self { asked: Arc::default(), above: Some(self.asked.clone()) }
-    }
-
-    /// Whether somebody asked to stop.
-    pub fn is_cancelled(&self) -> bool {
-        let is_asked = |wish: &Arc<AtomicBool>| wish.load(Ordering::Relaxed);
-        is_asked(&self.asked) || self.above.as_ref().is_some_and(is_asked)
-    }
-}
+use crate::limits::{Cancel, CpuMark, Meter};
 
 /// How loud a log line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

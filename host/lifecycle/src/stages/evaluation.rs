@@ -15,10 +15,10 @@ use stagewright_evaluation::report::{
 };
 use stagewright_store::{DataType, Field, Role, Schema, Table};
 
-use crate::artifact::{COMPARED, EVALUATION, IMPORTANCE, MODEL, PREDICTIONS, REPORT, STATE, TASK, TEST};
+use crate::artifact::{COMPARED, EVALUATION, EVALUATION_REPORT, IMPORTANCE, MODEL, PREDICTIONS, STATE, TASK, TEST};
 use crate::bench::Bench;
 use crate::fault::StageFault;
-use crate::invocation::{CHAMPION_MODEL, CHAMPION_STATE, ChampionSpec, EvaluationWork, Standing};
+use crate::invocation::{CHAMPION_MODEL, CHAMPION_STATE, ChampionSpec, ChampionStatus, EvaluationWork};
 use crate::judgement::{Judged, Measured, Predicted, Rules, TestRows, judge, picked};
 use crate::model::width;
 use crate::predict::view_for;
@@ -39,8 +39,8 @@ pub(crate) fn run(work: &EvaluationWork, bench: &mut Bench) -> Result<(), RunErr
     let test = TestRows::new(bench.open(&TEST)?, bench.open(&TASK)?, bench.watch())?;
     let parts = candidate(work, bench, &test)?;
     let theirs = match &work.champion {
-        Standing::Readable(champion) => Some(champion_parts(champion, bench)?),
-        Standing::Absent | Standing::Itself { .. } | Standing::Unreadable { .. } => None,
+        ChampionStatus::Readable(champion) => Some(champion_parts(champion, bench)?),
+        ChampionStatus::Absent | ChampionStatus::Itself { .. } | ChampionStatus::Unreadable { .. } => None,
     };
     let ask = |name, parts| -> Result<Asked<'_>, StageFault> {
         let view = view_for(parts, &test.table)?;
@@ -54,7 +54,7 @@ pub(crate) fn run(work: &EvaluationWork, bench: &mut Bench) -> Result<(), RunErr
     let reported = component_looks(bench, &test, &judged, &parts, champion.as_ref())?;
     let report = report(work, bench, &test, &judged, (&candidate, champion.as_ref()), reported)?;
     bench.put_text(&EVALUATION, report.json())?;
-    bench.put_text(&REPORT, report.html())?;
+    bench.put_text(&EVALUATION_REPORT, report.html())?;
     bench.put_results(results_of(&report));
     Ok(())
 }
@@ -72,9 +72,9 @@ fn judged(
     champion: Option<&Asked<'_>>,
 ) -> Result<Judged, StageFault> {
     let (gates, theirs) = match &work.champion {
-        Standing::Absent => (work.gates.clone(), None),
-        Standing::Readable(champion) => (work.gates.clone(), Some(&champion.overlap)),
-        Standing::Itself { .. } | Standing::Unreadable { .. } => (work.gates.without_comparison(), None),
+        ChampionStatus::Absent => (work.gates.clone(), None),
+        ChampionStatus::Readable(champion) => (work.gates.clone(), Some(&champion.overlap)),
+        ChampionStatus::Itself { .. } | ChampionStatus::Unreadable { .. } => (work.gates.without_comparison(), None),
     };
     let rules = Rules { gates, refuse_overlap: work.refuse_overlap, rows_per_class: work.rows_per_class };
     let candidate = Predicted { scores: &candidate.scores, overlap: &work.candidate_overlap };
@@ -135,12 +135,12 @@ fn report(
     let unmeasured = Measured { metrics: MetricSet::default(), confusion: None };
     let theirs = judged.champion.as_ref().unwrap_or(&unmeasured);
     let in_report = match &work.champion {
-        Standing::Absent => Champion::None,
-        Standing::Unreadable { version, model, reason } => {
+        ChampionStatus::Absent => Champion::None,
+        ChampionStatus::Unreadable { version, model, reason } => {
             Champion::Unreadable { version: u64::from(*version), digest: model.to_string(), reason: reason.clone() }
         }
-        Standing::Itself { version } => Champion::Evaluated(model(candidate, Some(*version), &judged.candidate)),
-        Standing::Readable(spec) => {
+        ChampionStatus::Itself { version } => Champion::Evaluated(model(candidate, Some(*version), &judged.candidate)),
+        ChampionStatus::Readable(spec) => {
             champion.map_or(Champion::None, |asked| Champion::Evaluated(model(asked, Some(spec.version), theirs)))
         }
     };

@@ -20,11 +20,11 @@ use crate::artifact::{
 use crate::bench::{Bench, MadeTable, roles};
 use crate::fault::{StageFault, guest_name};
 use crate::invocation::{SPLIT_FILE, TransformationWork};
+use crate::limits::Watch;
 use crate::purity::check_transform;
 use crate::run::RunError;
 use crate::sandbox::{StageContext, View};
 use crate::stages::{ingestion, weights};
-use crate::watch::Watch;
 
 /// Bytes that the host keeps of each row while it deals rows out, at most: two hashes, its
 /// partition, its number, its place in the order of the test rows, and what sorting takes.

@@ -14,9 +14,9 @@ use stagewright_store::Table;
 use crate::artifact::{FINDINGS, SIGNATURE, TABLE, VALIDATION_REPORT};
 use crate::bench::Bench;
 use crate::fault::StageFault;
+use crate::limits::Watch;
 use crate::run::RunError;
 use crate::stages::transformation::{ReadError, columns};
-use crate::watch::Watch;
 
 /// The name of the host's own check in a report.
 const HOSTS_OWN: &str = "signature";

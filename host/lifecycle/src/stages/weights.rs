@@ -13,8 +13,8 @@ use stagewright_manifest::World;
 use stagewright_store::{Role, Table};
 
 use crate::fault::StageFault;
+use crate::limits::Watch;
 use crate::stages::transformation::{ReadError, columns};
-use crate::watch::Watch;
 
 /// The greatest weight. A billion of them, squared, are far from the end of a double; and one of
 /// them from that of a single.

@@ -9,7 +9,7 @@ use stagewright_store::{ArtifactKind, CHAMPION, Schema};
 use crate::bench::Bench;
 use crate::candidate::Candidate;
 use crate::fault::StageFault;
-use crate::invocation::{CHAMPION_MODEL, CHAMPION_STATE, ChampionSpec, InputRef, ModelGuests, Origin, Standing};
+use crate::invocation::{CHAMPION_MODEL, CHAMPION_STATE, ChampionSpec, ChampionStatus, InputRef, ModelGuests, Origin};
 use crate::judgement::{Overlap, TestHashes};
 use crate::model::RegisteredModel;
 use crate::run::{Run, RunError};
@@ -49,11 +49,11 @@ pub(super) fn standing(
     hashes: &TestHashes,
     inputs: &mut Vec<InputRef>,
     bench: &mut Bench,
-) -> Result<Standing, RunError> {
+) -> Result<ChampionStatus, RunError> {
     let (home, name) = (&run.request.home, run.request.manifest.model.as_str());
-    let Some(version) = home.registry.alias(name, CHAMPION)? else { return Ok(Standing::Absent) };
+    let Some(version) = home.registry.alias(name, CHAMPION)? else { return Ok(ChampionStatus::Absent) };
     if candidate.version == Some(version) {
-        return Ok(Standing::Itself { version });
+        return Ok(ChampionStatus::Itself { version });
     }
     let contents = home.registry.version(name, version)?.contents;
     let model: RegisteredModel = serde_json::from_value(contents).map_err(|reason| {
@@ -68,7 +68,7 @@ pub(super) fn standing(
             let stage = World::Evaluation.into();
             return Err(StageFault::Data { stage, message, column: None, row: None, value: None }.into());
         }
-        Err(reason) => return Ok(Standing::Unreadable { version, model: model.model, reason }),
+        Err(reason) => return Ok(ChampionStatus::Unreadable { version, model: model.model, reason }),
     };
     for (role, digest) in [(CHAMPION_STATE, model.state), (CHAMPION_MODEL, model.model)] {
         let from = Origin::Version { model: name.to_owned(), version };
@@ -84,7 +84,7 @@ pub(super) fn standing(
     bench.session.components.extend([transformation, training]);
     let overlap = Overlap::of(Some(hashes), home.registry.row_memory(name, version)?.as_ref());
     let (features, task, importance) = (model.features(), model.task, model.importance);
-    Ok(Standing::Readable(Box::new(ChampionSpec { version, guests, features, task, importance, overlap })))
+    Ok(ChampionStatus::Readable(Box::new(ChampionSpec { version, guests, features, task, importance, overlap })))
 }
 
 type Components = (Arc<Component>, Arc<Component>);

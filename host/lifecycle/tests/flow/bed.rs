@@ -80,7 +80,7 @@ pub(crate) struct Asked {
     set: Vec<String>,
     stages: RangeInclusive<World>,
     only: Option<StepId>,
-    upon: Option<RunId>,
+    base_run: Option<RunId>,
     workers: usize,
     script: Script,
     reuse: Reuse,
@@ -111,7 +111,7 @@ impl Asked {
             set: Vec::new(),
             stages,
             only: None,
-            upon: None,
+            base_run: None,
             workers: 1,
             script: Script::default(),
             reuse: Reuse::default(),
@@ -159,7 +159,7 @@ impl Asked {
 
     /// On what another run made.
     pub(crate) fn upon(mut self, run: &Ended) -> Self {
-        self.upon = Some(run.id.clone());
+        self.base_run = Some(run.id.clone());
         self
     }
 
@@ -238,7 +238,7 @@ impl Bed {
             cancel,
             stages: asked.stages,
             only: asked.only,
-            upon: asked.upon,
+            base_run: asked.base_run,
             child: None,
             changes: serde_json::Value::Null,
             code: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use stagewright_lifecycle::foreach::{self, ChildEnd, ChildOf, ChildRun, Family, PARENT_TAG, children_of};
-use stagewright_lifecycle::reproduce::{Again, reproduce};
+use stagewright_lifecycle::reproduce::{ReproduceEnvironment, reproduce};
 use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_lifecycle::{Reuse, RunError};
 use stagewright_store::{Digest, RunId, RunStatus};
@@ -228,7 +228,7 @@ fn a_run_is_resumed_with_its_children_and_a_child_alone() {
     let foreach = request.manifest.foreach.clone().expect("children");
     request.manifest = Arc::new(request.manifest.of_child(&foreach, &of.name).expect("a name"));
     request.stages = stagewright_manifest::World::Validation..=stagewright_manifest::World::Promotion;
-    (request.upon, request.child) = (Some(of.parent.clone()), Some(of));
+    (request.base_run, request.child) = (Some(of.parent.clone()), Some(of));
     let (family, result) = foreach::execute(request);
     result.expect("a child by itself");
     assert_eq!((family.summary.executed, family.summary.is_champion_already), (0, true));
@@ -238,12 +238,12 @@ fn a_run_is_resumed_with_its_children_and_a_child_alone() {
 fn parent_and_children_are_reproduced_and_planned() {
     let bed = Bed::new();
     let (request, _) = bed.request(by_region());
-    let planned = foreach::explain(request).expect("a plan");
+    let planned = foreach::plan(request).expect("a plan");
     assert!(planned.children.is_none(), "the segments are not known yet");
     assert_eq!(planned.steps.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["ingestion", "segments"]);
     let ran = done(&bed, by_region());
     let (request, _) = bed.request(by_region());
-    let planned = foreach::explain(request).expect("a plan");
+    let planned = foreach::plan(request).expect("a plan");
     assert!(planned.steps.iter().all(|step| step.cached));
     let children = planned.children.expect("they are known");
     assert_eq!(children.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["north", "south"]);
@@ -252,7 +252,7 @@ fn parent_and_children_are_reproduced_and_planned() {
     for id in ids.chain([ran.family.summary.run_id.clone()]) {
         let stages = bed.home.registry.stages(&id.parse().expect("an identifier")).expect("stages");
         let fake = Arc::new(Fake::new(Script::default(), Cancel::default()));
-        let again = Again {
+        let again = ReproduceEnvironment {
             artifacts: bed.home.artifacts.clone(),
             sandbox: fake.clone(),
             decoder: Arc::new(stagewright_data::InProcess),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use stagewright_data::{Content, Interrupt};
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_lifecycle::invocation::{Invocation, Outcome, Reading, Standing, Work};
+use stagewright_lifecycle::invocation::{ChampionStatus, Invocation, Outcome, Reading, Work};
 use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_lifecycle::{RunError, Session, execute};
 use stagewright_manifest::World;
@@ -80,7 +80,11 @@ fn a_step_is_recorded_with_its_invocation_which_is_read_as_it_was_written() {
         ]
     );
     let Work::Evaluation(work) = &recorded[&World::Evaluation].work else { panic!("the work of an evaluation") };
-    assert!(matches!(&work.champion, Standing::Readable(champion) if champion.version == 1), "{:?}", work.champion);
+    assert!(
+        matches!(&work.champion, ChampionStatus::Readable(champion) if champion.version == 1),
+        "{:?}",
+        work.champion
+    );
     assert_eq!((work.candidate_version, work.gates.margin), (Some(2), 0.01));
     // The record of a step lists the same inputs.
     for stage in &ended.stages {

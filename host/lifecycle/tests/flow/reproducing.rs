@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stagewright_evaluation::report::Verdict;
-use stagewright_lifecycle::reproduce::{Again, Difference, Part, Place, ReproduceError, Reproduction, reproduce};
+use stagewright_lifecycle::reproduce::{
+    FirstDifference, Part, Place, ReproduceEnvironment, ReproduceError, Reproduction, reproduce,
+};
 use stagewright_lifecycle::sandbox::{Cancel, DecisionInput, StageDecision};
 use stagewright_manifest::{Ceilings, World};
 use stagewright_store::{ArtifactKind, Digest, StageRecord};
@@ -13,10 +15,10 @@ use stagewright_store::{ArtifactKind, Digest, StageRecord};
 use crate::bed::{Asked, Bed, Ended, crown};
 use crate::fake::{Failure, Fake, Script};
 
-pub(crate) fn again(bed: &Bed, script: Script) -> Again {
+pub(crate) fn again(bed: &Bed, script: Script) -> ReproduceEnvironment {
     let cancel = Cancel::default();
     let fake = Arc::new(Fake::new(script, cancel.clone()));
-    Again {
+    ReproduceEnvironment {
         artifacts: bed.home.artifacts.clone(),
         sandbox: fake.clone(),
         decoder: Arc::new(stagewright_data::InProcess),
@@ -32,7 +34,7 @@ pub(crate) fn reproduced(bed: &Bed, stages: &[StageRecord]) -> Reproduction {
     reproduce(stages, &again(bed, Script::default())).expect("everything is at hand")
 }
 
-fn difference(bed: &Bed, stages: &[StageRecord]) -> Difference {
+fn difference(bed: &Bed, stages: &[StageRecord]) -> FirstDifference {
     let result = reproduced(bed, stages);
     assert!(!result.identical);
     result.first_difference.expect("a difference")
@@ -233,7 +235,7 @@ fn a_source_is_read_where_it_is_now_and_its_content_must_be_that_on_record() {
     std::fs::rename(&first, &moved).expect("a file");
     let with = |source: &Path| {
         let sources = BTreeMap::from([("rows".to_owned(), source.to_owned())]);
-        let again = Again { sources, ..again(&bed, Script::default()) };
+        let again = ReproduceEnvironment { sources, ..again(&bed, Script::default()) };
         reproduce(&ended.stages, &again)
     };
     let gone = reproduce(&ended.stages, &again(&bed, Script::default())).expect_err("it is nowhere");

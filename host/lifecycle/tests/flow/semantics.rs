@@ -12,7 +12,7 @@ use stagewright_data::{
     row_key_columns,
 };
 use stagewright_evaluation::metrics::{MetricSet, binary, multi_class, regression};
-use stagewright_lifecycle::invocation::HOST;
+use stagewright_lifecycle::invocation::HOST_SEMANTICS;
 use stagewright_manifest::World;
 use stagewright_store::{Digest, Home, Table, export_parquet};
 
@@ -144,15 +144,15 @@ fn outputs_of_the_host_change_with_its_version_alone() {
     encoding(&mut golden);
     measuring(&mut golden);
     running(&mut golden);
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/flow/semantics/{HOST}.txt"));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/flow/semantics/{HOST_SEMANTICS}.txt"));
     let recorded = std::fs::read_to_string(&file).unwrap_or_default();
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
     let changed: Vec<_> = lines(&golden.0).symmetric_difference(&lines(&recorded)).cloned().collect();
     assert!(
         changed.is_empty(),
-        "the host makes something else of the same inputs than it did. Is that meant? Then raise HOST in invocation.rs, and write \
+        "the host makes something else of the same inputs than it did. Is that meant? Then raise HOST_SEMANTICS in invocation.rs, and write \
          tests/flow/semantics/{}.txt beside the file of before:\n{}\nwhat changed:\n{}",
-        HOST + 1,
+        HOST_SEMANTICS + 1,
         golden.0,
         changed.join("\n"),
     );

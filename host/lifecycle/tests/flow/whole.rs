@@ -6,7 +6,7 @@ use arrow_array::{Float64Array, RecordBatch};
 use stagewright_evaluation::report::Check;
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::model::RegisteredModel;
-use stagewright_lifecycle::predict::Ready;
+use stagewright_lifecycle::predict::LoadedModel;
 use stagewright_lifecycle::sandbox::{Cancel, Level, Tracker};
 use stagewright_manifest::World;
 use stagewright_store::RunStatus;
@@ -74,7 +74,7 @@ fn a_whole_run_registers_judges_and_promotes() {
     let model: RegisteredModel = serde_json::from_value(contents).expect("a model");
     let fake = Fake::new(Script::default(), Cancel::default());
     let limits = [World::Transformation, World::Training].map(|world| (world, world.default_limits()));
-    let ready = Ready::new(&model, &fake, &bed.home.artifacts, limits, Arc::new(Silent), 1, &Cancel::default());
+    let ready = LoadedModel::new(&model, &fake, &bed.home.artifacts, limits, Arc::new(Silent), 1, &Cancel::default());
     let numbers = |number: f64| Arc::new(Float64Array::from(vec![number])) as arrow_array::ArrayRef;
     let columns = vec![numbers(0.25), numbers(0.5), numbers(0.75)];
     let row = RecordBatch::try_new(model.features().to_arrow(), columns).expect("the features of a row");

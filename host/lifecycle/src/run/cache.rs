@@ -19,7 +19,8 @@ use stagewright_store::{
     ArtifactKind, ArtifactRecord, ArtifactStore, CACHED, Digest, FAILED, Home, RunId, StageRecord, StoreError,
 };
 
-use crate::artifact::{COMPONENTS, EVALUATION, Json, Place, Readable as _};
+use crate::artifact::{COMPONENTS, EVALUATION, Json, Readable as _};
+use crate::artifact_names::ArtifactName;
 use crate::bench::{Bench, now_ms};
 use crate::fault::StageFault;
 use crate::invocation::{Invocation, Outcome, Usage};
@@ -211,10 +212,10 @@ impl Run {
 
     /// The figures that the host found, as the documents of a step tell them.
     fn results(&self, step: &Step, record: &StageRecord) -> Result<Vec<(String, Option<f64>)>, RunError> {
-        let Place { world, name } = EVALUATION.place;
+        let ArtifactName { world, name } = EVALUATION.name;
         let evaluated = record.outputs.iter().find(|output| step.world == world && output.name == name);
         let Some(ArtifactRecord { digest, .. }) = evaluated else { return Ok(Vec::new()) };
-        let evaluated = Json::<EvaluationReport>::open(&self.request.home.artifacts, digest, EVALUATION.place)?;
+        let evaluated = Json::<EvaluationReport>::open(&self.request.home.artifacts, digest, EVALUATION.name)?;
         Ok(results_of(&evaluated))
     }
 
@@ -224,7 +225,7 @@ impl Run {
         if step.world != World::Training {
             return Ok(());
         }
-        let is_kept = |name: &str| COMPONENTS.iter().any(|(_, artifact)| artifact.place.name == name);
+        let is_kept = |name: &str| COMPONENTS.iter().any(|(_, artifact)| artifact.name.name == name);
         let mut wanted = Vec::with_capacity(COMPONENTS.len());
         for (world, _) in &COMPONENTS {
             wanted.push(self.part(step, *world)?.digest);

@@ -12,17 +12,17 @@ use stagewright_manifest::{RegisterPolicy, SourceLocation, Step, StepId, World};
 use stagewright_store::{ArtifactKind, Digest, RunId};
 
 use crate::bench::Bench;
-use crate::cached::{self, Found};
 use crate::candidate::{self, Candidate};
 use crate::invocation::Invocation;
 use crate::key;
 use crate::made::Made;
+use crate::run::cache::{self, Found};
 use crate::run::{Request, Run, RunError};
 use crate::{upon, wire};
 
 /// A step of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Planned {
+pub struct PlannedStep {
     /// The step.
     pub name: String,
     /// Its component.
@@ -40,12 +40,12 @@ pub struct Planned {
     /// The run that `differs` compares with: the latest of the pipeline with such a step.
     pub compared_with: Option<RunId>,
     /// The parts of the key that differ from that run's.
-    pub differs: Vec<Difference>,
+    pub differs: Vec<KeyDifference>,
 }
 
 /// A part of a key that differs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Difference {
+pub struct KeyDifference {
     /// Where: `guest.parameters.depth`, `inputs.transformation.state.digest`.
     pub part: String,
     /// The value before; `null` where it was not there.
@@ -59,7 +59,7 @@ pub struct Difference {
 /// # Errors
 /// The error of the run before it calls a component: artifacts of another run that do not
 /// fit, a registry that cannot be read.
-pub fn explain(request: Request) -> Result<Vec<Planned>, RunError> {
+pub fn plan(request: Request) -> Result<Vec<PlannedStep>, RunError> {
     // Nothing is recorded under it.
     let id = "0".repeat(32).parse()?;
     let run = Run::of(request, id, tracing::Span::none());
@@ -70,7 +70,7 @@ pub fn explain(request: Request) -> Result<Vec<Planned>, RunError> {
 }
 
 /// The same of these steps, with what was made for those that follow.
-pub(crate) fn steps(run: &Run, made: Made, asked: &[Step]) -> Result<(Vec<Planned>, Made), RunError> {
+pub(crate) fn steps(run: &Run, made: Made, asked: &[Step]) -> Result<(Vec<PlannedStep>, Made), RunError> {
     let mut planning =
         Planning { run, made, candidates: BTreeMap::new(), anew: Vec::new(), is_champion: false, is_unnumbered: false };
     let planned = asked.iter().map(|step| planning.step(step)).collect::<Result<_, _>>()?;
@@ -101,10 +101,10 @@ enum Standing {
 }
 
 impl Planning<'_> {
-    fn step(&mut self, step: &Step) -> Result<Planned, RunError> {
+    fn step(&mut self, step: &Step) -> Result<PlannedStep, RunError> {
         let standing = self.standing(step)?;
         let component = self.run.component(step);
-        let plain = Planned {
+        let plain = PlannedStep {
             name: step.id.to_string(),
             component: component.name.clone(),
             digest: component.digest,
@@ -116,13 +116,13 @@ impl Planning<'_> {
             differs: Vec::new(),
         };
         Ok(match standing {
-            Standing::Nothing(why) => Planned { cached: true, why, ..plain },
+            Standing::Nothing(why) => PlannedStep { cached: true, why, ..plain },
             Standing::OnRecord(key, found) => {
                 let Found { run, stage } = *found;
                 self.made.add(&step.id, stage);
                 self.consider(step)?;
                 let why = format!("run {} did the same", short(&run));
-                Planned { key: Some(key), cached: true, from: Some(run), why, ..plain }
+                PlannedStep { key: Some(key), cached: true, from: Some(run), why, ..plain }
             }
             Standing::Executed(invocation, why) => {
                 self.anew.push(step.id.clone());
@@ -134,7 +134,7 @@ impl Planning<'_> {
                     .latest_stage(self.run.request.manifest.pipeline.as_str(), step.id.as_str())?;
                 let key = invocation.as_deref().map(Invocation::key);
                 let Some((invocation, (run, stage))) = invocation.zip(latest) else {
-                    return Ok(Planned { key, why, ..plain });
+                    return Ok(PlannedStep { key, why, ..plain });
                 };
                 let differs = differs(&invocation, stage.invocation.as_ref());
                 let why = match &differs[..] {
@@ -144,7 +144,7 @@ impl Planning<'_> {
                         format!("{why}: `{}`{more} differs from run {}", first.part, short(&run))
                     }
                 };
-                Planned { key, why, compared_with: Some(run), differs, ..plain }
+                PlannedStep { key, why, compared_with: Some(run), differs, ..plain }
             }
         })
     }
@@ -185,12 +185,12 @@ impl Planning<'_> {
             return Ok(Standing::Executed(Some(invocation), "`cache = false`".to_owned()));
         }
         let key = invocation.key();
-        if let Some(found) = cached::find(&request.home, &key, &request.reuse.walls)? {
+        if let Some(found) = cache::find(&request.home, &key, &request.reuse.walls)? {
             return Ok(Standing::OnRecord(key, Box::new(found)));
         }
         let why = match request.home.registry.stage_of_key(&key)? {
             None => "no run did the same",
-            Some((_, stage)) if cached::have_stood(&request.reuse.walls, &stage) => {
+            Some((_, stage)) if cache::have_stood(&request.reuse.walls, &stage) => {
                 "an artifact that it made is not there any more"
             }
             Some(_) => "the run that did the same had fewer walls than must stand today",
@@ -234,14 +234,14 @@ fn asks_a_server(request: &Request, step: &Step) -> bool {
 }
 
 /// The parts of the key that differ from what is on record.
-fn differs(invocation: &Invocation, recorded: Option<&Value>) -> Vec<Difference> {
+fn differs(invocation: &Invocation, recorded: Option<&Value>) -> Vec<KeyDifference> {
     // A record of another format is compared with nothing.
     let recorded = recorded.and_then(|recorded| serde_json::from_value::<Invocation>(recorded.clone()).ok());
     let Some(recorded) = recorded else { return Vec::new() };
     let (before, now) = (recorded.keyed(), invocation.keyed());
     key::differing(&before, &now)
         .into_iter()
-        .map(|path| Difference { part: path.name(), before: path.of(&before), now: path.of(&now) })
+        .map(|path| KeyDifference { part: path.name(), before: path.of(&before), now: path.of(&now) })
         .collect()
 }
 

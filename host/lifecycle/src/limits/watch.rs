@@ -10,8 +10,8 @@ use std::time::Duration;
 use stagewright_data::Interrupt;
 use stagewright_manifest::{Limits, StepId};
 
-use crate::cpu_clock::CpuMark;
 use crate::fault::{LimitKind, StageFault};
+use crate::limits::CpuMark;
 use crate::sandbox::{Cancel, Meter};
 
 /// Looks after the time of one stage. Cheap to clone; for the stage's thread alone, whose time it

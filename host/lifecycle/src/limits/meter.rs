@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::wall_clock::WallClock;
+use crate::limits::WallClock;
 
 /// The use of one stage run so far, over all its instances. Counters only grow.
 #[derive(Debug, Default)]
