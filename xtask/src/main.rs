@@ -10,6 +10,7 @@ mod edge;
 mod elf;
 mod fuzz;
 mod install;
+mod layers;
 mod provenance;
 mod steps;
 mod test;
@@ -28,6 +29,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                     installs the binary and the built-in stages (default prefix: ~/.local)
   fuzz [TARGET] [--seconds N]
                     fuzzes the readers of untrusted bytes, 60 s each; findings go to target/fuzz/findings/
+  layers            checks that crates and modules depend on each other in one direction
   bench overhead|cache|boundary|decode|native|sandbox|registry|lifecycle [--rows N] [--repeat N]
         native, sandbox: [--only STAGE]; lifecycle: [--model logistic|forest|boosted] [--smote] [--workers N] [--peer [PYTHON]]
                     measures; prints a table and writes JSON to target/bench/
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Some("stages") => stages(rest),
         Some("edge") => edge::edge(),
         Some("install") => install::install(rest),
+        Some("layers") => layers::layers(),
         Some("fuzz") => fuzz::fuzz(rest),
         Some("bench") => bench::bench(rest),
         Some("help" | "--help" | "-h") => {
