@@ -6,12 +6,10 @@ use std::process::Command;
 
 use crate::provenance;
 use crate::steps::{Result, output, run};
+use crate::workspace::{STAGE, cargo, root, target};
 
 /// What every Rust stage is compiled for.
 const TARGET: &str = "wasm32-wasip2";
-
-/// The program in which stages run.
-pub(crate) const STAGE: &str = "stagewright-stage";
 
 /// What was built.
 pub(crate) struct Built {
@@ -21,28 +19,6 @@ pub(crate) struct Built {
     pub(crate) stages: PathBuf,
     /// The folder of stages that only tests and benchmarks run.
     pub(crate) guests: PathBuf,
-}
-
-/// The workspace's folder.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
-}
-
-/// The target directory that cargo uses.
-pub(crate) fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
-
-/// A cargo call in the workspace, as if a person typed it: build scripts (ring's) look at what the outer cargo says of xtask, and would build anew.
-pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root());
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
-            command.env_remove(name);
-        }
-    }
-    command
 }
 
 /// Whether components that only tests and benchmarks run are built too.

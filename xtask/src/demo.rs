@@ -6,12 +6,13 @@ use std::process::Command;
 
 use crate::build::{self, Built};
 use crate::steps::{Result, Steps, output};
+use crate::workspace;
 
 /// Builds and shows.
 pub(crate) fn demo() -> Result<()> {
     let mut steps = Steps::default();
     let built = steps.step("build host and stages", || build::everything(build::Guests::Without))?;
-    let home = build::target().join("demo");
+    let home = workspace::target().join("demo");
     // A demonstration begins without a champion.
     if home.exists() {
         fs::remove_dir_all(&home).map_err(|error| format!("cannot clear {}: {error}", home.display()))?;
@@ -33,7 +34,7 @@ pub(crate) fn demo() -> Result<()> {
         output(stagewright(&built, &home).args(["predict", "churn-classifier@champion", "--input"]).arg(&rows))?
     );
     steps.report();
-    let shown = built.binary.strip_prefix(build::root()).unwrap_or(&built.binary).display();
+    let shown = built.binary.strip_prefix(workspace::root()).unwrap_or(&built.binary).display();
     println!("\nwhat to type next:");
     println!("  {shown} run config/churn.toml --source customers=csv:YOUR_CHURN.csv");
     println!("  {shown} init --source csv:ANY_TABLE.csv --target COLUMN");
@@ -44,7 +45,7 @@ pub(crate) fn demo() -> Result<()> {
 
 fn stagewright(built: &Built, home: &Path) -> Command {
     let mut command = Command::new(&built.binary);
-    command.current_dir(build::root()).arg("--home").arg(home);
+    command.current_dir(workspace::root()).arg("--home").arg(home);
     command
 }
 

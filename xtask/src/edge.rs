@@ -4,9 +4,10 @@
 
 use std::fs;
 
-use crate::build::{self, Guests, cargo};
+use crate::build::{self, Guests};
 use crate::provenance::{PROGRAMS, program};
 use crate::steps::{Result, run};
+use crate::workspace::{self, cargo};
 
 /// What to build. Those who ask for the compiler are left out; `--workspace` keeps the others' features as they are.
 pub(crate) const RUN_ONLY: [&str; 9] = [
@@ -34,11 +35,11 @@ pub(crate) fn edge() -> Result<()> {
     run(cargo().arg("build").args(RUN_ONLY))?;
     build::stage_program()?;
     // cargo puts it where the full one belongs.
-    let folder = build::target().join("run-only");
+    let folder = workspace::target().join("run-only");
     let binary = folder.join("stagewright");
     for (name, features) in PROGRAMS {
         let (from, to) = (built.binary.with_file_name(name), folder.join(name));
-        let bytes = program(&from, if name == build::STAGE { features } else { &FEATURES })?;
+        let bytes = program(&from, if name == workspace::STAGE { features } else { &FEATURES })?;
         // A copy keeps that it may be run.
         let copied = fs::create_dir_all(&folder).and_then(|()| fs::copy(&from, &to));
         let written = copied.and_then(|_| fs::write(&to, bytes));

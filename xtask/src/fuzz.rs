@@ -9,8 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::build::{cargo, root, target};
 use crate::steps::{Result, output, run};
+use crate::workspace::{cargo, root, target};
 
 /// What `cargo fuzz run --sanitizer none` passes to rustc; `fuzz/instrument` says for which crates.
 const FLAGS: [&str; 6] = [

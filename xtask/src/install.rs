@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::build;
 use crate::provenance::{PROGRAMS, program};
 use crate::steps::Result;
+use crate::workspace;
 
 /// Installs to `PREFIX/bin` and `PREFIX/lib/stagewright`.
 pub(crate) fn install(arguments: &[String]) -> Result<()> {
@@ -21,7 +22,7 @@ pub(crate) fn install(arguments: &[String]) -> Result<()> {
     // First, for a binary of this version that somebody starts meanwhile: each takes its own alone.
     for (name, features) in PROGRAMS.into_iter().rev() {
         let from = built.binary.with_file_name(name);
-        let folder = if name == build::STAGE { &library } else { &bin };
+        let folder = if name == workspace::STAGE { &library } else { &bin };
         copy(&from, &folder.join(name), Some(&program(&from, features)?))?;
     }
     let entries =

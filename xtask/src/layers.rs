@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::build;
 use crate::steps::Result;
+use crate::workspace;
 
 /// The folders of packages.
 const FOLDERS: [&str; 6] = ["host", "registry", "stages", "tests", "xtask", "fuzz"];
@@ -30,7 +30,7 @@ pub(crate) fn crate_order() -> Result<()> {
     let mut wrong = Vec::new();
     for folder in packages()? {
         let manifest = folder.join("Cargo.toml");
-        let text = fs::read_to_string(build::root().join(&manifest))
+        let text = fs::read_to_string(workspace::root().join(&manifest))
             .map_err(|error| format!("cannot read {}: {error}", manifest.display()))?;
         wrong.extend(crates::wrong(&folder, &crates::package(&text)));
     }
@@ -42,7 +42,7 @@ pub(crate) fn module_order() -> Result<()> {
     let mut found = Vec::new();
     for folder in packages()? {
         for root in roots(&folder)? {
-            found.extend(circles(&root, &|file| fs::read_to_string(build::root().join(file)).ok()));
+            found.extend(circles(&root, &|file| fs::read_to_string(workspace::root().join(file)).ok()));
         }
     }
     if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
@@ -79,7 +79,7 @@ fn packages() -> Result<Vec<PathBuf>> {
             let path = folder.join(&name);
             if name == "Cargo.toml" {
                 found.push(folder.clone());
-            } else if !["target", "src", "corpus"].contains(&name.as_str()) && build::root().join(&path).is_dir() {
+            } else if !["target", "src", "corpus"].contains(&name.as_str()) && workspace::root().join(&path).is_dir() {
                 folders.push(path);
             }
         }
@@ -93,18 +93,18 @@ fn roots(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut roots: Vec<PathBuf> = ["src/lib.rs", "src/main.rs"].iter().map(|file| folder.join(file)).collect();
     for programs in ["src/bin", "fuzz_targets"] {
         let programs = folder.join(programs);
-        if build::root().join(&programs).is_dir() {
+        if workspace::root().join(&programs).is_dir() {
             roots.extend(entries(&programs)?.into_iter().map(|name| programs.join(name)));
         }
     }
     roots.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
-    roots.retain(|file| build::root().join(file).is_file());
+    roots.retain(|file| workspace::root().join(file).is_file());
     Ok(roots)
 }
 
 /// The names in a folder of the workspace, sorted.
 fn entries(folder: &Path) -> Result<Vec<String>> {
-    let entries = fs::read_dir(build::root().join(folder))
+    let entries = fs::read_dir(workspace::root().join(folder))
         .map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
     let mut names: Vec<String> =
         entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();

@@ -14,6 +14,7 @@ mod layers;
 mod provenance;
 mod steps;
 mod test;
+mod workspace;
 
 use std::process::ExitCode;
 

@@ -9,9 +9,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::build::{STAGE, cargo};
 use crate::elf;
 use crate::steps::{Result, output};
+use crate::workspace::{STAGE, cargo};
 
 /// The licence of the workspace; its packages name their own.
 const LICENCE: &str = "Apache-2.0";

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::build::{self, Built, cargo};
+use crate::build::{self, Built};
 use crate::edge;
 use crate::steps::{Result, Steps, run};
+use crate::workspace::{self, cargo};
 
 /// The version of cargo-deny that `deny.toml` is written for.
 const CARGO_DENY: &str = "^0.20";
@@ -63,7 +64,7 @@ fn tests(built: &Built) -> Result<()> {
     let mut left_out = vec![edge::TEST];
     match std::env::var_os("STAGEWRIGHT_TEST_DATA").map(PathBuf::from) {
         Some(folder) => {
-            let folder = fs::canonicalize(build::root().join(&folder))
+            let folder = fs::canonicalize(workspace::root().join(&folder))
                 .map_err(|error| format!("STAGEWRIGHT_TEST_DATA names {}: {error}", folder.display()))?;
             command.env("STAGEWRIGHT_TEST_DATA", folder);
         }
@@ -77,7 +78,7 @@ fn tests(built: &Built) -> Result<()> {
         left_out.extend(["postgres::", "server::", "postgresql"]);
     }
     // The count of an earlier run says nothing of this one.
-    let count = build::target().join("tmp/hostile.txt");
+    let count = workspace::target().join("tmp/hostile.txt");
     if count.exists() {
         fs::remove_file(&count).map_err(|error| format!("cannot remove {}: {error}", count.display()))?;
     }
@@ -109,14 +110,14 @@ fn has_postgresql() -> bool {
 /// A virtual environment with the packages that a file lists, relative to the workspace; its folder
 /// of programs.
 fn python(requirements: &str) -> Result<PathBuf> {
-    let environment = build::target().join("python");
+    let environment = workspace::target().join("python");
     let programs = environment.join("bin");
     if !programs.join("python").exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
     }
     run(Command::new(programs.join("python"))
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(build::root().join(requirements)))?;
+        .arg(workspace::root().join(requirements)))?;
     Ok(programs)
 }
 
@@ -132,7 +133,7 @@ fn python_stage(built: &Built) -> Result<()> {
     let programs = python(PYTHON_STAGE_REQUIREMENTS)?;
     let component = built.guests.join("transform-python.wasm");
     run(Command::new(programs.join("componentize-py"))
-        .current_dir(build::root().join(PYTHON_STAGE))
+        .current_dir(workspace::root().join(PYTHON_STAGE))
         .args(["-d", "../../wit", "-w", PYTHON_WORLD, "componentize", "app", "-o"])
         .arg(&component))
 }
@@ -140,16 +141,16 @@ fn python_stage(built: &Built) -> Result<()> {
 /// The tests of the stage in Python, in this machine's Python, on bindings that are made anew.
 fn python_tests() -> Result<()> {
     let programs = python(PYTHON_STAGE_REQUIREMENTS)?;
-    let bindings = build::target().join("python-bindings");
+    let bindings = workspace::target().join("python-bindings");
     if bindings.exists() {
         fs::remove_dir_all(&bindings).map_err(|error| format!("cannot remove {}: {error}", bindings.display()))?;
     }
     run(Command::new(programs.join("componentize-py"))
-        .current_dir(build::root())
+        .current_dir(workspace::root())
         .args(["-d", "wit", "-w", PYTHON_WORLD, "bindings"])
         .arg(&bindings))?;
     run(Command::new(programs.join("python"))
-        .current_dir(build::root().join(PYTHON_STAGE))
+        .current_dir(workspace::root().join(PYTHON_STAGE))
         .args(["-m", "unittest"])
         .env("PYTHONPATH", &bindings)
         .env("PYTHONDONTWRITEBYTECODE", "1"))
@@ -158,7 +159,7 @@ fn python_tests() -> Result<()> {
 /// The binary for hosts without a compiler is valid, and cranelift is no part of it. Building and running it takes minutes: `cargo xtask edge`.
 fn run_only() -> Result<()> {
     run(cargo().arg("check").args(edge::RUN_ONLY))?;
-    for package in ["stagewright", build::STAGE] {
+    for package in ["stagewright", workspace::STAGE] {
         let tree =
             ["tree", "--package", package, "--no-default-features", "--edges", "normal,build", "--prefix", "none"];
         let tree = crate::steps::output(cargo().args(tree))?;

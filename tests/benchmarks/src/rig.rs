@@ -16,6 +16,12 @@ use stagewright_store::{Home, Role, Staging};
 
 use crate::Result;
 
+/// The seed of everything.
+pub(crate) const SEED: u64 = 42;
+
+/// The column to predict.
+pub(crate) const TARGET: &str = "Churn";
+
 /// Where components are, and where artifacts go until the benchmark ends.
 pub struct SetUp {
     folder: tempfile::TempDir,
@@ -78,8 +84,8 @@ impl Rig {
         Arc::new(StageContext {
             world: component.world,
             parameters: parameters.into(),
-            seed: crate::work::SEED,
-            roles: HashMap::from([(crate::tables::TARGET.to_owned(), Role::Target)]),
+            seed: SEED,
+            roles: HashMap::from([(TARGET.to_owned(), Role::Target)]),
             as_of: 0,
             limits: Limits { cpu: hours, wall: hours, ..component.world.default_limits() },
             component,

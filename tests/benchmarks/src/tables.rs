@@ -10,12 +10,8 @@ use stagewright_kit::{Column, Values};
 use stagewright_lifecycle::sandbox::{StageRunner as _, View};
 use stagewright_store::{DataType, Field, Role, Schema, Staging, Table};
 
-use crate::rig::NoSources;
-use crate::work::SEED;
+use crate::rig::{NoSources, SEED, TARGET};
 use crate::{Result, Rig};
-
-/// The column to predict.
-pub const TARGET: &str = "Churn";
 
 /// What nobody learns from.
 const IDENTIFIER: &str = "customerID";

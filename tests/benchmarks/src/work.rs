@@ -23,11 +23,8 @@ use transform_table::Features;
 use validate_table::Checks;
 
 use crate::native::{NativeTable, fields};
-use crate::rig::Used;
+use crate::rig::{SEED, Used};
 use crate::{Result, Rig, SetUp, cpu, tables};
-
-/// Seeds everything.
-pub const SEED: u64 = 42;
 
 /// What [`SetUp::rig`] must resolve for all work.
 pub const COMPONENTS: [(World, &str); 7] = [

@@ -8,10 +8,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::bench::graphs;
+use crate::bench::in_process::in_process;
+use crate::bench::options::Options;
 use crate::bench::process::{Cost, Spread, measure, number_after, text_after};
-use crate::bench::{Options, clear, folder, inside, write};
+use crate::bench::results::{clear, folder, write};
 use crate::build::{self, Built};
 use crate::steps::Result;
+use crate::workspace;
 
 /// Repeats, if nobody says: a run takes some ten milliseconds.
 const REPEAT: usize = 21;
@@ -43,7 +46,7 @@ pub(super) fn cache(options: &Options) -> Result<()> {
     }
     fs::remove_dir_all(&work).map_err(|error| error.to_string())?;
     write("cache.json", &format!("{{\"repeat\":{repeat},{}}}\n", found.join(",")))?;
-    if is_wanted("steps") { inside("steps", options) } else { Ok(()) }
+    if is_wanted("steps") { in_process("steps", options) } else { Ok(()) }
 }
 
 /// The file of the Telco customers.
@@ -56,7 +59,7 @@ fn telco() -> Result<PathBuf> {
 /// A run of the shipped pipeline over the Telco customers, in a home under `work`.
 fn churn(built: &Built, home: &Path, csv: &Path) -> Command {
     let mut command = Command::new(&built.binary);
-    command.arg("--home").arg(home).arg("run").arg(build::root().join("config/churn.toml"));
+    command.arg("--home").arg(home).arg("run").arg(workspace::root().join("config/churn.toml"));
     command.arg("--source").arg(format!("customers=csv:{}", csv.display())).arg("--json");
     command
 }

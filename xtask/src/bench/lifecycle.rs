@@ -5,10 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::bench::options::Options;
 use crate::bench::process::{Cost, Medians, measure, number_after};
-use crate::bench::{Options, clear, folder, write};
-use crate::build::{self, Built, cargo};
+use crate::bench::results::{clear, folder, write};
+use crate::build::{self, Built};
 use crate::steps::{Result, run};
+use crate::workspace::{self, cargo};
 
 /// Rows of the public churn table.
 const ROWS: u64 = 7043;
@@ -84,7 +86,7 @@ fn run_of(built: &Built, options: &Options, work: &Path, table: &Path) -> Comman
     let config = if options.smote { "config/churn-smote.toml" } else { "config/churn.toml" };
     let mut command = Command::new(&built.binary);
     command
-        .current_dir(build::root())
+        .current_dir(workspace::root())
         .env("STAGEWRIGHT_CACHE", work.join("cache"))
         .arg("--home")
         .arg(work.join("home"))
@@ -164,7 +166,7 @@ impl Peer {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.python);
-        command.arg(build::root().join("tests/benchmarks/peer.py")).arg("--database").arg(&self.table);
+        command.arg(workspace::root().join("tests/benchmarks/peer.py")).arg("--database").arg(&self.table);
         command.args(["--model", self.model]);
         if self.smote {
             command.arg("--smote");

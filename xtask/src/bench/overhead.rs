@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::bench::options::Options;
 use crate::bench::process::{Medians, measure, number_after};
-use crate::bench::{Options, clear, folder, write};
+use crate::bench::results::{clear, folder, write};
 use crate::build;
 use crate::steps::Result;
 

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use stagewright_kit::{Categorical, Column, DataType, Failure, Strings, Values, bitmap};
 
-use crate::Place;
+/// Where a row of the kept table is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) batch: u32,
+    pub(crate) row: u32,
+}
 
 /// The values of a column at some places; null where there is none. `kept` is the column, batch by
 /// batch.

@@ -14,7 +14,7 @@ use stagewright_kit::{
     Batch, Column, DataType, Failure, Field, FinishedTable, Inputs, Preparation, Settings, Table, TableWriter, info,
 };
 
-use gather::gather;
+use gather::{Place, gather};
 
 /// Rows of a batch that is written: what is added to them may be wide.
 const PIECE: usize = 1024;
@@ -38,13 +38,6 @@ struct Right {
     batches: Vec<Batch>,
     /// The batch and the row of each key.
     places: BTreeMap<Vec<u8>, Place>,
-}
-
-/// Where a row of the kept table is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    batch: u32,
-    row: u32,
 }
 
 /// The keys of some rows, as bytes that are equal where they are; `None` for a null, which equals

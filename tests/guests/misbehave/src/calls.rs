@@ -10,7 +10,7 @@ use stagewright_kit::bindings::stagewright::stage::{blobs, models, sources, tabl
 use stagewright_kit::tracking::Level;
 use stagewright_kit::{Failure, packed};
 
-use crate::deeds::{EVIL, figure, float};
+use crate::values::{EVIL, figure, float};
 use crate::worlds::World;
 use crate::{Call, Orders};
 

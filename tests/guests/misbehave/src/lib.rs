@@ -11,6 +11,7 @@ mod deeds;
 mod features;
 mod forgeries;
 mod impurities;
+mod values;
 mod worlds;
 
 use schemars::JsonSchema;

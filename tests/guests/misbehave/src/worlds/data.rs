@@ -6,8 +6,9 @@ use stagewright_kit::{Failure, Field, packed};
 
 use super::handles::{copy, end, with_nans, with_other_order, with_table};
 use super::{Ingestion, Preparation, Stage, Validation};
-use crate::deeds::{EVIL, act};
+use crate::deeds::act;
 use crate::forgeries::forge;
+use crate::values::EVIL;
 use crate::{Export, Misdeed, Orders};
 
 impl ingest::Guest for Stage<Ingestion> {

@@ -7,8 +7,9 @@ use stagewright_kit::{Failure, Metric, Role, Task, packed};
 use super::handles::{end, with_table};
 use super::{Evaluation, Promotion, Stage};
 use crate::calls::ask;
-use crate::deeds::{EVIL, act};
+use crate::deeds::act;
 use crate::forgeries::forge;
+use crate::values::EVIL;
 use crate::{Export, Misdeed, Orders};
 
 impl evaluate::Guest for Stage<Evaluation> {

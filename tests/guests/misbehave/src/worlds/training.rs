@@ -8,8 +8,9 @@ use stagewright_kit::{Column, Failure, Field, Output, Task, Values, packed};
 
 use super::handles::{end, look, orders_of, with_table, write_orders};
 use super::{ShardedTraining, Stage, World};
-use crate::deeds::{EVIL, act};
+use crate::deeds::act;
 use crate::impurities::taint;
+use crate::values::EVIL;
 use crate::{Export, Misdeed, Orders};
 
 impl<W: World> train::Guest for Stage<W> {

@@ -6,10 +6,11 @@ use stagewright_kit::{Batch, Categorical, Column, DataType, Failure, Field, Stri
 
 use super::handles::{copy, end, look, orders_of, with_nans, with_table, write_orders};
 use super::{Stage, Transformation};
-use crate::deeds::{act, float};
+use crate::deeds::act;
 use crate::features::{long_features, long_rows, wide_features, wide_rows};
 use crate::forgeries::forge;
 use crate::impurities::taint;
+use crate::values::float;
 use crate::{Export, Misdeed, Orders};
 
 /// A loaded transformation.

@@ -1,0 +1,32 @@
+//! The workspace: its folders, and cargo called in it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The program in which stages run.
+pub(crate) const STAGE: &str = "stagewright-stage";
+
+/// The root folder of the workspace.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
+}
+
+/// The target folder that cargo uses.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// A call of cargo in the workspace, as if a person typed it.
+///
+/// Build scripts (that of ring) look at the variables that the outer cargo sets for xtask. If they
+/// differ from one call to the next, the scripts build again.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
