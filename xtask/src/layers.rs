@@ -16,9 +16,6 @@ use std::path::{Path, PathBuf};
 use crate::steps::Result;
 use crate::workspace;
 
-/// The folders of packages.
-const FOLDERS: [&str; 6] = ["host", "registry", "stages", "tests", "xtask", "fuzz"];
-
 /// Checks both.
 pub(crate) fn layers() -> Result<()> {
     crate_order()?;
@@ -28,11 +25,11 @@ pub(crate) fn layers() -> Result<()> {
 /// Checks that every package depends on packages below it alone.
 pub(crate) fn crate_order() -> Result<()> {
     let mut wrong = Vec::new();
-    for folder in packages()? {
+    for folder in packages(&workspace::files()?) {
         let manifest = folder.join("Cargo.toml");
         let text = fs::read_to_string(workspace::root().join(&manifest))
             .map_err(|error| format!("cannot read {}: {error}", manifest.display()))?;
-        wrong.extend(crates::wrong(&folder, &crates::package(&text)));
+        wrong.extend(crates::wrong(folder, &crates::package(&text)));
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
@@ -40,9 +37,10 @@ pub(crate) fn crate_order() -> Result<()> {
 /// Checks that no modules of a crate import each other in a circle.
 pub(crate) fn module_order() -> Result<()> {
     let mut found = Vec::new();
-    for folder in packages()? {
-        for root in roots(&folder)? {
-            found.extend(circles(&root, &|file| fs::read_to_string(workspace::root().join(file)).ok()));
+    let files = workspace::files()?;
+    for folder in packages(&files) {
+        for root in roots(&files, folder) {
+            found.extend(circles(root, &|file| fs::read_to_string(workspace::root().join(file)).ok()));
         }
     }
     if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
@@ -71,45 +69,18 @@ fn shown(module: &modules::ModulePath) -> String {
 }
 
 /// The folder of every package, relative to the workspace.
-fn packages() -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut folders: Vec<PathBuf> = FOLDERS.iter().map(PathBuf::from).collect();
-    while let Some(folder) = folders.pop() {
-        for name in entries(&folder)? {
-            let path = folder.join(&name);
-            if name == "Cargo.toml" {
-                found.push(folder.clone());
-            } else if !["target", "src", "corpus"].contains(&name.as_str()) && workspace::root().join(&path).is_dir() {
-                folders.push(path);
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
+fn packages(files: &[PathBuf]) -> impl Iterator<Item = &Path> {
+    let manifests = files.iter().filter(|file| file.ends_with("Cargo.toml"));
+    manifests.filter_map(|file| file.parent()).filter(|folder| *folder != Path::new(""))
 }
 
 /// The root files of a package's library and programs.
-fn roots(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut roots: Vec<PathBuf> = ["src/lib.rs", "src/main.rs"].iter().map(|file| folder.join(file)).collect();
-    for programs in ["src/bin", "fuzz_targets"] {
-        let programs = folder.join(programs);
-        if workspace::root().join(&programs).is_dir() {
-            roots.extend(entries(&programs)?.into_iter().map(|name| programs.join(name)));
-        }
-    }
-    roots.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
-    roots.retain(|file| workspace::root().join(file).is_file());
-    Ok(roots)
-}
-
-/// The names in a folder of the workspace, sorted.
-fn entries(folder: &Path) -> Result<Vec<String>> {
-    let entries = fs::read_dir(workspace::root().join(folder))
-        .map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
-    let mut names: Vec<String> =
-        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    names.sort();
-    Ok(names)
+fn roots<'a>(files: &'a [PathBuf], package: &'a Path) -> impl Iterator<Item = &'a PathBuf> {
+    files.iter().filter(move |file| {
+        let Ok(file) = file.strip_prefix(package) else { return false };
+        let is_program = ["src/bin", "fuzz_targets"].iter().any(|folder| file.parent() == Some(Path::new(folder)));
+        is_program || file == Path::new("src/lib.rs") || file == Path::new("src/main.rs")
+    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod elf;
 mod fuzz;
 mod install;
 mod layers;
+mod prose;
 mod provenance;
 mod steps;
 mod test;
@@ -31,6 +32,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   fuzz [TARGET] [--seconds N]
                     fuzzes the readers of untrusted bytes, 60 s each; findings go to target/fuzz/findings/
   layers            checks that crates and modules depend on each other in one direction
+  prose             checks the form of comments and documents, and that links lead somewhere
   bench overhead|cache|boundary|decode|native|sandbox|registry|lifecycle [--rows N] [--repeat N]
         native, sandbox: [--only STAGE]; lifecycle: [--model logistic|forest|boosted] [--smote] [--workers N] [--peer [PYTHON]]
                     measures; prints a table and writes JSON to target/bench/
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Some("stages") => stages(rest),
         Some("edge") => edge::edge(),
         Some("install") => install::install(rest),
+        Some("prose") => prose::prose(),
         Some("layers") => layers::layers(),
         Some("fuzz") => fuzz::fuzz(rest),
         Some("bench") => bench::bench(rest),

@@ -1,7 +1,10 @@
 //! The workspace: its folders, and cargo called in it.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::steps::Result;
 
 /// The program in which stages run.
 pub(crate) const STAGE: &str = "stagewright-stage";
@@ -29,4 +32,28 @@ pub(crate) fn cargo() -> Command {
         }
     }
     command
+}
+
+/// The files of the repository, relative to its root and sorted.
+///
+/// Hidden folders, what cargo makes, and the inputs of fuzzing are left out.
+pub(crate) fn files() -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let failed = |error: std::io::Error| format!("cannot read `{}`: {error}", folder.display());
+        for entry in fs::read_dir(root().join(&folder)).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let kind = entry.file_type().map_err(failed)?;
+            let shown = name.to_string_lossy();
+            if kind.is_file() {
+                files.push(folder.join(name));
+            } else if kind.is_dir() && !shown.starts_with('.') && shown != "target" && shown != "corpus" {
+                folders.push(folder.join(name));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
 }

@@ -1,0 +1,66 @@
+//! Rules for comments in source files.
+
+/// The widest comment, in characters with its indentation.
+const WIDEST: usize = 100;
+
+/// Checks the comments of a file: a line and what is wrong with it.
+///
+/// `marks` are the beginnings of a comment in its language. Only comments on lines of their own are
+/// looked at; the width of code is rustfmt's matter.
+pub(super) fn wrong(text: &str, marks: &[&str]) -> Vec<(usize, String)> {
+    let mut wrong = Vec::new();
+    let mut before = None;
+    let mut in_code = false;
+    for (at, line) in text.lines().enumerate() {
+        let comment = marks.iter().find_map(|mark| Some((*mark, line.trim_start().strip_prefix(mark)?.trim())));
+        let Some((mark, body)) = comment else {
+            (before, in_code) = (None, false);
+            continue;
+        };
+        let begins = before != Some(mark);
+        if begins && mark.len() == 3 && body.split(' ').next() == Some("What") {
+            wrong.push((at + 1, "a doc comment begins with \"What\"; say what it is or does".to_owned()));
+        }
+        // A heading or an empty line does not begin a doc comment.
+        before = Some(mark);
+        if body.starts_with("```") {
+            in_code = !in_code;
+        }
+        let width = line.chars().count();
+        let as_it_is = in_code || body.starts_with('|') || body.contains("://") || !body.contains(' ');
+        if width > WIDEST && !as_it_is {
+            wrong.push((at + 1, format!("a comment of {width} columns; {WIDEST} are the most")));
+        }
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrong;
+
+    const RUST: [&str; 3] = ["///", "//!", "//"];
+
+    fn lines(text: &str) -> Vec<usize> {
+        wrong(text, &RUST).into_iter().map(|(line, _)| line).collect()
+    }
+
+    #[test]
+    fn a_doc_comment_that_begins_with_what_is_wrong() {
+        assert_eq!(lines("/// What a run is.\nstruct Run;\n//! What else.\n"), [1, 3]);
+        assert_eq!(lines("/// A run.\n/// What it does is elsewhere.\n// What this is for.\n/// Whatever.\n"), [0; 0]);
+    }
+
+    #[test]
+    fn a_comment_is_at_most_100_columns_wide_but_for_what_cannot_be_broken() {
+        let words = "word ".repeat(20);
+        assert_eq!(lines(&format!("// {words}\n    // {}\n", &words[..94])), [1, 2]);
+        assert_eq!(lines(&format!("// {}\nlet a = 1; // {words}\n", &words[..96])), [0; 0]);
+        assert_eq!(
+            lines(&format!("/// ```\n/// {words}\n/// ```\n/// | {words} |\n/// https://a.example {words}")),
+            [0; 0]
+        );
+        assert_eq!(lines(&format!("/// ```\n/// ```\n/// {words}")), [3]);
+        assert_eq!(lines(&format!("// {}", "x".repeat(120))), [0; 0]);
+    }
+}
