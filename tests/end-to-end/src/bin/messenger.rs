@@ -39,7 +39,7 @@ mod linux {
     };
     use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
     use seccompiler::{SeccompAction, SeccompFilter};
-    use stagewright_jail::{Budget, Channel, Child, Event, Rules, Started, end};
+    use stagewright_jail::{Channel, Child, Event, Rules, Started, TimeBudget, end};
 
     /// The version of the host that starts it.
     const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -188,7 +188,7 @@ mod linux {
         let folder = own.parent().ok_or("a program in no folder")?;
         let program = folder.join("inner");
         let rules = Rules { longest: |_| Some(u64::MAX), messages: u64::MAX, bytes: u64::MAX };
-        let account = Arc::new(Budget::new(LONG, LONG));
+        let account = Arc::new(TimeBudget::new(LONG, LONG));
         let mut command = stagewright_jail::Command::new(&program, VERSION, account, rules);
         let inputs: Vec<BorrowedFd<'_>> = inputs.iter().map(|it| it.as_fd()).collect();
         command.inputs = &inputs;
