@@ -170,7 +170,7 @@ fn every_row_has_its_place() {
     }
     for (number, name, _) in ROWS {
         assert!(
-            page.contains(&format!("| {number} |")) && page.contains(name),
+            page.contains(&format!("- **{number}.** ")) && page.contains(name),
             "docs/hostile.md does not name `{name}`"
         );
     }
