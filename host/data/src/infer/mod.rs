@@ -6,9 +6,9 @@
 //! own parsers are used, so that what is proposed can be read. It says what it leaves out and what
 //! it is not sure of.
 
-mod census;
-mod classes;
-mod markers;
+mod counts;
+mod missing_markers;
+mod target_report;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,10 +20,11 @@ use crate::cell::parse_float64;
 use crate::error::{DataError, DataFault, listed, shown};
 use crate::interrupt::Interrupt;
 use crate::signature::Signature;
-use crate::source::{Place, Source, apart, visit};
+use crate::source::{Place, Source, on_reader_thread, visit};
 
-use census::{Census, ColumnCensus};
-pub use classes::TargetReport;
+pub use counts::UnusableColumn;
+use counts::{ColumnCounts, TableCounts};
+pub use target_report::TargetReport;
 
 /// Text with more distinct values than this is proposed as utf8: too many for one-hot columns.
 const MAX_CATEGORIES: u64 = 100;
@@ -68,17 +69,6 @@ pub struct Inference {
     pub is_sample: bool,
 }
 
-/// A column that no signature can name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnusableColumn {
-    /// Its place in the source, from 0.
-    pub place: usize,
-    /// Its name there, as it is.
-    pub name: String,
-    /// Why: the rest of a sentence about the column.
-    pub reason: String,
-}
-
 /// A column as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -119,7 +109,7 @@ impl Inference {
         let Some(tokens) = null_values.strip_prefix(&options.null_values[..]) else {
             return Err("a signature with other null tokens");
         };
-        if !tokens.iter().all(|token| with_tokens && markers::is_marker(token)) {
+        if !tokens.iter().all(|token| with_tokens && missing_markers::is_marker(token)) {
             return Err("a signature with tokens that stand for no missing value");
         }
         if *extra_columns != crate::signature::ExtraColumns::Ignore {
@@ -133,7 +123,7 @@ impl Inference {
         if !targets.iter().copied().eq(options.target.as_deref()) || self.target.is_some() != options.target.is_some() {
             return Err("a signature with another target");
         }
-        if self.target.as_ref().is_some_and(|target| target.classes.len() > census::MAX_LABELS) {
+        if self.target.as_ref().is_some_and(|target| target.classes.len() > counts::MAX_LABELS) {
             return Err("a target with too many classes");
         }
         Ok(self.in_lines())
@@ -145,7 +135,7 @@ impl Inference {
             line(&mut column.reason, SENTENCE);
             column.doubts.truncate(MOST_DOUBTS);
             column.doubts.iter_mut().for_each(|doubt| line(doubt, SENTENCE));
-            column.examples.truncate(census::EXAMPLES);
+            column.examples.truncate(counts::EXAMPLES);
             column.examples.iter_mut().for_each(|example| line(example, VALUE));
         }
         self.left_out.iter_mut().for_each(|column| line(&mut column.reason, SENTENCE));
@@ -161,7 +151,7 @@ impl Inference {
 /// As [`crate::open`]; [`DataError::Fault`] if there are no rows, or no column that can be read;
 /// [`DataError::Plan`] if the target is not among the columns.
 pub fn infer(source: &Source, options: &InferenceOptions, interrupt: &Interrupt) -> Result<Inference, DataError> {
-    look_apart(source, options, false, interrupt)
+    look_on_reader_thread(source, options, false, interrupt)
 }
 
 /// The same, and proposes more null tokens: what stands for a missing value in a column whose other
@@ -171,17 +161,17 @@ pub fn infer(source: &Source, options: &InferenceOptions, interrupt: &Interrupt)
 /// # Errors
 /// As [`infer`].
 pub fn propose(source: &Source, options: &InferenceOptions, interrupt: &Interrupt) -> Result<Inference, DataError> {
-    look_apart(source, options, true, interrupt)
+    look_on_reader_thread(source, options, true, interrupt)
 }
 
-fn look_apart(
+fn look_on_reader_thread(
     source: &Source,
     options: &InferenceOptions,
     with_tokens: bool,
     interrupt: &Interrupt,
 ) -> Result<Inference, DataError> {
     let (source, options) = (source.clone(), options.clone());
-    apart(interrupt, move |stop| look(&source, Place::Files, &options, with_tokens, stop))
+    on_reader_thread(interrupt, move |stop| look(&source, Place::Files, &options, with_tokens, stop))
 }
 
 /// Looks at a source, on this thread. `with_tokens`: more null tokens are proposed.
@@ -193,19 +183,19 @@ pub(crate) fn look(
     interrupt: &Interrupt,
 ) -> Result<Inference, DataError> {
     let target = options.target.as_deref();
-    let mut census = Census::new(&options.null_values, options.sample_rows, target);
-    visit(source, place, interrupt, &mut census)?;
-    if census.rows == 0 {
+    let mut counts = TableCounts::new(&options.null_values, options.sample_rows, target);
+    visit(source, place, interrupt, &mut counts)?;
+    if counts.rows == 0 {
         return Err(DataFault::new("there are no rows to infer types from").into());
     }
     if let Some(target) = target {
-        find_target(&census, target)?;
+        find_target(&counts, target)?;
     }
-    let tokens = if with_tokens { proposed_tokens(&census.columns) } else { BTreeSet::new() };
-    let rows = census.rows;
-    let mut columns: Vec<ColumnReport> = census.columns.iter().map(|column| column.report(rows, &tokens)).collect();
+    let tokens = if with_tokens { proposed_tokens(&counts.columns) } else { BTreeSet::new() };
+    let rows = counts.rows;
+    let mut columns: Vec<ColumnReport> = counts.columns.iter().map(|column| column.report(rows, &tokens)).collect();
     keep_one_time(&mut columns);
-    let target = census.columns.iter().zip(&columns).find_map(|(column, report)| {
+    let target = counts.columns.iter().zip(&columns).find_map(|(column, report)| {
         column.labels.as_ref().map(|labels| TargetReport::of(column, labels, report.field.data_type, &tokens))
     });
     let mut null_values = options.null_values.clone();
@@ -214,29 +204,29 @@ pub(crate) fn look(
     Ok(Inference {
         signature: Signature::new(fields)?.with_null_values(null_values),
         columns,
-        left_out: census.left_out,
+        left_out: counts.left_out,
         target,
         rows,
         is_sample: options.sample_rows.is_some_and(|limit| rows >= limit),
     })
 }
 
-fn find_target(census: &Census, target: &str) -> Result<(), DataError> {
-    if census.columns.iter().any(|column| column.name == target) {
+fn find_target(counts: &TableCounts, target: &str) -> Result<(), DataError> {
+    if counts.columns.iter().any(|column| column.name == target) {
         return Ok(());
     }
-    if let Some(unfit) = census.left_out.iter().find(|column| column.name == target) {
+    if let Some(unfit) = counts.left_out.iter().find(|column| column.name == target) {
         let message = format!("the column `{}` cannot be the target: {}", shown(target), unfit.reason);
         return Err(DataError::plan(message, "rename it in the data"));
     }
-    let names: Vec<&str> = census.columns.iter().map(|column| column.name.as_str()).collect();
+    let names: Vec<&str> = counts.columns.iter().map(|column| column.name.as_str()).collect();
     let message = format!("there is no column `{}` to be the target", shown(target));
     Err(DataError::plan(message, format!("name one of {}", listed(&names))))
 }
 
 /// Returns the texts that stand for a missing value in columns that would otherwise be numbers,
 /// dates or booleans.
-fn proposed_tokens(columns: &[ColumnCensus]) -> BTreeSet<String> {
+fn proposed_tokens(columns: &[ColumnCounts]) -> BTreeSet<String> {
     let is_label = |text: &String| {
         let mut labels = columns.iter().filter_map(|column| column.labels.as_ref());
         labels.any(|labels| labels.is_cut || labels.counts.contains_key(text))
@@ -258,7 +248,7 @@ fn keep_one_time(columns: &mut [ColumnReport]) {
     }
 }
 
-impl ColumnCensus {
+impl ColumnCounts {
     /// The type that all values but the markers have; `None` for text, and without values.
     fn type_of_values(&self) -> Option<DataType> {
         match self.values {

@@ -11,7 +11,9 @@ use stagewright_store::Digest;
 
 use crate::error::DataError;
 use crate::interrupt::Interrupt;
-use crate::source::{Source, SourceUri, open_file};
+use crate::source::address::SourceUri;
+use crate::source::file::open_file;
+use crate::source::query::Source;
 
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 18;

@@ -1,6 +1,6 @@
 //! Text with delimiters, from a file or from a request's body.
 //!
-//! Owns headers and the words for what is wrong with a line; [`super::records`] finds the cells.
+//! Owns headers and the words for what is wrong with a line; [`super::csv_records`] finds the cells.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,8 +9,8 @@ use crate::cell::Cell;
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 use crate::source::CellVisitor;
-use crate::source::recognise::recognise;
-use crate::source::records::{MAX_CELLS, RecordError, Records};
+use crate::source::csv_records::{MAX_CELLS, RecordError, Records};
+use crate::source::file_format::recognise;
 
 /// How many rows pass between two looks at the interrupt.
 const ROWS_PER_LOOK: u64 = 4096;

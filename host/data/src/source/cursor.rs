@@ -13,7 +13,7 @@ use crate::cell::Cell;
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 use crate::signature::{Decoder, Signature, Strictness};
-use crate::source::apart::{Apart, died};
+use crate::source::reader_thread::{ReaderThread, died};
 use crate::source::{CellVisitor, Place, Source, visit};
 
 /// Batches that may wait; more would only cost memory.
@@ -25,7 +25,7 @@ pub struct Cursor {
     schema: Schema,
     messages: Option<Receiver<Message>>,
     interrupt: Interrupt,
-    thread: Apart,
+    thread: ReaderThread,
     /// What is left of the last batch.
     rest: Option<RecordBatch>,
 }
@@ -55,7 +55,7 @@ pub fn open(
     let (sender, messages) = sync_channel(BATCHES_AHEAD);
     let mut batches = Batches::new(signature.clone(), strictness, sender);
     let source = source.clone();
-    let thread = Apart::start(interrupt, move |stop| {
+    let thread = ReaderThread::start(interrupt, move |stop| {
         let result = visit(&source, Place::Files, stop, &mut batches).and_then(|()| batches.end());
         let last = result.map_or_else(Message::Failed, |()| Message::End);
         // Nobody listens any more if this fails.

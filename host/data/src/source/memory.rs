@@ -33,9 +33,17 @@ impl InMemory {
         match self {
             Self::File(bytes) => Ok(bytes),
             Self::Database { memory, length, log } => {
-                let length = super::log::apply(memory, length, log)?;
+                let length = super::sqlite_wal::apply(memory, length, log)?;
                 Ok(memory.split_at(length).0)
             }
         }
     }
+}
+
+/// Where the bytes of a source's files are.
+pub(crate) enum Place {
+    /// Where its address says.
+    Files,
+    /// In memory.
+    Memory(InMemory),
 }

@@ -22,7 +22,7 @@ use stagewright_store::MAX_BATCH_BYTES;
 use crate::cell::Cell;
 use crate::error::{DataError, DataFault, listed, shown};
 use crate::interrupt::Interrupt;
-use crate::source::guarded::guarded;
+use crate::source::catch_panic::catch_panic;
 use crate::source::{CellVisitor, Literal, Place, Source};
 
 /// How long to wait for a writer that holds the database.
@@ -115,7 +115,7 @@ pub(crate) fn visit(
     visitor: &mut impl CellVisitor,
 ) -> Result<(), DataError> {
     // Names that are no UTF-8 make the binding of SQLite panic.
-    guarded(|| visit_database(path, place, table, source, interrupt, visitor)).unwrap_or_else(|panic| {
+    catch_panic(|| visit_database(path, place, table, source, interrupt, visitor)).unwrap_or_else(|panic| {
         let message = format!("its contents contradict each other ({panic})");
         Err(DataError::unreadable(path, message, "the database may be damaged: restore a copy"))
     })

@@ -14,7 +14,7 @@ use arrow_array::{Array as _, RecordBatch, StringArray};
 use stagewright_store::{Role, Schema};
 
 use crate::error::{DataError, DataFault, listed, shown};
-use crate::split::cells::{PARTITION, ROW, SplitCellSink};
+use crate::split::file_cells::{PARTITION, ROW, SplitCellSink};
 use crate::split::{Partition, Split};
 use crate::values::Values;
 

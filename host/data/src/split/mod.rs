@@ -9,8 +9,8 @@
 //! SHA-256 and not a faster hash, because anybody can recompute it in any language (`docs/types.md`), and because an owner of the data who
 //! knows no seed cannot choose identifiers that land in the test rows.
 
-mod cells;
 mod file;
+mod file_cells;
 mod keys;
 mod select;
 
@@ -27,7 +27,7 @@ use crate::values::Values;
 
 use keys::Keys;
 
-pub use cells::{SplitCellSink, max_split_bytes, split_cells, split_schema};
+pub use file_cells::{SplitCellSink, max_split_bytes, split_cells, split_schema};
 pub use keys::{RowHash, hash_rows, in_hash_order, row_key_columns};
 pub use select::{Gather, Select, select};
 

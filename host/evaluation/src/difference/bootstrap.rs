@@ -10,7 +10,7 @@
 //! the same bytes. A corrected interval (BCa) would be closer for skewed metrics, and would need
 //! the metric once more for every row.
 
-use super::Labels;
+use super::labels::Labels;
 use crate::metrics::{
     self, ConfusionMatrix, DECISION_THRESHOLD, READ_AT_RECALL, Ranking, Sum, row_brier, row_log_loss,
 };
@@ -186,7 +186,7 @@ pub(super) mod tests {
 
     /// The metric of a draw equals the metric of a table in which the rows stand as often as they
     /// were drawn.
-    pub(in crate::difference) fn assert_drawn_like_whole(labels: &[u8], scores: &[f64], metric: &str) {
+    pub(crate) fn assert_drawn_like_whole(labels: &[u8], scores: &[f64], metric: &str) {
         let mut generator = Generator(SEED);
         let known = Labels::Binary(labels);
         let resampled = Resampled::new(known, scores, metric).expect("a metric of the host");

@@ -12,9 +12,12 @@
 
 mod bootstrap;
 mod delong;
+mod labels;
 mod normal;
 
 use serde::{Deserialize, Serialize};
+
+pub use labels::Labels;
 
 use crate::Error;
 use crate::metrics::{self, canonical_name, lower_is_better};
@@ -76,22 +79,6 @@ impl MetricDifference {
     pub fn greatest_gain(&self) -> f64 {
         if lower_is_better(&self.metric) { -self.low } else { self.high }
     }
-}
-
-/// The labels of the rows, by task.
-#[derive(Debug, Clone, Copy)]
-pub enum Labels<'a> {
-    /// 0 or 1; a score is the probability of 1.
-    Binary(&'a [u8]),
-    /// Classes from 0; scores are a probability for each class, row after row.
-    MultiClass {
-        /// The class of each row.
-        labels: &'a [u32],
-        /// How many classes there are.
-        classes: usize,
-    },
-    /// Numbers, as scores are.
-    Regression(&'a [f64]),
 }
 
 /// The difference of two models in a metric that the host computes, with its interval at a

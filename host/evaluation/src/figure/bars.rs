@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::BarPlot;
 use super::axis::Axis;
-use super::svg::{Area, CHARACTER, Mark, WIDTH, fill_class, legend, unit};
+use super::canvas::{Area, CHARACTER, Mark, WIDTH, fill_class, legend, unit};
 use crate::text::{number, printable};
 
 /// Labels are cut after so many characters.

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::axis::Axis;
-use super::svg::{Area, Mark, WIDTH, dash, fill_class, legend, line_class, unit};
+use super::canvas::{Area, Mark, WIDTH, dash, fill_class, legend, line_class, unit};
 use super::{LinePlot, Series};
 
 /// A line of at most so many points shows each as a dot.

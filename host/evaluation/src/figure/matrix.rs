@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::MatrixPlot;
-use super::svg::{CHARACTER, WIDTH, unit};
+use super::canvas::{CHARACTER, WIDTH, unit};
 use crate::text::{count, number, printable, trim_zeros};
 
 /// The colours of the least and the greatest value: readable on light and dark paper alike.

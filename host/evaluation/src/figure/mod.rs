@@ -6,6 +6,7 @@
 
 mod axis;
 mod bars;
+mod canvas;
 mod check;
 mod evaluation;
 mod lines;

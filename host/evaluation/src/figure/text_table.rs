@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::TextTable;
-use super::svg::{CHARACTER, WIDTH, unit};
+use super::canvas::{CHARACTER, WIDTH, unit};
 use crate::text::printable;
 
 /// The most rows and columns that are drawn.

@@ -1,6 +1,8 @@
 //! What the gates let through and what they say.
 
 use super::*;
+use crate::Error;
+use crate::difference::MetricDifference;
 
 fn gate(rule: GateRule, metric: &str, threshold: f64) -> Gate {
     Gate { rule, metric: metric.to_owned(), threshold, confidence: None }

@@ -6,50 +6,22 @@
 //! Reports are stored by their content: they hold no times and no paths, and the same input gives the same bytes.
 
 pub mod card;
-mod compared;
 pub mod comparison;
+mod comparison_details;
 mod document;
+mod evaluated_model;
 mod evaluation;
+mod json;
 mod page;
 mod pairs;
 mod provenance;
+mod subject;
 mod validation;
 
-use serde::{Deserialize, Serialize};
-
 pub use crate::gates::Verdict;
-pub use compared::ComparisonDetails;
-pub use evaluation::{
-    Champion, ComponentReport, Confusion, EvaluatedModel, EvaluationReport, PromotionDecision, Reason, ReportArtifact,
-};
+pub use comparison_details::ComparisonDetails;
+pub use evaluated_model::{Champion, Confusion, EvaluatedModel};
+pub use evaluation::{ComponentReport, EvaluationReport, PromotionDecision, Reason, ReportArtifact};
 pub use provenance::{Dataset, StageComponent, WorkingTree};
+pub use subject::{ReportComponent, ReportTable};
 pub use validation::{Check, ColumnSummary, FailingCell, ValidationReport};
-
-/// A component that took part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReportComponent {
-    /// Its own name.
-    pub name: String,
-    /// Its own version.
-    pub version: String,
-    /// The digest of its bytes.
-    pub digest: String,
-}
-
-/// A table that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReportTable {
-    /// What it is called among the artifacts: `table`, `test`.
-    pub name: String,
-    /// The digest of its content.
-    pub digest: String,
-    /// How many rows it has.
-    pub rows: u64,
-}
-
-/// A report as JSON text that ends with a line break.
-fn json(twin: &impl Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(twin).expect("reports have string keys and no failing parts");
-    text.push('\n');
-    stagewright_text::json(&text).into_owned()
-}

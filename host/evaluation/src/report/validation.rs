@@ -87,7 +87,7 @@ impl ValidationReport {
     /// The report as JSON text, with the overall verdict as `passed`.
     #[must_use]
     pub fn json(&self) -> String {
-        super::json(&Twin { format: "stagewright-validation-report/1", passed: self.passed(), report: self })
+        super::json::json(&Twin { format: "stagewright-validation-report/1", passed: self.passed(), report: self })
     }
 
     /// The report as one HTML file.

@@ -10,14 +10,14 @@ use parquet::file::reader::{ChunkReader as _, Length as _};
 use stagewright_store::MAX_BATCH_BYTES;
 
 use crate::error::{DataError, shown};
-use crate::source::parquet::Pages;
-use crate::source::recognise::{Found, HEAD_BYTES, recognise};
+use crate::source::file_format::{FileFormat, HEAD_BYTES, recognise};
+use crate::source::parquet::ParquetBytes;
 
 /// The shortest file: its mark, twice, and the footer's length between them.
 const MIN_BYTES: u64 = 12;
 
 /// Looks at both ends of a file; returns its length.
-pub(super) fn ends(path: &Path, file: &Pages) -> Result<u64, DataError> {
+pub(super) fn ends(path: &Path, file: &ParquetBytes) -> Result<u64, DataError> {
     let length = file.len();
     let read = |start: u64, bytes: usize| {
         file.get_bytes(start, bytes).map_err(|error| match error {
@@ -27,7 +27,7 @@ pub(super) fn ends(path: &Path, file: &Pages) -> Result<u64, DataError> {
     };
     let head = read(0, HEAD_BYTES.min(usize::try_from(length).unwrap_or(HEAD_BYTES)))?;
     match recognise(&head) {
-        Some(Found::Parquet) => {}
+        Some(FileFormat::Parquet) => {}
         Some(found) => return Err(found.error(path)),
         None => {
             let name = path.display();
@@ -56,31 +56,31 @@ pub(super) fn ends(path: &Path, file: &Pages) -> Result<u64, DataError> {
 /// values there are, how they are compressed.
 pub(super) fn columns(path: &Path, length: u64, metadata: &ParquetMetaData, places: &[usize]) -> Result<(), DataError> {
     let schema = metadata.file_metadata().schema_descr();
-    let damaged = |problem: String| super::damaged(path, &problem);
+    let broken = |problem: String| damaged(path, &problem);
     let mut rows = 0_i64;
     for (number, group) in metadata.row_groups().iter().enumerate() {
         if group.num_rows() < 0 {
-            return Err(damaged(format!("row group {number} has {} rows", group.num_rows())));
+            return Err(broken(format!("row group {number} has {} rows", group.num_rows())));
         }
         rows = rows
             .checked_add(group.num_rows())
-            .ok_or_else(|| damaged("its row groups have more rows than can be counted".to_owned()))?;
+            .ok_or_else(|| broken("its row groups have more rows than can be counted".to_owned()))?;
         if group.num_columns() != schema.num_columns() {
             let found = (group.num_columns(), schema.num_columns());
-            return Err(damaged(format!("row group {number} has {} columns, and the schema {}", found.0, found.1)));
+            return Err(broken(format!("row group {number} has {} columns, and the schema {}", found.0, found.1)));
         }
         for (leaf, chunk) in group.columns().iter().enumerate() {
             if places.binary_search(&schema.get_column_root_idx(leaf)).is_ok() {
                 let name = shown(&chunk.column_path().string());
                 placed(chunk, length)
-                    .map_err(|problem| damaged(format!("column `{name}` of row group {number} {problem}")))?;
+                    .map_err(|problem| broken(format!("column `{name}` of row group {number} {problem}")))?;
                 readable(chunk.compression()).map_err(|codec| unsupported(path, &name, codec))?;
             }
         }
     }
     if rows != metadata.file_metadata().num_rows() {
         let said = metadata.file_metadata().num_rows();
-        return Err(damaged(format!("its row groups have {rows} rows together, and its footer says {said}")));
+        return Err(broken(format!("its row groups have {rows} rows together, and its footer says {said}")));
     }
     Ok(())
 }
@@ -182,5 +182,13 @@ fn unsupported(path: &Path, column: &str, codec: &str) -> DataError {
         path,
         format!("column `{column}` is compressed with {codec}, which is not read"),
         "have it written with another codec, e.g. `pyarrow.parquet.write_table(table, FILE, compression=\"zstd\")`",
+    )
+}
+
+pub(super) fn damaged(path: &Path, problem: &dyn std::fmt::Display) -> DataError {
+    DataError::unreadable(
+        path,
+        format!("it cannot be read as Parquet: {problem}"),
+        "the file may be damaged: copy it again, or have it written again",
     )
 }

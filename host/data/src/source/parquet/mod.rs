@@ -1,17 +1,17 @@
 //! Parquet files, through Arrow's reader.
 //!
 //! Owns what is checked before a page is read ([`check`]), how types are read that Arrow's reader
-//! would change ([`exact`]), and the mapping of Arrow's many types to cells ([`array`];
+//! would change ([`read_types`]), and the mapping of Arrow's many types to cells ([`array`];
 //! `docs/types.md` has it as a table). Only wanted columns are read.
 //!
 //! Arrow's reader trusts a file more than we do: some damaged ones make it panic. What can be known
 //! from the footer is checked first; a panic that is left becomes an error like others
-//! ([`crate::source::guarded`]).
+//! ([`crate::source::catch_panic`]).
 
 mod array;
 mod check;
-mod exact;
-mod pages;
+mod file_bytes;
+mod read_types;
 
 use std::ops::Range;
 use std::path::Path;
@@ -25,37 +25,29 @@ use stagewright_store::MAX_BATCH_BYTES;
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 use crate::source::CellVisitor;
-use crate::source::guarded::guarded;
+use crate::source::catch_panic::catch_panic;
 use array::ArrayError;
-use exact::Wanted;
-pub(super) use pages::Pages;
+pub(super) use file_bytes::ParquetBytes;
+use read_types::Wanted;
 
 /// Pushes the cells of a file, column by column for some rows at a time.
 pub(crate) fn visit(
     path: &Path,
-    file: Pages,
+    file: ParquetBytes,
     interrupt: &Interrupt,
     visitor: &mut impl CellVisitor,
 ) -> Result<(), DataError> {
-    guarded(|| visit_file(path, file, interrupt, visitor))
-        .unwrap_or_else(|panic| Err(damaged(path, &format!("its contents contradict each other ({panic})"))))
-}
-
-fn damaged(path: &Path, problem: &dyn std::fmt::Display) -> DataError {
-    DataError::unreadable(
-        path,
-        format!("it cannot be read as Parquet: {problem}"),
-        "the file may be damaged: copy it again, or have it written again",
-    )
+    catch_panic(|| visit_file(path, file, interrupt, visitor))
+        .unwrap_or_else(|panic| Err(check::damaged(path, &format!("its contents contradict each other ({panic})"))))
 }
 
 fn visit_file(
     path: &Path,
-    file: Pages,
+    file: ParquetBytes,
     interrupt: &Interrupt,
     visitor: &mut impl CellVisitor,
 ) -> Result<(), DataError> {
-    let broken = |error: ParquetError| damaged(path, &error);
+    let broken = |error: ParquetError| check::damaged(path, &error);
     let length = check::ends(path, &file)?;
     let metadata = ArrowReaderMetadata::load(&file, Default::default()).map_err(broken)?;
     let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -66,11 +58,11 @@ fn visit_file(
     in_file_order.sort_unstable();
     in_file_order.dedup();
     check::columns(path, length, metadata.metadata(), &in_file_order)?;
-    let columns = exact::columns(&metadata, &in_file_order).map_err(|unfit| unfit.named(&names))?;
+    let columns = read_types::columns(&metadata, &in_file_order).map_err(|unfit| unfit.named(&names))?;
     let rows_at_once = check::rows_at_once(path, metadata.metadata(), &in_file_order, visitor.rows_at_once())?;
     let mut reader = Readers::open(&file, &metadata, &columns, rows_at_once).map_err(broken)?;
     let mut row = 0;
-    while let Some((batch, seconds)) = reader.next().map_err(|error| damaged(path, &error))? {
+    while let Some((batch, seconds)) = reader.next().map_err(|error| check::damaged(path, &error))? {
         if interrupt.is_set() {
             return Err(DataError::Interrupted);
         }
@@ -144,7 +136,7 @@ struct Readers {
 
 impl Readers {
     fn open(
-        file: &Pages,
+        file: &ParquetBytes,
         metadata: &ArrowReaderMetadata,
         columns: &[Wanted],
         rows_at_once: usize,
@@ -156,10 +148,11 @@ impl Readers {
             let mask = ProjectionMask::roots(builder.parquet_schema(), places);
             builder.with_projection(mask).with_batch_size(rows_at_once).build()
         };
-        let values = read(exact::schema(metadata, columns, false), &mut columns.iter().map(|column| column.place))?;
+        let values =
+            read(read_types::schema(metadata, columns, false), &mut columns.iter().map(|column| column.place))?;
         let mut int96 = columns.iter().filter(|column| column.int96.is_some()).map(|column| column.place).peekable();
         let seconds = match int96.peek() {
-            Some(_) => Some(read(exact::schema(metadata, columns, true), &mut int96)?),
+            Some(_) => Some(read(read_types::schema(metadata, columns, true), &mut int96)?),
             None => None,
         };
         Ok(Self { values, seconds })

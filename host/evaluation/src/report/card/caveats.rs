@@ -1,6 +1,6 @@
 //! What to beware of: derived from the card, so that nobody has to remember to write it.
 
-use super::{Card, CardEvaluation};
+use super::content::{Card, CardEvaluation};
 use crate::report::{Champion, Confusion, Verdict, WorkingTree};
 use crate::text::{count, number};
 
@@ -10,22 +10,25 @@ const FEW_TEST_ROWS: u64 = 500;
 /// Where a class has less than this share of the test rows, whoever never predicts it is 80 % accurate.
 const RARE: f64 = 0.2;
 
-/// All caveats, the decision first.
-pub(super) fn of(card: &Card) -> Vec<String> {
-    let found = [
-        decision(card),
-        person(card),
-        gates(card),
-        code(card),
-        intended_use(card),
-        test_rows(card),
-        balance(card),
-        undefined(card),
-        champion(card),
-    ];
-    let CardEvaluation { compared, champion, test, .. } = &card.evaluation;
-    let rows = test.as_ref().and_then(|test| test.rows);
-    found.into_iter().flatten().chain(compared.caveats(champion.as_ref(), rows)).collect()
+impl Card {
+    /// Returns the sentences to read before the card is believed, the decision first.
+    #[must_use]
+    pub fn caveats(&self) -> Vec<String> {
+        let found = [
+            decision(self),
+            person(self),
+            gates(self),
+            code(self),
+            intended_use(self),
+            test_rows(self),
+            balance(self),
+            undefined(self),
+            champion(self),
+        ];
+        let CardEvaluation { compared, champion, test, .. } = &self.evaluation;
+        let rows = test.as_ref().and_then(|test| test.rows);
+        found.into_iter().flatten().chain(compared.caveats(champion.as_ref(), rows)).collect()
+    }
 }
 
 fn decision(card: &Card) -> Option<String> {

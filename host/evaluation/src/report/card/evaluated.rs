@@ -1,10 +1,10 @@
 //! The sections of a card about what was measured: metrics, gates, champion, analyses, importance.
 
-use super::CardEvaluation;
-use super::sections::dataset;
+use super::content::CardEvaluation;
+use super::dataset::dataset;
 use crate::figure::{Importance, Plot, importance_figure, scaled_importance};
 use crate::gates::GateResult;
-use crate::report::compared::difference_text;
+use crate::report::comparison_details::difference_text;
 use crate::report::document::{Block, Grid, Line, Piece, Section, dash, number_or_dash, signed};
 use crate::report::{Champion, Confusion, EvaluatedModel, Verdict};
 use crate::text::{aligned, count, number};

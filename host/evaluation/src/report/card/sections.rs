@@ -1,9 +1,10 @@
 //! The sections of a card: details, intended use, data, lineage, history. What was measured is `evaluated`'s.
 
-use super::{Card, CardDetails, CardEvent, CardLimits, DataField, JudgedAgainst, VersionVerdict, evaluated};
+use super::content::{Card, CardDetails, CardEvent, CardLimits, DataField, JudgedAgainst, VersionVerdict};
+use super::dataset::dataset;
+use super::evaluated;
+use crate::report::WorkingTree;
 use crate::report::document::{Block, Grid, Line, Piece, Section, dash, text_or_dash};
-use crate::report::{Dataset, WorkingTree};
-use crate::text::count;
 
 /// All sections, in the order of Mitchell et al.
 pub(super) fn all(card: &Card) -> Vec<Section> {
@@ -119,21 +120,6 @@ fn training_data(card: &Card) -> Vec<Block> {
         blocks.push(Block::Table(Grid::new(&["Field", "Type", "Role", "May be null"], rows)));
     }
     blocks
-}
-
-/// A table in one line. What it is for is said by whoever shows it.
-pub(super) fn dataset(table: Option<&Dataset>) -> Line {
-    let Some(table) = table else { return dash() };
-    let mut line: Line = Vec::new();
-    let is_purpose = [Dataset::TRAINED_ON, Dataset::MEASURED_ON, Dataset::FEATURES].contains(&table.name.as_str());
-    if !table.name.is_empty() && !is_purpose {
-        line.push(Piece::text(format!("{}, ", table.name)));
-    }
-    if let Some(rows) = table.rows {
-        line.push(Piece::text(format!("{} rows, ", count(rows))));
-    }
-    line.push(Piece::Digest(table.digest.clone()));
-    line
 }
 
 /// All verdicts: none is erased, and the last one counts.

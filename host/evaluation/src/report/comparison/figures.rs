@@ -1,6 +1,7 @@
 //! The figures of a comparison: every subject a series.
 
-use super::{MetricRow, Subject};
+use super::metrics::MetricRow;
+use super::subject::Subject;
 use crate::figure::{BarPlot, BarSeries, Figure, LinePlot, Plot, Series, scaled_importance};
 use crate::report::comparison::rows::union;
 

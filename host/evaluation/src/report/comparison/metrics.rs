@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::Subject;
 use super::rows::{ComparisonRow, ComparisonSection, union};
+use super::subject::Subject;
 use crate::metrics::{Direction, direction};
 use crate::report::document::{signed, signed_percent};
 use crate::text::aligned;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Subject;
+use super::subject::Subject;
 use crate::figure::scaled_importance;
 use crate::report::{Dataset, WorkingTree};
 use crate::text::{aligned, count};

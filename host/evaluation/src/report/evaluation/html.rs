@@ -2,35 +2,37 @@
 
 use maud::{Markup, html};
 
-use super::{Champion, ComponentReport, Confusion, EvaluationReport};
+use super::report::{ComponentReport, EvaluationReport};
 use crate::gates::{GateResult, Verdict};
 use crate::metrics::lower_is_better;
-use crate::report::compared::difference_text;
+use crate::report::comparison_details::difference_text;
+use crate::report::evaluated_model::{Champion, Confusion};
 use crate::report::page::{self, badge, digest, figure_or_dash, long, short, verdict};
 use crate::text::{aligned, count, number};
 
-/// The report as one HTML file.
-pub(super) fn page(report: &EvaluationReport) -> String {
-    let title = format!("Evaluation of {}", short(&report.model));
-    let body = html! {
-        h1 { (title) }
-        (report.summary())
-        h2 { "Decision" }
-        (report.decision())
-        h2 { "Gates" }
-        (report.gates())
-        h2 { "Metrics on the test rows" }
-        (report.metrics())
-        @if report.candidate.confusion.is_some() { h2 { "Confusion" } (report.confusions()) }
-        @if !report.figures.is_empty() { h2 { "Figures" } (page::figures(&report.figures)) }
-        @if let Some(reported) = &report.reported { (report_of_component(reported)) }
-        h2 { "Digests" }
-        (report.digests())
-    };
-    page::page(&title, &body)
-}
-
 impl EvaluationReport {
+    /// Returns the report as one HTML file.
+    #[must_use]
+    pub fn html(&self) -> String {
+        let title = format!("Evaluation of {}", short(&self.model));
+        let body = html! {
+            h1 { (title) }
+            (self.summary())
+            h2 { "Decision" }
+            (self.decision())
+            h2 { "Gates" }
+            (self.gates())
+            h2 { "Metrics on the test rows" }
+            (self.metrics())
+            @if self.candidate.confusion.is_some() { h2 { "Confusion" } (self.confusions()) }
+            @if !self.figures.is_empty() { h2 { "Figures" } (page::figures(&self.figures)) }
+            @if let Some(reported) = &self.reported { (report_of_component(reported)) }
+            h2 { "Digests" }
+            (self.digests())
+        };
+        page::page(&title, &body)
+    }
+
     fn outcome(&self) -> Markup {
         match (&self.decision, self.verdict()) {
             (None, Verdict::Approved) => badge(true, "gates passed", ""),

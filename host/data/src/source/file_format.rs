@@ -15,7 +15,7 @@ pub(crate) const HEAD_BYTES: usize = 512;
 
 /// Something else than what a source should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum FileFormat {
     /// Text in an encoding that `iconv` knows by this name.
     Encoding(&'static str),
     /// Compressed: by whom, the ending that this program gives its files, and its command.
@@ -27,23 +27,23 @@ pub(crate) enum Found {
 }
 
 /// Recognises a file by its first bytes; `None` if it is text in UTF-8 or unknown.
-pub(crate) fn recognise(head: &[u8]) -> Option<Found> {
-    const MAGIC: [(&[u8], Found); 12] = [
-        (b"PAR1", Found::Parquet),
-        (b"PARE", Found::Parquet),
-        (b"SQLite format 3\0", Found::Sqlite),
-        (b"\x1f\x8b", Found::Compressed("gzip", ".gz", "gzip -dc")),
-        (b"BZh", Found::Compressed("bzip2", ".bz2", "bzip2 -dc")),
-        (b"\xfd7zXZ\0", Found::Compressed("xz", ".xz", "xz -dc")),
-        (b"\x28\xb5\x2f\xfd", Found::Compressed("Zstandard", ".zst", "zstd -dc")),
-        (b"PK\x03\x04", Found::Zip),
-        (b"\xff\xfe\0\0", Found::Encoding("UTF-32")),
-        (b"\0\0\xfe\xff", Found::Encoding("UTF-32")),
-        (b"\xff\xfe", Found::Encoding("UTF-16")),
-        (b"\xfe\xff", Found::Encoding("UTF-16")),
+pub(crate) fn recognise(head: &[u8]) -> Option<FileFormat> {
+    const MAGIC: [(&[u8], FileFormat); 12] = [
+        (b"PAR1", FileFormat::Parquet),
+        (b"PARE", FileFormat::Parquet),
+        (b"SQLite format 3\0", FileFormat::Sqlite),
+        (b"\x1f\x8b", FileFormat::Compressed("gzip", ".gz", "gzip -dc")),
+        (b"BZh", FileFormat::Compressed("bzip2", ".bz2", "bzip2 -dc")),
+        (b"\xfd7zXZ\0", FileFormat::Compressed("xz", ".xz", "xz -dc")),
+        (b"\x28\xb5\x2f\xfd", FileFormat::Compressed("Zstandard", ".zst", "zstd -dc")),
+        (b"PK\x03\x04", FileFormat::Zip),
+        (b"\xff\xfe\0\0", FileFormat::Encoding("UTF-32")),
+        (b"\0\0\xfe\xff", FileFormat::Encoding("UTF-32")),
+        (b"\xff\xfe", FileFormat::Encoding("UTF-16")),
+        (b"\xfe\xff", FileFormat::Encoding("UTF-16")),
     ];
     let known = MAGIC.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, found)| *found);
-    known.or_else(|| utf16_without_mark(head).map(Found::Encoding))
+    known.or_else(|| utf16_without_mark(head).map(FileFormat::Encoding))
 }
 
 /// In UTF-16 every other byte of most texts is zero; in UTF-8 none is.
@@ -59,7 +59,7 @@ fn utf16_without_mark(head: &[u8]) -> Option<&'static str> {
     }
 }
 
-impl Found {
+impl FileFormat {
     /// Returns the error with which the reader of `path` says what the file is, and what to do.
     pub(crate) fn error(self, path: &Path) -> DataError {
         let name = path.display().to_string();
@@ -121,10 +121,10 @@ mod tests {
         let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
         let big = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
         let marked = [&b"\xff\xfe"[..], &utf16("a,b\n1,2\n")].concat();
-        assert_eq!(recognise(&marked), Some(Found::Encoding("UTF-16")));
-        assert_eq!(recognise(&utf16("a,b\n1,2\n")), Some(Found::Encoding("UTF-16LE")));
-        assert_eq!(recognise(&big("name,größe\nMüller,2\n")), Some(Found::Encoding("UTF-16BE")));
-        assert_eq!(recognise(b"PK\x03\x04..."), Some(Found::Zip));
+        assert_eq!(recognise(&marked), Some(FileFormat::Encoding("UTF-16")));
+        assert_eq!(recognise(&utf16("a,b\n1,2\n")), Some(FileFormat::Encoding("UTF-16LE")));
+        assert_eq!(recognise(&big("name,größe\nMüller,2\n")), Some(FileFormat::Encoding("UTF-16BE")));
+        assert_eq!(recognise(b"PK\x03\x04..."), Some(FileFormat::Zip));
         for text in ["", "a", "a,b\n1,2\n", "größe,b\n", "\u{feff}a,b\n"] {
             assert_eq!(recognise(text.as_bytes()), None, "{text}");
         }
@@ -132,11 +132,11 @@ mod tests {
 
     #[test]
     fn a_hint_is_a_command_for_this_file() {
-        let error = Found::Compressed("gzip", ".gz", "gzip -dc").error(Path::new("my data/t.csv.gz")).to_string();
+        let error = FileFormat::Compressed("gzip", ".gz", "gzip -dc").error(Path::new("my data/t.csv.gz")).to_string();
         assert!(error.ends_with("`gzip -dc 'my data/t.csv.gz' > 'my data/t.csv'`"), "{error}");
-        let error = Found::Encoding("UTF-16").error(Path::new(STANDARD_INPUT)).to_string();
+        let error = FileFormat::Encoding("UTF-16").error(Path::new(STANDARD_INPUT)).to_string();
         assert!(error.ends_with("hint: send it through `iconv -f UTF-16 -t UTF-8` first"), "{error}");
-        let error = Found::Encoding("UTF-16").error(Path::new("t.csv")).to_string();
+        let error = FileFormat::Encoding("UTF-16").error(Path::new("t.csv")).to_string();
         assert!(error.ends_with("`iconv -f UTF-16 -t UTF-8 t.csv > t.utf8.csv`"), "{error}");
     }
 }

@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
+use serde::{Deserialize, Serialize};
 use stagewright_store::MAX_NAME_BYTES;
 
-use super::UnusableColumn;
-use super::markers::is_marker;
+use super::missing_markers::is_marker;
 use crate::cell::{Cell, NullTokens, parse_boolean, parse_float64, parse_int64, parse_timestamp};
 use crate::error::{DataError, DataFault, shown};
 use crate::source::CellVisitor;
@@ -28,20 +28,31 @@ pub(super) const EXAMPLES: usize = 3;
 /// Texts among numbers that are named.
 const ODD_EXAMPLES: usize = 3;
 
+/// A column that no signature can name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusableColumn {
+    /// Its place in the source, from 0.
+    pub place: usize,
+    /// Its name there, as it is.
+    pub name: String,
+    /// Why: the rest of a sentence about the column.
+    pub reason: String,
+}
+
 /// All columns under observation.
-pub(super) struct Census {
+pub(super) struct TableCounts {
     tokens: NullTokens,
     sample_rows: u64,
     target: Option<String>,
     pub(super) rows: u64,
-    pub(super) columns: Vec<ColumnCensus>,
+    pub(super) columns: Vec<ColumnCounts>,
     pub(super) left_out: Vec<UnusableColumn>,
     hasher: RandomState,
     /// How many more distinct values may be counted, of all columns together.
     room: usize,
 }
 
-impl Census {
+impl TableCounts {
     pub(super) fn new(null_values: &[String], sample_rows: Option<u64>, target: Option<&str>) -> Self {
         Self {
             tokens: NullTokens::new(null_values),
@@ -69,7 +80,7 @@ impl Census {
     }
 }
 
-impl CellVisitor for Census {
+impl CellVisitor for TableCounts {
     fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError> {
         let mut times: HashMap<&str, usize> = HashMap::new();
         names.iter().for_each(|name| *times.entry(name).or_default() += 1);
@@ -79,7 +90,7 @@ impl CellVisitor for Census {
                 Some(reason) => self.left_out.push(UnusableColumn { place, name: name.clone(), reason }),
                 None => {
                     places.push(place);
-                    self.columns.push(ColumnCensus::new(name, self.target.as_deref() == Some(name)));
+                    self.columns.push(ColumnCounts::new(name, self.target.as_deref() == Some(name)));
                 }
             }
         }
@@ -109,7 +120,7 @@ impl CellVisitor for Census {
 }
 
 /// A column under observation.
-pub(super) struct ColumnCensus {
+pub(super) struct ColumnCounts {
     pub(super) name: String,
     pub(super) nulls: u64,
     /// Texts that may mean "missing", as they are spelt, and how often each stands there. They
@@ -160,7 +171,7 @@ impl Labels {
     }
 }
 
-impl ColumnCensus {
+impl ColumnCounts {
     fn new(name: &str, is_target: bool) -> Self {
         Self {
             name: name.to_owned(),

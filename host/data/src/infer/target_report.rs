@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use stagewright_store::DataType;
 
-use super::census::{ColumnCensus, Labels};
+use super::counts::{ColumnCounts, Labels};
 use crate::cell::{parse_boolean, parse_float64, parse_int64};
 use crate::error::shown;
 use crate::target::number_class;
@@ -26,7 +26,7 @@ pub struct TargetReport {
 }
 
 impl TargetReport {
-    pub(super) fn of(column: &ColumnCensus, labels: &Labels, data_type: DataType, tokens: &BTreeSet<String>) -> Self {
+    pub(super) fn of(column: &ColumnCounts, labels: &Labels, data_type: DataType, tokens: &BTreeSet<String>) -> Self {
         // Among numbers and booleans a marker is no class; among texts it may be one.
         let markers_are_missing = column.type_of_values().is_some();
         let is_missing =
@@ -57,7 +57,7 @@ fn class_of(text: &str, data_type: DataType) -> String {
     class.unwrap_or_else(|| text.to_owned())
 }
 
-impl ColumnCensus {
+impl ColumnCounts {
     /// The type of a target whose values are of type `found`; `None`: it is text.
     pub(super) fn label_type(&self, found: Option<DataType>) -> Option<(DataType, String)> {
         let labels = self.labels.as_ref()?;

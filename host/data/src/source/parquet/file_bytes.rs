@@ -8,12 +8,12 @@ use parquet::errors::Result;
 use parquet::file::reader::{ChunkReader, Length};
 
 /// The bytes of a Parquet file.
-pub(in crate::source) enum Pages {
+pub(in crate::source) enum ParquetBytes {
     File(File),
     Memory(Bytes),
 }
 
-impl Pages {
+impl ParquetBytes {
     /// The same bytes, for another reader.
     pub(super) fn again(&self) -> std::io::Result<Self> {
         Ok(match self {
@@ -23,7 +23,7 @@ impl Pages {
     }
 }
 
-impl Length for Pages {
+impl Length for ParquetBytes {
     fn len(&self) -> u64 {
         match self {
             Self::File(file) => Length::len(file),
@@ -32,7 +32,7 @@ impl Length for Pages {
     }
 }
 
-impl ChunkReader for Pages {
+impl ChunkReader for ParquetBytes {
     type T = Box<dyn Read>;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Champion;
+use super::evaluated_model::Champion;
 use crate::difference::MetricDifference;
 use crate::gates::{ChampionComparison, Policy};
 use crate::metrics::lower_is_better;

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A thread that reads. Dropping it tells the thread to stop, and waits for it for a moment.
 #[derive(Debug)]
-pub(super) struct Apart {
+pub(super) struct ReaderThread {
     is_dropped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     clock: Arc<Clock>,
@@ -56,7 +56,7 @@ impl Clock {
     }
 }
 
-impl Apart {
+impl ReaderThread {
     /// Starts a thread. Its work gets an interrupt that is set when the thread is to stop, and that
     /// charges the thread's CPU time whenever it is asked.
     pub(super) fn start(
@@ -101,7 +101,7 @@ impl Apart {
     }
 }
 
-impl Drop for Apart {
+impl Drop for ReaderThread {
     fn drop(&mut self) {
         self.is_dropped.store(true, Ordering::Relaxed);
         let Some(thread) = self.thread.take() else { return };
@@ -120,12 +120,12 @@ impl Drop for Apart {
 ///
 /// # Errors
 /// The work's own; [`DataError::Interrupted`] if the interrupt is set first.
-pub(crate) fn apart<T: Send + 'static>(
+pub(crate) fn on_reader_thread<T: Send + 'static>(
     interrupt: &Interrupt,
     work: impl FnOnce(&Interrupt) -> Result<T, DataError> + Send + 'static,
 ) -> Result<T, DataError> {
     let (sender, messages) = std::sync::mpsc::sync_channel(1);
-    let thread = Apart::start(interrupt, move |stop| {
+    let thread = ReaderThread::start(interrupt, move |stop| {
         // Nobody listens any more if this fails.
         let _ = sender.send(work(stop));
     })?;
@@ -150,7 +150,7 @@ mod tests {
     fn work_that_does_not_hear_is_left_behind() {
         let began = Instant::now();
         let interrupt = Interrupt::at(began + Duration::from_millis(50));
-        let result = apart(&interrupt, |_| {
+        let result = on_reader_thread(&interrupt, |_| {
             std::thread::sleep(Duration::from_secs(3600));
             Ok(())
         });
@@ -166,7 +166,7 @@ mod tests {
         let interrupt = Interrupt::when(move || limit.load(Ordering::Relaxed) > most).charging(move |nanoseconds| {
             counter.fetch_add(nanoseconds, Ordering::Relaxed);
         });
-        let result = apart(&interrupt, |stop| {
+        let result = on_reader_thread(&interrupt, |stop| {
             while !stop.is_set() {}
             Err::<(), _>(DataError::Interrupted)
         });
@@ -182,7 +182,7 @@ mod tests {
             Interrupt::when(move || limit.load(Ordering::Relaxed) > 30_000_000).charging(move |nanoseconds| {
                 counter.fetch_add(nanoseconds, Ordering::Relaxed);
             });
-        let result = apart::<()>(&interrupt, |_| {
+        let result = on_reader_thread::<()>(&interrupt, |_| {
             loop {
                 std::hint::spin_loop();
             }
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_work_is_an_error() {
-        let result = apart::<()>(&Interrupt::never(), |_| panic!("a bug"));
+        let result = on_reader_thread::<()>(&Interrupt::never(), |_| panic!("a bug"));
         assert!(result.is_err_and(|error| error.to_string().contains("died")));
     }
 }

@@ -11,7 +11,7 @@
 use std::io::Read;
 use std::ops::Range;
 
-use super::recognise::HEAD_BYTES;
+use super::file_format::HEAD_BYTES;
 
 /// How much is read at once.
 const READ_BYTES: usize = 256 << 10;

@@ -14,8 +14,10 @@ use stagewright_store::open_regular;
 
 use crate::error::DataError;
 use crate::interrupt::Interrupt;
+use crate::source::address::SourceUri;
+use crate::source::file::open_file;
+use crate::source::query::Source;
 use crate::source::sqlite::BUSY_TIMEOUT;
-use crate::source::{Source, SourceUri, open_file};
 
 /// Bytes of a database by which processes say what they do with it, far behind what most have.
 const PENDING: Bytes = (0x4000_0000, 1);

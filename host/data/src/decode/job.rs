@@ -1,183 +1,24 @@
-//! Decoding wherever it is done: in this process, or in one of its own.
-//!
-//! [`Decode`] is asked; [`InProcess`] decodes in this process. For another one there is the [`DecodeJob`], a
-//! plain value that it [performs](DecodeJob::perform) on files in memory, and the [`DecodeFailure`] that it may
-//! answer with. Whoever started it does not trust it: a failure becomes an error by
-//! [`DecodeFailure::believed`] alone.
+//! The work of a process that decodes.
 
-use std::fmt;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_select::concat::concat_batches;
 use serde::{Deserialize, Serialize};
-use stagewright_store::{DataType, Field, Schema, open_regular};
-use stagewright_text::Untrusted;
+use stagewright_store::{DataType, Field, Schema};
 
-use crate::error::{DataError, DataFault, MAX_SHOWN_BYTES, shown};
+use crate::error::DataError;
 use crate::infer::{self, Inference, InferenceOptions};
 use crate::interrupt::Interrupt;
 use crate::request::{self, KEPT_MEMORY, KeptColumn, MAX_BYTES, Rows, RowsInput};
 use crate::signature::{Signature, Strictness};
-use crate::source::{self, BatchSink, Batches, Cursor, InMemory, Literal, Place, Source, SourceUri, visit};
-use crate::split::{SplitCellSink, split_cells, split_schema};
+use crate::source::{BatchSink, Batches, InMemory, Literal, Place, Source, SourceUri, visit};
+use crate::split::{split_cells, split_schema};
 
 /// The name of a split's file in errors.
 pub const SPLIT: &str = "the split";
-
-/// The limits of decoding, and who is told what it used.
-#[derive(Clone)]
-pub struct DecodeLimits {
-    /// Ends it, and charges its CPU time.
-    pub interrupt: Interrupt,
-    /// Bytes of memory that a process that decodes may take.
-    pub memory: u64,
-    /// Is told the walls that stood around such a process.
-    pub on_walls: Option<Arc<WallObserver>>,
-}
-
-/// Takes the names of walls.
-pub type WallObserver = dyn Fn(&[&'static str]) + Send + Sync;
-
-impl DecodeLimits {
-    /// As long as the interrupt lets it, with as much memory as ingestion has by default.
-    pub fn until(interrupt: Interrupt) -> Self {
-        Self { interrupt, memory: 1 << 30, on_walls: None }
-    }
-}
-
-impl fmt::Debug for DecodeLimits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DecodeLimits").field("interrupt", &self.interrupt).field("memory", &self.memory).finish()
-    }
-}
-
-/// Where files are decoded.
-pub trait Decode: fmt::Debug + Send + Sync {
-    /// Opens a source and finds the signature's columns in it.
-    ///
-    /// # Errors
-    /// As [`open`](crate::open); [`DataError::Memory`]; [`DataError::Host`].
-    fn open(
-        &self,
-        source: &Source,
-        signature: &Signature,
-        strictness: Strictness,
-        leave: &DecodeLimits,
-    ) -> Result<Box<dyn SourceRows>, DataError>;
-
-    /// Proposes a signature. `with_tokens`: more null tokens too, as [`propose`](crate::propose).
-    ///
-    /// # Errors
-    /// As [`infer`](crate::infer); [`DataError::Memory`]; [`DataError::Host`].
-    fn infer(
-        &self,
-        source: &Source,
-        options: &InferenceOptions,
-        with_tokens: bool,
-        leave: &DecodeLimits,
-    ) -> Result<Inference, DataError>;
-
-    /// Decodes rows for prediction, and keeps columns beside them. `name` is what errors call the
-    /// input.
-    ///
-    /// # Errors
-    /// As [`decode_rows`](crate::decode_rows); [`DataError::Memory`]; [`DataError::Host`].
-    fn whole(
-        &self,
-        input: RowsInput<'_>,
-        name: &str,
-        signature: &Signature,
-        keep: &[String],
-        leave: &DecodeLimits,
-    ) -> Result<Rows, DataError>;
-
-    /// Reads the cells of a split's file, given the names of the table's identifiers.
-    ///
-    /// # Errors
-    /// As [`split_cells`]; [`DataError::Unreadable`]; [`DataError::Memory`]; [`DataError::Host`].
-    fn split(
-        &self,
-        file: &Path,
-        identifiers: &[String],
-        leave: &DecodeLimits,
-        take: &mut SplitCellSink<'_>,
-    ) -> Result<(), DataError>;
-}
-
-/// Rows of a source, from the first on.
-pub trait SourceRows: Send {
-    /// The columns of every batch.
-    fn schema(&self) -> &Schema;
-
-    /// The next rows: at least one and at most `rows`, often fewer; `None` at the end.
-    ///
-    /// # Errors
-    /// As [`Cursor::next`].
-    fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>, DataError>;
-}
-
-/// Decodes in this process.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct InProcess;
-
-impl Decode for InProcess {
-    fn open(
-        &self,
-        source: &Source,
-        signature: &Signature,
-        strictness: Strictness,
-        leave: &DecodeLimits,
-    ) -> Result<Box<dyn SourceRows>, DataError> {
-        Ok(Box::new(source::open(source, signature, strictness, &leave.interrupt)?))
-    }
-
-    fn infer(
-        &self,
-        source: &Source,
-        options: &InferenceOptions,
-        with_tokens: bool,
-        leave: &DecodeLimits,
-    ) -> Result<Inference, DataError> {
-        let infer = if with_tokens { infer::propose } else { infer::infer };
-        infer(source, options, &leave.interrupt)
-    }
-
-    fn whole(
-        &self,
-        input: RowsInput<'_>,
-        name: &str,
-        signature: &Signature,
-        keep: &[String],
-        leave: &DecodeLimits,
-    ) -> Result<Rows, DataError> {
-        request::decode_rows_until(input, name, signature, keep, &leave.interrupt)
-    }
-
-    fn split(
-        &self,
-        file: &Path,
-        identifiers: &[String],
-        leave: &DecodeLimits,
-        take: &mut SplitCellSink<'_>,
-    ) -> Result<(), DataError> {
-        let opened = open_regular(file).map_err(|error| DataError::unreadable(Path::new(SPLIT), error, ""))?;
-        split_cells(BufReader::new(opened), SPLIT, identifiers, &leave.interrupt, take)
-    }
-}
-
-impl SourceRows for Cursor {
-    fn schema(&self) -> &Schema {
-        Self::schema(self)
-    }
-
-    fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>, DataError> {
-        Self::next(self, rows)
-    }
-}
 
 /// A job of another process: the work that it does on the files of a source.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -409,89 +250,6 @@ impl DecodeJob {
         match columns.iter().all(|column| column.values.len() == batch.num_rows()) {
             true => Ok(Rows { batch, kept: columns }),
             false => Err("another number of kept values than of rows"),
-        }
-    }
-}
-
-/// The most bytes of a message that a process that decodes may send, and of its hint.
-const MESSAGE: usize = 16 << 10;
-const HINT: usize = 2 << 10;
-
-/// The most bytes of a name.
-const NAME: usize = 4 << 10;
-
-/// Between a message and its hint, wherever the two are one text.
-const HINTED: &str = "\nhint: ";
-
-/// An error that a process that decodes says it ran into.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum DecodeFailure {
-    /// The data is wrong.
-    Fault(DataFault),
-    /// The file is not what its address says.
-    Unreadable(FailureText),
-    /// The query was refused.
-    Query(FailureText),
-    /// The source or the signature asks for what cannot be.
-    Plan(FailureText),
-}
-
-/// A message and its hint, which may be empty.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct FailureText {
-    message: String,
-    hint: String,
-}
-
-impl From<DataError> for DecodeFailure {
-    fn from(error: DataError) -> Self {
-        let said = |message, hint| FailureText { message, hint };
-        match error {
-            DataError::Fault(fault) => Self::Fault(*fault),
-            DataError::Unreadable { message, hint, .. } => Self::Unreadable(said(message, hint)),
-            DataError::Query { message, hint, .. } => Self::Query(said(message, hint)),
-            DataError::Plan { message, hint } => Self::Plan(said(message, hint)),
-            error => Self::Unreadable(said(error.to_string(), String::new())),
-        }
-    }
-}
-
-impl DecodeFailure {
-    /// The error that it is of this source. Its texts are bounded and stay on their lines; paths
-    /// and queries are the source's.
-    pub fn into_source_error(self, source: &Source) -> DataError {
-        self.into_error(&source.uri.path().display().to_string(), source.query.as_deref())
-    }
-
-    /// The same of an input of this name.
-    pub fn into_error(self, name: &str, query: Option<&str>) -> DataError {
-        let line = |text: &str, most| Untrusted::new(text).cut(most).to_string();
-        let both = |said: FailureText| (line(&said.message, MESSAGE), line(&said.hint, HINT));
-        match self {
-            Self::Fault(fault) => {
-                let message = match fault.message.split_once(HINTED) {
-                    Some((message, hint)) => format!("{}{HINTED}{}", line(message, MESSAGE), line(hint, HINT)),
-                    None => line(&fault.message, MESSAGE),
-                };
-                let column = fault.column.map(|mut name| {
-                    name.truncate(name.floor_char_boundary(NAME));
-                    name
-                });
-                let value = fault.value.map(|value| line(&value, MAX_SHOWN_BYTES + '…'.len_utf8()));
-                DataFault { message, column, row: fault.row, line: fault.line, value }.into()
-            }
-            Self::Unreadable(said) => {
-                let (message, hint) = both(said);
-                DataError::Unreadable { path: name.to_owned(), message, hint }
-            }
-            Self::Query(said) => {
-                let (message, hint) = both(said);
-                DataError::Query { query: shown(query.unwrap_or_default()), message, hint }
-            }
-            Self::Plan(said) => {
-                let (message, hint) = both(said);
-                DataError::plan(message, hint)
-            }
         }
     }
 }

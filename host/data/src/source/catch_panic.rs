@@ -12,25 +12,25 @@ use std::sync::Once;
 use crate::error::shown;
 
 thread_local! {
-    /// Whether this thread is inside of [`guarded`].
-    static IS_GUARDED: RefCell<bool> = const { RefCell::new(false) };
+    /// Whether this thread is inside of [`catch_panic`].
+    static IS_CATCHING: RefCell<bool> = const { RefCell::new(false) };
 }
 
 /// Does `work`; an error is the message of its panic. A panic in it prints nothing.
-pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             // Another thread's panic, and one outside of the guard, is told as before.
-            if !IS_GUARDED.with_borrow(|it| *it) {
+            if !IS_CATCHING.with_borrow(|it| *it) {
                 before(panic);
             }
         }));
     });
-    let outer = IS_GUARDED.replace(true);
+    let outer = IS_CATCHING.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
-    IS_GUARDED.set(outer);
+    IS_CATCHING.set(outer);
     result.map_err(|panic| shown(&message(panic.as_ref())))
 }
 
@@ -45,9 +45,9 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_error_with_its_message() {
-        let failed: Result<(), String> = guarded(|| panic!("page {} is negative", -1));
+        let failed: Result<(), String> = catch_panic(|| panic!("page {} is negative", -1));
         assert_eq!(failed, Err("page -1 is negative".to_owned()));
-        assert_eq!(guarded(|| 3), Ok(3));
-        assert!(!IS_GUARDED.with_borrow(|it| *it));
+        assert_eq!(catch_panic(|| 3), Ok(3));
+        assert!(!IS_CATCHING.with_borrow(|it| *it));
     }
 }

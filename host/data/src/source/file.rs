@@ -1,0 +1,29 @@
+//! Opens a source's file.
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::error::DataError;
+
+pub(super) fn open_file(path: &Path) -> Result<File, DataError> {
+    check_is_file(path)?;
+    File::open(path).map_err(|error| DataError::unreadable(path, error, ""))
+}
+
+/// Tells a missing file and a folder apart from what a reader would say about them.
+pub(super) fn check_is_file(path: &Path) -> Result<(), DataError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(metadata) if metadata.is_dir() => Err(DataError::unreadable(path, "it is a directory", "name a file in it")),
+        // Opening a pipe waits for its writer, for ever; and the signature and the rows are read one after the other.
+        Ok(_) => {
+            Err(DataError::unreadable(path, "it is no regular file", "write what comes out of it to a file first"))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let here = std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default();
+            let hint = if path.is_relative() { format!("the path is taken from `{here}`") } else { String::new() };
+            Err(DataError::unreadable(path, "there is no such file", &hint))
+        }
+        Err(error) => Err(DataError::unreadable(path, error, "")),
+    }
+}

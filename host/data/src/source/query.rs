@@ -1,0 +1,61 @@
+//! A source: an address, and the query that a database is asked.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+use crate::source::address::SourceUri;
+
+/// A value bound to a query's `?`. It never becomes part of the query's text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Literal {
+    /// Bound as 0 or 1.
+    Boolean(bool),
+    /// Bound as an integer.
+    Integer(i64),
+    /// Bound as a real.
+    Float(f64),
+    /// Bound as text.
+    Text(String),
+}
+
+/// A source: an address, and for databases what to ask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Source {
+    /// Where the data is.
+    pub uri: SourceUri,
+    /// For SQLite instead of a table: one `SELECT`, with a `?` for each parameter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// Values for the query's `?`, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Literal>,
+}
+
+impl Source {
+    /// A whole file or table.
+    pub fn new(uri: SourceUri) -> Self {
+        Self { uri, query: None, parameters: Vec::new() }
+    }
+
+    /// What a query gives.
+    #[must_use]
+    pub fn with_query(mut self, query: impl Into<String>, parameters: Vec<Literal>) -> Self {
+        self.query = Some(query.into());
+        self.parameters = parameters;
+        self
+    }
+
+    /// Refuses a query for a source that answers none.
+    pub(super) fn check_query(&self) -> Result<(), DataError> {
+        let has_query = self.query.is_some() || !self.parameters.is_empty();
+        if has_query && !matches!(self.uri, SourceUri::Sqlite { .. }) {
+            return Err(DataError::plan(
+                format!("source `{}` has a query, which only databases answer", self.uri),
+                "remove `query` and `parameters`",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! The contents of an evaluation report, and the report as JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::difference::MetricDifference;
+use crate::figure::Figure;
+use crate::gates::{GateResult, GateSummary, Verdict, failure_text};
+use crate::metrics::MetricSet;
+use crate::report::comparison_details::{ComparisonDetails, difference_text};
+use crate::report::evaluated_model::{Champion, EvaluatedModel};
+use crate::report::json::json;
+use crate::report::subject::{ReportComponent, ReportTable};
+
+/// Why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The gate or rule: `minimum roc_auc`.
+    pub gate: String,
+    /// Whether it speaks for the candidate.
+    pub passed: bool,
+    /// One sentence with the figures.
+    pub message: String,
+}
+
+/// The promotion stage's decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionDecision {
+    /// The outcome.
+    pub verdict: Verdict,
+    /// Who decided; `None` if the host did, by the gates alone.
+    pub component: Option<ReportComponent>,
+    /// Every rule that was looked at.
+    pub reasons: Vec<Reason>,
+}
+
+/// The evaluation component's statements. They are shown under its name, and no gate reads them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComponentReport {
+    /// Who said it.
+    pub component: ReportComponent,
+    /// Its metrics.
+    pub metrics: MetricSet,
+    /// Its figures; each has passed [`Figure::check`].
+    pub figures: Vec<Figure>,
+}
+
+/// An artifact of the run, by content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportArtifact {
+    /// The stage that made it.
+    pub stage: String,
+    /// Its name among the stage's.
+    pub name: String,
+    /// `table`, `blob` or `document`.
+    pub kind: String,
+    /// The digest of its content.
+    pub digest: String,
+}
+
+/// The report on a candidate after its evaluation, with the decision if the report is that of a
+/// verdict. The report of a run's evaluation is written before anything is decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationReport {
+    /// The name of the registered model.
+    pub model: String,
+    /// The task in words for people: `binary, positive class Yes`.
+    pub task: String,
+    /// The metric that counts most.
+    pub primary_metric: String,
+    /// The untouched rows that both models predicted.
+    pub test: ReportTable,
+    /// The candidate.
+    pub candidate: EvaluatedModel,
+    /// The champion.
+    pub champion: Champion,
+    /// How the two were compared. In JSON its fields stand beside the others.
+    #[serde(flatten)]
+    pub compared: ComparisonDetails,
+    /// The manifest's gates as the host found them.
+    pub gates: Vec<GateResult>,
+    /// The decision; `None` in the report of an evaluation, which decides nothing.
+    pub decision: Option<PromotionDecision>,
+    /// The host's figures.
+    pub figures: Vec<Figure>,
+    /// The evaluation component's addition.
+    pub reported: Option<ComponentReport>,
+    /// The artifacts that the candidate comes from.
+    pub artifacts: Vec<ReportArtifact>,
+}
+
+#[derive(Serialize)]
+struct Twin<'a> {
+    format: &'static str,
+    passed: bool,
+    verdict: Verdict,
+    judged_against: Option<u64>,
+    test_rows: u64,
+    compared_rows: Option<u64>,
+    difference: Option<&'a MetricDifference>,
+    caveats: Vec<String>,
+    failure: Option<String>,
+    gate_summary: GateSummary,
+    differences: MetricSet,
+    #[serde(flatten)]
+    report: &'a EvaluationReport,
+}
+
+impl EvaluationReport {
+    /// The decision, else what the gates say by themselves.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.decision.as_ref().map_or_else(|| Verdict::of(&self.gates), |decision| decision.verdict)
+    }
+
+    /// Whether every gate is passed and no decision speaks against the candidate.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.gates.iter().all(|gate| gate.passed) && self.verdict() == Verdict::Approved
+    }
+
+    /// The version of the champion that stood when the candidate was evaluated, readable or not;
+    /// `None` without one.
+    #[must_use]
+    pub fn judged_against(&self) -> Option<u64> {
+        match &self.champion {
+            Champion::None => None,
+            Champion::Evaluated(model) => model.version,
+            Champion::Unreadable { version, .. } => Some(*version),
+        }
+    }
+
+    /// Returns the sentences to read before the figures are believed: that a model learnt from test
+    /// rows, or that nobody can tell.
+    #[must_use]
+    pub fn caveats(&self) -> Vec<String> {
+        self.compared.caveats(Some(&self.champion), Some(self.test.rows))
+    }
+
+    /// Whether the champion, if it was evaluated, predicted the rows that the candidate predicted.
+    #[must_use]
+    pub fn same_test_rows(&self) -> bool {
+        self.candidate.test_digest == self.test.digest
+            && self.evaluated_champion().is_none_or(|champion| champion.test_digest == self.test.digest)
+    }
+
+    /// How the candidate was judged, by name and in words, for those who put models side by side:
+    /// policy, champion, rows, difference.
+    #[must_use]
+    pub fn facts(&self) -> Vec<(String, String)> {
+        let against = match (&self.champion, self.judged_against()) {
+            (Champion::None, _) => "no champion".to_owned(),
+            (_, Some(version)) => format!("version {version}"),
+            (_, None) => "not known".to_owned(),
+        };
+        let mut facts = vec![("policy", self.compared.policy.name().to_owned()), ("judged against", against)];
+        let rows = self.compared.rows_text(Some(&self.champion));
+        facts.extend(rows);
+        let difference = self.compared.comparison.as_ref().and_then(|it| it.difference.as_ref());
+        facts.extend(difference.map(|it| ("difference", difference_text(it))));
+        facts.into_iter().map(|(name, fact)| (name.to_lowercase(), fact)).collect()
+    }
+
+    /// The report as JSON text, with the verdict, the text of a failure, the gates for programs
+    /// ([`GateSummary`]) and what the candidate has more than the champion.
+    #[must_use]
+    pub fn json(&self) -> String {
+        json(&Twin {
+            format: "stagewright-evaluation-report/1",
+            passed: self.passed(),
+            verdict: self.verdict(),
+            judged_against: self.judged_against(),
+            test_rows: self.test.rows,
+            compared_rows: self.compared.comparison.as_ref().map(|it| it.rows),
+            difference: self.compared.comparison.as_ref().and_then(|it| it.difference.as_ref()),
+            caveats: self.caveats(),
+            failure: failure_text(&self.gates),
+            gate_summary: GateSummary::new(&self.gates),
+            differences: self.differences(),
+            report: self,
+        })
+    }
+
+    pub(super) fn evaluated_champion(&self) -> Option<&EvaluatedModel> {
+        match &self.champion {
+            Champion::Evaluated(model) => Some(model),
+            Champion::None | Champion::Unreadable { .. } => None,
+        }
+    }
+
+    /// Both models' metrics on the rows that were compared, candidate first; `None` without a
+    /// champion that was evaluated.
+    pub(super) fn compared_metrics(&self) -> Option<(&MetricSet, &MetricSet)> {
+        let champion = self.evaluated_champion()?;
+        // A report of before comparisons left rows out has both on the test table.
+        let all = (&self.candidate.metrics, &champion.metrics);
+        Some(self.compared.comparison.as_ref().map_or(all, |it| (&it.candidate, &it.champion)))
+    }
+
+    /// Candidate minus champion on the rows that were compared, of the metrics that both have.
+    pub(super) fn differences(&self) -> MetricSet {
+        let Some((candidate, champion)) = self.compared_metrics() else {
+            return MetricSet::new();
+        };
+        let both = |(name, value): (&str, Option<f64>)| Some((name.to_owned(), value? - champion.get(name)?));
+        candidate.iter().filter_map(both).collect()
+    }
+}
