@@ -13,7 +13,7 @@ use crate::bounds::Bounds;
 use crate::engine::EngineOptions;
 
 /// The account of one instance.
-pub(crate) struct Account {
+pub(crate) struct InstanceAccount {
     pub(crate) context: Arc<StageContext>,
     pub(crate) bounds: Bounds,
     /// Bytes of linear memory. Never falls: a memory does not shrink.
@@ -32,7 +32,7 @@ pub(crate) struct Account {
     mark: Option<CpuMark>,
 }
 
-impl Account {
+impl InstanceAccount {
     pub(crate) fn new(context: Arc<StageContext>, options: EngineOptions) -> Self {
         let EngineOptions { bounds, budget, .. } = options;
         Self {
@@ -85,7 +85,7 @@ impl Account {
 
     /// Returns a fault at one of the operator's limits, of which the guest wanted one more than it
     /// has.
-    pub(crate) fn bound(&self, name: &'static str, allowed: usize) -> StageFault {
+    pub(crate) fn operator_limit(&self, name: &'static str, allowed: usize) -> StageFault {
         self.limit(LimitKind::Operator(name.into()), allowed as u64 + 1, allowed as u64)
     }
 
@@ -142,7 +142,7 @@ impl Account {
     /// Counts a table or a blob that the guest begins.
     pub(crate) fn begin_artifact(&mut self) -> Result<(), StageFault> {
         if self.artifacts >= self.bounds.artifacts {
-            return Err(self.bound("artifacts", self.bounds.artifacts));
+            return Err(self.operator_limit("artifacts", self.bounds.artifacts));
         }
         let begun = Meter::add(&self.context.meter.artifacts, 1);
         if begun > self.bounds.stage_artifacts {
@@ -156,10 +156,10 @@ impl Account {
     /// Counts a cursor that the guest opens.
     pub(crate) fn open_cursor(&mut self) -> Result<(), StageFault> {
         if self.cursors >= self.bounds.cursors {
-            return Err(self.bound("cursors", self.bounds.cursors));
+            return Err(self.operator_limit("cursors", self.bounds.cursors));
         }
         if self.openings >= self.bounds.openings {
-            return Err(self.bound("openings of sources", self.bounds.openings));
+            return Err(self.operator_limit("openings of sources", self.bounds.openings));
         }
         self.cursors += 1;
         self.openings += 1;

@@ -9,19 +9,14 @@ use stagewright_lifecycle::fault::guest_name;
 use stagewright_manifest::World;
 use wasmtime::component::{HasSelf, Linker};
 
-use crate::ask::Host;
-use crate::bindings::stagewright::stage as host;
+use crate::bindings::stagewright::stage as contract;
+use crate::component_sections::Interfaces;
 use crate::error::RuntimeError;
-use crate::guest::Guest;
+use crate::import_call::Host;
+use crate::store_data::StoreData;
 use crate::version::{self, Name, Tool, interface};
-use crate::wasi::{self, Stubs};
-
-/// The names that a component imports and exports.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Interfaces {
-    pub(crate) imports: Vec<String>,
-    pub(crate) exports: Vec<String>,
-}
+use crate::wasi::linker::link_wasi;
+use crate::wasi::stubs::{self, Stubs};
 
 /// Why a component gets what it imports; or that it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +45,8 @@ impl Grant {
 
 /// The stub that would let an import link.
 fn stub_of(import: &str) -> Option<&'static str> {
-    let only = |stub: &&str| wasi::grants(import, Stubs::named(&[(*stub).to_owned()]));
-    if wasi::grants(import, Stubs::default()) { None } else { ["filesystem", "sockets"].into_iter().find(only) }
+    let only = |stub: &&str| stubs::grants(import, Stubs::named(&[(*stub).to_owned()]));
+    if stubs::grants(import, Stubs::default()) { None } else { ["filesystem", "sockets"].into_iter().find(only) }
 }
 
 /// What a component of a world gets for an import.
@@ -62,7 +57,7 @@ pub(crate) fn grant(world: World, import: &str, stubs: Stubs) -> Grant {
         return Grant::World;
     }
     match stub_of(import) {
-        _ if !wasi::grants(import, stubs) => Grant::Refused,
+        _ if !stubs::grants(import, stubs) => Grant::Refused,
         Some(stub) => Grant::Stub(stub),
         None => Grant::Wasi,
     }
@@ -94,7 +89,7 @@ pub(crate) fn admit(
     tool: impl FnOnce() -> Tool,
 ) -> Result<(), RuntimeError> {
     version::same_contract(interfaces, name, tool)?;
-    if let Some(import) = interfaces.imports.iter().find(|import| wasi::is_of_another_version(import)) {
+    if let Some(import) = interfaces.imports.iter().find(|import| stubs::is_of_another_version(import)) {
         return Err(RuntimeError::Wasi { name: name.into(), import: guest_name(import) });
     }
     let mut wanted = ["metadata"].into_iter().chain(world.contract().exports.iter().copied());
@@ -111,20 +106,20 @@ pub(crate) fn admit(
 }
 
 /// A linker with what a world may import, and nothing else.
-pub(crate) fn linker<D: Host>(
+pub(crate) fn linker<H: Host>(
     engine: &wasmtime::Engine,
     world: World,
     stubs: Stubs,
-) -> wasmtime::Result<Linker<Guest<D>>> {
+) -> wasmtime::Result<Linker<StoreData<H>>> {
     let mut linker = Linker::new(engine);
-    wasi::link(&mut linker, stubs)?;
+    link_wasi(&mut linker, stubs)?;
     for interface in world.contract().imports {
         match *interface {
-            "tables" => host::tables::add_to_linker::<_, HasSelf<Guest<D>>>(&mut linker, |guest| guest)?,
-            "blobs" => host::blobs::add_to_linker::<_, HasSelf<Guest<D>>>(&mut linker, |guest| guest)?,
-            "sources" => host::sources::add_to_linker::<_, HasSelf<Guest<D>>>(&mut linker, |guest| guest)?,
-            "models" => host::models::add_to_linker::<_, HasSelf<Guest<D>>>(&mut linker, |guest| guest)?,
-            "tracking" => host::tracking::add_to_linker::<_, HasSelf<Guest<D>>>(&mut linker, |guest| guest)?,
+            "tables" => contract::tables::add_to_linker::<_, HasSelf<StoreData<H>>>(&mut linker, |data| data)?,
+            "blobs" => contract::blobs::add_to_linker::<_, HasSelf<StoreData<H>>>(&mut linker, |data| data)?,
+            "sources" => contract::sources::add_to_linker::<_, HasSelf<StoreData<H>>>(&mut linker, |data| data)?,
+            "models" => contract::models::add_to_linker::<_, HasSelf<StoreData<H>>>(&mut linker, |data| data)?,
+            "tracking" => contract::tracking::add_to_linker::<_, HasSelf<StoreData<H>>>(&mut linker, |data| data)?,
             other => wasmtime::bail!("nothing answers the interface `{other}`"),
         }
     }
@@ -140,7 +135,7 @@ mod tests {
     fn every_import_that_the_table_of_worlds_names_is_answered() {
         let engine = engine(EngineOptions::default()).expect("an engine");
         for world in World::all() {
-            let linked = linker::<crate::desk::Desk>(&engine, world, Stubs::default());
+            let linked = linker::<crate::stage_host::StageHost>(&engine, world, Stubs::default());
             assert!(linked.is_ok(), "{world}: {:?}", linked.err());
         }
     }

@@ -1,7 +1,12 @@
 //! The host's side of the contract, generated from `wit/`.
 //!
-//! One world that imports and exports everything, so that a type is one Rust type in all of them; which of it a component gets is decided
-//! at admission, not here.
+//! One world imports and exports everything, so that each WIT type is one Rust type. Which of the
+//! interfaces a component gets is decided at admission.
+
+use self::stagewright::stage::types::Failure;
+
+/// The result of a function whose failure is returned to the guest.
+pub(crate) type GuestResult<T> = Result<T, Failure>;
 
 wasmtime::component::bindgen!({
     path: "../../wit",
@@ -28,20 +33,19 @@ wasmtime::component::bindgen!({
     ",
     world: "stagewright:host/host",
     imports: { default: trappable },
-    // What an instance in another process is asked, and what it answers.
+    // Calls and their results cross to stage processes.
     additional_derives: [serde::Serialize, serde::Deserialize],
     with: {
-        "stagewright:stage/tables.table": crate::imports::Table,
-        "stagewright:stage/tables.table-writer": crate::imports::TableWriter,
-        "stagewright:stage/blobs.blob": crate::imports::Blob,
-        "stagewright:stage/blobs.blob-writer": crate::imports::BlobWriter,
-        "stagewright:stage/sources.cursor": crate::imports::Cursor,
-        "stagewright:stage/models.model": crate::imports::Model,
+        "stagewright:stage/tables.table": crate::resource_types::Table,
+        "stagewright:stage/tables.table-writer": crate::resource_types::TableWriter,
+        "stagewright:stage/blobs.blob": crate::resource_types::Blob,
+        "stagewright:stage/blobs.blob-writer": crate::resource_types::BlobWriter,
+        "stagewright:stage/sources.cursor": crate::resource_types::Cursor,
+        "stagewright:stage/models.model": crate::resource_types::Model,
     },
 });
 
-/// `shards` alone: what it returns holds a resource, which cannot cross to another process as the
-/// other values do.
+/// Bindings of `shards` alone: its result holds a resource, for which `serde` cannot be derived.
 pub(crate) mod sharded {
     wasmtime::component::bindgen!({
         path: "../../wit",

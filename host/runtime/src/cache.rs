@@ -38,7 +38,7 @@ pub(crate) struct Cache {
 /// Why a file was not used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unusable {
-    /// Nobody wrote it yet.
+    /// NullTracker wrote it yet.
     #[error("there is none")]
     Missing,
     /// Its MAC is not that of this host's key, name and bytes.

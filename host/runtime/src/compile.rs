@@ -19,7 +19,7 @@ use stagewright_lifecycle::fault::guest_text;
 use stagewright_manifest::CompilationLimits;
 
 use crate::engine::EngineOptions;
-use crate::error::RuntimeError;
+use crate::error::{CompileLimit, RuntimeError};
 use crate::sealed::{Sealed, memory_file};
 
 /// The argument that makes a program a compiler's child: see [`compile_if_asked`].
@@ -37,7 +37,7 @@ const OUT_OF_MEMORY: &str = "memory allocation of ";
 /// Who compiles components that are not in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compiler {
-    /// Nobody: only what is in the cache is run.
+    /// NullTracker: only what is in the cache is run.
     Absent,
     /// A child process of this program, under limits. The program calls [`compile_if_asked`] before anything else.
     Program(PathBuf),
@@ -167,36 +167,6 @@ struct Ended {
     status: ExitStatus,
     /// The most memory that it was seen with.
     peak: u64,
-}
-
-/// What compiling is limited in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CompileLimit {
-    /// Bytes of the component.
-    Size,
-    /// Bytes of memory.
-    Memory,
-    /// Nanoseconds on the wall.
-    Wall,
-}
-
-impl CompileLimit {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Size => "size",
-            Self::Memory => "memory",
-            Self::Wall => "wall",
-        }
-    }
-
-    /// A figure in the limit's unit, for people.
-    pub fn show(self, amount: u64) -> String {
-        match self {
-            Self::Size | Self::Memory => format!("{:.1} MiB", amount as f64 / f64::from(1 << 20)),
-            Self::Wall => format!("{:.2} s", amount as f64 / 1e9),
-        }
-    }
 }
 
 fn limit(name: &str, limit: CompileLimit, used: u64, allowed: u64) -> RuntimeError {

@@ -6,8 +6,6 @@ use std::path::PathBuf;
 use stagewright_manifest::World;
 use stagewright_store::Digest;
 
-use crate::compile::CompileLimit;
-
 /// A component that cannot be used, or an engine that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -170,6 +168,36 @@ pub enum RuntimeError {
     Engine(String),
 }
 
+/// A limit on compiling one component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompileLimit {
+    /// The size of the component, in bytes.
+    Size,
+    /// The memory of the compiler, in bytes.
+    Memory,
+    /// The wall time, in nanoseconds.
+    Wall,
+}
+
+impl CompileLimit {
+    /// Returns the name of the limit.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Size => "size",
+            Self::Memory => "memory",
+            Self::Wall => "wall",
+        }
+    }
+
+    /// Formats an amount with its unit.
+    pub fn show(self, amount: u64) -> String {
+        match self {
+            Self::Size | Self::Memory => format!("{:.1} MiB", amount as f64 / f64::from(1 << 20)),
+            Self::Wall => format!("{:.2} s", amount as f64 / 1e9),
+        }
+    }
+}
+
 impl RuntimeError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
@@ -194,7 +222,7 @@ impl RuntimeError {
             )),
             Self::Changed { .. } => Some("run again when nobody writes the file".into()),
             Self::Refused { hint, .. } => hint.clone(),
-            Self::Walls { missing } => Some(crate::walls::hint(missing)),
+            Self::Walls { missing } => Some(walls_hint(missing)),
             Self::Exposed { mend, .. } => Some(mend.clone()),
             Self::Cache { reason, .. } if matches!(reason.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
                 Some("name places that this user may write: STAGEWRIGHT_CACHE for the cache, STAGEWRIGHT_HOST_KEY for the host key".into())
@@ -207,4 +235,15 @@ impl RuntimeError {
 /// Names, each in backticks.
 fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns how to get each missing wall.
+fn walls_hint(missing: &[&str]) -> String {
+    let fix = |wall: &&str| match *wall {
+        "landlock" => "`landlock` takes Linux 5.13 or newer with `landlock` in /sys/kernel/security/lsm",
+        "seccomp" => "`seccomp` takes a kernel with filters, and a container whose profile does not refuse the call",
+        _ => "`rlimits` takes a container whose profile lets limits be lowered",
+    };
+    let fixes: Vec<&str> = missing.iter().map(fix).collect();
+    format!("{}; or write `walls = \"sandbox-only\"` in the operator's file (docs/operator.md)", fixes.join("; "))
 }

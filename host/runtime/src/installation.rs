@@ -9,8 +9,8 @@ use stagewright_manifest::{Ceilings, CompilationLimits, World};
 use stagewright_store::{ArtifactStore, Digest};
 
 use crate::admission::Grant;
-use crate::anatomy::Provenance;
 use crate::compile::Compiler;
+use crate::component_sections::Provenance;
 use crate::error::RuntimeError;
 
 /// Where a component comes from.

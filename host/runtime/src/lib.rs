@@ -1,71 +1,100 @@
-//! The sandbox: runs stages as Wasm components. The only crate of the host that names wasmtime, besides serving.
+//! The sandbox: runs stages as Wasm components. Besides serving, this is the only crate of the host
+//! that depends on wasmtime.
 //!
-//! - `engine`: engine settings, pool, epochs. `bounds`: the operator's limits. `installation`: what
-//!   a runtime works with; `component`: from a file to something that can be instantiated;
-//!   `description`: what a component may say of itself; `admission`: what it may import; `version`: in which versions; `anatomy`: what its bytes
-//!   say; `compile`: compiling in a child process; `cache`: compiled code on disk, authenticated; `sealed`: bytes in memory that nobody can change; `signature`: who
-//!   vouches for a component; `envelope`: signed statements; `against`: where one differs from a
-//!   folder of WIT.
-//! - `walls`: which walls this host can put around a stage. `seat`: an instance that is called, wherever it runs. `call`: calls of exports as values, and an
-//!   instance that performs them; `guest`: one instance and its limits; `wasi`: WASI, virtual; `far`: an instance in a process of its own, from both sides.
-//! - `desk`: what answers a guest's imports, without an engine in mind; `desk/tables`, `blobs`, `sources`, `models`, `tracking`: the WIT
-//!   interfaces of these names. `account`: what one instance uses. `ask`: imports as values; `imports`: from the engine to the desk. `batch`, `convert`: values across.
-//! - `runtime`: the lifecycle's `ComponentSource`; `stages`: its `StageRunner`; `models`: its
-//!   `ModelRunner`;
-//!   `predictor`: transformers and predictors; `parallel`: several instances at once.
+//! [`Runtime`] implements the lifecycle's traits `ComponentSource`, `StageRunner` and `ModelRunner`
+//! over an [`Installation`]. A component passes through these modules, from its file to a result:
 //!
-//! Calls are synchronous, on the caller's thread: CPU time is then the thread's, an evaluator that waits for a prediction lends its thread to it, and
-//! nothing can starve an async runtime. Host functions never block for long: clocks are virtual and sources watch the stage's deadline.
+//! - `catalog` resolves it: `signature` and `envelope` verify who vouches for it,
+//!   `component_sections` reads its imports, exports and metadata, `version` and `admission` decide
+//!   whether its imports are granted, `compile` compiles it in a child process, `cache` keeps the
+//!   compiled code authenticated on disk and `sealed` in memory, `description` checks what the
+//!   component says about itself. `code` is the result.
+//! - `stage_instance` is an instance that can be called: a `local_instance` in this process, whose
+//!   `store_data` holds its virtual `wasi`, or one in a stage process (`process`). `export_call` and
+//!   `import_call` are the calls of both directions as values.
+//! - `stage_host` answers an instance's imports without depending on the engine, and charges them to
+//!   the `account` of the instance; `imports` connects it to the generated `bindings`. `batch` and
+//!   `convert` convert values.
+//! - `stage_runner`, `model_runner` and `predictor` call the exports; `parallel` distributes work
+//!   over several instances.
+//! - `engine` and `bounds` hold the engine's settings and the operator's limits, `walls` the walls
+//!   that this host can build. `wit_comparison` explains a refused component to its author.
+//!
+//! Calls are synchronous and run on the caller's thread. Their CPU time is then the thread's, an
+//! evaluator that waits for a prediction lends its thread to it, and no async runtime can be starved.
+//! Host functions never block for long: clocks are virtual, and sources observe the stage's deadline.
+//!
+//! # Examples
+//!
+//! Reads a component without compiling or running any of it:
+//!
+//! ```
+//! use stagewright_runtime::{Compiler, EngineOptions, Installation, Origin, Runtime, StubGrants};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let installation = Installation::new(folder.path().join("cache"), Vec::new(), Compiler::Absent);
+//! let runtime = Runtime::open(installation, EngineOptions::default())?;
+//!
+//! // The smallest component: it imports and exports nothing.
+//! let file = folder.path().join("empty.wasm");
+//! std::fs::write(&file, b"\0asm\x0d\0\x01\0")?;
+//! let inspection = runtime.inspect("empty", &Origin::File(file), StubGrants::default())?;
+//! assert_eq!(inspection.size, 8);
+//! assert!(inspection.imports.is_empty() && inspection.worlds.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod account;
 mod admission;
-#[cfg(feature = "compiler")]
-mod against;
-mod anatomy;
-mod ask;
 mod batch;
 mod bindings;
 mod bounds;
 mod cache;
-mod call;
+mod catalog;
+mod code;
 mod compile;
-mod component;
+mod component_sections;
 mod convert;
 mod description;
-mod desk;
 mod engine;
 mod envelope;
 mod error;
-mod far;
-mod guest;
+mod export_call;
+mod import_call;
 mod imports;
 mod installation;
-mod models;
+mod local_instance;
+mod model_runner;
 mod parallel;
 mod predictor;
+mod process;
+mod resource_types;
 mod runtime;
 mod sealed;
-mod seat;
 mod signature;
-mod stages;
+mod stage_host;
+mod stage_instance;
+mod stage_runner;
+mod store_data;
 mod version;
 mod walls;
 mod wasi;
+#[cfg(feature = "compiler")]
+mod wit_comparison;
 
 pub use admission::Grant;
-#[cfg(feature = "compiler")]
-pub use against::WitDifference;
-pub use anatomy::{Package, Provenance};
 pub use bounds::Bounds;
-pub use compile::{CompileLimit, Compiler, compile_if_asked};
-
+pub use compile::{Compiler, compile_if_asked};
+pub use component_sections::{Package, Provenance};
 pub use engine::EngineOptions;
 pub use envelope::{EnvelopeError, sign_statement, signed_statement};
-pub use error::RuntimeError;
-pub use far::child::stage_process;
-pub use far::decoder::decoder;
+pub use error::{CompileLimit, RuntimeError};
 pub use installation::{Inspection, Installation, Origin, StageProcess, StoredTrust, Trust};
+pub use process::decoder_parent::decoder;
+pub use process::stage_child::stage_process;
 pub use runtime::{Runtime, StubGrants};
 pub use signature::{PublicKey, SecretKey, SignatureError, Signatures, signature_file};
 pub use stagewright_jail::Walls;
 pub use walls::HostWalls;
+#[cfg(feature = "compiler")]
+pub use wit_comparison::WitDifference;

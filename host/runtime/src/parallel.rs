@@ -28,7 +28,7 @@ pub(crate) fn permits<'a>(
 }
 
 /// Takes a part of what is made of a piece. It waits while two others wait.
-pub(crate) type Give<'a, T> = &'a mut dyn FnMut(T) -> Result<(), StageFault>;
+pub(crate) type SendPart<'a, T> = &'a mut dyn FnMut(T) -> Result<(), StageFault>;
 
 /// Runs `step` for pieces `0..pieces` on a thread for each permit with `stack` bytes each, each
 /// with a state that `start` made on it, and gives the parts that it makes of them to `sink` in
@@ -39,7 +39,7 @@ pub(crate) fn in_order<S, T: Send>(
     permits: Vec<Permit<'_>>,
     stack: usize,
     start: impl Fn() -> Result<S, StageFault> + Sync,
-    step: impl Fn(&mut S, usize, Give<'_, T>) -> Result<(), StageFault> + Sync,
+    step: impl Fn(&mut S, usize, SendPart<'_, T>) -> Result<(), StageFault> + Sync,
     mut sink: impl FnMut(usize, T) -> Result<(), StageFault>,
 ) -> Result<(), StageFault> {
     let workers = permits.len();
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_a_worker_is_a_fault_and_no_panic() {
-        let step = |(): &mut (), piece: usize, give: Give<'_, usize>| {
+        let step = |(): &mut (), piece: usize, give: SendPart<'_, usize>| {
             if piece == 3 { panic!("piece {piece}") } else { give(piece) }
         };
         let fault = in_order(10, all(2), STACK, || Ok(()), step, |_, _| Ok(())).expect_err("piece 3 panics");
@@ -172,7 +172,7 @@ mod tests {
             let permits = budget.enter(4, &Cancel::default()).expect("nobody stops it");
             assert_eq!(permits.len(), 1);
             let mut seen = Vec::new();
-            let step = |(): &mut (), piece: usize, give: Give<'_, usize>| give(piece);
+            let step = |(): &mut (), piece: usize, give: SendPart<'_, usize>| give(piece);
             let sink = |piece, part| {
                 seen.push((piece, part));
                 Ok(())
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_first_fault_ends_the_work() {
-        let step = |(): &mut (), piece: usize, give: Give<'_, usize>| {
+        let step = |(): &mut (), piece: usize, give: SendPart<'_, usize>| {
             if piece == 5 { Err(StageFault::host("five")) } else { give(piece) }
         };
         let mut seen = Vec::new();

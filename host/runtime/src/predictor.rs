@@ -15,19 +15,20 @@ use stagewright_store::{BatchProblem, Blob, DataType, Field, MAX_BATCH_BYTES, Sc
 
 use crate::batch;
 use crate::bindings::stagewright::stage::types::{Batch, Output};
-use crate::call::{Export, Reply};
 use crate::convert;
-use crate::desk::Asked;
-use crate::far::process::Purpose;
+use crate::export_call::{ExportCall, Reply};
+use crate::process::stage_process::Purpose;
 use crate::runtime::Runtime;
-use crate::seat::{Seat, contract};
+use crate::stage_host::PredictionSource;
+use crate::stage_host::contract_fault;
+use crate::stage_instance::StageInstance;
 
 /// How far the probabilities of a row may be from 1 in sum.
 const SUM_TOLERANCE: f64 = 1e-6;
 
 /// An instance of a transformation component that has loaded its state.
 pub(crate) struct Transformer {
-    seat: Seat,
+    instance: StageInstance,
     /// The columns that it was told it will get.
     inputs: Schema,
     schema: Schema,
@@ -66,30 +67,30 @@ impl Transformer {
         state: &Blob,
         inputs: &Schema,
     ) -> Result<Self, StageFault> {
-        let seat = runtime.seat_for(context, Purpose::Transforming(state.digest()))?;
-        Self::load(seat, state, inputs)
+        let instance = runtime.instance_for(context, Purpose::Transforming(state.digest()))?;
+        Self::load(instance, state, inputs)
     }
 
     /// The same by a fresh instance, which finds nothing of this one.
     pub(crate) fn renewed(self, state: &Blob) -> Result<Self, StageFault> {
-        Self::load(self.seat.renewed()?, state, &self.inputs)
+        Self::load(self.instance.renewed()?, state, &self.inputs)
     }
 
-    fn load(mut seat: Seat, state: &Blob, inputs: &Schema) -> Result<Self, StageFault> {
-        let (state, fields) = (seat.lend_blob(state)?, batch::fields_out(inputs.fields()));
-        seat.call(Export::LoadTransformer { state, inputs: fields })?;
-        let Reply::Fields(fields) = seat.call(Export::TransformerFields)? else {
-            return Err(seat.other("transformer.fields"));
+    fn load(mut instance: StageInstance, state: &Blob, inputs: &Schema) -> Result<Self, StageFault> {
+        let (state, fields) = (instance.lend_blob(state)?, batch::fields_out(inputs.fields()));
+        instance.call(ExportCall::LoadTransformer { state, inputs: fields })?;
+        let Reply::Fields(fields) = instance.call(ExportCall::TransformerFields)? else {
+            return Err(instance.unexpected_reply("transformer.fields"));
         };
-        let most = seat.desk().account.bounds.columns;
-        let schema = seat
-            .context()
-            .on_behalf(|| batch::schema_in(fields, most).map_err(|reason| seat.broke("transformer.fields", reason)))?;
+        let most = instance.host().account.bounds.columns;
+        let schema = instance.context().on_behalf(|| {
+            batch::schema_in(fields, most).map_err(|reason| instance.contract_fault("transformer.fields", reason))
+        })?;
         // A schema that a guest declares is kept as long as its instance.
-        seat.desk().account.hold(schema.held_bytes())?;
-        seat.is_well();
+        instance.host().account.hold(schema.held_bytes())?;
+        instance.mark_reusable();
         let most_rows = rows_of_crossing(&schema);
-        Ok(Self { seat, inputs: inputs.clone(), schema, rows: most_rows, most_rows })
+        Ok(Self { instance, inputs: inputs.clone(), schema, rows: most_rows, most_rows })
     }
 
     /// The columns that it returns.
@@ -113,7 +114,7 @@ impl Transformer {
             match self.transform_part(&part).map_err(|fault| fault.counted_from(done as u64))? {
                 Some(features) => {
                     let kept = take(done, features)?;
-                    self.seat.desk().account.hold(kept)?;
+                    self.instance.host().account.hold(kept)?;
                     done += part.num_rows();
                     self.rows = self.most_rows.min(self.rows.saturating_mul(2));
                     if done >= rows.num_rows() {
@@ -127,13 +128,13 @@ impl Transformer {
 
     /// One call; `None` if fewer rows should be tried.
     fn transform_part(&mut self, rows: &RecordBatch) -> Result<Option<RecordBatch>, StageFault> {
-        let context = self.seat.context().clone();
+        let context = self.instance.context().clone();
         let batch = context.on_behalf(|| batch::outgoing(rows, &self.inputs, &context))?;
-        let Reply::Rows(transformed) = self.seat.call(Export::Transform { rows: batch })? else {
-            return Err(self.seat.other("transformer.transform"));
+        let Reply::Rows(transformed) = self.instance.call(ExportCall::Transform { rows: batch })? else {
+            return Err(self.instance.unexpected_reply("transformer.transform"));
         };
         let checked = context.on_behalf(|| self.checked(rows, transformed, &context))?;
-        self.seat.is_well();
+        self.instance.mark_reusable();
         Ok(checked)
     }
 
@@ -152,17 +153,17 @@ impl Transformer {
                     let what = "the features of one row";
                     return Err(batch::row_too_large(context.world, what, bytes, largest, 0));
                 }
-                _ => return Err(contract(context, "transformer.transform", fault)),
+                _ => return Err(contract_fault(context, "transformer.transform", fault)),
             },
         };
         if transformed.num_rows() != rows.num_rows() {
             let message = format!("{} rows came back for {}", transformed.num_rows(), rows.num_rows());
-            return Err(contract(context, "transformer.transform", message));
+            return Err(contract_fault(context, "transformer.transform", message));
         }
         if context.staging.is_some() {
             // The host writes the rows into an artifact of the stage.
             let size = packed::batch_bytes(&transformed, &self.schema).map_err(StageFault::host)?;
-            self.seat.account().charge_output(size as u64)?;
+            self.instance.account().charge_output(size as u64)?;
         }
         Ok(Some(transformed))
     }
@@ -170,7 +171,7 @@ impl Transformer {
 
 /// An instance of a training component that has loaded a model.
 pub(crate) struct Predictor {
-    seat: Seat,
+    instance: StageInstance,
     /// The columns that it was told it will get.
     inputs: Schema,
     outputs: Vec<Output>,
@@ -190,43 +191,44 @@ impl Predictor {
         inputs: &Schema,
         task: &Task,
     ) -> Result<Self, StageFault> {
-        let seat = runtime.seat_for(context, Purpose::Predicting(model.digest()))?;
-        Self::load(seat, model, inputs, task)
+        let instance = runtime.instance_for(context, Purpose::Predicting(model.digest()))?;
+        Self::load(instance, model, inputs, task)
     }
 
     /// The same by a fresh instance, which finds nothing of this one.
     fn renewed(self, model: &Blob, task: &Task) -> Result<Self, StageFault> {
-        Self::load(self.seat.renewed()?, model, &self.inputs, task)
+        Self::load(self.instance.renewed()?, model, &self.inputs, task)
     }
 
-    fn load(mut seat: Seat, model: &Blob, inputs: &Schema, task: &Task) -> Result<Self, StageFault> {
-        let (model, fields) = (seat.lend_blob(model)?, batch::fields_out(inputs.fields()));
-        seat.call(Export::LoadPredictor { model, inputs: fields })?;
-        let Reply::Outputs(outputs) = seat.call(Export::PredictorOutputs)? else {
-            return Err(seat.other("predictor.outputs"));
+    fn load(mut instance: StageInstance, model: &Blob, inputs: &Schema, task: &Task) -> Result<Self, StageFault> {
+        let (model, fields) = (instance.lend_blob(model)?, batch::fields_out(inputs.fields()));
+        instance.call(ExportCall::LoadPredictor { model, inputs: fields })?;
+        let Reply::Outputs(outputs) = instance.call(ExportCall::PredictorOutputs)? else {
+            return Err(instance.unexpected_reply("predictor.outputs"));
         };
-        let predicted = seat.context().on_behalf(|| {
-            convert::outputs_in(&outputs, task).map_err(|reason| seat.broke("predictor.outputs", reason))?;
+        let predicted = instance.context().on_behalf(|| {
+            convert::outputs_in(&outputs, task)
+                .map_err(|reason| instance.contract_fault("predictor.outputs", reason))?;
             let column = |output| Field::new(convert::output_name(output), DataType::Float64).with_nullable(false);
             Schema::new(outputs.iter().map(column).collect()).map_err(StageFault::host)
         })?;
-        seat.is_well();
+        instance.mark_reusable();
         let sums_to_one = matches!(task, Task::MultiClass { .. });
         let (inputs, width) = (inputs.clone(), width(task));
-        Ok(Self { seat, inputs, outputs, predicted, width, sums_to_one })
+        Ok(Self { instance, inputs, outputs, predicted, width, sums_to_one })
     }
 
     /// How much each input counts in the whole model; sums to 1 or is empty.
     pub(crate) fn importance(&mut self) -> Result<Vec<(String, f64)>, StageFault> {
-        let context = self.seat.context().clone();
-        let Reply::Importance(importance) = self.seat.call(Export::PredictorImportance)? else {
-            return Err(self.seat.other("predictor.importance"));
+        let context = self.instance.context().clone();
+        let Reply::Importance(importance) = self.instance.call(ExportCall::PredictorImportance)? else {
+            return Err(self.instance.unexpected_reply("predictor.importance"));
         };
         let importance = context.on_behalf(|| {
             convert::importance_in(&importance, &self.inputs)
-                .map_err(|message| contract(&context, "predictor.importance", message))
+                .map_err(|message| contract_fault(&context, "predictor.importance", message))
         })?;
-        self.seat.is_well();
+        self.instance.mark_reusable();
         Ok(importance)
     }
 
@@ -252,16 +254,16 @@ impl Predictor {
     }
 
     fn predict_part(&mut self, rows: &RecordBatch) -> Result<RecordBatch, StageFault> {
-        let context = self.seat.context().clone();
+        let context = self.instance.context().clone();
         let batch = context.on_behalf(|| batch::outgoing(rows, &self.inputs, &context))?;
-        let Reply::Rows(predicted) = self.seat.call(Export::Predict { rows: batch })? else {
-            return Err(self.seat.other("predictor.predict"));
+        let Reply::Rows(predicted) = self.instance.call(ExportCall::Predict { rows: batch })? else {
+            return Err(self.instance.unexpected_reply("predictor.predict"));
         };
         let checked = context.on_behalf(|| {
             self.checked(predicted, rows.num_rows(), &context)
-                .map_err(|message| contract(&context, "predictor.predict", message))
+                .map_err(|message| contract_fault(&context, "predictor.predict", message))
         })?;
-        self.seat.is_well();
+        self.instance.mark_reusable();
         Ok(checked)
     }
 
@@ -378,7 +380,7 @@ impl LazyPipeline {
     }
 }
 
-impl Asked for LazyPipeline {
+impl PredictionSource for LazyPipeline {
     fn outputs(&mut self) -> Result<Vec<Output>, StageFault> {
         Ok(self.pipeline()?.predictor.outputs.clone())
     }

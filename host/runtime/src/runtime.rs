@@ -1,47 +1,38 @@
-//! The runtime: an engine over an installation, and the lifecycle's [`ComponentSource`].
+//! [`Runtime`]: an engine over an installation. Implements the lifecycle's [`ComponentSource`].
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stagewright_data::Decode;
-use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::limits::Budget;
 use stagewright_lifecycle::model::ModelComponent;
-use stagewright_lifecycle::sandbox::{Component, ComponentSource, Level, Sources, StageContext, Tracker};
+use stagewright_lifecycle::sandbox::{Component, ComponentSource, Sources, StageContext};
 use stagewright_manifest::World;
 use stagewright_store::ArtifactStore;
 
 use crate::admission::{self, Grant};
-#[cfg(feature = "compiler")]
-use crate::against::WitDifference;
-use crate::component::Catalog;
+use crate::catalog::Catalog;
 use crate::engine::{self, EngineOptions};
 use crate::error::RuntimeError;
-use crate::far::process::Purpose;
 use crate::installation::{Inspection, Installation, Origin, Trust};
-use crate::seat::Seat;
-use crate::wasi::Stubs;
+use crate::process::decoder_parent::decoder;
+use crate::process::stage_process::Purpose;
+use crate::stage_instance::StageInstance;
+use crate::wasi::stubs::Stubs;
+#[cfg(feature = "compiler")]
+use crate::wit_comparison::WitDifference;
 
-/// Stack for the host's own frames above, between and below guests: an import that checks a batch, or compiles the champion, needs some 100 KiB.
+/// Stack for the host's own frames above, between and below guests, in bytes. An import that checks a
+/// batch or compiles the champion needs some 100 KiB.
 const HOST_STACK: usize = 2 << 20;
-
-/// A tracker for calls that nobody watches.
-pub(crate) struct Nobody;
-
-impl Tracker for Nobody {
-    fn log(&self, _: Level, _: &str) {}
-    fn progress(&self, _: u64, _: u64) {}
-    fn metric(&self, _: &str, _: f64, _: u64) {}
-    fn figure(&self, _: Figure) {}
-}
 
 /// Runs stages as Wasm components. Cheap to clone.
 #[derive(Clone)]
 pub struct Runtime(Arc<Catalog>);
 
-/// What of WASI a component may link although it always fails.
+/// The parts of WASI that a component may link although they always fail.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StubGrants {
     /// An empty file system.
@@ -57,13 +48,13 @@ impl From<StubGrants> for Stubs {
 }
 
 impl Runtime {
-    /// Starts an engine over an installation. Raises the process's soft limit on open files.
+    /// Starts an engine over an installation, and raises the process's soft limit on open files.
     ///
     /// # Errors
-    /// The cache cannot be made or trusted, or the engine refuses its settings.
+    /// The cache cannot be created or trusted, or the engine refuses its settings.
     pub fn open(installation: Installation, options: EngineOptions) -> Result<Self, RuntimeError> {
         engine::raise_file_limit();
-        // What runs in processes of its own is killed, and compiled without looking at a clock.
+        // A stage process is killed when its time is over, so its code needs no epoch checks.
         let options = EngineOptions {
             without_interruption: options.without_interruption || installation.process.is_some(),
             ..options
@@ -86,10 +77,11 @@ impl Runtime {
         self.resolve_trusted(world, name, origin, stubs, &|_| Ok(()))
     }
 
-    /// As [`Runtime::resolve`], if `trust` accepts the component's digest: it is asked before anything of the component is compiled or run.
+    /// Resolves a component like [`Runtime::resolve`], if `trust` accepts its digest. `trust` is called
+    /// before anything of the component is compiled or run.
     ///
     /// # Errors
-    /// See [`RuntimeError`]; or what `trust` says.
+    /// See [`RuntimeError`]; or the error of `trust`.
     pub fn resolve_trusted(
         &self,
         world: World,
@@ -101,36 +93,39 @@ impl Runtime {
         self.0.resolve(world, name, origin, stubs.into(), trust)
     }
 
-    /// What a component of this world gets for an import, with these stubs allowed.
+    /// Returns what a component of this world gets for an import, with these stubs allowed.
     pub fn grant(world: World, import: &str, stubs: StubGrants) -> Grant {
         admission::grant(world, import, stubs.into())
     }
 
-    /// Looks at a component without compiling or running anything of it; `stubs` are those that the manifest would allow.
+    /// Reads a component without compiling or running anything of it. `stubs` are those that the
+    /// manifest would allow.
     ///
     /// # Errors
-    /// It cannot be read, or is no component.
+    /// The file cannot be read, or is not a component.
     pub fn inspect(&self, name: &str, origin: &Origin, stubs: StubGrants) -> Result<Inspection, RuntimeError> {
         self.0.inspect(name, origin, stubs.into())
     }
 
-    /// Where the imports and exports of a component differ from the WIT in a folder or file.
+    /// Returns where the imports and exports of a component differ from the WIT in a folder or file.
     /// Nothing of the component is compiled or run.
     ///
     /// # Errors
-    /// The component or the WIT cannot be read as one.
+    /// The component or the WIT cannot be read.
     #[cfg(feature = "compiler")]
     pub fn differences(&self, name: &str, origin: &Origin, wit: &Path) -> Result<Vec<WitDifference>, RuntimeError> {
         self.0.differences(name, origin, wit)
     }
 
-    /// Compiles a component into a folder, to be copied into the cache of a host with the key in
-    /// the file `key`. Returns the names of the files, which are what that host looks for: the
-    /// first if its stages run in processes of their own, else the second. With `baseline` it runs
-    /// on every processor of this architecture, else on those that can what this one can.
+    /// Compiles a component into a folder, from which the files can be copied into the cache of a
+    /// host with the key in the file `key`.
+    ///
+    /// Returns the names of two files: the first is for a host whose stages run in processes of their
+    /// own, the second for one whose stages run in its process. With `baseline` the code runs on every
+    /// processor of this architecture, else on those with all features of this one.
     ///
     /// # Errors
-    /// It cannot be read or compiled, or the folder or key cannot be used.
+    /// The component cannot be read or compiled, or the folder or key cannot be used.
     pub fn precompile(
         &self,
         name: &str,
@@ -142,7 +137,8 @@ impl Runtime {
         self.0.precompile(name, origin, folder, key, baseline)
     }
 
-    /// Whether a component's code is in the cache and can be used: what a host without a compiler needs. What lies there and cannot be used is reported.
+    /// Returns whether a component's code is in the cache and can be used, as a host without a
+    /// compiler needs. A file that cannot be used is reported as a warning.
     ///
     /// # Errors
     /// The component cannot be read.
@@ -150,45 +146,69 @@ impl Runtime {
         self.0.is_compiled(name, origin)
     }
 
-    /// The walls that must stand around every call of a component; none where the engine's alone
-    /// does.
+    /// Returns the walls that must stand around every call of a component. The set is empty if stages
+    /// run in this process, where the engine's sandbox is the only wall.
     pub fn required_walls(&self) -> BTreeSet<&'static str> {
         let process = self.0.process.as_ref();
         process.map(|process| std::iter::once("wasm").chain(process.required.names()).collect()).unwrap_or_default()
     }
 
-    /// Names and files of the built-in stages.
+    /// Returns the names and files of the built-in stages.
     pub fn built_in(&self) -> Vec<(String, PathBuf)> {
         self.0.built_in().into_iter().collect()
     }
 
-    /// Decodes files of others where stages run: in processes of their own, or in this one.
+    /// Returns a decoder of untrusted files, which runs where stages run: in processes of its own, or
+    /// in this one.
     pub fn decoder(&self) -> Arc<dyn Decode> {
-        crate::far::decoder::decoder(self.0.process.as_ref())
+        decoder(self.0.process.as_ref())
     }
 
-    /// The stack of a thread that runs guests. Two may lie on one, an evaluator and a model that it asks; each may use all of its own; the rest is the host's.
+    /// Returns the stack size of a thread that runs guests. A thread may run two guests at once, an
+    /// evaluator and a model that it asks; the rest is for the host.
     pub(crate) fn stack(&self) -> usize {
         2 * self.0.bounds.stack + HOST_STACK
     }
 
-    /// The budget that all runs of this process share.
+    /// Returns the budget that all runs of this process share.
     pub(crate) fn budget(&self) -> &'static Budget {
         self.0.options().budget
     }
 
-    /// A new instance for a call that its stage makes once, with the desk that answers it.
-    pub(crate) fn seat(
+    /// Creates an instance for a call that is made once in a stage run.
+    ///
+    /// # Errors
+    /// The component was not resolved, or its process cannot be started.
+    pub(crate) fn instance(
         &self,
         context: &Arc<StageContext>,
         sources: Option<Arc<dyn Sources>>,
-    ) -> Result<Seat, StageFault> {
-        Seat::open(&self.0, context.clone(), sources, Purpose::Once)
+    ) -> Result<StageInstance, StageFault> {
+        self.new_instance(context, sources, Purpose::Once)
     }
 
-    /// A new instance for a purpose that comes again in a stage.
-    pub(crate) fn seat_for(&self, context: &Arc<StageContext>, purpose: Purpose) -> Result<Seat, StageFault> {
-        Seat::open(&self.0, context.clone(), None, purpose)
+    /// Creates an instance for a purpose that occurs several times in a stage run.
+    ///
+    /// # Errors
+    /// As for [`Runtime::instance`].
+    pub(crate) fn instance_for(
+        &self,
+        context: &Arc<StageContext>,
+        purpose: Purpose,
+    ) -> Result<StageInstance, StageFault> {
+        self.new_instance(context, None, purpose)
+    }
+
+    fn new_instance(
+        &self,
+        context: &Arc<StageContext>,
+        sources: Option<Arc<dyn Sources>>,
+        purpose: Purpose,
+    ) -> Result<StageInstance, StageFault> {
+        let component = &context.component;
+        let code = self.0.code(component);
+        let code = code.ok_or_else(|| StageFault::host(format!("component `{}` was not resolved", component.name)))?;
+        StageInstance::new(&code, self.0.process.as_ref(), self.0.options(), context.clone(), sources, purpose)
     }
 }
 
@@ -205,8 +225,8 @@ impl ComponentSource for Runtime {
     ) -> Result<Component, StageFault> {
         let stubs = Stubs::named(&component.stubs);
         let origin = Origin::Stored(component.digest, artifacts.clone());
-        // The model's own components were admitted when it was registered, and are named by digest;
-        // the operator may want more.
+        // The components of a model were admitted when it was registered, and are identified by
+        // digest. The operator may require more.
         let trust = |digest| self.0.stored.admit(&component.name, digest);
         self.0.resolve(world, &component.name, &origin, stubs, &trust).map_err(|error| match error {
             RuntimeError::Refused { message, hint } => StageFault::Untrusted { message, hint },

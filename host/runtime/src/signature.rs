@@ -65,7 +65,7 @@ pub enum SignatureError {
         /// The key.
         key: PublicKey,
     },
-    /// Nobody who is trusted signed.
+    /// NullTracker who is trusted signed.
     #[error("it is signed by {}, and none of them is trusted", .by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Untrusted {
         /// Who signed.

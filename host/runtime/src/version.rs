@@ -9,8 +9,7 @@ use std::collections::BTreeSet;
 use semver::Version;
 use stagewright_lifecycle::fault::guest_name;
 
-use crate::admission::Interfaces;
-use crate::anatomy::Provenance;
+use crate::component_sections::{Interfaces, Provenance};
 use crate::error::RuntimeError;
 
 /// The version of the contract, as `wit/` has it.

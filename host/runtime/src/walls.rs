@@ -53,17 +53,6 @@ impl HostWalls {
     }
 }
 
-/// Advice about walls that are missing.
-pub(crate) fn hint(missing: &[&str]) -> String {
-    let mend = |wall: &&str| match *wall {
-        "landlock" => "`landlock` takes Linux 5.13 or newer with `landlock` in /sys/kernel/security/lsm",
-        "seccomp" => "`seccomp` takes a kernel with filters, and a container whose profile does not refuse the call",
-        _ => "`rlimits` takes a container whose profile lets limits be lowered",
-    };
-    let mends: Vec<&str> = missing.iter().map(mend).collect();
-    format!("{}; or write `walls = \"sandbox-only\"` in the operator's file (docs/operator.md)", mends.join("; "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,7 +44,7 @@ mod linux {
     /// The version of the host that starts it.
     const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-    /// Kinds of messages of a stage's process (host/runtime/src/far).
+    /// Kinds of messages of a stage's process (host/runtime/src/process).
     const ASK: u32 = 1;
     const TELL: u32 = 2;
     const RETURNED: u32 = 3;

@@ -15,7 +15,7 @@ use crate::plans::Expect;
 const IMPORTS: &str = include_str!(concat!(env!("OUT_DIR"), "/imports.txt"));
 
 /// The source that links WASI.
-const LINKED: &str = include_str!("../../../../host/runtime/src/wasi.rs");
+const LINKED: &str = include_str!("../../../../host/runtime/src/wasi/linker.rs");
 
 /// Interfaces that are linked and of which a stage can call nothing: handles that nobody gives, or no
 /// functions at all.
@@ -85,7 +85,7 @@ pub(crate) fn wasi(workshop: &Workshop) -> usize {
     let interface = |call: &WasiCall| call.name().split_once('#').map(|(interface, _)| interface.to_owned());
     let tried: BTreeSet<String> = WasiCall::ALL.iter().filter_map(interface).collect();
     let all = tried.into_iter().chain(OUT_OF_REACH.iter().map(|&name| name.to_owned())).collect::<BTreeSet<_>>();
-    assert_eq!(all, linked(), "host/runtime/src/wasi.rs links other interfaces than are tried here");
+    assert_eq!(all, linked(), "host/runtime/src/wasi/linker.rs links other interfaces than are tried here");
 
     let bytes = std::fs::read(guests().join("misbehave-wasi.wasm")).expect("a guest: run `cargo xtask stages`");
     let stubs = StubGrants { filesystem: true, sockets: true };

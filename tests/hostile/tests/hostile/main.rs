@@ -62,7 +62,7 @@ const ELSEWHERE: &[(u8, &str)] = &[
     (16, "host/runtime/tests/compiling.rs"),
     (17, "tests/end-to-end/tests/trust/cached.rs, host/runtime/src/cache.rs"),
     (18, "tests/end-to-end/tests/trust/locks.rs"),
-    (31, "host/runtime/src/anatomy.rs"),
+    (31, "host/runtime/src/component_sections.rs"),
 ];
 
 /// Names of rows that are wanted and that are skipped, as `cargo test` passes them to every test

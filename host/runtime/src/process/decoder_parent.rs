@@ -1,8 +1,8 @@
-//! A process that decodes a file, from its parent's side.
+//! A process that decodes a file, as its parent sees it.
 //!
-//! It is as little trusted as the file. Its batches are held to the signature as a guest's are, its
-//! errors are bounded texts about the source; whatever else it does is a fault of the source, which
-//! names the file.
+//! The process is trusted as little as the file. Its batches are checked against the signature like
+//! a guest's, and its errors are bounded texts about the source. Whatever else it does is reported as
+//! a fault of the source, with the file's name.
 
 use std::fmt;
 use std::os::fd::AsFd as _;
@@ -22,48 +22,48 @@ use stagewright_jail::{Child, Command, Ending, Event, Limit, Rules, Spent, Why};
 use stagewright_lifecycle::fault::KILLED_HINT;
 use stagewright_store::{MAX_BATCH_BYTES, Schema, packed};
 
-use super::parent::OWN_MEMORY;
-use super::{LONGEST_SIGNATURE, ROWS_BYTES, VERSION, Work, decoded};
+use super::protocol::{DecodeTask, MAX_SIGNATURE, OWN_MEMORY, ROWS_BYTES, Task, VERSION, from_decoder, missing_walls};
 use crate::installation::StageProcess;
 
-/// The longest error: messages and names are cut at some KiB, and a byte may take six.
-const LONGEST_FAILURE: u64 = 1 << 20;
+/// The longest error in bytes: messages and names are cut at some KiB, and JSON may take six bytes for
+/// one.
+const MAX_FAILURE: u64 = 1 << 20;
 
-/// More than any process may use: the interrupt ends it.
-const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
+/// A limit on time that is never reached: the interrupt ends the process.
+const UNLIMITED: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Bytes that a batch, and each of its columns, takes beside its values.
-const BATCH: usize = 512;
+/// Memory of a batch, and of each of its columns, in addition to its values, in bytes.
+const OVERHEAD: usize = 512;
 
-/// The most bytes of all rows that are taken at once: as many as are decoded at once, twice for
-/// what is kept beside them, and what packing adds.
-const MOST_WHOLE: usize = 3 << 30;
+/// The most bytes of a source that is read whole: the limit on decoding, twice for the values that
+/// are kept beside the rows, and what the encoding adds.
+const MAX_WHOLE: usize = 3 << 30;
 
-/// The longest messages of a child that decodes, by kind.
-fn longest(kind: u32) -> Option<u64> {
+/// Returns the length limit of a decoder process's messages of this kind.
+fn max_length(kind: u32) -> Option<u64> {
     match kind {
-        decoded::OPENED | decoded::END => Some(0),
-        decoded::ROWS | decoded::KEPT => Some((MAX_BATCH_BYTES + ROWS_BYTES) as u64),
-        decoded::SIGNATURE => Some(LONGEST_SIGNATURE as u64),
-        decoded::FAILED => Some(LONGEST_FAILURE),
+        from_decoder::OPENED | from_decoder::END => Some(0),
+        from_decoder::ROWS | from_decoder::KEPT => Some((MAX_BATCH_BYTES + ROWS_BYTES) as u64),
+        from_decoder::SIGNATURE => Some(MAX_SIGNATURE as u64),
+        from_decoder::FAILED => Some(MAX_FAILURE),
         _ => None,
     }
 }
 
-/// Where files of others are decoded: in processes like these, one for each reading, or in this
-/// one.
+/// Returns the decoder of untrusted files: one process for each file that is read, or this process
+/// if `process` is `None`.
 pub fn decoder(process: Option<&StageProcess>) -> Arc<dyn Decode> {
     match process {
-        Some(process) => Arc::new(Apart(process.clone())),
+        Some(process) => Arc::new(ProcessDecoder(process.clone())),
         None => Arc::new(InProcess),
     }
 }
 
-/// Decodes in processes of its own.
+/// Decodes each file in a process of its own.
 #[derive(Debug)]
-struct Apart(StageProcess);
+struct ProcessDecoder(StageProcess);
 
-impl Decode for Apart {
+impl Decode for ProcessDecoder {
     fn open(
         &self,
         source: &Source,
@@ -72,14 +72,14 @@ impl Decode for Apart {
         leave: &DecodeLimits,
     ) -> Result<Box<dyn SourceRows>, DataError> {
         let wanted = JobKind::Rows { signature: signature.clone(), strictness };
-        let mut reading = Reading::of(&self.0, source, wanted, leave)?;
+        let mut decoder = DecoderProcess::open(&self.0, source, wanted, leave)?;
         let mut bytes = Vec::new();
-        match reading.receive(&mut bytes)? {
-            decoded::OPENED => {}
-            decoded::FAILED => return Err(reading.failed(&bytes)),
-            _ => return Err(reading.forged("rows before it says that there are some")),
+        match decoder.receive(&mut bytes)? {
+            from_decoder::OPENED => {}
+            from_decoder::FAILED => return Err(decoder.failed(&bytes)),
+            _ => return Err(decoder.forged("rows before it says that there are some")),
         }
-        Ok(Box::new(Sent { reading: Some(reading), schema: signature.decoded(strictness), rest: None }))
+        Ok(Box::new(DecodedRows { decoder: Some(decoder), schema: signature.decoded(strictness), rest: None }))
     }
 
     fn infer(
@@ -90,16 +90,18 @@ impl Decode for Apart {
         leave: &DecodeLimits,
     ) -> Result<Inference, DataError> {
         let wanted = JobKind::Signature { options: options.clone(), with_tokens };
-        let mut reading = Reading::of(&self.0, source, wanted, leave)?;
+        let mut decoder = DecoderProcess::open(&self.0, source, wanted, leave)?;
         let mut bytes = Vec::new();
-        match reading.receive(&mut bytes)? {
-            decoded::SIGNATURE => {
-                let told: Result<Inference, _> = serde_json::from_slice(&bytes);
-                let told = told.map_err(|_| "a proposal that is none");
-                told.and_then(|told| told.checked(options, with_tokens)).map_err(|reason| reading.forged(reason))
+        match decoder.receive(&mut bytes)? {
+            from_decoder::SIGNATURE => {
+                let proposal: Result<Inference, _> = serde_json::from_slice(&bytes);
+                let proposal = proposal.map_err(|_| "a proposal that is none");
+                proposal
+                    .and_then(|proposal| proposal.checked(options, with_tokens))
+                    .map_err(|reason| decoder.forged(reason))
             }
-            decoded::FAILED => Err(reading.failed(&bytes)),
-            _ => Err(reading.forged("rows, of which nobody asked for any")),
+            from_decoder::FAILED => Err(decoder.failed(&bytes)),
+            _ => Err(decoder.forged("rows, of which nobody asked for any")),
         }
     }
 
@@ -113,13 +115,13 @@ impl Decode for Apart {
     ) -> Result<Rows, DataError> {
         let wanted = JobKind::Whole { signature: signature.clone(), keep: keep.to_vec() };
         let text = DecodeJob::for_text(input, name, wanted.clone());
-        let (job, mut reading) = match (text, input) {
+        let (job, mut decoder) = match (text, input) {
             (Some((job, text)), _) => {
-                let reading = Reading::start(&self.0, &job, Input::Text(text), (name.to_owned(), None), leave)?;
-                (job, reading)
+                let decoder = DecoderProcess::start(&self.0, &job, Input::Text(text), (name.to_owned(), None), leave)?;
+                (job, decoder)
             }
             (None, RowsInput::Source(source)) => {
-                (DecodeJob::new(source, wanted.clone()), Reading::of(&self.0, source, wanted, leave)?)
+                (DecodeJob::new(source, wanted.clone()), DecoderProcess::open(&self.0, source, wanted, leave)?)
             }
             (None, _) => return Err(DataError::Host("rows of a kind that nobody knows".to_owned())),
         };
@@ -127,22 +129,22 @@ impl Decode for Apart {
         let (mut rows, mut kept, mut taken, mut bytes) = (Vec::new(), Vec::new(), 0, Vec::new());
         let columns: usize = schema.iter().chain(&kept_schema).map(|it| it.fields().len()).sum();
         loop {
-            let kind = reading.receive(&mut bytes)?;
-            taken += bytes.len() + BATCH * (1 + columns);
+            let kind = decoder.receive(&mut bytes)?;
+            taken += bytes.len() + OVERHEAD * (1 + columns);
             let (schema, batches) = match kind {
-                decoded::OPENED => continue,
-                decoded::ROWS => (&schema, &mut rows),
-                decoded::KEPT => (&kept_schema, &mut kept),
-                decoded::END => break,
-                decoded::FAILED => return Err(reading.failed(&bytes)),
-                _ => return Err(reading.forged("something else than rows")),
+                from_decoder::OPENED => continue,
+                from_decoder::ROWS => (&schema, &mut rows),
+                from_decoder::KEPT => (&kept_schema, &mut kept),
+                from_decoder::END => break,
+                from_decoder::FAILED => return Err(decoder.failed(&bytes)),
+                _ => return Err(decoder.forged("something else than rows")),
             };
-            let Some(schema) = schema.as_ref().filter(|_| taken <= MOST_WHOLE) else {
-                return Err(reading.forged("more rows than it may"));
+            let Some(schema) = schema.as_ref().filter(|_| taken <= MAX_WHOLE) else {
+                return Err(decoder.forged("more rows than it may"));
             };
-            batches.push(reading.batch(std::mem::take(&mut bytes), schema)?);
+            batches.push(decoder.batch(std::mem::take(&mut bytes), schema)?);
         }
-        job.assemble_rows(&rows, &kept).map_err(|reason| reading.forged(reason))
+        job.assemble_rows(&rows, &kept).map_err(|reason| decoder.forged(reason))
     }
 
     fn split(
@@ -156,47 +158,47 @@ impl Decode for Apart {
         let files = Source::new(uri).open_files(leave.memory, &leave.interrupt)?;
         let (length, job) = (files.length, DecodeJob::for_split(identifiers));
         let schema = job.schema().ok_or_else(|| DataError::Host("a split without columns".to_owned()))?;
-        let mut reading = Reading::start(&self.0, &job, Input::Files(files), (SPLIT.to_owned(), None), leave)?;
+        let mut decoder = DecoderProcess::start(&self.0, &job, Input::Files(files), (SPLIT.to_owned(), None), leave)?;
         let (mut left, mut bytes) = (max_split_bytes(length, identifiers), Vec::new());
         loop {
-            match reading.receive(&mut bytes)? {
-                decoded::ROWS => {
-                    let batch = reading.batch(std::mem::take(&mut bytes), &schema)?;
+            match decoder.receive(&mut bytes)? {
+                from_decoder::ROWS => {
+                    let batch = decoder.batch(std::mem::take(&mut bytes), &schema)?;
                     let texts = batch.columns().iter().map(|column| column.as_string::<i32>());
                     let cells: usize =
                         texts.map(|texts| texts.value_data().len() + texts.len() - texts.null_count()).sum();
                     let rest = left.checked_sub(cells as u64);
-                    left = rest.ok_or_else(|| reading.forged("more cells than the file has"))?;
+                    left = rest.ok_or_else(|| decoder.forged("more cells than the file has"))?;
                     take(&batch)?;
                 }
-                decoded::END => return Ok(()),
-                decoded::FAILED => return Err(reading.failed(&bytes)),
-                _ => return Err(reading.forged("something else than cells")),
+                from_decoder::END => return Ok(()),
+                from_decoder::FAILED => return Err(decoder.failed(&bytes)),
+                _ => return Err(decoder.forged("something else than cells")),
             }
         }
     }
 }
 
-/// The bytes that a process is to decode.
+/// The bytes that a process decodes.
 enum Input<'a> {
     Files(OpenedFiles),
     Text(&'a [u8]),
 }
 
-/// A process at work on a source.
-struct Reading {
+/// A process that decodes one source.
+struct DecoderProcess {
     child: Child,
-    /// The name of the source in errors, and the query that it is asked.
+    /// The name of the source in errors, and the query on it.
     name: (String, Option<String>),
     leave: DecodeLimits,
-    /// Its locks stand as long as somebody reads.
+    /// Keeps the locks of the files.
     _files: Option<OpenedFiles>,
     ended: bool,
 }
 
-impl Reading {
-    /// Of a source.
-    fn of(process: &StageProcess, source: &Source, wanted: JobKind, leave: &DecodeLimits) -> Result<Self, DataError> {
+impl DecoderProcess {
+    /// Starts a process for a source.
+    fn open(process: &StageProcess, source: &Source, wanted: JobKind, leave: &DecodeLimits) -> Result<Self, DataError> {
         let files = source.open_files(leave.memory, &leave.interrupt)?;
         let name = (source.uri.path().display().to_string(), source.query.clone());
         Self::start(process, &DecodeJob::new(source, wanted), Input::Files(files), name, leave)
@@ -224,18 +226,18 @@ impl Reading {
         };
         let job = serde_json::to_string(job).map_err(|error| host(&error))?;
         let log_length = files.as_ref().map_or(0, |files| files.log.len() as u64);
-        let task = Work::Decode(super::Decode { job, length, log: log_length });
+        let task = Task::Decode(DecodeTask { job, length, log: log_length });
         let task = postcard::to_allocvec(&task).map_err(|error| host(&error))?;
         let file = files.as_ref().map(|files| files.file.as_fd()).or(text.as_ref().map(|text| text.as_fd()));
         let inputs: Vec<_> = file.into_iter().chain([log.as_fd()]).collect();
-        let rules = Rules { longest, messages: u64::MAX, bytes: u64::MAX };
-        let account = Arc::new(Charged(leave.interrupt.clone()));
+        let rules = Rules { longest: max_length, messages: u64::MAX, bytes: u64::MAX };
+        let account = Arc::new(InterruptAccount(leave.interrupt.clone()));
         let mut command = Command::new(&process.program, VERSION, account, rules);
         command.inputs = &inputs;
         command.task = &task;
         command.memory = leave.memory.saturating_add(OWN_MEMORY);
         command.required = process.required;
-        // Queries may ask for local time.
+        // Queries may use local time.
         let zone = std::env::var("TZ").ok();
         let environment = zone.as_deref().map(|zone| ("TZ", zone));
         command.environment = environment.as_slice();
@@ -243,18 +245,18 @@ impl Reading {
         Ok(Self { child, name, leave: leave.clone(), _files: files, ended: false })
     }
 
-    /// The kind of the next message.
+    /// Receives a message and returns its kind.
     fn receive(&mut self, bytes: &mut Vec<u8>) -> Result<u32, DataError> {
         match self.child.receive(bytes).map_err(|error| DataError::Host(error.to_string()))? {
             Event::Message(kind) => Ok(kind),
             Event::Ended(ending) => {
-                self.has_ended(&ending);
+                self.record_end(&ending);
                 Err(self.error(&ending))
             }
         }
     }
 
-    /// A batch, held to its columns.
+    /// Decodes a batch and checks it against its columns.
     fn batch(&self, mut bytes: Vec<u8>, schema: &Schema) -> Result<RecordBatch, DataError> {
         let rows = bytes.split_last_chunk::<ROWS_BYTES>().map(|(_, rows)| u32::from_le_bytes(*rows) as usize);
         let rows = rows.filter(|rows| *rows > 0).ok_or_else(|| self.forged("a batch without rows"))?;
@@ -269,7 +271,7 @@ impl Reading {
         }
     }
 
-    /// A message that no process of ours sends.
+    /// Returns the error of a message that our program does not send.
     fn forged(&self, reason: &str) -> DataError {
         self.crashed(&format!("sent what no such process sends: {reason}"))
     }
@@ -281,14 +283,14 @@ impl Reading {
         DataError::Unreadable { path, message, hint: hint.to_owned() }
     }
 
-    /// The error that the end of a child is.
+    /// Converts the end of the process into an error.
     fn error(&self, ending: &Ending) -> DataError {
         let memory = || DataError::Memory { path: self.name.0.clone(), allowed: self.leave.memory };
         match &ending.why {
             Why::Cancelled | Why::Limit { limit: Limit::Cpu | Limit::Wall, .. } => DataError::Interrupted,
             Why::Limit { limit: Limit::Memory, .. } => memory(),
-            Why::Missing(walls) => DataError::Host(super::parent::without(*walls)),
-            // It has not looked at a byte of the file.
+            Why::Missing(walls) => DataError::Host(missing_walls(*walls)),
+            // Before the lock, it has read no byte of the file.
             Why::Exited(code) if ending.walls.is_none() => DataError::Host(format!(
                 "the process that decodes files could not begin and ended with code `{code}`: {}",
                 ending.said
@@ -305,7 +307,7 @@ impl Reading {
         }
     }
 
-    fn has_ended(&mut self, ending: &Ending) {
+    fn record_end(&mut self, ending: &Ending) {
         self.ended = true;
         if let (Some(stood), Some(walls)) = (&self.leave.on_walls, ending.walls) {
             stood(&walls.names().collect::<Vec<_>>());
@@ -313,44 +315,44 @@ impl Reading {
     }
 }
 
-impl Drop for Reading {
-    /// Ends it, and waits until it is gone, so that all of its time is charged.
+impl Drop for DecoderProcess {
+    /// Kills the process and waits for its end, so that all of its time is charged.
     fn drop(&mut self) {
         self.child.stop("it has done its work");
         let mut bytes = Vec::new();
         while !self.ended {
             match self.child.receive(&mut bytes) {
                 Ok(Event::Message(_)) => {}
-                Ok(Event::Ended(ending)) => self.has_ended(&ending),
+                Ok(Event::Ended(ending)) => self.record_end(&ending),
                 Err(_) => self.ended = true,
             }
         }
     }
 }
 
-/// Rows that a process sends.
-struct Sent {
-    /// Until its last word.
-    reading: Option<Reading>,
+/// The rows that a process sends.
+struct DecodedRows {
+    /// `None` after the last row.
+    decoder: Option<DecoderProcess>,
     schema: Schema,
     /// The rest of the last batch.
     rest: Option<RecordBatch>,
 }
 
-impl Sent {
+impl DecodedRows {
     fn receive(&mut self) -> Result<Option<RecordBatch>, DataError> {
-        let Some(reading) = &mut self.reading else { return Ok(None) };
+        let Some(decoder) = &mut self.decoder else { return Ok(None) };
         let mut bytes = Vec::new();
-        match reading.receive(&mut bytes)? {
-            decoded::ROWS => reading.batch(bytes, &self.schema).map(Some),
-            decoded::END => Ok(None),
-            decoded::FAILED => Err(reading.failed(&bytes)),
-            _ => Err(reading.forged("something else than rows")),
+        match decoder.receive(&mut bytes)? {
+            from_decoder::ROWS => decoder.batch(bytes, &self.schema).map(Some),
+            from_decoder::END => Ok(None),
+            from_decoder::FAILED => Err(decoder.failed(&bytes)),
+            _ => Err(decoder.forged("something else than rows")),
         }
     }
 }
 
-impl SourceRows for Sent {
+impl SourceRows for DecodedRows {
     fn schema(&self) -> &Schema {
         &self.schema
     }
@@ -362,7 +364,7 @@ impl SourceRows for Sent {
             None => match self.receive() {
                 Ok(Some(batch)) => batch,
                 last => {
-                    self.reading = None;
+                    self.decoder = None;
                     return last;
                 }
             },
@@ -375,20 +377,20 @@ impl SourceRows for Sent {
     }
 }
 
-/// The account of a process that decodes: whoever waits for it knows the limits.
-struct Charged(Interrupt);
+/// The account of a decoder process. Its limits are enforced by the caller, through the interrupt.
+struct InterruptAccount(Interrupt);
 
-impl stagewright_jail::Account for Charged {
+impl stagewright_jail::Account for InterruptAccount {
     fn charge(&self, cpu: Duration) {
         self.0.charge(cpu.as_nanos() as u64);
     }
 
     fn cpu(&self) -> Spent {
-        Spent { used: Duration::ZERO, allowed: ENDLESS }
+        Spent { used: Duration::ZERO, allowed: UNLIMITED }
     }
 
     fn wall(&self) -> Spent {
-        Spent { used: Duration::ZERO, allowed: ENDLESS }
+        Spent { used: Duration::ZERO, allowed: UNLIMITED }
     }
 
     fn is_cancelled(&self) -> bool {

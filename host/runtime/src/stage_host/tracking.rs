@@ -1,35 +1,35 @@
-//! WIT `tracking`: what a stage tells the people who watch it.
+//! WIT `tracking`: log lines, progress, metrics, counts and figures of a stage.
 
-use super::{Answer, Desk};
-use crate::account::Account;
+use super::{HostResult, StageHost};
+use crate::account::InstanceAccount;
 use crate::bindings::stagewright::stage::tracking::{Figure, Level, Plot};
 use crate::bindings::stagewright::stage::types::Failure;
 use stagewright_evaluation::figure;
 use stagewright_lifecycle::fault::{StageFault, guest_text};
 use stagewright_lifecycle::sandbox::{self, Claim, Meter};
 
-/// Steps of a curve, as the contract says.
+/// The most steps of a metric's curve, as the contract says.
 const MAX_STEPS: u64 = 100_000;
 
 /// Bytes that a point counts against the log limit, as the contract says.
 const POINT_BYTES: usize = 16;
 
-/// Bytes that a line of the log counts against the log limit besides its text: about what the host
-/// keeps for a line that says nothing.
+/// Bytes that a log line counts against the log limit in addition to its text: about what the host
+/// stores for an empty line.
 const LINE_BYTES: usize = 256;
 
-/// Bytes that a figure counts besides its data, for the same reason.
+/// Bytes that a figure counts in addition to its data, for the same reason.
 const FIGURE_BYTES: usize = 256;
 
-/// Bytes that a list within a figure counts besides its entries.
+/// Bytes that a list within a figure counts in addition to its entries.
 const LIST_BYTES: usize = 64;
 
 /// The longest name of a metric, in bytes.
 const MAX_METRIC_NAME: usize = 64;
 
-impl Account {
-    /// Charges a line of the log; false if it is dropped. An empty line costs something too, and
-    /// so does what escaping adds.
+impl InstanceAccount {
+    /// Charges a log line and returns `false` if the line must be dropped. An empty line has a cost
+    /// too, and so has the text that escaping adds.
     pub(crate) fn charge_line(&self, message: &str, shown: &str) -> bool {
         let meter = &self.context.meter;
         if Meter::get(&meter.lines) >= self.bounds.lines {
@@ -43,7 +43,7 @@ impl Account {
         fits
     }
 
-    /// Charges the log limit; false if what it is charged for is dropped.
+    /// Charges the log limit and returns `false` if the entry must be dropped.
     fn charge_log(&self, bytes: usize) -> bool {
         let meter = &self.context.meter;
         let fits = Meter::add(&meter.log, bytes as u64) <= self.context.limits.log;
@@ -54,14 +54,14 @@ impl Account {
     }
 }
 
-/// Whether a name is an identifier that may stand in files and tables.
+/// Returns whether a metric's name is safe in files and tables.
 fn is_metric_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= MAX_METRIC_NAME
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-impl Desk {
+impl StageHost {
     pub(crate) fn log(&self, level: Level, message: String) -> Result<(), StageFault> {
         let shown = guest_text(&message);
         if self.account.charge_line(&message, &shown) {
@@ -82,7 +82,7 @@ impl Desk {
     }
 
     pub(crate) fn metric(&self, name: String, value: f64, step: u64) -> Result<(), StageFault> {
-        let Account { context, bounds, .. } = &self.account;
+        let InstanceAccount { context, bounds, .. } = &self.account;
         let meter = &context.meter;
         if !is_metric_name(&name) || step >= MAX_STEPS || Meter::get(&meter.points) >= bounds.points {
             Meter::add(&meter.log_dropped, 1);
@@ -94,7 +94,7 @@ impl Desk {
     }
 
     pub(crate) fn count(&self, treatment: String, column: u32, rows: u64) -> Result<(), StageFault> {
-        let Account { context, bounds, .. } = &self.account;
+        let InstanceAccount { context, bounds, .. } = &self.account;
         let counted = is_metric_name(&treatment)
             && (column as usize) < bounds.columns
             && context.meter.count_cells(&treatment, column as usize, rows);
@@ -104,13 +104,13 @@ impl Desk {
         Ok(())
     }
 
-    pub(crate) fn add_figure(&mut self, figure: Figure) -> Answer<()> {
+    pub(crate) fn add_figure(&mut self, figure: Figure) -> HostResult<()> {
         self.account.check_time()?;
         let figure = figure_in(figure);
         if let Err(reason) = figure.check() {
             return Ok(Err(Failure::Internal(reason.to_string())));
         }
-        let Account { context, bounds, .. } = &self.account;
+        let InstanceAccount { context, bounds, .. } = &self.account;
         match context.meter.claim_figure(&figure.name, bounds.figures) {
             Claim::Taken => {
                 let message =
@@ -151,15 +151,15 @@ fn figure_in(figure: Figure) -> figure::Figure {
     figure::Figure { name: figure.name, title: figure.title, plot }
 }
 
-/// Bytes that a figure counts against the log limit: about its size in a report, or in memory if
-/// that is more.
+/// Returns the bytes that a figure counts against the log limit: about its size in a report, or in
+/// memory if that is more.
 fn size(figure: &figure::Figure) -> usize {
     let in_report = serde_json::to_vec(figure).map_or(usize::MAX >> 1, |json| json.len());
     FIGURE_BYTES + in_report.max(in_memory(figure))
 }
 
-/// Bytes that a figure's lists take while the host keeps it: short numbers and empty texts take
-/// more there than they take as JSON.
+/// Returns the bytes of a figure's lists in memory: short numbers and empty texts take more there
+/// than as JSON.
 fn in_memory(figure: &figure::Figure) -> usize {
     let texts = |texts: &[String]| texts.iter().map(|text| size_of::<String>() + text.len()).sum::<usize>();
     match &figure.plot {

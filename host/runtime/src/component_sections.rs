@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 use stagewright_lifecycle::fault::{guest_name, guest_text};
 use wasmparser::{BinaryReader, CustomSectionReader, Encoding, Parser, Payload, ProducersSectionReader};
 
-use crate::admission::Interfaces;
-
 /// Custom sections that hold one text each: what the component-model tools write (`wasm-tools metadata add`).
 const NOTES: [&str; 7] = ["authors", "description", "homepage", "licenses", "revision", "source", "version"];
 
@@ -59,9 +57,16 @@ pub struct Package {
     pub source: String,
 }
 
-/// What was read of a component.
+/// The names of the interfaces that a component imports and exports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Interfaces {
+    pub(crate) imports: Vec<String>,
+    pub(crate) exports: Vec<String>,
+}
+
+/// The imports, exports and metadata of a component.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Anatomy {
+pub(crate) struct ComponentSections {
     pub(crate) interfaces: Interfaces,
     pub(crate) provenance: Provenance,
 }
@@ -70,8 +75,8 @@ pub(crate) struct Anatomy {
 ///
 /// # Errors
 /// The bytes are no component: what is wrong with them.
-pub(crate) fn read(bytes: &[u8]) -> Result<Anatomy, String> {
-    let mut anatomy = Anatomy::default();
+pub(crate) fn read(bytes: &[u8]) -> Result<ComponentSections, String> {
+    let mut anatomy = ComponentSections::default();
     let mut left = Left { lists: MAX_LISTS, bytes: MAX_PACKAGES_BYTES, values: MAX_ENTRIES };
     // How deep the current section lies in modules and components within the component.
     let mut depth = 0_usize;

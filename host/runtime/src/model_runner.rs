@@ -10,10 +10,10 @@ use stagewright_lifecycle::sandbox::{ModelParts, ModelRunner, StageContext, Tran
 use stagewright_store::{Blob, Schema, packed};
 
 use crate::batch;
-use crate::parallel::{Give, in_order, permits};
+use crate::parallel::{SendPart, in_order, permits};
 use crate::predictor::{Pipeline, Predictor, Transformer, rows_of_crossing};
 use crate::runtime::Runtime;
-use crate::seat::contract;
+use crate::stage_host::contract_fault;
 
 /// The most ranges into which rows are divided for predictions. Each loads the model anew. They are
 /// few enough that this costs little beside the rows, and enough for every worker to have its
@@ -45,7 +45,7 @@ impl ModelRunner for Runtime {
                 (None, None) => Transformer::new(self, &context, state, &rows.schema),
             }
         };
-        let step = |kept: &mut Kept<'_, _>, piece: usize, give: Give<'_, (Schema, Option<(u64, RecordBatch)>)>| {
+        let step = |kept: &mut Kept<'_, _>, piece: usize, give: SendPart<'_, (Schema, Option<(u64, RecordBatch)>)>| {
             let transformer = kept.fresh(|before| fresh(piece, before))?;
             let schema = transformer.schema().clone();
             if rows.rows() == 0 {
@@ -64,7 +64,7 @@ impl ModelRunner for Runtime {
         let permits = permits(self.budget(), &context, pieces)?;
         in_order(pieces, permits, self.stack(), start, step, |_, (schema, part)| {
             if declared.get_or_insert_with(|| schema.clone()) != &schema {
-                return Err(contract(&context, "transformer.fields", "two instances declare different columns"));
+                return Err(contract_fault(&context, "transformer.fields", "two instances declare different columns"));
             }
             match part {
                 Some((start, batch)) => sink(&schema, start, batch),

@@ -1,4 +1,4 @@
-//! A process that decodes a file, from the inside.
+//! The program of a process that decodes one file.
 
 use std::os::fd::OwnedFd;
 
@@ -12,39 +12,39 @@ use stagewright_lifecycle::fault::StageFault;
 use stagewright_manifest::World;
 use stagewright_store::{Schema, packed};
 
-use super::child::{BROKEN, Failed};
-use super::{Decode, LONGEST_SIGNATURE, decoded};
+use super::protocol::{DecodeTask, MAX_SIGNATURE, PROTOCOL_BROKEN, StartError, from_decoder};
 use crate::batch;
 
-/// Decodes, and then waits for the parent to end this process.
+/// Decodes a file, and then waits for the parent to end this process.
 ///
 /// # Errors
-/// It could not begin: it has not looked at a byte of the file.
-pub(super) fn decode(started: Started, decode: &Decode) -> Result<(), Failed> {
-    let job: DecodeJob = serde_json::from_str(&decode.job)?;
-    let memory = mapped(started.inputs(), decode, job.is_database())?;
+/// Decoding could not start. No byte of the file was read.
+pub(super) fn decode(started: Started, task: &DecodeTask) -> Result<(), StartError> {
+    let job: DecodeJob = serde_json::from_str(&task.job)?;
+    let memory = map_files(started.inputs(), task, job.is_database())?;
     if job.is_database() {
         initialize_sqlite()?;
     }
     let (schema, kept_schema) = (job.schema(), job.kept_schema());
     let channel = started.lock()?.channel;
-    let mut line = Line { channel, schema, kept_schema, given: 0, kept: 0 };
-    let done = job.perform(memory, &mut line).and_then(|inference| line.end(inference));
+    let mut parent = ParentConnection { channel, schema, kept_schema, given: 0, kept: 0 };
+    let done = job.perform(memory, &mut parent).and_then(|inference| parent.end(inference));
     if let Err(error) = done {
-        line.failed(error);
+        parent.failed(error);
     }
-    line.wait()
+    parent.wait()
 }
 
-/// The files in memory. Of a database, what is written there reaches no file.
-fn mapped(inputs: &[OwnedFd], decode: &Decode, is_database: bool) -> Result<InMemory, Failed> {
-    let (length, log) = (usize::try_from(decode.length)?, usize::try_from(decode.log)?);
+/// Maps the files into memory. The mapping of a database is writable and private: changes reach no
+/// file.
+fn map_files(inputs: &[OwnedFd], task: &DecodeTask, is_database: bool) -> Result<InMemory, StartError> {
+    let (length, log) = (usize::try_from(task.length)?, usize::try_from(task.log)?);
     let [file, more @ ..] = inputs else { return Err("no file was given".into()) };
     if !is_database {
-        return Ok(InMemory::File(for_reading(file, length)?));
+        return Ok(InMemory::File(map_read_only(file, length)?));
     }
     let log = match more {
-        [beside] => for_reading(beside, log)?,
+        [beside] => map_read_only(beside, log)?,
         _ => &[],
     };
     let room = length.checked_add(log.len()).ok_or("a database of too many bytes")?;
@@ -52,9 +52,9 @@ fn mapped(inputs: &[OwnedFd], decode: &Decode, is_database: bool) -> Result<InMe
         return Ok(InMemory::Database { memory: &mut [], length, log });
     }
     let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
-    // SAFETY: the system chooses the place, where nothing else is. The file takes the begin of it;
-    // both are as long as the slice says and stay as long as the process. A file that becomes
-    // shorter meanwhile ends the process when it is read.
+    // SAFETY: the kernel chooses an unused address. The file is mapped at its start; both mappings
+    // are as long as the slice and live as long as the process. If the file is truncated meanwhile,
+    // reading it ends the process.
     let memory = unsafe {
         let place = mmap_anonymous(std::ptr::null_mut(), room, protection, flags)?;
         if length > 0 {
@@ -65,44 +65,44 @@ fn mapped(inputs: &[OwnedFd], decode: &Decode, is_database: bool) -> Result<InMe
     Ok(InMemory::Database { memory, length, log })
 }
 
-/// A file in memory.
-fn for_reading(file: &OwnedFd, length: usize) -> Result<&'static [u8], Failed> {
+/// Maps a file for reading.
+fn map_read_only(file: &OwnedFd, length: usize) -> Result<&'static [u8], StartError> {
     if length == 0 {
         return Ok(&[]);
     }
-    // SAFETY: the system chooses the place; the mapping is as long as the slice and stays as long
-    // as the process. What another process writes to the file is seen, and read as bytes that
-    // nobody trusts; a file that becomes shorter ends this process.
+    // SAFETY: the kernel chooses the address; the mapping is as long as the slice and lives as long
+    // as the process. Concurrent writes to the file are visible, and the bytes are untrusted anyway;
+    // if the file is truncated, reading it ends this process.
     unsafe {
         let place = mmap(std::ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, file, 0)?;
-        // Pages are read ahead. It is as well where the system does not.
+        // Read ahead. A failure does not matter.
         let _ = madvise(place, length, Advice::Sequential);
         Ok(std::slice::from_raw_parts(place.cast(), length))
     }
 }
 
-/// The way to the parent.
-struct Line {
+/// The connection to the parent.
+struct ParentConnection {
     channel: Channel,
-    /// The columns of batches, if some are wanted.
+    /// The columns of the batches, if the job returns rows.
     schema: Option<Schema>,
-    /// Those of kept values.
+    /// The columns of the kept values, if the job returns any.
     kept_schema: Option<Schema>,
-    /// Rows sent so far.
+    /// The number of rows sent so far.
     given: u64,
-    /// Rows of kept values sent so far.
+    /// The number of rows of kept values sent so far.
     kept: u64,
 }
 
-impl Line {
+impl ParentConnection {
     fn send(&mut self, kind: u32, parts: &[&[u8]]) {
         if self.channel.send(kind, parts).is_err() {
-            stagewright_jail::end(BROKEN);
+            stagewright_jail::end(PROTOCOL_BROKEN);
         }
     }
 
-    /// Sends a batch, in as many messages as crossings take. `first` is its first row.
-    fn pass_on(
+    /// Sends a batch in as many messages as its size needs. `first` is the number of its first row.
+    fn send_batch(
         &mut self,
         kind: u32,
         mut rest: RecordBatch,
@@ -111,7 +111,7 @@ impl Line {
     ) -> Result<(), DataError> {
         let schema = schema.ok_or_else(|| bug(&"nobody asked for some"))?;
         while rest.num_rows() > 0 {
-            let part = batch::within_cap(&rest, &schema, World::Ingestion, first).map_err(in_words)?;
+            let part = batch::within_cap(&rest, &schema, World::Ingestion, first).map_err(row_error)?;
             let rows = part.num_rows();
             let bytes = packed::write(&part, &schema).map_err(|error| bug(&error))?;
             self.send(kind, &[&bytes, &(rows as u32).to_le_bytes()]);
@@ -123,52 +123,52 @@ impl Line {
 
     fn end(&mut self, inference: Option<Inference>) -> Result<(), DataError> {
         let Some(inference) = inference else {
-            self.send(decoded::END, &[]);
+            self.send(from_decoder::END, &[]);
             return Ok(());
         };
-        let told = serde_json::to_vec(&inference).map_err(|error| bug(&error))?;
-        if told.len() > LONGEST_SIGNATURE {
+        let json = serde_json::to_vec(&inference).map_err(|error| bug(&error))?;
+        if json.len() > MAX_SIGNATURE {
             return Err(DataFault::new("the table has too many columns to propose a signature for it").into());
         }
-        self.send(decoded::SIGNATURE, &[&told]);
+        self.send(from_decoder::SIGNATURE, &[&json]);
         Ok(())
     }
 
     fn failed(&mut self, error: DataError) {
-        let told = serde_json::to_vec(&DecodeFailure::from(error)).unwrap_or_default();
-        self.send(decoded::FAILED, &[&told]);
+        let json = serde_json::to_vec(&DecodeFailure::from(error)).unwrap_or_default();
+        self.send(from_decoder::FAILED, &[&json]);
     }
 
     fn wait(mut self) -> ! {
         let _ = self.channel.receive(&mut Vec::new());
-        // A parent that has ended or says something.
-        stagewright_jail::end(BROKEN)
+        // The parent never sends anything, so it has ended or broken the protocol.
+        stagewright_jail::end(PROTOCOL_BROKEN)
     }
 }
 
-impl BatchSink for Line {
+impl BatchSink for ParentConnection {
     fn opened(&mut self) -> Result<(), DataError> {
-        self.send(decoded::OPENED, &[]);
+        self.send(from_decoder::OPENED, &[]);
         Ok(())
     }
 
     fn batch(&mut self, batch: RecordBatch) -> Result<(), DataError> {
         let (schema, rows) = (self.schema.clone(), batch.num_rows() as u64);
-        self.pass_on(decoded::ROWS, batch, schema, self.given)?;
+        self.send_batch(from_decoder::ROWS, batch, schema, self.given)?;
         self.given += rows;
         Ok(())
     }
 
     fn kept(&mut self, values: RecordBatch) -> Result<(), DataError> {
         let (schema, rows) = (self.kept_schema.clone(), values.num_rows() as u64);
-        self.pass_on(decoded::KEPT, values, schema, self.kept)?;
+        self.send_batch(from_decoder::KEPT, values, schema, self.kept)?;
         self.kept += rows;
         Ok(())
     }
 }
 
-/// A row that is larger than a crossing.
-fn in_words(fault: StageFault) -> DataError {
+/// Converts the fault of a row that is too large for a message.
+fn row_error(fault: StageFault) -> DataError {
     match fault {
         StageFault::Data { message, column, row, value, .. } => {
             DataFault { message, column, row, line: None, value }.into()

@@ -1,25 +1,23 @@
-//! WIT `blobs`: fitted states and models, in chunks.
+//! WIT `blobs`: fitted states and models, read and written in chunks.
 
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::Meter;
 use stagewright_store::{Blob, BlobWriter, MAX_BATCH_BYTES};
 
-use super::{Answer, Desk, Handle};
+use super::held::OpenBlobWriter;
+use super::{HostResult, StageHost, contract_fault};
 use crate::bindings::stagewright::stage::types::Failure;
+use crate::resource_types::Handle;
 
-/// Bytes that a guest is writing. They begin at the first write, so a writer that nobody uses costs
-/// nothing.
-pub(super) struct OpenBlobWriter(Option<BlobWriter>);
-
-/// Bytes that a blob that is being written takes in memory: its buffer, its hash, its name.
+/// Host memory of an open blob writer in bytes: its buffer, its hash, its name.
 const WRITER_BYTES: u64 = 16 << 10;
 
-impl Desk {
+impl StageHost {
     pub(crate) fn blob_size(&self, blob: Handle) -> Result<u64, StageFault> {
         Ok(self.held.get::<Blob>(blob)?.size())
     }
 
-    pub(crate) fn read_blob(&mut self, blob: Handle, offset: u64, length: u32) -> Answer<Vec<u8>> {
+    pub(crate) fn read_blob(&mut self, blob: Handle, offset: u64, length: u32) -> HostResult<Vec<u8>> {
         self.account.check_time()?;
         let blob: &Blob = self.held.get(blob)?;
         if offset > blob.size() {
@@ -43,20 +41,15 @@ impl Desk {
         let context = &self.account.context;
         match &context.staging {
             Some(staging) => staging.create_blob().map_err(StageFault::host),
-            None => Err(StageFault::Contract {
-                stage: self.account.stage(),
-                component: context.component.name.clone(),
-                export: "blob-writer".into(),
-                message: "this call makes no blobs".into(),
-            }),
+            None => Err(contract_fault(context, "blob-writer", "this call makes no blobs")),
         }
     }
 
     pub(crate) fn begin_blob(&mut self) -> Result<Handle, StageFault> {
-        self.keep(OpenBlobWriter(None))
+        self.insert(OpenBlobWriter(None))
     }
 
-    pub(crate) fn write_blob(&mut self, writer: Handle, bytes: Vec<u8>) -> Answer<()> {
+    pub(crate) fn write_blob(&mut self, writer: Handle, bytes: Vec<u8>) -> HostResult<()> {
         self.account.check_time()?;
         if bytes.len() > MAX_BATCH_BYTES {
             return Ok(Err(Failure::Internal(format!(
@@ -78,7 +71,7 @@ impl Desk {
         Ok(Ok(()))
     }
 
-    pub(crate) fn finish_blob(&mut self, writer: Handle) -> Answer<Handle> {
+    pub(crate) fn finish_blob(&mut self, writer: Handle) -> HostResult<Handle> {
         self.account.check_time()?;
         let writer = match self.held.take::<OpenBlobWriter>(writer)?.0 {
             Some(writer) => writer,
@@ -86,7 +79,7 @@ impl Desk {
         };
         let blob = writer.finish().map_err(StageFault::host)?;
         self.account.release(WRITER_BYTES);
-        Ok(Ok(self.keep(blob)?))
+        Ok(Ok(self.insert(blob)?))
     }
 
     pub(crate) fn drop_blob_writer(&mut self, writer: Handle) -> Result<(), StageFault> {

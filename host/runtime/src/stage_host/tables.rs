@@ -1,4 +1,4 @@
-//! WIT `tables`: what a stage reads and what it makes.
+//! WIT `tables`: the tables that a stage reads and writes.
 
 use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::{LimitKind, StageFault, guest_name};
@@ -6,44 +6,23 @@ use stagewright_lifecycle::sandbox::{Meter, View};
 use stagewright_manifest::StepId;
 use stagewright_store::{Schema, StoreError, TableWriter, packed};
 
-use super::{Answer, Desk, Handle};
+use super::held::{OpenTable, OpenTableWriter};
+use super::{HostResult, StageHost};
 use crate::batch;
 use crate::bindings::stagewright::stage::types::{Batch, Failure, Field, Role};
+use crate::resource_types::Handle;
 
-/// A table that a guest may read, as far as its view goes.
-pub(super) struct OpenTable {
-    pub(super) view: View,
-    /// Bytes that an open table takes in memory, as the guest is charged for them; none for a table
-    /// that the host lends.
-    held: u64,
-}
-
-impl OpenTable {
-    /// A table that the host lends.
-    pub(super) fn lent(view: View) -> Self {
-        Self { view, held: 0 }
-    }
-}
-
-/// A table that a guest is making.
-pub(super) struct OpenTableWriter {
-    /// `Err` holds why the fields were refused; told at the first write.
-    writer: Result<(TableWriter, Schema), String>,
-    /// Bytes that the writer keeps in memory, as the guest is charged for them.
-    held: u64,
-}
-
-/// Bytes that a column takes in the head of a table's file besides its name.
+/// Bytes of a column in the header of a table's file, without its name.
 const COLUMN_BYTES: u64 = 128;
 
-/// Bytes of rows that are written between two looks at the stage's time.
+/// Bytes of rows that are written between two checks of the stage's time.
 const PIECE_BYTES: u64 = 1 << 20;
 
-/// Bytes that a column of a chunk takes on disk besides its values: its place in the chunk's head,
-/// and padding.
+/// Bytes of a chunk's column on disk without its values: its entry in the chunk's header, and
+/// padding.
 const CHUNK_OVERHEAD: u64 = 128;
 
-impl Desk {
+impl StageHost {
     pub(crate) fn table_fields(&self, table: Handle) -> Result<Vec<Field>, StageFault> {
         Ok(batch::fields_out(self.held.get::<OpenTable>(table)?.view.schema.fields()))
     }
@@ -56,7 +35,7 @@ impl Desk {
         Ok(self.held.get::<OpenTable>(table)?.view.rows())
     }
 
-    pub(crate) fn select_columns(&mut self, table: Handle, columns: Vec<u32>) -> Answer<Handle> {
+    pub(crate) fn select_columns(&mut self, table: Handle, columns: Vec<u32>) -> HostResult<Handle> {
         self.account.check_time()?;
         let view = &self.held.get::<OpenTable>(table)?.view;
         let of = view.columns.len();
@@ -77,13 +56,13 @@ impl Desk {
             columns: chosen.iter().map(|&column| view.columns[column]).collect(),
             schema: view.schema.project(&chosen),
         };
-        // A selection is kept as long as the guest wants it.
+        // The guest decides how long a selection lives, so it is charged.
         let held = view.schema.held_bytes();
         self.account.hold(held)?;
-        Ok(Ok(self.keep(OpenTable { view, held })?))
+        Ok(Ok(self.insert(OpenTable { view, held })?))
     }
 
-    pub(crate) fn read_table(&mut self, table: Handle, start: u64, rows: u32) -> Answer<Batch> {
+    pub(crate) fn read_table(&mut self, table: Handle, start: u64, rows: u32) -> HostResult<Batch> {
         self.account.check_time()?;
         let view = &self.held.get::<OpenTable>(table)?.view;
         if start > view.rows() {
@@ -101,9 +80,9 @@ impl Desk {
     }
 }
 
-impl Desk {
-    /// Begins a table with the manifest's roles, and takes what it holds in the guest's account;
-    /// the inner `Err` is the guest's to hear.
+impl StageHost {
+    /// Creates a table with the manifest's roles and charges the guest for its writer. The inner
+    /// error is for the guest.
     fn create_table(&mut self, fields: Vec<Field>) -> Result<Result<(TableWriter, Schema), String>, StageFault> {
         self.account.begin_artifact()?;
         if fields.is_empty() {
@@ -123,26 +102,26 @@ impl Desk {
             return Ok(Err("this call makes no tables".to_owned()));
         };
         self.account.hold(TableWriter::empty_bytes(&schema))?;
-        self.account.charge_output(head_bytes(&schema))?;
+        self.account.charge_output(header_bytes(&schema))?;
         Ok(Ok((staging.create_table(&schema).map_err(StageFault::host)?, schema)))
     }
 }
 
-/// Bytes that a table without rows takes on disk, about: its file has the columns in its head and
-/// in its footer.
-fn head_bytes(schema: &Schema) -> u64 {
+/// Estimates the size of a table without rows on disk: its file lists the columns in the header and
+/// in the footer.
+fn header_bytes(schema: &Schema) -> u64 {
     schema.fields().iter().map(|field| 2 * (COLUMN_BYTES + field.name.len() as u64)).sum()
 }
 
-/// Chunks that so many rows fill, the last in part.
+/// Returns the number of chunks that `rows` rows take.
 fn chunks(rows: u64, schema: &Schema) -> u64 {
     rows.div_ceil(schema.chunk_rows() as u64)
 }
 
-/// Rows of a batch that are written between two looks at the stage's time: a batch of bits has
-/// millions, which fill thousands of chunks.
+/// Returns the number of rows of a batch to write between two checks of the stage's time. A batch of
+/// booleans has millions of rows, which fill thousands of chunks.
 fn rows_of_piece(rows: usize, bytes: u64) -> usize {
-    /// Pieces of whole bytes of every bitmap are written without shifting bits.
+    /// Pieces that start at a byte of every bitmap are written without shifting bits.
     const EVEN: usize = 64;
     if bytes <= PIECE_BYTES {
         return rows.max(1);
@@ -152,8 +131,8 @@ fn rows_of_piece(rows: usize, bytes: u64) -> usize {
     if most > EVEN { most - most % EVEN } else { most }
 }
 
-impl Desk {
-    /// Writes some rows, and takes what the writer keeps of them in the guest's account.
+impl StageHost {
+    /// Writes some rows and updates the charge for the writer's memory.
     fn write_piece(&mut self, writer: Handle, rows: &RecordBatch) -> Result<(), StageFault> {
         let handle: &mut OpenTableWriter = self.held.get_mut(writer)?;
         if let Ok((writer, _)) = &mut handle.writer {
@@ -164,7 +143,7 @@ impl Desk {
         self.hold_writer(writer)
     }
 
-    /// Takes what a writer keeps now in the guest's account.
+    /// Updates the charge for a writer's memory.
     fn hold_writer(&mut self, writer: Handle) -> Result<(), StageFault> {
         let handle: &mut OpenTableWriter = self.held.get_mut(writer)?;
         let before = handle.held;
@@ -177,7 +156,8 @@ impl Desk {
     }
 }
 
-/// Why rows of a guest were not written: they are too much for a table, or the host failed.
+/// Converts an error of writing a guest's rows: a text that is too long is the guest's fault, all
+/// else the host's.
 fn unwritten(stage: StepId, error: StoreError) -> StageFault {
     match error {
         StoreError::TextTooLong { column, problem } => StageFault::Data {
@@ -191,7 +171,7 @@ fn unwritten(stage: StepId, error: StoreError) -> StageFault {
     }
 }
 
-impl Desk {
+impl StageHost {
     pub(crate) fn begin_table(&mut self, fields: Vec<Field>) -> Result<Handle, StageFault> {
         self.account.check_time()?;
         let writer = self.create_table(fields)?;
@@ -203,10 +183,10 @@ impl Desk {
                 kept
             }
         };
-        self.keep(OpenTableWriter { writer, held })
+        self.insert(OpenTableWriter { writer, held })
     }
 
-    pub(crate) fn write_rows(&mut self, writer: Handle, rows: Batch) -> Answer<()> {
+    pub(crate) fn write_rows(&mut self, writer: Handle, rows: Batch) -> HostResult<()> {
         self.account.check_time()?;
         let most = self.account.bounds.rows;
         let (schema, before) = match &self.held.get::<OpenTableWriter>(writer)?.writer {
@@ -221,7 +201,7 @@ impl Desk {
             let kind = LimitKind::Operator("rows".into());
             return Err(self.account.limit(kind, before + rows.num_rows() as u64, most));
         }
-        // Charged before anything is kept or written.
+        // Charge before anything is stored or written.
         let size = packed::batch_bytes(&rows, &schema).map_err(StageFault::host)? as u64;
         let begun = chunks(before + rows.num_rows() as u64, &schema) - chunks(before, &schema);
         self.account.charge_output(size + begun * schema.len() as u64 * CHUNK_OVERHEAD)?;
@@ -245,7 +225,7 @@ impl Desk {
         Ok(Ok(()))
     }
 
-    pub(crate) fn finish_table(&mut self, writer: Handle) -> Answer<Handle> {
+    pub(crate) fn finish_table(&mut self, writer: Handle) -> HostResult<Handle> {
         self.account.check_time()?;
         let handle: OpenTableWriter = self.held.take(writer)?;
         let (writer, _) = match handle.writer {
@@ -262,7 +242,7 @@ impl Desk {
         self.account.release(held);
         let held = table.held_bytes();
         self.account.hold(held)?;
-        Ok(Ok(self.keep(OpenTable { view: View::whole(table), held })?))
+        Ok(Ok(self.insert(OpenTable { view: View::whole(table), held })?))
     }
 
     pub(crate) fn drop_table_writer(&mut self, writer: Handle) -> Result<(), StageFault> {
@@ -281,12 +261,12 @@ mod tests {
 
     #[test]
     fn a_piece_is_about_a_mebibyte_and_never_nothing() {
-        // Rows of a batch, its bytes, rows of a piece.
+        // Rows of a batch, bytes of the batch, rows of a piece.
         let pieces = [
             (0, 0, 1),
             (1, 0, 1),
             (8192, 8192, 8192),
-            // Bits: 8 MiB of them are 64 million rows.
+            // Booleans: 8 MiB are 64 million rows.
             (1 << 26, 8 << 20, 1 << 23),
             // 65,536 columns of 16 rows.
             (16, 8 << 20, 2),

@@ -1,45 +1,44 @@
-//! From a file to something that can be instantiated: digest, trust, admission, compilation, description.
+//! Resolves a component: digest, trust, admission, compilation, description.
 //!
-//! The order is the point. The digest of the bytes comes first; whoever asked says whether it may be used; its imports are looked at in the bytes; only then is it
-//! compiled, in a child process, or taken from the authenticated cache. `describe` runs once per digest, under limits. If a file is read twice, the second
-//! reading must have the digest of the first.
+//! The order is a security property. The digest of the bytes is computed first; the caller decides
+//! whether this digest is trusted; the imports are read from the bytes and admitted; only then is the
+//! component compiled, in a child process, or loaded from the authenticated cache. `describe` runs
+//! once per digest, under limits. A file that is read twice must have the same digest both times.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_lifecycle::sandbox::{Cancel, Component, Description, Meter, Shelf, StageContext};
+use stagewright_lifecycle::sandbox::{Cancel, Component, Description, Level, Meter, Shelf, StageContext, Tracker};
 use stagewright_manifest::{Ceilings, Limits, World};
 use stagewright_store::{ArtifactStore, Digest, open_regular, read_bounded};
-use wasmtime::component::{self as wasm, InstancePre};
+use wasmtime::component as wasm;
 
-use crate::admission::{self, Grant, Interfaces};
-#[cfg(feature = "compiler")]
-use crate::against;
-use crate::anatomy::{self, Anatomy};
+use crate::admission::{self, Grant};
 use crate::bindings::exports::stagewright::stage::metadata;
 use crate::bounds::Bounds;
 use crate::cache::{self, Cache, Unusable};
-#[cfg(test)]
-use crate::call::Running;
-use crate::call::{Export, Optional, Reply};
+use crate::code::Code;
 use crate::compile::Compilation;
+use crate::component_sections::{self, ComponentSections, Interfaces};
 use crate::description;
-use crate::desk::Desk;
 use crate::engine::EngineOptions;
 use crate::error::RuntimeError;
-use crate::far::parent::Start;
-use crate::far::process::Purpose;
-use crate::guest::Guest;
+use crate::export_call::{ExportCall, OptionalExports, Reply};
 use crate::installation::{Inspection, Installation, Origin, StageProcess, StoredTrust, Trust};
+use crate::process::stage_process::Purpose;
 use crate::sealed::Sealed;
-use crate::seat::Seat;
+use crate::stage_host::StageHost;
+use crate::stage_instance::StageInstance;
 use crate::version::{self, Tool};
-use crate::wasi::Stubs;
+use crate::wasi::stubs::Stubs;
+#[cfg(feature = "compiler")]
+use crate::wit_comparison;
 
-/// The folders and the caches of components.
+/// Finds components, and keeps what was compiled and resolved.
 pub(crate) struct Catalog {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) bounds: Bounds,
@@ -48,43 +47,18 @@ pub(crate) struct Catalog {
     cache: Cache,
     folders: Vec<PathBuf>,
     compilation: Compilation,
-    /// By all that decides what is linked.
-    ready: Mutex<HashMap<(Digest, World, Stubs), Ready>>,
-    /// Where instances run: in a process of their own, or in this one.
+    /// Resolved components, by everything that decides what is linked.
+    resolved: Mutex<HashMap<(Digest, World, Stubs), Resolved>>,
+    /// The processes in which instances run; `None` for this process.
     pub(crate) process: Option<StageProcess>,
     pub(crate) stored: StoredTrust,
 }
 
-/// A component that was admitted.
+/// A component that was resolved.
 #[derive(Clone)]
-struct Ready {
+struct Resolved {
     code: Code,
     origin: Origin,
-}
-
-/// Compiled code that may run in a world.
-#[derive(Clone)]
-pub(crate) struct Code {
-    /// For instances in this process.
-    pub(crate) pre: InstancePre<Guest<Desk>>,
-    /// For those in others.
-    sealed: Arc<Sealed>,
-    world: World,
-    stubs: Stubs,
-}
-
-impl Code {
-    /// How a process with an instance of it is started.
-    pub(crate) fn start<'a>(&'a self, process: &'a StageProcess, options: EngineOptions) -> Start<'a> {
-        Start {
-            program: &process.program,
-            code: &self.sealed,
-            world: self.world,
-            stubs: self.stubs,
-            options,
-            required: process.required,
-        }
-    }
 }
 
 impl Catalog {
@@ -102,7 +76,7 @@ impl Catalog {
             cache: Cache::open(cache, &key)?,
             folders: stages,
             compilation: Compilation { compiler, limits, options, baseline: false },
-            ready: Mutex::default(),
+            resolved: Mutex::default(),
             process,
             stored,
         })
@@ -124,14 +98,14 @@ impl Catalog {
             Some(compiled) => compiled,
             None => {
                 let bytes = self.bytes_of(name, digest, origin)?;
-                admission::admit(&self.anatomy(name, &bytes)?.interfaces, world, name, stubs, tool)?;
+                admission::admit(&self.sections(name, &bytes)?.interfaces, world, name, stubs, tool)?;
                 self.compile(name, digest, &bytes)?
             }
         };
-        // An earlier version of this program may have compiled it, for a contract of its own.
+        // Cached code may come from an earlier version of this program, with another contract.
         let interfaces = interfaces(&self.engine, &compiled);
         admission::admit(&interfaces, world, name, stubs, tool)?;
-        let linker = admission::linker::<Desk>(&self.engine, world, stubs)
+        let linker = admission::linker::<StageHost>(&self.engine, world, stubs)
             .map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         let pre = linker
             .instantiate_pre(&compiled)
@@ -139,11 +113,11 @@ impl Catalog {
         let sharded = admission::has(&interfaces.exports, "shards");
         let rebalances = admission::has(&interfaces.exports, "rebalance");
         let code = Code { pre, sealed: Arc::new(sealed), world, stubs };
-        let description = self.description(name, world, digest, &code, Optional { sharded, rebalances })?;
-        self.ready
+        let description = self.description(name, world, digest, &code, OptionalExports { sharded, rebalances })?;
+        self.resolved
             .lock()
             .expect("no panic holds this lock")
-            .insert((digest, world, stubs), Ready { code, origin: origin.clone() });
+            .insert((digest, world, stubs), Resolved { code, origin: origin.clone() });
         let stubs = stubs.names();
         Ok(Component {
             name: name.into(),
@@ -157,11 +131,12 @@ impl Catalog {
         })
     }
 
-    /// Looks at a component without compiling it.
+    /// Reads a component without compiling it.
     pub(crate) fn inspect(&self, name: &str, origin: &Origin, stubs: Stubs) -> Result<Inspection, RuntimeError> {
         let digest = self.digest(name, origin)?;
         let bytes = self.bytes_of(name, digest, origin)?;
-        let Anatomy { interfaces: Interfaces { imports, exports }, provenance } = self.anatomy(name, &bytes)?;
+        let ComponentSections { interfaces: Interfaces { imports, exports }, provenance } =
+            self.sections(name, &bytes)?;
         let worlds = admission::worlds(&exports);
         let grant =
             |import: &String| worlds.first().map_or(Grant::Refused, |world| admission::grant(*world, import, stubs));
@@ -169,24 +144,25 @@ impl Catalog {
         Ok(Inspection { digest, size: bytes.len() as u64, worlds, imports, exports, provenance })
     }
 
-    /// Where a component and the WIT at a path differ.
+    /// Returns the differences between a component and the WIT at a path.
     #[cfg(feature = "compiler")]
     pub(crate) fn differences(
         &self,
         name: &str,
         origin: &Origin,
         wit: &Path,
-    ) -> Result<Vec<against::WitDifference>, RuntimeError> {
-        let folder = against::folder(wit).map_err(|reason| RuntimeError::Wit { path: wit.into(), reason })?;
+    ) -> Result<Vec<wit_comparison::WitDifference>, RuntimeError> {
+        let folder = wit_comparison::folder(wit).map_err(|reason| RuntimeError::Wit { path: wit.into(), reason })?;
         let bytes = self.bytes_of(name, self.digest(name, origin)?, origin)?;
-        self.anatomy(name, &bytes)?;
-        against::differences(&bytes, &folder).map_err(|reason| RuntimeError::Invalid { name: name.into(), reason })
+        self.sections(name, &bytes)?;
+        wit_comparison::differences(&bytes, &folder)
+            .map_err(|reason| RuntimeError::Invalid { name: name.into(), reason })
     }
 
     /// Compiles a component for the cache of a host with this key, for any processor of this
-    /// architecture if `baseline`; returns the files' names. There are two: a host whose stages run
-    /// in processes of their own needs other code than one whose stages run in its own, and nobody
-    /// here knows which it will be.
+    /// architecture if `baseline`, and returns the names of the two files. A host whose stages run in
+    /// stage processes needs other code than one whose stages run in its own process, and which of
+    /// them the host does is not known here.
     pub(crate) fn precompile(
         &self,
         name: &str,
@@ -197,7 +173,7 @@ impl Catalog {
     ) -> Result<[String; 2], RuntimeError> {
         let digest = self.digest(name, origin)?;
         let bytes = self.bytes_of(name, digest, origin)?;
-        let Anatomy { interfaces, provenance } = self.anatomy(name, &bytes)?;
+        let ComponentSections { interfaces, provenance } = self.sections(name, &bytes)?;
         version::same_contract(&interfaces, name, || Tool::of(&provenance))?;
         let Compilation { compiler, limits, options, .. } = &self.compilation;
         let compile = |without_interruption| {
@@ -216,31 +192,31 @@ impl Catalog {
         Ok(self.cached(name, self.digest(name, origin)?).is_some())
     }
 
-    /// What `resolve` made ready.
-    pub(crate) fn ready(&self, component: &Component) -> Option<Code> {
-        self.found(component).map(|ready| ready.code)
+    /// Returns the code of a component that [`Catalog::resolve`] resolved.
+    pub(crate) fn code(&self, component: &Component) -> Option<Code> {
+        self.resolved(component).map(|resolved| resolved.code)
     }
 
-    /// How components are compiled and run.
+    /// Returns how components are compiled and run.
     pub(crate) fn options(&self) -> EngineOptions {
         self.compilation.options
     }
 
-    fn found(&self, component: &Component) -> Option<Ready> {
+    fn resolved(&self, component: &Component) -> Option<Resolved> {
         let key = (component.digest, component.world, Stubs::named(&component.stubs));
-        self.ready.lock().expect("no panic holds this lock").get(&key).cloned()
+        self.resolved.lock().expect("no panic holds this lock").get(&key).cloned()
     }
 
-    /// The bytes of a component that `resolve` made ready, for keeping with a model.
+    /// Returns the bytes of a resolved component, to be stored with a model.
     pub(crate) fn bytes(&self, component: &Component) -> Result<Vec<u8>, RuntimeError> {
         let name = &component.name;
         let found = self
-            .found(component)
+            .resolved(component)
             .ok_or_else(|| RuntimeError::Engine(format!("component `{name}` was not resolved")))?;
         self.bytes_of(name, component.digest, &found.origin)
     }
 
-    /// Names of the built-in stages.
+    /// Returns the names and files of the built-in stages.
     pub(crate) fn built_in(&self) -> BTreeMap<String, PathBuf> {
         let files = self.folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
         let named = files.filter_map(|file| {
@@ -256,7 +232,8 @@ impl Catalog {
         found.ok_or_else(|| RuntimeError::Unknown { name: name.into(), searched: self.folders.clone() })
     }
 
-    /// The digest of a component's bytes, which are not kept: most components are in the cache, and some have 30 MB.
+    /// Returns the digest of a component's bytes. The bytes are not kept: most components are in the
+    /// cache, and some have 30 MB.
     fn digest(&self, name: &str, origin: &Origin) -> Result<Digest, RuntimeError> {
         let path = match origin {
             Origin::BuiltIn => &self.find(name)?,
@@ -265,12 +242,12 @@ impl Catalog {
         };
         let failed = |reason| RuntimeError::Read { name: name.into(), path: path.clone(), reason };
         let file = open_regular(path).map_err(failed)?;
-        // Before it is hashed: a file can be longer than any disk.
+        // Checked before hashing: a sparse file can be longer than any disk.
         self.compilation.within_size(name, file.metadata().map_err(failed)?.len())?;
         Digest::of_reader(file).map_err(failed)
     }
 
-    /// The bytes of this digest.
+    /// Reads the bytes of a component, which must have the digest `expected`.
     fn bytes_of(&self, name: &str, expected: Digest, origin: &Origin) -> Result<Vec<u8>, RuntimeError> {
         let path = match origin {
             Origin::BuiltIn => &self.find(name)?,
@@ -287,22 +264,23 @@ impl Catalog {
         }
     }
 
-    /// The tool that made a component, for the hint of a refusal.
+    /// Returns the tool that made a component, for the hint of a refusal.
     fn tool(&self, name: &str, digest: Digest, origin: &Origin) -> Tool {
-        let anatomy = self.bytes_of(name, digest, origin).and_then(|bytes| self.anatomy(name, &bytes));
-        anatomy.map_or(Tool::Other, |anatomy| Tool::of(&anatomy.provenance))
+        let sections = self.bytes_of(name, digest, origin).and_then(|bytes| self.sections(name, &bytes));
+        sections.map_or(Tool::Other, |sections| Tool::of(&sections.provenance))
     }
 
-    fn anatomy(&self, name: &str, bytes: &[u8]) -> Result<Anatomy, RuntimeError> {
-        anatomy::read(bytes).map_err(|reason| RuntimeError::Invalid { name: name.into(), reason })
+    fn sections(&self, name: &str, bytes: &[u8]) -> Result<ComponentSections, RuntimeError> {
+        component_sections::read(bytes).map_err(|reason| RuntimeError::Invalid { name: name.into(), reason })
     }
 
-    /// The name of the file with a component's code.
+    /// Returns the name of the cache file of a component's code.
     fn file(&self, digest: Digest) -> String {
         file(digest, &self.settings)
     }
 
-    /// A component's code from the cache, if this host wrote it and this engine can load it. What cannot be used is reported and made again.
+    /// Loads a component's code from the cache, if this host wrote it and this engine can load it. A
+    /// file that cannot be used is reported, and the caller compiles again.
     fn cached(&self, name: &str, digest: Digest) -> Option<(wasm::Component, Sealed)> {
         let file = self.file(digest);
         let loaded = self.cache.sealed(&file).map_err(|reason| match reason {
@@ -335,16 +313,17 @@ impl Catalog {
     }
 
     fn load(&self, code: Sealed) -> wasmtime::Result<(wasm::Component, Sealed)> {
-        // SAFETY: the bytes were made by this program's compiler, for a component that was admitted: either a moment ago, or earlier by somebody with the host's key,
-        // over which they were verified. They are sealed, so nobody changes them while they are mapped. That they fit this engine, wasmtime checks itself.
+        // SAFETY: this program's compiler made the bytes for an admitted component: either just now, or
+        // earlier, in which case they were verified under the host's key. They are sealed, so nobody
+        // can change them while they are mapped. wasmtime itself checks that they fit this engine.
         let component = unsafe { wasm::Component::deserialize_file(&self.engine, code.path()) }?;
         Ok((component, code))
     }
 
-    /// The limits of `describe`: little, and never more than the operator allows.
+    /// Returns the limits of `describe`, which are at most the operator's ceilings.
     fn describe_limits(&self, world: World) -> Limits {
         let cpu = self.bounds.describe_cpu;
-        // Nothing in it can wait, but others may use the machine too.
+        // `describe` never waits, but other processes may use the machine.
         let wall = cpu + std::time::Duration::from_secs(60);
         Limits { cpu, wall, ..world.default_limits() }.at_most(self.ceilings.of(world))
     }
@@ -355,13 +334,13 @@ impl Catalog {
         world: World,
         digest: Digest,
         code: &Code,
-        optional: Optional,
+        optional: OptionalExports,
     ) -> Result<Description, RuntimeError> {
         let file = format!("{}-{}.description", digest.to_hex(), world.as_str());
         match self.cache.bytes(&file) {
             Ok(bytes) => match serde_json::from_slice(&bytes) {
                 Ok(description) => return Ok(description),
-                // Another version of this program wrote it.
+                // Another version of this program wrote the file.
                 Err(reason) => tracing::debug!("the description of `{name}` is asked for again: {reason}"),
             },
             Err(Unusable::Missing) => {}
@@ -384,28 +363,28 @@ impl Catalog {
         Ok(description)
     }
 
-    /// Checks the types of what is exported and runs `describe`, with no staging, no sources and
-    /// nobody listening.
+    /// Checks the types of all exports and calls `describe`, without staging, sources or a tracker.
     fn describe(
         &self,
         code: &Code,
         context: Arc<StageContext>,
-        optional: Optional,
+        optional: OptionalExports,
     ) -> Result<metadata::Description, StageFault> {
-        let mut seat = Seat::of(self, code, context, None, Purpose::Once)?;
-        match seat.call(Export::Describe { world: code.world, optional })? {
+        let process = self.process.as_ref();
+        let mut instance = StageInstance::new(code, process, self.options(), context, None, Purpose::Once)?;
+        match instance.call(ExportCall::Describe { world: code.world, optional })? {
             Reply::Description(description) => Ok(description),
-            _ => Err(seat.other("describe")),
+            _ => Err(instance.unexpected_reply("describe")),
         }
     }
 }
 
-/// The name of a file with compiled code, by what decides the code.
+/// Returns the name of a file of compiled code, which has everything that the code depends on.
 fn file(digest: Digest, settings: &str) -> String {
     format!("{}-{settings}.cwasm", digest.to_hex())
 }
 
-/// Imports and exports of compiled code.
+/// Returns the imports and exports of compiled code.
 fn interfaces(engine: &wasmtime::Engine, component: &wasm::Component) -> Interfaces {
     let kind = component.component_type();
     Interfaces {
@@ -422,7 +401,17 @@ fn stored(name: &str, digest: &Digest, artifacts: &ArtifactStore) -> Result<Vec<
     })
 }
 
-/// The context of a `describe` call.
+/// Ignores everything that `describe` reports.
+struct NullTracker;
+
+impl Tracker for NullTracker {
+    fn log(&self, _: Level, _: &str) {}
+    fn progress(&self, _: u64, _: u64) {}
+    fn metric(&self, _: &str, _: f64, _: u64) {}
+    fn figure(&self, _: Figure) {}
+}
+
+/// Returns the context of a `describe` call.
 fn describing(name: &str, world: World, digest: Digest, limits: Limits) -> StageContext {
     let description = Description {
         name: name.into(),
@@ -450,7 +439,7 @@ fn describing(name: &str, world: World, digest: Digest, limits: Limits) -> Stage
         limits,
         staging: None,
         meter: Arc::<Meter>::default(),
-        tracker: Arc::new(crate::runtime::Nobody),
+        tracker: Arc::new(NullTracker),
         workers: 1,
         cancel: Cancel::default(),
         shelf: Shelf::default(),
@@ -464,8 +453,10 @@ mod tests {
 
     use super::*;
     use crate::compile::Compiler;
+    use crate::local_instance::LocalInstance;
+    use crate::store_data::StoreData;
 
-    /// A component that exports an empty instance by these names; all lengths take one byte.
+    /// Encodes a component that exports an empty instance by these names; all lengths take one byte.
     fn exporting(names: &[&str]) -> Vec<u8> {
         let mut exports = vec![names.len() as u8];
         names.iter().for_each(|name| {
@@ -488,7 +479,7 @@ mod tests {
         let path = folder.path().join("old.wasm");
         fs::write(&path, &bytes).expect("room");
         let origin = Origin::File(path);
-        // As an earlier version of this program would have done.
+        // This is what an earlier version of this program would have cached.
         catalog(Compiler::InProcess).compile("old", Digest::of(&bytes), &bytes).expect("it is valid");
         for compiler in [Compiler::InProcess, Compiler::Absent] {
             let catalog = catalog(compiler);
@@ -508,16 +499,17 @@ mod tests {
         let options = EngineOptions { budget, ..EngineOptions::default() };
         let engine = crate::engine::engine(options).expect("an engine");
         let component = wasm::Component::new(&engine, MEMORY).expect("a component");
-        let pre = wasm::Linker::<Guest<Desk>>::new(&engine).instantiate_pre(&component).expect("it imports nothing");
+        let pre =
+            wasm::Linker::<StoreData<StageHost>>::new(&engine).instantiate_pre(&component).expect("it imports nothing");
         let digest = Digest::of(MEMORY);
         let context = Arc::new(describing("own", World::Training, digest, World::Training.default_limits()));
-        // It exports nothing, which is seen once it has started.
+        // The call fails once the instance has started, since the component exports nothing.
         let start = || {
-            let guest = Guest::new(Desk::new(context.clone(), options, None), options.bounds, 0, 0);
-            let mut running = Running::new(guest, pre.clone(), options);
-            let returned = running.call(Export::TransformerFields).expect("no import fails");
-            match crate::seat::settle(&mut running.store.data_mut().desk, "own", returned) {
-                Err(StageFault::Trap { .. }) => Ok(running),
+            let data = StoreData::new(StageHost::new(context.clone(), options, None), options.bounds, 0, 0);
+            let mut instance = LocalInstance::new(data, pre.clone(), options);
+            let outcome = instance.call(ExportCall::TransformerFields).expect("no import fails");
+            match crate::stage_instance::into_reply(&mut instance.store.data_mut().host, "own", outcome) {
+                Err(StageFault::Trap { .. }) => Ok(instance),
                 other => Err(other.expect_err("it exports nothing")),
             }
         };

@@ -1,34 +1,23 @@
-//! WIT `sources`: data from outside, decoded by the host.
+//! WIT `sources`: external data, decoded by the host.
 
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_lifecycle::sandbox::SourceCursor;
 use stagewright_store::packed;
 
-use super::{Answer, Desk, Handle};
+use super::held::OpenCursor;
+use super::{HostResult, StageHost};
 use crate::batch;
 use crate::bindings::stagewright::stage::types::{Batch, DataFault, Failure, Field, ParameterFault};
+use crate::resource_types::Handle;
 
-/// Rows that a cursor decodes at once, at most: what fits a batch of the usual widths.
+/// The most rows that a cursor decodes at once: these fit one batch at usual row widths.
 const MAX_ROWS: usize = 65_536;
 
-/// Batches that a reading keeps at most: two that wait, one that is being made, and what is left of
-/// the last. Charged by the largest so far, so that the figure does not hang on how fast the reader
-/// is.
+/// The most batches that a cursor keeps in memory: two that wait, one that is being decoded, and the
+/// rest of the last. Each is charged at the size of the largest so far, so that the charge does not
+/// depend on the speed of the reader.
 const BATCHES_HELD: u64 = 4;
 
-/// A reading of one source. Holds back what did not fit the last batch.
-pub(super) struct OpenCursor {
-    cursor: Box<dyn SourceCursor>,
-    rest: Option<arrow_array::RecordBatch>,
-    /// The largest batch so far, in bytes.
-    largest: u64,
-    /// Bytes that the reading keeps in memory, as the guest is charged for them.
-    held: u64,
-    /// Rows handed out so far.
-    given: u64,
-}
-
-/// A fault that the guest may see as its own failure; the others end the call.
+/// Returns a fault of the data as a failure for the guest. Other faults end the call.
 fn failure(fault: StageFault) -> Result<Failure, StageFault> {
     match fault {
         StageFault::Data { message, column, row, value, .. } => {
@@ -38,8 +27,8 @@ fn failure(fault: StageFault) -> Result<Failure, StageFault> {
     }
 }
 
-impl Desk {
-    pub(crate) fn open_source(&mut self, source: String) -> Answer<Handle> {
+impl StageHost {
+    pub(crate) fn open_source(&mut self, source: String) -> HostResult<Handle> {
         self.account.check_time()?;
         let Some(sources) = self.sources.clone() else {
             let fault =
@@ -48,7 +37,7 @@ impl Desk {
         };
         self.account.open_cursor()?;
         match sources.open(&source) {
-            Ok(cursor) => Ok(Ok(self.keep(OpenCursor { cursor, rest: None, largest: 0, held: 0, given: 0 })?)),
+            Ok(cursor) => Ok(Ok(self.insert(OpenCursor { cursor, rest: None, largest: 0, held: 0, given: 0 })?)),
             Err(fault) => {
                 self.account.close_cursor();
                 Ok(Err(failure(fault)?))
@@ -60,7 +49,7 @@ impl Desk {
         Ok(batch::fields_out(self.held.get::<OpenCursor>(cursor)?.cursor.schema().fields()))
     }
 
-    pub(crate) fn next_rows(&mut self, cursor: Handle, rows: u32) -> Answer<Option<Batch>> {
+    pub(crate) fn next_rows(&mut self, cursor: Handle, rows: u32) -> HostResult<Option<Batch>> {
         self.account.check_time()?;
         let stage = self.account.context.world;
         let wanted = (rows as usize).clamp(1, MAX_ROWS);
@@ -79,8 +68,8 @@ impl Desk {
         if first.num_rows() < rows.num_rows() {
             open.rest = Some(rows.slice(first.num_rows(), rows.num_rows() - first.num_rows()));
         }
-        // A part of a batch keeps the whole of it in memory; all columns of one that another
-        // process decoded lie in one allocation.
+        // A slice keeps its whole batch in memory. All columns of a batch from a decoder process lie
+        // in one allocation.
         open.largest = open.largest.max(packed::held_bytes(&rows) as u64);
         let (before, held) = (open.held, BATCHES_HELD * open.largest);
         open.held = held;

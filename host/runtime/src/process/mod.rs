@@ -1,0 +1,20 @@
+//! Stages and decoders in processes of their own, behind the walls of `stagewright-jail`.
+//!
+//! A child process is trusted as little as the guest or the file in it. It gets compiled code or a
+//! file, a task and a channel, and nothing else. The parent answers its imports, checks every byte
+//! that it sends, and ends it.
+//!
+//! - `protocol`: kinds of messages, tasks. `message`: how values are encoded.
+//! - `stage_parent`: the parent's side of an instance; `stage_process`: its process, from start to
+//!   end, and which instances may use it; `stage_child`: the program in the process;
+//!   `remote_host`: the child's connection to the parent.
+//! - `decoder_parent`, `decoder_child`: the two sides of a process that decodes one file.
+
+pub(crate) mod decoder_child;
+pub(crate) mod decoder_parent;
+pub(crate) mod message;
+mod protocol;
+pub(crate) mod remote_host;
+pub(crate) mod stage_child;
+pub(crate) mod stage_parent;
+pub(crate) mod stage_process;

@@ -1,0 +1,117 @@
+//! The child's connection to its parent, and the host that forwards imports over it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stagewright_jail::Channel;
+use stagewright_lifecycle::fault::StageFault;
+
+use super::message::{self, MAX_HEAD, Message, Payload};
+use super::protocol::{PROTOCOL_BROKEN, from_stage, to_stage};
+use crate::export_call::Crash;
+
+/// The connection of a stage process to its parent, shared by its instances, which run one after
+/// the other. It is unset until the process is locked; no guest runs before that.
+#[derive(Clone, Default)]
+pub(super) struct ParentConnection(Arc<Mutex<Option<Channel>>>);
+
+impl ParentConnection {
+    /// Sets the channel of the locked process.
+    pub(super) fn set(&self, channel: Channel) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(channel);
+    }
+
+    /// Uses the channel. Ends the process if the channel is unset or fails.
+    fn with<T>(&self, use_channel: impl FnOnce(&mut Channel) -> Option<T>) -> T {
+        let mut channel = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match channel.as_mut().and_then(use_channel) {
+            Some(value) => value,
+            None => stagewright_jail::end(PROTOCOL_BROKEN),
+        }
+    }
+
+    /// Sends a message, followed by the memory of the instance in bytes.
+    pub(super) fn send(&self, kind: u32, message: &Message, memory: u64) {
+        let [payload, head, length] = message.parts();
+        self.with(|channel| channel.send(kind, &[payload, head, length, &memory.to_le_bytes()]).ok());
+    }
+
+    /// Receives a message and returns its kind and bytes.
+    pub(super) fn receive(&self) -> (u32, Vec<u8>) {
+        let mut bytes = Vec::new();
+        let kind = self.with(|channel| channel.receive(&mut bytes).ok());
+        (kind, bytes)
+    }
+}
+
+/// Decodes a value from the parent, which runs the same program.
+pub(super) fn from_parent<T: DeserializeOwned + Payload>(bytes: Vec<u8>) -> T {
+    message::decode(bytes, usize::MAX).unwrap_or_else(|_| stagewright_jail::end(PROTOCOL_BROKEN))
+}
+
+/// The host of an instance in a stage process: forwards imports to the parent.
+pub(crate) struct RemoteHost {
+    connection: ParentConnection,
+    /// Bytes of the instance's linear memories.
+    memory: u64,
+    /// The limit on these bytes.
+    max_memory: u64,
+}
+
+impl RemoteHost {
+    pub(super) fn new(connection: &ParentConnection, max_memory: u64) -> Self {
+        Self { connection: connection.clone(), memory: 0, max_memory }
+    }
+
+    /// Returns the bytes of the instance's linear memories.
+    pub(super) fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// Sends a call of an import to the parent and waits for its result, unless the call is one-way.
+    ///
+    /// # Errors
+    /// The call is too long.
+    pub(crate) fn call<T: DeserializeOwned + Payload>(
+        &mut self,
+        call: &mut (impl Serialize + Payload),
+        is_one_way: bool,
+    ) -> Result<T, StageFault> {
+        let message = message::encode(call).map_err(StageFault::host)?;
+        if message.head_len() > MAX_HEAD {
+            return Err(StageFault::host("a question of too many bytes"));
+        }
+        let kind = if is_one_way { from_stage::ONE_WAY_CALL } else { from_stage::IMPORT_CALL };
+        self.connection.send(kind, &message, self.memory);
+        if is_one_way {
+            let nothing = message::encode(&mut ()).map_err(StageFault::host)?;
+            return Ok(from_parent(nothing.parts().concat()));
+        }
+        match self.connection.receive() {
+            (to_stage::IMPORT_RESULT, bytes) => Ok(from_parent(bytes)),
+            _ => stagewright_jail::end(PROTOCOL_BROKEN),
+        }
+    }
+
+    /// Counts growth of the instance's memories. Returns `false` if the memory cannot grow.
+    ///
+    /// # Errors
+    /// The growth exceeds the memory limit.
+    pub(crate) fn grow_memory(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool, Crash> {
+        let memory = self.memory.saturating_add(desired.saturating_sub(current) as u64);
+        if memory > self.max_memory {
+            return Err(Crash::Memory(memory));
+        }
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        self.memory = memory;
+        Ok(true)
+    }
+}

@@ -1,0 +1,117 @@
+//! The program of a stage process: loads the code, locks itself in, performs calls.
+
+use std::os::fd::AsRawFd as _;
+
+use stagewright_jail::Started;
+use stagewright_lifecycle::fault::StageFault;
+use wasmtime::Engine;
+use wasmtime::component::{Component, InstancePre};
+
+use super::decoder_child;
+use super::message::{self, MAX_HEAD, Message};
+use super::protocol::{PROTOCOL_BROKEN, START_FAILED, StageTask, StartError, Task, VERSION, from_stage, to_stage};
+use super::remote_host::{ParentConnection, RemoteHost, from_parent};
+use crate::admission;
+use crate::engine;
+use crate::export_call::{CallOutcome, Crash, EngineLimit};
+use crate::local_instance::LocalInstance;
+use crate::store_data::StoreData;
+use crate::wasi::stubs::Stubs;
+
+/// Runs a stage process: the main function of its program. The process takes its task from its
+/// parent, locks itself in, and performs calls until the parent kills it.
+///
+/// # Safety
+/// This must be the first call in `main`: it closes every file descriptor above 2.
+pub unsafe fn stage_process() -> ! {
+    // SAFETY: the caller guarantees that this is the first call in `main`.
+    let started = unsafe { stagewright_jail::start(VERSION) }.map_err(Into::into).and_then(run_task);
+    if let Err(reason) = started {
+        eprintln!("{reason}");
+    }
+    stagewright_jail::end(START_FAILED)
+}
+
+/// Stack of this process in addition to the guest's, for the host's own frames above and below it.
+const OWN_STACK: u64 = 2 << 20;
+
+/// Raises the limit on the main thread's stack to what a guest may use. The kernel checks the limit
+/// when the stack grows, so nothing else is needed.
+fn raise_stack_limit(task: &StageTask) -> Result<(), StartError> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = task.bounds.stack as u64 + OWN_STACK;
+    let limit = getrlimit(Resource::Stack);
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+        setrlimit(Resource::Stack, raised).map_err(|reason| {
+            format!("this system allows a process less than {wanted} bytes of stack (`ulimit -H -s`): {reason}")
+        })?;
+    }
+    Ok(())
+}
+
+fn run_task(started: Started) -> Result<(), StartError> {
+    match postcard::from_bytes(started.task())? {
+        Task::Stage(task) => run_stage(started, task),
+        Task::Decode(task) => decoder_child::decode(started, &task),
+    }
+}
+
+fn run_stage(started: Started, task: StageTask) -> Result<(), StartError> {
+    raise_stack_limit(&task)?;
+    // Unless this thread has entered a runtime, wasmtime-wasi starts one with threads.
+    let runtime = Box::leak(Box::new(tokio::runtime::Builder::new_current_thread().build()?));
+    std::mem::forget(runtime.enter());
+    // Never dropped: dropping closes files, which the lock refuses, and the process ends without.
+    let engine: &'static Engine = Box::leak(Box::new(engine::jailed(task.options())?));
+    let [code, ..] = started.inputs() else { return Err("no code was given".into()) };
+    let path = format!("/proc/self/fd/{}", code.as_raw_fd());
+    // SAFETY: the parent verified these bytes and sealed them; wasmtime itself checks that they fit
+    // this engine.
+    let component = unsafe { Component::deserialize_file(engine, path) }.map_err(|error| format!("{error:#}"))?;
+    let component: &'static Component = Box::leak(Box::new(component));
+    let stubs = Stubs { filesystem: task.filesystem, sockets: task.sockets };
+    let linker = admission::linker::<RemoteHost>(engine, task.world, stubs).map_err(|error| format!("{error:#}"))?;
+    let pre = linker.instantiate_pre(component).map_err(|error| format!("{error:#}"))?;
+    let connection = ParentConnection::default();
+    // Before the lock: creating the state of WASI asks the system for random numbers.
+    let data = StoreData::new(RemoteHost::new(&connection, task.memory), task.bounds, task.seed, task.as_of);
+    Engine::tls_eager_initialize();
+    let locked = started.lock()?;
+    connection.set(locked.channel);
+    perform_calls(&connection, &pre, data, &task)
+}
+
+/// Performs calls until the parent ends this process.
+fn perform_calls(
+    connection: &ParentConnection,
+    pre: &InstancePre<StoreData<RemoteHost>>,
+    data: StoreData<RemoteHost>,
+    task: &StageTask,
+) -> ! {
+    let mut instance = LocalInstance::new(data, pre.clone(), task.options());
+    loop {
+        match connection.receive() {
+            (to_stage::EXPORT_CALL, bytes) => {
+                let message = encode_outcome(instance.call(from_parent(bytes)));
+                connection.send(from_stage::CALL_OUTCOME, &message, instance.store.data().host.memory());
+            }
+            (to_stage::RENEW, _) => instance = instance.renewed(RemoteHost::new(connection, task.memory)),
+            _ => stagewright_jail::end(PROTOCOL_BROKEN),
+        }
+    }
+}
+
+/// Encodes how a call ended. An import fails in this process only if its call is too long.
+fn encode_outcome(result: Result<CallOutcome, StageFault>) -> Message {
+    let too_long = || {
+        let result = Err(Crash::OperatorLimit(EngineLimit::CallBytes, None));
+        CallOutcome { written: String::new(), dropped: 0, at_start: false, result }
+    };
+    let mut outcome = result.unwrap_or_else(|_| too_long());
+    outcome.shorten();
+    match message::encode(&mut outcome) {
+        Ok(message) if message.head_len() <= MAX_HEAD => message,
+        _ => message::encode(&mut too_long()).unwrap_or_else(|_| stagewright_jail::end(PROTOCOL_BROKEN)),
+    }
+}

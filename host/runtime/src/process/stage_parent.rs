@@ -1,0 +1,266 @@
+//! An instance in a stage process, as its parent sees it.
+//!
+//! The parent sends calls, answers the imports of the guest, and treats everything that comes from
+//! the process as untrusted.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use stagewright_jail::{Command, Ending, Event, Limit, Rules, Spent, Walls, Why};
+use stagewright_lifecycle::fault::{LimitKind, StageFault};
+use stagewright_lifecycle::sandbox::{Cancel, Meter};
+use stagewright_manifest::{Limits, World};
+
+use super::message::{self, MAX_HEAD, MAX_MESSAGE, Payload};
+use super::protocol::{OWN_MEMORY, StageTask, Task, VERSION, from_stage, missing_walls, to_stage};
+use super::stage_process::{self, Process, Purpose};
+use crate::engine::EngineOptions;
+use crate::export_call::{CallOutcome, Crash, ExportCall};
+use crate::import_call::ImportCall;
+use crate::sealed::Sealed;
+use crate::stage_host::StageHost;
+use crate::wasi::stubs::Stubs;
+
+/// Bytes of the instance's memory size, which ends each message of a stage process.
+const MEMORY: usize = 8;
+
+/// Returns the length limit of a stage process's messages of this kind.
+fn max_length(kind: u32) -> Option<u64> {
+    (from_stage::IMPORT_CALL..=from_stage::CALL_OUTCOME).contains(&kind).then_some(MAX_MESSAGE + MEMORY as u64)
+}
+
+/// The program of a stage process, and what it is given.
+pub(crate) struct StageLaunch<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) code: &'a Sealed,
+    pub(crate) world: World,
+    pub(crate) stubs: Stubs,
+    pub(crate) options: EngineOptions,
+    pub(crate) required: Walls,
+}
+
+/// An instance in a stage process.
+pub(crate) struct RemoteInstance {
+    process: Option<Process>,
+    pub(crate) host: StageHost,
+    purpose: Purpose,
+    /// Whether the result of the last call was checked and is valid.
+    is_reusable: bool,
+}
+
+impl RemoteInstance {
+    /// Creates an instance in a parked process of the same purpose, or in a new process.
+    pub(crate) fn open(launch: &StageLaunch<'_>, host: StageHost, purpose: Purpose) -> Result<Self, StageFault> {
+        let process = match stage_process::take_parked(purpose, host.context()) {
+            Some(process) => process,
+            None => start_process(launch, &host)?,
+        };
+        Ok(Self { process: Some(process), host, purpose, is_reusable: false })
+    }
+
+    /// Performs a call and answers the imports that the guest calls meanwhile.
+    ///
+    /// # Errors
+    /// Returns the fault that ended the call. The process cannot be used again.
+    pub(crate) fn call(&mut self, mut export: ExportCall) -> Result<CallOutcome, StageFault> {
+        let name = export.name();
+        self.is_reusable = false;
+        let Some(mut process) = self.process.take() else {
+            return Err(StageFault::host("the process of an instance was called again after its end"));
+        };
+        let message = message::encode(&mut export).map_err(StageFault::host)?;
+        // If the process has ended, the next event says why.
+        let _ = process.child.send(to_stage::EXPORT_CALL, &message.parts());
+        let result = self.answer_imports(name, &mut process);
+        if let Err(fault) = &result {
+            process.child.stop(&fault.to_string());
+        }
+        self.process = Some(process);
+        result
+    }
+
+    /// Answers imports until the call ends.
+    fn answer_imports(&mut self, export: &str, process: &mut Process) -> Result<CallOutcome, StageFault> {
+        loop {
+            let mut bytes = Vec::new();
+            let kind = match process.child.receive(&mut bytes).map_err(StageFault::host)? {
+                Event::Message(kind) => kind,
+                Event::Ended(ending) => {
+                    process.record_end(&ending);
+                    return Err(self.fault(export, &ending));
+                }
+            };
+            let memory = bytes.split_last_chunk::<MEMORY>().map(|(_, memory)| u64::from_le_bytes(*memory));
+            let Some(memory) = memory else { return Err(self.forged(export, "a message without an end")) };
+            bytes.truncate(bytes.len() - MEMORY);
+            self.host.account.has_memory(memory)?;
+            match kind {
+                from_stage::CALL_OUTCOME => return self.decode::<CallOutcome>(export, bytes).map(without_host_ends),
+                _ => {
+                    let call: ImportCall = self.decode(export, bytes)?;
+                    if call.is_one_way() != (kind == from_stage::ONE_WAY_CALL) {
+                        return Err(self.forged(export, "a question of the wrong kind"));
+                    }
+                    let world = self.host.context().world;
+                    // A linker in this process would not have linked the interface.
+                    if !world.contract().imports.contains(&call.interface()) {
+                        return Err(self.forged(export, "a question that nobody of its world asks"));
+                    }
+                    let result = call.perform(&mut self.host)?;
+                    if kind == from_stage::IMPORT_CALL {
+                        let _ = process.child.send(to_stage::IMPORT_RESULT, &result.parts());
+                    }
+                }
+            }
+        }
+    }
+
+    fn decode<T: DeserializeOwned + Payload>(&self, export: &str, bytes: Vec<u8>) -> Result<T, StageFault> {
+        message::decode(bytes, MAX_HEAD).map_err(|reason| self.forged(export, reason))
+    }
+
+    /// Returns the fault of a message that our program does not send.
+    fn forged(&self, export: &str, reason: &str) -> StageFault {
+        self.crashed(export, &format!("its process sent what no stage's process sends: {reason}"))
+    }
+
+    fn crashed(&self, export: &str, message: &str) -> StageFault {
+        let context = self.host.context();
+        StageFault::Trap {
+            stage: context.world.into(),
+            component: context.component.name.clone(),
+            export: export.into(),
+            message: stagewright_lifecycle::fault::guest_text(message),
+        }
+    }
+
+    /// Converts the end of the process into a fault.
+    fn fault(&self, export: &str, ending: &Ending) -> StageFault {
+        let account = &self.host.account;
+        let limits = &account.context.limits;
+        match &ending.why {
+            Why::Limit { limit: Limit::Cpu, used, .. } => {
+                let used = Meter::get(&account.context.meter.cpu_ns).max(*used);
+                account.limit(LimitKind::Cpu, used, limits.cpu.as_nanos() as u64)
+            }
+            Why::Limit { limit: Limit::Wall, .. } => {
+                account.limit(LimitKind::Wall, account.context.meter.wall_ns(), limits.wall.as_nanos() as u64)
+            }
+            Why::Limit { limit: Limit::Memory, .. } => {
+                account.limit(LimitKind::Memory, limits.memory.saturating_add(1), limits.memory)
+            }
+            Why::Cancelled => StageFault::Cancelled { stage: account.stage() },
+            Why::Missing(walls) => StageFault::host(missing_walls(*walls)),
+            Why::Stopped(reason) => StageFault::host(format!("a stage's process was stopped: {reason}")),
+            why => match (ending.from_outside(), ending.said.as_str()) {
+                (Some(signal), _) => StageFault::Killed {
+                    stage: account.stage(),
+                    component: account.context.component.name.clone(),
+                    export: export.into(),
+                    signal,
+                },
+                (None, "") => self.crashed(export, &format!("its process ended: {why}")),
+                (None, said) => self.crashed(export, &format!("its process ended: {why}; it said: {said}")),
+            },
+        }
+    }
+
+    /// Records that the result of the last call was checked and is valid.
+    pub(crate) fn mark_reusable(&mut self) {
+        self.is_reusable = true;
+    }
+
+    /// Drops the instance. The next call starts a fresh one, which shares no state with it.
+    pub(crate) fn renew(&mut self, host: StageHost) {
+        self.host = host;
+        self.is_reusable = false;
+        if let Some(process) = &mut self.process {
+            // A process that does not receive this message uses up its wall time.
+            self.host.account.enter();
+            let _ = process.child.send(to_stage::RENEW, &[]);
+            self.host.account.leave();
+        }
+    }
+}
+
+impl Drop for RemoteInstance {
+    /// Parks the process for the next instance of its purpose if the last result was valid, and ends
+    /// it otherwise.
+    fn drop(&mut self) {
+        let Some(process) = self.process.take() else { return };
+        if self.is_reusable && self.purpose != Purpose::Once {
+            process.park(self.purpose, self.host.context());
+        } else {
+            process.end(self.host.context());
+        }
+    }
+}
+
+/// Starts a process, which loads the code and waits for a call.
+fn start_process(launch: &StageLaunch<'_>, host: &StageHost) -> Result<Process, StageFault> {
+    let context = host.context();
+    let task = StageTask {
+        world: launch.world,
+        filesystem: launch.stubs.filesystem,
+        sockets: launch.stubs.sockets,
+        canonicalize_nans: launch.options.canonicalize_nans,
+        bounds: launch.options.bounds,
+        seed: context.seed,
+        as_of: context.as_of,
+        memory: context.limits.memory,
+    };
+    let task = postcard::to_allocvec(&Task::Stage(task)).map_err(StageFault::host)?;
+    // Each message is bounded by its kind. Their sum is bounded by the account, which is charged for
+    // the parent's work on each message.
+    let rules = Rules { longest: max_length, messages: u64::MAX, bytes: u64::MAX };
+    let account =
+        Arc::new(JailAccount { meter: context.meter.clone(), limits: context.limits, cancel: context.cancel.clone() });
+    let mut command = Command::new(launch.program, VERSION, account, rules);
+    let inputs = [launch.code.as_fd()];
+    command.inputs = &inputs;
+    command.task = &task;
+    command.memory = context.limits.memory.saturating_add(OWN_MEMORY);
+    command.required = launch.required;
+    let child = context.on_behalf(|| {
+        stagewright_jail::spawn(&command).map_err(|reason| {
+            StageFault::host(format!("cannot start `{}`, the process of a stage: {reason}", launch.program.display()))
+        })
+    })?;
+    Ok(Process::new(child, context.meter.clone()))
+}
+
+/// Replaces the outcomes that only the parent can know, which a lying process may claim.
+fn without_host_ends(mut outcome: CallOutcome) -> CallOutcome {
+    if let Err(crash @ (Crash::Interrupted | Crash::NoRoom)) = &outcome.result {
+        outcome.result = Err(Crash::Trap(format!("its process says that {crash}")));
+    }
+    outcome
+}
+
+/// The account of a stage for the jail. It holds nothing else of the stage, since the jail decides
+/// when to drop it.
+struct JailAccount {
+    meter: Arc<Meter>,
+    limits: Limits,
+    cancel: Cancel,
+}
+
+impl stagewright_jail::Account for JailAccount {
+    fn charge(&self, cpu: Duration) {
+        Meter::add(&self.meter.cpu_ns, cpu.as_nanos() as u64);
+    }
+
+    fn cpu(&self) -> Spent {
+        Spent { used: Duration::from_nanos(Meter::get(&self.meter.cpu_ns)), allowed: self.limits.cpu }
+    }
+
+    fn wall(&self) -> Spent {
+        Spent { used: Duration::from_nanos(self.meter.wall_ns()), allowed: self.limits.wall }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+}
