@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::artifact::{ArtifactStore, SharedArtifacts, sync_directory};
+use crate::artifact::{ArtifactStore, SharedArtifacts};
 use crate::error::{StoreError, io_error};
 use crate::files::{create_private, read_regular_text, write_whole};
+use crate::fsyncs::sync_directory;
 use crate::registry::Registry;
 
 /// `STAGEWRIGHT_HOME`: `artifacts/`, `cache/`, and the registry `stagewright.db`. Cheap to clone.
@@ -70,11 +71,11 @@ impl Home {
         match (before, place) {
             (None, None) => Ok(self),
             (Some(before), Some(place)) if address(&before) == address(place.uri()) => {
-                Ok(Self { artifacts: self.artifacts.shared_at(place).recorded_in(&self.registry), ..self })
+                Ok(Self { artifacts: shared(self.artifacts, place, &self.registry), ..self })
             }
             (None, Some(place)) => {
                 let uri = place.uri().to_owned();
-                let artifacts = self.artifacts.shared_at(place).recorded_in(&self.registry);
+                let artifacts = shared(self.artifacts, place, &self.registry);
                 artifacts.share_all()?;
                 write_whole(&file, format!("{uri}\n").as_bytes()).map_err(io_error("write", &file))?;
                 Ok(Self { artifacts, ..self })
@@ -102,6 +103,12 @@ impl Home {
     pub fn cache_dir(&self) -> PathBuf {
         self.path.join("cache")
     }
+}
+
+/// Shares artifacts at a place. What is fetched from there is no longer than the registry says.
+fn shared(artifacts: ArtifactStore, place: Arc<dyn SharedArtifacts>, registry: &Registry) -> ArtifactStore {
+    let registry = registry.clone();
+    artifacts.shared_at(place).with_recorded_bytes(Arc::new(move |kind, digest| registry.bytes_of(kind, digest)))
 }
 
 /// The file that says that a home's registry is elsewhere, and where.

@@ -18,6 +18,7 @@ mod digest;
 mod error;
 mod fault;
 mod files;
+mod fsyncs;
 mod home;
 mod liveness;
 pub mod packed;
@@ -29,13 +30,14 @@ mod write_beneath;
 
 pub use artifact::{
     ArtifactKind, ArtifactStore, Blob, BlobWriter, CollectedArtifact, Document, SharedArtifact, SharedArtifacts,
-    Staging, UnknownKind, fsyncs,
+    Staging, UnknownKind,
 };
 pub use database::DatabaseError;
 pub use digest::{Digest, DigestParseError};
 pub use error::StoreError;
 pub use fault::{BatchFault, BatchProblem};
 pub use files::{open_regular, read_bounded, read_regular, read_regular_text, write_whole};
+pub use fsyncs::fsyncs;
 pub use home::Home;
 pub use packed::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 pub use registry::{

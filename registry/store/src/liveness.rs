@@ -16,9 +16,9 @@ const EXTENSION: &str = "lock";
 
 /// A lock that says "this process lives". Dropping it removes the file.
 #[derive(Debug)]
-pub(crate) struct LifeLock(NamedTempFile);
+pub(crate) struct LivenessLock(NamedTempFile);
 
-impl LifeLock {
+impl LivenessLock {
     /// Creates and locks a file in `directory`.
     pub(crate) fn create(directory: &Path) -> Result<Self, StoreError> {
         loop {
@@ -49,12 +49,12 @@ impl LifeLock {
 
 /// The lock of a process that has died, held by us while we clean up.
 #[derive(Debug)]
-pub(crate) struct DeadLock {
+pub(crate) struct AbandonedLock {
     path: PathBuf,
     _lock: File,
 }
 
-impl DeadLock {
+impl AbandonedLock {
     /// The file's path without its extension.
     pub(crate) fn path(&self) -> PathBuf {
         self.path.with_extension("")
@@ -73,7 +73,7 @@ impl DeadLock {
 }
 
 /// The locks in `directory` whose processes are dead. A lock that somebody else is cleaning up is left out.
-pub(crate) fn dead_locks(directory: &Path) -> Result<Vec<DeadLock>, StoreError> {
+pub(crate) fn abandoned_locks(directory: &Path) -> Result<Vec<AbandonedLock>, StoreError> {
     let mut dead = Vec::new();
     for entry in fs::read_dir(directory).map_err(io_error("list", directory))? {
         let path = entry.map_err(io_error("list", directory))?.path();
@@ -83,7 +83,7 @@ pub(crate) fn dead_locks(directory: &Path) -> Result<Vec<DeadLock>, StoreError> 
         // Gone by now, or not ours to read: then it is somebody else's to clean up.
         let Ok(lock) = File::open(&path) else { continue };
         if lock.try_lock().is_ok() {
-            dead.push(DeadLock { path, _lock: lock });
+            dead.push(AbandonedLock { path, _lock: lock });
         }
     }
     Ok(dead)

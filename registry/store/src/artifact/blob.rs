@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::artifact::staging::RemoveOnDrop;
-use crate::artifact::{ArtifactKind, StagedFile, Staging};
+use crate::artifact::kind::ArtifactKind;
+use crate::artifact::staged::{RemoveOnDrop, StagedFile, StagedFiles};
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
 
@@ -93,7 +93,7 @@ impl fmt::Debug for Blob {
 /// A blob that is being written. Dropping it removes what was written.
 #[derive(Debug)]
 pub struct BlobWriter {
-    staging: Staging,
+    staged: StagedFiles,
     file: BufWriter<File>,
     path: PathBuf,
     unfinished: RemoveOnDrop,
@@ -102,10 +102,10 @@ pub struct BlobWriter {
 }
 
 impl BlobWriter {
-    pub(crate) fn create(staging: Staging) -> Result<Self, StoreError> {
-        let (file, path) = staging.store().create_staged()?;
+    pub(crate) fn create(staged: StagedFiles) -> Result<Self, StoreError> {
+        let (file, path) = staged.create_file()?;
         let unfinished = RemoveOnDrop(Some(path.clone()));
-        Ok(Self { staging, file: BufWriter::new(file), path, unfinished, hasher: Sha256::new(), size: 0 })
+        Ok(Self { staged, file: BufWriter::new(file), path, unfinished, hasher: Sha256::new(), size: 0 })
     }
 
     /// Appends bytes.
@@ -135,7 +135,7 @@ impl BlobWriter {
         let reader = File::open(&self.path).map_err(io_error("open", &self.path))?;
         self.unfinished.0 = None;
         let path = self.path.clone();
-        self.staging.add(StagedFile { path: self.path, file, kind: ArtifactKind::Blob, digest });
+        self.staged.add(StagedFile { path: self.path, file, kind: ArtifactKind::Blob, digest });
         Ok(Blob(Arc::new(BlobFile { file: reader, path, size: self.size, digest })))
     }
 }

@@ -8,8 +8,10 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::artifact::shared::{KEPT_FOR, REMOVED_WITHIN, named};
-use crate::artifact::{ArtifactKind, ArtifactStore, SharedArtifact, SharedArtifacts};
+use crate::artifact::kind::ArtifactKind;
+use crate::artifact::shared::{SharedArtifact, SharedArtifacts};
+use crate::artifact::sharing::{KEPT_FOR, REMOVED_WITHIN};
+use crate::artifact::store::{ArtifactStore, named};
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
 

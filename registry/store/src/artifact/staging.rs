@@ -3,11 +3,15 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use crate::artifact::{ArtifactKind, ArtifactStore, BlobWriter, Document, count_fsync};
+use crate::artifact::blob::{BlobWriter, Document};
+use crate::artifact::kind::ArtifactKind;
+use crate::artifact::staged::{RemoveOnDrop, StagedFile, StagedFiles};
+use crate::artifact::store::ArtifactStore;
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
+use crate::fsyncs::count_fsync;
 use crate::schema::Schema;
 use crate::table::{Table, TableWriter};
 
@@ -16,36 +20,7 @@ use crate::table::{Table, TableWriter};
 #[derive(Clone, Debug)]
 pub struct Staging {
     store: ArtifactStore,
-    finished: Arc<Mutex<Vec<StagedFile>>>,
-}
-
-/// A whole file that waits to be published. Dropping it removes the file.
-#[derive(Debug)]
-pub(crate) struct StagedFile {
-    pub(crate) path: PathBuf,
-    pub(crate) file: File,
-    pub(crate) kind: ArtifactKind,
-    pub(crate) digest: Digest,
-}
-
-/// Removes an unfinished file when its writer is dropped.
-#[derive(Debug)]
-pub(crate) struct RemoveOnDrop(pub(crate) Option<PathBuf>);
-
-impl Drop for RemoveOnDrop {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            // If it cannot be removed now, whoever opens the store after this process does it.
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
-impl Drop for StagedFile {
-    fn drop(&mut self) {
-        // After publication there is nothing under this name.
-        let _ = fs::remove_file(&self.path);
-    }
+    files: StagedFiles,
 }
 
 /// Makes a file as young as one that was just made.
@@ -54,17 +29,20 @@ pub(super) fn touch(path: &std::path::Path) -> Result<(), StoreError> {
     touched.map_err(io_error("touch", path))
 }
 
-impl Staging {
-    pub(crate) fn new(store: ArtifactStore) -> Self {
-        Self { store, finished: Arc::default() }
+impl ArtifactStore {
+    /// Begins a set of artifacts that will become visible together, or not at all.
+    pub fn stage(&self) -> Staging {
+        Staging { store: self.clone(), files: StagedFiles::new(Arc::clone(self.staging_area())) }
     }
+}
 
+impl Staging {
     /// Begins a table.
     ///
     /// # Errors
     /// [`StoreError::Io`] if its file cannot be created.
     pub fn create_table(&self, schema: &Schema) -> Result<TableWriter, StoreError> {
-        TableWriter::create(self.clone(), schema)
+        TableWriter::create(self.files.clone(), schema)
     }
 
     /// Begins a blob.
@@ -72,7 +50,7 @@ impl Staging {
     /// # Errors
     /// [`StoreError::Io`] if its file cannot be created.
     pub fn create_blob(&self) -> Result<BlobWriter, StoreError> {
-        BlobWriter::create(self.clone())
+        BlobWriter::create(self.files.clone())
     }
 
     /// Adds a document.
@@ -81,11 +59,11 @@ impl Staging {
     /// [`StoreError::Io`] if it cannot be written.
     pub fn put_document(&self, media_type: &str, bytes: impl Into<Vec<u8>>) -> Result<Document, StoreError> {
         let document = Document::new(media_type, bytes.into());
-        let (mut file, path) = self.store.create_staged()?;
+        let (mut file, path) = self.files.create_file()?;
         let mut unfinished = RemoveOnDrop(Some(path.clone()));
         file.write_all(document.bytes()).map_err(io_error("write", &path))?;
         unfinished.0 = None;
-        self.add(StagedFile { path, file, kind: ArtifactKind::Document, digest: document.digest() });
+        self.files.add(StagedFile { path, file, kind: ArtifactKind::Document, digest: document.digest() });
         Ok(document)
     }
 
@@ -95,13 +73,13 @@ impl Staging {
     /// [`StoreError::Damaged`] or [`StoreError::DigestDiffers`] if it is not that table;
     /// [`StoreError::Io`], also for what `bytes` fails with.
     pub fn bring_table(&self, digest: Digest, bytes: &mut dyn std::io::Read) -> Result<Table, StoreError> {
-        let (mut file, path) = self.store.create_staged()?;
+        let (mut file, path) = self.files.create_file()?;
         let mut unfinished = RemoveOnDrop(Some(path.clone()));
         std::io::copy(bytes, &mut file).map_err(io_error("write", &path))?;
         let table = Table::open(&file, path.clone(), digest)?;
         table.verify()?;
         unfinished.0 = None;
-        self.add(StagedFile { path, file, kind: ArtifactKind::Table, digest });
+        self.files.add(StagedFile { path, file, kind: ArtifactKind::Table, digest });
         Ok(table)
     }
 
@@ -117,7 +95,7 @@ impl Staging {
     /// [`StoreError::Io`]. If a file could not be flushed, none has become visible.
     /// [`StoreError::Shared`]: what is visible here may not be visible to other machines.
     pub fn publish(self) -> Result<(), StoreError> {
-        let files = std::mem::take(&mut *self.finished.lock().unwrap_or_else(PoisonError::into_inner));
+        let files = std::mem::take(&mut *self.files.finished());
         if files.is_empty() {
             return Ok(());
         }
@@ -151,7 +129,7 @@ impl Staging {
     /// As [`Staging::publish`].
     pub fn publish_only(self, wanted: &[Digest]) -> Result<(), StoreError> {
         let unwanted: Vec<StagedFile> = {
-            let mut files = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut files = self.files.finished();
             files.extract_if(.., |file| !wanted.contains(&file.digest)).collect()
         };
         drop(unwanted);
@@ -163,14 +141,14 @@ impl Staging {
     /// # Errors
     /// [`StoreError::Missing`] if there is none of this digest.
     pub fn open_table(&self, digest: &Digest) -> Result<Table, StoreError> {
-        let files = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = self.files.finished();
         let staged = Self::find(&files, ArtifactKind::Table, digest).ok_or_else(|| self.missing(digest))?;
         Table::open(&staged.file, staged.path.clone(), *digest)
     }
 
     /// The file of an artifact that is finished and not published. It is there as long as this set.
     pub fn path(&self, kind: ArtifactKind, digest: &Digest) -> Option<PathBuf> {
-        let files = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = self.files.finished();
         Self::find(&files, kind, digest).map(|staged| staged.path.clone())
     }
 
@@ -181,13 +159,5 @@ impl Staging {
     fn missing(&self, digest: &Digest) -> StoreError {
         let store = self.store.directory().to_owned();
         StoreError::Missing { kind: ArtifactKind::Table, digest: *digest, store }
-    }
-
-    pub(crate) fn store(&self) -> &ArtifactStore {
-        &self.store
-    }
-
-    pub(crate) fn add(&self, file: StagedFile) {
-        self.finished.lock().unwrap_or_else(PoisonError::into_inner).push(file);
     }
 }

@@ -1,19 +1,23 @@
-//! Connections that are kept for whoever comes next.
+//! Connections that are kept open for the next transaction.
 //!
-//! A server lets a hundred in, from all hosts together: a process has a few, and its threads wait for each other. A file
-//! lets everybody in.
+//! A PostgreSQL server accepts a hundred connections from all hosts together. So a process opens a
+//! few, and its threads wait for each other. SQLite has no such limit.
+//!
+//! Why not a crate? See docs/decisions/own-pools.md.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::{Backend, Connection, Database, DatabaseError, Location, Scope, lock, sqlite};
+use super::connection::{Address, Connection};
+use super::error::DatabaseError;
 
-/// Connections that are kept, and the most that a process has to a server. A few write as fast as many.
-const CONNECTIONS: usize = 8;
+/// The most idle connections that are kept, and the most that a process opens to a server. More
+/// would not make writing faster.
+const MAX_CONNECTIONS: usize = 8;
 
-/// Who waits for a connection, and those that nobody uses.
-#[derive(Default)]
+/// Opens connections to one database and keeps those that are idle.
 pub(super) struct Pool {
+    address: Address,
     state: Mutex<State>,
     returned: Condvar,
 }
@@ -21,22 +25,68 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct State {
     idle: Vec<Connection>,
-    taken: usize,
+    /// How many connections are in use.
+    leased: usize,
 }
 
-/// A connection on which a transaction has begun. Dropping it closes it, which rolls back; see [`Lease::keep`].
+/// A connection on which a transaction has begun. Dropping it closes the connection, which rolls
+/// back; [`Lease::keep`] returns the connection to the pool instead.
 pub(super) struct Lease<'a> {
     pool: &'a Pool,
     connection: Option<Connection>,
 }
 
+impl Pool {
+    pub(super) fn new(address: Address) -> Self {
+        Self { address, state: Mutex::default(), returned: Condvar::new() }
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Begins a transaction on an idle connection, or on a new one if there is none.
+    pub(super) fn begin(
+        &self,
+        begin: impl Fn(&mut Connection) -> Result<(), DatabaseError>,
+    ) -> Result<Lease<'_>, DatabaseError> {
+        loop {
+            let mut lease = self.lease();
+            let was_idle = lease.connection.is_some();
+            if !was_idle {
+                lease.connection = Some(self.address.connect()?);
+            }
+            match begin(&mut lease) {
+                Ok(()) => return Ok(lease),
+                // The server closed it while it was idle. Nothing has been done on it yet.
+                Err(error) if was_idle && error.is_of_connection() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until this process may use another connection, and takes an idle one if there is any.
+    fn lease(&self) -> Lease<'_> {
+        let limit = if self.address.is_file() { usize::MAX } else { MAX_CONNECTIONS };
+        let state = self.returned.wait_while(self.state(), |state| state.leased >= limit);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        state.leased += 1;
+        Lease { pool: self, connection: state.idle.pop() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No panic can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Lease<'_> {
-    /// Lets the next one have it.
+    /// Returns the connection to the pool.
     pub(super) fn keep(mut self) {
-        let kept = self.connection.take().filter(Connection::is_usable);
-        let mut state = lock(&self.pool.state);
-        if state.idle.len() < CONNECTIONS {
-            state.idle.extend(kept);
+        let usable = self.connection.take().filter(Connection::is_usable);
+        let mut state = self.pool.state();
+        if state.idle.len() < MAX_CONNECTIONS {
+            state.idle.extend(usable);
         }
     }
 }
@@ -57,51 +107,9 @@ impl DerefMut for Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        // Closed before the next one may open another.
+        // Closed before another thread may open one.
         self.connection = None;
-        lock(&self.pool.state).taken -= 1;
+        self.pool.state().leased -= 1;
         self.pool.returned.notify_one();
-    }
-}
-
-impl Database {
-    /// A connection on which `begin` was done: a kept one, or a new one.
-    pub(super) fn begun(
-        &self,
-        begin: impl Fn(&mut Connection) -> Result<(), DatabaseError>,
-    ) -> Result<Lease<'_>, DatabaseError> {
-        loop {
-            let mut lease = self.lease();
-            let kept = lease.connection.is_some();
-            if !kept {
-                lease.connection = Some(self.connect()?);
-            }
-            match begin(&mut lease) {
-                Ok(()) => return Ok(lease),
-                // The server ended it while nobody used it: nothing has been done on it yet.
-                Err(error) if kept && error.is_of_connection() => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Leave to have a connection, with a kept one if there is any.
-    fn lease(&self) -> Lease<'_> {
-        let limit = if matches!(self.location, Location::File(_)) { usize::MAX } else { CONNECTIONS };
-        let state = lock(&self.pool.state);
-        let state = self.pool.returned.wait_while(state, |state| state.taken >= limit);
-        // What is behind the lock is whole after a panic.
-        let mut state = state.unwrap_or_else(std::sync::PoisonError::into_inner);
-        state.taken += 1;
-        Lease { pool: &self.pool, connection: state.idle.pop() }
-    }
-
-    fn connect(&self) -> Result<Connection, DatabaseError> {
-        let backend = match &self.location {
-            Location::File(path) => Backend::Sqlite(sqlite::Connection::open(path)?),
-            #[cfg(feature = "postgres")]
-            Location::Server(server) => Backend::Postgres(Box::new(server.connect()?)),
-        };
-        Ok(Connection { backend, scope: Scope::Runs })
     }
 }

@@ -8,7 +8,8 @@ use rusqlite::ErrorCode;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
-use super::{DatabaseError, Row, Value};
+use super::error::DatabaseError;
+use super::value::{Row, Value};
 
 /// How long a writer waits for others: longer than any queue of writers that are alive.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -118,17 +119,6 @@ impl rusqlite::ToSql for Value {
 
 fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
-}
-
-/// What to do about an error. SQLite tells a full disk as such only where it writes rows.
-pub(super) fn hint(error: &rusqlite::Error) -> &'static str {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "\nhint: free some space on that disk, or use another",
-        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => {
-            "\nhint: see that the disk has free space and no errors, and that you may write there"
-        }
-        _ => "",
-    }
 }
 
 #[cfg(test)]

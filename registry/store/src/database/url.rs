@@ -1,5 +1,10 @@
 //! URLs of registries, as they may be shown: without their passwords.
 
+/// Returns whether this names a database on a server, and not a file.
+pub(crate) fn is_url(place: &str) -> bool {
+    place.starts_with("postgresql://") || place.starts_with("postgres://")
+}
+
 /// A URL without its password, wherever it stands; of what is no URL, its beginning, where no password is.
 pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {

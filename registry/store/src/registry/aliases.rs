@@ -6,10 +6,9 @@
 use crate::database::{Connection, Outcome, Scope, values};
 use crate::error::StoreError;
 use crate::registry::audit::NewEntry;
-use crate::registry::{Registry, check_name, models, shortened, versions};
-
-/// The alias of the version that is in production.
-pub const CHAMPION: &str = "champion";
+use crate::registry::handle::Registry;
+use crate::registry::names::{CHAMPION, check_name, shortened};
+use crate::registry::{ids, models};
 
 impl Registry {
     /// Moves an alias to version `new` (`None`: removes it), if it still points to `expected` (`None`: nowhere). Atomic.
@@ -66,10 +65,10 @@ impl Registry {
         if actual.is_none() && new.is_none() {
             return Err(StoreError::NoAlias { model: model.to_owned(), alias: shortened(alias) }.into());
         }
-        let id = models::required(connection, model)?;
+        let id = ids::model(connection, model)?;
         match new {
             Some(new) => {
-                let version = versions::numbered(connection, model, new)?;
+                let version = ids::version(connection, model, new)?;
                 let upsert = "INSERT INTO version_aliases (model, alias, version) VALUES (?1, ?2, ?3)
                     ON CONFLICT (model, alias) DO UPDATE SET version = excluded.version";
                 connection.execute(upsert, values![id, alias, version])?;
@@ -86,14 +85,8 @@ impl Registry {
     }
 }
 
-/// The free aliases of a version, by name.
-pub(super) fn of_version(connection: &mut Connection, version: i64) -> Outcome<Vec<String>> {
-    let query = "SELECT alias FROM version_aliases WHERE version = ?1 ORDER BY alias";
-    connection.query(query, values![version])?.iter().map(|row| Ok(row.get(0)?)).collect()
-}
-
 fn pointed_to(connection: &mut Connection, model: &str, alias: &str) -> Outcome<Option<u32>> {
-    models::required(connection, model)?;
+    ids::model(connection, model)?;
     pointed_to_if_any(connection, model, alias)
 }
 

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::error::StoreError;
-use crate::registry::{Registry, check_key, now_ms, shortened};
+use crate::registry::handle::{Registry, now_ms};
+use crate::registry::names::{check_key, shortened};
 
 /// The most bytes in an experiment's name: MLflow's.
 const MAX_NAME_BYTES: usize = 500;

@@ -2,10 +2,13 @@
 
 use crate::database::{Scope, values};
 use crate::error::StoreError;
-use crate::registry::logging::{self, Reported};
-use crate::registry::{
-    LoggedMetric, NewRun, Registry, RunId, RunStatus, StageRecord, check_key, experiments, runs, stages,
-};
+use crate::registry::experiments;
+use crate::registry::handle::Registry;
+use crate::registry::logging::{self, LoggedMetric, Reported};
+use crate::registry::names::check_key;
+use crate::registry::run_id::RunId;
+use crate::registry::runs::{self, NewRun, RunStatus};
+use crate::registry::stages::{self, StageRecord};
 
 /// A run that was made elsewhere.
 #[derive(Clone, Debug, PartialEq)]

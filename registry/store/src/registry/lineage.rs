@@ -3,7 +3,8 @@
 use crate::database::values;
 use crate::digest::Digest;
 use crate::error::StoreError;
-use crate::registry::{Registry, RunId};
+use crate::registry::handle::Registry;
+use crate::registry::run_id::RunId;
 
 /// A stage's use of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,7 +103,7 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::steps_of;
+    use crate::registry::handle::steps_of;
 
     #[test]
     fn a_lineage_asks_for_digests_by_an_index_however_many_stages_there_are() {

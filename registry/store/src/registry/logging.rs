@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::error::StoreError;
-use crate::registry::{Registry, RunId, check_key, now_ms};
+use crate::registry::handle::{Registry, now_ms};
+use crate::registry::names::{check_key, shortened};
+use crate::registry::run_id::RunId;
 
 /// The last value of a metric: that with the greatest step, of these the latest, of these the greatest, as MLflow has it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -110,7 +112,7 @@ impl Registry {
             let run = active(connection, run_id)?;
             let delete = "DELETE FROM run_tags WHERE run = ?1 AND name = ?2";
             if connection.execute(delete, values![run, name])? == 0 {
-                return Err(StoreError::NoTag { name: super::shortened(name) }.into());
+                return Err(StoreError::NoTag { name: shortened(name) }.into());
             }
             Ok(())
         })
@@ -187,8 +189,8 @@ fn insert_parameter(connection: &mut Connection, run: i64, run_id: &RunId, name:
     if old == value {
         return Ok(());
     }
-    let (name, run) = (super::shortened(name), run_id.to_string());
-    Err(StoreError::ParameterChanged { run, name, old: super::shortened(&old), new: super::shortened(value) }.into())
+    let (name, run) = (shortened(name), run_id.to_string());
+    Err(StoreError::ParameterChanged { run, name, old: shortened(&old), new: shortened(value) }.into())
 }
 
 fn set_tag(connection: &mut Connection, run: i64, name: &str, value: &str) -> Outcome<()> {

@@ -5,7 +5,9 @@ use serde::Serialize;
 use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::error::StoreError;
 use crate::registry::audit::NewEntry;
-use crate::registry::{Registry, check_key, check_name, now_ms, shortened};
+use crate::registry::handle::{Registry, now_ms};
+use crate::registry::ids;
+use crate::registry::names::{CHAMPION, check_key, check_name, shortened};
 
 /// A model: a name for versions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -53,7 +55,7 @@ impl Registry {
             check_key("tag", tag, value)?;
         }
         self.write("register a model", Scope::Models, |connection| {
-            if find(connection, name)?.is_some() {
+            if ids::find_model(connection, name)?.is_some() {
                 return Err(StoreError::ModelExists { model: name.to_owned() }.into());
             }
             let id = insert(connection, name)?;
@@ -95,7 +97,7 @@ impl Registry {
     /// [`StoreError::NoModel`] or [`StoreError::Database`].
     pub fn describe_model(&self, name: &str, description: &str) -> Result<(), StoreError> {
         self.write("describe a model", Scope::Models, |connection| {
-            let id = required(connection, name)?;
+            let id = ids::model(connection, name)?;
             let update = "UPDATE registered_models SET description = ?2, updated_ms = ?3 WHERE id = ?1";
             connection.execute(update, values![id, description, now_ms()])?;
             self.audit(connection, &NewEntry::about("model.described", name, None))
@@ -109,8 +111,8 @@ impl Registry {
     pub fn rename_model(&self, name: &str, new: &str) -> Result<(), StoreError> {
         check_name("model", new)?;
         self.write("rename a model", Scope::Models, |connection| {
-            let id = required(connection, name)?;
-            if name != new && find(connection, new)?.is_some() {
+            let id = ids::model(connection, name)?;
+            if name != new && ids::find_model(connection, new)?.is_some() {
                 return Err(StoreError::ModelExists { model: new.to_owned() }.into());
             }
             connection.execute(
@@ -133,7 +135,7 @@ impl Registry {
     pub fn tag_model(&self, name: &str, tag: &str, value: Option<&str>) -> Result<(), StoreError> {
         check_key("tag", tag, value.unwrap_or_default())?;
         self.write("tag a model", Scope::Models, |connection| {
-            let id = required(connection, name)?;
+            let id = ids::model(connection, name)?;
             let query = "SELECT value FROM registered_model_tags WHERE model = ?1 AND name = ?2";
             let old: Option<String> = connection.first(query, values![id, tag])?.map(|row| row.get(0)).transpose()?;
             match (value, &old) {
@@ -150,46 +152,12 @@ impl Registry {
             self.audit(connection, &entry)
         })
     }
-
-    /// Deletes a model with its versions. What happened to them stays in the audit; their artifacts become garbage.
-    ///
-    /// # Errors
-    /// [`StoreError::NoModel`], [`StoreError::IsChampion`] while one of them is in production,
-    /// [`StoreError::PromotionRunning`] or [`StoreError::Database`].
-    pub fn delete_model(&self, name: &str, reason: &str) -> Result<(), StoreError> {
-        self.write("delete a model", Scope::Models, |connection| {
-            let id = required(connection, name)?;
-            let query = "SELECT version FROM versions WHERE model = ?1 AND stage = 'production'";
-            if let Some(row) = connection.first(query, values![id])? {
-                let (model, version) = (name.to_owned(), row.get(0)?);
-                return Err(StoreError::IsChampion { model, version, action: "deleted" }.into());
-            }
-            let rows = connection.query("SELECT id FROM versions WHERE model = ?1", values![id])?;
-            for row in rows {
-                super::versions::remove(connection, row.get(0)?, name)?;
-            }
-            connection.execute("DELETE FROM registered_model_tags WHERE model = ?1", values![id])?;
-            connection.execute("DELETE FROM registered_models WHERE id = ?1", values![id])?;
-            self.audit(connection, &NewEntry::about("model.deleted", name, None).because(reason))
-        })
-    }
 }
 
 /// The model with this number.
 pub(super) fn numbered(connection: &mut Connection, number: i64) -> Outcome<Model> {
     let row = connection.one(&format!("SELECT {COLUMNS} WHERE registered_models.id = ?1"), values![number])?;
     complete(connection, &row)
-}
-
-/// The number of the model of this name.
-pub(super) fn find(connection: &mut Connection, name: &str) -> Outcome<Option<i64>> {
-    let row = connection.first("SELECT id FROM registered_models WHERE name = ?1", values![name])?;
-    Ok(row.map(|row| row.get(0)).transpose()?)
-}
-
-/// The same, of a model that must be there.
-pub(super) fn required(connection: &mut Connection, name: &str) -> Outcome<i64> {
-    Ok(find(connection, name)?.ok_or_else(|| StoreError::NoModel { model: shortened(name) })?)
 }
 
 /// Registers a model that is not there yet.
@@ -230,7 +198,7 @@ fn complete(connection: &mut Connection, row: &Row) -> Outcome<Model> {
     for row in connection.query(free, values![id])? {
         aliases.push((row.get(0)?, row.get(1)?));
     }
-    aliases.extend(champion.map(|version| (super::CHAMPION.to_owned(), version)));
+    aliases.extend(champion.map(|version| (CHAMPION.to_owned(), version)));
     aliases.sort();
     let tags = "SELECT name, value FROM registered_model_tags WHERE model = ?1 ORDER BY name";
     let tags = connection.query(tags, values![id])?;

@@ -19,9 +19,13 @@ use serde::Serialize;
 
 use crate::database::{Connection, Failure, Outcome, Row, Scope, values};
 use crate::error::StoreError;
-use crate::registry::audit::NewEntry;
-use crate::registry::lifecycle::{self, LifecycleStage};
-use crate::registry::{CHAMPION, JudgedAgainst, Registry, Verdict, models, now_ms, random_id, versions};
+use crate::registry::audit::{self, NewEntry};
+use crate::registry::handle::{Registry, now_ms};
+use crate::registry::ids::{self, champion};
+use crate::registry::judgement::{JudgedAgainst, Verdict};
+use crate::registry::lifecycle_stage::LifecycleStage;
+use crate::registry::names::{CHAMPION, random_id, shortened};
+use crate::registry::{models, transitions};
 
 /// How a promotion stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -147,7 +151,7 @@ impl Registry {
     pub fn begin_rollback(&self, model: &str, request: &PromotionRequest) -> Result<Promotion, StoreError> {
         let (id, owner) = (random_id()?, self.owner()?);
         self.write("intend a rollback", Scope::Models, |connection| {
-            let version = lifecycle::rollback_target(connection, model)?;
+            let version = transitions::rollback_target(connection, model)?;
             self.intend(connection, &id, &owner, (model, version), request, true)
         })
     }
@@ -242,7 +246,7 @@ impl Registry {
                 let (expected, actual) = (promotion.expected, champion.map(|(_, version)| version));
                 return Err(StoreError::AliasMoved { model, alias, expected, actual }.into());
             }
-            let number = versions::numbered(connection, model, version)?;
+            let number = ids::version(connection, model, version)?;
             self.crown(connection, &promotion, number, champion)?;
             self.end(connection, &promotion, PromotionState::Finished, "")
         })
@@ -346,7 +350,7 @@ impl Registry {
         request: &PromotionRequest,
         rollback: bool,
     ) -> Outcome<Promotion> {
-        let number = versions::numbered(connection, model, version)?;
+        let number = ids::version(connection, model, version)?;
         let champion = champion(connection, model)?;
         check_verdict(connection, number, (model, version), champion, rollback)?;
         let collecting = "SELECT EXISTS (SELECT 1 FROM collections WHERE destination = ?1)";
@@ -356,7 +360,7 @@ impl Registry {
         let expected = match request.expected {
             None => champion.map(|(id, _)| id),
             Some(None) => None,
-            Some(Some(expected)) => Some(versions::numbered(connection, model, expected)?),
+            Some(Some(expected)) => Some(ids::version(connection, model, expected)?),
         };
         connection.execute(
             "INSERT INTO promotions (id, model, version, expected, rollback, destination, state, owner, actor, reason, began_ms)
@@ -404,9 +408,9 @@ impl Registry {
             }
             self.move_stage(connection, id, (model, old), stages, *rollback, &why)?;
         }
-        let from = lifecycle::stage_of(connection, version)?;
+        let from = transitions::stage_of(connection, version)?;
         self.move_stage(connection, version, (model, *number), (from, LifecycleStage::Production), false, reason)?;
-        let model = models::required(connection, model)?;
+        let model = ids::model(connection, model)?;
         models::touch(connection, model)
     }
 
@@ -436,7 +440,7 @@ pub(super) fn settle_abandoned(connection: &mut Connection, owner: &str) -> Outc
         connection.execute(update, values![&promotion.id, now_ms()])?;
         let entry = NewEntry::about("promotion.undone", &promotion.model, Some(promotion.version));
         let entry = entry.states(Some(promotion.id), None).because("the process that promoted died");
-        super::audit::append(connection, &promotion.actor, &entry)?;
+        audit::append(connection, &promotion.actor, &entry)?;
     }
     connection.execute("DELETE FROM collections WHERE owner = ?1", values![owner])?;
     Ok(())
@@ -478,15 +482,6 @@ pub(super) fn retirements_of(connection: &mut Connection, model: &str) -> Outcom
     connection.query(&query, values![model])?.iter().map(promotion).collect()
 }
 
-/// The version in production: its numbers in the database and among the model's versions.
-pub(super) fn champion(connection: &mut Connection, model: &str) -> Outcome<Option<(i64, u32)>> {
-    let query =
-        "SELECT versions.id, version FROM versions JOIN registered_models ON registered_models.id = versions.model
-        WHERE name = ?1 AND stage = 'production'";
-    let row = connection.first(query, values![model])?;
-    row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
-}
-
 /// A promotion that has not ended, with the numbers in the database of its version and of the champion it expects.
 fn unfinished(connection: &mut Connection, id: &str) -> Outcome<(Promotion, i64, Option<i64>)> {
     let found = by_id(connection, id)?;
@@ -498,7 +493,7 @@ fn unfinished(connection: &mut Connection, id: &str) -> Outcome<(Promotion, i64,
 
 fn by_id(connection: &mut Connection, id: &str) -> Outcome<(Promotion, i64, Option<i64>)> {
     let row = connection.first(&format!("SELECT {COLUMNS} WHERE promotions.id = ?1"), values![id])?;
-    let row = row.ok_or_else(|| StoreError::NoPromotion { id: super::shortened(id) })?;
+    let row = row.ok_or_else(|| StoreError::NoPromotion { id: shortened(id) })?;
     Ok((promotion(&row)?, row.get(11)?, row.get(12)?))
 }
 

@@ -7,7 +7,7 @@ use crate::artifact::ArtifactKind;
 use crate::database::{Outcome, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
-use crate::registry::{Registry, now_ms};
+use crate::registry::handle::{Registry, now_ms};
 
 impl Registry {
     /// The digests of all artifacts that runs (but deleted ones) made or read, of the components that they ran, and of what

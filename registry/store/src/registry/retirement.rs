@@ -7,8 +7,11 @@
 use crate::database::{Connection, Outcome, Scope, values};
 use crate::error::StoreError;
 use crate::registry::audit::NewEntry;
+use crate::registry::handle::{Registry, now_ms};
+use crate::registry::lifecycle_stage::LifecycleStage;
+use crate::registry::names::random_id;
 use crate::registry::promotions::{self, Promotion};
-use crate::registry::{LifecycleStage, Registry, models, now_ms, random_id};
+use crate::registry::{ids, models};
 
 impl Registry {
     /// Takes the champion of a model out of production and archives it; a rollback brings it back. What is returned are the
@@ -20,8 +23,8 @@ impl Registry {
     pub fn retire_model(&self, model: &str, reason: &str) -> Result<Vec<Promotion>, StoreError> {
         let owner = self.owner()?;
         self.write("retire a model", Scope::Models, |connection| {
-            let id = models::required(connection, model)?;
-            if let Some((champion, version)) = promotions::champion(connection, model)? {
+            let id = ids::model(connection, model)?;
+            if let Some((champion, version)) = ids::champion(connection, model)? {
                 let stages = (LifecycleStage::Production, LifecycleStage::Archived);
                 self.move_stage(connection, champion, (model, version), stages, false, reason)?;
                 models::touch(connection, id)?;

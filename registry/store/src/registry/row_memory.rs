@@ -8,7 +8,8 @@
 
 use crate::database::{Connection, Failure, Outcome, Scope, values};
 use crate::error::StoreError;
-use crate::registry::{Registry, versions};
+use crate::registry::handle::Registry;
+use crate::registry::ids;
 
 /// Hashes of one chunk: 512 KiB, so that a memory of any size passes in pieces that both databases like.
 const CHUNK: usize = 65_536;
@@ -60,7 +61,7 @@ impl Registry {
     /// [`StoreError::NoModel`], [`StoreError::NoVersion`], [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn row_memory(&self, model: &str, version: u32) -> Result<Option<RowMemory>, StoreError> {
         self.read("read which rows a version learnt from", |connection| {
-            let id = versions::numbered(connection, model, version)?;
+            let id = ids::version(connection, model, version)?;
             of(connection, id)
         })
     }
@@ -98,7 +99,7 @@ pub(super) fn add(connection: &mut Connection, version: i64, rows: Option<&RowMe
 }
 
 /// Makes the key of a database's rows; called once, when the tables are made.
-pub(crate) fn create_key(connection: &mut Connection) -> Outcome<()> {
+pub(super) fn create_key(connection: &mut Connection) -> Outcome<()> {
     debug_assert_eq!(connection.scope(), Scope::Models, "the key is made once");
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Random { problem: error.to_string() })?;

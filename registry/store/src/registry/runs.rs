@@ -8,56 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::error::StoreError;
-use crate::registry::{LoggedMetric, Registry, check_key, experiments, now_ms, random_id};
-
-/// A run's identifier: 32 lower-case hex digits, as MLflow's.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct RunId(String);
-
-impl RunId {
-    /// The digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl FromStr for RunId {
-    type Err = StoreError;
-
-    fn from_str(text: &str) -> Result<Self, StoreError> {
-        if text.len() == 32 && is_hex(text) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(StoreError::BadRunId { text: text.chars().take(100).collect() })
-        }
-    }
-}
-
-impl TryFrom<String> for RunId {
-    type Error = StoreError;
-
-    fn try_from(text: String) -> Result<Self, StoreError> {
-        text.parse()
-    }
-}
-
-impl From<RunId> for String {
-    fn from(id: RunId) -> Self {
-        id.0
-    }
-}
-
-/// Lower-case hex digits only.
-fn is_hex(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
+use crate::registry::experiments;
+use crate::registry::handle::{Registry, now_ms};
+use crate::registry::logging::LoggedMetric;
+use crate::registry::names::{check_key, shortened};
+use crate::registry::run_id::{RunId, is_hex};
 
 /// How a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -181,7 +136,7 @@ impl Registry {
         let owner = self.owner()?;
         let run_id = match &run.run_id {
             Some(run_id) => run_id.clone(),
-            None => RunId(random_id()?),
+            None => RunId::random()?,
         };
         self.write("record a run", Scope::Runs, |connection| {
             insert_run(connection, run, &run_id, &owner, &self.actor)?;
@@ -228,7 +183,7 @@ impl Registry {
     /// # Errors
     /// [`StoreError::NoRun`], [`StoreError::AmbiguousRun`], [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn run(&self, id: &str) -> Result<Run, StoreError> {
-        let none = || StoreError::NoRun { id: super::shortened(id) };
+        let none = || StoreError::NoRun { id: shortened(id) };
         if id.is_empty() || id.len() > 32 || !is_hex(id) {
             return Err(none());
         }
@@ -267,9 +222,9 @@ impl Registry {
     pub fn delete_run(&self, run_id: &RunId, deleted: bool) -> Result<(), StoreError> {
         self.write("delete a run", Scope::Runs, |connection| {
             let row = connection.first("SELECT status FROM runs WHERE run_id = ?1", values![run_id.as_str()])?;
-            let row = row.ok_or_else(|| StoreError::NoRun { id: run_id.0.clone() })?;
+            let row = row.ok_or_else(|| StoreError::NoRun { id: run_id.to_string() })?;
             if row.parsed::<RunStatus>(0)? == RunStatus::Running {
-                return Err(StoreError::RunRunning { id: run_id.0.clone() }.into());
+                return Err(StoreError::RunRunning { id: run_id.to_string() }.into());
             }
             let update = "UPDATE runs SET deleted_ms = ?2 WHERE run_id = ?1";
             connection.execute(update, values![run_id.as_str(), deleted.then(now_ms)])?;
@@ -300,12 +255,12 @@ pub(super) fn running(connection: &mut Connection, run_id: &RunId) -> Outcome<i6
         "SELECT id, status FROM runs WHERE run_id = ?1 FOR SHARE"
     };
     let row = connection.first(query, values![run_id.as_str()])?;
-    let row = row.ok_or_else(|| StoreError::NoRun { id: run_id.0.clone() })?;
+    let row = row.ok_or_else(|| StoreError::NoRun { id: run_id.to_string() })?;
     let status: String = row.get(1)?;
     if status == RunStatus::Running.name() {
         Ok(row.get(0)?)
     } else {
-        Err(StoreError::RunEnded { id: run_id.0.clone(), status }.into())
+        Err(StoreError::RunEnded { id: run_id.to_string(), status }.into())
     }
 }
 
@@ -324,7 +279,7 @@ pub(super) fn insert_run(
     actor: &str,
 ) -> Outcome<()> {
     let experiment = experiments::named(connection, &run.experiment)?;
-    let name = if run.name.is_empty() { &run_id.0[..8] } else { &run.name };
+    let name = if run.name.is_empty() { &run_id.as_str()[..8] } else { &run.name };
     let inserted = connection.first(
         "INSERT INTO runs (run_id, name, experiment, pipeline, actor, seed, manifest, config, status, started_ms, owner)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'running', ?9, ?10) ON CONFLICT DO NOTHING RETURNING id",
@@ -341,7 +296,7 @@ pub(super) fn insert_run(
             owner
         ],
     )?;
-    let Some(inserted) = inserted else { return Err(StoreError::RunExists { id: run_id.0.clone() }.into()) };
+    let Some(inserted) = inserted else { return Err(StoreError::RunExists { id: run_id.to_string() }.into()) };
     let id: i64 = inserted.get(0)?;
     for (table, pairs) in [("parameters", &run.parameters), ("run_tags", &run.tags)] {
         let upsert = format!(

@@ -6,8 +6,10 @@ use crate::artifact::ArtifactKind;
 use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
+use crate::registry::handle::{Registry, now_ms};
 use crate::registry::logging::{self, Reported};
-use crate::registry::{Registry, RunId, now_ms, runs};
+use crate::registry::run_id::RunId;
+use crate::registry::runs;
 
 /// An artifact that a stage read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -353,7 +355,7 @@ fn metrics(connection: &mut Connection, stage: i64, name: &str) -> Outcome<Vec<M
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::steps_of;
+    use crate::registry::handle::steps_of;
 
     #[test]
     fn a_stage_is_found_by_its_key_and_by_its_name_without_reading_all_stages() {

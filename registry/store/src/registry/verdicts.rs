@@ -7,123 +7,18 @@
 //! Why not one verdict that is set once? A retrained model can be worth another look under another policy, and what was
 //! approved while there was no champion must not replace the one that came since.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::artifact::ArtifactStore;
-use crate::database::{Connection, Outcome, Row, Scope, values};
+use crate::database::{Connection, Failure, Outcome, Row, Scope, values};
 use crate::error::StoreError;
 use crate::registry::audit::NewEntry;
-use crate::registry::versions::{self, Reference};
-use crate::registry::{Registry, RunId, check_key, now_ms, promotions};
-
-/// What was said about a version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It may become champion.
-    Approved,
-    /// It may not.
-    Rejected,
-    /// There was too little to judge by; it may not either.
-    Undecided,
-}
-
-impl Verdict {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Approved, Self::Rejected, Self::Undecided];
-
-    /// The name in JSON and in the database.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-            Self::Undecided => "undecided",
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Verdict {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|it| it.name() == name).ok_or_else(|| format!("a verdict is `{name}`"))
-    }
-}
-
-/// The champion that a verdict was reached against. In JSON: the version's number, null for none, `"unknown"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum JudgedAgainst {
-    /// The model had no champion.
-    NoChampion,
-    /// This version was champion.
-    Champion(u32),
-    /// Nobody recorded it: verdicts that were given before format 3 of the database.
-    Unknown,
-}
-
-impl JudgedAgainst {
-    /// The champion's version; `None` if there was none or nobody recorded it.
-    pub const fn champion(self) -> Option<u32> {
-        match self {
-            Self::Champion(version) => Some(version),
-            Self::NoChampion | Self::Unknown => None,
-        }
-    }
-
-    /// The number in the database: numbers of versions begin at 1.
-    fn stored(self) -> Option<u32> {
-        match self {
-            Self::NoChampion => Some(0),
-            Self::Champion(version) => Some(version),
-            Self::Unknown => None,
-        }
-    }
-
-    pub(super) fn from_stored(stored: Option<u32>) -> Self {
-        match stored {
-            None => Self::Unknown,
-            Some(0) => Self::NoChampion,
-            Some(version) => Self::Champion(version),
-        }
-    }
-}
-
-impl From<Option<u32>> for JudgedAgainst {
-    /// The champion of the moment, as [`Registry::alias`] gives it.
-    fn from(champion: Option<u32>) -> Self {
-        champion.map_or(Self::NoChampion, Self::Champion)
-    }
-}
-
-impl fmt::Display for JudgedAgainst {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoChampion => f.pad("no champion"),
-            Self::Champion(version) => write!(f, "version {version}"),
-            Self::Unknown => f.pad("a champion that was not recorded"),
-        }
-    }
-}
-
-impl Serialize for JudgedAgainst {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::NoChampion => serializer.serialize_none(),
-            Self::Champion(version) => serializer.serialize_u32(*version),
-            Self::Unknown => serializer.serialize_str("unknown"),
-        }
-    }
-}
+use crate::registry::handle::{Registry, now_ms};
+use crate::registry::judgement::{JudgedAgainst, Verdict, audit_text};
+use crate::registry::names::check_key;
+use crate::registry::references::{self, Reference};
+use crate::registry::run_id::RunId;
+use crate::registry::{ids, version_metrics};
 
 /// One reason of a verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,10 +133,10 @@ impl Registry {
         for (name, _) in &verdict.metrics {
             check_key("metric", name, "")?;
         }
-        let sizes = versions::sizes(artifacts, model, &verdict.references)?;
+        let sizes = references::sizes(artifacts, model, &verdict.references)?;
         self.write("record a verdict", Scope::Models, |connection| {
-            let id = versions::numbered(connection, model, version)?;
-            let champion = promotions::champion(connection, model)?;
+            let id = ids::version(connection, model, version)?;
+            let champion = ids::champion(connection, model)?;
             if champion.is_some_and(|(number, _)| number == id) {
                 return Err(StoreError::IsChampion { model: model.to_owned(), version, action: "judged" }.into());
             }
@@ -260,7 +155,7 @@ impl Registry {
     /// [`StoreError::NoModel`], [`StoreError::NoVersion`], [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn verdicts(&self, model: &str, version: u32) -> Result<Vec<VersionVerdict>, StoreError> {
         self.read("read verdicts", |connection| {
-            let id = versions::numbered(connection, model, version)?;
+            let id = ids::version(connection, model, version)?;
             let rows = connection.query(&format!("SELECT {COLUMNS} WHERE version = ?1 ORDER BY id"), values![id])?;
             rows.iter().map(|row| complete(connection, row)).collect()
         })
@@ -277,7 +172,7 @@ impl Registry {
         let (now, name, against) = (now_ms(), verdict.verdict.name(), verdict.judged_against.stored());
         let before = connection.one("SELECT verdict, judged_against FROM versions WHERE id = ?1", values![id])?;
         let old: Option<Verdict> = before.optional_parsed(0)?;
-        let old = old.map(|old| Ok::<_, crate::database::Failure>(state(old, before.get(1)?))).transpose()?;
+        let old = old.map(|old| Ok::<_, Failure>(audit_text(old, before.get(1)?))).transpose()?;
         let row = connection.one(
             "INSERT INTO verdicts (version, verdict, policy, judged_against, is_override, reason, reasons, evaluation, run_id, actor, at_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id",
@@ -302,20 +197,12 @@ impl Registry {
         )?;
         if !verdict.metrics.is_empty() {
             connection.execute("DELETE FROM version_metrics WHERE version = ?1", values![id])?;
-            versions::insert_metrics(connection, "version_metrics", id, &verdict.metrics)?;
+            version_metrics::insert(connection, "version_metrics", id, &verdict.metrics)?;
         }
-        versions::publish_metrics(connection, id, &verdict.metrics)?;
+        version_metrics::publish(connection, id, &verdict.metrics)?;
         let action = if verdict.is_override { "version.judged-by-person" } else { "version.judged" };
         let entry = NewEntry::about(action, model, Some(version));
-        self.audit(connection, &entry.states(old, Some(state(verdict.verdict, against))).because(&verdict.reason))
-    }
-}
-
-/// How the audit tells of a verdict: `approved against version 3`.
-pub(super) fn state(verdict: Verdict, stored: Option<u32>) -> String {
-    match JudgedAgainst::from_stored(stored) {
-        JudgedAgainst::Unknown => verdict.name().to_owned(),
-        against => format!("{verdict} against {against}"),
+        self.audit(connection, &entry.states(old, Some(audit_text(verdict.verdict, against))).because(&verdict.reason))
     }
 }
 
@@ -334,8 +221,8 @@ fn insert_parts(connection: &mut Connection, id: i64, verdict: &NewVerdict, size
 fn complete(connection: &mut Connection, row: &Row) -> Outcome<VersionVerdict> {
     let id: i64 = row.get(0)?;
     let metrics = "SELECT name, value FROM verdict_metrics WHERE verdict = ?1 ORDER BY name";
-    let references = "SELECT role, kind, digest FROM verdict_artifacts WHERE verdict = ?1 ORDER BY role";
-    let references = connection.query(references, values![id])?;
+    let artifacts = "SELECT role, kind, digest FROM verdict_artifacts WHERE verdict = ?1 ORDER BY role";
+    let artifacts = connection.query(artifacts, values![id])?;
     Ok(VersionVerdict {
         verdict: row.parsed(1)?,
         policy: row.get(2)?,
@@ -347,34 +234,7 @@ fn complete(connection: &mut Connection, row: &Row) -> Outcome<VersionVerdict> {
         is_override: row.get(8)?,
         by: row.get(9)?,
         at_ms: row.get(10)?,
-        metrics: versions::metrics(connection, metrics, id)?,
-        references: references.iter().map(reference).collect::<Outcome<_>>()?,
+        metrics: version_metrics::query(connection, metrics, id)?,
+        references: artifacts.iter().map(references::of_verdict_row).collect::<Outcome<_>>()?,
     })
-}
-
-/// The artifacts that explain the verdicts of a version, by role: of each role the latest.
-pub(super) fn references_of(connection: &mut Connection, version: i64) -> Outcome<BTreeMap<String, Reference>> {
-    let query =
-        "SELECT role, kind, digest FROM verdict_artifacts JOIN verdicts ON verdicts.id = verdict_artifacts.verdict
-        WHERE version = ?1 ORDER BY verdicts.id";
-    let mut found = BTreeMap::new();
-    for row in connection.query(query, values![version])? {
-        let reference = reference(&row)?;
-        found.insert(reference.role.clone(), reference);
-    }
-    Ok(found)
-}
-
-fn reference(row: &Row) -> Outcome<Reference> {
-    Ok(Reference { role: row.get(0)?, kind: row.parsed(1)?, digest: row.parsed(2)?, needed: false })
-}
-
-/// Removes what was said about a version.
-pub(super) fn remove(connection: &mut Connection, version: i64) -> Outcome<()> {
-    for table in ["verdict_metrics", "verdict_artifacts"] {
-        let delete = format!("DELETE FROM {table} WHERE verdict IN (SELECT id FROM verdicts WHERE version = ?1)");
-        connection.execute(&delete, values![version])?;
-    }
-    connection.execute("DELETE FROM verdicts WHERE version = ?1", values![version])?;
-    Ok(())
 }

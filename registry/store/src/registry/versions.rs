@@ -6,29 +6,19 @@
 
 use serde::Serialize;
 
-use crate::artifact::{ArtifactKind, ArtifactStore};
+use crate::artifact::ArtifactStore;
 use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
-use crate::registry::aliases::{self, CHAMPION};
 use crate::registry::audit::NewEntry;
-use crate::registry::{
-    JudgedAgainst, LifecycleStage, Registry, RowMemory, RunId, Verdict, check_key, check_name, models, now_ms,
-    row_memory, shortened, verdicts,
-};
-
-/// An artifact that belongs to a version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Reference {
-    /// What it is to the version: `training-component`, `model`.
-    pub role: String,
-    /// What it is.
-    pub kind: ArtifactKind,
-    /// Its content.
-    pub digest: Digest,
-    /// Whether predictions need it; what they do not need explains the version.
-    pub needed: bool,
-}
+use crate::registry::handle::{Registry, now_ms};
+use crate::registry::judgement::{JudgedAgainst, Verdict};
+use crate::registry::lifecycle_stage::LifecycleStage;
+use crate::registry::names::{CHAMPION, check_key, check_name, shortened};
+use crate::registry::references::{self, Reference};
+use crate::registry::row_memory::{self, RowMemory};
+use crate::registry::run_id::RunId;
+use crate::registry::{ids, models, version_metrics};
 
 /// What is known when a version is registered.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -189,7 +179,7 @@ impl Registry {
     /// [`StoreError::NoModel`], [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn versions(&self, model: &str) -> Result<Vec<ModelVersion>, StoreError> {
         self.read("read model versions", |connection| {
-            let id = models::required(connection, model)?;
+            let id = ids::model(connection, model)?;
             let rows = connection
                 .query(&format!("SELECT {COLUMNS} WHERE versions.model = ?1 ORDER BY version"), values![id])?;
             rows.iter().map(|row| complete(connection, row)).collect()
@@ -202,7 +192,7 @@ impl Registry {
     /// [`StoreError::NoVersion`], [`StoreError::NoModel`], [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn version(&self, model: &str, version: u32) -> Result<ModelVersion, StoreError> {
         self.read("read a model version", |connection| {
-            let id = numbered(connection, model, version)?;
+            let id = ids::version(connection, model, version)?;
             let row = connection.one(&format!("SELECT {COLUMNS} WHERE versions.id = ?1"), values![id])?;
             complete(connection, &row)
         })
@@ -214,7 +204,7 @@ impl Registry {
     /// [`StoreError::NoVersion`], [`StoreError::NoModel`] or [`StoreError::Database`].
     pub fn describe_version(&self, model: &str, version: u32, description: &str) -> Result<(), StoreError> {
         self.write("describe a model version", Scope::Models, |connection| {
-            let id = numbered(connection, model, version)?;
+            let id = ids::version(connection, model, version)?;
             let update = "UPDATE versions SET description = ?2, updated_ms = ?3 WHERE id = ?1";
             connection.execute(update, values![id, description, now_ms()])?;
             self.audit(connection, &NewEntry::about("version.described", model, Some(version)))
@@ -229,7 +219,7 @@ impl Registry {
     pub fn tag_version(&self, model: &str, version: u32, tag: &str, value: Option<&str>) -> Result<(), StoreError> {
         check_key("tag", tag, value.unwrap_or_default())?;
         self.write("tag a model version", Scope::Models, |connection| {
-            let id = numbered(connection, model, version)?;
+            let id = ids::version(connection, model, version)?;
             let query = "SELECT value FROM version_tags WHERE version = ?1 AND name = ?2";
             let old: Option<String> = connection.first(query, values![id, tag])?.map(|row| row.get(0)).transpose()?;
             match (value, &old) {
@@ -244,26 +234,6 @@ impl Registry {
             let named = |value: &str| format!("{tag} = {value}");
             let entry = NewEntry::about("version.tagged", model, Some(version));
             self.audit(connection, &entry.states(old.as_deref().map(named), value.map(named)))
-        })
-    }
-
-    /// Deletes a version. Its number is not given again; what happened to it stays in the audit.
-    ///
-    /// # Errors
-    /// [`StoreError::IsChampion`] while it is in production, [`StoreError::PromotionRunning`], [`StoreError::NoVersion`],
-    /// [`StoreError::NoModel`] or [`StoreError::Database`].
-    pub fn delete_version(&self, model: &str, version: u32, reason: &str) -> Result<(), StoreError> {
-        self.write("delete a model version", Scope::Models, |connection| {
-            let id = numbered(connection, model, version)?;
-            let stage: LifecycleStage =
-                connection.one("SELECT stage FROM versions WHERE id = ?1", values![id])?.parsed(0)?;
-            if stage == LifecycleStage::Production {
-                let model = model.to_owned();
-                return Err(StoreError::IsChampion { model, version, action: "deleted" }.into());
-            }
-            remove(connection, id, model)?;
-            let entry = NewEntry::about("version.deleted", model, Some(version));
-            self.audit(connection, &entry.states(Some(stage.name().to_owned()), None).because(reason))
         })
     }
 
@@ -297,19 +267,7 @@ fn verify(artifacts: &ArtifactStore, model: &str, version: &NewVersion) -> Resul
     for (name, _) in &version.metrics {
         check_key("metric", name, "")?;
     }
-    sizes(artifacts, model, &version.references)
-}
-
-/// Reads artifacts that belong to a version; their sizes in bytes.
-pub(super) fn sizes(artifacts: &ArtifactStore, model: &str, references: &[Reference]) -> Result<Vec<u64>, StoreError> {
-    let size = |reference: &Reference| {
-        artifacts.verify(reference.kind, &reference.digest).map_err(|source| StoreError::Incomplete {
-            model: model.to_owned(),
-            role: reference.role.clone(),
-            source: Box::new(source),
-        })
-    };
-    references.iter().map(size).collect()
+    references::sizes(artifacts, model, &version.references)
 }
 
 /// Inserts a version that was verified, and says whether its metrics are those of its manifest; its number.
@@ -321,7 +279,7 @@ fn insert(
     sizes: &[u64],
     numbering: Numbering<'_>,
 ) -> Outcome<u32> {
-    let model_id = match models::find(connection, model)? {
+    let model_id = match ids::find_model(connection, model)? {
         Some(id) => id,
         None => models::create(registry, connection, model)?,
     };
@@ -353,7 +311,7 @@ fn insert(
     let id = row.get(0)?;
     insert_parts(connection, id, version, sizes)?;
     if published {
-        insert_metrics(connection, "published_metrics", id, &version.metrics)?;
+        version_metrics::insert(connection, "published_metrics", id, &version.metrics)?;
     }
     // Where an imported one comes from: a verdict that was given there does not come with it.
     let source = version.tags.iter().find(|(name, _)| name == SOURCE_TAG).map_or("", |(_, source)| source.as_str());
@@ -367,7 +325,7 @@ fn insert_parts(connection: &mut Connection, id: i64, version: &NewVersion, size
     for (Reference { role, kind, digest, needed }, bytes) in version.references.iter().zip(sizes) {
         connection.execute(artifact, values![id, role, *kind, *digest, *bytes, *needed])?;
     }
-    insert_metrics(connection, "version_metrics", id, &version.metrics)?;
+    version_metrics::insert(connection, "version_metrics", id, &version.metrics)?;
     row_memory::insert(connection, id, version.rows.as_ref())?;
     let parameter = "INSERT INTO version_parameters (version, name, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     for (name, value) in &version.parameters {
@@ -379,77 +337,10 @@ fn insert_parts(connection: &mut Connection, id: i64, version: &NewVersion, size
     Ok(())
 }
 
-/// Adds metrics of a version to a table of such.
-pub(super) fn insert_metrics(
-    connection: &mut Connection,
-    table: &str,
-    version: i64,
-    metrics: &[(String, f64)],
-) -> Outcome<()> {
-    let metric = format!("INSERT INTO {table} (version, name, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING");
-    for (name, value) in metrics {
-        connection.execute(&metric, values![version, name, *value])?;
-    }
-    Ok(())
-}
-
-/// Fixes the metrics of a version's manifest in production, unless they are already.
-pub(super) fn publish_metrics(connection: &mut Connection, version: i64, metrics: &[(String, f64)]) -> Outcome<()> {
-    let publish = "UPDATE versions SET published = 1 WHERE id = ?1 AND published = 0";
-    if connection.execute(publish, values![version])? == 1 {
-        insert_metrics(connection, "published_metrics", version, metrics)?;
-    }
-    Ok(())
-}
-
-/// The metrics that a query over names and values finds.
-pub(super) fn metrics(connection: &mut Connection, query: &str, owner: i64) -> Outcome<Vec<(String, f64)>> {
-    let metric = |row: &Row| Ok((row.get(0)?, row.get::<Option<f64>>(1)?.unwrap_or(f64::NAN)));
-    connection.query(query, values![owner])?.iter().map(metric).collect()
-}
-
-/// Removes a version with all that belongs to it, unless somebody promotes it right now or a destination still points to it
-/// after its retirement.
-pub(super) fn remove(connection: &mut Connection, id: i64, model: &str) -> Outcome<()> {
-    let running = "SELECT id FROM promotions WHERE version = ?1 AND state = 'intended'";
-    if let Some(row) = connection.first(running, values![id])? {
-        return Err(StoreError::PromotionRunning { model: model.to_owned(), promotion: row.get(0)? }.into());
-    }
-    // Without this record nobody would remove the pointer any more.
-    let retiring =
-        "SELECT versions.version, destination FROM promotions JOIN versions ON versions.id = promotions.version
-        WHERE versions.id = ?1 AND state = 'current' AND retirement = 1";
-    if let Some(row) = connection.first(retiring, values![id])? {
-        let (model, version, destination) = (model.to_owned(), row.get(0)?, row.get(1)?);
-        return Err(StoreError::RetirementUnfinished { model, version, destination }.into());
-    }
-    connection.execute("UPDATE promotions SET expected = NULL WHERE expected = ?1", values![id])?;
-    verdicts::remove(connection, id)?;
-    row_memory::remove(connection, id)?;
-    for table in [
-        "version_artifacts",
-        "version_metrics",
-        "published_metrics",
-        "version_parameters",
-        "version_tags",
-        "version_aliases",
-        "promotions",
-    ] {
-        connection.execute(&format!("DELETE FROM {table} WHERE version = ?1"), values![id])?;
-    }
-    connection.execute("DELETE FROM versions WHERE id = ?1", values![id])?;
-    Ok(())
-}
-
-/// The number in the database of a version of a model.
-pub(super) fn numbered(connection: &mut Connection, model: &str, version: u32) -> Outcome<i64> {
-    let query = "SELECT versions.id FROM versions JOIN registered_models ON registered_models.id = versions.model
-        WHERE name = ?1 AND version = ?2";
-    if let Some(row) = connection.first(query, values![model, version])? {
-        return Ok(row.get(0)?);
-    }
-    models::required(connection, model)?;
-    Err(StoreError::NoVersion { model: shortened(model), version }.into())
+/// The free aliases of a version, by name.
+fn free_aliases(connection: &mut Connection, version: i64) -> Outcome<Vec<String>> {
+    let query = "SELECT alias FROM version_aliases WHERE version = ?1 ORDER BY alias";
+    connection.query(query, values![version])?.iter().map(|row| Ok(row.get(0)?)).collect()
 }
 
 fn set_tag(connection: &mut Connection, version: i64, name: &str, value: &str) -> Outcome<()> {
@@ -461,7 +352,7 @@ fn set_tag(connection: &mut Connection, version: i64, name: &str, value: &str) -
 
 fn complete(connection: &mut Connection, row: &Row) -> Outcome<ModelVersion> {
     let (id, stage): (i64, LifecycleStage) = (row.get(0)?, row.parsed(12)?);
-    let mut aliases = aliases::of_version(connection, id)?;
+    let mut aliases = free_aliases(connection, id)?;
     if stage == LifecycleStage::Production {
         aliases.push(CHAMPION.to_owned());
         aliases.sort();
@@ -491,8 +382,8 @@ fn complete(connection: &mut Connection, row: &Row) -> Outcome<ModelVersion> {
         aliases,
         parts: row.optional_parsed(17)?,
         references: references(connection, id)?,
-        metrics: metrics(connection, latest, id)?,
-        published_metrics: is_published.then(|| metrics(connection, published, id)).transpose()?,
+        metrics: version_metrics::query(connection, latest, id)?,
+        published_metrics: is_published.then(|| version_metrics::query(connection, published, id)).transpose()?,
         parameters: pairs(connection, "version_parameters", id)?,
         tags: pairs(connection, "version_tags", id)?,
     })
@@ -500,7 +391,7 @@ fn complete(connection: &mut Connection, row: &Row) -> Outcome<ModelVersion> {
 
 fn references(connection: &mut Connection, version: i64) -> Outcome<Vec<Reference>> {
     let query = "SELECT role, kind, digest, needed FROM version_artifacts WHERE version = ?1";
-    let mut found = verdicts::references_of(connection, version)?;
+    let mut found = references::of_verdicts(connection, version)?;
     for row in connection.query(query, values![version])? {
         let reference =
             Reference { role: row.get(0)?, kind: row.parsed(1)?, digest: row.parsed(2)?, needed: row.get(3)? };

@@ -7,6 +7,7 @@
 
 mod chunk;
 mod column_digest;
+mod column_message;
 mod export;
 mod file;
 mod hashing;

@@ -16,7 +16,8 @@ use sha2::{Digest as _, Sha256};
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::schema::{DataType, Schema};
-use crate::table::column_digest::{Message, table_digest};
+use crate::table::column_digest::table_digest;
+use crate::table::column_message::ColumnMessage;
 use crate::table::file::{ColumnBuffers, TableFile, nulls};
 use crate::table::sha256_lanes::digests;
 
@@ -139,7 +140,7 @@ impl Table {
                 .map(|index| chunk.column(index).map_err(|problem| self.damaged(number, Some(index), problem)))
                 .collect::<Result<Vec<_>, _>>()?;
             let columns_of_chunk = file.schema.fields().iter().zip(&buffers);
-            let messages: Vec<Message<'_>> =
+            let messages: Vec<ColumnMessage<'_>> =
                 columns_of_chunk.map(|(field, column)| stored_message(field.data_type, chunk.rows, column)).collect();
             digests(&messages).iter().for_each(|digest| columns.update(digest.as_bytes()));
         }
@@ -180,10 +181,10 @@ impl Table {
 }
 
 /// What is hashed of a column as it is stored.
-fn stored_message(data_type: DataType, rows: usize, column: &ColumnBuffers) -> Message<'_> {
+fn stored_message(data_type: DataType, rows: usize, column: &ColumnBuffers) -> ColumnMessage<'_> {
     let has_nulls = nulls(column.nulls.as_ref(), 0, rows).is_some();
     let validity = column.nulls.as_deref().filter(|_| has_nulls).unwrap_or_default();
-    Message::new(data_type, rows, validity, &column.values, column.text.as_deref().unwrap_or_default())
+    ColumnMessage::new(data_type, rows, validity, &column.values, column.text.as_deref().unwrap_or_default())
 }
 
 /// Of a buffer whose size and alignment were checked for the whole chunk.

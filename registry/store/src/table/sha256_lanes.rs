@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use sha2::block_api::compress256;
 
 use crate::digest::Digest;
-use crate::table::column_digest::{BLOCK, Message};
+use crate::table::column_message::{BLOCK, ColumnMessage};
 
 /// FIPS 180-4, section 5.3.3.
 const INITIAL: [u32; 8] =
@@ -20,7 +20,7 @@ const INITIAL: [u32; 8] =
 const FEWEST_LANES: usize = 3;
 
 /// The digests of messages, in their order.
-pub(super) fn digests(messages: &[Message<'_>]) -> Vec<Digest> {
+pub(super) fn digests(messages: &[ColumnMessage<'_>]) -> Vec<Digest> {
     let mut digests = vec![Digest::from_bytes([0; 32]); messages.len()];
     // Messages of like length share a group, so that few blocks are left over.
     let mut order: Vec<usize> = (0..messages.len()).collect();
@@ -66,13 +66,13 @@ fn width() -> usize {
 
 /// Hashes a group of at most `L` messages: all together as far as the shortest goes, then each to its end.
 fn run<const L: usize>(
-    messages: &[Message<'_>],
+    messages: &[ColumnMessage<'_>],
     group: &[usize],
     compress: impl Fn(&mut [[u32; L]; 8], &[&[u8; BLOCK]; L]),
 ) -> Vec<[u32; 8]> {
     let mut state = INITIAL.map(|word| [word; L]);
     // Lanes without a message repeat the first; nobody looks at what they make.
-    let lanes: [&Message<'_>; L] = std::array::from_fn(|lane| &messages[*group.get(lane).unwrap_or(&group[0])]);
+    let lanes: [&ColumnMessage<'_>; L] = std::array::from_fn(|lane| &messages[*group.get(lane).unwrap_or(&group[0])]);
     let common = lanes.iter().map(|message| message.blocks()).min().unwrap_or(0);
     for block in 0..common {
         compress(&mut state, &lanes.map(|message| message.block(block)));
@@ -81,7 +81,7 @@ fn run<const L: usize>(
 }
 
 /// Hashes a message alone, from block `from` on.
-fn finish(message: &Message<'_>, mut state: [u32; 8], from: usize) -> [u32; 8] {
+fn finish(message: &ColumnMessage<'_>, mut state: [u32; 8], from: usize) -> [u32; 8] {
     for block in from..message.blocks() {
         compress256(&mut state, std::slice::from_ref(message.block(block)));
     }
@@ -177,11 +177,11 @@ mod tests {
             parts in prop::collection::vec((0usize..300, 0usize..300, 0usize..300, any::<u8>()), 0..40),
         ) {
             let bytes: Vec<u8> = (0..600_u32).map(|position| (position * 31 % 251) as u8).collect();
-            let messages: Vec<Message<'_>> = parts
+            let messages: Vec<ColumnMessage<'_>> = parts
                 .iter()
                 .map(|&(first, second, third, start)| {
                     let from = &bytes[usize::from(start)..];
-                    Message::new(DataType::Utf8, first, &from[..first], &from[..second], &from[..third])
+                    ColumnMessage::new(DataType::Utf8, first, &from[..first], &from[..second], &from[..third])
                 })
                 .collect();
             let alone: Vec<Digest> = messages

@@ -10,7 +10,7 @@ use arrow_ipc::writer::FileWriter;
 use arrow_schema::ArrowError;
 use arrow_schema::SchemaRef;
 
-use crate::artifact::{ArtifactKind, RemoveOnDrop, StagedFile, Staging};
+use crate::artifact::{ArtifactKind, RemoveOnDrop, StagedFile, StagedFiles};
 use crate::error::{StoreError, io_error};
 use crate::schema::{DataType, Schema};
 use crate::table::chunk::{Categories, ColumnBuilder};
@@ -33,7 +33,7 @@ const MAX_FOOTER_BYTES: usize = 512 << 20;
 
 /// A table that is being made. Dropping it removes what was written.
 pub struct TableWriter {
-    staging: Staging,
+    staged: StagedFiles,
     schema: Schema,
     storage: SchemaRef,
     file: FileWriter<BufWriter<File>>,
@@ -50,9 +50,9 @@ pub struct TableWriter {
 }
 
 impl TableWriter {
-    pub(crate) fn create(staging: Staging, schema: &Schema) -> Result<Self, StoreError> {
+    pub(crate) fn create(staged: StagedFiles, schema: &Schema) -> Result<Self, StoreError> {
         let storage = storage_schema(schema);
-        let (file, path) = staging.store().create_staged()?;
+        let (file, path) = staged.create_file()?;
         let unfinished = RemoveOnDrop(Some(path.clone()));
         let file = FileWriter::try_new(BufWriter::with_capacity(BUFFER_BYTES, file), &storage)
             .map_err(|error| arrow_error(error, &path))?;
@@ -63,7 +63,7 @@ impl TableWriter {
             categories: schema.fields().iter().map(|_| Categories::default()).collect(),
             hashing: Hashing::new(schema),
             schema: schema.clone(),
-            staging,
+            staged,
             storage,
             file,
             path,
@@ -192,7 +192,7 @@ impl TableWriter {
         let digest = table_digest(&self.schema, self.rows, &lists, columns);
         let table = Table::open(&file, self.path.clone(), digest)?;
         self.unfinished.0 = None;
-        self.staging.add(StagedFile { path: self.path, file, kind: ArtifactKind::Table, digest });
+        self.staged.add(StagedFile { path: self.path, file, kind: ArtifactKind::Table, digest });
         Ok((table, other_cpu_ns))
     }
 

@@ -13,12 +13,12 @@ use tempfile::TempDir;
 use crate::stages::stage;
 use crate::world::{World, new_run, pairs, said, spawn};
 
-const FORMAT_1: &str = include_str!("../../src/database/migrations/1.sql");
+const FORMAT_1: &str = include_str!("../../src/registry/migrations/1.sql");
 /// Two runs, three stages' worth of everything, two models with six versions, a champion that was the third to be one.
 const ROWS: &str = include_str!("format_1.sql");
 
 /// Format 2, as its program made it of an empty database, but for the audit's triggers.
-const FORMAT_2: &str = include_str!("../../src/database/migrations/2.sql");
+const FORMAT_2: &str = include_str!("../../src/registry/migrations/2.sql");
 /// What that program did after the statements above.
 const AFTER_FORMAT_2: &str = "DROP TABLE alias_moves; DROP TABLE aliases; DROP TABLE model_versions; DROP TABLE models;
     CREATE VIEW models AS SELECT name, created_ms, last_version,

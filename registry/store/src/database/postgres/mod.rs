@@ -7,10 +7,9 @@
 //! TLS is rustls: `sslmode=require` and `prefer` verify the server's certificate, by Mozilla's roots or, where
 //! `PGSSLROOTCERT` names a PEM file, by those in it.
 
-mod life;
+mod session_lock;
 
 use std::collections::HashMap;
-use std::error::Error as _;
 use std::time::Duration;
 
 use ::postgres::types::private::BytesMut;
@@ -19,11 +18,12 @@ use ::postgres::{Client, Config, NoTls, Statement};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use super::error::DatabaseError;
 use super::url::without_password;
-use super::{DatabaseError, Row, Scope, Value};
+use super::value::{Row, Value};
 
-pub(crate) use life::Life;
-pub(super) use life::dead;
+pub(crate) use session_lock::SessionLock;
+pub(super) use session_lock::dead_owners;
 
 /// What all Stagewright advisory locks begin with: "stag".
 const LOCKS: i32 = 0x7374_6167;
@@ -39,7 +39,7 @@ const WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
 /// A database on a server.
 #[derive(Clone)]
-pub(super) struct Server {
+pub(crate) struct Server {
     config: Config,
     place: String,
 }
@@ -132,11 +132,14 @@ impl Connection {
         Ok(self.client.batch_execute(sql)?)
     }
 
-    pub(super) fn begin(&mut self, scope: Scope) -> Result<(), DatabaseError> {
-        match scope {
-            Scope::Runs => self.batch(WRITING),
-            Scope::Models => self.batch(&format!("{WRITING}; SELECT pg_advisory_xact_lock({LOCKS}, {MODELS})")),
-        }
+    /// Begins a transaction that changes runs.
+    pub(super) fn begin_writing(&mut self) -> Result<(), DatabaseError> {
+        self.batch(WRITING)
+    }
+
+    /// Begins a transaction that changes models, once no other one does.
+    pub(super) fn begin_writing_models(&mut self) -> Result<(), DatabaseError> {
+        self.batch(&format!("{WRITING}; SELECT pg_advisory_xact_lock({LOCKS}, {MODELS})"))
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -203,47 +206,5 @@ impl<'a> FromSql<'a> for Value {
 
     fn accepts(ty: &Type) -> bool {
         *ty == Type::BOOL || <Self as ToSql>::accepts(ty)
-    }
-}
-
-/// Whether the server, or the network, ended the connection.
-pub(super) fn was_cut(error: &::postgres::Error) -> bool {
-    use ::postgres::error::SqlState;
-    let ends = [
-        SqlState::ADMIN_SHUTDOWN,
-        SqlState::CRASH_SHUTDOWN,
-        SqlState::CANNOT_CONNECT_NOW,
-        SqlState::IDLE_SESSION_TIMEOUT,
-    ];
-    error.code().is_none_or(|code| ends.contains(code))
-}
-
-/// The server's words, where it has some: the driver's own text says only "db error".
-pub(super) fn text(error: &::postgres::Error) -> String {
-    match (error.as_db_error(), error.source()) {
-        (Some(server), _) => server.to_string(),
-        (None, Some(source)) => format!("{error}: {source}"),
-        (None, None) => error.to_string(),
-    }
-}
-
-const PASSWORD: &str = "\nhint: check the user and password of STAGEWRIGHT_REGISTRY, or set PGPASSWORD";
-
-pub(super) fn hint(error: &::postgres::Error) -> &'static str {
-    use ::postgres::error::SqlState;
-    match error.code() {
-        Some(code) if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-            PASSWORD
-        }
-        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => "\nhint: create the database first: createdb NAME",
-        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
-            "\nhint: the user must own the tables, or be granted everything on them"
-        }
-        Some(_) => "",
-        // The driver's word, for which it has no code.
-        None if error.source().is_some_and(|source| source.to_string() == "password missing") => PASSWORD,
-        None => {
-            "\nhint: see that the server runs and that STAGEWRIGHT_REGISTRY names it: postgresql://user@host/database"
-        }
     }
 }

@@ -1,23 +1,20 @@
-//! The directory that holds published artifacts, and the one in which a process makes new ones.
-//!
-//! Each process stages in `staging/<pid>-<random>/`, beside the lock of that name that says that it lives
-//! ([`crate::liveness`]). Opening a store removes the staging directories of dead processes.
+//! The directory that holds published artifacts.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::artifact::shared::Shared;
-use crate::artifact::{ArtifactKind, Blob, Document, SharedArtifacts, StagedFile, Staging, count_fsync};
+use crate::artifact::blob::{Blob, Document};
+use crate::artifact::kind::ArtifactKind;
+use crate::artifact::shared::{RecordedBytes, Shared, SharedArtifacts};
+use crate::artifact::staged::{StagedFile, StagingArea};
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
 use crate::files::{create_private, open_regular};
-use crate::liveness::{self, LifeLock};
-use crate::registry::Registry;
+use crate::fsyncs::sync_directory;
 use crate::table::Table;
 
 const STAGING: &str = "staging";
@@ -33,9 +30,7 @@ pub struct ArtifactStore {
 #[derive(Debug)]
 struct Inner {
     directory: PathBuf,
-    /// Where this process stages; made when first needed, since reading needs none.
-    staging: Mutex<Option<StagingDirectory>>,
-    next_file: AtomicU64,
+    staging: Arc<StagingArea>,
     /// What this process wrote or verified, and how the file looked then.
     verified: Mutex<HashMap<(ArtifactKind, Digest), Stamp>>,
 }
@@ -63,13 +58,6 @@ impl Stamp {
     }
 }
 
-/// A staging directory and the lock that says that its process lives. Dropping it removes both.
-#[derive(Debug)]
-struct StagingDirectory {
-    path: PathBuf,
-    _lock: LifeLock,
-}
-
 impl ArtifactStore {
     /// Opens the store in `directory`, which is made if missing, and removes what dead processes left behind.
     ///
@@ -80,9 +68,8 @@ impl ArtifactStore {
         let staging = directory.join(STAGING);
         create_private(&directory).map_err(io_error("create", &directory))?;
         create_private(&staging).map_err(io_error("create", &staging))?;
-        remove_abandoned(&staging)?;
-        let inner =
-            Inner { directory, staging: Mutex::new(None), next_file: AtomicU64::new(0), verified: Mutex::default() };
+        let staging = Arc::new(StagingArea::open(staging)?);
+        let inner = Inner { directory, staging, verified: Mutex::default() };
         Ok(Self { inner: Arc::new(inner), shared: None })
     }
 
@@ -90,13 +77,13 @@ impl ArtifactStore {
     /// reach: what is published is sent there, what is missing is fetched from there.
     #[must_use]
     pub fn shared_at(self, place: Arc<dyn SharedArtifacts>) -> Self {
-        Self { shared: Some(Shared { place, records: None }), ..self }
+        Self { shared: Some(Shared { place, recorded: None }), ..self }
     }
 
-    /// The same store, which fetches nothing from the shared place that is longer than this
-    /// registry has it on record.
-    pub(crate) fn recorded_in(self, registry: &Registry) -> Self {
-        let shared = self.shared.map(|shared| Shared { records: Some(registry.clone()), ..shared });
+    /// Returns the same store, which fetches nothing from the shared place that is longer than the
+    /// records say.
+    pub(crate) fn with_recorded_bytes(self, recorded: RecordedBytes) -> Self {
+        let shared = self.shared.map(|shared| Shared { recorded: Some(recorded), ..shared });
         Self { shared, ..self }
     }
 
@@ -110,19 +97,17 @@ impl ArtifactStore {
         self.shared.as_ref().map(|shared| &shared.place)
     }
 
-    /// The records of what is at the shared place.
-    pub(crate) fn records(&self) -> Option<&Registry> {
-        self.shared.as_ref()?.records.as_ref()
+    /// Returns the length that an artifact has by the records.
+    pub(super) fn recorded_bytes(&self, kind: ArtifactKind, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        match self.shared.as_ref().and_then(|shared| shared.recorded.as_ref()) {
+            Some(recorded) => recorded(kind, digest),
+            None => Ok(None),
+        }
     }
 
     /// The directory.
     pub fn directory(&self) -> &Path {
         &self.inner.directory
-    }
-
-    /// Begins a set of artifacts that will become visible together, or not at all.
-    pub fn stage(&self) -> Staging {
-        Staging::new(self.clone())
     }
 
     /// Where the artifact of this kind and digest is, or would be.
@@ -264,6 +249,10 @@ impl ArtifactStore {
         }
     }
 
+    pub(super) fn staging_area(&self) -> &Arc<StagingArea> {
+        &self.inner.staging
+    }
+
     fn missing(&self, kind: ArtifactKind, digest: &Digest) -> StoreError {
         let store = self.inner.directory.clone();
         match self.shared() {
@@ -272,28 +261,6 @@ impl ArtifactStore {
                 StoreError::MissingEverywhere { kind, digest: *digest, store, place: shared.uri().to_owned() }
             }
         }
-    }
-
-    /// Creates a new file, readable and writable through the handle only: nobody may open it for writing again.
-    pub(crate) fn create_staged(&self) -> Result<(File, PathBuf), StoreError> {
-        let number = self.inner.next_file.fetch_add(1, Ordering::Relaxed);
-        let path = self.staging_directory()?.join(number.to_string());
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o444);
-        let file = options.open(&path).map_err(io_error("create", &path))?;
-        Ok((file, path))
-    }
-
-    fn staging_directory(&self) -> Result<PathBuf, StoreError> {
-        // A panic elsewhere cannot leave the option half set.
-        let mut staging = self.inner.staging.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(staging) = &*staging {
-            return Ok(staging.path.clone());
-        }
-        let made = StagingDirectory::create(&self.inner.directory.join(STAGING))?;
-        Ok(staging.insert(made).path.clone())
     }
 
     /// Makes renames into the directory last.
@@ -326,51 +293,8 @@ fn same_bytes(staged: &File, path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Makes names in a directory last.
-pub(crate) fn sync_directory(directory: &Path) -> Result<(), StoreError> {
-    count_fsync();
-    File::open(directory).and_then(|it| it.sync_all()).map_err(io_error("synchronise", directory))
-}
-
-impl StagingDirectory {
-    fn create(parent: &Path) -> Result<Self, StoreError> {
-        let lock = LifeLock::create(parent)?;
-        let path = lock.path();
-        fs::create_dir(&path).map_err(io_error("create", &path))?;
-        Ok(Self { path, _lock: lock })
-    }
-}
-
-impl Drop for StagingDirectory {
-    fn drop(&mut self) {
-        // What cannot be removed is removed by whoever opens the store next. The lock goes after this.
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
-/// Removes the staging directories of dead processes.
-fn remove_abandoned(staging: &Path) -> Result<(), StoreError> {
-    for dead in liveness::dead_locks(staging)? {
-        // A failure costs no more than disk space, and the next one to look tries again.
-        if removed(&dead.path()) {
-            dead.remove();
-        }
-    }
-    // A process that could not remove its directory at its end has removed the lock all the same. The lock is made before
-    // the directory and removed after it: a directory without one is nobody's.
-    for entry in fs::read_dir(staging).map_err(io_error("list", staging))? {
-        let path = entry.map_err(io_error("list", staging))?.path();
-        if path.is_dir() && liveness::is_gone(&path) {
-            removed(&path);
-        }
-    }
-    Ok(())
-}
-
-/// Removes a directory; whether nothing is there any more.
-fn removed(directory: &Path) -> bool {
-    match fs::remove_dir_all(directory) {
-        Ok(()) => true,
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-    }
+/// Returns the artifact that a file in a store's directory is by its name.
+pub(super) fn named(path: &Path) -> Option<(ArtifactKind, Digest)> {
+    let digest = Digest::from_hex(path.file_stem()?.to_str()?).ok()?;
+    Some((path.extension()?.to_str()?.parse().ok()?, digest))
 }

@@ -2,7 +2,7 @@
 //!
 //! A part is a short text (`stage`, `verdict`, `aliases`) or the SHA-256 of the rows that it consists of, in the form that
 //! docs/formats/audit.md describes. Each entry has all parts of its model and of its version, so that the last entry about
-//! a version is what the tables are compared with ([`super::replay`]). The rows that a version learnt from take long to
+//! a version is what the tables are compared with ([`super::verification`]). The rows that a version learnt from take long to
 //! read: they are in the entries that change them.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::database::{Connection, Outcome, Value, values};
 use crate::digest::Digest;
-use crate::registry::verdicts::{self, Verdict};
+use crate::registry::judgement::{Verdict, audit_text};
 
 /// Parts by name.
 pub(super) type Parts = BTreeMap<String, String>;
@@ -159,7 +159,7 @@ pub(super) fn rows_of(connection: &mut Connection, version: i64) -> Outcome<Stri
 /// How a verdict is told: `approved against version 3`.
 fn said(verdict: &str, against: Option<u32>) -> String {
     // What is no verdict stands as it is, and differs from whatever was recorded.
-    verdict.parse::<Verdict>().map_or_else(|_| verdict.to_owned(), |verdict| verdicts::state(verdict, against))
+    verdict.parse::<Verdict>().map_or_else(|_| verdict.to_owned(), |verdict| audit_text(verdict, against))
 }
 
 fn short(text: String) -> String {

@@ -3,54 +3,114 @@
 //! The chain shows that nobody changed an entry; this shows that nobody changed a table behind the entries' back.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Serialize;
 
 use crate::database::{Connection, Outcome, values};
-use crate::registry::audit::AuditEntry;
-use crate::registry::details::{self, Details, Parts};
+use crate::error::StoreError;
+use crate::registry::audit::details::{self, Details, Parts};
+use crate::registry::audit::difference::AuditDifference;
+use crate::registry::audit::entry::{AuditEntry, COLUMNS, entry};
+use crate::registry::handle::Registry;
+
+/// Entries read at a time.
+const PIECE: u32 = 10_000;
 
 /// More differences than this are counted and not listed.
 const MOST_LISTED: usize = 100;
 
-/// A part of a model, a version or a verdict that is not what the audit says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AuditDifference {
-    /// The model.
-    pub model: String,
-    /// The version, where one is concerned.
-    pub version: Option<u32>,
-    /// Which of its parts: `stage`, `metrics`, `verdict 2: record`, ...; `model` or `version`: whether it is there at all.
-    pub what: String,
-    /// The state by the audit: a text, or the digest of rows; `None`: that it is not there.
-    pub expected: Option<String>,
-    /// The state in the tables; `None`: it is not there.
-    pub found: Option<String>,
+/// The findings of a verification, of a chain that is whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AuditCheck {
+    /// How many entries there are.
+    pub entries: u64,
+    /// The hash of the last one; empty if there is none.
+    pub head: String,
+    /// How many entries were written before format 4 of the database: they say nothing that tables are compared with.
+    pub without_digests: u64,
+    /// How many models were compared with the entries.
+    pub models: u64,
+    /// How many versions were.
+    pub versions: u64,
+    /// In how many places the tables are not what the entries say.
+    pub different: u64,
+    /// Where, at most a hundred of them.
+    pub differences: Vec<AuditDifference>,
 }
 
-impl fmt::Display for AuditDifference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let said = |text: &Option<String>| match text {
-            Some(text) => format!("`{text}`"),
-            None => "not there".to_owned(),
-        };
-        write!(f, "model `{}`", self.model)?;
-        if let Some(version) = self.version {
-            write!(f, ", version {version}")?;
+impl Registry {
+    /// Recomputes the whole chain, and compares models, versions and verdicts with what it says of them.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`] names the first entry that was edited, removed or moved, [`StoreError::Differs`] what in the
+    /// tables is not what the entries say; [`StoreError::Database`].
+    pub fn verify_audit(&self) -> Result<AuditCheck, StoreError> {
+        let check = self.check_audit()?;
+        if check.different == 0 {
+            return Ok(check);
         }
-        write!(f, ": `{}` is {}, the audit says {}", self.what, said(&self.found), said(&self.expected))
+        Err(StoreError::Differs { different: check.different, differences: check.differences })
+    }
+
+    /// The same; what differs is part of what was seen.
+    ///
+    /// # Errors
+    /// [`StoreError::Tampered`] or [`StoreError::Database`].
+    pub fn check_audit(&self) -> Result<AuditCheck, StoreError> {
+        self.read("verify the audit", |connection| {
+            let (mut check, mut expected, mut replay) = (AuditCheck::default(), 1, Replay::default());
+            let query = format!("SELECT {COLUMNS} WHERE seq >= ?1 ORDER BY seq LIMIT ?2");
+            let tampered = |seq, problem: &str| StoreError::Tampered { seq, problem: problem.to_owned() };
+            loop {
+                let rows = connection.query(&query, values![expected, PIECE])?;
+                if rows.is_empty() {
+                    break;
+                }
+                for row in &rows {
+                    let Ok(entry) = entry(row) else {
+                        return Err(tampered(expected, "it holds what nobody writes there").into());
+                    };
+                    if entry.seq != expected {
+                        return Err(tampered(expected, "it was removed").into());
+                    }
+                    if entry.hash != entry.chained(&check.head) {
+                        return Err(tampered(entry.seq, "it, or its place, was changed").into());
+                    }
+                    if !replay.take(&entry) {
+                        return Err(tampered(entry.seq, "it holds what nobody writes there").into());
+                    }
+                    expected += 1;
+                    (check.entries, check.head) = (entry.seq, entry.hash);
+                }
+            }
+            let head = connection.one("SELECT seq, hash FROM audit_head", &[])?;
+            let (seq, hash): (u64, String) = (head.get(0)?, head.get(1)?);
+            if seq > check.entries {
+                return Err(tampered(check.entries + 1, "it was removed").into());
+            }
+            if hash != check.head || seq != check.entries {
+                return Err(tampered(check.entries, "the chain does not end with the head that was kept").into());
+            }
+            // Nothing may stand before the first place or under no place at all.
+            let rows: u64 = connection.one("SELECT count(*) FROM audit", &[])?.get(0)?;
+            if rows != check.entries {
+                return Err(tampered(0, "there are entries outside of the chain").into());
+            }
+            check.without_digests = replay.without_digests;
+            let Comparison { models, versions, different, differences } = replay.compare(connection)?;
+            Ok(AuditCheck { models, versions, different, differences, ..check })
+        })
     }
 }
 
 /// The state that entries add up to.
 #[derive(Default)]
-pub(super) struct Replay {
+struct Replay {
     models: BTreeMap<String, ModelState>,
     /// A model between the two entries of its renaming.
     renamed: Option<ModelState>,
     /// Entries of before format 4, which say nothing that can be compared.
-    pub(super) without_digests: u64,
+    without_digests: u64,
 }
 
 #[derive(Default)]
@@ -67,16 +127,16 @@ struct VersionState {
 
 /// The findings of a comparison.
 #[derive(Default)]
-pub(super) struct Comparison {
-    pub(super) models: u64,
-    pub(super) versions: u64,
-    pub(super) different: u64,
-    pub(super) differences: Vec<AuditDifference>,
+struct Comparison {
+    models: u64,
+    versions: u64,
+    different: u64,
+    differences: Vec<AuditDifference>,
 }
 
 impl Replay {
     /// Takes the next entry over; false if its details are none that this program writes.
-    pub(super) fn take(&mut self, entry: &AuditEntry) -> bool {
+    fn take(&mut self, entry: &AuditEntry) -> bool {
         let Some(details) = &entry.details else {
             self.without_digests += 1;
             return true;
@@ -117,7 +177,7 @@ impl Replay {
     }
 
     /// Compares what stands in the tables with what the entries say.
-    pub(super) fn compare(mut self, connection: &mut Connection) -> Outcome<Comparison> {
+    fn compare(mut self, connection: &mut Connection) -> Outcome<Comparison> {
         let mut seen = Comparison::default();
         for row in connection.query("SELECT id, name FROM registered_models ORDER BY name", &[])? {
             let (id, name): (i64, String) = (row.get(0)?, row.get(1)?);

@@ -12,7 +12,10 @@ use std::time::Duration;
 use ::postgres::Client;
 
 use super::{LOCKS, Server};
-use crate::database::{Connection, DatabaseError, Outcome, values};
+use crate::database::connection::Connection;
+use crate::database::error::DatabaseError;
+use crate::database::failure::Outcome;
+use crate::database::value::values;
 
 /// How often the connection is looked after.
 const BEAT: Duration = Duration::from_secs(2);
@@ -24,14 +27,14 @@ const RETURNING: i64 = 10;
 const WATCHED: &str = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
 /// A session lock that says "this process lives". Dropping it lets go.
-pub(crate) struct Life {
+pub(crate) struct SessionLock {
     number: i32,
     /// Closed with the life, which ends its keeper.
     _keeper: mpsc::Sender<()>,
 }
 
-impl Life {
-    pub(in crate::database) fn begin(server: &Server) -> Result<Self, DatabaseError> {
+impl SessionLock {
+    pub(crate) fn take(server: &Server) -> Result<Self, DatabaseError> {
         let mut client = connect(server)?;
         loop {
             let row = client.query_one("SELECT (random() * 2147483646)::int + 1", &[])?;
@@ -41,21 +44,21 @@ impl Life {
             }
             let (sender, ended) = mpsc::channel();
             let server = server.clone();
-            let keeper = thread::Builder::new().name("registry-life".into());
+            let keeper = thread::Builder::new().name("registry-lock".into());
             // Without its keeper, a life ends with its connection, no sooner.
             let _ = keeper.spawn(move || keep(&server, number, client, &ended));
             return Ok(Self { number, _keeper: sender });
         }
     }
 
-    pub(in crate::database) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.number.to_string()
     }
 }
 
-impl fmt::Debug for Life {
+impl fmt::Debug for SessionLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Life").field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("SessionLock").field("number", &self.number).finish_non_exhaustive()
     }
 }
 
@@ -87,7 +90,7 @@ fn keep(server: &Server, number: i32, client: Client, ended: &Receiver<()>) {
 }
 
 /// Which of these lives have ended: nobody holds their locks.
-pub(in crate::database) fn dead(connection: &mut Connection, owners: &[String]) -> Outcome<Vec<String>> {
+pub(crate) fn dead_owners(connection: &mut Connection, owners: &[String]) -> Outcome<Vec<String>> {
     // What is no number was written by a registry on SQLite.
     let numbered = |owner: &&String| owner.parse::<i32>().is_ok();
     if !owners.iter().any(|owner| numbered(&owner)) {

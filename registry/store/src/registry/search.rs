@@ -8,7 +8,11 @@ use std::fmt::Write as _;
 
 use crate::database::{Connection, Outcome, Value};
 use crate::error::StoreError;
-use crate::registry::{Experiment, Model, ModelVersion, Registry, Run, experiments, models};
+use crate::registry::experiments::{self, Experiment};
+use crate::registry::handle::Registry;
+use crate::registry::models::{self, Model};
+use crate::registry::runs::Run;
+use crate::registry::versions::ModelVersion;
 use crate::search::{Attribute, Clause, Comparison, DatasetField, Entity, Filter, Key, Kind, OrderBy, like_to_glob};
 
 /// Which records of a search come back.

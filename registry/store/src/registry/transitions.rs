@@ -3,61 +3,12 @@
 //! Production is the champion: the database lets one version of a model be there, and it comes there by promotion alone
 //! ([`crate::registry::promotions`]), which archives the one before it in the same transaction.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-
 use crate::database::{Connection, Outcome, Scope, values};
 use crate::error::StoreError;
 use crate::registry::audit::NewEntry;
-use crate::registry::{Registry, models, now_ms, versions};
-
-/// Where a version stands in its life; MLflow's stages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LifecycleStage {
-    /// Registered, no more.
-    None,
-    /// Tried out before production.
-    Staging,
-    /// The champion.
-    Production,
-    /// It was in production, or was set aside.
-    Archived,
-}
-
-impl LifecycleStage {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::None, Self::Staging, Self::Production, Self::Archived];
-
-    /// The name in JSON and in the database.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Staging => "staging",
-            Self::Production => "production",
-            Self::Archived => "archived",
-        }
-    }
-}
-
-impl fmt::Display for LifecycleStage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for LifecycleStage {
-    type Err = StoreError;
-
-    /// Reads a stage as MLflow spells it too: `Production`.
-    fn from_str(name: &str) -> Result<Self, StoreError> {
-        let lower = name.to_ascii_lowercase();
-        let found = Self::ALL.into_iter().find(|it| it.name() == lower);
-        found.ok_or_else(|| StoreError::BadStage { name: super::shortened(name) })
-    }
-}
+use crate::registry::handle::{Registry, now_ms};
+use crate::registry::ids;
+use crate::registry::lifecycle_stage::LifecycleStage;
 
 impl Registry {
     /// Moves a version to another stage than production.
@@ -71,7 +22,7 @@ impl Registry {
             return Err(StoreError::NeedsPromotion { model: model.to_owned(), version });
         }
         self.write("move a version to another stage", Scope::Models, |connection| {
-            let id = versions::numbered(connection, model, version)?;
+            let id = ids::version(connection, model, version)?;
             let from = stage_of(connection, id)?;
             if from == LifecycleStage::Production {
                 let action = if to == LifecycleStage::Archived { "archived" } else { "moved" };
@@ -124,7 +75,7 @@ pub(super) fn stage_of(connection: &mut Connection, id: i64) -> Outcome<Lifecycl
 }
 
 pub(super) fn rollback_target(connection: &mut Connection, model: &str) -> Outcome<u32> {
-    let id = models::required(connection, model)?;
+    let id = ids::model(connection, model)?;
     let latest = "SELECT version FROM versions
         WHERE model = ?1 AND stage = 'archived' AND withdrawn = 0 AND verdict = 'approved' AND followed IS NOT NULL
         ORDER BY followed DESC LIMIT 1";

@@ -1,25 +1,12 @@
-//! The audit: every change of a model, in a chain of hashes.
-//!
-//! Each entry's hash covers the entry and the hash before it, so that editing, removing or reordering an entry breaks the
-//! chain at that place; the last hash, the head, is kept apart, so that removing the last entries shows too. Whoever can
-//! write the database can forge a whole new chain: the head that `stagewright audit verify` prints, and that every
-//! promotion writes beside the model it promotes, is what such a chain can be held against.
-//!
-//! Each entry also says how its model and its version stand since ([`super::details`]): a verification compares the tables
-//! with that ([`super::replay`]), and names what was changed without an entry.
-//!
-//! The database refuses to change or remove entries (triggers), and entries name models by text: they survive them.
+//! Entries of the audit: adding and reading them.
 
 use serde::Serialize;
 
 use crate::database::{Connection, Outcome, Row, Scope, Value, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
-use crate::registry::replay::{AuditDifference, Comparison, Replay};
-use crate::registry::{Registry, details, now_ms};
-
-/// Entries read at a time.
-const PIECE: u32 = 10_000;
+use crate::registry::audit::details;
+use crate::registry::handle::{Registry, now_ms};
 
 /// An entry of the audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,55 +35,36 @@ pub struct AuditEntry {
     pub hash: String,
 }
 
-/// The findings of a verification, of a chain that is whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct AuditCheck {
-    /// How many entries there are.
-    pub entries: u64,
-    /// The hash of the last one; empty if there is none.
-    pub head: String,
-    /// How many entries were written before format 4 of the database: they say nothing that tables are compared with.
-    pub without_digests: u64,
-    /// How many models were compared with the entries.
-    pub models: u64,
-    /// How many versions were.
-    pub versions: u64,
-    /// In how many places the tables are not what the entries say.
-    pub different: u64,
-    /// Where, at most a hundred of them.
-    pub differences: Vec<AuditDifference>,
-}
-
 /// What is known of an entry before it has its place.
-pub(crate) struct NewEntry<'a> {
-    pub(crate) action: &'static str,
-    pub(crate) model: &'a str,
-    pub(crate) version: Option<u32>,
-    pub(crate) old_state: Option<String>,
-    pub(crate) new_state: Option<String>,
-    pub(crate) reason: &'a str,
+pub(in crate::registry) struct NewEntry<'a> {
+    pub(in crate::registry) action: &'static str,
+    pub(in crate::registry) model: &'a str,
+    pub(in crate::registry) version: Option<u32>,
+    pub(in crate::registry) old_state: Option<String>,
+    pub(in crate::registry) new_state: Option<String>,
+    pub(in crate::registry) reason: &'a str,
 }
 
 impl<'a> NewEntry<'a> {
     /// An entry about a model or one of its versions.
-    pub(crate) fn about(action: &'static str, model: &'a str, version: Option<u32>) -> Self {
+    pub(in crate::registry) fn about(action: &'static str, model: &'a str, version: Option<u32>) -> Self {
         Self { action, model, version, old_state: None, new_state: None, reason: "" }
     }
 
     /// The same, that tells of a change of state.
-    pub(crate) fn states(self, old: Option<String>, new: Option<String>) -> Self {
+    pub(in crate::registry) fn states(self, old: Option<String>, new: Option<String>) -> Self {
         Self { old_state: old, new_state: new, ..self }
     }
 
     /// The same, with a reason.
-    pub(crate) fn because(self, reason: &'a str) -> Self {
+    pub(in crate::registry) fn because(self, reason: &'a str) -> Self {
         Self { reason, ..self }
     }
 }
 
 impl AuditEntry {
     /// SHA-256 of the entry's JSON and the hash before it; see docs/formats/audit.md.
-    fn chained(&self, previous: &str) -> String {
+    pub(super) fn chained(&self, previous: &str) -> String {
         let Self { seq, at_ms, actor, action, model, version, old_state, new_state, reason, details, hash: _ } = self;
         let mut text =
             serde_json::json!([previous, seq, at_ms, actor, action, model, version, old_state, new_state, reason]);
@@ -108,18 +76,23 @@ impl AuditEntry {
 }
 
 /// Adds an entry, after all that it tells of was done: it says how that stands now.
-pub(crate) fn append(connection: &mut Connection, actor: &str, entry: &NewEntry<'_>) -> Outcome<()> {
+pub(in crate::registry) fn append(connection: &mut Connection, actor: &str, entry: &NewEntry<'_>) -> Outcome<()> {
     let details = details::of(connection, entry.action, entry.model, entry.version)?;
     insert(connection, actor, now_ms(), entry, Some(serde_json::to_string(&details)?))
 }
 
 /// Adds an entry about something that happened then, to a database that has no place for details yet.
-pub(crate) fn append_old(connection: &mut Connection, actor: &str, at_ms: i64, entry: &NewEntry<'_>) -> Outcome<()> {
+pub(in crate::registry) fn append_old(
+    connection: &mut Connection,
+    actor: &str,
+    at_ms: i64,
+    entry: &NewEntry<'_>,
+) -> Outcome<()> {
     insert(connection, actor, at_ms, entry, None)
 }
 
 /// Says of each model and version how it stands, once, in a database whose entries did not say it before.
-pub(crate) fn record_all(connection: &mut Connection) -> Outcome<()> {
+pub(in crate::registry) fn record_all(connection: &mut Connection) -> Outcome<()> {
     let reason = "recorded for format 4";
     for row in connection.query("SELECT id, name FROM registered_models ORDER BY name", &[])? {
         let (id, name): (i64, String) = (row.get(0)?, row.get(1)?);
@@ -174,10 +147,10 @@ fn insert(
     Ok(())
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "seq, at_ms, actor, action, model, version, old_state, new_state, reason, hash, details FROM audit";
 
-fn entry(row: &Row) -> Outcome<AuditEntry> {
+pub(super) fn entry(row: &Row) -> Outcome<AuditEntry> {
     Ok(AuditEntry {
         seq: row.get(0)?,
         at_ms: row.get(1)?,
@@ -216,6 +189,11 @@ fn champion_before(connection: &mut Connection, model: &str, end: i64, at_ms: i6
 }
 
 impl Registry {
+    /// Adds an entry, in the transaction of the change that it is about.
+    pub(in crate::registry) fn audit(&self, connection: &mut Connection, entry: &NewEntry<'_>) -> Outcome<()> {
+        append(connection, &self.actor, entry)
+    }
+
     /// What happened to a model, oldest first; with `version`, to that version of it.
     ///
     /// # Errors
@@ -266,68 +244,5 @@ impl Registry {
     /// [`StoreError::Database`].
     pub fn audit_head(&self) -> Result<String, StoreError> {
         self.read("read the audit", |connection| Ok(connection.one("SELECT hash FROM audit_head", &[])?.get(0)?))
-    }
-
-    /// Recomputes the whole chain, and compares models, versions and verdicts with what it says of them.
-    ///
-    /// # Errors
-    /// [`StoreError::Tampered`] names the first entry that was edited, removed or moved, [`StoreError::Differs`] what in the
-    /// tables is not what the entries say; [`StoreError::Database`].
-    pub fn verify_audit(&self) -> Result<AuditCheck, StoreError> {
-        let check = self.check_audit()?;
-        if check.different == 0 {
-            return Ok(check);
-        }
-        Err(StoreError::Differs { different: check.different, differences: check.differences })
-    }
-
-    /// The same; what differs is part of what was seen.
-    ///
-    /// # Errors
-    /// [`StoreError::Tampered`] or [`StoreError::Database`].
-    pub fn check_audit(&self) -> Result<AuditCheck, StoreError> {
-        self.read("verify the audit", |connection| {
-            let (mut check, mut expected, mut replay) = (AuditCheck::default(), 1, Replay::default());
-            let query = format!("SELECT {COLUMNS} WHERE seq >= ?1 ORDER BY seq LIMIT ?2");
-            let tampered = |seq, problem: &str| StoreError::Tampered { seq, problem: problem.to_owned() };
-            loop {
-                let rows = connection.query(&query, values![expected, PIECE])?;
-                if rows.is_empty() {
-                    break;
-                }
-                for row in &rows {
-                    let Ok(entry) = entry(row) else {
-                        return Err(tampered(expected, "it holds what nobody writes there").into());
-                    };
-                    if entry.seq != expected {
-                        return Err(tampered(expected, "it was removed").into());
-                    }
-                    if entry.hash != entry.chained(&check.head) {
-                        return Err(tampered(entry.seq, "it, or its place, was changed").into());
-                    }
-                    if !replay.take(&entry) {
-                        return Err(tampered(entry.seq, "it holds what nobody writes there").into());
-                    }
-                    expected += 1;
-                    (check.entries, check.head) = (entry.seq, entry.hash);
-                }
-            }
-            let head = connection.one("SELECT seq, hash FROM audit_head", &[])?;
-            let (seq, hash): (u64, String) = (head.get(0)?, head.get(1)?);
-            if seq > check.entries {
-                return Err(tampered(check.entries + 1, "it was removed").into());
-            }
-            if hash != check.head || seq != check.entries {
-                return Err(tampered(check.entries, "the chain does not end with the head that was kept").into());
-            }
-            // Nothing may stand before the first place or under no place at all.
-            let rows: u64 = connection.one("SELECT count(*) FROM audit", &[])?.get(0)?;
-            if rows != check.entries {
-                return Err(tampered(0, "there are entries outside of the chain").into());
-            }
-            check.without_digests = replay.without_digests;
-            let Comparison { models, versions, different, differences } = replay.compare(connection)?;
-            Ok(AuditCheck { models, versions, different, differences, ..check })
-        })
     }
 }

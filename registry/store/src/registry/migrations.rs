@@ -3,11 +3,13 @@
 //! `migrations/N.sql` leads from format N - 1 to format N, for both databases: it is written for SQLite, and
 //! [`for_postgres`] replaces the few words that PostgreSQL spells otherwise. A migration is never edited after a release.
 
-use super::{Connection, Outcome, values};
+use crate::database::{Connection, Database, Outcome, Scope, values};
+use crate::digest::Digest;
+use crate::error::StoreError;
 use crate::registry::{audit, row_memory};
 
 /// The format that this program writes: SQLite's `user_version`, PostgreSQL's table `stagewright_format`.
-pub(crate) const FORMAT: u32 = 7;
+const FORMAT: u32 = 7;
 
 const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/1.sql"),
@@ -40,8 +42,24 @@ const APPEND_ONLY_POSTGRES: &str = "
         FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
 ";
 
+/// Creates the tables, or leads those of an older format to today's. Writes nothing to a database of
+/// today's format.
+pub(super) fn bring_up_to_date(database: &Database) -> Result<(), StoreError> {
+    let too_new = |found| StoreError::TooNew { place: database.place(), found, known: FORMAT };
+    let found = database.read("read the format", format)?;
+    if found == FORMAT {
+        return Ok(());
+    }
+    if found > FORMAT {
+        return Err(too_new(found));
+    }
+    // Another process may be faster: `migrate` reads the format again inside the transaction.
+    let found = database.write("create the tables", Scope::Models, migrate)?;
+    if found > FORMAT { Err(too_new(found)) } else { Ok(()) }
+}
+
 /// The format that the database has; 0 if it is empty.
-pub(super) fn format(connection: &mut Connection) -> Outcome<u32> {
+fn format(connection: &mut Connection) -> Outcome<u32> {
     if connection.is_sqlite() {
         return Ok(connection.one("SELECT user_version FROM pragma_user_version", &[])?.get(0)?);
     }
@@ -56,7 +74,7 @@ pub(super) fn format(connection: &mut Connection) -> Outcome<u32> {
 
 /// Leads to today's format, inside a transaction; the format that the database has then, a newer one if somebody else was
 /// faster.
-pub(super) fn migrate(connection: &mut Connection) -> Outcome<u32> {
+fn migrate(connection: &mut Connection) -> Outcome<u32> {
     let found = format(connection)?;
     if found >= FORMAT {
         return Ok(found);
@@ -143,7 +161,7 @@ fn list_old_contents(connection: &mut Connection) -> Outcome<()> {
         let (id, contents): (i64, _) = (row.get(0)?, row.json(1)?);
         for (role, place) in PARTS {
             // What is no digest was never readable as a model: it stays as it is.
-            let digest = contents.pointer(place).and_then(|it| it.as_str()?.parse::<crate::Digest>().ok());
+            let digest = contents.pointer(place).and_then(|it| it.as_str()?.parse::<Digest>().ok());
             let Some(digest) = digest else { continue };
             let insert = "INSERT INTO version_artifacts (version, role, kind, digest, bytes, needed)
                 VALUES (?1, ?2, 'blob', ?3, 0, 1)";
@@ -184,20 +202,20 @@ fn for_postgres(sql: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::{Backend, Scope, sqlite};
 
     /// The statements that make a file's tables, in the order of their names.
     fn made(make: impl FnOnce(&mut Connection) -> Outcome<()>) -> Vec<(String, String)> {
         let folder = tempfile::tempdir().expect("a folder");
-        let backend = sqlite::Connection::open(&folder.path().join("registry.db")).map(Backend::Sqlite);
-        let mut connection = Connection { backend: backend.expect("a new file"), scope: Scope::Models };
-        make(&mut connection).expect("tables");
-        let head = connection.one("SELECT seq, hash FROM audit_head", &[]).expect("one row");
-        assert_eq!((head.get(0).ok(), head.get(1).ok()), (Some(0_i64), Some(String::new())));
-        connection.one("SELECT hash_key FROM row_hash_key", &[]).expect("one key");
-        let statements = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name";
-        let rows = connection.query(statements, &[]).expect("a schema");
-        rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Outcome<_>>().expect("texts")
+        let database = Database::open_file(folder.path().join("registry.db")).expect("a new file");
+        let made = database.write("create the tables", Scope::Models, |connection| {
+            make(connection)?;
+            let head = connection.one("SELECT seq, hash FROM audit_head", &[])?;
+            assert_eq!((head.get(0).ok(), head.get(1).ok()), (Some(0_i64), Some(String::new())));
+            connection.one("SELECT hash_key FROM row_hash_key", &[])?;
+            let statements = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name";
+            connection.query(statements, &[])?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+        });
+        made.expect("tables")
     }
 
     #[test]

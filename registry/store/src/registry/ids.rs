@@ -1,0 +1,36 @@
+//! The database's row ids of models and versions, looked up by name and number.
+
+use crate::database::{Connection, Outcome, values};
+use crate::error::StoreError;
+use crate::registry::names::shortened;
+
+/// Returns the row id of the model of this name, if there is one.
+pub(super) fn find_model(connection: &mut Connection, name: &str) -> Outcome<Option<i64>> {
+    let row = connection.first("SELECT id FROM registered_models WHERE name = ?1", values![name])?;
+    Ok(row.map(|row| row.get(0)).transpose()?)
+}
+
+/// Returns the row id of the model of this name, or [`StoreError::NoModel`].
+pub(super) fn model(connection: &mut Connection, name: &str) -> Outcome<i64> {
+    Ok(find_model(connection, name)?.ok_or_else(|| StoreError::NoModel { model: shortened(name) })?)
+}
+
+/// Returns the row id of a version, or [`StoreError::NoModel`] or [`StoreError::NoVersion`].
+pub(super) fn version(connection: &mut Connection, name: &str, version: u32) -> Outcome<i64> {
+    let query = "SELECT versions.id FROM versions JOIN registered_models ON registered_models.id = versions.model
+        WHERE name = ?1 AND version = ?2";
+    if let Some(row) = connection.first(query, values![name, version])? {
+        return Ok(row.get(0)?);
+    }
+    model(connection, name)?;
+    Err(StoreError::NoVersion { model: shortened(name), version }.into())
+}
+
+/// Returns the row id and the number of the version in production, if there is one.
+pub(super) fn champion(connection: &mut Connection, model: &str) -> Outcome<Option<(i64, u32)>> {
+    let query =
+        "SELECT versions.id, version FROM versions JOIN registered_models ON registered_models.id = versions.model
+        WHERE name = ?1 AND stage = 'production'";
+    let row = connection.first(query, values![model])?;
+    row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
+}
