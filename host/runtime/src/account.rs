@@ -1,5 +1,5 @@
-//! The account of one instance: what it uses of its stage's budget. Several instances of a stage
-//! add to the same meter.
+//! The account of one instance: its share of the stage's limits. All instances of a stage add to the
+//! same meter.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ use crate::engine::EngineOptions;
 pub(crate) struct InstanceAccount {
     pub(crate) context: Arc<StageContext>,
     pub(crate) bounds: Bounds,
-    /// Bytes of linear memory. Never falls: a memory does not shrink.
+    /// Bytes of linear memory. A Wasm memory never shrinks.
     memory: u64,
-    /// The same, as a part of what all guests of this process have.
+    /// The same bytes, as a part of the memory of all guests of this process.
     pub(crate) live: GuestMemory,
-    /// Bytes that the host keeps for the guest from call to call: rows and categories of tables
-    /// that it is making.
+    /// Bytes that the host holds for the guest between calls, such as the rows and categories of open
+    /// table writers.
     held: u64,
-    /// Tables and blobs begun.
+    /// The number of tables and blobs that the instance has begun.
     artifacts: usize,
-    /// Cursors open now.
+    /// The number of open cursors.
     cursors: usize,
-    /// Cursors opened so far.
+    /// The number of cursors opened so far.
     openings: usize,
     mark: Option<CpuMark>,
 }
@@ -52,53 +52,53 @@ impl InstanceAccount {
         self.context.world.into()
     }
 
-    /// Begins to charge CPU time, and time on the wall where that counts by call.
+    /// Starts charging CPU time, and wall time where that counts per call.
     pub(crate) fn enter(&mut self) {
         self.context.meter.wall.enter();
         self.mark = Some(CpuMark::now());
     }
 
-    /// Charges the CPU time since the last look, and goes on.
+    /// Charges the CPU time since the last reading.
     fn charge(&mut self) {
         if let Some(mark) = &mut self.mark {
             Meter::add(&self.context.meter.cpu_ns, mark.take());
         }
     }
 
-    /// Charges what is due and stops charging: the guest returned, or waits for another sandbox.
+    /// Charges the time since the last reading and stops charging: the guest returned, or waits for
+    /// another sandbox.
     pub(crate) fn leave(&mut self) {
         self.charge();
         self.context.meter.wall.leave();
         self.mark = None;
     }
 
-    /// Returns a limit's fault.
+    /// Returns the fault of an exceeded limit.
     pub(crate) fn limit(&self, kind: LimitKind, used: u64, allowed: u64) -> StageFault {
         StageFault::Limit { stage: self.stage(), kind, used, allowed }
     }
 
-    /// Charges CPU time and says whether a limit on time, or a wish to stop, ends this instance.
+    /// Charges CPU time and fails if a time limit is exceeded or the run is cancelled.
     pub(crate) fn check_time(&mut self) -> Result<(), StageFault> {
         self.charge();
         self.context.check_time()
     }
 
-    /// Returns a fault at one of the operator's limits, of which the guest wanted one more than it
-    /// has.
+    /// Returns the fault of a guest that wanted one more than the operator allows.
     pub(crate) fn operator_limit(&self, name: &'static str, allowed: usize) -> StageFault {
         self.limit(LimitKind::Operator(name.into()), allowed as u64 + 1, allowed as u64)
     }
 
-    /// Takes memory in the stage's account: the guest's own, and what the host keeps for it.
+    /// Charges memory to the stage: the guest's own, and what the host holds for it.
     fn check_memory(&self, memory: u64, held: u64) -> Result<(), StageFault> {
         self.context.meter.hold(self.context.world, &self.context.limits, memory.saturating_add(held))
     }
 
-    /// Counts growth of the guest's memories. A memory cannot grow past its own `maximum`: then
-    /// nothing is charged and the guest is told, by `false`.
+    /// Charges growth of the guest's memories. Returns `false`, without a charge, if the memory would
+    /// exceed its own `maximum`.
     ///
-    /// Growth that is allowed and fails all the same (the machine has no more) stays counted. A
-    /// guest could provoke it, so giving it back would be a way around the limit.
+    /// Growth that is allowed but fails, since the machine has no memory left, stays charged. A guest
+    /// could provoke such failures, so a refund would be a way around the limit.
     pub(crate) fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool, StageFault> {
         let memory = self.memory.saturating_add(desired.saturating_sub(current) as u64);
         self.check_memory(memory, self.held)?;
@@ -109,9 +109,9 @@ impl InstanceAccount {
         Ok(true)
     }
 
-    /// Takes over how much memory an instance in another process says it has. It may lie; its
-    /// process has limits that it cannot change.
-    pub(crate) fn has_memory(&mut self, memory: u64) -> Result<(), StageFault> {
+    /// Charges the memory that an instance in a stage process reports. The process may lie, but the
+    /// kernel's limits on it hold anyway.
+    pub(crate) fn report_memory(&mut self, memory: u64) -> Result<(), StageFault> {
         if memory == self.memory {
             return Ok(());
         }
@@ -125,8 +125,8 @@ impl InstanceAccount {
         self.memory = self.memory.max(memory);
     }
 
-    /// Counts bytes that the host will keep for the guest from call to call. They are part of the
-    /// guest's memory: else a writer that is never finished were a way around its limit.
+    /// Charges bytes that the host will hold for the guest between calls. They count as the guest's
+    /// memory; otherwise, a writer that is never finished would be a way around its limit.
     pub(crate) fn hold(&mut self, bytes: u64) -> Result<(), StageFault> {
         let held = self.held.saturating_add(bytes);
         self.check_memory(self.memory, held)?;
@@ -134,12 +134,12 @@ impl InstanceAccount {
         Ok(())
     }
 
-    /// Gives back bytes that were held.
+    /// Refunds bytes that the host no longer holds.
     pub(crate) fn release(&mut self, bytes: u64) {
         self.held = self.held.saturating_sub(bytes);
     }
 
-    /// Counts a table or a blob that the guest begins.
+    /// Counts a table or blob that the guest begins.
     pub(crate) fn begin_artifact(&mut self) -> Result<(), StageFault> {
         if self.artifacts >= self.bounds.artifacts {
             return Err(self.operator_limit("artifacts", self.bounds.artifacts));
@@ -166,12 +166,12 @@ impl InstanceAccount {
         Ok(())
     }
 
-    /// Counts a cursor that the guest closed, or that could not be opened.
+    /// Uncounts a cursor that the guest closed or that could not be opened.
     pub(crate) fn close_cursor(&mut self) {
         self.cursors = self.cursors.saturating_sub(1);
     }
 
-    /// Counts bytes that go into an artifact.
+    /// Charges bytes that are written into an artifact.
     pub(crate) fn charge_output(&self, bytes: u64) -> Result<(), StageFault> {
         self.context.meter.charge_output(self.context.world, &self.context.limits, bytes)
     }

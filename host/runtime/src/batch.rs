@@ -1,6 +1,6 @@
-//! Batches across the boundary: Arrow on the host's side, packed bytes on the guest's.
+//! Converts batches between Arrow, which the host uses, and packed bytes, which guests use.
 //!
-//! Nothing here looks at values; `stagewright_store::packed` does, for every batch that comes in.
+//! `stagewright_store::packed` checks the values of every batch that comes from a guest.
 
 use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::StageFault;
@@ -10,7 +10,7 @@ use stagewright_store::{BatchFault, DataType, Field, MAX_BATCH_BYTES, Role, Sche
 
 use crate::bindings::stagewright::stage::types;
 
-/// A fault of the data: one row alone is larger than a crossing.
+/// Returns the fault of a row that alone exceeds the size limit of a batch.
 pub(crate) fn row_too_large(
     stage: impl Into<StepId>,
     what: &str,
@@ -23,11 +23,11 @@ pub(crate) fn row_too_large(
     StageFault::Data { stage: stage.into(), message, column, row: Some(row), value: None }
 }
 
-/// The first rows of a batch, as many as a crossing takes; at least one, of a batch that is not
-/// empty. `first` is the place of its first row in the stage's table.
+/// Returns as many of the first rows of a batch as [`MAX_BATCH_BYTES`] allows; at least one unless the
+/// batch is empty. `first` is the number of the first row in the stage's table.
 ///
 /// # Errors
-/// A fault of the data, with column and row, if the first row alone is larger than a crossing.
+/// Returns a fault of the data, with column and row, if the first row alone is too large.
 pub(crate) fn within_cap(
     batch: &RecordBatch,
     schema: &Schema,
@@ -44,11 +44,11 @@ pub(crate) fn within_cap(
     Err(row_too_large(stage, "the values of one row", columns.iter().sum(), name, first))
 }
 
-/// A batch for a guest that was told these fields. Counts rows, bytes and copies (one on this side,
-/// one when the list is lowered).
+/// Encodes a batch for a guest. Counts rows, bytes and copies: one copy here, one when the list is
+/// lowered.
 ///
 /// # Errors
-/// A fault of the host if the columns are not those that the guest was told.
+/// Returns a fault of the host if the columns do not match `schema`.
 pub(crate) fn outgoing(
     batch: &RecordBatch,
     schema: &Schema,
@@ -61,13 +61,13 @@ pub(crate) fn outgoing(
     Ok(types::Batch { rows: batch.num_rows() as u32, bytes })
 }
 
-/// Columns of numbers without nulls, as a batch for a guest.
+/// Encodes columns of numbers without nulls as a batch for a guest.
 pub(crate) fn numbers_out(rows: usize, columns: &[Vec<f64>]) -> types::Batch {
     let bytes = columns.iter().flatten().flat_map(|number| number.to_le_bytes()).collect();
     types::Batch { rows: rows as u32, bytes }
 }
 
-/// A guest's batch, checked against a schema. Counts rows, bytes and the one copy of lifting.
+/// Decodes a guest's batch and checks it against a schema. Counts rows, bytes and the copy of lifting.
 pub(crate) fn incoming(
     batch: types::Batch,
     schema: &Schema,
@@ -80,7 +80,7 @@ pub(crate) fn incoming(
     packed::parse(batch.rows as usize, batch.bytes, schema)
 }
 
-/// A column's type in the contract's words.
+/// Converts a column's type into the contract's.
 pub(crate) fn data_type_out(data_type: DataType) -> types::DataType {
     match data_type {
         DataType::Boolean => types::DataType::Boolean,
@@ -92,7 +92,7 @@ pub(crate) fn data_type_out(data_type: DataType) -> types::DataType {
     }
 }
 
-/// Fields in the contract's words.
+/// Converts fields into the contract's.
 pub(crate) fn fields_out(fields: &[Field]) -> Vec<types::Field> {
     let field = |field: &Field| types::Field {
         name: field.name.clone(),
@@ -102,7 +102,7 @@ pub(crate) fn fields_out(fields: &[Field]) -> Vec<types::Field> {
     fields.iter().map(field).collect()
 }
 
-/// Roles in the contract's words.
+/// Converts the roles of fields into the contract's.
 pub(crate) fn roles_out(fields: &[Field]) -> Vec<types::Role> {
     let role = |field: &Field| match field.role {
         Role::Feature => types::Role::Feature,
@@ -115,10 +115,11 @@ pub(crate) fn roles_out(fields: &[Field]) -> Vec<types::Role> {
     fields.iter().map(role).collect()
 }
 
-/// A guest's fields, at most `most`, as a schema of features; names are checked.
+/// Converts a guest's fields, of which there may be at most `most`, into a schema of features, and
+/// checks their names.
 ///
 /// # Errors
-/// The problem with them, for people.
+/// Returns what is wrong with the fields, as text.
 pub(crate) fn schema_in(fields: Vec<types::Field>, most: usize) -> Result<Schema, String> {
     if fields.len() > most {
         return Err(format!("{} columns; at most {most} are allowed", fields.len()));
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_cut_where_a_crossing_is_full() {
+    fn a_batch_is_cut_at_the_size_limit() {
         let third = MAX_BATCH_BYTES / 3;
         assert_eq!(cut(&texts(&[1, 2, 3]), 0).expect("small"), 3);
         assert_eq!(cut(&texts(&[third; 5]), 0).expect("two fit"), 2);
@@ -172,8 +173,8 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_just_the_size_of_a_crossing_crosses() {
-        // The number and the offsets of the text, with a validity of each, lie before the text.
+    fn a_row_of_exactly_the_size_limit_is_accepted() {
+        // The number, the offsets and the validities come before the text.
         let before = if Field::new("n", DataType::Int64).nullable { 32 } else { 16 };
         assert_eq!(cut(&texts(&[MAX_BATCH_BYTES - before]), 0).expect("it fits"), 1);
         assert!(cut(&texts(&[MAX_BATCH_BYTES - before + 1]), 0).is_err());

@@ -1,35 +1,40 @@
-//! What binds every stage on this machine, whatever a manifest says: the operator's limits.
+//! The operator's limits, which bind every stage on this machine whatever its manifest says.
 //!
-//! A stage's own limits (memory, CPU, wall time, output, log) are its manifest's and live in `stagewright-manifest`. Those here bound what such a limit cannot: counts of things that
-//! cost the host memory, file descriptors or threads, and the size of one call. The reason of each default stands beside it.
+//! A stage's own limits (memory, CPU, wall time, output, log) are the manifest's and are defined in
+//! `stagewright-manifest`. Those here bound what such limits cannot: the number of things that cost
+//! the host memory, file descriptors or threads, and the size of one call. The reason for each
+//! default is stated next to it.
 
 use std::time::Duration;
 
-/// The operator's limits. Past any of them, but `lines`, `figures` and `points`, the call ends with a fault that names the limit, what was used and what is allowed.
+/// The operator's limits. Exceeding `lines`, `figures` or `points` drops the excess. Exceeding any
+/// other limit ends the call with a fault that names the limit, the amount used and the amount
+/// allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Bounds {
     /// Handles (tables, blobs, cursors, streams, pollables) that one instance may hold at once.
     pub handles: usize,
-    /// Elements of all tables of one instance: function pointers, mostly.
+    /// Elements of all Wasm tables of one instance, mostly function pointers.
     pub table_elements: usize,
-    /// Core instances of one component; as many memories, and as many tables.
+    /// Core instances of one component, which is also the limit on memories and on tables.
     pub instances: usize,
-    /// Bytes of one instance's stack. Guests with more than the default run on threads that have it, for some 30 µs a call.
+    /// Bytes of one instance's stack. With more than the default, guests run on threads of that size,
+    /// which costs some 30 µs a call.
     pub stack: usize,
-    /// Bytes that one call may move out of a guest, and what they take up in the host.
+    /// Bytes that one call may move out of a guest, including what they take in the host.
     pub call_bytes: usize,
     /// Columns of a table, or of what a transformer returns.
     pub columns: usize,
-    /// Rows of a table. The host keeps some bytes for each: its part of the split, its hash.
+    /// Rows of a table. The host holds some bytes for each row: its part of the split and its hash.
     pub rows: u64,
-    /// Tables and blobs that one instance may begin, kept or not: each is a file.
+    /// Tables and blobs that one instance may begin, whether kept or not. Each is a file.
     pub artifacts: usize,
-    /// Tables and blobs that all instances of a stage may begin: each that is finished is an open file
-    /// until the stage ends.
+    /// Tables and blobs that all instances of a stage may begin. Each finished one is an open file until
+    /// the stage ends.
     pub stage_artifacts: u64,
-    /// Cursors that one instance may have open: each is a thread and a connection.
+    /// Cursors that one instance may have open at once. Each is a thread and a connection.
     pub cursors: usize,
-    /// Cursors that one instance may open, one after the other: each reads its source anew.
+    /// Cursors that one instance may open in all. Each reads its source again.
     pub openings: usize,
     /// Lines of one stage's log; further ones are counted and dropped.
     pub lines: u64,
@@ -39,7 +44,7 @@ pub struct Bounds {
     pub points: u64,
     /// Bytes of everything that `describe` returns.
     pub description: usize,
-    /// CPU time of `describe`, the start of its instance included.
+    /// CPU time of `describe`, including the start of its instance.
     pub describe_cpu: Duration,
 }
 
@@ -52,23 +57,23 @@ impl Default for Bounds {
             table_elements: 100_000,
             // componentize-py's linked libraries need some 20.
             instances: 100,
-            // What native threads of small services get; recursion past it is a trap, not an abort.
+            // A usual stack of native threads. Deeper recursion is a trap, not an abort of the process.
             stack: 1 << 20,
             // A batch of 8 MiB, its list headers, and some room.
             call_bytes: 32 << 20,
-            // Six times the widest table in the tests. One chunk of as many float64 columns is 8 MiB.
+            // Six times the widest table in the tests. A chunk of this many float64 columns has 8 MiB.
             columns: 1 << 16,
-            // Ten times what a stage's memory has room for by default.
+            // Ten times what fits a stage's default memory.
             rows: 1 << 28,
-            // A call returns one; the others may be scratch.
+            // A call returns one; the others may be temporary.
             artifacts: 64,
-            // A training may fall into 1,024 parts, each with an artifact.
+            // A training may have 1,024 shards, each with an artifact.
             stage_artifacts: 2048,
             // An ingestion reads one source.
             cursors: 8,
-            // A reading for the columns, one for the rows, and some that were given up.
+            // One for the columns, one for the rows, and some that were abandoned.
             openings: 64,
-            // More than anybody reads, and each is a record.
+            // More than anybody reads; each is a record.
             lines: 100_000,
             // More than anybody looks at in one report.
             figures: 256,

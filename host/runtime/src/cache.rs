@@ -1,10 +1,18 @@
-//! Compiled code and descriptions on disk, authenticated: nothing of a file is used before it is known that this host wrote it, under this name.
+//! Compiled code and descriptions on disk, authenticated: a file is used only after it is verified
+//! that this host wrote it under this name.
 //!
-//! Compiled code is native code, so whoever can change a file of the cache could run anything as the host. Three things stand against that. Folder and key must be
-//! their owner's alone, and the key belongs elsewhere than the folder: permissions say nothing of an archive that its owner unpacked. Every file ends with a MAC under the host's key over its own name (component digest, engine settings, kind) and its bytes, so that a
-//! file that was edited, cut, renamed or brought from elsewhere is not used. And what is verified is a sealed copy in memory, not the file, which could change later.
+//! Compiled code is native code, so anyone who can change a file of the cache could run anything as
+//! the host. Three measures prevent that:
 //!
-//! The MAC is keyed BLAKE3 (docs/formats/compiled.md): HMAC-SHA-256 is many times slower on processors without SHA instructions, and every start would pay for it.
+//! - Folder and key must be accessible to their owner only, and the key is kept outside of the
+//!   folder: permissions do not protect against an archive that the owner unpacked.
+//! - Every file ends with a MAC under the host's key over its name (component digest, engine settings,
+//!   kind) and its bytes. A file that was edited, cut, renamed or copied from another host is not
+//!   used.
+//! - The bytes that are verified are a sealed copy in memory, not the file, which could change later.
+//!
+//! The MAC is keyed BLAKE3 (docs/formats/compiled.md). HMAC-SHA-256 is many times slower on processors
+//! without SHA instructions, which every start would pay for.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
@@ -14,19 +22,19 @@ use std::path::{Path, PathBuf};
 use crate::error::RuntimeError;
 use crate::sealed::{Sealed, memory_file};
 
-/// What the MAC is for; another meaning of these bytes would get another text.
+/// Separates this use of the key from any other use.
 const DOMAIN: &[u8] = b"stagewright compiled component cache, version 1\0";
 
-/// Bytes of a MAC, and of a key.
+/// The length of a MAC and of a key, in bytes.
 const MAC: usize = blake3::OUT_LEN;
 
-/// The largest file that is looked at. A component of 100 MB makes some 400 MB of code.
+/// The largest file that is read, in bytes. A component of 100 MB compiles to some 400 MB.
 const MAX_FILE: u64 = 2 << 30;
 
-/// How much is verified at once: what stays in a processor's cache between hashing and copying.
+/// Bytes that are verified at once: these stay in the processor's cache between hashing and copying.
 const PIECE: usize = 128 << 10;
 
-/// How names of files begin that are being written.
+/// The prefix of the names of unfinished files.
 const UNFINISHED: &str = ".new-";
 
 /// A folder of authenticated files.
@@ -38,10 +46,10 @@ pub(crate) struct Cache {
 /// Why a file was not used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unusable {
-    /// NullTracker wrote it yet.
+    /// It does not exist.
     #[error("there is none")]
     Missing,
-    /// Its MAC is not that of this host's key, name and bytes.
+    /// Its MAC does not match this host's key, its name and its bytes.
     #[error("it was changed, cut, renamed or written under another host key")]
     Forged,
     /// It cannot be read.
@@ -50,10 +58,10 @@ pub(crate) enum Unusable {
 }
 
 impl Cache {
-    /// Opens a cache; folder and key are made if they are missing.
+    /// Opens a cache. Creates the folder and the key if they are missing.
     ///
     /// # Errors
-    /// Folder or key can be read or written by others, or not by this user.
+    /// Other users can read or write the folder or the key, or this user cannot.
     pub(crate) fn open(folder: PathBuf, key: &Path) -> Result<Self, RuntimeError> {
         own_folder(&folder)?;
         let cache = Self { key: host_key(key)?, folder };
@@ -61,26 +69,29 @@ impl Cache {
         Ok(cache)
     }
 
-    /// Where a file lies.
+    /// Returns the path of a file.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// The bytes of a file, sealed.
+    /// Reads a file into sealed memory.
     pub(crate) fn sealed(&self, name: &str) -> Result<Sealed, Unusable> {
         let mut copy = memory_file(name)?;
         self.verify(name, &mut copy)?;
         Ok(Sealed::new(copy)?)
     }
 
-    /// The bytes of a small file.
+    /// Reads a small file.
     pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>, Unusable> {
         let mut bytes = Vec::new();
         self.verify(name, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// Copies a file and verifies the copy's bytes on the way. What was copied is of no worth if this fails.
+    /// Copies a file and verifies the bytes of the copy.
+    ///
+    /// # Errors
+    /// On error, the copy must be discarded.
     fn verify(&self, name: &str, copy: &mut impl Write) -> Result<(), Unusable> {
         let mut file = File::open(self.path(name)).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Unusable::Missing,
@@ -94,11 +105,11 @@ impl Cache {
         let mut hasher = self.hasher(name);
         hash_and_copy(&mut (&file).take(length - MAC as u64), &mut hasher, copy)?;
         file.read_exact(&mut mac)?;
-        // Comparing BLAKE3's hashes takes the same time whatever they are.
+        // `blake3::Hash` compares in constant time.
         if hasher.finalize() == blake3::Hash::from_bytes(mac) { Ok(()) } else { Err(Unusable::Forged) }
     }
 
-    /// Writes a file whole or not at all.
+    /// Writes a file atomically.
     pub(crate) fn keep(&self, name: &str, bytes: &mut impl Read) -> io::Result<()> {
         write(&self.folder, name, bytes, self.hasher(name))
     }
@@ -107,7 +118,8 @@ impl Cache {
         hasher(&self.key, name)
     }
 
-    /// Removes what killed processes left: files that nobody holds the lock of any more. What cannot be removed is only in the way.
+    /// Removes the unfinished files of killed processes, whose locks are free. Failures are ignored:
+    /// such a file only takes space.
     fn clear_unfinished(&self) {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED)) {
@@ -156,11 +168,11 @@ fn hash_and_copy(from: &mut impl Read, hasher: &mut blake3::Hasher, to: &mut imp
     }
 }
 
-fn exposed(path: &Path, problem: String, mend: String) -> RuntimeError {
-    RuntimeError::Exposed { path: path.into(), problem, mend }
+fn exposed(path: &Path, problem: String, fix: String) -> RuntimeError {
+    RuntimeError::Exposed { path: path.into(), problem, fix }
 }
 
-/// Makes a folder that only its owner can enter, or sees that it is one.
+/// Creates a folder that only its owner can access, or checks that an existing folder is one.
 fn own_folder(folder: &Path) -> Result<(), RuntimeError> {
     let failed = |reason| RuntimeError::Cache { path: folder.into(), reason };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
@@ -168,17 +180,18 @@ fn own_folder(folder: &Path) -> Result<(), RuntimeError> {
     own(folder, &found, "STAGEWRIGHT_CACHE")?;
     let mode = found.mode() & 0o777;
     if mode & 0o022 != 0 {
-        let mend = format!("look who did that, then: chmod 700 {0} && rm {0}/*", folder.display());
-        return Err(exposed(folder, format!("others can write it (mode {mode:03o})"), mend));
+        let fix = format!("look who did that, then: chmod 700 {0} && rm {0}/*", folder.display());
+        return Err(exposed(folder, format!("others can write it (mode {mode:03o})"), fix));
     }
     if mode & 0o055 != 0 {
-        // Nothing in it is secret, and nobody else could have changed it.
+        // Others could only read it, and nothing in it is secret.
         fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed)?;
     }
     Ok(())
 }
 
-/// Refuses what belongs to another user: its owner can change it at any time. The variable names another place.
+/// Refuses a file that belongs to another user, who could change it at any time. `variable` is the
+/// environment variable that names another place.
 fn own(path: &Path, found: &fs::Metadata, variable: &str) -> Result<(), RuntimeError> {
     let user = rustix::process::geteuid().as_raw();
     if found.uid() == user {
@@ -188,7 +201,8 @@ fn own(path: &Path, found: &fs::Metadata, variable: &str) -> Result<(), RuntimeE
     Err(exposed(path, problem, format!("name a place of your own with {variable}")))
 }
 
-/// The host's key: read if it is there, else made. Of several processes that make it at once, one wins and all read its key.
+/// Reads the host's key, which is created if it is missing. If several processes create it at once, one
+/// wins and all read its key.
 fn host_key(path: &Path) -> Result<[u8; MAC], RuntimeError> {
     let failed = |reason| RuntimeError::Cache { path: path.into(), reason };
     let file = match File::open(path) {
@@ -202,8 +216,8 @@ fn host_key(path: &Path) -> Result<[u8; MAC], RuntimeError> {
     own(path, &found, "STAGEWRIGHT_HOST_KEY")?;
     let mode = found.mode() & 0o777;
     if mode & 0o077 != 0 {
-        let mend = format!("remove it: a new one is made, and components are compiled again: rm {}", path.display());
-        return Err(exposed(path, format!("others can read or write it (mode {mode:03o})"), mend));
+        let fix = format!("remove it: a new one is made, and components are compiled again: rm {}", path.display());
+        return Err(exposed(path, format!("others can read or write it (mode {mode:03o})"), fix));
     }
     let mut text = String::new();
     let read = (&file).take(1 << 10).read_to_string(&mut text);
@@ -222,7 +236,7 @@ fn make_key(path: &Path) -> io::Result<()> {
     getrandom::fill(&mut key).map_err(io::Error::other)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    // Temporary files are their owner's alone from the start.
+    // `tempfile` creates files that only their owner can access.
     let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
     writeln!(file, "{}", blake3::Hash::from_bytes(key).to_hex())?;
     file.as_file().sync_all()?;
@@ -264,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_read_by_the_next_process_with_the_same_key() {
+    fn a_file_is_read_by_the_next_process_with_the_same_key() {
         let place = Place::new();
         kept(&place);
         assert_eq!(place.open().bytes("a.cwasm").expect("what was kept").len(), 300_000);
@@ -272,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_byte_and_every_cut_is_seen() {
+    fn every_changed_byte_and_every_cut_is_detected() {
         let place = Place::new();
         let cache = kept(&place);
         let path = cache.path("a.cwasm");
@@ -342,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_was_writing_is_removed_and_what_a_living_one_writes_is_not() {
+    fn unfinished_files_of_killed_processes_are_removed_and_those_of_living_ones_are_not() {
         let place = Place::new();
         place.open();
         let (dead, living) = (place.folder().join(".new-dead"), place.folder().join(".new-living"));

@@ -1,11 +1,14 @@
-//! Compiling components that nobody knows yet, in a process that can be killed.
+//! Compiles untrusted components in a child process that can be killed.
 //!
-//! A component may be made so that compiling it takes for ever, or all memory: the compiler has no limit of its own, and a thread cannot be stopped. So the parent
-//! starts a child (the same program, told to compile), gives it the component on standard input and a file in memory as standard output, watches its clock and
-//! its memory, and kills it. The child also limits itself before it reads a byte, in case its parent is gone. What it made is sealed; nothing is written to the
-//! cache before that.
+//! A component may be crafted so that compiling it takes forever or all memory: the compiler has no
+//! limit of its own, and a thread cannot be stopped. So the parent starts a child (the same program,
+//! with an argument), passes the component on standard input and a file in memory as standard output,
+//! watches the child's clock and memory, and kills it if needed. The child also limits itself before
+//! it reads a byte, in case its parent has ended. The output is sealed before it is written to the
+//! cache.
 //!
-//! It is no protection against a compiler that makes wrong code: docs/decisions/compile-in-a-child.md.
+//! This does not protect against a compiler that generates wrong code:
+//! docs/decisions/compile-in-a-child.md.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -22,44 +25,47 @@ use crate::engine::EngineOptions;
 use crate::error::{CompileLimit, RuntimeError};
 use crate::sealed::{Sealed, memory_file};
 
-/// The argument that makes a program a compiler's child: see [`compile_if_asked`].
+/// The argument that makes a program compile: see [`compile_if_asked`].
 const COMMAND: &str = "compile-component";
 
 /// The child's exit code for a component that is not valid.
 const INVALID: u8 = 2;
 
-/// How long the parent sleeps between two looks at the child: short at first, since most components take tenths of a second.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
+/// The first and the longest pause between two checks of the child. The first is short since most
+/// components take tenths of a second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 
-/// What an allocation that fails makes Rust's runtime say.
+/// The message of Rust's runtime when an allocation fails.
 const OUT_OF_MEMORY: &str = "memory allocation of ";
 
-/// Who compiles components that are not in the cache.
+/// How components that are not in the cache are compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compiler {
-    /// NullTracker: only what is in the cache is run.
+    /// Not at all: only cached code is run.
     Absent,
-    /// A child process of this program, under limits. The program calls [`compile_if_asked`] before anything else.
+    /// In a child process of this program, under limits. The program must call [`compile_if_asked`]
+    /// before anything else.
     Program(PathBuf),
-    /// This process, without any limit on time or memory. For tests and benchmarks with components of their own; never for others' components.
+    /// In this process, without a limit on time or memory. For tests and benchmarks with trusted
+    /// components only.
     #[cfg(feature = "compiler")]
     InProcess,
 }
 
-/// Compiles as an operator wants it.
+/// The settings for compiling.
 pub(crate) struct Compilation {
     pub(crate) compiler: Compiler,
     pub(crate) limits: CompilationLimits,
     pub(crate) options: EngineOptions,
-    /// For any processor of this architecture instead of this very one.
+    /// Compiles for any processor of this architecture instead of for this processor.
     pub(crate) baseline: bool,
 }
 
 impl Compilation {
-    /// Compiles a component, to bytes that only an engine of the same options can load.
+    /// Compiles a component to code that an engine with the same options can load.
     ///
     /// # Errors
-    /// The component is not valid, takes more than it may, or there is no compiler.
+    /// The component is invalid, compiling exceeds a limit, or there is no compiler.
     pub(crate) fn compile(&self, name: &str, bytes: &[u8]) -> Result<Sealed, RuntimeError> {
         self.within_size(name, bytes.len() as u64)?;
         match &self.compiler {
@@ -74,7 +80,7 @@ impl Compilation {
         }
     }
 
-    /// Refuses a component that is too large to be looked at.
+    /// Refuses a component that exceeds the size limit.
     ///
     /// # Errors
     /// [`RuntimeError::CompileLimit`].
@@ -94,7 +100,7 @@ impl Compilation {
             .arg(self.limits.memory.to_string())
             .arg(self.limits.wall.as_secs().saturating_add(1).to_string());
         command.args(self.flags()).env_clear();
-        // Memory that the allocator only reserves would count as used.
+        // With eager commit, memory that the allocator only reserves would count as used.
         command.env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
         command.stdin(input).stdout(output.try_clone().map_err(failed)?).stderr(said.try_clone().map_err(failed)?);
         let child =
@@ -103,7 +109,7 @@ impl Compilation {
         if ended.status.success() {
             return Sealed::new(output).map_err(failed);
         }
-        Err(self.why(name, &ended, &first_words(said)))
+        Err(self.child_error(name, &ended, &beginning_of(said)))
     }
 
     fn flags(&self) -> impl Iterator<Item = &'static OsStr> {
@@ -115,14 +121,14 @@ impl Compilation {
         flags.into_iter().filter_map(|(wanted, flag)| wanted.then_some(OsStr::new(flag)))
     }
 
-    /// Waits for the child's end, or makes it.
-    fn watch(&self, name: &str, mut child: Child) -> Result<Ended, RuntimeError> {
+    /// Waits for the child, and kills it if it exceeds a limit.
+    fn watch(&self, name: &str, mut child: Child) -> Result<ChildEnd, RuntimeError> {
         let start = Instant::now();
-        let (mut pause, mut peak) = (LOOKS.0, 0);
+        let (mut pause, mut peak) = (PAUSES.0, 0);
         loop {
             let status = child.try_wait().map_err(|reason| broken(name, &reason))?;
             if let Some(status) = status {
-                return Ok(Ended { status, peak });
+                return Ok(ChildEnd { status, peak });
             }
             peak = peak.max(peak_memory(child.id()).unwrap_or_default());
             let wall = start.elapsed();
@@ -134,18 +140,18 @@ impl Compilation {
                 None
             };
             if let Some(error) = tripped {
-                // It may just have ended by itself; either way nothing of it stays.
+                // The child may have ended by itself just now; its output is discarded either way.
                 drop(child.kill());
                 drop(child.wait());
                 return Err(error);
             }
             std::thread::sleep(pause);
-            pause = (pause * 2).min(LOOKS.1);
+            pause = (pause * 2).min(PAUSES.1);
         }
     }
 
-    /// Why a child ended without code.
-    fn why(&self, name: &str, ended: &Ended, said: &str) -> RuntimeError {
+    /// Returns the error of a child that failed.
+    fn child_error(&self, name: &str, ended: &ChildEnd, said: &str) -> RuntimeError {
         if ended.status.code() == Some(INVALID.into()) {
             return RuntimeError::Invalid { name: name.into(), reason: guest_text(said) };
         }
@@ -163,9 +169,9 @@ impl Compilation {
 }
 
 /// How a child ended.
-struct Ended {
+struct ChildEnd {
     status: ExitStatus,
-    /// The most memory that it was seen with.
+    /// The most memory that was observed, in bytes.
     peak: u64,
 }
 
@@ -183,15 +189,15 @@ fn in_memory(name: &str, bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// The most memory that a process had so far; nothing once it has ended.
+/// Returns the peak memory of a process in bytes, or `None` once it has ended.
 fn peak_memory(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(peak.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
 }
 
-/// The beginning of what a child said.
-fn first_words(mut said: File) -> String {
+/// Reads the beginning of a child's standard error.
+fn beginning_of(mut said: File) -> String {
     let mut bytes = Vec::new();
     match said.rewind().and_then(|()| said.take(4 << 10).read_to_end(&mut bytes)) {
         Ok(_) => String::from_utf8_lossy(&bytes).trim().to_owned(),
@@ -205,9 +211,10 @@ fn precompile(options: EngineOptions, baseline: bool, bytes: &[u8]) -> Result<Ve
     engine.precompile_component(bytes).map_err(|error| format!("{error:#}"))
 }
 
-/// Compiles a component from standard input to standard output and returns the exit code, if that is what this process was started for; does nothing otherwise.
+/// Compiles a component from standard input to standard output and returns the exit code, if this
+/// process was started for that. Does nothing otherwise.
 ///
-/// A program that names itself in [`Compiler::Program`] calls this first of all.
+/// A program that [`Compiler::Program`] names must call this before anything else.
 #[cfg(feature = "compiler")]
 pub fn compile_if_asked() -> Option<std::process::ExitCode> {
     let mut arguments = std::env::args().skip(1);
@@ -227,7 +234,7 @@ pub fn compile_if_asked() -> Option<std::process::ExitCode> {
     })
 }
 
-/// Nothing is compiled in a build without the compiler.
+/// Does nothing: this build has no compiler.
 #[cfg(not(feature = "compiler"))]
 pub fn compile_if_asked() -> Option<std::process::ExitCode> {
     None
@@ -246,7 +253,7 @@ impl From<io::Error> for ChildError {
     }
 }
 
-/// The child: limits itself, reads, compiles, writes.
+/// The child's work: limits itself, reads, compiles, writes.
 #[cfg(feature = "compiler")]
 fn compile_here(mut arguments: impl Iterator<Item = String>) -> Result<(), ChildError> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -256,7 +263,7 @@ fn compile_here(mut arguments: impl Iterator<Item = String>) -> Result<(), Child
         return Err(io::Error::other("it is started by stagewright itself, with its limits").into());
     };
     let cap = |resource, most: u64| {
-        // Whoever started this program may have set less, which cannot be raised.
+        // A lower limit of the parent's cannot be raised.
         let most = getrlimit(resource).maximum.map_or(most, |allowed| allowed.min(most));
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
     };
@@ -268,7 +275,7 @@ fn compile_here(mut arguments: impl Iterator<Item = String>) -> Result<(), Child
     let options = EngineOptions {
         canonicalize_nans: flag("--canonicalize-nans"),
         without_interruption: flag("--without-interruption"),
-        // They bind instances, not code.
+        // The other options concern instances, not code.
         ..EngineOptions::default()
     };
     let mut bytes = Vec::new();

@@ -1,6 +1,7 @@
-//! The Wasm engine: its settings, its pool of memories, its clock.
+//! The Wasm engine: its settings, its pool of memories, its epoch clock.
 //!
-//! Settings that bind every stage (proposals, pool sizes) live here, the figures that an operator may want to change in `bounds`.
+//! Fixed settings (Wasm proposals, pool sizes) are defined here, and settings that an operator may
+//! change in `bounds`.
 
 use std::time::Duration;
 
@@ -10,45 +11,50 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use crate::bounds::Bounds;
 use crate::error::RuntimeError;
 
-/// How often running stages look at their budgets. Ten times the cost of one look (two clock readings) is still below 0.1 %.
+/// How often running stages check their limits. A check reads two clocks; even ten times its cost would
+/// be below 0.1 % of this interval.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Linear memories at once, at least. Each reserves 4 GiB of address space, and no memory.
+/// The least number of linear memories in the pool. Each reserves 4 GiB of address space, but no
+/// memory.
 const LEAST_MEMORIES: u32 = 48;
 
-/// Linear memories for each thread at work: a transformer and a predictor, and room for components
-/// with several.
+/// Linear memories for each working thread: a transformer and a predictor, and room for components
+/// with several memories.
 const MEMORIES_OF_A_THREAD: u32 = 6;
 
-/// Linear memories for what no permit is asked for: an evaluator with the models that it asks.
+/// Linear memories for work that needs no permit: an evaluator and the models that it asks.
 const OTHER_MEMORIES: u32 = 8;
 
-/// The slots of the pool: linear memories at once, and as many components.
+/// Returns the size of the pool: the number of linear memories, and of components, at once.
 pub(crate) fn pool_memories(budget: &Budget) -> u32 {
     let permits = u32::try_from(budget.permits()).unwrap_or(u32::MAX);
     permits.saturating_mul(MEMORIES_OF_A_THREAD).saturating_add(OTHER_MEMORIES).max(LEAST_MEMORIES)
 }
 
-/// Linear memories of one component, at most.
+/// The most linear memories of one component.
 const MEMORIES_PER_COMPONENT: u32 = 8;
 
-/// Core instances, and tables, of a usual component: a Python one has some 20. Address space only.
+/// Core instances, and tables, of a usual component; a Python one has some 20. They cost address space
+/// only.
 const INSTANCES_PER_COMPONENT: u32 = 24;
 
-/// Memory that a freed slot keeps, so that the next instance does not pay for fresh pages (3 s per GB on small machines).
+/// Memory that a freed slot keeps, in bytes, so that the next instance does not pay for fresh pages
+/// (3 s per GB on small machines).
 const KEEP_RESIDENT: usize = 16 << 20;
 
 /// How components are compiled and run.
 #[derive(Debug, Clone, Copy)]
 pub struct EngineOptions {
-    /// Lets the compiler canonicalise every NaN, for bit-equal results across architectures. Batches are canonicalised at the boundary anyway.
+    /// Canonicalises every NaN, for bit-equal results across architectures. NaNs in batches are always
+    /// canonicalised at the boundary.
     pub canonicalize_nans: bool,
-    /// Switches epoch interruption off, as for code of stages' processes, which are killed. In this
-    /// process it is for benchmarks only: without it, no limit on time holds.
+    /// Disables epoch interruption, as in stage processes, which are killed instead. In this process,
+    /// for benchmarks only: no limit on time is enforced without it.
     pub without_interruption: bool,
-    /// Switches the limiter of memory, tables and instances off. For benchmarks only: without it, those limits do not hold.
+    /// Disables the limits on memory, tables and instances. For benchmarks only.
     pub without_limiter: bool,
-    /// What binds every stage.
+    /// The operator's limits.
     pub bounds: Bounds,
     /// The budget that all runs of this process share.
     pub budget: &'static Budget,
@@ -74,9 +80,10 @@ fn config(options: EngineOptions) -> Config {
         .epoch_interruption(!options.without_interruption)
         .relaxed_simd_deterministic(true)
         .max_wasm_stack(options.bounds.stack)
-        // wasmtime wants it to be the larger of the two, although nothing here is asynchronous.
+        // wasmtime requires this to be larger than the Wasm stack, although nothing here is async.
         .async_stack_size(options.bounds.stack + (1 << 20))
-        // Tables for debuggers and for unwinders other than wasmtime's own; every start would read and verify them with the code.
+        // Tables for debuggers and other unwinders than wasmtime's own. Every start would have to read
+        // and verify them with the code.
         .generate_address_map(false)
         .native_unwind_info(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
@@ -99,7 +106,8 @@ fn pooling(bounds: &Bounds, budget: &Budget) -> PoolingAllocationConfig {
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
         .table_elements(bounds.table_elements)
-        // Stacks are for async calls, of which there are none. wasmtime would map a thousand, each with a guard page of its own; for none it maps nothing.
+        // Stacks are for async calls, of which there are none. By default, wasmtime maps a thousand, each
+        // with a guard page.
         .total_stacks(0)
         .max_memory_size(4 << 30)
         .linear_memory_keep_resident(KEEP_RESIDENT)
@@ -107,7 +115,8 @@ fn pooling(bounds: &Bounds, budget: &Budget) -> PoolingAllocationConfig {
     pool
 }
 
-/// Makes an engine; pooled where the address space allows, on demand elsewhere (edge boards may have 39 bits).
+/// Creates an engine. Its instances come from a pool where the address space allows one, and are
+/// allocated on demand elsewhere (edge boards may have 39 bits).
 ///
 /// # Errors
 /// The engine's settings are refused on this machine.
@@ -127,7 +136,7 @@ pub(crate) fn engine(options: EngineOptions) -> Result<wasmtime::Engine, Runtime
     Ok(engine)
 }
 
-/// An engine that loads compiled code and runs none: other processes do.
+/// Creates an engine that loads compiled code but does not run it, since stage processes do.
 ///
 /// # Errors
 /// The engine's settings are refused on this machine.
@@ -135,8 +144,8 @@ pub(crate) fn loading(options: EngineOptions) -> Result<wasmtime::Engine, Runtim
     wasmtime::Engine::new(&config(options)).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
 }
 
-/// The engine of a stage's process: a pool of one component's memories, which is mapped before the
-/// process locks itself in. Reserving address space afterwards is past its limit.
+/// Creates the engine of a stage process. Its pool has the memories of one component and is mapped
+/// before the process locks itself in; reserving address space later exceeds the process's limit.
 ///
 /// # Errors
 /// The engine's settings are refused on this machine.
@@ -147,14 +156,15 @@ pub(crate) fn jailed(options: EngineOptions) -> Result<wasmtime::Engine, Runtime
         .total_core_instances(options.bounds.instances as u32)
         .total_tables(options.bounds.instances as u32)
         .linear_memory_keep_resident(0)
-        // It asks for a system call that the lock refuses.
+        // This needs a system call that the lock refuses.
         .pagemap_scan(Enabled::No);
     let mut config = config(options);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     wasmtime::Engine::new(&config).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
 }
 
-/// Advances the engine's epoch from a thread of its own, until the engine is gone: never from an async runtime, whose only worker may be inside a stage.
+/// Starts a thread that advances the engine's epoch until the engine is dropped. An async runtime could
+/// not do this, since its only worker may be inside a stage.
 fn tick(engine: &wasmtime::Engine) {
     let weak = engine.weak();
     let ticker = move || {
@@ -167,8 +177,9 @@ fn tick(engine: &wasmtime::Engine) {
     std::thread::Builder::new().name("epochs".into()).spawn(ticker).expect("a process can start one thread");
 }
 
-/// Lets this process open as many files as the system allows it: 1,024 shards of a training are as many blobs, and usual soft limits are 1,024 files. Where even the hard
-/// limit is lower, opening the next file is an error of the host.
+/// Raises this process's limit on open files to the hard limit. A training with 1,024 shards has as many
+/// open blobs, and the usual soft limit is 1,024 files. If the hard limit is too low as well, opening
+/// a file fails with an error of the host.
 pub(crate) fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -179,7 +190,8 @@ pub(crate) fn raise_file_limit() {
     }
 }
 
-/// An engine that only compiles: without the pool, whose address space a limited process does not have.
+/// Creates an engine that only compiles. It has no pool, since the limits of the compiler's process do
+/// not allow its address space.
 ///
 /// # Errors
 /// The engine's settings are refused on this machine.
@@ -187,15 +199,16 @@ pub(crate) fn raise_file_limit() {
 pub(crate) fn compiling(options: EngineOptions, baseline: bool) -> Result<wasmtime::Engine, RuntimeError> {
     let mut config = config(options);
     if baseline {
-        // Naming a target switches off what wasmtime finds out about this very processor.
+        // With an explicit target, wasmtime does not use the features of this processor.
         let target = format!("{}-unknown-{}-gnu", std::env::consts::ARCH, std::env::consts::OS);
         config.target(&target).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
     }
     wasmtime::Engine::new(&config).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
 }
 
-/// What names of compiled files say about what made them. A build without the compiler computes the same, so wasmtime's own hash cannot be asked; and what
-/// this leaves out (features of the processor, tunables), wasmtime checks when it loads a file.
+/// Returns a hash of the settings that compiled code depends on, for file names. A build without the
+/// compiler must compute the same, so wasmtime's own hash cannot be used. What this leaves out
+/// (features of the processor, tunables), wasmtime checks when it loads a file.
 pub(crate) fn settings(options: EngineOptions) -> String {
     let (nans, epochs) = (options.canonicalize_nans, !options.without_interruption);
     let (wasmtime, architecture, system) = (env!("STAGEWRIGHT_WASMTIME"), std::env::consts::ARCH, std::env::consts::OS);
@@ -203,7 +216,7 @@ pub(crate) fn settings(options: EngineOptions) -> String {
     blake3::hash(settings.as_bytes()).to_hex()[..16].to_owned()
 }
 
-// Without the compiler there is nothing to compile the tests' module with.
+// The tests compile a module.
 #[cfg(all(test, feature = "compiler"))]
 mod tests {
     use super::*;
@@ -230,7 +243,7 @@ mod tests {
             let bits = divided(options, numerator, denominator);
             assert_eq!(bits, 0x7ff8_0000_0000_0000, "{numerator} / {denominator}");
         }
-        // What the option is for: without it, the payload passes.
+        // Without the option, the payload of the NaN is preserved.
         assert_ne!(divided(EngineOptions::default(), strange, 1.0), 0x7ff8_0000_0000_0000);
     }
 

@@ -1,20 +1,20 @@
-//! Statements that are signed: a DSSE envelope in a Sigstore bundle, as tools of others read it.
+//! Signed statements: a DSSE envelope in a Sigstore bundle, which other tools can read.
 //!
 //! The signed bytes are DSSE's pre-authentication encoding, which begins with `DSSEv1 `: no
-//! signature of a component is ever one of a statement, nor the other way round. A bundle has one
-//! signature. Whoever signs the same statement too makes a bundle of their own.
+//! signature of a component is valid for a statement, or the other way round. A bundle has one
+//! signature; a second signer of the same statement writes a second bundle.
 
 use serde::{Deserialize, Serialize};
 
 use crate::signature::{PublicKey, SecretKey};
 
-/// The type of a payload that is an in-toto statement.
+/// The payload type of an in-toto statement.
 const IN_TOTO: &str = "application/vnd.in-toto+json";
 
-/// The type of the bundle.
+/// The media type of the bundle.
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
-/// The problem with a bundle.
+/// An error of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// It cannot be read.
@@ -42,7 +42,7 @@ struct Material {
     public_key: Hint,
 }
 
-/// The name of a key, by which a reader may find it.
+/// The name of a key, which helps a reader to find it.
 #[derive(Serialize, Deserialize)]
 struct Hint {
     hint: String,
@@ -63,16 +63,16 @@ struct Signature {
     keyid: String,
 }
 
-/// DSSE's encoding of what is signed.
+/// Returns DSSE's pre-authentication encoding of a statement, which is what is signed.
 fn encoded(statement: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {IN_TOTO} {} ", IN_TOTO.len(), statement.len());
     [head.as_bytes(), statement].concat()
 }
 
-/// Signs a statement; returns the bundle, as JSON.
+/// Signs a statement and returns the bundle as JSON.
 ///
 /// # Errors
-/// None that can be met: a bundle is text.
+/// None in practice: every bundle has a JSON form.
 pub fn sign_statement(statement: &[u8], key: &SecretKey) -> Result<String, EnvelopeError> {
     let by = key.public().to_string();
     let bundle = Bundle {
@@ -88,7 +88,7 @@ pub fn sign_statement(statement: &[u8], key: &SecretKey) -> Result<String, Envel
     Ok(format!("{text}\n"))
 }
 
-/// The statement of a bundle, if one of these keys signed it.
+/// Returns the statement of a bundle that one of these keys signed.
 ///
 /// # Errors
 /// [`EnvelopeError`].
@@ -103,7 +103,7 @@ pub fn signed_statement(bundle: &str, keys: &[PublicKey]) -> Result<Vec<u8>, Env
     let statement = from_base64(&payload).ok_or_else(|| wrong("its payload is no base64"))?;
     let signature = from_base64(&signature.sig).ok_or_else(|| wrong("its signature is no base64"))?;
     let message = encoded(&statement);
-    // The names of keys in it are whatever its author wrote: the keys that are asked for count.
+    // Key names in the bundle are ignored: its author can write any name.
     if keys.iter().any(|key| key.signed(&message, &signature)) {
         return Ok(statement);
     }
@@ -127,7 +127,7 @@ fn to_base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Reads base64 in its only form.
+/// Decodes base64, accepting its canonical form only.
 fn from_base64(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     for group in text.as_bytes().chunks(4) {
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(signed_statement(&bundle, &[other.public(), own.public()]), Ok(b"{}".to_vec()));
         let unsigned = EnvelopeError::Unsigned { keys: vec![other.public()] };
         assert_eq!(signed_statement(&bundle, &[other.public()]), Err(unsigned));
-        // Another name of the key, or another statement under the same signature.
+        // The key has another name, or the signature covers another statement.
         let renamed = bundle.replace(&own.public().to_string(), &other.public().to_string());
         assert!(signed_statement(&renamed, &[other.public()]).is_err());
         assert!(signed_statement(&renamed, &[own.public()]).is_ok());

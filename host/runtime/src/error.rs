@@ -1,4 +1,4 @@
-//! What can go wrong before a stage runs.
+//! Errors before a stage runs.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use stagewright_manifest::World;
 use stagewright_store::Digest;
 
-/// A component that cannot be used, or an engine that cannot be made.
+/// A component cannot be used, or an engine cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// No file of that name among the built-in stages.
+    /// There is no built-in stage of that name.
     #[error("no component `{name}`")]
     Unknown {
         /// The name.
         name: String,
-        /// Where was looked.
+        /// The folders that were searched.
         searched: Vec<PathBuf>,
     },
     /// The file cannot be read.
@@ -40,11 +40,11 @@ pub enum RuntimeError {
     Contract {
         /// The component.
         name: String,
-        /// The versions that it speaks.
+        /// The versions that it uses.
         found: String,
-        /// The version that this host has.
+        /// The version of this host.
         wanted: String,
-        /// How its author rebuilds it.
+        /// How its author can rebuild it.
         hint: String,
     },
     /// The component imports another version of WASI than stages get.
@@ -55,7 +55,7 @@ pub enum RuntimeError {
         /// The import.
         import: String,
     },
-    /// The component imports what its world does not have.
+    /// The component imports an interface that its world does not grant.
     #[error("component `{name}` imports `{import}`, which a {world} stage is not given")]
     Import {
         /// The component.
@@ -64,22 +64,22 @@ pub enum RuntimeError {
         world: World,
         /// The import.
         import: String,
-        /// The grant that would permit it, if one would.
+        /// How the import could be granted, if it could.
         grant: Option<String>,
     },
-    /// The component is for another world.
+    /// The component does not implement the world.
     #[error("component `{name}` is not a {world} component: it does not export `{missing}`")]
     World {
         /// The component.
         name: String,
-        /// The world asked for.
+        /// The requested world.
         world: World,
-        /// The export that is missing.
+        /// The missing export.
         missing: String,
-        /// The worlds that it is for.
+        /// The worlds that it implements.
         fits: Vec<World>,
     },
-    /// A folder or file is no WIT.
+    /// A folder or file is not valid WIT.
     #[error("cannot read WIT at {}: {reason}", .path.display())]
     Wit {
         /// The folder or file.
@@ -87,7 +87,7 @@ pub enum RuntimeError {
         /// The reason.
         reason: String,
     },
-    /// `describe` failed or said something unusable.
+    /// `describe` failed or returned an invalid description.
     #[error("component `{name}` does not describe itself: {reason}")]
     Description {
         /// The component.
@@ -95,16 +95,16 @@ pub enum RuntimeError {
         /// The reason.
         reason: String,
     },
-    /// Compiling the component takes more than it may.
+    /// Compiling the component exceeded a limit.
     #[error("compiling component `{name}` ran past its limit of {} {}: it used {}", .limit.show(*.allowed), .limit.as_str(), .limit.show(*.used))]
     CompileLimit {
         /// The component.
         name: String,
-        /// Which limit.
+        /// The limit.
         limit: CompileLimit,
-        /// What was used when it tripped, in the limit's unit.
+        /// The amount used, in the limit's unit.
         used: u64,
-        /// What is allowed.
+        /// The amount allowed, in the limit's unit.
         allowed: u64,
     },
     /// The compiler's process failed.
@@ -115,39 +115,39 @@ pub enum RuntimeError {
         /// The reason.
         reason: String,
     },
-    /// The component has to be compiled, and nobody here compiles.
+    /// The component would have to be compiled, and this host has no compiler.
     #[error("component `{name}` is not compiled for this host, and this stagewright carries no compiler")]
     NoCompiler {
         /// The component.
         name: String,
     },
-    /// The file changed between two looks at it.
+    /// The file changed between two reads.
     #[error("component `{name}` changed while it was read: it was {expected}, it is {found}")]
     Changed {
         /// The component.
         name: String,
         /// The digest that was admitted.
         expected: Digest,
-        /// The digest of what was read later.
+        /// The digest of the second read.
         found: Digest,
     },
-    /// Whoever asked for the component does not trust it.
+    /// The caller does not trust the component.
     #[error("{message}")]
     Refused {
         /// What is wrong with it.
         message: String,
-        /// How it could be accepted.
+        /// How to make it acceptable.
         hint: Option<String>,
     },
-    /// Others could have put native code there.
+    /// Other users could have written native code to a file or folder.
     #[error("cannot trust {}: {problem}", .path.display())]
     Exposed {
         /// The file or folder.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
-        /// What to do.
-        mend: String,
+        /// How to fix it.
+        fix: String,
     },
     /// The compile cache cannot be written.
     #[error("cannot use the compile cache at {}: {reason}", .path.display())]
@@ -163,7 +163,7 @@ pub enum RuntimeError {
         /// Their names.
         missing: Vec<&'static str>,
     },
-    /// The engine cannot be made.
+    /// The engine cannot be created.
     #[error("cannot start the Wasm engine: {0}")]
     Engine(String),
 }
@@ -199,7 +199,7 @@ impl CompileLimit {
 }
 
 impl RuntimeError {
-    /// What to do about it.
+    /// Returns how the user can fix the error, if there is a way.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unknown { name, searched } => Some(format!(
@@ -223,7 +223,7 @@ impl RuntimeError {
             Self::Changed { .. } => Some("run again when nobody writes the file".into()),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Walls { missing } => Some(walls_hint(missing)),
-            Self::Exposed { mend, .. } => Some(mend.clone()),
+            Self::Exposed { fix, .. } => Some(fix.clone()),
             Self::Cache { reason, .. } if matches!(reason.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
                 Some("name places that this user may write: STAGEWRIGHT_CACHE for the cache, STAGEWRIGHT_HOST_KEY for the host key".into())
             }
@@ -232,7 +232,7 @@ impl RuntimeError {
     }
 }
 
-/// Names, each in backticks.
+/// Formats names, each in backticks.
 fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

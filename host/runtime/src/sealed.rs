@@ -1,7 +1,8 @@
-//! Bytes in memory that nobody can change any more, so that what was verified is what is run.
+//! Immutable bytes in memory, so that the code that was verified is the code that runs.
 //!
-//! They lie in a memory file of Linux (`memfd_create`) with seals on it, and not in a file of the cache: a mapped file shows what others write into it after it was
-//! verified, and a copy on the heap would be copied once more by wasmtime.
+//! The bytes are in a sealed memory file of Linux (`memfd_create`). A mapped file of the cache would
+//! show writes that happen after the verification, and wasmtime would copy bytes on the heap once
+//! more.
 
 use std::fs::File;
 use std::io::{self, Seek as _};
@@ -10,12 +11,12 @@ use std::path::PathBuf;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
-/// An empty file in memory, which can be written until it is sealed.
+/// Creates an empty file in memory, which can be written until it is sealed.
 pub(crate) fn memory_file(name: &str) -> io::Result<File> {
     Ok(File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?))
 }
 
-/// A file in memory whose bytes and length are final, for every process that has it.
+/// A file in memory whose bytes and length no process can change.
 #[derive(Debug)]
 pub(crate) struct Sealed(File);
 
@@ -26,17 +27,18 @@ impl Sealed {
         Ok(Self(file))
     }
 
-    /// A path under which this process can open it.
+    /// Returns a path under which this process can open the file.
     pub(crate) fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
     }
 
-    /// Its descriptor, for another process.
+    /// Returns the file descriptor, to be passed to another process.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
-    /// Its bytes from the beginning. Readers share one position: one at a time.
+    /// Returns a reader that starts at the first byte. All readers share one position, so use one at a
+    /// time.
     pub(crate) fn reader(&self) -> io::Result<impl io::Read> {
         (&self.0).rewind()?;
         Ok(&self.0)

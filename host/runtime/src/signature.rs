@@ -1,7 +1,8 @@
-//! Signatures of components: Ed25519 over a component's digest, in a text file beside it (docs/formats/signature.md).
+//! Signatures of components: Ed25519 over a component's digest, in a text file next to it
+//! (docs/formats/signature.md).
 //!
-//! The format is this crate's, so that it can be written and checked with nothing but OpenSSL: what is signed are the first two lines of the file. Who is trusted is
-//! not decided here.
+//! The format can be written and verified with OpenSSL alone: the signed message is the first two
+//! lines of the file. Which keys are trusted is not decided here.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,40 +14,41 @@ use ed25519_dalek::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, Keypair
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use stagewright_store::Digest;
 
-/// The first line: what this is, so that a signature of something else is never taken for one of a component.
+/// The first line, which prevents that a signature of something else passes for one of a component.
 const TITLE: &str = "stagewright component signature 1";
 
-/// How keys begin.
+/// The prefix of public keys.
 const ED25519: &str = "ed25519:";
 
-/// More lines than this are no signature file.
+/// The most signatures in a file.
 const MAX_SIGNATURES: usize = 100;
 
-/// A key that signatures are checked with. Prints and parses as `ed25519:<64 hex>`, which is its identifier too.
+/// A key that verifies signatures. Prints and parses as `ed25519:` and 64 hexadecimal digits, which is
+/// also its identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey([u8; 32]);
 
-/// A key that signs.
+/// A key that makes signatures.
 pub struct SecretKey(SigningKey);
 
 /// The signatures of one component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signatures {
-    /// What was signed.
+    /// The digest that was signed.
     pub digest: Digest,
     by: Vec<(PublicKey, Signature)>,
 }
 
-/// What is wrong with a key or a signature.
+/// An error of a key or a signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// A text or a file that is no key.
+    /// A text or file is not a key.
     #[error("not an Ed25519 key: {0}")]
     Key(String),
-    /// A file that is no signature.
+    /// A file is not a signature file.
     #[error("not a signature: line {line}: {reason}")]
     Format {
-        /// The line, from 1.
+        /// The line, counted from 1.
         line: usize,
         /// What is wrong with it.
         reason: &'static str,
@@ -56,7 +58,7 @@ pub enum SignatureError {
     OtherBytes {
         /// The digest that was signed.
         signed: Digest,
-        /// That of the component.
+        /// The digest of the component.
         found: Digest,
     },
     /// The signature was not made with its key.
@@ -65,15 +67,15 @@ pub enum SignatureError {
         /// The key.
         key: PublicKey,
     },
-    /// NullTracker who is trusted signed.
+    /// None of the signers is trusted.
     #[error("it is signed by {}, and none of them is trusted", .by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Untrusted {
-        /// Who signed.
+        /// The keys that signed.
         by: Vec<PublicKey>,
     },
 }
 
-/// Where a component's signatures lie: beside it, with `.sig` at the end of its name.
+/// Returns the path of a component's signature file: its own path with `.sig` appended.
 pub fn signature_file(component: &Path) -> PathBuf {
     let mut name = component.as_os_str().to_owned();
     name.push(".sig");
@@ -116,24 +118,24 @@ impl PublicKey {
     /// Reads a `PUBLIC KEY` in PEM.
     ///
     /// # Errors
-    /// It is none, or one of another kind.
+    /// The text is not such a key, or the key is not Ed25519.
     pub fn from_pem(text: &str) -> Result<Self, SignatureError> {
         let key = VerifyingKey::from_public_key_pem(text.trim());
         key.map(|key| Self(key.to_bytes())).map_err(|error| SignatureError::Key(error.to_string()))
     }
 
-    /// Whether it made a signature of a message.
+    /// Returns whether this key signed a message.
     pub(crate) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
         let signature = Signature::from_slice(signature);
         let key = VerifyingKey::from_bytes(&self.0);
-        // Strict, as below.
+        // Strict, as in `Signatures::verify`.
         matches!((key, signature), (Ok(key), Ok(signature)) if key.verify_strict(message, &signature).is_ok())
     }
 
-    /// The key in PEM, as OpenSSL reads it.
+    /// Returns the key in PEM, as OpenSSL reads it.
     ///
     /// # Errors
-    /// None that can be met: a key of this kind has an encoding.
+    /// None in practice: every Ed25519 key has an encoding.
     pub fn to_pem(&self) -> Result<String, SignatureError> {
         let pem = VerifyingKey::from_bytes(&self.0).ok().and_then(|key| key.to_public_key_pem(LineEnding::LF).ok());
         pem.ok_or_else(|| SignatureError::Key("it has no encoding".into()))
@@ -141,10 +143,10 @@ impl PublicKey {
 }
 
 impl SecretKey {
-    /// A new key from the system's randomness.
+    /// Generates a key from the system's random numbers.
     ///
     /// # Errors
-    /// The system has none to give.
+    /// The system provides no random numbers.
     pub fn generate() -> std::io::Result<Self> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(std::io::Error::other)?;
@@ -154,53 +156,53 @@ impl SecretKey {
     /// Reads a `PRIVATE KEY` (PKCS#8) in PEM.
     ///
     /// # Errors
-    /// It is none, or one of another kind.
+    /// The text is not such a key, or the key is not Ed25519.
     pub fn from_pem(text: &str) -> Result<Self, SignatureError> {
         SigningKey::from_pkcs8_pem(text.trim()).map(Self).map_err(|error| SignatureError::Key(error.to_string()))
     }
 
-    /// The key in PEM, as OpenSSL reads it.
+    /// Returns the key in PEM, as OpenSSL reads it.
     ///
     /// # Errors
-    /// None that can be met: a key of this kind has an encoding.
+    /// None in practice: every Ed25519 key has an encoding.
     pub fn to_pem(&self) -> Result<String, SignatureError> {
-        // Without the public half: OpenSSL does not read the newer form that has it.
+        // Without the public key: OpenSSL does not read the newer form that contains it.
         let pair = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
         let pem = pair.to_pkcs8_pem(LineEnding::LF).map_err(|error| SignatureError::Key(error.to_string()))?;
         Ok((*pem).clone())
     }
 
-    /// The signature of a message that no other kind of message begins like.
+    /// Signs a message. Each kind of message must begin in a way that no other kind does.
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).to_bytes()
     }
 
-    /// The key that its signatures are checked with.
+    /// Returns the key that verifies its signatures.
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key().to_bytes())
     }
 }
 
-/// What is signed: the first two lines of the file.
+/// Returns the signed message: the first two lines of the file.
 fn message(digest: Digest) -> String {
     format!("{TITLE}\n{digest}\n")
 }
 
 impl Signatures {
-    /// No signatures yet.
+    /// Creates an empty set of signatures for a digest.
     pub fn new(digest: Digest) -> Self {
         Self { digest, by: Vec::new() }
     }
 
-    /// Adds a signature, or renews that of the same key.
+    /// Adds a signature, or replaces the signature of the same key.
     pub fn sign(&mut self, key: &SecretKey) {
         let public = key.public();
         self.by.retain(|(by, _)| *by != public);
         self.by.push((public, key.0.sign(message(self.digest).as_bytes())));
     }
 
-    /// Adds the signatures of others over the same digest, as many as there may be; of a key that
-    /// signed both, its own stays.
+    /// Adds the signatures of `other` if it has the same digest, up to the limit of a file. Existing
+    /// signatures are kept.
     pub fn add(&mut self, other: &Self) {
         for (key, signature) in other.by.iter().filter(|_| other.digest == self.digest) {
             if self.by.len() < MAX_SIGNATURES && !self.by.iter().any(|(by, _)| by == key) {
@@ -209,7 +211,7 @@ impl Signatures {
         }
     }
 
-    /// Whose signatures these are, checked: all must be sound and for this digest.
+    /// Verifies all signatures against a digest and returns the keys that made them.
     ///
     /// # Errors
     /// [`SignatureError::OtherBytes`], [`SignatureError::Forged`].
@@ -219,17 +221,17 @@ impl Signatures {
         }
         let message = message(found);
         let checked = self.by.iter().map(|(key, signature)| {
-            // Strict: no key or signature that several readers could judge differently.
+            // Strict verification rejects keys and signatures on which implementations disagree.
             let sound = VerifyingKey::from_bytes(&key.0).and_then(|by| by.verify_strict(message.as_bytes(), signature));
             sound.map(|()| *key).map_err(|_| SignatureError::Forged { key: *key })
         });
         checked.collect()
     }
 
-    /// A trusted key that signed this digest.
+    /// Verifies all signatures and returns a trusted key that signed this digest.
     ///
     /// # Errors
-    /// As for [`Signatures::verify`]; and [`SignatureError::Untrusted`].
+    /// As for [`Signatures::verify`]; [`SignatureError::Untrusted`] if no trusted key signed.
     pub fn trusted(&self, found: Digest, trusted: &[PublicKey]) -> Result<PublicKey, SignatureError> {
         let by = self.verify(found)?;
         by.iter().find(|key| trusted.contains(key)).copied().ok_or(SignatureError::Untrusted { by })

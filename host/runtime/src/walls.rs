@@ -1,7 +1,6 @@
-//! Which walls can be put around a stage here, and which must.
+//! Which walls this host can build around a stage, and which it must.
 //!
-//! The first is Wasm's own and always stands. The outer one, `stagewright-jail`'s, takes a kernel
-//! that can build it.
+//! The Wasm sandbox always stands. The outer walls of `stagewright-jail` need support of the kernel.
 
 use stagewright_manifest::WallPolicy;
 
@@ -13,12 +12,12 @@ const OUTER: [&str; 3] = ["seccomp", "landlock", "rlimits"];
 /// The walls that this host can put around a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostWalls {
-    /// The outer ones that it can build.
+    /// The outer walls that it can build.
     outer: Vec<&'static str>,
 }
 
 impl HostWalls {
-    /// Asks the kernel. Nothing changes.
+    /// Asks the kernel which walls it supports. Changes nothing.
     pub fn look() -> Self {
         #[cfg(target_os = "linux")]
         let outer = stagewright_jail::Walls::of_this_system().names().collect();
@@ -27,18 +26,18 @@ impl HostWalls {
         Self { outer }
     }
 
-    /// Their names, from the inside out: `wasm`, `seccomp`, `landlock`, `rlimits`.
+    /// Returns their names, from the inside out: `wasm`, `seccomp`, `landlock`, `rlimits`.
     pub fn names(&self) -> Vec<&'static str> {
         [&["wasm"], &self.outer[..]].concat()
     }
 
-    /// Those that it cannot build.
+    /// Returns the outer walls that it cannot build.
     pub fn missing(&self) -> Vec<&'static str> {
         OUTER.into_iter().filter(|wall| !self.outer.contains(wall)).collect()
     }
 
-    /// The policy that holds: the operator's; without a word of the operator all walls, where all
-    /// can be built, and the sandbox alone elsewhere.
+    /// Returns the policy in force: the operator's, if given. By default, all walls are required if this
+    /// host can build all of them, and the sandbox alone otherwise.
     ///
     /// # Errors
     /// [`RuntimeError::Walls`] if walls are required that cannot be built.

@@ -95,7 +95,7 @@ impl RemoteInstance {
             let memory = bytes.split_last_chunk::<MEMORY>().map(|(_, memory)| u64::from_le_bytes(*memory));
             let Some(memory) = memory else { return Err(self.forged(export, "a message without an end")) };
             bytes.truncate(bytes.len() - MEMORY);
-            self.host.account.has_memory(memory)?;
+            self.host.account.report_memory(memory)?;
             match kind {
                 from_stage::CALL_OUTCOME => return self.decode::<CallOutcome>(export, bytes).map(without_host_ends),
                 _ => {
