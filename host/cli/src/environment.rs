@@ -55,6 +55,11 @@ pub(crate) fn own(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
+/// Returns what a variable was when this process was started, unless it is empty or not UTF-8.
+pub(crate) fn non_empty(name: &str) -> Option<String> {
+    own(name)?.into_string().ok().filter(|value| !value.is_empty())
+}
+
 /// The value of a variable that the file may set, where the environment does not.
 pub(crate) fn variable(name: &str) -> Option<String> {
     match own(name) {

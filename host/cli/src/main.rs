@@ -10,15 +10,18 @@ mod environment;
 mod events;
 #[cfg(test)]
 mod hints;
-mod location;
-mod origin;
+mod home;
+mod installation;
+mod logging;
+mod model_source;
 mod production;
-mod statement;
-mod tasks;
+mod project;
+mod provenance;
+mod signals;
+mod task_support;
 mod terminal;
 mod traces;
 mod trust;
-mod workplace;
 
 use std::process::ExitCode;
 
@@ -35,7 +38,7 @@ fn main() -> ExitCode {
     }
     let arguments = arguments::Arguments::parse();
     let traced = traces::start();
-    terminal::start_logging(arguments.verbose);
+    logging::start(arguments.verbose);
     if let Err(warning) = traced {
         tracing::warn!("{warning}");
     }

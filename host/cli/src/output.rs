@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
-
+use serde::Serialize;
 use stagewright_text::{CONTINUED, printable};
 
 use crate::ending::Ending;
@@ -63,6 +63,23 @@ pub(crate) fn bytes(bytes: &[u8]) {
 /// followed.
 pub(crate) fn file(path: &Path, text: &str) -> anyhow::Result<()> {
     stagewright_store::export_bytes(text.as_bytes(), path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Prints one JSON object on standard output.
+pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    bytes(format!("{}\n", stagewright_text::json(&serde_json::to_string_pretty(value)?)).as_bytes());
+    Ok(())
+}
+
+/// Writes a text to a file, or to standard output where no file is named.
+pub(crate) fn file_or_stdout(path: Option<&Path>, text: &str) -> anyhow::Result<()> {
+    match path {
+        Some(path) => Ok(stagewright_store::export_bytes(text.as_bytes(), path)?),
+        None => {
+            bytes(text.as_bytes());
+            Ok(())
+        }
+    }
 }
 
 /// Writes to standard error, if it can be written to, under the same rule.

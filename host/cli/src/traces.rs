@@ -3,17 +3,16 @@
 //! Nothing is sent unless `OTEL_EXPORTER_OTLP_ENDPOINT` or its sibling for traces is exported; a
 //! file `.env` cannot set it. A thread of its own sends, in batches, and what it cannot send it
 //! drops: no run waits for a collector, but for [`PATIENCE`] at its end, and none fails by one.
-//! That spans did not arrive is told once, when all is done. The variables are those of the
+//! That spans did not arrive is outcome once, when all is done. The variables are those of the
 //! OpenTelemetry specification; headers, which hold keys, are shown nowhere.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::propagation::TextMapPropagator as _;
-use opentelemetry::trace::{TraceId, TracerProvider as _};
+use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Context, ContextGuard, KeyValue};
 use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
@@ -29,6 +28,9 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::environment;
 
 mod collector;
+mod outcome;
+
+use outcome::ExportOutcome;
 
 /// How long the end of a program waits for a collector.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -45,37 +47,11 @@ static TRACES: OnceLock<Traces> = OnceLock::new();
 /// The export of this process's spans.
 struct Traces {
     provider: SdkTracerProvider,
-    told: Arc<Told>,
+    outcome: Arc<ExportOutcome>,
     /// The collector without user and password.
     address: String,
     /// The variable that names it.
     variable: &'static str,
-}
-
-/// The fate of the spans.
-#[derive(Debug, Default)]
-struct Told {
-    /// The trace that the first span is of.
-    trace: OnceLock<TraceId>,
-    /// Spans that were to be sent.
-    ended: AtomicU64,
-    /// Spans of requests that the collector took.
-    taken: AtomicU64,
-    /// Those among them that it did not keep, as it says.
-    rejected: AtomicU64,
-    /// Why some were not.
-    fault: Mutex<Option<String>>,
-}
-
-impl Told {
-    fn failed(&self, reason: impl fmt::Display) {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_string());
-    }
-
-    fn failed_unless_known(&self, reason: impl fmt::Display) {
-        let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        fault.get_or_insert_with(|| reason.to_string());
-    }
 }
 
 /// Begins to export, if the environment asks for it.
@@ -89,8 +65,8 @@ pub(crate) fn start() -> Result<(), String> {
         format!("traces are not exported: `{variable}` is no URL\nhint: write {variable}=http://HOST:4318, for example")
     };
     let address = address(&endpoint).ok_or_else(refused)?;
-    let told = Arc::new(Told::default());
-    let client = collector::Client::new(timeout(), told.clone())?;
+    let outcome = Arc::new(ExportOutcome::default());
+    let client = collector::Client::new(timeout(), outcome.clone())?;
     let exporter = SpanExporter::builder()
         .with_http()
         .with_http_client(client)
@@ -102,10 +78,10 @@ pub(crate) fn start() -> Result<(), String> {
         .map_err(|_| refused())?;
     let provider = SdkTracerProvider::builder()
         .with_resource(resource())
-        .with_span_processor(Count(told.clone()))
-        .with_span_processor(BatchSpanProcessor::builder(Counted { exporter, told: told.clone() }).build())
+        .with_span_processor(Count(outcome.clone()))
+        .with_span_processor(BatchSpanProcessor::builder(Counted { exporter, outcome: outcome.clone() }).build())
         .build();
-    let _ = TRACES.set(Traces { provider, told, address, variable });
+    let _ = TRACES.set(Traces { provider, outcome, address, variable });
     Ok(())
 }
 
@@ -140,24 +116,24 @@ pub(crate) fn parent() -> Option<ContextGuard> {
 
 /// The identifier of the trace that is exported, in hex digits.
 pub(crate) fn id() -> Option<String> {
-    Some(TRACES.get()?.told.trace.get()?.to_string())
+    Some(TRACES.get()?.outcome.trace.get()?.to_string())
 }
 
 /// Sends what is left, and says what could not be sent.
 pub(crate) fn end() {
-    let Some(Traces { provider, told, address, variable }) = TRACES.get() else { return };
-    if told.ended.load(Ordering::Relaxed) == 0 {
+    let Some(Traces { provider, outcome, address, variable }) = TRACES.get() else { return };
+    if outcome.ended.load(Ordering::Relaxed) == 0 {
         return;
     }
     if provider.shutdown_with_timeout(PATIENCE).is_err() {
-        told.failed_unless_known(format_args!("it did not answer within {} s", PATIENCE.as_secs()));
+        outcome.failed_unless_known(format_args!("it did not answer within {} s", PATIENCE.as_secs()));
     }
-    let ended = told.ended.load(Ordering::Relaxed);
-    let taken = told.taken.load(Ordering::Relaxed).saturating_sub(told.rejected.load(Ordering::Relaxed));
+    let ended = outcome.ended.load(Ordering::Relaxed);
+    let taken = outcome.taken.load(Ordering::Relaxed).saturating_sub(outcome.rejected.load(Ordering::Relaxed));
     if taken >= ended {
         return;
     }
-    let fault = told.fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let fault = outcome.fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let reason = fault.unwrap_or_else(|| "it was too slow".to_owned());
     tracing::warn!(
         "{} of {ended} spans did not reach the collector at {address}: {reason}\nhint: see that it takes OTLP over HTTP there, or unset {variable}",
@@ -167,24 +143,19 @@ pub(crate) fn end() {
 
 /// The variable that names the collector's URL for traces, and that URL.
 fn endpoint() -> Option<(&'static str, String)> {
-    let is = |name, wanted: &str| text(name).is_some_and(|value| value.eq_ignore_ascii_case(wanted));
+    let is = |name, wanted: &str| environment::non_empty(name).is_some_and(|value| value.eq_ignore_ascii_case(wanted));
     if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
         return None;
     }
     let [own, all] = ENDPOINTS;
-    let whole = text(own).map(|url| (own, url));
-    whole.or_else(|| text(all).map(|url| (all, format!("{}/v1/traces", url.trim_end_matches('/')))))
-}
-
-/// A variable that is neither unset nor empty.
-fn text(name: &str) -> Option<String> {
-    environment::own(name)?.into_string().ok().filter(|value| !value.is_empty())
+    let whole = environment::non_empty(own).map(|url| (own, url));
+    whole.or_else(|| environment::non_empty(all).map(|url| (all, format!("{}/v1/traces", url.trim_end_matches('/')))))
 }
 
 /// Refuses a protocol that is not spoken here.
 fn refuse_protocols() -> Result<(), String> {
     let names = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
-    match names.into_iter().find_map(|name| Some((name, text(name)?))) {
+    match names.into_iter().find_map(|name| Some((name, environment::non_empty(name)?))) {
         Some((name, wanted)) if wanted != "http/protobuf" => Err(format!(
             "traces are not exported: `{name}` asks for `{wanted}`\nhint: write {name}=http/protobuf, which collectors take on port 4318"
         )),
@@ -203,16 +174,16 @@ fn address(url: &str) -> Option<String> {
 /// How long one request may take.
 fn timeout() -> Duration {
     let names = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
-    names.into_iter().find_map(|name| text(name)?.parse().ok()).map_or(REQUEST, Duration::from_millis)
+    names.into_iter().find_map(|name| environment::non_empty(name)?.parse().ok()).map_or(REQUEST, Duration::from_millis)
 }
 
 /// Whose spans they are: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, else this program's.
 fn resource() -> Resource {
-    let named = text("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|attributes| {
+    let named = environment::non_empty("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|attributes| {
         attributes.split(',').any(|attribute| attribute.trim_start().starts_with("service.name="))
     });
     let resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-    if named || text("OTEL_SERVICE_NAME").is_some() {
+    if named || environment::non_empty("OTEL_SERVICE_NAME").is_some() {
         return resource.build();
     }
     resource.with_service_name("stagewright").build()
@@ -220,7 +191,7 @@ fn resource() -> Resource {
 
 /// Counts the spans that are to be sent.
 #[derive(Debug)]
-struct Count(Arc<Told>);
+struct Count(Arc<ExportOutcome>);
 
 impl SpanProcessor for Count {
     fn on_start(&self, span: &mut Span, _: &Context) {
@@ -246,7 +217,7 @@ impl SpanProcessor for Count {
 #[derive(Debug)]
 struct Counted {
     exporter: SpanExporter,
-    told: Arc<Told>,
+    outcome: Arc<ExportOutcome>,
 }
 
 impl opentelemetry_sdk::trace::SpanExporter for Counted {
@@ -254,8 +225,8 @@ impl opentelemetry_sdk::trace::SpanExporter for Counted {
         let spans = batch.len() as u64;
         let sent = self.exporter.export(batch).await;
         match &sent {
-            Ok(()) => drop(self.told.taken.fetch_add(spans, Ordering::Relaxed)),
-            Err(error) => self.told.failed_unless_known(error),
+            Ok(()) => drop(self.outcome.taken.fetch_add(spans, Ordering::Relaxed)),
+            Err(error) => self.outcome.failed_unless_known(error),
         }
         sent
     }

@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use stagewright_manifest::{Lock, Manifest, Operator, StageSection, TrustSection, TrustedKey};
-use stagewright_runtime::{Origin, PublicKey, RuntimeError, SignatureError, Signatures, signature_file};
+use stagewright_runtime::{Origin, PublicKey, RuntimeError, SecretKey, SignatureError, Signatures, signature_file};
 use stagewright_store::Digest;
 
 use crate::ending::UsageError;
-use crate::workplace;
+use crate::installation;
 
-mod kept;
+mod model_signatures;
 
-pub(crate) use kept::Kept;
+pub(crate) use model_signatures::ModelSignatures;
 
 /// The largest signature or key file that is read.
 const MAX_TEXT: u64 = 64 << 10;
@@ -51,6 +51,18 @@ pub(crate) fn public_key(key: &str) -> anyhow::Result<PublicKey> {
 
 const KEY_HINT: &str =
     "a public key is a PEM file (`stagewright stage keygen` writes `KEY.pub`), or `ed25519:` and 64 hex digits";
+
+/// A key that signs.
+pub(crate) fn secret_key(key: &Path) -> anyhow::Result<SecretKey> {
+    let cannot = |reason: String| {
+        UsageError::error(
+            format!("cannot read the key {}: {reason}", key.display()),
+            "a signing key is a PKCS#8 PEM file with an Ed25519 key: stagewright stage keygen --output KEY",
+        )
+    };
+    let text = read_text(key).map_err(|error| cannot(error.to_string()))?;
+    SecretKey::from_pem(&text).map_err(|error| cannot(error.to_string()))
+}
 
 impl<'a> Policy<'a> {
     /// Reads lock file and keys. `locked`: a component that is not pinned is refused, instead of pinned.
@@ -166,7 +178,7 @@ impl Signers {
     /// # Errors
     /// [`RuntimeError::Refused`]: it is not signed by one of these, which says what to do.
     pub(crate) fn admit(&self, name: &str, origin: &Origin, digest: Digest) -> Result<(), RuntimeError> {
-        match (origin, workplace::stages_elsewhere()) {
+        match (origin, installation::stages_elsewhere()) {
             (Origin::File(path), _) => self.admit_file(name, path, digest),
             (Origin::BuiltIn, Some(folder)) => self.admit_file(name, &folder.join(format!("{name}.wasm")), digest),
             (Origin::BuiltIn, None) | (Origin::Stored(..), _) => Ok(()),

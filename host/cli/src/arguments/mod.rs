@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
+use stagewright_manifest::Overrides;
 
 mod registry;
 
@@ -116,6 +117,18 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
+    /// These changes as the manifest takes them.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides {
+            set: self.set.clone(),
+            sources: self.sources.clone(),
+            seed: self.seed,
+            workers: self.workers,
+            experiment: self.experiment_name.clone(),
+            register_name: self.register_name.clone(),
+        }
+    }
+
     /// These changes on top of those of an earlier run: where both change the same, these win.
     pub(crate) fn after(&self, mut earlier: Self) -> Self {
         // Parameters of a component that is replaced mean nothing to its successor; the stage's

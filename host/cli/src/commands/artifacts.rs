@@ -7,14 +7,14 @@ use stagewright_store::{
 };
 
 use crate::arguments::ArtifactsCommand;
-use crate::commands::print_json;
-use crate::commands::runs::find;
+use crate::commands::runs::find::find_run;
 use crate::ending::{Ending, UsageError};
-use crate::location::Location;
+use crate::home::HomeLocation;
+use crate::output::print_json;
 use crate::terminal::{bytes, right, table};
 
 /// Lists or exports.
-pub(crate) fn artifacts(location: &Location, command: &ArtifactsCommand) -> anyhow::Result<Ending> {
+pub(crate) fn artifacts(location: &HomeLocation, command: &ArtifactsCommand) -> anyhow::Result<Ending> {
     match command {
         ArtifactsCommand::List { run, json } => list(location, run.as_deref(), json.json),
         ArtifactsCommand::Export { artifact, output, run, spreadsheet } => {
@@ -24,8 +24,8 @@ pub(crate) fn artifacts(location: &Location, command: &ArtifactsCommand) -> anyh
     }
 }
 
-fn of_run(location: &Location, run: Option<&str>) -> anyhow::Result<Vec<(String, ArtifactRecord)>> {
-    let run = find(&location.existing()?, run)?;
+fn of_run(location: &HomeLocation, run: Option<&str>) -> anyhow::Result<Vec<(String, ArtifactRecord)>> {
+    let run = find_run(&location.existing()?, run)?;
     let stages = location.existing()?.registry.stages(&run.run_id)?;
     Ok(stages
         .into_iter()
@@ -33,7 +33,7 @@ fn of_run(location: &Location, run: Option<&str>) -> anyhow::Result<Vec<(String,
         .collect())
 }
 
-fn list(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
+fn list(location: &HomeLocation, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
     let artifacts = of_run(location, run)?;
     if json {
         let rows: Vec<_> = artifacts
@@ -58,7 +58,7 @@ fn list(location: &Location, run: Option<&str>, json: bool) -> anyhow::Result<En
 }
 
 fn export(
-    location: &Location,
+    location: &HomeLocation,
     artifact: &str,
     output: &Path,
     run: Option<&str>,

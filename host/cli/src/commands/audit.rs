@@ -3,13 +3,13 @@
 use stagewright_store::{AuditCheck, StoreError};
 
 use crate::arguments::AuditCommand;
-use crate::commands::models::audit_table;
-use crate::commands::print_json;
+use crate::commands::models::history::audit_table;
 use crate::ending::{Ending, UsageError};
-use crate::location::Location;
+use crate::home::HomeLocation;
+use crate::output::print_json;
 
 /// Verifies or lists the audit.
-pub(crate) fn audit(location: &Location, command: &AuditCommand) -> anyhow::Result<Ending> {
+pub(crate) fn audit(location: &HomeLocation, command: &AuditCommand) -> anyhow::Result<Ending> {
     let registry = location.existing()?.registry;
     match command {
         AuditCommand::List { limit, json } => {

@@ -5,10 +5,11 @@ use stagewright_manifest::{OPERATOR_FILE, Operator, WallPolicy};
 use stagewright_runtime::{HostWalls, Origin};
 
 use crate::arguments::JsonArgument;
-use crate::commands::print_json;
 use crate::ending::{Ending, classify};
-use crate::location::Location;
-use crate::workplace::{self, Workplace};
+use crate::home::HomeLocation;
+use crate::installation;
+use crate::output::print_json;
+use crate::project::{self, Project};
 
 /// Whether this program only runs what others compiled.
 const RUN_ONLY: bool = cfg!(not(feature = "compiler"));
@@ -47,10 +48,10 @@ impl Finding {
 }
 
 /// Checks the walls, the home, the host key, the engine and the built-in stages.
-pub(crate) fn doctor(location: &Location, arguments: &JsonArgument) -> anyhow::Result<Ending> {
+pub(crate) fn doctor(location: &HomeLocation, arguments: &JsonArgument) -> anyhow::Result<Ending> {
     let run_only = if RUN_ONLY { ", run-only: it carries no compiler" } else { "" };
     let mut findings = vec![Finding::fine("version", format!("stagewright {}{run_only}", env!("CARGO_PKG_VERSION")))];
-    let mut operator = workplace::operator()?;
+    let mut operator = installation::operator()?;
     let file = operator.file.as_ref().map_or_else(
         || format!("no operator's file ({OPERATOR_FILE} or STAGEWRIGHT_OPERATOR): manifests' own bounds hold"),
         |file| file.display().to_string(),
@@ -62,26 +63,26 @@ pub(crate) fn doctor(location: &Location, arguments: &JsonArgument) -> anyhow::R
         operator.walls = Some(WallPolicy::SandboxOnly);
     }
     findings.push(walls);
-    match Workplace::open(location, &operator) {
+    match Project::open(location, &operator) {
         Err(error) => {
             let mut home = Finding::wrong("home", &error);
             let other = "choose a folder that you may write with --home or STAGEWRIGHT_HOME";
             home.hint.get_or_insert_with(|| other.to_owned());
             findings.push(home);
         }
-        Ok(workplace) => {
+        Ok(project) => {
             findings.push(Finding::fine("home", location.home.display().to_string()));
-            findings.push(Finding::fine("key", workplace.key.display().to_string()));
-            findings.push(stages(&workplace));
+            findings.push(Finding::fine("key", project.key.display().to_string()));
+            findings.push(stages(&project));
             if RUN_ONLY {
-                findings.push(compiled(&workplace)?);
+                findings.push(compiled(&project)?);
             }
-            let runs = workplace.home.registry.list_runs(usize::MAX)?.len();
-            let models = workplace.home.registry.models()?.len();
+            let runs = project.home.registry.list_runs(usize::MAX)?.len();
+            let models = project.home.registry.models()?.len();
             findings.push(Finding::fine("registry", format!("{runs} runs, {models} models")));
         }
     }
-    findings.push(Finding::fine("workers", workplace::workers(None, &operator)?.to_string()));
+    findings.push(Finding::fine("workers", project::workers(None, &operator)?.to_string()));
     let is_fit = findings.iter().all(|finding| finding.ok);
     if arguments.json {
         print_json(&findings)?;
@@ -106,7 +107,7 @@ fn walls(operator: &Operator) -> Finding {
     }
     // The outer walls stand around a program that has to be there.
     let policy = host.policy(operator.walls).map_err(anyhow::Error::from);
-    let policy = policy.and_then(|policy| workplace::stage_program(operator).map(|_| policy));
+    let policy = policy.and_then(|policy| installation::stage_program(operator).map(|_| policy));
     let (policy, mut finding) = match policy {
         Ok(policy) => (Some(policy), Finding::fine("walls", format!("{policy}: {told}"))),
         Err(error) => (None, Finding::wrong("walls", &error)),
@@ -116,8 +117,8 @@ fn walls(operator: &Operator) -> Finding {
 }
 
 /// Which stages are there. A host without a compiler may have none, and predict with models that bring their own.
-fn stages(workplace: &Workplace) -> Finding {
-    let names: Vec<String> = workplace.runtime.built_in().into_iter().map(|(name, _)| name).collect();
+fn stages(project: &Project) -> Finding {
+    let names: Vec<String> = project.runtime.built_in().into_iter().map(|(name, _)| name).collect();
     if !names.is_empty() {
         return Finding::fine("stages", names.join(", "));
     }
@@ -127,10 +128,10 @@ fn stages(workplace: &Workplace) -> Finding {
 }
 
 /// Which of the stages a host without a compiler can run.
-fn compiled(workplace: &Workplace) -> anyhow::Result<Finding> {
+fn compiled(project: &Project) -> anyhow::Result<Finding> {
     let mut ready = Vec::new();
-    for (name, _) in workplace.runtime.built_in() {
-        if workplace.runtime.is_compiled(&name, &Origin::BuiltIn)? {
+    for (name, _) in project.runtime.built_in() {
+        if project.runtime.is_compiled(&name, &Origin::BuiltIn)? {
             ready.push(name);
         }
     }

@@ -1,7 +1,6 @@
 //! One run for each of several values or segments: which pipeline a child runs, and how the end of
 //! them all is told.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::foreach::{ChildEnd, ChildOf, ChildRun, Family, PlannedChild, PlannedFamily, children_of};
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_manifest::{Manifest, Over, World};
-use stagewright_store::{Home, Registry, Run, StoreError};
+use stagewright_store::{Home, Run, StoreError};
 use stagewright_text::Untrusted;
 
 use crate::ending::{Ending, FailedRun, UsageError, classify};
@@ -186,16 +185,6 @@ pub(super) fn show(family: &Family, manifest: &str) {
             }
         }
     }
-}
-
-/// The metrics of each child that came to its end, by its name.
-pub(super) fn metrics(family: &Family, registry: &Registry) -> Result<Value, StoreError> {
-    let mut named = BTreeMap::new();
-    for child in family.children.iter().filter(|child| child.error().is_none()) {
-        let Some(summary) = child.summary() else { continue };
-        named.insert(child.name.clone(), super::run::metrics(&registry.run(&summary.run_id)?.metrics));
-    }
-    Ok(json!(named))
 }
 
 /// The stages of parent and children, each once, with the most that one of them used.

@@ -27,31 +27,34 @@ use stagewright_store::{
 };
 
 use crate::arguments::{GateArguments, PolicyName};
-use crate::commands::models::{carried_out, contents, find};
+use crate::commands::compare::metric_set;
+use crate::commands::models::promote::carried_out;
+use crate::commands::models::version::{contents, find_version};
 use crate::commands::predict::Warnings;
-use crate::commands::print_json;
-use crate::commands::side_by_side::metric_set;
 use crate::ending::{Ending, UsageError};
-use crate::location::Location;
+use crate::home::HomeLocation;
+use crate::installation;
+use crate::output::print_json;
 use crate::production;
+use crate::project::Project;
+use crate::signals;
 use crate::terminal::table;
-use crate::workplace::{self, Workplace};
 
 /// How often a version is judged while others become champion.
 const TRIES: u32 = 3;
 
 /// Judges a version.
-pub(crate) fn gate(location: &Location, arguments: &GateArguments) -> anyhow::Result<Ending> {
+pub(crate) fn gate(location: &HomeLocation, arguments: &GateArguments) -> anyhow::Result<Ending> {
     location.existing()?;
-    let operator = workplace::operator()?;
-    let workplace = Workplace::open(location, &operator)?;
-    let home = &workplace.home;
+    let operator = installation::operator()?;
+    let project = Project::open(location, &operator)?;
+    let home = &project.home;
     let version = wanted(home, arguments)?;
     let asked_for = asked_for(home, &version, arguments)?;
     let mut tries = 0;
     loop {
         tries += 1;
-        let found = look(&workplace, &operator, &version, &asked_for, arguments)?;
+        let found = look(&project, &operator, &version, &asked_for, arguments)?;
         match settle(home, &version, &found, arguments) {
             Err(error) if tries < TRIES && champion_changed(&error) => {
                 tracing::warn!("the champion changed while the version was judged: it is judged again");
@@ -64,7 +67,7 @@ pub(crate) fn gate(location: &Location, arguments: &GateArguments) -> anyhow::Re
 /// The version to judge: the one that is named, else the newest one, of the model or of all.
 fn wanted(home: &Home, arguments: &GateArguments) -> anyhow::Result<ModelVersion> {
     if let Some(model) = &arguments.model {
-        return find(home, model, "latest");
+        return find_version(home, model, "latest");
     }
     let newest = home
         .registry
@@ -180,13 +183,13 @@ impl Found {
 
 /// Judges, by figures that are computed anew where they are to be recorded or compared.
 fn look(
-    workplace: &Workplace,
+    project: &Project,
     operator: &Operator,
     version: &ModelVersion,
     asked_for: &AskedFor,
     arguments: &GateArguments,
 ) -> anyhow::Result<Found> {
-    let (home, rules) = (&workplace.home, &asked_for.rules);
+    let (home, rules) = (&project.home, &asked_for.rules);
     // The champion is not compared with itself.
     let champion = home.registry.alias(&version.model, CHAMPION)?.filter(|it| *it != version.version);
     let compares = rules.gates.policy != Policy::Absolute && champion.is_some();
@@ -195,7 +198,7 @@ fn look(
     let is_recorded = arguments.record || arguments.promote;
     let is_judged_anew = compares || version.metrics.is_empty() || (is_recorded && has_rows);
     let mut found = if is_judged_anew {
-        evaluated(workplace, operator, version, champion, asked_for)?
+        evaluated(project, operator, version, champion, asked_for)?
     } else {
         let metrics = metric_set(version);
         let judgement = judge(&rules.gates, &metrics, None);
@@ -213,7 +216,7 @@ fn look(
         }
     };
     found.problems = failure_text(&found.judgement.gates).into_iter().collect();
-    let baseline = arguments.baseline.as_ref().map(|baseline| find(home, baseline, CHAMPION)).transpose()?;
+    let baseline = arguments.baseline.as_ref().map(|baseline| find_version(home, baseline, CHAMPION)).transpose()?;
     if let Some(baseline) = baseline {
         let compared = beside(version, &found.metrics, &baseline)?;
         let worse: Vec<&str> =
@@ -244,15 +247,15 @@ fn beside(version: &ModelVersion, metrics: &MetricSet, baseline: &ModelVersion) 
 
 /// Lets the version and the champion predict the version's test rows.
 fn evaluated(
-    workplace: &Workplace,
+    project: &Project,
     operator: &Operator,
     version: &ModelVersion,
     champion: Option<u32>,
     asked_for: &AskedFor,
 ) -> anyhow::Result<Found> {
-    let (home, rules) = (&workplace.home, &asked_for.rules);
+    let (home, rules) = (&project.home, &asked_for.rules);
     let model = contents(version)?;
-    let cancel = workplace::cancel_on_signals();
+    let cancel = signals::cancel_on_signals();
     let limits = World::Evaluation.default_limits().at_most(operator.ceilings.of(World::Evaluation));
     let watch = Watch::begin(World::Evaluation, limits, Arc::default(), cancel.clone());
     let (test, hashes) = test_rows(home, version, &model, &watch)?;
@@ -260,7 +263,7 @@ fn evaluated(
         let memory = home.registry.row_memory(&version.model, version.version)?;
         anyhow::Ok(Overlap::of(hashes.as_ref(), memory.as_ref()))
     };
-    let ask = |model: &RegisteredModel| asked(workplace, operator, model, &test, &cancel);
+    let ask = |model: &RegisteredModel| asked(project, operator, model, &test, &cancel);
     let scores = ask(&model)?;
     let candidate = Predicted { scores: &scores, overlap: &overlap(version)? };
     let standing = champion.map(|champion| home.registry.version(&version.model, champion)).transpose()?;
@@ -302,7 +305,7 @@ fn evaluated(
 
 /// A registered model's predictions of test rows.
 fn asked(
-    workplace: &Workplace,
+    project: &Project,
     operator: &Operator,
     model: &RegisteredModel,
     test: &TestRows,
@@ -310,9 +313,9 @@ fn asked(
 ) -> anyhow::Result<Vec<f64>> {
     let recorded = [World::Transformation, World::Training].map(|world| (world, model.limits_of(world)));
     let limits = operator.limits_of_model(recorded, &[])?;
-    let (artifacts, workers) = (&workplace.home.artifacts, workplace.workers);
-    let ready = LoadedModel::new(model, &workplace.runtime, artifacts, limits, Arc::new(Warnings), workers, cancel)?;
-    Ok(ready.predict_table(&workplace.runtime, &test.table)?)
+    let (artifacts, workers) = (&project.home.artifacts, project.workers);
+    let ready = LoadedModel::new(model, &project.runtime, artifacts, limits, Arc::new(Warnings), workers, cancel)?;
+    Ok(ready.predict_table(&project.runtime, &test.table)?)
 }
 
 /// The test rows of the run that trained the version, and by what they are recognised.

@@ -10,9 +10,9 @@ use stagewright_promotion::{Destination, GarbageKind};
 use stagewright_store::{CollectedArtifact, Digest, Home};
 
 use crate::arguments::GcArguments;
-use crate::commands::print_json;
 use crate::ending::{Ending, UsageError};
-use crate::location::Location;
+use crate::home::HomeLocation;
+use crate::output::print_json;
 use crate::production;
 use crate::terminal::{bytes, table};
 
@@ -26,7 +26,7 @@ struct Item {
 }
 
 /// Collects garbage, or lists it.
-pub(crate) fn gc(location: &Location, arguments: &GcArguments) -> anyhow::Result<Ending> {
+pub(crate) fn gc(location: &HomeLocation, arguments: &GcArguments) -> anyhow::Result<Ending> {
     let home = location.existing()?;
     let grace = duration(&arguments.grace)?;
     let mut items = artifacts(&home, grace, arguments.dry_run)?;

@@ -14,12 +14,13 @@ use stagewright_runtime::WitDifference;
 use stagewright_runtime::{Grant, Inspection, Origin, Provenance, Runtime, RuntimeError, StubGrants, signature_file};
 
 use crate::arguments::InspectArguments;
-use crate::commands::print_json;
 use crate::ending::Ending;
-use crate::location::Location;
+use crate::home::HomeLocation;
+use crate::installation;
+use crate::output::print_json;
+use crate::project::Project;
 use crate::terminal::bytes;
 use crate::trust::{self, Signers};
-use crate::workplace::{self, Workplace};
 
 /// Every stub: which of them a manifest allows is not known here.
 const STUBS: StubGrants = StubGrants { filesystem: true, sockets: true };
@@ -36,17 +37,17 @@ pub(crate) fn located(component: &str) -> (String, Origin) {
 }
 
 /// Inspects a component.
-pub(crate) fn inspect(location: &Location, arguments: &InspectArguments) -> anyhow::Result<Ending> {
-    let operator = workplace::operator()?;
+pub(crate) fn inspect(location: &HomeLocation, arguments: &InspectArguments) -> anyhow::Result<Ending> {
+    let operator = installation::operator()?;
     let signers = Signers::of(&operator)?;
-    let workplace = Workplace::open(location, &operator)?;
+    let project = Project::open(location, &operator)?;
     let (name, origin) = located(&arguments.component);
     #[cfg(feature = "compiler")]
     if let Some(wit) = &arguments.against {
-        return against(&workplace.runtime, &name, &origin, wit, arguments.json.json);
+        return against(&project.runtime, &name, &origin, wit, arguments.json.json);
     }
-    let inspection = workplace.runtime.inspect(&name, &origin, STUBS)?;
-    let described = described(&workplace.runtime, &name, &origin, &inspection, &signers);
+    let inspection = project.runtime.inspect(&name, &origin, STUBS)?;
+    let described = described(&project.runtime, &name, &origin, &inspection, &signers);
     let signature = Signature::of(&origin, &inspection);
     if arguments.json.json {
         print_json(&as_json(&name, &inspection, &described, &signature))?;

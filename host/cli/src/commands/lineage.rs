@@ -5,12 +5,13 @@ use stagewright_store::{CHAMPION, Digest, Home, StoreError};
 use stagewright_text::Untrusted;
 
 use crate::arguments::LineageArguments;
-use crate::commands::{models, print_json};
+use crate::commands::models::version::find_version;
 use crate::ending::{Ending, UsageError};
-use crate::location::Location;
+use crate::home::HomeLocation;
+use crate::output::print_json;
 
 /// Shows the lineage of a run, a version or an artifact.
-pub(crate) fn lineage(location: &Location, arguments: &LineageArguments) -> anyhow::Result<Ending> {
+pub(crate) fn lineage(location: &HomeLocation, arguments: &LineageArguments) -> anyhow::Result<Ending> {
     let home = location.existing()?;
     let subject = subject(&home, &arguments.subject)?;
     let found = lineage::of(&home.registry, &subject)?;
@@ -53,6 +54,6 @@ fn subject(home: &Home, text: &str) -> anyhow::Result<Subject> {
             Err(error) => return Err(error.into()),
         }
     }
-    let version = models::find(home, text, CHAMPION)?;
+    let version = find_version(home, text, CHAMPION)?;
     Ok(Subject::Version(version.model, version.version))
 }

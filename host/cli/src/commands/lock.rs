@@ -8,7 +8,7 @@ use stagewright_store::Digest;
 
 use crate::arguments::LockArguments;
 use crate::ending::{Ending, UsageError};
-use crate::workplace;
+use crate::installation;
 
 /// What a command may change in the lock.
 struct Pins<'a> {
@@ -77,7 +77,7 @@ pub(crate) fn lock(arguments: &LockArguments) -> anyhow::Result<Ending> {
             None if used.contains(&name.as_str())
                 && (arguments.built_in || lock.built_in.contains_key(name.as_str())) =>
             {
-                pins.pin(&mut lock.built_in, name.as_str(), name.as_str(), &workplace::built_in(name.as_str())?)?;
+                pins.pin(&mut lock.built_in, name.as_str(), name.as_str(), &installation::built_in(name.as_str())?)?;
             }
             None => {}
         }

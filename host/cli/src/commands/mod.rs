@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod audit;
+mod compare;
 mod doctor;
 mod foreach;
 mod gate;
@@ -10,26 +11,23 @@ mod init;
 mod inspect;
 mod lineage;
 mod lock;
+mod metrics_file;
 mod models;
 mod plan;
-mod portable;
 mod precompile;
 mod predict;
 mod reproduce;
 mod resume;
 mod run;
 mod runs;
-mod searched;
-mod side_by_side;
+mod search;
 mod sign;
 mod stage;
 
-use serde::Serialize;
-
-use crate::arguments::{Arguments, Changes, Command};
+use crate::arguments::{Arguments, Command};
 use crate::ending::Ending;
 use crate::environment;
-use crate::location::Location;
+use crate::home::HomeLocation;
 
 /// The home, where nobody names one.
 const HOME: &str = ".stagewright";
@@ -40,7 +38,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
     let home = home.unwrap_or_else(|| HOME.into());
     let named = |text: &String| !text.is_empty();
     let (registry, artifacts) = (arguments.registry.filter(named), arguments.artifacts.filter(named));
-    let location = &Location { home, registry, artifacts };
+    let location = &HomeLocation { home, registry, artifacts };
     match arguments.command {
         Command::Run(arguments) => run::run(location, arguments),
         Command::Resume(arguments) => resume::resume(location, &arguments),
@@ -59,28 +57,4 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
         Command::Init(arguments) => init::init(location, &arguments),
         Command::Doctor(arguments) => doctor::doctor(location, &arguments),
     }
-}
-
-/// Prints one JSON object on standard output.
-fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    crate::output::bytes(format!("{}\n", stagewright_text::json(&serde_json::to_string_pretty(value)?)).as_bytes());
-    Ok(())
-}
-
-/// The changes as the manifest's crate knows them.
-fn overrides(changes: &Changes) -> stagewright_manifest::Overrides {
-    stagewright_manifest::Overrides {
-        set: changes.set.clone(),
-        sources: changes.sources.clone(),
-        seed: changes.seed,
-        workers: changes.workers,
-        experiment: changes.experiment_name.clone(),
-        register_name: changes.register_name.clone(),
-    }
-}
-
-/// A moment for people, UTC.
-fn moment(milliseconds: i64) -> String {
-    jiff::Timestamp::from_millisecond(milliseconds)
-        .map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }

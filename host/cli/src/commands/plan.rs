@@ -14,35 +14,38 @@ use stagewright_runtime::{Grant, Runtime};
 use stagewright_text::Untrusted;
 
 use crate::arguments::PlanArguments;
+use crate::commands::foreach;
 use crate::commands::run::{reuse, tokens};
-use crate::commands::{foreach, overrides, print_json};
 use crate::ending::{Ending, FailedRun};
-use crate::location::Location;
-use crate::tasks;
+use crate::home::HomeLocation;
+use crate::installation;
+use crate::output::print_json;
+use crate::project::{self, Project};
+use crate::signals;
+use crate::task_support;
 use crate::terminal::{Grid, bytes, table};
 use crate::trust::Policy;
-use crate::workplace::{self, Workplace};
 
 /// Checks the manifest, the components and their parameters, and shows what each stage would get.
-pub(crate) fn plan(location: &Location, arguments: &PlanArguments) -> anyhow::Result<Ending> {
-    let operator = workplace::operator()?;
-    let manifest = Manifest::load(&arguments.file, &overrides(&arguments.changes))?.within(&operator)?;
+pub(crate) fn plan(location: &HomeLocation, arguments: &PlanArguments) -> anyhow::Result<Ending> {
+    let operator = installation::operator()?;
+    let manifest = Manifest::load(&arguments.file, &arguments.changes.overrides())?.within(&operator)?;
     if arguments.mermaid {
         print!("{}", manifest.mermaid());
         return Ok(Ending::Done);
     }
-    let workplace = Workplace::open_for(location, &operator, &manifest)?;
+    let project = Project::open_for(location, &operator, &manifest)?;
     // What a run would pin, it only looks at.
     let policy = Policy::load(&manifest, &operator, arguments.changes.locked)?;
-    let components = workplace.components(&manifest, &policy)?;
+    let components = project.components(&manifest, &policy)?;
     let all = World::Ingestion..=World::Promotion;
-    tasks::refuse_undoable(&manifest, &all, &components)?;
+    task_support::refuse_undoable(&manifest, &all, &components)?;
     for child in &manifest.children {
-        tasks::refuse_undoable(&child.manifest, &all, &components)?;
+        task_support::refuse_undoable(&child.manifest, &all, &components)?;
     }
     let manifest = Arc::new(manifest);
     let wanted = arguments.explain || arguments.json.json;
-    let planned = wanted.then(|| explained(workplace, &manifest, &components, arguments)).transpose()?;
+    let planned = wanted.then(|| explained(project, &manifest, &components, arguments)).transpose()?;
     if arguments.json.json {
         let steps = planned.as_ref().map_or(&[][..], |planned| &planned.steps);
         let mut object = as_json(&manifest, &components, steps);
@@ -166,7 +169,7 @@ fn show_graph(manifest: &Manifest) {
 
 /// Of every stage, whether a run would execute it.
 fn explained(
-    workplace: Workplace,
+    project: Project,
     manifest: &Arc<Manifest>,
     components: &BTreeMap<StepId, Arc<Component>>,
     arguments: &PlanArguments,
@@ -174,14 +177,14 @@ fn explained(
     let request = Request {
         manifest: manifest.clone(),
         manifest_text: manifest.recorded_text(),
-        home: workplace.home,
-        decoder: workplace.runtime.decoder(),
-        reuse: reuse(&arguments.cache, manifest, &workplace.runtime)?,
-        sandbox: Arc::new(workplace.runtime),
+        home: project.home,
+        decoder: project.runtime.decoder(),
+        reuse: reuse(&arguments.cache, manifest, &project.runtime)?,
+        sandbox: Arc::new(project.runtime),
         components: components.clone(),
         observer: Arc::new(Quiet),
-        workers: workplace.workers,
-        cancel: workplace::cancel_on_signals(),
+        workers: project.workers,
+        cancel: signals::cancel_on_signals(),
         stages: World::Ingestion..=World::Promotion,
         only: None,
         base_run: None,
@@ -239,7 +242,7 @@ fn value(value: &serde_json::Value) -> String {
 
 /// A component's imports, each with what the manifest and the stage's world give for it.
 fn grants<'a>(manifest: &Manifest, stage: &StageSection, component: &'a Component) -> Vec<(&'a str, Grant)> {
-    let stubs = workplace::stubs(manifest.component_of(stage));
+    let stubs = project::stubs(manifest.component_of(stage));
     component.imports.iter().map(|import| (import.as_str(), Runtime::grant(stage.world, import, stubs))).collect()
 }
 

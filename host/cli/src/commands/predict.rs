@@ -15,10 +15,13 @@ use stagewright_text::Untrusted;
 mod input;
 
 use crate::arguments::PredictArguments;
-use crate::commands::{models, print_json};
+use crate::commands::models::version::find_version;
 use crate::ending::{Ending, FailedPrediction, UsageError};
-use crate::location::Location;
-use crate::workplace::{self, Workplace};
+use crate::home::HomeLocation;
+use crate::installation;
+use crate::output::print_json;
+use crate::project::Project;
+use crate::signals;
 
 /// Whoever predicts wants numbers, not the stages' lines; warnings are shown all the same.
 pub(crate) struct Warnings;
@@ -35,22 +38,22 @@ impl Tracker for Warnings {
 }
 
 /// Predicts.
-pub(crate) fn predict(location: &Location, arguments: &PredictArguments) -> anyhow::Result<Ending> {
+pub(crate) fn predict(location: &HomeLocation, arguments: &PredictArguments) -> anyhow::Result<Ending> {
     location.existing()?;
-    let operator = workplace::operator()?;
-    let workplace = Workplace::open_with(location, &operator, arguments.workers)?;
-    let version = models::find(&workplace.home, &arguments.model, CHAMPION)?;
+    let operator = installation::operator()?;
+    let project = Project::open_with(location, &operator, arguments.workers)?;
+    let version = find_version(&project.home, &arguments.model, CHAMPION)?;
     let model: RegisteredModel =
         serde_json::from_value(version.contents).context("the registered model cannot be read")?;
     let keep = kept_names(&arguments.keep, &model.task)?;
-    let rows = input::read(&*workplace.runtime.decoder(), &arguments.input, &model.signature, &keep)?;
-    let cancel = workplace::cancel_on_signals();
-    let workers = workplace.workers;
+    let rows = input::read(&*project.runtime.decoder(), &arguments.input, &model.signature, &keep)?;
+    let cancel = signals::cancel_on_signals();
+    let workers = project.workers;
     let recorded = [World::Transformation, World::Training].map(|world| (world, model.limits_of(world)));
     let limits = operator.limits_of_model(recorded, &arguments.set)?;
-    let artifacts = &workplace.home.artifacts;
-    let ready = LoadedModel::new(&model, &workplace.runtime, artifacts, limits, Arc::new(Warnings), workers, &cancel)?;
-    let numbers = ready.predict(&workplace.runtime, &rows.batch).map_err(FailedPrediction)?;
+    let artifacts = &project.home.artifacts;
+    let ready = LoadedModel::new(&model, &project.runtime, artifacts, limits, Arc::new(Warnings), workers, &cancel)?;
+    let numbers = ready.predict(&project.runtime, &rows.batch).map_err(FailedPrediction)?;
     warn_of_unseen(&ready, rows.batch.num_rows());
     let predictions = numbers.chunks(model.width()).enumerate();
     if arguments.json.json {

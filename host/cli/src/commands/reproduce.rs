@@ -17,30 +17,34 @@ use stagewright_store::{Home, Run, RunStatus, StageRecord};
 use stagewright_text::Untrusted;
 
 use crate::arguments::{Changes, ReproduceArguments};
-use crate::commands::{foreach, models, overrides, print_json, runs};
+use crate::commands::foreach;
+use crate::commands::runs::find::find_run;
 use crate::ending::{Ending, UsageError};
-use crate::location::Location;
+use crate::home::HomeLocation;
+use crate::installation;
+use crate::output::{file_or_stdout, print_json};
+use crate::project::Project;
+use crate::signals;
 use crate::terminal::{Cell, Watch, milliseconds, right, table};
-use crate::workplace::{self, Workplace};
-use crate::{statement, trust};
+use crate::{provenance, trust};
 
 /// The longest bundle that is read, in bytes.
 const MAX_BUNDLE: u64 = 64 << 20;
 
 /// Executes the steps of a run again, and of its children.
-pub(crate) fn reproduce(location: &Location, arguments: &ReproduceArguments) -> anyhow::Result<Ending> {
+pub(crate) fn reproduce(location: &HomeLocation, arguments: &ReproduceArguments) -> anyhow::Result<Ending> {
     let home = location.existing()?;
     let run = ended(&home, arguments.run.as_deref())?;
     let stages = home.registry.stages(&run.run_id)?;
-    let operator = workplace::operator()?;
-    let workplace = Workplace::open_to_repeat(location, &operator, arguments.workers, canonicalizes_nans(&stages))?;
+    let operator = installation::operator()?;
+    let project = Project::open_to_repeat(location, &operator, arguments.workers, canonicalizes_nans(&stages))?;
     let again = ReproduceEnvironment {
         artifacts: home.artifacts.clone(),
-        workers: workplace.workers,
-        decoder: workplace.runtime.decoder(),
-        sandbox: Arc::new(workplace.runtime),
+        workers: project.workers,
+        decoder: project.runtime.decoder(),
+        sandbox: Arc::new(project.runtime),
         observer: Arc::new(Watch::new(arguments.json.json)),
-        cancel: workplace::cancel_on_signals(),
+        cancel: signals::cancel_on_signals(),
         ceilings: operator.ceilings.clone(),
         sources: sources(&run, &stages, arguments.source.as_deref()),
     };
@@ -67,7 +71,7 @@ pub(crate) fn reproduce(location: &Location, arguments: &ReproduceArguments) -> 
     }
     let identical = all.iter().all(|(_, _, result)| result.identical);
     if let (Some((statement, key)), true) = (&countersigned, result.identical) {
-        models::written(arguments.output.as_deref(), &sign_statement(statement, key)?)?;
+        file_or_stdout(arguments.output.as_deref(), &sign_statement(statement, key)?)?;
     }
     if arguments.json.json {
         let first = all.iter().find_map(|(_, _, result)| result.first_difference.as_ref());
@@ -114,12 +118,12 @@ fn claimed(
     let text = stagewright_store::read_regular_text(bundle, MAX_BUNDLE).map_err(|error| cannot(error.to_string()))?;
     let statement = signed_statement(&text, &keys).map_err(|error| cannot(error.to_string()))?;
     let claim: Value = serde_json::from_slice(&statement).map_err(|error| cannot(error.to_string()))?;
-    let own = statement::again(&claim, run, stages);
-    if !own.is_some_and(|own| statement::is_said(&own, &statement)) {
+    let own = provenance::again(&claim, run, stages);
+    if !own.is_some_and(|own| provenance::is_said(&own, &statement)) {
         return Err(cannot(format!("it does not say what run {} did", run.run_id)));
     }
     let key = arguments.key.as_deref().ok_or_else(|| cannot("there is no key".to_owned()))?;
-    Ok((statement, models::secret(key)?))
+    Ok((statement, trust::secret_key(key)?))
 }
 
 /// Whether the steps ran in an engine that makes every NaN the same: all of a run did, or none.
@@ -147,7 +151,7 @@ fn sources_of_manifest(run: &Run) -> Option<BTreeMap<String, PathBuf>> {
     let file = run.config.get("file")?.as_str()?;
     let changes: Changes = serde_json::from_value(run.config.get(CHANGES)?.clone()).ok()?;
     let folder = Path::new(file).parent().map(Path::to_owned).unwrap_or_default();
-    let manifest = Manifest::parse(file, run.manifest.clone(), folder, &overrides(&changes)).ok()?;
+    let manifest = Manifest::parse(file, run.manifest.clone(), folder, &changes.overrides()).ok()?;
     let manifest = foreach::recorded(manifest, &run.config);
     let local = manifest.sources.iter().filter_map(|(name, source)| match &source.location {
         SourceLocation::Csv { path, .. } | SourceLocation::Parquet { path } | SourceLocation::Sqlite { path, .. } => {
@@ -160,7 +164,7 @@ fn sources_of_manifest(run: &Run) -> Option<BTreeMap<String, PathBuf>> {
 
 /// The run of this identifier, which has ended.
 pub(super) fn ended(home: &Home, run: Option<&str>) -> anyhow::Result<Run> {
-    let run = runs::find(home, run)?;
+    let run = find_run(home, run)?;
     if run.status == RunStatus::Running {
         let hint = format!("wait for its end: stagewright runs show {}", run.run_id);
         return Err(UsageError::error(format!("run {} is running", run.run_id), hint));

@@ -13,10 +13,10 @@ use stagewright_store::{Run, RunStatus};
 use crate::arguments::ResumeArguments;
 use crate::commands::run::{Job, world};
 use crate::ending::{Ending, UsageError};
-use crate::location::Location;
+use crate::home::HomeLocation;
 
 /// Runs what is left of a run.
-pub(crate) fn resume(location: &Location, arguments: &ResumeArguments) -> anyhow::Result<Ending> {
+pub(crate) fn resume(location: &HomeLocation, arguments: &ResumeArguments) -> anyhow::Result<Ending> {
     let run = location.existing()?.registry.run(&arguments.run)?;
     if run.status == RunStatus::Running {
         return Err(UsageError::error(

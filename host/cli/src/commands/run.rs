@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use stagewright_evaluation::report::Verdict;
 use stagewright_lifecycle::code;
 use stagewright_lifecycle::foreach::{ChildOf, Family, execute};
@@ -17,23 +16,26 @@ use stagewright_lifecycle::{Request, Reuse, RunError};
 use stagewright_manifest::{Limits, Manifest, ResourceUsage, StepId, World};
 use stagewright_promotion::promote::repair;
 use stagewright_runtime::Runtime;
-use stagewright_store::{CHAMPION, LoggedMetric, RunId, write_whole};
+use stagewright_store::{CHAMPION, RunId};
 
 use crate::arguments::{CacheArguments, Changes, LogFormat, RunArguments};
-use crate::commands::{foreach, overrides, print_json};
+use crate::commands::{foreach, metrics_file};
 use crate::ending::{Ending, FailedRun, UsageError, classify};
 use crate::environment;
 use crate::events::{self, Events};
-use crate::location::Location;
+use crate::home::HomeLocation;
+use crate::installation;
+use crate::output::print_json;
 use crate::production;
-use crate::tasks;
+use crate::project::Project;
+use crate::signals;
+use crate::task_support;
 use crate::terminal::{self, Watch};
 use crate::traces;
 use crate::trust::Policy;
-use crate::workplace::{self, Workplace};
 
 /// Runs a pipeline.
-pub(crate) fn run(location: &Location, arguments: RunArguments) -> anyhow::Result<Ending> {
+pub(crate) fn run(location: &HomeLocation, arguments: RunArguments) -> anyhow::Result<Ending> {
     let last = match &arguments.until {
         None => World::Promotion,
         Some(name) => world(name)?,
@@ -96,9 +98,9 @@ pub(crate) struct Job<'a> {
 
 impl Job<'_> {
     /// Checks everything, then runs.
-    pub(crate) fn run(self, location: &Location) -> anyhow::Result<Ending> {
-        let operator = workplace::operator()?;
-        let manifest = Manifest::load(self.file, &overrides(self.changes))?.within(&operator)?;
+    pub(crate) fn run(self, location: &HomeLocation) -> anyhow::Result<Ending> {
+        let operator = installation::operator()?;
+        let manifest = Manifest::load(self.file, &self.changes.overrides())?.within(&operator)?;
         let manifest = foreach::pipeline(manifest, self.child.as_ref(), &self.stages)?;
         let last = *self.stages.end();
         if manifest.graph.of(last).next().is_none() {
@@ -109,25 +111,24 @@ impl Job<'_> {
             ));
         }
         let code = code_of(self.file);
-        let workplace = Workplace::open_for(location, &operator, &manifest)?;
-        let reuse = Reuse { resumed: self.resumed, ..reuse(self.cache, &manifest, &workplace.runtime)? };
+        let project = Project::open_for(location, &operator, &manifest)?;
+        let reuse = Reuse { resumed: self.resumed, ..reuse(self.cache, &manifest, &project.runtime)? };
         let policy = Policy::load(&manifest, &operator, self.changes.locked)?;
-        let components = workplace.components(&manifest, &policy)?;
-        tasks::refuse_undoable(&manifest, &self.stages, &components)?;
+        let components = project.components(&manifest, &policy)?;
+        task_support::refuse_undoable(&manifest, &self.stages, &components)?;
         for child in &manifest.children {
-            tasks::refuse_undoable(&child.manifest, &self.stages, &components)?;
+            task_support::refuse_undoable(&child.manifest, &self.stages, &components)?;
         }
         policy.settle();
-        let workers = workplace.workers;
+        let workers = project.workers;
         let manifest = Arc::new(manifest);
         let promotes = self.stages.contains(&World::Promotion);
         if let Some(shared) = location.shared()? {
             shared.check()?;
         }
-        let destination =
-            promotes.then(|| production::of_manifest(&workplace.home, &manifest.production)).transpose()?;
+        let destination = promotes.then(|| production::of_manifest(&project.home, &manifest.production)).transpose()?;
         if let Some(destination) = &destination {
-            for model in repair(&workplace.home, destination)? {
+            for model in repair(&project.home, destination)? {
                 tracing::warn!(
                     "an earlier promotion of `{model}` had not moved the pointer at {}: it does now",
                     destination.uri()
@@ -137,9 +138,9 @@ impl Job<'_> {
         let request = Request {
             manifest: manifest.clone(),
             manifest_text: manifest.recorded_text(),
-            home: workplace.home,
-            decoder: workplace.runtime.decoder(),
-            sandbox: Arc::new(workplace.runtime),
+            home: project.home,
+            decoder: project.runtime.decoder(),
+            sandbox: Arc::new(project.runtime),
             components,
             observer: if self.log_format == LogFormat::Json {
                 Arc::new(Events::default())
@@ -147,7 +148,7 @@ impl Job<'_> {
                 Arc::new(Watch::new(self.json))
             },
             workers,
-            cancel: workplace::cancel_on_signals(),
+            cancel: signals::cancel_on_signals(),
             stages: self.stages,
             only: self.only,
             base_run: self.base_run,
@@ -163,10 +164,10 @@ impl Job<'_> {
         let summary = &family.summary;
         if let Some(file) = self.metrics_out.filter(|_| result.is_ok()) {
             let metrics = match manifest.foreach {
-                Some(_) => foreach::metrics(&family, &registry)?,
-                None => metrics(&registry.run(&summary.run_id)?.metrics),
+                Some(_) => metrics_file::of_children(&family, &registry)?,
+                None => metrics_file::of_run(&registry.run(&summary.run_id)?.metrics),
             };
-            write_metrics(&metrics, file)?;
+            metrics_file::write(&metrics, file)?;
         }
         let told = match (self.json, self.log_format) {
             (true, _) => Told::Object,
@@ -182,21 +183,6 @@ impl Job<'_> {
         }
         ending
     }
-}
-
-/// A run's metrics so that two files of them differ in what differs: by name, without times and
-/// without the run's identifier. JSON has no word for a value that is undefined but null.
-pub(super) fn metrics(metrics: &[LoggedMetric]) -> serde_json::Value {
-    let named: BTreeMap<&str, Option<f64>> = metrics
-        .iter()
-        .map(|metric| (metric.name.as_str(), Some(metric.value).filter(|value| value.is_finite())))
-        .collect();
-    serde_json::json!(named)
-}
-
-fn write_metrics(metrics: &serde_json::Value, file: &Path) -> anyhow::Result<()> {
-    let text = format!("{}\n", serde_json::to_string_pretty(metrics)?);
-    write_whole(file, text.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// The tokens that the sources name, where the environment has them.

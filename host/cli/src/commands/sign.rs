@@ -9,7 +9,6 @@ use stagewright_runtime::{PublicKey, SecretKey, Signatures, signature_file};
 use stagewright_store::Digest;
 
 use crate::arguments::{KeygenArguments, SignArguments, VerifyArguments};
-use crate::commands::models;
 use crate::ending::{Ending, UsageError};
 use crate::trust;
 
@@ -48,7 +47,7 @@ fn digest(component: &Path) -> anyhow::Result<Digest> {
 
 /// Signs components; signatures of other keys over the same bytes stay.
 pub(crate) fn sign(arguments: &SignArguments) -> anyhow::Result<Ending> {
-    let key = models::secret(&arguments.key)?;
+    let key = trust::secret_key(&arguments.key)?;
     for component in &arguments.components {
         let digest = digest(component)?;
         let file = signature_file(component);

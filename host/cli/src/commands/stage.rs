@@ -10,15 +10,18 @@ use stagewright_store::Run;
 
 use crate::arguments::{JsonArgument, StageCommand, StageRunArguments};
 use crate::commands::run::Job;
-use crate::commands::{inspect, overrides, precompile, print_json, runs, sign};
+use crate::commands::runs::find::find_run;
+use crate::commands::{inspect, precompile, sign};
 use crate::ending::{Ending, UsageError};
-use crate::location::Location;
+use crate::home::HomeLocation;
+use crate::installation;
+use crate::output::print_json;
+use crate::project::Project;
 use crate::terminal::table;
 use crate::trust::Signers;
-use crate::workplace::{self, Workplace};
 
 /// Runs a `stage` command.
-pub(crate) fn stage(location: &Location, command: StageCommand) -> anyhow::Result<Ending> {
+pub(crate) fn stage(location: &HomeLocation, command: StageCommand) -> anyhow::Result<Ending> {
     match command {
         StageCommand::Run(arguments) => run(location, &arguments),
         StageCommand::Inspect(arguments) => inspect::inspect(location, &arguments),
@@ -30,7 +33,7 @@ pub(crate) fn stage(location: &Location, command: StageCommand) -> anyhow::Resul
     }
 }
 
-fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<Ending> {
+fn run(location: &HomeLocation, arguments: &StageRunArguments) -> anyhow::Result<Ending> {
     let before = before(location, arguments)?;
     // Which child was the last one hangs on the machine.
     if arguments.run.is_none()
@@ -49,7 +52,7 @@ fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<End
         Some(earlier) => arguments.changes.after(serde_json::from_value(earlier.clone()).unwrap_or_default()),
         None => arguments.changes.clone(),
     };
-    let manifest = Manifest::load(&file, &overrides(&changes))?;
+    let manifest = Manifest::load(&file, &changes.overrides())?;
     let StageSelection { world, only } = part(&manifest, &arguments.name)?;
     // All ingestions together begin anew. One of several adds to what the others brought.
     let adds = world != World::Ingestion || only.is_some();
@@ -72,12 +75,12 @@ fn run(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<End
 
 /// The run that a stage works on: the one that is named, else the last one of the pipeline that is
 /// named, else the last of all. All ingestions of a pipeline that is named begin anew.
-fn before(location: &Location, arguments: &StageRunArguments) -> anyhow::Result<Option<Run>> {
+fn before(location: &HomeLocation, arguments: &StageRunArguments) -> anyhow::Result<Option<Run>> {
     let StageRunArguments { name, file, run, changes, .. } = arguments;
     let (Some(file), None) = (file, run) else {
-        return Ok(Some(runs::find(&location.existing()?, run.as_deref())?));
+        return Ok(Some(find_run(&location.existing()?, run.as_deref())?));
     };
-    let manifest = Manifest::load(file, &overrides(changes))?;
+    let manifest = Manifest::load(file, &changes.overrides())?;
     let StageSelection { world, only } = part(&manifest, name)?;
     if world == World::Ingestion && only.is_none() {
         return Ok(None);
@@ -109,17 +112,17 @@ fn part(manifest: &Manifest, name: &str) -> anyhow::Result<StageSelection> {
     manifest.select_stages(name).map_err(|hint| UsageError::error(format!("there is no stage `{name}`"), hint))
 }
 
-fn list(location: &Location, arguments: &JsonArgument) -> anyhow::Result<Ending> {
-    let operator = workplace::operator()?;
+fn list(location: &HomeLocation, arguments: &JsonArgument) -> anyhow::Result<Ending> {
+    let operator = installation::operator()?;
     let signers = Signers::of(&operator)?;
-    let workplace = Workplace::open(location, &operator)?;
+    let project = Project::open(location, &operator)?;
     let mut components = Vec::new();
-    for (name, _) in workplace.runtime.built_in() {
+    for (name, _) in project.runtime.built_in() {
         let stubs = StubGrants::default();
-        let worlds = workplace.runtime.inspect(&name, &Origin::BuiltIn, stubs)?.worlds;
+        let worlds = project.runtime.inspect(&name, &Origin::BuiltIn, stubs)?.worlds;
         let world = worlds.first().copied().unwrap_or(World::Ingestion);
         let trust = |digest| signers.admit(&name, &Origin::BuiltIn, digest);
-        match workplace.runtime.resolve_trusted(world, &name, &Origin::BuiltIn, stubs, &trust) {
+        match project.runtime.resolve_trusted(world, &name, &Origin::BuiltIn, stubs, &trust) {
             // A host without a compiler cannot run it, and so does not know what it says of itself.
             Err(error @ RuntimeError::NoCompiler { .. }) => tracing::warn!("{error}"),
             component => components.push(component?),

@@ -14,7 +14,8 @@ use prost::Message as _;
 use stagewright_text::Untrusted;
 use ureq::tls::{RootCerts, TlsConfig, parse_pem};
 
-use super::{Told, text};
+use super::outcome::ExportOutcome;
+use crate::environment;
 
 /// The longest answer that is read, in bytes. It counts spans and may have a sentence.
 const MAX_ANSWER: u64 = 64 << 10;
@@ -27,7 +28,7 @@ const SHOWN: usize = 200;
 #[derive(Debug)]
 pub(super) struct Client {
     agent: ureq::Agent,
-    told: Arc<Told>,
+    outcome: Arc<ExportOutcome>,
 }
 
 impl Client {
@@ -35,7 +36,7 @@ impl Client {
     ///
     /// # Errors
     /// The file with the collector's authorities holds none.
-    pub(super) fn new(timeout: Duration, told: Arc<Told>) -> Result<Self, String> {
+    pub(super) fn new(timeout: Duration, outcome: Arc<ExportOutcome>) -> Result<Self, String> {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -43,11 +44,11 @@ impl Client {
             .proxy(None)
             .tls_config(TlsConfig::builder().root_certs(authorities()?).build())
             .timeout_global(Some(timeout));
-        Ok(Self { agent: config.build().into(), told })
+        Ok(Self { agent: config.build().into(), outcome })
     }
 
     fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let failed = |reason: &dyn fmt::Display| self.told.failed(reason);
+        let failed = |reason: &dyn fmt::Display| self.outcome.failed(reason);
         // The error names the address at most.
         let sent = self.agent.run(request.map(|body| body.to_vec())).inspect_err(|error| failed(error));
         let mut answer = sent?;
@@ -69,8 +70,8 @@ impl Client {
             .map_err(|_| "what it answers is no OTLP: is it a collector?".to_owned())?;
         let Some(partial) = answer.partial_success.filter(|partial| partial.rejected_spans > 0) else { return Ok(()) };
         let rejected = partial.rejected_spans.unsigned_abs();
-        self.told.rejected.fetch_add(rejected, Ordering::Relaxed);
-        self.told.failed(format_args!("it says: {}", Untrusted::new(&partial.error_message).cut(SHOWN)));
+        self.outcome.rejected.fetch_add(rejected, Ordering::Relaxed);
+        self.outcome.failed(format_args!("it says: {}", Untrusted::new(&partial.error_message).cut(SHOWN)));
         Ok(())
     }
 }
@@ -92,7 +93,7 @@ impl HttpClient for Client {
 /// Who may vouch for the collector: the file that the environment names, else Mozilla's list.
 fn authorities() -> Result<RootCerts, String> {
     let names = ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"];
-    let Some((name, file)) = names.into_iter().find_map(|name| Some((name, text(name)?))) else {
+    let Some((name, file)) = names.into_iter().find_map(|name| Some((name, environment::non_empty(name)?))) else {
         return Ok(RootCerts::WebPki);
     };
     let bytes = std::fs::read(&file).map_err(|error| error.to_string());

@@ -18,9 +18,9 @@ use stagewright_manifest::{Identifier, TaskKind, World};
 
 use crate::arguments::InitArguments;
 use crate::ending::{Ending, UsageError};
-use crate::location::Location;
-use crate::origin;
-use crate::workplace;
+use crate::home::HomeLocation;
+use crate::installation;
+use crate::model_source;
 use proposal::Proposal;
 
 /// The longest name of a pipeline; [`Identifier`]'s rule.
@@ -29,11 +29,11 @@ const MAX_NAME: usize = 64;
 const MAX_LINES: usize = 40;
 
 /// Looks at the table and writes a manifest.
-pub(crate) fn init(location: &Location, arguments: &InitArguments) -> anyhow::Result<Ending> {
+pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow::Result<Ending> {
     let uri: SourceUri = arguments.source.parse()?;
     let options = InferenceOptions { target: Some(arguments.target.clone()), ..InferenceOptions::default() };
-    let operator = workplace::operator()?;
-    let decoder = stagewright_runtime::decoder(workplace::stage_program(&operator)?.as_ref());
+    let operator = installation::operator()?;
+    let decoder = stagewright_runtime::decoder(installation::stage_program(&operator)?.as_ref());
     let memory = World::Ingestion.default_limits().memory;
     let leave = DecodeLimits { memory, ..DecodeLimits::until(Interrupt::never()) };
     let inference = decoder.infer(&Source::new(uri.clone()), &options, true, &leave)?;
@@ -79,14 +79,15 @@ fn split_seed() -> anyhow::Result<u64> {
 
 /// Says so where the registry has a model of the name that came from another source: a run would
 /// follow it, and replace its champion.
-fn warn_of_namesake(location: &Location, name: &Identifier, path: &Path) {
+fn warn_of_namesake(location: &HomeLocation, name: &Identifier, path: &Path) {
     let model = format!("{name}-model");
-    let Some(other) = origin::of_model(location, &model).filter(|other| !other.is_file(path)) else { return };
+    let Some(other) = model_source::of_model(location, &model).filter(|other| !other.is_file(path)) else { return };
     let folder = std::path::absolute(path).ok().and_then(|path| Some(path.parent()?.file_name()?.to_owned()));
     let folder = folder.map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default();
     let own = [word(&format!("{folder}-{name}")), word(&format!("{name}-2"))];
-    let free =
-        own.iter().find(|own| **own != name.as_str() && origin::of_model(location, &format!("{own}-model")).is_none());
+    let free = own
+        .iter()
+        .find(|own| **own != name.as_str() && model_source::of_model(location, &format!("{own}-model")).is_none());
     println!(
         "note: the registry has a model `{model}` already, which learnt from {other}: what this file makes would be its next version, and could replace it in production"
     );

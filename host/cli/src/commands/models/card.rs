@@ -11,15 +11,15 @@ use stagewright_evaluation::report::{Dataset, Reason, Verdict};
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_store::{AuditEntry, CHAMPION, Home, ModelVersion, Run};
 
-use crate::commands::models::{contents, find};
-use crate::commands::side_by_side::{code, components, evaluation_of, rows_of, task_text};
-use crate::commands::{moment, print_json};
+use crate::commands::compare::{code, components, evaluation_of, rows_of, task_text};
+use crate::commands::models::version::{contents, find_version};
 use crate::ending::{Ending, UsageError};
-use crate::terminal::{bytes, milliseconds};
+use crate::output::print_json;
+use crate::terminal::{bytes, milliseconds, moment};
 
 /// Writes the card of a version.
 pub(super) fn card(home: &Home, model: &str, output: Option<&Path>, json: bool) -> anyhow::Result<Ending> {
-    let version = find(home, model, CHAMPION)?;
+    let version = find_version(home, model, CHAMPION)?;
     let card = of(home, &version)?;
     if json {
         print_json(&serde_json::from_str::<serde_json::Value>(&card.json())?)?;

@@ -2,10 +2,11 @@
 
 use stagewright_store::{CHAMPION, Home, JudgedAgainst, NewVerdict, Verdict};
 
+use super::show::with_verdicts;
 use crate::arguments::DecisionArguments;
-use crate::commands::models::{find, with_verdicts};
-use crate::commands::print_json;
+use crate::commands::models::version::find_version;
 use crate::ending::{Ending, UsageError};
+use crate::output::print_json;
 
 /// Records what a person decided about a version.
 pub(super) fn decide(home: &Home, verdict: Verdict, arguments: &DecisionArguments) -> anyhow::Result<Ending> {
@@ -18,7 +19,7 @@ pub(super) fn decide(home: &Home, verdict: Verdict, arguments: &DecisionArgument
     if reason.is_empty() {
         return Err(UsageError::error("a decision needs a reason", "say why: --reason \"TEXT\""));
     }
-    let version = find(home, model, CHAMPION)?;
+    let version = find_version(home, model, CHAMPION)?;
     let (name, number) = (&version.model, version.version);
     let champion = home.registry.alias(name, CHAMPION)?;
     if champion == Some(number) && verdict == Verdict::Approved {

@@ -2,10 +2,10 @@
 
 use stagewright_store::{AuditEntry, Home};
 
-use crate::commands::models::numbered;
-use crate::commands::{moment, print_json};
+use crate::commands::models::version::numbered;
 use crate::ending::{Ending, UsageError};
-use crate::terminal::table;
+use crate::output::print_json;
+use crate::terminal::{moment, table};
 
 /// Tells a model's history, or its champion at a moment.
 pub(super) fn history(home: &Home, model: &str, at: Option<&str>, json: bool) -> anyhow::Result<Ending> {
@@ -23,13 +23,13 @@ pub(super) fn history(home: &Home, model: &str, at: Option<&str>, json: bool) ->
     if json {
         print_json(&entries)?;
     } else {
-        println!("{}", table_of(&entries, false));
+        println!("{}", audit_table(&entries, false));
     }
     Ok(Ending::Done)
 }
 
 /// A table of entries of the audit.
-pub(crate) fn table_of(entries: &[AuditEntry], named: bool) -> crate::terminal::Grid {
+pub(crate) fn audit_table(entries: &[AuditEntry], named: bool) -> crate::terminal::Grid {
     let mut shown = table(&["when (UTC)", "who", "what", "version", "from", "to", "reason"]);
     for entry in entries {
         let version = entry.version.map(|version| version.to_string()).unwrap_or_default();

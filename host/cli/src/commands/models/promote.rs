@@ -8,12 +8,12 @@ use stagewright_promotion::{Destination, UploadReport};
 use stagewright_store::{Home, ModelVersion, Promotion, PromotionRequest};
 
 use crate::arguments::DestinationArguments;
-use crate::commands::models::contents;
-use crate::commands::print_json;
+use crate::commands::models::version::contents;
 use crate::ending::Ending;
+use crate::installation;
+use crate::output::print_json;
 use crate::production;
-use crate::trust::Kept;
-use crate::workplace;
+use crate::trust::ModelSignatures;
 
 /// Makes a version champion.
 pub(super) fn promote(
@@ -55,7 +55,7 @@ pub(super) fn rollback(
 /// Checks that a version meets the operator's demands on components before it is put where it
 /// serves.
 fn may_serve(home: &Home, version: &ModelVersion) -> anyhow::Result<()> {
-    let kept = Kept::of(&workplace::operator()?, home)?;
+    let kept = ModelSignatures::of(&installation::operator()?, home)?;
     Ok(kept.admit_model(&contents(version)?)?)
 }
 

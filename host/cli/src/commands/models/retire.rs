@@ -4,8 +4,8 @@ use stagewright_promotion::promote::withdraw;
 use stagewright_store::Home;
 
 use crate::arguments::{DestinationArguments, RetireArguments};
-use crate::commands::print_json;
 use crate::ending::Ending;
+use crate::output::print_json;
 use crate::production;
 
 /// Retires a model: in the registry first, then wherever its champion was promoted to. Asked again,

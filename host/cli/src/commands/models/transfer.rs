@@ -9,12 +9,12 @@ use stagewright_promotion::promote::version_upload;
 use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, NewVersion, Reference, SOURCE_TAG};
 
 use crate::arguments::DestinationArguments;
-use crate::commands::models::{find, numbered};
-use crate::commands::print_json;
+use crate::commands::models::version::{find_version, numbered};
 use crate::ending::{Ending, UsageError};
+use crate::installation;
+use crate::output::print_json;
 use crate::production;
-use crate::trust::Kept;
-use crate::workplace;
+use crate::trust::ModelSignatures;
 
 /// What a manifest at a destination says of a version.
 #[derive(serde::Deserialize)]
@@ -58,7 +58,7 @@ fn named(destination: &DestinationArguments) -> anyhow::Result<()> {
 /// Copies a version to a folder or a bucket; nothing points to it there.
 pub(super) fn export(home: &Home, model: &str, to: &DestinationArguments, json: bool) -> anyhow::Result<Ending> {
     named(to)?;
-    let version = find(home, model, CHAMPION)?;
+    let version = find_version(home, model, CHAMPION)?;
     let destination = production::to_write(home, None, to)?;
     let uploaded = destination.upload(&version_upload(&home.artifacts, &version)?, &|_, _| ())?;
     if json {
@@ -89,7 +89,7 @@ pub(super) fn import(
         anyhow::anyhow!("the manifest of `{model}` at {} cannot be read: {reason}", destination.uri())
     })?;
     let model = whole(&exported, name, &destination)?;
-    let trusted = Kept::of(&workplace::operator()?, home)?;
+    let trusted = ModelSignatures::of(&installation::operator()?, home)?;
     trusted.keep_files(signatures, &model)?;
     trusted.admit_model(&model)?;
     let folder = tempfile::tempdir_in(home.cache_dir())?;

@@ -1,52 +1,54 @@
 //! What a command works with: the home, the sandbox, the user's wish to stop.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use stagewright_lifecycle::limits::{Budget, cores};
-use stagewright_lifecycle::sandbox::{Cancel, Component};
+use stagewright_lifecycle::sandbox::Component;
 use stagewright_manifest::{
-    ComponentSection, InstanceLimits, MAX_WORKERS, Manifest, ManifestError, Operator, Problem, StageSection, StepId,
-    Stub, WallPolicy,
+    ComponentSection, InstanceLimits, MAX_WORKERS, Manifest, Operator, Problem, StageSection, StepId, Stub,
 };
 use stagewright_runtime::{
-    Bounds, Compiler, EngineOptions, HostWalls, Installation, Origin, Runtime, RuntimeError, StageProcess, StoredTrust,
-    StubGrants, Walls,
+    Bounds, EngineOptions, Installation, Origin, Runtime, RuntimeError, StoredTrust, StubGrants,
 };
 use stagewright_store::Home;
 
-use crate::ending::{Ending, UsageError};
+use crate::ending::UsageError;
 use crate::environment;
-use crate::location::Location;
-use crate::trust::{Kept, Policy};
+use crate::home::HomeLocation;
+use crate::installation;
+use crate::trust::{ModelSignatures, Policy};
 
 /// The home folder and the runtime over it.
-pub(crate) struct Workplace {
+pub(crate) struct Project {
     pub(crate) home: Home,
     pub(crate) runtime: Runtime,
     /// How many instances may run at once.
     pub(crate) workers: usize,
     /// Signatures of models' components.
-    trusted: Arc<Kept>,
+    trusted: Arc<ModelSignatures>,
     /// The file of the key that this host's cache is authenticated with.
     pub(crate) key: PathBuf,
 }
 
-impl Workplace {
+impl Project {
     /// Opens (or makes) a home and starts the engine.
-    pub(crate) fn open(location: &Location, operator: &Operator) -> anyhow::Result<Self> {
+    pub(crate) fn open(location: &HomeLocation, operator: &Operator) -> anyhow::Result<Self> {
         Self::open_with(location, operator, None)
     }
 
     /// The same, with so many workers.
-    pub(crate) fn open_with(location: &Location, operator: &Operator, workers: Option<usize>) -> anyhow::Result<Self> {
+    pub(crate) fn open_with(
+        location: &HomeLocation,
+        operator: &Operator,
+        workers: Option<usize>,
+    ) -> anyhow::Result<Self> {
         Self::with(location, operator, workers, EngineOptions::default())
     }
 
     /// The same, with the engine as the manifest wants it.
-    pub(crate) fn open_for(location: &Location, operator: &Operator, manifest: &Manifest) -> anyhow::Result<Self> {
+    pub(crate) fn open_for(location: &HomeLocation, operator: &Operator, manifest: &Manifest) -> anyhow::Result<Self> {
         let canonicalize_nans = manifest.canonicalize_nans;
         let workers = manifest.workers.map(usize::from);
         Self::with(location, operator, workers, EngineOptions { canonicalize_nans, ..EngineOptions::default() })
@@ -54,7 +56,7 @@ impl Workplace {
 
     /// The same, with so many workers, for steps that ran in an engine of this kind.
     pub(crate) fn open_to_repeat(
-        location: &Location,
+        location: &HomeLocation,
         operator: &Operator,
         workers: Option<usize>,
         canonicalize_nans: bool,
@@ -63,7 +65,7 @@ impl Workplace {
     }
 
     fn with(
-        location: &Location,
+        location: &HomeLocation,
         operator: &Operator,
         workers: Option<usize>,
         options: EngineOptions,
@@ -71,14 +73,15 @@ impl Workplace {
         let workers = self::workers(workers, operator)?;
         let home = location.open()?;
         let cache = environment::own("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
-        let mut installation = Installation::new(cache.join("components"), stage_folders(), compiler());
+        let mut installation =
+            Installation::new(cache.join("components"), installation::stage_folders(), installation::compiler());
         installation.limits = operator.compilation;
         installation.ceilings = operator.ceilings.clone();
-        installation.process = stage_program(operator)?;
-        if let Some(key) = host_key() {
+        installation.process = installation::stage_program(operator)?;
+        if let Some(key) = installation::host_key() {
             installation.key = key;
         }
-        let trusted = Arc::new(Kept::of(operator, &home)?);
+        let trusted = Arc::new(ModelSignatures::of(operator, &home)?);
         let asked = trusted.clone();
         installation.stored = StoredTrust::of(move |name, digest| asked.admit(name, digest));
         let key = installation.key.clone();
@@ -138,7 +141,7 @@ impl Workplace {
     fn keep_signatures(&self, origin: &Origin, component: &Component) {
         let path = match origin {
             Origin::File(path) => Some(path.clone()),
-            _ => stages_elsewhere().and_then(|_| built_in(&component.name).ok()),
+            _ => installation::stages_elsewhere().and_then(|_| installation::built_in(&component.name).ok()),
         };
         let kept = path.map(|path| self.trusted.keep_beside(&path, component.digest));
         if let Some(Err(error)) = kept {
@@ -183,68 +186,6 @@ pub(crate) fn stubs(section: &ComponentSection) -> StubGrants {
     StubGrants { filesystem: stubs.contains(&Stub::Filesystem), sockets: stubs.contains(&Stub::Sockets) }
 }
 
-/// The file of a built-in stage.
-pub(crate) fn built_in(name: &str) -> anyhow::Result<PathBuf> {
-    let folders = stage_folders();
-    let found = folders.iter().map(|folder| folder.join(format!("{name}.wasm"))).find(|path| path.is_file());
-    found.ok_or_else(|| RuntimeError::Unknown { name: name.into(), searched: folders }.into())
-}
-
-/// Who compiles: this program, in a child process; whatever is put under its name while it runs.
-fn compiler() -> Compiler {
-    if cfg!(feature = "compiler") { Compiler::Program("/proc/self/exe".into()) } else { Compiler::Absent }
-}
-
-/// The file of the host's key, if this user has a place for it. It must not be in the home by itself: a home that came from elsewhere would bring code and the key that vouches for it.
-fn host_key() -> Option<PathBuf> {
-    let named = environment::own("STAGEWRIGHT_HOST_KEY").map(PathBuf::from);
-    named.or_else(|| Some(environment::state_folder()?.join("stagewright/host.key")))
-}
-
-/// What the operator of this machine allows.
-pub(crate) fn operator() -> Result<Operator, ManifestError> {
-    Operator::find(environment::own("STAGEWRIGHT_OPERATOR").map(PathBuf::from).as_deref())
-}
-
-/// The folder that is to be used instead of the installation's stages.
-pub(crate) fn stages_elsewhere() -> Option<PathBuf> {
-    environment::own("STAGEWRIGHT_STAGES").map(PathBuf::from)
-}
-
-/// Where built-in stages lie: what `STAGEWRIGHT_STAGES` names, else beside the binary, else where an installation puts them.
-fn stage_folders() -> Vec<PathBuf> {
-    if let Some(folder) = stages_elsewhere() {
-        return vec![folder];
-    }
-    let binary = std::env::current_exe().and_then(|path| path.canonicalize());
-    let Ok(Some(folder)) = binary.map(|path| path.parent().map(Path::to_owned)) else { return Vec::new() };
-    let mut folders = vec![folder.join("stages")];
-    folders.extend(folder.parent().map(|prefix| prefix.join("lib/stagewright/stages")));
-    folders
-}
-
-/// The program in which stages run, if the outer walls must stand.
-pub(crate) fn stage_program(operator: &Operator) -> anyhow::Result<Option<StageProcess>> {
-    const NAME: &str = "stagewright-stage";
-    if HostWalls::look().policy(operator.walls)? == WallPolicy::SandboxOnly {
-        return Ok(None);
-    }
-    // Beside this program, or where an installation puts it. No variable of the environment names
-    // it: whoever sets one would say what stands outside the sandbox.
-    let binary = std::env::current_exe()?.canonicalize()?;
-    let folder = binary.parent().map_or_else(PathBuf::new, Path::to_owned);
-    let installed = folder.parent().map(|prefix| prefix.join("lib/stagewright"));
-    let found = [Some(folder.clone()), installed].into_iter().flatten().map(|folder| folder.join(NAME));
-    match found.into_iter().find(|path| path.is_file()) {
-        Some(program) => Ok(Some(StageProcess { program, required: Walls::ALL })),
-        None => Err(UsageError::error(
-            format!("the program `{NAME}` is missing, in which stages run: it belongs to {}", folder.display()),
-            "install both again (`cargo xtask install`), or write `walls = \"sandbox-only\"` in the operator's file \
-             (docs/operator.md)",
-        )),
-    }
-}
-
 /// How many instances may run at once: as many as were asked for, or one for each core that the
 /// operator allows.
 ///
@@ -273,20 +214,4 @@ fn budget(operator: &Operator, workers: usize) -> &'static Budget {
     let permits = operator.machine.permits.map_or_else(|| cores().max(workers), |permits| permits as usize);
     let memory = operator.machine.memory.unwrap_or_else(Budget::usual_memory);
     Box::leak(Box::new(Budget::new(permits, memory)))
-}
-
-/// A wish to stop that Ctrl-C and SIGTERM make; the second one ends the process at once.
-pub(crate) fn cancel_on_signals() -> Cancel {
-    let cancel = Cancel::default();
-    let (asked, token) = (AtomicBool::new(false), cancel.clone());
-    let handler = move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(Ending::Interrupted as i32);
-        }
-        token.cancel();
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        tracing::warn!("Ctrl-C will end the process at once: {error}");
-    }
-    cancel
 }

@@ -7,25 +7,25 @@ use std::path::{Path, PathBuf};
 use stagewright_data::shown;
 use stagewright_store::Home;
 
-use crate::location::Location;
+use crate::home::HomeLocation;
 
 /// The source of the run that made a model's latest version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ModelOrigin {
+pub(crate) struct ModelSource {
     /// The URIs of the manifest's sources, as they were written.
     uris: Vec<String>,
     /// The same as files, where they are files that are still there.
     files: Vec<PathBuf>,
 }
 
-impl ModelOrigin {
+impl ModelSource {
     /// Whether the model learnt from this file.
     pub(crate) fn is_file(&self, path: &Path) -> bool {
         path.canonicalize().is_ok_and(|path| self.files.contains(&path))
     }
 }
 
-impl fmt::Display for ModelOrigin {
+impl fmt::Display for ModelSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.uris[..] {
             [] => f.write_str("a source that its run does not name"),
@@ -39,12 +39,12 @@ impl fmt::Display for ModelOrigin {
 
 /// The origin of a model of this name; `None` if there is no such model, or no registry yet. This
 /// creates no registry, and leaves one that cannot be read to other commands to report.
-pub(crate) fn of_model(location: &Location, model: &str) -> Option<ModelOrigin> {
+pub(crate) fn of_model(location: &HomeLocation, model: &str) -> Option<ModelSource> {
     let home = location.existing().ok()?;
     latest(&home, model)
 }
 
-fn latest(home: &Home, model: &str) -> Option<ModelOrigin> {
+fn latest(home: &Home, model: &str) -> Option<ModelSource> {
     let versions = home.registry.versions(model).ok()?;
     let version = versions.iter().max_by_key(|version| version.version)?;
     let run = version.run_id.as_ref().and_then(|id| home.registry.run(id.as_str()).ok());
@@ -53,7 +53,7 @@ fn latest(home: &Home, model: &str) -> Option<ModelOrigin> {
     let sources = config["sources"].as_object().into_iter().flatten();
     let uris: Vec<String> = sources.filter_map(|(_, source)| Some(source["uri"].as_str()?.to_owned())).collect();
     let files = uris.iter().filter_map(|uri| file_of(uri, folder)).collect();
-    Some(ModelOrigin { uris, files })
+    Some(ModelSource { uris, files })
 }
 
 /// The file that a URI names, seen from the manifest's folder or, as an argument's is, from the

@@ -15,13 +15,13 @@ use crate::production;
 /// A home folder, the URL of the registry if that is elsewhere, and the URI of the place where
 /// artifacts are shared.
 #[derive(Clone, Debug)]
-pub(crate) struct Location {
+pub(crate) struct HomeLocation {
     pub(crate) home: PathBuf,
     pub(crate) registry: Option<String>,
     pub(crate) artifacts: Option<String>,
 }
 
-impl Location {
+impl HomeLocation {
     /// Opens the home, which is made if missing.
     pub(crate) fn open(&self) -> anyhow::Result<Home> {
         let password = environment::variable("PGPASSWORD");

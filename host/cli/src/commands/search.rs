@@ -4,12 +4,18 @@ use stagewright_store::search::{Entity, Filter, OrderBy};
 use stagewright_store::{Home, Page, StoreError, ViewType};
 
 use crate::arguments::SearchArguments;
-use crate::commands::{models, print_json, runs as listed};
+use crate::commands::models::list::version_table;
+use crate::commands::runs::list::run_table;
 use crate::ending::Ending;
-use crate::location::Location;
+use crate::home::HomeLocation;
+use crate::output::print_json;
 
 /// Finds runs.
-pub(crate) fn runs(location: &Location, experiments: &[String], search: &SearchArguments) -> anyhow::Result<Ending> {
+pub(crate) fn runs(
+    location: &HomeLocation,
+    experiments: &[String],
+    search: &SearchArguments,
+) -> anyhow::Result<Ending> {
     let (filter, order) = parsed(Entity::Runs, search)?;
     let experiments = (!experiments.is_empty()).then_some(experiments);
     let registry = location.existing()?.registry;
@@ -22,7 +28,7 @@ pub(crate) fn runs(location: &Location, experiments: &[String], search: &SearchA
     if search.json.json {
         print_json(&runs)?;
     } else {
-        println!("{}", listed::table_of(&runs));
+        println!("{}", run_table(&runs));
     }
     Ok(Ending::Done)
 }
@@ -34,7 +40,7 @@ pub(crate) fn versions(home: &Home, search: &SearchArguments) -> anyhow::Result<
     if search.json.json {
         print_json(&versions)?;
     } else {
-        println!("{}", models::table_of(&versions, true));
+        println!("{}", version_table(&versions, true));
     }
     Ok(Ending::Done)
 }

@@ -10,21 +10,26 @@ use stagewright_lifecycle::artifact_names;
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, ModelVersion, Run};
 
-use crate::commands::models::{contents, find};
-use crate::commands::{moment, print_json};
+use crate::commands::models::version::{contents, find_version};
 use crate::ending::Ending;
-use crate::location::Location;
-use crate::terminal::{bytes, milliseconds, table};
+use crate::home::HomeLocation;
+use crate::output::print_json;
+use crate::terminal::{bytes, milliseconds, moment, table};
 
 /// Compares versions.
 pub(crate) fn models(home: &Home, names: &[String], html: Option<&Path>, json: bool) -> anyhow::Result<Ending> {
-    let subject = |name: &String| of_version(home, &find(home, name, CHAMPION)?);
+    let subject = |name: &String| of_version(home, &find_version(home, name, CHAMPION)?);
     let subjects = names.iter().map(subject).collect::<anyhow::Result<_>>()?;
     show(&ModelComparison { subjects }, html, json)
 }
 
 /// Compares runs.
-pub(crate) fn runs(location: &Location, names: &[String], html: Option<&Path>, json: bool) -> anyhow::Result<Ending> {
+pub(crate) fn runs(
+    location: &HomeLocation,
+    names: &[String],
+    html: Option<&Path>,
+    json: bool,
+) -> anyhow::Result<Ending> {
     let home = location.existing()?;
     let subject = |name: &String| of_run(&home, &home.registry.run(name)?);
     let subjects = names.iter().map(subject).collect::<anyhow::Result<_>>()?;

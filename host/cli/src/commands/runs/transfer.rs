@@ -7,19 +7,21 @@ use stagewright_lifecycle::portable::{self, Import, PortableError};
 use stagewright_runtime::Signatures;
 use stagewright_store::{Digest, open_regular};
 
-use crate::commands::{print_json, reproduce};
+use crate::commands::reproduce;
 use crate::ending::{Ending, UsageError};
-use crate::location::Location;
+use crate::home::HomeLocation;
+use crate::installation;
+use crate::output::print_json;
+use crate::signals;
 use crate::terminal::bytes;
-use crate::trust::Kept;
-use crate::workplace;
+use crate::trust::ModelSignatures;
 
 /// Bytes that are written at once.
 const PIECE: usize = 256 << 10;
 
 /// Writes a run to a file. What stood there is replaced when all of it is written.
 pub(super) fn export(
-    location: &Location,
+    location: &HomeLocation,
     run: &str,
     file: &Path,
     source: Option<&Path>,
@@ -28,7 +30,7 @@ pub(super) fn export(
     let home = location.existing()?;
     let run = reproduce::ended(&home, Some(run))?;
     let stages = home.registry.stages(&run.run_id)?;
-    let trusted = Kept::of(&workplace::operator()?, &home)?;
+    let trusted = ModelSignatures::of(&installation::operator()?, &home)?;
     let components = portable::components_of(&stages).map_err(PortableError::from)?;
     let digests: std::collections::BTreeSet<Digest> = components.into_iter().map(|(_, digest)| digest).collect();
     let signatures = digests.into_iter().filter_map(|digest| trusted.text_of(digest)).collect();
@@ -37,7 +39,7 @@ pub(super) fn export(
     let aside = tempfile::NamedTempFile::new_in(folder).map_err(cannot)?;
     let sources = reproduce::sources(&run, &stages, source);
     let mut out = BufWriter::with_capacity(PIECE, aside);
-    let cancel = workplace::cancel_on_signals();
+    let cancel = signals::cancel_on_signals();
     let to = (file, &mut out as &mut dyn std::io::Write);
     let exported = portable::export((&run, &stages), &home.artifacts, &sources, signatures, &cancel, to)?;
     out.flush().map_err(cannot)?;
@@ -61,10 +63,10 @@ pub(super) fn export(
 }
 
 /// Records the run of a file.
-pub(super) fn import(location: &Location, file: &Path, json: bool) -> anyhow::Result<Ending> {
+pub(super) fn import(location: &HomeLocation, file: &Path, json: bool) -> anyhow::Result<Ending> {
     let import = Import::begin(file)?;
     let home = location.open()?;
-    let trusted = Kept::of(&workplace::operator()?, &home)?;
+    let trusted = ModelSignatures::of(&installation::operator()?, &home)?;
     // Forged and strange ones count for nothing.
     let signatures: Vec<Signatures> = import.signatures().iter().filter_map(|text| text.parse().ok()).collect();
     let signatures: Vec<_> = signatures

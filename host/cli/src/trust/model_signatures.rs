@@ -16,15 +16,15 @@ use stagewright_store::{Digest, Home};
 
 use super::{Signers, read_signatures};
 use crate::ending::UsageError;
-use crate::workplace;
+use crate::installation;
 
 /// The operator's demands on the components of registered models.
-pub(crate) struct Kept {
+pub(crate) struct ModelSignatures {
     signers: Signers,
     folder: PathBuf,
 }
 
-impl Kept {
+impl ModelSignatures {
     /// Of a home.
     pub(crate) fn of(operator: &Operator, home: &Home) -> anyhow::Result<Self> {
         Ok(Self { signers: Signers::of(operator)?, folder: home.path().join("signatures") })
@@ -100,7 +100,7 @@ impl Kept {
     /// The same of a component that is about to come with signatures.
     ///
     /// # Errors
-    /// As for [`Kept::admit`].
+    /// As for [`ModelSignatures::admit`].
     pub(crate) fn admit_with(&self, name: &str, digest: Digest, brought: &[Signatures]) -> Result<(), RuntimeError> {
         let brought = || Ok(brought.iter().find(|it| it.digest == digest && it.verify(digest).is_ok()).cloned());
         self.admit(name, digest).or_else(|_| self.judge(name, digest, &brought))
@@ -151,7 +151,7 @@ impl Kept {
     /// The same of both components of a model.
     ///
     /// # Errors
-    /// As for [`Kept::admit`].
+    /// As for [`ModelSignatures::admit`].
     pub(crate) fn admit_model(&self, model: &RegisteredModel) -> Result<(), RuntimeError> {
         [&model.transformation, &model.training]
             .into_iter()
@@ -162,9 +162,9 @@ impl Kept {
 /// Whether a digest is that of the built-in stage of this name. Out of a folder that the
 /// environment names, none is built in.
 fn is_installed(name: &str, digest: Digest) -> bool {
-    if workplace::stages_elsewhere().is_some() || name.contains(['/', '.']) {
+    if installation::stages_elsewhere().is_some() || name.contains(['/', '.']) {
         return false;
     }
-    let found = workplace::built_in(name).ok().and_then(|path| stagewright_store::open_regular(&path).ok());
+    let found = installation::built_in(name).ok().and_then(|path| stagewright_store::open_regular(&path).ok());
     found.and_then(|file| Digest::of_reader(file).ok()) == Some(digest)
 }

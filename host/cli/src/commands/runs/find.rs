@@ -1,0 +1,24 @@
+//! The run that an argument names.
+
+use stagewright_lifecycle::foreach::ChildOf;
+use stagewright_store::{Home, Run};
+
+use crate::ending::UsageError;
+
+/// The run of this identifier, or the last one.
+pub(crate) fn find_run(home: &Home, run: Option<&str>) -> anyhow::Result<Run> {
+    match run {
+        Some(run) => Ok(home.registry.run(run)?),
+        None => {
+            let last = home.registry.list_runs(1)?.pop();
+            let last = last.ok_or_else(|| {
+                UsageError::error("there are no runs yet", "run a pipeline: stagewright run pipeline.toml")
+            })?;
+            // Of a run with children, its last child began last.
+            let parent = ChildOf::of(&last.config).and_then(|of| home.registry.run(of.parent.as_str()).ok());
+            let began = last.started_ms;
+            let parent = parent.filter(|it| it.deleted_ms.is_none() && it.ended_ms.is_none_or(|ended| ended >= began));
+            Ok(parent.unwrap_or(last))
+        }
+    }
+}

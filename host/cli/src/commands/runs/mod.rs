@@ -1,0 +1,40 @@
+//! `runs`: what happened.
+
+pub(super) mod find;
+pub(super) mod list;
+mod show;
+mod transfer;
+
+use crate::arguments::{RunsArguments, RunsCommand};
+use crate::commands::{compare, search};
+use crate::ending::Ending;
+use crate::home::HomeLocation;
+
+/// Does what was asked about runs.
+pub(crate) fn runs(location: &HomeLocation, arguments: &RunsArguments) -> anyhow::Result<Ending> {
+    match &arguments.command {
+        None => list::list(location, arguments.limit, arguments.json.json),
+        Some(RunsCommand::List { limit, json }) => list::list(location, *limit, json.json),
+        Some(RunsCommand::Show { run, json }) => show::show(location, run.as_deref(), json.json),
+        Some(RunsCommand::Compare { runs, html, json }) => compare::runs(location, runs, html.as_deref(), json.json),
+        Some(RunsCommand::Search { experiments, search }) => search::runs(location, experiments, search),
+        Some(RunsCommand::Export { run, file, source, json }) => {
+            transfer::export(location, run, file, source.as_deref(), json.json)
+        }
+        Some(RunsCommand::Import { file, json }) => transfer::import(location, file, json.json),
+        Some(RunsCommand::Delete { run }) => delete(location, run, true),
+        Some(RunsCommand::Restore { run }) => delete(location, run, false),
+    }
+}
+
+fn delete(location: &HomeLocation, run: &str, deleted: bool) -> anyhow::Result<Ending> {
+    let home = location.existing()?;
+    let run = home.registry.run(run)?.run_id;
+    home.registry.delete_run(&run, deleted)?;
+    if deleted {
+        println!("run {run} is deleted; `stagewright runs restore {run}` restores it until `stagewright gc`");
+    } else {
+        println!("run {run} is restored");
+    }
+    Ok(Ending::Done)
+}

@@ -1,0 +1,72 @@
+//! The installation that this process belongs to: the operator's file, the folders of built-in
+//! stages, the program that runs stages, the compiler, the host key.
+
+use std::path::{Path, PathBuf};
+
+use stagewright_manifest::{ManifestError, Operator, WallPolicy};
+use stagewright_runtime::{Compiler, HostWalls, RuntimeError, StageProcess, Walls};
+
+use crate::ending::UsageError;
+use crate::environment;
+
+/// What the operator of this machine allows.
+pub(crate) fn operator() -> Result<Operator, ManifestError> {
+    Operator::find(environment::own("STAGEWRIGHT_OPERATOR").map(PathBuf::from).as_deref())
+}
+
+/// The folder that is to be used instead of the installation's stages.
+pub(crate) fn stages_elsewhere() -> Option<PathBuf> {
+    environment::own("STAGEWRIGHT_STAGES").map(PathBuf::from)
+}
+
+/// Where built-in stages lie: what `STAGEWRIGHT_STAGES` names, else beside the binary, else where an installation puts them.
+pub(crate) fn stage_folders() -> Vec<PathBuf> {
+    if let Some(folder) = stages_elsewhere() {
+        return vec![folder];
+    }
+    let binary = std::env::current_exe().and_then(|path| path.canonicalize());
+    let Ok(Some(folder)) = binary.map(|path| path.parent().map(Path::to_owned)) else { return Vec::new() };
+    let mut folders = vec![folder.join("stages")];
+    folders.extend(folder.parent().map(|prefix| prefix.join("lib/stagewright/stages")));
+    folders
+}
+
+/// The file of a built-in stage.
+pub(crate) fn built_in(name: &str) -> anyhow::Result<PathBuf> {
+    let folders = stage_folders();
+    let found = folders.iter().map(|folder| folder.join(format!("{name}.wasm"))).find(|path| path.is_file());
+    found.ok_or_else(|| RuntimeError::Unknown { name: name.into(), searched: folders }.into())
+}
+
+/// Who compiles: this program, in a child process; whatever is put under its name while it runs.
+pub(crate) fn compiler() -> Compiler {
+    if cfg!(feature = "compiler") { Compiler::Program("/proc/self/exe".into()) } else { Compiler::Absent }
+}
+
+/// The file of the host's key, if this user has a place for it. It must not be in the home by itself: a home that came from elsewhere would bring code and the key that vouches for it.
+pub(crate) fn host_key() -> Option<PathBuf> {
+    let named = environment::own("STAGEWRIGHT_HOST_KEY").map(PathBuf::from);
+    named.or_else(|| Some(environment::state_folder()?.join("stagewright/host.key")))
+}
+
+/// The program in which stages run, if the outer walls must stand.
+pub(crate) fn stage_program(operator: &Operator) -> anyhow::Result<Option<StageProcess>> {
+    const NAME: &str = "stagewright-stage";
+    if HostWalls::look().policy(operator.walls)? == WallPolicy::SandboxOnly {
+        return Ok(None);
+    }
+    // Beside this program, or where an installation puts it. No variable of the environment names
+    // it: whoever sets one would say what stands outside the sandbox.
+    let binary = std::env::current_exe()?.canonicalize()?;
+    let folder = binary.parent().map_or_else(PathBuf::new, Path::to_owned);
+    let installed = folder.parent().map(|prefix| prefix.join("lib/stagewright"));
+    let found = [Some(folder.clone()), installed].into_iter().flatten().map(|folder| folder.join(NAME));
+    match found.into_iter().find(|path| path.is_file()) {
+        Some(program) => Ok(Some(StageProcess { program, required: Walls::ALL })),
+        None => Err(UsageError::error(
+            format!("the program `{NAME}` is missing, in which stages run: it belongs to {}", folder.display()),
+            "install both again (`cargo xtask install`), or write `walls = \"sandbox-only\"` in the operator's file \
+             (docs/operator.md)",
+        )),
+    }
+}

@@ -1,0 +1,23 @@
+//! Cancels a run on Ctrl-C and SIGTERM.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use stagewright_lifecycle::sandbox::Cancel;
+
+use crate::ending::Ending;
+
+/// A wish to stop that Ctrl-C and SIGTERM make; the second one ends the process at once.
+pub(crate) fn cancel_on_signals() -> Cancel {
+    let cancel = Cancel::default();
+    let (asked, token) = (AtomicBool::new(false), cancel.clone());
+    let handler = move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(Ending::Interrupted as i32);
+        }
+        token.cancel();
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        tracing::warn!("Ctrl-C will end the process at once: {error}");
+    }
+    cancel
+}
