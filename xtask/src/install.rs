@@ -1,15 +1,17 @@
-//! Puts the binary, the program in which stages run and the built-in stages where people expect
-//! them.
+//! Puts the binary, the program in which stages run, the built-in stages, completions and manual
+//! pages where people expect them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::build;
 use crate::provenance::{PROGRAMS, program};
-use crate::steps::Result;
+use crate::steps::{Result, run};
 use crate::workspace;
 
-/// Installs to `PREFIX/bin` and `PREFIX/lib/stagewright`.
+/// Installs to `PREFIX/bin` and `PREFIX/lib/stagewright`; completions of shells and manual pages to
+/// `PREFIX/share`.
 pub(crate) fn install(arguments: &[String]) -> Result<()> {
     let prefix = match arguments {
         [] => PathBuf::from(std::env::var_os("HOME").ok_or("HOME is not set: give --prefix FOLDER")?).join(".local"),
@@ -30,10 +32,14 @@ pub(crate) fn install(arguments: &[String]) -> Result<()> {
     for entry in entries.flatten().filter(|entry| entry.path().extension().is_some_and(|ending| ending == "wasm")) {
         copy(&entry.path(), &stages.join(entry.file_name()), None)?;
     }
+    let (binary, share) = (bin.join("stagewright"), prefix.join("share"));
+    // The installed program knows which commands it has.
+    run(Command::new(&binary).arg("share-files").arg(&share))?;
     println!(
-        "installed {}, and the stages and their program in {}",
-        bin.join("stagewright").display(),
-        library.display()
+        "installed {}, the stages and their program in {}, completions and manual pages in {}",
+        binary.display(),
+        library.display(),
+        share.display()
     );
     println!("next: stagewright doctor   (put {} on your PATH if it is not)", bin.display());
     Ok(())

@@ -8,6 +8,7 @@ mod commands;
 mod ending;
 mod environment;
 mod events;
+mod greeting;
 #[cfg(test)]
 mod hints;
 mod home;
@@ -27,6 +28,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use ending::Ending;
+
 /// Fresh pages cost 3 s per GB on small machines; mimalloc keeps and reuses what batches leave behind.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -35,6 +38,10 @@ fn main() -> ExitCode {
     // Started by itself to compile a component: nothing else of the environment is read.
     if let Some(code) = stagewright_runtime::compile_if_asked() {
         return code;
+    }
+    if std::env::args_os().len() <= 1 {
+        greeting::show();
+        return Ending::Usage.into();
     }
     let arguments = arguments::Arguments::parse();
     let traced = traces::start();

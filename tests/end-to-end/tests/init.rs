@@ -175,6 +175,126 @@ fn two_files_of_one_name_are_told_apart() {
     assert_eq!(names, ["bank-data-model", "data-model", "other-model"]);
 }
 
+/// The commands that an error proposes, each as its arguments.
+#[track_caller]
+fn proposed(ended: &Ended) -> Vec<Vec<String>> {
+    let commands =
+        ended.stderr.lines().filter_map(|line| line.trim_start_matches([' ', '|']).strip_prefix("stagewright "));
+    let commands: Vec<Vec<String>> =
+        commands.map(|command| command.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect()).collect();
+    assert!(!commands.is_empty(), "no command in:\n{}", ended.stderr);
+    commands
+}
+
+fn run_words(place: &Place, words: &[String]) -> Ended {
+    place.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn the_table_of_a_folder_gets_a_pipeline_without_a_question() {
+    let place = Place::new();
+    place.run(&["init"]).expect(2);
+    let text = table("", 400, ["No", "Yes"], |_| String::new()).replacen("a,d,y", "visits,spent,Churned", 1);
+    place.write("customers.csv", &text);
+    place.write("notes.txt", "no table");
+    let said = place.run(&["init"]).expect(0).stdout;
+    assert!(said.contains("target `Churned` (binary)"), "{said}");
+    assert!(said.contains("its name is usual for a target, it is the last column, it has two values"), "{said}");
+    let yes = text.matches("\"Yes\"").count();
+    assert!(
+        said.contains(&format!("`Yes` is the positive class: {yes} of 400 rows, ")) && said.contains("(95 %: "),
+        "{said}"
+    );
+    let run = place.run(&["run", "pipeline.toml", "--json"]);
+    assert!([0, 4].contains(&run.code), "{}", run.stderr);
+    // The same file under its path, as an address, and by its folder: the same pipeline.
+    let split = |file: &str| {
+        let text = std::fs::read_to_string(place.path().join(file)).expect("a manifest");
+        text.lines().filter(|line| !line.starts_with("seed")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (file, arguments) in [
+        ("path.toml", &["init", "customers.csv"][..]),
+        ("address.toml", &["init", "csv:customers.csv"]),
+        ("source.toml", &["init", "--source", "csv:customers.csv"]),
+        ("folder.toml", &["init", "."]),
+        ("target.toml", &["init", "--target", "Churned"]),
+    ] {
+        place.run(&[arguments, &["--output", file]].concat()).expect(0);
+        assert_eq!(split(file), split("pipeline.toml"), "{file}");
+    }
+}
+
+#[test]
+fn no_file_is_overwritten() {
+    let place = Place::new();
+    place.write("t.csv", table("", 400, ["0", "1"], |_| String::new()));
+    place.write("pipeline.toml", "mine");
+    for arguments in [&["init"][..], &["init", "t.csv"], &["init", "--source", "csv:t.csv", "--target", "y"]] {
+        let refused = place.run(arguments).expect(2);
+        assert!(refused.stderr.contains("pipeline.toml exists already") && refused.stderr.contains("--output"));
+        assert_eq!(std::fs::read_to_string(place.path().join("pipeline.toml")).expect("the file"), "mine");
+    }
+    place.run(&["init", "t.csv", "--output", "other.toml"]).expect(0);
+}
+
+#[test]
+fn several_tables_are_named_with_the_commands_to_choose_from() {
+    let place = Place::new();
+    for name in ["a.csv", "b c.csv"] {
+        place.write(name, table("", 400, ["0", "1"], |_| String::new()));
+    }
+    let several = place.run(&["init"]).expect(2);
+    assert!(several.stderr.contains("there are 2 tables in this folder"), "{}", several.stderr);
+    let commands = proposed(&several);
+    assert_eq!(commands[0], ["init", "a.csv"]);
+    assert!(several.stderr.contains("stagewright init 'b c.csv'"), "{}", several.stderr);
+    run_words(&place, &commands[0]).expect(0);
+    place.run(&["init", "b c.csv", "--output", "b.toml"]).expect(0);
+}
+
+#[test]
+fn the_tables_of_a_database_are_named_with_the_commands_to_choose_from() {
+    let place = Place::new();
+    let database = rusqlite::Connection::open(place.path().join("shop.db")).expect("a database");
+    let rows: String =
+        (0..400).map(|i| format!("({}, {}, {}),", i * 7919 % 101, i % 7, i32::from(i * 7919 % 101 > 60))).collect();
+    let rows = rows.trim_end_matches(',');
+    let make = |name: &str| {
+        let sql = format!("CREATE TABLE {name} (a, b, target); INSERT INTO {name} VALUES {rows};");
+        database.execute_batch(&sql).expect("a table");
+    };
+    let none = place.run(&["init"]).expect(2);
+    assert!(none.stderr.contains("the database `shop.db` has no table"), "{}", none.stderr);
+    make("customers");
+    let one = place.run(&["init", "--output", "one.toml"]).expect(0);
+    assert!(one.stdout.contains("target `target` (binary)"), "{}", one.stdout);
+    make("orders");
+    let two = place.run(&["init"]).expect(2);
+    let commands = proposed(&two);
+    assert_eq!(commands, [["init", "sqlite:shop.db#customers"], ["init", "sqlite:shop.db#orders"]]);
+    run_words(&place, &commands[1]).expect(0);
+    place.run(&["plan", "pipeline.toml"]).expect(0);
+}
+
+#[test]
+fn a_doubtful_target_is_left_to_a_person_with_the_commands_to_choose_from() {
+    let place = Place::new();
+    let text = table("", 400, ["u", "v"], |_| String::new()).replacen("a,d,y", "visits,spent,group", 1);
+    place.write("t.csv", &text);
+    let doubtful = place.run(&["init"]).expect(2);
+    assert!(doubtful.stderr.contains("it is not certain which column is to be predicted"), "{}", doubtful.stderr);
+    assert!(!place.path().join("pipeline.toml").exists());
+    let commands = proposed(&doubtful);
+    assert_eq!(commands, [["init", "t.csv", "--target", "group"]]);
+    run_words(&place, &commands[0]).expect(0);
+    place.run(&["plan", "pipeline.toml"]).expect(0);
+    // No column has two values, or a usual name.
+    place.write("u.csv", text.replace("\"u\"", "\"1.5\"").replace("\"v\"", "\"2.5\"") + "3,4.5,\"7.25\"\n");
+    let none = place.run(&["init", "u.csv", "--output", "u.toml"]).expect(2);
+    assert!(none.stderr.contains("no column looks like the one to predict"), "{}", none.stderr);
+    assert_eq!(proposed(&none)[2], ["init", "u.csv", "--target", "group"]);
+}
+
 /// The key that the hint of a failure tells to set.
 #[track_caller]
 fn key_of(ended: &Ended) -> String {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use serde::{Deserialize, Serialize};
 use stagewright_manifest::Overrides;
 
@@ -35,7 +36,7 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 done or accepted, 2 usage or manifest, 3 data, 4 rejected by a gate or not reproduced, 5 stage fault, \
-6 limit, 7 host fault, 130 interrupted.\n\nBegin with: stagewright init --source csv:FILE --target COLUMN";
+6 limit, 7 host fault, 130 interrupted.\n\nBegin with: stagewright init FILE";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -76,6 +77,17 @@ pub(crate) enum Command {
     Init(InitArguments),
     /// Checks this installation and its home.
     Doctor(JsonArgument),
+    /// Prints the completions of a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Writes completions and manual pages to a folder such as `PREFIX/share`.
+    #[command(hide = true)]
+    ShareFiles {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, Args)]
@@ -447,12 +459,17 @@ pub(crate) enum ArtifactsCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArguments {
-    /// The table: `csv:FILE`, `sqlite:FILE#TABLE` or `parquet:FILE`.
+    /// The table: a file (`.csv`, `.tsv`, `.parquet`, `.sqlite`, `.db`), an address (`csv:FILE`,
+    /// `sqlite:FILE#TABLE`, `parquet:FILE`), or a folder that holds one table.
+    /// [default: the current folder]
+    #[arg(value_name = "TABLE", conflicts_with = "source")]
+    pub(crate) table: Option<String>,
+    /// The address of the table: `csv:FILE`, `sqlite:FILE#TABLE` or `parquet:FILE`.
     #[arg(long, value_name = "URI")]
-    pub(crate) source: String,
-    /// The column to predict.
+    pub(crate) source: Option<String>,
+    /// The column to predict. [default: the only one with two values and a usual name]
     #[arg(long, value_name = "COLUMN")]
-    pub(crate) target: String,
+    pub(crate) target: Option<String>,
     /// The value of the target that counts as positive, of two. [default: guessed]
     #[arg(long)]
     pub(crate) positive: Option<String>,

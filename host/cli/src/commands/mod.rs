@@ -21,6 +21,7 @@ mod resume;
 mod run;
 mod runs;
 mod search;
+mod shell_files;
 mod sign;
 mod stage;
 
@@ -56,5 +57,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
         Command::Artifacts(command) => artifacts::artifacts(location, &command),
         Command::Init(arguments) => init::init(location, &arguments),
         Command::Doctor(arguments) => doctor::doctor(location, &arguments),
+        Command::Completions { shell } => Ok(shell_files::completions(shell)),
+        Command::ShareFiles { folder } => shell_files::share_files(&folder),
     }
 }

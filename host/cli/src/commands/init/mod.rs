@@ -1,10 +1,15 @@
-//! `init`: a manifest for a table that nobody described yet.
+//! `init`: writes a manifest for a table.
 //!
-//! The file runs as it is, or `init` refuses with the reason. What it leaves out and what it is not
-//! sure of stands in the file as comments and on the terminal, foreign text escaped.
+//! It asks nothing. The manifest runs as it is, or `init` refuses with the reason and the commands
+//! to choose from. Whatever it leaves out or doubts is a comment in the manifest and a line on the
+//! terminal, with text of the table escaped.
 
+mod choices;
 mod proposal;
+mod shell;
+mod table;
 mod target;
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -13,15 +18,17 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use stagewright_data::{DecodeLimits, InferenceOptions, Interrupt, Source, SourceUri, shown};
-use stagewright_manifest::{Identifier, TaskKind, World};
+use stagewright_data::{DecodeLimits, Inference, InferenceOptions, Interrupt, Source, SourceUri, shown};
+use stagewright_manifest::{Identifier, Limits, TaskKind, World};
 
 use crate::arguments::InitArguments;
 use crate::ending::{Ending, UsageError};
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::model_source;
+use choices::Choices;
 use proposal::Proposal;
+use target::Candidate;
 
 /// The longest name of a pipeline; [`Identifier`]'s rule.
 const MAX_NAME: usize = 64;
@@ -30,23 +37,29 @@ const MAX_LINES: usize = 40;
 
 /// Looks at the table and writes a manifest.
 pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow::Result<Ending> {
-    let uri: SourceUri = arguments.source.parse()?;
-    let options = InferenceOptions { target: Some(arguments.target.clone()), ..InferenceOptions::default() };
+    let output = &arguments.output;
+    refuse_existing(output)?;
     let operator = installation::operator()?;
     let decoder = stagewright_runtime::decoder(installation::stage_program(&operator)?.as_ref());
     let memory = World::Ingestion.default_limits().memory;
     let leave = DecodeLimits { memory, ..DecodeLimits::until(Interrupt::never()) };
-    let inference = decoder.infer(&Source::new(uri.clone()), &options, true, &leave)?;
-    let proposal = Proposal::of(arguments, &inference, split_seed()?)?;
+    let table = table::find(arguments.table.as_deref(), arguments.source.as_deref(), &*decoder, &leave)?;
+    let uri: SourceUri = table.address.parse()?;
+    let source = Source::new(uri.clone());
+    let infer = |target| {
+        let options = InferenceOptions { target, ..InferenceOptions::default() };
+        decoder.infer(&source, &options, true, &leave)
+    };
+    let proposed = match arguments.target {
+        Some(_) => None,
+        None => Some(target::propose(&infer(None)?, &table.argument, arguments.identifier.as_deref())?),
+    };
+    let target = arguments.target.clone().or_else(|| Some(proposed.as_ref()?.name.clone())).unwrap_or_default();
+    let inference = infer(Some(target.clone()))?;
+    let choices = Choices { target, positive: arguments.positive.clone(), identifier: arguments.identifier.clone() };
+    let proposal = Proposal::of(&choices, &inference, split_seed()?)?;
     let name = pipeline_name(arguments, uri.path())?;
-    let written = proposal.manifest(&name, &relative(&arguments.source, &uri, &arguments.output)?);
-    let output = &arguments.output;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(output)
-        .with_context(|| format!("cannot write {}", output.display()))?;
-    file.write_all(written.as_bytes()).with_context(|| format!("cannot write {}", output.display()))?;
+    write_new(output, &proposal.manifest(&name, &relative(&table.address, &uri, output)?))?;
     println!(
         "wrote {}: {} columns, {} rows seen, target `{}` ({})",
         output.display(),
@@ -55,6 +68,9 @@ pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow
         shown(&proposal.task.target),
         proposal.task.kind.as_str()
     );
+    if let Some(proposed) = &proposed {
+        show_proposed(proposed, &proposal, &inference, &table.argument);
+    }
     let lines = proposal.lines(&inference);
     lines.iter().take(MAX_LINES).for_each(|line| println!("  {line}"));
     if lines.len() > MAX_LINES {
@@ -68,6 +84,37 @@ pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow
         ),
     }
     Ok(Ending::Done)
+}
+
+/// Refuses to overwrite a file before anything takes long. [`write_new`] does it without a race.
+fn refuse_existing(output: &Path) -> anyhow::Result<()> {
+    if output.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    Err(UsageError::error(
+        format!("{} exists already, and is not overwritten", output.display()),
+        "name another file with --output FILE, or remove that one",
+    ))
+}
+
+fn write_new(output: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(output)
+        .with_context(|| format!("cannot write {}", output.display()))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", output.display()))
+}
+
+/// Says why the target was taken for one, how many rows are positive, and how to choose another.
+fn show_proposed(target: &Candidate, proposal: &Proposal, inference: &Inference, argument: &str) {
+    println!("  `{}` is taken for the target: {}", shown(&target.name), target.because());
+    if let TaskKind::Binary { positive } = &proposal.task.kind {
+        let classes = inference.target.iter().flat_map(|report| &report.classes);
+        let rows: u64 = classes.filter(|(class, _)| class == positive).map(|(_, rows)| *rows).sum();
+        println!("  `{}` is the positive class: {}", shown(positive), target::share(rows, inference.rows));
+    }
+    println!("  to predict another column: stagewright init {} --target COLUMN --output FILE", shell::word(argument));
 }
 
 /// A seed for the split of a new pipeline. 32 bits are short enough to be read and copied.

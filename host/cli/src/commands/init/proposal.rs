@@ -6,8 +6,8 @@ use stagewright_manifest::{
 };
 use stagewright_store::{DataType, Role};
 
-use super::target;
-use crate::arguments::InitArguments;
+use super::choices::Choices;
+use super::task;
 use crate::ending::UsageError;
 
 /// The share of nulls that validation allows if nothing is said, as one in so many.
@@ -46,11 +46,11 @@ impl Proposal {
     ///
     /// # Errors
     /// A target that cannot be one, an identifier that is not there, nothing to learn from.
-    pub(super) fn of(arguments: &InitArguments, inference: &Inference, split_seed: u64) -> anyhow::Result<Self> {
-        let (task, guesses) = target::task(arguments, inference)?;
+    pub(super) fn of(choices: &Choices, inference: &Inference, split_seed: u64) -> anyhow::Result<Self> {
+        let (task, guesses) = task::task(choices, inference)?;
         let mut fields: Vec<StarterField> =
             inference.columns.iter().map(|it| starter_field(it, inference.rows)).collect();
-        if let Some(identifier) = &arguments.identifier {
+        if let Some(identifier) = &choices.identifier {
             identify(&mut fields, inference, &task, identifier)?;
         }
         refuse_without_features(&fields)?;

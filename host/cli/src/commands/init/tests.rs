@@ -14,8 +14,9 @@ use super::*;
 
 fn arguments(folder: &Path, target: &str) -> InitArguments {
     InitArguments {
-        source: format!("csv:{}", folder.join("table.csv").display()),
-        target: target.to_owned(),
+        table: None,
+        source: Some(format!("csv:{}", folder.join("table.csv").display())),
+        target: Some(target.to_owned()),
         positive: None,
         identifier: None,
         name: None,
@@ -24,15 +25,21 @@ fn arguments(folder: &Path, target: &str) -> InitArguments {
 }
 
 fn proposed(arguments: &InitArguments) -> anyhow::Result<(Proposal, String)> {
-    let uri: SourceUri = arguments.source.parse()?;
-    let options = InferenceOptions { target: Some(arguments.target.clone()), ..InferenceOptions::default() };
+    let address = arguments.source.as_deref().expect("an address");
+    let uri: SourceUri = address.parse()?;
+    let options = InferenceOptions { target: arguments.target.clone(), ..InferenceOptions::default() };
     let inference = stagewright_data::propose(&Source::new(uri.clone()), &options, &Interrupt::never())?;
-    let proposal = Proposal::of(arguments, &inference, 20_261_128)?;
+    let choices = Choices {
+        target: arguments.target.clone().expect("a target"),
+        positive: arguments.positive.clone(),
+        identifier: arguments.identifier.clone(),
+    };
+    let proposal = Proposal::of(&choices, &inference, 20_261_128)?;
     for line in proposal.lines(&inference) {
         assert!(!line.contains(|letter: char| letter.is_control()), "{line:?} would move the cursor");
     }
     let name = pipeline_name(arguments, uri.path())?;
-    let text = proposal.manifest(&name, &arguments.source);
+    let text = proposal.manifest(&name, address);
     Ok((proposal, text))
 }
 
