@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use stagewright_data::{DecodeLimits, Inference, InferenceOptions, Interrupt, Source, SourceUri, shown};
-use stagewright_manifest::{Identifier, Limits, TaskKind, World};
+use stagewright_manifest::{Identifier, TaskKind, World};
 
 use crate::arguments::InitArguments;
 use crate::ending::{Ending, UsageError};
