@@ -1,5 +1,7 @@
 //! The artifacts of a run by typed names: who makes each of them, and what it holds.
 
+mod documents;
+
 use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
@@ -8,11 +10,12 @@ use stagewright_evaluation::report::{EvaluationReport, ValidationReport};
 use stagewright_manifest::World;
 use stagewright_store::{ArtifactStore, Blob, Digest, Table};
 
-use crate::artifact_names::{self as names, ArtifactName};
+use crate::artifact_names as names;
+use crate::artifact_names::ArtifactName;
 use crate::fault::StageFault;
-use crate::run::RunError;
-use crate::stages::promotion::Decision;
-use crate::stages::segments::Segments;
+use crate::run_error::RunError;
+
+pub(crate) use documents::{Decision, Segment, Segments};
 
 /// An artifact of the kind `T`.
 pub(crate) struct Artifact<T> {

@@ -2,66 +2,21 @@
 //!
 //! Guest text in here is cut at [`GUEST_TEXT`] bytes and its control characters are escaped, so that it can be shown anywhere.
 
-use std::borrow::Cow;
+mod data;
+mod guest_text;
+mod limit_kind;
 
 use serde::{Deserialize, Serialize};
 use stagewright_manifest::{StepId, World};
-use stagewright_text::Untrusted;
 
-/// The longest text of a guest that is kept, in bytes.
-pub const GUEST_TEXT: usize = 4096;
+pub use guest_text::{GUEST_TEXT, guest_name, guest_text};
+pub use limit_kind::LimitKind;
 
 /// The operator's limit on the instances of a process: not the component's to mend.
 pub const INSTANCES: &str = "instances at once";
 
 /// Where to look if something else than Stagewright ended a process.
 pub const KILLED_HINT: &str = "Stagewright did not end it: most often the machine had no memory left, which `dmesg` or `journalctl -k` tells; lower the stages' `memory` limits, or run fewer at once (`--workers 1`)";
-
-/// A limit of a stage.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LimitKind {
-    /// Linear memory of an instance, bytes.
-    Memory,
-    /// CPU time of all instances, nanoseconds.
-    Cpu,
-    /// Time on the wall, nanoseconds.
-    Wall,
-    /// Bytes written to artifacts.
-    Output,
-    /// Bytes of a response that the host fetches for the stage.
-    Response,
-    /// An operator's limit that no manifest raises: handles, table elements, instances, stack, or the size of one call.
-    Operator(Cow<'static, str>),
-}
-
-impl LimitKind {
-    /// The manifest's key.
-    pub fn key(&self) -> &str {
-        match self {
-            Self::Memory => "memory",
-            Self::Cpu => "cpu",
-            Self::Wall => "wall",
-            Self::Output => "output",
-            Self::Response => "max-bytes",
-            Self::Operator(name) => name,
-        }
-    }
-
-    /// A figure in the limit's unit, for people.
-    pub fn show(&self, amount: u64) -> String {
-        match self {
-            // Fine enough that what was used does not look like what is allowed.
-            Self::Memory | Self::Output | Self::Response if amount < 10 << 20 => {
-                format!("{:.1} KiB", amount as f64 / 1024.0)
-            }
-            Self::Memory | Self::Output | Self::Response => format!("{:.1} MiB", amount as f64 / (1 << 20) as f64),
-            Self::Cpu | Self::Wall if amount < 10_000_000_000 => format!("{:.0} ms", amount as f64 / 1e6),
-            Self::Cpu | Self::Wall => format!("{:.2} s", amount as f64 / 1e9),
-            Self::Operator(_) => amount.to_string(),
-        }
-    }
-}
 
 /// Why a stage run ended without a result. It crosses between processes, in JSON and in formats
 /// that do not describe themselves.
@@ -355,163 +310,5 @@ impl StageFault {
     }
 }
 
-/// Makes text of a guest fit to be shown: cut, and with everything escaped that a terminal or a reader could take for something else: control characters, and those that
-/// turn or hide text. A line break stays one, but what follows is marked, so that no guest writes a line that looks like the host's.
-pub fn guest_text(text: &str) -> String {
-    Untrusted::lines(text).cut(GUEST_TEXT).to_string()
-}
-
-/// The same of a name, or of whatever else is one line: a line break is shown as `\n`.
-pub fn guest_name(text: &str) -> String {
-    Untrusted::new(text).cut(GUEST_TEXT).to_string()
-}
-
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use stagewright_store::StoreError;
-
-    use super::*;
-
-    #[test]
-    fn only_keys_that_exist_are_settable() {
-        let schema = serde_json::json!({ "properties": { "max_depth": {}, "columns": {} } });
-        let key = |parameter| settable(World::Training, parameter, &schema);
-        assert_eq!(key("max_depth").as_deref(), Some("training.max_depth"));
-        assert_eq!(key("columns.age.missing").as_deref(), Some("training.columns.age.missing"));
-        assert_eq!(key("columns.1").as_deref(), Some("training.columns"));
-        assert_eq!(key("task").as_deref(), Some("task.kind"));
-        for parameter in ["source", "nonsense", "", "columns.my age", "columns[0].name", "columns.", "max_depth=1"] {
-            assert_eq!(key(parameter), None, "{parameter}");
-        }
-        assert_eq!(settable(World::Ingestion, "source", &schema).as_deref(), Some("ingestion.source"));
-        assert_eq!(settable(World::Preparation, "inputs", &schema).as_deref(), Some("preparation.inputs"));
-        assert_eq!(settable(World::Validation, "inputs", &schema), None);
-    }
-
-    #[test]
-    fn a_row_is_that_of_the_source_or_left_out() {
-        let fault = |row| StageFault::Data {
-            stage: World::Transformation.into(),
-            message: "a value is infinite".into(),
-            column: Some("x".into()),
-            row,
-            value: None,
-        };
-        let sources = [7, 3, 9];
-        let told = |row| fault(row).at_source(|row| sources.get(row as usize).copied()).to_string();
-        assert!(told(Some(1)).ends_with("a value is infinite (column `x`, data row 4)"), "{}", told(Some(1)));
-        assert!(told(Some(3)).ends_with("a value is infinite (column `x`)"), "{}", told(Some(3)));
-        assert!(told(None).ends_with("a value is infinite (column `x`)"), "{}", told(None));
-    }
-
-    #[test]
-    fn text_of_a_guest_is_cut_escaped_and_cannot_look_like_the_hosts() {
-        let shown = guest_text("\u{1b}[2J\u{202e}\u{200b}\r\u{9b}31m\0\nhint: run rm -rf");
-        assert_eq!(shown, "\\u{1b}[2J\\u{202e}\\u{200b}\\r\\u{9b}31m\\u{0}\n  | hint: run rm -rf");
-        let long = guest_text(&"\u{1b}".repeat(1 << 20));
-        assert!(long.len() < GUEST_TEXT + 32 && long.ends_with("… (cut)"), "{}", long.len());
-        assert_eq!(guest_text("naïve 日本 <b>&amp;"), "naïve 日本 <b>&amp;");
-    }
-
-    /// One of each kind, and of each kind of limit.
-    fn every_fault() -> Vec<StageFault> {
-        let (stage, component) = (StepId::from(World::Training), "train-own".to_owned());
-        let (message, export) = ("it\nwent wrong".to_owned(), "train.train".to_owned());
-        let kinds = [LimitKind::Memory, LimitKind::Cpu, LimitKind::Wall, LimitKind::Output, LimitKind::Response];
-        let limit = |kind| StageFault::Limit { stage: stage.clone(), kind, used: u64::MAX, allowed: 1 };
-        let mut faults: Vec<_> = kinds.into_iter().map(limit).collect();
-        faults.extend([
-            limit(LimitKind::Operator("bytes of one call".into())),
-            StageFault::Data {
-                stage: stage.clone(),
-                message: message.clone(),
-                column: Some("age".into()),
-                row: Some(u64::MAX),
-                value: Some("\u{0}".into()),
-            },
-            StageFault::Data { stage: stage.clone(), message: message.clone(), column: None, row: None, value: None },
-            StageFault::Parameter {
-                stage: stage.clone(),
-                parameter: "depth".into(),
-                message: message.clone(),
-                key: Some("training.depth".into()),
-            },
-            StageFault::Internal { stage: stage.clone(), component: component.clone(), message: message.clone() },
-            StageFault::Trap {
-                stage: stage.clone(),
-                component: component.clone(),
-                export: export.clone(),
-                message: message.clone(),
-            },
-            StageFault::Killed {
-                stage: stage.clone(),
-                component: component.clone(),
-                export: export.clone(),
-                signal: "SIGKILL".into(),
-            },
-            StageFault::Contract { stage: stage.clone(), component: component.clone(), export, message },
-            StageFault::Denied {
-                stage: stage.clone(),
-                component: component.clone(),
-                what: "a source".into(),
-                grant: "grant it".into(),
-            },
-            StageFault::Untrusted { message: "nobody signed it".into(), hint: Some("sign it".into()) },
-            StageFault::Outdated { component, found: "0.1.0".into(), wanted: "0.2.0".into() },
-            StageFault::Cancelled { stage },
-            StageFault::Host { message: "the disk is full".into(), hint: Some("free some space".into()) },
-        ]);
-        faults
-    }
-
-    /// The place of a kind: whoever adds one has to add it to the list above.
-    fn place_of(fault: &StageFault) -> usize {
-        match fault {
-            StageFault::Data { .. } => 0,
-            StageFault::Parameter { .. } => 1,
-            StageFault::Internal { .. } => 2,
-            StageFault::Trap { .. } => 3,
-            StageFault::Contract { .. } => 4,
-            StageFault::Denied { .. } => 5,
-            StageFault::Untrusted { .. } => 6,
-            StageFault::Outdated { .. } => 7,
-            StageFault::Cancelled { .. } => 8,
-            StageFault::Host { .. } => 9,
-            StageFault::Limit { kind, .. } => match kind {
-                LimitKind::Memory => 10,
-                LimitKind::Cpu => 11,
-                LimitKind::Wall => 12,
-                LimitKind::Output => 13,
-                LimitKind::Response => 14,
-                LimitKind::Operator(_) => 15,
-            },
-            StageFault::Killed { .. } => 16,
-        }
-    }
-
-    #[test]
-    fn every_fault_crosses_between_processes() {
-        let places: BTreeSet<usize> = every_fault().iter().map(place_of).collect();
-        assert_eq!(places, (0..17).collect());
-        for fault in every_fault() {
-            let json = serde_json::to_string(&fault).expect("plain data");
-            let read: StageFault = serde_json::from_str(&json).expect("what was written");
-            assert_eq!(read, fault, "{json}");
-            assert_eq!((read.to_string(), read.hint("m.toml")), (fault.to_string(), fault.hint("m.toml")));
-        }
-    }
-
-    #[test]
-    fn an_error_of_the_store_keeps_its_hint() {
-        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let error = StoreError::Io { action: "write", path: "/x/table".into(), source: full };
-        let fault = StageFault::host(error);
-        assert!(fault.to_string().starts_with("cannot write `/x/table`"), "{fault}");
-        assert!(!fault.to_string().contains("hint"), "{fault}");
-        assert_eq!(fault.hint("m.toml").as_deref(), Some("free some space on that disk, or use another"));
-        assert_eq!(fault.hint_for_model(), fault.hint("m.toml"));
-        assert_eq!(StageFault::host("no advice").hint("m.toml"), None);
-    }
-}
+mod tests;

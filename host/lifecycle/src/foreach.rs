@@ -11,62 +11,26 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Value, json};
-use stagewright_manifest::{ForeachSection, Input, Manifest, OnFailure, Over, SEGMENTS, Step, StepId, World};
+use serde_json::Value;
+use stagewright_manifest::{ForeachSection, Input, Manifest, OnFailure, Over, Step, World};
 use stagewright_store::search::{Entity, Filter, OrderBy};
 use stagewright_store::{Home, Page, Registry, Run as RunRecord, RunId, StoreError, ViewType};
 
 use tracing::Span;
 
-use crate::artifact::{SEGMENT_LIST, TABLE};
+use crate::artifact::{SEGMENT_LIST, Segments, TABLE};
 use crate::fault::{StageFault, guest_name};
-use crate::made::Made;
-use crate::outputs;
 use crate::plan::{self, PlannedStep};
-use crate::run::cache::Reuse;
+use crate::run::artifacts::RunArtifacts;
+use crate::run::base_run::{self, narrowed, segments_id};
 use crate::run::config::BASE_RUN;
-use crate::run::{Request, Run, RunError};
-use crate::spans;
-use crate::stages::segments::Segments;
+use crate::run::context::Run;
+use crate::run::{Request, Reuse};
+use crate::run::{outputs, spans};
+use crate::run_error::RunError;
 use crate::summary::Summary;
-use crate::upon;
 
-/// The tag that names a run's parent, as MLflow's clients know it.
-pub const PARENT_TAG: &str = "mlflow.parentRunId";
-
-/// The key of a run's configuration that says which child it is.
-pub const CHILD: &str = "child";
-
-/// The place of a run among the children of another one.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ChildOf {
-    /// The run that it is a child of.
-    pub parent: RunId,
-    /// Its name among the children.
-    pub name: String,
-    /// Its value: of a key, or of the column.
-    pub value: Value,
-    /// Whether it sees the rows of its segment alone.
-    pub is_segment: bool,
-}
-
-impl ChildOf {
-    /// As the configuration of a run says it.
-    pub(crate) fn to_json(&self) -> Value {
-        json!({ "name": self.name, "value": self.value, "of": self.parent, "segment": self.is_segment })
-    }
-
-    /// Reads it from the configuration of a run; `None`: it is no child.
-    pub fn of(config: &Value) -> Option<Self> {
-        let child = config.get(CHILD)?;
-        Some(Self {
-            parent: child["of"].as_str()?.parse().ok()?,
-            name: child["name"].as_str()?.to_owned(),
-            value: child["value"].clone(),
-            is_segment: child["segment"].as_bool()?,
-        })
-    }
-}
+pub use crate::run::config::{ChildOf, PARENT_TAG};
 
 /// A run with its children.
 #[derive(Debug)]
@@ -180,11 +144,11 @@ fn execute_in(span: &Span, request: &Request, foreach: &ForeachSection) -> (Fami
     };
     run.request.manifest = Arc::new(run.request.manifest.before_segments());
     run.request.observer.run_started(&run.id);
-    let mut made = Made::nothing(request.home.artifacts.clone());
+    let mut artifacts = RunArtifacts::nothing(request.home.artifacts.clone());
     let mut children = Vec::new();
     let may_be_written = outputs::check(&request.manifest, &request.home);
-    let result = may_be_written.and_then(|()| shared(&run, foreach, &mut made)).and_then(|()| {
-        let wanted = wanted(&run, &request.manifest, foreach, &made)?;
+    let result = may_be_written.and_then(|()| shared(&run, foreach, &mut artifacts)).and_then(|()| {
+        let wanted = wanted(&run, &request.manifest, foreach, &artifacts)?;
         let once = if over_segments(foreach) { &run.request.manifest.outputs[..] } else { &[] };
         let manifests = wanted.iter().map(|child| &*child.manifest);
         outputs::check_children(&request.manifest, once, manifests, &request.home)?;
@@ -192,7 +156,7 @@ fn execute_in(span: &Span, request: &Request, foreach: &ForeachSection) -> (Fami
         judged(request, &children)
     });
     let result = run.end(result);
-    (Family { summary: Summary::of_run(&run, &made, None), children }, result)
+    (Family { summary: Summary::of_run(&run, &artifacts, None), children }, result)
 }
 
 /// Says of each step of parent and children whether a run would execute it.
@@ -205,23 +169,24 @@ pub fn plan(request: Request) -> Result<PlannedFamily, RunError> {
     };
     // Nothing is recorded under it.
     let run = Run::of(request.clone(), "0".repeat(32).parse()?, Span::none());
-    let (steps, made) = plan::steps(&run, Made::nothing(request.home.artifacts.clone()), &before(&run, &foreach))?;
-    let is_known = !over_segments(&foreach) || made.record(&segments_id()?).is_some();
+    let (steps, artifacts) =
+        plan::steps(&run, RunArtifacts::nothing(request.home.artifacts.clone()), &before(&run, &foreach))?;
+    let is_known = !over_segments(&foreach) || artifacts.record(&segments_id()?).is_some();
     if !is_known {
         return Ok(PlannedFamily { steps, children: None });
     }
     let mut children = Vec::new();
-    for child in wanted(&run, &request.manifest, &foreach, &made)? {
+    for child in wanted(&run, &request.manifest, &foreach, &artifacts)? {
         let request_of_child = of_child(&request, &run.id, &foreach, &child, None);
         let of_child = Run::of(request_of_child, run.id.clone(), Span::none());
-        let made = if over_segments(&foreach) {
-            narrowed(&of_child, made.clone(), &child.name)?
+        let artifacts = if over_segments(&foreach) {
+            narrowed(&of_child, artifacts.clone(), &child.name)?
         } else {
-            Made::nothing(request.home.artifacts.clone())
+            RunArtifacts::nothing(request.home.artifacts.clone())
         };
         let asked = of_child.request.manifest.graph.steps().iter();
         let asked: Vec<Step> = asked.filter(|step| of_child.is_asked(step)).cloned().collect();
-        let steps = if child.too_few.is_some() { Vec::new() } else { plan::steps(&of_child, made, &asked)?.0 };
+        let steps = if child.too_few.is_some() { Vec::new() } else { plan::steps(&of_child, artifacts, &asked)?.0 };
         let Wanted { name, value, manifest, rows, .. } = child;
         children.push(PlannedChild { name, value, model: manifest.model.to_string(), rows, steps });
     }
@@ -251,10 +216,6 @@ fn over_segments(foreach: &ForeachSection) -> bool {
     matches!(foreach.over, Over::Column { .. })
 }
 
-fn segments_id() -> Result<StepId, StageFault> {
-    StepId::new(SEGMENTS).map_err(StageFault::host)
-}
-
 /// The steps that are done once: what makes the table, and its segments.
 fn before(run: &Run, foreach: &ForeachSection) -> Vec<Step> {
     let Request { manifest, stages, .. } = &run.request;
@@ -273,14 +234,19 @@ fn before(run: &Run, foreach: &ForeachSection) -> Vec<Step> {
 }
 
 /// Does what is done once.
-fn shared(run: &Run, foreach: &ForeachSection, made: &mut Made) -> Result<(), RunError> {
+fn shared(run: &Run, foreach: &ForeachSection, artifacts: &mut RunArtifacts) -> Result<(), RunError> {
     let steps = before(run, foreach);
-    run.all(steps.iter().collect(), made, &BTreeMap::new())?;
-    if over_segments(foreach) { outputs::write(run, made, true) } else { Ok(()) }
+    run.all(steps.iter().collect(), artifacts, &BTreeMap::new())?;
+    if over_segments(foreach) { outputs::write(run, artifacts, true) } else { Ok(()) }
 }
 
 /// The children that there are to run; none if the run ends before them.
-fn wanted(run: &Run, manifest: &Manifest, foreach: &ForeachSection, made: &Made) -> Result<Vec<Wanted>, RunError> {
+fn wanted(
+    run: &Run,
+    manifest: &Manifest,
+    foreach: &ForeachSection,
+    artifacts: &RunArtifacts,
+) -> Result<Vec<Wanted>, RunError> {
     let Over::Column { column, min_rows, max_children, .. } = &foreach.over else {
         let children = manifest.children.iter().map(|child| Wanted {
             name: child.name.clone(),
@@ -302,7 +268,7 @@ fn wanted(run: &Run, manifest: &Manifest, foreach: &ForeachSection, made: &Made)
         value,
     };
     let mut wanted = Vec::new();
-    let list: Segments = made.of_step(&segments_id()?, &SEGMENT_LIST)?;
+    let list: Segments = artifacts.of_step(&segments_id()?, &SEGMENT_LIST)?;
     // They may be those that an earlier run dealt out, with another `max-children`.
     if list.segments.len() as u64 > *max_children {
         let message =
@@ -359,7 +325,7 @@ fn of_child(
 /// of those that this one went on with.
 fn resumed(home: &Home, parent: Option<RunId>) -> Result<BTreeMap<String, RunId>, StoreError> {
     let mut found = BTreeMap::new();
-    for parent in upon::resumed(home, parent)? {
+    for parent in base_run::resumed(home, parent)? {
         // Of one run the latest child of a name.
         for child in children_of(&home.registry, &parent)?.into_iter().rev() {
             let Some(ChildOf { name, .. }) = ChildOf::of(&child.config) else { continue };
@@ -435,18 +401,4 @@ fn judged(request: &Request, children: &[ChildRun]) -> Result<(), RunError> {
         first: first.name.clone(),
         why: error.clone(),
     })
-}
-
-/// The artifacts that a child of a segment works on: those that were made once, with the rows of
-/// its segment for those of the table.
-///
-/// # Errors
-/// The parent has no such segment.
-pub(crate) fn narrowed(run: &Run, mut made: Made, name: &str) -> Result<Made, RunError> {
-    let (segments, table) = (segments_id()?, run.request.manifest.table_step().clone());
-    let artifact = crate::stages::segments::artifact(name);
-    let missing = || RunError::MissingArtifact { stage: segments.clone(), name: artifact.clone() };
-    let record = made.named(&segments, &artifact).cloned().ok_or_else(missing)?;
-    made.narrow(&table, segments, record);
-    Ok(made)
 }

@@ -16,7 +16,7 @@ use stagewright_manifest::{Limits, NullPolicy, StepId, World};
 use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, LogLine, MetricRecord, Schema};
 
 use crate::fault::StageFault;
-use crate::judgement::Overlap;
+use crate::overlap::Overlap;
 
 /// The format of [`Invocation`] that this version writes.
 pub const FORMAT: u32 = 1;

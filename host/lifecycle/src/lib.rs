@@ -1,44 +1,58 @@
-//! What a run is: the six stages in order, their artifacts, their gates. Knows no Wasm.
+//! The lifecycle of a model: six stages from data to a decision, and what a run records of them.
 //!
-//! - [`run`]: the main flow. [`invocation`]: a step as a value, and its outcome; `wire` makes them. `made`: what later steps are wired from.
-//!   `bench`: a step at work, which opens what its invocation declares. `stages`: what the host does around each component.
-//!   [`reproduce`]: the steps of a run again, and where they differ; [`portable`]: a run in one
-//!   file. `candidate`: the version that training registers; `production`: from a decision to
-//!   champion.
-//! - `artifact`: the names of what stages make, each with its type.
-//! - [`sandbox`]: what the flow asks of whoever runs components. [`fault`]: what can go wrong there, and whose fault it is.
-//! - [`model`]: a registered model as data. [`semantic_version`]: what a new one changes. [`predict`]: new rows through one.
-//! - `purity`: whether answers for a row hang on nothing but the row. [`wall_clock`]: how a stage's
-//!   time is counted; [`cpu_clock`]: a thread's. [`watch`]: the host's own work for a stage, as part of
-//!   the stage's budget. [`foreach`]: one run for each of several values or segments.
-//! - [`budget`]: what all runs of a process may do at once. [`summary`]: what a run was.
-//!   [`observer`]: who watches it; [`spans`]: where its time goes.
+//! A [`Run`] ingests a table, validates it, transforms it, trains a model, evaluates the model
+//! beside the champion, and decides whether it becomes the champion. The stages themselves are
+//! components that a [`sandbox`](sandbox::Sandbox) runs; this crate knows no Wasm. It prepares what
+//! each component sees, checks and records what it makes, and judges the model.
+//!
+//! # Map
+//!
+//! A module imports only from modules above it in this list.
+//!
+//! **Vocabulary.** [`fault`]: why a stage failed, and whose fault it is; `run_error`: why a run
+//! ended early. [`artifact_names`] and `artifact`: the names and types of what the stages make.
+//! [`model`]: a registered model as data; [`semantic_version`]: the version number that a change
+//! calls for. [`invocation`]: everything that decides what a step makes, as a value; [`key`]: its
+//! digest; `overlap`: the test rows that a model has seen. [`settings`]: sections of the manifest in
+//! the types of other crates. [`summary`] and [`observer`]: what a run reports.
+//!
+//! **One stage.** [`limits`]: the limits of a stage and the budget of the process. [`sandbox`]: the
+//! interface to whoever runs components. [`spans`]: tracing. `execution`: one step while it runs,
+//! which opens what its invocation declares and collects what it makes. `table_reading`: tables
+//! read within the limits of a stage.
+//!
+//! **Computation.** `row_independence`: the check that an answer depends on its row alone.
+//! [`predict`]: predictions of a registered model. `test_rows` and [`judgement`]: the measurement of
+//! two models on the same rows, and the gates.
+//!
+//! **The stages.** `stages`: the host's work around each component, one file for each stage.
+//!
+//! **A run.** [`run`]: the main flow, `Run::lifecycle`, and its parts. [`plan`]: the steps that a run
+//! would execute, and why. [`foreach`]: one run for each of several values or segments.
+//!
+//! **Afterwards.** [`reproduce`]: the steps of a run again, compared with the record. [`lineage`]:
+//! where an artifact or a version comes from. [`portable`]: a run in one file. [`code`]: the commit
+//! that a manifest comes from.
 
 mod artifact;
 pub mod artifact_names;
-mod bench;
-mod candidate;
 pub mod code;
-mod contents;
+mod execution;
 pub mod fault;
-mod flow;
 pub mod foreach;
 pub mod invocation;
 pub mod judgement;
 pub mod key;
 pub mod limits;
 pub mod lineage;
-mod made;
-mod measured;
 pub mod model;
 pub mod observer;
-mod outputs;
+mod overlap;
 pub mod plan;
 pub mod portable;
 pub mod predict;
-mod production;
-mod purity;
 pub mod reproduce;
+mod row_independence;
 pub mod run;
 mod run_error;
 pub mod sandbox;
@@ -47,11 +61,10 @@ pub mod settings;
 pub mod spans;
 mod stages;
 pub mod summary;
-mod turn;
-mod upon;
-mod wire;
+mod table_reading;
+mod test_rows;
 
-pub use bench::Session;
-pub use run::cache::Reuse;
-pub use run::{Request, Run, RunError};
+pub use execution::Session;
+pub use run::{Request, Reuse, Run};
+pub use run_error::RunError;
 pub use stages::execute;

@@ -1,7 +1,6 @@
 //! A registered model as data: which components, which states, which signature. Enough to predict with, and nothing executable but the components
 //! themselves, which are named by digest.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,6 @@ use stagewright_manifest::{Limits, World};
 use stagewright_store::{ArtifactStore, Blob, Digest, Role, Schema};
 
 use crate::fault::StageFault;
-use crate::sandbox::{Component, ComponentSource};
 
 /// A component of a registered model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -186,19 +184,6 @@ impl RegisteredModel {
     pub fn blobs(&self, artifacts: &ArtifactStore) -> Result<(Blob, Blob), StageFault> {
         let open = |digest: &Digest| artifacts.open_blob(digest).map_err(StageFault::host);
         Ok((open(&self.state)?, open(&self.model)?))
-    }
-
-    /// Its components, ready to run.
-    ///
-    /// # Errors
-    /// A component is missing, does not match its digest, or is refused by today's host.
-    pub fn components(
-        &self,
-        source: &dyn ComponentSource,
-        artifacts: &ArtifactStore,
-    ) -> Result<(Arc<Component>, Arc<Component>), StageFault> {
-        let ready = |world, component: &ModelComponent| source.restore(world, component, artifacts).map(Arc::new);
-        Ok((ready(World::Transformation, &self.transformation)?, ready(World::Training, &self.training)?))
     }
 
     /// Why it cannot predict the rows of a table with this schema, if it cannot.

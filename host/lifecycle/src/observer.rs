@@ -5,9 +5,39 @@ use std::sync::Arc;
 use stagewright_manifest::StepId;
 use stagewright_store::RunId;
 
-use crate::run::RunError;
-use crate::sandbox::Level;
+use crate::run_error::RunError;
 use crate::summary::{StageSummary, Summary};
+
+/// How loud a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// For the stage's author.
+    Debug,
+    /// Worth a line.
+    Info,
+    /// Something to look at.
+    Warn,
+    /// Something went wrong.
+    Error,
+}
+
+impl Level {
+    /// The word for it in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+
+    /// The level of this word.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Debug, Self::Info, Self::Warn, Self::Error].into_iter().find(|level| level.name() == name)
+    }
+}
 
 /// Told what happens, as it happens; from several threads, often. Must not block.
 pub trait Observer: Send + Sync {

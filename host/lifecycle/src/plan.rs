@@ -11,14 +11,17 @@ use serde_json::Value;
 use stagewright_manifest::{RegisterPolicy, SourceLocation, Step, StepId, World};
 use stagewright_store::{ArtifactKind, Digest, RunId};
 
-use crate::bench::Bench;
-use crate::candidate::{self, Candidate};
+use crate::execution::Execution;
 use crate::invocation::Invocation;
 use crate::key;
-use crate::made::Made;
+use crate::run::Request;
+use crate::run::artifacts::RunArtifacts;
+use crate::run::base_run;
 use crate::run::cache::{self, Found};
-use crate::run::{Request, Run, RunError};
-use crate::{upon, wire};
+use crate::run::candidate::{self, Candidate};
+use crate::run::context::Run;
+use crate::run::invocation_builder;
+use crate::run_error::RunError;
 
 /// A step of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -63,23 +66,33 @@ pub fn plan(request: Request) -> Result<Vec<PlannedStep>, RunError> {
     // Nothing is recorded under it.
     let id = "0".repeat(32).parse()?;
     let run = Run::of(request, id, tracing::Span::none());
-    let made = upon::taken_over(&run)?;
+    let artifacts = base_run::taken_over(&run)?;
     let asked: Vec<Step> =
         run.request.manifest.graph.steps().iter().filter(|step| run.is_asked(step)).cloned().collect();
-    Ok(self::steps(&run, made, &asked)?.0)
+    Ok(self::steps(&run, artifacts, &asked)?.0)
 }
 
 /// The same of these steps, with what was made for those that follow.
-pub(crate) fn steps(run: &Run, made: Made, asked: &[Step]) -> Result<(Vec<PlannedStep>, Made), RunError> {
-    let mut planning =
-        Planning { run, made, candidates: BTreeMap::new(), anew: Vec::new(), is_champion: false, is_unnumbered: false };
+pub(crate) fn steps(
+    run: &Run,
+    artifacts: RunArtifacts,
+    asked: &[Step],
+) -> Result<(Vec<PlannedStep>, RunArtifacts), RunError> {
+    let mut planning = Planning {
+        run,
+        artifacts,
+        candidates: BTreeMap::new(),
+        anew: Vec::new(),
+        is_champion: false,
+        is_unnumbered: false,
+    };
     let planned = asked.iter().map(|step| planning.step(step)).collect::<Result<_, _>>()?;
-    Ok((planned, planning.made))
+    Ok((planned, planning.artifacts))
 }
 
 struct Planning<'a> {
     run: &'a Run,
-    made: Made,
+    artifacts: RunArtifacts,
     /// The models by their trainings, once those are known.
     candidates: BTreeMap<StepId, Candidate>,
     /// The steps that are executed.
@@ -119,7 +132,7 @@ impl Planning<'_> {
             Standing::Nothing(why) => PlannedStep { cached: true, why, ..plain },
             Standing::OnRecord(key, found) => {
                 let Found { run, stage } = *found;
-                self.made.add(&step.id, stage);
+                self.artifacts.add(&step.id, stage);
                 self.consider(step)?;
                 let why = format!("run {} did the same", short(&run));
                 PlannedStep { key: Some(key), cached: true, from: Some(run), why, ..plain }
@@ -172,9 +185,11 @@ impl Planning<'_> {
             return Ok(Standing::Executed(None, why.to_owned()));
         }
         let (component, stage) = (self.run.component(step).clone(), request.manifest.stage_of(step));
-        let mut bench = Bench::begin(step.id.clone(), component, stage.limits, self.run.session(&request.cancel));
+        let mut execution =
+            Execution::begin(step.id.clone(), component, stage.limits, self.run.session(&request.cancel));
         let candidate = step.line.get(&World::Training).and_then(|training| self.candidates.get(training));
-        let invocation = Box::new(wire::invocation(self.run, step, &self.made, candidate, &mut bench)?);
+        let invocation =
+            Box::new(invocation_builder::invocation(self.run, step, &self.artifacts, candidate, &mut execution)?);
         if request.reuse.refresh.contains(&step.stage) {
             return Ok(Standing::Executed(Some(invocation), format!("`--refresh {}`", step.stage)));
         }
@@ -203,7 +218,7 @@ impl Planning<'_> {
         if training.world != World::Training || *self.run.request.stages.end() < World::Evaluation {
             return Ok(());
         }
-        let candidate = candidate::unregistered(self.run, &self.made, training)?;
+        let candidate = candidate::unregistered(self.run, &self.artifacts, training)?;
         // Of several models none is a candidate yet.
         if self.run.request.manifest.graph.of(World::Training).nth(1).is_none() {
             self.is_champion =

@@ -7,10 +7,11 @@ use stagewright_manifest::{Limits, World};
 use stagewright_store::{ArtifactStore, DataType, Field, Table};
 
 use crate::fault::StageFault;
-use crate::model::RegisteredModel;
-use crate::purity::predict_checked;
+use crate::limits::{Cancel, Meter};
+use crate::model::{ModelComponent, RegisteredModel};
+use crate::row_independence::predict_checked;
 use crate::sandbox::{
-    Cancel, Component, ComponentSource, Meter, ModelParts, ModelRunner, Shelf, StageContext, Tracker, View, stage_seed,
+    Component, ComponentSource, ModelParts, ModelRunner, Shelf, StageContext, Tracker, View, stage_seed,
 };
 
 /// The columns that a model reads, wherever they stand in a table.
@@ -26,6 +27,19 @@ pub(crate) fn view_for(parts: &ModelParts, table: &Table) -> Result<View, StageF
     };
     let columns = parts.features.fields().iter().map(place).collect::<Result<Vec<_>, _>>()?;
     Ok(View { table: table.clone(), schema: table.schema().project(&columns), columns })
+}
+
+/// Its components, ready to run.
+///
+/// # Errors
+/// A component is missing, does not match its digest, or is refused by today's host.
+pub(crate) fn components(
+    model: &RegisteredModel,
+    source: &dyn ComponentSource,
+    artifacts: &ArtifactStore,
+) -> Result<(Arc<Component>, Arc<Component>), StageFault> {
+    let ready = |world, component: &ModelComponent| source.restore(world, component, artifacts).map(Arc::new);
+    Ok((ready(World::Transformation, &model.transformation)?, ready(World::Training, &model.training)?))
 }
 
 /// A registered model that is ready to predict.
@@ -49,7 +63,7 @@ impl LoadedModel {
         cancel: &Cancel,
     ) -> Result<Self, StageFault> {
         let (state, blob) = model.blobs(artifacts)?;
-        let (transformation, training) = model.components(source, artifacts)?;
+        let (transformation, training) = components(model, source, artifacts)?;
         let context = |component: Arc<Component>, parameters: &serde_json::Value, world: World| {
             let limits =
                 limits.iter().find(|(of, _)| *of == world).map_or(world.default_limits(), |(_, limits)| *limits);

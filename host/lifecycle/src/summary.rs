@@ -7,12 +7,7 @@ use stagewright_evaluation::report::{EvaluationReport, Reason, Verdict};
 use stagewright_manifest::{StepId, World};
 use stagewright_store::{ArtifactRecord, StageRecord};
 
-use crate::artifact::{DECISION, EVALUATION};
-use crate::candidate::Candidate;
 use crate::invocation::{Invocation, Outcome, Usage};
-use crate::made::Made;
-use crate::run::Run;
-use crate::stages::promotion::Decision;
 
 /// An artifact by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -210,59 +205,4 @@ impl Summary {
             is_champion_already: false,
         }
     }
-
-    /// The summary of a run, from the documents that it made.
-    pub(crate) fn of_run(run: &Run, made: &Made, candidate: Option<Candidate>) -> Self {
-        let trained = trained(run, made, candidate.as_ref());
-        let line = candidate.as_ref().and_then(|candidate| run.evaluated(candidate).ok());
-        let made = &made.along(&line.unwrap_or_default());
-        let is_champion = candidate.as_ref().is_some_and(|candidate| candidate.is_champion_already);
-        let (evaluates, decides) = (made.ran(World::Evaluation), made.ran(World::Promotion));
-        let evaluated = made.open(&EVALUATION).ok().filter(|_| evaluates || decides || is_champion);
-        let champion = |evaluated: &EvaluationReport| {
-            let comparison = evaluated.compared.comparison.as_ref()?;
-            Some(comparison.champion.clone()).filter(|metrics| metrics.iter().next().is_some())
-        };
-        let metrics = |evaluated: &EvaluationReport| MetricsSummary {
-            candidate: evaluated.candidate.metrics.clone(),
-            // Of the champion of then, if it is the candidate by now.
-            champion: champion(evaluated).filter(|_| !is_champion),
-        };
-        let decision = |decision: Decision| DecisionSummary {
-            verdict: decision.verdict,
-            policy: decision.policy,
-            judged_against: decision.judged_against,
-            difference: decision.difference,
-            reasons: decision.reasons,
-        };
-        let cached = made.told().iter().filter(|stage| stage.cached).count();
-        Self {
-            executed: made.told().len() - cached,
-            cached,
-            stages: made.told().to_vec(),
-            trained,
-            fsyncs: stagewright_store::fsyncs(),
-            metrics: evaluated.as_ref().filter(|_| evaluates || is_champion).map(metrics),
-            evaluation: evaluated.as_ref().map(EvaluationSummary::of),
-            decision: made.open(&DECISION).ok().filter(|_| decides).map(decision),
-            is_champion_already: is_champion,
-            model: candidate.and_then(|candidate| candidate.told),
-            ..Self::of(run.id.to_string())
-        }
-    }
-}
-
-/// The models of a run, if it trained several and evaluated one of them.
-fn trained(run: &Run, made: &Made, candidate: Option<&Candidate>) -> Vec<TrainedSummary> {
-    let evaluations: Vec<_> = run.request.manifest.graph.of(World::Evaluation).collect();
-    if evaluations.len() < 2 || !made.ran(World::Evaluation) {
-        return Vec::new();
-    }
-    let of = |evaluation: &stagewright_manifest::Step| {
-        let training = evaluation.line.get(&World::Training)?.clone();
-        let metrics = made.after(evaluation).open(&EVALUATION).ok().map(|evaluated| evaluated.candidate.metrics);
-        let is_candidate = candidate.is_some_and(|candidate| candidate.training.id == training);
-        Some(TrainedSummary { training, evaluation: evaluation.id.clone(), metrics, is_candidate })
-    };
-    evaluations.into_iter().filter_map(of).collect()
 }

@@ -18,8 +18,7 @@ use super::{
     components, finished, needed,
 };
 use crate::fault::GUEST_TEXT;
-use crate::foreach::CHILD;
-use crate::run::config::{BASE_RUN, CHANGES, RESUMES};
+use crate::run::config::{BASE_RUN, CHANGES, CHILD, RESUMES};
 use crate::sandbox::Level;
 
 /// Bytes that are read at once.

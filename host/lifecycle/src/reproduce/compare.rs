@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use stagewright_store::{ArtifactKind, ArtifactStore, Digest, Schema, Staging, StoreError, Table};
 
-use super::ReproduceError;
+use super::error::ReproduceError;
 use crate::fault::StageFault;
 
 /// Bytes that are compared at once.

@@ -9,40 +9,10 @@ use stagewright_evaluation::figure::Figure;
 use stagewright_manifest::{Limits, StepId, World};
 use stagewright_store::{Digest, Role, Schema, Staging};
 
-use super::Component;
+use super::component::Component;
 use crate::fault::StageFault;
 use crate::limits::{Cancel, CpuMark, Meter};
-
-/// How loud a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// For the stage's author.
-    Debug,
-    /// Worth a line.
-    Info,
-    /// Something to look at.
-    Warn,
-    /// Something went wrong.
-    Error,
-}
-
-impl Level {
-    /// The word for it in records.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
-        }
-    }
-
-    /// The level of this word.
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Debug, Self::Info, Self::Warn, Self::Error].into_iter().find(|level| level.name() == name)
-    }
-}
+use crate::observer::Level;
 
 /// Receives what a stage tells people. Called from the stage's thread, often; must not block.
 /// Text is cut and its control characters are escaped before it gets here.

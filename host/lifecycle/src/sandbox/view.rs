@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stagewright_data::Task;
 use stagewright_store::{Blob, Field, Schema, Table};
 
-use super::StageContext;
+use super::context::StageContext;
 
 /// Rows and columns of a table, chosen by the host: a stage that gets a view sees nothing else.
 #[derive(Debug, Clone)]

@@ -16,16 +16,17 @@ use stagewright_evaluation::report::{
 use stagewright_store::{DataType, Field, Role, Schema, Table};
 
 use crate::artifact::{COMPARED, EVALUATION, EVALUATION_REPORT, IMPORTANCE, MODEL, PREDICTIONS, STATE, TASK, TEST};
-use crate::bench::Bench;
+use crate::execution::Execution;
 use crate::fault::StageFault;
 use crate::invocation::{CHAMPION_MODEL, CHAMPION_STATE, ChampionSpec, ChampionStatus, EvaluationWork};
-use crate::judgement::{Judged, Measured, Predicted, Rules, TestRows, judge, picked};
+use crate::judgement::{Judged, Measured, Predicted, Rules, judge, picked};
 use crate::model::width;
 use crate::predict::view_for;
-use crate::purity::predict_checked;
-use crate::run::RunError;
+use crate::row_independence::predict_checked;
+use crate::run_error::RunError;
 use crate::sandbox::{ModelParts, View};
-use crate::stages::transformation::{ReadError, all};
+use crate::table_reading::{ReadError, all};
+use crate::test_rows::TestRows;
 
 /// A model that predicted the test rows.
 struct Asked<'a> {
@@ -35,27 +36,27 @@ struct Asked<'a> {
 }
 
 /// Measures both models, lets the component look at them, judges the gates.
-pub(crate) fn run(work: &EvaluationWork, bench: &mut Bench) -> Result<(), RunError> {
-    let test = TestRows::new(bench.open(&TEST)?, bench.open(&TASK)?, bench.watch())?;
-    let parts = candidate(work, bench, &test)?;
+pub(crate) fn run(work: &EvaluationWork, execution: &mut Execution) -> Result<(), RunError> {
+    let test = TestRows::new(execution.open(&TEST)?, execution.open(&TASK)?, execution.watch())?;
+    let parts = candidate(work, execution, &test)?;
     let theirs = match &work.champion {
-        ChampionStatus::Readable(champion) => Some(champion_parts(champion, bench)?),
+        ChampionStatus::Readable(champion) => Some(champion_parts(champion, execution)?),
         ChampionStatus::Absent | ChampionStatus::Itself { .. } | ChampionStatus::Unreadable { .. } => None,
     };
     let ask = |name, parts| -> Result<Asked<'_>, StageFault> {
         let view = view_for(parts, &test.table)?;
-        let scores = bench.waiting(|| predict_checked(&*bench.session.sandbox, parts, &view))?;
+        let scores = execution.waiting(|| predict_checked(&*execution.session.sandbox, parts, &view))?;
         Ok(Asked { name, parts, scores })
     };
     let candidate = ask("candidate", &parts)?;
     let champion = theirs.as_ref().map(|parts| ask("champion", parts)).transpose()?;
     let judged = judged(work, &test, &candidate, champion.as_ref())?;
-    put_predictions(bench, &candidate, champion.as_ref(), &test.task)?;
-    let reported = component_looks(bench, &test, &judged, &parts, champion.as_ref())?;
-    let report = report(work, bench, &test, &judged, (&candidate, champion.as_ref()), reported)?;
-    bench.put_text(&EVALUATION, report.json())?;
-    bench.put_text(&EVALUATION_REPORT, report.html())?;
-    bench.put_results(results_of(&report));
+    put_predictions(execution, &candidate, champion.as_ref(), &test.task)?;
+    let reported = component_looks(execution, &test, &judged, &parts, champion.as_ref())?;
+    let report = report(work, execution, &test, &judged, (&candidate, champion.as_ref()), reported)?;
+    execution.put_text(&EVALUATION, report.json())?;
+    execution.put_text(&EVALUATION_REPORT, report.html())?;
+    execution.put_results(results_of(&report));
     Ok(())
 }
 
@@ -84,7 +85,7 @@ fn judged(
 
 /// Lets the component evaluate both models on the rows that they are compared on.
 fn component_looks(
-    bench: &mut Bench,
+    execution: &mut Execution,
     test: &TestRows,
     judged: &Judged,
     candidate: &ModelParts,
@@ -93,23 +94,23 @@ fn component_looks(
     let table = if judged.shown.len() == test.labels.len() {
         test.table.clone()
     } else {
-        let table = rows_of(bench, &test.table, &judged.shown)?;
-        bench.put_table(&COMPARED, &table);
+        let table = rows_of(execution, &test.table, &judged.shown)?;
+        execution.put_table(&COMPARED, &table);
         table
     };
     // It sees no champion where too few rows are left to measure it on.
     let champion = champion.filter(|_| judged.champion.is_some());
     let view = View::of(table, |field| matches!(field.role, Role::Feature | Role::Target | Role::Weight));
-    let context = bench.context(HashMap::new())?;
+    let context = execution.context(HashMap::new())?;
     let champion = champion.map(|champion| champion.parts.clone());
-    Ok(bench.session.sandbox.evaluate(context, &view, candidate.clone(), champion, &test.task)?)
+    Ok(execution.session.sandbox.evaluate(context, &view, candidate.clone(), champion, &test.task)?)
 }
 
 /// Some rows of a table, as a table of their own.
-fn rows_of(bench: &Bench, table: &Table, rows: &[usize]) -> Result<Table, StageFault> {
-    let mut writer = bench.create_table(table.schema())?;
+fn rows_of(execution: &Execution, table: &Table, rows: &[usize]) -> Result<Table, StageFault> {
+    let mut writer = execution.create_table(table.schema())?;
     let rows: Vec<u64> = rows.iter().map(|&row| row as u64).collect();
-    for batch in select(all(table, bench.watch()), &rows) {
+    for batch in select(all(table, execution.watch()), &rows) {
         writer.write(&batch.map_err(|ReadError(fault)| fault)?)?;
     }
     writer.finish()
@@ -117,7 +118,7 @@ fn rows_of(bench: &Bench, table: &Table, rows: &[usize]) -> Result<Table, StageF
 
 fn report(
     work: &EvaluationWork,
-    bench: &Bench,
+    execution: &Execution,
     test: &TestRows,
     judged: &Judged,
     (candidate, champion): (&Asked<'_>, Option<&Asked<'_>>),
@@ -166,33 +167,33 @@ fn report(
         decision: None,
         figures: figures(test, judged, candidate, champion)?,
         reported: Some(ComponentReport {
-            component: bench.report_component(),
+            component: execution.report_component(),
             metrics: reported.into_iter().collect(),
-            figures: bench.take_figures(),
+            figures: execution.take_figures(),
         }),
         artifacts: work.ancestors.clone(),
     })
 }
 
 /// The model of this run.
-fn candidate(work: &EvaluationWork, bench: &mut Bench, test: &TestRows) -> Result<ModelParts, RunError> {
+fn candidate(work: &EvaluationWork, execution: &mut Execution, test: &TestRows) -> Result<ModelParts, RunError> {
     Ok(ModelParts {
-        transformation: bench.nested(&work.candidate.transformation)?,
-        state: bench.open(&STATE)?,
-        training: bench.nested(&work.candidate.training)?,
-        model: bench.open(&MODEL)?,
+        transformation: execution.nested(&work.candidate.transformation)?,
+        state: execution.open(&STATE)?,
+        training: execution.nested(&work.candidate.training)?,
+        model: execution.open(&MODEL)?,
         features: features_of(test.table.schema()),
         task: test.task.clone(),
-        importance: bench.open(&IMPORTANCE)?,
+        importance: execution.open(&IMPORTANCE)?,
     })
 }
 
-fn champion_parts(champion: &ChampionSpec, bench: &mut Bench) -> Result<ModelParts, RunError> {
+fn champion_parts(champion: &ChampionSpec, execution: &mut Execution) -> Result<ModelParts, RunError> {
     Ok(ModelParts {
-        transformation: bench.nested(&champion.guests.transformation)?,
-        state: bench.blob(CHAMPION_STATE)?,
-        training: bench.nested(&champion.guests.training)?,
-        model: bench.blob(CHAMPION_MODEL)?,
+        transformation: execution.nested(&champion.guests.transformation)?,
+        state: execution.blob(CHAMPION_STATE)?,
+        training: execution.nested(&champion.guests.training)?,
+        model: execution.blob(CHAMPION_MODEL)?,
         features: champion.features.clone(),
         task: champion.task.clone(),
         importance: champion.importance.clone(),
@@ -205,7 +206,7 @@ fn features_of(schema: &Schema) -> Schema {
 
 /// Scores of the test rows as an artifact of their own, so that anybody can compute other metrics.
 fn put_predictions(
-    bench: &mut Bench,
+    execution: &mut Execution,
     candidate: &Asked<'_>,
     champion: Option<&Asked<'_>>,
     task: &Task,
@@ -227,10 +228,10 @@ fn put_predictions(
         })
     });
     let rows = RecordBatch::try_new(schema.to_arrow(), columns.collect()).map_err(StageFault::host)?;
-    let mut writer = bench.create_table(&schema)?;
+    let mut writer = execution.create_table(&schema)?;
     writer.write(&rows)?;
     let table = writer.finish()?;
-    bench.put_table(&PREDICTIONS, &table);
+    execution.put_table(&PREDICTIONS, &table);
     Ok(())
 }
 

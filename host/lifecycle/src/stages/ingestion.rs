@@ -4,46 +4,46 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use stagewright_data::{DataError, Decode, DecodeLimits, InferenceOptions, Signature, Source, SourceRows, Strictness};
+use stagewright_data::{Decode, DecodeLimits, InferenceOptions, Signature, Source, SourceRows, Strictness};
 use stagewright_manifest::World;
 use stagewright_store::{Role, Schema};
 use tracing::Span;
 
 use crate::artifact::{RESPONSE, SIGNATURE, TABLE};
-use crate::bench::{Bench, roles};
-use crate::fault::{LimitKind, StageFault};
+use crate::execution::{Execution, roles};
+use crate::fault::StageFault;
 use crate::invocation::{IngestionWork, Reading};
-use crate::run::RunError;
+use crate::run_error::RunError;
 use crate::sandbox::{SourceCursor, Sources};
 use crate::spans;
 
 /// Ingests, and records the signature that was used.
-pub(crate) fn run(work: &IngestionWork, bench: &mut Bench) -> Result<(), RunError> {
+pub(crate) fn run(work: &IngestionWork, execution: &mut Execution) -> Result<(), RunError> {
     let mut response = None;
     let source = work.source.as_ref().map(|declared| {
-        let source = bench.source().map(|(path, blob)| {
+        let source = execution.source().map(|(path, blob)| {
             response = blob;
             declared.reading.at(path)
         });
         (declared.name.clone(), source)
     });
-    let leave = bench.leave();
-    let decoder = bench.session.decoder.clone();
+    let leave = execution.leave();
+    let decoder = execution.session.decoder.clone();
     let signature = signature(work, source.as_ref().map(|(_, source)| source), &*decoder, &leave)?;
     let mut roles: HashMap<String, Role> = signature.iter().flat_map(|signature| roles(&signature.fields)).collect();
     // A table that a stage makes up may come without a signature; its target is known all the same.
     if let Some(target) = &work.target {
         roles.entry(target.clone()).or_insert(Role::Target);
     }
-    let context = bench.context(roles)?;
+    let context = execution.context(roles)?;
     let name = work.source.as_ref().map(|source| source.name.as_str());
-    let component = bench.component.name.clone();
+    let component = execution.component.name.clone();
     let granted = Granted { component, source, signature: signature.clone(), decoder, leave };
-    let table = bench.session.sandbox.ingest(context, name, Arc::new(granted))?;
+    let table = execution.session.sandbox.ingest(context, name, Arc::new(granted))?;
     match &work.source {
-        Some(source) if bench.source_has_changed() => match source.reading {
+        Some(source) if execution.source_has_changed() => match source.reading {
             // A database gives what stood in it when it was asked, whatever is written meanwhile.
-            Reading::Table { .. } | Reading::Query { .. } => bench.forget_source(),
+            Reading::Table { .. } | Reading::Query { .. } => execution.forget_source(),
             Reading::Csv { .. } | Reading::Parquet => {
                 let message = format!("somebody wrote to the source `{}` while it was read", source.name);
                 return Err(data(message));
@@ -59,10 +59,10 @@ pub(crate) fn run(work: &IngestionWork, bench: &mut Bench) -> Result<(), RunErro
         // A stage that makes its data up, and a manifest that names no columns: the table says what they are.
         None => signature_of(table.schema(), work.target.as_deref())?,
     };
-    bench.put_json(&SIGNATURE, &signature)?;
-    bench.put_table(&TABLE, &table);
+    execution.put_json(&SIGNATURE, &signature)?;
+    execution.put_table(&TABLE, &table);
     if let Some(response) = &response {
-        bench.put_blob(&RESPONSE, response);
+        execution.put_blob(&RESPONSE, response);
     }
     Ok(())
 }
@@ -83,7 +83,7 @@ fn signature(
     let (null_values, target) = (work.null_values.clone(), work.target.clone());
     let options = InferenceOptions { null_values, sample_rows: None, target };
     let inferred = spans::part("infer").in_scope(|| decoder.infer(source, &options, false, leave));
-    let inferred = inferred.map_err(|error| fault(&error))?;
+    let inferred = inferred.map_err(|error| StageFault::of_data(&error))?;
     Ok(Some(inferred.signature))
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn signature_of(schema: &Schema, target: Option<&str>) -> Result<Sign
         .iter()
         .cloned()
         .map(|field| if Some(field.name.as_str()) == target { field.with_role(Role::Target) } else { field });
-    Signature::new(fields.collect()).map_err(|error| fault(&error))
+    Signature::new(fields.collect()).map_err(|error| StageFault::of_data(&error))
 }
 
 /// The one source that ingestion may open.
@@ -114,7 +114,7 @@ impl Sources for Granted {
                 let source = source.as_ref().map_err(Clone::clone)?;
                 let span = spans::part("decode");
                 let cursor = span.in_scope(|| self.decoder.open(source, signature, Strictness::Ingest, &self.leave));
-                Ok(Box::new(Opened { rows: cursor.map_err(|error| fault(&error))?, _span: span }))
+                Ok(Box::new(Opened { rows: cursor.map_err(|error| StageFault::of_data(&error))?, _span: span }))
             }
             _ => Err(StageFault::Denied {
                 stage: World::Ingestion.into(),
@@ -138,37 +138,6 @@ impl SourceCursor for Opened {
     }
 
     fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>, StageFault> {
-        self.rows.next(rows).map_err(|error| fault(&error))
-    }
-}
-
-/// What went wrong with the data, in a stage's words.
-pub(crate) fn fault(error: &DataError) -> StageFault {
-    let stage = World::Ingestion.into();
-    match error {
-        // The stage that reads knows whether it was the deadline.
-        DataError::Interrupted => return StageFault::Cancelled { stage },
-        DataError::Memory { allowed, .. } => {
-            let (kind, allowed) = (LimitKind::Memory, *allowed);
-            return StageFault::Limit { stage, kind, used: allowed.saturating_add(1), allowed };
-        }
-        DataError::Host(message) => return StageFault::host(message),
-        _ => {}
-    }
-    match error.as_fault() {
-        Some(fault) => {
-            let message = match fault.line {
-                Some(line) => format!("line {line}: {}", fault.message),
-                None => fault.message.clone(),
-            };
-            StageFault::Data {
-                stage,
-                message,
-                column: fault.column.clone(),
-                row: fault.row,
-                value: fault.value.clone(),
-            }
-        }
-        None => StageFault::Data { stage, message: error.to_string(), column: None, row: None, value: None },
+        self.rows.next(rows).map_err(|error| StageFault::of_data(&error))
     }
 }

@@ -2,7 +2,7 @@
 //! the lifecycle's order; `segments`, which is the host's work alone; and `weights`, which two of
 //! them check.
 //!
-//! A stage gets its part of an [`Invocation`] and a [`Bench`] that opens what the invocation
+//! A stage gets its part of an [`Invocation`] and a [`Execution`] that opens what the invocation
 //! declares. It knows no manifest and no registry.
 
 pub(crate) mod evaluation;
@@ -17,23 +17,23 @@ pub(crate) mod weights;
 
 use stagewright_store::Staging;
 
-use crate::bench::{Bench, Session};
+use crate::execution::{Execution, Session};
 use crate::fault::StageFault;
 use crate::invocation::{Invocation, Outcome, Work};
-use crate::run::RunError;
+use crate::run_error::RunError;
 
 /// Does the work of a step on its bench.
-pub(crate) fn work(invocation: &Invocation, bench: &mut Bench) -> Result<(), RunError> {
-    bench.declare(invocation);
+pub(crate) fn work(invocation: &Invocation, execution: &mut Execution) -> Result<(), RunError> {
+    execution.declare(invocation);
     match &invocation.work {
-        Work::Ingestion(work) => ingestion::run(work, bench),
-        Work::Preparation(work) => preparation::run(work, bench),
-        Work::Segments(work) => segments::run(work, bench),
-        Work::Validation => validation::run(bench),
-        Work::Transformation(work) => transformation::run(work, bench),
-        Work::Training => training::run(bench),
-        Work::Evaluation(work) => evaluation::run(work, bench),
-        Work::Promotion { gates } => promotion::run(gates, bench),
+        Work::Ingestion(work) => ingestion::run(work, execution),
+        Work::Preparation(work) => preparation::run(work, execution),
+        Work::Segments(work) => segments::run(work, execution),
+        Work::Validation => validation::run(execution),
+        Work::Transformation(work) => transformation::run(work, execution),
+        Work::Training => training::run(execution),
+        Work::Evaluation(work) => evaluation::run(work, execution),
+        Work::Promotion { gates } => promotion::run(gates, execution),
     }
 }
 
@@ -52,9 +52,9 @@ pub(crate) fn execute_aside(invocation: &Invocation, session: Session) -> Result
     let component = session.components.iter().find(|it| it.world == guest.world && it.digest == guest.component);
     let missing = || StageFault::host(format!("the component `{}` is not at hand", guest.component));
     let component = component.ok_or_else(missing)?.clone();
-    let mut bench = Bench::begin(invocation.step.clone(), component, guest.limits, session);
-    let worked = work(invocation, &mut bench);
-    let worked = bench.settled(worked);
-    let outcome = bench.outcome(worked.as_ref().err());
-    Ok((outcome, bench.staging()))
+    let mut execution = Execution::begin(invocation.step.clone(), component, guest.limits, session);
+    let worked = work(invocation, &mut execution);
+    let worked = execution.settled(worked);
+    let outcome = execution.outcome(worked.as_ref().err());
+    Ok((outcome, execution.staging()))
 }

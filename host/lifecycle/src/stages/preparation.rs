@@ -10,19 +10,19 @@ use stagewright_manifest::World;
 use stagewright_store::{Role, Table};
 
 use crate::artifact::{SIGNATURE, TABLE};
-use crate::bench::{Bench, roles};
+use crate::execution::{Execution, roles};
 use crate::fault::StageFault;
 use crate::invocation::PreparationWork;
-use crate::run::RunError;
+use crate::run_error::RunError;
 use crate::stages::ingestion::signature_of;
 
 /// Prepares, and records the signature of the table.
-pub(crate) fn run(work: &PreparationWork, bench: &mut Bench) -> Result<(), RunError> {
-    let inputs = bench.named_tables()?;
+pub(crate) fn run(work: &PreparationWork, execution: &mut Execution) -> Result<(), RunError> {
+    let inputs = execution.named_tables()?;
     let roles = roles_of(work, &inputs);
-    let context = bench.context(roles.clone())?;
-    let table = bench.session.sandbox.prepare(context, &inputs)?;
-    refuse_other_roles(bench, &table, &roles)?;
+    let context = execution.context(roles.clone())?;
+    let table = execution.session.sandbox.prepare(context, &inputs)?;
+    refuse_other_roles(execution, &table, &roles)?;
     if table.rows() == 0 {
         let message = "the table is empty: it has columns, but no rows".to_owned();
         let stage = World::Preparation.into();
@@ -32,8 +32,8 @@ pub(crate) fn run(work: &PreparationWork, bench: &mut Bench) -> Result<(), RunEr
         Some(signature) => signature.clone(),
         None => signature_of(table.schema(), work.target.as_deref())?,
     };
-    bench.put_json(&SIGNATURE, &signature)?;
-    bench.put_table(&TABLE, &table);
+    execution.put_json(&SIGNATURE, &signature)?;
+    execution.put_table(&TABLE, &table);
     Ok(())
 }
 
@@ -61,11 +61,11 @@ fn roles_of(work: &PreparationWork, inputs: &[(String, Table)]) -> HashMap<Strin
 
 /// Refuses a table that came back as it was handed over, with the roles of before: whoever makes a
 /// table has it with the manifest's.
-fn refuse_other_roles(bench: &Bench, table: &Table, roles: &HashMap<String, Role>) -> Result<(), StageFault> {
+fn refuse_other_roles(execution: &Execution, table: &Table, roles: &HashMap<String, Role>) -> Result<(), StageFault> {
     let role = |name: &str| roles.get(name).copied().unwrap_or(Role::Feature);
     if table.schema().fields().iter().all(|field| field.role == role(&field.name)) {
         return Ok(());
     }
     let message = "a table came back that was handed over: write its rows to a table of its own";
-    Err(bench.contract("prepare.prepare", message))
+    Err(execution.contract("prepare.prepare", message))
 }

@@ -5,32 +5,19 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
-use stagewright_evaluation::difference::MetricDifference;
 use stagewright_evaluation::gates::{GateResult, GateRule, Gates, Verdict, judge};
 use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::{Champion, EvaluationReport, Reason};
 
-use crate::artifact::{DECISION, EVALUATION};
-use crate::bench::Bench;
+use crate::artifact::{DECISION, Decision, EVALUATION};
+use crate::execution::Execution;
 use crate::fault::StageFault;
-use crate::run::RunError;
+use crate::run_error::RunError;
 use crate::sandbox::{DecisionInput, StageDecision};
 
-/// The decision on a candidate: an artifact, and the verdict that the registry records.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Decision {
-    pub(crate) verdict: Verdict,
-    pub(crate) policy: String,
-    pub(crate) judged_against: Option<u32>,
-    pub(crate) difference: Option<MetricDifference>,
-    pub(crate) reasons: Vec<Reason>,
-    gates: Vec<GateResult>,
-}
-
 /// Decides.
-pub(crate) fn run(gates: &Gates, bench: &mut Bench) -> Result<(), RunError> {
-    let evaluated = bench.open(&EVALUATION)?;
+pub(crate) fn run(gates: &Gates, execution: &mut Execution) -> Result<(), RunError> {
+    let evaluated = execution.open(&EVALUATION)?;
     let reported = evaluated.reported.as_ref().map(|reported| named(&reported.metrics)).unwrap_or_default();
     let comparison = evaluated.compared.comparison.as_ref();
     // Judged again, by today's gates: a single stage may run with other gates than the evaluation it works on.
@@ -48,8 +35,8 @@ pub(crate) fn run(gates: &Gates, bench: &mut Bench) -> Result<(), RunError> {
         gates: judgement.gates.clone(),
         verdict: judgement.verdict,
     };
-    let decided = bench.session.sandbox.decide(bench.context(HashMap::new())?, &input)?;
-    let (verdict, reasons) = combine(&judgement.gates, decided, &bench.component.name);
+    let decided = execution.session.sandbox.decide(execution.context(HashMap::new())?, &input)?;
+    let (verdict, reasons) = combine(&judgement.gates, decided, &execution.component.name);
     let decision = Decision {
         verdict,
         policy: gates.policy.name().to_owned(),
@@ -58,7 +45,7 @@ pub(crate) fn run(gates: &Gates, bench: &mut Bench) -> Result<(), RunError> {
         reasons,
         gates: judgement.gates,
     };
-    bench.put_json(&DECISION, &decision)
+    execution.put_json(&DECISION, &decision)
 }
 
 /// Metrics by name; NaN where one is undefined.

@@ -9,18 +9,17 @@ use std::collections::BTreeMap;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array as _, ArrayRef, RecordBatch, StringArray};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stagewright_data::Gather;
 use stagewright_manifest::{NullPolicy, World, child_names};
 use stagewright_store::{DataType, Table, TableWriter};
 
-use crate::artifact::{SEGMENT_LIST, TABLE};
-use crate::bench::Bench;
+use crate::artifact::{SEGMENT_LIST, Segment, Segments, TABLE};
+use crate::execution::Execution;
 use crate::fault::{StageFault, guest_name};
 use crate::invocation::SegmentsWork;
-use crate::run::RunError;
-use crate::stages::transformation::{ReadError, columns};
+use crate::run_error::RunError;
+use crate::table_reading::{ReadError, columns};
 
 /// Bytes that the host keeps of each row while it deals rows out: its number, in a list that grows.
 const ROW_MEMORY: u64 = 16;
@@ -28,40 +27,18 @@ const ROW_MEMORY: u64 = 16;
 /// Bytes that a column of a batch takes besides its values, which stay in their file.
 const COLUMN_MEMORY: u64 = 512;
 
-/// The segments of a table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Segments {
-    /// The column.
-    pub(crate) column: String,
-    /// Rows that are in no segment, because they have no value.
-    pub(crate) rows_without_value: u64,
-    /// The segments, by their values.
-    pub(crate) segments: Vec<Segment>,
-}
-
-/// The rows that have one value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Segment {
-    /// The name of its child.
-    pub(crate) name: String,
-    /// The value; null where rows without one are a segment.
-    pub(crate) value: Value,
-    /// How many rows.
-    pub(crate) rows: u64,
-}
-
 /// The name of a segment's table among the artifacts of the step.
-pub(crate) fn artifact(name: &str) -> String {
+pub(crate) fn table_name(name: &str) -> String {
     format!("segment-{name}")
 }
 
 /// Deals the rows out.
-pub(crate) fn run(work: &SegmentsWork, bench: &mut Bench) -> Result<(), RunError> {
+pub(crate) fn run(work: &SegmentsWork, execution: &mut Execution) -> Result<(), RunError> {
     // Nobody else's code runs, so that no wall is missed.
-    bench.stands_alone();
-    let table = bench.open(&TABLE)?;
+    execution.stands_alone();
+    let table = execution.open(&TABLE)?;
     let place = column(work, &table)?;
-    let (dealt, without) = deal(work, bench, &table, place)?;
+    let (dealt, without) = deal(work, execution, &table, place)?;
     let mut segments = in_order(table.schema().fields()[place].data_type, dealt)?;
     let mut rows_without_value = 0;
     match (work.nulls, without.first()) {
@@ -89,8 +66,8 @@ pub(crate) fn run(work: &SegmentsWork, bench: &mut Bench) -> Result<(), RunError
         rows: rows.len() as u64,
     });
     let list = Segments { column: work.column.clone(), rows_without_value, segments: list.collect() };
-    write(bench, &table, &list, segments)?;
-    bench.put_json(&SEGMENT_LIST, &list)
+    write(execution, &table, &list, segments)?;
+    execution.put_json(&SEGMENT_LIST, &list)
 }
 
 fn wrong(column: &str, message: String, row: Option<u64>, value: Option<String>) -> StageFault {
@@ -117,8 +94,8 @@ fn column(work: &SegmentsWork, table: &Table) -> Result<usize, StageFault> {
 /// The numbers of the rows of each value, by its text; and of those without one.
 type Dealt = (BTreeMap<String, Vec<u64>>, Vec<u64>);
 
-fn deal(work: &SegmentsWork, bench: &Bench, table: &Table, place: usize) -> Result<Dealt, StageFault> {
-    let watch = bench.watch();
+fn deal(work: &SegmentsWork, execution: &Execution, table: &Table, place: usize) -> Result<Dealt, StageFault> {
+    let watch = execution.watch();
     let batches = (table.chunks() as u64).saturating_mul(table.schema().len() as u64 * COLUMN_MEMORY);
     let kept = table.rows().saturating_mul(ROW_MEMORY).saturating_add(batches);
     let mut held = kept.saturating_add(TableWriter::empty_bytes(table.schema()));
@@ -206,7 +183,7 @@ fn in_order(kind: DataType, dealt: BTreeMap<String, Vec<u64>>) -> Result<Vec<(Va
 
 /// Writes a table for each segment.
 fn write(
-    bench: &mut Bench,
+    execution: &mut Execution,
     table: &Table,
     list: &Segments,
     segments: Vec<(Value, Vec<u64>)>,
@@ -215,11 +192,11 @@ fn write(
     let batches: Vec<RecordBatch> = table.batches(None).collect::<Result<_, _>>().map_err(StageFault::host)?;
     let gather = Gather::new(batches);
     for (segment, (_, rows)) in list.segments.iter().zip(segments) {
-        let mut writer = bench.create_table(table.schema())?;
+        let mut writer = execution.create_table(table.schema())?;
         for part in rows.chunks(table.schema().chunk_rows()) {
             writer.write(&gather.rows(part).map_err(StageFault::host)?)?;
         }
-        bench.put_named_table(artifact(&segment.name), &writer.finish()?);
+        execution.put_named_table(table_name(&segment.name), &writer.finish()?);
     }
     Ok(())
 }

@@ -10,21 +10,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use stagewright_data::{DataError, Gather, Partition, Split, SplitCellSink, Task, TaskKind, in_hash_order, select};
+use stagewright_data::{Gather, Partition, Split, SplitCellSink, Task, TaskKind, in_hash_order, select};
 use stagewright_manifest::World;
-use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter, packed};
+use stagewright_store::{Blob, DataType, Field, Role, Schema, Table, TableWriter};
 
 use crate::artifact::{
     FEATURES_TRAIN, FEATURES_VALIDATION, SIGNATURE, SPLIT, STATE, TABLE, TASK, TEST, TEST_ROWS, TRAIN, VALIDATION_ROWS,
 };
-use crate::bench::{Bench, MadeTable, roles};
+use crate::execution::{Execution, HostTable, roles};
 use crate::fault::{StageFault, guest_name};
 use crate::invocation::{SPLIT_FILE, TransformationWork};
 use crate::limits::Watch;
-use crate::purity::check_transform;
-use crate::run::RunError;
+use crate::row_independence::check_transform;
+use crate::run_error::RunError;
 use crate::sandbox::{StageContext, View};
-use crate::stages::{ingestion, weights};
+use crate::stages::weights;
+use crate::table_reading::{ROW_COLUMN, ReadError, all, columns, with_kept_identifiers};
 
 /// Bytes that the host keeps of each row while it deals rows out, at most: two hashes, its
 /// partition, its number, its place in the order of the test rows, and what sorting takes.
@@ -45,52 +46,52 @@ const IMPORTED_ROW_MEMORY: usize = 96;
 const EXPORTED_ROW: usize = 20;
 
 /// Splits, fits, transforms, rebalances.
-pub(crate) fn run(work: &TransformationWork, bench: &mut Bench) -> Result<(), RunError> {
-    let table = bench.open(&TABLE)?;
-    let watch = bench.watch().clone();
-    refuse_undeclared(bench, &table)?;
+pub(crate) fn run(work: &TransformationWork, execution: &mut Execution) -> Result<(), RunError> {
+    let table = execution.open(&TABLE)?;
+    let watch = execution.watch().clone();
+    refuse_undeclared(execution, &table)?;
     watch.hold(split_memory(&table))?;
     let task = task(work, &table, &watch)?;
-    weights::refuse_wrong(bench.world, &table, &watch)?;
-    let split = split(work, bench, &table, &watch)?;
-    let part = |bench: &Bench, partition| rows_of(bench, &table, &split, &task, partition);
-    let train = part(bench, Partition::Train)?;
+    weights::refuse_wrong(execution.world, &table, &watch)?;
+    let split = split(work, execution, &table, &watch)?;
+    let part = |execution: &Execution, partition| rows_of(execution, &table, &split, &task, partition);
+    let train = part(execution, Partition::Train)?;
     let order = test_rows(&table, &split, &watch)?;
-    let test = test_table(bench, &table, &order, &task)?;
+    let test = test_table(execution, &table, &order, &task)?;
     let validation =
-        (split.count(Partition::Validation) > 0).then(|| part(bench, Partition::Validation)).transpose()?;
+        (split.count(Partition::Validation) > 0).then(|| part(execution, Partition::Validation)).transpose()?;
     refuse_missing_class(&task, &train, &watch)?;
-    weights::refuse_weightless(bench.world, &task, &train, &watch)?;
+    weights::refuse_weightless(execution.world, &task, &train, &watch)?;
     let (of_train, of_validation) = (split.indices(Partition::Train), split.indices(Partition::Validation));
     let in_train = |fault: StageFault| fault.at_source(|row| source_row(&of_train, row));
 
-    let context = bench.context(roles(train.schema()))?;
+    let context = execution.context(roles(train.schema()))?;
     let seen = View::of(train.clone(), |field| matches!(field.role, Role::Feature | Role::Target | Role::Weight));
-    let state = bench.session.sandbox.fit(context.clone(), &seen, &task).map_err(in_train)?;
+    let state = execution.session.sandbox.fit(context.clone(), &seen, &task).map_err(in_train)?;
     // Training and validation rows alike are features to it.
-    let transforming = bench.context(HashMap::new())?;
-    let mut features = transformed(bench, &transforming, &state, &train).map_err(in_train)?;
+    let transforming = execution.context(HashMap::new())?;
+    let mut features = transformed(execution, &transforming, &state, &train).map_err(in_train)?;
     let mut made = vec![made_of(&train, &features)];
-    if let Some(rebalanced) = bench.session.sandbox.rebalance(context, &features, &task).map_err(in_train)? {
-        check_rebalanced(bench, &features, &rebalanced)?;
+    if let Some(rebalanced) = execution.session.sandbox.rebalance(context, &features, &task).map_err(in_train)? {
+        check_rebalanced(execution, &features, &rebalanced)?;
         features = rebalanced;
     }
     if let Some(validation) = validation {
         let in_validation = |fault: StageFault| fault.at_source(|row| source_row(&of_validation, row));
-        let features = transformed(bench, &transforming, &state, &validation).map_err(in_validation)?;
+        let features = transformed(execution, &transforming, &state, &validation).map_err(in_validation)?;
         made.push(made_of(&validation, &features));
-        bench.put_table(&VALIDATION_ROWS, &validation);
-        bench.put_table(&FEATURES_VALIDATION, &features);
+        execution.put_table(&VALIDATION_ROWS, &validation);
+        execution.put_table(&FEATURES_VALIDATION, &features);
     }
-    check_transform(&*bench.session.sandbox, &transforming, &state, &made)?;
-    bench.put_json(&TASK, &task)?;
-    bench.put_text(&SPLIT, exported(&table, &split, &watch)?)?;
-    bench.put_table(&TRAIN, &train);
-    bench.put_table(&TEST, &test);
-    let index = index_table(bench, &order)?;
-    bench.put_table(&TEST_ROWS, &index);
-    bench.put_blob(&STATE, &state);
-    bench.put_table(&FEATURES_TRAIN, &features);
+    check_transform(&*execution.session.sandbox, &transforming, &state, &made)?;
+    execution.put_json(&TASK, &task)?;
+    execution.put_text(&SPLIT, exported(&table, &split, &watch)?)?;
+    execution.put_table(&TRAIN, &train);
+    execution.put_table(&TEST, &test);
+    let index = index_table(execution, &order)?;
+    execution.put_table(&TEST_ROWS, &index);
+    execution.put_blob(&STATE, &state);
+    execution.put_table(&FEATURES_TRAIN, &features);
     Ok(())
 }
 
@@ -109,15 +110,15 @@ fn task(work: &TransformationWork, table: &Table, watch: &Watch) -> Result<Task,
 }
 
 /// Which rows are for what.
-fn split(work: &TransformationWork, bench: &Bench, table: &Table, watch: &Watch) -> Result<Split, RunError> {
+fn split(work: &TransformationWork, execution: &Execution, table: &Table, watch: &Watch) -> Result<Split, RunError> {
     let split = match &work.split {
         Some(plan) => plan.split(table.schema(), all(table, watch)),
         None => {
-            let file = bench.blob(SPLIT_FILE)?;
+            let file = execution.blob(SPLIT_FILE)?;
             let held = Cell::new(file.size().saturating_mul(IMPORTED_BYTE_MEMORY));
             watch.hold(held.get())?;
             let rows = with_kept_identifiers(table, watch, &held, IMPORTED_ROW_MEMORY);
-            let (decoder, leave) = (&bench.session.decoder, bench.leave());
+            let (decoder, leave) = (&execution.session.decoder, execution.leave());
             let read = |identifiers: &[String], take: &mut SplitCellSink<'_>| {
                 decoder.split(file.path(), identifiers, &leave, take)
             };
@@ -140,8 +141,8 @@ fn split_memory(table: &Table) -> u64 {
 
 /// Refuses a table with other columns than the signature declares: validation may have been
 /// another version's, or another run's.
-fn refuse_undeclared(bench: &mut Bench, table: &Table) -> Result<(), RunError> {
-    let signature = bench.open(&SIGNATURE)?;
+fn refuse_undeclared(execution: &mut Execution, table: &Table) -> Result<(), RunError> {
+    let signature = execution.open(&SIGNATURE)?;
     let Some(first) = signature.differences(table.schema()).into_iter().next() else { return Ok(()) };
     let message = format!(
         "the ingested table is not what the signature declares: {}, expected {}",
@@ -149,62 +150,6 @@ fn refuse_undeclared(bench: &mut Bench, table: &Table) -> Result<(), RunError> {
     );
     let (stage, column) = (World::Transformation.into(), Some(guest_name(&first.column)));
     Err(StageFault::Data { stage, message, column, row: None, value: None }.into())
-}
-
-/// Wraps a fault so that it can pass through `stagewright-data`'s iterators.
-pub(crate) struct ReadError(pub(crate) StageFault);
-
-impl From<DataError> for ReadError {
-    fn from(error: DataError) -> Self {
-        Self(ingestion::fault(&error))
-    }
-}
-
-/// Columns of a table, batch by batch in order; ends at a limit of the stage that they are read for.
-pub(crate) fn columns(
-    table: &Table,
-    columns: Vec<usize>,
-    watch: &Watch,
-) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
-    let (table, watch) = (table.clone(), watch.clone());
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        (start < table.rows()).then(|| {
-            watch.look().map_err(ReadError)?;
-            let rows = table
-                .read(start, table.schema().chunk_rows(), Some(&columns))
-                .map_err(|error| ReadError(StageFault::host(error)))?;
-            start += rows.num_rows() as u64;
-            Ok(rows)
-        })
-    })
-}
-
-/// All columns of a table, as [`columns`].
-pub(crate) fn all(table: &Table, watch: &Watch) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
-    columns(table, (0..table.schema().len()).collect(), watch)
-}
-
-/// All columns of a table, of which somebody keeps the identifiers: their text, and so many bytes
-/// besides for each row, count as memory of the stage as they come.
-pub(crate) fn with_kept_identifiers(
-    table: &Table,
-    watch: &Watch,
-    held: &Cell<u64>,
-    besides: usize,
-) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
-    let identifiers = table.schema().indices_with(Role::Identifier);
-    let fields = identifiers.iter().map(|&column| table.schema().fields()[column].clone()).collect();
-    let named_schema = Schema::new(fields).expect("a subset of a valid schema is valid");
-    let watch_memory = watch.clone();
-    all(table, watch).map(move |rows| {
-        let rows = rows?;
-        let named = rows.project(&identifiers).map_err(|error| ReadError(StageFault::host(error)))?;
-        let text = packed::batch_bytes(&named, &named_schema).map_err(|error| ReadError(StageFault::host(error)))?;
-        held.set(held.get() + (text + rows.num_rows() * besides) as u64);
-        watch_memory.hold(held.get()).map_err(ReadError)?;
-        Ok(rows)
-    })
 }
 
 /// The split as CSV, fit to be imported elsewhere.
@@ -225,16 +170,16 @@ fn source_row(numbers: &[u64], row: u64) -> Option<u64> {
 
 /// The rows of one partition as a table of their own, in order, its target encoded for the task.
 fn rows_of(
-    bench: &Bench,
+    execution: &Execution,
     table: &Table,
     split: &Split,
     task: &Task,
     partition: Partition,
 ) -> Result<Table, StageFault> {
-    let mut rows = EncodedRows::create(bench, table, task)?;
+    let mut rows = EncodedRows::create(execution, table, task)?;
     let indices = split.indices(partition);
     let mut done = 0;
-    for batch in select(all(table, bench.watch()), &indices) {
+    for batch in select(all(table, execution.watch()), &indices) {
         let batch = batch.map_err(|ReadError(fault)| fault)?;
         let numbers = &indices[done..done + batch.num_rows()];
         done += batch.num_rows();
@@ -252,8 +197,8 @@ fn test_rows(table: &Table, split: &Split, watch: &Watch) -> Result<Vec<u64>, St
 
 /// The test rows as a table of their own, in the order of [`test_rows`], its target encoded for the
 /// task.
-fn test_table(bench: &Bench, table: &Table, order: &[u64], task: &Task) -> Result<Table, StageFault> {
-    let mut rows = EncodedRows::create(bench, table, task)?;
+fn test_table(execution: &Execution, table: &Table, order: &[u64], task: &Task) -> Result<Table, StageFault> {
+    let mut rows = EncodedRows::create(execution, table, task)?;
     // Views of the mapped file; a batch at a time is copied out of them.
     let batches: Vec<RecordBatch> = table.batches(None).collect::<Result<_, _>>().map_err(StageFault::host)?;
     let gather = Gather::new(batches);
@@ -264,36 +209,16 @@ fn test_table(bench: &Bench, table: &Table, order: &[u64], task: &Task) -> Resul
     rows.finish()
 }
 
-/// The column of the index of the test rows.
-const ROW: &str = "row";
-
 /// The rows of the ingested table that the test rows are, in the order of the test table.
-fn index_table(bench: &Bench, order: &[u64]) -> Result<Table, StageFault> {
-    let schema = Schema::new(vec![Field::new(ROW, DataType::Int64).with_nullable(false)]).map_err(StageFault::host)?;
-    let mut writer = bench.create_table(&schema)?;
+fn index_table(execution: &Execution, order: &[u64]) -> Result<Table, StageFault> {
+    let schema =
+        Schema::new(vec![Field::new(ROW_COLUMN, DataType::Int64).with_nullable(false)]).map_err(StageFault::host)?;
+    let mut writer = execution.create_table(&schema)?;
     for part in order.chunks(schema.chunk_rows()) {
         let rows = part.iter().map(|&row| row as i64).collect::<Vec<_>>();
         writer.write(&batch(&schema, vec![Arc::new(Int64Array::from(rows))])?)?;
     }
     writer.finish()
-}
-
-/// Reads such an index.
-///
-/// # Errors
-/// The table is none.
-pub(crate) fn source_rows(index: &Table, watch: &Watch) -> Result<Vec<u64>, StageFault> {
-    let wrong = || StageFault::host("an index of test rows has one column of row numbers");
-    let column = index.schema().index_of(ROW).ok_or_else(wrong)?;
-    let mut rows = Vec::with_capacity(index.rows() as usize);
-    for batch in columns(index, vec![column], watch) {
-        let batch = batch.map_err(|ReadError(fault)| fault)?;
-        let numbers = batch.column(0).as_any().downcast_ref::<Int64Array>().ok_or_else(wrong)?;
-        for &number in numbers.values() {
-            rows.push(u64::try_from(number).map_err(|_| wrong())?);
-        }
-    }
-    Ok(rows)
 }
 
 /// A table of some rows of another one, with the target encoded.
@@ -302,15 +227,15 @@ struct EncodedRows<'a> {
     target: usize,
     name: String,
     schema: Schema,
-    writer: MadeTable,
+    writer: HostTable,
 }
 
 impl<'a> EncodedRows<'a> {
-    fn create(bench: &Bench, table: &Table, task: &'a Task) -> Result<Self, StageFault> {
+    fn create(execution: &Execution, table: &Table, task: &'a Task) -> Result<Self, StageFault> {
         let target = target_of(table)?;
         let schema = encoded_schema(table.schema(), target, task)?;
         let name = schema.fields()[target].name.clone();
-        Ok(Self { task, target, name, writer: bench.create_table(&schema)?, schema })
+        Ok(Self { task, target, name, writer: execution.create_table(&schema)?, schema })
     }
 
     /// Adds rows of the other table, whose numbers there errors name.
@@ -318,7 +243,7 @@ impl<'a> EncodedRows<'a> {
         let mut columns = rows.columns().to_vec();
         let target = self.task.encode(&self.name, &columns[self.target], 0);
         columns[self.target] =
-            target.map_err(|error| ingestion::fault(&error).at_source(|row| source_row(numbers, row)))?;
+            target.map_err(|error| StageFault::of_data(&error).at_source(|row| source_row(numbers, row)))?;
         self.writer.write(&batch(&self.schema, columns)?)
     }
 
@@ -378,15 +303,20 @@ fn refuse_missing_class(task: &Task, train: &Table, watch: &Watch) -> Result<(),
 }
 
 /// Features of a table's rows, with target and weight behind them.
-fn transformed(bench: &Bench, context: &Arc<StageContext>, state: &Blob, table: &Table) -> Result<Table, StageFault> {
+fn transformed(
+    execution: &Execution,
+    context: &Arc<StageContext>,
+    state: &Blob,
+    table: &Table,
+) -> Result<Table, StageFault> {
     let features = View::of(table.clone(), |field| field.role == Role::Feature);
     let kept = View::of(table.clone(), |field| matches!(field.role, Role::Target | Role::Weight));
-    let mut output: Option<(MadeTable, Schema)> = None;
-    bench.session.sandbox.transform(context.clone(), state, &features, &mut |schema, start, rows| {
+    let mut output: Option<(HostTable, Schema)> = None;
+    execution.session.sandbox.transform(context.clone(), state, &features, &mut |schema, start, rows| {
         if output.is_none() {
             let fields = schema.fields().iter().chain(kept.schema.fields()).cloned().collect();
-            let schema = Schema::new(fields).map_err(|reason| bench.contract("transformer.fields", reason))?;
-            output = Some((bench.create_table(&schema)?, schema));
+            let schema = Schema::new(fields).map_err(|reason| execution.contract("transformer.fields", reason))?;
+            output = Some((execution.create_table(&schema)?, schema));
         }
         let Some((writer, schema)) = &mut output else { return Ok(()) };
         let mut done = 0;
@@ -413,12 +343,12 @@ fn made_of(rows: &Table, features: &Table) -> (View, View) {
 }
 
 /// A rebalanced table must look like the one that was passed, but for its rows.
-fn check_rebalanced(bench: &Bench, before: &Table, after: &Table) -> Result<(), StageFault> {
+fn check_rebalanced(execution: &Execution, before: &Table, after: &Table) -> Result<(), StageFault> {
     if before.schema() != after.schema() {
-        return Err(bench.contract("transform.rebalance", "the table that came back has other columns"));
+        return Err(execution.contract("transform.rebalance", "the table that came back has other columns"));
     }
     if after.rows() == 0 {
-        return Err(bench.contract("transform.rebalance", "the table that came back has no rows"));
+        return Err(execution.contract("transform.rebalance", "the table that came back has no rows"));
     }
     Ok(())
 }

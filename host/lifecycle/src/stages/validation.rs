@@ -12,34 +12,34 @@ use stagewright_evaluation::report::{self, Check, FailingCell, ValidationReport}
 use stagewright_store::Table;
 
 use crate::artifact::{FINDINGS, SIGNATURE, TABLE, VALIDATION_REPORT};
-use crate::bench::Bench;
+use crate::execution::Execution;
 use crate::fault::StageFault;
 use crate::limits::Watch;
-use crate::run::RunError;
-use crate::stages::transformation::{ReadError, columns};
+use crate::run_error::RunError;
+use crate::table_reading::{ReadError, columns};
 
 /// The name of the host's own check in a report.
 const HOSTS_OWN: &str = "signature";
 
 /// Validates. What is wrong with the data is recorded as a finding; the run ends after this stage then.
-pub(crate) fn run(bench: &mut Bench) -> Result<(), RunError> {
-    let table = bench.open(&TABLE)?;
-    let signature = bench.open(&SIGNATURE)?;
-    let context = bench.context(HashMap::new())?;
-    let (mut checks, columns) = bench.session.sandbox.validate(context, &table, signature.fields.fields())?;
+pub(crate) fn run(execution: &mut Execution) -> Result<(), RunError> {
+    let table = execution.open(&TABLE)?;
+    let signature = execution.open(&SIGNATURE)?;
+    let context = execution.context(HashMap::new())?;
+    let (mut checks, columns) = execution.session.sandbox.validate(context, &table, signature.fields.fields())?;
     let told: HashSet<Option<String>> =
         checks.iter().filter(|check| !check.passed).map(|check| check.column.clone()).collect();
-    let own = held_to(&signature, &table, bench.watch())?;
+    let own = held_to(&signature, &table, execution.watch())?;
     checks.extend(own.into_iter().filter(|check| !told.contains(&check.column)));
     let report = ValidationReport {
-        component: bench.report_component(),
+        component: execution.report_component(),
         table: report::ReportTable { name: "table".into(), digest: table.digest().to_string(), rows: table.rows() },
         checks,
         columns,
-        figures: bench.take_figures(),
+        figures: execution.take_figures(),
     };
-    bench.put_text(&FINDINGS, report.json())?;
-    bench.put_text(&VALIDATION_REPORT, report.html())
+    execution.put_text(&FINDINGS, report.json())?;
+    execution.put_text(&VALIDATION_REPORT, report.html())
 }
 
 /// Compares a table with the declared signature. Returns a failed check for every column that is

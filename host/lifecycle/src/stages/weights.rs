@@ -14,7 +14,7 @@ use stagewright_store::{Role, Table};
 
 use crate::fault::StageFault;
 use crate::limits::Watch;
-use crate::stages::transformation::{ReadError, columns};
+use crate::table_reading::{ReadError, columns};
 
 /// The greatest weight. A billion of them, squared, are far from the end of a double; and one of
 /// them from that of a single.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stagewright_lifecycle::Reuse;
-use stagewright_lifecycle::run::{Request, Run, RunError};
 use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_lifecycle::summary::Summary;
+use stagewright_lifecycle::{Request, Run, RunError};
 use stagewright_manifest::{Manifest, Overrides, StageSection, StepId, World};
 use stagewright_store::{
     ArtifactKind, CHAMPION, Digest, Home, JudgedAgainst, NewVerdict, PromotionRequest, Run as RunRecord, RunId,

@@ -1,8 +1,8 @@
 //! Runs of graphs: what becomes the candidate, and that neither results nor records hang on how
 //! many steps work at once.
 
+use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::invocation::{Invocation, Work};
-use stagewright_lifecycle::run::RunError;
 use stagewright_lifecycle::sandbox::Check;
 use stagewright_manifest::World;
 

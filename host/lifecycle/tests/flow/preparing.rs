@@ -2,9 +2,9 @@
 //! it is done again.
 
 use stagewright_lifecycle::Reuse;
+use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::invocation::{Invocation, Work};
 use stagewright_lifecycle::lineage::{self, Id, Subject};
-use stagewright_lifecycle::run::RunError;
 use stagewright_manifest::{StepId, World};
 use stagewright_store::{ArtifactKind, Role};
 

@@ -1,6 +1,6 @@
 //! The files that a run leaves: artifacts that the manifest names, written at the end.
 
-mod place;
+mod allowed;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,12 +9,12 @@ use stagewright_manifest::{OutputSection, StepId, World};
 use stagewright_store::{ArtifactRecord, StoreError, write_beneath};
 
 use crate::fault::StageFault;
+use crate::limits::Cancel;
+use crate::run::artifacts::RunArtifacts;
+use crate::run::context::Run;
+use crate::run_error::RunError;
 
-use crate::made::Made;
-use crate::run::{Run, RunError};
-use crate::sandbox::Cancel;
-
-pub(crate) use place::{check, check_children};
+pub(crate) use allowed::{check, check_children};
 
 /// Writes the outputs of the stages that the run was asked for: each whole or not at all, and none
 /// if one of them was not made. Of a candidate that was not judged, because it is the champion
@@ -22,7 +22,7 @@ pub(crate) use place::{check, check_children};
 ///
 /// # Errors
 /// [`RunError::NotMade`], [`RunError::NoOutput`], or a file that cannot be written.
-pub(crate) fn write(run: &Run, made: &Made, is_judged: bool) -> Result<(), RunError> {
+pub(crate) fn write(run: &Run, artifacts: &RunArtifacts, is_judged: bool) -> Result<(), RunError> {
     let graph = &run.request.manifest.graph;
     let is_asked_for = |output: &&OutputSection| {
         let mut steps = graph.of(output.world).filter(|step| step.stage == output.stage);
@@ -31,14 +31,14 @@ pub(crate) fn write(run: &Run, made: &Made, is_judged: bool) -> Result<(), RunEr
     let asked = run.request.manifest.outputs.iter().filter(is_asked_for);
     let mut wanted: Vec<(&OutputSection, &ArtifactRecord)> = Vec::new();
     for output in asked {
-        match found(run, made, output) {
+        match found(run, artifacts, output) {
             // Nobody has the reports of this champion: the files stay as they are.
             Err(_) if !is_judged && output.world >= World::Evaluation => {}
             artifact => wanted.push((output, artifact?)),
         }
     }
     let home = &run.request.home;
-    wanted.iter().try_for_each(|(output, _)| place::check_one(&run.request.manifest, home, output))?;
+    wanted.iter().try_for_each(|(output, _)| allowed::check_one(&run.request.manifest, home, output))?;
     for (output, artifact) in wanted {
         let OutputSection { path, folder, below, stage, .. } = output;
         let failed = |source| StoreError::Io { action: "write", path: path.clone(), source };
@@ -66,12 +66,12 @@ impl Read for Stoppable<'_> {
 }
 
 /// The artifact of an output. Of an evaluation of several models it is the candidate's.
-fn found<'a>(run: &Run, made: &'a Made, output: &OutputSection) -> Result<&'a ArtifactRecord, RunError> {
+fn found<'a>(run: &Run, artifacts: &'a RunArtifacts, output: &OutputSection) -> Result<&'a ArtifactRecord, RunError> {
     let steps = run.request.manifest.graph.of(output.world).filter(|step| step.stage == output.stage);
     let ids: Vec<&StepId> = steps.map(|step| &step.id).collect();
-    let on_line = made.step_of(output.world);
+    let on_line = artifacts.step_of(output.world);
     let step = ids.iter().find(|id| ***id == on_line).or(ids.first());
-    let artifact = step.and_then(|step| made.named(step, &output.artifact));
+    let artifact = step.and_then(|step| artifacts.named(step, &output.artifact));
     artifact.ok_or_else(|| RunError::NotMade {
         path: output.path.clone(),
         stage: output.stage.clone(),

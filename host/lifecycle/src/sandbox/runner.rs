@@ -1,12 +1,4 @@
-//! What the lifecycle asks of a sandbox, in the lifecycle's own words.
-//!
-//! `host/runtime` implements [`StageRunner`], [`ModelRunner`] and [`ComponentSource`] with Wasm
-//! components. Everything here is plain data or a trait, so that the flow of a run can be read, and
-//! tested, without a Wasm engine in mind. A sandbox never decides anything: it calls one export
-//! under limits and checks what comes back.
-
-mod context;
-mod view;
+//! The calls that a run makes into a sandbox.
 
 use std::sync::Arc;
 
@@ -14,15 +6,15 @@ use arrow_array::RecordBatch;
 use stagewright_data::Task;
 use stagewright_evaluation::difference::MetricDifference;
 use stagewright_evaluation::gates::{GateResult, Verdict};
+use stagewright_evaluation::report::{Check, ColumnSummary};
 use stagewright_manifest::World;
-use stagewright_store::{ArtifactStore, Blob, Digest, Field, Schema, Table};
+use stagewright_store::{ArtifactStore, Blob, Field, Schema, Table};
 
+use super::component::Component;
+use super::context::{Sources, StageContext};
+use super::view::{ModelParts, View};
 use crate::fault::StageFault;
 use crate::model::ModelComponent;
-
-pub use crate::limits::{Cancel, Claim, Meter};
-pub use context::{Level, Shelf, SourceCursor, Sources, StageContext, Tracker, stage_seed, step_seed};
-pub use view::{ModelParts, View};
 
 /// Runs stages. Each call instantiates afresh, in this process or in one of its own, enforces the
 /// context's limits, checks every byte that comes back, and leaves nothing behind when it fails.
@@ -183,46 +175,6 @@ impl<T: StageRunner + ModelRunner + ComponentSource> Sandbox for T {}
 
 /// Receives transformed batches: the schema that the transformer declared, the first row's number, the batch.
 pub type TransformSink<'a> = &'a mut dyn FnMut(&Schema, u64, RecordBatch) -> Result<(), StageFault>;
-
-/// A component's description of itself (WIT `metadata.describe`).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Description {
-    /// The component's name.
-    pub name: String,
-    /// Its semantic version.
-    pub version: String,
-    /// One sentence.
-    pub summary: String,
-    /// JSON Schema of its parameters.
-    pub parameters: serde_json::Value,
-    /// The kinds of tasks that it can work on, in the manifest's words (`binary`, `multi-class`,
-    /// `regression`); all of them if the task makes no difference.
-    pub tasks: Vec<String>,
-}
-
-/// A component that was found, compiled, admitted and described.
-#[derive(Debug, Clone)]
-pub struct Component {
-    /// The name the manifest calls it by.
-    pub name: String,
-    /// The world it was admitted to.
-    pub world: World,
-    /// SHA-256 of its bytes.
-    pub digest: Digest,
-    /// The component's description of itself.
-    pub description: Description,
-    /// Whether it exports WIT `shards`.
-    pub sharded: bool,
-    /// Whether it exports WIT `rebalance`.
-    pub rebalances: bool,
-    /// The imports, for `plan`.
-    pub imports: Vec<String>,
-    /// The always-failing parts of WASI that it was admitted with.
-    pub stubs: Vec<String>,
-}
-
-/// One check of a validation stage (WIT `validate.check`).
-pub use stagewright_evaluation::report::{Check, ColumnSummary};
 
 /// The decision of a promotion stage.
 #[derive(Debug, Clone)]

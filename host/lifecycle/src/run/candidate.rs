@@ -5,25 +5,27 @@
 //! judge.
 
 use std::cmp::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use stagewright_data::{RowHash, hash_rows, row_key_columns};
+use stagewright_data::row_key_columns;
 use stagewright_manifest::{RegisterPolicy, Step, StepId, World};
-use stagewright_store::{self as store, ArtifactKind, CHAMPION, Digest, NewVersion, Reference, RowMemory, Table};
+use stagewright_store::{self as store, ArtifactKind, CHAMPION, NewVersion, Reference, RowMemory};
 
 use crate::artifact::{
     EVALUATION, FEATURES_TRAIN, IMPORTANCE, MODEL, SIGNATURE, SPLIT, STATE, TABLE, TASK, TEST, TEST_ROWS,
 };
-use crate::artifact_names::{ArtifactName, version_part};
+use crate::artifact_names::ArtifactName;
+use crate::artifact_names::version_part;
 use crate::fault::StageFault;
-use crate::judgement::TestHashes;
 use crate::limits::Watch;
-use crate::made::Made;
 use crate::model::{Format, ModelComponent, RegisteredModel, StageLimits};
-use crate::run::{Run, RunError, with_defaults};
+use crate::run::artifacts::RunArtifacts;
+use crate::run::context::Run;
+use crate::run_error::RunError;
 use crate::semantic_version;
-use crate::stages::transformation::{ReadError, all, source_rows};
 use crate::summary::ModelSummary;
+use crate::table_reading::{hashes_of, source_rows};
+use crate::test_rows::{RowHashes, TestHashes};
 
 /// Bytes that the host keeps of each row while it works out which rows a model learnt from: two
 /// hashes, as they are and sorted, and what numbering equal rows takes.
@@ -37,7 +39,7 @@ pub(crate) struct Candidate {
     /// The model as the registry holds it.
     pub(crate) model: RegisteredModel,
     /// The rows that it learnt from, and those that it is measured on.
-    pub(crate) rows: Arc<Rows>,
+    pub(crate) rows: Arc<RowHashes>,
     /// Its version; `None` until it is registered.
     pub(crate) version: Option<u32>,
     /// The version as the run's summary tells it.
@@ -45,18 +47,6 @@ pub(crate) struct Candidate {
     /// Whether it was found to be the version in production.
     pub(crate) is_champion_already: bool,
 }
-
-/// The rows of a split table, as hashes. Models of one table and one split share them.
-#[derive(Debug)]
-pub(crate) struct Rows {
-    /// Those that models learn from.
-    pub(crate) learnt: RowMemory,
-    /// Those that they are measured on.
-    pub(crate) test: TestHashes,
-}
-
-/// The table and the test rows by digest, and what became of them: those that were asked for last.
-pub(crate) type HashedRows = Mutex<Option<((Digest, Digest), Arc<Rows>)>>;
 
 impl Candidate {
     /// Whether it is the version in production.
@@ -77,25 +67,30 @@ impl Candidate {
 
 /// Puts the model of a training together. It is registered if it is `the_only` one, unless only
 /// what passes gets a number.
-pub(crate) fn prepare(run: &Run, made: &Made, training: &Step, the_only: bool) -> Result<Candidate, RunError> {
-    let mut candidate = unregistered(run, made, training)?;
-    let made = &made.after(training);
+pub(crate) fn prepare(
+    run: &Run,
+    artifacts: &RunArtifacts,
+    training: &Step,
+    the_only: bool,
+) -> Result<Candidate, RunError> {
+    let mut candidate = unregistered(run, artifacts, training)?;
+    let artifacts = &artifacts.after(training);
     let is_known = candidate.version.take().is_some();
     if is_known || the_only && run.request.manifest.gates.register == RegisterPolicy::Always {
-        register(run, made, &mut candidate)?;
+        register(run, artifacts, &mut candidate)?;
     }
     Ok(candidate)
 }
 
 /// Puts the model of a training together. A model that has a number already is that version,
 /// whatever is numbered from now on.
-pub(crate) fn unregistered(run: &Run, made: &Made, training: &Step) -> Result<Candidate, RunError> {
+pub(crate) fn unregistered(run: &Run, artifacts: &RunArtifacts, training: &Step) -> Result<Candidate, RunError> {
     let manifest = &run.request.manifest;
-    let made = &made.after(training);
+    let artifacts = &artifacts.after(training);
     let limits = manifest.stage_of(training).limits;
     let watch = Watch::begin(training.stage.clone(), limits, Arc::default(), run.request.cancel.clone());
-    let model = model(run, made)?;
-    let rows = rows(run, made, &watch)?;
+    let model = model(run, artifacts)?;
+    let rows = rows(run, artifacts, &watch)?;
     let version = run.request.home.registry.version_of_parts(manifest.model.as_str(), model.parts())?;
     let training = training.clone();
     Ok(Candidate { training, model, rows, version, told: None, is_champion_already: false })
@@ -103,12 +98,12 @@ pub(crate) fn unregistered(run: &Run, made: &Made, training: &Step) -> Result<Ca
 
 /// The best of several models in the primary metric on the test rows, registered unless only what
 /// passes gets a number. Of equals it is the one whose training has the first name.
-pub(crate) fn best(run: &Run, made: &Made, candidates: Vec<Candidate>) -> Result<Candidate, RunError> {
+pub(crate) fn best(run: &Run, artifacts: &RunArtifacts, candidates: Vec<Candidate>) -> Result<Candidate, RunError> {
     let manifest = &run.request.manifest;
     let mut best: Option<(f64, Candidate)> = None;
     let mut rows = None;
     for candidate in candidates {
-        let evaluated = made.along(&run.evaluated(&candidate)?).open(&EVALUATION)?;
+        let evaluated = artifacts.along(&run.evaluation_line(&candidate.training)?).open(&EVALUATION)?;
         let test = rows.get_or_insert_with(|| evaluated.test.digest.clone());
         if *test != evaluated.test.digest {
             let message = "models of one run were judged on different rows";
@@ -126,18 +121,18 @@ pub(crate) fn best(run: &Run, made: &Made, candidates: Vec<Candidate>) -> Result
     }
     let (_, mut candidate) = best.ok_or_else(|| StageFault::host("no model was trained"))?;
     if manifest.gates.register == RegisterPolicy::Always {
-        register(run, &made.after(&candidate.training), &mut candidate)?;
+        register(run, &artifacts.after(&candidate.training), &mut candidate)?;
     }
     Ok(candidate)
 }
 
 /// Gives the candidate a version: a new one, or the one whose parts it shares.
-pub(crate) fn register(run: &Run, made: &Made, candidate: &mut Candidate) -> Result<u32, RunError> {
+pub(crate) fn register(run: &Run, artifacts: &RunArtifacts, candidate: &mut Candidate) -> Result<u32, RunError> {
     if let Some(version) = candidate.version {
         return Ok(version);
     }
     let name = run.request.manifest.model.to_string();
-    let new = new_version(run, made, candidate)?;
+    let new = new_version(run, artifacts, candidate)?;
     let numbering =
         |previous: Option<(&serde_json::Value, &str)>| Some(semantic_version::numbered(previous, &candidate.model));
     let home = &run.request.home;
@@ -145,7 +140,7 @@ pub(crate) fn register(run: &Run, made: &Made, candidate: &mut Candidate) -> Res
         home.registry.register_candidate(&home.artifacts, &name, &new, &numbering)?;
     // A version of before may have learnt from more rows than this run's.
     if let Some(memory) = home.registry.row_memory(&name, version)? {
-        candidate.rows = Arc::new(Rows { learnt: memory, test: candidate.rows.test.clone() });
+        candidate.rows = Arc::new(RowHashes { learnt: memory, test: candidate.rows.test.clone() });
     }
     candidate.version = Some(version);
     let (semantic_version, aliases) = (None, Vec::new());
@@ -155,13 +150,13 @@ pub(crate) fn register(run: &Run, made: &Made, candidate: &mut Candidate) -> Res
 }
 
 /// The model of the run's artifacts.
-fn model(run: &Run, made: &Made) -> Result<RegisteredModel, RunError> {
-    let signature = made.open(&SIGNATURE)?;
-    let task = made.open(&TASK)?;
-    let importance = made.open(&IMPORTANCE)?;
+fn model(run: &Run, artifacts: &RunArtifacts) -> Result<RegisteredModel, RunError> {
+    let signature = artifacts.open(&SIGNATURE)?;
+    let task = artifacts.open(&TASK)?;
+    let importance = artifacts.open(&IMPORTANCE)?;
     let manifest = &run.request.manifest;
     let component = |world| {
-        let step = run.step_named(&made.step_of(world))?;
+        let step = run.step_named(&artifacts.step_of(world))?;
         let (component, stage) = (run.component(step), manifest.stage_of(step));
         let stubs = &manifest.component_of(stage).stubs;
         Ok::<_, StageFault>(ModelComponent {
@@ -171,24 +166,24 @@ fn model(run: &Run, made: &Made) -> Result<RegisteredModel, RunError> {
             parameters: serde_json::Value::Object(manifest.parameters_of(stage)),
         })
     };
-    let ingestion = manifest.graph.step(&made.step_of(World::Ingestion)).map(|step| manifest.stage_of(step));
+    let ingestion = manifest.graph.step(&artifacts.step_of(World::Ingestion)).map(|step| manifest.stage_of(step));
     Ok(RegisteredModel {
         format: Format,
         transformation: component(World::Transformation)?,
-        state: made.find(STATE.name)?.digest,
+        state: artifacts.find(STATE.name)?.digest,
         training: component(World::Training)?,
-        model: made.find(MODEL.name)?.digest,
+        model: artifacts.find(MODEL.name)?.digest,
         task,
         signature,
         target: manifest.task.target.clone(),
         importance,
         metrics: None,
-        test_digest: made.find(TEST.name)?.digest,
-        data_digest: made.find(TABLE.name)?.digest,
-        features_digest: Some(made.find(FEATURES_TRAIN.name)?.digest),
+        test_digest: artifacts.find(TEST.name)?.digest,
+        data_digest: artifacts.find(TABLE.name)?.digest,
+        features_digest: Some(artifacts.find(FEATURES_TRAIN.name)?.digest),
         source: ingestion.and_then(|stage| manifest.source_of(stage)).map(|(name, _)| name.to_string()),
         code: run.request.code.clone(),
-        limits: limits(run, made),
+        limits: limits(run, artifacts),
         run_id: run.id.to_string(),
         seed: manifest.seed,
         as_of: manifest.as_of.as_microsecond(),
@@ -196,10 +191,10 @@ fn model(run: &Run, made: &Made) -> Result<RegisteredModel, RunError> {
 }
 
 /// Limits of the stages so far, and what they used of them.
-fn limits(run: &Run, made: &Made) -> Vec<StageLimits> {
+fn limits(run: &Run, artifacts: &RunArtifacts) -> Vec<StageLimits> {
     let manifest = &run.request.manifest;
     let limits = |step: &Step| {
-        let (allowed, stage) = (manifest.stage_of(step).limits, made.record(&step.id)?);
+        let (allowed, stage) = (manifest.stage_of(step).limits, artifacts.record(&step.id)?);
         Some(StageLimits {
             stage: step.world.to_string(),
             memory: allowed.memory,
@@ -210,7 +205,8 @@ fn limits(run: &Run, made: &Made) -> Vec<StageLimits> {
             wall_used_ms: stage.wall_ms.ceil() as u64,
         })
     };
-    let own: Vec<StepId> = World::all().filter(|world| *world <= World::Training).map(|it| made.step_of(it)).collect();
+    let own: Vec<StepId> =
+        World::all().filter(|world| *world <= World::Training).map(|it| artifacts.step_of(it)).collect();
     let is_of_it =
         |step: &&Step| step.world <= World::Training && (step.world == World::Validation || own.contains(&step.id));
     manifest.graph.steps().iter().filter(is_of_it).filter_map(limits).collect()
@@ -218,8 +214,8 @@ fn limits(run: &Run, made: &Made) -> Vec<StageLimits> {
 
 /// The rows that the run's model learnt from, which are all but the test rows; and the test rows,
 /// so that the table is read and hashed once for both, and once for all models of a run.
-fn rows(run: &Run, made: &Made, watch: &Watch) -> Result<Arc<Rows>, RunError> {
-    let of = (made.find(TABLE.name)?.digest, made.find(TEST_ROWS.name)?.digest);
+fn rows(run: &Run, artifacts: &RunArtifacts, watch: &Watch) -> Result<Arc<RowHashes>, RunError> {
+    let of = (artifacts.find(TABLE.name)?.digest, artifacts.find(TEST_ROWS.name)?.digest);
     // Whoever panicked left the value of before.
     let mut hashed = run.hashed.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((known, rows)) = &*hashed
@@ -227,14 +223,14 @@ fn rows(run: &Run, made: &Made, watch: &Watch) -> Result<Arc<Rows>, RunError> {
     {
         return Ok(rows.clone());
     }
-    let rows = Arc::new(hash(run, made, watch)?);
+    let rows = Arc::new(hash(run, artifacts, watch)?);
     *hashed = Some((of, rows.clone()));
     Ok(rows)
 }
 
-fn hash(run: &Run, made: &Made, watch: &Watch) -> Result<Rows, RunError> {
-    let table = made.open(&TABLE)?;
-    let index = source_rows(&made.open(&TEST_ROWS)?, watch)?;
+fn hash(run: &Run, artifacts: &RunArtifacts, watch: &Watch) -> Result<RowHashes, RunError> {
+    let table = artifacts.open(&TABLE)?;
+    let index = source_rows(&artifacts.open(&TEST_ROWS)?, watch)?;
     let key = run.request.home.registry.row_hash_key()?;
     watch.hold_rows(table.rows(), ROW_MEMORY)?;
     let hashes = hashes_of(&table, &key, watch)?;
@@ -248,7 +244,7 @@ fn hash(run: &Run, made: &Made, watch: &Watch) -> Result<Rows, RunError> {
         keys: distinct(all().map(|hash| hash.key)),
         contents: distinct(all().map(|hash| hash.content)),
     };
-    Ok(Rows { learnt, test })
+    Ok(RowHashes { learnt, test })
 }
 
 fn distinct(hashes: impl Iterator<Item = u64>) -> Vec<u64> {
@@ -258,17 +254,12 @@ fn distinct(hashes: impl Iterator<Item = u64>) -> Vec<u64> {
     hashes
 }
 
-/// The hashes of all rows of an ingested table, in order.
-pub(crate) fn hashes_of(table: &Table, key: &[u8; 32], watch: &Watch) -> Result<Vec<RowHash>, StageFault> {
-    hash_rows(table.schema(), all(table, watch), key).map_err(|ReadError(fault)| fault)
-}
-
 /// Artifacts that explain a version, by the stages that make them.
 const EXPLAINS: [ArtifactName; 7] =
     [TABLE.name, SIGNATURE.name, FEATURES_TRAIN.name, TEST.name, TEST_ROWS.name, SPLIT.name, IMPORTANCE.name];
 
 /// The candidate with everything that it refers to.
-fn new_version(run: &Run, made: &Made, candidate: &Candidate) -> Result<NewVersion, StageFault> {
+fn new_version(run: &Run, artifacts: &RunArtifacts, candidate: &Candidate) -> Result<NewVersion, StageFault> {
     let model = &candidate.model;
     let blob = |role: &str, digest| Reference { role: role.to_owned(), kind: ArtifactKind::Blob, digest, needed: true };
     let mut references = vec![
@@ -277,15 +268,14 @@ fn new_version(run: &Run, made: &Made, candidate: &Candidate) -> Result<NewVersi
         blob(version_part::TRAINING_COMPONENT, model.training.digest),
         blob(version_part::MODEL, model.model),
     ];
-    references.extend(made.explaining(&EXPLAINS));
+    references.extend(artifacts.explaining(&EXPLAINS));
     let worlds = [(World::Transformation, &model.transformation), (World::Training, &model.training)];
     let mut parts = Vec::with_capacity(worlds.len());
     for (world, part) in worlds {
-        parts.push((world, part, run.component(run.step_named(&made.step_of(world))?)));
+        parts.push((world, part, run.component(run.step_named(&artifacts.step_of(world))?)));
     }
     let parameters = parts.into_iter().flat_map(|(world, component, admitted)| {
-        let schema = &admitted.description.parameters;
-        let own = with_defaults(schema, component.parameters.as_object().cloned().unwrap_or_default());
+        let own = admitted.description.with_defaults(component.parameters.as_object().cloned().unwrap_or_default());
         let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let named = own.into_iter().map(move |(name, value)| (format!("{world}.{name}"), text(&value)));
         named.chain([(format!("{world}.component"), component.name.clone())])

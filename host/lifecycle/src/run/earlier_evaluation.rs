@@ -6,26 +6,27 @@ use stagewright_store::{Digest, RunId, StageRecord, VersionVerdict};
 
 use crate::artifact::{DECISION, EVALUATION, MODEL, TEST};
 use crate::artifact_names::ArtifactName;
-use crate::candidate::Candidate;
-use crate::made::Made;
-use crate::run::{Run, RunError};
+use crate::run::artifacts::RunArtifacts;
+use crate::run::candidate::Candidate;
+use crate::run::context::Run;
+use crate::run_error::RunError;
 
 impl Run {
     /// Takes over the newest evaluation that a verdict on the champion rests on, if it measured
     /// this model on these test rows, and the decision that followed it: the run has its metrics
     /// then, as if it had evaluated itself. A champion that nobody measured so, or whose reports
     /// are gone, has none.
-    pub(crate) fn evaluated_before(&self, made: &mut Made, candidate: &Candidate) -> Result<(), RunError> {
+    pub(crate) fn evaluated_before(&self, artifacts: &mut RunArtifacts, candidate: &Candidate) -> Result<(), RunError> {
         let (Some(version), home) = (candidate.version, &self.request.home) else { return Ok(()) };
         let step = self.evaluation_of(&candidate.training)?;
-        let here = made.along(&step.line);
+        let here = artifacts.along(&step.line);
         let (model, test) = (here.find(MODEL.name)?.digest.to_string(), here.find(TEST.name)?.digest.to_string());
         for verdict in home.registry.verdicts(self.request.manifest.model.as_str(), version)?.iter().rev() {
             let (Some(run), Some(evaluation)) = (&verdict.run_id, referred(verdict, EVALUATION.name)) else {
                 continue;
             };
             let Some(evaluation) = self.record_of(run, EVALUATION.name, evaluation)? else { continue };
-            let mut told = made.clone();
+            let mut told = artifacts.clone();
             told.add(&step.id, evaluation);
             let Ok(report) = told.after(step).open(&EVALUATION) else { continue };
             if !is_of(&report, &model, &test) {
@@ -37,7 +38,7 @@ impl Run {
             {
                 told.add(&decides.id, decision);
             }
-            *made = told;
+            *artifacts = told;
             return self.log_results(&report);
         }
         Ok(())

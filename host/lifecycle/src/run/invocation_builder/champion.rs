@@ -6,15 +6,18 @@ use stagewright_data::Task;
 use stagewright_manifest::{ChampionUnreadable, World};
 use stagewright_store::{ArtifactKind, CHAMPION, Schema};
 
-use crate::bench::Bench;
-use crate::candidate::Candidate;
+use super::guests::of_model;
+use crate::execution::Execution;
 use crate::fault::StageFault;
 use crate::invocation::{CHAMPION_MODEL, CHAMPION_STATE, ChampionSpec, ChampionStatus, InputRef, ModelGuests, Origin};
-use crate::judgement::{Overlap, TestHashes};
 use crate::model::RegisteredModel;
-use crate::run::{Run, RunError};
+use crate::overlap::Overlap;
+use crate::predict;
+use crate::run::candidate::Candidate;
+use crate::run::context::Run;
+use crate::run_error::RunError;
 use crate::sandbox::Component;
-use crate::wire::of_model;
+use crate::test_rows::TestHashes;
 
 /// Looks, before anything is learnt, whether the champion of a registry that machines share can be
 /// had on this one. A part that is missing on its own may be what this run makes again. Does not
@@ -48,7 +51,7 @@ pub(super) fn standing(
     (schema, task): (&Schema, &Task),
     hashes: &TestHashes,
     inputs: &mut Vec<InputRef>,
-    bench: &mut Bench,
+    execution: &mut Execution,
 ) -> Result<ChampionStatus, RunError> {
     let (home, name) = (&run.request.home, run.request.manifest.model.as_str());
     let Some(version) = home.registry.alias(name, CHAMPION)? else { return Ok(ChampionStatus::Absent) };
@@ -81,7 +84,7 @@ pub(super) fn standing(
         of_model(run, &model, component, run.request.manifest.stage_of(step.unwrap_or(&candidate.training)).limits)
     };
     let guests = ModelGuests { transformation: guest(&transformation), training: guest(&training) };
-    bench.session.components.extend([transformation, training]);
+    execution.session.components.extend([transformation, training]);
     let overlap = Overlap::of(Some(hashes), home.registry.row_memory(name, version)?.as_ref());
     let (features, task, importance) = (model.features(), model.task, model.importance);
     Ok(ChampionStatus::Readable(Box::new(ChampionSpec { version, guests, features, task, importance, overlap })))
@@ -99,7 +102,7 @@ fn ready(
     if let Some(reason) = model.cannot_read(schema, task) {
         return Ok(Err(reason));
     }
-    match model.components(&*run.request.sandbox, &run.request.home.artifacts) {
+    match predict::components(model, &*run.request.sandbox, &run.request.home.artifacts) {
         // A model of an older contract cannot be asked, however well it fits the table.
         Err(fault @ StageFault::Outdated { .. }) => Ok(Err(fault.to_string())),
         components => components.map(Ok),

@@ -22,7 +22,8 @@ use stagewright_evaluation::figure::Figure;
 use stagewright_store::{Blob, DataType, Digest, MAX_BATCH_BYTES, packed};
 
 use crate::fault::{StageFault, guest_text};
-use crate::sandbox::{Level, Meter, ModelParts, ModelRunner, Shelf, StageContext, Tracker, View};
+use crate::limits::Meter;
+use crate::sandbox::{Level, ModelParts, ModelRunner, Shelf, StageContext, Tracker, View};
 
 /// The rows of a table of which all are asked again.
 const SMALL: u64 = 1024;
@@ -413,5 +414,4 @@ impl Random {
 }
 
 #[cfg(test)]
-#[path = "purity_tests.rs"]
 mod tests;

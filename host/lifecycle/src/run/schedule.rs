@@ -9,17 +9,16 @@ use std::panic::AssertUnwindSafe;
 use std::sync::mpsc;
 use std::thread::Scope;
 
-use stagewright_evaluation::report::EvaluationReport;
 use stagewright_manifest::{Step, StepId, World};
-use stagewright_store::MetricPoint;
 
 use crate::artifact::FINDINGS;
-use crate::candidate::Candidate;
 use crate::fault::StageFault;
-use crate::made::{Line, Made};
-use crate::run::{Ended, Run, RunError};
-use crate::sandbox::Cancel;
-use crate::stages::evaluation::results_of;
+use crate::limits::Cancel;
+use crate::run::artifacts::RunArtifacts;
+use crate::run::candidate::Candidate;
+use crate::run::context::Run;
+use crate::run::ended_step::EndedStep;
+use crate::run_error::RunError;
 
 /// Steps that are to be done, in order, and where they stand.
 struct Queue<'a> {
@@ -48,42 +47,37 @@ impl Queue<'_> {
 }
 
 impl Run {
-    /// The steps of a world that are asked for.
-    pub(crate) fn asked_for(&self, world: World) -> impl Iterator<Item = &Step> {
-        self.request.manifest.graph.of(world).filter(|step| self.is_asked(step))
-    }
-
     /// The steps up to training: nothing is learnt from data that failed a check, or that nobody
     /// checked. Validations of a run that this one works on are looked at again.
-    pub(crate) fn learn(&self, made: &mut Made) -> Result<(), RunError> {
+    pub(crate) fn learn(&self, artifacts: &mut RunArtifacts) -> Result<(), RunError> {
         if *self.request.stages.start() > World::Validation {
             for step in self.request.manifest.graph.of(World::Validation) {
-                refuse_unfit(step, &made.after(step))?;
+                refuse_unfit(step, &artifacts.after(step))?;
             }
         }
         let steps = self.request.manifest.graph.steps().iter();
         let learning = steps.filter(|step| step.world <= World::Training && self.is_asked(step));
-        self.all(learning.collect(), made, &BTreeMap::new())
+        self.all(learning.collect(), artifacts, &BTreeMap::new())
     }
 
     /// Does steps, in an order in which each stands after those that it waits for.
     pub(crate) fn all(
         &self,
         steps: Vec<&Step>,
-        made: &mut Made,
+        artifacts: &mut RunArtifacts,
         candidates: &BTreeMap<StepId, Candidate>,
     ) -> Result<(), RunError> {
         if self.request.workers < 2 || is_row(&steps) {
             return steps.into_iter().try_for_each(|step| {
-                let ended = self.done(step, made, judged(step, candidates), &self.request.cancel)?;
-                self.keep(step, ended, made)
+                let ended = self.done(step, artifacts, judged(step, candidates), &self.request.cancel)?;
+                self.keep(step, ended, artifacts)
             });
         }
         let begun = vec![false; steps.len()];
         let queue = Queue { steps, begun, recorded: 0, at_work: 0, failed: None };
         let cancel = self.request.cancel.of_a_part();
         std::thread::scope(|scope| {
-            let result = self.at_once(scope, queue, made, candidates, &cancel);
+            let result = self.at_once(scope, queue, artifacts, candidates, &cancel);
             // What still works stands after a step that failed: it comes to nothing.
             cancel.cancel();
             result
@@ -94,19 +88,19 @@ impl Run {
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
         mut queue: Queue<'scope>,
-        made: &mut Made,
+        artifacts: &mut RunArtifacts,
         candidates: &'scope BTreeMap<StepId, Candidate>,
         cancel: &'scope Cancel,
     ) -> Result<(), RunError> {
         let (sender, ended) = mpsc::channel();
-        let mut results: BTreeMap<usize, Result<Ended, RunError>> = BTreeMap::new();
+        let mut results: BTreeMap<usize, Result<EndedStep, RunError>> = BTreeMap::new();
         while queue.recorded < queue.steps.len() {
             while queue.at_work < self.request.workers
                 && let Some(at) = queue.next()
             {
                 queue.begun[at] = true;
                 queue.at_work += 1;
-                let (step, seen, sender) = (queue.steps[at], made.clone(), sender.clone());
+                let (step, seen, sender) = (queue.steps[at], artifacts.clone(), sender.clone());
                 scope.spawn(move || {
                     let work = AssertUnwindSafe(|| self.done(step, &seen, judged(step, candidates), cancel));
                     let panicked = |_| Err(StageFault::host("a thread of the host panicked: please report it").into());
@@ -123,15 +117,15 @@ impl Run {
             // Whoever wants the same waits for its record, which may have to wait for others.
             let result = result.map(|mut ended| {
                 if at != queue.recorded {
-                    self.aside.put(ended.lock.take());
+                    self.held_locks.put(ended.lock.take());
                 }
                 ended
             });
             results.insert(at, result);
             while let Some(result) = results.remove(&queue.recorded) {
                 let ended = result?;
-                let lock = ended.lock.or_else(|| self.aside.take(&ended.record.key?));
-                self.keep(queue.steps[queue.recorded], Ended { lock, ..ended }, made)?;
+                let lock = ended.lock.or_else(|| self.held_locks.take(&ended.record.key?));
+                self.keep(queue.steps[queue.recorded], EndedStep { lock, ..ended }, artifacts)?;
                 queue.recorded += 1;
             }
         }
@@ -139,53 +133,15 @@ impl Run {
     }
 
     /// Records a step that has ended. Data that failed a check end the run.
-    fn keep(&self, step: &Step, ended: Ended, made: &mut Made) -> Result<(), RunError> {
-        self.commit(ended, made)?;
-        if step.world == World::Validation { refuse_unfit(step, &made.after(step)) } else { Ok(()) }
+    fn keep(&self, step: &Step, ended: EndedStep, artifacts: &mut RunArtifacts) -> Result<(), RunError> {
+        self.commit(ended, artifacts)?;
+        if step.world == World::Validation { refuse_unfit(step, &artifacts.after(step)) } else { Ok(()) }
     }
 
     /// Evaluates several models of a run.
-    pub(crate) fn evaluate(&self, made: &mut Made, candidates: &[Candidate]) -> Result<(), RunError> {
+    pub(crate) fn evaluate(&self, artifacts: &mut RunArtifacts, candidates: &[Candidate]) -> Result<(), RunError> {
         let judged = candidates.iter().map(|candidate| (candidate.training.id.clone(), candidate.clone()));
-        self.all(self.asked_for(World::Evaluation).collect(), made, &judged.collect())
-    }
-
-    /// The steps that a candidate and its evaluation come through.
-    pub(crate) fn evaluated(&self, candidate: &Candidate) -> Result<Line, RunError> {
-        let step = self.evaluation_of(&candidate.training)?;
-        let mut line = step.line.clone();
-        line.insert(step.world, step.id.clone());
-        Ok(line)
-    }
-
-    /// The step that evaluates the model of a training.
-    pub(crate) fn evaluation_of(&self, training: &Step) -> Result<&Step, RunError> {
-        let mut evaluations = self.request.manifest.graph.of(World::Evaluation);
-        let found = evaluations.find(|step| step.line.get(&World::Training) == Some(&training.id));
-        found.ok_or_else(|| self.no_step(&format!("that evaluates `{}`", training.id)).into())
-    }
-
-    /// Metrics of the candidate become the run's, if it is one of several: until then each stands
-    /// under the name of its evaluation.
-    pub(crate) fn tell_metrics(&self, made: &Made, candidate: &Candidate) -> Result<(), RunError> {
-        let step = self.evaluation_of(&candidate.training)?;
-        if step.id == step.stage {
-            return Ok(());
-        }
-        self.log_results(&made.after(step).open(&crate::artifact::EVALUATION)?)
-    }
-
-    /// Logs the metrics of an evaluation as the run's.
-    pub(crate) fn log_results(&self, evaluated: &EvaluationReport) -> Result<(), RunError> {
-        let at_ms = crate::bench::now_ms();
-        let point = |(name, value): (String, Option<f64>)| MetricPoint {
-            name,
-            value: value.unwrap_or(f64::NAN),
-            step: 0,
-            at_ms: Some(at_ms),
-        };
-        let points: Vec<MetricPoint> = results_of(evaluated).into_iter().map(point).collect();
-        Ok(self.request.home.registry.log_batch(&self.id, &points, &[], &[])?)
+        self.all(self.asked_for(World::Evaluation).collect(), artifacts, &judged.collect())
     }
 }
 
@@ -203,8 +159,8 @@ fn judged<'a>(step: &Step, candidates: &'a BTreeMap<StepId, Candidate>) -> Optio
 }
 
 /// Nothing is learnt from data that failed a check, or that nobody checked.
-fn refuse_unfit(step: &Step, made: &Made) -> Result<(), RunError> {
-    let findings = made.open(&FINDINGS)?;
+fn refuse_unfit(step: &Step, artifacts: &RunArtifacts) -> Result<(), RunError> {
+    let findings = artifacts.open(&FINDINGS)?;
     let failed: Vec<_> = findings.checks.into_iter().filter(|check| !check.passed).collect();
     if failed.is_empty() { Ok(()) } else { Err(RunError::Unfit { step: step.id.clone(), checks: failed }) }
 }

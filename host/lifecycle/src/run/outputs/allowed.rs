@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use stagewright_manifest::{Manifest, OutputSection};
 use stagewright_store::Home;
 
-use crate::run::RunError;
+use crate::run_error::RunError;
 
 /// Says whether outputs of a run can be written where they are to be written, before anything runs.
 ///

@@ -5,30 +5,32 @@
 //! declare the step cannot read.
 
 mod champion;
+mod declared;
+mod guests;
 mod source;
 
-use stagewright_data::{Signature, SplitPlan};
-use stagewright_manifest::{ChampionOverlap, Input, Limits, Manifest, Over, SEGMENTS, Step, World};
+use stagewright_data::SplitPlan;
+use stagewright_manifest::{ChampionOverlap, Input, Manifest, Over, SEGMENTS, Step, World};
 use stagewright_store::ArtifactKind;
 
 use crate::artifact::{
     EVALUATION, FEATURES_TRAIN, FEATURES_VALIDATION, IMPORTANCE, MODEL, SIGNATURE, STATE, TABLE, TASK, TEST,
 };
 use crate::artifact_names::ArtifactName;
-use crate::bench::Bench;
-use crate::candidate::{Candidate, Rows};
+use crate::execution::Execution;
 use crate::fault::StageFault;
+use crate::invocation::NAMED_INPUT;
 use crate::invocation::{
-    CONTRACT, EvaluationWork, FORMAT, GuestSpec, HOST_SEMANTICS, InputRef, Invocation, ModelGuests, NAMED_INPUT,
-    Origin, PreparationWork, SPLIT_FILE, SegmentsWork, TransformationWork, Work,
+    EvaluationWork, FORMAT, HOST_SEMANTICS, InputRef, Invocation, ModelGuests, Origin, PreparationWork, SPLIT_FILE,
+    SegmentsWork, TransformationWork, Work,
 };
-use crate::judgement::Overlap;
-use crate::made::Made;
-use crate::model::{ModelComponent, RegisteredModel};
-use crate::run::{Run, RunError, with_defaults};
-use crate::sandbox::{Component, stage_seed, step_seed};
+use crate::overlap::Overlap;
+use crate::run::artifacts::RunArtifacts;
+use crate::run::candidate::Candidate;
+use crate::run::context::Run;
+use crate::run_error::RunError;
 use crate::settings;
-use crate::stages::ingestion;
+use crate::test_rows::RowHashes;
 
 pub(crate) use champion::is_within_reach as champion_is_within_reach;
 
@@ -37,28 +39,29 @@ pub(crate) use champion::is_within_reach as champion_is_within_reach;
 pub(crate) fn invocation(
     run: &Run,
     step: &Step,
-    made: &Made,
+    artifacts: &RunArtifacts,
     candidate: Option<&Candidate>,
-    bench: &mut Bench,
+    execution: &mut Execution,
 ) -> Result<Invocation, RunError> {
     let manifest = &run.request.manifest;
-    let made = &made.along(&step.line);
-    let of = |wanted: &[ArtifactName]| wanted.iter().map(|&place| input(made, place)).collect::<Result<Vec<_>, _>>();
-    let if_there = |place| input(made, place).ok();
+    let artifacts = &artifacts.along(&step.line);
+    let of =
+        |wanted: &[ArtifactName]| wanted.iter().map(|&place| input(artifacts, place)).collect::<Result<Vec<_>, _>>();
+    let if_there = |place| input(artifacts, place).ok();
     let (work, mut inputs) = match step.world {
         _ if step.id.as_str() == SEGMENTS => (Work::Segments(segments(manifest)?), of(&[TABLE.name])?),
         World::Ingestion => {
-            let (work, input) = source::work(run, step, bench)?;
+            let (work, input) = source::work(run, step, execution)?;
             (Work::Ingestion(work), input.into_iter().collect())
         }
         World::Preparation => {
-            let inputs = step.inputs.iter().map(|wanted| named_input(made, wanted)).collect::<Result<_, _>>()?;
+            let inputs = step.inputs.iter().map(|wanted| named_input(artifacts, wanted)).collect::<Result<_, _>>()?;
             (Work::Preparation(preparation(run, step)?), inputs)
         }
         World::Validation => (Work::Validation, of(&[TABLE.name, SIGNATURE.name])?),
         World::Transformation => {
             let mut inputs = of(&[TABLE.name, SIGNATURE.name])?;
-            inputs.extend(split_file(run, bench)?);
+            inputs.extend(split_file(run, execution)?);
             (Work::Transformation(transformation(run)), inputs)
         }
         World::Training => {
@@ -69,109 +72,36 @@ pub(crate) fn invocation(
         World::Evaluation => {
             let mut inputs = of(&[TEST.name, TASK.name, STATE.name, MODEL.name, IMPORTANCE.name])?;
             let candidate = candidate.ok_or_else(|| MODEL.missing())?;
-            let work = evaluation(run, made, candidate, &mut inputs, bench)?;
+            let work = evaluation(run, artifacts, candidate, &mut inputs, execution)?;
             (Work::Evaluation(Box::new(work)), inputs)
         }
         World::Promotion => (Work::Promotion { gates: settings::gates(&manifest.gates) }, of(&[EVALUATION.name])?),
     };
     inputs.sort_by(|a, b| a.role.cmp(&b.role));
-    let guest = guest(run, step);
+    let guest = guests::of_step(run, step);
     Ok(Invocation { format: FORMAT, host: HOST_SEMANTICS, step: step.id.clone(), guest, work, inputs })
 }
 
 /// An artifact of the run as an input.
-fn input(made: &Made, place: ArtifactName) -> Result<InputRef, RunError> {
-    let record = made.find(place)?;
-    let from = Origin::Step { step: made.maker_of(place) };
+fn input(artifacts: &RunArtifacts, place: ArtifactName) -> Result<InputRef, RunError> {
+    let record = artifacts.find(place)?;
+    let from = Origin::Step { step: artifacts.maker_of(place) };
     Ok(InputRef { role: place.role(), kind: record.kind, digest: record.digest, from })
 }
 
 /// An artifact that the manifest hands over under a name. Where its step stands in the pipeline is
 /// for people: a preparation made again of the same tables is the same.
-fn named_input(made: &Made, wanted: &Input) -> Result<InputRef, RunError> {
-    let record = made
+fn named_input(artifacts: &RunArtifacts, wanted: &Input) -> Result<InputRef, RunError> {
+    let record = artifacts
         .named(&wanted.step, wanted.artifact)
         .ok_or_else(|| RunError::MissingArtifact { stage: wanted.step.clone(), name: wanted.artifact.to_owned() })?;
     let from = Origin::Step { step: wanted.step.clone() };
     Ok(InputRef { role: format!("{NAMED_INPUT}{}", wanted.name), kind: record.kind, digest: record.digest, from })
 }
 
-/// Whether models learn from the table that a step makes.
-fn is_learnt_from(run: &Run, step: &Step) -> bool {
-    let mut learning = run.request.manifest.graph.of(World::Transformation);
-    learning.any(|learns| learns.line.get(&World::Ingestion) == Some(&step.id))
-}
-
-/// The signature that the manifest declares and the target, of the table that models learn from:
-/// it says what the columns are that they read. What else a table has is known from the table.
-fn declared(run: &Run, step: &Step) -> Result<(Option<Signature>, Option<String>), StageFault> {
-    if !is_learnt_from(run, step) {
-        return Ok((None, None));
-    }
-    let manifest = &run.request.manifest;
-    let signature = settings::signature(manifest).map_err(|error| ingestion::fault(&error))?;
-    Ok((signature, Some(manifest.task.target.clone())))
-}
-
 fn preparation(run: &Run, step: &Step) -> Result<PreparationWork, StageFault> {
-    let (signature, target) = declared(run, step)?;
+    let (signature, target) = declared::declared(run, step)?;
     Ok(PreparationWork { signature, target })
-}
-
-/// The component of a stage, as the manifest wants it.
-fn guest(run: &Run, step: &Step) -> GuestSpec {
-    let manifest = &run.request.manifest;
-    let stage = manifest.stage_of(step);
-    let sources = stage.source.iter().map(|name| format!("source:{name}"));
-    GuestSpec {
-        grants: sources.chain(stage.http.iter().map(|grant| format!("http:{grant}"))).collect(),
-        seed: seed(manifest.seed, step),
-        as_of: manifest.as_of.as_microsecond(),
-        ..called(run, run.component(step), manifest.parameters_of(stage), stage.limits)
-    }
-}
-
-/// The seed of a step. Parts of a model have that of their world, whatever their stages are called:
-/// a model is asked without its pipeline, and models differ in what they are and not in their
-/// names.
-fn seed(run: u64, step: &Step) -> u64 {
-    if step.world.contract().is_learnt { stage_seed(run, step.world) } else { step_seed(run, &step.stage) }
-}
-
-/// A component of a model, with the parameters, seed and clocks of the run that made it: what it
-/// predicts is what `predict` serves. It works under the limits of today's manifest.
-fn of_model(run: &Run, model: &RegisteredModel, component: &Component, limits: Limits) -> GuestSpec {
-    let ModelComponent { parameters, .. } =
-        if component.world == World::Transformation { &model.transformation } else { &model.training };
-    let parameters = parameters.as_object().cloned().unwrap_or_default();
-    GuestSpec {
-        seed: stage_seed(model.seed, component.world),
-        as_of: model.as_of,
-        ..called(run, component, parameters, limits)
-    }
-}
-
-/// A component as it was admitted.
-fn called(
-    run: &Run,
-    component: &Component,
-    parameters: serde_json::Map<String, serde_json::Value>,
-    limits: Limits,
-) -> GuestSpec {
-    let manifest = &run.request.manifest;
-    GuestSpec {
-        world: component.world,
-        contract: CONTRACT.to_owned(),
-        name: component.name.clone(),
-        component: component.digest,
-        stubs: component.stubs.iter().cloned().collect(),
-        grants: std::collections::BTreeSet::new(),
-        canonicalize_nans: manifest.canonicalize_nans,
-        parameters: with_defaults(&component.description.parameters, parameters),
-        seed: 0,
-        as_of: 0,
-        limits,
-    }
 }
 
 /// How the rows of the table are dealt out.
@@ -197,41 +127,41 @@ fn transformation(run: &Run) -> TransformationWork {
 }
 
 /// The file of a split that was made elsewhere, kept as a blob.
-fn split_file(run: &Run, bench: &mut Bench) -> Result<Option<InputRef>, RunError> {
+fn split_file(run: &Run, execution: &mut Execution) -> Result<Option<InputRef>, RunError> {
     let Some(path) = &run.request.manifest.split.file else { return Ok(None) };
     let cannot =
         |reason: std::io::Error| StageFault::host(format!("cannot read the split {}: {reason}", path.display()));
     let mut file = stagewright_store::open_regular(path).map_err(cannot)?;
-    let mut writer = bench.create_blob()?;
+    let mut writer = execution.create_blob()?;
     let mut part = std::io::Read::take(&mut file, 0);
     loop {
         part.set_limit(1 << 20);
         if std::io::copy(&mut part, &mut writer).map_err(cannot)? == 0 {
             break;
         }
-        bench.watch().look()?;
+        execution.watch().look()?;
     }
     let blob = writer.finish()?;
-    bench.bring(&blob);
+    execution.bring(&blob);
     let (role, kind) = (SPLIT_FILE.to_owned(), ArtifactKind::Blob);
     Ok(Some(InputRef { role, kind, digest: blob.digest(), from: Origin::File }))
 }
 
 fn evaluation(
     run: &Run,
-    made: &Made,
+    artifacts: &RunArtifacts,
     candidate: &Candidate,
     inputs: &mut Vec<InputRef>,
-    bench: &mut Bench,
+    execution: &mut Execution,
 ) -> Result<EvaluationWork, RunError> {
     let section = &run.request.manifest.gates;
-    let (test, task) = (made.open(&TEST)?, made.open(&TASK)?);
-    let Rows { learnt, test: hashes } = &*candidate.rows;
+    let (test, task) = (artifacts.open(&TEST)?, artifacts.open(&TASK)?);
+    let RowHashes { learnt, test: hashes } = &*candidate.rows;
     hashes.check(&test)?;
     let guests = |world: World| {
-        let step = run.step_named(&made.step_of(world))?;
+        let step = run.step_named(&artifacts.step_of(world))?;
         let limits = run.request.manifest.stage_of(step).limits;
-        Ok::<_, StageFault>(of_model(run, &candidate.model, run.component(step), limits))
+        Ok::<_, StageFault>(guests::of_model(run, &candidate.model, run.component(step), limits))
     };
     // Of several models the best gets a number when all are evaluated. Those of a later run, which
     // have one before, are evaluated as those of the first.
@@ -244,7 +174,7 @@ fn evaluation(
         candidate: ModelGuests { transformation: guests(World::Transformation)?, training: guests(World::Training)? },
         candidate_version: candidate.version.filter(|_| is_the_only),
         candidate_overlap: Overlap::of(Some(hashes), Some(learnt)),
-        champion: champion::standing(run, candidate, (test.schema(), &task), hashes, inputs, bench)?,
-        ancestors: made.ancestors(),
+        champion: champion::standing(run, candidate, (test.schema(), &task), hashes, inputs, execution)?,
+        ancestors: artifacts.ancestors(),
     })
 }

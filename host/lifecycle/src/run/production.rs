@@ -14,13 +14,14 @@ use stagewright_store::{
     self as store, CHAMPION, JudgedAgainst, NewVerdict, PromotionRequest, StoreError, VerdictReason,
 };
 
-use crate::artifact::{DECISION, EVALUATION, EVALUATION_REPORT, PREDICTIONS};
-use crate::candidate::{self, Candidate};
+use crate::artifact::{DECISION, Decision, EVALUATION, EVALUATION_REPORT, PREDICTIONS};
 use crate::fault::StageFault;
 use crate::judgement;
-use crate::made::Made;
-use crate::run::{Run, RunError};
-use crate::stages::promotion::{Decision, champion_of, named};
+use crate::run::artifacts::RunArtifacts;
+use crate::run::candidate::{self, Candidate};
+use crate::run::context::Run;
+use crate::run_error::RunError;
+use crate::stages::promotion::{champion_of, named};
 use crate::summary::EvaluationSummary;
 
 /// How long a collection of garbage is waited for.
@@ -28,15 +29,15 @@ const COLLECTION: Duration = Duration::from_secs(15 * 60);
 
 /// Whether the evaluation that a single promotion works on must be made again: it was made for
 /// another model, under other gates, or beside another champion than the present one.
-pub(crate) fn is_outdated(run: &Run, made: &Made) -> Result<bool, RunError> {
+pub(crate) fn is_outdated(run: &Run, artifacts: &RunArtifacts) -> Result<bool, RunError> {
     let effective = run.request.manifest.effective();
-    let same_rules = made.evaluation_config().is_some_and(|evaluated_under| {
+    let same_rules = artifacts.evaluation_config().is_some_and(|evaluated_under| {
         ["model", "gates"].iter().all(|key| evaluated_under.get(key) == effective.get(key))
     });
     if !same_rules {
         return Ok(true);
     }
-    let evaluated = made.open(&EVALUATION)?;
+    let evaluated = artifacts.open(&EVALUATION)?;
     let name = run.request.manifest.model.as_str();
     let registry = &run.request.home.registry;
     let champion = registry.alias(name, CHAMPION)?;
@@ -56,15 +57,15 @@ pub(crate) fn is_outdated(run: &Run, made: &Made) -> Result<bool, RunError> {
 
 /// Records the decision as a verdict. An approved candidate is copied to the production location
 /// and becomes champion, if the champion is still the one that it was compared with.
-pub(crate) fn promote(run: &Run, made: &Made, candidate: &mut Candidate) -> Result<(), RunError> {
-    let decision = made.open(&DECISION)?;
+pub(crate) fn promote(run: &Run, artifacts: &RunArtifacts, candidate: &mut Candidate) -> Result<(), RunError> {
+    let decision = artifacts.open(&DECISION)?;
     let register = run.request.manifest.gates.register;
     if decision.verdict != Verdict::Approved && register == RegisterPolicy::Passed && candidate.version.is_none() {
         return Ok(());
     }
-    let version = candidate::register(run, made, candidate)?;
+    let version = candidate::register(run, artifacts, candidate)?;
     let name = run.request.manifest.model.as_str();
-    let verdict = verdict(run, made, &decision)?;
+    let verdict = verdict(run, artifacts, &decision)?;
     let home = &run.request.home;
     home.registry.record_verdict(&home.artifacts, name, version, &verdict)?;
     let promoted = match verdict.verdict {
@@ -96,8 +97,8 @@ fn put_into_production(run: &Run, name: &str, version: u32, verdict: &NewVerdict
 }
 
 /// The decision as the registry records it.
-fn verdict(run: &Run, made: &Made, decision: &Decision) -> Result<NewVerdict, RunError> {
-    let evaluated = made.open(&EVALUATION)?;
+fn verdict(run: &Run, artifacts: &RunArtifacts, decision: &Decision) -> Result<NewVerdict, RunError> {
+    let evaluated = artifacts.open(&EVALUATION)?;
     let of = |passed: bool| decision.reasons.iter().filter(move |reason| reason.passed == passed);
     let (verdict, reason) = match decision.verdict {
         Verdict::Approved => (store::Verdict::Approved, "every gate passed".to_owned()),
@@ -117,7 +118,7 @@ fn verdict(run: &Run, made: &Made, decision: &Decision) -> Result<NewVerdict, Ru
         reasons: decision.reasons.iter().map(reason_of).collect(),
         evaluation: judgement::record(Some(&EvaluationSummary::of(&evaluated)), decision.difference.as_ref()),
         metrics: named(&evaluated.candidate.metrics),
-        references: made.explaining(&[EVALUATION.name, EVALUATION_REPORT.name, PREDICTIONS.name, DECISION.name]),
+        references: artifacts.explaining(&[EVALUATION.name, EVALUATION_REPORT.name, PREDICTIONS.name, DECISION.name]),
         run_id: Some(run.id.clone()),
         is_override: false,
     })

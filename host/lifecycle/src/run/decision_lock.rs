@@ -11,8 +11,8 @@ use stagewright_manifest::World;
 use stagewright_store::{Home, StoreError};
 
 use crate::fault::StageFault;
-use crate::run::RunError;
-use crate::sandbox::Cancel;
+use crate::limits::Cancel;
+use crate::run_error::RunError;
 
 /// The lock's file in the home.
 const FILE: &str = "decision.lock";
@@ -20,11 +20,11 @@ const FILE: &str = "decision.lock";
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A turn. It ends when this is dropped, or when the process ends.
-pub(crate) struct Turn {
+pub(crate) struct DecisionLock {
     _lock: File,
 }
 
-impl Turn {
+impl DecisionLock {
     /// Waits until no other run of this home decides.
     ///
     /// # Errors
@@ -55,11 +55,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let home = Home::open(folder.path()).expect("a home");
         let cancel = Cancel::default();
-        let turn = Turn::wait(&home, &cancel).expect("nobody else is there");
+        let turn = DecisionLock::wait(&home, &cancel).expect("nobody else is there");
         cancel.cancel();
-        let waited = Turn::wait(&home, &cancel);
+        let waited = DecisionLock::wait(&home, &cancel);
         assert!(matches!(waited, Err(RunError::Stage(StageFault::Cancelled { .. }))));
         drop(turn);
-        assert!(Turn::wait(&home, &cancel).is_ok());
+        assert!(DecisionLock::wait(&home, &cancel).is_ok());
     }
 }

@@ -10,7 +10,7 @@ use stagewright_store::{ArtifactRecord, ArtifactStore, Reference, StageRecord};
 
 use crate::artifact::{Artifact, Readable, SIGNATURE, TABLE};
 use crate::artifact_names::ArtifactName;
-use crate::run::RunError;
+use crate::run_error::RunError;
 use crate::summary::StageSummary;
 
 /// The steps that something comes through, one for each world.
@@ -18,7 +18,7 @@ pub(crate) type Line = BTreeMap<World, StepId>;
 
 /// The artifacts that were made so far. Cheap to clone: steps that work at once have one each.
 #[derive(Clone)]
-pub(crate) struct Made {
+pub(crate) struct RunArtifacts {
     store: ArtifactStore,
     kept: Arc<Kept>,
     /// The steps whose artifacts are found by their world. Of a world that has none, it is the step
@@ -39,7 +39,7 @@ struct Kept {
     told: Vec<StageSummary>,
 }
 
-impl Made {
+impl RunArtifacts {
     /// Nothing so far.
     pub(crate) fn nothing(store: ArtifactStore) -> Self {
         Self { store, kept: Arc::default(), line: Line::new() }
@@ -55,9 +55,9 @@ impl Made {
     /// The same, looked at from what comes after a step.
     #[must_use]
     pub(crate) fn after(&self, step: &Step) -> Self {
-        let mut made = self.along(&step.line);
-        made.line.insert(step.world, step.id.clone());
-        made
+        let mut artifacts = self.along(&step.line);
+        artifacts.line.insert(step.world, step.id.clone());
+        artifacts
     }
 
     /// The step of a world.

@@ -8,16 +8,20 @@ use stagewright_manifest::{SourceLocation, StageSection, Step, World};
 use stagewright_promotion::unfit_setting;
 use stagewright_store::{ArtifactKind, Blob};
 
-use crate::bench::Bench;
-use crate::contents::Contents;
+use crate::execution::Execution;
 use crate::fault::{LimitKind, StageFault};
 use crate::invocation::{IngestionWork, InputRef, Origin, SOURCE, SourceWork};
-use crate::run::{Run, RunError};
+use crate::run::content_memory::ContentMemoryFile;
+use crate::run::context::Run;
+use crate::run_error::RunError;
 use crate::settings;
-use crate::stages::ingestion::fault;
 
 /// The host's part in ingestion, with the content of the source, if there is one.
-pub(super) fn work(run: &Run, step: &Step, bench: &mut Bench) -> Result<(IngestionWork, Option<InputRef>), RunError> {
+pub(super) fn work(
+    run: &Run,
+    step: &Step,
+    execution: &mut Execution,
+) -> Result<(IngestionWork, Option<InputRef>), RunError> {
     let manifest = &run.request.manifest;
     let stage = manifest.stage_of(step);
     let (mut source, mut input) = (None, None);
@@ -27,20 +31,20 @@ pub(super) fn work(run: &Run, step: &Step, bench: &mut Bench) -> Result<(Ingesti
             SourceLocation::Http { url, sha256, token_env, max_bytes, .. } => {
                 let (sha256, token_env) = (sha256.as_deref(), token_env.as_deref());
                 let http = Http { url, sha256, token_env, max_bytes: *max_bytes };
-                let response = fetch(run, bench, (name.as_str(), stage), &http)?;
-                bench.bring(&response);
+                let response = fetch(run, execution, (name.as_str(), stage), &http)?;
+                execution.bring(&response);
                 Some(response.digest())
             }
             SourceLocation::Csv { path, .. }
             | SourceLocation::Parquet { path }
             | SourceLocation::Sqlite { path, .. } => {
-                let (source, contents) = (reading.at(path.clone()), Contents::of(&run.request.home));
-                let content = match Content::remembered(&source, &bench.interrupt(), &contents) {
+                let (source, contents) = (reading.at(path.clone()), ContentMemoryFile::of(&run.request.home));
+                let content = match Content::remembered(&source, &execution.interrupt(), &contents) {
                     // A component that never asks for the source can do without.
-                    Err(error @ DataError::Unreadable { .. }) => Err(fault(&error)),
-                    content => Ok((path.clone(), content.map_err(|error| fault(&error))?)),
+                    Err(error @ DataError::Unreadable { .. }) => Err(StageFault::of_data(&error)),
+                    content => Ok((path.clone(), content.map_err(|error| StageFault::of_data(&error))?)),
                 };
-                let content = bench.session.source.insert(content);
+                let content = execution.session.source.insert(content);
                 content.as_ref().ok().map(|(_, content)| content.digest)
             }
         };
@@ -49,7 +53,7 @@ pub(super) fn work(run: &Run, step: &Step, bench: &mut Bench) -> Result<(Ingesti
         input = digest.map(|digest| InputRef { role, kind, digest, from });
         source = Some(SourceWork { name, reading });
     }
-    let (signature, target) = super::declared(run, step)?;
+    let (signature, target) = super::declared::declared(run, step)?;
     let null_values = manifest.signature.null_values.clone();
     Ok((IngestionWork { source, signature, null_values, target }, input))
 }
@@ -66,10 +70,15 @@ struct Http<'a> {
 }
 
 /// Fetches a source from a server; takes it from the store if its digest is given and there.
-fn fetch(run: &Run, bench: &Bench, (name, stage): (&str, &StageSection), http: &Http<'_>) -> Result<Blob, RunError> {
+fn fetch(
+    run: &Run,
+    execution: &Execution,
+    (name, stage): (&str, &StageSection),
+    http: &Http<'_>,
+) -> Result<Blob, RunError> {
     let Http { url, sha256, token_env, max_bytes } = *http;
     let expected = sha256.as_ref().map(|digits| format!("sha256:{digits}"));
-    let kept = |digest: &String| bench.session.artifacts.open_blob(&digest.parse().ok()?).ok();
+    let kept = |digest: &String| execution.session.artifacts.open_blob(&digest.parse().ok()?).ok();
     if let Some(kept) = expected.as_ref().and_then(kept) {
         return Ok(kept);
     }
@@ -93,11 +102,11 @@ fn fetch(run: &Run, bench: &Bench, (name, stage): (&str, &StageSection), http: &
         grants: settings::host_grants(&stage.http),
         bearer_token: token_env.map(token).transpose()?,
         max_bytes,
-        deadline: bench.deadline(),
+        deadline: execution.deadline(),
     };
-    let mut writer = bench.create_blob()?;
-    stagewright_data::fetch(&request, &bench.interrupt(), &mut writer).map_err(|error| match error {
-        DataError::Unreachable { .. } => RunError::Server(fault(&error)),
+    let mut writer = execution.create_blob()?;
+    stagewright_data::fetch(&request, &execution.interrupt(), &mut writer).map_err(|error| match error {
+        DataError::Unreachable { .. } => RunError::Server(StageFault::of_data(&error)),
         DataError::TooLarge { used, allowed } => RunError::Stage(StageFault::Limit {
             stage: World::Ingestion.into(),
             kind: LimitKind::Response,
@@ -106,12 +115,12 @@ fn fetch(run: &Run, bench: &Bench, (name, stage): (&str, &StageSection), http: &
         }),
         DataError::Denied { what, grant } => RunError::Stage(StageFault::Denied {
             stage: World::Ingestion.into(),
-            component: bench.component.name.clone(),
+            component: execution.component.name.clone(),
             what,
             grant: format!("to grant it, write `http = [\"{grant}\"]` under [stages.{}]", stage.name),
         }),
-        DataError::Interrupted => RunError::Stage(bench.interrupted()),
-        error => RunError::Stage(fault(&error)),
+        DataError::Interrupted => RunError::Stage(execution.interrupted()),
+        error => RunError::Stage(StageFault::of_data(&error)),
     })?;
     let response = writer.finish()?;
     match expected {

@@ -1,29 +1,33 @@
 //! A step at work: what it may open, what it makes, its account.
 
+mod host_table;
+mod notes;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use arrow_array::RecordBatch;
 use serde::Serialize;
 use stagewright_data::{Content, Decode, DecodeLimits, Interrupt};
 use stagewright_evaluation::figure::Figure;
 use stagewright_evaluation::report;
 use stagewright_manifest::{Limits, StepId, World};
 use stagewright_store::{
-    ArtifactKind, ArtifactRecord, ArtifactStore, Blob, BlobWriter, Digest, LogLine, MetricRecord, Role, Schema,
-    Staging, Table, TableWriter, packed,
+    ArtifactKind, ArtifactRecord, ArtifactStore, Blob, BlobWriter, Digest, Role, Schema, Staging, Table, TableWriter,
 };
 
-use crate::artifact::{self, Artifact, Json, Readable};
+use crate::artifact::{Artifact, Document, Json, Readable};
 use crate::fault::StageFault;
 use crate::invocation::{GuestSpec, InputRef, Invocation, NAMED_INPUT, Outcome, SOURCE, Usage};
-use crate::limits::WALLS;
-use crate::limits::Watch;
+use crate::limits::{Cancel, Meter, WALLS, Watch};
 use crate::observer::Observer;
-use crate::run::RunError;
-use crate::sandbox::{Cancel, Component, Level, Meter, Sandbox, Shelf, StageContext, Tracker};
+use crate::run_error::RunError;
+use crate::sandbox::{Component, Level, Sandbox, Shelf, StageContext, Tracker as _};
+
+use notes::Notes;
+
+pub(crate) use host_table::HostTable;
 
 /// The live side of a step. Nothing in it changes a result.
 #[derive(Clone)]
@@ -49,8 +53,8 @@ pub struct Session {
 
 /// A step at work.
 ///
-/// It opens what its invocation [declares](Bench::declare), and nothing else.
-pub(crate) struct Bench {
+/// It opens what its invocation [declares](Execution::declare), and nothing else.
+pub(crate) struct Execution {
     /// The place in the pipeline.
     pub(crate) step: StepId,
     pub(crate) world: World,
@@ -75,57 +79,16 @@ pub(crate) struct Bench {
     pub(crate) began_ms: i64,
 }
 
-/// The words of a stage.
-struct Notes {
-    step: StepId,
-    observer: Arc<dyn Observer>,
-    kept: Mutex<Kept>,
-}
-
-#[derive(Default)]
-struct Kept {
-    logs: Vec<LogLine>,
-    metrics: Vec<MetricRecord>,
-    figures: Vec<Figure>,
-}
-
-impl Notes {
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
-        // Every change under this lock is a single push.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Tracker for Notes {
-    fn log(&self, level: Level, message: &str) {
-        self.observer.log(&self.step, level, message);
-        let level = level.name().to_owned();
-        self.kept().logs.push(LogLine { level, message: message.to_owned() });
-    }
-
-    fn progress(&self, done: u64, total: u64) {
-        self.observer.progress(&self.step, done, total);
-    }
-
-    fn metric(&self, name: &str, value: f64, step: u64) {
-        self.kept().metrics.push(MetricRecord { name: name.to_owned(), value, step });
-    }
-
-    fn figure(&self, figure: Figure) {
-        self.kept().figures.push(figure);
-    }
-}
-
 pub(crate) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
-impl Bench {
+impl Execution {
     /// Begins a step: from now on, its time counts.
     pub(crate) fn begin(step: StepId, component: Arc<Component>, limits: Limits, session: Session) -> Self {
         let world = component.world;
         session.observer.stage_started(&step, &component.name);
-        let notes = Notes { step: step.clone(), observer: session.observer.clone(), kept: Mutex::default() };
+        let notes = Notes::new(step.clone(), session.observer.clone());
         let meter = Arc::<Meter>::default();
         let watch = Watch::begin(world, limits, meter.clone(), session.cancel.clone());
         Self {
@@ -180,8 +143,8 @@ impl Bench {
     /// Ends the step.
     pub(crate) fn outcome(&mut self, fault: Option<&RunError>) -> Outcome {
         self.watch.charge();
-        let kept = std::mem::take(&mut *self.notes.kept());
-        let mut metrics = kept.metrics;
+        let recorded = self.notes.take();
+        let mut metrics = recorded.metrics;
         // Instances work at once: the order in which they reported is no part of the record.
         metrics.sort_by(|a, b| (&a.name, a.step).cmp(&(&b.name, b.step)));
         let outputs = std::mem::take(&mut self.outputs);
@@ -190,7 +153,7 @@ impl Bench {
             usage: self.usage(),
             results: std::mem::take(&mut self.results),
             metrics,
-            logs: kept.logs,
+            logs: recorded.logs,
             walls: Meter::walls(std::iter::once(&*self.meter).chain(self.nested.iter().map(Arc::as_ref))),
             fault: fault.map(RunError::fault),
         }
@@ -312,10 +275,10 @@ impl Bench {
     }
 
     /// Begins a table that the host makes for the stage.
-    pub(crate) fn create_table(&self, schema: &Schema) -> Result<MadeTable, StageFault> {
+    pub(crate) fn create_table(&self, schema: &Schema) -> Result<HostTable, StageFault> {
         self.watch.hold(TableWriter::empty_bytes(schema))?;
         let writer = self.staging.create_table(schema).map_err(StageFault::host)?;
-        Ok(MadeTable { writer, meter: self.meter.clone(), watch: self.watch.clone() })
+        Ok(HostTable::new(writer, self.meter.clone(), self.watch.clone()))
     }
 
     fn input(&self, role: &str) -> Result<&InputRef, StageFault> {
@@ -461,11 +424,7 @@ impl Bench {
     }
 
     /// Writes a document.
-    pub(crate) fn put_text<T: artifact::Document>(
-        &mut self,
-        artifact: &Artifact<T>,
-        text: String,
-    ) -> Result<(), RunError> {
+    pub(crate) fn put_text<T: Document>(&mut self, artifact: &Artifact<T>, text: String) -> Result<(), RunError> {
         let bytes = text.into_bytes();
         let size = bytes.len() as u64;
         self.watch.charge_output(size)?;
@@ -490,7 +449,7 @@ impl Bench {
 
     /// The figures that the stage sent so far.
     pub(crate) fn take_figures(&self) -> Vec<Figure> {
-        let mut figures = std::mem::take(&mut self.notes.kept().figures);
+        let mut figures = self.notes.take_figures();
         figures.sort_by(|a, b| a.name.cmp(&b.name));
         figures
     }
@@ -520,44 +479,5 @@ fn table_record(name: String, table: &Table) -> ArtifactRecord {
         media_type: "application/vnd.apache.arrow.file".to_owned(),
         rows: Some(table.rows()),
         bytes: table.bytes(),
-    }
-}
-
-/// A table that the host makes for a stage, in the stage's account.
-pub(crate) struct MadeTable {
-    writer: TableWriter,
-    meter: Arc<Meter>,
-    watch: Watch,
-}
-
-impl MadeTable {
-    /// Appends rows that count against the stage's output limit.
-    pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
-        self.watch.charge_output(packed::batch_bytes(rows, self.writer.schema()).map_err(StageFault::host)? as u64)?;
-        self.append(rows)
-    }
-
-    /// Appends rows of a guest, of which the output was charged when they came.
-    pub(crate) fn write_charged(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
-        self.append(rows)?;
-        // All columns of a guest's batch lie in one allocation, which nobody counts from here on.
-        self.writer.forget_batch();
-        Ok(())
-    }
-
-    fn append(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
-        self.writer.write(rows).map_err(StageFault::host)?;
-        Meter::add(&self.meter.cpu_ns, self.writer.take_other_threads_cpu_ns());
-        self.watch.hold(self.writer.held_bytes())?;
-        self.watch.look()
-    }
-
-    /// Ends the table.
-    pub(crate) fn finish(self) -> Result<Table, StageFault> {
-        self.watch.hold(self.writer.held_bytes() + self.writer.finishing_bytes())?;
-        let (table, other_cpu_ns) = self.writer.finish_counted().map_err(StageFault::host)?;
-        Meter::add(&self.meter.cpu_ns, other_cpu_ns);
-        self.watch.look()?;
-        Ok(table)
     }
 }

@@ -14,9 +14,9 @@ use stagewright_store::{Digest, Home, read_regular_text};
 const LONGEST: u64 = 512;
 
 /// The remembered contents of a home.
-pub(crate) struct Contents(PathBuf);
+pub(crate) struct ContentMemoryFile(PathBuf);
 
-impl Contents {
+impl ContentMemoryFile {
     pub(crate) fn of(home: &Home) -> Self {
         Self(home.cache_dir().join("contents"))
     }
@@ -33,7 +33,7 @@ fn line(stamp: &FileStamp, digest: &Digest) -> String {
     format!("{} {digest}\n", numbers.join(" "))
 }
 
-impl ContentMemory for Contents {
+impl ContentMemory for ContentMemoryFile {
     fn recall(&self, stamp: &FileStamp) -> Option<Digest> {
         let text = read_regular_text(&self.note(stamp), LONGEST).ok()?;
         let digest = text.trim_end().rsplit(' ').next()?.parse().ok()?;
@@ -61,7 +61,7 @@ mod tests {
     fn a_note_is_found_by_all_of_a_stamp_and_a_damaged_one_is_none() {
         let folder = tempfile::tempdir().expect("a folder");
         let home = Home::open(folder.path()).expect("a home");
-        let contents = Contents::of(&home);
+        let contents = ContentMemoryFile::of(&home);
         let (stamp, digest) = (FileStamp([1, 2, 3, 4, 5, 6, 7]), Digest::of(b"rows"));
         assert_eq!(contents.recall(&stamp), None);
         contents.keep(&stamp, &digest);

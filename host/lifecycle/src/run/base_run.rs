@@ -12,15 +12,16 @@ use stagewright_manifest::{SEGMENTS, Step, StepId, World};
 use stagewright_store::{Home, Run as RunRecord, RunId, StoreError};
 
 use crate::fault::StageFault;
-use crate::foreach;
-use crate::made::Made;
+use crate::run::artifacts::RunArtifacts;
 use crate::run::config::{BASE_RUN, RESUMES};
-use crate::run::{Run, RunError};
+use crate::run::context::Run;
+use crate::run_error::RunError;
+use crate::stages::segments;
 
 /// The artifacts of the runs that this one works on.
-pub(crate) fn taken_over(run: &Run) -> Result<Made, RunError> {
-    let mut made = Made::nothing(run.request.home.artifacts.clone());
-    let Some(upon) = run.request.base_run.clone() else { return Ok(made) };
+pub(crate) fn taken_over(run: &Run) -> Result<RunArtifacts, RunError> {
+    let mut artifacts = RunArtifacts::nothing(run.request.home.artifacts.clone());
+    let Some(upon) = run.request.base_run.clone() else { return Ok(artifacts) };
     let manifest = &run.request.manifest;
     let needed = needed(run);
     let now = manifest.effective();
@@ -30,7 +31,7 @@ pub(crate) fn taken_over(run: &Run) -> Result<Made, RunError> {
     for record in chain(run, upon)?.iter().rev() {
         for stage in run.request.home.registry.stages(&record.run_id)? {
             if stage.name == SEGMENTS && is_segment {
-                made.add(&StepId::new(SEGMENTS).map_err(StageFault::host)?, stage);
+                artifacts.add(&StepId::new(SEGMENTS).map_err(StageFault::host)?, stage);
                 continue;
             }
             // What stands in the file no more, nothing works on.
@@ -42,21 +43,21 @@ pub(crate) fn taken_over(run: &Run) -> Result<Made, RunError> {
             // The model of an earlier run's training is no model of the rows that a later run
             // transformed.
             let outdated = manifest.graph.with_followers(&step.id);
-            made.keep(|made_by| !outdated.contains(made_by));
+            artifacts.keep(|made_by| !outdated.contains(made_by));
             if world.contract().is_learnt {
                 let made_by = (stage.component.as_str(), stage.digest);
                 let component = run.component(step);
                 check(step, record, made_by, (component.name.as_str(), component.digest), &now)?;
             }
             if world == World::Evaluation {
-                made.evaluated_under(record.config.clone());
+                artifacts.evaluated_under(record.config.clone());
             }
-            made.add(&step.id, stage);
+            artifacts.add(&step.id, stage);
         }
     }
     match child {
-        Some(child) => foreach::narrowed(run, made, &child.name),
-        None => Ok(made),
+        Some(child) => narrowed(run, artifacts, &child.name),
+        None => Ok(artifacts),
     }
 }
 
@@ -140,4 +141,26 @@ fn parameters(config: &Value, stage: &StepId) -> Value {
         all.extend(own.iter().map(|(name, value)| (name.clone(), value.clone())));
     }
     parameters
+}
+
+/// The artifacts that a child of a segment works on: those that were made once, with the rows of
+/// its segment for those of the table.
+///
+/// # Errors
+/// The parent has no such segment.
+pub(crate) fn narrowed(run: &Run, mut artifacts: RunArtifacts, name: &str) -> Result<RunArtifacts, RunError> {
+    let (segments, table) = (segments_id()?, run.request.manifest.table_step().clone());
+    let artifact = segments::table_name(name);
+    let missing = || RunError::MissingArtifact { stage: segments.clone(), name: artifact.clone() };
+    let record = artifacts.named(&segments, &artifact).cloned().ok_or_else(missing)?;
+    artifacts.narrow(&table, segments, record);
+    Ok(artifacts)
+}
+
+/// Returns the name of the step that divides the table into segments.
+///
+/// # Errors
+/// Never: the name is a constant of the manifest.
+pub(crate) fn segments_id() -> Result<StepId, StageFault> {
+    StepId::new(SEGMENTS).map_err(StageFault::host)
 }

@@ -1,0 +1,25 @@
+//! The columns that the manifest declares.
+
+use stagewright_data::Signature;
+use stagewright_manifest::{Step, World};
+
+use crate::fault::StageFault;
+use crate::run::context::Run;
+use crate::settings;
+
+/// Whether models learn from the table that a step makes.
+fn is_learnt_from(run: &Run, step: &Step) -> bool {
+    let mut learning = run.request.manifest.graph.of(World::Transformation);
+    learning.any(|learns| learns.line.get(&World::Ingestion) == Some(&step.id))
+}
+
+/// The signature that the manifest declares and the target, of the table that models learn from:
+/// it says what the columns are that they read. What else a table has is known from the table.
+pub(super) fn declared(run: &Run, step: &Step) -> Result<(Option<Signature>, Option<String>), StageFault> {
+    if !is_learnt_from(run, step) {
+        return Ok((None, None));
+    }
+    let manifest = &run.request.manifest;
+    let signature = settings::signature(manifest).map_err(|error| StageFault::of_data(&error))?;
+    Ok((signature, Some(manifest.task.target.clone())))
+}
