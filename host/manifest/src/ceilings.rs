@@ -1,13 +1,13 @@
-//! The most that stages may be given, by world.
+//! Upper bounds on the limits of stages, by world.
 
 use std::collections::BTreeMap;
 
 use crate::limits::Limits;
 use crate::world::World;
 
-/// The most that a stage of each world may be given: one ceiling for all, and what differs from it.
+/// Upper bounds on the limits of a stage, by world: one ceiling for all worlds, with exceptions.
 ///
-/// By default it is [`Limits::greatest`], the most that any manifest may say.
+/// The default is [`Limits::greatest`], the most that any manifest may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ceilings {
     all: Limits,
@@ -15,17 +15,17 @@ pub struct Ceilings {
 }
 
 impl Ceilings {
-    /// The same for every world.
+    /// Returns one ceiling for all worlds.
     pub fn all(ceiling: Limits) -> Self {
         Self { all: ceiling, own: BTreeMap::new() }
     }
 
-    /// That of a world.
+    /// Returns the ceiling of a world.
     pub fn of(&self, world: World) -> &Limits {
         self.own.get(&world).unwrap_or(&self.all)
     }
 
-    /// Gives a world a ceiling of its own.
+    /// Sets the ceiling of one world.
     pub(crate) fn set(&mut self, world: World, ceiling: Limits) {
         self.own.insert(world, ceiling);
     }

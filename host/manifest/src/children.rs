@@ -1,21 +1,23 @@
-//! The trees of children: the pipeline's tree with each value put under the key of `foreach.set`.
+//! Makes the tree of each child: the pipeline's tree with the child's value under the key of
+//! `foreach.set`.
 
 use std::borrow::Cow;
 
 use serde_json::Value as Json;
 
 use crate::document::{self, Node, Table, Value, dotted};
-use crate::foreach::Given;
+use crate::foreach::ChildValue;
 use crate::overrides::full_path;
 use crate::problem::Collector;
 use crate::reader::Item;
 use crate::source::without_query;
 
-/// The roots of keys that a child may have a value of its own for. Components are resolved once for
-/// all children, and all are runs of one experiment.
+/// The roots of the keys that children may differ in. Components are not among them as a whole:
+/// they are resolved once for all children. Neither is the experiment: all children belong to one.
 const SETTABLE: [&str; 9] = ["seed", "as-of", "task", "sources", "signature", "split", "stages", "components", "gates"];
 
-/// The key that children have values of their own for, if a child may have one.
+/// Returns the path of the key in which children differ; reports a key that must be the same for
+/// all.
 fn settable(foreach: &Item<'_>, root: &Table, collector: &Collector) -> Option<Vec<String>> {
     let Value::Table(section) = &foreach.node.value else { return None };
     let set = section.get("set")?;
@@ -41,17 +43,17 @@ fn settable(foreach: &Item<'_>, root: &Table, collector: &Collector) -> Option<V
     Some(path)
 }
 
-/// The trees of the children, each with its value where the key is. All that is wrong is reported.
+/// Returns the name, the value and the tree of each child. Reports everything that is wrong.
 pub(crate) fn trees<'a>(
     foreach: &Item<'a>,
-    given: Vec<Given<'a>>,
+    given: Vec<ChildValue<'a>>,
     root: &Table,
     collector: &Collector,
 ) -> Vec<(String, Json, Table)> {
     let Some(path) = settable(foreach, root, collector) else { return Vec::new() };
     let names: Vec<&str> = path.iter().map(String::as_str).collect();
     let mut trees = Vec::new();
-    for Given { name, value, item } in given {
+    for ChildValue { name, value, item } in given {
         if let (["sources", _, "uri"], Value::String(uri)) = (&names[..], &item.node.value)
             && matches!(without_query(uri), Cow::Owned(_))
         {

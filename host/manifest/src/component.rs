@@ -1,4 +1,4 @@
-//! `[components.NAME]`: where a component is and how it is set.
+//! `[components.NAME]`: the file of a component and its parameters.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::names::Identifier;
 use crate::reader::{Item, Section};
 use crate::source::identifier;
 
-/// One component.
+/// A component.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ComponentSection {
@@ -18,28 +18,31 @@ pub struct ComponentSection {
     /// component.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Whether the path comes from the command line: then it is for one run, and no lock file has to do with it.
+    /// Whether the path comes from the command line. Such a path holds for one run, and the lock
+    /// file does not apply to it.
     #[serde(skip)]
     pub path_typed: bool,
-    /// The WASI interfaces that it may link although nothing is behind them: they always fail.
+    /// The WASI interfaces that the component may import although every call fails.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stubs: Vec<Stub>,
-    /// Its parameters, checked against its own schema by [`crate::Manifest::check_parameters`].
+    /// The parameters. [`crate::Manifest::check_parameters`] checks them against the component's
+    /// schema.
     pub parameters: Map<String, Json>,
 }
 
-/// A WASI interface with nothing behind it, for language runtimes that link it and never use it.
+/// A WASI interface in which every call fails, for language runtimes that import it and never use
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stub {
-    /// `wasi:filesystem`: an empty one, in which nothing can be opened.
+    /// `wasi:filesystem`, without any folder.
     Filesystem,
-    /// `wasi:sockets`: no connection can be made.
+    /// `wasi:sockets`, without any network.
     Sockets,
 }
 
 impl Stub {
-    /// The word in the manifest.
+    /// Returns the word of the manifest.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Filesystem => "filesystem",
@@ -70,7 +73,7 @@ fn read_component(section: Section<'_>) -> Option<ComponentSection> {
     Some(ComponentSection { path, path_typed, stubs: stubs?, parameters: parameters? })
 }
 
-/// The table `parameters` of a section; empty if there is none.
+/// Reads the table `parameters` of a section; an absent one is empty.
 pub(crate) fn parameters(section: &Section<'_>) -> Option<Map<String, Json>> {
     let Some(item) = section.get("parameters") else { return Some(Map::new()) };
     let entries = item.section()?.items().map(|(name, item)| Some((name.to_owned(), json(&item)?))).collect::<Vec<_>>();
@@ -85,7 +88,7 @@ fn read_stubs(item: &Item<'_>) -> Option<Vec<Stub>> {
     Some(stubs)
 }
 
-/// A parameter as JSON; dates become text.
+/// Converts a parameter to JSON. Dates become text.
 fn json(item: &Item<'_>) -> Option<Json> {
     match &item.node.value {
         Value::String(text) | Value::Datetime(text) => Some(Json::String(text.clone())),

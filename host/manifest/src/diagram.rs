@@ -6,12 +6,12 @@ use crate::manifest::Manifest;
 use crate::step_id::StepId;
 
 impl Graph {
-    /// The graph in the language of Mermaid, for documents that draw it.
+    /// Returns the graph as a Mermaid flowchart.
     pub fn mermaid(&self) -> String {
         let mut text = "flowchart TD\n".to_owned();
         for Step { id, world, .. } in self.steps() {
-            let told = if id.as_str() == world.as_str() { String::new() } else { format!("<br/>{world}") };
-            text.push_str(&format!("    s_{}[\"{id}{told}\"]\n", id.as_str().replace('-', "__")));
+            let label = if id.as_str() == world.as_str() { String::new() } else { format!("<br/>{world}") };
+            text.push_str(&format!("    s_{}[\"{id}{label}\"]\n", id.as_str().replace('-', "__")));
         }
         for Edge { from, to, input, .. } in self.edges() {
             let arrow = if input.is_some() { "-->" } else { "-.->" };
@@ -23,7 +23,8 @@ impl Graph {
 }
 
 impl Manifest {
-    /// The graph in the language of Mermaid, with what is done for each child in a frame.
+    /// Returns the graph as a Mermaid flowchart. Steps that run once for each child stand in a
+    /// subgraph.
     pub fn mermaid(&self) -> String {
         let Some(foreach) = &self.foreach else { return self.graph.mermaid() };
         let drawn = self.graph.mermaid();
@@ -56,7 +57,7 @@ impl Manifest {
             }
             Over::Values { set } => format!("for each of {} values of {set}", self.children.len()),
         };
-        // A frame's title is a text in quotes, and has an entity where a quote or a bracket is.
+        // A subgraph's title is quoted. Mermaid wants quotes and brackets in it as entities.
         let entity = |letter: char| match letter {
             '"' | '<' | '>' | '#' | '[' | ']' | '`' => format!("#{};", u32::from(letter)),
             letter if letter.is_control() => " ".to_owned(),

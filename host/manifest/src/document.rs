@@ -1,21 +1,20 @@
-//! The pipeline file as a tree of values that know where they stand.
+//! The pipeline file as a tree of values that know where they come from.
 //!
 //! Owns parsing of TOML text and the origin of every key and value: a place in the file, or the
-//! command-line argument that set it. It knows no key by name; [`crate::sections`] does.
+//! command-line argument that set it. It knows no key by name; the modules of the sections do.
 //!
 //! Why a tree of our own and not serde: serde stops at the first error and loses the place of most
-//! others, and an argument must be able to replace a value and still be cited when that value is
-//! wrong.
+//! others. And an argument must be able to replace a value, and be cited when that value is wrong.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-/// Where a key or a value comes from.
+/// The origin of a key or a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Bytes of the file.
+    /// A range of bytes of the file.
     File(Range<usize>),
     /// An argument of the command line, as typed.
     Argument(Arc<str>),
@@ -28,11 +27,11 @@ pub(crate) struct Node {
     pub(crate) origin: Origin,
 }
 
-/// What TOML can say.
+/// A value of TOML.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     String(String),
-    /// Wider than TOML's 64 bits, so that a seed given as an argument fits too.
+    /// Wider than the 64 bits of TOML, so that a seed given as an argument fits.
     Integer(i128),
     Float(f64),
     Boolean(bool),
@@ -42,17 +41,17 @@ pub(crate) enum Value {
     Table(Table),
 }
 
-/// Keys and values in the order of the file; what arguments add comes last.
+/// A table. Its entries are in the order of the file; those that arguments add come last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     entries: Vec<Entry>,
 }
 
-/// One key of a table.
+/// A key and its value.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) name: String,
-    /// Where the key stands.
+    /// The origin of the key.
     pub(crate) origin: Origin,
     pub(crate) node: Node,
 }
@@ -64,7 +63,7 @@ pub(crate) struct SyntaxError {
     pub(crate) span: Range<usize>,
 }
 
-/// Setting a value failed, because the key of this path holds a value that is no table.
+/// A value cannot be set, because the key of this path holds a value that is no table.
 #[derive(Debug)]
 pub(crate) struct NotATable {
     pub(crate) key: String,
@@ -72,7 +71,7 @@ pub(crate) struct NotATable {
 }
 
 impl Value {
-    /// The kind of value with its article, for messages.
+    /// Returns the kind of value with its article, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::String(_) => "a string",
@@ -99,7 +98,7 @@ impl Table {
         self.entries.retain(|entry| entry.name != name);
     }
 
-    /// The string at this path, if there is one.
+    /// Returns the string at this path, if there is one.
     pub(crate) fn string_at(&self, path: &[&str]) -> Option<&str> {
         match &self.at(path)?.node.value {
             Value::String(text) => Some(text),
@@ -107,7 +106,7 @@ impl Table {
         }
     }
 
-    /// The table at this path, if there is one.
+    /// Returns the table at this path, if there is one.
     pub(crate) fn table_at(&self, path: &[&str]) -> Option<&Table> {
         match &self.at(path)?.node.value {
             Value::Table(table) => Some(table),
@@ -124,7 +123,7 @@ impl Table {
         if rest.is_empty() { Some(table) } else { table.table_at_mut(rest) }
     }
 
-    /// The entry at this path, if there is one.
+    /// Returns the entry at this path, if there is one.
     pub(crate) fn at(&self, path: &[&str]) -> Option<&Entry> {
         let (name, rest) = path.split_first()?;
         let entry = self.get(name)?;
@@ -135,7 +134,7 @@ impl Table {
         }
     }
 
-    /// Puts `node` at the end of `path`, making the tables that are missing on the way.
+    /// Sets the value at the end of `path` and creates the tables that are missing on the way.
     pub(crate) fn set(&mut self, path: &[String], node: Node) -> Result<(), NotATable> {
         self.set_below(path, 0, node)
     }
@@ -162,19 +161,19 @@ impl Table {
     }
 }
 
-/// A path as it is written in TOML: bare where possible, quoted where not.
+/// Returns a path as TOML writes it: names are bare where possible and quoted where not.
 pub(crate) fn dotted<S: AsRef<str>>(path: &[S]) -> String {
     path.iter().map(|name| key_text(name.as_ref())).collect::<Vec<_>>().join(".")
 }
 
-/// A key as it is written in TOML.
+/// Returns a key as TOML writes it.
 pub(crate) fn key_text(name: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if !name.is_empty() && name.bytes().all(bare) { name.to_owned() } else { string_text(name) }
 }
 
-/// A string as it is written in TOML, on one line. What cannot be seen is escaped: control
-/// characters, those that turn or hide text, and every space but the usual one.
+/// Returns a string as TOML writes it, on one line. Characters that cannot be seen are escaped:
+/// control characters, those that reorder or hide text, and every space but U+0020.
 pub(crate) fn string_text(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
@@ -192,14 +191,14 @@ pub(crate) fn string_text(text: &str) -> String {
     quoted
 }
 
-/// A text as it is written in a comment: on one line, and visible as a string's is.
+/// Returns a text for a TOML comment: on one line, with the escapes of [`string_text`].
 pub(crate) fn comment_text(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
     text.chars().for_each(|letter| push_visibly(&mut visible, letter));
     visible
 }
 
-/// Writes a character, as TOML escapes it if it cannot be seen.
+/// Appends a character, escaped as in TOML if it cannot be seen.
 fn push_visibly(text: &mut String, letter: char) {
     match u32::from(letter) {
         _ if !letter.is_control() && !is_unseen(letter) => text.push(letter),
@@ -208,8 +207,8 @@ fn push_visibly(text: &mut String, letter: char) {
     }
 }
 
-/// Whether a character shows nothing of itself: spaces that look like others, joiners, marks that
-/// change the direction of text (Unicode TR 36), tags and variation selectors.
+/// Returns whether a character is invisible or looks like another one: unusual spaces, joiners,
+/// marks that change the direction of text (Unicode TR 36), tags and variation selectors.
 fn is_unseen(letter: char) -> bool {
     (letter.is_whitespace() && letter != ' ')
         || matches!(letter,
@@ -218,7 +217,7 @@ fn is_unseen(letter: char) -> bool {
             | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
-/// Parses the text of a file. All faults of the text are found in one pass.
+/// Parses the text of a file and finds all syntax errors in one pass.
 pub(crate) fn parse(text: &str) -> Result<Table, Vec<SyntaxError>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut faults: Vec<SyntaxError> = errors
@@ -229,7 +228,7 @@ pub(crate) fn parse(text: &str) -> Result<Table, Vec<SyntaxError>> {
     if faults.is_empty() { Ok(root) } else { Err(faults) }
 }
 
-/// Parses an argument's value: a TOML value, or a bare word that stands for a string.
+/// Parses the value of an argument: a TOML value, or a bare word, which stands for a string.
 pub(crate) fn parse_argument(text: &str, argument: &Arc<str>) -> Result<Node, String> {
     let text = text.trim();
     let origin = Origin::Argument(Arc::clone(argument));
@@ -273,13 +272,13 @@ fn convert_table(table: &DeTable<'_>, origin: &dyn Fn(Range<usize>) -> Origin, f
         let entry = Entry { name: name.get_ref().to_string(), origin: origin(name.span()), node };
         entries.push((name.span().start.min(first_place(value.get_ref())), entry));
     }
-    // The parser sorts by name; the order of the file is the order of the keys' places. A table's
-    // keys count too: `[a.b]` may stand before `[a]`.
+    // The parser sorts by name. To restore the order of the file, sort by the place of the key, or
+    // of the first key in its table: `[a.b]` may stand before `[a]`.
     entries.sort_by_key(|(start, _)| *start);
     Table { entries: entries.into_iter().map(|(_, entry)| entry).collect() }
 }
 
-/// Where the first key below a value stands.
+/// Returns the place of the first key in a value.
 fn first_place(value: &DeValue<'_>) -> usize {
     let DeValue::Table(table) = value else {
         return usize::MAX;
@@ -325,7 +324,7 @@ fn convert(
     }
 }
 
-/// The parser's message on one line, in this project's manner.
+/// Returns the parser's message on one line, in the form of our own messages.
 fn sentence(message: &str) -> String {
     message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(", ")
 }
@@ -379,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_seen_is_written_as_an_escape() {
+    fn invisible_characters_are_written_as_escapes() {
         let written = string_text("n\u{a0}o\u{200b}\u{202e}\u{e0041}é");
         assert_eq!(written, "\"n\\u00A0o\\u200B\\u202E\\U000E0041é\"");
     }

@@ -1,9 +1,9 @@
-//! `[foreach]`: one run, and one model, for each of several values or segments.
+//! `[foreach]`: one run and one model for each of several values or segments.
 //!
-//! Owns what the section says, how a value becomes the name of a child, and the pipeline that a
-//! child runs. A child of a value is the pipeline with that value put under a key, as `--set` puts
-//! it; a child of a segment is the pipeline over the rows of one value of a column. A value is
-//! never text that is read again: it becomes a node of the tree, or is compared with cells.
+//! Owns the section and how a value becomes the name of a child. A child of a value is the pipeline
+//! with that value under a key, as `--set` would put it. A child of a segment is the pipeline over
+//! the rows with one value of a column. A value is never parsed again: it becomes a node of the
+//! tree, or is compared with cells.
 
 use std::collections::BTreeMap;
 
@@ -20,88 +20,88 @@ use crate::signature::SignatureSection;
 use crate::task::TaskDraft;
 use crate::world::World;
 
-/// The step that deals the rows of a table out to its segments.
+/// The step that assigns the rows of a table to its segments.
 pub const SEGMENTS: &str = "segments";
 
-/// The most children that a file may ask for.
+/// The most children of a run.
 pub const MAX_CHILDREN: u64 = 1000;
 
-/// The most segments of a column if the file does not say it: more are a column that names rows.
+/// The default of `max-children`. A column with more values than this probably identifies rows.
 const USUAL_CHILDREN: u64 = 100;
 
-/// The fewest rows of a segment if the file does not say it: of less, a test set says nothing.
+/// The default of `min-rows`. With fewer rows, the metrics of a test set say nothing.
 const USUAL_ROWS: u64 = 50;
 
-/// The longest part of a name that is a value's text.
+/// The most bytes of a child's name that come from its value.
 const MAX_TEXT: usize = 64;
 
-/// The place of a child's name in `model` and in paths of outputs.
+/// The placeholder for a child's name in `model` and in paths of outputs.
 const PLACEHOLDER: &str = "{value}";
 
-/// One run for each of several values or segments.
+/// `[foreach]`: one run for each of several values or segments.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ForeachSection {
-    /// The difference between the children.
+    /// How the children differ.
     #[serde(flatten)]
     pub over: Over,
     /// The name of a child's model, with `{value}` for the child's name.
     pub model: NameTemplate,
-    /// Whether the others go on when a child fails.
+    /// Whether the other children go on when one fails.
     pub on_failure: OnFailure,
 }
 
-/// The difference between the children of a run.
+/// How the children of a run differ.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Over {
-    /// The value of a key.
+    /// In the value of a key.
     Values {
-        /// The key, as the file has it.
+        /// The key, as written.
         set: String,
     },
-    /// The rows that they see: one child for each value of a column.
+    /// In their rows: one child for each value of a column.
     #[serde(rename_all = "kebab-case")]
     Column {
         /// The column of the ingested table.
         column: String,
-        /// Whether rows without a value are an error, are left out, or are a segment.
+        /// How rows without a value in the column are treated.
         nulls: NullPolicy,
-        /// The fewest rows that a child is run for.
+        /// The fewest rows of a segment. Smaller segments are skipped.
         min_rows: u64,
         /// The most segments.
         max_children: u64,
     },
 }
 
-/// The rule for rows that have no value in the column of the segments.
+/// How rows without a value in the column of the segments are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NullPolicy {
     /// They are an error.
     Error,
-    /// They are in no segment.
+    /// They belong to no segment.
     Skip,
-    /// They are a segment, which is called `null`.
+    /// They are a segment of their own, named `null`.
     Segment,
 }
 
-/// The rule for the other children when one fails.
+/// Whether the other children go on when one fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnFailure {
     /// The others go on.
     Continue,
-    /// None begins after it. Children run one after the other.
+    /// No further child begins. Children run one after the other.
     Stop,
 }
 
-/// A text with a place for a child's name.
+/// A text with placeholders for a child's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "String")]
 pub struct NameTemplate {
     text: String,
-    /// The placeholder beside `{value}`: the name of the column.
+    /// The second placeholder: the name of the column, in braces.
     other: Option<String>,
 }
 
@@ -112,17 +112,17 @@ impl From<NameTemplate> for String {
 }
 
 impl NameTemplate {
-    /// The text for a child.
+    /// Returns the text for a child.
     pub(crate) fn fill(&self, name: &str) -> String {
         let text = self.text.replace(PLACEHOLDER, name);
         match &self.other {
-            // A name has no braces.
+            // A child's name has no braces, so it cannot contain a placeholder.
             Some(other) => text.replace(other, name),
             None => text,
         }
     }
 
-    /// Another text with the same placeholders.
+    /// Returns another text with the same placeholders.
     pub(crate) fn with(&self, text: &str) -> Self {
         Self { text: text.to_owned(), other: self.other.clone() }
     }
@@ -132,14 +132,14 @@ impl NameTemplate {
     }
 }
 
-/// A value of the file, and where it stands.
-pub(crate) struct Given<'a> {
+/// A value of `foreach.values`, and its place.
+pub(crate) struct ChildValue<'a> {
     pub(crate) name: String,
     pub(crate) value: Json,
     pub(crate) item: Item<'a>,
 }
 
-/// Two values whose children would have one name.
+/// Two values whose children would have the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameCollision {
     /// The name.
@@ -148,8 +148,9 @@ pub struct NameCollision {
     pub values: [String; 2],
 }
 
-/// The name of a value's child: letters, digits, `-`, `_` and `.` of it, with one `-` for each run
-/// of anything else. A value of which nothing is left, or much, is named by its digest.
+/// Returns the name of a value's child: its letters, digits, `-`, `_` and `.`, with one `-` for
+/// each run of other characters. An empty name is replaced by a digest of the value; a long one is
+/// cut and gets a digest as its suffix.
 pub fn child_name(value: &Json) -> String {
     let text = match value {
         Json::String(text) => text.clone(),
@@ -173,11 +174,11 @@ pub fn child_name(value: &Json) -> String {
     }
 }
 
-/// The names of children, in the order of the values.
+/// Returns the names of the children, in the order of the values.
 ///
 /// # Errors
-/// Two of them would have one name. Names that differ in the case of letters alone are one: files
-/// may be named after them.
+/// [`NameCollision`] if two names are equal or differ only in case: files may be named after them,
+/// and some file systems ignore case.
 pub fn child_names<'a>(values: impl IntoIterator<Item = &'a Json>) -> Result<Vec<String>, NameCollision> {
     let mut names = Vec::new();
     let mut taken: BTreeMap<String, &Json> = BTreeMap::new();
@@ -192,28 +193,28 @@ pub fn child_names<'a>(values: impl IntoIterator<Item = &'a Json>) -> Result<Vec
 }
 
 impl ForeachSection {
-    /// The model of a child.
+    /// Returns the name of a child's model.
     ///
     /// # Errors
-    /// The name that it would have, and the rule that it breaks.
+    /// The invalid name, and the rule that it breaks.
     pub fn model_of(&self, name: &str) -> Result<Name, (String, &'static str)> {
         let model = self.model.fill(name);
         Name::new(&model).map_err(|rule| (model, rule))
     }
 
-    /// Reads the section. `model` is the name that stands at the top of the file.
+    /// Reads the section. `model` is the name at the top of the file.
     pub(crate) fn read<'a>(
         section: Section<'a>,
         model: Option<&Name>,
-        around: &Around<'_>,
-    ) -> (Option<Self>, Vec<Given<'a>>) {
+        parts: &ForeachContext<'_>,
+    ) -> (Option<Self>, Vec<ChildValue<'a>>) {
         let (column, set) = (section.get("column"), section.get("set"));
         let template = read_template(&section, model, column.as_ref());
         let policies = [("continue", OnFailure::Continue), ("stop", OnFailure::Stop)];
         let on_failure = section.get("on-failure").map_or(Some(OnFailure::Continue), |item| item.choice(&policies));
         let mut given = Vec::new();
         let over = match (column, set) {
-            (Some(column), None) => read_column(&section, &column, around),
+            (Some(column), None) => read_column(&section, &column, parts),
             (None, Some(set)) => {
                 given = section.require("values", "values = [\"north\", \"south\"]").map_or_else(Vec::new, read_values);
                 set.text().map(|set| Over::Values { set: set.to_owned() })
@@ -238,8 +239,8 @@ impl ForeachSection {
     }
 }
 
-/// The parts of the file that a `foreach` has to fit.
-pub(crate) struct Around<'a> {
+/// The parts of the file that `foreach` depends on.
+pub(crate) struct ForeachContext<'a> {
     pub(crate) task: &'a TaskDraft,
     pub(crate) signature: Option<&'a SignatureSection>,
     pub(crate) root: &'a Table,
@@ -277,18 +278,18 @@ fn read_template(section: &Section<'_>, model: Option<&Name>, column: Option<&It
     Some(template)
 }
 
-fn read_column(section: &Section<'_>, item: &Item<'_>, around: &Around<'_>) -> Option<Over> {
+fn read_column(section: &Section<'_>, item: &Item<'_>, parts: &ForeachContext<'_>) -> Option<Over> {
     let policies = [("error", NullPolicy::Error), ("skip", NullPolicy::Skip), ("segment", NullPolicy::Segment)];
     let nulls = section.get("nulls").map_or(Some(NullPolicy::Error), |item| item.choice(&policies));
     let min_rows = section.get("min-rows").map_or(Some(USUAL_ROWS), |item| item.integer(1, u64::MAX));
     let most = section.get("max-children").map_or(Some(USUAL_CHILDREN), |item| item.integer(1, MAX_CHILDREN));
     let column = item.text()?;
-    if around.task.target.as_deref() == Some(column) {
+    if parts.task.target.as_deref() == Some(column) {
         let hint = "name a column that is known before the outcome".to_owned();
         item.report_value(format!("`{column}` is the target"), Some(hint));
         return None;
     }
-    if let Some(signature) = around.signature.filter(|signature| !signature.fields.is_empty()) {
+    if let Some(signature) = parts.signature.filter(|signature| !signature.fields.is_empty()) {
         let Some(field) = signature.fields.iter().find(|field| field.name == column) else {
             let names = || signature.fields.iter().map(|field| field.name.as_str());
             let hint = match nearest(column, names()) {
@@ -305,12 +306,12 @@ fn read_column(section: &Section<'_>, item: &Item<'_>, around: &Around<'_>) -> O
             return None;
         }
     }
-    if let Some(file) = around.root.at(&["split", "file"]) {
+    if let Some(file) = parts.root.at(&["split", "file"]) {
         let hint = "split by the other keys of [split]: a row keeps its side in its segment".to_owned();
         let message = "a split that was made elsewhere is of the whole table, not of a segment".to_owned();
         item.context.collector.report(&file.node.origin, "split.file", message, Some(hint));
     }
-    if let Some(stage) = around.root.at(&["stages", SEGMENTS]) {
+    if let Some(stage) = parts.root.at(&["stages", SEGMENTS]) {
         let message = format!("`{SEGMENTS}` is the step that deals the rows out to the segments");
         let hint = "give the stage another name".to_owned();
         item.context.collector.report(&stage.origin, &format!("stages.{SEGMENTS}"), message, Some(hint));
@@ -318,9 +319,9 @@ fn read_column(section: &Section<'_>, item: &Item<'_>, around: &Around<'_>) -> O
     Some(Over::Column { column: column.to_owned(), nulls: nulls?, min_rows: min_rows?, max_children: most? })
 }
 
-/// The values: an array of plain ones, or a table that names each.
-fn read_values(item: Item<'_>) -> Vec<Given<'_>> {
-    let given: Vec<Given<'_>> = match &item.node.value {
+/// Reads `values`: an array of scalars, or a table that names each value.
+fn read_values(item: Item<'_>) -> Vec<ChildValue<'_>> {
+    let given: Vec<ChildValue<'_>> = match &item.node.value {
         Value::Array(_) => {
             let mut items = item.array().unwrap_or_default();
             items.retain(|item| {
@@ -333,13 +334,13 @@ fn read_values(item: Item<'_>) -> Vec<Given<'_>> {
             });
             let given = items.into_iter().map(|item| {
                 let value = json(&item.node.value);
-                Given { name: child_name(&value), value, item }
+                ChildValue { name: child_name(&value), value, item }
             });
             given.collect()
         }
         Value::Table(_) => {
             let Some(section) = item.section() else { return Vec::new() };
-            let named = section.items().map(|(name, item)| Given {
+            let named = section.items().map(|(name, item)| ChildValue {
                 name: child_name(&Json::from(name)),
                 value: json(&item.node.value),
                 item,
@@ -365,7 +366,7 @@ fn read_values(item: Item<'_>) -> Vec<Given<'_>> {
         item.report_value(format!("`values` has {} values", given.len()), Some(hint));
         return Vec::new();
     }
-    let mut taken: BTreeMap<String, &Given<'_>> = BTreeMap::new();
+    let mut taken: BTreeMap<String, &ChildValue<'_>> = BTreeMap::new();
     for one in &given {
         if let Some(first) = taken.insert(one.name.to_ascii_lowercase(), one) {
             let message = if first.value == one.value {
@@ -384,7 +385,7 @@ fn is_plain(value: &Value) -> bool {
     matches!(value, Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_))
 }
 
-/// A value as JSON. What no JSON number holds is its text.
+/// Converts a value to JSON. A number that JSON cannot represent becomes text.
 fn json(value: &Value) -> Json {
     match value {
         Value::String(text) | Value::Datetime(text) => Json::from(text.as_str()),
@@ -403,12 +404,12 @@ fn json(value: &Value) -> Json {
     }
 }
 
-/// Whether the steps of a world are done once for all segments: what makes the table, that is.
+/// Returns whether the steps of a world run once, before the segments: those that make the table.
 pub(crate) fn is_before_segments(world: World) -> bool {
     world < World::Validation
 }
 
-/// Refuses files that several children would write, and a placeholder in those that one run writes.
+/// Reports files that several children would write, and placeholders in files that one run writes.
 pub(crate) fn check_outputs(foreach: &ForeachSection, section: &Section<'_>, outputs: &[OutputSection]) {
     for ((path, item), output) in section.items().zip(outputs) {
         let path = foreach.model.with(path);
@@ -428,7 +429,7 @@ pub(crate) fn check_outputs(foreach: &ForeachSection, section: &Section<'_>, out
 }
 
 impl ForeachSection {
-    /// Whether the steps of a world are done once for all children, by the run that has them.
+    /// Returns whether the steps of a world run once for all children, in the parent run.
     pub fn is_before(&self, world: World) -> bool {
         matches!(self.over, Over::Column { .. }) && is_before_segments(world)
     }

@@ -1,7 +1,7 @@
-//! `[gates]`: what a candidate must reach to become champion.
+//! `[gates]`: the conditions for a candidate to become champion.
 //!
-//! Owns which gates can be written: those on metrics that the host computes for the task. Judging is
-//! stagewright-evaluation's, where a metric that is missing all the same fails closed.
+//! Owns which gates can be written: those on metrics that the host computes for the task.
+//! `stagewright-evaluation` judges; there, a gate whose metric is missing fails.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use crate::nearest::nearest;
 use crate::reader::{Item, Section};
 use crate::task::TaskDraft;
 
-/// The metrics that the host computes for a task. A test of the binary compares them with what it computes.
+/// Returns the metrics that the host computes for a task. A test compares them with those that it
+/// does compute.
 pub const fn metrics_of(kind: &TaskKind) -> &'static [&'static str] {
     match kind {
         TaskKind::Binary { .. } => &[
@@ -33,118 +34,119 @@ pub const fn metrics_of(kind: &TaskKind) -> &'static [&'static str] {
     }
 }
 
-/// Metrics where less is better, so that a candidate cannot "exceed" a champion in them.
+/// Metrics of which less is better. They cannot be the primary metric.
 const LOSSES: [&str; 4] = ["log_loss", "brier", "rmse", "mae"];
-/// Metrics that may be any number; the others are shares.
+/// Metrics without bounds. All others are between 0 and 1.
 const UNBOUNDED: [&str; 4] = ["log_loss", "rmse", "mae", "r2"];
 
-/// The most rows that a comparison may be asked to have of each class: more than any test table has
-/// is a mistake of typing.
+/// The largest `overlap-rows-per-class`. More than any test table has is a typing error.
 const MOST_ROWS_PER_CLASS: u64 = 1_000_000_000;
 
-/// What a candidate must reach.
+/// `[gates]`: the conditions for a candidate to become champion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct GatesSection {
-    /// How a candidate is compared with the champion.
+    /// How candidate and champion are compared.
     pub policy: Policy,
     /// The metric in which they are compared. More is better.
     pub primary: String,
-    /// The policy's margin; at least 0, below 1.
+    /// The margin of the policy; at least 0, below 1.
     pub margin: f64,
-    /// How sure the comparison must be: at least 0.5, below 1. `None` if the figures alone decide.
+    /// The confidence that the comparison must reach: at least 0.5, below 1. `None` if the point
+    /// estimates decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
-    /// What each metric must at least be.
+    /// The least allowed value, by metric.
     pub minimum: BTreeMap<String, f64>,
-    /// What each metric must at most be.
+    /// The greatest allowed value, by metric.
     pub maximum: BTreeMap<String, f64>,
     /// How far metrics may fall below the champion's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_regression: Option<NoRegression>,
-    /// What happens when the champion cannot read today's table.
+    /// How to proceed when the champion cannot read today's table.
     pub champion_unreadable: ChampionUnreadable,
-    /// The treatment of a champion that learnt from test rows.
+    /// How to proceed when the champion learnt from test rows.
     pub champion_overlap: ChampionOverlap,
-    /// How many rows of each class a comparison needs after rows were left out; with fewer it is
-    /// undecided. At least 1.
+    /// How many rows of each class a comparison needs after overlapping rows are excluded; with
+    /// fewer, the verdict is undecided. At least 1.
     pub overlap_rows_per_class: u64,
-    /// Which candidates become versions.
+    /// Which candidates are registered as versions.
     pub register: RegisterPolicy,
 }
 
-/// How a candidate is compared with the champion in the primary metric.
+/// How candidate and champion are compared in the primary metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
-    /// It must be better by more than the margin.
+    /// The candidate must be better by more than the margin.
     Better,
-    /// It must not be worse by more than the margin.
+    /// The candidate must not be worse by more than the margin.
     NoWorse,
-    /// It is not compared: `minimum` and `maximum` decide.
+    /// They are not compared. `minimum` and `maximum` decide.
     Absolute,
 }
 
 impl Policy {
-    /// Every policy by its name.
+    /// Every policy with its name.
     pub const ALL: [(&str, Self); 3] =
         [("better", Self::Better), ("no-worse", Self::NoWorse), ("absolute", Self::Absolute)];
 }
 
-/// The treatment of a champion that learnt from test rows.
+/// How to proceed when the champion learnt from test rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChampionOverlap {
-    /// The comparison leaves those rows out.
+    /// Exclude those rows from the comparison.
     Exclude,
-    /// The run fails.
+    /// Fail the run.
     Error,
 }
 
-/// Which candidates become versions.
+/// Which candidates are registered as versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RegisterPolicy {
-    /// Each, from the end of its training.
+    /// Every candidate, as soon as it is trained.
     Always,
-    /// Those that were approved.
+    /// Approved candidates.
     Passed,
 }
 
-/// The rows of each class that a comparison needs where the manifest does not say: with fewer, one
-/// row's luck moves the area under the ROC curve by more than gates ask for.
+/// The default of `overlap-rows-per-class`. With fewer rows, a single one moves the area under the
+/// ROC curve by more than gates usually ask for.
 const OVERLAP_ROWS_PER_CLASS: u64 = 10;
 
 /// How far metrics may fall below the champion's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct NoRegression {
-    /// The share of the champion's figure that may be lost; from 0, below 1.
+    /// The share of the champion's value that may be lost; at least 0, below 1.
     pub tolerance: f64,
-    /// The metrics compared. More is better in each.
+    /// The metrics that are compared. More is better in each.
     pub metrics: Vec<String>,
 }
 
-/// What happens when the champion cannot read today's table.
+/// How to proceed when the champion cannot read today's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChampionUnreadable {
-    /// The run fails.
+    /// Fail the run.
     Error,
-    /// The candidate is judged by `minimum` and `maximum` alone.
+    /// Judge the candidate by `minimum` and `maximum` alone.
     AbsoluteGates,
 }
 
 impl Default for GatesSection {
-    /// The gates of a binary task whose file names none. A record of before lacks keys of today,
-    /// which then have these values.
+    /// Returns the gates of a binary task whose file has none. Records of earlier versions lack
+    /// newer keys, which then have these values.
     fn default() -> Self {
         Self::defaults(None)
     }
 }
 
 impl GatesSection {
-    /// No gate but the champion, in the task's usual metric.
+    /// Returns the default: a comparison with the champion in the task's usual metric, and no other
+    /// gate.
     pub(crate) fn defaults(kind: Option<&TaskKind>) -> Self {
         let primary = match kind {
             Some(TaskKind::MultiClass) => "accuracy",
@@ -168,7 +170,7 @@ impl GatesSection {
 
     pub(crate) fn read(section: Section<'_>, task: &TaskDraft) -> Self {
         let mut gates = Self::defaults(task.kind.as_ref());
-        // A task that could not be read is reported where it stands; then every metric is let through.
+        // A task that could not be read is reported there. Every metric is then accepted.
         let known = task.kind.as_ref().map(metrics_of);
         if let Some(policy) = section.get("policy").and_then(|item| item.choice(&Policy::ALL)) {
             gates.policy = policy;
@@ -193,7 +195,7 @@ impl GatesSection {
         gates
     }
 
-    /// Reads the settings for a champion that cannot be compared with as it is.
+    /// Reads the keys about champions that cannot be compared as they are.
     fn read_champion(&mut self, section: &Section<'_>) {
         let choices = [("error", ChampionUnreadable::Error), ("absolute-gates", ChampionUnreadable::AbsoluteGates)];
         if let Some(choice) = section.get("champion-unreadable").and_then(|item| item.choice(&choices)) {
@@ -212,7 +214,7 @@ impl GatesSection {
         if let Some(choice) = section.get("register").and_then(|item| item.choice(&choices)) {
             self.register = choice;
         }
-        // The key of before, told with what to write instead.
+        // A key of earlier versions; the hint names its replacement.
         if let Some(item) = section.get("register-rejected") {
             let word = match item.node.value {
                 Value::Boolean(false) => "passed",
@@ -226,7 +228,7 @@ impl GatesSection {
     }
 }
 
-/// `minimum` and `maximum`, by metric.
+/// Reads `minimum` and `maximum`, by metric.
 fn bounds(section: &Section<'_>, known: Known) -> (BTreeMap<String, f64>, BTreeMap<String, f64>) {
     let minimum = section.section("minimum").map(|it| thresholds(it, known)).unwrap_or_default();
     let Some(maximum) = section.section("maximum") else { return (minimum, BTreeMap::new()) };
@@ -242,7 +244,7 @@ fn bounds(section: &Section<'_>, known: Known) -> (BTreeMap<String, f64>, BTreeM
     (minimum, thresholds(maximum, known))
 }
 
-/// The number of an item, without reporting anything.
+/// Returns the number of an item and reports nothing.
 fn number(item: &Item<'_>) -> Option<f64> {
     match item.node.value {
         Value::Float(number) => Some(number),
@@ -251,11 +253,11 @@ fn number(item: &Item<'_>) -> Option<f64> {
     }
 }
 
-/// The names that a gate may have, where the task is known.
+/// The metrics that gates may name, if the task is known.
 type Known = Option<&'static [&'static str]>;
 
-/// Figures by metric. An argument may name a metric otherwise than the file does, and replaces the
-/// file's figure.
+/// Reads thresholds by metric. An argument may use another name of the metric and replaces the
+/// threshold of the file.
 fn thresholds(section: Section<'_>, known: Known) -> BTreeMap<String, f64> {
     let mut thresholds: BTreeMap<String, (f64, bool)> = BTreeMap::new();
     for (name, item) in section.items() {
@@ -297,7 +299,7 @@ fn no_regression(section: Section<'_>, primary: &str, known: Known) -> Option<No
     Some(NoRegression { tolerance: tolerance?, metrics: metrics? })
 }
 
-/// The name of a metric in which candidate and champion are compared.
+/// Reads the name of a metric in which candidate and champion are compared.
 fn compared_metric(item: &Item<'_>, known: Known) -> Option<String> {
     let name = item.string()?;
     if !check_metric(name, known, |message, hint| item.report_value(message, hint)) {
@@ -313,14 +315,15 @@ fn compared_metric(item: &Item<'_>, known: Known) -> Option<String> {
     Some(metric.to_owned())
 }
 
-/// Whether the host computes this metric for the task, under whatever name.
+/// Returns whether the host computes this metric for the task, under any of its names; reports it
+/// if not.
 fn check_metric(name: &str, known: Known, report: impl Fn(String, Option<String>)) -> bool {
     let Some(known) = known else { return true };
     let metric = canonical_name(name);
     if known.contains(&metric) {
         return true;
     }
-    // A task with several classes has metrics of its own: `roc_auc_ovr`, `f1_macro`.
+    // Tasks with several classes have variants: `roc_auc_ovr`, `f1_macro`.
     let family = known.iter().copied().find(|known| known.starts_with(metric) && metric.len() > 1);
     let hint = match family.or_else(|| nearest(&metric.to_ascii_lowercase(), known.iter().copied())) {
         Some(meant) => format!("did you mean `{meant}`?"),

@@ -1,8 +1,8 @@
 //! The graph of a pipeline: which step works on which.
 //!
-//! Owns how names under `inputs` become steps, and everything that can be wrong about it: names of
-//! nothing, worlds that do not fit, cycles, tables that nobody checks. Six stages without `inputs`
-//! are the graph in which each works on the one that there is.
+//! Owns how names under `inputs` become steps, and everything that can be wrong with them: unknown
+//! names, worlds that do not fit, cycles, tables without a validation. In a pipeline of six stages
+//! without `inputs`, each input has exactly one possible source.
 
 mod drafts;
 mod rules;
@@ -17,7 +17,7 @@ pub(crate) use drafts::{Draft, Wire};
 pub use steps::{Edge, Graph, Input, Step};
 pub(crate) use wiring::References;
 
-/// Wires the stages; `None` if something is wrong, which is reported.
+/// Connects the stages. Reports what is wrong and then returns `None`.
 pub(crate) fn resolve(drafts: &[Draft<'_>]) -> Option<Graph> {
     let references = References::of(drafts);
     let is_whole = drafts.iter().all(|draft| draft.world.is_some());
@@ -29,7 +29,7 @@ pub(crate) fn resolve(drafts: &[Draft<'_>]) -> Option<Graph> {
     let wired: Vec<Vec<Wired>> = wired.into_iter().map(Option::unwrap_or_default).collect();
     is_fine &= !rules::refuse_cycles(drafts, &wired);
     is_fine &= !rules::refuse_second(drafts);
-    // What follows asks about the whole.
+    // The rules below need the complete graph.
     if !is_fine || World::required().any(|world| !references.has(world)) {
         return None;
     }

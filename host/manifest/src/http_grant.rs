@@ -1,7 +1,7 @@
-//! `http` of a stage: which servers the host may ask on its behalf.
+//! `http` of a stage: the servers that the host may contact on its behalf.
 //!
-//! Owns how a grant is written. What it means is the fetcher's (stagewright-data): a granted name reaches public addresses only; an address
-//! inside the house is reached where it is granted itself.
+//! Owns the syntax of grants; `stagewright-data` enforces them. A granted name may resolve to
+//! public addresses only. A private address must be granted itself.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,21 +11,22 @@ use serde::{Serialize, Serializer};
 
 use crate::reader::Item;
 
-/// One grant.
+/// A grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HttpGrant {
-    /// `data.example.org`, `data.example.org:8443`, `10.1.2.3:8080`, `[::1]:8080`.
+    /// A host: `data.example.org`, `data.example.org:8443`, `10.1.2.3:8080`, `[::1]:8080`.
     Host {
-        /// The name or address as it stands in URLs, in lower case.
+        /// The name or the address as in URLs, in lower case.
         host: String,
         /// The port; `None` for the default port of the URL's scheme.
         port: Option<u16>,
     },
-    /// `10.1.0.0/16`: addresses that granted names may resolve to although they are not public.
+    /// A network: `10.1.0.0/16`. Granted names may resolve to its addresses although they are not
+    /// public.
     Network {
-        /// Any address of the network.
+        /// An address of the network.
         address: IpAddr,
-        /// How many leading bits all of its addresses share.
+        /// The number of leading bits that all of its addresses share.
         prefix: u8,
     },
 }

@@ -1,12 +1,65 @@
 //! The pipeline file: reading and checking it.
 //!
 //! A pipeline file (docs/manifest.md) becomes a [`Manifest`], in which everything is present, typed
-//! and consistent, or a [`ManifestError`], which holds everything that is wrong with file, line and
-//! hint. It runs nothing and opens no data.
+//! and consistent, or a [`ManifestError`], which lists every problem with line and hint. This crate
+//! runs nothing and opens no data.
+//!
+//! ```
+//! use std::path::PathBuf;
+//!
+//! use stagewright_manifest::{Manifest, Overrides, World};
+//!
+//! let text = r#"
+//!     pipeline = "churn"
+//!     experiment = "churn"
+//!     model = "churn-classifier"
+//!     seed = 42
+//!     task = { kind = "binary", target = "Churn", positive = "Yes" }
+//!
+//!     [sources.customers]
+//!     uri = "csv:telco.csv"
+//!
+//!     [stages]
+//!     ingestion = { component = "ingest-table", source = "customers" }
+//!     validation = { component = "validate-table" }
+//!     transformation = { component = "transform-table" }
+//!     training = { component = "train-boosted", limits = { memory = "1 GiB" } }
+//!     evaluation = { component = "evaluate-classifier" }
+//!     promotion = { component = "promote-gated" }
+//! "#;
+//! let parse = |text: &str, overrides: &Overrides| {
+//!     Manifest::parse("churn.toml", text.to_owned(), PathBuf::from("."), overrides)
+//! };
+//!
+//! // As `stagewright run churn.toml --seed 7`.
+//! let overrides = Overrides { seed: Some(7), ..Overrides::default() };
+//! let manifest = parse(text, &overrides)?;
+//! assert_eq!(manifest.seed, 7);
+//! assert_eq!(manifest.stage(World::Training).limits.memory, 1 << 30);
+//! assert_eq!(manifest.graph.steps().len(), 6);
+//!
+//! // An error lists all problems, each with its line and a hint.
+//! let error = parse(&text.replace("seed", "sead"), &Overrides::default()).unwrap_err();
+//! assert!(error.render().contains("churn.toml:5: unknown key `sead`"), "{}", error.render());
+//! assert!(error.render().contains("hint: did you mean `seed`?"));
+//! # Ok::<(), stagewright_manifest::ManifestError>(())
+//! ```
+//!
+//! A text becomes a manifest in three steps:
 //!
 //! ```text
 //! text --document--> tree with origins --overrides--> tree --sections--> Manifest
 //! ```
+//!
+//! - `document`, `reader`, `problem`: the tree, typed reading from it, and the problems found.
+//! - `manifest`: the top level. `overrides`: the changes of the command line.
+//! - `task`, `source`, `signature`, `split`, `stage`, `component`, `limits`, `retry`, `http_grant`,
+//!   `gates`, `outputs`, `production`, `trust`: one section each.
+//! - `world`: the contract of each kind of stage. `graph`: how stages are connected.
+//! - `foreach`, `children`: runs for several values or segments. `diagram`: the graph as Mermaid.
+//! - `parameters`: the check of parameters against the schema of their component.
+//! - `lock`: `stagewright.lock`. `operator`, `ceilings`, `walls`: the operator's file.
+//! - `starter`: the file that `stagewright init` writes.
 
 mod ceilings;
 mod children;

@@ -1,8 +1,7 @@
-//! What a stage may use: defaults, bounds and reading.
+//! The limits of a stage: defaults, bounds and reading.
 //!
-//! Every limit is always on and finite. The operator's ceilings are applied in `operator`; what is here
-//! is what a manifest may say at all. Whoever changes a figure changes docs/manifest.md too: a test
-//! compares them.
+//! Every limit is always on and finite. The bounds here hold for all manifests; `operator` applies
+//! the ceilings of a machine. docs/manifest.md lists these values, and a test compares the two.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -17,32 +16,32 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// Below a few Wasm pages nothing starts; above 64 GiB no machine is meant on which one instance
-/// runs (a memory has 4 GiB at most).
+/// Below a few Wasm pages nothing starts. Above 64 GiB there is no use: one memory has at most 4
+/// GiB.
 const MEMORY: RangeInclusive<u64> = MIB..=64 * GIB;
-/// Below 1 KiB not even a document fits; above 1 TiB it is no limit.
+/// Below 1 KiB not even a document fits. Above 1 TiB it is no limit.
 const OUTPUT: RangeInclusive<u64> = KIB..=1024 * GIB;
 /// Above 1 GiB nobody reads it.
 const LOG: RangeInclusive<u64> = KIB..=GIB;
-/// Below 10 ms a cold start may trip it; above a week it is no limit.
+/// Below 10 ms a cold start may exceed it. Above a week it is no limit.
 const TIME: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(7 * 24 * 3600);
 
-/// What one stage may use.
+/// The resources that one stage may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// Bytes of memory of one instance, summed over all its memories.
+    /// Bytes of memory of one instance, summed over its memories.
     #[serde(serialize_with = "size")]
     pub memory: u64,
     /// CPU time of the stage, summed over its instances.
     #[serde(serialize_with = "duration")]
     pub cpu: Duration,
-    /// Time from start to end, waiting included.
+    /// Wall-clock time from start to end.
     #[serde(serialize_with = "duration")]
     pub wall: Duration,
     /// Bytes of all artifacts that the stage writes.
     #[serde(serialize_with = "size")]
     pub output: u64,
-    /// Bytes of log lines; further lines are counted and dropped.
+    /// Bytes of log lines. Further lines are counted and dropped.
     #[serde(serialize_with = "size")]
     pub log: u64,
 }
@@ -60,40 +59,41 @@ const fn minutes(minutes: u64) -> Duration {
 }
 
 impl Limits {
-    /// For a stage that reads a table and writes one.
+    /// Returns the defaults of stages that read a table and write one.
     pub(crate) fn of_tables() -> Self {
-        // A million rows of twenty columns are 160 MB; they pass in batches of 8 MiB, so 1 GiB is
-        // room for a stage that keeps them.
+        // A million rows of twenty columns take 160 MB and pass in batches of 8 MiB. 1 GiB has room
+        // for a stage that keeps them all.
         Self { memory: GIB, cpu: minutes(10), wall: minutes(15), output: 4 * GIB, log: MIB }
     }
 
-    /// For training: that is where the work is, and a trainer may keep the whole table, binned.
-    /// Models are smaller than tables.
+    /// Returns the defaults of training, where most of the work is. A trainer may keep the whole
+    /// binned table in memory. Models are smaller than tables.
     pub(crate) fn of_learning() -> Self {
         Self { memory: 2 * GIB, cpu: minutes(60), wall: minutes(90), output: GIB, ..Self::of_tables() }
     }
 
-    /// For validation: findings and figures, no tables.
+    /// Returns the defaults of validation, which writes findings and figures but no tables.
     pub(crate) fn of_findings() -> Self {
         Self { output: 64 * MIB, ..Self::of_tables() }
     }
 
-    /// For evaluation: predictions of the test rows, and those of them that are compared.
+    /// Returns the defaults of evaluation, which writes predictions of the test rows, for all
+    /// models that are compared.
     pub(crate) fn of_judging() -> Self {
         Self { output: GIB, ..Self::of_tables() }
     }
 
-    /// For promotion, which compares a handful of numbers.
+    /// Returns the defaults of promotion, which compares a few numbers.
     pub(crate) fn of_deciding() -> Self {
         Self { memory: 64 * MIB, cpu: Duration::from_secs(10), wall: minutes(1), output: MIB, ..Self::of_tables() }
     }
 
-    /// The most that any manifest may say.
+    /// Returns the most that a manifest may ask for.
     pub fn greatest() -> Self {
         Self { memory: *MEMORY.end(), cpu: *TIME.end(), wall: *TIME.end(), output: *OUTPUT.end(), log: *LOG.end() }
     }
 
-    /// The lower of each two.
+    /// Returns the smaller value of each limit.
     #[must_use]
     pub fn at_most(&self, ceiling: &Self) -> Self {
         Self {
@@ -105,14 +105,14 @@ impl Limits {
         }
     }
 
-    /// Reads a stage's `limits`; what is absent or wrong keeps its default.
+    /// Reads a stage's `limits`. A limit that is absent or wrong keeps its value.
     pub(crate) fn read(self, section: Section<'_>) -> Self {
         let limits = self.read_keys(&section);
         section.finish();
         limits
     }
 
-    /// The same with what a section says.
+    /// Replaces the limits that a section sets.
     pub(crate) fn read_keys(mut self, section: &Section<'_>) -> Self {
         for (name, bounds, slot) in
             [("memory", MEMORY, &mut self.memory), ("output", OUTPUT, &mut self.output), ("log", LOG, &mut self.log)]
@@ -132,14 +132,14 @@ impl Limits {
     }
 }
 
-/// What a stage used, as its run's summary says.
+/// The resources that a stage used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceUsage {
-    /// Largest memory of one instance, in bytes.
+    /// The largest memory of one instance, in bytes.
     pub memory: u64,
     /// CPU time of all instances.
     pub cpu: Duration,
-    /// Time on the wall.
+    /// Wall-clock time.
     pub wall: Duration,
     /// Bytes of artifacts.
     pub output: u64,
@@ -148,8 +148,9 @@ pub struct ResourceUsage {
 }
 
 impl Limits {
-    /// Limits with room above what was used: twice the bytes, since tables grow, and three times the time, since machines differ and are
-    /// shared. Rounded up to figures that people would choose, and never so small that a cold start trips them.
+    /// Returns limits with room above what was used: twice the bytes, since tables grow, and three
+    /// times the time, since machines differ and are shared. They are rounded up to plain figures,
+    /// and are never so small that a cold start exceeds them.
     pub fn suggested(usage: &ResourceUsage) -> Self {
         let bytes = |used: u64, least: u64, most: u64| (2 * used.min(most)).max(least).next_power_of_two().min(most);
         let time = |used: Duration, least: u64| {
@@ -166,7 +167,7 @@ impl Limits {
         }
     }
 
-    /// The section of a pipeline file that says them of a step's stage.
+    /// Returns the section of a pipeline file that sets these limits for a stage.
     pub fn to_toml(&self, stage: &StepId) -> String {
         let Self { memory, cpu, wall, output, log } = self;
         format!(

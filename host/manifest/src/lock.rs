@@ -1,8 +1,10 @@
 //! `stagewright.lock`: the digests of the components that the pipelines of a folder use.
 //!
-//! A path says where a component lies, not which one it is. The lock file, beside the pipeline file and kept with it under version control, says that. It pins the files
-//! that manifests name by `path`; built-in stages are part of the installation and are pinned only on request (docs/decisions/lock-file.md). What it is compared
-//! with, and when it is written, is not decided here.
+//! A path says where a component is, not which one. The lock file says which one. It lies beside
+//! the pipeline file, under version control. It pins the files that manifests name by `path`.
+//! Built-in stages come with the installation and are pinned on request only
+//! (docs/decisions/lock-file.md). This module does not decide when the file is written or what is
+//! compared with it.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -15,54 +17,53 @@ use crate::presence::is_there;
 use crate::problem::{Collector, ManifestError, Source};
 use crate::reader::{Context, Section};
 
-/// The file's name.
+/// The name of the lock file.
 pub const LOCK_FILE: &str = "stagewright.lock";
 
-/// The version of the format that is written, and the only one that is read.
+/// The version of the format, the only one that is read.
 const VERSION: u64 = 1;
 
-/// The largest lock file that is read: a hundred thousand components.
+/// The largest lock file, enough for a hundred thousand components.
 const MAX_LOCK: u64 = 16 << 20;
 
 const TITLE: &str = "# The components that the pipelines of this folder use, by digest. Written by stagewright; keep it under version control.
 # `stagewright lock FILE --update [NAME]` accepts components that changed.
 ";
 
-/// Digests by path and by name.
+/// Digests of components.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lock {
-    /// Of files: by their path relative to the lock file's folder, or absolute.
+    /// Digests of files, by their path relative to the lock file's folder, or absolute.
     pub files: BTreeMap<String, Digest>,
-    /// Of built-in stages, by name.
+    /// Digests of built-in stages, by name.
     pub built_in: BTreeMap<String, Digest>,
 }
 
 impl Lock {
-    /// Where the lock of a pipeline file lies.
+    /// Returns the path of the lock file of a pipeline file.
     pub fn beside(manifest: &Path) -> PathBuf {
         manifest.with_file_name(LOCK_FILE)
     }
 
-    /// Returns the name of a component's file in the lock of this pipeline file. A file has one
-    /// name, however its path is written.
+    /// Returns the key of a component's file in the lock of this pipeline file. All spellings of a
+    /// path have the same key.
     pub fn name_of(manifest: &Path, component: &Path) -> String {
         let folder = manifest.parent().unwrap_or(Path::new(""));
         let whole = |path: &Path| plain(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
-        // A file that is named without a folder lies in the current one, which has no name of its
-        // own here.
+        // A pipeline file without a folder lies in the current one.
         let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let (whole_folder, whole_component) = (whole(here), whole(component));
         if let Ok(inside) = whole_component.strip_prefix(&whole_folder) {
             return inside.display().to_string();
         }
-        // Written relative to the file, it stays so: folder and file can be moved together.
+        // A path below the folder stays relative, so that folder and file can be moved together.
         match component.strip_prefix(folder) {
             Ok(relative) if relative.is_relative() => plain(relative).display().to_string(),
             _ => whole_component.display().to_string(),
         }
     }
 
-    /// Reads a lock file; an empty lock if there is none.
+    /// Reads a lock file. A file that does not exist is an empty lock.
     ///
     /// # Errors
     /// [`ManifestError`] with everything that is wrong in the file.
@@ -81,7 +82,7 @@ impl Lock {
         }
     }
 
-    /// Checks a text; `file` is what errors call it.
+    /// Parses a text. `file` is its name in errors.
     ///
     /// # Errors
     /// As for [`Lock::load`].
@@ -102,7 +103,7 @@ impl Lock {
         if collector.is_empty() { Ok(lock) } else { Err(ManifestError::new(&source, collector.into_problems())) }
     }
 
-    /// The file's text. The same digests make the same text.
+    /// Returns the text of the file. Equal locks have equal texts.
     pub fn render(&self) -> String {
         let line = |(name, digest): (&String, &Digest)| format!("{} = \"{digest}\"\n", document::string_text(name));
         let mut text = format!("{TITLE}version = {VERSION}\n");
@@ -115,7 +116,7 @@ impl Lock {
         text
     }
 
-    /// Writes the file whole or not at all; a link in its place is replaced, not followed.
+    /// Writes the file atomically. A symbolic link in its place is replaced, not followed.
     ///
     /// # Errors
     /// The folder cannot be written.
@@ -124,10 +125,11 @@ impl Lock {
     }
 }
 
-/// A path without `.`, without `//`, and without `..` where a name stands before it.
+/// Removes `.`, `//` and, where a name precedes it, `..` from a path, without looking at the file
+/// system.
 ///
-/// Where that name is a link, the plain path may be that of another file. Then two files share an
-/// entry, and the second one is refused, never let through.
+/// If that name is a symbolic link, the result may be the path of another file. Two files then
+/// share an entry, and the second is refused, never accepted.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_told_with_its_line() {
+    fn all_problems_of_a_lock_are_reported_with_their_lines() {
         let text = "version = 2\n[files]\na = 'sha256:1'\nb = 3\n[stages]\n";
         let told = Lock::parse("stagewright.lock", text.to_owned()).expect_err("faults").render();
         for part in [
@@ -230,7 +232,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (outside, path) = (folder.path().join("outside"), folder.path().join(LOCK_FILE));
         std::fs::write(&outside, "precious").expect("a file");
-        // As the name once was that could be foreseen, and the file itself.
+        // A temporary file with a predictable name, as earlier versions used one, and the lock file
+        // itself.
         let aside = folder.path().join(format!("{LOCK_FILE}.{}.new", std::process::id()));
         for link in [&aside, &path] {
             std::os::unix::fs::symlink(&outside, link).expect("a link");
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_cannot_be_looked_at_pins_nothing_and_is_an_error() {
+    fn a_lock_of_unknown_existence_is_an_error() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join(LOCK_FILE);
         assert_eq!(Lock::load(&path).expect("there is none"), Lock::default());

@@ -1,10 +1,9 @@
-//! The whole pipeline file: loading, checking, and the configuration that results.
+//! The whole pipeline file: loading, checking, and the resulting configuration.
 //!
-//! Owns the top level and what its sections must be together. After [`Manifest::load`] every value
-//! is present, typed and within its bounds, and every name that refers to something in the file
-//! refers to something that is there. What it cannot know, the binary asks afterwards: whether
-//! components exist ([`Manifest::check_components`]) and take these parameters
-//! ([`Manifest::check_parameters`]).
+//! Owns the top level and the rules between sections. After [`Manifest::load`] every value is
+//! present, typed and within its bounds, and every reference within the file resolves. What needs
+//! more than the file is checked afterwards: whether components exist
+//! ([`Manifest::check_components`]) and accept their parameters ([`Manifest::check_parameters`]).
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -17,7 +16,7 @@ use serde::{Serialize, Serializer};
 use crate::children;
 use crate::component::{self, ComponentSection};
 use crate::document::{self, Origin, Table, Value};
-use crate::foreach::{self, Around, ForeachSection, Given};
+use crate::foreach::{self, ChildValue, ForeachContext, ForeachSection};
 use crate::gates::GatesSection;
 use crate::graph::{Graph, Step};
 use crate::lock::Lock;
@@ -36,69 +35,70 @@ use crate::task::{TaskDraft, TaskSection};
 use crate::trust::TrustSection;
 use crate::world::World;
 
-/// The largest file that is read. A table of 10,000 columns takes less than one.
+/// The largest pipeline file. A signature of 10,000 columns takes less than 1 MiB.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// The most workers: beyond the cores of any one machine, each would only cost memory.
+/// The most workers. Beyond the cores of a machine each costs memory and gains nothing.
 pub const MAX_WORKERS: u64 = 1024;
 
-/// Where clocks start if the manifest does not say: any fixed moment, so that runs can be
-/// reproduced.
+/// The default of `as-of`. Any fixed moment makes runs reproducible.
 const DEFAULT_AS_OF: &str = "2026-01-01T00:00:00Z";
 
-/// A pipeline, checked.
+/// A pipeline file, read and checked.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Manifest {
-    /// The pipeline's name.
+    /// The name of the pipeline.
     pub pipeline: Identifier,
     /// The experiment that its runs belong to.
     pub experiment: Name,
     /// The name under which models are registered.
     pub model: Name,
-    /// What all randomness is drawn from.
+    /// The seed of all randomness.
     pub seed: u64,
-    /// Where the clocks of stages start.
+    /// The time at which the clocks of stages start.
     #[serde(serialize_with = "displayed")]
     pub as_of: Timestamp,
-    /// How many instances work at once; `None` for as many as there are cores. No result depends on
+    /// How many instances work in parallel; `None` for the number of cores. No result depends on
     /// it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<NonZeroUsize>,
-    /// Whether stages are compiled so that every NaN that arithmetic makes has the same bits on every architecture.
+    /// Whether stages are compiled so that a NaN that arithmetic produces has the same bits on
+    /// every architecture.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub canonicalize_nans: bool,
-    /// What is being learnt.
+    /// The learning task.
     pub task: TaskSection,
-    /// Where data come from, by name.
+    /// The sources of data, by name.
     pub sources: BTreeMap<Identifier, SourceSection>,
-    /// What the columns are.
+    /// The columns of the data.
     pub signature: SignatureSection,
-    /// Which rows are for what.
+    /// How rows are split into training, validation and test.
     pub split: SplitSection,
-    /// The stages: six in lifecycle order, or those of a graph as the file lists them.
+    /// The stages: six in lifecycle order, or those of a graph in the order of the file.
     #[serde(serialize_with = "stage::by_name")]
     pub stages: Vec<StageSection>,
-    /// How the stages are wired.
+    /// How the stages are connected.
     #[serde(skip)]
     pub graph: Graph,
-    /// The values or segments that have a run and a model each, if there are several.
+    /// The values or segments with a run and a model each, if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub foreach: Option<ForeachSection>,
-    /// The children, if they differ in the value of a key. Segments are known when the table is.
+    /// The children, if they differ in the value of a key. The children of segments are known once
+    /// the table is.
     #[serde(skip)]
     pub children: Vec<ForeachChild>,
     /// Artifacts that a run writes to files at its end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputSection>,
-    /// Every component that the file configures or a stage uses.
+    /// The components that the file configures or a stage uses.
     pub components: BTreeMap<Identifier, ComponentSection>,
-    /// What a candidate must reach.
+    /// The conditions for promotion.
     pub gates: GatesSection,
-    /// Where approved versions are copied to.
+    /// The destination of approved versions.
     #[serde(skip_serializing_if = "ProductionSection::is_default")]
     pub production: ProductionSection,
-    /// What the model is for.
+    /// The purpose of the model.
     #[serde(skip_serializing_if = "ProblemSection::is_default")]
     pub problem: ProblemSection,
     /// Whose components may run.
@@ -107,19 +107,19 @@ pub struct Manifest {
     /// The text, for problems that are found later.
     #[serde(skip)]
     pub(crate) source: Arc<Source>,
-    /// The tree, for the same.
+    /// The tree, for problems that are found later.
     #[serde(skip)]
     pub(crate) root: Arc<Table>,
 }
 
-/// A child of a value.
+/// A child that differs in the value of a key.
 #[derive(Clone, Debug)]
 pub struct ForeachChild {
-    /// Its name: what of the value can stand in names.
+    /// The name, derived from the value by [`child_name`](crate::child_name).
     pub name: String,
     /// The value.
     pub value: serde_json::Value,
-    /// Its pipeline.
+    /// The child's pipeline.
     pub manifest: Arc<Manifest>,
 }
 
@@ -128,11 +128,11 @@ fn displayed<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> R
 }
 
 impl Manifest {
-    /// Reads and checks a file, with what the command line changes.
+    /// Reads and checks a file, after the overrides of the command line.
     ///
     /// # Errors
-    /// [`ManifestError`] with everything that is wrong, in the file and in the overrides. Faults of
-    /// the TOML itself hide the rest: the tree is then not what its author meant.
+    /// [`ManifestError`] with everything that is wrong in the file and in the overrides. Syntax
+    /// errors hide the rest: with them, the tree is not what its author meant.
     pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, ManifestError> {
         let file = path.display().to_string();
         let unreadable = |message: String, hint: &str| ManifestError::unreadable(file.clone(), message, hint);
@@ -156,7 +156,8 @@ impl Manifest {
         Self::parse(&file, text, directory, overrides)
     }
 
-    /// Checks a text. `file` is what errors call it, `directory` where relative paths in it start.
+    /// Parses and checks a text. `file` is its name in errors, and relative paths start at
+    /// `directory`.
     ///
     /// # Errors
     /// As for [`Manifest::load`].
@@ -189,8 +190,8 @@ impl Manifest {
         Err(ManifestError::new(&source, collector.into_problems()))
     }
 
-    /// The file's text, as it is recorded with a run: as it was read, without the queries of
-    /// sources' URLs, which may hold keys.
+    /// Returns the text of the file for the record of a run. The queries of URLs are removed, since
+    /// they may hold keys.
     pub fn recorded_text(&self) -> String {
         let mut text = self.source.text.clone();
         let uris = self.sources.iter().filter_map(|(name, source)| {
@@ -202,16 +203,16 @@ impl Manifest {
             }
         });
         let mut uris: Vec<_> = uris.collect();
-        // From the end, so that places stay what they are.
+        // From the end, so that earlier ranges stay valid.
         uris.sort_by_key(|(place, _)| std::cmp::Reverse(place.start));
         for (place, without) in uris {
-            // A JSON string is a TOML string.
+            // A JSON string is also a TOML string.
             text.replace_range(place, &serde_json::Value::from(without).to_string());
         }
         text
     }
 
-    /// The variables that sources name for their tokens, each with the source.
+    /// Returns the environment variables that hold tokens, each with the source that names it.
     pub fn token_variables(&self) -> impl Iterator<Item = (&Identifier, &str)> {
         self.sources.iter().filter_map(|(name, source)| match &source.location {
             SourceLocation::Http { token_env, .. } => Some((name, token_env.as_deref()?)),
@@ -219,59 +220,60 @@ impl Manifest {
         })
     }
 
-    /// The stage of this world; in a graph, the first of them.
+    /// Returns the stage of this world; in a graph, the first of them.
     ///
     /// # Panics
-    /// Never: a manifest without one of the six is not read.
+    /// Never for a required world: a manifest without one is refused. Panics for
+    /// [`World::Preparation`] if the pipeline has no preparation.
     pub fn stage(&self, world: World) -> &StageSection {
         self.stages.iter().find(|stage| stage.world == world).expect("each world has a stage")
     }
 
-    /// The component of this world's stage; in a graph, of the first of them.
+    /// Returns the component of this world's stage; in a graph, of the first of them.
     pub fn component(&self, world: World) -> &ComponentSection {
         &self.components[&self.stage(world).component]
     }
 
-    /// The stage that a step does.
+    /// Returns the stage that a step executes.
     ///
     /// # Panics
-    /// The step is of another pipeline.
+    /// The step belongs to another pipeline.
     pub fn stage_of(&self, step: &Step) -> &StageSection {
         self.stages.iter().find(|stage| stage.name == step.stage).expect("each step does a stage of its pipeline")
     }
 
-    /// The component of a stage.
+    /// Returns the component of a stage.
     pub fn component_of(&self, stage: &StageSection) -> &ComponentSection {
         &self.components[&stage.component]
     }
 
-    /// The parameters of a stage: its component's, with its own over them.
+    /// Returns the parameters of a stage: those of its component, overridden by its own.
     pub fn parameters_of(&self, stage: &StageSection) -> serde_json::Map<String, serde_json::Value> {
         let mut parameters = self.component_of(stage).parameters.clone();
         parameters.extend(stage.parameters.iter().map(|(name, value)| (name.clone(), value.clone())));
         parameters
     }
 
-    /// The source that a stage reads, if it reads one.
+    /// Returns the source that a stage reads, if it reads one.
     pub fn source_of(&self, stage: &StageSection) -> Option<(&Identifier, &SourceSection)> {
         stage.source.as_ref().and_then(|name| self.sources.get_key_value(name))
     }
 
-    /// The source that ingestion reads, if it reads one.
+    /// Returns the source that ingestion reads, if it reads one.
     pub fn ingestion_source(&self) -> Option<(&Identifier, &SourceSection)> {
         self.source_of(self.stage(World::Ingestion))
     }
 
-    /// Whether the pipeline is more than the six stages in a row.
+    /// Returns whether the pipeline is more than the six stages in a row.
     pub fn is_graph(&self) -> bool {
         let steps = self.graph.steps();
         steps.len() != World::required().count() || steps.iter().any(|step| step.id.as_str() != step.world.as_str())
     }
 
-    /// The pipeline of a child: with a model of its own, and files of its own.
+    /// Returns the pipeline of a child, with the child's model name and output files.
     ///
     /// # Errors
-    /// The name that its model would have, and the rule that it breaks.
+    /// The invalid name of the model, and the rule that it breaks.
     pub fn of_child(&self, foreach: &ForeachSection, name: &str) -> Result<Self, (String, &'static str)> {
         let file = |output: &OutputSection| {
             let below = foreach.model.with(&output.below.to_string_lossy());
@@ -283,27 +285,27 @@ impl Manifest {
         Ok(Self { model, outputs, foreach: None, children: Vec::new(), ..self.clone() })
     }
 
-    /// The same pipeline as far as it is done once, before its segments.
+    /// Returns the part of the pipeline that runs once, before the segments.
     #[must_use]
     pub fn before_segments(&self) -> Self {
         let outputs = self.outputs.iter().filter(|output| foreach::is_before_segments(output.world)).cloned().collect();
         Self { outputs, ..self.clone() }
     }
 
-    /// The step that makes the table from which something is learnt.
+    /// Returns the step that makes the table that transformations learn from.
     pub fn table_step(&self) -> &StepId {
         let mut learning = self.graph.of(World::Transformation);
         let found = learning.find_map(|step| step.line.get(&World::Ingestion));
         found.unwrap_or(&self.stage(World::Ingestion).name)
     }
 
-    /// The file, as it was given.
+    /// Returns the path of the file, as given.
     pub fn file(&self) -> &str {
         &self.source.file
     }
 
-    /// The files that decide what a run does: this one, its lock, components, files of rows and of
-    /// a split.
+    /// Returns the files that determine a run: the pipeline file, its lock, components, sources and
+    /// an imported split.
     pub fn deciding_files(&self) -> Vec<PathBuf> {
         let file = Path::new(self.file());
         let components = self.components.values().filter_map(|component| component.path.clone());
@@ -318,15 +320,15 @@ impl Manifest {
         own.into_iter().chain(components).chain(sources).chain(self.split.file.clone()).collect()
     }
 
-    /// The whole configuration, overrides and defaults included, in the words of the file. Stored
-    /// with a run.
+    /// Returns the whole configuration, with overrides and defaults, under the keys of the file. It
+    /// is stored with a run.
     pub fn effective(&self) -> serde_json::Value {
         serde_json::to_value(self).expect("every key is text and every number finite: the readers saw to it")
     }
 }
 
 /// The keys of the top level; `None` for one that is missing or wrong.
-struct Head {
+struct TopLevel {
     pipeline: Option<Identifier>,
     experiment: Option<Name>,
     model: Option<Name>,
@@ -336,7 +338,7 @@ struct Head {
     canonicalize_nans: bool,
 }
 
-impl Head {
+impl TopLevel {
     fn read(file: &Section<'_>) -> Self {
         let example = |key: &str, value: &str| format!("{key} = \"{value}\"");
         let workers = file.get("workers").and_then(|item| item.integer(1, MAX_WORKERS));
@@ -352,20 +354,20 @@ impl Head {
     }
 }
 
-/// A file that was read.
+/// The result of reading a file.
 struct Read<'a> {
     /// `None` if one of its sections could not be read.
     manifest: Option<Manifest>,
-    /// The values that there is a child for.
-    given: Vec<Given<'a>>,
+    /// The values of `foreach`, one for each child.
+    given: Vec<ChildValue<'a>>,
 }
 
-/// Reads the pipelines of children. A problem of the file itself is told once.
+/// Reads the pipelines of the children. A problem that all children share is reported once.
 fn children<'a>(
     context: &Context<'a>,
     source: &Arc<Source>,
     root: &'a Arc<Table>,
-    given: Vec<Given<'a>>,
+    given: Vec<ChildValue<'a>>,
 ) -> Vec<(String, serde_json::Value, Option<Manifest>)> {
     let file = Section::root(context, root);
     let Some(item) = file.get("foreach").filter(|_| !given.is_empty()) else { return Vec::new() };
@@ -392,10 +394,10 @@ fn read_whole<'a>(
     context: &'a Context<'a>,
     source: &Arc<Source>,
     root: &'a Arc<Table>,
-    given: &mut Vec<Given<'a>>,
+    given: &mut Vec<ChildValue<'a>>,
 ) -> Option<Manifest> {
     let file = Section::root(context, root);
-    let head = Head::read(&file);
+    let head = TopLevel::read(&file);
     let task = file.require("task", "[task]").and_then(|item| item.section()).map(TaskDraft::read);
     let task = task.unwrap_or_default();
     let sources = file.section("sources").map(source::read_all).unwrap_or_default();
@@ -407,9 +409,9 @@ fn read_whole<'a>(
         stage::check_sources(&section, root.table_at(&["sources"]));
         stage::read_all(section, outputs.as_ref())
     });
-    let around = Around { task: &task, signature: signature.as_ref(), root };
+    let parts = ForeachContext { task: &task, signature: signature.as_ref(), root };
     let foreach = file.section("foreach").map(|section| {
-        let (read, values) = ForeachSection::read(section, head.model.as_ref(), &around);
+        let (read, values) = ForeachSection::read(section, head.model.as_ref(), &parts);
         *given = values;
         read
     });
@@ -457,15 +459,15 @@ fn read_whole<'a>(
     })
 }
 
-/// Named sections, if each of them could be read.
+/// Returns the named sections if all of them could be read.
 fn whole<T>(sections: Vec<(Identifier, Option<T>)>) -> Option<BTreeMap<Identifier, T>> {
     sections.into_iter().map(|(name, section)| Some((name, section?))).collect()
 }
 
-/// A moment from 1970 on: the clocks that stages see cannot show an earlier one.
+/// Reads a time from 1970 on. The clocks of stages cannot show an earlier one.
 fn as_of(item: &Item<'_>) -> Option<Timestamp> {
     let (Value::String(text) | Value::Datetime(text)) = &item.node.value else {
-        // Reports the type.
+        // Reports the wrong type.
         return item.string().and(None);
     };
     let moment = text.parse::<Timestamp>().ok().filter(|moment| *moment >= Timestamp::UNIX_EPOCH);

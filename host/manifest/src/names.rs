@@ -1,8 +1,8 @@
-//! Names that the manifest gives.
+//! The names in a manifest.
 //!
-//! Two kinds: an [`Identifier`] is a word of the pipeline itself (sources, components) and as
-//! narrow as the WIT contract's; a [`Name`] is shown to people and other programs (experiments,
-//! models) and may be what MLflow allows and a path does not misread.
+//! There are two kinds. An [`Identifier`] names a part of the pipeline (a source, a component) and
+//! is as narrow as in the WIT contract. A [`Name`] is shown to people and other programs (an
+//! experiment, a model): it may contain what MLflow allows and no path misreads.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 macro_rules! text_type {
     ($name:ident) => {
         impl $name {
-            /// The text.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -37,7 +37,7 @@ macro_rules! text_type {
     };
 }
 
-/// A lower-case letter, then lower-case letters, digits, `-` and `_`; at most 64 bytes.
+/// A lower-case ASCII letter, then lower-case ASCII letters, digits, `-` and `_`; at most 64 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Identifier(String);
@@ -59,8 +59,8 @@ impl Identifier {
     }
 }
 
-/// A letter or digit, then letters, digits, `-`, `_` and `.`; at most 128 bytes, ASCII. No `/`, `:`
-/// or `@`: those separate a model's name from its version and alias.
+/// An ASCII letter or digit, then ASCII letters, digits, `-`, `_` and `.`; at most 128 bytes. `/`,
+/// `:` and `@` are excluded: they separate a model's name from its version and alias.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Name(String);

@@ -1,9 +1,9 @@
-//! "Did you mean": the known word nearest to a mistyped one.
+//! Suggestions for mistyped words.
 
-/// The candidate nearest to `word`, if one is near enough to be meant: at most a third of its
-/// letters wrong, where case does not count and `_` equals `-`.
+/// Returns the candidate nearest to `word`, if at most a third of its letters differ. Case is
+/// ignored, and `_` equals `-`.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Nobody mistypes a word of this length; and the distance is quadratic.
+    // Longer words are not mistyped names, and computing the distance takes quadratic time.
     const LONGEST: usize = 64;
     let plain = |text: &str| text.to_lowercase().replace('_', "-");
     let word = plain(word);
@@ -19,12 +19,12 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
-/// Words in backticks, separated by commas.
+/// Returns the words in backticks, separated by commas.
 pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     words.into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// A hint for a word that is none of `candidates`: the one that was meant, or all of them.
+/// Returns a hint for a word that is not among `candidates`: the nearest one, or the whole list.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
     match nearest(word, candidates.clone()) {
         Some(meant) => format!("did you mean `{meant}`?"),
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_recognised_and_a_stranger_is_not() {
+    fn a_typing_error_is_recognised_and_an_unrelated_word_is_not() {
         let words = ["learning_rate", "max_depth", "as-of"];
         assert_eq!(nearest("learnin_rate", words), Some("learning_rate"));
         assert_eq!(nearest("Learning-Rate", words), Some("learning_rate"));

@@ -1,8 +1,9 @@
-//! The operator's file: what no pipeline on this machine may exceed.
+//! The operator's file: bounds for all pipelines on a machine.
 //!
-//! Owns the ceilings of limits, the limits that are the operator's alone, the servers that manifests may grant, and whose components they may name. A manifest asks, this file bounds: a limit
-//! that a manifest writes above its ceiling is an error of the manifest; a default above it is lowered. Without a file the bounds are those that any manifest
-//! has (docs/operator.md).
+//! Owns the ceilings of limits, limits that only the operator sets, the servers that manifests may
+//! grant, and the keys that components must be signed with. A limit that a manifest sets above its
+//! ceiling is an error of the manifest; a default above it is lowered. Without the file, the
+//! general bounds of manifests hold (docs/operator.md).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,39 +26,40 @@ use crate::units::{bytes_text, duration_text};
 use crate::walls::WallPolicy;
 use crate::world::World;
 
-/// Where the file is looked for.
+/// The path of the machine's file.
 pub const OPERATOR_FILE: &str = "/etc/stagewright/operator.toml";
 
 const MIB: u64 = 1 << 20;
 
-/// The largest file that is read, as of a manifest.
+/// The largest file, as for a manifest.
 const MAX_BYTES: u64 = 16 * MIB;
 
-/// What the operator allows.
+/// The operator's settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Operator {
-    /// The file that says so, if there is one.
+    /// The file that they come from, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
-    /// The most that a stage of each world may be given.
+    /// Upper bounds on the limits of stages, by world.
     #[serde(skip)]
     pub ceilings: Ceilings,
-    /// What every instance may hold.
+    /// The limits of every instance.
     pub instances: InstanceLimits,
     /// The budget that all runs of a process share.
     #[serde(skip_serializing_if = "MachineLimits::is_default")]
     pub machine: MachineLimits,
-    /// How unknown components are compiled.
+    /// The limits of compiling components.
     pub compilation: CompilationLimits,
-    /// What manifests may grant; `None`: any server.
+    /// The servers that manifests may grant; `None` for any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<Vec<HttpGrant>>,
-    /// Variables whose values manifests may have sent as tokens, besides those of [`TOKEN_PREFIX`].
+    /// Environment variables whose values manifests may send as tokens, besides those that begin
+    /// with [`TOKEN_PREFIX`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub token_env: Vec<String>,
-    /// Which walls must stand around every stage; `None`: all that this system can build, or the
-    /// sandbox alone where it cannot build all.
+    /// The walls that must stand around every stage. `None` requires all of them where the system
+    /// supports them, and the sandbox alone elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub walls: Option<WallPolicy>,
     /// Whose components may run, whatever manifests say.
@@ -65,37 +67,39 @@ pub struct Operator {
     pub trust: TrustSection,
 }
 
-/// What one instance of a component may hold. A manifest cannot change it.
+/// The limits of one instance of a component. A manifest cannot change them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct InstanceLimits {
     /// Handles at once: tables, blobs, cursors, pollables.
     pub handles: u64,
-    /// Elements of all of its tables of functions.
+    /// Elements of all of its Wasm tables.
     pub table_elements: u64,
-    /// Core instances, memories and tables, each.
+    /// Core instances, memories and Wasm tables, each.
     pub instances: u64,
-    /// Rows of a table. The host keeps some bytes for each.
+    /// Rows of a data table. The host keeps some bytes for each.
     pub rows: u64,
-    /// Bytes of stack. One figure for the whole process, since it is compiled into the engine.
+    /// Bytes of stack. The value holds for the whole process, because it is compiled into the
+    /// engine.
     pub stack: u64,
 }
 
 impl Default for InstanceLimits {
     fn default() -> Self {
-        // A Python runtime needs some 20 instances and 20,000 elements; native threads of small services get 1 MiB of stack.
+        // A Python runtime needs about 20 instances and 20,000 elements. 1 MiB of stack is what
+        // native threads of small services get.
         Self { handles: 10_000, table_elements: 100_000, instances: 100, rows: 1 << 28, stack: MIB }
     }
 }
 
-/// The budget that all runs of a process share. `None` is what the machine has.
+/// The budget that all runs of a process share. `None` stands for what the machine has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MachineLimits {
-    /// Threads at work; the most workers, too.
+    /// Threads that work at once, which is also the most workers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permits: Option<u64>,
-    /// Bytes of memory of all guests, past which no further thread begins.
+    /// Bytes of memory of all guests. Above it, no further thread starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
 }
@@ -106,13 +110,13 @@ impl MachineLimits {
     }
 }
 
-/// What compiling one component may use.
+/// The limits of compiling one component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct CompilationLimits {
     /// Bytes of memory of the compiling process.
     pub memory: u64,
-    /// Time on the wall.
+    /// Wall-clock time.
     pub wall: Duration,
     /// Bytes of the component.
     pub size: u64,
@@ -126,8 +130,8 @@ impl Default for CompilationLimits {
 }
 
 impl Operator {
-    /// What holds on this machine: [`OPERATOR_FILE`] if it exists, else `file`, else no more than every manifest's own bounds. The
-    /// machine's file wins, so that no user's environment loosens it.
+    /// Reads the settings of this machine: [`OPERATOR_FILE`] if it exists, else `file`, else the
+    /// defaults. The machine's file wins, so that no user's environment loosens it.
     ///
     /// # Errors
     /// [`ManifestError`] with everything that is wrong in the file.
@@ -135,8 +139,8 @@ impl Operator {
         Self::find_at(Path::new(OPERATOR_FILE), file)
     }
 
-    /// The same with the machine's file at `machine`. One that cannot be looked at is an error,
-    /// never "there is none".
+    /// Reads the settings, with the machine's file at `machine`. If it is unknown whether that file
+    /// exists, this is an error: it must not count as absent.
     fn find_at(machine: &Path, file: Option<&Path>) -> Result<Self, ManifestError> {
         let exists = is_there(machine).map_err(|error| {
             let message = format!("cannot tell whether the operator's file is there: {error}");
@@ -164,7 +168,7 @@ impl Operator {
         Ok(Self { file: Some(path.to_owned()), ..operator })
     }
 
-    /// Checks a text; `file` is what errors call it.
+    /// Parses and checks a text. `file` is its name in errors.
     ///
     /// # Errors
     /// As for [`Operator::find`].
@@ -258,7 +262,7 @@ fn size(item: &Item<'_>, least: u64, greatest: u64) -> Option<u64> {
     None
 }
 
-/// Limits above their ceilings: the key, what is asked and what is allowed.
+/// Returns the limits above their ceilings: the key, the value and the ceiling.
 fn over(asked: &Limits, ceiling: &Limits) -> [Option<(&'static str, String, String)>; 5] {
     let bytes =
         |key, asked: u64, allowed: u64| (asked > allowed).then(|| (key, bytes_text(asked), bytes_text(allowed)));
@@ -275,8 +279,8 @@ fn over(asked: &Limits, ceiling: &Limits) -> [Option<(&'static str, String, Stri
 }
 
 impl Operator {
-    /// Limits of a registered model's stages: those that it was made under, lowered to their
-    /// ceilings, with what `--set` changes (`training.limits.memory=4 GiB`).
+    /// Returns the limits of a registered model's stages: those that it was trained under, changed
+    /// by `--set` (`training.limits.memory=4 GiB`) and lowered to their ceilings.
     ///
     /// # Errors
     /// [`ManifestError`] with every argument that is no limit of these stages, and every one above
@@ -325,10 +329,11 @@ impl Operator {
 }
 
 impl Manifest {
-    /// The same pipeline within what the operator allows: defaults are lowered to their ceilings.
+    /// Returns the pipeline within the operator's bounds: defaults are lowered to their ceilings.
     ///
     /// # Errors
-    /// [`ManifestError`] with every limit that is written above its ceiling, and every grant that the operator does not allow.
+    /// [`ManifestError`] with every limit that is set above its ceiling, and every grant that the
+    /// operator does not allow.
     pub fn within(mut self, operator: &Operator) -> Result<Self, ManifestError> {
         let collector = Collector::new(Arc::clone(&self.source));
         let whose =
@@ -379,8 +384,8 @@ impl Manifest {
         }
     }
 
-    /// Whoever writes a manifest chooses the server too: so it names variables that are meant to be
-    /// sent, and no others.
+    /// Refuses variables that are not meant as tokens. The author of a manifest chooses the server
+    /// too, and could otherwise have any variable sent there.
     fn check_tokens(&self, operator: &Operator, whose: &str, collector: &Collector) {
         for (source, name) in self.token_variables() {
             if name.starts_with(TOKEN_PREFIX) || operator.token_env.iter().any(|listed| listed == name) {
@@ -438,8 +443,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("own.toml"), "[ceilings]\nmemory = \"1 GiB\"\n").expect("a file");
         let own = path("own.toml");
-        // Folders that nobody can search, the superuser neither; and a file that was meant to be
-        // there.
+        // A symbolic link to itself, which not even root can follow, and a dangling link.
         std::os::unix::fs::symlink(path("loop"), path("loop")).expect("a link");
         std::os::unix::fs::symlink(path("gone"), path("link.toml")).expect("a link");
         for hidden in ["loop/operator.toml", "link.toml", "own.toml/operator.toml"] {

@@ -1,9 +1,10 @@
 //! `[outputs]`: artifacts that a run writes to files at its end.
 //!
-//! Owns what the section says. Which stage makes what is the table of worlds' to say.
+//! Owns the section; [`crate::WORLDS`] lists the artifacts of each world.
 //!
-//! A component decides what is in such a file, and a pipeline may be anybody's. So files are
-//! written below the pipeline's folder, and none that other programs look for by a hidden name.
+//! A component decides what such a file contains, and a pipeline may come from anybody. So files
+//! are written below the pipeline's folder only, and no part of a path begins with a dot: other
+//! programs look for hidden files and trust them.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -21,29 +22,29 @@ use crate::world::World;
 pub struct OutputSection {
     /// The file.
     pub path: PathBuf,
-    /// The folder below which it is: the manifest's.
+    /// The manifest's folder. The file lies below it.
     #[serde(skip)]
     pub folder: PathBuf,
-    /// The file as seen from there: plain names alone.
+    /// The path of the file relative to the folder, of plain names only.
     #[serde(skip)]
     pub below: PathBuf,
-    /// The stage that makes the artifact; of an evaluation of several models, the candidate's
-    /// counts.
+    /// The stage that makes the artifact. If it evaluates several models, the candidate's artifact
+    /// is written.
     pub stage: StepId,
     /// The world of the stage.
     pub world: World,
-    /// The artifact's name there.
+    /// The name of the artifact there.
     pub artifact: String,
 }
 
 /// The most files: as many as stages.
 const MOST: usize = 1000;
 
-/// The longest path, and the longest name in one, in bytes: as the systems have them.
+/// The longest path and the longest name in a path, in bytes, as file systems allow.
 const LONGEST: (usize, usize) = (1024, 255);
 
 /// Reads all outputs; `None` if one of them is wrong.
-pub(crate) fn read_all<'a>(section: &Section<'a>, names: &References<'a>) -> Option<Vec<OutputSection>> {
+pub(crate) fn read_all<'a>(section: &Section<'a>, references: &References<'a>) -> Option<Vec<OutputSection>> {
     let mut outputs = Vec::new();
     let mut paths: BTreeMap<PathBuf, &str> = BTreeMap::new();
     let mut is_fine = true;
@@ -53,7 +54,7 @@ pub(crate) fn read_all<'a>(section: &Section<'a>, names: &References<'a>) -> Opt
     }
     for (name, item) in section.items() {
         let output = item.text().and_then(|reference| {
-            read(name, reference, &item, names, &mut paths)
+            read(name, reference, &item, references, &mut paths)
                 .map_err(|(message, hint)| item.report_value(message, Some(hint)))
                 .ok()
         });
@@ -63,12 +64,12 @@ pub(crate) fn read_all<'a>(section: &Section<'a>, names: &References<'a>) -> Opt
     is_fine.then_some(outputs)
 }
 
-/// One output; else what is wrong with it, and a hint.
+/// Reads one output; an error is a message and a hint.
 fn read<'a>(
     name: &'a str,
     reference: &'a str,
     item: &Item<'a>,
-    names: &References<'a>,
+    references: &References<'a>,
     paths: &mut BTreeMap<PathBuf, &'a str>,
 ) -> Result<OutputSection, (String, String)> {
     if Path::new(name).file_name().is_none() || name.ends_with('/') {
@@ -79,13 +80,13 @@ fn read<'a>(
     let folder = item.resolve("");
     let path = folder.join(&below);
     own_file(name, &path, paths)?;
-    let (stage, world, artifact) = names.artifact(reference)?;
+    let (stage, world, artifact) = references.artifact(reference)?;
     let stage = StepId::new(stage).map_err(|error| (error.to_string(), "give the stage another name".to_owned()))?;
     Ok(OutputSection { path, folder, below, stage, world, artifact: artifact.to_owned() })
 }
 
-/// The path of a file below the manifest's folder, without steps that lead nowhere; else what is
-/// wrong with it, and a hint.
+/// Returns a path below the manifest's folder, without `.` and `..`; an error is a message and a
+/// hint.
 fn below(name: &str) -> Result<PathBuf, (String, String)> {
     let (longest, longest_name) = LONGEST;
     if name.len() > longest {
@@ -120,8 +121,8 @@ fn below(name: &str) -> Result<PathBuf, (String, String)> {
     if below.as_os_str().is_empty() { Err(outside()) } else { Ok(below) }
 }
 
-/// Takes a file for an output, if no other output has it, needs a folder of that name, or has it as
-/// a folder. Some systems tell names apart by their letters' case, and some do not.
+/// Assigns a file to an output, unless another output has the same file, or one of the two would be
+/// a folder of the other. Case is ignored, as some file systems do.
 fn own_file<'a>(name: &'a str, path: &Path, paths: &mut BTreeMap<PathBuf, &'a str>) -> Result<(), (String, String)> {
     let lower = PathBuf::from(path.to_string_lossy().to_lowercase());
     let above = lower.ancestors().skip(1).find_map(|above| paths.get(above));

@@ -1,8 +1,8 @@
-//! What the command line changes in a pipeline file.
+//! Changes of the command line to a pipeline file.
 //!
-//! Owns the meaning of `--set`, `--source` and their like: each becomes a value in the tree, with
-//! the argument as its origin, before anything is checked. So an override is checked like the file,
-//! and what is wrong with it cites the argument.
+//! Owns the meaning of `--set`, `--source` and the like. Each becomes a value in the tree, with the
+//! argument as its origin, before anything is checked. So an override is checked like the file, and
+//! an error cites the argument.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::problem::Collector;
 use crate::source::drop_foreign_options;
 use crate::world::World;
 
-/// The keys of a pipeline file's top level, in the order in which it is usually written.
+/// The keys of the top level, in the order in which they are usually written.
 pub(crate) const ROOT_KEYS: [&str; 17] = [
     "pipeline",
     "experiment",
@@ -33,22 +33,23 @@ pub(crate) const ROOT_KEYS: [&str; 17] = [
     "problem",
 ];
 
-/// A stage's own keys; every other key after a stage's name is a parameter of its component.
+/// The keys of a stage. Any other key after a stage's name is a parameter of its component.
 const STAGE_KEYS: [&str; 9] =
     ["component", "source", "http", "limits", "world", "inputs", "parameters", "cache", "retry"];
 
-/// What the command line changes. Later entries win over earlier ones.
+/// Changes of the command line. Later entries win.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// `KEY=VALUE`. The key is a dotted path of the file (`gates.margin`,
-    /// `gates.minimum.accuracy`), or begins with a stage: `training.component`,
-    /// `training.limits.cpu`, and `training.learning_rate` for a parameter of that stage's
-    /// component, whichever that is after all overrides (for a stage that is not named as its
-    /// world, or that has parameters of its own: for that stage alone). The value is a TOML value;
-    /// what is none stands for a string.
+    /// Each is `KEY=VALUE`. The key is a dotted path of the file (`gates.margin`,
+    /// `gates.minimum.accuracy`) or begins with a stage: `training.component`,
+    /// `training.limits.cpu`, or `training.learning_rate` for a parameter of that stage's
+    /// component. The component is the one after all overrides. A stage that is not named after its
+    /// world, or that has parameters of its own, gets the parameter alone. The value is a TOML
+    /// value; any other text stands for a string.
     pub set: Vec<String>,
-    /// `NAME=URI` for a source that the file declares; paths are relative to the current directory.
-    /// Options that have no meaning for the new URI (a delimiter for a database) are dropped.
+    /// Each is `NAME=URI` for a source that the file declares. Paths are relative to the current
+    /// directory. Options that do not apply to the new URI (a delimiter for a database) are
+    /// dropped.
     pub sources: Vec<String>,
     /// Replaces `seed`.
     pub seed: Option<u64>,
@@ -60,17 +61,17 @@ pub struct Overrides {
     pub register_name: Option<String>,
 }
 
-/// One `--set`, taken apart.
+/// A parsed `--set`.
 struct Setting {
     path: Vec<String>,
     node: Node,
 }
 
 impl Overrides {
-    /// Puts every override into the tree; what cannot be is reported.
+    /// Applies every override to the tree and reports those that cannot be applied.
     pub(crate) fn apply(&self, root: &mut Table, collector: &Collector) {
         let settings: Vec<Setting> = self.set.iter().filter_map(|text| setting(text, collector)).collect();
-        // Components first: which parameters a stage has depends on its component.
+        // Components first: the meaning of a parameter depends on the component.
         let (components, others): (Vec<_>, Vec<_>) = settings.into_iter().partition(Setting::is_component);
         for setting in components.into_iter().chain(others) {
             setting.apply(root, collector);
@@ -118,7 +119,7 @@ impl Setting {
     }
 }
 
-/// Takes `KEY=VALUE` apart.
+/// Parses `KEY=VALUE`.
 fn setting(text: &str, collector: &Collector) -> Option<Setting> {
     let argument: Arc<str> = format!("--set {text}").into();
     let report = |key: &str, message: String, hint: &str| {
@@ -146,7 +147,7 @@ fn setting(text: &str, collector: &Collector) -> Option<Setting> {
     }
 }
 
-/// Splits at the first `=` outside quotes.
+/// Splits a text at the first `=` outside of quotes.
 fn split(text: &str) -> Option<(&str, &str)> {
     let mut quote = None;
     let at = text.char_indices().find(|(_, letter)| {
@@ -160,7 +161,7 @@ fn split(text: &str) -> Option<(&str, &str)> {
     at.map(|(at, _)| (&text[..at], &text[at + 1..]))
 }
 
-/// The path in the file that an override's path means.
+/// Returns the path in the file that the path of an override means.
 pub(crate) fn full_path(path: &[String], root: &Table, origin: &Origin, collector: &Collector) -> Option<Vec<String>> {
     let report = |message: String, hint: String| collector.report(origin, &dotted(path), message, Some(hint));
     let (first, rest) = path.split_first()?;
@@ -188,7 +189,7 @@ pub(crate) fn full_path(path: &[String], root: &Table, origin: &Origin, collecto
             return None;
         }
         Some(key) if STAGE_KEYS.contains(&key) => ["stages", stage].map(str::to_owned).to_vec(),
-        // Other stages may have the same component.
+        // Other stages may use the same component, so the parameter belongs to the stage.
         Some(_) if World::from_name(stage).is_none() || root.at(&["stages", stage, "parameters"]).is_some() => {
             ["stages", stage, "parameters"].map(str::to_owned).to_vec()
         }
@@ -204,7 +205,7 @@ pub(crate) fn full_path(path: &[String], root: &Table, origin: &Origin, collecto
     Some(prefix.into_iter().chain(rest.iter().cloned()).collect())
 }
 
-/// Replaces a source's URI.
+/// Replaces the URI of a source.
 fn apply_source(text: &str, root: &mut Table, collector: &Collector) {
     let argument: Arc<str> = format!("--source {text}").into();
     let origin = Origin::Argument(argument);
@@ -227,6 +228,6 @@ fn apply_source(text: &str, root: &mut Table, collector: &Collector) {
         return;
     };
     drop_foreign_options(source, uri);
-    // Cannot fail: a path of one key has no table on the way.
+    // Cannot fail: a path of one key passes through no other value.
     let _ = source.set(&["uri".to_owned()], Node { value: Value::String(uri.to_owned()), origin });
 }

@@ -1,8 +1,8 @@
-//! What can be checked only when components are known: that they exist, and take these parameters.
+//! Checks that need components: that they exist, and accept their parameters.
 //!
-//! Owns the way from a violation of a JSON Schema to a place in the file. The schema comes from a
-//! component that nobody trusts: `schema` takes it over only if it is plain, `check` counts every
-//! step, and every text is cut when it is made.
+//! Owns the way from a violation of a JSON Schema to a place in the file. The schema comes from an
+//! untrusted component: `schema` accepts only a plain subset, `check` counts every step, and every
+//! text is cut before it is shown.
 
 mod check;
 mod column_types;
@@ -22,11 +22,12 @@ use crate::nearest::{listed, nearest};
 use crate::problem::{Collector, ManifestError, Problem};
 use crate::stage::StageSection;
 
-/// How many steps it takes to check a value against a schema as [`Manifest::check_parameters`] does, and how many things
-/// are wrong with it; both are bounded whatever schema and value are.
+/// Returns the steps that checking a value against a schema takes, as
+/// [`Manifest::check_parameters`] does it, and the number of violations. Both are bounded for every
+/// schema and value.
 ///
 /// # Errors
-/// Why the schema is not used, for people; or that the steps that a check may take do not suffice.
+/// The reason for which the schema is refused, or that the check takes too many steps.
 pub fn check_cost(schema: &Json, value: &Json) -> Result<(u64, usize), String> {
     let schema = Schema::new(schema)?;
     let Checked { violations, is_unfinished, steps } = check::check(&schema, value);
@@ -38,8 +39,8 @@ fn too_costly() -> String {
 }
 
 impl Manifest {
-    /// Checks the components by name: `built_in` are those that need no `path`. A stage must use
-    /// one that exists; a section must configure one that exists.
+    /// Checks that components exist: `built_in` are those that need no `path`. Reports stages that
+    /// use an unknown component, and sections that configure one.
     pub fn check_components(&self, built_in: &[&str]) -> Vec<Problem> {
         let collector = Collector::new(self.source.clone());
         let unknown =
@@ -68,11 +69,10 @@ impl Manifest {
         collector.into_problems()
     }
 
-    /// Checks the parameters of a stage's component against the component's own JSON Schema
-    /// (2020-12).
+    /// Checks the parameters of a stage against the JSON Schema (2020-12) of its component.
     ///
-    /// A schema that is none, or that refers to itself or to elsewhere, is a problem too: of the
-    /// component, cited where the stage names it.
+    /// An invalid schema, or one that is recursive or refers to other documents, is a problem of
+    /// the component, reported where the stage names it.
     pub fn check_parameters(&self, stage: &StageSection, schema: &Json) -> Vec<Problem> {
         let collector = Collector::new(self.source.clone());
         let component = stage.component.as_str();
@@ -103,8 +103,8 @@ impl Manifest {
         collector.into_problems()
     }
 
-    /// A problem with a key of the file, found by somebody else: `key` is its dotted path as parts
-    /// (`["stages", "training", "component"]`). It is cited where the key stands, or the nearest
+    /// Returns a problem with a key that was found elsewhere. `key` is the path of the key:
+    /// `["stages", "training", "component"]`. The problem is placed at the key, or at the nearest
     /// key above it.
     pub fn problem(&self, key: &[&str], message: impl Into<String>, hint: Option<String>) -> Problem {
         let collector = Collector::new(self.source.clone());
@@ -112,12 +112,12 @@ impl Manifest {
         collector.into_problems().swap_remove(0)
     }
 
-    /// All problems that were found after loading, as one error.
+    /// Returns problems that were found after loading as one error.
     pub fn error(&self, problems: Vec<Problem>) -> ManifestError {
         ManifestError::new(&self.source, problems)
     }
 
-    /// Where the value of a key stands, or else the nearest key above it.
+    /// Returns the origin of a key's value, or of the nearest key above it.
     fn origin_of(&self, key: &[&str]) -> Origin {
         let whole = self.root.at(key).map(|entry| match entry.node.value {
             Value::Table(_) => entry.origin.clone(),

@@ -1,14 +1,14 @@
-//! Whether a file is there, where a wrong answer would loosen what binds a run.
+//! Whether a file exists, where a wrong answer would loosen a restriction.
 
 use std::io;
 use std::path::Path;
 
-/// Returns whether something is under this name. Only a name that is certainly free counts as
-/// absent. A folder that cannot be searched, or a link that leads nowhere, on the way or at its
-/// end, hides a file that somebody meant to be there.
+/// Returns whether something exists under this path, dangling links included. Returns `false` only
+/// if the path is certainly free.
 ///
 /// # Errors
-/// It cannot be told.
+/// It is unknown: a folder on the way cannot be searched, or a link on the way is dangling. Such a
+/// path may hide a file that somebody meant to be there.
 pub(crate) fn is_there(path: &Path) -> io::Result<bool> {
     let found = |path: &Path| match path.symlink_metadata() {
         Ok(_) => Ok(true),
@@ -18,8 +18,7 @@ pub(crate) fn is_there(path: &Path) -> io::Result<bool> {
     if found(path)? {
         return Ok(true);
     }
-    // The nearest folder above that is there under its name must be one, and not a link that leads
-    // nowhere.
+    // The nearest existing ancestor must be a folder, and not a dangling link.
     for folder in path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
         if found(folder)? {
             return folder.metadata().map(|_| false);
@@ -35,12 +34,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_looked_at_is_not_taken_for_absent() {
+    fn a_hidden_file_does_not_count_as_absent() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("file"), "").expect("a file");
         symlink(path("nowhere"), path("dangling")).expect("a link");
-        // A folder that nobody can search, the superuser neither.
+        // A symbolic link to itself, which not even root can follow.
         symlink(path("loop"), path("loop")).expect("a link");
         assert!(is_there(&path("file")).expect("it can be told"));
         assert!(is_there(&path("dangling")).expect("it can be told"), "reading it fails, and says why");

@@ -1,8 +1,8 @@
-//! What is wrong with a pipeline file, and how it is shown.
+//! Problems of a pipeline file, and how they are shown.
 //!
-//! Owns [`Problem`], [`ManifestError`] and the places they cite. It does not decide what is wrong.
-//! The colourful rendering is the binary's (miette's `fancy`); the plain one, for pipes and logs,
-//! is here.
+//! Owns [`Problem`], [`ManifestError`] and their locations. It does not decide what is wrong. The
+//! binary renders problems in colour (miette's `fancy`); the plain form, for pipes and logs, is
+//! here.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,15 +15,15 @@ use stagewright_text::{Untrusted, is_hidden};
 
 use crate::document::Origin;
 
-/// More problems than this are counted, not listed: nobody reads them, and a file of 10,000 bad
-/// fields is one mistake.
+/// The most problems that are listed; the rest is counted. A file with 10,000 bad fields has one
+/// mistake.
 const MOST_LISTED: usize = 100;
 
-/// Bytes of a message that are shown: a hint may list every name that there is.
+/// The most bytes of a message that are shown. A hint may list every name that exists.
 const MOST_SHOWN: usize = 64 << 10;
 
-/// A text in which each character that is not plainly visible has a visible one of as many bytes in
-/// its place, so that places in it stay what they are.
+/// Replaces every character that is not plainly visible by a visible one with as many bytes, so
+/// that byte offsets stay valid.
 fn masked(text: &str) -> String {
     let mask = |letter: char| match letter {
         '\n' | '\t' => None,
@@ -41,13 +41,13 @@ fn masked(text: &str) -> String {
     shown
 }
 
-/// The file's text, for citing places in it.
+/// The text of the file, for citing places in it.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// The file as people know it: the path that was given.
+    /// The path of the file, as given.
     pub(crate) file: String,
     pub(crate) text: String,
-    /// Where each line begins.
+    /// The offset of each line.
     lines: Vec<usize>,
 }
 
@@ -57,7 +57,7 @@ impl Source {
         Self { file, text, lines }
     }
 
-    /// Line and column, both from 1; the column counts characters.
+    /// Returns line and column, both from 1. The column counts characters.
     fn position(&self, at: usize) -> (usize, usize) {
         let line = self.lines.partition_point(|start| *start <= at);
         let start = self.lines[line - 1];
@@ -76,39 +76,39 @@ impl Source {
     }
 }
 
-/// Where a problem is.
+/// The location of a problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProblemLocation {
-    /// In the file.
+    /// A range of the file.
     File {
-        /// The bytes concerned.
+        /// The range in bytes.
         span: Range<usize>,
-        /// The line of the first of them, from 1.
+        /// The line of its first byte, from 1.
         line: usize,
-        /// Its column in characters, from 1.
+        /// The column of its first byte in characters, from 1.
         column: usize,
     },
-    /// In an argument of the command line, as typed: `--set gates.margin=x`.
+    /// An argument of the command line, as typed: `--set gates.margin=x`.
     Argument(String),
     /// The file as a whole: it cannot be read.
     Whole,
 }
 
-/// One thing that is wrong, and what would be right.
+/// One problem, and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What is wrong: a lower-case fragment with values in backticks.
+    /// The problem: a lower-case fragment with values in backticks.
     pub message: String,
-    /// What to write instead.
+    /// The fix.
     pub hint: Option<String>,
-    /// The dotted path of the key concerned; empty for the file as a whole.
+    /// The dotted path of the key; empty for the file as a whole.
     pub key: String,
-    /// Where it is.
+    /// The location.
     pub place: ProblemLocation,
 }
 
 impl Problem {
-    /// The line in the file, from 1, if the problem is in the file.
+    /// Returns the line in the file, from 1, if the problem is in the file.
     pub fn line(&self) -> Option<usize> {
         match self.place {
             ProblemLocation::File { line, .. } => Some(line),
@@ -116,8 +116,8 @@ impl Problem {
         }
     }
 
-    /// Names in a file, and in the schema of a component, may be made to move a terminal's cursor
-    /// or to look like another line.
+    /// Escapes the texts. Names in a file or in the schema of a component may contain characters
+    /// that move the cursor of a terminal or imitate another line.
     fn escape(&mut self) {
         let escaped = |text: &str| Untrusted::lines(text).cut(MOST_SHOWN).to_string();
         self.message = escaped(&self.message);
@@ -127,7 +127,7 @@ impl Problem {
         }
     }
 
-    /// Places in the file first, in their order; then arguments.
+    /// Returns the sort key: places in the file in their order, then arguments.
     fn order(&self) -> (u8, usize) {
         match &self.place {
             ProblemLocation::Whole => (0, 0),
@@ -163,8 +163,7 @@ impl Diagnostic for Problem {
     }
 }
 
-/// Everything that is wrong with a pipeline file, in the order of the file; what is wrong with
-/// arguments comes last.
+/// All problems of a pipeline file, in the order of the file; those of arguments come last.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}` has {}", .source_code.name(), counted(*.total))]
 pub struct ManifestError {
@@ -202,23 +201,23 @@ impl ManifestError {
         }
     }
 
-    /// The problems, at most 100 of them.
+    /// Returns the problems, at most 100.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// How many problems there are, listed or not.
+    /// Returns the number of problems, listed or not.
     pub fn total(&self) -> usize {
         self.total
     }
 
-    /// The file, as it was given.
+    /// Returns the path of the file, as given.
     pub fn file(&self) -> &str {
         self.source_code.name()
     }
 
-    /// The problems as plain text, for pipes and logs: `file:line: message`, each followed by its
-    /// hint on a line of its own.
+    /// Returns the problems as plain text, for pipes and logs: `file:line: message`, each followed
+    /// by its hint on a line of its own.
     pub fn render(&self) -> String {
         let mut text = String::new();
         for problem in &self.problems {
@@ -248,7 +247,7 @@ impl Diagnostic for ManifestError {
     }
 }
 
-/// Where the readers of the sections put what they find.
+/// Collects the problems that reading finds.
 pub(crate) struct Collector {
     pub(crate) source: Arc<Source>,
     problems: RefCell<Vec<Problem>>,

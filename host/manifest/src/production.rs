@@ -1,31 +1,33 @@
-//! `[production]`: where approved versions are copied to. `[problem]`: what the model is for, in people's words.
+//! `[production]`: the destination of approved versions. `[problem]`: the purpose of the model, in
+//! prose.
 //!
-//! Owns what the sections say. Credentials never stand in a manifest: they come from the environment.
+//! Owns the two sections. Credentials never stand in a manifest: they come from the environment.
 
 use serde::Serialize;
 
 use crate::reader::Section;
 
-/// Where approved versions are copied to.
+/// `[production]`: the destination of approved versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ProductionSection {
-    /// `s3://bucket/prefix`, or a directory; `None` for `production` in the home.
+    /// `s3://bucket/prefix` or a directory; `None` for `production` in the home directory of
+    /// Stagewright.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
-    /// The address of a store that is not AWS.
+    /// The endpoint of an S3 store other than AWS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// The bucket's region.
+    /// The region of the bucket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// Whether the bucket stands in the path instead of the host name.
+    /// Whether the bucket is in the path of URLs, not in the host name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_style: Option<bool>,
 }
 
 impl ProductionSection {
-    /// Whether nothing was said.
+    /// Returns whether the section is empty or absent.
     pub(crate) fn is_default(&self) -> bool {
         self == &Self::default()
     }
@@ -33,7 +35,7 @@ impl ProductionSection {
     pub(crate) fn read(section: Section<'_>) -> Self {
         let destination = section.get("destination").and_then(|item| {
             let text = item.text()?;
-            // A path starts where the file is, as all paths in it.
+            // A relative path starts at the manifest's folder, as all paths in the file.
             if text.contains("://") {
                 return Some(text.to_owned());
             }
@@ -61,23 +63,23 @@ impl ProductionSection {
     }
 }
 
-/// What the model is for; shown on its card.
+/// `[problem]`: the purpose of the model, shown on its card.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ProblemSection {
-    /// What is to be gained.
+    /// The business objective.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub business_objective: Option<String>,
     /// How success is measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub success_metric: Option<String>,
-    /// What must hold besides.
+    /// Further requirements.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<String>,
 }
 
 impl ProblemSection {
-    /// Whether nothing was said.
+    /// Returns whether the section is empty or absent.
     pub(crate) fn is_default(&self) -> bool {
         self == &Self::default()
     }

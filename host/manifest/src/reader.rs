@@ -1,8 +1,8 @@
-//! Reading typed values out of the tree, with every problem collected.
+//! Reads typed values out of the tree and collects all problems.
 //!
-//! Owns the wording of what is missing, unknown or of the wrong type. A reader never stops: what
-//! cannot be read is reported and comes back as `None`, and the caller goes on with the rest. It
-//! knows no key by name.
+//! Owns the messages for missing keys, unknown keys and wrong types. A reader never stops: what
+//! cannot be read is reported and becomes `None`, and the caller goes on with the rest. It knows no
+//! key by name.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use crate::nearest::{did_you_mean, listed, nearest};
 use crate::problem::Collector;
 use crate::units;
 
-/// What every reader shares.
+/// The state that all readers share.
 pub(crate) struct Context<'a> {
     pub(crate) collector: &'a Collector,
-    /// The manifest's directory, where relative paths in the file start.
+    /// The manifest's directory. Relative paths in the file start there.
     pub(crate) directory: PathBuf,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct Item<'a> {
     pub(crate) context: &'a Context<'a>,
     /// The dotted path.
     pub(crate) key: String,
-    /// Where the key stands.
+    /// The origin of the key.
     pub(crate) origin: Origin,
     pub(crate) node: &'a Node,
 }
@@ -47,13 +47,13 @@ impl<'a> Section<'a> {
         Self { context, key: String::new(), origin: Origin::File(0..0), table, known: RefCell::default() }
     }
 
-    /// The value of a key that may be absent.
+    /// Returns the value of an optional key.
     pub(crate) fn get(&self, name: &'static str) -> Option<Item<'a>> {
         self.known.borrow_mut().push(name);
         self.table.get(name).map(|entry| self.item(entry))
     }
 
-    /// The value of a key that must be there; `example` is what to add.
+    /// Returns the value of a required key. If it is missing, the hint is to add `example`.
     pub(crate) fn require(&self, name: &'static str, example: &str) -> Option<Item<'a>> {
         let item = self.get(name);
         if item.is_none() {
@@ -63,17 +63,17 @@ impl<'a> Section<'a> {
         item
     }
 
-    /// The table under a key that may be absent.
+    /// Returns the table under an optional key.
     pub(crate) fn section(&self, name: &'static str) -> Option<Section<'a>> {
         self.get(name)?.section()
     }
 
-    /// All values, for tables whose keys are the user's.
+    /// Returns all values, for tables whose keys are the user's.
     pub(crate) fn items(&self) -> impl Iterator<Item = (&'a str, Item<'a>)> + '_ {
         self.table.iter().map(|entry| (entry.name.as_str(), self.item(entry)))
     }
 
-    /// Reports every key that nobody asked for. `advice` may know better than the nearest key.
+    /// Reports every unknown key. `advice` may return a better hint than the nearest key.
     pub(crate) fn finish_with(self, advice: impl Fn(&str) -> Option<String>) {
         let known = self.known.borrow();
         for (name, item) in self.items().filter(|(name, _)| !known.contains(name)) {
@@ -86,7 +86,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Reports every key that nobody asked for.
+    /// Reports every unknown key.
     pub(crate) fn finish(self) {
         self.finish_with(|_| None);
     }
@@ -141,7 +141,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// A string that is not empty.
+    /// Reads a non-empty string.
     pub(crate) fn text(&self) -> Option<&'a str> {
         let text = self.string()?;
         if text.is_empty() {
@@ -158,7 +158,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// A whole number within a range, both ends included.
+    /// Reads an integer from `least` to `greatest`, both included.
     pub(crate) fn integer(&self, least: u64, greatest: u64) -> Option<u64> {
         let number = match &self.node.value {
             Value::Integer(number) => *number,
@@ -177,11 +177,11 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// A finite number; whole ones need no point.
+    /// Reads a finite number. An integer needs no decimal point.
     pub(crate) fn float(&self) -> Option<f64> {
         let number = match &self.node.value {
             Value::Float(number) => *number,
-            // At most 64 bits are parsed; what that loses beyond 2^53 no threshold can tell.
+            // At most 64 bits are parsed. The rounding beyond 2^53 does not matter for a threshold.
             Value::Integer(number) => *number as f64,
             Value::String(_) => {
                 return self.wrong_type("a number", Some("write it without quotes".to_owned()));
@@ -195,7 +195,7 @@ impl<'a> Item<'a> {
         Some(number)
     }
 
-    /// A number that `allowed` accepts; `range` says which those are.
+    /// Reads a number that `allowed` accepts; `range` describes it in messages.
     pub(crate) fn float_within(&self, range: &str, allowed: impl Fn(f64) -> bool) -> Option<f64> {
         let number = self.float()?;
         if !allowed(number) {
@@ -223,7 +223,7 @@ impl<'a> Item<'a> {
         items.iter().map(|item| item.string().map(str::to_owned)).collect::<Vec<_>>().into_iter().collect()
     }
 
-    /// One of the words of an enumeration.
+    /// Reads one of the words of an enumeration.
     pub(crate) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let word = self.string()?;
         let found = choices.iter().find(|(name, _)| *name == word);
@@ -269,7 +269,7 @@ impl<'a> Item<'a> {
             .ok()
     }
 
-    /// A path: relative to the manifest in the file, to the current directory in an argument.
+    /// Reads a path: relative to the manifest in the file, to the current directory in an argument.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         self.text().map(|text| self.resolve(text))
     }

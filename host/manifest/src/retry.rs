@@ -1,4 +1,4 @@
-//! `[stages.WORLD.retry]`: how often a stage is tried where a server or a disk fails.
+//! `[stages.NAME.retry]`: how often a stage is tried when a server or a disk fails.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,19 +8,20 @@ use serde::{Serialize, Serializer};
 use crate::reader::Section;
 use crate::units::duration_text;
 
-/// Whoever waits longer than for ten tries has another problem than a server that hiccups.
+/// More than ten attempts do not help against a brief failure.
 const ATTEMPTS: RangeInclusive<u64> = 1..=10;
-/// The longest pause between two tries.
+/// The longest pause between two attempts.
 const LONGEST: Duration = Duration::from_secs(5 * 60);
 
-/// How often a stage is tried. A fault of a component, of the data or of a limit would be the same
-/// the next time, and is never tried again.
+/// How often a stage is tried. Faults of a component or of the data, and exceeded limits, are not
+/// retried: the outcome would be the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Retry {
-    /// Tries in all.
+    /// Attempts in all.
     pub attempts: u32,
-    /// The pause before the second try. Each further one is twice as long, up to five minutes.
+    /// The pause before the second attempt. Each further pause is twice as long, up to five
+    /// minutes.
     #[serde(serialize_with = "duration")]
     pub pause: Duration,
 }
@@ -40,7 +41,7 @@ impl Retry {
         *self == Self::default()
     }
 
-    /// Reads the section; what is wrong is reported.
+    /// Reads the section; `None` if something is wrong, which is reported.
     pub(crate) fn read(section: Section<'_>) -> Option<Self> {
         let default = Self::default();
         let attempts = section.get("attempts");
@@ -58,7 +59,7 @@ impl Retry {
         Some(Self { attempts: u32::try_from(attempts?).ok()?, pause: pause? })
     }
 
-    /// The pause before a try, counted from 1; `None` if there is no such try.
+    /// Returns the pause before an attempt, counted from 1; `None` if there is no such attempt.
     pub fn before(&self, attempt: u32) -> Option<Duration> {
         match attempt {
             1 => Some(Duration::ZERO),

@@ -1,4 +1,4 @@
-//! `[signature]`: what the columns are.
+//! `[signature]`: the columns of the data.
 
 use serde::Serialize;
 use stagewright_data::ExtraColumns;
@@ -9,23 +9,24 @@ use crate::nearest::{listed, nearest};
 use crate::reader::{Item, Section};
 use crate::task::TaskDraft;
 
-/// The most bytes in a column's name; the contract's limit (wit/types.wit).
+/// The most bytes in the name of a column, as in the contract (wit/types.wit).
 const MAX_NAME_BYTES: usize = 256;
 
-/// What the columns are, and how text becomes values.
+/// `[signature]`: the columns of the data, and how text becomes values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SignatureSection {
-    /// Texts that mean null, compared before anything else and without trimming.
+    /// Texts that mean null. They are compared with the whole cell, untrimmed, before anything
+    /// else.
     pub null_values: Vec<String>,
-    /// What happens to columns that `fields` does not name.
+    /// How columns that `fields` does not name are treated.
     pub extra_columns: ExtraColumns,
-    /// The columns in order; empty if they are to be inferred at ingestion.
+    /// The columns in order; empty to infer them at ingestion.
     pub fields: Vec<Field>,
 }
 
 impl Default for SignatureSection {
-    /// Inferred columns, where the empty text is null.
+    /// Returns inferred columns, with the empty text as null.
     fn default() -> Self {
         Self { null_values: vec![String::new()], extra_columns: ExtraColumns::Error, fields: Vec::new() }
     }
@@ -80,8 +81,8 @@ fn read_field(name: &str, item: &Item<'_>, task: &TaskDraft) -> Option<Field> {
     Some(Field { name: name.to_owned(), data_type, nullable, role })
 }
 
-/// The role of a field, where the target's is implied by the task; what contradicts the task is
-/// reported.
+/// Returns the role of a field; the target's is implied by the task. Reports contradictions with
+/// the task.
 fn check_target(item: &Item<'_>, implied: bool, role: Option<Role>, task: &TaskDraft) -> Role {
     match (role, &task.target) {
         (Some(Role::Target), Some(target)) if !implied => {
@@ -99,7 +100,7 @@ fn check_target(item: &Item<'_>, implied: bool, role: Option<Role>, task: &TaskD
     }
 }
 
-/// What a role asks of a type.
+/// Reports a type that does not fit the role.
 fn check_type(item: &Item<'_>, data_type: DataType, nullable: bool, role: Role, task: &TaskDraft) {
     let regression = task.is_regression();
     let numeric = matches!(data_type, DataType::Float64 | DataType::Int64);
@@ -120,8 +121,8 @@ fn check_type(item: &Item<'_>, data_type: DataType, nullable: bool, role: Role, 
     }
 }
 
-/// What the fields must be together. Skipped where a field could not be read: it may be the one
-/// that is missed.
+/// Checks the fields together. Skipped in part if a field could not be read: it may be the missing
+/// one.
 fn check_roles(section: &Section<'_>, fields: &[Option<Field>], task: &TaskDraft) {
     for role in [Role::Weight, Role::Time, Role::Group] {
         let mut holders = fields.iter().flatten().filter(|field| field.role == role);

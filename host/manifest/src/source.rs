@@ -1,7 +1,7 @@
-//! `[sources.NAME]`: where data comes from.
+//! `[sources.NAME]`: the sources of data.
 //!
-//! Owns what a manifest adds to an address: its keys, and files on servers. Addresses of files are
-//! read by `stagewright-data`, as everywhere. It opens nothing.
+//! Owns the keys that a manifest adds to an address, and files on servers. `stagewright-data`
+//! parses addresses of files, as for all commands. This module opens nothing.
 
 use std::path::PathBuf;
 
@@ -22,29 +22,29 @@ const FORMS: [(&str, &str); 5] = [
     ("http", "http://HOST/PATH"),
 ];
 
-/// The longest body of an HTTP response, if the manifest does not say.
+/// The default of `max-bytes`, the longest body of an HTTP response.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// How the variables begin whose values any manifest may have sent to a server as a token.
+/// The prefix of environment variables that any manifest may send to a server as a token.
 pub const TOKEN_PREFIX: &str = "STAGEWRIGHT_TOKEN_";
 
-/// One source of data.
+/// A source of data.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SourceSection {
-    /// The URI as it was written. It is recorded without the query of a URL, which may hold a key.
+    /// The URI as written. Its record lacks the query of a URL, which may hold a key.
     #[serde(serialize_with = "recorded")]
     pub uri: String,
-    /// What it means.
+    /// The parsed URI and options.
     #[serde(flatten)]
     pub location: SourceLocation,
 }
 
-/// What a source reads. Paths are relative to the current directory, or absolute.
+/// The location and format of a source. Paths are absolute, or relative to the current directory.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum SourceLocation {
-    /// Text with separated values.
+    /// Delimited text.
     Csv {
         /// The file.
         #[serde(skip)]
@@ -59,7 +59,7 @@ pub enum SourceLocation {
         /// The file.
         #[serde(skip)]
         path: PathBuf,
-        /// Which rows of it.
+        /// The rows that are read.
         #[serde(flatten)]
         rows: SqliteRows,
     },
@@ -69,18 +69,19 @@ pub enum SourceLocation {
         #[serde(skip)]
         path: PathBuf,
     },
-    /// A file that the host fetches from a server, where `http` of the stage that reads it grants the server.
+    /// A file that the host downloads from a server, which `http` of the reading stage must grant.
     Http {
         /// The URL.
         #[serde(skip)]
         url: String,
-        /// What the body is.
+        /// The format of the body.
         #[serde(flatten)]
         format: HttpFormat,
-        /// The SHA-256 of the body, in hexadecimal. What the store has already is then not fetched again.
+        /// The SHA-256 of the body, in hexadecimal. A body that is already stored is not downloaded
+        /// again.
         #[serde(skip_serializing_if = "Option::is_none")]
         sha256: Option<String>,
-        /// The variable of the environment that holds a bearer token. Its value is neither recorded nor shown.
+        /// The environment variable with a bearer token. Its value is neither recorded nor shown.
         #[serde(skip_serializing_if = "Option::is_none")]
         token_env: Option<String>,
         /// The longest body, in bytes.
@@ -88,11 +89,11 @@ pub enum SourceLocation {
     },
 }
 
-/// What the body of an HTTP response is.
+/// The format of the body of an HTTP response.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "format", rename_all = "lowercase")]
 pub enum HttpFormat {
-    /// Text with separated values.
+    /// Delimited text.
     Csv {
         /// The separator: one ASCII character.
         delimiter: char,
@@ -103,20 +104,21 @@ pub enum HttpFormat {
     Parquet,
 }
 
-/// Which rows of a database a source reads.
+/// The rows of a database that a source reads.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum SqliteRows {
     /// All rows of a table or view.
     Table {
-        /// Its name.
+        /// The name.
         table: String,
     },
     /// The rows that a query returns.
     Query {
         /// The SQL, with a `?` for each parameter.
         query: String,
-        /// What is bound to them, in order. Bound, never pasted into the SQL.
+        /// The values that are bound to the parameters, in order. They never become part of the
+        /// SQL.
         parameters: Vec<Literal>,
     },
 }
@@ -125,8 +127,7 @@ fn recorded<S: serde::Serializer>(uri: &str, serializer: S) -> Result<S::Ok, S::
     serializer.collect_str(&without_query(uri))
 }
 
-/// A source's URI as it is recorded: a URL without its query and its fragment, for which `?…`
-/// stands.
+/// Returns the URI of a source for records: in a URL, `?…` replaces query and fragment.
 pub fn without_query(uri: &str) -> std::borrow::Cow<'_, str> {
     let is_url = uri.split_once(':').is_some_and(|(scheme, _)| matches!(scheme, "http" | "https"));
     match uri.split_once(['?', '#']).filter(|_| is_url) {
@@ -154,7 +155,7 @@ impl SourceSection {
     }
 }
 
-/// What a source says beside its URI.
+/// The options of a source beside its URI.
 struct Options<'a> {
     query: Option<Item<'a>>,
     parameters: Option<Item<'a>>,
@@ -167,9 +168,9 @@ struct Options<'a> {
 }
 
 impl Options<'_> {
-    /// What the URI and the options mean together.
+    /// Returns the meaning of the URI and the options together.
     fn location(&self, uri: &Item<'_>) -> Option<SourceLocation> {
-        // Options are read before the URI is judged, so that their faults are told too.
+        // Options are read before the URI, so that their problems are reported too.
         let delimiter = self.delimiter.as_ref().map(separator);
         let header = self.header.as_ref().map(Item::boolean);
         let query = self.query.as_ref().map(|item| item.text().map(str::to_owned));
@@ -210,7 +211,7 @@ impl Options<'_> {
     }
 }
 
-/// An address of a file, as all commands read it.
+/// Parses the address of a file, as all commands do.
 fn address(uri: &Item<'_>) -> Option<SourceUri> {
     match uri.text()?.parse() {
         Ok(address) => Some(address),
@@ -229,8 +230,8 @@ fn resolved(uri: &Item<'_>, path: &std::path::Path) -> PathBuf {
     uri.resolve(&path.to_string_lossy())
 }
 
-/// An option that the URI and a key may name, but not differently. `Some(None)` if neither does;
-/// `None` if the key cannot be read.
+/// Reads an option that the URI and a key may both set, but not differently. `Some(None)` if
+/// neither does; `None` if the key cannot be read.
 fn once<T: PartialEq>(
     key: Option<&Item<'_>>,
     of_key: Option<Option<T>>,
@@ -250,7 +251,7 @@ fn once<T: PartialEq>(
 }
 
 impl Options<'_> {
-    /// A file on a server.
+    /// Reads a file on a server.
     fn http(&self, uri: &Item<'_>, delimiter: char, header: bool) -> Option<SourceLocation> {
         let url = uri.text()?;
         let authority = url.split("//").nth(1).unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default();
@@ -294,7 +295,7 @@ impl Options<'_> {
     }
 }
 
-/// Reports options that have no meaning for this kind of source.
+/// Reports options that do not apply to this kind of source.
 fn foreign(scheme: &str, owner: &str, options: &[&Option<Item<'_>>]) {
     for option in options.iter().copied().flatten() {
         let hint = format!("remove it, or use a `{owner}:` URI");
@@ -302,7 +303,7 @@ fn foreign(scheme: &str, owner: &str, options: &[&Option<Item<'_>>]) {
     }
 }
 
-/// A URI's scheme; anything but a known one is reported.
+/// Returns the scheme of a URI; reports an unknown one.
 fn scheme_of<'a>(item: &Item<'a>) -> Option<&'a str> {
     let uri = item.text()?;
     let forms = || format!("use {}", FORMS.map(|(_, form)| format!("`{form}`")).join(", "));
@@ -324,7 +325,7 @@ fn scheme_of<'a>(item: &Item<'a>) -> Option<&'a str> {
     Some(scheme)
 }
 
-/// The rows of a SQLite source; `query` is `Some(None)` if there is one that could not be read.
+/// Returns the rows of a SQLite source. `query` is `Some(None)` if it could not be read.
 fn sqlite_rows(
     item: &Item<'_>,
     path: &std::path::Path,
@@ -347,7 +348,7 @@ fn sqlite_rows(
     }
 }
 
-/// The parameters of a query; `None` if one could not be read.
+/// Reads a value for the parameter of a query; `None` if it could not be read.
 fn bound(item: &Item<'_>) -> Option<Vec<Literal>> {
     let read = |item: &Item<'_>| match &item.node.value {
         Value::Boolean(claim) => Some(Literal::Boolean(*claim)),
@@ -377,8 +378,8 @@ fn separator(item: &Item<'_>) -> Option<char> {
     }
 }
 
-/// Removes what an argument's URI makes meaningless: options of another kind of source, and the
-/// query if the URI names a table.
+/// Removes the keys that do not apply to the URI of an argument: options of other kinds of source,
+/// and the query if the URI names a table.
 pub(crate) fn drop_foreign_options(source: &mut Table, uri: &str) {
     let scheme = uri.split(':').next().unwrap_or_default();
     if !matches!(scheme, "http" | "https") {
@@ -388,7 +389,7 @@ pub(crate) fn drop_foreign_options(source: &mut Table, uri: &str) {
             source.remove("header");
         }
     }
-    // An option in an argument's URI wins over the file's keys.
+    // An option in the URI of an argument wins over the keys of the file.
     if let Ok(SourceUri::Csv { delimiter, header, .. }) = uri.parse() {
         let said = [("delimiter", delimiter.is_some()), ("header", header.is_some())];
         said.into_iter().filter(|(_, is_said)| *is_said).for_each(|(option, _)| source.remove(option));
@@ -409,7 +410,7 @@ pub(crate) fn read_all(section: Section<'_>) -> Vec<(Identifier, Option<SourceSe
     section.items().filter_map(read).collect()
 }
 
-/// Checks a key that is a name of the user's.
+/// Checks a key that the user chooses as a name.
 pub(crate) fn identifier(item: &Item<'_>, name: &str, what: &str) -> Option<Identifier> {
     Identifier::new(name)
         .map_err(|rule| item.report(format!("`{name}` is not a name for a {what}"), Some(rule.to_owned())))

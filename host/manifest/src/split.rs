@@ -8,26 +8,26 @@ use stagewright_data::SplitMethod;
 use crate::reader::Section;
 use crate::task::TaskDraft;
 
-/// How the host splits the rows.
+/// `[split]`: how the host splits the rows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SplitSection {
     /// How rows are chosen.
     pub method: SplitMethod,
-    /// The share of all rows that is kept for the test; above 0, below 1.
+    /// The share of rows for the test; above 0, below 1.
     pub test: f64,
-    /// The share of the remaining rows that serves early stopping; 0 for none, below 1.
+    /// The share of the remaining rows for early stopping; at least 0, below 1.
     pub validation: f64,
-    /// The seed of the hash. It is not the run's seed, so that a run with another one measures on
-    /// the same rows.
+    /// The seed of the hash. It is not the run's seed: runs with other seeds are measured on the
+    /// same rows.
     pub seed: u64,
-    /// A split made elsewhere, to be imported; the other settings are then not looked at.
+    /// A file with a split that was made elsewhere. The other settings then have no effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
 }
 
 impl Default for SplitSection {
-    /// A fifth for the test and a tenth of the rest for validation, by hash, with the seed 0.
+    /// Returns a split by hash: 20 % for the test, 10 % of the rest for validation, seed 0.
     fn default() -> Self {
         Self { method: SplitMethod::Hash, test: 0.2, validation: 0.1, seed: 0, file: None }
     }

@@ -1,7 +1,7 @@
-//! `[stages.NAME]`: which component does what, with which source and limits, on what.
+//! `[stages.NAME]`: the component of a stage, its inputs and limits.
 //!
-//! Owns what one section says, and whether a file is six stages or a graph. How the sections are
-//! wired is [`crate::graph`]'s.
+//! Owns the section, and whether a file has six stages or a graph. [`crate::graph`] connects the
+//! stages.
 
 use std::collections::BTreeMap;
 
@@ -22,50 +22,50 @@ use crate::retry::Retry;
 use crate::step_id::StepId;
 use crate::world::World;
 
-/// The most stages of a pipeline: more are a program that writes files, not a person.
+/// The most stages of a pipeline. A file with more was not written by a person.
 const MAX_STAGES: usize = 1000;
 
-/// One stage.
+/// A stage.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct StageSection {
-    /// Its name.
+    /// The name.
     #[serde(skip)]
     pub name: StepId,
-    /// The contract of its component.
+    /// The world that its component implements.
     #[serde(skip)]
     pub world: World,
-    /// The component that does it.
+    /// The component.
     pub component: Identifier,
-    /// The source that it may read; ingestion only.
+    /// The source that the stage may read; for ingestion only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Identifier>,
-    /// The servers and networks that the host may ask for the stage's source; ingestion only.
+    /// The servers and networks that the host may contact for the source; for ingestion only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpGrant>,
-    /// The things that it works on, as they are written: the names of other stages, by input.
+    /// The inputs as written: names of other stages, by input.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, Vec<String>>,
-    /// Its own values for parameters of the component, over those under `[components]`.
+    /// Parameters that override those under `[components]`.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub parameters: Map<String, Json>,
-    /// What it may use.
+    /// The limits.
     pub limits: Limits,
-    /// Whether it may take over what an earlier run made of the same inputs.
+    /// Whether the stage may reuse the artifacts of an earlier run with the same inputs.
     #[serde(skip_serializing_if = "is_true")]
     pub cache: bool,
-    /// How often it is tried where a server or a disk fails.
+    /// How often it is tried when a server or a disk fails.
     #[serde(skip_serializing_if = "Retry::is_default")]
     pub retry: Retry,
 }
 
-// The signature is serde's.
+// serde prescribes the signature.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_true(flag: &bool) -> bool {
     *flag
 }
 
-/// A section under the words of the file: a stage that is not named as its world says which it has.
+/// A stage in the form of the file, with `world` where its name does not imply it.
 #[derive(Serialize)]
 struct Named<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +74,7 @@ struct Named<'a> {
     section: &'a StageSection,
 }
 
-/// Writes stages as the table that they stand in.
+/// Serializes stages as the table `[stages]`.
 pub(crate) fn by_name<S: Serializer>(stages: &[StageSection], serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(stages.len()))?;
     for section in stages {
@@ -84,17 +84,17 @@ pub(crate) fn by_name<S: Serializer>(stages: &[StageSection], serializer: S) -> 
     map.end()
 }
 
-/// The stages of a file, and how they are wired.
+/// The stages of a file and their graph.
 pub(crate) struct Stages {
     /// `None` for one that is wrong.
     pub(crate) sections: Vec<Option<StageSection>>,
-    /// `None` if it makes no whole.
+    /// `None` if the graph is wrong or incomplete.
     pub(crate) graph: Option<Graph>,
     /// The files that artifacts are written to; `None` if one of them is wrong.
     pub(crate) outputs: Option<Vec<OutputSection>>,
 }
 
-/// Reads all stages. In a file of six, in lifecycle order; in a graph, in the file's.
+/// Reads all stages: six in lifecycle order, those of a graph in the order of the file.
 pub(crate) fn read_all(section: Section<'_>, outputs: Option<&Section<'_>>) -> Stages {
     let is_graph = section.items().any(|(name, item)| is_wired(name, &item));
     if section.items().count() > MAX_STAGES {
@@ -125,7 +125,8 @@ pub(crate) fn read_all(section: Section<'_>, outputs: Option<&Section<'_>>) -> S
     Stages { sections, graph, outputs }
 }
 
-/// The keys that are stages. Six stand in lifecycle order, and other keys are none of them.
+/// Returns the keys that are stages. In a file of six, they are in lifecycle order, and other keys
+/// are skipped.
 fn in_order<'a>(section: &Section<'a>, is_graph: bool) -> Vec<(&'a str, Item<'a>)> {
     let mut items: Vec<_> = section.items().collect();
     if !is_graph {
@@ -144,7 +145,7 @@ fn in_order<'a>(section: &Section<'a>, is_graph: bool) -> Vec<(&'a str, Item<'a>
     items
 }
 
-/// Whether a stage says something that only a graph needs, or is one that only a graph has.
+/// Returns whether a stage has a key, or is of a world, that only a graph has.
 fn is_wired(name: &str, item: &Item<'_>) -> bool {
     let Value::Table(table) = &item.node.value else { return false };
     let is_of_a_graph = World::from_name(name).is_some_and(|world| !world.contract().is_required);
@@ -166,7 +167,7 @@ fn read_stage<'a>(name: &'a str, item: Item<'a>, is_graph: bool) -> (Option<Draf
     (Some(draft), read)
 }
 
-/// The world that a stage names, or is named as.
+/// Returns the world of a stage, from its key `world` or its name.
 fn world_of(name: &str, section: &Section<'_>, is_graph: bool) -> Option<World> {
     let choices: Vec<(&str, World)> = World::all().map(|world| (world.as_str(), world)).collect();
     let own = World::from_name(name);
@@ -186,7 +187,7 @@ fn world_of(name: &str, section: &Section<'_>, is_graph: bool) -> Option<World> 
     Some(world)
 }
 
-/// The inputs of a stage as they are written: a name, or for some inputs several.
+/// Reads the inputs of a stage: a name each, or several for some inputs.
 fn wires<'a>(inputs: &Section<'a>) -> Vec<Wire<'a>> {
     let mut wires = Vec::new();
     for (port, item) in inputs.items() {
@@ -242,8 +243,8 @@ fn read_section(id: &Identifier, world: World, section: &Section<'_>, wires: &[W
     })
 }
 
-/// Six stages must stand in the order in which they run. A stage that is out of order is a sign
-/// that the reader of the file expects another pipeline than the one that runs.
+/// Reports six stages in another order than they run in. The order suggests that the author expects
+/// another pipeline.
 fn check_order(section: &Section<'_>) {
     let mut latest: Option<World> = None;
     for (name, item) in section.items() {
@@ -260,7 +261,7 @@ fn check_order(section: &Section<'_>) {
     }
 }
 
-/// A component implements one world, so only stages of one world can share it.
+/// Reports components that stages of different worlds share: a component implements one world.
 fn check_components(section: &Section<'_>, drafts: &[Draft<'_>]) {
     let worlds: BTreeMap<&str, World> = drafts.iter().filter_map(|draft| Some((draft.name, draft.world?))).collect();
     let mut users: BTreeMap<&str, (&str, World)> = BTreeMap::new();
@@ -281,7 +282,7 @@ fn check_components(section: &Section<'_>, drafts: &[Draft<'_>]) {
     }
 }
 
-/// The sources that ingestions name must be declared.
+/// Reports sources that stages name and the file does not declare.
 pub(crate) fn check_sources(stages: &Section<'_>, sources: Option<&Table>) {
     let sources: Vec<&str> = sources.into_iter().flat_map(Table::iter).map(|entry| entry.name.as_str()).collect();
     for (stage, item) in stages.items() {

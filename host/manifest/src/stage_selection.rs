@@ -1,22 +1,23 @@
-//! A part of a pipeline that is run alone, by the name that people type.
+//! The stages that a command names.
 
 use crate::manifest::Manifest;
 use crate::nearest::{listed, nearest};
 use crate::step_id::StepId;
 use crate::world::World;
 
-/// A part of a pipeline that is run alone.
+/// The stages that a command selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageSelection {
-    /// Its world.
+    /// The world.
     pub world: World,
-    /// The stage, or the step of a stage that is several; `None`: all stages of the world.
+    /// The stage, or one step of a stage with several; `None` for all stages of the world.
     pub only: Option<StepId>,
 }
 
 impl Manifest {
-    /// The part that a name means. A world is all its stages; `NAME` is the stage or the step of
-    /// that name, and so is `WORLD.NAME`, for a stage that is named as a world.
+    /// Returns the stages that a name selects. The name of a world selects all its stages. `NAME`
+    /// selects the stage or the step of that name. `WORLD.NAME` does too, for a stage that is named
+    /// after a world.
     ///
     /// # Errors
     /// A hint, if there is nothing of this name.
@@ -26,7 +27,7 @@ impl Manifest {
         }
         let (world, own) = match name.split_once('.') {
             Some((world, own)) => (World::from_name(world), own),
-            // No name of a stage has a dot.
+            // Names of stages have no dots.
             None => (None, name),
         };
         let is_meant = |of: World| world.is_none_or(|world| world == of);

@@ -1,7 +1,6 @@
-//! A first pipeline file for a table that somebody has: what `stagewright init` writes.
+//! The first pipeline file for a table, as `stagewright init` writes it.
 //!
-//! Owns the text, which explains itself and loads without a change. What the columns are is found
-//! out by the caller.
+//! Owns the text, which is commented and loads without a change. The caller infers the columns.
 
 use std::fmt::Write as _;
 
@@ -14,27 +13,27 @@ use crate::names::Identifier;
 use crate::split::SplitSection;
 use crate::task::TaskSection;
 
-/// What a first pipeline file is written from.
+/// The contents of a first pipeline file.
 #[derive(Clone, Debug)]
 pub struct Starter<'a> {
-    /// The pipeline's name; the experiment and the model are named after it.
+    /// The name of the pipeline, the experiment and the model.
     pub pipeline: &'a Identifier,
-    /// The source's URI, with a path relative to where the file will be.
+    /// The URI of the source, with a path relative to the new file.
     pub uri: &'a str,
-    /// The separator of a CSV source, if it is not a comma.
+    /// The delimiter of a CSV source, if it is not a comma.
     pub delimiter: Option<char>,
-    /// What is to be learnt.
+    /// The learning task.
     pub task: &'a TaskSection,
     /// Texts that mean null.
     pub null_values: &'a [String],
-    /// The treatment of columns that are not among the fields.
+    /// How columns that are not among the fields are treated.
     pub extra_columns: ExtraColumns,
     /// The columns, in order.
     pub fields: &'a [StarterField],
-    /// Which rows are for what. Its seed is a random one, so that nobody who owns the data can
-    /// choose which rows are test rows.
+    /// How rows are split. The seed is random, so that nobody who controls the data can choose the
+    /// test rows.
     pub split: &'a SplitSection,
-    /// Sentences that a reader should know first; they become comments.
+    /// Sentences for the head of the file, as comments.
     pub notes: &'a [String],
 }
 
@@ -43,22 +42,22 @@ pub struct Starter<'a> {
 pub struct StarterField {
     /// Name, type, nullability and role. The role of the task's target is implied.
     pub field: Field,
-    /// The share of nulls that validation allows, if it is not the default's.
+    /// The share of nulls that validation allows, if it is not the default.
     pub max_null_ratio: Option<f64>,
-    /// Whether the transformation leaves the column out.
+    /// Whether the transformation drops the column.
     pub is_dropped: bool,
-    /// Sentences that a reader should know about it; they become comments.
+    /// Sentences about the column, as comments.
     pub notes: Vec<String>,
 }
 
 impl From<Field> for StarterField {
-    /// A column with nothing special about it.
+    /// Returns a column without notes.
     fn from(field: Field) -> Self {
         Self { field, max_null_ratio: None, is_dropped: false, notes: Vec::new() }
     }
 }
 
-/// Writes a commented pipeline file that runs as it is.
+/// Returns a commented pipeline file that runs as it is.
 pub fn write_manifest(starter: &Starter<'_>) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -70,7 +69,7 @@ pub fn write_manifest(starter: &Starter<'_>) -> String {
     text
 }
 
-/// A comment on a line of its own, which it does not leave whatever its text is.
+/// Writes a comment on one line, whatever its text contains.
 fn write_note(out: &mut String, note: &str) -> std::fmt::Result {
     writeln!(out, "# {}", comment_text(note))
 }
@@ -121,7 +120,7 @@ fn write_signature(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result 
         let target = *name == starter.task.target;
         let role = if target { Role::Target } else { field.role };
         let mut settings = format!("type = \"{data_type}\"");
-        // The host encodes the target: it is never null.
+        // The host encodes the target, so it is never null.
         if *nullable && !target {
             settings.push_str(", nullable = true");
         }

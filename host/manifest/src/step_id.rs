@@ -1,4 +1,4 @@
-//! Places in a pipeline.
+//! The names of steps.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::Identifier;
 
-/// A place in a pipeline: what errors, records and messages call a stage by. Cheap to clone.
+/// The name of a step or a stage in errors, records and messages. Cheap to clone.
 ///
-/// A [`World`] is a contract, and two places may have one. In a pipeline of six, each place is
-/// named as its world.
+/// It differs from a [`World`](crate::World): two stages may have the same world. In a pipeline of
+/// six, each stage is named after its world.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StepId(Arc<str>);
@@ -19,24 +19,24 @@ impl StepId {
     /// Checks a name.
     ///
     /// # Errors
-    /// [`InvalidStepId`] if it is no identifier of a manifest.
+    /// [`InvalidStepId`] if it is not an [`Identifier`].
     pub fn new(name: &str) -> Result<Self, InvalidStepId> {
         Identifier::new(name).map_err(|rule| InvalidStepId { name: name.to_owned(), rule })?;
         Ok(Self(name.into()))
     }
 
-    /// Takes a name that is an identifier.
+    /// Takes a name that is known to be an identifier.
     pub(crate) fn unchecked(name: &str) -> Self {
         Self(name.into())
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A text that names no step.
+/// A text that cannot name a step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` cannot name a step: {rule}")]
 pub struct InvalidStepId {
@@ -88,7 +88,7 @@ mod tests {
     use crate::world::World;
 
     #[test]
-    fn a_step_is_written_as_its_name_and_read_if_it_is_one() {
+    fn a_step_id_is_serialized_as_its_name_and_checked_when_read() {
         for world in World::all() {
             let step = StepId::from(world);
             assert_eq!((step.as_str(), step.to_string()), (world.as_str(), world.to_string()));

@@ -1,4 +1,4 @@
-//! `[task]`: what is being learnt.
+//! `[task]`: the learning task.
 
 use serde::Serialize;
 use stagewright_data::TaskKind;
@@ -6,18 +6,18 @@ use stagewright_data::TaskKind;
 use crate::document::Value;
 use crate::reader::{Item, Section};
 
-/// What is being learnt.
+/// `[task]`: the learning task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TaskSection {
-    /// The kind of task, with what only this kind has.
+    /// The kind of task.
     #[serde(flatten)]
     pub kind: TaskKind,
     /// The column that the model predicts.
     pub target: String,
 }
 
-/// The kind alone, as far as it could be read.
+/// The kind of task without its parameters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Binary,
@@ -25,7 +25,7 @@ enum Kind {
     Regression,
 }
 
-/// What could be read of a task. The other sections are checked against what there is of it.
+/// The readable parts of a task. Other sections are checked against them.
 #[derive(Default)]
 pub(crate) struct TaskDraft {
     pub(crate) kind: Option<TaskKind>,
@@ -37,7 +37,7 @@ impl TaskDraft {
         self.kind == Some(TaskKind::Regression)
     }
 
-    /// The task, if all of it could be read.
+    /// Returns the task if all of it could be read.
     pub(crate) fn whole(self) -> Option<TaskSection> {
         Some(TaskSection { kind: self.kind?, target: self.target? })
     }
@@ -71,7 +71,7 @@ impl TaskDraft {
     }
 }
 
-/// A class's label: text, or the text of a whole number or a boolean.
+/// Reads the label of a class: text, or the text of an integer or a boolean.
 fn label(item: &Item<'_>) -> Option<String> {
     match &item.node.value {
         Value::Integer(number) => Some(number.to_string()),

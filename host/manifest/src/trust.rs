@@ -1,6 +1,6 @@
 //! `[trust]`: whose components a pipeline may run.
 //!
-//! Owns what the section says; signatures are checked by the runtime, where the components are.
+//! Owns the section. The runtime checks signatures.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,16 +10,16 @@ use stagewright_store::Digest;
 
 use crate::reader::{Item, Section};
 
-/// How an inline key begins.
+/// The prefix of an inline key.
 const ED25519: &str = "ed25519:";
 
-/// Whose components may run.
+/// `[trust]`: whose components may run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TrustSection {
-    /// Whether every component that is named by a path must be signed by a trusted key.
+    /// Whether a trusted key must sign every component that is named by a path.
     pub require_signature: bool,
-    /// The keys.
+    /// The trusted keys.
     pub trusted_keys: Vec<TrustedKey>,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for TrustedKey {
 }
 
 impl TrustSection {
-    /// Whether nothing was said.
+    /// Returns whether the section is empty or absent.
     pub(crate) fn is_default(&self) -> bool {
         self == &Self::default()
     }
@@ -67,7 +67,7 @@ impl TrustSection {
 fn read_key(item: &Item<'_>) -> Option<TrustedKey> {
     let text = item.text()?;
     let Some(hex) = text.strip_prefix(ED25519) else { return Some(TrustedKey::File(item.resolve(text))) };
-    // A key has as many digits as a digest.
+    // A key has as many hex digits as a digest.
     if Digest::from_hex(hex).is_err() {
         let hint = "write `ed25519:` and 64 lower-case hex digits, as `stagewright stage keygen` prints them, or the path of a PEM file";
         item.report_value(format!("`{}` is not a key: `{text}`", item.key), Some(hint.to_owned()));

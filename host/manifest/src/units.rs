@@ -1,8 +1,8 @@
-//! Sizes and durations as people write them: `512 MiB`, `30 s`.
+//! Sizes and durations with units: `512 MiB`, `30 s`.
 //!
-//! Strict on purpose, so that nobody's limit is a silent guess: one whole number and one unit. `MB`
-//! is refused, because half of its readers mean 1000² and half 1024²; so is a number alone. The
-//! crates for this (bytesize, humantime) accept both, and months.
+//! The syntax is strict, so that no limit is misread: one whole number and one unit. `MB` is
+//! refused because it means 1000² to some readers and 1024² to others. So is a number without a
+//! unit. The crates for this (bytesize, humantime) accept both, and months.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ const SIZES: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 <
 /// Units of durations in milliseconds, from the largest.
 const DURATIONS: [(&str, u64); 4] = [("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1)];
 
-/// Why a text is no quantity; the hint says what to write.
+/// The reason for which a text is no quantity, and a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnitError {
     pub(crate) hint: String,
 }
 
-/// Reads a size in bytes.
+/// Parses a size in bytes.
 pub(crate) fn parse_bytes(text: &str) -> Result<u64, UnitError> {
     parse(text, &SIZES, "`512 MiB`", |number, unit| {
         let binary = match unit.to_ascii_lowercase().as_str() {
@@ -33,15 +33,15 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, UnitError> {
     })
 }
 
-/// Reads a size in bytes, as a manifest has it: `512 MiB`.
+/// Parses a size in bytes, as in a manifest: `512 MiB`.
 ///
 /// # Errors
-/// Advice on what to write instead.
+/// A hint on what to write.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     parse_bytes(text).map_err(|error| error.hint)
 }
 
-/// Reads a duration.
+/// Parses a duration.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     parse(text, &DURATIONS, "`30 s`", |number, unit| {
         let unit = match unit.to_ascii_lowercase().as_str() {
@@ -56,12 +56,12 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     .map(Duration::from_millis)
 }
 
-/// Writes a size with the largest unit that keeps it whole.
+/// Returns a size in the largest unit that keeps it whole.
 pub(crate) fn bytes_text(bytes: u64) -> String {
     text(bytes, &SIZES)
 }
 
-/// Writes a duration with the largest unit that keeps it whole, to the millisecond.
+/// Returns a duration in the largest unit that keeps it whole, to the millisecond.
 pub(crate) fn duration_text(duration: Duration) -> String {
     text(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &DURATIONS)
 }

@@ -1,25 +1,25 @@
-//! Whether the outer wall must stand.
+//! Whether stages must run in processes of their own.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Which walls must stand around every stage.
+/// The walls that must stand around every stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WallPolicy {
-    /// All of them: a stage works in a process of its own, which the kernel locks in.
+    /// All walls: a stage runs in a process of its own, which the kernel confines.
     Required,
-    /// The Wasm sandbox alone: a stage works in this process.
+    /// The Wasm sandbox alone: a stage runs in this process.
     #[default]
     SandboxOnly,
 }
 
 impl WallPolicy {
-    /// The words of the operator's file.
+    /// Every policy with the word of the operator's file.
     pub const ALL: [(&str, Self); 2] = [("required", Self::Required), ("sandbox-only", Self::SandboxOnly)];
 
-    /// The word of the operator's file.
+    /// Returns the word of the operator's file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Required => "required",

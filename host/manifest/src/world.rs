@@ -1,8 +1,9 @@
-//! The worlds of the contract in the order of the lifecycle: its six stages, and the preparation
-//! that a graph may have between the first two.
+//! The worlds of the contract in lifecycle order: its six stages, and the preparation that a graph
+//! may have between the first two.
 //!
-//! [`WORLDS`] is the one place that says what a world is: which interfaces its components export
-//! and import, what they may use, and what they are to a model. Whoever wants to know asks it.
+//! [`WORLDS`] is the one place that describes them: the interfaces that components of a world
+//! export and import, their inputs and outputs, their default limits, and whether they are part of
+//! a model.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,23 +13,23 @@ use serde::{Deserialize, Serialize};
 use crate::limits::Limits;
 use crate::step_id::StepId;
 
-/// A stage of the lifecycle, named after the WIT world that its component implements.
+/// A kind of stage, named after the WIT world that its component implements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum World {
-    /// Data from outside becomes a table.
+    /// Makes a table from outside data.
     Ingestion,
-    /// Tables become one table.
+    /// Makes one table of several.
     Preparation,
-    /// The table is checked.
+    /// Checks a table.
     Validation,
-    /// Raw columns become features.
+    /// Turns raw columns into features.
     Transformation,
-    /// Features become a model.
+    /// Learns a model from features.
     Training,
-    /// The model is judged.
+    /// Judges a model.
     Evaluation,
-    /// The model is promoted or not.
+    /// Decides whether a model is promoted.
     Promotion,
 }
 
@@ -37,48 +38,47 @@ pub enum World {
 pub struct Contract {
     /// The world.
     pub world: World,
-    /// Its name in manifests, arguments and messages.
+    /// The name in manifests, arguments and messages.
     pub name: &'static str,
-    /// The interfaces that its components export besides `metadata`. The first tells the world from
-    /// all others.
+    /// The interfaces that components export besides `metadata`. The first identifies the world.
     pub exports: &'static [&'static str],
-    /// The interfaces that its components export if they like.
+    /// The interfaces that components may export.
     pub optional: &'static [&'static str],
-    /// The interfaces that its components may import besides `types` and WASI.
+    /// The interfaces that components may import besides `types` and WASI.
     pub imports: &'static [&'static str],
-    /// The limits of a stage if the manifest does not say.
+    /// Returns the default limits.
     pub limits: fn() -> Limits,
-    /// Whether the stage is handed a source, for which the host may ask servers.
+    /// Whether the stage reads a source, for which the host may contact servers.
     pub reads_sources: bool,
-    /// The steps before it that it works on.
+    /// The inputs that come from earlier steps.
     pub inputs: &'static [Port],
-    /// The artifacts that it works on under names that the manifest chooses, at least one of them.
+    /// The inputs whose names the manifest chooses, at least one of them.
     pub named_inputs: Option<Port>,
-    /// The names of the artifacts that it makes.
+    /// The names of the artifacts that the stage makes.
     pub outputs: &'static [&'static str],
-    /// Whether it is known which rows of the source its rows are: of the source's own table, and of
-    /// what is made of it row by row.
+    /// Whether the rows of the stage's table correspond to rows of the source: the source's own
+    /// table, and tables made of it row by row.
     pub rows_are_the_sources: bool,
-    /// Whether each pipeline has such a stage.
+    /// Whether every pipeline has a stage of this world.
     pub is_required: bool,
-    /// Whether the component learns: it and what it learnt are a part of the model.
+    /// Whether the component and its learnt state are part of the model.
     pub is_learnt: bool,
 }
 
-/// An input of a stage: which other stages it may come from.
+/// An input of a stage.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Port {
-    /// Its name under `inputs`; empty where the manifest chooses it.
+    /// The name under `inputs`; empty if the manifest chooses it.
     pub name: &'static str,
-    /// The worlds whose stages make such a thing.
+    /// The worlds whose stages make such an artifact.
     pub from: &'static [World],
     /// The name of the artifact there.
     pub artifact: &'static str,
-    /// Whether it may come from several stages: then the stage works once for each of them.
+    /// Whether it may come from several stages. The stage then runs once for each.
     pub is_many: bool,
 }
 
-/// A table of rows, as data come in or as it was made of such.
+/// A table of rows, ingested or prepared.
 const TABLE: Port =
     Port { name: "table", from: &[World::Ingestion, World::Preparation], artifact: "table", is_many: false };
 
@@ -110,7 +110,7 @@ pub const WORLDS: &[Contract] = &[
         inputs: &[],
         named_inputs: Some(Port { name: "", ..TABLE }),
         outputs: &["signature", "table"],
-        // Its faults name rows of tables of which it has several.
+        // Faults name rows of several tables.
         rows_are_the_sources: false,
         is_required: false,
         is_learnt: false,
@@ -208,24 +208,24 @@ pub const WORLDS: &[Contract] = &[
 ];
 
 impl Contract {
-    /// The port under which a stage has an input of this name, if it can have one.
+    /// Returns the port for an input of this name, if there is one.
     pub(crate) fn port(&'static self, name: &str) -> Option<&'static Port> {
         self.inputs.iter().find(|port| port.name == name).or(self.named_inputs.as_ref())
     }
 
-    /// All ports, also those to which the manifest gives names.
+    /// Returns all ports, including the one for inputs that the manifest names.
     pub(crate) fn ports(&'static self) -> impl Iterator<Item = &'static Port> {
         self.inputs.iter().chain(&self.named_inputs)
     }
 }
 
 impl World {
-    /// All of them, in lifecycle order.
+    /// Returns all worlds, in lifecycle order.
     pub fn all() -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator + Clone {
         WORLDS.iter().map(|contract| contract.world)
     }
 
-    /// Its contract.
+    /// Returns the contract.
     ///
     /// # Panics
     /// Never: each world has a row in [`WORLDS`].
@@ -233,33 +233,33 @@ impl World {
         WORLDS.iter().find(|contract| contract.world == self).expect("each world has a row")
     }
 
-    /// The limits of a stage of this world where the manifest sets none.
+    /// Returns the limits of a stage of this world where the manifest sets none.
     pub fn default_limits(self) -> Limits {
         (self.contract().limits)()
     }
 
-    /// The word in manifests, arguments and messages.
+    /// Returns the name in manifests, arguments and messages.
     pub fn as_str(self) -> &'static str {
         self.contract().name
     }
 
-    /// The world of this name.
+    /// Returns the world of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         WORLDS.iter().find(|contract| contract.name == name).map(|contract| contract.world)
     }
 
-    /// Those of which each pipeline has a stage, in lifecycle order.
+    /// Returns the worlds of which every pipeline has a stage, in lifecycle order.
     pub fn required() -> impl Iterator<Item = Self> + Clone {
         Self::all().filter(|world| world.contract().is_required)
     }
 
-    /// All names in lifecycle order, for messages.
+    /// Returns all names in lifecycle order, for messages.
     pub(crate) fn order() -> String {
         let names: Vec<&str> = Self::all().map(Self::as_str).collect();
         names.join(", ")
     }
 
-    /// The names of the six stages in their order, for messages.
+    /// Returns the names of the six required worlds in lifecycle order, for messages.
     pub(crate) fn order_of_six() -> String {
         let names: Vec<&str> = Self::required().map(Self::as_str).collect();
         names.join(", ")
@@ -267,7 +267,7 @@ impl World {
 }
 
 impl From<World> for StepId {
-    /// The name of a stage in a pipeline of six, where each is named after its world.
+    /// Returns the name of this world's stage in a pipeline of six.
     fn from(world: World) -> Self {
         Self::unchecked(world.as_str())
     }

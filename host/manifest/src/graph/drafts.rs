@@ -1,26 +1,26 @@
-//! Stages as the file has them, before they are wired into a graph.
+//! Stages as read, before they are connected.
 
 use crate::reader::Item;
 use crate::world::World;
 
-/// A stage as far as its place is concerned.
+/// A stage with what matters for its place in the graph.
 pub(crate) struct Draft<'a> {
     pub(crate) name: &'a str,
     /// `None` if it could not be read.
     pub(crate) world: Option<World>,
-    /// The stage where it stands.
+    /// The stage's key and value in the file.
     pub(crate) item: Item<'a>,
     pub(crate) wires: Vec<Wire<'a>>,
 }
 
-/// A name under `inputs`.
+/// An entry under `inputs`.
 pub(crate) struct Wire<'a> {
     pub(crate) port: &'a str,
     pub(crate) reference: &'a str,
     pub(crate) item: Item<'a>,
 }
 
-/// A port of a stage, and the stages that it comes from.
+/// A resolved input: its name, and the indices of the stages that it comes from.
 pub(super) struct Wired {
     pub(super) name: String,
     pub(super) artifact: &'static str,

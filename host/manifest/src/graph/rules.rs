@@ -1,13 +1,14 @@
-//! The graphs that are refused, whatever each of their stages works on.
+//! Rules that a connected graph must obey. Each function reports its violations and returns whether
+//! there were any.
 
 use std::collections::BTreeSet;
 
 use super::drafts::{Draft, Wired};
 use crate::world::World;
 
-/// Refuses stages that wait for themselves. Whether there was one.
+/// Refuses cycles: a stage must not wait for itself.
 pub(super) fn refuse_cycles(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> bool {
-    // 0: not looked at; 1: on the way that is being walked; 2: done.
+    // 0: not visited; 1: on the current path; 2: done.
     let mut state = vec![0_u8; drafts.len()];
     let mut found = false;
     for first in 0..drafts.len() {
@@ -39,7 +40,8 @@ pub(super) fn refuse_cycles(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> bool 
     found
 }
 
-/// One evaluation judges all models, and one promotion decides. Whether there was a second.
+/// Refuses a second evaluation or promotion: one evaluation judges all models, and one promotion
+/// decides.
 pub(super) fn refuse_second(drafts: &[Draft<'_>]) -> bool {
     let mut found = false;
     for (world, hint) in [
@@ -54,7 +56,7 @@ pub(super) fn refuse_second(drafts: &[Draft<'_>]) -> bool {
     found
 }
 
-/// An artifact that a stage makes for others must be read by one. Whether there was something else.
+/// Refuses stages whose output nobody reads, if it is made for other stages.
 pub(super) fn refuse_unread(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> bool {
     let read: BTreeSet<usize> = wired.iter().flatten().flat_map(|wired| wired.from.iter().copied()).collect();
     let is_for_others =
@@ -69,7 +71,7 @@ pub(super) fn refuse_unread(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> bool 
     found
 }
 
-/// The stages that a port of a stage comes from.
+/// Returns the stages that an input of a stage comes from.
 fn of_port<'a>(wired: &'a [Wired], name: &str) -> &'a [usize] {
     wired.iter().find(|it| it.name == name).map(|it| it.from.as_slice()).unwrap_or_default()
 }
@@ -79,8 +81,7 @@ pub(super) fn tables_of(drafts: &[Draft<'_>], wired: &[Vec<Wired>], world: World
     of.filter_map(|at| Some((at, *of_port(&wired[at], "table").first()?))).collect()
 }
 
-/// All models are judged on the same rows, so all transformations work on one table. Whether they
-/// do not.
+/// Refuses transformations of different tables: all models are judged on the same rows.
 pub(super) fn refuse_other_tables(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> bool {
     let tables = tables_of(drafts, wired, World::Transformation);
     let Some(&(first, table)) = tables.first() else { return false };
@@ -96,7 +97,7 @@ pub(super) fn refuse_other_tables(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) ->
     found
 }
 
-/// Nothing is learnt from a table that no validation looked at. Whether something would be.
+/// Refuses to learn from a table that no validation checks.
 pub(super) fn refuse_unchecked(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> bool {
     let checked: BTreeSet<usize> =
         tables_of(drafts, wired, World::Validation).into_iter().map(|(_, table)| table).collect();

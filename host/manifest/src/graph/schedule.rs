@@ -1,4 +1,4 @@
-//! From wired stages to steps, in an order in which they can be done.
+//! Turns connected stages into steps, in an order in which they can run.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -9,7 +9,7 @@ use super::steps::{Input, Step};
 use crate::step_id::StepId;
 use crate::world::World;
 
-/// The stages as steps, in an order in which they can be done.
+/// Returns the steps in an order in which they can run; `None` if one of them has no valid name.
 pub(super) fn steps(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> Option<Vec<Step>> {
     let mut ids: Vec<Vec<StepId>> = vec![Vec::new(); drafts.len()];
     let mut steps: Vec<Step> = Vec::new();
@@ -47,12 +47,12 @@ pub(super) fn steps(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> Option<Vec<St
     is_fine.then_some(steps)
 }
 
-/// Whether a stage works once for each of the stages that this input comes from.
+/// Returns whether a stage runs once for each of the stages that this input comes from.
 fn is_split(world: World, wired: &Wired) -> bool {
     wired.from.len() > 1 && world.contract().inputs.iter().any(|port| port.is_many && port.name == wired.name)
 }
 
-/// The name of the step that evaluates one model of several.
+/// Returns the name of the step that evaluates one of several models.
 fn of_model(drafts: &[Draft<'_>], evaluation: &Draft<'_>, model: &str) -> Option<StepId> {
     let name = format!("{}-{model}", evaluation.name);
     if drafts.iter().any(|draft| draft.name == name) {
@@ -67,8 +67,8 @@ fn of_model(drafts: &[Draft<'_>], evaluation: &Draft<'_>, model: &str) -> Option
     id.ok()
 }
 
-/// The validations that a stage waits for: of the tables that others are made of, those; before
-/// anything is learnt, all.
+/// Returns the validations that a stage waits for: a transformation waits for all, other stages for
+/// those of the tables that they read.
 fn waited_for(drafts: &[Draft<'_>], wired: &[Vec<Wired>], at: usize) -> Vec<usize> {
     let own: Vec<usize> = wired[at].iter().flat_map(|it| it.from.iter().copied()).collect();
     let checks = tables_of(drafts, wired, World::Validation);
@@ -80,8 +80,8 @@ fn waited_for(drafts: &[Draft<'_>], wired: &[Vec<Wired>], at: usize) -> Vec<usiz
     checks.into_iter().filter(|&(check, table)| check != at && waits(table)).map(|(check, _)| check).collect()
 }
 
-/// An order in which each stage stands after those that it waits for: by world, then by the place
-/// in the file. There is no cycle.
+/// Returns an order in which each stage follows those that it waits for. Ties are broken by world,
+/// then by the order of the file. There is no cycle.
 fn ordered(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> Vec<usize> {
     let before: Vec<BTreeSet<usize>> = (0..drafts.len())
         .map(|at| {
@@ -109,8 +109,8 @@ fn ordered(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> Vec<usize> {
     order
 }
 
-/// The steps that data come through, by those that come through its inputs. Where several steps of
-/// a world lead to it, none of them is *the* one.
+/// Returns the steps that the data of a step pass through, by world. A world with several such
+/// steps has no entry.
 fn line(steps: &[Step], inputs: &[Input]) -> BTreeMap<World, StepId> {
     let mut line: BTreeMap<World, Option<StepId>> = BTreeMap::new();
     let mut add = |world: World, id: &StepId| {
@@ -121,7 +121,7 @@ fn line(steps: &[Step], inputs: &[Input]) -> BTreeMap<World, StepId> {
     };
     for input in inputs {
         let Some(before) = steps.iter().find(|step| step.id == input.step) else { continue };
-        // A table is a table, whichever stage made it.
+        // A preparation makes a table as an ingestion does.
         if input.artifact == "table" {
             add(World::Ingestion, &before.id);
             continue;

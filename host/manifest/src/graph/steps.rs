@@ -1,4 +1,4 @@
-//! The steps of a pipeline and what each works on.
+//! The steps of a pipeline and their inputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,75 +7,75 @@ use serde::Serialize;
 use crate::step_id::StepId;
 use crate::world::World;
 
-/// A step: a stage at work in its place.
+/// A step: one execution of a stage.
 ///
-/// A stage is one step, but for an evaluation of several models: that is a step for each of them.
+/// A stage is one step, except an evaluation of several models, which is one step for each model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Its name.
+    /// The name.
     pub id: StepId,
-    /// The stage that says what it does.
+    /// The stage that it executes.
     pub stage: StepId,
-    /// The contract of its component.
+    /// The world of the stage.
     pub world: World,
-    /// The things that it works on.
+    /// The inputs.
     pub inputs: Vec<Input>,
-    /// The steps that must have ended well before it begins, besides those that it works on.
+    /// The steps that must succeed before it begins, besides those that make its inputs.
     pub after: Vec<StepId>,
-    /// The steps that its data come through, one for each world: the table that rows come from
-    /// stands under ingestion.
+    /// The steps that its data pass through, one for each world. The step that makes the table of
+    /// rows is listed under [`World::Ingestion`], also if it is a preparation.
     pub line: BTreeMap<World, StepId>,
 }
 
-/// A thing that a step works on.
+/// An input of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
-    /// Its name under `inputs`.
+    /// The name under `inputs`.
     pub name: String,
-    /// The step that makes it.
+    /// The step that makes the artifact.
     pub step: StepId,
     /// The name of the artifact there.
     pub artifact: &'static str,
 }
 
-/// One step waits for another one.
+/// A dependency between two steps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Edge {
     /// The step that comes first.
     pub from: StepId,
     /// The step that waits.
     pub to: StepId,
-    /// The name of the input, if the second works on what the first makes.
+    /// The name of the input, if the second step reads an artifact of the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<String>,
-    /// The artifact that is worked on.
+    /// The artifact that it reads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact: Option<&'static str>,
 }
 
-/// The steps of a pipeline, each after those that it waits for.
+/// The steps of a pipeline, in an order in which they can run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graph {
     pub(super) steps: Vec<Step>,
 }
 
 impl Graph {
-    /// The steps, each after those that it waits for. The order hangs on the file alone.
+    /// Returns the steps in an order in which they can run. The order depends on the file alone.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// The step of this name.
+    /// Returns the step of this name.
     pub fn step(&self, id: &StepId) -> Option<&Step> {
         self.steps.iter().find(|step| step.id == *id)
     }
 
-    /// The steps of a world.
+    /// Returns the steps of a world.
     pub fn of(&self, world: World) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(move |step| step.world == world)
     }
 
-    /// A step and those that work on what it makes, or on what is made of that.
+    /// Returns a step and all that depend on its artifacts, directly or indirectly.
     pub fn with_followers(&self, id: &StepId) -> BTreeSet<&StepId> {
         let mut found = BTreeSet::new();
         for step in &self.steps {
@@ -86,7 +86,7 @@ impl Graph {
         found
     }
 
-    /// Who waits for whom.
+    /// Returns the dependencies between the steps.
     pub fn edges(&self) -> Vec<Edge> {
         let edges = self.steps.iter().flat_map(|step| {
             let worked_on = step.inputs.iter().map(|input| Edge {

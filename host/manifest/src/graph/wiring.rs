@@ -1,5 +1,4 @@
-//! Names under `inputs` and `outputs`: the stages that they mean, and those that a stage works on
-//! if nobody says.
+//! Resolves names under `inputs` and `outputs`, and finds the inputs that a stage does not name.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +7,7 @@ use crate::names::Identifier;
 use crate::nearest::{listed, nearest};
 use crate::world::{Port, World};
 
-/// The meanings of a reference under `inputs` or `outputs`.
+/// Resolves references under `inputs` and `outputs`.
 pub(crate) struct References<'a> {
     drafts: &'a [Draft<'a>],
     by_name: BTreeMap<&'a str, usize>,
@@ -23,11 +22,11 @@ impl<'a> References<'a> {
         self.drafts.iter().any(|draft| draft.world == Some(world))
     }
 
-    /// The stage and, if the reference names it, the artifact. References are `STAGE`,
-    /// `WORLD.STAGE`, `STAGE.ARTIFACT` and `WORLD.STAGE.ARTIFACT`.
+    /// Returns the index of the stage and, if the reference names one, the artifact. References are
+    /// `STAGE`, `WORLD.STAGE`, `STAGE.ARTIFACT` and `WORLD.STAGE.ARTIFACT`.
     ///
     /// # Errors
-    /// The problem with it, and a hint.
+    /// A message and a hint.
     pub(crate) fn find(&self, reference: &'a str) -> Result<(usize, Option<&'a str>), (String, String)> {
         let parts: Vec<&str> = reference.split('.').collect();
         let is_of = |stage: &str, world: &str| {
@@ -35,7 +34,7 @@ impl<'a> References<'a> {
             at.filter(|&at| self.drafts[at].world.is_some_and(|it| it.as_str() == world))
         };
         let makes = |at: usize, artifact: &str| {
-            // Of a stage whose world is not known, anything may be true.
+            // If the world is not known, the artifact may exist.
             self.drafts[at].world.is_none_or(|world| world.contract().outputs.contains(&artifact))
         };
         match parts[..] {
@@ -59,10 +58,10 @@ impl<'a> References<'a> {
         }
     }
 
-    /// The stage, its world and the artifact that a reference under `outputs` names.
+    /// Returns the stage, its world and the artifact that a reference under `outputs` names.
     ///
     /// # Errors
-    /// The problem with it, and a hint.
+    /// A message and a hint.
     pub(crate) fn artifact(&self, reference: &'a str) -> Result<(&'a str, World, &'a str), (String, String)> {
         let (at, artifact) = self.find(reference)?;
         let Draft { name, world, .. } = &self.drafts[at];
@@ -91,10 +90,10 @@ impl<'a> References<'a> {
         (format!("stage `{name}` makes no `{artifact}`"), format!("it makes {}", listed(made.iter().copied())))
     }
 
-    /// The inputs that a stage writes down; `None` if one of them is wrong.
+    /// Returns the inputs that a stage names; `None` if one of them is wrong.
     pub(super) fn written(&self, draft: &Draft<'a>) -> Option<Vec<Wired>> {
         let Some(world) = draft.world else {
-            // What it wants is not known, but names of nothing are.
+            // The inputs of an unknown world are not known, but unknown names can be reported.
             for wire in &draft.wires {
                 if let Err((message, hint)) = self.find(wire.reference) {
                     wire.item.report_value(message, Some(hint));
@@ -130,7 +129,7 @@ impl<'a> References<'a> {
         is_fine.then_some(wired)
     }
 
-    /// The stage that a wire names, if it makes what the port takes.
+    /// Returns the stage that an input names, if its artifact fits the port.
     fn fitting(&self, wire: &Wire<'a>, port: &Port) -> Option<usize> {
         let (at, artifact) = match self.find(wire.reference) {
             Ok(found) => found,
@@ -140,7 +139,7 @@ impl<'a> References<'a> {
             }
         };
         let Draft { name, world, .. } = &self.drafts[at];
-        // That it has none was told where it stands.
+        // An unknown world was reported at its stage.
         let world = (*world)?;
         let wanted = || port.from.iter().map(|world| format!("`{world}`")).collect::<Vec<_>>().join(" or ");
         if !port.from.contains(&world) {
@@ -156,8 +155,8 @@ impl<'a> References<'a> {
         Some(at)
     }
 
-    /// Adds the inputs that a stage leaves out, if there is one thing that they can be. Whether it
-    /// went well.
+    /// Adds the inputs that a stage does not name, where exactly one source fits. Returns whether
+    /// all were found.
     pub(super) fn implied(&self, at: usize, wired: &mut [Option<Vec<Wired>>]) -> bool {
         let draft = &self.drafts[at];
         let (Some(world), Some(own)) = (draft.world, &wired[at]) else { return false };
@@ -172,7 +171,7 @@ impl<'a> References<'a> {
         for port in missing {
             let from = self.candidates(port, wired);
             if from.len() > 1 && !port.is_many && self.is_astray(port, wired) {
-                // Which tables are on the way to others is not known.
+                // Which tables others are made of is not known, so the choice cannot be made.
                 is_fine = false;
             } else if from.len() > 1 && !port.is_many {
                 let names: Vec<&str> = from.iter().map(|&at| self.drafts[at].name).collect();
@@ -187,14 +186,14 @@ impl<'a> References<'a> {
         is_fine
     }
 
-    /// Whether a stage that could make what a port takes has inputs that are wrong.
+    /// Returns whether a stage that could make what a port takes has wrong inputs.
     fn is_astray(&self, port: &Port, wired: &[Option<Vec<Wired>>]) -> bool {
         let mut stages = self.drafts.iter().zip(wired);
         stages.any(|(draft, wired)| wired.is_none() && draft.world.is_none_or(|world| port.from.contains(&world)))
     }
 
-    /// The stages that a port can be wired to if nobody says. A table of which another one is made
-    /// is on the way to that one.
+    /// Returns the stages that a port can be connected to by default. A table that another one is
+    /// made of does not count.
     fn candidates(&self, port: &Port, wired: &[Option<Vec<Wired>>]) -> Vec<usize> {
         let is_on_the_way = |at: usize| {
             self.drafts.iter().zip(wired).any(|(draft, wired)| {
@@ -207,7 +206,7 @@ impl<'a> References<'a> {
     }
 }
 
-/// The port of a stage that an input is for; `None` if there is none, which is reported.
+/// Returns the port that an input is for; reports an unknown one.
 fn port_of(draft: &Draft<'_>, world: World, wire: &Wire<'_>) -> Option<&'static Port> {
     let contract = world.contract();
     let Some(port) = contract.port(wire.port) else {

@@ -1,10 +1,12 @@
-//! Parameters against a schema, step by step.
+//! Checks parameters against a schema, step by step.
 //!
-//! Each step is counted, so that schema and parameters together cost no more than [`MAX_STEPS`], whatever they are; what is
-//! found is a place and a reference to the keyword, which become text later, and no more than [`MAX_VIOLATIONS`] of them.
+//! Every step is counted, so that no schema and no parameters cost more than [`MAX_STEPS`]. A
+//! violation holds a path and a reference to the keyword, which become text later. The check ends
+//! after [`MAX_VIOLATIONS`].
 //!
-//! Why not a library? Those validate first and build every error with copies of the values concerned, of which a stranger's
-//! schema makes gigabytes; and they follow references by rules of their own.
+//! Why not a library? Libraries validate first and then build every error with copies of the
+//! values, of which an untrusted schema can make gigabytes. And they follow references by rules of
+//! their own.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -13,16 +15,18 @@ use serde_json::{Map, Number, Value as Json};
 use super::numbers::{compare, count, is_multiple, is_of_type, number};
 use super::schema::Schema;
 
-/// The steps that a check may take, each of some ten nanoseconds. A component with a hundred parameters takes some thousands.
+/// The most steps of a check, each of about 10 ns. A component with a hundred parameters takes a
+/// few thousand.
 pub(super) const MAX_STEPS: u64 = 10_000_000;
 
-/// More violations than this are not looked for.
+/// The most violations that are collected.
 pub(super) const MAX_VIOLATIONS: usize = 100;
 
-/// Steps that matching one byte against a pattern counts for: the program may have thousands of states.
+/// Steps for each byte that is matched against a pattern, whose automaton may have thousands of
+/// states.
 const PATTERN_STEPS: u64 = 256;
 
-/// One step of the way to a part of a JSON value.
+/// One step of the path to a part of a JSON value.
 #[derive(Clone, Debug)]
 pub(super) enum PathStep {
     Key(String),
@@ -32,61 +36,61 @@ pub(super) enum PathStep {
 /// A violation of the schema.
 #[derive(Debug)]
 pub(super) struct Violation<'s> {
-    /// The way to the value.
+    /// The path of the value.
     pub(super) path: Vec<PathStep>,
-    /// The part of the schema that holds the keyword.
+    /// The part of the schema with the keyword.
     pub(super) part: &'s Json,
-    /// Which rule, with what the schema says of it.
+    /// The rule that is broken.
     pub(super) rule: Rule<'s>,
 }
 
-/// A rule that is broken.
+/// A rule, with the keyword's argument where a message needs it.
 #[derive(Clone, Debug)]
 pub(super) enum Rule<'s> {
     Type,
     Enum(&'s [Json]),
     Const(&'s Json),
-    /// None of the choices fits.
+    /// No choice fits.
     NoChoice,
-    /// More than one choice of `oneOf` fits.
+    /// Several choices of `oneOf` fit.
     SeveralChoices,
     Not,
     False,
-    /// `minimum` and its like, with the limit.
+    /// A limit such as `minimum`, with its value.
     Limit(&'static str, &'s Json),
     MultipleOf(&'s Json),
     Pattern(&'s str),
     UniqueItems,
     Contains,
     PropertyName,
-    /// A property that the schema does not have.
+    /// A property that the schema does not allow.
     Unknown(String),
     Required(&'s str),
 }
 
-/// Why a check ends before it is through.
+/// The reason for which a check ends early.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// The value that is only tried does not fit.
+    /// A tried choice does not fit.
     Misfit,
-    /// There are more violations than anybody reads.
+    /// There are [`MAX_VIOLATIONS`].
     Full,
-    /// It takes too many steps.
+    /// There are no steps left.
     Work,
 }
 
-/// The findings of a check.
+/// The result of a check.
 #[derive(Debug)]
 pub(super) struct Checked<'s> {
-    /// Violations, at most [`MAX_VIOLATIONS`].
+    /// The violations, at most [`MAX_VIOLATIONS`].
     pub(super) violations: Vec<Violation<'s>>,
-    /// Whether it took too many steps; then nothing is known of the rest.
+    /// Whether the steps ran out. The rest of the value is then unchecked.
     pub(super) is_unfinished: bool,
-    /// The steps that it took, at most [`MAX_STEPS`].
+    /// The steps that were taken, at most [`MAX_STEPS`].
     pub(super) steps: u64,
 }
 
-/// Checks a value.
+/// Checks a value against a schema.
 pub(super) fn check<'s>(schema: &Schema<'s>, value: &Json) -> Checked<'s> {
     let mut check = Check { schema, steps: 0, path: Vec::new(), trying: 0, found: Vec::new() };
     let is_unfinished = check.apply(schema.root, value) == Err(Stop::Work);
@@ -97,7 +101,7 @@ struct Check<'a, 's> {
     schema: &'a Schema<'s>,
     steps: u64,
     path: Vec<PathStep>,
-    /// How many choices are being tried: what does not fit there is no violation.
+    /// How many choices are being tried. A misfit in one of them is no violation.
     trying: usize,
     found: Vec<Violation<'s>>,
 }
@@ -106,7 +110,7 @@ type Outcome<T> = Result<T, Stop>;
 
 impl<'s> Check<'_, 's> {
     fn charge(&mut self, steps: usize, each: u64) -> Outcome<()> {
-        // What is charged is done after, so that steps that are not there are not taken.
+        // Charged before the work is done, so that it is not started without steps left.
         let after = self.steps.saturating_add((steps as u64).saturating_mul(each));
         self.steps = after.min(MAX_STEPS);
         if after > MAX_STEPS { Err(Stop::Work) } else { Ok(()) }
@@ -120,7 +124,7 @@ impl<'s> Check<'_, 's> {
         if self.found.len() >= MAX_VIOLATIONS { Err(Stop::Full) } else { Ok(()) }
     }
 
-    /// Whether a value fits a part, without a word about it.
+    /// Returns whether a value fits a part, without recording violations.
     fn fits(&mut self, part: &'s Json, value: &Json) -> Outcome<bool> {
         let depth = self.path.len();
         self.trying += 1;
@@ -245,7 +249,7 @@ impl<'s> Check<'_, 's> {
         }
     }
 
-    /// Holds a size to a least or a greatest one.
+    /// Checks a size against a least or a greatest one.
     fn size(
         &mut self,
         part: &'s Json,
@@ -371,7 +375,7 @@ impl<'s> Check<'_, 's> {
         Ok(())
     }
 
-    /// The schemas that `properties` and `patternProperties` have for a name.
+    /// Returns the schemas that `properties` and `patternProperties` have for a name.
     fn schemas_of(&mut self, entries: &'s Map<String, Json>, name: &str) -> Outcome<Vec<&'s Json>> {
         self.charge(1 + name.len() / 64, 1)?;
         let mut found: Vec<&'s Json> = entries.get("properties").and_then(|it| it.get(name)).into_iter().collect();
@@ -383,7 +387,8 @@ impl<'s> Check<'_, 's> {
         Ok(found)
     }
 
-    /// The properties that a part, and what it applies to the same object, has a schema for.
+    /// Collects the properties that a part, or what it applies to the same object, has a schema
+    /// for.
     fn evaluated<'v>(&mut self, part: &'s Json, value: &'v Json, seen: &mut BTreeSet<&'v str>) -> Outcome<()> {
         let (Json::Object(entries), Json::Object(properties)) = (part, value) else { return Ok(()) };
         self.charge(1 + properties.len(), 1)?;
@@ -419,18 +424,19 @@ impl<'s> Check<'_, 's> {
         Ok(())
     }
 
-    /// The same, of a part that is applied to an object that another part is applied to, and that it fits.
+    /// Collects the properties of a part that another part applies to the same object, and that the
+    /// object fits.
     fn evaluated_within<'v>(&mut self, part: &'s Json, value: &'v Json, seen: &mut BTreeSet<&'v str>) -> Outcome<()> {
         if part.get("unevaluatedProperties").is_none() {
             return self.evaluated(part, value, seen);
         }
-        // None of them is left over.
+        // With `unevaluatedProperties`, all properties are evaluated.
         self.charge(1 + value.as_object().map_or(0, Map::len), 1)?;
         seen.extend(value.as_object().into_iter().flat_map(Map::keys).map(String::as_str));
         Ok(())
     }
 
-    /// Whether two values are the same: 1 and 1.0 are.
+    /// Returns whether two values are equal, where 1 equals 1.0.
     fn equal(&mut self, one: &Json, two: &Json) -> Outcome<bool> {
         self.charge(1, 1)?;
         match (one, two) {
@@ -464,7 +470,7 @@ impl<'s> Check<'_, 's> {
         }
     }
 
-    /// A text that equal values have in common, and others have not.
+    /// Appends a text that is the same for equal values and differs for others.
     fn canonical(&mut self, value: &Json, text: &mut String) -> Outcome<()> {
         self.charge(1, 1)?;
         match value {

@@ -1,9 +1,9 @@
-//! Parameters that are for columns of certain types only.
+//! Parameters that apply to columns of certain types only.
 //!
-//! A component says so beside the parameter in its schema: `"x-column-types": ["int64", "float64"]`
-//! on a parameter that is an object whose keys are columns, or a list of columns. JSON Schema
-//! cannot see the manifest's signature, so this does. Columns that the signature does not declare
-//! are the component's to judge, once it sees the table.
+//! A component declares them in its schema: `"x-column-types": ["int64", "float64"]` on a parameter
+//! that is an object whose keys are columns, or a list of columns. JSON Schema cannot see the
+//! manifest's signature, so this module checks them. Columns that the signature does not declare
+//! are left to the component, which sees the table.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use super::text::brief;
 use crate::document::key_text;
 use crate::nearest::listed;
 
-/// Reports each declared column that stands under a parameter which is not for its type.
+/// Reports each declared column under a parameter that does not apply to its type.
 pub(super) fn check(report: &Report<'_>, parameters: &Json) {
     let Some(properties) = report.schema.root.get("properties").and_then(Json::as_object) else { return };
     let fields = &report.manifest.signature.fields;
@@ -46,7 +46,7 @@ pub(super) fn check(report: &Report<'_>, parameters: &Json) {
     }
 }
 
-/// The columns that a parameter names, each with the way to it.
+/// Returns the columns that a parameter names, each with its path.
 fn columns(value: Option<&Json>) -> Vec<(PathStep, &str)> {
     match value {
         Some(Json::Object(entries)) => {

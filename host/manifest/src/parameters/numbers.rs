@@ -1,13 +1,14 @@
-//! Types and numbers of JSON, as JSON Schema means them: 1 and 1.0 are one number, and an integer.
+//! Types and numbers of JSON, as JSON Schema defines them: 1 and 1.0 are equal, and both are
+//! integers.
 
 use serde_json::{Number, Value as Json};
 
-/// A finite number.
+/// Returns a finite number.
 pub(super) fn number(value: &Json) -> Option<f64> {
     value.as_f64().filter(|number| number.is_finite())
 }
 
-/// A count; one that no program reaches is as good as the greatest.
+/// Returns a count. One above `u64::MAX` is lowered to it.
 pub(super) fn count(value: &Json) -> Option<u64> {
     let whole = |number: &f64| *number >= 0.0 && number.fract() == 0.0;
     // A cast from a float saturates.
@@ -50,7 +51,7 @@ pub(super) fn is_multiple(value: &Number, of: &Number) -> bool {
         _ => {
             let Some((value, of)) = value.as_f64().zip(of.as_f64()) else { return false };
             let times = value / of;
-            // 0.3 is a multiple of 0.1, although no float says so.
+            // 0.3 counts as a multiple of 0.1, although no float division gives 3.
             times.is_finite() && (times - times.round()).abs() <= 1e-9 * times.abs().max(1.0)
         }
     }

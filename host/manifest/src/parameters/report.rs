@@ -1,4 +1,4 @@
-//! From a violation of a JSON Schema to a problem at a place in the file.
+//! Turns violations of a JSON Schema into problems of the file.
 
 use serde_json::Value as Json;
 
@@ -11,7 +11,7 @@ use crate::nearest::nearest;
 use crate::problem::Collector;
 use crate::stage::StageSection;
 
-/// Turns violations into problems.
+/// Reports violations at their places in the file.
 pub(super) struct Report<'a> {
     pub(super) manifest: &'a Manifest,
     pub(super) collector: &'a Collector,
@@ -49,7 +49,7 @@ impl Report<'_> {
         self.report_at_key(&path, format!("component `{}` has no parameter `{name}`", self.component), Some(hint));
     }
 
-    /// The section that a parameter stands in: the stage's own, or its component's.
+    /// Returns the section of a parameter: the stage's own, or its component's.
     fn section(&self, path: &[PathStep]) -> [&str; 3] {
         let is_own = match path.first() {
             Some(PathStep::Key(name)) => self.stage.parameters.contains_key(name),
@@ -62,7 +62,7 @@ impl Report<'_> {
         }
     }
 
-    /// The path of a parameter, as messages write it.
+    /// Returns the path of a parameter for messages.
     fn dotted(&self, path: &[PathStep]) -> String {
         let mut text = dotted(&self.section(path));
         for step in path {
@@ -85,8 +85,8 @@ impl Report<'_> {
         self.collector.report(&self.place(path).0, &self.dotted(path), message, hint);
     }
 
-    /// The key of a parameter and its value; or the nearest key above it, down to where the stage
-    /// names the component.
+    /// Returns the origin of a parameter's key, and its value; or the nearest key above it, up to
+    /// the stage's `component`.
     fn place(&self, path: &[PathStep]) -> (Origin, Option<&Node>) {
         let root = &self.manifest.root;
         let own = self.section(path);
@@ -97,7 +97,7 @@ impl Report<'_> {
         for step in path {
             let next = match (&node.value, step) {
                 (Value::Table(table), PathStep::Key(name)) => table.get(name).map(|entry| (&entry.origin, &entry.node)),
-                // A pointer does not tell an index from a key of digits.
+                // In a path, an index looks the same as a key of digits.
                 (Value::Table(table), PathStep::Index(index)) => {
                     table.get(&index.to_string()).map(|entry| (&entry.origin, &entry.node))
                 }
@@ -113,7 +113,7 @@ impl Report<'_> {
     }
 }
 
-/// The demand of a broken rule, and a hint where it can say more.
+/// Returns the demand of a broken rule, and a hint where there is more to say.
 fn broken(rule: &Rule<'_>, schema: &Schema<'_>, part: &Json) -> (String, Option<String>) {
     let not_allowed = || "is not an allowed value".to_owned();
     let text = match rule {
@@ -165,8 +165,8 @@ fn broken(rule: &Rule<'_>, schema: &Schema<'_>, part: &Json) -> (String, Option<
     (text, None)
 }
 
-/// Adds what a choice of schemas allows, in the words of the file; nothing of what cannot be said in
-/// a few words, and not much more than a hint lists.
+/// Collects the alternatives that a schema allows, in the words of the file. Those that take more
+/// than a few words are left out, and no more are collected than a hint lists.
 fn alternatives(schema: &Schema<'_>, part: &Json, found: &mut Vec<String>) {
     if found.len() > MOST_LISTED {
         return;
@@ -184,7 +184,7 @@ fn alternatives(schema: &Schema<'_>, part: &Json, found: &mut Vec<String>) {
     } else {
         let names = part.get("required").and_then(Json::as_array);
         match (part.get("type").and_then(Json::as_str), names) {
-            // TOML has no null: what may be null may be left out.
+            // TOML has no null: a value that may be null may be left out.
             (Some("null") | None, _) => {}
             (Some("object"), Some(names)) => {
                 let names = names.iter().filter_map(Json::as_str);

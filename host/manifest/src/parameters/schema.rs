@@ -1,9 +1,9 @@
-//! A component's schema of its parameters, taken over only if it is plain.
+//! The JSON Schema of a component's parameters, accepted only if it is plain.
 //!
-//! The schema is a stranger's, so nothing in it is looked at that is not understood here: each keyword that says something
-//! about values is checked for its own shape, what would lead elsewhere is refused (`$id`, anchors, dynamic references, every
-//! reference but `#/$defs/NAME`), and all else is a note for people that nobody evaluates. What is left has a size that
-//! counts each definition as often as it is referred to.
+//! The schema is untrusted, so every keyword that affects validation must be known and well formed.
+//! Keywords that lead elsewhere are refused: `$id`, anchors, dynamic references, and every
+//! reference but `#/$defs/NAME`. All other keywords are annotations and are not evaluated. The size
+//! of the schema is bounded, with each definition counted as often as it is referred to.
 
 use std::collections::HashMap;
 
@@ -13,33 +13,33 @@ use serde_json::{Map, Value as Json};
 use super::numbers::{count, number};
 use super::text::brief;
 
-/// How many parts of a schema are looked at, references followed; 64 bytes of a listed value are a part too. A component
-/// with a hundred parameters has about a thousand.
+/// The most parts of a schema, with references followed; every 64 bytes of a listed value count as
+/// a part. A component with a hundred parameters has about a thousand.
 const MAX_PARTS: usize = 100_000;
 
-/// How deep the parts of a schema may lie in one another, references followed. Each level costs stack.
+/// The greatest depth of a schema, with references followed. Each level costs stack.
 const MAX_DEPTH: usize = 64;
 
-/// How many patterns a schema may have: each is a program of its own.
+/// The most patterns of a schema. Each is compiled.
 const MAX_PATTERNS: usize = 64;
 
 /// The longest pattern, in bytes.
 const MAX_PATTERN_TEXT: usize = 1000;
 
-/// How large the program of one pattern may be, in bytes. `^[A-Za-z_][A-Za-z0-9_]{0,63}$` takes some 20 KiB.
+/// The largest compiled pattern, in bytes. `^[A-Za-z_][A-Za-z0-9_]{0,63}$` takes about 20 KiB.
 const MAX_PATTERN_PROGRAM: usize = 256 << 10;
 
-/// How many types of columns a parameter may be for: there are six.
+/// The most types in `x-column-types`. There are six.
 const MAX_COLUMN_TYPES: usize = 16;
 
-/// The keyword by which a parameter names the types of the columns that it is for.
+/// The keyword that lists the types of the columns that a parameter applies to.
 pub(super) const COLUMN_TYPES: &str = "x-column-types";
 
-/// The draft of JSON Schema that is spoken here.
+/// The supported draft of JSON Schema.
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// Keywords that give a part another name, or lead from it to a place that depends on such names; and the one assertion that is
-/// not supported.
+/// Keywords that rename a part or refer to renamed ones, and `unevaluatedItems`, the one assertion
+/// that is not supported.
 const REFUSED: [&str; 9] = [
     "$id",
     "id",
@@ -52,7 +52,8 @@ const REFUSED: [&str; 9] = [
     "unevaluatedItems",
 ];
 
-/// A schema that is safe to evaluate: it ends, it refers to nothing but itself, its patterns are compiled.
+/// A schema that is safe to evaluate: evaluation ends, references stay inside, patterns are
+/// compiled.
 #[derive(Debug)]
 pub(super) struct Schema<'a> {
     pub(super) root: &'a Json,
@@ -60,28 +61,29 @@ pub(super) struct Schema<'a> {
 }
 
 impl<'a> Schema<'a> {
-    /// Takes a schema over.
+    /// Accepts a schema.
     ///
     /// # Errors
-    /// A text for people: why it is refused.
+    /// The reason for which it is refused.
     pub(super) fn new(root: &'a Json) -> Result<Self, String> {
         let mut walk = Walk { root, parts: 0, active: Vec::new(), patterns: HashMap::new() };
         walk.part(root, 0)?;
         Ok(Self { root, patterns: walk.patterns })
     }
 
-    /// The program of a pattern that the schema has.
+    /// Returns the compiled form of a pattern of the schema.
     pub(super) fn pattern(&self, text: &str) -> Option<&Regex> {
         self.patterns.get(text)
     }
 
-    /// The part that a part's `$ref` refers to.
+    /// Returns the part that the `$ref` of a part refers to.
     pub(super) fn target(&self, part: &Json) -> Option<&'a Json> {
         target(self.root, part.get("$ref")?.as_str()?)
     }
 }
 
-/// The part that a plain reference names: `#`, `#/$defs/NAME` or `#/definitions/NAME`, without anything that has to be decoded.
+/// Returns the part that a plain reference names: `#`, `#/$defs/NAME` or `#/definitions/NAME`,
+/// without escapes.
 fn target<'a>(root: &'a Json, reference: &str) -> Option<&'a Json> {
     if reference == "#" {
         return Some(root);
@@ -94,7 +96,7 @@ fn target<'a>(root: &'a Json, reference: &str) -> Option<&'a Json> {
     root.get(section)?.get(name)
 }
 
-/// The way through a schema.
+/// The state of checking a schema.
 struct Walk<'a> {
     root: &'a Json,
     parts: usize,
@@ -109,7 +111,7 @@ impl<'a> Walk<'a> {
         if self.parts > MAX_PARTS { Err("it is too large".to_owned()) } else { Ok(()) }
     }
 
-    /// A part that is a schema itself.
+    /// Checks a part that is a schema itself.
     fn part(&mut self, part: &'a Json, depth: usize) -> Result<(), String> {
         self.charge(1)?;
         if depth > MAX_DEPTH {
@@ -189,7 +191,7 @@ impl<'a> Walk<'a> {
                 Some(types) if types.len() <= MAX_COLUMN_TYPES => self.names(key, value),
                 _ => wrong("a short list of types"),
             },
-            // Titles, defaults, formats, what other programs read: nobody looks for a schema in there.
+            // Annotations such as titles, defaults and formats contain no schemas.
             _ => Ok(()),
         }
     }
@@ -223,7 +225,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Values that parameters are compared with.
+    /// Checks values that parameters are compared with.
     fn listed(&mut self, value: &Json) -> Result<(), String> {
         match value {
             Json::String(text) => self.charge(1 + text.len() / 64),
@@ -255,7 +257,8 @@ impl<'a> Walk<'a> {
         if text.len() > MAX_PATTERN_TEXT {
             return Err(format!("a pattern of it takes {} bytes; {MAX_PATTERN_TEXT} are allowed", text.len()));
         }
-        // This engine is linear in the text, and knows neither look-around nor references back.
+        // This engine takes time linear in the text. It supports neither look-around nor
+        // back-references.
         let compiled = RegexBuilder::new(&translated(text))
             .size_limit(MAX_PATTERN_PROGRAM)
             .dfa_size_limit(MAX_PATTERN_PROGRAM)
@@ -268,7 +271,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A pattern as JSON Schema means it (ECMA 262), in the words of the engine: classes are of ASCII there.
+/// Translates a pattern of ECMA 262, which JSON Schema uses, into the syntax of the engine: there,
+/// `\d` and `\w` match ASCII only.
 fn translated(pattern: &str) -> String {
     let mut text = String::with_capacity(pattern.len());
     let mut letters = pattern.chars();

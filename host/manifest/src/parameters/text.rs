@@ -4,13 +4,13 @@ use std::io::{self, Write};
 
 use serde_json::Value as Json;
 
-/// Characters of a foreign text, or of a value, that a message quotes.
+/// The most characters of a value or an untrusted text that a message quotes.
 const LONGEST: usize = 200;
 
-/// Names or values that a hint lists.
+/// The most names or values that a hint lists.
 pub(super) const MOST_LISTED: usize = 20;
 
-/// The hint to use one of some options; none if there are none.
+/// Returns a hint to use one of the options; `None` if there are none.
 pub(super) fn choose(options: &[String]) -> Option<String> {
     match options {
         [] => None,
@@ -19,7 +19,7 @@ pub(super) fn choose(options: &[String]) -> Option<String> {
     }
 }
 
-/// The first of some texts, separated by commas.
+/// Returns the first of the texts, separated by commas.
 pub(super) fn some(texts: impl Iterator<Item = String>) -> String {
     let mut texts = texts.peekable();
     let first: Vec<String> = texts.by_ref().take(MOST_LISTED).collect();
@@ -27,7 +27,7 @@ pub(super) fn some(texts: impl Iterator<Item = String>) -> String {
     first.join(", ") + more
 }
 
-/// A value as JSON in backticks, cut: no more of it is made than is shown.
+/// Returns a value as JSON in backticks, cut. No more of it is serialized than is shown.
 pub(super) fn shown(value: &Json) -> String {
     struct Cut(Vec<u8>);
     impl Write for Cut {
@@ -42,12 +42,12 @@ pub(super) fn shown(value: &Json) -> String {
         }
     }
     let mut cut = Cut(Vec::new());
-    // It ends early by an error: what was written until then is what is shown.
+    // Serialization ends with an error when the buffer is full. Its content is what is shown.
     let _ = serde_json::to_writer(&mut cut, value);
     format!("`{}`", brief(&String::from_utf8_lossy(&cut.0)))
 }
 
-/// A foreign text on one line, cut: it may quote a value of any length.
+/// Returns an untrusted text on one line, cut: it may be of any length.
 pub(super) fn brief(text: &str) -> String {
     let line: String = text
         .chars()

@@ -7,7 +7,7 @@ use crate::{WHOLE, changed, parse, said};
 const BROKEN: &str = include_str!("../fixtures/broken.toml");
 
 #[test]
-fn all_faults_of_a_file_are_told_at_once() {
+fn all_problems_of_a_file_are_reported_at_once() {
     let error = parse(BROKEN, &Overrides::default()).unwrap_err();
     insta::assert_snapshot!(error.render());
 }
@@ -22,7 +22,7 @@ fn every_line_that_is_marked_as_wrong_is_cited() {
 }
 
 #[test]
-fn all_faults_of_the_toml_itself_are_told_at_once() {
+fn all_syntax_errors_are_reported_at_once() {
     let error =
         parse("a = \n[b]\nc = 1 1\nd = 1\nd = 2\ne = 99999999999999999999\n[b]\n", &Overrides::default()).unwrap_err();
     insta::assert_snapshot!(error.render());

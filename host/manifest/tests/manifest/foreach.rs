@@ -1,11 +1,11 @@
-//! One run for each of several values or segments: what the section says, and what can be wrong.
+//! `[foreach]`: one run for each of several values or segments.
 
 use serde_json::{Value, json};
 use stagewright_manifest::{Manifest, ManifestError, Overrides, child_name, child_names};
 
 use crate::{WHOLE, parse};
 
-/// The whole example with a column of contracts and this at its end.
+/// Returns the whole example with a column `contract` and with this text at its end.
 fn text(end: &str) -> String {
     let column = "tenure = \"int64\"\n";
     assert!(WHOLE.contains(column), "the example no longer contains {column:?}");
@@ -20,7 +20,7 @@ fn said(section: &str) -> String {
     with(section).expect_err("the section is a fault").render()
 }
 
-/// The line of the file that a line of the section is.
+/// Returns the line of the file for a line of the section.
 fn line(number: usize) -> String {
     format!("config/pipeline.toml:{}:", text("[foreach]").lines().count() + number)
 }
@@ -46,7 +46,7 @@ fn values_are_children_that_differ_in_one_key_and_have_models_of_their_own() {
 }
 
 #[test]
-fn a_table_names_its_values_and_an_argument_may_give_others() {
+fn a_table_names_its_values_and_an_argument_replaces_them() {
     let section = "set = \"split.seed\"\nvalues = { first = 1, second = 2 }";
     let manifest = with(section).unwrap();
     let model = manifest.model.to_string();
@@ -67,13 +67,13 @@ fn segments_are_known_later_and_the_template_may_name_the_column() {
     assert_eq!(manifest.of_child(&foreach, "Two-year").unwrap().model.as_str(), "churn-Two-year");
     assert_eq!(manifest.effective()["foreach"]["min-rows"], 50);
     assert_eq!(manifest.effective()["foreach"]["nulls"], "error");
-    // A name of a model is all that a segment becomes, and it must be one.
+    // A segment becomes the name of a model, so it must be a valid one.
     assert!(manifest.of_child(&foreach, "a/../b").is_err());
     assert!(manifest.of_child(&foreach, &"x".repeat(200)).is_err());
 }
 
 #[test]
-fn whatever_a_value_is_its_name_is_plain_and_two_that_would_share_one_are_told() {
+fn names_of_values_are_plain_and_collisions_are_reported() {
     for (value, name) in [
         (json!("Month-to-month"), "Month-to-month"),
         (json!("Two year"), "Two-year"),
@@ -102,7 +102,7 @@ fn whatever_a_value_is_its_name_is_plain_and_two_that_would_share_one_are_told()
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once_with_its_line() {
+fn all_problems_of_foreach_are_reported_at_once_with_their_lines() {
     let text = said("column = \"Contrat\"\nmodel = \"churn\"\nmin-rows = 0\nnull = \"skip\"\non-failure = \"halt\"");
     for (at, part) in [
         (1, "`[signature.fields]` has no column `Contrat`"),
@@ -117,7 +117,7 @@ fn everything_that_is_wrong_is_told_at_once_with_its_line() {
 }
 
 #[test]
-fn faults_of_values_are_told_where_they_stand() {
+fn problems_of_values_are_reported_at_their_places() {
     let text = said("set = \"training.n_estimators\"\nvalues = [1, 2.5, 1, [3]]");
     assert!(text.contains(&line(2)) && text.contains("an array has no name"), "{text}");
     assert!(text.contains("`1` stands twice in `values`"), "{text}");
@@ -149,7 +149,7 @@ fn faults_of_values_are_told_where_they_stand() {
 }
 
 #[test]
-fn files_of_children_have_a_place_for_their_names() {
+fn files_of_children_need_a_placeholder_for_their_names() {
     let with = |path: &str, artifact: &str| {
         let section = format!("[outputs]\n{path:?} = {artifact:?}\n[foreach]\ncolumn = \"Contract\"\n");
         parse(&text(&section), &Overrides::default())
@@ -168,7 +168,7 @@ fn files_of_children_have_a_place_for_their_names() {
 }
 
 #[test]
-fn a_split_of_the_whole_table_does_not_fit() {
+fn an_imported_split_does_not_fit_segments() {
     let set = vec!["split.file=split.csv".to_owned()];
     let error = parse(&text("[foreach]\ncolumn = \"Contract\""), &Overrides { set, ..Overrides::default() })
         .unwrap_err()
@@ -177,7 +177,7 @@ fn a_split_of_the_whole_table_does_not_fit() {
 }
 
 #[test]
-fn a_drawing_frames_what_is_done_for_each_child() {
+fn a_diagram_frames_the_steps_of_each_child() {
     let drawn = with("column = \"Contract\"").unwrap().mermaid();
     for part in [
         "subgraph each[\"for each Contract\"]",

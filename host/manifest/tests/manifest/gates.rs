@@ -1,11 +1,10 @@
-//! `[gates]`: policies, what is done about a champion that cannot be compared with, and metrics by
-//! any of their names.
+//! `[gates]`: policies, champions that cannot be compared, and metrics under all their names.
 
 use stagewright_manifest::{ChampionOverlap, GatesSection, Overrides, Policy, RegisterPolicy};
 
 use crate::{WHOLE, changed, parse, said};
 
-/// The gates of the whole example with lines added to the section.
+/// Returns the gates of the whole example with lines added to the section.
 fn gates(lines: &str) -> GatesSection {
     changed("[gates]\n", &format!("[gates]\n{lines}\n")).unwrap_or_else(|error| panic!("{}", error.render())).gates
 }
@@ -43,7 +42,7 @@ fn a_margin_is_not_negative() {
 }
 
 #[test]
-fn rows_that_the_champion_learnt_from_are_left_out_or_an_error() {
+fn overlap_with_the_champion_is_excluded_or_an_error() {
     let silent = gates("");
     assert_eq!((silent.champion_overlap, silent.overlap_rows_per_class), (ChampionOverlap::Exclude, 10));
     let told = gates("champion-overlap = \"error\"\noverlap-rows-per-class = 50");
@@ -53,7 +52,7 @@ fn rows_that_the_champion_learnt_from_are_left_out_or_an_error() {
 }
 
 #[test]
-fn the_key_of_before_is_refused_with_the_one_to_write() {
+fn a_key_of_earlier_versions_is_refused_with_its_replacement() {
     assert_eq!(gates("").register, RegisterPolicy::Always);
     assert_eq!(gates("register = \"passed\"").register, RegisterPolicy::Passed);
     for (before, now) in [("true", "always"), ("false", "passed")] {
@@ -75,7 +74,7 @@ fn a_metric_may_go_by_any_of_its_names() {
     assert_eq!(manifest.gates.primary, "roc_auc");
     let manifest = changed("maximum = { log_loss = 0.6 }", "maximum = { logloss = 0.6, acc = 0.99 }").unwrap();
     assert_eq!(manifest.gates.maximum, [("accuracy".to_owned(), 0.99), ("log_loss".to_owned(), 0.6)].into());
-    // Whatever name is written, the same bounds hold.
+    // The same bounds hold under every name of a metric.
     assert!(said("maximum = { log_loss = 0.6 }", "maximum = { auc = 0.5 }").contains("lies below the minimum"));
     assert!(said("maximum = { log_loss = 0.6 }", "maximum = { auc = 1.5 }").contains("out of range"));
     let text = said("primary = \"roc_auc\"", "primary = \"logloss\"");
@@ -90,7 +89,7 @@ fn one_metric_under_two_names_is_an_error() {
 }
 
 #[test]
-fn an_argument_replaces_the_files_figure_by_whatever_name() {
+fn an_argument_replaces_the_files_threshold_under_any_name() {
     for name in ["auc", "roc_auc", "auc_roc"] {
         let set = Overrides { set: vec![format!("gates.minimum.{name}=0.9")], ..Overrides::default() };
         let gates = parse(WHOLE, &set).unwrap_or_else(|error| panic!("{}", error.render())).gates;
@@ -99,7 +98,7 @@ fn an_argument_replaces_the_files_figure_by_whatever_name() {
 }
 
 #[test]
-fn a_metric_of_another_task_leads_to_the_one_of_this() {
+fn a_metric_of_another_task_suggests_the_one_of_this_task() {
     let multi = WHOLE.replace("positive = \"Yes\"\n", "").replace("kind = \"binary\"", "kind = \"multi-class\"");
     let text = parse(&multi, &Overrides::default()).unwrap_err().render();
     assert!(text.contains("`roc_auc` is not a metric of this task"), "{text}");

@@ -1,11 +1,11 @@
-//! Pipelines of other stages than the six: how they are wired, and everything that can be wrong.
+//! Pipelines of other stages than the six: how they are connected, and the problems they can have.
 
 use stagewright_manifest::{Manifest, ManifestError, Overrides, StageSelection, Step, World};
 
 use crate::{WHOLE, parse};
 
-/// The stages of the whole example, without their headings' order: two trainings, each with
-/// parameters, and a second ingestion whose table is checked.
+/// Stages in another order than they run in: two trainings, each with parameters, and a second
+/// ingestion whose table is validated.
 const STAGES: &str = r#"
 [stages.customers]
 world = "ingestion"
@@ -47,7 +47,7 @@ component = "evaluate-classifier"
 component = "promote-gated"
 "#;
 
-/// The whole example with these stages instead of its six.
+/// Reads the whole example with these stages instead of its six.
 pub(crate) fn with(stages: &str) -> Result<Manifest, ManifestError> {
     with_set(stages, &[])
 }
@@ -60,7 +60,7 @@ fn with_set(stages: &str, set: &[&str]) -> Result<Manifest, ManifestError> {
     parse(&text, &Overrides { set, ..Overrides::default() })
 }
 
-/// The problems of the stages with one change.
+/// Returns the problems of the stages with one change.
 fn said(from: &str, to: &str) -> String {
     assert!(STAGES.contains(from), "the stages no longer contain {from:?}");
     with(&STAGES.replacen(from, to, 1)).expect_err("the change is a fault").render()
@@ -79,7 +79,7 @@ pub(crate) fn worked_on(step: &Step) -> Vec<&str> {
 }
 
 #[test]
-fn six_stages_are_wired_without_a_word_and_are_no_graph() {
+fn six_stages_are_connected_by_default_and_are_no_graph() {
     let manifest = parse(WHOLE, &Overrides::default()).unwrap();
     assert!(!manifest.is_graph());
     assert_eq!(names(&manifest), World::required().map(World::as_str).collect::<Vec<_>>());
@@ -97,7 +97,7 @@ fn six_stages_are_wired_without_a_word_and_are_no_graph() {
     let line = &step(&manifest, "promotion").line;
     assert_eq!(line.len(), 4, "all but the validation, whose table goes on as it is: {line:?}");
     assert!(line.iter().all(|(world, id)| world.as_str() == id.as_str()));
-    // In the record of a run nothing is new.
+    // The record of a run has the same form as before.
     let stages = &manifest.effective()["stages"];
     assert_eq!(stages.as_object().map(serde_json::Map::len), Some(6));
     for stage in stages.as_object().unwrap().values() {
@@ -106,7 +106,7 @@ fn six_stages_are_wired_without_a_word_and_are_no_graph() {
 }
 
 #[test]
-fn named_stages_are_wired_by_name_and_an_evaluation_is_a_step_for_each_model() {
+fn named_stages_are_connected_by_name_and_an_evaluation_is_a_step_for_each_model() {
     let manifest = with(STAGES).unwrap();
     assert!(manifest.is_graph());
     assert_eq!(
@@ -127,7 +127,7 @@ fn named_stages_are_wired_by_name_and_an_evaluation_is_a_step_for_each_model() {
     assert_eq!(worked_on(step(&manifest, "check-events")), ["events"]);
     assert_eq!(worked_on(step(&manifest, "evaluation-small")), ["small"]);
     assert_eq!(worked_on(step(&manifest, "promotion")), ["evaluation-forest", "evaluation-small"]);
-    // Nothing is learnt before every table is found fit.
+    // Nothing is learnt before every validation has passed.
     let after: Vec<&str> = step(&manifest, "transformation").after.iter().map(|id| id.as_str()).collect();
     assert_eq!(after, ["check-customers", "check-events"]);
     let line: Vec<(World, &str)> =
@@ -157,7 +157,7 @@ fn a_stage_has_its_component_s_parameters_with_its_own_over_them() {
 }
 
 #[test]
-fn a_parameter_of_a_stage_is_cited_where_the_stage_says_it() {
+fn a_parameter_of_a_stage_is_cited_at_the_stage() {
     let manifest = with(STAGES).unwrap();
     let schema = serde_json::json!({
         "type": "object",
@@ -175,7 +175,7 @@ fn a_parameter_of_a_stage_is_cited_where_the_stage_says_it() {
 }
 
 #[test]
-fn everything_that_is_wrong_with_a_graph_is_said_at_once_with_its_line() {
+fn problems_of_a_graph_are_reported_at_once_with_their_lines() {
     let stages = STAGES
         .replace("table = \"ingestion.customers\"", "tables = \"customers\"")
         .replace("table = \"events.table\"", "table = \"event\"")
@@ -194,7 +194,7 @@ fn everything_that_is_wrong_with_a_graph_is_said_at_once_with_its_line() {
 }
 
 #[test]
-fn what_could_be_one_of_several_must_be_said() {
+fn an_input_with_several_possible_sources_must_be_named() {
     let text = said("inputs = { table = \"customers\" }", "");
     assert!(text.contains("stage `transformation` could work on `customers`, `events`"), "{text}");
     assert!(text.contains("hint: say which: `inputs = { table = \"customers\" }`"), "{text}");
@@ -245,7 +245,7 @@ fn a_table_that_nobody_checks_or_works_on_is_refused() {
 }
 
 #[test]
-fn the_order_hangs_on_worlds_and_names_and_a_drawing_shows_it() {
+fn the_order_depends_on_worlds_and_names_and_a_diagram_shows_it() {
     let backwards: String = {
         let mut sections: Vec<&str> = STAGES.split("\n\n").collect();
         sections.reverse();
@@ -342,7 +342,7 @@ fn outputs_stay_below_the_folder_of_their_file_and_are_not_hidden() {
 }
 
 #[test]
-fn a_part_is_named_by_its_world_its_stage_or_its_step() {
+fn stages_are_selected_by_world_stage_or_step() {
     let manifest = with(STAGES).unwrap();
     let part = |name: &str| {
         manifest.select_stages(name).map(|StageSelection { world, only }| (world, only.map(|id| id.to_string())))

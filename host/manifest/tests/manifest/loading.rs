@@ -10,7 +10,7 @@ use stagewright_store::{DataType, Role};
 use crate::{WHOLE, changed, parse, repository, said};
 
 #[test]
-fn a_whole_file_says_what_was_written() {
+fn a_whole_file_is_read_as_written() {
     let manifest = parse(WHOLE, &Overrides::default()).unwrap();
     assert_eq!(manifest.pipeline.as_str(), "churn");
     assert_eq!(manifest.experiment.as_str(), "Churn-2026");
@@ -77,7 +77,7 @@ fn paths_start_where_the_file_is() {
 }
 
 #[test]
-fn limits_that_are_not_written_keep_their_finite_defaults() {
+fn limits_that_are_not_set_keep_their_finite_defaults() {
     let manifest = parse(WHOLE, &Overrides::default()).unwrap();
     let ingestion = manifest.stage(World::Ingestion).limits;
     assert_eq!((ingestion.memory, ingestion.cpu), (512 << 20, Duration::from_secs(60)));
@@ -86,7 +86,7 @@ fn limits_that_are_not_written_keep_their_finite_defaults() {
 }
 
 #[test]
-fn only_what_must_be_said_must_be_said() {
+fn optional_keys_may_be_left_out() {
     let text = "pipeline = 'p'\nexperiment = 'e'\nmodel = 'm'\nseed = 1\ntask = { kind = 'regression', target = 'y' }\n\
         stages = { ingestion.component = 'a', validation.component = 'b', transformation.component = 'c', \
         training.component = 'd', evaluation.component = 'e', promotion.component = 'f' }\n";

@@ -1,4 +1,5 @@
-//! What a person who writes pipeline files meets: what loads, and what is said when something is wrong.
+//! The crate as the author of a pipeline file sees it: what loads, and the messages for what does
+//! not.
 
 mod faults;
 mod foreach;
@@ -18,18 +19,18 @@ use stagewright_manifest::{Manifest, ManifestError, Overrides};
 
 const WHOLE: &str = include_str!("../fixtures/whole.toml");
 
-/// Checks a text as if it were `config/pipeline.toml`.
+/// Parses a text as if it were `config/pipeline.toml`.
 fn parse(text: &str, overrides: &Overrides) -> Result<Manifest, ManifestError> {
     Manifest::parse("config/pipeline.toml", text.to_owned(), PathBuf::from("config"), overrides)
 }
 
-/// The whole example with one change.
+/// Parses the whole example with one change.
 fn changed(from: &str, to: &str) -> Result<Manifest, ManifestError> {
     assert!(WHOLE.contains(from), "the example no longer contains {from:?}");
     parse(&WHOLE.replacen(from, to, 1), &Overrides::default())
 }
 
-/// What is said about the example with one change.
+/// Returns the problems of the example with one change.
 fn said(from: &str, to: &str) -> String {
     changed(from, to).expect_err("the change is a fault").render()
 }

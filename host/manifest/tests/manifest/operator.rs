@@ -1,4 +1,4 @@
-//! The operator's file bounds what a manifest may ask.
+//! The bounds that the operator's file sets for manifests.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ fn a_grant_that_the_operator_does_not_allow_is_refused() {
     assert!(error.render().contains("does not allow `evil.example`"), "{}", error.render());
 }
 
-/// The shipped pipeline with its rows on a server.
+/// Returns the shipped pipeline with its source on a server.
 fn fetching(source: &str) -> Manifest {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/churn.toml");
     let text = std::fs::read_to_string(file).unwrap();
@@ -67,7 +67,7 @@ fn fetching(source: &str) -> Manifest {
 }
 
 #[test]
-fn a_manifest_names_only_variables_that_are_meant_to_be_sent() {
+fn a_manifest_sends_only_variables_that_are_meant_as_tokens() {
     let source = |name: &str| fetching(&format!("uri = \"https://theirs.example/x.csv\"\ntoken-env = \"{name}\""));
     assert!(source("STAGEWRIGHT_TOKEN_PARTNER").within(&Operator::default()).is_ok());
     for name in ["AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "GITHUB_TOKEN", "STAGEWRIGHT_TOKE", "stagewright_token_x"] {
@@ -101,7 +101,7 @@ fn the_query_of_a_url_is_not_recorded() {
 }
 
 #[test]
-fn what_a_process_may_do_at_once_is_the_operators() {
+fn parallelism_is_set_by_the_operator() {
     assert_eq!(operator("").machine, MachineLimits::default());
     let operator = operator("[machine]\npermits = 4\nmemory = \"2 GiB\"\n");
     assert_eq!(operator.machine, MachineLimits { permits: Some(4), memory: Some(2 << 30) });
@@ -120,7 +120,7 @@ fn what_a_process_may_do_at_once_is_the_operators() {
 }
 
 #[test]
-fn which_walls_must_stand_is_the_operators() {
+fn required_walls_are_set_by_the_operator() {
     assert_eq!(operator("").walls, None);
     for (word, policy) in WallPolicy::ALL {
         assert_eq!(operator(&format!("walls = \"{word}\"\n")).walls, Some(policy));
@@ -133,7 +133,7 @@ fn which_walls_must_stand_is_the_operators() {
 }
 
 #[test]
-fn instance_limits_are_the_operators() {
+fn instance_limits_are_set_by_the_operator() {
     let limits = operator("[instances]\nhandles = 500\nrows = 5000\nstack = \"256 KiB\"\n").instances;
     assert_eq!(limits, InstanceLimits { handles: 500, rows: 5000, stack: 256 << 10, ..InstanceLimits::default() });
 }
@@ -149,7 +149,7 @@ fn signatures_are_required_in_the_words_of_a_manifest_and_keys_lie_beside_the_fi
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn all_problems_of_the_operators_file_are_reported_at_once() {
     let text = "[ceilings]\nmemroy = \"1 GiB\"\ncpu = \"soon\"\n[ceilings.trainnig]\n[instances]\nstack = \"1 B\"\n[http]\nhosts = [\"https://x\"]\n";
     let error = Operator::parse("operator.toml", text.to_owned()).unwrap_err().render();
     for part in ["memroy", "`soon`", "trainnig", "`instances.stack` is out of range", "not a server or a network"] {

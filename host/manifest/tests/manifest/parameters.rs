@@ -22,7 +22,7 @@ fn shown(manifest: &Manifest, problems: Vec<Problem>) -> String {
     manifest.error(problems).render()
 }
 
-/// The shape that schemars gives to a parameter type with an enumeration and a nested type.
+/// Returns a schema in the form that schemars gives to an enumeration and a nested type.
 fn schema() -> serde_json::Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -94,7 +94,7 @@ fn a_missing_parameter_cites_where_it_should_be() {
 fn a_schema_that_would_harm_the_host_is_the_components_fault() {
     let manifest = with(&[]);
     let deep = (0..90).fold(json!({}), |inner, _| json!({ "not": inner }));
-    // Each definition refers twice to the one before: two to the thirtieth parts.
+    // Each definition refers twice to the one before it: 2^30 parts.
     let twice = |number: u32| {
         let before = json!({ "$ref": format!("#/$defs/{}", number - 1) });
         (number.to_string(), json!({ "allOf": [before.clone(), before] }))
@@ -113,7 +113,7 @@ fn a_schema_that_would_harm_the_host_is_the_components_fault() {
         json!({ "pattern": "(?=a)(a+)+$" , "patternProperties": { "(": {} } }),
         deep,
         wide,
-        // A validator may decode what a bound does not: `l%31` is `l1`.
+        // A validator may decode what a size bound does not: `l%31` is `l1`.
         json!({ "$ref": "#/$defs/l%31", "$defs": { "l1": {}, "l%31": {} } }),
         json!({ "$ref": "#/$defs/a~1b", "$defs": { "a/b": {}, "a~1b": {} } }),
         json!({ "$ref": "#/$defs/a/b", "$defs": { "a": { "b": {} } } }),
@@ -148,7 +148,7 @@ fn a_schema_that_would_harm_the_host_is_the_components_fault() {
 }
 
 #[test]
-fn messages_are_cut_however_much_a_schema_has_to_say() {
+fn messages_about_large_schemas_are_cut() {
     let long = "x".repeat(400_000);
     let names: serde_json::Map<_, _> = (0..2000).map(|number| (format!("p{number}"), json!({}))).collect();
     for schema in [
@@ -201,7 +201,7 @@ fn components_that_do_not_exist_are_cited_where_they_are_named() {
 }
 
 #[test]
-fn somebody_elses_problem_is_cited_at_its_key() {
+fn a_problem_found_elsewhere_is_cited_at_its_key() {
     let manifest = with(&[]);
     let problem = manifest.problem(&["stages", "training", "component"], "it implements `validation`", None);
     let line = WHOLE.lines().position(|line| line == "component = \"train-boosted\"").unwrap() + 1;

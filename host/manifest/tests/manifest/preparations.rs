@@ -4,7 +4,8 @@ use stagewright_manifest::World;
 
 use crate::graphs::{names, step, with, worked_on};
 
-/// Two tables, the second checked before a table is made of both, of which another one is made.
+/// Two tables, of which the second is validated; a preparation of both, and a preparation of that
+/// one.
 const STAGES: &str = r#"
 [stages.joined]
 world = "preparation"
@@ -46,17 +47,17 @@ component = "evaluate-classifier"
 component = "promote-gated"
 "#;
 
-/// The errors of the stages with one change.
+/// Returns the problems of the stages with one change.
 fn said(from: &str, to: &str) -> String {
     assert!(STAGES.contains(from), "the stages no longer contain {from:?}");
     with(&STAGES.replacen(from, to, 1)).expect_err("the change is a fault").render()
 }
 
 #[test]
-fn a_preparation_works_on_tables_by_name_and_its_table_is_learnt_from() {
+fn a_preparation_reads_named_tables_and_its_table_is_learnt_from() {
     let manifest = with(STAGES).unwrap();
     assert!(manifest.is_graph());
-    // A table that is checked is not used before.
+    // A table with a validation is not used before it.
     assert_eq!(
         names(&manifest),
         [
@@ -77,7 +78,7 @@ fn a_preparation_works_on_tables_by_name_and_its_table_is_learnt_from() {
     assert_eq!(inputs, [("right", "events", "table"), ("left", "customers", "table")]);
     assert_eq!(joined.after.iter().map(|id| id.as_str()).collect::<Vec<_>>(), ["check-events"]);
     assert_eq!(worked_on(step(&manifest, "preparation")), ["joined", "customers", "customers"]);
-    // The last table is the one that nobody has to name: the others are on the way to it.
+    // The last table is the default input: the others are inputs of preparations.
     assert_eq!(worked_on(step(&manifest, "validation")), ["preparation"]);
     assert_eq!(worked_on(step(&manifest, "transformation")), ["preparation"]);
     assert_eq!(step(&manifest, "promotion").line[&World::Ingestion].as_str(), "preparation");
@@ -90,7 +91,7 @@ fn a_preparation_works_on_tables_by_name_and_its_table_is_learnt_from() {
 }
 
 #[test]
-fn everything_that_is_wrong_with_preparations_is_said_at_once_with_its_line() {
+fn problems_of_preparations_are_reported_at_once_with_their_lines() {
     let stages = STAGES
         .replace("right = \"ingestion.events\"", "\"Right side\" = \"ingestion.event\"")
         .replace("left = \"customers.table\"", "left = [\"customers\", \"events\"]")
@@ -141,7 +142,7 @@ fn a_preparation_is_named_as_its_world_in_a_graph_alone_and_reads_no_source() {
     assert!(text.contains("no stage works on what `joined` makes"), "{text}");
     let outputs = with(&format!("{STAGES}\n[outputs]\n\"joined.arrow\" = \"joined.table\"\n")).unwrap().outputs;
     assert_eq!((outputs[0].stage.as_str(), outputs[0].world), ("joined", World::Preparation));
-    // Six stages need no wiring, and a preparation is none of them.
+    // Six stages need no `inputs`, and a preparation is not one of the six.
     let six = "[stages.ingestion]\ncomponent = \"ingest-table\"\nsource = \"customers\"\n\
                [stages.preparation]\ncomponent = \"join-tables\"\n\
                [stages.validation]\ncomponent = \"validate-table\"\n\

@@ -1,10 +1,10 @@
-//! The check of parameters: violations, and the steps that it takes.
+//! Tests of checking parameters: violations and steps.
 
 use serde_json::{Value as Json, json};
 
 use super::*;
 
-/// How many violations there are, and the steps; `None`: the steps ran out.
+/// Returns the number of violations; `None` if the steps ran out.
 fn checked(schema: &Json, value: &Json) -> Option<usize> {
     let schema = Schema::new(schema).unwrap();
     let checked = check(&schema, value);
@@ -57,7 +57,7 @@ fn each_keyword_says_what_json_schema_says() {
             json!({ "a": 1, "b": 1 }),
             json!({ "a": 1, "b": 1, "d": 1 }),
         ),
-        // What stands where data stand is data, whatever it looks like.
+        // Values of `enum`, `const` and `default` are data, even if they look like schemas.
         (json!({ "enum": [{ "$ref": "#/nowhere" }] }), json!({ "$ref": "#/nowhere" }), json!({})),
         (
             json!({ "const": { "$id": "x" }, "default": { "$ref": "y" }, "title": { "type": 7 } }),
@@ -79,8 +79,8 @@ fn the_hundredth_violation_is_the_last() {
 }
 
 #[test]
-fn work_that_multiplies_ends() {
-    // A choice in each level of a list in lists: twice as much work a level.
+fn exponential_work_ends() {
+    // A choice at each level of nested lists doubles the work at each level.
     let nested = |levels: u32, leaf: Json| (0..levels).fold(leaf, |inner, _| json!([inner]));
     let twice = (0..12).fold(json!(false), |inner, _| json!({ "anyOf": [{ "items": inner }, { "items": inner }] }));
     let wide = Json::Array(vec![nested(13, json!([1])); 4000]);
@@ -88,13 +88,13 @@ fn work_that_multiplies_ends() {
     let choices: Vec<Json> = (0..20_000).map(|number| json!({ "const": number })).collect();
     let many = json!({ "contains": { "anyOf": choices }, "minContains": 0 });
     assert_eq!(checked(&many, &Json::Array(vec![json!(-1); 2000])), None);
-    // A program of many states over a long text.
+    // A large automaton over a long text.
     let pattern = json!({ "pattern": "^([ab]{1,100}c?){1,20}$" });
     assert_eq!(checked(&pattern, &json!("ab".repeat(100_000))), None);
 }
 
 #[test]
-fn what_is_unevaluated_is_found_in_bounded_work() {
+fn unevaluated_properties_take_bounded_work() {
     let choice = |inner: Json| json!({ "anyOf": [inner.clone(), inner], "unevaluatedProperties": false });
     let schema = (0..12).fold(json!({ "properties": { "a": { "type": "string" } } }), |inner, _| choice(inner));
     let value = Json::Object((0..5000).map(|number| (format!("a{number}"), json!(1))).collect());
