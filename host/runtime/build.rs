@@ -1,4 +1,5 @@
-//! Tells the crate which wasmtime it is built with: compiled code of another is not to be used, and a build without the compiler cannot ask wasmtime.
+//! Tells the crate which wasmtime it is built with: compiled code of another is not to be used, and
+//! a build without the compiler cannot ask wasmtime.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! The account of one instance: its share of the stage's limits. All instances of a stage add to the
-//! same meter.
+//! The account of one instance: its share of the stage's limits. All instances of a stage add to
+//! the same meter.
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ pub(crate) struct InstanceAccount {
     memory: u64,
     /// The same bytes, as a part of the memory of all guests of this process.
     pub(crate) live: GuestMemory,
-    /// Bytes that the host holds for the guest between calls, such as the rows and categories of open
-    /// table writers.
+    /// Bytes that the host holds for the guest between calls, such as the rows and categories of
+    /// open table writers.
     held: u64,
     /// The number of tables and blobs that the instance has begun.
     artifacts: usize,
@@ -94,11 +94,11 @@ impl InstanceAccount {
         self.context.meter.hold(self.context.world, &self.context.limits, memory.saturating_add(held))
     }
 
-    /// Charges growth of the guest's memories. Returns `false`, without a charge, if the memory would
-    /// exceed its own `maximum`.
+    /// Charges growth of the guest's memories. Returns `false`, without a charge, if the memory
+    /// would exceed its own `maximum`.
     ///
-    /// Growth that is allowed but fails, since the machine has no memory left, stays charged. A guest
-    /// could provoke such failures, so a refund would be a way around the limit.
+    /// Growth that is allowed but fails, since the machine has no memory left, stays charged. A
+    /// guest could provoke such failures, so a refund would be a way around the limit.
     pub(crate) fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool, StageFault> {
         let memory = self.memory.saturating_add(desired.saturating_sub(current) as u64);
         self.check_memory(memory, self.held)?;

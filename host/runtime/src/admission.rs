@@ -1,9 +1,9 @@
-//! What a component may import, and what it must export: decided by names, before anything of it is
-//! compiled or run.
+//! Decides what a component may import and must export, by the names of the interfaces, before
+//! anything of the component is compiled or run.
 //!
-//! Every import must be an interface that its world lists, or WASI in its virtual form, or a stub
-//! that the manifest allows; anything else is refused by name, and another version of the contract
-//! or of WASI by its version.
+//! Every import must be an interface of the component's world, an interface of the virtual WASI, or
+//! a stub that the manifest allows. Another import is refused by its name, and another version of
+//! the contract or of WASI by its version.
 
 use stagewright_lifecycle::fault::guest_name;
 use stagewright_manifest::World;
@@ -18,21 +18,21 @@ use crate::version::{self, Name, Tool, interface};
 use crate::wasi::linker::link_wasi;
 use crate::wasi::stubs::{self, Stubs};
 
-/// Why a component gets what it imports; or that it does not.
+/// What a component gets for an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
     /// An interface of its world.
     World,
-    /// WASI as every stage gets it: virtual and empty.
+    /// An interface of WASI, virtual and empty, as every stage gets it.
     Wasi,
-    /// An interface with nothing behind it, which the manifest allows by name.
+    /// An interface whose functions always fail, which the manifest allows by this name.
     Stub(&'static str),
     /// Nothing: the component is refused.
     Refused,
 }
 
 impl Grant {
-    /// The word for people and programs.
+    /// Returns the name of the grant for people and programs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::World => "world",
@@ -43,13 +43,13 @@ impl Grant {
     }
 }
 
-/// The stub that would let an import link.
+/// Returns the stub that would allow an import.
 fn stub_of(import: &str) -> Option<&'static str> {
     let only = |stub: &&str| stubs::grants(import, Stubs::named(&[(*stub).to_owned()]));
     if stubs::grants(import, Stubs::default()) { None } else { ["filesystem", "sockets"].into_iter().find(only) }
 }
 
-/// What a component of a world gets for an import.
+/// Returns what a component of a world gets for an import.
 pub(crate) fn grant(world: World, import: &str, stubs: Stubs) -> Grant {
     let name = Name::parse(import);
     let is = |interface: &&str| name.as_ref().is_some_and(|name| name.is_ours(interface));
@@ -63,20 +63,20 @@ pub(crate) fn grant(world: World, import: &str, stubs: Stubs) -> Grant {
     }
 }
 
-/// Whether an interface of the contract is among these names.
+/// Returns whether these names contain an interface of the contract.
 pub(crate) fn has(names: &[String], interface: &str) -> bool {
     names.iter().filter_map(|name| Name::parse(name)).any(|name| name.is_ours(interface))
 }
 
-/// The worlds whose interface a component exports.
+/// Returns the worlds that a component implements, judged by the first export of each world.
 pub(crate) fn worlds(exports: &[String]) -> Vec<World> {
-    let told = |world: &World| world.contract().exports.first().is_some_and(|first| has(exports, first));
-    World::all().filter(told).collect()
+    let implements = |world: &World| world.contract().exports.first().is_some_and(|first| has(exports, first));
+    World::all().filter(implements).collect()
 }
 
-/// Refuses a component of another version of the contract or of WASI, or that lacks an export of
-/// its world, or imports what the world does not have. Who made it is asked only if its author has
-/// to rebuild it.
+/// Checks that a component has the versions of the contract and of WASI that this host answers,
+/// exports all interfaces of its world, and imports only what the world grants. `tool` is called
+/// only if the author has to rebuild the component.
 ///
 /// # Errors
 /// [`RuntimeError::Contract`], [`RuntimeError::Wasi`], [`RuntimeError::World`],
@@ -105,7 +105,7 @@ pub(crate) fn admit(
     })
 }
 
-/// A linker with what a world may import, and nothing else.
+/// Creates a linker with the imports of a world, and nothing else.
 pub(crate) fn linker<H: Host>(
     engine: &wasmtime::Engine,
     world: World,
@@ -132,7 +132,7 @@ mod tests {
     use crate::engine::{EngineOptions, engine};
 
     #[test]
-    fn every_import_that_the_table_of_worlds_names_is_answered() {
+    fn the_imports_of_every_world_are_linked() {
         let engine = engine(EngineOptions::default()).expect("an engine");
         for world in World::all() {
             let linked = linker::<crate::stage_host::StageHost>(&engine, world, Stubs::default());

@@ -23,8 +23,8 @@ pub(crate) fn row_too_large(
     StageFault::Data { stage: stage.into(), message, column, row: Some(row), value: None }
 }
 
-/// Returns as many of the first rows of a batch as [`MAX_BATCH_BYTES`] allows; at least one unless the
-/// batch is empty. `first` is the number of the first row in the stage's table.
+/// Returns as many of the first rows of a batch as [`MAX_BATCH_BYTES`] allows; at least one unless
+/// the batch is empty. `first` is the number of the first row in the stage's table.
 ///
 /// # Errors
 /// Returns a fault of the data, with column and row, if the first row alone is too large.
@@ -67,7 +67,8 @@ pub(crate) fn numbers_out(rows: usize, columns: &[Vec<f64>]) -> types::Batch {
     types::Batch { rows: rows as u32, bytes }
 }
 
-/// Decodes a guest's batch and checks it against a schema. Counts rows, bytes and the copy of lifting.
+/// Decodes a guest's batch and checks it against a schema. Counts rows, bytes and the copy of
+/// lifting.
 pub(crate) fn incoming(
     batch: types::Batch,
     schema: &Schema,

@@ -18,8 +18,8 @@ pub struct Bounds {
     pub table_elements: usize,
     /// Core instances of one component, which is also the limit on memories and on tables.
     pub instances: usize,
-    /// Bytes of one instance's stack. With more than the default, guests run on threads of that size,
-    /// which costs some 30 µs a call.
+    /// Bytes of one instance's stack. With more than the default, guests run on threads of that
+    /// size, which costs some 30 µs a call.
     pub stack: usize,
     /// Bytes that one call may move out of a guest, including what they take in the host.
     pub call_bytes: usize,
@@ -29,8 +29,8 @@ pub struct Bounds {
     pub rows: u64,
     /// Tables and blobs that one instance may begin, whether kept or not. Each is a file.
     pub artifacts: usize,
-    /// Tables and blobs that all instances of a stage may begin. Each finished one is an open file until
-    /// the stage ends.
+    /// Tables and blobs that all instances of a stage may begin. Each finished one is an open file
+    /// until the stage ends.
     pub stage_artifacts: u64,
     /// Cursors that one instance may have open at once. Each is a thread and a connection.
     pub cursors: usize,
@@ -51,17 +51,20 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            // A stage that reads two tables holds a handful; a language runtime a few hundred streams and pollables.
+            // A stage that reads two tables holds a handful; a language runtime a few hundred
+            // streams and pollables.
             handles: 10_000,
             // A Python runtime has some 20,000.
             table_elements: 100_000,
             // componentize-py's linked libraries need some 20.
             instances: 100,
-            // A usual stack of native threads. Deeper recursion is a trap, not an abort of the process.
+            // A usual stack of native threads. Deeper recursion is a trap, not an abort of the
+            // process.
             stack: 1 << 20,
             // A batch of 8 MiB, its list headers, and some room.
             call_bytes: 32 << 20,
-            // Six times the widest table in the tests. A chunk of this many float64 columns has 8 MiB.
+            // Six times the widest table in the tests. A chunk of this many float64 columns has 8
+            // MiB.
             columns: 1 << 16,
             // Ten times what fits a stage's default memory.
             rows: 1 << 28,

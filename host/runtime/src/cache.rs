@@ -6,13 +6,14 @@
 //!
 //! - Folder and key must be accessible to their owner only, and the key is kept outside of the
 //!   folder: permissions do not protect against an archive that the owner unpacked.
-//! - Every file ends with a MAC under the host's key over its name (component digest, engine settings,
-//!   kind) and its bytes. A file that was edited, cut, renamed or copied from another host is not
-//!   used.
-//! - The bytes that are verified are a sealed copy in memory, not the file, which could change later.
+//! - Every file ends with a MAC under the host's key over its name (component digest, engine
+//!   settings, kind) and its bytes. A file that was edited, cut, renamed or copied from another
+//!   host is not used.
+//! - The bytes that are verified are a sealed copy in memory, not the file, which could change
+//!   later.
 //!
-//! The MAC is keyed BLAKE3 (docs/formats/compiled.md). HMAC-SHA-256 is many times slower on processors
-//! without SHA instructions, which every start would pay for.
+//! The MAC is keyed BLAKE3 (docs/formats/compiled.md). HMAC-SHA-256 is many times slower on
+//! processors without SHA instructions, which every start would pay for.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
@@ -31,7 +32,8 @@ const MAC: usize = blake3::OUT_LEN;
 /// The largest file that is read, in bytes. A component of 100 MB compiles to some 400 MB.
 const MAX_FILE: u64 = 2 << 30;
 
-/// Bytes that are verified at once: these stay in the processor's cache between hashing and copying.
+/// Bytes that are verified at once: these stay in the processor's cache between hashing and
+/// copying.
 const PIECE: usize = 128 << 10;
 
 /// The prefix of the names of unfinished files.
@@ -118,8 +120,8 @@ impl Cache {
         hasher(&self.key, name)
     }
 
-    /// Removes the unfinished files of killed processes, whose locks are free. Failures are ignored:
-    /// such a file only takes space.
+    /// Removes the unfinished files of killed processes, whose locks are free. Failures are
+    /// ignored: such a file only takes space.
     fn clear_unfinished(&self) {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED)) {
@@ -201,8 +203,8 @@ fn own(path: &Path, found: &fs::Metadata, variable: &str) -> Result<(), RuntimeE
     Err(exposed(path, problem, format!("name a place of your own with {variable}")))
 }
 
-/// Reads the host's key, which is created if it is missing. If several processes create it at once, one
-/// wins and all read its key.
+/// Reads the host's key, which is created if it is missing. If several processes create it at once,
+/// one wins and all read its key.
 fn host_key(path: &Path) -> Result<[u8; MAC], RuntimeError> {
     let failed = |reason| RuntimeError::Cache { path: path.into(), reason };
     let file = match File::open(path) {
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_byte_and_every_cut_is_detected() {
+    fn every_changed_byte_and_every_cut_is_seen() {
         let place = Place::new();
         let cache = kept(&place);
         let path = cache.path("a.cwasm");

@@ -1,9 +1,10 @@
 //! Resolves a component: digest, trust, admission, compilation, description.
 //!
 //! The order is a security property. The digest of the bytes is computed first; the caller decides
-//! whether this digest is trusted; the imports are read from the bytes and admitted; only then is the
-//! component compiled, in a child process, or loaded from the authenticated cache. `describe` runs
-//! once per digest, under limits. A file that is read twice must have the same digest both times.
+//! whether this digest is trusted; the imports are read from the bytes and admitted; only then is
+//! the component compiled, in a child process, or loaded from the authenticated cache. `describe`
+//! runs once per digest, under limits. A file that is read twice must have the same digest both
+//! times.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -160,9 +161,9 @@ impl Catalog {
     }
 
     /// Compiles a component for the cache of a host with this key, for any processor of this
-    /// architecture if `baseline`, and returns the names of the two files. A host whose stages run in
-    /// stage processes needs other code than one whose stages run in its own process, and which of
-    /// them the host does is not known here.
+    /// architecture if `baseline`, and returns the names of the two files. A host whose stages run
+    /// in stage processes needs other code than one whose stages run in its own process, and which
+    /// of them the host does is not known here.
     pub(crate) fn precompile(
         &self,
         name: &str,
@@ -232,8 +233,8 @@ impl Catalog {
         found.ok_or_else(|| RuntimeError::Unknown { name: name.into(), searched: self.folders.clone() })
     }
 
-    /// Returns the digest of a component's bytes. The bytes are not kept: most components are in the
-    /// cache, and some have 30 MB.
+    /// Returns the digest of a component's bytes. The bytes are not kept: most components are in
+    /// the cache, and some have 30 MB.
     fn digest(&self, name: &str, origin: &Origin) -> Result<Digest, RuntimeError> {
         let path = match origin {
             Origin::BuiltIn => &self.find(name)?,
@@ -279,8 +280,8 @@ impl Catalog {
         file(digest, &self.settings)
     }
 
-    /// Loads a component's code from the cache, if this host wrote it and this engine can load it. A
-    /// file that cannot be used is reported, and the caller compiles again.
+    /// Loads a component's code from the cache, if this host wrote it and this engine can load it.
+    /// A file that cannot be used is reported, and the caller compiles again.
     fn cached(&self, name: &str, digest: Digest) -> Option<(wasm::Component, Sealed)> {
         let file = self.file(digest);
         let loaded = self.cache.sealed(&file).map_err(|reason| match reason {
@@ -313,9 +314,10 @@ impl Catalog {
     }
 
     fn load(&self, code: Sealed) -> wasmtime::Result<(wasm::Component, Sealed)> {
-        // SAFETY: this program's compiler made the bytes for an admitted component: either just now, or
-        // earlier, in which case they were verified under the host's key. They are sealed, so nobody
-        // can change them while they are mapped. wasmtime itself checks that they fit this engine.
+        // SAFETY: this program's compiler made the bytes for an admitted component: either just
+        // now, or earlier, in which case they were verified under the host's key. They are sealed,
+        // so nobody can change them while they are mapped. wasmtime itself checks that they fit
+        // this engine.
         let component = unsafe { wasm::Component::deserialize_file(&self.engine, code.path()) }?;
         Ok((component, code))
     }
@@ -456,7 +458,8 @@ mod tests {
     use crate::local_instance::LocalInstance;
     use crate::store_data::StoreData;
 
-    /// Encodes a component that exports an empty instance by these names; all lengths take one byte.
+    /// Encodes a component that exports an empty instance by these names; all lengths take one
+    /// byte.
     fn exporting(names: &[&str]) -> Vec<u8> {
         let mut exports = vec![names.len() as u8];
         names.iter().for_each(|name| {

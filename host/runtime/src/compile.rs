@@ -1,11 +1,11 @@
 //! Compiles untrusted components in a child process that can be killed.
 //!
 //! A component may be crafted so that compiling it takes forever or all memory: the compiler has no
-//! limit of its own, and a thread cannot be stopped. So the parent starts a child (the same program,
-//! with an argument), passes the component on standard input and a file in memory as standard output,
-//! watches the child's clock and memory, and kills it if needed. The child also limits itself before
-//! it reads a byte, in case its parent has ended. The output is sealed before it is written to the
-//! cache.
+//! limit of its own, and a thread cannot be stopped. So the parent starts a child (the same
+//! program, with an argument), passes the component on standard input and a file in memory as
+//! standard output, watches the child's clock and memory, and kills it if needed. The child also
+//! limits itself before it reads a byte, in case its parent has ended. The output is sealed before
+//! it is written to the cache.
 //!
 //! This does not protect against a compiler that generates wrong code:
 //! docs/decisions/compile-in-a-child.md.

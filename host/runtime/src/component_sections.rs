@@ -1,6 +1,8 @@
-//! What the bytes of a component say without being compiled: imports and exports, and who made it of what.
+//! Reads a component's sections without compiling it: imports, exports, and metadata about its
+//! origin.
 //!
-//! Reads, never validates: the compiler does. Texts of the component are cut and escaped here; they are claims of whoever made the file.
+//! This does not validate the component; the compiler does. Texts of the component are unverified
+//! claims of its author, and are cut and escaped here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,44 +10,45 @@ use serde::{Deserialize, Serialize};
 use stagewright_lifecycle::fault::{guest_name, guest_text};
 use wasmparser::{BinaryReader, CustomSectionReader, Encoding, Parser, Payload, ProducersSectionReader};
 
-/// Custom sections that hold one text each: what the component-model tools write (`wasm-tools metadata add`).
+/// Custom sections that hold one text each, as `wasm-tools metadata add` writes them.
 const NOTES: [&str; 7] = ["authors", "description", "homepage", "licenses", "revision", "source", "version"];
 
-/// The section in which tools say who made a component: languages, compilers, kits.
+/// The section in which tools record languages, compilers and kits.
 const PRODUCERS: &str = "producers";
 
-/// The section of cargo-auditable: the packages that went into the component, as compressed JSON.
+/// The section of cargo-auditable: the packages that the component was built from, as compressed
+/// JSON.
 const PACKAGES: &str = ".dep-v0";
 
-/// Bytes of all lists of packages together, unpacked: 10,000 packages take one megabyte.
+/// The most bytes of all lists of packages together, unpacked. 10,000 packages take one megabyte.
 const MAX_PACKAGES_BYTES: usize = 4 << 20;
 
-/// Lists of packages that are looked at. Each module in a component brings one.
+/// The most lists of packages that are read. Each module in a component has one.
 const MAX_LISTS: usize = 64;
 
-/// The most that is kept of lists which a component makes as long as it likes: imports, exports,
-/// tools, packages.
+/// The most entries of each list whose length the component decides: imports, exports, tools,
+/// packages.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Bytes of a text that are looked at before it is cut.
+/// The most bytes of a text that are read.
 const MAX_NOTE_BYTES: usize = 16 << 10;
 
-/// How deep modules and components may lie in one another: linked ones lie one deep, composed ones
-/// a few. The reader keeps a place for each level.
+/// The deepest nesting of modules and components. Linked components nest once, composed ones a few
+/// times. The parser uses memory for each level.
 const MAX_DEPTH: usize = 100;
 
-/// What a component says about itself.
+/// A component's claims about its origin.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Provenance {
-    /// Languages, tools and kits, each with its versions, by `language`, `processed-by` and `sdk`.
+    /// Languages, tools and kits with their versions, by `language`, `processed-by` and `sdk`.
     pub producers: BTreeMap<String, BTreeSet<String>>,
-    /// Texts by name: version, licenses, authors and the like.
+    /// Texts by name: version, licenses, authors and others.
     pub notes: BTreeMap<String, String>,
-    /// The packages that it was built from (its software bill of materials), if it lists them.
+    /// The packages that it was built from (its software bill of materials), if it lists any.
     pub packages: Option<Vec<Package>>,
 }
 
-/// One package of a bill of materials.
+/// A package of a software bill of materials.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Package {
     /// Its name.
@@ -74,11 +77,11 @@ pub(crate) struct ComponentSections {
 /// Reads a component.
 ///
 /// # Errors
-/// The bytes are no component: what is wrong with them.
+/// Returns why the bytes are not a component.
 pub(crate) fn read(bytes: &[u8]) -> Result<ComponentSections, String> {
-    let mut anatomy = ComponentSections::default();
-    let mut left = Left { lists: MAX_LISTS, bytes: MAX_PACKAGES_BYTES, values: MAX_ENTRIES };
-    // How deep the current section lies in modules and components within the component.
+    let mut sections = ComponentSections::default();
+    let mut left = Remaining { lists: MAX_LISTS, bytes: MAX_PACKAGES_BYTES, values: MAX_ENTRIES };
+    // The nesting depth of the current section.
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
         let broken = |error: wasmparser::BinaryReaderError| guest_text(&error.to_string());
@@ -96,23 +99,23 @@ pub(crate) fn read(bytes: &[u8]) -> Result<ComponentSections, String> {
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
                     let name = guest_name(import.map_err(broken)?.name.name);
-                    push(&mut anatomy.interfaces.imports, name, "imports")?;
+                    push(&mut sections.interfaces.imports, name, "imports")?;
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
                     let name = guest_name(export.map_err(broken)?.name.name);
-                    push(&mut anatomy.interfaces.exports, name, "exports")?;
+                    push(&mut sections.interfaces.exports, name, "exports")?;
                 }
             }
-            Payload::CustomSection(section) => anatomy.provenance.take(&section, depth, &mut left),
+            Payload::CustomSection(section) => sections.provenance.take(&section, depth, &mut left),
             _ => {}
         }
     }
-    Ok(anatomy)
+    Ok(sections)
 }
 
-/// Adds a name to a list of a component's own, which has an end.
+/// Adds a name to a list, which has at most [`MAX_ENTRIES`].
 fn push(names: &mut Vec<String>, name: String, what: &str) -> Result<(), String> {
     if names.len() == MAX_ENTRIES {
         return Err(format!("it has more than {MAX_ENTRIES} {what}"));
@@ -121,23 +124,23 @@ fn push(names: &mut Vec<String>, name: String, what: &str) -> Result<(), String>
     Ok(())
 }
 
-/// The room for a component's own claims that may still be unpacked and kept, over all of its
-/// sections.
-struct Left {
+/// What may still be read, over all sections of a component.
+struct Remaining {
     /// Lists of packages.
     lists: usize,
-    /// Bytes of such lists, unpacked.
+    /// Bytes of these lists, unpacked.
     bytes: usize,
     /// Names and versions of tools.
     values: usize,
 }
 
 impl Provenance {
-    /// A custom section that cannot be read says nothing: it is of no consequence for what runs.
-    fn take(&mut self, section: &CustomSectionReader<'_>, depth: usize, left: &mut Left) {
+    /// Reads a custom section. One that cannot be read is ignored, since it does not affect what
+    /// runs.
+    fn take(&mut self, section: &CustomSectionReader<'_>, depth: usize, left: &mut Remaining) {
         match section.name() {
             PRODUCERS => self.take_producers(section, left),
-            // Those of modules within speak of themselves.
+            // The texts of nested modules describe these modules only.
             name if depth == 0 && NOTES.contains(&name) => {
                 let data = &section.data()[..section.data().len().min(MAX_NOTE_BYTES)];
                 let text = guest_name(&String::from_utf8_lossy(data));
@@ -154,12 +157,12 @@ impl Provenance {
                     all.truncate(MAX_ENTRIES);
                 }
             }
-            // No other is read: readers of some sections decode all of them at once.
+            // Other sections are not decoded.
             _ => {}
         }
     }
 
-    fn take_producers(&mut self, section: &CustomSectionReader<'_>, left: &mut Left) {
+    fn take_producers(&mut self, section: &CustomSectionReader<'_>, left: &mut Remaining) {
         let reader = BinaryReader::new(section.data(), section.data_offset());
         for field in ProducersSectionReader::new(reader).into_iter().flatten().flatten() {
             for value in field.values.into_iter().flatten() {
@@ -173,13 +176,13 @@ impl Provenance {
     }
 }
 
-/// The beginning of a text, as much of it as is looked at.
+/// Returns the beginning of a text, up to [`MAX_NOTE_BYTES`].
 fn beginning(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_NOTE_BYTES)]
 }
 
-/// Unpacks a list of packages into at most `left` bytes, and takes those that it has off. A list
-/// that is longer is none, and nothing is unpacked after it.
+/// Unpacks a list of packages of at most `left` bytes, and subtracts its size from `left`. A longer
+/// list is ignored and sets `left` to 0.
 fn packages(data: &[u8], left: &mut usize) -> Option<Vec<Package>> {
     #[derive(Deserialize)]
     struct List {
@@ -189,7 +192,7 @@ fn packages(data: &[u8], left: &mut usize) -> Option<Vec<Package>> {
     let json = match miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(data, most) {
         Ok(json) => json,
         Err(failed) => {
-            // What was unpacked before it failed took its time all the same.
+            // The bytes that were unpacked before the failure count too.
             *left = most - failed.output.len().min(most);
             return None;
         }
@@ -211,7 +214,7 @@ mod tests {
 
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
-    /// A section; lengths below 128 take one byte.
+    /// Encodes a section; lengths below 128 take one byte.
     fn section(id: u8, content: &[u8]) -> Vec<u8> {
         [&[id, u8::try_from(content.len()).expect("short")][..], content].concat()
     }
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_and_exports_of_components_within_are_not_the_components() {
+    fn imports_of_nested_components_are_not_the_components() {
         let import = section(10, b"\x01\x00\x03a:b\x01\x00");
         let inner = [COMPONENT, &section(10, b"\x01\x00\x03x:y\x01\x00")].concat();
         let bytes = [COMPONENT, &section(4, &inner), &import].concat();
@@ -249,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_component_is_refused_and_a_bomb_of_packages_is_ignored() {
+    fn bytes_that_are_no_component_are_refused_and_a_compression_bomb_is_ignored() {
         assert!(read(b"\0asm\x01\0\0\0").is_err_and(|reason| reason.contains("core module")));
         assert!(read(b"not wasm").is_err());
         assert!(read(&COMPONENT[..6]).is_err());
@@ -262,7 +265,7 @@ mod tests {
         assert!((1..=100).contains(&left), "{left}");
     }
 
-    /// A section of any length.
+    /// Encodes a section of any length.
     fn long_section(id: u8, content: &[u8]) -> Vec<u8> {
         [&[id][..], &leb(content.len()), content].concat()
     }
@@ -282,14 +285,14 @@ mod tests {
                 read(&[COMPONENT.to_vec(), lists.concat()].concat()).expect("a component").provenance.packages;
             packages.expect("a list").into_iter().map(|package| package.name).collect::<Vec<_>>()
         };
-        // Four of a megabyte are too much by the rest of their text; a thousand take no longer.
+        // Four lists of a megabyte exceed the total; a thousand take no longer to read.
         assert_eq!(named((0..1000).map(|number| list(number, 1 << 20)).collect()), ["p0", "p1", "p2"]);
         assert_eq!(named((0..1000).map(|number| list(number, 0)).collect()).len(), MAX_LISTS);
     }
 
     #[test]
-    fn claims_and_names_of_a_component_have_an_end() {
-        // A field's values, each with a version.
+    fn lists_of_a_component_are_bounded() {
+        // A field with MAX_ENTRIES values, each with a version.
         let field = |name: &str| {
             let mut field = [&[name.len() as u8][..], name.as_bytes(), &leb(MAX_ENTRIES)].concat();
             (0..MAX_ENTRIES).for_each(|number| field.extend_from_slice(format!("\x05{number:05}\x01a").as_bytes()));
@@ -308,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn components_in_one_another_have_a_last_one() {
+    fn nesting_is_bounded() {
         let nested =
             |depth| (0..depth).fold(COMPONENT.to_vec(), |inner, _| [COMPONENT, &long_section(4, &inner)].concat());
         assert!(read(&nested(MAX_DEPTH)).is_ok());

@@ -1,5 +1,5 @@
-//! Small values across the boundary: tasks, findings, metrics, decisions. Guest text is cut and escaped on its way in; numbers that
-//! people will read as figures are checked.
+//! Converts small values between the lifecycle and the contract: tasks, findings, metrics,
+//! decisions. Texts of guests are cut and escaped, and their numbers are checked.
 
 use std::collections::HashSet;
 
@@ -14,16 +14,17 @@ use stagewright_store::Schema;
 use crate::bindings::exports::stagewright::stage::{decide, validate};
 use crate::bindings::stagewright::stage::types;
 
-/// Checks or columns that a validation may return: one of each kind for every column of the widest table.
+/// The most checks or columns that a validation may return: one of each kind for every column of
+/// the widest table.
 const MAX_ENTRIES: usize = 500_000;
 
-/// Metrics or reasons that a stage may return: more than anybody reads.
+/// The most metrics or reasons that a stage may return, which is more than anybody reads.
 const MAX_METRICS: usize = 1_000;
 
-/// Example cells of one check, as the contract says.
+/// The most example cells of one check, as the contract says.
 const MAX_EXAMPLES: usize = 20;
 
-/// How a task is told to a stage.
+/// Converts a task into the contract's.
 pub(crate) fn task_out(task: &Task) -> types::Task {
     match task {
         Task::Binary { negative, positive } => {
@@ -38,13 +39,13 @@ fn few<T>(what: &str, list: &[T], most: usize) -> Result<(), String> {
     if list.len() > most { Err(format!("{} {what}; at most {most}", list.len())) } else { Ok(()) }
 }
 
-/// The first name that stands in a list twice.
+/// Returns the first name that occurs a second time.
 fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut seen = HashSet::new();
     names.into_iter().find(|name| !seen.insert(*name))
 }
 
-/// What a validation stage found.
+/// Converts the findings of a validation stage.
 pub(crate) fn findings_in(findings: validate::Findings) -> Result<(Vec<Check>, Vec<ColumnSummary>), String> {
     few("checks", &findings.checks, MAX_ENTRIES)?;
     few("columns", &findings.columns, MAX_ENTRIES)?;
@@ -70,7 +71,8 @@ pub(crate) fn findings_in(findings: validate::Findings) -> Result<(Vec<Check>, V
     Ok((findings.checks.into_iter().map(check).collect(), findings.columns.into_iter().map(column).collect()))
 }
 
-/// Bytes of findings as they count against the output limit: their text, and a little for each.
+/// Returns the bytes of findings that count against the output limit: their text and 64 bytes for
+/// each entry.
 pub(crate) fn findings_bytes(checks: &[Check], columns: &[ColumnSummary]) -> u64 {
     const ENTRY: usize = 64;
     let text = |text: &Option<String>| text.as_deref().map_or(0, str::len);
@@ -83,8 +85,8 @@ pub(crate) fn findings_bytes(checks: &[Check], columns: &[ColumnSummary]) -> u64
     (checks + columns) as u64
 }
 
-/// A model's importance by the names of its inputs, scaled to sum to 1. Inputs that count for
-/// nothing are left out; all are if the model cannot say.
+/// Returns a model's importances by the names of its inputs, scaled to sum to 1. Inputs with
+/// importance 0 are left out; the result is empty if the model reports none.
 pub(crate) fn importance_in(importance: &[f64], inputs: &Schema) -> Result<Vec<(String, f64)>, String> {
     if importance.is_empty() {
         return Ok(Vec::new());
@@ -106,19 +108,20 @@ pub(crate) fn importance_in(importance: &[f64], inputs: &Schema) -> Result<Vec<(
     Ok(entries().filter(|(_, number)| *number > 0.0).map(|(name, number)| (name.to_owned(), number / total)).collect())
 }
 
-/// The most numbers that a model may predict for a row, as the contract says.
+/// The most outputs of a model, as the contract says.
 const MAX_OUTPUTS: usize = 1_024;
 
-/// Whether a name is an identifier of the contract: lower case, digits and `_`, at most 64 bytes.
+/// Returns whether a name is an identifier of the contract: lower case, digits and `_`, at most 64
+/// bytes.
 fn is_identifier(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// Checks the outputs that a model declares for a task: those that the task asks for come first.
+/// Checks the outputs that a model declares. Those that the task requires must come first.
 ///
 /// # Errors
-/// The problem with them, for people.
+/// Returns what is wrong with the outputs, as text.
 pub(crate) fn outputs_in(outputs: &[types::Output], task: &Task) -> Result<(), String> {
     few("outputs", outputs, MAX_OUTPUTS)?;
     let wanted: Vec<types::Output> = match task {
@@ -167,7 +170,7 @@ fn classes(task: &Task) -> u32 {
     }
 }
 
-/// An output in words, for messages and as a column's name.
+/// Returns the name of an output, for messages and columns.
 pub(crate) fn output_name(output: &types::Output) -> String {
     match output {
         types::Output::Probability(class) => format!("probability({class})"),
@@ -177,7 +180,7 @@ pub(crate) fn output_name(output: &types::Output) -> String {
     }
 }
 
-/// Metrics that a stage reports under its own name.
+/// Converts the metrics that a stage reports under its own name.
 pub(crate) fn metrics_in(metrics: Vec<types::Metric>) -> Result<Vec<(String, f64)>, String> {
     few("metrics", &metrics, MAX_METRICS)?;
     match metrics.iter().find(|metric| !is_identifier(&metric.name)) {
@@ -196,7 +199,7 @@ fn metrics_out(metrics: &[(String, f64)]) -> Vec<types::Metric> {
     metrics.iter().map(|(name, value)| types::Metric { name: name.clone(), value: *value }).collect()
 }
 
-/// What a promotion stage is told.
+/// Converts the input of a promotion stage.
 pub(crate) fn evaluation_out(input: &DecisionInput) -> decide::Evaluation {
     let gate = |result: &GateResult| decide::Gate {
         rule: result.gate.rule.name().to_owned(),
@@ -229,7 +232,7 @@ pub(crate) fn evaluation_out(input: &DecisionInput) -> decide::Evaluation {
     }
 }
 
-/// What a promotion stage decided.
+/// Converts the decision of a promotion stage.
 pub(crate) fn decision_in(decision: decide::Decision) -> Result<StageDecision, String> {
     few("reasons", &decision.reasons, MAX_METRICS)?;
     let reason = |reason: decide::Reason| (guest_name(&reason.gate), reason.passed, guest_name(&reason.message));

@@ -1,7 +1,8 @@
-//! What a component may say of itself.
+//! Checks the description that a component returns from `describe`.
 //!
-//! `describe` is the first thing that an untrusted component says, and it is shown in lists, plans and errors: names must be what the contract calls them, texts are cut and
-//! escaped, the whole is bounded. Whether the schema is one that parameters can be checked against is the manifest's to say, which bounds it too.
+//! `describe` is the first output of an untrusted component, and it is shown in lists, plans and
+//! errors. So names must have the contract's form, texts are cut and escaped, and the whole is
+//! bounded. The manifest crate checks and bounds the schema of the parameters.
 
 use stagewright_lifecycle::fault::guest_name;
 use stagewright_lifecycle::sandbox::Description;
@@ -12,34 +13,39 @@ use crate::bounds::Bounds;
 /// The longest name or version, in bytes.
 const MAX_NAME: usize = 64;
 
-/// Kinds of tasks in the manifest's words.
+/// The kinds of tasks by their names in manifests.
 const KINDS: [(&str, metadata::TaskKind); 3] = [
     ("binary", metadata::TaskKind::Binary),
     ("multi-class", metadata::TaskKind::MultiClass),
     ("regression", metadata::TaskKind::Regression),
 ];
 
-/// Checks a description and takes it over.
+/// Checks and converts a description.
 ///
 /// # Errors
-/// What is wrong with it, for people.
-pub(crate) fn checked(said: metadata::Description, bounds: &Bounds) -> Result<Description, String> {
-    let bytes = said.name.len() + said.version.len() + said.summary.len() + said.parameters.len();
+/// Returns what is wrong with the description, as text.
+pub(crate) fn checked(description: metadata::Description, bounds: &Bounds) -> Result<Description, String> {
+    let bytes =
+        description.name.len() + description.version.len() + description.summary.len() + description.parameters.len();
     if bytes > bounds.description {
         return Err(format!("it takes {bytes} bytes; the operator's limit is {}", bounds.description));
     }
-    named("name", "lower case, digits and `-`", &said.name, is_name)?;
-    named("version", "letters, digits, `.`, `-` and `+`", &said.version, |byte| {
+    named("name", "lower case, digits and `-`", &description.name, is_name)?;
+    named("version", "letters, digits, `.`, `-` and `+`", &description.version, |byte| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+')
     })?;
-    let parameters = serde_json::from_str(&said.parameters)
+    let parameters = serde_json::from_str(&description.parameters)
         .map_err(|reason| format!("its parameters' schema is not JSON: {reason}"))?;
     Ok(Description {
         parameters,
-        name: said.name,
-        version: said.version,
-        summary: guest_name(&said.summary),
-        tasks: KINDS.iter().filter(|(_, kind)| said.tasks.contains(kind)).map(|(name, _)| (*name).to_owned()).collect(),
+        name: description.name,
+        version: description.version,
+        summary: guest_name(&description.summary),
+        tasks: KINDS
+            .iter()
+            .filter(|(_, kind)| description.tasks.contains(kind))
+            .map(|(name, _)| (*name).to_owned())
+            .collect(),
     })
 }
 
@@ -55,7 +61,7 @@ fn named(what: &str, rule: &str, text: &str, allowed: impl Fn(u8) -> bool) -> Re
     }
 }
 
-/// A text that is no name is not worth a page.
+/// Cuts an invalid name for an error message.
 fn brief(text: &str) -> String {
     guest_name(&text.chars().take(MAX_NAME).collect::<String>())
 }

@@ -11,8 +11,8 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 use crate::bounds::Bounds;
 use crate::error::RuntimeError;
 
-/// How often running stages check their limits. A check reads two clocks; even ten times its cost would
-/// be below 0.1 % of this interval.
+/// How often running stages check their limits. A check reads two clocks; even ten times its cost
+/// would be below 0.1 % of this interval.
 const TICK: Duration = Duration::from_millis(5);
 
 /// The least number of linear memories in the pool. Each reserves 4 GiB of address space, but no
@@ -35,8 +35,8 @@ pub(crate) fn pool_memories(budget: &Budget) -> u32 {
 /// The most linear memories of one component.
 const MEMORIES_PER_COMPONENT: u32 = 8;
 
-/// Core instances, and tables, of a usual component; a Python one has some 20. They cost address space
-/// only.
+/// Core instances, and tables, of a usual component; a Python one has some 20. They cost address
+/// space only.
 const INSTANCES_PER_COMPONENT: u32 = 24;
 
 /// Memory that a freed slot keeps, in bytes, so that the next instance does not pay for fresh pages
@@ -46,11 +46,11 @@ const KEEP_RESIDENT: usize = 16 << 20;
 /// How components are compiled and run.
 #[derive(Debug, Clone, Copy)]
 pub struct EngineOptions {
-    /// Canonicalises every NaN, for bit-equal results across architectures. NaNs in batches are always
-    /// canonicalised at the boundary.
+    /// Canonicalises every NaN, for bit-equal results across architectures. NaNs in batches are
+    /// always canonicalised at the boundary.
     pub canonicalize_nans: bool,
-    /// Disables epoch interruption, as in stage processes, which are killed instead. In this process,
-    /// for benchmarks only: no limit on time is enforced without it.
+    /// Disables epoch interruption, as in stage processes, which are killed instead. In this
+    /// process, for benchmarks only: no limit on time is enforced without it.
     pub without_interruption: bool,
     /// Disables the limits on memory, tables and instances. For benchmarks only.
     pub without_limiter: bool,
@@ -82,8 +82,8 @@ fn config(options: EngineOptions) -> Config {
         .max_wasm_stack(options.bounds.stack)
         // wasmtime requires this to be larger than the Wasm stack, although nothing here is async.
         .async_stack_size(options.bounds.stack + (1 << 20))
-        // Tables for debuggers and other unwinders than wasmtime's own. Every start would have to read
-        // and verify them with the code.
+        // Tables for debuggers and other unwinders than wasmtime's own. Every start would have to
+        // read and verify them with the code.
         .generate_address_map(false)
         .native_unwind_info(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
@@ -106,8 +106,8 @@ fn pooling(bounds: &Bounds, budget: &Budget) -> PoolingAllocationConfig {
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(4 << 20)
         .table_elements(bounds.table_elements)
-        // Stacks are for async calls, of which there are none. By default, wasmtime maps a thousand, each
-        // with a guard page.
+        // Stacks are for async calls, of which there are none. By default, wasmtime maps a
+        // thousand, each with a guard page.
         .total_stacks(0)
         .max_memory_size(4 << 30)
         .linear_memory_keep_resident(KEEP_RESIDENT)
@@ -163,8 +163,8 @@ pub(crate) fn jailed(options: EngineOptions) -> Result<wasmtime::Engine, Runtime
     wasmtime::Engine::new(&config).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
 }
 
-/// Starts a thread that advances the engine's epoch until the engine is dropped. An async runtime could
-/// not do this, since its only worker may be inside a stage.
+/// Starts a thread that advances the engine's epoch until the engine is dropped. An async runtime
+/// could not do this, since its only worker may be inside a stage.
 fn tick(engine: &wasmtime::Engine) {
     let weak = engine.weak();
     let ticker = move || {
@@ -177,9 +177,9 @@ fn tick(engine: &wasmtime::Engine) {
     std::thread::Builder::new().name("epochs".into()).spawn(ticker).expect("a process can start one thread");
 }
 
-/// Raises this process's limit on open files to the hard limit. A training with 1,024 shards has as many
-/// open blobs, and the usual soft limit is 1,024 files. If the hard limit is too low as well, opening
-/// a file fails with an error of the host.
+/// Raises this process's limit on open files to the hard limit. A training with 1,024 shards has as
+/// many open blobs, and the usual soft limit is 1,024 files. If the hard limit is too low as well,
+/// opening a file fails with an error of the host.
 pub(crate) fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -190,8 +190,8 @@ pub(crate) fn raise_file_limit() {
     }
 }
 
-/// Creates an engine that only compiles. It has no pool, since the limits of the compiler's process do
-/// not allow its address space.
+/// Creates an engine that only compiles. It has no pool, since the limits of the compiler's process
+/// do not allow its address space.
 ///
 /// # Errors
 /// The engine's settings are refused on this machine.
@@ -206,8 +206,8 @@ pub(crate) fn compiling(options: EngineOptions, baseline: bool) -> Result<wasmti
     wasmtime::Engine::new(&config).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
 }
 
-/// Returns a hash of the settings that compiled code depends on, for file names. A build without the
-/// compiler must compute the same, so wasmtime's own hash cannot be used. What this leaves out
+/// Returns a hash of the settings that compiled code depends on, for file names. A build without
+/// the compiler must compute the same, so wasmtime's own hash cannot be used. What this leaves out
 /// (features of the processor, tunables), wasmtime checks when it loads a file.
 pub(crate) fn settings(options: EngineOptions) -> String {
     let (nans, epochs) = (options.canonicalize_nans, !options.without_interruption);
@@ -222,7 +222,8 @@ mod tests {
     use super::*;
     use wasmtime::{Instance, Module, Store};
 
-    /// `(module (func (export "f") (param f64 f64) (result i64) (i64.reinterpret_f64 (f64.div (local.get 0) (local.get 1)))))`
+    /// `(module (func (export "f") (param f64 f64) (result i64) (i64.reinterpret_f64 (f64.div
+    /// (local.get 0) (local.get 1)))))`
     const DIVISION: &[u8] = b"\0asm\x01\0\0\0\x01\x07\x01\x60\x02\x7c\x7c\x01\x7e\x03\x02\x01\0\x07\x05\x01\x01f\0\0\
         \x0a\x0a\x01\x08\0\x20\0\x20\x01\xa3\xbd\x0b";
 

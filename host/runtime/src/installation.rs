@@ -1,4 +1,4 @@
-//! The installation that a runtime works with, and what can be asked of a component before it runs.
+//! The configuration of a runtime, and what is known about a component before it runs.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,52 +16,55 @@ use crate::error::RuntimeError;
 /// Where a component comes from.
 #[derive(Debug, Clone)]
 pub enum Origin {
-    /// A built-in stage, found by name in the folders of the installation.
+    /// A built-in stage, found by its name in the folders of the installation.
     BuiltIn,
     /// A file that the manifest names.
     File(PathBuf),
-    /// The component of a registered model: a blob that the store verifies when it is opened.
+    /// The component of a registered model: a blob, which the store verifies on opening.
     Stored(Digest, ArtifactStore),
 }
 
-/// The installation that a runtime works with.
+/// The configuration of a runtime.
 #[derive(Debug, Clone)]
 pub struct Installation {
-    /// The folder of compiled components; made if it is missing, for its owner alone.
+    /// The folder of compiled components. Created if missing, for its owner only.
     pub cache: PathBuf,
-    /// The file of the host's key, under which the cache is authenticated; made if it is missing.
+    /// The file of the host's key, which authenticates the cache. Created if missing.
     pub key: PathBuf,
-    /// Folders of built-in stages.
+    /// The folders of built-in stages.
     pub stages: Vec<PathBuf>,
-    /// Who compiles what is not in the cache.
+    /// How components that are not in the cache are compiled.
     pub compiler: Compiler,
-    /// The limits of compiling one component.
+    /// The limits on compiling one component.
     pub limits: CompilationLimits,
-    /// The most that a component of each world may use. It binds `describe`,
-    /// which no manifest knows of.
+    /// The operator's ceilings on the limits of each world. They bind `describe`, which has no
+    /// limits in a manifest.
     pub ceilings: Ceilings,
     /// Which components of registered models may be used.
     pub stored: StoredTrust,
-    /// Where instances run; `None`: in this process, behind the engine's wall alone.
+    /// The processes in which instances run; `None` runs them in this process, behind the engine's
+    /// sandbox only.
     pub process: Option<StageProcess>,
 }
 
-/// Says of a component of a registered model, by its name and digest, whether it may be used.
+/// Decides by name and digest whether a component of a registered model may be used.
 type Judge = dyn Fn(&str, Digest) -> Result<(), RuntimeError> + Send + Sync;
 
-/// Whether a component of a registered model may be used; asked before anything of it is compiled
-/// or run. By default what was admitted when the model was registered may.
+/// Decides whether a component of a registered model may be used, before anything of it is compiled
+/// or run. By default, all may: they were admitted when the model was registered.
 #[derive(Clone, Default)]
 pub struct StoredTrust(Option<Arc<Judge>>);
 
 impl StoredTrust {
-    /// Asks somebody.
+    /// Uses a function, which gets the name and the digest of the component.
     pub fn of(judge: impl Fn(&str, Digest) -> Result<(), RuntimeError> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(judge)))
     }
 
+    /// Checks a component.
+    ///
     /// # Errors
-    /// The refusal of whoever is asked.
+    /// Returns the error of the function.
     pub(crate) fn admit(&self, name: &str, digest: Digest) -> Result<(), RuntimeError> {
         self.0.as_ref().map_or(Ok(()), |judge| judge(name, digest))
     }
@@ -74,8 +77,11 @@ impl fmt::Debug for StoredTrust {
 }
 
 impl Installation {
-    /// An installation whose key lies beside its cache: for a cache that nobody else brings.
-    /// Whoever can bring both can bring native code.
+    /// Creates an installation with the key `host.key` next to the cache folder and default limits,
+    /// whose stages run in this process.
+    ///
+    /// Use another place for the key if the cache folder may come from someone else: whoever can
+    /// supply both can supply native code.
     pub fn new(cache: PathBuf, stages: Vec<PathBuf>, compiler: Compiler) -> Self {
         let key = cache.with_file_name("host.key");
         let limits = CompilationLimits::default();
@@ -84,32 +90,31 @@ impl Installation {
     }
 }
 
-/// Whether a component of this digest may be used; asked before anything of it is compiled.
+/// Decides whether a component of this digest may be used, before anything of it is compiled.
 pub type Trust<'a> = &'a dyn Fn(Digest) -> Result<(), RuntimeError>;
 
-/// A component as its bytes show it, compiled or not, admitted or not.
+/// A component as its bytes describe it. It need not be admissible.
 #[derive(Debug, Clone)]
 pub struct Inspection {
     /// The digest of its bytes.
     pub digest: Digest,
-    /// How many bytes it has.
+    /// The number of its bytes.
     pub size: u64,
     /// The worlds that it implements.
     pub worlds: Vec<World>,
-    /// Its imports, each with what its first world grants for it; stubs only where the manifest may
-    /// allow them.
+    /// Its imports, each with what the first of its worlds grants for it.
     pub imports: Vec<(String, Grant)>,
     /// Its exports.
     pub exports: Vec<String>,
-    /// Who made it of what.
+    /// Its claims about its origin.
     pub provenance: Provenance,
 }
 
-/// The processes in which instances run, if not in this one.
+/// The stage processes in which instances run.
 #[derive(Debug, Clone)]
 pub struct StageProcess {
-    /// The program of a stage's process, of this version.
+    /// The program of a stage process. It must have this version.
     pub program: PathBuf,
-    /// The walls that must stand around each.
+    /// The walls that must stand around each process.
     pub required: Walls,
 }

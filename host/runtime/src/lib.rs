@@ -10,19 +10,20 @@
 //!   compiled code authenticated on disk and `sealed` in memory, `description` checks what the
 //!   component says about itself. `code` is the result.
 //! - `stage_instance` is an instance that can be called: a `local_instance` in this process, whose
-//!   `store_data` holds its virtual `wasi`, or one in a stage process (`process`). `export_call` and
-//!   `import_call` are the calls of both directions as values.
-//! - `stage_host` answers an instance's imports without depending on the engine, and charges them to
-//!   the `account` of the instance; `imports` connects it to the generated `bindings`. `batch` and
-//!   `convert` convert values.
+//!   `store_data` holds its virtual `wasi`, or one in a stage process (`process`). `export_call`
+//!   and `import_call` are the calls of both directions as values.
+//! - `stage_host` answers an instance's imports without depending on the engine, and charges them
+//!   to the `account` of the instance; `imports` connects it to the generated `bindings`. `batch`
+//!   and `convert` convert values.
 //! - `stage_runner`, `model_runner` and `predictor` call the exports; `parallel` distributes work
 //!   over several instances.
 //! - `engine` and `bounds` hold the engine's settings and the operator's limits, `walls` the walls
 //!   that this host can build. `wit_comparison` explains a refused component to its author.
 //!
 //! Calls are synchronous and run on the caller's thread. Their CPU time is then the thread's, an
-//! evaluator that waits for a prediction lends its thread to it, and no async runtime can be starved.
-//! Host functions never block for long: clocks are virtual, and sources observe the stage's deadline.
+//! evaluator that waits for a prediction lends its thread to it, and no async runtime can be
+//! starved. Host functions never block for long: clocks are virtual, and sources observe the
+//! stage's deadline.
 //!
 //! # Examples
 //!

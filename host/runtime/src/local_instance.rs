@@ -260,7 +260,8 @@ fn check_types<H: Host>(
 
 /// Returns the operator's limit that an engine error reports, if it reports one.
 fn engine_limit(error: &wasmtime::Error, cause: &str) -> Option<EngineLimit> {
-    // wasmtime has no error types for these two. The hostile test suite fails if their texts change.
+    // wasmtime has no error types for these two. The hostile test suite fails if their texts
+    // change.
     let full = cause.contains("store handle limit exceeded");
     let exhausted = cause.contains("fuel allocated for hostcalls has been exhausted");
     if full || matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {

@@ -1,4 +1,4 @@
-//! The lifecycle's [`ModelRunner`]: transformers and predictors over many rows, in several
+//! Implements the lifecycle's [`ModelRunner`]: transforms and predicts many rows in several
 //! instances.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,13 +11,12 @@ use stagewright_store::{Blob, Schema, packed};
 
 use crate::batch;
 use crate::parallel::{SendPart, in_order, permits};
-use crate::predictor::{Pipeline, Predictor, Transformer, rows_of_crossing};
+use crate::predictor::{Pipeline, Predictor, Transformer, rows_per_batch};
 use crate::runtime::Runtime;
 use crate::stage_host::contract_fault;
 
-/// The most ranges into which rows are divided for predictions. Each loads the model anew. They are
-/// few enough that this costs little beside the rows, and enough for every worker to have its
-/// share.
+/// The most ranges into which rows are divided for predictions. Each range loads the model again,
+/// so there are few enough that this costs little, and enough to occupy every worker.
 const MAX_RANGES: usize = 32;
 
 impl ModelRunner for Runtime {
@@ -28,16 +27,17 @@ impl ModelRunner for Runtime {
         rows: &View,
         sink: TransformSink<'_>,
     ) -> Result<(), StageFault> {
-        // The size of the transformed rows decides how many of them an instance gets: of those of a
-        // usual width, what fits a crossing. However wide they are, a worker holds three parts at
-        // most, each of one crossing. The instance that tells the size makes the first of them.
+        // The size of the transformed rows decides how many rows an instance gets: at usual widths,
+        // those that fit one batch. However wide they are, a worker holds at most three batches.
+        // The instance that declares the columns processes the first piece.
         let first = Transformer::new(self, &context, state, &rows.schema)?;
-        let piece_rows = rows.table.schema().chunk_rows().min(rows_of_crossing(first.schema()));
+        let piece_rows = rows.table.schema().chunk_rows().min(rows_per_batch(first.schema()));
         let first = Mutex::new(Some(first));
-        // A new instance for each piece: what it made of other rows, and how many workers there
-        // are, leaves no trace.
+        // A fresh instance for each piece: results depend neither on other rows nor on the number
+        // of workers.
         let fresh = |piece: usize, before: Option<Transformer>| {
-            // The lock is over before an instance starts: workers do not wait for each other.
+            // The lock is released before an instance starts, so workers do not wait for each
+            // other.
             let first = first.lock().unwrap_or_else(PoisonError::into_inner).take_if(|_| piece == 0);
             match (first, before) {
                 (Some(first), _) => Ok(first),
@@ -45,21 +45,23 @@ impl ModelRunner for Runtime {
                 (None, None) => Transformer::new(self, &context, state, &rows.schema),
             }
         };
-        let step = |kept: &mut Kept<'_, _>, piece: usize, give: SendPart<'_, (Schema, Option<(u64, RecordBatch)>)>| {
-            let transformer = kept.fresh(|before| fresh(piece, before))?;
+        let step = |worker: &mut WorkerInstance<'_, _>,
+                    piece: usize,
+                    send: SendPart<'_, (Schema, Option<(u64, RecordBatch)>)>| {
+            let transformer = worker.replace(|before| fresh(piece, before))?;
             let schema = transformer.schema().clone();
             if rows.rows() == 0 {
-                give((schema.clone(), None))?;
+                send((schema.clone(), None))?;
             }
             each_batch(rows, &context, piece, piece_rows, |start, batch| {
                 transformer.transform(&batch, |place, features| {
-                    give((schema.clone(), Some((start + place as u64, features))))?;
+                    send((schema.clone(), Some((start + place as u64, features))))?;
                     Ok(0)
                 })
             })
         };
         let mut declared = None;
-        let start = || Ok(Kept::nothing(&context));
+        let start = || Ok(WorkerInstance::none(&context));
         let pieces = pieces(rows, piece_rows).max(1);
         let permits = permits(self.budget(), &context, pieces)?;
         in_order(pieces, permits, self.stack(), start, step, |_, (schema, part)| {
@@ -152,8 +154,8 @@ impl ModelRunner for Runtime {
 }
 
 impl Runtime {
-    /// Predictions piece by piece, in order, each range of pieces by a new instance: so they hang
-    /// neither on other ranges nor on the number of workers.
+    /// Predicts piece by piece, in order, with a fresh instance for each range of pieces. So
+    /// predictions depend neither on other ranges nor on the number of workers.
     fn predict_pieces(
         &self,
         model: &ModelParts,
@@ -162,16 +164,16 @@ impl Runtime {
         pieces: usize,
         piece: impl Fn(&mut Pipeline, usize) -> Result<Vec<f64>, StageFault> + Sync,
     ) -> Result<Vec<f64>, StageFault> {
-        // By the pieces alone, never by the workers.
+        // Depends on the number of pieces only, never on the number of workers.
         let range = pieces.div_ceil(MAX_RANGES).max(1);
         let mut scores = Vec::with_capacity(rows as usize * model.width());
         in_order(
             pieces.div_ceil(range),
             permits(self.budget(), &model.training, pieces.div_ceil(range))?,
             self.stack(),
-            || Ok(Kept::nothing(&model.training)),
-            |kept, number, give| {
-                let pipeline = kept.fresh(|before| match before {
+            || Ok(WorkerInstance::none(&model.training)),
+            |worker, number, send| {
+                let pipeline = worker.replace(|before| match before {
                     Some(pipeline) => Pipeline::renewed(pipeline, model),
                     None => Pipeline::new(self, model, inputs),
                 })?;
@@ -179,7 +181,7 @@ impl Runtime {
                 for number in number * range..((number + 1) * range).min(pieces) {
                     done.extend(piece(pipeline, number)?);
                 }
-                give(done)
+                send(done)
             },
             |_, done| {
                 scores.extend(done);
@@ -190,43 +192,43 @@ impl Runtime {
     }
 }
 
-/// The instance that a worker keeps from one piece to the next. To give it back takes time, which
-/// is the stage's.
-struct Kept<'a, T> {
+/// The instance that a worker reuses from one piece to the next. Dropping it takes time, which is
+/// charged to the stage.
+struct WorkerInstance<'a, T> {
     context: &'a StageContext,
-    kept: Option<T>,
+    instance: Option<T>,
 }
 
-impl<'a, T> Kept<'a, T> {
-    fn nothing(context: &'a StageContext) -> Self {
-        Self { context, kept: None }
+impl<'a, T> WorkerInstance<'a, T> {
+    fn none(context: &'a StageContext) -> Self {
+        Self { context, instance: None }
     }
 
-    /// Puts another in the place of the one that was kept.
-    fn fresh(&mut self, make: impl FnOnce(Option<T>) -> Result<T, StageFault>) -> Result<&mut T, StageFault> {
-        let made = make(self.kept.take())?;
-        Ok(self.kept.insert(made))
+    /// Replaces the instance by one that `make` makes from it.
+    fn replace(&mut self, make: impl FnOnce(Option<T>) -> Result<T, StageFault>) -> Result<&mut T, StageFault> {
+        let instance = make(self.instance.take())?;
+        Ok(self.instance.insert(instance))
     }
 }
 
-impl<T> Drop for Kept<'_, T> {
+impl<T> Drop for WorkerInstance<'_, T> {
     fn drop(&mut self) {
-        let kept = self.kept.take();
-        // The stage is over, or another worker's fault ends it.
+        let instance = self.instance.take();
+        // An error is ignored: the stage has ended, or the fault of another worker ends it.
         let _ = self.context.on_behalf(|| {
-            drop(kept);
+            drop(instance);
             Ok(())
         });
     }
 }
 
-/// Into how many pieces of `rows` rows a view falls.
+/// Returns the number of pieces of `rows` rows in a view.
 fn pieces(view: &View, rows: usize) -> usize {
     view.rows().div_ceil(rows as u64) as usize
 }
 
-/// The rows of one piece. Reads may end early, at a chunk or at the cap of a crossing; so a piece
-/// may come as several batches.
+/// Passes the rows of one piece to `take`. Reads may end early, at the end of a chunk or at the
+/// size limit of a batch, so a piece may come in several batches.
 fn each_batch(
     view: &View,
     context: &StageContext,
@@ -248,7 +250,8 @@ fn each_batch(
     Ok(())
 }
 
-/// A batch in as many as crossings take; its rows are counted from `first` on.
+/// Passes a batch to `take` in parts that meet the size limit. The number of its first row is
+/// `first`.
 fn each_within_cap(
     batch: &RecordBatch,
     schema: &Schema,

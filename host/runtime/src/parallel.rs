@@ -1,7 +1,9 @@
-//! Work over row ranges in several instances, results in order.
+//! Distributes pieces of work over several threads and returns the results in order.
 //!
-//! Worker `w` of `n` takes pieces `w`, `w + n`, ... and hands what it makes of each over through a channel of its own, part by part; the caller takes them in turn. So results come in order whatever the
-//! timing, memory is bounded by three parts a worker, and nothing depends on how many workers there are.
+//! Worker `w` of `n` processes pieces `w`, `w + n`, ... and sends the parts of each result through
+//! its own channel; the caller receives from the channels in turn. So results come in order
+//! whatever the timing, each worker holds at most three parts in memory, and results do not depend
+//! on the number of workers.
 
 use std::sync::mpsc;
 use std::time::Instant;
@@ -11,11 +13,11 @@ use stagewright_lifecycle::limits::{Budget, Permit};
 use stagewright_lifecycle::sandbox::{Meter, StageContext};
 use tracing::Span;
 
-/// Permits for work in so many pieces, for as many workers as the stage may have: waits for the
-/// first. The stage's time on the wall does not count meanwhile.
+/// Gets permits for at most as many workers as the stage may have and as there are pieces. Waits
+/// for the first permit; the stage's wall time is stopped meanwhile.
 ///
 /// # Errors
-/// [`StageFault::Cancelled`] if somebody asks to stop.
+/// [`StageFault::Cancelled`] if the run is cancelled.
 pub(crate) fn permits<'a>(
     budget: &'a Budget,
     context: &StageContext,
@@ -27,13 +29,17 @@ pub(crate) fn permits<'a>(
     permits.ok_or_else(|| StageFault::Cancelled { stage: context.world.into() })
 }
 
-/// Takes a part of what is made of a piece. It waits while two others wait.
+/// Sends a part of a result to the caller. Blocks while two parts are waiting.
 pub(crate) type SendPart<'a, T> = &'a mut dyn FnMut(T) -> Result<(), StageFault>;
 
-/// Runs `step` for pieces `0..pieces` on a thread for each permit with `stack` bytes each, each
-/// with a state that `start` made on it, and gives the parts that it makes of them to `sink` in
-/// order. The first error ends everything; parts before it have been given. A thread gives its
-/// permit back when its pieces are done; `sink` must not wait for one.
+/// Runs `step` for pieces `0..pieces` and passes the parts of their results to `sink`, in order.
+///
+/// Each permit gets a thread with `stack` bytes of stack and a state that `start` creates on it.
+/// The first error ends all work, after the parts before it were passed to `sink`. A thread returns
+/// its permit when its pieces are done; `sink` must not wait for a permit.
+///
+/// # Errors
+/// Returns the first error of `start`, `step` or `sink`, or a fault of the host if a thread panics.
 pub(crate) fn in_order<S, T: Send>(
     pieces: usize,
     permits: Vec<Permit<'_>>,
@@ -48,7 +54,7 @@ pub(crate) fn in_order<S, T: Send>(
         let mut receivers = Vec::with_capacity(workers);
         let mut threads = Vec::with_capacity(workers);
         for (worker, permit) in permits.into_iter().enumerate() {
-            // `None` ends a piece.
+            // `None` is the end of a piece.
             let (sender, receiver) = mpsc::sync_channel::<Result<Option<T>, StageFault>>(2);
             receivers.push(receiver);
             let (start, step) = (&start, &step);
@@ -58,17 +64,18 @@ pub(crate) fn in_order<S, T: Send>(
                 let mut state = match start() {
                     Ok(state) => state,
                     Err(fault) => {
-                        // The receiver is gone when another worker failed first; then nobody wants this fault.
+                        // If another worker failed first, the receiver is dropped and this fault is
+                        // not needed.
                         let _ = sender.send(Err(fault));
                         return;
                     }
                 };
                 for piece in (worker..pieces).step_by(workers) {
-                    let mut give = |part| {
+                    let mut send = |part| {
                         let gone = |_| StageFault::host("nobody takes the results of a worker any more");
                         sender.send(Ok(Some(part))).map_err(gone)
                     };
-                    let result = step(&mut state, piece, &mut give);
+                    let result = step(&mut state, piece, &mut send);
                     let failed = result.is_err();
                     if sender.send(result.map(|()| None)).is_err() || failed {
                         return;
@@ -77,25 +84,25 @@ pub(crate) fn in_order<S, T: Send>(
             };
             threads.push(std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, work).map_err(no_thread)?);
         }
-        let mut given = (0..pieces).try_for_each(|piece| {
+        let mut result = (0..pieces).try_for_each(|piece| {
             let ended = |_| StageFault::host("a worker thread ended early");
             while let Some(part) = receivers[piece % workers].recv().map_err(ended)?? {
                 sink(piece, part)?;
             }
             Ok(())
         });
-        // Workers that wait to hand something over see that nobody takes it.
+        // Unblocks workers that wait to send.
         drop(receivers);
         for thread in threads {
             if let Err(panic) = thread.join() {
-                given = Err(panicked(&*panic));
+                result = Err(panicked(&*panic));
             }
         }
-        given
+        result
     })
 }
 
-/// Runs `work` on a thread of its own with `stack` bytes, and waits for it.
+/// Runs `work` on a new thread with `stack` bytes of stack, and waits for it.
 pub(crate) fn on_stack<T: Send>(
     stack: usize,
     work: impl FnOnce() -> Result<T, StageFault> + Send,
@@ -112,7 +119,7 @@ fn no_thread(reason: std::io::Error) -> StageFault {
     StageFault::host(format!("cannot start a thread: {reason}"))
 }
 
-/// A bug of the host costs the stage's run and not the process.
+/// Converts a panic into a fault: a bug of the host ends the stage's run, not the process.
 fn panicked(panic: &(dyn std::any::Any + Send)) -> StageFault {
     let message = panic.downcast_ref::<&str>().copied();
     let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
@@ -127,16 +134,16 @@ mod tests {
 
     const STACK: usize = 1 << 20;
 
-    /// A budget of so many permits, and all of them.
+    /// Returns all permits of a new budget.
     fn all(permits: usize) -> Vec<Permit<'static>> {
         let budget = Box::leak(Box::new(Budget::new(permits, u64::MAX)));
         budget.enter(permits, &Cancel::default()).expect("nobody stops it")
     }
 
     #[test]
-    fn a_panic_of_a_worker_is_a_fault_and_no_panic() {
-        let step = |(): &mut (), piece: usize, give: SendPart<'_, usize>| {
-            if piece == 3 { panic!("piece {piece}") } else { give(piece) }
+    fn a_panic_of_a_worker_is_a_fault() {
+        let step = |(): &mut (), piece: usize, send: SendPart<'_, usize>| {
+            if piece == 3 { panic!("piece {piece}") } else { send(piece) }
         };
         let fault = in_order(10, all(2), STACK, || Ok(()), step, |_, _| Ok(())).expect_err("piece 3 panics");
         assert!(fault.to_string().contains("panicked") && fault.to_string().contains("piece 3"), "{fault}");
@@ -153,7 +160,7 @@ mod tests {
                 all(workers),
                 STACK,
                 || Ok(()),
-                |(), piece, give| (0..piece % 3).try_for_each(|part| give(piece * piece + part)),
+                |(), piece, send| (0..piece % 3).try_for_each(|part| send(piece * piece + part)),
                 |piece, square| {
                     seen.push((piece, square));
                     Ok(())
@@ -172,7 +179,7 @@ mod tests {
             let permits = budget.enter(4, &Cancel::default()).expect("nobody stops it");
             assert_eq!(permits.len(), 1);
             let mut seen = Vec::new();
-            let step = |(): &mut (), piece: usize, give: SendPart<'_, usize>| give(piece);
+            let step = |(): &mut (), piece: usize, send: SendPart<'_, usize>| send(piece);
             let sink = |piece, part| {
                 seen.push((piece, part));
                 Ok(())
@@ -186,8 +193,8 @@ mod tests {
 
     #[test]
     fn the_first_fault_ends_the_work() {
-        let step = |(): &mut (), piece: usize, give: SendPart<'_, usize>| {
-            if piece == 5 { Err(StageFault::host("five")) } else { give(piece) }
+        let step = |(): &mut (), piece: usize, send: SendPart<'_, usize>| {
+            if piece == 5 { Err(StageFault::host("five")) } else { send(piece) }
         };
         let mut seen = Vec::new();
         let result = in_order(

@@ -1,6 +1,7 @@
-//! Transformers and predictors as instances that answer batch after batch.
+//! Loaded transformers and predictors, which process batch after batch.
 //!
-//! The same code runs in a pipeline, for an evaluator and for `predict`: what is measured is what is served.
+//! Runs, evaluations and `predict` use the same code, so the model that is measured is the model
+//! that is served.
 
 use std::sync::Arc;
 
@@ -23,30 +24,30 @@ use crate::stage_host::PredictionSource;
 use crate::stage_host::contract_fault;
 use crate::stage_instance::StageInstance;
 
-/// How far the probabilities of a row may be from 1 in sum.
+/// How far the sum of a row's probabilities may differ from 1.
 const SUM_TOLERANCE: f64 = 1e-6;
 
-/// An instance of a transformation component that has loaded its state.
+/// An instance of a transformation component with a loaded state.
 pub(crate) struct Transformer {
     instance: StageInstance,
-    /// The columns that it was told it will get.
+    /// The columns of its input.
     inputs: Schema,
     schema: Schema,
-    /// Rows that the next call takes, at most: never more than `most_rows`.
+    /// The most rows of the next call; at most `most_rows`.
     rows: usize,
-    /// Rows whose features are expected to fit one crossing.
+    /// The number of rows whose features are expected to fit one batch.
     most_rows: usize,
 }
 
-/// Rows of a table with these columns that are expected to fit one crossing; at least 1. Exact for
-/// numbers without nulls; where it is too many, [`Transformer::transform`] finds out.
-pub(crate) fn rows_of_crossing(schema: &Schema) -> usize {
+/// Estimates how many rows of these columns fit one batch; at least 1. Exact for numbers without
+/// nulls. If the estimate is too high, [`Transformer::transform`] reduces it.
+pub(crate) fn rows_per_batch(schema: &Schema) -> usize {
     let bits = |field: &Field| {
         let values = match field.data_type {
             DataType::Boolean => 1,
             DataType::Int64 | DataType::Float64 | DataType::Timestamp => 64,
             DataType::Categorical => 32,
-            // An offset, and a short word.
+            // An offset and a short word.
             DataType::Utf8 => 128,
         };
         values + usize::from(field.nullable)
@@ -55,8 +56,8 @@ pub(crate) fn rows_of_crossing(schema: &Schema) -> usize {
     (MAX_BATCH_BYTES * 8 / row.max(1)).max(1)
 }
 
-/// Rows of which so many predictions each fit one crossing; at least 1.
-fn rows_of_predictions(outputs: usize) -> usize {
+/// Returns how many rows with this number of outputs fit one batch; at least 1.
+fn rows_per_prediction(outputs: usize) -> usize {
     (MAX_BATCH_BYTES / 8 / outputs.max(1)).max(1)
 }
 
@@ -71,7 +72,7 @@ impl Transformer {
         Self::load(instance, state, inputs)
     }
 
-    /// The same by a fresh instance, which finds nothing of this one.
+    /// Replaces the instance by a fresh one, which shares no state with it.
     pub(crate) fn renewed(self, state: &Blob) -> Result<Self, StageFault> {
         Self::load(self.instance.renewed()?, state, &self.inputs)
     }
@@ -86,23 +87,25 @@ impl Transformer {
         let schema = instance.context().on_behalf(|| {
             batch::schema_in(fields, most).map_err(|reason| instance.contract_fault("transformer.fields", reason))
         })?;
-        // A schema that a guest declares is kept as long as its instance.
+        // The host holds the schema that the guest declares as long as the instance lives.
         instance.host().account.hold(schema.held_bytes())?;
         instance.mark_reusable();
-        let most_rows = rows_of_crossing(&schema);
+        let most_rows = rows_per_batch(&schema);
         Ok(Self { instance, inputs: inputs.clone(), schema, rows: most_rows, most_rows })
     }
 
-    /// The columns that it returns.
+    /// Returns the columns of its output.
     pub(crate) fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// Transforms a batch of the raw features and hands the features to `take`, each part with the
-    /// place of its first row in `rows`. Features may take far more room than what they are made
-    /// of, so the rows go in as many calls as the features need to fit their crossings: `transform`
-    /// is row-wise, and so the parts are what one call would have given. What `take` keeps as long
-    /// as the instance lives, in bytes, is the instance's memory.
+    /// Transforms a batch of raw features and passes the results to `take`, each with the index of
+    /// its first row in `rows`.
+    ///
+    /// Transformed features may be far larger than raw features, so the rows are transformed in as
+    /// many calls as the results need to fit their batches. `transform` is row-wise, so one call
+    /// would give the same. `take` returns the bytes that it holds as long as the instance lives,
+    /// which are charged to the instance.
     pub(crate) fn transform(
         &mut self,
         rows: &RecordBatch,
@@ -126,7 +129,8 @@ impl Transformer {
         }
     }
 
-    /// One call; `None` if fewer rows should be tried.
+    /// Calls `transform` once. Returns `None` if the result is too large, to be tried with fewer
+    /// rows.
     fn transform_part(&mut self, rows: &RecordBatch) -> Result<Option<RecordBatch>, StageFault> {
         let context = self.instance.context().clone();
         let batch = context.on_behalf(|| batch::outgoing(rows, &self.inputs, &context))?;
@@ -138,7 +142,7 @@ impl Transformer {
         Ok(checked)
     }
 
-    /// Checks what came back for some rows; `None` if fewer rows should be tried.
+    /// Checks the result of a call. Returns `None` if it is too large.
     fn checked(
         &self,
         rows: &RecordBatch,
@@ -161,7 +165,7 @@ impl Transformer {
             return Err(contract_fault(context, "transformer.transform", message));
         }
         if context.staging.is_some() {
-            // The host writes the rows into an artifact of the stage.
+            // The host will write these rows into an artifact of the stage.
             let size = packed::batch_bytes(&transformed, &self.schema).map_err(StageFault::host)?;
             self.instance.account().charge_output(size as u64)?;
         }
@@ -169,17 +173,17 @@ impl Transformer {
     }
 }
 
-/// An instance of a training component that has loaded a model.
+/// An instance of a training component with a loaded model.
 pub(crate) struct Predictor {
     instance: StageInstance,
-    /// The columns that it was told it will get.
+    /// The columns of its input.
     inputs: Schema,
     outputs: Vec<Output>,
-    /// A column for each output.
+    /// The columns of its output: one float64 column for each output.
     predicted: Schema,
-    /// Outputs that the task asks for; they come first.
+    /// The number of outputs that the task requires, which come first.
     width: usize,
-    /// Whether these are the probabilities of all classes.
+    /// Whether these are the probabilities of all classes, which sum to 1.
     sums_to_one: bool,
 }
 
@@ -195,7 +199,7 @@ impl Predictor {
         Self::load(instance, model, inputs, task)
     }
 
-    /// The same by a fresh instance, which finds nothing of this one.
+    /// Replaces the instance by a fresh one, which shares no state with it.
     fn renewed(self, model: &Blob, task: &Task) -> Result<Self, StageFault> {
         Self::load(self.instance.renewed()?, model, &self.inputs, task)
     }
@@ -218,7 +222,8 @@ impl Predictor {
         Ok(Self { instance, inputs, outputs, predicted, width, sums_to_one })
     }
 
-    /// How much each input counts in the whole model; sums to 1 or is empty.
+    /// Returns the importance of each input in the whole model. The importances sum to 1, or there
+    /// are none.
     pub(crate) fn importance(&mut self) -> Result<Vec<(String, f64)>, StageFault> {
         let context = self.instance.context().clone();
         let Reply::Importance(importance) = self.instance.call(ExportCall::PredictorImportance)? else {
@@ -232,15 +237,15 @@ impl Predictor {
         Ok(importance)
     }
 
-    /// Predicts a batch of transformed features and hands a checked column for each output to
-    /// `take`, in as many calls as the predictions need to fit their crossings: `predict` is
-    /// row-wise, and so the parts are what one call would have given.
+    /// Predicts a batch of transformed features and passes the checked results, one column for each
+    /// output, to `take`. Makes as many calls as the results need to fit their batches; `predict`
+    /// is row-wise, so one call would give the same.
     pub(crate) fn predict(
         &mut self,
         rows: &RecordBatch,
         mut take: impl FnMut(&Self, RecordBatch),
     ) -> Result<(), StageFault> {
-        let most = rows_of_predictions(self.outputs.len());
+        let most = rows_per_prediction(self.outputs.len());
         let mut done = 0;
         loop {
             let part = rows.slice(done, most.min(rows.num_rows() - done));
@@ -295,26 +300,26 @@ impl Predictor {
         Ok(predicted)
     }
 
-    /// The numbers that the task asks for, row by row.
+    /// Returns the outputs that the task requires, row by row.
     pub(crate) fn by_row(&self, predicted: &RecordBatch) -> Vec<f64> {
         let columns: Vec<&[f64]> = (0..self.width).map(|column| numbers(predicted, column)).collect();
         (0..predicted.num_rows()).flat_map(|row| columns.iter().map(move |column| column[row])).collect()
     }
 }
 
-/// A column of float64 without nulls.
+/// Returns a float64 column without nulls.
 fn numbers(batch: &RecordBatch, column: usize) -> &[f64] {
     batch.column(column).as_primitive::<Float64Type>().values()
 }
 
-/// A model whose two instances answer batch after batch.
+/// A loaded model: a transformer and a predictor.
 pub(crate) struct Pipeline {
     transformer: Transformer,
     predictor: Predictor,
 }
 
 impl Pipeline {
-    /// Starts both; `inputs` are the columns of the rows that it will be asked for.
+    /// Starts both instances. `inputs` are the columns of the raw features.
     pub(crate) fn new(runtime: &Runtime, parts: &ModelParts, inputs: &Schema) -> Result<Self, StageFault> {
         let transformer = Transformer::new(runtime, &parts.transformation, &parts.state, inputs)?;
         let features = transformer.schema();
@@ -322,20 +327,20 @@ impl Pipeline {
         Ok(Self { transformer, predictor })
     }
 
-    /// The same by fresh instances, which find nothing of these.
+    /// Replaces both instances by fresh ones, which share no state with them.
     pub(crate) fn renewed(self, parts: &ModelParts) -> Result<Self, StageFault> {
         let transformer = self.transformer.renewed(&parts.state)?;
         Ok(Self { transformer, predictor: self.predictor.renewed(&parts.model, &parts.task)? })
     }
 
-    /// From raw features to predictions: the numbers that the task asks for, row by row.
+    /// Predicts raw features. Returns the outputs that the task requires, row by row.
     pub(crate) fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
         let mut all = Vec::with_capacity(rows.num_rows() * self.predictor.width);
         self.predict_parts(rows, |predictor, part| all.extend(predictor.by_row(&part)))?;
         Ok(all)
     }
 
-    /// From raw features to predictions: a column for each output.
+    /// Predicts raw features. Returns one column for each output.
     fn predict_columns(&mut self, rows: &RecordBatch) -> Result<Vec<Vec<f64>>, StageFault> {
         let mut columns = vec![Vec::with_capacity(rows.num_rows()); self.predictor.outputs.len()];
         self.predict_parts(rows, |_, part| {
@@ -359,7 +364,7 @@ impl Pipeline {
     }
 }
 
-/// A model whose instances start at the first question.
+/// A model whose instances start at the first call.
 pub(crate) struct LazyPipeline {
     runtime: Runtime,
     parts: ModelParts,
@@ -400,20 +405,20 @@ mod tests {
     }
 
     #[test]
-    fn as_many_rows_are_asked_for_as_their_predictions_fit_a_crossing() {
+    fn the_predictions_of_one_call_fit_a_batch() {
         for outputs in [1, 2, 129, 1000, 1024] {
-            let rows = rows_of_predictions(outputs);
+            let rows = rows_per_prediction(outputs);
             assert!(rows * outputs * 8 <= MAX_BATCH_BYTES && (rows + 1) * outputs * 8 > MAX_BATCH_BYTES, "{outputs}");
         }
     }
 
     #[test]
-    fn as_many_rows_of_numbers_are_tried_as_a_crossing_holds() {
+    fn the_estimate_of_rows_per_batch_is_exact_for_numbers() {
         for columns in [1, 40, 128, 129, 150, 10_000, 65_536] {
-            let rows = rows_of_crossing(&floats(columns));
+            let rows = rows_per_batch(&floats(columns));
             assert!(rows * columns * 8 <= MAX_BATCH_BYTES, "{columns}");
             assert!((rows + 1) * columns * 8 > MAX_BATCH_BYTES, "{columns}");
         }
-        assert!(rows_of_crossing(&floats(0)) > 0);
+        assert!(rows_per_batch(&floats(0)) > 0);
     }
 }

@@ -24,8 +24,8 @@ use crate::wasi::stubs::Stubs;
 #[cfg(feature = "compiler")]
 use crate::wit_comparison::WitDifference;
 
-/// Stack for the host's own frames above, between and below guests, in bytes. An import that checks a
-/// batch or compiles the champion needs some 100 KiB.
+/// Stack for the host's own frames above, between and below guests, in bytes. An import that checks
+/// a batch or compiles the champion needs some 100 KiB.
 const HOST_STACK: usize = 2 << 20;
 
 /// Runs stages as Wasm components. Cheap to clone.
@@ -77,8 +77,8 @@ impl Runtime {
         self.resolve_trusted(world, name, origin, stubs, &|_| Ok(()))
     }
 
-    /// Resolves a component like [`Runtime::resolve`], if `trust` accepts its digest. `trust` is called
-    /// before anything of the component is compiled or run.
+    /// Resolves a component like [`Runtime::resolve`], if `trust` accepts its digest. `trust` is
+    /// called before anything of the component is compiled or run.
     ///
     /// # Errors
     /// See [`RuntimeError`]; or the error of `trust`.
@@ -107,8 +107,8 @@ impl Runtime {
         self.0.inspect(name, origin, stubs.into())
     }
 
-    /// Returns where the imports and exports of a component differ from the WIT in a folder or file.
-    /// Nothing of the component is compiled or run.
+    /// Returns where the imports and exports of a component differ from the WIT in a folder or
+    /// file. Nothing of the component is compiled or run.
     ///
     /// # Errors
     /// The component or the WIT cannot be read.
@@ -120,9 +120,9 @@ impl Runtime {
     /// Compiles a component into a folder, from which the files can be copied into the cache of a
     /// host with the key in the file `key`.
     ///
-    /// Returns the names of two files: the first is for a host whose stages run in processes of their
-    /// own, the second for one whose stages run in its process. With `baseline` the code runs on every
-    /// processor of this architecture, else on those with all features of this one.
+    /// Returns the names of two files: the first is for a host whose stages run in processes of
+    /// their own, the second for one whose stages run in its process. With `baseline` the code runs
+    /// on every processor of this architecture, else on those with all features of this one.
     ///
     /// # Errors
     /// The component cannot be read or compiled, or the folder or key cannot be used.
@@ -146,8 +146,8 @@ impl Runtime {
         self.0.is_compiled(name, origin)
     }
 
-    /// Returns the walls that must stand around every call of a component. The set is empty if stages
-    /// run in this process, where the engine's sandbox is the only wall.
+    /// Returns the walls that must stand around every call of a component. The set is empty if
+    /// stages run in this process, where the engine's sandbox is the only wall.
     pub fn required_walls(&self) -> BTreeSet<&'static str> {
         let process = self.0.process.as_ref();
         process.map(|process| std::iter::once("wasm").chain(process.required.names()).collect()).unwrap_or_default()
@@ -158,8 +158,8 @@ impl Runtime {
         self.0.built_in().into_iter().collect()
     }
 
-    /// Returns a decoder of untrusted files, which runs where stages run: in processes of its own, or
-    /// in this one.
+    /// Returns a decoder of untrusted files, which runs where stages run: in processes of its own,
+    /// or in this one.
     pub fn decoder(&self) -> Arc<dyn Decode> {
         decoder(self.0.process.as_ref())
     }

@@ -1,8 +1,8 @@
 //! Immutable bytes in memory, so that the code that was verified is the code that runs.
 //!
-//! The bytes are in a sealed memory file of Linux (`memfd_create`). A mapped file of the cache would
-//! show writes that happen after the verification, and wasmtime would copy bytes on the heap once
-//! more.
+//! The bytes are in a sealed memory file of Linux (`memfd_create`). A mapped file of the cache
+//! would show writes that happen after the verification, and wasmtime would copy bytes on the heap
+//! once more.
 
 use std::fs::File;
 use std::io::{self, Seek as _};
@@ -37,8 +37,8 @@ impl Sealed {
         self.0.as_fd()
     }
 
-    /// Returns a reader that starts at the first byte. All readers share one position, so use one at a
-    /// time.
+    /// Returns a reader that starts at the first byte. All readers share one position, so use one
+    /// at a time.
     pub(crate) fn reader(&self) -> io::Result<impl io::Read> {
         (&self.0).rewind()?;
         Ok(&self.0)

@@ -23,8 +23,8 @@ const ED25519: &str = "ed25519:";
 /// The most signatures in a file.
 const MAX_SIGNATURES: usize = 100;
 
-/// A key that verifies signatures. Prints and parses as `ed25519:` and 64 hexadecimal digits, which is
-/// also its identifier.
+/// A key that verifies signatures. Prints and parses as `ed25519:` and 64 hexadecimal digits, which
+/// is also its identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey([u8; 32]);
 
@@ -201,8 +201,8 @@ impl Signatures {
         self.by.push((public, key.0.sign(message(self.digest).as_bytes())));
     }
 
-    /// Adds the signatures of `other` if it has the same digest, up to the limit of a file. Existing
-    /// signatures are kept.
+    /// Adds the signatures of `other` if it has the same digest, up to the limit of a file.
+    /// Existing signatures are kept.
     pub fn add(&mut self, other: &Self) {
         for (key, signature) in other.by.iter().filter(|_| other.digest == self.digest) {
             if self.by.len() < MAX_SIGNATURES && !self.by.iter().any(|(by, _)| by == key) {
@@ -273,7 +273,8 @@ impl FromStr for Signatures {
 mod tests {
     use super::*;
 
-    /// Made with OpenSSL 3: `openssl genpkey -algorithm ed25519`, then the commands in docs/formats/signature.md.
+    /// Made with OpenSSL 3: `openssl genpkey -algorithm ed25519`, then the commands in
+    /// docs/formats/signature.md.
     const SECRET: &str = include_str!("../tests/fixtures/signing.key");
     const PUBLIC: &str = include_str!("../tests/fixtures/signing.key.pub");
     const SIGNED: &str = include_str!("../tests/fixtures/abc.sig");

@@ -35,8 +35,8 @@ enum Place {
     Remote(Box<RemoteInstance>),
 }
 
-/// Stack that every thread which calls into the runtime has for guests: Rust's threads have 2 MiB, of
-/// which the host may use half.
+/// Stack that every thread which calls into the runtime has for guests: Rust's threads have 2 MiB,
+/// of which the host may use half.
 const CALLER_STACK: usize = 1 << 20;
 
 impl StageInstance {
@@ -115,15 +115,15 @@ impl StageInstance {
     /// Calls an export and charges its time.
     ///
     /// # Errors
-    /// Returns a limit, a failure of the stage, a crash, or a fault of the host. The instance cannot be
-    /// used again.
+    /// Returns a limit, a failure of the stage, a crash, or a fault of the host. The instance
+    /// cannot be used again.
     pub(crate) fn call(&mut self, export: ExportCall) -> Result<Reply, StageFault> {
         let name = export.name();
         match &mut self.place {
             Place::Local(instance) => {
-                // The whole call runs on one thread, whose CPU clock is read. A thread that overflows
-                // its own stack would end the process, so a large guest stack gets a thread of its
-                // size.
+                // The whole call runs on one thread, whose CPU clock is read. A thread that
+                // overflows its own stack would end the process, so a large guest stack gets a
+                // thread of its size.
                 let stack = instance.store.data().host.account.bounds.stack;
                 let run = || {
                     instance.store.data_mut().host.account.enter();

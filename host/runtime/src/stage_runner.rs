@@ -1,4 +1,4 @@
-//! The lifecycle's [`StageRunner`]: one function per export of a stage.
+//! Implements the lifecycle's [`StageRunner`]: one function for each export of a stage.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::stage_host::LentModel;
 use crate::stage_host::contract_fault;
 use crate::stage_instance::StageInstance;
 
-/// Parts that one training may fall into, at most.
+/// The most shards of one training.
 const MAX_SHARDS: u32 = 1024;
 
 impl StageRunner for Runtime {
@@ -65,7 +65,7 @@ impl StageRunner for Runtime {
         context.on_behalf(|| {
             let (checks, columns) = convert::findings_in(findings)
                 .map_err(|message| instance.contract_fault("validate.validate", message))?;
-            // Findings become a document.
+            // Findings are written to a document, so they count as output.
             instance.host().account.charge_output(convert::findings_bytes(&checks, &columns))?;
             Ok((checks, columns))
         })
@@ -74,7 +74,7 @@ impl StageRunner for Runtime {
     fn fit(&self, context: Arc<StageContext>, train: &View, task: &Task) -> Result<Blob, StageFault> {
         let mut instance = self.instance(&context, None)?;
         let (train, settings) = (instance.lend_table(train.clone())?, instance.settings());
-        made(instance, ExportCall::Fit { train, task: convert::task_out(task), settings })
+        call_for_blob(instance, ExportCall::Fit { train, task: convert::task_out(task), settings })
     }
 
     fn rebalance(&self, context: Arc<StageContext>, train: &Table, task: &Task) -> Result<Option<Table>, StageFault> {
@@ -115,8 +115,8 @@ impl StageRunner for Runtime {
             ));
         }
         let mut parts = Vec::with_capacity(shards as usize);
-        let step = |(): &mut (), shard: usize, give: SendPart<'_, Blob>| {
-            give(context.on_behalf(|| self.train_shard(&context, &inputs, &plan, shard as u32))?)
+        let step = |(): &mut (), shard: usize, send: SendPart<'_, Blob>| {
+            send(context.on_behalf(|| self.train_shard(&context, &inputs, &plan, shard as u32))?)
         };
         in_order(
             shards as usize,
@@ -177,7 +177,7 @@ impl StageRunner for Runtime {
 }
 
 impl Runtime {
-    /// One part of a sharded training, as a blob.
+    /// Trains one shard.
     fn train_shard(
         &self,
         context: &Arc<StageContext>,
@@ -188,20 +188,20 @@ impl Runtime {
         let mut instance = self.instance_for(context, Purpose::Training)?;
         let inputs = inputs.lend(&mut instance)?;
         let (common, settings) = (instance.lend_blob(&plan.common)?, instance.settings());
-        made(instance, ExportCall::TrainShard { inputs, settings, common, shard, shards: plan.shards })
+        call_for_blob(instance, ExportCall::TrainShard { inputs, settings, common, shard, shards: plan.shards })
     }
 
     fn merge(&self, context: &Arc<StageContext>, plan: &Plan, parts: &[Blob]) -> Result<Blob, StageFault> {
         let mut instance = self.instance_for(context, Purpose::Training)?;
         let parts = parts.iter().map(|part| instance.lend_blob(part)).collect::<Result<Vec<_>, _>>()?;
         let (common, settings) = (instance.lend_blob(&plan.common)?, instance.settings());
-        made(instance, ExportCall::Merge { parts, settings, common })
+        call_for_blob(instance, ExportCall::Merge { parts, settings, common })
     }
 
     fn train_whole(&self, context: &Arc<StageContext>, inputs: &TrainInputs<'_>) -> Result<Blob, StageFault> {
         let mut instance = self.instance_for(context, Purpose::Training)?;
         let (inputs, settings) = (inputs.lend(&mut instance)?, instance.settings());
-        made(instance, ExportCall::Train { inputs, settings })
+        call_for_blob(instance, ExportCall::Train { inputs, settings })
     }
 
     fn plan_shards(&self, context: &Arc<StageContext>, inputs: &TrainInputs<'_>) -> Result<Plan, StageFault> {
@@ -218,13 +218,13 @@ impl Runtime {
     }
 }
 
-/// How a training falls into parts, and what they have in common.
+/// The plan of a sharded training: the number of shards and their common data.
 struct Plan {
     shards: u32,
     common: Blob,
 }
 
-/// The tables that every part of a training reads.
+/// The inputs of a training, which all shards read.
 struct TrainInputs<'a> {
     train: &'a Table,
     validation: Option<&'a Table>,
@@ -239,8 +239,8 @@ impl TrainInputs<'_> {
     }
 }
 
-/// The blob that a call makes.
-fn made(mut instance: StageInstance, export: ExportCall) -> Result<Blob, StageFault> {
+/// Calls an export that returns a blob.
+fn call_for_blob(mut instance: StageInstance, export: ExportCall) -> Result<Blob, StageFault> {
     let name = export.name();
     match instance.call(export)? {
         Reply::Blob(blob) => {

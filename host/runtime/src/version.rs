@@ -1,8 +1,8 @@
-//! Versions in the names of interfaces: which of them this host answers, and what the author of a
-//! component of another one does.
+//! The versions in interface names: which of them this host answers, and how the author of a
+//! component with another version can rebuild it.
 //!
-//! Names are compared without their patch number, as the engine's linker compares them: growth of a
-//! contract within a minor version is by new interfaces.
+//! Names are compared without the patch number, as wasmtime's linker does: within a minor version,
+//! the contract only gains interfaces.
 
 use std::collections::BTreeSet;
 
@@ -12,19 +12,19 @@ use stagewright_lifecycle::fault::guest_name;
 use crate::component_sections::{Interfaces, Provenance};
 use crate::error::RuntimeError;
 
-/// The version of the contract, as `wit/` has it.
+/// The version of the contract in `wit/`.
 pub(crate) const CONTRACT: Version = Version::new(0, 2, 0);
 
 /// The package of the contract.
 const OURS: &str = "stagewright:stage";
 
-/// The version of WASI; any patch of it will do.
+/// The version of WASI. Any patch version of it is accepted.
 const WASI: Version = Version::new(0, 2, 0);
 
-/// Versions of the contract that an error names, at most.
+/// The most versions that an error lists.
 const MAX_NAMED: usize = 3;
 
-/// A name of the form `package/interface@version`, taken apart.
+/// A parsed name of the form `package/interface@version`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Name<'a> {
     pub(crate) package: &'a str,
@@ -33,51 +33,51 @@ pub(crate) struct Name<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// Nothing if it has another form: the engine finds such names only as they stand, and the host
-    /// has none.
+    /// Parses a name. Returns `None` for another form, of which the host has no interfaces.
     pub(crate) fn parse(name: &'a str) -> Option<Self> {
         let (path, version) = name.split_once('@')?;
         let (package, interface) = path.split_once('/')?;
         Some(Self { package, interface, version: Version::parse(version).ok()? })
     }
 
-    /// A name of ours, whatever its version.
+    /// Parses the name of an interface of the contract, of any version.
     fn of_contract(name: &'a str) -> Option<Self> {
         Self::parse(name).filter(|name| name.package == OURS)
     }
 
-    /// Whether it is this interface of the contract, in a version that this host answers.
+    /// Returns whether this is the given interface of the contract, in a version that this host
+    /// answers.
     pub(crate) fn is_ours(&self, interface: &str) -> bool {
         self.package == OURS && self.interface == interface && answers(&CONTRACT, &self.version)
     }
 
-    /// Whether it is of a version of WASI that this host answers, if it is of WASI at all.
+    /// Returns whether its version is one of WASI that this host answers. The package is not
+    /// checked.
     pub(crate) fn is_of_our_wasi(&self) -> bool {
         answers(&WASI, &self.version)
     }
 }
 
-/// The name of an interface of the contract.
+/// Returns the full name of an interface of the contract.
 pub(crate) fn interface(name: &str) -> String {
     format!("{OURS}/{name}@{CONTRACT}")
 }
 
-/// Whether a name of version `asked` finds what is called by version `own`: as in the engine's
-/// linker, if they differ in nothing but what semantic versioning calls compatible, and `asked` is
-/// no release before a release.
+/// Returns whether an import of version `asked` links to an interface of version `own`. As in
+/// wasmtime's linker, the two must be compatible by semantic versioning, and `asked` must not be a
+/// pre-release.
 pub(crate) fn answers(own: &Version, asked: &Version) -> bool {
     asked.pre.is_empty() && own.major == asked.major && (own.major > 0 || own.minor == asked.minor)
 }
 
-/// The hint for the author of a component that asks for an interface of a newer patch of the
-/// contract.
+/// Returns the hint for a component that imports from a newer patch version of the contract.
 pub(crate) fn newer_patch(import: &str) -> Option<String> {
     let asked = Name::of_contract(import)?.version;
     (asked > CONTRACT)
         .then(|| format!("it was made for contract {asked}, and this version has {CONTRACT}: use a newer stagewright"))
 }
 
-/// Refuses a component that speaks another version of the contract, even if in one name only.
+/// Checks that all of a component's names have a version of the contract that this host answers.
 ///
 /// # Errors
 /// [`RuntimeError::Contract`].
@@ -96,11 +96,11 @@ pub(crate) fn same_contract(
     let found = guest_name(&named.join(", ")) + rest;
     let newer = versions.iter().all(|version| *version > CONTRACT);
     let upgrade = if newer { "use a newer stagewright; or " } else { "" };
-    let hint = format!("{upgrade}rebuild it {}", tool().way());
+    let hint = format!("{upgrade}rebuild it {}", tool().instructions());
     Err(RuntimeError::Contract { name: name.into(), found, wanted: CONTRACT.to_string(), hint })
 }
 
-/// The tool that made a component, as far as it says.
+/// The tool that made a component, according to its metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tool {
     /// Rust with wit-bindgen, which the kit has inside.
@@ -109,19 +109,20 @@ pub(crate) enum Tool {
     Python,
     /// JavaScript.
     JavaScript,
-    /// Something else, or nobody knows.
+    /// Another tool, or unknown.
     Other,
 }
 
 impl Tool {
-    /// By the languages and tools that a component names. Language runtimes are made by others'
-    /// tools and name them too, so the languages that have one are asked for first.
+    /// Determines the tool from the languages and tools that the metadata lists. Language runtimes
+    /// are themselves built with other tools, which are listed too, so languages with a runtime are
+    /// checked first.
     pub(crate) fn of(provenance: &Provenance) -> Self {
         let named = |field, beginnings: &[&str]| {
             let values = provenance.producers.get(field).into_iter().flatten();
             values.map(|value| value.to_lowercase()).any(|value| beginnings.iter().any(|name| value.starts_with(name)))
         };
-        // componentize-py names nothing but its transformation.
+        // componentize-py records its transformation only.
         if named("language", &["python"]) || named("processed-by", &["componentize-py", "component-init-transform"]) {
             Self::Python
         } else if named("language", &["javascript"]) || named("processed-by", &["componentize"]) {
@@ -135,8 +136,8 @@ impl Tool {
         }
     }
 
-    /// How such a component is rebuilt for this version.
-    fn way(self) -> String {
+    /// Returns how to rebuild a component for this version.
+    fn instructions(self) -> String {
         match self {
             Self::Rust => {
                 format!("with stagewright-kit {CONTRACT}: `cargo build --release --target wasm32-wasip2`")
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn another_minor_version_of_the_contract_is_named_with_the_way_out() {
+    fn another_minor_version_of_the_contract_is_named_with_a_hint() {
         let refused = |versions: &[&str], tool| {
             let error = same_contract(&exports(versions), "x", || tool).expect_err("another version");
             (error.to_string(), error.hint().expect("a hint"))
@@ -210,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn nobody_asks_who_made_a_component_that_is_of_this_contract() {
+    fn the_tool_is_not_determined_for_a_component_of_this_contract() {
         let patch = Version { patch: CONTRACT.patch + 7, ..CONTRACT };
         let same = exports(&[&CONTRACT.to_string(), &patch.to_string()]);
-        same_contract(&same, "x", || panic!("it is not asked")).expect("the same contract");
+        same_contract(&same, "x", || panic!("the tool is determined")).expect("the same contract");
     }
 
     #[test]
-    fn a_tool_is_told_by_what_a_component_says() {
+    fn a_tool_is_determined_from_the_metadata() {
         let of = |claims: &[(&str, &str)]| {
             let mut provenance = Provenance::default();
             for (field, value) in claims {

@@ -1,6 +1,7 @@
 //! Which walls this host can build around a stage, and which it must.
 //!
-//! The Wasm sandbox always stands. The outer walls of `stagewright-jail` need support of the kernel.
+//! The Wasm sandbox always stands. The outer walls of `stagewright-jail` need support of the
+//! kernel.
 
 use stagewright_manifest::WallPolicy;
 
@@ -36,8 +37,8 @@ impl HostWalls {
         OUTER.into_iter().filter(|wall| !self.outer.contains(wall)).collect()
     }
 
-    /// Returns the policy in force: the operator's, if given. By default, all walls are required if this
-    /// host can build all of them, and the sandbox alone otherwise.
+    /// Returns the policy in force: the operator's, if given. By default, all walls are required if
+    /// this host can build all of them, and the sandbox alone otherwise.
     ///
     /// # Errors
     /// [`RuntimeError::Walls`] if walls are required that cannot be built.

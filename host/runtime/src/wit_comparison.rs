@@ -1,10 +1,9 @@
-//! Where a component and a folder of WIT differ: for the author of a component that the host
-//! refuses.
+//! Compares a component with a folder of WIT, for the author of a component that the host refuses.
 //!
-//! Compared are the interfaces of the component's imports and exports with those of the same name
-//! in the folder, part by part, and their versions but for the patch; those of packages that the
-//! folder does not have, as WASI's, are not looked at. Of an import, a component may leave out what
-//! it does not use; of an export, nothing.
+//! Each interface that the component imports or exports is compared with the interface of the same
+//! name in the folder: its version without the patch number, its types and its functions.
+//! Interfaces of packages that the folder does not contain, such as WASI's, are ignored. An import
+//! may lack functions that the component does not use; an export must be complete.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,42 +16,43 @@ use wit_parser::{Function, Handle, InterfaceId, PackageName, Resolve, Type, Type
 
 use crate::version::answers;
 
-/// One difference. What only one of the two has is nothing in the other.
+/// A difference between a component and WIT. A part that one side lacks is `None` there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WitDifference {
-    /// The interface, as the side that has it names it; empty if it is about the whole component.
+    /// The interface, as the side that has it names it. Empty if the difference concerns the
+    /// component.
     pub interface: String,
-    /// The function or type within it; empty if it is about the whole interface.
+    /// The function or type. Empty if the difference concerns the interface.
     pub item: String,
-    /// The part that differs: a field, a parameter, the result.
+    /// The part that differs, such as a field, a parameter or the result.
     pub part: String,
-    /// How the component has it.
+    /// The part in the component.
     pub component: Option<String>,
-    /// How the folder has it.
+    /// The part in the folder.
     pub wit: Option<String>,
 }
 
-/// A component and what was found out about it.
+/// A comparison in progress.
 struct Comparison<'a> {
     component: &'a Resolve,
     folder: &'a Resolve,
     found: Vec<WitDifference>,
 }
 
-/// The WIT of a folder, or of a file.
+/// Reads the WIT of a folder or file.
 ///
 /// # Errors
-/// It cannot be read as WIT: why.
+/// Returns why it cannot be read as WIT.
 pub(crate) fn folder(path: &Path) -> Result<Resolve, String> {
     let mut resolve = Resolve::default();
     resolve.push_path(path).map_err(|error| guest_text(&format!("{error:#}")))?;
     Ok(resolve)
 }
 
-/// All differences, in the order of the component's own names.
+/// Returns all differences, in the order of the component's interfaces.
 ///
 /// # Errors
-/// The bytes are no component, or one whose types WIT cannot say: why.
+/// Returns why the bytes are not a component whose types WIT can express.
 pub(crate) fn differences(bytes: &[u8], folder: &Resolve) -> Result<Vec<WitDifference>, String> {
     let decoded = decode(bytes).map_err(|error| guest_text(&format!("{error:#}")))?;
     let DecodedWasm::Component(component, world) = decoded else {
@@ -66,7 +66,7 @@ pub(crate) fn differences(bytes: &[u8], folder: &Resolve) -> Result<Vec<WitDiffe
     Ok(comparison.found)
 }
 
-/// Those items of a world that are interfaces.
+/// Returns the items of a world that are interfaces.
 fn interfaces<'a>(items: impl Iterator<Item = &'a WorldItem>) -> impl Iterator<Item = InterfaceId> {
     items.filter_map(|item| match item {
         WorldItem::Interface { id, .. } => Some(*id),
@@ -86,10 +86,10 @@ impl Comparison<'_> {
         });
     }
 
-    /// The component's imports or exports.
+    /// Compares the component's imports or exports.
     fn interfaces(&mut self, interfaces: impl Iterator<Item = InterfaceId>, exported: bool) {
         for own in interfaces {
-            // Those without a name are the component's own.
+            // Interfaces without a name are the component's own.
             let Some(name) = self.component.id_of(own) else { continue };
             match find(self.component, own, self.folder) {
                 Found::Foreign => {}
@@ -110,7 +110,7 @@ impl Comparison<'_> {
         let (component, folder) = (self.component, self.folder);
         let (own, theirs) = (&component.interfaces[own], &folder.interfaces[theirs]);
         for (item, id) in &own.types {
-            // A name that is only used here is compared where it is defined.
+            // A type that is only used here is compared where it is defined.
             if is_use(component, *id) {
                 continue;
             }
@@ -127,7 +127,9 @@ impl Comparison<'_> {
             let item = named(raw);
             match theirs.functions.get(raw) {
                 None => self.add(name, item, "function", Some(signature(component, function)), None),
-                Some(other) => self.parts(name, item, &calling(component, function), &calling(folder, other)),
+                Some(other) => {
+                    self.parts(name, item, &function_parts(component, function), &function_parts(folder, other))
+                }
             }
         }
         let missing = theirs.functions.iter().filter(|(raw, _)| exported && !own.functions.contains_key(*raw));
@@ -136,7 +138,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Parts by name, and by their order if the names are the same.
+    /// Compares parts by name, and by their order if the names are the same.
     fn parts(&mut self, interface: &str, item: &str, own: &[Part], theirs: &[Part]) {
         let of = |parts: &[Part], name: &str| parts.iter().find(|part| part.0 == name).map(|part| part.1.clone());
         for (part, text) in own {
@@ -157,7 +159,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// The exports of the world of the folder that the component is for; or that it is for none.
+    /// Finds the world of the folder that the component implements, and compares the exports.
     fn world(&mut self, exports: Vec<InterfaceId>) {
         let folder = self.folder;
         let theirs = exports.iter().map(|own| find(self.component, *own, folder));
@@ -173,7 +175,7 @@ impl Comparison<'_> {
             .map(|(id, world)| (id, interfaces(world.exports.values()).collect::<BTreeSet<_>>()))
             .filter(|(_, exports)| !exports.is_empty())
             .collect();
-        // An interface that all worlds export tells none from another.
+        // An interface that all worlds export does not distinguish them.
         let telling =
             |interface: &InterfaceId| worlds.len() == 1 || !worlds.iter().all(|world| world.1.contains(interface));
         let shared = |world: &BTreeSet<InterfaceId>| world.intersection(&exported).filter(|it| telling(it)).count();
@@ -192,13 +194,13 @@ impl Comparison<'_> {
     }
 }
 
-/// The part of a folder that belongs to an interface of a component.
+/// The interface of the folder that corresponds to an interface of the component.
 enum Found {
-    /// Nothing: the folder does not have its package.
+    /// The folder does not contain its package.
     Foreign,
-    /// Nothing: its package is without it.
+    /// The package does not contain the interface.
     Missing,
-    /// This one, in the version asked for if it is there.
+    /// The interface, in the version of the component if the folder contains it.
     Interface(InterfaceId),
 }
 
@@ -221,7 +223,7 @@ fn version(resolve: &Resolve, interface: InterfaceId) -> Option<&Version> {
     resolve.packages[package].name.version.as_ref()
 }
 
-/// Whether what a component asks for is there, as far as versions say.
+/// Returns whether the versions of two interfaces are compatible.
 fn same_version(component: &Resolve, own: InterfaceId, folder: &Resolve, theirs: InterfaceId) -> bool {
     match (version(component, own), version(folder, theirs)) {
         (Some(asked), Some(there)) => answers(there, asked),
@@ -229,20 +231,20 @@ fn same_version(component: &Resolve, own: InterfaceId, folder: &Resolve, theirs:
     }
 }
 
-/// Name and text of a field, a case, a parameter.
+/// The name and the type of a field, case or parameter, as text.
 type Part = (String, String);
 
-/// A function's name as WIT has it; constructors keep the form that no other function has.
+/// Returns a function's name as in WIT. Constructors keep their prefix.
 fn named(raw: &str) -> &str {
     ["[method]", "[static]"].into_iter().find_map(|prefix| raw.strip_prefix(prefix)).unwrap_or(raw)
 }
 
-/// Whether a type is another one's, by whatever name.
+/// Returns whether a type is an alias of a named type.
 fn is_use(resolve: &Resolve, id: TypeId) -> bool {
     matches!(&resolve.types[id].kind, TypeDefKind::Type(Type::Id(other)) if resolve.types[*other].name.is_some())
 }
 
-/// Kind and parts of a type.
+/// Returns the kind and the parts of a type.
 fn definition(resolve: &Resolve, id: TypeId) -> (&'static str, Vec<Part>) {
     let kind = &resolve.types[id].kind;
     let parts = match kind {
@@ -265,8 +267,8 @@ fn definition(resolve: &Resolve, id: TypeId) -> (&'static str, Vec<Part>) {
     (kind.as_str(), parts)
 }
 
-/// Parameters and result of a function, and whether it is asynchronous.
-fn calling(resolve: &Resolve, function: &Function) -> Vec<Part> {
+/// Returns the parameters and the result of a function, and whether it is async.
+fn function_parts(resolve: &Resolve, function: &Function) -> Vec<Part> {
     let parameters =
         function.params.iter().map(|param| (format!("parameter `{}`", param.name), text(resolve, param.ty)));
     let result = function.result.map_or_else(|| "nothing".to_owned(), |ty| text(resolve, ty));
@@ -277,7 +279,7 @@ fn called(function: &Function) -> &'static str {
     if function.kind.is_async() { "async func" } else { "func" }
 }
 
-/// A function in one line.
+/// Formats a function's signature.
 fn signature(resolve: &Resolve, function: &Function) -> String {
     let parameters: Vec<String> =
         function.params.iter().map(|param| format!("{}: {}", param.name, text(resolve, param.ty))).collect();
@@ -285,7 +287,7 @@ fn signature(resolve: &Resolve, function: &Function) -> String {
     format!("{}({}){result}", called(function), parameters.join(", "))
 }
 
-/// A type as WIT writes it; one with a name by the name where it is defined.
+/// Formats a type as in WIT. A named type is written by the name of its definition.
 fn text(resolve: &Resolve, ty: Type) -> String {
     let plain = match ty {
         Type::Bool => "bool",
@@ -330,7 +332,7 @@ fn kind_text(resolve: &Resolve, kind: &TypeDefKind) -> String {
         TypeDefKind::Handle(Handle::Borrow(id)) => format!("borrow<{}>", defined(resolve, *id)),
         TypeDefKind::Future(ty) => format!("future<{}>", maybe(ty)),
         TypeDefKind::Stream(ty) => format!("stream<{}>", maybe(ty)),
-        // Those have names.
+        // The other kinds are always named.
         other => other.as_str().to_owned(),
     }
 }

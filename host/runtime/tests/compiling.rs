@@ -1,4 +1,5 @@
-//! Components that are made to be expensive to compile, against the real binary as the compiler's child.
+//! Components that are made to be expensive to compile, against the real binary as the compiler's
+//! child.
 
 #![cfg(feature = "compiler")]
 
@@ -71,8 +72,9 @@ fn section(id: u8, content: &[u8]) -> Vec<u8> {
     [&[id][..], &leb(content.len()), content].concat()
 }
 
-/// A good component with one more module in it, whose only function has `loops` loops after one another, each of which changes all of its `locals`: as many values to merge at
-/// each loop as there are locals, which is what compilers keep tables of.
+/// A good component with one more module in it, whose only function has `loops` loops after one
+/// another, each of which changes all of its `locals`: as many values to merge at each loop as
+/// there are locals, which is what compilers keep tables of.
 fn bomb(loops: usize, locals: usize) -> Vec<u8> {
     let mut code = [&[1][..], &leb(locals), &[0x7e]].concat(); // locals of one kind: i64
     let mut body = Vec::new();
@@ -99,7 +101,8 @@ fn bomb(loops: usize, locals: usize) -> Vec<u8> {
     [good(), section(1, &module)].concat()
 }
 
-/// After a component that was refused: nothing is in the cache, and a good one compiles, in this process and for good.
+/// After a component that was refused: nothing is in the cache, and a good one compiles, in this
+/// process and for good.
 fn the_next_one_works(place: &Place, runtime: &Runtime) {
     assert_eq!(place.cached(), Vec::<String>::new());
     let origin = place.write("good.wasm", &good());

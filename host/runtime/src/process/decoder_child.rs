@@ -71,8 +71,8 @@ fn map_read_only(file: &OwnedFd, length: usize) -> Result<&'static [u8], StartEr
         return Ok(&[]);
     }
     // SAFETY: the kernel chooses the address; the mapping is as long as the slice and lives as long
-    // as the process. Concurrent writes to the file are visible, and the bytes are untrusted anyway;
-    // if the file is truncated, reading it ends this process.
+    // as the process. Concurrent writes to the file are visible, and the bytes are untrusted
+    // anyway; if the file is truncated, reading it ends this process.
     unsafe {
         let place = mmap(std::ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, file, 0)?;
         // Read ahead. A failure does not matter.

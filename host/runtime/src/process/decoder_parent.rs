@@ -1,8 +1,8 @@
 //! A process that decodes a file, as its parent sees it.
 //!
 //! The process is trusted as little as the file. Its batches are checked against the signature like
-//! a guest's, and its errors are bounded texts about the source. Whatever else it does is reported as
-//! a fault of the source, with the file's name.
+//! a guest's, and its errors are bounded texts about the source. Whatever else it does is reported
+//! as a fault of the source, with the file's name.
 
 use std::fmt;
 use std::os::fd::AsFd as _;
@@ -25,8 +25,8 @@ use stagewright_store::{MAX_BATCH_BYTES, Schema, packed};
 use super::protocol::{DecodeTask, MAX_SIGNATURE, OWN_MEMORY, ROWS_BYTES, Task, VERSION, from_decoder, missing_walls};
 use crate::installation::StageProcess;
 
-/// The longest error in bytes: messages and names are cut at some KiB, and JSON may take six bytes for
-/// one.
+/// The longest error in bytes: messages and names are cut at some KiB, and JSON may take six bytes
+/// for one.
 const MAX_FAILURE: u64 = 1 << 20;
 
 /// A limit on time that is never reached: the interrupt ends the process.
@@ -69,10 +69,10 @@ impl Decode for ProcessDecoder {
         source: &Source,
         signature: &Signature,
         strictness: Strictness,
-        leave: &DecodeLimits,
+        limits: &DecodeLimits,
     ) -> Result<Box<dyn SourceRows>, DataError> {
         let wanted = JobKind::Rows { signature: signature.clone(), strictness };
-        let mut decoder = DecoderProcess::open(&self.0, source, wanted, leave)?;
+        let mut decoder = DecoderProcess::open(&self.0, source, wanted, limits)?;
         let mut bytes = Vec::new();
         match decoder.receive(&mut bytes)? {
             from_decoder::OPENED => {}
@@ -87,10 +87,10 @@ impl Decode for ProcessDecoder {
         source: &Source,
         options: &InferenceOptions,
         with_tokens: bool,
-        leave: &DecodeLimits,
+        limits: &DecodeLimits,
     ) -> Result<Inference, DataError> {
         let wanted = JobKind::Signature { options: options.clone(), with_tokens };
-        let mut decoder = DecoderProcess::open(&self.0, source, wanted, leave)?;
+        let mut decoder = DecoderProcess::open(&self.0, source, wanted, limits)?;
         let mut bytes = Vec::new();
         match decoder.receive(&mut bytes)? {
             from_decoder::SIGNATURE => {
@@ -111,17 +111,17 @@ impl Decode for ProcessDecoder {
         name: &str,
         signature: &Signature,
         keep: &[String],
-        leave: &DecodeLimits,
+        limits: &DecodeLimits,
     ) -> Result<Rows, DataError> {
         let wanted = JobKind::Whole { signature: signature.clone(), keep: keep.to_vec() };
         let text = DecodeJob::for_text(input, name, wanted.clone());
         let (job, mut decoder) = match (text, input) {
             (Some((job, text)), _) => {
-                let decoder = DecoderProcess::start(&self.0, &job, Input::Text(text), (name.to_owned(), None), leave)?;
+                let decoder = DecoderProcess::start(&self.0, &job, Input::Text(text), (name.to_owned(), None), limits)?;
                 (job, decoder)
             }
             (None, RowsInput::Source(source)) => {
-                (DecodeJob::new(source, wanted.clone()), DecoderProcess::open(&self.0, source, wanted, leave)?)
+                (DecodeJob::new(source, wanted.clone()), DecoderProcess::open(&self.0, source, wanted, limits)?)
             }
             (None, _) => return Err(DataError::Host("rows of a kind that nobody knows".to_owned())),
         };
@@ -151,14 +151,14 @@ impl Decode for ProcessDecoder {
         &self,
         file: &Path,
         identifiers: &[String],
-        leave: &DecodeLimits,
+        limits: &DecodeLimits,
         take: &mut SplitCellSink<'_>,
     ) -> Result<(), DataError> {
         let uri = SourceUri::Csv { path: file.to_owned(), delimiter: None, header: None };
-        let files = Source::new(uri).open_files(leave.memory, &leave.interrupt)?;
+        let files = Source::new(uri).open_files(limits.memory, &limits.interrupt)?;
         let (length, job) = (files.length, DecodeJob::for_split(identifiers));
         let schema = job.schema().ok_or_else(|| DataError::Host("a split without columns".to_owned()))?;
-        let mut decoder = DecoderProcess::start(&self.0, &job, Input::Files(files), (SPLIT.to_owned(), None), leave)?;
+        let mut decoder = DecoderProcess::start(&self.0, &job, Input::Files(files), (SPLIT.to_owned(), None), limits)?;
         let (mut left, mut bytes) = (max_split_bytes(length, identifiers), Vec::new());
         loop {
             match decoder.receive(&mut bytes)? {
@@ -190,7 +190,7 @@ struct DecoderProcess {
     child: Child,
     /// The name of the source in errors, and the query on it.
     name: (String, Option<String>),
-    leave: DecodeLimits,
+    limits: DecodeLimits,
     /// Keeps the locks of the files.
     _files: Option<OpenedFiles>,
     ended: bool,
@@ -198,10 +198,15 @@ struct DecoderProcess {
 
 impl DecoderProcess {
     /// Starts a process for a source.
-    fn open(process: &StageProcess, source: &Source, wanted: JobKind, leave: &DecodeLimits) -> Result<Self, DataError> {
-        let files = source.open_files(leave.memory, &leave.interrupt)?;
+    fn open(
+        process: &StageProcess,
+        source: &Source,
+        wanted: JobKind,
+        limits: &DecodeLimits,
+    ) -> Result<Self, DataError> {
+        let files = source.open_files(limits.memory, &limits.interrupt)?;
         let name = (source.uri.path().display().to_string(), source.query.clone());
-        Self::start(process, &DecodeJob::new(source, wanted), Input::Files(files), name, leave)
+        Self::start(process, &DecodeJob::new(source, wanted), Input::Files(files), name, limits)
     }
 
     fn start(
@@ -209,7 +214,7 @@ impl DecoderProcess {
         job: &DecodeJob,
         input: Input<'_>,
         name: (String, Option<String>),
-        leave: &DecodeLimits,
+        limits: &DecodeLimits,
     ) -> Result<Self, DataError> {
         let host = |error: &dyn fmt::Display| {
             let program = process.program.display();
@@ -231,18 +236,18 @@ impl DecoderProcess {
         let file = files.as_ref().map(|files| files.file.as_fd()).or(text.as_ref().map(|text| text.as_fd()));
         let inputs: Vec<_> = file.into_iter().chain([log.as_fd()]).collect();
         let rules = Rules { longest: max_length, messages: u64::MAX, bytes: u64::MAX };
-        let account = Arc::new(InterruptAccount(leave.interrupt.clone()));
+        let account = Arc::new(InterruptAccount(limits.interrupt.clone()));
         let mut command = Command::new(&process.program, VERSION, account, rules);
         command.inputs = &inputs;
         command.task = &task;
-        command.memory = leave.memory.saturating_add(OWN_MEMORY);
+        command.memory = limits.memory.saturating_add(OWN_MEMORY);
         command.required = process.required;
         // Queries may use local time.
         let zone = std::env::var("TZ").ok();
         let environment = zone.as_deref().map(|zone| ("TZ", zone));
         command.environment = environment.as_slice();
         let child = stagewright_jail::spawn(&command).map_err(|error| host(&error))?;
-        Ok(Self { child, name, leave: leave.clone(), _files: files, ended: false })
+        Ok(Self { child, name, limits: limits.clone(), _files: files, ended: false })
     }
 
     /// Receives a message and returns its kind.
@@ -285,7 +290,7 @@ impl DecoderProcess {
 
     /// Converts the end of the process into an error.
     fn error(&self, ending: &Ending) -> DataError {
-        let memory = || DataError::Memory { path: self.name.0.clone(), allowed: self.leave.memory };
+        let memory = || DataError::Memory { path: self.name.0.clone(), allowed: self.limits.memory };
         match &ending.why {
             Why::Cancelled | Why::Limit { limit: Limit::Cpu | Limit::Wall, .. } => DataError::Interrupted,
             Why::Limit { limit: Limit::Memory, .. } => memory(),
@@ -309,7 +314,7 @@ impl DecoderProcess {
 
     fn record_end(&mut self, ending: &Ending) {
         self.ended = true;
-        if let (Some(stood), Some(walls)) = (&self.leave.on_walls, ending.walls) {
+        if let (Some(stood), Some(walls)) = (&self.limits.on_walls, ending.walls) {
             stood(&walls.names().collect::<Vec<_>>());
         }
     }

@@ -69,7 +69,8 @@ impl RemoteHost {
         self.memory
     }
 
-    /// Sends a call of an import to the parent and waits for its result, unless the call is one-way.
+    /// Sends a call of an import to the parent and waits for its result, unless the call is
+    /// one-way.
     ///
     /// # Errors
     /// The call is too long.

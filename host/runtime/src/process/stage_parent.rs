@@ -186,8 +186,8 @@ impl RemoteInstance {
 }
 
 impl Drop for RemoteInstance {
-    /// Parks the process for the next instance of its purpose if the last result was valid, and ends
-    /// it otherwise.
+    /// Parks the process for the next instance of its purpose if the last result was valid, and
+    /// ends it otherwise.
     fn drop(&mut self) {
         let Some(process) = self.process.take() else { return };
         if self.is_reusable && self.purpose != Purpose::Once {
@@ -212,8 +212,8 @@ fn start_process(launch: &StageLaunch<'_>, host: &StageHost) -> Result<Process, 
         memory: context.limits.memory,
     };
     let task = postcard::to_allocvec(&Task::Stage(task)).map_err(StageFault::host)?;
-    // Each message is bounded by its kind. Their sum is bounded by the account, which is charged for
-    // the parent's work on each message.
+    // Each message is bounded by its kind. Their sum is bounded by the account, which is charged
+    // for the parent's work on each message.
     let rules = Rules { longest: max_length, messages: u64::MAX, bytes: u64::MAX };
     let account =
         Arc::new(JailAccount { meter: context.meter.clone(), limits: context.limits, cancel: context.cancel.clone() });

@@ -107,7 +107,8 @@ kinds!(
 );
 
 impl HeldResources {
-    /// Creates an empty table. `unknown` is the fault of using a handle that the guest does not hold.
+    /// Creates an empty table. `unknown` is the fault of using a handle that the guest does not
+    /// hold.
     pub(super) fn new(unknown: StageFault) -> Self {
         Self { unknown, entries: HashMap::new(), last: 0 }
     }

@@ -1,8 +1,8 @@
 //! Answers the imports of an instance: tables, blobs, cursors, models and tracking.
 //!
 //! A [`StageHost`] does not depend on a Wasm engine. Its functions take the contract's records and
-//! handles, so the guest may run in this process or in another one; each WIT interface has a file of
-//! its name. No function trusts a handle or a value that comes from the guest.
+//! handles, so the guest may run in this process or in another one; each WIT interface has a file
+//! of its name. No function trusts a handle or a value that comes from the guest.
 
 mod blobs;
 mod held;

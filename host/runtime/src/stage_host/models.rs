@@ -14,8 +14,8 @@ use crate::bindings::stagewright::stage::types::{Batch, Failure, Output};
 use crate::resource_types::Handle;
 
 impl StageHost {
-    /// Queries a model. The model's sandboxes run on this thread while the guest waits, so they need
-    /// no further permit, and the guest's clocks are stopped.
+    /// Queries a model. The model's sandboxes run on this thread while the guest waits, so they
+    /// need no further permit, and the guest's clocks are stopped.
     fn query_model<T>(
         &mut self,
         model: Handle,

@@ -12,9 +12,9 @@ use crate::resource_types::Handle;
 /// The most rows that a cursor decodes at once: these fit one batch at usual row widths.
 const MAX_ROWS: usize = 65_536;
 
-/// The most batches that a cursor keeps in memory: two that wait, one that is being decoded, and the
-/// rest of the last. Each is charged at the size of the largest so far, so that the charge does not
-/// depend on the speed of the reader.
+/// The most batches that a cursor keeps in memory: two that wait, one that is being decoded, and
+/// the rest of the last. Each is charged at the size of the largest so far, so that the charge does
+/// not depend on the speed of the reader.
 const BATCHES_HELD: u64 = 4;
 
 /// Returns a fault of the data as a failure for the guest. Other faults end the call.
@@ -68,8 +68,8 @@ impl StageHost {
         if first.num_rows() < rows.num_rows() {
             open.rest = Some(rows.slice(first.num_rows(), rows.num_rows() - first.num_rows()));
         }
-        // A slice keeps its whole batch in memory. All columns of a batch from a decoder process lie
-        // in one allocation.
+        // A slice keeps its whole batch in memory. All columns of a batch from a decoder process
+        // lie in one allocation.
         open.largest = open.largest.max(packed::held_bytes(&rows) as u64);
         let (before, held) = (open.held, BATCHES_HELD * open.largest);
         open.held = held;

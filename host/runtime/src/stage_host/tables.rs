@@ -118,8 +118,8 @@ fn chunks(rows: u64, schema: &Schema) -> u64 {
     rows.div_ceil(schema.chunk_rows() as u64)
 }
 
-/// Returns the number of rows of a batch to write between two checks of the stage's time. A batch of
-/// booleans has millions of rows, which fill thousands of chunks.
+/// Returns the number of rows of a batch to write between two checks of the stage's time. A batch
+/// of booleans has millions of rows, which fill thousands of chunks.
 fn rows_of_piece(rows: usize, bytes: u64) -> usize {
     /// Pieces that start at a byte of every bitmap are written without shifting bits.
     const EVEN: usize = 64;

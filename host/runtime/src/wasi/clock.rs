@@ -20,7 +20,8 @@ pub(crate) struct VirtualClock {
 }
 
 impl VirtualClock {
-    /// Creates a clock that starts `as_of` microseconds after the epoch, or at the epoch if negative.
+    /// Creates a clock that starts `as_of` microseconds after the epoch, or at the epoch if
+    /// negative.
     pub(crate) fn new(as_of: i64) -> Self {
         Self { start: Duration::from_micros(as_of.max(0) as u64), elapsed: Arc::default() }
     }

@@ -1,10 +1,10 @@
 //! WASI for stages: virtual, deterministic, empty.
 //!
-//! Clocks start at the run's `as-of` and advance by a microsecond at each reading; sleeping advances
-//! them without waiting. Random numbers come from the stage's seed. The environment and standard
-//! input are empty; standard output and standard error become log lines. The file system and sockets
-//! are linked only for components to which the manifest grants stubs; they are empty and refuse
-//! every operation.
+//! Clocks start at the run's `as-of` and advance by a microsecond at each reading; sleeping
+//! advances them without waiting. Random numbers come from the stage's seed. The environment and
+//! standard input are empty; standard output and standard error become log lines. The file system
+//! and sockets are linked only for components to which the manifest grants stubs; they are empty
+//! and refuse every operation.
 
 pub(crate) mod clock;
 pub(crate) mod linker;

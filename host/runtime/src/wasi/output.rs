@@ -8,8 +8,9 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 /// The most bytes that are kept of a guest's output during one call.
 const MAX_OUTPUT: usize = 16 << 10;
 
-/// Captures what a guest writes to standard output and standard error during one call. The text that
-/// was taken last is kept: it holds the message of a panic, which the error of the call quotes.
+/// Captures what a guest writes to standard output and standard error during one call. The text
+/// that was taken last is kept: it holds the message of a panic, which the error of the call
+/// quotes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CapturedOutput(Arc<Mutex<Buffer>>);
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng as _, SeedableRng as _, TryRng};
 
-/// A random number generator that can be reset while a [`WasiCtx`](wasmtime_wasi::WasiCtx) holds it.
+/// A random number generator that can be reset while a [`WasiCtx`](wasmtime_wasi::WasiCtx) holds
+/// it.
 #[derive(Debug, Clone)]
 pub(crate) struct SeededRng(Arc<Mutex<Pcg64Mcg>>);
 
