@@ -37,15 +37,15 @@ impl Destination {
     /// [`PromotionError::BadUri`], [`PromotionError::NoCredentials`], and [`PromotionError::WithoutS3`] in a build
     /// without S3.
     pub fn open(uri: &str, settings: &Settings) -> Result<Self, PromotionError> {
-        let store: Arc<dyn ObjectStore> = match Location::parse(uri)? {
-            Location::Directory(path) => Arc::new(Directory::new(path)),
+        let store: Arc<dyn ObjectStore> = match Address::parse(uri)? {
+            Address::Directory(path) => Arc::new(Directory::new(path)),
             #[cfg(feature = "s3")]
-            Location::Bucket { bucket, prefix, query } => {
+            Address::Bucket { bucket, prefix, query } => {
                 let refuse = |problem| PromotionError::BadUri { uri: without_user(uri), problem };
                 Arc::new(crate::s3::S3::new(&bucket, &prefix, &settings.with(&query).map_err(refuse)?)?)
             }
             #[cfg(not(feature = "s3"))]
-            Location::Bucket { .. } => return Err(PromotionError::WithoutS3 { uri: uri.to_owned() }),
+            Address::Bucket { .. } => return Err(PromotionError::WithoutS3 { uri: uri.to_owned() }),
         };
         Ok(Self::over(store, settings.limits))
     }
@@ -118,7 +118,7 @@ impl Destination {
 
 /// What a URI names.
 #[derive(Debug, PartialEq, Eq)]
-enum Location {
+enum Address {
     Directory(PathBuf),
     /// What stands behind a `?` says how to reach it.
     Bucket {
@@ -128,7 +128,7 @@ enum Location {
     },
 }
 
-impl Location {
+impl Address {
     fn parse(uri: &str) -> Result<Self, PromotionError> {
         let refuse = |problem| PromotionError::BadUri { uri: without_user(uri), problem };
         if let Some(rest) = uri.strip_prefix("s3://") {
@@ -175,8 +175,8 @@ mod tests {
 
     #[test]
     fn a_uri_names_a_bucket_or_a_directory() {
-        let parse = |uri: &str| Location::parse(uri).expect(uri);
-        let bucket = |bucket: &str, prefix: &str| Location::Bucket {
+        let parse = |uri: &str| Address::parse(uri).expect(uri);
+        let bucket = |bucket: &str, prefix: &str| Address::Bucket {
             bucket: bucket.into(),
             prefix: prefix.into(),
             query: String::new(),
@@ -184,15 +184,15 @@ mod tests {
         assert_eq!(parse("s3://models"), bucket("models", ""));
         assert_eq!(parse("s3://models/team/churn/"), bucket("models", "team/churn"));
         for uri in ["file:/srv/models", "file:///srv/models", "/srv/models"] {
-            assert_eq!(parse(uri), Location::Directory("/srv/models".into()), "{uri}");
+            assert_eq!(parse(uri), Address::Directory("/srv/models".into()), "{uri}");
         }
-        assert_eq!(parse("production"), Location::Directory("production".into()));
+        assert_eq!(parse("production"), Address::Directory("production".into()));
     }
 
     #[test]
     fn a_uri_that_names_nothing_is_refused_without_its_secrets() {
         for uri in ["", "s3://", "s3:///x", "file:", "file://host/x", "gs://x", "s3://a/../b", "s3://key:hush@b/x"] {
-            let text = Location::parse(uri).expect_err(uri).to_string();
+            let text = Address::parse(uri).expect_err(uri).to_string();
             assert!(!text.contains("hush"), "{text}");
         }
     }

@@ -17,6 +17,7 @@ mod error;
 mod garbage;
 mod layout;
 mod load;
+mod local_object;
 mod pointer;
 pub mod promote;
 #[cfg(feature = "s3")]
@@ -33,9 +34,10 @@ pub use error::PromotionError;
 pub use garbage::{Garbage, GarbageKind, Removed};
 pub use layout::{ManifestObject, manifest_objects};
 pub use load::{FetchedObject, LoadedVersion};
+pub use local_object::LocalObject;
 pub use pointer::Pointer;
 #[cfg(feature = "s3")]
 pub use s3::S3;
 pub use settings::{Settings, TransferLimits, unfit_setting};
 pub use store::{Condition, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, StoredObject, Unfinished};
-pub use upload::{LocalObject, UploadReport, VersionUpload};
+pub use upload::{UploadReport, VersionUpload};

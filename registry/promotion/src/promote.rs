@@ -10,9 +10,10 @@ use stagewright_store::{ArtifactKind, ArtifactStore, Home, ModelVersion, Promoti
 use crate::destination::Destination;
 use crate::error::PromotionError;
 use crate::layout::pointer_key;
+use crate::local_object::LocalObject;
 use crate::pointer::Pointer;
 use crate::store::Etag;
-use crate::upload::{LocalObject, UploadReport, VersionUpload};
+use crate::upload::{UploadReport, VersionUpload};
 
 /// How often a pointer is derived anew when others move it at the same time.
 const RACES: u32 = 20;

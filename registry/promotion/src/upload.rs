@@ -7,7 +7,6 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -16,19 +15,9 @@ use stagewright_store::Digest;
 use crate::destination::Destination;
 use crate::error::{PromotionError, io_error};
 use crate::layout::{manifest_key, manifest_objects, object_key};
+use crate::local_object::LocalObject;
 use crate::store::{Condition, Put};
 use crate::verify::differing;
-
-/// A local file that never changes, and the digest that it should have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LocalObject {
-    /// Of its bytes.
-    pub digest: Digest,
-    /// Where it is.
-    pub path: PathBuf,
-    /// How many bytes it has.
-    pub size: u64,
-}
 
 /// A version to promote.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{PromotionError, io_error};
+use crate::local_object::LocalObject;
 use crate::settings::TransferLimits;
 use crate::store::ObjectStore;
-use crate::upload::LocalObject;
 
 /// What is compared at once: in the processor's cache, next to what the network has just put there.
 const PIECE: usize = 64 << 10;

@@ -1,20 +1,17 @@
 //! Files too large for one request: in parts, a few at once, each with attempts of its own.
 
-use std::fs::File;
 use std::num::NonZero;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
-use bytes::Bytes;
 
+use super::bucket::{S3, present, read_part, time};
 use super::fault::Kind;
-use super::{S3, time};
-use crate::error::{PromotionError, io_error};
+use crate::error::PromotionError;
 use crate::store::{ObjectStore, Unfinished, check_key};
 
 /// The most parts that S3 takes in an upload.
@@ -23,14 +20,6 @@ const MAX_PARTS: u64 = 10_000;
 /// The size of the parts of a file: `preferred`, or what makes at most 10,000 of them.
 fn part_size(size: u64, preferred: u64) -> u64 {
     preferred.max(size.div_ceil(MAX_PARTS)).max(1)
-}
-
-/// Reads a range of a file into memory, whence it can be sent more than once.
-pub(super) fn read_part(path: &Path, range: Range<u64>) -> Result<Bytes, PromotionError> {
-    let file = File::open(path).map_err(io_error("open", path))?;
-    let mut bytes = vec![0; (range.end - range.start) as usize];
-    file.read_exact_at(&mut bytes, range.start).map_err(io_error("read", path))?;
-    Ok(bytes.into())
 }
 
 impl S3 {
@@ -61,7 +50,7 @@ impl S3 {
         let aborted = self.run(0, async || {
             Ok(self.client.abort_multipart_upload().bucket(&self.bucket).key(&full).upload_id(id).send().await?)
         });
-        super::present(aborted).map(drop).map_err(self.error("abort the upload of", key))
+        present(aborted).map(drop).map_err(self.error("abort the upload of", key))
     }
 
     pub(super) fn list_uploads(&self) -> Result<Vec<Unfinished>, PromotionError> {
