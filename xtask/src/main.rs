@@ -8,6 +8,7 @@ mod build;
 mod demo;
 mod edge;
 mod elf;
+mod features;
 mod fuzz;
 mod install;
 mod layers;

@@ -32,6 +32,7 @@ pub(crate) fn test() -> Result<()> {
 fn all(steps: &mut Steps) -> Result<()> {
     steps.step("rustfmt", || run(cargo().args(["fmt", "--all", "--check"])))?;
     steps.step("crates depend on those below them", crate::layers::crate_order)?;
+    steps.step("the program of stages shares the host's crates", crate::features::shared)?;
     // All targets of all crates at once: cargo then settles on one set of features, and builds each dependency once.
     steps.step("build host and tests", || run(cargo().args(["build", "--release", "--workspace", "--all-targets"])))?;
     steps.step("build the program of stages", build::stage_program)?;
