@@ -20,6 +20,7 @@ mod customer;
 mod draws;
 mod label;
 mod marginals;
+mod sampling;
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -4,9 +4,9 @@
 //! Grown depth-wise this stands for XGBoost's `hist` method, grown leaf-wise for LightGBM. Stochastic options draw from
 //! the seed and the number of the round, so the same call gives the same model.
 
+use crate::cells::{Scale, Sums};
 use crate::error::TreesError;
 use crate::growth::{Extent, Grower, Grown, Round};
-use crate::histogram::{Scale, Sums};
 use crate::loss::{logistic_loss, miss_probabilities};
 use crate::matrix::TrainingSet;
 use crate::model::{Objective, TreeModel};

@@ -7,7 +7,7 @@
 //! LightGBM's exclusive feature bundling (Ke et al., 2017, section 4) joins only features that are never non-zero
 //! together; combinations need no such condition, and one-hot groups, which have few, are found by themselves.
 
-use crate::histogram::{BundleCells, STRIDE};
+use crate::cells::{BundleCells, STRIDE};
 use crate::matrix::{BinnedMatrix, by_rows};
 
 /// The most combinations of a bundle: its codes are bytes.

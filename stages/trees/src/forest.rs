@@ -5,127 +5,19 @@
 //! would have made.
 
 mod grow;
+mod options;
 mod packing;
 
 use crate::error::TreesError;
 use crate::matrix::TrainingSet;
 use crate::model::{Objective, TreeModel};
 use grow::TreeGrower;
+pub use options::{ForestOptions, ForestValidParams, MaxFeatures};
 use std::ops::Range;
 
 /// A tree's importance is rounded to multiples of this, so that sums over trees are exact and parts can be added in any
 /// grouping: 2^20 trees of importance 1 still fit a double's 53 bits.
 const IMPORTANCE_UNIT: f64 = 1.0 / (1u64 << 32) as f64;
-
-/// How many features a split looks at.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum MaxFeatures {
-    /// The square root of their number.
-    SquareRoot,
-    /// The logarithm of their number to base 2.
-    Logarithm,
-    /// This many, at most all.
-    Number(u32),
-    /// This share of them, in (0, 1].
-    Share(f64),
-    /// All.
-    All,
-}
-
-impl MaxFeatures {
-    /// The number out of `total`, at least 1.
-    fn of(self, total: usize) -> usize {
-        let number = match self {
-            Self::SquareRoot => (total as f64).sqrt() as usize,
-            Self::Logarithm => total.checked_ilog2().unwrap_or(0) as usize,
-            Self::Number(number) => number as usize,
-            Self::Share(share) => (total as f64 * share) as usize,
-            Self::All => total,
-        };
-        number.clamp(1, total.max(1))
-    }
-}
-
-/// Hyperparameters of a forest, not yet checked. The defaults are scikit-learn's, but for 200 trees.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ForestOptions {
-    /// The number of trees, at least 1 (200).
-    pub n_estimators: u32,
-    /// The most splits above a leaf, at least 1; `None`: no limit.
-    pub max_depth: Option<u32>,
-    /// A node of fewer different rows is a leaf; at least 2 (2).
-    pub min_samples_split: u32,
-    /// The least number of different rows of a leaf, at least 1 (1).
-    pub min_samples_leaf: u32,
-    /// How many features each split looks at (the square root).
-    pub max_features: MaxFeatures,
-    /// Whether each tree draws its rows with replacement (true).
-    pub bootstrap: bool,
-    /// Seeds rows and features (0).
-    pub seed: u64,
-}
-
-impl Default for ForestOptions {
-    fn default() -> Self {
-        Self {
-            n_estimators: 200,
-            max_depth: None,
-            min_samples_split: 2,
-            min_samples_leaf: 1,
-            max_features: MaxFeatures::SquareRoot,
-            bootstrap: true,
-            seed: 0,
-        }
-    }
-}
-
-/// Hyperparameters of a forest that have been checked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ForestValidParams(pub(crate) ForestOptions);
-
-impl std::ops::Deref for ForestValidParams {
-    type Target = ForestOptions;
-
-    fn deref(&self) -> &ForestOptions {
-        &self.0
-    }
-}
-
-impl ForestOptions {
-    /// Checks every value.
-    ///
-    /// # Errors
-    /// [`TreesError::Parameter`] with the first that is out of range.
-    pub fn check(self) -> Result<ForestValidParams, TreesError> {
-        self.verify()?;
-        Ok(ForestValidParams(self))
-    }
-
-    pub(crate) fn verify(&self) -> Result<(), TreesError> {
-        let wrong = |parameter, value: &dyn ToString, expected| {
-            Err(TreesError::Parameter { parameter, value: value.to_string(), expected })
-        };
-        if !(1..=1 << 20).contains(&self.n_estimators) {
-            return wrong("n_estimators", &self.n_estimators, "must be at least 1 and at most 1048576");
-        }
-        if self.max_depth == Some(0) {
-            return wrong("max_depth", &0, "must be at least 1");
-        }
-        if self.min_samples_split < 2 {
-            return wrong("min_samples_split", &self.min_samples_split, "must be at least 2");
-        }
-        if self.min_samples_leaf < 1 {
-            return wrong("min_samples_leaf", &self.min_samples_leaf, "must be at least 1");
-        }
-        match self.max_features {
-            MaxFeatures::Number(0) => wrong("max_features", &0, "must be at least 1"),
-            MaxFeatures::Share(share) if !(share > 0.0 && share <= 1.0) => {
-                wrong("max_features", &share, "a share must be above 0 and at most 1")
-            }
-            _ => Ok(()),
-        }
-    }
-}
 
 /// Grows the whole forest. `progress` is called with the number of trees grown so far.
 ///

@@ -4,7 +4,8 @@
 //! does not change a depth-wise tree, so it goes depth first and needs a histogram per level, not per node.
 
 use crate::bundles::Bundles;
-use crate::histogram::{Histogram, Histograms, Scale, subtract};
+use crate::cells::Scale;
+use crate::histogram::{Histogram, Histograms, subtract};
 use crate::matrix::BinnedMatrix;
 use crate::split::{Candidate, Regularisation, best_split};
 use crate::tree::{GrownNode, GrownTree, partition};
@@ -90,7 +91,7 @@ impl<'a> Grower<'a> {
         let mut leaves = 1;
         while let Some(next) = self.next(&mut open) {
             if self.extent.max_leaves.is_some_and(|limit| leaves >= limit) {
-                self.histograms_back(next.histogram);
+                self.put_back(next.histogram);
                 continue;
             }
             leaves += 1;
@@ -158,17 +159,17 @@ impl<'a> Grower<'a> {
                     histogram
                 }
                 (other, _) => {
-                    self.histograms_back(other);
+                    self.put_back(other);
                     self.build(&rows[large.range.clone()], round)
                 }
             };
             self.open(large, depth, histogram, round, open);
         } else {
-            self.histograms_back(parent);
+            self.put_back(parent);
         }
         match small_histogram {
             Some(histogram) if small.splittable => self.open(small, depth, histogram, round, open),
-            other => self.histograms_back(other),
+            other => self.put_back(other),
         }
     }
 
@@ -185,13 +186,13 @@ impl<'a> Grower<'a> {
             &self.rules,
         );
         let Some(split) = found else {
-            self.histograms.give(histogram);
+            self.histograms.put_back(histogram);
             return;
         };
         let kept = if open.len() * self.histograms.bytes() < KEPT_BYTES {
             Some(histogram)
         } else {
-            self.histograms.give(histogram);
+            self.histograms.put_back(histogram);
             None
         };
         open.push(Open { node, range, depth, total, histogram: kept, split });
@@ -203,9 +204,9 @@ impl<'a> Grower<'a> {
         histogram
     }
 
-    fn histograms_back(&mut self, histogram: Option<Histogram>) {
+    fn put_back(&mut self, histogram: Option<Histogram>) {
         if let Some(histogram) = histogram {
-            self.histograms.give(histogram);
+            self.histograms.put_back(histogram);
         }
     }
 

@@ -13,6 +13,7 @@
 mod bins;
 pub mod boosted;
 mod bundles;
+mod cells;
 mod error;
 pub mod estimators;
 pub mod forest;

@@ -1,7 +1,8 @@
 //! The best split of a node: XGBoost's gain (Chen and Guestrin, 2016, equation 7, without the factor 1/2, as the
 //! libraries compute it) over a node's histogram, with a learned direction for missing values (section 3.4).
 
-use crate::histogram::{Histogram, Histograms, Scale, Sums};
+use crate::cells::{Scale, Sums};
+use crate::histogram::{Histogram, Histograms};
 use crate::matrix::BinnedMatrix;
 
 /// A gain below this is rounding, not structure.

@@ -7,10 +7,10 @@
 //! its whole subtree works on the copy. Features that are constant in a node are so in all nodes below, and
 //! are not looked at again.
 
-use super::ForestValidParams;
+use super::options::ForestValidParams;
 use super::packing::Packing;
 use crate::bins::FeatureBins;
-use crate::histogram::STRIDE;
+use crate::cells::STRIDE;
 use crate::matrix::{TrainingSet, by_rows};
 use crate::random::Random;
 use crate::tree::{GrownNode, GrownTree, partition};
