@@ -19,14 +19,15 @@ const METRICS: [&[&str]; 11] = [
     &["r2", "r2_score"],
 ];
 
-/// The name that the host writes for this one; itself if it is no other name of anything. Capitals and hyphens make no
-/// difference to other names: `AUC` and `roc-auc` are `roc_auc`.
+/// Returns the name that the host writes for this one; itself if it is no other name of anything.
+/// Capitals and hyphens make no difference to other names: `AUC` and `roc-auc` are `roc_auc`.
 #[must_use]
 pub fn canonical_name(metric: &str) -> &str {
     names(metric).map_or(metric, |names| names[0])
 }
 
-/// Every name of this metric, the one that the host writes first; `None` if only this one is known.
+/// Returns every name of this metric, the one that the host writes first; `None` if only this one
+/// is known.
 #[must_use]
 pub fn names(metric: &str) -> Option<&'static [&'static str]> {
     let plain = |byte: u8| if byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };

@@ -78,7 +78,7 @@ fn key(kind: ArtifactKind, digest: &Digest) -> String {
     format!("{ARTIFACTS}{}.{kind}", digest.to_hex())
 }
 
-/// The key that says that an artifact is about to be removed.
+/// Returns the key that says that an artifact is about to be removed.
 fn removal(kind: ArtifactKind, digest: &Digest) -> String {
     format!("{REMOVALS}{}.{kind}", digest.to_hex())
 }
@@ -88,7 +88,7 @@ fn empty_file() -> Result<tempfile::NamedTempFile, PromotionError> {
     tempfile::NamedTempFile::new().map_err(failed)
 }
 
-/// The artifact under a key; none for other keys.
+/// Returns the artifact under a key; none for other keys.
 fn artifact(entry: &StoredObject) -> Option<SharedArtifact> {
     let (hex, kind) = entry.key.strip_prefix(ARTIFACTS)?.split_once('.')?;
     let (digest, kind) = (Digest::from_hex(hex).ok()?, kind.parse().ok()?);

@@ -50,7 +50,7 @@ impl Destination {
         Ok(Self::over(store, settings.limits))
     }
 
-    /// A destination over a store that is open already.
+    /// Returns a destination over a store that is open already.
     pub fn over(store: Arc<dyn ObjectStore>, limits: TransferLimits) -> Self {
         Self { store, limits, name: None }
     }
@@ -103,7 +103,7 @@ impl Destination {
         }
     }
 
-    /// The versions that are complete here, in order of their keys.
+    /// Returns the versions that are complete here, in order of their keys.
     ///
     /// # Errors
     /// If the store does not say.

@@ -51,7 +51,7 @@ impl Directory {
         self.root.join(ASIDE)
     }
 
-    /// A file aside, locked while this process lives.
+    /// Returns a file aside, locked while this process lives.
     fn create_aside(&self) -> Result<NamedTempFile, PromotionError> {
         let aside = self.aside();
         create_directories(&aside)?;
@@ -262,7 +262,8 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Whether a process still writes this file. Another user's that cannot be opened may be written.
+/// Returns whether a process still writes this file. Another user's that cannot be opened may be
+/// written.
 fn is_alive(path: &Path) -> bool {
     match File::open(path) {
         Ok(file) => matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)),

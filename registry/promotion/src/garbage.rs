@@ -137,7 +137,8 @@ impl Destination {
     }
 }
 
-/// Whether a time is another one. S3 lists fractions of seconds that its replies to HEAD do not have.
+/// Returns whether a time is another one. S3 lists fractions of seconds that its replies to HEAD do
+/// not have.
 fn is_newer(time: SystemTime, than: SystemTime) -> bool {
     time.duration_since(than).is_ok_and(|later| later >= Duration::from_secs(1))
 }

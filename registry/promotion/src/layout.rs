@@ -29,7 +29,7 @@ pub(crate) fn object_key(digest: &Digest) -> String {
     format!("{OBJECTS}{}", digest.to_hex())
 }
 
-/// The digest in the key of an object; none for other keys.
+/// Returns the digest in the key of an object; none for other keys.
 pub(crate) fn object_digest(key: &str) -> Option<Digest> {
     Digest::from_hex(key.strip_prefix(OBJECTS)?).ok()
 }
@@ -51,7 +51,7 @@ fn key_of(model: &str, rest: &str) -> Result<String, PromotionError> {
     Ok(key)
 }
 
-/// The model and version in the key of a manifest; none for other keys.
+/// Returns the model and version in the key of a manifest; none for other keys.
 pub(crate) fn manifest_version(key: &str) -> Option<(&str, u32)> {
     let mut segments = key.strip_prefix(MODELS)?.split('/');
     let (model, versions, version) = (segments.next()?, segments.next()?, segments.next()?);

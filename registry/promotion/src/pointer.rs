@@ -36,7 +36,7 @@ pub struct Pointer {
 }
 
 impl Pointer {
-    /// A pointer of the current format.
+    /// Returns a pointer of the current format.
     pub fn new(
         model: impl Into<String>,
         version: u32,
@@ -83,11 +83,12 @@ impl Pointer {
 }
 
 impl Destination {
-    /// The pointer to the champion of `model`, and what names its content for [`Destination::point`]. None if nothing was
-    /// promoted yet.
+    /// Returns the pointer to the champion of `model`, and what names its content for
+    /// [`Destination::point`]. None if nothing was promoted yet.
     ///
     /// # Errors
-    /// [`PromotionError::Damaged`] if what is there is no pointer; others if the store does not answer.
+    /// [`PromotionError::Damaged`] if what is there is no pointer; others if the store does not
+    /// answer.
     pub fn pointer(&self, model: &str) -> Result<Option<(Pointer, Etag)>, PromotionError> {
         let key = pointer_key(model)?;
         let mut looks = 1;

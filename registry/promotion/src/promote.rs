@@ -84,7 +84,8 @@ pub enum PromoteError {
 }
 
 impl PromoteError {
-    /// Whether the version is champion all the same, and only its destination or a note of the registry is late.
+    /// Returns whether the version is champion all the same, and only its destination or a note of
+    /// the registry is late.
     pub fn is_champion(&self) -> bool {
         matches!(self, Self::Pointer { .. } | Self::Unnoted { .. })
     }
@@ -252,7 +253,8 @@ fn point_to(
     Ok(true)
 }
 
-/// A pointer names the head of the audit of the registry that moved it: one that is not in our chain is another's.
+/// Returns a pointer names the head of the audit of the registry that moved it: one that is not in
+/// our chain is another's.
 fn refuse_foreign(registry: &Registry, destination: &Destination, pointer: &Pointer) -> Result<(), PromoteError> {
     if registry.audit_contains(&pointer.audit)? {
         return Ok(());
@@ -261,7 +263,8 @@ fn refuse_foreign(registry: &Registry, destination: &Destination, pointer: &Poin
     Err(PromotionError::OtherRegistry { uri, model, version: pointer.version }.into())
 }
 
-/// The pointer as it stands, and what names its content. One that is damaged is none, and is written over.
+/// Returns the pointer as it stands, and what names its content. One that is damaged is none, and
+/// is written over.
 fn standing(destination: &Destination, model: &str) -> Result<Option<(Option<Pointer>, Etag)>, PromotionError> {
     match destination.pointer(model) {
         Ok(there) => Ok(there.map(|(pointer, etag)| (Some(pointer), etag))),

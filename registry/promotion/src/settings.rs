@@ -104,7 +104,7 @@ pub fn unfit_setting(value: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a variable is one that a destination reads.
+/// Returns whether a variable is one that a destination reads.
 fn matters(name: &str) -> bool {
     name.starts_with("AWS_") || matches!(name, "MLFLOW_S3_ENDPOINT_URL" | "HOME" | "USERPROFILE")
 }
@@ -121,7 +121,7 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// A URI without the `user:password@` that someone may have put into it.
+/// Returns a URI without the `user:password@` that someone may have put into it.
 pub(crate) fn without_user(uri: &str) -> String {
     let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

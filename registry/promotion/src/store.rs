@@ -92,10 +92,11 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// If it is not known whether it happened, or it cannot.
     fn put(&self, key: &str, bytes: &[u8], condition: &Condition) -> Result<Put, PromotionError>;
 
-    /// The bytes of a key, at once: for pointers and manifests. None if nothing is there.
+    /// Returns the bytes of a key, at once: for pointers and manifests. None if nothing is there.
     ///
     /// # Errors
-    /// If the store does not give them, or there are more than [`MAX_DOCUMENT`], of which no more are then kept.
+    /// If the store does not give them, or there are more than [`MAX_DOCUMENT`], of which no more
+    /// are then kept.
     fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Etag)>, PromotionError>;
 
     /// Gives a range of the bytes of a key to `sink`, in order and each once.
@@ -110,7 +111,7 @@ pub trait ObjectStore: fmt::Debug + Send + Sync {
     /// If the store does not say.
     fn head(&self, key: &str) -> Result<Option<StoredObject>, PromotionError>;
 
-    /// All keys that begin with `prefix`, in order of the keys.
+    /// Returns all keys that begin with `prefix`, in order of the keys.
     ///
     /// # Errors
     /// If the store does not say.

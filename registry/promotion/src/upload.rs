@@ -163,7 +163,7 @@ impl Destination {
         }
     }
 
-    /// The step that makes a version visible.
+    /// Returns the step that makes a version visible.
     fn write_manifest(&self, upload: &VersionUpload, key: &str) -> Result<(), PromotionError> {
         let taken = || PromotionError::VersionTaken {
             uri: self.uri().to_owned(),
@@ -202,7 +202,8 @@ impl Destination {
     }
 }
 
-/// A manifest that lists other objects than are uploaded would make a version that cannot be loaded.
+/// Returns a manifest that lists other objects than are uploaded would make a version that cannot
+/// be loaded.
 fn check_manifest(upload: &VersionUpload) -> Result<(), PromotionError> {
     let refuse =
         |problem: String| PromotionError::BadManifest { model: upload.model.clone(), version: upload.version, problem };

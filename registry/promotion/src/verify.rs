@@ -14,7 +14,7 @@ use crate::store::ObjectStore;
 /// What is compared at once: in the processor's cache, next to what the network has just put there.
 const PIECE: usize = 64 << 10;
 
-/// The indices of the objects whose stored bytes are not those of their files, in order.
+/// Returns the indices of the objects whose stored bytes are not those of their files, in order.
 ///
 /// Ranges as large as parts, each a request: what a store damages in one part is found in one part.
 pub(crate) fn differing(

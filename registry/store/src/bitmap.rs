@@ -1,20 +1,21 @@
-//! Arrow bitmaps as plain bytes: least significant bit first, `ceil(rows / 8)` bytes, trailing bits 0.
+//! Arrow bitmaps as plain bytes: least significant bit first, `ceil(rows / 8)` bytes, trailing bits
+//! 0.
 //!
-//! Works on byte slices that start at bit 0; offsets into shared buffers are resolved by [`from_buffer`].
+//! Bitmaps start at bit 0. [`from_buffer`] resolves offsets into shared buffers.
 
 use arrow_buffer::BooleanBuffer;
 
-/// How many bytes `rows` bits take.
+/// Returns how many bytes `rows` bits take.
 pub(crate) const fn bytes_for(rows: usize) -> usize {
     rows.div_ceil(8)
 }
 
-/// The bit of `row`.
+/// Returns the bit of `row`.
 pub(crate) fn get(bits: &[u8], row: usize) -> bool {
     bits[row / 8] >> (row % 8) & 1 == 1
 }
 
-/// Whether every bit past the last row is 0.
+/// Returns whether every bit past the last row is 0.
 pub(crate) fn trailing_bits_are_zero(bits: &[u8], rows: usize) -> bool {
     rows.is_multiple_of(8) || bits.last().is_none_or(|last| last >> (rows % 8) == 0)
 }
@@ -28,7 +29,7 @@ pub(crate) fn clear_trailing_bits(bits: &mut [u8], rows: usize) {
     }
 }
 
-/// How many bits are 1.
+/// Returns how many bits are 1.
 pub(crate) fn count_ones(bits: &[u8]) -> usize {
     let (words, rest) = bits.as_chunks::<8>();
     let words: u32 = words.iter().map(|word| u64::from_le_bytes(*word).count_ones()).sum();
@@ -36,7 +37,7 @@ pub(crate) fn count_ones(bits: &[u8]) -> usize {
     words as usize + rest as usize
 }
 
-/// Sets values at nulls to their default, so that equal columns have equal bytes.
+/// Sets the values at nulls to their default, so that equal columns have equal bytes.
 pub(crate) fn zero_at_nulls<T: Copy + Default>(values: &mut [T], validity: &[u8]) {
     for (block, &byte) in values.chunks_mut(8).zip(validity) {
         if byte != 0xff {
@@ -49,7 +50,7 @@ pub(crate) fn zero_at_nulls<T: Copy + Default>(values: &mut [T], validity: &[u8]
     }
 }
 
-/// The bits of an Arrow buffer of any offset, from bit 0 on, with trailing bits 0.
+/// Returns the bits of an Arrow buffer of any offset, from bit 0 on, with trailing bits 0.
 pub(crate) fn from_buffer(buffer: &BooleanBuffer) -> Vec<u8> {
     let mut bits = buffer.sliced().as_slice()[..bytes_for(buffer.len())].to_vec();
     clear_trailing_bits(&mut bits, buffer.len());

@@ -1,8 +1,8 @@
 //! The SHA-256 digest that names every artifact and component.
 //!
-//! Owns the one textual form, `sha256:<64 lower-case hex digits>`, used in the database, in JSON, in error messages
-//! and (without the prefix) in file names. A digest without its algorithm is never shown, so that another algorithm
-//! can be added without guessing.
+//! Owns its one textual form, `sha256:<64 lower-case hex digits>`, which the database, JSON and
+//! error messages use, and file names without the prefix. A digest is never shown without its
+//! algorithm, so that another algorithm can be added.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-/// What every textual digest starts with.
+/// The prefix of every textual digest.
 const PREFIX: &str = "sha256:";
 
 /// A SHA-256 digest. Prints, parses and serialises as `sha256:<64 hex>`.
@@ -21,17 +21,17 @@ pub struct Digest([u8; 32]);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a digest\nhint: a digest is `sha256:` and 64 lower-case hex digits")]
 pub struct DigestParseError {
-    /// What was given, at most its first 100 characters.
+    /// The text, at most its first 100 characters.
     pub text: String,
 }
 
 impl Digest {
-    /// The digest of `bytes`.
+    /// Returns the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest of all that a reader has left.
+    /// Returns the digest of the rest of a reader.
     ///
     /// # Errors
     /// Those of the reader.
@@ -52,12 +52,12 @@ impl Digest {
         Self(bytes)
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The 64 lower-case hex digits without the prefix; what file names use.
+    /// Returns the 64 lower-case hex digits without the prefix, as in file names.
     pub fn to_hex(&self) -> String {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut hex = String::with_capacity(64);
@@ -68,10 +68,10 @@ impl Digest {
         hex
     }
 
-    /// Reads 64 lower-case hex digits without the prefix.
+    /// Parses 64 lower-case hex digits without the prefix.
     ///
     /// # Errors
-    /// [`DigestParseError`] for anything else, upper-case digits included: a digest has one spelling.
+    /// [`DigestParseError`] for anything else. Upper-case digits too: a digest has one spelling.
     pub fn from_hex(hex: &str) -> Result<Self, DigestParseError> {
         let digit = |byte: u8| match byte {
             b'0'..=b'9' => Some(byte - b'0'),

@@ -1,4 +1,4 @@
-//! Why the store refused or failed: one enum for artifacts and records.
+//! The crate's one error, for artifacts and records.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::registry::{AuditDifference, JudgedAgainst};
 use crate::schema::SchemaError;
 use crate::search::SearchError;
 
-/// Why something could not be stored, found or read.
+/// The error of storing, finding or reading something.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -23,7 +23,7 @@ pub enum StoreError {
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// No artifact of this kind and digest is stored.
@@ -70,8 +70,8 @@ pub enum StoreError {
         /// The problem with it.
         problem: String,
     },
-    /// A collection of garbage on another machine is about to remove an artifact, and does not come
-    /// to an end.
+    /// A garbage collection on another machine announced the removal of an artifact and does not
+    /// finish.
     #[error(
         "{kind} `{digest}` is being removed at `{place}` by a collection of garbage that does not end\nhint: run again later; what a collection that died had begun counts for an hour"
     )]
@@ -83,7 +83,7 @@ pub enum StoreError {
         /// Its digest.
         digest: Digest,
     },
-    /// The artifacts of a home are shared elsewhere than was said.
+    /// The home shares its artifacts at another place than the one given.
     #[error(
         "the artifacts of the home `{}` are shared at `{place}`\nhint: name that place with --artifacts or STAGEWRIGHT_ARTIFACTS",
         home.display()
@@ -102,21 +102,21 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A stored file's content is not what its digest says.
+    /// The content of a stored file does not have the digest that names the file.
     #[error("`{}` is damaged: its content has the digest `{actual}`\nhint: delete the file and run the pipeline again", path.display())]
     DigestDiffers {
         /// The file.
         path: PathBuf,
-        /// What its content has.
+        /// The digest of its content.
         actual: Digest,
     },
-    /// A list of fields is no schema.
+    /// A list of fields is not a schema.
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// A batch does not fit the table that it was written to.
     #[error("a batch does not fit its table: {problem}")]
     BatchMismatch {
-        /// What differs.
+        /// The difference.
         problem: String,
     },
     /// A null was written to a column that may not hold one.
@@ -132,7 +132,7 @@ pub enum StoreError {
     TextTooLong {
         /// The column's name.
         column: String,
-        /// How long is too long.
+        /// The limit that it exceeds.
         problem: String,
     },
     /// A reading starts past the end of a table.
@@ -156,17 +156,17 @@ pub enum StoreError {
     Export {
         /// The file.
         path: PathBuf,
-        /// What its writer said.
+        /// The writer's error.
         problem: String,
     },
     /// The database refused an operation.
     #[error("cannot {action} in `{place}`: {source}")]
     Database {
-        /// What was tried: `record a stage`.
+        /// The attempt: `record a stage`.
         action: &'static str,
         /// The database: a path, or a URL without its password.
         place: String,
-        /// What it said.
+        /// The driver's error.
         source: DatabaseError,
     },
     /// The database was written by a newer Stagewright.
@@ -181,7 +181,7 @@ pub enum StoreError {
         /// The newest known one.
         known: u32,
     },
-    /// A row of the database holds what nothing ever wrote there.
+    /// A row of the database holds what this program never writes.
     #[error("`{place}` is damaged: {problem}")]
     BadRecord {
         /// The database.
@@ -189,12 +189,12 @@ pub enum StoreError {
         /// What is wrong.
         problem: String,
     },
-    /// The URL of a registry names nothing that this program knows.
+    /// The URL does not name a registry that this program can open.
     #[error("`{url}` is not a registry{}", if *built { "\nhint: postgresql://USER@HOST/DATABASE" } else { "\nhint: this program was built without PostgreSQL: leave STAGEWRIGHT_REGISTRY away, or take a build with the feature `postgres`" })]
     BadRegistryUrl {
-        /// What was given.
+        /// The URL, without its password.
         url: String,
-        /// Whether this program knows PostgreSQL.
+        /// Whether this program was built with PostgreSQL.
         built: bool,
     },
     /// A home is used with another registry than its own.
@@ -205,10 +205,10 @@ pub enum StoreError {
         /// Where its registry is.
         own: String,
     },
-    /// The system gives no random numbers.
+    /// The system returned no random numbers.
     #[error("cannot get random numbers: {problem}")]
     Random {
-        /// What it said.
+        /// The system's error.
         problem: String,
     },
     /// An entry of the audit was edited, removed or moved.
@@ -218,7 +218,7 @@ pub enum StoreError {
     Tampered {
         /// Its place in the chain, from 1.
         seq: u64,
-        /// What is wrong.
+        /// What is wrong with it.
         problem: String,
     },
     /// The registry differs from its audit.
@@ -226,27 +226,27 @@ pub enum StoreError {
         "the chain of the audit is whole, but the registry is not what it says, in {different} place{}:{}\nhint: somebody changed the database by other means: compare with a backup of the registry", if *different == 1 { "" } else { "s" }, listed(differences)
     )]
     Differs {
-        /// In how many places.
+        /// The number of differences.
         different: u64,
-        /// Where, at most a hundred of them.
+        /// The differences, at most a hundred of them.
         differences: Vec<AuditDifference>,
     },
     /// No run has this identifier or prefix.
     #[error("no run `{id}`\nhint: `stagewright runs` lists them")]
     NoRun {
-        /// What was asked for.
+        /// The identifier or prefix.
         id: String,
     },
     /// The text of a search is wrong.
     #[error(transparent)]
     Search(#[from] SearchError),
-    /// A run is deleted that is still running.
+    /// A running run cannot be deleted.
     #[error("run `{id}` is running\nhint: stop it first")]
     RunRunning {
         /// The run.
         id: String,
     },
-    /// A parameter was logged with another value.
+    /// A parameter that has a value was logged with another one.
     #[error(
         "parameter `{name}` of run `{run}` is `{old}` and cannot become `{new}`\nhint: a parameter is logged once; begin another run, or log a tag"
     )]
@@ -281,7 +281,7 @@ pub enum StoreError {
     /// The text cannot name an experiment.
     #[error("`{name}` cannot name an experiment\nhint: use 1 to 500 bytes without control characters")]
     BadExperimentName {
-        /// What was given.
+        /// The name.
         name: String,
     },
     /// The name of a tag, a parameter or a metric is too long or empty.
@@ -289,7 +289,7 @@ pub enum StoreError {
     BadKey {
         /// `tag`, `metric`.
         what: &'static str,
-        /// What was given.
+        /// The name.
         name: String,
         /// The most bytes.
         limit: usize,
@@ -334,7 +334,7 @@ pub enum StoreError {
         /// The alias.
         alias: String,
     },
-    /// The alias means something else.
+    /// The alias is reserved.
     #[error(
         "`{alias}` cannot be set as an alias\nhint: `champion` moves by `stagewright models promote`; `latest` and `v1` name versions"
     )]
@@ -342,13 +342,13 @@ pub enum StoreError {
         /// The alias.
         alias: String,
     },
-    /// The word names no stage of a version's life.
+    /// The word is not a stage of a version's lifecycle.
     #[error("`{name}` is not a stage of a version\nhint: use one of none, staging, production, archived")]
     BadStage {
-        /// What was given.
+        /// The word.
         name: String,
     },
-    /// Production is reached by promotion alone.
+    /// Only a promotion moves a version to production.
     #[error(
         "version {version} of model `{model}` comes to production by promotion alone\nhint: stagewright models promote {model}/{version}"
     )]
@@ -358,7 +358,7 @@ pub enum StoreError {
         /// The version.
         version: u32,
     },
-    /// The champion cannot go without another one in its place.
+    /// The version in production cannot be deleted, moved or judged.
     #[error(
         "version {version} of model `{model}` is the champion and cannot be {action}\nhint: promote another version first, roll back (`stagewright models rollback {model}`), or take the model out of production (`stagewright models retire {model}`)"
     )]
@@ -370,7 +370,7 @@ pub enum StoreError {
         /// `deleted`, `archived`, `judged`.
         action: &'static str,
     },
-    /// Nothing to roll back to.
+    /// The model has no version to roll back to.
     #[error(
         "No archived version available for rollback of model `{model}`\nhint: a version is archived when another one follows it as champion; `stagewright models promote` takes any approved version"
     )]
@@ -381,18 +381,18 @@ pub enum StoreError {
     /// There is no such promotion.
     #[error("no promotion `{id}`")]
     NoPromotion {
-        /// What was asked for.
+        /// The identifier.
         id: String,
     },
-    /// The promotion has ended.
+    /// The promotion has ended already.
     #[error("promotion `{id}` is {state}")]
     PromotionEnded {
         /// The promotion.
         id: String,
-        /// How it stands.
+        /// Its state.
         state: &'static str,
     },
-    /// Somebody promotes right now.
+    /// A promotion is in progress.
     #[error(
         "promotion `{promotion}` of model `{model}` is not finished\nhint: try again when it is; `stagewright models promote {model}@champion` finishes one whose process died"
     )]
@@ -402,7 +402,7 @@ pub enum StoreError {
         /// The promotion.
         promotion: String,
     },
-    /// Somebody collects garbage at the destination.
+    /// A garbage collection is in progress at the destination.
     #[error("garbage is being collected at `{destination}`\nhint: try again when it is done")]
     CollectionRunning {
         /// The destination.
@@ -411,7 +411,7 @@ pub enum StoreError {
     /// Several runs have this prefix.
     #[error("`{prefix}` stands for {count} runs\nhint: give more digits")]
     AmbiguousRun {
-        /// What was asked for.
+        /// The prefix.
         prefix: String,
         /// How many runs begin with it.
         count: usize,
@@ -422,7 +422,7 @@ pub enum StoreError {
         /// The identifier.
         id: String,
     },
-    /// The run has ended; nothing can be added to it.
+    /// The run has ended, so nothing can be added to it.
     #[error("run `{id}` is {status}, not running")]
     RunEnded {
         /// The run.
@@ -433,15 +433,15 @@ pub enum StoreError {
     /// The text is not a run's identifier.
     #[error("`{text}` is not a run identifier\nhint: a run identifier has 32 lower-case hex digits")]
     BadRunId {
-        /// What was given.
+        /// The text, at most its first 100 characters.
         text: String,
     },
-    /// A name is not an identifier.
+    /// The name of a model or an alias is not an identifier.
     #[error("`{name}` is not a valid {what} name\nhint: use 1 to 128 letters, digits, `.`, `_` or `-`")]
     BadName {
         /// `model`, `alias`.
         what: &'static str,
-        /// What was given, at most its first 200 characters.
+        /// The name, at most its first 200 characters.
         name: String,
     },
     /// No model has this name.
@@ -458,7 +458,7 @@ pub enum StoreError {
         /// The version asked for.
         version: u32,
     },
-    /// A verdict was reached against another champion than the one of the moment.
+    /// A verdict was reached against another version than the current champion.
     #[error(
         "a verdict on model `{model}` was reached against {judged_against}, and {}; it was not recorded\nhint: judge again",
         champion_text(*.champion)
@@ -468,10 +468,10 @@ pub enum StoreError {
         model: String,
         /// The champion that the verdict was reached against.
         judged_against: JudgedAgainst,
-        /// The champion of the moment.
+        /// The current champion.
         champion: Option<u32>,
     },
-    /// A version is approved, but against another champion than the one of the moment.
+    /// A version is approved, but against another version than the current champion.
     #[error(
         "version {version} of model `{model}` was approved against {judged_against}, and {}\nhint: `stagewright gate {model}/{version} --promote` judges it again",
         champion_text(*.champion)
@@ -483,10 +483,10 @@ pub enum StoreError {
         version: u32,
         /// The champion that its latest verdict was reached against.
         judged_against: JudgedAgainst,
-        /// The champion of the moment.
+        /// The current champion.
         champion: Option<u32>,
     },
-    /// The model has no champion that could retire.
+    /// The model has no champion to retire.
     #[error(
         "model `{model}` has no champion, so there is nothing to retire\nhint: `stagewright models show {model}` lists its versions; `stagewright models delete {model} --reason TEXT` removes them"
     )]
@@ -494,7 +494,7 @@ pub enum StoreError {
         /// The model's name.
         model: String,
     },
-    /// A destination still points to a version of a model that is retired.
+    /// A destination still points to a version of a retired model.
     #[error(
         "model `{model}` is retired, but `{destination}` still points to version {version}\nhint: `stagewright models retire {model}` removes that pointer"
     )]
@@ -503,22 +503,22 @@ pub enum StoreError {
         model: String,
         /// The version that was champion.
         version: u32,
-        /// Where it is still pointed to.
+        /// The destination.
         destination: String,
     },
-    /// An alias was moved by somebody else since it was looked at.
+    /// The alias moved since the caller looked at it.
     #[error("alias `{alias}` of model `{model}` points to {}, not to {}\nhint: another run moved it; look at it and try again", version_text(*.actual), version_text(*.expected))]
     AliasMoved {
         /// The model's name.
         model: String,
         /// The alias.
         alias: String,
-        /// Where the caller believed it to point.
+        /// The version that the caller expected it to point to.
         expected: Option<u32>,
-        /// Where it points.
+        /// The version that it points to.
         actual: Option<u32>,
     },
-    /// Only approved versions may become champion.
+    /// Only an approved version becomes champion.
     #[error(
         "version {version} of model `{model}` cannot become `{alias}`: it is {state}\nhint: only a version that passed its gates is promoted; `stagewright models show {model}/{version}` tells why"
     )]
@@ -534,7 +534,7 @@ pub enum StoreError {
     },
 }
 
-/// What to do about a disk that is full: the system's error, a quota's, or that of a limit on files.
+/// Returns what to do about a full disk. A quota and a limit on file sizes count as one.
 fn disk_hint(error: &io::Error) -> &'static str {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     match error.kind() {
@@ -552,12 +552,12 @@ fn champion_text(champion: Option<u32>) -> String {
         .map_or_else(|| "there is no champion now".to_owned(), |version| format!("version {version} is champion now"))
 }
 
-/// Wraps an I/O error with what was tried on which file.
+/// Wraps an I/O error with the action and the file.
 pub(crate) fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {
     move |source| StoreError::Io { action, path: path.to_owned(), source }
 }
 
-/// The first differences, a line each.
+/// Returns the first differences, one a line.
 fn listed(differences: &[AuditDifference]) -> String {
     const SHOWN: usize = 20;
     let lines: String =

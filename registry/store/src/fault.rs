@@ -1,21 +1,22 @@
-//! What can be wrong with a batch that a stage sent: one enum of problems, each with its column and row.
+//! The ways in which a batch from a stage can be wrong.
 
 use std::fmt;
 
 use crate::schema::DataType;
 
-/// A batch that does not fit its schema or breaks Arrow's layout; the fault of the stage that sent it.
+/// A batch that does not fit its schema or breaks Arrow's layout. The stage that sent it is at
+/// fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchFault {
-    /// The column's name, where one is to blame.
+    /// The column's name, if the problem is in one column.
     pub column: Option<String>,
-    /// The row within the batch, from 0, where one is to blame.
+    /// The row within the batch, from 0, if the problem is in one row.
     pub row: Option<usize>,
-    /// What is wrong.
+    /// The problem.
     pub problem: BatchProblem,
 }
 
-/// What is wrong with a batch.
+/// A problem of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchProblem {
@@ -53,7 +54,7 @@ pub enum BatchProblem {
         /// The column's type.
         expected: DataType,
     },
-    /// The bytes end within a piece.
+    /// The bytes end within a piece: the bytes of one buffer of a column.
     #[error("the batch ends {found} bytes into a piece of {piece}")]
     Cut {
         /// Bytes of the piece.
@@ -61,7 +62,7 @@ pub enum BatchProblem {
         /// Bytes of it that are there.
         found: usize,
     },
-    /// The gap after a piece holds something.
+    /// The gap after a piece is not zero.
     #[error("a piece is not followed by zeros up to the next multiple of 8 bytes")]
     Padding,
     /// Bytes follow the last column.
@@ -70,7 +71,7 @@ pub enum BatchProblem {
         /// How many.
         bytes: usize,
     },
-    /// A number of categories that no column has.
+    /// The number of categories is impossible.
     #[error("the column says that it has {count} categories")]
     CategoryCount {
         /// The number.
@@ -129,7 +130,7 @@ pub enum BatchProblem {
         /// How many categories there are.
         categories: usize,
     },
-    /// Arrow refuses what passed every check above.
+    /// Arrow refuses what passed every check of ours.
     #[error("{0}")]
     Arrow(String),
 }

@@ -1,7 +1,9 @@
-//! Files of folders that others may have written: opened without waiting, read within bounds, written without following links.
+//! Files in folders that others may have written to: opening without blocking, reading within
+//! bounds, writing without following links.
 //!
-//! A path that somebody else made may lead anywhere: a FIFO that nobody writes to, `/dev/zero`, a symbolic link to a file outside. So reading asks the
-//! open file what it is, and writing makes a new file in the same folder that takes the path's place.
+//! A path in such a folder may lead anywhere: to a FIFO without a writer, to `/dev/zero`, through a
+//! symbolic link to a file outside. So readers check the type of the opened file, and writers
+//! create a new file in the same folder and rename it to the path.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -10,14 +12,15 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Opens a file for reading, if it is one: a device, a FIFO, a socket or a folder is an error, and none of them is waited for.
+/// Opens a regular file for reading. A device, a FIFO, a socket or a folder is an error, which does
+/// not block.
 ///
 /// # Errors
-/// As [`File::open`]; [`io::ErrorKind::InvalidInput`] for what is not a regular file.
+/// As [`File::open`]; [`io::ErrorKind::InvalidInput`] if it is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-    // For a regular file O_NONBLOCK means nothing: reading it is as ever.
+    // O_NONBLOCK has no effect on reading a regular file.
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
@@ -28,7 +31,8 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 /// Reads all of a file of at most `most` bytes.
 ///
 /// # Errors
-/// What reading fails with; [`io::ErrorKind::FileTooLarge`] for a longer one, of which no more than `most` bytes were read.
+/// Those of reading; [`io::ErrorKind::FileTooLarge`] for a longer file, of which at most `most` + 1
+/// bytes are read.
 pub fn read_bounded(file: File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -46,7 +50,7 @@ pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read_bounded(open_regular(path)?, most)
 }
 
-/// The same, of UTF-8 text.
+/// Reads all of a regular file of UTF-8 text of at most `most` bytes.
 ///
 /// # Errors
 /// As [`read_regular`]; [`io::ErrorKind::InvalidData`] for bytes that are not UTF-8.
@@ -55,7 +59,8 @@ pub fn read_regular_text(path: &Path, most: u64) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
 }
 
-/// Makes a folder that only its owner can enter, if it is missing; those above it are made as any.
+/// Creates a folder that only its owner can enter, unless it exists. Its parents get the default
+/// permissions.
 ///
 /// # Errors
 /// As [`std::fs::create_dir_all`].
@@ -67,21 +72,22 @@ pub(crate) fn create_private(folder: &Path) -> io::Result<()> {
         std::fs::create_dir_all(parent)?;
     }
     match std::fs::DirBuilder::new().mode(0o700).create(folder) {
-        // Another process made it meanwhile.
+        // Another process created it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         made => made,
     }
 }
 
-/// Writes a file whole or not at all: under a new name in the same folder, flushed, then moved to its place.
+/// Replaces a file atomically: writes a new file in the same folder, flushes it and renames it.
 ///
-/// A link at the path is replaced, not followed. A file that was there keeps its permissions; a new one gets those that the process's mask leaves.
+/// A link at the path is replaced, not followed. An existing file's permissions are kept; a new
+/// file gets those that the umask leaves.
 ///
 /// # Errors
-/// The folder cannot be written.
+/// Those of writing to the folder.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Of a link this is the link itself, whose mode says nothing.
+    // Of a link this is the link itself, whose mode has no meaning.
     let old = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".stagewright-").permissions(std::fs::Permissions::from_mode(0o666));

@@ -1,4 +1,4 @@
-//! The one directory in which everything lasts.
+//! The directory that holds everything that outlives a process.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,26 +13,27 @@ use crate::registry::Registry;
 #[derive(Clone, Debug)]
 pub struct Home {
     path: PathBuf,
-    /// What stages made.
+    /// The artifacts that stages made.
     pub artifacts: ArtifactStore,
-    /// What happened, and what may serve.
+    /// The records of runs and models.
     pub registry: Registry,
 }
 
 impl Home {
-    /// Opens the home at `path`, which is made if missing.
+    /// Opens the home at `path`, which is created if missing.
     ///
     /// # Errors
-    /// What [`ArtifactStore::open`] and [`Registry::open`] fail with.
+    /// Those of [`ArtifactStore::open`] and [`Registry::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(path, None, None)
     }
 
-    /// The same, with its registry elsewhere: a PostgreSQL database by its URL, and the password to use if the URL has none.
+    /// As [`Home::open`], with the registry in a PostgreSQL database at this URL, and the password
+    /// to use if the URL has none.
     ///
     /// # Errors
-    /// What [`ArtifactStore::open`] and [`Registry::connect`] fail with; [`StoreError::OtherRegistry`] if the home was used
-    /// with another registry before.
+    /// Those of [`ArtifactStore::open`] and [`Registry::connect`]; [`StoreError::OtherRegistry`] if
+    /// the home was used with another registry before.
     pub fn open_with(
         path: impl AsRef<Path>,
         registry: Option<&str>,
@@ -54,16 +55,16 @@ impl Home {
         })
     }
 
-    /// The same home, its artifacts shared at a place that several machines reach, or at none. When
-    /// a home names a place for the first time, the artifacts that it has are sent there.
+    /// Returns the same home, sharing its artifacts at a place that several machines reach, or at
+    /// none. When a home names a place for the first time, its artifacts are sent there.
     ///
     /// # Errors
-    /// [`StoreError::OtherArtifacts`] if the home was used with another place before, or with one
-    /// and now with none; [`StoreError::Shared`] if what it has cannot be sent.
+    /// [`StoreError::OtherArtifacts`] if the home was used with another place before, or if `place`
+    /// is none and it was used with one; [`StoreError::Shared`] if its artifacts cannot be sent.
     pub fn sharing(self, place: Option<Arc<dyn SharedArtifacts>>) -> Result<Self, StoreError> {
         let file = self.path.join(SHARED);
         let before = match read_regular_text(&file, MAX_PLACE) {
-            // Empty, where a process died before it wrote the name.
+            // Empty if a process died before it wrote the name.
             Ok(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(io_error("read", &file)(error)),
@@ -84,43 +85,45 @@ impl Home {
         }
     }
 
-    /// The directory itself.
+    /// Returns the path of the home.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether the registry is in the home, so that both are moved and copied together.
+    /// Returns whether the registry is in the home, so that both move and are copied together.
     pub fn has_own_registry(&self) -> bool {
         matches!(self.path.join(DATABASE).try_exists(), Ok(true))
     }
 
-    /// Where approved versions are copied to if nobody names another place.
+    /// Returns the default production location: where approved versions are copied to.
     pub fn production_dir(&self) -> PathBuf {
         self.path.join("production")
     }
 
-    /// Where anything that can be made again may be kept: compiled components, stage results by key.
+    /// Returns the directory of what can be computed again: compiled components, stage results by
+    /// key.
     pub fn cache_dir(&self) -> PathBuf {
         self.path.join("cache")
     }
 }
 
-/// Shares artifacts at a place. What is fetched from there is no longer than the registry says.
+/// Shares artifacts at a place. Nothing is fetched that is longer than the registry says.
 fn shared(artifacts: ArtifactStore, place: Arc<dyn SharedArtifacts>, registry: &Registry) -> ArtifactStore {
     let registry = registry.clone();
     artifacts.shared_at(place).with_recorded_bytes(Arc::new(move |kind, digest| registry.bytes_of(kind, digest)))
 }
 
-/// The file that says that a home's registry is elsewhere, and where.
+/// The file that names a home's registry, if it is elsewhere.
 const ELSEWHERE: &str = "registry";
-/// The file that says where a home's artifacts are shared.
+/// The file that names the place where a home's artifacts are shared.
 const SHARED: &str = "shared-artifacts";
-/// The longest address of a registry that is read back: it is a line.
+/// The most bytes that are read of a file with an address, which is one line.
 const MAX_PLACE: u64 = 64 << 10;
-/// The registry in a home.
+/// The name of the registry's file in a home.
 const DATABASE: &str = "stagewright.db";
 
-/// A home has one registry: with another, everything in it would look like garbage.
+/// Opens a registry elsewhere. A home has one registry: with another one, everything in the home
+/// would look like garbage.
 fn elsewhere(path: &Path, url: &str, password: Option<&str>) -> Result<Registry, StoreError> {
     let own = path.join(DATABASE);
     if own.try_exists().map_err(io_error("look at", &own))? {
@@ -129,9 +132,9 @@ fn elsewhere(path: &Path, url: &str, password: Option<&str>) -> Result<Registry,
     let registry = Registry::connect_with(url, password)?;
     let (file, place) = (path.join(ELSEWHERE), registry.place());
     match read_regular_text(&file, MAX_PLACE) {
-        // Options may differ: how to connect is not where.
+        // Options may differ: they say how to connect, not where.
         Ok(own) if address(own.trim()) == address(&place) => {}
-        // Empty, where a process died before it wrote the name.
+        // Empty if a process died before it wrote the name.
         Ok(own) if !own.trim().is_empty() => {
             return Err(StoreError::OtherRegistry { home: path.to_owned(), own: own.trim().to_owned() });
         }
@@ -149,13 +152,14 @@ fn inside(path: &Path) -> Result<Registry, StoreError> {
     let file = path.join(ELSEWHERE);
     match read_regular_text(&file, MAX_PLACE) {
         Ok(own) => Err(StoreError::OtherRegistry { home: path.to_owned(), own: own.trim().to_owned() }),
-        // Of a registry that is elsewhere and cannot be named, everything here would look like garbage.
+        // The registry is elsewhere and its address cannot be read. With a registry of its own,
+        // everything in the home would look like garbage.
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error("read", &file)(error)),
         Err(_) => Registry::open(path.join(DATABASE)),
     }
 }
 
-/// Makes the home so that it is there after a loss of power; what is in it sees to itself.
+/// Creates the home and flushes its name, so that it survives a loss of power.
 fn make_lasting(path: &Path) -> Result<(), StoreError> {
     create_private(path).map_err(io_error("create", path))?;
     let absolute = std::path::absolute(path).map_err(io_error("look at", path))?;
@@ -172,7 +176,7 @@ mod tests {
     #[test]
     fn a_home_whose_registry_cannot_be_told_is_not_opened_with_another() {
         let home = tempfile::tempdir().expect("a temporary folder");
-        // What nobody can read as a text, the superuser neither.
+        // A folder in place of the file: not even the superuser can read it as text.
         std::fs::create_dir(home.path().join(ELSEWHERE)).expect("a folder");
         assert!(matches!(Home::open(home.path()), Err(StoreError::Io { .. })));
         assert!(!home.path().join(DATABASE).exists(), "a registry of its own was made");

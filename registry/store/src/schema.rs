@@ -1,10 +1,11 @@
-//! What a table's columns are: names, types, nullability and roles.
+//! The columns of a table: names, types, nullability and roles.
 //!
-//! Owns the mapping to Arrow, and the number of rows in a chunk, which depends on the schema alone so that a table's
-//! digest never depends on workers or timing. It knows no values; [`crate::packed`] checks those.
+//! Owns the mapping to Arrow, and the number of rows in a chunk, which depends on the schema alone
+//! so that a table's digest never depends on workers or timing. Values are checked in
+//! [`crate::packed`].
 //!
-//! A schema is immutable and shared: cloning one costs a reference count, because a table of 10,000 columns hands its
-//! schema to every batch.
+//! A schema is immutable and shared. Cloning one costs a reference count, because a table of 10,000
+//! columns passes its schema on with every batch.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,18 +15,18 @@ use std::sync::Arc;
 use arrow_schema as arrow_types;
 use serde::{Deserialize, Serialize};
 
-/// The most bytes in a column's name; the contract's limit (`wit/types.wit`).
+/// The most bytes in a column's name: the limit of the contract (`wit/types.wit`).
 pub const MAX_NAME_BYTES: usize = 256;
 
-/// Where an Arrow field keeps its role.
+/// The key of an Arrow field's metadata that holds its role.
 const ROLE_KEY: &str = "stagewright.role";
 
-/// A chunk's estimated size stays below this: half the cap of a batch, so that strings longer than estimated still
-/// pass in one or two batches.
+/// The most bytes of a chunk, as estimated: half the limit of a batch, so that strings longer than
+/// estimated still pass in one or two batches.
 const CHUNK_BYTES: usize = 4 << 20;
-/// Fewer rows would drown a wide table in per-column overhead.
+/// With fewer rows, a wide table would consist mostly of per-column overhead.
 const MIN_CHUNK_ROWS: usize = 64;
-/// More rows would only cost memory: a column of a chunk is then already 64 KiB.
+/// More rows would only cost memory: a column of a chunk then already has 64 KiB.
 const MAX_CHUNK_ROWS: usize = 8192;
 
 /// The type of every value in a column.
@@ -46,25 +47,25 @@ pub enum DataType {
     Timestamp,
 }
 
-/// What a column is for.
+/// The purpose of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// An input of the model.
     Feature,
-    /// What the model predicts.
+    /// The column that the model predicts.
     Target,
-    /// How much a row counts.
+    /// The weight of a row.
     Weight,
-    /// Names the row; never a feature.
+    /// A name of the row; never a feature.
     Identifier,
-    /// When the row was observed.
+    /// The time when the row was observed.
     Time,
-    /// Rows that belong together.
+    /// A key of rows that belong together.
     Group,
 }
 
-/// A word that names no [`DataType`] or no [`Role`].
+/// A word that is neither a [`DataType`] nor a [`Role`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a {what}\nhint: use one of {allowed}")]
 pub struct UnknownName {
@@ -78,7 +79,7 @@ impl DataType {
     pub const ALL: [Self; 6] =
         [Self::Boolean, Self::Int64, Self::Float64, Self::Utf8, Self::Categorical, Self::Timestamp];
 
-    /// The name in manifests, JSON and the database.
+    /// Returns the name in manifests, JSON and the database.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Boolean => "boolean",
@@ -90,7 +91,7 @@ impl DataType {
         }
     }
 
-    /// The one Arrow type that this type has inside the host.
+    /// Returns the Arrow type that represents this type in the host.
     pub fn to_arrow(self) -> arrow_types::DataType {
         use arrow_types::{DataType as Arrow, TimeUnit};
         match self {
@@ -103,7 +104,7 @@ impl DataType {
         }
     }
 
-    /// The type that `to_arrow` would map to `arrow`; `None` for every other Arrow type.
+    /// Returns the type that [`Self::to_arrow`] maps to `arrow`; `None` for every other Arrow type.
     pub fn from_arrow(arrow: &arrow_types::DataType) -> Option<Self> {
         use arrow_types::{DataType as Arrow, TimeUnit};
         match arrow {
@@ -117,7 +118,8 @@ impl DataType {
         }
     }
 
-    /// Bytes that a value is taken to have when chunks are sized. Strings count 16: offset and a short word.
+    /// Returns the bytes that a value counts when chunks are sized. Strings count 16: an offset and
+    /// a short word.
     const fn estimated_bytes(self) -> usize {
         match self {
             Self::Boolean => 1,
@@ -132,7 +134,7 @@ impl Role {
     /// All roles, in the order of the contract.
     pub const ALL: [Self; 6] = [Self::Feature, Self::Target, Self::Weight, Self::Identifier, Self::Time, Self::Group];
 
-    /// The name in manifests, JSON and the database.
+    /// Returns the name in manifests, JSON and the database.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Feature => "feature",
@@ -195,19 +197,19 @@ pub struct Field {
 }
 
 impl Field {
-    /// A field that is not nullable and a feature.
+    /// Returns a feature that is not nullable.
     pub fn new(name: impl Into<String>, data_type: DataType) -> Self {
         Self { name: name.into(), data_type, nullable: false, role: Role::Feature }
     }
 
-    /// The same field, nullable or not.
+    /// Returns the same field, nullable or not.
     #[must_use]
     pub fn with_nullable(mut self, nullable: bool) -> Self {
         self.nullable = nullable;
         self
     }
 
-    /// The same field with another role.
+    /// Returns the same field with another role.
     #[must_use]
     pub fn with_role(mut self, role: Role) -> Self {
         self.role = role;
@@ -220,7 +222,7 @@ impl Field {
     }
 }
 
-/// Why a list of fields is no schema.
+/// Why a list of fields is not a schema.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
     /// A name is empty or longer than [`MAX_NAME_BYTES`].
@@ -267,9 +269,9 @@ pub enum SchemaError {
     },
 }
 
-/// Bytes that a schema takes for a column besides three copies of its name: a field, an entry of
-/// the map by name, and Arrow's field with a map of its own. Measured with 65,536 columns, rounded
-/// up.
+/// Bytes of memory that a schema takes for a column besides three copies of its name: a field, an
+/// entry of the map by name, and Arrow's field with a map of its own. Measured with 65,536 columns,
+/// rounded up.
 const COLUMN_MEMORY: usize = 768;
 
 /// The columns of a table, in order, with unique names. Cheap to clone.
@@ -284,7 +286,7 @@ struct Inner {
 }
 
 impl Schema {
-    /// A schema of these columns.
+    /// Creates a schema of these columns.
     ///
     /// # Errors
     /// [`SchemaError`] for a bad or repeated name.
@@ -305,42 +307,42 @@ impl Schema {
         Ok(Self(Arc::new(Inner { fields, by_name, arrow: Arc::new(arrow) })))
     }
 
-    /// The columns, in order.
+    /// Returns the columns, in order.
     pub fn fields(&self) -> &[Field] {
         &self.0.fields
     }
 
-    /// How many columns there are.
+    /// Returns how many columns there are.
     pub fn len(&self) -> usize {
         self.0.fields.len()
     }
 
-    /// Whether there is no column.
+    /// Returns whether there is no column.
     pub fn is_empty(&self) -> bool {
         self.0.fields.is_empty()
     }
 
-    /// Where the column of this name is.
+    /// Returns the index of the column of this name.
     pub fn index_of(&self, name: &str) -> Option<usize> {
         self.0.by_name.get(name).copied()
     }
 
-    /// The column of this name.
+    /// Returns the column of this name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.index_of(name).map(|index| &self.0.fields[index])
     }
 
-    /// The indices of the columns with this role, in order.
+    /// Returns the indices of the columns with this role, in order.
     pub fn indices_with(&self, role: Role) -> Vec<usize> {
         self.indices_where(|field| field.role == role)
     }
 
-    /// The indices of the columns that `keep` accepts, in order.
+    /// Returns the indices of the columns that `keep` accepts, in order.
     pub fn indices_where(&self, keep: impl Fn(&Field) -> bool) -> Vec<usize> {
         (0..self.len()).filter(|&index| keep(&self.0.fields[index])).collect()
     }
 
-    /// The schema of these columns, in the order given.
+    /// Returns the schema of the columns with these indices, in the order given.
     ///
     /// # Panics
     /// If an index is past the end or given twice.
@@ -350,18 +352,20 @@ impl Schema {
         Self::new(fields).expect("a projection of distinct columns keeps names unique")
     }
 
-    /// The Arrow schema; roles are kept in the fields' metadata under `stagewright.role`.
+    /// Returns the Arrow schema. Roles are in the fields' metadata under `stagewright.role`.
     pub fn to_arrow(&self) -> arrow_types::SchemaRef {
         Arc::clone(&self.0.arrow)
     }
 
-    /// Bytes of memory that a schema takes, about: names and metadata, in our form and in Arrow's.
+    /// Returns the bytes of memory that a schema takes, approximately: names and metadata, in our
+    /// form and in Arrow's.
     pub fn held_bytes(&self) -> u64 {
         self.0.fields.iter().map(|field| (COLUMN_MEMORY + 3 * field.name.len()) as u64).sum()
     }
 
-    /// How many rows a chunk of a table with these columns has (the last one may have fewer): the greatest power of
-    /// two between 64 and 8192 whose chunk is estimated at no more than 4 MiB.
+    /// Returns how many rows each chunk of a table with these columns has, except the last, which
+    /// may have fewer: the greatest power of two between 64 and 8192 whose chunk is estimated at no
+    /// more than 4 MiB.
     pub fn chunk_rows(&self) -> usize {
         let row: usize = self.0.fields.iter().map(|field| field.data_type.estimated_bytes()).sum();
         let rows = (CHUNK_BYTES / row.max(1)).clamp(MIN_CHUNK_ROWS, MAX_CHUNK_ROWS);
@@ -372,8 +376,8 @@ impl Schema {
 impl TryFrom<&arrow_types::Schema> for Schema {
     type Error = SchemaError;
 
-    /// Reads an Arrow schema of exactly the types that [`DataType::to_arrow`] makes. A field without role metadata is
-    /// a feature.
+    /// Reads an Arrow schema of the types that [`DataType::to_arrow`] returns. A field without a
+    /// role in its metadata is a feature.
     fn try_from(arrow: &arrow_types::Schema) -> Result<Self, SchemaError> {
         let field = |field: &Arc<arrow_types::Field>| {
             let name = field.name().clone();

@@ -1,4 +1,4 @@
-//! Files in a folder that others may change meanwhile: written in it, wherever its names lead.
+//! Writing a file in a folder that others may change at the same time, without leaving the folder.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -10,23 +10,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fchmod, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
-/// Folders are entered as they are: one that is a link is none.
+/// Flags for opening folders. O_NOFOLLOW is added for those that must not be links.
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Writes a file below a folder, whole or not at all: under a new name beside its place, flushed,
-/// then moved there. Folders on the way are made.
+/// Writes a file beneath a folder, atomically: writes a new file beside its place, flushes it and
+/// renames it. Creates missing folders on the way.
 ///
-/// Nobody leads it out of the folder: of `below` every part is a plain name, and a link on the way
-/// is an error, one that is made this moment too. A link at the file's own place is replaced, not
-/// followed. A file that was there keeps its permissions; a new one gets those that the process's
-/// mask leaves.
+/// The file is never written outside of the folder. Every part of `below` must be a plain name, and
+/// a link on the way is an error, even one that is created during the call. A link at the file's
+/// own place is replaced, not followed. An existing file's permissions are kept; a new file gets
+/// those that the umask leaves.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidInput`] for a path that is none below a folder; else what the system
-/// says, or the reader.
+/// [`io::ErrorKind::InvalidInput`] if `below` is not a relative path of plain names; else those of
+/// the system or of `content`.
 pub fn write_beneath(folder: &Path, below: &Path, content: &mut impl io::Read) -> io::Result<()> {
     let (name, folder) = enter(folder, below)?;
-    // Of a link this is the link itself, whose mode says nothing.
+    // Of a link this is the link itself, whose mode has no meaning.
     let old = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).ok();
     let old = old.filter(|old| FileType::from_raw_mode(old.st_mode) == FileType::RegularFile);
     let (aside, mut file) = new_file(&folder)?;
@@ -38,13 +38,13 @@ pub fn write_beneath(folder: &Path, below: &Path, content: &mut impl io::Read) -
         Ok(renameat(&folder, &aside, &folder, name)?)
     });
     if written.is_err() {
-        // What failed is told, whether this goes well or not.
+        // The first error is the one to return, whether this succeeds or not.
         let _ = unlinkat(&folder, &aside, AtFlags::empty());
     }
     written
 }
 
-/// The last name of a path below a folder, and the folder in which it stands.
+/// Returns the last name of a path beneath a folder, and the folder that holds it.
 fn enter<'a>(folder: &Path, below: &'a Path) -> io::Result<(&'a OsStr, OwnedFd)> {
     let plain = |part: Component<'a>| match part {
         Component::Normal(name) => Ok(name),
@@ -64,7 +64,7 @@ fn enter<'a>(folder: &Path, below: &'a Path) -> io::Result<(&'a OsStr, OwnedFd)>
     Ok((name, at))
 }
 
-/// A file that nobody else has, with its name.
+/// Creates a file with a new name. Returns both.
 fn new_file(folder: &OwnedFd) -> io::Result<(OsString, File)> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     loop {
@@ -73,7 +73,7 @@ fn new_file(folder: &OwnedFd) -> io::Result<(OsString, File)> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(folder, &name, flags, Mode::from_raw_mode(0o666)) {
             Ok(file) => return Ok((name, file.into())),
-            // Left by a process of this number that was killed.
+            // A killed process with the same process identifier left it.
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
@@ -131,7 +131,8 @@ mod tests {
         let done = std::sync::atomic::AtomicBool::new(false);
         let written = std::thread::scope(|scope| {
             scope.spawn(|| {
-                // The folder goes, a link comes, and goes: whoever writes makes the folder again.
+                // The folder is renamed, and a link takes its place for a moment. The writer
+                // creates the folder again.
                 for number in 0_u64.. {
                     let _ = fs::rename(&there, folder.path().join(number.to_string()));
                     let _ = symlink(other.path(), &there);

@@ -24,12 +24,12 @@ pub struct Untrusted<'a> {
 }
 
 impl<'a> Untrusted<'a> {
-    /// A text for one line: a line break comes out as `\n`.
+    /// Returns a text for one line: a line break comes out as `\n`.
     pub fn new(text: &'a str) -> Self {
         Self { text, most: SHOWN, line_break: "\\n" }
     }
 
-    /// A text of several lines, such as a message: each line but the first is marked.
+    /// Returns a text of several lines, such as a message: each line but the first is marked.
     pub fn lines(text: &'a str) -> Self {
         Self { text, most: SHOWN, line_break: CONTINUED }
     }
@@ -60,8 +60,9 @@ impl fmt::Display for Untrusted<'_> {
     }
 }
 
-/// Whether a character is not plainly visible: it moves the cursor (C0, C1, separators of lines), changes how its neighbours are shown (bidirectional marks, Unicode TR 36),
-/// or takes no room (zero width, fillers, tags, variation selectors).
+/// Returns whether a character is not plainly visible: it moves the cursor (C0, C1, separators of
+/// lines), changes how its neighbours are shown (bidirectional marks, Unicode TR 36), or takes no
+/// room (zero width, fillers, tags, variation selectors).
 pub fn is_hidden(character: char) -> bool {
     // What nearly all texts are made of.
     if matches!(character, ' '..='~') {

@@ -67,12 +67,12 @@ impl S3 {
         Ok(format!("{}{}", self.prefix, check_key(key)?))
     }
 
-    /// How long an attempt may take that carries this many bytes.
+    /// Returns how long an attempt may take that carries this many bytes.
     fn attempt_limit(&self, bytes: u64) -> Duration {
         self.limits.attempt + Duration::from_secs(bytes / BYTES_PER_SECOND)
     }
 
-    /// One attempt, within its limit.
+    /// Returns one attempt, within its limit.
     pub(super) async fn once<T>(
         &self,
         bytes: u64,
@@ -176,7 +176,8 @@ pub(super) fn present<T>(result: Result<T, (Fault, Attempts)>) -> Result<Option<
     }
 }
 
-/// A store that does not say when counts as one that says now: nothing of it is ever old enough to be garbage.
+/// Returns a store that does not say when counts as one that says now: nothing of it is ever old
+/// enough to be garbage.
 pub(super) fn time(time: Option<DateTime>) -> SystemTime {
     time.and_then(|time| SystemTime::try_from(time).ok()).unwrap_or_else(SystemTime::now)
 }

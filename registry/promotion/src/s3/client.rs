@@ -114,12 +114,13 @@ fn check_endpoint(name: &str, value: &str) -> Result<(), PromotionError> {
     }
 }
 
-/// How errors call a key of the profile.
+/// Returns how errors call a key of the profile.
 fn in_profile(key: &str, profiles: &EnvConfigSections) -> String {
     format!("`{key}` of profile `{}`", profiles.selected_profile())
 }
 
-/// Those of the variables, or else of the profile. The inner error says what was looked for.
+/// Returns those of the variables, or else of the profile. The inner error says what was looked
+/// for.
 fn credentials(
     variable: &impl Fn(&str) -> Option<String>,
     profiles: &EnvConfigSections,

@@ -36,7 +36,7 @@ pub(super) enum Kind {
 }
 
 impl Fault {
-    /// Whether another attempt may succeed.
+    /// Returns whether another attempt may succeed.
     pub(super) fn passes(&self) -> bool {
         matches!(self.kind, Kind::Passing | Kind::NotConnected)
     }
@@ -45,17 +45,17 @@ impl Fault {
         Self { kind: Kind::Passing, problem: format!("no reply within {limit:?}") }
     }
 
-    /// The body of a reply broke off.
+    /// Returns the body of a reply broke off.
     pub(super) fn cut(error: impl Error + 'static) -> Self {
         Self { kind: Kind::Passing, problem: innermost(&error) }
     }
 
-    /// The body of a reply is longer than anything that is read at once.
+    /// Returns the body of a reply is longer than anything that is read at once.
     pub(super) fn too_long(most: u64) -> Self {
         Self { kind: Kind::Other, problem: format!("it is longer than {most} bytes") }
     }
 
-    /// The body of a reply is shorter than was asked for.
+    /// Returns the body of a reply is shorter than was asked for.
     pub(super) fn ended(at: u64) -> Self {
         Self { kind: Kind::Passing, problem: format!("it ended after {at} bytes") }
     }
@@ -120,7 +120,7 @@ fn of_reply(metadata: &aws_sdk_s3::error::ErrorMetadata, reply: &HttpResponse) -
     Fault { kind, problem }
 }
 
-/// The region that a reply names, in its headers or its body.
+/// Returns the region that a reply names, in its headers or its body.
 fn region(reply: &HttpResponse) -> Option<String> {
     let body = || {
         let text = std::str::from_utf8(reply.body().bytes()?).ok()?;
@@ -140,7 +140,8 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
     chain(error).last().map(|error| cut(&error.to_string())).unwrap_or_default()
 }
 
-/// Whether the connection did not come about. The type that knows is hidden in the HTTP client.
+/// Returns whether the connection did not come about. The type that knows is hidden in the HTTP
+/// client.
 fn says_connect(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| {
         let text = error.to_string();

@@ -17,7 +17,7 @@ use crate::store::{ObjectStore, Unfinished, check_key};
 /// The most parts that S3 takes in an upload.
 const MAX_PARTS: u64 = 10_000;
 
-/// The size of the parts of a file: `preferred`, or what makes at most 10,000 of them.
+/// Returns the size of the parts of a file: `preferred`, or what makes at most 10,000 of them.
 fn part_size(size: u64, preferred: u64) -> u64 {
     preferred.max(size.div_ceil(MAX_PARTS)).max(1)
 }

@@ -165,7 +165,7 @@ struct Reading {
 }
 
 impl S3 {
-    /// One attempt at a conditional write.
+    /// Returns one attempt at a conditional write.
     async fn put_once(&self, key: &str, bytes: &Bytes, condition: &Condition) -> Result<Etag, Fault> {
         let request = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes.clone()));
         let request = match condition {

@@ -1,4 +1,4 @@
-//! Blobs, which pass in pieces, and documents, which are small enough to hold.
+//! Blobs, which are read and written in pieces, and documents, which are held in memory.
 
 use std::fmt;
 use std::fs::File;
@@ -17,7 +17,8 @@ use crate::error::{StoreError, io_error};
 /// Bytes read at a time to compute a digest: small enough for the second-level cache.
 const PIECE: usize = 256 << 10;
 
-/// Bytes that only a stage understands: a fitted state, a model. Immutable, cheap to clone.
+/// Bytes that only a stage understands, such as a fitted state or a model. Immutable, cheap to
+/// clone.
 #[derive(Clone)]
 pub struct Blob(Arc<BlobFile>);
 
@@ -48,22 +49,22 @@ impl Blob {
         Ok(Self(Arc::new(BlobFile { file, path, size, digest })))
     }
 
-    /// SHA-256 of the bytes.
+    /// Returns the SHA-256 of the bytes.
     pub fn digest(&self) -> Digest {
         self.0.digest
     }
 
-    /// How many bytes there are.
+    /// Returns the number of bytes.
     pub fn size(&self) -> u64 {
         self.0.size
     }
 
-    /// The file that holds it, for the host's own readers. It moves when its staging is published.
+    /// Returns the path of its file, for the host's own readers. Publication moves the file.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// At most `length` bytes from `offset` on; fewer, or none, at the end.
+    /// Returns at most `length` bytes from `offset` on; fewer, or none, at the end.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -75,7 +76,7 @@ impl Blob {
         Ok(bytes)
     }
 
-    /// All bytes.
+    /// Returns all bytes.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -90,7 +91,7 @@ impl fmt::Debug for Blob {
     }
 }
 
-/// A blob that is being written. Dropping it removes what was written.
+/// A blob that is being written. Dropping it removes the file.
 #[derive(Debug)]
 pub struct BlobWriter {
     staged: StagedFiles,
@@ -119,12 +120,12 @@ impl BlobWriter {
         Ok(())
     }
 
-    /// How many bytes were written so far.
+    /// Returns the number of bytes written so far.
     pub fn bytes_written(&self) -> u64 {
         self.size
     }
 
-    /// Ends the blob. It is readable at once, and visible to others when its staging is published.
+    /// Completes the blob. It is readable at once, and visible to others after publication.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -151,7 +152,7 @@ impl Write for BlobWriter {
     }
 }
 
-/// A report: JSON, HTML or SVG, whole in memory. Immutable, cheap to clone.
+/// A report in JSON, HTML or SVG, held in memory. Immutable, cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     media_type: Arc<str>,
@@ -175,17 +176,17 @@ impl Document {
         Ok(document)
     }
 
-    /// SHA-256 of the bytes.
+    /// Returns the SHA-256 of the bytes.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// What the bytes are: `application/json`.
+    /// Returns the media type, such as `application/json`.
     pub fn media_type(&self) -> &str {
         &self.media_type
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -1,8 +1,9 @@
-//! Garbage: artifacts that nothing reaches, removed beside running pipelines.
+//! Garbage collection: removing artifacts that nothing refers to, beside running pipelines.
 //!
-//! A pipeline publishes artifacts and records them a moment later; or finds one that is there already and leaves it. So what
-//! is younger than a time of grace is never removed, publishing makes what it finds young again, and both hold a lock:
-//! publishing a shared one, collecting an exclusive one from looking for what is reachable to removing the rest.
+//! A pipeline publishes artifacts and records them a moment later, or finds an artifact that exists
+//! already and leaves it in place. So nothing younger than a grace period is removed, and
+//! publishing an artifact again renews its age. Publication holds a shared lock. Collection holds
+//! an exclusive one, from the query for what is reachable until the last removal.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -15,14 +16,14 @@ use crate::artifact::store::{ArtifactStore, named};
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
 
-/// An artifact that nothing reached.
+/// An artifact that nothing refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectedArtifact {
-    /// The shared place that it was at; `None`: in the store's directory.
+    /// The shared place of the artifact; `None`: the store's directory.
     pub place: Option<String>,
-    /// What it is.
+    /// The kind.
     pub kind: ArtifactKind,
-    /// Its content.
+    /// The digest of its content.
     pub digest: Digest,
     /// The bytes of its file.
     pub bytes: u64,
@@ -31,7 +32,7 @@ pub struct CollectedArtifact {
 /// An artifact's file.
 struct Stored {
     artifact: CollectedArtifact,
-    /// For how long it has not been published; `None`: for less than nothing, by this clock.
+    /// The time since it was published; `None` if its file's time lies in the future.
     age: Option<Duration>,
 }
 
@@ -42,14 +43,15 @@ impl Stored {
 }
 
 impl ArtifactStore {
-    /// Removes artifacts that are older than `grace` and not among what `reachable` finds, which is
-    /// called once the store is locked; with `dry_run` only lists them. `reachable` is told for how
-    /// long a deleted run still counts: in the folder not at all, at a shared place as long as
-    /// nothing is collected there, since a run of another machine may be about to take its
-    /// artifacts over.
+    /// Removes artifacts that are older than `grace` and that `reachable` does not return. With
+    /// `dry_run`, only lists them. `reachable` is called once the store is locked.
+    ///
+    /// Its argument is how long a deleted run still counts: not at all for the directory; for a
+    /// shared place the grace period there, since a run of another machine may be about to reuse
+    /// its artifacts.
     ///
     /// # Errors
-    /// [`StoreError::Io`], or what `reachable` fails with.
+    /// [`StoreError::Io`], or those of `reachable`.
     pub fn collect(
         &self,
         grace: Duration,
@@ -67,12 +69,12 @@ impl ArtifactStore {
         Ok(collected)
     }
 
-    /// Removes artifacts in this order until what is stored has at most `most` bytes; those that
-    /// are younger than `grace` stay. `order` is asked once the store is locked, and names what may
-    /// go; with `dry_run` this only lists. Returns what it removed, in order.
+    /// Removes artifacts in the order of `order` until those stored have at most `most` bytes.
+    /// Artifacts younger than `grace` stay. With `dry_run`, only lists them. `order` is called once
+    /// the store is locked and returns what may be removed. Returns what was removed, in order.
     ///
     /// # Errors
-    /// [`StoreError::Io`], or what `order` fails with.
+    /// [`StoreError::Io`], or those of `order`.
     pub fn evict(
         &self,
         most: u64,
@@ -97,13 +99,12 @@ impl ArtifactStore {
         self.removed(evicted, dry_run)
     }
 
-    /// Makes artifacts young again, so that no collection takes them before they are recorded once
-    /// more, here and at the shared place; whether all of them were there.
+    /// Renews the age of artifacts, here and at the shared place, so that no collection removes
+    /// them before they are recorded once more. Returns whether all of them exist.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the store cannot be locked; [`StoreError::Shared`] if the shared place
-    /// does not say, or not take it; as [`ArtifactStore::verify`] if one was fetched and is not
-    /// whole.
+    /// fails; as [`ArtifactStore::verify`] if one was fetched and is damaged.
     pub fn renew(&self, artifacts: &[(ArtifactKind, Digest)]) -> Result<bool, StoreError> {
         let _publishing = self.lock_shared()?;
         let renewed = |(kind, digest): &(ArtifactKind, Digest)| {
@@ -111,15 +112,15 @@ impl ArtifactStore {
             if !self.contains(*kind, digest) {
                 return self.renew_shared(*kind, digest);
             }
-            // Of an artifact of another user, who publishes it, its owner keeps the time.
+            // The file belongs to another user: only its owner can set its time.
             let Ok(file) = File::open(&path) else { return Ok(self.contains(*kind, digest)) };
             let is_verified = self.is_verified(*kind, digest);
             if file.set_modified(SystemTime::now()).is_ok() && is_verified {
                 self.note_written(*kind, *digest);
             }
-            // It may have been made here before the place was named, or be about to be collected.
+            // It may have been made before the place was named, or be about to be collected there.
             match self.share(*kind, digest) {
-                // Who asks makes it once more.
+                // The caller makes it once more.
                 Err(StoreError::Damaged { .. } | StoreError::DigestDiffers { .. }) => Ok(false),
                 shared => shared.map(|()| true),
             }
@@ -132,7 +133,7 @@ impl ArtifactStore {
         Ok(true)
     }
 
-    /// All that is stored.
+    /// Returns all artifacts in the directory.
     fn stored(&self) -> Result<Vec<Stored>, StoreError> {
         let directory = self.directory();
         let mut stored = Vec::new();
@@ -158,16 +159,16 @@ impl ArtifactStore {
         artifacts.into_iter().map(removed).collect()
     }
 
-    /// Keeps everybody from publishing.
+    /// Waits for publications to end, and holds new ones off.
     fn lock_exclusive(&self) -> Result<File, StoreError> {
         let lock = self.directory_file()?;
         lock.lock().map_err(io_error("lock", self.directory()))?;
         Ok(lock)
     }
 
-    /// The same at the shared place. No lock holds off other machines: age protects what they
-    /// publish, so that it is never less than a day, by the clock of the place; and what they send
-    /// again at the last moment is sent once more after a removal that was announced.
+    /// Collects garbage at the shared place. No lock holds off other machines. Instead, the grace
+    /// period is at least a day by the place's clock, and an artifact that is sent again while its
+    /// removal is announced is sent once more afterwards.
     fn collect_shared(
         &self,
         grace: Duration,
@@ -176,7 +177,7 @@ impl ArtifactStore {
     ) -> Result<Vec<CollectedArtifact>, StoreError> {
         let Some(shared) = self.shared() else { return Ok(Vec::new()) };
         let (grace, now) = (grace.max(KEPT_FOR), shared.now()?);
-        // After the clock, so that whatever is recorded later was young then.
+        // Queried after the clock, so that whatever is recorded later was young then.
         let reachable = reachable(grace)?;
         let mut collected = Vec::new();
         for there in shared.list()? {
@@ -199,13 +200,13 @@ impl ArtifactStore {
         Ok(lock)
     }
 
-    /// The directory itself, which can be locked as a file can.
+    /// Opens the directory, which can be locked as a file can.
     fn directory_file(&self) -> Result<File, StoreError> {
         File::open(self.directory()).map_err(io_error("open", self.directory()))
     }
 }
 
-/// Removes an artifact at a shared place, if it is as old as it was when it was listed. Returns
+/// Removes an artifact at a shared place, if it has not been renewed since it was listed. Returns
 /// whether it did.
 fn is_removed(
     shared: &dyn SharedArtifacts,
@@ -216,12 +217,13 @@ fn is_removed(
     let (kind, digest) = (listed.kind, &listed.digest);
     let begin = Instant::now();
     if let Err(error) = shared.announce(kind, digest) {
-        // It may have come there, and its answer not here: whoever sends the artifact would wait.
+        // The announcement may have been written although its reply was lost. Machines that send
+        // the artifact would wait for it.
         let _ = shared.withdraw(kind, digest);
         return Err(error);
     }
-    // Sent again since the list was made, it is young again. Sent again from here on, it is sent
-    // once more by whoever does it, when this is over.
+    // If it was sent again since it was listed, it is young again. If it is sent from here on, its
+    // sender sends it once more after this removal.
     let removed = match shared.find(kind, digest) {
         Ok(Some(there)) if there.is_older_than(grace, now) && begin.elapsed() < REMOVED_WITHIN => {
             shared.remove(&there).map(|()| true)
@@ -229,7 +231,7 @@ fn is_removed(
         Ok(_) => Ok(false),
         Err(error) => Err(error),
     };
-    // What went wrong first is what to tell.
+    // The first error is the one to return.
     let withdrawn = shared.withdraw(kind, digest);
     let removed = removed?;
     withdrawn?;

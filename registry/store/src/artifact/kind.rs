@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What an artifact is.
+/// The kind of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ArtifactKind {
@@ -18,7 +18,7 @@ pub enum ArtifactKind {
 }
 
 impl ArtifactKind {
-    /// The name in JSON, in the database and as a file's extension.
+    /// Returns the name in JSON, in the database and as a file's extension.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Table => "table",
@@ -34,7 +34,7 @@ impl fmt::Display for ArtifactKind {
     }
 }
 
-/// A word that names no [`ArtifactKind`].
+/// A word that is not an [`ArtifactKind`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a kind of artifact\nhint: use one of table, blob, document")]
 pub struct UnknownKind(String);

@@ -1,4 +1,4 @@
-//! What the store needs of a place that several machines share.
+//! The interface to a place that several machines share.
 
 use std::fmt;
 use std::path::Path;
@@ -10,79 +10,81 @@ use crate::digest::Digest;
 use crate::error::StoreError;
 
 /// A place that holds artifacts under their kind and digest.
+/// [`ArtifactStore`](crate::ArtifactStore) calls it from any thread.
 pub trait SharedArtifacts: fmt::Debug + Send + Sync {
-    /// The name for people: a URI without secrets.
+    /// Returns the place's URI without secrets, for messages.
     fn uri(&self) -> &str;
 
-    /// Looks for an artifact under a digest.
+    /// Looks up an artifact.
     ///
     /// # Errors
-    /// [`StoreError::Shared`] if the place does not say.
+    /// [`StoreError::Shared`] if the place fails.
     fn find(&self, kind: ArtifactKind, digest: &Digest) -> Result<Option<SharedArtifact>, StoreError>;
 
-    /// Writes a file of `bytes` bytes, whatever is there. Atomic: a reader sees all of it, or what
-    /// was there.
+    /// Writes a file of `bytes` bytes, replacing what is there. Atomic: a reader sees all of it, or
+    /// what was there before.
     ///
     /// # Errors
-    /// [`StoreError::Shared`] if it is not known to be there.
+    /// [`StoreError::Shared`] if it is not certain that the file was written.
     fn send(&self, kind: ArtifactKind, digest: &Digest, file: &Path, bytes: u64) -> Result<(), StoreError>;
 
-    /// Gives all bytes of an artifact to `sink`, in order.
+    /// Passes all bytes of an artifact to `sink`, in order.
     ///
     /// # Errors
-    /// [`StoreError::Shared`] if the place does not give all of them; what `sink` fails with.
+    /// [`StoreError::Shared`] if the place fails before the end; those of `sink`.
     fn fetch(
         &self,
         artifact: &SharedArtifact,
         sink: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError>;
 
-    /// All that is there.
+    /// Lists all artifacts at the place.
     ///
     /// # Errors
-    /// [`StoreError::Shared`] if the place does not say.
+    /// [`StoreError::Shared`] if the place fails.
     fn list(&self) -> Result<Vec<SharedArtifact>, StoreError>;
 
-    /// Removes an artifact. Gone already is no error.
+    /// Removes an artifact. It is not an error if it does not exist.
     ///
     /// # Errors
-    /// [`StoreError::Shared`] if the place does not do it.
+    /// [`StoreError::Shared`] if the place fails.
     fn remove(&self, artifact: &SharedArtifact) -> Result<(), StoreError>;
 
-    /// Tells all machines that an artifact is about to be removed, until [`Self::withdraw`].
+    /// Announces to all machines that an artifact is about to be removed, until [`Self::withdraw`].
     ///
     /// # Errors
-    /// [`StoreError::Shared`] if the place does not take it.
+    /// [`StoreError::Shared`] if the place fails.
     fn announce(&self, kind: ArtifactKind, digest: &Digest) -> Result<(), StoreError>;
 
-    /// Tells all machines that an artifact is not about to be removed any more.
+    /// Withdraws the announcement of a removal.
     ///
     /// # Errors
-    /// [`StoreError::Shared`] if the place does not do it.
+    /// [`StoreError::Shared`] if the place fails.
     fn withdraw(&self, kind: ArtifactKind, digest: &Digest) -> Result<(), StoreError>;
 
-    /// Since when an artifact is about to be removed, by the clock of the place; `None`: it is not.
+    /// Returns when the removal of an artifact was announced, by the place's clock; `None` if it is
+    /// not announced.
     ///
     /// # Errors
-    /// [`StoreError::Shared`] if the place does not say.
+    /// [`StoreError::Shared`] if the place fails.
     fn announced(&self, kind: ArtifactKind, digest: &Digest) -> Result<Option<SystemTime>, StoreError>;
 
-    /// The time by the clock of the place, which may be another than this machine's.
+    /// Returns the time by the place's clock, which may differ from this machine's.
     ///
     /// # Errors
-    /// [`StoreError::Shared`] if the place does not say.
+    /// [`StoreError::Shared`] if the place fails.
     fn now(&self) -> Result<SystemTime, StoreError>;
 }
 
-/// A shared place, and the records of what is there.
+/// A shared place, and the recorded lengths of artifacts.
 #[derive(Clone)]
 pub(super) struct Shared {
     pub(super) place: Arc<dyn SharedArtifacts>,
     pub(super) recorded: Option<RecordedBytes>,
 }
 
-/// Looks up how long an artifact is by the records: of a table its values, of another kind its file.
-/// `None` if nothing on record refers to it.
+/// Looks up the recorded length of an artifact: of a table's values, of another kind's file.
+/// Returns `None` if no record refers to the artifact.
 pub(crate) type RecordedBytes = Arc<dyn Fn(ArtifactKind, &Digest) -> Result<Option<u64>, StoreError> + Send + Sync>;
 
 impl fmt::Debug for Shared {
@@ -96,16 +98,17 @@ impl fmt::Debug for Shared {
 pub struct SharedArtifact {
     /// The kind.
     pub kind: ArtifactKind,
-    /// Its content.
+    /// The digest of its content.
     pub digest: Digest,
     /// The bytes of its file.
     pub bytes: u64,
-    /// When it was written, by the clock of the place.
+    /// When it was written, by the place's clock.
     pub modified: SystemTime,
 }
 
 impl SharedArtifact {
-    /// Whether it was written longer ago than `age` at a moment of the place's clock.
+    /// Returns whether it was written longer than `age` before `now`, a moment of the place's
+    /// clock.
     pub(super) fn is_older_than(&self, age: Duration, now: SystemTime) -> bool {
         now.duration_since(self.modified).is_ok_and(|elapsed| elapsed > age)
     }

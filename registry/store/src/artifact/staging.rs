@@ -146,7 +146,8 @@ impl Staging {
         Table::open(&staged.file, staged.path.clone(), *digest)
     }
 
-    /// The file of an artifact that is finished and not published. It is there as long as this set.
+    /// Returns the file of an artifact that is finished and not published. It is there as long as
+    /// this set.
     pub fn path(&self, kind: ArtifactKind, digest: &Digest) -> Option<PathBuf> {
         let files = self.files.finished();
         Self::find(&files, kind, digest).map(|staged| staged.path.clone())

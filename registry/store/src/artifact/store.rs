@@ -87,12 +87,12 @@ impl ArtifactStore {
         Self { shared, ..self }
     }
 
-    /// The URI of the place of which the directory is a cache, without secrets.
+    /// Returns the URI of the place of which the directory is a cache, without secrets.
     pub fn shared_uri(&self) -> Option<&str> {
         self.shared().map(|place| place.uri())
     }
 
-    /// The place of which the directory is a cache, if there is one.
+    /// Returns the place of which the directory is a cache, if there is one.
     pub(crate) fn shared(&self) -> Option<&Arc<dyn SharedArtifacts>> {
         self.shared.as_ref().map(|shared| &shared.place)
     }
@@ -105,23 +105,23 @@ impl ArtifactStore {
         }
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn directory(&self) -> &Path {
         &self.inner.directory
     }
 
-    /// Where the artifact of this kind and digest is, or would be.
+    /// Returns where the artifact of this kind and digest is, or would be.
     pub fn path(&self, kind: ArtifactKind, digest: &Digest) -> PathBuf {
         self.inner.directory.join(format!("{}.{kind}", digest.to_hex()))
     }
 
-    /// Whether the artifact is in the directory. Does not verify it.
+    /// Returns whether the artifact is in the directory. Does not verify it.
     pub fn contains(&self, kind: ArtifactKind, digest: &Digest) -> bool {
         self.path(kind, digest).is_file()
     }
 
-    /// Whether the artifact can be had: in the directory, or at the shared place. Does not fetch
-    /// it.
+    /// Returns whether the artifact can be had: in the directory, or at the shared place. Does not
+    /// fetch it.
     ///
     /// # Errors
     /// [`StoreError::Shared`] if the shared place does not say.
@@ -205,9 +205,9 @@ impl ArtifactStore {
         Ok(bytes)
     }
 
-    /// Whether what is stored under the name of a staged file is what the name says. Equal bytes are the cheap answer; a file
-    /// of another version of this program may differ in its bytes and hold the same, and is read for its digest. One that
-    /// cannot be read is not whole.
+    /// Returns whether what is stored under the name of a staged file is what the name says. Equal
+    /// bytes are the cheap answer; a file of another version of this program may differ in its
+    /// bytes and hold the same, and is read for its digest. One that cannot be read is not whole.
     pub(crate) fn is_whole(&self, staged: &StagedFile, target: &Path) -> bool {
         let Ok(stamp) = Stamp::of(target) else { return false };
         if self.verified().get(&(staged.kind, staged.digest)) == Some(&stamp) {
@@ -224,7 +224,7 @@ impl ArtifactStore {
         }
     }
 
-    /// Whether this process wrote or verified an artifact, and its file looks as it did.
+    /// Returns whether this process wrote or verified an artifact, and its file looks as it did.
     pub(crate) fn is_verified(&self, kind: ArtifactKind, digest: &Digest) -> bool {
         let stamp = Stamp::of(&self.path(kind, digest)).ok();
         stamp.is_some() && self.verified().get(&(kind, *digest)).copied() == stamp
@@ -272,7 +272,7 @@ impl ArtifactStore {
 /// Bytes compared at a time: small enough for the second-level cache.
 const PIECE: usize = 256 << 10;
 
-/// Whether a file, whose handle reads anywhere, and the one at a path have the same bytes.
+/// Returns whether a file, whose handle reads anywhere, and the one at a path have the same bytes.
 fn same_bytes(staged: &File, path: &Path) -> io::Result<bool> {
     let stored = File::open(path)?;
     let bytes = staged.metadata()?.len();

@@ -1,4 +1,5 @@
-//! SQLite: one file in WAL mode with full synchronisation, so that a record that was made survives a loss of power.
+//! SQLite: one file in WAL mode with full synchronisation, so that a committed record survives a
+//! loss of power.
 
 use std::path::Path;
 use std::thread;
@@ -11,10 +12,10 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use super::error::DatabaseError;
 use super::value::{Row, Value};
 
-/// How long a writer waits for others: longer than any queue of writers that are alive.
+/// How long a writer waits for others: longer than any queue of live writers.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Prepared statements that a connection keeps: more than there are in this crate.
+/// The most prepared statements that a connection keeps: more than this crate has.
 const STATEMENTS: usize = 128;
 
 /// A connection to a file.
@@ -26,7 +27,8 @@ impl Connection {
         connection.busy_timeout(PATIENCE)?;
         let began = Instant::now();
         loop {
-            // The one statement that SQLite does not always queue: while another process makes the same change.
+            // The one statement that SQLite does not always queue, if another process makes the
+            // same change.
             let mode = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
             match mode {
                 Ok(_) => break,
@@ -36,7 +38,8 @@ impl Connection {
         }
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        // The log is durable as it is; moving it into the database at every exit would cost two more waits for the disk.
+        // The log is durable by itself. Moving it into the database at every exit would wait for
+        // the disk twice more.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         stay_prepared(&connection, true)?;
@@ -52,14 +55,14 @@ impl Connection {
         rows(&mut *self.0.prepare_cached(sql)?, parameters)
     }
 
-    /// Runs a query once. One with a pattern is planned for its parameters: what a pattern begins
-    /// with decides whether an index answers it.
+    /// Runs a query once. A query with a pattern is planned for its parameters, because the
+    /// beginning of the pattern decides whether an index answers it.
     pub(super) fn query_once(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, DatabaseError> {
         let once = || rows(&mut self.0.prepare(sql)?, parameters);
         if !sql.contains(" GLOB ") && !sql.contains(" LIKE ") {
             return once();
         }
-        // Each change has SQLite prepare all statements again.
+        // SQLite prepares all statements again after each change of this setting.
         stay_prepared(&self.0, false)?;
         let found = once();
         stay_prepared(&self.0, true)?;
@@ -70,15 +73,15 @@ impl Connection {
         Ok(self.0.execute_batch(sql)?)
     }
 
-    /// Whether no transaction is open on it.
+    /// Returns whether no transaction is open on it.
     pub(super) fn is_idle(&self) -> bool {
         self.0.is_autocommit()
     }
 }
 
-/// Whether statements keep their plan whatever their parameters are. Otherwise SQLite prepares
-/// those of which it could make another plan again at every use, which takes longer than most of
-/// them.
+/// Sets whether statements keep their plan whatever their parameters are. Otherwise SQLite prepares
+/// a statement again at every use if parameters could change its plan, which takes longer than most
+/// statements run.
 fn stay_prepared(connection: &rusqlite::Connection, stay: bool) -> Result<(), rusqlite::Error> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, stay).map(drop)
 }
@@ -99,7 +102,7 @@ fn value(found: ValueRef<'_>) -> Value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(integer) => Value::Integer(integer),
         ValueRef::Real(real) => Value::Real(real),
-        // This program wrote it.
+        // This program wrote it, as UTF-8.
         ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
         ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
     }
@@ -136,7 +139,7 @@ mod tests {
                       CREATE INDEX stages_by_key ON stages (key) WHERE key IS NOT NULL;
                       INSERT INTO stages (key) VALUES ('abc'), ('x'), (NULL)";
         connection.batch(tables).expect("tables");
-        // The partial index answers it, for which SQLite looks at the parameter.
+        // The partial index answers it. SQLite looks at the parameter to decide that.
         let query = "SELECT id FROM stages WHERE key = ?1 AND id > 0 ORDER BY id DESC LIMIT ?2";
         for key in ["abc", "x", "abc", "none"] {
             let found = connection.query(query, &[key.into(), 1_i64.into()]).expect("rows");

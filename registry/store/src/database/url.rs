@@ -1,16 +1,17 @@
-//! URLs of registries, as they may be shown: without their passwords.
+//! URLs of registries, and how to show them without their passwords.
 
-/// Returns whether this names a database on a server, and not a file.
+/// Returns whether this names a database on a server rather than a file.
 pub(crate) fn is_url(place: &str) -> bool {
     place.starts_with("postgresql://") || place.starts_with("postgres://")
 }
 
-/// A URL without its password, wherever it stands; of what is no URL, its beginning, where no password is.
+/// Returns a URL without its password, wherever that is in it. Of a text that is not a URL, returns
+/// the beginning, which cannot contain the password.
 pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.split(|letter: char| letter.is_whitespace() || letter == '=').next().unwrap_or_default().to_owned();
     };
-    // To the last `@`: a password that was not escaped may hold anything.
+    // Up to the last `@`: an unescaped password may contain any character.
     let shown = match rest.rsplit_once('@') {
         None => rest.to_owned(),
         Some((user, host)) => format!("{}@{host}", user.split(':').next().unwrap_or_default()),

@@ -1,4 +1,4 @@
-//! What statements take and rows hold: five kinds of value, as both databases have them.
+//! The values of parameters and rows: five types that both databases have.
 
 use crate::artifact::ArtifactKind;
 use crate::digest::Digest;
@@ -17,22 +17,22 @@ pub(crate) enum Value {
 #[derive(Debug)]
 pub(crate) struct Row(pub(super) Vec<Value>);
 
-/// A value is not what the column was made for.
+/// A value of another type than the reader expected.
 #[derive(Debug)]
 pub(crate) struct Mismatch(pub(super) String);
 
-/// What can be read from a [`Value`].
+/// A type that can be read from a [`Value`].
 pub(crate) trait FromValue: Sized {
     fn from_value(value: &Value) -> Result<Self, Mismatch>;
 }
 
 impl Row {
-    /// The values of all columns.
+    /// Returns the values of all columns.
     pub(crate) fn values(&self) -> &[Value] {
         &self.0
     }
 
-    /// The value of column `index`, from 0.
+    /// Returns the value of column `index`, from 0.
     ///
     /// # Panics
     /// If the query has no such column.
@@ -40,22 +40,22 @@ impl Row {
         T::from_value(&self.0[index])
     }
 
-    /// The JSON in a column.
+    /// Returns the JSON in a column.
     pub(crate) fn json(&self, index: usize) -> Result<serde_json::Value, Mismatch> {
         serde_json::from_str(&self.get::<String>(index)?).map_err(|error| Mismatch(error.to_string()))
     }
 
-    /// The JSON in a column that may be null.
+    /// Returns the JSON in a column that may be null.
     pub(crate) fn optional_json(&self, index: usize) -> Result<Option<serde_json::Value>, Mismatch> {
         if self.0[index] == Value::Null { Ok(None) } else { self.json(index).map(Some) }
     }
 
-    /// What a column's text spells.
+    /// Parses the text of a column.
     pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&self, index: usize) -> Result<T, Mismatch> {
         self.get::<String>(index)?.parse().map_err(|error: T::Err| Mismatch(error.to_string()))
     }
 
-    /// What a column's text spells, where there is one.
+    /// Parses the text of a column that may be null.
     pub(crate) fn optional_parsed<T>(&self, index: usize) -> Result<Option<T>, Mismatch>
     where
         T: std::str::FromStr<Err: std::fmt::Display>,
@@ -84,7 +84,7 @@ impl FromValue for u32 {
     }
 }
 
-/// The inverse of what [`From<u64>`] stores: the database holds no negative count that this program wrote.
+/// The inverse of [`From<u64>`]: this program stores no negative count.
 impl FromValue for u64 {
     fn from_value(value: &Value) -> Result<Self, Mismatch> {
         Ok(i64::from_value(value)?.max(0).cast_unsigned())
@@ -143,7 +143,7 @@ impl From<u32> for Value {
     }
 }
 
-/// Counts saturate at what the databases hold.
+/// Counts saturate at the databases' largest integer.
 impl From<u64> for Value {
     fn from(count: u64) -> Self {
         Self::Integer(i64::try_from(count).unwrap_or(i64::MAX))
@@ -162,7 +162,7 @@ impl From<bool> for Value {
     }
 }
 
-/// SQLite has no NaN: null stands for it; and its zero has no sign.
+/// SQLite has no NaN, so that null represents it, and no sign of zero.
 impl From<f64> for Value {
     fn from(real: f64) -> Self {
         if real.is_nan() { Self::Null } else { Self::Real(real + 0.0) }
@@ -211,7 +211,7 @@ impl<T: Into<Self>> From<Option<T>> for Value {
     }
 }
 
-/// The parameters of a statement: anything that becomes a [`Value`].
+/// Builds the parameters of a statement from anything that converts to a [`Value`].
 macro_rules! values {
     ($($value:expr),* $(,)?) => { &[$($crate::database::Value::from($value)),*] };
 }

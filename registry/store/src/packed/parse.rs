@@ -1,9 +1,9 @@
-//! From the bytes that a guest calls a batch to Arrow arrays over the same allocation.
+//! Parses the bytes of a guest's batch into Arrow arrays over the same allocation.
 //!
-//! Fields and rows say where a piece lies; of what the guest wrote, only text's last offsets and
-//! the numbers of categories move the parser. It looks at each value once and mends NaN and what
-//! stands at nulls in place. It uses no `unsafe`: Arrow's own checked constructors have the last
-//! word on text and codes.
+//! Fields and row counts determine where each buffer lies. Only the last offsets of text and the
+//! numbers of categories, of all that the guest wrote, move the parser. It looks at each value
+//! once, and makes NaN and the values at nulls canonical in place. It uses no `unsafe`: Arrow's own
+//! checked constructors validate text and codes.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
@@ -24,10 +24,10 @@ use crate::bitmap::{self, zero_at_nulls};
 use crate::fault::{BatchFault, BatchProblem as Problem};
 use crate::schema::{DataType, Field, Schema};
 
-/// The problem, and its row.
+/// A problem, and its row.
 type ColumnFault = (Option<usize>, Problem);
 
-/// Where the pieces of a column lie.
+/// Where the buffers of a column lie.
 struct Pieces {
     validity: Option<Range<usize>>,
     values: Values,
@@ -45,14 +45,14 @@ struct Text {
     text: Range<usize>,
 }
 
-/// Goes through a batch's bytes piece by piece.
+/// Walks through a batch's bytes buffer by buffer.
 struct Walk<'a> {
     bytes: &'a mut [u8],
     at: usize,
 }
 
 impl Walk<'_> {
-    /// The next piece, of `length` bytes, and the zeros after it.
+    /// Returns the next buffer, of `length` bytes, and skips the zeros after it.
     fn piece(&mut self, length: usize) -> Result<Range<usize>, ColumnFault> {
         let cut = |found| (None, Problem::Cut { piece: length, found });
         let left = self.bytes.len() - self.at;
@@ -88,7 +88,7 @@ impl Walk<'_> {
             return Err(((what == "string").then_some(row), Problem::OffsetOrder { what, index: row + 1 }));
         }
         let end = i32::from_le_bytes(numbers[strings]);
-        // They start at 0 and do not fall, so the last is not negative.
+        // Offsets start at 0 and do not decrease, so that the last is not negative.
         let text = self.piece(end as usize)?;
         Ok(Text { offsets, text })
     }
@@ -150,10 +150,11 @@ fn check_codes(codes: &[[u8; 4]], validity: Option<&[u8]>, categories: usize) ->
     }
 }
 
-/// Checks the bytes that an untrusted guest calls a batch of `rows` rows with `schema`'s fields.
+/// Parses and checks the bytes of a batch of `rows` rows with `schema`'s fields, from an untrusted
+/// guest.
 ///
 /// # Errors
-/// A [`BatchFault`] that names the column and, where there is one, the row.
+/// A [`BatchFault`] that names the column and, if the problem is in one row, the row.
 pub fn parse(rows: usize, mut bytes: Vec<u8>, schema: &Schema) -> Result<RecordBatch, BatchFault> {
     let whole = |problem| BatchFault { column: None, row: None, problem };
     if rows > MAX_BATCH_ROWS {
@@ -231,11 +232,12 @@ fn array(rows: usize, buffer: &Buffer, pieces: Pieces, field: &Field) -> Result<
     })
 }
 
-/// Two categories that are equal. It takes memory in proportion to the categories' text, whatever
-/// their number: a guest that says millions of empty ones gains nothing.
+/// Returns the indices of two categories that are equal. Takes memory in proportion to the text of
+/// the categories, whatever their number, so that a guest that claims millions of empty ones gains
+/// nothing.
 fn equal(categories: &StringArray) -> Option<(usize, usize)> {
     let offsets = categories.offsets();
-    // All but one category need a byte; of more than that, two are empty.
+    // All but one category need a byte. If there are more than that, two are empty.
     if categories.len() > categories.value_data().len() + 1 {
         let mut empty = (0..categories.len()).filter(|&category| offsets[category] == offsets[category + 1]);
         return empty.next().zip(empty.next());
@@ -256,8 +258,9 @@ fn equal(categories: &StringArray) -> Option<(usize, usize)> {
     None
 }
 
-/// The name of the column that takes most of the bytes of a batch, which is refused: nothing of it
-/// was checked, and from a column on that does not fit, all bytes are that column's.
+/// Returns the name of the column that takes most of the bytes of a batch that is refused for its
+/// size. Nothing of the batch was checked: from a column on that does not fit, all bytes count as
+/// that column's.
 fn largest_column(rows: usize, bytes: &[u8], schema: &Schema) -> Option<String> {
     let mut extents = Extents { bytes, at: 0 };
     let mut largest = (0, None);
@@ -274,7 +277,7 @@ fn largest_column(rows: usize, bytes: &[u8], schema: &Schema) -> Option<String> 
     largest.1
 }
 
-/// Goes through bytes that are too many, and looks at nothing but lengths.
+/// Walks through a batch that is too large and looks at lengths alone.
 struct Extents<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -313,7 +316,7 @@ fn numbers(buffer: &Buffer, piece: &Range<usize>, count: usize) -> ScalarBuffer<
     ScalarBuffer::new(slice(buffer, piece), 0, count)
 }
 
-/// Strings of checked offsets, or the index of the first that is not UTF-8.
+/// Returns strings of checked offsets, or the index of the first that is not UTF-8.
 fn strings(offsets: ScalarBuffer<i32>, text: Buffer, nulls: Option<NullBuffer>) -> Result<StringArray, usize> {
     StringArray::try_new(OffsetBuffer::new(offsets.clone()), text.clone(), nulls).map_err(|_| {
         let invalid =
@@ -322,7 +325,7 @@ fn strings(offsets: ScalarBuffer<i32>, text: Buffer, nulls: Option<NullBuffer>) 
     })
 }
 
-/// The text without what stands at nulls; the same allocation if nothing does.
+/// Returns the text without what lies at nulls, in the same allocation if nothing does.
 fn empty_at_nulls(buffer: &Buffer, text: &Text, rows: usize, nulls: &NullBuffer) -> (ScalarBuffer<i32>, Buffer) {
     let offsets = numbers(buffer, &text.offsets, rows + 1);
     if (0..rows).all(|row| nulls.is_valid(row) || offsets[row] == offsets[row + 1]) {

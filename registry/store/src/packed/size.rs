@@ -1,4 +1,4 @@
-//! How many bytes a batch takes, as a guest gets it and as the host keeps it.
+//! The bytes that a batch takes: in a guest's layout, and in the host's memory.
 
 use std::collections::HashSet;
 
@@ -12,35 +12,35 @@ use crate::bitmap;
 use crate::fault::{BatchFault, BatchProblem as Problem};
 use crate::schema::{DataType, Field, Schema};
 
-/// The bytes that [`write`](super::write()) makes of a batch.
+/// Returns how many bytes [`write`](super::write()) makes of a batch.
 ///
 /// # Errors
-/// As of [`write`](super::write()).
+/// As [`write`](super::write()).
 pub fn batch_bytes(batch: &RecordBatch, schema: &Schema) -> Result<usize, BatchFault> {
     Ok(column_bytes(batch, schema)?.into_iter().sum())
 }
 
-/// The bytes that [`write`](super::write()) makes of each column of a batch.
+/// Returns how many bytes [`write`](super::write()) makes of each column of a batch.
 ///
 /// # Errors
-/// As of [`write`](super::write()).
+/// As [`write`](super::write()).
 pub fn column_bytes(batch: &RecordBatch, schema: &Schema) -> Result<Vec<usize>, BatchFault> {
     check_columns(batch, schema)?;
     Ok(sizes(batch, schema).collect())
 }
 
-/// How many of a batch's first rows [`write`](super::write()) makes at most `bytes` of; 0 if not
-/// even the first fits.
+/// Returns how many of a batch's first rows take at most `bytes` in the layout of
+/// [`write`](super::write()); 0 if not even the first fits.
 ///
 /// # Errors
-/// As of [`write`](super::write()).
+/// As [`write`](super::write()).
 pub fn rows_within(batch: &RecordBatch, schema: &Schema, bytes: usize) -> Result<usize, BatchFault> {
     check_columns(batch, schema)?;
     let fits = |rows| sizes(&batch.slice(0, rows), schema).sum::<usize>() <= bytes;
     if fits(batch.num_rows()) {
         return Ok(batch.num_rows());
     }
-    // Bytes never decrease with rows: `low` rows fit (or low is 0), `high` do not.
+    // Bytes never decrease with rows: `low` rows fit (or `low` is 0), `high` rows do not.
     let (mut low, mut high) = (0, batch.num_rows());
     while high - low > 1 {
         let middle = low.midpoint(high);
@@ -53,8 +53,8 @@ pub fn rows_within(batch: &RecordBatch, schema: &Schema, bytes: usize) -> Result
     Ok(low)
 }
 
-/// The bytes of memory behind a batch's columns, each allocation counted once and as a whole: a
-/// batch that a guest sent lies in one, together with categories that no row has.
+/// Returns the bytes of memory behind a batch's columns. Each allocation counts once and as a
+/// whole: a batch from a guest lies in one, together with categories that no row uses.
 #[must_use]
 pub fn held_bytes(batch: &RecordBatch) -> usize {
     let mut seen = HashSet::new();
@@ -92,12 +92,12 @@ pub(super) fn check_columns(batch: &RecordBatch, schema: &Schema) -> Result<(), 
     Ok(())
 }
 
-/// The bytes of each column, of columns that are the schema's.
+/// Returns the bytes of each column. The columns must be the schema's.
 fn sizes(batch: &RecordBatch, schema: &Schema) -> impl Iterator<Item = usize> {
     batch.columns().iter().zip(schema.fields()).map(|(array, field)| size(array, field))
 }
 
-/// The bytes of a column that is its field's.
+/// Returns the bytes of a column. It must fit its field.
 pub(super) fn size(array: &ArrayRef, field: &Field) -> usize {
     let rows = array.len();
     let validity = if field.nullable { padded(bitmap::bytes_for(rows)) } else { 0 };
@@ -123,7 +123,7 @@ const fn padded(bytes: usize) -> usize {
     bytes.next_multiple_of(ALIGNMENT)
 }
 
-/// The bytes of text, without what stands at nulls.
+/// Returns the bytes of text, without what lies at nulls.
 fn text_of(strings: &StringArray) -> usize {
     match strings.nulls() {
         Some(nulls) if strings.offsets().has_non_empty_nulls(Some(nulls)) => {
@@ -139,7 +139,7 @@ fn text_between(strings: &StringArray) -> usize {
     (offsets[offsets.len() - 1] - offsets[0]) as usize
 }
 
-/// How many categories the rows have, and how long their text is.
+/// Returns how many categories the rows use, and the bytes of their text.
 fn used_categories(array: &DictionaryArray<Int32Type>) -> (usize, usize) {
     let categories = array.values().as_string::<i32>();
     let used: HashSet<usize> = array.keys().iter().flatten().map(|code| code as usize).collect();

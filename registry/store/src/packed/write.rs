@@ -1,8 +1,8 @@
-//! From Arrow arrays to the bytes that a guest gets as a batch.
+//! Writes Arrow arrays as the bytes of a batch for a guest.
 //!
-//! Slices are resolved (bitmaps from bit 0 on, offsets from 0 on), NaN and what stands at nulls
-//! made canonical: a guest sees the same bytes however the host cut the table. Of categories, a
-//! batch gets no more than it has rows, since a table may have far more than fit into a batch.
+//! Slices are resolved: bitmaps start at bit 0, offsets at 0. NaN and the values at nulls are made
+//! canonical. So a guest sees the same bytes however the host cut the table. A batch gets no more
+//! categories than it has rows, since a table may have far more than fit into a batch.
 
 use std::collections::HashMap;
 
@@ -17,10 +17,10 @@ use crate::bitmap::{self, zero_at_nulls};
 use crate::fault::BatchFault;
 use crate::schema::{DataType, Field, Schema};
 
-/// Bytes of values that are copied and then looked at: what fits a processor's nearest cache.
+/// Bytes of values that are copied and then checked: what fits a processor's first-level cache.
 const BLOCK: usize = 16 << 10;
 
-/// Writes pieces.
+/// Appends buffers.
 struct Writer {
     bytes: Vec<u8>,
 }
@@ -63,13 +63,13 @@ impl Writer {
         }
     }
 
-    /// Values of a fixed width, zero at nulls.
+    /// Appends values of a fixed width, zero at nulls.
     fn words<const N: usize>(&mut self, values: &[u8], nulls: Option<&NullBuffer>, float: bool)
     where
         [u8; N]: Default,
     {
         let at = self.bytes.len();
-        // What was just copied is looked at while it is near.
+        // The copied values are checked while they are in the cache.
         for block in values.chunks(BLOCK) {
             let at = self.bytes.len();
             self.bytes.extend_from_slice(block);
@@ -110,8 +110,8 @@ impl Writer {
     }
 }
 
-/// The bytes to reserve for a column: exact, since a batch is the largest allocation of a crossing,
-/// unless they would have to be counted category by category.
+/// Returns the bytes to reserve for a column. They are exact, since a batch is the largest
+/// allocation of a call, unless they would have to be counted category by category.
 fn room(array: &ArrayRef, field: &Field) -> usize {
     match array.as_dictionary_opt::<Int32Type>() {
         Some(categorical) if categorical.values().len() > array.len() => array.len() * 24,
@@ -119,11 +119,11 @@ fn room(array: &ArrayRef, field: &Field) -> usize {
     }
 }
 
-/// The bytes of a batch for a guest that was told the schema's fields.
+/// Returns the bytes of a batch for a guest that knows the schema's fields.
 ///
 /// # Errors
-/// A [`BatchFault`] if the columns are not the schema's: of another number or type, or with a null
-/// under a field that has none, for which the bytes have no place.
+/// A [`BatchFault`] if the columns are not the schema's: if their number or a type differs, or if a
+/// field that is not nullable has a null, for which the layout has no place.
 pub fn write(batch: &RecordBatch, schema: &Schema) -> Result<Vec<u8>, BatchFault> {
     check_columns(batch, schema)?;
     let rows = batch.num_rows();

@@ -46,7 +46,7 @@ impl Registry {
         })
     }
 
-    /// The version that an alias points to; `None` if there is no such model or alias.
+    /// Returns the version that an alias points to; `None` if there is no such model or alias.
     ///
     /// # Errors
     /// [`StoreError::Database`].

@@ -55,7 +55,7 @@ impl Registry {
         })
     }
 
-    /// All experiments, oldest first, deleted ones included.
+    /// Returns all experiments, oldest first, deleted ones included.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -66,7 +66,7 @@ impl Registry {
         })
     }
 
-    /// The experiment of this name; `None` if there is none.
+    /// Returns the experiment of this name; `None` if there is none.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -119,13 +119,13 @@ impl Registry {
     }
 }
 
-/// The experiment with this number.
+/// Returns the experiment with this number.
 pub(super) fn numbered(connection: &mut Connection, number: i64) -> Outcome<Experiment> {
     let row = connection.one(&format!("SELECT {COLUMNS} WHERE id = ?1"), values![number])?;
     experiment(connection, &row)
 }
 
-/// The number of the experiment of this name, which is made if missing.
+/// Returns the number of the experiment of this name, which is made if missing.
 pub(super) fn named(connection: &mut Connection, name: &str) -> Outcome<i64> {
     check_experiment(name)?;
     let find = "SELECT id, deleted_ms FROM experiments WHERE name = ?1";

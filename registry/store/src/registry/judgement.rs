@@ -21,7 +21,7 @@ impl Verdict {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Approved, Self::Rejected, Self::Undecided];
 
-    /// The name in JSON and in the database.
+    /// Returns the name in JSON and in the database.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Approved => "approved",
@@ -57,7 +57,7 @@ pub enum JudgedAgainst {
 }
 
 impl JudgedAgainst {
-    /// The champion's version; `None` if there was none or nobody recorded it.
+    /// Returns the champion's version; `None` if there was none or nobody recorded it.
     pub const fn champion(self) -> Option<u32> {
         match self {
             Self::Champion(version) => Some(version),
@@ -65,7 +65,7 @@ impl JudgedAgainst {
         }
     }
 
-    /// The number in the database: numbers of versions begin at 1.
+    /// Returns the number in the database: numbers of versions begin at 1.
     pub(super) fn stored(self) -> Option<u32> {
         match self {
             Self::NoChampion => Some(0),
@@ -84,7 +84,7 @@ impl JudgedAgainst {
 }
 
 impl From<Option<u32>> for JudgedAgainst {
-    /// The champion of the moment, as [`Registry::alias`](crate::Registry::alias) gives it.
+    /// Returns the champion of the moment, as [`Registry::alias`](crate::Registry::alias) gives it.
     fn from(champion: Option<u32>) -> Self {
         champion.map_or(Self::NoChampion, Self::Champion)
     }
@@ -110,7 +110,7 @@ impl Serialize for JudgedAgainst {
     }
 }
 
-/// How the audit tells of a verdict: `approved against version 3`.
+/// Returns how the audit tells of a verdict: `approved against version 3`.
 pub(super) fn audit_text(verdict: Verdict, stored: Option<u32>) -> String {
     match JudgedAgainst::from_stored(stored) {
         JudgedAgainst::Unknown => verdict.name().to_owned(),

@@ -26,7 +26,7 @@ impl LifecycleStage {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::None, Self::Staging, Self::Production, Self::Archived];
 
-    /// The name in JSON and in the database.
+    /// Returns the name in JSON and in the database.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",

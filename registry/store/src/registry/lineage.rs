@@ -61,8 +61,8 @@ const NUMBERS: &str = "SELECT stages.id FROM stages JOIN runs ON runs.id = stage
      ORDER BY stages.id";
 
 impl Registry {
-    /// The stages that made or read an artifact, or whose component it is, in the order in which
-    /// they were recorded.
+    /// Returns the stages that made or read an artifact, or whose component it is, in the order in
+    /// which they were recorded.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -79,7 +79,7 @@ impl Registry {
         })
     }
 
-    /// The versions that an artifact belongs to, by model and number.
+    /// Returns the versions that an artifact belongs to, by model and number.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -89,7 +89,7 @@ impl Registry {
         })
     }
 
-    /// The numbers of a run's stages, as [`ArtifactUse::number`], in order.
+    /// Returns the numbers of a run's stages, as [`ArtifactUse::number`], in order.
     ///
     /// # Errors
     /// [`StoreError::Database`].

@@ -118,7 +118,7 @@ impl Registry {
         })
     }
 
-    /// Every value of a metric of a run, in the order of logging.
+    /// Returns every value of a metric of a run, in the order of logging.
     ///
     /// # Errors
     /// [`StoreError::NoRun`] or [`StoreError::Database`].
@@ -170,7 +170,7 @@ impl Reported<'_> {
     }
 }
 
-/// The number of a run that is not deleted; it may have ended.
+/// Returns the number of a run that is not deleted; it may have ended.
 fn active(connection: &mut Connection, run_id: &RunId) -> Outcome<i64> {
     let query = "SELECT id FROM runs WHERE run_id = ?1 AND deleted_ms IS NULL";
     let row = connection.first(query, values![run_id.as_str()])?;
@@ -178,7 +178,7 @@ fn active(connection: &mut Connection, run_id: &RunId) -> Outcome<i64> {
     Ok(row.get(0)?)
 }
 
-/// A parameter is logged once; the same value again is no change.
+/// Returns a parameter is logged once; the same value again is no change.
 fn insert_parameter(connection: &mut Connection, run: i64, run_id: &RunId, name: &str, value: &str) -> Outcome<()> {
     let insert = "INSERT INTO parameters (run, name, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     if connection.execute(insert, values![run, name, value])? == 1 {

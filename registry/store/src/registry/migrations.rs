@@ -58,7 +58,7 @@ pub(super) fn bring_up_to_date(database: &Database) -> Result<(), StoreError> {
     if found > FORMAT { Err(too_new(found)) } else { Ok(()) }
 }
 
-/// The format that the database has; 0 if it is empty.
+/// Returns the format that the database has; 0 if it is empty.
 fn format(connection: &mut Connection) -> Outcome<u32> {
     if connection.is_sqlite() {
         return Ok(connection.one("SELECT user_version FROM pragma_user_version", &[])?.get(0)?);
@@ -119,7 +119,8 @@ fn upgrade(connection: &mut Connection, found: u32) -> Outcome<()> {
     Ok(())
 }
 
-/// The moves of aliases that format 1 kept become the beginning of the audit; its tables go.
+/// Returns the moves of aliases that format 1 kept become the beginning of the audit; its tables
+/// go.
 fn chain_old_moves(connection: &mut Connection) -> Outcome<()> {
     let moves = "SELECT model, alias, old_version, new_version, moved_ms FROM alias_moves ORDER BY id";
     for row in connection.query(moves, &[])? {
@@ -203,7 +204,7 @@ fn for_postgres(sql: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The statements that make a file's tables, in the order of their names.
+    /// Returns the statements that make a file's tables, in the order of their names.
     fn made(make: impl FnOnce(&mut Connection) -> Outcome<()>) -> Vec<(String, String)> {
         let folder = tempfile::tempdir().expect("a folder");
         let database = Database::open_file(folder.path().join("registry.db")).expect("a new file");

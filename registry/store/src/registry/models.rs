@@ -68,7 +68,7 @@ impl Registry {
         })
     }
 
-    /// All models, by name.
+    /// Returns all models, by name.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -79,7 +79,7 @@ impl Registry {
         })
     }
 
-    /// One model.
+    /// Returns one model.
     ///
     /// # Errors
     /// [`StoreError::NoModel`] or [`StoreError::Database`].
@@ -154,7 +154,7 @@ impl Registry {
     }
 }
 
-/// The model with this number.
+/// Returns the model with this number.
 pub(super) fn numbered(connection: &mut Connection, number: i64) -> Outcome<Model> {
     let row = connection.one(&format!("SELECT {COLUMNS} WHERE registered_models.id = ?1"), values![number])?;
     complete(connection, &row)

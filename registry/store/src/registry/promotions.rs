@@ -42,7 +42,7 @@ pub enum PromotionState {
 }
 
 impl PromotionState {
-    /// The name in JSON and in the database.
+    /// Returns the name in JSON and in the database.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Intended => "intended",
@@ -252,7 +252,7 @@ impl Registry {
         })
     }
 
-    /// One promotion.
+    /// Returns one promotion.
     ///
     /// # Errors
     /// [`StoreError::NoPromotion`] or [`StoreError::Database`].
@@ -260,7 +260,7 @@ impl Registry {
         self.read("read a promotion", |connection| Ok(by_id(connection, id)?.0))
     }
 
-    /// The promotion by which a version became champion last.
+    /// Returns the promotion by which a version became champion last.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -274,7 +274,7 @@ impl Registry {
         })
     }
 
-    /// The promotion of any version of a model that came about last.
+    /// Returns the promotion of any version of a model that came about last.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -446,8 +446,9 @@ pub(super) fn settle_abandoned(connection: &mut Connection, owner: &str) -> Outc
     Ok(())
 }
 
-/// Whether a version may become champion: its latest verdict approves it, and was reached against the champion of the moment.
-/// A rollback goes back to what was champion before, and the champion itself only has its destination repaired.
+/// Returns whether a version may become champion: its latest verdict approves it, and was reached
+/// against the champion of the moment. A rollback goes back to what was champion before, and the
+/// champion itself only has its destination repaired.
 fn check_verdict(
     connection: &mut Connection,
     number: i64,
@@ -482,7 +483,8 @@ pub(super) fn retirements_of(connection: &mut Connection, model: &str) -> Outcom
     connection.query(&query, values![model])?.iter().map(promotion).collect()
 }
 
-/// A promotion that has not ended, with the numbers in the database of its version and of the champion it expects.
+/// Returns a promotion that has not ended, with the numbers in the database of its version and of
+/// the champion it expects.
 fn unfinished(connection: &mut Connection, id: &str) -> Outcome<(Promotion, i64, Option<i64>)> {
     let found = by_id(connection, id)?;
     match found.0.state {

@@ -10,8 +10,8 @@ use crate::error::StoreError;
 use crate::registry::handle::{Registry, now_ms};
 
 impl Registry {
-    /// The digests of all artifacts that runs (but deleted ones) made or read, of the components that they ran, and of what
-    /// versions refer to.
+    /// Returns the digests of all artifacts that runs (but deleted ones) made or read, of the
+    /// components that they ran, and of what versions refer to.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -49,8 +49,8 @@ impl Registry {
         })
     }
 
-    /// The length of an artifact by the records: of a table's values, of another's file. `None`: no
-    /// run or version refers to it as something that was made.
+    /// Returns the length of an artifact by the records: of a table's values, of another's file.
+    /// `None`: no run or version refers to it as something that was made.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -63,9 +63,9 @@ impl Registry {
         })
     }
 
-    /// The digests of the artifacts that only records of runs reach, those that were used longest
-    /// ago first. What a version or a verdict refers to is not among them, nor what a run that is
-    /// running made or read.
+    /// Returns the digests of the artifacts that only records of runs reach, those that were used
+    /// longest ago first. What a version or a verdict refers to is not among them, nor what a run
+    /// that is running made or read.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -95,7 +95,8 @@ impl Registry {
         })
     }
 
-    /// The digests that the versions of one model, or of all, need where they are promoted to.
+    /// Returns the digests that the versions of one model, or of all, need where they are promoted
+    /// to.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].

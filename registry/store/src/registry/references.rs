@@ -34,7 +34,7 @@ pub(super) fn sizes(artifacts: &ArtifactStore, model: &str, references: &[Refere
     references.iter().map(size).collect()
 }
 
-/// The artifacts that explain the verdicts of a version, by role: of each role the latest.
+/// Returns the artifacts that explain the verdicts of a version, by role: of each role the latest.
 pub(super) fn of_verdicts(connection: &mut Connection, version: i64) -> Outcome<BTreeMap<String, Reference>> {
     let query =
         "SELECT role, kind, digest FROM verdict_artifacts JOIN verdicts ON verdicts.id = verdict_artifacts.verdict

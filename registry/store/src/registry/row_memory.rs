@@ -26,13 +26,14 @@ pub struct RowMemory {
 }
 
 impl RowMemory {
-    /// A memory of these rows, in any order and any number of times.
+    /// Returns a memory of these rows, in any order and any number of times.
     pub fn new(mut columns: Vec<String>, keys: Vec<u64>, contents: Vec<u64>) -> Self {
         columns.sort();
         Self { columns, keys: ascending(keys), contents: ascending(contents) }
     }
 
-    /// The rows of both; `None` if their keys were made of other columns, so that nobody can count the common ones.
+    /// Returns the rows of both; `None` if their keys were made of other columns, so that nobody
+    /// can count the common ones.
     #[must_use]
     pub fn union(self, other: &Self) -> Option<Self> {
         let both = |mut one: Vec<u64>, two: &[u64]| {
@@ -55,10 +56,11 @@ fn ascending(mut hashes: Vec<u64>) -> Vec<u64> {
 }
 
 impl Registry {
-    /// The rows that a version learnt from; `None` if that is not known.
+    /// Returns the rows that a version learnt from; `None` if that is not known.
     ///
     /// # Errors
-    /// [`StoreError::NoModel`], [`StoreError::NoVersion`], [`StoreError::Database`] or [`StoreError::BadRecord`].
+    /// [`StoreError::NoModel`], [`StoreError::NoVersion`], [`StoreError::Database`] or
+    /// [`StoreError::BadRecord`].
     pub fn row_memory(&self, model: &str, version: u32) -> Result<Option<RowMemory>, StoreError> {
         self.read("read which rows a version learnt from", |connection| {
             let id = ids::version(connection, model, version)?;

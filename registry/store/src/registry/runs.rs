@@ -29,7 +29,7 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
-    /// The name in JSON and in the database.
+    /// Returns the name in JSON and in the database.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -166,7 +166,7 @@ impl Registry {
         })
     }
 
-    /// The latest runs that are not deleted, newest first.
+    /// Returns the latest runs that are not deleted, newest first.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -178,10 +178,11 @@ impl Registry {
         })
     }
 
-    /// The run with this identifier, or with a unique beginning of one.
+    /// Returns the run with this identifier, or with a unique beginning of one.
     ///
     /// # Errors
-    /// [`StoreError::NoRun`], [`StoreError::AmbiguousRun`], [`StoreError::Database`] or [`StoreError::BadRecord`].
+    /// [`StoreError::NoRun`], [`StoreError::AmbiguousRun`], [`StoreError::Database`] or
+    /// [`StoreError::BadRecord`].
     pub fn run(&self, id: &str) -> Result<Run, StoreError> {
         let none = || StoreError::NoRun { id: shortened(id) };
         if id.is_empty() || id.len() > 32 || !is_hex(id) {
@@ -201,7 +202,7 @@ impl Registry {
         })
     }
 
-    /// The run of this pipeline that began last.
+    /// Returns the run of this pipeline that began last.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -232,7 +233,7 @@ impl Registry {
         })
     }
 
-    /// The runs with these numbers, in this order.
+    /// Returns the runs with these numbers, in this order.
     pub(super) fn runs_numbered(connection: &mut Connection, numbers: &[i64]) -> Outcome<Vec<Run>> {
         let mut runs = Vec::with_capacity(numbers.len());
         for piece in numbers.chunks(PIECE) {
@@ -246,7 +247,7 @@ impl Registry {
     }
 }
 
-/// The number of a run that is running, and is until the transaction ends.
+/// Returns the number of a run that is running, and is until the transaction ends.
 pub(super) fn running(connection: &mut Connection, run_id: &RunId) -> Outcome<i64> {
     // SQLite has one writer at a time.
     let query = if connection.is_sqlite() {
@@ -350,7 +351,7 @@ fn pairs(connection: &mut Connection, table: &str, among: &str) -> Outcome<HashM
     Ok(found)
 }
 
-/// A run without what other tables hold of it.
+/// Returns a run without what other tables hold of it.
 fn run_from_row(row: &Row) -> Outcome<Run> {
     Ok(Run {
         run_id: row.parsed(1)?,

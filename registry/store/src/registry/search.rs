@@ -47,7 +47,7 @@ impl ViewType {
 }
 
 impl Registry {
-    /// The runs that fit, in order; of these experiments, or of all that are not deleted.
+    /// Returns the runs that fit, in order; of these experiments, or of all that are not deleted.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -74,7 +74,7 @@ impl Registry {
         })
     }
 
-    /// The versions of all models that fit, in order.
+    /// Returns the versions of all models that fit, in order.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -91,7 +91,7 @@ impl Registry {
         })
     }
 
-    /// The models that fit, in order.
+    /// Returns the models that fit, in order.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -103,7 +103,7 @@ impl Registry {
         })
     }
 
-    /// The experiments that fit, in order.
+    /// Returns the experiments that fit, in order.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -206,7 +206,7 @@ impl Query {
         }
     }
 
-    /// The numbers of the records that fit.
+    /// Returns the numbers of the records that fit.
     fn numbers(
         mut self,
         connection: &mut Connection,
@@ -294,8 +294,8 @@ impl Query {
         Ok(())
     }
 
-    /// The condition that a row of metrics is the one of this name. A metric with several names may have been logged by any;
-    /// of a record that has two of them, the first counts.
+    /// Returns the condition that a row of metrics is the one of this name. A metric with several
+    /// names may have been logged by any; of a record that has two of them, the first counts.
     fn named(&mut self, name: &str, alias: &str) -> String {
         let logged = self.logged.iter().find(|(known, _)| known == name).map(|(_, logged)| logged.clone());
         let names = logged.filter(|logged| !logged.is_empty()).unwrap_or_else(|| vec![name.to_owned()]);
@@ -318,7 +318,7 @@ impl Query {
         )
     }
 
-    /// A condition on a tag or a parameter.
+    /// Returns a condition on a tag or a parameter.
     fn owned(&mut self, table: &str, name: &str, clause: &Clause) -> String {
         let Tables { id, owner, .. } = self.tables;
         let place = self.value(name);
@@ -335,7 +335,7 @@ impl Query {
         }
     }
 
-    /// A condition on the aliases of a version, `champion` among them.
+    /// Returns a condition on the aliases of a version, `champion` among them.
     fn alias(&mut self, comparison: &Comparison) -> String {
         const ALIASES: &str = "(SELECT alias FROM version_aliases WHERE version_aliases.version = versions.id
             UNION ALL SELECT 'champion' WHERE versions.stage = 'production') named";
@@ -350,7 +350,7 @@ impl Query {
         format!("{sign}EXISTS (SELECT 1 FROM {ALIASES} WHERE {condition})")
     }
 
-    /// A condition on the table that a run ingested.
+    /// Returns a condition on the table that a run ingested.
     fn dataset(&mut self, field: DatasetField, comparison: &Comparison) -> String {
         let column = match field {
             DatasetField::Name => "runs.pipeline",
@@ -484,12 +484,12 @@ fn spelled(attribute: Attribute, comparison: &Comparison) -> Comparison {
     }
 }
 
-/// Whether values of this kind are texts: PostgreSQL must be told how to compare them.
+/// Returns whether values of this kind are texts: PostgreSQL must be told how to compare them.
 fn is_text(kind: Kind) -> bool {
     matches!(kind, Kind::Text | Kind::OptionalText | Kind::Entry)
 }
 
-/// Whether a record may be without the attribute.
+/// Returns whether a record may be without the attribute.
 fn is_nullable(entity: Entity, attribute: Attribute) -> bool {
     use Attribute as A;
     matches!(

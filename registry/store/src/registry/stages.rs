@@ -148,7 +148,7 @@ impl Registry {
         })
     }
 
-    /// The stages of a run, in the order in which they were recorded.
+    /// Returns the stages of a run, in the order in which they were recorded.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -160,9 +160,9 @@ impl Registry {
         })
     }
 
-    /// The latest stage with this key that came to its end whole, with the run that recorded it.
-    /// Runs that were deleted do not count, nor does a stage of which something was dropped. It is
-    /// without its invocation: whoever knows the key has that.
+    /// Returns the latest stage with this key that came to its end whole, with the run that
+    /// recorded it. Runs that were deleted do not count, nor does a stage of which something was
+    /// dropped. It is without its invocation: whoever knows the key has that.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -173,8 +173,9 @@ impl Registry {
         })
     }
 
-    /// The latest stage of this name that a run of a pipeline brought to its end, with that run,
-    /// the latest that has one: what a plan is compared with. Runs that were deleted do not count.
+    /// Returns the latest stage of this name that a run of a pipeline brought to its end, with that
+    /// run, the latest that has one: what a plan is compared with. Runs that were deleted do not
+    /// count.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -185,7 +186,7 @@ impl Registry {
         })
     }
 
-    /// The artifacts of the latest runs, newest first, each with its run and stage.
+    /// Returns the artifacts of the latest runs, newest first, each with its run and stage.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -209,7 +210,7 @@ const COLUMNS: &str = "stages.id, stages.name, component, digest, stages.status,
 /// The place of the run's identifier.
 const RUN: usize = 22;
 
-/// The query of [`Registry::stage_of_key`].
+/// Returns the query of [`Registry::stage_of_key`].
 fn of_key() -> String {
     let columns = COLUMNS.replace(" invocation,", " CAST(NULL AS TEXT),");
     format!(
@@ -218,8 +219,8 @@ fn of_key() -> String {
     )
 }
 
-/// The query of [`Registry::latest_stage`]. It goes from the latest run back and ends at the first
-/// stage that it finds: the stages of all runs of a pipeline are never read, nor sorted.
+/// Returns the query of [`Registry::latest_stage`]. It goes from the latest run back and ends at
+/// the first stage that it finds: the stages of all runs of a pipeline are never read, nor sorted.
 fn latest() -> String {
     format!(
         "SELECT {COLUMNS} WHERE pipeline = ?1 AND stages.name = ?2 AND stages.status IN ('{FINISHED}', '{CACHED}')
@@ -227,7 +228,7 @@ fn latest() -> String {
     )
 }
 
-/// The metrics that a stage reported, as the run's.
+/// Returns the metrics that a stage reported, as the run's.
 pub(super) fn own_points(stage: &StageRecord, id: i64, at_ms: i64) -> impl Iterator<Item = Reported<'_>> {
     stage.metrics.iter().map(move |metric| Reported {
         name: format!("{}.{}", stage.name, metric.name).into(),

@@ -37,9 +37,9 @@ impl Registry {
         })
     }
 
-    /// The version that a rollback would lead to: of those that were in production and were followed by another, the one
-    /// that was archived last. A version that a rollback went away from is not among them, so that one rollback after
-    /// another leads further back.
+    /// Returns the version that a rollback would lead to: of those that were in production and were
+    /// followed by another, the one that was archived last. A version that a rollback went away
+    /// from is not among them, so that one rollback after another leads further back.
     ///
     /// # Errors
     /// [`StoreError::NoArchivedVersion`], [`StoreError::NoModel`] or [`StoreError::Database`].

@@ -60,7 +60,7 @@ pub struct NewVerdict {
 pub const PERSON: &str = "person";
 
 impl NewVerdict {
-    /// A person's decision.
+    /// Returns a person's decision.
     pub fn by_person(verdict: Verdict, judged_against: JudgedAgainst, reason: &str) -> Self {
         Self {
             verdict,

@@ -20,7 +20,7 @@ pub(super) fn publish(connection: &mut Connection, version: i64, metrics: &[(Str
     Ok(())
 }
 
-/// The metrics that a query over names and values finds.
+/// Returns the metrics that a query over names and values finds.
 pub(super) fn query(connection: &mut Connection, query: &str, owner: i64) -> Outcome<Vec<(String, f64)>> {
     let metric = |row: &Row| Ok((row.get(0)?, row.get::<Option<f64>>(1)?.unwrap_or(f64::NAN)));
     connection.query(query, values![owner])?.iter().map(metric).collect()

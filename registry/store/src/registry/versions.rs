@@ -163,7 +163,8 @@ impl Registry {
         })
     }
 
-    /// The version of a model that is made of these parts, if there is one: the champion, if it is, else the newest.
+    /// Returns the version of a model that is made of these parts, if there is one: the champion,
+    /// if it is, else the newest.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -173,7 +174,7 @@ impl Registry {
         })
     }
 
-    /// All versions of a model, oldest first.
+    /// Returns all versions of a model, oldest first.
     ///
     /// # Errors
     /// [`StoreError::NoModel`], [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -186,10 +187,11 @@ impl Registry {
         })
     }
 
-    /// One version of a model.
+    /// Returns one version of a model.
     ///
     /// # Errors
-    /// [`StoreError::NoVersion`], [`StoreError::NoModel`], [`StoreError::Database`] or [`StoreError::BadRecord`].
+    /// [`StoreError::NoVersion`], [`StoreError::NoModel`], [`StoreError::Database`] or
+    /// [`StoreError::BadRecord`].
     pub fn version(&self, model: &str, version: u32) -> Result<ModelVersion, StoreError> {
         self.read("read a model version", |connection| {
             let id = ids::version(connection, model, version)?;
@@ -237,7 +239,7 @@ impl Registry {
         })
     }
 
-    /// The versions with these numbers of the database, in this order.
+    /// Returns the versions with these numbers of the database, in this order.
     pub(super) fn versions_numbered(connection: &mut Connection, numbers: &[i64]) -> Outcome<Vec<ModelVersion>> {
         let query = format!("SELECT {COLUMNS} WHERE versions.id = ?1");
         let version = |number: &i64| {
@@ -248,7 +250,8 @@ impl Registry {
     }
 }
 
-/// The version of a model that is made of these parts: the champion, if it is, else the newest.
+/// Returns the version of a model that is made of these parts: the champion, if it is, else the
+/// newest.
 fn of_same_parts(connection: &mut Connection, model: &str, parts: Option<Digest>) -> Outcome<Option<(i64, u32)>> {
     let Some(parts) = parts else { return Ok(None) };
     let query =
@@ -337,7 +340,7 @@ fn insert_parts(connection: &mut Connection, id: i64, version: &NewVersion, size
     Ok(())
 }
 
-/// The free aliases of a version, by name.
+/// Returns the free aliases of a version, by name.
 fn free_aliases(connection: &mut Connection, version: i64) -> Outcome<Vec<String>> {
     let query = "SELECT alias FROM version_aliases WHERE version = ?1 ORDER BY alias";
     connection.query(query, values![version])?.iter().map(|row| Ok(row.get(0)?)).collect()

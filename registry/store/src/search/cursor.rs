@@ -18,7 +18,8 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// The start of `text`, if it is short enough and has no NUL, which PostgreSQL keeps in no text.
+    /// Returns the start of `text`, if it is short enough and has no NUL, which PostgreSQL keeps in
+    /// no text.
     pub(super) fn new(what: &'static str, text: &'a str) -> Result<Self, SearchError> {
         let start = Self { what, text, at: 0 };
         if text.len() > MAX_BYTES {
@@ -31,7 +32,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Where it stands, for [`refuse`](Self::refuse) and [`back`](Self::back).
+    /// Returns where it stands, for [`refuse`](Self::refuse) and [`back`](Self::back).
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -41,7 +42,7 @@ impl<'a> Cursor<'a> {
         self.at = at;
     }
 
-    /// The text's name and a problem at one of its places.
+    /// Returns the text's name and a problem at one of its places.
     pub(super) fn refuse(&self, at: usize, problem: impl Into<String>, hint: impl Into<String>) -> SearchError {
         SearchError::new(self.what, self.text, at, problem.into(), hint.into())
     }
@@ -51,7 +52,7 @@ impl<'a> Cursor<'a> {
         self.at = self.text.len() - self.rest().trim_start().len();
     }
 
-    /// Whether nothing but white space is left.
+    /// Returns whether nothing but white space is left.
     pub(super) fn is_done(&mut self) -> bool {
         self.space();
         self.rest().is_empty()

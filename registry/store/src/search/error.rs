@@ -34,7 +34,7 @@ impl SearchError {
     }
 }
 
-/// The text with a mark in place of each character that would move the cursor.
+/// Returns the text with a mark in place of each character that would move the cursor.
 pub(super) fn visible(text: &str) -> String {
     text.chars().map(|character| if stagewright_text::is_hidden(character) { '\u{fffd}' } else { character }).collect()
 }

@@ -124,18 +124,18 @@ impl Filter {
         }
     }
 
-    /// The clauses, in the order of the text.
+    /// Returns the clauses, in the order of the text.
     pub fn clauses(&self) -> &[Clause] {
         &self.0
     }
 }
 
 impl Clause {
-    /// Whether this is how MLflow's clients leave out prompts, which they keep as registered models:
-    /// ``tags.`mlflow.prompt.is_prompt` != 'true'``, or `= 'false'`.
+    /// Returns whether this is how MLflow's clients leave out prompts, which they keep as
+    /// registered models: ``tags.`mlflow.prompt.is_prompt` != 'true'``, or `= 'false'`.
     ///
-    /// It is the one clause that a record *without* the tag fulfils too, and so an anti-join with the records that have it with
-    /// the value `true`. Clients add it to every search of models.
+    /// It is the one clause that a record *without* the tag fulfils too, and so an anti-join with
+    /// the records that have it with the value `true`. Clients add it to every search of models.
     pub fn is_prompt_exclusion(&self) -> bool {
         let excludes = match &self.comparison {
             Comparison::NotEqual(value) => value == "true",
@@ -177,12 +177,12 @@ impl Clause {
     }
 }
 
-/// A key as a message repeats it.
+/// Returns a key as a message repeats it.
 fn shown(key: &Key) -> String {
     super::error::visible(&key.to_string()).chars().take(60).collect()
 }
 
-/// The operator that stands here.
+/// Returns the operator that stands here.
 fn operator(cursor: &mut Cursor<'_>) -> Option<Operator> {
     let sign = cursor.run(is_sign);
     if !sign.is_empty() {
@@ -222,7 +222,7 @@ fn integer(cursor: &mut Cursor<'_>, key: &Key) -> Result<i64, SearchError> {
     word(cursor, |word| word.parse().ok(), &format!("{} is compared with a whole number", key.subject()), hint)
 }
 
-/// The word that stands here, if it is a value.
+/// Returns the word that stands here, if it is a value.
 fn word<T>(
     cursor: &mut Cursor<'_>,
     value: impl Fn(&str) -> Option<T>,

@@ -58,7 +58,7 @@ impl Entity {
         }
     }
 
-    /// The groups of keys, as they are written before the dot.
+    /// Returns the groups of keys, as they are written before the dot.
     const fn groups(self) -> &'static [Group] {
         match self {
             Self::Runs => &[Group::Attributes, Group::Metrics, Group::Params, Group::Tags, Group::Datasets],
@@ -67,13 +67,13 @@ impl Entity {
         }
     }
 
-    /// The attribute of this spelling.
+    /// Returns the attribute of this spelling.
     fn attribute(self, spelling: &str) -> Option<Attribute> {
         let spelt = |attribute: &&Attribute| attribute.name() == spelling || attribute.others().contains(&spelling);
         self.attributes().iter().find(spelt).copied()
     }
 
-    /// The group of this spelling.
+    /// Returns the group of this spelling.
     fn group(self, spelling: &str) -> Option<Group> {
         match (self, spelling) {
             // Of another record, its run's would be meant.
@@ -100,7 +100,7 @@ enum Group {
 }
 
 impl Group {
-    /// The one that is shown first.
+    /// Returns the one that is shown first.
     const fn spellings(self) -> &'static [&'static str] {
         match self {
             Self::Attributes => &["attributes", "attribute", "attr"],
@@ -154,7 +154,7 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    /// How it is written.
+    /// Returns how it is written.
     pub const fn name(self) -> &'static str {
         match self {
             Self::RunId => "run_id",
@@ -178,7 +178,8 @@ impl Attribute {
         }
     }
 
-    /// How else it may be written: what MLflow's clients, its pages and older versions of both write.
+    /// Returns how else it may be written: what MLflow's clients, its pages and older versions of
+    /// both write.
     const fn others(self) -> &'static [&'static str] {
         match self {
             Self::RunName => &["run name", "Run name", "Run Name"],
@@ -219,7 +220,7 @@ pub enum DatasetField {
 impl DatasetField {
     const ALL: [Self; 3] = [Self::Name, Self::Digest, Self::Context];
 
-    /// How it is written after `datasets.`.
+    /// Returns how it is written after `datasets.`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -245,7 +246,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The operators, as a message lists them.
+    /// Returns the operators, as a message lists them.
     pub const fn operators(self) -> &'static str {
         match self {
             Self::Number | Self::Integer => "`=`, `!=`, `<`, `<=`, `>`, `>=`",
@@ -328,7 +329,7 @@ impl Key {
     }
 }
 
-/// A quoted text, or a run of characters, if there are any.
+/// Returns a quoted text, or a run of characters, if there are any.
 fn part(cursor: &mut Cursor<'_>, of: fn(char) -> bool) -> Result<Option<String>, SearchError> {
     if let Some(quoted) = cursor.quoted(&['`', '"', '\''])? {
         return Ok(Some(quoted));
@@ -373,7 +374,7 @@ fn no_group(cursor: &mut Cursor<'_>, entity: Entity, start: usize, group: &str) 
     cursor.refuse(start, format!("`{shown}.` is no group of keys of {entity}"), hint)
 }
 
-/// The groups besides attributes, for a hint.
+/// Returns the groups besides attributes, for a hint.
 fn others(entity: Entity) -> String {
     let groups: Vec<_> = entity.groups()[1..].iter().map(|group| format!("`{}.`", group.spellings()[0])).collect();
     format!("; other keys begin with {}", groups.join(", "))

@@ -3,7 +3,8 @@
 //! SQLite's `LIKE` ignores the case of ASCII letters, so a `LIKE` becomes a `GLOB` there, which does not. Nothing escapes in
 //! a pattern: every `%` stands for any number of characters and every `_` for one, as in SQLite, and in MLflow on it.
 
-/// Whether `text` as a whole fits the pattern. With `ignore_case`, `A` to `Z` are as `a` to `z`; other letters never are.
+/// Returns whether `text` as a whole fits the pattern. With `ignore_case`, `A` to `Z` are as `a` to
+/// `z`; other letters never are.
 pub fn like(pattern: &str, text: &str, ignore_case: bool) -> bool {
     let same = |a: char, b: char| a == b || (ignore_case && a.eq_ignore_ascii_case(&b));
     let (mut pattern, mut text) = (pattern.chars(), text.chars());
@@ -31,8 +32,8 @@ pub fn like(pattern: &str, text: &str, ignore_case: bool) -> bool {
     }
 }
 
-/// The pattern of SQLite's `GLOB` that matches what `LIKE` with this pattern does, capitals told from small letters. At most three
-/// times as long.
+/// Returns the pattern of SQLite's `GLOB` that matches what `LIKE` with this pattern does, capitals
+/// told from small letters. At most three times as long.
 pub fn like_to_glob(pattern: &str) -> String {
     let mut glob = String::with_capacity(pattern.len());
     for character in pattern.chars() {

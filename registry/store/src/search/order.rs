@@ -47,7 +47,7 @@ impl OrderBy {
         Ok(order)
     }
 
-    /// The keys, the most important first.
+    /// Returns the keys, the most important first.
     pub fn keys(&self) -> &[Order] {
         &self.0
     }

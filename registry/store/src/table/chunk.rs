@@ -29,7 +29,7 @@ const CATEGORY_OVERHEAD: usize = 96;
 /// all, in that which is read back, and in the array made of it.
 const FINISHING_OVERHEAD: usize = 48;
 
-/// A text's bytes as JSON, quotes and a comma included.
+/// Returns a text's bytes as JSON, quotes and a comma included.
 fn escaped_bytes(text: &str) -> usize {
     let escaped = |byte| match byte {
         b'"' | b'\\' => 2,
@@ -58,14 +58,14 @@ impl Categories {
         &self.list
     }
 
-    /// How many bytes they take: text, and 4 each.
+    /// Returns how many bytes they take: text, and 4 each.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Bytes of memory, about: each category is in a map and in a list, with a head of its own. The
-    /// dictionary that was seen last is its batch's: whoever keeps a batch counts it, until
-    /// [`Categories::forget`].
+    /// Returns bytes of memory, about: each category is in a map and in a list, with a head of its
+    /// own. The dictionary that was seen last is its batch's: whoever keeps a batch counts it,
+    /// until [`Categories::forget`].
     pub(super) fn held_bytes(&self) -> usize {
         let last = self.last.as_ref().map_or(0, |(_, codes)| 4 * codes.capacity());
         self.bytes + self.list.len() * CATEGORY_OVERHEAD + last
@@ -76,13 +76,13 @@ impl Categories {
         self.last = None;
     }
 
-    /// Bytes that the list takes in the file's footer.
+    /// Returns bytes that the list takes in the file's footer.
     pub(super) fn footer_bytes(&self) -> usize {
         self.escaped
     }
 
-    /// Bytes of memory that it takes for a moment to write the list and to read it back, about: the
-    /// footer's text grows, is copied, and is read into an array.
+    /// Returns bytes of memory that it takes for a moment to write the list and to read it back,
+    /// about: the footer's text grows, is copied, and is read into an array.
     pub(super) fn finishing_bytes(&self) -> usize {
         4 * self.escaped + self.bytes + self.list.len() * FINISHING_OVERHEAD
     }
@@ -188,8 +188,8 @@ fn make_room<T>(values: &mut Vec<T>, added: usize, most: usize) {
 }
 
 impl ColumnBuilder {
-    /// An empty column for chunks of `capacity` rows. It takes memory as rows come: most tables
-    /// have fewer rows than a chunk, and fresh memory costs more than moving them.
+    /// Returns an empty column for chunks of `capacity` rows. It takes memory as rows come: most
+    /// tables have fewer rows than a chunk, and fresh memory costs more than moving them.
     pub(super) fn new(data_type: DataType, capacity: usize) -> Self {
         Self { rows: 0, capacity, validity: None, values: Values::with_room(data_type, 0) }
     }
@@ -237,7 +237,7 @@ impl ColumnBuilder {
         Ok(())
     }
 
-    /// Bytes of memory that the column takes at most until its chunk is full, besides text.
+    /// Returns bytes of memory that the column takes at most until its chunk is full, besides text.
     pub(super) fn held_bytes(&self) -> usize {
         let (data_type, taken) = match &self.values {
             Values::Boolean(bits) => (DataType::Boolean, bits.capacity()),
@@ -251,7 +251,7 @@ impl ColumnBuilder {
         taken.max(Self::empty_bytes(data_type, self.capacity)) + text + validity
     }
 
-    /// The [`Self::held_bytes`] of an empty column for chunks of `capacity` rows.
+    /// Returns the [`Self::held_bytes`] of an empty column for chunks of `capacity` rows.
     pub(super) fn empty_bytes(data_type: DataType, capacity: usize) -> usize {
         match data_type {
             DataType::Boolean => bitmap::bytes_for(capacity),
@@ -261,8 +261,8 @@ impl ColumnBuilder {
         }
     }
 
-    /// The column as it is stored (categoricals as codes); empties the builder for a next chunk of
-    /// `capacity` rows, which is likely to be filled.
+    /// Returns the column as it is stored (categoricals as codes); empties the builder for a next
+    /// chunk of `capacity` rows, which is likely to be filled.
     pub(super) fn take(&mut self, data_type: DataType, capacity: usize) -> ArrayRef {
         let values = Values::with_room(data_type, capacity);
         let full = std::mem::replace(self, Self { rows: 0, capacity, validity: None, values });

@@ -31,7 +31,7 @@ fn message(data_type: DataType, array: &dyn Array) -> ColumnMessage<'_> {
     ColumnMessage::new(data_type, array.len(), validity, values, text)
 }
 
-/// The digests of columns of one chunk.
+/// Returns the digests of columns of one chunk.
 pub(super) fn column_digests(fields: &[Field], columns: &[ArrayRef]) -> Vec<Digest> {
     let columns = fields.iter().zip(columns);
     let messages: Vec<ColumnMessage<'_>> = columns.map(|(field, array)| message(field.data_type, array)).collect();
@@ -43,8 +43,8 @@ fn numbers<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> &[u8] {
     array.values().inner().as_slice()
 }
 
-/// The digest of a table: schema, number of rows, categories, and `columns`, which is SHA-256 over the digests of all
-/// columns of all chunks.
+/// Returns the digest of a table: schema, number of rows, categories, and `columns`, which is
+/// SHA-256 over the digests of all columns of all chunks.
 pub(super) fn table_digest(schema: &Schema, rows: u64, categories: &[Vec<&str>], columns: Digest) -> Digest {
     let mut hasher = Sha256::new();
     let text = |hasher: &mut Sha256, text: &str| {

@@ -39,12 +39,12 @@ impl<'a> ColumnMessage<'a> {
         Self { header, parts, tails, padding, blocks: content + 1 }
     }
 
-    /// How many blocks there are, the padding included.
+    /// Returns how many blocks there are, the padding included.
     pub(super) fn blocks(&self) -> usize {
         self.blocks
     }
 
-    /// One block, where it lies.
+    /// Returns one block, where it lies.
     #[inline]
     pub(super) fn block(&self, index: usize) -> &[u8; BLOCK] {
         let Some(mut index) = index.checked_sub(1) else { return &self.header };

@@ -32,7 +32,7 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 /// Where the footer keeps [`FooterNotes`].
 const NOTES_KEY: &str = "stagewright.table";
 
-/// How a table's columns are stored: as their Arrow types, categoricals as int32 codes.
+/// Returns how a table's columns are stored: as their Arrow types, categoricals as int32 codes.
 pub(super) fn storage_schema(schema: &Schema) -> SchemaRef {
     let field = |arrow: &Arc<arrow_types::Field>| match DataType::from_arrow(arrow.data_type()) {
         Some(DataType::Categorical) => Arc::new(arrow.as_ref().clone().with_data_type(arrow_types::DataType::Int32)),
@@ -41,7 +41,7 @@ pub(super) fn storage_schema(schema: &Schema) -> SchemaRef {
     Arc::new(arrow_types::Schema::new(schema.to_arrow().fields().iter().map(field).collect::<Vec<_>>()))
 }
 
-/// The inverse of [`storage_schema`]: no other type is stored as int32.
+/// Returns the inverse of [`storage_schema`]: no other type is stored as int32.
 fn logical_schema(storage: &arrow_types::Schema) -> Result<Schema, String> {
     let field = |arrow: &Arc<arrow_types::Field>| match arrow.data_type() {
         arrow_types::DataType::Int32 => {
@@ -53,7 +53,8 @@ fn logical_schema(storage: &arrow_types::Schema) -> Result<Schema, String> {
     Schema::try_from(&logical).map_err(|error| error.to_string())
 }
 
-/// The logical bytes of a column as it is stored: values, offsets, text, and a bitmap where there are nulls.
+/// Returns the logical bytes of a column as it is stored: values, offsets, text, and a bitmap where
+/// there are nulls.
 pub(super) fn column_bytes(data_type: DataType, array: &dyn Array) -> u64 {
     let rows = array.len();
     let values = match data_type {
@@ -171,18 +172,18 @@ impl TableFile {
         Ok(())
     }
 
-    /// The categories of each categorical column.
+    /// Returns the categories of each categorical column.
     pub(super) fn category_lists(&self) -> Vec<Vec<&str>> {
         let lists = self.categories.iter().flatten();
         lists.map(|list| (0..list.len()).map(|index| list.value(index)).collect()).collect()
     }
 
-    /// How many chunks there are.
+    /// Returns how many chunks there are.
     pub(super) fn chunks(&self) -> usize {
         self.chunks.len()
     }
 
-    /// A view of one chunk.
+    /// Returns a view of one chunk.
     pub(super) fn chunk(&self, number: usize) -> Result<ChunkView<'_>, String> {
         let chunk = &self.chunks[number];
         let batch = record_batch(&self.map, chunk)?;
@@ -209,7 +210,7 @@ pub(super) struct ColumnBuffers {
 }
 
 impl ChunkView<'_> {
-    /// The buffers of a column, of the sizes that its type demands and aligned for it.
+    /// Returns the buffers of a column, of the sizes that its type demands and aligned for it.
     pub(super) fn column(&self, index: usize) -> Result<ColumnBuffers, String> {
         let data_type = self.table.schema.fields()[index].data_type;
         let first = self.table.first_buffers[index];

@@ -78,7 +78,7 @@ impl Pool {
         self.added.notify_one();
     }
 
-    /// The next job of a writer that nobody has begun.
+    /// Returns the next job of a writer that nobody has begun.
     fn take(&self, owner: &Arc<Shared>) -> Option<Job> {
         let mut jobs = locked(&self.jobs);
         let own = jobs.iter().position(|job| Arc::ptr_eq(&job.owner, owner))?;
@@ -129,8 +129,9 @@ impl Hashing {
         Self { schema: schema.clone(), shared: Arc::new(shared), jobs: 0, held: VecDeque::new() }
     }
 
-    /// Bytes of chunks that may still be held: those of the last [`MAX_WAITING_CHUNKS`] that were handed over. Some may be
-    /// hashed already; but a figure that is charged to somebody must not hang on how fast other threads are.
+    /// Returns bytes of chunks that may still be held: those of the last [`MAX_WAITING_CHUNKS`]
+    /// that were handed over. Some may be hashed already; but a figure that is charged to somebody
+    /// must not hang on how fast other threads are.
     pub(super) fn held_bytes(&self) -> u64 {
         self.held.iter().sum()
     }

@@ -47,12 +47,12 @@ impl Table {
         &self.0.file.schema
     }
 
-    /// How many rows it has.
+    /// Returns how many rows it has.
     pub fn rows(&self) -> u64 {
         self.0.file.rows
     }
 
-    /// The digest of its schema and logical content (docs/formats/table-digest.md).
+    /// Returns the digest of its schema and logical content (docs/formats/table-digest.md).
     pub fn digest(&self) -> Digest {
         self.0.digest
     }
@@ -62,15 +62,15 @@ impl Table {
         self.0.file.bytes
     }
 
-    /// Bytes of memory that an open table takes, about: its schema, its categories, and where its
-    /// chunks lie. Its values are in its file.
+    /// Returns bytes of memory that an open table takes, about: its schema, its categories, and
+    /// where its chunks lie. Its values are in its file.
     pub fn held_bytes(&self) -> u64 {
         let file = &self.0.file;
         let categories = file.categories.iter().flatten().map(|list| list.get_buffer_memory_size()).sum::<usize>();
         file.schema.held_bytes() + (categories + file.chunks() * CHUNK_MEMORY) as u64
     }
 
-    /// How many chunks it is stored in.
+    /// Returns how many chunks it is stored in.
     pub fn chunks(&self) -> usize {
         self.0.file.chunks()
     }
@@ -121,7 +121,7 @@ impl Table {
             .map_err(|error| self.damaged(number, None, error.to_string()))
     }
 
-    /// All rows in order, chunk by chunk.
+    /// Returns all rows in order, chunk by chunk.
     pub fn batches(&self, columns: Option<&[usize]>) -> impl Iterator<Item = Result<RecordBatch, StoreError>> {
         let chunk_rows = self.schema().chunk_rows();
         (0..self.chunks()).map(move |number| self.read((number * chunk_rows) as u64, chunk_rows, columns))

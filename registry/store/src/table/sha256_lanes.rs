@@ -19,7 +19,7 @@ const INITIAL: [u32; 8] =
 /// With fewer messages than this, lanes that idle cost more than they save.
 const FEWEST_LANES: usize = 3;
 
-/// The digests of messages, in their order.
+/// Returns the digests of messages, in their order.
 pub(super) fn digests(messages: &[ColumnMessage<'_>]) -> Vec<Digest> {
     let mut digests = vec![Digest::from_bytes([0; 32]); messages.len()];
     // Messages of like length share a group, so that few blocks are left over.
@@ -47,7 +47,7 @@ pub(super) fn digests(messages: &[ColumnMessage<'_>]) -> Vec<Digest> {
     digests
 }
 
-/// How many messages are hashed at once; 1 where one alone is as fast.
+/// Returns how many messages are hashed at once; 1 where one alone is as fast.
 fn width() -> usize {
     #[cfg(target_arch = "x86_64")]
     {

@@ -75,24 +75,25 @@ impl TableWriter {
         })
     }
 
-    /// The table's schema.
+    /// Returns the table's schema.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// How many rows were written so far.
+    /// Returns how many rows were written so far.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// How many logical bytes were written to disk so far: what [`Table::bytes`] will say, without the last chunk.
+    /// Returns how many logical bytes were written to disk so far: what [`Table::bytes`] will say,
+    /// without the last chunk.
     pub fn bytes_written(&self) -> u64 {
         self.bytes
     }
 
-    /// Bytes that the writer keeps in memory: itself, the chunk that is being filled, chunks before
-    /// it that may still be hashed, and all categories. Capacity counts, not length. The same for
-    /// the same rows, however fast hashing is.
+    /// Returns bytes that the writer keeps in memory: itself, the chunk that is being filled,
+    /// chunks before it that may still be hashed, and all categories. Capacity counts, not length.
+    /// The same for the same rows, however fast hashing is.
     pub fn held_bytes(&self) -> u64 {
         let categories: usize = self.categories.iter().map(Categories::held_bytes).sum();
         Self::head_bytes(&self.schema) + self.filling_bytes() + self.hashing.held_bytes() + categories as u64
@@ -105,15 +106,15 @@ impl TableWriter {
         self.categories.iter_mut().for_each(Categories::forget);
     }
 
-    /// The [`Self::held_bytes`] of a writer that has no rows yet.
+    /// Returns the [`Self::held_bytes`] of a writer that has no rows yet.
     pub fn empty_bytes(schema: &Schema) -> u64 {
         let rows = schema.chunk_rows();
         let columns = schema.fields().iter().map(|field| ColumnBuilder::empty_bytes(field.data_type, rows) as u64);
         Self::head_bytes(schema) + columns.sum::<u64>()
     }
 
-    /// Bytes of memory that [`TableWriter::finish`] takes for a moment besides: categories are written
-    /// to the file's footer and read back.
+    /// Returns bytes of memory that [`TableWriter::finish`] takes for a moment besides: categories
+    /// are written to the file's footer and read back.
     pub fn finishing_bytes(&self) -> u64 {
         self.categories.iter().map(Categories::finishing_bytes).sum::<usize>() as u64
     }
@@ -255,7 +256,7 @@ impl std::fmt::Debug for TableWriter {
     }
 }
 
-/// A bug of the host costs the table and not the process.
+/// Returns a bug of the host costs the table and not the process.
 fn hashing_failed(path: &std::path::Path) -> StoreError {
     let source = std::io::Error::other("a thread that hashes panicked, please report this");
     StoreError::Io { action: "hash", path: path.to_owned(), source }

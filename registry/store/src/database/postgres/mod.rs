@@ -1,11 +1,12 @@
 //! PostgreSQL: the same tables for many hosts.
 //!
-//! A transaction that changes models takes one advisory lock first, so that such changes happen one after another, as they
-//! do in SQLite; transactions of runs do not. Isolation is said each time: a server may have another default, under which
-//! the first statement after the lock would not see what the holder before did.
+//! A transaction that changes models first takes one advisory lock, so that such changes happen one
+//! after another, as they do in SQLite. Transactions of runs do not. Each transaction sets its
+//! isolation level: a server may have another default, under which the first statement after the
+//! lock would not see the changes of the lock's previous holder.
 //!
-//! TLS is rustls: `sslmode=require` and `prefer` verify the server's certificate, by Mozilla's roots or, where
-//! `PGSSLROOTCERT` names a PEM file, by those in it.
+//! TLS is rustls. `sslmode=require` and `prefer` verify the server's certificate, by Mozilla's
+//! roots or, if `PGSSLROOTCERT` names a PEM file, by those in it.
 
 mod session_lock;
 
@@ -25,13 +26,14 @@ use super::value::{Row, Value};
 pub(crate) use session_lock::SessionLock;
 pub(super) use session_lock::dead_owners;
 
-/// What all Stagewright advisory locks begin with: "stag".
+/// The first key of all advisory locks of Stagewright: "stag".
 const LOCKS: i32 = 0x7374_6167;
-/// The lock of changes of models; those of lives are random.
+/// The second key of the lock for changes of models. Those of owners are random.
 const MODELS: i32 = 0;
-/// How long a server may take to answer a connection.
+/// How long a server may take to accept a connection.
 const CONNECTING: Duration = Duration::from_secs(10);
-/// A statement that waits longer for others has met a fault.
+/// The settings of each connection. A statement that waits longer than this for others indicates a
+/// fault.
 const PATIENCE: &str =
     "SET lock_timeout = '60s'; SET client_min_messages = warning; SET application_name = 'stagewright'";
 
@@ -122,7 +124,7 @@ impl Connection {
 
     pub(super) fn query_once(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, DatabaseError> {
         if parameters.is_empty() {
-            // One round trip, where preparing would take another.
+            // One round trip; preparing would take another.
             return rows(self.client.query_typed(sql, &[])?);
         }
         rows(self.client.query(&sql.replace('?', "$"), &borrowed(parameters))?)
@@ -137,7 +139,7 @@ impl Connection {
         self.batch(WRITING)
     }
 
-    /// Begins a transaction that changes models, once no other one does.
+    /// Begins a transaction that changes models, after waiting for the one before it.
     pub(super) fn begin_writing_models(&mut self) -> Result<(), DatabaseError> {
         self.batch(&format!("{WRITING}; SELECT pg_advisory_xact_lock({LOCKS}, {MODELS})"))
     }
@@ -178,7 +180,7 @@ impl ToSql for Value {
             (Self::Integer(integer), &Type::FLOAT8) => (*integer as f64).to_sql(ty, out),
             (Self::Integer(integer), _) => integer.to_sql(&Type::INT8, out),
             (Self::Real(real), _) => real.to_sql(&Type::FLOAT8, out),
-            // PostgreSQL's texts hold no NUL; a guest's may.
+            // PostgreSQL's texts cannot hold NUL; a guest's may.
             (Self::Text(text), _) if text.contains('\0') => text.replace('\0', "\u{fffd}").to_sql(&Type::TEXT, out),
             (Self::Text(text), _) => text.to_sql(&Type::TEXT, out),
             (Self::Bytes(bytes), _) => bytes.to_sql(&Type::BYTEA, out),

@@ -1,8 +1,9 @@
-//! A process says that it lives by a session lock on a connection of its own.
+//! A session lock that shows that this process lives, held on a connection of its own.
 //!
-//! The server lets go of the lock when the process dies or its network fails; but also when the server itself restarts. So
-//! a thread looks after the connection and takes the lock again, and for a while after a start of the server nobody is
-//! taken for dead. Why not heartbeats in a table? They would be a write every few seconds for every process, and clocks.
+//! The server releases the lock when the process dies or its network fails, but also when the
+//! server itself restarts. So a thread checks the connection and takes the lock again, and for a
+//! while after a start of the server no process counts as dead. Why not heartbeats in a table? They
+//! would write every few seconds for every process, and depend on clocks.
 
 use std::fmt;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -17,19 +18,21 @@ use crate::database::error::DatabaseError;
 use crate::database::failure::Outcome;
 use crate::database::value::values;
 
-/// How often the connection is looked after.
+/// The interval between two checks of the connection.
 const BEAT: Duration = Duration::from_secs(2);
-/// How long the server may take to answer it.
+/// How long the server may take to answer a check.
 const ANSWERING: Duration = Duration::from_secs(10);
-/// How long after a start of the server the living may take to come back, in seconds: some beats.
+/// How long after a start of the server living processes may take to reconnect, in seconds: several
+/// checks.
 const RETURNING: i64 = 10;
-/// A server that hears nothing of a host for a minute takes it for dead; and it ends no session for being idle.
+/// A server that hears nothing from a host for a minute closes its session. It closes no session
+/// for being idle.
 const WATCHED: &str = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
-/// A session lock that says "this process lives". Dropping it lets go.
+/// A session lock that shows that this process lives. Dropping it releases the lock.
 pub(crate) struct SessionLock {
     number: i32,
-    /// Closed with the life, which ends its keeper.
+    /// Dropped with the lock, which ends the thread that keeps it.
     _keeper: mpsc::Sender<()>,
 }
 
@@ -45,7 +48,7 @@ impl SessionLock {
             let (sender, ended) = mpsc::channel();
             let server = server.clone();
             let keeper = thread::Builder::new().name("registry-lock".into());
-            // Without its keeper, a life ends with its connection, no sooner.
+            // Without the thread, the lock still lasts as long as its connection.
             let _ = keeper.spawn(move || keep(&server, number, client, &ended));
             return Ok(Self { number, _keeper: sender });
         }
@@ -65,7 +68,7 @@ impl fmt::Debug for SessionLock {
 fn connect(server: &Server) -> Result<Client, DatabaseError> {
     let mut client = server.connect()?.client;
     client.batch_execute(WATCHED)?;
-    // Servers before 14 do not know it, and end no session for being idle.
+    // Servers before 14 do not have this setting and close no session for being idle.
     let _ = client.batch_execute("SET idle_session_timeout = 0");
     Ok(client)
 }
@@ -74,14 +77,14 @@ fn lock(client: &mut Client, number: i32) -> Result<bool, DatabaseError> {
     Ok(client.query_one("SELECT pg_try_advisory_lock($1, $2)", &[&LOCKS, &number])?.try_get(0)?)
 }
 
-/// Holds the lock until the life ends.
+/// Keeps the lock until it is dropped.
 fn keep(server: &Server, number: i32, client: Client, ended: &Receiver<()>) {
     let mut holder = Some(client);
     while ended.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
         if holder.as_mut().is_some_and(|client| client.is_valid(ANSWERING).is_ok()) {
             continue;
         }
-        // Whatever is wrong, the next beat tries again.
+        // Whatever failed, the next check tries again.
         holder = connect(server).ok();
         if !holder.as_mut().is_some_and(|client| lock(client, number).unwrap_or(false)) {
             holder = None;
@@ -89,15 +92,15 @@ fn keep(server: &Server, number: i32, client: Client, ended: &Receiver<()>) {
     }
 }
 
-/// Which of these lives have ended: nobody holds their locks.
+/// Returns those of these owners whose session locks no session holds.
 pub(crate) fn dead_owners(connection: &mut Connection, owners: &[String]) -> Outcome<Vec<String>> {
-    // What is no number was written by a registry on SQLite.
+    // An owner that is not a number is from a registry on SQLite.
     let numbered = |owner: &&String| owner.parse::<i32>().is_ok();
     if !owners.iter().any(|owner| numbered(&owner)) {
         return Ok(Vec::new());
     }
-    // After the crash of one of its processes the server ends all sessions without starting anew itself; those who may see
-    // it see it by its checkpointer.
+    // After the crash of one of its processes, the server ends all sessions but does not restart
+    // itself. Users who may see its checkpointer see it by the start of that.
     let started = "SELECT greatest(pg_postmaster_start_time(),
             (SELECT max(backend_start) FROM pg_stat_activity WHERE backend_type = 'checkpointer'))
         > now() - CAST(?1 AS BIGINT) * interval '1 second'";

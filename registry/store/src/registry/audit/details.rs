@@ -35,8 +35,8 @@ pub(super) struct Details {
     pub(super) verdicts: Vec<Parts>,
 }
 
-/// The state that an entry with this action gives its subject, after all that the entry tells of
-/// was done.
+/// Returns the state that an entry with this action gives its subject, after all that the entry
+/// tells of was done.
 pub(super) fn of(connection: &mut Connection, action: &str, model: &str, version: Option<u32>) -> Outcome<Details> {
     let found = connection.first("SELECT id FROM registered_models WHERE name = ?1", values![model])?;
     let Some(found) = found else { return Ok(Details::default()) };
@@ -64,7 +64,7 @@ pub(super) fn of(connection: &mut Connection, action: &str, model: &str, version
     Ok(details)
 }
 
-/// The parts of the model with this number of the database.
+/// Returns the parts of the model with this number of the database.
 pub(super) fn of_model(connection: &mut Connection, id: i64) -> Outcome<Parts> {
     let aliases =
         "SELECT alias, versions.version FROM version_aliases JOIN versions ON versions.id = version_aliases.version
@@ -84,7 +84,7 @@ pub(super) fn of_model(connection: &mut Connection, id: i64) -> Outcome<Parts> {
     ]))
 }
 
-/// The parts of the version with this number of the database, but for its rows.
+/// Returns the parts of the version with this number of the database, but for its rows.
 pub(super) fn of_version(connection: &mut Connection, id: i64) -> Outcome<Parts> {
     // One question for all that stands in one row: each is a round trip to a server.
     let row = "SELECT stage, verdict, judged_against, semantic_version, run_id, created_ms, actor, contents, parts, published,
@@ -117,7 +117,7 @@ pub(super) fn of_version(connection: &mut Connection, id: i64) -> Outcome<Parts>
     Ok(parts)
 }
 
-/// The parts of each verdict about a version, oldest first.
+/// Returns the parts of each verdict about a version, oldest first.
 pub(super) fn of_verdicts(connection: &mut Connection, version: i64) -> Outcome<Vec<Parts>> {
     let mut verdicts = Vec::new();
     let query = "SELECT id, verdict, judged_against FROM verdicts WHERE version = ?1 ORDER BY id";
@@ -139,7 +139,8 @@ pub(super) fn of_verdicts(connection: &mut Connection, version: i64) -> Outcome<
     Ok(verdicts)
 }
 
-/// The digest of the rows that a version learnt from, and of the key that they are hashed with; `unknown` if nobody knows them.
+/// Returns the digest of the rows that a version learnt from, and of the key that they are hashed
+/// with; `unknown` if nobody knows them.
 pub(super) fn rows_of(connection: &mut Connection, version: i64) -> Outcome<String> {
     let known = connection.first("SELECT key_columns FROM row_memories WHERE version = ?1", values![version])?;
     let Some(known) = known else { return Ok("unknown".to_owned()) };
@@ -156,7 +157,7 @@ pub(super) fn rows_of(connection: &mut Connection, version: i64) -> Outcome<Stri
     Ok(digest_of(&pieces))
 }
 
-/// How a verdict is told: `approved against version 3`.
+/// Returns how a verdict is told: `approved against version 3`.
 fn said(verdict: &str, against: Option<u32>) -> String {
     // What is no verdict stands as it is, and differs from whatever was recorded.
     verdict.parse::<Verdict>().map_or_else(|_| verdict.to_owned(), |verdict| audit_text(verdict, against))
@@ -166,7 +167,7 @@ fn short(text: String) -> String {
     if text.len() > LONGEST { format!("sha256:{}", Digest::of(text.as_bytes()).to_hex()) } else { text }
 }
 
-/// The digest of what a query finds for a number.
+/// Returns the digest of what a query finds for a number.
 fn digest(connection: &mut Connection, query: &str, id: i64) -> Outcome<String> {
     let rows: Vec<serde_json::Value> =
         connection.query(query, values![id])?.iter().map(|row| plain(row.values())).collect();

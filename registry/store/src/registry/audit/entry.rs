@@ -46,7 +46,7 @@ pub(in crate::registry) struct NewEntry<'a> {
 }
 
 impl<'a> NewEntry<'a> {
-    /// An entry about a model or one of its versions.
+    /// Returns an entry about a model or one of its versions.
     pub(in crate::registry) fn about(action: &'static str, model: &'a str, version: Option<u32>) -> Self {
         Self { action, model, version, old_state: None, new_state: None, reason: "" }
     }
@@ -166,7 +166,7 @@ pub(super) fn entry(row: &Row) -> Outcome<AuditEntry> {
     })
 }
 
-/// The champion of a model by the entries before place `end` and not after `at_ms`.
+/// Returns the champion of a model by the entries before place `end` and not after `at_ms`.
 fn champion_before(connection: &mut Connection, model: &str, end: i64, at_ms: i64) -> Outcome<Option<u32>> {
     let query = format!("SELECT {COLUMNS} WHERE model = ?1 AND seq < ?2 AND at_ms <= ?3 ORDER BY seq");
     let mut champion = None;
@@ -207,7 +207,7 @@ impl Registry {
         })
     }
 
-    /// The latest entries, newest first.
+    /// Returns the latest entries, newest first.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -218,8 +218,8 @@ impl Registry {
         })
     }
 
-    /// The version of a model that was in production at a moment, by the audit: survives the model's deletion, and follows it
-    /// through its names.
+    /// Returns the version of a model that was in production at a moment, by the audit: survives
+    /// the model's deletion, and follows it through its names.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -227,7 +227,8 @@ impl Registry {
         self.read("read the audit", |connection| champion_before(connection, model, i64::MAX, at_ms))
     }
 
-    /// Whether the chain has an entry with this hash; the empty chain's head is part of every chain.
+    /// Returns whether the chain has an entry with this hash; the empty chain's head is part of
+    /// every chain.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -238,7 +239,7 @@ impl Registry {
         })
     }
 
-    /// The hash of the last entry; empty if there is none.
+    /// Returns the hash of the last entry; empty if there is none.
     ///
     /// # Errors
     /// [`StoreError::Database`].
