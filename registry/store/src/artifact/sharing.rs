@@ -1,9 +1,8 @@
-//! Artifacts that several machines reach: the place that they share, of which a store's folder is a
-//! cache.
+//! Sending artifacts to the place that several machines share, and fetching them from there.
 //!
-//! Artifacts are sent there before they are recorded anywhere; what the folder lacks is fetched
-//! from there, and verified before anybody can open it. The place is trusted with nothing but to
-//! keep bytes: a digest says what they must be.
+//! A store's directory is a cache of that place. An artifact is sent before it is recorded
+//! anywhere. What the directory lacks is fetched, and verified before it can be opened. The place
+//! is trusted to keep bytes and with nothing else: the digest determines what they must be.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -18,66 +17,67 @@ use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
 use crate::table::Table;
 
-/// The longest file that is fetched of an artifact whose length is not on record, such as a
-/// component that no model needs; and the longest document, which is then read whole. 1 GiB.
+/// The most bytes that are fetched of an artifact whose length is not on record, such as a
+/// component that no model needs, and of a document, which is read into memory. 1 GiB.
 const LONGEST: u64 = 1 << 30;
 
-/// Bytes that the file of a table may have beside its values, however few they are: two copies of
-/// its schema. 64 MiB.
+/// The most bytes of a table's file beside its values, however few they are: two copies of its
+/// schema. 64 MiB.
 const AROUND_A_TABLE: u64 = 64 << 20;
 
-/// How many times as long as its values a table's file may be. A table of very many columns has
-/// short chunks: each column of one takes 112 bytes in the file, for 8 bytes of booleans.
+/// The most bytes of a table's file for each byte of its values. A table of very many columns has
+/// short chunks: each column of one takes 112 bytes in the file for 8 bytes of booleans.
 const AROUND_A_CHUNK: u64 = 16;
 
-/// An artifact older than this is sent again by whoever publishes it: a collection on another
-/// machine may be about to remove it.
+/// The age from which publication sends an artifact again: a collection on another machine may be
+/// about to remove it.
 const RENEWED_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// An artifact younger than this is not collected: its record may be about to be written.
+/// The age up to which an artifact is not collected: it may be about to be recorded.
 pub(crate) const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// An announcement older than this is of a collection that died.
+/// The age from which an announcement counts as abandoned by a collection that died.
 const ANNOUNCED_FOR: Duration = Duration::from_secs(60 * 60);
 
-/// Whoever announced a removal does it within this time, or not at all. With all attempts of a
-/// request, it is over before [`ANNOUNCED_FOR`].
+/// How long after its announcement an artifact may be removed. With all attempts of a request, the
+/// removal is over before [`ANNOUNCED_FOR`].
 pub(crate) const REMOVED_WITHIN: Duration = Duration::from_secs(60);
 
-/// How long somebody waits for the end of an announced removal.
+/// How long to wait for the end of an announced removal.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How often an artifact is sent that is not there afterwards.
+/// How often an artifact is sent again that is missing after it was sent.
 const SENT_AGAIN: u32 = 5;
 
-/// How often somebody who waits looks again.
+/// The pause between two looks at an announcement.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl ArtifactStore {
-    /// Sends a published file to the shared place, if there is one and it has not got it.
+    /// Sends a published file to the shared place, if there is one and it lacks the artifact.
     pub(crate) fn share(&self, kind: ArtifactKind, digest: &Digest) -> Result<(), StoreError> {
         let Some(shared) = self.shared() else { return Ok(()) };
         let file = self.path(kind, digest);
         let bytes = fs::metadata(&file).map_err(io_error("look at", &file))?.len();
         let is_old = match shared.find(kind, digest)? {
-            // A table's file may differ between versions of this program and hold the same; then
-            // the newer one is as good.
+            // The files of a table may differ between versions of this program although the content
+            // is the same. Then this file replaces the other.
             Some(there) if there.bytes == bytes && !there.is_older_than(RENEWED_AFTER, SystemTime::now()) => {
                 return Ok(());
             }
             there => there.is_some(),
         };
-        // A file that was damaged here would replace one that is whole there.
+        // A file that was damaged here would replace an undamaged one there.
         if !self.is_verified(kind, digest) {
             self.verify(kind, digest)?;
         }
-        // What is gone may be removed once more, where the answer to the first request was lost.
+        // A removed artifact may be removed once more, if the reply to the first request was lost.
         self.outlast(&**shared, kind, digest)?;
         shared.send(kind, digest, &file, bytes)?;
         if !is_old {
             return Ok(());
         }
-        // Another machine may have found the old one a moment ago, and remove the new one for it.
+        // Another machine may have found the old one a moment ago, and remove the new one in its
+        // place.
         for _ in 0..SENT_AGAIN {
             self.outlast(&**shared, kind, digest)?;
             if shared.find(kind, digest)?.is_some_and(|there| there.bytes == bytes) {
@@ -89,8 +89,8 @@ impl ArtifactStore {
         Err(StoreError::SharedDamaged { place: shared.uri().to_owned(), kind, digest: *digest, problem })
     }
 
-    /// Waits until nobody is about to remove an artifact. Whoever announces its removal after it
-    /// was sent finds it young.
+    /// Waits until no removal of the artifact is announced. A removal that is announced after the
+    /// artifact was sent finds it young and does not happen.
     fn outlast(&self, shared: &dyn SharedArtifacts, kind: ArtifactKind, digest: &Digest) -> Result<(), StoreError> {
         let Some(since) = shared.announced(kind, digest)? else { return Ok(()) };
         if shared.now()?.duration_since(since).is_ok_and(|age| age > ANNOUNCED_FOR) {
@@ -107,7 +107,7 @@ impl ArtifactStore {
         Ok(())
     }
 
-    /// Sends all that is in the folder.
+    /// Sends all artifacts of the directory.
     pub(crate) fn share_all(&self) -> Result<(), StoreError> {
         let directory = self.directory();
         for entry in fs::read_dir(directory).map_err(io_error("list", directory))? {
@@ -119,8 +119,8 @@ impl ArtifactStore {
         Ok(())
     }
 
-    /// Makes an artifact that is at the shared place alone young again, if a collection there could
-    /// take it soon. Returns whether it is there.
+    /// Renews the age of an artifact that only the shared place has, if a collection there could
+    /// soon remove it. Returns whether the place has it.
     pub(super) fn renew_shared(&self, kind: ArtifactKind, digest: &Digest) -> Result<bool, StoreError> {
         let Some(shared) = self.shared() else { return Ok(false) };
         match shared.find(kind, digest)? {
@@ -136,8 +136,8 @@ impl ArtifactStore {
         }
     }
 
-    /// Brings an artifact from the shared place into the folder, verified. Returns whether it was
-    /// there.
+    /// Fetches an artifact from the shared place into the directory and verifies it. Returns
+    /// whether the place has it.
     pub(crate) fn fetch(&self, kind: ArtifactKind, digest: &Digest) -> Result<bool, StoreError> {
         let Some(shared) = self.shared() else { return Ok(false) };
         let Some(there) = shared.find(kind, digest)? else { return Ok(false) };
@@ -153,7 +153,7 @@ impl ArtifactStore {
         let mut unfinished = RemoveOnDrop(Some(path.clone()));
         let mut left = there.bytes;
         shared.fetch(&there, &mut |bytes| {
-            // Not one byte more is kept than the place announced.
+            // No more bytes are kept than the place announced.
             left = left.checked_sub(bytes.len() as u64).ok_or_else(|| damaged("it goes on past its end".to_owned()))?;
             std::io::Write::write_all(&mut file, bytes).map_err(io_error("write", &path))
         })?;
@@ -164,7 +164,7 @@ impl ArtifactStore {
         Ok(true)
     }
 
-    /// Compares the length that the place tells with the one on record, before a byte is fetched.
+    /// Compares the length that the place announces with the recorded one, before fetching a byte.
     fn check_length(&self, there: &SharedArtifact) -> Result<(), Refused> {
         let recorded = self.recorded_bytes(there.kind, &there.digest)?;
         let SharedArtifact { kind, bytes, .. } = there;
@@ -172,7 +172,8 @@ impl ArtifactStore {
             (ArtifactKind::Document, _) if *bytes > LONGEST => {
                 format!("it has {bytes} bytes, and a document at most {LONGEST}")
             }
-            // What is on record are its values: around each chunk of them stand heads and padding.
+            // The recorded length is that of the values. In the file, headers and padding surround
+            // each chunk.
             (ArtifactKind::Table, Some(values)) => {
                 let most = values.saturating_mul(AROUND_A_CHUNK).saturating_add(AROUND_A_TABLE);
                 if *bytes <= most {
@@ -189,7 +190,7 @@ impl ArtifactStore {
         Err(Refused::Length(problem))
     }
 
-    /// Makes a verified file visible in the folder.
+    /// Renames a verified file to its place in the directory.
     fn publish_here(&self, staged: StagedFile) -> Result<(), StoreError> {
         let _publishing = self.lock_shared()?;
         let target = self.path(staged.kind, &staged.digest);
@@ -202,7 +203,7 @@ impl ArtifactStore {
 
 /// Why an artifact is not fetched.
 enum Refused {
-    /// It cannot be as long as the place says.
+    /// It cannot be as long as the place announces.
     Length(String),
     /// The records cannot be read.
     Records(StoreError),
@@ -214,7 +215,7 @@ impl From<StoreError> for Refused {
     }
 }
 
-/// Compares a file, whole, with the digest that it should have.
+/// Verifies a file's content against its digest.
 fn verify(path: &Path, kind: ArtifactKind, digest: &Digest) -> Result<(), StoreError> {
     let file = File::open(path).map_err(io_error("open", path))?;
     match kind {

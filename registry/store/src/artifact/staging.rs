@@ -1,4 +1,4 @@
-//! Artifacts that are being made, and the step that makes them visible.
+//! Sets of new artifacts, and their publication.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -15,15 +15,15 @@ use crate::fsyncs::count_fsync;
 use crate::schema::Schema;
 use crate::table::{Table, TableWriter};
 
-/// A set of artifacts being made, visible to nobody else. Dropping it removes its files; handles that were taken from it
-/// stay readable.
+/// A set of artifacts that are being made, visible to no other process. Dropping it removes its
+/// files; handles to them stay readable.
 #[derive(Clone, Debug)]
 pub struct Staging {
     store: ArtifactStore,
     files: StagedFiles,
 }
 
-/// Makes a file as young as one that was just made.
+/// Sets a file's time to now, so that it counts as new.
 pub(super) fn touch(path: &std::path::Path) -> Result<(), StoreError> {
     let touched = File::open(path).and_then(|file| file.set_modified(std::time::SystemTime::now()));
     touched.map_err(io_error("touch", path))
@@ -67,11 +67,11 @@ impl Staging {
         Ok(document)
     }
 
-    /// Adds a table's file that somebody brings: copied, and compared with its digest.
+    /// Adds a table from the bytes of its file, which are copied and verified.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] or [`StoreError::DigestDiffers`] if it is not that table;
-    /// [`StoreError::Io`], also for what `bytes` fails with.
+    /// [`StoreError::Damaged`] or [`StoreError::DigestDiffers`] if the bytes are not that table;
+    /// [`StoreError::Io`], also for the errors of `bytes`.
     pub fn bring_table(&self, digest: Digest, bytes: &mut dyn std::io::Read) -> Result<Table, StoreError> {
         let (mut file, path) = self.files.create_file()?;
         let mut unfinished = RemoveOnDrop(Some(path.clone()));
@@ -83,13 +83,13 @@ impl Staging {
         Ok(table)
     }
 
-    /// Makes every finished artifact visible, so that it survives a loss of power: flushes the files, renames them to
-    /// their content's address, flushes the directory once. Atomic per artifact and idempotent: what is there already and
-    /// is what its name says is left as it is; a damaged file is replaced. Record the artifacts in the registry after
-    /// this, never before.
+    /// Publishes every finished artifact, so that it survives a loss of power: flushes the files,
+    /// renames them to their digests, flushes the directory once. Then sends them to the shared
+    /// place, if there is one. Artifacts of unfinished writers are left out. Record artifacts in
+    /// the registry after this, never before.
     ///
-    /// Writers that were not finished are left out. What several machines share is sent to where
-    /// they do.
+    /// Atomic per artifact and idempotent: an existing file stays as it is if its content has the
+    /// digest, and is replaced if it is damaged.
     ///
     /// # Errors
     /// [`StoreError::Io`]. If a file could not be flushed, none has become visible.
@@ -105,7 +105,7 @@ impl Staging {
         for staged in files {
             let target = self.store.path(staged.kind, &staged.digest);
             if self.store.is_whole(&staged, &target) {
-                // Young again, so that no collection takes it before it is recorded.
+                // Its age is renewed, so that no collection removes it before it is recorded.
                 touch(&target)?;
                 self.store.note_written(staged.kind, staged.digest);
                 continue;
@@ -118,12 +118,13 @@ impl Staging {
             fs::rename(&staged.path, target).map_err(io_error("create", target))?;
             self.store.note_written(staged.kind, staged.digest);
         }
-        // Also if nothing is new: another process may have renamed the same content and not flushed it yet.
+        // Even if nothing is new: another process may have renamed the same content and not flushed
+        // it yet.
         self.store.sync_directory()?;
         published.iter().try_for_each(|(kind, digest)| self.store.share(*kind, digest))
     }
 
-    /// Like [`Staging::publish`], for the artifacts with these digests alone; the others are removed.
+    /// As [`Staging::publish`], for the artifacts with these digests alone. The others are removed.
     ///
     /// # Errors
     /// As [`Staging::publish`].
@@ -136,18 +137,18 @@ impl Staging {
         self.publish()
     }
 
-    /// Opens a table that is finished and not published.
+    /// Opens a finished table before it is published.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if there is none of this digest.
+    /// [`StoreError::Missing`] if the set has no table of this digest.
     pub fn open_table(&self, digest: &Digest) -> Result<Table, StoreError> {
         let files = self.files.finished();
         let staged = Self::find(&files, ArtifactKind::Table, digest).ok_or_else(|| self.missing(digest))?;
         Table::open(&staged.file, staged.path.clone(), *digest)
     }
 
-    /// Returns the file of an artifact that is finished and not published. It is there as long as
-    /// this set.
+    /// Returns the path of a finished artifact before it is published. It exists as long as this
+    /// set.
     pub fn path(&self, kind: ArtifactKind, digest: &Digest) -> Option<PathBuf> {
         let files = self.files.finished();
         Self::find(&files, kind, digest).map(|staged| staged.path.clone())

@@ -1,4 +1,4 @@
-//! The directory that holds published artifacts.
+//! The directory of published artifacts.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -19,11 +19,12 @@ use crate::table::Table;
 
 const STAGING: &str = "staging";
 
-/// Artifacts by content, in one directory. Cheap to clone; any number of processes may use a directory at once.
+/// Artifacts by digest, in one directory. Cheap to clone; any number of processes may use a
+/// directory at once.
 #[derive(Clone, Debug)]
 pub struct ArtifactStore {
     inner: Arc<Inner>,
-    /// The place of which the directory is a cache.
+    /// The place that the directory is a cache of.
     shared: Option<Shared>,
 }
 
@@ -31,11 +32,13 @@ pub struct ArtifactStore {
 struct Inner {
     directory: PathBuf,
     staging: Arc<StagingArea>,
-    /// What this process wrote or verified, and how the file looked then.
+    /// The artifacts that this process wrote or verified, and the stamps of their files at that
+    /// time.
     verified: Mutex<HashMap<(ArtifactKind, Digest), Stamp>>,
 }
 
-/// What changes of a file when its bytes do: a user can forge all but the time of the last change of the file itself.
+/// The metadata of a file that change when its bytes do. A user can forge all of them but the time
+/// of the last change of the inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -59,10 +62,11 @@ impl Stamp {
 }
 
 impl ArtifactStore {
-    /// Opens the store in `directory`, which is made if missing, and removes what dead processes left behind.
+    /// Opens the store in `directory`, which is created if missing. Removes what dead processes
+    /// left behind.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the directory cannot be made or listed.
+    /// [`StoreError::Io`] if the directory cannot be created or listed.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let directory = directory.into();
         let staging = directory.join(STAGING);
@@ -73,8 +77,8 @@ impl ArtifactStore {
         Ok(Self { inner: Arc::new(inner), shared: None })
     }
 
-    /// The same store, whose directory is from now on a cache of a place that several machines
-    /// reach: what is published is sent there, what is missing is fetched from there.
+    /// Returns the same store, with its directory as a cache of a place that several machines
+    /// reach. Published artifacts are sent there, missing ones are fetched from there.
     #[must_use]
     pub fn shared_at(self, place: Arc<dyn SharedArtifacts>) -> Self {
         Self { shared: Some(Shared { place, recorded: None }), ..self }
@@ -87,17 +91,17 @@ impl ArtifactStore {
         Self { shared, ..self }
     }
 
-    /// Returns the URI of the place of which the directory is a cache, without secrets.
+    /// Returns the URI of the shared place, without secrets.
     pub fn shared_uri(&self) -> Option<&str> {
         self.shared().map(|place| place.uri())
     }
 
-    /// Returns the place of which the directory is a cache, if there is one.
+    /// Returns the shared place, if there is one.
     pub(crate) fn shared(&self) -> Option<&Arc<dyn SharedArtifacts>> {
         self.shared.as_ref().map(|shared| &shared.place)
     }
 
-    /// Returns the length that an artifact has by the records.
+    /// Returns the recorded length of an artifact.
     pub(super) fn recorded_bytes(&self, kind: ArtifactKind, digest: &Digest) -> Result<Option<u64>, StoreError> {
         match self.shared.as_ref().and_then(|shared| shared.recorded.as_ref()) {
             Some(recorded) => recorded(kind, digest),
@@ -110,21 +114,21 @@ impl ArtifactStore {
         &self.inner.directory
     }
 
-    /// Returns where the artifact of this kind and digest is, or would be.
+    /// Returns the path that an artifact has in the directory, whether it is there or not.
     pub fn path(&self, kind: ArtifactKind, digest: &Digest) -> PathBuf {
         self.inner.directory.join(format!("{}.{kind}", digest.to_hex()))
     }
 
-    /// Returns whether the artifact is in the directory. Does not verify it.
+    /// Returns whether the artifact is in the directory, without verifying it.
     pub fn contains(&self, kind: ArtifactKind, digest: &Digest) -> bool {
         self.path(kind, digest).is_file()
     }
 
-    /// Returns whether the artifact can be had: in the directory, or at the shared place. Does not
-    /// fetch it.
+    /// Returns whether the artifact is in the directory or at the shared place, without fetching
+    /// it.
     ///
     /// # Errors
-    /// [`StoreError::Shared`] if the shared place does not say.
+    /// [`StoreError::Shared`] if the shared place fails.
     pub fn reaches(&self, kind: ArtifactKind, digest: &Digest) -> Result<bool, StoreError> {
         if self.contains(kind, digest) {
             return Ok(true);
@@ -132,12 +136,11 @@ impl ArtifactStore {
         self.shared().map_or(Ok(false), |shared| Ok(shared.find(kind, digest)?.is_some()))
     }
 
-    /// Brings the artifact into the directory if it is at the shared place alone. Returns the path
-    /// that it then has.
+    /// Fetches the artifact if it is only at the shared place. Returns its path in the directory.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if it is nowhere; as [`ArtifactStore::verify`] if it was fetched and
-    /// is not whole.
+    /// [`StoreError::Missing`] if it is in neither place; as [`ArtifactStore::verify`] if it was
+    /// fetched and is damaged.
     pub fn bring(&self, kind: ArtifactKind, digest: &Digest) -> Result<PathBuf, StoreError> {
         if self.contains(kind, digest) || self.fetch(kind, digest)? {
             return Ok(self.path(kind, digest));
@@ -145,8 +148,8 @@ impl ArtifactStore {
         Err(self.missing(kind, digest))
     }
 
-    /// Opens a table and checks its structure, so that a cut or edited file is an error and never a panic. The content is
-    /// checked by [`Table::verify`].
+    /// Opens a table and checks its structure, so that a cut or edited file is an error and never a
+    /// panic. [`Table::verify`] checks the content.
     ///
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::Damaged`] or [`StoreError::Io`].
@@ -164,7 +167,8 @@ impl ArtifactStore {
         Blob::open(file, path, *digest)
     }
 
-    /// Reads a document and verifies its digest. Its media type is in the record of the stage that made it.
+    /// Reads a document and verifies its digest. Its media type is in the record of the stage that
+    /// made it.
     ///
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::DigestDiffers`] or [`StoreError::Io`].
@@ -173,14 +177,16 @@ impl ArtifactStore {
         Document::open(file, path, *digest, media_type)
     }
 
-    /// Reads an artifact whole and compares it with its digest; how many logical bytes it has. What this process wrote or
-    /// verified before is not read again while its file looks the same (identity, size, times of change).
+    /// Reads all of an artifact and compares it with its digest. Returns its number of logical
+    /// bytes. An artifact that this process wrote or verified before is not read again while its
+    /// file looks unchanged (identity, size, times of change).
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::DigestDiffers`] or [`StoreError::Io`].
+    /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::DigestDiffers`] or
+    /// [`StoreError::Io`].
     pub fn verify(&self, kind: ArtifactKind, digest: &Digest) -> Result<u64, StoreError> {
         let path = self.bring(kind, digest)?;
-        // Taken before the file is read: what changes meanwhile is seen the next time.
+        // Taken before the file is read, so that a change meanwhile is seen the next time.
         let stamp = Stamp::of(&path).ok();
         if let Some(stamp) = stamp
             && self.verified().get(&(kind, *digest)) == Some(&stamp)
@@ -205,40 +211,42 @@ impl ArtifactStore {
         Ok(bytes)
     }
 
-    /// Returns whether what is stored under the name of a staged file is what the name says. Equal
-    /// bytes are the cheap answer; a file of another version of this program may differ in its
-    /// bytes and hold the same, and is read for its digest. One that cannot be read is not whole.
+    /// Returns whether the file that already has a staged file's digest for a name also has that
+    /// content. Comparing bytes is cheap. A file of another version of this program may differ in
+    /// bytes and have the same content; it is read for its digest. A file that cannot be read does
+    /// not count.
     pub(crate) fn is_whole(&self, staged: &StagedFile, target: &Path) -> bool {
         let Ok(stamp) = Stamp::of(target) else { return false };
         if self.verified().get(&(staged.kind, staged.digest)) == Some(&stamp) {
             return true;
         }
-        // A table is opened from its end on: of a cut one that is no more work than to see that it is cut.
+        // Opening a table starts at its end, so that a cut file costs little.
         same_bytes(&staged.file, target).unwrap_or(false) || self.verify(staged.kind, &staged.digest).is_ok()
     }
 
-    /// Notes that this process wrote or verified these bytes under this digest.
+    /// Notes that this process wrote or verified an artifact.
     pub(crate) fn note_written(&self, kind: ArtifactKind, digest: Digest) {
         if let Ok(stamp) = Stamp::of(&self.path(kind, &digest)) {
             self.verified().insert((kind, digest), stamp);
         }
     }
 
-    /// Returns whether this process wrote or verified an artifact, and its file looks as it did.
+    /// Returns whether this process wrote or verified an artifact and its file looks unchanged.
     pub(crate) fn is_verified(&self, kind: ArtifactKind, digest: &Digest) -> bool {
         let stamp = Stamp::of(&self.path(kind, digest)).ok();
         stamp.is_some() && self.verified().get(&(kind, *digest)).copied() == stamp
     }
 
     fn verified(&self) -> MutexGuard<'_, HashMap<(ArtifactKind, Digest), Stamp>> {
-        // Every change under this lock is a single insertion.
+        // Every change under this lock is a single insertion, which a panic cannot leave half done.
         self.inner.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open_file(&self, kind: ArtifactKind, digest: &Digest) -> Result<(File, PathBuf), StoreError> {
         let path = self.path(kind, digest);
         let opened = match open_regular(&path) {
-            // Fetched, it may be collected before it is opened; then it is missing after all.
+            // A collection may remove it between fetching and opening. Then it is missing after
+            // all.
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.fetch(kind, digest)? => open_regular(&path),
             opened => opened,
         };
@@ -263,7 +271,7 @@ impl ArtifactStore {
         }
     }
 
-    /// Makes renames into the directory last.
+    /// Flushes renames into the directory.
     pub(crate) fn sync_directory(&self) -> Result<(), StoreError> {
         sync_directory(&self.inner.directory)
     }
@@ -272,7 +280,7 @@ impl ArtifactStore {
 /// Bytes compared at a time: small enough for the second-level cache.
 const PIECE: usize = 256 << 10;
 
-/// Returns whether a file, whose handle reads anywhere, and the one at a path have the same bytes.
+/// Returns whether a staged file and the file at a path have the same bytes.
 fn same_bytes(staged: &File, path: &Path) -> io::Result<bool> {
     let stored = File::open(path)?;
     let bytes = staged.metadata()?.len();
@@ -293,7 +301,7 @@ fn same_bytes(staged: &File, path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Returns the artifact that a file in a store's directory is by its name.
+/// Returns the artifact that a file of a store's directory holds, by its name.
 pub(super) fn named(path: &Path) -> Option<(ArtifactKind, Digest)> {
     let digest = Digest::from_hex(path.file_stem()?.to_str()?).ok()?;
     Some((path.extension()?.to_str()?.parse().ok()?, digest))

@@ -1,15 +1,15 @@
-//! A place in a text, and the smallest pieces that stand there: words, quoted texts, signs.
+//! A position in a text, and the smallest pieces there: words, quoted texts, signs.
 //!
-//! There are no tokens: what a piece is depends on what is expected (`1e5` is a key after `metrics.`, and a number after `>`), so
-//! the rules ask the cursor for what they expect.
+//! There is no tokenizer: what a piece is depends on what the grammar expects (`1e5` is a key after
+//! `metrics.`, and a number after `>`), so that the rules ask the cursor for what they expect.
 
 use super::MAX_BYTES;
 use super::error::{SearchError, visible};
 
-/// How many characters of what was found instead are repeated.
+/// The most characters of an unexpected piece that a message repeats.
 const REPEATED: usize = 40;
 
-/// A place in a text.
+/// A position in a text.
 pub(super) struct Cursor<'a> {
     /// `filter` or `order`.
     what: &'static str,
@@ -18,8 +18,8 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// Returns the start of `text`, if it is short enough and has no NUL, which PostgreSQL keeps in
-    /// no text.
+    /// Returns the start of `text`. Refuses a text that is too long or contains NUL, which
+    /// PostgreSQL's texts cannot.
     pub(super) fn new(what: &'static str, text: &'a str) -> Result<Self, SearchError> {
         let start = Self { what, text, at: 0 };
         if text.len() > MAX_BYTES {
@@ -32,33 +32,33 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Returns where it stands, for [`refuse`](Self::refuse) and [`back`](Self::back).
+    /// Returns the position, for [`refuse`](Self::refuse) and [`back`](Self::back).
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// Goes back to where it stood.
+    /// Goes back to a position.
     pub(super) fn back(&mut self, at: usize) {
         self.at = at;
     }
 
-    /// Returns the text's name and a problem at one of its places.
+    /// Creates the error for a problem at a position.
     pub(super) fn refuse(&self, at: usize, problem: impl Into<String>, hint: impl Into<String>) -> SearchError {
         SearchError::new(self.what, self.text, at, problem.into(), hint.into())
     }
 
-    /// Goes past white space.
+    /// Skips white space.
     pub(super) fn space(&mut self) {
         self.at = self.text.len() - self.rest().trim_start().len();
     }
 
-    /// Returns whether nothing but white space is left.
+    /// Returns whether only white space is left.
     pub(super) fn is_done(&mut self) -> bool {
         self.space();
         self.rest().is_empty()
     }
 
-    /// Goes past one character if it stands here.
+    /// Skips one character if it is next. Returns whether it was.
     pub(super) fn eat(&mut self, character: char) -> bool {
         let found = self.rest().starts_with(character);
         if found {
@@ -67,7 +67,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Goes past all characters of a sort, of which there may be none.
+    /// Skips all characters that satisfy `of` and returns them, possibly none.
     pub(super) fn run(&mut self, of: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest();
         let run = &rest[..rest.find(|character| !of(character)).unwrap_or(rest.len())];
@@ -75,7 +75,8 @@ impl<'a> Cursor<'a> {
         run
     }
 
-    /// Goes past white space and a word of the grammar, in any case, if the whole word stands here.
+    /// Skips white space and a keyword, in any case, if that whole word is next. Returns whether it
+    /// was.
     pub(super) fn keyword(&mut self, keyword: &str) -> bool {
         self.space();
         let start = self.at;
@@ -86,7 +87,8 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Goes past a text in one of these quotes and gives what it means: a doubled quote is one. `None` if no quote stands here.
+    /// Skips a quoted text and returns its value, in which a doubled quote is one. Returns `None`
+    /// if none of these quotes is next.
     pub(super) fn quoted(&mut self, quotes: &[char]) -> Result<Option<String>, SearchError> {
         let start = self.at;
         let Some(quote) = quotes.iter().copied().find(|quote| self.eat(*quote)) else { return Ok(None) };
@@ -104,7 +106,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// What stands here, for a message that expected something else.
+    /// Returns the next piece, for a message that expected another one.
     pub(super) fn found(&self) -> String {
         let rest = self.rest();
         let Some(first) = rest.chars().next() else { return format!("the {}'s end", self.what) };
@@ -116,7 +118,7 @@ impl<'a> Cursor<'a> {
         };
         let mut end = first.len_utf8();
         end += rest[end..].find(|character| !same(character)).unwrap_or(rest.len() - end);
-        // The closing quote too.
+        // Includes the closing quote.
         if matches!(first, '\'' | '"' | '`') && rest[end..].starts_with(first) {
             end += 1;
         }
@@ -132,13 +134,14 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// What a key, a number or a word of the grammar consists of where it stands without quotes: what MLflow has in names but spaces, and
-/// an exponent's `+`.
+/// Returns whether a key, a number or a keyword without quotes may contain this character: those of
+/// MLflow's names except spaces, and an exponent's `+`.
 pub(super) fn is_word(character: char) -> bool {
     character.is_alphanumeric() || matches!(character, '_' | '.' | '-' | '/' | ':' | '+')
 }
 
-/// What `<=` and its like consist of, and what others write for them.
+/// Returns whether an operator such as `<=` may contain this character, or what others write for
+/// one.
 pub(super) fn is_sign(character: char) -> bool {
     matches!(character, '=' | '<' | '>' | '!' | '~')
 }

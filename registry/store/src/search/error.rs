@@ -1,29 +1,29 @@
-//! What is wrong with a filter or an order, and where.
+//! The error of parsing a filter or an order.
 //!
-//! One struct and no enum: whoever searches reads the text, and no caller does one thing about a missing quote and another about an
-//! unknown key.
+//! It is one struct and not an enum: people read the text, and no caller reacts differently to a
+//! missing quote and to an unknown key.
 
-/// How many characters on each side of the place are shown.
+/// The most characters shown on each side of the position.
 const SHOWN: usize = 40;
 
-/// A text is no filter, or no order.
+/// A text that is not a filter or an order.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} `{excerpt}`, column {column}: {problem}\nhint: {hint}")]
 pub struct SearchError {
     /// `filter` or `order`.
     pub what: &'static str,
-    /// The text around the place, without line breaks.
+    /// The text around the position, without line breaks.
     pub excerpt: String,
-    /// The place, counted in characters from 1.
+    /// The position, counted in characters from 1.
     pub column: usize,
     /// What is wrong there.
     pub problem: String,
-    /// What may stand there.
+    /// What may be there instead.
     pub hint: String,
 }
 
 impl SearchError {
-    /// Points at the byte `at` of `text`, which begins a character or is the end.
+    /// Creates the error at the byte `at` of `text`, which begins a character or is the end.
     pub(super) fn new(what: &'static str, text: &str, at: usize, problem: String, hint: String) -> Self {
         let (before, after) = text.split_at(at);
         let start = before.char_indices().rev().nth(SHOWN - 1).map_or(0, |(start, _)| start);
@@ -34,7 +34,7 @@ impl SearchError {
     }
 }
 
-/// Returns the text with a mark in place of each character that would move the cursor.
+/// Returns the text with a mark in place of each invisible character.
 pub(super) fn visible(text: &str) -> String {
     text.chars().map(|character| if stagewright_text::is_hidden(character) { '\u{fffd}' } else { character }).collect()
 }

@@ -1,7 +1,8 @@
 //! Filters: clauses that all have to hold.
 //!
-//! What a key may be compared with is decided here, by the kind of its value, so that whoever translates a clause meets no
-//! comparison that makes no sense: a [`Comparison`] carries its value in the type that it is compared in.
+//! Parsing determines what a key may be compared with, by the type of its value: a [`Comparison`]
+//! carries its value in the type that it is compared in. So whoever translates a clause meets no
+//! comparison without a meaning.
 
 use std::fmt;
 
@@ -10,47 +11,47 @@ use super::error::SearchError;
 use super::key::{Entity, Key, Kind};
 use super::{MAX_CLAUSES, MAX_PATTERN_BYTES, MAX_VALUES};
 
-/// What records have to fulfil: every clause. None: all records do.
+/// The clauses that a record has to satisfy. With none, every record does.
 ///
-/// Prints as a text that parses to the same.
+/// Its text form parses to the same filter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter(Vec<Clause>);
 
-/// A comparison of one key.
+/// A comparison of one key with a value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Clause {
-    /// What is compared.
+    /// The key.
     pub key: Key,
-    /// How, and with what: one that the [kind](Key::kind) of the key allows.
+    /// The comparison, which the [kind](Key::kind) of the key allows.
     pub comparison: Comparison,
 }
 
-/// How a value is compared, and with what.
+/// An operator and its operand.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Comparison {
-    /// With a finite number.
+    /// Compares with a finite number.
     Number(Relation, f64),
-    /// With a whole number.
+    /// Compares with an integer.
     Integer(Relation, i64),
-    /// Is this text.
+    /// Equals this text.
     Equal(String),
-    /// Is another than this text.
+    /// Differs from this text.
     NotEqual(String),
-    /// Fits this [pattern](super::like).
+    /// Matches this [pattern](super::like).
     Like(String),
-    /// Fits it whatever the case of ASCII letters.
+    /// Matches this pattern, ignoring the case of ASCII letters.
     Ilike(String),
-    /// Is one of these, of which there is at least one.
+    /// Equals one of these, at least one.
     In(Vec<String>),
-    /// Is none of these, of which there is at least one.
+    /// Equals none of these, at least one.
     NotIn(Vec<String>),
-    /// Is not there.
+    /// Does not exist.
     Null,
-    /// Is there.
+    /// Exists.
     NotNull,
 }
 
-/// How two numbers are compared.
+/// A comparison of two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Relation {
     /// `=`
@@ -72,7 +73,7 @@ impl Relation {
     pub const ALL: [Self; 6] =
         [Self::Equal, Self::NotEqual, Self::Less, Self::LessOrEqual, Self::Greater, Self::GreaterOrEqual];
 
-    /// Its sign, in filters as in SQL.
+    /// Returns its sign, in filters as in SQL.
     pub const fn sign(self) -> &'static str {
         match self {
             Self::Equal => "=",
@@ -85,7 +86,7 @@ impl Relation {
     }
 }
 
-/// What stands between key and value.
+/// An operator, between key and value.
 #[derive(Clone, Copy, PartialEq)]
 enum Operator {
     Relation(Relation),
@@ -98,10 +99,10 @@ enum Operator {
 }
 
 impl Filter {
-    /// Reads a filter of these records.
+    /// Parses a filter of records of this kind.
     ///
     /// # Errors
-    /// [`SearchError`] at the first place where the text is wrong.
+    /// [`SearchError`] at the first position where the text is wrong.
     pub fn parse(entity: Entity, text: &str) -> Result<Self, SearchError> {
         let mut cursor = Cursor::new("filter", text)?;
         let mut clauses = Vec::new();
@@ -131,11 +132,12 @@ impl Filter {
 }
 
 impl Clause {
-    /// Returns whether this is how MLflow's clients leave out prompts, which they keep as
-    /// registered models: ``tags.`mlflow.prompt.is_prompt` != 'true'``, or `= 'false'`.
+    /// Returns whether this is the clause by which MLflow's clients exclude prompts, which they
+    /// keep as registered models: ``tags.`mlflow.prompt.is_prompt` != 'true'``, or `= 'false'`.
     ///
-    /// It is the one clause that a record *without* the tag fulfils too, and so an anti-join with
-    /// the records that have it with the value `true`. Clients add it to every search of models.
+    /// It is the only clause that a record *without* the tag satisfies too. In SQL it is an
+    /// anti-join with the records whose tag has the value `true`. Clients add it to every search of
+    /// models.
     pub fn is_prompt_exclusion(&self) -> bool {
         let excludes = match &self.comparison {
             Comparison::NotEqual(value) => value == "true",
@@ -177,12 +179,12 @@ impl Clause {
     }
 }
 
-/// Returns a key as a message repeats it.
+/// Returns a key for a message, cut.
 fn shown(key: &Key) -> String {
     super::error::visible(&key.to_string()).chars().take(60).collect()
 }
 
-/// Returns the operator that stands here.
+/// Parses an operator.
 fn operator(cursor: &mut Cursor<'_>) -> Option<Operator> {
     let sign = cursor.run(is_sign);
     if !sign.is_empty() {
@@ -207,7 +209,7 @@ fn operator(cursor: &mut Cursor<'_>) -> Option<Operator> {
 fn number(cursor: &mut Cursor<'_>, key: &Key) -> Result<f64, SearchError> {
     let problem = format!("{} is compared with a number", key.subject());
     let finite = |word: &str| {
-        // Rust's parser knows words too: `inf`, `nan`.
+        // Rust's parser also accepts words: `inf`, `nan`.
         let is_word = word.contains(|character: char| character.is_alphabetic() && !matches!(character, 'e' | 'E'));
         word.parse().ok().filter(|value: &f64| !is_word && value.is_finite())
     };
@@ -222,7 +224,7 @@ fn integer(cursor: &mut Cursor<'_>, key: &Key) -> Result<i64, SearchError> {
     word(cursor, |word| word.parse().ok(), &format!("{} is compared with a whole number", key.subject()), hint)
 }
 
-/// Returns the word that stands here, if it is a value.
+/// Parses a word that `value` accepts.
 fn word<T>(
     cursor: &mut Cursor<'_>,
     value: impl Fn(&str) -> Option<T>,
@@ -278,7 +280,7 @@ fn list(cursor: &mut Cursor<'_>) -> Result<Vec<String>, SearchError> {
         if cursor.eat(')') {
             return Ok(values);
         }
-        // MLflow reads lists as Python does, where `('a',)` is one of a single text.
+        // MLflow reads lists as Python does, where `('a',)` is a list of one text.
         let comma = cursor.eat(',');
         cursor.space();
         if comma && cursor.eat(')') {

@@ -1,24 +1,25 @@
-//! What can be asked about: the keys of each kind of record, their kinds of value, and how they are written.
+//! The keys of each kind of record, the types of their values, and their spellings.
 //!
-//! One list of attributes serves filters and orders, which MLflow keeps apart by a hair (experiments can be ordered by their
-//! identifier but not searched for it). An attribute has all of its spellings wherever it occurs: MLflow calls the same
-//! time `creation_time` of an experiment and `creation_timestamp` of a model.
+//! One list of attributes serves filters and orders, between which MLflow differs slightly
+//! (experiments can be ordered by their identifier but not searched by it). An attribute has all of
+//! its spellings wherever it occurs: MLflow calls the same time `creation_time` of an experiment
+//! and `creation_timestamp` of a model.
 
 use std::fmt;
 
 use super::cursor::{Cursor, is_word};
 use super::error::SearchError;
 
-/// The kinds of records that can be searched.
+/// A kind of record that can be searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Entity {
-    /// Attributes, metrics, parameters, tags, and the datasets they read.
+    /// Attributes, metrics, parameters, tags, and the datasets that they read.
     Runs,
     /// Attributes and tags.
     Experiments,
     /// Attributes and tags.
     RegisteredModels,
-    /// Attributes, tags, and, unlike MLflow's, metrics and parameters.
+    /// Attributes and tags; metrics and parameters too, unlike MLflow's.
     ModelVersions,
 }
 
@@ -26,7 +27,7 @@ impl Entity {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Runs, Self::Experiments, Self::RegisteredModels, Self::ModelVersions];
 
-    /// In the plural, as in a message: `model versions`.
+    /// Returns the plural for messages: `model versions`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Runs => "runs",
@@ -36,7 +37,7 @@ impl Entity {
         }
     }
 
-    /// What these records have besides metrics, parameters, tags and datasets.
+    /// Returns the attributes of these records.
     pub const fn attributes(self) -> &'static [Attribute] {
         use Attribute::*;
         match self {
@@ -58,7 +59,7 @@ impl Entity {
         }
     }
 
-    /// Returns the groups of keys, as they are written before the dot.
+    /// Returns the groups of keys: the words before the dot.
     const fn groups(self) -> &'static [Group] {
         match self {
             Self::Runs => &[Group::Attributes, Group::Metrics, Group::Params, Group::Tags, Group::Datasets],
@@ -76,7 +77,7 @@ impl Entity {
     /// Returns the group of this spelling.
     fn group(self, spelling: &str) -> Option<Group> {
         match (self, spelling) {
-            // Of another record, its run's would be meant.
+            // For another kind of record, it would be the run's attribute.
             (Self::Runs, "run") => Some(Group::Attributes),
             _ => self.groups().iter().find(|group| group.spellings().contains(&spelling)).copied(),
         }
@@ -89,7 +90,7 @@ impl fmt::Display for Entity {
     }
 }
 
-/// What stands before a key's dot.
+/// The word before a key's dot.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Group {
     Attributes,
@@ -100,7 +101,7 @@ enum Group {
 }
 
 impl Group {
-    /// Returns the one that is shown first.
+    /// Returns the spellings. Messages show the first.
     const fn spellings(self) -> &'static [&'static str] {
         match self {
             Self::Attributes => &["attributes", "attribute", "attr"],
@@ -112,49 +113,50 @@ impl Group {
     }
 }
 
-/// What a record is by itself. Times are milliseconds since the epoch.
+/// An attribute of a record. Times are milliseconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Attribute {
     /// A run's identifier; of a model version, that of the run that made it.
     RunId,
     /// A run's name for people.
     RunName,
-    /// Who started a run.
+    /// The user who started a run.
     UserId,
     /// A run's status in MLflow's words: `RUNNING`, `FINISHED`, `FAILED`, `KILLED`, `SCHEDULED`.
     Status,
-    /// Where a run's artifacts are.
+    /// The location of a run's artifacts.
     ArtifactUri,
     /// When a run started.
     StartTime,
     /// When a run ended.
     EndTime,
-    /// The name of the pipeline that a run ran. Stagewright's own; null for a run that a client logged.
+    /// The name of the pipeline that a run ran. Not in MLflow; null for a run that a client logged.
     Pipeline,
     /// The name of an experiment or a model; of a model version, that of its model.
     Name,
     /// An experiment's identifier.
     ExperimentId,
-    /// When an experiment, a model or a version was made.
+    /// When an experiment, a model or a version was created.
     CreationTime,
-    /// When one was last changed.
+    /// When an experiment, a model or a version last changed.
     LastUpdateTime,
     /// A model version's number.
     VersionNumber,
-    /// Where a model version's files are.
+    /// The location of a model version's files.
     SourcePath,
     /// A model version's stage in MLflow's words: `None`, `Staging`, `Production`, `Archived`.
     Stage,
-    /// The aliases of a model version, of which it has any number. Stagewright's own, as are the next two.
+    /// The aliases of a model version, of which it has any number. Not in MLflow, like the next
+    /// two.
     Alias,
-    /// What the gates said about a model version: `approved`, `rejected`; null before they did.
+    /// A model version's verdict: `approved`, `rejected`; null before it was judged.
     Verdict,
     /// A model version's semantic version; null if it has none.
     SemanticVersion,
 }
 
 impl Attribute {
-    /// Returns how it is written.
+    /// Returns the spelling that messages show.
     pub const fn name(self) -> &'static str {
         match self {
             Self::RunId => "run_id",
@@ -178,8 +180,7 @@ impl Attribute {
         }
     }
 
-    /// Returns how else it may be written: what MLflow's clients, its pages and older versions of
-    /// both write.
+    /// Returns other spellings, of MLflow's clients, its documentation and older versions of both.
     const fn others(self) -> &'static [&'static str] {
         match self {
             Self::RunName => &["run name", "Run name", "Run Name"],
@@ -194,7 +195,7 @@ impl Attribute {
         }
     }
 
-    /// What it is compared with.
+    /// Returns the type of its value.
     pub const fn kind(self) -> Kind {
         match self {
             Self::StartTime | Self::EndTime | Self::CreationTime | Self::LastUpdateTime | Self::VersionNumber => {
@@ -206,21 +207,22 @@ impl Attribute {
     }
 }
 
-/// What a run's dataset is asked for.
+/// A field of a run's dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DatasetField {
     /// Its name.
     Name,
     /// Its digest.
     Digest,
-    /// What it was read for: `training`. MLflow's tag `mlflow.data.context` of the input.
+    /// The purpose that it was read for: `training`. MLflow's tag `mlflow.data.context` of the
+    /// input.
     Context,
 }
 
 impl DatasetField {
     const ALL: [Self; 3] = [Self::Name, Self::Digest, Self::Context];
 
-    /// Returns how it is written after `datasets.`.
+    /// Returns its spelling after `datasets.`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Name => "name",
@@ -230,23 +232,23 @@ impl DatasetField {
     }
 }
 
-/// What a key is compared with, and how.
+/// The type of a key's value, which determines its operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A metric: with a number, by size.
+    /// A metric: a number.
     Number,
-    /// With a whole number, by size.
+    /// An integer.
     Integer,
-    /// With a text, a pattern or a list of texts.
+    /// A text, compared with a text, a pattern or a list of texts.
     Text,
-    /// The same, or whether it is null.
+    /// A text that may be null.
     OptionalText,
-    /// A tag or a parameter: with a text or a pattern, or whether it is there.
+    /// A tag or a parameter: a text, which may not exist.
     Entry,
 }
 
 impl Kind {
-    /// Returns the operators, as a message lists them.
+    /// Returns the operators, for messages.
     pub const fn operators(self) -> &'static str {
         match self {
             Self::Number | Self::Integer => "`=`, `!=`, `<`, `<=`, `>`, `>=`",
@@ -257,10 +259,10 @@ impl Kind {
     }
 }
 
-/// What a clause or an order is about.
+/// The left side of a clause, or an order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
-    /// A record's own.
+    /// An attribute of the record.
     Attribute(Attribute),
     /// The last value of the metric of this name.
     Metric(String),
@@ -268,12 +270,12 @@ pub enum Key {
     Parameter(String),
     /// The tag of this name.
     Tag(String),
-    /// Of the datasets that a run read.
+    /// A field of the datasets that a run read.
     Dataset(DatasetField),
 }
 
 impl Key {
-    /// What it is compared with.
+    /// Returns the type of its value.
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Attribute(attribute) => attribute.kind(),
@@ -283,7 +285,7 @@ impl Key {
         }
     }
 
-    /// What a message calls it: `a metric`, `the attribute `status``.
+    /// Returns its name in messages: `a metric`, `the attribute `status``.
     pub(super) fn subject(&self) -> String {
         match self {
             Self::Attribute(attribute) => format!("the attribute `{}`", attribute.name()),
@@ -294,7 +296,7 @@ impl Key {
         }
     }
 
-    /// Reads the key that stands here.
+    /// Parses a key.
     pub(super) fn read(cursor: &mut Cursor<'_>, entity: Entity) -> Result<Self, SearchError> {
         cursor.space();
         let start = cursor.at();
@@ -329,7 +331,7 @@ impl Key {
     }
 }
 
-/// Returns a quoted text, or a run of characters, if there are any.
+/// Parses a quoted text, or a run of characters, if there is one.
 fn part(cursor: &mut Cursor<'_>, of: fn(char) -> bool) -> Result<Option<String>, SearchError> {
     if let Some(quoted) = cursor.quoted(&['`', '"', '\''])? {
         return Ok(Some(quoted));

@@ -1,14 +1,15 @@
-//! What a pattern matches, and the same as a `GLOB`.
+//! Matching `LIKE` patterns, and converting them to `GLOB` patterns.
 //!
-//! SQLite's `LIKE` ignores the case of ASCII letters, so a `LIKE` becomes a `GLOB` there, which does not. Nothing escapes in
-//! a pattern: every `%` stands for any number of characters and every `_` for one, as in SQLite, and in MLflow on it.
+//! SQLite's `LIKE` ignores the case of ASCII letters, so that a `LIKE` becomes a `GLOB` there,
+//! which does not. A pattern has no escapes: every `%` matches any number of characters and every
+//! `_` one, as in SQLite, and in MLflow on SQLite.
 
-/// Returns whether `text` as a whole fits the pattern. With `ignore_case`, `A` to `Z` are as `a` to
-/// `z`; other letters never are.
+/// Returns whether the whole `text` matches the pattern. With `ignore_case`, `A` to `Z` equal `a`
+/// to `z`; other letters do not.
 pub fn like(pattern: &str, text: &str, ignore_case: bool) -> bool {
     let same = |a: char, b: char| a == b || (ignore_case && a.eq_ignore_ascii_case(&b));
     let (mut pattern, mut text) = (pattern.chars(), text.chars());
-    // The pattern after the last `%`, and the text that this `%` has not swallowed yet.
+    // The pattern after the last `%`, and the text that this `%` has not matched yet.
     let mut last = None;
     loop {
         let (before, here) = (text.clone(), pattern.next());
@@ -20,7 +21,8 @@ pub fn like(pattern: &str, text: &str, ignore_case: bool) -> bool {
             (None, None) => return true,
             (Some(wanted), Some(found)) if wanted == '_' || same(wanted, found) => {}
             _ => {
-                // The last `%` swallows one more; an earlier one that did would only leave it less to choose from.
+                // The last `%` matches one more character. If an earlier one did, the last would
+                // only have fewer choices.
                 let Some((after, mut rest)) = last.take() else { return false };
                 if rest.next().is_none() {
                     return false;
@@ -32,15 +34,15 @@ pub fn like(pattern: &str, text: &str, ignore_case: bool) -> bool {
     }
 }
 
-/// Returns the pattern of SQLite's `GLOB` that matches what `LIKE` with this pattern does, capitals
-/// told from small letters. At most three times as long.
+/// Returns the pattern of SQLite's `GLOB` that matches what a case-sensitive `LIKE` with this
+/// pattern matches. It is at most three times as long.
 pub fn like_to_glob(pattern: &str) -> String {
     let mut glob = String::with_capacity(pattern.len());
     for character in pattern.chars() {
         match character {
             '%' => glob.push('*'),
             '_' => glob.push('?'),
-            // Within brackets they stand for themselves. A `]` does wherever no bracket is open.
+            // Within brackets they match themselves. A `]` does wherever no bracket is open.
             '*' | '?' | '[' => glob.extend(['[', character, ']']),
             other => glob.push(other),
         }

@@ -1,7 +1,8 @@
-//! Orders: by what records are sorted.
+//! Orders: the keys that records are sorted by.
 //!
-//! Everything that can be searched for can be ordered by, but for datasets and aliases, of which a record has several. Records
-//! without the value come last, ascending or descending; before them, those whose metric is a NaN.
+//! Every key of a filter can be one of an order, except datasets and aliases, of which a record has
+//! several. Records without the value come last, ascending or descending; before them come those
+//! whose metric is NaN.
 
 use std::fmt;
 
@@ -10,27 +11,28 @@ use super::cursor::Cursor;
 use super::error::SearchError;
 use super::key::{Attribute, Entity, Key};
 
-/// By what records are sorted: the first key first. None: as they like.
+/// The keys that records are sorted by, the most important first. With none, the order is
+/// undefined.
 ///
-/// Prints as a text that parses to the same.
+/// Its text form parses to the same order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OrderBy(Vec<Order>);
 
 /// One key of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// By what: no dataset and no alias.
+    /// The key: no dataset and no alias.
     pub key: Key,
-    /// Whether the largest comes first.
+    /// Whether the largest value comes first.
     pub descending: bool,
 }
 
 impl OrderBy {
-    /// Reads an order of these records, from texts as a client lists them: each has a key, or several with commas, each
-    /// followed by `ASC`, which is what it is without, or `DESC`.
+    /// Parses an order of records of this kind, from texts as a client lists them. Each has one
+    /// key, or several with commas between them, each followed by `ASC`, the default, or `DESC`.
     ///
     /// # Errors
-    /// [`SearchError`] at the first place where a text is wrong.
+    /// [`SearchError`] at the first position where a text is wrong.
     pub fn parse<T: AsRef<str>>(entity: Entity, texts: &[T]) -> Result<Self, SearchError> {
         let mut order = Self::default();
         for text in texts {
@@ -52,8 +54,8 @@ impl OrderBy {
         &self.0
     }
 
-    /// The same order, with the one that these records have by themselves behind it: no two records are equal in it, as
-    /// reading them page by page needs.
+    /// Returns the same order, followed by the default order of these records, in which no two
+    /// records are equal. Reading page by page needs that.
     #[must_use]
     pub fn total(mut self, entity: Entity) -> Self {
         let own: &[(Attribute, bool)] = match entity {

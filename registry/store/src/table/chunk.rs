@@ -1,8 +1,10 @@
-//! A chunk that is being filled: raw vectors per column, in the canonical form that is both stored and hashed.
+//! A chunk that is being filled: one vector per column, in the canonical form that is both stored
+//! and hashed.
 //!
-//! Whatever arrives (slices, any batch sizes, any numbering of categories), the same rows leave the same bytes: values at
-//! nulls are zero, NaN is the canonical NaN, text starts at offset 0, codes count categories in order of first appearance
-//! in the table, and a column of a chunk without nulls has no bitmap.
+//! The same rows give the same bytes, however they arrive: in slices, in batches of any size, with
+//! categories in any order. Values at nulls are zero, NaN is the canonical NaN, text starts at
+//! offset 0, codes count categories in order of first appearance in the table, and a column of a
+//! chunk without nulls has no bitmap.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,17 +21,19 @@ use crate::bitmap;
 use crate::packed::{CANONICAL_NAN, replace_nans};
 use crate::schema::DataType;
 
-/// The most bytes of a table's categories (text and 4 bytes each): they are held in memory, and every reader loads them.
+/// The most bytes of the categories of a table's column (text and 4 bytes each). They are held in
+/// memory, and every reader loads them.
 pub(super) const MAX_CATEGORY_BYTES: usize = 64 << 20;
 
-/// What a category takes in memory besides its text: two fat pointers, a number, counts, and a map at most half empty.
+/// Bytes that a category takes in memory besides its text: two fat pointers, a number, reference
+/// counts, and a map at most half empty.
 const CATEGORY_OVERHEAD: usize = 96;
 
-/// Bytes that a category takes while its table is finished, besides its text: places in the list of
-/// all, in that which is read back, and in the array made of it.
+/// Bytes that a category takes while its table is finished, besides its text: entries in the list
+/// of all, in the list that is read back, and in the array made of it.
 const FINISHING_OVERHEAD: usize = 48;
 
-/// Returns a text's bytes as JSON, quotes and a comma included.
+/// Returns the bytes of a text as JSON, with quotes and a comma.
 fn escaped_bytes(text: &str) -> usize {
     let escaped = |byte| match byte {
         b'"' | b'\\' => 2,
@@ -39,50 +43,50 @@ fn escaped_bytes(text: &str) -> usize {
     3 + text.bytes().map(escaped).sum::<usize>()
 }
 
-/// A table's categories of one column, numbered in order of first appearance.
+/// The categories of one column of a table, numbered in order of first appearance.
 #[derive(Debug, Default)]
 pub(super) struct Categories {
     numbers: HashMap<Arc<str>, i32>,
     list: Vec<Arc<str>>,
     bytes: usize,
-    /// Bytes of the list as the file's footer has it, which is JSON.
+    /// Bytes of the list in the file's footer, as JSON.
     escaped: usize,
-    /// The dictionary that was seen last and what its codes are here (-1: not met yet). Slices of a batch share one
-    /// dictionary, and so do the chunks of a table.
+    /// The last dictionary, and the number of each of its entries here (-1: not seen yet). Slices
+    /// of a batch share one dictionary, and so do the chunks of a table.
     last: Option<(ArrayRef, Vec<i32>)>,
 }
 
 impl Categories {
-    /// In order of their numbers.
+    /// Returns the categories, in the order of their numbers.
     pub(super) fn list(&self) -> &[Arc<str>] {
         &self.list
     }
 
-    /// Returns how many bytes they take: text, and 4 each.
+    /// Returns the bytes that they count for [`MAX_CATEGORY_BYTES`]: text, and 4 each.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Returns bytes of memory, about: each category is in a map and in a list, with a head of its
-    /// own. The dictionary that was seen last is its batch's: whoever keeps a batch counts it,
-    /// until [`Categories::forget`].
+    /// Returns the bytes of memory that they take, approximately: each category is in a map and in
+    /// a list. The last dictionary belongs to its batch, whose owner counts it, until
+    /// [`Categories::forget`].
     pub(super) fn held_bytes(&self) -> usize {
         let last = self.last.as_ref().map_or(0, |(_, codes)| 4 * codes.capacity());
         self.bytes + self.list.len() * CATEGORY_OVERHEAD + last
     }
 
-    /// Lets go of the dictionary that was seen last. Its batch may lie in one allocation with it.
+    /// Releases the last dictionary, which may keep the allocation of its batch.
     pub(super) fn forget(&mut self) {
         self.last = None;
     }
 
-    /// Returns bytes that the list takes in the file's footer.
+    /// Returns the bytes of the list in the file's footer.
     pub(super) fn footer_bytes(&self) -> usize {
         self.escaped
     }
 
-    /// Returns bytes of memory that it takes for a moment to write the list and to read it back,
-    /// about: the footer's text grows, is copied, and is read into an array.
+    /// Returns the bytes of memory that writing the list and reading it back takes for a moment,
+    /// approximately: the footer's text grows, is copied, and is read into an array.
     pub(super) fn finishing_bytes(&self) -> usize {
         4 * self.escaped + self.bytes + self.list.len() * FINISHING_OVERHEAD
     }
@@ -134,7 +138,7 @@ impl Categories {
 pub(super) struct ColumnBuilder {
     rows: usize,
     capacity: usize,
-    /// Made when the first null arrives.
+    /// Allocated when the first null arrives.
     validity: Option<Vec<u8>>,
     values: Values,
 }
@@ -150,7 +154,7 @@ enum Values {
 }
 
 impl Values {
-    /// None, with room for so many rows.
+    /// Returns no values, with room for so many rows.
     fn with_room(data_type: DataType, rows: usize) -> Self {
         match data_type {
             DataType::Boolean => Self::Boolean(Vec::with_capacity(bitmap::bytes_for(rows))),
@@ -166,7 +170,7 @@ impl Values {
         }
     }
 
-    /// Makes room for more rows of a chunk that has `most` at last.
+    /// Reserves room for `added` rows of a chunk that will have at most `most`.
     fn make_room(&mut self, added: usize, most: usize) {
         match self {
             Self::Boolean(bits) => make_room(bits, added.div_ceil(8) + 1, bitmap::bytes_for(most)),
@@ -178,8 +182,9 @@ impl Values {
     }
 }
 
-/// Room for what is added to a vector that has `most` at last: all of it if much is there already,
-/// so that nothing is moved often, and no more than needed if that is little.
+/// Reserves room for what is added to a vector that will have at most `most` values. If it has many
+/// already, reserves room for all of them, so that they are not moved often; if few, no more than
+/// needed.
 fn make_room<T>(values: &mut Vec<T>, added: usize, most: usize) {
     if values.capacity() - values.len() < added {
         let needed = values.len() + added;
@@ -188,16 +193,16 @@ fn make_room<T>(values: &mut Vec<T>, added: usize, most: usize) {
 }
 
 impl ColumnBuilder {
-    /// Returns an empty column for chunks of `capacity` rows. It takes memory as rows come: most
+    /// Returns an empty column for chunks of `capacity` rows. It allocates as rows arrive: most
     /// tables have fewer rows than a chunk, and fresh memory costs more than moving them.
     pub(super) fn new(data_type: DataType, capacity: usize) -> Self {
         Self { rows: 0, capacity, validity: None, values: Values::with_room(data_type, 0) }
     }
 
-    /// Appends an array of this column's type; `categories` are the table's.
+    /// Appends an array of this column's type. `categories` are the table's.
     ///
     /// # Errors
-    /// What is too long.
+    /// A text that says what is too long.
     pub(super) fn append(&mut self, array: &dyn Array, categories: &mut Categories) -> Result<(), String> {
         let added = array.nulls().filter(|nulls| nulls.null_count() > 0);
         let validity = added.map(|nulls| bitmap::from_buffer(nulls.inner()));
@@ -237,7 +242,8 @@ impl ColumnBuilder {
         Ok(())
     }
 
-    /// Returns bytes of memory that the column takes at most until its chunk is full, besides text.
+    /// Returns the most bytes of memory that the column takes until its chunk is full, besides
+    /// text.
     pub(super) fn held_bytes(&self) -> usize {
         let (data_type, taken) = match &self.values {
             Values::Boolean(bits) => (DataType::Boolean, bits.capacity()),
@@ -261,8 +267,8 @@ impl ColumnBuilder {
         }
     }
 
-    /// Returns the column as it is stored (categoricals as codes); empties the builder for a next
-    /// chunk of `capacity` rows, which is likely to be filled.
+    /// Returns the column as it is stored (categoricals as codes), and empties the builder for the
+    /// next chunk, with room for `capacity` rows.
     pub(super) fn take(&mut self, data_type: DataType, capacity: usize) -> ArrayRef {
         let values = Values::with_room(data_type, capacity);
         let full = std::mem::replace(self, Self { rows: 0, capacity, validity: None, values });

@@ -1,5 +1,5 @@
-//! The digest of one column of one chunk, and of the table that they make. The encoding is a format: it is written down
-//! in docs/formats/table-digest.md, and changing it changes every table's address.
+//! The digests of a column of a chunk, and of a table. The encoding is a format, described in
+//! docs/formats/table-digest.md: changing it changes every table's digest.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
@@ -11,10 +11,10 @@ use crate::schema::{DataType, Field, Role, Schema};
 use crate::table::column_message::{ColumnMessage, type_tag};
 use crate::table::sha256_lanes::digests;
 
-/// What a table's digest begins with: name and version of the encoding.
+/// The first bytes of a table's message: name and version of the encoding.
 const TABLE_MAGIC: &[u8] = b"stagewright table 1\n";
 
-/// Of a column as it is stored: canonical, unsliced, categoricals as codes.
+/// Returns the message of a column as it is stored: canonical, not sliced, categoricals as codes.
 fn message(data_type: DataType, array: &dyn Array) -> ColumnMessage<'_> {
     let validity: &[u8] = array.nulls().map_or(&[], |nulls| nulls.validity());
     let (values, text): (&[u8], &[u8]) = match data_type {
@@ -38,13 +38,14 @@ pub(super) fn column_digests(fields: &[Field], columns: &[ArrayRef]) -> Vec<Dige
     digests(&messages)
 }
 
-/// Little-endian on every machine that this program supports (see `lib.rs`).
+/// Returns the bytes of the values, which are little-endian on every machine that this program
+/// supports (see `lib.rs`).
 fn numbers<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> &[u8] {
     array.values().inner().as_slice()
 }
 
-/// Returns the digest of a table: schema, number of rows, categories, and `columns`, which is
-/// SHA-256 over the digests of all columns of all chunks.
+/// Returns the digest of a table, of its schema, number of rows, categories, and `columns`, which
+/// is the SHA-256 over the digests of all columns of all chunks.
 pub(super) fn table_digest(schema: &Schema, rows: u64, categories: &[Vec<&str>], columns: Digest) -> Digest {
     let mut hasher = Sha256::new();
     let text = |hasher: &mut Sha256, text: &str| {

@@ -6,8 +6,8 @@ use crate::schema::DataType;
 /// copying.
 pub(super) const BLOCK: usize = 64;
 
-/// What SHA-256 is computed of for one column of one chunk, in blocks: a header, then each part's bytes and zeros up to a
-/// full block, then SHA-256's own padding.
+/// A message for SHA-256, in blocks: a header, then each part's bytes with zeros up to a full
+/// block, then SHA-256's own padding.
 pub(super) struct ColumnMessage<'a> {
     header: [u8; BLOCK],
     parts: [&'a [u8]; 3],
@@ -18,7 +18,8 @@ pub(super) struct ColumnMessage<'a> {
 }
 
 impl<'a> ColumnMessage<'a> {
-    /// `validity` is empty if there is no null, `text` if the column is not utf8.
+    /// Creates the message of a column. `validity` is empty if there is no null, `text` if the
+    /// column is not utf8.
     pub(super) fn new(data_type: DataType, rows: usize, validity: &'a [u8], values: &'a [u8], text: &'a [u8]) -> Self {
         let mut header = [0; BLOCK];
         header[0] = type_tag(data_type);
@@ -39,12 +40,12 @@ impl<'a> ColumnMessage<'a> {
         Self { header, parts, tails, padding, blocks: content + 1 }
     }
 
-    /// Returns how many blocks there are, the padding included.
+    /// Returns the number of blocks, including the padding.
     pub(super) fn blocks(&self) -> usize {
         self.blocks
     }
 
-    /// Returns one block, where it lies.
+    /// Returns one block without copying it.
     #[inline]
     pub(super) fn block(&self, index: usize) -> &[u8; BLOCK] {
         let Some(mut index) = index.checked_sub(1) else { return &self.header };

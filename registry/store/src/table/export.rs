@@ -1,8 +1,8 @@
-//! Artifacts as files for other programs.
+//! Exporting artifacts as files for other programs.
 //!
-//! An export is written aside and renamed, so a failed one leaves no file and an existing file is replaced whole. It is
-//! not an artifact: nothing in the store refers to it. What is there and is no file (a pipe, a device) is written to as it
-//! is: it must not be replaced by a file.
+//! An export is written to a new file and renamed, so that a failed one leaves no file and an
+//! existing file is replaced as a whole. A path that exists and is not a file (a pipe, a device) is
+//! written to directly, since a file must not replace it.
 
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
@@ -21,10 +21,11 @@ use crate::error::{StoreError, io_error};
 use crate::schema::DataType;
 use crate::table::Table;
 
-/// Writes a table as Parquet, compressed with zstd. Categorical columns become dictionary-encoded strings.
+/// Writes a table as Parquet, compressed with zstd. Categorical columns become dictionary-encoded
+/// strings.
 ///
 /// # Errors
-/// [`StoreError::Io`], [`StoreError::Export`], or what [`Table::read`] fails with.
+/// [`StoreError::Io`], [`StoreError::Export`], or those of [`Table::read`].
 pub fn export_parquet(table: &Table, path: &Path) -> Result<(), StoreError> {
     let failed = |error| match error {
         ParquetError::External(cause) => match cause.downcast::<io::Error>() {
@@ -44,12 +45,13 @@ pub fn export_parquet(table: &Table, path: &Path) -> Result<(), StoreError> {
     })
 }
 
-/// What becomes of text in CSV that a spreadsheet would take for a formula, which may start programs.
+/// How text is written to CSV that a spreadsheet would take for a formula, which may start
+/// programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Formulas {
-    /// It is written as it is: what is read back is what was there.
+    /// As it is, so that it reads back unchanged.
     Kept,
-    /// An apostrophe is put before it, so that spreadsheets show it as text.
+    /// With an apostrophe before it, so that spreadsheets show it as text.
     Quoted,
 }
 
@@ -63,11 +65,11 @@ impl Formulas {
     }
 }
 
-/// Writes a table as CSV: a header, nulls as empty fields, timestamps as RFC 3339 in UTC, floats so that they read back
-/// bit for bit. An empty string cannot be told from a null.
+/// Writes a table as CSV: a header, nulls as empty fields, timestamps as RFC 3339 in UTC, floats
+/// that read back bit for bit. An empty string cannot be distinguished from a null.
 ///
 /// # Errors
-/// [`StoreError::Io`], [`StoreError::Export`], or what [`Table::read`] fails with.
+/// [`StoreError::Io`], [`StoreError::Export`], or those of [`Table::read`].
 pub fn export_csv(table: &Table, path: &Path, formulas: Formulas) -> Result<(), StoreError> {
     let failed = |error: csv::Error| match error.into_kind() {
         csv::ErrorKind::Io(source) => io_error("write", path)(source),
@@ -93,7 +95,7 @@ pub fn export_csv(table: &Table, path: &Path, formulas: Formulas) -> Result<(), 
     })
 }
 
-/// Writes a blob's or document's bytes.
+/// Writes the bytes of a blob or a document.
 ///
 /// # Errors
 /// [`StoreError::Io`].
@@ -111,7 +113,8 @@ fn write_aside(path: &Path, write: impl FnOnce(&File) -> Result<(), StoreError>)
         _ => Path::new("."),
     };
     let mut aside = tempfile::Builder::new();
-    // As any new file; left to itself, tempfile makes one that nobody else may read.
+    // The permissions of any new file. By default, tempfile creates one that only its owner can
+    // read.
     #[cfg(unix)]
     aside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let aside = aside.tempfile_in(directory).map_err(io_error("create a file in", directory))?;
@@ -138,7 +141,7 @@ fn cell(data_type: DataType, array: &dyn Array, row: usize) -> String {
             let array = array.as_primitive::<TimestampMicrosecondType>();
             match array.value_as_datetime(row) {
                 Some(time) => format!("{}Z", time.format("%Y-%m-%dT%H:%M:%S%.f")),
-                // Beyond the calendar: the number is all there is to say.
+                // It lies outside of the calendar's range.
                 None => array.value(row).to_string(),
             }
         }

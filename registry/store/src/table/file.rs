@@ -1,8 +1,10 @@
-//! A table's file: an Arrow IPC file of one record batch per chunk, mapped into memory and never trusted.
+//! A table's file: an Arrow IPC file of one record batch per chunk, mapped into memory and never
+//! trusted.
 //!
-//! Opening reads footer, schema, notes and the header of each chunk; each is checked against the file's length and against
-//! what the schema demands. Columns are found when they are read. Arrow's own reader is not used: it decodes every column of a
-//! chunk to reach one, and validates whole chunks where a few rows were asked for.
+//! Opening reads the footer, the schema, the notes and the header of each chunk, and checks each
+//! against the file's length and the schema. Columns are located when they are read. Arrow's own
+//! reader is not used: it decodes every column of a chunk to reach one, and validates whole chunks
+//! where a few rows were asked for.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -25,14 +27,14 @@ use crate::bitmap;
 use crate::schema::{DataType, Schema};
 
 const MAGIC: &[u8] = b"ARROW1";
-/// Footer length and magic.
+/// The bytes of the footer's length and of the magic at the end.
 const TRAILER_BYTES: usize = 4 + MAGIC.len();
-/// A message begins with this and its length.
+/// The marker before a message's length.
 const CONTINUATION: [u8; 4] = [0xff; 4];
-/// Where the footer keeps [`FooterNotes`].
+/// The key of [`FooterNotes`] in the footer.
 const NOTES_KEY: &str = "stagewright.table";
 
-/// Returns how a table's columns are stored: as their Arrow types, categoricals as int32 codes.
+/// Returns the Arrow schema of the file: categoricals are int32 codes.
 pub(super) fn storage_schema(schema: &Schema) -> SchemaRef {
     let field = |arrow: &Arc<arrow_types::Field>| match DataType::from_arrow(arrow.data_type()) {
         Some(DataType::Categorical) => Arc::new(arrow.as_ref().clone().with_data_type(arrow_types::DataType::Int32)),
@@ -41,7 +43,8 @@ pub(super) fn storage_schema(schema: &Schema) -> SchemaRef {
     Arc::new(arrow_types::Schema::new(schema.to_arrow().fields().iter().map(field).collect::<Vec<_>>()))
 }
 
-/// Returns the inverse of [`storage_schema`]: no other type is stored as int32.
+/// Returns the schema of a table whose file has this one, the inverse of [`storage_schema`]: no
+/// other type is stored as int32.
 fn logical_schema(storage: &arrow_types::Schema) -> Result<Schema, String> {
     let field = |arrow: &Arc<arrow_types::Field>| match arrow.data_type() {
         arrow_types::DataType::Int32 => {
@@ -53,7 +56,7 @@ fn logical_schema(storage: &arrow_types::Schema) -> Result<Schema, String> {
     Schema::try_from(&logical).map_err(|error| error.to_string())
 }
 
-/// Returns the logical bytes of a column as it is stored: values, offsets, text, and a bitmap where
+/// Returns the logical bytes of a column as it is stored: values, offsets, text, and a bitmap if
 /// there are nulls.
 pub(super) fn column_bytes(data_type: DataType, array: &dyn Array) -> u64 {
     let rows = array.len();
@@ -67,17 +70,17 @@ pub(super) fn column_bytes(data_type: DataType, array: &dyn Array) -> u64 {
     (values + validity) as u64
 }
 
-/// What the footer says beside the schema.
+/// Notes in the footer, beside the schema.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FooterNotes<'a> {
-    /// Logical bytes of all columns and categories. Information; nothing is sized by it.
+    /// Logical bytes of all columns and categories. Informative: nothing is allocated by it.
     bytes: u64,
     /// The categories of each categorical column, in order of the columns and of their codes.
     categories: Vec<Vec<Cow<'a, str>>>,
 }
 
-/// Adds what the footer says beside the schema: the table's logical bytes and its categories.
+/// Adds the table's logical bytes and its categories to the footer.
 pub(super) fn write_notes<W: Write>(
     file: &mut FileWriter<W>,
     bytes: u64,
@@ -90,22 +93,23 @@ pub(super) fn write_notes<W: Write>(
     Ok(())
 }
 
-/// One chunk: where its header and its buffers lie in the file.
+/// The positions of one chunk's header and buffers in the file.
 struct Chunk {
     header: Range<usize>,
     body: Range<usize>,
 }
 
-/// A table's file in memory, its structure checked. Every method says what is wrong as text; the caller knows the path.
+/// A mapped table file whose structure was checked. Errors are texts; the caller knows the path.
 pub(super) struct TableFile {
     map: Buffer,
     pub(super) schema: Schema,
     pub(super) rows: u64,
     pub(super) bytes: u64,
-    /// By column; `None` where a column is not categorical.
+    /// By column; `None` for a column that is not categorical.
     pub(super) categories: Vec<Option<Arc<StringArray>>>,
     chunks: Vec<Chunk>,
-    /// Where the buffers of each column begin in a chunk's list of buffers; one more than there are columns.
+    /// The index of each column's first buffer in a chunk's list of buffers, and one more index, of
+    /// its end.
     first_buffers: Vec<usize>,
 }
 
@@ -187,7 +191,7 @@ impl TableFile {
     pub(super) fn chunk(&self, number: usize) -> Result<ChunkView<'_>, String> {
         let chunk = &self.chunks[number];
         let batch = record_batch(&self.map, chunk)?;
-        // Checked when the table was opened.
+        // Opening the table checked it.
         let rows = usize::try_from(batch.length()).map_err(text)?;
         Ok(ChunkView { table: self, batch, body: chunk.body.clone(), rows })
     }
@@ -201,16 +205,16 @@ pub(super) struct ChunkView<'a> {
     pub(super) rows: usize,
 }
 
-/// The buffers of one column, for all rows of its chunk.
+/// The buffers of one column of one chunk.
 pub(super) struct ColumnBuffers {
     pub(super) nulls: Option<Buffer>,
     pub(super) values: Buffer,
-    /// Only of utf8.
+    /// Only for utf8.
     pub(super) text: Option<Buffer>,
 }
 
 impl ChunkView<'_> {
-    /// Returns the buffers of a column, of the sizes that its type demands and aligned for it.
+    /// Returns the buffers of a column, with the sizes and the alignment that its type demands.
     pub(super) fn column(&self, index: usize) -> Result<ColumnBuffers, String> {
         let data_type = self.table.schema.fields()[index].data_type;
         let first = self.table.first_buffers[index];
@@ -250,7 +254,7 @@ impl ChunkView<'_> {
     }
 }
 
-/// Rows of a validity bitmap, or `None` if none of them is null.
+/// Returns the rows of a validity bitmap, or `None` if none of them is null.
 pub(super) fn nulls(bits: Option<&Buffer>, start: usize, rows: usize) -> Option<NullBuffer> {
     let nulls = NullBuffer::new(BooleanBuffer::new(bits?.clone(), start, rows));
     (nulls.null_count() > 0).then_some(nulls)
@@ -273,7 +277,7 @@ fn exactly(buffer: &Buffer, bytes: usize, alignment: usize) -> Result<Buffer, St
     Ok(buffer.slice_with_length(0, bytes))
 }
 
-/// Validity and values for each column, and text for utf8.
+/// Returns the index of each column's first buffer: each has validity and values, utf8 also text.
 fn first_buffers(schema: &Schema) -> Vec<usize> {
     let mut next = 0;
     let mut firsts = Vec::with_capacity(schema.len() + 1);

@@ -1,9 +1,12 @@
-//! Hashes chunks on other threads while their writer goes on.
+//! Hashing chunks on other threads while their writer goes on.
 //!
-//! One pool serves all writers of the process; its size changes how long hashing takes and nothing else, because digests
-//! are put in order of chunk and column before they are combined. A writer that has to wait, for room or for the end,
-//! hashes in the meantime, but only what is its own: the time is that of whoever writes. So at most
-//! [`MAX_WAITING_CHUNKS`] chunks of a writer are held in memory. A job that panics fails its writer and nobody else.
+//! One pool serves all writers of the process. Its size affects speed alone, because digests are
+//! put in order of chunk and column before they are combined. A writer that waits, for room or for
+//! the end, hashes in the meantime, but only its own chunks, since the CPU time is charged to it.
+//! At most [`MAX_WAITING_CHUNKS`] chunks of a writer are held in memory. A job that panics fails
+//! its writer and no other.
+//!
+//! Why not a crate's pool? See docs/decisions/own-pools.md.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZero;
@@ -19,19 +22,21 @@ use crate::digest::Digest;
 use crate::schema::Schema;
 use crate::table::column_digest::column_digests;
 
-/// Chunks of one writer that are hashed or wait for it. Two keep a thread busy; the third covers uneven columns.
+/// Chunks of one writer that are being hashed or wait for it. Two keep a thread busy; the third
+/// evens out columns of different cost.
 const MAX_WAITING_CHUNKS: usize = 3;
 
-/// Columns hashed by one job: as many as the widest hashing has lanes, and fine enough to share a chunk out.
+/// Columns hashed by one job: as many as the widest hashing has lanes, and few enough to share a
+/// chunk among threads.
 const JOB_COLUMNS: usize = 16;
 
-/// More threads than this would only take memory bandwidth from the stages.
+/// More threads than this would take memory bandwidth from the stages.
 const MAX_THREADS: usize = 4;
 
-/// Work of one writer. It does not panic.
+/// A job of one writer. It does not panic.
 struct Job {
     owner: Arc<Shared>,
-    /// Is told whether a thread of the pool does it.
+    /// Its argument is whether a thread of the pool runs it.
     work: Box<dyn FnOnce(bool) + Send>,
 }
 
@@ -40,7 +45,8 @@ struct Pool {
     added: Condvar,
 }
 
-/// Nothing that holds one of these locks can panic half way.
+/// Locks a mutex. No panic can happen while one of these locks is held and its data is half
+/// changed.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -52,7 +58,7 @@ impl Pool {
             let pool: &'static Self = Box::leak(Box::new(Self { jobs: Mutex::default(), added: Condvar::new() }));
             let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS);
             for number in 0..threads {
-                // Without threads the writers hash everything themselves.
+                // Without threads, writers hash everything themselves.
                 let _ = thread::Builder::new().name(format!("digest-{number}")).spawn(move || pool.work());
             }
             pool
@@ -78,7 +84,7 @@ impl Pool {
         self.added.notify_one();
     }
 
-    /// Returns the next job of a writer that nobody has begun.
+    /// Takes a writer's next job that no thread has begun.
     fn take(&self, owner: &Arc<Shared>) -> Option<Job> {
         let mut jobs = locked(&self.jobs);
         let own = jobs.iter().position(|job| Arc::ptr_eq(&job.owner, owner))?;
@@ -86,37 +92,37 @@ impl Pool {
     }
 }
 
-/// The digests of a table's columns, chunk by chunk, as they come in.
+/// The hashing of a table's columns, chunk by chunk, as they arrive.
 pub(super) struct Hashing {
     schema: Schema,
     shared: Arc<Shared>,
     jobs: u64,
-    /// Bytes of the last chunks that were handed over.
+    /// Bytes of the last chunks that were added.
     held: VecDeque<u64>,
 }
 
-/// A job panicked, and the digest will never be known: a bug of the host.
+/// A job panicked, so that the digest will never be known: a bug of the host.
 #[derive(Debug)]
 pub(super) struct Panicked;
 
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    /// CPU time that threads of the pool spent on this writer's jobs and nobody took yet.
+    /// CPU time that the pool's threads spent on this writer's jobs, since it was last taken.
     pool_cpu_ns: AtomicU64,
 }
 
-/// This thread's CPU time, in nanoseconds.
+/// Returns this thread's CPU time, in nanoseconds.
 fn thread_cpu_ns() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 struct State {
-    /// Over the digests of jobs `0..next`.
+    /// The hash over the digests of jobs `0..next`.
     hasher: Sha256,
     next: u64,
-    /// Digests of jobs that were done before an earlier one.
+    /// Digests of jobs that finished before an earlier one.
     early: BTreeMap<u64, Vec<Digest>>,
     waiting: usize,
     panicked: bool,
@@ -129,20 +135,20 @@ impl Hashing {
         Self { schema: schema.clone(), shared: Arc::new(shared), jobs: 0, held: VecDeque::new() }
     }
 
-    /// Returns bytes of chunks that may still be held: those of the last [`MAX_WAITING_CHUNKS`]
-    /// that were handed over. Some may be hashed already; but a figure that is charged to somebody
-    /// must not hang on how fast other threads are.
+    /// Returns the bytes of chunks that may still be held: those of the last [`MAX_WAITING_CHUNKS`]
+    /// that were added. Some may be hashed already, but a figure that is charged to a stage must
+    /// not depend on the speed of threads.
     pub(super) fn held_bytes(&self) -> u64 {
         self.held.iter().sum()
     }
 
-    /// Takes the CPU time, in nanoseconds, that other threads spent on hashing since the last time:
-    /// it is the writer's.
+    /// Takes the CPU time, in nanoseconds, that other threads spent on hashing for this writer
+    /// since the last call.
     pub(super) fn take_pool_cpu_ns(&self) -> u64 {
         self.shared.pool_cpu_ns.swap(0, Ordering::Relaxed)
     }
 
-    /// Hands over a chunk of so many bytes as it is stored. Waits while too many are waiting.
+    /// Adds a chunk of so many bytes, as it is stored. Waits while too many are waiting.
     pub(super) fn add(&mut self, chunk: &RecordBatch, bytes: u64) -> Result<(), Panicked> {
         let per_chunk = self.schema.len().div_ceil(JOB_COLUMNS);
         // A table without columns has no jobs, and nothing to wait for.
@@ -159,12 +165,12 @@ impl Hashing {
         Ok(())
     }
 
-    /// Adds a job, whose digests follow those of the jobs before it.
+    /// Adds a job. Its digests follow those of the jobs before it.
     fn submit(&mut self, digests: impl FnOnce() -> Vec<Digest> + Send + 'static) {
         let (number, shared) = (self.jobs, Arc::clone(&self.shared));
         self.jobs += 1;
         locked(&self.shared.state).waiting += 1;
-        // After a panic the digests are gone, and nothing that the job had is looked at again.
+        // After a panic the digests are gone, and nothing looks at the job's data again.
         let work = move |in_pool: bool| {
             let begin = thread_cpu_ns();
             let digests = catch_unwind(AssertUnwindSafe(digests)).ok();
@@ -176,21 +182,23 @@ impl Hashing {
         Pool::get().add(Job { owner: Arc::clone(&self.shared), work: Box::new(work) });
     }
 
-    /// SHA-256 over the digests of all columns of all chunks. Waits until the last is there.
+    /// Returns the SHA-256 over the digests of all columns of all chunks, after waiting for the
+    /// last.
     pub(super) fn finish(&self) -> Result<Digest, Panicked> {
         self.wait(|waiting| waiting == 0)?;
         let hasher = std::mem::take(&mut locked(&self.shared.state).hasher);
         Ok(Digest::from_bytes(hasher.finalize().into()))
     }
 
-    /// Waits until the number of this writer's jobs satisfies `enough`, doing some of them meanwhile.
+    /// Waits until `enough` holds of the number of this writer's jobs, running some of them
+    /// meanwhile.
     fn wait(&self, enough: impl Fn(usize) -> bool) -> Result<(), Panicked> {
         let over = |state: &State| state.panicked || enough(state.waiting);
         while !over(&locked(&self.shared.state)) {
             match Pool::get().take(&self.shared) {
                 Some(job) => (job.work)(false),
                 None => {
-                    // Every job of ours is being done by a thread, which will say so.
+                    // Threads run all jobs of this writer, and notify it.
                     let state = locked(&self.shared.state);
                     let until = self.shared.changed.wait_while(state, |state| !over(state));
                     drop(until.unwrap_or_else(PoisonError::into_inner));
@@ -201,8 +209,7 @@ impl Hashing {
     }
 }
 
-/// Nobody waits for the digests of a table that is thrown away, and its chunks are in memory as long as
-/// they wait.
+/// Drops the jobs of a table that is thrown away, which hold its chunks in memory.
 impl Drop for Hashing {
     fn drop(&mut self) {
         while Pool::get().take(&self.shared).is_some() {}
@@ -210,7 +217,7 @@ impl Drop for Hashing {
 }
 
 impl Shared {
-    /// Takes the digests of a job, `None` if it panicked.
+    /// Takes the digests of a job; `None` if it panicked.
     fn done(&self, number: u64, digests: Option<Vec<Digest>>) {
         let mut state = locked(&self.state);
         let state = &mut *state;
@@ -246,7 +253,7 @@ mod tests {
     #[test]
     fn a_job_that_panics_fails_its_writer_and_nobody_else() {
         let mut failing = Hashing::new(&schema());
-        // As many as the pool has threads, and more: a thread that died would leave later jobs undone.
+        // More jobs than the pool has threads: if a panic ended a thread, later jobs would not run.
         (0..2 * MAX_THREADS).for_each(|_| failing.submit(|| panic!("a bug")));
         assert!(failing.wait(|waiting| waiting == 0).is_err());
         assert!(failing.add(&chunk(vec![1]), 8).is_err(), "a digest of what is left would be wrong");
@@ -273,7 +280,8 @@ mod tests {
         let (mut slow, mut quick) = (Hashing::new(&schema()), Hashing::new(&schema()));
         let (hold, held) = mpsc::channel::<()>();
         let held = Arc::new(Mutex::new(held));
-        // These keep every thread of the pool, and any writer that would take one of them, until they are let go.
+        // These occupy every thread of the pool, and any writer that would take one of them, until
+        // they are released.
         for _ in 0..2 * MAX_THREADS {
             let held = Arc::clone(&held);
             slow.submit(move || {

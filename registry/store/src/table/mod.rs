@@ -1,9 +1,15 @@
-//! Tables: columns on disk, read without a copy.
+//! Tables: columns in files, read without copying.
 //!
-//! A table is an uncompressed Arrow IPC file of one record batch per chunk, mapped into memory. Categorical columns are
-//! stored as int32 codes, with the table's list of categories in the footer: IPC files cannot grow a dictionary, and the
-//! list is known only at the end. The digest is over logical content (docs/formats/table-digest.md), so that it depends
-//! neither on how rows arrived nor on what a version of Arrow writes.
+//! A table is an uncompressed Arrow IPC file of one record batch per chunk, mapped into memory.
+//! Categorical columns are stored as int32 codes, with the table's list of categories in the
+//! footer: IPC files cannot grow a dictionary, and the list is known only at the end. The digest
+//! covers the logical content (docs/formats/table-digest.md), so that it depends neither on how
+//! rows arrived nor on what a version of Arrow writes.
+//!
+//! - [`writer`]: [`TableWriter`]; [`chunk`]: the rows that it collects; [`hashing`]: its threads
+//! - [`reader`]: [`Table`]; [`file`]: its mapped file
+//! - [`column_digest`], [`column_message`], [`sha256_lanes`]: the digest
+//! - [`export`]: CSV and Parquet
 
 mod chunk;
 mod column_digest;

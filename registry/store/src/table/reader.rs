@@ -1,4 +1,4 @@
-//! A finished table, read without a copy.
+//! A finished table, read without copying.
 
 use std::fmt;
 use std::fs::File;
@@ -21,10 +21,11 @@ use crate::table::column_message::ColumnMessage;
 use crate::table::file::{ColumnBuffers, TableFile, nulls};
 use crate::table::sha256_lanes::digests;
 
-/// Bytes that an open table takes for a chunk: where its header and its buffers lie.
+/// Bytes of memory that an open table takes for a chunk: the positions of its header and its
+/// buffers.
 const CHUNK_MEMORY: usize = 64;
 
-/// A table that is stored, or about to be published. Immutable, cheap to clone, readable from any thread.
+/// A table that is published, or about to be. Immutable, cheap to clone, readable from any thread.
 #[derive(Clone)]
 pub struct Table(Arc<Inner>);
 
@@ -42,12 +43,12 @@ impl Table {
         }
     }
 
-    /// Its columns.
+    /// Returns the schema.
     pub fn schema(&self) -> &Schema {
         &self.0.file.schema
     }
 
-    /// Returns how many rows it has.
+    /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         self.0.file.rows
     }
@@ -57,30 +58,32 @@ impl Table {
         self.0.digest
     }
 
-    /// Logical bytes: values, offsets, text, codes, categories, and bitmaps where there are nulls.
+    /// Returns the logical bytes: values, offsets, text, codes, categories, and bitmaps where there
+    /// are nulls.
     pub fn bytes(&self) -> u64 {
         self.0.file.bytes
     }
 
-    /// Returns bytes of memory that an open table takes, about: its schema, its categories, and
-    /// where its chunks lie. Its values are in its file.
+    /// Returns the bytes of memory that an open table takes, approximately: its schema, its
+    /// categories, and the positions of its chunks. Its values are in its file.
     pub fn held_bytes(&self) -> u64 {
         let file = &self.0.file;
         let categories = file.categories.iter().flatten().map(|list| list.get_buffer_memory_size()).sum::<usize>();
         file.schema.held_bytes() + (categories + file.chunks() * CHUNK_MEMORY) as u64
     }
 
-    /// Returns how many chunks it is stored in.
+    /// Returns the number of chunks.
     pub fn chunks(&self) -> usize {
         self.0.file.chunks()
     }
 
-    /// Rows from `start` on, at most `rows` of them and at most to the end of their chunk: none only at the end of the
-    /// table. `columns` are indices, in the order wanted; `None` means all. Nothing is copied; text and codes are validated
-    /// as they are read.
+    /// Reads at most `rows` rows from `start` on, and at most to the end of their chunk; none only
+    /// at the end of the table. `columns` are indices, in the order wanted; `None` means all.
+    /// Nothing is copied. Text and codes are validated as they are read.
     ///
     /// # Errors
-    /// [`StoreError::PastEnd`], [`StoreError::NoColumn`]; [`StoreError::Damaged`] if what is read is not valid.
+    /// [`StoreError::PastEnd`], [`StoreError::NoColumn`]; [`StoreError::Damaged`] if the content is
+    /// not valid.
     pub fn read(&self, start: u64, rows: usize, columns: Option<&[usize]>) -> Result<RecordBatch, StoreError> {
         let Inner { file, .. } = &*self.0;
         if start > file.rows {
@@ -180,14 +183,14 @@ impl Table {
     }
 }
 
-/// What is hashed of a column as it is stored.
+/// Returns the message of a column as it is stored.
 fn stored_message(data_type: DataType, rows: usize, column: &ColumnBuffers) -> ColumnMessage<'_> {
     let has_nulls = nulls(column.nulls.as_ref(), 0, rows).is_some();
     let validity = column.nulls.as_deref().filter(|_| has_nulls).unwrap_or_default();
     ColumnMessage::new(data_type, rows, validity, &column.values, column.text.as_deref().unwrap_or_default())
 }
 
-/// Of a buffer whose size and alignment were checked for the whole chunk.
+/// Returns values of a buffer whose size and alignment were checked for the whole chunk.
 fn scalars<T: ArrowNativeType>(values: Buffer, first: usize, rows: usize) -> ScalarBuffer<T> {
     ScalarBuffer::new(values, first, rows)
 }

@@ -1,9 +1,11 @@
 //! SHA-256 of several messages at once, one in each lane of the processor's vectors.
 //!
-//! A table's digest is made of many independent messages of nearly equal length (the columns of a chunk), so lanes pay where
-//! SHA instructions are missing: 16 lanes (AVX-512) were measured at six times the speed of one, on the same machine. The
-//! compression function is FIPS 180-4, section 6.2.2, written over arrays that the compiler turns into vectors; without such
-//! vectors, and for what is left over, `sha2` does the work, with SHA instructions if there are any.
+//! A table's digest consists of many independent messages of nearly equal length (the columns of a
+//! chunk), so that lanes pay off where SHA instructions are missing: 16 lanes (AVX-512) were
+//! measured at six times the speed of one, on the same machine. The compression function is FIPS
+//! 180-4, section 6.2.2, written over arrays that the compiler turns into vectors. Without such
+//! vectors, and for the rest of messages of unequal length, `sha2` does the work, with SHA
+//! instructions if there are any.
 
 use std::cmp::Reverse;
 
@@ -16,13 +18,13 @@ use crate::table::column_message::{BLOCK, ColumnMessage};
 const INITIAL: [u32; 8] =
     [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
 
-/// With fewer messages than this, lanes that idle cost more than they save.
+/// With fewer messages than this, idle lanes cost more than the others save.
 const FEWEST_LANES: usize = 3;
 
 /// Returns the digests of messages, in their order.
 pub(super) fn digests(messages: &[ColumnMessage<'_>]) -> Vec<Digest> {
     let mut digests = vec![Digest::from_bytes([0; 32]); messages.len()];
-    // Messages of like length share a group, so that few blocks are left over.
+    // Messages of similar length share a group, so that few blocks remain.
     let mut order: Vec<usize> = (0..messages.len()).collect();
     order.sort_by_key(|&index| Reverse(messages[index].blocks()));
     let width = width();
@@ -47,7 +49,7 @@ pub(super) fn digests(messages: &[ColumnMessage<'_>]) -> Vec<Digest> {
     digests
 }
 
-/// Returns how many messages are hashed at once; 1 where one alone is as fast.
+/// Returns how many messages are hashed at once; 1 where one at a time is as fast.
 fn width() -> usize {
     #[cfg(target_arch = "x86_64")]
     {
@@ -64,14 +66,15 @@ fn width() -> usize {
     1
 }
 
-/// Hashes a group of at most `L` messages: all together as far as the shortest goes, then each to its end.
+/// Hashes a group of at most `L` messages: together up to the end of the shortest, then each by
+/// itself.
 fn run<const L: usize>(
     messages: &[ColumnMessage<'_>],
     group: &[usize],
     compress: impl Fn(&mut [[u32; L]; 8], &[&[u8; BLOCK]; L]),
 ) -> Vec<[u32; 8]> {
     let mut state = INITIAL.map(|word| [word; L]);
-    // Lanes without a message repeat the first; nobody looks at what they make.
+    // Lanes without a message repeat the first; their results are not used.
     let lanes: [&ColumnMessage<'_>; L] = std::array::from_fn(|lane| &messages[*group.get(lane).unwrap_or(&group[0])]);
     let common = lanes.iter().map(|message| message.blocks()).min().unwrap_or(0);
     for block in 0..common {
@@ -80,7 +83,7 @@ fn run<const L: usize>(
     (0..group.len()).map(|lane| finish(lanes[lane], state.map(|word| word[lane]), common)).collect()
 }
 
-/// Hashes a message alone, from block `from` on.
+/// Hashes the rest of a message by itself, from block `from` on.
 fn finish(message: &ColumnMessage<'_>, mut state: [u32; 8], from: usize) -> [u32; 8] {
     for block in from..message.blocks() {
         compress256(&mut state, std::slice::from_ref(message.block(block)));
@@ -108,7 +111,8 @@ fn compress_avx2(state: &mut [[u32; 8]; 8], blocks: &[&[u8; BLOCK]; 8]) {
     compress(state, blocks);
 }
 
-/// FIPS 180-4, section 6.2.2, for `L` messages. Inlined into functions that have vectors of `L` words.
+/// FIPS 180-4, section 6.2.2, for `L` messages. Inlined into functions that are compiled for
+/// vectors of `L` words.
 #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only called with vectors"))]
 #[inline(always)]
 fn compress<const L: usize>(state: &mut [[u32; L]; 8], blocks: &[&[u8; BLOCK]; L]) {
@@ -171,7 +175,8 @@ mod tests {
     use crate::schema::DataType;
 
     proptest! {
-        /// `sha2` over the whole message is the reference; the widths that this processor lacks are not tried.
+        /// The reference is `sha2` over the whole message. Widths that this processor lacks are not
+        /// tested.
         #[test]
         fn messages_hashed_together_have_the_digests_that_each_has_alone(
             parts in prop::collection::vec((0usize..300, 0usize..300, 0usize..300, any::<u8>()), 0..40),

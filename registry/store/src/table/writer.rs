@@ -1,4 +1,5 @@
-//! Writes a table: cuts what arrives into chunks, stores and hashes them, keeps a few in memory at most.
+//! Writing a table: cuts rows into chunks, stores and hashes them, and holds a few in memory at
+//! most.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -19,19 +20,19 @@ use crate::table::file::{column_bytes, storage_schema, write_notes};
 use crate::table::hashing::Hashing;
 use crate::table::reader::Table;
 
-/// Columns of a chunk are at most this long unless they hold text, so they pass the buffer by; what is smaller (bitmaps,
-/// padding) is gathered.
+/// Bytes of the file's buffer. A column of a chunk has at least as many unless its values are
+/// small, and passes the buffer by; smaller writes (bitmaps, padding) are gathered.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Bytes that a writer takes for a column besides its values and the schema: the builder, the map
-/// of its categories, the field as it is stored. Measured with 65,536 columns, rounded up.
+/// Bytes of memory that a writer takes for a column besides its values and the schema: the builder,
+/// the map of its categories, the field as it is stored. Measured with 65,536 columns, rounded up.
 const COLUMN_MEMORY: u64 = 1024;
 
-/// The most bytes of all categories of a table in its file's footer. Arrow's writer and reader count
-/// them in 31 bits.
+/// The most bytes of all categories of a table in its file's footer. Arrow's writer and reader
+/// count them in 31 bits.
 const MAX_FOOTER_BYTES: usize = 512 << 20;
 
-/// A table that is being made. Dropping it removes what was written.
+/// A table that is being written. Dropping it removes the file.
 pub struct TableWriter {
     staged: StagedFiles,
     schema: Schema,
@@ -43,7 +44,7 @@ pub struct TableWriter {
     categories: Vec<Categories>,
     hashing: Hashing,
     chunk_rows: usize,
-    /// Rows in the chunk that is being filled.
+    /// Rows in the current chunk.
     filled: usize,
     rows: u64,
     bytes: u64,
@@ -80,28 +81,28 @@ impl TableWriter {
         &self.schema
     }
 
-    /// Returns how many rows were written so far.
+    /// Returns the number of rows written so far.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Returns how many logical bytes were written to disk so far: what [`Table::bytes`] will say,
+    /// Returns the number of logical bytes written to the file so far: those of [`Table::bytes`],
     /// without the last chunk.
     pub fn bytes_written(&self) -> u64 {
         self.bytes
     }
 
-    /// Returns bytes that the writer keeps in memory: itself, the chunk that is being filled,
-    /// chunks before it that may still be hashed, and all categories. Capacity counts, not length.
-    /// The same for the same rows, however fast hashing is.
+    /// Returns the bytes of memory that the writer holds: itself, the current chunk, chunks before
+    /// it that may still be hashed, and all categories. Counts capacity, not length. The result is
+    /// the same for the same rows, however fast hashing is.
     pub fn held_bytes(&self) -> u64 {
         let categories: usize = self.categories.iter().map(Categories::held_bytes).sum();
         Self::head_bytes(&self.schema) + self.filling_bytes() + self.hashing.held_bytes() + categories as u64
     }
 
-    /// Lets go of what it still has of the batches that were written: dictionaries, which slices of
-    /// one batch share. [`Self::held_bytes`] counts no batch, so its keeper calls this when it is
-    /// done with one.
+    /// Releases what the writer still holds of the batches written: dictionaries, which slices of
+    /// one batch share. [`Self::held_bytes`] counts no batch, so that a caller that counts a batch
+    /// calls this when it drops it.
     pub fn forget_batch(&mut self) {
         self.categories.iter_mut().for_each(Categories::forget);
     }
@@ -113,8 +114,8 @@ impl TableWriter {
         Self::head_bytes(schema) + columns.sum::<u64>()
     }
 
-    /// Returns bytes of memory that [`TableWriter::finish`] takes for a moment besides: categories
-    /// are written to the file's footer and read back.
+    /// Returns the bytes of memory that [`TableWriter::finish`] takes for a moment in addition:
+    /// categories are written to the file's footer and read back.
     pub fn finishing_bytes(&self) -> u64 {
         self.categories.iter().map(Categories::finishing_bytes).sum::<usize>() as u64
     }
@@ -127,12 +128,14 @@ impl TableWriter {
         self.columns.iter().map(ColumnBuilder::held_bytes).sum::<usize>() as u64
     }
 
-    /// Appends rows. How they are cut into batches, sliced and numbered makes no difference to the table.
+    /// Appends rows. How they are cut into batches, sliced, and how categories are numbered does
+    /// not affect the table.
     ///
     /// # Errors
-    /// [`StoreError::BatchMismatch`] if names or types differ from the schema's, [`StoreError::Null`] for a null where
-    /// none may be, [`StoreError::TextTooLong`], and [`StoreError::Io`], for example when the disk is full. After an error the
-    /// table cannot be finished meaningfully: drop the writer.
+    /// [`StoreError::BatchMismatch`] if names or types differ from the schema's,
+    /// [`StoreError::Null`] for a null in a column that is not nullable,
+    /// [`StoreError::TextTooLong`], and [`StoreError::Io`], for example when the disk is full.
+    /// After an error, drop the writer: the table would be incomplete.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
         self.check(batch)?;
         let mut start = 0;
@@ -154,12 +157,12 @@ impl TableWriter {
     }
 
     /// Takes the CPU time, in nanoseconds, that other threads spent on this table since the last
-    /// time. Whoever the table is made for answers for it.
+    /// call. The stage that the table is written for is charged for it.
     pub fn take_other_threads_cpu_ns(&self) -> u64 {
         self.hashing.take_pool_cpu_ns()
     }
 
-    /// Ends the table. It is readable at once, and visible to others when its staging is published.
+    /// Completes the table. It is readable at once, and visible to others after publication.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -167,8 +170,8 @@ impl TableWriter {
         self.finish_counted().map(|(table, _)| table)
     }
 
-    /// As [`TableWriter::finish`], with what [`TableWriter::take_other_threads_cpu_ns`] would say
-    /// then.
+    /// As [`TableWriter::finish`]; also returns the rest of
+    /// [`TableWriter::take_other_threads_cpu_ns`].
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -219,7 +222,7 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Stores and hashes what was filled; makes room for `next` rows of another chunk.
+    /// Stores and hashes the current chunk, and makes room for `next` rows of another.
     fn end_chunk(&mut self, next: usize) -> Result<(), StoreError> {
         let footer: usize = self.categories.iter().map(Categories::footer_bytes).sum();
         if footer > MAX_FOOTER_BYTES {
@@ -256,13 +259,13 @@ impl std::fmt::Debug for TableWriter {
     }
 }
 
-/// Returns a bug of the host costs the table and not the process.
+/// A bug of the host fails the table, not the process.
 fn hashing_failed(path: &std::path::Path) -> StoreError {
     let source = std::io::Error::other("a thread that hashes panicked, please report this");
     StoreError::Io { action: "hash", path: path.to_owned(), source }
 }
 
-/// What Arrow's writer says: nearly always what the system said.
+/// Converts an error of Arrow's writer, which is nearly always the system's.
 fn arrow_error(error: ArrowError, path: &std::path::Path) -> StoreError {
     match error {
         ArrowError::IoError(_, source) => StoreError::Io { action: "write", path: path.to_owned(), source },
