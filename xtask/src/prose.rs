@@ -5,6 +5,7 @@
 
 mod comments;
 mod markdown;
+mod places;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,6 +18,10 @@ use markdown::Document;
 
 /// The page from which every other page of `docs/` must be reached.
 const FRONT_PAGE: &str = "docs/README.md";
+
+/// The document that says where to look, and the marks around that section.
+const ARCHITECTURE: &str = "ARCHITECTURE.md";
+const ANSWERS: (&str, &str) = ("<!-- where: begin -->", "<!-- where: end -->");
 
 /// Which files have comments, and how these begin. A longer beginning stands before its prefix.
 const LANGUAGES: [(&str, &[&str]); 4] =
@@ -44,11 +49,17 @@ pub(crate) fn form() -> Result<()> {
     report(wrong)
 }
 
-/// Checks that links lead to files and headings, and that every page of `docs/` is reached.
+/// Checks that links and paths lead to files and headings, that ARCHITECTURE.md says where to look,
+/// and that every page of `docs/` is reached.
 pub(crate) fn links() -> Result<()> {
     let documents = documents()?;
     let exists = |path: &Path| workspace::root().join(path).exists();
     let mut wrong = dead_links(&documents, &exists);
+    wrong.extend(places::lost_paths(&documents, &exists));
+    let text = read(Path::new(ARCHITECTURE))?;
+    let answers = text.split_once(ANSWERS.0).and_then(|(_, rest)| Some(rest.split_once(ANSWERS.1)?.0));
+    let sources = |file: &str| fs::read_to_string(workspace::root().join(file)).ok();
+    wrong.extend(places::lost_answers(answers.unwrap_or_default(), &sources));
     wrong.extend(unreached(&documents));
     report(wrong)
 }

@@ -84,6 +84,14 @@ impl Document {
         links
     }
 
+    /// The texts in code spans, with their lines.
+    pub(super) fn code_spans(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.prose.iter().flat_map(|(number, line)| {
+            let spans = line.text.split('`').skip(1).step_by(2);
+            spans.map(move |span| (*number, span))
+        })
+    }
+
     /// Checks widths: a line and what is wrong with it.
     pub(super) fn wrong(&self) -> Vec<(usize, String)> {
         let mut wrong = Vec::new();
