@@ -1,6 +1,6 @@
 #![no_main]
-//! Any text as a pipeline file, with an argument that changes it: a manifest whose configuration can be written down, or
-//! problems that can be shown.
+//! Any text as a pipeline file, with an argument that changes it: a manifest whose configuration
+//! can be written down, or problems that can be shown.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,9 @@
 #![no_main]
-//! Any JSON as a component's schema of its parameters, and any values as the parameters: the check ends within its steps, and
-//! what it says is a page at most.
+//! Any JSON as a component's schema of its parameters, and any values as the parameters: the check
+//! ends within its steps, and what it says is a page at most.
 //!
-//! Before the first NUL stands the schema, after it the parameters: as JSON, and as the TOML of a pipeline file.
+//! Before the first NUL stands the schema, after it the parameters: as JSON, and as the TOML of a
+//! pipeline file.
 
 use std::path::PathBuf;
 

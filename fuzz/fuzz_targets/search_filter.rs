@@ -1,6 +1,6 @@
 #![no_main]
-//! Any text as a filter and as an order of every kind of record: one that prints as a text of the same meaning, or a problem with
-//! its place. And as a pattern: what it matches ends in time.
+//! Any text as a filter and as an order of every kind of record: one that prints as a text of the
+//! same meaning, or a problem with its place. And as a pattern: what it matches ends in time.
 
 use libfuzzer_sys::fuzz_target;
 use stagewright_store::search::{Entity, Filter, OrderBy, like, like_to_glob};

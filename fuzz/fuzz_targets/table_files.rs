@@ -1,5 +1,6 @@
 #![no_main]
-//! Any bytes as a table's file, which the host maps into memory: an error, or cells that are valid Arrow wherever it reads.
+//! Any bytes as a table's file, which the host maps into memory: an error, or cells that are valid
+//! Arrow wherever it reads.
 
 use std::cell::OnceCell;
 use std::fs;

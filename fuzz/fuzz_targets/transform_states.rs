@@ -1,5 +1,6 @@
 #![no_main]
-//! Any bytes as a fitted transformation: refused, or one that makes a feature per field of any batch of its columns.
+//! Any bytes as a fitted transformation: refused, or one that makes a feature per field of any
+//! batch of its columns.
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;

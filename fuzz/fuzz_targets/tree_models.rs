@@ -1,5 +1,6 @@
 #![no_main]
-//! Any bytes as a model of trees: refused, or a model that is written back byte for byte and predicts any row.
+//! Any bytes as a model of trees: refused, or a model that is written back byte for byte and
+//! predicts any row.
 
 use libfuzzer_sys::fuzz_target;
 use stagewright_trees::TreeModel;

@@ -1,4 +1,5 @@
-//! Encodes the shapes: components that no Rust author could write, as core modules in text form that `wit-component` makes components of, or as components outright.
+//! Encodes the shapes: components that no Rust author could write, as core modules in text form
+//! that `wit-component` makes components of, or as components outright.
 //!
 //! What must come of each stands in `tests/hostile/shapes.rs`, under the same name.
 
@@ -168,8 +169,8 @@ fn nested(depth: usize) -> Vec<u8> {
     })
 }
 
-/// Sixty definitions that refer twice to the one before, by names that read otherwise once they are decoded: what stands under
-/// the names as they are is harmless.
+/// Sixty definitions that refer twice to the one before, by names that read otherwise once they are
+/// decoded: what stands under the names as they are is harmless.
 fn doubling() -> String {
     let encoded = |level: u32| format!("l%{:x}", u32::from(b'0') + level % 10) + &"x".repeat(level as usize / 10);
     let decoded = |level: u32| format!("l{}", level % 10) + &"x".repeat(level as usize / 10);
@@ -233,7 +234,8 @@ fn build(shape: &Shape) -> Vec<u8> {
 
 /// A component.
 enum Shape {
-    /// A core module for the world `promotion`: what stands before `describe`, the body of `describe`, and the schema that it returns.
+    /// A core module for the world `promotion`: what stands before `describe`, the body of
+    /// `describe`, and the schema that it returns.
     Core { items: String, describe: &'static str, schema: String },
     /// The same, with an import of an interface from a package of this WIT.
     Import { wit: &'static str, module: &'static str, function: &'static str, parameters: &'static str },
@@ -243,7 +245,8 @@ enum Shape {
     Binary(Vec<u8>),
 }
 
-/// A core module that describes itself well: strings in its memory at 256, the record of their places at 64.
+/// A core module that describes itself well: strings in its memory at 256, the record of their
+/// places at 64.
 fn core(items: &str, describe: &str, schema: &str) -> String {
     let escaped: String = schema.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     let places = [(256, 5), (264, 5), (272, 0), (512, schema.len() as u32), (0, 0)];

@@ -28,9 +28,11 @@ pub(crate) enum Guests {
     Without,
 }
 
-/// Builds host and stages, both at once (each ends with crates that only one core can work on); puts the stages beside the binary.
+/// Builds host and stages, both at once (each ends with crates that only one core can work on);
+/// puts the stages beside the binary.
 pub(crate) fn everything(guests: Guests) -> Result<Built> {
-    // Before the threads, although `stages` would do it: rustup changes the toolchain that the host is then being compiled with.
+    // Before the threads, although `stages` would do it: rustup changes the toolchain that the host
+    // is then being compiled with.
     add_target()?;
     std::thread::scope(|scope| {
         let host = scope.spawn(host);
@@ -93,7 +95,8 @@ fn components(folder: &str) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds the stages, and the guests if they are wanted, by one nested cargo call into a target directory of their own.
+/// Builds the stages, and the guests if they are wanted, by one nested cargo call into a target
+/// directory of their own.
 pub(crate) fn stages(guests: Guests) -> Result<Built> {
     add_target()?;
     let stages = components("stages")?;
@@ -120,7 +123,8 @@ pub(crate) fn stages(guests: Guests) -> Result<Built> {
     Ok(result)
 }
 
-/// Copies components under the names that manifests use, with more sections at their end; what is the same already is left alone.
+/// Copies components under the names that manifests use, with more sections at their end; what is
+/// the same already is left alone.
 fn place(names: &[String], from: &Path, to: &Path, sections: impl Fn(&str) -> Result<Vec<u8>>) -> Result<()> {
     let failed = |error: std::io::Error| format!("cannot write {}: {error}", to.display());
     fs::create_dir_all(to).map_err(failed)?;

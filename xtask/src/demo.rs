@@ -49,7 +49,8 @@ fn stagewright(built: &Built, home: &Path) -> Command {
     command
 }
 
-/// A run that may end with a verdict either way: exit code 4 is a rejected candidate, which is no failure of the demonstration.
+/// A run that may end with a verdict either way: exit code 4 is a rejected candidate, which is no
+/// failure of the demonstration.
 fn pipeline(built: &Built, home: &Path, changes: &[&str], more: &[&str]) -> Result<()> {
     let mut command = stagewright(built, home);
     command.args(["run", "config/churn.toml"]).args(changes).args(more);

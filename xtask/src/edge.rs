@@ -1,6 +1,7 @@
 //! The binary for hosts without a compiler: built, and tried out.
 //!
-//! Not a part of `cargo xtask test`: without cranelift, features of crates at the bottom (hashbrown, memchr) are others, and most of the host is built once more.
+//! Not a part of `cargo xtask test`: without cranelift, features of crates at the bottom
+//! (hashbrown, memchr) are others, and most of the host is built once more.
 
 use std::fs;
 
@@ -9,7 +10,8 @@ use crate::provenance::{PROGRAMS, program};
 use crate::steps::{Result, run};
 use crate::workspace::{self, cargo};
 
-/// What to build. Those who ask for the compiler are left out; `--workspace` keeps the others' features as they are.
+/// What to build. Those who ask for the compiler are left out; `--workspace` keeps the others'
+/// features as they are.
 pub(crate) const RUN_ONLY: [&str; 9] = [
     "--no-default-features",
     "--release",

@@ -1,9 +1,11 @@
-//! Fuzzing on the pinned, stable toolchain: `fuzz/` holds targets and corpora as `cargo fuzz` expects them.
+//! Fuzzing on the pinned, stable toolchain: `fuzz/` holds targets and corpora as `cargo fuzz`
+//! expects them.
 //!
-//! libFuzzer needs code that counts its edges and comparisons; those flags are stable. Only sanitizers are not, and the code
-//! under test has next to no `unsafe`: what is looked for are panics, overflows, broken promises, endless loops and memory
-//! without bound. So neither nightly nor `cargo fuzz` has to be installed, on CI or elsewhere. With both,
-//! `cargo +nightly fuzz run TARGET` runs the same targets under the address sanitizer.
+//! libFuzzer needs code that counts its edges and comparisons; those flags are stable. Only
+//! sanitizers are not, and the code under test has next to no `unsafe`: what is looked for are
+//! panics, overflows, broken promises, endless loops and memory without bound. So neither nightly
+//! nor `cargo fuzz` has to be installed, on CI or elsewhere. With both, `cargo +nightly fuzz run
+//! TARGET` runs the same targets under the address sanitizer.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +27,8 @@ const FLAGS: [&str; 6] = [
 /// How long each target runs in CI, in seconds: its corpus, and a little more.
 const SMOKE: &str = "5";
 
-/// The slowest that one input may be, in seconds: far above what it takes, so that a busy machine is no finding.
+/// The slowest that one input may be, in seconds: far above what it takes, so that a busy machine
+/// is no finding.
 const SLOWEST: u32 = 60;
 
 /// The most memory, in MiB: an input of a few KiB that takes more is a finding.
@@ -65,7 +68,8 @@ pub(crate) fn fuzz(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Runs one target. What it says goes to a file beside its findings, since stages and libFuzzer say much.
+/// Runs one target. What it says goes to a file beside its findings, since stages and libFuzzer say
+/// much.
 fn one(name: &str, folder: &Path, host: &str, seconds: &str) -> Result<()> {
     // What is new goes to the first folder; the committed corpus is only read.
     let (found, findings) = (folder.join("corpus").join(name), folder.join("findings").join(name));

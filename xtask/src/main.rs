@@ -1,7 +1,9 @@
-//! The commands that people run: `cargo xtask demo`, `test`, `stages`, `edge`, `bench`, `fuzz`, `install`.
+//! The commands that people run: `cargo xtask demo`, `test`, `stages`, `edge`, `bench`, `fuzz`,
+//! `install`.
 //!
-//! Depends on next to nothing, so that a fresh machine compiles it in seconds. It builds the host and, by one nested cargo call into a
-//! target directory of their own, the stages; the host never builds a stage, and nothing it runs looks into the source tree.
+//! Depends on next to nothing, so that a fresh machine compiles it in seconds. It builds the host
+//! and, by one nested cargo call into a target directory of their own, the stages; the host never
+//! builds a stage, and nothing it runs looks into the source tree.
 
 mod bench;
 mod build;

@@ -33,7 +33,8 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("rustfmt", || run(cargo().args(["fmt", "--all", "--check"])))?;
     steps.step("crates depend on those below them", crate::layers::crate_order)?;
     steps.step("the program of stages shares the host's crates", crate::features::shared)?;
-    // All targets of all crates at once: cargo then settles on one set of features, and builds each dependency once.
+    // All targets of all crates at once: cargo then settles on one set of features, and builds each
+    // dependency once.
     steps.step("build host and tests", || run(cargo().args(["build", "--release", "--workspace", "--all-targets"])))?;
     steps.step("build the program of stages", build::stage_program)?;
     let built = steps.step("build the stages", || build::stages(build::Guests::With))?;
@@ -157,7 +158,8 @@ fn python_tests() -> Result<()> {
         .env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
-/// The binary for hosts without a compiler is valid, and cranelift is no part of it. Building and running it takes minutes: `cargo xtask edge`.
+/// The binary for hosts without a compiler is valid, and cranelift is no part of it. Building and
+/// running it takes minutes: `cargo xtask edge`.
 fn run_only() -> Result<()> {
     run(cargo().arg("check").args(edge::RUN_ONLY))?;
     for package in ["stagewright", workspace::STAGE] {
@@ -181,7 +183,8 @@ fn deny() -> Result<()> {
             .envs([("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"), ("CARGO_PROFILE_RELEASE_LTO", "off")])
             .env_remove("CARGO_TARGET_DIR"))?;
     }
-    // The advisory database comes from GitHub, which not every machine reaches; without it the other checks still hold.
+    // The advisory database comes from GitHub, which not every machine reaches; without it the
+    // other checks still hold.
     let advisories = run(cargo().args(["deny", "--log-level", "error", "check", "advisories"]));
     if let Err(message) = advisories {
         if std::env::var_os("STAGEWRIGHT_REQUIRE_ADVISORIES").is_some() {

@@ -1,5 +1,7 @@
-//! What crossing the boundary costs: columns of each kind from the host into a guest that hands them back, every check included, as a
-//! share of what `memcpy` does with batches of the same size in the same process. In CPU time, which other programs disturb less. Run by `cargo xtask bench boundary`.
+//! What crossing the boundary costs: columns of each kind from the host into a guest that hands
+//! them back, every check included, as a share of what `memcpy` does with batches of the same size
+//! in the same process. In CPU time, which other programs disturb less. Run by `cargo xtask bench
+//! boundary`.
 
 use std::hint::black_box;
 use std::sync::Arc;

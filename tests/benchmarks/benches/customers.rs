@@ -1,5 +1,5 @@
-//! Not a measurement: writes generated customers to a SQLite file, for `cargo xtask bench lifecycle`. The file and the number of rows
-//! are the first two arguments.
+//! Not a measurement: writes generated customers to a SQLite file, for `cargo xtask bench
+//! lifecycle`. The file and the number of rows are the first two arguments.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,10 @@
-//! How fast a version is uploaded to S3 and verified there, against the SDK alone. Run by `cargo xtask bench registry`.
+//! How fast a version is uploaded to S3 and verified there, against the SDK alone. Run by `cargo
+//! xtask bench registry`.
 //!
-//! One object of 100 MB, to a server in this process, which shares the processor. Rates are medians of five passes in
-//! turn. The SDK alone: `put_object` of the file, and of memory without a signature of the payload; `get_object` drained. One
-//! request each, no digest, nothing compared. Ours has the SHA-256 of the file beside the upload, and is no faster than that.
+//! One object of 100 MB, to a server in this process, which shares the processor. Rates are medians
+//! of five passes in turn. The SDK alone: `put_object` of the file, and of memory without a
+//! signature of the payload; `get_object` drained. One request each, no digest, nothing compared.
+//! Ours has the SHA-256 of the file beside the upload, and is no faster than that.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

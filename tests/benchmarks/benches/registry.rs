@@ -1,8 +1,8 @@
-//! What the registry's changes and searches cost, durable: in SQLite, and in a PostgreSQL of this machine if there is one. Run by
-//! `cargo xtask bench registry [--rows RUNS] [--repeat N]`.
+//! What the registry's changes and searches cost, durable: in SQLite, and in a PostgreSQL of this
+//! machine if there is one. Run by `cargo xtask bench registry [--rows RUNS] [--repeat N]`.
 //!
-//! A change is as slow as the disk's flush, which is measured beside it: so each has its time on the wall, its CPU time and its number of
-//! flushes.
+//! A change is as slow as the disk's flush, which is measured beside it: so each has its time on
+//! the wall, its CPU time and its number of flushes.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -141,7 +141,8 @@ fn fill(path: &Path, runs: u64) -> Result<()> {
     Ok(transaction.commit()?)
 }
 
-/// Does something many times; milliseconds on the wall and of CPU, and how often it waited for the disk.
+/// Does something many times; milliseconds on the wall and of CPU, and how often it waited for the
+/// disk.
 fn measured(name: &str, repeat: u64, mut change: impl FnMut(u64) -> Result<()>) -> Result<Value> {
     let (mut walls, mut cpus) = (Vec::new(), Vec::new());
     change(0)?;
@@ -173,7 +174,8 @@ fn new_run() -> NewRun {
     NewRun { experiment: "bench".into(), pipeline: "bench".into(), parameters, ..NewRun::default() }
 }
 
-/// A version as a run registers it: four artifacts that are needed, nine metrics, twenty parameters.
+/// A version as a run registers it: four artifacts that are needed, nine metrics, twenty
+/// parameters.
 fn new_version(home: &Home) -> Result<NewVersion> {
     let staging = home.artifacts.stage();
     let mut references = Vec::new();

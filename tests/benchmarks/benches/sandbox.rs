@@ -1,9 +1,10 @@
-//! What each protection of the sandbox costs, as a ratio to a run without it, in CPU time of one thread. Run by `cargo xtask bench
-//! sandbox [--rows N] [--repeat N]`.
+//! What each protection of the sandbox costs, as a ratio to a run without it, in CPU time of one
+//! thread. Run by `cargo xtask bench sandbox [--rows N] [--repeat N]`.
 //!
-//! Interruption by epochs, the limiter and the compiler's NaN canonicalisation are switched off and on. The checks of batches cannot
-//! be: Arrow's arrays would then hold whatever a guest sends. They are timed on their own, on the tables that the stages work on, and
-//! priced by the bytes that each stage passes.
+//! Interruption by epochs, the limiter and the compiler's NaN canonicalisation are switched off and
+//! on. The checks of batches cannot be: Arrow's arrays would then hold whatever a guest sends. They
+//! are timed on their own, on the tables that the stages work on, and priced by the bytes that each
+//! stage passes.
 
 use std::hint::black_box;
 use std::time::Duration;

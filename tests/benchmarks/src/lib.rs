@@ -1,8 +1,9 @@
-//! What the benchmarks share: a home and a runtime ([`Rig`]), tables of generated customers ([`tables`]), the host's tables as
-//! native code reads them ([`native`]), the stages as work that can be done natively and in the sandbox ([`work`]), and timing.
+//! What the benchmarks share: a home and a runtime ([`Rig`]), tables of generated customers
+//! ([`tables`]), the host's tables as native code reads them ([`native`]), the stages as work that
+//! can be done natively and in the sandbox ([`work`]), and timing.
 //!
-//! Not part of the product. `cargo xtask bench NAME` builds what is needed and runs `benches/NAME.rs`; docs/benchmarks.md has
-//! commands and figures.
+//! Not part of the product. `cargo xtask bench NAME` builds what is needed and runs
+//! `benches/NAME.rs`; docs/benchmarks.md has commands and figures.
 
 pub mod native;
 mod rig;

@@ -1,4 +1,5 @@
-//! The host's tables as the stages' native code reads them: the same batches, by a call instead of a crossing.
+//! The host's tables as the stages' native code reads them: the same batches, by a call instead of
+//! a crossing.
 
 use std::collections::HashMap;
 

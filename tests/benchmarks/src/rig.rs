@@ -32,7 +32,8 @@ pub struct SetUp {
 }
 
 impl SetUp {
-    /// Finds the components by `STAGEWRIGHT_STAGES` and `STAGEWRIGHT_GUESTS`, which `cargo xtask bench` sets.
+    /// Finds the components by `STAGEWRIGHT_STAGES` and `STAGEWRIGHT_GUESTS`, which `cargo xtask
+    /// bench` sets.
     ///
     /// # Errors
     /// They are not set, or the home cannot be made.

@@ -1,4 +1,5 @@
-//! Tables of generated customers, as a pipeline has them after its split: no identifier, the target encoded.
+//! Tables of generated customers, as a pipeline has them after its split: no identifier, the target
+//! encoded.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -78,7 +79,8 @@ pub fn with_target(staging: &Staging, schema: &Schema, features: &[RecordBatch],
 /// Rows made and inserted at a time.
 const ROWS_PER_BATCH: u64 = 16_384;
 
-/// Writes `rows` customers to a new SQLite file, as the table `customers`. Natively: what is measured is what reads them.
+/// Writes `rows` customers to a new SQLite file, as the table `customers`. Natively: what is
+/// measured is what reads them.
 ///
 /// # Errors
 /// The file cannot be written.

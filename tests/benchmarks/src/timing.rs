@@ -35,8 +35,8 @@ pub fn ratio(one: &[f64], other: &[f64]) -> f64 {
     median(one.iter().zip(other).map(|(one, other)| one / other).collect())
 }
 
-/// Measures each variant once per round, so that all of them meet the same disturbances: seconds by variant and round. A first round
-/// that warms caches is left out.
+/// Measures each variant once per round, so that all of them meet the same disturbances: seconds by
+/// variant and round. A first round that warms caches is left out.
 ///
 /// # Errors
 /// What the variants say.

@@ -1,8 +1,8 @@
 //! What the stages do, natively and in the sandbox, on the same inputs.
 //!
-//! Both sides are charged the CPU time of the thread that works: natively around the call, in the sandbox by the stage's meter, from
-//! entering the guest to leaving it, so that instantiating, crossings and checks count. Both sides must make the same bytes of trees and
-//! states.
+//! Both sides are charged the CPU time of the thread that works: natively around the call, in the
+//! sandbox by the stage's meter, from entering the guest to leaving it, so that instantiating,
+//! crossings and checks count. Both sides must make the same bytes of trees and states.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -62,8 +62,8 @@ impl Trainer {
         }
     }
 
-    /// The peers' hyperparameters, but for a third of their trees. Fewer than 100 trees are one shard: the native side grows the
-    /// whole forest too.
+    /// The peers' hyperparameters, but for a third of their trees. Fewer than 100 trees are one
+    /// shard: the native side grows the whole forest too.
     fn parameters(self) -> &'static str {
         match self {
             Self::Logistic => "{}",
@@ -88,7 +88,8 @@ pub enum Work {
     Train(Trainer),
     /// A trainer's model predicts the customers' features.
     Predict(Trainer),
-    /// `evaluate-classifier` judges a boosted model; the predictions are the predictor's and not counted.
+    /// `evaluate-classifier` judges a boosted model; the predictions are the predictor's and not
+    /// counted.
     Evaluate,
 }
 
@@ -280,7 +281,8 @@ impl Inputs {
         let mut model = BlobWriter::new();
         let took = timed(|| T::train(&table, None, &kit_task(), &settings, &mut model))?;
         if trainer != Trainer::Logistic {
-            // Trees compute with basic operations only. The solver's logarithms are the platform's natively.
+            // Trees compute with basic operations only. The solver's logarithms are the platform's
+            // natively.
             same(&model.into_bytes(), self.model(trainer), trainer.component())?;
         }
         Ok(took)

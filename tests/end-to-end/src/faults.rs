@@ -1,7 +1,8 @@
-//! Faults at chosen file operations of the built binary, by a library that stands before the C library
-//! (`faults/faults.c`).
+//! Faults at chosen file operations of the built binary, by a library that stands before the C
+//! library (`faults/faults.c`).
 //!
-//! Why not a hook in the store? It would be code that makes the product fail on purpose, and it would not see SQLite's writes.
+//! Why not a hook in the store? It would be code that makes the product fail on purpose, and it
+//! would not see SQLite's writes.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Runs the built binary in a home of its own. `cargo xtask test` names binary, guests and real tables in the environment.
+//! Runs the built binary in a home of its own. `cargo xtask test` names binary, guests and real
+//! tables in the environment.
 
 #[cfg(target_os = "linux")]
 pub mod faults;
@@ -115,7 +116,8 @@ impl Place {
         Self { operator, ..self }
     }
 
-    /// A command of the binary in this place. The compile cache is shared between tests: compiling is not what they test.
+    /// A command of the binary in this place. The compile cache is shared between tests: compiling
+    /// is not what they test.
     pub fn command(&self, arguments: &[&str]) -> Command {
         self.command_in(&self.home, arguments)
     }
@@ -153,7 +155,8 @@ impl Place {
         self.run(&arguments)
     }
 
-    /// Everything that lasts in the home but the clock: names and contents of artifacts, and the aliases of models.
+    /// Everything that lasts in the home but the clock: names and contents of artifacts, and the
+    /// aliases of models.
     ///
     /// # Panics
     /// If the home cannot be read.
@@ -168,7 +171,8 @@ impl Place {
     }
 }
 
-/// A manifest of the least stages (tests/guests), with the training component of this name: eight rows, no gates.
+/// A manifest of the least stages (tests/guests), with the training component of this name: eight
+/// rows, no gates.
 pub fn least_pipeline(training: &str) -> String {
     let head = "pipeline = \"least\"\nexperiment = \"tests\"\nmodel = \"least\"\nseed = 1\n\
         [task]\nkind = \"binary\"\ntarget = \"y\"\npositive = \"1\"\n\

@@ -48,7 +48,8 @@ fn rows(count: usize) -> String {
     format!("a,b,y\n{}", (0..count).map(row).collect::<String>())
 }
 
-/// Runs on this file; asserts the code, and that the message has these words; and that no artifact and no model came of it, after which a good table works.
+/// Runs on this file; asserts the code, and that the message has these words; and that no artifact
+/// and no model came of it, after which a good table works.
 #[track_caller]
 fn refused(contents: &[u8], code: i32, words: &[&str]) {
     let place = Place::new();

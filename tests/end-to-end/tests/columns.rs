@@ -1,5 +1,5 @@
-//! Columns as data has them: many, wide, weighted, dated, reordered. What a stage cannot hold at once passes in parts, and what
-//! cannot be right is told before anything is learnt.
+//! Columns as data has them: many, wide, weighted, dated, reordered. What a stage cannot hold at
+//! once passes in parts, and what cannot be right is told before anything is learnt.
 
 use std::fmt::Write as _;
 
@@ -32,7 +32,8 @@ fn noise(row: usize, column: usize) -> usize {
     ((mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 33) as usize
 }
 
-/// Rows of `columns` columns of text with `categories` values each, of which the first one tells something about `y`.
+/// Rows of `columns` columns of text with `categories` values each, of which the first one tells
+/// something about `y`.
 fn texts(rows: usize, columns: usize, categories: usize) -> String {
     let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
     let mut text = format!("{},y\n", names.join(","));
@@ -91,7 +92,8 @@ fn one_hot_encoding_of_ten_thousand_categories_passes_in_bounded_memory() {
     let run = place.run(&["run", &path, "--json"]).expect(0).json();
     let transformation = &run["stages"][2];
     assert_eq!(transformation["name"], "transformation");
-    // Three columns of which the training rows show some 2,700 to 2,900 categories each; 4,500 rows of them are 250 MB.
+    // Three columns of which the training rows show some 2,700 to 2,900 categories each; 4,500 rows
+    // of them are 250 MB.
     assert!(transformation["bytes_out"].as_u64().expect("bytes") > 200 << 20, "{transformation}");
     assert!(transformation["peak_memory_bytes"].as_u64().expect("bytes") < 64 << 20, "{transformation}");
 }

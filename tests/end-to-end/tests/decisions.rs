@@ -1,4 +1,5 @@
-//! Verdicts after training: a person's decision, what a verdict is worth under another champion, retirement.
+//! Verdicts after training: a person's decision, what a verdict is worth under another champion,
+//! retirement.
 
 use serde_json::{Value, json};
 use stagewright_end_to_end::Place;

@@ -1,4 +1,5 @@
-//! A full disk at the level of a run: the error says so, nothing of the run is visible, and the next run works.
+//! A full disk at the level of a run: the error says so, nothing of the run is visible, and the
+//! next run works.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -97,7 +98,8 @@ fn a_run_that_fills_the_disk_says_so_and_shows_nothing_and_the_next_one_works() 
     small(&place, &["--register-name", "other"]).expect(0);
 }
 
-/// Runs the binary where no file may grow past this many blocks of 512 bytes: writing fails half way, as on a full disk.
+/// Runs the binary where no file may grow past this many blocks of 512 bytes: writing fails half
+/// way, as on a full disk.
 fn with_limit(place: &Place, blocks: u32, arguments: &[&str]) -> Ended {
     let inner = place.command(arguments);
     let mut command = Command::new("sh");

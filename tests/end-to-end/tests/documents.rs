@@ -2,9 +2,9 @@
 //!
 //! The lines of a ```` ```sh ```` block run one after the other. A document that is read from its
 //! begin to its end keeps its home from block to block; in every other one each block finds a home
-//! with five versions of a model. Blocks of ```` ```sh,ignore ```` are left out, and so are programs
-//! that this machine may lack. A command that needs a server is only parsed: `--help` after it ends
-//! it once its arguments were read.
+//! with five versions of a model. Blocks of ```` ```sh,ignore ```` are left out, and so are
+//! programs that this machine may lack. A command that needs a server is only parsed: `--help`
+//! after it ends it once its arguments were read.
 
 use std::collections::BTreeMap;
 use std::fs;

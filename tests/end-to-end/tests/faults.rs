@@ -1,12 +1,13 @@
 #![cfg(target_os = "linux")]
-//! A fault at every file operation of a whole run: nothing partial becomes visible, nothing is left behind after the next
-//! start, the record says what happened, and the next run works.
+//! A fault at every file operation of a whole run: nothing partial becomes visible, nothing is left
+//! behind after the next start, the record says what happened, and the next run works.
 //!
-//! The least pipeline does some 270 operations in a new home and some 480 in one where a run was killed. Each is tried with
-//! each fault that differs there, by the built binary; of a series of one operation on one file (SQLite writing a
-//! transaction) the first, the second and the last. So that it takes half a minute, some walks take every eighth of these
-//! points, and the next run is tried after every other; `STAGEWRIGHT_FAULTS=all` takes all of them,
-//! and tries the next run after each.
+//! The least pipeline does some 270 operations in a new home and some 480 in one where a run was
+//! killed. Each is tried with each fault that differs there, by the built binary; of a series of
+//! one operation on one file (SQLite writing a transaction) the first, the second and the last. So
+//! that it takes half a minute, some walks take every eighth of these points, and the next run is
+//! tried after every other; `STAGEWRIGHT_FAULTS=all` takes all of them, and tries the next run
+//! after each.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -52,7 +53,8 @@ impl Scenario {
             .counted()
     }
 
-    /// A run that replaces a champion, in a home where a run was killed half way: that is cleaned up first.
+    /// A run that replaces a champion, in a home where a run was killed half way: that is cleaned
+    /// up first.
     fn after_a_killed_run() -> Self {
         let Self { place, mut arguments, operations, .. } = Self::first_run();
         // On this split of the eight rows a model is better than the champion, a constant.
@@ -156,7 +158,8 @@ impl Scenario {
         let code = clean.status.code();
         ensure(code == Some(0), || format!("the next run: {code:?}: {}", String::from_utf8_lossy(&clean.stderr)))?;
         left_behind(home)?;
-        // Whatever was not finished is by now: production points to the champion, and holds nothing temporary.
+        // Whatever was not finished is by now: production points to the champion, and holds nothing
+        // temporary.
         let (promoted, champion) = (promoted(home, MODEL)?, champion(home, MODEL)?);
         ensure(promoted == champion, || format!("production has {promoted:?}, the champion is {champion:?}"))?;
         let aside: Vec<String> = entries(&home.join("production/.stagewright")).into_iter().collect();
@@ -165,7 +168,8 @@ impl Scenario {
 
     fn check_ending(&self, fault: Fault, operation: Option<&Operation>, ended: &Output) -> Result<(), String> {
         if operation.is_none() {
-            // Random names make some runs a few operations shorter (SQLite's pages): nothing went wrong then.
+            // Random names make some runs a few operations shorter (SQLite's pages): nothing went
+            // wrong then.
             return ensure(ended.status.code() == Some(0), || "it went wrong by itself".to_owned());
         }
         let (code, signal) = (ended.status.code(), ended.status.signal());
@@ -235,7 +239,8 @@ impl Scenario {
         ensure(fits || unsure, || format!("the run is recorded as {status:?}"))
     }
 
-    /// Versions are consecutive, judged, whole; the champion is approved, and production holds it, or the one before it, whole.
+    /// Versions are consecutive, judged, whole; the champion is approved, and production holds it,
+    /// or the one before it, whole.
     fn check_versions(&self, home: &Home, code: Option<i32>) -> Result<(), String> {
         let mut approved = vec![None];
         for version in versions(home, MODEL)? {

@@ -49,7 +49,8 @@ fn completions_and_manual_pages_are_where_shells_look_for_them() {
     assert_eq!(commands.lines().collect::<Vec<_>>(), ["resume", "reproduce"], "{commands}");
     let options = complete(["gc", "--dr"], "2");
     assert_eq!(options.trim(), "--dry-run");
-    // The same file is printed for shells that keep it elsewhere, and a second installation replaces the first.
+    // The same file is printed for shells that keep it elsewhere, and a second installation
+    // replaces the first.
     let printed = place.run(&["completions", "bash"]).expect(0);
     assert_eq!(printed.stdout, std::fs::read_to_string(&bash).expect("a script"));
     std::fs::write(share.join("man/man1/stagewright-gone.1"), "old").expect("a page");

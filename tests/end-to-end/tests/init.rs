@@ -1,8 +1,10 @@
-//! `init` writes manifests that run as they are, or says why not; and what its hints and others' tell to type works.
+//! `init` writes manifests that run as they are, or says why not; and what its hints and others'
+//! tell to type works.
 
 use stagewright_end_to_end::{Ended, Place};
 
-/// A table of `rows` rows that can be learnt: `y` follows `a` and `d`, but not always. `more` adds cells before them.
+/// A table of `rows` rows that can be learnt: `y` follows `a` and `d`, but not always. `more` adds
+/// cells before them.
 fn table(head: &str, rows: usize, labels: [&str; 2], more: impl Fn(usize) -> String) -> String {
     let row = |i: usize| {
         let (a, d) = (i * 7919 % 101, i * 104_729 % 97);
@@ -127,7 +129,8 @@ fn what_cannot_be_learnt_is_refused_before_anything_runs() {
             assert!(!told.contains("--set"), "{name}: {told}");
         }
         assert_eq!(place.artifacts(), Vec::<String>::new(), "{name}: nothing ran");
-        // The hint: a target of two values, for which `init` writes a manifest; or stages that do not need to know.
+        // The hint: a target of two values, for which `init` writes a manifest; or stages that do
+        // not need to know.
         place.write("table.csv", table("", 400, ["0", "1"], |_| String::new()));
         place.run(&["init", "--source", "csv:table.csv", "--target", "y", "--output", "two.toml"]).expect(0);
         place.run(&["plan", "two.toml"]).expect(0);

@@ -1,4 +1,5 @@
-//! Tables and models larger than the memory of the stages that read and make them: both pass in pieces.
+//! Tables and models larger than the memory of the stages that read and make them: both pass in
+//! pieces.
 
 use serde_json::Value;
 use stagewright_end_to_end::{Place, least_pipeline};
@@ -47,7 +48,8 @@ fn a_model_larger_than_a_stage_may_use_passes_through_training_the_store_and_pre
     let run = place.run(&arguments).expect(0).json();
     stayed_within(&run, "training");
     assert_eq!(bytes(&place, "training", "model"), 67_108_867);
-    // The evaluation asks the model, which the store serves to another instance; prediction starts from the registry.
+    // The evaluation asks the model, which the store serves to another instance; prediction starts
+    // from the registry.
     stayed_within(&run, "evaluation");
     let rows = place.write("rows.csv", "x\n1\n2\n").display().to_string();
     let predicted = place.run(&["predict", "least", "--input", &rows, "--json"]).expect(0).json();

@@ -24,8 +24,8 @@ fn a_first_run_makes_a_champion_and_a_second_is_judged_against_it() {
         assert!(first["metrics"]["candidate"][metric].is_number(), "{metric} is missing");
     }
 
-    // A model that predicts the same does not exceed the champion: the margin is strict. Trees that are never
-    // needed make it another version all the same.
+    // A model that predicts the same does not exceed the champion: the margin is strict. Trees that
+    // are never needed make it another version all the same.
     let second = place.churn(3000, &["--set", "training.n_estimators=499"]).expect(4).json();
     assert_eq!(second["decision"]["verdict"], "rejected");
     assert_eq!(second["decision"]["judged_against"], 1);

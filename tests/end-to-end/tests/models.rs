@@ -38,7 +38,8 @@ fn promotion_rollback_and_history_agree() {
         place.churn(1500, &[&LOW[..], &["--set", &component, "--register-name", name]].concat()).expect(0);
     };
     train("train-logistic", "one");
-    // Versions of one model without comparing them: each is the first of its own, then imported under one name.
+    // Versions of one model without comparing them: each is the first of its own, then imported
+    // under one name.
     train("train-forest", "two");
     let folder = place.path().join("exported").display().to_string();
     for name in ["one", "two"] {

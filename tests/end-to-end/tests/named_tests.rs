@@ -58,7 +58,8 @@ fn every_test_that_a_document_names_exists() {
                 }
             }
             for path in line.split(['(', ')', ' ', ',', ';', '`', '|']).filter(|word| word.ends_with(".rs")) {
-                // A file is named by its path from the root, or by its name where its folder is plain.
+                // A file is named by its path from the root, or by its name where its folder is
+                // plain.
                 let is_there = files.iter().any(|file| file.ends_with(path));
                 if !is_there {
                     missing.push(format!("{document}: {path}"));

@@ -1,6 +1,8 @@
-//! Text from outside, wherever it is shown: it moves no cursor, turns and hides nothing, and begins no line that looks like the host's.
+//! Text from outside, wherever it is shown: it moves no cursor, turns and hides nothing, and begins
+//! no line that looks like the host's.
 //!
-//! A registry and files that nobody would write stand for all that components, servers and other people may say: every command that shows some of it is asked.
+//! A registry and files that nobody would write stand for all that components, servers and other
+//! people may say: every command that shows some of it is asked.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +34,8 @@ const PARTS: [&str; 16] = [
     "\t\u{8}\u{7f}",
 ];
 
-/// Characters that nobody sees as what they are. Written out here, so that the product's own list is not its own judge.
+/// Characters that nobody sees as what they are. Written out here, so that the product's own list
+/// is not its own judge.
 fn is_hidden(letter: char) -> bool {
     let code = u32::from(letter);
     (code < 0x20 && letter != '\n')

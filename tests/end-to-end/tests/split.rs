@@ -91,7 +91,8 @@ fn another_seed_of_the_run_and_another_order_of_rows_leave_the_split_alone() {
         assert_eq!(first[artifact], seeded[artifact], "{artifact}");
     }
 
-    // Backwards, with the columns the other way round: another table, and the same test rows in the same order.
+    // Backwards, with the columns the other way round: another table, and the same test rows in the
+    // same order.
     let backwards: Vec<String> =
         table.iter().rev().map(|row| row.split(',').rev().collect::<Vec<_>>().join(",")).collect();
     let moved = split(&place, "y,b,a", &backwards, &[]);
@@ -125,7 +126,8 @@ fn a_source_that_is_sorted_by_its_target_gives_test_rows_that_are_not() {
             negatives += 1;
         }
     }
-    // The AUC of a model that answers with a row's position: 0.5 with a standard deviation of 0.035.
+    // The AUC of a model that answers with a row's position: 0.5 with a standard deviation of
+    // 0.035.
     let auc = f64::from(pairs) / f64::from(negatives) / (targets.len() as f64 - f64::from(negatives));
     assert!((auc - 0.5).abs() < 0.175, "{auc}");
 }

@@ -200,7 +200,8 @@ fn six_stages_one_after_the_other_make_what_one_run_makes() {
         last = parts.run(&["stage", "run", stage, "--json"]).expect(0).json();
         made.extend(digests(&last));
     }
-    // Reports and decisions name runs and versions; the artifacts that models are made of are the same.
+    // Reports and decisions name runs and versions; the artifacts that models are made of are the
+    // same.
     let of = |digests: Vec<(String, String)>| -> Vec<(String, String)> {
         digests.into_iter().filter(|(name, _)| !name.ends_with(".report")).collect()
     };

@@ -1,6 +1,8 @@
-//! The place where the hostile suite works: one process with one engine and one home, in which hostile and well-behaved runs follow each other.
+//! The place where the hostile suite works: one process with one engine and one home, in which
+//! hostile and well-behaved runs follow each other.
 //!
-//! It drives the lifecycle as the binary does, in process, because the suite must show that *this* process lives on.
+//! It drives the lifecycle as the binary does, in process, because the suite must show that *this*
+//! process lives on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -400,7 +402,8 @@ impl Workshop {
         Ended { summary, result, record, lines, visible, left_over: self.staged() }
     }
 
-    /// The same stages, well-behaved, as the next thing that this process does: they make what they made before.
+    /// The same stages, well-behaved, as the next thing that this process does: they make what they
+    /// made before.
     ///
     /// # Panics
     /// If they do not.

@@ -1,5 +1,5 @@
-//! The whole churn lifecycle as a process, from a SQLite table of generated customers; on request a Python program that does the same
-//! beside it.
+//! The whole churn lifecycle as a process, from a SQLite table of generated customers; on request a
+//! Python program that does the same beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

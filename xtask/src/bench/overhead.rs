@@ -35,7 +35,8 @@ pub(super) fn overhead(options: &Options) -> Result<()> {
         ]);
         command
     };
-    // Fills the compile cache; its version of the model becomes champion, so that later runs compare with one.
+    // Fills the compile cache; its version of the model becomes champion, so that later runs
+    // compare with one.
     for (_, name, operator) in &places {
         measure(&mut command(name, operator))?;
     }

@@ -72,7 +72,8 @@ fn run(case: &Path) -> String {
     }
     let mut command = Command::new("bash");
     command.arg("run.sh").current_dir(place.path());
-    // As the other tests start the binary: with another home folder, another key would vouch for the shared cache.
+    // As the other tests start the binary: with another home folder, another key would vouch for
+    // the shared cache.
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("BIN", binary()).env("STAGEWRIGHT_HOME", place.home());
     command.env("STAGEWRIGHT_CACHE", binary().with_file_name("test-cache"));
@@ -129,7 +130,8 @@ fn parquet_int96(printed: &str) {
     assert!(value || fault, "another value");
 }
 
-/// Nothing failed, and so many models were approved. A run whose model equals the champion says neither.
+/// Nothing failed, and so many models were approved. A run whose model equals the champion says
+/// neither.
 fn each_ran(printed: &str, models: usize) {
     let approved = printed.lines().filter(|line| line.starts_with("approved")).count();
     let refused = printed.contains("error") || printed.contains("rejected");

@@ -4,7 +4,8 @@ use stagewright_kit::{
     Batch, BlobReader, BlobWriter, DataType, Failure, Field, NoParameters, Role, Settings, Table, Task, Transformation,
 };
 
-/// The stage; knows the features: their names, their types by their place in [`TYPES`], and whether they may be null.
+/// The stage; knows the features: their names, their types by their place in [`TYPES`], and whether
+/// they may be null.
 pub struct Empty(Vec<(String, usize, bool)>);
 
 /// The types by number.

@@ -1,5 +1,5 @@
-//! A model that may be larger than the memory of its stage: written and read back piece by piece, each byte checked. For
-//! tests of blobs against limits.
+//! A model that may be larger than the memory of its stage: written and read back piece by piece,
+//! each byte checked. For tests of blobs against limits.
 
 use std::io::{Read as _, Write as _};
 
@@ -27,7 +27,8 @@ impl Default for Parameters {
 /// The stage; its model is nothing but bytes.
 pub struct LargeModel;
 
-/// The bytes of a model in pieces: no two pieces are alike, so that one which is lost, doubled or moved is noticed.
+/// The bytes of a model in pieces: no two pieces are alike, so that one which is lost, doubled or
+/// moved is noticed.
 fn pieces(bytes: u64) -> impl Iterator<Item = Vec<u8>> {
     let mut state = bytes | 1;
     let mut left = bytes;

@@ -1,5 +1,6 @@
-//! An ingestion that links file system and sockets and tries what they promise. Without stubs it is refused at admission; with them, every attempt must fail.
-//! Told to, it calls one function of WASI for ever instead.
+//! An ingestion that links file system and sockets and tries what they promise. Without stubs it is
+//! refused at admission; with them, every attempt must fail. Told to, it calls one function of WASI
+//! for ever instead.
 
 mod calls;
 

@@ -181,7 +181,8 @@ fn memory_bomb() {
     }
 }
 
-/// Nothing of it has an address, so that it is the engine's stack that ends and not the one in linear memory.
+/// Nothing of it has an address, so that it is the engine's stack that ends and not the one in
+/// linear memory.
 #[inline(never)]
 #[expect(unconditional_recursion, reason = "that is the misdeed")]
 fn recurse(depth: u64) -> u64 {
@@ -199,7 +200,8 @@ fn flood_handles() {
             fn get_stdout() -> i32;
         }
         loop {
-            // SAFETY: the signature is that of WASI's `get-stdout`, which takes nothing and returns a handle.
+            // SAFETY: the signature is that of WASI's `get-stdout`, which takes nothing and returns
+            // a handle.
             black_box(unsafe { get_stdout() });
         }
     }

@@ -1,10 +1,12 @@
 //! Stages that misbehave, for the hostile suite.
 //!
-//! One source for all worlds: `misbehave-<world>` beside this folder is a component of one line. Its parameters order one [`Misdeed`] in one [`Export`]; in every other
-//! export, and with no orders, it is a well-behaved stage. The suite (tests/hostile) takes the names from here, and its match over [`Misdeed`] has no wildcard: a misdeed without a test does
-//! not compile.
+//! One source for all worlds: `misbehave-<world>` beside this folder is a component of one line.
+//! Its parameters order one [`Misdeed`] in one [`Export`]; in every other export, and with no
+//! orders, it is a well-behaved stage. The suite (tests/hostile) takes the names from here, and its
+//! match over [`Misdeed`] has no wildcard: a misdeed without a test does not compile.
 //!
-//! The stages speak to the generated bindings and not through the kit's traits, which are too polite: they check batches, finish blobs and drop handles.
+//! The stages speak to the generated bindings and not through the kit's traits, which are too
+//! polite: they check batches, finish blobs and drop handles.
 
 mod calls;
 mod deeds;
@@ -115,7 +117,8 @@ named! {
         PathFigures = "path-figures",
         /// To open a path, as if it were a source.
         PathSource = "path-source",
-        /// To pass off the files that the host itself reads (Arrow, Parquet, SQLite, nested JSON) as state and model.
+        /// To pass off the files that the host itself reads (Arrow, Parquet, SQLite, nested JSON)
+        /// as state and model.
         ForgedFiles = "forged-files",
         /// To write batches whose length, offsets, codes or gaps are wrong.
         ForgedBatch = "forged-batch",
@@ -363,8 +366,8 @@ named! {
 }
 
 named! {
-    /// A function of WASI that a stage can call, by interface and name; `misbehave-wasi` calls it for
-    /// ever. What cannot be had is missing: descriptors, sockets, errors of streams.
+    /// A function of WASI that a stage can call, by interface and name; `misbehave-wasi` calls it
+    /// for ever. What cannot be had is missing: descriptors, sockets, errors of streams.
     WasiCall {
         /// Whether somebody has to wait.
         Ready = "wasi:io/poll#[method]pollable.ready",
@@ -457,7 +460,8 @@ named! {
     }
 }
 
-/// What a stage is to do: its parameters, and what it stores as fitted state or model, so that the exports that get no parameters know it too.
+/// What a stage is to do: its parameters, and what it stores as fitted state or model, so that the
+/// exports that get no parameters know it too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Orders {

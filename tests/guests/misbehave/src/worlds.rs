@@ -16,7 +16,8 @@ use stagewright_kit::bindings::exports::stagewright::stage::metadata;
 
 use crate::Orders;
 
-/// What a world may import. Code behind a constant that is false is gone before the component is made, and with it the import.
+/// What a world may import. Code behind a constant that is false is gone before the component is
+/// made, and with it the import.
 pub trait World: 'static {
     /// Whether it has `tables`.
     const TABLES: bool;
@@ -63,7 +64,8 @@ impl<W: World> metadata::Guest for Stage<W> {
 #[macro_export]
 macro_rules! export {
     ($world:ident, $section:ident: $($interface:ident $export:ident),*) => {
-        // Natively there is no component to export from, and the linker refuses the `@` in the names.
+        // Natively there is no component to export from, and the linker refuses the `@` in the
+        // names.
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::Stage<$crate::$world>;

@@ -1,5 +1,5 @@
-//! A stage's process that lies to its parent. It knows the words of both (host/runtime/src/process),
-//! and does what the name of its file says. It runs no component.
+//! A stage's process that lies to its parent. It knows the words of both
+//! (host/runtime/src/process), and does what the name of its file says. It runs no component.
 //!
 //! Who got out of the sandbox inside of a stage's process can do what this does, and no more.
 

@@ -17,8 +17,8 @@ const IMPORTS: &str = include_str!(concat!(env!("OUT_DIR"), "/imports.txt"));
 /// The source that links WASI.
 const LINKED: &str = include_str!("../../../../host/runtime/src/wasi/linker.rs");
 
-/// Interfaces that are linked and of which a stage can call nothing: handles that nobody gives, or no
-/// functions at all.
+/// Interfaces that are linked and of which a stage can call nothing: handles that nobody gives, or
+/// no functions at all.
 const OUT_OF_REACH: &[&str] = &[
     // No stream of ours fails.
     "wasi:io/error",
@@ -33,8 +33,9 @@ const OUT_OF_REACH: &[&str] = &[
     "wasi:sockets/udp",
 ];
 
-/// Where an import is called, and the limit that ends it. No wildcard: an import of `misbehave` without
-/// a limit does not compile, and one of `wit/` that `misbehave` does not have fails the suite.
+/// Where an import is called, and the limit that ends it. No wildcard: an import of `misbehave`
+/// without a limit does not compile, and one of `wit/` that `misbehave` does not have fails the
+/// suite.
 fn limit_of(call: Call) -> (Export, &'static str) {
     match call {
         Call::Fields | Call::Roles | Call::Rows | Call::Select | Call::Read => (Export::Fit, "cpu"),

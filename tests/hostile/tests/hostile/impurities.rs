@@ -19,7 +19,8 @@ use crate::misdeeds::{attempt, fault, nothing_is_visible};
 use crate::plans::place;
 use crate::specials::well;
 
-/// Row 26: whatever else an answer hangs on, the export and a row are named, and nothing of the stage is kept.
+/// Row 26: whatever else an answer hangs on, the export and a row are named, and nothing of the
+/// stage is kept.
 pub(crate) fn impure(workshop: &Workshop, export: Export) -> usize {
     let asked = if export == Export::Predict { "predictor.predict" } else { "transformer.transform" };
     for impurity in Impurity::ALL {
@@ -28,7 +29,8 @@ pub(crate) fn impure(workshop: &Workshop, export: Export) -> usize {
         let ended = attempt(workshop, Misdeed::Impure, export, &[], &parameters);
         fault(&what, "contract", &[asked, "row ", "when asked again", "on its row alone"], &ended);
         nothing_is_visible(&what, &ended);
-        // In a prediction it shows where it is first done: as the transformation asks for a sample again, or in the evaluation.
+        // In a prediction it shows where it is first done: as the transformation asks for a sample
+        // again, or in the evaluation.
         let failed = ended.record.last().map(|stage| stage.name.as_str());
         let late =
             export == Export::Predict || (export, *impurity) == (Export::TransformServed, Impurity::LargeBatches);
@@ -106,7 +108,8 @@ fn orders(workshop: &Workshop, export: Export, impurity: Option<Impurity>) -> Bl
     writer.finish().expect("a blob")
 }
 
-/// Row 26: what a sample would not show makes no difference between one worker and several. A component that counts its calls does so anew for every chunk.
+/// Row 26: what a sample would not show makes no difference between one worker and several. A
+/// component that counts its calls does so anew for every chunk.
 pub(crate) fn workers(workshop: &Workshop) -> usize {
     let rows = View::whole(long_table(workshop));
     let runtime = workshop.runtime();
@@ -148,11 +151,13 @@ pub(crate) fn workers(workshop: &Workshop) -> usize {
     2 * kept.len()
 }
 
-/// Row 27: a model's time on the wall is over while the evaluator that asked it does something else.
+/// Row 27: a model's time on the wall is over while the evaluator that asked it does something
+/// else.
 pub(crate) fn evaluators_time(workshop: &Workshop) -> usize {
     const LIMIT_MS: f64 = 250.0;
     let limits = ["transformation", "training"].map(|stage| format!("{stage}.limits.wall={LIMIT_MS} ms"));
-    // The evaluator's work lies between the model's first answer, which the host asks for, and the one that it asks for itself.
+    // The evaluator's work lies between the model's first answer, which the host asks for, and the
+    // one that it asks for itself.
     let dawdles = ["evaluation.misdeed=dawdle", "evaluation.variant=79"].map(str::to_owned);
     let ended = workshop
         .attempt(&Attempt { set: [limits, dawdles].concat(), ..Attempt::of(World::Evaluation..=World::Evaluation) });

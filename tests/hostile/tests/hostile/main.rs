@@ -23,7 +23,8 @@ use stagewright_hostile::{Place, Workshop};
 /// Set for the child that is pinned to one core.
 const PINNED: &str = "STAGEWRIGHT_HOSTILE_PINNED";
 
-/// The number of a row in docs/hostile.md, what it promises, and its attempts; returns how many there were.
+/// The number of a row in docs/hostile.md, what it promises, and its attempts; returns how many
+/// there were.
 type Row = (u8, &'static str, fn(&Workshop) -> usize);
 
 /// The rows. Where a row has several entries, all of them hold it.
@@ -98,7 +99,8 @@ fn main() -> ExitCode {
     }
     every_row_has_its_place();
     shapes::every_shape_is_tried();
-    // A child that is pinned to one core shares the machine with this process, so that both together take little longer than one.
+    // A child that is pinned to one core shares the machine with this process, so that both
+    // together take little longer than one.
     let pinned = std::thread::spawn({
         let arguments = arguments.clone();
         move || pinned(&arguments)
@@ -148,7 +150,8 @@ fn run(rows: &[&Row], name: &str, place: Place) -> (String, bool) {
     )
 }
 
-/// Runs everything once more where it has a single core. Threads inherit what their parent may run on, and so do processes.
+/// Runs everything once more where it has a single core. Threads inherit what their parent may run
+/// on, and so do processes.
 fn pinned(arguments: &[String]) -> bool {
     let mut cores = rustix::thread::CpuSet::new();
     let allowed = rustix::thread::sched_getaffinity(None).expect("this thread's cores");

@@ -46,7 +46,8 @@ pub(crate) fn attempt(
     parameters: &[String],
 ) -> Ended {
     let (world, stages) = place(export);
-    // What gets round every other limit must not keep the suite for ever; a plan's own limit comes later, and wins.
+    // What gets round every other limit must not keep the suite for ever; a plan's own limit comes
+    // later, and wins.
     let limits = ["limits.cpu=20 s"].iter().chain(limits);
     let mut set: Vec<String> = limits.map(|limit| format!("{world}.{limit}")).collect();
     if is_sharded(export) {
@@ -63,7 +64,8 @@ pub(crate) fn attempt(
     })
 }
 
-/// Looks that what was expected came of it, that nothing is visible of a stage that failed, and that the next run is well.
+/// Looks that what was expected came of it, that nothing is visible of a stage that failed, and
+/// that the next run is well.
 pub(crate) fn judge(workshop: &Workshop, misdeed: Misdeed, export: Export, expect: Expect, ended: &Ended) {
     let expect = match (misdeed, workshop.place()) {
         // So many long names are more than a question to another process may have.
@@ -143,7 +145,8 @@ pub(crate) fn fault(what: &str, kind: &str, parts: &[&str], ended: &Ended) {
     clean(&recorded.expect("the record has the error"));
 }
 
-/// A stage that failed made nothing that anybody sees: what is new belongs to stages that succeeded.
+/// A stage that failed made nothing that anybody sees: what is new belongs to stages that
+/// succeeded.
 pub(crate) fn nothing_is_visible(what: &str, ended: &Ended) {
     // The component of a stage that succeeded is kept, so that the stage can be executed again.
     let kept = ended.record.iter().filter(|stage| stage.status == "finished").map(|stage| stage.digest.to_string());

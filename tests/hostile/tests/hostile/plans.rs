@@ -150,7 +150,8 @@ fn empty_lines_were_dropped(ended: &Ended) {
     assert!(ended.lines.len() <= most, "{} lines were kept", ended.lines.len());
 }
 
-/// No line, in the record or on the way there, has what a terminal obeys, or begins like the host's.
+/// No line, in the record or on the way there, has what a terminal obeys, or begins like the
+/// host's.
 fn lines_are_clean(ended: &Ended) {
     // In the record a line stands beside its stage, which people are shown in front of it.
     let recorded =

@@ -1,6 +1,7 @@
 //! Components that no Rust author could write; `build.rs` encodes them.
 //!
-//! Most are refused or trip before or in `describe`, where no parameter reaches a stage; so each misdeed is a component of its own.
+//! Most are refused or trip before or in `describe`, where no parameter reaches a stage; so each
+//! misdeed is a component of its own.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use stagewright_runtime::{Origin, RuntimeError, StubGrants};
 
 /// What must come of a shape.
 enum Expect {
-    /// It is refused or trips while it is admitted and describes itself; the error says all of this.
+    /// It is refused or trips while it is admitted and describes itself; the error says all of
+    /// this.
     Refused(&'static [&'static str]),
     /// It is admitted, and describes itself.
     Admitted,

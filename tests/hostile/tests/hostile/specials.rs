@@ -35,7 +35,8 @@ pub(crate) fn well(what: &str, ended: &Ended) {
     nothing_is_visible(what, ended);
 }
 
-/// Row 2: whatever a stage does with its time, the wall limit ends it. Little of it, so that the suite is quick.
+/// Row 2: whatever a stage does with its time, the wall limit ends it. Little of it, so that the
+/// suite is quick.
 pub(crate) fn wall(workshop: &Workshop) -> usize {
     for export in Export::ALL.iter().copied() {
         let ended = attempt(workshop, Misdeed::Loop, export, &["limits.wall=100 ms"], &[]);
@@ -49,7 +50,8 @@ pub(crate) fn dawdle(workshop: &Workshop) -> usize {
     let freely = attempt(workshop, Misdeed::Dawdle, Export::Fit, &[], &[]);
     well("`dawdle` with time enough", &freely);
     let spent = freely.summary.stages[0].usage.cpu_ms;
-    // Its six calls use about the same; half of their sum is more than any of them and less than all.
+    // Its six calls use about the same; half of their sum is more than any of them and less than
+    // all.
     let limit = format!("limits.cpu={} ms", (spent / 2.0).ceil().max(10.0));
     let stopped = attempt(workshop, Misdeed::Dawdle, Export::Fit, &[&limit], &[]);
     match &stopped.result {
@@ -79,7 +81,8 @@ pub(crate) fn forged_files(workshop: &Workshop, export: Export) -> usize {
     1
 }
 
-/// Row 13: file system and sockets are refused by name without a grant, and refuse everything with it.
+/// Row 13: file system and sockets are refused by name without a grant, and refuse everything with
+/// it.
 pub(crate) fn wasi(workshop: &Workshop) -> usize {
     let bytes = std::fs::read(guests().join("misbehave-wasi.wasm")).expect("a guest: run `cargo xtask stages`");
     let halves = [(false, false), (true, false), (false, true)];
@@ -141,7 +144,8 @@ pub(crate) fn remember(workshop: &Workshop) -> usize {
             runs[1].lines
         );
         assert_eq!(runs[0].digests(), runs[1].digests());
-        // Each of these is the first call of an instance; `fields` and `transform` follow `load` in one.
+        // Each of these is the first call of an instance; `fields` and `transform` follow `load` in
+        // one.
         let own = format!(": {}: seen 0", export.name());
         assert!(runs[1].lines.iter().any(|line| line.ends_with(&own)), "{export:?} logged {:?}", runs[1].lines);
         for first in [
@@ -167,7 +171,8 @@ pub(crate) fn remember(workshop: &Workshop) -> usize {
     attempts
 }
 
-/// Row 20: perfect metrics of an evaluation and an approval by a promotion change no verdict and move no alias.
+/// Row 20: perfect metrics of an evaluation and an approval by a promotion change no verdict and
+/// move no alias.
 pub(crate) fn promotion(workshop: &Workshop) -> usize {
     let forged = |misdeed: Misdeed, export: Export, world: World| {
         let ended = workshop.attempt(&Attempt {
@@ -244,9 +249,9 @@ pub(crate) fn script_figure(workshop: &Workshop, export: Export) -> usize {
     1
 }
 
-/// Row 30: what the host does with features that a stage hands over counts as the stage's own time. The
-/// stage does little with them: a column of theirs is a check, a digest and a place in a file to the
-/// host.
+/// Row 30: what the host does with features that a stage hands over counts as the stage's own time.
+/// The stage does little with them: a column of theirs is a check, a digest and a place in a file
+/// to the host.
 pub(crate) fn host_work(workshop: &Workshop) -> usize {
     let before = process_cpu();
     let ended = attempt(workshop, Misdeed::WideFeatures, Export::Transform, &["limits.cpu=10 min"], &[]);
