@@ -17,7 +17,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::ending::UsageError;
+use crate::error_code::ErrorCode;
+use crate::usage_error::UsageError;
 
 mod assignments;
 
@@ -87,7 +88,11 @@ pub(crate) fn read_file() -> anyhow::Result<Vec<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => {
             let hint = "let nobody but you write it, with `chmod go-w .env` or `chown`, or remove it";
-            return Err(UsageError::error(format!("the file .env of this folder is refused: {error}"), hint));
+            return Err(UsageError::error(
+                ErrorCode::EnvironmentFile,
+                format!("the file .env of this folder is refused: {error}"),
+                hint,
+            ));
         }
     };
     let (added, warnings) = admitted(&text, &|name| own(name).is_some());

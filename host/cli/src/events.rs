@@ -15,7 +15,9 @@ use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_manifest::StepId;
 use stagewright_store::RunId;
 
-use crate::ending::{Ending, run_ending};
+use crate::classify::run_error_code;
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::traces;
 
 /// Writes events. Where nobody reads them, the run goes on.
@@ -48,10 +50,17 @@ impl Events {
 }
 
 /// The end of a run, in whichever way.
-pub(crate) fn ended(run: &str, failed: Option<&str>, exit_code: u8) {
-    let (level, message) = failed.map_or((Level::Info, "the run came to its end"), |error| (Level::Error, error));
+pub(crate) fn ended(run: &str, failed: Option<(ErrorCode, String)>, otherwise: ExitCode) {
     let run = Some(run).filter(|run| !run.is_empty());
-    let more = serde_json::json!({ "exit_code": exit_code });
+    let (level, exit_code) = match &failed {
+        Some((code, _)) => (Level::Error, code.exit_code()),
+        None => (Level::Info, otherwise),
+    };
+    let mut more = serde_json::json!({ "exit_code": exit_code as u8 });
+    if let Some((code, _)) = &failed {
+        more["error_code"] = code.as_str().into();
+    }
+    let message = failed.as_ref().map_or("the run came to its end", |(_, message)| message);
     write(&Line { time: now(), run, step: None, level, event: "run-ended", message, more });
 }
 
@@ -79,9 +88,8 @@ impl Observer for Events {
     fn run_ended(&self, summary: &Summary, error: Option<&RunError>) {
         let verdict = summary.decision.as_ref().map(|decision| decision.verdict);
         let is_rejected = matches!(verdict, Some(Verdict::Rejected | Verdict::Undecided));
-        let ending = if is_rejected { Ending::Rejected } else { Ending::Done };
-        let code = error.map_or(ending, run_ending) as u8;
-        ended(&summary.run_id, error.map(ToString::to_string).as_deref(), code);
+        let ending = if is_rejected { ExitCode::Rejected } else { ExitCode::Done };
+        ended(&summary.run_id, error.map(|error| (run_error_code(error), error.to_string())), ending);
     }
 
     fn of_child(&self, name: &str) -> Arc<dyn Observer> {
@@ -111,6 +119,7 @@ impl Observer for Events {
     }
 
     fn stage_failed(&self, step: &StepId, error: &RunError) {
-        self.say(Some(step), Level::Error, "step-failed", &error.to_string(), serde_json::json!({}));
+        let more = serde_json::json!({ "error_code": run_error_code(error).as_str() });
+        self.say(Some(step), Level::Error, "step-failed", &error.to_string(), more);
     }
 }

@@ -8,9 +8,10 @@ use anyhow::Context as _;
 use stagewright_promotion::ArtifactObjects;
 use stagewright_store::{Home, SharedArtifacts};
 
-use crate::ending::UsageError;
 use crate::environment;
+use crate::error_code::ErrorCode;
 use crate::production;
+use crate::usage_error::UsageError;
 
 /// A home folder, the URL of the registry if that is elsewhere, and the URI of the place where
 /// artifacts are shared.
@@ -45,6 +46,7 @@ impl HomeLocation {
         let absent = self.home.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
         if absent && self.registry.is_none() {
             return Err(UsageError::error(
+                ErrorCode::NoHome,
                 format!("there is no home at {}", self.home.display()),
                 "run a pipeline first, or name the home with --home or STAGEWRIGHT_HOME",
             ));

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use stagewright_manifest::{ManifestError, Operator, WallPolicy};
 use stagewright_runtime::{Compiler, HostWalls, RuntimeError, StageProcess, Walls};
 
-use crate::ending::UsageError;
 use crate::environment;
+use crate::error_code::ErrorCode;
+use crate::usage_error::UsageError;
 
 /// What the operator of this machine allows.
 pub(crate) fn operator() -> Result<Operator, ManifestError> {
@@ -64,6 +65,7 @@ pub(crate) fn stage_program(operator: &Operator) -> anyhow::Result<Option<StageP
     match found.into_iter().find(|path| path.is_file()) {
         Some(program) => Ok(Some(StageProcess { program, required: Walls::ALL })),
         None => Err(UsageError::error(
+            ErrorCode::NoStageProgram,
             format!("the program `{NAME}` is missing, in which stages run: it belongs to {}", folder.display()),
             "install both again (`cargo xtask install`), or write `walls = \"sandbox-only\"` in the operator's file \
              (docs/operator.md)",

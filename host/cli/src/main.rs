@@ -3,14 +3,16 @@
 #[macro_use]
 mod output;
 
-mod arguments;
-mod commands;
-mod ending;
-mod environment;
-mod events;
-mod greeting;
 #[cfg(test)]
-mod hints;
+mod advice_tests;
+mod arguments;
+mod classify;
+mod commands;
+mod environment;
+mod error_code;
+mod events;
+mod exit_code;
+mod greeting;
 mod home;
 mod installation;
 mod logging;
@@ -23,25 +25,24 @@ mod task_support;
 mod terminal;
 mod traces;
 mod trust;
-
-use std::process::ExitCode;
+mod usage_error;
 
 use clap::Parser as _;
 
-use ending::Ending;
+use exit_code::ExitCode;
 
 /// Fresh pages cost 3 s per GB on small machines; mimalloc keeps and reuses what batches leave behind.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     // Started by itself to compile a component: nothing else of the environment is read.
     if let Some(code) = stagewright_runtime::compile_if_asked() {
         return code;
     }
     if std::env::args_os().len() <= 1 {
         greeting::show();
-        return Ending::Usage.into();
+        return ExitCode::Usage.into();
     }
     let arguments = arguments::Arguments::parse();
     let traced = traces::start();
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
     });
     let code = match done {
         Ok(code) => code.into(),
-        Err(error) => ending::report(&error).into(),
+        Err(error) => classify::report(error).into(),
     };
     drop(within);
     traces::end();

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use serde::Serialize;
 use stagewright_text::{CONTINUED, printable};
 
-use crate::ending::Ending;
+use crate::error_code::ErrorCode;
 
 /// As the standard library's, but for failures.
 macro_rules! println {
@@ -112,8 +112,8 @@ impl io::Write for LogLines {
 fn end_if_failed(written: io::Result<()>) {
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            note(format_args!("error: cannot write to standard output: {error}\n"));
-            std::process::exit(Ending::Host as i32);
+            note(format_args!("error[{}]: cannot write to standard output: {error}\n", ErrorCode::HostFailed));
+            std::process::exit(ErrorCode::HostFailed.exit_code() as i32);
         }
         _ => {}
     }

@@ -14,11 +14,12 @@ use stagewright_runtime::{
 };
 use stagewright_store::Home;
 
-use crate::ending::UsageError;
 use crate::environment;
+use crate::error_code::ErrorCode;
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::trust::{ModelSignatures, Policy};
+use crate::usage_error::UsageError;
 
 /// The home folder and the runtime over it.
 pub(crate) struct Project {
@@ -196,13 +197,18 @@ pub(crate) fn workers(asked: Option<usize>, operator: &Operator) -> anyhow::Resu
     let permits = operator.machine.permits.map_or(usize::MAX, count);
     match asked {
         Some(asked) if !(1..=count(MAX_WORKERS)).contains(&asked) => Err(UsageError::error(
+            ErrorCode::Argument,
             format!("`--workers {asked}` is out of range"),
             format!("choose from 1 to {MAX_WORKERS}"),
         )),
         Some(asked) if asked > permits => {
             let file = operator.file.as_ref().map_or("the operator's file".into(), |file| file.display().to_string());
             let hint = format!("choose at most {permits}, or have `permits` under [machine] raised in {file}");
-            Err(UsageError::error(format!("`--workers {asked}` is above the operator's `permits`"), hint))
+            Err(UsageError::error(
+                ErrorCode::OperatorBound,
+                format!("`--workers {asked}` is above the operator's `permits`"),
+                hint,
+            ))
         }
         Some(asked) => Ok(asked),
         None => Ok(cores().min(permits)),

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use stagewright_lifecycle::sandbox::Cancel;
 
-use crate::ending::Ending;
+use crate::exit_code::ExitCode;
 
 /// A wish to stop that Ctrl-C and SIGTERM make; the second one ends the process at once.
 pub(crate) fn cancel_on_signals() -> Cancel {
@@ -12,7 +12,7 @@ pub(crate) fn cancel_on_signals() -> Cancel {
     let (asked, token) = (AtomicBool::new(false), cancel.clone());
     let handler = move || {
         if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(Ending::Interrupted as i32);
+            std::process::exit(ExitCode::Interrupted as i32);
         }
         token.cancel();
     };

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use stagewright_lifecycle::sandbox::Component;
-use stagewright_manifest::{Manifest, ManifestError, StepId, World};
+use stagewright_manifest::{Condition, Manifest, ManifestError, StepId, World};
 
 /// Refuses a task that a component of these stages cannot do.
 ///
@@ -45,7 +45,7 @@ fn refuse<'a>(
         "choose a target of two values (`stagewright init` writes a manifest for it), or name other components under {}",
         places.join(" and ")
     );
-    Err(manifest.error(vec![manifest.problem(&["task", "kind"], message, Some(hint))]))
+    Err(manifest.error(vec![manifest.problem(Condition::Task, &["task", "kind"], message, Some(hint))]))
 }
 
 #[cfg(test)]

@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use stagewright_manifest::{Lock, Manifest, Operator, StageSection, TrustSection, TrustedKey};
-use stagewright_runtime::{Origin, PublicKey, RuntimeError, SecretKey, SignatureError, Signatures, signature_file};
+use stagewright_runtime::{
+    Origin, PublicKey, Refusal, RuntimeError, SecretKey, SignatureError, Signatures, signature_file,
+};
 use stagewright_store::Digest;
 
-use crate::ending::UsageError;
+use crate::error_code::ErrorCode;
 use crate::installation;
+use crate::usage_error::UsageError;
 
 mod model_signatures;
 
@@ -42,9 +45,12 @@ pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
 /// The public key in a PEM file, or one that is written out.
 pub(crate) fn public_key(key: &str) -> anyhow::Result<PublicKey> {
     if key.starts_with("ed25519:") {
-        return key.parse().map_err(|error: SignatureError| UsageError::error(format!("`{key}` is {error}"), KEY_HINT));
+        return key.parse().map_err(|error: SignatureError| {
+            UsageError::error(ErrorCode::Key, format!("`{key}` is {error}"), KEY_HINT)
+        });
     }
-    let cannot = |reason: String| UsageError::error(format!("cannot read the key {key}: {reason}"), KEY_HINT);
+    let cannot =
+        |reason: String| UsageError::error(ErrorCode::Key, format!("cannot read the key {key}: {reason}"), KEY_HINT);
     let text = read_text(Path::new(key)).map_err(|error| cannot(error.to_string()))?;
     PublicKey::from_pem(&text).map_err(|error| cannot(error.to_string()))
 }
@@ -56,6 +62,7 @@ const KEY_HINT: &str =
 pub(crate) fn secret_key(key: &Path) -> anyhow::Result<SecretKey> {
     let cannot = |reason: String| {
         UsageError::error(
+            ErrorCode::Key,
             format!("cannot read the key {}: {reason}", key.display()),
             "a signing key is a PKCS#8 PEM file with an Ed25519 key: stagewright stage keygen --output KEY",
         )
@@ -113,7 +120,7 @@ impl<'a> Policy<'a> {
             };
             let message =
                 format!("component `{name}` ({}) is not pinned in {}", path.display(), self.lock_file.display());
-            return Err(RuntimeError::Refused { message, hint: Some(hint) });
+            return Err(RuntimeError::Refused { refusal: Refusal::Pin, message, hint: Some(hint) });
         }
         self.found.lock().expect("no panic holds this lock").push((key, digest));
         Ok(())
@@ -122,6 +129,7 @@ impl<'a> Policy<'a> {
     fn unchanged(&self, name: &str, what: &str, pinned: Option<&Digest>, found: Digest) -> Result<(), RuntimeError> {
         match pinned {
             Some(pinned) if *pinned != found => Err(RuntimeError::Refused {
+                refusal: Refusal::Pin,
                 message: format!(
                     "component `{name}` changed: {} pins {pinned}, {what} is now {found}",
                     self.lock_file.display()
@@ -191,6 +199,7 @@ impl Signers {
         }
         let file = signature_file(path);
         let refused = |reason: String, hint: String| RuntimeError::Refused {
+            refusal: Refusal::Signature,
             message: format!("component `{name}` ({}) is refused: {reason}", path.display()),
             hint: Some(hint),
         };

@@ -114,7 +114,7 @@ pub use operator::{CompilationLimits, InstanceLimits, MachineLimits, OPERATOR_FI
 pub use outputs::OutputSection;
 pub use overrides::Overrides;
 pub use parameters::check_cost;
-pub use problem::{ManifestError, Problem, ProblemLocation};
+pub use problem::{Condition, ManifestError, Problem, ProblemLocation};
 pub use production::{ProblemSection, ProductionSection};
 pub use retry::Retry;
 pub use signature::SignatureSection;

@@ -14,7 +14,7 @@ use stagewright_store::Digest;
 
 use crate::document::{self, Origin};
 use crate::presence::is_there;
-use crate::problem::{Collector, ManifestError, Source};
+use crate::problem::{Collector, Condition, ManifestError, Source};
 use crate::reader::{Context, Section};
 
 /// The name of the lock file.
@@ -96,7 +96,7 @@ impl Lock {
             }
             Err(faults) => {
                 for fault in faults {
-                    collector.report(&Origin::File(fault.span), "", fault.message, None);
+                    collector.report_as(Condition::Syntax, &Origin::File(fault.span), "", fault.message, None);
                 }
             }
         }

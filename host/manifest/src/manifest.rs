@@ -23,7 +23,7 @@ use crate::lock::Lock;
 use crate::names::{Identifier, Name};
 use crate::outputs::OutputSection;
 use crate::overrides::Overrides;
-use crate::problem::{Collector, ManifestError, Source};
+use crate::problem::{Collector, Condition, ManifestError, Source};
 use crate::production::{ProblemSection, ProductionSection};
 use crate::reader::{Context, Item, Section};
 use crate::signature::SignatureSection;
@@ -168,7 +168,7 @@ impl Manifest {
             Ok(root) => root,
             Err(faults) => {
                 for fault in faults {
-                    collector.report(&Origin::File(fault.span), "", fault.message, None);
+                    collector.report_as(Condition::Syntax, &Origin::File(fault.span), "", fault.message, None);
                 }
                 return Err(ManifestError::new(&source, collector.into_problems()));
             }

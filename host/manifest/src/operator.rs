@@ -18,7 +18,7 @@ use crate::limits::Limits;
 use crate::manifest::{MAX_WORKERS, Manifest};
 use crate::overrides::Overrides;
 use crate::presence::is_there;
-use crate::problem::{Collector, ManifestError, Source};
+use crate::problem::{Collector, Condition, ManifestError, Source};
 use crate::reader::{Context, Item, Section};
 use crate::source::TOKEN_PREFIX;
 use crate::trust::TrustSection;
@@ -188,7 +188,7 @@ impl Operator {
             }
             Err(faults) => {
                 for fault in faults {
-                    collector.report(&Origin::File(fault.span), "", fault.message, None);
+                    collector.report_as(Condition::Syntax, &Origin::File(fault.span), "", fault.message, None);
                 }
                 Err(ManifestError::new(&source, collector.into_problems()))
             }
@@ -314,7 +314,13 @@ impl Operator {
                 let hint = format!("choose at most `{allowed}`, or have the ceiling raised in {whose}");
                 let entry = root.at(&["stages", world.as_str(), "limits", key]);
                 let origin = entry.map_or(Origin::File(0..0), |entry| entry.node.origin.clone());
-                collector.report(&origin, &format!("stages.{world}.limits.{key}"), message, Some(hint));
+                collector.report_as(
+                    Condition::OperatorBound,
+                    &origin,
+                    &format!("stages.{world}.limits.{key}"),
+                    message,
+                    Some(hint),
+                );
             }
             section.finish();
             stage.finish();
@@ -349,7 +355,7 @@ impl Manifest {
                     let message = format!("`{key}` is above the operator's ceiling: `{asked}`");
                     let hint = format!("choose at most `{allowed}`, or have the ceiling raised in {whose}");
                     let path = format!("stages.{}.limits.{key}", stage.name);
-                    collector.report(&entry.node.origin, &path, message, Some(hint));
+                    collector.report_as(Condition::OperatorBound, &entry.node.origin, &path, message, Some(hint));
                 }
             }
         }
@@ -360,7 +366,7 @@ impl Manifest {
                 let message = format!("the operator does not allow `{grant}`");
                 let hint = format!("have it added to `hosts` under [http] in {whose}");
                 let key = format!("stages.{}.http", stage.name);
-                collector.report(&entry.node.origin, &key, message, Some(hint));
+                collector.report_as(Condition::OperatorBound, &entry.node.origin, &key, message, Some(hint));
             }
         }
         self.check_tokens(operator, &whose, &collector);
@@ -380,7 +386,13 @@ impl Manifest {
             let message = format!("`workers` is above the operator's `permits`: `{asked}`");
             let hint = format!("choose at most `{most}`, or have `permits` under [machine] raised in {whose}");
             let origin = self.root.at(&["workers"]).map(|entry| &entry.node.origin);
-            collector.report(origin.unwrap_or(&Origin::File(0..0)), "workers", message, Some(hint));
+            collector.report_as(
+                Condition::OperatorBound,
+                origin.unwrap_or(&Origin::File(0..0)),
+                "workers",
+                message,
+                Some(hint),
+            );
         }
     }
 
@@ -396,7 +408,13 @@ impl Manifest {
             let hint =
                 format!("call it `{TOKEN_PREFIX}...`, or have `{name}` added to `token-env` under [http] in {whose}");
             let origin = self.root.at(&["sources", source.as_str(), "token-env"]).map(|entry| &entry.node.origin);
-            collector.report(origin.unwrap_or(&Origin::File(0..0)), &path, message, Some(hint));
+            collector.report_as(
+                Condition::OperatorBound,
+                origin.unwrap_or(&Origin::File(0..0)),
+                &path,
+                message,
+                Some(hint),
+            );
         }
     }
 }

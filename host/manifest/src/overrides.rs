@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::document::{self, Node, Origin, Table, Value, dotted};
 use crate::nearest::nearest;
-use crate::problem::Collector;
+use crate::problem::{Collector, Condition};
 use crate::source::drop_foreign_options;
 use crate::world::World;
 
@@ -114,7 +114,7 @@ impl Setting {
         };
         if let Err(blocked) = root.set(&path, self.node) {
             let message = format!("`{}` is {} in the file and has no keys below it", blocked.key, blocked.kind);
-            collector.report(&origin, &dotted(&path), message, None);
+            collector.report_as(Condition::Override, &origin, &dotted(&path), message, None);
         }
     }
 }
@@ -124,7 +124,7 @@ fn setting(text: &str, collector: &Collector) -> Option<Setting> {
     let argument: Arc<str> = format!("--set {text}").into();
     let report = |key: &str, message: String, hint: &str| {
         let hint = (!hint.is_empty()).then(|| hint.to_owned());
-        collector.report(&Origin::Argument(Arc::clone(&argument)), key, message, hint);
+        collector.report_as(Condition::Override, &Origin::Argument(Arc::clone(&argument)), key, message, hint);
     };
     let Some((key, value)) = split(text) else {
         report("", "there is no `=`".to_owned(), "write `--set stage.key=value`");
@@ -163,7 +163,9 @@ fn split(text: &str) -> Option<(&str, &str)> {
 
 /// Returns the path in the file that the path of an override means.
 pub(crate) fn full_path(path: &[String], root: &Table, origin: &Origin, collector: &Collector) -> Option<Vec<String>> {
-    let report = |message: String, hint: String| collector.report(origin, &dotted(path), message, Some(hint));
+    let report = |message: String, hint: String| {
+        collector.report_as(Condition::Override, origin, &dotted(path), message, Some(hint))
+    };
     let (first, rest) = path.split_first()?;
     let is_stage = root.table_at(&["stages", first]).is_some();
     if ROOT_KEYS.contains(&first.as_str()) {
@@ -211,7 +213,7 @@ fn apply_source(text: &str, root: &mut Table, collector: &Collector) {
     let origin = Origin::Argument(argument);
     let Some((name, uri)) = text.split_once('=') else {
         let hint = "write `--source name=uri`, such as `--source customers=csv:telco.csv`".to_owned();
-        collector.report(&origin, "sources", "there is no `=`".to_owned(), Some(hint));
+        collector.report_as(Condition::Override, &origin, "sources", "there is no `=`".to_owned(), Some(hint));
         return;
     };
     let Some(source) = root.table_at_mut(&["sources", name]) else {
@@ -224,7 +226,13 @@ fn apply_source(text: &str, root: &mut Table, collector: &Collector) {
             }
             None => format!("the file declares `{}`", declared.join("`, `")),
         };
-        collector.report(&origin, "sources", format!("no source is named `{name}`"), Some(hint));
+        collector.report_as(
+            Condition::Undeclared,
+            &origin,
+            "sources",
+            format!("no source is named `{name}`"),
+            Some(hint),
+        );
         return;
     };
     drop_foreign_options(source, uri);

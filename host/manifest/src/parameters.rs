@@ -19,7 +19,7 @@ use self::schema::Schema;
 use crate::document::{Origin, Value, dotted};
 use crate::manifest::Manifest;
 use crate::nearest::{listed, nearest};
-use crate::problem::{Collector, ManifestError, Problem};
+use crate::problem::{Collector, Condition, ManifestError, Problem};
 use crate::stage::StageSection;
 
 /// Returns the steps that checking a value against a schema takes, as
@@ -56,14 +56,26 @@ impl Manifest {
             let name = stage.component.as_str();
             let key = format!("stages.{}.component", stage.name);
             if let Some(entry) = self.root.at(&["stages", stage.name.as_str(), "component"]) {
-                collector.report(&entry.node.origin, &key, format!("there is no component `{name}`"), Some(hint(name)));
+                collector.report_as(
+                    Condition::Undeclared,
+                    &entry.node.origin,
+                    &key,
+                    format!("there is no component `{name}`"),
+                    Some(hint(name)),
+                );
             }
         }
         let used = |name: &str| self.stages.iter().any(|stage| stage.component.as_str() == name);
         for name in self.components.keys().map(AsRef::as_ref).filter(|name| unknown(name) && !used(name)) {
             if let Some(entry) = self.root.at(&["components", name]) {
                 let key = format!("components.{name}");
-                collector.report(&entry.origin, &key, format!("there is no component `{name}`"), Some(hint(name)));
+                collector.report_as(
+                    Condition::Undeclared,
+                    &entry.origin,
+                    &key,
+                    format!("there is no component `{name}`"),
+                    Some(hint(name)),
+                );
             }
         }
         collector.into_problems()
@@ -80,7 +92,8 @@ impl Manifest {
             let message =
                 format!("component `{component}` describes its parameters by a schema that cannot be used: {reason}");
             let hint = "tell the author of the component".to_owned();
-            collector.report(&self.origin_of(&["stages", stage.name.as_str(), "component"]), "", message, Some(hint));
+            let origin = self.origin_of(&["stages", stage.name.as_str(), "component"]);
+            collector.report_as(Condition::ParameterSchema, &origin, "", message, Some(hint));
         };
         let schema = match Schema::new(schema) {
             Ok(schema) => schema,
@@ -106,9 +119,15 @@ impl Manifest {
     /// Returns a problem with a key that was found elsewhere. `key` is the path of the key:
     /// `["stages", "training", "component"]`. The problem is placed at the key, or at the nearest
     /// key above it.
-    pub fn problem(&self, key: &[&str], message: impl Into<String>, hint: Option<String>) -> Problem {
+    pub fn problem(
+        &self,
+        condition: Condition,
+        key: &[&str],
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Problem {
         let collector = Collector::new(self.source.clone());
-        collector.report(&self.origin_of(key), &dotted(key), message.into(), hint);
+        collector.report_as(condition, &self.origin_of(key), &dotted(key), message.into(), hint);
         collector.into_problems().swap_remove(0)
     }
 

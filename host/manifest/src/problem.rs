@@ -94,10 +94,45 @@ pub enum ProblemLocation {
     Whole,
 }
 
+/// The kinds of problems: each has one way to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The file cannot be read as text.
+    Unreadable,
+    /// The file is not TOML.
+    Syntax,
+    /// A key does not exist.
+    UnknownKey,
+    /// A required key is absent.
+    MissingKey,
+    /// A value has another type than its key.
+    WrongType,
+    /// A value of the right type is not allowed.
+    WrongValue,
+    /// An argument that changes the file cannot be applied.
+    Override,
+    /// A name refers to a component or source that is not declared.
+    Undeclared,
+    /// The stages do not form a pipeline.
+    Wiring,
+    /// The operator of the machine does not allow it.
+    OperatorBound,
+    /// A parameter does not fit the schema of its component.
+    Parameter,
+    /// The component's schema of parameters cannot be used.
+    ParameterSchema,
+    /// A component cannot do the task.
+    Task,
+}
+
 /// One problem, and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The problem: a lower-case fragment with values in backticks.
+    /// The kind of the problem.
+    pub condition: Condition,
+    /// The code that the problem is shown with, if the program has given it one.
+    pub code: Option<String>,
+    /// What is wrong: a lower-case fragment with values in backticks.
     pub message: String,
     /// The fix.
     pub hint: Option<String>,
@@ -149,6 +184,10 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 impl Diagnostic for Problem {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.code.as_ref().map(|code| Box::new(code) as Box<dyn fmt::Display>)
+    }
+
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.hint.as_ref().map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
     }
@@ -191,14 +230,29 @@ impl ManifestError {
     }
 
     pub(crate) fn unreadable(file: String, message: String, hint: &str) -> Self {
-        let mut problem =
-            Problem { message, hint: Some(hint.to_owned()), key: String::new(), place: ProblemLocation::Whole };
+        let mut problem = Problem {
+            condition: Condition::Unreadable,
+            code: None,
+            message,
+            hint: Some(hint.to_owned()),
+            key: String::new(),
+            place: ProblemLocation::Whole,
+        };
         problem.escape();
         Self {
             source_code: NamedSource::new(Untrusted::new(&file).to_string(), String::new()),
             problems: vec![problem],
             total: 1,
         }
+    }
+
+    /// The same error with a code on each of its problems.
+    #[must_use]
+    pub fn with_codes(mut self, code: impl Fn(Condition) -> String) -> Self {
+        for problem in &mut self.problems {
+            problem.code = Some(code(problem.condition));
+        }
+        self
     }
 
     /// Returns the problems, at most 100.
@@ -216,11 +270,14 @@ impl ManifestError {
         self.source_code.name()
     }
 
-    /// Returns the problems as plain text, for pipes and logs: `file:line: message`, each followed
-    /// by its hint on a line of its own.
+    /// Returns the problems as plain text, for pipes and logs: `file:line: message`, after `error[CODE]: `
+    /// if they have codes, each followed by its hint on a line of its own.
     pub fn render(&self) -> String {
         let mut text = String::new();
         for problem in &self.problems {
+            if let Some(code) = &problem.code {
+                text.push_str(&format!("error[{code}]: "));
+            }
             match &problem.place {
                 ProblemLocation::File { line, .. } => text.push_str(&format!("{}:{line}: {problem}\n", self.file())),
                 ProblemLocation::Argument(_) => text.push_str(&format!("{problem}\n")),
@@ -258,9 +315,22 @@ impl Collector {
         Self { source, problems: RefCell::default() }
     }
 
+    /// Adds a value that is not allowed.
     pub(crate) fn report(&self, origin: &Origin, key: &str, message: String, hint: Option<String>) {
+        self.report_as(Condition::WrongValue, origin, key, message, hint);
+    }
+
+    pub(crate) fn report_as(
+        &self,
+        condition: Condition,
+        origin: &Origin,
+        key: &str,
+        message: String,
+        hint: Option<String>,
+    ) {
         let place = self.source.place(origin);
-        self.problems.borrow_mut().push(Problem { message, hint, key: key.to_owned(), place });
+        let problem = Problem { condition, code: None, message, hint, key: key.to_owned(), place };
+        self.problems.borrow_mut().push(problem);
     }
 
     /// Adds problems that are not there yet.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::document::{Entry, Node, Origin, Table, Value, key_text};
 use crate::names::{Identifier, Name};
 use crate::nearest::{did_you_mean, listed, nearest};
-use crate::problem::Collector;
+use crate::problem::{Collector, Condition};
 use crate::units;
 
 /// The state that all readers share.
@@ -58,7 +58,8 @@ impl<'a> Section<'a> {
         let item = self.get(name);
         if item.is_none() {
             let place = if self.key.is_empty() { String::new() } else { format!(" in `{}`", self.key) };
-            self.report(format!("missing key `{name}`{place}"), Some(format!("add `{example}`")));
+            let message = format!("missing key `{name}`{place}");
+            self.report_as(Condition::MissingKey, message, Some(format!("add `{example}`")));
         }
         item
     }
@@ -82,7 +83,7 @@ impl<'a> Section<'a> {
                 .map(|meant| format!("did you mean `{meant}`?"))
                 .or_else(|| advice(name))
                 .unwrap_or_else(|| format!("the keys here are {}", listed(known.iter().copied())));
-            item.report(format!("unknown key `{}`{place}", key_text(name)), Some(hint));
+            item.report_as(Condition::UnknownKey, format!("unknown key `{}`{place}", key_text(name)), Some(hint));
         }
     }
 
@@ -92,7 +93,11 @@ impl<'a> Section<'a> {
     }
 
     pub(crate) fn report(&self, message: String, hint: Option<String>) {
-        self.context.collector.report(&self.origin, &self.key, message, hint);
+        self.report_as(Condition::WrongValue, message, hint);
+    }
+
+    pub(crate) fn report_as(&self, condition: Condition, message: String, hint: Option<String>) {
+        self.context.collector.report_as(condition, &self.origin, &self.key, message, hint);
     }
 
     fn item(&self, entry: &'a Entry) -> Item<'a> {
@@ -105,7 +110,11 @@ impl<'a> Section<'a> {
 impl<'a> Item<'a> {
     /// Reports a problem at the key.
     pub(crate) fn report(&self, message: String, hint: Option<String>) {
-        self.context.collector.report(&self.origin, &self.key, message, hint);
+        self.report_as(Condition::WrongValue, message, hint);
+    }
+
+    pub(crate) fn report_as(&self, condition: Condition, message: String, hint: Option<String>) {
+        self.context.collector.report_as(condition, &self.origin, &self.key, message, hint);
     }
 
     /// Reports a problem at the value.
@@ -114,7 +123,8 @@ impl<'a> Item<'a> {
     }
 
     fn wrong_type<T>(&self, expected: &str, hint: Option<String>) -> Option<T> {
-        self.report_value(format!("`{}` must be {expected}, not {}", self.key, self.node.value.kind()), hint);
+        let message = format!("`{}` must be {expected}, not {}", self.key, self.node.value.kind());
+        self.context.collector.report_as(Condition::WrongType, &self.node.origin, &self.key, message, hint);
         None
     }
 

@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::names::Identifier;
 use crate::nearest::nearest;
 use crate::outputs::{self, OutputSection};
+use crate::problem::Condition;
 use crate::reader::{Item, Section};
 use crate::retry::Retry;
 use crate::step_id::StepId;
@@ -114,7 +115,7 @@ pub(crate) fn read_all(section: Section<'_>, outputs: Option<&Section<'_>>) -> S
     for world in World::required() {
         if !drafts.iter().any(|draft| draft.world == Some(world)) {
             let hint = format!("add `[stages.{world}]`; the six stages are, in order, {}", World::order_of_six());
-            section.report(format!("missing stage `{world}`"), Some(hint));
+            section.report_as(Condition::MissingKey, format!("missing stage `{world}`"), Some(hint));
             sections.push(None);
         }
     }
@@ -138,7 +139,11 @@ fn in_order<'a>(section: &Section<'a>, is_graph: bool) -> Vec<(&'a str, Item<'a>
                     World::order_of_six()
                 ),
             };
-            item.report(format!("unknown key `{}` in `stages`", crate::document::key_text(name)), Some(hint));
+            item.report_as(
+                Condition::UnknownKey,
+                format!("unknown key `{}` in `stages`", crate::document::key_text(name)),
+                Some(hint),
+            );
         }
         items.sort_by_key(|(name, _)| World::from_name(name));
     }
@@ -174,7 +179,7 @@ fn world_of(name: &str, section: &Section<'_>, is_graph: bool) -> Option<World> 
     let Some(item) = section.get("world") else {
         if own.is_none() && is_graph {
             let hint = format!("add `world = \"...\"`: one of {}", World::order());
-            section.report(format!("missing key `world` in `{}`", section.key), Some(hint));
+            section.report_as(Condition::MissingKey, format!("missing key `world` in `{}`", section.key), Some(hint));
         }
         return own;
     };
@@ -254,7 +259,7 @@ fn check_order(section: &Section<'_>) {
         match latest {
             Some(before) if world < before => {
                 let hint = format!("the order is fixed: {}", World::order_of_six());
-                item.report(format!("stage `{world}` stands after `{before}`"), Some(hint));
+                item.report_as(Condition::Wiring, format!("stage `{world}` stands after `{before}`"), Some(hint));
             }
             _ => latest = Some(world),
         }
@@ -277,7 +282,7 @@ fn check_components(section: &Section<'_>, drafts: &[Draft<'_>]) {
             let message = format!("`{name}` is the component of `{first}` and of `{stage}`");
             let hint = "a component implements one world: choose another for one of the two".to_owned();
             let key = format!("{}.component", item.key);
-            section.context.collector.report(&component.node.origin, &key, message, Some(hint));
+            section.context.collector.report_as(Condition::Wiring, &component.node.origin, &key, message, Some(hint));
         }
     }
 }
@@ -298,6 +303,12 @@ pub(crate) fn check_sources(stages: &Section<'_>, sources: Option<&Table>) {
             None => format!("add `[sources.{name}]` with a `uri`"),
         };
         let key = format!("{}.source", item.key);
-        stages.context.collector.report(&node.origin, &key, format!("no source is named `{name}`"), Some(hint));
+        stages.context.collector.report_as(
+            Condition::Undeclared,
+            &node.origin,
+            &key,
+            format!("no source is named `{name}`"),
+            Some(hint),
+        );
     }
 }

@@ -6,6 +6,15 @@ use std::path::PathBuf;
 use stagewright_manifest::World;
 use stagewright_store::Digest;
 
+/// Why whoever asked for a component does not trust it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody whom they trust signed it.
+    Signature,
+    /// It is not the one that they pinned, or they pinned none.
+    Pin,
+}
+
 /// A component cannot be used, or an engine cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
@@ -134,6 +143,8 @@ pub enum RuntimeError {
     /// The caller does not trust the component.
     #[error("{message}")]
     Refused {
+        /// Why it is not trusted.
+        refusal: Refusal,
         /// What is wrong with it.
         message: String,
         /// How to make it acceptable.

@@ -89,7 +89,7 @@ pub use compile::{Compiler, compile_if_asked};
 pub use component_sections::{Package, Provenance};
 pub use engine::EngineOptions;
 pub use envelope::{EnvelopeError, sign_statement, signed_statement};
-pub use error::{CompileLimit, RuntimeError};
+pub use error::{CompileLimit, Refusal, RuntimeError};
 pub use installation::{Inspection, Installation, Origin, StageProcess, StoredTrust, Trust};
 pub use process::decoder_parent::decoder;
 pub use process::stage_child::stage_process;

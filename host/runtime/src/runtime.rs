@@ -229,7 +229,7 @@ impl ComponentSource for Runtime {
         // digest. The operator may require more.
         let trust = |digest| self.0.stored.admit(&component.name, digest);
         self.0.resolve(world, &component.name, &origin, stubs, &trust).map_err(|error| match error {
-            RuntimeError::Refused { message, hint } => StageFault::Untrusted { message, hint },
+            RuntimeError::Refused { message, hint, .. } => StageFault::Untrusted { message, hint },
             RuntimeError::Contract { name, found, wanted, .. } => {
                 StageFault::Outdated { component: name, found, wanted }
             }

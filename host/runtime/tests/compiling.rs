@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use stagewright_manifest::World;
 use stagewright_runtime::{
-    CompileLimit, Compiler, EngineOptions, Installation, Origin, Runtime, RuntimeError, StubGrants,
+    CompileLimit, Compiler, EngineOptions, Installation, Origin, Refusal, Runtime, RuntimeError, StubGrants,
 };
 
 fn built(variable: &str, place: &str) -> PathBuf {
@@ -166,7 +166,7 @@ fn what_is_no_component_and_what_is_not_trusted_is_refused_before_it_is_compiled
     let origin = place.write("good.wasm", &good());
     let foreign = runtime.resolve(World::Training, "guest", &origin, StubGrants::default()).expect_err("another world");
     assert!(matches!(foreign, RuntimeError::World { .. }), "{foreign:?}");
-    let distrust = |_| Err(RuntimeError::Refused { message: "no".into(), hint: None });
+    let distrust = |_| Err(RuntimeError::Refused { refusal: Refusal::Signature, message: "no".into(), hint: None });
     let refused = runtime.resolve_trusted(World::Promotion, "guest", &origin, StubGrants::default(), &distrust);
     assert!(matches!(refused, Err(RuntimeError::Refused { .. })), "{refused:?}");
     // A body that no decoder accepts: found by the child, which says why.

@@ -14,7 +14,6 @@ use crate::search::SearchError;
 
 /// The error of storing, finding or reading something.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum StoreError {
     /// The operating system refused an operation on a file.
     #[error("cannot {action} `{}`: {source}{}", path.display(), disk_hint(source))]
@@ -534,13 +533,17 @@ pub enum StoreError {
     },
 }
 
-/// Returns what to do about a full disk. A quota and a limit on file sizes count as one.
-fn disk_hint(error: &io::Error) -> &'static str {
+/// The hint of errors of a disk that is full.
+pub const DISK_FULL_HINT: &str = "free some space on that disk, or use another";
+
+/// Whether a disk is full: by the system's error, by a quota, or by a limit on the size of files.
+pub fn is_disk_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    match error.kind() {
-        StorageFull | QuotaExceeded | FileTooLarge => "\nhint: free some space on that disk, or use another",
-        _ => "",
-    }
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+fn disk_hint(error: &io::Error) -> String {
+    if is_disk_full(error) { format!("\nhint: {DISK_FULL_HINT}") } else { String::new() }
 }
 
 fn version_text(version: Option<u32>) -> String {

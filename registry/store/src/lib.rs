@@ -34,7 +34,7 @@ pub use artifact::{
 };
 pub use database::DatabaseError;
 pub use digest::{Digest, DigestParseError};
-pub use error::StoreError;
+pub use error::{DISK_FULL_HINT, StoreError, is_disk_full};
 pub use fault::{BatchFault, BatchProblem};
 pub use files::{open_regular, read_bounded, read_regular, read_regular_text, write_whole};
 pub use fsyncs::fsyncs;

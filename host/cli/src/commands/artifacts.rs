@@ -8,13 +8,15 @@ use stagewright_store::{
 
 use crate::arguments::ArtifactsCommand;
 use crate::commands::runs::find::find_run;
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::output::print_json;
 use crate::terminal::{bytes, right, table};
+use crate::usage_error::UsageError;
 
 /// Lists or exports.
-pub(crate) fn artifacts(location: &HomeLocation, command: &ArtifactsCommand) -> anyhow::Result<Ending> {
+pub(crate) fn artifacts(location: &HomeLocation, command: &ArtifactsCommand) -> anyhow::Result<ExitCode> {
     match command {
         ArtifactsCommand::List { run, json } => list(location, run.as_deref(), json.json),
         ArtifactsCommand::Export { artifact, output, run, spreadsheet } => {
@@ -33,7 +35,7 @@ fn of_run(location: &HomeLocation, run: Option<&str>) -> anyhow::Result<Vec<(Str
         .collect())
 }
 
-fn list(location: &HomeLocation, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
+fn list(location: &HomeLocation, run: Option<&str>, json: bool) -> anyhow::Result<ExitCode> {
     let artifacts = of_run(location, run)?;
     if json {
         let rows: Vec<_> = artifacts
@@ -41,7 +43,7 @@ fn list(location: &HomeLocation, run: Option<&str>, json: bool) -> anyhow::Resul
             .map(|(stage, artifact)| serde_json::json!({ "stage": stage, "artifact": artifact }))
             .collect();
         print_json(&rows)?;
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     }
     let mut shown = table(&["artifact", "kind", "rows", "bytes", "digest"]);
     for (stage, artifact) in &artifacts {
@@ -54,7 +56,7 @@ fn list(location: &HomeLocation, run: Option<&str>, json: bool) -> anyhow::Resul
         ]);
     }
     println!("{shown}");
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 fn export(
@@ -63,7 +65,7 @@ fn export(
     output: &Path,
     run: Option<&str>,
     formulas: Formulas,
-) -> anyhow::Result<Ending> {
+) -> anyhow::Result<ExitCode> {
     let home_folder = location.existing()?;
     let artifacts = of_run(location, run)?;
     let digest: Option<Digest> = artifact.parse().ok();
@@ -74,6 +76,7 @@ fn export(
     let Some((_, record)) = found else {
         let names: Vec<String> = artifacts.iter().map(|(stage, record)| format!("{stage}.{}", record.name)).collect();
         return Err(UsageError::error(
+            ErrorCode::NoArtifact,
             format!("that run has no artifact `{artifact}`"),
             format!("it has {}", names.join(", ")),
         ));
@@ -88,7 +91,7 @@ fn export(
     if output != Path::new("-") {
         eprintln!("wrote {}", output.display());
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 fn export_table(home: &Home, record: &ArtifactRecord, output: &Path, formulas: Formulas) -> anyhow::Result<()> {
@@ -98,6 +101,7 @@ fn export_table(home: &Home, record: &ArtifactRecord, output: &Path, formulas: F
         Some("csv") => export_csv(&table, output, formulas),
         _ => {
             return Err(UsageError::error(
+                ErrorCode::UnknownFormat,
                 format!("cannot tell the format of {}", output.display()),
                 "tables are written as .parquet or .csv",
             ));

@@ -4,12 +4,14 @@ use stagewright_store::{AuditCheck, StoreError};
 
 use crate::arguments::AuditCommand;
 use crate::commands::models::history::audit_table;
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::output::print_json;
+use crate::usage_error::UsageError;
 
 /// Verifies or lists the audit.
-pub(crate) fn audit(location: &HomeLocation, command: &AuditCommand) -> anyhow::Result<Ending> {
+pub(crate) fn audit(location: &HomeLocation, command: &AuditCommand) -> anyhow::Result<ExitCode> {
     let registry = location.existing()?.registry;
     match command {
         AuditCommand::List { limit, json } => {
@@ -23,6 +25,7 @@ pub(crate) fn audit(location: &HomeLocation, command: &AuditCommand) -> anyhow::
         AuditCommand::Verify { head, json } => {
             if head.as_deref() == Some("") {
                 return Err(UsageError::error(
+                    ErrorCode::Argument,
                     "--head is empty",
                     "leave it away, or name a head that was printed before",
                 ));
@@ -32,6 +35,7 @@ pub(crate) fn audit(location: &HomeLocation, command: &AuditCommand) -> anyhow::
                 && !registry.audit_contains(head)?
             {
                 return Err(UsageError::error(
+                    ErrorCode::AuditHead,
                     format!("the chain is whole, but `{head}` is not part of it"),
                     "if the head was printed by this registry, the chain was forged since: compare with a backup",
                 ));
@@ -47,7 +51,7 @@ pub(crate) fn audit(location: &HomeLocation, command: &AuditCommand) -> anyhow::
             }
         }
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 fn said(check: &AuditCheck) {

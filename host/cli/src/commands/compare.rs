@@ -11,13 +11,13 @@ use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, ModelVersion, Run};
 
 use crate::commands::models::version::{contents, find_version};
-use crate::ending::Ending;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::output::print_json;
 use crate::terminal::{bytes, milliseconds, moment, table};
 
 /// Compares versions.
-pub(crate) fn models(home: &Home, names: &[String], html: Option<&Path>, json: bool) -> anyhow::Result<Ending> {
+pub(crate) fn models(home: &Home, names: &[String], html: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
     let subject = |name: &String| of_version(home, &find_version(home, name, CHAMPION)?);
     let subjects = names.iter().map(subject).collect::<anyhow::Result<_>>()?;
     show(&ModelComparison { subjects }, html, json)
@@ -29,20 +29,20 @@ pub(crate) fn runs(
     names: &[String],
     html: Option<&Path>,
     json: bool,
-) -> anyhow::Result<Ending> {
+) -> anyhow::Result<ExitCode> {
     let home = location.existing()?;
     let subject = |name: &String| of_run(&home, &home.registry.run(name)?);
     let subjects = names.iter().map(subject).collect::<anyhow::Result<_>>()?;
     show(&ModelComparison { subjects }, html, json)
 }
 
-fn show(comparison: &ModelComparison, html: Option<&Path>, json: bool) -> anyhow::Result<Ending> {
+fn show(comparison: &ModelComparison, html: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
     if let Some(path) = html {
         crate::output::file(path, &comparison.html())?;
     }
     if json {
         print_json(&serde_json::from_str::<serde_json::Value>(&comparison.json())?)?;
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     }
     for note in comparison.notes() {
         println!("{}{}", if note.warning { "warning: " } else { "" }, note.text);
@@ -60,7 +60,7 @@ fn show(comparison: &ModelComparison, html: Option<&Path>, json: bool) -> anyhow
     if let Some(path) = html {
         println!("{}", path.display());
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 fn of_version(home: &Home, version: &ModelVersion) -> anyhow::Result<Subject> {

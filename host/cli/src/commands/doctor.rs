@@ -5,7 +5,8 @@ use stagewright_manifest::{OPERATOR_FILE, Operator, WallPolicy};
 use stagewright_runtime::{HostWalls, Origin};
 
 use crate::arguments::JsonArgument;
-use crate::ending::{Ending, classify};
+use crate::classify::classify;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::output::print_json;
@@ -48,7 +49,7 @@ impl Finding {
 }
 
 /// Checks the walls, the home, the host key, the engine and the built-in stages.
-pub(crate) fn doctor(location: &HomeLocation, arguments: &JsonArgument) -> anyhow::Result<Ending> {
+pub(crate) fn doctor(location: &HomeLocation, arguments: &JsonArgument) -> anyhow::Result<ExitCode> {
     let run_only = if RUN_ONLY { ", run-only: it carries no compiler" } else { "" };
     let mut findings = vec![Finding::fine("version", format!("stagewright {}{run_only}", env!("CARGO_PKG_VERSION")))];
     let mut operator = installation::operator()?;
@@ -94,7 +95,7 @@ pub(crate) fn doctor(location: &HomeLocation, arguments: &JsonArgument) -> anyho
             }
         }
     }
-    Ok(if is_fit { Ending::Done } else { Ending::Host })
+    Ok(if is_fit { ExitCode::Done } else { ExitCode::Host })
 }
 
 /// Which walls this host can put around a stage, and which policy holds.

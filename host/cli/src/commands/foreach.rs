@@ -12,8 +12,11 @@ use stagewright_manifest::{Manifest, Over, World};
 use stagewright_store::{Home, Run, StoreError};
 use stagewright_text::Untrusted;
 
-use crate::ending::{Ending, FailedRun, UsageError, classify};
+use crate::classify::{self, FailedRun, classify};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::terminal::{Cell, Grid, right, show_summary, table};
+use crate::usage_error::UsageError;
 
 /// The pipeline that is to be run: the file's, or a child's of it.
 pub(super) fn pipeline(
@@ -26,24 +29,31 @@ pub(super) fn pipeline(
         (None, None) => Ok(manifest),
         (Some(_), None) if *stages.start() == World::Ingestion => Ok(manifest),
         (Some(_), None) => Err(UsageError::error(
+            ErrorCode::Children,
             "the run has children, each with stages of its own",
             format!(
                 "name the run of a child (`stagewright runs show RUN` lists them), or run all: stagewright run {file}"
             ),
         )),
         (None, Some(child)) => Err(UsageError::error(
+            ErrorCode::Children,
             format!("the run is the child `{}` of another one, and {file} has no [foreach]", child.name),
             "name the manifest that it was run with: --file pipeline.toml",
         )),
         (Some(foreach), Some(child)) if child.is_segment => {
             if *stages.start() < World::Validation {
                 return Err(UsageError::error(
+                    ErrorCode::Children,
                     format!("the table of the child `{}` is a segment of another run's", child.name),
                     format!("run all of it: stagewright run {file}"),
                 ));
             }
             manifest.of_child(foreach, &child.name).map_err(|(model, rule)| {
-                UsageError::error(format!("`{model}` cannot name a model: {rule}"), "change `model` under [foreach]")
+                UsageError::error(
+                    ErrorCode::WrongValue,
+                    format!("`{model}` cannot name a model: {rule}"),
+                    "change `model` under [foreach]",
+                )
             })
         }
         (Some(_), Some(child)) => {
@@ -51,6 +61,7 @@ pub(super) fn pipeline(
             let names: Vec<&str> = manifest.children.iter().map(|it| it.name.as_str()).collect();
             found.map(|it| Manifest::clone(&it.manifest)).ok_or_else(|| {
                 UsageError::error(
+                    ErrorCode::Children,
                     format!("{file} has no child `{}` any more", child.name),
                     format!("its children are {}", names.join(", ")),
                 )
@@ -76,8 +87,8 @@ fn is_rejected(child: &ChildRun) -> bool {
 }
 
 /// How a family ends that did not fail: as its children do that are rejected.
-pub(super) fn ending(family: &Family) -> Ending {
-    if family.children.iter().any(is_rejected) { Ending::Rejected } else { Ending::Done }
+pub(super) fn ending(family: &Family) -> ExitCode {
+    if family.children.iter().any(is_rejected) { ExitCode::Rejected } else { ExitCode::Done }
 }
 
 /// One word for what became of a child.
@@ -102,16 +113,16 @@ fn why(child: &ChildRun) -> Option<String> {
     }
 }
 
-/// A failed child as an error that has a hint and an exit code.
-fn failed(child: &ChildRun, manifest: &str) -> Option<(String, Option<String>, Ending)> {
+/// The code, the message and the hint of a failed child.
+fn failed(child: &ChildRun, manifest: &str) -> Option<(ErrorCode, String, Option<String>)> {
     let error = child.error()?.clone();
     let message = error.to_string();
     let error = anyhow::Error::from(FailedRun {
         error: RunError::of_child(child.name.clone(), error),
         manifest: manifest.to_owned(),
     });
-    let (ending, hint) = classify(&error);
-    Some((message, hint, ending))
+    let (code, hint) = classify(&error);
+    Some((code, message, hint))
 }
 
 /// The object of a run with children: that of the parent, with all counts and each child.
@@ -122,8 +133,8 @@ pub(super) fn as_json(family: &Family, manifest: &str) -> anyhow::Result<Value> 
     object["cached"] = cached.into();
     let child = |child: &ChildRun| -> anyhow::Result<Value> {
         let summary = child.summary();
-        let error = failed(child, manifest)
-            .map(|(message, hint, ending)| json!({ "message": message, "hint": hint, "exit_code": ending as u8 }));
+        let error =
+            failed(child, manifest).map(|(code, message, hint)| classify::described(code, &message, hint.as_deref()));
         Ok(json!({
             "name": child.name,
             "value": child.value,
@@ -178,8 +189,8 @@ pub(super) fn show(family: &Family, manifest: &str) {
         if let Some(why) = why(child) {
             println!("`{}` was not run: {why}", Untrusted::new(&child.name));
         }
-        if let Some((message, hint, _)) = failed(child, manifest) {
-            println!("`{}` failed: {}", Untrusted::new(&child.name), Untrusted::lines(&message));
+        if let Some((code, message, hint)) = failed(child, manifest) {
+            println!("`{}` failed: error[{code}]: {}", Untrusted::new(&child.name), Untrusted::lines(&message));
             if let Some(hint) = hint {
                 println!("hint: {}", Untrusted::lines(&hint));
             }

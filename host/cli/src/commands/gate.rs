@@ -31,7 +31,8 @@ use crate::commands::compare::metric_set;
 use crate::commands::models::promote::carried_out;
 use crate::commands::models::version::{contents, find_version};
 use crate::commands::predict::Warnings;
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::output::print_json;
@@ -39,12 +40,13 @@ use crate::production;
 use crate::project::Project;
 use crate::signals;
 use crate::terminal::table;
+use crate::usage_error::UsageError;
 
 /// How often a version is judged while others become champion.
 const TRIES: u32 = 3;
 
 /// Judges a version.
-pub(crate) fn gate(location: &HomeLocation, arguments: &GateArguments) -> anyhow::Result<Ending> {
+pub(crate) fn gate(location: &HomeLocation, arguments: &GateArguments) -> anyhow::Result<ExitCode> {
     location.existing()?;
     let operator = installation::operator()?;
     let project = Project::open(location, &operator)?;
@@ -77,7 +79,11 @@ fn wanted(home: &Home, arguments: &GateArguments) -> anyhow::Result<ModelVersion
         .map(|model| home.registry.version(&model.name, model.latest_version));
     let newest = newest.collect::<Result<Vec<_>, _>>()?.into_iter().max_by_key(|version| version.created_ms);
     newest.ok_or_else(|| {
-        UsageError::error("there are no registered versions yet", "run a pipeline: stagewright run pipeline.toml")
+        UsageError::error(
+            ErrorCode::NothingYet,
+            "there are no registered versions yet",
+            "run a pipeline: stagewright run pipeline.toml",
+        )
     })
 }
 
@@ -110,6 +116,7 @@ fn asked_for(home: &Home, version: &ModelVersion, arguments: &GateArguments) -> 
         (Some(section), true) => settings::gates(&section),
         (None, true) => {
             return Err(UsageError::error(
+                ErrorCode::NoGates,
                 format!("{}/{} comes without gates of its own", version.model, version.version),
                 "name some: --min-auc 0.82 --min-accuracy 0.78, or --policy better",
             ));
@@ -121,6 +128,7 @@ fn asked_for(home: &Home, version: &ModelVersion, arguments: &GateArguments) -> 
                 (Some(PolicyName::Absolute), None, None) | (None, None, None) => Policy::Absolute,
                 _ => {
                     return Err(UsageError::error(
+                        ErrorCode::Argument,
                         "--margin and --confidence belong to a comparison with the champion",
                         "add --policy better or --policy no-worse",
                     ));
@@ -235,6 +243,7 @@ fn look(
 fn beside(version: &ModelVersion, metrics: &MetricSet, baseline: &ModelVersion) -> anyhow::Result<BaselineComparison> {
     if contents(version)?.test_digest != contents(baseline)?.test_digest {
         return Err(UsageError::error(
+            ErrorCode::NotComparable,
             format!(
                 "{}/{} and {}/{} were measured on different test rows: their metrics cannot be compared",
                 version.model, version.version, baseline.model, baseline.version
@@ -278,6 +287,7 @@ fn evaluated(
             Some(_) if asked_for.absolute_if_unreadable => gates = gates.without_comparison(),
             Some(reason) => {
                 return Err(UsageError::error(
+                    ErrorCode::NotComparable,
                     format!(
                         "the champion (version {} of `{}`) cannot read these test rows: {reason}",
                         standing.version, standing.model
@@ -328,6 +338,7 @@ fn test_rows(
     let digest = |name: ArtifactName| version.references.iter().find(|it| it.role == name.role()).map(|it| it.digest);
     let Some(test) = digest(artifact_names::TEST) else {
         return Err(UsageError::error(
+            ErrorCode::ImportedVersion,
             format!("{}/{} came here without its test rows, so it cannot be measured", version.model, version.version),
             format!(
                 "a person can decide: stagewright models approve {}/{} --reason TEXT",
@@ -355,6 +366,7 @@ fn settle(home: &Home, version: &ModelVersion, found: &Found, arguments: &GateAr
     if let Some(missing) = found.judgement.gates.iter().find(|result| result.missing) {
         let known: Vec<&str> = found.metrics.iter().map(|(name, _)| name).collect();
         return Err(UsageError::error(
+            ErrorCode::NoMetric,
             format!(
                 "{}/{} has no metric `{}`; nothing was recorded",
                 version.model, version.version, missing.gate.metric
@@ -368,6 +380,7 @@ fn settle(home: &Home, version: &ModelVersion, found: &Found, arguments: &GateAr
             return Ok(false);
         }
         return Err(UsageError::error(
+            ErrorCode::ChampionStays,
             format!(
                 "{}/{} is the champion, and no verdict changes that: {}",
                 version.model,
@@ -416,7 +429,12 @@ fn champion_changed(error: &anyhow::Error) -> bool {
     })
 }
 
-fn told(version: &ModelVersion, found: &Found, is_recorded: bool, arguments: &GateArguments) -> anyhow::Result<Ending> {
+fn told(
+    version: &ModelVersion,
+    found: &Found,
+    is_recorded: bool,
+    arguments: &GateArguments,
+) -> anyhow::Result<ExitCode> {
     let passed = found.passed();
     let is_promoted = passed && is_recorded && arguments.promote;
     if arguments.json.json {
@@ -453,13 +471,13 @@ fn told(version: &ModelVersion, found: &Found, is_recorded: bool, arguments: &Ga
         }
         match passed {
             true => println!("{}/{}: {}", version.model, version.version, found.reason()),
-            false => eprintln!("error: {}", found.reason()),
+            false => eprintln!("error[{}]: {}", ErrorCode::GateNotPassed, found.reason()),
         }
         if is_promoted {
             println!("version {} of `{}` is champion", version.version, version.model);
         }
     }
-    Ok(if passed { Ending::Done } else { Ending::Rejected })
+    Ok(if passed { ExitCode::Done } else { ExitCode::Rejected })
 }
 
 /// The gates of fixed figures that the command line names.
@@ -467,7 +485,9 @@ fn gates(arguments: &GateArguments) -> anyhow::Result<Vec<Gate>> {
     let least = |metric: &str, value: Option<f64>| value.map(|value| Gate::new(GateRule::Minimum, metric, value));
     let mut gates: Vec<Gate> =
         least("roc_auc", arguments.min_auc).into_iter().chain(least("accuracy", arguments.min_accuracy)).collect();
-    let usage = |error: stagewright_evaluation::Error| UsageError::error(error.to_string(), "write METRIC=VALUE");
+    let usage = |error: stagewright_evaluation::Error| {
+        UsageError::error(ErrorCode::Argument, error.to_string(), "write METRIC=VALUE")
+    };
     for (rule, texts) in [(GateRule::Minimum, &arguments.minimum), (GateRule::Maximum, &arguments.maximum)] {
         for text in texts {
             gates.push(Gate::parse(rule, text).map_err(usage)?);

@@ -10,11 +10,13 @@ use stagewright_promotion::{Destination, GarbageKind};
 use stagewright_store::{CollectedArtifact, Digest, Home};
 
 use crate::arguments::GcArguments;
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::output::print_json;
 use crate::production;
 use crate::terminal::{bytes, table};
+use crate::usage_error::UsageError;
 
 /// One thing that nothing reaches.
 #[derive(serde::Serialize)]
@@ -26,12 +28,13 @@ struct Item {
 }
 
 /// Collects garbage, or lists it.
-pub(crate) fn gc(location: &HomeLocation, arguments: &GcArguments) -> anyhow::Result<Ending> {
+pub(crate) fn gc(location: &HomeLocation, arguments: &GcArguments) -> anyhow::Result<ExitCode> {
     let home = location.existing()?;
     let grace = duration(&arguments.grace)?;
     let mut items = artifacts(&home, grace, arguments.dry_run)?;
     if let Some(most) = &arguments.max_size {
-        let most = parse_size(most).map_err(|hint| UsageError::error(format!("`{most}` is not a size"), hint))?;
+        let most = parse_size(most)
+            .map_err(|hint| UsageError::error(ErrorCode::Argument, format!("`{most}` is not a size"), hint))?;
         // A list that removes nothing would count twice what is garbage already.
         let here = items.iter().filter(|item| arguments.dry_run && item.place == "artifacts");
         let garbage: u64 = here.map(|item| item.bytes).sum();
@@ -49,7 +52,7 @@ pub(crate) fn gc(location: &HomeLocation, arguments: &GcArguments) -> anyhow::Re
     // A promotion may be in the way there. What was removed before is told all the same.
     let refused = promoted.map(|promoted| items.extend(promoted)).err();
     tell(&items, arguments)?;
-    refused.map_or(Ok(Ending::Done), Err)
+    refused.map_or(Ok(ExitCode::Done), Err)
 }
 
 /// Shows what was removed, or would be.
@@ -74,6 +77,7 @@ fn tell(items: &[Item], arguments: &GcArguments) -> anyhow::Result<()> {
 fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
     if home.registry.models()?.is_empty() && home.registry.list_runs(1)?.is_empty() {
         return Err(UsageError::error(
+            ErrorCode::OtherRegistry,
             format!("the registry {} knows no run and no model", home.registry.place()),
             "everything would look like garbage: see that --home and --registry belong together",
         ));
@@ -170,5 +174,7 @@ fn kind(kind: &GarbageKind) -> &'static str {
 
 fn duration(text: &str) -> anyhow::Result<Duration> {
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    parsed.ok_or_else(|| UsageError::error(format!("`{text}` is not a duration"), "write 1h, 30min or 0s"))
+    parsed.ok_or_else(|| {
+        UsageError::error(ErrorCode::Argument, format!("`{text}` is not a duration"), "write 1h, 30min or 0s")
+    })
 }

@@ -2,7 +2,6 @@
 //!
 //! Everything but the description is read from the bytes. Only a component that would be admitted, and that the operator does not want signed by others, is compiled and asked to describe itself.
 
-#[cfg(feature = "compiler")]
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -14,7 +13,7 @@ use stagewright_runtime::WitDifference;
 use stagewright_runtime::{Grant, Inspection, Origin, Provenance, Runtime, RuntimeError, StubGrants, signature_file};
 
 use crate::arguments::InspectArguments;
-use crate::ending::Ending;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::output::print_json;
@@ -37,7 +36,7 @@ pub(crate) fn located(component: &str) -> (String, Origin) {
 }
 
 /// Inspects a component.
-pub(crate) fn inspect(location: &HomeLocation, arguments: &InspectArguments) -> anyhow::Result<Ending> {
+pub(crate) fn inspect(location: &HomeLocation, arguments: &InspectArguments) -> anyhow::Result<ExitCode> {
     let operator = installation::operator()?;
     let signers = Signers::of(&operator)?;
     let project = Project::open(location, &operator)?;
@@ -51,7 +50,7 @@ pub(crate) fn inspect(location: &HomeLocation, arguments: &InspectArguments) -> 
     let signature = Signature::of(&origin, &inspection);
     if arguments.json.json {
         print_json(&as_json(&name, &inspection, &described, &signature))?;
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     }
     match &described {
         Ok(Component { description, .. }) => {
@@ -77,15 +76,15 @@ pub(crate) fn inspect(location: &HomeLocation, arguments: &InspectArguments) -> 
         println!("tasks      {}", description.tasks.join(", "));
         println!("parameters\n{}", stagewright_text::json(&serde_json::to_string_pretty(&description.parameters)?));
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// Shows where a component and a folder of WIT differ; if they do, ends as a component does that is
 /// refused.
 #[cfg(feature = "compiler")]
-fn against(runtime: &Runtime, name: &str, origin: &Origin, wit: &Path, json: bool) -> anyhow::Result<Ending> {
+fn against(runtime: &Runtime, name: &str, origin: &Origin, wit: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let differences = runtime.differences(name, origin, wit)?;
-    let ending = if differences.is_empty() { Ending::Done } else { Ending::Usage };
+    let ending = if differences.is_empty() { ExitCode::Done } else { ExitCode::Usage };
     if json {
         print_json(&json!(differences))?;
         return Ok(ending);

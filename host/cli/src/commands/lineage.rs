@@ -6,23 +6,26 @@ use stagewright_text::Untrusted;
 
 use crate::arguments::LineageArguments;
 use crate::commands::models::version::find_version;
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::output::print_json;
+use crate::usage_error::UsageError;
 
 /// Shows the lineage of a run, a version or an artifact.
-pub(crate) fn lineage(location: &HomeLocation, arguments: &LineageArguments) -> anyhow::Result<Ending> {
+pub(crate) fn lineage(location: &HomeLocation, arguments: &LineageArguments) -> anyhow::Result<ExitCode> {
     let home = location.existing()?;
     let subject = subject(&home, &arguments.subject)?;
     let found = lineage::of(&home.registry, &subject)?;
     let found = found.ok_or_else(|| {
         UsageError::error(
+            ErrorCode::NoHistory,
             format!("nothing on record has to do with `{}`", Untrusted::new(&arguments.subject)),
             "name a run, a version (`NAME/VERSION`, `NAME@ALIAS`), or a digest out of `stagewright runs show`",
         )
     })?;
     print(&found, arguments)?;
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 fn print(found: &Lineage, arguments: &LineageArguments) -> anyhow::Result<()> {

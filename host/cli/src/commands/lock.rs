@@ -7,8 +7,10 @@ use stagewright_manifest::{Lock, Manifest, Overrides};
 use stagewright_store::Digest;
 
 use crate::arguments::LockArguments;
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::installation;
+use crate::usage_error::UsageError;
 
 /// What a command may change in the lock.
 struct Pins<'a> {
@@ -28,6 +30,7 @@ impl Pins<'_> {
     ) -> anyhow::Result<()> {
         let found = stagewright_store::open_regular(path).and_then(Digest::of_reader).map_err(|error| {
             UsageError::error(
+                ErrorCode::ComponentUnreadable,
                 format!("cannot read component `{name}` at {}: {error}", path.display()),
                 "mend its path in the manifest",
             )
@@ -42,6 +45,7 @@ impl Pins<'_> {
             }
             Some(pinned) => {
                 return Err(UsageError::error(
+                    ErrorCode::NotPinned,
                     format!("component `{name}` changed: the lock pins {pinned}, {} is now {found}", path.display()),
                     format!("if that is meant: --update {name}"),
                 ));
@@ -52,7 +56,7 @@ impl Pins<'_> {
 }
 
 /// Pins what is not pinned yet, and renews what is to be updated. What other pipelines of the folder pinned stays.
-pub(crate) fn lock(arguments: &LockArguments) -> anyhow::Result<Ending> {
+pub(crate) fn lock(arguments: &LockArguments) -> anyhow::Result<ExitCode> {
     let manifest = Manifest::load(&arguments.file, &Overrides::default())?;
     let path = Lock::beside(&arguments.file);
     let mut lock = Lock::load(&path)?;
@@ -66,6 +70,7 @@ pub(crate) fn lock(arguments: &LockArguments) -> anyhow::Result<Ending> {
     {
         let names: Vec<&str> = manifest.components.keys().map(|name| name.as_str()).collect();
         return Err(UsageError::error(
+            ErrorCode::Undeclared,
             format!("the manifest has no component `{stranger}`"),
             format!("it has {}", names.join(", ")),
         ));
@@ -84,15 +89,16 @@ pub(crate) fn lock(arguments: &LockArguments) -> anyhow::Result<Ending> {
     }
     if lock == before && path.exists() {
         println!("{} is up to date", path.display());
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     }
     lock.write(&path).map_err(|error| {
         UsageError::error(
+            ErrorCode::FileUnwritable,
             format!("cannot write {}: {error}", path.display()),
             "write it where you may, and ship it with the manifest",
         )
     })?;
     pins.changed.iter().for_each(|line| println!("{line}"));
     println!("wrote {}", path.display());
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }

@@ -26,15 +26,15 @@ mod sign;
 mod stage;
 
 use crate::arguments::{Arguments, Command};
-use crate::ending::Ending;
 use crate::environment;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 
 /// The home, where nobody names one.
 const HOME: &str = ".stagewright";
 
 /// Does what was asked.
-pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<Ending> {
+pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let home = arguments.home.or_else(|| environment::variable("STAGEWRIGHT_HOME").map(Into::into));
     let home = home.unwrap_or_else(|| HOME.into());
     let named = |text: &String| !text.is_empty();

@@ -14,9 +14,10 @@ use stagewright_runtime::{Grant, Runtime};
 use stagewright_text::Untrusted;
 
 use crate::arguments::PlanArguments;
+use crate::classify::FailedRun;
 use crate::commands::foreach;
 use crate::commands::run::{reuse, tokens};
-use crate::ending::{Ending, FailedRun};
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::output::print_json;
@@ -27,12 +28,12 @@ use crate::terminal::{Grid, bytes, table};
 use crate::trust::Policy;
 
 /// Checks the manifest, the components and their parameters, and shows what each stage would get.
-pub(crate) fn plan(location: &HomeLocation, arguments: &PlanArguments) -> anyhow::Result<Ending> {
+pub(crate) fn plan(location: &HomeLocation, arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     let operator = installation::operator()?;
     let manifest = Manifest::load(&arguments.file, &arguments.changes.overrides())?.within(&operator)?;
     if arguments.mermaid {
         print!("{}", manifest.mermaid());
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     }
     let project = Project::open_for(location, &operator, &manifest)?;
     // What a run would pin, it only looks at.
@@ -53,7 +54,7 @@ pub(crate) fn plan(location: &HomeLocation, arguments: &PlanArguments) -> anyhow
             object["children"] = foreach::planned_json(planned);
         }
         print_json(&object)?;
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     }
     println!(
         "pipeline `{}`: model `{}` in experiment `{}`, seed {}",
@@ -96,7 +97,7 @@ pub(crate) fn plan(location: &HomeLocation, arguments: &PlanArguments) -> anyhow
             show_differences(step);
         }
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// The stages in the order in which they are done.

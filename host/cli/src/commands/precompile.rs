@@ -10,14 +10,14 @@ use stagewright_runtime::{Origin, StubGrants};
 
 use crate::arguments::PrecompileArguments;
 use crate::commands::inspect::located;
-use crate::ending::Ending;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::project::{self, Project};
 use crate::trust::Signers;
 
 /// Compiles components into a folder, authenticated with the host key of where they will run. A manifest stands for all components that it uses, compiled as it wants them.
-pub(crate) fn precompile(location: &HomeLocation, arguments: &PrecompileArguments) -> anyhow::Result<Ending> {
+pub(crate) fn precompile(location: &HomeLocation, arguments: &PrecompileArguments) -> anyhow::Result<ExitCode> {
     let operator = installation::operator()?;
     let signers = Signers::of(&operator)?;
     let (manifests, named): (Vec<_>, Vec<_>) =
@@ -47,7 +47,7 @@ pub(crate) fn precompile(location: &HomeLocation, arguments: &PrecompileArgument
         "copy them to components/ in the cache of the other host, whose host key must be that of {} (docs/edge.md)",
         key.display()
     );
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// The components that a manifest uses, and a project whose engine is as it wants it.

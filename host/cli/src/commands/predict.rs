@@ -15,13 +15,16 @@ use stagewright_text::Untrusted;
 mod input;
 
 use crate::arguments::PredictArguments;
+use crate::classify::FailedPrediction;
 use crate::commands::models::version::find_version;
-use crate::ending::{Ending, FailedPrediction, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::output::print_json;
 use crate::project::Project;
 use crate::signals;
+use crate::usage_error::UsageError;
 
 /// Whoever predicts wants numbers, not the stages' lines; warnings are shown all the same.
 pub(crate) struct Warnings;
@@ -38,7 +41,7 @@ impl Tracker for Warnings {
 }
 
 /// Predicts.
-pub(crate) fn predict(location: &HomeLocation, arguments: &PredictArguments) -> anyhow::Result<Ending> {
+pub(crate) fn predict(location: &HomeLocation, arguments: &PredictArguments) -> anyhow::Result<ExitCode> {
     location.existing()?;
     let operator = installation::operator()?;
     let project = Project::open_with(location, &operator, arguments.workers)?;
@@ -72,7 +75,7 @@ pub(crate) fn predict(location: &HomeLocation, arguments: &PredictArguments) -> 
         }
         crate::output::rows(&text);
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// Says which columns have categories that the model cannot know: such rows are scored without what
@@ -88,6 +91,7 @@ fn kept_names(asked: &[String], task: &Task) -> anyhow::Result<Vec<String>> {
     let own = header(task).split(',').chain(["probabilities"]);
     if let Some(taken) = own.into_iter().find(|own| asked.iter().any(|name| name == own)) {
         return Err(UsageError::error(
+            ErrorCode::NoColumn,
             format!("the column `{taken}` cannot be kept: predictions have one of that name"),
             "rename it in the input",
         ));

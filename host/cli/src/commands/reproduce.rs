@@ -19,20 +19,22 @@ use stagewright_text::Untrusted;
 use crate::arguments::{Changes, ReproduceArguments};
 use crate::commands::foreach;
 use crate::commands::runs::find::find_run;
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::output::{file_or_stdout, print_json};
 use crate::project::Project;
 use crate::signals;
 use crate::terminal::{Cell, Watch, milliseconds, right, table};
+use crate::usage_error::UsageError;
 use crate::{provenance, trust};
 
 /// The longest bundle that is read, in bytes.
 const MAX_BUNDLE: u64 = 64 << 20;
 
 /// Executes the steps of a run again, and of its children.
-pub(crate) fn reproduce(location: &HomeLocation, arguments: &ReproduceArguments) -> anyhow::Result<Ending> {
+pub(crate) fn reproduce(location: &HomeLocation, arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
     let home = location.existing()?;
     let run = ended(&home, arguments.run.as_deref())?;
     let stages = home.registry.stages(&run.run_id)?;
@@ -97,7 +99,7 @@ pub(crate) fn reproduce(location: &HomeLocation, arguments: &ReproduceArguments)
             show(run, result);
         }
     }
-    Ok(if identical { Ending::Done } else { Ending::Rejected })
+    Ok(if identical { ExitCode::Done } else { ExitCode::Rejected })
 }
 
 /// A statement that says what this run did, signed by somebody who is named; and the key that is to
@@ -110,6 +112,7 @@ fn claimed(
 ) -> anyhow::Result<(Vec<u8>, SecretKey)> {
     let cannot = |reason: String| {
         UsageError::error(
+            ErrorCode::Key,
             format!("cannot countersign {}: {reason}", bundle.display()),
             "name a bundle that `stagewright models attest --key KEY` wrote of a version that this run made",
         )
@@ -167,7 +170,7 @@ pub(super) fn ended(home: &Home, run: Option<&str>) -> anyhow::Result<Run> {
     let run = find_run(home, run)?;
     if run.status == RunStatus::Running {
         let hint = format!("wait for its end: stagewright runs show {}", run.run_id);
-        return Err(UsageError::error(format!("run {} is running", run.run_id), hint));
+        return Err(UsageError::error(ErrorCode::RunRunning, format!("run {} is running", run.run_id), hint));
     }
     Ok(run)
 }

@@ -12,21 +12,28 @@ use stagewright_store::{Run, RunStatus};
 
 use crate::arguments::ResumeArguments;
 use crate::commands::run::{Job, world};
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
+use crate::usage_error::UsageError;
 
 /// Runs what is left of a run.
-pub(crate) fn resume(location: &HomeLocation, arguments: &ResumeArguments) -> anyhow::Result<Ending> {
+pub(crate) fn resume(location: &HomeLocation, arguments: &ResumeArguments) -> anyhow::Result<ExitCode> {
     let run = location.existing()?.registry.run(&arguments.run)?;
     if run.status == RunStatus::Running {
         return Err(UsageError::error(
+            ErrorCode::RunRunning,
             format!("the run {} is running", run.run_id),
             "wait for its end, or stop it; one whose process died is `killed`",
         ));
     }
     let recorded = run.config.get("file").and_then(|file| file.as_str()).map(PathBuf::from);
     let file = arguments.file.clone().or(recorded).ok_or_else(|| {
-        UsageError::error("that run does not say which manifest it read", "name the manifest: --file pipeline.toml")
+        UsageError::error(
+            ErrorCode::NoManifest,
+            "that run does not say which manifest it read",
+            "name the manifest: --file pipeline.toml",
+        )
     })?;
     let earlier = run.config.get(CHANGES).cloned().unwrap_or_default();
     let job = Job {

@@ -19,10 +19,12 @@ use stagewright_runtime::Runtime;
 use stagewright_store::{CHAMPION, RunId};
 
 use crate::arguments::{CacheArguments, Changes, LogFormat, RunArguments};
+use crate::classify::{self, FailedRun};
 use crate::commands::{foreach, metrics_file};
-use crate::ending::{Ending, FailedRun, UsageError, classify};
 use crate::environment;
+use crate::error_code::ErrorCode;
 use crate::events::{self, Events};
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::output::print_json;
@@ -33,9 +35,10 @@ use crate::task_support;
 use crate::terminal::{self, Watch};
 use crate::traces;
 use crate::trust::Policy;
+use crate::usage_error::UsageError;
 
 /// Runs a pipeline.
-pub(crate) fn run(location: &HomeLocation, arguments: RunArguments) -> anyhow::Result<Ending> {
+pub(crate) fn run(location: &HomeLocation, arguments: RunArguments) -> anyhow::Result<ExitCode> {
     let last = match &arguments.until {
         None => World::Promotion,
         Some(name) => world(name)?,
@@ -60,8 +63,9 @@ pub(crate) fn run(location: &HomeLocation, arguments: RunArguments) -> anyhow::R
 /// The stage of this name.
 pub(crate) fn world(name: &str) -> anyhow::Result<World> {
     let names = World::all().map(World::as_str).collect::<Vec<_>>().join(", ");
-    World::from_name(name)
-        .ok_or_else(|| UsageError::error(format!("there is no stage `{name}`"), format!("the stages are {names}")))
+    World::from_name(name).ok_or_else(|| {
+        UsageError::error(ErrorCode::NoStage, format!("there is no stage `{name}`"), format!("the stages are {names}"))
+    })
 }
 
 /// Which stages may take over what earlier runs made.
@@ -70,7 +74,11 @@ pub(crate) fn reuse(cache: &CacheArguments, manifest: &Manifest, runtime: &Runti
     let named = |name: &String| {
         let found = manifest.stages.iter().find(|stage| stage.name.as_str() == name);
         found.map(|stage| stage.name.clone()).ok_or_else(|| {
-            UsageError::error(format!("there is no stage `{name}`"), format!("the stages are {}", stages.join(", ")))
+            UsageError::error(
+                ErrorCode::NoStage,
+                format!("there is no stage `{name}`"),
+                format!("the stages are {}", stages.join(", ")),
+            )
         })
     };
     let refresh = cache.refresh.iter().map(named).collect::<anyhow::Result<_>>()?;
@@ -98,7 +106,7 @@ pub(crate) struct Job<'a> {
 
 impl Job<'_> {
     /// Checks everything, then runs.
-    pub(crate) fn run(self, location: &HomeLocation) -> anyhow::Result<Ending> {
+    pub(crate) fn run(self, location: &HomeLocation) -> anyhow::Result<ExitCode> {
         let operator = installation::operator()?;
         let manifest = Manifest::load(self.file, &self.changes.overrides())?.within(&operator)?;
         let manifest = foreach::pipeline(manifest, self.child.as_ref(), &self.stages)?;
@@ -106,6 +114,7 @@ impl Job<'_> {
         if manifest.graph.of(last).next().is_none() {
             let message = format!("`{}` has no stage of the world `{last}`", manifest.file());
             return Err(UsageError::error(
+                ErrorCode::NoStage,
                 message,
                 format!("add one with `world = \"{last}\"`, or name another stage"),
             ));
@@ -250,7 +259,7 @@ enum Told {
 
 /// Tells the end of a run with children. It ends as the first child that failed; if none did, a
 /// child that was rejected counts.
-fn conclude_all(family: &Family, result: Result<(), RunError>, manifest: &str, told: Told) -> anyhow::Result<Ending> {
+fn conclude_all(family: &Family, result: Result<(), RunError>, manifest: &str, told: Told) -> anyhow::Result<ExitCode> {
     let failed = result.map_err(|error| anyhow::Error::from(FailedRun { error, manifest: manifest.to_owned() }));
     let ending = foreach::ending(family);
     match told {
@@ -260,7 +269,7 @@ fn conclude_all(family: &Family, result: Result<(), RunError>, manifest: &str, t
                 object["trace_id"] = trace.into();
             }
             if let Err(error) = &failed {
-                object["error"] = error_object(error);
+                object["error"] = classify::object(error);
             }
             print_json(&object)?;
         }
@@ -274,16 +283,10 @@ fn conclude_all(family: &Family, result: Result<(), RunError>, manifest: &str, t
     Ok(ending)
 }
 
-fn error_object(error: &anyhow::Error) -> serde_json::Value {
-    let (ending, hint) = classify(error);
-    serde_json::json!({ "message": format!("{error:#}"), "hint": hint, "exit_code": ending as u8 })
-}
-
 /// The last line of a run that is told in lines.
-fn tell_end(summary: &Summary, error: Option<&anyhow::Error>, ending: Ending) {
-    let code = error.map_or(ending, |error| classify(error).0) as u8;
-    let message = error.map(|error| format!("{error:#}"));
-    events::ended(&summary.run_id, message.as_deref(), code);
+fn tell_end(summary: &Summary, error: Option<&anyhow::Error>, ending: ExitCode) {
+    let failed = error.map(|error| (classify::classify(error).0, format!("{error:#}")));
+    events::ended(&summary.run_id, failed, ending);
 }
 
 fn conclude(
@@ -291,12 +294,15 @@ fn conclude(
     result: Result<(), RunError>,
     manifest: &Manifest,
     (told, is_alone): (Told, bool),
-) -> anyhow::Result<Ending> {
+) -> anyhow::Result<ExitCode> {
     let file = manifest.file().to_owned();
     let failed = result.map_err(|error| anyhow::Error::from(FailedRun { error, manifest: file }));
     let verdict = summary.decision.as_ref().map(|decision| decision.verdict);
-    let ending =
-        if matches!(verdict, Some(Verdict::Rejected | Verdict::Undecided)) { Ending::Rejected } else { Ending::Done };
+    let ending = if matches!(verdict, Some(Verdict::Rejected | Verdict::Undecided)) {
+        ExitCode::Rejected
+    } else {
+        ExitCode::Done
+    };
     match told {
         Told::Object => {
             let mut object = serde_json::to_value(summary)?;
@@ -304,7 +310,7 @@ fn conclude(
                 object["trace_id"] = trace.into();
             }
             if let Err(error) = &failed {
-                object["error"] = error_object(error);
+                object["error"] = classify::object(error);
             }
             print_json(&object)?;
         }

@@ -6,7 +6,7 @@ use stagewright_store::{Home, Page, StoreError, ViewType};
 use crate::arguments::SearchArguments;
 use crate::commands::models::list::version_table;
 use crate::commands::runs::list::run_table;
-use crate::ending::Ending;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::output::print_json;
 
@@ -15,7 +15,7 @@ pub(crate) fn runs(
     location: &HomeLocation,
     experiments: &[String],
     search: &SearchArguments,
-) -> anyhow::Result<Ending> {
+) -> anyhow::Result<ExitCode> {
     let (filter, order) = parsed(Entity::Runs, search)?;
     let experiments = (!experiments.is_empty()).then_some(experiments);
     let registry = location.existing()?.registry;
@@ -30,11 +30,11 @@ pub(crate) fn runs(
     } else {
         println!("{}", run_table(&runs));
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// Finds versions of models.
-pub(crate) fn versions(home: &Home, search: &SearchArguments) -> anyhow::Result<Ending> {
+pub(crate) fn versions(home: &Home, search: &SearchArguments) -> anyhow::Result<ExitCode> {
     let (filter, order) = parsed(Entity::ModelVersions, search)?;
     let versions = home.registry.search_versions(&filter, &order, page(search))?;
     if search.json.json {
@@ -42,7 +42,7 @@ pub(crate) fn versions(home: &Home, search: &SearchArguments) -> anyhow::Result<
     } else {
         println!("{}", version_table(&versions, true));
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 fn parsed(entity: Entity, search: &SearchArguments) -> Result<(Filter, OrderBy), StoreError> {

@@ -10,7 +10,7 @@ use clap::{Command, CommandFactory as _};
 use clap_complete::{Shell, generate};
 
 use crate::arguments::Arguments;
-use crate::ending::Ending;
+use crate::exit_code::ExitCode;
 
 /// The name under which the program is installed.
 const PROGRAM: &str = "stagewright";
@@ -23,13 +23,13 @@ const COMPLETIONS: [(Shell, &str); 3] = [
 ];
 
 /// Prints the completions of a shell.
-pub(crate) fn completions(shell: Shell) -> Ending {
+pub(crate) fn completions(shell: Shell) -> ExitCode {
     crate::output::bytes(&script(shell));
-    Ending::Done
+    ExitCode::Done
 }
 
 /// Writes the completions of all shells and the manual pages to a folder such as `PREFIX/share`.
-pub(crate) fn share_files(folder: &Path) -> anyhow::Result<Ending> {
+pub(crate) fn share_files(folder: &Path) -> anyhow::Result<ExitCode> {
     for (shell, file) in COMPLETIONS {
         write(&folder.join(file), &script(shell))?;
     }
@@ -43,7 +43,7 @@ pub(crate) fn share_files(folder: &Path) -> anyhow::Result<Ending> {
     }
     clap_mangen::generate_to(Arguments::command(), &pages)
         .with_context(|| format!("cannot write manual pages to {}", pages.display()))?;
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// Whether a file of this name is a manual page of this program.

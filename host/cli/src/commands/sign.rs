@@ -9,11 +9,13 @@ use stagewright_runtime::{PublicKey, SecretKey, Signatures, signature_file};
 use stagewright_store::Digest;
 
 use crate::arguments::{KeygenArguments, SignArguments, VerifyArguments};
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::trust;
+use crate::usage_error::UsageError;
 
 /// Makes a pair of keys: `KEY`, which signs and is its owner's alone, and `KEY.pub`.
-pub(crate) fn keygen(arguments: &KeygenArguments) -> anyhow::Result<Ending> {
+pub(crate) fn keygen(arguments: &KeygenArguments) -> anyhow::Result<ExitCode> {
     let key = SecretKey::generate()?;
     let mut public = arguments.output.as_os_str().to_owned();
     public.push(".pub");
@@ -21,7 +23,7 @@ pub(crate) fn keygen(arguments: &KeygenArguments) -> anyhow::Result<Ending> {
     write_new(Path::new(&public), 0o644, &key.public().to_pem()?)?;
     println!("{}", key.public());
     eprintln!("wrote {} (keep it to yourself) and {}", arguments.output.display(), Path::new(&public).display());
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 fn write_new(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
@@ -33,6 +35,7 @@ fn write_new(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
         .and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| {
         UsageError::error(
+            ErrorCode::FileUnwritable,
             format!("cannot write {}: {error}", path.display()),
             "name a file that does not exist, in a folder that you may write",
         )
@@ -41,12 +44,16 @@ fn write_new(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
 
 fn digest(component: &Path) -> anyhow::Result<Digest> {
     stagewright_store::open_regular(component).and_then(Digest::of_reader).map_err(|error| {
-        UsageError::error(format!("cannot read the component {}: {error}", component.display()), "name a .wasm file")
+        UsageError::error(
+            ErrorCode::ComponentUnreadable,
+            format!("cannot read the component {}: {error}", component.display()),
+            "name a .wasm file",
+        )
     })
 }
 
 /// Signs components; signatures of other keys over the same bytes stay.
-pub(crate) fn sign(arguments: &SignArguments) -> anyhow::Result<Ending> {
+pub(crate) fn sign(arguments: &SignArguments) -> anyhow::Result<ExitCode> {
     let key = trust::secret_key(&arguments.key)?;
     for component in &arguments.components {
         let digest = digest(component)?;
@@ -57,22 +64,23 @@ pub(crate) fn sign(arguments: &SignArguments) -> anyhow::Result<Ending> {
         signatures.sign(&key);
         stagewright_store::write_whole(&file, signatures.to_string().as_bytes()).map_err(|error| {
             UsageError::error(
+                ErrorCode::FileUnwritable,
                 format!("cannot write {}: {error}", file.display()),
                 "sign it in a folder that you may write",
             )
         })?;
         println!("{}: {digest} signed by {}", component.display(), key.public());
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// Verifies that one of the keys signed a component.
-pub(crate) fn verify(arguments: &VerifyArguments) -> anyhow::Result<Ending> {
+pub(crate) fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
     let keys = arguments.keys.iter().map(|key| trust::public_key(key)).collect::<anyhow::Result<Vec<PublicKey>>>()?;
     let component = &arguments.component;
     let file = signature_file(component);
     let refused = |reason: String, hint: &str| {
-        UsageError::error(format!("{} is not verified: {reason}", component.display()), hint)
+        UsageError::error(ErrorCode::NotSigned, format!("{} is not verified: {reason}", component.display()), hint)
     };
     let signatures = trust::read_signatures(&file)
         .map_err(|reason| refused(format!("{}: {reason}", file.display()), "get its signature anew"))?
@@ -83,5 +91,5 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> anyhow::Result<Ending> {
         .trusted(digest(component)?, &keys)
         .map_err(|error| refused(error.to_string(), "do not run it before you know whose it is"))?;
     println!("{}: {} signed by {by}", component.display(), signatures.digest);
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }

@@ -12,16 +12,18 @@ use crate::arguments::{JsonArgument, StageCommand, StageRunArguments};
 use crate::commands::run::Job;
 use crate::commands::runs::find::find_run;
 use crate::commands::{inspect, precompile, sign};
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::output::print_json;
 use crate::project::Project;
 use crate::terminal::table;
 use crate::trust::Signers;
+use crate::usage_error::UsageError;
 
 /// Runs a `stage` command.
-pub(crate) fn stage(location: &HomeLocation, command: StageCommand) -> anyhow::Result<Ending> {
+pub(crate) fn stage(location: &HomeLocation, command: StageCommand) -> anyhow::Result<ExitCode> {
     match command {
         StageCommand::Run(arguments) => run(location, &arguments),
         StageCommand::Inspect(arguments) => inspect::inspect(location, &arguments),
@@ -33,18 +35,26 @@ pub(crate) fn stage(location: &HomeLocation, command: StageCommand) -> anyhow::R
     }
 }
 
-fn run(location: &HomeLocation, arguments: &StageRunArguments) -> anyhow::Result<Ending> {
+fn run(location: &HomeLocation, arguments: &StageRunArguments) -> anyhow::Result<ExitCode> {
     let before = before(location, arguments)?;
     // Which child was the last one hangs on the machine.
     if arguments.run.is_none()
         && let Some(child) = before.as_ref().and_then(|run| ChildOf::of(&run.config))
     {
         let hint = format!("name the run of a child with --run: `stagewright runs show {}` lists them", child.parent);
-        return Err(UsageError::error("the last run has children, each with stages of its own", hint));
+        return Err(UsageError::error(
+            ErrorCode::Children,
+            "the last run has children, each with stages of its own",
+            hint,
+        ));
     }
     let recorded = before.as_ref().and_then(|run| run.config.get("file")?.as_str()).map(PathBuf::from);
     let file = arguments.file.clone().or(recorded.clone()).ok_or_else(|| {
-        UsageError::error("that run does not say which manifest it read", "name the manifest: --file pipeline.toml")
+        UsageError::error(
+            ErrorCode::NoManifest,
+            "that run does not say which manifest it read",
+            "name the manifest: --file pipeline.toml",
+        )
     })?;
     let remembered = before.as_ref().filter(|_| recorded.as_ref() == Some(&file));
     let remembered = remembered.and_then(|run| run.config.get(CHANGES));
@@ -97,6 +107,7 @@ fn before(location: &HomeLocation, arguments: &StageRunArguments) -> anyhow::Res
     let nothing = || {
         let first = manifest.graph.steps().first().map_or(World::Ingestion.as_str(), |step| step.stage.as_str());
         UsageError::error(
+            ErrorCode::NothingToWorkOn,
             format!("there is no run of the pipeline `{}` to work on", manifest.pipeline),
             format!(
                 "make what `{name}` works on: stagewright stage run {first} --file {0}; or stagewright run {0}",
@@ -109,10 +120,12 @@ fn before(location: &HomeLocation, arguments: &StageRunArguments) -> anyhow::Res
 
 /// The part of the pipeline that a name means.
 fn part(manifest: &Manifest, name: &str) -> anyhow::Result<StageSelection> {
-    manifest.select_stages(name).map_err(|hint| UsageError::error(format!("there is no stage `{name}`"), hint))
+    manifest
+        .select_stages(name)
+        .map_err(|hint| UsageError::error(ErrorCode::NoStage, format!("there is no stage `{name}`"), hint))
 }
 
-fn list(location: &HomeLocation, arguments: &JsonArgument) -> anyhow::Result<Ending> {
+fn list(location: &HomeLocation, arguments: &JsonArgument) -> anyhow::Result<ExitCode> {
     let operator = installation::operator()?;
     let signers = Signers::of(&operator)?;
     let project = Project::open(location, &operator)?;
@@ -135,12 +148,12 @@ fn list(location: &HomeLocation, arguments: &JsonArgument) -> anyhow::Result<End
             .map(|component| serde_json::json!({ "name": component.name, "world": component.world, "summary": component.description.summary, "digest": component.digest }))
             .collect();
         print_json(&rows)?;
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     }
     let mut shown = table(&["stage", "component", "what it does"]);
     for component in &components {
         shown.add_row(vec![component.world.as_str(), &component.name, &component.description.summary]);
     }
     println!("{shown}");
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 
 use stagewright_lifecycle::model::{ModelComponent, RegisteredModel};
 use stagewright_manifest::Operator;
-use stagewright_runtime::{RuntimeError, SignatureError, Signatures, signature_file};
+use stagewright_runtime::{Refusal, RuntimeError, SignatureError, Signatures, signature_file};
 use stagewright_store::{Digest, Home};
 
 use super::{Signers, read_signatures};
-use crate::ending::UsageError;
+use crate::error_code::ErrorCode;
 use crate::installation;
+use crate::usage_error::UsageError;
 
 /// The operator's demands on the components of registered models.
 pub(crate) struct ModelSignatures {
@@ -72,6 +73,7 @@ impl ModelSignatures {
         for file in files {
             let wrong = |reason: String| {
                 UsageError::error(
+                    ErrorCode::NotSigned,
                     format!("cannot use the signatures in {}: {reason}", file.display()),
                     "name the files that `stagewright stage sign` wrote for this model's components",
                 )
@@ -129,6 +131,7 @@ impl ModelSignatures {
             return Ok(());
         }
         let refused = |reason: String, hint: String| RuntimeError::Refused {
+            refusal: Refusal::Signature,
             message: format!("component `{name}` of the model ({digest}) is refused: {reason}"),
             hint: Some(hint),
         };

@@ -1,5 +1,6 @@
 //! Stages as read, before they are connected.
 
+use crate::problem::Condition;
 use crate::reader::Item;
 use crate::world::World;
 
@@ -30,6 +31,6 @@ pub(super) struct Wired {
 impl Draft<'_> {
     /// Reports a problem at the stage.
     pub(super) fn report(&self, message: String, hint: Option<String>) {
-        self.item.report(message, hint);
+        self.item.report_as(Condition::Wiring, message, hint);
     }
 }

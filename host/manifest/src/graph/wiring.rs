@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::drafts::{Draft, Wire, Wired};
 use crate::names::Identifier;
 use crate::nearest::{listed, nearest};
+use crate::problem::Condition;
 use crate::world::{Port, World};
 
 /// Resolves references under `inputs` and `outputs`.
@@ -215,7 +216,7 @@ fn port_of(draft: &Draft<'_>, world: World, wire: &Wire<'_>) -> Option<&'static 
             Some(_) => format!("its inputs are {}", listed(names)),
             None => "remove it: it works on a source".to_owned(),
         };
-        wire.item.report(format!("`{}` has no input `{}`", draft.name, wire.port), Some(hint));
+        wire.item.report_as(Condition::Wiring, format!("`{}` has no input `{}`", draft.name, wire.port), Some(hint));
         return None;
     };
     if let (true, Err(rule)) = (port.name.is_empty(), Identifier::new(wire.port)) {

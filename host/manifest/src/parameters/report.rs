@@ -8,7 +8,7 @@ use super::text::{MOST_LISTED, brief, choose, shown, some};
 use crate::document::{Node, Origin, Value, dotted, key_text};
 use crate::manifest::Manifest;
 use crate::nearest::nearest;
-use crate::problem::Collector;
+use crate::problem::{Collector, Condition};
 use crate::stage::StageSection;
 
 /// Reports violations at their places in the file.
@@ -78,11 +78,11 @@ impl Report<'_> {
         let (key, value) = self.place(path);
         let origin =
             value.filter(|node| !matches!(node.value, Value::Table(_))).map_or(key, |node| node.origin.clone());
-        self.collector.report(&origin, &self.dotted(path), message, hint);
+        self.collector.report_as(Condition::Parameter, &origin, &self.dotted(path), message, hint);
     }
 
     pub(super) fn report_at_key(&self, path: &[PathStep], message: String, hint: Option<String>) {
-        self.collector.report(&self.place(path).0, &self.dotted(path), message, hint);
+        self.collector.report_as(Condition::Parameter, &self.place(path).0, &self.dotted(path), message, hint);
     }
 
     /// Returns the origin of a parameter's key, and its value; or the nearest key above it, up to

@@ -1,5 +1,5 @@
 use serde_json::json;
-use stagewright_manifest::{Manifest, Overrides, Problem, World};
+use stagewright_manifest::{Condition, Manifest, Overrides, Problem, World};
 
 use crate::{WHOLE, parse};
 
@@ -203,9 +203,10 @@ fn components_that_do_not_exist_are_cited_where_they_are_named() {
 #[test]
 fn a_problem_found_elsewhere_is_cited_at_its_key() {
     let manifest = with(&[]);
-    let problem = manifest.problem(&["stages", "training", "component"], "it implements `validation`", None);
+    let problem =
+        manifest.problem(Condition::Task, &["stages", "training", "component"], "it implements `validation`", None);
     let line = WHOLE.lines().position(|line| line == "component = \"train-boosted\"").unwrap() + 1;
     assert_eq!((problem.line(), problem.key.as_str()), (Some(line), "stages.training.component"));
-    let absent = manifest.problem(&["stages", "training", "limits", "cpu"], "too short", None);
+    let absent = manifest.problem(Condition::Task, &["stages", "training", "limits", "cpu"], "too short", None);
     assert_eq!(absent.line(), Some(line - 1));
 }

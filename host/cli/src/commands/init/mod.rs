@@ -22,10 +22,12 @@ use stagewright_data::{DecodeLimits, Inference, InferenceOptions, Interrupt, Sou
 use stagewright_manifest::{Identifier, TaskKind, World};
 
 use crate::arguments::InitArguments;
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::model_source;
+use crate::usage_error::UsageError;
 use choices::Choices;
 use proposal::Proposal;
 use target::Candidate;
@@ -36,7 +38,7 @@ const MAX_NAME: usize = 64;
 const MAX_LINES: usize = 40;
 
 /// Looks at the table and writes a manifest.
-pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow::Result<Ending> {
+pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow::Result<ExitCode> {
     let output = &arguments.output;
     refuse_existing(output)?;
     let operator = installation::operator()?;
@@ -83,7 +85,7 @@ pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow
             "note: it does not run as it is: the built-in trainers and the built-in evaluation learn targets of two classes. Name components of your own in it"
         ),
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// Refuses to overwrite a file before anything takes long. [`write_new`] does it without a race.
@@ -92,6 +94,7 @@ fn refuse_existing(output: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(UsageError::error(
+        ErrorCode::FileUnwritable,
         format!("{} exists already, and is not overwritten", output.display()),
         "name another file with --output FILE, or remove that one",
     ))
@@ -149,7 +152,11 @@ fn pipeline_name(arguments: &InitArguments, path: &Path) -> anyhow::Result<Ident
         .clone()
         .unwrap_or_else(|| word(&path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()));
     Identifier::new(&name).map_err(|reason| {
-        UsageError::error(format!("`{}` cannot name a pipeline: {reason}", shown(&name)), "choose one with --name")
+        UsageError::error(
+            ErrorCode::Argument,
+            format!("`{}` cannot name a pipeline: {reason}", shown(&name)),
+            "choose one with --name",
+        )
     })
 }
 

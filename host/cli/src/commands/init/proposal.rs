@@ -8,7 +8,8 @@ use stagewright_store::{DataType, Role};
 
 use super::choices::Choices;
 use super::task;
-use crate::ending::UsageError;
+use crate::error_code::ErrorCode;
+use crate::usage_error::UsageError;
 
 /// The share of nulls that validation allows if nothing is said, as one in so many.
 const DEFAULT_NULLS: u64 = 10;
@@ -136,16 +137,18 @@ fn identify(
 ) -> anyhow::Result<()> {
     if identifier == task.target {
         return Err(UsageError::error(
+            ErrorCode::NoColumn,
             format!("`{}` is the target, and cannot name the rows too", shown(identifier)),
             "name another column with --identifier",
         ));
     }
     if let Some(column) = inference.left_out.iter().find(|column| column.name == identifier) {
         let message = format!("the column `{}` cannot be read: {}", shown(identifier), column.reason);
-        return Err(UsageError::error(message, "rename it in the data"));
+        return Err(UsageError::error(ErrorCode::NoColumn, message, "rename it in the data"));
     }
     let field = fields.iter_mut().find(|it| it.field.name == identifier).ok_or_else(|| {
         UsageError::error(
+            ErrorCode::NoColumn,
             format!("the table has no column `{}`", shown(identifier)),
             "name one of its columns with --identifier",
         )
@@ -172,6 +175,7 @@ fn refuse_without_features(fields: &[StarterField]) -> anyhow::Result<()> {
         names.push(format!("{} more", fields.len() - MAX_NAMED));
     }
     Err(UsageError::error(
+        ErrorCode::NothingToLearn,
         format!("no column is left to learn from: {}", names.join(", ")),
         "name a table with numbers or categories beside the target",
     ))

@@ -10,7 +10,8 @@ use stagewright_data::{Decode, DecodeLimits, RowsInput, Signature, Source, Sourc
 use stagewright_store::{DataType, Field};
 
 use super::shell::word;
-use crate::ending::UsageError;
+use crate::error_code::ErrorCode;
+use crate::usage_error::UsageError;
 
 /// The kinds of files that hold tables, by the ending of their names.
 const KINDS: [(&str, &[&str]); 3] =
@@ -64,6 +65,7 @@ pub(super) fn find(
     let files = files(path)?;
     match &files[..] {
         [] => Err(UsageError::error(
+            ErrorCode::Argument,
             format!("there is no table in {}", place(path)),
             "name one: stagewright init FILE, of which the name ends in .csv, .tsv, .parquet, .sqlite or .db",
         )),
@@ -93,7 +95,7 @@ fn choose(problem: String, names: &[String]) -> anyhow::Error {
     if names.len() > MAX_NAMED {
         commands.push(format!("({} more)", names.len() - MAX_NAMED));
     }
-    UsageError::error(problem, format!("choose one:\n{}", commands.join("\n")))
+    UsageError::error(ErrorCode::Argument, problem, format!("choose one:\n{}", commands.join("\n")))
 }
 
 /// The kind of table in a file, by the ending of its name.
@@ -121,16 +123,25 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 /// The table in a file.
 fn of_file(path: &Path, decoder: &dyn Decode, leave: &DecodeLimits) -> anyhow::Result<Table> {
-    let name = path
-        .to_str()
-        .ok_or_else(|| UsageError::error(format!("the name of {} is not UTF-8", path.display()), "rename the file"))?;
+    let name = path.to_str().ok_or_else(|| {
+        UsageError::error(
+            ErrorCode::FileUnreadable,
+            format!("the name of {} is not UTF-8", path.display()),
+            "rename the file",
+        )
+    })?;
     if !path.exists() {
-        return Err(UsageError::error(format!("there is no file `{}`", shown(name)), "name a file that exists"));
+        return Err(UsageError::error(
+            ErrorCode::FileUnreadable,
+            format!("there is no file `{}`", shown(name)),
+            "name a file that exists",
+        ));
     }
     match kind_of(path) {
         Some("sqlite") => of_database(name, decoder, leave),
         Some(kind) => Ok(Table { address: format!("{kind}:{name}"), argument: name.to_owned() }),
         None => Err(UsageError::error(
+            ErrorCode::UnknownFormat,
             format!("the ending of `{}` does not tell what kind of table it is", shown(name)),
             format!("say it: stagewright init {}", word(&format!("csv:{name}"))),
         )),
@@ -152,6 +163,7 @@ fn of_database(name: &str, decoder: &dyn Decode, leave: &DecodeLimits) -> anyhow
         .collect();
     match &tables[..] {
         [] => Err(UsageError::error(
+            ErrorCode::Argument,
             format!("the database `{}` has no table", shown(name)),
             "name another file: stagewright init FILE",
         )),

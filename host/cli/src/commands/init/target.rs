@@ -8,7 +8,8 @@ use stagewright_data::{ColumnReport, Inference, shown};
 use stagewright_store::{DataType, Role};
 
 use super::shell::word;
-use crate::ending::UsageError;
+use crate::error_code::ErrorCode;
+use crate::usage_error::UsageError;
 
 /// Names that usually name the column to predict: those of benchmarks, and of common questions.
 const USUAL_NAMES: [&str; 27] = [
@@ -109,7 +110,7 @@ fn choose(problem: String, argument: &str, names: Vec<String>) -> anyhow::Error 
     if names.len() > MAX_NAMED {
         commands.push(format!("({} more)", names.len() - MAX_NAMED));
     }
-    UsageError::error(problem, format!("name the column:\n{}", commands.join("\n")))
+    UsageError::error(ErrorCode::NoColumn, problem, format!("name the column:\n{}", commands.join("\n")))
 }
 
 /// The columns with two values or a usual name, the likeliest first.

@@ -5,7 +5,8 @@ use stagewright_manifest::{TaskKind, TaskSection};
 use stagewright_store::DataType;
 
 use super::choices::Choices;
-use crate::ending::UsageError;
+use crate::error_code::ErrorCode;
+use crate::usage_error::UsageError;
 
 /// Values that usually mean "yes", for guessing the positive class.
 const POSITIVE: [&str; 8] = ["yes", "true", "1", "y", "churned", "positive", "1.0", "t"];
@@ -22,6 +23,7 @@ pub(super) fn task(choices: &Choices, inference: &Inference) -> anyhow::Result<(
         (&inference.target, inference.columns.iter().find(|column| column.field.name == choices.target))
     else {
         return Err(UsageError::error(
+            ErrorCode::NoColumn,
             format!("the table has no column `{}`", shown(&choices.target)),
             "name one of its columns with --target",
         ));
@@ -32,6 +34,7 @@ pub(super) fn task(choices: &Choices, inference: &Inference) -> anyhow::Result<(
     let kind = match (data_type, report.classes.len()) {
         (_, 0 | 1) => {
             return Err(UsageError::error(
+                ErrorCode::NothingToLearn,
                 format!(
                     "`{}` has {} distinct values: nothing can be learnt",
                     shown(&choices.target),
@@ -49,6 +52,7 @@ pub(super) fn task(choices: &Choices, inference: &Inference) -> anyhow::Result<(
         (DataType::Int64, classes) if classes > MAX_CLASSES => TaskKind::Regression,
         _ if report.is_cut => {
             return Err(UsageError::error(
+                ErrorCode::NothingToLearn,
                 format!("`{}` has more than 1000 distinct texts: they are no classes", shown(&choices.target)),
                 "name another --target",
             ));
@@ -91,6 +95,7 @@ fn positive(choices: &Choices, report: &TargetReport, data_type: DataType) -> an
         return names().find(is_asked).map(|name| (name.clone(), None)).ok_or_else(|| {
             let names: Vec<String> = names().map(|name| format!("`{}`", shown(name))).collect();
             UsageError::error(
+                ErrorCode::NoColumn,
                 format!("the target has no value `{}`", shown(asked)),
                 format!("it has {}", names.join(" and ")),
             )

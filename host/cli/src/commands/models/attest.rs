@@ -6,17 +6,23 @@ use stagewright_runtime::sign_statement;
 use stagewright_store::{CHAMPION, Home};
 
 use crate::commands::models::version::find_version;
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::output::file_or_stdout;
+use crate::usage_error::UsageError;
 use crate::{provenance, trust};
 
 /// Writes the statement about a version; signed, if there is a key.
-pub(super) fn attest(home: &Home, model: &str, key: Option<&Path>, output: Option<&Path>) -> anyhow::Result<Ending> {
+pub(super) fn attest(home: &Home, model: &str, key: Option<&Path>, output: Option<&Path>) -> anyhow::Result<ExitCode> {
     let version = find_version(home, model, CHAMPION)?;
     let run = version.run_id.as_ref().map(|id| home.registry.run(id.as_str())).transpose()?;
     let run = run.ok_or_else(|| {
         let message = format!("no run on record made version {} of `{}`", version.version, version.model);
-        UsageError::error(message, "attest it where it was trained: its run is on record there")
+        UsageError::error(
+            ErrorCode::ImportedVersion,
+            message,
+            "attest it where it was trained: its run is on record there",
+        )
     })?;
     let stages = home.registry.stages(&run.run_id)?;
     let text = provenance::text(&provenance::of(&version, &run, &stages))?;
@@ -25,5 +31,5 @@ pub(super) fn attest(home: &Home, model: &str, key: Option<&Path>, output: Optio
         None => text,
     };
     file_or_stdout(output, &text)?;
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }

@@ -13,33 +13,35 @@ use stagewright_store::{AuditEntry, CHAMPION, Home, ModelVersion, Run};
 
 use crate::commands::compare::{code, components, evaluation_of, rows_of, task_text};
 use crate::commands::models::version::{contents, find_version};
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::output::print_json;
 use crate::terminal::{bytes, milliseconds, moment};
+use crate::usage_error::UsageError;
 
 /// Writes the card of a version.
-pub(super) fn card(home: &Home, model: &str, output: Option<&Path>, json: bool) -> anyhow::Result<Ending> {
+pub(super) fn card(home: &Home, model: &str, output: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
     let version = find_version(home, model, CHAMPION)?;
     let card = of(home, &version)?;
     if json {
         print_json(&serde_json::from_str::<serde_json::Value>(&card.json())?)?;
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     }
     let Some(output) = output else {
         println!("{}", card.markdown());
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     };
     let text = match output.extension().and_then(|extension| extension.to_str()) {
         Some("html") => card.html(),
         Some("md") => card.markdown(),
         _ => {
             let message = format!("`{}` is neither .html nor .md", output.display());
-            return Err(UsageError::error(message, "name the file card.html or card.md"));
+            return Err(UsageError::error(ErrorCode::UnknownFormat, message, "name the file card.html or card.md"));
         }
     };
     crate::output::file(output, &text)?;
     println!("{}", output.display());
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 fn of(home: &Home, version: &ModelVersion) -> anyhow::Result<Card> {

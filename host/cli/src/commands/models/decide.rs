@@ -5,25 +5,32 @@ use stagewright_store::{CHAMPION, Home, JudgedAgainst, NewVerdict, Verdict};
 use super::show::with_verdicts;
 use crate::arguments::DecisionArguments;
 use crate::commands::models::version::find_version;
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::output::print_json;
+use crate::usage_error::UsageError;
 
 /// Records what a person decided about a version.
-pub(super) fn decide(home: &Home, verdict: Verdict, arguments: &DecisionArguments) -> anyhow::Result<Ending> {
+pub(super) fn decide(home: &Home, verdict: Verdict, arguments: &DecisionArguments) -> anyhow::Result<ExitCode> {
     let DecisionArguments { model, reason, json } = arguments;
     if !model.contains(['/', '@']) {
-        return Err(UsageError::error("which version?", format!("name it: {model}/VERSION, or {model}@latest")));
+        return Err(UsageError::error(
+            ErrorCode::Argument,
+            "which version?",
+            format!("name it: {model}/VERSION, or {model}@latest"),
+        ));
     }
     // One line, as gates give theirs.
     let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
     if reason.is_empty() {
-        return Err(UsageError::error("a decision needs a reason", "say why: --reason \"TEXT\""));
+        return Err(UsageError::error(ErrorCode::Argument, "a decision needs a reason", "say why: --reason \"TEXT\""));
     }
     let version = find_version(home, model, CHAMPION)?;
     let (name, number) = (&version.model, version.version);
     let champion = home.registry.alias(name, CHAMPION)?;
     if champion == Some(number) && verdict == Verdict::Approved {
         return Err(UsageError::error(
+            ErrorCode::ChampionStays,
             format!("version {number} of `{name}` is the champion already"),
             format!("`stagewright models show {name}` lists the other versions"),
         ));
@@ -33,11 +40,11 @@ pub(super) fn decide(home: &Home, verdict: Verdict, arguments: &DecisionArgument
     home.registry.record_verdict(&home.artifacts, name, number, &decision)?;
     if json.json {
         print_json(&with_verdicts(home, &home.registry.version(name, number)?)?)?;
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     }
     println!("version {number} of `{name}` is {verdict} by a person's decision, against {judged_against}: {reason}");
     if verdict == Verdict::Approved {
         println!("next: stagewright models promote {name}/{number}");
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }

@@ -3,12 +3,14 @@
 use stagewright_store::{AuditEntry, Home};
 
 use crate::commands::models::version::numbered;
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::output::print_json;
 use crate::terminal::{moment, table};
+use crate::usage_error::UsageError;
 
 /// Tells a model's history, or its champion at a moment.
-pub(super) fn history(home: &Home, model: &str, at: Option<&str>, json: bool) -> anyhow::Result<Ending> {
+pub(super) fn history(home: &Home, model: &str, at: Option<&str>, json: bool) -> anyhow::Result<ExitCode> {
     let (name, version) = numbered(model)?.map_or((model, None), |(name, version)| (name, Some(version)));
     if let Some(at) = at {
         return champion_at(home, name, at, json);
@@ -16,6 +18,7 @@ pub(super) fn history(home: &Home, model: &str, at: Option<&str>, json: bool) ->
     let entries = home.registry.audit_of(name, version)?;
     if entries.is_empty() {
         return Err(UsageError::error(
+            ErrorCode::NoHistory,
             format!("nothing ever happened to `{model}`"),
             "`stagewright models` lists models",
         ));
@@ -25,7 +28,7 @@ pub(super) fn history(home: &Home, model: &str, at: Option<&str>, json: bool) ->
     } else {
         println!("{}", audit_table(&entries, false));
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// A table of entries of the audit.
@@ -46,7 +49,7 @@ pub(crate) fn audit_table(entries: &[AuditEntry], named: bool) -> crate::termina
     shown
 }
 
-fn champion_at(home: &Home, model: &str, at: &str, json: bool) -> anyhow::Result<Ending> {
+fn champion_at(home: &Home, model: &str, at: &str, json: bool) -> anyhow::Result<ExitCode> {
     let moment = point_in_time(at)?;
     let champion = home.registry.champion_at(model, moment.as_millisecond())?;
     if json {
@@ -57,7 +60,7 @@ fn champion_at(home: &Home, model: &str, at: &str, json: bool) -> anyhow::Result
             None => println!("no version of `{model}` was in production at {moment}"),
         }
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// A moment, or the end of a day, UTC.
@@ -74,6 +77,10 @@ fn point_in_time(text: &str) -> anyhow::Result<jiff::Timestamp> {
     let day = text.parse::<jiff::civil::Date>().ok();
     let end = day.and_then(|day| day.at(23, 59, 59, 999_999_999).to_zoned(jiff::tz::TimeZone::UTC).ok());
     end.map(|end| end.timestamp()).ok_or_else(|| {
-        UsageError::error(format!("`{text}` is not a date"), "write 2026-11-21, or 2026-11-21T14:30:00Z")
+        UsageError::error(
+            ErrorCode::Argument,
+            format!("`{text}` is not a date"),
+            "write 2026-11-21, or 2026-11-21T14:30:00Z",
+        )
     })
 }

@@ -3,15 +3,15 @@
 use stagewright_store::{CHAMPION, Home, ModelVersion};
 use stagewright_text::Untrusted;
 
-use crate::ending::Ending;
+use crate::exit_code::ExitCode;
 use crate::output::print_json;
 use crate::terminal::{Grid, moment, table};
 
-pub(super) fn list(home: &Home, json: bool) -> anyhow::Result<Ending> {
+pub(super) fn list(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
     let models = home.registry.models()?;
     if json {
         print_json(&models)?;
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     }
     let mut shown = table(&["model", "latest version", "champion", "aliases", "changed (UTC)"]);
     for model in &models {
@@ -42,7 +42,7 @@ pub(super) fn list(home: &Home, json: bool) -> anyhow::Result<Ending> {
             promotion.model
         );
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// A table of versions.

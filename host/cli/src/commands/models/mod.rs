@@ -15,12 +15,14 @@ use stagewright_store::{CHAMPION, Home, LifecycleStage, Verdict};
 
 use crate::arguments::{ModelsArguments, ModelsCommand};
 use crate::commands::{compare, search};
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
+use crate::usage_error::UsageError;
 use version::{find_version, numbered};
 
 /// Does what was asked about models.
-pub(crate) fn models(location: &HomeLocation, arguments: &ModelsArguments) -> anyhow::Result<Ending> {
+pub(crate) fn models(location: &HomeLocation, arguments: &ModelsArguments) -> anyhow::Result<ExitCode> {
     use ModelsCommand as Ask;
     // A host that only serves has no home before its first import.
     let home = match &arguments.command {
@@ -57,19 +59,24 @@ pub(crate) fn models(location: &HomeLocation, arguments: &ModelsArguments) -> an
     }
 }
 
-fn transition(home: &Home, model: &str, stage: &str, reason: &str) -> anyhow::Result<Ending> {
+fn transition(home: &Home, model: &str, stage: &str, reason: &str) -> anyhow::Result<ExitCode> {
     let (version, stage) = (find_version(home, model, CHAMPION)?, stage.parse::<LifecycleStage>()?);
     home.registry.transition(&version.model, version.version, stage, reason)?;
     println!("version {} of `{}`: {} -> {stage}", version.version, version.model, version.stage);
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
-fn tag(home: &Home, model: &str, tags: &[String], remove: &[String]) -> anyhow::Result<Ending> {
+fn tag(home: &Home, model: &str, tags: &[String], remove: &[String]) -> anyhow::Result<ExitCode> {
     if tags.is_empty() && remove.is_empty() {
-        return Err(UsageError::error("no tag was named", "name some as KEY=VALUE, or --remove KEY"));
+        return Err(UsageError::error(
+            ErrorCode::Argument,
+            "no tag was named",
+            "name some as KEY=VALUE, or --remove KEY",
+        ));
     }
     let pairs = tags.iter().map(|tag| {
-        tag.split_once('=').ok_or_else(|| UsageError::error(format!("`{tag}` is not a tag"), "write KEY=VALUE"))
+        tag.split_once('=')
+            .ok_or_else(|| UsageError::error(ErrorCode::Argument, format!("`{tag}` is not a tag"), "write KEY=VALUE"))
     });
     let pairs = pairs.collect::<Result<Vec<_>, _>>()?;
     let changes = pairs.into_iter().map(|(key, value)| (key, Some(value)));
@@ -84,15 +91,16 @@ fn tag(home: &Home, model: &str, tags: &[String], remove: &[String]) -> anyhow::
             home.registry.tag_model(model, key, value)?;
         }
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
-fn point(home: &Home, model: &str, alias: &str, expected: Option<u32>, remove: bool) -> anyhow::Result<Ending> {
+fn point(home: &Home, model: &str, alias: &str, expected: Option<u32>, remove: bool) -> anyhow::Result<ExitCode> {
     let (name, new) = match (numbered(model)?, remove) {
         (Some((name, version)), false) => (name, Some(version)),
         (None, true) => (model, None),
         (None, false) => {
             return Err(UsageError::error(
+                ErrorCode::Argument,
                 "which version?",
                 format!("name it: {model}/VERSION, or --remove the alias"),
             ));
@@ -107,10 +115,10 @@ fn point(home: &Home, model: &str, alias: &str, expected: Option<u32>, remove: b
         Some(version) => println!("{name}@{alias} -> version {version}"),
         None => println!("{name}@{alias} is removed"),
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
-fn delete(home: &Home, model: &str, reason: &str) -> anyhow::Result<Ending> {
+fn delete(home: &Home, model: &str, reason: &str) -> anyhow::Result<ExitCode> {
     match numbered(model)? {
         Some((name, version)) => home.registry.delete_version(name, version, reason)?,
         None => home.registry.delete_model(model, reason)?,
@@ -118,5 +126,5 @@ fn delete(home: &Home, model: &str, reason: &str) -> anyhow::Result<Ending> {
     println!(
         "`{model}` is deleted; the audit keeps what happened to it. `stagewright gc` removes what it alone reached"
     );
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }

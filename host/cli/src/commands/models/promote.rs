@@ -9,7 +9,7 @@ use stagewright_store::{Home, ModelVersion, Promotion, PromotionRequest};
 
 use crate::arguments::DestinationArguments;
 use crate::commands::models::version::contents;
-use crate::ending::Ending;
+use crate::exit_code::ExitCode;
 use crate::installation;
 use crate::output::print_json;
 use crate::production;
@@ -23,7 +23,7 @@ pub(super) fn promote(
     reason: &str,
     destination: &DestinationArguments,
     json: bool,
-) -> anyhow::Result<Ending> {
+) -> anyhow::Result<ExitCode> {
     let destination = production::to_write(home, Some(&version.model), destination)?;
     let promotion = carried_out(home, version, expected.map(Some), reason, &destination, json)?;
     told(&promotion, &destination, json)
@@ -36,7 +36,7 @@ pub(super) fn rollback(
     reason: &str,
     destination: &DestinationArguments,
     json: bool,
-) -> anyhow::Result<Ending> {
+) -> anyhow::Result<ExitCode> {
     // Fails here, before anything is asked of the destination, if there is nothing to go back to.
     let target = home.registry.rollback_target(model)?;
     may_serve(home, &home.registry.version(model, target)?)?;
@@ -99,7 +99,7 @@ fn told(
     (promotion, uploaded): &(Promotion, UploadReport),
     destination: &Destination,
     json: bool,
-) -> anyhow::Result<Ending> {
+) -> anyhow::Result<ExitCode> {
     let Promotion { id, model, version, expected, .. } = promotion;
     if json {
         print_json(&serde_json::json!({
@@ -107,7 +107,7 @@ fn told(
             "uploaded_bytes": uploaded.uploaded, "skipped_bytes": uploaded.skipped,
             "upload_ms": uploaded.upload_time.as_secs_f64() * 1e3, "verify_ms": uploaded.verify_time.as_secs_f64() * 1e3,
         }))?;
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     }
     match expected {
         Some(old) if old == version => {
@@ -122,5 +122,5 @@ fn told(
         crate::terminal::bytes(uploaded.uploaded),
         crate::terminal::bytes(uploaded.skipped)
     );
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }

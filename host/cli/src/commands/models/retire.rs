@@ -4,13 +4,13 @@ use stagewright_promotion::promote::withdraw;
 use stagewright_store::Home;
 
 use crate::arguments::{DestinationArguments, RetireArguments};
-use crate::ending::Ending;
+use crate::exit_code::ExitCode;
 use crate::output::print_json;
 use crate::production;
 
 /// Retires a model: in the registry first, then wherever its champion was promoted to. Asked again,
 /// it does what is left.
-pub(super) fn retire(home: &Home, arguments: &RetireArguments) -> anyhow::Result<Ending> {
+pub(super) fn retire(home: &Home, arguments: &RetireArguments) -> anyhow::Result<ExitCode> {
     let RetireArguments { model, reason, endpoint, region, path_style, json } = arguments;
     let champion = home.registry.model(model)?.champion;
     let removals = home.registry.retire_model(model, reason)?;
@@ -34,5 +34,5 @@ pub(super) fn retire(home: &Home, arguments: &RetireArguments) -> anyhow::Result
         let destinations: Vec<&str> = removals.iter().map(|removal| removal.destination.as_str()).collect();
         print_json(&serde_json::json!({ "model": model, "retired": champion, "destinations": destinations }))?;
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }

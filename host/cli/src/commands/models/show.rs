@@ -5,11 +5,11 @@ use stagewright_text::Untrusted;
 
 use super::list::version_table;
 use super::version::{contents, find_version};
-use crate::ending::Ending;
+use crate::exit_code::ExitCode;
 use crate::output::print_json;
 use crate::terminal::{moment, table};
 
-pub(super) fn show(home: &Home, model: &str, json: bool) -> anyhow::Result<Ending> {
+pub(super) fn show(home: &Home, model: &str, json: bool) -> anyhow::Result<ExitCode> {
     if model.contains(['@', '/']) {
         let version = find_version(home, model, CHAMPION)?;
         if json {
@@ -17,7 +17,7 @@ pub(super) fn show(home: &Home, model: &str, json: bool) -> anyhow::Result<Endin
         } else {
             show_version(home, &version)?;
         }
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     }
     let versions = home.registry.versions(model)?;
     if json {
@@ -26,7 +26,7 @@ pub(super) fn show(home: &Home, model: &str, json: bool) -> anyhow::Result<Endin
     } else {
         println!("{}", version_table(&versions, false));
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// A version as JSON, with everything that was said about it, oldest first.

@@ -10,11 +10,13 @@ use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, NewVersion, Refere
 
 use crate::arguments::DestinationArguments;
 use crate::commands::models::version::{find_version, numbered};
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::installation;
 use crate::output::print_json;
 use crate::production;
 use crate::trust::ModelSignatures;
+use crate::usage_error::UsageError;
 
 /// What a manifest at a destination says of a version.
 #[derive(serde::Deserialize)]
@@ -36,27 +38,36 @@ struct ExportedObject {
 /// The model that a manifest describes, if everything that predictions need of it is listed.
 fn whole(exported: &Exported, name: &str, destination: &Destination) -> anyhow::Result<RegisteredModel> {
     let uri = destination.uri();
-    let model: RegisteredModel = serde_json::from_value(exported.contents.clone())
-        .map_err(|reason| anyhow::anyhow!("the manifest of `{name}` at {uri} describes no model: {reason}"))?;
+    let model: RegisteredModel = serde_json::from_value(exported.contents.clone()).map_err(|reason| {
+        UsageError::without_hint(
+            ErrorCode::ProductionDamaged,
+            format!("the manifest of `{name}` at {uri} describes no model: {reason}"),
+        )
+    })?;
     let needed = [model.transformation.digest, model.state, model.training.digest, model.model];
     let missing = needed.into_iter().find(|digest| !exported.objects.iter().any(|object| object.digest == *digest));
     match missing {
-        Some(digest) => {
-            Err(anyhow::anyhow!("the manifest of `{name}` at {uri} does not list `{digest}`, which the model needs"))
-        }
+        Some(digest) => Err(UsageError::without_hint(
+            ErrorCode::ProductionDamaged,
+            format!("the manifest of `{name}` at {uri} does not list `{digest}`, which the model needs"),
+        )),
         None => Ok(model),
     }
 }
 
 fn named(destination: &DestinationArguments) -> anyhow::Result<()> {
     if destination.destination.is_none() {
-        return Err(UsageError::error("where?", "name a folder or a bucket: --destination s3://BUCKET/PREFIX"));
+        return Err(UsageError::error(
+            ErrorCode::Argument,
+            "where?",
+            "name a folder or a bucket: --destination s3://BUCKET/PREFIX",
+        ));
     }
     Ok(())
 }
 
 /// Copies a version to a folder or a bucket; nothing points to it there.
-pub(super) fn export(home: &Home, model: &str, to: &DestinationArguments, json: bool) -> anyhow::Result<Ending> {
+pub(super) fn export(home: &Home, model: &str, to: &DestinationArguments, json: bool) -> anyhow::Result<ExitCode> {
     named(to)?;
     let version = find_version(home, model, CHAMPION)?;
     let destination = production::to_write(home, None, to)?;
@@ -69,7 +80,7 @@ pub(super) fn export(home: &Home, model: &str, to: &DestinationArguments, json: 
     } else {
         println!("version {} of `{}` is at {}, verified", version.version, version.model, destination.uri());
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// Registers a version from where it was exported or promoted to.
@@ -80,13 +91,16 @@ pub(super) fn import(
     signatures: &[PathBuf],
     from: &DestinationArguments,
     json: bool,
-) -> anyhow::Result<Ending> {
+) -> anyhow::Result<ExitCode> {
     named(from)?;
     let destination = production::of_command(home, None, from)?;
     let (name, version) = numbered(model)?.map_or((model, None), |(name, version)| (name, Some(version)));
     let loaded = destination.load(name, version)?;
     let exported: Exported = serde_json::from_slice(&loaded.manifest).map_err(|reason| {
-        anyhow::anyhow!("the manifest of `{model}` at {} cannot be read: {reason}", destination.uri())
+        UsageError::without_hint(
+            ErrorCode::ProductionDamaged,
+            format!("the manifest of `{model}` at {} cannot be read: {reason}", destination.uri()),
+        )
     })?;
     let model = whole(&exported, name, &destination)?;
     let trusted = ModelSignatures::of(&installation::operator()?, home)?;
@@ -126,5 +140,5 @@ pub(super) fn import(
         println!("registered as version {number} of `{registered}`, without a verdict");
         println!("next: stagewright gate {registered}/{number} --min-auc 0.8 --record");
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }

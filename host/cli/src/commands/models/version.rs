@@ -3,13 +3,18 @@
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_store::{Home, ModelVersion};
 
-use crate::ending::UsageError;
+use crate::error_code::ErrorCode;
+use crate::usage_error::UsageError;
 
 /// A version of a model from `NAME`, `NAME@ALIAS` or `NAME/VERSION`.
 pub(crate) fn find_version(home: &Home, model: &str, default_alias: &str) -> anyhow::Result<ModelVersion> {
     if let Some((name, version)) = model.split_once('/') {
         let version = version.parse().map_err(|_| {
-            UsageError::error(format!("`{version}` is not a version"), "versions are numbers: churn-classifier/3")
+            UsageError::error(
+                ErrorCode::Argument,
+                format!("`{version}` is not a version"),
+                "versions are numbers: churn-classifier/3",
+            )
         })?;
         return Ok(home.registry.version(name, version)?);
     }
@@ -26,6 +31,7 @@ pub(crate) fn find_version(home: &Home, model: &str, default_alias: &str) -> any
     let version = home.registry.alias(name, alias)?;
     let version = version.ok_or_else(|| {
         UsageError::error(
+            ErrorCode::NoAlias,
             format!("model `{name}` has no alias `{alias}`"),
             format!("`stagewright models show {name}` lists its versions; name one as {name}/VERSION"),
         )
@@ -37,7 +43,11 @@ pub(crate) fn find_version(home: &Home, model: &str, default_alias: &str) -> any
 pub(crate) fn numbered(model: &str) -> anyhow::Result<Option<(&str, u32)>> {
     let Some((name, version)) = model.split_once('/') else { return Ok(None) };
     let version = version.parse().map_err(|_| {
-        UsageError::error(format!("`{version}` is not a version"), "versions are numbers: churn-classifier/3")
+        UsageError::error(
+            ErrorCode::Argument,
+            format!("`{version}` is not a version"),
+            "versions are numbers: churn-classifier/3",
+        )
     })?;
     Ok(Some((name, version)))
 }

@@ -9,7 +9,8 @@ use stagewright_data::{
     Decode, DecodeLimits, Interrupt, MAX_READ_TIME, Rows, RowsInput, STANDARD_INPUT, Signature, Source, SourceUri,
 };
 
-use crate::ending::UsageError;
+use crate::error_code::ErrorCode;
+use crate::usage_error::UsageError;
 
 const FORMS: &str = "rows come as .csv, .tsv, .parquet, .json or .jsonl, as csv:FILE?delimiter=;, parquet:FILE or sqlite:FILE#TABLE, or through a pipe: --input -";
 
@@ -91,7 +92,7 @@ impl Input {
             "gz" | "bz2" | "xz" | "zst" | "zip" | "xlsx" => {
                 Ok(Self::Source(SourceUri::Csv { path: input.into(), delimiter: None, header: None }))
             }
-            _ => Err(UsageError::error(format!("cannot tell the format of {input}"), FORMS)),
+            _ => Err(UsageError::error(ErrorCode::UnknownFormat, format!("cannot tell the format of {input}"), FORMS)),
         }
     }
 }

@@ -3,7 +3,8 @@
 use stagewright_lifecycle::foreach::ChildOf;
 use stagewright_store::{Home, Run};
 
-use crate::ending::UsageError;
+use crate::error_code::ErrorCode;
+use crate::usage_error::UsageError;
 
 /// The run of this identifier, or the last one.
 pub(crate) fn find_run(home: &Home, run: Option<&str>) -> anyhow::Result<Run> {
@@ -12,7 +13,11 @@ pub(crate) fn find_run(home: &Home, run: Option<&str>) -> anyhow::Result<Run> {
         None => {
             let last = home.registry.list_runs(1)?.pop();
             let last = last.ok_or_else(|| {
-                UsageError::error("there are no runs yet", "run a pipeline: stagewright run pipeline.toml")
+                UsageError::error(
+                    ErrorCode::NothingYet,
+                    "there are no runs yet",
+                    "run a pipeline: stagewright run pipeline.toml",
+                )
             })?;
             // Of a run with children, its last child began last.
             let parent = ChildOf::of(&last.config).and_then(|of| home.registry.run(of.parent.as_str()).ok());

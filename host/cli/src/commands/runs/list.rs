@@ -3,19 +3,19 @@
 use stagewright_lifecycle::foreach::ChildOf;
 use stagewright_store::Run;
 
-use crate::ending::Ending;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::output::print_json;
 use crate::terminal::{Grid, milliseconds, moment, table};
 
-pub(super) fn list(location: &HomeLocation, limit: usize, json: bool) -> anyhow::Result<Ending> {
+pub(super) fn list(location: &HomeLocation, limit: usize, json: bool) -> anyhow::Result<ExitCode> {
     let runs = location.existing()?.registry.list_runs(limit)?;
     if json {
         print_json(&runs)?;
     } else {
         println!("{}", run_table(&runs));
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// A table of runs.

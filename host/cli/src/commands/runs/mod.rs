@@ -7,11 +7,11 @@ mod transfer;
 
 use crate::arguments::{RunsArguments, RunsCommand};
 use crate::commands::{compare, search};
-use crate::ending::Ending;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 
 /// Does what was asked about runs.
-pub(crate) fn runs(location: &HomeLocation, arguments: &RunsArguments) -> anyhow::Result<Ending> {
+pub(crate) fn runs(location: &HomeLocation, arguments: &RunsArguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
         None => list::list(location, arguments.limit, arguments.json.json),
         Some(RunsCommand::List { limit, json }) => list::list(location, *limit, json.json),
@@ -27,7 +27,7 @@ pub(crate) fn runs(location: &HomeLocation, arguments: &RunsArguments) -> anyhow
     }
 }
 
-fn delete(location: &HomeLocation, run: &str, deleted: bool) -> anyhow::Result<Ending> {
+fn delete(location: &HomeLocation, run: &str, deleted: bool) -> anyhow::Result<ExitCode> {
     let home = location.existing()?;
     let run = home.registry.run(run)?.run_id;
     home.registry.delete_run(&run, deleted)?;
@@ -36,5 +36,5 @@ fn delete(location: &HomeLocation, run: &str, deleted: bool) -> anyhow::Result<E
     } else {
         println!("run {run} is restored");
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }

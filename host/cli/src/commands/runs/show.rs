@@ -6,12 +6,12 @@ use stagewright_text::{CONTINUED, Untrusted};
 
 use super::find::find_run;
 use crate::commands::foreach;
-use crate::ending::Ending;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::output::print_json;
 use crate::terminal::{Cell, bytes, milliseconds, right, table};
 
-pub(super) fn show(location: &HomeLocation, run: Option<&str>, json: bool) -> anyhow::Result<Ending> {
+pub(super) fn show(location: &HomeLocation, run: Option<&str>, json: bool) -> anyhow::Result<ExitCode> {
     let home = location.existing()?;
     let run = find_run(&home, run)?;
     let stages = home.registry.stages(&run.run_id)?;
@@ -26,7 +26,7 @@ pub(super) fn show(location: &HomeLocation, run: Option<&str>, json: bool) -> an
             object["children"] = children.iter().map(child).collect();
         }
         print_json(&object)?;
-        return Ok(Ending::Done);
+        return Ok(ExitCode::Done);
     }
     println!(
         "run {} of pipeline `{}` in experiment `{}`: {}",
@@ -82,7 +82,7 @@ pub(super) fn show(location: &HomeLocation, run: Option<&str>, json: bool) -> an
         }
         println!("\n{shown}");
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// A recorded message on lines that cannot be taken for other ones. Those of stages are marked

@@ -8,13 +8,15 @@ use stagewright_runtime::Signatures;
 use stagewright_store::{Digest, open_regular};
 
 use crate::commands::reproduce;
-use crate::ending::{Ending, UsageError};
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::output::print_json;
 use crate::signals;
 use crate::terminal::bytes;
 use crate::trust::ModelSignatures;
+use crate::usage_error::UsageError;
 
 /// Bytes that are written at once.
 const PIECE: usize = 256 << 10;
@@ -26,7 +28,7 @@ pub(super) fn export(
     file: &Path,
     source: Option<&Path>,
     json: bool,
-) -> anyhow::Result<Ending> {
+) -> anyhow::Result<ExitCode> {
     let home = location.existing()?;
     let run = reproduce::ended(&home, Some(run))?;
     let stages = home.registry.stages(&run.run_id)?;
@@ -59,11 +61,11 @@ pub(super) fn export(
             bytes(exported.bytes)
         );
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }
 
 /// Records the run of a file.
-pub(super) fn import(location: &HomeLocation, file: &Path, json: bool) -> anyhow::Result<Ending> {
+pub(super) fn import(location: &HomeLocation, file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let import = Import::begin(file)?;
     let home = location.open()?;
     let trusted = ModelSignatures::of(&installation::operator()?, &home)?;
@@ -77,7 +79,11 @@ pub(super) fn import(location: &HomeLocation, file: &Path, json: bool) -> anyhow
         trusted.admit_with(name, *digest, &signatures)?;
     }
     let unreadable = |error: std::io::Error| {
-        UsageError::error(format!("cannot read {}: {error}", file.display()), "name a file that can be read")
+        UsageError::error(
+            ErrorCode::FileUnreadable,
+            format!("cannot read {}: {error}", file.display()),
+            "name a file that can be read",
+        )
     };
     let digest = open_regular(file).and_then(Digest::of_reader).map_err(unreadable)?;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -90,5 +96,5 @@ pub(super) fn import(location: &HomeLocation, file: &Path, json: bool) -> anyhow
         println!("run {run} is imported");
         println!("next: stagewright reproduce {run}");
     }
-    Ok(Ending::Done)
+    Ok(ExitCode::Done)
 }

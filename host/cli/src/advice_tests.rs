@@ -76,7 +76,7 @@ fn texts(source: &str, file: &Path) -> Vec<Message> {
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder of the source").flatten() {
         let path = entry.path();
-        let is_test = path.file_stem().is_some_and(|stem| stem == "tests" || stem == "hints");
+        let is_test = path.file_stem().is_some_and(|stem| stem == "tests" || stem == "advice_tests");
         if is_test || path.file_name().is_some_and(|name| name == "target") {
             continue;
         }

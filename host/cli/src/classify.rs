@@ -1,0 +1,414 @@
+//! Which code and which hint an error has, and how it is shown.
+//!
+//! The matches are exhaustive: whoever adds a condition to a crate decides here what it is to the
+//! user. An error that wraps another one has the code of the inner one where the way to go on is the
+//! same.
+
+use stagewright_data::DataError;
+use stagewright_lifecycle::RunError;
+use stagewright_lifecycle::fault::{LimitKind, StageFault};
+use stagewright_lifecycle::portable::PortableError;
+use stagewright_lifecycle::reproduce::ReproduceError;
+use stagewright_manifest::{Condition, ManifestError};
+use stagewright_promotion::PromotionError;
+use stagewright_promotion::promote::PromoteError;
+use stagewright_runtime::{Refusal, RuntimeError};
+use stagewright_store::{DISK_FULL_HINT, StoreError, is_disk_full};
+
+use crate::error_code::ErrorCode;
+use crate::exit_code::ExitCode;
+use crate::usage_error::{UsageError, shown};
+
+/// A run's error with the manifest that hints cite.
+#[derive(Debug)]
+pub(crate) struct FailedRun {
+    pub(crate) error: RunError,
+    pub(crate) manifest: String,
+}
+
+impl std::fmt::Display for FailedRun {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(formatter)
+    }
+}
+
+impl std::error::Error for FailedRun {}
+
+/// A registered model's fault while it predicts.
+#[derive(Debug)]
+pub(crate) struct FailedPrediction(pub(crate) StageFault);
+
+impl std::fmt::Display for FailedPrediction {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::error::Error for FailedPrediction {}
+
+fn condition_code(condition: Condition) -> ErrorCode {
+    match condition {
+        Condition::Unreadable => ErrorCode::ManifestUnreadable,
+        Condition::Syntax => ErrorCode::ManifestSyntax,
+        Condition::UnknownKey => ErrorCode::UnknownKey,
+        Condition::MissingKey => ErrorCode::MissingKey,
+        Condition::WrongType => ErrorCode::WrongType,
+        Condition::WrongValue => ErrorCode::WrongValue,
+        Condition::Override => ErrorCode::Override,
+        Condition::Undeclared => ErrorCode::Undeclared,
+        Condition::Wiring => ErrorCode::Wiring,
+        Condition::OperatorBound => ErrorCode::OperatorBound,
+        Condition::Parameter => ErrorCode::Parameter,
+        Condition::ParameterSchema => ErrorCode::ParameterSchema,
+        Condition::Task => ErrorCode::TaskUnsupported,
+    }
+}
+
+fn fault_code(fault: &StageFault) -> ErrorCode {
+    match fault {
+        StageFault::Data { .. } => ErrorCode::BadData,
+        StageFault::Parameter { .. } => ErrorCode::Parameter,
+        StageFault::Internal { .. } => ErrorCode::StageFailed,
+        StageFault::Trap { .. } => ErrorCode::StageCrashed,
+        StageFault::Killed { .. } => ErrorCode::ProcessKilled,
+        StageFault::Contract { .. } => ErrorCode::ContractBroken,
+        StageFault::Limit { kind, .. } => match kind {
+            LimitKind::Memory => ErrorCode::MemoryLimit,
+            LimitKind::Cpu => ErrorCode::CpuLimit,
+            LimitKind::Wall => ErrorCode::WallLimit,
+            LimitKind::Output => ErrorCode::OutputLimit,
+            LimitKind::Response => ErrorCode::ResponseLimit,
+            LimitKind::Operator(_) => ErrorCode::FixedLimit,
+        },
+        StageFault::Denied { .. } => ErrorCode::NotGranted,
+        StageFault::Untrusted { .. } => ErrorCode::NotSigned,
+        StageFault::Outdated { .. } => ErrorCode::ModelOutdated,
+        StageFault::Cancelled { .. } => ErrorCode::Cancelled,
+        // It has lost its type on the way between processes; its hint has come through.
+        StageFault::Host { hint: Some(hint), .. } if hint == DISK_FULL_HINT => ErrorCode::DiskFull,
+        StageFault::Host { .. } => ErrorCode::HostFailed,
+    }
+}
+
+pub(crate) fn run_error_code(error: &RunError) -> ErrorCode {
+    match error {
+        RunError::Stage(fault) | RunError::Server(fault) => fault_code(fault),
+        RunError::Children { why, .. } => run_error_code(why),
+        RunError::Unfit { .. } => ErrorCode::FailedValidation,
+        RunError::MissingArtifact { .. } => ErrorCode::NothingToWorkOn,
+        RunError::OtherComponent { .. } => ErrorCode::OtherComponent,
+        RunError::NotMade { .. } | RunError::NoOutput { .. } => ErrorCode::OutputPath,
+        RunError::Overtaken { .. } => ErrorCode::ChampionMoved,
+        RunError::ChampionMissing { .. } => ErrorCode::ChampionMissing,
+        RunError::Store(error) => store_code(error),
+        RunError::Promotion(error) => promote_code(error),
+    }
+}
+
+fn promote_code(error: &PromoteError) -> ErrorCode {
+    match error {
+        PromoteError::Store(error) => store_code(error),
+        PromoteError::Destination(error) => destination_code(error),
+        PromoteError::Pointer { .. } | PromoteError::Unnoted { .. } | PromoteError::Withdrawal { .. } => {
+            ErrorCode::PointerBehind
+        }
+        PromoteError::InDoubt { .. } => ErrorCode::PromotionInDoubt,
+    }
+}
+
+fn destination_code(error: &PromotionError) -> ErrorCode {
+    match error {
+        PromotionError::BadUri { .. } | PromotionError::WithoutS3 { .. } => ErrorCode::Destination,
+        PromotionError::NoCredentials { .. }
+        | PromotionError::BadCredentials { .. }
+        | PromotionError::BadSetting { .. } => ErrorCode::Credentials,
+        PromotionError::NoBucket { .. } | PromotionError::WrongRegion { .. } => ErrorCode::Bucket,
+        PromotionError::AccessDenied { .. } => ErrorCode::AccessDenied,
+        PromotionError::Unreachable { .. } | PromotionError::Unanswered { .. } | PromotionError::Refused { .. } => {
+            ErrorCode::DestinationUnreachable
+        }
+        PromotionError::NoConditionalWrites { .. } => ErrorCode::NoConditionalWrites,
+        PromotionError::OtherRegistry { .. } => ErrorCode::OtherPromoter,
+        PromotionError::VersionTaken { .. } => ErrorCode::VersionTaken,
+        PromotionError::NoChampion { .. } | PromotionError::NoVersion { .. } => ErrorCode::NotInProduction,
+        PromotionError::Unmeasured { .. } => ErrorCode::NotJudged,
+        PromotionError::LocalDiffers { .. } => ErrorCode::StoreDamaged,
+        PromotionError::UploadDiffers { .. } | PromotionError::Damaged { .. } | PromotionError::BadManifest { .. } => {
+            ErrorCode::ProductionDamaged
+        }
+        PromotionError::LostRace { .. } => ErrorCode::ChampionMoved,
+        PromotionError::Io { source, .. } => io_code(source),
+        // `BadKey`: the names of models are checked before they become keys.
+        _ => ErrorCode::Unexpected,
+    }
+}
+
+fn io_code(error: &std::io::Error) -> ErrorCode {
+    if is_disk_full(error) { ErrorCode::DiskFull } else { ErrorCode::HostFailed }
+}
+
+fn runtime_code(error: &RuntimeError) -> ErrorCode {
+    match error {
+        RuntimeError::Unknown { .. } => ErrorCode::NoComponent,
+        RuntimeError::Read { .. } | RuntimeError::Changed { .. } => ErrorCode::ComponentUnreadable,
+        RuntimeError::Invalid { .. } | RuntimeError::Description { .. } => ErrorCode::InvalidComponent,
+        RuntimeError::Contract { .. } => ErrorCode::ContractVersion,
+        RuntimeError::Wasi { .. } | RuntimeError::Import { .. } => ErrorCode::ImportNotGiven,
+        RuntimeError::World { .. } => ErrorCode::WrongWorld,
+        RuntimeError::Wit { .. } => ErrorCode::FileUnreadable,
+        RuntimeError::CompileLimit { .. } => ErrorCode::CompileLimit,
+        RuntimeError::NoCompiler { .. } => ErrorCode::NoCompiler,
+        RuntimeError::Refused { refusal: Refusal::Signature, .. } => ErrorCode::NotSigned,
+        RuntimeError::Refused { refusal: Refusal::Pin, .. } => ErrorCode::NotPinned,
+        RuntimeError::Exposed { .. } | RuntimeError::Cache { .. } => ErrorCode::CacheUnusable,
+        RuntimeError::Walls { .. } => ErrorCode::WallsMissing,
+        RuntimeError::Compiler { .. } | RuntimeError::Engine(_) => ErrorCode::HostFailed,
+    }
+}
+
+/// The code and the hint of an error.
+pub(crate) fn classify(error: &anyhow::Error) -> (ErrorCode, Option<String>) {
+    for cause in error.chain() {
+        if let Some(usage) = cause.downcast_ref::<UsageError>() {
+            return (usage.code, usage.hint.clone());
+        }
+        if let Some(failed) = cause.downcast_ref::<FailedRun>() {
+            return (run_error_code(&failed.error), run_hint(&failed.error, &failed.manifest));
+        }
+        if let Some(FailedPrediction(fault)) = cause.downcast_ref() {
+            return (fault_code(fault), fault.hint_for_model());
+        }
+        if let Some(error) = cause.downcast_ref::<ReproduceError>() {
+            return (reproduce_code(error), reproduce_hint(error));
+        }
+        if let Some(error) = cause.downcast_ref::<PortableError>() {
+            return portable_code(error);
+        }
+        if let Some(fault) = cause.downcast_ref::<StageFault>() {
+            return (fault_code(fault), fault.hint("the manifest"));
+        }
+        if let Some(error) = cause.downcast_ref::<RuntimeError>() {
+            return (runtime_code(error), error.hint());
+        }
+        if let Some(error) = cause.downcast_ref::<DataError>() {
+            return (data_code(error), None);
+        }
+        if let Some(error) = cause.downcast_ref::<PromoteError>() {
+            return (promote_code(error), None);
+        }
+        if let Some(error) = cause.downcast_ref::<PromotionError>() {
+            return (destination_code(error), None);
+        }
+        if let Some(error) = cause.downcast_ref::<StoreError>() {
+            return (store_code(error), None);
+        }
+        if let Some(error) = cause.downcast_ref::<ManifestError>() {
+            let first = error.problems().first();
+            return (first.map_or(ErrorCode::Unexpected, |problem| condition_code(problem.condition)), None);
+        }
+        if let Some(error) = cause.downcast_ref::<std::io::Error>() {
+            return (io_code(error), None);
+        }
+    }
+    (ErrorCode::Unexpected, None)
+}
+
+fn reproduce_code(error: &ReproduceError) -> ErrorCode {
+    match error {
+        ReproduceError::Stage(fault) => fault_code(fault),
+        ReproduceError::Store(error) => store_code(error),
+        ReproduceError::NoSource { .. } => ErrorCode::NoSource,
+        ReproduceError::OtherHost { .. } => ErrorCode::OtherHost,
+        ReproduceError::Nothing
+        | ReproduceError::NoInvocation { .. }
+        | ReproduceError::Unreadable { .. }
+        | ReproduceError::NoComponent { .. }
+        | ReproduceError::NoInput { .. }
+        | ReproduceError::UnknownSource => ErrorCode::RecordIncomplete,
+    }
+}
+
+fn portable_code(error: &PortableError) -> (ErrorCode, Option<String>) {
+    match error {
+        PortableError::Run(error) => (reproduce_code(error), reproduce_hint(error)),
+        PortableError::Store(error) => (store_code(error), None),
+        PortableError::Stopped(fault) => (fault_code(fault), None),
+        PortableError::File { action: "read", .. } => {
+            (ErrorCode::FileUnreadable, Some("name a file that can be read".to_owned()))
+        }
+        PortableError::File { reason, .. } => (io_code(reason), None),
+        PortableError::SourceWithLog => {
+            let hint = "have SQLite write its log back (`PRAGMA wal_checkpoint(TRUNCATE)`) and run the pipeline again";
+            (ErrorCode::RecordIncomplete, Some(hint.to_owned()))
+        }
+        PortableError::Format { .. } | PortableError::Damaged { .. } => {
+            let hint = "nothing was imported: export the run again (`stagewright runs export RUN FILE`)";
+            (ErrorCode::ExportedRun, Some(hint.to_owned()))
+        }
+    }
+}
+
+fn reproduce_hint(error: &ReproduceError) -> Option<String> {
+    let hint = match error {
+        ReproduceError::Stage(fault) => return fault.hint_for_model(),
+        ReproduceError::Store(_) => return None,
+        ReproduceError::NoSource { .. } => "say where that file is now: --source FILE",
+        ReproduceError::NoInvocation { .. } | ReproduceError::Unreadable { .. } => {
+            "runs of this version keep all that is needed: run the pipeline again"
+        }
+        ReproduceError::NoComponent { .. } => {
+            "run the pipeline again with --no-cache: a stage that is executed keeps its component"
+        }
+        ReproduceError::OtherHost { .. } => "use the version of this program that made the run",
+        ReproduceError::NoInput { .. } => {
+            "garbage collection removed it, or the file was deleted: run the pipeline again"
+        }
+        ReproduceError::UnknownSource => "let the run read a database that nobody writes to, such as a copy",
+        ReproduceError::Nothing => "`stagewright runs show` says how far it came",
+    };
+    Some(hint.to_owned())
+}
+
+/// A mistyped source is wrong usage; the content of a source is data.
+fn data_code(error: &DataError) -> ErrorCode {
+    match error {
+        DataError::Fault(_) => ErrorCode::BadData,
+        DataError::Uri { .. } => ErrorCode::SourceAddress,
+        DataError::Unreadable { .. } | DataError::TooLarge { .. } | DataError::Memory { .. } => {
+            ErrorCode::SourceUnreadable
+        }
+        DataError::Query { .. } => ErrorCode::Query,
+        DataError::Plan { .. } => ErrorCode::Signature,
+        DataError::Unreachable { .. } | DataError::Denied { .. } => ErrorCode::SourceUnreachable,
+        DataError::Host(_) => ErrorCode::HostFailed,
+        DataError::Interrupted => ErrorCode::Cancelled,
+        DataError::Arrow(_) => ErrorCode::Unexpected,
+    }
+}
+
+fn store_code(error: &StoreError) -> ErrorCode {
+    match error {
+        StoreError::Io { source, .. } => io_code(source),
+        StoreError::Missing { .. }
+        | StoreError::MissingEverywhere { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::DigestDiffers { .. }
+        | StoreError::SharedDamaged { .. }
+        | StoreError::BadRecord { .. }
+        | StoreError::Incomplete { .. } => ErrorCode::StoreDamaged,
+        StoreError::Shared { .. } | StoreError::RemovalUnfinished { .. } => ErrorCode::SharedPlace,
+        StoreError::OtherArtifacts { .. } | StoreError::OtherRegistry { .. } => ErrorCode::OtherRegistry,
+        StoreError::Export { .. } | StoreError::Random { .. } => ErrorCode::HostFailed,
+        StoreError::Database { .. } => ErrorCode::Database,
+        StoreError::TooNew { .. } => ErrorCode::RegistryTooNew,
+        StoreError::BadRegistryUrl { .. } => ErrorCode::RegistryUrl,
+        StoreError::Tampered { .. } | StoreError::Differs { .. } => ErrorCode::AuditTampered,
+        StoreError::NoRun { .. } | StoreError::AmbiguousRun { .. } => ErrorCode::NoRun,
+        StoreError::Search(_) => ErrorCode::Search,
+        StoreError::RunRunning { .. } => ErrorCode::RunRunning,
+        StoreError::RunExists { .. } => ErrorCode::AlreadyThere,
+        StoreError::NoExperiment { .. } | StoreError::NoTag { .. } => ErrorCode::NoTagOrExperiment,
+        StoreError::BadName { .. }
+        | StoreError::BadKey { .. }
+        | StoreError::BadKeyValue { .. }
+        | StoreError::BadStage { .. }
+        | StoreError::ReservedAlias { .. } => ErrorCode::BadName,
+        StoreError::NoAlias { .. } => ErrorCode::NoAlias,
+        StoreError::NoModel { .. } => ErrorCode::NoModel,
+        StoreError::NoVersion { .. } => ErrorCode::NoVersion,
+        StoreError::NoArchivedVersion { .. } | StoreError::NothingToRetire { .. } => ErrorCode::NothingToGoBackTo,
+        StoreError::IsChampion { .. } | StoreError::NeedsPromotion { .. } => ErrorCode::ChampionStays,
+        StoreError::NotApproved { .. } => ErrorCode::NotApproved,
+        StoreError::StaleVerdict { .. } => ErrorCode::StaleVerdict,
+        StoreError::ChampionChanged { .. } | StoreError::AliasMoved { .. } => ErrorCode::ChampionMoved,
+        StoreError::PromotionRunning { .. } | StoreError::CollectionRunning { .. } => ErrorCode::PromotionRunning,
+        StoreError::RetirementUnfinished { .. } => ErrorCode::PointerBehind,
+        // Programs that use the store as a library meet these; no command leads to them.
+        StoreError::Schema(_)
+        | StoreError::BatchMismatch { .. }
+        | StoreError::Null { .. }
+        | StoreError::TextTooLong { .. }
+        | StoreError::PastEnd { .. }
+        | StoreError::NoColumn { .. }
+        | StoreError::ParameterChanged { .. }
+        | StoreError::ExperimentExists { .. }
+        | StoreError::ExperimentDeleted { .. }
+        | StoreError::BadExperimentName { .. }
+        | StoreError::ModelExists { .. }
+        | StoreError::NoPromotion { .. }
+        | StoreError::PromotionEnded { .. }
+        | StoreError::RunEnded { .. }
+        | StoreError::BadRunId { .. } => ErrorCode::Unexpected,
+    }
+}
+
+fn run_hint(error: &RunError, manifest: &str) -> Option<String> {
+    match error {
+        RunError::Stage(fault) | RunError::Server(fault) => fault.hint(manifest),
+        RunError::Children { why, .. } => run_hint(why, manifest),
+        RunError::Unfit { step, .. } => Some(format!(
+            "`stagewright artifacts export {step}.report --output report.html` shows every check; mend the data, or relax the check under [components.*.parameters]"
+        )),
+        RunError::MissingArtifact { stage, .. } => Some(format!("run that stage first: stagewright stage run {stage}")),
+        RunError::NotMade { path, .. } => {
+            Some(format!("take `{}` out of [outputs] in {manifest}, or let the stage make it", path.display()))
+        }
+        RunError::NoOutput { .. } => Some(format!("name another file under [outputs] in {manifest}")),
+        RunError::OtherComponent { stage, .. } => {
+            Some(format!("run the stage again: stagewright stage run {stage}; or leave out what changes it"))
+        }
+        RunError::Overtaken { model, .. } => {
+            Some(format!("judge it against the champion of the moment: stagewright gate {model} --promote"))
+        }
+        RunError::ChampionMissing { model, .. } => Some(format!(
+            "name with --artifacts the place where the machine that made it shares its artifacts, or bring the folder `artifacts` of its home here; `stagewright models retire {model}` goes on without a champion"
+        )),
+        RunError::Store(_) | RunError::Promotion(_) => None,
+    }
+}
+
+/// An error as the line that people read: with its code, and with its causes.
+fn line(error: &anyhow::Error, code: ErrorCode) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        // Some errors repeat their cause in their own text.
+        if !text.contains(&cause) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&cause);
+        }
+    }
+    format!("error[{code}]: {text}")
+}
+
+/// Shows an error on standard error; returns its exit code.
+pub(crate) fn report(error: anyhow::Error) -> ExitCode {
+    let (code, hint) = classify(&error);
+    match error.downcast::<ManifestError>() {
+        Ok(manifest) => {
+            let coded = manifest.with_codes(|condition| condition_code(condition).to_string());
+            crate::terminal::show_manifest_error(&coded);
+        }
+        Err(error) => {
+            eprintln!("{}", line(&error, code));
+            if let Some(hint) = hint {
+                eprintln!("hint: {}", shown(&hint));
+            }
+        }
+    }
+    code.exit_code()
+}
+
+/// An error as the object that programs read.
+pub(crate) fn object(error: &anyhow::Error) -> serde_json::Value {
+    let (code, hint) = classify(error);
+    described(code, &format!("{error:#}"), hint.as_deref())
+}
+
+/// The object of an error with this code.
+pub(crate) fn described(code: ErrorCode, message: &str, hint: Option<&str>) -> serde_json::Value {
+    let exit_code = code.exit_code() as u8;
+    serde_json::json!({ "code": code.as_str(), "message": message, "hint": hint, "exit_code": exit_code })
+}

@@ -1,0 +1,171 @@
+//! The codes of errors, and their pages.
+//!
+//! A code stands for one condition that has one way to go on. Each has a page in `docs/errors`,
+//! whose heading is its title; the pages are part of the program. An error has the exit code of its
+//! code, so that the two cannot disagree. Numbers are never reused: people look them up in old logs.
+//! Which error has which code is in [`classify`](crate::classify).
+
+use std::fmt;
+
+use crate::exit_code::ExitCode;
+
+macro_rules! error_codes {
+    ($($name:ident $number:literal $exit:ident,)*) => {
+        /// A condition that ends a command.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum ErrorCode {
+            $($name,)*
+        }
+
+        impl ErrorCode {
+            /// All codes in their order.
+            pub(crate) const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The code as messages have it: `SW0101`.
+            pub(crate) fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!("SW", $number),)*
+                }
+            }
+
+            /// The exit code of the program that ends with this error.
+            pub(crate) fn exit_code(self) -> ExitCode {
+                match self {
+                    $(Self::$name => ExitCode::$exit,)*
+                }
+            }
+        }
+    };
+}
+
+error_codes! {
+    // What was typed.
+    Argument "0101" Usage,
+    NoStage "0102" Usage,
+    NoHome "0103" Usage,
+    NothingYet "0104" Usage,
+    NoManifest "0105" Usage,
+    Children "0106" Usage,
+    RunRunning "0107" Usage,
+    UnknownFormat "0108" Usage,
+    NoArtifact "0109" Usage,
+    FileUnreadable "0110" Usage,
+    FileUnwritable "0111" Usage,
+    NoColumn "0112" Usage,
+    NothingToLearn "0113" Usage,
+    EnvironmentFile "0114" Usage,
+    NoErrorCode "0115" Usage,
+    // The manifest.
+    ManifestUnreadable "0201" Usage,
+    ManifestSyntax "0202" Usage,
+    UnknownKey "0203" Usage,
+    MissingKey "0204" Usage,
+    WrongType "0205" Usage,
+    WrongValue "0206" Usage,
+    Override "0207" Usage,
+    Undeclared "0208" Usage,
+    Wiring "0209" Usage,
+    OperatorBound "0210" Usage,
+    Parameter "0211" Usage,
+    ParameterSchema "0212" Usage,
+    TaskUnsupported "0213" Usage,
+    OutputPath "0214" Usage,
+    // Data and its sources.
+    SourceAddress "0301" Usage,
+    SourceUnreadable "0302" Data,
+    Query "0303" Data,
+    Signature "0304" Data,
+    SourceUnreachable "0305" Data,
+    BadData "0306" Data,
+    FailedValidation "0307" Data,
+    // Faults of stages.
+    StageFailed "0401" Stage,
+    StageCrashed "0402" Stage,
+    ContractBroken "0403" Stage,
+    NotGranted "0404" Stage,
+    Cancelled "0405" Interrupted,
+    ProcessKilled "0406" Host,
+    ModelOutdated "0407" Usage,
+    // Limits.
+    MemoryLimit "0501" Limit,
+    CpuLimit "0502" Limit,
+    WallLimit "0503" Limit,
+    OutputLimit "0504" Limit,
+    ResponseLimit "0505" Limit,
+    FixedLimit "0506" Limit,
+    CompileLimit "0507" Limit,
+    // Components: their files, signatures, compilation.
+    NoComponent "0601" Usage,
+    ComponentUnreadable "0602" Usage,
+    InvalidComponent "0603" Usage,
+    ContractVersion "0604" Usage,
+    ImportNotGiven "0605" Usage,
+    WrongWorld "0606" Usage,
+    NoCompiler "0607" Host,
+    NotSigned "0608" Usage,
+    NotPinned "0609" Usage,
+    Key "0610" Usage,
+    CacheUnusable "0611" Host,
+    WallsMissing "0612" Usage,
+    NoStageProgram "0613" Usage,
+    // The registry: runs, models, verdicts.
+    NoRun "0701" Usage,
+    NoModel "0702" Usage,
+    NoVersion "0703" Usage,
+    NoAlias "0704" Usage,
+    NoTagOrExperiment "0705" Usage,
+    BadName "0706" Usage,
+    Search "0707" Usage,
+    NothingToGoBackTo "0708" Usage,
+    ChampionStays "0709" Usage,
+    NotApproved "0710" Rejected,
+    StaleVerdict "0711" Rejected,
+    ChampionMoved "0712" Host,
+    PromotionRunning "0713" Host,
+    AuditTampered "0714" Host,
+    AuditHead "0715" Usage,
+    OtherRegistry "0716" Usage,
+    RegistryUrl "0717" Usage,
+    NoGates "0718" Usage,
+    NotComparable "0719" Usage,
+    ImportedVersion "0720" Usage,
+    NoMetric "0721" Usage,
+    GateNotPassed "0722" Rejected,
+    RecordIncomplete "0723" Usage,
+    NoSource "0724" Usage,
+    OtherHost "0725" Usage,
+    ExportedRun "0726" Usage,
+    NoHistory "0727" Usage,
+    NothingToWorkOn "0728" Usage,
+    OtherComponent "0729" Usage,
+    AlreadyThere "0730" Usage,
+    // Production and the champion.
+    Destination "0801" Usage,
+    Credentials "0802" Usage,
+    Bucket "0803" Usage,
+    AccessDenied "0804" Usage,
+    DestinationUnreachable "0805" Host,
+    NoConditionalWrites "0806" Usage,
+    OtherPromoter "0807" Usage,
+    VersionTaken "0808" Host,
+    NotInProduction "0809" Usage,
+    NotJudged "0810" Usage,
+    ProductionDamaged "0811" Host,
+    PointerBehind "0812" Host,
+    PromotionInDoubt "0813" Host,
+    ChampionMissing "0814" Host,
+    // The host.
+    DiskFull "0901" Host,
+    HostFailed "0902" Host,
+    Database "0903" Host,
+    RegistryTooNew "0904" Host,
+    StoreDamaged "0905" Host,
+    SharedPlace "0906" Host,
+    Unexpected "0999" Host,
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
