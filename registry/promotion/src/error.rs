@@ -9,7 +9,6 @@ use stagewright_store::Digest;
 
 /// Why a destination refused, failed, or is not what it should be.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum PromotionError {
     /// The text names no destination.
     #[error(
