@@ -1,42 +1,41 @@
-//! One value from outside, and how it becomes a value of a column's type.
+//! A value of a source, and its conversion to a value of a column's type.
 //!
-//! This is the host's only decoder: CSV, SQLite, Parquet and JSON all bring their values here as [`Cell`]s, in training
-//! and in prediction, so that the same value means the same everywhere. `docs/types.md` has the rules as a table; a
-//! conversion that would lose something is a complaint, never a guess.
+//! This is the only decoder. CSV, SQLite, Parquet and JSON all produce [`Cell`]s, in training and
+//! in prediction, so that equal values decode equally everywhere. `docs/types.md` has the rules as
+//! a table. A conversion that would lose information is an error, never a guess.
 
 use jiff::SignedDuration;
 use jiff::civil::{self, DateTime};
 use jiff::fmt::temporal::Pieces;
 
-/// Whole numbers below 2^53 are exact in a double; from there on, a double stands for several of
-/// them.
+/// Integers below 2^53 are exact in a double. Above, several integers have the same double.
 const EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
-/// A number of so many decimal digits comes back from a double with the same digits.
+/// A decimal number of this many digits survives the conversion to a double and back.
 const EXACT_DIGITS: usize = 15;
-/// No int64 has more digits.
+/// The most digits of an int64.
 const MAX_INTEGER_DIGITS: usize = 19;
-/// Where timestamps are counted from.
+/// The time that timestamps are counted from.
 const EPOCH: DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
-/// -9999-01-01T00:00:00Z, the earliest time that has a text, in microseconds.
+/// -9999-01-01T00:00:00Z, the earliest time with a text form, in microseconds.
 pub(crate) const MIN_TIMESTAMP: i64 = -377_705_116_800_000_000;
-/// 9999-12-31T23:59:59.999999Z, the latest time that has a text, in microseconds.
+/// 9999-12-31T23:59:59.999999Z, the latest time with a text form, in microseconds.
 pub(crate) const MAX_TIMESTAMP: i64 = 253_402_300_799_999_999;
 
-/// A value as a source holds it.
+/// A value as the source has it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Cell<'a> {
     Null,
     Text(&'a str),
     Integer(i64),
     Float(f64),
-    /// A number with a fraction or an exponent as it is written, which a double might only be near.
+    /// A number with a fraction or an exponent, as written. A double may only approximate it.
     Decimal(&'a str),
     Boolean(bool),
-    /// Microseconds since the epoch, UTC.
+    /// Microseconds since 1970, UTC.
     Timestamp(i64),
 }
 
-/// What is wrong with a value, as the rest of a sentence that begins with it.
+/// The reason for which a value does not fit: the rest of a sentence that begins with the value.
 pub(crate) type Complaint = &'static str;
 
 const NOT_INT64: Complaint = "is not an int64";
@@ -50,12 +49,12 @@ const OUTSIDE_FLOAT64: Complaint = "lies outside float64";
 const LEAP_SECOND: Complaint = "is not a timestamp: days have no second 60 here";
 pub(crate) const OUTSIDE_CALENDAR: Complaint = "lies outside the years -9999 to 9999";
 
-/// What stands for a missing value: some texts, and the numbers among them.
+/// The null tokens of a signature: texts, and the numbers that they stand for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NullTokens {
     texts: Vec<String>,
     numbers: Vec<f64>,
-    /// Bit `n` is set if some text has `n` bytes (the last bit: 63 or more). Most cells are settled by this alone.
+    /// Bit `n` is set if a token has `n` bytes (bit 63: 63 or more). This decides most cells.
     lengths: u64,
 }
 
@@ -66,7 +65,7 @@ impl NullTokens {
         Self { texts: texts.to_vec(), numbers, lengths }
     }
 
-    /// Whether a cell stands for a missing value, whatever its column's type.
+    /// Returns whether a cell is a null token, whatever the type of its column.
     #[inline]
     pub(crate) fn matches(&self, cell: Cell<'_>) -> bool {
         match cell {
@@ -145,7 +144,7 @@ impl Cell<'_> {
         }
     }
 
-    /// The value's text form: what an utf8 or categorical column holds, and what an error shows.
+    /// Calls `take` with the text form: the value in a utf8 or categorical column, and in errors.
     #[inline]
     pub(crate) fn with_text<T>(self, take: impl FnOnce(&str) -> T) -> T {
         match self {
@@ -165,12 +164,13 @@ impl Cell<'_> {
     }
 }
 
-/// The shortest text that reads back as this double; whole numbers keep `.0`.
+/// Returns the shortest text that parses to this double; integers keep `.0`.
 pub(crate) fn float_text(number: f64) -> String {
     format!("{number:?}")
 }
 
-/// RFC 3339 in UTC, `2024-01-06T23:10:00Z`; the bare count outside the years -9999 to 9999.
+/// Returns a timestamp in RFC 3339, UTC: `2024-01-06T23:10:00Z`; the bare count outside the years
+/// -9999 to 9999.
 pub(crate) fn timestamp_text(microseconds: i64) -> String {
     match EPOCH.checked_add(SignedDuration::from_micros(microseconds)) {
         Ok(time) => format!("{time}Z"),
@@ -178,7 +178,7 @@ pub(crate) fn timestamp_text(microseconds: i64) -> String {
     }
 }
 
-/// One NaN for all, so that a payload cannot change a digest.
+/// Replaces every NaN by the same one, so that its payload cannot change a digest.
 #[inline]
 pub(crate) fn canonical(number: f64) -> f64 {
     if number.is_nan() { f64::NAN } else { number }
@@ -197,15 +197,16 @@ fn whole(number: f64) -> Result<i64, Complaint> {
     }
 }
 
-/// Digits with an optional sign; and what other programs write for whole numbers, `3.0` and `1e3`, if it is exact.
+/// Parses digits with an optional sign, and exact integers as other programs write them: `3.0`,
+/// `1e3`.
 #[inline]
 pub(crate) fn parse_int64(text: &str) -> Result<i64, Complaint> {
     let trimmed = text.trim_ascii();
     trimmed.parse().or_else(|_| parse_decimal(trimmed))
 }
 
-/// A whole number in decimal or exponent notation, from its digits: a double on the way would round
-/// it.
+/// Parses an integer in decimal or exponent notation from its digits. A double on the way would
+/// round it.
 #[cold]
 fn parse_decimal(text: &str) -> Result<i64, Complaint> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(left, right)| (left, Some(right)));
@@ -221,7 +222,7 @@ fn parse_decimal(text: &str) -> Result<i64, Complaint> {
     if significant.is_empty() {
         return Ok(0);
     }
-    // The number is `significant`, followed by so many zeros.
+    // The number is `significant`, followed by this many zeros.
     let trailing = digits.len() - digits.trim_end_matches('0').len();
     let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     let zeros = exponent.saturating_sub(length(fraction.len())).saturating_add(length(trailing));
@@ -233,7 +234,7 @@ fn parse_decimal(text: &str) -> Result<i64, Complaint> {
     format!("{sign}{significant}{}", "0".repeat(zeros)).parse().map_err(|_| OUTSIDE_INT64)
 }
 
-/// The number behind an `e`; far ones are as good as endless.
+/// Parses the number behind an `e`. Very large ones are clamped.
 fn exponent_of(text: &str) -> Result<i64, Complaint> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -242,8 +243,8 @@ fn exponent_of(text: &str) -> Result<i64, Complaint> {
     Ok(text.parse().unwrap_or(if text.starts_with('-') { i64::MIN } else { i64::MAX }))
 }
 
-/// Decimal or exponent notation, correctly rounded; `inf`, `infinity` and `nan` with any case and
-/// sign. Digits that no double is near are no infinity.
+/// Parses decimal or exponent notation, correctly rounded, and `inf`, `infinity` and `nan` in any
+/// case and with any sign. Digits beyond the range of a double are an error, not an infinity.
 #[inline]
 pub(crate) fn parse_float64(text: &str) -> Result<f64, Complaint> {
     let number: f64 = text.trim_ascii().parse().map_err(|_| NOT_FLOAT64)?;
@@ -253,7 +254,7 @@ pub(crate) fn parse_float64(text: &str) -> Result<f64, Complaint> {
     Ok(canonical(number))
 }
 
-/// `true`, `yes`, `t`, `y`, `1` and their opposites, in any case.
+/// Parses `true`, `yes`, `t`, `y`, `1` and their opposites, in any case.
 pub(crate) fn parse_boolean(text: &str) -> Result<bool, Complaint> {
     let text = text.trim_ascii();
     let is_one_of = |words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
@@ -266,15 +267,16 @@ pub(crate) fn parse_boolean(text: &str) -> Result<bool, Complaint> {
     }
 }
 
-/// RFC 3339, `YYYY-MM-DD` or `YYYY-MM-DD HH:MM[:SS[.f]]`; UTC where no offset is given. Digits beyond the microsecond
-/// are dropped, toward the past.
+/// Parses RFC 3339, `YYYY-MM-DD` and `YYYY-MM-DD HH:MM[:SS[.f]]`. Without an offset the time is in
+/// UTC. Digits beyond the microsecond are dropped, toward the past.
 pub(crate) fn parse_timestamp(text: &str) -> Result<i64, Complaint> {
     let text = text.trim_ascii();
-    // The parser knows more notations (week dates, `20240106`, zone names); one that a number could be taken for is not wanted.
+    // The parser accepts more notations (week dates, `20240106`, zone names). Those that could be
+    // mistaken for numbers are refused.
     if text.len() < 10 || text.as_bytes()[4] != b'-' || text.as_bytes()[7] != b'-' || text.ends_with(']') {
         return Err(NOT_TIMESTAMP);
     }
-    // The parser would make it the second before.
+    // The parser would turn a leap second into the second before.
     if text.get(16..19) == Some(":60") {
         return Err(LEAP_SECOND);
     }
@@ -284,15 +286,14 @@ pub(crate) fn parse_timestamp(text: &str) -> Result<i64, Complaint> {
         None if text.len() == 10 => civil::Time::midnight(),
         None => return Err(NOT_TIMESTAMP),
     };
-    // Counted on the calendar, not as an instant of the parser's crate, whose last one is a day
-    // short of the year 9999's end.
+    // Computed on the calendar: the last instant of jiff is a day before the end of the year 9999.
     let local = pieces.date().to_datetime(time).duration_since(EPOCH).as_nanos();
     let offset = pieces.to_numeric_offset().map_or(0, |offset| i128::from(offset.seconds()));
     let microseconds = (local - offset * 1_000_000_000).div_euclid(1000);
     i64::try_from(microseconds).ok().filter(|it| in_calendar(*it)).ok_or(OUTSIDE_CALENDAR)
 }
 
-/// Whether a timestamp has a text, so that every source can hold it.
+/// Returns whether a timestamp has a text form, so that every kind of source can hold it.
 pub(crate) fn in_calendar(microseconds: i64) -> bool {
     (MIN_TIMESTAMP..=MAX_TIMESTAMP).contains(&microseconds)
 }
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_no_double_is_near_is_not_infinite() {
+    fn a_number_beyond_the_range_of_a_double_is_an_error() {
         for text in ["1e309", "-1e309", "1.8e308"] {
             assert_eq!(parse_float64(text), Err(OUTSIDE_FLOAT64), "{text}");
             assert_eq!(Cell::Decimal(text).to_float64(), Err(OUTSIDE_FLOAT64), "{text}");
@@ -426,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_of_the_years_that_four_digits_name_is_a_timestamp() {
+    fn every_day_of_four_digit_years_is_a_timestamp() {
         assert_eq!(parse_timestamp("9999-12-31"), Ok(253_402_214_400_000_000));
         assert_eq!(parse_timestamp("9999-12-31T23:59:59.999999999Z"), Ok(MAX_TIMESTAMP));
         assert_eq!(parse_timestamp("9999-12-31T22:00:00-05:00"), Err(OUTSIDE_CALENDAR));

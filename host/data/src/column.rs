@@ -1,7 +1,8 @@
-//! Columns under construction: cells go in, one Arrow array comes out.
+//! Column builders: take cells and make an Arrow array.
 //!
-//! Each builder knows its type's one decoding ([`crate::cell`]) and the null tokens. Categories are numbered within a
-//! batch in order of appearance; two batches of a table may number them differently, which the contract allows.
+//! Each builder knows the decoding of its type ([`crate::cell`]) and the null tokens. Categories
+//! are numbered within a batch in order of appearance. Two batches of a table may number them
+//! differently, which the contract allows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use stagewright_store::DataType;
 
 use crate::cell::{Cell, Complaint, NullTokens};
 
-/// Slots of a column's cache of recent categories; a power of two. Features rarely have more categories.
+/// Slots of the cache of recent categories; a power of two. Few features have more categories.
 const CACHE_SLOTS: usize = 64;
 const EMPTY: i32 = -1;
 
@@ -26,7 +27,7 @@ pub(crate) enum ColumnBuilder {
     Int64(Int64Builder),
     Float64(Float64Builder),
     Utf8(StringBuilder),
-    /// Boxed: its cache makes it much larger than the others.
+    /// Boxed, because its cache makes it much larger than the other variants.
     Categorical(Box<CategoryBuilder>),
     Timestamp(TimestampMicrosecondBuilder),
 }
@@ -43,7 +44,7 @@ impl ColumnBuilder {
         }
     }
 
-    /// Appends a cell as a value of the column's type, or as null; says whether it was null.
+    /// Appends a cell as a value of the column's type or as null, and returns whether it was null.
     #[inline]
     pub(crate) fn append(&mut self, cell: Cell<'_>, tokens: &NullTokens) -> Result<bool, Complaint> {
         if tokens.matches(cell) {
@@ -75,7 +76,7 @@ impl ColumnBuilder {
         Ok(false)
     }
 
-    /// Bytes of text since the last batch; of categories, each once.
+    /// Returns the bytes of text since the last batch; each category counts once.
     pub(crate) fn text_bytes(&self) -> usize {
         match self {
             Self::Utf8(values) => values.values_slice().len(),
@@ -95,7 +96,8 @@ impl ColumnBuilder {
         }
     }
 
-    /// Ends the batch: the array of all cells since the last one. The builder is empty afterwards.
+    /// Ends the batch: returns the array of all cells since the last one and leaves the builder
+    /// empty.
     pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
             Self::Boolean(values) => Arc::new(values.finish()),
@@ -113,10 +115,11 @@ impl ColumnBuilder {
 pub(crate) struct CategoryBuilder {
     codes: Int32Builder,
     categories: Vec<Box<str>>,
-    /// Bytes of them together; each is kept twice.
+    /// The bytes of all categories, each of which is stored twice.
     text_bytes: usize,
     by_text: HashMap<Box<str>, i32>,
-    /// Codes of recent categories by a hash of length and first bytes; verified against the text, so a clash only costs time.
+    /// Codes of recent categories by a hash of length and first bytes. A hit is compared with the
+    /// text, so a collision only costs time.
     cache: [i32; CACHE_SLOTS],
 }
 
@@ -152,7 +155,8 @@ impl CategoryBuilder {
         if let Some(&code) = self.by_text.get(text) {
             return code;
         }
-        // A batch has at most 2^31 - 1 rows (Arrow's own limit for these arrays), so there are no more categories.
+        // A batch has at most 2^31 - 1 rows, Arrow's limit for these arrays, so there are no more
+        // categories.
         let code = i32::try_from(self.categories.len()).expect("a batch has fewer than 2^31 categories");
         self.text_bytes += text.len();
         self.categories.push(text.into());
@@ -176,7 +180,7 @@ fn cache_slot(text: &str) -> usize {
     let mut head = [0; 8];
     let length = bytes.len().min(8);
     head[..length].copy_from_slice(&bytes[..length]);
-    // Fibonacci hashing (Knuth, TAOCP 3, 6.4): the top bits of a product with 2^64 / phi.
+    // Fibonacci hashing (Knuth, TAOCP 3, section 6.4): the top bits of a product with 2^64 / phi.
     let mixed = (u64::from_le_bytes(head) ^ ((bytes.len() as u64) << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     usize::try_from(mixed >> (64 - CACHE_SLOTS.ilog2())).expect("six bits fit")
 }

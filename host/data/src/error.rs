@@ -1,63 +1,62 @@
-//! What can be wrong with data from outside, in words for its owner.
+//! Errors of data, in the words of its owner.
 //!
-//! Owns the crate's one error type and the way a foreign value is shown: cut and escaped, because it comes from a file
-//! that nobody vouches for. A [`DataFault`] names no path and no query, so that it may cross to a stage; the other
-//! variants may name both and stay with the host.
+//! Owns the crate's error type and the way untrusted values are shown: cut and escaped. A
+//! [`DataFault`] names no path and no query, so that it may be passed to a stage. The other errors
+//! may name both and stay with the host.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Longer values are cut here when shown: enough to recognise one, too little to flood a terminal.
+/// The most bytes of a value that is shown: enough to recognise it, too little to flood a terminal.
 pub const MAX_SHOWN_BYTES: usize = 256;
-/// Longer lists of names or rows are cut here when shown, and counted.
+/// The most names or rows that are listed. The rest is counted.
 const MAX_LISTED: usize = 20;
 
-/// Something is wrong with the data: its owner can mend it, and retrying does not help.
+/// A fault of the data. Its owner can fix it, and retrying does not help.
 ///
-/// The same record as `data-fault` in `wit/types.wit`, and the line of the file where that is known.
+/// The same record as `data-fault` in `wit/types.wit`, with the line of the file where it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataFault {
-    /// What is wrong, in one sentence.
+    /// The fault, in one sentence.
     pub message: String,
-    /// The column's name, where one is to blame.
+    /// The name of the column, if the fault is in one.
     pub column: Option<String>,
-    /// The row, counted from 0 in the table, where one is to blame. Messages count from 1:
-    /// [`row_text`].
+    /// The row, from 0 in the table, if the fault is in one. Messages count from 1 ([`row_text`]).
     pub row: Option<u64>,
-    /// The line of the text file, counted from 1, where the row begins.
+    /// The line of the text file, from 1, on which the row begins.
     pub line: Option<u64>,
-    /// The offending value as text, cut at [`MAX_SHOWN_BYTES`] and escaped.
+    /// The value as text, escaped and cut at [`MAX_SHOWN_BYTES`].
     pub value: Option<String>,
 }
 
 impl DataFault {
-    /// A fault of the table as a whole.
+    /// Returns a fault of the table as a whole.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), ..Self::default() }
     }
 
-    /// A fault of one value: the message becomes "`value` `complaint`".
+    /// Returns a fault of one value, with the message "`value` `complaint`".
     pub fn of_value(value: &str, complaint: &str) -> Self {
         let value = shown(value);
         Self { message: format!("`{value}` {complaint}"), value: Some(value), ..Self::default() }
     }
 
-    /// The same fault, blamed on a column.
+    /// Sets the column.
     #[must_use]
     pub fn in_column(mut self, column: &str) -> Self {
         self.column = Some(column.to_owned());
         self
     }
 
-    /// The same fault, blamed on a row (from 0).
+    /// Sets the row, from 0.
     #[must_use]
     pub fn in_row(mut self, row: u64) -> Self {
         self.row = Some(row);
         self
     }
 
-    /// The same fault, blamed on a line (from 1).
+    /// Sets the line, from 1.
     #[must_use]
     pub fn on_line(mut self, line: u64) -> Self {
         self.line = Some(line);
@@ -85,20 +84,20 @@ impl fmt::Display for DataFault {
 
 impl std::error::Error for DataFault {}
 
-/// Why data could not be read, split or encoded.
+/// An error of reading, splitting or encoding data.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The data is wrong; see [`DataFault`].
     #[error(transparent)]
     Fault(Box<DataFault>),
-    /// A source's address cannot be understood, or names a kind of source that this version does not read.
+    /// The address of a source cannot be parsed, or names an unsupported kind of source.
     #[error("source `{uri}`: {message}\nhint: {hint}")]
     Uri {
-        /// The address as it was written.
+        /// The address as written.
         uri: String,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
-        /// What would be right.
+        /// The fix.
         hint: String,
     },
     /// A source is missing, or is not what its address says.
@@ -106,9 +105,9 @@ pub enum DataError {
     Unreadable {
         /// The file.
         path: String,
-        /// Why not.
+        /// The reason.
         message: String,
-        /// What may help; empty if nothing is known to.
+        /// A hint; may be empty.
         hint: String,
     },
     /// A query was refused or failed.
@@ -116,17 +115,17 @@ pub enum DataError {
     Query {
         /// The query, cut.
         query: String,
-        /// Why it was refused or what SQLite says.
+        /// The reason, or the message of SQLite.
         message: String,
-        /// What may help; empty if nothing is known to.
+        /// A hint; may be empty.
         hint: String,
     },
-    /// The signature, the split's plan or the task asks for what cannot be.
+    /// The signature, the split or the task asks for something impossible.
     #[error("{message}{}", hint_line(.hint))]
     Plan {
-        /// What is wrong.
+        /// The problem.
         message: String,
-        /// What would be right; empty if the message says so.
+        /// A hint; may be empty.
         hint: String,
     },
     /// The network or a server failed.
@@ -134,12 +133,12 @@ pub enum DataError {
     Unreachable {
         /// The URL, without secrets.
         url: String,
-        /// What happened.
+        /// The failure.
         message: String,
-        /// What may help; empty if nothing is known to.
+        /// A hint; may be empty.
         hint: String,
     },
-    /// The manifest does not grant what a source needs.
+    /// The manifest does not grant access.
     #[error("{what} is not granted")]
     Denied {
         /// The host or the address.
@@ -147,15 +146,15 @@ pub enum DataError {
         /// The entry that would grant it.
         grant: String,
     },
-    /// A source gives more than it may.
+    /// A response is longer than allowed.
     #[error("the response is longer than the {allowed} bytes that are allowed: {used} bytes came and it goes on")]
     TooLarge {
-        /// Bytes that came before it was cut off.
+        /// Bytes received before it was cut off.
         used: u64,
         /// Bytes that are allowed.
         allowed: u64,
     },
-    /// Decoding takes more memory than it may.
+    /// Decoding needs more memory than allowed.
     #[error("decoding `{path}` takes more than the {allowed} bytes of memory that are allowed")]
     Memory {
         /// The file.
@@ -163,19 +162,19 @@ pub enum DataError {
         /// Bytes that are allowed.
         allowed: u64,
     },
-    /// The host cannot decode anything now: the file is not to blame.
+    /// The host cannot decode anything now. The file is not the cause.
     #[error("{0}")]
     Host(String),
-    /// The reader was told to stop: its deadline passed, or the run was cancelled.
+    /// The reader was stopped: its deadline passed, or the run was cancelled.
     #[error("reading was interrupted")]
     Interrupted,
-    /// Arrow refused what this crate built: a bug.
+    /// Arrow refused an array of this crate, which is a bug.
     #[error("the host could not build a table: {0}")]
     Arrow(#[from] arrow_schema::ArrowError),
 }
 
 impl DataError {
-    /// The fault, if it is one of the data: what may be shown to a stage.
+    /// Returns the fault, if the data is wrong: the part of an error that a stage may see.
     pub fn as_fault(&self) -> Option<&DataFault> {
         match self {
             Self::Fault(fault) => Some(fault),
@@ -193,7 +192,7 @@ impl DataError {
 }
 
 impl DataError {
-    /// A database that another process writes to.
+    /// Returns the error for a database that another process is writing to.
     pub(crate) fn busy(path: &std::path::Path) -> Self {
         Self::unreadable(path, "another process holds the database", "try again when it has finished writing")
     }
@@ -209,13 +208,14 @@ fn hint_line(hint: &str) -> String {
     if hint.is_empty() { String::new() } else { format!("\nhint: {hint}") }
 }
 
-/// A row as messages name it. `row` counts from 0; people count the rows of a file from 1, its
-/// header not among them.
+/// Returns a row for messages. `row` counts from 0; the text counts data rows from 1, without the
+/// header.
 pub fn row_text(row: u64) -> String {
     format!("data row {}", row.saturating_add(1))
 }
 
-/// A foreign value as it is shown: control characters, backslashes and backticks escaped, cut at [`MAX_SHOWN_BYTES`].
+/// Returns an untrusted value for messages: control characters, backslashes and backticks are
+/// escaped, and the text is cut at [`MAX_SHOWN_BYTES`].
 pub fn shown(value: &str) -> String {
     let mut text = String::new();
     for character in value.chars() {
@@ -235,7 +235,7 @@ pub fn shown(value: &str) -> String {
     text
 }
 
-/// Names in backticks, the first 20 of them and how many more there are.
+/// Returns names in backticks: the first 20, and the number of the rest.
 pub(crate) fn listed<T: AsRef<str>>(names: &[T]) -> String {
     let mut text: Vec<String> =
         names.iter().take(MAX_LISTED).map(|name| format!("`{}`", shown(name.as_ref()))).collect();

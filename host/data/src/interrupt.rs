@@ -1,10 +1,11 @@
-//! How a reader learns that it should stop, and tells what it used.
+//! Stopping readers and charging their CPU time.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Asked by readers every few thousand rows or steps; cheap to clone. Once it says stop, it must go on saying so.
+/// Tells a reader when to stop. Readers ask every few thousand rows or steps. Once set, it must
+/// stay set. Cheap to clone.
 #[derive(Clone)]
 pub struct Interrupt {
     is_set: Arc<dyn Fn() -> bool + Send + Sync>,
@@ -12,22 +13,23 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Never stops.
+    /// Returns an interrupt that is never set.
     pub fn never() -> Self {
         Self::when(|| false)
     }
 
-    /// Stops at a deadline.
+    /// Returns an interrupt that is set from a deadline on.
     pub fn at(deadline: Instant) -> Self {
         Self::when(move || Instant::now() >= deadline)
     }
 
-    /// Stops when `is_set` says so. It is called from the reader's thread and must return at once.
+    /// Returns an interrupt that `is_set` decides. It is called on the reader's thread and must
+    /// return at once.
     pub fn when(is_set: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { is_set: Arc::new(is_set), charge: None }
     }
 
-    /// Stops when either of the two does.
+    /// Returns an interrupt that is set when either of the two is.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
         let (first, second) = (self.is_set.clone(), other.is_set.clone());
@@ -35,19 +37,18 @@ impl Interrupt {
         Self { is_set: Arc::new(move || first() || second()), charge }
     }
 
-    /// The same, and `charge` is told the CPU time, in nanoseconds, that threads of the reader's own
-    /// use.
+    /// Adds a callback for the CPU time that the reader's own threads use, in nanoseconds.
     #[must_use]
     pub fn charging(self, charge: impl Fn(u64) + Send + Sync + 'static) -> Self {
         Self { charge: Some(Arc::new(charge)), ..self }
     }
 
-    /// Whether to stop.
+    /// Returns whether to stop.
     pub fn is_set(&self) -> bool {
         (self.is_set)()
     }
 
-    /// Tells how much CPU time a thread of the reader's own used, in nanoseconds.
+    /// Charges the CPU time of one of the reader's own threads, in nanoseconds.
     pub fn charge(&self, nanoseconds: u64) {
         if let Some(charge) = &self.charge {
             charge(nanoseconds);

@@ -1,8 +1,8 @@
-//! Walks JSON without making values of it: numbers keep the digits that they are written with.
+//! Splits JSON text into values without parsing them, so that numbers keep their digits.
 //!
-//! `serde_json` makes a double of `2.9999999999999999999`, which is 3. It checks the text here, and
-//! reads single strings; what lies between is found by brackets and quotes alone, which is enough
-//! in a text that was checked.
+//! `serde_json` parses `2.9999999999999999999` as a double, which is 3. Here it validates the text
+//! and parses single strings. Everything else is found by brackets and quotes, which suffices in
+//! valid JSON.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use serde_json::Deserializer;
 
 use crate::error::{DataError, DataFault};
 
-/// The rows of a checked text: its values, the elements of arrays one by one.
+/// Returns the rows of a text: its top-level values, with the elements of arrays one by one.
 ///
 /// # Errors
 /// [`DataError::Fault`] if it is not JSON.
@@ -33,11 +33,11 @@ pub(crate) fn rows(text: &str) -> Result<Vec<&str>, DataError> {
     Ok(rows)
 }
 
-/// The members of an object, as they are written; `None` if the value is no object. Of two members
-/// of a name, the last counts.
+/// Returns the members of an object as written; `None` if the value is not an object. The last of
+/// several members with the same name wins.
 ///
 /// # Errors
-/// A name that is no text, such as half of a surrogate pair.
+/// A name that is not valid text, such as half of a surrogate pair.
 pub(crate) fn members(value: &str) -> Result<Option<HashMap<String, &str>>, serde_json::Error> {
     if !value.starts_with('{') {
         return Ok(None);
@@ -70,13 +70,13 @@ fn skip_space(text: &str, at: usize) -> usize {
     at + text.as_bytes()[at..].iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count()
 }
 
-/// Where the next element begins, or the bracket that ends them.
+/// Returns the position of the next element, or of the closing bracket.
 fn after_comma(text: &str, at: usize) -> usize {
     let at = skip_space(text, at);
     if text.as_bytes()[at] == b',' { skip_space(text, at + 1) } else { at }
 }
 
-/// Where the value that begins at `at` ends.
+/// Returns the end of the value that begins at `at`.
 fn value_end(text: &str, at: usize) -> usize {
     let bytes = text.as_bytes();
     match bytes[at] {
@@ -99,7 +99,7 @@ fn value_end(text: &str, at: usize) -> usize {
                 }
             }
         }
-        // At the top, `"a"1` and `1[2]` are two values each.
+        // At the top level, `"a"1` and `1[2]` are two values each.
         _ => at + bytes[at..].iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)).count(),
     }
 }
@@ -146,7 +146,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_found_is_what_a_parser_finds(values in prop::collection::vec(json(), 0..4), pretty: bool) {
+        fn values_are_split_as_a_parser_does(values in prop::collection::vec(json(), 0..4), pretty: bool) {
             let write = |value: &Value| if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
             let text = values.iter().map(|value| write(value).unwrap()).collect::<Vec<_>>().join(" ");
             let expected: Vec<Value> = values.into_iter().flat_map(|value| match value {

@@ -1,15 +1,53 @@
-//! Data from outside, under the host's rules.
+//! Data from outside: reading, decoding, splitting.
 //!
-//! - `signature`: what data must look like; [`Signature`] is written in the manifest and stored in every model.
-//! - `cell`, `column`: the one decoder from a foreign value to a typed column.
-//! - `source`: CSV, SQLite and Parquet; [`open`] gives a [`Cursor`] of Arrow batches, [`fetch`] a file from an HTTP server.
-//! - `decode`: where files are decoded: [`InProcess`], or in a process that performs a [`DecodeJob`].
-//! - `request`: rows that arrive whole, as JSON or CSV, for prediction.
-//! - `infer`: proposes a signature for data that nobody described.
-//! - `split`: which rows train, validate and test.
-//! - `target`: the target column as a task wants it.
+//! Sources are CSV, SQLite and Parquet files. Every value passes through one decoder, under a
+//! [`Signature`], so that it means the same in training and in prediction. This crate knows neither
+//! Wasm nor manifests nor the registry. `docs/types.md` lists how types are converted.
 //!
-//! Nothing here knows Wasm, manifests or the registry. `docs/types.md` says how types map, for users.
+//! ```
+//! use stagewright_data::{Interrupt, Signature, Source, Strictness, decode_json, open};
+//! use stagewright_store::{DataType, Field, Role};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let file = folder.path().join("churn.csv");
+//! std::fs::write(&file, "id,tenure,charges,churn\nC-1,1,29.85,No\nC-2,34,,Yes\n")?;
+//!
+//! let signature = Signature::new(vec![
+//!     Field::new("id", DataType::Utf8).with_role(Role::Identifier),
+//!     Field::new("tenure", DataType::Int64),
+//!     Field::new("charges", DataType::Float64).with_nullable(true),
+//!     Field::new("churn", DataType::Categorical).with_role(Role::Target),
+//! ])?;
+//!
+//! // Training reads a source in Arrow batches.
+//! let source = Source::new(format!("csv:{}", file.display()).parse()?);
+//! let mut cursor = open(&source, &signature, Strictness::Ingest, &Interrupt::never())?;
+//! let batch = cursor.next(1000)?.expect("two rows");
+//! assert_eq!((batch.num_rows(), batch.num_columns()), (2, 4));
+//!
+//! // Prediction decodes the features alone, by the same rules.
+//! let batch = decode_json(br#"{"tenure": 12, "charges": null}"#, &signature, Strictness::Predict)?;
+//! assert_eq!((batch.num_rows(), batch.num_columns()), (1, 2));
+//!
+//! // A value that does not fit is an error with its place.
+//! let error = decode_json(br#"{"tenure": 1.5, "charges": 3}"#, &signature, Strictness::Predict);
+//! let message = error.unwrap_err().to_string();
+//! assert_eq!(message, "column `tenure`, data row 1: `1.5` is not an int64: it has a fraction");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - `signature`: the columns that data must have. A signature is part of every model.
+//! - `cell`, `column`, `values`: the decoder, from a value of a source to an Arrow column and back.
+//! - `source`: CSV, SQLite and Parquet files ([`open`] returns a [`Cursor`] of batches), and
+//!   downloads over HTTP ([`fetch`]).
+//! - `decode`: decoding in this process ([`InProcess`]) or in one that performs a [`DecodeJob`].
+//! - `request`, `json`: rows that arrive at once, for prediction.
+//! - `infer`: a proposed signature for a source ([`infer`], [`propose`]).
+//! - `split`: which rows are for training, validation and test ([`SplitPlan`]).
+//! - `target`: the classes of the target, and its encoding ([`Task`]).
+//! - `interrupt`: stops readers and charges their CPU time.
 
 mod cell;
 mod column;

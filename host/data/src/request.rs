@@ -1,7 +1,7 @@
-//! Rows that arrive whole: the body of a prediction request, or a file given to `predict`.
+//! Rows that arrive at once: the body of a prediction request, or the input of `predict`.
 //!
-//! JSON, CSV and every source go through the decoder that training used. JSON may be an array of
-//! objects, one object, or objects one after the other (JSON Lines).
+//! JSON, CSV and every source pass through the decoder that training used. JSON may be an array of
+//! objects, one object, or a sequence of objects (JSON Lines).
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -18,63 +18,63 @@ use crate::json;
 use crate::signature::{Decoder, ExtraColumns, Signature, Strictness};
 use crate::source::{CellVisitor, CsvText, Place, Source, recognise, visit};
 
-/// The most bytes that decoded rows take: predictions of more are asked for in parts.
+/// The most bytes of decoded rows. More rows must be predicted in parts.
 pub(crate) const MAX_BYTES: usize = 1 << 30;
 
-/// The longest that a source is read for rows to predict: as long as ingestion has by default.
+/// The longest time for reading the rows of a source, the same as for ingestion by default.
 pub const MAX_READ_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// Bytes that a kept value takes besides its text.
 pub(crate) const KEPT_MEMORY: usize = 64;
 
-/// So many rows of a source are decoded at once.
+/// The rows of a source that are decoded at once.
 const ROWS_AT_ONCE: usize = 8192;
 
-/// Where rows to predict come from.
+/// The rows to predict.
 #[derive(Clone, Copy, Debug)]
 pub enum RowsInput<'a> {
-    /// A text of JSON.
+    /// JSON text.
     Json(&'a [u8]),
-    /// A text with delimiters.
+    /// Delimited text.
     Csv {
         /// The text.
         text: &'a [u8],
-        /// The byte that separates its cells.
+        /// The delimiter.
         delimiter: u8,
         /// Whether the first line names the columns.
         header: bool,
     },
-    /// A file or a table, as training reads it.
+    /// A file or a table, as for training.
     Source(&'a Source),
 }
 
-/// Rows to predict, decoded.
+/// Decoded rows to predict.
 #[derive(Clone, Debug)]
 pub struct Rows {
     /// The features, in the signature's order.
     pub batch: RecordBatch,
-    /// The columns that were to be kept, in the order in which they were asked for.
+    /// The kept columns, in the order of the request.
     pub kept: Vec<KeptColumn>,
 }
 
-/// A column that is passed on as it came.
+/// A column that is passed through to the output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeptColumn {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// A value for each row. Cells of CSV are texts; times are texts too, and numbers that no JSON
-    /// number of this program holds exactly.
+    /// A value for each row. Cells of CSV, times, and numbers that JSON cannot hold exactly are
+    /// texts.
     pub values: Vec<Value>,
 }
 
-/// Decodes rows for prediction and keeps columns beside them, whether the signature knows them or
-/// not.
+/// Decodes rows for prediction and keeps columns beside them, even columns that the signature does
+/// not have.
 ///
-/// `name` is what errors call the input.
+/// `name` is the input in errors.
 ///
 /// # Errors
-/// As [`decode_json`], [`decode_csv`] and [`crate::open`]; [`DataError::Fault`] if a column that is
-/// to be kept is not there.
+/// As [`decode_json`], [`decode_csv`] and [`crate::open`]; [`DataError::Fault`] if a column to keep
+/// does not exist.
 pub fn decode_rows(
     input: RowsInput<'_>,
     name: &str,
@@ -84,7 +84,7 @@ pub fn decode_rows(
     decode_rows_until(input, name, signature, keep, &Interrupt::at(Instant::now() + MAX_READ_TIME))
 }
 
-/// The same, until the interrupt says so.
+/// As [`decode_rows`], with an interrupt.
 pub(crate) fn decode_rows_until(
     input: RowsInput<'_>,
     name: &str,
@@ -92,7 +92,7 @@ pub(crate) fn decode_rows_until(
     keep: &[String],
     interrupt: &Interrupt,
 ) -> Result<Rows, DataError> {
-    let mut rows = Taken::new(signature, Strictness::Predict, keep);
+    let mut rows = RowsBuilder::new(signature, Strictness::Predict, keep);
     match input {
         RowsInput::Json(text) => rows.append_json(text, name)?,
         RowsInput::Csv { text, delimiter, header } => {
@@ -103,28 +103,29 @@ pub(crate) fn decode_rows_until(
     Ok(Rows { batch: rows.decoder.finish()?, kept: rows.kept })
 }
 
-/// The same of a source whose files are in memory.
+/// As [`decode_rows`], for a source whose files are in memory.
 pub(crate) fn decode_memory(
     source: &Source,
     place: Place,
     signature: &Signature,
     keep: &[String],
 ) -> Result<Rows, DataError> {
-    let mut rows = Taken::new(signature, Strictness::Predict, keep);
+    let mut rows = RowsBuilder::new(signature, Strictness::Predict, keep);
     visit(source, place, &Interrupt::never(), &mut rows)?;
     Ok(Rows { batch: rows.decoder.finish()?, kept: rows.kept })
 }
 
 /// Decodes rows of JSON to one batch.
 ///
-/// A key that is absent is not the same as a null: it is a fault, so that a misspelt name does not
-/// pass for a missing value. Nested values become JSON text in utf8 and categorical columns and fit
-/// no other. Numbers are read from their digits.
+/// A missing key is an error and not a null, so that a misspelt name does not count as a missing
+/// value. Nested values become JSON text in utf8 and categorical columns and fit no other. Numbers
+/// are read from their digits.
 ///
 /// # Errors
-/// [`DataError::Fault`] if the text is not JSON, if a row is not an object or lacks a column, if a value does not fit.
+/// [`DataError::Fault`] if the text is not JSON, a row is not an object or lacks a column, or a
+/// value does not fit.
 pub fn decode_json(text: &[u8], signature: &Signature, strictness: Strictness) -> Result<RecordBatch, DataError> {
-    let mut rows = Taken::new(signature, strictness, &[]);
+    let mut rows = RowsBuilder::new(signature, strictness, &[]);
     rows.append_json(text, "the request")?;
     rows.decoder.finish()
 }
@@ -139,7 +140,7 @@ pub fn decode_csv(
     signature: &Signature,
     strictness: Strictness,
 ) -> Result<RecordBatch, DataError> {
-    let mut rows = Taken::new(signature, strictness, &[]);
+    let mut rows = RowsBuilder::new(signature, strictness, &[]);
     CsvText::new(input, "the request".to_owned(), delimiter, true)?.visit(&Interrupt::never(), &mut rows)?;
     rows.decoder.finish()
 }
@@ -148,17 +149,17 @@ fn too_many() -> DataFault {
     DataFault::new(format!("the rows take more than {MAX_BYTES} bytes together\nhint: pass them in parts"))
 }
 
-/// Takes rows: features to the decoder, kept columns beside it.
-struct Taken<'a> {
+/// Collects rows: features in the decoder, kept columns beside it.
+struct RowsBuilder<'a> {
     decoder: Decoder,
     signature: &'a Signature,
     strictness: Strictness,
     kept: Vec<KeptColumn>,
-    /// Bytes that the kept values take, about.
+    /// The approximate bytes of the kept values.
     kept_bytes: usize,
 }
 
-impl<'a> Taken<'a> {
+impl<'a> RowsBuilder<'a> {
     fn new(signature: &'a Signature, strictness: Strictness, keep: &[String]) -> Self {
         let kept = |name: &String| KeptColumn { name: name.clone(), values: Vec::new() };
         let decoder = Decoder::new(signature, strictness).of_all_rows(MAX_BYTES);
@@ -218,7 +219,7 @@ impl<'a> Taken<'a> {
     }
 }
 
-/// Calls `take` with the cell that a JSON value, as it is written, stands for.
+/// Calls `take` with the cell for a JSON value, given as written.
 fn with_cell<T>(value: &str, take: impl FnOnce(Cell<'_>) -> T) -> Result<T, serde_json::Error> {
     Ok(match value.as_bytes().first() {
         Some(b'"') => take(Cell::Text(&serde_json::from_str::<String>(value)?)),
@@ -230,23 +231,23 @@ fn with_cell<T>(value: &str, take: impl FnOnce(Cell<'_>) -> T) -> Result<T, serd
             // An integer has no negative zero.
             Ok(integer) if value != "-0" => take(Cell::Integer(integer)),
             _ if value == "-0" || value.contains(['.', 'e', 'E']) => take(Cell::Decimal(value)),
-            // Beyond int64: the digits decide what they fit.
+            // Beyond int64, the type of the column decides about the digits.
             _ => take(Cell::Text(value)),
         },
     })
 }
 
-/// A JSON value that is passed on.
+/// Parses a JSON value that is kept.
 fn kept_json(value: &str) -> Result<Value, serde_json::Error> {
     match serde_json::from_str::<Value>(value) {
         Ok(Value::Number(number)) if number.to_string() != value => Ok(Value::from(value)),
-        // A number that is too large for a double.
+        // A number beyond the range of a double.
         Err(_) if value.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => Ok(Value::from(value)),
         other => other,
     }
 }
 
-/// A cell that is passed on.
+/// Returns a cell that is kept as JSON.
 fn kept_cell(cell: Cell<'_>) -> Value {
     match cell {
         Cell::Null => Value::Null,
@@ -257,7 +258,7 @@ fn kept_cell(cell: Cell<'_>) -> Value {
     }
 }
 
-impl CellVisitor for Taken<'_> {
+impl CellVisitor for RowsBuilder<'_> {
     fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError> {
         let mut places = self.signature.bind(names, self.strictness)?;
         let mut missing: Vec<&String> = Vec::new();
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_a_fault_with_row_and_value() {
+    fn a_value_that_does_not_fit_is_a_fault_with_row_and_value() {
         let narrow = signature().with_roles(&[Role::Feature]);
         let narrow = Signature { fields: narrow.fields.project(&[0, 2]), ..narrow };
         for (text, message) in [

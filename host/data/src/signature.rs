@@ -1,8 +1,8 @@
-//! What data from outside must look like, and the decoder that holds it to that.
+//! The signature of data, and the decoder that enforces it.
 //!
-//! A [`Signature`] is written in the manifest and stored inside every registered model, so that a row means the same when
-//! a model is trained and when it predicts. It must not depend on where the data comes from. [`Decoder`] turns cells into
-//! Arrow columns under a signature; sources and prediction requests all go through it.
+//! A [`Signature`] is part of the manifest and of every registered model, so that a row means the
+//! same in training and in prediction. It must not depend on the kind of source. [`Decoder`] turns
+//! cells into Arrow columns under a signature. All sources and prediction requests pass through it.
 
 use std::collections::HashMap;
 
@@ -14,58 +14,59 @@ use crate::cell::{Cell, NullTokens};
 use crate::column::ColumnBuilder;
 use crate::error::{DataError, DataFault, listed};
 
-/// What happens to columns that the signature does not name.
+/// How columns that the signature does not name are treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExtraColumns {
     /// They are not read.
     #[default]
     Ignore,
-    /// They are a fault that names them all.
+    /// They are an error that names them all.
     Error,
 }
 
-/// A column that is not what the signature declares.
+/// A column of a table that differs from the signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaDifference {
     /// The column.
     pub column: String,
-    /// How it is in the table.
+    /// The state in the table.
     pub observed: String,
-    /// How it is declared.
+    /// The state that the signature declares.
     pub expected: String,
 }
 
-/// For what rows are decoded.
+/// The purpose that rows are decoded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Strictness {
-    /// For training: every column of the signature must be there, nulls are admitted everywhere (validation judges them,
-    /// and can then count them), extra columns follow the signature's policy.
+    /// For training: every column of the signature must exist. Nulls are accepted everywhere, so
+    /// that validation can count and judge them. Extra columns are treated as the signature says.
     Ingest,
-    /// For prediction: only the features are read and must be there, a null in one that is not nullable is a fault, extra
-    /// columns (the target, an identifier) are ignored.
+    /// For prediction: only the features are read, and all must exist. A null in a column that is
+    /// not nullable is an error. Extra columns, such as the target or an identifier, are ignored.
     Predict,
 }
 
-/// The columns that data must have, and what stands for a missing value.
+/// The columns that data must have, and its null tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Signature {
-    /// The columns, in the order of the table: names, types, nullability and roles.
+    /// The columns in the order of the table: names, types, nullability and roles.
     pub fields: Schema,
-    /// Texts that stand for a missing value, compared with the whole cell before anything else is looked at. One that
-    /// reads as a number also stands for that number where a source holds numbers.
+    /// Null tokens: texts that stand for a missing value. They are compared with the whole cell
+    /// before anything else. A token that parses as a number also stands for that number in sources
+    /// with typed numbers.
     pub null_values: Vec<String>,
-    /// What happens to columns that `fields` does not name.
+    /// How columns that `fields` does not name are treated.
     #[serde(default)]
     pub extra_columns: ExtraColumns,
 }
 
 impl Signature {
-    /// A signature of these columns where the empty text is null and extra columns are ignored.
+    /// Returns a signature of these columns, with the empty text as null and extra columns ignored.
     ///
     /// # Errors
-    /// [`DataError::Plan`] for a bad or repeated name.
+    /// [`DataError::Plan`] for an invalid or repeated name.
     pub fn new(fields: Vec<Field>) -> Result<Self, DataError> {
         Ok(Self {
             fields: schema_of(fields)?,
@@ -74,26 +75,27 @@ impl Signature {
         })
     }
 
-    /// The same signature with other null tokens.
+    /// Replaces the null tokens.
     #[must_use]
     pub fn with_null_values<T: Into<String>>(mut self, null_values: impl IntoIterator<Item = T>) -> Self {
         self.null_values = null_values.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The same signature with another policy for extra columns.
+    /// Sets how extra columns are treated.
     #[must_use]
     pub fn with_extra_columns(mut self, policy: ExtraColumns) -> Self {
         self.extra_columns = policy;
         self
     }
 
-    /// The columns that a model sees.
+    /// Returns the columns that a model sees.
     pub fn features(&self) -> Schema {
         self.with_roles(&[Role::Feature]).fields
     }
 
-    /// The part of the signature whose columns have one of these roles, in order. Extra columns are ignored in it.
+    /// Returns the part of the signature whose columns have one of these roles, in order. It
+    /// ignores extra columns.
     #[must_use]
     pub fn with_roles(&self, roles: &[Role]) -> Self {
         let columns = self.fields.indices_where(|field| roles.contains(&field.role));
@@ -104,7 +106,8 @@ impl Signature {
         }
     }
 
-    /// The columns that decoding gives: all of them nullable at ingestion, the features alone for prediction.
+    /// Returns the columns of decoded batches: all of them, nullable, for ingestion; the features
+    /// for prediction.
     pub fn decoded(&self, strictness: Strictness) -> Schema {
         match strictness {
             Strictness::Predict => self.features(),
@@ -115,8 +118,8 @@ impl Signature {
         }
     }
 
-    /// Compares a table's columns with those that the signature declares: names, types and order.
-    /// Nulls are not looked at.
+    /// Compares the columns of a table with the signature: names, types and order, but not
+    /// nullability.
     pub fn differences(&self, table: &Schema) -> Vec<SchemaDifference> {
         let mut found = Vec::new();
         let of = |column: &str, observed: String, expected: String| SchemaDifference {
@@ -148,11 +151,12 @@ impl Signature {
         found
     }
 
-    /// Finds the columns among those that a source has: for each column of [`Signature::decoded`], its place in `names`.
+    /// Finds the columns in a source: returns, for each column of [`Signature::decoded`], its index
+    /// in `names`.
     ///
     /// # Errors
-    /// [`DataError::Fault`] naming all columns that are missing, repeated (if they are wanted), or
-    /// (where that is the policy) not wanted.
+    /// [`DataError::Fault`] that names all columns that are missing, read and repeated, or extra
+    /// where extra columns are an error.
     pub(crate) fn bind<T: AsRef<str>>(&self, names: &[T], strictness: Strictness) -> Result<Vec<usize>, DataError> {
         let wanted = self.decoded(strictness);
         let places = places(names, &wanted)?;
@@ -177,8 +181,7 @@ impl Signature {
     }
 }
 
-/// Returns the place of each name. A repeated name is a fault only if it is wanted: columns of
-/// other names are not read.
+/// Returns the index of each name. A repeated name is an error only if the column is read.
 fn places<'a, T: AsRef<str>>(names: &'a [T], wanted: &Schema) -> Result<HashMap<&'a str, usize>, DataError> {
     let mut places = HashMap::with_capacity(names.len());
     let mut repeated: Vec<&str> = Vec::new();
@@ -205,13 +208,14 @@ pub(crate) struct Decoder {
     columns: Vec<ColumnBuilder>,
     tokens: NullTokens,
     admits_nulls: bool,
-    /// Rows of the batch under construction.
+    /// Rows of the current batch.
     rows: usize,
-    /// Rows of the batches before it.
+    /// Rows of all earlier batches.
     rows_before: u64,
-    /// Bytes of text in it, at most: a category counts each time that it comes.
+    /// An upper bound on the bytes of text in the current batch: a category counts each time it
+    /// occurs.
     text_bytes: usize,
-    /// The most bytes of text that a batch may grow to.
+    /// The most bytes of text of a batch.
     most_text: usize,
 }
 
@@ -226,12 +230,12 @@ impl Decoder {
             rows: 0,
             rows_before: 0,
             text_bytes: 0,
-            // What is full at the end of a row has room for one more.
+            // A batch that is almost full has room for one more row.
             most_text: 2 * MAX_BATCH_BYTES,
         }
     }
 
-    /// The same for one batch of all rows, with at most so many bytes of text.
+    /// Allows one batch of all rows, with at most this many bytes of text.
     pub(crate) fn of_all_rows(self, most_text: usize) -> Self {
         Self { most_text, ..self }
     }
@@ -240,7 +244,7 @@ impl Decoder {
         &self.schema
     }
 
-    /// Rows in the batch under construction.
+    /// Returns the rows of the current batch.
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
@@ -262,23 +266,23 @@ impl Decoder {
         }
     }
 
-    /// Ends the current row: every column has got one cell.
+    /// Ends the current row. Every column must have received one cell.
     #[inline]
     pub(crate) fn end_row(&mut self) {
         self.rows += 1;
     }
 
-    /// Ends `rows` rows at once, for sources that hold columns.
+    /// Ends `rows` rows at once, for sources that are read by column.
     pub(crate) fn end_rows(&mut self, rows: usize) {
         self.rows += rows;
     }
 
-    /// The row under construction, from 0 in the table.
+    /// Returns the index of the current row in the table, from 0.
     pub(crate) fn row(&self) -> u64 {
         self.rows_before + self.rows as u64
     }
 
-    /// Whether the rows since the last batch take as much room as a batch may.
+    /// Returns whether the current batch has reached the size of a batch.
     #[inline]
     pub(crate) fn is_full(&mut self) -> bool {
         if self.text_bytes < MAX_BATCH_BYTES {
@@ -288,7 +292,7 @@ impl Decoder {
         self.text_bytes >= MAX_BATCH_BYTES
     }
 
-    /// Bytes that the rows since the last batch take.
+    /// Returns the bytes of the current batch.
     pub(crate) fn held_bytes(&self) -> usize {
         self.rows * 8 * self.columns.len() + self.held_text()
     }
@@ -297,7 +301,7 @@ impl Decoder {
         self.columns.iter().map(ColumnBuilder::text_bytes).sum()
     }
 
-    /// Refuses a text, or a row, that is larger than what crosses to a stage at once.
+    /// Refuses a text or a row that is larger than what may be passed to a stage at once.
     #[cold]
     fn check_size(&mut self, column: usize, text: &str) -> Result<(), Box<DataFault>> {
         let held = self.held_text();
@@ -314,7 +318,7 @@ impl Decoder {
         Err(Box::new(DataFault::new(message).in_column(&self.schema.fields()[column].name).in_row(self.row())))
     }
 
-    /// The rows since the last batch.
+    /// Ends the batch and returns it.
     pub(crate) fn finish(&mut self) -> Result<RecordBatch, DataError> {
         let arrays = self.columns.iter_mut().map(ColumnBuilder::finish).collect::<Result<_, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
@@ -334,7 +338,7 @@ impl Decoder {
     #[cold]
     fn value_fault(&self, column: usize, cell: Cell<'_>, complaint: &str) -> Box<DataFault> {
         let fault = match cell {
-            // As it is written, not as the number that it is near.
+            // As written, not as the nearest double.
             Cell::Decimal(text) => DataFault::of_value(text, complaint),
             cell => cell.with_text(|text| DataFault::of_value(text, complaint)),
         };

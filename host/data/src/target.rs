@@ -1,7 +1,8 @@
-//! The target column as a task wants it: classes as 0, 1, 2, ..., values as finite doubles.
+//! The target column as a task needs it: classes as 0, 1, 2, ..., values as finite doubles.
 //!
-//! The host encodes the target, so that no stage decides which class is the positive one. Classes are compared by their text; for
-//! numeric and boolean targets by the value that the text stands for, so that `1`, `1.0` and `true` mean what they say.
+//! The host encodes the target, so that no stage decides which class is the positive one. Classes
+//! are compared by their text; those of numeric and boolean targets by value, so that `1`, `1.0`
+//! and `true` mean what they say.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,16 +15,16 @@ use crate::cell::{Cell, parse_boolean, parse_float64, parse_int64};
 use crate::error::{DataError, DataFault, listed, shown};
 use crate::values::Values;
 
-/// More classes are more likely a target that is no class.
+/// With more distinct values than this, the target is probably not categorical.
 const MAX_CLASSES: usize = 1000;
 
-/// What the manifest says about the task.
+/// The kind of task, as the manifest declares it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum TaskKind {
     /// Two classes, of which `positive` is class 1.
     Binary {
-        /// The positive class as the data calls it.
+        /// The positive class as the data names it.
         positive: String,
     },
     /// Two classes or more.
@@ -32,20 +33,20 @@ pub enum TaskKind {
     Regression,
 }
 
-/// The task with its classes, as `task` in `wit/types.wit`. Stored with a model.
+/// A task with its classes, as `task` in `wit/types.wit`. It is stored with a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Task {
     /// The target is int64: 0 or 1, never null.
     Binary {
-        /// What the target calls class 0.
+        /// The name of class 0 in the data.
         negative: String,
-        /// What the target calls class 1.
+        /// The name of class 1 in the data.
         positive: String,
     },
     /// The target is int64: an index into `classes`, never null.
     MultiClass {
-        /// The classes in order of their text, by bytes.
+        /// The classes, sorted by the bytes of their text.
         classes: Vec<String>,
     },
     /// The target is float64: finite, never null.
@@ -62,11 +63,12 @@ impl TaskKind {
         }
     }
 
-    /// Looks at the whole target column, given as arrays in order, and names its classes.
+    /// Reads the whole target column, given as arrays in order, and finds its classes.
     ///
     /// # Errors
-    /// [`DataError::Fault`] for a null (with its row), for one class only, for another number of classes than two in a binary
-    /// task; [`DataError::Plan`] if the positive class is not among those found.
+    /// [`DataError::Fault`] for a null (with its row), for a single class, and for another number
+    /// of classes than two in a binary task; [`DataError::Plan`] if the positive class is not among
+    /// the classes.
     pub fn with_classes<E: From<DataError>>(
         &self,
         column: &str,
@@ -155,7 +157,7 @@ fn one_class(column: &str, class: &str) -> DataError {
     DataFault::new(message).in_column(column).into()
 }
 
-/// How a class of this type is called, given what a person calls it.
+/// Returns the name of a class in a column of this type, given a label that a person wrote.
 fn class_named(label: &str, data_type: Option<DataType>) -> String {
     match data_type {
         // Exact, where a double would not be.
@@ -166,13 +168,13 @@ fn class_named(label: &str, data_type: Option<DataType>) -> String {
     }
 }
 
-/// `1` for 1.0: a class is the same whether a source stores it as an integer or a real.
+/// Returns `1` for 1.0: a class is the same whether a source stores it as an integer or a real.
 pub(crate) fn number_class(number: f64) -> String {
-    // Display writes whole doubles without a fraction; -0 is 0.
+    // Display writes integral doubles without a fraction; adding 0 turns -0 into 0.
     (number + 0.0).to_string()
 }
 
-/// Calls `take` with the class that a cell stands for.
+/// Calls `take` with the class of a cell.
 fn with_class<T>(cell: Cell<'_>, column: &str, row: u64, take: impl FnOnce(&str) -> T) -> Result<T, DataError> {
     match cell {
         Cell::Null => Err(DataFault::new("the target is missing").in_column(column).in_row(row).into()),
@@ -185,12 +187,12 @@ fn with_class<T>(cell: Cell<'_>, column: &str, row: u64, take: impl FnOnce(&str)
 }
 
 impl Task {
-    /// Encodes some rows of the target: int64 for classes, float64 for regression. `first_row` is the number of the first of them, for
-    /// errors.
+    /// Encodes rows of the target: int64 for classes, float64 for a regression. `first_row` is the
+    /// number of the first row, for errors.
     ///
     /// # Errors
-    /// [`DataError::Fault`] with its row for a null, a class that the task does not have, or a value that is not finite;
-    /// [`DataError::Plan`] if a regression's target is not numeric.
+    /// [`DataError::Fault`] with its row for a null, an unknown class, or a value that is not
+    /// finite; [`DataError::Plan`] if the target of a regression is not numeric.
     pub fn encode(&self, column: &str, array: &ArrayRef, first_row: u64) -> Result<ArrayRef, DataError> {
         let classes: Vec<&str> = match self {
             Self::Binary { negative, positive } => vec![negative, positive],

@@ -1,4 +1,4 @@
-//! Reads the values of a table's column back: as text for labels and identifiers, as bytes for keys.
+//! Reads the values of a column: as text for labels and identifiers, as bytes for keys.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
@@ -63,14 +63,15 @@ impl<'a> Values<'a> {
             Self::Float64(array) => Cell::Float(array.value(row)),
             Self::Utf8(array) => Cell::Text(array.value(row)),
             Self::Categorical { codes, categories } => {
-                // A code that a checked table holds is not negative.
+                // The codes of a checked table are not negative.
                 Cell::Text(categories.value(usize::try_from(codes.value(row)).unwrap_or_default()))
             }
             Self::Timestamp(array) => Cell::Timestamp(array.value(row)),
         }
     }
 
-    /// Appends the value's text behind its length, so that no two rows of cells have the same bytes.
+    /// Appends the length and the text of a value, so that no two rows of cells have the same
+    /// bytes.
     pub(crate) fn write_text_key(&self, row: usize, key: &mut Vec<u8>) {
         match self.cell(row) {
             Cell::Null => key.push(0),
@@ -81,7 +82,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Appends the value itself. Cheaper than text for numbers.
+    /// Appends the bytes of a value, which is cheaper than text for numbers.
     pub(crate) fn write_value_key(&self, row: usize, key: &mut Vec<u8>) {
         let cell = self.cell(row);
         key.push(u8::from(!matches!(cell, Cell::Null)));

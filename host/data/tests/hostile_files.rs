@@ -1,5 +1,5 @@
-//! Files that cost more than they weigh: what is read of them stays small, and whoever waits for
-//! them does not wait for ever.
+//! Files that cost far more than their size: reading them takes bounded memory, and nobody waits
+//! for them forever.
 
 use std::fs::File;
 use std::path::Path;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 const MIB: usize = 1 << 20;
 
-/// A batch is full when it has as much as crosses to a stage at once; its last row may be as large.
+/// The most bytes of a batch: full at the size of a batch, plus a last row of the same size.
 const MOST: usize = 2 * MAX_BATCH_BYTES + (1 << 20);
 
 /// Far more than a test that ends takes, and far less than one that does not.
@@ -33,7 +33,7 @@ fn database(folder: &TempDir, sql: &str) -> Source {
     Source::new(format!("sqlite:{}#v", path.display()).parse().expect("an address"))
 }
 
-/// The same database, asked a query of the manifest.
+/// Returns the database with a query of the manifest.
 fn asked(source: &Source, query: &str) -> Source {
     let address = source.uri.to_string();
     let address = address.split('#').next().expect("a first part");
@@ -44,7 +44,7 @@ fn opened(source: &Source, interrupt: &Interrupt) -> Result<Cursor, DataError> {
     open(source, &texts(), Strictness::Ingest, interrupt)
 }
 
-/// Reads some batches; each must be small.
+/// Reads some batches and checks that each is small.
 fn assert_small(cursor: &mut Cursor, batches: usize) -> usize {
     let mut rows = 0;
     for _ in 0..batches {
@@ -82,7 +82,7 @@ fn a_view_calls_no_function_that_takes_for_ever() {
         let source = database(&folder, &format!("CREATE VIEW v AS SELECT {call} AS t"));
         let error = end_of(&source, &Interrupt::never()).to_string();
         assert!(error.contains("a view of it may not be read"), "{call}: {error}");
-        // The manifest's own query may not get there by a detour.
+        // The manifest's query may not call the function through a view either.
         let error = end_of(&asked(&source, "SELECT t FROM v"), &Interrupt::never()).to_string();
         assert!(error.contains("a view of it may not be read"), "{call}: {error}");
     }
@@ -103,7 +103,7 @@ fn a_name_that_is_no_utf_8_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn a_view_of_honest_functions_is_read() {
+fn a_view_of_allowed_functions_is_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let sql = "CREATE TABLE x (a TEXT, b REAL); INSERT INTO x VALUES (' One ', 1.26), ('two', 2.0);
         CREATE VIEW v AS SELECT upper(a) || ' ' || round(coalesce(b, 0), 1) AS t FROM x WHERE a LIKE '%o%'";
@@ -112,10 +112,10 @@ fn a_view_of_honest_functions_is_read() {
 }
 
 #[test]
-fn nobody_waits_for_a_call_that_does_not_hear() {
+fn nobody_waits_for_a_call_that_does_not_react() {
     let folder = tempfile::tempdir().expect("a folder");
     let source = database(&folder, "CREATE TABLE v (t TEXT); INSERT INTO v VALUES ('x')");
-    // About half an hour in one call, in which SQLite asks nobody.
+    // About half an hour in one call, during which SQLite calls no handler.
     let query = "SELECT instr(hex(zeroblob(4000000)), hex(zeroblob(2000000)) || '1') AS t";
     let began = Instant::now();
     let error = end_of(&asked(&source, query), &Interrupt::at(began + Duration::from_millis(300)));
@@ -135,7 +135,7 @@ fn a_view_without_end_ends_at_the_deadline() {
 }
 
 #[test]
-fn what_a_database_would_keep_in_memory_is_bounded() {
+fn the_memory_of_a_database_is_bounded() {
     let folder = tempfile::tempdir().expect("a folder");
     // Sorts two billion rows of a megabyte.
     let sql = "CREATE TABLE x (t TEXT); INSERT INTO x VALUES (hex(zeroblob(500000)));
@@ -146,9 +146,9 @@ fn what_a_database_would_keep_in_memory_is_bounded() {
 }
 
 #[test]
-fn few_bytes_of_a_database_do_not_become_many_at_once() {
+fn a_small_database_does_not_expand_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    // 4 TB of text out of 4 MiB.
+    // 4 TB of text from 4 MiB.
     let sql = "CREATE TABLE x (t TEXT); INSERT INTO x VALUES (hex(zeroblob(2000000)));
         CREATE VIEW v AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
         SELECT t FROM n, x";
@@ -158,7 +158,7 @@ fn few_bytes_of_a_database_do_not_become_many_at_once() {
 }
 
 #[test]
-fn a_row_that_no_stage_could_be_given_is_a_fault_with_its_place() {
+fn a_row_too_large_for_a_stage_is_a_fault_with_its_place() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("long.csv");
     std::fs::write(&path, format!("t\nshort\n{}\n", "x".repeat(MAX_BATCH_BYTES + 1))).expect("a file");
@@ -167,7 +167,7 @@ fn a_row_that_no_stage_could_be_given_is_a_fault_with_its_place() {
     let fault = error.as_fault().expect("a fault of the data");
     assert_eq!((fault.column.as_deref(), fault.row, fault.line), (Some("t"), Some(1), Some(3)), "{error}");
 
-    // Each of its texts may pass; together they may not.
+    // Each text is small enough; together they are not.
     let columns = 40;
     let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
     let cell = "x".repeat(MIB);
@@ -218,7 +218,7 @@ fn parquet(path: &Path, batch: &RecordBatch, times: usize) -> Source {
     Source::new(format!("parquet:{}", path.display()).parse().expect("an address"))
 }
 
-/// Many rows that all say the same long text, which stands in the file once.
+/// Writes many rows with the same long text, which the file stores once.
 fn repeated(folder: &TempDir, rows: usize, times: usize) -> Source {
     let values: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(MIB)]));
     let array = DictionaryArray::<Int32Type>::try_new(Int32Array::from(vec![0; rows]), values).expect("codes");
@@ -227,7 +227,7 @@ fn repeated(folder: &TempDir, rows: usize, times: usize) -> Source {
 }
 
 #[test]
-fn few_bytes_of_a_parquet_file_do_not_become_many_at_once() {
+fn a_small_parquet_file_does_not_expand_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let source = repeated(&folder, 20_000, 2);
     let size = std::fs::metadata(folder.path().join("repeated.parquet")).expect("a file").len();
@@ -235,7 +235,7 @@ fn few_bytes_of_a_parquet_file_do_not_become_many_at_once() {
     let mut cursor = opened(&source, &Interrupt::never()).expect("a file");
     let rows = assert_small(&mut cursor, 6);
     assert!(rows <= 6 * 17, "{rows}");
-    // As categories the text stands once, and the rows are codes.
+    // As a category the text is stored once, and the rows are codes.
     let categories = Signature::new(vec![Field::new("t", DataType::Categorical)]).expect("a signature");
     let mut cursor = open(&source, &categories, Strictness::Ingest, &Interrupt::never()).expect("a file");
     let mut rows = 0;

@@ -1,5 +1,5 @@
-//! Parquet files: every date, time and decimal is read as the value that the file holds, or is a
-//! fault; damaged files are faults.
+//! Parquet files: every date, time and decimal is read exactly or is a fault; damaged files are
+//! faults.
 
 mod both;
 
@@ -27,7 +27,7 @@ use stagewright_data::{DataError, InferenceOptions, Interrupt, Signature, Source
 use stagewright_store::{DataType, Field};
 use tempfile::TempDir;
 
-/// The first and last microsecond that a timestamp may be: those of the years -9999 and 9999.
+/// The first and last microsecond of a timestamp: those of the years -9999 and 9999.
 const FIRST: i64 = -377_705_116_800_000_000;
 const LAST: i64 = 253_402_300_799_999_999;
 const DAY: i64 = 86_400_000_000;
@@ -46,7 +46,7 @@ fn write_with(folder: &TempDir, columns: Vec<(&str, ArrayRef)>, properties: Writ
     path
 }
 
-/// A file with one column `t` of INT96: days since 1970 and nanoseconds in them.
+/// Writes a file with one column `t` of INT96: days since 1970 and nanoseconds in them.
 fn write_int96(folder: &TempDir, times: &[(i32, u64)]) -> PathBuf {
     let column = Type::primitive_type_builder("t", PhysicalType::INT96).with_repetition(Repetition::REQUIRED);
     let column = Arc::new(column.build().unwrap());
@@ -96,13 +96,13 @@ fn texts(path: &Path, name: &str) -> Result<Vec<Option<String>>, DataError> {
     Ok(read(path, name, DataType::Utf8)?.as_string::<i32>().iter().map(|text| text.map(str::to_owned)).collect())
 }
 
-/// The microseconds, or `None` where the file's value is none of the calendar's.
+/// Returns the microseconds; `None` outside of the calendar.
 fn exact(value: i64, factor: i64) -> Option<i64> {
     let microseconds = i128::from(value) * i128::from(factor);
     i64::try_from(microseconds).ok().filter(|it| (FIRST..=LAST).contains(it))
 }
 
-/// A single time is read as expected: the value, or a fault with column, row and value.
+/// Checks that a single time is read as expected: the value, or a fault with column, row and value.
 fn check(path: &Path, value: impl std::fmt::Display, expected: Option<i64>) {
     match (times(path), expected) {
         (Ok(found), Some(expected)) => assert_eq!(found, [expected], "{value}"),
@@ -115,8 +115,8 @@ fn check(path: &Path, value: impl std::fmt::Display, expected: Option<i64>) {
     }
 }
 
-/// Values of a unit of `factor` microseconds: any, those near the calendar's ends, and those that
-/// writers use for infinities.
+/// Values in units of `factor` microseconds: arbitrary ones, those near the ends of the calendar,
+/// and those that writers use for infinities.
 fn unit_values(factor: i64) -> impl Strategy<Value = i64> {
     let near = |end: i64| (-3_i64..=3).prop_map(move |by| end / factor + by);
     prop_oneof![
@@ -168,7 +168,7 @@ proptest! {
     ], nanoseconds in 0_u64..86_400_000_000_000) {
         let folder = tempfile::tempdir().unwrap();
         let path = write_int96(&folder, &[(days, nanoseconds)]);
-        // The file counts days from -4713: the first of them have no number in it.
+        // The file counts days from the year -4713.
         let days = i64::from(days.wrapping_add(2_440_588)) - 2_440_588;
         let microseconds = i128::from(days) * i128::from(DAY) + i128::from(nanoseconds / 1000);
         let expected = i64::try_from(microseconds).ok().filter(|it| (FIRST..=LAST).contains(it));
@@ -241,7 +241,7 @@ fn null_columns_uuids_times_of_day_and_intervals_are_what_they_are_or_a_fault() 
     assert!(error.starts_with("column `no clock`, data row 1: the value has no text"), "{error}");
 }
 
-/// A file with columns of many kinds, several pages, and two row groups.
+/// Writes a file with columns of many kinds, several pages, and two row groups.
 fn varied(folder: &TempDir) -> PathBuf {
     let numbers: Vec<i64> = (0..300).collect();
     let words: Vec<Option<String>> = (0..300).map(|row| (row % 7 != 0).then(|| format!("word {}", row % 11))).collect();
@@ -273,7 +273,7 @@ fn varied(folder: &TempDir) -> PathBuf {
     write_with(folder, columns, properties)
 }
 
-/// Reads all that can be read of a file; what matters is that it returns.
+/// Reads as much as possible of a file. It must return.
 fn read_all(path: &Path) -> Result<u64, DataError> {
     Ok(infer(&source(path), &InferenceOptions::default(), &Interrupt::never())?.rows)
 }
@@ -284,7 +284,7 @@ fn a_damaged_file_is_an_error_and_never_a_panic() {
     let whole = fs::read(varied(&folder)).unwrap();
     let path = folder.path().join("damaged.parquet");
     let footer = whole.len() - 8 - u32::from_le_bytes(whole[whole.len() - 8..][..4].try_into().unwrap()) as usize;
-    // xorshift (Marsaglia 2003): the same damages in every run.
+    // xorshift (Marsaglia 2003): the same damage in every run.
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = move |below: usize| {
         state ^= state << 13;
@@ -295,7 +295,7 @@ fn a_damaged_file_is_an_error_and_never_a_panic() {
     let mut refused = 0;
     for number in 0..4000 {
         let mut bytes = whole.clone();
-        // Most damages hit the footer, which everything else depends on.
+        // Most damage goes to the footer, which everything else depends on.
         let from = if number % 4 == 0 { 4 } else { footer };
         for _ in 0..=random(3) {
             let at = from + random(whole.len() - 8 - from);
@@ -348,8 +348,8 @@ fn a_codec_that_is_not_read_is_named_with_what_to_do() {
     }
 }
 
-/// Reads what pyarrow writes, as pyarrow reads it. Needs a Python with pyarrow, which
-/// `STAGEWRIGHT_PYTHON` names.
+/// Reads what pyarrow writes, and compares it with what pyarrow reads. Needs a Python with pyarrow,
+/// named by `STAGEWRIGHT_PYTHON`.
 #[test]
 #[ignore = "needs pyarrow: STAGEWRIGHT_PYTHON names a Python that has it"]
 fn every_time_and_decimal_that_pyarrow_writes_is_read_as_pyarrow_reads_it() {
@@ -380,7 +380,7 @@ fn every_time_and_decimal_that_pyarrow_writes_is_read_as_pyarrow_reads_it() {
     assert!(compared > 500, "{compared}");
 }
 
-/// `value` is null where the calendar has no such time: then the whole file is refused.
+/// `value` is null where the calendar has no such time. The whole file is then refused.
 fn compare(path: &Path, column: &str, row: usize, value: &serde_json::Value, is_time: bool) {
     let row = if path.extension().is_some_and(|ending| ending != "parquet") { 0 } else { row };
     let shown = format!("{} {column} row {row}: {value}", path.display());

@@ -1,4 +1,4 @@
-//! Every kind of source, good and bad, read through the public interface.
+//! Every kind of source, valid and invalid, read through the public interface.
 
 mod both;
 
@@ -66,7 +66,7 @@ fn csv_error(text: &[u8]) -> String {
     read_csv(text).unwrap_err().to_string()
 }
 
-/// A database with one table `customers` of the signature's columns.
+/// Creates a database with one table `customers` of the signature's columns.
 fn database(folder: &TempDir, rows: &str) -> PathBuf {
     let path = folder.path().join("table.db");
     let connection = Connection::open(&path).unwrap();
@@ -173,7 +173,8 @@ fn a_file_that_is_not_there_and_a_directory_are_told_apart() {
         let directory = source(&format!("{kind}:{}{table}", folder.path().display()));
         let error = read(&directory, &signature()).unwrap_err().to_string();
         assert!(error.ends_with("it is a directory\nhint: name a file in it"), "{error}");
-        // A device stands for all that is neither file nor directory: opening a pipe would wait for its writer.
+        // A device stands for everything that is neither file nor folder: opening a pipe would wait
+        // for its writer.
         let error = read(&source(&format!("{kind}:/dev/zero{table}")), &signature()).unwrap_err().to_string();
         assert!(error.contains("it is no regular file"), "{error}");
     }
@@ -228,7 +229,7 @@ fn a_query_can_only_select() {
 }
 
 #[test]
-fn a_name_that_is_no_column_is_no_text_either() {
+fn an_unknown_column_in_double_quotes_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = database(&folder, ROWS);
     let error =
@@ -252,7 +253,7 @@ fn a_query_without_end_stops_at_the_deadline_and_when_its_cursor_is_dropped() {
     let mut cursor = open(&query(&path, numbers, vec![]), &narrow, Strictness::Ingest, &never).unwrap();
     assert_eq!(cursor.next(10).unwrap().unwrap().num_rows(), 10);
     drop(cursor);
-    // Would hang in the middle of the statement if the drop did not reach it.
+    // Would hang in the middle of the statement if dropping did not stop it.
     drop(open(&query(&path, endless, vec![]), &narrow, Strictness::Ingest, &never).unwrap());
 }
 
@@ -284,7 +285,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 #[test]
-fn what_stands_in_a_log_is_read_as_far_as_it_was_committed() {
+fn committed_changes_in_a_log_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = database(&folder, ROWS);
     let writer = Connection::open(&path).unwrap();
@@ -303,7 +304,7 @@ fn what_stands_in_a_log_is_read_as_far_as_it_was_committed() {
     writer.execute_batch("VACUUM").unwrap();
     assert_eq!(read(&table(&path), &signature()).unwrap().num_rows(), before + 10, "the file shrinks");
 
-    // A log whose end was not written, at every length, and one with a bit that is another.
+    // A log that is truncated at every length, and one with a flipped bit.
     let copy = copy_of(&path, &folder, "crashed.db");
     let log = fs::read(beside(&copy, "-wal")).unwrap();
     for length in (0..log.len()).step_by(log.len() / 40) {
@@ -317,14 +318,14 @@ fn what_stands_in_a_log_is_read_as_far_as_it_was_committed() {
         read(&table(&copy), &signature()).unwrap();
     }
 
-    // One that was begun anew over an older one.
+    // A log that was restarted over an older one.
     writer.execute_batch("PRAGMA wal_checkpoint(RESTART)").unwrap();
     insert(4000, 4001);
     assert_eq!(read(&table(&path), &signature()).unwrap().num_rows(), before + 12);
 }
 
 #[test]
-fn whoever_reads_a_database_keeps_others_from_changing_the_file() {
+fn a_reader_of_a_database_locks_out_writers() {
     let folder = tempfile::tempdir().unwrap();
     let path = database(&folder, ROWS);
     let table = source(&format!("sqlite:{}#customers", path.display()));
@@ -360,7 +361,7 @@ fn a_database_that_a_writer_left_half_written_is_not_read() {
     let copy = folder.path().join("crashed.db");
     fs::copy(&path, &copy).unwrap();
     fs::copy(beside(&path, "-journal"), beside(&copy, "-journal")).unwrap();
-    // As a writer leaves it that came as far as the file.
+    // As left by a writer that was interrupted while it wrote to the file.
     let mut journal = fs::read(beside(&copy, "-journal")).unwrap();
     journal[0] = 0xd9;
     fs::write(beside(&copy, "-journal"), journal).unwrap();
@@ -395,7 +396,7 @@ fn parquet(folder: &TempDir, columns: Vec<(&str, ArrayRef)>) -> PathBuf {
 }
 
 #[test]
-fn parquet_types_become_the_contract_s() {
+fn parquet_types_become_types_of_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let decimals = Decimal128Array::from(vec![12345, -50]).with_precision_and_scale(10, 2).unwrap();
     let words: arrow_array::DictionaryArray<arrow_array::types::Int8Type> = ["b", "a"].into_iter().collect();

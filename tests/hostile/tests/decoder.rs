@@ -203,7 +203,7 @@ fn a_process_of_its_own_decodes_as_this_one_does() {
                     RowsInput::Source(source) => source.uri.path().display().to_string(),
                     _ => "standard input".to_owned(),
                 };
-                let rows = decoder.whole(input, &name, &signature(), &keep, &leave);
+                let rows = decoder.decode_rows(input, &name, &signature(), &keep, &leave);
                 rows.map(|rows| (shown(&rows.batch), rows.kept)).map_err(|error| error.to_string())
             };
             let rows = read(&*apart);
@@ -412,7 +412,7 @@ fn a_split_is_read_in_a_process_of_its_own_as_in_this_one() {
         fs::write(&path, &text).expect("a file");
         let read = |decoder: &dyn Decode| {
             let (schema, batches) = table(if number < 2 { 30_000 } else { 2 });
-            let cells = |names: &[String], take: &mut SplitCellSink<'_>| decoder.split(&path, names, &leave, take);
+            let cells = |names: &[String], take: &mut SplitCellSink<'_>| decoder.read_split(&path, names, &leave, take);
             Split::import(cells, &schema, batches).map_err(|error| error.to_string())
         };
         let found = read(&*apart);
@@ -421,7 +421,7 @@ fn a_split_is_read_in_a_process_of_its_own_as_in_this_one() {
     }
     assert_eq!(made, 3);
     for decoder in [&*apart, &InProcess] {
-        let ended = decoder.split(&folder.path().join("none.csv"), &[], &leave, &mut |_| Ok(()));
+        let ended = decoder.read_split(&folder.path().join("none.csv"), &[], &leave, &mut |_| Ok(()));
         assert!(matches!(ended, Err(DataError::Unreadable { .. })), "{ended:?}");
     }
 }
@@ -454,7 +454,7 @@ fn whatever_a_process_sends_that_reads_a_split_is_a_fault_of_the_file_and_nothin
                 taken += cells.num_rows();
                 if deed == "split-without-end" { Ok(()) } else { take(cells) }
             };
-            liar.split(&path, names, &leave, &mut counted)
+            liar.read_split(&path, names, &leave, &mut counted)
         };
         let error = Split::import(cells, &schema, batches).expect_err("a lie is an error");
         assert!(matches!(error, DataError::Unreadable { .. } | DataError::Fault(_)), "{deed}: {error:?}");

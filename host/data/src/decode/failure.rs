@@ -1,4 +1,4 @@
-//! The error of a process that decodes, as it is sent.
+//! Errors of a decoding process, in the form in which it sends them.
 
 use serde::{Deserialize, Serialize};
 use stagewright_text::Untrusted;
@@ -6,17 +6,17 @@ use stagewright_text::Untrusted;
 use crate::error::{DataError, DataFault, MAX_SHOWN_BYTES, shown};
 use crate::source::Source;
 
-/// The most bytes of a message that a process that decodes may send, and of its hint.
+/// The most bytes of a message from a decoding process, and of a hint.
 const MESSAGE: usize = 16 << 10;
 const HINT: usize = 2 << 10;
 
 /// The most bytes of a name.
 const NAME: usize = 4 << 10;
 
-/// Between a message and its hint, wherever the two are one text.
+/// Separates message and hint where one text has both.
 const HINTED: &str = "\nhint: ";
 
-/// An error that a process that decodes says it ran into.
+/// An error of a decoding process. It is untrusted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum DecodeFailure {
     /// The data is wrong.
@@ -25,11 +25,11 @@ pub enum DecodeFailure {
     Unreadable(FailureText),
     /// The query was refused.
     Query(FailureText),
-    /// The source or the signature asks for what cannot be.
+    /// The source or the signature asks for something impossible.
     Plan(FailureText),
 }
 
-/// A message and its hint, which may be empty.
+/// A message and a hint, which may be empty.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FailureText {
     message: String,
@@ -50,13 +50,12 @@ impl From<DataError> for DecodeFailure {
 }
 
 impl DecodeFailure {
-    /// The error that it is of this source. Its texts are bounded and stay on their lines; paths
-    /// and queries are the source's.
+    /// Returns the error, with path and query of this source. Untrusted texts are cut and escaped.
     pub fn into_source_error(self, source: &Source) -> DataError {
         self.into_error(&source.uri.path().display().to_string(), source.query.as_deref())
     }
 
-    /// The same of an input of this name.
+    /// Returns the error for an input of this name. Untrusted texts are cut and escaped.
     pub fn into_error(self, name: &str, query: Option<&str>) -> DataError {
         let line = |text: &str, most| Untrusted::new(text).cut(most).to_string();
         let both = |said: FailureText| (line(&said.message, MESSAGE), line(&said.hint, HINT));

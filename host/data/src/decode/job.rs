@@ -1,4 +1,4 @@
-//! The work of a process that decodes.
+//! The work of a decoding process.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::split::{split_cells, split_schema};
 /// The name of a split's file in errors.
 pub const SPLIT: &str = "the split";
 
-/// A job of another process: the work that it does on the files of a source.
+/// The work of a decoding process: what to read from the files of a source.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DecodeJob {
     /// The name of the file in errors.
@@ -31,36 +31,36 @@ pub struct DecodeJob {
     wanted: JobKind,
 }
 
-/// So many rows of kept values are passed on at once.
+/// The rows of kept values that are sent at once.
 const KEPT_AT_ONCE: usize = 8192;
 
-/// The part of a source that is wanted.
+/// The part of a source to read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum JobKind {
-    /// Its rows, under a signature.
+    /// Its rows, decoded under a signature.
     Rows {
         /// The signature.
         signature: Signature,
-        /// How its columns are held to it.
+        /// How strictly it applies.
         strictness: Strictness,
     },
-    /// A signature.
+    /// A proposed signature.
     Signature {
-        /// How to look.
+        /// How to infer it.
         options: InferenceOptions,
-        /// Whether more null tokens are proposed.
+        /// Whether to propose null tokens too.
         with_tokens: bool,
     },
-    /// The cells of a split.
+    /// The cells of a split's file.
     Split {
-        /// The identifiers of its table.
+        /// The identifiers of the table that is split.
         identifiers: Vec<String>,
     },
-    /// All of its rows, for prediction.
+    /// All rows at once, for prediction.
     Whole {
         /// The signature.
         signature: Signature,
-        /// The columns that are kept beside the features.
+        /// The columns to keep beside the features.
         keep: Vec<String>,
     },
 }
@@ -73,7 +73,7 @@ enum Format {
     Json,
 }
 
-/// A [`Literal`] with its kind: a number of JSON does not tell.
+/// A [`Literal`] with its kind, which its JSON does not tell. A float is sent as its bits.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Parameter {
     Boolean(bool),
@@ -83,7 +83,7 @@ enum Parameter {
 }
 
 impl DecodeJob {
-    /// A job on the files of this source.
+    /// Returns a job on the files of a source.
     pub fn new(source: &Source, wanted: JobKind) -> Self {
         let format = match &source.uri {
             SourceUri::Csv { delimiter, header, .. } => Format::Csv { delimiter: *delimiter, header: *header },
@@ -105,7 +105,7 @@ impl DecodeJob {
         }
     }
 
-    /// A job on a text of these rows, and the text; `None` if the rows are a source's.
+    /// Returns a job on text that holds rows, and the text; `None` if the rows come from a source.
     pub fn for_text<'a>(input: RowsInput<'a>, name: &str, wanted: JobKind) -> Option<(Self, &'a [u8])> {
         let (format, text) = match input {
             RowsInput::Json(text) => (Format::Json, text),
@@ -118,19 +118,19 @@ impl DecodeJob {
         Some((job, text))
     }
 
-    /// A job on the file of a split.
+    /// Returns a job on the file of a split.
     pub fn for_split(identifiers: &[String]) -> Self {
         let format = Format::Csv { delimiter: Some(b','), header: Some(true) };
         let wanted = JobKind::Split { identifiers: identifiers.to_vec() };
         Self { name: SPLIT.to_owned(), format, query: None, parameters: Vec::new(), wanted }
     }
 
-    /// Whether the file is a database.
+    /// Returns whether the file is a database.
     pub fn is_database(&self) -> bool {
         matches!(self.format, Format::Sqlite { .. })
     }
 
-    /// The columns of the batches that it gives, if it gives some.
+    /// Returns the columns of the batches that the job produces; `None` if it produces none.
     pub fn schema(&self) -> Option<Schema> {
         match &self.wanted {
             JobKind::Rows { signature, strictness } => Some(signature.decoded(*strictness)),
@@ -140,7 +140,7 @@ impl DecodeJob {
         }
     }
 
-    /// The columns of kept values: texts of JSON.
+    /// Returns the columns of kept values, which are JSON texts; `None` if the job keeps none.
     pub fn kept_schema(&self) -> Option<Schema> {
         match &self.wanted {
             JobKind::Whole { keep, .. } => {
@@ -156,7 +156,7 @@ impl DecodeJob {
         let uri = match &self.format {
             Format::Csv { delimiter, header } => SourceUri::Csv { path, delimiter: *delimiter, header: *header },
             Format::Sqlite { table } => SourceUri::Sqlite { path, table: table.clone() },
-            // Rows of JSON are no source: nobody asks for this one.
+            // JSON is not a source. This arm is never used for it.
             Format::Parquet | Format::Json => SourceUri::Parquet { path },
         };
         let literal = |parameter: &Parameter| match parameter {
@@ -169,15 +169,16 @@ impl DecodeJob {
         Source { uri, query: self.query.clone(), parameters }
     }
 
-    /// Does it, on this thread, and opens nothing. Rows go to `taker`; a signature is returned.
+    /// Does the job on this thread, without opening files. Rows go to `sink`; a signature is
+    /// returned.
     ///
     /// # Errors
-    /// As [`Decode`]'s.
-    pub fn perform(&self, memory: InMemory, taker: &mut dyn BatchSink) -> Result<Option<Inference>, DataError> {
+    /// As the methods of [`Decode`](super::Decode).
+    pub fn perform(&self, memory: InMemory, sink: &mut dyn BatchSink) -> Result<Option<Inference>, DataError> {
         let (source, place, interrupt) = (self.source(), Place::Memory(memory), Interrupt::never());
         match &self.wanted {
             JobKind::Rows { signature, strictness } => {
-                let mut batches = Batches::new(signature.clone(), *strictness, taker);
+                let mut batches = Batches::new(signature.clone(), *strictness, sink);
                 visit(&source, place, &interrupt, &mut batches).and_then(|()| batches.end())?;
                 Ok(None)
             }
@@ -188,7 +189,7 @@ impl DecodeJob {
                 let Place::Memory(InMemory::File(text)) = place else {
                     return Err(DataError::Host("a split is no database".to_owned()));
                 };
-                let mut take = |cells: &RecordBatch| taker.batch(cells.clone());
+                let mut take = |cells: &RecordBatch| sink.batch(cells.clone());
                 split_cells(text, &self.name, identifiers, &interrupt, &mut take).map(|()| None)
             }
             JobKind::Whole { signature, keep } => {
@@ -199,16 +200,16 @@ impl DecodeJob {
                     }
                     (_, place) => request::decode_memory(&source, place, signature, keep)?,
                 };
-                self.pass_on(rows, taker)
+                self.pass_on(rows, sink)
             }
         }
     }
 
-    fn pass_on(&self, rows: Rows, taker: &mut dyn BatchSink) -> Result<Option<Inference>, DataError> {
+    fn pass_on(&self, rows: Rows, sink: &mut dyn BatchSink) -> Result<Option<Inference>, DataError> {
         let (count, kept) = (rows.batch.num_rows(), rows.kept);
-        taker.opened()?;
+        sink.opened()?;
         if count > 0 {
-            taker.batch(rows.batch)?;
+            sink.batch(rows.batch)?;
         }
         let Some(schema) = self.kept_schema().filter(|schema| !schema.is_empty()) else { return Ok(None) };
         for start in (0..count).step_by(KEPT_AT_ONCE) {
@@ -216,15 +217,15 @@ impl DecodeJob {
                 let values = column.values.iter().skip(start).take(KEPT_AT_ONCE);
                 Arc::new(values.map(|value| Some(value.to_string())).collect::<StringArray>())
             };
-            taker.kept(RecordBatch::try_new(schema.to_arrow(), kept.iter().map(texts).collect())?)?;
+            sink.kept(RecordBatch::try_new(schema.to_arrow(), kept.iter().map(texts).collect())?)?;
         }
         Ok(None)
     }
 
-    /// The rows that were passed on: batches of features, and of kept values.
+    /// Assembles the batches that a job produced: features, and kept values.
     ///
     /// # Errors
-    /// The part of them that does not fit the job.
+    /// The part that does not fit the job.
     pub fn assemble_rows(&self, batches: &[RecordBatch], kept: &[RecordBatch]) -> Result<Rows, &'static str> {
         let (JobKind::Whole { keep, .. }, Some(schema)) = (&self.wanted, self.schema()) else {
             return Err("rows that nobody asked for");
@@ -236,7 +237,7 @@ impl DecodeJob {
         for part in kept {
             for (column, texts) in columns.iter_mut().zip(part.columns()) {
                 for text in texts.as_string::<i32>() {
-                    // Parts of a value take memory each, however short their text is.
+                    // Each part of a value takes memory, however short its text is.
                     let parts = text.map_or(0, |text| text.bytes().filter(|byte| b",[{".contains(byte)).count());
                     bytes += KEPT_MEMORY * (1 + parts) + text.map_or(0, str::len);
                     if bytes > MAX_BYTES.saturating_mul(2) {

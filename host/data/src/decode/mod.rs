@@ -1,9 +1,9 @@
-//! Decoding wherever it is done: in this process, or in one of its own.
+//! Decoding files, in this process or in one of its own.
 //!
-//! [`Decode`] is asked; [`InProcess`] decodes in this process. For another one there is the [`DecodeJob`], a
-//! plain value that it [performs](DecodeJob::perform) on files in memory, and the [`DecodeFailure`] that it may
-//! answer with. Whoever started it does not trust it: a failure becomes an error by
-//! [`DecodeFailure::believed`] alone.
+//! [`Decode`] is the interface, and [`InProcess`] decodes in this process. For another process
+//! there are [`DecodeJob`], a plain value that the process [performs](DecodeJob::perform) on files
+//! in memory, and [`DecodeFailure`], its error. The caller does not trust that process:
+//! [`DecodeFailure::into_error`] and [`Inference::checked`] check what it sends.
 
 mod failure;
 mod job;
@@ -27,22 +27,22 @@ use crate::split::{SplitCellSink, split_cells};
 pub use failure::{DecodeFailure, FailureText};
 pub use job::{DecodeJob, JobKind, SPLIT};
 
-/// The limits of decoding, and who is told what it used.
+/// The limits of decoding.
 #[derive(Clone)]
 pub struct DecodeLimits {
-    /// Ends it, and charges its CPU time.
+    /// Stops decoding, and is charged its CPU time.
     pub interrupt: Interrupt,
-    /// Bytes of memory that a process that decodes may take.
+    /// Bytes of memory that a decoding process may use.
     pub memory: u64,
-    /// Is told the walls that stood around such a process.
+    /// Called with the walls that stood around a decoding process.
     pub on_walls: Option<Arc<WallObserver>>,
 }
 
-/// Takes the names of walls.
+/// A callback that receives the names of walls.
 pub type WallObserver = dyn Fn(&[&'static str]) + Send + Sync;
 
 impl DecodeLimits {
-    /// As long as the interrupt lets it, with as much memory as ingestion has by default.
+    /// Returns limits with this interrupt, and with as much memory as ingestion has by default.
     pub fn until(interrupt: Interrupt) -> Self {
         Self { interrupt, memory: 1 << 30, on_walls: None }
     }
@@ -54,9 +54,9 @@ impl fmt::Debug for DecodeLimits {
     }
 }
 
-/// Where files are decoded.
+/// Decodes files, in this process or another one.
 pub trait Decode: fmt::Debug + Send + Sync {
-    /// Opens a source and finds the signature's columns in it.
+    /// Opens a source and finds the columns of the signature in it.
     ///
     /// # Errors
     /// As [`open`](crate::open); [`DataError::Memory`]; [`DataError::Host`].
@@ -65,10 +65,11 @@ pub trait Decode: fmt::Debug + Send + Sync {
         source: &Source,
         signature: &Signature,
         strictness: Strictness,
-        leave: &DecodeLimits,
+        limits: &DecodeLimits,
     ) -> Result<Box<dyn SourceRows>, DataError>;
 
-    /// Proposes a signature. `with_tokens`: more null tokens too, as [`propose`](crate::propose).
+    /// Proposes a signature; `with_tokens` also proposes null tokens, as
+    /// [`propose`](crate::propose).
     ///
     /// # Errors
     /// As [`infer`](crate::infer); [`DataError::Memory`]; [`DataError::Host`].
@@ -77,42 +78,41 @@ pub trait Decode: fmt::Debug + Send + Sync {
         source: &Source,
         options: &InferenceOptions,
         with_tokens: bool,
-        leave: &DecodeLimits,
+        limits: &DecodeLimits,
     ) -> Result<Inference, DataError>;
 
-    /// Decodes rows for prediction, and keeps columns beside them. `name` is what errors call the
-    /// input.
+    /// Decodes rows for prediction and keeps columns beside them. `name` is the input in errors.
     ///
     /// # Errors
     /// As [`decode_rows`](crate::decode_rows); [`DataError::Memory`]; [`DataError::Host`].
-    fn whole(
+    fn decode_rows(
         &self,
         input: RowsInput<'_>,
         name: &str,
         signature: &Signature,
         keep: &[String],
-        leave: &DecodeLimits,
+        limits: &DecodeLimits,
     ) -> Result<Rows, DataError>;
 
     /// Reads the cells of a split's file, given the names of the table's identifiers.
     ///
     /// # Errors
     /// As [`split_cells`]; [`DataError::Unreadable`]; [`DataError::Memory`]; [`DataError::Host`].
-    fn split(
+    fn read_split(
         &self,
         file: &Path,
         identifiers: &[String],
-        leave: &DecodeLimits,
+        limits: &DecodeLimits,
         take: &mut SplitCellSink<'_>,
     ) -> Result<(), DataError>;
 }
 
-/// Rows of a source, from the first on.
+/// The rows of a source, read once from the first on.
 pub trait SourceRows: Send {
-    /// The columns of every batch.
+    /// Returns the columns of every batch.
     fn schema(&self) -> &Schema;
 
-    /// The next rows: at least one and at most `rows`, often fewer; `None` at the end.
+    /// Returns the next rows: at least one and at most `rows`, often fewer; `None` at the end.
     ///
     /// # Errors
     /// As [`Cursor::next`].
@@ -129,9 +129,9 @@ impl Decode for InProcess {
         source: &Source,
         signature: &Signature,
         strictness: Strictness,
-        leave: &DecodeLimits,
+        limits: &DecodeLimits,
     ) -> Result<Box<dyn SourceRows>, DataError> {
-        Ok(Box::new(source::open(source, signature, strictness, &leave.interrupt)?))
+        Ok(Box::new(source::open(source, signature, strictness, &limits.interrupt)?))
     }
 
     fn infer(
@@ -139,32 +139,32 @@ impl Decode for InProcess {
         source: &Source,
         options: &InferenceOptions,
         with_tokens: bool,
-        leave: &DecodeLimits,
+        limits: &DecodeLimits,
     ) -> Result<Inference, DataError> {
         let infer = if with_tokens { infer::propose } else { infer::infer };
-        infer(source, options, &leave.interrupt)
+        infer(source, options, &limits.interrupt)
     }
 
-    fn whole(
+    fn decode_rows(
         &self,
         input: RowsInput<'_>,
         name: &str,
         signature: &Signature,
         keep: &[String],
-        leave: &DecodeLimits,
+        limits: &DecodeLimits,
     ) -> Result<Rows, DataError> {
-        request::decode_rows_until(input, name, signature, keep, &leave.interrupt)
+        request::decode_rows_until(input, name, signature, keep, &limits.interrupt)
     }
 
-    fn split(
+    fn read_split(
         &self,
         file: &Path,
         identifiers: &[String],
-        leave: &DecodeLimits,
+        limits: &DecodeLimits,
         take: &mut SplitCellSink<'_>,
     ) -> Result<(), DataError> {
         let opened = open_regular(file).map_err(|error| DataError::unreadable(Path::new(SPLIT), error, ""))?;
-        split_cells(BufReader::new(opened), SPLIT, identifiers, &leave.interrupt, take)
+        split_cells(BufReader::new(opened), SPLIT, identifiers, &limits.interrupt, take)
     }
 }
 

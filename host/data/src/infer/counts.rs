@@ -1,6 +1,4 @@
-//! Counts the values of each column while a source is read once.
-//!
-//! Owns the counting, in bounded memory; what follows from it is [`super`]'s.
+//! Counts the values of each column in one pass over a source, in bounded memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -13,33 +11,33 @@ use crate::cell::{Cell, NullTokens, parse_boolean, parse_float64, parse_int64, p
 use crate::error::{DataError, DataFault, shown};
 use crate::source::CellVisitor;
 
-/// Distinct values are counted up to here (16 MiB of hashes a column at most).
+/// The most distinct values that are counted in a column (16 MiB of hashes).
 const MAX_DISTINCT: usize = 1_000_000;
-/// And up to here in all columns together (256 MiB). A file of some kilobytes may have thousands of
-/// columns of a million values.
+/// The most distinct values that are counted in all columns together (256 MiB). A file of some
+/// kilobytes may have thousands of columns with a million values each.
 const MAX_DISTINCT_TOGETHER: usize = 16_000_000;
-/// More spellings of "missing" in one column are more likely its values.
+/// The most spellings of "missing" in a column. More than these are probably values.
 const MAX_MARKERS: usize = 16;
-/// Distinct values of the target that are kept: one more than a task may have classes.
+/// The most distinct values of the target that are kept: one more than a task may have classes.
 pub(super) const MAX_LABELS: usize = 1001;
-/// And how many bytes of them: labels of 1 KiB.
+/// The most bytes of those values: labels of 1 KiB each.
 const MAX_LABEL_BYTES: usize = 1 << 20;
 pub(super) const EXAMPLES: usize = 3;
-/// Texts among numbers that are named.
+/// The most texts among numbers that are reported.
 const ODD_EXAMPLES: usize = 3;
 
-/// A column that no signature can name.
+/// A column that cannot be part of a signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnusableColumn {
-    /// Its place in the source, from 0.
+    /// Its position in the source, from 0.
     pub place: usize,
-    /// Its name there, as it is.
+    /// Its name there.
     pub name: String,
-    /// Why: the rest of a sentence about the column.
+    /// The reason: the rest of a sentence about the column.
     pub reason: String,
 }
 
-/// All columns under observation.
+/// The counts of all columns.
 pub(super) struct TableCounts {
     tokens: NullTokens,
     sample_rows: u64,
@@ -48,7 +46,7 @@ pub(super) struct TableCounts {
     pub(super) columns: Vec<ColumnCounts>,
     pub(super) left_out: Vec<UnusableColumn>,
     hasher: RandomState,
-    /// How many more distinct values may be counted, of all columns together.
+    /// How many more distinct values may be counted in all columns together.
     room: usize,
 }
 
@@ -66,7 +64,8 @@ impl TableCounts {
         }
     }
 
-    /// Why a column of this name cannot be one of a table; `None` if it can.
+    /// Returns the reason for which a column of this name cannot be part of a table; `None` if it
+    /// can.
     fn unfit(name: &str, times: usize) -> Option<String> {
         if name.is_empty() {
             Some("it has no name".to_owned())
@@ -119,42 +118,41 @@ impl CellVisitor for TableCounts {
     }
 }
 
-/// A column under observation.
+/// The counts of a column.
 pub(super) struct ColumnCounts {
     pub(super) name: String,
     pub(super) nulls: u64,
-    /// Texts that may mean "missing", as they are spelt, and how often each stands there. They
-    /// count nowhere else.
+    /// Texts that may mean "missing", as written, with their counts. They are counted nowhere else.
     pub(super) markers: BTreeMap<String, u64>,
-    /// Values that are neither null nor a marker, and how many of them read as each type.
+    /// Values that are neither null nor a marker; below, how many of them parse as each type.
     pub(super) values: u64,
     pub(super) booleans: u64,
     pub(super) int64s: u64,
     pub(super) float64s: u64,
     pub(super) timestamps: u64,
-    /// Whole numbers that no int64 holds.
+    /// Integers beyond int64.
     pub(super) wide: u64,
-    /// Texts that look like a date, in a spelling that is not read.
+    /// Texts that look like a date in a format that is not supported.
     pub(super) foreign_dates: u64,
     /// The first texts that are no numbers, once there was a number.
     pub(super) odd: Vec<String>,
-    /// Hashes of the distinct values. With up to a million of them, two values share one with a
-    /// chance of 3 in 10^8.
+    /// Hashes of the distinct values. Among a million, two values collide with a probability of 3
+    /// in 10^8.
     distinct: HashSet<u64>,
     pub(super) has_repeats: bool,
-    /// The next number of a column that counts its rows, from 0 or 1; `None` once it did not.
+    /// The next number, while the column numbers its rows from 0 or 1; `None` once it does not.
     next_number: Option<i64>,
     pub(super) examples: Vec<String>,
-    /// The target's values as they are spelt, and how often each stands there.
+    /// The values of the target as written, with their counts.
     pub(super) labels: Option<Labels>,
 }
 
-/// The spellings of a target's values.
+/// The values of a target as written.
 #[derive(Default)]
 pub(super) struct Labels {
     pub(super) counts: BTreeMap<String, u64>,
     bytes: usize,
-    /// There were more than are kept.
+    /// Whether there were more values than are kept.
     pub(super) is_cut: bool,
 }
 
@@ -197,7 +195,7 @@ impl ColumnCounts {
         self.distinct.len() as u64
     }
 
-    /// Whether the column holds 0, 1, 2, ... or 1, 2, 3, ... in the order of the rows.
+    /// Returns whether the column holds 0, 1, 2, ... or 1, 2, 3, ... in the order of the rows.
     pub(super) fn counts_rows(&self) -> bool {
         self.next_number.is_some() && self.values > 0
     }
@@ -254,13 +252,13 @@ impl ColumnCounts {
             self.timestamps += u64::from(cell.to_timestamp().is_ok());
             return;
         };
-        // Yes and No, 0 and 1 are better left as categories and integers; see docs/types.md.
+        // Yes and No are better kept as categories, 0 and 1 as integers; see docs/types.md.
         self.booleans += u64::from(["true", "false"].iter().any(|word| word.eq_ignore_ascii_case(text.trim_ascii())));
         let is_code = is_code(text);
         let is_number = !is_code && parse_float64(text).is_ok();
         if is_number {
             self.float64s += 1;
-            // The other types are settled by the first value that does not fit.
+            // For the other types, the first value that does not fit decides.
             self.int64s += u64::from(self.int64s + self.wide == others && parse_int64(text).is_ok());
             self.wide += u64::from(is_wide(text));
             return;
@@ -280,28 +278,29 @@ impl ColumnCounts {
         };
     }
 
-    /// Whether every value reads as a boolean, `yes` and `1` among them.
+    /// Returns whether every value parses as a boolean, including `yes` and `1`.
     pub(super) fn labels_are_boolean(&self) -> bool {
         let labels = self.labels.as_ref();
         labels.is_some_and(|it| !it.is_cut && it.counts.keys().all(|text| parse_boolean(text).is_ok()))
     }
 }
 
-/// Whether digits are a name rather than a number: a leading zero would be lost (postal codes).
+/// Returns whether digits are a code rather than a number: a leading zero would be lost (postal
+/// codes).
 fn is_code(text: &str) -> bool {
     let digits = text.trim_ascii().as_bytes();
     digits.len() > 1 && digits[0] == b'0' && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// Whether a text is a whole number in digits that no int64 holds.
+/// Returns whether a text is an integer beyond int64.
 fn is_wide(text: &str) -> bool {
     let text = text.trim_ascii();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     digits.len() > 18 && digits.bytes().all(|digit| digit.is_ascii_digit()) && text.parse::<i64>().is_err()
 }
 
-/// `01/06/2024`, `6.1.24`, `2024/01/06 10:00`, `6 Jan 2024`: a date to people, and several of them
-/// to programs.
+/// Returns whether a text is probably a date: `01/06/2024`, `6.1.24`, `2024/01/06 10:00`, `6 Jan
+/// 2024`. Programs disagree about several of these.
 fn looks_like_date(text: &str) -> bool {
     const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let text = text.trim();

@@ -1,9 +1,9 @@
-//! Texts that people and programs write where a value is missing: `NA`, `?`, `-`, `#N/A`, ...
+//! Texts that often stand for a missing value: `NA`, `?`, `-`, `#N/A`, ...
 //!
-//! Owns which texts these are. Whether one means "missing" depends on the column: among numbers it
-//! does, among texts it may be a category like others.
+//! Whether such a text means "missing" depends on the column: among numbers it does, among texts it
+//! may be a category.
 
-/// Texts that are compared without regard to case, after spaces around them are removed.
+/// Compared without regard to case and surrounding spaces.
 const MARKERS: [&str; 28] = [
     "?",
     "-",
@@ -36,13 +36,12 @@ const MARKERS: [&str; 28] = [
 ];
 const LONGEST: usize = 9;
 
-/// Whether a text is one that often stands for a missing value; a text of nothing but spaces is
-/// one, too.
+/// Returns whether a text often stands for a missing value. A text of spaces does.
 pub(super) fn is_marker(text: &str) -> bool {
     let text = text.trim();
     match text.as_bytes() {
         [] => true,
-        // Most cells: a number, or a longer text.
+        // The fast path for most cells: a number or a longer text.
         [b'0'..=b'9' | b'+', ..] => false,
         bytes if bytes.len() > LONGEST => false,
         _ => MARKERS.iter().any(|marker| marker.eq_ignore_ascii_case(text)),
@@ -54,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_programs_write_for_a_missing_value_is_a_marker_and_a_value_is_none() {
+    fn markers_are_recognised_and_values_are_not() {
         for text in ["NA", " ?", "n/a", "#N/A", "NaN", "NULL", "\\N", "None", "-", "   ", "\u{a0}", "#DIV/0!"] {
             assert!(is_marker(text), "{text:?}");
         }

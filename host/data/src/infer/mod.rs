@@ -1,10 +1,9 @@
-//! Proposes a signature for data that nobody has described yet: what `stagewright init` writes into
-//! a manifest.
+//! Proposes a signature for a source, as `stagewright init` writes it into a manifest.
 //!
-//! It looks at every value (or at the first rows, if told), keeps the types that all of them fit,
-//! and proposes roles. It is a proposal: a person reads it before anything is learnt. The decoder's
-//! own parsers are used, so that what is proposed can be read. It says what it leaves out and what
-//! it is not sure of.
+//! Reads every value (or the first rows, if asked), keeps the types that all values fit, and
+//! proposes roles. It uses the parsers of the decoder, so that the data can be read with the
+//! proposal. It reports the columns that it leaves out and its doubts: a person should read the
+//! proposal before anything is learnt.
 
 mod counts;
 mod missing_markers;
@@ -26,50 +25,51 @@ pub use counts::UnusableColumn;
 use counts::{ColumnCounts, TableCounts};
 pub use target_report::TargetReport;
 
-/// Text with more distinct values than this is proposed as utf8: too many for one-hot columns.
+/// Text with more distinct values than this is proposed as utf8: it is too much for one-hot
+/// columns.
 const MAX_CATEGORIES: u64 = 100;
-/// Fewer rows say nothing about whether a text names the row.
+/// With fewer rows than this, distinct values do not suggest an identifier.
 const MIN_IDENTIFIED_ROWS: u64 = 20;
-/// A column of text in which at most one value of so many is no number was probably meant to be one
-/// of numbers.
+/// In a text column of which at most one value in this many is no number, numbers were probably
+/// meant.
 const MOSTLY_NUMBERS: u64 = 10;
 
-/// How to look.
+/// How to infer a signature.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InferenceOptions {
     /// Texts that stand for a missing value.
     pub null_values: Vec<String>,
-    /// Look at so many rows only. Later rows may then hold nulls or other types than proposed.
+    /// The number of rows to read. Later rows may hold nulls or other types than proposed.
     pub sample_rows: Option<u64>,
-    /// The column that shall be the target.
+    /// The column that will be the target.
     pub target: Option<String>,
 }
 
 impl Default for InferenceOptions {
-    /// All rows; the empty text and a single space are null.
+    /// Returns options to read all rows, with the empty text and a single space as null.
     fn default() -> Self {
         Self { null_values: vec![String::new(), " ".to_owned()], sample_rows: None, target: None }
     }
 }
 
-/// A proposal and what it rests on.
+/// A proposal, with the observations that it is based on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Inference {
-    /// The proposed signature. It ignores the columns that are left out.
+    /// The proposed signature. It ignores unusable columns.
     pub signature: Signature,
-    /// One per column of the signature, in order.
+    /// One report for each column of the signature, in order.
     pub columns: Vec<ColumnReport>,
     /// The columns that are not in the signature.
     pub left_out: Vec<UnusableColumn>,
-    /// The target's classes; `None` if no target was named.
+    /// The classes of the target; `None` if no target was named.
     pub target: Option<TargetReport>,
-    /// How many rows were looked at.
+    /// The number of rows that were read.
     pub rows: u64,
-    /// Whether there were more.
+    /// Whether reading stopped at the limit of rows.
     pub is_sample: bool,
 }
 
-/// A column as it was seen.
+/// The observations about a column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ColumnReport {
@@ -81,14 +81,14 @@ pub struct ColumnReport {
     pub distinct: u64,
     /// The first distinct values, at most three, cut.
     pub examples: Vec<String>,
-    /// Why this type and role, for people.
+    /// The reason for type and role, for people.
     pub reason: String,
-    /// Sentences for people that say what the proposal is not sure of, and what would make it sure.
-    /// Foreign text in them is escaped.
+    /// Doubts about the proposal and what would settle them, as sentences. Untrusted text in them
+    /// is escaped.
     pub doubts: Vec<String>,
 }
 
-/// The most bytes of a sentence for people.
+/// The most bytes of a sentence.
 const SENTENCE: usize = 4 << 10;
 
 /// The most bytes of a value.
@@ -98,9 +98,9 @@ const VALUE: usize = 1 << 10;
 const MOST_DOUBTS: usize = 64;
 
 impl Inference {
-    /// The same, as far as a proposal may be believed that a process made which read a file of
-    /// others: its parts fit each other, its null tokens are those of the options and, where they
-    /// were asked for, others that stand for a missing value; sentences are bounded and lines.
+    /// Checks a proposal that another process sent: its parts must fit each other, and its null
+    /// tokens must be those of the options and, if these were asked for, known markers of missing
+    /// values. Texts are cut and escaped.
     ///
     /// # Errors
     /// The part that does not fit.
@@ -145,18 +145,18 @@ impl Inference {
     }
 }
 
-/// Looks at a source and proposes a signature with the null tokens of the options.
+/// Reads a source and proposes a signature with the null tokens of the options.
 ///
 /// # Errors
-/// As [`crate::open`]; [`DataError::Fault`] if there are no rows, or no column that can be read;
+/// As [`crate::open`]; [`DataError::Fault`] if there are no rows or no usable columns;
 /// [`DataError::Plan`] if the target is not among the columns.
 pub fn infer(source: &Source, options: &InferenceOptions, interrupt: &Interrupt) -> Result<Inference, DataError> {
     look_on_reader_thread(source, options, false, interrupt)
 }
 
-/// The same, and proposes more null tokens: what stands for a missing value in a column whose other
-/// values are numbers, dates or booleans (`NA`, `?`). A token holds for all columns; one that is a
-/// class of the target is not proposed.
+/// As [`infer`], and also proposes null tokens: texts that stand for a missing value in a column of
+/// numbers, dates or booleans (`NA`, `?`). A null token applies to all columns, so a class of the
+/// target is never proposed as one.
 ///
 /// # Errors
 /// As [`infer`].
@@ -174,7 +174,7 @@ fn look_on_reader_thread(
     on_reader_thread(interrupt, move |stop| look(&source, Place::Files, &options, with_tokens, stop))
 }
 
-/// Looks at a source, on this thread. `with_tokens`: more null tokens are proposed.
+/// Reads a source on this thread; `with_tokens` also proposes null tokens.
 pub(crate) fn look(
     source: &Source,
     place: Place,
@@ -224,8 +224,8 @@ fn find_target(counts: &TableCounts, target: &str) -> Result<(), DataError> {
     Err(DataError::plan(message, format!("name one of {}", listed(&names))))
 }
 
-/// Returns the texts that stand for a missing value in columns that would otherwise be numbers,
-/// dates or booleans.
+/// Returns the texts that stand for a missing value in columns that are otherwise numbers, dates or
+/// booleans.
 fn proposed_tokens(columns: &[ColumnCounts]) -> BTreeSet<String> {
     let is_label = |text: &String| {
         let mut labels = columns.iter().filter_map(|column| column.labels.as_ref());
@@ -235,8 +235,8 @@ fn proposed_tokens(columns: &[ColumnCounts]) -> BTreeSet<String> {
     typed.flat_map(|column| column.markers.keys()).filter(|text| !is_label(text)).cloned().collect()
 }
 
-/// One column says when a row was observed: the first that always does. The others stay, and say
-/// what they are.
+/// Keeps the role `time` for one column: the first without nulls. The others become features, with
+/// a note.
 fn keep_one_time(columns: &mut [ColumnReport]) {
     let times = || columns.iter().filter(|column| column.field.role == Role::Time);
     let Some(kept) = times().find(|column| column.nulls == 0).or(times().next()) else { return };
@@ -249,7 +249,7 @@ fn keep_one_time(columns: &mut [ColumnReport]) {
 }
 
 impl ColumnCounts {
-    /// The type that all values but the markers have; `None` for text, and without values.
+    /// Returns the type of all values but the markers; `None` for text, and without values.
     fn type_of_values(&self) -> Option<DataType> {
         match self.values {
             0 => None,
@@ -261,7 +261,7 @@ impl ColumnCounts {
         }
     }
 
-    /// The markers that count as values, because they are no tokens.
+    /// Returns the markers that count as values because they are no null tokens.
     fn strays<'a>(&'a self, tokens: &'a BTreeSet<String>) -> impl Iterator<Item = (&'a String, u64)> + Clone {
         self.markers.iter().filter(|(text, _)| !tokens.contains(*text)).map(|(text, count)| (text, *count))
     }
@@ -291,7 +291,7 @@ impl ColumnCounts {
 
     fn propose_type(&self, distinct: u64, has_repeats: bool, tokens: &BTreeSet<String>) -> (DataType, String) {
         let strays: Vec<&String> = self.strays(tokens).map(|(text, _)| text).collect();
-        // A stray `nan` is a float64 like others; every other stray is text.
+        // `nan` parses as a float64. Every other marker is text.
         let all_floats = strays.iter().all(|text| parse_float64(text).is_ok());
         let typed = match self.type_of_values() {
             Some(DataType::Int64 | DataType::Float64) if !strays.is_empty() && all_floats => Some(DataType::Float64),
@@ -317,7 +317,7 @@ impl ColumnCounts {
         }
     }
 
-    /// Whether digits that no int64 holds are a name rather than a number.
+    /// Returns whether integers beyond int64 are codes rather than numbers.
     fn is_long_code(&self, has_repeats: bool) -> bool {
         self.wide > 0 && self.int64s + self.wide == self.values && (!has_repeats || sounds_like_identifier(&self.name))
     }
@@ -375,7 +375,8 @@ fn counted(rows: u64) -> String {
     if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
 }
 
-/// `id`, `customer_id`, `customerID`, `CustomerId`, `row_number`, `RowNumber`, `key`, ...
+/// Returns whether a name suggests an identifier: `id`, `customer_id`, `customerID`, `CustomerId`,
+/// `row_number`, `RowNumber`, `key`, ...
 fn sounds_like_identifier(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let squeezed: String = lower.chars().filter(|character| character.is_ascii_alphanumeric()).collect();
@@ -385,8 +386,7 @@ fn sounds_like_identifier(name: &str) -> bool {
         || name.ends_with("Id")
 }
 
-/// Returns whether programs or people call a column of row numbers by this name. `Unnamed: 0` is
-/// pandas' name for an index that it wrote itself.
+/// Returns whether a name suggests row numbers. `Unnamed: 0` is how pandas names an index.
 fn sounds_like_row_number(name: &str) -> bool {
     let lower = name.to_lowercase();
     lower.starts_with("unnamed: ")

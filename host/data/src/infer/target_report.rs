@@ -1,4 +1,4 @@
-//! The classes of a target, named as [`crate::target`] names them once the column has its type.
+//! The classes of a target, with the names that [`crate::target`] will give them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,24 +10,24 @@ use crate::cell::{parse_boolean, parse_float64, parse_int64};
 use crate::error::shown;
 use crate::target::number_class;
 
-/// The contents of the target's column.
+/// The values of the target column.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetReport {
-    /// The classes by name, and how many rows each has. `1` and `1.0` are one class of a column of
-    /// numbers.
+    /// The classes by name, with their numbers of rows. In a column of numbers, `1` and `1.0` are
+    /// the same class.
     pub classes: Vec<(String, u64)>,
-    /// There are more classes than the thousand that a task may have; the rest is not among
-    /// `classes`.
+    /// Whether there are more than the thousand classes that a task may have. The rest is not
+    /// listed.
     pub is_cut: bool,
-    /// Rows without a value, and those whose value says that it is missing (`NA` among numbers).
+    /// Rows without a value, and rows with a marker such as `NA` in a column of numbers.
     pub missing: u64,
-    /// How such values are spelt, escaped; the empty text is not among them.
+    /// The markers that were found, escaped. The empty text is not listed.
     pub missing_as: Vec<String>,
 }
 
 impl TargetReport {
     pub(super) fn of(column: &ColumnCounts, labels: &Labels, data_type: DataType, tokens: &BTreeSet<String>) -> Self {
-        // Among numbers and booleans a marker is no class; among texts it may be one.
+        // Among numbers and booleans a marker is no class. Among texts it may be one.
         let markers_are_missing = column.type_of_values().is_some();
         let is_missing =
             |text: &String| column.markers.contains_key(text) && (markers_are_missing || tokens.contains(text));
@@ -46,7 +46,7 @@ impl TargetReport {
     }
 }
 
-/// The class that a cell of this text is in a column of this type.
+/// Returns the class of a cell with this text in a column of this type.
 fn class_of(text: &str, data_type: DataType) -> String {
     let class = match data_type {
         DataType::Boolean => parse_boolean(text).ok().map(|value| value.to_string()),
@@ -58,17 +58,18 @@ fn class_of(text: &str, data_type: DataType) -> String {
 }
 
 impl ColumnCounts {
-    /// The type of a target whose values are of type `found`; `None`: it is text.
+    /// Returns the type of a target whose values have the type `found` (`None`: text), with the
+    /// reason.
     pub(super) fn label_type(&self, found: Option<DataType>) -> Option<(DataType, String)> {
         let labels = self.labels.as_ref()?;
         let is_finite =
             |text: &String| parse_float64(text).is_ok_and(f64::is_finite) || self.markers.contains_key(text);
-        // A text that stands for a missing value does not make a column of numbers one of text: the
-        // caller is told of it.
+        // A marker of missing values does not turn a column of numbers into text. The report
+        // mentions it.
         match found.or_else(|| self.type_of_values()) {
             Some(DataType::Boolean) => Some((DataType::Boolean, "every value is true or false".to_owned())),
             Some(DataType::Int64) => Some((DataType::Int64, "every value is a whole number".to_owned())),
-            // An infinity is no class of numbers; and digits that a number would round are names.
+            // Infinities cannot be classes, and digits that a double would round are names.
             Some(DataType::Float64) if self.wide == 0 && (labels.is_cut || labels.counts.keys().all(is_finite)) => {
                 Some((DataType::Float64, "every value is a number".to_owned()))
             }

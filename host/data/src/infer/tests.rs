@@ -85,14 +85,14 @@ fn column<'a>(inference: &'a Inference, name: &str) -> &'a ColumnReport {
     inference.columns.iter().find(|column| column.field.name == name).unwrap()
 }
 
-/// A table of one column `x` beside a target.
+/// Infers a table with a column `x` beside a target.
 fn beside_target(cells: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let rows = cells.into_iter().enumerate().map(|(row, cell)| format!("{},{}\n", cell.as_ref(), row % 2));
     std::iter::once("x,y\n".to_owned()).chain(rows).collect()
 }
 
 #[test]
-fn what_stands_for_a_missing_number_becomes_a_null_token_of_the_signature() {
+fn markers_of_missing_numbers_become_null_tokens() {
     let mut text = "a,b,c,y\n".to_owned();
     for row in 0..40 {
         let (a, b) =
@@ -110,7 +110,7 @@ fn what_stands_for_a_missing_number_becomes_a_null_token_of_the_signature() {
 }
 
 #[test]
-fn without_a_proposal_every_text_is_what_it_is() {
+fn without_proposed_tokens_every_text_is_a_value() {
     let text = beside_target((0..30).map(|row| if row == 3 { "NA".to_owned() } else { row.to_string() }));
     let options = InferenceOptions { target: Some("y".to_owned()), ..InferenceOptions::default() };
     let inference = infer_text(&text, &options).unwrap();
@@ -139,7 +139,7 @@ fn a_token_that_is_a_class_of_the_target_is_not_proposed() {
 }
 
 #[test]
-fn a_text_among_numbers_that_is_no_usual_marker_is_told_and_not_taken() {
+fn an_unusual_text_among_numbers_is_reported_and_no_null_token() {
     let inference =
         propose_text(&beside_target((0..40).map(|row| if row == 7 { "tbc".to_owned() } else { row.to_string() })), "y");
     assert_eq!(column(&inference, "x").field.data_type, DataType::Utf8);
@@ -188,7 +188,7 @@ fn one_date_is_the_time_and_the_first_that_is_never_missing() {
 }
 
 #[test]
-fn classes_are_told_apart_by_their_values_and_not_by_their_spelling() {
+fn classes_are_distinguished_by_value_and_not_by_spelling() {
     let classes = |cells: &[&str]| {
         let rows = cells.iter().cycle().take(40).enumerate().map(|(row, cell)| format!("{row}.5,{cell}\n"));
         let text: String = std::iter::once("x,y\n".to_owned()).chain(rows).collect();
@@ -213,7 +213,7 @@ fn classes_are_told_apart_by_their_values_and_not_by_their_spelling() {
 }
 
 #[test]
-fn digits_beyond_64_bits_name_the_row_unless_they_repeat() {
+fn integers_beyond_64_bits_are_codes_unless_they_repeat() {
     let unique = propose_text(&beside_target((0..40).map(|row| format!("99999999999999999{row:03}"))), "y");
     let field = &column(&unique, "x").field;
     assert_eq!((field.data_type, field.role), (DataType::Utf8, Role::Identifier));
@@ -223,7 +223,7 @@ fn digits_beyond_64_bits_name_the_row_unless_they_repeat() {
 }
 
 #[test]
-fn what_is_not_sure_is_said() {
+fn doubts_are_reported() {
     let doubts = |cells: Vec<String>| column(&propose_text(&beside_target(cells), "y"), "x").doubts.join("; ");
     let rows = || 0..40;
     assert!(

@@ -1,9 +1,8 @@
-//! Where data is: the address of a source, wherever one is written: in a manifest, behind
-//! `--source`, for `init` and for `predict`.
+//! The address of a source, as in a manifest, `--source`, `init` and `predict`.
 //!
-//! This is the only parser of addresses of files; a manifest adds what it may fetch from a server.
-//! An address is host-held; a stage knows the source's name only. Addresses of kinds that a later
-//! version will read are recognised, so that the error says so instead of calling them nonsense.
+//! This is the only parser of addresses of files. A manifest adds files on servers. The host alone
+//! knows addresses; a stage knows the name of its source. Addresses of unsupported kinds are
+//! recognised, so that their errors say so.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,11 +15,11 @@ use crate::error::{DataError, shown};
 const KINDS: &str = "write csv:FILE, sqlite:FILE#TABLE or parquet:FILE";
 const OPTIONS: &str =
     "options are ?delimiter=X (one character, or tab, comma, semicolon, pipe, space) and ?header=false, joined by &";
-/// Delimiters by name: most of them mean something to a shell.
+/// Delimiters by name, since most of them have a meaning in a shell.
 const DELIMITERS: [(&str, u8); 5] =
     [("tab", b'\t'), ("comma", b','), ("semicolon", b';'), ("pipe", b'|'), ("space", b' ')];
 
-/// An address, parsed.
+/// A parsed address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SourceUri {
@@ -28,15 +27,15 @@ pub enum SourceUri {
     Csv {
         /// The file.
         path: PathBuf,
-        /// One ASCII character, or its name; `None`: [`SourceUri::delimiter_by_ending`].
+        /// One ASCII character; `None` for [`SourceUri::delimiter_by_ending`].
         delimiter: Option<u8>,
-        /// Whether the first line names the columns; `None`: it does. Without a header they are
-        /// called `column_0`, `column_1`, ...
+        /// Whether the first line names the columns; `None` for yes. Without a header, columns are
+        /// named `column_0`, `column_1`, ...
         header: Option<bool>,
     },
-    /// `sqlite:PATH#TABLE`, or `sqlite:PATH` together with a query.
+    /// `sqlite:PATH#TABLE`, or `sqlite:PATH` with a query.
     Sqlite {
-        /// The database file; opened read-only.
+        /// The database, opened read-only.
         path: PathBuf,
         /// A table or view.
         table: Option<String>,
@@ -49,22 +48,21 @@ pub enum SourceUri {
 }
 
 impl SourceUri {
-    /// The file that the address names.
+    /// Returns the file of the address.
     pub fn path(&self) -> &Path {
         match self {
             Self::Csv { path, .. } | Self::Sqlite { path, .. } | Self::Parquet { path } => path,
         }
     }
 
-    /// Returns the separator of the cells of a text file whose address does not name one: a tab for
-    /// `.tsv` and `.tab`, else a comma.
+    /// Returns the default delimiter of a text file: a tab for `.tsv` and `.tab`, else a comma.
     pub fn delimiter_by_ending(path: &Path) -> u8 {
         let is_tab =
             |ending: &std::ffi::OsStr| ending.eq_ignore_ascii_case("tsv") || ending.eq_ignore_ascii_case("tab");
         if path.extension().is_some_and(is_tab) { b'\t' } else { b',' }
     }
 
-    /// The same address, a relative path taken from `folder`.
+    /// Returns the address with a relative path resolved against `folder`.
     #[must_use]
     pub fn relative_to(mut self, folder: &Path) -> Self {
         let (Self::Csv { path, .. } | Self::Sqlite { path, .. } | Self::Parquet { path }) = &mut self;
@@ -116,7 +114,7 @@ impl FromStr for SourceUri {
     }
 }
 
-/// The address without the user and password that an address of another kind may carry.
+/// Removes user and password, which addresses of other kinds may contain.
 fn without_secret(uri: &str) -> String {
     match (uri.split_once("://"), uri.rsplit_once('@')) {
         (Some((kind, _)), Some((_, host))) => format!("{kind}://...@{host}"),
@@ -124,7 +122,7 @@ fn without_secret(uri: &str) -> String {
     }
 }
 
-/// Splits `PATH?key=value&key=value`. A `?` that no `key=` follows belongs to the path.
+/// Parses `PATH?key=value&key=value`. A `?` without a `key=` behind it belongs to the path.
 fn csv_address(rest: &str) -> Result<SourceUri, String> {
     let (path, mut options) = split_options(rest);
     let (mut delimiter, mut header) = (None, None);
@@ -149,7 +147,7 @@ fn csv_address(rest: &str) -> Result<SourceUri, String> {
     Ok(SourceUri::Csv { path: path.into(), delimiter, header })
 }
 
-/// The path, and what stands behind the first `?` that begins options.
+/// Splits a text at the first `?` that begins options.
 fn split_options(rest: &str) -> (&str, &str) {
     let begins_options = |tail: &str| {
         let key = tail.bytes().take_while(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_')).count();

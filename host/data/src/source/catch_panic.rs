@@ -1,8 +1,8 @@
-//! The last net: a panic inside of a library that reads files becomes an error.
+//! Turns a panic of a library that reads files into an error.
 //!
 //! Without it, a damaged file would print a panic of the host and look like a bug of ours. The
-//! reader is asked for nothing more after a panic, so that what it left behind is never seen. A
-//! panic that the library catches itself prints nothing either.
+//! reader is not used after a panic, so its broken state is never seen. Panics that the library
+//! catches itself print nothing either.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -16,13 +16,13 @@ thread_local! {
     static IS_CATCHING: RefCell<bool> = const { RefCell::new(false) };
 }
 
-/// Does `work`; an error is the message of its panic. A panic in it prints nothing.
+/// Runs `work` and returns the message of its panic as an error. The panic prints nothing.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            // Another thread's panic, and one outside of the guard, is told as before.
+            // Panics of other threads, and outside of `catch_panic`, are printed as before.
             if !IS_CATCHING.with_borrow(|it| *it) {
                 before(panic);
             }

@@ -1,4 +1,4 @@
-//! The content of a source that is a file, by digest; and whether it is still the same.
+//! Digests of the files of a source, and whether the files have changed.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -18,32 +18,31 @@ use crate::source::query::Source;
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 18;
 
-/// The content of a source's files, when they were read.
+/// The content of a source's files at the time when they were read.
 #[derive(Clone, Debug)]
 pub struct Content {
-    /// SHA-256 of the file's bytes. Of a database whose latest changes stand in a log beside it,
-    /// the digest of the two files' digests.
+    /// SHA-256 of the file. For a database with a write-ahead log, the digest of the digests of
+    /// both.
     pub digest: Digest,
     files: Vec<(PathBuf, Option<FileStamp>)>,
 }
 
-/// The marks of a file that a system changes when somebody writes to a file: device, inode, size,
-/// and the times of the last change of its content and of the file itself, in seconds and
-/// nanoseconds.
+/// The attributes of a file that change when it is written: device, inode, size, and the times of
+/// modification and of status change, each in seconds and nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileStamp(pub [i64; 7]);
 
-/// Remembers the contents of files, so that one that has not changed is not read again.
+/// Stores the digests of files, so that unchanged files are not read again.
 pub trait ContentMemory {
-    /// The digest of the file that looked like this, if it is known.
+    /// Returns the digest of the file with this stamp, if it is known.
     fn recall(&self, stamp: &FileStamp) -> Option<Digest>;
 
-    /// Keeps the digest of a file that looks like this.
+    /// Stores the digest of the file with this stamp.
     fn keep(&self, stamp: &FileStamp, digest: &Digest);
 }
 
-/// For this long after a change, another one may leave the same [`FileStamp`]: times of files have
-/// steps, of two seconds on some file systems.
+/// For this long after a change, another change may leave the same [`FileStamp`]: file times have a
+/// granularity of up to two seconds.
 const UNSETTLED: Duration = Duration::from_secs(2);
 
 impl FileStamp {
@@ -53,8 +52,8 @@ impl FileStamp {
         Self([place[0], place[1], place[2], metadata.mtime(), modified, metadata.ctime(), changed])
     }
 
-    /// Whether any change from now on gives another stamp. The time at which a file itself was
-    /// changed is the system's to set; that of its content is anybody's.
+    /// Returns whether any later change gives another stamp. It looks at the status change time,
+    /// which only the system sets; anybody can set the modification time.
     fn is_settled(&self, now: SystemTime) -> bool {
         let Self([.., seconds, nanoseconds]) = *self;
         let (Ok(seconds), Ok(nanoseconds)) = (u64::try_from(seconds), u32::try_from(nanoseconds)) else { return false };
@@ -67,13 +66,12 @@ impl Content {
     /// Reads the files of a source.
     ///
     /// # Errors
-    /// [`DataError::Unreadable`], as for a reader of the source; [`DataError::Interrupted`] when
-    /// told to stop.
+    /// [`DataError::Unreadable`]; [`DataError::Interrupted`].
     pub fn of(source: &Source, interrupt: &Interrupt) -> Result<Self, DataError> {
         Self::looked_up(source, interrupt, None)
     }
 
-    /// The same; a file that a memory knows is not read.
+    /// As [`Content::of`], but does not read files whose stamp `memory` knows.
     ///
     /// # Errors
     /// As for [`Content::of`].
@@ -103,7 +101,7 @@ impl Content {
         Ok(content)
     }
 
-    /// Whether somebody wrote to the files, or put others in their place, since they were read.
+    /// Returns whether the files were written or replaced since they were read.
     pub fn has_changed(&self) -> bool {
         self.files.iter().any(|(path, read)| {
             let now = std::fs::metadata(path).ok().filter(|metadata| read.is_some() || metadata.len() > 0);
@@ -112,14 +110,15 @@ impl Content {
     }
 }
 
-/// Where SQLite writes changes that are not in the database's file yet.
+/// Returns the path of the write-ahead log of a database, which holds changes that are not in its
+/// file yet.
 fn log_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     name.into()
 }
 
-/// The digest of an open file, and how it looked before it was read.
+/// Returns the digest of an open file, and its stamp from before it was read.
 fn known(
     path: &Path,
     file: File,
@@ -183,7 +182,7 @@ mod tests {
         assert!(matches!(gone, Err(DataError::Unreadable { .. })), "{gone:?}");
     }
 
-    /// Knows what it was told, and counts how often it knew.
+    /// A memory that counts its hits.
     #[derive(Default)]
     struct Kept {
         known: RefCell<Vec<(FileStamp, Digest)>>,
@@ -215,12 +214,12 @@ mod tests {
             (content.digest, kept.recalled.get() > before)
         };
         let (first, other) = (Digest::of(b"x\n1\n"), Digest::of(b"x\n2\n"));
-        // It was changed a moment ago: the next change could look the same.
+        // Changed a moment ago: the next change could leave the same stamp.
         assert_eq!((read(), read()), ((first, false), (first, false)));
         let rest = || std::thread::sleep(UNSETTLED + Duration::from_millis(100));
         rest();
         assert_eq!((read(), read()), ((first, false), (first, true)));
-        // As long as before, and with the time of before: a change all the same.
+        // Same size and same modification time, but another content.
         let modified = std::fs::metadata(&csv).and_then(|metadata| metadata.modified()).expect("a time");
         std::fs::write(&csv, "x\n2\n").expect("a file");
         File::options().write(true).open(&csv).and_then(|file| file.set_modified(modified)).expect("a time");
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_that_stand_beside_a_database_belong_to_it() {
+    fn the_log_of_a_database_is_part_of_its_content() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("rows.db");
         let source = Source::new(format!("sqlite:{}#rows", file.display()).parse().expect("an address"));

@@ -1,6 +1,6 @@
-//! Text with delimiters, from a file or from a request's body.
+//! Delimited text, from a file or the body of a request.
 //!
-//! Owns headers and the words for what is wrong with a line; [`super::csv_records`] finds the cells.
+//! Owns headers and error messages; [`super::csv_records`] splits the text into cells.
 
 use std::io::Read;
 use std::path::Path;
@@ -12,19 +12,19 @@ use crate::source::CellVisitor;
 use crate::source::csv_records::{MAX_CELLS, RecordError, Records};
 use crate::source::file_format::recognise;
 
-/// How many rows pass between two looks at the interrupt.
+/// Rows between two checks of the interrupt.
 const ROWS_PER_LOOK: u64 = 4096;
 
 /// A CSV text whose header has been read.
 pub(crate) struct CsvText<R> {
     records: Records<R>,
-    /// What errors call the text: its path.
+    /// The name of the text in errors: its path.
     name: String,
     columns: Vec<String>,
 }
 
 impl<R: Read> CsvText<R> {
-    /// Reads the header, or counts the columns of the first record and puts it back.
+    /// Reads the header; without one, numbers the columns of the first record.
     pub(crate) fn new(input: R, name: String, delimiter: u8, has_header: bool) -> Result<Self, DataError> {
         let mut records = Records::new(input, delimiter);
         match records.head() {
@@ -48,7 +48,7 @@ impl<R: Read> CsvText<R> {
         Ok(Self { records, name, columns })
     }
 
-    /// Pushes all cells to the visitor.
+    /// Passes all cells to the visitor.
     pub(crate) fn visit(mut self, interrupt: &Interrupt, visitor: &mut impl CellVisitor) -> Result<(), DataError> {
         let places = visitor.columns(&self.columns)?;
         let mut row = 0;

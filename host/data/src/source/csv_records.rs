@@ -1,28 +1,29 @@
-//! Splits text into records and cells: CSV as RFC 4180 describes it, and what else is found in the wild.
+//! Splits text into records and cells: CSV as in RFC 4180, and common deviations from it.
 //!
-//! Cells are separated by one ASCII character; records end with LF, CRLF or CR; a cell that begins with `"` ends with the
-//! next single `"` and may hold anything, `""` standing for a quote. A `"` elsewhere is a character like others. Lines without
-//! any character are skipped. A UTF-8 byte order mark at the start is dropped.
+//! Cells are separated by one ASCII character. Records end with LF, CRLF or CR. A cell that begins
+//! with `"` ends with the next single `"` and may contain anything, with `""` for a quote. A `"`
+//! elsewhere is an ordinary character. Empty lines are skipped. A UTF-8 byte order mark at the
+//! start is dropped.
 //!
-//! The `csv` crate would do, but for two things: it takes the end of the file for the end of a quoted cell, so that a truncated
-//! file passes, and it copies every cell. Here a record's cells are slices of the read buffer. A property test holds the
-//! two against each other.
+//! Why not the `csv` crate: it takes the end of the file as the end of a quoted cell, so that a
+//! truncated file passes, and it copies every cell. Here, cells are slices of the read buffer. A
+//! property test compares the two.
 
 use std::io::Read;
 use std::ops::Range;
 
 use super::file_format::HEAD_BYTES;
 
-/// How much is read at once.
+/// Bytes that are read at once.
 const READ_BYTES: usize = 256 << 10;
-/// A longer record is more likely an unclosed quote than data; 10,000 columns of 1 KiB still fit.
+/// The longest record. A longer one is probably an unclosed quote; 10,000 columns of 1 KiB fit.
 const MAX_RECORD_BYTES: usize = 64 << 20;
 
-/// The most cells of a record: four times the columns that a table may have. A cell that is empty
-/// takes a byte of the file and 24 and more in memory.
+/// The most cells of a record: four times the columns of a table. An empty cell takes one byte of
+/// the file and at least 24 in memory.
 pub(super) const MAX_CELLS: usize = 1 << 18;
 
-/// Why there is no next record.
+/// The reason for which there is no next record.
 #[derive(Debug)]
 pub(crate) enum RecordError {
     Io(std::io::Error),
@@ -30,7 +31,7 @@ pub(crate) enum RecordError {
     Unclosed {
         line: u64,
     },
-    /// Something other than a delimiter follows a closing quote.
+    /// A closing quote is followed by something other than a delimiter.
     AfterQuote {
         line: u64,
     },
@@ -50,21 +51,21 @@ pub(crate) enum RecordError {
     },
 }
 
-/// Where a cell's text is.
+/// The place of a cell's text.
 #[derive(Debug)]
 struct Span {
     range: Range<usize>,
-    /// The range lies in the scratch text, where `""` has become `"`.
+    /// Whether the range lies in the scratch text, in which `""` has become `"`.
     is_unescaped: bool,
 }
 
-/// A record: cells of text.
+/// A record of cells.
 #[derive(Debug)]
 pub(crate) struct Record<'a> {
     text: &'a str,
     unescaped: &'a str,
     cells: &'a [Span],
-    /// The line, from 1, where the record begins.
+    /// The line, from 1, on which the record begins.
     pub(crate) line: u64,
 }
 
@@ -85,28 +86,28 @@ impl Record<'_> {
     }
 }
 
-/// A reading of records.
+/// Reads records.
 #[derive(Debug)]
 pub(crate) struct Records<R> {
     input: R,
     buffer: Vec<u8>,
-    /// What is read and not yet consumed: `buffer[start..end]`.
+    /// The unconsumed bytes are `buffer[start..end]`.
     start: usize,
     end: usize,
     is_at_end: bool,
-    /// Bytes and lines of the record that was handed out last; consumed when the next one is asked for.
+    /// Bytes and lines of the last returned record. They are consumed when the next one is read.
     last: (usize, u64),
     line: u64,
     delimiter: u8,
-    /// Whether a byte may end a cell that is not quoted.
+    /// Whether a byte may end an unquoted cell.
     stops: [bool; 256],
     cells: Vec<Span>,
     unescaped: String,
 }
 
-/// The end of a scan of the buffer.
+/// The result of scanning the buffer.
 enum Scan {
-    /// A record of so many bytes and lines, its end included.
+    /// A record of this many bytes and lines, its end included.
     Record {
         bytes: usize,
         lines: u64,
@@ -137,7 +138,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// The next record; none at the end of the input.
+    /// Returns the next record; `None` at the end of the input.
     pub(crate) fn next(&mut self) -> Result<Option<Record<'_>>, RecordError> {
         loop {
             self.start += self.last.0;
@@ -158,8 +159,8 @@ impl<R: Read> Records<R> {
         self.record().map(Some)
     }
 
-    /// The first bytes of the input, at most a few hundred; to be asked for before the first
-    /// record. None is consumed.
+    /// Returns the first bytes of the input, at most a few hundred, without consuming them. Call it
+    /// before reading the first record.
     pub(crate) fn head(&mut self) -> Result<&[u8], RecordError> {
         if self.end == 0 && !self.is_at_end {
             self.fill()?;
@@ -167,12 +168,12 @@ impl<R: Read> Records<R> {
         Ok(&self.buffer[self.start..self.end.min(self.start + HEAD_BYTES)])
     }
 
-    /// Makes the record that was handed out last the next one again.
+    /// Makes the last returned record the next one again.
     pub(crate) fn put_back(&mut self) {
         self.last = (0, 0);
     }
 
-    /// Whether the record just scanned is an empty line.
+    /// Returns whether the scanned record is an empty line.
     fn is_blank(&self) -> bool {
         matches!(&self.cells[..], [Span { range, .. }] if range.is_empty()) && self.buffer[self.start] != b'"'
     }
@@ -198,7 +199,7 @@ impl<R: Read> Records<R> {
         Ok(Record { text, unescaped: &self.unescaped, cells: &self.cells, line: self.line })
     }
 
-    /// Looks for one record from `start` on.
+    /// Scans one record from `start` on.
     fn scan(&mut self) -> Scan {
         let bytes = &self.buffer[self.start..self.end];
         self.cells.clear();
@@ -233,7 +234,8 @@ impl<R: Read> Records<R> {
                 position = length.map_or(bytes.len(), |length| position + length);
                 self.cells.push(Span { range: from..position, is_unescaped: false });
             }
-            // Whether a CR is followed by a LF, or a quote by another, is not known at the buffer's end.
+            // At the end of the buffer it is unknown whether a LF follows a CR, or a quote another
+            // one.
             match (bytes.get(position), bytes.get(position + 1)) {
                 (Some(&byte), _) if byte == self.delimiter => position += 1,
                 (Some(b'\n'), _) => return Scan::Record { bytes: position + 1, lines: lines + 1 },
@@ -246,7 +248,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Reads more behind what is not consumed.
+    /// Reads more bytes behind the unconsumed ones.
     fn fill(&mut self) -> Result<(), RecordError> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
@@ -254,7 +256,8 @@ impl<R: Read> Records<R> {
         if self.end > MAX_RECORD_BYTES {
             return Err(RecordError::TooLong { line: self.line });
         }
-        // At least as much as is there: a long record is scanned a logarithmic number of times.
+        // At least doubles the buffer, so that a long record is scanned a logarithmic number of
+        // times.
         let room = self.end.max(READ_BYTES);
         self.buffer.resize(self.buffer.len().max(self.end + room), 0);
         let is_first = self.line == 1 && self.end == 0;
@@ -276,8 +279,9 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// The length of a quoted cell, from behind its opening quote to its closing one, and whether it holds `""`. A closing quote
-/// at the very end of `bytes` counts: the caller sees that nothing follows and asks for more.
+/// Returns the length of a quoted cell, from behind its opening quote to its closing one, and
+/// whether it contains `""`. A closing quote at the very end of `bytes` counts: the caller sees
+/// that nothing follows and reads more.
 fn quoted_cell(bytes: &[u8]) -> Option<(usize, bool)> {
     let mut position = 0;
     let mut is_escaped = false;
@@ -296,7 +300,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Hands out a few bytes at a time, so that records straddle reads.
+    /// Returns a few bytes at a time, so that records straddle reads.
     struct Drip<'a>(&'a [u8], usize);
 
     impl Read for Drip<'_> {
@@ -387,7 +391,7 @@ mod tests {
 
         #[test]
         fn any_bytes_end_in_records_or_an_error(text in prop::collection::vec(prop::num::u8::ANY, 0..200)) {
-            // What matters is that it returns; a panic or an endless loop fails the test.
+            // It must return: a panic or an endless loop fails the test.
             let _ = all(&text);
         }
     }

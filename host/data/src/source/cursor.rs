@@ -1,8 +1,7 @@
-//! Reading a source piece by piece, under a signature.
+//! Reads a source batch by batch, under a signature.
 //!
-//! A thread reads and decodes; at most three batches wait for the reader. Dropping the cursor stops
-//! the thread, even in the middle of a query that would never end, or leaves it behind if it does
-//! not hear.
+//! A thread reads and decodes; at most three batches are ahead of the consumer. Dropping the cursor
+//! stops the thread, even during an endless query. A thread that does not react is left behind.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -16,35 +15,36 @@ use crate::signature::{Decoder, Signature, Strictness};
 use crate::source::reader_thread::{ReaderThread, died};
 use crate::source::{CellVisitor, Place, Source, visit};
 
-/// Batches that may wait; more would only cost memory.
+/// The batches that the channel holds. More would only cost memory.
 const BATCHES_AHEAD: usize = 2;
 
-/// A reading of a source, from its first row on.
+/// A reader of a source, from its first row on.
 #[derive(Debug)]
 pub struct Cursor {
     schema: Schema,
     messages: Option<Receiver<Message>>,
     interrupt: Interrupt,
     thread: ReaderThread,
-    /// What is left of the last batch.
+    /// The rest of the last batch.
     rest: Option<RecordBatch>,
 }
 
 enum Message {
-    /// The source is there and has the columns.
+    /// The source exists and has the columns.
     Opened,
     Batch(RecordBatch),
-    /// The source has ended; without this word, the thread died.
+    /// The source has ended. If the channel closes without this message, the thread has died.
     End,
     Failed(DataError),
 }
 
-/// Opens a source and finds the signature's columns in it.
+/// Opens a source and finds the columns of the signature in it.
 ///
 /// With [`Strictness::Predict`] the cursor has the features alone.
 ///
 /// # Errors
-/// [`DataError`] if the source is missing or unreadable, if columns are missing or repeated, if a query is refused.
+/// [`DataError`] if the source is missing or unreadable, a column is missing or repeated, or the
+/// query is refused.
 pub fn open(
     source: &Source,
     signature: &Signature,
@@ -58,33 +58,33 @@ pub fn open(
     let thread = ReaderThread::start(interrupt, move |stop| {
         let result = visit(&source, Place::Files, stop, &mut batches).and_then(|()| batches.end());
         let last = result.map_or_else(Message::Failed, |()| Message::End);
-        // Nobody listens any more if this fails.
-        let _ = batches.taker.send(last);
+        // Fails if the cursor was dropped.
+        let _ = batches.sink.send(last);
     })?;
     let mut cursor = Cursor { schema, messages: Some(messages), interrupt: interrupt.clone(), thread, rest: None };
     match cursor.receive() {
         Message::Failed(error) => Err(error),
-        // Anything else than `Opened` cannot come first.
+        // The first message is `Opened` unless it is an error.
         _ => Ok(cursor),
     }
 }
 
 impl Cursor {
-    /// The columns: the signature's, all nullable; for prediction the features as the signature has them.
+    /// Returns the columns: all of the signature, nullable; for prediction, the features.
     pub fn fields(&self) -> &[Field] {
         self.schema.fields()
     }
 
-    /// The same as a schema: that of every batch.
+    /// Returns the schema of every batch.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// The next rows: at least one and at most `rows`, often fewer; `None` at the end.
+    /// Returns the next rows: at least one and at most `rows`, often fewer; `None` at the end.
     ///
     /// # Errors
-    /// [`DataError::Fault`] with column, row and value for a value that does not fit; [`DataError::Interrupted`]; what the
-    /// source says if it breaks. The cursor is at its end afterwards.
+    /// [`DataError::Fault`] with column, row and value for a value that does not fit;
+    /// [`DataError::Interrupted`]; any error of reading the source. The cursor is then at its end.
     pub fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>, DataError> {
         let rows = rows.max(1);
         let batch = match self.rest.take() {
@@ -102,7 +102,7 @@ impl Cursor {
         Ok(Some(batch.slice(0, rows)))
     }
 
-    /// What the thread says next. After its last word it always says `End`.
+    /// Receives the next message. After the last one it returns `End`.
     fn receive(&mut self) -> Message {
         let Some(messages) = &self.messages else { return Message::End };
         let message = match self.thread.receive(messages, &self.interrupt) {
@@ -118,27 +118,28 @@ impl Cursor {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        // A thread that waits to send wakes up when nobody can receive; then `thread` waits for it.
+        // Closing the channel wakes a thread that waits to send. Then `thread` is dropped, which
+        // waits for it.
         self.messages = None;
     }
 }
 
-/// Who takes what decoding gives.
+/// Receives decoded batches.
 pub trait BatchSink {
-    /// The source is there and has the columns.
+    /// Called once the source is open and has the columns.
     ///
     /// # Errors
-    /// Nobody listens any more.
+    /// The receiver is gone.
     fn opened(&mut self) -> Result<(), DataError>;
 
-    /// The next rows, at least one.
+    /// Receives the next rows, at least one.
     ///
     /// # Errors
-    /// Nobody listens any more, or rows cannot be passed on.
+    /// The receiver is gone, or rows cannot be passed on.
     fn batch(&mut self, batch: RecordBatch) -> Result<(), DataError>;
 
-    /// The next values that are kept beside rows, as [`DecodeJob::kept_schema`](crate::DecodeJob::kept_schema)
-    /// has them.
+    /// Receives the next kept values, under the schema
+    /// [`DecodeJob::kept_schema`](crate::DecodeJob::kept_schema).
     ///
     /// # Errors
     /// As [`BatchSink::batch`].
@@ -171,27 +172,27 @@ impl<T: BatchSink + ?Sized> BatchSink for &mut T {
     }
 }
 
-/// Decodes cells and passes batches on.
+/// Decodes cells and passes batches to a sink.
 pub(crate) struct Batches<T> {
     signature: Signature,
     strictness: Strictness,
     chunk_rows: usize,
     decoder: Decoder,
-    taker: T,
+    sink: T,
 }
 
 impl<T: BatchSink> Batches<T> {
-    pub(crate) fn new(signature: Signature, strictness: Strictness, taker: T) -> Self {
+    pub(crate) fn new(signature: Signature, strictness: Strictness, sink: T) -> Self {
         let decoder = Decoder::new(&signature, strictness);
         let chunk_rows = decoder.schema().chunk_rows();
-        Self { signature, strictness, chunk_rows, decoder, taker }
+        Self { signature, strictness, chunk_rows, decoder, sink }
     }
 
-    /// Passes on what is left.
+    /// Passes on the last rows.
     pub(crate) fn end(&mut self) -> Result<(), DataError> {
         if self.decoder.rows() > 0 {
             let batch = self.decoder.finish()?;
-            self.taker.batch(batch)?;
+            self.sink.batch(batch)?;
         }
         Ok(())
     }
@@ -200,7 +201,7 @@ impl<T: BatchSink> Batches<T> {
 impl<T: BatchSink> CellVisitor for Batches<T> {
     fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError> {
         let places = self.signature.bind(names, self.strictness)?;
-        self.taker.opened()?;
+        self.sink.opened()?;
         Ok(places)
     }
 
@@ -214,7 +215,7 @@ impl<T: BatchSink> CellVisitor for Batches<T> {
         self.decoder.end_rows(rows);
         if self.decoder.rows() >= self.chunk_rows || self.decoder.is_full() {
             let batch = self.decoder.finish()?;
-            self.taker.batch(batch)?;
+            self.sink.batch(batch)?;
         }
         Ok(true)
     }

@@ -10,12 +10,13 @@ pub(super) fn open_file(path: &Path) -> Result<File, DataError> {
     File::open(path).map_err(|error| DataError::unreadable(path, error, ""))
 }
 
-/// Tells a missing file and a folder apart from what a reader would say about them.
+/// Refuses missing files and folders, with better messages than a reader would give.
 pub(super) fn check_is_file(path: &Path) -> Result<(), DataError> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(()),
         Ok(metadata) if metadata.is_dir() => Err(DataError::unreadable(path, "it is a directory", "name a file in it")),
-        // Opening a pipe waits for its writer, for ever; and the signature and the rows are read one after the other.
+        // Opening a pipe could wait forever for its writer. And the file is read twice: for the
+        // signature and for the rows.
         Ok(_) => {
             Err(DataError::unreadable(path, "it is no regular file", "write what comes out of it to a file first"))
         }

@@ -1,8 +1,8 @@
-//! Names what a file is, from its first bytes, where it is not what its reader expects.
+//! Recognises the format of a file by its first bytes, where it is not the expected one.
 //!
-//! A reader of text would call an archive "not UTF-8" and a reader of Parquet would call a CSV file
-//! damaged. Neither helps. This module recognises encodings and formats that people really have,
-//! and says how to get from there to a file that is read.
+//! A reader of text would report an archive as "not UTF-8", and a reader of Parquet would report a
+//! CSV file as damaged. This module recognises common encodings and formats instead, and says how
+//! to convert them.
 
 use std::path::Path;
 
@@ -10,23 +10,23 @@ use crate::error::DataError;
 
 /// The name of a pipe's input.
 pub const STANDARD_INPUT: &str = "standard input";
-/// So many bytes are enough to recognise a file.
+/// The bytes that suffice to recognise a file.
 pub(crate) const HEAD_BYTES: usize = 512;
 
-/// Something else than what a source should be.
+/// An unexpected format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileFormat {
-    /// Text in an encoding that `iconv` knows by this name.
+    /// Text in the encoding with this `iconv` name.
     Encoding(&'static str),
-    /// Compressed: by whom, the ending that this program gives its files, and its command.
+    /// Compressed: the format's name, its file ending, and the command that unpacks it.
     Compressed(&'static str, &'static str, &'static str),
-    /// A ZIP archive; workbooks are some.
+    /// A ZIP archive, such as a workbook.
     Zip,
     Parquet,
     Sqlite,
 }
 
-/// Recognises a file by its first bytes; `None` if it is text in UTF-8 or unknown.
+/// Recognises a file by its first bytes; `None` if it is UTF-8 text or unknown.
 pub(crate) fn recognise(head: &[u8]) -> Option<FileFormat> {
     const MAGIC: [(&[u8], FileFormat); 12] = [
         (b"PAR1", FileFormat::Parquet),
@@ -46,7 +46,7 @@ pub(crate) fn recognise(head: &[u8]) -> Option<FileFormat> {
     known.or_else(|| utf16_without_mark(head).map(FileFormat::Encoding))
 }
 
-/// In UTF-16 every other byte of most texts is zero; in UTF-8 none is.
+/// In UTF-16 every other byte of most texts is zero. In UTF-8 none is.
 fn utf16_without_mark(head: &[u8]) -> Option<&'static str> {
     let head = &head[..head.len().min(HEAD_BYTES)];
     let zeros = |first: usize| head.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
@@ -60,7 +60,7 @@ fn utf16_without_mark(head: &[u8]) -> Option<&'static str> {
 }
 
 impl FileFormat {
-    /// Returns the error with which the reader of `path` says what the file is, and what to do.
+    /// Returns the error for a file of this format, with what to do about it.
     pub(crate) fn error(self, path: &Path) -> DataError {
         let name = path.display().to_string();
         let is_piped = name == STANDARD_INPUT;
@@ -96,7 +96,7 @@ impl FileFormat {
     }
 }
 
-/// The command that makes UTF-8 of a text in another encoding.
+/// Returns the command that converts a text to UTF-8.
 pub(crate) fn convert(encoding: &str, path: &Path) -> String {
     let name = path.display().to_string();
     format!(
@@ -106,7 +106,7 @@ pub(crate) fn convert(encoding: &str, path: &Path) -> String {
     )
 }
 
-/// A file's name as a shell reads it.
+/// Quotes a path for a shell.
 fn quoted(name: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(&byte);
     if name.bytes().all(is_plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn encodings_and_formats_are_told_by_their_first_bytes() {
+    fn encodings_and_formats_are_recognised_by_their_first_bytes() {
         let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
         let big = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
         let marked = [&b"\xff\xfe"[..], &utf16("a,b\n1,2\n")].concat();

@@ -1,9 +1,12 @@
-//! HTTP: fetching a file for the host, from where it may be fetched and no further.
+//! Downloads files over HTTP, from granted servers only.
 //!
-//! Deny by default, by name and by address: a URL's host must be granted; every address that its name resolves to must be public or granted
-//! itself, and the connection goes to the address that was checked, so that a name cannot be pointed elsewhere in between (DNS rebinding). A
-//! redirect is a new request under the same rules, and never from `https` to `http`. No proxy is used: it would choose the address. Headers,
-//! body and time are capped. Whose certificates count is compiled in (Mozilla's list): what a run may believe does not depend on what a machine has installed.
+//! Access is denied by default, by name and by address. The host of a URL must be granted. Every
+//! address that it resolves to must be public or granted itself, and the connection goes to the
+//! address that was checked, so that the name cannot be pointed elsewhere in between (DNS
+//! rebinding). A redirect is a new request under the same rules, and never leads from `https` to
+//! `http`. No proxy is used, since it would choose the address. Headers, body and time are limited.
+//! The trusted certificate authorities are compiled in (Mozilla's list), so that trust does not
+//! depend on the machine.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -21,59 +24,61 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use crate::error::{DataError, shown};
 use crate::interrupt::Interrupt;
 
-/// Requests that one fetch may take: the first, and redirects.
+/// The most requests of a download, redirects included.
 const MAX_REQUESTS: usize = 6;
-/// Bytes of a response's status line and headers.
+/// The most bytes of a response's status line and headers.
 const MAX_HEADER_BYTES: usize = 64 << 10;
-/// How long a connection may take, and how long a peer may be silent.
+/// The longest time for connecting, and the longest silence of a peer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Bytes read between two looks at the interrupt.
+/// Bytes that are read between two checks of the interrupt.
 const PIECE: usize = 64 << 10;
 
-/// What may be reached: a host by name (its default port, or one port), or addresses.
+/// A grant: a host by name, with its default port or one port, or a network of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostGrant {
-    /// A host, as it stands in URLs; a name allows public addresses only.
+    /// A host as in URLs. A name grants public addresses only.
     Host {
         /// The name or the address, in lower case.
         host: String,
         /// The port; `None` for the default port of the URL's scheme.
         port: Option<u16>,
     },
-    /// Addresses that granted names may resolve to although they are not public: `10.1.0.0/16`.
+    /// A network: `10.1.0.0/16`. Granted names may resolve to its addresses although they are not
+    /// public.
     Network {
-        /// Any address of the network.
+        /// An address of the network.
         address: IpAddr,
-        /// How many leading bits all of its addresses share.
+        /// The number of leading bits that all of its addresses share.
         prefix: u8,
     },
 }
 
-/// What to fetch, and what is allowed on the way.
+/// A download, and its limits.
 #[derive(Clone, Debug)]
 pub struct HttpRequest {
     /// An `http` or `https` URL without user and password.
     pub url: String,
-    /// What may be reached.
+    /// The servers that may be contacted.
     pub grants: Vec<HostGrant>,
-    /// Sent as `Authorization: Bearer ...` to the URL's own host, over `https` (or to this very machine).
+    /// Sent as `Authorization: Bearer ...` to the URL's own host, over `https` or to this machine.
     pub bearer_token: Option<String>,
     /// The longest body, in bytes.
     pub max_bytes: u64,
-    /// When the fetch must be over.
+    /// The time by which the download must end.
     pub deadline: Instant,
 }
 
-/// Fetches a URL's body into a writer; returns how many bytes it has.
+/// Downloads the body of a URL into a writer and returns its length in bytes.
 ///
 /// # Errors
-/// [`DataError::Denied`] for a host, an address or a redirect that is not granted, [`DataError::TooLarge`] for a longer body,
-/// [`DataError::Unreachable`] if the network or the server fails, [`DataError::Interrupted`] when told to stop or past the deadline.
+/// [`DataError::Denied`] for a host, an address or a redirect that is not granted;
+/// [`DataError::TooLarge`] for a longer body; [`DataError::Unreachable`] if the network or the
+/// server fails; [`DataError::Interrupted`] if interrupted or past the deadline.
 pub fn fetch(request: &HttpRequest, interrupt: &Interrupt, into: &mut dyn Write) -> Result<u64, DataError> {
     fetch_trusting(&RootCerts::WebPki, request, interrupt, into)
 }
 
-/// Fetches from servers whose certificates these authorities signed.
+/// As [`fetch`], with these certificate authorities.
 fn fetch_trusting(
     roots: &RootCerts,
     request: &HttpRequest,
@@ -108,7 +113,7 @@ fn fetch_trusting(
 }
 
 impl HttpRequest {
-    /// Whether the URL's host is granted by name.
+    /// Checks that the URL's host is granted by name.
     fn admit(&self, url: &Uri) -> Result<(), DataError> {
         let (host, port) = (url.host().unwrap_or_default().to_ascii_lowercase(), url.port_u16());
         let default = default_port(url);
@@ -218,11 +223,11 @@ impl HttpRequest {
     }
 }
 
-/// What was wrong with a server's certificate, if that is what an error is about.
+/// Returns the certificate error behind an error, if there is one.
 fn certificate_error(error: &ureq::Error) -> Option<&CertificateError> {
     let error = match error {
         ureq::Error::Rustls(error) => error,
-        // A handshake is reading and writing: its errors come wrapped.
+        // A handshake consists of reads and writes, so its errors come wrapped in I/O errors.
         ureq::Error::Io(error) => error.get_ref()?.downcast_ref()?,
         _ => return None,
     };
@@ -232,7 +237,7 @@ fn certificate_error(error: &ureq::Error) -> Option<&CertificateError> {
     }
 }
 
-/// Why a certificate is not trusted, and what to do.
+/// Returns the reason for which a certificate is not trusted, and a hint.
 fn distrust(wrong: &CertificateError) -> (String, &'static str) {
     match wrong {
         CertificateError::UnknownIssuer => (
@@ -253,7 +258,7 @@ fn unreachable(url: &Uri, message: String, hint: &str) -> DataError {
     DataError::Unreachable { url: named(&url.to_string()), message, hint: hint.to_owned() }
 }
 
-/// A URL as errors name it. They are recorded, and a query may hold a key.
+/// Returns a URL for errors, without its query: errors are recorded, and a query may hold a key.
 fn named(url: &str) -> String {
     match url.split_once(['?', '#']) {
         Some((place, _)) => format!("{}?…", shown(place)),
@@ -261,7 +266,7 @@ fn named(url: &str) -> String {
     }
 }
 
-/// A URL that can be asked for.
+/// Parses a URL that may be requested.
 fn parse(text: &str) -> Result<Uri, DataError> {
     let wrong =
         |message: &str, hint: &str| DataError::Uri { uri: named(text), message: message.into(), hint: hint.into() };
@@ -280,7 +285,7 @@ fn parse(text: &str) -> Result<Uri, DataError> {
     Ok(url)
 }
 
-/// Where a redirect leads.
+/// Resolves the target of a redirect.
 fn redirected(from: &Uri, location: &str) -> Result<Uri, DataError> {
     let to = if location.starts_with('/') && !location.starts_with("//") {
         format!(
@@ -308,21 +313,21 @@ fn default_port(url: &Uri) -> u16 {
     if url.scheme_str() == Some("https") { 443 } else { 80 }
 }
 
-/// Scheme, host and port: who a token is for.
+/// Returns scheme, host and port: the recipient of a token.
 fn origin(url: &Uri) -> (String, String, u16) {
     let text = |part: Option<&str>| part.unwrap_or_default().to_ascii_lowercase();
     (text(url.scheme_str()), text(url.host()), url.port_u16().unwrap_or_else(|| default_port(url)))
 }
 
-/// A host that is an address.
+/// Returns the address, if a host is one.
 fn address_of(host: &str) -> Option<IpAddr> {
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// Resolves names, and refuses addresses that are neither public nor granted.
+/// Resolves names and refuses addresses that are neither public nor granted.
 struct Checked {
     grants: Vec<HostGrant>,
-    /// The address that was refused, for the error: ureq's own has no room for it.
+    /// The refused address, for the error message. The errors of ureq cannot carry it.
     refused: Arc<Mutex<Option<IpAddr>>>,
 }
 
@@ -333,8 +338,8 @@ impl fmt::Debug for Checked {
 }
 
 impl Checked {
-    /// Whether a connection may go to an address. `default`: the port of the URL's scheme, which a
-    /// grant without a port means.
+    /// Returns whether a connection to an address is allowed. `default` is the port of the URL's
+    /// scheme, which a grant without a port stands for.
     fn allows(&self, to: SocketAddr, default: u16) -> bool {
         let address = canonical(to.ip());
         let granted = |grant: &HostGrant| match grant {
@@ -356,7 +361,7 @@ impl Resolver for Checked {
             None => (host, port).to_socket_addrs().map_err(|_| ureq::Error::HostNotFound)?.collect(),
         };
         let mut allowed = self.empty();
-        // All or nothing: a name with one address inside the house is no public name.
+        // A name with one private address is refused as a whole: it is not a public name.
         for address in found.into_iter().take(16) {
             if !self.allows(address, default_port(url)) {
                 *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.ip());
@@ -368,7 +373,7 @@ impl Resolver for Checked {
     }
 }
 
-/// IPv4 addresses that came as IPv6 are judged as what they are.
+/// Turns IPv4 addresses in IPv6 notation into IPv4 addresses.
 fn canonical(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) => address.to_canonical(),
@@ -385,7 +390,7 @@ fn within(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
     }
 }
 
-/// Whether an address belongs to the public internet: none of IANA's special-purpose ranges
+/// Returns whether an address is public: in none of IANA's special-purpose ranges
 /// (<https://www.iana.org/assignments/iana-ipv4-special-registry>, and the same for IPv6).
 fn is_public(address: IpAddr) -> bool {
     match canonical(address) {
@@ -411,7 +416,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let segments = address.segments();
-    // Global unicast is 2000::/3; within it, ranges that embed or stand for other addresses are refused.
+    // Global unicast is 2000::/3. Ranges within it that embed other addresses are refused.
     segments[0] & 0xe000 == 0x2000
         && segments[0] != 0x2002 // 6to4
         && !(segments[0] == 0x2001 && segments[1] < 0x0200) // Teredo, benchmarks, ORCHID

@@ -1,15 +1,15 @@
 //! The files of a source in memory, for a process that may open none.
 
-/// The content of a source's files, in memory that lasts as long as the process.
+/// The content of a source's files, in memory that lives as long as the process.
 #[derive(Debug)]
 pub enum InMemory {
     /// A file.
     File(&'static [u8]),
     /// A database.
     Database {
-        /// The file, and behind it room for what its log adds.
+        /// The file, followed by room for the pages that its log adds.
         memory: &'static mut [u8],
-        /// How long the file is.
+        /// The length of the file.
         length: usize,
         /// Its write-ahead log; empty if there is none.
         log: &'static [u8],
@@ -17,7 +17,7 @@ pub enum InMemory {
 }
 
 impl InMemory {
-    /// The bytes of the file.
+    /// Returns the bytes of the file.
     pub(super) fn bytes(self) -> &'static [u8] {
         match self {
             Self::File(bytes) => bytes,
@@ -25,10 +25,10 @@ impl InMemory {
         }
     }
 
-    /// The database as a reader of file and log sees it.
+    /// Returns the database with the pages of its log applied.
     ///
     /// # Errors
-    /// The two do not belong together.
+    /// File and log do not belong together.
     pub(super) fn database(self) -> Result<&'static [u8], &'static str> {
         match self {
             Self::File(bytes) => Ok(bytes),
@@ -40,9 +40,9 @@ impl InMemory {
     }
 }
 
-/// Where the bytes of a source's files are.
+/// Where the files of a source are.
 pub(crate) enum Place {
-    /// Where its address says.
+    /// At the paths of the address.
     Files,
     /// In memory.
     Memory(InMemory),

@@ -1,12 +1,12 @@
-//! Data from files: what can be read, and one way to read it.
+//! Sources of data: CSV, SQLite and Parquet files, and files on HTTP servers.
 //!
-//! Each kind of source has a module that pushes its cells, row by row or column by column, to a
-//! `CellVisitor`: the decoder behind a [`Cursor`], or [`crate::infer`]. Sources must not interpret
-//! values (that is [`crate::cell`]'s) and never write: SQLite is opened read-only.
+//! The reader of each format passes cells, by row or by column, to a `CellVisitor`: the decoder
+//! behind a [`Cursor`], or [`crate::infer`]. Readers do not interpret values, which is the task of
+//! [`crate::cell`], and never write: SQLite is opened read-only.
 //!
-//! Pushing, and a thread that turns it into pulling, because SQLite's statements borrow their
-//! connection and cannot be kept in a struct without unsafe code; and because a batch is then
-//! decoded while the stage looks at the one before.
+//! Why push cells and pull batches from a thread: SQLite's statements borrow their connection and
+//! cannot be stored in a struct without unsafe code. And the next batch is decoded while a stage
+//! works on the last one.
 
 mod address;
 mod catch_panic;

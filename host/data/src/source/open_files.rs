@@ -1,8 +1,8 @@
-//! Files of a source, opened by a process that does not look into them for one that does.
+//! Opens the files of a source for a process that reads them but may not open any.
 //!
-//! Of a database, such a process takes the locks that a reader of SQLite takes: what another
-//! process writes meanwhile does not reach the file. The log beside it is copied: nobody can be
-//! kept from writing to that.
+//! The opener does not look into the files. For a database it takes the locks of a SQLite reader,
+//! so that other processes do not change the file meanwhile. The write-ahead log beside it is
+//! copied, because writers to it cannot be locked out.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -19,42 +19,42 @@ use crate::source::file::open_file;
 use crate::source::query::Source;
 use crate::source::sqlite::BUSY_TIMEOUT;
 
-/// Bytes of a database by which processes say what they do with it, far behind what most have.
+/// The lock bytes of a database, far behind the end of most.
 const PENDING: Bytes = (0x4000_0000, 1);
 const RESERVED: Bytes = (0x4000_0001, 1);
 const SHARED: Bytes = (0x4000_0002, 510);
 
-/// The byte of a log's index by which a reader says that it reads the file: no page may be moved
-/// from the log to the file.
+/// The lock byte of a log's index for readers of the file: while it is locked, no page moves from
+/// the log to the file.
 const READS_FILE: Bytes = (123, 1);
 
-/// Bytes of a log's header. It is written anew when the log begins anew.
+/// Bytes of a log's header, which is rewritten when the log restarts.
 const LOG_HEADER: usize = 32;
 
-/// How long another process is given before it is asked again.
+/// The pause between two attempts to get a lock.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// First byte and number of a range.
+/// First byte and length of a range.
 type Bytes = (i64, i64);
 
-/// The files of a source. Whoever keeps this keeps other processes from changing a database.
+/// The open files of a source. While this exists, other processes cannot change a database.
 #[derive(Debug)]
 pub struct OpenedFiles {
     /// The file.
     pub file: File,
     /// Its length in bytes.
     pub length: u64,
-    /// The content of the log beside it, if there is one.
+    /// The content of the write-ahead log; empty if there is none.
     pub log: Vec<u8>,
     /// The log's index, with a lock.
     _index: Option<File>,
 }
 
 impl Source {
-    /// Opens the files, and looks into none. A log may have at most `most` bytes.
+    /// Opens the files without reading them, except for a write-ahead log of at most `most` bytes.
     ///
     /// # Errors
-    /// [`DataError`], as [`open`](crate::open) says it of files that cannot be opened;
+    /// [`DataError`] as [`open`](crate::open) for files that cannot be opened;
     /// [`DataError::Memory`] for a longer log.
     pub fn open_files(&self, most: u64, interrupt: &Interrupt) -> Result<OpenedFiles, DataError> {
         self.check_query()?;
@@ -71,7 +71,7 @@ impl Source {
     }
 }
 
-/// A database, as its locks have it.
+/// A database that is being locked.
 struct Database<'a> {
     path: &'a Path,
     until: Instant,
@@ -79,9 +79,9 @@ struct Database<'a> {
 }
 
 impl Database<'_> {
-    /// Keeps others from writing to the file.
+    /// Locks out writers of the file.
     fn share(&self, file: &File) -> Result<(), DataError> {
-        // Who waits for readers to end holds the first: nobody begins to read before.
+        // A writer that waits for readers holds the first lock, so that no new reader begins.
         self.waiting(|| Ok(read_lock(file, PENDING)? && read_lock(file, SHARED)?))?;
         self.try_lock(unlock(file, PENDING))?;
         let journal = self.beside("-journal");
@@ -94,8 +94,8 @@ impl Database<'_> {
         Ok(())
     }
 
-    /// Copies the log. Its index is locked if it has one: what is in the log then reaches the file
-    /// when nobody reads it any more.
+    /// Copies the log. Its index is locked first, if it exists: pages then reach the file only once
+    /// nobody reads it.
     fn log(&self, most: u64) -> Result<(Option<File>, Vec<u8>), DataError> {
         let path = self.beside("-wal");
         let failed = |error| DataError::unreadable(&path, error, "");
@@ -115,7 +115,7 @@ impl Database<'_> {
             }
             let mut header = Vec::new();
             log.rewind().and_then(|()| (&log).take(LOG_HEADER as u64).read_to_end(&mut header)).map_err(failed)?;
-            // One that began anew meanwhile is copied anew: half of each is none.
+            // If the log restarted meanwhile, it is copied again: halves of two logs are no log.
             if bytes.starts_with(&header) {
                 return Ok((index, bytes));
             }
@@ -162,8 +162,8 @@ fn range(kind: libc::c_int, (first, bytes): Bytes) -> libc::flock {
     range
 }
 
-/// Asks for a lock of this file description, which no other closing of the file gives back. Says
-/// whether it was given.
+/// Tries to lock a range for this file description, and returns whether it succeeded. Such a lock
+/// survives closing other descriptors of the file.
 fn lock(file: &File, kind: libc::c_int, bytes: Bytes) -> std::io::Result<bool> {
     let range = range(kind, bytes);
     // SAFETY: the descriptor is open, and the kernel reads the range before it returns.
@@ -185,7 +185,7 @@ fn unlock(file: &File, bytes: Bytes) -> std::io::Result<bool> {
     lock(file, libc::F_UNLCK, bytes)
 }
 
-/// Whether another process has a lock for writing.
+/// Returns whether another process holds a write lock.
 fn is_written(file: &File, bytes: Bytes) -> std::io::Result<bool> {
     let mut range = range(libc::F_RDLCK, bytes);
     // SAFETY: the descriptor is open, and the range outlives the call, which writes to it.

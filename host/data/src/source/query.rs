@@ -1,11 +1,11 @@
-//! A source: an address, and the query that a database is asked.
+//! A source: an address and, for databases, a query.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 use crate::source::address::SourceUri;
 
-/// A value bound to a query's `?`. It never becomes part of the query's text.
+/// A value that is bound to a `?` of a query. It never becomes part of the query's text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Literal {
@@ -19,27 +19,27 @@ pub enum Literal {
     Text(String),
 }
 
-/// A source: an address, and for databases what to ask.
+/// A source: an address and, for databases, a query.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Source {
-    /// Where the data is.
+    /// The address.
     pub uri: SourceUri,
-    /// For SQLite instead of a table: one `SELECT`, with a `?` for each parameter.
+    /// For SQLite, instead of a table: one `SELECT`, with a `?` for each parameter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
-    /// Values for the query's `?`, in order.
+    /// The values for the query's `?`, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Literal>,
 }
 
 impl Source {
-    /// A whole file or table.
+    /// Returns a whole file or table.
     pub fn new(uri: SourceUri) -> Self {
         Self { uri, query: None, parameters: Vec::new() }
     }
 
-    /// What a query gives.
+    /// Sets the query and its parameters.
     #[must_use]
     pub fn with_query(mut self, query: impl Into<String>, parameters: Vec<Literal>) -> Self {
         self.query = Some(query.into());
@@ -47,7 +47,7 @@ impl Source {
         self
     }
 
-    /// Refuses a query for a source that answers none.
+    /// Refuses a query for a source that is not a database.
     pub(super) fn check_query(&self) -> Result<(), DataError> {
         let has_query = self.query.is_some() || !self.parameters.is_empty();
         if has_query && !matches!(self.uri, SourceUri::Sqlite { .. }) {

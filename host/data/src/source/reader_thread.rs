@@ -1,9 +1,9 @@
-//! Reads on a thread of its own, which nobody has to wait for.
+//! Runs a reader on a thread that nobody must wait for.
 //!
-//! A library that reads a file may be busy for hours within one call: one function of SQLite on two
-//! long texts is enough. Nothing can stop such a call inside of this process. So whoever waits for
-//! a reader waits on a channel, looks at its [`Interrupt`] meanwhile, and leaves a thread behind
-//! that does not hear. That thread ends with the process.
+//! A library may be busy for hours within one call: one SQLite function on two long texts suffices.
+//! Such a call cannot be stopped from within the process. So the consumer waits on a channel,
+//! checks its [`Interrupt`] meanwhile, and abandons a thread that does not react. The thread ends
+//! with the process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 use crate::error::DataError;
 use crate::interrupt::Interrupt;
 
-/// How long a reader may keep silent before the interrupt is looked at again.
+/// The time between two checks of the interrupt while a reader is silent.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long a thread that was told to stop is waited for. Readers that hear stop within a
-/// millisecond or two.
+/// How long to wait for a thread that was told to stop. Readers that check the interrupt stop
+/// within a few milliseconds.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// A thread that reads. Dropping it tells the thread to stop, and waits for it for a moment.
+/// A thread that reads. Dropping it tells the thread to stop and waits briefly for it.
 #[derive(Debug)]
 pub(super) struct ReaderThread {
     is_dropped: Arc<AtomicBool>,
@@ -28,11 +28,11 @@ pub(super) struct ReaderThread {
     clock: Arc<Clock>,
 }
 
-/// The CPU time of a thread, told to whoever it is charged to by the thread itself, and by whoever
-/// waits for it: a thread that is busy within one call tells nobody.
+/// The CPU time of a thread. The thread charges it and, because a thread inside of one call cannot,
+/// so does the consumer.
 #[derive(Debug, Default)]
 struct Clock {
-    /// The thread, once it runs.
+    /// The thread's id, once it runs.
     thread: AtomicI32,
     /// Nanoseconds charged so far.
     charged: AtomicU64,
@@ -44,11 +44,11 @@ impl Clock {
         interrupt.charge(now.saturating_sub(before));
     }
 
-    /// Charges another thread's time, as the kernel tells it.
+    /// Charges the time of another thread, as the kernel reports it.
     fn charge_from_outside(&self, interrupt: &Interrupt) {
         let path = format!("/proc/self/task/{}/schedstat", self.thread.load(Ordering::Relaxed));
-        // A thread that has not begun, or has ended, has no file; where there is none, the thread
-        // itself charges.
+        // Before the thread starts and after it ends there is no such file. Without `/proc`, the
+        // thread itself charges.
         let said = std::fs::read_to_string(path).unwrap_or_default();
         if let Some(now) = said.split_whitespace().next().and_then(|word| word.parse().ok()) {
             self.charge(now, interrupt);
@@ -57,8 +57,8 @@ impl Clock {
 }
 
 impl ReaderThread {
-    /// Starts a thread. Its work gets an interrupt that is set when the thread is to stop, and that
-    /// charges the thread's CPU time whenever it is asked.
+    /// Starts a thread. Its interrupt is set when the thread must stop, and each check charges the
+    /// thread's CPU time.
     pub(super) fn start(
         interrupt: &Interrupt,
         work: impl FnOnce(&Interrupt) + Send + 'static,
@@ -83,7 +83,7 @@ impl ReaderThread {
         Ok(Self { is_dropped, thread: Some(thread), clock })
     }
 
-    /// Waits for what the thread says next. `None` if it died.
+    /// Waits for the next message of the thread; `None` if it died.
     ///
     /// # Errors
     /// [`DataError::Interrupted`] if the interrupt is set first.
@@ -116,17 +116,17 @@ impl Drop for ReaderThread {
     }
 }
 
-/// Does work that reads, on a thread of its own, and returns what came of it.
+/// Runs `work` on a thread of its own and returns its result.
 ///
 /// # Errors
-/// The work's own; [`DataError::Interrupted`] if the interrupt is set first.
+/// Those of `work`; [`DataError::Interrupted`] if the interrupt is set first.
 pub(crate) fn on_reader_thread<T: Send + 'static>(
     interrupt: &Interrupt,
     work: impl FnOnce(&Interrupt) -> Result<T, DataError> + Send + 'static,
 ) -> Result<T, DataError> {
     let (sender, messages) = std::sync::mpsc::sync_channel(1);
     let thread = ReaderThread::start(interrupt, move |stop| {
-        // Nobody listens any more if this fails.
+        // Fails if the receiver has given up.
         let _ = sender.send(work(stop));
     })?;
     thread.receive(&messages, interrupt)?.unwrap_or_else(|| Err(died()))
@@ -136,7 +136,7 @@ pub(super) fn died() -> DataError {
     DataError::plan("the thread that read the source died", "please report this: it is a bug")
 }
 
-/// This thread's CPU time, in nanoseconds.
+/// Returns the CPU time of this thread, in nanoseconds.
 fn thread_cpu_ns() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_that_does_not_hear_is_left_behind() {
+    fn work_that_does_not_react_is_abandoned() {
         let began = Instant::now();
         let interrupt = Interrupt::at(began + Duration::from_millis(50));
         let result = on_reader_thread(&interrupt, |_| {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_readers_time_is_charged_though_it_tells_nobody() {
+    fn the_time_of_a_reader_inside_of_one_call_is_charged() {
         let used = Arc::new(AtomicU64::new(0));
         let (counter, limit) = (Arc::clone(&used), Arc::clone(&used));
         let interrupt =

@@ -1,13 +1,13 @@
 //! Tables and queries of a SQLite database, read-only.
 //!
-//! The database is opened without the right to write, an authorizer lets nothing pass but reading
-//! and functions (so no `ATTACH`, no `PRAGMA`), and parameters are bound, never pasted. A progress
-//! handler asks the interrupt, so that a query without end ends.
+//! The database is opened read-only. An authorizer allows nothing but reading and functions (no
+//! `ATTACH`, no `PRAGMA`), and parameters are bound, never pasted. A progress handler checks the
+//! interrupt, so that an endless query ends.
 //!
-//! A database that comes from elsewhere may hold views, and a view may call functions. One call on
-//! two long texts may take hours, in which nobody asks the handler. So a view calls only functions
-//! whose time grows with their texts and no faster. A query is the manifest's: it calls what it
-//! likes, and whoever waits for it does not wait longer than the interrupt says.
+//! An untrusted database may contain views, and views may call functions. One call on two long
+//! texts may take hours, during which the progress handler is not called. So views may call only
+//! functions that take time linear in their texts. A query comes from the manifest and may call any
+//! function; its consumer waits no longer than the interrupt allows.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,25 +25,24 @@ use crate::interrupt::Interrupt;
 use crate::source::catch_panic::catch_panic;
 use crate::source::{CellVisitor, Literal, Place, Source};
 
-/// How long to wait for a writer that holds the database.
+/// The longest wait for a writer that holds the database.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Virtual machine steps between two looks at the interrupt: well under a millisecond.
+/// Virtual machine steps between two checks of the interrupt: well under a millisecond.
 const STEPS_PER_LOOK: i32 = 10_000;
-/// The longest text, blob or row: what crosses to a stage at once, and a little for its header.
-/// SQLite's own limit would let one function call take 1 GB.
+/// The longest text, blob or row: as much as may be passed to a stage at once, and a header.
+/// SQLite's default would let one function call allocate 1 GB.
 const MAX_VALUE_BYTES: i32 = (MAX_BATCH_BYTES + (64 << 10)) as i32;
-/// The longest pattern of `LIKE` and `GLOB`; their time may grow with text times pattern.
+/// The longest pattern of `LIKE` and `GLOB`, whose time may grow with text times pattern.
 const MAX_PATTERN_BYTES: i32 = 256;
-/// How deep expressions may be nested, and how many parts a compound `SELECT` may have.
+/// The deepest expression, and the most parts of a compound `SELECT`.
 const MAX_DEPTH: i32 = 200;
-/// The longest statement, a view's included.
+/// The longest statement, including a view's.
 const MAX_SQL_BYTES: i32 = 1 << 20;
-/// Bytes of memory that SQLite may use in this process: sorting and recursion fill it.
+/// Bytes of memory that SQLite may use in this process, for sorting and recursion.
 const MAX_HEAP_BYTES: i64 = 512 << 20;
 
-/// Functions that a view of the database may call: their time grows with their texts and no faster,
-/// and what they return is no longer than what they take. `trim` is none of them: what it trims may
-/// be as long as its text.
+/// The functions that a view may call: they take time linear in their texts and return no longer
+/// ones. `trim` is missing, because its second argument may be as long as its text.
 const OF_VIEWS: [&str; 53] = [
     "abs",
     "acos",
@@ -105,7 +104,7 @@ const LOG_HINT: &str =
 
 const ONE_SELECT: &str = "a query is one SELECT statement; it cannot write, attach or set anything";
 
-/// Pushes the cells of a table or of a query's result.
+/// Passes the cells of a table or a query's result to the visitor.
 pub(crate) fn visit(
     path: &Path,
     place: Place,
@@ -114,7 +113,7 @@ pub(crate) fn visit(
     interrupt: &Interrupt,
     visitor: &mut impl CellVisitor,
 ) -> Result<(), DataError> {
-    // Names that are no UTF-8 make the binding of SQLite panic.
+    // Column names that are not UTF-8 make rusqlite panic.
     catch_panic(|| visit_database(path, place, table, source, interrupt, visitor)).unwrap_or_else(|panic| {
         let message = format!("its contents contradict each other ({panic})");
         Err(DataError::unreadable(path, message, "the database may be damaged: restore a copy"))
@@ -179,15 +178,15 @@ fn is_of_views(function: &str) -> bool {
     OF_VIEWS.iter().any(|allowed| allowed.eq_ignore_ascii_case(function))
 }
 
-/// A database whose file is in memory. Nothing can be written to it.
+/// Opens a read-only database whose file is in memory.
 fn in_memory(bytes: &'static [u8]) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open_in_memory()?;
     connection.deserialize_bytes(rusqlite::MAIN_DB, bytes)?;
     Ok(connection)
 }
 
-/// Has SQLite ask the system for all that it asks for once: where it lies, random numbers, the time
-/// zone. Behind a wall it cannot.
+/// Makes SQLite load what it asks the system for once: its location, random numbers, the time zone.
+/// Behind the walls of a process it cannot.
 ///
 /// # Errors
 /// SQLite cannot be started.
@@ -197,7 +196,7 @@ pub fn initialize_sqlite() -> Result<(), DataError> {
     asked.map_err(|error| DataError::Host(format!("cannot start SQLite: {error}")))
 }
 
-/// The connection, which can do no more than read.
+/// Restricts a connection to reading.
 fn confined(mut connection: Connection, has_query: bool, interrupt: &Interrupt) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)?;
@@ -212,18 +211,19 @@ fn confined(mut connection: Connection, has_query: bool, interrupt: &Interrupt) 
     ] {
         connection.set_limit(limit, most)?;
     }
-    // What does not fit in memory would be written to files beside.
+    // Data that does not fit in memory would be written to temporary files.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update_and_check(None, "hard_heap_limit", MAX_HEAP_BYTES, |_| Ok(()))?;
-    // A database from elsewhere may define views that call functions; and `"typo"` must be an error, not a text.
+    // An untrusted database may define views that call functions. And `"typo"` must be an error,
+    // not a text.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.authorizer(Some(move |context: AuthContext<'_>| match context.action {
         AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => Authorization::Allow,
-        // A query's own functions are called by no view.
+        // Functions that the query itself calls, not a view.
         AuthAction::Function { .. } if has_query && context.accessor.is_none() => Authorization::Allow,
         AuthAction::Function { function_name } if is_of_views(function_name) => Authorization::Allow,
         _ => Authorization::Deny,
@@ -233,7 +233,7 @@ fn confined(mut connection: Connection, has_query: bool, interrupt: &Interrupt) 
     Ok(connection)
 }
 
-/// The statement that reads what the source asks for.
+/// Returns the statement that reads the source.
 fn statement_text(
     connection: &Connection,
     path: &Path,
@@ -304,7 +304,7 @@ fn cell(value: ValueRef<'_>) -> Result<Cell<'_>, &'static str> {
     }
 }
 
-/// Whether a function was denied, and not a statement.
+/// Returns whether the error is about a function, not a statement.
 fn is_function(error: &Error) -> bool {
     let text = error.to_string();
     text.contains("not authorized to use function") || text.contains("unsafe use of")
@@ -314,7 +314,7 @@ fn refused(query: &str, message: &str, hint: &str) -> DataError {
     DataError::Query { query: shown(query), message: message.to_owned(), hint: hint.to_owned() }
 }
 
-/// SQLite's errors, sorted by who can do something about them.
+/// Turns an error of SQLite into one that says who can fix it.
 fn in_words(error: Error, path: &Path, query: Option<&str>) -> DataError {
     let wal_hint = "a database in WAL mode needs its -wal and -shm files beside it, or a folder that may be written";
     match error.sqlite_error_code() {

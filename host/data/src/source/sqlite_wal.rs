@@ -1,10 +1,10 @@
-//! The write-ahead log of a SQLite database, for a reader that has both files in memory and no
-//! other process beside it.
+//! Applies the write-ahead log of a SQLite database, with both files in memory and no other
+//! process.
 //!
-//! A log is a header and frames: each is a page and where it belongs. A frame counts if it carries
-//! the header's salt, if the sums up to it are right, and if a frame that commits follows. So what
-//! a writer did not finish, and what is left of an older log, is not read; SQLite's own recovery
-//! does the same. The format is described in <https://www.sqlite.org/walformat.html>.
+//! A log is a header and frames. A frame is a page with its number. A frame counts if it has the
+//! header's salt, if the checksums up to it are right, and if a commit frame follows. So unfinished
+//! transactions and the remains of an older log are ignored, as in SQLite's own recovery. The
+//! format is described in <https://www.sqlite.org/walformat.html>.
 
 /// Bytes of the header.
 const HEADER: usize = 32;
@@ -12,28 +12,28 @@ const HEADER: usize = 32;
 /// Bytes before the page of each frame.
 const FRAME: usize = 24;
 
-/// How a log begins; the last bit says in which order the sums read bytes.
+/// The magic number of a log. Its last bit tells the byte order of the checksums.
 const MAGIC: u32 = 0x377f_0682;
 
-/// The only version that there is.
+/// The only version of the format.
 const VERSION: u32 = 3_007_000;
 
-/// Where the header of a database says how it is written and read.
+/// The offsets of the write version and the read version in the header of a database.
 const JOURNALS: [usize; 2] = [18, 19];
 
-/// The value there for a rollback journal: what a database is whose log was taken over.
+/// Their value for a rollback journal, as in a database whose log was checkpointed.
 const ROLLBACK: u8 = 1;
 
-/// The value there for a write-ahead log.
+/// Their value for a write-ahead log.
 const LOGGED: u8 = 2;
 
-/// Where the header of a database has its page size.
+/// The offset of the page size in the header of a database.
 const PAGE_SIZE: usize = 16;
 
 const FOREIGN: &str = "the file and its `-wal` do not belong together";
 
-/// Puts the committed pages of a log in their places. The database is the first bytes of `memory`:
-/// `length` before, and as many as are returned afterwards.
+/// Copies the committed pages of a log into the database, which is the first `length` bytes of
+/// `memory`, and returns its new length.
 ///
 /// # Errors
 /// File and log do not belong together.
@@ -52,7 +52,7 @@ pub(super) fn apply(memory: &mut [u8], length: usize, log: &[u8]) -> Result<usiz
     Ok(length)
 }
 
-/// A log whose header is whole.
+/// A log with a complete header.
 struct Log<'a> {
     frames: &'a [u8],
     page: usize,
@@ -61,7 +61,7 @@ struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    /// Nothing for a log that says nothing: an empty one, and one whose header nobody finished.
+    /// Returns `None` for a log without content: an empty one, or one with an unfinished header.
     fn read(log: &'a [u8]) -> Result<Option<Self>, &'static str> {
         let Some((header, frames)) = log.split_at_checked(HEADER) else { return Ok(None) };
         let magic = word(header, 0);
@@ -80,7 +80,8 @@ impl<'a> Log<'a> {
         Ok(Some(Self { frames, page, salt: &header[16..24], sum }))
     }
 
-    /// The frames that count, in order: page number, pages of the database if it commits, page.
+    /// Returns the valid frames in order: the page number, the size of the database in pages if the
+    /// frame commits, and the page.
     fn frames(&self) -> impl Iterator<Item = (u32, u32, &'a [u8])> {
         let (salt, mut sum) = (self.salt, self.sum);
         self.frames.chunks_exact(FRAME + self.page).map_while(move |frame| {
@@ -96,7 +97,7 @@ impl<'a> Log<'a> {
         let last = self.frames().enumerate().filter(|(_, (_, pages, _))| *pages != 0).last();
         let Some((last, (_, pages, _))) = last else { return Ok(length) };
         let size = memory[..length].get(PAGE_SIZE..PAGE_SIZE + 2);
-        // 65,536 does not fit, and is written as 1.
+        // A page size of 65,536 does not fit and is written as 1.
         let size = size.map(|size| match u16::from_be_bytes([size[0], size[1]]) {
             1 => 65536,
             size => usize::from(size),
@@ -113,7 +114,7 @@ impl<'a> Log<'a> {
     }
 }
 
-/// The sums of a log, each over all that comes before it.
+/// The running checksum of a log.
 #[derive(Clone, Copy)]
 struct Sum {
     is_big: bool,
@@ -133,13 +134,13 @@ impl Sum {
         self.sums = [first, second];
     }
 
-    /// Whether they stand here.
+    /// Returns whether the checksum equals these bytes.
     fn is(&self, bytes: &[u8]) -> bool {
         self.sums == [word(bytes, 0), word(bytes, 4)]
     }
 }
 
-/// A number of a header. Headers are as long as what is read of them.
+/// Reads a number of a header, which is long enough.
 fn word(bytes: &[u8], at: usize) -> u32 {
     bytes[at..].first_chunk().map_or(0, |word| u32::from_be_bytes(*word))
 }

@@ -1,4 +1,4 @@
-//! Reads any source: picks the reader of its format.
+//! Reads any source with the reader of its format.
 
 use std::io::Read;
 
@@ -12,12 +12,13 @@ use crate::source::query::Source;
 use crate::source::visitor::CellVisitor;
 use crate::source::{parquet, sqlite};
 
-/// Pushes a source's cells until it ends or the visitor has enough. Call it on a thread that nobody
-/// has to wait for ([`on_reader_thread`](crate::source::on_reader_thread)), or in a process that can be killed: a database may be busy for
-/// hours without looking at the interrupt.
+/// Passes the cells of a source to the visitor until the source ends or the visitor has enough.
+/// Call it on a thread that nobody must wait for
+/// ([`on_reader_thread`](crate::source::on_reader_thread)) or in a process that can be killed: a
+/// database may be busy for hours without checking the interrupt.
 ///
 /// # Errors
-/// Any [`DataError`]; [`DataError::Interrupted`] when told to stop.
+/// Any [`DataError`]; [`DataError::Interrupted`] when interrupted.
 pub(crate) fn visit(
     source: &Source,
     place: Place,

@@ -1,8 +1,9 @@
-//! A split as a CSV file: `row,partition` and the identifiers, so that it can be looked at, shared and used elsewhere.
+//! A split as a CSV file, for inspection, sharing and use elsewhere: `row,partition` and the
+//! identifiers.
 //!
-//! Written with the identifiers where these are unambiguous; read by them where the file has them,
-//! else by row number. A row without an identifier has its row number alone, in a file with
-//! identifiers too: an empty cell names no row, and least of all many.
+//! The identifiers are written if they are unambiguous. They are used in reading if the file has
+//! them, else the row numbers. A row without an identifier is found by its row number even in a
+//! file with identifiers: an empty cell identifies nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -19,11 +20,10 @@ use crate::split::{Partition, Split};
 use crate::values::Values;
 
 impl Split {
-    /// Writes the split of a table, which gives the batches that it is made of each time that it is
-    /// asked.
+    /// Writes the split of a table. `table` returns the table's batches each time it is called.
     ///
-    /// The columns are `row` (from 0), `partition` (`train`, `validation` or `test`) and the identifiers, unless some
-    /// identifier stands in two partitions.
+    /// The columns are `row` (from 0), `partition` (`train`, `validation` or `test`) and the
+    /// identifiers, unless an identifier occurs in two partitions.
     ///
     /// # Errors
     /// [`DataError`] if writing fails or a batch cannot be read.
@@ -45,7 +45,7 @@ impl Split {
         let mut row = 0;
         for batch in table() {
             each_key(&batch?, &identifiers, |key| {
-                // More rows than were dealt out are counted below.
+                // Surplus rows are counted and reported below.
                 let partition = self.partitions.get(row).map_or("", |partition| partition.name());
                 let number = row.to_string();
                 let cells = [number.as_str(), partition].into_iter();
@@ -58,16 +58,16 @@ impl Split {
         Ok(())
     }
 
-    /// Makes a split of a table, given as batches, of what [`Split::export`] or somebody else
-    /// wrote: `read` is given the names of the table's identifiers, and passes on the cells of the
-    /// file, as [`split_cells`](crate::split_cells) does. Keeps the file's rows in memory, and the
-    /// identifiers of the table.
+    /// Reads a split of a table from a file of [`Split::export`] or another program. `read`
+    /// receives the names of the table's identifiers and passes on the cells of the file, as
+    /// [`split_cells`](crate::split_cells) does. The rows of the file and the identifiers of the
+    /// table are held in memory.
     ///
     /// # Errors
-    /// Those of `read`, which may be of another process: whatever it passes on, the split is one of
-    /// the table. [`DataError::Fault`] naming rows of the table that the file lacks, rows that the
-    /// table lacks, rows given twice, rows without an identifier where the file has no row numbers,
-    /// and words that are no partition.
+    /// Those of `read`, which may run in another process: whatever it passes on, the result is a
+    /// split of the table. [`DataError::Fault`] for rows that the file or the table lacks, rows
+    /// given twice, rows without an identifier if the file has no row numbers, and unknown
+    /// partitions.
     pub fn import<E: From<DataError>>(
         read: impl FnOnce(&[String], &mut SplitCellSink<'_>) -> Result<(), DataError>,
         schema: &Schema,
@@ -90,8 +90,9 @@ impl Split {
         Err(DataError::plan(format!("the split is of {known} rows, and the table has {rows}"), ""))
     }
 
-    /// Whether rows of equal identifiers have equal partitions. Identifiers are compared by a hash
-    /// of their own, so that they need not be kept: two that share one cost the export its names.
+    /// Returns whether rows with equal identifiers are in the same partition. Identifiers are
+    /// compared by a hash, so that they need not be stored. A collision only loses the identifiers
+    /// in the export.
     fn is_function_of<E: From<DataError>>(
         &self,
         identifiers: &[usize],
@@ -117,7 +118,7 @@ fn identifier_columns(schema: &Schema) -> Vec<usize> {
     schema.indices_with(Role::Identifier)
 }
 
-/// Gives `take` the text of some columns in every row of a batch, row by row.
+/// Calls `take` with the texts of some columns, for every row of a batch.
 fn each_key<E: From<DataError>>(
     batch: &RecordBatch,
     columns: &[usize],
@@ -129,7 +130,7 @@ fn each_key<E: From<DataError>>(
         .try_for_each(|row| take(values.iter().map(|values| values.cell(row).with_text(str::to_owned)).collect()))
 }
 
-/// The text of some columns in every row.
+/// Returns the texts of some columns, for every row.
 fn read_keys<E: From<DataError>>(
     columns: &[usize],
     batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
@@ -144,7 +145,7 @@ fn read_keys<E: From<DataError>>(
     Ok(keys)
 }
 
-/// Whether a key names no row: all of its cells are empty, as those of nulls are.
+/// Returns whether a key identifies nothing: all of its cells are empty, as nulls are.
 fn is_nameless(key: &[String]) -> bool {
     key.iter().all(String::is_empty)
 }
@@ -161,7 +162,7 @@ struct SplitFile {
 }
 
 impl SplitFile {
-    /// Notes rows. The first says which columns the file has.
+    /// Adds rows. The first batch determines which columns the file has.
     fn add(&mut self, cells: &RecordBatch) -> Result<(), DataError> {
         let columns: Vec<&StringArray> = cells.columns().iter().map(|column| column.as_string::<i32>()).collect();
         let [words, identifiers @ .., numbers] = &columns[..] else { return Err(strange()) };
@@ -235,8 +236,8 @@ impl SplitFile {
         Ok(Split { partitions: self.by_number.into_values().collect() })
     }
 
-    /// Notes a row's partition. Returns how the file calls it if it had another one, or had been
-    /// given by its number before.
+    /// Adds a row's partition. Returns the row's name in the file if it already had another
+    /// partition or was already given by number.
     fn insert(
         &mut self,
         name: Vec<String>,
@@ -249,7 +250,7 @@ impl SplitFile {
                     number.parse().map_err(|_| DataFault::of_value(&number, "is not a row number").in_column(ROW))?;
                 Ok(self.by_number.insert(row, partition).map(|_| number))
             }
-            // An identifier may stand in several rows of one partition.
+            // An identifier may occur in several rows of one partition.
             _ => match self.by_name.insert(name.clone(), partition) {
                 Some(before) if before != partition => Ok(Some(name.join(", "))),
                 _ => Ok(None),
@@ -258,7 +259,7 @@ impl SplitFile {
     }
 }
 
-/// Rows that no reader of a split's file passes on.
+/// Returns the error for cells that cannot come from reading a split's file.
 fn strange() -> DataError {
     DataFault::new("the rows of the split do not have the cells of one file").into()
 }

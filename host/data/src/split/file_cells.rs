@@ -1,4 +1,4 @@
-//! The cells of a split's file, before anything is made of them: read wherever files are decoded.
+//! The cells of a split's file, read wherever files are decoded.
 
 use std::io::Read;
 
@@ -11,21 +11,20 @@ use crate::error::{DataError, DataFault, listed};
 use crate::interrupt::Interrupt;
 use crate::source::{CellVisitor, CsvText};
 
-/// The column that numbers rows, from 0.
+/// The column of row numbers, from 0.
 pub(super) const ROW: &str = "row";
-/// The column that says where a row goes.
+/// The column of partitions.
 pub(super) const PARTITION: &str = "partition";
 
-/// So many rows, or bytes of text, are passed on at once.
+/// The rows, or bytes of text, that are passed on at once.
 const ROWS_AT_ONCE: usize = 8192;
 const BYTES_AT_ONCE: usize = 1 << 20;
 
-/// Takes batches of [`split_schema`].
+/// Receives batches of [`split_schema`].
 pub type SplitCellSink<'a> = dyn FnMut(&RecordBatch) -> Result<(), DataError> + 'a;
 
-/// The columns of a split's file, given the names of the table's identifiers: the partition, the
-/// identifiers, the number of the row. All are text. A column that the file does not have, or that
-/// names no rows in it, is null throughout.
+/// Returns the columns of a split's file: the partition, the identifiers, the row number. All are
+/// text. A column that the file lacks, or that is not used to find rows, is null.
 ///
 /// # Errors
 /// There are more identifiers than a table may have columns.
@@ -34,19 +33,19 @@ pub fn split_schema(identifiers: usize) -> Result<Schema, SchemaError> {
     Schema::new((0..identifiers + 2).map(field).collect())
 }
 
-/// The most that the cells of a split's file can be, in bytes of text and one for each cell: in a
-/// file of so many bytes, each cell is followed by one that is none of its own, but for the last.
-/// An identifier that is called as a column of the split is read twice.
+/// Returns an upper bound on the size of a split file's cells: the bytes of their text, and one for
+/// each cell. In a file of `length` bytes, every cell but the last is followed by a separator. An
+/// identifier with the name of another column of the file is read twice.
 pub fn max_split_bytes(length: u64, identifiers: &[String]) -> u64 {
     let twice = identifiers.iter().filter(|name| [ROW, PARTITION].contains(&name.as_str())).count();
     length.saturating_mul(1 + twice as u64).saturating_add(1)
 }
 
-/// Reads the cells of a split's file, which is CSV with a header. `name` is what errors call it.
+/// Reads the cells of a split's file, a CSV file with a header. `name` is the file in errors.
 ///
 /// # Errors
-/// [`DataError::Interrupted`] when told to stop; [`DataError::Fault`] for a text that is no such
-/// file, or that has neither numbers of rows nor all identifiers; those of `take`.
+/// [`DataError::Interrupted`]; [`DataError::Fault`] for a text that is no such file, or that has
+/// neither row numbers nor all identifiers; those of `take`.
 pub fn split_cells(
     input: impl Read,
     name: &str,
@@ -63,7 +62,7 @@ pub fn split_cells(
 struct Cells<'a, 'b> {
     identifiers: &'a [String],
     columns: Vec<StringBuilder>,
-    /// For each column that is read, its place among all.
+    /// For each column that is read, its index among all.
     places: Vec<usize>,
     bytes: usize,
     take: &'a mut SplitCellSink<'b>,

@@ -1,12 +1,11 @@
-//! Who a row is: the hash that decides on which side it falls, and by which a model remembers it.
+//! The keys of rows: the hashes that decide about the split, and by which a model remembers rows.
 //!
-//! A row's key is the first of these that the row has: its group, its identifier, and else its
-//! content with its number among the rows of equal content. A row without a group or an identifier
-//! (every cell of it null) is thereby a row of its own; if nulls were a key like others, all such
-//! rows would fall to one side. For the same reason rows of equal content have numbers. The k-th of
-//! them keeps its key when the table grows, and of rows that are equal nobody can tell which one is
-//! the k-th, so that the order of the rows does not matter. The order of the columns does not
-//! either: they are taken by name.
+//! The key of a row is the first of these that it has: its group; its identifier; its content and
+//! its number among the rows of equal content. So a row without a group and an identifier has a key
+//! of its own. If null were a key, all such rows would fall into one partition. Equal rows are
+//! numbered for the same reason. The k-th of them keeps its key when the table grows; since equal
+//! rows cannot be told apart, the order of the rows does not matter. The order of the columns does
+//! not matter either: they are taken by name.
 
 use std::collections::HashMap;
 
@@ -18,36 +17,35 @@ use crate::error::DataError;
 use crate::split::select::select;
 use crate::values::Values;
 
-/// Separates the hashes that a model keeps of rows from every other use of SHA-256.
+/// Separates the hashes that a model keeps from every other use of SHA-256.
 const MEMORY_DOMAIN: &[u8] = b"stagewright.rows.v1\0";
 /// Separates the order of test rows from every other use of SHA-256.
 const ORDER_DOMAIN: &[u8] = b"stagewright.order.v1\0";
 
-/// The values of all columns but groups and identifiers follow.
+/// Precedes the values of all columns but groups and identifiers.
 const CONTENT: u8 = 0;
-/// Follows the group, or in a table without groups the identifier.
+/// Precedes the group or, in a table without groups, the identifier.
 const NAMED: u8 = 1;
-/// Follow a content's hash and a number.
+/// Precedes the hash of a content, and a number.
 const NUMBERED: u8 = 2;
-/// Follows the identifier of a row that has no group, in a table with groups.
+/// Precedes the identifier of a row without a group, in a table with groups.
 const UNGROUPED: u8 = 3;
 
 /// A row as a model remembers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowHash {
-    /// The hash of the row's split key. It is equal for the rows of a group, and for those of one
-    /// identifier.
+    /// The hash of the row's key. It is equal for the rows of a group or an identifier.
     pub key: u64,
-    /// The hash of all columns but groups and identifiers. It is equal for rows that differ in
-    /// nothing that a model may learn from.
+    /// The hash of all columns but groups and identifiers. It is equal for rows with the same
+    /// features and target.
     pub content: u64,
 }
 
-/// The hashes of a table's rows under a secret key, in order. The batches are all rows of the
-/// table, because a row that nothing names is known by its number among its equals.
+/// Returns the hashes of a table's rows under a secret key, in order. The batches must be the whole
+/// table, since a row without a group and an identifier is numbered among its equals.
 ///
 /// # Errors
-/// Whatever reading a batch fails with.
+/// Those of reading a batch.
 pub fn hash_rows<E: From<DataError>>(
     schema: &Schema,
     batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
@@ -59,10 +57,9 @@ pub fn hash_rows<E: From<DataError>>(
     Ok(hashes.into_iter().zip(contents).map(|(key, content)| RowHash { key, content }).collect())
 }
 
-/// The columns that the keys of [`hash_rows`] are made of, sorted: the groups, else the
-/// identifiers, else all. Each is written as its name, a colon and its type (`utf8` and
-/// `categorical` are both `text`). Keys of two tables can be compared only if these are equal:
-/// where a column was added or its type changed, a row's hash is another one.
+/// Returns the columns that the keys of [`hash_rows`] depend on, sorted: the groups, else the
+/// identifiers, else all columns. Each is written as `NAME:TYPE`, with `text` for both `utf8` and
+/// `categorical`. Keys of two tables are comparable only if these columns are equal.
 pub fn row_key_columns(schema: &Schema) -> Vec<String> {
     let columns = [Role::Group, Role::Identifier].map(|role| schema.indices_with(role));
     let columns = columns.into_iter().find(|columns| !columns.is_empty()).unwrap_or_else(|| content_columns(schema));
@@ -79,16 +76,15 @@ fn name_and_type(field: &Field) -> String {
     format!("{}:{data_type}", field.name)
 }
 
-/// Brings rows of a table, named by their numbers in ascending order, into an order that says
-/// nothing about where they stand in the table and nothing about their target. The batches are all
-/// rows of the table.
+/// Sorts rows of a table, given by their ascending numbers, into an order that reveals neither
+/// their place in the table nor their target. The batches must be the whole table.
 ///
-/// The order follows from the contents of these rows and is the same for every order of the table's
-/// rows. Whoever is asked about the rows cannot compute it: it is a hash under a key that every one
-/// of these contents, the target included, goes into.
+/// The order depends on the contents of these rows alone, not on the order of the table. A stage
+/// that sees the rows cannot compute it: it is the order of a hash whose key is derived from all of
+/// these contents, including the target.
 ///
 /// # Errors
-/// [`DataError::Plan`] for a row that the table does not have; whatever reading a batch fails with.
+/// [`DataError::Plan`] for a row that the table does not have; those of reading a batch.
 pub fn in_hash_order<E: From<DataError>>(
     schema: &Schema,
     batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
@@ -111,7 +107,7 @@ fn domain(bytes: &[u8]) -> Sha256 {
     Sha256::new().chain_update(bytes)
 }
 
-/// The first 8 bytes of a digest, big-endian.
+/// Returns the first 8 bytes of a digest, big-endian.
 fn head(state: Sha256) -> u64 {
     let mut head = [0; 8];
     head.copy_from_slice(&state.finalize()[..8]);
@@ -128,7 +124,7 @@ pub(super) struct Keys {
     groups: Vec<usize>,
     identifiers: Vec<usize>,
     content: Vec<usize>,
-    /// The beginning of every message.
+    /// The beginning of every hashed message.
     prefix: Sha256,
 }
 
@@ -146,7 +142,8 @@ impl Keys {
         }
     }
 
-    /// The hash of each row's key, in order; and of each row's content, if somebody wants those.
+    /// Returns the hash of each row's key, in order, and stores the hash of each row's content if
+    /// asked.
     pub(super) fn hashes<E: From<DataError>>(
         &self,
         batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
@@ -183,8 +180,8 @@ impl Keys {
         })
     }
 
-    /// The hash of a row's group or identifier, if it has one. Of several columns one value is
-    /// enough: what is known of a group still ties its rows together.
+    /// Writes a row's group or identifier, if it has one. Of several columns one value suffices: a
+    /// partly known group still ties its rows together.
     fn name(&self, columns: &Columns<'_>, row: usize, message: &mut Vec<u8>) -> Option<u64> {
         let has_value = |columns: &[Values<'_>]| columns.iter().any(|values| !values.is_null(row));
         let (kind, named) = if has_value(&columns.groups) {
@@ -207,13 +204,13 @@ impl Keys {
         self.hash(message)
     }
 
-    /// Turns the content hashes of nameless rows into hashes of content and number.
+    /// Turns the content hashes of rows without a name into hashes of content and number.
     fn number(&self, hashes: &mut [u64], is_nameless: &[bool]) {
         let mut sorted: Vec<u64> =
             hashes.iter().zip(is_nameless).filter(|(_, is_nameless)| **is_nameless).map(|(hash, _)| *hash).collect();
         sorted.sort_unstable();
-        // Numbers are counted of contents that are there twice, so that a table of unlike rows
-        // costs no map.
+        // Only contents that occur twice are counted, so that a table of distinct rows needs no
+        // map.
         let mut next: HashMap<u64, u64> =
             sorted.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| (pair[0], 0)).collect();
         drop(sorted);
@@ -231,7 +228,7 @@ impl Keys {
     }
 }
 
-/// The values of a batch, by what they say about a row; each list by name.
+/// The values of a batch, by their role in keys; each list is sorted by name.
 struct Columns<'a> {
     groups: Vec<Values<'a>>,
     identifiers: Vec<Values<'a>>,

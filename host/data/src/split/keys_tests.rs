@@ -1,4 +1,4 @@
-//! Who a row is, over made-up tables with gaps and duplicates. Owns no data of its own.
+//! The keys of rows, over generated tables with gaps and duplicates.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use stagewright_store::Field;
 
 use super::*;
 
-/// The columns that name the rows of a table.
+/// The columns that identify the rows of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Named {
     Nothing,
@@ -58,12 +58,12 @@ fn batch(schema: &Schema, rows: &[Row]) -> RecordBatch {
     RecordBatch::try_new(schema.to_arrow(), columns).unwrap()
 }
 
-/// The same rows in batches of `size`.
+/// Returns the rows in batches of `size`.
 fn batches(schema: &Schema, rows: &[Row], size: usize) -> Vec<Result<RecordBatch, DataError>> {
     rows.chunks(size).map(|rows| Ok(batch(schema, rows))).collect()
 }
 
-/// The same table with its columns the other way round.
+/// Returns the table with its columns reversed.
 fn reversed(schema: &Schema) -> Schema {
     Schema::new(schema.fields().iter().rev().cloned().collect()).unwrap()
 }
@@ -76,7 +76,7 @@ fn split(seed: u64, schema: &Schema, rows: &[Row]) -> Vec<Partition> {
     hash(seed).split(schema, batches(schema, rows, 17)).unwrap().partitions().to_vec()
 }
 
-/// Few colours and sizes, so that most rows have equals; half of the rows without a name.
+/// Returns rows of few colours and sizes, so that most have equals; half of them have no name.
 fn rows(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Row>> {
     let row = (
         prop::option::of(0_u16..5000),
@@ -93,7 +93,7 @@ fn named() -> impl Strategy<Value = Named> {
     prop::sample::select(vec![Named::Nothing, Named::ByIdentifier, Named::ByGroup])
 }
 
-/// Returns a row as a table shows it: the columns that the table does not have are cut.
+/// Returns a row as a table has it, without the columns that the table lacks.
 fn shown(named: Named, row: &Row) -> Row {
     Row {
         id: row.id.filter(|_| named != Named::Nothing),
@@ -102,7 +102,7 @@ fn shown(named: Named, row: &Row) -> Row {
     }
 }
 
-/// How many of the rows that look alike lie in each partition.
+/// Returns how many of the rows that look alike are in each partition.
 fn counted(named: Named, rows: &[Row], partitions: &[Partition]) -> BTreeMap<(Row, Partition), usize> {
     let mut counts = BTreeMap::new();
     for (row, partition) in rows.iter().zip(partitions) {
@@ -118,8 +118,8 @@ fn same(count: usize, row: &Row) -> Vec<Row> {
 const PLAIN: Row = Row { id: None, household: None, colour: Some(1), size: 1, churn: true };
 
 #[test]
-fn the_number_of_a_row_without_a_name_is_the_same_on_every_machine() {
-    // Computed with Python's hashlib as docs/types.md describes it.
+fn the_hash_of_an_unidentified_row_is_the_same_on_every_machine() {
+    // Computed with Python's hashlib, following docs/types.md.
     let schema = Schema::new(vec![
         Field::new("id", DataType::Utf8),
         Field::new("household", DataType::Int64),
@@ -149,7 +149,7 @@ fn the_number_of_a_row_without_a_name_is_the_same_on_every_machine() {
 
 #[test]
 fn shares_hold_in_a_table_of_few_different_rows() {
-    // 1,500 rows of 3 x 2 kinds, as unevenly as they come.
+    // 1,500 rows of 3 x 2 kinds, unevenly distributed.
     let kinds = [(0, 0, 700), (1, 0, 400), (2, 0, 200), (0, 1, 150), (1, 1, 40), (2, 1, 10)];
     let rows: Vec<Row> = kinds
         .iter()
@@ -190,7 +190,7 @@ fn shares_hold_where_half_of_the_rows_have_no_name() {
 }
 
 #[test]
-fn what_is_known_of_a_name_in_several_columns_ties_rows_together() {
+fn a_partly_known_group_ties_its_rows_together() {
     let schema = Schema::new(
         ["street", "number"]
             .map(|name| Field::new(name, DataType::Utf8).with_nullable(true).with_role(Role::Group))
@@ -259,7 +259,7 @@ fn the_order_of_test_rows_says_nothing_about_the_target_or_their_place() {
     let mut sorted = order.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, all);
-    // The share of pairs (churned, stayed) that the place in the order tells apart: 0.5 if it knows
+    // The share of pairs (churned, stayed) that the order ranks correctly: 0.5 if it reveals
     // nothing, with a standard deviation of 0.013.
     let (mut stayed, mut pairs) = (0_u64, 0_u64);
     for row in &order {
@@ -288,7 +288,7 @@ proptest! {
     ) {
         let schema = schema(named);
         let later = if is_reversed { reversed(&schema) } else { schema.clone() };
-        // A seed may leave a partition of so few rows empty.
+        // With so few rows, some seeds leave a partition empty.
         let (Ok(before), Ok(after)) = (
             hash(seed).split(&schema, batches(&schema, &old, 13)),
             hash(seed).split(&later, batches(&later, &grown, 50)),
@@ -314,7 +314,7 @@ proptest! {
     }
 
     #[test]
-    fn rows_of_one_name_lie_on_one_side(rows in rows(150..250), seed: u64, is_grouped: bool) {
+    fn rows_of_one_name_share_a_partition(rows in rows(150..250), seed: u64, is_grouped: bool) {
         let named = if is_grouped { Named::ByGroup } else { Named::ByIdentifier };
         let schema = schema(named);
         let Ok(found) = hash(seed).split(&schema, batches(&schema, &rows, 13)) else { return Ok(()) };

@@ -1,13 +1,13 @@
-//! Which rows train, validate and test: the host's decision, never a stage's.
+//! The split of rows into training, validation and test. The host decides it, never a stage.
 //!
 //! Every row gets a number in [0, 1) from SHA-256 over the split's seed and the row's key (see
-//! `keys`), so that membership is the same on every machine and a row stays where it is when the
-//! table grows, or when its rows or columns come in another order. A stratified split takes exact
-//! shares of each class instead, ordered by the same number; its members may change sides when the
-//! table grows.
+//! `keys`). So membership is the same on every machine, and a row keeps its partition when the
+//! table grows or when rows or columns are reordered. A stratified split takes exact shares of each
+//! class, in the order of the same number; there, rows may change partitions when the table grows.
 //!
-//! SHA-256 and not a faster hash, because anybody can recompute it in any language (`docs/types.md`), and because an owner of the data who
-//! knows no seed cannot choose identifiers that land in the test rows.
+//! Why SHA-256 and not a faster hash: anybody can recompute it in any language (`docs/types.md`),
+//! and an owner of the data who does not know the seed cannot choose identifiers that become test
+//! rows.
 
 mod file;
 mod file_cells;
@@ -31,42 +31,43 @@ pub use file_cells::{SplitCellSink, max_split_bytes, split_cells, split_schema};
 pub use keys::{RowHash, hash_rows, in_hash_order, row_key_columns};
 pub use select::{Gather, Select, select};
 
-/// Separates this use of SHA-256 from every other; a new rule gets a new name.
+/// Separates this use of SHA-256 from every other. A changed rule gets a new name.
 const DOMAIN: &[u8] = b"stagewright.split.v2\0";
-/// More classes are more likely a target that is no class.
+/// With more distinct values than this, the target is probably not categorical.
 const MAX_CLASSES: usize = 1000;
 
-/// How rows are dealt out.
+/// How rows are assigned to partitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitMethod {
-    /// By a seeded hash of group, identifier or row: stable under growth, shares are met on average.
+    /// By a seeded hash of group, identifier or row. Rows keep their partition when data grow;
+    /// shares are approximate.
     #[default]
     Hash,
-    /// Exact shares of each class of the target: the counts differ from the share by less than one row.
+    /// Exact shares of each class of the target: the counts differ from the share by less than one
+    /// row.
     Stratified,
 }
 
-/// The split that a manifest asks for.
+/// A split, as a manifest describes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SplitPlan {
-    /// How rows are dealt out.
+    /// How rows are assigned to partitions.
     #[serde(default)]
     pub method: SplitMethod,
     /// The share of test rows among all rows, in (0, 1).
     pub test: f64,
-    /// The share of validation rows among those that are not test rows, in [0, 1).
+    /// The share of validation rows among the other rows, in [0, 1).
     #[serde(default)]
     pub validation: f64,
-    /// Another seed gives another split. It is the split's own: a run with another seed of its own
-    /// measures on the same rows, and so on rows that no earlier model of this pipeline learnt
-    /// from.
+    /// The seed of the split. It is independent of the run's seed, so that runs with other seeds
+    /// are measured on the same rows, which no earlier model of the pipeline learnt from.
     #[serde(default)]
     pub seed: u64,
 }
 
-/// What a row is for.
+/// The purpose of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
@@ -75,7 +76,7 @@ pub enum Partition {
     Train,
     /// Early stopping sees it.
     Validation,
-    /// The host measures on it; no trainer sees it.
+    /// The host measures on it. No trainer sees it.
     Test,
 }
 
@@ -83,7 +84,7 @@ impl Partition {
     /// All partitions.
     pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
 
-    /// The name in files and JSON.
+    /// Returns the name in files and JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -93,18 +94,19 @@ impl Partition {
     }
 }
 
-/// A partition for every row of a table: disjoint and exhaustive by construction.
+/// The partition of every row of a table. Partitions are disjoint and exhaustive by construction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     partitions: Vec<Partition>,
 }
 
 impl SplitPlan {
-    /// Deals out the rows of a table, given as batches in order. All of them have `schema`.
+    /// Splits the rows of a table, given as batches in order, all under `schema`.
     ///
     /// # Errors
-    /// [`DataError::Plan`] for shares out of range, a split that leaves a partition empty, or a stratified one of groups or of a
-    /// target that is no class; [`DataError::Fault`] for a null in the target of a stratified split; whatever reading a batch fails with.
+    /// [`DataError::Plan`] for shares out of range, an empty partition, or a stratified split of
+    /// groups or of a target without classes; [`DataError::Fault`] for a null in the target of a
+    /// stratified split; those of reading a batch.
     pub fn split<E: From<DataError>>(
         &self,
         schema: &Schema,
@@ -136,7 +138,7 @@ impl SplitPlan {
         schema: &Schema,
         batches: impl IntoIterator<Item = Result<RecordBatch, E>>,
     ) -> Result<Split, E> {
-        // Of the interval [0, 1): first the test rows, then the validation rows.
+        // The interval [0, 1) begins with the test rows, followed by the validation rows.
         let validation_end = self.test + (1.0 - self.test) * self.validation;
         let partition = |hash| {
             let number = unit_interval(hash);
@@ -173,7 +175,8 @@ impl SplitPlan {
         Ok(self.deal(classes.members(hashes), rows))
     }
 
-    /// Deals each class's rows, in order of their hash, to test, validation and training.
+    /// Assigns the rows of each class, in the order of their hash, to test, validation and
+    /// training.
     fn deal(&self, mut classes: Vec<Vec<(u64, usize)>>, rows: usize) -> Split {
         let sizes: Vec<usize> = classes.iter().map(Vec::len).collect();
         let tests = apportion(&sizes, self.test);
@@ -193,8 +196,8 @@ impl SplitPlan {
     }
 }
 
-/// `share` of each size, rounded down or up so that the sum is `share` of the sum, rounded: the largest remainders are rounded
-/// up (Hamilton's method), the earlier class first where they are equal.
+/// Returns `share` of each size, rounded so that the sum is the rounded share of the sum: the
+/// largest remainders are rounded up (Hamilton's method), and the earlier class wins a tie.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -235,12 +238,12 @@ fn stratifiable_target(schema: &Schema) -> Result<usize, DataError> {
     }
 }
 
-/// The class of each row of a table that is being read.
+/// The class of each row, while a table is read.
 struct Classes<'a> {
     target: &'a str,
-    /// By text; numbered as they are met.
+    /// Numbers by the text of the class, in order of appearance.
     numbers: BTreeMap<String, usize>,
-    /// Each row's class, by its number.
+    /// The number of each row's class.
     of_rows: Vec<usize>,
 }
 
@@ -273,7 +276,7 @@ impl<'a> Classes<'a> {
         Ok(())
     }
 
-    /// The rows of each class with their hashes, the classes in the order of their text.
+    /// Returns the rows of each class with their hashes, the classes in the order of their text.
     fn members(self, hashes: Vec<u64>) -> Vec<Vec<(u64, usize)>> {
         let mut members = vec![Vec::new(); self.numbers.len()];
         for (row, (class, hash)) in self.of_rows.into_iter().zip(hashes).enumerate() {
@@ -283,24 +286,24 @@ impl<'a> Classes<'a> {
     }
 }
 
-/// The top 53 bits as a number in [0, 1).
+/// Returns the top 53 bits as a number in [0, 1).
 #[expect(clippy::cast_precision_loss, reason = "53 bits are exact in a double")]
 fn unit_interval(hash: u64) -> f64 {
     (hash >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 impl Split {
-    /// The partition of every row, in order.
+    /// Returns the partition of every row, in order.
     pub fn partitions(&self) -> &[Partition] {
         &self.partitions
     }
 
-    /// The rows of a partition, ascending.
+    /// Returns the rows of a partition, ascending.
     pub fn indices(&self, partition: Partition) -> Vec<u64> {
         (0..).zip(&self.partitions).filter(|&(_, &it)| it == partition).map(|(row, _)| row).collect()
     }
 
-    /// How many rows a partition has.
+    /// Returns the number of rows in a partition.
     pub fn count(&self, partition: Partition) -> u64 {
         self.partitions.iter().filter(|&&it| it == partition).count() as u64
     }

@@ -1,4 +1,4 @@
-//! Picks rows out of a table: in its own order, batch by batch; or in any order.
+//! Selects rows of a table, in its order or in any order.
 
 use std::sync::Arc;
 
@@ -10,8 +10,9 @@ use arrow_select::take::take_record_batch;
 
 use crate::error::DataError;
 
-/// The rows of `batches` (a table's, in order) with these indices, which ascend strictly. One batch comes out for each that has
-/// any; a batch of which all rows are wanted is passed on without a copy.
+/// Selects the rows with these indices, which ascend strictly, from a table's batches in order.
+/// Returns one batch for each that has selected rows. A batch of which all rows are selected is not
+/// copied.
 pub fn select<E, I>(batches: I, indices: &[u64]) -> Select<'_, I::IntoIter>
 where
     I: IntoIterator<Item = Result<RecordBatch, E>>,
@@ -24,7 +25,7 @@ where
 #[derive(Debug)]
 pub struct Select<'a, I> {
     batches: I,
-    /// Those not yet found.
+    /// The indices that are not yet found.
     indices: &'a [u64],
     /// The row that the next batch begins with.
     start: u64,
@@ -66,19 +67,19 @@ where
     }
 }
 
-/// Picks rows out of a table in any order.
+/// Selects rows of a table in any order.
 ///
-/// It keeps all batches. Those of a stored table are views of its mapped file, so that they cost no
-/// memory for their rows.
+/// It holds all batches. Those of a stored table are views of its mapped file and take no memory
+/// for their rows.
 #[derive(Debug)]
 pub struct Gather {
     batches: Vec<RecordBatch>,
-    /// The row behind the last one of each batch.
+    /// For each batch, the row behind its last one.
     ends: Vec<u64>,
 }
 
 impl Gather {
-    /// From a table's batches in order: at least one, all of one schema.
+    /// Takes a table's batches in order: at least one, all of one schema.
     pub fn new(batches: Vec<RecordBatch>) -> Self {
         let ends = batches.iter().scan(0, |end, batch| {
             *end += batch.num_rows() as u64;
@@ -87,7 +88,7 @@ impl Gather {
         Self { ends: ends.collect(), batches }
     }
 
-    /// A copy of these rows, in this order.
+    /// Returns a copy of these rows, in this order.
     ///
     /// # Errors
     /// [`DataError::Plan`] for a row that the table does not have.
@@ -100,7 +101,7 @@ impl Gather {
         Ok(RecordBatch::try_new(first.schema(), columns)?)
     }
 
-    /// The batch that a row is in, and its place there.
+    /// Returns the batch that a row is in, and its position there.
     fn place(&self, row: u64) -> Result<(usize, usize), DataError> {
         let batch = self.ends.partition_point(|&end| end <= row);
         let Some(end) = self.ends.get(batch) else {
@@ -108,7 +109,7 @@ impl Gather {
             return Err(DataError::plan(format!("row {row} was asked for, and the table has {rows} rows"), ""));
         };
         let rows = self.batches[batch].num_rows();
-        // Less than `rows`: the row lies in this batch.
+        // Less than `rows`, because the row is in this batch.
         Ok((batch, rows - (end - row) as usize))
     }
 
@@ -118,8 +119,8 @@ impl Gather {
             arrays.iter().map(|array| array.as_any().downcast_ref()).collect();
         if let Some([first, others @ ..]) = dictionaries.as_deref() {
             let categories = first.values();
-            // `interleave` would make a list of all batches' categories, one behind the other, for
-            // each batch that it gives.
+            // `interleave` would concatenate the categories of all batches for each batch that it
+            // returns.
             if others.iter().all(|it| Arc::ptr_eq(it.values(), categories) || it.values() == categories) {
                 let codes: Vec<&dyn Array> = dictionaries.iter().flatten().map(|it| it.keys() as &dyn Array).collect();
                 let codes = interleave(&codes, places)?.as_primitive::<Int32Type>().clone();

@@ -1,4 +1,4 @@
-//! Membership, shares and files of splits: fixed examples, and properties over made-up tables. Owns no data of its own.
+//! Membership, shares and files of splits: fixed examples, and properties over generated tables.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use stagewright_store::Field;
 use super::*;
 use crate::interrupt::Interrupt;
 
-/// A table of `id`, `household`, `x` and `churn`; ids are `C-<number>`.
+/// Returns the schema of a table with `id`, `household`, `x` and `churn`; ids are `C-<number>`.
 fn schema(key: Role) -> Schema {
     let household = if key == Role::Group { Role::Group } else { Role::Feature };
     let id = if key == Role::Feature { Role::Feature } else { Role::Identifier };
@@ -36,7 +36,7 @@ fn batch(schema: &Schema, numbers: &[u32]) -> RecordBatch {
     RecordBatch::try_new(schema.to_arrow(), columns).unwrap()
 }
 
-/// The same rows in batches of `size`.
+/// Returns the rows in batches of `size`.
 fn batches(schema: &Schema, numbers: &[u32], size: usize) -> Vec<Result<RecordBatch, DataError>> {
     numbers.chunks(size).map(|chunk| Ok(batch(schema, chunk))).collect()
 }
@@ -56,7 +56,7 @@ fn split(plan: &SplitPlan, key: Role, numbers: &[u32]) -> Split {
 
 #[test]
 fn membership_is_the_same_on_every_machine_and_in_every_version() {
-    // Computed with Python's hashlib as docs/types.md describes it.
+    // Computed with Python's hashlib, following docs/types.md.
     let found = split(&plan(SplitMethod::Hash), Role::Identifier, &numbers(20));
     let letter = |partition: &Partition| match partition {
         Partition::Train => 't',
@@ -221,7 +221,7 @@ fn a_repeated_identifier_in_two_partitions_leaves_the_row_numbers() {
     assert_eq!(import(&text, Role::Identifier, &twice).unwrap(), found);
 }
 
-/// Ids that are null where the number is divisible by 5.
+/// Returns rows whose ids are null where the number is divisible by 5.
 fn with_gaps(schema: &Schema, numbers: &[u32]) -> RecordBatch {
     let ids = numbers.iter().map(|number| (number % 5 != 0).then(|| format!("C-{number}")));
     let mut columns = batch(schema, numbers).columns().to_vec();
@@ -243,7 +243,7 @@ fn a_row_without_identifier_is_exported_and_imported_by_its_number() {
     let text = String::from_utf8(text).unwrap();
     assert!(text.starts_with("row,partition,id\n0,") && text.contains(",C-1\n"), "{text}");
     assert_eq!(read(&text, &schema, table()).unwrap(), found);
-    // This is the use of names: the rows that have one may come in another order.
+    // With identifiers, rows may come in another order.
     let mut order = numbers(50);
     order.swap(1, 2);
     order.swap(8, 49);
@@ -254,7 +254,7 @@ fn a_row_without_identifier_is_exported_and_imported_by_its_number() {
 }
 
 #[test]
-fn no_cell_of_a_split_names_all_rows_without_identifier() {
+fn an_empty_cell_of_a_split_identifies_no_row() {
     let schema = schema(Role::Identifier);
     let import = |text: &str| read(text, &schema, [Ok(with_gaps(&schema, &numbers(3)))]).unwrap_err();
     assert_eq!(

@@ -1,5 +1,4 @@
-//! The same job as a process does it that may open no file: what comes of it must be what comes of
-//! the file.
+//! Reads a source in both ways: from its files, and in memory as a process that may open none does.
 
 use std::io::Read as _;
 
@@ -10,7 +9,7 @@ use stagewright_data::{
     Strictness,
 };
 
-/// Takes batches, one after the other.
+/// Collects batches.
 #[derive(Default)]
 struct Taken(Vec<RecordBatch>);
 
@@ -27,8 +26,8 @@ impl BatchSink for Taken {
     }
 }
 
-/// Does a job on the files of a source, in memory; job and error cross as another process gets and
-/// sends them.
+/// Performs a job on the files of a source in memory; job and error are serialized as between
+/// processes.
 fn perform(source: &Source, wanted: JobKind, taken: &mut Taken) -> Result<Option<Inference>, DataError> {
     let mut files = source.open_files(1 << 30, &Interrupt::never())?;
     let job = serde_json::to_string(&DecodeJob::new(source, wanted)).unwrap();
@@ -48,7 +47,7 @@ fn perform(source: &Source, wanted: JobKind, taken: &mut Taken) -> Result<Option
     })
 }
 
-/// All rows of a source.
+/// Returns all rows of a source.
 fn in_memory(source: &Source, signature: &Signature) -> Result<RecordBatch, DataError> {
     let (strictness, mut taken) = (Strictness::Ingest, Taken::default());
     let done = perform(source, JobKind::Rows { signature: signature.clone(), strictness }, &mut taken)?;
@@ -56,7 +55,7 @@ fn in_memory(source: &Source, signature: &Signature) -> Result<RecordBatch, Data
     Ok(concat_batches(&signature.decoded(strictness).to_arrow(), &taken.0).unwrap())
 }
 
-/// Holds both ways of reading a source against each other.
+/// Compares both ways of reading a source.
 pub(crate) fn alike(
     read: Result<RecordBatch, DataError>,
     source: &Source,

@@ -1,3 +1,3 @@
-//! The readers on a real table.
+//! Reading a real table.
 
 mod real_tables;

@@ -1,4 +1,4 @@
-//! The real Telco table: what everybody's first run reads.
+//! The Telco customer churn table, which most first runs read.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -75,7 +75,8 @@ fn the_telco_table_is_the_same_from_csv_and_from_sqlite() {
     }
 }
 
-/// As `.import` or pandas do: text columns, or numbers where the column is numeric (a blank stays text).
+/// Loads the table as `.import` or pandas do: text columns, or numbers where the column is numeric
+/// (a blank stays text).
 fn load_into_sqlite(path: &std::path::Path, signature: &Signature, has_affinity: bool) {
     let mut connection = Connection::open(path).unwrap();
     let mut columns = String::new();
@@ -120,7 +121,7 @@ fn the_telco_table_splits_exactly_and_its_positive_class_is_churn() {
     assert_eq!(churned_tested, 374, "0.2 of 1869 is 373.8");
 }
 
-/// A measurement, not a promise: run it with `--release -- --ignored --nocapture`.
+/// A measurement: run it with `--release -- --ignored --nocapture`.
 #[test]
 #[ignore = "needs STAGEWRIGHT_TEST_DATA"]
 fn decoding_speed_is_measured_and_above_a_floor() {

@@ -120,7 +120,7 @@ fn split(work: &TransformationWork, execution: &Execution, table: &Table, watch:
             let rows = with_kept_identifiers(table, watch, &held, IMPORTED_ROW_MEMORY);
             let (decoder, leave) = (&execution.session.decoder, execution.leave());
             let read = |identifiers: &[String], take: &mut SplitCellSink<'_>| {
-                decoder.split(file.path(), identifiers, &leave, take)
+                decoder.read_split(file.path(), identifiers, &leave, take)
             };
             Split::import(read, table.schema(), rows).map_err(|ReadError(fault)| match fault {
                 // The limit is the one of the stage for which the file is read.

@@ -105,7 +105,7 @@ impl Decode for ProcessDecoder {
         }
     }
 
-    fn whole(
+    fn decode_rows(
         &self,
         input: RowsInput<'_>,
         name: &str,
@@ -147,7 +147,7 @@ impl Decode for ProcessDecoder {
         job.assemble_rows(&rows, &kept).map_err(|reason| decoder.forged(reason))
     }
 
-    fn split(
+    fn read_split(
         &self,
         file: &Path,
         identifiers: &[String],

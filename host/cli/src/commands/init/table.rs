@@ -153,7 +153,7 @@ fn of_database(name: &str, decoder: &dyn Decode, leave: &DecodeLimits) -> anyhow
     let address = |table: &str| format!("sqlite:{name}#{table}");
     let source = Source::new(SourceUri::Sqlite { path: name.into(), table: None }).with_query(TABLES, Vec::new());
     let signature = Signature::new(vec![Field::new("name", DataType::Utf8)])?;
-    let rows = decoder.whole(RowsInput::Source(&source), name, &signature, &["name".to_owned()], leave)?;
+    let rows = decoder.decode_rows(RowsInput::Source(&source), name, &signature, &["name".to_owned()], leave)?;
     let tables: Vec<String> = rows
         .kept
         .iter()

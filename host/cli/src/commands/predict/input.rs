@@ -30,7 +30,7 @@ enum Input {
 /// Reads all rows.
 pub(super) fn read(decoder: &dyn Decode, input: &str, signature: &Signature, keep: &[String]) -> anyhow::Result<Rows> {
     let leave = DecodeLimits { memory: MEMORY, ..DecodeLimits::until(Interrupt::at(Instant::now() + MAX_READ_TIME)) };
-    let decode = |rows: RowsInput<'_>, name: &str| Ok(decoder.whole(rows, name, signature, keep, &leave)?);
+    let decode = |rows: RowsInput<'_>, name: &str| Ok(decoder.decode_rows(rows, name, signature, keep, &leave)?);
     match Input::of(input)? {
         Input::Json(path) => {
             let text = std::fs::read(&path).with_context(|| format!("cannot read {path}"))?;

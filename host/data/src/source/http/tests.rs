@@ -1,4 +1,5 @@
-//! Servers that answer as none should, on this machine: what is asked, what is taken, and what is told.
+//! Servers on this machine that behave badly: which requests they get, and which answers are
+//! accepted.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -10,7 +11,7 @@ use ureq::tls::Certificate;
 
 use super::*;
 
-/// A server that answers each connection by `answer(path, head)`, byte for byte.
+/// Starts a server that answers each connection by `answer(path, head)`, byte for byte.
 fn serve(answer: impl Fn(&str, &str, &mut std::net::TcpStream) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -31,7 +32,7 @@ fn text(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
-/// `HOST`, `HOST:PORT` or `ADDRESS/PREFIX`.
+/// Parses `HOST`, `HOST:PORT` or `ADDRESS/PREFIX`.
 fn grant(text: &str) -> HostGrant {
     if let Some((address, prefix)) = text.split_once('/') {
         return HostGrant::Network { address: address.parse().unwrap(), prefix: prefix.parse().unwrap() };
@@ -191,12 +192,14 @@ fn a_token_goes_to_its_own_host_only() {
     assert_eq!(get(&with_token("/away")).unwrap(), "nothing");
 }
 
-/// For `localhost`, from 2020 to the year 9999, P-256: `openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes` and `openssl ca -selfsign -startdate 20200101000000Z -enddate
-/// 99991231235959Z` with `basicConstraints = critical,CA:FALSE` and `subjectAltName = DNS:localhost`.
+/// A certificate for `localhost`, valid from 2020 to the year 9999, with a P-256 key. Made with
+/// `openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes` and
+/// `openssl ca -selfsign -startdate 20200101000000Z -enddate 99991231235959Z`, with the extensions
+/// `basicConstraints = critical,CA:FALSE` and `subjectAltName = DNS:localhost`.
 const CERTIFICATE: &[u8] = include_bytes!("tests/self-signed.der");
 const CERTIFICATE_KEY: &[u8] = include_bytes!("tests/self-signed.key.der");
 
-/// A server under that certificate; hands out the head of each request that gets through.
+/// Starts a server under that certificate, and returns the head of each request that gets through.
 fn serve_tls() -> (u16, Receiver<String>) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -227,7 +230,7 @@ fn serve_tls() -> (u16, Receiver<String>) {
     (port, heads)
 }
 
-/// A request to the server under its name, or under its address.
+/// Returns a request to the server under its name or its address.
 fn over_tls(host: &str, port: u16) -> HttpRequest {
     request(format!("https://{host}:{port}/x.csv"), &[&format!("{host}:{port}"), "127.0.0.0/8", "::1/128"])
 }
@@ -249,7 +252,7 @@ fn a_server_with_a_trusted_certificate_is_read_over_tls() {
 }
 
 #[test]
-fn a_certificate_that_no_authority_vouches_for_is_refused_in_clear_words() {
+fn an_untrusted_certificate_is_refused_with_a_clear_message() {
     let (port, heads) = serve_tls();
     let request = HttpRequest { bearer_token: Some("secret".into()), ..over_tls("localhost", port) };
     let error = get(&request).unwrap_err();
@@ -307,7 +310,7 @@ fn an_address_is_granted_at_its_port_alone() {
     assert!(allows(&["10.0.0.1:8080"], "10.0.0.1:8080", "http://inside:8080/"));
     assert!(!allows(&["10.0.0.1:8080"], "10.0.0.1:9090", "http://inside:9090/"));
     assert!(!allows(&["10.0.0.1:8080"], "10.0.0.1:80", "http://inside/"));
-    // Without a port, that of the scheme.
+    // A grant without a port means the port of the scheme.
     assert!(allows(&["10.0.0.1"], "10.0.0.1:443", "https://inside/"));
     assert!(allows(&["10.0.0.1"], "10.0.0.1:80", "http://inside/"));
     assert!(!allows(&["10.0.0.1"], "10.0.0.1:443", "http://inside:443/"));
@@ -334,7 +337,7 @@ fn a_granted_address_does_not_open_another_port_to_a_name() {
 }
 
 #[test]
-fn the_query_of_a_url_is_not_told() {
+fn the_query_of_a_url_is_not_shown_in_errors() {
     let port = serve(|path, _, stream| {
         let answer = if path.starts_with("/away") {
             "HTTP/1.1 302 Found\r\nLocation: ftp://x/?key=hush\r\nContent-Length: 0\r\n\r\n"
@@ -352,7 +355,7 @@ fn the_query_of_a_url_is_not_told() {
 }
 
 #[test]
-fn a_network_holds_what_shares_its_prefix() {
+fn a_network_contains_the_addresses_with_its_prefix() {
     let holds = |network: &str, address: &str| {
         let HostGrant::Network { address: base, prefix } = grant(network) else { panic!("{network}") };
         within(address.parse().unwrap(), base, prefix)

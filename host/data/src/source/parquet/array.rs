@@ -1,4 +1,4 @@
-//! Arrow's arrays as cells: each value as the file holds it, or a fault.
+//! Turns Arrow arrays into cells, each with exactly the value of the file, or into a fault.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types;
@@ -16,13 +16,13 @@ const MICROSECONDS_PER_SECOND: i64 = 1_000_000;
 const UUID_BYTES: i32 = 16;
 
 pub(super) enum ArrayError {
-    /// The visitor refused a cell. The visitor counts complete rows; `row` is the row within the
-    /// batch.
+    /// The visitor refused a cell. `row` is the row within the batch; the visitor counts complete
+    /// rows.
     Cell {
         row: usize,
         fault: Box<DataFault>,
     },
-    /// A value is no cell.
+    /// A value cannot be a cell.
     Value {
         row: usize,
         fault: DataFault,
@@ -36,7 +36,7 @@ impl From<arrow_schema::ArrowError> for ArrayError {
     }
 }
 
-/// Pushes the values of one column.
+/// Passes the values of one column to the visitor.
 pub(super) fn visit(
     array: &ArrayRef,
     is_uuid: bool,
@@ -44,7 +44,7 @@ pub(super) fn visit(
     visitor: &mut impl CellVisitor,
 ) -> Result<(), ArrayError> {
     match array.data_type() {
-        // Its nulls have no bitmap, and `is_null` denies them.
+        // Null arrays have no bitmap, and `is_null` returns false for them.
         DataType::Null => (0..array.len()).try_for_each(|row| push(Cell::Null, row, column, visitor)),
         DataType::Boolean => {
             let values = array.as_boolean();
@@ -97,8 +97,8 @@ pub(super) fn visit(
             let values = array.as_primitive::<types::Decimal256Type>();
             visit_decimals(array, *scale, column, visitor, |row| values.value(row).to_string())
         }
-        // UInt64 as digits, so that none is lost before the column's type is known; times of day
-        // and nested values as text.
+        // UInt64 as digits, to lose none before the column's type is known; times of day and nested
+        // values as text.
         _ => visit_as_text(array, column, visitor),
     }
 }
@@ -120,8 +120,8 @@ fn each<'a>(
     Ok(())
 }
 
-/// A time of so many units of `factor` microseconds since the epoch. Writers use the ends of a
-/// unit's range for infinities (DuckDB, PostgreSQL); these are no times.
+/// Returns a time in units of `factor` microseconds since 1970. Writers use the ends of the range
+/// for infinities (DuckDB, PostgreSQL), which are refused.
 fn time(value: i64, factor: i64, unit: &str) -> Result<Cell<'static>, DataFault> {
     match value.checked_mul(factor).filter(|microseconds| in_calendar(*microseconds)) {
         Some(microseconds) => Ok(Cell::Timestamp(microseconds)),
@@ -133,7 +133,7 @@ fn outside(value: i64, unit: &str) -> DataFault {
     DataFault::of_value(&format!("{value} {unit} since 1970"), OUTSIDE_CALENDAR)
 }
 
-/// A time without a zone is taken for UTC; with one, Arrow already stores UTC.
+/// A timestamp without a zone is in UTC. With one, Arrow stores UTC already.
 fn visit_timestamps(
     array: &ArrayRef,
     unit: TimeUnit,
@@ -160,7 +160,7 @@ fn visit_timestamps(
     }
 }
 
-/// Whether the times of an INT96 column, read as seconds, are ones that microseconds hold.
+/// Checks that the times of an INT96 column, read as seconds, fit into microseconds.
 pub(super) fn check_seconds(array: &ArrayRef) -> Result<(), ArrayError> {
     let values = array.as_primitive::<types::TimestampSecondType>();
     for row in (0..values.len()).filter(|row| values.is_valid(*row)) {
@@ -170,7 +170,8 @@ pub(super) fn check_seconds(array: &ArrayRef) -> Result<(), ArrayError> {
     Ok(())
 }
 
-/// All digits that the file holds. Arrow's own text leaves out those beyond the column's precision.
+/// Passes decimals with all digits of the file. Arrow's own text drops those beyond the column's
+/// precision.
 fn visit_decimals(
     array: &ArrayRef,
     scale: i8,
@@ -188,7 +189,7 @@ fn visit_decimals(
     Ok(())
 }
 
-/// A decimal number from its digits without a point.
+/// Returns a decimal number, given its digits without a point.
 fn decimal_text(unscaled: &str, scale: i8) -> String {
     let (sign, digits) = unscaled.strip_prefix('-').map_or(("", unscaled), |digits| ("-", digits));
     match usize::try_from(scale) {
@@ -203,7 +204,7 @@ fn decimal_text(unscaled: &str, scale: i8) -> String {
     }
 }
 
-/// Many writers leave out the mark that says that bytes are text.
+/// Many writers do not mark binary columns that hold text.
 fn visit_binary(array: &ArrayRef, column: usize, visitor: &mut impl CellVisitor) -> Result<(), ArrayError> {
     let values = array.as_binary::<i64>();
     each(array, column, visitor, |row| text_of(values.value(row)))
@@ -215,7 +216,7 @@ fn text_of(bytes: &[u8]) -> Result<Cell<'_>, DataFault> {
         .map_err(|_| DataFault::new("the value is binary, which tables do not hold"))
 }
 
-/// Adds the length of each text of a column to the lengths of its row.
+/// Adds the length of each text of a column to the length of its row.
 pub(super) fn add_lengths(array: &ArrayRef, lengths: &mut [u64]) {
     let views = match array.data_type() {
         DataType::Utf8View => array.as_string_view().views(),
@@ -223,7 +224,7 @@ pub(super) fn add_lengths(array: &ArrayRef, lengths: &mut [u64]) {
         _ => return,
     };
     for (length, view) in lengths.iter_mut().zip(views.iter()) {
-        // The low half of a view's low half is the length.
+        // The low 32 bits of a view are the length.
         *length += u64::from(*view as u32);
     }
 }

@@ -1,4 +1,4 @@
-//! Checks a Parquet file before a page of it is read.
+//! Checks a Parquet file before any of its pages is read.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use crate::error::{DataError, shown};
 use crate::source::file_format::{FileFormat, HEAD_BYTES, recognise};
 use crate::source::parquet::ParquetBytes;
 
-/// The shortest file: its mark, twice, and the footer's length between them.
+/// The shortest file: the magic number twice, and the footer's length.
 const MIN_BYTES: u64 = 12;
 
-/// Looks at both ends of a file; returns its length.
+/// Checks both ends of a file and returns its length.
 pub(super) fn ends(path: &Path, file: &ParquetBytes) -> Result<u64, DataError> {
     let length = file.len();
     let read = |start: u64, bytes: usize| {
@@ -52,8 +52,7 @@ pub(super) fn ends(path: &Path, file: &ParquetBytes) -> Result<u64, DataError> {
     }
 }
 
-/// Checks what the footer says about the columns at these places: where their bytes are, how many
-/// values there are, how they are compressed.
+/// Checks the footer's statements about these columns: byte ranges, numbers of values, compression.
 pub(super) fn columns(path: &Path, length: u64, metadata: &ParquetMetaData, places: &[usize]) -> Result<(), DataError> {
     let schema = metadata.file_metadata().schema_descr();
     let broken = |problem: String| damaged(path, &problem);
@@ -85,8 +84,8 @@ pub(super) fn columns(path: &Path, length: u64, metadata: &ParquetMetaData, plac
     Ok(())
 }
 
-/// How many rows are read at once: fewer than `most` where a row takes much. A page of some bytes
-/// may repeat a value a billion times.
+/// Returns how many rows are read at once: at most `most`, and fewer if rows are large. A page of
+/// some bytes may repeat a value a billion times.
 pub(super) fn rows_at_once(
     path: &Path,
     metadata: &ParquetMetaData,
@@ -116,16 +115,16 @@ pub(super) fn rows_at_once(
     Ok(most.min(by_fixed).min(MAX_READ_BYTES / row.max(1)).max(1))
 }
 
-/// Bytes that the reader keeps of a value, about: itself, its levels, and a view of it.
+/// The approximate bytes that the reader holds for a value: itself, its levels and a view of it.
 const VALUE_MEMORY: usize = 32;
 
-/// Bytes that the reader may keep of the rows that it reads at once.
+/// The most bytes that the reader may hold for the rows that it reads at once.
 const MAX_READ_BYTES: usize = 64 << 20;
 
-/// The most values in the lists of one row group: all of them may lie in one row.
+/// The most values in the lists of one row group. All of them may belong to one row.
 const MAX_IN_LISTS: i64 = 1 << 20;
 
-/// Refuses lists that hold too much to be read at once.
+/// Refuses lists with too many values to be read at once.
 fn few_in_lists(path: &Path, metadata: &ParquetMetaData, leaves: &[usize]) -> Result<(), DataError> {
     for (number, group) in metadata.row_groups().iter().enumerate() {
         let mut values = 0_i64;
@@ -145,7 +144,7 @@ fn few_in_lists(path: &Path, metadata: &ParquetMetaData, leaves: &[usize]) -> Re
     Ok(())
 }
 
-/// Whether the bytes of a column lie in the file.
+/// Checks that the bytes of a column lie within the file.
 fn placed(chunk: &ColumnChunkMetaData, length: u64) -> Result<(), String> {
     let starts = [Some(chunk.data_page_offset()), chunk.dictionary_page_offset()];
     let bytes = u64::try_from(chunk.compressed_size())
@@ -166,7 +165,7 @@ fn placed(chunk: &ColumnChunkMetaData, length: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether pages of this compression can be read.
+/// Checks that the compression is supported.
 fn readable(compression: Compression) -> Result<(), &'static str> {
     match compression {
         Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) => Ok(()),

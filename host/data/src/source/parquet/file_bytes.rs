@@ -1,4 +1,4 @@
-//! Where the bytes of a Parquet file are: in a file, or in memory.
+//! The bytes of a Parquet file, on disk or in memory.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,7 +14,7 @@ pub(in crate::source) enum ParquetBytes {
 }
 
 impl ParquetBytes {
-    /// The same bytes, for another reader.
+    /// Returns the same bytes for another reader.
     pub(super) fn again(&self) -> std::io::Result<Self> {
         Ok(match self {
             Self::File(file) => Self::File(file.try_clone()?),

@@ -1,11 +1,11 @@
-//! Parquet files, through Arrow's reader.
+//! Parquet files, read with the `parquet` crate.
 //!
-//! Owns what is checked before a page is read ([`check`]), how types are read that Arrow's reader
-//! would change ([`read_types`]), and the mapping of Arrow's many types to cells ([`array`];
-//! `docs/types.md` has it as a table). Only wanted columns are read.
+//! Owns the checks before a page is read ([`check`]), the types that columns are read as so that no
+//! value changes ([`read_types`]), and the conversion of Arrow's types to cells ([`array`];
+//! `docs/types.md` has a table). Only the requested columns are read.
 //!
-//! Arrow's reader trusts a file more than we do: some damaged ones make it panic. What can be known
-//! from the footer is checked first; a panic that is left becomes an error like others
+//! The `parquet` crate trusts files more than we do: some damaged files make it panic. What the
+//! footer tells is checked first; a panic that remains becomes an error
 //! ([`crate::source::catch_panic`]).
 
 mod array;
@@ -30,7 +30,7 @@ use array::ArrayError;
 pub(super) use file_bytes::ParquetBytes;
 use read_types::Wanted;
 
-/// Pushes the cells of a file, column by column for some rows at a time.
+/// Passes the cells of a file to the visitor, by column for some rows at a time.
 pub(crate) fn visit(
     path: &Path,
     file: ParquetBytes,
@@ -52,8 +52,7 @@ fn visit_file(
     let metadata = ArrowReaderMetadata::load(&file, Default::default()).map_err(broken)?;
     let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
     let places = visitor.columns(&names)?;
-    // The reader returns the columns of the mask in the file's order, whatever the order asked for,
-    // and each once.
+    // The reader returns the selected columns once each and in the file's order.
     let mut in_file_order = places.clone();
     in_file_order.sort_unstable();
     in_file_order.dedup();
@@ -92,8 +91,8 @@ fn cut(batch: &RecordBatch, part: &Range<usize>) -> RecordBatch {
     batch.slice(part.start, part.len())
 }
 
-/// Rows of a batch whose texts take no more than a crossing together; at least one. Texts take
-/// their room when they leave the file's pages, in which a text may stand once for many rows.
+/// Splits a batch into ranges of rows whose texts fit into one batch of ours, at least one row
+/// each. A text that the file has once may be repeated in many rows.
 fn parts(batch: &RecordBatch) -> Vec<Range<usize>> {
     let rows = batch.num_rows();
     let mut lengths = vec![0; rows];
@@ -113,7 +112,7 @@ fn parts(batch: &RecordBatch) -> Vec<Range<usize>> {
     parts
 }
 
-/// The error of an array as one of the file; `first` is the row of its first value.
+/// Turns an error of an array into one of the file; `first` is the row of the array's first value.
 fn in_words(error: ArrayError, first: u64, name: &str) -> DataError {
     match error {
         ArrayError::Cell { row, fault } => fault.in_row(first + row as u64).into(),
@@ -124,11 +123,11 @@ fn in_words(error: ArrayError, first: u64, name: &str) -> DataError {
     }
 }
 
-/// The reader of the wanted columns, and beside it, where some are INT96, one of these as seconds.
+/// The reader of the columns and, if some are INT96, a second one that reads these as seconds.
 ///
-/// An INT96 is a day and nanoseconds in it. Arrow's reader makes microseconds of both, and wraps
-/// around where they do not fit; as seconds every value fits, and shows whether the other reading
-/// may be trusted.
+/// An INT96 is a day and nanoseconds in it. Arrow's reader turns it into microseconds and wraps
+/// around where they do not fit. As seconds every value fits, so the second reading shows whether
+/// the first is right.
 struct Readers {
     values: ParquetRecordBatchReader,
     seconds: Option<ParquetRecordBatchReader>,

@@ -1,7 +1,7 @@
-//! How columns are read so that every value is the one that the file holds.
+//! The Arrow types that columns are read as, so that every value is the one in the file.
 //!
-//! Left alone, Arrow's reader makes nanoseconds of INT96, in which the years after 2262 wrap
-//! around, narrows decimals to the width that the writer's memory had, and leaves the months out of
+//! By default, Arrow's reader turns INT96 into nanoseconds, which wrap around after 2262; it
+//! narrows decimals to the width that the writer's memory had; and it drops the months of
 //! intervals.
 
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use crate::error::{DataError, DataFault};
 
 /// A column that is read.
 pub(super) struct Wanted {
-    /// Its place among the file's.
+    /// Its index in the file.
     pub(super) place: usize,
-    /// Its place among those that are INT96, if it is.
+    /// Its index among the INT96 columns that are read, if it is one.
     pub(super) int96: Option<usize>,
     pub(super) is_uuid: bool,
 }
@@ -34,7 +34,7 @@ impl Unfit {
     }
 }
 
-/// The columns at these places, in the file's order.
+/// Returns the columns with these indices, in the file's order.
 pub(super) fn columns(metadata: &ArrowReaderMetadata, places: &[usize]) -> Result<Vec<Wanted>, Unfit> {
     let schema = metadata.parquet_schema();
     let mut int96 = 0;
@@ -71,7 +71,7 @@ fn holds_interval(data_type: &DataType) -> bool {
     }
 }
 
-/// The fields that a nested type is made of.
+/// Returns the fields of a nested type.
 fn inner(data_type: &DataType) -> Vec<&Field> {
     match data_type {
         DataType::Struct(fields) => fields.iter().map(AsRef::as_ref).collect(),
@@ -85,7 +85,7 @@ fn inner(data_type: &DataType) -> Vec<&Field> {
     }
 }
 
-/// The types to read the columns as; `in_seconds` for the second reading of INT96.
+/// Returns the types that the columns are read as; `in_seconds` for the second reading of INT96.
 pub(super) fn schema(metadata: &ArrowReaderMetadata, columns: &[Wanted], in_seconds: bool) -> SchemaRef {
     let unit = if in_seconds { TimeUnit::Second } else { TimeUnit::Microsecond };
     let is_int96 = |place| columns.iter().any(|column| column.place == place && column.int96.is_some());
@@ -99,8 +99,8 @@ pub(super) fn schema(metadata: &ArrowReaderMetadata, columns: &[Wanted], in_seco
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), metadata.schema().metadata().clone()))
 }
 
-/// The type to read a column as. Text is read as views: a page of some bytes may say the same long
-/// text a billion times, and a view points to it.
+/// Returns the type that a column is read as. Text is read as views: a page may repeat a long text
+/// a billion times, and a view only points to it.
 fn read_as(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
@@ -113,8 +113,8 @@ fn read_as(data_type: &DataType) -> DataType {
     }
 }
 
-/// The same type with decimals of 128 bits: a writer's narrower ones are a hint that the file's
-/// digits need not keep to.
+/// Returns the type with 128-bit decimals. The narrower types of a writer are hints, and the digits
+/// in the file may exceed them.
 fn widened(data_type: &DataType) -> DataType {
     let field = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_data_type(widened(field.data_type())));
     match data_type {
