@@ -1,7 +1,7 @@
-//! The one error of this crate: inputs that no number, figure or report can be made of.
+//! The error of this crate: inputs from which no metric, figure or report can be made.
 
-/// Why an evaluation cannot be computed. Every case but [`Error::Empty`] and [`Error::Gate`] is the fault of whoever made
-/// the predictions or the figure; the host's own labels never cause one.
+/// The reason for which an evaluation cannot be computed. All variants but [`Error::Empty`] and
+/// [`Error::Gate`] are the fault of the predictions or the figure, not of the host's labels.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,9 +11,9 @@ pub enum Error {
     /// Labels and predictions differ in number.
     #[error("`{predictions}` predictions where `{expected}` were expected")]
     Length {
-        /// How many the labels call for.
+        /// The number of predictions that the labels require.
         expected: usize,
-        /// How many there are.
+        /// The number of predictions.
         predictions: usize,
     },
     /// A label is not one of the classes.
@@ -23,7 +23,7 @@ pub enum Error {
         row: usize,
         /// The label.
         label: u64,
-        /// How many classes there are; labels count from 0.
+        /// The number of classes; labels count from 0.
         classes: usize,
     },
     /// A prediction is NaN or infinite.
@@ -34,7 +34,7 @@ pub enum Error {
         /// The prediction.
         value: f64,
     },
-    /// A prediction is no probability.
+    /// A prediction is not a probability.
     #[error("the prediction for row `{row}` is `{value}`, which is not a probability from 0 to 1")]
     Probability {
         /// The row, from 0.
@@ -50,18 +50,18 @@ pub enum Error {
         /// Their sum.
         sum: f64,
     },
-    /// A figure breaks a cap of the contract.
+    /// A figure exceeds a limit of the contract.
     #[error("figure `{figure}`: {problem}")]
     Figure {
-        /// The figure's name, made printable and cut.
+        /// The name of the figure, made printable and cut.
         figure: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// A text names no gate.
+    /// A text is not a gate.
     #[error("`{text}` is no gate\nhint: write METRIC=VALUE, as in roc_auc=0.82")]
     Gate {
-        /// What was given, made printable and cut.
+        /// The text, made printable and cut.
         text: String,
     },
 }

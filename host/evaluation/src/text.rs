@@ -1,13 +1,15 @@
-//! Text that others wrote, made fit to be shown: printable and cut. Escaping for HTML and SVG is maud's, on top of this.
+//! Makes untrusted text fit to be shown: printable and cut. Escaping for HTML and SVG is maud's
+//! task.
 
 use std::fmt::Write as _;
 
 use stagewright_text::is_hidden;
 
-/// `text` with everything that is not plainly visible written as an escape, cut after `limit` characters.
+/// Returns `text` with everything that is not plainly visible escaped, cut after `limit`
+/// characters.
 ///
-/// Control characters are not allowed in SVG (XML 1.0, section 2.2), and bidirectional overrides make text read as
-/// something else (Unicode TR 36); both come out as `\u{..}`. A line break becomes a space.
+/// Control characters are not allowed in SVG (XML 1.0, section 2.2), and bidirectional overrides
+/// make text read differently (Unicode TR 36). Both become `\u{..}`. A line break becomes a space.
 pub(crate) fn printable(text: &str, limit: usize) -> String {
     let mut out = String::with_capacity(text.len().min(limit * 4));
     for (seen, character) in text.chars().enumerate() {
@@ -27,7 +29,8 @@ pub(crate) fn printable(text: &str, limit: usize) -> String {
     out
 }
 
-/// A number for people: as many decimals as four significant digits of a fraction need, without trailing zeros.
+/// Returns a number for people: with as many decimals as four significant digits need, without
+/// trailing zeros.
 pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
         return "n/a".to_owned();
@@ -44,7 +47,8 @@ pub(crate) fn number(value: f64) -> String {
     trim_zeros(&format!("{value:.decimals$}"))
 }
 
-/// A number for a column of figures: four decimals wherever they say enough, so that the points stand below each other.
+/// Returns a number for a column: with four decimals where they suffice, so that the decimal points
+/// line up.
 pub(crate) fn aligned(value: f64) -> String {
     if value == 0.0 || (0.001..1_000.0).contains(&value.abs()) {
         return format!("{:.4}", value + 0.0);
@@ -52,7 +56,7 @@ pub(crate) fn aligned(value: f64) -> String {
     number(value)
 }
 
-/// A count with its thousands separated, as in `7,043`.
+/// Returns a count with thousands separators: `7,043`.
 pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
@@ -65,7 +69,8 @@ pub(crate) fn count(value: u64) -> String {
     out
 }
 
-/// Text whose digests and commits, runs of at least 32 hexadecimal digits, are cut to their first 12: people compare those.
+/// Abbreviates digests and commits in a text: runs of at least 32 hexadecimal digits are cut to
+/// their first 12.
 pub(crate) fn abbreviated(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -84,7 +89,7 @@ pub(crate) fn abbreviated(text: &str) -> String {
     out
 }
 
-/// Removes the zeros that end a decimal fraction, and the sign of a zero.
+/// Removes the zeros at the end of a decimal fraction, and the sign of a zero.
 pub(crate) fn trim_zeros(text: &str) -> String {
     let trimmed = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
     if trimmed == "-0" { "0".to_owned() } else { trimmed.to_owned() }
@@ -95,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn printable_escapes_what_cannot_be_seen_and_cuts_what_is_long() {
+    fn printable_escapes_invisible_characters_and_cuts_long_text() {
         assert_eq!(printable("a\u{0}b\u{202e}c\nd", 99), "a\\u{0}b\\u{202e}c d");
         assert_eq!(printable("abcdef", 3), "abc…");
         assert_eq!(printable("abc", 3), "abc");

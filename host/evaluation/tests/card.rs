@@ -1,4 +1,4 @@
-//! Model cards as people get them, as a page and as Markdown.
+//! Model cards, as a page and as Markdown.
 
 mod pages;
 
@@ -165,14 +165,14 @@ fn card() -> Card {
 }
 
 #[test]
-fn a_card_reads_as_before() {
+fn a_card_matches_its_snapshots() {
     insta::assert_snapshot!("card_html", by_lines(&card().html()));
     insta::assert_snapshot!("card_markdown", card().markdown());
     insta::assert_snapshot!("card_json", card().json());
 }
 
 #[test]
-fn a_card_of_which_nothing_is_known_says_so() {
+fn an_empty_card_says_that_nothing_is_known() {
     let mut bare = Card::default();
     bare.details.model = "m".to_owned();
     insta::assert_snapshot!("bare_card_markdown", bare.markdown());
@@ -268,7 +268,7 @@ fn rows_that_the_champion_learnt_from_are_a_caveat_known_or_not() {
 }
 
 #[test]
-fn a_card_comes_back_from_its_json_and_is_the_same_bytes_again() {
+fn a_card_survives_json() {
     let (json, page) = (card().json(), card().html());
     let read: Card = serde_json::from_str(&json).unwrap();
     assert_eq!(read, card());
@@ -277,7 +277,7 @@ fn a_card_comes_back_from_its_json_and_is_the_same_bytes_again() {
 }
 
 #[test]
-fn a_card_needs_nothing_but_itself() {
+fn a_card_is_self_contained() {
     assert_stands_alone(&card().html());
 }
 
@@ -366,7 +366,7 @@ fn hostile_text_in_a_card_is_only_text() {
     assert_harmless(&card.html());
     let markdown = card.markdown();
     assert!(!markdown.contains(['\u{1b}', '\u{202e}', '\0']));
-    // Outside code, no `<` is left that could begin a tag.
+    // Outside of code, no `<` may begin a tag.
     let code_starts = markdown.match_indices("<script").all(|(at, _)| {
         let line = &markdown[markdown[..at].rfind('\n').map_or(0, |end| end + 1)..at];
         line.ends_with('\\') || line.matches('`').count() % 2 == 1 || line.is_empty() || line.starts_with("stagewright")

@@ -1,4 +1,4 @@
-//! Models side by side as people get them, and when their metrics must not be compared.
+//! Models side by side, and when their metrics must not be compared.
 
 mod pages;
 
@@ -79,14 +79,14 @@ fn as_text(rows: &[ComparisonRow]) -> String {
 }
 
 #[test]
-fn two_versions_read_as_before() {
+fn a_comparison_of_two_versions_matches_its_snapshots() {
     insta::assert_snapshot!("comparison_rows", as_text(&two().text_rows()));
     insta::assert_snapshot!("comparison_html", by_lines(&two().html()));
     insta::assert_snapshot!("comparison_json", two().json());
 }
 
 #[test]
-fn rows_that_a_model_learnt_from_are_told_before_anybody_compares() {
+fn overlap_with_training_rows_is_noted_first() {
     let mut seen = two();
     seen.subjects[1].caveats = vec!["The champion learnt from 12 of the 300 test rows.".to_owned()];
     let note = seen.notes().into_iter().find(|note| note.text.contains("learnt from")).unwrap();
@@ -96,7 +96,7 @@ fn rows_that_a_model_learnt_from_are_told_before_anybody_compares() {
 }
 
 #[test]
-fn three_versions_read_as_before() {
+fn a_comparison_of_three_versions_matches_its_snapshots() {
     insta::assert_snapshot!("comparison_of_three_rows", as_text(&three().text_rows()));
     insta::assert_snapshot!("comparison_of_three_markdown", three().markdown());
 }
@@ -128,7 +128,7 @@ fn a_metric_is_compared_with_the_first_subject_in_its_own_direction() {
     assert_eq!(of("roc_auc").cells[0].standing, None);
     assert_eq!(of("log_loss").cells[1].standing, Some(Standing::Better));
     assert_eq!(of("accuracy").cells[1].standing, Some(Standing::Same));
-    // Nobody knows which way this one is better.
+    // The direction of this metric is unknown.
     let conversion = of("conversion").cells[1];
     assert!(conversion.difference.is_some() && conversion.standing.is_none() && !conversion.best);
 }
@@ -141,7 +141,7 @@ fn the_best_of_several_is_marked_only_where_two_differ() {
     };
     assert_eq!(best("roc_auc"), [false, true, false]);
     assert_eq!(best("log_loss"), [false, true, false]);
-    // Two are equal and one is missing; then only one is known.
+    // Two values are equal and one is missing; then only one is known.
     assert_eq!(best("accuracy"), [false; 3]);
     assert_eq!(best("f1"), [false; 3]);
 }
@@ -156,7 +156,7 @@ fn a_first_figure_of_zero_gives_no_per_cent() {
 }
 
 #[test]
-fn other_test_tables_are_told_first_and_nobody_is_called_better() {
+fn different_test_tables_are_noted_first_and_no_value_is_called_better() {
     let mut comparison = two();
     assert!(comparison.comparable() && comparison.html().contains("same test table"));
     comparison.subjects[1].data[1].digest = digest('d');
@@ -182,7 +182,7 @@ fn an_unknown_test_table_is_no_common_one() {
 }
 
 #[test]
-fn common_training_data_are_told() {
+fn common_training_data_are_noted() {
     insta::assert_snapshot!(two().notes()[0].text, @"Trained on the same data (sha256:aaaaaaaaaaaa…): churn-classifier/3 and churn-classifier/4.");
     let mut comparison = two();
     comparison.subjects[1].data[0].digest = digest('e');
@@ -198,7 +198,7 @@ fn curves_of_one_name_share_a_plot_under_the_subjects_titles() {
 }
 
 #[test]
-fn a_comparison_comes_back_from_its_json_and_is_the_same_bytes_again() {
+fn a_comparison_survives_json() {
     let (json, page) = (two().json(), two().html());
     let read: ModelComparison = serde_json::from_str(&json).unwrap();
     assert_eq!(read, two());
@@ -208,13 +208,13 @@ fn a_comparison_comes_back_from_its_json_and_is_the_same_bytes_again() {
 }
 
 #[test]
-fn a_comparison_needs_nothing_but_itself() {
+fn a_comparison_is_self_contained() {
     assert_stands_alone(&two().html());
     assert_stands_alone(&three().html());
 }
 
 #[test]
-fn subjects_without_anything_still_make_a_page() {
+fn empty_subjects_make_a_page() {
     let bare = || Subject { title: "a".to_owned(), ..Subject::default() };
     for subjects in [vec![], vec![bare()], vec![bare(), bare()]] {
         let comparison = ModelComparison { subjects };

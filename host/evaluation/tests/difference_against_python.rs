@@ -1,5 +1,5 @@
-//! Intervals equal MLstatkit's DeLong test to 1e-12 and scipy's bootstrap as nearly as other draws
-//! can, on the vectors of `tests/parity/difference_vectors.py`.
+//! Intervals equal MLstatkit's DeLong test to 1e-12, and scipy's bootstrap as closely as other
+//! draws allow, on the vectors of `tests/parity/difference_vectors.py`.
 
 use serde::Deserialize;
 use stagewright_evaluation::difference::{Labels, Method, difference};
@@ -61,8 +61,8 @@ fn the_bootstraps_interval_is_near_scipys() {
         let found = found.expect("good rows").expect("a metric of the host");
         assert_eq!(found.method, Method::Bootstrap);
         assert!((found.value - case.value).abs() < 1e-12, "{} {}", case.name, case.metric);
-        // Ends from 2,000 draws scatter by about 2.5 % of the width, those from 10,000 by half as
-        // much.
+        // The ends from 2,000 draws scatter by about 2.5 % of the width, those from 10,000 by half
+        // as much.
         let width = case.high - case.low;
         for (ours, theirs) in [(found.low, case.low), (found.high, case.high)] {
             assert!((ours - theirs).abs() < 0.08 * width, "{} {}: {ours} {theirs}", case.name, case.metric);

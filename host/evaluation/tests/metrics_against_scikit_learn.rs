@@ -1,4 +1,4 @@
-//! Metrics equal scikit-learn's to 1e-12 on the vectors of `tests/parity/metrics_vectors.py`.
+//! Metrics equal scikit-learn's to 1e-12, on the vectors of `tests/parity/metrics_vectors.py`.
 
 use serde::Deserialize;
 use stagewright_evaluation::metrics::{self, Binning, MetricSet, Ranking};

@@ -1,4 +1,4 @@
-//! The reports and figures as people get them, from small inputs; and what a hostile stage can put into them: nothing.
+//! Reports and figures from small inputs, and what a hostile stage can do to them: nothing.
 
 mod pages;
 
@@ -14,7 +14,8 @@ use stagewright_evaluation::report::{
     FailingCell, PromotionDecision, Reason, ReportArtifact, ReportComponent, ReportTable, ValidationReport, Verdict,
 };
 
-/// A fixed sequence from 0 to 1 that looks random (a linear congruential generator; Knuth, TAOCP 2, 3.3.4).
+/// Returns a fixed pseudo-random sequence from 0 to 1 (a linear congruential generator; Knuth,
+/// TAOCP 2, section 3.3.4).
 fn noise(rows: usize, seed: u64) -> Vec<f64> {
     let mut state = seed;
     (0..rows)
@@ -80,7 +81,7 @@ fn host_figures() -> Vec<Figure> {
     figures
 }
 
-/// Both models on the test rows after the first twelve, which the champion learnt from.
+/// Compares both models on the test rows after the first twelve, which the champion learnt from.
 fn comparison(labels: &[u8], candidate: &[f64], champion: &[f64]) -> ChampionComparison {
     let (labels, candidate, champion) = (&labels[12..], &candidate[12..], &champion[12..]);
     let measured = |scores| metrics::binary(labels, scores, 0.5).unwrap().named();
@@ -212,7 +213,7 @@ fn guest_table() -> Figure {
     }
 }
 
-/// A figure of each kind with hostile text wherever text may be.
+/// Returns a figure of each kind, with hostile text wherever text may be.
 fn hostile_figures() -> Vec<Figure> {
     let text = || HOSTILE.to_owned();
     let plots = [
@@ -225,7 +226,7 @@ fn hostile_figures() -> Vec<Figure> {
 }
 
 #[test]
-fn every_figure_of_the_host_is_drawn_as_before() {
+fn figures_of_the_host_match_their_snapshots() {
     for figure in host_figures() {
         assert_eq!(figure.check(), Ok(()));
         insta::assert_snapshot!(figure.name.clone(), by_lines(&figure::svg(&figure)));
@@ -234,20 +235,20 @@ fn every_figure_of_the_host_is_drawn_as_before() {
 }
 
 #[test]
-fn the_validation_report_reads_as_before() {
+fn the_validation_report_matches_its_snapshot() {
     insta::assert_snapshot!("validation_html", by_lines(&validation().html()));
     insta::assert_snapshot!("validation_json", validation().json());
 }
 
 #[test]
-fn the_evaluation_report_reads_as_before() {
+fn the_evaluation_report_matches_its_snapshot() {
     let report = EvaluationReport { figures: Vec::new(), ..evaluation() };
     insta::assert_snapshot!("evaluation_html", by_lines(&report.html()));
     insta::assert_snapshot!("evaluation_json", report.json());
 }
 
 #[test]
-fn reports_come_back_from_their_json() {
+fn reports_survive_json() {
     let (validation, evaluation) = (validation(), evaluation());
     assert_eq!(serde_json::from_str::<ValidationReport>(&validation.json()).unwrap(), validation);
     assert_eq!(serde_json::from_str::<EvaluationReport>(&evaluation.json()).unwrap(), evaluation);
@@ -261,7 +262,7 @@ fn the_same_report_gives_the_same_bytes() {
 }
 
 #[test]
-fn a_report_needs_nothing_but_itself() {
+fn a_report_is_self_contained() {
     for page in [evaluation().html(), validation().html()] {
         assert_stands_alone(&page);
     }
@@ -324,7 +325,7 @@ fn hostile_text_in_a_validation_report_is_only_text() {
 }
 
 #[test]
-fn a_report_without_a_decision_says_where_it_stands_and_promises_nothing() {
+fn a_report_without_a_decision_says_where_to_find_it() {
     let report = EvaluationReport { decision: None, ..evaluation() };
     let page = report.html();
     assert!(page.contains("stagewright models show churn-classifier"));
@@ -332,7 +333,7 @@ fn a_report_without_a_decision_says_where_it_stands_and_promises_nothing() {
 }
 
 #[test]
-fn rows_that_nobody_can_tell_are_null_with_a_caveat_and_never_zero() {
+fn unknown_row_counts_are_null_with_a_caveat_and_never_zero() {
     let mut report = evaluation();
     report.compared.champion_overlap_rows = None;
     report.compared.candidate_overlap_rows = None;
@@ -347,7 +348,7 @@ fn rows_that_nobody_can_tell_are_null_with_a_caveat_and_never_zero() {
     assert!(caveats.contains("how many of the test rows the champion learnt from"), "{caveats}");
     assert!(caveats.contains("how many of the test rows the candidate learnt from"), "{caveats}");
     assert!(report.html().contains("not known"));
-    // Without a champion there is nothing to know.
+    // Without a champion there are no caveats.
     report.champion = Champion::None;
     report.compared.comparison = None;
     assert!(!report.caveats().join(" ").contains("champion"));
@@ -383,7 +384,7 @@ fn an_undecided_comparison_is_neither_passed_nor_failed() {
 }
 
 #[test]
-fn a_report_comes_back_from_its_json_and_one_of_before_is_still_read() {
+fn a_report_survives_json_and_older_reports_are_read() {
     let report = evaluation();
     let json = report.json();
     assert_eq!(serde_json::from_str::<EvaluationReport>(&json).unwrap(), report);
@@ -453,7 +454,7 @@ fn hostile_text_in_an_evaluation_report_is_only_text() {
 }
 
 #[test]
-fn a_figure_at_the_edge_of_what_numbers_can_be_is_still_drawn() {
+fn a_figure_of_extreme_numbers_is_drawn() {
     let extremes = vec![f64::MAX, -f64::MAX, f64::MIN_POSITIVE, -0.0, 1e-320];
     let labels: Vec<String> = (0..extremes.len()).map(|label| label.to_string()).collect();
     let plots = [

@@ -1,33 +1,32 @@
-//! The interval of a difference from resampled rows: the percentile bootstrap, paired.
+//! The interval of a difference from resampled rows: the paired percentile bootstrap.
 //!
-//! Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. As many rows as
-//! there are, drawn with replacement, make a table that might as well have been the test table;
-//! both models' metrics on it differ by so much. The interval leaves an equal share of such
-//! differences beyond each end. Rows are drawn with their predictions by both models, which keeps
-//! the pairing.
+//! Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13. As many rows as the
+//! table has are drawn with replacement, and both models are measured on them. The interval leaves
+//! an equal share of the differences beyond each end. A row is drawn with both predictions, which
+//! keeps the pairing.
 //!
-//! The generator's seed is fixed: a report is stored by its content, and the same rows must give
-//! the same bytes. A corrected interval (BCa) would be closer for skewed metrics, and would need
-//! the metric once more for every row.
+//! The seed of the generator is fixed: a report is stored by its content, so the same rows must
+//! give the same bytes. A corrected interval (BCa) would be better for skewed metrics, and would
+//! compute the metric once more for every row.
 
 use super::labels::Labels;
 use crate::metrics::{
     self, ConfusionMatrix, DECISION_THRESHOLD, READ_AT_RECALL, Ranking, Sum, row_brier, row_log_loss,
 };
 
-/// The number of draws. The ends of a 95 % interval then stand on the 50th difference from outside,
-/// and drawing again would move them by about a twentieth of its width.
+/// The number of draws. Each end of a 95 % interval is then the 50th difference from outside, and
+/// another seed would move it by about a twentieth of the width.
 const DRAWS: usize = 2_000;
-/// Fewer draws where there are many rows, whose intervals are narrow anyway.
+/// The fewest draws, for tables of many rows, whose intervals are narrow anyway.
 const LEAST_DRAWS: usize = 400;
-/// How many rows are drawn in all, between those bounds: some seconds.
+/// The rows that are drawn in all, within those bounds: some seconds.
 const DRAWN_ROWS: usize = 200_000_000;
 
-/// The seed of the generator. Any number would do; it stands here, so that it is always the same.
+/// The seed of the generator. Any fixed number will do.
 const SEED: u64 = 0x5747_6761_7465_7331;
 
-/// The ends of the interval; `None` if the metric is undefined on most draws. The inputs were
-/// checked: of one length, and the metric is defined on all rows.
+/// Returns the ends of the interval; `None` if the metric is undefined on most draws. The inputs
+/// were checked: they have one length, and the metric is defined on all rows.
 pub(super) fn interval(
     labels: Labels<'_>,
     candidate: &[f64],
@@ -65,15 +64,15 @@ pub(super) fn interval(
     Some((quantile(&differences, beyond), quantile(&differences, 1.0 - beyond)))
 }
 
-/// A model's predictions, ready to be measured on rows that are there several times or not at all.
+/// A model's predictions, prepared for measuring tables in which rows are repeated or missing.
 enum Resampled<'a> {
-    /// Labels and predicted classes: what is counted.
+    /// For metrics of the confusion matrix.
     Counted { labels: &'a [u8], scores: &'a [f64], of: fn(&ConfusionMatrix) -> f64 },
-    /// The amount that each row adds to a mean.
+    /// For means: each row's summand.
     Mean(Vec<f64>),
-    /// Rows from the greatest score down, and where each stands in the table.
+    /// For ranking metrics: rows from the greatest score down, and the index of each in the table.
     Ranked { rows: Vec<(f64, u8)>, places: Vec<usize>, of: fn(&Ranking) -> f64 },
-    /// Whatever takes whole tables.
+    /// For all other metrics, which are computed on whole tables.
     Whole { labels: Labels<'a>, scores: &'a [f64], metric: String },
 }
 
@@ -107,7 +106,7 @@ impl<'a> Resampled<'a> {
         }
     }
 
-    /// The metric where each row is there so many times.
+    /// Returns the metric of a table with each row this many times.
     fn value(&self, times: &[u32]) -> f64 {
         match self {
             Self::Counted { labels, scores, of } => {
@@ -131,7 +130,7 @@ impl<'a> Resampled<'a> {
     }
 }
 
-/// The metric on a table that is made up for it.
+/// Computes the metric on a table that is built for it.
 fn whole(labels: Labels<'_>, scores: &[f64], metric: &str, times: &[u32]) -> Option<f64> {
     fn repeated<T: Copy>(values: &[T], width: usize, times: &[u32]) -> Vec<T> {
         let rows = values.chunks(width).zip(times);
@@ -152,8 +151,7 @@ fn whole(labels: Labels<'_>, scores: &[f64], metric: &str, times: &[u32]) -> Opt
     set.get(metric)
 }
 
-/// The value that a share of the sorted values lies below, between two of them in proportion
-/// (numpy's default).
+/// Returns the quantile of sorted values by linear interpolation, numpy's default.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let below = place.floor();
@@ -161,7 +159,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     low + (high - low) * (place - below)
 }
 
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): small, and good enough to choose rows.
+/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): small, and good enough for choosing rows.
 struct Generator(u64);
 
 impl Generator {
@@ -173,8 +171,8 @@ impl Generator {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`, by multiplication (Lemire 2019); its bias is at most `bound` in
-    /// 2^64.
+    /// Returns a number below `bound` by multiplication (Lemire 2019), with a bias of at most
+    /// `bound` in 2^64.
     fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
@@ -184,8 +182,7 @@ impl Generator {
 pub(super) mod tests {
     use super::*;
 
-    /// The metric of a draw equals the metric of a table in which the rows stand as often as they
-    /// were drawn.
+    /// Checks that the metric of a draw equals the metric of a table with the drawn rows.
     pub(crate) fn assert_drawn_like_whole(labels: &[u8], scores: &[f64], metric: &str) {
         let mut generator = Generator(SEED);
         let known = Labels::Binary(labels);

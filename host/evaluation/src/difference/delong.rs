@@ -1,13 +1,13 @@
-//! The standard error of the difference of two areas under ROC curves on the same rows.
+//! The standard error of the difference between two areas under ROC curves on the same rows.
 //!
 //! DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated receiver
-//! operating characteristic curves", Biometrics 44 (1988). The placements are found by sorting
-//! instead of by looking at every pair (Sun and Xu, IEEE Signal Processing Letters 21, 2014), so it
-//! takes O(n log n). As only the difference of two curves is wanted, its variance is taken of the
-//! differences of placements; that equals the formula by covariances and cannot come out negative.
+//! operating characteristic curves", Biometrics 44 (1988). Placements are found by sorting instead
+//! of comparing every pair (Sun and Xu, IEEE Signal Processing Letters 21, 2014), in O(n log n).
+//! Since only the difference of two curves is wanted, the variance is that of the differences of
+//! placements. It equals the formula with covariances and cannot be negative.
 
-/// The standard error; `None` if a class has fewer than two rows, whose spread nobody knows. Labels
-/// are 0 or 1, scores from 0 to 1, all of one length.
+/// Returns the standard error; `None` if a class has fewer than two rows. Labels are 0 or 1, scores
+/// from 0 to 1, all of one length.
 pub(super) fn standard_error(labels: &[u8], candidate: &[f64], champion: &[f64]) -> Option<f64> {
     let positives = labels.iter().filter(|&&label| label == 1).count();
     let negatives = labels.len() - positives;
@@ -18,22 +18,22 @@ pub(super) fn standard_error(labels: &[u8], candidate: &[f64], champion: &[f64])
     let spread = |class: u8, rows: usize| {
         let differences = || {
             let of_class = labels.iter().zip(ours.iter().zip(&theirs)).filter(move |(label, _)| **label == class);
-            // Twice a placement is a count of rows, so differences are exact.
+            // Twice a placement is an integer, so differences are exact.
             of_class.map(|(_, (ours, theirs))| *ours as f64 - *theirs as f64)
         };
         let mean = sum(differences()) / rows as f64;
         sum(differences().map(|it| (it - mean) * (it - mean))) / (rows - 1) as f64
     };
-    // A positive's placement is a share of the negatives, and the other way round; both were
-    // counted twice over.
+    // The placement of a positive is a share of the negatives, and vice versa. Both were counted
+    // twice.
     let share = |twice_rows: usize| 1.0 / (2.0 * twice_rows as f64);
     let of_positives = spread(1, positives) * share(negatives) * share(negatives) / positives as f64;
     let of_negatives = spread(0, negatives) * share(positives) * share(positives) / negatives as f64;
     Some((of_positives + of_negatives).sqrt())
 }
 
-/// Returns, for each row, twice the number of rows of the other class that the model ranks on the
-/// right side of it: below a positive, above a negative. Ties count half.
+/// Returns, for each row, twice the number of rows of the other class that the model ranks
+/// correctly against it: below a positive, above a negative. Ties count half.
 fn placements(labels: &[u8], scores: &[f64]) -> Vec<u64> {
     let mut order: Vec<usize> = (0..labels.len()).collect();
     // Adding 0.0 makes -0.0 tie with 0.0.

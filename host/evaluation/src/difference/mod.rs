@@ -1,14 +1,13 @@
-//! How much two models differ in a metric on the same rows, and how sure that is.
+//! The difference of two models in a metric on the same rows, with its confidence interval.
 //!
 //! A difference of 0.002 in the area under the ROC curve means little on 300 rows and much on
-//! 300,000. The interval says which; gates may ask for it. Both models predicted the same rows, so
-//! the interval is that of a paired difference: it is narrower than two intervals side by side,
-//! because both find the same rows hard.
+//! 300,000. The interval tells the two apart, and gates may require it. Since both models predict
+//! the same rows, it is the interval of a paired difference. It is narrower than two separate
+//! intervals suggest, because both models find the same rows hard.
 //!
-//! The area under the ROC curve has a formula (DeLong et al. 1988). Every other metric is drawn
-//! again and again from the same rows (Efron and Tibshirani 1993). Neither depends on the order of
-//! the rows or the machine, but for the rows that the bootstrap draws: it draws the same ones of
-//! the same table.
+//! The area under the ROC curve has a formula (DeLong et al. 1988). Every other metric is
+//! bootstrapped (Efron and Tibshirani 1993). The result is the same on every machine. The formula
+//! does not depend on the order of the rows; the bootstrap draws rows by their position.
 
 mod bootstrap;
 mod delong;
@@ -22,10 +21,10 @@ pub use labels::Labels;
 use crate::Error;
 use crate::metrics::{self, canonical_name, lower_is_better};
 
-/// The confidence of an interval that nobody asked for another.
+/// The default confidence of intervals.
 pub const DEFAULT_CONFIDENCE: f64 = 0.95;
 
-/// How an interval was found.
+/// How an interval was computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
@@ -36,7 +35,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method's name for people.
+    /// Returns the name of the method for people.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -46,53 +45,52 @@ impl Method {
     }
 }
 
-/// A candidate's metric minus the champion's on the same rows.
+/// The candidate's metric minus the champion's, on the same rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricDifference {
     /// The metric.
     pub metric: String,
     /// The difference.
     pub value: f64,
-    /// The lower end of its interval.
+    /// The lower end of the interval.
     pub low: f64,
-    /// The upper end.
+    /// The upper end of the interval.
     pub high: f64,
     /// The two-sided confidence of the interval: 0.95 leaves 2.5 % beyond each end.
     pub confidence: f64,
-    /// The chance of a difference as large as this one if there were none (two-sided), where the
-    /// method has it.
+    /// The two-sided p-value: the probability of such a difference if there were none. Only for
+    /// methods that give one.
     pub p_value: Option<f64>,
-    /// How the interval was found.
+    /// How the interval was computed.
     pub method: Method,
 }
 
 impl MetricDifference {
-    /// The end of the interval that speaks least for the candidate: by how much it is better at
-    /// least.
+    /// Returns the least gain of the candidate within the interval; negative for a loss.
     #[must_use]
     pub fn least_gain(&self) -> f64 {
         if lower_is_better(&self.metric) { -self.high } else { self.low }
     }
 
-    /// The end of the interval that speaks most for the candidate.
+    /// Returns the greatest gain of the candidate within the interval.
     #[must_use]
     pub fn greatest_gain(&self) -> f64 {
         if lower_is_better(&self.metric) { -self.low } else { self.high }
     }
 }
 
-/// The difference of two models in a metric that the host computes, with its interval at a
-/// two-sided `confidence` above 0 and below 1. `None` where it cannot be told: the metric is
-/// undefined on these rows or not the host's, or a class has fewer than two rows.
+/// Returns the difference of two models in a metric, with its interval at a two-sided `confidence`
+/// between 0 and 1. `None` if it cannot be computed: the metric is unknown or undefined on these
+/// rows, or a class has fewer than two rows.
 ///
-/// Takes O(n log n) for `roc_auc` of a binary task. For other metrics of a binary task the rows are
-/// drawn up to 2,000 times, about 20 ns each; of other tasks the whole metric is computed for each
-/// draw. `stop` is asked before each draw: once it says so, there is no difference to tell.
+/// Takes O(n log n) for `roc_auc` of a binary task. Other metrics of a binary task take up to 2,000
+/// draws of about 20 ns for each row. Those of other tasks are computed anew for each draw. `stop`
+/// is called before each draw; once it returns true, the result is `None`.
 ///
 /// # Errors
 ///
-/// The errors of the metrics themselves: no rows, another number of scores than of labels, a label
-/// that is no class, a score that is no probability.
+/// Those of the metric: no rows, different numbers of labels and scores, an unknown class, a score
+/// that is not a probability.
 pub fn difference(
     labels: Labels<'_>,
     candidate: &[f64],
@@ -109,7 +107,7 @@ pub fn difference(
             Labels::Regression(actual) => metrics::regression(actual, scores)?.named(),
         })
     };
-    // Also checks everything that the methods rely on.
+    // Also checks everything that the methods assume.
     let (ours, theirs) = (named(candidate)?, named(champion)?);
     let (Some(ours), Some(theirs)) = (ours.get(metric), theirs.get(metric)) else { return Ok(None) };
     let value = ours - theirs;
@@ -126,7 +124,7 @@ pub fn difference(
         Labels::Binary(labels) if metric == "roc_auc" => {
             delong::standard_error(labels, candidate, champion).map(|error| {
                 let half = normal::quantile(0.5 + confidence / 2.0) * error;
-                // Without any spread the two rank every pair alike, or always differently.
+                // Without any spread, the models rank every pair alike, or always differently.
                 let p = if error > 0.0 { normal::two_sided(value / error) } else { f64::from(u8::from(value == 0.0)) };
                 found((value - half, value + half), Some(p), Method::Delong)
             })

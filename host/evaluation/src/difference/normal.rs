@@ -1,12 +1,12 @@
-//! The normal distribution, in software: the same bits on every machine.
+//! The normal distribution, computed in software: the same bits on every machine.
 
-/// The chance of a value as far from 0 as `z`, on either side.
+/// Returns the probability of a value at least as far from 0 as `z`, on either side.
 pub(super) fn two_sided(z: f64) -> f64 {
     libm::erfc(z.abs() / std::f64::consts::SQRT_2)
 }
 
-/// The value that a share of `p` (above 0, below 1) lies below: algorithm AS 241, PPND16 (Wichura,
-/// Applied Statistics 37, 1988), good to about 16 digits.
+/// Returns the quantile for a `p` between 0 and 1: algorithm AS 241, PPND16 (Wichura, Applied
+/// Statistics 37, 1988), accurate to about 16 digits.
 #[expect(clippy::excessive_precision, reason = "the coefficients as published")]
 pub(super) fn quantile(p: f64) -> f64 {
     let q = p - 0.5;
@@ -98,7 +98,7 @@ pub(super) fn quantile(p: f64) -> f64 {
     if q < 0.0 { -far } else { far }
 }
 
-/// Coefficients from the constant one up.
+/// Evaluates a polynomial, with coefficients from the constant one up.
 fn polynomial(x: f64, coefficients: &[f64]) -> f64 {
     coefficients.iter().rev().fold(0.0, |sum, coefficient| sum * x + coefficient)
 }

@@ -1,8 +1,8 @@
-//! Intervals against formulas and published figures.
+//! Intervals against formulas and published values.
 
 use super::*;
 
-/// A fixed sequence from 0 to 1 that looks random.
+/// Returns a fixed pseudo-random sequence from 0 to 1.
 fn noise(rows: usize, seed: u64) -> Vec<f64> {
     let mut state = seed;
     (0..rows)
@@ -22,7 +22,8 @@ fn table(rows: usize) -> (Vec<u8>, Vec<f64>, Vec<f64>) {
     (labels, candidate, champion)
 }
 
-/// The structural components of the paper, by looking at every pair.
+/// Returns the standard error from the structural components of the paper, with every pair
+/// compared.
 fn by_pairs(labels: &[u8], candidate: &[f64], champion: &[f64]) -> f64 {
     let of = |class: u8| labels.iter().enumerate().filter(move |(_, label)| **label == class).map(|(row, _)| row);
     let ahead = |positive: f64, negative: f64| match positive.total_cmp(&negative) {
@@ -86,8 +87,8 @@ fn the_difference_is_that_of_the_metrics_and_lies_within_its_interval() {
     }
 }
 
-/// The Wald interval of a difference of paired proportions (Agresti, Categorical Data Analysis, 2nd
-/// edition, 10.1.1).
+/// The formula is the Wald interval of a difference of paired proportions (Agresti, Categorical
+/// Data Analysis, 2nd edition, section 10.1.1).
 #[test]
 fn the_bootstrap_of_accuracy_equals_the_formula_of_paired_proportions() {
     let (labels, candidate, champion) = table(4_000);
@@ -109,7 +110,7 @@ fn the_bootstrap_of_accuracy_equals_the_formula_of_paired_proportions() {
     );
 }
 
-/// A mean's bootstrap is its normal interval, where rows are many.
+/// For many rows, the bootstrap interval of a mean is its normal interval.
 #[test]
 fn the_bootstrap_of_the_brier_score_equals_the_interval_of_a_mean() {
     let (labels, candidate, champion) = table(4_000);
@@ -143,9 +144,9 @@ fn the_bootstrap_of_a_ranking_agrees_with_delong() {
     assert!((high - by_formula.high).abs() < 0.07 * width, "{high} {by_formula:?}");
 }
 
-/// A draw for ranked and counted metrics equals the metric of a table that is made up for the draw.
+/// Ranking and counting metrics of a draw equal those of a table built for the draw.
 #[test]
-fn a_drawn_table_is_measured_like_any_other() {
+fn a_draw_is_measured_like_the_table_of_its_rows() {
     let (labels, candidate, champion) = table(300);
     let coarse: Vec<f64> = candidate.iter().map(|score| (score * 16.0).round() / 16.0).collect();
     for scores in [&candidate, &champion, &coarse] {
@@ -163,7 +164,7 @@ fn the_same_rows_give_the_same_interval() {
 }
 
 #[test]
-fn models_that_rank_alike_differ_by_nothing_for_sure() {
+fn models_that_rank_alike_have_no_difference() {
     let (labels, candidate, _) = table(200);
     let halved: Vec<f64> = candidate.iter().map(|score| score / 2.0).collect();
     let found = difference(Labels::Binary(&labels), &candidate, &halved, "roc_auc", 0.95, &|| false).unwrap().unwrap();
@@ -174,7 +175,7 @@ fn models_that_rank_alike_differ_by_nothing_for_sure() {
 }
 
 #[test]
-fn what_cannot_be_told_is_none_and_what_is_wrong_an_error() {
+fn an_undefined_difference_is_none_and_a_bad_input_an_error() {
     let none = |labels: &[u8], metric: &str| {
         let scores = vec![0.5; labels.len()];
         difference(Labels::Binary(labels), &scores, &scores, metric, 0.95, &|| false).unwrap()
@@ -214,7 +215,7 @@ fn other_tasks_have_intervals_too() {
     assert!(found.low <= found.value && found.value <= found.high && found.high < 0.0, "{found:?}");
 }
 
-/// Figures of scipy 1.x, `scipy.stats.norm.ppf`.
+/// Values of scipy 1.x, `scipy.stats.norm.ppf`.
 #[test]
 fn the_normal_quantile_equals_scipys() {
     for (p, expected) in [

@@ -1,10 +1,10 @@
-//! Axes: round numbers to write beside them, and where a value lies between their ends.
+//! Axes: round tick values, and the position of a value on the axis.
 
 use crate::text::trim_zeros;
 
-/// How many intervals an axis is divided into, more or less.
+/// The approximate number of intervals of an axis.
 const INTERVALS: f64 = 5.0;
-/// Values are drawn within this range, so that the span of an axis is always finite.
+/// Values are clamped to this magnitude, so that the span of an axis is finite.
 const GREATEST: f64 = 1e300;
 
 /// A linear axis.
@@ -14,12 +14,12 @@ pub(super) struct Axis {
     pub(super) low: f64,
     /// The value at its end; greater than `low`.
     pub(super) high: f64,
-    /// Round values within, with what to write there.
+    /// Round values on the axis, with their labels.
     pub(super) ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
-    /// From 0 to 1, by fifths.
+    /// Returns an axis from 0 to 1, with ticks at fifths.
     pub(super) fn unit() -> Self {
         let ticks = ["0", "0.2", "0.4", "0.6", "0.8", "1"];
         Self {
@@ -29,8 +29,9 @@ impl Axis {
         }
     }
 
-    /// An axis that holds all values and ends at round numbers (1, 2 or 5 times a power of ten; Heckbert, "Nice
-    /// numbers for graph labels", Graphics Gems, 1990). Values that fill most of 0 to 1 get exactly that.
+    /// Returns an axis that contains all values and ends at round numbers (1, 2 or 5 times a power
+    /// of ten; Heckbert, "Nice numbers for graph labels", Graphics Gems, 1990). Values that fill
+    /// most of 0 to 1 get exactly that range.
     pub(super) fn around(values: impl Iterator<Item = f64>) -> Self {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values.map(|value| value.clamp(-GREATEST, GREATEST)) {
@@ -61,13 +62,13 @@ impl Axis {
         Self { low: first * step, high: last * step, ticks }
     }
 
-    /// Where a value lies: 0 at the beginning, 1 at the end.
+    /// Returns the position of a value: 0 at the beginning, 1 at the end.
     pub(super) fn place(&self, value: f64) -> f64 {
         ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 }
 
-/// The round number next above `rough`, and the power of ten in it.
+/// Returns the next round number above `rough`, and its power of ten.
 fn nice_step(rough: f64) -> (f64, i32) {
     let exponent = exponent_of(rough);
     let factor = rough / power_of_ten(exponent);
@@ -79,8 +80,8 @@ fn nice_step(rough: f64) -> (f64, i32) {
     }
 }
 
-/// The exponent of ten of a positive number, by way of its decimal digits: logarithms and powers of the platform may
-/// differ in the last bit, and figures must not.
+/// Returns the decimal exponent of a positive number, from its digits. Logarithms and powers of the
+/// platform may differ in the last bit, and figures must not.
 fn exponent_of(value: f64) -> i32 {
     format!("{value:e}").split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0)
 }
@@ -89,7 +90,8 @@ fn power_of_ten(exponent: i32) -> f64 {
     format!("1e{exponent}").parse().unwrap_or(1.0)
 }
 
-/// A tick's value with as many decimals as its step has; by powers of ten where that would be long.
+/// Returns the label of a tick, with as many decimals as the step; in scientific notation where
+/// that would be long.
 fn label(value: f64, step_exponent: i32, magnitude: i32) -> String {
     if (-4..6).contains(&magnitude) && step_exponent > -7 {
         let decimals = usize::try_from(-step_exponent).unwrap_or(0);

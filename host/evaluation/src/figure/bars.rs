@@ -1,4 +1,4 @@
-//! Horizontal bars, one group per label: long names stay readable.
+//! Horizontal bars, one group per label, so that long names stay readable.
 
 use maud::{Markup, html};
 
@@ -7,10 +7,10 @@ use super::axis::Axis;
 use super::canvas::{Area, CHARACTER, Mark, WIDTH, fill_class, legend, unit};
 use crate::text::{number, printable};
 
-/// Labels are cut after so many characters.
+/// Characters after which a label is cut.
 const LABEL: usize = 34;
 
-/// Draws the plot; returns its height too.
+/// Draws the plot and returns its height too.
 pub(super) fn draw(plot: &BarPlot) -> (f64, Markup) {
     let entries: Vec<(String, Mark)> = if plot.series.len() > 1 {
         plot.series.iter().enumerate().map(|(number, series)| (series.name.clone(), Mark::Box(number))).collect()
@@ -21,14 +21,14 @@ pub(super) fn draw(plot: &BarPlot) -> (f64, Markup) {
     let labels: Vec<String> = plot.labels.iter().map(|label| printable(label, LABEL)).collect();
     let values =
         || plot.series.iter().flat_map(|series| series.values.iter().copied()).filter(|value| value.is_finite());
-    // Bars begin at zero, so the axis holds it.
+    // Bars begin at zero, so the axis contains it.
     let axis = Axis::around(values().chain([0.0]));
     let widest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
     let left = 28.0 + widest as f64 * CHARACTER;
     let bar = if plot.series.len() > 1 { 9.0 } else { 14.0 };
     let group = bar * plot.series.len() as f64 + 8.0;
     let height = (group * labels.len() as f64).max(group);
-    // What is right of the area is room for the greatest value's figure.
+    // The room to the right of the area is for the number at the longest bar.
     let area = Area { left, top: top + 6.0, width: WIDTH - left - 70.0, height };
     let zero = area.x(&axis, 0.0);
     let body = html! {

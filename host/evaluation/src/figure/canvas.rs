@@ -1,43 +1,43 @@
-//! The parts that all kinds of plots share: size, colours, legend, axes.
+//! The parts that all plots share: size, colours, legend, axes.
 //!
-//! Nothing is measured with fonts: room for text is taken from its number of characters, and text
-//! is cut to its room.
+//! The width of text is estimated from its number of characters, without fonts, and text is cut to
+//! fit.
 //!
-//! Colours are those of Okabe and Ito ("Color Universal Design", 2008), darkened or lightened to
-//! show against their background. Each has a dash pattern of its own, so that lines are told apart
-//! without colour too.
+//! The colours are those of Okabe and Ito ("Color Universal Design", 2008), darkened or lightened
+//! for contrast with the background. Neighbouring series also differ in their dash pattern, so that
+//! they can be told apart without colour.
 
 use maud::{Markup, html};
 
 use super::axis::Axis;
 use crate::text::{printable, trim_zeros};
 
-/// How wide every figure is, in its own units; it scales with the page.
+/// The width of every figure in its own units. It scales with the page.
 pub(super) const WIDTH: f64 = 640.0;
-/// About how wide a character of 12 units' height is.
+/// The approximate width of a character at a height of 12 units.
 pub(super) const CHARACTER: f64 = 6.6;
-/// How many colours there are; after these only the dash pattern differs.
+/// The number of colours. Further series differ in the dash pattern alone.
 pub(super) const COLOURS: usize = 8;
 /// Dash patterns, by number.
 pub(super) const DASHES: [&str; 4] = ["none", "7 4", "2 3", "9 3 2 3"];
 
-/// How a series looks in the legend.
+/// The appearance of a series in the legend.
 #[derive(Clone, Copy)]
 pub(super) enum Mark {
-    /// A line in colour and dash pattern of this number.
+    /// A line with the colour and dash pattern of this number.
     Line(usize),
-    /// A line to compare with.
+    /// A reference line.
     Reference,
     /// A box in the colour of this number.
     Box(usize),
 }
 
-/// A coordinate: two decimals at most.
+/// Formats a coordinate with at most two decimals.
 pub(super) fn unit(value: f64) -> String {
     trim_zeros(&format!("{value:.2}"))
 }
 
-/// A legend, in as many lines as it takes, and its height.
+/// Returns the height of a legend, in as many lines as it needs, and the legend.
 pub(super) fn legend(entries: &[(String, Mark)]) -> (f64, Markup) {
     let (mut x, mut y) = (16.0, 0.0);
     let mut placed = Vec::with_capacity(entries.len());
@@ -76,12 +76,12 @@ pub(super) fn fill_class(number: usize) -> String {
     format!("sw-f{}", number % COLOURS)
 }
 
-/// The dash pattern of a series: another for neighbours, and another when the colours start over.
+/// Returns the dash pattern of a series. Neighbours differ, and so do series of the same colour.
 pub(super) fn dash(number: usize) -> &'static str {
     DASHES[(number + number / COLOURS) % DASHES.len()]
 }
 
-/// The rectangle that data is drawn in.
+/// The rectangle of the data.
 #[derive(Clone, Copy)]
 pub(super) struct Area {
     pub(super) left: f64,
@@ -91,17 +91,17 @@ pub(super) struct Area {
 }
 
 impl Area {
-    /// The horizontal position of a value.
+    /// Returns the horizontal position of a value.
     pub(super) fn x(&self, axis: &Axis, value: f64) -> f64 {
         self.left + axis.place(value) * self.width
     }
 
-    /// The vertical position of a value.
+    /// Returns the vertical position of a value.
     pub(super) fn y(&self, axis: &Axis, value: f64) -> f64 {
         self.top + (1.0 - axis.place(value)) * self.height
     }
 
-    /// A horizontal axis below the area, with vertical grid lines.
+    /// Draws a horizontal axis below the area, with vertical grid lines.
     pub(super) fn x_axis(&self, axis: &Axis, title: &str) -> Markup {
         let bottom = self.top + self.height;
         html! {
@@ -116,7 +116,7 @@ impl Area {
         }
     }
 
-    /// A vertical axis left of the area, with horizontal grid lines.
+    /// Draws a vertical axis left of the area, with horizontal grid lines.
     pub(super) fn y_axis(&self, axis: &Axis, title: &str) -> Markup {
         let middle = unit(self.top + self.height / 2.0);
         html! {

@@ -1,4 +1,4 @@
-//! The caps of the contract on figures: what a guest may ask the host to keep and draw.
+//! The limits of the contract for figures that a guest sends.
 
 use super::{BarPlot, Figure, LinePlot, MatrixPlot, Plot, TextTable};
 use crate::Error;
@@ -18,15 +18,15 @@ pub const MAX_MATRIX_SIDE: usize = 64;
 pub const MAX_TEXT_COLUMNS: usize = 64;
 /// The most rows of a table of text.
 pub const MAX_TEXT_ROWS: usize = 1_000;
-/// The most bytes of all text in a figure together: a report holds the figure twice, as data and drawn.
+/// The most bytes of all text in a figure. A report contains it twice, as data and drawn.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 
 impl Figure {
-    /// Checks the figure against the caps of the contract.
+    /// Checks the figure against the limits of the contract.
     ///
     /// # Errors
     ///
-    /// [`Error::Figure`] with the first cap that is broken.
+    /// [`Error::Figure`] with the first limit that is exceeded.
     pub fn check(&self) -> Result<(), Error> {
         self.problem()
             .map_or(Ok(()), |problem| Err(Error::Figure { figure: printable(&self.name, MAX_NAME_BYTES), problem }))

@@ -1,35 +1,35 @@
-//! The figures that the host makes of an evaluation: candidate and champion on one plot wherever both are known.
+//! The figures that the host makes of an evaluation, with candidate and champion on one plot.
 
 use super::{BarPlot, BarSeries, Figure, LinePlot, MatrixPlot, Plot, Series};
 use crate::Error;
 use crate::metrics::{Binning, ConfusionMatrix, Curve, DRAWN_POINTS, Ranking, calibration_curve};
 use crate::text::number;
 
-/// How many bins a calibration curve has.
+/// The bins of a calibration curve.
 const BINS: usize = 10;
-/// How many features an importance figure shows.
+/// The features of an importance figure.
 const FEATURES: usize = 20;
 
-/// One model's predictions on the test rows.
+/// The predictions of a model on the test rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Predictions<'a> {
-    /// How the legend calls the model: `candidate`, `champion v3`.
+    /// The model's name in the legend: `candidate`, `champion v3`.
     pub name: &'a str,
-    /// The probability of class 1, one per test row.
+    /// The probability of class 1 for each test row.
     pub scores: &'a [f64],
 }
 
-/// One model's importance of features.
+/// The feature importance of a model.
 #[derive(Debug, Clone, Copy)]
 pub struct Importance<'a> {
-    /// How the legend calls the model.
+    /// The model's name in the legend.
     pub name: &'a str,
-    /// Features and how much they count; not negative.
+    /// Features with their importance, which is not negative.
     pub features: &'a [(String, f64)],
 }
 
-/// ROC, precision-recall and calibration of one or more models on the same test rows. Figures that do not exist (of a
-/// single class) are left out.
+/// Returns the ROC, precision-recall and calibration curves of models on the same test rows, as far
+/// as they exist: some need both classes.
 ///
 /// # Errors
 ///
@@ -40,7 +40,8 @@ pub fn prediction_figures(labels: &[u8], models: &[Predictions<'_>]) -> Result<V
     Ok(roc_of(&ranked).into_iter().chain(precision_recall_of(&ranked)).chain([calibration]).collect())
 }
 
-/// The ROC curves (figure `roc`), with the diagonal of chance. `None` if there is only one class.
+/// Returns the ROC curves (figure `roc`), with the diagonal of chance; `None` if there is only one
+/// class.
 ///
 /// # Errors
 ///
@@ -49,8 +50,8 @@ pub fn roc_figure(labels: &[u8], models: &[Predictions<'_>]) -> Result<Option<Fi
     Ok(roc_of(&rank(labels, models)?))
 }
 
-/// The precision-recall curves (figure `precision-recall`), with the share of positives: the precision of chance.
-/// `None` without positives.
+/// Returns the precision-recall curves (figure `precision-recall`), with the share of positives,
+/// which is the precision of chance; `None` without positives.
 ///
 /// # Errors
 ///
@@ -59,7 +60,7 @@ pub fn precision_recall_figure(labels: &[u8], models: &[Predictions<'_>]) -> Res
     Ok(precision_recall_of(&rank(labels, models)?))
 }
 
-/// Orders every model's predictions, once for all figures.
+/// Ranks the predictions of every model, once for all figures.
 fn rank<'a>(labels: &[u8], models: &[Predictions<'a>]) -> Result<Vec<(&'a str, Ranking)>, Error> {
     models.iter().map(|model| Ok((model.name, Ranking::new(labels, model.scores)?))).collect()
 }
@@ -83,7 +84,7 @@ fn precision_recall_of(ranked: &[(&str, Ranking)]) -> Option<Figure> {
     Some(unit_figure("precision-recall", "Precision and recall", "Recall", "Precision", series))
 }
 
-/// The calibration curves (figure `calibration`), in ten bins of equal numbers of rows.
+/// Returns the calibration curves (figure `calibration`), in ten bins with equal numbers of rows.
 ///
 /// # Errors
 ///
@@ -97,8 +98,8 @@ pub fn calibration_figure(labels: &[u8], models: &[Predictions<'_>]) -> Result<F
     Ok(unit_figure("calibration", "Calibration", "Mean predicted probability", "Share of positives", series))
 }
 
-/// A model's confusion matrix (figure `confusion-MODEL`; `model` must be an identifier, as `candidate`). `classes` are
-/// the names of class 0 and class 1.
+/// Returns the confusion matrix of a model (figure `confusion-MODEL`). `model` must be an
+/// identifier, such as `candidate`. `classes` are the names of class 0 and class 1.
 #[must_use]
 pub fn confusion_figure(model: &str, classes: [&str; 2], confusion: &ConfusionMatrix) -> Figure {
     let ConfusionMatrix { true_negatives, false_positives, false_negatives, true_positives } = *confusion;
@@ -113,12 +114,12 @@ pub fn confusion_figure(model: &str, classes: [&str; 2], confusion: &ConfusionMa
     }
 }
 
-/// Features by how much they count, scaled to sum to 1, the greatest first and equal ones by name. What is negative or
-/// not finite counts as 0; if nothing counts, all stay 0.
+/// Returns features by importance, scaled to sum to 1, in descending order and by name within ties.
+/// Negative and non-finite values count as 0. If all are 0, they stay 0.
 #[must_use]
 pub fn scaled_importance(features: &[(String, f64)]) -> Vec<(String, f64)> {
     let usable = |importance: f64| if importance.is_finite() { importance.max(0.0) } else { 0.0 };
-    // Divided by the greatest first, the sum of the greatest numbers does not overflow.
+    // Divided by the greatest first, so that the sum cannot overflow.
     let greatest = features.iter().map(|(_, importance)| usable(*importance)).fold(0.0, f64::max);
     let relative = |importance: f64| if greatest > 0.0 { usable(importance) / greatest } else { 0.0 };
     let total: f64 = features.iter().map(|(_, importance)| relative(*importance)).sum();
@@ -130,9 +131,9 @@ pub fn scaled_importance(features: &[(String, f64)]) -> Vec<(String, f64)> {
     scaled
 }
 
-/// How much features count (figure `importance`): the twenty that count most for the first model, each model's as
-/// [`scaled_importance`] gives it. A feature that another model does not have counts 0 there. `None` if the first model
-/// names none.
+/// Returns the importance of features (figure `importance`): the first model's twenty most
+/// important ones, scaled as by [`scaled_importance`] for each model. A feature that a model lacks
+/// counts as 0. `None` if the first model names none.
 #[must_use]
 pub fn importance_figure(models: &[Importance<'_>]) -> Option<Figure> {
     let scaled: Vec<(&str, Vec<(String, f64)>)> =
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn one_class_leaves_only_what_can_be_drawn() {
+    fn figures_that_need_two_classes_are_omitted_for_one() {
         let models = [Predictions { name: "candidate", scores: &[0.1, 0.2] }];
         let figures = prediction_figures(&[0, 0], &models).unwrap();
         assert_eq!(figures.iter().map(|figure| figure.name.as_str()).collect::<Vec<_>>(), ["calibration"]);

@@ -1,4 +1,4 @@
-//! Lines, or points alone, over common axes.
+//! Lines or points over common axes.
 
 use maud::{Markup, html};
 
@@ -6,16 +6,16 @@ use super::axis::Axis;
 use super::canvas::{Area, Mark, WIDTH, dash, fill_class, legend, line_class, unit};
 use super::{LinePlot, Series};
 
-/// A line of at most so many points shows each as a dot.
+/// A line of at most this many points shows each as a dot.
 const DOTTED: usize = 20;
 const HEIGHT: f64 = 330.0;
 
-/// Draws each series as a line; returns the plot's height too.
+/// Draws each series as a line and returns the plot's height too.
 pub(super) fn draw(plot: &LinePlot) -> (f64, Markup) {
     drawn(plot, line)
 }
 
-/// Draws each point of each series alone; returns the plot's height too.
+/// Draws each point of each series and returns the plot's height too.
 pub(super) fn draw_points(plot: &LinePlot) -> (f64, Markup) {
     drawn(plot, dots)
 }
@@ -50,7 +50,7 @@ fn drawn(plot: &LinePlot, draw: Drawn) -> (f64, Markup) {
     (area.top + area.height + 52.0, body)
 }
 
-/// Reference lines look alike; findings are numbered among themselves.
+/// Reference lines look alike. The other series are numbered among themselves.
 fn marks(plot: &LinePlot) -> Vec<Mark> {
     let mut number = 0;
     plot.series
@@ -69,12 +69,12 @@ fn finite_points(series: &Series) -> impl Iterator<Item = (f64, f64)> {
     series.x.iter().copied().zip(series.y.iter().copied()).filter(|(x, y)| x.is_finite() && y.is_finite())
 }
 
-/// Where the points of a series lie, to a tenth of a unit.
+/// Returns the positions of a series' points, to a tenth of a unit.
 fn places(series: &Series, area: &Area, x_axis: &Axis, y_axis: &Axis) -> Vec<(String, String)> {
     let mut places: Vec<(String, String)> = finite_points(series)
         .map(|(x, y)| (format!("{:.1}", area.x(x_axis, x)), format!("{:.1}", area.y(y_axis, y))))
         .collect();
-    // Points that fall on the same tenth of a unit as the one before cannot be seen.
+    // Points at the same position as the one before are invisible.
     places.dedup();
     places
 }

@@ -1,4 +1,4 @@
-//! Numbers in rows and columns, each on a cell whose shade shows its size.
+//! A heat map: numbers in rows and columns, on cells shaded by value.
 
 use maud::{Markup, html};
 
@@ -6,20 +6,20 @@ use super::MatrixPlot;
 use super::canvas::{CHARACTER, WIDTH, unit};
 use crate::text::{count, number, printable, trim_zeros};
 
-/// The colours of the least and the greatest value: readable on light and dark paper alike.
+/// The colours of the least and the greatest value, readable on light and dark backgrounds.
 const PALE: [f64; 3] = [233.0, 241.0, 250.0];
 const DEEP: [f64; 3] = [8.0, 69.0, 124.0];
 /// From this share of the range on, text is light.
 const LIGHT_TEXT: f64 = 0.62;
 
-/// Draws the plot; returns its height too.
+/// Draws the plot and returns its height too.
 pub(super) fn draw(plot: &MatrixPlot) -> (f64, Markup) {
     let columns = plot.columns.len().max(1);
     let rows: Vec<String> = plot.rows.iter().map(|row| printable(row, 30)).collect();
     let widest = rows.iter().map(|row| row.chars().count()).max().unwrap_or(0);
     let left = 28.0 + widest as f64 * CHARACTER;
     let width = (WIDTH - left - 24.0) / columns as f64;
-    // Few rows are tall enough to read at a glance, many low enough to fit a page.
+    // Few rows are tall enough to read at a glance; many are low enough to fit a page.
     let height = (320.0 / rows.len().max(1) as f64).clamp(14.0, 72.0);
     let in_cell = (width / CHARACTER) as usize;
     let slanted = plot.columns.iter().any(|column| column.chars().count() > in_cell);
@@ -64,9 +64,9 @@ fn column_name(name: &str, x: f64, y: f64, slanted: bool) -> Markup {
     }
 }
 
-/// Where a value lies between the least (or 0) and the greatest.
+/// Returns the position of a value between the least (or 0) and the greatest.
 fn share(value: f64, low: f64, high: f64) -> f64 {
-    // Halved, so that the span of the greatest numbers does not overflow.
+    // Halved, so that the span of the greatest numbers cannot overflow.
     let span = high / 2.0 - low / 2.0;
     if span > 0.0 && value.is_finite() { ((value / 2.0 - low / 2.0) / span).clamp(0.0, 1.0) } else { 0.0 }
 }
@@ -76,7 +76,7 @@ fn shade(share: f64) -> String {
     format!("#{:02x}{:02x}{:02x}", channel(0), channel(1), channel(2))
 }
 
-/// What to write into the cells: as exact as the width allows for all of them, or nothing.
+/// Returns the texts of the cells, as exact as the width allows for all of them, or empty texts.
 fn cell_texts(values: &[f64], in_cell: usize) -> Vec<String> {
     let whole = |value: f64| (0.0..1e9).contains(&value) && value.fract() == 0.0;
     let exact = |value: f64| if whole(value) { count(value as u64) } else { number(value) };
@@ -85,7 +85,7 @@ fn cell_texts(values: &[f64], in_cell: usize) -> Vec<String> {
             |value: &f64| decimals.map_or_else(|| exact(*value), |decimals| trim_zeros(&format!("{value:.decimals$}")));
         values.iter().map(one).collect()
     };
-    // Fewer than one decimal would show shares as nothing but 0 and 1.
+    // Fewer than one decimal would show shares as 0 and 1 only.
     [None, Some(2), Some(1)]
         .into_iter()
         .map(write)

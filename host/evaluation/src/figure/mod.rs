@@ -1,8 +1,9 @@
-//! Figures as data, as the contract's `tracking.figure` has them, their caps and their drawing.
+//! Figures as data, their limits, and their drawing as SVG.
 //!
-//! The types follow `wit/types.wit`; what the host alone may say (reference lines, fixed axes, several series of bars)
-//! is optional and absent from a guest's figure. A guest's figure must pass [`Figure::check`] before it is kept.
-//! Nothing here draws pixels: [`svg`] writes text, the same bytes for the same figure.
+//! The types follow `tracking.figure` of the contract (`wit/types.wit`). Parts that only the host
+//! uses (reference lines, fixed axes, several series of bars) are optional and absent from a
+//! guest's figure. A guest's figure must pass [`Figure::check`] before it is stored. [`svg`] writes
+//! text, and the same figure gives the same bytes.
 
 mod axis;
 mod bars;
@@ -26,16 +27,17 @@ pub use evaluation::{
 pub use svg::svg;
 pub(crate) use svg::{STYLE, drawing};
 
-/// Points joined by a line.
+/// A series of points.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// Shown in the legend.
+    /// The name in the legend.
     pub name: String,
-    /// Finite; as many as `y`.
+    /// Finite values; as many as `y`.
     pub x: Vec<f64>,
-    /// Finite; as many as `x`.
+    /// Finite values; as many as `x`.
     pub y: Vec<f64>,
-    /// Whether this is a line to compare with (chance, perfection) rather than a finding. Only the host says so.
+    /// Whether this is a reference (chance, perfection) rather than a result. Only the host sets
+    /// it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reference: bool,
 }
@@ -43,13 +45,13 @@ pub struct Series {
 /// One or more series over common axes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinePlot {
-    /// Under the x axis.
+    /// The label below the x axis.
     pub x_label: String,
-    /// Beside the y axis.
+    /// The label beside the y axis.
     pub y_label: String,
     /// At most 16, of at most 10,000 points each.
     pub series: Vec<Series>,
-    /// Whether both axes run from 0 to 1 whatever the points are. Only the host says so.
+    /// Whether both axes run from 0 to 1, whatever the points are. Only the host sets it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unit_axes: bool,
 }
@@ -57,16 +59,16 @@ pub struct LinePlot {
 /// One bar per label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BarSeries {
-    /// Shown in the legend if there is more than one series.
+    /// The name in the legend, shown if there is more than one series.
     pub name: String,
-    /// Finite; as many as there are labels.
+    /// Finite values; one for each label.
     pub values: Vec<f64>,
 }
 
-/// Bars, by label; a guest's figure has one series.
+/// Bars by label. A guest's figure has one series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BarPlot {
-    /// Beside the axis of values.
+    /// The label of the value axis.
     pub value_label: String,
     /// At most 256.
     pub labels: Vec<String>,
@@ -77,30 +79,30 @@ pub struct BarPlot {
 /// Numbers in rows and columns, shaded by value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MatrixPlot {
-    /// Names of the rows; at most 64.
+    /// The names of the rows; at most 64.
     pub rows: Vec<String>,
-    /// Names of the columns; at most 64.
+    /// The names of the columns; at most 64.
     pub columns: Vec<String>,
-    /// Row by row; finite.
+    /// Finite values, row by row.
     pub values: Vec<f64>,
 }
 
 /// Text in rows and columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TextTable {
-    /// The head; at most 64.
+    /// The header; at most 64.
     pub columns: Vec<String>,
     /// Row by row, each as long as `columns`; at most 1,000 rows.
     pub rows: Vec<Vec<String>>,
 }
 
-/// What a figure shows.
+/// The contents of a figure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Plot {
-    /// Each series is joined by a line.
+    /// Series as lines.
     Lines(LinePlot),
-    /// Each point of a series stands alone.
+    /// Series as separate points.
     Points(LinePlot),
     /// Bars.
     Bars(BarPlot),
@@ -113,16 +115,16 @@ pub enum Plot {
 /// A figure as data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
-    /// An identifier: lower case, digits, `_` and `-`, at most 64 bytes.
+    /// An identifier: lower-case letters, digits, `_` and `-`, at most 64 bytes.
     pub name: String,
-    /// Shown above it.
+    /// The title.
     pub title: String,
-    /// What it shows.
+    /// The contents.
     pub plot: Plot,
 }
 
 impl Series {
-    /// Points to be joined by a line.
+    /// Returns a series that is not a reference.
     #[must_use]
     pub fn new(name: impl Into<String>, x: Vec<f64>, y: Vec<f64>) -> Self {
         Self { name: name.into(), x, y, reference: false }
@@ -130,7 +132,7 @@ impl Series {
 }
 
 impl LinePlot {
-    /// Series over axes that fit their points.
+    /// Returns a plot whose axes fit the points.
     #[must_use]
     pub fn new(x_label: impl Into<String>, y_label: impl Into<String>, series: Vec<Series>) -> Self {
         Self { x_label: x_label.into(), y_label: y_label.into(), series, unit_axes: false }
@@ -138,7 +140,7 @@ impl LinePlot {
 }
 
 impl BarPlot {
-    /// One bar per label.
+    /// Returns a plot of one series.
     #[must_use]
     pub fn new(value_label: impl Into<String>, labels: Vec<String>, values: Vec<f64>) -> Self {
         Self { value_label: value_label.into(), labels, series: vec![BarSeries { name: String::new(), values }] }

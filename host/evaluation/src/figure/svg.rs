@@ -1,4 +1,4 @@
-//! A figure as SVG.
+//! Figures as SVG.
 //!
 //! SVG is written with maud, which escapes every text and attribute, rather than with a plotting
 //! library: figures follow the reader's dark mode, share one style sheet with the HTML that embeds
@@ -10,7 +10,7 @@ use super::canvas::{WIDTH, unit};
 use super::{Figure, Plot, bars, lines, matrix, text_table};
 use crate::text::printable;
 
-/// The style sheet of all figures. Written once into a page, or into each SVG that stands alone.
+/// The style sheet of all figures, written once into a page or into each SVG document.
 pub(crate) const STYLE: &str = "\
 .sw-figure{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;font-size:12px;background:#fff}\
 .sw-paper{fill:#fff}.sw-text{fill:#1f2328}.sw-muted{fill:#59636e}.sw-title{font-size:15px;font-weight:600}.sw-head{font-weight:600}\
@@ -27,16 +27,16 @@ pub(crate) const STYLE: &str = "\
 .sw-f0{fill:#56b4e9}.sw-f1{fill:#f28e3c}.sw-f2{fill:#35c99a}.sw-f3{fill:#e3a0c8}\
 .sw-f4{fill:#f0e442}.sw-f5{fill:#9ccff0}.sw-f6{fill:#b6a8f0}.sw-f7{fill:#b8b8b8}}";
 
-/// Draws a figure as an SVG document of its own. The same figure gives the same bytes.
+/// Draws a figure as an SVG document. The same figure gives the same bytes.
 ///
-/// Text is escaped, made printable and cut; values that are not finite, or lists of unequal length, are drawn as far
-/// as they go (a figure that passed [`Figure::check`] has none).
+/// Text is escaped, made printable and cut. Non-finite values and lists of unequal length are drawn
+/// as far as possible; a figure that passed [`Figure::check`] has neither.
 #[must_use]
 pub fn svg(figure: &Figure) -> String {
     render(figure, Some(STYLE)).into_string()
 }
 
-/// Draws a figure for a page that has [`STYLE`] already.
+/// Draws a figure for a page that contains [`STYLE`].
 pub(crate) fn drawing(figure: &Figure) -> Markup {
     render(figure, None)
 }
@@ -62,5 +62,5 @@ fn render(figure: &Figure, style: Option<&str>) -> Markup {
     }
 }
 
-/// The room of the title.
+/// The height of the title.
 const TITLE: f64 = 36.0;

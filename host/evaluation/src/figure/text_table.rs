@@ -1,4 +1,4 @@
-//! A table of text as a drawing. Reports show the same table as HTML, in full; a drawing shows what fits.
+//! A table of text as a drawing, cut to what fits. Reports show the whole table as HTML.
 
 use maud::{Markup, html};
 
@@ -11,7 +11,7 @@ const ROWS: usize = 40;
 const COLUMNS: usize = 8;
 const LINE: f64 = 22.0;
 
-/// Draws the table; returns its height too.
+/// Draws the table and returns its height too.
 pub(super) fn draw(table: &TextTable) -> (f64, Markup) {
     let columns = table.columns.len().clamp(1, COLUMNS);
     let width = (WIDTH - 32.0) / columns as f64;

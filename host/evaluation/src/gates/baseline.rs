@@ -1,4 +1,4 @@
-//! Every metric of a candidate beside another version's.
+//! Compares every metric of a candidate with another version's.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use serde::{Deserialize, Serialize};
 use super::rules::{improvement_percent, regressed};
 use crate::metrics::MetricSet;
 
-/// The tolerance of [`compare`] where nobody asks for another: a metric may lose 1 % of the
-/// baseline's figure, which is about what another seed does to it.
+/// The default tolerance of [`compare`]: 1 % of the baseline's value, which is about as much as
+/// another seed changes.
 pub const DEGRADATION_TOLERANCE: f64 = 0.01;
 
-/// One metric of a candidate beside the baseline's.
+/// A metric of a candidate and of the baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MetricComparison {
-    /// The candidate's figure.
+    /// The candidate's value.
     pub new: Option<f64>,
-    /// The baseline's.
+    /// The baseline's value.
     pub baseline: Option<f64>,
-    /// The candidate's gain in per cent of the baseline's figure; negative if it is worse, 0 if the
-    /// baseline's figure is 0, `None` if either figure is missing.
+    /// The candidate's gain in per cent of the baseline's value: negative if it is worse, 0 if the
+    /// baseline's value is 0, `None` if either is missing.
     pub improvement_percent: Option<f64>,
     /// Whether the candidate is worse by more than the tolerance, or cannot be compared.
     pub regressed: bool,
 }
 
-/// A candidate's metrics beside a baseline's.
+/// The metrics of a candidate and of a baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaselineComparison {
     /// Whether no metric regressed.
@@ -34,9 +34,8 @@ pub struct BaselineComparison {
     pub metrics: BTreeMap<String, MetricComparison>,
 }
 
-/// Compares every metric that the candidate or the baseline has. A metric has regressed if it is
-/// worse by more than `tolerance`, a share of the baseline's figure, or if only one of the two has
-/// it.
+/// Compares every metric that the candidate or the baseline has. A metric regresses if it is worse
+/// by more than `tolerance`, a share of the baseline's value, or if only one of the two has it.
 #[must_use]
 pub fn compare(candidate: &MetricSet, baseline: &MetricSet, tolerance: f64) -> BaselineComparison {
     let names = candidate.iter().chain(baseline.iter()).map(|(name, _)| name);

@@ -1,4 +1,4 @@
-//! The gates that a manifest sets.
+//! The gates of a manifest.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,21 +7,21 @@ use crate::difference::DEFAULT_CONFIDENCE;
 use crate::metrics::canonical_name;
 use crate::text::printable;
 
-/// How a candidate is compared with the champion in the primary metric.
+/// How candidate and champion are compared in the primary metric.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
-    /// It must be better by more than the margin.
+    /// The candidate must be better by more than the margin.
     #[default]
     Better,
-    /// It must not be worse by more than the margin.
+    /// The candidate must not be worse by more than the margin.
     NoWorse,
-    /// It is not compared: `minimum` and `maximum` decide.
+    /// They are not compared. `minimum` and `maximum` decide.
     Absolute,
 }
 
 impl Policy {
-    /// The policy's name in manifests, reports and records.
+    /// Returns the name of the policy in manifests, reports and records.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Policy {
     }
 }
 
-/// The comparison that a gate makes.
+/// The comparison of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GateRule {
@@ -41,18 +41,18 @@ pub enum GateRule {
     /// The candidate's metric must be at most the threshold.
     Maximum,
     /// The candidate's metric must be better than the champion's by more than the threshold;
-    /// equality rejects. Passes without a champion.
+    /// equality fails. Passes without a champion.
     Margin,
     /// The candidate's metric must not be worse than the champion's by more than the threshold;
     /// equality passes. Passes without a champion.
     NoWorse,
     /// The candidate's metric must not be worse than the champion's by more than the threshold, a
-    /// share of the champion's figure (0.01 for 1 %). Passes without a champion.
+    /// share of the champion's value (0.01 for 1 %). Passes without a champion.
     NoRegression,
 }
 
 impl GateRule {
-    /// The rule's name in manifests and reports.
+    /// Returns the name of the rule in manifests and reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -64,37 +64,37 @@ impl GateRule {
         }
     }
 
-    /// Whether the rule looks at the champion.
+    /// Returns whether the rule compares with the champion.
     #[must_use]
     pub fn compares_with_champion(self) -> bool {
         matches!(self, Self::Margin | Self::NoWorse | Self::NoRegression)
     }
 }
 
-/// A gate of the manifest.
+/// A gate of a manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
-    /// The comparison that it makes.
+    /// The comparison.
     pub rule: GateRule,
-    /// The metric's name.
+    /// The name of the metric.
     pub metric: String,
-    /// The manifest's figure.
+    /// The threshold in the manifest.
     pub threshold: f64,
-    /// How sure the comparison must be, if the gate asks for it: the bound of the difference's
-    /// interval at this confidence must meet the threshold, not the difference itself. Of
+    /// The confidence that the comparison must reach, if any: the bound of the difference's
+    /// interval at this confidence must meet the threshold, not the difference itself. Applies to
     /// [`GateRule::Margin`] and [`GateRule::NoWorse`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
 }
 
 impl Gate {
-    /// A gate on a metric, which may go by another name that people use: `auc` for `roc_auc`.
+    /// Returns a gate on a metric, which may have another common name: `auc` for `roc_auc`.
     #[must_use]
     pub fn new(rule: GateRule, metric: &str, threshold: f64) -> Self {
         Self { rule, metric: canonical_name(metric).to_owned(), threshold, confidence: None }
     }
 
-    /// A gate from `METRIC=VALUE`, as commands take it.
+    /// Parses `METRIC=VALUE`, as commands take it.
     ///
     /// # Errors
     ///
@@ -110,36 +110,37 @@ impl Gate {
     }
 }
 
-/// All that a candidate must reach.
+/// The conditions that a candidate must meet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gates {
-    /// How it is compared in the primary metric.
+    /// How candidate and champion are compared in the primary metric.
     pub policy: Policy,
     /// The primary metric.
     pub primary: String,
-    /// The policy's margin; at least 0.
+    /// The margin of the policy; at least 0.
     pub margin: f64,
-    /// How sure the comparison in the primary metric must be, if that is asked for; at least 0.5
+    /// The confidence that the comparison in the primary metric must reach, if any; at least 0.5
     /// and below 1.
     pub confidence: Option<f64>,
-    /// The gates beside the policy.
+    /// The gates besides the policy.
     pub others: Vec<Gate>,
 }
 
 impl Gates {
-    /// Gates that look at no champion.
+    /// Returns gates that do not compare with a champion.
     #[must_use]
     pub fn absolute(gates: Vec<Gate>) -> Self {
         Self { policy: Policy::Absolute, others: gates, ..Self::default() }
     }
 
-    /// The same without all that compares: what is left where a champion cannot be compared with.
+    /// Returns the gates that do not compare, for a champion that cannot be compared with.
     #[must_use]
     pub fn without_comparison(&self) -> Self {
         Self { policy: Policy::Absolute, ..self.clone() }
     }
 
-    /// Every gate that is judged, the policy's first. Under [`Policy::Absolute`] no gate compares.
+    /// Returns every gate that is judged, the policy's first. Under [`Policy::Absolute`] no gate
+    /// compares.
     #[must_use]
     pub fn all(&self) -> Vec<Gate> {
         let rule = match self.policy {
@@ -153,7 +154,7 @@ impl Gates {
         primary.into_iter().chain(others).collect()
     }
 
-    /// The confidence of the interval that goes with a comparison: the one asked for, else
+    /// Returns the confidence of the interval of a comparison: that of the gate, or
     /// [`DEFAULT_CONFIDENCE`].
     #[must_use]
     pub fn interval_confidence(&self) -> f64 {

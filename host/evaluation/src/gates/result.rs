@@ -1,4 +1,4 @@
-//! The findings about a candidate: of each gate, and of all together.
+//! The results of gates, and the verdict.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,21 +6,21 @@ use super::gate::Gate;
 use crate::difference::MetricDifference;
 use crate::metrics::MetricSet;
 
-/// The three outcomes.
+/// The verdict on a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The candidate may become champion.
     Approved,
-    /// It may not.
+    /// The candidate may not become champion.
     Rejected,
-    /// The candidate may not become champion. Nothing speaks against it, but too little is
-    /// known to compare it with the champion.
+    /// The candidate may not become champion. No gate fails, but too little is known to compare it
+    /// with the champion.
     Undecided,
 }
 
 impl Verdict {
-    /// The verdict's name in reports and records.
+    /// Returns the name of the verdict in reports and records.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -30,8 +30,8 @@ impl Verdict {
         }
     }
 
-    /// Returns the outcome of several gates: a miss rejects, else a gate that could not be decided
-    /// leaves all undecided.
+    /// Returns the verdict of several gates: a failed gate rejects; otherwise an undecided gate
+    /// leaves the verdict undecided.
     #[must_use]
     pub fn of(gates: &[GateResult]) -> Self {
         if gates.iter().all(|gate| gate.passed) {
@@ -49,55 +49,54 @@ impl Verdict {
 pub struct ChampionComparison {
     /// The candidate's metrics on these rows.
     pub candidate: MetricSet,
-    /// The champion's.
+    /// The champion's metrics on these rows.
     pub champion: MetricSet,
     /// The candidate's primary metric minus the champion's, with its interval; `None` if it cannot
     /// be computed.
     pub difference: Option<MetricDifference>,
-    /// How many rows were compared.
+    /// The number of rows that were compared.
     pub rows: u64,
-    /// Why the rows are too few to decide by, if they are: a sentence's end without a full stop,
-    /// `only 3 rows of class `Yes` are left, and 10 are needed`.
+    /// The reason for which the rows are too few to decide, if they are: the end of a sentence,
+    /// without a full stop, such as `only 3 rows of class `Yes` are left, and 10 are needed`.
     pub undecided: Option<String>,
 }
 
-/// A gate as it was found.
+/// The result of a gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateResult {
     /// The gate.
     #[serde(flatten)]
     pub gate: Gate,
-    /// The candidate's figure; `None` if it is missing or undefined.
+    /// The candidate's value; `None` if it is missing or undefined.
     pub actual: Option<f64>,
-    /// The champion's figure, where the rule compares with it and there is one.
+    /// The champion's value, if the rule compares with it and there is one.
     pub baseline: Option<f64>,
-    /// The candidate's gain in per cent of the champion's figure; negative if it is worse, 0 if the
-    /// champion's figure is 0.
+    /// The candidate's gain in per cent of the champion's value: negative if it is worse, 0 if the
+    /// champion's value is 0.
     pub improvement_percent: Option<f64>,
-    /// Whether the candidate may pass.
+    /// Whether the gate passed.
     pub passed: bool,
-    /// Whether a figure that the gate reads is missing or undefined. Such a gate is not passed.
+    /// Whether a value that the gate needs is missing or undefined. Such a gate fails.
     pub missing: bool,
-    /// Whether too few rows were left to decide. Such a gate is not passed, and does not reject
-    /// either.
+    /// Whether too few rows were left to decide. Such a gate neither passes nor rejects.
     #[serde(default)]
     pub undecided: bool,
-    /// The finding as one sentence without a full stop, with the figures.
+    /// The finding with its numbers: one sentence without a full stop.
     pub message: String,
 }
 
 impl GateResult {
-    /// The gate as reasons name it: `minimum roc_auc`.
+    /// Returns the name of the gate: `minimum roc_auc`.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{} {}", self.gate.rule.name(), self.gate.metric)
     }
 }
 
-/// The gates' judgement of a candidate.
+/// The result of judging a candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
-    /// The outcome.
+    /// The verdict.
     pub verdict: Verdict,
     /// Every gate, the policy's first.
     pub gates: Vec<GateResult>,

@@ -1,4 +1,4 @@
-//! One gate: what it finds, and how it says so.
+//! Judging one gate, and the sentence about it.
 
 use super::{ChampionComparison, Gate, GateResult, GateRule};
 use crate::difference::MetricDifference;
@@ -9,9 +9,9 @@ use crate::text::trim_zeros;
 enum Finding {
     Passed(String),
     Failed(String),
-    /// A figure is missing or undefined.
+    /// A value is missing or undefined.
     Missing(String),
-    /// Too few rows to decide.
+    /// There are too few rows to decide.
     Undecided(String),
 }
 
@@ -66,7 +66,7 @@ fn missing(gate: &Gate) -> String {
     }
 }
 
-/// A gate without a champion to look at.
+/// Judges a gate without a champion to compare with.
 fn alone(gate: &Gate, actual: f64) -> Finding {
     let Gate { rule, metric, threshold, .. } = gate;
     let shown = beside(actual, *threshold);
@@ -111,13 +111,13 @@ fn compared(gate: &Gate, actual: f64, base: f64, comparison: &ChampionComparison
     }
 }
 
-/// The policy's gate. `gain` is by how much the candidate is better: the difference of the figures,
-/// or what it is at least.
+/// Judges the policy's gate. `gain` is the candidate's advantage: the difference of the values, or
+/// its lower bound.
 fn primary(gate: &Gate, actual: f64, base: f64, gain: f64, difference: Option<&MetricDifference>) -> Finding {
     let Gate { rule, metric, threshold, confidence } = gate;
     let lower = lower_is_better(metric);
-    // Where the figures themselves decide, the limit is computed as its reader would: the
-    // champion's plus the margin.
+    // If the values decide, compute the limit as a reader would: the champion's value plus the
+    // margin.
     let passed = match (rule, confidence) {
         (GateRule::Margin, Some(_)) => clearly_below(*threshold, gain),
         (GateRule::Margin, None) if lower => clearly_below(actual, base - threshold),
@@ -136,7 +136,7 @@ fn primary(gate: &Gate, actual: f64, base: f64, gain: f64, difference: Option<&M
         (_, false, _) => "is worse than",
     };
     let gained = if lower { base - actual } else { actual - base };
-    // The value from which the figures' difference must be told apart.
+    // The difference must be shown with enough decimals to tell it from this limit.
     let limit = if *rule == GateRule::Margin { *threshold } else { -threshold };
     let surely = confidence.map(|it| format!(" at {} % confidence", percent(it))).unwrap_or_default();
     let message = format!(
@@ -149,8 +149,8 @@ fn primary(gate: &Gate, actual: f64, base: f64, gain: f64, difference: Option<&M
     if passed { Finding::Passed(message) } else { Finding::Failed(message) }
 }
 
-/// The interval of a difference, after the difference itself: `, 95 % interval -0.001 to +0.024`.
-/// Of a loss the ends are turned round, as the difference is.
+/// Returns the interval for the text behind the difference: `, 95 % interval -0.001 to +0.024`. For
+/// losses, the ends change sign as the difference does.
 fn interval(difference: &MetricDifference) -> String {
     let (low, high) = (difference.least_gain(), difference.greatest_gain());
     format!(", {} % interval {} to {}", percent(difference.confidence), signed(4, low, high), signed(4, high, low))
@@ -171,9 +171,9 @@ fn no_regression(gate: &Gate, actual: f64, base: f64) -> Finding {
     if passed { Finding::Passed(message) } else { Finding::Failed(message) }
 }
 
-/// Whether `new` is worse than `base` by more than `tolerance` times `base`. For a `base` of at
-/// least 0 of which more is better: `new < base * (1 - tolerance)`; a negative base is widened away
-/// from zero.
+/// Returns whether `new` is worse than `base` by more than `tolerance` times `base`. For a `base`
+/// of at least 0 of which more is better: `new < base * (1 - tolerance)`. A negative base moves
+/// away from zero.
 pub(super) fn regressed(metric: &str, new: f64, base: f64, tolerance: f64) -> bool {
     if lower_is_better(metric) {
         clearly_below(if base < 0.0 { base * (1.0 - tolerance) } else { base * (1.0 + tolerance) }, new)
@@ -187,23 +187,22 @@ pub(super) fn improvement_percent(metric: &str, new: f64, base: f64) -> f64 {
     if base == 0.0 { 0.0 } else { gained / base.abs() * 100.0 }
 }
 
-/// `low < high` by more than the rounding of one addition or multiplication of numbers of their
-/// size.
+/// Returns whether `low < high` by more than the rounding error of one addition or multiplication.
 fn clearly_below(low: f64, high: f64) -> bool {
     high - low > 4.0 * f64::EPSILON * low.abs().max(high.abs())
 }
 
-/// A share in per cent, without trailing zeros.
+/// Returns a share in per cent, without trailing zeros.
 fn percent(share: f64) -> String {
     trim_zeros(&format!("{:.6}", share * 100.0))
 }
 
-/// A figure with four decimals, without trailing zeros.
+/// Returns a number with four decimals, without trailing zeros.
 fn short(value: f64) -> String {
     trim_zeros(&format!("{value:.4}"))
 }
 
-/// A figure with four decimals, or as many more as it takes to tell it from `other`.
+/// Returns a number with four decimals, or with as many as tell it from `other`.
 fn beside(value: f64, other: f64) -> String {
     with_decimals(4, value, other)
 }
@@ -216,7 +215,8 @@ fn with_decimals(least: usize, value: f64, other: f64) -> String {
         .map_or_else(|| value.to_string(), rounded)
 }
 
-/// A difference with its sign, and as many decimals as it takes to tell it from `limit`.
+/// Returns a difference with its sign, with at least `least` decimals and as many as tell it from
+/// `limit`.
 fn signed(least: usize, value: f64, limit: f64) -> String {
     let text = with_decimals(least, value, limit);
     if value > 0.0 { format!("+{text}") } else { text }

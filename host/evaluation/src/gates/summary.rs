@@ -1,4 +1,4 @@
-//! Gates summed up, for programs and in one sentence.
+//! Summaries of gates, for programs and as one sentence.
 
 use std::collections::BTreeMap;
 
@@ -6,35 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use super::{Gate, GateResult, GateRule, Verdict};
 
-/// A gate's line in a [`GateSummary`].
+/// A gate in a [`GateSummary`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateDetail {
-    /// The comparison that was made.
+    /// The rule.
     pub rule: GateRule,
-    /// The manifest's figure.
+    /// The threshold in the manifest.
     pub threshold: f64,
-    /// The candidate's figure; 0 if it is missing.
+    /// The candidate's value; 0 if it is missing.
     pub actual: f64,
-    /// Whether the gate is passed.
+    /// Whether the gate passed.
     pub passed: bool,
-    /// Whether a figure is missing or undefined.
+    /// Whether a value is missing or undefined.
     pub missing: bool,
 }
 
-/// All gates for programs: `{passed, details: {metric: {threshold, actual, passed, ...}}}`.
+/// All gates, for programs: `{passed, details: {metric: {threshold, actual, passed, ...}}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateSummary {
-    /// Whether every gate is passed.
+    /// Whether every gate passed.
     pub passed: bool,
-    /// The gates. An absolute gate is found under its metric's name, one that compares with the
-    /// champion under `metric.margin`, `metric.no-worse` or `metric.no-regression`. Should that
-    /// name be taken already, the rule's name follows and then a number, so that no gate hides
-    /// another: `f1`, `f1.maximum`, `f1.minimum.2`.
+    /// The gates. An absolute gate has the name of its metric; one that compares with the champion
+    /// is `metric.margin`, `metric.no-worse` or `metric.no-regression`. If that name is taken, the
+    /// name of the rule follows, and then a number, so that no gate hides another: `f1`,
+    /// `f1.maximum`, `f1.minimum.2`.
     pub details: BTreeMap<String, GateDetail>,
 }
 
 impl GateSummary {
-    /// Sums up results.
+    /// Summarises results.
     #[must_use]
     pub fn new(results: &[GateResult]) -> Self {
         let mut details = BTreeMap::new();
@@ -60,9 +60,8 @@ impl GateSummary {
     }
 }
 
-/// Returns the message for a model that may not pass:
-/// `Model failed quality gates: roc_auc 0.8123 is below 0.85, ...`, or, if no gate speaks against
-/// it, `Undecided: ...`. `None` if every gate is passed.
+/// Returns the message for a model that may not pass: `Model failed quality gates: roc_auc 0.8123
+/// is below 0.85, ...` or, if no gate rejects, `Undecided: ...`. `None` if every gate passed.
 #[must_use]
 pub fn failure_text(results: &[GateResult]) -> Option<String> {
     let listed = |wanted: fn(&GateResult) -> bool| -> String {

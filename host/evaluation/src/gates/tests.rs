@@ -1,4 +1,4 @@
-//! What the gates let through and what they say.
+//! Gates: what passes, and the messages.
 
 use super::*;
 use crate::Error;
@@ -8,7 +8,7 @@ fn gate(rule: GateRule, metric: &str, threshold: f64) -> Gate {
     Gate { rule, metric: metric.to_owned(), threshold, confidence: None }
 }
 
-/// Judges gates as they are, whatever policy they would come from.
+/// Judges gates without a policy.
 fn judge_all(gates: &[Gate], candidate: &MetricSet, champion: Option<&MetricSet>) -> Vec<GateResult> {
     let comparison = champion.map(|champion| ChampionComparison {
         candidate: candidate.clone(),
@@ -47,7 +47,7 @@ fn a_missing_or_undefined_metric_fails_every_rule_and_is_flagged() {
     for rule in [GateRule::Minimum, GateRule::Maximum, GateRule::Margin, GateRule::NoRegression] {
         for candidate in [set(&[]), set(&[("roc_auc", f64::NAN)])] {
             for champion in [None, Some(&champion)] {
-                // Thresholds that a value of 0 would meet.
+                // A value of 0 would meet these thresholds.
                 let threshold = if rule == GateRule::Minimum { -1.0 } else { 1.0 };
                 let result = judge_all(&[gate(rule, "roc_auc", threshold)], &candidate, champion).remove(0);
                 assert!(!result.passed && result.missing && result.actual.is_none(), "{result:?}");
@@ -62,7 +62,7 @@ fn a_margin_must_be_exceeded_strictly() {
     assert!(one(GateRule::Margin, "roc_auc", 0.01, 0.8501, Some(0.84)).passed);
     assert!(!one(GateRule::Margin, "roc_auc", 0.01, 0.8499, Some(0.84)).passed);
     assert!(!one(GateRule::Margin, "roc_auc", 0.0, 0.84, Some(0.84)).passed);
-    // Every equality in four decimals rejects, however binary rounds it.
+    // Equality in four decimals fails, however binary floating point rounds it.
     for base in 5_000..9_000 {
         for step in [1, 10, 50, 100] {
             let (base, margin, actual) = (f64::from(base) / 1e4, f64::from(step) / 1e4, f64::from(base + step) / 1e4);
@@ -164,7 +164,7 @@ fn the_summary_has_the_shape_that_programs_expect() {
 }
 
 #[test]
-fn every_gate_says_what_it_found() {
+fn every_gate_reports_its_finding() {
     let candidate = set(&[("roc_auc", 0.8123), ("accuracy", 0.849_996), ("log_loss", 0.431), ("f1", 0.52)]);
     let champion = set(&[("roc_auc", 0.8100), ("accuracy", 0.87), ("log_loss", 0.43), ("f1", 0.52)]);
     let gates = [
@@ -286,8 +286,8 @@ fn each_policy_has_its_side_of_the_margin_and_equality_is_decimal() {
             let (figure, margin) = (f64::from(base) / 1e4, f64::from(step) / 1e4);
             let (above, below) = (f64::from(base + step) / 1e4, f64::from(base - step) / 1e4);
             let (better, no_worse) = (policy(Policy::Better, margin, None), policy(Policy::NoWorse, margin, None));
-            // At the margin, `better` fails and `no-worse` passes; one ten-thousandth beyond, it is
-            // the other way round.
+            // At the margin, `better` fails and `no-worse` passes; one ten-thousandth beyond it,
+            // the reverse.
             assert_eq!(verdict(&better, &compared(above, figure, None)), Verdict::Rejected, "{above} {figure}");
             assert_eq!(verdict(&better, &compared(above + 1e-4, figure, None)), Verdict::Approved);
             assert_eq!(verdict(&no_worse, &compared(below, figure, None)), Verdict::Approved, "{below} {figure}");
@@ -307,7 +307,7 @@ fn the_absolute_policy_compares_nothing() {
 }
 
 #[test]
-fn a_confidence_asks_for_the_interval_and_not_for_the_difference() {
+fn a_confidence_applies_to_the_interval_and_not_to_the_difference() {
     let better = policy(Policy::Better, 0.0, Some(0.95));
     assert_eq!(verdict(&better, &compared(0.86, 0.84, Some((-0.001, 0.041)))), Verdict::Rejected);
     assert_eq!(verdict(&better, &compared(0.86, 0.84, Some((0.0, 0.04)))), Verdict::Rejected);
@@ -315,7 +315,7 @@ fn a_confidence_asks_for_the_interval_and_not_for_the_difference() {
     let no_worse = policy(Policy::NoWorse, 0.01, Some(0.95));
     assert_eq!(verdict(&no_worse, &compared(0.84, 0.84, Some((-0.011, 0.011)))), Verdict::Rejected);
     assert_eq!(verdict(&no_worse, &compared(0.84, 0.84, Some((-0.01, 0.01)))), Verdict::Approved);
-    // An interval that is missing, or of another confidence, is not sure enough.
+    // An interval that is missing or of another confidence does not suffice.
     assert_eq!(verdict(&better, &compared(0.99, 0.5, None)), Verdict::Rejected);
     let other = policy(Policy::Better, 0.0, Some(0.99));
     let judged = judge(&other, &set(&[("roc_auc", 0.99)]), Some(&compared(0.99, 0.5, Some((0.4, 0.6)))));
@@ -357,8 +357,7 @@ fn too_few_rows_are_undecided_unless_a_gate_of_its_own_rejects() {
     let text = failure_text(&judged.gates).unwrap();
     assert!(text.starts_with("Undecided: roc_auc cannot be compared with the champion's: only 3 rows"), "{text}");
     assert_eq!(judge(&gates(0.9), &set(&[("roc_auc", 0.85)]), Some(&few)).verdict, Verdict::Rejected);
-    // No policy that compares approves on so few rows, and one that does not compare is not held up
-    // by them.
+    // No policy that compares approves with so few rows. One that does not compare is not affected.
     assert_eq!(verdict(&policy(Policy::NoWorse, 0.5, Some(0.5)), &few), Verdict::Undecided);
     assert_eq!(verdict(&policy(Policy::Absolute, 0.0, None), &few), Verdict::Approved);
 }
@@ -366,7 +365,7 @@ fn too_few_rows_are_undecided_unless_a_gate_of_its_own_rejects() {
 #[test]
 fn absolute_gates_read_all_test_rows_and_comparisons_the_compared_ones() {
     let gates = Gates { others: vec![gate(GateRule::Minimum, "roc_auc", 0.82)], ..policy(Policy::Better, 0.0, None) };
-    // On all rows 0.81, on those that neither learnt from 0.9.
+    // 0.81 on all rows, 0.9 on those that neither learnt from.
     let judged = judge(&gates, &set(&[("roc_auc", 0.81)]), Some(&compared(0.9, 0.85, None)));
     assert_eq!(judged.gates.iter().map(|gate| gate.actual).collect::<Vec<_>>(), [Some(0.9), Some(0.81)]);
     assert_eq!(judged.gates.iter().map(|gate| gate.passed).collect::<Vec<_>>(), [true, false]);
@@ -377,14 +376,14 @@ fn every_policy_passes_without_a_champion() {
     for rule in [Policy::Better, Policy::NoWorse, Policy::Absolute] {
         let gates = policy(rule, 0.01, Some(0.95));
         assert_eq!(judge(&gates, &set(&[("roc_auc", 0.3)]), None).verdict, Verdict::Approved);
-        // And none of them where the metric is undefined, unless it compares nothing.
+        // Nor with an undefined metric, unless the policy compares nothing.
         let undefined = judge(&gates, &set(&[("roc_auc", f64::NAN)]), None).verdict;
         assert_eq!(undefined == Verdict::Approved, rule == Policy::Absolute);
     }
 }
 
 #[test]
-fn a_policys_gate_says_what_it_found_and_how_sure_that_is() {
+fn the_gate_of_a_policy_reports_its_finding_and_confidence() {
     let lines: Vec<String> = [
         (policy(Policy::Better, 0.0, None), compared(0.8554, 0.8546, Some((-0.0031, 0.0047)))),
         (policy(Policy::Better, 0.0, Some(0.95)), compared(0.8554, 0.8546, Some((-0.0031, 0.0047)))),
@@ -401,7 +400,7 @@ fn a_policys_gate_says_what_it_found_and_how_sure_that_is() {
 }
 
 #[test]
-fn what_is_left_without_a_champion_keeps_the_fixed_figures_and_compares_nothing() {
+fn gates_without_comparison_keep_the_absolute_gates() {
     let minimum = Gate::new(GateRule::Minimum, "accuracy", 0.8);
     let gates = Gates {
         policy: Policy::NoWorse,
@@ -418,7 +417,7 @@ fn what_is_left_without_a_champion_keeps_the_fixed_figures_and_compares_nothing(
 }
 
 #[test]
-fn an_interval_has_the_confidence_that_was_asked_for_else_the_usual_one() {
+fn an_interval_has_the_requested_confidence_or_the_default() {
     let asked = Gates { confidence: Some(0.9), ..Gates::default() };
     assert_eq!(asked.interval_confidence().to_bits(), 0.9_f64.to_bits());
     assert_eq!(Gates::default().interval_confidence().to_bits(), 0.95_f64.to_bits());

@@ -1,17 +1,17 @@
-//! The metrics of a binary task: how well the probability of class 1 tells it from class 0.
+//! The metrics of a binary task, from the probability of class 1.
 
 use serde::{Deserialize, Serialize};
 
 use super::{MetricSet, Ranking, Sum, ratio};
 use crate::Error;
 
-/// The score from which on a row is predicted to be of class 1.
+/// The score from which on a row is predicted as class 1.
 pub const DECISION_THRESHOLD: f64 = 0.5;
 
 /// The recall at which `precision_at_recall_80` is read.
 pub(crate) const READ_AT_RECALL: f64 = 0.80;
 
-/// Rows by actual and predicted class.
+/// Test rows by actual and predicted class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfusionMatrix {
     /// Class 0, predicted as 0.
@@ -28,38 +28,39 @@ pub struct ConfusionMatrix {
     pub true_positives: u64,
 }
 
-/// The metrics of a binary task. All are from 0 to 1, but for `log_loss`, which is at least 0.
+/// The metrics of a binary task. All are between 0 and 1, except `log_loss`, which is at least 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BinaryMetrics {
     /// Area under the ROC curve; NaN if only one class occurs.
     pub roc_auc: f64,
-    /// Share of rows whose class is predicted.
+    /// Share of rows that are predicted correctly.
     pub accuracy: f64,
-    /// Share of the predicted positives that are; 0 if none is predicted.
+    /// Share of true positives among predicted positives; 0 if none is predicted.
     pub precision: f64,
-    /// Share of the positives that are predicted; 0 if there are none.
+    /// Share of positives that are predicted; 0 if there are none.
     pub recall: f64,
-    /// Harmonic mean of precision and recall; 0 if nothing is positive nor predicted so.
+    /// Harmonic mean of precision and recall; 0 if there are neither positives nor predicted ones.
     pub f1: f64,
-    /// Mean negative logarithm of the probability given to the actual class, probabilities clipped to machine
-    /// epsilon (2.2e-16) as in scikit-learn since 1.5.
+    /// Mean negative logarithm of the probability of the actual class. Probabilities are clipped to
+    /// machine epsilon (2.2e-16), as in scikit-learn since 1.5.
     pub log_loss: f64,
-    /// The greatest precision among thresholds with a recall of at least 0.80.
+    /// The greatest precision at thresholds with a recall of at least 0.80.
     pub precision_at_recall_80: f64,
-    /// Precision over all thresholds, weighted by the recall each adds.
+    /// Precision over all thresholds, weighted by the recall that each adds.
     pub average_precision: f64,
-    /// Mean squared distance of probability and class.
+    /// Mean squared difference between probability and class.
     pub brier: f64,
     /// Rows by actual and predicted class at the decision threshold.
     pub confusion: ConfusionMatrix,
 }
 
-/// Computes the metrics of a binary task. Labels are 0 or 1, scores probabilities of class 1; a row is predicted to be
-/// of class 1 if its score is at least `threshold` (usually [`DECISION_THRESHOLD`]). Takes O(n log n).
+/// Computes the metrics of a binary task. Labels are 0 or 1, scores are probabilities of class 1. A
+/// row is predicted as class 1 if its score is at least `threshold`, usually
+/// [`DECISION_THRESHOLD`]. Takes O(n log n).
 ///
 /// # Errors
 ///
-/// No rows, another number of scores than of labels, a label above 1, a score that is not in 0 to 1.
+/// No rows, different numbers of scores and labels, a label above 1, a score outside of 0 to 1.
 pub fn binary(labels: &[u8], scores: &[f64], threshold: f64) -> Result<BinaryMetrics, Error> {
     let ranking = Ranking::new(labels, scores)?;
     let confusion = ConfusionMatrix::new(labels, scores, threshold);
@@ -83,41 +84,42 @@ pub fn binary(labels: &[u8], scores: &[f64], threshold: f64) -> Result<BinaryMet
     })
 }
 
-/// Returns the amount that a row adds to the logarithmic loss.
+/// Returns a row's summand of the logarithmic loss.
 pub(crate) fn row_log_loss(label: u8, score: f64) -> f64 {
     let of_actual = if label == 1 { score } else { 1.0 - score };
     -libm::log(of_actual.clamp(f64::EPSILON, 1.0 - f64::EPSILON))
 }
 
-/// Returns the amount that a row adds to the Brier score.
+/// Returns a row's summand of the Brier score.
 pub(crate) fn row_brier(label: u8, score: f64) -> f64 {
     let distance = score - f64::from(label);
     distance * distance
 }
 
 impl ConfusionMatrix {
-    /// Share of rows whose class is predicted.
+    /// Returns the share of rows that are predicted correctly.
     pub(crate) fn accuracy(&self) -> f64 {
         let right = self.true_negatives + self.true_positives;
         right as f64 / (right + self.false_positives + self.false_negatives) as f64
     }
 
-    /// Share of the predicted positives that are; 0 if none is predicted.
+    /// Returns the share of true positives among predicted positives; 0 if none is predicted.
     pub(crate) fn precision(&self) -> f64 {
         ratio(self.true_positives, self.true_positives + self.false_positives)
     }
 
-    /// Share of the positives that are predicted; 0 if there are none.
+    /// Returns the share of positives that are predicted; 0 if there are none.
     pub(crate) fn recall(&self) -> f64 {
         ratio(self.true_positives, self.true_positives + self.false_negatives)
     }
 
-    /// Harmonic mean of precision and recall; 0 if nothing is positive nor predicted so.
+    /// Returns the harmonic mean of precision and recall; 0 if there are neither positives nor
+    /// predicted ones.
     pub(crate) fn f1(&self) -> f64 {
         ratio(2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives)
     }
 
-    /// Counts rows. Lengths must agree and labels be 0 or 1.
+    /// Counts rows. The lengths must be equal, and labels 0 or 1.
     fn new(labels: &[u8], scores: &[f64], threshold: f64) -> Self {
         let mut counts = [0_u64; 4];
         for (&label, &score) in labels.iter().zip(scores) {
@@ -126,7 +128,7 @@ impl ConfusionMatrix {
         Self::of_counts(counts)
     }
 
-    /// From counts by actual class, then by predicted one.
+    /// Takes counts by actual class, then by predicted class.
     pub(crate) fn of_counts(counts: [u64; 4]) -> Self {
         let [true_negatives, false_positives, false_negatives, true_positives] = counts;
         Self { true_negatives, false_positives, false_negatives, true_positives }
@@ -134,7 +136,7 @@ impl ConfusionMatrix {
 }
 
 impl BinaryMetrics {
-    /// The metrics by name, those that gates usually read first.
+    /// Returns the metrics by name, those that gates use most first.
     #[must_use]
     pub fn named(&self) -> MetricSet {
         [

@@ -1,30 +1,33 @@
-//! Calibration: of the rows that were given a probability near p, is a share of p positive?
+//! Calibration: whether a share of about p of the rows with a predicted probability near p is
+//! positive.
 
 use super::{Sum, ranking};
 use crate::Error;
 
-/// How scores are put into bins.
+/// How scores are binned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binning {
     /// Bins of equal width from 0 to 1.
     Uniform,
-    /// Bins of (nearly) equal numbers of rows; equal scores share a bin. The better choice for skewed scores.
+    /// Bins with about equal numbers of rows; equal scores share a bin. The better choice for
+    /// skewed scores.
     Quantile,
 }
 
-/// The bins that hold rows, by rising score.
+/// The bins that contain rows, by increasing score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
     /// The mean score of each bin.
     pub predicted: Vec<f64>,
     /// The share of positives in each bin.
     pub observed: Vec<f64>,
-    /// How many rows each bin holds.
+    /// The number of rows in each bin.
     pub rows: Vec<u64>,
 }
 
-/// Computes a calibration curve of at most `bins` bins, as scikit-learn's `calibration_curve`: a score equal to the
-/// edge of two bins belongs to the lower; empty bins are left out; quantiles interpolate linearly.
+/// Computes a calibration curve of at most `bins` bins, as scikit-learn's `calibration_curve`: a
+/// score on the edge of two bins belongs to the lower one, empty bins are omitted, and quantiles
+/// are interpolated linearly.
 ///
 /// # Errors
 ///
@@ -58,8 +61,8 @@ pub fn calibration_curve(labels: &[u8], scores: &[f64], bins: usize, binning: Bi
     })
 }
 
-/// The quantile of sorted values by linear interpolation (Hyndman and Fan, 1996, type 7), from the nearer end as numpy
-/// does, so that equal neighbours give exactly their value.
+/// Returns the quantile of sorted values by linear interpolation (Hyndman and Fan, 1996, type 7).
+/// It starts from the nearer end, as numpy does, so that equal neighbours give exactly their value.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let position = share * (sorted.len() - 1) as f64;
     let below = position.floor() as usize;

@@ -1,12 +1,12 @@
 //! Metrics from labels and predictions.
 //!
-//! Every number equals scikit-learn's to 1e-12 (`tests/parity/metrics_vectors.py` makes the vectors that the tests
-//! compare with). Sums are compensated and counts exact, so that results do not depend on vector instructions, and the
-//! logarithm is `libm`'s in software: the platform's differs in the last bit from machine to machine, and metrics are
-//! part of artifacts that are stored by their content.
+//! Every value equals scikit-learn's to 1e-12; `tests/parity/metrics_vectors.py` makes the vectors
+//! for the tests. Sums are compensated and counts are exact, so that results do not depend on
+//! vector instructions. Logarithms are those of `libm`, in software: the platform's differ in the
+//! last bit between machines, and metrics are part of artifacts that are stored by their content.
 //!
-//! An undefined metric is NaN in the structs here and absent (`None`, `null`) in a [`MetricSet`]; gates treat it as
-//! missing. Nothing is weighted by rows.
+//! An undefined metric is NaN in the structs and absent (`None`, `null`) in a [`MetricSet`]. Gates
+//! treat it as missing. Rows have no weights.
 
 mod binary;
 mod calibration;
@@ -24,7 +24,8 @@ pub use regression::{RegressionMetrics, regression};
 pub use set::{Direction, MetricSet, direction, lower_is_better};
 pub use stagewright_metric_names::canonical_name;
 
-/// A sum whose rounding error does not grow with the number of terms (Neumaier, ZAMM 54, 1974).
+/// A compensated sum, whose rounding error does not grow with the number of terms (Neumaier, ZAMM
+/// 54, 1974).
 #[derive(Default)]
 pub(crate) struct Sum {
     total: f64,
@@ -44,7 +45,8 @@ impl Sum {
     }
 }
 
-/// `numerator / denominator`, 0 where the denominator is 0 (scikit-learn's `zero_division=0`).
+/// Returns `numerator / denominator`, or 0 if the denominator is 0, as scikit-learn with
+/// `zero_division=0`.
 fn ratio(numerator: u64, denominator: u64) -> f64 {
     if denominator == 0 { 0.0 } else { numerator as f64 / denominator as f64 }
 }

@@ -9,26 +9,27 @@ const SUM_TOLERANCE: f64 = 1e-6;
 /// The metrics of a multi-class task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MultiClassMetrics {
-    /// Mean over the classes of the area under the ROC curve of one class against the rest; NaN unless every class
-    /// occurs.
+    /// Mean over the classes of the area under the ROC curve of one class against the rest; NaN
+    /// unless every class occurs.
     pub roc_auc_ovr: f64,
-    /// Share of rows whose class is predicted: the first of the most probable.
+    /// Share of rows that are predicted correctly. The predicted class is the first of the most
+    /// probable ones.
     pub accuracy: f64,
-    /// Mean of F1 over the classes that occur or are predicted.
+    /// Mean F1 of the classes that occur or are predicted.
     pub f1_macro: f64,
-    /// Mean negative logarithm of the probability given to the actual class, clipped to machine epsilon.
+    /// Mean negative logarithm of the probability of the actual class, clipped to machine epsilon.
     pub log_loss: f64,
-    /// Rows by actual (across rows) and predicted class, row by row; `classes` squared numbers.
+    /// Rows by actual and predicted class, `classes` x `classes`, one actual class after the other.
     pub confusion: Vec<u64>,
 }
 
-/// Computes the metrics of a multi-class task. Labels are indices of classes; `probabilities` holds `classes` numbers
-/// for each row, row by row.
+/// Computes the metrics of a multi-class task. Labels are indices of classes. `probabilities` has
+/// `classes` numbers for each row, row by row.
 ///
 /// # Errors
 ///
-/// No rows, another number of probabilities than rows times classes, a label that is no class, a number that is not in
-/// 0 to 1, a row whose numbers do not sum to 1 within 1e-6.
+/// No rows, a number of probabilities other than rows times classes, an unknown class, a number
+/// outside of 0 to 1, a row whose numbers do not sum to 1 within 1e-6.
 pub fn multi_class(labels: &[u32], probabilities: &[f64], classes: usize) -> Result<MultiClassMetrics, Error> {
     check(labels, probabilities, classes)?;
     let mut confusion = vec![0_u64; classes * classes];
@@ -56,7 +57,7 @@ pub fn multi_class(labels: &[u32], probabilities: &[f64], classes: usize) -> Res
 }
 
 impl MultiClassMetrics {
-    /// The metrics by name.
+    /// Returns the metrics by name.
     #[must_use]
     pub fn named(&self) -> MetricSet {
         [

@@ -1,11 +1,11 @@
-//! Scores in order, with what a threshold between any two of them would find: the base of every ranking metric.
+//! Rows ordered by score, with the result of every threshold: the base of all ranking metrics.
 
 use crate::Error;
 
-/// The most points of a curve that is meant to be drawn: more than a figure has pixels across.
+/// The most points of a curve for drawing: more than the pixels of a figure.
 pub const DRAWN_POINTS: usize = 1_000;
 
-/// Distinct scores from the greatest down, each with the true and false positives of a threshold set there.
+/// Distinct scores in descending order, each with the true and false positives at this threshold.
 ///
 /// Equal scores form one step, so no metric depends on the order of tied rows.
 #[derive(Debug, Clone)]
@@ -15,32 +15,34 @@ pub struct Ranking {
     false_positives: Vec<u64>,
 }
 
-/// Points of a curve, one per threshold, from the strictest threshold to the laxest.
+/// The points of a curve, one per threshold, from the strictest threshold on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
-    /// Across.
+    /// Horizontal coordinates.
     pub x: Vec<f64>,
-    /// Up.
+    /// Vertical coordinates.
     pub y: Vec<f64>,
-    /// The least score that counts as positive at this point; infinite at the first, where none does.
+    /// The threshold of each point: the least score that counts as positive. Infinite at the first
+    /// point, where none does.
     pub thresholds: Vec<f64>,
 }
 
 impl Ranking {
-    /// Orders rows by score. Labels are 0 or 1, scores probabilities of class 1.
+    /// Orders rows by score. Labels are 0 or 1, scores are probabilities of class 1.
     ///
     /// # Errors
     ///
-    /// No rows, another number of scores than of labels, a label above 1, a score that is not in 0 to 1.
+    /// No rows, different numbers of scores and labels, a label above 1, a score outside of 0 to 1.
     pub fn new(labels: &[u8], scores: &[f64]) -> Result<Self, Error> {
         check(labels, scores)?;
         Ok(Self::of_checked(labels.iter().map(|&label| label == 1), scores.iter().copied()))
     }
 
-    /// As [`Ranking::new`] for what was checked before.
+    /// As [`Ranking::new`], for inputs that were checked before.
     pub(super) fn of_checked(labels: impl Iterator<Item = bool>, scores: impl Iterator<Item = f64>) -> Self {
-        // The bits of numbers from 0 to 1 sort like the numbers (adding 0.0 turns -0.0 to 0.0), and their top bit is
-        // free: score and label fit one integer, which sorts several times faster than a pair.
+        // The bits of numbers from 0 to 1 sort like the numbers (adding 0.0 turns -0.0 into 0.0),
+        // and their top bit is free. So score and label fit in one integer, which sorts several
+        // times faster than a pair.
         let mut keys: Vec<u64> =
             scores.zip(labels).map(|(score, label)| ((score + 0.0).to_bits() << 1) | u64::from(label)).collect();
         keys.sort_unstable_by(|a, b| b.cmp(a));
@@ -60,8 +62,8 @@ impl Ranking {
         ranking
     }
 
-    /// The ranking of rows that are there several times or not at all. `rows` are scores in
-    /// descending order with their labels, `times` how often each is there.
+    /// Ranks rows that are repeated or missing. `rows` are scores in descending order with their
+    /// labels; `times` returns how often each occurs.
     pub(crate) fn repeated(rows: &[(f64, u8)], times: impl Fn(usize) -> u32) -> Self {
         let mut ranking = Self { thresholds: Vec::new(), true_positives: Vec::new(), false_positives: Vec::new() };
         let (mut positives, mut negatives) = (0, 0);
@@ -80,20 +82,21 @@ impl Ranking {
         ranking
     }
 
-    /// How many rows are of class 1.
+    /// Returns the number of rows of class 1.
     #[must_use]
     pub fn positives(&self) -> u64 {
         self.true_positives.last().copied().unwrap_or(0)
     }
 
-    /// How many rows are of class 0.
+    /// Returns the number of rows of class 0.
     #[must_use]
     pub fn negatives(&self) -> u64 {
         self.false_positives.last().copied().unwrap_or(0)
     }
 
-    /// The area under the ROC curve: the chance that a random positive ranks above a random negative, ties counting
-    /// half (Hanley and McNeil, Radiology 143, 1982). NaN if there is only one class. Exact but for the last division.
+    /// Returns the area under the ROC curve: the probability that a random positive ranks above a
+    /// random negative, with ties counting half (Hanley and McNeil, Radiology 143, 1982). NaN if
+    /// there is only one class. Exact except for the last division.
     #[must_use]
     pub fn roc_auc(&self) -> f64 {
         let pairs = u128::from(self.positives()) * u128::from(self.negatives());
@@ -108,7 +111,8 @@ impl Ranking {
         twice_area as f64 / (2 * pairs) as f64
     }
 
-    /// Recall (1 without positives, as in scikit-learn) and precision at every threshold, from the strictest.
+    /// Returns recall (1 without positives, as in scikit-learn) and precision at every threshold,
+    /// from the strictest on.
     fn precision_recall(&self) -> impl Iterator<Item = (f64, f64)> {
         let positives = self.positives();
         self.true_positives.iter().zip(&self.false_positives).map(move |(&tp, &fp)| {
@@ -117,8 +121,8 @@ impl Ranking {
         })
     }
 
-    /// Average precision: precision summed over thresholds, each weighted by the recall it adds. Not interpolated; 0
-    /// without positives.
+    /// Returns the average precision: precision summed over thresholds, weighted by the recall that
+    /// each adds. Not interpolated; 0 without positives.
     #[must_use]
     pub fn average_precision(&self) -> f64 {
         let mut sum = super::Sum::default();
@@ -130,8 +134,8 @@ impl Ranking {
         sum.value()
     }
 
-    /// The greatest precision among the thresholds whose recall is at least `recall`: the maximum over scikit-learn's
-    /// `precision_recall_curve`. 0 without positives.
+    /// Returns the greatest precision at thresholds whose recall is at least `recall`: the maximum
+    /// over scikit-learn's `precision_recall_curve`. 0 without positives.
     #[must_use]
     pub fn precision_at_recall(&self, recall: f64) -> f64 {
         self.precision_recall()
@@ -140,8 +144,9 @@ impl Ranking {
             .fold(0.0, f64::max)
     }
 
-    /// The ROC curve: false positive rate across, true positive rate up, from (0, 0) to (1, 1), a point for every
-    /// threshold (scikit-learn's with `drop_intermediate=False`). `None` if there is only one class.
+    /// Returns the ROC curve: false positive rate (x) and true positive rate (y) from (0, 0) to (1,
+    /// 1), with a point for every threshold (as scikit-learn with `drop_intermediate=False`).
+    /// `None` if there is only one class.
     #[must_use]
     pub fn roc_curve(&self) -> Option<Curve> {
         let (positives, negatives) = (self.positives(), self.negatives());
@@ -158,8 +163,8 @@ impl Ranking {
         })
     }
 
-    /// The precision-recall curve: recall across, precision up, from (0, 1) on (scikit-learn's, reversed). `None`
-    /// without positives.
+    /// Returns the precision-recall curve: recall (x) and precision (y) from (0, 1) on
+    /// (scikit-learn's, reversed). `None` without positives.
     #[must_use]
     pub fn precision_recall_curve(&self) -> Option<Curve> {
         if self.positives() == 0 {
@@ -175,8 +180,8 @@ impl Ranking {
 }
 
 impl Curve {
-    /// At most `limit` (at least 2) of the points, the first and the last among them, evenly spaced along the curve's
-    /// length, so that steep and jagged stretches keep their shape.
+    /// Returns at most `limit` (at least 2) of the points, including the first and the last. They
+    /// are evenly spaced along the curve's length, so that steep and jagged parts keep their shape.
     #[must_use]
     pub fn thinned(&self, limit: usize) -> Self {
         let points = self.x.len();
@@ -192,7 +197,7 @@ impl Curve {
             travelled.push(length);
         }
         let step = length / (limit - 1) as f64;
-        // The last point is added by itself, so steps are taken up to the one before it.
+        // The last point is added separately, so steps end before it.
         let mut kept = vec![0];
         for (point, &at) in travelled.iter().enumerate().take(points - 1).skip(1) {
             if kept.len() < limit - 1 && at >= kept.len() as f64 * step {
@@ -205,7 +210,7 @@ impl Curve {
     }
 }
 
-/// Refuses what is not a binary label or a probability.
+/// Checks that labels are binary and scores are probabilities.
 pub(super) fn check(labels: &[u8], scores: &[f64]) -> Result<(), Error> {
     if labels.len() != scores.len() {
         return Err(Error::Length { expected: labels.len(), predictions: scores.len() });
@@ -219,7 +224,7 @@ pub(super) fn check(labels: &[u8], scores: &[f64]) -> Result<(), Error> {
     probabilities(scores)
 }
 
-/// Refuses what is not a probability.
+/// Checks that scores are probabilities.
 pub(super) fn probabilities(scores: &[f64]) -> Result<(), Error> {
     match scores.iter().position(|score| !(0.0..=1.0).contains(score)) {
         None => Ok(()),

@@ -6,12 +6,12 @@ use crate::Error;
 /// The metrics of a regression.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RegressionMetrics {
-    /// Root of the mean squared error, in the target's unit.
+    /// Root mean squared error, in the target's unit.
     pub rmse: f64,
     /// Mean absolute error, in the target's unit.
     pub mae: f64,
-    /// Share of the target's variance that is explained; negative if worse than its mean. Of a constant target 1 if
-    /// predicted exactly, else 0; NaN for a single row.
+    /// Share of the target's variance that is explained; negative if the prediction is worse than
+    /// the mean. For a constant target, 1 if it is predicted exactly, else 0. NaN for a single row.
     pub r2: f64,
 }
 
@@ -19,7 +19,7 @@ pub struct RegressionMetrics {
 ///
 /// # Errors
 ///
-/// No rows, another number of predictions than of values, a prediction (or value) that is not finite.
+/// No rows, different numbers of predictions and values, a non-finite prediction or value.
 pub fn regression(actual: &[f64], predicted: &[f64]) -> Result<RegressionMetrics, Error> {
     if actual.len() != predicted.len() {
         return Err(Error::Length { expected: actual.len(), predictions: predicted.len() });
@@ -53,7 +53,7 @@ pub fn regression(actual: &[f64], predicted: &[f64]) -> Result<RegressionMetrics
 }
 
 impl RegressionMetrics {
-    /// The metrics by name.
+    /// Returns the metrics by name.
     #[must_use]
     pub fn named(&self) -> MetricSet {
         [("rmse", self.rmse), ("mae", self.mae), ("r2", self.r2)].into_iter().collect()

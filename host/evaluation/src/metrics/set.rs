@@ -1,23 +1,24 @@
-//! Metrics by name, in an order that people expect.
+//! Metrics by name, in a fixed order.
 
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Named numbers in the order they were added; JSON shows them as one object, an undefined one as `null`.
+/// Named numbers in the order in which they were added. In JSON they are one object, with `null`
+/// for an undefined one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricSet {
     entries: Vec<(String, Option<f64>)>,
 }
 
 impl MetricSet {
-    /// No metrics.
+    /// Returns an empty set.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets a metric; NaN and infinities count as undefined. A name that is there already keeps its place.
+    /// Sets a metric. NaN and infinities count as undefined. An existing name keeps its place.
     pub fn set(&mut self, name: impl Into<String>, value: f64) {
         self.put(name.into(), value.is_finite().then_some(value));
     }
@@ -29,25 +30,25 @@ impl MetricSet {
         }
     }
 
-    /// The value of a metric; `None` if it is undefined or not there.
+    /// Returns the value of a metric; `None` if it is undefined or missing.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<f64> {
         self.entries.iter().find(|(known, _)| known == name).and_then(|(_, value)| *value)
     }
 
-    /// Whether there are none.
+    /// Returns whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// How many there are, defined or not.
+    /// Returns the number of metrics, defined or not.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// All of them, in order.
+    /// Returns all metrics, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<f64>)> {
         self.entries.iter().map(|(name, value)| (name.as_str(), *value))
     }
@@ -95,14 +96,14 @@ impl<'de> Deserialize<'de> for MetricSet {
     }
 }
 
-/// Whether less of this metric is better. Known for the losses that this crate computes; of any other metric more is
-/// taken to be better.
+/// Returns whether less of this metric is better. This is known for the losses that this crate
+/// computes; for any other metric more is assumed to be better.
 #[must_use]
 pub fn lower_is_better(metric: &str) -> bool {
     matches!(metric, "log_loss" | "brier" | "rmse" | "mae")
 }
 
-/// Which way a metric is better.
+/// Whether more or less of a metric is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// More is better.
@@ -111,8 +112,8 @@ pub enum Direction {
     Lower,
 }
 
-/// Which way a metric is better, for people who compare: known for what this crate computes and for what calls itself a
-/// loss or an error. `None` where [`lower_is_better`] would only assume it.
+/// Returns whether more or less of a metric is better. This is known for the metrics of this crate
+/// and for names that end with `loss` or `error`. `None` where [`lower_is_better`] only assumes.
 #[must_use]
 pub fn direction(metric: &str) -> Option<Direction> {
     match metric {
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_direction_is_known_or_not_told() {
+    fn the_direction_of_an_unknown_metric_is_none() {
         assert_eq!(direction("roc_auc"), Some(Direction::Higher));
         assert_eq!(direction("brier"), Some(Direction::Lower));
         assert_eq!(direction("expected_calibration_error"), Some(Direction::Lower));

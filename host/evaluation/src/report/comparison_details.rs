@@ -1,5 +1,5 @@
-//! How a candidate was compared with the champion: by which policy, on which rows, and how sure the
-//! difference is. Shared by the evaluation report and the card.
+//! How candidate and champion were compared: the policy, the rows, and the confidence of the
+//! difference. Shared by the evaluation report and the card.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,29 +9,27 @@ use crate::gates::{ChampionComparison, Policy};
 use crate::metrics::lower_is_better;
 use crate::text::{aligned, count, number, trim_zeros};
 
-/// How candidate and champion were compared. A count of rows that nobody can tell is `None`, never
-/// 0: the version is older than the memory of rows, came from elsewhere, or has its keys from other
-/// columns.
+/// How candidate and champion were compared. An unknown number of rows is `None`, never 0. It is
+/// unknown if the version has no record of its rows, was imported, or has keys from other columns.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ComparisonDetails {
-    /// How they were compared in the primary metric.
+    /// The policy for the primary metric.
     pub policy: Policy,
-    /// How many test rows the candidate learnt from. Its metrics leave them out.
+    /// The number of test rows that the candidate learnt from. Its metrics exclude them.
     pub candidate_overlap_rows: Option<u64>,
-    /// How many test rows the champion learnt from. The comparison leaves them out. `None` too
-    /// without a champion.
+    /// The number of test rows that the champion learnt from. The comparison excludes them. `None`
+    /// also without a champion.
     pub champion_overlap_rows: Option<u64>,
-    /// How many test rows equal, in every cell, a row that one of the two learnt from under another
-    /// key. They are counted and left in.
+    /// The number of test rows that equal, in every cell, a row with another key that one of the
+    /// two learnt from. They are counted and not excluded.
     pub equal_content_rows: Option<u64>,
-    /// Both on the rows that neither learnt from; `None` without a champion that can be compared
-    /// with.
+    /// Both on the rows that neither learnt from; `None` without a champion that can be compared.
     pub comparison: Option<ChampionComparison>,
 }
 
 impl ComparisonDetails {
-    /// The policy in words.
+    /// Returns the policy in words.
     pub(super) fn policy_text(&self) -> &'static str {
         match self.policy {
             Policy::Better => "better: more than the champion's figure and the margin",
@@ -40,7 +38,7 @@ impl ComparisonDetails {
         }
     }
 
-    /// Which rows were left out and compared, by name.
+    /// Returns which rows were excluded and compared, by name.
     pub(super) fn rows_text(&self, champion: Option<&Champion>) -> Vec<(&'static str, String)> {
         let rows =
             |rows: Option<u64>| rows.map_or_else(|| "not known".to_owned(), |rows| format!("{} rows", count(rows)));
@@ -53,8 +51,7 @@ impl ComparisonDetails {
         facts
     }
 
-    /// Returns the sentences to read before the figures are believed. `test_rows` is the number of
-    /// test rows, if that is known.
+    /// Returns the caveats. `test_rows` is the number of test rows, if it is known.
     pub(super) fn caveats(&self, champion: Option<&Champion>, test_rows: Option<u64>) -> Vec<String> {
         let of = |rows: u64| {
             let all = test_rows.map_or_else(String::new, |all| format!(" of the {}", count(all)));
@@ -93,8 +90,8 @@ impl ComparisonDetails {
     }
 }
 
-/// A difference with its interval:
-/// `roc_auc +0.0121, 95 % interval -0.0013 to +0.0255 (DeLong, p 0.077)`.
+/// Returns a difference with its interval: `roc_auc +0.0121, 95 % interval -0.0013 to +0.0255
+/// (DeLong, p 0.077)`.
 pub(super) fn difference_text(difference: &MetricDifference) -> String {
     let MetricDifference { metric, value, low, high, confidence, p_value, method } = difference;
     let signed = |value: f64| if value > 0.0 { format!("+{}", aligned(value)) } else { aligned(value) };

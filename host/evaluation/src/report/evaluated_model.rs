@@ -9,13 +9,12 @@ use crate::metrics::{ConfusionMatrix, MetricSet};
 pub struct Confusion {
     /// The names of the classes, by index.
     pub classes: Vec<String>,
-    /// Counts, actual class by actual class, each in the order of predicted classes; `classes`
-    /// squared.
+    /// Counts by actual class, each in the order of predicted classes; `classes` x `classes`.
     pub counts: Vec<u64>,
 }
 
 impl Confusion {
-    /// The matrix of a binary task; `classes` are the names of class 0 and class 1.
+    /// Returns the matrix of a binary task; `classes` are the names of class 0 and class 1.
     #[must_use]
     pub fn binary(classes: [&str; 2], confusion: &ConfusionMatrix) -> Self {
         let ConfusionMatrix { true_negatives, false_positives, false_negatives, true_positives } = *confusion;
@@ -29,35 +28,34 @@ impl Confusion {
 /// A model as it was evaluated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvaluatedModel {
-    /// Its version in the registry; `None` before it is registered.
+    /// The version in the registry; `None` before it is registered.
     pub version: Option<u64>,
     /// The digest of the model.
     pub digest: String,
-    /// The digest of the table whose rows it predicted.
+    /// The digest of the table that it predicted.
     pub test_digest: String,
-    /// The metrics that the host computed from its predictions: of the candidate, on the test rows
-    /// that it did not learn from; of the champion, on those that were compared.
+    /// The metrics that the host computed from its predictions: for the candidate, on the test rows
+    /// that it did not learn from; for the champion, on the rows that were compared.
     pub metrics: MetricSet,
-    /// Its confusion matrix, of a classification.
+    /// The confusion matrix of a classification.
     pub confusion: Option<Confusion>,
 }
 
-/// The champion, or why it was not compared with.
+/// The champion, or the reason for which there was no comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Champion {
-    /// There is none: the candidate is accepted unless an absolute gate rejects it.
+    /// There is none. The candidate is accepted unless an absolute gate rejects it.
     None,
     /// It predicted the same rows.
     Evaluated(EvaluatedModel),
-    /// There is one, but it cannot read today's table, and the manifest lets absolute gates decide
-    /// then.
+    /// It cannot read today's table, and the manifest lets absolute gates decide in this case.
     Unreadable {
-        /// Its version in the registry.
+        /// The version in the registry.
         version: u64,
         /// The digest of the model.
         digest: String,
-        /// Why it cannot.
+        /// The reason.
         reason: String,
     },
 }

@@ -1,9 +1,10 @@
-//! What people open after a run, each as one HTML file and as JSON with the same numbers: the validation and the evaluation
-//! report, the [`comparison`] of models side by side, and the [`card`] of a model, which is Markdown too.
+//! Reports, each as one HTML file and as JSON with the same numbers: validation, evaluation,
+//! [`comparison`] of models, and the model [`card`], which is also Markdown.
 //!
-//! A page needs nothing but itself: styles and drawings are inline, there are no scripts, and a content security policy
-//! forbids the network to it, whatever a stage wrote. What stages wrote is made printable, cut and escaped.
-//! Reports are stored by their content: they hold no times and no paths, and the same input gives the same bytes.
+//! A page is self-contained: styles and drawings are inline, there are no scripts, and a content
+//! security policy forbids the network, whatever a stage wrote. Text of stages is made printable,
+//! cut and escaped. Reports are stored by their content, so they contain no times and no paths, and
+//! the same input gives the same bytes.
 
 pub mod card;
 pub mod comparison;

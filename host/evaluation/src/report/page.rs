@@ -1,4 +1,4 @@
-//! The page that all reports share: head, style sheet, and the pieces they are made of.
+//! The frame of all pages: head, style sheet and common elements.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -7,9 +7,9 @@ use crate::figure::{self, Figure, Plot, TextTable};
 use crate::gates::Verdict;
 use crate::text::{aligned, printable};
 
-/// Names, values and other short texts of stages are cut after so many characters.
+/// Characters after which names, values and other short texts of stages are cut.
 const SHORT: usize = 120;
-/// Messages and descriptions are cut after so many characters.
+/// Characters after which messages and descriptions are cut.
 const LONG: usize = 600;
 
 const STYLE: &str = "\
@@ -39,7 +39,7 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:.6re
 details{margin:.25rem 0 0}summary{cursor:pointer;color:var(--accent)}ul{margin:.3rem 0;padding-left:1.2rem}\
 @media print{body{max-width:none;padding:0}.figures{grid-template-columns:1fr 1fr}}";
 
-/// A whole page.
+/// Returns a whole page.
 pub(super) fn page(title: &str, body: &Markup) -> String {
     html! {
         (DOCTYPE)
@@ -57,22 +57,22 @@ pub(super) fn page(title: &str, body: &Markup) -> String {
     .into_string()
 }
 
-/// A name or a value that someone else wrote.
+/// Prepares an untrusted name or value.
 pub(super) fn short(text: &str) -> String {
     printable(text, SHORT)
 }
 
-/// A sentence that someone else wrote.
+/// Prepares an untrusted sentence.
 pub(super) fn long(text: &str) -> String {
     printable(text, LONG)
 }
 
-/// A passed or failed mark, told apart by its word as well as by its colour.
+/// Returns a passed or failed mark, which differs in its word as well as in its colour.
 pub(super) fn badge(good: bool, yes: &str, no: &str) -> Markup {
     html! { @if good { span class="badge good" { "✓ " (yes) } } @else { span class="badge bad" { "✗ " (no) } } }
 }
 
-/// A verdict's mark, told apart by its word as well as by its colour.
+/// Returns the mark of a verdict, which differs in its word as well as in its colour.
 pub(super) fn verdict(verdict: Verdict) -> Markup {
     match verdict {
         Verdict::Approved => badge(true, "approved", ""),
@@ -81,22 +81,22 @@ pub(super) fn verdict(verdict: Verdict) -> Markup {
     }
 }
 
-/// A number, or a dash for none.
+/// Returns a number, or a dash for none.
 pub(super) fn figure_or_dash(value: Option<f64>) -> Markup {
     html! { @match value { Some(value) => (aligned(value)), None => span class="muted" { "–" } } }
 }
 
-/// A digest.
+/// Returns a digest.
 pub(super) fn digest(digest: &str) -> Markup {
     html! { code class="digest" { (short(digest)) } }
 }
 
-/// A component in one line.
+/// Returns a component in one line.
 pub(super) fn component(component: &ReportComponent) -> Markup {
     html! { code { (short(&component.name)) " " (short(&component.version)) } " " (digest(&component.digest)) }
 }
 
-/// Figures side by side; a table of text as a table.
+/// Returns figures side by side; a table of text as an HTML table.
 pub(super) fn figures(figures: &[Figure]) -> Markup {
     html! {
         div class="figures" {

@@ -1,7 +1,7 @@
-//! Named values in an order of their own, which JSON shows as one object.
+//! Named values in a fixed order, serialized as one JSON object.
 //!
-//! For fields of the type `Vec<(String, T)>`: `#[serde(with = "pairs")]`. A map type would sort them or need a dependency,
-//! and a list of lists is a nuisance to whoever reads the JSON.
+//! For fields of the type `Vec<(String, T)>`: `#[serde(with = "pairs")]`. A map type would sort
+//! them or need a dependency, and a list of lists is inconvenient to read.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,12 +9,12 @@ use std::marker::PhantomData;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Writes pairs as an object.
+/// Serializes pairs as an object.
 pub(super) fn serialize<T: Serialize, S: Serializer>(pairs: &[(String, T)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
 }
 
-/// Reads an object as pairs, in its order.
+/// Deserializes an object as pairs, in its order.
 pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<(String, T)>, D::Error> {

@@ -1,25 +1,27 @@
-//! Where a model came from, as strings and numbers: tables, code, components. Whoever knows the registry fills them.
+//! The origin of a model as strings and numbers: tables, working tree, components. The caller takes
+//! them from the registry.
 
 use serde::{Deserialize, Serialize};
 
-/// A table by content.
+/// A table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dataset {
-    /// What it was used for: [`Dataset::TRAINED_ON`], [`Dataset::MEASURED_ON`], [`Dataset::FEATURES`], or a name.
+    /// Its purpose: [`Dataset::TRAINED_ON`], [`Dataset::MEASURED_ON`], [`Dataset::FEATURES`], or a
+    /// name.
     pub name: String,
     /// The digest of its content.
     pub digest: String,
-    /// How many rows it has; `None` if nobody counted.
+    /// The number of rows; `None` if it is not known.
     #[serde(default)]
     pub rows: Option<u64>,
 }
 
 impl Dataset {
-    /// The name of the table that was ingested.
+    /// The name of the ingested table.
     pub const TRAINED_ON: &str = "trained on";
-    /// The name of the table of the untouched test rows.
+    /// The name of the table of test rows.
     pub const MEASURED_ON: &str = "measured on";
-    /// The name of the table that the transformation made.
+    /// The name of the table of features.
     pub const FEATURES: &str = "features";
 }
 
@@ -28,13 +30,13 @@ impl Dataset {
 pub struct StageComponent {
     /// The stage: `training`.
     pub stage: String,
-    /// The component's name.
+    /// The name of the component.
     pub name: String,
     /// The digest of its bytes.
     pub digest: String,
 }
 
-/// The state of the working tree that a run was started in.
+/// The working tree that a run was started in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkingTree {

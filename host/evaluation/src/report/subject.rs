@@ -1,25 +1,25 @@
-//! The component and the table that a report names.
+//! The component and the table that a report is about.
 
 use serde::{Deserialize, Serialize};
 
-/// A component that took part.
+/// A component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportComponent {
-    /// Its own name.
+    /// The name.
     pub name: String,
-    /// Its own version.
+    /// The version.
     pub version: String,
     /// The digest of its bytes.
     pub digest: String,
 }
 
-/// A table that was looked at.
+/// A table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportTable {
-    /// What it is called among the artifacts: `table`, `test`.
+    /// The name among the artifacts: `table`, `test`.
     pub name: String,
     /// The digest of its content.
     pub digest: String,
-    /// How many rows it has.
+    /// The number of rows.
     pub rows: u64,
 }

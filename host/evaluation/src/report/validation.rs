@@ -1,4 +1,4 @@
-//! The validation report: is this table fit to learn from, and if not, which cells are to blame?
+//! The validation report: whether a table is fit to learn from, and which cells are not.
 
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use super::{ReportComponent, ReportTable};
 use crate::figure::Figure;
 use crate::text::count;
 
-/// A value that breaks a check.
+/// A value that fails a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailingCell {
     /// The row, from 0.
@@ -17,60 +17,60 @@ pub struct FailingCell {
     pub value: Option<String>,
 }
 
-/// The result of one check.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// The kind of check: `presence`, `type`, `null_ratio`, ...
     pub name: String,
-    /// The column checked; `None` for the whole table.
+    /// The column; `None` for the whole table.
     pub column: Option<String>,
     /// Whether the data passes.
     pub passed: bool,
-    /// What was found, for people.
+    /// The observation, for people.
     pub observed: String,
-    /// What is allowed, for people.
+    /// The expectation, for people.
     pub expected: String,
-    /// How many rows break it.
+    /// The number of rows that fail.
     pub failures: u64,
     /// The first of them.
     pub examples: Vec<FailingCell>,
 }
 
-/// A column in figures.
+/// A summary of a column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ColumnSummary {
-    /// Its name.
+    /// The name.
     pub column: String,
-    /// How many nulls.
+    /// The number of nulls.
     pub nulls: u64,
-    /// How many distinct values; `None` where there are more than were counted.
+    /// The number of distinct values; `None` if there are more than were counted.
     pub distinct: Option<u64>,
-    /// Least value, of numbers and timestamps.
+    /// The least value of numbers and timestamps.
     pub minimum: Option<f64>,
-    /// Greatest value.
+    /// The greatest value.
     pub maximum: Option<f64>,
-    /// Mean of the values that are neither null nor NaN.
+    /// The mean of the values that are neither null nor NaN.
     pub mean: Option<f64>,
 }
 
-/// What a validation stage found in a table.
+/// The report of a validation stage about a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ValidationReport {
-    /// Who looked.
+    /// The component.
     pub component: ReportComponent,
-    /// At what.
+    /// The table.
     pub table: ReportTable,
-    /// Every check that was made, passed or not.
+    /// Every check, passed or not.
     pub checks: Vec<Check>,
-    /// One per column.
+    /// One summary per column.
     pub columns: Vec<ColumnSummary>,
-    /// The figures that the stage sent; each has passed [`Figure::check`].
+    /// The figures of the stage. Each has passed [`Figure::check`].
     #[serde(default)]
     pub figures: Vec<Figure>,
 }
 
 #[derive(Serialize)]
-struct Twin<'a> {
+struct ValidationJson<'a> {
     format: &'static str,
     passed: bool,
     #[serde(flatten)]
@@ -78,19 +78,23 @@ struct Twin<'a> {
 }
 
 impl ValidationReport {
-    /// Whether every check passed.
+    /// Returns whether every check passed.
     #[must_use]
     pub fn passed(&self) -> bool {
         self.checks.iter().all(|check| check.passed)
     }
 
-    /// The report as JSON text, with the overall verdict as `passed`.
+    /// Returns the report as JSON text, with the overall result as `passed`.
     #[must_use]
     pub fn json(&self) -> String {
-        super::json::json(&Twin { format: "stagewright-validation-report/1", passed: self.passed(), report: self })
+        super::json::json(&ValidationJson {
+            format: "stagewright-validation-report/1",
+            passed: self.passed(),
+            report: self,
+        })
     }
 
-    /// The report as one HTML file.
+    /// Returns the report as one HTML file.
     #[must_use]
     pub fn html(&self) -> String {
         let failed = self.checks.iter().filter(|check| !check.passed).count();
@@ -157,7 +161,7 @@ fn examples(cells: &[FailingCell]) -> Markup {
                 ul {
                     @for cell in cells {
                         li {
-                            // As messages count: the first row is 1.
+                            // Messages count rows from 1.
                             "data row " (count(cell.row.saturating_add(1))) ": "
                             @match &cell.value { Some(value) => code { "\"" (short(value)) "\"" }, None => span class="muted" { "null" } }
                         }

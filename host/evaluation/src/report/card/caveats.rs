@@ -1,17 +1,18 @@
-//! What to beware of: derived from the card, so that nobody has to remember to write it.
+//! The caveats of a card, derived from its contents, so that nobody has to remember to write them.
 
 use super::content::{Card, CardEvaluation};
 use crate::report::{Champion, Confusion, Verdict, WorkingTree};
 use crate::text::{count, number};
 
-/// With fewer test rows than this, a share of 0.8 has a standard error of 1.8 percentage points or more: more than gates
-/// usually ask a candidate to be better by.
+/// With fewer test rows than this, a share of 0.8 has a standard error of at least 1.8 percentage
+/// points, which is more than gates usually ask for.
 const FEW_TEST_ROWS: u64 = 500;
-/// Where a class has less than this share of the test rows, whoever never predicts it is 80 % accurate.
+/// If a class has less than this share of the test rows, a model that never predicts it is at least
+/// 80 % accurate.
 const RARE: f64 = 0.2;
 
 impl Card {
-    /// Returns the sentences to read before the card is believed, the decision first.
+    /// Returns the caveats, the one about the decision first.
     #[must_use]
     pub fn caveats(&self) -> Vec<String> {
         let found = [
@@ -42,7 +43,7 @@ fn decision(card: &Card) -> Option<String> {
     }
 }
 
-/// A person's decision stands beside what gates said before, and may contradict it.
+/// A person's decision may contradict the verdict of the gates.
 fn person(card: &Card) -> Option<String> {
     let last = card.verdicts.last().filter(|verdict| verdict.is_override)?;
     let gates = card.verdicts.iter().rev().find(|verdict| !verdict.is_override);

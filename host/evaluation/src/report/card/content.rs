@@ -11,84 +11,84 @@ use crate::report::evaluation::Reason;
 use crate::report::pairs;
 use crate::report::provenance::{Dataset, StageComponent, WorkingTree};
 
-/// What is known of a model version.
+/// The facts about a model version.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Card {
-    /// What it is.
+    /// Name, version and origin.
     pub details: CardDetails,
-    /// What it is for, as the manifest has it.
+    /// The intended use, as the manifest describes it.
     pub intended_use: IntendedUse,
-    /// What it learnt from.
+    /// The data that it learnt from.
     pub data: CardData,
-    /// How it was measured.
+    /// The evaluation.
     pub evaluation: CardEvaluation,
     /// Every verdict on it, the oldest first. The last one counts.
     pub verdicts: Vec<VersionVerdict>,
     /// The limits that its stages ran under, in lifecycle order.
     pub limits: Vec<CardLimits>,
-    /// The working tree that it comes from, if it is known.
+    /// The working tree of its run, if it is known.
     pub code: Option<WorkingTree>,
-    /// What happened to it since, the oldest first.
+    /// The events since its registration, the oldest first.
     pub history: Vec<CardEvent>,
 }
 
-/// What a model version is.
+/// Name, version and origin of a model version.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CardDetails {
-    /// The model's name.
+    /// The name of the model.
     pub model: String,
-    /// Its version in the registry.
+    /// The version in the registry.
     pub version: u64,
-    /// Its semantic version: `1.2.0`.
+    /// The semantic version: `1.2.0`.
     pub semantic_version: Option<String>,
-    /// What made it that version.
+    /// The reasons for the semantic version.
     pub version_reasons: Vec<String>,
-    /// Its stage: `staging`.
+    /// The stage: `staging`.
     pub stage: Option<String>,
-    /// Aliases that point to it.
+    /// The aliases that point to it.
     pub aliases: Vec<String>,
     /// The last verdict; `None` if there is none.
     pub verdict: Option<Verdict>,
-    /// Why.
+    /// The reason for the verdict.
     pub reason: Option<String>,
-    /// When it was registered, for people.
+    /// The time of registration, for people.
     pub registered_at: Option<String>,
     /// Who registered it.
     pub registered_by: Option<String>,
     /// The run that made it.
     pub run: Option<String>,
-    /// What it learnt: `binary, positive class Yes`.
+    /// The task: `binary, positive class Yes`.
     pub task: Option<String>,
     /// The digest of the model.
     pub digest: Option<String>,
     /// The components of the run, in lifecycle order.
     pub components: Vec<StageComponent>,
-    /// Their parameters, by name: `training.learning_rate`.
+    /// The parameters of the components, by name: `training.learning_rate`.
     #[serde(with = "pairs")]
     pub parameters: Vec<(String, String)>,
 }
 
-/// The definition of the problem.
+/// The intended use of a model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct IntendedUse {
-    /// What it shall achieve.
+    /// The business objective.
     pub business_objective: Option<String>,
-    /// How its success is measured.
+    /// How success is measured.
     pub success_metric: Option<String>,
-    /// What it must heed.
+    /// Further requirements.
     pub constraints: Vec<String>,
 }
 
-/// What a model learnt from.
+/// The data that a model learnt from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CardData {
-    /// The table that was ingested.
+    /// The ingested table.
     pub source: Option<Dataset>,
-    /// The table that the transformation made.
+    /// The table of features.
     pub features: Option<Dataset>,
     /// The columns of the source.
     pub fields: Vec<DataField>,
@@ -99,85 +99,85 @@ pub struct CardData {
 /// A column.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataField {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its type: `float64`.
+    /// The type: `float64`.
     pub data_type: String,
-    /// What it is for: `feature`.
+    /// The role: `feature`.
     pub role: String,
-    /// Whether it may hold nulls.
+    /// Whether it may contain nulls.
     pub nullable: bool,
 }
 
-/// How a model was measured.
+/// The evaluation of a model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CardEvaluation {
-    /// The metric that counts most.
+    /// The primary metric.
     pub primary_metric: Option<String>,
-    /// What the host computed from its predictions.
+    /// The metrics that the host computed from its predictions.
     pub metrics: MetricSet,
-    /// The gates as they were found.
+    /// The results of the gates.
     pub gates: Vec<GateResult>,
-    /// The untouched rows.
+    /// The test table.
     pub test: Option<Dataset>,
     /// The champion that it was compared with; `None` if that is not known.
     pub champion: Option<Champion>,
-    /// How the two were compared. In JSON its fields stand beside the others.
+    /// How the two were compared. In JSON, its fields are inlined.
     #[serde(flatten)]
     pub compared: ComparisonDetails,
-    /// Its confusion matrix, of a classification.
+    /// The confusion matrix of a classification.
     pub confusion: Option<Confusion>,
     /// The host's figures: ROC, precision and recall, calibration.
     pub figures: Vec<Figure>,
-    /// How much features count; scaled to sum to 1 when shown.
+    /// Feature importance; scaled to sum to 1 when shown.
     #[serde(with = "pairs")]
     pub importance: Vec<(String, f64)>,
 }
 
-/// A verdict on a version. It is never changed; a later one supersedes it.
+/// A verdict on a version. It never changes; a later one supersedes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VersionVerdict {
-    /// The outcome.
+    /// The verdict.
     pub verdict: Verdict,
-    /// How it was reached: `better`, `no-worse`, `absolute`, or `person`.
+    /// How it was reached: `better`, `no-worse`, `absolute` or `person`.
     pub policy: String,
-    /// The champion of the moment.
+    /// The champion at that time.
     pub judged_against: JudgedAgainst,
-    /// Why, in one line.
+    /// The reason, on one line.
     pub reason: String,
-    /// Every rule that was looked at.
+    /// Every rule that was considered.
     pub reasons: Vec<Reason>,
     /// Who gave it.
     pub by: String,
-    /// When, for people.
+    /// The time, for people.
     pub at: String,
-    /// Whether a person gave it, whatever the gates said.
+    /// Whether a person gave it, regardless of the gates.
     #[serde(rename = "override")]
     pub is_override: bool,
 }
 
-/// The champion that a verdict was reached against. In JSON the version's number, `null` without a
-/// champion, or `"unknown"`.
+/// The champion at the time of a verdict. In JSON: the version's number, `null` without a champion,
+/// or `"unknown"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "AgainstTwin", into = "AgainstTwin")]
+#[serde(from = "JudgedAgainstJson", into = "JudgedAgainstJson")]
 pub enum JudgedAgainst {
-    /// There was none.
+    /// There was no champion.
     NoChampion,
-    /// This version.
+    /// The champion was this version.
     Champion(u64),
-    /// Nobody knows: the verdict is older than the record of it.
+    /// Not known: the verdict is older than the record of it.
     Unknown,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum AgainstTwin {
+enum JudgedAgainstJson {
     Champion(Option<u64>),
     Unknown(String),
 }
 
-impl From<JudgedAgainst> for AgainstTwin {
+impl From<JudgedAgainst> for JudgedAgainstJson {
     fn from(against: JudgedAgainst) -> Self {
         match against {
             JudgedAgainst::NoChampion => Self::Champion(None),
@@ -187,16 +187,16 @@ impl From<JudgedAgainst> for AgainstTwin {
     }
 }
 
-impl From<AgainstTwin> for JudgedAgainst {
-    fn from(twin: AgainstTwin) -> Self {
+impl From<JudgedAgainstJson> for JudgedAgainst {
+    fn from(twin: JudgedAgainstJson) -> Self {
         match twin {
-            AgainstTwin::Champion(version) => version.map_or(Self::NoChampion, Self::Champion),
-            AgainstTwin::Unknown(_) => Self::Unknown,
+            JudgedAgainstJson::Champion(version) => version.map_or(Self::NoChampion, Self::Champion),
+            JudgedAgainstJson::Unknown(_) => Self::Unknown,
         }
     }
 }
 
-/// What a stage was allowed, for people: `512 MiB`, `30 s`. Empty where it is not known.
+/// The limits of a stage, for people: `512 MiB`, `30 s`. Empty if not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CardLimits {
@@ -206,30 +206,30 @@ pub struct CardLimits {
     pub memory: String,
     /// CPU time.
     pub cpu: String,
-    /// Time on the wall.
+    /// Wall-clock time.
     pub wall: String,
 }
 
-/// Something that happened to a version.
+/// An event in the history of a version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CardEvent {
-    /// When, for people.
+    /// The time, for people.
     pub at: String,
-    /// Who did it.
+    /// Who caused it.
     pub who: String,
-    /// What: `stage changed`.
+    /// The kind of event: `stage changed`.
     pub what: String,
-    /// What it was.
+    /// The old value.
     pub from: Option<String>,
-    /// What it is since.
+    /// The new value.
     pub to: Option<String>,
-    /// Why.
+    /// The reason.
     pub reason: Option<String>,
 }
 
 impl Card {
-    /// The version as people and commands name it: `churn-classifier/3`.
+    /// Returns the version as commands name it: `churn-classifier/3`.
     #[must_use]
     pub fn title(&self) -> String {
         format!("{}/{}", self.details.model, self.details.version)

@@ -1,10 +1,10 @@
-//! A table as a line of a card.
+//! A table as one line of a card.
 
 use crate::report::Dataset;
 use crate::report::document::{Line, Piece, dash};
 use crate::text::count;
 
-/// A table in one line. What it is for is said by whoever shows it.
+/// Returns a table as one line. The caller labels it with its purpose.
 pub(super) fn dataset(table: Option<&Dataset>) -> Line {
     let Some(table) = table else { return dash() };
     let mut line: Line = Vec::new();

@@ -1,4 +1,4 @@
-//! The sections of a card about what was measured: metrics, gates, champion, analyses, importance.
+//! The sections of a card about the evaluation: metrics, gates, champion, analyses, importance.
 
 use super::content::CardEvaluation;
 use super::dataset::dataset;
@@ -9,7 +9,8 @@ use crate::report::document::{Block, Grid, Line, Piece, Section, dash, number_or
 use crate::report::{Champion, Confusion, EvaluatedModel, Verdict};
 use crate::text::{aligned, count, number};
 
-/// Evaluation data, metrics, quantitative analyses and importance.
+/// Returns the sections: evaluation data, metrics, gates, quantitative analyses, feature
+/// importance.
 pub(super) fn sections(evaluation: &CardEvaluation) -> Vec<Section> {
     vec![
         Section::new("Evaluation data", data(evaluation)),
@@ -36,14 +37,14 @@ fn data(evaluation: &CardEvaluation) -> Vec<Block> {
     };
     let test = dataset(evaluation.test.as_ref());
     let mut facts = vec![("Test table".to_owned(), test), ("Compared with".to_owned(), champion)];
-    // Of an evaluation that nobody kept, nothing is known of how it compared.
+    // Without a stored evaluation, nothing is known about the comparison.
     if let Some(champion) = &evaluation.champion {
         let compared = &evaluation.compared;
         facts.push(("Policy".to_owned(), Piece::text(compared.policy_text()).into()));
         let rows = compared.rows_text(Some(champion));
         facts.extend(rows.into_iter().map(|(name, rows)| (name.to_owned(), Piece::Text(rows).into())));
         let difference = compared.comparison.as_ref().and_then(|it| it.difference.as_ref());
-        facts.extend(difference.map(|it| ("MetricDifference".to_owned(), Piece::Text(difference_text(it)).into())));
+        facts.extend(difference.map(|it| ("Difference".to_owned(), Piece::Text(difference_text(it)).into())));
     }
     vec![Block::Facts(facts)]
 }
@@ -57,8 +58,8 @@ fn metrics(evaluation: &CardEvaluation) -> Vec<Block> {
         Some(Champion::Evaluated(champion)) => Some(comparison.map_or(&champion.metrics, |it| &it.champion)),
         _ => None,
     };
-    // Where rows were left out of the comparison alone, the candidate's figures on the rest stand
-    // in a column of their own.
+    // If rows were excluded from the comparison alone, the candidate's values on the rest get a
+    // column of their own.
     let candidate = comparison.map(|it| &it.candidate).filter(|it| champion.is_some() && **it != evaluation.metrics);
     let row = |(name, value): (&str, Option<f64>)| {
         let mut head = vec![Piece::Code(name.to_owned())];
@@ -79,8 +80,8 @@ fn metrics(evaluation: &CardEvaluation) -> Vec<Block> {
     let rows = evaluation.metrics.iter().map(row).collect();
     let columns: &[&str] = match (champion, candidate) {
         (None, _) => &["Metric", "#Value"],
-        (Some(_), None) => &["Metric", "#Value", "#Champion", "#MetricDifference"],
-        (Some(_), Some(_)) => &["Metric", "#Value", "#On compared rows", "#Champion", "#MetricDifference"],
+        (Some(_), None) => &["Metric", "#Value", "#Champion", "#Difference"],
+        (Some(_), Some(_)) => &["Metric", "#Value", "#On compared rows", "#Champion", "#Difference"],
     };
     vec![Block::Table(Grid::new(columns, rows))]
 }
@@ -117,7 +118,7 @@ fn analyses(evaluation: &CardEvaluation) -> Vec<Block> {
         blocks.push(Block::Heading("Confusion".to_owned()));
         blocks.push(confusion_table(confusion));
     }
-    // The confusion is a table above, and importance has a section.
+    // The confusion matrix is the table above, and importance has its own section.
     let drawn = |plot: &Plot| matches!(plot, Plot::Lines(_) | Plot::Points(_) | Plot::Text(_));
     let figures: Vec<_> = evaluation.figures.iter().filter(|figure| drawn(&figure.plot)).cloned().collect();
     if !figures.is_empty() {

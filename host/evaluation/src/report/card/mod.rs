@@ -1,8 +1,8 @@
-//! The model card of a version: what it is, what it is for, how it was measured, and what to beware of.
+//! The model card of a version: its origin, its intended use, its evaluation and its caveats.
 //!
-//! After Mitchell et al., "Model Cards for Model Reporting" (FAT* 2019), whose sections it follows; lineage, limits and the
-//! history of the version are added. Nothing is known here of registries: the caller fills a [`Card`] with strings and
-//! numbers, and whatever it leaves out is said to be unknown.
+//! After Mitchell et al., "Model Cards for Model Reporting" (FAT* 2019), with sections for lineage,
+//! limits and history added. This module knows no registry: the caller fills a [`Card`] with
+//! strings and numbers, and missing parts are shown as unknown.
 
 mod caveats;
 mod content;

@@ -9,7 +9,7 @@ use crate::report::json::json;
 use crate::text::number;
 
 #[derive(Serialize)]
-struct Twin<'a> {
+struct CardJson<'a> {
     format: &'static str,
     caveats: Vec<String>,
     #[serde(flatten)]
@@ -17,19 +17,19 @@ struct Twin<'a> {
 }
 
 impl Card {
-    /// The card as JSON text, with its caveats.
+    /// Returns the card as JSON text, with its caveats.
     #[must_use]
     pub fn json(&self) -> String {
-        json(&Twin { format: "stagewright-model-card/1", caveats: self.caveats(), card: self })
+        json(&CardJson { format: "stagewright-model-card/1", caveats: self.caveats(), card: self })
     }
 
-    /// The card as one HTML file.
+    /// Returns the card as one HTML file.
     #[must_use]
     pub fn html(&self) -> String {
         self.document().html()
     }
 
-    /// The card as Markdown, with what figures show in words.
+    /// Returns the card as Markdown, with figures described in words.
     #[must_use]
     pub fn markdown(&self) -> String {
         self.document().markdown()

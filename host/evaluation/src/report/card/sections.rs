@@ -1,4 +1,5 @@
-//! The sections of a card: details, intended use, data, lineage, history. What was measured is `evaluated`'s.
+//! The sections of a card: details, intended use, data, lineage, history. The module `evaluated`
+//! has those about the evaluation.
 
 use super::content::{Card, CardDetails, CardEvent, CardLimits, DataField, JudgedAgainst, VersionVerdict};
 use super::dataset::dataset;
@@ -6,7 +7,7 @@ use super::evaluated;
 use crate::report::WorkingTree;
 use crate::report::document::{Block, Grid, Line, Piece, Section, dash, text_or_dash};
 
-/// All sections, in the order of Mitchell et al.
+/// Returns all sections, in the order of Mitchell et al.
 pub(super) fn all(card: &Card) -> Vec<Section> {
     let mut sections = vec![
         Section::new("Model details", details(&card.details)),
@@ -122,7 +123,7 @@ fn training_data(card: &Card) -> Vec<Block> {
     blocks
 }
 
-/// All verdicts: none is erased, and the last one counts.
+/// All verdicts are shown. The last one counts.
 fn verdicts(verdicts: &[VersionVerdict]) -> Vec<Block> {
     if verdicts.is_empty() {
         return vec![Block::nothing("Nobody has judged it.")];

@@ -1,14 +1,15 @@
-//! The figures of a comparison: every subject a series.
+//! The figures of a comparison, with one series per subject.
 
 use super::metrics::MetricRow;
 use super::subject::Subject;
 use crate::figure::{BarPlot, BarSeries, Figure, LinePlot, Plot, Series, scaled_importance};
 use crate::report::comparison::rows::union;
 
-/// How many features are shown.
+/// The most features that are shown.
 const FEATURES: usize = 20;
 
-/// Metrics as grouped bars: shares on one axis, and all others on another, so that an error of thousands does not hide them.
+/// Returns metrics as grouped bars: those between 0 and 1 on one axis, all others on another, so
+/// that an error of thousands does not hide them.
 pub(super) fn metric_bars(subjects: &[Subject], rows: &[MetricRow]) -> Vec<Figure> {
     let is_share =
         |row: &&MetricRow| row.cells.iter().filter_map(|cell| cell.value).all(|value| (0.0..=1.0).contains(&value));
@@ -30,7 +31,8 @@ pub(super) fn metric_bars(subjects: &[Subject], rows: &[MetricRow]) -> Vec<Figur
     .collect()
 }
 
-/// How much features count: the twenty that count most for any subject. `None` if no subject names any.
+/// Returns the features that are among the twenty most important of any subject; `None` if no
+/// subject names any.
 pub(super) fn importance_bars(subjects: &[Subject]) -> Option<Figure> {
     let scaled: Vec<Vec<(String, f64)>> =
         subjects.iter().map(|subject| scaled_importance(&subject.importance)).collect();
@@ -50,7 +52,8 @@ pub(super) fn importance_bars(subjects: &[Subject]) -> Option<Figure> {
     Some(bar_figure("importance", "Feature importance", value_label, labels, subjects, values))
 }
 
-/// The subjects' curves, those of one name on one plot, with the references of the first that has it.
+/// Returns the curves of all subjects, one plot for each name, with the references of the first
+/// subject that has it.
 pub(super) fn curves(subjects: &[Subject]) -> Vec<Figure> {
     let mut drawn: Vec<(Figure, LinePlot)> = Vec::new();
     for subject in subjects {
@@ -73,7 +76,7 @@ pub(super) fn curves(subjects: &[Subject]) -> Vec<Figure> {
     drawn.into_iter().map(|(figure, plot)| Figure { plot: Plot::Lines(plot), ..figure }).collect()
 }
 
-/// `candidate (AUC 0.84)` as the subject is called: `churn-classifier/3 (AUC 0.84)`.
+/// Replaces the model in `candidate (AUC 0.84)` by the subject: `churn-classifier/3 (AUC 0.84)`.
 fn renamed(series: &str, title: &str) -> String {
     series.find(" (").map_or_else(|| title.to_owned(), |suffix| format!("{title}{}", &series[suffix..]))
 }

@@ -1,4 +1,4 @@
-//! Metrics side by side: the difference to the first subject, and which is better where that is known.
+//! Metrics side by side: the difference to the first subject, and which is better if that is known.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::metrics::{Direction, direction};
 use crate::report::document::{signed, signed_percent};
 use crate::text::aligned;
 
-/// How a figure stands to the first subject's.
+/// How a value compares with the first subject's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
@@ -20,34 +20,35 @@ pub enum Standing {
     Same,
 }
 
-/// A subject's figure.
+/// A metric of one subject.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct MetricCell {
-    /// The figure; `None` if it is missing or undefined.
+    /// The value; `None` if it is missing or undefined.
     pub value: Option<f64>,
-    /// This minus the first subject's; `None` for the first, or if either is missing.
+    /// The value minus the first subject's; `None` for the first, or if either is missing.
     pub difference: Option<f64>,
-    /// The difference in per cent of the first subject's figure; `None` if that is 0.
+    /// The difference in per cent of the first subject's value; `None` if that is 0.
     pub percent: Option<f64>,
-    /// Whether it is better than the first subject's; `None` if nobody knows: of a metric whose direction is unknown, or
-    /// measured on other test rows.
+    /// Whether the value is better than the first subject's; `None` if that is unknown, because the
+    /// direction of the metric is or because other test rows were used.
     pub standing: Option<Standing>,
-    /// Whether no subject's is better; never where that is unknown, or no two figures differ.
+    /// Whether the value is the best of all; false if that is unknown or all values are equal.
     pub best: bool,
 }
 
 /// A metric of all subjects.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MetricRow {
-    /// Its name.
+    /// The name.
     pub metric: String,
-    /// One per subject, in their order.
+    /// One cell per subject, in their order.
     pub cells: Vec<MetricCell>,
-    /// Whether the figures are not all the same. A missing one is another figure.
+    /// Whether the values differ. A missing one differs from any other.
     pub differs: bool,
 }
 
-/// The metrics of all subjects: those that differ first, otherwise in the order in which the subjects have them.
+/// Returns the metrics of all subjects: those that differ first, otherwise in the order of the
+/// subjects.
 pub(super) fn rows(subjects: &[Subject]) -> Vec<MetricRow> {
     let names = union(subjects.iter().flat_map(|subject| subject.metrics.iter().map(|(name, _)| name)));
     let mut rows: Vec<MetricRow> = names.into_iter().map(|name| row(subjects, name)).collect();
@@ -89,13 +90,13 @@ fn standing(direction: Option<Direction>, value: f64, base: f64) -> Option<Stand
     Some(if better { Standing::Better } else { Standing::Worse })
 }
 
-/// Whether two subjects are known to have been measured on the same rows.
+/// Returns whether two subjects are known to have been measured on the same rows.
 fn same_test_rows(one: &Subject, other: &Subject) -> bool {
     one.measured_on().is_some() && one.measured_on() == other.measured_on()
 }
 
 impl MetricRow {
-    /// The row as text: `0.8461 (+0.0051, +0.61 %, better)`. `several`: whether to say which is best.
+    /// Returns the row as text: `0.8461 (+0.0051, +0.61 %, better)`. `several` adds which is best.
     pub(super) fn text(&self, several: bool) -> ComparisonRow {
         ComparisonRow {
             section: ComparisonSection::Metrics,

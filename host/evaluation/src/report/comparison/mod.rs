@@ -1,7 +1,8 @@
-//! Two or more model versions or runs side by side: what differs, by how much, and whether the metrics can be compared.
+//! Two or more model versions or runs side by side: how they differ, and whether their metrics can
+//! be compared.
 //!
-//! The first subject is the one that the others are compared with. Nothing is known here of registries and runs: the
-//! caller fills subjects with strings and numbers, and whatever one of them lacks is shown as missing.
+//! All others are compared with the first subject. This module knows no registry and no runs: the
+//! caller fills subjects with strings and numbers, and missing parts are shown as missing.
 
 mod figures;
 mod metrics;
@@ -20,21 +21,21 @@ use crate::text::{abbreviated, aligned};
 /// Subjects side by side.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelComparison {
-    /// At least one; the first is the one that the others are compared with.
+    /// At least one. The others are compared with the first.
     pub subjects: Vec<Subject>,
 }
 
-/// Something to know before figures are compared.
+/// A note about the comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Note {
-    /// Whether it forbids a conclusion that one might draw.
+    /// Whether it warns of a wrong conclusion.
     pub warning: bool,
     /// One or two sentences.
     pub text: String,
 }
 
 #[derive(Serialize)]
-struct Twin<'a> {
+struct ComparisonJson<'a> {
     format: &'static str,
     comparable: bool,
     notes: Vec<Note>,
@@ -45,7 +46,7 @@ struct Twin<'a> {
 }
 
 impl ModelComparison {
-    /// Whether all subjects are known to have been measured on the same test rows.
+    /// Returns whether all subjects are known to have been measured on the same test rows.
     #[must_use]
     pub fn comparable(&self) -> bool {
         let mut tables = self.subjects.iter().map(Subject::measured_on);
@@ -53,8 +54,8 @@ impl ModelComparison {
         first.is_some() && tables.all(|table| table == first)
     }
 
-    /// Returns the notes to read first: on other test tables, unknown ones, rows that a model
-    /// learnt from, common training data.
+    /// Returns the notes: about different or unknown test tables, test rows that a model learnt
+    /// from, and common training data.
     #[must_use]
     pub fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();
@@ -91,13 +92,14 @@ impl ModelComparison {
         notes
     }
 
-    /// The metrics of all subjects, those that differ first.
+    /// Returns the metrics of all subjects, those that differ first.
     #[must_use]
     pub fn metric_rows(&self) -> Vec<MetricRow> {
         metrics::rows(&self.subjects)
     }
 
-    /// Everything that is compared as plain text, section by section, rows that differ first. Digests are abbreviated.
+    /// Returns everything that is compared as plain text, by section, rows that differ first.
+    /// Digests are abbreviated.
     #[must_use]
     pub fn text_rows(&self) -> Vec<ComparisonRow> {
         let several = self.subjects.len() > 2;
@@ -112,10 +114,10 @@ impl ModelComparison {
         rows
     }
 
-    /// The comparison as JSON text: subjects as they were given, notes and rows.
+    /// Returns the comparison as JSON text: subjects as given, notes and rows.
     #[must_use]
     pub fn json(&self) -> String {
-        super::json::json(&Twin {
+        super::json::json(&ComparisonJson {
             format: "stagewright-comparison/1",
             comparable: self.comparable(),
             notes: self.notes(),
@@ -125,13 +127,13 @@ impl ModelComparison {
         })
     }
 
-    /// The comparison as one HTML file.
+    /// Returns the comparison as one HTML file.
     #[must_use]
     pub fn html(&self) -> String {
         self.document().html()
     }
 
-    /// The comparison as Markdown; figures are only named.
+    /// Returns the comparison as Markdown; figures are only named.
     #[must_use]
     pub fn markdown(&self) -> String {
         self.document().markdown()
@@ -206,7 +208,7 @@ impl ModelComparison {
         self.subjects.iter().map(|subject| subject.title.as_str())
     }
 
-    /// Titles of the subjects with the same digest, digests in the order that subjects have them.
+    /// Returns the titles of the subjects by digest, in the order of the subjects.
     fn by_digest<'a>(&'a self, of: impl Fn(&'a Subject) -> Option<&'a str>) -> Vec<(&'a str, Vec<&'a str>)> {
         let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
         for subject in &self.subjects {
@@ -229,7 +231,7 @@ fn note(note: Note) -> Line {
     }
 }
 
-/// A row with its mark at the end.
+/// Returns a row with its mark at the end.
 fn marked(head: Line, values: Vec<Line>, differs: bool) -> Vec<Line> {
     let mark =
         if differs { Piece::Badge(Tone::Neutral, "≠ differs".to_owned()) } else { Piece::Muted("same".to_owned()) };
@@ -276,7 +278,7 @@ fn metric_cell(cell: &MetricCell, several: bool) -> Line {
     line
 }
 
-/// `a, b and c`.
+/// Returns `a, b and c`.
 fn listed(names: &[&str]) -> String {
     match names {
         [] => String::new(),

@@ -1,4 +1,4 @@
-//! The rows of a comparison: the union of what the subjects have, and which of them differ.
+//! The rows of a comparison: everything that the subjects have, and whether it differs.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::figure::scaled_importance;
 use crate::report::{Dataset, WorkingTree};
 use crate::text::{aligned, count};
 
-/// What a row is about.
+/// The section of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ComparisonSection {
@@ -25,16 +25,16 @@ pub enum ComparisonSection {
     Code,
     /// Limits.
     Limits,
-    /// How much features count, scaled to sum to 1.
+    /// Feature importance, scaled to sum to 1.
     Importance,
 }
 
 impl ComparisonSection {
-    /// What is shown below the metrics.
+    /// The sections below the metrics.
     pub(super) const AFTER_METRICS: [Self; 6] =
         [Self::Parameters, Self::Data, Self::Components, Self::Code, Self::Limits, Self::Importance];
 
-    /// Its heading.
+    /// Returns the heading.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -53,17 +53,17 @@ impl ComparisonSection {
 /// A row as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ComparisonRow {
-    /// What it is about.
+    /// The section.
     pub section: ComparisonSection,
-    /// What is compared: `training.learning_rate`.
+    /// The name: `training.learning_rate`.
     pub key: String,
-    /// One per subject, in their order; `None` where a subject has none.
+    /// One value per subject, in their order; `None` for a missing one.
     pub values: Vec<Option<String>>,
-    /// Whether the values are not all the same. A missing one is another value.
+    /// Whether the values differ. A missing one differs from any other.
     pub differs: bool,
 }
 
-/// The rows of a section: those that differ first, otherwise in the order in which the subjects have them.
+/// Returns the rows of a section: those that differ first, otherwise in the order of the subjects.
 pub(super) fn rows(subjects: &[Subject], section: ComparisonSection) -> Vec<ComparisonRow> {
     let columns: Vec<Vec<(String, String)>> = subjects.iter().map(|subject| column(subject, section)).collect();
     let mut rows: Vec<ComparisonRow> = union(columns.iter().flatten().map(|(key, _)| key.as_str()))
@@ -81,7 +81,7 @@ pub(super) fn rows(subjects: &[Subject], section: ComparisonSection) -> Vec<Comp
     rows
 }
 
-/// Every key once, in the order of their first appearance.
+/// Returns every key once, in the order of first appearance.
 pub(super) fn union<'a>(keys: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut union: Vec<&str> = Vec::new();
     for key in keys {

@@ -11,32 +11,34 @@ use crate::report::provenance::{Dataset, StageComponent, WorkingTree};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Subject {
-    /// What it is called: `churn-classifier/3`.
+    /// The name: `churn-classifier/3`.
     pub title: String,
-    /// What else is known of it, in order: version, stage, verdict, reason, aliases, run, time, semantic version.
+    /// Further facts in order: version, stage, verdict, reason, aliases, run, time, semantic
+    /// version.
     #[serde(with = "pairs")]
     pub facts: Vec<(String, String)>,
     /// Parameters by name, such as `training.learning_rate`.
     #[serde(with = "pairs")]
     pub parameters: Vec<(String, String)>,
-    /// What the host computed from its predictions.
+    /// The metrics that the host computed from its predictions.
     pub metrics: MetricSet,
-    /// Its tables; [`Dataset::MEASURED_ON`] tells whether metrics can be compared.
+    /// Its tables. Metrics can be compared if [`Dataset::MEASURED_ON`] is the same.
     pub data: Vec<Dataset>,
     /// Its components.
     pub components: Vec<StageComponent>,
-    /// The working tree that it comes from, if it is known.
+    /// The working tree of its run, if it is known.
     pub code: Option<WorkingTree>,
-    /// Limits that it ran under, by name: `training.memory`.
+    /// The limits of its stages, by name: `training.memory`.
     #[serde(with = "pairs")]
     pub limits: Vec<(String, String)>,
-    /// How much features count; scaled to sum to 1 when shown.
+    /// Feature importance; scaled to sum to 1 when shown.
     #[serde(with = "pairs")]
     pub importance: Vec<(String, f64)>,
-    /// Plots of lines, as the evaluation report has them: `roc`, `precision-recall`, `calibration`. Of each, the first
-    /// series that is no reference is this subject's; plots of one name are drawn together.
+    /// Line plots of the evaluation report: `roc`, `precision-recall`, `calibration`. The first
+    /// series of each that is not a reference belongs to this subject. Plots with the same name are
+    /// drawn together.
     pub curves: Vec<Figure>,
-    /// The sentences to read before its figures are believed, as its evaluation report has them.
+    /// The caveats of its evaluation report.
     pub caveats: Vec<String>,
 }
 

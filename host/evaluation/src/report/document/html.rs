@@ -7,7 +7,7 @@ use super::{Block, Document, Grid, Line, Piece, Tone};
 use crate::text::abbreviated;
 
 impl Document {
-    /// The document as one HTML file that needs nothing but itself.
+    /// Returns the document as one self-contained HTML file.
     pub(in super::super) fn html(&self) -> String {
         let title = short(&self.title);
         let body = html! {

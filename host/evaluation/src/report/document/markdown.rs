@@ -1,7 +1,7 @@
 //! A document as Markdown: CommonMark with the tables of GitHub Flavored Markdown 0.29.
 //!
-//! Everything is written so that a renderer shows the text that was given: no character of it begins markup, HTML or a
-//! cell. `write!` to a `String` cannot fail, so its results are dropped.
+//! Text is escaped so that a renderer shows it unchanged: no character of it begins markup, HTML or
+//! a cell. `write!` to a `String` cannot fail, so its results are dropped.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use super::{Block, Document, Grid, Line, Piece};
 use crate::figure::{Figure, Plot};
 use crate::text::abbreviated;
 
-/// Where a line is written: a pipe within code ends a cell, and is escaped only there.
+/// The place of a line. Only in a cell is a pipe within code escaped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Flow,
@@ -18,7 +18,7 @@ enum Place {
 }
 
 impl Document {
-    /// The document as one Markdown file.
+    /// Returns the document as one Markdown file.
     pub(in super::super) fn markdown(&self) -> String {
         let mut out = String::new();
         let _ = write!(out, "# {}\n\n{}\n", escaped(&short(&self.title)), line(&self.lead, Place::Flow));
@@ -45,7 +45,7 @@ fn block(out: &mut String, block: &Block) {
             table(out, grid);
             Ok(())
         }
-        Block::Figures(figures) => figures.iter().try_for_each(|figure| writeln!(out, "- {}", said(figure))),
+        Block::Figures(figures) => figures.iter().try_for_each(|figure| writeln!(out, "- {}", description(figure))),
         Block::Command(command) => {
             let command = long(command);
             let fence = "`".repeat(longest_run(&command).max(2) + 1);
@@ -64,8 +64,8 @@ fn table(out: &mut String, grid: &Grid) {
     }
 }
 
-/// What a figure shows, where it cannot be drawn.
-fn said(figure: &Figure) -> String {
+/// Describes a figure in words.
+fn description(figure: &Figure) -> String {
     let series: Vec<&str> = match &figure.plot {
         Plot::Lines(plot) | Plot::Points(plot) => {
             plot.series.iter().filter(|series| !series.reference).map(|series| series.name.as_str()).collect()
@@ -95,7 +95,8 @@ fn line(line: &Line, place: Place) -> String {
     if place == Place::Flow { not_a_block(&out) } else { out }
 }
 
-/// Text of which no character means anything (CommonMark 0.31, section 2.4: any ASCII punctuation may be escaped).
+/// Escapes text so that no character has a meaning (CommonMark 0.31, section 2.4: any ASCII
+/// punctuation may be escaped).
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -107,8 +108,8 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// A code span: its fence is longer than any run of backticks within (CommonMark 0.31, section 6.1), and in a cell its pipes
-/// are escaped (GFM 0.29, section 4.10).
+/// Returns a code span. Its fence is longer than any run of backticks within it (CommonMark 0.31,
+/// section 6.1), and in a cell its pipes are escaped (GFM 0.29, section 4.10).
 fn code(text: &str, place: Place) -> String {
     if text.is_empty() {
         return String::new();
@@ -123,7 +124,8 @@ fn longest_run(text: &str) -> usize {
     text.split(|character| character != '`').map(str::len).max().unwrap_or(0)
 }
 
-/// A line that begins neither a list (`- `, `+ `, `1. `, `1) `) nor a rule (`---`) nor, by its spaces, a block of code.
+/// Escapes a line so that it begins neither a list (`- `, `+ `, `1. `, `1) `) nor a rule (`---`)
+/// nor, by its spaces, a block of code.
 fn not_a_block(line: &str) -> String {
     let line = line.trim_start();
     let digits = line.chars().take_while(char::is_ascii_digit).count();

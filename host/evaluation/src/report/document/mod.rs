@@ -1,7 +1,8 @@
-//! What a report says, before it is a page or a Markdown file.
+//! The contents of a report, before it becomes HTML or Markdown.
 //!
-//! A report that people read in both forms is put together once, of these blocks, and written twice, so that the two say
-//! the same. Everything here may come from others: the writers make it printable, cut it and escape it.
+//! A report that exists in both forms is composed once, of these blocks, and written twice, so that
+//! both say the same. Any text may be untrusted: the writers make it printable, cut it and escape
+//! it.
 
 mod html;
 mod markdown;
@@ -13,20 +14,20 @@ use crate::text::aligned;
 /// A report.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Document {
-    /// Its name.
+    /// The title.
     pub(super) title: String,
-    /// What to know before anything else.
+    /// The introduction.
     pub(super) lead: Line,
-    /// The rest.
+    /// The sections.
     pub(super) sections: Vec<Section>,
 }
 
-/// A part with a heading.
+/// A section with a heading.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Section {
     /// The heading.
     pub(super) title: String,
-    /// Below it.
+    /// The contents.
     pub(super) blocks: Vec<Block>,
 }
 
@@ -36,81 +37,81 @@ impl Section {
     }
 }
 
-/// A piece of a section.
+/// A block of a section.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Block {
     /// A heading within the section.
     Heading(String),
-    /// A sentence or more.
+    /// A paragraph.
     Paragraph(Line),
-    /// Sentences with bullets.
+    /// A bullet list.
     List(Vec<Line>),
-    /// Names and what they are.
+    /// Names and values.
     Facts(Vec<(String, Line)>),
-    /// Rows under columns.
+    /// A table.
     Table(Grid),
-    /// Drawings. Markdown only says what they show.
+    /// Figures. Markdown only describes them.
     Figures(Vec<Figure>),
-    /// A line to type.
+    /// A command line.
     Command(String),
 }
 
 impl Block {
-    /// A sentence that says that there is nothing.
+    /// Returns a sentence that says that there is nothing.
     pub(super) fn nothing(sentence: &str) -> Self {
         Self::Paragraph(vec![Piece::Muted(sentence.to_owned())])
     }
 }
 
-/// A table: every row has as many cells as there are columns, and its first names it.
+/// A table. Every row has as many cells as there are columns; the first cell names it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Grid {
-    /// The head, and whether the column holds numbers.
+    /// The header, and whether each column holds numbers.
     pub(super) columns: Vec<(String, bool)>,
     /// The cells, row by row.
     pub(super) rows: Vec<Vec<Line>>,
 }
 
 impl Grid {
-    /// A table of text; a `#` before a column's name says that it holds numbers.
+    /// Returns a table; a `#` before a column's name marks a column of numbers.
     pub(super) fn new(columns: &[&str], rows: Vec<Vec<Line>>) -> Self {
         let column = |name: &&str| (name.trim_start_matches('#').to_owned(), name.starts_with('#'));
         Self { columns: columns.iter().map(column).collect(), rows }
     }
 }
 
-/// Text in one line, of pieces that stand beside each other as they are: spaces are theirs.
+/// One line of text. The pieces follow each other without added spaces.
 pub(super) type Line = Vec<Piece>;
 
-/// A run of text in one look.
+/// A run of text in one style.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Piece {
-    /// A sentence, or a part of it.
+    /// Plain text.
     Text(String),
-    /// What counts.
+    /// Emphasised text.
     Strong(String),
-    /// What counts less.
+    /// Text of less importance.
     Muted(String),
     /// A name that programs know.
     Code(String),
     /// A digest in full.
     Digest(String),
-    /// Text whose digests are cut to their beginning; a page shows them in full to whoever points there.
+    /// Text whose digests are abbreviated. A page shows them in full on hover.
     Abbreviated(String),
-    /// A finding, told apart by its words as well as by its colour.
+    /// A badge, which differs in its words as well as in its colour.
     Badge(Tone, String),
-    /// The rest stands below.
+    /// A line break.
     Break,
 }
 
-/// Whether a finding is welcome.
+/// The tone of a badge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// It is.
+    /// Good.
     Good,
-    /// It is not.
+    /// Bad.
     Bad,
-    /// Neither.
+    /// Neutral.
     Neutral,
 }
 
@@ -119,12 +120,12 @@ impl Piece {
         Self::Text(text.into())
     }
 
-    /// A passed or failed mark.
+    /// Returns a passed or failed mark.
     pub(super) fn mark(good: bool, yes: &str, no: &str) -> Self {
         if good { Self::Badge(Tone::Good, format!("✓ {yes}")) } else { Self::Badge(Tone::Bad, format!("✗ {no}")) }
     }
 
-    /// A verdict's mark.
+    /// Returns the mark of a verdict.
     pub(super) fn verdict(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Approved => Self::mark(true, verdict.name(), ""),
@@ -140,27 +141,27 @@ impl From<Piece> for Line {
     }
 }
 
-/// Nothing to show.
+/// Returns a dash, for a missing value.
 pub(super) fn dash() -> Line {
     Piece::Muted("–".to_owned()).into()
 }
 
-/// Text, or a dash for none.
+/// Returns text, or a dash for none.
 pub(super) fn text_or_dash(text: Option<&str>) -> Line {
     text.filter(|text| !text.is_empty()).map_or_else(dash, |text| Piece::text(text).into())
 }
 
-/// A number, or a dash for none.
+/// Returns a number, or a dash for none.
 pub(super) fn number_or_dash(value: Option<f64>) -> Line {
     value.map_or_else(dash, |value| Piece::text(aligned(value)).into())
 }
 
-/// A number with its sign.
+/// Returns a number with its sign.
 pub(super) fn signed(value: f64) -> String {
     if value > 0.0 { format!("+{}", aligned(value)) } else { aligned(value) }
 }
 
-/// A share in per cent, with its sign.
+/// Returns a percentage with its sign.
 pub(super) fn signed_percent(percent: f64) -> String {
     format!("{percent:+.2} %")
 }

@@ -78,7 +78,7 @@ impl EvaluationReport {
                 dt { "Test table" } dd { (count(self.test.rows)) " rows " (digest(&self.test.digest)) }
                 @for (name, rows) in self.compared.rows_text(Some(&self.champion)) { dt { (name) } dd { (rows) } }
                 @if let Some(difference) = self.compared.comparison.as_ref().and_then(|it| it.difference.as_ref()) {
-                    dt { "MetricDifference" } dd { (short(&difference_text(difference))) }
+                    dt { "Difference" } dd { (short(&difference_text(difference))) }
                 }
             }
             @let caveats = self.caveats();
@@ -143,7 +143,7 @@ impl EvaluationReport {
 
     fn metrics(&self) -> Markup {
         let compared = self.compared_metrics();
-        // Another column only where rows were left out of the comparison alone.
+        // A further column is needed only if rows were excluded from the comparison alone.
         let on_compared = compared.map(|(candidate, _)| candidate).filter(|it| **it != self.candidate.metrics);
         let differences = self.differences();
         html! {
@@ -153,7 +153,7 @@ impl EvaluationReport {
                         tr {
                             th { "Metric" } th class="n" { "Candidate" }
                             @if on_compared.is_some() { th class="n" { "On compared rows" } }
-                            @if compared.is_some() { th class="n" { "Champion" } th class="n" { "MetricDifference" } }
+                            @if compared.is_some() { th class="n" { "Champion" } th class="n" { "Difference" } }
                         }
                     }
                     tbody {
@@ -224,7 +224,7 @@ fn identity(version: Option<u64>, of: &str) -> Markup {
     html! { @if let Some(version) = version { "version " (version) " " } (digest(of)) }
 }
 
-/// A difference with its sign, marked by whether it is good: of a loss, less is.
+/// Returns a difference with its sign, marked as good or bad; for losses, less is good.
 fn difference(metric: &str, value: Option<f64>) -> Markup {
     let Some(value) = value else {
         return figure_or_dash(None);

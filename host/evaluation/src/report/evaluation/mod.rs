@@ -1,5 +1,5 @@
-//! The evaluation report: candidate beside champion on the same untouched test rows, gates,
-//! decision, figures, digests.
+//! The evaluation report: candidate and champion on the same test rows, gates, decision, figures,
+//! digests.
 
 mod html;
 mod report;

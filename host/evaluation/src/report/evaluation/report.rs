@@ -11,45 +11,46 @@ use crate::report::evaluated_model::{Champion, EvaluatedModel};
 use crate::report::json::json;
 use crate::report::subject::{ReportComponent, ReportTable};
 
-/// Why.
+/// A reason for a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// The gate or rule: `minimum roc_auc`.
     pub gate: String,
-    /// Whether it speaks for the candidate.
+    /// Whether it supports the candidate.
     pub passed: bool,
-    /// One sentence with the figures.
+    /// One sentence with the numbers.
     pub message: String,
 }
 
-/// The promotion stage's decision.
+/// The decision of the promotion stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromotionDecision {
-    /// The outcome.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Who decided; `None` if the host did, by the gates alone.
+    /// The component that decided; `None` if the host did, by the gates alone.
     pub component: Option<ReportComponent>,
-    /// Every rule that was looked at.
+    /// Every rule that was considered.
     pub reasons: Vec<Reason>,
 }
 
-/// The evaluation component's statements. They are shown under its name, and no gate reads them.
+/// Metrics and figures of the evaluation component. They are shown under its name, and no gate
+/// reads them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ComponentReport {
-    /// Who said it.
+    /// The component.
     pub component: ReportComponent,
     /// Its metrics.
     pub metrics: MetricSet,
-    /// Its figures; each has passed [`Figure::check`].
+    /// Its figures. Each has passed [`Figure::check`].
     pub figures: Vec<Figure>,
 }
 
-/// An artifact of the run, by content.
+/// An artifact of the run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportArtifact {
     /// The stage that made it.
     pub stage: String,
-    /// Its name among the stage's.
+    /// The name among the stage's artifacts.
     pub name: String,
     /// `table`, `blob` or `document`.
     pub kind: String,
@@ -57,39 +58,39 @@ pub struct ReportArtifact {
     pub digest: String,
 }
 
-/// The report on a candidate after its evaluation, with the decision if the report is that of a
-/// verdict. The report of a run's evaluation is written before anything is decided.
+/// The report on an evaluated candidate. The report of a run's evaluation is written before the
+/// decision; the report of a verdict includes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationReport {
     /// The name of the registered model.
     pub model: String,
-    /// The task in words for people: `binary, positive class Yes`.
+    /// The task, for people: `binary, positive class Yes`.
     pub task: String,
-    /// The metric that counts most.
+    /// The primary metric.
     pub primary_metric: String,
-    /// The untouched rows that both models predicted.
+    /// The test rows that both models predicted.
     pub test: ReportTable,
     /// The candidate.
     pub candidate: EvaluatedModel,
     /// The champion.
     pub champion: Champion,
-    /// How the two were compared. In JSON its fields stand beside the others.
+    /// How the two were compared. In JSON, its fields are inlined.
     #[serde(flatten)]
     pub compared: ComparisonDetails,
-    /// The manifest's gates as the host found them.
+    /// The results of the manifest's gates.
     pub gates: Vec<GateResult>,
-    /// The decision; `None` in the report of an evaluation, which decides nothing.
+    /// The decision; `None` in the report of an evaluation.
     pub decision: Option<PromotionDecision>,
     /// The host's figures.
     pub figures: Vec<Figure>,
-    /// The evaluation component's addition.
+    /// Metrics and figures of the evaluation component.
     pub reported: Option<ComponentReport>,
-    /// The artifacts that the candidate comes from.
+    /// The artifacts that the candidate was made from.
     pub artifacts: Vec<ReportArtifact>,
 }
 
 #[derive(Serialize)]
-struct Twin<'a> {
+struct EvaluationJson<'a> {
     format: &'static str,
     passed: bool,
     verdict: Verdict,
@@ -106,20 +107,20 @@ struct Twin<'a> {
 }
 
 impl EvaluationReport {
-    /// The decision, else what the gates say by themselves.
+    /// Returns the decision or, without one, the verdict of the gates.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         self.decision.as_ref().map_or_else(|| Verdict::of(&self.gates), |decision| decision.verdict)
     }
 
-    /// Whether every gate is passed and no decision speaks against the candidate.
+    /// Returns whether every gate passed and the decision approves.
     #[must_use]
     pub fn passed(&self) -> bool {
         self.gates.iter().all(|gate| gate.passed) && self.verdict() == Verdict::Approved
     }
 
-    /// The version of the champion that stood when the candidate was evaluated, readable or not;
-    /// `None` without one.
+    /// Returns the version of the champion at the time of the evaluation, readable or not; `None`
+    /// without one.
     #[must_use]
     pub fn judged_against(&self) -> Option<u64> {
         match &self.champion {
@@ -129,22 +130,20 @@ impl EvaluationReport {
         }
     }
 
-    /// Returns the sentences to read before the figures are believed: that a model learnt from test
-    /// rows, or that nobody can tell.
+    /// Returns the caveats: that a model learnt from test rows, or that this is unknown.
     #[must_use]
     pub fn caveats(&self) -> Vec<String> {
         self.compared.caveats(Some(&self.champion), Some(self.test.rows))
     }
 
-    /// Whether the champion, if it was evaluated, predicted the rows that the candidate predicted.
+    /// Returns whether the champion, if it was evaluated, predicted the same rows as the candidate.
     #[must_use]
     pub fn same_test_rows(&self) -> bool {
         self.candidate.test_digest == self.test.digest
             && self.evaluated_champion().is_none_or(|champion| champion.test_digest == self.test.digest)
     }
 
-    /// How the candidate was judged, by name and in words, for those who put models side by side:
-    /// policy, champion, rows, difference.
+    /// Returns facts for a comparison of models, by name: policy, champion, rows, difference.
     #[must_use]
     pub fn facts(&self) -> Vec<(String, String)> {
         let against = match (&self.champion, self.judged_against()) {
@@ -160,11 +159,11 @@ impl EvaluationReport {
         facts.into_iter().map(|(name, fact)| (name.to_lowercase(), fact)).collect()
     }
 
-    /// The report as JSON text, with the verdict, the text of a failure, the gates for programs
-    /// ([`GateSummary`]) and what the candidate has more than the champion.
+    /// Returns the report as JSON text, with the verdict, the message of a failure, the gates for
+    /// programs ([`GateSummary`]) and the candidate's differences to the champion.
     #[must_use]
     pub fn json(&self) -> String {
-        json(&Twin {
+        json(&EvaluationJson {
             format: "stagewright-evaluation-report/1",
             passed: self.passed(),
             verdict: self.verdict(),
@@ -187,16 +186,16 @@ impl EvaluationReport {
         }
     }
 
-    /// Both models' metrics on the rows that were compared, candidate first; `None` without a
-    /// champion that was evaluated.
+    /// Returns the metrics of candidate and champion on the rows that were compared; `None` if the
+    /// champion was not evaluated.
     pub(super) fn compared_metrics(&self) -> Option<(&MetricSet, &MetricSet)> {
         let champion = self.evaluated_champion()?;
-        // A report of before comparisons left rows out has both on the test table.
+        // Older reports, which excluded no rows, have both on the test table.
         let all = (&self.candidate.metrics, &champion.metrics);
         Some(self.compared.comparison.as_ref().map_or(all, |it| (&it.candidate, &it.champion)))
     }
 
-    /// Candidate minus champion on the rows that were compared, of the metrics that both have.
+    /// Returns candidate minus champion on the rows that were compared, for metrics that both have.
     pub(super) fn differences(&self) -> MetricSet {
         let Some((candidate, champion)) = self.compared_metrics() else {
             return MetricSet::new();
