@@ -1,4 +1,4 @@
-//! The artifacts of a run by typed names: who makes each of them, and what it holds.
+//! The artifacts of a run, each with the type of its content.
 
 mod documents;
 
@@ -17,7 +17,7 @@ use crate::run_error::RunError;
 
 pub(crate) use documents::{Decision, Segment, Segments};
 
-/// An artifact of the kind `T`.
+/// An artifact with content of type `T`.
 pub(crate) struct Artifact<T> {
     pub(crate) name: ArtifactName,
     kind: PhantomData<fn() -> T>,
@@ -28,24 +28,24 @@ impl<T> Artifact<T> {
         Self { name, kind: PhantomData }
     }
 
-    /// Returns the error of a step for which it is missing.
+    /// Returns the error for a missing artifact.
     pub(crate) fn missing(&self) -> RunError {
         RunError::MissingArtifact { stage: self.name.world.into(), name: self.name.name.to_owned() }
     }
 }
 
-/// A JSON document of a `T`.
+/// A JSON document that holds a `T`.
 pub(crate) struct Json<T>(PhantomData<fn() -> T>);
 
-/// A report for people.
+/// A report as a page.
 pub(crate) enum Html {}
 
 /// A table for other programs.
 pub(crate) enum Csv {}
 
-/// Kinds of artifacts that stages of a run read.
+/// A type of content that stages read.
 pub(crate) trait Readable {
-    /// The artifact, opened.
+    /// The opened content.
     type Opened;
 
     /// Opens an artifact of the store.
@@ -79,9 +79,9 @@ impl<T: DeserializeOwned> Readable for Json<T> {
     }
 }
 
-/// Kinds of documents, which the host makes.
+/// A type of document that the host writes.
 pub(crate) trait Document {
-    /// The type of its bytes.
+    /// The document's media type.
     const MEDIA_TYPE: &'static str;
 }
 
@@ -121,7 +121,7 @@ pub(crate) const FEATURES_VALIDATION: Artifact<Table> = Artifact::new(names::FEA
 pub(crate) const MODEL: Artifact<Blob> = Artifact::new(names::MODEL);
 pub(crate) const IMPORTANCE: Artifact<Json<FeatureImportance>> = Artifact::new(names::IMPORTANCE);
 /// The components that a model needs. Training keeps them with the model, so a version is complete
-/// from then on.
+/// when training ends.
 pub(crate) const COMPONENTS: [(World, Artifact<Blob>); 2] = [
     (World::Transformation, Artifact::new(names::TRANSFORMATION_COMPONENT)),
     (World::Training, Artifact::new(names::TRAINING_COMPONENT)),

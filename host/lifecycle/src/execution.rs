@@ -1,4 +1,5 @@
-//! A step at work: what it may open, what it makes, its account.
+//! The execution of one step: it opens the declared inputs, collects outputs, and accounts for
+//! resources.
 
 mod host_table;
 mod notes;
@@ -29,33 +30,33 @@ use notes::Notes;
 
 pub(crate) use host_table::HostTable;
 
-/// The live side of a step. Nothing in it changes a result.
+/// The live objects that a step is executed with. None of them changes a result.
 #[derive(Clone)]
 pub struct Session {
-    /// Where its inputs are and its outputs are made.
+    /// The store of its inputs and outputs.
     pub artifacts: ArtifactStore,
-    /// Runs components.
+    /// The sandbox that runs components.
     pub sandbox: Arc<dyn Sandbox>,
-    /// Decodes files.
+    /// The decoder of files.
     pub decoder: Arc<dyn Decode>,
-    /// The components that it may call, admitted.
+    /// The admitted components that it may call.
     pub components: Vec<Arc<Component>>,
-    /// The file that the input `source` is, and its content, if it is no artifact; or why it cannot
-    /// be read.
+    /// The file of the input `source` with its content, where that is not an artifact; or the
+    /// reason why it cannot be read.
     pub source: Option<Result<(PathBuf, Content), StageFault>>,
-    /// Who watches.
+    /// The observer.
     pub observer: Arc<dyn Observer>,
-    /// How many instances may run at once.
+    /// The number of instances that may run at once.
     pub workers: usize,
-    /// Stops it.
+    /// The token that cancels it.
     pub cancel: Cancel,
 }
 
-/// A step at work.
+/// A step while it is executed.
 ///
-/// It opens what its invocation [declares](Execution::declare), and nothing else.
+/// It opens the inputs that its invocation [declares](Execution::declare), and nothing else.
 pub(crate) struct Execution {
-    /// The place in the pipeline.
+    /// The step.
     pub(crate) step: StepId,
     pub(crate) world: World,
     /// The component that is called.
@@ -69,11 +70,12 @@ pub(crate) struct Execution {
     staging: Staging,
     meter: Arc<Meter>,
     watch: Watch,
-    /// Meters of other stages' components that worked for this one (predictions during evaluation).
+    /// The meters of components of other stages that worked for this one, such as the predictions
+    /// of an evaluation.
     nested: Vec<Arc<Meter>>,
     notes: Arc<Notes>,
     outputs: Vec<ArtifactRecord>,
-    /// Figures that the host found, which become the run's metrics.
+    /// Metrics of the run that the host computed.
     results: Vec<(String, Option<f64>)>,
     began: Instant,
     pub(crate) began_ms: i64,
@@ -84,7 +86,7 @@ pub(crate) fn now_ms() -> i64 {
 }
 
 impl Execution {
-    /// Begins a step: from now on, its time counts.
+    /// Starts the execution of a step. Its time counts from now on.
     pub(crate) fn begin(step: StepId, component: Arc<Component>, limits: Limits, session: Session) -> Self {
         let world = component.world;
         session.observer.stage_started(&step, &component.name);
@@ -112,14 +114,14 @@ impl Execution {
         }
     }
 
-    /// Allows what an invocation declares.
+    /// Allows the inputs that an invocation declares.
     pub(crate) fn declare(&mut self, invocation: &Invocation) {
         self.guest = Some(invocation.guest.clone());
         self.inputs = invocation.inputs.iter().map(|input| (input.role.clone(), input.clone())).collect();
     }
 
-    /// The end of the work: a wish to stop that no call noticed ends it too, and a limit that the
-    /// step is past says more than a wish to stop.
+    /// Returns the final result of the work. A cancellation that no call noticed fails it, and so
+    /// does a limit that the step is past; the limit takes precedence.
     pub(crate) fn settled(&self, worked: Result<(), RunError>) -> Result<(), RunError> {
         match worked {
             Ok(()) if self.session.cancel.is_cancelled() => Err(self.interrupted().into()),
@@ -128,24 +130,24 @@ impl Execution {
         }
     }
 
-    /// Makes the outputs, and those inputs that the host brought, visible to others.
+    /// Publishes the outputs, and the inputs that the host brought.
     pub(crate) fn publish(&self) -> Result<(), RunError> {
         let outputs = self.outputs.iter().map(|output| output.digest);
         let kept: Vec<_> = outputs.chain(self.fresh.iter().map(Blob::digest)).collect();
         Ok(self.staging.clone().publish_only(&kept)?)
     }
 
-    /// The artifacts that it made, which are not published.
+    /// Returns the staging area with the unpublished artifacts.
     pub(crate) fn staging(&self) -> Staging {
         self.staging.clone()
     }
 
-    /// Ends the step.
+    /// Ends the step, and returns its outcome.
     pub(crate) fn outcome(&mut self, fault: Option<&RunError>) -> Outcome {
         self.watch.charge();
         let recorded = self.notes.take();
         let mut metrics = recorded.metrics;
-        // Instances work at once: the order in which they reported is no part of the record.
+        // Instances report at the same time. Their order is not part of the record.
         metrics.sort_by(|a, b| (&a.name, a.step).cmp(&(&b.name, b.step)));
         let outputs = std::mem::take(&mut self.outputs);
         Outcome {
@@ -179,15 +181,15 @@ impl Execution {
         }
     }
 
-    /// The context of the instances of the step's component. `roles` are those of columns that they
-    /// may write; other columns are features.
+    /// Returns the context for the step's component. `roles` are the roles of columns that it may
+    /// write; other columns are features.
     pub(crate) fn context(&self, roles: HashMap<String, Role>) -> Result<Arc<StageContext>, StageFault> {
         let guest = self.guest.as_ref().ok_or_else(|| StageFault::host("a step begins with an invocation"))?;
         self.context_of(guest, self.meter.clone(), Some(self.staging.clone()), roles)
     }
 
-    /// The same for a component of a model, which works for this step. Its time counts against its
-    /// own limits, and only while it is called.
+    /// Returns the context for a component of a model that works for this step. Its time counts
+    /// against its own limits, and only while it is called.
     pub(crate) fn nested(&mut self, guest: &GuestSpec) -> Result<Arc<StageContext>, StageFault> {
         let meter = Arc::new(Meter::while_called());
         self.nested.push(meter.clone());
@@ -225,46 +227,48 @@ impl Execution {
         }))
     }
 
-    /// Does what this stage waits for: components of other stages at work. It is no part of its
-    /// time on the wall.
+    /// Runs `work`, in which components of other stages work for this one. Its time is not part of
+    /// this stage's wall time.
     pub(crate) fn waiting<T>(&self, work: impl FnOnce() -> T) -> T {
         self.meter.waiting(work)
     }
 
-    /// Ends long work of the host: at a wish to stop, and at a limit of the stage.
+    /// Returns the interrupt for long work of the host. It stops the work at a limit of the stage
+    /// or a cancellation.
     pub(crate) fn interrupt(&self) -> Interrupt {
         self.watch.interrupt()
     }
 
-    /// The limits of decoding a file for the stage: the rest of the stage's own.
+    /// Returns the limits for decoding a file for the stage: the remainder of the stage's own
+    /// limits.
     pub(crate) fn leave(&self) -> DecodeLimits {
         let meter = self.meter.clone();
-        // A decoder is no component: the wall of one is not missed around it.
+        // A decoder is host code, not a component, so the `wasm` wall is not missing around it.
         let stood = move |walls: &[&'static str]| meter.stood(std::iter::once("wasm").chain(walls.iter().copied()));
         DecodeLimits { interrupt: self.interrupt(), memory: self.limits.memory, on_walls: Some(Arc::new(stood)) }
     }
 
-    /// When the stage must be over.
+    /// Returns the time at which the stage's wall time limit ends.
     pub(crate) fn deadline(&self) -> Instant {
         self.began + self.limits.wall
     }
 
-    /// Why long work of the host ended early.
+    /// Returns the reason why long work of the host ended early.
     pub(crate) fn interrupted(&self) -> StageFault {
         self.watch.interrupted()
     }
 
-    /// Looks after the host's own work for the stage.
+    /// Returns the watch over the host's work for the stage.
     pub(crate) fn watch(&self) -> &Watch {
         &self.watch
     }
 
-    /// Begins a blob that the host makes for the stage.
+    /// Creates a blob that the host writes for the stage.
     pub(crate) fn create_blob(&self) -> Result<BlobWriter, StageFault> {
         self.staging.create_blob().map_err(StageFault::host)
     }
 
-    /// A fault of the stage's component against the contract.
+    /// Returns a fault for a breach of the contract by the stage's component.
     pub(crate) fn contract(&self, export: &str, message: impl std::fmt::Display) -> StageFault {
         StageFault::Contract {
             stage: self.world.into(),
@@ -274,7 +278,7 @@ impl Execution {
         }
     }
 
-    /// Begins a table that the host makes for the stage.
+    /// Creates a table that the host writes for the stage.
     pub(crate) fn create_table(&self, schema: &Schema) -> Result<HostTable, StageFault> {
         self.watch.hold(TableWriter::empty_bytes(schema))?;
         let writer = self.staging.create_table(schema).map_err(StageFault::host)?;
@@ -286,18 +290,18 @@ impl Execution {
         self.inputs.get(role).ok_or_else(undeclared)
     }
 
-    /// An artifact that an earlier stage made.
+    /// Opens an artifact of an earlier stage.
     pub(crate) fn open<T: Readable>(&self, artifact: &Artifact<T>) -> Result<T::Opened, RunError> {
         let digest = self.input(&artifact.name.role())?.digest;
         T::open(&self.session.artifacts, &digest, artifact.name)
     }
 
-    /// The same, where it need not be there.
+    /// Opens an artifact of an earlier stage, if it is declared.
     pub(crate) fn open_if_there<T: Readable>(&self, artifact: &Artifact<T>) -> Result<Option<T::Opened>, RunError> {
         self.is_declared(&artifact.name.role()).then(|| self.open(artifact)).transpose()
     }
 
-    /// The tables that the manifest hands over under names, by these.
+    /// Opens the named tables of a preparation, each with its name.
     pub(crate) fn named_tables(&self) -> Result<Vec<(String, Table)>, RunError> {
         let named = self.inputs.iter().filter_map(|(role, input)| Some((role.strip_prefix(NAMED_INPUT)?, input)));
         let open =
@@ -305,7 +309,7 @@ impl Execution {
         named.map(open).collect()
     }
 
-    /// A blob that no stage of the pipeline made, verified.
+    /// Opens and verifies an input that no stage of the pipeline made.
     pub(crate) fn blob(&self, role: &str) -> Result<Blob, RunError> {
         let digest = self.input(role)?.digest;
         match self.fresh.iter().find(|blob| blob.digest() == digest) {
@@ -314,15 +318,15 @@ impl Execution {
         }
     }
 
-    /// Keeps a blob that the host brought for the step.
+    /// Adds a blob that the host brought as an input of the step. It is published with the outputs.
     pub(crate) fn bring(&mut self, blob: &Blob) {
         self.fresh.push(blob.clone());
     }
 
-    /// The file that holds the content of the source, and the blob that it is, if it is one.
+    /// Returns the file with the source's content, and the blob that it is, if it is one.
     pub(crate) fn source(&self) -> Result<(PathBuf, Option<Blob>), StageFault> {
         match (&self.session.source, self.input(SOURCE)) {
-            // A content that nobody could read is not declared.
+            // Content that could not be read is not declared.
             (Some(Err(fault)), Err(_)) => Err(fault.clone()),
             (_, Err(undeclared)) => Err(undeclared),
             (Some(Ok((path, content))), Ok(declared)) if content.digest == declared.digest => Ok((path.clone(), None)),
@@ -333,44 +337,44 @@ impl Execution {
         }
     }
 
-    /// Whether somebody wrote to the file of the source since its content was looked at.
+    /// Whether the source's file was written to since its content was read.
     pub(crate) fn source_has_changed(&self) -> bool {
         matches!(&self.session.source, Some(Ok((_, content))) if content.has_changed())
     }
 
-    /// Takes back what was declared of the source's content: it is not known what was read.
+    /// Withdraws the declaration of the source's content, because it is not known what was read.
     pub(crate) fn forget_source(&mut self) {
         self.inputs.remove(SOURCE);
         let message = "somebody wrote to the database while it was read: its content is not on record";
         self.notes.log(Level::Warn, message);
     }
 
-    /// Whether an invocation declared this input, and nobody took it back.
+    /// Whether the invocation declares this input and it was not withdrawn.
     pub(crate) fn is_declared(&self, role: &str) -> bool {
         self.inputs.contains_key(role)
     }
 
-    /// The outputs so far.
+    /// Returns the outputs so far.
     pub(crate) fn outputs(&self) -> &[ArtifactRecord] {
         &self.outputs
     }
 
-    /// Makes a table one of the stage's outputs.
+    /// Adds a table to the outputs.
     pub(crate) fn put_table(&mut self, artifact: &Artifact<Table>, table: &Table) {
         self.outputs.push(table_record(artifact.name.name.to_owned(), table));
     }
 
-    /// Makes a table one of the stage's outputs, under a name that the data gave.
+    /// Adds a table to the outputs, under a name that comes from the data.
     pub(crate) fn put_named_table(&mut self, name: String, table: &Table) {
         self.outputs.push(table_record(name, table));
     }
 
-    /// Records that the host works without a component: there is no call without a wall.
+    /// Records that the host works without a component, so that no wall is missing.
     pub(crate) fn stands_alone(&self) {
         self.meter.stood(WALLS);
     }
 
-    /// Makes a blob one of the stage's outputs.
+    /// Adds a blob to the outputs.
     pub(crate) fn put_blob(&mut self, artifact: &Artifact<Blob>, blob: &Blob) {
         self.add_blob(artifact, blob.digest(), blob.size());
     }
@@ -386,13 +390,13 @@ impl Execution {
         });
     }
 
-    /// Makes figures that the host computed metrics of the run.
+    /// Adds metrics of the run that the host computed.
     pub(crate) fn put_results(&mut self, results: impl IntoIterator<Item = (String, Option<f64>)>) {
         self.results.extend(results);
     }
 
-    /// Keeps the bytes of a component as an output. Those that are stored are verified, once, and
-    /// written again only if they are not what they should be.
+    /// Adds the bytes of a component to the outputs. Stored bytes are verified, and written again
+    /// only if they are damaged.
     pub(crate) fn put_component(&mut self, artifact: &Artifact<Blob>, component: &Component) -> Result<(), RunError> {
         let (store, stored) = (&self.session.artifacts, (ArtifactKind::Blob, component.digest));
         if store.renew(&[stored])?
@@ -409,8 +413,8 @@ impl Execution {
         Ok(())
     }
 
-    /// Keeps the bytes of the step's component, which is no output of it: whoever executes the step
-    /// again needs them.
+    /// Keeps the bytes of the step's component, so that the step can be executed again. They are
+    /// not an output of the step.
     pub(crate) fn keep_component(&mut self) -> Result<(), RunError> {
         if self.session.artifacts.renew(&[(ArtifactKind::Blob, self.component.digest)])? {
             return Ok(());
@@ -423,7 +427,7 @@ impl Execution {
         Ok(())
     }
 
-    /// Writes a document.
+    /// Writes a document and adds it to the outputs.
     pub(crate) fn put_text<T: Document>(&mut self, artifact: &Artifact<T>, text: String) -> Result<(), RunError> {
         let bytes = text.into_bytes();
         let size = bytes.len() as u64;
@@ -441,20 +445,20 @@ impl Execution {
         Ok(())
     }
 
-    /// Writes a value as a JSON document.
+    /// Writes a value as a JSON document and adds it to the outputs.
     pub(crate) fn put_json<T: Serialize>(&mut self, artifact: &Artifact<Json<T>>, value: &T) -> Result<(), RunError> {
         let text = serde_json::to_string_pretty(value).map_err(StageFault::host)?;
         self.put_text(artifact, text)
     }
 
-    /// The figures that the stage sent so far.
+    /// Takes the figures that the stage sent so far, in the order of their names.
     pub(crate) fn take_figures(&self) -> Vec<Figure> {
         let mut figures = self.notes.take_figures();
         figures.sort_by(|a, b| a.name.cmp(&b.name));
         figures
     }
 
-    /// The component, as reports name it.
+    /// Returns the component as reports name it.
     pub(crate) fn report_component(&self) -> report::ReportComponent {
         let description = &self.component.description;
         report::ReportComponent {
@@ -465,7 +469,8 @@ impl Execution {
     }
 }
 
-/// Roles by name, for the tables that a component makes; other columns are features.
+/// Returns the roles of columns by name, for the tables that a component makes. Features are left
+/// out.
 pub(crate) fn roles(schema: &Schema) -> HashMap<String, Role> {
     let fields = schema.fields().iter().filter(|field| field.role != Role::Feature);
     fields.map(|field| (field.name.clone(), field.role)).collect()

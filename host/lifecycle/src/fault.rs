@@ -1,6 +1,7 @@
-//! Why a stage failed, and whose fault it is.
+//! The faults of a stage: why it failed, and who can fix it.
 //!
-//! Guest text in here is cut at [`GUEST_TEXT`] bytes and its control characters are escaped, so that it can be shown anywhere.
+//! Text of a guest is cut at [`GUEST_TEXT`] bytes and its control characters are escaped, so a
+//! fault can be shown anywhere.
 
 mod data;
 mod guest_text;
@@ -12,55 +13,56 @@ use stagewright_manifest::{StepId, World};
 pub use guest_text::{GUEST_TEXT, guest_name, guest_text};
 pub use limit_kind::LimitKind;
 
-/// The operator's limit on the instances of a process: not the component's to mend.
+/// The name of the operator's limit on the instances of a process. The component cannot fix this
+/// one.
 pub const INSTANCES: &str = "instances at once";
 
-/// Where to look if something else than Stagewright ended a process.
+/// The hint for a process that something other than Stagewright ended.
 pub const KILLED_HINT: &str = "Stagewright did not end it: most often the machine had no memory left, which `dmesg` or `journalctl -k` tells; lower the stages' `memory` limits, or run fewer at once (`--workers 1`)";
 
-/// Why a stage run ended without a result. It crosses between processes, in JSON and in formats
-/// that do not describe themselves.
+/// The reason why a stage ended without a result. It is sent between processes, as JSON and in
+/// formats that are not self-describing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StageFault {
     /// The data is wrong.
     #[error("stage `{stage}`: the data is wrong: {message}{}", place(.column.as_deref(), *.row, .value.as_deref()))]
     Data {
-        /// The stage that says so.
+        /// The stage that reports it.
         stage: StepId,
-        /// What is wrong.
+        /// The problem.
         message: String,
-        /// Where.
+        /// The column, if it is one column's data.
         column: Option<String>,
-        /// Which row of the source, from 0; messages count from 1. `None` where only its place in
-        /// another table is known.
+        /// The row of the source, from 0; messages count from 1. `None` where only the row's place
+        /// in another table is known.
         row: Option<u64>,
-        /// The value.
+        /// The value, as text.
         value: Option<String>,
     },
-    /// A parameter is wrong in a way that no schema says.
+    /// A parameter is wrong in a way that its schema does not rule out.
     #[error("stage `{stage}`: parameter `{parameter}`: {message}")]
     Parameter {
-        /// The stage that says so.
+        /// The stage that reports it.
         stage: StepId,
         /// The parameter.
         parameter: String,
-        /// What is wrong.
+        /// The problem.
         message: String,
-        /// The key that `--set` takes for it; `None` if it is no key of the manifest.
+        /// The key that `--set` takes for it; `None` if the manifest has no key for it.
         key: Option<String>,
     },
-    /// The stage says that it failed.
+    /// The component reports that it failed.
     #[error("stage `{stage}` (component `{component}`) failed: {message}")]
     Internal {
         /// The stage.
         stage: StepId,
         /// Its component.
         component: String,
-        /// What it says.
+        /// The component's message.
         message: String,
     },
-    /// The stage trapped.
+    /// The component trapped.
     #[error("stage `{stage}` (component `{component}`) crashed in `{export}`: {message}")]
     Trap {
         /// The stage.
@@ -72,8 +74,8 @@ pub enum StageFault {
         /// The trap, and what the guest wrote to stderr.
         message: String,
     },
-    /// Another program or the system ended the process of the stage. A stage may bring it about, by
-    /// the memory that it takes on a machine that has little: so it is not tried again.
+    /// Another program or the system ended the process of the stage. It is not tried again: the
+    /// stage may have caused it with the memory that it takes on a small machine.
     #[error(
         "stage `{stage}` (component `{component}`): its process was ended from outside in `{export}`, by the signal `{signal}`"
     )]
@@ -87,7 +89,7 @@ pub enum StageFault {
         /// The name of the signal, or its number.
         signal: String,
     },
-    /// The stage returned something that the contract forbids.
+    /// The component returned something that the contract forbids.
     #[error("stage `{stage}` (component `{component}`) broke the contract in `{export}`: {message}")]
     Contract {
         /// The stage.
@@ -96,64 +98,63 @@ pub enum StageFault {
         component: String,
         /// The export or import where it happened.
         export: String,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
-    /// A limit tripped.
+    /// The stage ran past a limit.
     #[error("stage `{stage}` ran past its limit of {} {}: it used {}", .kind.show(*.allowed), .kind.key(), .kind.show(*.used))]
     Limit {
         /// The stage.
         stage: StepId,
-        /// Which limit.
+        /// The limit.
         kind: LimitKind,
-        /// What was used when it tripped, in the limit's unit.
+        /// The use when the limit tripped, in the limit's unit.
         used: u64,
-        /// What is allowed.
+        /// The limit's value, in the same unit.
         allowed: u64,
     },
-    /// The stage wants what it was not granted.
+    /// The component asked for something that it was not granted.
     #[error("stage `{stage}` (component `{component}`) wants {what}, which it was not granted")]
     Denied {
         /// The stage.
         stage: StepId,
         /// Its component.
         component: String,
-        /// The import or the source.
+        /// The import or the source that it asked for.
         what: String,
-        /// The grant that would permit it.
+        /// The grant that would allow it.
         grant: String,
     },
-    /// A component of a registered model may not be used here: nobody whom the operator trusts
-    /// signed it.
+    /// A component of a registered model has no signature that the operator trusts.
     #[error("{message}")]
     Untrusted {
-        /// Which component, and why.
+        /// The component, and the reason.
         message: String,
-        /// A hint at what to do.
+        /// A hint, if there is one.
         hint: Option<String>,
     },
-    /// A component of a registered model speaks another version of the contract.
+    /// A component of a registered model was built for another version of the contract.
     #[error("its component `{component}` was made for contract {found}, and this version runs {wanted}")]
     Outdated {
         /// The component.
         component: String,
-        /// The version that it speaks.
+        /// The contract's version that it was built for.
         found: String,
-        /// The version that this host runs.
+        /// The contract's version that this host runs.
         wanted: String,
     },
-    /// Somebody asked to stop.
+    /// The run was cancelled.
     #[error("stage `{stage}` was cancelled")]
     Cancelled {
         /// The stage.
         stage: StepId,
     },
-    /// The host failed: disk, database, engine.
+    /// The host failed: the disk, the database or the engine.
     #[error("{message}")]
     Host {
-        /// What was tried and what happened.
+        /// The action that failed, and its error.
         message: String,
-        /// Advice about it, if there is any.
+        /// A hint, if there is one.
         hint: Option<String>,
     },
 }
@@ -173,8 +174,8 @@ fn place(column: Option<&str>, row: Option<u64>, value: Option<&str>) -> String 
 }
 
 impl StageFault {
-    /// A fault of the host. An error that ends in a line `hint: ...`, as those of the store do,
-    /// leaves it to [`StageFault::hint`].
+    /// Returns a fault of the host. If the error's text ends in a line `hint: ...`, as the store's
+    /// errors do, that line becomes the fault's [hint](StageFault::hint).
     pub fn host(error: impl std::fmt::Display) -> Self {
         let text = error.to_string();
         match text.rsplit_once("\nhint: ") {
@@ -185,7 +186,8 @@ impl StageFault {
         }
     }
 
-    /// The same fault of the stage that `name` says, and of a key of that stage.
+    /// Replaces the stage of the fault by the one that `name` returns for it, and the stage in the
+    /// key of a parameter.
     #[must_use]
     pub(crate) fn of_stage(mut self, name: impl Fn(&StepId) -> Option<StepId>) -> Self {
         if let Self::Parameter { stage, key: Some(key), .. } = &mut self
@@ -213,8 +215,8 @@ impl StageFault {
         self
     }
 
-    /// The same fault with its row counted from `first` rows earlier: of a batch that begins at row
-    /// `first` of a table.
+    /// Adds `first` to the fault's row: the fault is about a batch that begins at row `first` of a
+    /// table.
     #[must_use]
     pub fn counted_from(mut self, first: u64) -> Self {
         if let Self::Data { row: Some(row), .. } = &mut self {
@@ -223,9 +225,8 @@ impl StageFault {
         self
     }
 
-    /// The same fault with another row: a stage counts in the table that it was passed, people in
-    /// the file that the table comes from. `source_row` says which row of the source a row of that
-    /// table is, if it is one.
+    /// Replaces the fault's row, which counts in the table that the stage was passed, by the row of
+    /// the source. `source_row` returns the source's row for a row of that table, if there is one.
     #[must_use]
     pub fn at_source(mut self, source_row: impl FnOnce(u64) -> Option<u64>) -> Self {
         if let Self::Data { row, .. } = &mut self {
@@ -234,7 +235,7 @@ impl StageFault {
         self
     }
 
-    /// Advice about it, if there is any.
+    /// Returns a hint, if there is one. `manifest` is the file that the hint names.
     pub fn hint(&self, manifest: &str) -> Option<String> {
         Some(match self {
             Self::Limit { kind: LimitKind::Operator(name), .. } if name == INSTANCES => {
@@ -270,8 +271,9 @@ impl StageFault {
     }
 }
 
-/// The key that `--set` takes for what a component calls `parameter`, given the schema of its
-/// parameters; `None` if there is none, or none that could be written without quotes.
+/// Returns the key that `--set` takes for the parameter that a component calls `parameter`.
+/// `schema` is the schema of its parameters. `None` if there is no key, or none that can be written
+/// without quotes.
 pub fn settable(stage: World, parameter: &str, schema: &serde_json::Value) -> Option<String> {
     let is_bare = |name: &str| {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
@@ -281,12 +283,13 @@ pub fn settable(stage: World, parameter: &str, schema: &serde_json::Value) -> Op
     }
     let first = parameter.split('.').next()?;
     match schema.get("properties").and_then(|properties| properties.get(first)) {
-        // A number after a dot is the place in a list, which `--set` sets as a whole.
+        // A number after a dot is an index into a list, and `--set` sets a list as a whole.
         Some(_) if parameter.split('.').any(|name| name.bytes().all(|byte| byte.is_ascii_digit())) => {
             Some(format!("{stage}.{first}"))
         }
         Some(_) => Some(format!("{stage}.{parameter}")),
-        // Things that stages complain of and that are no parameters of theirs.
+        // Names that components report as parameters, although they stand elsewhere in the
+        // manifest.
         None if parameter == "task" => Some("task.kind".to_owned()),
         None if parameter == "source" && stage == World::Ingestion => Some("ingestion.source".to_owned()),
         None if parameter == "inputs" && stage == World::Preparation => Some("preparation.inputs".to_owned()),
@@ -295,8 +298,8 @@ pub fn settable(stage: World, parameter: &str, schema: &serde_json::Value) -> Op
 }
 
 impl StageFault {
-    /// As [`StageFault::hint`] for a registered model, which has no manifest: its limits are those
-    /// that it was trained under.
+    /// Returns the [hint](StageFault::hint) for a registered model. It has no manifest: its limits
+    /// are those that it was trained under.
     pub fn hint_for_model(&self) -> Option<String> {
         match self {
             Self::Limit { stage, kind: kind @ (LimitKind::Memory | LimitKind::Cpu | LimitKind::Wall), .. } => {

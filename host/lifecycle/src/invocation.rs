@@ -1,9 +1,9 @@
-//! A step as a value: all that decides what it makes, and what came of it.
+//! A step as a value: everything that decides what it makes, and its outcome.
 //!
-//! An [`Invocation`] names its inputs by digest and holds every figure of the manifest and of the
-//! registry that the step may look at. It has no path, no secret and no live object, so two of them
-//! can be compared, one can be kept, and the same one gives the same outputs wherever it is
-//! [executed](crate::execute). `wire` makes them; the record of a step keeps its own.
+//! An [`Invocation`] names its inputs by digest and holds every value of the manifest and of the
+//! registry that the step reads. It has no path, no secret and no live object. Two invocations can
+//! be compared, and one gives the same outputs wherever it is [executed](crate::execute). A run
+//! builds the invocation of each step, and the step's record keeps it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,40 +21,39 @@ use crate::overlap::Overlap;
 /// The format of [`Invocation`] that this version writes.
 pub const FORMAT: u32 = 1;
 
-/// The host's own share of a step: how it decodes, splits, encodes, measures and reports. Whoever
-/// changes what the host makes of the same inputs raises it: steps of before are executed again
-/// then. `tests/flow/semantics.rs` sees to that.
+/// The version of the host's own work: how it decodes, splits, encodes, measures and reports. A
+/// change that makes the host give other results for the same inputs must raise it, so that earlier
+/// results are not taken from the cache. `tests/flow/semantics.rs` detects such a change.
 pub const HOST_SEMANTICS: u32 = 1;
 
-/// The contract that components are called by.
+/// The version of the contract between host and components.
 pub const CONTRACT: &str = "0.2.0";
 
 /// The content of a source.
 pub(crate) const SOURCE: &str = "source";
-/// The roles of a preparation's inputs begin with it, before the names that the manifest gives
-/// them.
+/// The prefix of the roles of a preparation's inputs. The name in the manifest follows it.
 pub(crate) const NAMED_INPUT: &str = "input.";
-/// A split that was made elsewhere.
+/// A file with a split that was made elsewhere.
 pub(crate) const SPLIT_FILE: &str = "split-file";
 /// The champion's fitted state.
 pub(crate) const CHAMPION_STATE: &str = "champion.state";
 /// The champion's model.
 pub(crate) const CHAMPION_MODEL: &str = "champion.model";
 
-/// A step of a run: executed again, it gives the same outputs.
+/// A step of a run. Executing it again gives the same outputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Invocation {
     /// [`FORMAT`].
     pub format: u32,
     /// [`HOST_SEMANTICS`].
     pub host: u32,
-    /// The place in the pipeline.
+    /// The step.
     pub step: StepId,
     /// The component that is called.
     pub guest: GuestSpec,
-    /// The host's work around it.
+    /// The work of the host around the component.
     pub work: Work,
-    /// The artifacts and files that the step may read, by role. One that is not there is not
+    /// The artifacts and files that the step may read, by role. Missing optional ones are not
     /// listed.
     pub inputs: Vec<InputRef>,
 }
@@ -73,7 +72,7 @@ impl Invocation {
         guests
     }
 
-    /// Returns the same components, to change them.
+    /// Returns the same components for modification.
     pub(crate) fn guests_mut(&mut self) -> Vec<&mut GuestSpec> {
         let mut guests = vec![&mut self.guest];
         if let Work::Evaluation(work) = &mut self.work {
@@ -86,54 +85,54 @@ impl Invocation {
     }
 }
 
-/// A component, and all that decides how its instances answer besides what they are asked.
+/// A component, and everything that decides how its instances answer a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GuestSpec {
     /// The world that it was admitted to.
     pub world: World,
     /// [`CONTRACT`].
     pub contract: String,
-    /// The name by which faults and reasons call it.
+    /// The name by which errors call it.
     pub name: String,
     /// SHA-256 of its bytes.
     pub component: Digest,
-    /// The always-failing parts of WASI that it may link.
+    /// The stubs of WASI, which always fail, that it may link.
     pub stubs: BTreeSet<String>,
-    /// The parts of the world outside that it may have: `source:NAME`, and `http:GRANT` for the
-    /// servers that the host may ask for that source.
+    /// The grants: `source:NAME`, and `http:GRANT` for the servers that the host may ask for that
+    /// source.
     pub grants: BTreeSet<String>,
-    /// Whether every NaN that its arithmetic makes has the same bits on every architecture.
+    /// Whether every NaN that it computes has the same bits on every architecture.
     pub canonicalize_nans: bool,
-    /// Its parameters. The defaults that its schema states are filled in.
+    /// Its parameters, with the defaults of its schema filled in.
     pub parameters: serde_json::Map<String, serde_json::Value>,
     /// The seed of its randomness.
     pub seed: u64,
-    /// Where its clocks start, microseconds since the epoch.
+    /// The time at which its clocks start, in microseconds since the epoch.
     pub as_of: i64,
     /// The limits of the step.
     #[serde(with = "exact")]
     pub limits: Limits,
 }
 
-/// An input: what it is to the step, and its content.
+/// An input of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputRef {
-    /// `STAGE.NAME` of an artifact of the run, `input.NAME` of one that the manifest hands over
-    /// under a name; else `source`, `split-file` or `champion.NAME`.
+    /// Its role: `STAGE.NAME` for an artifact of the run, `input.NAME` for a named input of the
+    /// manifest, or `source`, `split-file` or `champion.NAME`.
     pub role: String,
-    /// How the content is kept.
+    /// The kind of artifact.
     pub kind: ArtifactKind,
-    /// The content.
+    /// The digest of its content.
     pub digest: Digest,
-    /// Where it comes from, for people. It changes no result.
+    /// The place that it comes from, for people. It changes no result.
     pub from: Origin,
 }
 
-/// Where an input comes from.
+/// The place that an input comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Origin {
-    /// A step of this run, or of one that it works on.
+    /// A step of this run or of its base run.
     Step {
         /// The step.
         step: StepId,
@@ -154,61 +153,62 @@ pub enum Origin {
     },
 }
 
-/// The host's part in a step, with everything of the manifest and the registry that it looks at.
+/// The work of the host in a step, with all values of the manifest and of the registry that it
+/// reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Work {
-    /// Reads a source, or lets the component make data up.
+    /// Reads a source, or lets the component generate rows.
     Ingestion(IngestionWork),
-    /// Makes one table of several.
+    /// Makes one table of several tables.
     Preparation(PreparationWork),
-    /// Deals the rows of a table out to segments. No component is called.
+    /// Divides the rows of a table into segments. No component is called.
     Segments(SegmentsWork),
     /// Checks the table.
     Validation,
-    /// Splits rows, encodes the target, makes features.
+    /// Splits the rows, encodes the target and makes features.
     Transformation(TransformationWork),
-    /// Learns.
+    /// Trains a model.
     Training,
-    /// Measures candidate and champion.
+    /// Measures the candidate and the champion.
     Evaluation(Box<EvaluationWork>),
-    /// Decides.
+    /// Decides on the candidate.
     Promotion {
         /// The manifest's gates.
         gates: Gates,
     },
 }
 
-/// The host's part in ingestion.
+/// The work of the host in ingestion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IngestionWork {
     /// The source, if there is one. Its content is the input `source`.
     pub source: Option<SourceWork>,
-    /// The columns that the manifest declares; `None`: they are inferred.
+    /// The columns that the manifest declares; `None` if they are inferred.
     pub signature: Option<Signature>,
-    /// Texts that count as null where columns are inferred.
+    /// The texts that count as null where columns are inferred.
     pub null_values: Vec<String>,
-    /// The name of the target; `None` if nothing is learnt from the table as it is.
+    /// The name of the target; `None` if no model is trained on this table itself.
     pub target: Option<String>,
 }
 
-/// The host's part in preparation. The tables are the inputs `input.NAME`.
+/// The work of the host in preparation. The tables are the inputs `input.NAME`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PreparationWork {
-    /// The columns that the manifest declares, if it declares any and the table is learnt from.
+    /// The columns that the manifest declares, if a model is trained on this table itself.
     pub signature: Option<Signature>,
-    /// The name of the target; `None` if nothing is learnt from the table as it is.
+    /// The name of the target; `None` if no model is trained on this table itself.
     pub target: Option<String>,
 }
 
-/// How the rows of a table are dealt out.
+/// The division of a table into segments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentsWork {
     /// The column whose values are the segments.
     pub column: String,
-    /// Whether rows without a value are an error, are left out, or are a segment.
+    /// The treatment of rows without a value: an error, left out, or a segment.
     pub nulls: NullPolicy,
-    /// The most segments.
+    /// The largest number of segments.
     pub most: u64,
 }
 
@@ -217,39 +217,39 @@ pub struct SegmentsWork {
 pub struct SourceWork {
     /// The name by which the component asks for it.
     pub name: String,
-    /// How its content is read.
+    /// The format of its content.
     pub reading: Reading,
 }
 
-/// How the content of a source is read.
+/// The format of a source's content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "format", rename_all = "kebab-case")]
 pub enum Reading {
-    /// As text with separated values.
+    /// Text with separated values.
     Csv {
         /// The separator, one ASCII character.
         delimiter: u8,
         /// Whether the first line names the columns.
         header: bool,
     },
-    /// As Parquet.
+    /// A Parquet file.
     Parquet,
-    /// As an SQLite database of which all rows of a table are read.
+    /// An SQLite database, of which all rows of one table are read.
     Table {
         /// The table's name.
         table: String,
     },
-    /// As an SQLite database that is asked.
+    /// An SQLite database, of which the result of a query is read.
     Query {
-        /// One `SELECT`.
+        /// One `SELECT` statement.
         query: String,
-        /// Values for its `?`, in order.
+        /// The values of its `?`, in order.
         parameters: Vec<Literal>,
     },
 }
 
 impl Reading {
-    /// The source at a path.
+    /// Returns the source at a path.
     pub fn at(&self, path: std::path::PathBuf) -> Source {
         match self {
             Self::Csv { delimiter, header } => {
@@ -264,25 +264,26 @@ impl Reading {
     }
 }
 
-/// The host's part in transformation.
+/// The work of the host in transformation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransformationWork {
-    /// The task, before the data has shown its classes.
+    /// The task, without the classes, which the data shows.
     pub task: TaskKind,
     /// The name of the target.
     pub target: String,
-    /// Which rows are for what; `None`: the input `split-file` says it.
+    /// The division into training, validation and test rows; `None` if the input `split-file` holds
+    /// it.
     pub split: Option<SplitPlan>,
 }
 
-/// The host's part in evaluation.
+/// The work of the host in evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationWork {
     /// The name of the registered model.
     pub model: String,
     /// The manifest's gates.
     pub gates: Gates,
-    /// Whether a champion that learnt from test rows is an error.
+    /// Whether it is an error that the champion was trained on test rows.
     pub refuse_overlap: bool,
     /// The fewest compared rows of each class, where rows are left out.
     pub rows_per_class: u64,
@@ -290,11 +291,11 @@ pub struct EvaluationWork {
     pub candidate: ModelGuests,
     /// The candidate's version; `None` until it is registered.
     pub candidate_version: Option<u32>,
-    /// The test rows that it learnt from.
+    /// The test rows that the candidate was trained on.
     pub candidate_overlap: Overlap,
-    /// The champion of the moment.
+    /// The champion.
     pub champion: ChampionStatus,
-    /// The artifacts that the candidate comes from.
+    /// The artifacts that the candidate was made from.
     pub ancestors: Vec<report::ReportArtifact>,
 }
 
@@ -307,32 +308,32 @@ pub struct ModelGuests {
     pub training: GuestSpec,
 }
 
-/// The champion as it stands when the candidate is evaluated.
+/// The champion at the time of the evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum ChampionStatus {
-    /// There is none.
+    /// There is no champion.
     Absent,
-    /// It is the candidate.
+    /// The candidate is the champion.
     Itself {
         /// Its number.
         version: u32,
     },
-    /// It can be asked. Its state and its model are the inputs `champion.state` and
-    /// `champion.model`.
+    /// The champion can predict the test rows. Its state and its model are the inputs
+    /// `champion.state` and `champion.model`.
     Readable(Box<ChampionSpec>),
-    /// It cannot read today's table, and absolute gates may decide then.
+    /// The champion cannot read the table, and the manifest lets the absolute gates decide.
     Unreadable {
         /// Its number.
         version: u32,
-        /// Its model.
+        /// The digest of its model.
         model: Digest,
-        /// Why it cannot.
+        /// The reason why it cannot.
         reason: String,
     },
 }
 
-/// A champion that can be asked.
+/// A champion that can predict the test rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChampionSpec {
     /// Its number.
@@ -343,40 +344,40 @@ pub struct ChampionSpec {
     pub features: Schema,
     /// The task that it predicts for.
     pub task: Task,
-    /// How much its features count.
+    /// The importance of each of its features.
     pub importance: Vec<(String, f64)>,
-    /// The test rows that it learnt from.
+    /// The test rows that it was trained on.
     pub overlap: Overlap,
 }
 
-/// The result of a step.
+/// The outcome of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The artifacts that it made; none if it failed.
     pub outputs: Vec<ArtifactRecord>,
-    /// Its use of time, memory and bytes.
+    /// The time, memory and bytes that it used.
     pub usage: Usage,
-    /// Figures that the host found, which become the run's metrics; `None` where one is undefined.
+    /// Metrics of the run that the host computed; `None` for one that is undefined.
     pub results: Vec<(String, Option<f64>)>,
-    /// Points of curves that the component reported.
+    /// Metrics that the component reported, with their steps.
     pub metrics: Vec<MetricRecord>,
-    /// Lines that it wrote.
+    /// The log lines of the component.
     pub logs: Vec<LogLine>,
-    /// The walls that stood around every call of its component, from the inside out: `wasm`,
-    /// `seccomp`, `landlock`, `rlimits`.
+    /// The walls around every call of its components, from the inside out: `wasm`, `seccomp`,
+    /// `landlock`, `rlimits`.
     pub walls: Vec<String>,
-    /// Why it failed, if it did.
+    /// The fault, if it failed.
     pub fault: Option<StageFault>,
 }
 
-/// The use that a step made of time, memory and bytes, over all its instances.
+/// The time, memory and bytes that a step used, over all its instances.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Milliseconds on the wall, host's work included.
+    /// Wall time in milliseconds, with the host's work.
     pub wall_ms: f64,
-    /// Milliseconds of processor time.
+    /// CPU time in milliseconds.
     pub cpu_ms: f64,
-    /// Largest memory of one instance, bytes.
+    /// The largest memory of one instance, in bytes.
     pub peak_memory_bytes: u64,
     /// Rows that went into its instances.
     pub rows_in: u64,
@@ -388,15 +389,15 @@ pub struct Usage {
     pub bytes_out: u64,
     /// Bytes copied at the boundary.
     pub bytes_copied: u64,
-    /// Bytes written to artifacts: what the output limit counts.
+    /// Bytes written to artifacts, which the output limit counts.
     pub output_bytes: u64,
-    /// Bytes of log lines and figures: what the log limit counts.
+    /// Bytes of log lines and figures, which the log limit counts.
     pub log_bytes: u64,
     /// Log lines dropped past the limit.
     pub log_lines_dropped: u64,
 }
 
-/// Limits as integers, which are compared: the text of a manifest rounds.
+/// Limits as integers, so that they are compared exactly. The text form of a manifest rounds.
 mod exact {
     use super::{Deserialize, Deserializer, Duration, Limits, Serialize, Serializer};
 

@@ -1,8 +1,9 @@
-//! Judgement: two models' predictions of the same rows, and which of these rows may count.
+//! The judgement of a candidate: both models measured on rows that may count, and the gates.
 //!
-//! A model looks better than it is on rows that it learnt from. So the candidate's own figures are
-//! computed on the test rows that it did not learn from, and the comparison on the rows that
-//! neither model learnt from. A run's evaluation and the command `gate` judge by the same code.
+//! A model looks better than it is on rows that it was trained on. The candidate's own metrics are
+//! therefore computed on the test rows that it was not trained on, and the comparison on the rows
+//! that neither model was trained on. The evaluation of a run and the command `gate` use the same
+//! code.
 
 use stagewright_data::Task;
 use stagewright_evaluation::difference::{Labels, MetricDifference, difference};
@@ -21,16 +22,16 @@ pub use crate::test_rows::{TestHashes, TestRows};
 /// The probability from which a row counts as positive.
 const THRESHOLD: f64 = 0.5;
 
-/// A model's predictions of all test rows, and the rows that it learnt from.
+/// The predictions of a model for all test rows, and the test rows that it was trained on.
 #[derive(Clone, Copy)]
 pub struct Predicted<'a> {
-    /// One number a row, or one per class.
+    /// One value for each row, or one for each class.
     pub scores: &'a [f64],
-    /// The rows that it learnt from.
+    /// The test rows that it was trained on.
     pub overlap: &'a Overlap,
 }
 
-/// The figures of one model's predictions.
+/// The metrics of one model's predictions.
 pub(crate) struct Measured {
     pub(crate) metrics: MetricSet,
     pub(crate) confusion: Option<(Confusion, Option<Figure>)>,
@@ -40,42 +41,42 @@ pub(crate) struct Measured {
 pub struct Rules {
     /// The gates.
     pub gates: Gates,
-    /// Whether a champion that learnt from test rows is an error.
+    /// Whether it is an error that the champion was trained on test rows.
     pub refuse_overlap: bool,
     /// The fewest compared rows of each class, where rows are left out.
     pub rows_per_class: u64,
 }
 
-/// A candidate beside the champion.
+/// A candidate that was measured and judged.
 pub struct Judged {
     pub(crate) candidate: Measured,
-    /// Measured on the compared rows.
+    /// The champion, measured on the compared rows.
     pub(crate) champion: Option<Measured>,
-    /// The rows that figures are of, ascending: those that are compared, else those that the
-    /// candidate did not learn from.
+    /// The rows that figures show, ascending: the compared rows, or without a comparison the rows
+    /// that the candidate was not trained on.
     pub(crate) shown: Vec<usize>,
-    /// Both on the compared rows; `None` if there is no champion.
+    /// The comparison of both on the compared rows; `None` without a champion.
     pub comparison: Option<ChampionComparison>,
-    /// How many rows count.
+    /// The number of rows of each kind.
     pub rows: EvaluationSummary,
-    /// How the two were compared.
+    /// The policy of the comparison.
     pub(crate) policy: Policy,
-    /// The gates' judgement.
+    /// The judgement of the gates.
     pub judgement: Judgement,
 }
 
 impl Judged {
-    /// The candidate's metrics on the rows that it did not learn from.
+    /// Returns the candidate's metrics on the rows that it was not trained on.
     pub fn metrics(&self) -> &MetricSet {
         &self.candidate.metrics
     }
 }
 
-/// Measures a candidate and compares it with a champion.
+/// Measures a candidate, compares it with a champion, and judges the gates.
 ///
 /// # Errors
-/// The candidate learnt from all test rows; the champion learnt from some, and that is refused; or
-/// predictions that cannot be measured.
+/// The candidate was trained on all test rows, the champion was trained on some and `rules` refuses
+/// that, or predictions cannot be measured.
 pub fn judge(
     test: &TestRows,
     candidate: Predicted<'_>,
@@ -130,8 +131,8 @@ pub fn judge(
     })
 }
 
-/// Both models on the compared rows. Where the rows are too few to decide by, they may be too few
-/// to measure anything on.
+/// Measures both models on the compared rows. If the rows are too few to decide, they may also be
+/// too few to measure.
 fn compare(
     test: &TestRows,
     (candidate, champion): (&[f64], &[f64]),
@@ -160,7 +161,7 @@ fn compare(
     Ok((champion_measured, comparison))
 }
 
-/// The difference in the primary metric, with its interval.
+/// Returns the difference in the primary metric, with its interval.
 fn differ(
     test: &TestRows,
     (candidate, champion): (&[f64], &[f64]),
@@ -184,7 +185,8 @@ fn differ(
     found.map_err(StageFault::host)
 }
 
-/// Why the compared rows do not decide, if rows were left out and too few are left.
+/// Returns the reason why the compared rows do not decide, if rows were left out and too few
+/// remain.
 fn too_few(test: &TestRows, compared: &[usize], least: u64) -> Option<String> {
     if compared.len() == test.labels.len() {
         return None;
@@ -200,8 +202,8 @@ fn too_few(test: &TestRows, compared: &[usize], least: u64) -> Option<String> {
     })
 }
 
-/// Returns the part of an evaluation that a verdict keeps and `--json` shows: the rows that
-/// counted, and the difference with its interval.
+/// Returns the part of an evaluation that a verdict keeps and `--json` shows: the number of rows of
+/// each kind, and the difference with its interval.
 pub fn record(rows: Option<&EvaluationSummary>, difference: Option<&MetricDifference>) -> serde_json::Value {
     match rows {
         None => serde_json::Value::Null,
@@ -226,12 +228,12 @@ fn data_fault(message: &str) -> StageFault {
     }
 }
 
-/// The values of some rows, `width` numbers each.
+/// Returns the values of some rows, `width` values for each.
 pub(crate) fn picked(values: &[f64], width: usize, rows: &[usize]) -> Vec<f64> {
     rows.iter().flat_map(|row| values[row * width..(row + 1) * width].iter().copied()).collect()
 }
 
-/// A model's metrics on some of the test rows.
+/// Computes a model's metrics on some of the test rows.
 fn measure(test: &TestRows, name: &str, scores: &[f64], rows: &[usize]) -> Result<Measured, StageFault> {
     let failed = |error: stagewright_evaluation::Error| StageFault::host(format!("cannot measure the {name}: {error}"));
     let labels = picked(&test.labels, 1, rows);

@@ -1,8 +1,8 @@
-//! The key of a step: a digest over exactly what can change what it makes.
+//! The key of a step: a digest over exactly the values that can change what it makes.
 //!
-//! Two steps with one key make the same artifacts, so the second need not be executed. Every type
-//! of an [`Invocation`] is taken apart here field by field: a new field does not compile until
-//! somebody has decided whether it can change a result.
+//! Steps with one key make the same artifacts, so the second one need not be executed. The
+//! functions here destructure every type of an [`Invocation`]: a new field does not compile until
+//! it is decided whether it can change a result.
 
 use serde_json::{Map, Value, json};
 use stagewright_manifest::Limits;
@@ -13,23 +13,23 @@ use crate::invocation::{
     PreparationWork, SegmentsWork, SourceWork, TransformationWork, Work,
 };
 
-/// Keys of other versions of this code are other keys.
+/// The version of the key's form. Another prefix gives other keys.
 const PREFIX: &str = "stagewright.key.v1\n";
 
 impl Invocation {
-    /// SHA-256 over all that can change what the step makes.
+    /// Returns the key: the SHA-256 of [`Invocation::keyed`].
     pub fn key(&self) -> Digest {
         let mut text = PREFIX.to_owned();
         write(&self.keyed(), &mut text);
         Digest::of(text.as_bytes())
     }
 
-    /// All that can change what the step makes, and nothing else: what [`Invocation::key`] is the
-    /// digest of.
+    /// Returns all values that can change what the step makes, and no others.
     ///
-    /// Its place in the pipeline and where its inputs come from are for people. Limits on time and
-    /// on output end a step and change nothing of one that comes to its end; a guest sees its
-    /// limit on memory, and past the limit on logs figures are dropped.
+    /// The step's name and the places that inputs come from are for people. A limit on time or
+    /// output can end a step, but does not change the result of one that completes. The memory
+    /// limit is included because a guest can see it, and the log limit because figures past it are
+    /// dropped.
     pub fn keyed(&self) -> Value {
         let Self { format: _, host, step: _, guest, work, inputs } = self;
         let inputs: Map<String, Value> = inputs.iter().map(input).collect();
@@ -84,7 +84,8 @@ fn keyed_work(work: &Work) -> Value {
         Work::Preparation(PreparationWork { signature, target }) => {
             json!({ "preparation": { "signature": signature, "target": target } })
         }
-        // The bound on their number ends a step, and changes nothing of one that comes to its end.
+        // The bound on the number of segments can end a step, but does not change the result of one
+        // that completes.
         Work::Segments(SegmentsWork { column, nulls, most: _ }) => {
             json!({ "segments": { "column": column, "nulls": nulls } })
         }
@@ -149,8 +150,8 @@ fn keyed_champion(champion: &ChampionStatus) -> Value {
     }
 }
 
-/// Writes a value in the one way that it is written for a key: members by their names, nothing
-/// between. Numbers are integers, or have the fewest digits that give them back.
+/// Writes a value in its canonical form: members in the order of their names, no whitespace, and
+/// numbers as integers or with the fewest digits that restore them.
 fn write(value: &Value, text: &mut String) {
     match value {
         Value::Object(members) => {
@@ -181,24 +182,24 @@ fn write(value: &Value, text: &mut String) {
     }
 }
 
-/// The place of a member in a value: the names that lead to it. Names may hold dots.
+/// The path to a member of a value, as a list of names. A name may contain dots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Path(Vec<String>);
 
 impl Path {
-    /// The place for people: `guest.parameters.depth`.
+    /// Returns the path for people, as in `guest.parameters.depth`.
     pub fn name(&self) -> String {
         self.0.join(".")
     }
 
-    /// The member of a value; null if it is not there.
+    /// Returns the member of a value; null if there is none.
     pub fn of(&self, value: &Value) -> Value {
         self.0.iter().try_fold(value.clone(), |value, name| value.get(name).cloned()).unwrap_or_default()
     }
 }
 
-/// The members in which two [keyed](Invocation::keyed) values differ. A member that one of them
-/// lacks is named as a whole.
+/// Returns the paths at which two [keyed](Invocation::keyed) values differ. A member that only one
+/// of them has is one difference.
 pub fn differing(one: &Value, other: &Value) -> Vec<Path> {
     let mut paths = Vec::new();
     compare(&Path::default(), one, other, &mut paths);
@@ -274,8 +275,8 @@ mod tests {
 
     #[test]
     fn a_key_does_not_change_from_release_to_release() {
-        // Whoever changes how keys are written empties every cache: a change of PREFIX says that it
-        // is meant.
+        // A change of the canonical form empties every cache. It must be deliberate: change PREFIX
+        // with it.
         let mut text = String::new();
         write(&invocation().guest.parameters.into(), &mut text);
         assert_eq!(text, r#"{"a":[1,1.0,"é\n"],"b":0.1,"c":{"x":true,"y":null}}"#);
@@ -332,7 +333,7 @@ mod tests {
         let [path] = &differing(&plain.keyed(), &changed.keyed())[..] else { panic!("one difference") };
         assert_eq!(path.of(&plain.keyed())["kind"], "document");
         assert_eq!(path.of(&changed.keyed()), Value::Null);
-        // 1 and 1.0 are different texts to a guest.
+        // A guest can tell 1 from 1.0.
         changed = plain.clone();
         changed.guest.parameters.insert("a".to_owned(), json!([1, 1, "é\n"]));
         assert!(keys.insert(changed.key()));

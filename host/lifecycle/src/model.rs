@@ -1,5 +1,6 @@
-//! A registered model as data: which components, which states, which signature. Enough to predict with, and nothing executable but the components
-//! themselves, which are named by digest.
+//! A registered model as data: its components, its state, its signature and its task.
+//!
+//! This is enough to predict with. Nothing in it is executable; the components are named by digest.
 
 use std::time::Duration;
 
@@ -15,73 +16,73 @@ use crate::fault::StageFault;
 /// A component of a registered model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelComponent {
-    /// The name the manifest called it by.
+    /// The name by which the manifest calls it.
     pub name: String,
     /// SHA-256 of its bytes, which the artifact store holds as a blob.
     pub digest: Digest,
-    /// The always-failing parts of WASI it may link.
+    /// The stubs of WASI, which always fail, that it may link.
     pub stubs: Vec<String>,
     /// The parameters it was fitted or trained with.
     pub parameters: serde_json::Value,
 }
 
-/// Where the manifest came from.
+/// The commit that the manifest came from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Code {
     /// The commit that was checked out, in hex.
     pub commit: String,
     /// The branch, if one was checked out.
     pub branch: Option<String>,
-    /// Whether a file that git knows differed from the commit; `None`: it could not be told.
+    /// Whether a tracked file differed from the commit; `None` if that is unknown.
     pub dirty: Option<bool>,
 }
 
-/// What a stage was allowed, and what it used of it.
+/// The limits of a stage, and its use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageLimits {
     /// The stage's name.
     pub stage: String,
-    /// Bytes of memory allowed.
+    /// Allowed memory, in bytes.
     pub memory: u64,
-    /// Bytes of memory used at most.
+    /// Peak memory, in bytes.
     pub memory_used: u64,
-    /// Milliseconds of processor time allowed.
+    /// Allowed CPU time, in milliseconds.
     pub cpu_ms: u64,
-    /// Milliseconds of processor time used.
+    /// Used CPU time, in milliseconds.
     pub cpu_used_ms: u64,
-    /// Milliseconds from beginning to end allowed.
+    /// Allowed wall time, in milliseconds.
     pub wall_ms: u64,
-    /// Milliseconds from beginning to end used.
+    /// Used wall time, in milliseconds.
     pub wall_used_ms: u64,
 }
 
 /// The format of [`RegisteredModel`] that this version writes (docs/formats/home.md). It reads the
-/// formats before it too: format 1 has no lineage of code and features, and no limits; formats 1
-/// and 2 have the metrics of an evaluation, which belong to verdicts since.
+/// earlier formats, too. Format 1 has no code, no digest of features and no limits. Formats 1 and 2
+/// hold the metrics of an evaluation, which verdicts hold now.
 const FORMAT: u32 = 3;
 
-/// What a model version holds.
+/// The contents of a model version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RegisteredModel {
-    /// The version of this format.
+    /// The version of the format.
     pub format: Format,
-    /// Makes features of raw rows.
+    /// The component that makes features of raw rows.
     pub transformation: ModelComponent,
     /// Its fitted state, a blob.
     pub state: Digest,
-    /// Makes predictions of features.
+    /// The component that makes predictions of features.
     pub training: ModelComponent,
     /// Its model, a blob.
     pub model: Digest,
-    /// What is predicted.
+    /// The task that it predicts for.
     pub task: Task,
-    /// How raw rows are decoded; its features are what the transformation reads.
+    /// The columns of raw rows. Its features are the columns that the transformation reads.
     pub signature: Signature,
     /// The name of the target.
     pub target: String,
-    /// How much the transformed features count.
+    /// The importance of each transformed feature.
     pub importance: Vec<(String, f64)>,
-    /// On the test rows, of formats before 3.
+    /// The metrics on the test rows. Only formats before 3 have them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<MetricSet>,
     /// The digest of the test rows of the run that trained it.
@@ -94,21 +95,21 @@ pub struct RegisteredModel {
     /// The source's name in the manifest, if the table came from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Where the manifest came from; `None` outside of a git repository.
+    /// The commit that the manifest came from; `None` outside a git repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Code>,
-    /// Limits of the stages that made it, and what they used.
+    /// The limits of the stages that made it, and their use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<StageLimits>,
     /// The run that made it.
     pub run_id: String,
-    /// All randomness of that run.
+    /// The seed of that run.
     pub seed: u64,
-    /// Where its clocks started, microseconds since the epoch.
+    /// The time at which its clocks started, in microseconds since the epoch.
     pub as_of: i64,
 }
 
-/// A format that this version reads: [`FORMAT`] and those before it.
+/// The version of the format: [`FORMAT`] or an earlier one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "u32", try_from = "u32")]
 pub struct Format;
@@ -133,8 +134,8 @@ impl TryFrom<u32> for Format {
 }
 
 impl RegisteredModel {
-    /// A digest over everything that its predictions depend on. Two models with the same parts give
-    /// the same predictions.
+    /// Returns a digest of everything that its predictions depend on. Models with equal parts give
+    /// equal predictions.
     pub fn parts(&self) -> Digest {
         let component = |component: &ModelComponent| {
             let ModelComponent { name: _, digest, stubs, parameters } = component;
@@ -154,18 +155,18 @@ impl RegisteredModel {
         Digest::of(parts.to_string().as_bytes())
     }
 
-    /// Numbers per row of its predictions.
+    /// Returns the number of values that it predicts for each row.
     pub fn width(&self) -> usize {
         width(&self.task)
     }
 
-    /// The raw features, in order.
+    /// Returns the raw features, in order.
     pub fn features(&self) -> Schema {
         self.signature.features()
     }
 
-    /// Returns the limits of a stage of the run that made it, as far as they are on record; the
-    /// defaults of its world otherwise.
+    /// Returns the limits of a stage of the run that made it. Limits that are not on record are the
+    /// defaults of the stage's world.
     pub fn limits_of(&self, world: World) -> Limits {
         let defaults = world.default_limits();
         let recorded = self.limits.iter().find(|limits| limits.stage == world.as_str());
@@ -177,7 +178,7 @@ impl RegisteredModel {
         })
     }
 
-    /// Its state and its model, read and verified.
+    /// Reads and verifies its state and its model.
     ///
     /// # Errors
     /// A blob is missing or does not match its digest.
@@ -186,7 +187,7 @@ impl RegisteredModel {
         Ok((open(&self.state)?, open(&self.model)?))
     }
 
-    /// Why it cannot predict the rows of a table with this schema, if it cannot.
+    /// Returns the reason why it cannot predict rows of a table with this schema, if there is one.
     pub fn cannot_read(&self, table: &Schema, task: &Task) -> Option<String> {
         if &self.task != task {
             return Some("it was trained for another task or other classes".into());
@@ -206,7 +207,8 @@ impl RegisteredModel {
     }
 }
 
-/// Numbers per row of a task's predictions.
+/// Returns the number of values that a model of this task predicts for each row: 1, or one for each
+/// class.
 pub fn width(task: &Task) -> usize {
     match task {
         Task::MultiClass { classes } => classes.len(),

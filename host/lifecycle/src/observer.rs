@@ -1,4 +1,4 @@
-//! Who watches a run: the terminal, a log, nobody.
+//! The observer of a run: a terminal, a log, or nobody.
 
 use std::sync::Arc;
 
@@ -8,22 +8,22 @@ use stagewright_store::RunId;
 use crate::run_error::RunError;
 use crate::summary::{StageSummary, Summary};
 
-/// How loud a log line is.
+/// The level of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// For the stage's author.
     Debug,
-    /// Worth a line.
+    /// Normal progress.
     Info,
-    /// Something to look at.
+    /// A problem that does not end the step.
     Warn,
-    /// Something went wrong.
+    /// An error.
     Error,
 }
 
 impl Level {
-    /// The word for it in records.
+    /// Returns the level's name in records.
     pub fn name(self) -> &'static str {
         match self {
             Self::Debug => "debug",
@@ -33,42 +33,43 @@ impl Level {
         }
     }
 
-    /// The level of this word.
+    /// Returns the level with this name.
     pub fn named(name: &str) -> Option<Self> {
         [Self::Debug, Self::Info, Self::Warn, Self::Error].into_iter().find(|level| level.name() == name)
     }
 }
 
-/// Told what happens, as it happens; from several threads, often. Must not block.
+/// Receives the events of a run. The methods are called often and from several threads, and must
+/// not block.
 pub trait Observer: Send + Sync {
-    /// A run begins.
+    /// The run began.
     fn run_started(&self, run: &RunId) {
         let _ = run;
     }
-    /// A step begins.
+    /// A step began.
     fn stage_started(&self, step: &StepId, component: &str);
-    /// `done` of `total` units of what the step does now are done.
+    /// The current work of a step has completed `done` of `total` units.
     fn progress(&self, step: &StepId, done: u64, total: u64);
-    /// A step wrote a line. Cut and escaped.
+    /// A step wrote a log line. The text is cut and escaped.
     fn log(&self, step: &StepId, level: Level, message: &str);
-    /// A run that is one of several ends, with the error that ended it.
+    /// A child run ended, with the error that ended it, if any.
     fn run_ended(&self, summary: &Summary, error: Option<&RunError>) {
         let _ = (summary, error);
     }
-    /// Who watches the run of this name, one of several at once.
+    /// Returns the observer of the child run `name`. Children run at the same time.
     fn of_child(&self, name: &str) -> Arc<dyn Observer> {
         let _ = name;
         Arc::new(Unwatched)
     }
-    /// A step is done and its artifacts are published.
+    /// A step completed, and its artifacts are published.
     fn stage_finished(&self, step: &StepId, summary: &StageSummary);
-    /// A step has failed, with all of its tries, and is recorded.
+    /// A step failed in all of its tries, and is recorded.
     fn stage_failed(&self, step: &StepId, error: &RunError) {
         let _ = (step, error);
     }
 }
 
-/// Watches nothing.
+/// An observer that ignores everything.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unwatched;
 

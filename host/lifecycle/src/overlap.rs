@@ -1,13 +1,14 @@
-//! The overlap of the test rows with the rows that a model learnt from.
+//! The test rows that a model was trained on.
 
 use serde::{Deserialize, Serialize};
 
-/// The test rows that a model learnt from, as far as that is known.
+/// The test rows that a model was trained on, as far as that is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlap {
-    /// The rows; `None`: not known.
+    /// The rows; `None` if they are not known.
     pub learnt: Option<Learnt>,
-    /// How many others it learnt from under another key: their content is the same.
+    /// The number of test rows that the model was trained on under another key: their content is
+    /// equal.
     pub equal_content: Option<u64>,
 }
 
@@ -21,8 +22,8 @@ impl Overlap {
     }
 }
 
-/// A set of rows: a bit for each, the first one the lowest of the first byte. Bytes of zeros at the
-/// end are left out. In JSON it is a text of hexadecimal digits.
+/// A set of rows, as a bit for each row. The first row is the lowest bit of the first byte, and
+/// zero bytes at the end are left out. In JSON it is a hexadecimal text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Learnt(Vec<u8>);
@@ -46,7 +47,7 @@ impl From<Learnt> for String {
     fn from(Learnt(bytes): Learnt) -> Self {
         use std::fmt::Write as _;
         bytes.iter().fold(Self::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // Writing to a text does not fail.
+            // Writing to a string does not fail.
             let _ = write!(text, "{byte:02x}");
             text
         })
@@ -73,7 +74,7 @@ mod tests {
     #[test]
     fn a_set_of_rows_has_one_text_which_gives_it_back() {
         for (rows, text) in [(vec![], ""), (vec![0], "01"), (vec![7], "80"), (vec![1, 8, 23], "020180")] {
-            // Rows behind the last one of the set change nothing.
+            // Rows after the last one of the set change nothing.
             for more in [0, 1, 40] {
                 let last = rows.last().map_or(0, |last| last + 1) + more;
                 let learnt = Learnt::of((0..last).map(|row| rows.contains(&row)));

@@ -1,4 +1,6 @@
-//! Predictions of new rows by a registered model: the components and the decoder that evaluation used, and nothing else.
+//! Predictions of new rows by a registered model.
+//!
+//! They use the same components and the same decoder as the model's evaluation.
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use crate::sandbox::{
     Component, ComponentSource, ModelParts, ModelRunner, Shelf, StageContext, Tracker, View, stage_seed,
 };
 
-/// The columns that a model reads, wherever they stand in a table.
+/// Returns the columns that a model reads, wherever they are in the table.
 ///
 /// # Errors
 /// The table lacks one of them.
@@ -29,10 +31,10 @@ pub(crate) fn view_for(parts: &ModelParts, table: &Table) -> Result<View, StageF
     Ok(View { table: table.clone(), schema: table.schema().project(&columns), columns })
 }
 
-/// Its components, ready to run.
+/// Loads the components of a registered model: transformation and training.
 ///
 /// # Errors
-/// A component is missing, does not match its digest, or is refused by today's host.
+/// A component is missing, does not match its digest, or is refused by this host.
 pub(crate) fn components(
     model: &RegisteredModel,
     source: &dyn ComponentSource,
@@ -42,17 +44,17 @@ pub(crate) fn components(
     Ok((ready(World::Transformation, &model.transformation)?, ready(World::Training, &model.training)?))
 }
 
-/// A registered model that is ready to predict.
+/// A registered model, loaded and ready to predict.
 pub struct LoadedModel {
     parts: ModelParts,
 }
 
 impl LoadedModel {
-    /// Verifies the model's blobs and readies its components: transformation and training, which
-    /// run under these limits.
+    /// Verifies the model's blobs and loads its components. `limits` are the limits of
+    /// transformation and training.
     ///
     /// # Errors
-    /// A blob or component is missing or does not match its digest.
+    /// A blob or a component is missing or does not match its digest.
     pub fn new(
         model: &RegisteredModel,
         source: &dyn ComponentSource,
@@ -95,7 +97,8 @@ impl LoadedModel {
         Ok(Self { parts })
     }
 
-    /// Predicts decoded rows (the signature's features, in order): one number a row, or one per class.
+    /// Predicts decoded rows, which are the features of the signature, in order. Returns one value
+    /// for each row, or one for each class.
     ///
     /// # Errors
     /// A component fails or breaks the contract.
@@ -103,8 +106,8 @@ impl LoadedModel {
         models.predict_batch(&self.parts, rows)
     }
 
-    /// The same for the rows of a table that has at least the columns that the model reads, as
-    /// evaluation does it: whether the answers hang on their rows alone is looked at too.
+    /// Predicts the rows of a table that has at least the columns that the model reads. As in an
+    /// evaluation, it checks that each answer depends on its row alone.
     ///
     /// # Errors
     /// A component fails or breaks the contract, or the table lacks a column.
@@ -112,9 +115,9 @@ impl LoadedModel {
         predict_checked(models, &self.parts, &view_for(&self.parts, table)?)
     }
 
-    /// How many of the rows predicted so far have a category that training never saw, for each
-    /// column that the transformation watches, in the order of the features. `None` if there are
-    /// columns of text and it watches none: it does not say.
+    /// Returns the number of rows predicted so far that have a category which training did not see,
+    /// for each column that the transformation counts, in the order of the features. `None` if
+    /// there are text columns and the transformation counts none of them.
     pub fn unseen(&self) -> Option<Vec<(String, u64)>> {
         let features = self.parts.features.fields();
         let counts = self.parts.transformation.meter.unseen();

@@ -1,15 +1,15 @@
-//! Whether a component's answer for a row hangs on the row, and on nothing else.
+//! The check that a component's answer for a row depends on that row alone.
 //!
-//! A metric is worth nothing if a predictor may answer by the place of a row in a table that is
-//! sorted by its target, and a digest is worth nothing if a transformer may count its calls. State,
-//! model, seed and clocks of an instance are fixed, so what a fresh instance answers to a row alone
-//! is a function of the row. A sample of the rows (all of them in a small table) is asked again, in
-//! the ways of [`Sample::ways`], and every bit must be what it was. The digest of the state or the
-//! model chooses the rows. The component's author cannot know that digest.
+//! A metric is worthless if a predictor may answer by the position of a row in a table that is
+//! sorted by its target. A digest is worthless if a transformer may count its calls. The state, the
+//! model, the seed and the clocks of an instance are fixed, so the answer of a fresh instance to a
+//! single row is a function of the row. A sample of the rows (all rows of a small table) is
+//! therefore asked again, by [`Sample::questions`], and every bit of the answers must be equal. The
+//! digest of the state or of the model chooses the sample; the component's author cannot know it.
 //!
-//! The check costs as much as scoring [`SAMPLE`] rows once and starting two instances. The time
-//! counts against the limits of the component that is asked; rows and bytes are no part of what its
-//! stage did.
+//! The check costs as much as scoring [`SAMPLE`] rows once and starting two instances. Its time
+//! counts against the limits of the component that is asked. Its rows and bytes do not count as the
+//! stage's.
 
 use std::sync::Arc;
 
@@ -25,28 +25,28 @@ use crate::fault::{StageFault, guest_text};
 use crate::limits::Meter;
 use crate::sandbox::{Level, ModelParts, ModelRunner, Shelf, StageContext, Tracker, View};
 
-/// The rows of a table of which all are asked again.
+/// In a table of at most this many rows, all rows are asked again.
 const SMALL: u64 = 1024;
 
-/// Rows of a larger one that are: a component that cheats in one of 100 rows gets away with it once
-/// in 170 times.
+/// The number of rows that are asked again in a larger table. A component that cheats in 1 of 100
+/// rows passes 1 time in 170.
 const SAMPLE: u64 = 512;
 
-/// Rows that are at most so far apart are read together.
+/// Rows that are at most this far apart are read together.
 const NEAR: u64 = 64;
 
-/// Rows that are asked one at a time: enough calls for a counter to show. The first is what no
-/// state can have touched.
+/// The number of rows that are asked one at a time: enough calls to expose a counter. No state can
+/// have affected the first one.
 const SINGLES: usize = 16;
 
 /// The longest text of a cell that a fault shows, in characters.
 const SHOWN: usize = 60;
 
-/// Checks that a transformer makes the same features of its rows again: of each table's, and what
-/// it made of them. One instance is asked for all.
+/// Checks that a transformer makes the same features of its rows again. `tables` are the raw rows
+/// and the features of each table. One instance is asked for all.
 ///
 /// # Errors
-/// [`StageFault::Contract`] that names the export and a row; or asking fails.
+/// [`StageFault::Contract`] with the export and a row, or a fault of the call.
 pub(crate) fn check_transform(
     models: &dyn ModelRunner,
     context: &Arc<StageContext>,
@@ -84,7 +84,7 @@ pub(crate) fn check_transform(
     Ok(())
 }
 
-/// A model's predictions for rows, which [`check_predict`] finds to hang on the rows alone.
+/// Predicts rows, and checks that the predictions depend on the rows alone.
 ///
 /// # Errors
 /// As for [`check_predict`].
@@ -99,11 +99,11 @@ pub(crate) fn predict_checked(
 }
 
 /// Checks that a model predicts the same for its rows again. `scores` are its predictions for
-/// `rows`: for each row one number, or one for each class.
+/// `rows`: one value for each row, or one for each class.
 ///
 /// # Errors
-/// As for [`check_transform`]; the export is the transformer's if its features differ, else the
-/// predictor's.
+/// As for [`check_transform`]. The fault names the transformer's export if the features differ, and
+/// else the predictor's.
 fn check_predict(models: &dyn ModelRunner, model: &ModelParts, rows: &View, scores: &[f64]) -> Result<(), StageFault> {
     let Some(sample) = Sample::of(rows, usize::MAX, model.model.digest())? else { return Ok(()) };
     let width = model.width();
@@ -138,7 +138,7 @@ fn check_predict(models: &dyn ModelRunner, model: &ModelParts, rows: &View, scor
 const TRANSFORM: &str = "transformer.transform";
 const PREDICT: &str = "predictor.predict";
 
-/// Ways in which a row is asked for again.
+/// The ways in which a row is asked again.
 const ALONE: &str = "alone";
 const ONE_BY_ONE: &str = "one row at a time";
 const REORDERED: &str = "in another order";
@@ -154,8 +154,8 @@ fn impure(context: &StageContext, export: &str, way: &str, what: &str, first: &s
     }
 }
 
-/// Transforms a row again in its chunk, as the transformer was asked for it the first time. Returns
-/// the features, and the row's place in them.
+/// Transforms a row again in its chunk, as the first time. Returns the features and the row's index
+/// in them.
 fn features_again(
     models: &dyn ModelRunner,
     model: &ModelParts,
@@ -172,12 +172,12 @@ fn features_again(
     Ok((batch.clone(), row))
 }
 
-/// A component that is asked again: within its stage's time, and with no artifacts, figures or
-/// curves.
+/// A context in which a component is asked again: within its stage's time, and without artifacts,
+/// figures or metrics.
 struct Aside<'a> {
     of: &'a StageContext,
     context: Arc<StageContext>,
-    /// The stage's CPU time before.
+    /// The stage's CPU time before, in nanoseconds.
     before: u64,
 }
 
@@ -211,7 +211,7 @@ impl Drop for Aside<'_> {
     }
 }
 
-/// Passes on what somebody should look at; the rest was said the first time.
+/// A tracker that passes on warnings and errors only. The other messages came the first time.
 struct Quiet(Arc<dyn Tracker>);
 
 impl Tracker for Quiet {
@@ -225,23 +225,23 @@ impl Tracker for Quiet {
     fn figure(&self, _: Figure) {}
 }
 
-/// Rows that are asked again.
+/// The rows that are asked again.
 struct Sample {
-    /// Their numbers in the table, ascending. A position, below, is a place in this list.
+    /// Their numbers in the table, ascending. A position is an index into this list.
     rows: Vec<u64>,
-    /// The values that they hold.
+    /// Their values.
     values: RecordBatch,
 }
 
 /// The questions to one fresh instance: the positions of each batch, in turn.
 struct Questions {
     batches: Vec<Vec<usize>>,
-    /// The first batches, of one row each, which are asked before any other has left a state.
+    /// The number of batches of one row, which are asked before any larger batch can leave a state.
     singles: usize,
 }
 
 impl Questions {
-    /// The positions, each with the way in which it is asked for.
+    /// Returns the positions in turn, each with the way in which it is asked.
     fn in_turn(&self) -> impl Iterator<Item = (&'static str, usize)> {
         self.batches.iter().enumerate().flat_map(|(number, batch)| {
             let way = if number < self.singles { ONE_BY_ONE } else { REORDERED };
@@ -254,14 +254,14 @@ impl Sample {
     /// Chooses at most `most` rows; `None` if there are none.
     fn of(view: &View, most: usize, seed: Digest) -> Result<Option<Self>, StageFault> {
         let all = view.rows();
-        // A chunk is about as much as crosses in one batch.
+        // A chunk is about as much as one batch carries.
         let most = most.min(view.table.schema().chunk_rows()) as u64;
         let mut most = most.min(if all > SMALL { SAMPLE } else { all });
         while most > 0 {
             let rows = chosen(all, most, &mut Random::new(seed));
             let parts = parts(view, &rows)?;
             let bytes = parts.iter().map(|part| packed::batch_bytes(part, &view.schema)).sum::<Result<usize, _>>();
-            // Long texts: fewer rows will do.
+            // With long texts, fewer rows suffice.
             if most == 1 || bytes.map_err(StageFault::host)? <= MAX_BATCH_BYTES {
                 let values = concat_batches(&parts[0].schema(), &parts).map_err(StageFault::host)?;
                 return Ok(Some(Self { rows, values }));
@@ -271,9 +271,9 @@ impl Sample {
         Ok(None)
     }
 
-    /// The questions: some rows one at a time, and then all in another order, with no row in its
-    /// place and batches of other sizes. One instance is asked, since each costs its start and may
-    /// load a large model.
+    /// Returns the questions: some rows one at a time, and then all rows in another order, each at
+    /// another position and in batches of other sizes. One instance is asked, because starting one
+    /// may load a large model.
     fn questions(&self, seed: Digest) -> Questions {
         let random = &mut Random::new(seed);
         let order = self.reordered(random);
@@ -288,8 +288,8 @@ impl Sample {
         Questions { batches, singles }
     }
 
-    /// All positions, none in its place (Sattolo 1986, "An algorithm to generate a random cyclic
-    /// permutation").
+    /// Returns all positions in a random order in which none is at its own index (Sattolo 1986, "An
+    /// algorithm to generate a random cyclic permutation").
     fn reordered(&self, random: &mut Random) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
         for last in (1..order.len()).rev() {
@@ -312,23 +312,23 @@ impl Sample {
     }
 }
 
-/// `most` of the rows `0..all`, spread over all of them, ascending.
+/// Chooses `most` of the rows `0..all`, spread over all of them, ascending.
 fn chosen(all: u64, most: u64, random: &mut Random) -> Vec<u64> {
     let edge = |part: u64| (u128::from(part) * u128::from(all) / u128::from(most)) as u64;
     (0..most).map(|part| edge(part) + random.below(edge(part + 1) - edge(part))).collect()
 }
 
-/// Rows of a view, ascending, as one batch.
+/// Reads rows of a view, ascending, as one batch.
 fn read(view: &View, rows: &[u64]) -> Result<RecordBatch, StageFault> {
     let parts = parts(view, rows)?;
     concat_batches(&parts[0].schema(), &parts).map_err(StageFault::host)
 }
 
-/// The same in parts.
+/// Reads rows of a view, ascending, as several batches.
 fn parts(view: &View, rows: &[u64]) -> Result<Vec<RecordBatch>, StageFault> {
     let chunk = view.table.schema().chunk_rows() as u64;
     let mut parts = Vec::new();
-    // A read costs about as much as checking the rows that lie between two that are near.
+    // Reading the rows between two near ones costs about as much as another read.
     for near in rows.chunk_by(|row, next| next - row <= NEAR && row / chunk == next / chunk) {
         let (start, end) = (near[0], near[near.len() - 1] + 1);
         let span = view.table.read(start, (end - start) as usize, Some(&view.columns)).map_err(StageFault::host)?;
@@ -342,18 +342,18 @@ fn parts(view: &View, rows: &[u64]) -> Result<Vec<RecordBatch>, StageFault> {
     Ok(parts)
 }
 
-/// Batch and row of each row, in order.
+/// Returns the batch and the index of each row, in order.
 fn places(batches: &[RecordBatch]) -> impl Iterator<Item = (&RecordBatch, usize)> {
     batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row)))
 }
 
-/// The first column in which two rows differ in a bit.
+/// Returns the first column in which two rows differ in a bit.
 fn differing(left: (&RecordBatch, usize), right: (&RecordBatch, usize)) -> Option<usize> {
     let columns = left.0.columns().iter().zip(right.0.columns());
     columns.into_iter().position(|(a, b)| cell(&**a, left.1) != cell(&**b, right.1))
 }
 
-/// A cell's value.
+/// The value of a cell.
 #[derive(PartialEq)]
 enum Cell<'a> {
     Null,
@@ -382,7 +382,7 @@ fn cell(array: &dyn Array, row: usize) -> Cell<'_> {
     }
 }
 
-/// A cell for people.
+/// Formats a cell for an error.
 fn shown(array: &dyn Array, row: usize) -> String {
     match cell(array, row) {
         Cell::Null => "null".to_owned(),
@@ -393,8 +393,8 @@ fn shown(array: &dyn Array, row: usize) -> String {
     }
 }
 
-/// Numbers that are the same in every run (SplitMix64; Steele, Lea and Flood 2014, "Fast splittable
-/// pseudorandom number generators").
+/// A deterministic random number generator (SplitMix64; Steele, Lea and Flood 2014, "Fast
+/// splittable pseudorandom number generators").
 struct Random(u64);
 
 impl Random {
@@ -402,8 +402,8 @@ impl Random {
         Self(seed.as_bytes().iter().take(8).fold(0, |seed, &byte| seed << 8 | u64::from(byte)))
     }
 
-    /// A number below `end`, which is not 0. That some are likelier by one in 2^32 matters to
-    /// nobody.
+    /// Returns a number below `end`, which must not be 0. The bias of at most 2^-32 does not matter
+    /// here.
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

@@ -1,4 +1,4 @@
-//! Why a run did not come to its end.
+//! The errors that end a run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,24 +11,24 @@ use stagewright_store::{RunId, StoreError};
 
 use crate::fault::StageFault;
 
-/// Why a run did not come to its end.
+/// The error that ended a run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A stage failed.
     #[error(transparent)]
     Stage(#[from] StageFault),
-    /// A server that a source is on failed, or cannot be reached.
+    /// The server of a source failed or cannot be reached.
     #[error(transparent)]
     Server(StageFault),
-    /// The data is not fit: checks of the validation stage failed.
+    /// Checks of the validation stage failed.
     #[error("the data failed validation: {}", failed_checks(.checks))]
     Unfit {
-        /// The step that checked it.
+        /// The step that checked the table.
         step: StepId,
-        /// Those that failed.
+        /// The checks that failed.
         checks: Vec<Check>,
     },
-    /// A stage needs an artifact that the run it builds on does not have.
+    /// A stage needs an artifact that the base run does not have.
     #[error("there is no artifact `{name}` of stage `{stage}` to work on")]
     MissingArtifact {
         /// The step that makes it.
@@ -36,7 +36,7 @@ pub enum RunError {
         /// Its name.
         name: String,
     },
-    /// The manifest names an artifact that is to be written to a file, and no step made it.
+    /// No step made an artifact that the manifest lists under its outputs.
     #[error("`{}` was to be `{name}` of stage `{stage}`, which was not made", .path.display())]
     NotMade {
         /// The file.
@@ -46,56 +46,57 @@ pub enum RunError {
         /// The artifact.
         name: String,
     },
-    /// A file that the manifest names for an output is one that no run replaces.
+    /// An output of the manifest would replace a file that no run may replace.
     #[error("`{}` cannot be an output: {problem}", .path.display())]
     NoOutput {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         problem: String,
     },
-    /// The run works on what another component or other parameters made.
+    /// The base run's artifacts were made by another component or with other parameters than the
+    /// manifest has now.
     #[error(
         "stage `{stage}` of run {run} ran {recorded}, and the manifest names {named} now: a model of the two would be neither"
     )]
     OtherComponent {
         /// The stage.
         stage: StepId,
-        /// The run whose artifacts were to be used.
+        /// The base run.
         run: RunId,
         /// The component that ran, or its parameters.
         recorded: String,
-        /// The component of today's manifest, or its parameters.
+        /// The component of the manifest, or its parameters.
         named: String,
     },
-    /// The champion cannot be asked, because it is on other machines alone.
+    /// No part of the champion is on this machine or at the shared location.
     #[error("the champion, version {version} of `{model}`, is not here: {reason}")]
     ChampionMissing {
         /// The model's name.
         model: String,
         /// The champion's version.
         version: u32,
-        /// The part that is missing.
+        /// A part that is missing.
         reason: String,
     },
-    /// Another version became champion each time that the candidate had been judged.
+    /// Another version became champion after each judgement of the candidate.
     #[error("the champion of `{model}` changed {tries} times while the candidate was judged: {reason}")]
     Overtaken {
         /// The model's name.
         model: String,
-        /// How often it was judged.
+        /// The number of judgements.
         tries: u32,
-        /// How the last try ended.
+        /// The error of the last one.
         reason: String,
     },
     /// Children of the run failed. Each child has its own error.
     #[error("{failed} of {children} children failed; the first of them is `{first}`: {why}")]
     Children {
-        /// How many failed.
+        /// The number of children that failed.
         failed: usize,
-        /// How many there are.
+        /// The number of children.
         children: usize,
-        /// The name of the first that failed, in the order of the values.
+        /// The first child that failed, in the order of the values.
         first: String,
         /// Its error.
         why: Arc<RunError>,
@@ -103,18 +104,18 @@ pub enum RunError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The candidate was approved, and did not get to production.
+    /// The candidate was approved, and its promotion failed.
     #[error("{}", promotion_text(.0))]
     Promotion(#[from] PromoteError),
 }
 
 impl RunError {
-    /// The error of a run whose one child that failed is this.
+    /// Returns the error of a run with one child, which failed.
     pub fn of_child(first: String, why: Arc<Self>) -> Self {
         Self::Children { failed: 1, children: 1, first, why }
     }
 
-    /// The same as a fault of a stage.
+    /// Returns the error as a fault of a stage.
     pub(crate) fn fault(&self) -> StageFault {
         match self {
             Self::Stage(fault) | Self::Server(fault) => fault.clone(),
@@ -122,8 +123,8 @@ impl RunError {
         }
     }
 
-    /// Whether the next try may go well: a server, a disk or a database failed. What a component,
-    /// the data or a limit ended would end the same way.
+    /// Whether another try may succeed: a server, a disk or a database failed. A failure of a
+    /// component, of the data or of a limit would repeat.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Server(_) | Self::Stage(StageFault::Host { .. }) => true,
@@ -175,7 +176,7 @@ fn failed_checks(checks: &[Check]) -> String {
     if more > 0 { format!("{} (and {more} more)", shown.join("; ")) } else { shown.join("; ") }
 }
 
-/// Letters of each part of a finding that an error shows; all of it stands in the report.
+/// The longest part of a finding that an error shows, in characters. The report has all of it.
 const SHOWN: usize = 200;
 
 fn brief(text: &str) -> String {

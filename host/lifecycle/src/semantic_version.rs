@@ -1,11 +1,13 @@
-//! Semantic versions of models: whether whoever uses one must change something, may notice something, or need not care.
+//! Semantic versions of models: how much the user of a model is affected by a change.
 //!
-//! After Semantic Versioning 2.0.0 (semver.org), whose interface is here the rows that a model reads and what it predicts. A
-//! change of that, or of the kind of model, is major; new features and everything else that someone decided, such as a
-//! hyper-parameter, are minor; what only other rows or another seed bring is a patch. The registry's own numbers count
-//! registrations and say nothing of the kind.
+//! The scheme is Semantic Versioning 2.0.0 (semver.org), with the rows that a model reads and the
+//! values that it predicts as its interface. A change of these, or of the kind of model, is major.
+//! New features and other decisions, such as a hyper-parameter, are minor. A change that comes only
+//! from other rows or another seed is a patch. The registry's own version numbers count
+//! registrations.
 //!
-//! Whether a feature may be null is not looked at: where no signature is declared, that comes from the rows.
+//! Whether a feature may be null is not compared: without a declared signature, that comes from the
+//! rows.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,31 +21,31 @@ use crate::model::{ModelComponent, RegisteredModel};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct SemanticVersion {
-    /// Rows, predictions or the kind of model changed.
+    /// Raised when the rows, the predictions or the kind of model changed.
     pub major: u64,
-    /// Features were added, or something was decided otherwise.
+    /// Raised when features were added, or another decision changed.
     pub minor: u64,
-    /// Trained again.
+    /// Raised when the model was trained again.
     pub patch: u64,
 }
 
-/// The text is not a semantic version.
+/// The error for a text that is not a semantic version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a semantic version\nhint: write MAJOR.MINOR.PATCH, as in 1.0.0")]
 pub struct SemanticVersionError {
-    /// What was given, at most its first 100 characters.
+    /// The text, cut after 100 characters.
     pub text: String,
 }
 
-/// How much a change matters, the least first.
+/// The size of a change, the smallest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// Other rows or another seed.
     Patch,
-    /// New features, other hyper-parameters, another build of a component.
+    /// New features, other hyper-parameters, or another build of a component.
     Minor,
-    /// Other rows are read, something else is predicted, or another kind of model predicts it.
+    /// Other rows are read, other values are predicted, or another kind of model predicts them.
     Major,
 }
 
@@ -51,7 +53,7 @@ impl SemanticVersion {
     /// The version of a first model.
     pub const FIRST: Self = Self { major: 1, minor: 0, patch: 0 };
 
-    /// The version after a change.
+    /// Returns the version after a change.
     #[must_use]
     pub fn after(self, change: Change) -> Self {
         let Self { major, minor, patch } = self;
@@ -72,7 +74,8 @@ impl fmt::Display for SemanticVersion {
 impl FromStr for SemanticVersion {
     type Err = SemanticVersionError;
 
-    /// Three numbers without leading zeros (Semantic Versioning 2.0.0, section 2); nothing may follow them.
+    /// Parses three numbers without leading zeros (Semantic Versioning 2.0.0, section 2). Nothing
+    /// may follow them.
     fn from_str(text: &str) -> Result<Self, SemanticVersionError> {
         let refuse = || SemanticVersionError { text: text.chars().take(100).collect() };
         let number = |part: &str| {
@@ -99,7 +102,8 @@ impl TryFrom<String> for SemanticVersion {
     }
 }
 
-/// The version of `new`, which follows `previous`, and every reason, those that matter most first.
+/// Returns the version of `new`, which follows `previous`, with all reasons, the largest change
+/// first.
 #[must_use]
 pub fn next(
     previous: Option<(&RegisteredModel, SemanticVersion)>,
@@ -114,7 +118,8 @@ pub fn next(
     (version.after(greatest), changes.into_iter().map(|(_, reason)| reason).collect())
 }
 
-/// Every change from one model to another. A model that was only trained again has at least one too.
+/// Returns every change from one model to another. There is at least one, even if the model was
+/// only trained again.
 #[must_use]
 pub fn changes(previous: &RegisteredModel, new: &RegisteredModel) -> Vec<(Change, String)> {
     let mut changes = target_changes(previous, new);
@@ -159,8 +164,9 @@ fn feature_changes(previous: &Schema, new: &Schema) -> Vec<(Change, String)> {
     kept.chain(added.map(|now| (Change::Minor, format!("feature `{}` is new", now.name)))).collect()
 }
 
-/// What changed about a stage's component; `another` is how much it matters if it is another one by name. The parameters of
-/// another component are not compared: they mean something else.
+/// Returns the changes of a stage's component. `another` is the size of a change to a component
+/// with another name. The parameters of another component are not compared, because they have
+/// another meaning.
 fn component_changes(
     stage: &str,
     another: Change,
@@ -198,8 +204,8 @@ fn parameter_changes(previous: &serde_json::Value, new: &serde_json::Value) -> V
     changed.chain(added.map(|(name, is)| format!("`{name}` was not set and is {is}"))).collect()
 }
 
-/// The text of the version that follows the newest one of a model, whose contents and version the registry gives; contents that
-/// cannot be read count as none.
+/// Returns the version of `model` as text. `previous` holds the contents and the version of the
+/// newest version in the registry; contents that cannot be read count as none.
 pub fn numbered(previous: Option<(&serde_json::Value, &str)>, model: &RegisteredModel) -> String {
     let read = |(contents, version): (&serde_json::Value, &str)| {
         let previous: RegisteredModel = serde_json::from_value(contents.clone()).ok()?;

@@ -1,4 +1,4 @@
-//! From the manifest's sections to the words of `stagewright-data` and `stagewright-evaluation`.
+//! Sections of the manifest as types of `stagewright-data` and `stagewright-evaluation`.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use stagewright_manifest::{
 
 use crate::invocation::Reading;
 
-/// The file of a source that is not on a server.
+/// Returns the file of a source; `None` for a source on a server.
 pub fn path(section: &SourceSection) -> Option<&Path> {
     match &section.location {
         SourceLocation::Csv { path, .. } | SourceLocation::Parquet { path } | SourceLocation::Sqlite { path, .. } => {
@@ -20,7 +20,7 @@ pub fn path(section: &SourceSection) -> Option<&Path> {
     }
 }
 
-/// How the content of a source is read.
+/// Returns the format of a source's content.
 pub fn reading(section: &SourceSection) -> Reading {
     let csv = |delimiter: char, header| Reading::Csv { delimiter: delimiter as u8, header };
     match &section.location {
@@ -34,7 +34,7 @@ pub fn reading(section: &SourceSection) -> Reading {
     }
 }
 
-/// What the host may reach for a stage.
+/// Returns the hosts and networks that the host may ask for a stage.
 pub fn host_grants(grants: &[HttpGrant]) -> Vec<HostGrant> {
     let grant = |grant: &HttpGrant| match grant {
         HttpGrant::Host { host, port } => HostGrant::Host { host: host.clone(), port: *port },
@@ -43,10 +43,10 @@ pub fn host_grants(grants: &[HttpGrant]) -> Vec<HostGrant> {
     grants.iter().map(grant).collect()
 }
 
-/// The signature that the manifest declares, if it declares one.
+/// Returns the signature that the manifest declares, if any.
 ///
 /// # Errors
-/// Names that no table may have.
+/// A column has a name that no table may have.
 pub fn signature(manifest: &Manifest) -> Result<Option<Signature>, DataError> {
     let section = &manifest.signature;
     if section.fields.is_empty() {
@@ -59,7 +59,7 @@ pub fn signature(manifest: &Manifest) -> Result<Option<Signature>, DataError> {
     ))
 }
 
-/// The manifest's gates.
+/// Returns the manifest's gates.
 pub fn gates(section: &manifest::GatesSection) -> Gates {
     let gate = |rule, metric: &str, threshold| Gate::new(rule, metric, threshold);
     let minimum = section.minimum.iter().map(|(metric, threshold)| gate(GateRule::Minimum, metric, *threshold));
@@ -96,7 +96,7 @@ mod tests {
         for (kind, set) in sets {
             let computed: Vec<&str> = set.iter().map(|(name, _)| name).collect();
             assert_eq!(metrics_of(&kind), computed);
-            // The default of `primary` is one in which more is better.
+            // The default of `primary` is a metric of which a higher value is better.
             assert!(computed.iter().any(|name| !lower_is_better(name)));
         }
     }

@@ -1,20 +1,21 @@
-//! Spans of a run, for whoever subscribes to [`TARGET`]: one for the run, one for each step, and
-//! within a step one for each part that costs.
+//! Tracing spans for whoever subscribes to [`TARGET`]: one for a run, one for each step, and one
+//! for each costly part of a step.
 //!
-//! Their attributes are names that the manifest gives, digests, counts and the kind of a fault. No
-//! value of a row, no text of a stage, no message of an error and no address of a source is among
-//! them: spans may leave the machine. Without a subscriber a span is a comparison of one number.
+//! Attributes are names from the manifest, digests, counts and kinds of faults. Spans may leave the
+//! machine, so they hold no value of a row, no text of a component, no error message and no address
+//! of a source. Without a subscriber, a span costs one comparison.
 
 use tracing::Span;
 use tracing::field::Empty;
 
-/// The target of every span, by which a subscriber tells them from log lines.
+/// The target of every span. A subscriber tells spans from log lines by it.
 pub const TARGET: &str = "stagewright::spans";
 
-/// The longest attribute, in letters. Names of components and models may be long.
+/// The longest attribute, in characters. Names of components and models may be longer.
 const LONGEST: usize = 256;
 
-/// A part of what is done in the span of this moment, or nothing outside of one.
+/// Returns a span for a part of the current span's work; a disabled span if there is no current
+/// span.
 pub fn part(name: &'static str) -> Span {
     if Span::current().is_none() {
         return Span::none();
@@ -22,7 +23,8 @@ pub fn part(name: &'static str) -> Span {
     tracing::info_span!(target: TARGET, "part", otel.name = name, stagewright.step = Empty, stagewright.component = Empty)
 }
 
-/// The start of an instance of this component, or nothing outside of a span.
+/// Returns a span for the start of an instance of `component`; a disabled span if there is no
+/// current span.
 pub fn start(component: &str) -> Span {
     let span = part("start");
     span.record("stagewright.component", brief(component));

@@ -1,4 +1,4 @@
-//! What a run was, for programs (`--json`) and for the table at its end.
+//! The summary of a run, for programs (`--json`) and for the table at its end.
 
 use serde::Serialize;
 use stagewright_evaluation::difference::MetricDifference;
@@ -20,7 +20,7 @@ pub struct ArtifactSummary {
     pub digest: String,
 }
 
-/// One stage of a run.
+/// One step of a run that completed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StageSummary {
     /// The step's name.
@@ -31,31 +31,29 @@ pub struct StageSummary {
     pub component: String,
     /// The component's digest.
     pub digest: String,
-    /// Its use of time, memory and bytes.
+    /// The time, memory and bytes that it used.
     #[serde(flatten)]
     pub usage: Usage,
-    /// The walls that stood around every call of its instances: `wasm`, `seccomp`, `landlock`,
-    /// `rlimits`.
+    /// The walls around every call of its components: `wasm`, `seccomp`, `landlock`, `rlimits`.
     pub walls: Vec<String>,
-    /// The digest of all that can change what it makes; `null` if that is not known.
+    /// The step's key; `null` if it has none.
     pub key: Option<String>,
-    /// Whether it was not executed, because an earlier run had done the same. What it used is of
-    /// that run then.
+    /// Whether it was taken from the cache. Its usage is then that of the run that executed it.
     pub cached: bool,
     /// The run that executed it, if this one did not.
     pub cached_from: Option<String>,
-    /// What it made.
+    /// The artifacts that it made.
     pub artifacts: Vec<ArtifactSummary>,
-    /// All that decided what it made.
+    /// Its invocation.
     pub invocation: Option<Invocation>,
 }
 
 /// Metrics on the test rows, computed by the host.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MetricsSummary {
-    /// The candidate's.
+    /// The candidate's metrics.
     pub candidate: MetricSet,
-    /// The champion's; `null` without one.
+    /// The champion's metrics; `null` without a champion.
     pub champion: Option<MetricSet>,
 }
 
@@ -68,39 +66,41 @@ pub struct TrainedSummary {
     pub evaluation: StepId,
     /// Its metrics on the test rows; `null` if it was not evaluated.
     pub metrics: Option<MetricSet>,
-    /// Whether it became the candidate: the best in the primary metric.
+    /// Whether it became the candidate: the best one in the primary metric.
     pub is_candidate: bool,
 }
 
-/// The rows that candidate and champion were measured on.
+/// The rows that the candidate and the champion were measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct EvaluationSummary {
-    /// Rows of the test table.
+    /// The number of test rows.
     pub test_rows: u64,
-    /// How many of them the candidate learnt from; `null` if that is not known.
+    /// The number of test rows that the candidate was trained on; `null` if that is not known.
     pub candidate_overlap_rows: Option<u64>,
-    /// How many of them the champion learnt from; `null` without a champion, or if that is not
-    /// known.
+    /// The number of test rows that the champion was trained on; `null` without a champion, or if
+    /// that is not known.
     pub champion_overlap_rows: Option<u64>,
-    /// Rows that neither learnt from, on which the two are compared; `null` without a comparison.
+    /// The number of test rows that neither was trained on, on which they are compared; `null`
+    /// without a comparison.
     pub compared_rows: Option<u64>,
-    /// Test rows whose content, but not whose key, the champion learnt from; `null` as above.
+    /// The number of test rows that the champion was trained on under another key, with equal
+    /// content; `null` without a champion, or if that is not known.
     pub equal_content_rows: Option<u64>,
 }
 
-/// How it was decided.
+/// The decision on the candidate.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DecisionSummary {
     /// `approved`, `rejected` or `undecided`.
     pub verdict: Verdict,
-    /// The policy by which candidate and champion were compared.
+    /// The policy by which the candidate and the champion were compared.
     pub policy: String,
-    /// The version that was champion then; `null` if there was none.
+    /// The version that was the champion then; `null` if there was none.
     pub judged_against: Option<u32>,
-    /// The primary metric's difference to the champion, with its interval; `null` without a
+    /// The difference to the champion in the primary metric, with its interval; `null` without a
     /// comparison.
     pub difference: Option<MetricDifference>,
-    /// Every rule that was looked at.
+    /// The result of every gate.
     pub reasons: Vec<Reason>,
 }
 
@@ -111,46 +111,48 @@ pub struct ModelSummary {
     pub name: String,
     /// Its number.
     pub version: u32,
-    /// `MAJOR.MINOR.PATCH`: how much it differs from the version before it.
+    /// The version as `MAJOR.MINOR.PATCH`. It states how much the model differs from the version
+    /// before.
     pub semantic_version: Option<String>,
-    /// Aliases that point to it now.
+    /// The aliases that point to it now.
     pub aliases: Vec<String>,
-    /// Whether this run registered it. An older version that has the same parts is not registered
-    /// twice.
+    /// Whether this run registered it. A model with the same parts as an older version is that
+    /// version.
     pub is_new: bool,
 }
 
-/// A whole run.
+/// The summary of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// The run's identifier.
     pub run_id: String,
-    /// The stages that came to their end, in order.
+    /// The steps that completed, in order.
     pub stages: Vec<StageSummary>,
-    /// How many of them were executed.
+    /// The number of steps that were executed.
     pub executed: usize,
-    /// How many of them were not, because an earlier run had done the same.
+    /// The number of steps that were taken from the cache.
     pub cached: usize,
-    /// How often this process waited for the disk to have everything.
+    /// The number of times that this process waited for the disk to store data.
     pub fsyncs: u64,
     /// The models of the run, if it trained several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trained: Vec<TrainedSummary>,
-    /// `null` if the run ended before evaluation.
+    /// The metrics; `null` if the run ended before evaluation.
     pub metrics: Option<MetricsSummary>,
-    /// `null` if the run ended before evaluation.
+    /// The rows of the evaluation; `null` if the run ended before evaluation.
     pub evaluation: Option<EvaluationSummary>,
-    /// `null` if the run ended before promotion, or if the candidate is the champion already.
+    /// The decision; `null` if the run ended before promotion, or if the candidate is the champion
+    /// already.
     pub decision: Option<DecisionSummary>,
-    /// `null` if the run ended before the end of training, or if a candidate that failed was not to
-    /// be registered.
+    /// The registered version; `null` if the run ended before the end of training, or if a
+    /// candidate that failed was not to be registered.
     pub model: Option<ModelSummary>,
-    /// Whether the candidate equals the champion, so that there is nothing to judge.
+    /// Whether the candidate is the champion already, so that there is nothing to judge.
     pub is_champion_already: bool,
 }
 
 impl StageSummary {
-    /// A stage that came to its end.
+    /// Returns the summary of a step that completed.
     pub(crate) fn of(world: World, record: &StageRecord, outcome: &Outcome, invocation: Option<Invocation>) -> Self {
         let usage = outcome.usage;
         let artifact = |output: &ArtifactRecord| ArtifactSummary {
@@ -175,7 +177,7 @@ impl StageSummary {
 }
 
 impl EvaluationSummary {
-    /// The rows that an evaluation counted.
+    /// Returns the rows of an evaluation.
     pub(crate) fn of(evaluated: &EvaluationReport) -> Self {
         let compared = &evaluated.compared;
         Self {
@@ -189,7 +191,7 @@ impl EvaluationSummary {
 }
 
 impl Summary {
-    /// The summary of a run that has done nothing yet.
+    /// Returns the summary of a run without steps.
     pub fn of(run_id: String) -> Self {
         Self {
             run_id,

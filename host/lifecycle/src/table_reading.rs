@@ -1,4 +1,4 @@
-//! Reads tables for a stage, within the stage's limits.
+//! Tables read batch by batch for a stage, within its limits.
 
 use std::cell::Cell;
 
@@ -9,10 +9,10 @@ use stagewright_store::{Role, Schema, Table, packed};
 use crate::fault::StageFault;
 use crate::limits::Watch;
 
-/// The column of the index of the test rows.
+/// The column of the `test-rows` artifact.
 pub(crate) const ROW_COLUMN: &str = "row";
 
-/// Wraps a fault so that it can pass through `stagewright-data`'s iterators.
+/// A fault that passes through the iterators of `stagewright-data`.
 pub(crate) struct ReadError(pub(crate) StageFault);
 
 impl From<DataError> for ReadError {
@@ -21,7 +21,7 @@ impl From<DataError> for ReadError {
     }
 }
 
-/// Columns of a table, batch by batch in order; ends at a limit of the stage that they are read for.
+/// Reads columns of a table batch by batch, in order. Ends with an error at a limit of the stage.
 pub(crate) fn columns(
     table: &Table,
     columns: Vec<usize>,
@@ -41,13 +41,13 @@ pub(crate) fn columns(
     })
 }
 
-/// All columns of a table, as [`columns`].
+/// Reads all columns of a table, as [`columns`] does.
 pub(crate) fn all(table: &Table, watch: &Watch) -> impl Iterator<Item = Result<RecordBatch, ReadError>> {
     columns(table, (0..table.schema().len()).collect(), watch)
 }
 
-/// All columns of a table, of which somebody keeps the identifiers: their text, and so many bytes
-/// besides for each row, count as memory of the stage as they come.
+/// Reads all columns of a table for a caller that keeps the identifiers. Their text and `besides`
+/// bytes for each row are recorded as the stage's memory while they come.
 pub(crate) fn with_kept_identifiers(
     table: &Table,
     watch: &Watch,
@@ -68,10 +68,10 @@ pub(crate) fn with_kept_identifiers(
     })
 }
 
-/// Reads such an index.
+/// Reads the row numbers of a `test-rows` artifact.
 ///
 /// # Errors
-/// The table is none.
+/// The table does not have one column of row numbers.
 pub(crate) fn source_rows(index: &Table, watch: &Watch) -> Result<Vec<u64>, StageFault> {
     let wrong = || StageFault::host("an index of test rows has one column of row numbers");
     let column = index.schema().index_of(ROW_COLUMN).ok_or_else(wrong)?;
@@ -86,7 +86,7 @@ pub(crate) fn source_rows(index: &Table, watch: &Watch) -> Result<Vec<u64>, Stag
     Ok(rows)
 }
 
-/// The hashes of all rows of an ingested table, in order.
+/// Returns the hashes of all rows of an ingested table, in order. `key` is the registry's hash key.
 pub(crate) fn hashes_of(table: &Table, key: &[u8; 32], watch: &Watch) -> Result<Vec<RowHash>, StageFault> {
     hash_rows(table.schema(), all(table, watch), key).map_err(|ReadError(fault)| fault)
 }

@@ -1,4 +1,5 @@
-//! The test rows of an evaluation, and the hashes that find them among the rows of a training.
+//! The test rows of an evaluation, and the hashes that find them among the rows that a model was
+//! trained on.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,16 +14,16 @@ use crate::overlap::{Learnt, Overlap};
 use crate::table_reading::source_rows;
 use crate::table_reading::{ReadError, columns, hashes_of};
 
-/// Bytes that the host keeps of each row of the table that was split, to recognise test rows: two
-/// hashes, and what numbering equal rows takes.
+/// The host's memory for each row of the split table while it finds test rows, in bytes: two
+/// hashes, and the numbering of equal rows.
 const HASHED_ROW_MEMORY: u64 = 48;
 
-/// Bytes that it keeps of each test row besides predictions: its target in several forms, its
-/// hashes, its place among those compared, and what sorting takes.
+/// The host's memory for each test row besides predictions, in bytes: its target in several forms,
+/// its hashes, its index among the compared rows, and sorting.
 const MEASURED_ROW_MEMORY: u64 = 96;
 
-/// Bytes that it keeps of each number that two models predicted: the number itself, as often as it
-/// is copied to be compared, drawn and written.
+/// The host's memory for each predicted value of both models, in bytes: the value and its copies
+/// for comparing, drawing and writing.
 const SCORE_MEMORY: u64 = 64;
 
 /// The rows that models are measured on.
@@ -37,17 +38,17 @@ pub struct TestRows {
 }
 
 impl TestRows {
-    /// Reads the target of a test table. `watch` looks after the stage that measures.
+    /// Reads the target of a test table. `watch` belongs to the stage that measures.
     ///
     /// # Errors
-    /// The table cannot be read, or the stage may not use so much.
+    /// The table cannot be read, or the stage is past a limit.
     pub fn new(table: Table, task: Task, watch: &Watch) -> Result<Self, StageFault> {
         watch.hold_rows(table.rows(), MEASURED_ROW_MEMORY + width(&task) as u64 * SCORE_MEMORY)?;
         let labels = labels(&table, watch)?;
         Ok(Self { table, task, labels, watch: watch.clone() })
     }
 
-    /// The classes; `None` of a regression.
+    /// Returns the classes; `None` for a regression.
     pub(crate) fn classes(&self) -> Option<Vec<String>> {
         match &self.task {
             Task::Binary { negative, positive } => Some(vec![negative.clone(), positive.clone()]),
@@ -57,7 +58,7 @@ impl TestRows {
     }
 }
 
-/// The hashes by which test rows are recognised among the rows of another training.
+/// The hashes that find test rows among the rows of another training.
 #[derive(Debug, Clone)]
 pub struct TestHashes {
     columns: Vec<String>,
@@ -65,11 +66,12 @@ pub struct TestHashes {
 }
 
 impl TestHashes {
-    /// Hashes the rows of a test table: those of `ingested`, the table that was split, that `index`
-    /// names. `key` is the registry's, and `watch` looks after the stage that measures.
+    /// Hashes the rows of a test table. They are the rows of `ingested`, the table that was split,
+    /// whose numbers `index` holds. `key` is the registry's hash key, and `watch` belongs to the
+    /// stage that measures.
     ///
     /// # Errors
-    /// A table cannot be read, they do not belong together, or the stage may not use so much.
+    /// A table cannot be read, the tables do not belong together, or the stage is past a limit.
     pub fn of(
         test: &Table,
         (ingested, index): (&Table, &Table),
@@ -83,7 +85,7 @@ impl TestHashes {
         Ok(hashes)
     }
 
-    /// Picks the rows of an index out of the hashes of all rows of the table that was split.
+    /// Selects the hashes of the test rows from the hashes of all rows of the split table.
     pub(crate) fn among(ingested: &Schema, all: &[RowHash], index: &[u64]) -> Result<Self, StageFault> {
         let hash = |&row: &u64| {
             let found = usize::try_from(row).ok().and_then(|row| all.get(row)).copied();
@@ -93,7 +95,7 @@ impl TestHashes {
         Ok(Self { columns: row_key_columns(ingested), rows })
     }
 
-    /// Refuses a test table of other rows.
+    /// Fails if a test table has another number of rows.
     pub(crate) fn check(&self, test: &Table) -> Result<(), StageFault> {
         if self.rows.len() as u64 == test.rows() {
             Ok(())
@@ -104,8 +106,9 @@ impl TestHashes {
 }
 
 impl Overlap {
-    /// The rows that a model learnt from. They are not known if it or the run is of before row
-    /// memories, or if it comes from another registry or tells its rows apart by other columns.
+    /// Finds the test rows that a model was trained on. They are not known if the run or the model
+    /// is older than row memories, if the model comes from another registry, or if its rows are
+    /// identified by other columns.
     pub fn of(test: Option<&TestHashes>, memory: Option<&RowMemory>) -> Self {
         let (Some(test), Some(memory)) = (test, memory) else { return Self::default() };
         if memory.columns != test.columns {
@@ -123,16 +126,16 @@ impl Overlap {
 /// The rows of a split table, as hashes. Models of one table and one split share them.
 #[derive(Debug)]
 pub(crate) struct RowHashes {
-    /// Those that models learn from.
+    /// The rows that models are trained on.
     pub(crate) learnt: RowMemory,
-    /// Those that they are measured on.
+    /// The test rows.
     pub(crate) test: TestHashes,
 }
 
-/// The table and the test rows by digest, and what became of them: those that were asked for last.
+/// The hashes that were computed last, by the digests of the table and of its test rows.
 pub(crate) type HashedRows = Mutex<Option<((Digest, Digest), Arc<RowHashes>)>>;
 
-/// The target of every test row.
+/// Returns the target of every test row.
 fn labels(test: &Table, watch: &Watch) -> Result<Vec<f64>, StageFault> {
     let target = test.schema().indices_with(Role::Target);
     let mut labels = Vec::with_capacity(test.rows() as usize);

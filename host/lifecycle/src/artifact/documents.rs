@@ -6,7 +6,7 @@ use stagewright_evaluation::difference::MetricDifference;
 use stagewright_evaluation::gates::{GateResult, Verdict};
 use stagewright_evaluation::report::Reason;
 
-/// The decision on a candidate: an artifact, and the verdict that the registry records.
+/// The decision on a candidate. The registry records it as a verdict.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Decision {
     pub(crate) verdict: Verdict,
@@ -22,19 +22,19 @@ pub(crate) struct Decision {
 pub(crate) struct Segments {
     /// The column.
     pub(crate) column: String,
-    /// Rows that are in no segment, because they have no value.
+    /// The number of rows in no segment, because their value is null.
     pub(crate) rows_without_value: u64,
-    /// The segments, by their values.
+    /// The segments, in the order of their values.
     pub(crate) segments: Vec<Segment>,
 }
 
-/// The rows that have one value.
+/// A segment: the rows that share one value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Segment {
-    /// The name of its child.
+    /// The name of the segment, and of its child run.
     pub(crate) name: String,
-    /// The value; null where rows without one are a segment.
+    /// The value; null for the segment of rows without a value.
     pub(crate) value: Value,
-    /// How many rows.
+    /// The number of rows.
     pub(crate) rows: u64,
 }

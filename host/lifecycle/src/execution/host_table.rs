@@ -8,7 +8,7 @@ use stagewright_store::{Table, TableWriter, packed};
 use crate::fault::StageFault;
 use crate::limits::{Meter, Watch};
 
-/// A table that the host makes for a stage, in the stage's account.
+/// A table that the host writes for a stage. Its time, memory and bytes are charged to the stage.
 pub(crate) struct HostTable {
     writer: TableWriter,
     meter: Arc<Meter>,
@@ -20,16 +20,16 @@ impl HostTable {
         Self { writer, meter, watch }
     }
 
-    /// Appends rows that count against the stage's output limit.
+    /// Appends rows, and charges them to the stage's output limit.
     pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
         self.watch.charge_output(packed::batch_bytes(rows, self.writer.schema()).map_err(StageFault::host)? as u64)?;
         self.append(rows)
     }
 
-    /// Appends rows of a guest, of which the output was charged when they came.
+    /// Appends rows of a guest, which were charged to the output limit when they arrived.
     pub(crate) fn write_charged(&mut self, rows: &RecordBatch) -> Result<(), StageFault> {
         self.append(rows)?;
-        // All columns of a guest's batch lie in one allocation, which nobody counts from here on.
+        // The columns of a guest's batch share one allocation, which is not counted from here on.
         self.writer.forget_batch();
         Ok(())
     }
@@ -41,7 +41,7 @@ impl HostTable {
         self.watch.look()
     }
 
-    /// Ends the table.
+    /// Completes the table.
     pub(crate) fn finish(self) -> Result<Table, StageFault> {
         self.watch.hold(self.writer.held_bytes() + self.writer.finishing_bytes())?;
         let (table, other_cpu_ns) = self.writer.finish_counted().map_err(StageFault::host)?;

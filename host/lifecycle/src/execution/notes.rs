@@ -9,7 +9,7 @@ use stagewright_store::{LogLine, MetricRecord};
 use crate::observer::Observer;
 use crate::sandbox::{Level, Tracker};
 
-/// The words of a stage.
+/// The messages of a step: passed on to the observer, or recorded for the outcome.
 pub(super) struct Notes {
     step: StepId,
     observer: Arc<dyn Observer>,
@@ -39,7 +39,7 @@ impl Notes {
     }
 
     fn recorded(&self) -> MutexGuard<'_, Recorded> {
-        // Every change under this lock is a single push or take.
+        // Each critical section makes one push or take.
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

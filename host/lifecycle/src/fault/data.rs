@@ -6,11 +6,11 @@ use stagewright_manifest::World;
 use super::{LimitKind, StageFault};
 
 impl StageFault {
-    /// What went wrong with the data, in a stage's words.
+    /// Returns an error of the data as a fault of ingestion.
     pub(crate) fn of_data(error: &DataError) -> Self {
         let stage = World::Ingestion.into();
         match error {
-            // The stage that reads knows whether it was the deadline.
+            // The stage that reads knows whether this was its deadline or a cancellation.
             DataError::Interrupted => return Self::Cancelled { stage },
             DataError::Memory { allowed, .. } => {
                 let (kind, allowed) = (LimitKind::Memory, *allowed);

@@ -8,22 +8,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LimitKind {
-    /// Linear memory of an instance, bytes.
+    /// The linear memory of an instance, in bytes.
     Memory,
-    /// CPU time of all instances, nanoseconds.
+    /// The CPU time of all instances, in nanoseconds.
     Cpu,
-    /// Time on the wall, nanoseconds.
+    /// The wall time, in nanoseconds.
     Wall,
-    /// Bytes written to artifacts.
+    /// The bytes written to artifacts.
     Output,
-    /// Bytes of a response that the host fetches for the stage.
+    /// The bytes of a response that the host fetches for the stage.
     Response,
-    /// An operator's limit that no manifest raises: handles, table elements, instances, stack, or the size of one call.
+    /// A limit that only the operator can raise: handles, table elements, instances, stack, or the
+    /// size of one call. Holds its name.
     Operator(Cow<'static, str>),
 }
 
 impl LimitKind {
-    /// The manifest's key.
+    /// Returns the manifest's key for the limit.
     pub fn key(&self) -> &str {
         match self {
             Self::Memory => "memory",
@@ -35,10 +36,10 @@ impl LimitKind {
         }
     }
 
-    /// A figure in the limit's unit, for people.
+    /// Formats an amount in the limit's unit.
     pub fn show(&self, amount: u64) -> String {
         match self {
-            // Fine enough that what was used does not look like what is allowed.
+            // Precise enough that the amount used does not look equal to the amount allowed.
             Self::Memory | Self::Output | Self::Response if amount < 10 << 20 => {
                 format!("{:.1} KiB", amount as f64 / 1024.0)
             }

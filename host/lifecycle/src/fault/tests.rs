@@ -45,7 +45,7 @@ fn text_of_a_guest_is_cut_escaped_and_cannot_look_like_the_hosts() {
     assert_eq!(guest_text("naïve 日本 <b>&amp;"), "naïve 日本 <b>&amp;");
 }
 
-/// One of each kind, and of each kind of limit.
+/// One fault of each kind, and one of each kind of limit.
 fn every_fault() -> Vec<StageFault> {
     let (stage, component) = (StepId::from(World::Training), "train-own".to_owned());
     let (message, export) = ("it\nwent wrong".to_owned(), "train.train".to_owned());
@@ -96,7 +96,8 @@ fn every_fault() -> Vec<StageFault> {
     faults
 }
 
-/// The place of a kind: whoever adds one has to add it to the list above.
+/// The index of a kind. A new kind does not compile until it is added here; add it to the list
+/// above, too.
 fn place_of(fault: &StageFault) -> usize {
     match fault {
         StageFault::Data { .. } => 0,

@@ -1,9 +1,10 @@
-//! The budget of this process, for all runs in it: threads at work, and guests' memory.
+//! The budget of a process, which all its runs share: the threads at work, and the memory of
+//! guests.
 //!
-//! Whoever divides work asks here for a [`Permit`] for each thread. It waits for the first and
-//! takes as many more as are free, so that work always begins and never takes more than there is.
-//! Nothing depends on how many it gets. Whoever holds a permit must not wait for another: so nobody
-//! waits for ever.
+//! Work that is divided needs a [`Permit`] for each thread. [`Budget::enter`] waits for the first
+//! permit and takes as many others as are free, so work always begins and never exceeds the budget.
+//! No result depends on the number of permits. A thread that holds a permit must not wait for
+//! another one; this rules out a deadlock.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -13,19 +14,19 @@ use std::time::Duration;
 
 use crate::sandbox::Cancel;
 
-/// How long a wish to stop may go unnoticed by somebody who waits.
+/// How often a thread that waits for a permit checks for cancellation.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Percent of the machine's memory, or of its control group's, that guests may take together before
-/// no further thread begins; the rest is the host's and the system's.
+/// The share of the memory of the machine, or of its control group, that guests may take before no
+/// further thread begins, in percent. The rest is for the host and the system.
 const SHARE: u64 = 80;
 
-/// Permits and memory. One for a process, for as long as it lives.
+/// The permits and the memory of a process. There is one for its whole life.
 #[derive(Debug)]
 pub struct Budget {
     permits: usize,
     memory: u64,
-    /// Bytes of memory that guests have now.
+    /// The guests' memory now, in bytes.
     live: AtomicU64,
     state: Mutex<State>,
     freed: Condvar,
@@ -33,30 +34,30 @@ pub struct Budget {
 
 #[derive(Debug)]
 struct State {
-    /// Permits that nobody has.
+    /// The permits that nobody holds.
     free: usize,
-    /// Who waits, in order of arrival.
+    /// The threads that wait for a permit, in order of arrival.
     waiting: VecDeque<u64>,
     arrivals: u64,
 }
 
 impl Budget {
-    /// So many threads at once, at least one; no further one begins while guests have more than
-    /// `memory` bytes.
+    /// Creates a budget of `permits` threads, at least one. No further thread begins while guests
+    /// have more than `memory` bytes.
     pub fn new(permits: usize, memory: u64) -> Self {
         let permits = permits.max(1);
         let state = State { free: permits, waiting: VecDeque::new(), arrivals: 0 };
         Self { permits, memory, live: AtomicU64::new(0), state: Mutex::new(state), freed: Condvar::new() }
     }
 
-    /// That of programs which say nothing: a thread for each core, and [`Budget::usual_memory`].
+    /// Returns the default budget: a thread for each core, and [`Budget::usual_memory`].
     pub fn of_machine() -> &'static Self {
         static BUDGET: OnceLock<Budget> = OnceLock::new();
         BUDGET.get_or_init(|| Self::new(cores(), Self::usual_memory()))
     }
 
-    /// Bytes of memory that guests may take together if nobody says: four fifths of the machine's,
-    /// or of what its control group has.
+    /// Returns the default bound on the guests' memory, in bytes: 80 percent of the memory of the
+    /// machine, or of its control group.
     pub fn usual_memory() -> u64 {
         let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let machine = machine_memory(&text("/proc/meminfo"));
@@ -64,18 +65,18 @@ impl Budget {
         machine.min(group).saturating_mul(SHARE) / 100
     }
 
-    /// How many threads may work at once.
+    /// Returns the number of threads that may work at once.
     pub fn permits(&self) -> usize {
         self.permits
     }
 
-    /// Bytes of memory that guests have now.
+    /// Returns the guests' memory now, in bytes.
     pub fn live(&self) -> u64 {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// Permits for work that falls into `most` parts at most: one, for which it waits in order of
-    /// arrival, and of the others those that are free. `None` if somebody asked to stop meanwhile.
+    /// Waits for a permit, in order of arrival, and returns it with as many further ones as are
+    /// free, up to `most`. Returns `None` if `cancel` was cancelled meanwhile.
     ///
     /// The caller must not hold a permit.
     pub fn enter(&self, most: usize, cancel: &Cancel) -> Option<Vec<Permit<'_>>> {
@@ -96,7 +97,7 @@ impl Budget {
         loop {
             if cancel.is_cancelled() {
                 state.waiting.retain(|waiting| *waiting != own);
-                // Another one may be the first now.
+                // Another thread may be the first in the queue now.
                 self.freed.notify_all();
                 return None;
             }
@@ -110,7 +111,8 @@ impl Budget {
         }
     }
 
-    /// A further permit, if one is free, nobody waits for it, and guests have not too much memory.
+    /// Returns a further permit if one is free, nobody waits for it, and the guests' memory is
+    /// within its bound.
     fn more(&self) -> Option<Permit<'_>> {
         let mut state = self.state();
         let is_free = state.free > 0 && state.waiting.is_empty() && self.live() <= self.memory;
@@ -120,18 +122,18 @@ impl Budget {
         })
     }
 
-    /// Counts the memory of one guest, for as long as the value lives.
+    /// Begins to count the memory of one guest. It is counted until the value is dropped.
     pub fn guest(&'static self) -> GuestMemory {
         GuestMemory { budget: self, bytes: 0 }
     }
 
-    /// Nothing that holds this lock can panic half way.
+    /// No thread panics while it holds this lock.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Lets one thread work. It is given back when it is dropped.
+/// Permission for one thread to work. Dropping it returns it.
 #[derive(Debug)]
 pub struct Permit<'a>(&'a Budget);
 
@@ -142,7 +144,7 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// The memory of one guest, as a part of what all have.
+/// The memory of one guest, as a part of the guests' memory.
 #[derive(Debug)]
 pub struct GuestMemory {
     budget: &'static Budget,
@@ -150,13 +152,13 @@ pub struct GuestMemory {
 }
 
 impl GuestMemory {
-    /// The guest has so many bytes more.
+    /// Counts `bytes` more.
     pub fn grow(&mut self, bytes: u64) {
         self.bytes += bytes;
         self.budget.live.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// The budget that it is a part of.
+    /// Returns the budget that counts this memory.
     pub fn budget(&self) -> &'static Budget {
         self.budget
     }
@@ -168,20 +170,21 @@ impl Drop for GuestMemory {
     }
 }
 
-/// How many threads the machine runs at once.
+/// Returns the number of threads that the machine runs at once.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Bytes of memory by `/proc/meminfo`; all that there can be where it does not say.
+/// Returns the machine's memory in bytes, from the text of `/proc/meminfo`; `u64::MAX` if it does
+/// not say.
 fn machine_memory(meminfo: &str) -> u64 {
     let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kibibytes = total.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
     kibibytes.map_or(u64::MAX, |kibibytes| kibibytes.saturating_mul(1024))
 }
 
-/// The least limit on memory of a control group and of those around it, of either version; all that
-/// there can be where there is none. `own` is `/proc/self/cgroup`.
+/// Returns the lowest memory limit of a control group and its ancestors, in cgroup v1 or v2;
+/// `u64::MAX` if there is none. `own` is the text of `/proc/self/cgroup`.
 fn group_memory(root: &Path, own: &str) -> u64 {
     let mut least = u64::MAX;
     for line in own.lines() {
@@ -192,7 +195,7 @@ fn group_memory(root: &Path, own: &str) -> u64 {
             v1 if v1.split(',').any(|it| it == "memory") => (root.join("memory"), "memory.limit_in_bytes"),
             _ => continue,
         };
-        // Inside a container the path may be that of the machine: then only the root is there.
+        // Inside a container the path may be the machine's; then only the root group exists.
         for group in Path::new(path.trim_start_matches('/')).ancestors() {
             let limit = std::fs::read_to_string(root.join(group).join(file));
             let limit = limit.ok().and_then(|text| text.trim().parse().ok());

@@ -1,25 +1,24 @@
-//! A thread's CPU time, charged once.
+//! The CPU time of a thread, charged once.
 //!
-//! A stage's thread runs guests, and it works for the stage between two calls: it splits rows,
-//! measures, renders. Whoever charges some of the thread's time says so here. So an outer account
-//! leaves out what an inner one has charged already, to the same stage or to another one.
+//! A stage's thread runs guests, and between two calls it works for the stage: it splits rows,
+//! measures and renders. Each charge is noted per thread. An outer [`CpuMark`] therefore leaves out
+//! the time that an inner one has charged, to the same stage or another one.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 thread_local! {
-    /// Nanoseconds of this thread that were charged to somebody.
+    /// The nanoseconds of this thread that were charged.
     static CHARGED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// This thread's CPU time.
+/// Returns this thread's CPU time.
 pub fn thread_cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// A moment of a thread from which its CPU time is to be charged. It means nothing on another
-/// thread.
+/// A point in a thread's CPU time, from which time is charged. It is only valid on its thread.
 #[derive(Debug, Clone, Copy)]
 pub struct CpuMark {
     cpu: Duration,
@@ -27,13 +26,13 @@ pub struct CpuMark {
 }
 
 impl CpuMark {
-    /// Now.
+    /// Returns a mark at this moment.
     pub fn now() -> Self {
         Self { cpu: thread_cpu(), charged: CHARGED.get() }
     }
 
-    /// Takes the nanoseconds since the mark that nobody has charged, and moves the mark to now. The
-    /// caller charges them.
+    /// Returns the nanoseconds since the mark that were not charged, notes them as charged, and
+    /// moves the mark to this moment. The caller adds them to an account.
     pub fn take(&mut self) -> u64 {
         let now = Self::now();
         let passed = now.cpu.saturating_sub(self.cpu).as_nanos() as u64;

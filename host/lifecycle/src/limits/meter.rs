@@ -1,4 +1,4 @@
-//! The use of one stage run so far.
+//! The resources that a stage has used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,13 +6,13 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::limits::WallClock;
 
-/// The use of one stage run so far, over all its instances. Counters only grow.
+/// The resources that a stage has used so far, over all its instances. Counters only grow.
 #[derive(Debug, Default)]
 pub struct Meter {
-    /// Thread CPU time of all instances, nanoseconds.
+    /// The CPU time of all threads that worked for the stage, in nanoseconds.
     pub cpu_ns: AtomicU64,
-    /// Largest memory of one instance, bytes: all of its linear memories, and what the host kept
-    /// for it.
+    /// The largest memory of one instance, in bytes: its linear memories and the memory that the
+    /// host kept for it.
     pub peak_memory: AtomicU64,
     /// Rows that went into guests.
     pub rows_in: AtomicU64,
@@ -22,54 +22,56 @@ pub struct Meter {
     pub bytes_in: AtomicU64,
     /// Bytes of batches and blobs that came out of guests.
     pub bytes_out: AtomicU64,
-    /// Bytes copied at the boundary, both ways, host side and guest side.
+    /// Bytes copied between host and guest, on both sides.
     pub copied: AtomicU64,
-    /// Bytes written to artifacts; what the output limit counts.
+    /// Bytes written to artifacts. The output limit counts them.
     pub output: AtomicU64,
-    /// Bytes of log lines; what the log limit counts.
+    /// Bytes of log lines. The log limit counts them.
     pub log: AtomicU64,
-    /// Tables and blobs that its instances began.
+    /// Tables and blobs that instances began to write.
     pub artifacts: AtomicU64,
     /// Log lines recorded.
     pub lines: AtomicU64,
-    /// Log lines, points and figures dropped: past the limit, or not as the contract wants them.
+    /// Log lines, metrics and figures that were dropped: past the limit, or not in the contract's
+    /// form.
     pub log_dropped: AtomicU64,
-    /// Points of curves recorded.
+    /// Metrics recorded.
     pub points: AtomicU64,
-    /// Cells that a transformation treated, by treatment and the column's place among the features.
+    /// Cells that a transformation treated, by the treatment and the column's index among the
+    /// features.
     treated: Mutex<BTreeMap<String, BTreeMap<usize, u64>>>,
     /// Names of the figures added so far.
     figures: Mutex<BTreeSet<String>>,
-    /// Time that the stage spent waiting for sandboxes of other stages, nanoseconds; taken off its
-    /// wall time.
+    /// Nanoseconds that the stage waited for components of other stages. They are subtracted from
+    /// its wall time.
     pub waited_ns: AtomicU64,
-    /// The stage's time on the wall.
+    /// The stage's wall time.
     pub wall: WallClock,
-    /// The walls that stood around every call so far; none before the first.
+    /// The walls around every call so far; `None` before the first call.
     walls: Mutex<Option<BTreeSet<&'static str>>>,
 }
 
-/// Treatments of cells that one stage may count, as the contract says.
+/// The treatments of cells that one stage may count. The contract sets this bound.
 const MAX_TREATMENTS: usize = 16;
 
 /// The treatment of a category that training never saw.
 const UNSEEN: &str = "unseen";
 
-/// All walls, in the order in which they are told.
+/// All walls, from the inside out.
 pub(crate) const WALLS: [&str; 4] = ["wasm", "seccomp", "landlock", "rlimits"];
 
-/// Whether a figure may be added under a name.
+/// The answer to a request for a figure's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
-    /// It may; the name is taken from now on.
+    /// The name was free, and is taken from now on.
     Granted,
-    /// Another figure of this stage run has the name.
+    /// Another figure of the stage has the name.
     Taken,
-    /// The stage has as many as it may.
+    /// The stage has reached its number of figures.
     Full,
 }
 
-/// A moment, by default now.
+/// A moment. The default is now.
 #[derive(Debug, Clone, Copy)]
 pub struct Started(pub std::time::Instant);
 
@@ -80,20 +82,20 @@ impl Default for Started {
 }
 
 impl Meter {
-    /// Adds to a counter.
+    /// Adds to a counter, and returns the sum.
     pub fn add(counter: &AtomicU64, amount: u64) -> u64 {
         counter.fetch_add(amount, Ordering::Relaxed) + amount
     }
 
-    /// The meter of a component that works for another stage: its time on the wall counts while it
-    /// is called.
+    /// Returns the meter of a component that works for another stage. Its wall time runs only while
+    /// it is called.
     pub fn while_called() -> Self {
         Self { wall: WallClock::while_called(), ..Self::default() }
     }
 
-    /// Returns a meter that continues this one's time and counts everything else anew. It is for
-    /// work that falls under the same limits on time and is no part of the stage's own work.
-    /// [`Meter::settle`] takes over what it counted.
+    /// Returns a meter that continues this one's time and starts all other counters at zero. It is
+    /// for work that falls under the same time limits but is not the stage's own. [`Meter::settle`]
+    /// adds its counts to this meter.
     #[must_use]
     pub fn aside(&self) -> Self {
         Self {
@@ -104,8 +106,8 @@ impl Meter {
         }
     }
 
-    /// Takes over the time and the greatest memory of a meter that was set [aside](Meter::aside)
-    /// when this one showed `cpu_ns`.
+    /// Adds the time and the peak memory of a meter from [`Meter::aside`]. `cpu_ns` is the CPU time
+    /// that this meter showed then.
     pub fn settle(&self, aside: &Self, cpu_ns: u64) {
         Self::add(&self.cpu_ns, Self::get(&aside.cpu_ns).saturating_sub(cpu_ns));
         self.peak_memory.fetch_max(Self::get(&aside.peak_memory), Ordering::Relaxed);
@@ -113,13 +115,14 @@ impl Meter {
         stood.into_iter().for_each(|stood| self.stood(stood));
     }
 
-    /// Time on the wall, less what the stage spent waiting for other stages' sandboxes;
-    /// nanoseconds.
+    /// Returns the wall time in nanoseconds, without the time that the stage waited for other
+    /// stages.
     pub fn wall_ns(&self) -> u64 {
         (self.wall.elapsed().as_nanos() as u64).saturating_sub(Self::get(&self.waited_ns))
     }
 
-    /// Does what the stage waits for: other stages' sandboxes have time limits of their own.
+    /// Runs `work`, and subtracts its time from the stage's wall time. Components of other stages
+    /// have time limits of their own.
     pub fn waiting<T>(&self, work: impl FnOnce() -> T) -> T {
         let begin = std::time::Instant::now();
         let result = work();
@@ -127,10 +130,10 @@ impl Meter {
         result
     }
 
-    /// Adds to the count of cells of a column that were treated in some way; 0 says that the column
-    /// is watched. Returns `false` if the treatment is one too many.
+    /// Adds `rows` to the number of cells of a column that had this treatment; 0 declares that the
+    /// column is counted. Returns `false` if there are too many treatments.
     pub fn count_cells(&self, treatment: &str, column: usize, rows: u64) -> bool {
-        // Every change under this lock is a single addition.
+        // The only change under this lock is one addition.
         let mut treated = self.treated.lock().unwrap_or_else(PoisonError::into_inner);
         if !treated.contains_key(treatment) {
             if treated.len() >= MAX_TREATMENTS {
@@ -145,22 +148,22 @@ impl Meter {
         true
     }
 
-    /// Returns the counts of rows with a category that training never saw, by the column's place
+    /// Returns the number of rows with a category that training did not see, by the column's index
     /// among the features.
     pub fn unseen(&self) -> BTreeMap<usize, u64> {
         let treated = self.treated.lock().unwrap_or_else(PoisonError::into_inner);
         treated.get(UNSEEN).cloned().unwrap_or_default()
     }
 
-    /// Records the walls that stood around a call: `wasm`, and those of a process.
+    /// Records the walls around a call: `wasm`, and the walls of a process.
     pub fn stood(&self, walls: impl IntoIterator<Item = &'static str>) {
         let walls: BTreeSet<_> = walls.into_iter().collect();
-        // Every change under this lock is a single assignment.
+        // The only change under this lock is one assignment.
         let mut stood = self.walls.lock().unwrap_or_else(PoisonError::into_inner);
         *stood = Some(stood.take().map_or_else(|| walls.clone(), |stood| &stood & &walls));
     }
 
-    /// The walls that stood around every call that these meters saw, in one order.
+    /// Returns the walls around every call that these meters recorded, from the inside out.
     pub fn walls<'a>(meters: impl IntoIterator<Item = &'a Self>) -> Vec<String> {
         let all = Self::default();
         for meter in meters {
@@ -171,9 +174,9 @@ impl Meter {
         WALLS.into_iter().filter(|wall| stood.contains(wall)).map(str::to_owned).collect()
     }
 
-    /// Takes a figure's name, of which a stage run may have `most`.
+    /// Takes a name for a figure. A stage may have `most` figures.
     pub fn claim_figure(&self, name: &str, most: u64) -> Claim {
-        // Every change under this lock is a single insertion.
+        // The only change under this lock is one insertion.
         let mut names = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
         if names.contains(name) {
             Claim::Taken

@@ -1,4 +1,4 @@
-//! The limits that a run keeps to: what one stage may use, and what all runs of a process may use.
+//! The limits of a stage, and the budget that all runs of a process share.
 
 mod budget;
 mod cancel;

@@ -1,13 +1,13 @@
-//! A stage's time on the wall, as its limit counts it.
+//! The wall time of a stage, as its limit counts it.
 //!
-//! A stage of the run has the whole time from its begin. A model that works for another stage has
-//! only the time in which one of its instances is called: it is not to blame for what its caller
-//! does between two questions.
+//! A stage of the run is charged for all time since its start. A model that works for another stage
+//! is charged only while one of its instances is called, since it does not control what its caller
+//! does between two calls.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A clock that all instances of a stage share. Cheap to clone.
+/// A clock that all instances of a stage share. Clones share one state.
 #[derive(Debug, Clone)]
 pub struct WallClock(Arc<Kind>);
 
@@ -19,11 +19,11 @@ enum Kind {
 
 #[derive(Debug)]
 struct Calls {
-    /// Calls that are running.
+    /// The calls in progress.
     running: usize,
-    /// When the first of them began.
+    /// The start of the first of them.
     since: Instant,
-    /// Time in which some call ran, until the last one ended.
+    /// The time of earlier calls.
     spent: Duration,
 }
 
@@ -34,13 +34,13 @@ impl Default for WallClock {
 }
 
 impl WallClock {
-    /// A clock that runs while an instance is called. Calls at the same time count once.
+    /// Returns a clock that runs while an instance is called. Concurrent calls count once.
     pub fn while_called() -> Self {
         let calls = Calls { running: 0, since: Instant::now(), spent: Duration::ZERO };
         Self(Arc::new(Kind::WhileCalled(Mutex::new(calls))))
     }
 
-    /// An instance is called.
+    /// Starts a call.
     pub fn enter(&self) {
         let Some(mut calls) = self.calls() else { return };
         if calls.running == 0 {
@@ -49,7 +49,7 @@ impl WallClock {
         calls.running += 1;
     }
 
-    /// The call is over, or the instance waits for another stage's.
+    /// Ends a call, or pauses it while the instance waits for another stage's component.
     pub fn leave(&self) {
         let Some(mut calls) = self.calls() else { return };
         calls.running = calls.running.saturating_sub(1);
@@ -59,7 +59,7 @@ impl WallClock {
         }
     }
 
-    /// The time that it counted until now.
+    /// Returns the time counted so far.
     pub fn elapsed(&self) -> Duration {
         match &*self.0 {
             Kind::Since(begin) => begin.elapsed(),
@@ -78,7 +78,7 @@ impl WallClock {
     }
 }
 
-/// Nothing that holds this lock can panic half way.
+/// No thread panics while it holds this lock.
 fn locked(calls: &Mutex<Calls>) -> MutexGuard<'_, Calls> {
     calls.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
-//! The host's own work for a stage, as part of the stage's budget.
+//! The host's own work for a stage, charged to the stage.
 //!
-//! The work of the host for a stage (splitting, encoding, hashing, measuring, rendering, writing)
-//! takes the stage's CPU and wall time, and what it keeps of each row takes the stage's memory. So
-//! every loop over rows looks at a [`Watch`] once for each batch.
+//! When the host splits, encodes, hashes, measures, renders or writes for a stage, it uses the
+//! stage's CPU and wall time, and the memory that it keeps for each row is the stage's memory.
+//! Every loop over rows therefore checks a [`Watch`] once for each batch.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::fault::{LimitKind, StageFault};
 use crate::limits::CpuMark;
 use crate::sandbox::{Cancel, Meter};
 
-/// Looks after the time of one stage. Cheap to clone; for the stage's thread alone, whose time it
-/// charges.
+/// Checks the limits of one stage. Clones share one state. It belongs to the stage's thread, whose
+/// time it charges.
 #[derive(Debug, Clone)]
 pub struct Watch(Arc<Watched>);
 
@@ -29,19 +29,19 @@ struct Watched {
 }
 
 impl Watch {
-    /// Begins to charge this thread's CPU time to a meter.
+    /// Starts to charge this thread's CPU time to `meter`.
     pub fn begin(stage: impl Into<StepId>, limits: Limits, meter: Arc<Meter>, cancel: Cancel) -> Self {
         Self(Arc::new(Watched { stage: stage.into(), limits, meter, cancel, mark: Mutex::new(CpuMark::now()) }))
     }
 
-    /// Charges this thread's time since the last look.
+    /// Charges this thread's CPU time since the last charge.
     pub fn charge(&self) {
         // The only change under this lock is one assignment.
         let due = self.0.mark.lock().unwrap_or_else(PoisonError::into_inner).take();
         Meter::add(&self.0.meter.cpu_ns, due);
     }
 
-    /// Charges what is due, and says whether a limit on time or a wish to stop ends the stage.
+    /// Charges this thread's CPU time, and fails if the stage is past a time limit or cancelled.
     ///
     /// # Errors
     /// [`StageFault::Limit`] or [`StageFault::Cancelled`].
@@ -50,16 +50,16 @@ impl Watch {
         self.0.meter.check_time(&self.0.stage, &self.0.limits, &self.0.cancel)
     }
 
-    /// Records that the host keeps so many bytes for the stage at once. Calls do not add up, and a
-    /// guest's own memory is counted beside it: the greatest of all is the stage's memory.
+    /// Records that the host holds `bytes` of memory for the stage at one time. Calls are not added
+    /// up, nor is the memory of guests: the stage's memory is the largest amount recorded.
     ///
     /// # Errors
-    /// [`StageFault::Limit`] if the stage may not have so much.
+    /// [`StageFault::Limit`] past the memory limit.
     pub fn hold(&self, bytes: u64) -> Result<(), StageFault> {
         self.0.meter.hold(&self.0.stage, &self.0.limits, bytes)
     }
 
-    /// Records that the host keeps so many bytes for each row of a table at once.
+    /// Records that the host holds `bytes` of memory for each of `rows` rows.
     ///
     /// # Errors
     /// As for [`Watch::hold`].
@@ -67,7 +67,7 @@ impl Watch {
         self.hold(rows.saturating_mul(bytes))
     }
 
-    /// Charges bytes that the host writes for the stage, before they are written.
+    /// Charges bytes that the host is about to write for the stage.
     ///
     /// # Errors
     /// [`StageFault::Limit`] past the output limit.
@@ -75,7 +75,8 @@ impl Watch {
         self.0.meter.charge_output(&self.0.stage, &self.0.limits, bytes)
     }
 
-    /// Tells readers with threads of their own when to stop, and charges those threads' CPU time.
+    /// Returns the interrupt for readers that have their own threads: it stops them at a limit, and
+    /// charges their CPU time.
     pub fn interrupt(&self) -> Interrupt {
         let (watched, charged) = (self.0.clone(), self.0.meter.clone());
         Interrupt::when(move || watched.meter.check_time(&watched.stage, &watched.limits, &watched.cancel).is_err())
@@ -84,14 +85,14 @@ impl Watch {
             })
     }
 
-    /// Why work that was [interrupted](Watch::interrupt) ended early.
+    /// Returns the reason why work with this [interrupt](Watch::interrupt) ended early.
     pub fn interrupted(&self) -> StageFault {
         self.look().err().unwrap_or(StageFault::Cancelled { stage: self.0.stage.clone() })
     }
 }
 
 impl Meter {
-    /// Says whether a limit on time or a wish to stop ends a stage.
+    /// Fails if the stage is past a time limit or cancelled.
     ///
     /// # Errors
     /// [`StageFault::Limit`] or [`StageFault::Cancelled`].
@@ -107,7 +108,7 @@ impl Meter {
         if cancel.is_cancelled() { Err(StageFault::Cancelled { stage: stage.into() }) } else { Ok(()) }
     }
 
-    /// Charges bytes that go into an artifact.
+    /// Charges bytes that are written to an artifact.
     ///
     /// # Errors
     /// [`StageFault::Limit`] past the output limit.
@@ -120,7 +121,7 @@ impl Meter {
         Ok(())
     }
 
-    /// Records memory that somebody keeps for a stage.
+    /// Records memory that is held for a stage, in bytes.
     ///
     /// # Errors
     /// [`StageFault::Limit`] past the memory limit.

@@ -14,8 +14,8 @@ pub struct Description {
     pub summary: String,
     /// JSON Schema of its parameters.
     pub parameters: serde_json::Value,
-    /// The kinds of tasks that it can work on, in the manifest's words (`binary`, `multi-class`,
-    /// `regression`); all of them if the task makes no difference.
+    /// The kinds of tasks that it supports, as the manifest names them (`binary`, `multi-class`,
+    /// `regression`). A component for which the task makes no difference lists all.
     pub tasks: Vec<String>,
 }
 
@@ -34,15 +34,15 @@ pub struct Component {
     pub sharded: bool,
     /// Whether it exports WIT `rebalance`.
     pub rebalances: bool,
-    /// The imports, for `plan`.
+    /// Its imports, which `plan` lists.
     pub imports: Vec<String>,
-    /// The always-failing parts of WASI that it was admitted with.
+    /// The stubs of WASI, which always fail, that it was admitted with.
     pub stubs: Vec<String>,
 }
 
 impl Description {
-    /// Adds to the parameters of a component the defaults that its schema states. A record then
-    /// names all parameters, so that a search finds a run by a value that nobody wrote.
+    /// Adds the defaults that the component's schema states. A record then names all parameters, so
+    /// a search finds a run by a value that nobody wrote.
     pub(crate) fn with_defaults(
         &self,
         mut parameters: serde_json::Map<String, serde_json::Value>,

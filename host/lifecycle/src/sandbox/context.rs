@@ -1,4 +1,4 @@
-//! The context that one stage run hands to its instances, and whom they ask and tell.
+//! The context of a stage's instances: their settings, and the host's objects that they use.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -14,27 +14,27 @@ use crate::fault::StageFault;
 use crate::limits::{Cancel, CpuMark, Meter};
 use crate::observer::Level;
 
-/// Receives what a stage tells people. Called from the stage's thread, often; must not block.
-/// Text is cut and its control characters are escaped before it gets here.
+/// Receives the messages of a stage. The methods are called often, from the stage's thread, and
+/// must not block. Text is already cut and its control characters are escaped.
 pub trait Tracker: Send + Sync {
     /// A line for the run's log.
     fn log(&self, level: Level, message: &str);
-    /// `done` of `total` units of the current call are done.
+    /// The current call has completed `done` of `total` units.
     fn progress(&self, done: u64, total: u64);
-    /// A point of a curve.
+    /// A point of a metric over steps.
     fn metric(&self, name: &str, value: f64, step: u64);
-    /// A figure, already checked.
+    /// A figure, already validated.
     fn figure(&self, figure: Figure);
 }
 
-/// A reading of one source, already decoded.
+/// A cursor over the decoded rows of one source.
 pub trait SourceCursor: Send {
-    /// The columns.
+    /// Returns the columns.
     fn schema(&self) -> &Schema;
-    /// The next rows, at most `rows`; `None` at the end.
+    /// Returns the next rows, at most `rows`; `None` at the end.
     ///
     /// # Errors
-    /// A value that does not fit its type, or a source that cannot be read.
+    /// A value does not fit its type, or the source cannot be read.
     fn next(&mut self, rows: usize) -> Result<Option<RecordBatch>, StageFault>;
 }
 
@@ -47,16 +47,16 @@ pub trait Sources: Send + Sync {
     fn open(&self, name: &str) -> Result<Box<dyn SourceCursor>, StageFault>;
 }
 
-/// Separates this use of SHA-256 from every other.
+/// The domain of this use of SHA-256.
 const SEED_DOMAIN: &[u8] = b"stagewright.stage-seed.v1\0";
 
-/// The seed of one stage, from the seed of its run. Each stage has another, and none knows the
-/// run's: what one stage draws, no other stage can draw again.
+/// Returns the seed of one stage, derived from the seed of its run. The seeds of stages differ, and
+/// no stage knows the run's: the random numbers of one stage cannot be drawn in another.
 pub fn stage_seed(run: u64, world: World) -> u64 {
     step_seed(run, &world.into())
 }
 
-/// The same of a step that is not named as its world.
+/// Returns the same seed for a step that is not named as its world.
 pub fn step_seed(run: u64, step: &StepId) -> u64 {
     let message = [SEED_DOMAIN, &run.to_le_bytes(), step.as_str().as_bytes()].concat();
     let mut head = [0; 8];
@@ -64,70 +64,71 @@ pub fn step_seed(run: u64, step: &StepId) -> u64 {
     u64::from_le_bytes(head)
 }
 
-/// Everything that one stage run hands to its instances.
+/// The context of one stage, which all its instances share.
 pub struct StageContext {
-    /// The stage, as it is called in errors and tables.
+    /// The stage's world.
     pub world: World,
     /// The component.
     pub component: Arc<Component>,
-    /// Its parameters, one JSON object.
+    /// Its parameters, as one JSON object.
     pub parameters: String,
-    /// Seeds its random choices: [`stage_seed`].
+    /// The seed of its randomness: see [`stage_seed`].
     pub seed: u64,
-    /// The manifest's roles by column name, for the tables that it makes; other columns are
-    /// features.
+    /// The roles of columns in the tables that it makes, by name. Other columns are features.
     pub roles: HashMap<String, Role>,
-    /// Where its clocks start, microseconds since the epoch.
+    /// The time at which its clocks start, in microseconds since the epoch.
     pub as_of: i64,
-    /// The limits of its use.
+    /// Its limits.
     pub limits: Limits,
-    /// Where its artifacts are made. `None` where it may make none (prediction).
+    /// The place for its artifacts; `None` where it may make none, as for a prediction.
     pub staging: Option<Staging>,
-    /// The use so far.
+    /// Its use of resources.
     pub meter: Arc<Meter>,
-    /// Whom it tells.
+    /// The receiver of its messages.
     pub tracker: Arc<dyn Tracker>,
-    /// How many instances may run at once.
+    /// The number of instances that may run at once.
     pub workers: usize,
-    /// Stops it.
+    /// The token that cancels it.
     pub cancel: Cancel,
-    /// Whatever the sandbox keeps from one call to the next.
+    /// Objects that the sandbox keeps from one call to the next.
     pub shelf: Shelf,
 }
 
-/// Things that a sandbox keeps for the calls of one stage run, of types that only it knows. They go
-/// with the stage's context, so that nothing of a stage is there after it.
+/// Objects that a sandbox keeps between the calls of one stage, such as idle instances. Only the
+/// sandbox knows their types. They are dropped with the stage's context, so that nothing of a stage
+/// outlives it.
 #[derive(Default)]
 pub struct Shelf(Mutex<Vec<Box<dyn Any + Send>>>);
 
 impl Shelf {
-    /// Puts a thing there.
+    /// Adds an object.
     pub fn put(&self, thing: impl Any + Send) {
         self.things().push(Box::new(thing));
     }
 
-    /// Takes out a thing of this type that is wanted, the one that was put there last.
+    /// Removes and returns the newest object of this type for which `is_wanted` holds.
     pub fn take<T: Any>(&self, is_wanted: impl Fn(&T) -> bool) -> Option<T> {
         let mut things = self.things();
         let place = things.iter().rposition(|thing| thing.downcast_ref().is_some_and(&is_wanted))?;
         things.remove(place).downcast().ok().map(|thing| *thing)
     }
 
-    /// Lets go of everything: what it used is in the stage's meter afterwards.
+    /// Drops all objects. Their use is in the stage's meter afterwards.
     pub fn clear(&self) {
-        // A thing may take a while to go. Nobody who puts another one there waits for that.
+        // Dropping an object may take a while. It happens without the lock, so that no other thread
+        // waits for it.
         let things = std::mem::take(&mut *self.things());
         drop(things);
     }
 
     fn things(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Any + Send>>> {
-        // Every change under this lock is a single one.
+        // Each critical section makes one change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl StageContext {
-    /// Says whether a limit on time or a wish to stop ends the stage.
+    /// Fails if the stage is past a time limit or cancelled.
     ///
     /// # Errors
     /// [`StageFault::Limit`] or [`StageFault::Cancelled`].
@@ -135,10 +136,10 @@ impl StageContext {
         self.meter.check_time(self.world, &self.limits, &self.cancel)
     }
 
-    /// Does work of the host on the stage's behalf, and charges it to the stage.
+    /// Runs work of the host for the stage, and charges its time to the stage.
     ///
     /// # Errors
-    /// The work's own, or a limit that the stage is past.
+    /// The error of the work, or a limit that the stage is past.
     pub fn on_behalf<T>(&self, work: impl FnOnce() -> Result<T, StageFault>) -> Result<T, StageFault> {
         let mut mark = CpuMark::now();
         self.meter.wall.enter();
@@ -162,10 +163,10 @@ mod tests {
         let run = 80_424;
         let seeds: BTreeSet<u64> = World::all().map(|world| stage_seed(run, world)).collect();
         assert_eq!(seeds.len(), World::all().len(), "each stage has a seed of its own");
-        // Neither the run's seed nor the split's, which may be the same number, is any stage's.
+        // The run's seed and the split's seed may be the same number. No stage has it.
         assert!(!seeds.contains(&run));
         assert!(World::all().all(|world| !seeds.contains(&stage_seed(run + 1, world))));
-        // Fixed for good: a recorded run is made again from its seed.
+        // This value must never change: a recorded run is reproduced from its seed.
         assert_eq!(stage_seed(42, World::Training), SEED_OF_TRAINING_42);
     }
 

@@ -1,9 +1,9 @@
-//! What the lifecycle asks of a sandbox, in the lifecycle's own words.
+//! The interface between a run and the sandbox that runs its components.
 //!
 //! `host/runtime` implements [`StageRunner`], [`ModelRunner`] and [`ComponentSource`] with Wasm
-//! components. Everything here is plain data or a trait, so that the flow of a run can be read, and
-//! tested, without a Wasm engine in mind. A sandbox never decides anything: it calls one export
-//! under limits and checks what comes back.
+//! components. This module has only data and traits, so the flow of a run can be read and tested
+//! without a Wasm engine. A sandbox makes no decisions: it calls one export under limits and checks
+//! the result.
 
 mod component;
 mod context;

@@ -16,25 +16,26 @@ use super::view::{ModelParts, View};
 use crate::fault::StageFault;
 use crate::model::ModelComponent;
 
-/// Runs stages. Each call instantiates afresh, in this process or in one of its own, enforces the
-/// context's limits, checks every byte that comes back, and leaves nothing behind when it fails.
+/// Runs stages. Each call uses a fresh instance, in this process or in one of its own. It enforces
+/// the context's limits, checks every byte that comes back, and leaves nothing behind when it
+/// fails.
 pub trait StageRunner: Send + Sync {
-    /// WIT `ingest.ingest`.
+    /// Calls WIT `ingest.ingest`.
     ///
     /// # Errors
-    /// Every method fails with a [`StageFault`] that says whose fault it is.
+    /// Every method fails with a [`StageFault`] that says who can fix it.
     fn ingest(
         &self,
         context: Arc<StageContext>,
         source: Option<&str>,
         sources: Arc<dyn Sources>,
     ) -> Result<Table, StageFault>;
-    /// WIT `prepare.prepare`. Inputs have names, by which they are ordered.
+    /// Calls WIT `prepare.prepare`. The inputs are ordered by their names.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
     fn prepare(&self, context: Arc<StageContext>, inputs: &[(String, Table)]) -> Result<Table, StageFault>;
-    /// WIT `validate.validate`.
+    /// Calls WIT `validate.validate`.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
@@ -44,17 +45,17 @@ pub trait StageRunner: Send + Sync {
         table: &Table,
         expected: &[Field],
     ) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault>;
-    /// WIT `transform.fit`.
+    /// Calls WIT `transform.fit`.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
     fn fit(&self, context: Arc<StageContext>, train: &View, task: &Task) -> Result<Blob, StageFault>;
-    /// WIT `rebalance.rebalance`.
+    /// Calls WIT `rebalance.rebalance`.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
     fn rebalance(&self, context: Arc<StageContext>, train: &Table, task: &Task) -> Result<Option<Table>, StageFault>;
-    /// WIT `train.train`, or `shards` in several instances where the component has them.
+    /// Calls WIT `train.train`, or `shards` in several instances if the component exports it.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
@@ -65,7 +66,7 @@ pub trait StageRunner: Send + Sync {
         validation: Option<&Table>,
         task: &Task,
     ) -> Result<Blob, StageFault>;
-    /// WIT `evaluate.evaluate`.
+    /// Calls WIT `evaluate.evaluate`.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
@@ -77,17 +78,17 @@ pub trait StageRunner: Send + Sync {
         champion: Option<ModelParts>,
         task: &Task,
     ) -> Result<Vec<(String, f64)>, StageFault>;
-    /// WIT `decide.decide`.
+    /// Calls WIT `decide.decide`.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
     fn decide(&self, context: Arc<StageContext>, input: &DecisionInput) -> Result<StageDecision, StageFault>;
 }
 
-/// Runs models: transformers and predictors, over many rows, as [`StageRunner`] runs stages.
+/// Runs models, which are transformers and predictors, as [`StageRunner`] runs stages.
 pub trait ModelRunner: Send + Sync {
-    /// WIT `transformer.transform` over all rows, in several instances. `sink` receives the
-    /// transformed batches in order of rows, each with the row it starts at.
+    /// Calls WIT `transformer.transform` for all rows, in several instances. `sink` receives the
+    /// transformed batches in order, each with the number of its first row.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
@@ -98,8 +99,8 @@ pub trait ModelRunner: Send + Sync {
         rows: &View,
         sink: TransformSink<'_>,
     ) -> Result<(), StageFault>;
-    /// WIT `predictor.importance` of a model that reads `inputs`, by their names; sums to 1, or is
-    /// empty.
+    /// Calls WIT `predictor.importance` of a model that reads `inputs`. The importances are by
+    /// name; they sum to 1, or there are none.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
@@ -110,20 +111,21 @@ pub trait ModelRunner: Send + Sync {
         inputs: &Schema,
         task: &Task,
     ) -> Result<Vec<(String, f64)>, StageFault>;
-    /// Transformation and prediction of raw rows, in several instances; `width` numbers per row.
+    /// Transforms and predicts raw rows, in several instances. Returns [`ModelParts::width`] values
+    /// for each row.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
     fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault>;
-    /// The same for rows of raw features in memory, as serving does.
+    /// Transforms and predicts rows of raw features in memory, as serving does.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
     fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault>;
-    /// WIT `transformer.transform` of these batches of raw features, one after the other, by one
-    /// fresh instance; as many rows in the same order, in batches of any size. With nothing to make
-    /// artifacts with, whatever the context has: as it is called for a prediction. `inputs` are the
-    /// batches' columns; the features' columns come back too.
+    /// Calls WIT `transformer.transform` for each of these batches of raw features in turn, in one
+    /// fresh instance. Returns the schema of the features and as many rows in the same order, in
+    /// batches of any size. The instance can make no artifacts, whatever the context allows, since
+    /// it is called as for a prediction. `inputs` are the columns of the batches.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
@@ -134,8 +136,8 @@ pub trait ModelRunner: Send + Sync {
         inputs: &Schema,
         batches: &[RecordBatch],
     ) -> Result<(Schema, Vec<RecordBatch>), StageFault>;
-    /// WIT `predictor.predict` of these batches of transformed features, one after the other, by
-    /// one fresh instance; numbers as [`ModelRunner::predict`] gives them.
+    /// Calls WIT `predictor.predict` for each of these batches of transformed features in turn, in
+    /// one fresh instance. Returns values as [`ModelRunner::predict`] does.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
@@ -149,17 +151,17 @@ pub trait ModelRunner: Send + Sync {
     ) -> Result<Vec<f64>, StageFault>;
 }
 
-/// Finds components and readies them.
+/// Finds and loads components.
 pub trait ComponentSource: Send + Sync {
-    /// The bytes of a component that was resolved, for keeping with a model.
+    /// Returns the bytes of a component, to keep them with a model.
     ///
     /// # Errors
     /// Its file is gone or has changed.
     fn component_bytes(&self, component: &Component) -> Result<Vec<u8>, StageFault>;
-    /// Readies a registered model's component, whose bytes the artifact store holds as a blob.
+    /// Loads a component of a registered model. The artifact store holds its bytes as a blob.
     ///
     /// # Errors
-    /// The blob is missing or corrupt, or today's host refuses the component.
+    /// The blob is missing or damaged, or this host refuses the component.
     fn restore(
         &self,
         world: World,
@@ -168,12 +170,13 @@ pub trait ComponentSource: Send + Sync {
     ) -> Result<Component, StageFault>;
 }
 
-/// All that a run needs of a sandbox.
+/// Everything that a run needs from a sandbox.
 pub trait Sandbox: StageRunner + ModelRunner + ComponentSource {}
 
 impl<T: StageRunner + ModelRunner + ComponentSource> Sandbox for T {}
 
-/// Receives transformed batches: the schema that the transformer declared, the first row's number, the batch.
+/// Receives transformed batches: the schema that the transformer declared, the number of the first
+/// row, and the batch.
 pub type TransformSink<'a> = &'a mut dyn FnMut(&Schema, u64, RecordBatch) -> Result<(), StageFault>;
 
 /// The decision of a promotion stage.
@@ -181,25 +184,25 @@ pub type TransformSink<'a> = &'a mut dyn FnMut(&Schema, u64, RecordBatch) -> Res
 pub struct StageDecision {
     /// Whether it approves.
     pub approved: bool,
-    /// Gate, passed, message.
+    /// The gate, whether it passed, and a message.
     pub reasons: Vec<(String, bool, String)>,
 }
 
-/// The evidence that a promotion stage gets.
+/// The evidence that a promotion stage decides on.
 #[derive(Debug, Clone)]
 pub struct DecisionInput {
     /// The candidate's metrics, computed by the host.
     pub candidate: Vec<(String, f64)>,
-    /// The champion's.
+    /// The champion's metrics.
     pub champion: Option<Vec<(String, f64)>>,
     /// The metrics that the evaluation stage reported.
     pub reported: Vec<(String, f64)>,
-    /// How many test rows the candidate's metrics were computed on.
+    /// The number of test rows that the candidate's metrics are computed on.
     pub rows: u64,
-    /// The difference between the two in the metric that decides.
+    /// The difference between the two in the primary metric.
     pub difference: Option<MetricDifference>,
-    /// The manifest's gates, as the host found them.
+    /// The results of the manifest's gates.
     pub gates: Vec<GateResult>,
-    /// The host's verdict by these gates.
+    /// The host's verdict by these results.
     pub verdict: Verdict,
 }

@@ -1,4 +1,4 @@
-//! Rows that a stage may see, and models that are asked.
+//! Parts of tables that a stage may see, and models to be called.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use stagewright_store::{Blob, Field, Schema, Table};
 
 use super::context::StageContext;
 
-/// Rows and columns of a table, chosen by the host: a stage that gets a view sees nothing else.
+/// The columns of a table that a stage may see. A stage that gets a view sees nothing else of the
+/// table.
 #[derive(Debug, Clone)]
 pub struct View {
     /// The table.
@@ -19,14 +20,14 @@ pub struct View {
 }
 
 impl View {
-    /// All of a table.
+    /// Returns a view of all columns.
     pub fn whole(table: Table) -> Self {
         let schema = table.schema().clone();
         let columns = (0..schema.fields().len()).collect();
         Self { table, columns, schema }
     }
 
-    /// The columns whose fields `keep` wants.
+    /// Returns a view of the columns for whose fields `keep` holds.
     pub fn of(table: Table, keep: impl Fn(&Field) -> bool) -> Self {
         let (columns, fields): (Vec<_>, Vec<_>) = table
             .schema()
@@ -40,7 +41,7 @@ impl View {
         Self { table, columns, schema }
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         self.table.rows()
     }
@@ -49,24 +50,24 @@ impl View {
 /// A transformation and a predictor, ready to be instantiated.
 #[derive(Clone)]
 pub struct ModelParts {
-    /// Runs the transformation component.
+    /// The context of the transformation component.
     pub transformation: Arc<StageContext>,
     /// Its fitted state.
     pub state: Blob,
-    /// Runs the training component.
+    /// The context of the training component.
     pub training: Arc<StageContext>,
     /// Its model.
     pub model: Blob,
     /// The raw features that the transformation reads, in order.
     pub features: Schema,
-    /// The task: the target and its kind.
+    /// The task.
     pub task: Task,
-    /// The transformed features' importance; sums to 1 or is empty.
+    /// The importance of the transformed features; sums to 1 or is empty.
     pub importance: Vec<(String, f64)>,
 }
 
 impl ModelParts {
-    /// Numbers per row: 1, or one per class.
+    /// Returns the number of values for each row: 1, or one for each class.
     pub fn width(&self) -> usize {
         crate::model::width(&self.task)
     }
